@@ -1,0 +1,81 @@
+//! Random codes: uniform, from the operating system's generator, leading zeros kept.
+
+use crate::Result;
+use crate::ports::Random;
+use crate::secret::Secret;
+
+const DIGITS: &[u8] = b"0123456789";
+const HEX: &[u8] = b"0123456789ABCDEF";
+
+/// Digits, such as a verification code or a one-time password.
+pub fn digits(random: &dyn Random, length: usize) -> Result<Secret> {
+    from_alphabet(random, DIGITS, length).map(Secret::new)
+}
+
+/// 32 upper-case hex digits.
+pub fn hex_id(random: &dyn Random) -> Result<String> {
+    from_alphabet(random, HEX, 32)
+}
+
+/// Characters drawn uniformly from an alphabet of at most 256. Bytes at or above the largest multiple of the
+/// alphabet's size are thrown away, so that no character is likelier than another.
+pub fn from_alphabet(random: &dyn Random, alphabet: &[u8], length: usize) -> Result<String> {
+    let limit = 256 - 256 % alphabet.len();
+    let mut code = String::with_capacity(length);
+    let mut buffer = [0u8; 32];
+    while code.len() < length {
+        random.fill(&mut buffer)?;
+        let accepted = buffer.iter().map(|&b| usize::from(b)).filter(|&b| b < limit);
+        for byte in accepted.take(length - code.len()) {
+            code.push(char::from(alphabet[byte % alphabet.len()]));
+        }
+    }
+    Ok(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU8, Ordering};
+
+    use super::*;
+    use crate::{Error, Reason};
+
+    /// Counts through all bytes, so that the distribution is exact.
+    struct EveryByte(AtomicU8);
+
+    impl Random for EveryByte {
+        fn fill(&self, buffer: &mut [u8]) -> Result<()> {
+            buffer.iter_mut().for_each(|b| *b = self.0.fetch_add(1, Ordering::Relaxed));
+            Ok(())
+        }
+    }
+
+    struct Broken;
+
+    impl Random for Broken {
+        fn fill(&self, _: &mut [u8]) -> Result<()> {
+            Err(Error::new(Reason::Internal, "internal error"))
+        }
+    }
+
+    #[test]
+    fn every_digit_is_equally_likely() {
+        let random = EveryByte(AtomicU8::new(0));
+        let code = digits(&random, 250 * 8).expect("digits");
+        for digit in '0'..='9' {
+            assert_eq!(code.expose().chars().filter(|c| *c == digit).count(), 200, "{digit}");
+        }
+    }
+
+    #[test]
+    fn without_randomness_there_is_no_code() {
+        assert!(digits(&Broken, 6).is_err());
+    }
+
+    #[test]
+    fn ids_are_upper_case_hex() {
+        let id = hex_id(&EveryByte(AtomicU8::new(7))).expect("id");
+        assert_eq!(id.len(), 32);
+        assert!(id.chars().all(|c| c.is_ascii_digit() || ('A'..='F').contains(&c)));
+    }
+}

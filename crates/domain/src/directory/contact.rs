@@ -1,0 +1,147 @@
+//! Contact information: the person or company behind an account.
+
+use serde::{Deserialize, Serialize};
+
+use super::named;
+use crate::time::Timestamp;
+
+named! {
+    /// Person or company.
+    ContactType {
+        /// Has demographics.
+        Person = "PERSON",
+        /// Has a company profile.
+        Company = "COMPANY",
+    }
+}
+
+named! {
+    /// The state of contact information.
+    ContactState {
+        /// A prospect.
+        Marketing = "MARKETING",
+        /// A customer.
+        Financial = "FINANCIAL",
+    }
+}
+
+named! {
+    /// Gender as documented.
+    Gender {
+        /// Male.
+        Male = "MALE",
+        /// Female.
+        Female = "FEMALE",
+    }
+}
+
+/// The person or company behind an account.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ContactInformation {
+    /// Unique in the organisation.
+    pub id: String,
+    /// Person or company.
+    pub contact_type: Option<ContactType>,
+    /// The state.
+    pub life_cycle_state: Option<ContactState>,
+    /// Full name.
+    pub name: Option<String>,
+    /// First name.
+    pub first_name: Option<String>,
+    /// Middle name.
+    pub middle_name: Option<String>,
+    /// Last name.
+    pub last_name: Option<String>,
+    /// Title.
+    pub title: Option<String>,
+    /// Name of the company.
+    pub company_name: Option<String>,
+    /// Of a person; null for a company.
+    pub demographics: Option<Demographics>,
+    /// Of a company; null for a person.
+    pub company_profile: Option<CompanyProfile>,
+}
+
+/// Facts about a person. Kept as one document: nothing is ever looked up by them.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Demographics {
+    /// Gender.
+    pub gender: Option<Gender>,
+    /// Number of the identity card.
+    pub id_number: Option<String>,
+    /// Its expiration.
+    pub id_number_expiration_date: Option<Timestamp>,
+    /// Number of the passport.
+    pub passport_number: Option<String>,
+    /// Its expiration.
+    pub passport_number_expiration_date: Option<Timestamp>,
+    /// Social security number.
+    pub social_security_number: Option<String>,
+    /// Date of birth, as far as known.
+    pub date_of_birth: DateOfBirth,
+    /// Name day, as far as known.
+    pub name_day: NameDay,
+    /// Country id.
+    pub country_of_residence: Option<String>,
+    /// Country id.
+    pub id_issued_by_country: Option<String>,
+    /// Country id.
+    pub passport_issued_by_country: Option<String>,
+    /// Industry id.
+    pub industry: Option<String>,
+    /// Industry sector id.
+    pub industry_sector: Option<String>,
+}
+
+/// Date of birth; each member may be unknown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DateOfBirth {
+    /// 1 to 31.
+    pub day: Option<i32>,
+    /// 1 to 12.
+    pub month: Option<i32>,
+    /// 1 to 9999.
+    pub year: Option<i32>,
+}
+
+/// Name day; each member may be unknown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NameDay {
+    /// 1 to 31.
+    pub day: Option<i32>,
+    /// 1 to 12.
+    pub month: Option<i32>,
+}
+
+/// Facts about a company. Kept as one document: nothing is ever looked up by them.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CompanyProfile {
+    /// The year that the figures are of.
+    pub profile_year: Option<i32>,
+    /// Turnover a year, in the organisation's currency.
+    pub annual_turnover: Option<f64>,
+    /// When it was founded.
+    pub established_date: Option<Timestamp>,
+    /// Employees.
+    pub number_of_employees: Option<i64>,
+    /// Registration number.
+    pub registration_number: Option<String>,
+    /// VAT registration number.
+    pub vat_registration_number: Option<String>,
+    /// Who registered it for VAT.
+    pub vat_registered_by: Option<String>,
+    /// When.
+    pub vat_registration_date: Option<Timestamp>,
+    /// Tax reference.
+    pub tax_reference_number: Option<String>,
+    /// Country id.
+    pub registered_in_country: Option<String>,
+    /// Industry id.
+    pub industry: Option<String>,
+    /// Industry sector id.
+    pub industry_sector: Option<String>,
+}

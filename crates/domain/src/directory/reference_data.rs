@@ -1,0 +1,135 @@
+//! Reference data: few, small, read by nearly every answer, kept in memory per organisation.
+
+use crate::policy::Policy;
+
+/// An organisation: the wall that nothing crosses.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Organisation {
+    /// Public id.
+    pub id: String,
+    /// Unique; what a login names.
+    pub name: String,
+    /// Prefix of the numbers of new tokens.
+    pub number_prefix: String,
+    /// When off, a unit's `group_name` and `community_name` and a user's `person_name` and `email` are answered as null.
+    pub legacy_compatibility: bool,
+    /// The default policy.
+    pub definition: Policy,
+}
+
+/// A unit: where somebody works.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Unit {
+    /// Unique in the organisation.
+    pub id: String,
+    /// Name.
+    pub name: Option<String>,
+    /// Group that the unit belongs to.
+    pub group_name: Option<String>,
+    /// Community that the unit belongs to.
+    pub community_name: Option<String>,
+    /// Alternative code.
+    pub alternative_code: Option<String>,
+    /// Description.
+    pub description: Option<String>,
+    /// The business unit that took its place from R18, by id.
+    pub business_unit: Option<String>,
+}
+
+/// A business unit, which replaces units from R18.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct BusinessUnit {
+    /// Unique in the organisation.
+    pub id: String,
+    /// Name.
+    pub name: Option<String>,
+    /// Code.
+    pub code: Option<String>,
+    /// Unified code.
+    pub unified_code: Option<String>,
+    /// Description.
+    pub description: Option<String>,
+    /// Name of the parent.
+    pub parent_business_unit_name: Option<String>,
+}
+
+/// A user of the CRM. Passwords are kept apart, as credentials.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct User {
+    /// Unique in the organisation.
+    pub id: String,
+    /// What a login names; unique in the organisation when present.
+    pub username: Option<String>,
+    /// Full name.
+    pub person_name: Option<String>,
+    /// E-mail address.
+    pub email: Option<String>,
+}
+
+/// A country.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Country {
+    /// Unique in the organisation.
+    pub id: String,
+    /// Name.
+    pub name: Option<String>,
+    /// Alternative code.
+    pub alternative_code: Option<String>,
+    /// Dialing code.
+    pub dialing_code: Option<String>,
+    /// Two character code.
+    pub two_character_code: Option<String>,
+    /// Three character code.
+    pub three_character_code: Option<String>,
+    /// Flag.
+    pub country_flag: Option<Image>,
+}
+
+/// A picture that is kept elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct Image {
+    /// Id of the picture.
+    pub id: Option<String>,
+    /// Name of the file.
+    pub file_name: Option<String>,
+    /// Where the content is.
+    pub file_content_url: Option<String>,
+    /// Type of the content.
+    pub file_mime_type: Option<String>,
+}
+
+/// An industry.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Industry {
+    /// Unique in the organisation.
+    pub id: String,
+    /// Name.
+    pub name: Option<String>,
+    /// Code.
+    pub code: Option<String>,
+}
+
+/// An industry sector.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct IndustrySector {
+    /// Unique in the organisation.
+    pub id: String,
+    /// Name.
+    pub name: Option<String>,
+    /// Alternative code.
+    pub alternative_code: Option<String>,
+}
+
+/// A classification of access tokens, perhaps with rules of its own.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Classification {
+    /// Unique in the organisation.
+    pub id: String,
+    /// Name.
+    pub name: Option<String>,
+    /// Alternative code.
+    pub alternative_code: Option<String>,
+    /// The policy of its tokens; without one the organisation's definition applies.
+    pub policy: Option<Policy>,
+}

@@ -1,0 +1,312 @@
+//! The one error type of the domain: a public reason, the fields at fault, and a cause that stays inside.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Why a call was refused. The names are those of `accesstoken.v1.ErrorReason`; a test compares the two lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// The session is missing, malformed, expired or released.
+    InvalidToken,
+    /// User name, password, organisation or API key are wrong; which one is not said.
+    InvalidLogin,
+    /// The caller lacks the permission that the method names.
+    PermissionDenied,
+    /// A mandatory field is missing.
+    RequiredFieldMissing,
+    /// A field has a value outside its range or form.
+    InvalidFieldValue,
+    /// A text is longer than its limit.
+    FieldTooLong,
+    /// A field mask or a record names a field that does not exist.
+    UnknownField,
+    /// None, or more than one, of the alternatives of an identifier is given.
+    InvalidIdentifier,
+    /// The page token is not one of ours, or belongs to another query.
+    InvalidPageToken,
+    /// The masked card number shows too many digits.
+    CardNumberNotMasked,
+    /// A code breaks the rules of the policy that applies.
+    PolicyViolation,
+    /// No such access token in this organisation.
+    AccessTokenNotFound,
+    /// No such accounts receivable in this organisation.
+    AccountsReceivableNotFound,
+    /// No such rewards participant in this organisation.
+    RewardsParticipantNotFound,
+    /// No such classification in this organisation.
+    ClassificationNotFound,
+    /// No such unit in this organisation.
+    UnitNotFound,
+    /// A record refers to something that does not exist.
+    ReferenceNotFound,
+    /// A name matches several; the service never guesses.
+    AmbiguousName,
+    /// The life cycle state does not allow the call.
+    WrongLifeCycleState,
+    /// The owner is terminated.
+    OwnerTerminated,
+    /// The rewards participant is not owned by the accounts receivable.
+    OwnerMismatch,
+    /// The policy creates the pass code, so somebody must be there to receive it.
+    OwnerRequired,
+    /// The owner has as many tokens as the policy allows.
+    OwnerLimitReached,
+    /// The policy does not allow a token without identifier and pass code.
+    IdentifierRequired,
+    /// Another token has this authentication code.
+    AuthenticationCodeAlreadyExists,
+    /// Another token has this identifier.
+    IdentifierAlreadyExists,
+    /// Another token has this number.
+    NumberAlreadyExists,
+    /// Another record has this natural key.
+    RecordAlreadyExists,
+    /// The identifier is unknown or the pass code is wrong; which one is not said.
+    InvalidCredential,
+    /// The verification code is not the one that was issued last.
+    InvalidVerificationCode,
+    /// Somebody else changed the same thing at the same time.
+    Conflict,
+    /// The request is larger than the limit.
+    RequestTooLarge,
+    /// One import call carries more records than allowed.
+    TooManyRecords,
+    /// A bounded queue is full.
+    Overloaded,
+    /// The database does not answer.
+    DatabaseUnavailable,
+    /// A fault of the service; the cause is in its log.
+    Internal,
+}
+
+impl Reason {
+    /// Every reason, in the order of the contract.
+    pub const ALL: [Self; 36] = [
+        Self::InvalidToken,
+        Self::InvalidLogin,
+        Self::PermissionDenied,
+        Self::RequiredFieldMissing,
+        Self::InvalidFieldValue,
+        Self::FieldTooLong,
+        Self::UnknownField,
+        Self::InvalidIdentifier,
+        Self::InvalidPageToken,
+        Self::CardNumberNotMasked,
+        Self::PolicyViolation,
+        Self::AccessTokenNotFound,
+        Self::AccountsReceivableNotFound,
+        Self::RewardsParticipantNotFound,
+        Self::ClassificationNotFound,
+        Self::UnitNotFound,
+        Self::ReferenceNotFound,
+        Self::AmbiguousName,
+        Self::WrongLifeCycleState,
+        Self::OwnerTerminated,
+        Self::OwnerMismatch,
+        Self::OwnerRequired,
+        Self::OwnerLimitReached,
+        Self::IdentifierRequired,
+        Self::AuthenticationCodeAlreadyExists,
+        Self::IdentifierAlreadyExists,
+        Self::NumberAlreadyExists,
+        Self::RecordAlreadyExists,
+        Self::InvalidCredential,
+        Self::InvalidVerificationCode,
+        Self::Conflict,
+        Self::RequestTooLarge,
+        Self::TooManyRecords,
+        Self::Overloaded,
+        Self::DatabaseUnavailable,
+        Self::Internal,
+    ];
+
+    /// The name in the contract, such as `WRONG_LIFE_CYCLE_STATE`.
+    pub fn name(self) -> String {
+        let mut name = String::new();
+        for (i, c) in format!("{self:?}").chars().enumerate() {
+            if c.is_ascii_uppercase() && i > 0 {
+                name.push('_');
+            }
+            name.push(c.to_ascii_uppercase());
+        }
+        name
+    }
+}
+
+/// One field at fault and what is wrong with it. The description never repeats the value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldViolation {
+    /// Path in the request, such as `access_token_identifier.credential.pass_code`.
+    pub field: String,
+    /// What is wrong, for people.
+    pub description: String,
+    /// The reason that this field alone would have given.
+    pub reason: Reason,
+}
+
+/// Why a call was refused, in a form that may be shown, and what caused it, which may not.
+#[derive(Debug)]
+pub struct Error {
+    reason: Reason,
+    message: String,
+    violations: Vec<FieldViolation>,
+    metadata: BTreeMap<&'static str, String>,
+    retry_after: Option<Duration>,
+    cause: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// An error with a public message. The message names fields and states, never values of codes or secrets.
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self {
+            reason,
+            message: message.into(),
+            violations: Vec::new(),
+            metadata: BTreeMap::new(),
+            retry_after: None,
+            cause: None,
+        }
+    }
+
+    /// One field at fault.
+    pub fn field(reason: Reason, field: impl Into<String>, description: impl Into<String>) -> Self {
+        Violations::single(reason, field, description)
+    }
+
+    /// A fault of ours. Only the log sees the cause.
+    pub fn internal(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        let mut error = Self::new(Reason::Internal, "internal error");
+        error.cause = Some(cause.into());
+        error
+    }
+
+    /// The session is not valid (any more).
+    pub fn invalid_token() -> Self {
+        Self::new(Reason::InvalidToken, "the session token is missing, invalid or expired")
+    }
+
+    /// Adds a fact for machines, such as the state that was found.
+    #[must_use]
+    pub fn with(mut self, key: &'static str, value: impl Into<String>) -> Self {
+        self.metadata.insert(key, value.into());
+        self
+    }
+
+    /// Tells the caller when to try again.
+    #[must_use]
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+
+    /// Keeps the cause for the log.
+    #[must_use]
+    pub fn caused_by(mut self, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.cause = Some(cause.into());
+        self
+    }
+
+    /// Why.
+    pub fn reason(&self) -> Reason {
+        self.reason
+    }
+
+    /// For people; public.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Every field at fault.
+    pub fn violations(&self) -> &[FieldViolation] {
+        &self.violations
+    }
+
+    /// Facts for machines; public.
+    pub fn metadata(&self) -> &BTreeMap<&'static str, String> {
+        &self.metadata
+    }
+
+    /// When to try again, where waiting helps.
+    pub fn wait(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
+    /// What happened inside. For the log only.
+    pub fn cause(&self) -> Option<&(dyn std::error::Error + Send + Sync)> {
+        self.cause.as_deref()
+    }
+}
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Collects every field at fault, so that a caller mends a request once.
+#[derive(Debug, Default)]
+pub struct Violations(Vec<FieldViolation>);
+
+impl Violations {
+    /// Adds a field.
+    pub fn add(&mut self, reason: Reason, field: impl Into<String>, description: impl Into<String>) {
+        self.0.push(FieldViolation { field: field.into(), description: description.into(), reason });
+    }
+
+    /// Adds what a check of one field found.
+    pub fn check(&mut self, field: &str, found: Result<(), (Reason, String)>) {
+        if let Err((reason, description)) = found {
+            self.add(reason, field, description);
+        }
+    }
+
+    /// Adds the violations of another check.
+    pub fn extend(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
+    /// Nothing found?
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The error, if anything was found. Its reason is that of the first field.
+    pub fn into_result(self) -> Result<(), Error> {
+        let Some(first) = self.0.first() else { return Ok(()) };
+        let list: Vec<String> = self.0.iter().map(|v| format!("{}: {}", v.field, v.description)).collect();
+        let mut error = Error::new(first.reason, list.join("; "));
+        error.violations = self.0;
+        Err(error)
+    }
+
+    fn single(reason: Reason, field: impl Into<String>, description: impl Into<String>) -> Error {
+        let mut violations = Self::default();
+        violations.add(reason, field, description);
+        violations.into_result().expect_err("one violation was added")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_contract() {
+        assert_eq!(Reason::WrongLifeCycleState.name(), "WRONG_LIFE_CYCLE_STATE");
+        assert_eq!(Reason::Internal.name(), "INTERNAL");
+    }
+
+    #[test]
+    fn all_fields_at_fault_are_reported() {
+        let mut violations = Violations::default();
+        violations.add(Reason::FieldTooLong, "identifier", "too long");
+        violations.add(Reason::RequiredFieldMissing, "pass_code", "is required");
+        let error = violations.into_result().expect_err("two violations");
+        assert_eq!(error.reason(), Reason::FieldTooLong);
+        assert_eq!(error.violations().len(), 2);
+        assert_eq!(error.message(), "identifier: too long; pass_code: is required");
+    }
+}

@@ -1,0 +1,28 @@
+//! The rules of access tokens: types, life cycle, policies, use cases and the ports they need.
+//!
+//! This crate knows no transport, no database and no runtime. A use case is one file in [`service`];
+//! what it needs from outside is a trait in [`ports`] or [`store`].
+
+pub mod access_token;
+pub mod card;
+pub mod code;
+pub mod directory;
+pub mod error;
+pub mod identifier;
+pub mod import;
+pub mod life_cycle;
+pub mod page;
+pub mod policy;
+pub mod ports;
+pub mod reference;
+pub mod secret;
+pub mod service;
+pub mod session;
+pub mod store;
+pub mod text;
+pub mod time;
+
+pub use error::{Error, FieldViolation, Reason};
+
+/// The result of every use case.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

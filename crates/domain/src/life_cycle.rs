@@ -1,0 +1,109 @@
+//! The life cycle of an access token: three states and the changes between them.
+//!
+//! ```text
+//! PENDING_VERIFICATION --verify--> EFFECTIVE <--set_as_effective-- NOT_EFFECTIVE
+//!                                  EFFECTIVE --set_as_not_effective--> NOT_EFFECTIVE
+//! ```
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Reason, Result};
+
+/// The state of an access token. Only EFFECTIVE tokens give access.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum LifeCycleState {
+    /// The token gives access.
+    Effective,
+    /// The token was switched off and can be switched on again.
+    NotEffective,
+    /// The token waits for its verification code.
+    PendingVerification,
+}
+
+impl LifeCycleState {
+    /// Every state.
+    pub const ALL: [Self; 3] = [Self::Effective, Self::NotEffective, Self::PendingVerification];
+
+    /// The documented name, as stored and shown.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Effective => "EFFECTIVE",
+            Self::NotEffective => "NOT_EFFECTIVE",
+            Self::PendingVerification => "PENDING_VERIFICATION",
+        }
+    }
+
+    /// The state of a documented name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name() == name)
+    }
+}
+
+/// A change of state. Each has exactly one source and one target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transition {
+    /// The verification code was presented.
+    Verify,
+    /// Switch on.
+    SetAsEffective,
+    /// Switch off.
+    SetAsNotEffective,
+}
+
+impl Transition {
+    /// The only state in which the change is allowed.
+    pub fn source(self) -> LifeCycleState {
+        match self {
+            Self::Verify => LifeCycleState::PendingVerification,
+            Self::SetAsEffective => LifeCycleState::NotEffective,
+            Self::SetAsNotEffective => LifeCycleState::Effective,
+        }
+    }
+
+    /// The state afterwards.
+    pub fn target(self) -> LifeCycleState {
+        match self {
+            Self::Verify | Self::SetAsEffective => LifeCycleState::Effective,
+            Self::SetAsNotEffective => LifeCycleState::NotEffective,
+        }
+    }
+}
+
+/// Refuses a call that is not for this state.
+pub fn require(expected: LifeCycleState, found: LifeCycleState) -> Result<()> {
+    if expected == found {
+        return Ok(());
+    }
+    let message = format!("the access token is {}, this call is only for {}", found.name(), expected.name());
+    Err(Error::new(Reason::WrongLifeCycleState, message)
+        .with("life_cycle_state", found.name())
+        .with("expected", expected.name()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_transition_stays_where_it_is_and_none_returns_to_pending() {
+        for transition in [Transition::Verify, Transition::SetAsEffective, Transition::SetAsNotEffective] {
+            assert_ne!(transition.source(), transition.target());
+            assert_ne!(transition.target(), LifeCycleState::PendingVerification);
+        }
+    }
+
+    #[test]
+    fn the_error_names_both_states() {
+        let error = require(LifeCycleState::Effective, LifeCycleState::NotEffective).expect_err("wrong state");
+        assert_eq!(error.metadata()["life_cycle_state"], "NOT_EFFECTIVE");
+        assert_eq!(error.metadata()["expected"], "EFFECTIVE");
+    }
+
+    #[test]
+    fn names_round_trip() {
+        for state in LifeCycleState::ALL {
+            assert_eq!(LifeCycleState::from_name(state.name()), Some(state));
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! Policies: what a token must have, how its codes look, who creates them.
+//!
+//! An organisation has one definition; a classification may carry its own policy. If a token has a classification
+//! with a policy, only that one applies.
+
+use serde::{Deserialize, Serialize};
+
+use crate::code;
+use crate::error::Violations;
+use crate::ports::Random;
+use crate::secret::Secret;
+use crate::text::Check;
+use crate::{Reason, Result};
+
+/// The rules for the tokens of an organisation or of one classification.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Policy {
+    /// Rules of the authentication code.
+    pub authentication_code: CodePolicy,
+    /// Rules of the identifier.
+    pub identifier: CodePolicy,
+    /// Rules of the pass code.
+    pub pass_code: CodePolicy,
+    /// May a token do without identifier and pass code?
+    pub allow_without_identifier_and_pass_code: bool,
+    /// Does a new token wait for a verification code?
+    pub verification_required: bool,
+    /// Digits of a verification code, 6 to 10.
+    pub verification_code_length: u8,
+    /// Digits of a one-time password, 6 to 8.
+    pub otp_length: u8,
+    /// Seconds for which a one-time password lives, 1 to 600.
+    pub otp_lifetime_seconds: u32,
+    /// How many tokens one owner may have under this policy.
+    pub max_per_owner: Option<u32>,
+}
+
+/// The rules of one code.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CodePolicy {
+    /// Who creates it when the caller gives none.
+    pub creation: Creation,
+    /// How it looks.
+    pub format: Format,
+    /// Fewest characters, at most 256.
+    pub min_length: u16,
+    /// Fewest letters.
+    pub min_letters: u16,
+    /// Fewest digits.
+    pub min_digits: u16,
+    /// Fewest characters that are neither letter nor digit.
+    pub min_special: u16,
+}
+
+/// Who creates a code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Creation {
+    /// The caller.
+    None,
+    /// The service, from a sequence of the organisation; a pass code is random digits instead.
+    AutoNumber,
+    /// The service, 32 random hex digits.
+    AutoId,
+}
+
+/// How a code looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Format {
+    /// Anything.
+    FreeText,
+    /// Digits only.
+    Number,
+    /// An e-mail address.
+    Email,
+    /// A phone number: optional plus, digits, blanks, dots, dashes and parentheses, 5 to 20 digits.
+    Phone,
+}
+
+impl Default for CodePolicy {
+    fn default() -> Self {
+        Self {
+            creation: Creation::None,
+            format: Format::FreeText,
+            min_length: 1,
+            min_letters: 0,
+            min_digits: 0,
+            min_special: 0,
+        }
+    }
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            authentication_code: CodePolicy { creation: Creation::AutoId, ..CodePolicy::default() },
+            identifier: CodePolicy::default(),
+            pass_code: CodePolicy { min_length: 4, ..CodePolicy::default() },
+            allow_without_identifier_and_pass_code: true,
+            verification_required: false,
+            verification_code_length: 6,
+            otp_length: 6,
+            otp_lifetime_seconds: 300,
+            max_per_owner: None,
+        }
+    }
+}
+
+impl Policy {
+    /// Checks the ranges. `path` is where the policy stands, such as `definition`.
+    pub fn validate(&self, path: &str) -> Violations {
+        let mut violations = Violations::default();
+        let mut range = |field: &str, value: u64, low: u64, high: u64| {
+            if !(low..=high).contains(&value) {
+                let text = format!("must be between {low} and {high}");
+                violations.add(Reason::InvalidFieldValue, format!("{path}.{field}"), text);
+            }
+        };
+        range("verification_code_length", self.verification_code_length.into(), 6, 10);
+        range("otp_length", self.otp_length.into(), 6, 8);
+        range("otp_lifetime_seconds", self.otp_lifetime_seconds.into(), 1, 600);
+        range("max_per_owner", self.max_per_owner.unwrap_or(1).into(), 1, u32::MAX.into());
+        for (name, code) in [
+            ("authentication_code", &self.authentication_code),
+            ("identifier", &self.identifier),
+            ("pass_code", &self.pass_code),
+        ] {
+            range(&format!("{name}.min_length"), code.min_length.into(), 1, 256);
+            let parts = u64::from(code.min_letters) + u64::from(code.min_digits) + u64::from(code.min_special);
+            range(&format!("{name}.min_letters + min_digits + min_special"), parts, 0, 256);
+        }
+        violations
+    }
+}
+
+impl CodePolicy {
+    /// Checks what a caller gave. The answer names the rule, never the value.
+    pub fn check(&self, text: &str) -> Check {
+        crate::text::code(text)?;
+        let broken = |what: String| Err((Reason::PolicyViolation, what));
+        let form = match self.format {
+            Format::FreeText => None,
+            Format::Number => (!text.chars().all(|c| c.is_ascii_digit())).then_some("digits only"),
+            Format::Email => (!is_email(text)).then_some("an e-mail address"),
+            Format::Phone => (!is_phone(text)).then_some("a phone number"),
+        };
+        if let Some(form) = form {
+            return broken(format!("must be {form}"));
+        }
+        let letters = text.chars().filter(|c| c.is_alphabetic()).count();
+        let digits = text.chars().filter(|c| c.is_numeric()).count();
+        let length = text.chars().count();
+        for (what, count, least) in [
+            ("character(s)", length, self.min_length),
+            ("letter(s)", letters, self.min_letters),
+            ("digit(s)", digits, self.min_digits),
+            ("special character(s)", length - letters - digits, self.min_special),
+        ] {
+            if count < usize::from(least) {
+                return broken(format!("must have at least {least} {what}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// A random code that this policy accepts: six digits, or as many and as mixed as the rules ask for.
+    pub fn random(&self, random: &dyn Random) -> Result<Secret> {
+        if self.creation == Creation::AutoId && self.format == Format::FreeText {
+            return code::hex_id(random).map(Secret::new);
+        }
+        let special = usize::from(self.min_special);
+        let letters = usize::from(self.min_letters);
+        let digits = usize::from(self.min_length.max(6)).saturating_sub(special + letters);
+        let text = [
+            code::from_alphabet(random, b"ABCDEFGHJKLMNPQRSTUVWXYZ", letters)?,
+            code::from_alphabet(random, b"!#%+-=?@", special)?,
+            code::from_alphabet(random, b"0123456789", digits.max(self.min_digits.into()))?,
+        ];
+        Ok(Secret::new(text.concat()))
+    }
+}
+
+fn is_email(text: &str) -> bool {
+    let Some((local, domain)) = text.rsplit_once('@') else { return false };
+    let plain = !text.chars().any(char::is_whitespace) && !local.contains('@');
+    let labels = domain.split('.').all(|l| !l.is_empty() && !l.starts_with('-') && !l.ends_with('-'));
+    plain && !local.is_empty() && domain.contains('.') && labels
+}
+
+fn is_phone(text: &str) -> bool {
+    let rest = text.strip_prefix('+').unwrap_or(text);
+    let digits = rest.chars().filter(char::is_ascii_digit).count();
+    (5..=20).contains(&digits) && rest.chars().all(|c| c.is_ascii_digit() || " .-()".contains(c))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(format: Format) -> CodePolicy {
+        CodePolicy { format, ..CodePolicy::default() }
+    }
+
+    #[test]
+    fn formats() {
+        let cases = [
+            (Format::Number, "0123", "12a"),
+            (Format::Email, "a.b@example.com", "a@example"),
+            (Format::Email, "x@y.co", "@y.co"),
+            (Format::Phone, "+357 (22) 12-34.56", "+12"),
+            (Format::Phone, "99887766", "99+887766"),
+            (Format::FreeText, "any thing", ""),
+        ];
+        for (format, good, bad) in cases {
+            assert!(policy(format).check(good).is_ok(), "{format:?} {good}");
+            assert!(policy(format).check(bad).is_err(), "{format:?} {bad}");
+        }
+    }
+
+    #[test]
+    fn minima_are_named_and_the_value_is_not() {
+        let rule = CodePolicy { min_length: 8, min_letters: 2, min_digits: 2, min_special: 1, ..CodePolicy::default() };
+        assert!(rule.check("ab12!xyz").is_ok());
+        for (bad, what) in
+            [("ab12!", "character"), ("a12345!!", "letter"), ("abcdefg!", "digit"), ("abcd1234", "special")]
+        {
+            let (reason, text) = rule.check(bad).expect_err(bad);
+            assert_eq!(reason, Reason::PolicyViolation);
+            assert!(text.contains(what) && !text.contains(bad), "{text}");
+        }
+    }
+
+    #[test]
+    fn left_out_members_have_their_defaults() {
+        let parsed: Policy =
+            serde_json::from_str(r#"{"otp_length": 8, "pass_code": {"min_digits": 1}}"#).expect("policy");
+        assert_eq!(parsed.otp_length, 8);
+        assert_eq!(parsed.authentication_code.creation, Creation::AutoId);
+        assert!(parsed.validate("definition").is_empty());
+    }
+
+    #[test]
+    fn ranges_are_checked_all_at_once() {
+        let bad = Policy { otp_length: 4, otp_lifetime_seconds: 601, ..Policy::default() };
+        let error = bad.validate("policy").into_result().expect_err("two violations");
+        let fields: Vec<_> = error.violations().iter().map(|v| v.field.as_str()).collect();
+        assert_eq!(fields, ["policy.otp_length", "policy.otp_lifetime_seconds"]);
+    }
+}

@@ -1,0 +1,69 @@
+//! What the rules need from the world besides a store: time, chance, and keys.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::Result;
+use crate::secret::{CodeHash, PassCodeHash, SealedCode, Secret};
+use crate::time::Timestamp;
+
+/// A boxed future, for ports that are objects.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Tells the time. The only way to read it: tests and clock-jump checks replace it.
+pub trait Clock: Send + Sync + 'static {
+    /// Now, to the microsecond.
+    fn now(&self) -> Timestamp;
+}
+
+/// Gives random bytes from a cryptographic source.
+pub trait Random: Send + Sync + 'static {
+    /// Fills the buffer, or fails; never gives anything predictable.
+    fn fill(&self, buffer: &mut [u8]) -> Result<()>;
+}
+
+/// What a keyed hash or a sealed code is for. A code of one purpose is worthless for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// Verifies a token that is PENDING_VERIFICATION.
+    Verification,
+    /// Logs in once.
+    OneTimePassword,
+    /// Identifies a service caller.
+    ApiKey,
+}
+
+impl Purpose {
+    /// The word that enters the key derivation. Never change one: stored hashes depend on it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Verification => "verification",
+            Self::OneTimePassword => "one-time-password",
+            Self::ApiKey => "api-key",
+        }
+    }
+}
+
+/// Everything that needs a key. Implementations keep keys outside the database and hash off the async threads.
+pub trait Secrets: Send + Sync + 'static {
+    /// Hashes a pass code or password (Argon2id over a keyed hash). OVERLOADED when the queue is full.
+    fn hash(&self, secret: Secret) -> BoxFuture<'_, Result<PassCodeHash>>;
+
+    /// Does the secret match? Without a stored hash the same work is done and the answer is no.
+    fn verify(&self, secret: Secret, stored: Option<PassCodeHash>) -> BoxFuture<'_, Result<bool>>;
+
+    /// Is this a hash that `verify` can check: a PHC string with sane parameters?
+    fn accepts(&self, stored: &PassCodeHash) -> bool;
+
+    /// A keyed hash of the code, bound to `subject` (a token's id) and purpose.
+    fn code_hash(&self, purpose: Purpose, subject: &str, code: &Secret) -> CodeHash;
+
+    /// Compares in constant time.
+    fn code_matches(&self, purpose: Purpose, subject: &str, code: &Secret, stored: &CodeHash) -> bool;
+
+    /// Encrypts a code that must be readable again, bound to `subject` and purpose.
+    fn seal(&self, purpose: Purpose, subject: &str, code: &Secret) -> Result<SealedCode>;
+
+    /// Decrypts it.
+    fn open(&self, purpose: Purpose, subject: &str, sealed: &SealedCode) -> Result<Secret>;
+}

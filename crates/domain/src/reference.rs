@@ -1,0 +1,59 @@
+//! One organisation's reference data as it was at one version.
+
+use std::collections::HashMap;
+
+use crate::directory::{BusinessUnit, Classification, Country, Industry, IndustrySector, Organisation, Unit, User};
+use crate::identifier::ClassificationIdentifier;
+use crate::policy::Policy;
+use crate::{Error, Reason, Result};
+
+/// A snapshot of the reference data of one organisation, by id.
+#[derive(Debug, Clone)]
+pub struct Reference {
+    /// Counts the changes of the reference data; a snapshot is current while the stored version equals it.
+    pub version: i64,
+    /// The organisation itself.
+    pub organisation: Organisation,
+    /// Units.
+    pub units: HashMap<String, Unit>,
+    /// Business units.
+    pub business_units: HashMap<String, BusinessUnit>,
+    /// Users.
+    pub users: HashMap<String, User>,
+    /// Countries.
+    pub countries: HashMap<String, Country>,
+    /// Industries.
+    pub industries: HashMap<String, Industry>,
+    /// Industry sectors.
+    pub industry_sectors: HashMap<String, IndustrySector>,
+    /// Classifications.
+    pub classifications: HashMap<String, Classification>,
+}
+
+impl Reference {
+    /// The policy that applies to a token: its classification's, else the organisation's definition.
+    pub fn policy(&self, classification: Option<&str>) -> &Policy {
+        classification
+            .and_then(|id| self.classifications.get(id))
+            .and_then(|classification| classification.policy.as_ref())
+            .unwrap_or(&self.organisation.definition)
+    }
+
+    /// The classification that a caller names.
+    pub fn classification(&self, identifier: &ClassificationIdentifier) -> Result<&Classification> {
+        let all = self.classifications.values();
+        let mut found: Vec<_> = match identifier {
+            ClassificationIdentifier::Id(id) => self.classifications.get(id).into_iter().collect(),
+            ClassificationIdentifier::Name(name) => all.filter(|c| c.name.as_ref() == Some(name)).collect(),
+            ClassificationIdentifier::AlternativeCode(code) => {
+                all.filter(|c| c.alternative_code.as_ref() == Some(code)).collect()
+            }
+        };
+        let field = "classification_identifier";
+        match (found.pop(), found.len()) {
+            (Some(one), 0) => Ok(one),
+            (Some(_), _) => Err(Error::field(Reason::AmbiguousName, field, "several classifications match")),
+            (None, _) => Err(Error::field(Reason::ClassificationNotFound, field, "no such classification")),
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Who calls: organisation, user, unit and what the caller may do.
+
+use crate::access_token::Stamp;
+use crate::reference::Reference;
+use crate::time::Timestamp;
+use crate::{Error, Reason, Result};
+
+/// The internal key of an organisation. Everything that is stored is scoped by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OrganisationKey(pub i32);
+
+/// What a user or an API key may do. Deny by default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Permission {
+    /// Show and list access tokens and classifications.
+    AccessTokensRead,
+    /// Create and change access tokens.
+    AccessTokensWrite,
+    /// Name a token by its identifier without the pass code.
+    AccessTokensLookup,
+    /// Receive verification codes, pass codes and one-time passwords.
+    AccessTokensSecrets,
+    /// Import into the directory.
+    DirectoryWrite,
+    /// Administrate.
+    Admin,
+}
+
+impl Permission {
+    /// Every permission.
+    pub const ALL: [Self; 6] = [
+        Self::AccessTokensRead,
+        Self::AccessTokensWrite,
+        Self::AccessTokensLookup,
+        Self::AccessTokensSecrets,
+        Self::DirectoryWrite,
+        Self::Admin,
+    ];
+
+    /// The name in the contract and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AccessTokensRead => "access_tokens.read",
+            Self::AccessTokensWrite => "access_tokens.write",
+            Self::AccessTokensLookup => "access_tokens.lookup",
+            Self::AccessTokensSecrets => "access_tokens.secrets",
+            Self::DirectoryWrite => "directory.write",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// The permission of a name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|p| p.name() == name)
+    }
+}
+
+/// A set of permissions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Permissions(u8);
+
+impl Permissions {
+    /// What every user of the original could do: all of `access_tokens.*`. The default of an imported user.
+    pub fn of_an_imported_user() -> Self {
+        [
+            Permission::AccessTokensRead,
+            Permission::AccessTokensWrite,
+            Permission::AccessTokensLookup,
+            Permission::AccessTokensSecrets,
+        ]
+        .into_iter()
+        .collect()
+    }
+
+    /// Every permission.
+    pub fn all() -> Self {
+        Permission::ALL.into_iter().collect()
+    }
+
+    /// Is it in the set?
+    pub fn contains(self, permission: Permission) -> bool {
+        self.0 & (1 << permission as u8) != 0
+    }
+
+    /// The members, in the order of [`Permission::ALL`].
+    pub fn iter(self) -> impl Iterator<Item = Permission> {
+        Permission::ALL.into_iter().filter(move |p| self.contains(*p))
+    }
+
+    /// Reads a comma-separated list. The error is the first unknown name.
+    pub fn parse(list: &str) -> Result<Self, String> {
+        let names = list.split(',').map(str::trim).filter(|name| !name.is_empty());
+        names.map(|name| Permission::from_name(name).ok_or_else(|| name.to_owned())).collect()
+    }
+}
+
+impl std::fmt::Display for Permissions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<_> = self.iter().map(Permission::name).collect();
+        f.write_str(&names.join(","))
+    }
+}
+
+impl FromIterator<Permission> for Permissions {
+    fn from_iter<I: IntoIterator<Item = Permission>>(permissions: I) -> Self {
+        Self(permissions.into_iter().fold(0, |set, p| set | 1 << p as u8))
+    }
+}
+
+/// Who calls. Comes from a valid session, and only from there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The organisation of the session. Nothing of another one is ever visible.
+    pub organisation: OrganisationKey,
+    /// The user, if the caller is one (the command line is not).
+    pub user: Option<String>,
+    /// The unit the session is logged in to.
+    pub unit: Option<String>,
+    /// What the caller may do.
+    pub permissions: Permissions,
+}
+
+impl Caller {
+    /// Refuses a caller without the permission.
+    pub fn require(&self, permission: Permission) -> Result<()> {
+        if self.permissions.contains(permission) {
+            return Ok(());
+        }
+        let message = format!("this call needs the permission {}", permission.name());
+        Err(Error::new(Reason::PermissionDenied, message).with("permission", permission.name()))
+    }
+
+    /// Who writes, and when: what `log_information` records.
+    pub fn stamp(&self, reference: &Reference, date: Timestamp) -> Stamp {
+        let unit = self.unit.as_ref().and_then(|id| reference.units.get(id));
+        Stamp {
+            date,
+            user: self.user.clone(),
+            unit: self.unit.clone(),
+            business_unit: unit.and_then(|unit| unit.business_unit.clone()),
+        }
+    }
+}
+
+/// A session as its signed token states it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// The session's own id.
+    pub id: String,
+    /// The organisation's public id.
+    pub organisation: String,
+    /// The user's id.
+    pub user: String,
+    /// The unit's id.
+    pub unit: Option<String>,
+    /// When it began.
+    pub issued_at: Timestamp,
+    /// The first moment at which it is worthless.
+    pub expires_at: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sets_round_trip_through_their_names() {
+        let set = Permissions::parse("access_tokens.read, directory.write").expect("known names");
+        assert_eq!(set.to_string(), "access_tokens.read,directory.write");
+        assert_eq!(Permissions::parse("read").expect_err("unknown"), "read");
+        assert_eq!(Permissions::parse("").expect("none"), Permissions::default());
+        assert_eq!(Permissions::parse(&Permissions::all().to_string()), Ok(Permissions::all()));
+    }
+
+    #[test]
+    fn deny_by_default() {
+        let caller =
+            Caller { organisation: OrganisationKey(1), user: None, unit: None, permissions: Permissions::default() };
+        for permission in Permission::ALL {
+            let error = caller.require(permission).expect_err("denied");
+            assert_eq!(error.metadata()["permission"], permission.name());
+        }
+    }
+}

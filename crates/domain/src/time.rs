@@ -1,0 +1,11 @@
+//! Points in time as both databases keep them: UTC, to the microsecond.
+
+use chrono::{DateTime, SubsecRound, Utc};
+
+/// A point in time.
+pub type Timestamp = DateTime<Utc>;
+
+/// Cuts a time to microseconds, so that what is answered now equals what is read later.
+pub fn stored_precision(time: Timestamp) -> Timestamp {
+    time.trunc_subsecs(6)
+}
