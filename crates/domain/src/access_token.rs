@@ -93,6 +93,8 @@ pub struct Guard {
     pub life_cycle_state: Option<LifeCycleState>,
     /// The verification code that was compared is still the one issued last.
     pub verification: Option<CodeHash>,
+    /// The token has no identifier.
+    pub without_identifier: bool,
 }
 
 /// A change of one token: `None` leaves a column alone, `Some(None)` empties it.

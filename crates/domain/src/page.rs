@@ -23,7 +23,7 @@ pub fn decode(query: &str, page_token: &str) -> Result<String> {
         .collect();
     let bytes = bytes.ok_or_else(bad)?;
     let id = bytes.strip_prefix(fingerprint(query).as_slice()).ok_or_else(bad)?;
-    String::from_utf8(id.to_vec()).ok().filter(|id| !id.is_empty() && id.len() <= 1_024).ok_or_else(bad)
+    String::from_utf8(id.to_vec()).ok().filter(|id| crate::text::code(id).is_ok()).ok_or_else(bad)
 }
 
 fn fingerprint(query: &str) -> [u8; 8] {

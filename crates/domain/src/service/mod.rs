@@ -1,1 +1,104 @@
-//! Use cases.
+//! Use cases, one a file. Each takes the caller first, checks permission before existence, and begins and commits its
+//! own unit of work.
+
+mod classifications;
+mod codes;
+mod create;
+mod find;
+pub mod import;
+mod list;
+mod not_associated;
+mod numbers;
+mod otp;
+mod reset;
+mod show;
+mod transition;
+mod update;
+mod verify;
+
+use std::sync::Arc;
+
+pub use create::CreateToken;
+pub use list::{ListTokens, MAX_RESULTS, Owner, TokenList};
+pub use not_associated::NotAssociated;
+pub use otp::IssuedOneTimePassword;
+pub use reset::{IssuedPassCode, IssuedVerificationCode};
+pub use update::UpdateToken;
+pub use verify::VerifyToken;
+
+use crate::access_token::AccessToken;
+use crate::ports::{Clock, Purpose, Random, Secrets};
+use crate::reference::Reference;
+use crate::secret::Secret;
+use crate::session::{Caller, Permission};
+use crate::store::{FoundToken, Load, Owners, Store};
+use crate::{Error, Reason, Result};
+use numbers::Numbers;
+
+/// The use cases of access tokens.
+pub struct AccessTokens<S> {
+    store: Arc<S>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    secrets: Arc<dyn Secrets>,
+    numbers: Numbers,
+}
+
+/// What an answer needs. What is not asked for is neither loaded nor decrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Want {
+    /// The owners.
+    pub owners: Load,
+    /// The verification code, which the caller sees only with `access_tokens.secrets`.
+    pub verification_code: bool,
+}
+
+impl Want {
+    /// Everything.
+    pub const ALL: Self = Self { owners: Load::ALL, verification_code: true };
+}
+
+/// A token with everything that an answer about it shows.
+#[derive(Debug)]
+pub struct Answer {
+    /// The token.
+    pub token: AccessToken,
+    /// Its owners, as far as wanted.
+    pub owners: Owners,
+    /// What the token and its owners refer to.
+    pub reference: Arc<Reference>,
+    /// The verification code, if wanted, present and permitted.
+    pub verification_code: Option<Secret>,
+}
+
+impl<S: Store> AccessTokens<S> {
+    /// Puts the use cases on their ports.
+    pub fn new(store: Arc<S>, clock: Arc<dyn Clock>, random: Arc<dyn Random>, secrets: Arc<dyn Secrets>) -> Self {
+        Self { store, clock, random, secrets, numbers: Numbers::default() }
+    }
+
+    /// The answer about a token that was read or written just now.
+    ///
+    /// The reference data is read after the token: whatever the token refers to was committed before it.
+    async fn answer(&self, caller: &Caller, found: FoundToken, want: Want) -> Result<Answer> {
+        let reference = self.store.reference(caller.organisation).await?;
+        self.answer_with(caller, found, reference, want)
+    }
+
+    fn answer_with(&self, caller: &Caller, found: FoundToken, reference: Arc<Reference>, want: Want) -> Result<Answer> {
+        let FoundToken { token, owners } = found;
+        let visible = want.verification_code && caller.permissions.contains(Permission::AccessTokensSecrets);
+        let verification_code = token
+            .verification
+            .as_ref()
+            .filter(|_| visible)
+            .map(|code| self.secrets.open(Purpose::Verification, &token.id, &code.sealed))
+            .transpose()?;
+        Ok(Answer { token, owners, reference, verification_code })
+    }
+}
+
+/// The error of a token that does not exist. It names the alternative that was used, not its value.
+fn token_not_found(field: &str) -> Error {
+    Error::field(Reason::AccessTokenNotFound, field, "no such access token")
+}

@@ -1,0 +1,18 @@
+//! List the classifications.
+
+use super::AccessTokens;
+use crate::Result;
+use crate::directory::Classification;
+use crate::session::{Caller, Permission};
+use crate::store::Store;
+
+impl<S: Store> AccessTokens<S> {
+    /// Lists the organisation's classifications in ascending id.
+    pub async fn list_classifications(&self, caller: &Caller) -> Result<Vec<Classification>> {
+        caller.require(Permission::AccessTokensRead)?;
+        let reference = self.store.reference(caller.organisation).await?;
+        let mut all: Vec<_> = reference.classifications.values().cloned().collect();
+        all.sort_by(|a, b| a.id.cmp(&b.id));
+        Ok(all)
+    }
+}

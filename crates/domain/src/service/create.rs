@@ -1,0 +1,255 @@
+//! Create an access token.
+
+use super::{AccessTokens, Answer, Want};
+use crate::access_token::{AccessToken, UserDefinedFields};
+use crate::directory::{AccountsReceivableState, RewardsParticipantState};
+use crate::error::Violations;
+use crate::identifier::{AccountsReceivableIdentifier, ClassificationIdentifier, RewardsParticipantIdentifier};
+use crate::life_cycle::LifeCycleState;
+use crate::policy::{Creation, Policy};
+use crate::secret::Secret;
+use crate::session::{Caller, OrganisationKey, Permission};
+use crate::store::{
+    Account, FoundToken, OwnerKey, Owners, Participant, Sequence, Store, StoreError, Unique, UnitOfWork,
+};
+use crate::{Error, Reason, Result, card, text};
+use std::sync::Arc;
+
+/// How often a new number is drawn when an import has taken the one at hand.
+const NUMBER_ATTEMPTS: usize = 8;
+
+/// What a caller gives for a new token.
+#[derive(Debug, Clone, Default)]
+pub struct CreateToken {
+    /// The authentication code; created by the policy when absent.
+    pub authentication_code: Option<String>,
+    /// The identifier.
+    pub identifier: Option<String>,
+    /// The pass code.
+    pub pass_code: Option<Secret>,
+    /// The masked card number.
+    pub card_masked_number: Option<String>,
+    /// User defined fields.
+    pub udf: UserDefinedFields,
+    /// The owning account.
+    pub accounts_receivable: Option<AccountsReceivableIdentifier>,
+    /// The owning member.
+    pub rewards_participant: Option<RewardsParticipantIdentifier>,
+    /// The classification.
+    pub classification: Option<ClassificationIdentifier>,
+}
+
+impl<S: Store> AccessTokens<S> {
+    /// Creates a token: EFFECTIVE, or PENDING_VERIFICATION where the policy asks for verification.
+    pub async fn create(&self, caller: &Caller, request: CreateToken, want: Want) -> Result<Answer> {
+        caller.require(Permission::AccessTokensWrite)?;
+        let reference = self.store.reference(caller.organisation).await?;
+        let classification = match &request.classification {
+            Some(identifier) => Some(reference.classification(identifier)?.id.clone()),
+            None => None,
+        };
+        let policy = reference.policy(classification.as_deref());
+        check(&request, policy)?;
+        let owners = self.owners(caller, &request).await?;
+        if policy.pass_code.creation != Creation::None && request.pass_code.is_none() && owners_missing(&owners) {
+            let text = "the policy creates the pass code, which has to reach an owner";
+            return Err(Error::new(Reason::OwnerRequired, text));
+        }
+
+        let organisation = caller.organisation;
+        let now = self.clock.now();
+        let stamp = caller.stamp(&reference, now);
+        let id = uuid_v7(now, self.random.as_ref())?;
+        let generated = |given: Option<String>, rules, sequence| async move {
+            match given {
+                Some(text) => Ok(Some(text)),
+                None => self.generate(organisation, rules, sequence).await,
+            }
+        };
+        let authentication_code =
+            generated(request.authentication_code, &policy.authentication_code, Sequence::AuthenticationCode).await?;
+        let identifier = generated(request.identifier, &policy.identifier, Sequence::Identifier).await?;
+        let pass_code = match request.pass_code {
+            None if policy.pass_code.creation != Creation::None => Some(policy.pass_code.random(self.random.as_ref())?),
+            given => given,
+        };
+        let pass_code = match pass_code {
+            Some(secret) => Some(self.secrets.hash(secret).await?),
+            None => None,
+        };
+        let (life_cycle_state, verification) = if policy.verification_required {
+            let (_, kept) = self.issue_verification_code(&id, policy)?;
+            (LifeCycleState::PendingVerification, Some(kept))
+        } else {
+            (LifeCycleState::Effective, None)
+        };
+        let mut token = AccessToken {
+            id,
+            number: String::new(),
+            life_cycle_state,
+            authentication_code: authentication_code
+                .ok_or_else(|| Error::internal("a missing authentication code passed the check"))?,
+            identifier,
+            pass_code,
+            verification,
+            one_time_password: None,
+            verified_date: None,
+            verified_by_user: None,
+            card_masked_number: request.card_masked_number,
+            udf: request.udf,
+            accounts_receivable: owners.accounts_receivable.as_ref().map(|a| a.record.id.clone()),
+            rewards_participant: owners.rewards_participant.as_ref().map(|p| p.record.id.clone()),
+            classification,
+            created: stamp.clone(),
+            updated: stamp,
+        };
+        self.insert(organisation, &reference.organisation.number_prefix, policy, &mut token).await?;
+        let owners = Owners {
+            accounts_receivable: owners.accounts_receivable.filter(|_| want.owners.accounts_receivable),
+            rewards_participant: owners.rewards_participant.filter(|_| want.owners.rewards_participant),
+        };
+        self.answer_with(caller, FoundToken { token, owners }, reference, want)
+    }
+
+    /// Both owners, existing and belonging together.
+    async fn owners(&self, caller: &Caller, request: &CreateToken) -> Result<Owners> {
+        let mut owners = Owners::default();
+        if let Some(identifier) = &request.accounts_receivable {
+            owners.accounts_receivable = Some(Arc::new(living_account(self.account(caller, identifier).await?)?));
+        }
+        if let Some(identifier) = &request.rewards_participant {
+            owners.rewards_participant =
+                Some(Arc::new(living_participant(self.participant(caller, identifier).await?)?));
+        }
+        if let (Some(account), Some(participant)) = (&owners.accounts_receivable, &owners.rewards_participant)
+            && participant.record.accounts_receivable.as_ref() != Some(&account.record.id)
+        {
+            let text = "is not owned by the accounts receivable";
+            return Err(Error::field(Reason::OwnerMismatch, "rewards_participant_identifier", text));
+        }
+        Ok(owners)
+    }
+
+    /// Writes the token under the next free number.
+    async fn insert(
+        &self,
+        organisation: OrganisationKey,
+        prefix: &str,
+        policy: &Policy,
+        token: &mut AccessToken,
+    ) -> Result<()> {
+        for _ in 0..NUMBER_ATTEMPTS {
+            let number = self.numbers.next(self.store.as_ref(), organisation, Sequence::TokenNumber).await?;
+            token.number = format!("{prefix}{number:010}");
+            let mut unit = self.store.begin().await?;
+            if let Some(max) = policy.max_per_owner {
+                check_owner_limit(&mut unit, organisation, token, max).await?;
+            }
+            match unit.insert_token(organisation, token).await {
+                Ok(()) => return Ok(unit.commit().await?),
+                Err(StoreError::Duplicate(Unique::TokenNumber)) => {
+                    self.numbers.discard(organisation, Sequence::TokenNumber);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Error::new(Reason::Conflict, "no free number was found; try again"))
+    }
+}
+
+/// Rules 1 to 3 of a creation, and the limits; every field at fault at once.
+fn check(request: &CreateToken, policy: &Policy) -> Result<()> {
+    let mut violations = Violations::default();
+    let mut required = |field, what: &str| violations.add(Reason::RequiredFieldMissing, field, what);
+    if request.authentication_code.is_none() && policy.authentication_code.creation == Creation::None {
+        required("authentication_code", "is required, since the policy does not create it");
+    }
+    let no_identifier = request.identifier.is_none() && policy.identifier.creation == Creation::None;
+    if no_identifier && !policy.allow_without_identifier_and_pass_code {
+        required("identifier", "is required by the policy");
+    }
+    if !no_identifier && request.pass_code.is_none() && policy.pass_code.creation == Creation::None {
+        required("pass_code", "is required with an identifier");
+    }
+    if let Some(code) = &request.authentication_code {
+        violations.check("authentication_code", policy.authentication_code.check(code));
+    }
+    if let Some(identifier) = &request.identifier {
+        violations.check("identifier", policy.identifier.check(identifier));
+    }
+    if let Some(pass_code) = &request.pass_code {
+        violations.check("pass_code", policy.pass_code.check(pass_code.expose()));
+    }
+    if let Some(masked) = &request.card_masked_number {
+        violations.check("card_masked_number", card::check(masked));
+    }
+    violations.extend(check_udf(&request.udf));
+    violations.into_result()
+}
+
+/// The limits of user defined fields.
+pub(crate) fn check_udf(udf: &UserDefinedFields) -> Violations {
+    let mut violations = Violations::default();
+    for (i, text) in udf.strings.iter().enumerate() {
+        if let Some(text) = text {
+            violations.check(&format!("udf_string_{}", i + 1), text::bounded(text, text::LONG));
+        }
+    }
+    for (i, number) in udf.floats.iter().enumerate() {
+        if number.is_some_and(|n| !n.is_finite()) {
+            violations.add(Reason::InvalidFieldValue, format!("udf_float_{}", i + 1), "must be a finite number");
+        }
+    }
+    violations
+}
+
+/// D5: a terminated owner is refused.
+fn living_account(account: Account) -> Result<Account> {
+    if account.record.life_cycle_state == AccountsReceivableState::Terminated {
+        return Err(terminated("accounts_receivable_identifier", "the accounts receivable is TERMINATED"));
+    }
+    Ok(account)
+}
+
+fn living_participant(participant: Participant) -> Result<Participant> {
+    if participant.record.life_cycle_state == Some(RewardsParticipantState::Terminated) {
+        return Err(terminated("rewards_participant_identifier", "the rewards participant is TERMINATED"));
+    }
+    Ok(participant)
+}
+
+fn terminated(field: &str, text: &str) -> Error {
+    Error::field(Reason::OwnerTerminated, field, text)
+}
+
+fn owners_missing(owners: &Owners) -> bool {
+    owners.accounts_receivable.is_none() && owners.rewards_participant.is_none()
+}
+
+/// `max_per_owner`, counted among the tokens that the same policy governs.
+async fn check_owner_limit<U: UnitOfWork>(
+    unit: &mut U,
+    organisation: OrganisationKey,
+    token: &AccessToken,
+    max: u32,
+) -> Result<()> {
+    let account = token.accounts_receivable.as_deref().map(OwnerKey::AccountsReceivable);
+    let participant = token.rewards_participant.as_deref().map(OwnerKey::RewardsParticipant);
+    for owner in [account, participant].into_iter().flatten() {
+        let count = unit.count_tokens_exclusively(organisation, owner, token.classification.as_deref()).await?;
+        if count >= u64::from(max) {
+            let text = format!("the owner already has {count} access token(s), the policy allows {max}");
+            return Err(Error::new(Reason::OwnerLimitReached, text).with("max_per_owner", max.to_string()));
+        }
+    }
+    Ok(())
+}
+
+/// A UUIDv7 as 32 upper-case hex digits: ids ascend with creation.
+fn uuid_v7(now: crate::time::Timestamp, random: &dyn crate::ports::Random) -> Result<String> {
+    let mut bytes = [0u8; 10];
+    random.fill(&mut bytes)?;
+    let millis = u64::try_from(now.timestamp_millis()).unwrap_or_default();
+    let uuid = uuid::Builder::from_unix_timestamp_millis(millis, &bytes).into_uuid();
+    Ok(format!("{:X}", uuid.simple()))
+}

@@ -1,0 +1,111 @@
+//! Finding the one token that a caller names.
+
+use super::{AccessTokens, token_not_found};
+use crate::error::Violations;
+use crate::identifier::{
+    AccessTokenIdentifier, AccountsReceivableIdentifier, ResetIdentifier, RewardsParticipantIdentifier, TokenKey,
+};
+use crate::session::{Caller, Permission};
+use crate::store::{Account, FoundToken, Load, Participant, Store};
+use crate::{Error, Reason, Result, text};
+
+impl<S: Store> AccessTokens<S> {
+    /// The token of an identifier. A credential is a check: an unknown identifier and a wrong pass code give the same
+    /// answer after the same work.
+    pub(super) async fn find(
+        &self,
+        caller: &Caller,
+        identifier: &AccessTokenIdentifier,
+        load: Load,
+    ) -> Result<FoundToken> {
+        if let AccessTokenIdentifier::Credential { pass_code: None, .. } = identifier {
+            caller.require(Permission::AccessTokensLookup)?;
+        }
+        check_key(identifier)?;
+        let found = self.store.find_token(caller.organisation, identifier.key(), load).await?;
+        let AccessTokenIdentifier::Credential { pass_code: Some(pass_code), .. } = identifier else {
+            return found.ok_or_else(|| token_not_found(&field_of(identifier.key())));
+        };
+        let stored = found.as_ref().and_then(|found| found.token.pass_code.clone());
+        let matches = self.secrets.verify(pass_code.clone(), stored).await?;
+        found
+            .filter(|_| matches)
+            .ok_or_else(|| Error::new(Reason::InvalidCredential, "the identifier is unknown or the pass code is wrong"))
+    }
+
+    /// The token of a reset call, which is found by identifier without its pass code.
+    pub(super) async fn find_for_reset(&self, caller: &Caller, identifier: &ResetIdentifier) -> Result<FoundToken> {
+        let (field, value) = match identifier {
+            ResetIdentifier::AuthenticationCode(code) => ("authentication_code", code),
+            ResetIdentifier::Identifier(identifier) => ("identifier", identifier),
+        };
+        check_text(field, value, text::CODE)?;
+        let found = self.store.find_token(caller.organisation, identifier.key(), Load::NONE).await?;
+        found.ok_or_else(|| token_not_found(field))
+    }
+
+    /// The account of an identifier. A name that matches several is an error, never a guess.
+    pub(super) async fn account(&self, caller: &Caller, identifier: &AccountsReceivableIdentifier) -> Result<Account> {
+        let field = "accounts_receivable_identifier";
+        match identifier {
+            AccountsReceivableIdentifier::Id(id) => check_text(&format!("{field}.id"), id, text::CODE)?,
+            AccountsReceivableIdentifier::Number(number) => check_text(&format!("{field}.number"), number, text::CODE)?,
+            AccountsReceivableIdentifier::Name(name) => check_text(&format!("{field}.name"), name, text::NAME)?,
+        }
+        let mut found = self.store.find_accounts_receivable(caller.organisation, identifier).await?;
+        match (found.pop(), found.len()) {
+            (Some(account), 0) => Ok(account),
+            (Some(_), _) => {
+                Err(Error::field(Reason::AmbiguousName, field, "several accounts receivable have this name"))
+            }
+            (None, _) => Err(Error::field(Reason::AccountsReceivableNotFound, field, "no such accounts receivable")),
+        }
+    }
+
+    /// The participant of an identifier.
+    pub(super) async fn participant(
+        &self,
+        caller: &Caller,
+        identifier: &RewardsParticipantIdentifier,
+    ) -> Result<Participant> {
+        let field = "rewards_participant_identifier";
+        match identifier {
+            RewardsParticipantIdentifier::Id(id) => check_text(&format!("{field}.id"), id, text::CODE)?,
+            RewardsParticipantIdentifier::Number(number) => check_text(&format!("{field}.number"), number, text::CODE)?,
+        }
+        let found = self.store.find_rewards_participant(caller.organisation, identifier).await?;
+        found.ok_or_else(|| Error::field(Reason::RewardsParticipantNotFound, field, "no such rewards participant"))
+    }
+}
+
+/// The limits of what a caller names a token by. A value outside of them cannot exist, and must not reach a database.
+fn check_key(identifier: &AccessTokenIdentifier) -> Result<()> {
+    let value = match identifier {
+        AccessTokenIdentifier::AuthenticationCode(value)
+        | AccessTokenIdentifier::Id(value)
+        | AccessTokenIdentifier::Number(value)
+        | AccessTokenIdentifier::Credential { identifier: value, .. } => value,
+    };
+    let mut violations = Violations::default();
+    violations.check(&field_of(identifier.key()), text::code(value));
+    if let AccessTokenIdentifier::Credential { pass_code: Some(pass_code), .. } = identifier {
+        violations.check("access_token_identifier.credential.pass_code", text::bounded(pass_code.expose(), text::CODE));
+    }
+    violations.into_result()
+}
+
+fn check_text(field: &str, value: &str, limit: usize) -> Result<()> {
+    let mut violations = Violations::default();
+    violations.check(field, text::bounded(value, limit));
+    violations.into_result()
+}
+
+fn field_of(key: TokenKey<'_>) -> String {
+    let alternative = match key {
+        TokenKey::Id(_) => "id",
+        TokenKey::Number(_) => "number",
+        TokenKey::AuthenticationCode(_) => "authentication_code",
+        TokenKey::Identifier(_) => "credential.identifier",
+    };
+    format!("access_token_identifier.{alternative}")
+}

@@ -1,0 +1,1 @@
+//! Import: one code path for files and the directory RPC.

@@ -1,0 +1,107 @@
+//! List the access tokens of an owner.
+
+use super::{AccessTokens, Answer, Want};
+use crate::identifier::{AccountsReceivableIdentifier, ClassificationIdentifier, RewardsParticipantIdentifier};
+use crate::session::{Caller, Permission};
+use crate::store::{OwnerKey, Store, TokenPage};
+use crate::{Error, Reason, Result, page};
+
+/// Most results of one call, and the default.
+pub const MAX_RESULTS: u32 = 1_000;
+
+/// Whose tokens.
+#[derive(Debug, Clone)]
+pub enum Owner {
+    /// An accounts receivable's.
+    AccountsReceivable(AccountsReceivableIdentifier),
+    /// A rewards participant's.
+    RewardsParticipant(RewardsParticipantIdentifier),
+}
+
+/// What to list.
+#[derive(Debug, Clone)]
+pub struct ListTokens {
+    /// Whose tokens.
+    pub owner: Owner,
+    /// Only of this classification.
+    pub classification: Option<ClassificationIdentifier>,
+    /// Results a page, 1 to 1,000.
+    pub number_of_results: Option<i32>,
+    /// Skip so many; not together with a page token.
+    pub offset: Option<i32>,
+    /// Continue after an earlier page.
+    pub page_token: Option<String>,
+}
+
+/// A page of tokens in ascending id.
+#[derive(Debug)]
+pub struct TokenList {
+    /// The tokens.
+    pub tokens: Vec<Answer>,
+    /// Continues after this page; absent on the last one.
+    pub next_page_token: Option<String>,
+}
+
+impl<S: Store> AccessTokens<S> {
+    /// Lists an owner's tokens. An unknown owner is an error, an owner without tokens an empty list.
+    pub async fn list(&self, caller: &Caller, request: &ListTokens, want: Want) -> Result<TokenList> {
+        caller.require(Permission::AccessTokensRead)?;
+        let limit = results("number_of_results", request.number_of_results.unwrap_or(MAX_RESULTS as i32))?;
+        let offset = offset(request)?;
+        let (owner_kind, owner_id) = match &request.owner {
+            Owner::AccountsReceivable(identifier) => {
+                ("accounts_receivable", self.account(caller, identifier).await?.record.id)
+            }
+            Owner::RewardsParticipant(identifier) => {
+                ("rewards_participant", self.participant(caller, identifier).await?.record.id)
+            }
+        };
+        let mut reference = self.store.reference(caller.organisation).await?;
+        let classification =
+            request.classification.as_ref().map(|c| reference.classification(c).map(|c| c.id.clone())).transpose()?;
+
+        let query = format!("{}/{owner_kind}/{owner_id}/{classification:?}", caller.organisation.0);
+        let after = request.page_token.as_deref().map(|token| page::decode(&query, token)).transpose()?;
+        let owner = match request.owner {
+            Owner::AccountsReceivable(_) => OwnerKey::AccountsReceivable(&owner_id),
+            Owner::RewardsParticipant(_) => OwnerKey::RewardsParticipant(&owner_id),
+        };
+        let page = TokenPage {
+            owner,
+            classification: classification.as_deref(),
+            after: after.as_deref(),
+            offset,
+            // One more than asked for tells whether another page follows.
+            limit: limit + 1,
+        };
+        let mut found = self.store.list_tokens(caller.organisation, page, want.owners).await?;
+        let more = found.len() > limit as usize;
+        found.truncate(limit as usize);
+        let last_id = found.last().map(|last| last.token.id.clone()).filter(|_| more);
+        // Read again after the tokens, so that nothing they refer to is missing.
+        if !found.is_empty() {
+            reference = self.store.reference(caller.organisation).await?;
+        }
+        let tokens = found.into_iter().map(|found| self.answer_with(caller, found, reference.clone(), want));
+        Ok(TokenList {
+            tokens: tokens.collect::<Result<_>>()?,
+            next_page_token: last_id.map(|id| page::encode(&query, &id)),
+        })
+    }
+}
+
+/// A number of results within its range.
+pub(super) fn results(field: &str, number: i32) -> Result<u32> {
+    u32::try_from(number)
+        .ok()
+        .filter(|n| (1..=MAX_RESULTS).contains(n))
+        .ok_or_else(|| Error::field(Reason::InvalidFieldValue, field, format!("must be between 1 and {MAX_RESULTS}")))
+}
+
+fn offset(request: &ListTokens) -> Result<u32> {
+    let offset = request.offset.unwrap_or(0);
+    if offset != 0 && request.page_token.is_some() {
+        return Err(Error::field(Reason::InvalidFieldValue, "offset", "cannot be combined with page_token"));
+    }
+    u32::try_from(offset).map_err(|_| Error::field(Reason::InvalidFieldValue, "offset", "must not be negative"))
+}

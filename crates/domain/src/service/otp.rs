@@ -1,0 +1,51 @@
+//! Issue a one-time password.
+
+use chrono::Duration;
+
+use super::AccessTokens;
+use crate::access_token::{AccessToken, Guard, OneTimePassword, TokenChanges};
+use crate::identifier::AccessTokenIdentifier;
+use crate::life_cycle::{self, LifeCycleState};
+use crate::ports::Purpose;
+use crate::secret::Secret;
+use crate::session::{Caller, Permission};
+use crate::store::{Load, Store};
+use crate::time::Timestamp;
+use crate::{Result, code};
+
+/// A one-time password, shown this once.
+#[derive(Debug)]
+pub struct IssuedOneTimePassword {
+    /// The token.
+    pub token: AccessToken,
+    /// The code in clear.
+    pub one_time_password: Secret,
+    /// The first moment at which it is worthless.
+    pub expiration_date: Timestamp,
+}
+
+impl<S: Store> AccessTokens<S> {
+    /// Issues a one-time password for an EFFECTIVE token (D3). A new one replaces the old.
+    pub async fn generate_otp(
+        &self,
+        caller: &Caller,
+        identifier: &AccessTokenIdentifier,
+    ) -> Result<IssuedOneTimePassword> {
+        caller.require(Permission::AccessTokensWrite)?;
+        caller.require(Permission::AccessTokensSecrets)?;
+        let found = self.find(caller, identifier, Load::NONE).await?;
+        life_cycle::require(LifeCycleState::Effective, found.token.life_cycle_state)?;
+        let reference = self.store.reference(caller.organisation).await?;
+        let policy = reference.policy(found.token.classification.as_deref());
+        let one_time_password = code::digits(self.random.as_ref(), policy.otp_length.into())?;
+        let expiration_date = self.clock.now() + Duration::seconds(policy.otp_lifetime_seconds.into());
+        let kept = OneTimePassword {
+            hash: self.secrets.code_hash(Purpose::OneTimePassword, &found.token.id, &one_time_password),
+            expiration_date,
+        };
+        let changes = TokenChanges { one_time_password: Some(kept), ..TokenChanges::default() };
+        let guard = Guard { life_cycle_state: Some(LifeCycleState::Effective), ..Guard::default() };
+        let token = self.write(caller, found, guard, changes).await?.token;
+        Ok(IssuedOneTimePassword { token, one_time_password, expiration_date })
+    }
+}

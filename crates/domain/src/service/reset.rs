@@ -1,0 +1,77 @@
+//! Reset a pass code or a verification code.
+
+use std::sync::Arc;
+
+use super::AccessTokens;
+use crate::Result;
+use crate::access_token::{AccessToken, Guard, TokenChanges};
+use crate::identifier::ResetIdentifier;
+use crate::life_cycle::{self, LifeCycleState};
+use crate::policy::{CodePolicy, Creation};
+use crate::reference::Reference;
+use crate::secret::Secret;
+use crate::session::{Caller, Permission};
+use crate::store::Store;
+
+/// A new pass code, shown this once.
+#[derive(Debug)]
+pub struct IssuedPassCode {
+    /// The token.
+    pub token: AccessToken,
+    /// What it refers to.
+    pub reference: Arc<Reference>,
+    /// The pass code in clear.
+    pub random_pass_code: Secret,
+}
+
+/// A new verification code.
+#[derive(Debug)]
+pub struct IssuedVerificationCode {
+    /// The token.
+    pub token: AccessToken,
+    /// What it refers to.
+    pub reference: Arc<Reference>,
+    /// The code in clear.
+    pub verification_code: Secret,
+}
+
+impl<S: Store> AccessTokens<S> {
+    /// Gives an EFFECTIVE token a random pass code: six digits, or what the policy's format asks.
+    pub async fn reset_pass_code(&self, caller: &Caller, identifier: &ResetIdentifier) -> Result<IssuedPassCode> {
+        caller.require(Permission::AccessTokensWrite)?;
+        caller.require(Permission::AccessTokensSecrets)?;
+        let found = self.find_for_reset(caller, identifier).await?;
+        life_cycle::require(LifeCycleState::Effective, found.token.life_cycle_state)?;
+        let reference = self.store.reference(caller.organisation).await?;
+        let rules = &reference.policy(found.token.classification.as_deref()).pass_code;
+        // AUTO_ID speaks about creation; a reset code is typed by a person.
+        let rules = CodePolicy { creation: Creation::None, ..rules.clone() };
+        let random_pass_code = rules.random(self.random.as_ref())?;
+        let hash = self.secrets.hash(random_pass_code.clone()).await?;
+        let changes = TokenChanges { pass_code: Some(Some(hash)), ..TokenChanges::default() };
+        let guard = Guard { life_cycle_state: Some(LifeCycleState::Effective), ..Guard::default() };
+        let token = self.write(caller, found, guard, changes).await?.token;
+        let reference = self.store.reference(caller.organisation).await?;
+        Ok(IssuedPassCode { token, reference, random_pass_code })
+    }
+
+    /// Gives a PENDING_VERIFICATION token a new verification code; the old one is dead, the state stays.
+    pub async fn reset_verification_code(
+        &self,
+        caller: &Caller,
+        identifier: &ResetIdentifier,
+    ) -> Result<IssuedVerificationCode> {
+        caller.require(Permission::AccessTokensWrite)?;
+        caller.require(Permission::AccessTokensSecrets)?;
+        let found = self.find_for_reset(caller, identifier).await?;
+        life_cycle::require(LifeCycleState::PendingVerification, found.token.life_cycle_state)?;
+        let reference = self.store.reference(caller.organisation).await?;
+        let policy = reference.policy(found.token.classification.as_deref());
+        let (verification_code, kept) = self.issue_verification_code(&found.token.id, policy)?;
+        let changes = TokenChanges { verification: Some(kept), ..TokenChanges::default() };
+        let guard = Guard { life_cycle_state: Some(LifeCycleState::PendingVerification), ..Guard::default() };
+        let token = self.write(caller, found, guard, changes).await?.token;
+        let reference = self.store.reference(caller.organisation).await?;
+        Ok(IssuedVerificationCode { token, reference, verification_code })
+    }
+}

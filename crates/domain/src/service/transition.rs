@@ -1,0 +1,74 @@
+//! Switch an access token on or off.
+
+use super::{AccessTokens, Answer, Want};
+use crate::access_token::{Guard, TokenChanges};
+use crate::identifier::{AccessTokenIdentifier, TokenKey};
+use crate::life_cycle::{self, Transition};
+use crate::session::{Caller, Permission};
+use crate::store::{FoundToken, Load, Store, UnitOfWork};
+use crate::{Error, Reason, Result};
+
+impl<S: Store> AccessTokens<S> {
+    /// Sets a NOT_EFFECTIVE token EFFECTIVE.
+    pub async fn set_as_effective(
+        &self,
+        caller: &Caller,
+        identifier: &AccessTokenIdentifier,
+        want: Want,
+    ) -> Result<Answer> {
+        self.switch(caller, identifier, Transition::SetAsEffective, want).await
+    }
+
+    /// Sets an EFFECTIVE token NOT_EFFECTIVE. The owner's state does not matter (D4).
+    pub async fn set_as_not_effective(
+        &self,
+        caller: &Caller,
+        identifier: &AccessTokenIdentifier,
+        want: Want,
+    ) -> Result<Answer> {
+        self.switch(caller, identifier, Transition::SetAsNotEffective, want).await
+    }
+
+    async fn switch(
+        &self,
+        caller: &Caller,
+        identifier: &AccessTokenIdentifier,
+        transition: Transition,
+        want: Want,
+    ) -> Result<Answer> {
+        caller.require(Permission::AccessTokensWrite)?;
+        let found = self.find(caller, identifier, want.owners).await?;
+        let changes = TokenChanges { life_cycle_state: Some(transition.target()), ..TokenChanges::default() };
+        let guard = Guard { life_cycle_state: Some(transition.source()), ..Guard::default() };
+        let found = self.write(caller, found, guard, changes).await?;
+        self.answer(caller, found, want).await
+    }
+
+    /// Writes a change of a found token in one conditional statement. Where the guard no longer holds, somebody else
+    /// was faster, and the error says what the token is now.
+    pub(super) async fn write(
+        &self,
+        caller: &Caller,
+        found: FoundToken,
+        guard: Guard,
+        changes: TokenChanges,
+    ) -> Result<FoundToken> {
+        if let Some(expected) = guard.life_cycle_state {
+            life_cycle::require(expected, found.token.life_cycle_state)?;
+        }
+        let reference = self.store.reference(caller.organisation).await?;
+        let stamp = caller.stamp(&reference, self.clock.now());
+        let mut unit = self.store.begin().await?;
+        let written = unit.update_token(caller.organisation, &found.token.id, &guard, &changes, &stamp).await?;
+        unit.commit().await?;
+        if let Some(token) = written {
+            return Ok(FoundToken { token, owners: found.owners });
+        }
+        let key = TokenKey::Id(&found.token.id);
+        let now = self.store.find_token(caller.organisation, key, Load::NONE).await?;
+        if let (Some(expected), Some(now)) = (guard.life_cycle_state, now) {
+            life_cycle::require(expected, now.token.life_cycle_state)?;
+        }
+        Err(Error::new(Reason::Conflict, "the access token was changed at the same time; try again"))
+    }
+}

@@ -1,0 +1,128 @@
+//! Update an access token: its codes, its card and its user defined fields, nothing else.
+
+use super::{AccessTokens, Answer, Want};
+use crate::access_token::{AccessToken, Guard, TokenChanges};
+use crate::error::Violations;
+use crate::identifier::AccessTokenIdentifier;
+use crate::policy::Policy;
+use crate::secret::Secret;
+use crate::session::{Caller, Permission};
+use crate::store::{Sequence, Store};
+use crate::time::Timestamp;
+use crate::{Error, Reason, Result, card, code, text};
+
+/// What to change: `None` leaves a field untouched, `Some(None)` sets it to null.
+#[derive(Debug, Clone, Default)]
+pub struct UpdateToken {
+    /// A new authentication code; null generates one.
+    pub authentication_code: Option<Option<String>>,
+    /// A new identifier, which requires a pass code in the same call (D6); null clears the pass code too.
+    pub identifier: Option<Option<String>>,
+    /// A new pass code.
+    pub pass_code: Option<Option<Secret>>,
+    /// A new masked card number.
+    pub card_masked_number: Option<Option<String>>,
+    /// New user defined strings.
+    pub udf_strings: [Option<Option<String>>; 8],
+    /// New user defined numbers.
+    pub udf_floats: [Option<Option<f64>>; 4],
+    /// New user defined dates.
+    pub udf_dates: [Option<Option<Timestamp>>; 4],
+}
+
+impl<S: Store> AccessTokens<S> {
+    /// Updates the token that the caller names, in any state.
+    pub async fn update(
+        &self,
+        caller: &Caller,
+        identifier: &AccessTokenIdentifier,
+        request: UpdateToken,
+        want: Want,
+    ) -> Result<Answer> {
+        caller.require(Permission::AccessTokensWrite)?;
+        let found = self.find(caller, identifier, want.owners).await?;
+        let reference = self.store.reference(caller.organisation).await?;
+        let policy = reference.policy(found.token.classification.as_deref());
+        check(&request, policy, &found.token)?;
+
+        let request_clears_pass_code_only =
+            matches!(request.pass_code, Some(None)) && !matches!(request.identifier, Some(None));
+        let mut changes = TokenChanges {
+            identifier: request.identifier.clone(),
+            card_masked_number: request.card_masked_number,
+            udf_strings: request.udf_strings,
+            udf_floats: request.udf_floats,
+            udf_dates: request.udf_dates,
+            ..TokenChanges::default()
+        };
+        changes.authentication_code = match request.authentication_code {
+            Some(None) => {
+                let rules = &policy.authentication_code;
+                let sequence = Sequence::AuthenticationCode;
+                let generated = self.generate(caller.organisation, rules, sequence).await?;
+                // Null asks for a generated code even where the policy itself creates none.
+                Some(generated.map_or_else(|| code::hex_id(self.random.as_ref()), Ok)?)
+            }
+            given => given.flatten(),
+        };
+        changes.pass_code = match (request.pass_code, &request.identifier) {
+            (Some(Some(pass_code)), _) => Some(Some(self.secrets.hash(pass_code).await?)),
+            (Some(None), _) | (None, Some(None)) => Some(None),
+            (None, _) => None,
+        };
+        // A pass code may go only while no identifier needs it.
+        let guard = Guard { without_identifier: request_clears_pass_code_only, ..Guard::default() };
+        let found = self.write(caller, found, guard, changes).await?;
+        self.answer(caller, found, want).await
+    }
+}
+
+/// The rules of an update; every field at fault at once.
+fn check(request: &UpdateToken, policy: &Policy, token: &AccessToken) -> Result<()> {
+    let mut violations = Violations::default();
+    if let Some(Some(code)) = &request.authentication_code {
+        violations.check("authentication_code", policy.authentication_code.check(code));
+    }
+    if let Some(Some(identifier)) = &request.identifier {
+        violations.check("identifier", policy.identifier.check(identifier));
+        if !matches!(request.pass_code, Some(Some(_))) {
+            violations.add(Reason::RequiredFieldMissing, "pass_code", "is required with an identifier");
+        }
+    }
+    if let Some(Some(pass_code)) = &request.pass_code {
+        violations.check("pass_code", policy.pass_code.check(pass_code.expose()));
+        if matches!(request.identifier, Some(None)) {
+            violations.add(Reason::InvalidFieldValue, "pass_code", "is cleared together with the identifier");
+        }
+    }
+    if let Some(Some(masked)) = &request.card_masked_number {
+        violations.check("card_masked_number", card::check(masked));
+    }
+    for (i, text) in request.udf_strings.iter().enumerate() {
+        if let Some(Some(text)) = text {
+            violations.check(&format!("udf_string_{}", i + 1), text::bounded(text, text::LONG));
+        }
+    }
+    for (i, number) in request.udf_floats.iter().enumerate() {
+        if number.flatten().is_some_and(|n| !n.is_finite()) {
+            violations.add(Reason::InvalidFieldValue, format!("udf_float_{}", i + 1), "must be a finite number");
+        }
+    }
+    violations.into_result()?;
+    check_what_remains(request, policy, token)
+}
+
+/// What the token would be afterwards must be allowed: rule 2 of a creation still holds.
+fn check_what_remains(request: &UpdateToken, policy: &Policy, token: &AccessToken) -> Result<()> {
+    let clears_identifier = matches!(request.identifier, Some(None));
+    let clears_pass_code = matches!(request.pass_code, Some(None));
+    if clears_identifier && !policy.allow_without_identifier_and_pass_code {
+        let text = "the policy does not allow a token without identifier and pass code";
+        return Err(Error::field(Reason::IdentifierRequired, "identifier", text));
+    }
+    if clears_pass_code && !clears_identifier && token.identifier.is_some() {
+        let text = "a token with an identifier must have a pass code";
+        return Err(Error::field(Reason::IdentifierRequired, "pass_code", text));
+    }
+    Ok(())
+}
