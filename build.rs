@@ -1,1 +1,149 @@
-fn main() {}
+//! Compiles the contract in `proto/` for `crates/proto`, without a `protoc` on the machine.
+//!
+//! Three files come out, in `OUT_DIR`: the Rust code (`accesstoken.v1.rs`), the descriptors with comments and custom
+//! options (`descriptors.bin`), and a `Debug` that hides secrets for every message that has any (`debug.rs`).
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use protox::prost_reflect::{DescriptorPool, FieldDescriptor, MessageDescriptor, OneofDescriptor, Value};
+
+const PACKAGE: &str = "accesstoken.v1";
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let root = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("../../proto");
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+
+    println!("cargo::rerun-if-changed=../../build.rs");
+    let mut files = Vec::new();
+    visit(&root, &mut files)?;
+    files.retain(|file| file.starts_with(root.join("accesstoken")));
+
+    let mut compiler = protox::Compiler::new([&root])?;
+    compiler.include_source_info(true).include_imports(true);
+    compiler.open_files(&files)?;
+    fs::write(out.join("descriptors.bin"), compiler.encode_file_descriptor_set())?;
+
+    let secrets = Secrets::of(&compiler.descriptor_pool());
+    let mut config = prost_build::Config::new();
+    config.enable_type_names();
+    config.skip_debug(secrets.paths());
+    // `skip_debug` takes it from what is nested in a message, too.
+    for nested in secrets.messages.iter().flat_map(MessageDescriptor::child_enums) {
+        config.enum_attribute(format!(".{}", nested.full_name()), "#[derive(Debug)]");
+    }
+    tonic_prost_build::configure().compile_fds_with_config(compiler.file_descriptor_set(), config)?;
+    fs::write(out.join("debug.rs"), secrets.debug())?;
+    Ok(())
+}
+
+/// Collects the proto files below `folder`, and asks cargo to watch all of them and their folders.
+fn visit(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed={}", folder.display());
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            visit(&path, files)?;
+        } else if path.extension().is_some_and(|extension| extension == "proto") {
+            println!("cargo::rerun-if-changed={}", path.display());
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(())
+}
+
+/// What holds a field that is marked `debug_redact`. Its derived `Debug` would show the secret.
+struct Secrets {
+    messages: Vec<MessageDescriptor>,
+    oneofs: Vec<OneofDescriptor>,
+}
+
+impl Secrets {
+    fn of(pool: &DescriptorPool) -> Self {
+        let mut messages: Vec<_> = pool.all_messages().filter(|message| message.package_name() == PACKAGE).collect();
+        let oneofs = messages.iter().flat_map(MessageDescriptor::oneofs).filter(|oneof| !is_optional(oneof));
+        let oneofs = oneofs.filter(|oneof| oneof.fields().any(|field| is_secret(&field))).collect();
+        messages.retain(|message| message.fields().any(|field| is_secret(&field)));
+        Self { messages, oneofs }
+    }
+
+    /// Paths for prost: these get no derived `Debug`.
+    fn paths(&self) -> Vec<String> {
+        let messages = self.messages.iter().map(|message| message.full_name());
+        let oneofs = self.oneofs.iter().map(|oneof| oneof.full_name());
+        messages.chain(oneofs).map(|name| format!(".{name}")).collect()
+    }
+
+    /// Their own `Debug`.
+    fn debug(&self) -> String {
+        let messages = self.messages.iter().map(debug_of_message);
+        messages.chain(self.oneofs.iter().map(debug_of_oneof)).collect()
+    }
+}
+
+fn debug_of_message(message: &MessageDescriptor) -> String {
+    let mut body = format!("f.debug_struct(\"{}\")", message.name());
+    for field in message.fields().filter(|field| field.containing_oneof().is_none_or(|oneof| is_optional(&oneof))) {
+        let name = field.name();
+        let value = if is_secret(&field) { format!("hidden(&self.{name})") } else { format!("self.{name}") };
+        body += &format!(".field(\"{name}\", &{value})");
+    }
+    for oneof in message.oneofs().filter(|oneof| !is_optional(oneof)) {
+        body += &format!(".field(\"{0}\", &self.{0})", oneof.name());
+    }
+    debug(&rust_path(message), &format!("{body}.finish()"))
+}
+
+fn debug_of_oneof(oneof: &OneofDescriptor) -> String {
+    let arms = oneof.fields().map(|field| {
+        let name = upper_camel_case(field.name());
+        let value = if is_secret(&field) { "&hidden(value)" } else { "value" };
+        format!("Self::{name}(value) => f.debug_tuple(\"{name}\").field({value}).finish(),")
+    });
+    let parent = snake_case(&rust_path(oneof.parent_message()));
+    let path = format!("{parent}::{}", upper_camel_case(oneof.name()));
+    debug(&path, &format!("match self {{ {} }}", arms.collect::<String>()))
+}
+
+fn debug(path: &str, body: &str) -> String {
+    format!(
+        "impl ::core::fmt::Debug for {path} {{\n\
+         fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {{ {body} }}\n}}\n"
+    )
+}
+
+fn is_secret(field: &FieldDescriptor) -> bool {
+    field.options().get_field_by_name("debug_redact").is_some_and(|value| *value == Value::Bool(true))
+}
+
+/// An `optional` field is a oneof of its own in the descriptors, which prost does not show.
+fn is_optional(oneof: &OneofDescriptor) -> bool {
+    oneof.fields().all(|field| field.field_descriptor_proto().proto3_optional())
+}
+
+/// The path of a message in the generated module: that of `AccessTokenIdentifier.Credential` is
+/// `access_token_identifier::Credential`.
+fn rust_path(message: &MessageDescriptor) -> String {
+    match message.parent_message() {
+        Some(parent) => format!("{}::{}", snake_case(&rust_path(&parent)), message.name()),
+        None => message.name().to_owned(),
+    }
+}
+
+fn snake_case(name: &str) -> String {
+    let mut snake = String::new();
+    for (index, letter) in name.char_indices() {
+        if letter.is_ascii_uppercase() && index > 0 {
+            snake.push('_');
+        }
+        snake.push(letter.to_ascii_lowercase());
+    }
+    snake
+}
+
+fn upper_camel_case(name: &str) -> String {
+    let words = name.split('_').map(|word| word[..1].to_ascii_uppercase() + &word[1..]);
+    words.collect()
+}

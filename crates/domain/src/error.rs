@@ -268,6 +268,11 @@ impl Violations {
         self.0.extend(other.0);
     }
 
+    /// How many were found.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Nothing found?
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -17,10 +17,13 @@ use crate::{Reason, Result};
 #[serde(default, deny_unknown_fields)]
 pub struct Policy {
     /// Rules of the authentication code.
+    #[serde(deserialize_with = "partial::authentication_code")]
     pub authentication_code: CodePolicy,
     /// Rules of the identifier.
+    #[serde(deserialize_with = "partial::identifier")]
     pub identifier: CodePolicy,
     /// Rules of the pass code.
+    #[serde(deserialize_with = "partial::pass_code")]
     pub pass_code: CodePolicy,
     /// May a token do without identifier and pass code?
     pub allow_without_identifier_and_pass_code: bool,
@@ -36,9 +39,9 @@ pub struct Policy {
     pub max_per_owner: Option<u32>,
 }
 
-/// The rules of one code.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+/// The rules of one code. What a policy leaves out has the default of that code: an authentication code is AUTO_ID, a
+/// pass code has at least four characters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CodePolicy {
     /// Who creates it when the caller gives none.
     pub creation: Creation,
@@ -183,6 +186,48 @@ impl CodePolicy {
     }
 }
 
+/// Reads the rules of a code over the defaults of that very code.
+mod partial {
+    use serde::{Deserialize, Deserializer};
+
+    use super::{CodePolicy, Creation, Format, Policy};
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Partial {
+        creation: Option<Creation>,
+        format: Option<Format>,
+        min_length: Option<u16>,
+        min_letters: Option<u16>,
+        min_digits: Option<u16>,
+        min_special: Option<u16>,
+    }
+
+    fn over<'de, D: Deserializer<'de>>(deserializer: D, default: CodePolicy) -> Result<CodePolicy, D::Error> {
+        let partial = Partial::deserialize(deserializer)?;
+        Ok(CodePolicy {
+            creation: partial.creation.unwrap_or(default.creation),
+            format: partial.format.unwrap_or(default.format),
+            min_length: partial.min_length.unwrap_or(default.min_length),
+            min_letters: partial.min_letters.unwrap_or(default.min_letters),
+            min_digits: partial.min_digits.unwrap_or(default.min_digits),
+            min_special: partial.min_special.unwrap_or(default.min_special),
+        })
+    }
+
+    pub(super) fn authentication_code<'de, D: Deserializer<'de>>(deserializer: D) -> Result<CodePolicy, D::Error> {
+        over(deserializer, Policy::default().authentication_code)
+    }
+
+    pub(super) fn identifier<'de, D: Deserializer<'de>>(deserializer: D) -> Result<CodePolicy, D::Error> {
+        over(deserializer, Policy::default().identifier)
+    }
+
+    pub(super) fn pass_code<'de, D: Deserializer<'de>>(deserializer: D) -> Result<CodePolicy, D::Error> {
+        over(deserializer, Policy::default().pass_code)
+    }
+}
+
 fn is_email(text: &str) -> bool {
     let Some((local, domain)) = text.rsplit_once('@') else { return false };
     let plain = !text.chars().any(char::is_whitespace) && !local.contains('@');
@@ -239,6 +284,7 @@ mod tests {
             serde_json::from_str(r#"{"otp_length": 8, "pass_code": {"min_digits": 1}}"#).expect("policy");
         assert_eq!(parsed.otp_length, 8);
         assert_eq!(parsed.authentication_code.creation, Creation::AutoId);
+        assert_eq!((parsed.pass_code.min_length, parsed.pass_code.min_digits), (4, 1));
         assert!(parsed.validate("definition").is_empty());
     }
 

@@ -310,6 +310,29 @@ pub struct ImportKeys {
     pub identifiers: Vec<String>,
 }
 
+impl ImportKeys {
+    /// Drops what cannot be stored under any key, so that it never reaches a database.
+    pub fn keep_storable(&mut self) {
+        let lists = [
+            &mut self.contacts,
+            &mut self.credentials,
+            &mut self.account_ids,
+            &mut self.account_numbers,
+            &mut self.participant_ids,
+            &mut self.participant_numbers,
+            &mut self.token_ids,
+            &mut self.token_numbers,
+            &mut self.authentication_codes,
+            &mut self.identifiers,
+        ];
+        for list in lists {
+            list.retain(|key| crate::text::code(key).is_ok());
+            list.sort_unstable();
+            list.dedup();
+        }
+    }
+}
+
 /// What is stored of it.
 #[derive(Debug, Clone, Default)]
 pub struct ImportRows {
@@ -326,7 +349,7 @@ pub struct ImportRows {
 }
 
 /// What a batch writes: whole rows, inserted or replaced by id.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ImportChanges {
     /// The organisation's own settings (never its name's owner).
     pub organisation: Option<Organisation>,

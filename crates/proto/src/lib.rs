@@ -1,1 +1,49 @@
-//! Placeholder.
+//! The contract: the messages, clients and servers of `proto/`, and what a program can read from it.
+//!
+//! - [`v1`] is generated from package `accesstoken.v1`.
+//! - [`options`] reads what the contract says of methods and fields: permissions, HTTP paths, releases.
+//! - [`fields`] checks and applies field masks.
+//! - [`json`] maps messages to JSON and back.
+
+use std::sync::LazyLock;
+
+use prost::{Message, Name};
+use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
+
+pub mod fields;
+mod generated;
+pub mod json;
+pub mod options;
+
+pub use generated::v1;
+
+/// The compiled contract with comments and custom options: what reflection serves.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+/// The `domain` of every `google.rpc.ErrorInfo` of this service.
+pub const ERROR_DOMAIN: &str = "access-tokens";
+
+/// The descriptors of the contract, decoded once.
+pub fn descriptor_pool() -> &'static DescriptorPool {
+    static POOL: LazyLock<DescriptorPool> =
+        LazyLock::new(|| DescriptorPool::decode(FILE_DESCRIPTOR_SET).expect("build.rs wrote valid descriptors"));
+    &POOL
+}
+
+fn descriptor_of<M: Name>() -> MessageDescriptor {
+    descriptor_pool().get_message_by_name(&M::full_name()).expect("every generated message is in the descriptors")
+}
+
+fn to_dynamic<M: Message + Name>(message: &M) -> DynamicMessage {
+    transcode(descriptor_of::<M>(), message)
+}
+
+fn transcode<M: Message>(descriptor: MessageDescriptor, message: &M) -> DynamicMessage {
+    let mut dynamic = DynamicMessage::new(descriptor);
+    dynamic.transcode_from(message).expect("code and descriptors come from the same contract");
+    dynamic
+}
+
+fn from_dynamic<M: Message + Default>(dynamic: &DynamicMessage) -> M {
+    dynamic.transcode_to().expect("code and descriptors come from the same contract")
+}

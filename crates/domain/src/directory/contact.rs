@@ -36,11 +36,13 @@ named! {
 }
 
 /// The person or company behind an account.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ContactInformation {
     /// Unique in the organisation.
     pub id: String,
     /// Person or company.
+    #[serde(rename = "type")]
     pub contact_type: Option<ContactType>,
     /// The state.
     pub life_cycle_state: Option<ContactState>,
@@ -71,10 +73,12 @@ pub struct Demographics {
     /// Number of the identity card.
     pub id_number: Option<String>,
     /// Its expiration.
+    #[serde(with = "crate::time::documented")]
     pub id_number_expiration_date: Option<Timestamp>,
     /// Number of the passport.
     pub passport_number: Option<String>,
     /// Its expiration.
+    #[serde(with = "crate::time::documented")]
     pub passport_number_expiration_date: Option<Timestamp>,
     /// Social security number.
     pub social_security_number: Option<String>,
@@ -125,6 +129,7 @@ pub struct CompanyProfile {
     /// Turnover a year, in the organisation's currency.
     pub annual_turnover: Option<f64>,
     /// When it was founded.
+    #[serde(with = "crate::time::documented")]
     pub established_date: Option<Timestamp>,
     /// Employees.
     pub number_of_employees: Option<i64>,
@@ -135,6 +140,7 @@ pub struct CompanyProfile {
     /// Who registered it for VAT.
     pub vat_registered_by: Option<String>,
     /// When.
+    #[serde(with = "crate::time::documented")]
     pub vat_registration_date: Option<Timestamp>,
     /// Tax reference.
     pub tax_reference_number: Option<String>,

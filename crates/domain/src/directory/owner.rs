@@ -1,5 +1,7 @@
 //! Owners of tokens: accounts receivable and rewards participants.
 
+use serde::{Deserialize, Serialize};
+
 use super::named;
 
 named! {
@@ -24,8 +26,23 @@ named! {
     }
 }
 
+impl AccountsReceivable {
+    /// An account of which nothing but the id is known.
+    pub fn new(id: &str) -> Self {
+        let life_cycle_state = AccountsReceivableState::Active;
+        Self { id: id.to_owned(), number: None, name: None, life_cycle_state, account_owner: None }
+    }
+}
+
+impl RewardsParticipant {
+    /// A participant of which nothing but the id is known.
+    pub fn new(id: &str) -> Self {
+        Self { id: id.to_owned(), number: None, life_cycle_state: None, accounts_receivable: None }
+    }
+}
+
 /// A customer's account.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountsReceivable {
     /// Unique in the organisation.
     pub id: String,
@@ -40,7 +57,7 @@ pub struct AccountsReceivable {
 }
 
 /// A member of the loyalty scheme.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RewardsParticipant {
     /// Unique in the organisation.
     pub id: String,

@@ -1,9 +1,11 @@
 //! Reference data: few, small, read by nearly every answer, kept in memory per organisation.
 
+use serde::{Deserialize, Serialize};
+
 use crate::policy::Policy;
 
 /// An organisation: the wall that nothing crosses.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Organisation {
     /// Public id.
     pub id: String,
@@ -17,8 +19,22 @@ pub struct Organisation {
     pub definition: Policy,
 }
 
+impl Organisation {
+    /// An organisation with the default settings.
+    pub fn new(id: impl Into<String>, name: impl Into<String>) -> Self {
+        Self {
+            id: id.into(),
+            name: name.into(),
+            number_prefix: "AT".to_owned(),
+            legacy_compatibility: true,
+            definition: Policy::default(),
+        }
+    }
+}
+
 /// A unit: where somebody works.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Unit {
     /// Unique in the organisation.
     pub id: String,
@@ -37,7 +53,8 @@ pub struct Unit {
 }
 
 /// A business unit, which replaces units from R18.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct BusinessUnit {
     /// Unique in the organisation.
     pub id: String,
@@ -54,7 +71,8 @@ pub struct BusinessUnit {
 }
 
 /// A user of the CRM. Passwords are kept apart, as credentials.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct User {
     /// Unique in the organisation.
     pub id: String,
@@ -67,7 +85,8 @@ pub struct User {
 }
 
 /// A country.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Country {
     /// Unique in the organisation.
     pub id: String,
@@ -86,7 +105,7 @@ pub struct Country {
 }
 
 /// A picture that is kept elsewhere.
-#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Image {
     /// Id of the picture.
@@ -100,7 +119,8 @@ pub struct Image {
 }
 
 /// An industry.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Industry {
     /// Unique in the organisation.
     pub id: String,
@@ -111,7 +131,8 @@ pub struct Industry {
 }
 
 /// An industry sector.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct IndustrySector {
     /// Unique in the organisation.
     pub id: String,
@@ -122,7 +143,8 @@ pub struct IndustrySector {
 }
 
 /// A classification of access tokens, perhaps with rules of its own.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Classification {
     /// Unique in the organisation.
     pub id: String,

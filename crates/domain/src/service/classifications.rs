@@ -7,12 +7,12 @@ use crate::session::{Caller, Permission};
 use crate::store::Store;
 
 impl<S: Store> AccessTokens<S> {
-    /// Lists the organisation's classifications in ascending id.
+    /// Lists the organisation's classifications by name, then by id.
     pub async fn list_classifications(&self, caller: &Caller) -> Result<Vec<Classification>> {
         caller.require(Permission::AccessTokensRead)?;
         let reference = self.store.reference(caller.organisation).await?;
         let mut all: Vec<_> = reference.classifications.values().cloned().collect();
-        all.sort_by(|a, b| a.id.cmp(&b.id));
+        all.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
         Ok(all)
     }
 }

@@ -1,1 +1,243 @@
-//! Import: one code path for files and the directory RPC.
+//! Import records: one code path for files and for the directory RPC.
+
+use std::sync::Arc;
+
+use futures::stream::{self, StreamExt};
+use serde_json::Value;
+
+use crate::identifier::TokenKey;
+use crate::import::{self, Batch, Kind, Outcome, Prepared, Record, Stored};
+use crate::ports::{Clock, Random, Secrets};
+use crate::reference::Reference;
+use crate::secret::{PassCodeHash, Secret};
+use crate::session::{Caller, Permission};
+use crate::store::{AccountStore, ImportChanges, ImportKeys, Load, Store, UnitOfWork};
+use crate::{Error, Reason, Result, text};
+
+/// Secrets that are hashed at a time. The hasher's own bound is the number of cores.
+const SECRETS_AT_ONCE: usize = 8;
+
+/// What became of one record.
+#[derive(Debug)]
+pub struct RecordResult {
+    /// What it is about.
+    pub kind: Kind,
+    /// What became of it, with the id of its object.
+    pub result: Result<(Outcome, String)>,
+}
+
+/// What a check-only run would have written so far.
+#[derive(Default)]
+pub struct Checked {
+    reference: Option<Reference>,
+    stored: Stored,
+}
+
+/// Imports records into one organisation.
+pub struct Importer<S> {
+    store: Arc<S>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    secrets: Arc<dyn Secrets>,
+}
+
+/// A record ready to be worked through, or the reason why it is not.
+struct Candidate {
+    kind: Kind,
+    prepared: Result<Prepared, Option<Error>>,
+}
+
+impl<S: Store + AccountStore> Importer<S> {
+    /// Puts the import on its ports.
+    pub fn new(store: Arc<S>, clock: Arc<dyn Clock>, random: Arc<dyn Random>, secrets: Arc<dyn Secrets>) -> Self {
+        Self { store, clock, random, secrets }
+    }
+
+    /// Imports a batch, a few hundred records at most. A bad record is reported and leaves nothing behind; the rest is
+    /// written in one transaction. An error of the whole batch means that nothing of it was written.
+    pub async fn import(&self, caller: &Caller, records: Vec<Record>) -> Result<Vec<RecordResult>> {
+        caller.require(Permission::DirectoryWrite)?;
+        let mut candidates = self.prepare(caller, records).await?;
+        match self.write(caller, &mut candidates).await {
+            Err(error) if is_race(&error) => {}
+            result => return result,
+        }
+        // Somebody took a code between our look and our write. One by one, only the record at fault fails.
+        let mut results = Vec::with_capacity(candidates.len());
+        for one in candidates.chunks_mut(1) {
+            match self.write(caller, one).await {
+                Err(error) if is_race(&error) => results.push(RecordResult { kind: one[0].kind, result: Err(error) }),
+                written => results.extend(written?),
+            }
+        }
+        Ok(results)
+    }
+
+    /// Says what an import would do, and writes nothing.
+    pub async fn check(
+        &self,
+        caller: &Caller,
+        records: Vec<Record>,
+        checked: &mut Checked,
+    ) -> Result<Vec<RecordResult>> {
+        caller.require(Permission::DirectoryWrite)?;
+        let mut candidates = self.prepare(caller, records).await?;
+        let mut reference = match checked.reference.take() {
+            Some(reference) => reference,
+            None => self.store.reference(caller.organisation).await?.as_ref().clone(),
+        };
+        let mut unit = self.store.begin().await?;
+        let rows = unit.load_import(caller.organisation, &keys(&reference, &candidates)).await?;
+        drop(unit);
+        let mut stored = Stored::from(rows);
+        stored.lay_over(&checked.stored);
+        let (results, changes) = self.work_through(caller, &reference, &stored, &mut candidates);
+        checked.stored.lay_over(&Stored::of(&changes));
+        reference.lay_over(changes);
+        checked.reference = Some(reference);
+        Ok(results)
+    }
+
+    async fn write(&self, caller: &Caller, candidates: &mut [Candidate]) -> Result<Vec<RecordResult>> {
+        let mut unit = self.store.begin().await?;
+        let reference = unit.lock_directory(caller.organisation).await?;
+        let rows = unit.load_import(caller.organisation, &keys(&reference, candidates)).await?;
+        let (results, changes) = self.work_through(caller, &reference, &Stored::from(rows), candidates);
+        if changes != ImportChanges::default() {
+            unit.save_import(caller.organisation, &changes).await?;
+        }
+        unit.commit().await?;
+        Ok(results)
+    }
+
+    fn work_through(
+        &self,
+        caller: &Caller,
+        reference: &Reference,
+        stored: &Stored,
+        candidates: &mut [Candidate],
+    ) -> (Vec<RecordResult>, ImportChanges) {
+        let now = self.clock.now();
+        let mut batch = Batch::new(reference, stored, self.random.as_ref(), self.secrets.as_ref(), now);
+        batch.by(caller.user.clone(), caller.unit.clone());
+        let results = candidates.iter_mut().map(|candidate| RecordResult {
+            kind: candidate.kind,
+            result: match &mut candidate.prepared {
+                Ok(prepared) => batch.add(prepared.clone()),
+                Err(error) => Err(error.take().unwrap_or_else(|| Error::internal("a record was refused twice"))),
+            },
+        });
+        let results = results.collect();
+        (results, batch.into_changes())
+    }
+
+    /// Takes the plain secrets out of the records and hashes them, before any transaction begins.
+    async fn prepare(&self, caller: &Caller, records: Vec<Record>) -> Result<Vec<Candidate>> {
+        let candidates = stream::iter(records).map(|record| self.prepare_one(caller, record));
+        let candidates: Vec<Result<Candidate>> = candidates.buffered(SECRETS_AT_ONCE).collect().await;
+        candidates.into_iter().collect()
+    }
+
+    async fn prepare_one(&self, caller: &Caller, mut record: Record) -> Result<Candidate> {
+        let kind = record.kind;
+        let secret = match take_secret(&mut record) {
+            Ok(secret) => secret,
+            Err(error) => return Ok(Candidate { kind, prepared: Err(Some(error)) }),
+        };
+        let hash = match secret {
+            Some(secret) => {
+                // The same secret again changes nothing: its stored hash is kept.
+                let stored = self.stored_hash(caller, &record).await?;
+                let same = match &stored {
+                    Some(_) => self.secrets.verify(secret.clone(), stored.clone()).await?,
+                    None => false,
+                };
+                if same { stored } else { Some(self.secrets.hash(secret).await?) }
+            }
+            None => None,
+        };
+        Ok(Candidate { kind, prepared: Ok(Prepared { record, hash }) })
+    }
+
+    async fn stored_hash(&self, caller: &Caller, record: &Record) -> Result<Option<PassCodeHash>> {
+        let organisation = caller.organisation;
+        let member = |name: &str| record.object.get(name).and_then(Value::as_str).filter(|v| text::code(v).is_ok());
+        if record.kind == Kind::User {
+            let credential = match (member("id"), member("username")) {
+                (Some(id), _) => self.store.credential(organisation, id).await?,
+                (None, Some(username)) => self.store.credential_by_username(organisation, username).await?,
+                (None, None) => None,
+            };
+            return Ok(credential.and_then(|credential| credential.password));
+        }
+        let by_id = member("id").map(TokenKey::Id);
+        let by_number = member("number").map(TokenKey::Number);
+        let by_code = member("authentication_code").map(TokenKey::AuthenticationCode);
+        for key in [by_id, by_number, by_code].into_iter().flatten() {
+            if let Some(found) = self.store.find_token(organisation, key, Load::NONE).await? {
+                return Ok(found.token.pass_code);
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The keys under which the objects of a batch may be stored.
+fn keys(reference: &Reference, candidates: &[Candidate]) -> ImportKeys {
+    let prepared = || candidates.iter().filter_map(|candidate| candidate.prepared.as_ref().ok());
+    let mut keys = import::keys(prepared().map(|prepared| &prepared.record));
+    // A user record may name its user by user name alone.
+    for record in prepared().map(|prepared| &prepared.record).filter(|record| record.kind == Kind::User) {
+        let Some(username) = record.object.get("username").and_then(Value::as_str) else { continue };
+        let named = reference.users.values().filter(|user| user.username.as_deref() == Some(username));
+        keys.credentials.extend(named.map(|user| user.id.clone()));
+    }
+    keys.keep_storable();
+    keys
+}
+
+/// The plain pass code or password of a record, which leaves the record.
+fn take_secret(record: &mut Record) -> Result<Option<Secret>> {
+    let names: &[&str] = match record.kind {
+        Kind::AccessToken => &["pass_code", "random_pass_code"],
+        Kind::User => &["password"],
+        _ => &[],
+    };
+    let mut secret = None;
+    for name in names {
+        let field = || format!("{}.{name}", record.kind.name());
+        match record.object.get(*name) {
+            None => {}
+            // Null clears a pass code; the record keeps saying so.
+            Some(Value::Null) if *name == "pass_code" => {}
+            Some(Value::Null) => {
+                record.object.remove(*name);
+            }
+            Some(Value::String(_)) => {
+                if let Some(Value::String(plain)) = record.object.remove(*name) {
+                    if let Err((reason, what)) = text::code(&plain) {
+                        return Err(Error::field(reason, field(), what));
+                    }
+                    secret = Some(Secret::new(plain));
+                }
+            }
+            Some(_) => return Err(Error::field(Reason::InvalidFieldValue, field(), "must be a string")),
+        }
+    }
+    Ok(secret)
+}
+
+/// Was the batch refused because somebody else wrote at the same time?
+fn is_race(error: &Error) -> bool {
+    use Reason::{
+        AuthenticationCodeAlreadyExists, Conflict, IdentifierAlreadyExists, NumberAlreadyExists, RecordAlreadyExists,
+    };
+    matches!(
+        error.reason(),
+        AuthenticationCodeAlreadyExists
+            | IdentifierAlreadyExists
+            | NumberAlreadyExists
+            | RecordAlreadyExists
+            | Conflict
+    )
+}

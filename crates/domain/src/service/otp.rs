@@ -31,7 +31,6 @@ impl<S: Store> AccessTokens<S> {
         caller: &Caller,
         identifier: &AccessTokenIdentifier,
     ) -> Result<IssuedOneTimePassword> {
-        caller.require(Permission::AccessTokensWrite)?;
         caller.require(Permission::AccessTokensSecrets)?;
         let found = self.find(caller, identifier, Load::NONE).await?;
         life_cycle::require(LifeCycleState::Effective, found.token.life_cycle_state)?;

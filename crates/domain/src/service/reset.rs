@@ -38,7 +38,6 @@ pub struct IssuedVerificationCode {
 impl<S: Store> AccessTokens<S> {
     /// Gives an EFFECTIVE token a random pass code: six digits, or what the policy's format asks.
     pub async fn reset_pass_code(&self, caller: &Caller, identifier: &ResetIdentifier) -> Result<IssuedPassCode> {
-        caller.require(Permission::AccessTokensWrite)?;
         caller.require(Permission::AccessTokensSecrets)?;
         let found = self.find_for_reset(caller, identifier).await?;
         life_cycle::require(LifeCycleState::Effective, found.token.life_cycle_state)?;
@@ -61,7 +60,6 @@ impl<S: Store> AccessTokens<S> {
         caller: &Caller,
         identifier: &ResetIdentifier,
     ) -> Result<IssuedVerificationCode> {
-        caller.require(Permission::AccessTokensWrite)?;
         caller.require(Permission::AccessTokensSecrets)?;
         let found = self.find_for_reset(caller, identifier).await?;
         life_cycle::require(LifeCycleState::PendingVerification, found.token.life_cycle_state)?;

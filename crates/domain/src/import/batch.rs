@@ -1,0 +1,381 @@
+//! A batch of records, worked through in memory: what is stored, what the batch has changed so far, and what the record
+//! at hand changes. A record that fails leaves nothing behind; what remains is written in one transaction.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::credential::CredentialPart;
+use super::entity::Entity;
+use super::overlay::{Overlay, Stored};
+use super::{Kind, Object, Record, merge, reference, token};
+use crate::directory::{
+    AccountsReceivable, BusinessUnit, Classification, ContactInformation, Country, Industry, IndustrySector,
+    Organisation, RewardsParticipant, Unit, User,
+};
+use crate::error::Violations;
+use crate::ports::{Random, Secrets};
+use crate::reference::Reference;
+use crate::secret::PassCodeHash;
+use crate::store::{Credential, ImportChanges, ImportKeys};
+use crate::time::Timestamp;
+use crate::{Reason, Result};
+
+/// A record whose secret, if it had one, is hashed already.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    /// The record without the secret.
+    pub record: Record,
+    /// The hash of its pass code or password, or the stored one where the secret matches it.
+    pub hash: Option<PassCodeHash>,
+}
+
+/// What became of a record that is all right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Its object is new.
+    Created,
+    /// Its object, or one embedded in it, changed.
+    Updated,
+    /// Everything was as the record says.
+    Unchanged,
+}
+
+/// A batch at work.
+pub struct Batch<'a> {
+    pub(super) random: &'a dyn Random,
+    pub(super) secrets: &'a dyn Secrets,
+    pub(super) now: Timestamp,
+    pub(super) by_user: Option<String>,
+    pub(super) by_unit: Option<String>,
+    pub(super) organisation: Organisation,
+    organisation_changed: bool,
+    pub(super) organisation_at_hand: Option<Organisation>,
+    pub(super) units: Overlay<'a, Unit>,
+    business_units: Overlay<'a, BusinessUnit>,
+    users: Overlay<'a, User>,
+    countries: Overlay<'a, Country>,
+    industries: Overlay<'a, Industry>,
+    industry_sectors: Overlay<'a, IndustrySector>,
+    classifications: Overlay<'a, Classification>,
+    contacts: Overlay<'a, ContactInformation>,
+    accounts: Overlay<'a, AccountsReceivable>,
+    participants: Overlay<'a, RewardsParticipant>,
+    pub(super) credentials: HashMap<String, Credential>,
+    pub(super) credential_at_hand: Option<Credential>,
+    changed_credentials: BTreeMap<String, Credential>,
+    pub(super) tokens: token::Tokens,
+    seen: HashSet<(Kind, String)>,
+}
+
+impl<'a> Batch<'a> {
+    /// A batch over what is stored.
+    pub fn new(
+        reference: &'a Reference,
+        stored: &'a Stored,
+        random: &'a dyn Random,
+        secrets: &'a dyn Secrets,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            random,
+            secrets,
+            now,
+            by_user: None,
+            by_unit: None,
+            organisation: reference.organisation.clone(),
+            organisation_changed: false,
+            organisation_at_hand: None,
+            units: Overlay::new(&reference.units),
+            business_units: Overlay::new(&reference.business_units),
+            users: Overlay::new(&reference.users),
+            countries: Overlay::new(&reference.countries),
+            industries: Overlay::new(&reference.industries),
+            industry_sectors: Overlay::new(&reference.industry_sectors),
+            classifications: Overlay::new(&reference.classifications),
+            contacts: Overlay::new(&stored.contacts),
+            accounts: Overlay::new(&stored.accounts),
+            participants: Overlay::new(&stored.participants),
+            credentials: stored.credentials.clone(),
+            credential_at_hand: None,
+            changed_credentials: BTreeMap::new(),
+            tokens: token::Tokens::new(stored.tokens.values().cloned()),
+            seen: HashSet::new(),
+        }
+    }
+
+    /// Says who imports, for the log information of tokens that bring none.
+    pub fn by(&mut self, user: Option<String>, unit: Option<String>) {
+        self.by_user = user;
+        self.by_unit = unit;
+    }
+
+    /// Takes a record in, with everything embedded in it, or leaves everything as it was.
+    pub fn add(&mut self, prepared: Prepared) -> Result<(Outcome, String)> {
+        let Prepared { record: Record { kind, object }, hash } = prepared;
+        let mut violations = Violations::default();
+        let existed_and_id = self.upsert(kind, object, kind.name(), hash, &mut violations);
+        self.seen.clear();
+        let result = violations.into_result();
+        let touched = self.settle(result.is_ok());
+        result?;
+        let (existed, id) = existed_and_id.unwrap_or((true, String::new()));
+        let outcome = match (existed, touched) {
+            (false, _) => Outcome::Created,
+            (true, true) => Outcome::Updated,
+            (true, false) => Outcome::Unchanged,
+        };
+        Ok((outcome, id))
+    }
+
+    /// What the batch writes.
+    pub fn into_changes(self) -> ImportChanges {
+        let (tokens, removed_tokens) = self.tokens.into_changed();
+        ImportChanges {
+            organisation: self.organisation_changed.then_some(self.organisation),
+            units: self.units.into_changed(),
+            business_units: self.business_units.into_changed(),
+            users: self.users.into_changed(),
+            credentials: self.changed_credentials.into_values().collect(),
+            countries: self.countries.into_changed(),
+            industries: self.industries.into_changed(),
+            industry_sectors: self.industry_sectors.into_changed(),
+            classifications: self.classifications.into_changed(),
+            contacts: self.contacts.into_changed(),
+            accounts: self.accounts.into_changed(),
+            participants: self.participants.into_changed(),
+            removed_tokens,
+            tokens,
+        }
+    }
+
+    /// Upserts one object. Answers whether it existed, and its id; `None` after a violation.
+    fn upsert(
+        &mut self,
+        kind: Kind,
+        mut object: Object,
+        path: &str,
+        hash: Option<PassCodeHash>,
+        violations: &mut Violations,
+    ) -> Option<(bool, String)> {
+        self.resolve(kind, &mut object, path, violations)?;
+        match kind {
+            Kind::Organisation => self.upsert_organisation(object, path, violations),
+            Kind::AccessToken => token::upsert(self, object, path, hash, violations),
+            Kind::User => {
+                let credential = CredentialPart::take_from(&mut object, hash);
+                let (existed, id) = self.merge_into(|b| &mut b.users, object, path, violations)?;
+                self.upsert_credential(&id, credential, path, violations);
+                Some((existed, id))
+            }
+            Kind::Country => {
+                flatten_flag(&mut object);
+                self.merge_into(|b| &mut b.countries, object, path, violations)
+            }
+            Kind::Unit => self.merge_into(|b| &mut b.units, object, path, violations),
+            Kind::BusinessUnit => self.merge_into(|b| &mut b.business_units, object, path, violations),
+            Kind::Industry => self.merge_into(|b| &mut b.industries, object, path, violations),
+            Kind::IndustrySector => self.merge_into(|b| &mut b.industry_sectors, object, path, violations),
+            Kind::Classification => self.merge_into(|b| &mut b.classifications, object, path, violations),
+            Kind::ContactInformation => self.merge_into(|b| &mut b.contacts, object, path, violations),
+            Kind::AccountsReceivable => {
+                // An account always has a state.
+                object.retain(|key, value| key != "life_cycle_state" || !value.is_null());
+                self.merge_into(|b| &mut b.accounts, object, path, violations)
+            }
+            Kind::RewardsParticipant => self.merge_into(|b| &mut b.participants, object, path, violations),
+        }
+    }
+
+    /// Puts ids in place of referred and embedded objects; embedded ones are upserted first.
+    fn resolve(&mut self, kind: Kind, object: &mut Object, path: &str, violations: &mut Violations) -> Option<()> {
+        let mut failed = false;
+        for (member, target) in reference::members(kind) {
+            let Some(value) = reference::at(object, member) else { continue };
+            let field = format!("{path}.{}", member.join("."));
+            let Value::Object(embedded) = value.take() else {
+                violations.add(Reason::InvalidFieldValue, field, "must be an object");
+                failed = true;
+                continue;
+            };
+            match self.refer(*target, embedded, &field, violations) {
+                Some(id) => *value = Value::String(id),
+                None => failed = true,
+            }
+        }
+        (!failed).then_some(())
+    }
+
+    fn refer(&mut self, kind: Kind, embedded: Object, field: &str, violations: &mut Violations) -> Option<String> {
+        match (embedded.len(), embedded.get("id")) {
+            (1, Some(Value::String(id))) => {
+                if self.exists(kind, id) {
+                    return Some(id.clone());
+                }
+                let text = format!("refers to a {} that does not exist", kind.name());
+                violations.add(Reason::ReferenceNotFound, field, text);
+                None
+            }
+            _ => self.upsert(kind, embedded, field, None, violations).map(|(_, id)| id),
+        }
+    }
+
+    fn exists(&self, kind: Kind, id: &str) -> bool {
+        match kind {
+            Kind::Organisation => self.organisation.id == id,
+            Kind::Unit => self.units.get(id).is_some(),
+            Kind::BusinessUnit => self.business_units.get(id).is_some(),
+            Kind::User => self.users.get(id).is_some(),
+            Kind::Country => self.countries.get(id).is_some(),
+            Kind::Industry => self.industries.get(id).is_some(),
+            Kind::IndustrySector => self.industry_sectors.get(id).is_some(),
+            Kind::ContactInformation => self.contacts.get(id).is_some(),
+            Kind::AccountsReceivable => self.accounts.get(id).is_some(),
+            Kind::RewardsParticipant => self.participants.get(id).is_some(),
+            Kind::Classification => self.classifications.get(id).is_some(),
+            Kind::AccessToken => self.tokens.get(id).is_some(),
+        }
+    }
+
+    fn merge_into<T: Entity + 'a>(
+        &mut self,
+        overlay: impl Fn(&mut Self) -> &mut Overlay<'a, T>,
+        mut object: Object,
+        path: &str,
+        violations: &mut Violations,
+    ) -> Option<(bool, String)> {
+        let id =
+            self.id_of(|batch, key| overlay(batch).find(key), T::KIND, T::NATURAL_KEY, &object, path, violations)?;
+        // An object that a record shows twice keeps what it had the first time where the second shows null.
+        if !self.seen.insert((T::KIND, id.clone())) {
+            merge::drop_nulls(&mut object);
+        }
+        object.insert("id".to_owned(), Value::String(id.clone()));
+        let overlay = overlay(self);
+        let existing = overlay.get(&id).cloned();
+        let before = existing.clone().unwrap_or_else(|| T::new(&id));
+        let entity = match merge::merge(&before, object, path) {
+            Ok(entity) => entity,
+            Err(found) => {
+                violations.extend(found);
+                return None;
+            }
+        };
+        entity.check(path, violations);
+        let natural_key = entity.natural_key().filter(|_| T::UNIQUE);
+        if let Some(other) = natural_key.and_then(|key| overlay.find(key)).filter(|other| *other != id) {
+            let field = format!("{path}.{}", T::NATURAL_KEY.unwrap_or("id"));
+            violations.add(Reason::RecordAlreadyExists, field, format!("is the one of {} {other}", T::KIND.name()));
+            return None;
+        }
+        overlay.stage(entity);
+        Some((existing.is_some(), id))
+    }
+
+    /// The id of a record: its own, else that of the object with its natural key, else one derived from that key, so
+    /// that the same record finds its object again.
+    fn id_of(
+        &mut self,
+        find: impl FnOnce(&mut Self, &str) -> Option<String>,
+        kind: Kind,
+        natural_key: Option<&str>,
+        object: &Object,
+        path: &str,
+        violations: &mut Violations,
+    ) -> Option<String> {
+        match object.get("id") {
+            Some(Value::String(id)) => {
+                let before = violations.len();
+                violations.check(&format!("{path}.id"), crate::text::code(id));
+                return (violations.len() == before).then(|| id.clone());
+            }
+            None | Some(Value::Null) => {}
+            Some(_) => {
+                violations.add(Reason::InvalidFieldValue, format!("{path}.id"), "must be a string");
+                return None;
+            }
+        }
+        let keys = format!("{path}.{}", natural_key.map_or_else(|| "id".to_owned(), |key| format!("id or {key}")));
+        let Some(key) = natural_key.and_then(|name| object.get(name)).and_then(Value::as_str) else {
+            violations.add(Reason::RequiredFieldMissing, keys, "is required");
+            return None;
+        };
+        Some(find(self, key).unwrap_or_else(|| derived_id(&self.organisation.id, kind, key)))
+    }
+
+    /// Keeps or forgets what the record at hand changed; answers whether it changed anything.
+    fn settle(&mut self, keep: bool) -> bool {
+        let mut touched = false;
+        touched |= self.units.settle(keep);
+        touched |= self.business_units.settle(keep);
+        touched |= self.users.settle(keep);
+        touched |= self.countries.settle(keep);
+        touched |= self.industries.settle(keep);
+        touched |= self.industry_sectors.settle(keep);
+        touched |= self.classifications.settle(keep);
+        touched |= self.contacts.settle(keep);
+        touched |= self.accounts.settle(keep);
+        touched |= self.participants.settle(keep);
+        touched |= self.tokens.settle(keep);
+        if let Some(credential) = self.credential_at_hand.take() {
+            touched = true;
+            if keep {
+                self.credentials.insert(credential.user.clone(), credential.clone());
+                self.changed_credentials.insert(credential.user.clone(), credential);
+            }
+        }
+        if let Some(organisation) = self.organisation_at_hand.take() {
+            touched = true;
+            if keep {
+                self.organisation = organisation;
+                self.organisation_changed = true;
+            }
+        }
+        touched
+    }
+}
+
+/// The documented flag is an object in an object; it is kept flat.
+fn flatten_flag(object: &mut Object) {
+    let Some(Value::Object(flag)) = object.get_mut("country_flag") else { return };
+    if let Some(Value::Object(file)) = flag.remove("file") {
+        flag.extend(file);
+    }
+}
+
+/// An id for a record that has none, the same whenever the record comes again.
+pub(super) fn derived_id(organisation: &str, kind: Kind, natural_key: &str) -> String {
+    let digest = Sha256::digest(format!("{organisation}/{}/{natural_key}", kind.name()));
+    digest.iter().take(16).map(|byte| format!("{byte:02X}")).collect()
+}
+
+/// The keys under which the objects of a batch may be stored.
+pub fn keys<'r>(records: impl IntoIterator<Item = &'r Record>) -> ImportKeys {
+    let mut keys = ImportKeys::default();
+    for record in records {
+        reference::visit(record.kind, &record.object, &mut |kind, object| {
+            let text = |name: &str| object.get(name).and_then(Value::as_str).map(str::to_owned);
+            match kind {
+                Kind::ContactInformation => keys.contacts.extend(text("id")),
+                Kind::User => keys.credentials.extend(text("id")),
+                Kind::AccountsReceivable => {
+                    keys.account_ids.extend(text("id"));
+                    keys.account_numbers.extend(text("number"));
+                }
+                Kind::RewardsParticipant => {
+                    keys.participant_ids.extend(text("id"));
+                    keys.participant_numbers.extend(text("number"));
+                }
+                Kind::AccessToken => {
+                    keys.token_ids.extend(text("id"));
+                    keys.token_numbers.extend(text("number"));
+                    keys.authentication_codes.extend(text("authentication_code"));
+                    keys.identifiers.extend(text("identifier"));
+                }
+                _ => {}
+            }
+        });
+    }
+    keys
+}

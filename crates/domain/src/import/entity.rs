@@ -1,0 +1,113 @@
+//! What the directory's kinds have in common: an id, perhaps a second key, and members.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::Kind;
+use crate::Reason;
+use crate::directory::{
+    AccountsReceivable, BusinessUnit, Classification, ContactInformation, Country, Industry, IndustrySector,
+    RewardsParticipant, Unit, User,
+};
+use crate::error::Violations;
+
+/// A kind of directory object.
+pub(super) trait Entity: Serialize + DeserializeOwned + Clone + PartialEq {
+    /// Its kind.
+    const KIND: Kind;
+    /// The member by which a record without id finds its object; none: such a record is refused.
+    const NATURAL_KEY: Option<&'static str>;
+    /// May only one object have a value of the natural key?
+    const UNIQUE: bool;
+
+    /// An object of which nothing but the id is known.
+    fn new(id: &str) -> Self;
+
+    /// The id.
+    fn id(&self) -> &str;
+
+    /// The value of the natural key.
+    fn natural_key(&self) -> Option<&str>;
+
+    /// Rules beyond types and lengths.
+    fn check(&self, _path: &str, _violations: &mut Violations) {}
+}
+
+macro_rules! entity {
+    ($type:ident, $key:ident, unique = $unique:literal $(, check = $check:expr)?) => {
+        impl Entity for $type {
+            const KIND: Kind = Kind::$type;
+            const NATURAL_KEY: Option<&'static str> = Some(stringify!($key));
+            const UNIQUE: bool = $unique;
+
+            fn new(id: &str) -> Self {
+                entity!(@new $type, id)
+            }
+
+            fn id(&self) -> &str {
+                &self.id
+            }
+
+            fn natural_key(&self) -> Option<&str> {
+                self.$key.as_deref()
+            }
+
+            $(fn check(&self, path: &str, violations: &mut Violations) {
+                $check(self, path, violations);
+            })?
+        }
+    };
+    (@new AccountsReceivable, $id:ident) => { Self::new($id) };
+    (@new RewardsParticipant, $id:ident) => { Self::new($id) };
+    (@new $type:ident, $id:ident) => { Self { id: $id.to_owned(), ..Self::default() } };
+}
+
+entity!(Unit, name, unique = false);
+entity!(BusinessUnit, name, unique = false);
+entity!(User, username, unique = true);
+entity!(Country, name, unique = false);
+entity!(Industry, name, unique = false);
+entity!(IndustrySector, name, unique = false);
+entity!(Classification, name, unique = false, check = check_policy);
+entity!(AccountsReceivable, number, unique = true);
+entity!(RewardsParticipant, number, unique = true);
+
+impl Entity for ContactInformation {
+    const KIND: Kind = Kind::ContactInformation;
+    const NATURAL_KEY: Option<&'static str> = None;
+    const UNIQUE: bool = false;
+
+    fn new(id: &str) -> Self {
+        Self { id: id.to_owned(), ..Self::default() }
+    }
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn natural_key(&self) -> Option<&str> {
+        None
+    }
+
+    fn check(&self, path: &str, violations: &mut Violations) {
+        let Some(demographics) = &self.demographics else { return };
+        let (birth, name_day) = (demographics.date_of_birth, demographics.name_day);
+        let mut range = |field: &str, value: Option<i32>, high: i32| {
+            if value.is_some_and(|v| !(1..=high).contains(&v)) {
+                let field = format!("{path}.demographics.{field}");
+                violations.add(Reason::InvalidFieldValue, field, format!("must be between 1 and {high}"));
+            }
+        };
+        range("date_of_birth.day", birth.day, 31);
+        range("date_of_birth.month", birth.month, 12);
+        range("date_of_birth.year", birth.year, 9_999);
+        range("name_day.day", name_day.day, 31);
+        range("name_day.month", name_day.month, 12);
+    }
+}
+
+fn check_policy(classification: &Classification, path: &str, violations: &mut Violations) {
+    if let Some(policy) = &classification.policy {
+        violations.extend(policy.validate(&format!("{path}.policy")));
+    }
+}

@@ -1,0 +1,115 @@
+//! Stored objects, and what a batch changes over them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::OnceLock;
+
+use super::entity::Entity;
+use crate::access_token::AccessToken;
+use crate::directory::{AccountsReceivable, ContactInformation, RewardsParticipant};
+use crate::store::{Credential, ImportChanges, ImportRows};
+
+/// Stored objects of one kind, and those that were changed over them.
+pub(super) struct Overlay<'a, T> {
+    stored: &'a HashMap<String, T>,
+    by_natural_key: OnceLock<HashMap<String, String>>,
+    changed: BTreeMap<String, T>,
+    at_hand: BTreeMap<String, T>,
+}
+
+impl<'a, T: Entity> Overlay<'a, T> {
+    pub(super) fn new(stored: &'a HashMap<String, T>) -> Self {
+        let (changed, at_hand) = (BTreeMap::new(), BTreeMap::new());
+        Self { stored, by_natural_key: OnceLock::new(), changed, at_hand }
+    }
+
+    pub(super) fn get(&self, id: &str) -> Option<&T> {
+        self.at_hand.get(id).or_else(|| self.changed.get(id)).or_else(|| self.stored.get(id))
+    }
+
+    pub(super) fn find(&self, natural_key: &str) -> Option<String> {
+        let newer = self.at_hand.values().chain(self.changed.values());
+        if let Some(entity) = newer.into_iter().find(|e| e.natural_key() == Some(natural_key)) {
+            return Some(entity.id().to_owned());
+        }
+        let index = self.by_natural_key.get_or_init(|| {
+            let mut index = HashMap::new();
+            for entity in self.stored.values() {
+                let Some(key) = entity.natural_key() else { continue };
+                // Where a key is not unique, the smallest id answers, whatever the order of the rows.
+                let id = index.entry(key.to_owned()).or_insert_with(|| entity.id().to_owned());
+                if entity.id() < id.as_str() {
+                    *id = entity.id().to_owned();
+                }
+            }
+            index
+        });
+        // The batch may have given the object another key since.
+        index.get(natural_key).filter(|id| self.get(id).and_then(T::natural_key) == Some(natural_key)).cloned()
+    }
+
+    pub(super) fn stage(&mut self, entity: T) {
+        if self.get(entity.id()) != Some(&entity) {
+            self.at_hand.insert(entity.id().to_owned(), entity);
+        }
+    }
+
+    pub(super) fn settle(&mut self, keep: bool) -> bool {
+        let touched = !self.at_hand.is_empty();
+        let mut at_hand = std::mem::take(&mut self.at_hand);
+        if keep {
+            self.changed.append(&mut at_hand);
+        }
+        touched
+    }
+
+    pub(super) fn into_changed(self) -> Vec<T> {
+        self.changed.into_values().collect()
+    }
+}
+
+/// Rows of the database by id, which a batch stands on.
+#[derive(Default)]
+pub struct Stored {
+    pub(super) contacts: HashMap<String, ContactInformation>,
+    pub(super) accounts: HashMap<String, AccountsReceivable>,
+    pub(super) participants: HashMap<String, RewardsParticipant>,
+    pub(super) credentials: HashMap<String, Credential>,
+    pub(super) tokens: HashMap<String, AccessToken>,
+}
+
+impl From<ImportRows> for Stored {
+    fn from(rows: ImportRows) -> Self {
+        Self {
+            contacts: rows.contacts.into_iter().map(|row| (row.id.clone(), row)).collect(),
+            accounts: rows.accounts.into_iter().map(|row| (row.id.clone(), row)).collect(),
+            participants: rows.participants.into_iter().map(|row| (row.id.clone(), row)).collect(),
+            credentials: rows.credentials.into_iter().map(|row| (row.user.clone(), row)).collect(),
+            tokens: rows.tokens.into_iter().map(|row| (row.id.clone(), row)).collect(),
+        }
+    }
+}
+
+impl Stored {
+    /// The rows that changes would leave.
+    pub fn of(changes: &ImportChanges) -> Self {
+        Self::from(ImportRows {
+            contacts: changes.contacts.clone(),
+            credentials: changes.credentials.clone(),
+            accounts: changes.accounts.clone(),
+            participants: changes.participants.clone(),
+            tokens: changes.tokens.clone(),
+        })
+    }
+
+    /// Takes newer rows over older ones.
+    pub fn lay_over(&mut self, newer: &Self) {
+        fn put<T: Clone>(older: &mut HashMap<String, T>, newer: &HashMap<String, T>) {
+            older.extend(newer.iter().map(|(id, row)| (id.clone(), row.clone())));
+        }
+        put(&mut self.contacts, &newer.contacts);
+        put(&mut self.accounts, &newer.accounts);
+        put(&mut self.participants, &newer.participants);
+        put(&mut self.credentials, &newer.credentials);
+        put(&mut self.tokens, &newer.tokens);
+    }
+}

@@ -1,0 +1,444 @@
+//! Access tokens in a batch.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde_json::Value;
+
+use super::batch::derived_id;
+use super::{Batch, Kind, Object, merge};
+use crate::access_token::{AccessToken, OneTimePassword, Stamp, UserDefinedFields, VerificationCode};
+use crate::error::Violations;
+use crate::life_cycle::LifeCycleState;
+use crate::ports::Purpose;
+use crate::secret::{PassCodeHash, Secret};
+use crate::time::Timestamp;
+use crate::{Reason, card, code, time};
+
+/// A unique member of a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Unique {
+    Number,
+    AuthenticationCode,
+    Identifier,
+}
+
+impl Unique {
+    const ALL: [Self; 3] = [Self::Number, Self::AuthenticationCode, Self::Identifier];
+
+    fn of(self, token: &AccessToken) -> Option<&str> {
+        match self {
+            Self::Number => Some(&token.number),
+            Self::AuthenticationCode => Some(&token.authentication_code),
+            Self::Identifier => token.identifier.as_deref(),
+        }
+    }
+
+    fn field_and_reason(self) -> (&'static str, Reason) {
+        match self {
+            Self::Number => ("number", Reason::NumberAlreadyExists),
+            Self::AuthenticationCode => ("authentication_code", Reason::AuthenticationCodeAlreadyExists),
+            Self::Identifier => ("identifier", Reason::IdentifierAlreadyExists),
+        }
+    }
+}
+
+/// The tokens of a batch, found by each of their unique members.
+pub(super) struct Tokens {
+    all: HashMap<String, AccessToken>,
+    owners: HashMap<(Unique, String), String>,
+    changed: BTreeMap<String, AccessToken>,
+    removed: Vec<String>,
+    at_hand: Option<(AccessToken, Option<String>)>,
+}
+
+impl Tokens {
+    pub(super) fn new(stored: impl Iterator<Item = AccessToken>) -> Self {
+        let mut tokens = Self {
+            all: HashMap::new(),
+            owners: HashMap::new(),
+            changed: BTreeMap::new(),
+            removed: Vec::new(),
+            at_hand: None,
+        };
+        stored.for_each(|token| tokens.put(token));
+        tokens
+    }
+
+    pub(super) fn get(&self, id: &str) -> Option<&AccessToken> {
+        self.all.get(id)
+    }
+
+    fn find(&self, unique: Unique, value: &str) -> Option<&AccessToken> {
+        self.owners.get(&(unique, value.to_owned())).and_then(|id| self.all.get(id))
+    }
+
+    fn put(&mut self, token: AccessToken) {
+        self.take(&token.id.clone());
+        for unique in Unique::ALL {
+            if let Some(value) = unique.of(&token) {
+                self.owners.insert((unique, value.to_owned()), token.id.clone());
+            }
+        }
+        self.all.insert(token.id.clone(), token);
+    }
+
+    fn take(&mut self, id: &str) {
+        let Some(old) = self.all.remove(id) else { return };
+        for unique in Unique::ALL {
+            if let Some(value) = unique.of(&old) {
+                self.owners.remove(&(unique, value.to_owned()));
+            }
+        }
+    }
+
+    pub(super) fn settle(&mut self, keep: bool) -> bool {
+        let Some((token, replaces)) = self.at_hand.take() else { return false };
+        if keep {
+            if let Some(old) = replaces {
+                self.take(&old);
+                if self.changed.remove(&old).is_none() {
+                    self.removed.push(old);
+                }
+            }
+            self.changed.insert(token.id.clone(), token.clone());
+            self.put(token);
+        }
+        true
+    }
+
+    pub(super) fn into_changed(self) -> (Vec<AccessToken>, Vec<String>) {
+        (self.changed.into_values().collect(), self.removed)
+    }
+}
+
+/// Upserts one token. References are ids already.
+pub(super) fn upsert(
+    batch: &mut Batch<'_>,
+    object: Object,
+    path: &str,
+    hash: Option<PassCodeHash>,
+    violations: &mut Violations,
+) -> Option<(bool, String)> {
+    let before = violations.len();
+    merge::check_texts(path, &Value::Object(object.clone()), violations);
+    if violations.len() > before {
+        return None;
+    }
+    let text = |key: &str| object.get(key).and_then(Value::as_str);
+    let by_id = text("id").and_then(|id| batch.tokens.get(id));
+    let by_number = || text("number").and_then(|number| batch.tokens.find(Unique::Number, number));
+    let by_code = || {
+        let code = text("authentication_code").filter(|_| text("id").is_none() && text("number").is_none());
+        code.and_then(|code| batch.tokens.find(Unique::AuthenticationCode, code))
+    };
+    let found = by_id.or_else(by_number).or_else(by_code).cloned();
+    let organisation = batch.organisation.id.clone();
+    let derived =
+        text("number").or(text("authentication_code")).map(|key| derived_id(&organisation, Kind::AccessToken, key));
+    let id = match (text("id"), &found) {
+        (Some(id), Some(found)) if found.id != id && derived.as_ref() != Some(&found.id) => {
+            let field = format!("{path}.number");
+            violations.add(Reason::NumberAlreadyExists, field, "belongs to an access token with another id");
+            return None;
+        }
+        (Some(id), _) => id.to_owned(),
+        (None, Some(found)) => found.id.clone(),
+        (None, None) => match derived {
+            Some(id) => id,
+            None => {
+                let field = format!("{path}.id, number or authentication_code");
+                violations.add(Reason::RequiredFieldMissing, field, "is required");
+                return None;
+            }
+        },
+    };
+    let existed = found.is_some();
+    let replaces = found.as_ref().map(|found| found.id.clone()).filter(|old| *old != id);
+    let mut token = found.clone().unwrap_or_else(|| blank(batch, &id));
+    if replaces.is_some() {
+        rename(batch, &mut token, &id, violations);
+    }
+    Fields { batch, path, violations }.apply(&mut token, object);
+    if hash.is_some() {
+        token.pass_code = hash;
+    }
+    complete(batch, &mut token, path, violations);
+    check_unique(batch, &token, replaces.as_deref(), path, violations);
+    if violations.len() > before {
+        return None;
+    }
+    if found.as_ref() != Some(&token) {
+        batch.tokens.at_hand = Some((token, replaces));
+    }
+    Some((existed, id))
+}
+
+fn blank(batch: &Batch<'_>, id: &str) -> AccessToken {
+    let unit = batch.by_unit.as_ref().and_then(|unit| batch.units.get(unit));
+    let stamp = Stamp {
+        date: batch.now,
+        user: batch.by_user.clone(),
+        unit: batch.by_unit.clone(),
+        business_unit: unit.and_then(|unit| unit.business_unit.clone()),
+    };
+    AccessToken {
+        id: id.to_owned(),
+        number: String::new(),
+        life_cycle_state: LifeCycleState::Effective,
+        authentication_code: String::new(),
+        identifier: None,
+        pass_code: None,
+        verification: None,
+        one_time_password: None,
+        verified_date: None,
+        verified_by_user: None,
+        card_masked_number: None,
+        udf: UserDefinedFields::default(),
+        accounts_receivable: None,
+        rewards_participant: None,
+        classification: None,
+        created: stamp.clone(),
+        updated: stamp,
+    }
+}
+
+/// Gives a token that came without an id the id under which it comes now. Codes are bound to the id: the verification
+/// code is bound anew, a one-time password is dropped.
+fn rename(batch: &Batch<'_>, token: &mut AccessToken, id: &str, violations: &mut Violations) {
+    let opened = token.verification.take().map(|v| batch.secrets.open(Purpose::Verification, &token.id, &v.sealed));
+    token.id = id.to_owned();
+    token.one_time_password = None;
+    match opened.map(|code| code.and_then(|code| seal(batch, id, &code))).transpose() {
+        Ok(verification) => token.verification = verification,
+        Err(_) => violations.add(Reason::Internal, "access_token.verification_code", "cannot be bound to the new id"),
+    }
+}
+
+fn seal(batch: &Batch<'_>, id: &str, code: &Secret) -> crate::Result<VerificationCode> {
+    Ok(VerificationCode {
+        hash: batch.secrets.code_hash(Purpose::Verification, id, code),
+        sealed: batch.secrets.seal(Purpose::Verification, id, code)?,
+    })
+}
+
+/// What a token must have and the record did not bring.
+fn complete(batch: &Batch<'_>, token: &mut AccessToken, path: &str, violations: &mut Violations) {
+    if token.number.is_empty() {
+        violations.add(Reason::RequiredFieldMissing, format!("{path}.number"), "is required");
+    }
+    if token.authentication_code.is_empty() {
+        match code::hex_id(batch.random) {
+            Ok(code) => token.authentication_code = code,
+            Err(_) => violations.add(Reason::Internal, format!("{path}.authentication_code"), "cannot be created"),
+        }
+    }
+}
+
+fn check_unique(
+    batch: &Batch<'_>,
+    token: &AccessToken,
+    replaces: Option<&str>,
+    path: &str,
+    violations: &mut Violations,
+) {
+    for unique in Unique::ALL {
+        let owner = unique.of(token).and_then(|value| batch.tokens.find(unique, value));
+        if owner.is_some_and(|owner| owner.id != token.id && Some(owner.id.as_str()) != replaces) {
+            let (field, reason) = unique.field_and_reason();
+            violations.add(reason, format!("{path}.{field}"), "is already used by another access token");
+        }
+    }
+}
+
+/// Reads the members of a record into a token.
+struct Fields<'f, 'a> {
+    batch: &'f Batch<'a>,
+    path: &'f str,
+    violations: &'f mut Violations,
+}
+
+impl Fields<'_, '_> {
+    fn apply(mut self, token: &mut AccessToken, mut object: Object) {
+        let expiration_date = object.remove("expiration_date");
+        for (key, value) in object {
+            self.member(token, &key, value);
+        }
+        if let (Some(password), Some(date)) = (&mut token.one_time_password, expiration_date)
+            && let Some(date) = self.date("expiration_date", date)
+        {
+            password.expiration_date = date;
+        }
+    }
+
+    fn member(&mut self, token: &mut AccessToken, key: &str, value: Value) {
+        match key {
+            "id" => {}
+            "number" => self.mandatory(key, value, &mut token.number),
+            "authentication_code" => self.mandatory(key, value, &mut token.authentication_code),
+            "identifier" => token.identifier = self.string(key, value),
+            "life_cycle_state" => self.state(key, value, token),
+            "card_masked_number" => self.card(key, value, token),
+            "card_last_4_digits" => self.last_4_digits(key, value, token),
+            "verification_code" => self.verification_code(key, value, token),
+            "one_time_password" => self.one_time_password(key, value, token),
+            "pass_code_hash" => self.pass_code_hash(key, value, token),
+            // A plain pass code was hashed before; null clears it.
+            "pass_code" | "random_pass_code" => token.pass_code = None,
+            "verified_date" => token.verified_date = self.date(key, value),
+            "verified_by_user" => token.verified_by_user = self.string(key, value),
+            "accounts_receivable" => token.accounts_receivable = self.string(key, value),
+            "rewards_participant" => token.rewards_participant = self.string(key, value),
+            "classification" => token.classification = self.string(key, value),
+            "log_information" => self.log_information(key, value, token),
+            _ => self.user_defined(key, value, token),
+        }
+    }
+
+    fn user_defined(&mut self, key: &str, value: Value, token: &mut AccessToken) {
+        let slot = |prefix: &str, count: usize| {
+            let number: usize = key.strip_prefix(prefix)?.parse().ok()?;
+            (1..=count).contains(&number).then(|| number - 1)
+        };
+        if let Some(i) = slot("udf_string_", 8) {
+            token.udf.strings[i] = self.string(key, value);
+        } else if let Some(i) = slot("udf_float_", 4) {
+            token.udf.floats[i] = self.expect(key, "a number", value, |v| v.as_f64());
+        } else if let Some(i) = slot("udf_date_", 4) {
+            token.udf.dates[i] = self.date(key, value);
+        } else {
+            let field = format!("{}.{key}", self.path);
+            self.violations.add(Reason::UnknownField, field, "is not a field of this record");
+        }
+    }
+
+    fn log_information(&mut self, key: &str, value: Value, token: &mut AccessToken) {
+        let Value::Object(members) = value else {
+            if !value.is_null() {
+                self.bad(key, "an object");
+            }
+            return;
+        };
+        for (member, value) in members {
+            let field = format!("{key}.{member}");
+            let (stamp, what) = match member.split_once('_') {
+                Some(("created", what)) => (&mut token.created, what),
+                Some(("updated", what)) => (&mut token.updated, what),
+                _ => (&mut token.created, ""),
+            };
+            match what {
+                "date" => stamp.date = self.date(&field, value).unwrap_or(stamp.date),
+                "by_user" => stamp.user = self.string(&field, value),
+                "by_unit" => stamp.unit = self.string(&field, value),
+                "by_business_unit" => stamp.business_unit = self.string(&field, value),
+                _ => {
+                    let field = format!("{}.{field}", self.path);
+                    self.violations.add(Reason::UnknownField, field, "is not a field of this record");
+                }
+            }
+        }
+    }
+
+    fn state(&mut self, key: &str, value: Value, token: &mut AccessToken) {
+        let what = "EFFECTIVE, NOT_EFFECTIVE or PENDING_VERIFICATION";
+        let state = self.expect(key, what, value, |v| v.as_str().and_then(LifeCycleState::from_name));
+        token.life_cycle_state = state.unwrap_or(token.life_cycle_state);
+    }
+
+    fn card(&mut self, key: &str, value: Value, token: &mut AccessToken) {
+        token.card_masked_number = self.string(key, value);
+        if let Some(masked) = &token.card_masked_number {
+            self.violations.check(&format!("{}.{key}", self.path), card::check(masked));
+        }
+    }
+
+    /// Records older than R16.2 have only the last four digits: they are kept as a masked number.
+    fn last_4_digits(&mut self, key: &str, value: Value, token: &mut AccessToken) {
+        let digits =
+            |v: &Value| v.as_str().filter(|d| d.len() == 4 && d.bytes().all(|b| b.is_ascii_digit())).map(str::to_owned);
+        if let Some(digits) = self.expect(key, "four digits", value, digits)
+            && token.card_masked_number.is_none()
+        {
+            token.card_masked_number = Some(format!("************{digits}"));
+        }
+    }
+
+    fn verification_code(&mut self, key: &str, value: Value, token: &mut AccessToken) {
+        let Some(code) = self.string(key, value).map(Secret::new) else {
+            token.verification = None;
+            return;
+        };
+        let secrets = self.batch.secrets;
+        let same = token
+            .verification
+            .as_ref()
+            .is_some_and(|stored| secrets.code_matches(Purpose::Verification, &token.id, &code, &stored.hash));
+        if !same {
+            match seal(self.batch, &token.id, &code) {
+                Ok(sealed) => token.verification = Some(sealed),
+                Err(_) => self.bad(key, "a code that can be sealed"),
+            }
+        }
+    }
+
+    fn one_time_password(&mut self, key: &str, value: Value, token: &mut AccessToken) {
+        let Some(code) = self.string(key, value).map(Secret::new) else {
+            token.one_time_password = None;
+            return;
+        };
+        let secrets = self.batch.secrets;
+        let matches =
+            |stored: &OneTimePassword| secrets.code_matches(Purpose::OneTimePassword, &token.id, &code, &stored.hash);
+        if !token.one_time_password.as_ref().is_some_and(matches) {
+            let hash = secrets.code_hash(Purpose::OneTimePassword, &token.id, &code);
+            // Without an expiration date it is worthless from the start.
+            token.one_time_password = Some(OneTimePassword { hash, expiration_date: self.batch.now });
+        }
+    }
+
+    fn pass_code_hash(&mut self, key: &str, value: Value, token: &mut AccessToken) {
+        let Some(hash) = self.string(key, value).map(PassCodeHash::from_stored) else {
+            token.pass_code = None;
+            return;
+        };
+        if self.batch.secrets.accepts(&hash) {
+            token.pass_code = Some(hash);
+        } else {
+            self.bad(key, "an Argon2 hash as a PHC string, within the limits of memory and time");
+        }
+    }
+
+    fn mandatory(&mut self, key: &str, value: Value, target: &mut String) {
+        match value {
+            Value::String(text) => *target = text,
+            Value::Null => {}
+            _ => self.bad(key, "a string"),
+        }
+    }
+
+    fn string(&mut self, key: &str, value: Value) -> Option<String> {
+        match value {
+            Value::String(text) => Some(text),
+            Value::Null => None,
+            _ => {
+                self.bad(key, "a string");
+                None
+            }
+        }
+    }
+
+    fn date(&mut self, key: &str, value: Value) -> Option<Timestamp> {
+        self.expect(key, "a date", value, |v| v.as_str().and_then(time::parse))
+    }
+
+    fn expect<T>(&mut self, key: &str, what: &str, value: Value, read: impl FnOnce(&Value) -> Option<T>) -> Option<T> {
+        let read = read(&value);
+        if read.is_none() && !value.is_null() {
+            self.bad(key, what);
+        }
+        read
+    }
+
+    fn bad(&mut self, key: &str, what: &str) {
+        self.violations.add(Reason::InvalidFieldValue, format!("{}.{key}", self.path), format!("must be {what}"));
+    }
+}

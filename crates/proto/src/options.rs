@@ -1,0 +1,195 @@
+//! What the contract says of its methods and fields, as data.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::LazyLock;
+
+use prost_reflect::{DynamicMessage, FieldDescriptor, MethodDescriptor, Value};
+
+use crate::descriptor_pool;
+
+/// What a caller needs for a method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Permission {
+    /// No session.
+    None,
+    /// Any valid session.
+    Session,
+    /// To show and list access tokens and classifications.
+    AccessTokensRead,
+    /// To create and change access tokens.
+    AccessTokensWrite,
+    /// To name an access token by its identifier without the pass code.
+    AccessTokensLookup,
+    /// To receive verification codes, pass codes and one-time passwords.
+    AccessTokensSecrets,
+    /// To import into the directory.
+    DirectoryWrite,
+    /// To administrate.
+    Admin,
+}
+
+impl Permission {
+    /// Every permission.
+    pub const ALL: [Self; 8] = [
+        Self::None,
+        Self::Session,
+        Self::AccessTokensRead,
+        Self::AccessTokensWrite,
+        Self::AccessTokensLookup,
+        Self::AccessTokensSecrets,
+        Self::DirectoryWrite,
+        Self::Admin,
+    ];
+
+    /// The name in the contract.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Session => "session",
+            Self::AccessTokensRead => "access_tokens.read",
+            Self::AccessTokensWrite => "access_tokens.write",
+            Self::AccessTokensLookup => "access_tokens.lookup",
+            Self::AccessTokensSecrets => "access_tokens.secrets",
+            Self::DirectoryWrite => "directory.write",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+impl fmt::Display for Permission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Permission {
+    type Err = UnknownPermission;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|permission| permission.name() == name).ok_or(UnknownPermission)
+    }
+}
+
+/// A permission that does not exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnknownPermission;
+
+impl fmt::Display for UnknownPermission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("unknown permission")
+    }
+}
+
+impl std::error::Error for UnknownPermission {}
+
+/// One HTTP path of a method.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpBinding {
+    /// The HTTP method: `GET` or `POST`.
+    pub verb: &'static str,
+    /// The path, for example `/v1/access_tokens/show`.
+    pub path: String,
+    /// Whether the request travels as JSON in the body; otherwise in the query.
+    pub body: bool,
+}
+
+/// What the contract says of a method.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MethodInfo {
+    /// The path of the call, for example `/accesstoken.v1.AccessTokenService/ShowAccessToken`.
+    pub grpc_path: String,
+    /// The full name of the request message.
+    pub input: String,
+    /// The full name of the answer message.
+    pub output: String,
+    /// Whether the request is a stream.
+    pub client_streaming: bool,
+    /// What a caller needs. `None` here means that the contract does not say: refuse everybody.
+    pub permission: Option<Permission>,
+    /// The HTTP paths, that of the original API first. A streaming method has none.
+    pub http: Vec<HttpBinding>,
+    /// The first release of the original API that has the method.
+    pub available_from: Option<String>,
+    /// The first release of the original API that advises against it.
+    pub deprecated_from: Option<String>,
+}
+
+/// What the contract says of a field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldInfo {
+    /// The first release of the original API that has the field.
+    pub available_from: Option<String>,
+    /// The first release of the original API that advises against it.
+    pub deprecated_from: Option<String>,
+    /// Whether the value must never be shown.
+    pub secret: bool,
+}
+
+/// Every method of the contract.
+pub fn methods() -> &'static [MethodInfo] {
+    static METHODS: LazyLock<Vec<MethodInfo>> = LazyLock::new(|| {
+        let services = descriptor_pool().services().filter(|service| service.package_name() == "accesstoken.v1");
+        services.flat_map(|service| service.methods().map(|method| method_info(&method)).collect::<Vec<_>>()).collect()
+    });
+    &METHODS
+}
+
+/// The method of a path such as `/accesstoken.v1.AccessTokenService/ShowAccessToken`.
+pub fn method(grpc_path: &str) -> Option<&'static MethodInfo> {
+    methods().iter().find(|method| method.grpc_path == grpc_path)
+}
+
+/// What the contract says of a field, such as `udf_date_1` of `accesstoken.v1.AccessToken`.
+pub fn field(message_full_name: &str, field: &str) -> Option<FieldInfo> {
+    let field = descriptor_pool().get_message_by_name(message_full_name)?.get_field_by_name(field)?;
+    Some(field_info(&field))
+}
+
+/// What the contract says of a field, for those who walk the descriptors.
+pub fn field_info(field: &FieldDescriptor) -> FieldInfo {
+    let options = field.options();
+    FieldInfo {
+        available_from: text(&options, "accesstoken.v1.available_from"),
+        deprecated_from: text(&options, "accesstoken.v1.deprecated_from"),
+        secret: options.get_field_by_name("debug_redact").is_some_and(|value| *value == Value::Bool(true)),
+    }
+}
+
+fn method_info(method: &MethodDescriptor) -> MethodInfo {
+    let options = method.options();
+    MethodInfo {
+        grpc_path: format!("/{}/{}", method.parent_service().full_name(), method.name()),
+        input: method.input().full_name().to_owned(),
+        output: method.output().full_name().to_owned(),
+        client_streaming: method.is_client_streaming(),
+        permission: text(&options, "accesstoken.v1.permission").and_then(|name| name.parse().ok()),
+        http: extension(&options, "google.api.http").map(|rule| bindings(&rule)).unwrap_or_default(),
+        available_from: text(&options, "accesstoken.v1.method_available_from"),
+        deprecated_from: text(&options, "accesstoken.v1.method_deprecated_from"),
+    }
+}
+
+/// The binding of a `google.api.HttpRule` and its additional ones.
+fn bindings(rule: &Value) -> Vec<HttpBinding> {
+    let Some(rule) = rule.as_message() else { return Vec::new() };
+    let own = ["get", "post"].into_iter().find(|verb| rule.has_field_by_name(verb)).and_then(|verb| {
+        Some(HttpBinding {
+            verb: if verb == "get" { "GET" } else { "POST" },
+            path: rule.get_field_by_name(verb)?.as_str()?.to_owned(),
+            body: rule.get_field_by_name("body")?.as_str()? == "*",
+        })
+    });
+    let more = rule.get_field_by_name("additional_bindings");
+    let more = more.iter().filter_map(|value| value.as_list()).flatten().flat_map(bindings);
+    own.into_iter().chain(more).collect()
+}
+
+fn text(options: &DynamicMessage, name: &str) -> Option<String> {
+    extension(options, name)?.as_str().map(str::to_owned)
+}
+
+fn extension(options: &DynamicMessage, name: &str) -> Option<Value> {
+    let extension = descriptor_pool().get_extension_by_name(name)?;
+    options.has_extension(&extension).then(|| options.get_extension(&extension).into_owned())
+}

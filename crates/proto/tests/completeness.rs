@@ -1,0 +1,212 @@
+//! The contract says everything it has to say about each of its elements.
+
+use std::collections::BTreeSet;
+
+use access_tokens_proto::options::{self, Permission};
+use access_tokens_proto::{FILE_DESCRIPTOR_SET, descriptor_pool};
+use prost_reflect::{DescriptorPool, FileDescriptor, Kind, MessageDescriptor};
+
+const PACKAGE: &str = "accesstoken.v1";
+
+fn messages() -> impl Iterator<Item = MessageDescriptor> {
+    descriptor_pool().all_messages().filter(|message| message.package_name() == PACKAGE)
+}
+
+/// The comment of an element, without line breaks.
+fn comment(file: &FileDescriptor, path: &[i32]) -> String {
+    let source = file.file_descriptor_proto().source_code_info.as_ref().expect("descriptors have source info");
+    let location = source.location.iter().find(|location| location.path == path);
+    let text = location.and_then(|location| location.leading_comments.clone()).unwrap_or_default();
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The services and methods of the contract; one that is missing or added here changes what clients can rely on.
+#[test]
+fn methods_are_those_of_the_specification() {
+    let expected = [
+        ("AccessTokenService", "ShowAccessToken", "access_tokens.read"),
+        ("AccessTokenService", "ListAccessTokens", "access_tokens.read"),
+        ("AccessTokenService", "GetNotAssociatedAccessTokens", "access_tokens.read"),
+        ("AccessTokenService", "CreateAccessToken", "access_tokens.write"),
+        ("AccessTokenService", "UpdateAccessToken", "access_tokens.write"),
+        ("AccessTokenService", "VerifyAccessToken", "access_tokens.write"),
+        ("AccessTokenService", "ResetPassCode", "access_tokens.secrets"),
+        ("AccessTokenService", "ResetVerificationCode", "access_tokens.secrets"),
+        ("AccessTokenService", "GenerateOtp", "access_tokens.secrets"),
+        ("AccessTokenService", "SetAsEffective", "access_tokens.write"),
+        ("AccessTokenService", "SetAsNotEffective", "access_tokens.write"),
+        ("AccessTokenService", "ListClassifications", "access_tokens.read"),
+        ("AuthenticationService", "Login", "none"),
+        ("AuthenticationService", "LoginWithApiKey", "none"),
+        ("AuthenticationService", "ReleaseToken", "session"),
+        ("DirectoryService", "ImportDirectory", "directory.write"),
+    ];
+    let expected: BTreeSet<_> = expected.map(|(s, m, p)| (format!("/{PACKAGE}.{s}/{m}"), p.to_owned())).into();
+    let found: BTreeSet<_> = options::methods()
+        .iter()
+        .map(|method| (method.grpc_path.clone(), method.permission.map_or("", Permission::name).to_owned()))
+        .collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn every_unary_method_has_the_original_path_and_its_own() {
+    let mut paths = BTreeSet::new();
+    for method in options::methods() {
+        if method.client_streaming {
+            assert!(method.http.is_empty(), "{}", method.grpc_path);
+            continue;
+        }
+        let [original, own] = method.http.as_slice() else { panic!("two bindings for {}", method.grpc_path) };
+        let suffix = original.path.strip_prefix("/crmapi/rest/v2/").expect("the original's path comes first");
+        assert_eq!(own.path, format!("/v1/{suffix}"));
+        for binding in &method.http {
+            assert_eq!(binding.body, binding.verb == "POST", "{}", binding.path);
+            assert!(paths.insert(binding.path.clone()), "{} twice", binding.path);
+        }
+    }
+}
+
+#[test]
+fn every_element_has_a_comment() {
+    let mut silent = Vec::new();
+    let mut check = |file: &FileDescriptor, path: &[i32], name: &str| {
+        if comment(file, path).is_empty() {
+            silent.push(name.to_owned());
+        }
+    };
+    for message in messages() {
+        check(&message.parent_file(), message.path(), message.full_name());
+        for field in message.fields() {
+            check(&message.parent_file(), field.path(), field.full_name());
+        }
+    }
+    for service in descriptor_pool().services().filter(|service| service.package_name() == PACKAGE) {
+        check(&service.parent_file(), service.path(), service.full_name());
+        for method in service.methods() {
+            check(&service.parent_file(), method.path(), method.full_name());
+        }
+    }
+    for enumeration in descriptor_pool().all_enums().filter(|enumeration| enumeration.package_name() == PACKAGE) {
+        check(&enumeration.parent_file(), enumeration.path(), enumeration.full_name());
+        for value in enumeration.values() {
+            check(&enumeration.parent_file(), value.path(), value.full_name());
+        }
+    }
+    assert!(silent.is_empty(), "without a comment: {silent:?}");
+}
+
+/// The word before a field's description and its `google.api.field_behavior` say the same.
+#[test]
+fn field_comments_state_the_behaviour() {
+    let behaviour = descriptor_pool().get_extension_by_name("google.api.field_behavior").expect("is vendored");
+    for field in messages().flat_map(|message| message.fields().collect::<Vec<_>>()) {
+        let in_real_oneof = field.containing_oneof().is_some() && !field.field_descriptor_proto().proto3_optional();
+        if in_real_oneof {
+            continue;
+        }
+        let options = field.options();
+        let numbers = options.get_extension(&behaviour);
+        let numbers: Vec<_> = numbers.as_list().expect("repeated").iter().filter_map(|n| n.as_enum_number()).collect();
+        let word = match numbers.as_slice() {
+            [1] => "Optional. ",
+            [2] => "Required. ",
+            [3] => "Output only. ",
+            other => panic!("{} has behaviours {other:?}", field.full_name()),
+        };
+        let text = comment(&field.parent_message().parent_file(), field.path());
+        assert!(text.starts_with(word), "{}: {text}", field.full_name());
+    }
+}
+
+/// Clients decide by these names and numbers: the list only grows at its end.
+#[test]
+fn error_reasons_are_documented_and_in_order() {
+    let reasons = descriptor_pool().get_enum_by_name("accesstoken.v1.ErrorReason").expect("exists");
+    let codes = [
+        "INVALID_ARGUMENT",
+        "NOT_FOUND",
+        "ALREADY_EXISTS",
+        "PERMISSION_DENIED",
+        "RESOURCE_EXHAUSTED",
+        "FAILED_PRECONDITION",
+        "ABORTED",
+        "INTERNAL",
+        "UNAVAILABLE",
+        "UNAUTHENTICATED",
+    ];
+    for (number, reason) in reasons.values().enumerate() {
+        assert_eq!(usize::try_from(reason.number()), Ok(number), "{}", reason.name());
+        if number == 0 {
+            continue;
+        }
+        let text = comment(&reasons.parent_file(), reason.path());
+        let (_, code) = text.split_once("gRPC code ").expect("names its gRPC code");
+        let (code, _) = code.split_once('.').expect("ends the sentence");
+        assert!(codes.contains(&code), "{}: {code}", reason.name());
+        let (_, example) = text.split_once("Example: `").expect("has an example");
+        let example: serde_json::Value = serde_json::from_str(example.trim_end_matches('`')).expect("is JSON");
+        assert_eq!(example["reason"], reason.name());
+        assert_eq!(example["domain"], access_tokens_proto::ERROR_DOMAIN);
+        assert!(example["metadata"].is_object(), "{}", reason.name());
+    }
+}
+
+#[test]
+fn reasons_named_in_comments_exist() {
+    let reasons = descriptor_pool().get_enum_by_name("accesstoken.v1.ErrorReason").expect("exists");
+    let endings = ["_NOT_FOUND", "_ALREADY_EXISTS", "_REQUIRED", "_MISSING", "_MISMATCH", "_TERMINATED", "_VIOLATION"];
+    for service in descriptor_pool().services().filter(|service| service.package_name() == PACKAGE) {
+        for method in service.methods() {
+            let text = comment(&service.parent_file(), method.path());
+            let words = text.split(|letter: char| !letter.is_ascii_uppercase() && letter != '_');
+            for word in
+                words.filter(|word| word.starts_with("INVALID_") || endings.iter().any(|end| word.ends_with(end)))
+            {
+                assert!(reasons.get_value_by_name(word).is_some(), "{}: {word}", method.full_name());
+            }
+        }
+    }
+}
+
+/// What `json` and `field_mask_from_str` rely on.
+#[test]
+fn types_and_names_are_those_the_json_mapping_knows() {
+    for field in messages().flat_map(|message| message.fields().collect::<Vec<_>>()) {
+        let name = field.full_name();
+        assert!(!field.is_map(), "{name}");
+        match field.kind() {
+            Kind::String | Kind::Bool | Kind::Double | Kind::Int32 | Kind::Int64 | Kind::Enum(_) => {}
+            Kind::Message(message) => match message.package_name() {
+                PACKAGE => {}
+                _ => assert!(["Timestamp", "FieldMask"].contains(&message.name()), "{name}"),
+            },
+            other => panic!("{name} is {other:?}"),
+        }
+        let letters: Vec<char> = field.name().chars().collect();
+        let glued = letters.windows(2).any(|pair| pair[0].is_ascii_alphabetic() && pair[1].is_ascii_digit());
+        assert!(!glued, "{name}: a digit must begin a word");
+    }
+}
+
+#[test]
+fn every_secret_is_marked() {
+    let secret = ["authentication_code", "verification_code", "pass_code", "pass_code_hash", "random_pass_code"];
+    let secret = [&secret[..], &["one_time_password", "password", "password_hash", "token", "api_key"]].concat();
+    for field in messages().flat_map(|message| message.fields().collect::<Vec<_>>()) {
+        let text = matches!(field.kind(), Kind::String);
+        assert_eq!(options::field_info(&field).secret, text && secret.contains(&field.name()), "{}", field.full_name());
+    }
+}
+
+/// Reflection clients and `options` read the custom options from these bytes.
+#[test]
+fn the_embedded_descriptors_keep_custom_options() {
+    let pool = DescriptorPool::decode(FILE_DESCRIPTOR_SET).expect("valid descriptors");
+    let permission = pool.get_extension_by_name("accesstoken.v1.permission").expect("is declared");
+    let service = pool.get_service_by_name("accesstoken.v1.AccessTokenService").expect("exists");
+    for method in service.methods() {
+        assert!(method.options().has_extension(&permission), "{}", method.full_name());
+    }
+    assert!(pool.get_file_by_name("google/protobuf/descriptor.proto").is_some(), "the set is self-contained");
+}
