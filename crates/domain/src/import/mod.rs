@@ -12,6 +12,7 @@ mod organisation;
 mod overlay;
 mod reference;
 mod token;
+mod token_fields;
 
 pub use batch::{Batch, Outcome, Prepared, keys};
 pub use overlay::Stored;

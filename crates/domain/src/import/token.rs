@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::Value;
 
 use super::batch::derived_id;
+use super::token_fields::Fields;
 use super::{Batch, Kind, Object, merge};
-use crate::access_token::{AccessToken, OneTimePassword, Stamp, UserDefinedFields, VerificationCode};
+use crate::access_token::{AccessToken, Stamp, UserDefinedFields, VerificationCode};
 use crate::error::Violations;
 use crate::life_cycle::LifeCycleState;
 use crate::ports::Purpose;
 use crate::secret::{PassCodeHash, Secret};
-use crate::time::Timestamp;
-use crate::{Reason, card, code, time};
+use crate::{Reason, code};
 
 /// A unique member of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -214,7 +214,7 @@ fn rename(batch: &Batch<'_>, token: &mut AccessToken, id: &str, violations: &mut
     }
 }
 
-fn seal(batch: &Batch<'_>, id: &str, code: &Secret) -> crate::Result<VerificationCode> {
+pub(super) fn seal(batch: &Batch<'_>, id: &str, code: &Secret) -> crate::Result<VerificationCode> {
     Ok(VerificationCode {
         hash: batch.secrets.code_hash(Purpose::Verification, id, code),
         sealed: batch.secrets.seal(Purpose::Verification, id, code)?,
@@ -247,198 +247,5 @@ fn check_unique(
             let (field, reason) = unique.field_and_reason();
             violations.add(reason, format!("{path}.{field}"), "is already used by another access token");
         }
-    }
-}
-
-/// Reads the members of a record into a token.
-struct Fields<'f, 'a> {
-    batch: &'f Batch<'a>,
-    path: &'f str,
-    violations: &'f mut Violations,
-}
-
-impl Fields<'_, '_> {
-    fn apply(mut self, token: &mut AccessToken, mut object: Object) {
-        let expiration_date = object.remove("expiration_date");
-        for (key, value) in object {
-            self.member(token, &key, value);
-        }
-        if let (Some(password), Some(date)) = (&mut token.one_time_password, expiration_date)
-            && let Some(date) = self.date("expiration_date", date)
-        {
-            password.expiration_date = date;
-        }
-    }
-
-    fn member(&mut self, token: &mut AccessToken, key: &str, value: Value) {
-        match key {
-            "id" => {}
-            "number" => self.mandatory(key, value, &mut token.number),
-            "authentication_code" => self.mandatory(key, value, &mut token.authentication_code),
-            "identifier" => token.identifier = self.string(key, value),
-            "life_cycle_state" => self.state(key, value, token),
-            "card_masked_number" => self.card(key, value, token),
-            "card_last_4_digits" => self.last_4_digits(key, value, token),
-            "verification_code" => self.verification_code(key, value, token),
-            "one_time_password" => self.one_time_password(key, value, token),
-            "pass_code_hash" => self.pass_code_hash(key, value, token),
-            // A plain pass code was hashed before; null clears it.
-            "pass_code" | "random_pass_code" => token.pass_code = None,
-            "verified_date" => token.verified_date = self.date(key, value),
-            "verified_by_user" => token.verified_by_user = self.string(key, value),
-            "accounts_receivable" => token.accounts_receivable = self.string(key, value),
-            "rewards_participant" => token.rewards_participant = self.string(key, value),
-            "classification" => token.classification = self.string(key, value),
-            "log_information" => self.log_information(key, value, token),
-            _ => self.user_defined(key, value, token),
-        }
-    }
-
-    fn user_defined(&mut self, key: &str, value: Value, token: &mut AccessToken) {
-        let slot = |prefix: &str, count: usize| {
-            let number: usize = key.strip_prefix(prefix)?.parse().ok()?;
-            (1..=count).contains(&number).then(|| number - 1)
-        };
-        if let Some(i) = slot("udf_string_", 8) {
-            token.udf.strings[i] = self.string(key, value);
-        } else if let Some(i) = slot("udf_float_", 4) {
-            token.udf.floats[i] = self.expect(key, "a number", value, |v| v.as_f64());
-        } else if let Some(i) = slot("udf_date_", 4) {
-            token.udf.dates[i] = self.date(key, value);
-        } else {
-            let field = format!("{}.{key}", self.path);
-            self.violations.add(Reason::UnknownField, field, "is not a field of this record");
-        }
-    }
-
-    fn log_information(&mut self, key: &str, value: Value, token: &mut AccessToken) {
-        let Value::Object(members) = value else {
-            if !value.is_null() {
-                self.bad(key, "an object");
-            }
-            return;
-        };
-        for (member, value) in members {
-            let field = format!("{key}.{member}");
-            let (stamp, what) = match member.split_once('_') {
-                Some(("created", what)) => (&mut token.created, what),
-                Some(("updated", what)) => (&mut token.updated, what),
-                _ => (&mut token.created, ""),
-            };
-            match what {
-                "date" => stamp.date = self.date(&field, value).unwrap_or(stamp.date),
-                "by_user" => stamp.user = self.string(&field, value),
-                "by_unit" => stamp.unit = self.string(&field, value),
-                "by_business_unit" => stamp.business_unit = self.string(&field, value),
-                _ => {
-                    let field = format!("{}.{field}", self.path);
-                    self.violations.add(Reason::UnknownField, field, "is not a field of this record");
-                }
-            }
-        }
-    }
-
-    fn state(&mut self, key: &str, value: Value, token: &mut AccessToken) {
-        let what = "EFFECTIVE, NOT_EFFECTIVE or PENDING_VERIFICATION";
-        let state = self.expect(key, what, value, |v| v.as_str().and_then(LifeCycleState::from_name));
-        token.life_cycle_state = state.unwrap_or(token.life_cycle_state);
-    }
-
-    fn card(&mut self, key: &str, value: Value, token: &mut AccessToken) {
-        token.card_masked_number = self.string(key, value);
-        if let Some(masked) = &token.card_masked_number {
-            self.violations.check(&format!("{}.{key}", self.path), card::check(masked));
-        }
-    }
-
-    /// Records older than R16.2 have only the last four digits: they are kept as a masked number.
-    fn last_4_digits(&mut self, key: &str, value: Value, token: &mut AccessToken) {
-        let digits =
-            |v: &Value| v.as_str().filter(|d| d.len() == 4 && d.bytes().all(|b| b.is_ascii_digit())).map(str::to_owned);
-        if let Some(digits) = self.expect(key, "four digits", value, digits)
-            && token.card_masked_number.is_none()
-        {
-            token.card_masked_number = Some(format!("************{digits}"));
-        }
-    }
-
-    fn verification_code(&mut self, key: &str, value: Value, token: &mut AccessToken) {
-        let Some(code) = self.string(key, value).map(Secret::new) else {
-            token.verification = None;
-            return;
-        };
-        let secrets = self.batch.secrets;
-        let same = token
-            .verification
-            .as_ref()
-            .is_some_and(|stored| secrets.code_matches(Purpose::Verification, &token.id, &code, &stored.hash));
-        if !same {
-            match seal(self.batch, &token.id, &code) {
-                Ok(sealed) => token.verification = Some(sealed),
-                Err(_) => self.bad(key, "a code that can be sealed"),
-            }
-        }
-    }
-
-    fn one_time_password(&mut self, key: &str, value: Value, token: &mut AccessToken) {
-        let Some(code) = self.string(key, value).map(Secret::new) else {
-            token.one_time_password = None;
-            return;
-        };
-        let secrets = self.batch.secrets;
-        let matches =
-            |stored: &OneTimePassword| secrets.code_matches(Purpose::OneTimePassword, &token.id, &code, &stored.hash);
-        if !token.one_time_password.as_ref().is_some_and(matches) {
-            let hash = secrets.code_hash(Purpose::OneTimePassword, &token.id, &code);
-            // Without an expiration date it is worthless from the start.
-            token.one_time_password = Some(OneTimePassword { hash, expiration_date: self.batch.now });
-        }
-    }
-
-    fn pass_code_hash(&mut self, key: &str, value: Value, token: &mut AccessToken) {
-        let Some(hash) = self.string(key, value).map(PassCodeHash::from_stored) else {
-            token.pass_code = None;
-            return;
-        };
-        if self.batch.secrets.accepts(&hash) {
-            token.pass_code = Some(hash);
-        } else {
-            self.bad(key, "an Argon2 hash as a PHC string, within the limits of memory and time");
-        }
-    }
-
-    fn mandatory(&mut self, key: &str, value: Value, target: &mut String) {
-        match value {
-            Value::String(text) => *target = text,
-            Value::Null => {}
-            _ => self.bad(key, "a string"),
-        }
-    }
-
-    fn string(&mut self, key: &str, value: Value) -> Option<String> {
-        match value {
-            Value::String(text) => Some(text),
-            Value::Null => None,
-            _ => {
-                self.bad(key, "a string");
-                None
-            }
-        }
-    }
-
-    fn date(&mut self, key: &str, value: Value) -> Option<Timestamp> {
-        self.expect(key, "a date", value, |v| v.as_str().and_then(time::parse))
-    }
-
-    fn expect<T>(&mut self, key: &str, what: &str, value: Value, read: impl FnOnce(&Value) -> Option<T>) -> Option<T> {
-        let read = read(&value);
-        if read.is_none() && !value.is_null() {
-            self.bad(key, what);
-        }
-        read
-    }
-
-    fn bad(&mut self, key: &str, what: &str) {
-        self.violations.add(Reason::InvalidFieldValue, format!("{}.{key}", self.path), format!("must be {what}"));
     }
 }

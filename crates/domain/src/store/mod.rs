@@ -1,19 +1,20 @@
 //! The ports to the database. Lookups return `Option`: the use case decides what is an error.
 
+mod account;
+mod import;
+
+pub use account::{AccountStore, ApiKey, Credential, OrganisationRef};
+pub use import::{ImportChanges, ImportKeys, ImportRows};
+
 use std::future::Future;
 use std::sync::Arc;
 
 use crate::access_token::{AccessToken, Guard, Stamp, TokenChanges};
-use crate::directory::{
-    AccountsReceivable, BusinessUnit, Classification, ContactInformation, Country, Industry, IndustrySector,
-    Organisation, RewardsParticipant, Unit, User,
-};
+use crate::directory::{AccountsReceivable, ContactInformation, RewardsParticipant};
 use crate::identifier::{AccountsReceivableIdentifier, RewardsParticipantIdentifier, TokenKey};
 use crate::life_cycle::LifeCycleState;
 use crate::reference::Reference;
-use crate::secret::{CodeHash, PassCodeHash};
-use crate::session::{OrganisationKey, Permissions};
-use crate::time::Timestamp;
+use crate::session::OrganisationKey;
 use crate::{Error, Reason};
 
 /// What can go wrong in a store.
@@ -283,200 +284,4 @@ pub trait UnitOfWork: Send + 'static {
 
     /// Makes it durable. Only then may the caller be told.
     fn commit(self) -> impl Future<Output = StoreResult<()>> + Send;
-}
-
-/// What a batch of records names.
-#[derive(Debug, Clone, Default)]
-pub struct ImportKeys {
-    /// Contact information, by id.
-    pub contacts: Vec<String>,
-    /// Users whose credentials are needed, by id.
-    pub credentials: Vec<String>,
-    /// Accounts, by id.
-    pub account_ids: Vec<String>,
-    /// Accounts, by number.
-    pub account_numbers: Vec<String>,
-    /// Participants, by id.
-    pub participant_ids: Vec<String>,
-    /// Participants, by number.
-    pub participant_numbers: Vec<String>,
-    /// Tokens, by id.
-    pub token_ids: Vec<String>,
-    /// Tokens, by number.
-    pub token_numbers: Vec<String>,
-    /// Tokens, by authentication code.
-    pub authentication_codes: Vec<String>,
-    /// Tokens, by identifier.
-    pub identifiers: Vec<String>,
-}
-
-impl ImportKeys {
-    /// Drops what cannot be stored under any key, so that it never reaches a database.
-    pub fn keep_storable(&mut self) {
-        let lists = [
-            &mut self.contacts,
-            &mut self.credentials,
-            &mut self.account_ids,
-            &mut self.account_numbers,
-            &mut self.participant_ids,
-            &mut self.participant_numbers,
-            &mut self.token_ids,
-            &mut self.token_numbers,
-            &mut self.authentication_codes,
-            &mut self.identifiers,
-        ];
-        for list in lists {
-            list.retain(|key| crate::text::code(key).is_ok());
-            list.sort_unstable();
-            list.dedup();
-        }
-    }
-}
-
-/// What is stored of it.
-#[derive(Debug, Clone, Default)]
-pub struct ImportRows {
-    /// Contact information.
-    pub contacts: Vec<ContactInformation>,
-    /// Credentials.
-    pub credentials: Vec<Credential>,
-    /// Accounts.
-    pub accounts: Vec<AccountsReceivable>,
-    /// Participants.
-    pub participants: Vec<RewardsParticipant>,
-    /// Tokens, each once.
-    pub tokens: Vec<AccessToken>,
-}
-
-/// What a batch writes: whole rows, inserted or replaced by id.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct ImportChanges {
-    /// The organisation's own settings (never its name's owner).
-    pub organisation: Option<Organisation>,
-    /// Units.
-    pub units: Vec<Unit>,
-    /// Business units.
-    pub business_units: Vec<BusinessUnit>,
-    /// Users.
-    pub users: Vec<User>,
-    /// Credentials.
-    pub credentials: Vec<Credential>,
-    /// Countries.
-    pub countries: Vec<Country>,
-    /// Industries.
-    pub industries: Vec<Industry>,
-    /// Industry sectors.
-    pub industry_sectors: Vec<IndustrySector>,
-    /// Classifications.
-    pub classifications: Vec<Classification>,
-    /// Contact information.
-    pub contacts: Vec<ContactInformation>,
-    /// Accounts.
-    pub accounts: Vec<AccountsReceivable>,
-    /// Participants.
-    pub participants: Vec<RewardsParticipant>,
-    /// Ids of tokens whose rows go because the same token comes again under its own id.
-    pub removed_tokens: Vec<String>,
-    /// Tokens.
-    pub tokens: Vec<AccessToken>,
-}
-
-impl ImportChanges {
-    /// Does it touch what is kept in memory as reference data?
-    pub fn touches_reference(&self) -> bool {
-        self.organisation.is_some()
-            || !(self.units.is_empty()
-                && self.business_units.is_empty()
-                && self.users.is_empty()
-                && self.countries.is_empty()
-                && self.industries.is_empty()
-                && self.industry_sectors.is_empty()
-                && self.classifications.is_empty())
-    }
-}
-
-/// What lets a user log in.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Credential {
-    /// The user's id.
-    pub user: String,
-    /// The hash of the password; without one the user cannot log in.
-    pub password: Option<PassCodeHash>,
-    /// What the user may do.
-    pub permissions: Permissions,
-    /// The unit of a login that names none, by id.
-    pub default_unit: Option<String>,
-}
-
-/// A key with which a service calls. Its user carries the permissions.
-#[derive(Debug, Clone)]
-pub struct ApiKey {
-    /// The public part of the key.
-    pub id: String,
-    /// Whose.
-    pub organisation: OrganisationKey,
-    /// The technical user that the key stands for.
-    pub user: String,
-    /// The keyed hash of the secret part.
-    pub hash: CodeHash,
-}
-
-/// An organisation as sessions and the command line name it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OrganisationRef {
-    /// Internal key.
-    pub key: OrganisationKey,
-    /// Public id.
-    pub id: String,
-    /// Name.
-    pub name: String,
-}
-
-/// Organisations, logins, API keys and released sessions.
-pub trait AccountStore: Send + Sync + 'static {
-    /// The organisation of a name.
-    fn organisation_by_name(&self, name: &str) -> impl Future<Output = StoreResult<Option<OrganisationRef>>> + Send;
-
-    /// The organisation of a public id.
-    fn organisation_by_id(&self, id: &str) -> impl Future<Output = StoreResult<Option<OrganisationRef>>> + Send;
-
-    /// Creates an organisation unless its name exists; answers the one that has the name.
-    fn ensure_organisation(
-        &self,
-        organisation: &Organisation,
-    ) -> impl Future<Output = StoreResult<OrganisationRef>> + Send;
-
-    /// The credential of a user name.
-    fn credential_by_username(
-        &self,
-        organisation: OrganisationKey,
-        username: &str,
-    ) -> impl Future<Output = StoreResult<Option<Credential>>> + Send;
-
-    /// The credential of a user id.
-    fn credential(
-        &self,
-        organisation: OrganisationKey,
-        user: &str,
-    ) -> impl Future<Output = StoreResult<Option<Credential>>> + Send;
-
-    /// The API key of a public part.
-    fn api_key(&self, id: &str) -> impl Future<Output = StoreResult<Option<ApiKey>>> + Send;
-
-    /// Keeps a new API key.
-    fn add_api_key(&self, key: &ApiKey, created: Timestamp) -> impl Future<Output = StoreResult<()>> + Send;
-
-    /// Ends a session. Ending it twice is no error.
-    fn release_session(
-        &self,
-        session: &str,
-        released_at: Timestamp,
-        expires_at: Timestamp,
-    ) -> impl Future<Output = StoreResult<()>> + Send;
-
-    /// Sessions that were released and have not expired by `now`.
-    fn released_sessions(&self, now: Timestamp) -> impl Future<Output = StoreResult<Vec<String>>> + Send;
-
-    /// Forgets released sessions that have expired.
-    fn forget_released_sessions(&self, now: Timestamp) -> impl Future<Output = StoreResult<()>> + Send;
 }

@@ -1,0 +1,118 @@
+//! What an import reads and writes.
+
+use super::Credential;
+use crate::access_token::AccessToken;
+use crate::directory::{
+    AccountsReceivable, BusinessUnit, Classification, ContactInformation, Country, Industry, IndustrySector,
+    Organisation, RewardsParticipant, Unit, User,
+};
+
+/// What a batch of records names.
+#[derive(Debug, Clone, Default)]
+pub struct ImportKeys {
+    /// Contact information, by id.
+    pub contacts: Vec<String>,
+    /// Users whose credentials are needed, by id.
+    pub credentials: Vec<String>,
+    /// Accounts, by id.
+    pub account_ids: Vec<String>,
+    /// Accounts, by number.
+    pub account_numbers: Vec<String>,
+    /// Participants, by id.
+    pub participant_ids: Vec<String>,
+    /// Participants, by number.
+    pub participant_numbers: Vec<String>,
+    /// Tokens, by id.
+    pub token_ids: Vec<String>,
+    /// Tokens, by number.
+    pub token_numbers: Vec<String>,
+    /// Tokens, by authentication code.
+    pub authentication_codes: Vec<String>,
+    /// Tokens, by identifier.
+    pub identifiers: Vec<String>,
+}
+
+impl ImportKeys {
+    /// Drops what cannot be stored under any key, so that it never reaches a database.
+    pub fn keep_storable(&mut self) {
+        let lists = [
+            &mut self.contacts,
+            &mut self.credentials,
+            &mut self.account_ids,
+            &mut self.account_numbers,
+            &mut self.participant_ids,
+            &mut self.participant_numbers,
+            &mut self.token_ids,
+            &mut self.token_numbers,
+            &mut self.authentication_codes,
+            &mut self.identifiers,
+        ];
+        for list in lists {
+            list.retain(|key| crate::text::code(key).is_ok());
+            list.sort_unstable();
+            list.dedup();
+        }
+    }
+}
+
+/// What is stored of it.
+#[derive(Debug, Clone, Default)]
+pub struct ImportRows {
+    /// Contact information.
+    pub contacts: Vec<ContactInformation>,
+    /// Credentials.
+    pub credentials: Vec<Credential>,
+    /// Accounts.
+    pub accounts: Vec<AccountsReceivable>,
+    /// Participants.
+    pub participants: Vec<RewardsParticipant>,
+    /// Tokens, each once.
+    pub tokens: Vec<AccessToken>,
+}
+
+/// What a batch writes: whole rows, inserted or replaced by id.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ImportChanges {
+    /// The organisation's own settings (never its name's owner).
+    pub organisation: Option<Organisation>,
+    /// Units.
+    pub units: Vec<Unit>,
+    /// Business units.
+    pub business_units: Vec<BusinessUnit>,
+    /// Users.
+    pub users: Vec<User>,
+    /// Credentials.
+    pub credentials: Vec<Credential>,
+    /// Countries.
+    pub countries: Vec<Country>,
+    /// Industries.
+    pub industries: Vec<Industry>,
+    /// Industry sectors.
+    pub industry_sectors: Vec<IndustrySector>,
+    /// Classifications.
+    pub classifications: Vec<Classification>,
+    /// Contact information.
+    pub contacts: Vec<ContactInformation>,
+    /// Accounts.
+    pub accounts: Vec<AccountsReceivable>,
+    /// Participants.
+    pub participants: Vec<RewardsParticipant>,
+    /// Ids of tokens whose rows go because the same token comes again under its own id.
+    pub removed_tokens: Vec<String>,
+    /// Tokens.
+    pub tokens: Vec<AccessToken>,
+}
+
+impl ImportChanges {
+    /// Does it touch what is kept in memory as reference data?
+    pub fn touches_reference(&self) -> bool {
+        self.organisation.is_some()
+            || !(self.units.is_empty()
+                && self.business_units.is_empty()
+                && self.users.is_empty()
+                && self.countries.is_empty()
+                && self.industries.is_empty()
+                && self.industry_sectors.is_empty()
+                && self.classifications.is_empty())
+    }
+}

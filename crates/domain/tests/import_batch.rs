@@ -1,0 +1,241 @@
+//! Records worked through in memory, without a database.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use access_tokens_domain::directory::Organisation;
+use access_tokens_domain::import::{self, Batch, Outcome, Prepared, Stored};
+use access_tokens_domain::ports::{BoxFuture, Purpose, Random, Secrets};
+use access_tokens_domain::reference::Reference;
+use access_tokens_domain::secret::{CodeHash, PassCodeHash, SealedCode, Secret};
+use access_tokens_domain::store::ImportChanges;
+use access_tokens_domain::{Reason, Result, time};
+
+/// Reversible "encryption" that still binds a code to purpose and subject.
+struct PlainSecrets;
+
+impl Secrets for PlainSecrets {
+    fn hash(&self, secret: Secret) -> BoxFuture<'_, Result<PassCodeHash>> {
+        Box::pin(async move { Ok(PassCodeHash::from_stored(format!("hash of {}", secret.expose()))) })
+    }
+
+    fn verify(&self, secret: Secret, stored: Option<PassCodeHash>) -> BoxFuture<'_, Result<bool>> {
+        Box::pin(async move { Ok(stored.is_some_and(|s| s.as_stored() == format!("hash of {}", secret.expose()))) })
+    }
+
+    fn accepts(&self, stored: &PassCodeHash) -> bool {
+        stored.as_stored().starts_with("$argon2id$")
+    }
+
+    fn code_hash(&self, purpose: Purpose, subject: &str, code: &Secret) -> CodeHash {
+        CodeHash::from_stored(format!("{}/{subject}/{}", purpose.label(), code.expose()))
+    }
+
+    fn code_matches(&self, purpose: Purpose, subject: &str, code: &Secret, stored: &CodeHash) -> bool {
+        self.code_hash(purpose, subject, code) == *stored
+    }
+
+    fn seal(&self, purpose: Purpose, subject: &str, code: &Secret) -> Result<SealedCode> {
+        Ok(SealedCode::from_stored(self.code_hash(purpose, subject, code).as_stored()))
+    }
+
+    fn open(&self, purpose: Purpose, subject: &str, sealed: &SealedCode) -> Result<Secret> {
+        let prefix = format!("{}/{subject}/", purpose.label());
+        Ok(Secret::new(sealed.as_stored().strip_prefix(&prefix).expect("bound to this subject")))
+    }
+}
+
+struct Counting(AtomicU64);
+
+impl Random for Counting {
+    fn fill(&self, buffer: &mut [u8]) -> Result<()> {
+        buffer.iter_mut().for_each(|b| *b = self.0.fetch_add(1, Ordering::Relaxed) as u8);
+        Ok(())
+    }
+}
+
+/// A directory in memory that batches are applied to one after the other.
+struct World {
+    reference: Reference,
+    stored: Stored,
+    random: Counting,
+}
+
+type Results = Vec<Result<(Outcome, String)>>;
+
+impl World {
+    fn new() -> Self {
+        let reference = Reference {
+            version: 0,
+            organisation: Organisation::new("ORG", "DEMO"),
+            units: Default::default(),
+            business_units: Default::default(),
+            users: Default::default(),
+            countries: Default::default(),
+            industries: Default::default(),
+            industry_sectors: Default::default(),
+            classifications: Default::default(),
+        };
+        Self { reference, stored: Stored::default(), random: Counting(AtomicU64::new(0)) }
+    }
+
+    fn import(&mut self, text: &str) -> (Results, ImportChanges) {
+        let now = time::parse("2026-01-02T03:04:05").expect("a date");
+        let mut batch = Batch::new(&self.reference, &self.stored, &self.random, &PlainSecrets, now);
+        let mut results = Vec::new();
+        for line in text.lines().filter(|line| !line.trim().is_empty()) {
+            for record in import::parse(line).expect("a record") {
+                results.push(batch.add(Prepared { record, hash: None }));
+            }
+        }
+        let changes = batch.into_changes();
+        self.stored.lay_over(&Stored::of(&changes));
+        self.reference.lay_over(changes.clone());
+        (results, changes)
+    }
+}
+
+fn outcomes(results: &Results) -> Vec<Outcome> {
+    results.iter().map(|result| result.as_ref().expect("imported").0).collect()
+}
+
+const TOKEN: &str = r#"{"access_token": {"id": "T1", "number": "AT0000000001", "authentication_code": "7", "life_cycle_state": "PENDING_VERIFICATION", "verification_code": "273562", "identifier": "login", "udf_string_8": "x", "udf_float_4": 1.5, "udf_date_1": "2015-11-27T16:08:55", "card_masked_number": "411111******1111", "accounts_receivable": {"id": "A1", "number": "ACR1", "name": "One", "account_owner": {"id": "C1", "type": "PERSON", "demographics": {"country_of_residence": {"id": "181", "name": "CYPRUS"}}}}, "log_information": {"created_date": "2015-05-27T12:03:05", "created_by_user": {"id": "1", "username": "admin"}, "created_by_unit": {"id": "U", "name": "Unit"}}}}"#;
+
+#[test]
+fn a_record_brings_everything_embedded_in_it_and_a_second_time_nothing() {
+    let mut world = World::new();
+    let (results, changes) = world.import(TOKEN);
+    assert_eq!(outcomes(&results), [Outcome::Created]);
+    assert_eq!((changes.tokens.len(), changes.accounts.len(), changes.contacts.len()), (1, 1, 1));
+    assert_eq!((changes.countries.len(), changes.users.len(), changes.units.len()), (1, 1, 1));
+    let token = &changes.tokens[0];
+    assert_eq!(token.created.user.as_deref(), Some("1"));
+    assert_eq!(token.udf.floats[3], Some(1.5));
+    assert_eq!(token.accounts_receivable.as_deref(), Some("A1"));
+
+    let (results, changes) = world.import(TOKEN);
+    assert_eq!(outcomes(&results), [Outcome::Unchanged]);
+    assert_eq!(changes, ImportChanges::default());
+}
+
+#[test]
+fn a_bad_record_names_its_fields_and_leaves_nothing_behind() {
+    let mut world = World::new();
+    let bad = r#"{"access_token": {"id": "T2", "number": "AT2", "life_cycle_state": "GONE", "accounts_receivable": {"id": "A2", "number": "ACR2"}, "udf_float_5": 1}}"#;
+    let (results, changes) = world.import(&format!("{bad}\n{TOKEN}"));
+    let error = results[0].as_ref().expect_err("refused");
+    let fields: Vec<_> = error.violations().iter().map(|v| (v.field.as_str(), v.reason)).collect();
+    assert_eq!(
+        fields,
+        [
+            ("access_token.life_cycle_state", Reason::InvalidFieldValue),
+            ("access_token.udf_float_5", Reason::UnknownField),
+        ]
+    );
+    assert!(results[1].is_ok());
+    assert!(changes.accounts.iter().all(|account| account.id != "A2"), "an embedded object of a bad record was kept");
+}
+
+#[test]
+fn a_reference_must_exist() {
+    let mut world = World::new();
+    let (results, changes) = world.import(r#"{"accounts_receivable": {"id": "A", "account_owner": {"id": "nobody"}}}"#);
+    let error = results[0].as_ref().expect_err("refused");
+    assert_eq!(error.reason(), Reason::ReferenceNotFound);
+    assert_eq!(error.violations()[0].field, "accounts_receivable.account_owner");
+    assert_eq!(changes, ImportChanges::default());
+}
+
+#[test]
+fn the_same_object_twice_in_one_record_keeps_what_either_says() {
+    let mut world = World::new();
+    let line = r#"{"access_token": {"id": "T", "number": "35", "authentication_code": "c", "reward_participant": {"id": "R", "accounts_receivable": {"id": "A", "account_owner": {"id": "C", "name": null}}}, "accounts_receivable": {"id": "A", "account_owner": {"id": "C", "name": "Havier Shemar"}}}}"#;
+    let (results, changes) = world.import(line);
+    assert_eq!(outcomes(&results), [Outcome::Created]);
+    assert_eq!(changes.contacts[0].name.as_deref(), Some("Havier Shemar"));
+    assert_eq!(changes.tokens[0].rewards_participant.as_deref(), Some("R"));
+}
+
+#[test]
+fn null_clears_and_absence_does_not() {
+    let mut world = World::new();
+    world.import(TOKEN);
+    let (results, changes) = world.import(
+        r#"{"access_token": {"id": "T1", "identifier": null, "udf_string_8": null, "verification_code": null}}"#,
+    );
+    assert_eq!(outcomes(&results), [Outcome::Updated]);
+    let token = &changes.tokens[0];
+    assert_eq!((token.identifier.as_ref(), token.udf.strings[7].as_ref()), (None, None));
+    assert!(token.verification.is_none() && token.udf.dates[0].is_some());
+}
+
+#[test]
+fn codes_stay_unique_within_a_batch_and_against_the_store() {
+    let mut world = World::new();
+    let same_code = r#"{"access_token": {"id": "T9", "number": "AT9", "authentication_code": "7"}}"#;
+    let (results, _) = world.import(&format!("{TOKEN}\n{same_code}"));
+    assert_eq!(results[1].as_ref().expect_err("refused").reason(), Reason::AuthenticationCodeAlreadyExists);
+    let (results, _) =
+        world.import(r#"{"access_token": {"id": "T9", "number": "AT0000000001", "authentication_code": "8"}}"#);
+    assert_eq!(results[0].as_ref().expect_err("refused").reason(), Reason::NumberAlreadyExists);
+}
+
+#[test]
+fn a_token_without_id_is_found_again_and_takes_its_id_when_that_comes() {
+    let mut world = World::new();
+    let line = r#"{"access_token": {"number": "AT671", "authentication_code": "990", "life_cycle_state": "PENDING_VERIFICATION", "verification_code": "123456"}}"#;
+    let (_, first) = world.import(line);
+    let provisional = first.tokens[0].id.clone();
+    assert_eq!(outcomes(&world.import(line).0), [Outcome::Unchanged]);
+    let (results, changes) = world.import(r#"{"access_token": {"id": "607F", "number": "AT671"}}"#);
+    assert_eq!(outcomes(&results), [Outcome::Updated]);
+    assert_eq!(changes.removed_tokens, [provisional]);
+    let token = &changes.tokens[0];
+    assert_eq!((token.id.as_str(), token.authentication_code.as_str()), ("607F", "990"));
+    let code = token.verification.as_ref().expect("kept");
+    let opened = PlainSecrets.open(Purpose::Verification, "607F", &code.sealed).expect("bound to the new id");
+    assert_eq!(opened.expose(), "123456");
+}
+
+#[test]
+fn records_without_id_find_their_object_by_its_natural_key() {
+    let mut world = World::new();
+    let (_, changes) = world.import(r#"{"unit": {"name": "Main"}}"#);
+    let id = changes.units[0].id.clone();
+    let (results, changes) = world.import(r#"{"unit": {"name": "Main", "description": "again"}}"#);
+    assert_eq!(outcomes(&results), [Outcome::Updated]);
+    assert_eq!(changes.units[0].id, id);
+    let (results, _) = world.import(r#"{"contact_information": {"name": "nobody"}}"#);
+    assert_eq!(results[0].as_ref().expect_err("refused").reason(), Reason::RequiredFieldMissing);
+}
+
+#[test]
+fn a_policy_that_is_left_out_has_its_defaults_and_a_bad_one_is_refused() {
+    let mut world = World::new();
+    let (results, changes) = world.import(
+        r#"{"organisation": {"name": "DEMO", "number_prefix": "ACT", "definition": {"pass_code": {"min_digits": 1}}}}"#,
+    );
+    assert_eq!(outcomes(&results), [Outcome::Updated]);
+    let definition = changes.organisation.expect("changed").definition;
+    assert_eq!((definition.pass_code.min_length, definition.pass_code.min_digits), (4, 1));
+    for bad in [
+        r#"{"organisation": {"name": "OTHER"}}"#,
+        r#"{"organisation": {"name": "DEMO", "definition": {"otp_length": 4}}}"#,
+        r#"{"classification": {"name": "c", "policy": {"verification_code_length": 11}}}"#,
+        r#"{"organisation": {"name": "DEMO", "definition": {"otp": 4}}}"#,
+    ] {
+        assert!(world.import(bad).0[0].is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn what_a_user_may_do_is_part_of_the_record() {
+    let mut world = World::new();
+    let (_, changes) = world.import(
+        r#"{"user": {"id": "7", "username": "u", "permissions": ["access_tokens.read"], "default_unit": {"id": "U", "name": "Unit"}}}"#,
+    );
+    let credential = &changes.credentials[0];
+    assert_eq!(credential.permissions.to_string(), "access_tokens.read");
+    assert_eq!(credential.default_unit.as_deref(), Some("U"));
+    let (results, _) = world.import(r#"{"user": {"id": "7", "permissions": ["root"]}}"#);
+    assert_eq!(results[0].as_ref().expect_err("refused").violations()[0].field, "user.permissions");
+}
