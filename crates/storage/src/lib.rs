@@ -1,1 +1,29 @@
-//! Placeholder.
+//! The store of access tokens, on SQLite and PostgreSQL. sea-orm lives and dies here.
+//!
+//! [`connect`] answers a [`Database`], which implements the domain's
+//! [`Store`](access_tokens_domain::store::Store) and [`AccountStore`](access_tokens_domain::store::AccountStore).
+//!
+//! Two rules hold everywhere: a read is one statement, or runs in a transaction that sees one state; a change that
+//! depends on a state carries that state in its own condition.
+
+mod accounts;
+mod convert;
+mod database;
+mod entities;
+mod error;
+mod import;
+mod migration;
+mod options;
+mod owners;
+mod postgres;
+mod reference;
+mod sequence;
+mod sql;
+mod sqlite;
+mod sqlite_writer;
+mod tokens;
+mod unit_of_work;
+
+pub use database::{Database, Result, connect};
+pub use options::{DatabaseOptions, SetupError};
+pub use unit_of_work::Unit;

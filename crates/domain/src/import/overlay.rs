@@ -48,14 +48,14 @@ impl<'a, T: Entity> Overlay<'a, T> {
     }
 
     pub(super) fn stage(&mut self, entity: T) {
-        if self.get(entity.id()) != Some(&entity) {
-            self.at_hand.insert(entity.id().to_owned(), entity);
-        }
+        self.at_hand.insert(entity.id().to_owned(), entity);
     }
 
     pub(super) fn settle(&mut self, keep: bool) -> bool {
-        let touched = !self.at_hand.is_empty();
         let mut at_hand = std::mem::take(&mut self.at_hand);
+        // A record may say one thing and then another about an object; what counts is what it leaves.
+        at_hand.retain(|id, entity| self.get(id) != Some(entity));
+        let touched = !at_hand.is_empty();
         if keep {
             self.changed.append(&mut at_hand);
         }

@@ -168,8 +168,11 @@ fn check(request: &CreateToken, policy: &Policy) -> Result<()> {
     if no_identifier && !policy.allow_without_identifier_and_pass_code {
         required("identifier", "is required by the policy");
     }
-    if !no_identifier && request.pass_code.is_none() && policy.pass_code.creation == Creation::None {
+    let no_pass_code = request.pass_code.is_none() && policy.pass_code.creation == Creation::None;
+    if no_pass_code && !no_identifier {
         required("pass_code", "is required with an identifier");
+    } else if no_pass_code && !policy.allow_without_identifier_and_pass_code {
+        required("pass_code", "is required by the policy");
     }
     if let Some(code) = &request.authentication_code {
         violations.check("authentication_code", policy.authentication_code.check(code));

@@ -1,0 +1,126 @@
+//! Answers: from the bytes of a message to the documented JSON, without a tree in between.
+
+mod plan;
+mod select;
+mod wire;
+mod write;
+
+use chrono_tz::Tz;
+use prost_reflect::{Kind, MessageDescriptor};
+
+pub(crate) use plan::{PlanId, Plans};
+pub(crate) use select::{Selection, find, known, select};
+pub(crate) use wire::Malformed;
+
+use crate::Release;
+use wire::{Fields, Value};
+use write::Writer;
+
+/// The end of every envelope that tells of success.
+const OK: &[u8] = br#""status":{"code":"OK","description":"","message":""}}"#;
+
+/// How the answer of one method becomes an envelope.
+///
+/// Nothing of it is particular to a method: an answer with a repeated field is a list, one without fields is no data, and
+/// every other is the data itself.
+#[derive(Debug)]
+pub(crate) struct AnswerPlan {
+    shape: Shape,
+    /// The message that `fields_set` is about.
+    pub(crate) item: PlanId,
+    /// The number of the field that gets the next page.
+    next_page: Option<u32>,
+}
+
+#[derive(Debug)]
+enum Shape {
+    /// Nothing to tell.
+    Empty,
+    /// The message itself is the data.
+    Object,
+    /// The field at this position of the answer's plan is the data.
+    List { answer: PlanId, position: usize },
+}
+
+/// An answer in JSON.
+#[derive(Debug)]
+pub(crate) struct Envelope {
+    pub(crate) json: Vec<u8>,
+    /// What gets the next page of a list.
+    pub(crate) next_page: Option<String>,
+}
+
+impl AnswerPlan {
+    /// The plan of an answer; those of its messages go into `plans`.
+    pub(crate) fn new(answer: &MessageDescriptor, plans: &mut Plans, release: Release) -> Self {
+        let own = plans.add(answer, release);
+        let position = plans[own].fields.iter().position(|field| field.repeated);
+        let list = position.map(|position| (position, plans[own].fields[position].number));
+        let item = list.and_then(|(_, number)| match answer.get_field(number)?.kind() {
+            Kind::Message(item) => Some(plans.add(&item, release)),
+            _ => None,
+        });
+        let shape = match list {
+            Some((position, _)) => Shape::List { answer: own, position },
+            None if answer.fields().len() == 0 => Shape::Empty,
+            None => Shape::Object,
+        };
+        let next_page = answer.get_field_by_name("next_page_token").map(|field| field.number());
+        Self { shape, item: item.unwrap_or(own), next_page }
+    }
+
+    /// Whether the data is a list.
+    pub(crate) fn is_list(&self) -> bool {
+        matches!(self.shape, Shape::List { .. })
+    }
+
+    /// Whether there is any data.
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(self.shape, Shape::Empty)
+    }
+
+    /// The envelope of an answer, with the selected keys.
+    pub(crate) fn envelope(
+        &self,
+        plans: &Plans,
+        zone: Tz,
+        wire: &[u8],
+        selection: &Selection,
+    ) -> Result<Envelope, Malformed> {
+        let mut writer = Writer::new(plans, zone, 2 * wire.len() + 512);
+        writer.out.push(b'{');
+        match self.shape {
+            Shape::Empty => {}
+            Shape::Object => {
+                writer.out.extend_from_slice(br#""data":"#);
+                writer.message(self.item, wire, selection)?;
+                writer.out.push(b',');
+            }
+            Shape::List { answer, position } => {
+                writer.out.extend_from_slice(br#""data":"#);
+                writer.list(&plans[answer].fields[position], wire, selection)?;
+                writer.out.push(b',');
+            }
+        }
+        writer.out.extend_from_slice(OK);
+        let next_page = self.next_page.map(|number| text(wire, number)).transpose()?.flatten();
+        Ok(Envelope { json: writer.out, next_page })
+    }
+}
+
+/// A text that is not empty.
+fn text(wire: &[u8], number: u32) -> Result<Option<String>, Malformed> {
+    let mut text = None;
+    for field in Fields(wire) {
+        if let (found, Value::Bytes(bytes)) = field?
+            && found == number
+            && !bytes.is_empty()
+        {
+            text = Some(String::from_utf8(bytes.to_vec()).map_err(|_| Malformed)?);
+        }
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,84 @@
+//! The one handler of all methods.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use access_tokens_proto::v1::ErrorReason;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, request};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+use crate::answer::Plans;
+use crate::error::{Refusal, json};
+use crate::route::Route;
+use crate::upstream::Upstream;
+use crate::{GatewayConfig, forward, request as reading};
+
+/// Most bytes of a request: of its body, and of its query.
+pub(crate) const MAX_REQUEST_BYTES: usize = 64 * 1024;
+
+/// The header with what gets the next page of a list. The envelope of the original API has no place for it.
+pub(crate) const NEXT_PAGE_TOKEN: HeaderName = HeaderName::from_static("x-next-page-token");
+
+/// What all calls share.
+pub(crate) struct Gateway {
+    pub(crate) upstream: Upstream,
+    pub(crate) config: GatewayConfig,
+    pub(crate) plans: Plans,
+}
+
+/// Answers a request that came by a route.
+pub(crate) async fn answer(gateway: Arc<Gateway>, route: Arc<Route>, request: Request<Body>) -> Response<Body> {
+    gateway.call(&route, request).await.unwrap_or_else(|refusal| refusal.into_response(route.mount))
+}
+
+impl Gateway {
+    async fn call(&self, route: &Route, request: Request<Body>) -> Result<Response<Body>, Refusal> {
+        let (head, body) = request.into_parts();
+        let body = tokio::time::timeout(self.config.timeout, read(&head, body)).await.map_err(|_| {
+            let message = "the request did not arrive in time";
+            Refusal::new(ErrorReason::InvalidFieldValue, StatusCode::REQUEST_TIMEOUT, message)
+        })??;
+        let asked = reading::read(route, &self.plans, &self.config, head.uri.query(), &body)?;
+
+        let peer = head.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
+        let metadata = forward::inwards(&head.headers, asked.token.as_deref(), peer, &self.config.trusted_proxies);
+        let path = route.grpc_path.clone();
+        let called = self.upstream.call(path, asked.message, metadata, self.config.timeout).await;
+        let answered = called.map_err(|status| Refusal::of_status(&status))?;
+
+        let wire = answered.get_ref();
+        let envelope = route.answer.envelope(&self.plans, self.config.time_zone, wire, &asked.selection);
+        let envelope = envelope.map_err(|_| {
+            let message = "the service answered something else than the contract says";
+            Refusal::new(ErrorReason::Internal, StatusCode::BAD_GATEWAY, message)
+        })?;
+        let mut response = json(StatusCode::OK, envelope.json);
+        forward::outwards(answered.metadata(), response.headers_mut());
+        if let Some(token) = envelope.next_page.and_then(|token| HeaderValue::from_str(&token).ok()) {
+            response.headers_mut().insert(NEXT_PAGE_TOKEN, token);
+        }
+        Ok(response)
+    }
+}
+
+/// The body of a request that is not too large.
+async fn read(head: &request::Parts, body: Body) -> Result<Bytes, Refusal> {
+    let too_large = |what: &str| {
+        let message = format!("{what} is larger than {MAX_REQUEST_BYTES} bytes");
+        Refusal::new(ErrorReason::RequestTooLarge, StatusCode::PAYLOAD_TOO_LARGE, message)
+    };
+    if head.uri.query().is_some_and(|query| query.len() > MAX_REQUEST_BYTES) {
+        return Err(too_large("the query"));
+    }
+    match Limited::new(body, MAX_REQUEST_BYTES).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(too_large("the body")),
+        Err(_) => {
+            let message = "the body could not be read";
+            Err(Refusal::new(ErrorReason::InvalidFieldValue, StatusCode::BAD_REQUEST, message))
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! What an operator can choose.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+use std::time::Duration;
+
+use chrono_tz::Tz;
+
+use crate::Release;
+
+/// The settings of a gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GatewayConfig {
+    /// The release that is presented: what came later is left out.
+    pub release: Release,
+    /// The zone of dates without one, both ways.
+    pub time_zone: Tz,
+    /// The longest time for one call.
+    pub timeout: Duration,
+    /// The proxies whose `x-forwarded-for` is believed.
+    pub trusted_proxies: Vec<Network>,
+}
+
+impl Default for GatewayConfig {
+    fn default() -> Self {
+        Self {
+            release: Release::default(),
+            time_zone: Tz::UTC,
+            timeout: Duration::from_secs(30),
+            trusted_proxies: Vec::new(),
+        }
+    }
+}
+
+/// A range of addresses, for example `10.0.0.0/8`; or a single one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network {
+    address: IpAddr,
+    prefix: u8,
+}
+
+impl Network {
+    /// Is the address in the range?
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let shared = |network: u128, address: u128, width: u32| {
+            let ignored = width - u32::from(self.prefix);
+            // A shift by the full width would overflow: no bit is compared then.
+            ignored == width || network >> ignored == address >> ignored
+        };
+        match (self.address, address.to_canonical()) {
+            (IpAddr::V4(network), IpAddr::V4(address)) => {
+                shared(u32::from(network).into(), u32::from(address).into(), u32::BITS)
+            }
+            (IpAddr::V6(network), IpAddr::V6(address)) => shared(network.into(), address.into(), u128::BITS),
+            _ => false,
+        }
+    }
+}
+
+impl FromStr for Network {
+    type Err = InvalidNetwork;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().map_err(|_| InvalidNetwork)?;
+        let width = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = prefix.map_or(Ok(width), |prefix| prefix.parse().map_err(|_| InvalidNetwork))?;
+        if prefix > width { Err(InvalidNetwork) } else { Ok(Self { address, prefix }) }
+    }
+}
+
+/// A text that names no range of addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InvalidNetwork;
+
+impl fmt::Display for InvalidNetwork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a range of addresses is written as 10.0.0.0/8")
+    }
+}
+
+impl std::error::Error for InvalidNetwork {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contains(network: &str, address: &str) -> bool {
+        network.parse::<Network>().expect("a network").contains(address.parse().expect("an address"))
+    }
+
+    #[test]
+    fn a_network_contains_what_shares_its_prefix() {
+        assert!(contains("10.0.0.0/8", "10.255.0.1") && !contains("10.0.0.0/8", "11.0.0.1"));
+        assert!(contains("192.168.1.7", "192.168.1.7") && !contains("192.168.1.7", "192.168.1.8"));
+        assert!(contains("0.0.0.0/0", "203.0.113.9") && contains("::/0", "2001:db8::1"));
+        assert!(contains("fd00::/8", "fd12::1") && !contains("fd00::/8", "fe80::1"));
+        assert!(contains("127.0.0.0/8", "::ffff:127.0.0.1"), "an IPv4 address in an IPv6 socket");
+        assert!(!contains("0.0.0.0/0", "2001:db8::1"));
+    }
+
+    #[test]
+    fn other_texts_are_refused() {
+        for bad in ["", "10.0.0.0/33", "10.0.0/8", "::/129", "10.0.0.0/", "example.com", "10.0.0.0/-1"] {
+            assert_eq!(bad.parse::<Network>(), Err(InvalidNetwork), "{bad}");
+        }
+    }
+}

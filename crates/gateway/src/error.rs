@@ -1,0 +1,223 @@
+//! Errors: what is at fault, and how a client of the original API reads it.
+
+use std::time::Duration;
+
+use access_tokens_proto::v1::ErrorReason;
+use axum::body::Body;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+use crate::route::Mount;
+
+/// The header with the reason of an error, as a program reads it.
+pub(crate) const ERROR_REASON: HeaderName = HeaderName::from_static("x-error-reason");
+
+/// Most faults that one answer names.
+const SHOWN_FAULTS: usize = 20;
+/// Most characters of a name that came with the request.
+const SHOWN_CHARACTERS: usize = 64;
+
+/// One field at fault. No text repeats a value: it may be a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub(crate) field: String,
+    pub(crate) description: String,
+    pub(crate) reason: ErrorReason,
+}
+
+impl Fault {
+    pub(crate) fn new(reason: ErrorReason, field: impl Into<String>, description: impl Into<String>) -> Self {
+        Self { field: field.into(), description: description.into(), reason }
+    }
+
+    /// A value that cannot be read.
+    pub(crate) fn invalid(field: impl Into<String>, description: impl Into<String>) -> Self {
+        Self::new(ErrorReason::InvalidFieldValue, field, description)
+    }
+}
+
+/// As much of a name as an error repeats.
+pub(crate) fn shown(name: &str) -> String {
+    name.chars().take(SHOWN_CHARACTERS).collect()
+}
+
+/// A call that is answered with an error.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    reason: String,
+    http: StatusCode,
+    message: String,
+    fields: Vec<(String, String)>,
+    wait: Option<Duration>,
+    allow: Option<&'static str>,
+}
+
+impl Refusal {
+    /// An error that begins here.
+    pub(crate) fn new(reason: ErrorReason, http: StatusCode, message: impl Into<String>) -> Self {
+        let reason = reason.as_str_name().to_owned();
+        Self { reason, http, message: message.into(), fields: Vec::new(), wait: None, allow: None }
+    }
+
+    /// The fields of a request that are at fault. Its reason is that of the first, as in the service.
+    pub(crate) fn of_faults(mut faults: Vec<Fault>) -> Self {
+        faults.truncate(SHOWN_FAULTS);
+        let reason = faults.first().map_or(ErrorReason::InvalidFieldValue, |fault| fault.reason);
+        let fields: Vec<_> = faults.into_iter().map(|fault| (fault.field, fault.description)).collect();
+        Self { fields: fields.clone(), ..Self::new(reason, StatusCode::BAD_REQUEST, list(&fields)) }
+    }
+
+    /// What the service answered.
+    pub(crate) fn of_status(status: &Status) -> Self {
+        let details = status.get_error_details();
+        let http = http_status(status.code());
+        let Some(info) = details.error_info() else { return Self::without_details(status.code(), http) };
+        let violations = details.bad_request().map(|bad| bad.field_violations.as_slice()).unwrap_or_default();
+        let fields = violations.iter().map(|v| (v.field.clone(), v.description.clone())).collect();
+        let wait = details.retry_info().and_then(|retry| retry.retry_delay);
+        Self { reason: info.reason.clone(), http, message: status.message().to_owned(), fields, wait, allow: None }
+    }
+
+    /// What was made on the way, by the transport: its text could tell more than a caller may know.
+    fn without_details(code: Code, http: StatusCode) -> Self {
+        let (reason, message) = match code {
+            Code::Unauthenticated => (ErrorReason::InvalidToken, "the session is not valid"),
+            Code::PermissionDenied => (ErrorReason::PermissionDenied, "the caller may not do this"),
+            Code::InvalidArgument | Code::OutOfRange => (ErrorReason::InvalidFieldValue, "the request is not valid"),
+            Code::ResourceExhausted => (ErrorReason::Overloaded, "the service is overloaded; try again"),
+            Code::Aborted => (ErrorReason::Conflict, "somebody else changed the same thing; try again"),
+            Code::Unavailable => (ErrorReason::DatabaseUnavailable, "the service does not answer; try again"),
+            Code::DeadlineExceeded | Code::Cancelled => {
+                (ErrorReason::Internal, "the time for the call is over; it may or may not have taken effect")
+            }
+            _ => (ErrorReason::Internal, "a fault of the service; its log has the cause"),
+        };
+        let wait = matches!(code, Code::ResourceExhausted | Code::Unavailable).then_some(Duration::from_secs(1));
+        Self { wait, ..Self::new(reason, http, message) }
+    }
+
+    /// With the verbs that are allowed.
+    pub(crate) fn allowing(self, verbs: &'static str) -> Self {
+        Self { allow: Some(verbs), ..self }
+    }
+
+    /// `status.code`, which clients of the original API decide by.
+    fn legacy_code(&self) -> String {
+        match self.reason.as_str() {
+            "INVALID_TOKEN" => "COM.CRM.EXCEPTION.INVALIDTOKENEXCEPTION".to_owned(),
+            reason => format!("COM.CRM.EXCEPTION.ACCESSTOKENS.{}EXCEPTION", reason.replace('_', "")),
+        }
+    }
+
+    /// The envelope without `data`. The legacy mount answers every error with HTTP 200.
+    pub(crate) fn into_response(self, mount: Mount) -> Response<Body> {
+        let status = serde_json::json!({
+            "code": self.legacy_code(),
+            "description": list(&self.fields),
+            "message": self.message,
+        });
+        let body = serde_json::json!({ "status": status }).to_string();
+        let http = if mount == Mount::Legacy { StatusCode::OK } else { self.http };
+        let mut response = json(http, body);
+        let headers = response.headers_mut();
+        if let Ok(reason) = HeaderValue::from_str(&self.reason) {
+            headers.insert(ERROR_REASON, reason);
+        }
+        if let Some(wait) = self.wait {
+            // Whole seconds, and never fewer than asked for.
+            headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_millis().div_ceil(1000).max(1) as u64));
+        }
+        if let Some(verbs) = self.allow {
+            headers.insert(ALLOW, HeaderValue::from_static(verbs));
+        }
+        if http == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Self {
+        Self::of_faults(vec![fault])
+    }
+}
+
+/// `field: what; field: what`. A fault of the whole request has no field.
+fn list(fields: &[(String, String)]) -> String {
+    let texts = fields.iter().map(|(field, what)| match field.as_str() {
+        "" => what.clone(),
+        field => format!("{field}: {what}"),
+    });
+    texts.collect::<Vec<_>>().join("; ")
+}
+
+/// An answer that nobody keeps: nearly every one holds a secret or belongs to a session.
+pub(crate) fn json(status: StatusCode, body: impl Into<Body>) -> Response<Body> {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(http::header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// The canonical HTTP status of a gRPC code.
+fn http_status(code: Code) -> StatusCode {
+    match code {
+        Code::Ok => StatusCode::OK,
+        Code::Cancelled => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
+        Code::InvalidArgument | Code::FailedPrecondition | Code::OutOfRange => StatusCode::BAD_REQUEST,
+        Code::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
+        Code::NotFound => StatusCode::NOT_FOUND,
+        Code::AlreadyExists | Code::Aborted => StatusCode::CONFLICT,
+        Code::PermissionDenied => StatusCode::FORBIDDEN,
+        Code::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
+        Code::Unimplemented => StatusCode::NOT_IMPLEMENTED,
+        Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Code::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Code::Unknown | Code::Internal | Code::DataLoss => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic_types::ErrorDetails;
+
+    use super::*;
+
+    #[test]
+    fn a_status_keeps_reason_fields_and_wait() {
+        let mut details = ErrorDetails::new();
+        details.set_error_info("FIELD_TOO_LONG", "access-tokens", std::collections::HashMap::new());
+        details.add_bad_request_violation("identifier", "is too long");
+        details.add_bad_request_violation("pass_code", "is required");
+        details.set_retry_info(Some(Duration::from_millis(1_200)));
+        let status = Status::with_error_details(Code::InvalidArgument, "a text", details);
+        let response = Refusal::of_status(&status).into_response(Mount::Canonical);
+        assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+        assert_eq!(response.headers()[ERROR_REASON], "FIELD_TOO_LONG");
+        assert_eq!(response.headers()[RETRY_AFTER], "2");
+        assert_eq!(response.headers()[CACHE_CONTROL], "no-store");
+    }
+
+    #[test]
+    fn an_invalid_session_has_the_code_that_clients_test_for() {
+        let code = |reason| Refusal::new(reason, StatusCode::OK, "").legacy_code();
+        assert_eq!(code(ErrorReason::InvalidToken), "COM.CRM.EXCEPTION.INVALIDTOKENEXCEPTION");
+        let wrong_state = "COM.CRM.EXCEPTION.ACCESSTOKENS.WRONGLIFECYCLESTATEEXCEPTION";
+        assert_eq!(code(ErrorReason::WrongLifeCycleState), wrong_state);
+    }
+
+    #[test]
+    fn a_text_of_the_transport_is_not_shown() {
+        for code in (0..17).map(Code::from_i32).filter(|code| *code != Code::Ok) {
+            let refusal = Refusal::of_status(&Status::new(code, "tcp connect error: 10.0.0.3"));
+            assert!(!refusal.message.contains("10.0.0.3") && !refusal.message.is_empty(), "{code:?}");
+            assert!(ErrorReason::from_str_name(&refusal.reason).is_some());
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Headers that pass the gateway, by name; all others stay behind.
+
+use std::net::{IpAddr, SocketAddr};
+
+use base64::Engine;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use http::header::{AUTHORIZATION, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use tonic::metadata::MetadataMap;
+
+use crate::config::Network;
+
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// What passes to the service as it is.
+const INWARDS: [HeaderName; 5] = [
+    HeaderName::from_static("traceparent"),
+    HeaderName::from_static("tracestate"),
+    REQUEST_ID,
+    USER_AGENT,
+    API_KEY,
+];
+
+/// What passes to the client as it is.
+const OUTWARDS: [HeaderName; 1] = [REQUEST_ID];
+
+/// Base64 as clients write it, with padding or without.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// The metadata of a call. The session token among the parameters counts before the headers.
+pub(crate) fn inwards(
+    headers: &HeaderMap,
+    token: Option<&str>,
+    peer: Option<SocketAddr>,
+    proxies: &[Network],
+) -> MetadataMap {
+    let mut metadata = HeaderMap::new();
+    for name in INWARDS {
+        for value in headers.get_all(&name) {
+            metadata.append(name.clone(), value.clone());
+        }
+    }
+    match token {
+        Some(token) => {
+            metadata.remove(API_KEY);
+            insert(&mut metadata, AUTHORIZATION, &format!("Bearer {token}"));
+        }
+        None => authorization(headers, &mut metadata),
+    }
+    if let Some(client) = peer.map(|peer| client(headers, peer.ip(), proxies)) {
+        insert(&mut metadata, FORWARDED_FOR, &client.to_string());
+    }
+    MetadataMap::from_headers(metadata)
+}
+
+/// Adds what passes back to the headers of an answer.
+pub(crate) fn outwards(metadata: &MetadataMap, headers: &mut HeaderMap) {
+    for name in OUTWARDS {
+        if let Some(value) = metadata.as_ref().get(&name) {
+            headers.insert(name, value.clone());
+        }
+    }
+}
+
+/// `Bearer` passes as it is, `Basic` becomes an API key. All else passes too: the service refuses it.
+fn authorization(headers: &HeaderMap, metadata: &mut HeaderMap) {
+    for value in headers.get_all(AUTHORIZATION) {
+        match api_key(value) {
+            Some(key) => {
+                metadata.append(API_KEY, key);
+            }
+            None => {
+                metadata.append(AUTHORIZATION, value.clone());
+            }
+        }
+    }
+}
+
+/// The key of `Basic`: the user name, with an empty password or without one.
+fn api_key(value: &HeaderValue) -> Option<HeaderValue> {
+    let (scheme, credentials) = value.to_str().ok()?.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let credentials = BASE64.decode(credentials.trim()).ok()?;
+    let key = credentials.strip_suffix(b":").unwrap_or(&credentials);
+    let mut key = HeaderValue::from_bytes(key).ok().filter(|_| !key.contains(&b':'))?;
+    key.set_sensitive(true);
+    Some(key)
+}
+
+/// The address of the client: the last one that no trusted proxy stands for.
+fn client(headers: &HeaderMap, peer: IpAddr, proxies: &[Network]) -> IpAddr {
+    let trusted = |address: IpAddr| proxies.iter().any(|network| network.contains(address));
+    let mut client = peer.to_canonical();
+    let forwarded = headers.get_all(FORWARDED_FOR).iter().rev().filter_map(|value| value.to_str().ok());
+    for text in forwarded.flat_map(|value| value.rsplit(',')) {
+        if !trusted(client) {
+            break;
+        }
+        // What is no address was not written by a proxy that we trust.
+        let Ok(address) = text.trim().parse() else { break };
+        client = address;
+    }
+    client
+}
+
+/// A value that no header can have is left out: it cannot be a token either, and the call is refused for having none.
+fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(mut value) = HeaderValue::from_str(value) {
+        value.set_sensitive(name == AUTHORIZATION);
+        headers.insert(name, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, value.parse().expect("a header value"));
+        }
+        headers
+    }
+
+    fn forwarded(pairs: &[(&'static str, &str)], token: Option<&str>) -> HeaderMap {
+        inwards(&headers(pairs), token, None, &[]).into_headers()
+    }
+
+    fn basic(credentials: &str) -> HeaderMap {
+        forwarded(&[("authorization", &format!("Basic {}", BASE64.encode(credentials)))], None)
+    }
+
+    #[test]
+    fn only_what_is_listed_passes() {
+        let passed = forwarded(
+            &[
+                ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+                ("x-request-id", "7"),
+                ("cookie", "secret"),
+                ("x-forwarded-for", "1.2.3.4"),
+                ("host", "example.com"),
+                ("grpc-timeout", "1n"),
+                ("content-length", "7"),
+            ],
+            None,
+        );
+        let mut names: Vec<_> = passed.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["traceparent", "x-request-id"]);
+    }
+
+    #[test]
+    fn a_token_among_the_parameters_counts_before_the_headers() {
+        let both = forwarded(&[("authorization", "Bearer old"), ("x-api-key", "key")], Some("new"));
+        assert_eq!(both[AUTHORIZATION], "Bearer new");
+        assert!(!both.contains_key(API_KEY));
+        assert_eq!(forwarded(&[("authorization", "Bearer old")], None)[AUTHORIZATION], "Bearer old");
+        assert!(forwarded(&[], Some("line\nbreak")).is_empty());
+    }
+
+    #[test]
+    fn basic_is_an_api_key_with_and_without_the_colon() {
+        for credentials in ["atk_1", "atk_1:"] {
+            let passed = basic(credentials);
+            assert_eq!(passed[API_KEY], "atk_1");
+            assert!(!passed.contains_key(AUTHORIZATION));
+        }
+        let unpadded = forwarded(&[("authorization", "basic YXRrXzE")], None);
+        assert_eq!(unpadded[API_KEY], "atk_1");
+        for other in ["user:password", "user:password:"] {
+            assert!(!basic(other).contains_key(API_KEY), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_client_address_is_believed_only_from_trusted_proxies() {
+        let proxies: Vec<Network> = ["10.0.0.0/8".parse(), "127.0.0.1".parse()].into_iter().flatten().collect();
+        let client = |peer: &str, forwarded: &[(&'static str, &str)]| {
+            let peer = SocketAddr::new(peer.parse().expect("an address"), 1);
+            let metadata = inwards(&headers(forwarded), None, Some(peer), &proxies).into_headers();
+            metadata[FORWARDED_FOR].to_str().expect("text").to_owned()
+        };
+        assert_eq!(client("203.0.113.9", &[("x-forwarded-for", "1.2.3.4")]), "203.0.113.9");
+        assert_eq!(client("10.0.0.1", &[("x-forwarded-for", "1.2.3.4")]), "1.2.3.4");
+        assert_eq!(client("10.0.0.1", &[("x-forwarded-for", "6.6.6.6, 1.2.3.4, 10.0.0.7")]), "1.2.3.4");
+        assert_eq!(client("127.0.0.1", &[("x-forwarded-for", "6.6.6.6"), ("x-forwarded-for", "1.2.3.4")]), "1.2.3.4");
+        assert_eq!(client("127.0.0.1", &[("x-forwarded-for", "nonsense")]), "127.0.0.1");
+        assert_eq!(client("127.0.0.1", &[]), "127.0.0.1");
+    }
+}

@@ -1,0 +1,127 @@
+//! Requests: from what a client sends to the bytes of a message.
+
+mod query;
+mod read;
+mod scalar;
+
+use access_tokens_proto::fields::validate_path;
+use access_tokens_proto::v1::ErrorReason;
+use bytes::Bytes;
+use http::StatusCode;
+use prost_reflect::prost::Message;
+
+use crate::answer::{self, Plans, Selection};
+use crate::error::{Fault, Refusal, shown};
+use crate::json::{self, Node};
+use crate::route::Route;
+use crate::{GatewayConfig, Release};
+
+pub(crate) use read::{FIELDS_SET, Place, UPDATE_MASK, is_choice, is_object, keys};
+use read::Reader;
+
+/// The member that carries the session token.
+pub(crate) const TOKEN: &str = "token";
+
+/// A request that has been read.
+pub(crate) struct Request {
+    /// The message.
+    pub(crate) message: Bytes,
+    /// The session token that came with the parameters.
+    pub(crate) token: Option<String>,
+    /// What the answer is to show.
+    pub(crate) selection: Selection,
+}
+
+/// Reads a request: the parameters of its query together with the members of its body. None may stand twice.
+pub(crate) fn read(
+    route: &Route,
+    plans: &Plans,
+    config: &GatewayConfig,
+    query: Option<&str>,
+    body: &[u8],
+) -> Result<Request, Refusal> {
+    let mut members = members(query, body)?;
+    let token = take(&mut members, TOKEN).map(scalar::token).transpose()?.flatten();
+    let wanted = route.request.get_field_by_name(FIELDS_SET).and_then(|field| Some((field, take(&mut members, FIELDS_SET)?)));
+
+    let mut reader = Reader { zone: config.time_zone, faults: Vec::new() };
+    let mut message = reader.request(&route.request, &members);
+    let mut selection = Selection::All;
+    if let Some((field, node)) = wanted {
+        match scalar::comma_separated(&node) {
+            Ok(paths) => {
+                let wanted = fields_set(route, plans, config.release, &paths, &mut reader.faults);
+                selection = wanted.selection;
+                read::set_mask(&mut message, &field, wanted.paths.into_iter());
+            }
+            Err(what) => reader.faults.push(Fault::invalid(FIELDS_SET, what)),
+        }
+    }
+    if !reader.faults.is_empty() {
+        return Err(Refusal::of_faults(reader.faults));
+    }
+    Ok(Request { message: message.encode_to_vec().into(), token, selection })
+}
+
+/// What `fields_set` asks for: of the answer here, and of the service.
+struct Wanted {
+    selection: Selection,
+    paths: Vec<String>,
+}
+
+/// Finds the wanted fields. A path that nobody knows is passed on, and the service says so with everything else that is
+/// at fault; only what this release does not have is refused here.
+fn fields_set(route: &Route, plans: &Plans, release: Release, paths: &[String], faults: &mut Vec<Fault>) -> Wanted {
+    if paths.iter().any(|path| path == "*") {
+        return Wanted { selection: Selection::All, paths: Vec::new() };
+    }
+    let mut found = Vec::new();
+    let mut names = Vec::new();
+    for path in paths {
+        if let Some(path) = answer::find(plans, route.answer.item, path) {
+            names.push(path.name.clone());
+            found.push(path);
+        } else if validate_path(&route.item, path).is_ok() {
+            let known = answer::known(plans, route.answer.item);
+            let what = format!("unknown field `{}` in release {release}; known: {known}", shown(path));
+            faults.push(Fault::new(ErrorReason::UnknownField, FIELDS_SET, what));
+        } else {
+            names.push(path.clone());
+        }
+    }
+    Wanted { selection: answer::select(&found), paths: names }
+}
+
+/// The parameters of the query and the members of the body, in this order.
+fn members(query: Option<&str>, body: &[u8]) -> Result<Vec<(String, Node)>, Refusal> {
+    let mut members = query::parse(query.unwrap_or_default())?;
+    members.extend(body_members(body)?);
+    let mut seen = std::collections::HashSet::new();
+    let twice = members.iter().find(|(key, _)| !seen.insert(key.as_str()));
+    match twice {
+        Some((key, _)) => Err(Fault::invalid(json::join("", key), "stands twice").into()),
+        None => Ok(members),
+    }
+}
+
+/// The members of the one object in the body. Without a body there are none.
+fn body_members(body: &[u8]) -> Result<Vec<(String, Node)>, Refusal> {
+    let bad = |message: &str| Refusal::new(ErrorReason::InvalidFieldValue, StatusCode::BAD_REQUEST, message);
+    let text = std::str::from_utf8(body).map_err(|_| bad("the body is not UTF-8"))?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if text.trim().is_empty() {
+        return Ok(Vec::new());
+    }
+    match json::parse(text, "")? {
+        Node::Object(members) => Ok(members),
+        _ => Err(bad("the body must be one JSON object")),
+    }
+}
+
+fn take(members: &mut Vec<(String, Node)>, key: &str) -> Option<Node> {
+    let position = members.iter().position(|(name, _)| name == key)?;
+    Some(members.remove(position).1)
+}
+
+#[cfg(test)]
+mod tests;

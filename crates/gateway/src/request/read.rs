@@ -1,0 +1,203 @@
+//! From the members of a request to its message, by the descriptors.
+//!
+//! Two rules stand for what the original API does differently from the contract:
+//!
+//! - An alternative of a oneof whose message is declared inside the very message that holds the oneof is *spread*: its
+//!   keys are given in its place. So a credential is `{"identifier": …, "pass_code": …}`.
+//! - `update_mask` is not given, but made of the keys that are, null included.
+
+use access_tokens_proto::v1::ErrorReason;
+use chrono_tz::Tz;
+use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, OneofDescriptor, Value};
+
+use super::{query, scalar};
+use crate::error::{Fault, shown};
+use crate::json::{Node, join};
+
+/// The field that says what an update writes.
+pub(crate) const UPDATE_MASK: &str = "update_mask";
+/// The field that says what an answer shows.
+pub(crate) const FIELDS_SET: &str = "fields_set";
+
+/// Where the value of a key goes.
+pub(crate) enum Place {
+    /// Into a field of the message.
+    Own(FieldDescriptor),
+    /// Into the second field, of the message that is the first.
+    Spread(FieldDescriptor, FieldDescriptor),
+}
+
+impl Place {
+    /// The field of the message itself.
+    fn outer(&self) -> &FieldDescriptor {
+        match self {
+            Self::Own(field) | Self::Spread(field, _) => field,
+        }
+    }
+
+    /// The field that the value is for.
+    pub(crate) fn field(&self) -> &FieldDescriptor {
+        match self {
+            Self::Own(field) | Self::Spread(_, field) => field,
+        }
+    }
+}
+
+/// The keys of a message, in the order of the contract, and where their values go.
+pub(crate) fn keys(message: &MessageDescriptor) -> Vec<Place> {
+    let fields = message.fields().filter(|field| field.name() != UPDATE_MASK);
+    let places = fields.flat_map(|field| match spread(&field) {
+        Some(inner) => inner.fields().map(|inner| Place::Spread(field.clone(), inner)).collect(),
+        None => vec![Place::Own(field)],
+    });
+    places.collect()
+}
+
+/// The message whose keys are given in place of the field.
+fn spread(field: &FieldDescriptor) -> Option<MessageDescriptor> {
+    let Kind::Message(inner) = field.kind() else { return None };
+    let own = inner.parent_message().is_some_and(|parent| parent == *field.parent_message());
+    (own && field.containing_oneof().is_some()).then_some(inner)
+}
+
+/// Is it a oneof in which the caller chooses? An `optional` field is one of its own in the descriptors.
+pub(crate) fn is_choice(oneof: &OneofDescriptor) -> bool {
+    oneof.fields().all(|field| !field.field_descriptor_proto().proto3_optional())
+}
+
+/// Does a field hold an object, as opposed to a date or a list of names?
+pub(crate) fn is_object(field: &FieldDescriptor) -> bool {
+    matches!(field.kind(), Kind::Message(message) if message.package_name() != "google.protobuf")
+}
+
+/// The alternatives of a oneof as a client may give them.
+fn alternatives(oneof: &OneofDescriptor) -> String {
+    let names = oneof.fields().map(|field| match spread(&field) {
+        Some(inner) => inner.fields().map(|field| field.name().to_owned()).collect::<Vec<_>>().join(" with "),
+        None => field.name().to_owned(),
+    });
+    names.collect::<Vec<_>>().join(", ")
+}
+
+/// Reads messages and collects what is at fault.
+pub(super) struct Reader {
+    pub(super) zone: Tz,
+    pub(super) faults: Vec<Fault>,
+}
+
+impl Reader {
+    /// The message of a request. `fields_set` is not for it and has been taken out.
+    pub(super) fn request(&mut self, descriptor: &MessageDescriptor, members: &[(String, Node)]) -> DynamicMessage {
+        let mut message = self.message(descriptor, members, "");
+        if let Some(mask) = descriptor.get_field_by_name(UPDATE_MASK) {
+            // What names the access token is an object; all else is written.
+            let written = |key: &&String| descriptor.get_field_by_name(key).is_some_and(|field| !is_object(&field));
+            let paths = members.iter().map(|(key, _)| key).filter(written).cloned();
+            set_mask(&mut message, &mask, paths);
+        }
+        message
+    }
+
+    fn message(&mut self, descriptor: &MessageDescriptor, members: &[(String, Node)], path: &str) -> DynamicMessage {
+        let mut message = DynamicMessage::new(descriptor.clone());
+        let places = keys(descriptor);
+        let mut given = Vec::new();
+        for (key, node) in members {
+            let Some(place) = places.iter().find(|place| place.field().name() == key) else {
+                self.unknown(&places, key, path);
+                continue;
+            };
+            if matches!(node, Node::Null) {
+                continue;
+            }
+            given.push(place);
+            let Some(value) = self.value(place.field(), node, &join(path, key)) else { continue };
+            match place {
+                Place::Own(field) => message.set_field(field, value),
+                Place::Spread(outer, inner) => {
+                    if let Value::Message(outer) = message.get_field_mut(outer) {
+                        outer.set_field(inner, value);
+                    }
+                }
+            }
+        }
+        for oneof in descriptor.oneofs().filter(is_choice) {
+            self.choice(&oneof, &given, path);
+        }
+        message
+    }
+
+    /// Exactly one alternative, and all that belongs to it. At the top, where a oneof has no name, none is the service's
+    /// matter.
+    fn choice(&mut self, oneof: &OneofDescriptor, given: &[&Place], path: &str) {
+        let given: Vec<_> = given.iter().filter(|place| place.outer().containing_oneof().as_ref() == Some(oneof)).collect();
+        let reason = ErrorReason::InvalidIdentifier;
+        let several = given.windows(2).any(|pair| pair[0].outer() != pair[1].outer());
+        if several && path.is_empty() {
+            let names: Vec<_> = given.iter().map(|place| place.field().name()).collect();
+            let what = format!("only one of {} may be given", names.join(", "));
+            self.faults.extend(names.iter().map(|name| Fault::new(reason, *name, what.clone())));
+        } else if several || (given.is_empty() && !path.is_empty()) {
+            let found = if several { "has several" } else { "has none" };
+            let what = format!("must have exactly one of: {}; {found}", alternatives(oneof));
+            self.faults.push(Fault::new(reason, path, what));
+        } else if let Some(Place::Spread(outer, _)) = given.first()
+            && let Some(first) = spread(outer).and_then(|inner| inner.fields().next())
+            && !given.iter().any(|place| *place.field() == first)
+        {
+            // The first field of what is spread is what it is about.
+            let what = format!("is required with {}", given[0].field().name());
+            self.faults.push(Fault::new(reason, join(path, first.name()), what));
+        }
+    }
+
+    fn value(&mut self, field: &FieldDescriptor, node: &Node, path: &str) -> Option<Value> {
+        if field.is_list() {
+            let Node::List(items) = node else { return self.fault(path, "must be an array") };
+            let items = items.iter().enumerate();
+            let values = items.filter_map(|(index, item)| self.single(field, item, &format!("{path}[{index}]")));
+            return Some(Value::List(values.collect()));
+        }
+        self.single(field, node, path)
+    }
+
+    fn single(&mut self, field: &FieldDescriptor, node: &Node, path: &str) -> Option<Value> {
+        let kind = field.kind();
+        match (&kind, node) {
+            (Kind::Message(inner), Node::Object(members)) if is_object(field) => {
+                Some(Value::Message(self.message(inner, members, path)))
+            }
+            (Kind::Message(inner), Node::Query(text)) if is_object(field) => match query::members(text, path) {
+                Ok(members) => Some(Value::Message(self.message(inner, &members, path))),
+                Err(fault) => {
+                    self.faults.push(fault);
+                    None
+                }
+            },
+            (Kind::Message(_), _) if is_object(field) => self.fault(path, "must be an object"),
+            _ => scalar::read(&kind, node, self.zone).map_or_else(|what| self.fault(path, what), Some),
+        }
+    }
+
+    fn unknown(&mut self, places: &[Place], key: &str, path: &str) {
+        let top = if path.is_empty() { Some("token") } else { None };
+        let known: Vec<_> = places.iter().map(|place| place.field().name()).chain(top).collect();
+        let what = format!("unknown field `{}`; known: {}", shown(key), known.join(", "));
+        self.faults.push(Fault::new(ErrorReason::UnknownField, join(path, key), what));
+    }
+
+    fn fault<T>(&mut self, path: &str, what: impl Into<String>) -> Option<T> {
+        self.faults.push(Fault::invalid(path, what));
+        None
+    }
+}
+
+/// Sets a field mask, unless it would be empty.
+pub(super) fn set_mask(message: &mut DynamicMessage, field: &FieldDescriptor, paths: impl Iterator<Item = String>) {
+    let paths: Vec<_> = paths.map(Value::String).collect();
+    if !paths.is_empty()
+        && let Value::Message(mask) = message.get_field_mut(field)
+    {
+        mask.set_field_by_name("paths", Value::List(paths));
+    }
+}

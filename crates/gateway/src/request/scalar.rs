@@ -1,0 +1,170 @@
+//! Single values, as old clients send them: numbers in texts and texts as numbers.
+
+use access_tokens_proto::v1::ErrorReason;
+use chrono_tz::Tz;
+use prost_reflect::{DynamicMessage, EnumDescriptor, Kind, Value};
+
+use crate::date;
+use crate::error::Fault;
+use crate::json::Node;
+
+/// A value of this kind, or what it must be.
+pub(super) fn read(kind: &Kind, node: &Node, zone: Tz) -> Result<Value, String> {
+    match kind {
+        Kind::String => text(node).map(Value::String),
+        Kind::Int32 => integer(node, "must be an integer of 32 bits").map(Value::I32),
+        Kind::Int64 => integer(node, "must be an integer of 64 bits").map(Value::I64),
+        Kind::Double => float(node).map(Value::F64),
+        Kind::Bool => bool(node).map(Value::Bool),
+        Kind::Enum(values) => choice(values, node).map(Value::EnumNumber),
+        Kind::Message(_) => timestamp(kind, node, zone),
+        // No field of the contract has another type.
+        _ => Err("cannot be given".to_owned()),
+    }
+}
+
+/// The text of a session token that travels among the parameters.
+pub(super) fn token(node: Node) -> Result<Option<String>, Fault> {
+    match node {
+        Node::Null => Ok(None),
+        node => match text(&node) {
+            Ok(token) => Ok(Some(token).filter(|token| !token.is_empty())),
+            Err(what) => Err(Fault::new(ErrorReason::InvalidFieldValue, "token", what)),
+        },
+    }
+}
+
+/// The texts of a list that is given as one text, or as an array of them.
+pub(super) fn comma_separated(node: &Node) -> Result<Vec<String>, String> {
+    let split = |text: &str| -> Vec<String> {
+        text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
+    };
+    let wrong = || "must be a string of comma-separated names".to_owned();
+    match node {
+        Node::Null => Ok(Vec::new()),
+        Node::Text(text) | Node::Query(text) => Ok(split(text)),
+        Node::List(items) => {
+            let texts = items.iter().map(|item| if let Node::Text(text) = item { Ok(split(text)) } else { Err(wrong()) });
+            texts.collect::<Result<Vec<_>, _>>().map(|texts| texts.concat())
+        }
+        _ => Err(wrong()),
+    }
+}
+
+/// A text; an integer counts as its digits.
+fn text(node: &Node) -> Result<String, String> {
+    match node {
+        Node::Text(text) | Node::Query(text) => Ok(text.clone()),
+        Node::Number(digits) if is_integer(digits) => Ok(digits.clone()),
+        Node::Number(_) => Err("must be a string: a number counts as one only if it is an integer".to_owned()),
+        _ => Err("must be a string".to_owned()),
+    }
+}
+
+fn is_integer(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// The characters of a number in JSON or in a text.
+fn number(node: &Node) -> Option<&str> {
+    let text = match node {
+        Node::Number(text) | Node::Text(text) | Node::Query(text) => text,
+        _ => return None,
+    };
+    // Rust reads more forms than JSON has: "inf", "nan", "+1".
+    let known = text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'-' | b'+' | b'.' | b'e' | b'E'));
+    (known && !text.starts_with('+')).then_some(text)
+}
+
+/// An integer, also as `3.0`.
+fn integer<T: TryFrom<i64>>(node: &Node, what: &str) -> Result<T, String> {
+    let whole = |number: f64| (number.fract() == 0.0 && number.abs() < 9e15).then_some(number as i64);
+    let text = number(node).ok_or(what)?;
+    let integer = text.parse::<i64>().ok().or_else(|| text.parse().ok().and_then(whole));
+    integer.and_then(|integer| T::try_from(integer).ok()).ok_or_else(|| what.to_owned())
+}
+
+fn float(node: &Node) -> Result<f64, String> {
+    let float = number(node).and_then(|text| text.parse().ok());
+    float.filter(|float: &f64| float.is_finite()).ok_or_else(|| "must be a number".to_owned())
+}
+
+fn bool(node: &Node) -> Result<bool, String> {
+    match node {
+        Node::Bool(value) => Ok(*value),
+        Node::Text(text) | Node::Query(text) if text == "true" => Ok(true),
+        Node::Text(text) | Node::Query(text) if text == "false" => Ok(false),
+        _ => Err("must be true or false".to_owned()),
+    }
+}
+
+fn choice(values: &EnumDescriptor, node: &Node) -> Result<i32, String> {
+    let named = values.values().filter(|value| value.number() != 0).collect::<Vec<_>>();
+    let found = match node {
+        Node::Text(name) | Node::Query(name) => named.iter().find(|value| value.name() == name),
+        _ => None,
+    };
+    found.map(|value| value.number()).ok_or_else(|| {
+        let names: Vec<_> = named.iter().map(|value| value.name()).collect();
+        format!("must be one of {}", names.join(", "))
+    })
+}
+
+/// A date. It is the only message that is written as a text.
+fn timestamp(kind: &Kind, node: &Node, zone: Tz) -> Result<Value, String> {
+    let text = match node {
+        Node::Text(text) | Node::Query(text) => text,
+        _ => return Err(date::FORMS.to_owned()),
+    };
+    let (seconds, nanos) = date::parse(text, zone).ok_or(date::FORMS)?;
+    let descriptor = kind.as_message().ok_or(date::FORMS)?;
+    let mut timestamp = DynamicMessage::new(descriptor.clone());
+    timestamp.set_field_by_name("seconds", Value::I64(seconds));
+    timestamp.set_field_by_name("nanos", Value::I32(nanos));
+    Ok(Value::Message(timestamp))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn number_node(text: &str) -> [Node; 3] {
+        [Node::Number(text.to_owned()), Node::Text(text.to_owned()), Node::Query(text.to_owned())]
+    }
+
+    #[test]
+    fn numbers_are_read_from_texts_too() {
+        for (text, expected) in [("0", Some(0)), ("-7", Some(-7)), ("3.0", Some(3)), ("1e3", Some(1000)), ("1.5", None)] {
+            for node in number_node(text) {
+                assert_eq!(read(&Kind::Int32, &node, Tz::UTC).ok(), expected.map(Value::I32), "{text}");
+            }
+        }
+        for bad in ["", "x", "inf", "NaN", "1e999", " 1", "+1", "0x10", "1_000"] {
+            let node = Node::Text(bad.to_owned());
+            assert!(read(&Kind::Double, &node, Tz::UTC).is_err(), "{bad}");
+            assert!(read(&Kind::Int64, &node, Tz::UTC).is_err(), "{bad}");
+        }
+        let large = Node::Number("2147483648".to_owned());
+        assert!(read(&Kind::Int32, &large, Tz::UTC).is_err() && read(&Kind::Int64, &large, Tz::UTC).is_ok());
+    }
+
+    #[test]
+    fn an_integer_is_a_text_by_its_digits() {
+        let digits = "123456789012345678901234567890";
+        let node = Node::Number(digits.to_owned());
+        assert_eq!(read(&Kind::String, &node, Tz::UTC), Ok(Value::String(digits.to_owned())));
+        for bad in [Node::Number("1.0".to_owned()), Node::Number("1e3".to_owned()), Node::Bool(true), Node::List(vec![])] {
+            assert!(read(&Kind::String, &bad, Tz::UTC).is_err());
+        }
+    }
+
+    #[test]
+    fn a_list_of_names_is_a_text_or_an_array() {
+        let names = |node| comma_separated(&node).expect("names");
+        assert_eq!(names(Node::Text(" id , number,, ".to_owned())), ["id", "number"]);
+        assert_eq!(names(Node::List(vec![Node::Text("id".to_owned()), Node::Text("a.b, c".to_owned())])), ["id", "a.b", "c"]);
+        assert!(names(Node::Text(" ".to_owned())).is_empty() && names(Node::Null).is_empty());
+        assert!(comma_separated(&Node::Bool(true)).is_err() && comma_separated(&Node::List(vec![Node::Null])).is_err());
+    }
+}

@@ -1,0 +1,91 @@
+//! The service behind the gateway, and a call of it whose messages stay bytes.
+
+use std::time::Duration;
+
+use bytes::{Buf, BufMut, Bytes};
+use http::uri::PathAndQuery;
+use tonic::body::Body;
+use tonic::client::Grpc;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Response, Status};
+use tower::{BoxError, Service, ServiceExt};
+
+/// Most bytes of an answer: a list of 1,000 access tokens with the longest texts.
+const MAX_ANSWER_BYTES: usize = 256 * 1024 * 1024;
+/// The service ends a call at its deadline and says so. If it does not, we do, so much later.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// The service, whatever lies in between.
+#[derive(Clone)]
+pub(crate) struct Upstream(tower::util::BoxCloneSyncService<http::Request<Body>, http::Response<Body>, Status>);
+
+impl Upstream {
+    /// A service in the same process, or a channel to one elsewhere.
+    pub(crate) fn new<S, B>(service: S) -> Self
+    where
+        S: Service<http::Request<Body>, Response = http::Response<B>, Error: Into<BoxError>, Future: Send>,
+        S: Clone + Send + Sync + 'static,
+        B: axum::body::HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+    {
+        let service = service.map_response(|response: http::Response<B>| response.map(Body::new));
+        Self(tower::util::BoxCloneSyncService::new(service.map_err(|error| Status::from_error(error.into()))))
+    }
+
+    /// Calls a method: a message in, a message out.
+    pub(crate) async fn call(
+        &self,
+        path: PathAndQuery,
+        message: Bytes,
+        metadata: MetadataMap,
+        timeout: Duration,
+    ) -> Result<Response<Bytes>, Status> {
+        let mut request = Request::from_parts(metadata, http::Extensions::new(), message);
+        request.set_timeout(timeout);
+        let mut client = Grpc::new(self.0.clone()).max_decoding_message_size(MAX_ANSWER_BYTES);
+        let call = async {
+            client.ready().await?;
+            client.unary(request, path, Unchanged).await
+        };
+        let expired = |_| Err(Status::deadline_exceeded("the deadline passed"));
+        tokio::time::timeout(timeout + GRACE, call).await.unwrap_or_else(expired)
+    }
+}
+
+/// Messages as they stand on the wire.
+#[derive(Debug, Clone, Copy, Default)]
+struct Unchanged;
+
+impl Codec for Unchanged {
+    type Encode = Bytes;
+    type Decode = Bytes;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for Unchanged {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, item: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.put(item);
+        Ok(())
+    }
+}
+
+impl Decoder for Unchanged {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
+    }
+}

@@ -1,0 +1,220 @@
+//! Logging in, staying in, leaving.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use access_tokens_domain::error::Violations;
+use access_tokens_domain::ports::{Clock, Random, Secrets};
+use access_tokens_domain::reference::Reference;
+use access_tokens_domain::secret::Secret;
+use access_tokens_domain::session::{Caller, OrganisationKey, Permissions, Session};
+use access_tokens_domain::store::{AccountStore, ApiKey, Credential, Store};
+use access_tokens_domain::time::Timestamp;
+use access_tokens_domain::{Error, Reason, Result, code, text};
+use chrono::{SubsecRound, TimeDelta};
+
+use super::api_key::PresentedKey;
+use super::callers::Callers;
+use super::released::Released;
+use super::session_token::SessionTokens;
+
+/// How long a session lives, used or not.
+const LIFETIME: TimeDelta = TimeDelta::hours(2);
+/// How often other replicas' releases are read. Below the age at which a call would have to wait for them.
+const REFRESH: Duration = Duration::from_millis(500);
+/// How often released sessions that have expired are thrown away, in refreshes: every ten minutes.
+const FORGET_EVERY: u64 = 1_200;
+/// A key that no organisation has: an unknown organisation costs the same round trips as a known one.
+const NO_ORGANISATION: OrganisationKey = OrganisationKey(i32::MIN);
+
+/// Opens, recognises and ends sessions.
+pub struct Authenticator<S> {
+    store: Arc<S>,
+    secrets: Arc<dyn Secrets>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    tokens: SessionTokens,
+    released: Released,
+    users: Callers<(OrganisationKey, Permissions)>,
+    api_keys: Callers<(ApiKey, Caller)>,
+}
+
+impl<S: Store + AccountStore> Authenticator<S> {
+    /// Puts sessions on their ports.
+    pub fn new(
+        store: Arc<S>,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+        secrets: Arc<dyn Secrets>,
+        tokens: SessionTokens,
+    ) -> Self {
+        let (released, users, api_keys) = (Released::default(), Callers::new(), Callers::new());
+        Self { store, secrets, clock, random, tokens, released, users, api_keys }
+    }
+
+    /// Opens a session for a user and answers its token.
+    ///
+    /// Whether user name, password or organisation is wrong is not said, nor does it show in the work that is done. Only
+    /// who has shown the right password learns that a unit does not exist. A unit is named by its id or its alternative
+    /// code; without one it is the user's default.
+    pub async fn login(
+        &self,
+        username: &str,
+        password: Secret,
+        organisation: &str,
+        unit: Option<&str>,
+    ) -> Result<Secret> {
+        let mut violations = Violations::default();
+        for (field, value, limit) in [
+            ("username", username, text::NAME),
+            ("password", password.expose(), text::CODE),
+            ("organisation", organisation, text::NAME),
+        ] {
+            if value.is_empty() {
+                violations.add(Reason::RequiredFieldMissing, field, "is required");
+            }
+            violations.check(field, text::bounded(value, limit));
+        }
+        violations.check("unit", text::bounded(unit.unwrap_or_default(), text::NAME));
+        violations.into_result()?;
+
+        let organisation = self.store.organisation_by_name(organisation).await?;
+        let key = organisation.as_ref().map_or(NO_ORGANISATION, |organisation| organisation.key);
+        let credential = self.store.credential_by_username(key, username).await?;
+        let hash = credential.as_ref().and_then(|credential| credential.password.clone());
+        let matches = self.secrets.verify(password, hash).await?;
+        let (Some(organisation), Some(credential), true) = (organisation, credential, matches) else {
+            return Err(invalid_login());
+        };
+        let reference = self.store.reference(organisation.key).await?;
+        let unit = match unit.filter(|unit| !unit.is_empty()) {
+            Some(unit) => Some(named_unit(&reference, unit)?),
+            None => default_unit(&reference, &credential),
+        };
+        self.open(organisation.id, credential.user, unit)
+    }
+
+    /// Opens a session for an API key and answers its token.
+    pub async fn login_with_api_key(&self, key: &Secret) -> Result<Secret> {
+        let caller = self.caller_of_key(key).await?.ok_or_else(invalid_login)?;
+        let reference = self.store.reference(caller.organisation).await?;
+        self.open(reference.organisation.id.clone(), caller.user.unwrap_or_default(), caller.unit)
+    }
+
+    fn open(&self, organisation: String, user: String, unit: Option<String>) -> Result<Secret> {
+        let issued_at = self.clock.now().trunc_subsecs(0);
+        let id = code::hex_id(self.random.as_ref())?;
+        let expires_at = issued_at + LIFETIME;
+        self.tokens.sign(&Session { id, organisation, user, unit, issued_at, expires_at })
+    }
+
+    /// Ends a session: at once here, within a second on other replicas.
+    pub async fn release(&self, session: &Session) -> Result<()> {
+        self.store.release_session(&session.id, self.clock.now(), session.expires_at).await?;
+        self.released.add(session);
+        Ok(())
+    }
+
+    /// Who sends this session token? INVALID_TOKEN when it is not ours, has expired or was released, or when its user
+    /// or organisation is gone.
+    pub async fn authenticate_bearer(&self, token: &str) -> Result<(Caller, Session)> {
+        let session = self.tokens.read(token).ok_or_else(Error::invalid_token)?;
+        let now = self.clock.now();
+        if session.expires_at <= now || self.released.contains(self.store.as_ref(), &session, now).await? {
+            return Err(Error::invalid_token());
+        }
+        // Ids have no control characters in them, so no two pairs share a key.
+        let key = format!("{}\n{}", session.organisation, session.user);
+        let found = self.users.get(&key, self.find_user(&session)).await?;
+        let (organisation, permissions) = found.ok_or_else(Error::invalid_token)?;
+        let (user, unit) = (Some(session.user.clone()), session.unit.clone());
+        Ok((Caller { organisation, user, unit, permissions }, session))
+    }
+
+    async fn find_user(&self, session: &Session) -> Result<Option<(OrganisationKey, Permissions)>> {
+        let Some(organisation) = self.store.organisation_by_id(&session.organisation).await? else { return Ok(None) };
+        let credential = self.store.credential(organisation.key, &session.user).await?;
+        Ok(credential.map(|credential| (organisation.key, credential.permissions)))
+    }
+
+    /// Who sends this API key with a call? INVALID_TOKEN when it is unknown or revoked.
+    pub async fn authenticate_api_key(&self, key: &Secret) -> Result<Caller> {
+        self.caller_of_key(key).await?.ok_or_else(Error::invalid_token)
+    }
+
+    async fn caller_of_key(&self, key: &Secret) -> Result<Option<Caller>> {
+        let Some(key) = PresentedKey::parse(key.expose()) else { return Ok(None) };
+        let found = self.api_keys.get(&key.id, self.find_api_key(&key.id)).await?;
+        let hash = found.as_ref().map(|(stored, _)| &stored.hash);
+        let matches = key.matches(self.secrets.as_ref(), hash);
+        Ok(found.filter(|_| matches).map(|(_, caller)| caller))
+    }
+
+    async fn find_api_key(&self, id: &str) -> Result<Option<(ApiKey, Caller)>> {
+        let Some(key) = self.store.api_key(id).await? else { return Ok(None) };
+        let Some(credential) = self.store.credential(key.organisation, &key.user).await? else { return Ok(None) };
+        let reference = self.store.reference(key.organisation).await?;
+        let caller = Caller {
+            organisation: key.organisation,
+            user: Some(key.user.clone()),
+            unit: default_unit(&reference, &credential),
+            permissions: credential.permissions,
+        };
+        Ok(Some((key, caller)))
+    }
+
+    /// Reads which sessions were released. Calls do so themselves where nobody else does in time.
+    pub async fn refresh_released(&self) -> Result<()> {
+        self.released.refresh(self.store.as_ref(), self.clock.now()).await
+    }
+
+    /// Keeps the list of released sessions young and short, until the task that runs it ends.
+    pub async fn watch_releases(&self) {
+        let mut ticks = tokio::time::interval(REFRESH);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut failing = false;
+        for count in 0_u64.. {
+            ticks.tick().await;
+            let refreshed = self.refresh_released().await;
+            match &refreshed {
+                Err(error) if !failing => tracing::warn!(cause = cause(error), "released sessions cannot be read"),
+                Ok(()) if failing => tracing::info!("released sessions can be read again"),
+                _ => {}
+            }
+            failing = refreshed.is_err();
+            if count % FORGET_EVERY == 0 && !failing {
+                let now: Timestamp = self.clock.now();
+                if let Err(error) = self.store.forget_released_sessions(now).await.map_err(Error::from) {
+                    tracing::warn!(cause = cause(&error), "expired releases cannot be thrown away");
+                }
+            }
+        }
+    }
+}
+
+fn named_unit(reference: &Reference, name: &str) -> Result<String> {
+    if reference.units.contains_key(name) {
+        return Ok(name.to_owned());
+    }
+    let mut found = reference.units.values().filter(|unit| unit.alternative_code.as_deref() == Some(name));
+    match (found.next(), found.next()) {
+        (Some(unit), None) => Ok(unit.id.clone()),
+        (Some(_), Some(_)) => {
+            Err(Error::field(Reason::UnitNotFound, "unit", "several units have this alternative code: use the id"))
+        }
+        (None, _) => Err(Error::field(Reason::UnitNotFound, "unit", "no such unit")),
+    }
+}
+
+/// The unit of a caller that names none, as long as it exists.
+fn default_unit(reference: &Reference, credential: &Credential) -> Option<String> {
+    credential.default_unit.clone().filter(|unit| reference.units.contains_key(unit))
+}
+
+fn invalid_login() -> Error {
+    Error::new(Reason::InvalidLogin, "the user name, the password, the organisation or the API key is wrong")
+}
+
+fn cause(error: &Error) -> String {
+    error.cause().map_or_else(|| error.message().to_owned(), ToString::to_string)
+}

@@ -1,0 +1,216 @@
+//! A store in memory with what sessions need, for unit tests. It counts its round trips.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use access_tokens_domain::access_token::{AccessToken, Guard, Stamp, TokenChanges};
+use access_tokens_domain::directory::{Organisation, Unit};
+use access_tokens_domain::identifier::{AccountsReceivableIdentifier, RewardsParticipantIdentifier, TokenKey};
+use access_tokens_domain::life_cycle::LifeCycleState;
+use access_tokens_domain::policy::Policy;
+use access_tokens_domain::reference::Reference;
+use access_tokens_domain::session::OrganisationKey;
+use access_tokens_domain::store::{
+    Account, AccountStore, ApiKey, Credential, FoundToken, ImportChanges, ImportKeys, ImportRows, Load,
+    OrganisationRef, OwnerKey, Participant, Sequence, Store, StoreError, StoreResult, TokenPage, UnitOfWork,
+};
+use access_tokens_domain::time::Timestamp;
+
+#[derive(Default)]
+pub(super) struct FakeStore {
+    pub(super) users: Mutex<HashMap<String, Credential>>,
+    pub(super) units: Mutex<Vec<Unit>>,
+    pub(super) keys: Mutex<Vec<ApiKey>>,
+    pub(super) released: Mutex<HashMap<String, Timestamp>>,
+    pub(super) away: AtomicBool,
+    pub(super) round_trips: AtomicUsize,
+}
+
+/// The one organisation: DEMO, id ORG.
+pub(super) const ORGANISATION: OrganisationKey = OrganisationKey(7);
+
+impl FakeStore {
+    fn round_trip(&self) -> StoreResult<()> {
+        self.round_trips.fetch_add(1, Ordering::SeqCst);
+        if self.away.load(Ordering::SeqCst) { Err(StoreError::Unavailable("away".into())) } else { Ok(()) }
+    }
+
+    pub(super) fn trips(&self) -> usize {
+        self.round_trips.swap(0, Ordering::SeqCst)
+    }
+}
+
+fn demo(found: bool) -> Option<OrganisationRef> {
+    found.then(|| OrganisationRef { key: ORGANISATION, id: "ORG".to_owned(), name: "DEMO".to_owned() })
+}
+
+fn not_here<T>() -> StoreResult<T> {
+    Err(StoreError::Fault("sessions do not need this".into()))
+}
+
+impl AccountStore for FakeStore {
+    async fn organisation_by_name(&self, name: &str) -> StoreResult<Option<OrganisationRef>> {
+        self.round_trip()?;
+        Ok(demo(name == "DEMO"))
+    }
+
+    async fn organisation_by_id(&self, id: &str) -> StoreResult<Option<OrganisationRef>> {
+        self.round_trip()?;
+        Ok(demo(id == "ORG"))
+    }
+
+    async fn ensure_organisation(&self, _: &Organisation) -> StoreResult<OrganisationRef> {
+        not_here()
+    }
+
+    async fn credential_by_username(&self, key: OrganisationKey, username: &str) -> StoreResult<Option<Credential>> {
+        self.round_trip()?;
+        Ok(self.users.lock().expect("lock").get(username).filter(|_| key == ORGANISATION).cloned())
+    }
+
+    async fn credential(&self, key: OrganisationKey, user: &str) -> StoreResult<Option<Credential>> {
+        self.round_trip()?;
+        let users = self.users.lock().expect("lock");
+        Ok(users.values().find(|credential| key == ORGANISATION && credential.user == user).cloned())
+    }
+
+    async fn api_key(&self, id: &str) -> StoreResult<Option<ApiKey>> {
+        self.round_trip()?;
+        Ok(self.keys.lock().expect("lock").iter().find(|key| key.id == id).cloned())
+    }
+
+    async fn add_api_key(&self, _: &ApiKey, _: Timestamp) -> StoreResult<()> {
+        not_here()
+    }
+
+    async fn release_session(&self, session: &str, _: Timestamp, expires_at: Timestamp) -> StoreResult<()> {
+        self.round_trip()?;
+        self.released.lock().expect("lock").insert(session.to_owned(), expires_at);
+        Ok(())
+    }
+
+    async fn released_sessions(&self, now: Timestamp) -> StoreResult<Vec<String>> {
+        self.round_trip()?;
+        let released = self.released.lock().expect("lock");
+        Ok(released.iter().filter(|(_, expires)| **expires > now).map(|(id, _)| id.clone()).collect())
+    }
+
+    async fn forget_released_sessions(&self, now: Timestamp) -> StoreResult<()> {
+        self.round_trip()?;
+        self.released.lock().expect("lock").retain(|_, expires| *expires > now);
+        Ok(())
+    }
+}
+
+impl Store for FakeStore {
+    type Unit = Never;
+
+    async fn begin(&self) -> StoreResult<Never> {
+        not_here()
+    }
+
+    async fn reference(&self, _: OrganisationKey) -> StoreResult<Arc<Reference>> {
+        let units = self.units.lock().expect("lock").iter().map(|unit| (unit.id.clone(), unit.clone())).collect();
+        Ok(Arc::new(Reference {
+            version: 1,
+            organisation: Organisation {
+                id: "ORG".to_owned(),
+                name: "DEMO".to_owned(),
+                number_prefix: "AT".to_owned(),
+                legacy_compatibility: true,
+                definition: Policy::default(),
+            },
+            units,
+            business_units: HashMap::new(),
+            users: HashMap::new(),
+            countries: HashMap::new(),
+            industries: HashMap::new(),
+            industry_sectors: HashMap::new(),
+            classifications: HashMap::new(),
+        }))
+    }
+
+    async fn find_token(&self, _: OrganisationKey, _: TokenKey<'_>, _: Load) -> StoreResult<Option<FoundToken>> {
+        not_here()
+    }
+
+    async fn list_tokens(&self, _: OrganisationKey, _: TokenPage<'_>, _: Load) -> StoreResult<Vec<FoundToken>> {
+        not_here()
+    }
+
+    async fn not_associated(
+        &self,
+        _: OrganisationKey,
+        _: Option<LifeCycleState>,
+        _: u32,
+        _: Load,
+    ) -> StoreResult<Vec<FoundToken>> {
+        not_here()
+    }
+
+    async fn find_accounts_receivable(
+        &self,
+        _: OrganisationKey,
+        _: &AccountsReceivableIdentifier,
+    ) -> StoreResult<Vec<Account>> {
+        not_here()
+    }
+
+    async fn find_rewards_participant(
+        &self,
+        _: OrganisationKey,
+        _: &RewardsParticipantIdentifier,
+    ) -> StoreResult<Option<Participant>> {
+        not_here()
+    }
+
+    async fn take_numbers(&self, _: OrganisationKey, _: Sequence, _: u32) -> StoreResult<i64> {
+        not_here()
+    }
+}
+
+/// Sessions begin no unit of work.
+pub(super) enum Never {}
+
+impl UnitOfWork for Never {
+    async fn insert_token(&mut self, _: OrganisationKey, _: &AccessToken) -> StoreResult<()> {
+        match *self {}
+    }
+
+    async fn update_token(
+        &mut self,
+        _: OrganisationKey,
+        _: &str,
+        _: &Guard,
+        _: &TokenChanges,
+        _: &Stamp,
+    ) -> StoreResult<Option<AccessToken>> {
+        match *self {}
+    }
+
+    async fn count_tokens_exclusively(
+        &mut self,
+        _: OrganisationKey,
+        _: OwnerKey<'_>,
+        _: Option<&str>,
+    ) -> StoreResult<u64> {
+        match *self {}
+    }
+
+    async fn lock_directory(&mut self, _: OrganisationKey) -> StoreResult<Arc<Reference>> {
+        match *self {}
+    }
+
+    async fn load_import(&mut self, _: OrganisationKey, _: &ImportKeys) -> StoreResult<ImportRows> {
+        match *self {}
+    }
+
+    async fn save_import(&mut self, _: OrganisationKey, _: &ImportChanges) -> StoreResult<()> {
+        match *self {}
+    }
+
+    async fn commit(self) -> StoreResult<()> {
+        match self {}
+    }
+}

@@ -1,0 +1,18 @@
+//! Sessions: who calls, and may they still.
+//!
+//! A session token is signed, so that reading one takes no database. What a signature cannot know is looked up and kept
+//! for less than a second: whether the session was released ([`released`]), and what its user may do ([`callers`]).
+
+mod api_key;
+mod authenticator;
+mod callers;
+#[cfg(test)]
+mod fake_store;
+mod released;
+mod session_token;
+#[cfg(test)]
+mod tests;
+
+pub use api_key::NewApiKey;
+pub use authenticator::Authenticator;
+pub use session_token::SessionTokens;

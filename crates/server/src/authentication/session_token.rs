@@ -1,0 +1,219 @@
+//! Session tokens: JWTs under HMAC-SHA256, with one form of header and no other.
+//!
+//! A token's header is compared with the headers that this service writes, byte for byte, never interpreted. So there is
+//! nothing in it to negotiate: no other algorithm, no `none`, no key that the token brings along. The header that is
+//! equal says which of our keys signed.
+
+use access_tokens_domain::secret::Secret;
+use access_tokens_domain::session::Session;
+use access_tokens_domain::time::Timestamp;
+use access_tokens_domain::{Error, Result};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::DateTime;
+use hmac::Mac;
+use serde::{Deserialize, Serialize};
+
+use crate::crypto::{HmacSha256, KeyRing, PerKey};
+
+/// Ours are about 400 bytes. Longer ones are not even decoded.
+const MAX_LENGTH: usize = 8 * 1_024;
+
+/// Signs sessions and reads them back. Whether a session has expired or was released is not decided here.
+pub struct SessionTokens {
+    signers: PerKey<Signer>,
+}
+
+struct Signer {
+    /// The encoded header.
+    header: String,
+    key: HmacSha256,
+}
+
+/// The claims by their names.
+#[derive(Serialize, Deserialize)]
+struct Claims {
+    jti: String,
+    usr: String,
+    org: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    oun: Option<String>,
+    exp: i64,
+    iat: i64,
+}
+
+impl SessionTokens {
+    /// Derives the signing keys; the ring can go.
+    pub fn new(ring: &KeyRing) -> Self {
+        let keys = ring.derive_hmac("session-token");
+        let signers = keys.map(|id, key| {
+            // Key ids need no escaping: letters, digits, dashes and underscores.
+            let header = URL_SAFE_NO_PAD.encode(format!(r#"{{"alg":"HS256","kid":"{id}","typ":"JWT"}}"#));
+            Signer { header, key }
+        });
+        Self { signers }
+    }
+
+    /// The signed token of a session. Fractions of a second are lost: the claims are whole seconds.
+    pub fn sign(&self, session: &Session) -> Result<Secret> {
+        let claims = Claims {
+            jti: session.id.clone(),
+            usr: session.user.clone(),
+            org: session.organisation.clone(),
+            oun: session.unit.clone(),
+            exp: session.expires_at.timestamp(),
+            iat: session.issued_at.timestamp(),
+        };
+        let claims = serde_json::to_vec(&claims).map_err(Error::internal)?;
+        let Signer { header, key } = self.signers.current().1;
+        let mut token = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims));
+        let signature = key.clone().chain_update(&token).finalize().into_bytes();
+        token.push('.');
+        URL_SAFE_NO_PAD.encode_string(signature, &mut token);
+        Ok(Secret::new(token))
+    }
+
+    /// The session of a token, if one of our keys signed it.
+    pub fn read(&self, token: &str) -> Option<Session> {
+        let (signed, signature) = token.rsplit_once('.').filter(|_| token.len() <= MAX_LENGTH)?;
+        let (header, claims) = signed.split_once('.')?;
+        let signer = self.signers.values().find(|signer| signer.header == header)?;
+        let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
+        signer.key.clone().chain_update(signed).verify_slice(&signature).ok()?;
+        let claims: Claims = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
+        Some(Session {
+            id: claims.jti,
+            organisation: claims.org,
+            user: claims.usr,
+            unit: claims.oun,
+            issued_at: time(claims.iat)?,
+            expires_at: time(claims.exp)?,
+        })
+    }
+}
+
+impl std::fmt::Debug for SessionTokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SessionTokens([REDACTED])")
+    }
+}
+
+fn time(seconds: i64) -> Option<Timestamp> {
+    DateTime::from_timestamp(seconds, 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::crypto::tests::{RING_A, RING_B, ring};
+
+    fn session() -> Session {
+        Session {
+            id: "J".to_owned(),
+            organisation: "ORG".to_owned(),
+            user: "U".to_owned(),
+            unit: Some("1".to_owned()),
+            issued_at: time(1_700_000_000).expect("a time"),
+            expires_at: time(1_700_007_200).expect("a time"),
+        }
+    }
+
+    fn part(token: &Secret, index: usize) -> Value {
+        let encoded = token.expose().split('.').nth(index).expect("three parts");
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(encoded).expect("base64url")).expect("JSON")
+    }
+
+    #[test]
+    fn the_form_is_a_jwt_with_the_documented_claims() {
+        let token = SessionTokens::new(&ring(&[RING_A])).sign(&session()).expect("signed");
+        assert_eq!(part(&token, 0), json!({"alg": "HS256", "kid": "a", "typ": "JWT"}));
+        let claims =
+            json!({"jti": "J", "usr": "U", "org": "ORG", "oun": "1", "iat": 1_700_000_000, "exp": 1_700_007_200});
+        assert_eq!(part(&token, 1), claims);
+        assert_eq!(token.expose().split('.').count(), 3);
+    }
+
+    #[test]
+    fn sessions_round_trip() {
+        let tokens = SessionTokens::new(&ring(&[RING_A]));
+        for session in [session(), Session { unit: None, ..session() }] {
+            let token = tokens.sign(&session).expect("signed");
+            assert_eq!(tokens.read(token.expose()), Some(session));
+        }
+    }
+
+    #[test]
+    fn keys_rotate() {
+        let old = SessionTokens::new(&ring(&[RING_A])).sign(&session()).expect("signed");
+        let both = SessionTokens::new(&ring(&[RING_B, RING_A]));
+        assert!(both.read(old.expose()).is_some());
+        assert_eq!(part(&both.sign(&session()).expect("signed"), 0)["kid"], "b");
+        assert!(SessionTokens::new(&ring(&[RING_B])).read(old.expose()).is_none());
+        let same_id = SessionTokens::new(&ring(&[&RING_B.replace("b ", "a ")]));
+        assert!(same_id.read(old.expose()).is_none());
+    }
+
+    #[test]
+    fn headers_of_others_are_refused_even_when_the_signature_is_right() {
+        let tokens = SessionTokens::new(&ring(&[RING_A]));
+        let token = tokens.sign(&session()).expect("signed");
+        let claims = token.expose().split('.').nth(1).expect("claims");
+        let headers = [
+            r#"{"alg":"none","kid":"a","typ":"JWT"}"#,
+            r#"{"alg":"None"}"#,
+            r#"{"alg":"HS512","kid":"a","typ":"JWT"}"#,
+            r#"{"alg":"HS256"}"#,
+            r#"{"alg":"HS256","typ":"JWT","kid":"a"}"#,
+            r#"{"alg":"HS256","kid":"a","typ":"JWT","jwk":{"kty":"oct","k":"AA"}}"#,
+            r#"{"alg":"HS256","kid":"b","typ":"JWT"}"#,
+            "",
+        ];
+        for header in headers {
+            let signed = format!("{}.{claims}", URL_SAFE_NO_PAD.encode(header));
+            let key = &tokens.signers.current().1.key;
+            let signature = URL_SAFE_NO_PAD.encode(key.clone().chain_update(&signed).finalize().into_bytes());
+            for token in [format!("{signed}.{signature}"), format!("{signed}."), signed.clone()] {
+                assert!(tokens.read(&token).is_none(), "{header}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_changed_character_is_noticed() {
+        let tokens = SessionTokens::new(&ring(&[RING_A]));
+        let token = tokens.sign(&session()).expect("signed");
+        let token = token.expose();
+        for i in 0..token.len() {
+            let mut bytes = token.as_bytes().to_vec();
+            bytes[i] = if bytes[i] == b'A' { b'B' } else { b'A' };
+            let changed = String::from_utf8(bytes).expect("ASCII");
+            assert!(tokens.read(&changed).is_none(), "{i}");
+            assert!(tokens.read(&token[..i]).is_none(), "{i}");
+        }
+        assert!(tokens.read(&format!("{token}A")).is_none());
+        assert!(tokens.read(&format!("{token}.{token}")).is_none());
+    }
+
+    #[test]
+    fn tokens_of_other_purposes_do_not_pass() {
+        // Signed with a key of the ring, but not with the one for sessions.
+        let ring = ring(&[RING_A]);
+        let token = SessionTokens::new(&ring).sign(&session()).expect("signed");
+        let (signed, _) = token.expose().rsplit_once('.').expect("signed");
+        let other = ring.derive_hmac("code-hash/api-key");
+        let signature = other.current().1.clone().chain_update(signed).finalize().into_bytes();
+        let forged = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature));
+        assert!(SessionTokens::new(&ring).read(&forged).is_none());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_panics(text in ".*", parts in r"[A-Za-z0-9_-]{0,20}\.[A-Za-z0-9_-]{0,20}\.[A-Za-z0-9_-]{0,50}") {
+            let tokens = SessionTokens::new(&ring(&[RING_A]));
+            proptest::prop_assert!(tokens.read(&text).is_none());
+            proptest::prop_assert!(tokens.read(&parts).is_none());
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! The rules of sessions, on a store in memory and a clock that is set.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use access_tokens_domain::directory::Unit;
+use access_tokens_domain::ports::{Clock, Secrets};
+use access_tokens_domain::secret::Secret;
+use access_tokens_domain::session::{Caller, Permission, Permissions};
+use access_tokens_domain::store::{ApiKey, Credential};
+use access_tokens_domain::time::Timestamp;
+use access_tokens_domain::{Reason, Result};
+use chrono::DateTime;
+
+use super::fake_store::{FakeStore, ORGANISATION};
+use super::{Authenticator, NewApiKey, SessionTokens};
+use crate::crypto::tests::{RING_A, RING_B, ring};
+use crate::crypto::{KeyedSecrets, SystemRandom};
+
+/// Microseconds since 1970.
+struct SetClock(AtomicI64);
+
+impl Clock for SetClock {
+    fn now(&self) -> Timestamp {
+        DateTime::from_timestamp_micros(self.0.load(Ordering::SeqCst)).expect("a time")
+    }
+}
+
+const START: i64 = 1_700_000_000_400_000;
+const SECOND: i64 = 1_000_000;
+
+struct World {
+    store: Arc<FakeStore>,
+    clock: Arc<SetClock>,
+    secrets: Arc<KeyedSecrets>,
+    sessions: Authenticator<FakeStore>,
+}
+
+fn replica(store: &Arc<FakeStore>, clock: &Arc<SetClock>, secrets: &Arc<KeyedSecrets>) -> Authenticator<FakeStore> {
+    let tokens = SessionTokens::new(&ring(&[RING_A]));
+    Authenticator::new(Arc::clone(store), clock.clone(), Arc::new(SystemRandom), secrets.clone(), tokens)
+}
+
+/// User `anna` (id U1, password `secret`, default unit 1), user `bob` without a password.
+async fn world() -> World {
+    let secrets = Arc::new(KeyedSecrets::new(&ring(&[RING_A]), Arc::new(SystemRandom)));
+    let password = secrets.hash(Secret::new("secret")).await.expect("hashed");
+    let anna = Credential {
+        user: "U1".to_owned(),
+        password: Some(password),
+        permissions: Permissions::of_an_imported_user(),
+        default_unit: Some("1".to_owned()),
+    };
+    let bob = Credential { user: "U2".to_owned(), password: None, ..anna.clone() };
+    let unit =
+        |id: &str, code: &str| Unit { id: id.to_owned(), alternative_code: Some(code.to_owned()), ..Unit::default() };
+    let store = Arc::new(FakeStore {
+        users: Mutex::new([("anna".to_owned(), anna), ("bob".to_owned(), bob)].into()),
+        units: Mutex::new(vec![unit("1", "main"), unit("2", "shop"), unit("3", "twice"), unit("4", "twice")]),
+        ..FakeStore::default()
+    });
+    let clock = Arc::new(SetClock(AtomicI64::new(START)));
+    let sessions = replica(&store, &clock, &secrets);
+    World { store, clock, secrets, sessions }
+}
+
+impl World {
+    async fn login(&self, username: &str, password: &str, organisation: &str, unit: Option<&str>) -> Result<Secret> {
+        self.sessions.login(username, Secret::new(password), organisation, unit).await
+    }
+
+    async fn token(&self) -> Secret {
+        self.login("anna", "secret", "DEMO", None).await.expect("logged in")
+    }
+
+    async fn caller(&self, token: &Secret) -> Result<Caller, Reason> {
+        self.sessions.authenticate_bearer(token.expose()).await.map(|(caller, _)| caller).map_err(|e| e.reason())
+    }
+
+    fn api_key(&self) -> NewApiKey {
+        let key = NewApiKey::generate(&SystemRandom, self.secrets.as_ref()).expect("random bytes");
+        let stored =
+            ApiKey { id: key.id.clone(), organisation: ORGANISATION, user: "U2".to_owned(), hash: key.hash.clone() };
+        self.store.keys.lock().expect("lock").push(stored);
+        key
+    }
+}
+
+#[tokio::test]
+async fn a_login_opens_a_session_of_its_user_organisation_and_unit() {
+    let world = world().await;
+    for (named, expected) in [(None, "1"), (Some("2"), "2"), (Some("shop"), "2"), (Some(""), "1")] {
+        let token = world.login("anna", "secret", "DEMO", named).await.expect("logged in");
+        let (caller, session) = world.sessions.authenticate_bearer(token.expose()).await.expect("valid");
+        assert_eq!(caller.organisation, ORGANISATION);
+        assert_eq!(caller.user.as_deref(), Some("U1"));
+        assert_eq!(caller.unit.as_deref(), Some(expected));
+        assert_eq!(caller.permissions, Permissions::of_an_imported_user());
+        assert_eq!(session.organisation, "ORG");
+        assert_eq!(session.id.len(), 32);
+    }
+}
+
+#[tokio::test]
+async fn a_default_unit_that_is_gone_is_none() {
+    let world = world().await;
+    world.store.units.lock().expect("lock").remove(0);
+    assert_eq!(world.caller(&world.token().await).await.expect("valid").unit, None);
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_login_is_not_said_and_costs_the_same() {
+    let world = world().await;
+    let mut seen = Vec::new();
+    for (username, password, organisation) in [
+        ("anna", "wrong", "DEMO"),
+        ("nobody", "secret", "DEMO"),
+        ("anna", "secret", "OTHER"),
+        ("bob", "", "DEMO"),
+        ("bob", "secret", "DEMO"),
+    ] {
+        world.store.trips();
+        for unit in [None, Some("no such unit")] {
+            let error = world.login(username, password, organisation, unit).await.expect_err("refused");
+            if !password.is_empty() {
+                assert_eq!(error.reason(), Reason::InvalidLogin);
+                assert!(error.violations().is_empty() && error.metadata().is_empty());
+                seen.push((error.to_string(), world.store.trips()));
+            }
+        }
+    }
+    assert!(seen.iter().all(|one| *one == seen[0]), "{seen:?}");
+}
+
+#[tokio::test]
+async fn only_a_good_login_learns_about_units() {
+    let world = world().await;
+    for unit in ["9", "twice"] {
+        let error = world.login("anna", "secret", "DEMO", Some(unit)).await.expect_err("refused");
+        assert_eq!(error.reason(), Reason::UnitNotFound);
+        assert_eq!(error.violations()[0].field, "unit");
+    }
+}
+
+#[tokio::test]
+async fn every_field_at_fault_is_named() {
+    let world = world().await;
+    let error = world.login("", &"x".repeat(257), "", Some("a\0")).await.expect_err("refused");
+    let fields: Vec<_> = error.violations().iter().map(|v| (v.field.as_str(), v.reason)).collect();
+    assert_eq!(
+        fields,
+        [
+            ("username", Reason::RequiredFieldMissing),
+            ("password", Reason::FieldTooLong),
+            ("organisation", Reason::RequiredFieldMissing),
+            ("unit", Reason::InvalidFieldValue),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_session_ends_after_two_hours_to_the_second_by_the_port_of_time() {
+    let world = world().await;
+    let token = world.token().await;
+    let end = START - START % SECOND + 7_200 * SECOND;
+    world.clock.0.store(end - 1, Ordering::SeqCst);
+    assert!(world.caller(&token).await.is_ok());
+    world.clock.0.store(end, Ordering::SeqCst);
+    assert_eq!(world.caller(&token).await, Err(Reason::InvalidToken));
+}
+
+#[tokio::test]
+async fn tokens_of_other_keys_and_other_texts_are_refused_without_a_round_trip() {
+    let world = world().await;
+    let token = world.token().await;
+    let session = SessionTokens::new(&ring(&[RING_A])).read(token.expose()).expect("ours");
+    let foreign = SessionTokens::new(&ring(&[&RING_B.replace("b ", "a ")])).sign(&session).expect("signed");
+    world.store.trips();
+    for bad in [foreign, Secret::new(""), Secret::new("a.b.c")] {
+        assert_eq!(world.caller(&bad).await, Err(Reason::InvalidToken));
+    }
+    assert_eq!(world.store.trips(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_used_costs_no_round_trips() {
+    let world = world().await;
+    let token = world.token().await;
+    world.caller(&token).await.expect("valid");
+    world.store.trips();
+    for _ in 0..100 {
+        world.caller(&token).await.expect("valid");
+    }
+    assert_eq!(world.store.trips(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_user_may_do_no_longer_ends_within_a_second() {
+    let world = world().await;
+    let token = world.token().await;
+    assert!(world.caller(&token).await.expect("valid").permissions.contains(Permission::AccessTokensWrite));
+    let read_only = Permissions::parse("access_tokens.read").expect("known");
+    world.store.users.lock().expect("lock").get_mut("anna").expect("anna").permissions = read_only;
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!(world.caller(&token).await.expect("valid").permissions, read_only);
+    world.store.users.lock().expect("lock").remove("anna");
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!(world.caller(&token).await, Err(Reason::InvalidToken));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_release_counts_here_at_once_and_elsewhere_within_a_second() {
+    let world = world().await;
+    let other = replica(&world.store, &world.clock, &world.secrets);
+    let (token, kept) = (world.token().await, world.token().await);
+    other.authenticate_bearer(token.expose()).await.expect("valid");
+    let (_, session) = world.sessions.authenticate_bearer(token.expose()).await.expect("valid");
+
+    world.sessions.release(&session).await.expect("released");
+    assert_eq!(world.caller(&token).await, Err(Reason::InvalidToken));
+    world.sessions.release(&session).await.expect("twice is no error");
+    // Nobody refreshes the other replica in the background: the call itself must notice.
+    tokio::time::advance(Duration::from_secs(1)).await;
+    let error = other.authenticate_bearer(token.expose()).await.expect_err("released");
+    assert_eq!(error.reason(), Reason::InvalidToken);
+    other.authenticate_bearer(kept.expose()).await.expect("another session of the same user");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_background_task_notices_without_a_call_and_forgets_what_expired() {
+    let world = world().await;
+    let other = Arc::new(replica(&world.store, &world.clock, &world.secrets));
+    let token = world.token().await;
+    let (_, session) = world.sessions.authenticate_bearer(token.expose()).await.expect("valid");
+    let watcher = {
+        let other = Arc::clone(&other);
+        tokio::spawn(async move { other.watch_releases().await })
+    };
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    world.sessions.release(&session).await.expect("released");
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    world.store.trips();
+    let error = other.authenticate_bearer(token.expose()).await.expect_err("released");
+    assert_eq!((error.reason(), world.store.trips()), (Reason::InvalidToken, 0));
+
+    world.clock.0.store(START + 7_201 * SECOND, Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_secs(601)).await;
+    assert!(world.store.released.lock().expect("lock").is_empty());
+    watcher.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_database_no_session_is_trusted_for_longer_than_a_second() {
+    let world = world().await;
+    let token = world.token().await;
+    world.caller(&token).await.expect("valid");
+    world.store.away.store(true, Ordering::SeqCst);
+    world.caller(&token).await.expect("what was read is young enough");
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!(world.caller(&token).await, Err(Reason::DatabaseUnavailable));
+    world.store.away.store(false, Ordering::SeqCst);
+    world.caller(&token).await.expect("valid again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_api_key_stands_for_its_user() {
+    let world = world().await;
+    let key = world.api_key();
+    let caller = world.sessions.authenticate_api_key(&key.key).await.expect("known");
+    assert_eq!((caller.user.as_deref(), caller.unit.as_deref()), (Some("U2"), Some("1")));
+    let token = world.sessions.login_with_api_key(&key.key).await.expect("logged in");
+    assert_eq!(world.caller(&token).await.expect("valid"), caller);
+
+    world.store.trips();
+    world.sessions.authenticate_api_key(&key.key).await.expect("known");
+    assert_eq!(world.store.trips(), 0);
+    world.store.keys.lock().expect("lock").clear();
+    tokio::time::advance(Duration::from_secs(1)).await;
+    let error = world.sessions.authenticate_api_key(&key.key).await.expect_err("revoked");
+    assert_eq!(error.reason(), Reason::InvalidToken);
+}
+
+#[tokio::test]
+async fn other_api_keys_are_refused() {
+    let world = world().await;
+    let (one, two) = (world.api_key(), world.api_key());
+    let mixed = format!("{}{}", &one.key.expose()[..21], &two.key.expose()[21..]);
+    let unknown = NewApiKey::generate(&SystemRandom, world.secrets.as_ref()).expect("random bytes").key;
+    for bad in [Secret::new(mixed), unknown, Secret::new("")] {
+        let error = world.sessions.authenticate_api_key(&bad).await.expect_err("refused");
+        assert_eq!(error.reason(), Reason::InvalidToken);
+        let error = world.sessions.login_with_api_key(&bad).await.expect_err("refused");
+        assert_eq!(error.reason(), Reason::InvalidLogin);
+    }
+}

@@ -1,0 +1,52 @@
+//! `serve --demo`: a small organisation to play with.
+
+use access_tokens_domain::import;
+use access_tokens_domain::session::Permissions;
+use access_tokens_domain::store::AccountStore;
+use anyhow::Context as _;
+
+use super::context::{Context, explained};
+use crate::config::Settings;
+
+/// Made from the documented examples of the API.
+const RECORDS: &str = include_str!("../../../../deploy/demo.ndjson");
+const ORGANISATION: &str = "DEMO";
+/// User name and password.
+const USER: &str = "demo";
+
+/// Loads the organisation and its user, unless that was done before: what was changed since stays.
+pub(super) async fn load(context: &Context) -> anyhow::Result<()> {
+    let organisation = context.organisation(ORGANISATION).await?;
+    // The user comes last, so it is the sign that everything is there.
+    if context.database.credential_by_username(organisation.key, USER).await?.is_some() {
+        return Ok(());
+    }
+    let lines = RECORDS.lines().filter(|line| !line.trim().is_empty());
+    let records: Result<Vec<_>, _> = lines.map(import::parse).collect();
+    let records = records.map_err(explained)?.into_iter().flatten().collect();
+    context.import(&organisation, records).await.context("the demo organisation")?;
+    context.save_user(&organisation, USER, Permissions::all(), None, Some(USER)).await.context("the demo user")?;
+    Ok(())
+}
+
+/// What to do with it.
+pub(super) fn instructions(settings: &Settings) -> String {
+    let address = settings.grpc.listen;
+    format!(
+        r#"
+The organisation {ORGANISATION} is there. Log in as user "{USER}" with password "{USER}", and try:
+
+  TOKEN=$(grpcurl -plaintext -d '{{"username":"{USER}","password":"{USER}","organisation":"{ORGANISATION}"}}' \
+    {address} accesstoken.v1.AuthenticationService/Login | sed -n 's/.*"token": "\(.*\)".*/\1/p')
+
+  grpcurl -plaintext -H "authorization: Bearer $TOKEN" \
+    -d '{{"access_token_identifier":{{"authentication_code":"99021047380"}}}}' \
+    {address} accesstoken.v1.AccessTokenService/ShowAccessToken
+
+  grpcurl -plaintext -H "authorization: Bearer $TOKEN" \
+    -d '{{"access_token_identifier":{{"authentication_code":"99021047380"}}}}' \
+    {address} accesstoken.v1.AccessTokenService/SetAsNotEffective
+
+"#
+    )
+}

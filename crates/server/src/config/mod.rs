@@ -1,0 +1,12 @@
+//! The configuration: what can be set, and where it comes from.
+//!
+//! `default.toml` is both the defaults and their documentation. What it does not name does not exist.
+
+mod layers;
+mod settings;
+
+pub use layers::{ConfigError, ENVIRONMENT_FILE, Loaded, Origin};
+pub use settings::{DatabaseSettings, GrpcSettings, KeySettings, LogFormat, LogSettings, Settings};
+
+/// The defaults with their documentation.
+pub const DEFAULTS: &str = include_str!("default.toml");

@@ -1,0 +1,234 @@
+//! Codes that the service makes itself: compared by a keyed hash, or encrypted where they must be readable again.
+//!
+//! Such codes are random and short-lived, or random and long; a slow hash would add nothing to the key. Purpose and
+//! subject are part of every hash and seal, so that a code of one token or purpose is worthless for another.
+
+use access_tokens_domain::ports::{Purpose, Random};
+use access_tokens_domain::secret::{CodeHash, SealedCode, Secret};
+use access_tokens_domain::{Error, Result};
+use aes_gcm::aead::{Aead, KeyInit, Payload};
+use aes_gcm::{Aes256Gcm, Nonce};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use hmac::Mac;
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use super::keys::{HmacSha256, KeyRing, PerKey};
+
+const NONCE_BYTES: usize = 12;
+
+/// One set of keys a purpose.
+struct ByPurpose<T> {
+    verification: PerKey<T>,
+    one_time_password: PerKey<T>,
+    api_key: PerKey<T>,
+}
+
+impl<T> ByPurpose<T> {
+    fn new(make: impl Fn(Purpose) -> PerKey<T>) -> Self {
+        Self {
+            verification: make(Purpose::Verification),
+            one_time_password: make(Purpose::OneTimePassword),
+            api_key: make(Purpose::ApiKey),
+        }
+    }
+
+    fn of(&self, purpose: Purpose) -> &PerKey<T> {
+        match purpose {
+            Purpose::Verification => &self.verification,
+            Purpose::OneTimePassword => &self.one_time_password,
+            Purpose::ApiKey => &self.api_key,
+        }
+    }
+}
+
+/// Keyed hashes. Stored as `<key id>$<HMAC-SHA256 in base64>`.
+pub(super) struct CodeHashes(ByPurpose<HmacSha256>);
+
+impl CodeHashes {
+    pub(super) fn new(ring: &KeyRing) -> Self {
+        Self(ByPurpose::new(|purpose| ring.derive_hmac(&format!("code-hash/{}", purpose.label()))))
+    }
+
+    pub(super) fn hash(&self, purpose: Purpose, subject: &str, code: &Secret) -> CodeHash {
+        let (id, key) = self.0.of(purpose).current();
+        let tag = tag(key, purpose, subject, code);
+        CodeHash::from_stored(format!("{id}${}", STANDARD_NO_PAD.encode(tag)))
+    }
+
+    /// Compares in constant time. A stored text that is none of ours takes as long, and never matches.
+    pub(super) fn matches(&self, purpose: Purpose, subject: &str, code: &Secret, stored: &CodeHash) -> bool {
+        let keys = self.0.of(purpose);
+        let parsed = stored.as_stored().split_once('$').and_then(|(id, expected)| {
+            let expected: [u8; 32] = STANDARD_NO_PAD.decode(expected).ok()?.try_into().ok()?;
+            Some((keys.get(id)?, expected))
+        });
+        let (key, expected) = parsed.unwrap_or((keys.current().1, [0; 32]));
+        let equal = tag(key, purpose, subject, code).ct_eq(&expected);
+        bool::from(equal) && parsed.is_some()
+    }
+}
+
+fn tag(key: &HmacSha256, purpose: Purpose, subject: &str, code: &Secret) -> [u8; 32] {
+    let mac = key.clone().chain_update(context(purpose, subject)).chain_update([0]).chain_update(code.expose());
+    mac.finalize().into_bytes().into()
+}
+
+/// Purpose and subject. Labels have no zero byte in them, and neither has a subject: it is an id.
+fn context(purpose: Purpose, subject: &str) -> Vec<u8> {
+    [purpose.label().as_bytes(), subject.as_bytes()].join(&0)
+}
+
+/// Sealed codes: AES-256-GCM. Stored as `<key id>$<nonce and ciphertext in base64>`.
+pub(super) struct CodeSeals(ByPurpose<Aes256Gcm>);
+
+impl CodeSeals {
+    pub(super) fn new(ring: &KeyRing) -> Self {
+        let derive =
+            |purpose: Purpose| ring.derive(&format!("code-seal/{}", purpose.label()), |key| Aes256Gcm::new(key.into()));
+        Self(ByPurpose::new(derive))
+    }
+
+    pub(super) fn seal(
+        &self,
+        random: &dyn Random,
+        purpose: Purpose,
+        subject: &str,
+        code: &Secret,
+    ) -> Result<SealedCode> {
+        let (id, key) = self.0.of(purpose).current();
+        let mut nonce = [0; NONCE_BYTES];
+        random.fill(&mut nonce)?;
+        let payload = Payload { msg: code.expose().as_bytes(), aad: &context(purpose, subject) };
+        let sealed =
+            key.encrypt(&Nonce::from(nonce), payload).map_err(|_| Error::internal("a code cannot be sealed"))?;
+        Ok(SealedCode::from_stored(format!("{id}${}", STANDARD_NO_PAD.encode([nonce.as_slice(), &sealed].concat()))))
+    }
+
+    pub(super) fn open(&self, purpose: Purpose, subject: &str, sealed: &SealedCode) -> Result<Secret> {
+        let open = || {
+            let (id, text) = sealed.as_stored().split_once('$')?;
+            let key = self.0.of(purpose).get(id)?;
+            let bytes = STANDARD_NO_PAD.decode(text).ok()?;
+            let (nonce, ciphertext) = bytes.split_first_chunk::<NONCE_BYTES>()?;
+            let payload = Payload { msg: ciphertext, aad: &context(purpose, subject) };
+            let opened = Zeroizing::new(key.decrypt(&Nonce::from(*nonce), payload).ok()?);
+            std::str::from_utf8(&opened).ok().map(Secret::new)
+        };
+        open().ok_or_else(|| Error::internal("a sealed code cannot be opened: wrong key, or it was changed"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::SystemRandom;
+    use crate::crypto::keys::tests::{RING_A, RING_B, ring};
+
+    const ALL: [Purpose; 3] = [Purpose::Verification, Purpose::OneTimePassword, Purpose::ApiKey];
+
+    fn both(lines: &[&str]) -> (CodeHashes, CodeSeals) {
+        let ring = ring(lines);
+        (CodeHashes::new(&ring), CodeSeals::new(&ring))
+    }
+
+    fn seal(seals: &CodeSeals, purpose: Purpose, subject: &str, code: &str) -> SealedCode {
+        seals.seal(&SystemRandom, purpose, subject, &Secret::new(code)).expect("sealed")
+    }
+
+    #[test]
+    fn a_hash_fits_its_own_code_subject_purpose_and_key_only() {
+        let (hashes, _) = both(&[RING_A]);
+        let code = Secret::new("004711");
+        for purpose in ALL {
+            let stored = hashes.hash(purpose, "T1", &code);
+            assert!(stored.as_stored().starts_with("a$"));
+            assert!(hashes.matches(purpose, "T1", &code, &stored));
+            assert!(!hashes.matches(purpose, "T2", &code, &stored));
+            assert!(!hashes.matches(purpose, "T1", &Secret::new("04711"), &stored));
+            for other in ALL.into_iter().filter(|other| *other != purpose) {
+                assert!(!hashes.matches(other, "T1", &code, &stored));
+            }
+            let same_id_other_key = both(&[&RING_B.replace("b ", "a ")]).0;
+            assert!(!same_id_other_key.matches(purpose, "T1", &code, &stored));
+        }
+    }
+
+    #[test]
+    fn a_seal_opens_for_its_own_subject_purpose_and_key_only() {
+        let (_, seals) = both(&[RING_A]);
+        for purpose in ALL {
+            let sealed = seal(&seals, purpose, "T1", "004711");
+            assert_eq!(seals.open(purpose, "T1", &sealed).expect("opened").expose(), "004711");
+            assert!(seals.open(purpose, "T2", &sealed).is_err());
+            for other in ALL.into_iter().filter(|other| *other != purpose) {
+                assert!(seals.open(other, "T1", &sealed).is_err());
+            }
+            assert!(both(&[&RING_B.replace("b ", "a ")]).1.open(purpose, "T1", &sealed).is_err());
+        }
+    }
+
+    #[test]
+    fn no_seal_looks_like_another() {
+        let (_, seals) = both(&[RING_A]);
+        assert_ne!(seal(&seals, Purpose::Verification, "T", "1"), seal(&seals, Purpose::Verification, "T", "1"));
+    }
+
+    #[test]
+    fn keys_rotate() {
+        let (old_hashes, old_seals) = both(&[RING_A]);
+        let code = Secret::new("123456");
+        let hash = old_hashes.hash(Purpose::Verification, "T", &code);
+        let sealed = seal(&old_seals, Purpose::Verification, "T", "123456");
+        let (hashes, seals) = both(&[RING_B, RING_A]);
+        assert!(hashes.matches(Purpose::Verification, "T", &code, &hash));
+        assert!(seals.open(Purpose::Verification, "T", &sealed).is_ok());
+        assert!(hashes.hash(Purpose::Verification, "T", &code).as_stored().starts_with("b$"));
+        let (hashes, seals) = both(&[RING_B]);
+        assert!(!hashes.matches(Purpose::Verification, "T", &code, &hash));
+        assert!(seals.open(Purpose::Verification, "T", &sealed).is_err());
+    }
+
+    #[test]
+    fn every_changed_character_is_noticed() {
+        let (hashes, seals) = both(&[RING_A]);
+        let code = Secret::new("123456");
+        let hash = hashes.hash(Purpose::ApiKey, "T", &code);
+        let sealed = seal(&seals, Purpose::ApiKey, "T", "123456");
+        let changes = |text: &str| {
+            let text = text.to_owned();
+            (0..text.len()).map(move |i| {
+                let mut bytes = text.clone().into_bytes();
+                bytes[i] = if bytes[i] == b'A' { b'B' } else { b'A' };
+                String::from_utf8(bytes).expect("ASCII")
+            })
+        };
+        for changed in changes(hash.as_stored()) {
+            assert!(!hashes.matches(Purpose::ApiKey, "T", &code, &CodeHash::from_stored(changed)));
+        }
+        for changed in changes(sealed.as_stored()) {
+            assert!(seals.open(Purpose::ApiKey, "T", &SealedCode::from_stored(changed)).is_err());
+        }
+    }
+
+    #[test]
+    fn the_text_of_zeros_that_stands_in_for_a_bad_hash_does_not_match() {
+        let (hashes, _) = both(&[RING_A]);
+        for text in ["", "$", "a$", "a", "b$AAAA", "a$####"] {
+            assert!(!hashes.matches(Purpose::ApiKey, "T", &Secret::new(""), &CodeHash::from_stored(text)), "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_panics(text in r"(a\$)?[A-Za-z0-9+/=$]{0,60}", other in ".*") {
+            let (hashes, seals) = both(&[RING_A]);
+            for text in [text, other] {
+                let stored = CodeHash::from_stored(text.clone());
+                proptest::prop_assert!(!hashes.matches(Purpose::ApiKey, "T", &Secret::new("x"), &stored));
+                proptest::prop_assert!(seals.open(Purpose::ApiKey, "T", &SealedCode::from_stored(text)).is_err());
+            }
+        }
+    }
+}

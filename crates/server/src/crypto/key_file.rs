@@ -1,0 +1,175 @@
+//! The key ring as a file: who may read it, and how it comes to be.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use access_tokens_domain::Result;
+use access_tokens_domain::ports::Random;
+use zeroize::Zeroizing;
+
+use super::keys::{KeyRing, KeyRingError};
+
+impl KeyRing {
+    /// Reads a key file. It must exist, and nobody else may be able to read it.
+    pub fn read(path: &Path) -> Result<Self, KeyRingError> {
+        let failed = |source| io_error(path, "read", source);
+        let mut file = match File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let shown = path.display();
+                let hint = format!("(umask 077; echo \"$(openssl rand -hex 4) $(openssl rand -base64 32)\" > {shown})");
+                return Err(KeyRingError::Missing { path: shown.to_string(), hint });
+            }
+            other => other.map_err(failed)?,
+        };
+        // Of the open file, so that nobody exchanges it between the check and the reading.
+        check_mode(path, &file)?;
+        let mut text = Zeroizing::new(String::new());
+        file.read_to_string(&mut text).map_err(failed)?;
+        Self::parse(&text)
+    }
+
+    /// Reads a key file, or makes one with mode 0600 when there is none. The answer says whether it was made.
+    ///
+    /// The file appears whole or not at all, and of several processes that start at once exactly one makes it.
+    pub fn read_or_create(path: &Path, random: &dyn Random) -> Result<(Self, bool), KeyRingError> {
+        match Self::read(path) {
+            Err(KeyRingError::Missing { .. }) => {
+                let created = create(path, random)?;
+                Ok((Self::read(path)?, created))
+            }
+            other => other.map(|ring| (ring, false)),
+        }
+    }
+}
+
+/// Writes a new ring beside `path` and links it there. A link fails when the name is taken, which a rename does not.
+fn create(path: &Path, random: &dyn Random) -> Result<bool, KeyRingError> {
+    let failed = |source| io_error(path, "written", source);
+    let ring = KeyRing::generate(random).map_err(KeyRingError::Random)?;
+    let mut suffix = [0; 8];
+    random.fill(&mut suffix).map_err(KeyRingError::Random)?;
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{:016x}.new", u64::from_be_bytes(suffix)));
+    let temporary = path.with_file_name(name);
+
+    let linked = write_private(&temporary, ring.as_bytes()).and_then(|()| match fs::hard_link(&temporary, path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        other => other.map(|()| true),
+    });
+    // Whatever happened, no second copy of the keys stays behind.
+    let removed = fs::remove_file(&temporary);
+    let created = linked.map_err(failed)?;
+    removed.map_err(failed)?;
+    sync_directory(path).map_err(failed)?;
+    Ok(created)
+}
+
+fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Makes the new name itself durable: a power cut must not take the keys of what was hashed with them.
+fn sync_directory(path: &Path) -> io::Result<()> {
+    let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if cfg!(unix) { File::open(directory)?.sync_all() } else { Ok(()) }
+}
+
+#[cfg(unix)]
+fn check_mode(path: &Path, file: &File) -> Result<(), KeyRingError> {
+    use std::os::unix::fs::MetadataExt;
+
+    let metadata = file.metadata().map_err(|source| io_error(path, "read", source))?;
+    let mode = metadata.mode() & 0o777;
+    // Kubernetes gives a secret to a process through the group: owned by root, mode 0440. There the group is the
+    // only way in; where the file is our own, the group has no business with it.
+    let own = fs::metadata("/proc/self").map(|me| me.uid()).unwrap_or(metadata.uid());
+    let allowed = if metadata.uid() == 0 && own != 0 { 0o740 } else { 0o700 };
+    if mode & !allowed != 0 {
+        return Err(KeyRingError::Permissions { path: path.display().to_string(), mode });
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn check_mode(_: &Path, _: &File) -> Result<(), KeyRingError> {
+    Ok(())
+}
+
+fn io_error(path: &Path, action: &'static str, source: io::Error) -> KeyRingError {
+    KeyRingError::Io { path: path.display().to_string(), action, source }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::crypto::SystemRandom;
+    use crate::crypto::keys::tests::RING_A;
+
+    #[test]
+    fn made_once_private_and_read_again() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("keys");
+        let (first, created) = KeyRing::read_or_create(&path, &SystemRandom).expect("made");
+        assert!(created);
+        assert_eq!(fs::metadata(&path).expect("a file").permissions().mode() & 0o777, 0o600);
+        let (second, created) = KeyRing::read_or_create(&path, &SystemRandom).expect("read");
+        assert!(!created);
+        assert_eq!(first.ids().collect::<Vec<_>>(), second.ids().collect::<Vec<_>>());
+        assert_eq!(fs::read_dir(directory.path()).expect("a directory").count(), 1, "no temporary file is left");
+    }
+
+    #[test]
+    fn of_many_that_start_at_once_one_makes_it() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("keys");
+        let start = || KeyRing::read_or_create(&path, &SystemRandom).expect("made or read");
+        let rings: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..16).map(|_| scope.spawn(start)).collect();
+            threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+        });
+        assert_eq!(rings.iter().filter(|(_, created)| *created).count(), 1);
+        assert!(rings.iter().all(|(ring, _)| ring.ids().eq(rings[0].0.ids())));
+    }
+
+    #[test]
+    fn refused_when_others_can_read_it() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("keys");
+        fs::write(&path, RING_A).expect("written");
+        for mode in [0o640, 0o604, 0o644, 0o660, 0o666] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("chmod");
+            let error = KeyRing::read(&path).expect_err("refused").to_string();
+            assert!(error.contains(&format!("{mode:04o}")) && error.contains("chmod 600"), "{error}");
+        }
+        for mode in [0o600, 0o400] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("chmod");
+            KeyRing::read(&path).expect("good");
+        }
+    }
+
+    #[test]
+    fn a_missing_file_says_how_to_make_one() {
+        let error = KeyRing::read(Path::new("/nowhere/keys")).expect_err("missing").to_string();
+        assert!(error.contains("/nowhere/keys") && error.contains("openssl rand"), "{error}");
+        let error = KeyRing::read_or_create(Path::new("/nowhere/keys"), &SystemRandom).expect_err("no directory");
+        assert!(error.to_string().contains("cannot be written"), "{error}");
+    }
+
+    #[test]
+    fn a_bad_file_is_never_replaced() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("keys");
+        write_private(&path, b"a not-a-key").expect("written");
+        KeyRing::read_or_create(&path, &SystemRandom).expect_err("malformed");
+        assert_eq!(fs::read(&path).expect("still there"), b"a not-a-key");
+    }
+}

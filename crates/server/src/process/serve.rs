@@ -1,0 +1,153 @@
+//! Serving, from the first port to the last answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use access_tokens_domain::ports::{Clock, Random, Secrets};
+use access_tokens_domain::service::AccessTokens;
+use access_tokens_domain::service::import::Importer;
+use access_tokens_storage::{Database, SetupError, connect};
+use anyhow::Context;
+use tokio::net::TcpListener;
+use tokio::time::{sleep, timeout};
+
+use super::connections::connections;
+use super::signals::Stop;
+use super::{ready, starting};
+use crate::authentication::{Authenticator, SessionTokens};
+use crate::config::Settings;
+use crate::crypto::{KeyRing, KeyedSecrets, SystemClock, SystemRandom};
+use crate::transport::Health;
+use crate::transport::server::{App, Limits, router};
+
+/// A database that answers within this time is there before anybody notices that it was not.
+const GRACE: Duration = Duration::from_secs(1);
+/// How often a database that is away is tried.
+const RETRY: Duration = Duration::from_secs(1);
+/// How long calls that are under way may take after the signal to stop.
+const DRAIN: Duration = Duration::from_secs(8);
+/// How long units of work that nobody waits for any more may take then.
+const CLOSE: Duration = Duration::from_secs(1);
+
+/// Serves until SIGTERM or SIGINT. `prepare` runs once, when there is a database and before there are calls.
+///
+/// The port is bound first. Health says NOT_SERVING until the database answers and its schema is current, and again
+/// as soon as a signal comes. Calls that are under way then have eight seconds; after ten the process is gone.
+pub async fn serve(
+    settings: &Settings,
+    ring: &KeyRing,
+    prepare: impl AsyncFnOnce(Arc<Database>) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let mut stop = Stop::on_signals()?;
+    let address = settings.grpc.listen;
+    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+    let listener = Arc::new(listener);
+    let health = Health::new().await;
+    tracing::info!(address = %listener.local_addr().unwrap_or(address), "listening");
+
+    let Some(database) = database(settings, &listener, &mut stop).await? else { return Ok(()) };
+    prepare(Arc::clone(&database)).await?;
+
+    let app = Arc::new(assemble(&database, ring));
+    let sessions = Arc::clone(&app.sessions);
+    let releases = tokio::spawn(async move { sessions.watch_releases().await });
+    let readiness = {
+        let (database, health) = (Arc::clone(&database), health.clone());
+        tokio::spawn(async move { ready::watch(&database, &health).await })
+    };
+
+    let limits =
+        Limits { calls_at_once: settings.grpc.calls_at_once, connection_age: settings.grpc.connection_age() };
+    let incoming = connections(listener, settings.grpc.connections);
+    let mut told = stop.clone();
+    let server = router(app, &health, limits);
+    let mut server = tokio::spawn(server.serve_with_incoming_shutdown(incoming, async move { told.asked().await }));
+
+    tokio::select! {
+        ended = &mut server => {
+            ended.context("the server broke")?.context("the server stopped by itself")?;
+            anyhow::bail!("the server stopped by itself");
+        }
+        () = stop.asked() => {}
+    }
+    readiness.abort();
+    health.set_serving(false).await;
+    if timeout(DRAIN, &mut server).await.is_err() {
+        // A connection that never finished its greeting, or a call that never ends, must not hold the process.
+        tracing::warn!("calls that are still under way are cut");
+        server.abort();
+    }
+    releases.abort();
+    if timeout(CLOSE, database.close()).await.is_err() {
+        tracing::warn!("units of work that are still under way are rolled back");
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// The database, as soon as it answers; meanwhile somebody answers the probes. `None`: asked to stop before.
+async fn database(
+    settings: &Settings,
+    listener: &Arc<TcpListener>,
+    stop: &mut Stop,
+) -> anyhow::Result<Option<Arc<Database>>> {
+    let mut connecting = Box::pin(connect_patiently(settings));
+    if let Ok(connected) = timeout(GRACE, &mut connecting).await {
+        return connected.map(Some);
+    }
+    let (done, ended) = tokio::sync::oneshot::channel::<()>();
+    let waiting = {
+        let (listener, limit) = (Arc::clone(listener), settings.grpc.connections);
+        tokio::spawn(starting::serve(listener, limit, async { drop(ended.await) }))
+    };
+    let connected = tokio::select! {
+        connected = connecting => connected.map(Some),
+        () = stop.asked() => Ok(None),
+    };
+    drop(done);
+    // Its connections are told to go and come again; one that does not listen is cut with the task.
+    let abort = waiting.abort_handle();
+    if timeout(GRACE, waiting).await.is_err() {
+        abort.abort();
+    }
+    connected
+}
+
+async fn connect_patiently(settings: &Settings) -> anyhow::Result<Arc<Database>> {
+    let options = settings.database.options();
+    let mut complained = false;
+    loop {
+        match connect(&options).await {
+            Ok(database) => {
+                if database.is_sqlite() {
+                    database.migrate().await.context("the schema of the database cannot be brought up to date")?;
+                }
+                return Ok(Arc::new(database));
+            }
+            // A file that cannot be opened will not mend itself; a server that is away comes back.
+            Err(SetupError::Database(error)) if !settings.database.is_sqlite() => {
+                if !complained {
+                    tracing::warn!(error, "waiting for the database");
+                }
+                complained = true;
+                sleep(RETRY).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// The services on their ports.
+fn assemble(database: &Arc<Database>, ring: &KeyRing) -> App<Database> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let random: Arc<dyn Random> = Arc::new(SystemRandom);
+    let secrets: Arc<dyn Secrets> = Arc::new(KeyedSecrets::new(ring, Arc::clone(&random)));
+    let ports = || (Arc::clone(database), Arc::clone(&clock), Arc::clone(&random), Arc::clone(&secrets));
+    let (store, time, chance, keyed) = ports();
+    let access_tokens = AccessTokens::new(store, time, chance, keyed);
+    let (store, time, chance, keyed) = ports();
+    let importer = Importer::new(store, time, chance, keyed);
+    let (store, time, chance, keyed) = ports();
+    let sessions = Arc::new(Authenticator::new(store, time, chance, keyed, SessionTokens::new(ring)));
+    App { access_tokens, importer, sessions }
+}

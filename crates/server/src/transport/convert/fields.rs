@@ -1,0 +1,166 @@
+//! Field masks of answers: which fields a caller wants.
+
+use std::collections::BTreeMap;
+
+use access_tokens_domain::Reason;
+use access_tokens_domain::error::Violations;
+use access_tokens_domain::service::Want;
+use access_tokens_domain::store::Load;
+use access_tokens_proto::fields::validate_path_of;
+use prost::Name;
+use prost_types::FieldMask;
+
+/// The field of a request that holds the mask.
+const FIELD: &str = "fields_set";
+/// Most unknown paths that one error names, and most characters of each.
+pub(super) const SHOWN_PATHS: usize = 5;
+const SHOWN_CHARACTERS: usize = 64;
+
+/// The wanted fields of a message: all of them, or these, each with what is wanted below it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum FieldTree {
+    /// Everything.
+    All,
+    /// Only these.
+    Only(BTreeMap<String, FieldTree>),
+}
+
+impl FieldTree {
+    /// The fields that a mask names for a message of type `M`. Without paths, or with `*`, all of them. A path that
+    /// names no field is a violation that lists those that exist.
+    pub(crate) fn of<M: Name>(mask: Option<&FieldMask>, violations: &mut Violations) -> Self {
+        let paths = mask.map(|mask| mask.paths.as_slice()).unwrap_or_default();
+        let mut tree = BTreeMap::new();
+        let mut all = false;
+        let mut unknown = 0;
+        for path in paths.iter().map(|path| path.trim()).filter(|path| !path.is_empty()) {
+            if path == "*" {
+                all = true;
+            } else if let Err(mut found) = validate_path_of::<M>(path) {
+                unknown += 1;
+                if unknown <= SHOWN_PATHS {
+                    found.segment = shown(&found.segment);
+                    violations.add(Reason::UnknownField, FIELD, found.to_string());
+                }
+            } else {
+                insert(&mut tree, path);
+            }
+        }
+        if all || tree.is_empty() { Self::All } else { Self::Only(tree) }
+    }
+
+    /// Is the field wanted, whole or in part?
+    pub(crate) fn wants(&self, field: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(fields) => fields.contains_key(field),
+        }
+    }
+
+    /// A scalar field, made only if it is wanted.
+    pub(crate) fn value<T: Default>(&self, field: &str, make: impl FnOnce() -> T) -> T {
+        if self.wants(field) { make() } else { T::default() }
+    }
+
+    /// A message, made only if it is wanted, and only with what is wanted of it.
+    pub(crate) fn nested<T>(&self, field: &str, make: impl FnOnce(&Self) -> Option<T>) -> Option<T> {
+        match self {
+            Self::All => make(self),
+            Self::Only(fields) => fields.get(field).and_then(make),
+        }
+    }
+
+    /// What an access token's answer has to load for these fields.
+    pub(crate) fn want(&self) -> Want {
+        let owners = Load {
+            accounts_receivable: self.wants("accounts_receivable"),
+            rewards_participant: self.wants("rewards_participant"),
+        };
+        Want { owners, verification_code: self.wants("verification_code") }
+    }
+}
+
+/// As much of an unknown name as an error repeats.
+pub(super) fn shown(name: &str) -> String {
+    name.chars().take(SHOWN_CHARACTERS).collect()
+}
+
+/// Adds a path. A field that is wanted whole stays whole.
+fn insert(tree: &mut BTreeMap<String, FieldTree>, path: &str) {
+    match path.split_once('.') {
+        None => {
+            tree.insert(path.to_owned(), FieldTree::All);
+        }
+        Some((field, rest)) => {
+            let below = tree.entry(field.to_owned()).or_insert_with(|| FieldTree::Only(BTreeMap::new()));
+            if let FieldTree::Only(below) = below {
+                insert(below, rest);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use access_tokens_domain::Result;
+    use access_tokens_proto::v1::{AccessToken, GenerateOtpResponse};
+
+    use super::*;
+
+    fn tree_of<M: Name>(paths: &[&str]) -> Result<FieldTree> {
+        let mask = FieldMask { paths: paths.iter().map(|p| (*p).to_owned()).collect() };
+        let mut violations = Violations::default();
+        let tree = FieldTree::of::<M>(Some(&mask), &mut violations);
+        violations.into_result().map(|()| tree)
+    }
+
+    fn tree(paths: &[&str]) -> Result<FieldTree> {
+        tree_of::<AccessToken>(paths)
+    }
+
+    #[test]
+    fn nothing_blank_and_star_mean_everything() {
+        assert_eq!(FieldTree::of::<AccessToken>(None, &mut Violations::default()), FieldTree::All);
+        for paths in [&[][..], &[""], &[" ", ""], &["*"], &["number", "*"]] {
+            assert_eq!(tree(paths).expect("known"), FieldTree::All, "{paths:?}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_named_is_wanted_and_loaded() {
+        let tree = tree(&[" number", "accounts_receivable.account_owner.name "]).expect("known");
+        assert!(tree.wants("number") && !tree.wants("id") && !tree.wants("rewards_participant"));
+        let want = tree.want();
+        assert!(want.owners.accounts_receivable && !want.owners.rewards_participant && !want.verification_code);
+        let below = tree.nested("accounts_receivable", |below| Some((below.wants("account_owner"), below.wants("id"))));
+        assert_eq!(below, Some((true, false)));
+        assert_eq!(FieldTree::All.want(), Want::ALL);
+    }
+
+    #[test]
+    fn a_whole_field_stays_whole_in_any_order() {
+        for paths in [["classification", "classification.name"], ["classification.name", "classification"]] {
+            let tree = tree(&paths).expect("known");
+            assert_eq!(tree.nested("classification", |below| Some(below.clone())), Some(FieldTree::All));
+        }
+    }
+
+    #[test]
+    fn unknown_names_are_all_named_with_the_known_ones() {
+        let error = tree(&["numbr", "number", "accounts_receivable.nme", "id.x"]).expect_err("three unknown");
+        assert_eq!(error.reason(), Reason::UnknownField);
+        assert_eq!(error.violations().len(), 3);
+        assert!(error.violations().iter().all(|v| v.field == "fields_set"));
+        assert!(error.message().contains("`numbr`") && error.message().contains("authentication_code"));
+        assert!(error.violations()[1].description.contains("account_owner"), "{}", error.message());
+        assert!(tree_of::<GenerateOtpResponse>(&["authentication_code"]).is_err());
+    }
+
+    #[test]
+    fn a_flood_of_unknown_names_makes_a_short_error() {
+        let long = "x".repeat(10_000);
+        let error = tree(&[long.as_str(); 100]).expect_err("unknown");
+        assert_eq!(error.violations().len(), SHOWN_PATHS);
+        assert!(error.message().len() < 4_000, "{}", error.message().len());
+    }
+}

@@ -1,0 +1,185 @@
+//! Requests about existing access tokens. Those that create and change them are in [`super::changes`].
+
+use access_tokens_domain::error::Violations;
+use access_tokens_domain::identifier::{AccessTokenIdentifier, ResetIdentifier};
+use access_tokens_domain::life_cycle::LifeCycleState;
+use access_tokens_domain::secret::Secret;
+use access_tokens_domain::service::{ListTokens, NotAssociated, VerifyToken};
+use access_tokens_domain::{Error, Reason, Result};
+use access_tokens_proto::v1;
+use prost::Name;
+use prost_types::FieldMask;
+
+use super::fields::FieldTree;
+use super::identifier;
+
+/// A request with the wanted fields of its answer.
+pub(crate) type Read<T> = Result<(T, FieldTree)>;
+
+pub(crate) fn show(request: v1::ShowAccessTokenRequest) -> Read<AccessTokenIdentifier> {
+    one::<v1::AccessToken>(request.access_token_identifier, request.fields_set)
+}
+
+pub(crate) fn set_as_effective(request: v1::SetAsEffectiveRequest) -> Read<AccessTokenIdentifier> {
+    one::<v1::AccessToken>(request.access_token_identifier, request.fields_set)
+}
+
+pub(crate) fn set_as_not_effective(request: v1::SetAsNotEffectiveRequest) -> Read<AccessTokenIdentifier> {
+    one::<v1::AccessToken>(request.access_token_identifier, request.fields_set)
+}
+
+pub(crate) fn generate_otp(request: v1::GenerateOtpRequest) -> Read<AccessTokenIdentifier> {
+    one::<v1::GenerateOtpResponse>(request.access_token_identifier, request.fields_set)
+}
+
+/// A request that names one token and nothing else; the answer is an `M`.
+fn one<M: Name>(identifier: Option<v1::AccessTokenIdentifier>, mask: Option<FieldMask>) -> Read<AccessTokenIdentifier> {
+    let mut violations = Violations::default();
+    let identifier = identifier::access_token(identifier, &mut violations);
+    let fields = FieldTree::of::<M>(mask.as_ref(), &mut violations);
+    Ok((checked(identifier, violations)?, fields))
+}
+
+pub(crate) fn list(request: v1::ListAccessTokensRequest) -> Read<ListTokens> {
+    let mut violations = Violations::default();
+    let owner = identifier::owner(request.owner, &mut violations);
+    let classification = identifier::classification(request.classification_identifier, &mut violations);
+    let fields = FieldTree::of::<v1::AccessToken>(request.fields_set.as_ref(), &mut violations);
+    let list = ListTokens {
+        owner: checked(owner, violations)?,
+        classification,
+        number_of_results: request.number_of_results,
+        offset: request.offset,
+        // Without presence in the contract: empty means the first page.
+        page_token: Some(request.page_token).filter(|token| !token.is_empty()),
+    };
+    Ok((list, fields))
+}
+
+pub(crate) fn not_associated(request: v1::GetNotAssociatedAccessTokensRequest) -> Read<NotAssociated> {
+    let mut violations = Violations::default();
+    if request.number.is_none() {
+        violations.add(Reason::RequiredFieldMissing, "number", "is required");
+    }
+    let life_cycle_state = state(request.life_cycle_state, &mut violations);
+    let fields = FieldTree::of::<v1::AccessToken>(request.fields_set.as_ref(), &mut violations);
+    violations.into_result()?;
+    Ok((NotAssociated { number: request.number, life_cycle_state }, fields))
+}
+
+/// A state to filter by. Unspecified means any.
+fn state(number: Option<i32>, violations: &mut Violations) -> Option<LifeCycleState> {
+    use v1::access_token::LifeCycleState as Wire;
+    match Wire::try_from(number?) {
+        Ok(Wire::Unspecified) => None,
+        Ok(Wire::Effective) => Some(LifeCycleState::Effective),
+        Ok(Wire::NotEffective) => Some(LifeCycleState::NotEffective),
+        Ok(Wire::PendingVerification) => Some(LifeCycleState::PendingVerification),
+        Err(_) => {
+            violations.add(Reason::InvalidFieldValue, "life_cycle_state", "is not a life cycle state");
+            None
+        }
+    }
+}
+
+pub(crate) fn verify(request: v1::VerifyAccessTokenRequest) -> Read<VerifyToken> {
+    let mut violations = Violations::default();
+    let identifier = identifier::access_token(request.access_token_identifier, &mut violations);
+    if request.verification_code.is_empty() {
+        violations.add(Reason::RequiredFieldMissing, "verification_code", "is required");
+    }
+    let fields = FieldTree::of::<v1::AccessToken>(request.fields_set.as_ref(), &mut violations);
+    let verify = VerifyToken {
+        identifier: checked(identifier, violations)?,
+        verification_code: Secret::new(request.verification_code),
+        pass_code: request.pass_code.map(Secret::new),
+    };
+    Ok((verify, fields))
+}
+
+pub(crate) fn reset_pass_code(request: v1::ResetPassCodeRequest) -> Read<ResetIdentifier> {
+    let mut violations = Violations::default();
+    let identifier = identifier::reset_pass_code(request.access_token, &mut violations);
+    let fields = FieldTree::of::<v1::ResetPassCodeResponse>(request.fields_set.as_ref(), &mut violations);
+    Ok((checked(identifier, violations)?, fields))
+}
+
+pub(crate) fn reset_verification_code(request: v1::ResetVerificationCodeRequest) -> Read<ResetIdentifier> {
+    let mut violations = Violations::default();
+    let identifier = identifier::reset_verification_code(request.access_token, &mut violations);
+    let fields = FieldTree::of::<v1::ResetVerificationCodeResponse>(request.fields_set.as_ref(), &mut violations);
+    Ok((checked(identifier, violations)?, fields))
+}
+
+pub(crate) fn list_classifications(request: v1::ListClassificationsRequest) -> Result<FieldTree> {
+    let mut violations = Violations::default();
+    let fields = FieldTree::of::<v1::Classification>(request.fields_set.as_ref(), &mut violations);
+    violations.into_result()?;
+    Ok(fields)
+}
+
+/// The value, unless something is at fault. Whoever leaves a required value out has added a violation.
+pub(super) fn checked<T>(value: Option<T>, violations: Violations) -> Result<T> {
+    violations.into_result()?;
+    value.ok_or_else(|| Error::internal("a required value is missing, and no violation says so"))
+}
+
+#[cfg(test)]
+mod tests {
+    use access_tokens_domain::FieldViolation;
+
+    use super::*;
+
+    fn fields<T: std::fmt::Debug>(read: Read<T>) -> Vec<String> {
+        let violations: Vec<FieldViolation> = read.expect_err("refused").violations().to_vec();
+        violations.into_iter().map(|v| v.field).collect()
+    }
+
+    fn unknown_field() -> Option<FieldMask> {
+        Some(FieldMask { paths: vec!["nonsense".to_owned()] })
+    }
+
+    #[test]
+    fn every_field_at_fault_is_named_at_once() {
+        let request = v1::VerifyAccessTokenRequest { fields_set: unknown_field(), ..Default::default() };
+        assert_eq!(fields(verify(request)), ["access_token_identifier", "verification_code", "fields_set"]);
+        let request = v1::GetNotAssociatedAccessTokensRequest {
+            life_cycle_state: Some(9),
+            fields_set: unknown_field(),
+            ..Default::default()
+        };
+        assert_eq!(fields(not_associated(request)), ["number", "life_cycle_state", "fields_set"]);
+    }
+
+    #[test]
+    fn an_unspecified_state_filters_nothing() {
+        for state in [None, Some(0)] {
+            let request = v1::GetNotAssociatedAccessTokensRequest {
+                number: Some(1),
+                life_cycle_state: state,
+                ..Default::default()
+            };
+            assert_eq!(not_associated(request).expect("valid").0.life_cycle_state, None);
+        }
+    }
+
+    #[test]
+    fn an_empty_page_token_is_the_first_page() {
+        let owner = v1::list_access_tokens_request::Owner::RewardsParticipantIdentifier(
+            v1::RewardsParticipantIdentifier {
+                identifier: Some(v1::rewards_participant_identifier::Identifier::Number("1".to_owned())),
+            },
+        );
+        let request = v1::ListAccessTokensRequest { owner: Some(owner), ..Default::default() };
+        assert_eq!(list(request).expect("valid").0.page_token, None);
+    }
+
+    #[test]
+    fn an_identifier_without_its_alternative_does_not_become_no_filter() {
+        let request = v1::ListAccessTokensRequest {
+            classification_identifier: Some(v1::ClassificationIdentifier::default()),
+            ..Default::default()
+        };
+        assert!(fields(list(request)).contains(&"classification_identifier".to_owned()));
+    }
+}

@@ -1,0 +1,127 @@
+//! `DirectoryService`: imports a stream of records in batches, and answers with a result for each.
+
+use std::sync::Arc;
+
+use access_tokens_domain::import::Record;
+use access_tokens_domain::service::import::Checked;
+use access_tokens_domain::session::Caller;
+use access_tokens_domain::store::{AccountStore, Store};
+use access_tokens_domain::{Error, Reason, Result};
+use access_tokens_proto::v1;
+use access_tokens_proto::v1::directory_service_server::DirectoryService;
+use access_tokens_proto::v1::record_result::Outcome;
+use prost::Message;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::convert::record;
+use super::layer::method::MAX_RECORD_BYTES;
+use super::{App, caller, status};
+
+/// Most records of one call.
+const MAX_RECORDS: usize = 10_000;
+/// A batch is written when it has so many records, or so many bytes.
+const BATCH_RECORDS: usize = 500;
+const BATCH_BYTES: usize = 4 * 1024 * 1024;
+
+/// The service over the import.
+pub(super) struct DirectoryGrpc<S>(pub(super) Arc<App<S>>);
+
+#[tonic::async_trait]
+impl<S: Store + AccountStore> DirectoryService for DirectoryGrpc<S> {
+    async fn import_directory(
+        &self,
+        request: Request<Streaming<v1::ImportDirectoryRequest>>,
+    ) -> Result<Response<v1::ImportDirectoryResponse>, Status> {
+        let caller = caller(&request).map_err(|error| status::from_error(&error))?;
+        let mut stream = request.into_inner();
+        let mut run = Run::new(&self.0, caller);
+        while let Some(message) = stream.message().await.map_err(refused)? {
+            run.take(&message).await.map_err(|error| status::from_error(&error))?;
+        }
+        let response = run.finish().await.map_err(|error| status::from_error(&error))?;
+        Ok(Response::new(response))
+    }
+}
+
+/// The stream broke: by a message that is none, or because the caller went.
+fn refused(status: Status) -> Status {
+    match status::of_bad_message(&status, MAX_RECORD_BYTES) {
+        Some(error) => status::from_error(&error),
+        None => status,
+    }
+}
+
+/// One call.
+struct Run<'a, S> {
+    app: &'a App<S>,
+    caller: Caller,
+    /// What was checked so far, when nothing is to be written.
+    checked: Option<Checked>,
+    /// Records that came so far.
+    count: usize,
+    /// Records that wait for their batch, with their positions.
+    batch: Vec<(usize, Record)>,
+    batch_bytes: usize,
+    results: Vec<v1::RecordResult>,
+}
+
+impl<'a, S: Store + AccountStore> Run<'a, S> {
+    fn new(app: &'a App<S>, caller: Caller) -> Self {
+        Self { app, caller, checked: None, count: 0, batch: Vec::new(), batch_bytes: 0, results: Vec::new() }
+    }
+
+    async fn take(&mut self, request: &v1::ImportDirectoryRequest) -> Result<()> {
+        if self.count == 0 && request.check {
+            self.checked = Some(Checked::default());
+        }
+        if self.count == MAX_RECORDS {
+            // Those before stay written.
+            self.flush().await?;
+            let text = format!("one call carries at most {MAX_RECORDS} records; send the others in further calls");
+            return Err(Error::new(Reason::TooManyRecords, text).with("limit", MAX_RECORDS.to_string()));
+        }
+        let index = self.count;
+        self.count += 1;
+        match record::record(request) {
+            Ok(record) => self.batch.push((index, record)),
+            Err(error) => self.results.push(record::result(index, record::kind(request), Err(error))),
+        }
+        self.batch_bytes += request.encoded_len();
+        if self.batch.len() >= BATCH_RECORDS || self.batch_bytes >= BATCH_BYTES {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        self.batch_bytes = 0;
+        let (positions, records): (Vec<usize>, Vec<Record>) = std::mem::take(&mut self.batch).into_iter().unzip();
+        if records.is_empty() {
+            return Ok(());
+        }
+        let importer = &self.app.importer;
+        let results = match &mut self.checked {
+            Some(checked) => importer.check(&self.caller, records, checked).await?,
+            None => importer.import(&self.caller, records).await?,
+        };
+        let results = positions.into_iter().zip(results);
+        self.results.extend(results.map(|(index, one)| record::result(index, Some(one.kind), one.result)));
+        Ok(())
+    }
+
+    async fn finish(mut self) -> Result<v1::ImportDirectoryResponse> {
+        self.flush().await?;
+        self.results.sort_by_key(|result| result.index);
+        let count = |outcome| {
+            let found = self.results.iter().filter(|result| result.outcome() == outcome).count();
+            i64::try_from(found).unwrap_or(i64::MAX)
+        };
+        Ok(v1::ImportDirectoryResponse {
+            created: count(Outcome::Created),
+            updated: count(Outcome::Updated),
+            unchanged: count(Outcome::Unchanged),
+            failed: count(Outcome::Failed),
+            results: self.results,
+        })
+    }
+}

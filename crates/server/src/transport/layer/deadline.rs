@@ -1,0 +1,106 @@
+//! The deadline of a call: the caller's `grpc-timeout`, at most the limit of the method.
+//!
+//! It ends the wait of the caller and the reading of the request. The work itself goes on to its end in a task of its
+//! own: dropping it could leave a transaction open.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::Stream;
+use http::{HeaderMap, Request, Response};
+use http_body_util::{BodyStream, StreamBody};
+use tokio::time::{Instant, Sleep};
+use tonic::Status;
+use tonic::body::Body;
+
+use super::{Around, Handler, Next, method};
+
+/// tonic knows the caller's deadline too, and answers by itself when it passes. Ours is this much earlier.
+const HEAD_START: Duration = Duration::from_millis(3);
+
+#[derive(Debug, Clone)]
+pub struct Deadline;
+
+impl Around for Deadline {
+    async fn around<S: Handler>(self, request: Request<Body>, next: Next<S>) -> Response<Body> {
+        let Some(method) = method::find(request.uri().path()) else { return next.run(request).await };
+        let asked = grpc_timeout(request.headers()).map(|timeout| timeout.saturating_sub(HEAD_START));
+        let deadline = Instant::now() + asked.map_or(method.time_limit, |asked| asked.min(method.time_limit));
+        // Reflection and health stream for as long as the caller likes.
+        let request = request;
+        match tokio::time::timeout_at(deadline, next.run(request)).await {
+            Ok(response) => response,
+            Err(_) => exceeded().into_http(),
+        }
+    }
+}
+
+fn exceeded() -> Status {
+    Status::deadline_exceeded("the deadline passed; the call may or may not have taken effect")
+}
+
+/// The caller's timeout: up to eight digits and a unit.
+fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let number: u64 = digits.parse().ok()?;
+    match unit {
+        "H" => Some(Duration::from_secs(number * 3_600)),
+        "M" => Some(Duration::from_secs(number * 60)),
+        "S" => Some(Duration::from_secs(number)),
+        "m" => Some(Duration::from_millis(number)),
+        "u" => Some(Duration::from_micros(number)),
+        "n" => Some(Duration::from_nanos(number)),
+        _ => None,
+    }
+}
+
+/// The body, which fails at the deadline: a caller that stops sending must not keep a task for ever.
+fn until(deadline: Instant, body: Body) -> Body {
+    let sleep = Box::pin(tokio::time::sleep_until(deadline));
+    Body::new(StreamBody::new(Until { frames: BodyStream::new(body), sleep }))
+}
+
+struct Until<F> {
+    frames: F,
+    sleep: Pin<Box<Sleep>>,
+}
+
+impl<T, F: Stream<Item = Result<T, Status>> + Unpin> Stream for Until<F> {
+    type Item = Result<T, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.frames).poll_next(context) {
+            return Poll::Ready(frame);
+        }
+        self.sleep.as_mut().poll(context).map(|()| Some(Err(exceeded())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn timeout(text: &'static str) -> Option<Duration> {
+        grpc_timeout(&HeaderMap::from_iter([(http::HeaderName::from_static("grpc-timeout"), HeaderValue::from_static(text))]))
+    }
+
+    #[test]
+    fn timeouts_have_digits_and_a_unit() {
+        assert_eq!(timeout("2H"), Some(Duration::from_secs(7_200)));
+        assert_eq!(timeout("99999999M"), Some(Duration::from_secs(99_999_999 * 60)));
+        assert_eq!(timeout("3S"), Some(Duration::from_secs(3)));
+        assert_eq!(timeout("40m"), Some(Duration::from_millis(40)));
+        assert_eq!(timeout("5u"), Some(Duration::from_micros(5)));
+        assert_eq!(timeout("6n"), Some(Duration::from_nanos(6)));
+        for bad in ["", "S", "5", "-5S", "5s", "123456789S", "+1S"] {
+            assert_eq!(timeout(bad), None, "{bad}");
+        }
+    }
+}

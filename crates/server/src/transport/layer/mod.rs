@@ -1,0 +1,146 @@
+//! What every call passes through before it reaches a service.
+//!
+//! The order is that of [`Calls`], outermost first, and nowhere else:
+//!
+//! 1. `catch-panic`: a panic in a layer is an INTERNAL answer, not a closed connection.
+//! 2. `request-id`: accepts or makes the id of the call and echoes it.
+//! 3. `trace`: one span and one line a call.
+//! 4. (`metrics` belongs here: outside of `auth`, so that rejections count.)
+//! 5. `deadline`: the caller's, at most ours. It ends the wait and the reading of the request, never the work.
+//! 6. `detach`: admits a bounded number of calls and runs each in a task of its own, so that neither a deadline nor a
+//!    disconnect drops a future that holds a database connection. All that may touch the database is inside.
+//! 7. `auth`: who calls, and may they? Before the request is even read.
+//! 8. `refusals`: what tonic itself refuses gets the details that every error has.
+
+mod auth;
+mod catch_panic;
+mod deadline;
+mod detach;
+pub(crate) mod method;
+mod refusals;
+mod request_id;
+mod trace;
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use tonic::body::Body;
+use tower::Service;
+
+pub use auth::Authenticate;
+pub use request_id::RequestId;
+
+use auth::Auth;
+use catch_panic::CatchPanic;
+use deadline::Deadline;
+use detach::Detach;
+use refusals::Refusals;
+use request_id::GiveRequestId;
+use trace::Trace;
+
+/// A service that answers every call, be it with an error.
+pub trait Handler:
+    Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static
+{
+}
+
+impl<S> Handler for S where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static
+{
+}
+
+/// One layer: sees the call, hands it on or refuses it, and sees the answer.
+trait Around: Clone + Send + Sync + 'static {
+    /// Takes one call.
+    fn around<S: Handler>(
+        self,
+        request: Request<Body>,
+        next: Next<S>,
+    ) -> impl Future<Output = Response<Body>> + Send;
+}
+
+/// The rest of the layers and the service, ready for one call.
+struct Next<S>(S);
+
+impl<S: Handler> Next<S> {
+    async fn run(mut self, request: Request<Body>) -> Response<Body> {
+        let Ok(response) = self.0.call(request).await;
+        response
+    }
+}
+
+/// A service inside of a layer.
+#[derive(Debug, Clone)]
+pub struct Layered<A, S> {
+    around: A,
+    inner: S,
+}
+
+impl<A: Around, S: Handler> Service<Request<Body>> for Layered<A, S> {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        // The service that was asked for readiness is the one to call; its clone waits for the next call.
+        let clone = self.inner.clone();
+        let ready = std::mem::replace(&mut self.inner, clone);
+        let answer = self.around.clone().around(request, Next(ready));
+        Box::pin(async move { Ok(answer.await) })
+    }
+}
+
+/// A service inside of all layers: the order.
+pub type Calls<S> = Layered<
+    CatchPanic,
+    Layered<
+        GiveRequestId,
+        Layered<Trace, Layered<Deadline, Layered<Detach, Layered<Auth, Layered<Refusals, S>>>>>,
+    >,
+>;
+
+/// Puts services inside of all layers. All clones share one bound on calls.
+#[derive(Clone)]
+pub struct CallLayers {
+    detach: Detach,
+    auth: Auth,
+}
+
+impl CallLayers {
+    /// The layers, with at most so many calls at a time.
+    pub fn new(sessions: Arc<dyn Authenticate>, calls_at_once: usize) -> Self {
+        Self { detach: Detach::new(calls_at_once), auth: Auth::new(sessions) }
+    }
+}
+
+impl std::fmt::Debug for CallLayers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("CallLayers")
+    }
+}
+
+impl<S: Handler> tower::Layer<S> for CallLayers {
+    type Service = Calls<S>;
+
+    fn layer(&self, service: S) -> Calls<S> {
+        let inner = service;
+        let inner = Layered { around: Refusals, inner };
+        let inner = Layered { around: self.auth.clone(), inner };
+        let inner = Layered { around: self.detach.clone(), inner };
+        let inner = Layered { around: Deadline, inner };
+        let inner = Layered { around: Trace, inner };
+        let inner = Layered { around: GiveRequestId, inner };
+        Layered { around: CatchPanic, inner }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,392 @@
+//! The layers around services of all kinds: in order, and each with what it promises.
+
+use std::io::Write;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use access_tokens_domain::ports::BoxFuture;
+use access_tokens_domain::secret::Secret;
+use access_tokens_domain::session::{Caller, OrganisationKey, Permission, Permissions, Session};
+use access_tokens_domain::{Error, Reason, Result};
+use chrono::DateTime;
+use futures::StreamExt;
+use http_body_util::{BodyExt, BodyStream, StreamBody};
+use tokio::sync::{Notify, oneshot};
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+use tower::{Layer, ServiceExt, service_fn};
+
+use super::*;
+use crate::transport::status;
+
+const SHOW: &str = "/accesstoken.v1.AccessTokenService/ShowAccessToken";
+const RELEASE: &str = "/accesstoken.v1.AuthenticationService/ReleaseToken";
+const LOGIN: &str = "/accesstoken.v1.AuthenticationService/Login";
+const HEALTH: &str = "/grpc.health.v1.Health/Check";
+
+/// Knows the session token `reader` (may read), `nobody` (may nothing), and the API key `key` (may read).
+struct Gate;
+
+fn caller(permissions: &[Permission]) -> Caller {
+    let permissions = permissions.iter().copied().collect::<Permissions>();
+    Caller { organisation: OrganisationKey(1), user: Some("U1".to_owned()), unit: None, permissions }
+}
+
+impl Authenticate for Gate {
+    fn bearer<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<(Caller, Session)>> {
+        let permissions: &[Permission] = match token {
+            "reader" => &[Permission::AccessTokensRead],
+            "nobody" => &[],
+            _ => return Box::pin(async { Err(Error::invalid_token()) }),
+        };
+        let session = Session {
+            id: "S1".to_owned(),
+            organisation: "O1".to_owned(),
+            user: "U1".to_owned(),
+            unit: None,
+            issued_at: DateTime::UNIX_EPOCH,
+            expires_at: DateTime::UNIX_EPOCH,
+        };
+        Box::pin(async move { Ok((caller(permissions), session)) })
+    }
+
+    fn api_key<'a>(&'a self, key: &'a Secret) -> BoxFuture<'a, Result<Caller>> {
+        let known = key.expose() == "key";
+        Box::pin(async move {
+            if known { Ok(caller(&[Permission::AccessTokensRead])) } else { Err(Error::invalid_token()) }
+        })
+    }
+}
+
+fn layers() -> CallLayers {
+    CallLayers::new(Arc::new(Gate), 8)
+}
+
+/// A service inside of all layers.
+fn calls<F, R>(handler: F) -> impl Handler
+where
+    F: Fn(Request<Body>) -> R + Clone + Send + 'static,
+    R: Future<Output = Response<Body>> + Send + 'static,
+{
+    calls_in(layers(), handler)
+}
+
+fn calls_in<F, R>(layers: CallLayers, handler: F) -> impl Handler
+where
+    F: Fn(Request<Body>) -> R + Clone + Send + 'static,
+    R: Future<Output = Response<Body>> + Send + 'static,
+{
+    layers.layer(service_fn(move |request| {
+        let answer = handler(request);
+        async move { Ok::<_, Infallible>(answer.await) }
+    }))
+}
+
+fn request(path: &str, headers: &[(&str, &str)]) -> Request<Body> {
+    let mut request = Request::builder().uri(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(Body::empty()).expect("a request")
+}
+
+fn show() -> Request<Body> {
+    request(SHOW, &[("authorization", "Bearer reader")])
+}
+
+async fn ok(_: Request<Body>) -> Response<Body> {
+    Response::new(Body::empty())
+}
+
+/// The status of an answer without data.
+async fn call(service: impl Handler, request: Request<Body>) -> Status {
+    let Ok(response) = service.oneshot(request).await;
+    Status::from_header_map(response.headers()).unwrap_or_else(|| Status::ok(""))
+}
+
+fn reason(status: &Status) -> String {
+    status.get_error_details().error_info().map(|info| info.reason.clone()).unwrap_or_default()
+}
+
+#[test]
+fn the_order_is_the_declared_one() {
+    let nesting = std::any::type_name::<Calls<tonic::service::Routes>>();
+    let names = nesting.split(['<', '>', ',', ' ']).filter_map(|path| path.rsplit("::").next());
+    let names: Vec<_> = names.filter(|name| !name.is_empty() && *name != "Layered").collect();
+    let declared =
+        ["CatchPanic", "GiveRequestId", "Trace", "Deadline", "Detach", "Auth", "Refusals", "Routes"];
+    assert_eq!(names, declared);
+}
+
+#[tokio::test]
+async fn without_a_session_nothing_is_reached() {
+    let reached = Arc::new(AtomicUsize::new(0));
+    let count = reached.clone();
+    let service = calls(move |request| {
+        count.fetch_add(1, Ordering::SeqCst);
+        ok(request)
+    });
+    for headers in [
+        &[][..],
+        &[("authorization", "Bearer")],
+        &[("authorization", "Bearer wrong")],
+        &[("authorization", "Basic a2V5Og==")],
+        &[("authorization", "Bearer reader"), ("authorization", "Bearer reader")],
+        &[("x-api-key", "wrong")],
+        &[("x-api-key", "key"), ("x-api-key", "key")],
+    ] {
+        for path in [SHOW, RELEASE] {
+            let status = call(service.clone(), request(path, headers)).await;
+            assert_eq!((status.code(), reason(&status).as_str()), (Code::Unauthenticated, "INVALID_TOKEN"), "{headers:?}");
+        }
+    }
+    let unknown = "/accesstoken.v1.AccessTokenService/Nonsense";
+    for path in [unknown, "/", "/grpc.health.v1.Health/Nonsense"] {
+        let status = call(service.clone(), request(path, &[("authorization", "Bearer reader")])).await;
+        assert_eq!(status.code(), Code::Unimplemented, "{path}");
+    }
+    assert_eq!(reached.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn permission_is_checked_before_the_request_is_read() {
+    let service = calls(|_| async { panic!("reached") });
+    let status = call(service, request(SHOW, &[("authorization", "Bearer nobody")])).await;
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::PermissionDenied, "PERMISSION_DENIED"));
+    let details = status.get_error_details();
+    assert_eq!(details.error_info().expect("info").metadata["permission"], "access_tokens.read");
+}
+
+#[tokio::test]
+async fn a_handler_knows_the_caller_and_not_the_credential() {
+    let service = calls(|request| async move {
+        assert!(request.extensions().get::<Caller>().is_some_and(|caller| caller.user.as_deref() == Some("U1")));
+        assert!(!request.headers().contains_key("authorization") && !request.headers().contains_key("x-api-key"));
+        Response::builder()
+            .header("with-session", request.extensions().get::<Session>().is_some().to_string())
+            .body(Body::empty())
+            .expect("a response")
+    });
+    for (headers, with_session) in [
+        ([("authorization", "Bearer reader")], "true"),
+        ([("authorization", "bearer  reader ")], "true"),
+        ([("x-api-key", "key")], "false"),
+    ] {
+        let Ok(response) = service.clone().oneshot(request(SHOW, &headers)).await;
+        assert_eq!(response.headers()["with-session"], with_session, "{headers:?}");
+    }
+}
+
+#[tokio::test]
+async fn open_methods_need_no_session_and_keep_their_metadata() {
+    let service = calls(|request| async move {
+        assert!(request.extensions().get::<Caller>().is_none() && request.headers().contains_key("x-api-key"));
+        ok(request).await
+    });
+    for path in [LOGIN, HEALTH] {
+        assert_eq!(call(service.clone(), request(path, &[("x-api-key", "k")])).await.code(), Code::Ok);
+    }
+}
+
+#[tokio::test]
+async fn the_request_id_comes_back_with_answers_and_errors() {
+    let service = calls(ok);
+    for request in [request(SHOW, &[("x-request-id", "r-1")]), request(LOGIN, &[("x-request-id", "r-1")])] {
+        let Ok(response) = service.clone().oneshot(request).await;
+        assert_eq!(response.headers()["x-request-id"], "r-1");
+    }
+    let Ok(response) = service.oneshot(request(LOGIN, &[])).await;
+    assert_eq!(response.headers()["x-request-id"].len(), 36);
+}
+
+#[tokio::test]
+async fn a_panic_is_an_internal_error_without_its_message() {
+    let service = calls(|_| async { panic!("the pass code is 1234") });
+    let status = call(service, show()).await;
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::Internal, "INTERNAL"));
+    assert!(!format!("{status:?}").contains("1234"));
+}
+
+/// A handler that waits to be let go, and tells when it has ended.
+fn slow() -> (Arc<Notify>, oneshot::Receiver<()>, impl Fn(Request<Body>) -> BoxFuture<'static, Response<Body>> + Clone) {
+    let go = Arc::new(Notify::new());
+    let (ended, has_ended) = oneshot::channel();
+    let ended = Arc::new(Mutex::new(Some(ended)));
+    let handler = {
+        let go = go.clone();
+        move |_| -> BoxFuture<'static, Response<Body>> {
+            let (go, ended) = (go.clone(), ended.clone());
+            Box::pin(async move {
+                go.notified().await;
+                if let Some(ended) = ended.lock().expect("a lock").take() {
+                    let _ = ended.send(());
+                }
+                Response::new(Body::empty())
+            })
+        }
+    };
+    (go, has_ended, handler)
+}
+
+#[tokio::test]
+async fn a_caller_that_goes_does_not_take_the_work_along() {
+    let (go, has_ended, handler) = slow();
+    let service = calls(handler);
+    let mut waiting = Box::pin(service.oneshot(show()));
+    assert!(futures::poll!(&mut waiting).is_pending());
+    drop(waiting);
+    go.notify_one();
+    has_ended.await.expect("the work went on to its end");
+}
+
+#[tokio::test]
+async fn a_deadline_ends_the_wait_and_not_the_work() {
+    let (go, has_ended, handler) = slow();
+    let service = calls(handler);
+    let status = call(service, request(SHOW, &[("authorization", "Bearer reader"), ("grpc-timeout", "20m")])).await;
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+    go.notify_one();
+    has_ended.await.expect("the work went on to its end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_call_waits_longer_than_the_limit_whatever_it_asks_for() {
+    let service = calls(|_| std::future::pending());
+    for headers in [&[("authorization", "Bearer reader")][..], &[("authorization", "Bearer reader"), ("grpc-timeout", "5H")]] {
+        let started = tokio::time::Instant::now();
+        let status = call(service.clone(), request(SHOW, headers)).await;
+        assert_eq!(status.code(), Code::DeadlineExceeded);
+        assert_eq!(started.elapsed().as_secs(), 30);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_stops_sending_does_not_keep_the_task() {
+    let (ended, has_ended) = oneshot::channel();
+    let ended = Arc::new(Mutex::new(Some(ended)));
+    let service = calls(move |request| {
+        let ended = ended.lock().expect("a lock").take();
+        async move {
+            let read = request.into_body().collect().await;
+            let _ = ended.expect("one call").send(read.map(drop).map_err(|status| status.code()));
+            Response::new(Body::empty())
+        }
+    });
+    // As empty as a body can be, but never at its end.
+    let stalled = BodyStream::new(Body::empty()).chain(futures::stream::pending());
+    let request = show().map(|_| Body::new(StreamBody::new(stalled)));
+    assert_eq!(call(service, request).await.code(), Code::DeadlineExceeded);
+    assert_eq!(has_ended.await.expect("the task ended"), Err(Code::DeadlineExceeded));
+}
+
+#[tokio::test]
+async fn a_place_is_taken_until_the_work_is_done() {
+    let (go, has_ended, handler) = slow();
+    let layers = CallLayers::new(Arc::new(Gate), 1);
+    let busy = calls_in(layers.clone(), handler);
+    let service = calls_in(layers, ok);
+    let mut waiting = Box::pin(busy.oneshot(show()));
+    assert!(futures::poll!(&mut waiting).is_pending());
+    drop(waiting);
+    let status = call(service.clone(), show()).await;
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::ResourceExhausted, "OVERLOADED"));
+    assert!(status.get_error_details().retry_info().is_some_and(|info| info.retry_delay == Some(Duration::from_secs(1))));
+    assert_eq!(call(service.clone(), request(HEALTH, &[])).await.code(), Code::Ok, "health is never refused");
+    go.notify_one();
+    has_ended.await.expect("the work ended");
+    tokio::task::yield_now().await;
+    assert_eq!(call(service, show()).await.code(), Code::Ok);
+}
+
+#[tokio::test]
+async fn what_tonic_refuses_has_a_reason_and_what_we_refuse_stays() {
+    let refusals = [
+        (Status::out_of_range("decoded message length too large"), Code::ResourceExhausted, "REQUEST_TOO_LARGE"),
+        (Status::internal("failed to decode: invalid wire type"), Code::InvalidArgument, "INVALID_FIELD_VALUE"),
+        (Status::unimplemented("compression"), Code::Unimplemented, ""),
+        (status::from_error(&Error::internal("ours")), Code::Internal, "INTERNAL"),
+        (status::from_error(&Error::new(Reason::Conflict, "ours")), Code::Aborted, "CONFLICT"),
+    ];
+    for (refusal, code, name) in refusals {
+        let service = calls(move |_| {
+            let response = refusal.clone().into_http();
+            async move { response }
+        });
+        let status = call(service, show()).await;
+        assert_eq!((status.code(), reason(&status).as_str()), (code, name));
+        assert!(!status.message().contains("wire type"), "tonic's words are not ours");
+    }
+}
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("a lock").write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    fn record(&self) -> tracing::subscriber::DefaultGuard {
+        let log = self.clone();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || log.clone()).finish();
+        tracing::subscriber::set_default(subscriber)
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let bytes = self.0.lock().expect("a lock").clone();
+        String::from_utf8(bytes).expect("text").lines().map(str::to_owned).collect()
+    }
+}
+
+#[tokio::test]
+async fn one_line_a_call_says_method_code_and_id_and_nothing_of_the_caller() {
+    let log = Log::default();
+    let _guard = log.record();
+    let not_found = status::from_error(&Error::new(Reason::AccessTokenNotFound, "no such access token"));
+    let service = calls(move |_| {
+        let response = not_found.clone().into_http();
+        async move { response }
+    });
+    let headers = [("authorization", "Bearer reader"), ("x-request-id", "r-7"), ("x-secret", "hunter2")];
+    call(service.clone(), request(SHOW, &headers)).await;
+    let [line] = log.lines().try_into().expect("one line");
+    assert!(line.contains("INFO") && line.contains(SHOW) && line.contains("NotFound") && line.contains("r-7"), "{line}");
+    assert!(!line.contains("reader") && !line.contains("hunter2"), "{line}");
+
+    call(service.clone(), request("/secret-path/1234", &headers)).await;
+    call(service, request(HEALTH, &headers)).await;
+    let [_, unknown] = log.lines().try_into().expect("a second line, and none for a probe");
+    assert!(unknown.contains("unknown") && !unknown.contains("1234"), "{unknown}");
+}
+
+#[tokio::test]
+async fn a_fault_is_logged_once_with_its_cause_and_the_request_id() {
+    let log = Log::default();
+    let _guard = log.record();
+    let service = calls(|_| async { status::from_error(&Error::internal("disk on fire")).into_http() });
+    let status = call(service, request(SHOW, &[("authorization", "Bearer reader"), ("x-request-id", "r-8")])).await;
+    assert!(!format!("{status:?}").contains("fire"));
+    let causes: Vec<_> = log.lines().into_iter().filter(|line| line.contains("disk on fire")).collect();
+    assert_eq!(causes.len(), 1);
+    assert!(causes[0].contains("ERROR") && causes[0].contains("r-8"), "{}", causes[0]);
+}
+
+#[tokio::test]
+async fn a_caller_that_went_is_a_cancelled_call_and_no_error() {
+    let log = Log::default();
+    let _guard = log.record();
+    let service = calls(|_| std::future::pending());
+    let mut waiting = Box::pin(service.oneshot(show()));
+    assert!(futures::poll!(&mut waiting).is_pending());
+    drop(waiting);
+    let [line] = log.lines().try_into().expect("one line");
+    assert!(line.contains("INFO") && line.contains("Cancelled") && line.contains(SHOW), "{line}");
+}

@@ -1,0 +1,28 @@
+//! The gRPC face of the service: wire types in, use cases called, wire types out.
+//!
+//! - [`convert`] is the only place where messages of the contract meet types of the domain.
+//! - [`status`] is the only place where an error becomes a `tonic::Status`.
+//! - [`layer`] is what every call passes through before it reaches a service, in one declared order.
+//! - [`server`] puts services and layers together, over a socket or without one.
+
+mod access_token_service;
+mod authentication_service;
+pub(crate) mod convert;
+mod directory_service;
+mod health;
+pub mod layer;
+pub mod server;
+pub mod status;
+#[cfg(test)]
+mod tests;
+
+use access_tokens_domain::session::Caller;
+use access_tokens_domain::{Error, Result};
+
+pub use health::Health;
+pub use server::App;
+
+/// Who calls, as the auth layer found out. Without it the call fails closed.
+fn caller<T>(request: &tonic::Request<T>) -> Result<Caller> {
+    request.extensions().get::<Caller>().cloned().ok_or_else(Error::invalid_token)
+}

@@ -1,0 +1,122 @@
+//! Services and layers put together: over sockets, or in this process without one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use access_tokens_domain::service::AccessTokens;
+use access_tokens_domain::service::import::Importer;
+use access_tokens_domain::store::{AccountStore, Store};
+use access_tokens_proto::FILE_DESCRIPTOR_SET;
+use access_tokens_proto::v1::access_token_service_server::AccessTokenServiceServer;
+use access_tokens_proto::v1::authentication_service_server::AuthenticationServiceServer;
+use access_tokens_proto::v1::directory_service_server::DirectoryServiceServer;
+use tonic::service::Routes;
+use tonic::transport::Server;
+use tonic::transport::server::Router;
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::HealthService;
+use tonic_reflection::server::Builder as Reflection;
+use tower::Layer;
+use tower::layer::util::{Identity, Stack};
+
+use super::access_token_service::AccessTokenGrpc;
+use super::authentication_service::AuthenticationGrpc;
+use super::directory_service::DirectoryGrpc;
+use super::layer::method::{MAX_RECORD_BYTES, MAX_REQUEST_BYTES};
+use super::layer::{CallLayers, Calls};
+use super::Health;
+use crate::authentication::Authenticator;
+
+/// Most bytes of an answer: a thousand tokens with everything around them stay far below.
+const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
+/// Most calls at a time on one connection.
+const STREAMS_PER_CONNECTION: u32 = 128;
+/// Most bytes of the metadata of a call.
+const MAX_HEADER_BYTES: u32 = 16 * 1024;
+/// A silent connection is asked for a sign of life after the first, and closed after the second.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the services serve.
+pub struct App<S> {
+    /// The use cases of access tokens.
+    pub access_tokens: AccessTokens<S>,
+    /// The import of the directory.
+    pub importer: Importer<S>,
+    /// Sessions and API keys.
+    pub sessions: Arc<Authenticator<S>>,
+}
+
+impl<S> std::fmt::Debug for App<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("App")
+    }
+}
+
+/// How much is served at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Most calls at a time, of all connections together. Further ones are refused with OVERLOADED.
+    pub calls_at_once: usize,
+    /// A connection is closed, gracefully, when it is so old: clients spread over new replicas.
+    pub connection_age: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { calls_at_once: 512, connection_age: Duration::from_secs(30 * 60) }
+    }
+}
+
+/// What [`router`] answers.
+pub type CallRouter = Router<Stack<CallLayers, Identity>>;
+
+/// The server, to be given a socket.
+pub fn router<S: Store + AccountStore>(app: Arc<App<S>>, health: &Health, limits: Limits) -> CallRouter {
+    let layers = CallLayers::new(app.sessions.clone(), limits.calls_at_once);
+    Server::builder()
+        .layer(layers)
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .max_concurrent_streams(STREAMS_PER_CONNECTION)
+        // The setting is advice until a client has read it; these hold at once.
+        .concurrency_limit_per_connection(STREAMS_PER_CONNECTION as usize)
+        .load_shed(true)
+        .http2_max_header_list_size(MAX_HEADER_BYTES)
+        // Without a grace time: tonic would then drop the connection, with the calls on it, instead of closing it.
+        .max_connection_age(limits.connection_age)
+        .tcp_nodelay(true)
+        .add_routes(routes(app, health))
+}
+
+/// The same services inside of the same layers, for callers in this process. The generated clients take it as a channel.
+pub fn in_process<S: Store + AccountStore>(app: Arc<App<S>>, health: &Health, limits: Limits) -> Calls<Routes> {
+    CallLayers::new(app.sessions.clone(), limits.calls_at_once).layer(routes(app, health))
+}
+
+fn routes<S: Store + AccountStore>(app: Arc<App<S>>, health: &Health) -> Routes {
+    let access_tokens = AccessTokenServiceServer::new(AccessTokenGrpc(app.clone()))
+        .max_decoding_message_size(MAX_REQUEST_BYTES)
+        .max_encoding_message_size(MAX_ANSWER_BYTES);
+    let authentication = AuthenticationServiceServer::new(AuthenticationGrpc(app.clone()))
+        .max_decoding_message_size(MAX_REQUEST_BYTES)
+        .max_encoding_message_size(MAX_ANSWER_BYTES);
+    let directory = DirectoryServiceServer::new(DirectoryGrpc(app))
+        .max_decoding_message_size(MAX_RECORD_BYTES)
+        .max_encoding_message_size(MAX_ANSWER_BYTES);
+    let health = HealthServer::new(HealthService::from_health_reporter(health.reporter()))
+        .max_decoding_message_size(MAX_REQUEST_BYTES);
+    Routes::new(access_tokens)
+        .add_service(authentication)
+        .add_service(directory)
+        .add_service(health)
+        .add_service(reflection().build_v1().expect("the descriptors were compiled together").max_decoding_message_size(MAX_REQUEST_BYTES))
+        .add_service(reflection().build_v1alpha().expect("the descriptors were compiled together").max_decoding_message_size(MAX_REQUEST_BYTES))
+}
+
+/// What grpcurl asks: the contract and health. The service itself is added by the builder.
+fn reflection() -> Reflection<'static> {
+    Reflection::configure()
+        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+}

@@ -1,0 +1,211 @@
+//! Errors on the wire: one function from the domain's error to a `tonic::Status` with its details.
+
+use access_tokens_domain::{Error, FieldViolation, Reason};
+use access_tokens_proto::ERROR_DOMAIN;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+/// Most bytes of a message, and of all violations together. Both travel in the headers of the answer, of which many
+/// clients accept no more than 8 KiB; only a request full of unknown names comes near.
+const MESSAGE_LIMIT: usize = 1_000;
+const VIOLATIONS_LIMIT: usize = 3_000;
+
+/// The status of an error: its gRPC code, `ErrorInfo`, every field at fault and the time to wait.
+///
+/// The cause stays here: it is logged once, within the span of the call, which has the request id.
+pub fn from_error(error: &Error) -> Status {
+    log(error);
+    let mut details = ErrorDetails::new();
+    let metadata = error.metadata().iter().map(|(key, value)| ((*key).to_owned(), value.clone()));
+    details.set_error_info(error.reason().name(), ERROR_DOMAIN, metadata.collect::<std::collections::HashMap<_, _>>());
+    for violation in violations(error) {
+        details.add_bad_request_violation(&violation.field, &violation.description);
+    }
+    if let Some(wait) = error.wait() {
+        details.set_retry_info(Some(wait));
+    }
+    Status::with_error_details(code(error.reason()), message(error), details)
+}
+
+/// The message of an error, for people.
+pub(super) fn message(error: &Error) -> String {
+    let text = error.message();
+    if text.len() <= MESSAGE_LIMIT {
+        return text.to_owned();
+    }
+    format!("{}…", &text[..text.floor_char_boundary(MESSAGE_LIMIT)])
+}
+
+/// Every field at fault, as many as fit.
+pub(super) fn violations(error: &Error) -> impl Iterator<Item = &FieldViolation> {
+    let mut size = 0;
+    error.violations().iter().take_while(move |violation| {
+        size += violation.field.len() + violation.description.len();
+        size <= VIOLATIONS_LIMIT
+    })
+}
+
+/// The gRPC code of a reason, as the contract documents it.
+pub fn code(reason: Reason) -> Code {
+    match reason {
+        Reason::InvalidToken | Reason::InvalidLogin => Code::Unauthenticated,
+        Reason::PermissionDenied | Reason::InvalidCredential | Reason::InvalidVerificationCode => {
+            Code::PermissionDenied
+        }
+        Reason::RequiredFieldMissing
+        | Reason::InvalidFieldValue
+        | Reason::FieldTooLong
+        | Reason::UnknownField
+        | Reason::InvalidIdentifier
+        | Reason::InvalidPageToken
+        | Reason::CardNumberNotMasked
+        | Reason::PolicyViolation => Code::InvalidArgument,
+        Reason::AccessTokenNotFound
+        | Reason::AccountsReceivableNotFound
+        | Reason::RewardsParticipantNotFound
+        | Reason::ClassificationNotFound
+        | Reason::UnitNotFound
+        | Reason::ReferenceNotFound => Code::NotFound,
+        Reason::AmbiguousName
+        | Reason::WrongLifeCycleState
+        | Reason::OwnerTerminated
+        | Reason::OwnerMismatch
+        | Reason::OwnerRequired
+        | Reason::OwnerLimitReached
+        | Reason::IdentifierRequired => Code::FailedPrecondition,
+        Reason::AuthenticationCodeAlreadyExists
+        | Reason::IdentifierAlreadyExists
+        | Reason::NumberAlreadyExists
+        | Reason::RecordAlreadyExists => Code::AlreadyExists,
+        Reason::Conflict => Code::Aborted,
+        Reason::RequestTooLarge | Reason::TooManyRecords | Reason::Overloaded => Code::ResourceExhausted,
+        Reason::DatabaseUnavailable => Code::Unavailable,
+        Reason::Internal => Code::Internal,
+    }
+}
+
+/// The error of a status that tonic made itself, before the message reached a handler. `None`: it is not about the
+/// message.
+pub(super) fn of_bad_message(status: &Status, limit: usize) -> Option<Error> {
+    match status.code() {
+        Code::OutOfRange => {
+            let text = format!("the message is larger than {limit} bytes");
+            Some(Error::new(Reason::RequestTooLarge, text).with("limit", limit.to_string()))
+        }
+        // Neither we nor a database were involved: the bytes are not a message.
+        Code::Internal | Code::InvalidArgument => {
+            Some(Error::new(Reason::InvalidFieldValue, "the request is not a message of the contract"))
+        }
+        _ => None,
+    }
+}
+
+/// Tells the log what the caller is not told.
+pub(super) fn log(error: &Error) {
+    let reason = error.reason().name();
+    match error.cause() {
+        Some(cause) if error.reason() == Reason::Internal => {
+            tracing::error!(%reason, cause = %chain(cause), "a call failed by a fault of the service");
+        }
+        Some(cause) => tracing::warn!(%reason, cause = %chain(cause), "a call failed"),
+        None if error.reason() == Reason::Internal => {
+            tracing::error!(%reason, cause = error.message(), "a call failed by a fault of the service");
+        }
+        None => {}
+    }
+}
+
+/// An error and what caused it, in its own words. `Debug` would show more than may be logged.
+fn chain(error: &(dyn std::error::Error + Send + Sync)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(next) = source {
+        text = format!("{text}: {next}");
+        source = next.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use access_tokens_domain::error::Violations;
+    use access_tokens_proto::v1::ErrorReason;
+    use prost::Message;
+    use prost_types::FileDescriptorSet;
+
+    use super::*;
+
+    /// What the comment of each reason in the contract says after "gRPC code", by name.
+    fn documented_codes() -> Vec<(String, String)> {
+        let set = FileDescriptorSet::decode(access_tokens_proto::FILE_DESCRIPTOR_SET).expect("descriptors");
+        let file = set.file.iter().find(|f| f.name().ends_with("error_reason.proto")).expect("the file of the reasons");
+        let comments = &file.source_code_info.as_ref().expect("comments are kept").location;
+        let values = file.enum_type[0].value.iter().enumerate().skip(1);
+        let code = |index: usize| {
+            let comment = comments.iter().find(|l| l.path == [5, 0, 2, index as i32]).expect("every reason has a comment");
+            let text = comment.leading_comments().split_whitespace().collect::<Vec<_>>().join(" ");
+            let after = text.split_once("gRPC code ").expect("every reason names its code").1;
+            after.split(['.', ' ']).next().expect("a word").to_owned()
+        };
+        values.map(|(index, value)| (value.name().to_owned(), code(index))).collect()
+    }
+
+    #[test]
+    fn every_reason_has_the_code_that_the_contract_documents() {
+        let name = |code: Code| {
+            let debug = format!("{code:?}");
+            let words = debug.char_indices().map(|(i, c)| if i > 0 && c.is_uppercase() { format!("_{c}") } else { c.into() });
+            words.collect::<String>().to_uppercase()
+        };
+        let ours: Vec<_> = Reason::ALL.iter().map(|r| (r.name(), name(code(*r)))).collect();
+        assert_eq!(ours, documented_codes());
+    }
+
+    #[test]
+    fn reasons_are_those_of_the_contract_in_its_order() {
+        for (index, reason) in Reason::ALL.iter().enumerate() {
+            let wire = ErrorReason::try_from(index as i32 + 1).expect("no gap");
+            assert_eq!(wire.as_str_name(), reason.name());
+        }
+        assert!(ErrorReason::try_from(Reason::ALL.len() as i32 + 1).is_err());
+    }
+
+    #[test]
+    fn details_carry_reason_domain_metadata_fields_and_wait() {
+        let mut violations = Violations::default();
+        violations.add(Reason::FieldTooLong, "identifier", "too long");
+        violations.add(Reason::RequiredFieldMissing, "pass_code", "is required");
+        let error = violations.into_result().expect_err("two").with("key", "value").retry_after(Duration::from_secs(2));
+        let status = from_error(&error);
+        assert_eq!(status.code(), Code::InvalidArgument);
+        let details = status.get_error_details();
+        let info = details.error_info().expect("always there");
+        assert_eq!((info.reason.as_str(), info.domain.as_str()), ("FIELD_TOO_LONG", "access-tokens"));
+        assert_eq!(info.metadata["key"], "value");
+        let fields: Vec<_> = details.bad_request().expect("fields").field_violations.iter().map(|v| &v.field).collect();
+        assert_eq!(fields, ["identifier", "pass_code"]);
+        assert_eq!(details.retry_info().expect("a wait").retry_delay, Some(Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn a_fault_of_ours_never_shows_its_cause() {
+        let status = from_error(&Error::internal("password=hunter2"));
+        assert_eq!(status.code(), Code::Internal);
+        let shown = format!("{status:?}{}", String::from_utf8_lossy(status.details()));
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+
+    #[test]
+    fn an_error_fits_into_the_headers_that_clients_accept() {
+        let mut violations = Violations::default();
+        for i in 0..10_000 {
+            violations.add(Reason::UnknownField, "fields_set", format!("unknown field é{i}"));
+        }
+        let status = from_error(&violations.into_result().expect_err("many"));
+        let headers = status.into_http::<()>();
+        let size: usize = headers.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
+        assert!(size < 8 * 1024, "{size}");
+    }
+}

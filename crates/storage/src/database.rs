@@ -1,0 +1,227 @@
+//! The database as the rest of the service sees it.
+
+use std::sync::Arc;
+
+use access_tokens_domain::identifier::{AccountsReceivableIdentifier, RewardsParticipantIdentifier, TokenKey};
+use access_tokens_domain::life_cycle::LifeCycleState;
+use access_tokens_domain::reference::Reference;
+use access_tokens_domain::session::OrganisationKey;
+use access_tokens_domain::store::{Account, FoundToken, Load, Participant, Sequence, Store, StoreResult, TokenPage};
+use sea_orm::{
+    AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, IsolationLevel, QueryResult, TransactionTrait,
+};
+
+use crate::error::store_error;
+use crate::options::{DatabaseOptions, SetupError};
+use crate::postgres::{self, Purpose};
+use crate::reference::ReferenceCache;
+use crate::sql::Sql;
+use crate::sqlite::{self, setup_error};
+use crate::sqlite_writer::SqliteWriter;
+use crate::unit_of_work::{Transaction, Unit};
+use crate::{migration, owners, reference, sequence, tokens};
+
+/// The result of setting the database up.
+pub type Result<T, E = SetupError> = std::result::Result<T, E>;
+
+/// A database. Clones share its connections.
+#[derive(Clone)]
+pub struct Database {
+    options: Arc<DatabaseOptions>,
+    backend: Arc<Backend>,
+    cache: Arc<ReferenceCache>,
+}
+
+enum Backend {
+    Sqlite { readers: DatabaseConnection, writer: SqliteWriter },
+    Postgres { readers: DatabaseConnection, writers: DatabaseConnection },
+}
+
+/// Opens a database, and refuses one that would lose what it has acknowledged. Needs a tokio runtime.
+pub async fn connect(options: &DatabaseOptions) -> Result<Database> {
+    let backend = if sqlite::accepts(&options.url) {
+        sqlite::check_url(&options.url)?;
+        let writer = sqlite::connect_writer(options).await.map_err(setup_error)?;
+        sqlite::check_safe(&writer).await?;
+        let readers = sqlite::connect_readers(options).await.map_err(setup_error)?;
+        Backend::Sqlite { readers, writer: SqliteWriter::start(writer, options.clone()) }
+    } else if postgres::accepts(&options.url) {
+        postgres::check_url(&options.url)?;
+        let writers = postgres::connect(options, Purpose::Write).await.map_err(setup_error)?;
+        postgres::check_safe(&writers).await?;
+        let readers = postgres::connect(options, Purpose::Read).await.map_err(setup_error)?;
+        Backend::Postgres { readers, writers }
+    } else {
+        return Err(SetupError::Url("expected sqlite://path or postgres://user:password@host/database".to_owned()));
+    };
+    let (options, backend) = (Arc::new(options.clone()), Arc::new(backend));
+    Ok(Database { options, backend, cache: Arc::default() })
+}
+
+impl Database {
+    /// Is it SQLite? Its schema is brought up to date at start; that of PostgreSQL only on demand.
+    pub fn is_sqlite(&self) -> bool {
+        matches!(*self.backend, Backend::Sqlite { .. })
+    }
+
+    /// Brings the schema up to date. Safe when several processes do it at once: one does it, the others wait.
+    pub async fn migrate(&self) -> Result<()> {
+        let (connection, result) = match &*self.backend {
+            Backend::Sqlite { .. } => {
+                let connection = sqlite::connect_writer(&self.options).await.map_err(setup_error)?;
+                let result = migration::migrate_sqlite(&connection).await;
+                (connection, result)
+            }
+            Backend::Postgres { .. } => {
+                let connection = postgres::connect(&self.options, Purpose::Migrate).await.map_err(setup_error)?;
+                let result = migration::migrate_postgres(&connection).await;
+                (connection, result)
+            }
+        };
+        let closed = connection.close().await;
+        result.and(closed).map_err(setup_error)
+    }
+
+    /// The names of the migrations that are still to be run. For health: a service is ready when there are none.
+    pub async fn pending_migrations(&self) -> StoreResult<Vec<String>> {
+        migration::pending(self.readers()).await.map_err(store_error)
+    }
+
+    /// Does the database answer?
+    pub async fn ping(&self) -> StoreResult<()> {
+        self.readers().execute_unprepared("SELECT 1").await.map_err(store_error)?;
+        Ok(())
+    }
+
+    /// How many units of work SQLite has acknowledged, and with how many commits.
+    pub fn group_commit_counts(&self) -> Option<(u64, u64)> {
+        match &*self.backend {
+            Backend::Sqlite { writer, .. } => Some(writer.counts()),
+            Backend::Postgres { .. } => None,
+        }
+    }
+
+    /// Closes the connections that are not in use and lets no new ones open.
+    pub async fn close(&self) {
+        match &*self.backend {
+            Backend::Sqlite { readers, .. } => {
+                let _ = readers.close_by_ref().await;
+            }
+            Backend::Postgres { readers, writers } => {
+                let _ = readers.close_by_ref().await;
+                let _ = writers.close_by_ref().await;
+            }
+        }
+    }
+
+    /// For single statements that read.
+    pub(crate) fn readers(&self) -> &DatabaseConnection {
+        match &*self.backend {
+            Backend::Sqlite { readers, .. } | Backend::Postgres { readers, .. } => readers,
+        }
+    }
+
+    /// Runs one statement that writes, and commits it at once.
+    pub(crate) async fn write(&self, sql: Sql) -> StoreResult<Vec<QueryResult>> {
+        match &*self.backend {
+            Backend::Sqlite { writer, .. } => {
+                let turn = writer.begin().await?;
+                let rows = sql.all(&*turn.lock().await?).await?;
+                turn.commit().await?;
+                Ok(rows)
+            }
+            Backend::Postgres { writers, .. } => sql.all(writers).await,
+        }
+    }
+
+    /// A transaction that sees one state of the database and writes nothing.
+    async fn snapshot(&self) -> StoreResult<DatabaseTransaction> {
+        let snapshot = match &*self.backend {
+            // A read transaction of SQLite sees one state by nature.
+            Backend::Sqlite { readers, .. } => readers.begin().await,
+            Backend::Postgres { writers, .. } => {
+                let (isolation, access) = (IsolationLevel::RepeatableRead, AccessMode::ReadOnly);
+                writers.begin_with_config(Some(isolation), Some(access)).await
+            }
+        };
+        snapshot.map_err(store_error)
+    }
+}
+
+impl Store for Database {
+    type Unit = Unit;
+
+    async fn begin(&self) -> StoreResult<Unit> {
+        let transaction = match &*self.backend {
+            Backend::Sqlite { writer, .. } => Transaction::Sqlite(writer.begin().await?),
+            Backend::Postgres { writers, .. } => Transaction::Postgres(writers.begin().await.map_err(store_error)?),
+        };
+        Ok(Unit::new(transaction, Arc::clone(&self.cache)))
+    }
+
+    async fn reference(&self, organisation: OrganisationKey) -> StoreResult<Arc<Reference>> {
+        let version = reference::version(self.readers(), organisation).await?;
+        if let Some(snapshot) = self.cache.get(organisation, version) {
+            return Ok(snapshot);
+        }
+        let _loading = self.cache.loading.lock().await;
+        // Somebody else may have read it meanwhile. Newer than what was asked for is as good.
+        let version = reference::version(self.readers(), organisation).await?;
+        if let Some(snapshot) = self.cache.get(organisation, version) {
+            return Ok(snapshot);
+        }
+        let transaction = self.snapshot().await?;
+        let snapshot = Arc::new(reference::load(&transaction, organisation).await?);
+        transaction.commit().await.map_err(store_error)?;
+        self.cache.put(organisation, &snapshot);
+        Ok(snapshot)
+    }
+
+    async fn find_token(
+        &self,
+        organisation: OrganisationKey,
+        key: TokenKey<'_>,
+        load: Load,
+    ) -> StoreResult<Option<FoundToken>> {
+        tokens::find(self.readers(), organisation, key, load).await
+    }
+
+    async fn list_tokens(
+        &self,
+        organisation: OrganisationKey,
+        page: TokenPage<'_>,
+        load: Load,
+    ) -> StoreResult<Vec<FoundToken>> {
+        tokens::list(self.readers(), organisation, page, load).await
+    }
+
+    async fn not_associated(
+        &self,
+        organisation: OrganisationKey,
+        state: Option<LifeCycleState>,
+        limit: u32,
+        load: Load,
+    ) -> StoreResult<Vec<FoundToken>> {
+        tokens::not_associated(self.readers(), organisation, state, limit, load).await
+    }
+
+    async fn find_accounts_receivable(
+        &self,
+        organisation: OrganisationKey,
+        identifier: &AccountsReceivableIdentifier,
+    ) -> StoreResult<Vec<Account>> {
+        owners::find_accounts(self.readers(), organisation, identifier).await
+    }
+
+    async fn find_rewards_participant(
+        &self,
+        organisation: OrganisationKey,
+        identifier: &RewardsParticipantIdentifier,
+    ) -> StoreResult<Option<Participant>> {
+        owners::find_participant(self.readers(), organisation, identifier).await
+    }
+
+    async fn take_numbers(&self, organisation: OrganisationKey, sequence: Sequence, count: u32) -> StoreResult<i64> {
+        sequence::first(&self.write(sequence::take(organisation, sequence, count)).await?)
+    }
+}

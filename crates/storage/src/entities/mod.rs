@@ -1,0 +1,21 @@
+//! One file a table. Timestamps are microseconds since the epoch, one form on both databases.
+//!
+//! `number_sequence` has no entity: it is only ever touched by the two statements in [`crate::sequence`].
+// The derive macros want `pub`, although nothing of this leaves the crate.
+#![allow(unreachable_pub)]
+
+pub(crate) mod access_token;
+pub(crate) mod accounts_receivable;
+pub(crate) mod api_key;
+pub(crate) mod app_user;
+pub(crate) mod business_unit;
+pub(crate) mod classification;
+pub(crate) mod contact_information;
+pub(crate) mod country;
+pub(crate) mod industry;
+pub(crate) mod industry_sector;
+pub(crate) mod organisation;
+pub(crate) mod released_session;
+pub(crate) mod rewards_participant;
+pub(crate) mod unit;
+pub(crate) mod user_credential;

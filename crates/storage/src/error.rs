@@ -1,0 +1,144 @@
+//! What drivers report, translated. Looks at the driver's own codes: sea-orm knows only two of them.
+
+use access_tokens_domain::store::{StoreError, Unique};
+use sea_orm::sqlx::error::DatabaseError;
+use sea_orm::sqlx::sqlite::SqliteError;
+use sea_orm::{DbErr, RuntimeErr, sqlx};
+
+/// What happened, as text for the log. Made of the driver's message only: its details repeat the values of the row,
+/// and those may be codes.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Cause(String);
+
+/// What can go wrong in the database. Unlike [`StoreError`] it can be told to several waiters.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error("duplicate {0:?}")]
+    Duplicate(Unique),
+    #[error(transparent)]
+    Unavailable(Cause),
+    #[error(transparent)]
+    Conflict(Cause),
+    #[error(transparent)]
+    Fault(Cause),
+}
+
+impl Failure {
+    pub(crate) fn fault(cause: impl Into<String>) -> Self {
+        Self::Fault(Cause(cause.into()))
+    }
+
+    pub(crate) fn unavailable(cause: impl Into<String>) -> Self {
+        Self::Unavailable(Cause(cause.into()))
+    }
+
+    fn of_sqlx(error: &sqlx::Error) -> Self {
+        use sqlx::Error;
+        let cause = Cause(error.to_string());
+        match error {
+            Error::Database(error) => Self::of_driver(error.as_ref(), cause),
+            Error::Io(_)
+            | Error::Tls(_)
+            | Error::PoolTimedOut
+            | Error::PoolClosed
+            | Error::WorkerCrashed
+            | Error::BeginFailed => Self::Unavailable(cause),
+            _ => Self::Fault(cause),
+        }
+    }
+
+    fn of_driver(error: &dyn DatabaseError, cause: Cause) -> Self {
+        let code = error.code().unwrap_or_default();
+        let cause = Cause(format!("{cause} [{code}]"));
+        if error.try_downcast_ref::<SqliteError>().is_some() {
+            // The low byte is the primary code, the rest refines it.
+            let code = code.parse().unwrap_or(0);
+            match (code, code & 0xff) {
+                (1_555 | 2_067, _) => Self::Duplicate(unique(&sqlite_index(error.message()))),
+                // BUSY, LOCKED, NOMEM, READONLY, IOERR, FULL, CANTOPEN
+                (_, 5..=8 | 10 | 13 | 14) => Self::Unavailable(cause),
+                _ => Self::Fault(cause),
+            }
+        } else {
+            match code.as_ref() {
+                "23505" => Self::Duplicate(unique(error.constraint().unwrap_or_default())),
+                // Serialisation failure, deadlock, lock not available in time.
+                "40001" | "40P01" | "55P03" => Self::Conflict(cause),
+                // Idle in transaction for too long, and a server that has become a read-only standby.
+                "25P03" | "25006" => Self::Unavailable(cause),
+                // Connection, resources, operator, system.
+                _ if ["08", "53", "57", "58"].iter().any(|class| code.starts_with(class)) => Self::Unavailable(cause),
+                _ => Self::Fault(cause),
+            }
+        }
+    }
+}
+
+impl From<&DbErr> for Failure {
+    fn from(error: &DbErr) -> Self {
+        match error {
+            DbErr::Conn(RuntimeErr::SqlxError(error))
+            | DbErr::Exec(RuntimeErr::SqlxError(error))
+            | DbErr::Query(RuntimeErr::SqlxError(error)) => Self::of_sqlx(error),
+            DbErr::ConnectionAcquire(_) => Self::unavailable(error.to_string()),
+            _ => Self::fault(error.to_string()),
+        }
+    }
+}
+
+impl From<DbErr> for Failure {
+    fn from(error: DbErr) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<Failure> for StoreError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Duplicate(unique) => Self::Duplicate(unique),
+            Failure::Unavailable(cause) => Self::Unavailable(Box::new(cause)),
+            Failure::Conflict(cause) => Self::Conflict(Box::new(cause)),
+            Failure::Fault(cause) => Self::Fault(Box::new(cause)),
+        }
+    }
+}
+
+/// For `map_err`: an orphan rule keeps `?` from doing it.
+pub(crate) fn store_error(error: DbErr) -> StoreError {
+    Failure::from(error).into()
+}
+
+/// SQLite names the columns, `UNIQUE constraint failed: unit.organisation_key, unit.id`; the last one tells them apart.
+fn sqlite_index(message: &str) -> String {
+    let column = message.rsplit([' ', ',']).next().unwrap_or_default();
+    format!("{}_key", column.replace('.', "_"))
+}
+
+fn unique(index: &str) -> Unique {
+    match index {
+        "access_token_id_key" => Unique::TokenId,
+        "access_token_number_key" => Unique::TokenNumber,
+        "access_token_authentication_code_key" => Unique::AuthenticationCode,
+        "access_token_identifier_key" => Unique::Identifier,
+        other => Unique::Other(other.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sqlite_columns_give_the_names_of_the_indexes() {
+        let message = "UNIQUE constraint failed: access_token.organisation_key, access_token.authentication_code";
+        assert_eq!(unique(&sqlite_index(message)), Unique::AuthenticationCode);
+        assert_eq!(sqlite_index("UNIQUE constraint failed: organisation.name"), "organisation_name_key");
+    }
+
+    #[test]
+    fn a_full_pool_is_no_fault() {
+        let error = DbErr::ConnectionAcquire(sea_orm::error::ConnAcquireErr::Timeout);
+        assert!(matches!(Failure::from(error), Failure::Unavailable(_)));
+    }
+}

@@ -1,0 +1,75 @@
+//! Where the database is and how many connections it gets.
+
+use std::time::Duration;
+
+/// Where the database is and how many connections it gets.
+#[derive(Clone)]
+pub struct DatabaseOptions {
+    /// `sqlite://path`, or `postgres://user:password@host/database`.
+    pub url: String,
+    /// PostgreSQL: connections in all, at least 2; half of them only read. More than a few per core cost more than
+    /// they give.
+    pub postgres_connections: u32,
+    /// SQLite: connections that read. There is always exactly one that writes.
+    pub sqlite_readers: u32,
+    /// How long a call waits for a free connection.
+    pub acquire_timeout: Duration,
+    /// PostgreSQL: how long one statement may take.
+    pub statement_timeout: Duration,
+    /// PostgreSQL: how long a statement may wait for somebody else's lock.
+    pub lock_timeout: Duration,
+    /// How long a unit of work may rest between two statements before it is rolled back.
+    pub idle_unit_timeout: Duration,
+}
+
+impl DatabaseOptions {
+    /// The defaults.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            postgres_connections: 8,
+            sqlite_readers: 4,
+            acquire_timeout: Duration::from_secs(1),
+            statement_timeout: Duration::from_secs(5),
+            lock_timeout: Duration::from_secs(2),
+            idle_unit_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Leaves the URL out: it may carry a password.
+impl std::fmt::Debug for DatabaseOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DatabaseOptions")
+            .field("postgres_connections", &self.postgres_connections)
+            .field("sqlite_readers", &self.sqlite_readers)
+            .field("acquire_timeout", &self.acquire_timeout)
+            .field("statement_timeout", &self.statement_timeout)
+            .field("lock_timeout", &self.lock_timeout)
+            .field("idle_unit_timeout", &self.idle_unit_timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why there is no database to work with.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// The URL is not one that this service understands. It is not repeated: it may carry a password.
+    #[error("the database URL is not valid: {0}")]
+    Url(String),
+    /// The database would lose commits that it has acknowledged.
+    #[error(
+        "the database runs with {setting} = {value}, which loses acknowledged commits at a crash; set it to {needed}"
+    )]
+    Unsafe {
+        /// The setting.
+        setting: &'static str,
+        /// What it is.
+        value: String,
+        /// What it has to be.
+        needed: &'static str,
+    },
+    /// The database cannot be reached, or refused.
+    #[error("the database cannot be used: {0}")]
+    Database(String),
+}

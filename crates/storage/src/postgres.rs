@@ -1,0 +1,114 @@
+//! Connections to PostgreSQL: some that read, one statement each, and some that run transactions.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sea_orm::sqlx::Executor;
+use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement};
+
+use crate::options::{DatabaseOptions, SetupError};
+use crate::sqlite::setup_error;
+
+/// A connection that has rested for this long is asked whether it still lives before it is used.
+const PING_AFTER_IDLE: Duration = Duration::from_secs(1);
+
+/// What a pool is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Single statements that only read.
+    Read,
+    /// Transactions.
+    Write,
+    /// The schema: one connection, no limits of time.
+    Migrate,
+}
+
+/// Is this a PostgreSQL URL?
+pub(crate) fn accepts(url: &str) -> bool {
+    url.starts_with("postgres:") || url.starts_with("postgresql:")
+}
+
+/// Refuses what the driver would refuse with the URL, and so the password, in its message.
+pub(crate) fn check_url(url: &str) -> Result<(), SetupError> {
+    match PgConnectOptions::from_str(url) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(SetupError::Url("expected postgres://user:password@host/database".to_owned())),
+    }
+}
+
+/// A pool for one purpose.
+pub(crate) async fn connect(options: &DatabaseOptions, purpose: Purpose) -> Result<DatabaseConnection, DbErr> {
+    // sea-orm knows only the shorter of the two names of the scheme.
+    let url = options.url.strip_prefix("postgresql:").map(|rest| format!("postgres:{rest}"));
+    let mut connect = ConnectOptions::new(url.unwrap_or_else(|| options.url.clone()));
+    let all = options.postgres_connections.max(2);
+    let connections = match purpose {
+        Purpose::Read => all / 2,
+        Purpose::Write => all - all / 2,
+        Purpose::Migrate => 1,
+    };
+    let settings = settings(options, purpose);
+    connect
+        .max_connections(connections)
+        .min_connections(1)
+        .acquire_timeout(options.acquire_timeout)
+        .test_before_acquire_if_idle_for(PING_AFTER_IDLE)
+        .sqlx_logging(false)
+        .record_stmt_in_spans(false)
+        .set_application_name("access-tokens")
+        .map_sqlx_postgres_pool_opts(move |pool| roll_back_on_release(set_on_connect(pool, &settings), purpose));
+    sea_orm::Database::connect(connect).await
+}
+
+/// Settings of the session. They are statements, not start-up parameters, because a pgbouncer refuses those.
+fn settings(options: &DatabaseOptions, purpose: Purpose) -> String {
+    // `client_min_messages`: a ROLLBACK without a transaction, which is the normal case on release, would warn.
+    let mut settings = vec![("client_min_messages", "error".to_owned())];
+    if purpose != Purpose::Migrate {
+        settings.extend([
+            // Planned once; the plan of a query here never depends on its values.
+            ("plan_cache_mode", "force_generic_plan".to_owned()),
+            ("statement_timeout", options.statement_timeout.as_millis().to_string()),
+            ("lock_timeout", options.lock_timeout.as_millis().to_string()),
+            ("idle_in_transaction_session_timeout", options.idle_unit_timeout.as_millis().to_string()),
+        ]);
+    }
+    if purpose == Purpose::Read {
+        settings.push(("default_transaction_read_only", "on".to_owned()));
+    }
+    settings.iter().map(|(name, value)| format!("SET {name} = '{value}';")).collect()
+}
+
+fn set_on_connect(pool: PgPoolOptions, settings: &str) -> PgPoolOptions {
+    let settings: std::sync::Arc<str> = settings.into();
+    pool.after_connect(move |connection, _| {
+        let settings = settings.to_string();
+        Box::pin(async move { connection.execute(sea_orm::sqlx::AssertSqlSafe(settings)).await.map(|_| ()) })
+    })
+}
+
+/// A `BEGIN` whose caller went away while it was under way leaves a transaction open on the server that the driver
+/// knows nothing of. Whoever got the connection next would write into it, be told that all is well, and lose it.
+/// So nothing goes back into the pool before the server has been told to roll back. Connections that only run
+/// single statements never begin one.
+fn roll_back_on_release(pool: PgPoolOptions, purpose: Purpose) -> PgPoolOptions {
+    if purpose == Purpose::Read {
+        return pool;
+    }
+    pool.after_release(|connection, _| Box::pin(async move { connection.execute("ROLLBACK").await.map(|_| true) }))
+}
+
+/// Refuses settings under which a crash takes acknowledged commits with it.
+pub(crate) async fn check_safe(connection: &DatabaseConnection) -> Result<(), SetupError> {
+    for setting in ["fsync", "synchronous_commit", "full_page_writes"] {
+        let statement = Statement::from_string(DbBackend::Postgres, format!("SHOW {setting}"));
+        let row = connection.query_one_raw(statement).await.map_err(setup_error)?;
+        let row = row.ok_or_else(|| SetupError::Database(format!("PostgreSQL does not know {setting}")))?;
+        let value: String = row.try_get("", setting).map_err(setup_error)?;
+        if value == "off" {
+            return Err(SetupError::Unsafe { setting, value, needed: "on" });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,93 @@
+//! Connections to SQLite: one that writes, a few that read.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement};
+
+use crate::error::Failure;
+use crate::options::{DatabaseOptions, SetupError};
+
+/// How long SQLite waits for another process, such as an import, that writes to the same file.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// The write-ahead log is cut back to this size after a checkpoint.
+const JOURNAL_SIZE_LIMIT: &str = "67108864";
+
+/// Is this a SQLite URL?
+pub(crate) fn accepts(url: &str) -> bool {
+    url.starts_with("sqlite:")
+}
+
+/// Refuses what cannot work before a driver sees it.
+pub(crate) fn check_url(url: &str) -> Result<(), SetupError> {
+    let wrong = |what: &str| Err(SetupError::Url(what.to_owned()));
+    match SqliteConnectOptions::from_str(url) {
+        Err(_) => wrong("expected sqlite://path"),
+        Ok(options) if options.get_filename().as_os_str().is_empty() => wrong("it names no file"),
+        // Every connection would have a database of its own.
+        Ok(_) if url.contains(":memory:") || url.contains("mode=memory") => wrong("SQLite in memory is not supported"),
+        Ok(_) => Ok(()),
+    }
+}
+
+/// The connection that writes. It creates the file.
+pub(crate) async fn connect_writer(options: &DatabaseOptions) -> Result<DatabaseConnection, DbErr> {
+    connect(options, 1, false).await
+}
+
+/// The connections that read.
+pub(crate) async fn connect_readers(options: &DatabaseOptions) -> Result<DatabaseConnection, DbErr> {
+    connect(options, options.sqlite_readers.max(1), true).await
+}
+
+async fn connect(options: &DatabaseOptions, connections: u32, query_only: bool) -> Result<DatabaseConnection, DbErr> {
+    let mut connect = ConnectOptions::new(&options.url);
+    connect
+        .max_connections(connections)
+        .min_connections(connections)
+        .acquire_timeout(options.acquire_timeout)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        // A file does not go away; asking it before each use would be a third of the cost of a read.
+        .test_before_acquire(false)
+        .sqlx_logging(false)
+        .record_stmt_in_spans(false)
+        .map_sqlx_sqlite_opts(move |sqlite| {
+            sqlite
+                .create_if_missing(true)
+                .journal_mode(SqliteJournalMode::Wal)
+                .synchronous(SqliteSynchronous::Full)
+                .foreign_keys(true)
+                .busy_timeout(BUSY_TIMEOUT)
+                .pragma("journal_size_limit", JOURNAL_SIZE_LIMIT)
+                .pragma("query_only", if query_only { "ON" } else { "OFF" })
+        });
+    sea_orm::Database::connect(connect).await
+}
+
+/// Refuses settings under which a power cut takes acknowledged commits with it.
+pub(crate) async fn check_safe(connection: &DatabaseConnection) -> Result<(), SetupError> {
+    let synchronous: i32 = pragma(connection, "synchronous").await?;
+    if synchronous < 2 {
+        let value = synchronous.to_string();
+        return Err(SetupError::Unsafe { setting: "synchronous", value, needed: "FULL" });
+    }
+    let journal_mode: String = pragma(connection, "journal_mode").await?;
+    if journal_mode != "wal" {
+        return Err(SetupError::Unsafe { setting: "journal_mode", value: journal_mode, needed: "WAL" });
+    }
+    Ok(())
+}
+
+async fn pragma<T: sea_orm::TryGetable>(connection: &DatabaseConnection, name: &str) -> Result<T, SetupError> {
+    let statement = Statement::from_string(DbBackend::Sqlite, format!("PRAGMA {name}"));
+    let row = connection.query_one_raw(statement).await.map_err(setup_error)?;
+    let row = row.ok_or_else(|| SetupError::Database(format!("SQLite does not know PRAGMA {name}")))?;
+    row.try_get("", name).map_err(setup_error)
+}
+
+/// A driver's error at start, without details.
+pub(crate) fn setup_error(error: DbErr) -> SetupError {
+    SetupError::Database(Failure::from(error).to_string())
+}

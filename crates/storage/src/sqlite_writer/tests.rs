@@ -1,0 +1,176 @@
+use sea_orm::ConnectionTrait;
+use sea_orm::sqlx::sqlite::SqlitePoolOptions;
+
+use super::*;
+use crate::sqlite::connect_readers;
+
+/// A writer with a table `t (id)` and a table that refers to it.
+struct Fixture {
+    writer: Arc<SqliteWriter>,
+    options: DatabaseOptions,
+    _folder: tempfile::TempDir,
+}
+
+async fn fixture(idle: Duration) -> Fixture {
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = DatabaseOptions::new(format!("sqlite://{}/test.db", folder.path().display()));
+    let connection = connect_writer(&options).await.expect("connects");
+    let schema = "CREATE TABLE t (id INTEGER PRIMARY KEY); CREATE TABLE r (t INTEGER REFERENCES t (id));";
+    connection.execute_unprepared(schema).await.expect("a schema");
+    // A batch ends only when nobody waits, however slow the machine is.
+    let minute = Duration::from_secs(60);
+    let limits = Limits { batch_units: 64, batch_time: minute, turn: minute, idle };
+    let writer = SqliteWriter::start_with(connection, options.clone(), limits);
+    Fixture { writer: Arc::new(writer), options, _folder: folder }
+}
+
+impl Fixture {
+    /// Waits until so many requests are in the queue.
+    async fn queued(&self, count: usize) {
+        while QUEUE - self.writer.requests.capacity() < count {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn ids(&self) -> Vec<i64> {
+        let readers = connect_readers(&self.options).await.expect("connects");
+        let sql = crate::sql::Sql::new("SELECT id FROM t ORDER BY id");
+        let rows = sql.all(&readers).await.expect("reads");
+        rows.iter().map(|row| row.try_get("", "id").expect("an id")).collect()
+    }
+}
+
+async fn insert(turn: &Turn, id: i64) -> Result<(), Failure> {
+    let connection = turn.lock().await?;
+    connection.execute_unprepared(&format!("INSERT INTO t VALUES ({id})")).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn units_share_a_commit_and_bad_ones_cost_only_themselves() {
+    let fixture = fixture(Duration::from_secs(60)).await;
+    let first = fixture.writer.begin().await.expect("a turn");
+    insert(&first, 1_000).await.expect("inserts");
+
+    let units = (0..60).map(|id| {
+        let writer = Arc::clone(&fixture.writer);
+        tokio::spawn(async move {
+            let turn = writer.begin().await.expect("a turn");
+            insert(&turn, id).await.expect("inserts");
+            match id % 4 {
+                0 => turn.commit().await.is_ok(),
+                1 => insert(&turn, 1_000).await.is_ok(),
+                2 => panic!("a unit of work that panics, on purpose"),
+                _ => false,
+            }
+        })
+    });
+    let units: Vec<_> = units.collect();
+    fixture.queued(60).await;
+    first.commit().await.expect("commits");
+
+    let mut acked = vec![1_000];
+    for (id, unit) in units.into_iter().enumerate() {
+        if unit.await.unwrap_or(false) {
+            acked.push(id as i64);
+        }
+    }
+    acked.sort_unstable();
+    assert_eq!(acked.len(), 16);
+    assert_eq!(fixture.ids().await, acked);
+    assert_eq!(fixture.writer.counts(), (16, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_failed_commit_is_told_to_everybody_and_the_next_batch_is_sound() {
+    let fixture = fixture(Duration::from_secs(60)).await;
+    let first = fixture.writer.begin().await.expect("a turn");
+    insert(&first, 1).await.expect("inserts");
+    let writer = Arc::clone(&fixture.writer);
+    let broken = tokio::spawn(async move {
+        let turn = writer.begin().await?;
+        // Found out only when the whole transaction commits.
+        let deferred = "PRAGMA defer_foreign_keys = ON; INSERT INTO r VALUES (99);";
+        turn.lock().await?.execute_unprepared(deferred).await?;
+        turn.commit().await
+    });
+    fixture.queued(1).await;
+    let told = first.commit().await.expect_err("the batch failed");
+    assert_eq!(broken.await.expect("ran"), Err(told));
+    assert!(fixture.ids().await.is_empty());
+
+    let turn = fixture.writer.begin().await.expect("a turn on a new connection");
+    insert(&turn, 2).await.expect("inserts");
+    turn.commit().await.expect("commits");
+    assert_eq!(fixture.ids().await, [2]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_full_disk_never_takes_what_was_acknowledged() {
+    let fixture = fixture(Duration::from_secs(60)).await;
+    let first = fixture.writer.begin().await.expect("a turn");
+    insert(&first, 1).await.expect("inserts");
+    let writer = Arc::clone(&fixture.writer);
+    let full = tokio::spawn(async move {
+        let turn = writer.begin().await?;
+        let fill = "PRAGMA max_page_count = 6; CREATE TABLE big AS WITH RECURSIVE n (i) AS \
+                    (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 100) SELECT randomblob(4000) AS b FROM n;";
+        turn.lock().await?.execute_unprepared(fill).await?;
+        turn.commit().await
+    });
+    fixture.queued(1).await;
+    let acked = first.commit().await.is_ok();
+    assert!(matches!(full.await.expect("ran"), Err(Failure::Unavailable(_))));
+    assert_eq!(fixture.ids().await, if acked { vec![1] } else { vec![] });
+
+    let turn = fixture.writer.begin().await.expect("a turn");
+    turn.lock().await.expect("a connection").execute_unprepared("PRAGMA max_page_count = 100000").await.expect("runs");
+    insert(&turn, 2).await.expect("inserts");
+    turn.commit().await.expect("commits");
+    assert!(fixture.ids().await.contains(&2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_unit_that_rests_for_too_long_loses_its_turn() {
+    let fixture = fixture(Duration::from_millis(50)).await;
+    let idle = fixture.writer.begin().await.expect("a turn");
+    insert(&idle, 1).await.expect("inserts");
+    let next = fixture.writer.begin().await.expect("a turn, although the first was never given back");
+    insert(&next, 2).await.expect("inserts");
+    next.commit().await.expect("commits");
+    assert!(matches!(insert(&idle, 3).await, Err(Failure::Unavailable(_))));
+    assert!(matches!(idle.commit().await, Err(Failure::Unavailable(_))));
+    assert_eq!(fixture.ids().await, [2]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn requesters_that_go_away_do_not_hold_the_queue_up() {
+    let fixture = fixture(Duration::from_secs(60)).await;
+    for round in 0..200_u64 {
+        let writer = Arc::clone(&fixture.writer);
+        let unit = tokio::spawn(async move {
+            let turn = writer.begin().await.expect("a turn");
+            insert(&turn, 5).await.expect("nobody ever commits it");
+            std::future::pending::<()>().await;
+        });
+        tokio::time::sleep(Duration::from_micros(round % 50 * 20)).await;
+        unit.abort();
+    }
+    let turn = fixture.writer.begin().await.expect("a turn");
+    insert(&turn, 1).await.expect("inserts");
+    turn.commit().await.expect("commits");
+    assert_eq!(fixture.ids().await, [1]);
+}
+
+#[tokio::test]
+async fn only_full_synchronous_is_accepted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = format!("sqlite://{}/test.db?mode=rwc", folder.path().display());
+    let pool = SqlitePoolOptions::new().max_connections(1).connect(&url).await.expect("connects");
+    let connection = DatabaseConnection::from(pool);
+    connection.execute_unprepared("PRAGMA journal_mode = WAL").await.expect("runs");
+    crate::sqlite::check_safe(&connection).await.expect("FULL is what SQLite has by itself");
+    connection.execute_unprepared("PRAGMA synchronous = NORMAL").await.expect("runs");
+    let refused = crate::sqlite::check_safe(&connection).await.expect_err("unsafe");
+    assert!(refused.to_string().contains("synchronous"), "{refused}");
+}

@@ -1,0 +1,226 @@
+//! Tokens: found, listed, counted, written. A token and its owners come in one statement, and so from one state.
+
+use std::sync::LazyLock;
+
+use access_tokens_domain::access_token::{AccessToken, Guard, Stamp, TokenChanges};
+use access_tokens_domain::identifier::TokenKey;
+use access_tokens_domain::life_cycle::LifeCycleState;
+use access_tokens_domain::session::OrganisationKey;
+use access_tokens_domain::store::{FoundToken, Load, OwnerKey, StoreResult, TokenPage};
+use sea_orm::sea_query::Expr;
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, FromQueryResult, IntoActiveModel, QueryFilter, QueryResult,
+};
+
+use crate::convert;
+use crate::entities::access_token::{Column, Entity, Model};
+use crate::error::store_error;
+use crate::owners::{self, Reader};
+use crate::sql::Sql;
+
+static TOKEN: LazyLock<String> = LazyLock::new(|| owners::columns::<Entity>("t"));
+
+/// The token of a key.
+pub(crate) async fn find<C: ConnectionTrait>(
+    connection: &C,
+    organisation: OrganisationKey,
+    key: TokenKey<'_>,
+    load: Load,
+) -> StoreResult<Option<FoundToken>> {
+    let (column, value) = match key {
+        TokenKey::Id(id) => ("id", id),
+        TokenKey::Number(number) => ("number", number),
+        TokenKey::AuthenticationCode(code) => ("authentication_code", code),
+        TokenKey::Identifier(identifier) => ("identifier", identifier),
+    };
+    let mut sql = Sql::new(select(load));
+    sql.push(" FROM access_token t");
+    owners::join(&mut sql, load);
+    sql.push(" WHERE t.organisation_key = ").bind(organisation.0);
+    sql.push(" AND t.").push(column).push(" = ").bind(value);
+    Ok(read(&sql.all(connection).await?, load)?.pop())
+}
+
+/// A page of an owner's tokens.
+pub(crate) async fn list<C: ConnectionTrait>(
+    connection: &C,
+    organisation: OrganisationKey,
+    page: TokenPage<'_>,
+    load: Load,
+) -> StoreResult<Vec<FoundToken>> {
+    let mut sql = Sql::new(select(load));
+    sql.push(" FROM (");
+    // Each arm ends after as many rows as the page can need of it.
+    let enough = page.limit.saturating_add(page.offset);
+    sql.push("SELECT * FROM (SELECT * FROM access_token WHERE organisation_key = ").bind(organisation.0);
+    owned_by(&mut sql, page.owner, page.classification);
+    after(&mut sql, "id", page.after);
+    sql.push(" ORDER BY id").limit(enough).push(") own");
+    if let OwnerKey::AccountsReceivable(account) = page.owner {
+        // A token whose participant belongs to the account is related with it, too.
+        sql.push(" UNION ALL SELECT * FROM (SELECT x.* FROM rewards_participant p CROSS JOIN access_token x");
+        sql.push(" WHERE p.organisation_key = $1 AND p.accounts_receivable = ").bind(account);
+        sql.push(" AND x.organisation_key = $1 AND x.rewards_participant = p.id");
+        sql.push(" AND x.accounts_receivable IS DISTINCT FROM ").bind(account);
+        if let Some(classification) = page.classification {
+            sql.push(" AND x.classification = ").bind(classification);
+        }
+        after(&mut sql, "x.id", page.after);
+        sql.push(" ORDER BY x.id").limit(enough).push(") members");
+    }
+    sql.push(" ORDER BY id").limit(page.limit);
+    if page.offset > 0 {
+        sql.push(" OFFSET ").bind(i64::from(page.offset));
+    }
+    sql.push(") t");
+    owners::join(&mut sql, load);
+    sql.push(" ORDER BY t.id");
+    read(&sql.all(connection).await?, load)
+}
+
+/// How many tokens an owner has. Whoever counts in order to write first locks the owner, where the database lets
+/// others write at the same time.
+pub(crate) async fn count_exclusively<C: ConnectionTrait>(
+    connection: &C,
+    organisation: OrganisationKey,
+    owner: OwnerKey<'_>,
+    classification: Option<&str>,
+) -> StoreResult<u64> {
+    if connection.get_database_backend() == DbBackend::Postgres {
+        let (table, id) = match owner {
+            OwnerKey::AccountsReceivable(id) => ("accounts_receivable", id),
+            OwnerKey::RewardsParticipant(id) => ("rewards_participant", id),
+        };
+        let mut sql = Sql::new("SELECT id FROM ");
+        sql.push(table).push(" WHERE organisation_key = ").bind(organisation.0);
+        sql.push(" AND id = ").bind(id).push(" FOR UPDATE");
+        sql.all(connection).await?;
+    }
+    let mut sql = Sql::new("SELECT count(*) AS tokens FROM access_token WHERE organisation_key = ");
+    sql.bind(organisation.0);
+    owned_by(&mut sql, owner, classification);
+    let rows = sql.all(connection).await?;
+    let count = rows.first().map(|row| row.try_get::<i64>("", "tokens")).transpose().map_err(store_error)?;
+    Ok(count.unwrap_or(0).unsigned_abs())
+}
+
+/// Tokens without an existing owner, in ascending id: free stock, tokens of terminated accounts whose participant does
+/// not exist either, and tokens of terminated participants without any account. A terminated owner does not exist, nor
+/// does one whose row is missing; a suspended one does.
+///
+/// Free stock comes straight from its index. The rest is worked out from the terminated owners, however many they are:
+/// to keep a mark on each token would make every write look at its owners.
+pub(crate) async fn not_associated<C: ConnectionTrait>(
+    connection: &C,
+    organisation: OrganisationKey,
+    state: Option<LifeCycleState>,
+    limit: u32,
+    load: Load,
+) -> StoreResult<Vec<FoundToken>> {
+    let mut sql = Sql::new("WITH ");
+    ended(&mut sql, organisation, state);
+    sql.push(&select(load));
+    sql.push(" FROM access_token t JOIN (SELECT id FROM (SELECT id FROM ended");
+    let all = LifeCycleState::ALL;
+    for state in all.iter().filter(|each| state.is_none_or(|state| state == **each)) {
+        // One a state, in the order of the index: no sorting.
+        sql.push(" UNION ALL SELECT id FROM (SELECT id FROM access_token WHERE organisation_key = $1");
+        sql.push(" AND accounts_receivable IS NULL AND rewards_participant IS NULL AND life_cycle_state = '");
+        sql.push(state.name()).push("' ORDER BY id").limit(limit).push(") free");
+    }
+    sql.push(") found ORDER BY id").limit(limit);
+    sql.push(") k ON t.organisation_key = $1 AND t.id = k.id");
+    owners::join(&mut sql, load);
+    sql.push(" ORDER BY t.id");
+    read(&sql.all(connection).await?, load)
+}
+
+/// The tokens that have a terminated owner and no existing one. MATERIALIZED keeps PostgreSQL from walking through all
+/// tokens in the order of their ids until it has found enough; CROSS JOIN makes SQLite begin at the owners.
+fn ended(sql: &mut Sql, organisation: OrganisationKey, state: Option<LifeCycleState>) {
+    sql.push("ended AS MATERIALIZED (SELECT x.id FROM accounts_receivable o CROSS JOIN access_token x");
+    sql.push(" WHERE o.organisation_key = ").bind(organisation.0).push(" AND o.life_cycle_state = 'TERMINATED'");
+    sql.push(" AND x.organisation_key = $1 AND x.accounts_receivable = o.id AND NOT EXISTS (SELECT 1");
+    sql.push(" FROM rewards_participant e WHERE e.organisation_key = $1 AND e.id = x.rewards_participant");
+    sql.push(" AND (e.life_cycle_state IS NULL OR e.life_cycle_state <> 'TERMINATED'))");
+    in_state(sql, state);
+    sql.push(" UNION ALL SELECT x.id FROM rewards_participant o CROSS JOIN access_token x");
+    sql.push(" WHERE o.organisation_key = $1 AND o.life_cycle_state = 'TERMINATED'");
+    sql.push(" AND x.organisation_key = $1 AND x.rewards_participant = o.id AND NOT EXISTS (SELECT 1");
+    sql.push(" FROM accounts_receivable e WHERE e.organisation_key = $1 AND e.id = x.accounts_receivable)");
+    in_state(sql, state);
+    sql.push(") ");
+}
+
+fn in_state(sql: &mut Sql, state: Option<LifeCycleState>) {
+    if let Some(state) = state {
+        sql.push(" AND x.life_cycle_state = '").push(state.name()).push("'");
+    }
+}
+
+/// Writes a new token.
+pub(crate) async fn insert<C: ConnectionTrait>(
+    connection: &C,
+    organisation: OrganisationKey,
+    token: &AccessToken,
+) -> StoreResult<()> {
+    let row = convert::token_row(organisation, token).into_active_model();
+    Entity::insert(row).exec_without_returning(connection).await.map_err(store_error)?;
+    Ok(())
+}
+
+/// Writes changes where the guard still holds: the condition and the write are one statement, so that of concurrent
+/// callers exactly one succeeds.
+pub(crate) async fn update<C: ConnectionTrait>(
+    connection: &C,
+    organisation: OrganisationKey,
+    id: &str,
+    guard: &Guard,
+    changes: &TokenChanges,
+    updated: &Stamp,
+) -> StoreResult<Option<AccessToken>> {
+    let mut update = Entity::update_many().filter(Column::OrganisationKey.eq(organisation.0)).filter(Column::Id.eq(id));
+    if let Some(state) = guard.life_cycle_state {
+        update = update.filter(Column::LifeCycleState.eq(state.name()));
+    }
+    if let Some(hash) = &guard.verification {
+        update = update.filter(Column::VerificationHash.eq(hash.as_stored()));
+    }
+    if guard.without_identifier {
+        update = update.filter(Column::Identifier.is_null());
+    }
+    for (column, value) in convert::changed_columns(changes, updated) {
+        update = update.col_expr(column, Expr::value(value));
+    }
+    let mut rows = update.exec_with_returning(connection).await.map_err(store_error)?;
+    rows.pop().map(convert::token).transpose()
+}
+
+fn select(load: Load) -> String {
+    format!("SELECT {}{}", *TOKEN, owners::select(load))
+}
+
+fn owned_by(sql: &mut Sql, owner: OwnerKey<'_>, classification: Option<&str>) {
+    match owner {
+        OwnerKey::AccountsReceivable(id) => sql.push(" AND accounts_receivable = ").bind(id),
+        OwnerKey::RewardsParticipant(id) => sql.push(" AND rewards_participant = ").bind(id),
+    };
+    if let Some(classification) = classification {
+        sql.push(" AND classification = ").bind(classification);
+    }
+}
+
+fn after(sql: &mut Sql, column: &str, id: Option<&str>) {
+    if let Some(id) = id {
+        sql.push(" AND ").push(column).push(" > ").bind(id);
+    }
+}
+
+fn read(rows: &[QueryResult], load: Load) -> StoreResult<Vec<FoundToken>> {
+    let mut owners = Reader::default();
+    let found = rows.iter().map(|row| {
+        let token = Model::from_query_result(row, "t_").map_err(store_error)?;
+        Ok(FoundToken { token: convert::token(token)?, owners: owners.owners(row, load)? })
+    });
+    found.collect()
+}

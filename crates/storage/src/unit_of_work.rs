@@ -1,0 +1,155 @@
+//! One transaction.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use access_tokens_domain::access_token::{AccessToken, Guard, Stamp, TokenChanges};
+use access_tokens_domain::reference::Reference;
+use access_tokens_domain::session::OrganisationKey;
+use access_tokens_domain::store::{ImportChanges, ImportKeys, ImportRows, OwnerKey, StoreResult, UnitOfWork};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend};
+use tokio::sync::MappedMutexGuard;
+
+use crate::error::{Failure, store_error};
+use crate::reference::ReferenceCache;
+use crate::sql::Sql;
+use crate::sqlite_writer::Turn;
+use crate::{import, reference, tokens};
+
+/// The first key of the advisory locks that keep imports of one organisation apart; the second is the organisation.
+const DIRECTORY_LOCK: i32 = 0x6174_6f6b;
+
+/// A unit of work. Dropped without commit, it leaves nothing behind.
+///
+/// After a statement that failed, or whose future was dropped half-way, it can only be dropped: PostgreSQL answers a
+/// commit of a failed transaction as if all were well.
+pub struct Unit {
+    transaction: Transaction,
+    cache: Arc<ReferenceCache>,
+    /// Reference data that was read here. Others may see it once it is committed.
+    snapshot: Option<(OrganisationKey, Arc<Reference>)>,
+    spoiled: bool,
+}
+
+pub(crate) enum Transaction {
+    Sqlite(Turn),
+    Postgres(DatabaseTransaction),
+}
+
+/// The connection, for the time of one statement.
+enum Connection<'a> {
+    Sqlite(MappedMutexGuard<'a, DatabaseTransaction>),
+    Postgres(&'a DatabaseTransaction),
+}
+
+impl Deref for Connection<'_> {
+    type Target = DatabaseTransaction;
+
+    fn deref(&self) -> &DatabaseTransaction {
+        match self {
+            Self::Sqlite(guard) => guard,
+            Self::Postgres(transaction) => transaction,
+        }
+    }
+}
+
+impl Unit {
+    pub(crate) fn new(transaction: Transaction, cache: Arc<ReferenceCache>) -> Self {
+        Self { transaction, cache, snapshot: None, spoiled: false }
+    }
+
+    /// Begins a statement. The unit counts as spoiled until [`Self::leave`] is told that it went well.
+    async fn enter(&mut self) -> StoreResult<Connection<'_>> {
+        if std::mem::replace(&mut self.spoiled, true) {
+            return Err(Failure::fault("an earlier statement of this unit of work failed").into());
+        }
+        Ok(match &self.transaction {
+            Transaction::Sqlite(turn) => Connection::Sqlite(turn.lock().await?),
+            Transaction::Postgres(transaction) => Connection::Postgres(transaction),
+        })
+    }
+
+    fn leave<T>(&mut self, result: StoreResult<T>) -> StoreResult<T> {
+        self.spoiled = result.is_err();
+        result
+    }
+
+    async fn read_directory(&mut self, organisation: OrganisationKey) -> StoreResult<Arc<Reference>> {
+        let cache = Arc::clone(&self.cache);
+        let connection = self.enter().await?;
+        if connection.get_database_backend() == DbBackend::Postgres {
+            let mut sql = Sql::new("SELECT pg_advisory_xact_lock(");
+            sql.bind(DIRECTORY_LOCK).push(", ").bind(organisation.0).push(")");
+            sql.all(&*connection).await?;
+        }
+        // Nobody else writes reference data now, so several statements see one state.
+        let version = reference::version(&*connection, organisation).await?;
+        match cache.get(organisation, version) {
+            Some(snapshot) => Ok(snapshot),
+            None => Ok(Arc::new(reference::load(&*connection, organisation).await?)),
+        }
+    }
+}
+
+impl UnitOfWork for Unit {
+    async fn insert_token(&mut self, organisation: OrganisationKey, token: &AccessToken) -> StoreResult<()> {
+        let result = tokens::insert(&*self.enter().await?, organisation, token).await;
+        self.leave(result)
+    }
+
+    async fn update_token(
+        &mut self,
+        organisation: OrganisationKey,
+        id: &str,
+        guard: &Guard,
+        changes: &TokenChanges,
+        updated: &Stamp,
+    ) -> StoreResult<Option<AccessToken>> {
+        let result = tokens::update(&*self.enter().await?, organisation, id, guard, changes, updated).await;
+        self.leave(result)
+    }
+
+    async fn count_tokens_exclusively(
+        &mut self,
+        organisation: OrganisationKey,
+        owner: OwnerKey<'_>,
+        classification: Option<&str>,
+    ) -> StoreResult<u64> {
+        let result = tokens::count_exclusively(&*self.enter().await?, organisation, owner, classification).await;
+        self.leave(result)
+    }
+
+    async fn lock_directory(&mut self, organisation: OrganisationKey) -> StoreResult<Arc<Reference>> {
+        let result = self.read_directory(organisation).await;
+        let snapshot = self.leave(result)?;
+        self.snapshot = Some((organisation, Arc::clone(&snapshot)));
+        Ok(snapshot)
+    }
+
+    async fn load_import(&mut self, organisation: OrganisationKey, keys: &ImportKeys) -> StoreResult<ImportRows> {
+        let result = import::load(&*self.enter().await?, organisation, keys).await;
+        self.leave(result)
+    }
+
+    async fn save_import(&mut self, organisation: OrganisationKey, changes: &ImportChanges) -> StoreResult<()> {
+        if changes.touches_reference() {
+            self.snapshot = None;
+        }
+        let result = import::save(&*self.enter().await?, organisation, changes).await;
+        self.leave(result)
+    }
+
+    async fn commit(self) -> StoreResult<()> {
+        if self.spoiled {
+            return Err(Failure::fault("commit of a unit of work in which a statement failed").into());
+        }
+        match self.transaction {
+            Transaction::Sqlite(turn) => turn.commit().await?,
+            Transaction::Postgres(transaction) => transaction.commit().await.map_err(store_error)?,
+        }
+        if let Some((organisation, snapshot)) = &self.snapshot {
+            self.cache.put(*organisation, snapshot);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,241 @@
+//! A fresh database of either kind for each test.
+//!
+//! PostgreSQL is a throwaway cluster of this process: made with `initdb`, reachable only through a socket in its own
+//! folder, and stopped by its own watchdog as soon as this process is gone, however it ends.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use access_tokens_domain::access_token::{AccessToken, Stamp, UserDefinedFields};
+use access_tokens_domain::directory::{AccountsReceivable, AccountsReceivableState, ContactInformation, Organisation};
+use access_tokens_domain::life_cycle::LifeCycleState;
+use access_tokens_domain::policy::Policy;
+use access_tokens_domain::session::OrganisationKey;
+use access_tokens_domain::store::{AccountStore, ImportChanges, Store, UnitOfWork};
+use access_tokens_domain::time::Timestamp;
+use access_tokens_storage::{Database, DatabaseOptions, connect};
+use sea_orm::ConnectionTrait;
+
+/// A migrated database with one organisation.
+pub(crate) struct TestDatabase {
+    pub(crate) database: Database,
+    pub(crate) options: DatabaseOptions,
+    pub(crate) organisation: OrganisationKey,
+    _folder: Option<tempfile::TempDir>,
+}
+
+/// An empty SQLite file.
+pub(crate) fn sqlite_options() -> (DatabaseOptions, tempfile::TempDir) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let options = DatabaseOptions::new(format!("sqlite://{}/test.db", folder.path().display()));
+    (options, folder)
+}
+
+/// An empty PostgreSQL database.
+pub(crate) async fn postgres_options() -> DatabaseOptions {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let cluster = cluster();
+    let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
+    execute(&cluster.url("postgres"), &format!("CREATE DATABASE {name}")).await;
+    DatabaseOptions::new(cluster.url(&name))
+}
+
+pub(crate) async fn sqlite() -> TestDatabase {
+    let (options, folder) = sqlite_options();
+    TestDatabase { _folder: Some(folder), ..open(options).await }
+}
+
+pub(crate) async fn postgres() -> TestDatabase {
+    open(postgres_options().await).await
+}
+
+async fn open(options: DatabaseOptions) -> TestDatabase {
+    let database = connect(&options).await.expect("connects");
+    database.migrate().await.expect("migrates");
+    let organisation = organisation(&database, "DEMO").await;
+    TestDatabase { database, options, organisation, _folder: None }
+}
+
+impl TestDatabase {
+    /// The same database through connections of its own, as another process would have them.
+    pub(crate) async fn again(&self) -> Database {
+        connect(&self.options).await.expect("connects again")
+    }
+
+    /// Runs SQL past the store.
+    pub(crate) async fn sql(&self, sql: &str) {
+        execute(&self.options.url, sql).await;
+    }
+}
+
+pub(crate) async fn execute(url: &str, sql: &str) {
+    let connection = sea_orm::Database::connect(url).await.expect("connects past the store");
+    connection.execute_unprepared(sql).await.expect("runs");
+    connection.close().await.expect("closes");
+}
+
+/// Creates an organisation.
+pub(crate) async fn organisation(database: &Database, name: &str) -> OrganisationKey {
+    let organisation = Organisation {
+        id: format!("ID-{name}"),
+        name: name.to_owned(),
+        number_prefix: "AT".to_owned(),
+        legacy_compatibility: true,
+        definition: Policy::default(),
+    };
+    database.ensure_organisation(&organisation).await.expect("an organisation").key
+}
+
+/// A time with microseconds.
+pub(crate) fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_timestamp(1_700_000_000 + seconds, 123_456_000).expect("a time")
+}
+
+pub(crate) fn stamp(seconds: i64) -> Stamp {
+    Stamp { date: at(seconds), user: Some("U1".into()), unit: Some("N1".into()), business_unit: Some("B1".into()) }
+}
+
+/// A small token; number and codes follow from the id.
+pub(crate) fn token(id: &str) -> AccessToken {
+    AccessToken {
+        id: id.to_owned(),
+        number: format!("N-{id}"),
+        life_cycle_state: LifeCycleState::Effective,
+        authentication_code: format!("C-{id}"),
+        identifier: None,
+        pass_code: None,
+        verification: None,
+        one_time_password: None,
+        verified_date: None,
+        verified_by_user: None,
+        card_masked_number: None,
+        udf: UserDefinedFields::default(),
+        accounts_receivable: None,
+        rewards_participant: None,
+        classification: None,
+        created: stamp(0),
+        updated: stamp(0),
+    }
+}
+
+pub(crate) fn account(id: &str, state: AccountsReceivableState) -> AccountsReceivable {
+    AccountsReceivable {
+        id: id.to_owned(),
+        number: Some(format!("AR-{id}")),
+        name: Some(format!("Name of {id}")),
+        life_cycle_state: state,
+        account_owner: Some(format!("OWNER-{id}")),
+    }
+}
+
+pub(crate) fn contact(id: &str) -> ContactInformation {
+    ContactInformation { id: id.to_owned(), name: Some("Somebody".into()), ..ContactInformation::default() }
+}
+
+/// Inserts tokens in one unit.
+pub(crate) async fn insert(store: &impl Store, organisation: OrganisationKey, tokens: &[AccessToken]) {
+    let mut unit = store.begin().await.expect("begins");
+    for token in tokens {
+        unit.insert_token(organisation, token).await.expect("inserts");
+    }
+    unit.commit().await.expect("commits");
+}
+
+/// Writes an import in one unit.
+pub(crate) async fn import(store: &impl Store, organisation: OrganisationKey, changes: &ImportChanges) {
+    let mut unit = store.begin().await.expect("begins");
+    unit.lock_directory(organisation).await.expect("locks");
+    unit.save_import(organisation, changes).await.expect("saves");
+    unit.commit().await.expect("commits");
+}
+
+/// Runs each test on both databases.
+macro_rules! on_both {
+    ($($name:ident),+ $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn $name() { super::$name(crate::common::sqlite().await).await; })+
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn $name() { super::$name(crate::common::postgres().await).await; })+
+        }
+    };
+}
+
+struct Cluster {
+    folder: PathBuf,
+    /// Its standard input is what the watchdog waits for.
+    _server: Child,
+}
+
+fn cluster() -> &'static Cluster {
+    static CLUSTER: OnceLock<Cluster> = OnceLock::new();
+    CLUSTER.get_or_init(Cluster::start)
+}
+
+impl Cluster {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder").keep();
+        let programs = programs();
+        if is_root() {
+            run(Command::new("chown").arg("postgres").arg(&folder));
+        }
+        let script = format!(
+            "cd {folder} && export LC_ALL=C && {programs}/initdb --no-sync -A trust -U postgres -E UTF8 -D data >log 2>&1 \
+             && {{ {programs}/postgres -D data -k {folder} -c listen_addresses= -c max_connections=200 >>log 2>&1 & }} \
+             && until {programs}/pg_isready -q -h {folder}; do sleep 0.05; done && echo ready && cat >/dev/null; \
+             kill -INT $!; wait; rm -rf {folder}",
+            folder = folder.display(),
+            programs = programs.display(),
+        );
+        let mut server = as_postgres("sh")
+            .args(["-c", &script])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a shell");
+        let mut ready = [0; 5];
+        let told = server.stdout.take().expect("piped").read_exact(&mut ready);
+        assert!(told.is_ok(), "PostgreSQL does not start; see {}/log", folder.display());
+        Self { folder, _server: server }
+    }
+
+    fn url(&self, name: &str) -> String {
+        format!("postgres://postgres@localhost/{name}?host={}", self.folder.display())
+    }
+}
+
+fn programs() -> &'static Path {
+    static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAMS.get_or_init(|| {
+        let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+        let mut found: Vec<_> = versions.map(|entry| entry.path().join("bin")).collect();
+        found.retain(|programs| programs.join("initdb").exists());
+        found.sort();
+        found.pop().expect("PostgreSQL is not installed: apt-get install postgresql")
+    })
+}
+
+fn is_root() -> bool {
+    let id = Command::new("id").arg("-u").output().expect("id");
+    id.stdout.starts_with(b"0")
+}
+
+/// PostgreSQL refuses to run as root.
+fn as_postgres(program: &str) -> Command {
+    if !is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", "postgres", "--regid", "postgres", "--clear-groups", program]);
+    command
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().expect("runs");
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}

@@ -1,0 +1,272 @@
+//! What imports write, and reference data as others read it.
+
+use std::sync::Arc;
+
+use access_tokens_domain::access_token::AccessToken;
+use access_tokens_domain::directory::{
+    AccountsReceivableState, BusinessUnit, Classification, CompanyProfile, ContactInformation, ContactState,
+    ContactType, Country, DateOfBirth, Demographics, Gender, Image, Industry, IndustrySector, NameDay, Organisation,
+    RewardsParticipant, Unit, User,
+};
+use access_tokens_domain::identifier::{AccountsReceivableIdentifier, RewardsParticipantIdentifier, TokenKey};
+use access_tokens_domain::policy::Policy;
+use access_tokens_domain::secret::PassCodeHash;
+use access_tokens_domain::session::Permissions;
+use access_tokens_domain::store::{
+    Credential, ImportChanges, ImportKeys, Load, Sequence, Store, StoreError, UnitOfWork,
+};
+
+use crate::common::{TestDatabase, account, at, contact, import, organisation, token};
+
+on_both!(
+    reference_data_comes_back_as_it_was_and_at_once,
+    directory_rows_are_found_by_all_their_keys,
+    a_large_batch_is_inserted_and_replaced,
+    removed_tokens_make_room,
+    numbers_from_outside_are_not_handed_out_again,
+    corrupt_rows_are_faults,
+    owners_are_found_by_what_names_them,
+);
+
+fn text(text: &str) -> Option<String> {
+    Some(text.to_owned())
+}
+
+async fn reference_data_comes_back_as_it_was_and_at_once(test: TestDatabase) {
+    let empty = test.database.reference(test.organisation).await.expect("reads");
+    assert!(empty.units.is_empty());
+    let settings = Organisation {
+        id: "ORG".into(),
+        name: "DEMO".into(),
+        number_prefix: "XX".into(),
+        legacy_compatibility: false,
+        definition: Policy { otp_length: 8, ..Policy::default() },
+    };
+    let unit = Unit { id: "N1".into(), name: text("Unit"), business_unit: text("B1"), ..Unit::default() };
+    let business_unit = BusinessUnit { id: "B1".into(), code: text("b"), ..BusinessUnit::default() };
+    let user = User { id: "U1".into(), username: text("me"), ..User::default() };
+    let flag = Image { id: text("I1"), file_name: text("cy.png"), ..Image::default() };
+    let country = Country { id: "C1".into(), country_flag: Some(flag), ..Country::default() };
+    let industry = Industry { id: "D1".into(), name: text("Industry"), code: None };
+    let sector = IndustrySector { id: "S1".into(), name: None, alternative_code: text("s") };
+    let policy = Some(Policy { max_per_owner: Some(2), ..Policy::default() });
+    let classification = Classification { id: "K1".into(), name: text("Card"), alternative_code: None, policy };
+    let changes = ImportChanges {
+        organisation: Some(settings.clone()),
+        units: vec![unit.clone()],
+        business_units: vec![business_unit.clone()],
+        users: vec![user.clone()],
+        countries: vec![country.clone()],
+        industries: vec![industry.clone()],
+        industry_sectors: vec![sector.clone()],
+        classifications: vec![classification.clone()],
+        ..ImportChanges::default()
+    };
+    let elsewhere = test.again().await;
+    elsewhere.reference(test.organisation).await.expect("warms the other one's memory");
+    import(&test.database, test.organisation, &changes).await;
+
+    for database in [&test.database, &elsewhere] {
+        let read = database.reference(test.organisation).await.expect("reads");
+        assert!(read.version > empty.version);
+        assert_eq!(read.organisation, settings);
+        assert_eq!(read.units["N1"], unit);
+        assert_eq!(read.business_units["B1"], business_unit);
+        assert_eq!(read.users["U1"], user);
+        assert_eq!(read.countries["C1"], country);
+        assert_eq!(read.industries["D1"], industry);
+        assert_eq!(read.industry_sectors["S1"], sector);
+        assert_eq!(read.classifications["K1"], classification);
+        let again = database.reference(test.organisation).await.expect("reads");
+        assert!(Arc::ptr_eq(&read, &again), "not read twice");
+    }
+    let tokens = ImportChanges { tokens: vec![token("T1")], ..ImportChanges::default() };
+    let before = test.database.reference(test.organisation).await.expect("reads");
+    import(&test.database, test.organisation, &tokens).await;
+    let after = test.database.reference(test.organisation).await.expect("reads");
+    assert!(Arc::ptr_eq(&before, &after), "tokens are no reference data");
+    let other = organisation(&test.database, "OTHER").await;
+    assert!(test.database.reference(other).await.expect("reads").units.is_empty());
+}
+
+async fn directory_rows_are_found_by_all_their_keys(test: TestDatabase) {
+    let person = ContactInformation {
+        contact_type: Some(ContactType::Person),
+        life_cycle_state: Some(ContactState::Financial),
+        demographics: Some(Demographics {
+            gender: Some(Gender::Female),
+            id_number_expiration_date: Some(at(5)),
+            date_of_birth: DateOfBirth { day: Some(1), month: None, year: Some(1980) },
+            name_day: NameDay { day: None, month: Some(5) },
+            country_of_residence: text("C1"),
+            ..Demographics::default()
+        }),
+        ..contact("I1")
+    };
+    let company = ContactInformation {
+        contact_type: Some(ContactType::Company),
+        company_profile: Some(CompanyProfile {
+            annual_turnover: Some(0.1),
+            number_of_employees: Some(1 << 40),
+            ..CompanyProfile::default()
+        }),
+        ..contact("I2")
+    };
+    let participant = RewardsParticipant {
+        id: "P1".into(),
+        number: text("RP-1"),
+        life_cycle_state: None,
+        accounts_receivable: text("A1"),
+    };
+    let credential = Credential {
+        user: "U1".into(),
+        password: Some(PassCodeHash::from_stored("$argon2id$x")),
+        permissions: Permissions::all(),
+        default_unit: text("N1"),
+    };
+    let named = AccessToken { identifier: text("me"), ..token("T1") };
+    let changes = ImportChanges {
+        contacts: vec![person.clone(), company.clone()],
+        accounts: vec![account("A1", AccountsReceivableState::Suspended)],
+        participants: vec![participant.clone()],
+        credentials: vec![credential.clone()],
+        tokens: vec![named.clone(), token("T2"), token("T3")],
+        ..ImportChanges::default()
+    };
+    import(&test.database, test.organisation, &changes).await;
+    let keys = ImportKeys {
+        contacts: vec!["I1".into(), "I2".into(), "I3".into()],
+        credentials: vec!["U1".into(), "U2".into()],
+        account_ids: vec!["A1".into()],
+        account_numbers: vec!["AR-A1".into()],
+        participant_ids: vec!["P1".into()],
+        participant_numbers: vec!["RP-1".into()],
+        token_ids: vec!["T1".into(), "T9".into()],
+        token_numbers: vec!["N-T1".into(), "N-T2".into()],
+        authentication_codes: vec!["C-T3".into()],
+        identifiers: vec!["me".into()],
+    };
+    let mut unit = test.database.begin().await.expect("begins");
+    let mut rows = unit.load_import(test.organisation, &keys).await.expect("loads");
+    rows.contacts.sort_by(|a, b| a.id.cmp(&b.id));
+    rows.tokens.sort_by(|a, b| a.id.cmp(&b.id));
+    assert_eq!(rows.contacts, [person, company]);
+    assert_eq!(rows.credentials, [credential]);
+    assert_eq!(rows.accounts, [account("A1", AccountsReceivableState::Suspended)]);
+    assert_eq!(rows.participants, [participant]);
+    assert_eq!(rows.tokens, [named, token("T2"), token("T3")]);
+    drop(unit);
+    let other = organisation(&test.database, "OTHER").await;
+    let mut unit = test.database.begin().await.expect("begins");
+    let rows = unit.load_import(other, &keys).await.expect("loads");
+    assert!(rows.tokens.is_empty() && rows.accounts.is_empty() && rows.contacts.is_empty());
+}
+
+async fn a_large_batch_is_inserted_and_replaced(test: TestDatabase) {
+    let batch = |code: &str| ImportChanges {
+        tokens: (0..700)
+            .map(|i| AccessToken { authentication_code: format!("{code}{i}"), ..token(&format!("T{i}")) })
+            .collect(),
+        ..ImportChanges::default()
+    };
+    let written = batch("a");
+    import(&test.database, test.organisation, &written).await;
+    import(&test.database, test.organisation, &written).await;
+    let keys = ImportKeys { token_ids: (0..900).map(|i| format!("T{i}")).collect(), ..ImportKeys::default() };
+    let load = async || {
+        let mut unit = test.database.begin().await.expect("begins");
+        let mut tokens = unit.load_import(test.organisation, &keys).await.expect("loads").tokens;
+        tokens.sort_by_key(|token| token.id[1..].parse::<u32>().expect("a number"));
+        tokens
+    };
+    assert_eq!(load().await, written.tokens);
+    let replaced = batch("b");
+    import(&test.database, test.organisation, &replaced).await;
+    assert_eq!(load().await, replaced.tokens);
+}
+
+async fn removed_tokens_make_room(test: TestDatabase) {
+    let old = AccessToken { identifier: text("me"), ..token("OLD") };
+    let new = AccessToken { id: "NEW".into(), ..old.clone() };
+    import(&test.database, test.organisation, &ImportChanges { tokens: vec![old], ..ImportChanges::default() }).await;
+    let changes =
+        ImportChanges { removed_tokens: vec!["OLD".into()], tokens: vec![new.clone()], ..ImportChanges::default() };
+    import(&test.database, test.organisation, &changes).await;
+    let found = test.database.find_token(test.organisation, TokenKey::Identifier("me"), Load::NONE).await;
+    assert_eq!(found.expect("finds").map(|found| found.token), Some(new));
+}
+
+async fn numbers_from_outside_are_not_handed_out_again(test: TestDatabase) {
+    let numbered = |id: &str, number: &str| AccessToken { number: number.into(), ..token(id) };
+    let take = async || test.database.take_numbers(test.organisation, Sequence::TokenNumber, 1).await.expect("numbers");
+    let tokens = vec![numbered("T1", "AT0000000671"), numbered("T2", "XX0000009999"), numbered("T3", "AT0000000012")];
+    import(&test.database, test.organisation, &ImportChanges { tokens, ..ImportChanges::default() }).await;
+    assert_eq!(take().await, 672);
+    let tokens = vec![numbered("T4", "AT0000000100")];
+    import(&test.database, test.organisation, &ImportChanges { tokens, ..ImportChanges::default() }).await;
+    assert_eq!(take().await, 673, "never back");
+}
+
+async fn corrupt_rows_are_faults(test: TestDatabase) {
+    let countries = vec![Country { id: "C1".into(), ..Country::default() }];
+    let tokens = vec![token("T1")];
+    import(&test.database, test.organisation, &ImportChanges { countries, tokens, ..ImportChanges::default() }).await;
+    test.sql("UPDATE country SET country_flag = '{secret'; UPDATE organisation SET directory_version = 99;").await;
+    test.sql("UPDATE access_token SET otp_hash = 'secret';").await;
+    let refused = test.database.reference(test.organisation).await.expect_err("corrupt");
+    assert!(matches!(refused, StoreError::Fault(_)) && !format!("{refused:?}").contains("secret"), "{refused:?}");
+    let refused = test.database.find_token(test.organisation, TokenKey::Id("T1"), Load::NONE).await;
+    let refused = refused.expect_err("corrupt");
+    assert!(matches!(refused, StoreError::Fault(_)) && !format!("{refused:?}").contains("secret"), "{refused:?}");
+}
+
+async fn owners_are_found_by_what_names_them(test: TestDatabase) {
+    // Longer than an index entry of PostgreSQL can be, and the same for the first hundred characters.
+    let long = "\u{1F600}".repeat(900);
+    let named = |id: &str, name: &str| access_tokens_domain::directory::AccountsReceivable {
+        name: text(name),
+        ..account(id, AccountsReceivableState::Active)
+    };
+    let participant = RewardsParticipant {
+        id: "P1".into(),
+        number: text("RP-1"),
+        life_cycle_state: None,
+        accounts_receivable: text("A1"),
+    };
+    let accounts = vec![
+        named("A1", "one"),
+        named("A2", "two"),
+        named("A3", "two"),
+        named("A4", "two"),
+        named("A5", &long),
+        named("A6", &format!("{long}!")),
+    ];
+    let changes = ImportChanges {
+        contacts: vec![contact("OWNER-A1")],
+        accounts,
+        participants: vec![participant.clone()],
+        ..ImportChanges::default()
+    };
+    import(&test.database, test.organisation, &changes).await;
+    let find = async |identifier: AccountsReceivableIdentifier| {
+        let found = test.database.find_accounts_receivable(test.organisation, &identifier).await.expect("finds");
+        found.into_iter().map(|account| account.record.id).collect::<Vec<_>>()
+    };
+    assert_eq!(find(AccountsReceivableIdentifier::Id("A1".into())).await, ["A1"]);
+    assert_eq!(find(AccountsReceivableIdentifier::Number("AR-A2".into())).await, ["A2"]);
+    assert_eq!(find(AccountsReceivableIdentifier::Name("one".into())).await, ["A1"]);
+    assert_eq!(find(AccountsReceivableIdentifier::Name("two".into())).await, ["A2", "A3"]);
+    assert_eq!(find(AccountsReceivableIdentifier::Name(long)).await, ["A5"]);
+    assert!(find(AccountsReceivableIdentifier::Name("none".into())).await.is_empty());
+
+    for identifier in
+        [RewardsParticipantIdentifier::Id("P1".into()), RewardsParticipantIdentifier::Number("RP-1".into())]
+    {
+        let found = test.database.find_rewards_participant(test.organisation, &identifier).await.expect("finds");
+        let found = found.expect("is there");
+        assert_eq!(found.record, participant);
+        assert!(found.accounts_receivable.expect("its account").account_owner.is_some());
+    }
+    let nobody = RewardsParticipantIdentifier::Id("P2".into());
+    assert!(test.database.find_rewards_participant(test.organisation, &nobody).await.expect("finds").is_none());
+}

@@ -1,0 +1,11 @@
+//! The store, on SQLite and on a throwaway PostgreSQL.
+
+#[macro_use]
+mod common;
+
+mod accounts;
+mod concurrency;
+mod import;
+mod setup;
+mod perf;
+mod tokens;

@@ -1,0 +1,362 @@
+//! Tokens: written, found, listed, changed.
+
+use std::sync::Arc;
+
+use crate::common::{TestDatabase, account, at, contact, import, insert, organisation, stamp, token};
+use access_tokens_domain::access_token::{
+    AccessToken, Guard, OneTimePassword, TokenChanges, UserDefinedFields, VerificationCode,
+};
+use access_tokens_domain::directory::{AccountsReceivableState, RewardsParticipant, RewardsParticipantState};
+use access_tokens_domain::identifier::TokenKey;
+use access_tokens_domain::life_cycle::LifeCycleState;
+use access_tokens_domain::secret::{CodeHash, PassCodeHash, SealedCode};
+use access_tokens_domain::store::{ImportChanges, Load, OwnerKey, Store, StoreError, TokenPage, Unique, UnitOfWork};
+
+on_both!(
+    a_token_comes_back_as_it_was,
+    owners_are_loaded_once_and_only_when_asked_for,
+    organisations_do_not_see_each_other,
+    duplicates_are_named_and_write_nothing,
+    changes_touch_only_what_they_name,
+    a_guard_that_does_not_hold_writes_nothing,
+    pages_come_in_the_order_of_bytes,
+    not_associated_is_what_has_no_existing_owner,
+);
+
+fn full(id: &str) -> AccessToken {
+    AccessToken {
+        identifier: Some("me@example.com".into()),
+        pass_code: Some(PassCodeHash::from_stored("$argon2id$x")),
+        verification: Some(VerificationCode {
+            hash: CodeHash::from_stored("k1:hash"),
+            sealed: SealedCode::from_stored("k1:sealed"),
+        }),
+        one_time_password: Some(OneTimePassword { hash: CodeHash::from_stored("k1:otp"), expiration_date: at(300) }),
+        verified_date: Some(at(-1_700_000_001)),
+        verified_by_user: Some("U2".into()),
+        card_masked_number: Some("************1234".into()),
+        udf: UserDefinedFields {
+            strings: std::array::from_fn(|i| (i % 2 == 0).then(|| format!("text \u{1F600} {i}"))),
+            floats: [Some(0.1), Some(-1e300), None, Some(2.0)],
+            dates: [Some(at(1)), None, None, Some(at(4))],
+        },
+        accounts_receivable: Some("A1".into()),
+        rewards_participant: Some("P1".into()),
+        classification: Some("K1".into()),
+        ..token(id)
+    }
+}
+
+async fn find(test: &TestDatabase, id: &str) -> Option<AccessToken> {
+    let found = test.database.find_token(test.organisation, TokenKey::Id(id), Load::NONE).await.expect("finds");
+    found.map(|found| found.token)
+}
+
+async fn a_token_comes_back_as_it_was(test: TestDatabase) {
+    let written = full("T1");
+    insert(&test.database, test.organisation, std::slice::from_ref(&written)).await;
+    for key in [
+        TokenKey::Id("T1"),
+        TokenKey::Number("N-T1"),
+        TokenKey::AuthenticationCode("C-T1"),
+        TokenKey::Identifier("me@example.com"),
+    ] {
+        let found =
+            test.database.find_token(test.organisation, key, Load::ALL).await.expect("finds").expect("is there");
+        assert_eq!(found.token, written, "{key:?}");
+        assert!(found.owners.accounts_receivable.is_none(), "its row does not exist");
+    }
+    assert_eq!(find(&test, "t1").await, None, "ids are compared by bytes");
+}
+
+async fn directory(test: &TestDatabase) {
+    let participant = |id: &str, account: Option<&str>| RewardsParticipant {
+        id: id.to_owned(),
+        number: Some(format!("RP-{id}")),
+        life_cycle_state: None,
+        accounts_receivable: account.map(str::to_owned),
+    };
+    let changes = ImportChanges {
+        contacts: vec![contact("OWNER-A1"), contact("OWNER-A2")],
+        accounts: vec![
+            account("A1", AccountsReceivableState::Active),
+            account("A2", AccountsReceivableState::Suspended),
+        ],
+        participants: vec![participant("P1", Some("A1")), participant("P2", Some("A2")), participant("P3", None)],
+        ..ImportChanges::default()
+    };
+    import(&test.database, test.organisation, &changes).await;
+}
+
+async fn owners_are_loaded_once_and_only_when_asked_for(test: TestDatabase) {
+    directory(&test).await;
+    let owned = |id: &str, account: Option<&str>, participant: Option<&str>| AccessToken {
+        accounts_receivable: account.map(str::to_owned),
+        rewards_participant: participant.map(str::to_owned),
+        ..token(id)
+    };
+    let tokens = [
+        owned("T1", Some("A1"), Some("P1")),
+        owned("T2", Some("A1"), Some("P2")),
+        owned("T3", None, Some("P1")),
+        owned("T4", Some("A1"), Some("P3")),
+    ];
+    insert(&test.database, test.organisation, &tokens).await;
+
+    let find = async |id: &str, load: Load| {
+        test.database
+            .find_token(test.organisation, TokenKey::Id(id), load)
+            .await
+            .expect("finds")
+            .expect("is there")
+            .owners
+    };
+    let shared = find("T1", Load::ALL).await;
+    let account = shared.accounts_receivable.expect("an account");
+    let participant = shared.rewards_participant.expect("a participant");
+    assert_eq!(account.account_owner, Some(contact("OWNER-A1")));
+    assert!(Arc::ptr_eq(&account, participant.accounts_receivable.as_ref().expect("its account")));
+
+    let apart = find("T2", Load::ALL).await.rewards_participant.expect("a participant");
+    let others = apart.accounts_receivable.as_ref().expect("its account");
+    assert_eq!((others.record.id.as_str(), others.account_owner.is_some()), ("A2", true));
+
+    let alone = find("T3", Load::ALL).await;
+    assert!(alone.accounts_receivable.is_none());
+    let participant = alone.rewards_participant.expect("a participant");
+    assert_eq!(participant.accounts_receivable.as_ref().expect("its account").record.id, "A1");
+
+    let only = find("T1", Load { accounts_receivable: false, rewards_participant: true }).await;
+    assert!(only.accounts_receivable.is_none());
+    assert!(only.rewards_participant.expect("a participant").accounts_receivable.is_some());
+    let none = find("T1", Load::NONE).await;
+    assert!(none.accounts_receivable.is_none() && none.rewards_participant.is_none());
+    assert!(find("T4", Load::ALL).await.rewards_participant.expect("a participant").accounts_receivable.is_none());
+
+    let page =
+        TokenPage { owner: OwnerKey::RewardsParticipant("P1"), classification: None, after: None, offset: 0, limit: 9 };
+    let found = test.database.list_tokens(test.organisation, page, Load::ALL).await.expect("lists");
+    let owners: Vec<_> = found.iter().filter_map(|found| found.owners.rewards_participant.as_ref()).collect();
+    assert_eq!(owners.len(), 2);
+    assert!(Arc::ptr_eq(owners[0], owners[1]), "read once");
+}
+
+async fn organisations_do_not_see_each_other(test: TestDatabase) {
+    let other = organisation(&test.database, "OTHER").await;
+    insert(&test.database, test.organisation, &[full("T1")]).await;
+    insert(&test.database, other, &[AccessToken { updated: stamp(9), ..full("T1") }]).await;
+    let mine = find(&test, "T1").await.expect("mine");
+    assert_eq!(mine.updated, stamp(0));
+
+    let mut unit = test.database.begin().await.expect("begins");
+    let changes = TokenChanges { card_masked_number: Some(None), ..TokenChanges::default() };
+    let changed = unit.update_token(other, "T1", &Guard::default(), &changes, &stamp(10)).await.expect("updates");
+    assert_eq!(changed.expect("is there").updated, stamp(10));
+    unit.commit().await.expect("commits");
+    assert_eq!(find(&test, "T1").await.expect("mine"), mine);
+}
+
+async fn duplicates_are_named_and_write_nothing(test: TestDatabase) {
+    insert(&test.database, test.organisation, &[AccessToken { identifier: Some("me".into()), ..token("T1") }]).await;
+    let fresh = || token("T2");
+    for (duplicate, unique) in [
+        (AccessToken { id: "T1".into(), ..fresh() }, Unique::TokenId),
+        (AccessToken { number: "N-T1".into(), ..fresh() }, Unique::TokenNumber),
+        (AccessToken { authentication_code: "C-T1".into(), ..fresh() }, Unique::AuthenticationCode),
+        (AccessToken { identifier: Some("me".into()), ..fresh() }, Unique::Identifier),
+    ] {
+        let mut unit = test.database.begin().await.expect("begins");
+        unit.insert_token(test.organisation, &token("T3")).await.expect("inserts");
+        let refused = unit.insert_token(test.organisation, &duplicate).await.expect_err("a duplicate");
+        assert!(matches!(&refused, StoreError::Duplicate(found) if *found == unique), "{refused:?}");
+        let refused = unit.commit().await.expect_err("a statement failed");
+        assert!(matches!(refused, StoreError::Fault(_)));
+    }
+    assert_eq!(find(&test, "T2").await, None);
+    assert_eq!(find(&test, "T3").await, None);
+
+    insert(&test.database, test.organisation, &[token("T4")]).await;
+    let mut unit = test.database.begin().await.expect("begins");
+    let changes = TokenChanges { identifier: Some(Some("me".into())), ..TokenChanges::default() };
+    let refused = unit.update_token(test.organisation, "T4", &Guard::default(), &changes, &stamp(1)).await;
+    assert!(matches!(refused, Err(StoreError::Duplicate(Unique::Identifier))));
+}
+
+async fn update(test: &TestDatabase, id: &str, guard: &Guard, changes: &TokenChanges) -> Option<AccessToken> {
+    let mut unit = test.database.begin().await.expect("begins");
+    let updated = unit.update_token(test.organisation, id, guard, changes, &stamp(60)).await.expect("updates");
+    unit.commit().await.expect("commits");
+    updated
+}
+
+async fn changes_touch_only_what_they_name(test: TestDatabase) {
+    let written = full("T1");
+    insert(&test.database, test.organisation, std::slice::from_ref(&written)).await;
+    let unchanged = AccessToken { updated: stamp(60), ..written };
+    let changed = update(&test, "T1", &Guard::default(), &TokenChanges::default()).await;
+    assert_eq!(changed.as_ref(), Some(&unchanged));
+
+    let emptied = TokenChanges {
+        identifier: Some(None),
+        pass_code: Some(None),
+        card_masked_number: Some(None),
+        udf_strings: std::array::from_fn(|_| Some(None)),
+        udf_floats: std::array::from_fn(|_| Some(None)),
+        udf_dates: std::array::from_fn(|_| Some(None)),
+        ..TokenChanges::default()
+    };
+    let expected = AccessToken {
+        identifier: None,
+        pass_code: None,
+        card_masked_number: None,
+        udf: UserDefinedFields::default(),
+        ..unchanged
+    };
+    assert_eq!(update(&test, "T1", &Guard::default(), &emptied).await.as_ref(), Some(&expected));
+
+    let verification =
+        VerificationCode { hash: CodeHash::from_stored("k2:hash"), sealed: SealedCode::from_stored("k2:sealed") };
+    let one_time_password = OneTimePassword { hash: CodeHash::from_stored("k2:otp"), expiration_date: at(900) };
+    let filled = TokenChanges {
+        life_cycle_state: Some(LifeCycleState::NotEffective),
+        authentication_code: Some("new".into()),
+        identifier: Some(Some("you".into())),
+        pass_code: Some(Some(PassCodeHash::from_stored("$argon2id$y"))),
+        verification: Some(verification.clone()),
+        one_time_password: Some(one_time_password.clone()),
+        verified: Some((at(70), None)),
+        card_masked_number: Some(Some("1111".into())),
+        udf_strings: std::array::from_fn(|i| Some(Some(i.to_string()))),
+        udf_floats: std::array::from_fn(|i| Some(Some(i as f64))),
+        udf_dates: std::array::from_fn(|i| Some(Some(at(i as i64)))),
+    };
+    let expected = AccessToken {
+        life_cycle_state: LifeCycleState::NotEffective,
+        authentication_code: "new".into(),
+        identifier: Some("you".into()),
+        pass_code: Some(PassCodeHash::from_stored("$argon2id$y")),
+        verification: Some(verification),
+        one_time_password: Some(one_time_password),
+        verified_date: Some(at(70)),
+        verified_by_user: None,
+        card_masked_number: Some("1111".into()),
+        udf: UserDefinedFields {
+            strings: std::array::from_fn(|i| Some(i.to_string())),
+            floats: std::array::from_fn(|i| Some(i as f64)),
+            dates: std::array::from_fn(|i| Some(at(i as i64))),
+        },
+        ..expected
+    };
+    assert_eq!(update(&test, "T1", &Guard::default(), &filled).await.as_ref(), Some(&expected));
+    assert_eq!(find(&test, "T1").await, Some(expected));
+}
+
+async fn a_guard_that_does_not_hold_writes_nothing(test: TestDatabase) {
+    let written = full("T1");
+    insert(&test.database, test.organisation, std::slice::from_ref(&written)).await;
+    let off = TokenChanges { life_cycle_state: Some(LifeCycleState::NotEffective), ..TokenChanges::default() };
+    let state = |state| Guard { life_cycle_state: Some(state), ..Guard::default() };
+    let code = |hash| Guard { verification: Some(CodeHash::from_stored(hash)), ..Guard::default() };
+    assert_eq!(update(&test, "T1", &state(LifeCycleState::PendingVerification), &off).await, None);
+    assert_eq!(update(&test, "T1", &code("k1:other"), &off).await, None);
+    assert_eq!(update(&test, "T2", &Guard::default(), &off).await, None);
+    assert_eq!(find(&test, "T1").await, Some(written));
+    let both = Guard { verification: code("k1:hash").verification, ..state(LifeCycleState::Effective) };
+    assert!(update(&test, "T1", &both, &off).await.is_some());
+    assert_eq!(update(&test, "T1", &both, &off).await, None, "the state has moved");
+}
+
+async fn pages_come_in_the_order_of_bytes(test: TestDatabase) {
+    let ids = ["0", "A", "B", "a", "b", "\u{e4}"];
+    let tokens: Vec<_> = ids
+        .iter()
+        .map(|id| AccessToken {
+            accounts_receivable: Some("A1".into()),
+            classification: (*id >= "B").then(|| "K1".into()),
+            ..token(id)
+        })
+        .collect();
+    let mut shuffled = tokens.clone();
+    shuffled.swap(0, 4);
+    shuffled.swap(1, 5);
+    shuffled.push(AccessToken { accounts_receivable: Some("A2".into()), ..token("C") });
+    insert(&test.database, test.organisation, &shuffled).await;
+
+    let all = TokenPage {
+        owner: OwnerKey::AccountsReceivable("A1"),
+        classification: None,
+        after: None,
+        offset: 0,
+        limit: 100,
+    };
+    let list = async |page: TokenPage<'_>| {
+        let found = test.database.list_tokens(test.organisation, page, Load::ALL).await.expect("lists");
+        found.into_iter().map(|found| found.token.id).collect::<Vec<_>>()
+    };
+    assert_eq!(list(all.clone()).await, ids);
+    assert_eq!(list(TokenPage { limit: 2, offset: 1, ..all.clone() }).await, ids[1..3]);
+    assert_eq!(list(TokenPage { limit: 2, after: Some("B"), ..all.clone() }).await, ids[3..5]);
+    assert_eq!(list(TokenPage { after: Some("B"), offset: 2, ..all.clone() }).await, ids[5..]);
+    assert_eq!(list(TokenPage { classification: Some("K1"), ..all.clone() }).await, ids[2..]);
+    assert!(list(TokenPage { owner: OwnerKey::RewardsParticipant("A1"), ..all }).await.is_empty());
+}
+
+async fn not_associated_is_what_has_no_existing_owner(test: TestDatabase) {
+    use AccountsReceivableState::{Active, Suspended, Terminated};
+    let participant = |id: &str, state| RewardsParticipant {
+        id: id.to_owned(),
+        number: None,
+        life_cycle_state: state,
+        accounts_receivable: None,
+    };
+    let changes = ImportChanges {
+        accounts: vec![account("active", Active), account("suspended", Suspended), account("ended", Terminated)],
+        participants: vec![
+            participant("member", Some(RewardsParticipantState::Effective)),
+            participant("old", None),
+            participant("ended", Some(RewardsParticipantState::Terminated)),
+        ],
+        ..ImportChanges::default()
+    };
+    import(&test.database, test.organisation, &changes).await;
+
+    // Every combination; a row that is missing beside a terminated owner does not exist either.
+    let accounts = [None, Some("active"), Some("suspended"), Some("ended"), Some("missing")];
+    let participants = [None, Some("member"), Some("old"), Some("ended"), Some("missing")];
+    let mut tokens = Vec::new();
+    let mut expected = Vec::new();
+    for state in LifeCycleState::ALL {
+        for account in accounts {
+            for participant in participants {
+                let token = AccessToken {
+                    life_cycle_state: state,
+                    accounts_receivable: account.map(str::to_owned),
+                    rewards_participant: participant.map(str::to_owned),
+                    ..token(&format!("T{:03}", (tokens.len() * 37) % 75))
+                };
+                let gone = |owner: Option<&str>| matches!(owner, None | Some("ended" | "missing"));
+                let only_missing = [account, participant].contains(&Some("missing"))
+                    && ![account, participant].contains(&Some("ended"));
+                if gone(account) && gone(participant) && !only_missing {
+                    expected.push((token.id.clone(), state));
+                }
+                tokens.push(token);
+            }
+        }
+    }
+    expected.sort_by(|a, b| a.0.cmp(&b.0));
+    insert(&test.database, test.organisation, &tokens).await;
+
+    let list = async |state, limit| {
+        let found = test.database.not_associated(test.organisation, state, limit, Load::ALL).await.expect("lists");
+        found.into_iter().map(|found| (found.token.id, found.token.life_cycle_state)).collect::<Vec<_>>()
+    };
+    assert_eq!(list(None, 1_000).await, expected);
+    assert_eq!(list(None, 5).await, expected[..5]);
+    for state in LifeCycleState::ALL {
+        let expected: Vec<_> = expected.iter().filter(|(_, found)| *found == state).cloned().collect();
+        assert_eq!(list(Some(state), 1_000).await, expected);
+    }
+    let other = organisation(&test.database, "OTHER").await;
+    assert!(test.database.not_associated(other, None, 10, Load::ALL).await.expect("lists").is_empty());
+}

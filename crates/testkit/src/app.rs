@@ -1,0 +1,207 @@
+//! The application under test: the production stack over a real socket, with the clock in the test's hand.
+
+mod client;
+
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use access_tokens_domain::directory::Organisation;
+use access_tokens_domain::import::{self, Outcome};
+use access_tokens_domain::ports::{Clock, Random, Secrets};
+use access_tokens_domain::secret::Secret;
+use access_tokens_domain::service::AccessTokens;
+use access_tokens_domain::service::import::Importer;
+use access_tokens_domain::session::{Caller, Permission, Permissions};
+use access_tokens_domain::store::{AccountStore, ApiKey};
+use access_tokens_domain::time::Timestamp;
+use access_tokens_server::authentication::{Authenticator, NewApiKey, SessionTokens};
+use access_tokens_server::crypto::{KeyRing, KeyedSecrets, SystemRandom};
+use access_tokens_server::transport::Health;
+use access_tokens_server::transport::server::{App, Limits, router};
+use access_tokens_storage::{Database, DatabaseOptions, connect};
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::Channel;
+
+pub use client::{Client, Refusal};
+
+use crate::clock::ManualClock;
+use crate::postgres;
+use crate::proxy::FaultProxy;
+
+/// The user that [`TestApp`] calls as: all permissions, a unit, a business unit.
+const TESTER: &str = r#"
+{"user": {"id": "tester", "username": "tester", "person_name": "Test user", "email": "tester@example.com", "permissions": ["access_tokens.read", "access_tokens.write", "access_tokens.lookup", "access_tokens.secrets", "directory.write", "admin"], "default_unit": {"id": "test-unit", "name": "Test unit", "business_unit": {"id": "test-bu", "name": "Test business unit"}}, "password": "correct horse"}}
+"#;
+
+/// A running server and a caller who may do everything. Dereferences to that caller.
+pub struct TestApp {
+    /// The time that the server sees.
+    pub clock: Arc<ManualClock>,
+    /// The database underneath.
+    pub database: Arc<Database>,
+    url: String,
+    keys: String,
+    secrets: Arc<dyn Secrets>,
+    client: Client,
+    _files: Option<Arc<TempDir>>,
+}
+
+impl Deref for TestApp {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl TestApp {
+    /// On a new SQLite file.
+    pub async fn sqlite() -> Self {
+        let files = Arc::new(TempDir::new().expect("a temporary directory"));
+        let url = format!("sqlite://{}", files.path().join("test.db").display());
+        Self::prepared(url, Some(files)).await
+    }
+
+    /// On a new PostgreSQL database.
+    pub async fn postgres() -> Self {
+        let url = tokio::task::block_in_place(postgres::create_database);
+        Self::prepared(url, None).await
+    }
+
+    /// On a new PostgreSQL database, behind a network that fails on command.
+    pub async fn postgres_through_proxy() -> (Self, FaultProxy) {
+        let url = tokio::task::block_in_place(postgres::create_database);
+        let upstream = SocketAddr::from(([127, 0, 0, 1], postgres::shared().port()));
+        let proxy = FaultProxy::start(upstream).await.expect("a proxy");
+        (Self::prepared(proxy.through(&url), None).await, proxy)
+    }
+
+    /// Another server process on the same database.
+    pub async fn second_replica(&self) -> Self {
+        let files = self._files.clone();
+        let mut replica = Self::start(self.url.clone(), self.keys.clone(), self.clock.clone(), files).await;
+        replica.client = replica.client.with_session(self.client.session());
+        replica
+    }
+
+    async fn prepared(url: String, files: Option<Arc<TempDir>>) -> Self {
+        let clock = Arc::new(ManualClock::default());
+        let keys = KeyRing::generate(&SystemRandom).expect("randomness").to_string();
+        let mut app = Self::start(url, keys, clock, files).await;
+        app.import("DEMO", TESTER).await;
+        let token = app.login("DEMO", "tester", "correct horse", None).await.expect("the tester logs in");
+        app.client = app.client.with_session(&token);
+        app
+    }
+
+    async fn start(url: String, keys: String, clock: Arc<ManualClock>, files: Option<Arc<TempDir>>) -> Self {
+        let database = Arc::new(connect(&DatabaseOptions::new(&url)).await.expect("a database"));
+        database.migrate().await.expect("migrated");
+        let ring = KeyRing::parse(&keys).expect("a key ring");
+        let random: Arc<dyn Random> = Arc::new(SystemRandom);
+        let secrets: Arc<dyn Secrets> = Arc::new(KeyedSecrets::new(&ring, random.clone()));
+        let ports = || (database.clone(), clock.clone() as Arc<dyn Clock>, random.clone(), secrets.clone());
+        let (store, time, chance, hashing) = ports();
+        let tokens = SessionTokens::new(&ring);
+        let sessions = Arc::new(Authenticator::new(store, time, chance, hashing, tokens));
+        let (store, time, chance, hashing) = ports();
+        let access_tokens = AccessTokens::new(store, time, chance, hashing);
+        let (store, time, chance, hashing) = ports();
+        let importer = Importer::new(store, time, chance, hashing);
+        let app = Arc::new(App { access_tokens, importer, sessions });
+
+        let health = Health::new().await;
+        health.set_serving(true).await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let server = router(app, &health, Limits::default());
+        tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+        let channel = Channel::from_shared(format!("http://{address}")).expect("a URI").connect_lazy();
+        Self { clock, database, url, keys, secrets, client: Client::new(channel), _files: files }
+    }
+
+    /// What the server believes the time is.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Sessions of PostgreSQL that idle in a transaction, of this database.
+    pub fn sessions_idle_in_transaction(&self) -> u64 {
+        let database = self.url.rsplit('/').next().unwrap_or_default();
+        let sql = format!(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = '{database}' AND state LIKE 'idle in transaction%'"
+        );
+        let count = tokio::task::block_in_place(|| postgres::shared().psql("postgres", &sql)).expect("psql");
+        count.trim().parse().expect("a count")
+    }
+
+    /// A new user of an organisation with just these permissions, logged in.
+    pub async fn client(&self, organisation: &str, permissions: &str) -> Client {
+        let user = format!("user with {permissions:?}");
+        let names: Vec<_> = permissions.split(',').filter(|name| !name.is_empty()).collect();
+        let record = json!({"user": {"username": user, "password": "correct horse", "permissions": names}});
+        self.import(organisation, &record.to_string()).await;
+        let token = self.login(organisation, &user, "correct horse", None).await.expect("logged in");
+        self.client.with_session(&token)
+    }
+
+    /// A new API key of DEMO.
+    pub async fn add_api_key(&self, label: &str, permissions: &str) -> String {
+        let names: Vec<_> = permissions.split(',').collect();
+        let record = json!({"user": {"username": label, "permissions": names}}).to_string();
+        let results = self.import_results("DEMO", &record).await;
+        let (_, user) = results[0].as_ref().expect("imported").clone();
+        let organisation = self.database.organisation_by_name("DEMO").await.expect("a store").expect("DEMO");
+        let made = NewApiKey::generate(&SystemRandom, self.secrets.as_ref()).expect("a key");
+        let key = ApiKey { id: made.id, organisation: organisation.key, user, hash: made.hash };
+        self.database.add_api_key(&key, self.now()).await.expect("kept");
+        made.key.expose().to_owned()
+    }
+
+    /// Imports lines, all of which must go in. Answers how many were created, updated and unchanged.
+    pub async fn import(&self, organisation: &str, lines: &str) -> (usize, usize, usize) {
+        let results = self.import_results(organisation, lines).await;
+        let count = |outcome: Outcome| {
+            let same = |result: &Result<(Outcome, String), Refusal>| match result {
+                Ok((found, _)) => *found == outcome,
+                Err(refusal) => panic!("a record was refused: {}", refusal.text()),
+            };
+            results.iter().filter(|result| same(result)).count()
+        };
+        (count(Outcome::Created), count(Outcome::Updated), count(Outcome::Unchanged))
+    }
+
+    /// Imports lines as the command does, and answers what became of each record.
+    pub async fn import_results(&self, organisation: &str, lines: &str) -> Vec<Result<(Outcome, String), Refusal>> {
+        let fresh = Organisation::new(format!("ID OF {organisation}"), organisation);
+        let organisation = self.database.ensure_organisation(&fresh).await.expect("an organisation");
+        let permissions = Permissions::from_iter([Permission::DirectoryWrite]);
+        let caller = Caller { organisation: organisation.key, user: None, unit: None, permissions };
+        let random: Arc<dyn Random> = Arc::new(SystemRandom);
+        let importer = Importer::new(self.database.clone(), self.clock.clone(), random, self.secrets.clone());
+        let lines = lines.lines().filter(|line| !line.trim().is_empty());
+        let records: Vec<_> = lines.flat_map(|line| import::parse(line).expect("a record")).collect();
+        let mut results = Vec::new();
+        for batch in records.chunks(100) {
+            let imported = importer.import(&caller, batch.to_vec()).await.expect("a batch");
+            results
+                .extend(imported.into_iter().map(|record| record.result.map_err(|error| Refusal::from_domain(&error))));
+        }
+        results
+    }
+
+    /// Logs in and answers the session token.
+    pub async fn login(
+        &self,
+        organisation: &str,
+        username: &str,
+        password: &str,
+        unit: Option<&str>,
+    ) -> Result<String, Refusal> {
+        self.client.login(organisation, username, &Secret::new(password), unit).await
+    }
+}

@@ -1,0 +1,209 @@
+//! A caller: requests and answers as JSON in the contract's names, refusals taken apart.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use access_tokens_domain::secret::Secret;
+use access_tokens_proto::json;
+use access_tokens_proto::v1::access_token_service_client::AccessTokenServiceClient;
+use access_tokens_proto::v1::authentication_service_client::AuthenticationServiceClient;
+use access_tokens_proto::v1::{CreateAccessTokenRequest, LoginRequest, LoginWithApiKeyRequest, ReleaseTokenRequest};
+use access_tokens_server::transport::status::from_error;
+use serde_json::Value;
+use tonic::transport::Channel;
+use tonic::{Code, Request, Status};
+use tonic_types::StatusExt;
+
+/// Who calls, and where.
+#[derive(Clone)]
+pub struct Client {
+    channel: Channel,
+    header: &'static str,
+    value: String,
+    deadline: Option<Duration>,
+}
+
+/// Why a call was refused.
+#[derive(Debug)]
+pub struct Refusal {
+    /// The reason in ErrorInfo; empty where there is none.
+    pub reason: String,
+    status: Status,
+    violations: Vec<(String, String)>,
+    metadata: BTreeMap<String, String>,
+}
+
+impl Refusal {
+    fn new(status: Status) -> Self {
+        let info = status.get_details_error_info();
+        let violations = status.get_details_bad_request().map(|bad| bad.field_violations).unwrap_or_default();
+        Self {
+            reason: info.as_ref().map(|info| info.reason.clone()).unwrap_or_default(),
+            metadata: info.map(|info| info.metadata.into_iter().collect()).unwrap_or_default(),
+            violations: violations.into_iter().map(|v| (v.field, v.description)).collect(),
+            status,
+        }
+    }
+
+    /// The refusal that a caller over gRPC would see.
+    pub fn from_domain(error: &access_tokens_domain::Error) -> Self {
+        Self::new(from_error(error))
+    }
+
+    /// The gRPC code.
+    pub fn code(&self) -> Code {
+        self.status.code()
+    }
+
+    /// The fields at fault, in order.
+    pub fn fields(&self) -> Vec<&str> {
+        self.violations.iter().map(|(field, _)| field.as_str()).collect()
+    }
+
+    /// A fact for machines; empty when it is absent.
+    pub fn metadata(&self, key: &str) -> String {
+        self.metadata.get(key).cloned().unwrap_or_default()
+    }
+
+    /// Everything that is said for people.
+    pub fn text(&self) -> String {
+        let fields: Vec<_> = self.violations.iter().map(|(field, text)| format!("{field}: {text}")).collect();
+        format!("{} {} [{}]", self.reason, self.status.message(), fields.join("; "))
+    }
+}
+
+/// Calls one method with a request from JSON, and turns its answer into JSON.
+macro_rules! call {
+    ($client:expr, $value:expr, $method:ident) => {{
+        let message = json::from_value(&$value).unwrap_or_else(|faults| panic!("not a request: {faults:?}"));
+        let answer = AccessTokenServiceClient::new($client.channel.clone()).$method($client.request(message)).await;
+        answer.map(|answer| json::to_value(answer.get_ref())).map_err(Refusal::new)
+    }};
+}
+
+impl Client {
+    pub(super) fn new(channel: Channel) -> Self {
+        Self { channel, header: "authorization", value: String::new(), deadline: None }
+    }
+
+    /// This caller itself, where a [`super::TestApp`] stands for it.
+    pub fn caller(&self) -> &Self {
+        self
+    }
+
+    /// The same caller with another session.
+    pub fn with_session(&self, token: &str) -> Self {
+        Self { header: "authorization", value: format!("Bearer {token}"), ..self.clone() }
+    }
+
+    /// The same caller with an API key in place of a session.
+    pub fn with_api_key(&self, key: &str) -> Self {
+        Self { header: "x-api-key", value: key.to_owned(), ..self.clone() }
+    }
+
+    /// The same caller, who waits only so long.
+    pub fn with_deadline(&self, deadline: Duration) -> Self {
+        Self { deadline: Some(deadline), ..self.clone() }
+    }
+
+    pub(super) fn session(&self) -> &str {
+        self.value.strip_prefix("Bearer ").unwrap_or_default()
+    }
+
+    fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        if let Some(deadline) = self.deadline {
+            request.set_timeout(deadline);
+        }
+        if let Ok(value) = self.value.parse() {
+            request.metadata_mut().insert(self.header, value);
+        }
+        request
+    }
+
+    /// Calls a method of AccessTokenService by its name.
+    pub async fn try_call(&self, method: &str, request: Value) -> Result<Value, Refusal> {
+        match method {
+            "ShowAccessToken" => call!(self, request, show_access_token),
+            "ListAccessTokens" => call!(self, request, list_access_tokens),
+            "GetNotAssociatedAccessTokens" => call!(self, request, get_not_associated_access_tokens),
+            "CreateAccessToken" => call!(self, request, create_access_token),
+            "UpdateAccessToken" => call!(self, request, update_access_token),
+            "VerifyAccessToken" => call!(self, request, verify_access_token),
+            "ResetPassCode" => call!(self, request, reset_pass_code),
+            "ResetVerificationCode" => call!(self, request, reset_verification_code),
+            "GenerateOtp" => call!(self, request, generate_otp),
+            "SetAsEffective" => call!(self, request, set_as_effective),
+            "SetAsNotEffective" => call!(self, request, set_as_not_effective),
+            "ListClassifications" => call!(self, request, list_classifications),
+            _ => panic!("there is no method {method}"),
+        }
+    }
+
+    /// Calls a method that must succeed.
+    pub async fn ok(&self, method: &str, request: Value) -> Value {
+        let text = request.to_string();
+        match self.try_call(method, request).await {
+            Ok(answer) => answer,
+            Err(refusal) => panic!("{method} {text} was refused: {} {:?}", refusal.text(), refusal.status.code()),
+        }
+    }
+
+    /// Calls a method that must be refused for this reason.
+    pub async fn refused(&self, method: &str, request: Value, reason: &str) -> Refusal {
+        let text = request.to_string();
+        match self.try_call(method, request).await {
+            Ok(_) => panic!("{method} {text} was not refused"),
+            Err(refusal) => {
+                assert_eq!(refusal.reason, reason, "{method} {text}: {} {}", refusal.text(), refusal.status);
+                refusal
+            }
+        }
+    }
+
+    /// Creates a token with a number that JSON cannot say.
+    pub async fn create_with_float(&self, number: f64) -> Result<(), Refusal> {
+        self.create(CreateAccessTokenRequest { udf_float_2: Some(number), ..Default::default() }).await
+    }
+
+    /// Creates a token with a date that JSON cannot say.
+    pub async fn create_with_date(&self, seconds: i64, nanos: i32) -> Result<(), Refusal> {
+        let date = prost_types::Timestamp { seconds, nanos };
+        self.create(CreateAccessTokenRequest { udf_date_3: Some(date), ..Default::default() }).await
+    }
+
+    async fn create(&self, request: CreateAccessTokenRequest) -> Result<(), Refusal> {
+        let mut service = AccessTokenServiceClient::new(self.channel.clone());
+        service.create_access_token(self.request(request)).await.map(|_| ()).map_err(Refusal::new)
+    }
+
+    pub(super) async fn login(
+        &self,
+        organisation: &str,
+        username: &str,
+        password: &Secret,
+        unit: Option<&str>,
+    ) -> Result<String, Refusal> {
+        let request = LoginRequest {
+            username: username.to_owned(),
+            password: password.expose().to_owned(),
+            organisation: organisation.to_owned(),
+            unit: unit.map(str::to_owned),
+        };
+        let answer = AuthenticationServiceClient::new(self.channel.clone()).login(Request::new(request)).await;
+        answer.map(|answer| answer.into_inner().token).map_err(Refusal::new)
+    }
+
+    /// Opens a session with an API key.
+    pub async fn login_with_api_key(&self, key: &str) -> Result<String, Refusal> {
+        let request = self.with_api_key(key).request(LoginWithApiKeyRequest::default());
+        let answer = AuthenticationServiceClient::new(self.channel.clone()).login_with_api_key(request).await;
+        answer.map(|answer| answer.into_inner().token).map_err(Refusal::new)
+    }
+
+    /// Ends this caller's session.
+    pub async fn release(&self) {
+        let request = self.request(ReleaseTokenRequest {});
+        AuthenticationServiceClient::new(self.channel.clone()).release_token(request).await.expect("released");
+    }
+}

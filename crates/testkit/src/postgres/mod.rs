@@ -1,0 +1,235 @@
+//! A throwaway PostgreSQL that the tests start themselves, never one that happens to run.
+//!
+//! ```no_run
+//! let url = access_tokens_testkit::postgres::create_database();
+//! ```
+//!
+//! One cluster serves all tests of a process; each test asks for a database of its own. What the cluster promises:
+//!
+//! - It is durable (`fsync`, `synchronous_commit`, `full_page_writes`), since the service refuses to start otherwise.
+//! - It sorts texts by an ICU collation, in which `a` comes before `B`: who needs byte order has to say so.
+//! - Its databases belong to an ordinary role, so that nothing works only because a superuser asked.
+//! - It ends with the test process, however that ends.
+
+mod tools;
+mod watchdog;
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use tools::Tools;
+use watchdog::Watchdog;
+
+/// The role that owns the databases; not a superuser.
+pub const ROLE: &str = "access_tokens";
+
+/// How long a start may take, with recovery after a crash.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Enough for many tests at once.
+const SETTINGS: &[&str] = &["max_connections=300", "fsync=on", "synchronous_commit=on", "full_page_writes=on"];
+
+/// The URL of a new, empty database in the cluster that the tests of this process share.
+///
+/// # Panics
+/// When there is no PostgreSQL; the message says how to get one.
+pub fn create_database() -> String {
+    shared().create_database().unwrap_or_else(|error| panic!("{error:#}"))
+}
+
+/// The cluster that the tests of this process share. Tests that stop it take one of their own: [`Cluster::start`].
+///
+/// # Panics
+/// When there is no PostgreSQL; the message says how to get one.
+pub fn shared() -> &'static Cluster {
+    static SHARED: OnceLock<Result<Cluster, String>> = OnceLock::new();
+    let cluster = SHARED.get_or_init(|| Cluster::start().map_err(|error| format!("{error:#}")));
+    cluster.as_ref().unwrap_or_else(|message| panic!("{message}"))
+}
+
+/// A PostgreSQL cluster. It and its data go when it is dropped.
+#[derive(Debug)]
+pub struct Cluster {
+    // The order matters: the server ends before the watchdog removes its data.
+    server: Mutex<Option<Server>>,
+    port: u16,
+    tools: Tools,
+    settings: Vec<String>,
+    databases: AtomicU32,
+    watchdog: Watchdog,
+}
+
+impl Cluster {
+    /// Makes and starts a cluster.
+    pub fn start() -> Result<Self> {
+        Self::start_with(&[])
+    }
+
+    /// Makes and starts a cluster with settings (`name=value`) that win over the usual ones, such as `fsync=off`.
+    pub fn start_with(settings: &[&str]) -> Result<Self> {
+        let tools = Tools::find()?;
+        let folder = tempfile::Builder::new().prefix("access-tokens-postgres-").tempdir()?;
+        tools.give(folder.path())?;
+        let watchdog = Watchdog::over(&tools, folder.keep())?;
+        initialise(&tools, &data(&watchdog))?;
+        let settings = SETTINGS.iter().chain(settings).map(ToString::to_string).collect();
+        let mut cluster =
+            Self { server: Mutex::new(None), port: 0, tools, settings, databases: AtomicU32::new(0), watchdog };
+        cluster.start_on_a_free_port()?;
+        cluster.psql("postgres", &format!("CREATE ROLE {ROLE} LOGIN"))?;
+        Ok(cluster)
+    }
+
+    /// The URL of a new, empty database that belongs to [`ROLE`].
+    pub fn create_database(&self) -> Result<String> {
+        let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed) + 1);
+        // From template0, which nobody can be connected to: that would make the command fail.
+        self.psql("postgres", &format!("CREATE DATABASE {name} OWNER {ROLE} TEMPLATE template0"))?;
+        Ok(format!("postgres://{ROLE}@127.0.0.1:{}/{name}", self.port))
+    }
+
+    /// The port on 127.0.0.1; the same after a restart.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Runs SQL as the superuser; answers the rows, a line each, columns parted by `|`.
+    pub fn psql(&self, database: &str, sql: &str) -> Result<String> {
+        let mut psql = self.tools.command("psql");
+        psql.args(["-XqAt", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-U", "postgres"]);
+        tools::run(psql.args(["-p", &self.port.to_string(), "-d", database, "-c", sql]))
+    }
+
+    /// Stops as an operator does, cutting all connections, and starts again.
+    pub fn restart(&self) -> Result<()> {
+        self.end(&mut self.server(), "INT")?;
+        self.resume()
+    }
+
+    /// Stops as a crash does: nothing is flushed, the next start recovers from the log.
+    pub fn stop_immediate(&self) -> Result<()> {
+        self.end(&mut self.server(), "QUIT")
+    }
+
+    /// Starts again after a stop, on the same port.
+    pub fn resume(&self) -> Result<()> {
+        let mut server = self.server();
+        if server.is_none() {
+            *server = Some(self.launch(self.port)?);
+        }
+        Ok(())
+    }
+
+    fn server(&self) -> MutexGuard<'_, Option<Server>> {
+        self.server.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn end(&self, server: &mut Option<Server>, signal: &str) -> Result<()> {
+        server.take().map_or(Ok(()), |mut server| server.end(signal))
+    }
+
+    /// Somebody else may take a port between our look and the server's bind: then another port is tried.
+    fn start_on_a_free_port(&mut self) -> Result<()> {
+        let mut failure = None;
+        for _ in 0..10 {
+            let port = free_port()?;
+            match self.launch(port) {
+                Ok(server) => {
+                    self.port = port;
+                    *self.server() = Some(server);
+                    return Ok(());
+                }
+                Err(error) => failure = Some(error),
+            }
+        }
+        failure.map_or(Ok(()), Err)
+    }
+
+    fn launch(&self, port: u16) -> Result<Server> {
+        let log_path = self.watchdog.folder().join("log");
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(&log_path)?;
+        let mut command = self.tools.command("postgres");
+        command.arg("-D").arg(data(&self.watchdog)).args(["-p", &port.to_string()]);
+        for setting in ["listen_addresses=127.0.0.1", "unix_socket_directories="] {
+            command.args(["-c", setting]);
+        }
+        for setting in &self.settings {
+            command.args(["-c", setting]);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).process_group(0);
+        let mut server = Server(command.spawn().context("cannot run postgres")?);
+        let ready = server.wait_until_ready(&data(&self.watchdog).join("postmaster.pid"));
+        ready.with_context(|| std::fs::read_to_string(&log_path).unwrap_or_default())?;
+        Ok(server)
+    }
+}
+
+fn data(watchdog: &Watchdog) -> PathBuf {
+    watchdog.folder().join("data")
+}
+
+fn initialise(tools: &Tools, data: &Path) -> Result<()> {
+    let mut initdb = tools.command("initdb");
+    initdb.arg("-D").arg(data).args(["--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8"]);
+    initdb.args(["--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en-US"]);
+    tools::run(&mut initdb).context("the tests need PostgreSQL 15 or later, with ICU")?;
+    Ok(())
+}
+
+/// A port nobody listens on, below the range from which outgoing connections get theirs: a stopped cluster finds it
+/// free again.
+fn free_port() -> Result<u16> {
+    let somewhere = RandomState::new().build_hasher().finish();
+    let ports = (0..1_000).map(|step| 15_000 + ((somewhere.wrapping_add(step * 7)) % 17_000) as u16);
+    let free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    ports.into_iter().find(free).context("no free port on 127.0.0.1")
+}
+
+/// A running postmaster. Dropped, it stops at once.
+#[derive(Debug)]
+struct Server(Child);
+
+impl Server {
+    /// The last line of the lock file says when connections are welcome.
+    #[expect(clippy::disallowed_methods, reason = "waits for another process, in synchronous code")]
+    fn wait_until_ready(&mut self, lock_file: &Path) -> Result<()> {
+        let start = Instant::now();
+        while start.elapsed() < PATIENCE {
+            if let Some(status) = self.0.try_wait()? {
+                bail!("postgres did not start ({status})");
+            }
+            let lock = std::fs::read_to_string(lock_file).unwrap_or_default();
+            let mine = lock.lines().next() == Some(self.0.id().to_string().as_str());
+            if mine && lock.lines().nth(7).is_some_and(|line| line.trim() == "ready") {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        bail!("postgres was not ready after {} s", PATIENCE.as_secs())
+    }
+
+    fn end(&mut self, signal: &str) -> Result<()> {
+        let pid = self.0.id().to_string();
+        tools::run(Command::new("sh").args(["-c", r#"kill -s "$1" "$2""#, "sh", signal, &pid]))?;
+        let status = self.0.wait()?;
+        ensure!(status.code().is_some(), "postgres ended by {status}");
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if matches!(self.0.try_wait(), Ok(None)) && self.end("QUIT").is_err() {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Finding PostgreSQL's programs, and running them as somebody who is not root.
+
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+/// Where Debian and Ubuntu put the server's programs, a folder a major version.
+const DEBIAN: &str = "/usr/lib/postgresql";
+
+const MISSING: &str = "these tests start a PostgreSQL of their own, but `initdb` is neither in PATH nor in \
+    /usr/lib/postgresql/*/bin. Install it with `apt-get install postgresql` (15 or later), or run `scripts/test`, \
+    which does so.";
+
+/// The programs of one PostgreSQL installation.
+#[derive(Debug)]
+pub(super) struct Tools {
+    bin: PathBuf,
+    /// Whom to run as: PostgreSQL refuses to work for root.
+    account: Option<Account>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Account {
+    user: u32,
+    group: u32,
+}
+
+impl Tools {
+    /// Looks for `initdb`, and for `postgres` and `psql` beside it.
+    pub(super) fn find() -> Result<Self> {
+        Self::find_in(candidates())
+    }
+
+    fn find_in(folders: Vec<PathBuf>) -> Result<Self> {
+        let bin = folders.into_iter().find_map(|folder| {
+            let initdb = folder.join("initdb").canonicalize().ok()?;
+            let bin = initdb.parent()?;
+            ["postgres", "psql"].iter().all(|name| bin.join(name).is_file()).then(|| bin.to_owned())
+        });
+        Ok(Self { bin: bin.context(MISSING)?, account: account()? })
+    }
+
+    /// One of the programs, ready to run: as the right user, untouched by the caller's own PostgreSQL settings.
+    pub(super) fn command(&self, program: &str) -> Command {
+        self.as_account(self.bin.join(program))
+    }
+
+    /// A shell script that runs as the same user.
+    pub(super) fn script(&self, script: &str) -> Command {
+        let mut command = self.as_account("sh");
+        command.args(["-c", script, "sh"]);
+        command
+    }
+
+    fn as_account(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir("/").env("LC_ALL", "C");
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"PG")) {
+            command.env_remove(name);
+        }
+        if let Some(account) = self.account {
+            command.uid(account.user).gid(account.group);
+        }
+        command
+    }
+
+    /// Gives a folder to the user that the server runs as.
+    pub(super) fn give(&self, folder: &Path) -> Result<()> {
+        if let Some(account) = self.account {
+            std::os::unix::fs::chown(folder, Some(account.user), Some(account.group))?;
+        }
+        Ok(())
+    }
+}
+
+/// Runs to the end and answers the standard output, or fails with what the program complained about.
+pub(super) fn run(command: &mut Command) -> Result<String> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command.output().with_context(|| format!("cannot run {program}"))?;
+    if !output.status.success() {
+        bail!("{program} failed ({}): {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// The folders of PATH, then Debian's, the newest version first.
+fn candidates() -> Vec<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut debian: Vec<(u32, PathBuf)> = std::fs::read_dir(DEBIAN)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
+        .collect();
+    debian.sort();
+    std::env::split_paths(&path).chain(debian.into_iter().rev().map(|(_, folder)| folder)).collect()
+}
+
+/// Nobody else when we are an ordinary user already; else `postgres`, or `nobody`.
+fn account() -> Result<Option<Account>> {
+    let id = |arguments: &[&str]| -> Result<u32> { Ok(run(Command::new("id").args(arguments))?.parse()?) };
+    if id(&["-u"])? != 0 {
+        return Ok(None);
+    }
+    let of = |name| Some(Account { user: id(&["-u", name]).ok()?, group: id(&["-g", name]).ok()? });
+    let account = of("postgres").or_else(|| of("nobody"));
+    account.map(Some).context("PostgreSQL does not run as root, and there is no user `postgres` or `nobody`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_postgresql_the_error_says_how_to_get_it() {
+        let nowhere = tempfile::tempdir().expect("a folder");
+        let error = Tools::find_in(vec![nowhere.path().to_owned()]).expect_err("no initdb there");
+        assert!(error.to_string().contains("apt-get install postgresql"), "{error}");
+    }
+
+    #[test]
+    fn a_failing_program_is_quoted() {
+        let error = run(Command::new("sh").args(["-c", "echo too bad >&2; exit 3"])).expect_err("it failed");
+        assert!(error.to_string().contains("too bad"), "{error}");
+    }
+}

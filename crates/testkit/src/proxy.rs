@@ -1,0 +1,173 @@
+//! A TCP proxy that fails on command: it stands between a client and its server, and makes the network bad.
+//!
+//! Faults can be switched at any time and act on open connections too. Without faults it is a plain forwarder.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
+/// A running proxy. Dropped, it closes what is open and stops listening.
+#[derive(Debug)]
+pub struct FaultProxy {
+    address: SocketAddr,
+    upstream: SocketAddr,
+    faults: watch::Sender<Faults>,
+    connections: Arc<AtomicUsize>,
+    listener: JoinHandle<()>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Faults {
+    delay: Duration,
+    black_hole: bool,
+    /// Bytes of answers that may still pass.
+    budget: Option<usize>,
+    /// Rises when everything that is open shall be reset.
+    resets: u64,
+}
+
+impl FaultProxy {
+    /// Listens on a free port of 127.0.0.1 and forwards to `upstream`.
+    pub async fn start(upstream: SocketAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
+        let faults = watch::Sender::new(Faults::default());
+        let connections = Arc::new(AtomicUsize::new(0));
+        let listener = tokio::spawn(accept(listener, upstream, faults.clone(), Arc::clone(&connections)));
+        Ok(Self { address, upstream, faults, connections, listener })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A URL of the upstream, turned into one that goes through the proxy.
+    pub fn through(&self, url: &str) -> String {
+        url.replace(&self.upstream.to_string(), &self.address.to_string())
+    }
+
+    /// How many connections were accepted so far.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+
+    /// Holds each piece of an answer for so long before it goes on. Zero switches it off for the pieces to come.
+    pub fn delay_answers(&self, delay: Duration) {
+        self.faults.send_modify(|faults| faults.delay = delay);
+    }
+
+    /// Lets nothing through in either direction while all connections stay open, as a broken link does. Switched off,
+    /// what was held arrives.
+    pub fn black_hole(&self, on: bool) {
+        self.faults.send_modify(|faults| faults.black_hole = on);
+    }
+
+    /// Lets so many more bytes of answers through, over all connections together. The connection that exceeds them is
+    /// reset, as is each one that is answered later. `cut_after(0)` loses the next answer, of a commit for instance.
+    pub fn cut_after(&self, bytes: usize) {
+        self.faults.send_modify(|faults| faults.budget = Some(bytes));
+    }
+
+    /// Resets all connections. New ones are welcome.
+    pub fn reset_all(&self) {
+        self.faults.send_modify(|faults| faults.resets += 1);
+    }
+
+    /// Ends all faults.
+    pub fn heal(&self) {
+        self.faults.send_modify(|faults| *faults = Faults { resets: faults.resets, ..Faults::default() });
+    }
+}
+
+impl Drop for FaultProxy {
+    fn drop(&mut self) {
+        self.listener.abort();
+    }
+}
+
+async fn accept(
+    listener: TcpListener,
+    upstream: SocketAddr,
+    faults: watch::Sender<Faults>,
+    connections: Arc<AtomicUsize>,
+) {
+    // Aborting this task drops the set, and with it all connections.
+    let mut open = JoinSet::new();
+    while let Ok((client, _)) = listener.accept().await {
+        connections.fetch_add(1, Ordering::SeqCst);
+        open.spawn(forward(client, upstream, faults.clone()));
+        while open.try_join_next().is_some() {}
+    }
+}
+
+/// Forwards until both sides have finished. Where one fails or a fault says so, both get a reset.
+async fn forward(mut client: TcpStream, upstream: SocketAddr, faults: watch::Sender<Faults>) -> io::Result<()> {
+    let mut resets = faults.subscribe();
+    let before = resets.borrow_and_update().resets;
+    let mut server = TcpStream::connect(upstream).await?;
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
+    let (client_reads, client_writes) = client.split();
+    let (server_reads, server_writes) = server.split();
+    let questions = pump(client_reads, server_writes, &faults, false);
+    let answers = pump(server_reads, client_writes, &faults, true);
+    let finished = tokio::select! {
+        done = async { tokio::try_join!(questions, answers) } => done.is_ok(),
+        _ = resets.wait_for(|faults| faults.resets != before) => false,
+    };
+    if !finished {
+        client.set_zero_linger()?;
+        server.set_zero_linger()?;
+    }
+    Ok(())
+}
+
+async fn pump(
+    mut from: ReadHalf<'_>,
+    mut to: WriteHalf<'_>,
+    faults: &watch::Sender<Faults>,
+    answers: bool,
+) -> io::Result<()> {
+    let mut changes = faults.subscribe();
+    let mut buffer = vec![0; 16 * 1024];
+    loop {
+        let length = from.read(&mut buffer).await?;
+        let delay = if answers { changes.borrow_and_update().delay } else { Duration::ZERO };
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
+        if changes.wait_for(|faults| !faults.black_hole).await.is_err() {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        if length == 0 {
+            return to.shutdown().await;
+        }
+        let passes = if answers { spend(faults, length) } else { length };
+        to.write_all(&buffer[..passes]).await?;
+        if passes < length {
+            return Err(io::ErrorKind::ConnectionReset.into());
+        }
+    }
+}
+
+/// Takes bytes from the budget; answers how many may pass.
+fn spend(faults: &watch::Sender<Faults>, length: usize) -> usize {
+    let mut passes = length;
+    faults.send_if_modified(|faults| {
+        if let Some(budget) = &mut faults.budget {
+            passes = length.min(*budget);
+            *budget -= passes;
+        }
+        false
+    });
+    passes
+}
