@@ -106,7 +106,8 @@ impl Client {
         Self { deadline: Some(deadline), ..self.clone() }
     }
 
-    pub(super) fn session(&self) -> &str {
+    /// The session token of this caller.
+    pub fn session(&self) -> &str {
         self.value.strip_prefix("Bearer ").unwrap_or_default()
     }
 
