@@ -11,7 +11,7 @@ use crate::database::Database;
 use crate::entities::{api_key, organisation as organisations, released_session, user_credential};
 use crate::error::{Failure, store_error};
 use crate::owners::columns;
-use crate::sql::Sql;
+use crate::sql::{Sql, cannot_exist};
 
 impl AccountStore for Database {
     async fn organisation_by_name(&self, name: &str) -> StoreResult<Option<OrganisationRef>> {
@@ -49,12 +49,15 @@ impl AccountStore for Database {
              WHERE u.organisation_key = ",
         );
         sql.bind(organisation.0).push(" AND u.username = ").bind(username);
-        let rows = sql.all(self.readers()).await?;
+        let rows = sql.find(self.readers()).await?;
         let row = rows.first().map(|row| user_credential::Model::from_query_result(row, "c_"));
         row.transpose().map_err(store_error)?.map(convert::credential).transpose()
     }
 
     async fn credential(&self, organisation: OrganisationKey, user: &str) -> StoreResult<Option<Credential>> {
+        if cannot_exist(user) {
+            return Ok(None);
+        }
         let select = user_credential::Entity::find()
             .filter(user_credential::Column::OrganisationKey.eq(organisation.0))
             .filter(user_credential::Column::UserId.eq(user));
@@ -63,6 +66,9 @@ impl AccountStore for Database {
     }
 
     async fn api_key(&self, id: &str) -> StoreResult<Option<ApiKey>> {
+        if cannot_exist(id) {
+            return Ok(None);
+        }
         let select = api_key::Entity::find().filter(api_key::Column::Id.eq(id));
         let mut rows = select.all(self.readers()).await.map_err(store_error)?;
         Ok(rows.pop().map(convert::api_key))
@@ -101,6 +107,9 @@ impl AccountStore for Database {
 
 impl Database {
     async fn organisation(&self, column: organisations::Column, value: &str) -> StoreResult<Option<OrganisationRef>> {
+        if cannot_exist(value) {
+            return Ok(None);
+        }
         let select = organisations::Entity::find().filter(column.eq(value));
         let mut rows = select.all(self.readers()).await.map_err(store_error)?;
         Ok(rows.pop().map(convert::organisation_ref))

@@ -40,7 +40,7 @@ enum Backend {
 /// Opens a database, and refuses one that would lose what it has acknowledged. Needs a tokio runtime.
 pub async fn connect(options: &DatabaseOptions) -> Result<Database> {
     let backend = if sqlite::accepts(&options.url) {
-        sqlite::check_url(&options.url)?;
+        sqlite::create_private(&sqlite::check_url(&options.url)?)?;
         let writer = sqlite::connect_writer(options).await.map_err(setup_error)?;
         sqlite::check_safe(&writer).await?;
         let readers = sqlite::connect_readers(options).await.map_err(setup_error)?;
@@ -89,6 +89,9 @@ impl Database {
 
     /// Does the database answer?
     pub async fn ping(&self) -> StoreResult<()> {
+        if let Backend::Sqlite { writer, .. } = &*self.backend {
+            writer.check()?;
+        }
         self.readers().execute_unprepared("SELECT 1").await.map_err(store_error)?;
         Ok(())
     }

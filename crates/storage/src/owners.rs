@@ -152,7 +152,7 @@ pub(crate) async fn find_accounts<C: ConnectionTrait>(
             sql.push(" ORDER BY a.id").limit(2)
         }
     };
-    let rows = sql.all(connection).await?;
+    let rows = sql.find(connection).await?;
     rows.iter().filter_map(|row| read_account(row, "a_", "c_").transpose()).collect()
 }
 
@@ -170,7 +170,7 @@ pub(crate) async fn find_participant<C: ConnectionTrait>(
         RewardsParticipantIdentifier::Id(id) => sql.push(" AND p.id = ").bind(id.as_str()),
         RewardsParticipantIdentifier::Number(number) => sql.push(" AND p.number = ").bind(number.as_str()),
     };
-    let rows = sql.all(connection).await?;
+    let rows = sql.find(connection).await?;
     let found = rows.first().map(|row| Reader::default().participant(row)).transpose()?.flatten();
     Ok(found.map(Arc::unwrap_or_clone))
 }

@@ -65,7 +65,10 @@ pub(crate) async fn connect(options: &DatabaseOptions, purpose: Purpose) -> Resu
 fn settings(options: &DatabaseOptions, purpose: Purpose) -> String {
     // `client_min_messages`: a ROLLBACK without a transaction, which is the normal case on release, would warn.
     let mut settings = vec![("client_min_messages", "error".to_owned())];
-    if purpose != Purpose::Migrate {
+    if purpose == Purpose::Migrate {
+        // Waits for whoever migrates just now, and then takes the time it takes.
+        settings.extend([("statement_timeout", "0".to_owned()), ("lock_timeout", "0".to_owned())]);
+    } else {
         settings.extend([
             // Planned once; the plan of a query here never depends on its values.
             ("plan_cache_mode", "force_generic_plan".to_owned()),

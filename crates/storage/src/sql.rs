@@ -43,8 +43,23 @@ impl Sql {
         Statement::from_sql_and_values(backend, self.text, self.values)
     }
 
+    /// Runs a statement that reads.
+    pub(crate) async fn find<C: ConnectionTrait>(self, connection: &C) -> StoreResult<Vec<QueryResult>> {
+        let text = |value: &Value| match value {
+            Value::String(Some(text)) => cannot_exist(text),
+            _ => false,
+        };
+        if self.values.iter().any(text) { Ok(Vec::new()) } else { self.all(connection).await }
+    }
+
+    /// Runs any statement.
     pub(crate) async fn all<C: ConnectionTrait>(self, connection: &C) -> StoreResult<Vec<QueryResult>> {
         let statement = self.statement(connection.get_database_backend());
         connection.query_all_raw(statement).await.map_err(store_error)
     }
+}
+
+/// PostgreSQL has no text with a NUL in it, and fails when asked for one. There is nothing to be found.
+pub(crate) fn cannot_exist(text: &str) -> bool {
+    text.contains('\0')
 }

@@ -1,5 +1,7 @@
 //! Connections to SQLite: one that writes, a few that read.
 
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -19,19 +21,33 @@ pub(crate) fn accepts(url: &str) -> bool {
     url.starts_with("sqlite:")
 }
 
-/// Refuses what cannot work before a driver sees it.
-pub(crate) fn check_url(url: &str) -> Result<(), SetupError> {
+/// The file of a URL. Refuses what cannot work before a driver sees it.
+pub(crate) fn check_url(url: &str) -> Result<PathBuf, SetupError> {
     let wrong = |what: &str| Err(SetupError::Url(what.to_owned()));
     match SqliteConnectOptions::from_str(url) {
         Err(_) => wrong("expected sqlite://path"),
         Ok(options) if options.get_filename().as_os_str().is_empty() => wrong("it names no file"),
         // Every connection would have a database of its own.
         Ok(_) if url.contains(":memory:") || url.contains("mode=memory") => wrong("SQLite in memory is not supported"),
-        Ok(_) => Ok(()),
+        Ok(options) => Ok(options.get_filename().to_owned()),
     }
 }
 
-/// The connection that writes. It creates the file.
+/// Creates the file, if it is missing, for its owner only: it holds hashes and personal data. SQLite gives the files
+/// beside it the same permissions.
+pub(crate) fn create_private(file: &Path) -> Result<(), SetupError> {
+    let mut options = std::fs::OpenOptions::new();
+    options.create_new(true).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(file) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(SetupError::Database(format!("{} cannot be created: {error}", file.display()))),
+    }
+}
+
+/// The connection that writes.
 pub(crate) async fn connect_writer(options: &DatabaseOptions) -> Result<DatabaseConnection, DbErr> {
     connect(options, 1, false).await
 }

@@ -97,6 +97,11 @@ impl SqliteWriter {
         timeout(self.turn_timeout, wait).await.map_err(busy)?
     }
 
+    /// Does the task live? It outlives every error, but not a panic.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        if self.requests.is_closed() { Err(stopped()) } else { Ok(()) }
+    }
+
     /// Units that were acknowledged, and the commits it took.
     pub(crate) fn counts(&self) -> (u64, u64) {
         (self.counters.units.load(Ordering::Relaxed), self.counters.commits.load(Ordering::Relaxed))

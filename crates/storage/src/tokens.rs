@@ -38,7 +38,7 @@ pub(crate) async fn find<C: ConnectionTrait>(
     owners::join(&mut sql, load);
     sql.push(" WHERE t.organisation_key = ").bind(organisation.0);
     sql.push(" AND t.").push(column).push(" = ").bind(value);
-    Ok(read(&sql.all(connection).await?, load)?.pop())
+    Ok(read(&sql.find(connection).await?, load)?.pop())
 }
 
 /// A page of an owner's tokens.
@@ -75,7 +75,7 @@ pub(crate) async fn list<C: ConnectionTrait>(
     sql.push(") t");
     owners::join(&mut sql, load);
     sql.push(" ORDER BY t.id");
-    read(&sql.all(connection).await?, load)
+    read(&sql.find(connection).await?, load)
 }
 
 /// How many tokens an owner has. Whoever counts in order to write first locks the owner, where the database lets
@@ -132,7 +132,7 @@ pub(crate) async fn not_associated<C: ConnectionTrait>(
     sql.push(") k ON t.organisation_key = $1 AND t.id = k.id");
     owners::join(&mut sql, load);
     sql.push(" ORDER BY t.id");
-    read(&sql.all(connection).await?, load)
+    read(&sql.find(connection).await?, load)
 }
 
 /// The tokens that have a terminated owner and no existing one. MATERIALIZED keeps PostgreSQL from walking through all

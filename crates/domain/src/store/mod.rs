@@ -23,7 +23,8 @@ pub enum StoreError {
     /// A unique index refused the write.
     #[error("duplicate {0:?}")]
     Duplicate(Unique),
-    /// The database is away, or did not answer in time. Nothing was written.
+    /// The database is away, or did not answer in time. Nothing was written, unless a commit ended so: then nobody
+    /// knows.
     #[error("the database is not available")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A deadlock or serialisation failure: the same call may succeed when it is made again.
@@ -180,7 +181,8 @@ pub trait Store: Send + Sync + 'static {
     /// A transaction.
     type Unit: UnitOfWork;
 
-    /// Begins a unit of work. Dropped without commit, it leaves nothing behind.
+    /// Begins a unit of work. Dropped without commit, it leaves nothing behind. Whoever holds one calls nothing else
+    /// that writes, such as [`Self::take_numbers`]: where there is one writer, it would wait for itself.
     fn begin(&self) -> impl Future<Output = StoreResult<Self::Unit>> + Send;
 
     /// The organisation's current reference data; never older than what was committed before the call.

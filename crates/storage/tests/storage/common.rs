@@ -1,13 +1,4 @@
 //! A fresh database of either kind for each test.
-//!
-//! PostgreSQL is a throwaway cluster of this process: made with `initdb`, reachable only through a socket in its own
-//! folder, and stopped by its own watchdog as soon as this process is gone, however it ends.
-
-use std::io::Read;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use access_tokens_domain::access_token::{AccessToken, Stamp, UserDefinedFields};
 use access_tokens_domain::directory::{AccountsReceivable, AccountsReceivableState, ContactInformation, Organisation};
@@ -36,11 +27,7 @@ pub(crate) fn sqlite_options() -> (DatabaseOptions, tempfile::TempDir) {
 
 /// An empty PostgreSQL database.
 pub(crate) async fn postgres_options() -> DatabaseOptions {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let cluster = cluster();
-    let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
-    execute(&cluster.url("postgres"), &format!("CREATE DATABASE {name}")).await;
-    DatabaseOptions::new(cluster.url(&name))
+    DatabaseOptions::new(access_tokens_testkit::postgres::create_database())
 }
 
 pub(crate) async fn sqlite() -> TestDatabase {
@@ -164,78 +151,4 @@ macro_rules! on_both {
             async fn $name() { super::$name(crate::common::postgres().await).await; })+
         }
     };
-}
-
-struct Cluster {
-    folder: PathBuf,
-    /// Its standard input is what the watchdog waits for.
-    _server: Child,
-}
-
-fn cluster() -> &'static Cluster {
-    static CLUSTER: OnceLock<Cluster> = OnceLock::new();
-    CLUSTER.get_or_init(Cluster::start)
-}
-
-impl Cluster {
-    fn start() -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder").keep();
-        let programs = programs();
-        if is_root() {
-            run(Command::new("chown").arg("postgres").arg(&folder));
-        }
-        let script = format!(
-            "cd {folder} && export LC_ALL=C && {programs}/initdb --no-sync -A trust -U postgres -E UTF8 -D data >log 2>&1 \
-             && {{ {programs}/postgres -D data -k {folder} -c listen_addresses= -c max_connections=200 >>log 2>&1 & }} \
-             && until {programs}/pg_isready -q -h {folder}; do sleep 0.05; done && echo ready && cat >/dev/null; \
-             kill -INT $!; wait; rm -rf {folder}",
-            folder = folder.display(),
-            programs = programs.display(),
-        );
-        let mut server = as_postgres("sh")
-            .args(["-c", &script])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("a shell");
-        let mut ready = [0; 5];
-        let told = server.stdout.take().expect("piped").read_exact(&mut ready);
-        assert!(told.is_ok(), "PostgreSQL does not start; see {}/log", folder.display());
-        Self { folder, _server: server }
-    }
-
-    fn url(&self, name: &str) -> String {
-        format!("postgres://postgres@localhost/{name}?host={}", self.folder.display())
-    }
-}
-
-fn programs() -> &'static Path {
-    static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAMS.get_or_init(|| {
-        let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-        let mut found: Vec<_> = versions.map(|entry| entry.path().join("bin")).collect();
-        found.retain(|programs| programs.join("initdb").exists());
-        found.sort();
-        found.pop().expect("PostgreSQL is not installed: apt-get install postgresql")
-    })
-}
-
-fn is_root() -> bool {
-    let id = Command::new("id").arg("-u").output().expect("id");
-    id.stdout.starts_with(b"0")
-}
-
-/// PostgreSQL refuses to run as root.
-fn as_postgres(program: &str) -> Command {
-    if !is_root() {
-        return Command::new(program);
-    }
-    let mut command = Command::new("setpriv");
-    command.args(["--reuid", "postgres", "--regid", "postgres", "--clear-groups", program]);
-    command
-}
-
-fn run(command: &mut Command) {
-    let output = command.output().expect("runs");
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }

@@ -7,5 +7,4 @@ mod accounts;
 mod concurrency;
 mod import;
 mod setup;
-mod perf;
 mod tokens;

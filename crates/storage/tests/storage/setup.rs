@@ -64,6 +64,19 @@ async fn bad_urls_are_refused_without_repeating_them() {
     assert!(!format!("{:?}", DatabaseOptions::new("postgres://me:secret@host/db")).contains("secret"));
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn only_its_owner_reads_a_new_sqlite_file() {
+    use std::os::unix::fs::PermissionsExt;
+    let (options, folder) = sqlite_options();
+    let database = connect(&options).await.expect("connects");
+    database.migrate().await.expect("migrates");
+    for file in std::fs::read_dir(folder.path()).expect("a folder").flatten() {
+        let mode = file.metadata().expect("a file").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{:?}", file.file_name());
+    }
+}
+
 #[tokio::test]
 async fn an_unreachable_postgres_is_said_so_soon() {
     let options = DatabaseOptions::new("postgres://me:secret@127.0.0.1:1/db");

@@ -7,13 +7,16 @@ use access_tokens_domain::access_token::{
     AccessToken, Guard, OneTimePassword, TokenChanges, UserDefinedFields, VerificationCode,
 };
 use access_tokens_domain::directory::{AccountsReceivableState, RewardsParticipant, RewardsParticipantState};
-use access_tokens_domain::identifier::TokenKey;
+use access_tokens_domain::identifier::{AccountsReceivableIdentifier, TokenKey};
 use access_tokens_domain::life_cycle::LifeCycleState;
 use access_tokens_domain::secret::{CodeHash, PassCodeHash, SealedCode};
-use access_tokens_domain::store::{ImportChanges, Load, OwnerKey, Store, StoreError, TokenPage, Unique, UnitOfWork};
+use access_tokens_domain::store::{
+    AccountStore, ImportChanges, Load, OwnerKey, Store, StoreError, TokenPage, Unique, UnitOfWork,
+};
 
 on_both!(
     a_token_comes_back_as_it_was,
+    what_cannot_be_stored_is_not_found,
     owners_are_loaded_once_and_only_when_asked_for,
     organisations_do_not_see_each_other,
     duplicates_are_named_and_write_nothing,
@@ -67,6 +70,23 @@ async fn a_token_comes_back_as_it_was(test: TestDatabase) {
         assert!(found.owners.accounts_receivable.is_none(), "its row does not exist");
     }
     assert_eq!(find(&test, "t1").await, None, "ids are compared by bytes");
+}
+
+async fn what_cannot_be_stored_is_not_found(test: TestDatabase) {
+    let (database, organisation) = (&test.database, test.organisation);
+    let nul = "C-T1\0";
+    for key in [TokenKey::Id(nul), TokenKey::AuthenticationCode(nul), TokenKey::Identifier(nul)] {
+        assert!(database.find_token(organisation, key, Load::ALL).await.expect("finds").is_none());
+    }
+    let owner = OwnerKey::AccountsReceivable("A1");
+    let page = TokenPage { owner, classification: None, after: Some(nul), offset: 0, limit: 1 };
+    assert!(database.list_tokens(organisation, page, Load::NONE).await.expect("lists").is_empty());
+    let account = AccountsReceivableIdentifier::Name(nul.into());
+    assert!(database.find_accounts_receivable(organisation, &account).await.expect("finds").is_empty());
+    assert!(database.credential_by_username(organisation, nul).await.expect("finds").is_none());
+    assert!(database.credential(organisation, nul).await.expect("finds").is_none());
+    assert!(database.api_key(nul).await.expect("finds").is_none());
+    assert!(database.organisation_by_name(nul).await.expect("finds").is_none());
 }
 
 async fn directory(test: &TestDatabase) {
