@@ -90,8 +90,7 @@ async fn an_unreachable_postgres_is_said_so_soon() {
 async fn postgres_that_loses_commits_is_refused() {
     let options = postgres_options().await;
     connect(&options).await.expect("safe");
-    let (url, _) = options.url.split_once('?').expect("a socket");
-    let name = url.rsplit_once('/').expect("a name").1;
+    let name = options.url.rsplit_once('/').expect("a name").1;
     crate::common::execute(&options.url, &format!("ALTER DATABASE {name} SET synchronous_commit = off")).await;
     let refused = connect(&options).await.err().expect("unsafe");
     assert!(matches!(refused, SetupError::Unsafe { setting: "synchronous_commit", .. }), "{refused}");
