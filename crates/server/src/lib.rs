@@ -7,3 +7,29 @@ pub mod crypto;
 pub mod process;
 pub mod telemetry;
 pub mod transport;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+
+/// What is left on blocking threads when all is said and done gets so long to finish.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// The whole program: reads the command line, does what it says, and answers the exit code.
+pub fn main() -> ExitCode {
+    let cli = command::Cli::parse();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error.into()),
+    };
+    let result = runtime.block_on(command::run(cli));
+    runtime.shutdown_timeout(LAST_WORDS);
+    result.unwrap_or_else(|error| failed(&error))
+}
+
+/// One line with all causes.
+fn failed(error: &anyhow::Error) -> ExitCode {
+    eprintln!("error: {}", format!("{error:#}").replace('\n', " "));
+    ExitCode::FAILURE
+}

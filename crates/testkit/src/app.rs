@@ -9,7 +9,6 @@ use std::sync::Arc;
 use access_tokens_domain::directory::Organisation;
 use access_tokens_domain::import::{self, Outcome};
 use access_tokens_domain::ports::{Clock, Random, Secrets};
-use access_tokens_domain::secret::Secret;
 use access_tokens_domain::service::AccessTokens;
 use access_tokens_domain::service::import::Importer;
 use access_tokens_domain::session::{Caller, Permission, Permissions};
@@ -24,7 +23,6 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
-use tonic::transport::Channel;
 
 pub use client::{Client, Refusal};
 
@@ -120,8 +118,7 @@ impl TestApp {
         let address = listener.local_addr().expect("an address");
         let server = router(app, &health, Limits::default());
         tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
-        let channel = Channel::from_shared(format!("http://{address}")).expect("a URI").connect_lazy();
-        Self { clock, database, url, keys, secrets, client: Client::new(channel), _files: files }
+        Self { clock, database, url, keys, secrets, client: Client::connect(address), _files: files }
     }
 
     /// What the server believes the time is.
@@ -192,16 +189,5 @@ impl TestApp {
                 .extend(imported.into_iter().map(|record| record.result.map_err(|error| Refusal::from_domain(&error))));
         }
         results
-    }
-
-    /// Logs in and answers the session token.
-    pub async fn login(
-        &self,
-        organisation: &str,
-        username: &str,
-        password: &str,
-        unit: Option<&str>,
-    ) -> Result<String, Refusal> {
-        self.client.login(organisation, username, &Secret::new(password), unit).await
     }
 }

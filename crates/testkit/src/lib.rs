@@ -6,5 +6,6 @@
 pub mod app;
 pub mod clock;
 pub mod postgres;
+pub mod process;
 pub mod proxy;
 pub mod random;

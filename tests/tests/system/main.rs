@@ -9,6 +9,7 @@ mod import;
 mod listing;
 mod organisations;
 mod permissions;
+mod processes;
 mod races;
 mod reset_and_otp;
 mod transitions;

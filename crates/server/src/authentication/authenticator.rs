@@ -215,6 +215,13 @@ fn invalid_login() -> Error {
     Error::new(Reason::InvalidLogin, "the user name, the password, the organisation or the API key is wrong")
 }
 
+/// For the log: what happened inside, down to the root.
 fn cause(error: &Error) -> String {
-    error.cause().map_or_else(|| error.message().to_owned(), ToString::to_string)
+    let mut text = error.message().to_owned();
+    let mut next = error.cause().map(|cause| cause as &dyn std::error::Error);
+    while let Some(one) = next {
+        text = format!("{text}: {one}");
+        next = one.source();
+    }
+    text
 }

@@ -48,9 +48,12 @@ mod tests {
 
     #[test]
     fn every_address_is_asked_on_the_loopback() {
-        for (listen, asked) in
-            [("0.0.0.0:1", "127.0.0.1:1"), ("[::]:1", "[::1]:1"), ("127.0.0.1:1", "127.0.0.1:1"), ("10.0.0.1:1", "10.0.0.1:1")]
-        {
+        for (listen, asked) in [
+            ("0.0.0.0:1", "127.0.0.1:1"),
+            ("[::]:1", "[::1]:1"),
+            ("127.0.0.1:1", "127.0.0.1:1"),
+            ("10.0.0.1:1", "10.0.0.1:1"),
+        ] {
             assert_eq!(reachable(listen.parse().expect("an address")).to_string(), asked);
         }
     }

@@ -54,9 +54,18 @@ struct Global {
 enum Command {
     /// Serve gRPC until SIGTERM or SIGINT.
     Serve(serve::Arguments),
-    /// Bring the schema of the database up to date. On SQLite `serve` does it by itself.
+    /// Bring the schema of the database up to date. `serve` does it by itself, unless database.migrate_at_start is false.
     Migrate,
     /// Import directory records and access tokens from files.
+    ///
+    /// A record is one JSON object a line, with one key, its kind: {"unit": {"id": "1", "name": "Main"}}. Kinds:
+    /// organisation, unit, business_unit, user, country, industry, industry_sector, contact_information,
+    /// accounts_receivable, rewards_participant, classification, access_token. A whole answer of the original API
+    /// (status and data) is imported as access tokens, with everything nested in them.
+    ///
+    /// Objects are inserted, or changed when they are known; importing a file again changes nothing. A bad record is
+    /// reported on standard error as FILE:LINE: REASON field: description, and the others go in. The exit code is 0
+    /// only when every record went in.
     Import(import::Arguments),
     /// Users that may log in.
     #[command(subcommand)]

@@ -260,7 +260,9 @@ fn shown(key: &str, value: &Value) -> String {
 fn masked(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return "***".to_owned() };
     let (user, host) = match rest.rsplit_once('@') {
-        Some((user, host)) => (user.split_once(':').map_or(format!("{user}@"), |(name, _)| format!("{name}:***@")), host),
+        Some((user, host)) => {
+            (user.split_once(':').map_or(format!("{user}@"), |(name, _)| format!("{name}:***@")), host)
+        }
         None => (String::new(), rest),
     };
     let (place, query) = host.split_once('?').map_or((host, None), |(place, query)| (place, Some(query)));

@@ -28,6 +28,8 @@ pub struct Settings {
 pub struct DatabaseSettings {
     /// `sqlite://…` or `postgres://…`.
     pub url: Secret,
+    /// Does `serve` bring a PostgreSQL schema up to date?
+    pub migrate_at_start: bool,
     /// PostgreSQL connections.
     pub connections: u32,
     /// SQLite connections that read.

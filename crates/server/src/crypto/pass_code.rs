@@ -19,7 +19,12 @@ use zeroize::Zeroizing;
 use super::keys::{HmacSha256, KeyRing, PerKey};
 
 /// Argon2's work space. It is 19 MiB: making it anew costs a third of a hash.
-pub(super) type Memory = Vec<Block>;
+pub(super) struct Memory(Vec<Block>);
+
+/// So many blocks (KiB) are asked for, although fewer are written. From 32 MiB on the C library maps memory that goes
+/// back to the system as soon as it is freed; smaller pieces stay with the thread that freed them, and after a flood of
+/// logins every blocking thread would sit on 19 MiB. What is not written costs nothing.
+const RESERVED: usize = 33 * 1_024;
 
 /// OWASP's minimum, in KiB, passes and lanes.
 const COST: (u32, u32, u32) = (19_456, 2, 1);
@@ -35,6 +40,23 @@ pub(super) const SALT_BYTES: usize = 16;
 /// Hashes and verifies, on the thread that calls.
 pub(super) struct PassCodes {
     peppers: PerKey<HmacSha256>,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self(Vec::with_capacity(RESERVED))
+    }
+}
+
+impl Memory {
+    /// The first `count` blocks. What an earlier hash left in them does no harm: the first pass of Argon2 writes every
+    /// block before it is read.
+    fn blocks(&mut self, count: usize) -> &mut [Block] {
+        if self.0.len() < count {
+            self.0.resize(count, Block::new());
+        }
+        &mut self.0[..count]
+    }
 }
 
 /// A stored hash, taken apart.
@@ -122,12 +144,8 @@ fn peppered(pepper: &HmacSha256, secret: &Secret) -> Zeroizing<Vec<u8>> {
 }
 
 fn run(argon2: &Argon2<'_>, input: &[u8], salt: &[u8], out: &mut [u8], memory: &mut Memory) -> argon2::Result<()> {
-    let blocks = argon2.params().block_count();
-    // What an earlier hash left behind does no harm: the first pass writes every block before it is read.
-    if memory.len() < blocks {
-        memory.resize(blocks, Block::new());
-    }
-    argon2.hash_password_into_with_memory(input, salt, out, &mut memory[..blocks])
+    let blocks = memory.blocks(argon2.params().block_count());
+    argon2.hash_password_into_with_memory(input, salt, out, blocks)
 }
 
 fn internal(error: impl std::fmt::Display) -> Error {
@@ -140,12 +158,12 @@ mod tests {
     use crate::crypto::keys::tests::{RING_A, RING_B, ring};
 
     fn hash(codes: &PassCodes, code: &str) -> PassCodeHash {
-        codes.hash(&Secret::new(code), *b"0123456789abcdef", &mut Memory::new()).expect("hashed")
+        codes.hash(&Secret::new(code), *b"0123456789abcdef", &mut Memory::default()).expect("hashed")
     }
 
     fn verify(codes: &PassCodes, code: &str, stored: &str) -> bool {
         let stored = PassCodeHash::from_stored(stored);
-        codes.verify(&Secret::new(code), Some(&stored), &mut Memory::new()).expect("compared")
+        codes.verify(&Secret::new(code), Some(&stored), &mut Memory::default()).expect("compared")
     }
 
     #[test]
@@ -162,7 +180,7 @@ mod tests {
         for wrong in ["pässcode", "PÄSSCODE ", "", "1234"] {
             assert!(!verify(&codes, wrong, stored.as_stored()), "{wrong:?}");
         }
-        assert!(!codes.verify(&Secret::new(""), None, &mut Memory::new()).expect("no hash, no match"));
+        assert!(!codes.verify(&Secret::new(""), None, &mut Memory::default()).expect("no hash, no match"));
     }
 
     #[test]

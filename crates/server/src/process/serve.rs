@@ -56,19 +56,20 @@ pub async fn serve(
         tokio::spawn(async move { ready::watch(&database, &health).await })
     };
 
-    let limits =
-        Limits { calls_at_once: settings.grpc.calls_at_once, connection_age: settings.grpc.connection_age() };
+    let limits = Limits { calls_at_once: settings.grpc.calls_at_once, connection_age: settings.grpc.connection_age() };
     let incoming = connections(listener, settings.grpc.connections);
     let mut told = stop.clone();
     let server = router(app, &health, limits);
     let mut server = tokio::spawn(server.serve_with_incoming_shutdown(incoming, async move { told.asked().await }));
 
     tokio::select! {
+        // In this order: a server without connections ends in the same moment in which it is asked to.
+        biased;
+        () = stop.asked() => {}
         ended = &mut server => {
             ended.context("the server broke")?.context("the server stopped by itself")?;
             anyhow::bail!("the server stopped by itself");
         }
-        () = stop.asked() => {}
     }
     readiness.abort();
     health.set_serving(false).await;
@@ -119,7 +120,7 @@ async fn connect_patiently(settings: &Settings) -> anyhow::Result<Arc<Database>>
     loop {
         match connect(&options).await {
             Ok(database) => {
-                if database.is_sqlite() {
+                if database.is_sqlite() || settings.database.migrate_at_start {
                     database.migrate().await.context("the schema of the database cannot be brought up to date")?;
                 }
                 return Ok(Arc::new(database));

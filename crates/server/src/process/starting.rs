@@ -64,7 +64,8 @@ where
             if request.uri().path().starts_with(HEALTH) {
                 return inner.oneshot(request).await;
             }
-            let error = Error::new(Reason::DatabaseUnavailable, "the service is starting: the database does not answer");
+            let error =
+                Error::new(Reason::DatabaseUnavailable, "the service is starting: the database does not answer");
             Ok(status::from_error(&error.retry_after(Duration::from_secs(1))).into_http())
         })
     }

@@ -19,12 +19,12 @@ use tonic_reflection::server::Builder as Reflection;
 use tower::Layer;
 use tower::layer::util::{Identity, Stack};
 
+use super::Health;
 use super::access_token_service::AccessTokenGrpc;
 use super::authentication_service::AuthenticationGrpc;
 use super::directory_service::DirectoryGrpc;
 use super::layer::method::{MAX_RECORD_BYTES, MAX_REQUEST_BYTES};
 use super::layer::{CallLayers, Calls};
-use super::Health;
 use crate::authentication::Authenticator;
 
 /// Most bytes of an answer: a thousand tokens with everything around them stay far below.
@@ -110,8 +110,18 @@ fn routes<S: Store + AccountStore>(app: Arc<App<S>>, health: &Health) -> Routes 
         .add_service(authentication)
         .add_service(directory)
         .add_service(health)
-        .add_service(reflection().build_v1().expect("the descriptors were compiled together").max_decoding_message_size(MAX_REQUEST_BYTES))
-        .add_service(reflection().build_v1alpha().expect("the descriptors were compiled together").max_decoding_message_size(MAX_REQUEST_BYTES))
+        .add_service(
+            reflection()
+                .build_v1()
+                .expect("the descriptors were compiled together")
+                .max_decoding_message_size(MAX_REQUEST_BYTES),
+        )
+        .add_service(
+            reflection()
+                .build_v1alpha()
+                .expect("the descriptors were compiled together")
+                .max_decoding_message_size(MAX_REQUEST_BYTES),
+        )
 }
 
 /// What grpcurl asks: the contract and health. The service itself is added by the builder.

@@ -144,7 +144,8 @@ mod tests {
         let comments = &file.source_code_info.as_ref().expect("comments are kept").location;
         let values = file.enum_type[0].value.iter().enumerate().skip(1);
         let code = |index: usize| {
-            let comment = comments.iter().find(|l| l.path == [5, 0, 2, index as i32]).expect("every reason has a comment");
+            let comment =
+                comments.iter().find(|l| l.path == [5, 0, 2, index as i32]).expect("every reason has a comment");
             let text = comment.leading_comments().split_whitespace().collect::<Vec<_>>().join(" ");
             let after = text.split_once("gRPC code ").expect("every reason names its code").1;
             after.split(['.', ' ']).next().expect("a word").to_owned()
@@ -156,7 +157,8 @@ mod tests {
     fn every_reason_has_the_code_that_the_contract_documents() {
         let name = |code: Code| {
             let debug = format!("{code:?}");
-            let words = debug.char_indices().map(|(i, c)| if i > 0 && c.is_uppercase() { format!("_{c}") } else { c.into() });
+            let words =
+                debug.char_indices().map(|(i, c)| if i > 0 && c.is_uppercase() { format!("_{c}") } else { c.into() });
             words.collect::<String>().to_uppercase()
         };
         let ours: Vec<_> = Reason::ALL.iter().map(|r| (r.name(), name(code(*r)))).collect();

@@ -1,9 +1,9 @@
 //! A caller: requests and answers as JSON in the contract's names, refusals taken apart.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use access_tokens_domain::secret::Secret;
 use access_tokens_proto::json;
 use access_tokens_proto::v1::access_token_service_client::AccessTokenServiceClient;
 use access_tokens_proto::v1::authentication_service_client::AuthenticationServiceClient;
@@ -82,8 +82,13 @@ macro_rules! call {
 }
 
 impl Client {
-    pub(super) fn new(channel: Channel) -> Self {
+    fn new(channel: Channel) -> Self {
         Self { channel, header: "authorization", value: String::new(), deadline: None }
+    }
+
+    /// A caller without a session, of a server at an address.
+    pub fn connect(address: SocketAddr) -> Self {
+        Self::new(Channel::from_shared(format!("http://{address}")).expect("a URI").connect_lazy())
     }
 
     /// This caller itself, where a [`super::TestApp`] stands for it.
@@ -178,16 +183,17 @@ impl Client {
         service.create_access_token(self.request(request)).await.map(|_| ()).map_err(Refusal::new)
     }
 
-    pub(super) async fn login(
+    /// Logs in and answers the session token.
+    pub async fn login(
         &self,
         organisation: &str,
         username: &str,
-        password: &Secret,
+        password: &str,
         unit: Option<&str>,
     ) -> Result<String, Refusal> {
         let request = LoginRequest {
             username: username.to_owned(),
-            password: password.expose().to_owned(),
+            password: password.to_owned(),
             organisation: organisation.to_owned(),
             unit: unit.map(str::to_owned),
         };

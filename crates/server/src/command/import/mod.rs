@@ -23,9 +23,6 @@ use crate::config::Settings;
 const BATCH_RECORDS: usize = 500;
 const BATCH_BYTES: usize = 4 * 1_024 * 1_024;
 
-/// Records that are one JSON object a line, such as {"unit": {"id": "1", "name": "Main"}}, and whole answers of the
-/// original API, which import as access tokens. Objects are inserted, or changed when they are known: importing the
-/// same file again changes nothing. A bad record is reported as FILE:LINE: REASON field: description; the others go in.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Name of the organisation to import into; it is created when there is none of that name.
@@ -118,7 +115,8 @@ struct Run<'a> {
     context: &'a Context,
     caller: Caller,
     checked: Option<Checked>,
-    batch: Vec<(Place, Record)>,
+    /// In the order of the files: records to write, and what is known to be bad.
+    batch: Vec<(Place, Result<Record, Error>)>,
     batch_bytes: usize,
     counts: Counts,
     progress: &'a ProgressBar,
@@ -127,57 +125,63 @@ struct Run<'a> {
 impl Run<'_> {
     async fn take(&mut self, file: &str, piece: Piece) -> anyhow::Result<()> {
         let place = |number| Place { file: file.to_owned(), line: piece.line, number };
-        let text = match piece.text {
-            Ok(text) => text,
-            Err(what) => {
-                self.fail(&place(None), &Error::new(Reason::InvalidFieldValue, what));
-                return Ok(());
-            }
+        let text = piece.text.map_err(|what| Error::new(Reason::InvalidFieldValue, what));
+        let (bytes, parsed) = match text.and_then(|text| Ok((text.len(), import::parse(&text)?))) {
+            Ok(parsed) => parsed,
+            Err(error) => return self.push(place(None), 0, Err(error)).await,
         };
-        let records = match import::parse(&text) {
-            Ok(records) => records,
-            Err(error) => {
-                self.fail(&place(None), &error);
-                return Ok(());
-            }
-        };
-        let (many, large) = (records.len() > 1, text.len() > MAX_RECORD_BYTES);
-        for (index, record) in records.into_iter().enumerate() {
-            let place = place(many.then_some(index + 1));
-            let bytes = if large { size(&record)? } else { text.len() };
-            if bytes > MAX_RECORD_BYTES {
+        let several = parsed.len() > 1;
+        for (index, record) in parsed.into_iter().enumerate() {
+            let place = place(several.then_some(index + 1));
+            // Together they may be larger than one may be.
+            let bytes = if bytes > MAX_RECORD_BYTES { size(&record)? } else { bytes };
+            let record = if bytes > MAX_RECORD_BYTES {
                 let limit = format!("the record is larger than {} KiB", MAX_RECORD_BYTES / 1_024);
-                self.fail(&place, &Error::new(Reason::RequestTooLarge, limit));
-                continue;
-            }
-            self.batch.push((place, record));
-            self.batch_bytes += bytes;
-            if self.batch.len() >= BATCH_RECORDS || self.batch_bytes >= BATCH_BYTES {
-                self.flush().await?;
-            }
+                Err(Error::new(Reason::RequestTooLarge, limit))
+            } else {
+                Ok(record)
+            };
+            self.push(place, bytes, record).await?;
         }
         Ok(())
+    }
+
+    async fn push(&mut self, place: Place, bytes: usize, record: Result<Record, Error>) -> anyhow::Result<()> {
+        self.batch.push((place, record));
+        self.batch_bytes += bytes;
+        let full = self.batch.len() >= BATCH_RECORDS || self.batch_bytes >= BATCH_BYTES;
+        if full { self.flush().await } else { Ok(()) }
     }
 
     /// Writes what has come together. An error here is no record's fault, such as a database that went away.
     async fn flush(&mut self) -> anyhow::Result<()> {
         self.batch_bytes = 0;
-        let (places, records): (Vec<Place>, Vec<Record>) = std::mem::take(&mut self.batch).into_iter().unzip();
-        let Some(first) = places.first() else { return Ok(()) };
+        let (mut places, mut records) = (Vec::new(), Vec::new());
+        for (place, record) in std::mem::take(&mut self.batch) {
+            let bad = record.map(|record| records.push(record)).err();
+            places.push((place, bad));
+        }
+        let Some((first, _)) = places.first() else { return Ok(()) };
         let importer = &self.context.importer;
-        let results = match &mut self.checked {
-            Some(checked) => importer.check(&self.caller, records, checked).await,
-            None => importer.import(&self.caller, records).await,
+        let results = match (&mut self.checked, records.is_empty()) {
+            (_, true) => Ok(Vec::new()),
+            (Some(checked), _) => importer.check(&self.caller, records, checked).await,
+            (None, _) => importer.import(&self.caller, records).await,
         };
         let results = results.map_err(explained).with_context(|| {
             format!("{}:{}: stopped; what came before is in, importing again is safe", first.file, first.line)
         })?;
-        for (place, one) in places.iter().zip(results) {
-            match one.result {
+        let mut results = results.into_iter();
+        for (place, bad) in places {
+            let result = match bad {
+                Some(error) => Err(error),
+                None => results.next().context("the import answered too little")?.result,
+            };
+            match result {
                 Ok((Outcome::Created, _)) => self.counts.created += 1,
                 Ok((Outcome::Updated, _)) => self.counts.updated += 1,
                 Ok((Outcome::Unchanged, _)) => self.counts.unchanged += 1,
-                Err(error) => self.fail(place, &error),
+                Err(error) => self.fail(&place, &error),
             }
         }
         let Counts { created, updated, unchanged, failed } = self.counts;

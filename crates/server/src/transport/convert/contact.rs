@@ -70,14 +70,11 @@ fn demographics(person: &Demographics, reference: &Reference, fields: &FieldTree
         social_security_number: fields.value("social_security_number", || person.social_security_number.clone()),
         date_of_birth: fields.nested("date_of_birth", |fields| Some(date_of_birth(person.date_of_birth, fields))),
         name_day: fields.nested("name_day", |fields| Some(name_day(person.name_day, fields))),
-        country_of_residence: fields
-            .nested("country_of_residence", |fields| by(&person.country_of_residence, fields)),
-        id_issued_by_country: fields
-            .nested("id_issued_by_country", |fields| by(&person.id_issued_by_country, fields)),
+        country_of_residence: fields.nested("country_of_residence", |fields| by(&person.country_of_residence, fields)),
+        id_issued_by_country: fields.nested("id_issued_by_country", |fields| by(&person.id_issued_by_country, fields)),
         passport_issued_by_country: fields
             .nested("passport_issued_by_country", |fields| by(&person.passport_issued_by_country, fields)),
-        industry: fields
-            .nested("industry", |fields| Some(industry(person.industry.as_ref()?, reference, fields))),
+        industry: fields.nested("industry", |fields| Some(industry(person.industry.as_ref()?, reference, fields))),
         industry_sector: fields.nested("industry_sector", |fields| {
             Some(industry_sector(person.industry_sector.as_ref()?, reference, fields))
         }),
@@ -111,8 +108,7 @@ fn company_profile(company: &CompanyProfile, reference: &Reference, fields: &Fie
         registered_in_country: fields.nested("registered_in_country", |fields| {
             Some(country(company.registered_in_country.as_ref()?, reference, fields))
         }),
-        industry: fields
-            .nested("industry", |fields| Some(industry(company.industry.as_ref()?, reference, fields))),
+        industry: fields.nested("industry", |fields| Some(industry(company.industry.as_ref()?, reference, fields))),
         industry_sector: fields.nested("industry_sector", |fields| {
             Some(industry_sector(company.industry_sector.as_ref()?, reference, fields))
         }),

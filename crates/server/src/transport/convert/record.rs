@@ -84,11 +84,7 @@ fn clear(kind: Kind, object: &mut Object, path: &str, violations: &mut Violation
 }
 
 /// What became of the record at a position.
-pub(crate) fn result(
-    index: usize,
-    kind: Option<Kind>,
-    result: Result<(Outcome, String)>,
-) -> v1::RecordResult {
+pub(crate) fn result(index: usize, kind: Option<Kind>, result: Result<(Outcome, String)>) -> v1::RecordResult {
     let kind = kind.map(Kind::name).unwrap_or_default();
     let mut wire = v1::RecordResult {
         index: i64::try_from(index).unwrap_or(i64::MAX),
@@ -226,7 +222,10 @@ mod tests {
         violations.add(Reason::InvalidFieldValue, "unity", "is odd");
         let failed = result(7, Some(Kind::Unit), Err(violations.into_result().expect_err("three")));
         assert_eq!((failed.index, failed.kind.as_str()), (7, "unit"));
-        assert_eq!((failed.outcome(), failed.reason()), (record_result::Outcome::Failed, v1::ErrorReason::FieldTooLong));
+        assert_eq!(
+            (failed.outcome(), failed.reason()),
+            (record_result::Outcome::Failed, v1::ErrorReason::FieldTooLong)
+        );
         let fields: Vec<_> = failed.field_violations.iter().map(|v| v.field.as_str()).collect();
         assert_eq!(fields, ["name", "", "unity"]);
     }

@@ -120,12 +120,10 @@ pub(super) fn log_information(
         created_date: fields.value("created_date", || Some(time::to_wire(created.date))),
         updated_date: fields.value("updated_date", || Some(time::to_wire(updated.date))),
         created_by_unit: fields.nested("created_by_unit", |fields| by_unit(created, fields)),
-        created_by_business_unit: fields
-            .nested("created_by_business_unit", |fields| by_business_unit(created, fields)),
+        created_by_business_unit: fields.nested("created_by_business_unit", |fields| by_business_unit(created, fields)),
         created_by_user: fields.nested("created_by_user", |fields| by_user(created, fields)),
         updated_by_unit: fields.nested("updated_by_unit", |fields| by_unit(updated, fields)),
-        updated_by_business_unit: fields
-            .nested("updated_by_business_unit", |fields| by_business_unit(updated, fields)),
+        updated_by_business_unit: fields.nested("updated_by_business_unit", |fields| by_business_unit(updated, fields)),
         updated_by_user: fields.nested("updated_by_user", |fields| by_user(updated, fields)),
     }
 }

@@ -165,11 +165,10 @@ mod tests {
 
     #[test]
     fn an_empty_page_token_is_the_first_page() {
-        let owner = v1::list_access_tokens_request::Owner::RewardsParticipantIdentifier(
-            v1::RewardsParticipantIdentifier {
+        let owner =
+            v1::list_access_tokens_request::Owner::RewardsParticipantIdentifier(v1::RewardsParticipantIdentifier {
                 identifier: Some(v1::rewards_participant_identifier::Identifier::Number("1".to_owned())),
-            },
-        );
+            });
         let request = v1::ListAccessTokensRequest { owner: Some(owner), ..Default::default() };
         assert_eq!(list(request).expect("valid").0.page_token, None);
     }

@@ -28,7 +28,13 @@ fn text(text: &str) -> Option<String> {
 }
 
 fn reference(legacy_compatibility: bool) -> Reference {
-    let unit = Unit { id: "U".into(), name: text("Admin"), group_name: text("Main"), community_name: text("Internal"), ..Unit::default() };
+    let unit = Unit {
+        id: "U".into(),
+        name: text("Admin"),
+        group_name: text("Main"),
+        community_name: text("Internal"),
+        ..Unit::default()
+    };
     let user = User { id: "1".into(), username: text("anna"), person_name: text("Anna A"), email: text("a@b.cd") };
     let flag = Image { id: text("F"), file_name: text("cy.png"), ..Image::default() };
     let country = Country { id: "127".into(), name: text("CYPRUS"), country_flag: Some(flag), ..Country::default() };
@@ -43,12 +49,20 @@ fn reference(legacy_compatibility: bool) -> Reference {
         version: 1,
         organisation,
         units: [("U".to_owned(), unit)].into(),
-        business_units: [("B".to_owned(), BusinessUnit { id: "B".into(), code: text("BC"), ..BusinessUnit::default() })].into(),
+        business_units: [(
+            "B".to_owned(),
+            BusinessUnit { id: "B".into(), code: text("BC"), ..BusinessUnit::default() },
+        )]
+        .into(),
         users: [("1".to_owned(), user)].into(),
         countries: [("127".to_owned(), country)].into(),
         industries: Default::default(),
         industry_sectors: Default::default(),
-        classifications: [("K".to_owned(), Classification { id: "K".into(), name: text("Mobile"), ..Classification::default() })].into(),
+        classifications: [(
+            "K".to_owned(),
+            Classification { id: "K".into(), name: text("Mobile"), ..Classification::default() },
+        )]
+        .into(),
     }
 }
 
@@ -122,7 +136,10 @@ fn fields<M: Name>(paths: &[&str]) -> FieldTree {
 #[test]
 fn everything_is_resolved() {
     let token = token::access_token(answer(true, ContactType::Person), &FieldTree::All);
-    assert_eq!((token.id.as_str(), token.number.as_str(), token.authentication_code.as_str()), ("T", "AT0000000001", "code"));
+    assert_eq!(
+        (token.id.as_str(), token.number.as_str(), token.authentication_code.as_str()),
+        ("T", "AT0000000001", "code")
+    );
     assert_eq!(token.life_cycle_state(), v1::access_token::LifeCycleState::PendingVerification);
     assert_eq!(token.card_last_4_digits.as_deref(), Some("1234"));
     assert_eq!(token.verification_code.as_deref(), Some("012345"));
@@ -150,7 +167,10 @@ fn what_is_not_known_is_its_id_alone() {
     let token = token::access_token(answer(true, ContactType::Person), &FieldTree::All);
     assert_eq!(token.verified_by_user, Some(v1::User { id: "gone".into(), ..v1::User::default() }));
     let log = token.log_information.expect("always there");
-    assert_eq!(log.updated_by_business_unit, Some(v1::BusinessUnit { id: "gone".into(), ..v1::BusinessUnit::default() }));
+    assert_eq!(
+        log.updated_by_business_unit,
+        Some(v1::BusinessUnit { id: "gone".into(), ..v1::BusinessUnit::default() })
+    );
     let mut alone = answer(true, ContactType::Person);
     alone.owners = Owners::default();
     let token = token::access_token(alone, &FieldTree::All);
@@ -192,7 +212,8 @@ fn without_legacy_compatibility_some_fields_are_null() {
 
 #[test]
 fn exactly_what_is_asked_for_is_there() {
-    let wanted = fields::<v1::AccessToken>(&["number", "accounts_receivable.account_owner.id", "log_information.created_date"]);
+    let wanted =
+        fields::<v1::AccessToken>(&["number", "accounts_receivable.account_owner.id", "log_information.created_date"]);
     let token = token::access_token(answer(true, ContactType::Person), &wanted);
     let expected = v1::AccessToken {
         number: "AT0000000001".into(),

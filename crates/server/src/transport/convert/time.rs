@@ -46,9 +46,14 @@ mod tests {
             let (time, violations) = read(seconds, nanos);
             assert!(time.is_some() && violations.is_empty(), "{seconds}.{nanos}");
         }
-        for (seconds, nanos) in
-            [(-62_135_596_801, 0), (253_402_300_800, 0), (0, -1), (0, 1_000_000_000), (i64::MAX, 0), (i64::MIN, i32::MIN)]
-        {
+        for (seconds, nanos) in [
+            (-62_135_596_801, 0),
+            (253_402_300_800, 0),
+            (0, -1),
+            (0, 1_000_000_000),
+            (i64::MAX, 0),
+            (i64::MIN, i32::MIN),
+        ] {
             let (time, violations) = read(seconds, nanos);
             assert!(time.is_none() && !violations.is_empty(), "{seconds}.{nanos}");
         }

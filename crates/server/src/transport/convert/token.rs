@@ -45,8 +45,7 @@ pub(crate) fn access_token(answer: Answer, fields: &FieldTree) -> v1::AccessToke
         authentication_code: fields.value("authentication_code", || token.authentication_code),
         identifier: fields.value("identifier", || token.identifier),
         card_masked_number: fields.value("card_masked_number", || token.card_masked_number),
-        verification_code: fields
-            .value("verification_code", || verification_code.map(|code| code.expose().to_owned())),
+        verification_code: fields.value("verification_code", || verification_code.map(|code| code.expose().to_owned())),
         verified_date: fields.value("verified_date", || token.verified_date.map(time::to_wire)),
         udf_string_1: fields.value("udf_string_1", || string_1),
         udf_string_2: fields.value("udf_string_2", || string_2),

@@ -56,11 +56,7 @@ impl<S> Handler for S where
 /// One layer: sees the call, hands it on or refuses it, and sees the answer.
 trait Around: Clone + Send + Sync + 'static {
     /// Takes one call.
-    fn around<S: Handler>(
-        self,
-        request: Request<Body>,
-        next: Next<S>,
-    ) -> impl Future<Output = Response<Body>> + Send;
+    fn around<S: Handler>(self, request: Request<Body>, next: Next<S>) -> impl Future<Output = Response<Body>> + Send;
 }
 
 /// The rest of the layers and the service, ready for one call.
@@ -101,10 +97,7 @@ impl<A: Around, S: Handler> Service<Request<Body>> for Layered<A, S> {
 /// A service inside of all layers: the order.
 pub type Calls<S> = Layered<
     CatchPanic,
-    Layered<
-        GiveRequestId,
-        Layered<Trace, Layered<Deadline, Layered<Detach, Layered<Auth, Layered<Refusals, S>>>>>,
-    >,
+    Layered<GiveRequestId, Layered<Trace, Layered<Deadline, Layered<Detach, Layered<Auth, Layered<Refusals, S>>>>>>,
 >;
 
 /// Puts services inside of all layers. All clones share one bound on calls.

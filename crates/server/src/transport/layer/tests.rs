@@ -9,6 +9,8 @@ use access_tokens_domain::ports::BoxFuture;
 use access_tokens_domain::secret::Secret;
 use access_tokens_domain::session::{Caller, OrganisationKey, Permission, Permissions, Session};
 use access_tokens_domain::{Error, Reason, Result};
+use access_tokens_proto::v1::ShowAccessTokenRequest;
+use access_tokens_proto::v1::access_token_service_client::AccessTokenServiceClient;
 use chrono::DateTime;
 use futures::StreamExt;
 use http_body_util::{BodyExt, BodyStream, StreamBody};
@@ -114,8 +116,7 @@ fn the_order_is_the_declared_one() {
     let nesting = std::any::type_name::<Calls<tonic::service::Routes>>();
     let names = nesting.split(['<', '>', ',', ' ']).filter_map(|path| path.rsplit("::").next());
     let names: Vec<_> = names.filter(|name| !name.is_empty() && *name != "Layered").collect();
-    let declared =
-        ["CatchPanic", "GiveRequestId", "Trace", "Deadline", "Detach", "Auth", "Refusals", "Routes"];
+    let declared = ["CatchPanic", "GiveRequestId", "Trace", "Deadline", "Detach", "Auth", "Refusals", "Routes"];
     assert_eq!(names, declared);
 }
 
@@ -138,7 +139,11 @@ async fn without_a_session_nothing_is_reached() {
     ] {
         for path in [SHOW, RELEASE] {
             let status = call(service.clone(), request(path, headers)).await;
-            assert_eq!((status.code(), reason(&status).as_str()), (Code::Unauthenticated, "INVALID_TOKEN"), "{headers:?}");
+            assert_eq!(
+                (status.code(), reason(&status).as_str()),
+                (Code::Unauthenticated, "INVALID_TOKEN"),
+                "{headers:?}"
+            );
         }
     }
     let unknown = "/accesstoken.v1.AccessTokenService/Nonsense";
@@ -209,7 +214,8 @@ async fn a_panic_is_an_internal_error_without_its_message() {
 }
 
 /// A handler that waits to be let go, and tells when it has ended.
-fn slow() -> (Arc<Notify>, oneshot::Receiver<()>, impl Fn(Request<Body>) -> BoxFuture<'static, Response<Body>> + Clone) {
+fn slow() -> (Arc<Notify>, oneshot::Receiver<()>, impl Fn(Request<Body>) -> BoxFuture<'static, Response<Body>> + Clone)
+{
     let go = Arc::new(Notify::new());
     let (ended, has_ended) = oneshot::channel();
     let ended = Arc::new(Mutex::new(Some(ended)));
@@ -250,10 +256,35 @@ async fn a_deadline_ends_the_wait_and_not_the_work() {
     has_ended.await.expect("the work went on to its end");
 }
 
+/// tonic knows the caller's deadline too, in the client and in the server, and both say CANCELLED.
+#[tokio::test]
+async fn a_deadline_is_answered_by_us_and_not_by_tonic() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("its address");
+    let handler = service_fn(|_| async { Ok::<_, Infallible>(std::future::pending::<Response<Body>>().await) });
+    let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
+    tokio::spawn(tonic::transport::Server::builder().layer(layers()).serve_with_incoming(handler, incoming));
+    let channel = tonic::transport::Channel::from_shared(format!("http://{address}")).expect("a URI");
+    let client = AccessTokenServiceClient::new(channel.connect().await.expect("connected"));
+    let calls = (0..4).map(|_| {
+        let mut client = client.clone();
+        let mut request = tonic::Request::new(ShowAccessTokenRequest::default());
+        request.metadata_mut().insert("authorization", "Bearer reader".parse().expect("metadata"));
+        request.metadata_mut().insert("grpc-timeout", "1S".parse().expect("metadata"));
+        async move { client.show_access_token(request).await.expect_err("it never ends") }
+    });
+    for status in futures::future::join_all(calls).await {
+        assert_eq!(status.code(), Code::DeadlineExceeded, "{status:?}");
+        assert!(status.message().contains("may or may not"), "{status:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn no_call_waits_longer_than_the_limit_whatever_it_asks_for() {
     let service = calls(|_| std::future::pending());
-    for headers in [&[("authorization", "Bearer reader")][..], &[("authorization", "Bearer reader"), ("grpc-timeout", "5H")]] {
+    for headers in
+        [&[("authorization", "Bearer reader")][..], &[("authorization", "Bearer reader"), ("grpc-timeout", "5H")]]
+    {
         let started = tokio::time::Instant::now();
         let status = call(service.clone(), request(SHOW, headers)).await;
         assert_eq!(status.code(), Code::DeadlineExceeded);
@@ -277,7 +308,8 @@ async fn a_caller_that_stops_sending_does_not_keep_the_task() {
     let stalled = BodyStream::new(Body::empty()).chain(futures::stream::pending());
     let request = show().map(|_| Body::new(StreamBody::new(stalled)));
     assert_eq!(call(service, request).await.code(), Code::DeadlineExceeded);
-    assert_eq!(has_ended.await.expect("the task ended"), Err(Code::DeadlineExceeded));
+    let ended = tokio::time::timeout(Duration::from_secs(600), has_ended).await.expect("the task ended in time");
+    assert_eq!(ended.expect("the task told"), Err(Code::DeadlineExceeded));
 }
 
 #[tokio::test]
@@ -291,7 +323,9 @@ async fn a_place_is_taken_until_the_work_is_done() {
     drop(waiting);
     let status = call(service.clone(), show()).await;
     assert_eq!((status.code(), reason(&status).as_str()), (Code::ResourceExhausted, "OVERLOADED"));
-    assert!(status.get_error_details().retry_info().is_some_and(|info| info.retry_delay == Some(Duration::from_secs(1))));
+    assert!(
+        status.get_error_details().retry_info().is_some_and(|info| info.retry_delay == Some(Duration::from_secs(1)))
+    );
     assert_eq!(call(service.clone(), request(HEALTH, &[])).await.code(), Code::Ok, "health is never refused");
     go.notify_one();
     has_ended.await.expect("the work ended");
@@ -334,59 +368,85 @@ impl Write for Log {
 }
 
 impl Log {
-    fn record(&self) -> tracing::subscriber::DefaultGuard {
-        let log = self.clone();
-        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || log.clone()).finish();
-        tracing::subscriber::set_default(subscriber)
-    }
-
     fn lines(&self) -> Vec<String> {
         let bytes = self.0.lock().expect("a lock").clone();
         String::from_utf8(bytes).expect("text").lines().map(str::to_owned).collect()
     }
 }
 
+/// What is logged meanwhile.
+async fn lines_of(scenario: impl Future<Output = ()>) -> Vec<String> {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    scenario.await;
+    log.lines()
+}
+
+/// Whether this is the process that the test has for itself; otherwise runs it in one. Which places log at all is found
+/// out once a process, by whichever test comes first, with or without a log.
+fn alone(test: &str) -> bool {
+    if std::env::var_os("TEST_ALONE").is_some() {
+        return true;
+    }
+    let name = format!("transport::layer::tests::{test}");
+    let mut process = std::process::Command::new(std::env::current_exe().expect("this program"));
+    let output = process.args([&name, "--exact", "--nocapture"]).env("TEST_ALONE", "1").output().expect("run");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("1 passed"), "there is no test {name}: {said}");
+    false
+}
+
 #[tokio::test]
 async fn one_line_a_call_says_method_code_and_id_and_nothing_of_the_caller() {
-    let log = Log::default();
-    let _guard = log.record();
+    if !alone("one_line_a_call_says_method_code_and_id_and_nothing_of_the_caller") {
+        return;
+    }
     let not_found = status::from_error(&Error::new(Reason::AccessTokenNotFound, "no such access token"));
     let service = calls(move |_| {
         let response = not_found.clone().into_http();
         async move { response }
     });
     let headers = [("authorization", "Bearer reader"), ("x-request-id", "r-7"), ("x-secret", "hunter2")];
-    call(service.clone(), request(SHOW, &headers)).await;
-    let [line] = log.lines().try_into().expect("one line");
-    assert!(line.contains("INFO") && line.contains(SHOW) && line.contains("NotFound") && line.contains("r-7"), "{line}");
-    assert!(!line.contains("reader") && !line.contains("hunter2"), "{line}");
-
-    call(service.clone(), request("/secret-path/1234", &headers)).await;
-    call(service, request(HEALTH, &headers)).await;
-    let [_, unknown] = log.lines().try_into().expect("a second line, and none for a probe");
+    let lines = lines_of(async {
+        for path in [SHOW, "/secret-path/1234", HEALTH] {
+            call(service.clone(), request(path, &headers)).await;
+        }
+    });
+    let [known, unknown] = lines.await.try_into().expect("two lines, and none for a probe");
+    assert!(known.contains("INFO") && known.contains(SHOW) && known.contains("NotFound"), "{known}");
+    assert!(known.contains("r-7") && !known.contains("reader") && !known.contains("hunter2"), "{known}");
     assert!(unknown.contains("unknown") && !unknown.contains("1234"), "{unknown}");
 }
 
 #[tokio::test]
 async fn a_fault_is_logged_once_with_its_cause_and_the_request_id() {
-    let log = Log::default();
-    let _guard = log.record();
+    if !alone("a_fault_is_logged_once_with_its_cause_and_the_request_id") {
+        return;
+    }
     let service = calls(|_| async { status::from_error(&Error::internal("disk on fire")).into_http() });
-    let status = call(service, request(SHOW, &[("authorization", "Bearer reader"), ("x-request-id", "r-8")])).await;
-    assert!(!format!("{status:?}").contains("fire"));
-    let causes: Vec<_> = log.lines().into_iter().filter(|line| line.contains("disk on fire")).collect();
+    let lines = lines_of(async {
+        let headers = [("authorization", "Bearer reader"), ("x-request-id", "r-8")];
+        let status = call(service.clone(), request(SHOW, &headers)).await;
+        assert!(!format!("{status:?}").contains("fire"));
+    });
+    let causes: Vec<_> = lines.await.into_iter().filter(|line| line.contains("disk on fire")).collect();
     assert_eq!(causes.len(), 1);
     assert!(causes[0].contains("ERROR") && causes[0].contains("r-8"), "{}", causes[0]);
 }
 
 #[tokio::test]
 async fn a_caller_that_went_is_a_cancelled_call_and_no_error() {
-    let log = Log::default();
-    let _guard = log.record();
+    if !alone("a_caller_that_went_is_a_cancelled_call_and_no_error") {
+        return;
+    }
     let service = calls(|_| std::future::pending());
-    let mut waiting = Box::pin(service.oneshot(show()));
-    assert!(futures::poll!(&mut waiting).is_pending());
-    drop(waiting);
-    let [line] = log.lines().try_into().expect("one line");
+    let lines = lines_of(async {
+        let mut waiting = Box::pin(service.clone().oneshot(show()));
+        assert!(futures::poll!(&mut waiting).is_pending());
+    });
+    let [line] = lines.await.try_into().expect("one line");
     assert!(line.contains("INFO") && line.contains("Cancelled") && line.contains(SHOW), "{line}");
 }

@@ -22,7 +22,8 @@ impl Around for Trace {
         // At the highest level, so that whatever is logged within has the request id.
         let span = tracing::error_span!("call", method = name, request_id);
         async move {
-            let mut line = Line { started: Instant::now(), quiet: method.is_some_and(|m: &Method| m.probe), code: None };
+            let mut line =
+                Line { started: Instant::now(), quiet: method.is_some_and(|m: &Method| m.probe), code: None };
             let response = next.run(request).await;
             line.code = Some(code(&response));
             response

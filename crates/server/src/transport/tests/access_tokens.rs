@@ -49,22 +49,25 @@ async fn a_token_is_created_shown_listed_changed_and_switched() {
     let created = client.create_access_token(with(&session, request)).await.expect("created").into_inner();
     assert_eq!(created.life_cycle_state(), LifeCycleState::Effective);
     assert_eq!(created.number, "AT0000000001");
-    let owner = created.accounts_receivable.as_ref().and_then(|account| account.account_owner.as_ref()).expect("its owner");
+    let owner =
+        created.accounts_receivable.as_ref().and_then(|account| account.account_owner.as_ref()).expect("its owner");
     assert_eq!(owner.name.as_deref(), Some("Havier Shemar"));
     let log = created.log_information.as_ref().expect("always there");
     assert_eq!(log.created_by_user.as_ref().and_then(|user| user.username.as_deref()), Some("anna"));
     assert_eq!(log.created_by_unit.as_ref().and_then(|unit| unit.name.as_deref()), Some("Admin Unit"));
 
-    let credential = v1::access_token_identifier::Credential {
-        identifier: "shemar".to_owned(),
-        pass_code: Some("1234".to_owned()),
+    let credential =
+        v1::access_token_identifier::Credential { identifier: "shemar".to_owned(), pass_code: Some("1234".to_owned()) };
+    let request = v1::ShowAccessTokenRequest {
+        access_token_identifier: by(Identifier::Credential(credential)),
+        fields_set: None,
     };
-    let request = v1::ShowAccessTokenRequest { access_token_identifier: by(Identifier::Credential(credential)), fields_set: None };
     let shown = client.show_access_token(with(&session, request)).await.expect("shown").into_inner();
     assert_eq!(shown, created);
 
     let owner = v1::list_access_tokens_request::Owner::AccountsReceivableIdentifier(account());
-    let request = v1::ListAccessTokensRequest { owner: Some(owner), fields_set: mask(&["number"]), ..Default::default() };
+    let request =
+        v1::ListAccessTokensRequest { owner: Some(owner), fields_set: mask(&["number"]), ..Default::default() };
     let listed = client.list_access_tokens(with(&session, request)).await.expect("listed").into_inner();
     let number = v1::AccessToken { number: "AT0000000001".to_owned(), ..Default::default() };
     assert_eq!((listed.access_tokens, listed.next_page_token.as_str()), (vec![number], ""));

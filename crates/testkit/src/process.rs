@@ -1,0 +1,145 @@
+//! The service as a process of its own: started from its binary, called over its port, stopped by signals.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::app::Client;
+
+/// How long a start may take, on a busy machine with an unoptimised build.
+const PATIENCE: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(20);
+
+/// Where a process works: a directory of its own, a database, a port.
+#[derive(Clone)]
+pub struct Workplace {
+    binary: PathBuf,
+    directory: PathBuf,
+    database: String,
+    address: SocketAddr,
+}
+
+/// A process that serves. It is killed when it is dropped.
+pub struct Server {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Workplace {
+    /// A place for the binary in a directory, on a database URL and a free port.
+    pub fn new(binary: &str, directory: &Path, database: &str) -> Self {
+        let (binary, directory) = (PathBuf::from(binary), directory.to_owned());
+        Self { binary, directory, database: database.to_owned(), address: free_address() }
+    }
+
+    /// The same place with another port: one more replica.
+    pub fn replica(&self) -> Self {
+        Self { address: free_address(), ..self.clone() }
+    }
+
+    /// The binary with these arguments.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.binary);
+        command
+            .args(arguments)
+            .current_dir(&self.directory)
+            .env("ACCESS_TOKENS__DATABASE__URL", &self.database)
+            .env("ACCESS_TOKENS__GRPC__LISTEN", self.address.to_string())
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command to its end.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().expect("the binary runs")
+    }
+
+    /// Runs a command with a text on its standard input.
+    pub fn run_with_input(&self, arguments: &[&str], input: &str) -> Output {
+        use std::io::Write;
+        let mut command = self.command(arguments);
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
+        let mut stdin = child.stdin.take().expect("a pipe");
+        stdin.write_all(input.as_bytes()).expect("written");
+        drop(stdin);
+        child.wait_with_output().expect("the binary ends")
+    }
+
+    /// Starts a server; its output goes to a file in the directory.
+    pub fn start(&self, arguments: &[&str]) -> Server {
+        let log = self.directory.join(format!("{}.log", self.address.port()));
+        let log = std::fs::File::options().create(true).append(true).open(log).expect("a log file");
+        let mut command = self.command(arguments);
+        command.stdout(log.try_clone().expect("a log file")).stderr(log);
+        Server { child: command.spawn().expect("the binary runs"), address: self.address }
+    }
+
+    /// What its servers have said.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.directory.join(format!("{}.log", self.address.port()))).unwrap_or_default()
+    }
+
+    /// Waits until `healthcheck` says that the server is ready.
+    pub fn wait_until_ready(&self) {
+        let started = Instant::now();
+        while !self.run(&["healthcheck"]).status.success() {
+            assert!(started.elapsed() < PATIENCE, "the server is not ready: {}", self.log());
+            pause();
+        }
+    }
+}
+
+impl Server {
+    /// A caller without a session. Call it from within a runtime.
+    pub fn client(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    /// The port it serves on.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Asks it to stop, and answers its exit code and how long it took.
+    pub fn terminate(mut self) -> (Option<i32>, Duration) {
+        let asked = Instant::now();
+        let status = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().expect("kill");
+        assert!(status.success(), "the process is gone already");
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                return (status.code(), asked.elapsed());
+            }
+            assert!(asked.elapsed() < PATIENCE, "the process does not stop");
+            pause();
+        }
+    }
+
+    /// Kills it as a crash would.
+    pub fn kill(mut self) {
+        self.child.kill().expect("killed");
+        self.child.wait().expect("a child");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("an address")
+}
+
+#[expect(clippy::disallowed_methods, reason = "waits for another process, outside of any runtime's way")]
+fn pause() {
+    std::thread::sleep(POLL);
+}
