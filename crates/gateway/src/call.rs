@@ -6,9 +6,9 @@ use std::sync::Arc;
 use access_tokens_proto::v1::ErrorReason;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, request};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 
 use crate::answer::Plans;
 use crate::error::{Refusal, json};
@@ -18,6 +18,10 @@ use crate::{GatewayConfig, forward, request as reading};
 
 /// Most bytes of a request: of its body, and of its query.
 pub(crate) const MAX_REQUEST_BYTES: usize = 64 * 1024;
+
+/// So much of a body that is too large is still read, and forgotten at once: most clients look for an answer only when they
+/// have sent everything.
+const MAX_DISCARDED_BYTES: usize = 8 * 1024 * 1024;
 
 /// The header with what gets the next page of a list. The envelope of the original API has no place for it.
 pub(crate) const NEXT_PAGE_TOKEN: HeaderName = HeaderName::from_static("x-next-page-token");
@@ -65,7 +69,7 @@ impl Gateway {
 }
 
 /// The body of a request that is not too large.
-async fn read(head: &request::Parts, body: Body) -> Result<Bytes, Refusal> {
+async fn read(head: &request::Parts, mut body: Body) -> Result<Bytes, Refusal> {
     let too_large = |what: &str| {
         let message = format!("{what} is larger than {MAX_REQUEST_BYTES} bytes");
         Refusal::new(ErrorReason::RequestTooLarge, StatusCode::PAYLOAD_TOO_LARGE, message)
@@ -73,12 +77,19 @@ async fn read(head: &request::Parts, body: Body) -> Result<Bytes, Refusal> {
     if head.uri.query().is_some_and(|query| query.len() > MAX_REQUEST_BYTES) {
         return Err(too_large("the query"));
     }
-    match Limited::new(body, MAX_REQUEST_BYTES).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_large("the body")),
-        Err(_) => {
+    let (mut read, mut seen) = (BytesMut::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| {
             let message = "the body could not be read";
-            Err(Refusal::new(ErrorReason::InvalidFieldValue, StatusCode::BAD_REQUEST, message))
+            Refusal::new(ErrorReason::InvalidFieldValue, StatusCode::BAD_REQUEST, message)
+        })?;
+        let data = frame.into_data().unwrap_or_default();
+        seen += data.len();
+        if seen <= MAX_REQUEST_BYTES {
+            read.extend_from_slice(&data);
+        } else if seen > MAX_DISCARDED_BYTES {
+            break;
         }
     }
+    if seen > MAX_REQUEST_BYTES { Err(too_large("the body")) } else { Ok(read.freeze()) }
 }

@@ -5,10 +5,11 @@ use std::time::Duration;
 use access_tokens_proto::v1::ErrorReason;
 use axum::body::Body;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
+use crate::forward;
 use crate::route::Mount;
 
 /// The header with the reason of an error, as a program reads it.
@@ -45,20 +46,27 @@ pub(crate) fn shown(name: &str) -> String {
 
 /// A call that is answered with an error.
 #[derive(Debug)]
-pub(crate) struct Refusal {
+pub(crate) struct Refusal(Box<Parts>);
+
+#[derive(Debug)]
+struct Parts {
     reason: String,
     http: StatusCode,
     message: String,
     fields: Vec<(String, String)>,
     wait: Option<Duration>,
     allow: Option<&'static str>,
+    /// What passes to the client of the headers of the service.
+    headers: HeaderMap,
 }
 
 impl Refusal {
     /// An error that begins here.
     pub(crate) fn new(reason: ErrorReason, http: StatusCode, message: impl Into<String>) -> Self {
         let reason = reason.as_str_name().to_owned();
-        Self { reason, http, message: message.into(), fields: Vec::new(), wait: None, allow: None }
+        let headers = HeaderMap::new();
+        let message = message.into();
+        Self(Box::new(Parts { reason, http, message, fields: Vec::new(), wait: None, allow: None, headers }))
     }
 
     /// The fields of a request that are at fault. Its reason is that of the first, as in the service.
@@ -66,18 +74,25 @@ impl Refusal {
         faults.truncate(SHOWN_FAULTS);
         let reason = faults.first().map_or(ErrorReason::InvalidFieldValue, |fault| fault.reason);
         let fields: Vec<_> = faults.into_iter().map(|fault| (fault.field, fault.description)).collect();
-        Self { fields: fields.clone(), ..Self::new(reason, StatusCode::BAD_REQUEST, list(&fields)) }
+        let mut refusal = Self::new(reason, StatusCode::BAD_REQUEST, list(&fields));
+        refusal.0.fields = fields;
+        refusal
     }
 
     /// What the service answered.
     pub(crate) fn of_status(status: &Status) -> Self {
         let details = status.get_error_details();
         let http = http_status(status.code());
-        let Some(info) = details.error_info() else { return Self::without_details(status.code(), http) };
-        let violations = details.bad_request().map(|bad| bad.field_violations.as_slice()).unwrap_or_default();
-        let fields = violations.iter().map(|v| (v.field.clone(), v.description.clone())).collect();
-        let wait = details.retry_info().and_then(|retry| retry.retry_delay);
-        Self { reason: info.reason.clone(), http, message: status.message().to_owned(), fields, wait, allow: None }
+        let mut refusal = Self::without_details(status.code(), http);
+        if let Some(info) = details.error_info() {
+            let violations = details.bad_request().map(|bad| bad.field_violations.as_slice()).unwrap_or_default();
+            refusal.0.reason.clone_from(&info.reason);
+            refusal.0.message = status.message().to_owned();
+            refusal.0.fields = violations.iter().map(|v| (v.field.clone(), v.description.clone())).collect();
+            refusal.0.wait = details.retry_info().and_then(|retry| retry.retry_delay);
+        }
+        forward::outwards(status.metadata(), &mut refusal.0.headers);
+        refusal
     }
 
     /// What was made on the way, by the transport: its text could tell more than a caller may know.
@@ -95,17 +110,20 @@ impl Refusal {
             _ => (ErrorReason::Internal, "a fault of the service; its log has the cause"),
         };
         let wait = matches!(code, Code::ResourceExhausted | Code::Unavailable).then_some(Duration::from_secs(1));
-        Self { wait, ..Self::new(reason, http, message) }
+        let mut refusal = Self::new(reason, http, message);
+        refusal.0.wait = wait;
+        refusal
     }
 
     /// With the verbs that are allowed.
-    pub(crate) fn allowing(self, verbs: &'static str) -> Self {
-        Self { allow: Some(verbs), ..self }
+    pub(crate) fn allowing(mut self, verbs: &'static str) -> Self {
+        self.0.allow = Some(verbs);
+        self
     }
 
     /// `status.code`, which clients of the original API decide by.
     fn legacy_code(&self) -> String {
-        match self.reason.as_str() {
+        match self.0.reason.as_str() {
             "INVALID_TOKEN" => "COM.CRM.EXCEPTION.INVALIDTOKENEXCEPTION".to_owned(),
             reason => format!("COM.CRM.EXCEPTION.ACCESSTOKENS.{}EXCEPTION", reason.replace('_', "")),
         }
@@ -113,23 +131,26 @@ impl Refusal {
 
     /// The envelope without `data`. The legacy mount answers every error with HTTP 200.
     pub(crate) fn into_response(self, mount: Mount) -> Response<Body> {
+        let code = self.legacy_code();
+        let parts = *self.0;
         let status = serde_json::json!({
-            "code": self.legacy_code(),
-            "description": list(&self.fields),
-            "message": self.message,
+            "code": code,
+            "description": list(&parts.fields),
+            "message": parts.message,
         });
         let body = serde_json::json!({ "status": status }).to_string();
-        let http = if mount == Mount::Legacy { StatusCode::OK } else { self.http };
+        let http = if mount == Mount::Legacy { StatusCode::OK } else { parts.http };
         let mut response = json(http, body);
         let headers = response.headers_mut();
-        if let Ok(reason) = HeaderValue::from_str(&self.reason) {
+        headers.extend(parts.headers);
+        if let Ok(reason) = HeaderValue::from_str(&parts.reason) {
             headers.insert(ERROR_REASON, reason);
         }
-        if let Some(wait) = self.wait {
+        if let Some(wait) = parts.wait {
             // Whole seconds, and never fewer than asked for.
             headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_millis().div_ceil(1000).max(1) as u64));
         }
-        if let Some(verbs) = self.allow {
+        if let Some(verbs) = parts.allow {
             headers.insert(ALLOW, HeaderValue::from_static(verbs));
         }
         if http == StatusCode::UNAUTHORIZED {
@@ -216,8 +237,8 @@ mod tests {
     fn a_text_of_the_transport_is_not_shown() {
         for code in (0..17).map(Code::from_i32).filter(|code| *code != Code::Ok) {
             let refusal = Refusal::of_status(&Status::new(code, "tcp connect error: 10.0.0.3"));
-            assert!(!refusal.message.contains("10.0.0.3") && !refusal.message.is_empty(), "{code:?}");
-            assert!(ErrorReason::from_str_name(&refusal.reason).is_some());
+            assert!(!refusal.0.message.contains("10.0.0.3") && !refusal.0.message.is_empty(), "{code:?}");
+            assert!(ErrorReason::from_str_name(&refusal.0.reason).is_some());
         }
     }
 }

@@ -15,13 +15,8 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// What passes to the service as it is.
-const INWARDS: [HeaderName; 5] = [
-    HeaderName::from_static("traceparent"),
-    HeaderName::from_static("tracestate"),
-    REQUEST_ID,
-    USER_AGENT,
-    API_KEY,
-];
+const INWARDS: [HeaderName; 5] =
+    [HeaderName::from_static("traceparent"), HeaderName::from_static("tracestate"), REQUEST_ID, USER_AGENT, API_KEY];
 
 /// What passes to the client as it is.
 const OUTWARDS: [HeaderName; 1] = [REQUEST_ID];

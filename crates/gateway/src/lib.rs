@@ -4,17 +4,19 @@
 //! messages, releases from its options. There is one handler for all methods, so a new method needs its annotation and its
 //! messages, and nothing here.
 //!
-//! A request becomes the bytes of a message ([`request`]), the service is called with them ([`upstream`]), and the bytes of
-//! its answer become JSON ([`answer`]). Errors of the service and of the gateway have one form ([`error`]).
+//! A request becomes the bytes of a message (`request`), the service is called with them (`upstream`), and the bytes of
+//! its answer become JSON (`answer`). Errors of the service and of the gateway have one form (`error`).
 
 mod answer;
 mod call;
 mod config;
 mod date;
+mod docs;
 mod error;
 mod forward;
 mod json;
 mod names;
+mod openapi;
 mod release;
 mod request;
 mod route;
@@ -27,7 +29,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::routing::{MethodFilter, on};
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, Uri};
+use http::{Method, Request, Response, StatusCode};
 use tower::{BoxError, Service};
 
 pub use chrono_tz::Tz as TimeZone;
@@ -41,7 +43,8 @@ use upstream::Upstream;
 
 /// The HTTP API over a service: one in this process, or a channel to one elsewhere.
 ///
-/// The address of the client is passed on where the server gives it as `ConnectInfo<SocketAddr>`.
+/// `/openapi.json` describes it, `/docs` is a page for people. The address of the client is passed on where the server
+/// gives it as `ConnectInfo<SocketAddr>`.
 pub fn router<S, B>(service: S, config: GatewayConfig) -> Router
 where
     S: Service<Request<tonic::body::Body>, Response = Response<B>, Error: Into<BoxError>, Future: Send>,
@@ -49,8 +52,9 @@ where
     B: axum::body::HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     let (routes, plans) = route::routes(config.release);
+    let description = openapi::document(&routes, config.release);
     let gateway = Arc::new(Gateway { upstream: Upstream::new(service), config, plans });
-    let mut router = Router::new();
+    let mut router = docs::mount(Router::new(), &description);
     for route in routes {
         router = mount(router, &gateway, route);
     }
@@ -60,22 +64,24 @@ where
 /// Adds a route, with and without a slash at its end.
 fn mount(router: Router, gateway: &Arc<Gateway>, route: Route) -> Router {
     let route = Arc::new(route);
-    let (filter, verbs) = if route.verb == Method::GET { (MethodFilter::GET, "GET, HEAD") } else { (MethodFilter::POST, "POST") };
-    let mount = route.mount;
+    let (filter, verbs) =
+        if route.verb == Method::GET { (MethodFilter::GET, "GET, HEAD") } else { (MethodFilter::POST, "POST") };
     let path = route.path.clone();
     let gateway = Arc::clone(gateway);
     let handler = on(filter, move |request: Request<Body>| call::answer(gateway, route, request));
-    let handler = handler.fallback(move || async move { wrong_verb(mount, verbs) });
+    let handler = handler.fallback(move || async move { wrong_verb(verbs) });
     router.route(&format!("{path}/"), handler.clone()).route(&path, handler)
 }
 
-fn wrong_verb(mount: Mount, verbs: &'static str) -> Response<Body> {
+fn wrong_verb(verbs: &'static str) -> Response<Body> {
     let message = format!("this method is called by {verbs}");
     let refusal = Refusal::new(ErrorReason::InvalidFieldValue, StatusCode::METHOD_NOT_ALLOWED, message);
-    refusal.allowing(verbs).into_response(mount)
+    refusal.allowing(verbs).into_response(Mount::Canonical)
 }
 
-async fn unknown_path(uri: Uri) -> Response<Body> {
-    let refusal = Refusal::new(ErrorReason::InvalidFieldValue, StatusCode::NOT_FOUND, "there is no method at this path");
-    refusal.into_response(Mount::of(uri.path()))
+/// Where there is no method, it is HTTP that fails, below the paths of the original API too.
+async fn unknown_path() -> Response<Body> {
+    let refusal =
+        Refusal::new(ErrorReason::InvalidFieldValue, StatusCode::NOT_FOUND, "there is no method at this path");
+    refusal.into_response(Mount::Canonical)
 }

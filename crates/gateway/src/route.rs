@@ -51,7 +51,8 @@ pub(crate) struct Route {
 pub(crate) fn routes(release: Release) -> (Vec<Route>, Plans) {
     let mut plans = Plans::default();
     let mut routes = Vec::new();
-    let message = |name: &str| descriptor_pool().get_message_by_name(name).expect("a method has a request and an answer");
+    let message =
+        |name: &str| descriptor_pool().get_message_by_name(name).expect("a method has a request and an answer");
     for method in methods().iter().filter(|method| !method.client_streaming) {
         let answer = message(&method.output);
         for binding in &method.http {
@@ -59,7 +60,8 @@ pub(crate) fn routes(release: Release) -> (Vec<Route>, Plans) {
                 path: binding.path.clone(),
                 mount: Mount::of(&binding.path),
                 verb: if binding.body { Method::POST } else { Method::GET },
-                grpc_path: PathAndQuery::try_from(&method.grpc_path).expect("the path of a method is the path of a URI"),
+                grpc_path: PathAndQuery::try_from(&method.grpc_path)
+                    .expect("the path of a method is the path of a URI"),
                 request: message(&method.input),
                 item: item(&answer).full_name().to_owned(),
                 answer: AnswerPlan::new(&answer, &mut plans, release),
@@ -85,10 +87,12 @@ mod tests {
     fn every_method_that_does_not_stream_has_both_routes_and_the_same_behind_them() {
         let (routes, _) = routes(Release::default());
         for method in methods().iter().filter(|method| !method.client_streaming) {
-            let of_method: Vec<_> = routes.iter().filter(|route| route.grpc_path.as_str() == method.grpc_path).collect();
+            let of_method: Vec<_> =
+                routes.iter().filter(|route| route.grpc_path.as_str() == method.grpc_path).collect();
             let mounts: Vec<_> = of_method.iter().map(|route| route.mount).collect();
             assert_eq!(mounts, [Mount::Legacy, Mount::Canonical], "{}", method.grpc_path);
-            let below: Vec<_> = of_method.iter().map(|r| r.path.trim_start_matches(LEGACY).trim_start_matches("/v1/")).collect();
+            let below: Vec<_> =
+                of_method.iter().map(|r| r.path.trim_start_matches(LEGACY).trim_start_matches("/v1/")).collect();
             assert_eq!(below[0], below[1]);
             assert_eq!(of_method[0].verb, of_method[1].verb);
             for (route, binding) in of_method.iter().zip(&method.http) {

@@ -106,11 +106,16 @@ impl Server {
         self.address
     }
 
+    /// Sends it a signal, such as `TERM`.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().expect("kill");
+        assert!(sent.success(), "the process is gone already");
+    }
+
     /// Asks it to stop, and answers its exit code and how long it took.
     pub fn terminate(mut self) -> (Option<i32>, Duration) {
         let asked = Instant::now();
-        let status = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().expect("kill");
-        assert!(status.success(), "the process is gone already");
+        self.signal("TERM");
         loop {
             if let Some(status) = self.child.try_wait().expect("a child") {
                 return (status.code(), asked.elapsed());

@@ -1,6 +1,7 @@
 //! The whole system: real servers over real sockets, on SQLite and on PostgreSQL.
 
 mod cancelled_calls;
+mod commands;
 mod compare;
 mod create;
 mod documented_examples;

@@ -8,7 +8,7 @@ mod write;
 use chrono_tz::Tz;
 use prost_reflect::{Kind, MessageDescriptor};
 
-pub(crate) use plan::{PlanId, Plans};
+pub(crate) use plan::{NEVER_NULL, PlanId, Plans};
 pub(crate) use select::{Selection, find, known, select};
 pub(crate) use wire::Malformed;
 

@@ -9,7 +9,7 @@ use crate::{Release, names};
 const TIMESTAMP: &str = "google.protobuf.Timestamp";
 
 /// Messages that the original API shows as an object of nulls where they are not set.
-const NEVER_NULL: [&str; 2] = ["accesstoken.v1.DateOfBirth", "accesstoken.v1.NameDay"];
+pub(crate) const NEVER_NULL: [&str; 2] = ["accesstoken.v1.DateOfBirth", "accesstoken.v1.NameDay"];
 
 /// The plans of all messages of an answer.
 #[derive(Debug, Default)]
@@ -177,7 +177,15 @@ mod tests {
     #[test]
     fn an_earlier_release_has_what_there_was_then() {
         let first = keys(Release::new(5, 0, 0));
-        let then = ["id", "number", "life_cycle_state", "authentication_code", "identifier", "reward_participant", "log_information"];
+        let then = [
+            "id",
+            "number",
+            "life_cycle_state",
+            "authentication_code",
+            "identifier",
+            "reward_participant",
+            "log_information",
+        ];
         assert_eq!(first, then);
         assert!(keys(Release::new(12, 9, 0)).contains(&"reward_participant".to_owned()));
         let renamed = keys(Release::new(13, 0, 0));

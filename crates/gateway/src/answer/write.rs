@@ -96,9 +96,7 @@ impl<'a> Writer<'a> {
 
     fn value(&mut self, plan: &'a ValuePlan, value: Value<'a>, below: &Selection) -> Result<(), Malformed> {
         match (plan, value) {
-            (ValuePlan::Text, Value::Bytes(bytes)) => {
-                self.json(std::str::from_utf8(bytes).map_err(|_| Malformed)?)
-            }
+            (ValuePlan::Text, Value::Bytes(bytes)) => self.json(std::str::from_utf8(bytes).map_err(|_| Malformed)?),
             (ValuePlan::Bool, Value::Varint(number)) => self.json(number != 0),
             // Negative numbers of 32 bits stand on the wire with 64, so one way fits both.
             (ValuePlan::Integer, Value::Varint(number)) => self.json(number as i64),

@@ -16,8 +16,8 @@ use crate::json::{self, Node};
 use crate::route::Route;
 use crate::{GatewayConfig, Release};
 
-pub(crate) use read::{FIELDS_SET, Place, UPDATE_MASK, is_choice, is_object, keys};
 use read::Reader;
+pub(crate) use read::{FIELDS_SET, Place, UPDATE_MASK, is_choice, is_object, keys};
 
 /// The member that carries the session token.
 pub(crate) const TOKEN: &str = "token";
@@ -42,7 +42,8 @@ pub(crate) fn read(
 ) -> Result<Request, Refusal> {
     let mut members = members(query, body)?;
     let token = take(&mut members, TOKEN).map(scalar::token).transpose()?.flatten();
-    let wanted = route.request.get_field_by_name(FIELDS_SET).and_then(|field| Some((field, take(&mut members, FIELDS_SET)?)));
+    let wanted =
+        route.request.get_field_by_name(FIELDS_SET).and_then(|field| Some((field, take(&mut members, FIELDS_SET)?)));
 
     let mut reader = Reader { zone: config.time_zone, faults: Vec::new() };
     let mut message = reader.request(&route.request, &members);

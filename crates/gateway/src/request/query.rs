@@ -62,7 +62,10 @@ mod tests {
         for query in ["a=number=ACR001018", "a=number%3DACR001018", "a=number%3dACR001018", "&a=number=ACR001018&"] {
             assert_eq!(texts(query), expected, "{query}");
         }
-        assert_eq!(texts("a=x%26y+z%2B&b&c="), [("a", "x&y z+"), ("b", ""), ("c", "")].map(|(a, b)| (a.into(), b.into())));
+        assert_eq!(
+            texts("a=x%26y+z%2B&b&c="),
+            [("a", "x&y z+"), ("b", ""), ("c", "")].map(|(a, b)| (a.into(), b.into()))
+        );
         assert_eq!(texts(""), []);
     }
 

@@ -130,7 +130,8 @@ impl Reader {
     /// Exactly one alternative, and all that belongs to it. At the top, where a oneof has no name, none is the service's
     /// matter.
     fn choice(&mut self, oneof: &OneofDescriptor, given: &[&Place], path: &str) {
-        let given: Vec<_> = given.iter().filter(|place| place.outer().containing_oneof().as_ref() == Some(oneof)).collect();
+        let given: Vec<_> =
+            given.iter().filter(|place| place.outer().containing_oneof().as_ref() == Some(oneof)).collect();
         let reason = ErrorReason::InvalidIdentifier;
         let several = given.windows(2).any(|pair| pair[0].outer() != pair[1].outer());
         if several && path.is_empty() {

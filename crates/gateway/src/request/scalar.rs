@@ -44,7 +44,8 @@ pub(super) fn comma_separated(node: &Node) -> Result<Vec<String>, String> {
         Node::Null => Ok(Vec::new()),
         Node::Text(text) | Node::Query(text) => Ok(split(text)),
         Node::List(items) => {
-            let texts = items.iter().map(|item| if let Node::Text(text) = item { Ok(split(text)) } else { Err(wrong()) });
+            let texts =
+                items.iter().map(|item| if let Node::Text(text) = item { Ok(split(text)) } else { Err(wrong()) });
             texts.collect::<Result<Vec<_>, _>>().map(|texts| texts.concat())
         }
         _ => Err(wrong()),
@@ -135,7 +136,8 @@ mod tests {
 
     #[test]
     fn numbers_are_read_from_texts_too() {
-        for (text, expected) in [("0", Some(0)), ("-7", Some(-7)), ("3.0", Some(3)), ("1e3", Some(1000)), ("1.5", None)] {
+        for (text, expected) in [("0", Some(0)), ("-7", Some(-7)), ("3.0", Some(3)), ("1e3", Some(1000)), ("1.5", None)]
+        {
             for node in number_node(text) {
                 assert_eq!(read(&Kind::Int32, &node, Tz::UTC).ok(), expected.map(Value::I32), "{text}");
             }
@@ -154,7 +156,9 @@ mod tests {
         let digits = "123456789012345678901234567890";
         let node = Node::Number(digits.to_owned());
         assert_eq!(read(&Kind::String, &node, Tz::UTC), Ok(Value::String(digits.to_owned())));
-        for bad in [Node::Number("1.0".to_owned()), Node::Number("1e3".to_owned()), Node::Bool(true), Node::List(vec![])] {
+        for bad in
+            [Node::Number("1.0".to_owned()), Node::Number("1e3".to_owned()), Node::Bool(true), Node::List(vec![])]
+        {
             assert!(read(&Kind::String, &bad, Tz::UTC).is_err());
         }
     }
@@ -163,7 +167,10 @@ mod tests {
     fn a_list_of_names_is_a_text_or_an_array() {
         let names = |node| comma_separated(&node).expect("names");
         assert_eq!(names(Node::Text(" id , number,, ".to_owned())), ["id", "number"]);
-        assert_eq!(names(Node::List(vec![Node::Text("id".to_owned()), Node::Text("a.b, c".to_owned())])), ["id", "a.b", "c"]);
+        assert_eq!(
+            names(Node::List(vec![Node::Text("id".to_owned()), Node::Text("a.b, c".to_owned())])),
+            ["id", "a.b", "c"]
+        );
         assert!(names(Node::Text(" ".to_owned())).is_empty() && names(Node::Null).is_empty());
         assert!(comma_separated(&Node::Bool(true)).is_err() && comma_separated(&Node::List(vec![Node::Null])).is_err());
     }

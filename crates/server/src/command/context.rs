@@ -1,5 +1,6 @@
 //! What the commands share: keys, database, and writing through the import.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use access_tokens_domain::code;
@@ -37,6 +38,12 @@ pub(super) fn keys(settings: &Settings) -> anyhow::Result<KeyRing> {
     let (ring, created) = KeyRing::read_or_create(file, &SystemRandom)?;
     if created {
         tracing::info!(file = %file.display(), "made a key file: keep a copy, apart from the database's");
+        if settings.database.sqlite_file().is_some_and(Path::exists) {
+            tracing::warn!(
+                "the database is older than its keys: passwords, API keys and codes in it were made with other keys, \
+                 and will not be accepted until those are back"
+            );
+        }
     }
     Ok(ring)
 }

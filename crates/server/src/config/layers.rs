@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use config::{Config, File, FileFormat, Map, Source, Value, ValueKind};
@@ -13,9 +13,6 @@ use super::{DEFAULTS, Settings};
 pub const ENVIRONMENT_FILE: &str = "ACCESS_TOKENS_CONFIG";
 
 const PREFIX: &str = "ACCESS_TOKENS__";
-/// Shown as `***`; of the first only what may be a password.
-const URL: &str = "database.url";
-const RING: &str = "keys.ring";
 
 /// Where a setting comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +48,7 @@ pub struct ConfigError(String);
 pub struct Loaded {
     /// As types.
     pub settings: Settings,
-    values: BTreeMap<String, (Value, Origin)>,
+    pub(super) values: BTreeMap<String, (Value, Origin)>,
 }
 
 impl fmt::Debug for Loaded {
@@ -85,21 +82,6 @@ impl Loaded {
             layers.lay_flag(flag);
         }
         layers.finish()
-    }
-
-    /// Every setting with its value and origin, as TOML. Secrets are masked.
-    pub fn describe(&self) -> String {
-        let (mut text, mut section) = (String::new(), "");
-        for (key, (value, origin)) in &self.values {
-            let (of, name) = key.split_once('.').unwrap_or(("", key));
-            if of != section {
-                let gap = if section.is_empty() { "" } else { "\n" };
-                let _ = writeln!(text, "{gap}[{of}]");
-                section = of;
-            }
-            let _ = writeln!(text, "{name} = {}  # {origin}", shown(key, value));
-        }
-        text
     }
 }
 
@@ -242,38 +224,6 @@ fn flatten(table: Map<String, Value>) -> BTreeMap<String, Value> {
     flat
 }
 
-fn shown(key: &str, value: &Value) -> String {
-    let quoted = |text: &str| format!("\"{}\"", text.escape_debug());
-    match &value.kind {
-        ValueKind::I64(number) => number.to_string(),
-        ValueKind::U64(number) => number.to_string(),
-        kind => match (key, kind.to_string().as_str()) {
-            (RING, "") => "\"\"".to_owned(),
-            (RING, _) => "\"***\"".to_owned(),
-            (URL, url) => quoted(&masked(url)),
-            (_, text) => quoted(text),
-        },
-    }
-}
-
-/// A database URL without what may be a password: all from the user's name to the last `@`, and in parameters.
-fn masked(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return "***".to_owned() };
-    let (user, host) = match rest.rsplit_once('@') {
-        Some((user, host)) => {
-            (user.split_once(':').map_or(format!("{user}@"), |(name, _)| format!("{name}:***@")), host)
-        }
-        None => (String::new(), rest),
-    };
-    let (place, query) = host.split_once('?').map_or((host, None), |(place, query)| (place, Some(query)));
-    let parameter = |one: &str| match one.split_once('=') {
-        Some((name, _)) if name.to_lowercase().contains("pass") => format!("{name}=***"),
-        _ => one.to_owned(),
-    };
-    let query = query.map(|query| format!("?{}", query.split('&').map(parameter).collect::<Vec<_>>().join("&")));
-    format!("{scheme}://{user}{place}{}", query.unwrap_or_default())
-}
-
 #[cfg(test)]
 mod tests {
     use access_tokens_storage::DatabaseOptions;
@@ -395,25 +345,5 @@ mod tests {
         assert!(!shown.contains("hunter2"), "{shown}");
         assert!(shown.contains("postgres://app:***@db:5432/tokens?sslmode=require&password=***"), "{shown}");
         assert!(shown.contains("ring = \"***\""), "{shown}");
-    }
-
-    #[test]
-    fn passwords_in_odd_urls_are_masked_too() {
-        for url in [
-            "postgres://u:hunter2@h/d",
-            "postgres://u:hun@ter2@h/d",
-            "postgres://u:x/hunter2@h/d",
-            "postgres://u:hun?ter2@h/d",
-            "postgres://u:hun:ter2@h/d?a=b",
-            "postgres://u:hunter2=1@h/d",
-            "postgres:hunter2",
-            "postgres://h/d?user=u&PassWord=hunter2",
-            "postgres://:hunter2@h/d",
-        ] {
-            let shown = masked(url);
-            assert!(!shown.contains("hun") && !shown.contains("ter2"), "{url}: {shown}");
-        }
-        assert_eq!(masked("postgres://u:hunter2@h/d?sslmode=require"), "postgres://u:***@h/d?sslmode=require");
-        assert_eq!(masked("sqlite://access-tokens.db"), "sqlite://access-tokens.db");
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! `default.toml` is both the defaults and their documentation. What it does not name does not exist.
 
+mod describe;
 mod layers;
 mod settings;
 

@@ -1,7 +1,7 @@
 //! The settings as types, and the ranges that they must keep.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use access_tokens_domain::secret::Secret;
@@ -121,6 +121,13 @@ impl DatabaseSettings {
     /// Is it SQLite?
     pub fn is_sqlite(&self) -> bool {
         self.url.expose().starts_with("sqlite:")
+    }
+
+    /// The file of a SQLite database.
+    pub(crate) fn sqlite_file(&self) -> Option<&Path> {
+        let path = self.url.expose().strip_prefix("sqlite:")?;
+        let path = path.strip_prefix("//").unwrap_or(path);
+        Some(Path::new(path.split('?').next().unwrap_or(path)))
     }
 
     fn is_postgres(&self) -> bool {

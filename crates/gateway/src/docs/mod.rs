@@ -1,0 +1,85 @@
+//! The documentation page: it renders `/openapi.json` and tries its methods. Everything comes from the binary.
+
+use axum::Router;
+use axum::body::Body;
+use axum::routing::get;
+use http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderValue, Response, StatusCode};
+use serde_json::Value;
+
+use crate::error::json;
+
+/// The files of the page: path, media type, content.
+const FILES: [(&str, &str, &str); 5] = [
+    ("/docs", "text/html; charset=utf-8", include_str!("index.html")),
+    ("/docs/style.css", "text/css; charset=utf-8", include_str!("style.css")),
+    ("/docs/app.js", "text/javascript; charset=utf-8", include_str!("app.js")),
+    ("/docs/schema.js", "text/javascript; charset=utf-8", include_str!("schema.js")),
+    ("/docs/form.js", "text/javascript; charset=utf-8", include_str!("form.js")),
+];
+
+/// What the page may do: nothing but its own files and this API.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; \
+                      form-action 'none'; frame-ancestors 'none'";
+
+/// Adds the page and the description that it renders.
+pub(crate) fn mount(mut router: Router, description: &Value) -> Router {
+    let description = axum::body::Bytes::from(description.to_string());
+    router = router.route("/openapi.json", get(async move || json(StatusCode::OK, description)));
+    for (path, media_type, content) in FILES {
+        router = router.route(path, get(async move || file(media_type, content)));
+    }
+    for path in ["/", "/docs/"] {
+        router = router.route(path, get(async || redirect("/docs")));
+    }
+    router
+}
+
+fn file(media_type: &'static str, content: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::from(content));
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (CONTENT_TYPE, media_type),
+        (CACHE_CONTROL, "no-cache"),
+        (CONTENT_SECURITY_POLICY, POLICY),
+        (REFERRER_POLICY, "no-referrer"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+fn redirect(path: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+    response.headers_mut().insert(LOCATION, HeaderValue::from_static(path));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_loads_nothing_from_elsewhere() {
+        for (path, _, content) in FILES {
+            assert!(
+                !content.contains("http://") && !content.contains("https://") && !content.contains("innerHTML"),
+                "{path}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_file_that_the_page_loads_is_served() {
+        for (path, _, content) in FILES {
+            let loaded = content.split('"').filter(|text| text.starts_with("/docs/"));
+            for file in loaded {
+                assert!(FILES.iter().any(|(path, _, _)| *path == file), "{path} loads {file}");
+            }
+        }
+    }
+}
