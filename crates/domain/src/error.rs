@@ -78,11 +78,15 @@ pub enum Reason {
     DatabaseUnavailable,
     /// A fault of the service; the cause is in its log.
     Internal,
+    /// There is no such method.
+    MethodNotFound,
+    /// The time for the call is over.
+    DeadlineExceeded,
 }
 
 impl Reason {
     /// Every reason, in the order of the contract.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 38] = [
         Self::InvalidToken,
         Self::InvalidLogin,
         Self::PermissionDenied,
@@ -119,6 +123,8 @@ impl Reason {
         Self::Overloaded,
         Self::DatabaseUnavailable,
         Self::Internal,
+        Self::MethodNotFound,
+        Self::DeadlineExceeded,
     ];
 
     /// The name in the contract, such as `WRONG_LIFE_CYCLE_STATE`.

@@ -105,8 +105,9 @@ impl Refusal {
             Code::Aborted => (ErrorReason::Conflict, "somebody else changed the same thing; try again"),
             Code::Unavailable => (ErrorReason::DatabaseUnavailable, "the service does not answer; try again"),
             Code::DeadlineExceeded | Code::Cancelled => {
-                (ErrorReason::Internal, "the time for the call is over; it may or may not have taken effect")
+                (ErrorReason::DeadlineExceeded, "the time for the call is over; it may or may not have taken effect")
             }
+            Code::Unimplemented => (ErrorReason::MethodNotFound, "there is no such method"),
             _ => (ErrorReason::Internal, "a fault of the service; its log has the cause"),
         };
         let wait = matches!(code, Code::ResourceExhausted | Code::Unavailable).then_some(Duration::from_secs(1));

@@ -75,13 +75,12 @@ fn mount(router: Router, gateway: &Arc<Gateway>, route: Route) -> Router {
 
 fn wrong_verb(verbs: &'static str) -> Response<Body> {
     let message = format!("this method is called by {verbs}");
-    let refusal = Refusal::new(ErrorReason::InvalidFieldValue, StatusCode::METHOD_NOT_ALLOWED, message);
+    let refusal = Refusal::new(ErrorReason::MethodNotFound, StatusCode::METHOD_NOT_ALLOWED, message);
     refusal.allowing(verbs).into_response(Mount::Canonical)
 }
 
 /// Where there is no method, it is HTTP that fails, below the paths of the original API too.
 async fn unknown_path() -> Response<Body> {
-    let refusal =
-        Refusal::new(ErrorReason::InvalidFieldValue, StatusCode::NOT_FOUND, "there is no method at this path");
+    let refusal = Refusal::new(ErrorReason::MethodNotFound, StatusCode::NOT_FOUND, "there is no method at this path");
     refusal.into_response(Mount::Canonical)
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes};
 use http::uri::PathAndQuery;
+use http_body_util::BodyExt;
 use tonic::body::Body;
 use tonic::client::Grpc;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
@@ -28,8 +29,9 @@ impl Upstream {
         S: Clone + Send + Sync + 'static,
         B: axum::body::HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
-        let service = service.map_response(|response: http::Response<B>| response.map(Body::new));
-        Self(tower::util::BoxCloneSyncService::new(service.map_err(|error| Status::from_error(error.into()))))
+        let whole = |body: B| Body::new(body.map_err(lost));
+        let service = service.map_response(move |response: http::Response<B>| response.map(whole));
+        Self(tower::util::BoxCloneSyncService::new(service.map_err(lost)))
     }
 
     /// Calls a method: a message in, a message out.
@@ -50,6 +52,17 @@ impl Upstream {
         let expired = |_| Err(Status::deadline_exceeded("the deadline passed"));
         tokio::time::timeout(timeout + GRACE, call).await.unwrap_or_else(expired)
     }
+}
+
+/// The way to the service is broken, or was while the call was under way: to the caller the service is away. What tonic makes
+/// of such errors by itself depends on the moment.
+fn lost(error: impl Into<BoxError>) -> Status {
+    let error = error.into();
+    let mut causes = std::iter::successors(Some(&*error as &(dyn std::error::Error + 'static)), |cause| cause.source());
+    if causes.any(|cause| cause.is::<tonic::TimeoutExpired>()) {
+        return Status::deadline_exceeded("the deadline passed");
+    }
+    Status::unavailable("the way to the service is broken")
 }
 
 /// Messages as they stand on the wire.

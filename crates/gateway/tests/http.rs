@@ -247,9 +247,9 @@ async fn what_the_gateway_refuses_has_the_same_form() {
         ("/access_tokens/create", "POST", "{", 400, "INVALID_FIELD_VALUE"),
         ("/access_tokens/create", "POST", r#"{"identifer":"x"}"#, 400, "UNKNOWN_FIELD"),
         ("/access_tokens/create", "POST", large.as_str(), 413, "REQUEST_TOO_LARGE"),
-        ("/access_tokens/create", "GET", "", 405, "INVALID_FIELD_VALUE"),
-        ("/access_tokens/list", "POST", "{}", 405, "INVALID_FIELD_VALUE"),
-        ("/access_tokens/nonsense", "POST", "{}", 404, "INVALID_FIELD_VALUE"),
+        ("/access_tokens/create", "GET", "", 405, "METHOD_NOT_FOUND"),
+        ("/access_tokens/list", "POST", "{}", 405, "METHOD_NOT_FOUND"),
+        ("/access_tokens/nonsense", "POST", "{}", 404, "METHOD_NOT_FOUND"),
         ("/access_tokens/list?number_of_results=x", "GET", "", 400, "INVALID_FIELD_VALUE"),
     ];
     for (path, verb, body, status, reason) in cases {

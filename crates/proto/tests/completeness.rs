@@ -134,6 +134,8 @@ fn error_reasons_are_documented_and_in_order() {
         "INTERNAL",
         "UNAVAILABLE",
         "UNAUTHENTICATED",
+        "UNIMPLEMENTED",
+        "DEADLINE_EXCEEDED",
     ];
     for (number, reason) in reasons.values().enumerate() {
         assert_eq!(usize::try_from(reason.number()), Ok(number), "{}", reason.name());

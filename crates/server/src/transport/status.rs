@@ -81,6 +81,8 @@ pub fn code(reason: Reason) -> Code {
         Reason::RequestTooLarge | Reason::TooManyRecords | Reason::Overloaded => Code::ResourceExhausted,
         Reason::DatabaseUnavailable => Code::Unavailable,
         Reason::Internal => Code::Internal,
+        Reason::MethodNotFound => Code::Unimplemented,
+        Reason::DeadlineExceeded => Code::DeadlineExceeded,
     }
 }
 

@@ -33,7 +33,8 @@ impl FieldTree {
         let mut tree = BTreeMap::new();
         let mut all = false;
         let mut unknown = 0;
-        for path in paths.iter().map(|path| path.trim()).filter(|path| !path.is_empty()) {
+        for path in paths.iter().map(|path| spelled(path)).filter(|path| !path.is_empty()) {
+            let path = path.as_str();
             if path == "*" {
                 all = true;
             } else if let Err(mut found) = validate_path_of::<M>(path) {
@@ -85,6 +86,19 @@ pub(super) fn shown(name: &str) -> String {
     name.chars().take(SHOWN_CHARACTERS).collect()
 }
 
+/// A path as the contract spells it. Masks in JSON, as grpcurl takes them, are in camel case, and come back from it
+/// without the underscore before a digit: `udfString1` arrives as `udf_string1`.
+pub(super) fn spelled(path: &str) -> String {
+    let mut spelled = String::with_capacity(path.len() + 2);
+    for c in path.trim().chars() {
+        if c.is_ascii_digit() && spelled.ends_with(|before: char| before.is_ascii_lowercase()) {
+            spelled.push('_');
+        }
+        spelled.push(c);
+    }
+    spelled
+}
+
 /// Adds a path. A field that is wanted whole stays whole.
 fn insert(tree: &mut BTreeMap<String, FieldTree>, path: &str) {
     match path.split_once('.') {
@@ -116,6 +130,18 @@ mod tests {
 
     fn tree(paths: &[&str]) -> Result<FieldTree> {
         tree_of::<AccessToken>(paths)
+    }
+
+    #[test]
+    fn paths_that_went_through_camel_case_are_understood() {
+        assert_eq!(spelled(" udf_string1"), "udf_string_1");
+        assert_eq!(spelled("card_last4_digits"), "card_last_4_digits");
+        // No name of the contract has a digit after a letter, so nothing else can be meant.
+        for message in access_tokens_proto::descriptor_pool().all_messages() {
+            for field in message.fields().filter(|field| field.full_name().starts_with("accesstoken.")) {
+                assert_eq!(spelled(field.name()), field.name());
+            }
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use access_tokens_domain::Reason;
 use access_tokens_domain::error::Violations;
 use prost_types::FieldMask;
 
-use super::fields::{SHOWN_PATHS, shown};
+use super::fields::{SHOWN_PATHS, shown, spelled};
 
 /// The field of a request that holds the mask.
 const FIELD: &str = "update_mask";
@@ -46,7 +46,7 @@ impl UpdateMask {
     /// that can.
     pub(super) fn of(mask: Option<FieldMask>, violations: &mut Violations) -> Self {
         let paths = mask.map(|mask| mask.paths).filter(|paths| !paths.is_empty());
-        let paths = paths.map(|paths| paths.iter().map(|path| path.trim().to_owned()).collect::<BTreeSet<_>>());
+        let paths = paths.map(|paths| paths.iter().map(|path| spelled(path)).collect::<BTreeSet<_>>());
         let unknown = paths.iter().flatten().filter(|path| !UPDATABLE.contains(&path.as_str()));
         for path in unknown.take(SHOWN_PATHS) {
             let text = format!("`{}` cannot be updated; known: {}", shown(path), UPDATABLE.join(", "));

@@ -9,7 +9,6 @@ use access_tokens_domain::store::{AccountStore, Store};
 use access_tokens_domain::{Error, Reason, Result};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, Request, Response};
-use tonic::Status;
 use tonic::body::Body;
 
 use super::method::{self, Access};
@@ -84,7 +83,7 @@ impl Auth {
 impl Around for Auth {
     async fn around<S: Handler>(self, mut request: Request<Body>, next: Next<S>) -> Response<Body> {
         let Some(method) = method::find(request.uri().path()) else {
-            return Status::unimplemented("there is no such method").into_http();
+            return status::from_error(&Error::new(Reason::MethodNotFound, "there is no such method")).into_http();
         };
         match self.admit(method.access, &mut request).await {
             Ok(()) => next.run(request).await,

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use access_tokens_domain::{Error, Reason};
 use futures::Stream;
 use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyStream, StreamBody};
@@ -15,6 +16,7 @@ use tonic::Status;
 use tonic::body::Body;
 
 use super::{Around, Handler, Next, method};
+use crate::transport::status;
 
 /// How much earlier than the caller we give up: a tenth of the time, at most this. The answer has to travel, and tonic
 /// knows the caller's deadline too: when that passes it drops the call and says CANCELLED.
@@ -38,7 +40,8 @@ impl Around for Deadline {
 }
 
 fn exceeded() -> Status {
-    Status::deadline_exceeded("the deadline passed; the call may or may not have taken effect")
+    let text = "the deadline passed; the call may or may not have taken effect";
+    status::from_error(&Error::new(Reason::DeadlineExceeded, text))
 }
 
 /// The caller's timeout: up to eight digits and a unit.

@@ -18,7 +18,8 @@ const MAX_LENGTH: usize = 128;
 pub struct RequestId(Arc<str>);
 
 impl RequestId {
-    fn of(given: Option<&HeaderValue>) -> Self {
+    /// The given one, or a new one.
+    pub(crate) fn of(given: Option<&HeaderValue>) -> Self {
         let sane = |id: &&str| (1..=MAX_LENGTH).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
         match given.and_then(|value| value.to_str().ok()).filter(sane) {
             Some(id) => Self(id.into()),

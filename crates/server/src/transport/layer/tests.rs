@@ -1,6 +1,7 @@
 //! The layers around services of all kinds: in order, and each with what it promises.
 
-use std::io::Write;
+mod log;
+
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -149,7 +150,8 @@ async fn without_a_session_nothing_is_reached() {
     let unknown = "/accesstoken.v1.AccessTokenService/Nonsense";
     for path in [unknown, "/", "/grpc.health.v1.Health/Nonsense"] {
         let status = call(service.clone(), request(path, &[("authorization", "Bearer reader")])).await;
-        assert_eq!(status.code(), Code::Unimplemented, "{path}");
+        let found = (status.code(), reason(&status));
+        assert_eq!(found, (Code::Unimplemented, "METHOD_NOT_FOUND".to_owned()), "{path}");
     }
     assert_eq!(reached.load(Ordering::SeqCst), 0);
 }
@@ -214,45 +216,51 @@ async fn a_panic_is_an_internal_error_without_its_message() {
 }
 
 /// A handler that waits to be let go, and tells when it has ended.
-fn slow() -> (Arc<Notify>, oneshot::Receiver<()>, impl Fn(Request<Body>) -> BoxFuture<'static, Response<Body>> + Clone)
-{
-    let go = Arc::new(Notify::new());
-    let (ended, has_ended) = oneshot::channel();
-    let ended = Arc::new(Mutex::new(Some(ended)));
-    let handler = {
-        let go = go.clone();
-        move |_| -> BoxFuture<'static, Response<Body>> {
-            let (go, ended) = (go.clone(), ended.clone());
-            Box::pin(async move {
-                go.notified().await;
-                if let Some(ended) = ended.lock().expect("a lock").take() {
-                    let _ = ended.send(());
-                }
-                Response::new(Body::empty())
-            })
+#[derive(Clone)]
+struct Slow {
+    go: Arc<Notify>,
+    ended: Arc<Mutex<Option<oneshot::Sender<()>>>>,
+}
+
+impl Slow {
+    fn new() -> (Self, oneshot::Receiver<()>) {
+        let (ended, has_ended) = oneshot::channel();
+        (Self { go: Arc::new(Notify::new()), ended: Arc::new(Mutex::new(Some(ended))) }, has_ended)
+    }
+
+    async fn handle(self) -> Response<Body> {
+        self.go.notified().await;
+        if let Some(ended) = self.ended.lock().expect("a lock").take() {
+            let _ = ended.send(());
         }
-    };
-    (go, has_ended, handler)
+        Response::new(Body::empty())
+    }
+
+    /// It, inside of layers.
+    fn within(&self, layers: CallLayers) -> impl Handler + use<> {
+        let slow = self.clone();
+        calls_in(layers, move |_| slow.clone().handle())
+    }
 }
 
 #[tokio::test]
 async fn a_caller_that_goes_does_not_take_the_work_along() {
-    let (go, has_ended, handler) = slow();
-    let service = calls(handler);
+    let (slow, has_ended) = Slow::new();
+    let service = slow.within(layers());
     let mut waiting = Box::pin(service.oneshot(show()));
     assert!(futures::poll!(&mut waiting).is_pending());
     drop(waiting);
-    go.notify_one();
+    slow.go.notify_one();
     has_ended.await.expect("the work went on to its end");
 }
 
 #[tokio::test]
 async fn a_deadline_ends_the_wait_and_not_the_work() {
-    let (go, has_ended, handler) = slow();
-    let service = calls(handler);
+    let (slow, has_ended) = Slow::new();
+    let service = slow.within(layers());
     let status = call(service, request(SHOW, &[("authorization", "Bearer reader"), ("grpc-timeout", "20m")])).await;
     assert_eq!(status.code(), Code::DeadlineExceeded);
-    go.notify_one();
+    slow.go.notify_one();
     has_ended.await.expect("the work went on to its end");
 }
 
@@ -314,9 +322,9 @@ async fn a_caller_that_stops_sending_does_not_keep_the_task() {
 
 #[tokio::test]
 async fn a_place_is_taken_until_the_work_is_done() {
-    let (go, has_ended, handler) = slow();
+    let (slow, has_ended) = Slow::new();
     let layers = CallLayers::new(Arc::new(Gate), 1);
-    let busy = calls_in(layers.clone(), handler);
+    let busy = slow.within(layers.clone());
     let service = calls_in(layers, ok);
     let mut waiting = Box::pin(busy.oneshot(show()));
     assert!(futures::poll!(&mut waiting).is_pending());
@@ -327,7 +335,7 @@ async fn a_place_is_taken_until_the_work_is_done() {
         status.get_error_details().retry_info().is_some_and(|info| info.retry_delay == Some(Duration::from_secs(1)))
     );
     assert_eq!(call(service.clone(), request(HEALTH, &[])).await.code(), Code::Ok, "health is never refused");
-    go.notify_one();
+    slow.go.notify_one();
     has_ended.await.expect("the work ended");
     tokio::task::yield_now().await;
     assert_eq!(call(service, show()).await.code(), Code::Ok);
@@ -351,102 +359,4 @@ async fn what_tonic_refuses_has_a_reason_and_what_we_refuse_stays() {
         assert_eq!((status.code(), reason(&status).as_str()), (code, name));
         assert!(!status.message().contains("wire type"), "tonic's words are not ours");
     }
-}
-
-/// What was logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().expect("a lock").write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Log {
-    fn lines(&self) -> Vec<String> {
-        let bytes = self.0.lock().expect("a lock").clone();
-        String::from_utf8(bytes).expect("text").lines().map(str::to_owned).collect()
-    }
-}
-
-/// What is logged meanwhile.
-async fn lines_of(scenario: impl Future<Output = ()>) -> Vec<String> {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
-    scenario.await;
-    log.lines()
-}
-
-/// Whether this is the process that the test has for itself; otherwise runs it in one. Which places log at all is found
-/// out once a process, by whichever test comes first, with or without a log.
-fn alone(test: &str) -> bool {
-    if std::env::var_os("TEST_ALONE").is_some() {
-        return true;
-    }
-    let name = format!("transport::layer::tests::{test}");
-    let mut process = std::process::Command::new(std::env::current_exe().expect("this program"));
-    let output = process.args([&name, "--exact", "--nocapture"]).env("TEST_ALONE", "1").output().expect("run");
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(said.contains("1 passed"), "there is no test {name}: {said}");
-    false
-}
-
-#[tokio::test]
-async fn one_line_a_call_says_method_code_and_id_and_nothing_of_the_caller() {
-    if !alone("one_line_a_call_says_method_code_and_id_and_nothing_of_the_caller") {
-        return;
-    }
-    let not_found = status::from_error(&Error::new(Reason::AccessTokenNotFound, "no such access token"));
-    let service = calls(move |_| {
-        let response = not_found.clone().into_http();
-        async move { response }
-    });
-    let headers = [("authorization", "Bearer reader"), ("x-request-id", "r-7"), ("x-secret", "hunter2")];
-    let lines = lines_of(async {
-        for path in [SHOW, "/secret-path/1234", HEALTH] {
-            call(service.clone(), request(path, &headers)).await;
-        }
-    });
-    let [known, unknown] = lines.await.try_into().expect("two lines, and none for a probe");
-    assert!(known.contains("INFO") && known.contains(SHOW) && known.contains("NotFound"), "{known}");
-    assert!(known.contains("r-7") && !known.contains("reader") && !known.contains("hunter2"), "{known}");
-    assert!(unknown.contains("unknown") && !unknown.contains("1234"), "{unknown}");
-}
-
-#[tokio::test]
-async fn a_fault_is_logged_once_with_its_cause_and_the_request_id() {
-    if !alone("a_fault_is_logged_once_with_its_cause_and_the_request_id") {
-        return;
-    }
-    let service = calls(|_| async { status::from_error(&Error::internal("disk on fire")).into_http() });
-    let lines = lines_of(async {
-        let headers = [("authorization", "Bearer reader"), ("x-request-id", "r-8")];
-        let status = call(service.clone(), request(SHOW, &headers)).await;
-        assert!(!format!("{status:?}").contains("fire"));
-    });
-    let causes: Vec<_> = lines.await.into_iter().filter(|line| line.contains("disk on fire")).collect();
-    assert_eq!(causes.len(), 1);
-    assert!(causes[0].contains("ERROR") && causes[0].contains("r-8"), "{}", causes[0]);
-}
-
-#[tokio::test]
-async fn a_caller_that_went_is_a_cancelled_call_and_no_error() {
-    if !alone("a_caller_that_went_is_a_cancelled_call_and_no_error") {
-        return;
-    }
-    let service = calls(|_| std::future::pending());
-    let lines = lines_of(async {
-        let mut waiting = Box::pin(service.clone().oneshot(show()));
-        assert!(futures::poll!(&mut waiting).is_pending());
-    });
-    let [line] = lines.await.try_into().expect("one line");
-    assert!(line.contains("INFO") && line.contains("Cancelled") && line.contains(SHOW), "{line}");
 }
