@@ -56,9 +56,10 @@ impl<S: Store> AccessTokens<S> {
                 ("rewards_participant", self.participant(caller, identifier).await?.record.id)
             }
         };
-        let mut reference = self.store.reference(caller.organisation).await?;
-        let classification =
-            request.classification.as_ref().map(|c| reference.classification(c).map(|c| c.id.clone())).transpose()?;
+        let classification = match &request.classification {
+            Some(named) => Some(self.store.reference(caller.organisation).await?.classification(named)?.id.clone()),
+            None => None,
+        };
 
         let query = format!("{}/{owner_kind}/{owner_id}/{classification:?}", caller.organisation.0);
         let after = request.page_token.as_deref().map(|token| page::decode(&query, token)).transpose()?;
@@ -78,10 +79,8 @@ impl<S: Store> AccessTokens<S> {
         let more = found.len() > limit as usize;
         found.truncate(limit as usize);
         let last_id = found.last().map(|last| last.token.id.clone()).filter(|_| more);
-        // Read again after the tokens, so that nothing they refer to is missing.
-        if !found.is_empty() {
-            reference = self.store.reference(caller.organisation).await?;
-        }
+        // After the tokens, so that nothing they refer to is missing.
+        let reference = self.store.reference(caller.organisation).await?;
         let tokens = found.into_iter().map(|found| self.answer_with(caller, found, reference.clone(), want));
         Ok(TokenList {
             tokens: tokens.collect::<Result<_>>()?,
