@@ -32,6 +32,21 @@ pub struct Reference {
 }
 
 impl Reference {
+    /// That of an organisation which has none yet.
+    pub fn empty(organisation: Organisation) -> Self {
+        Self {
+            version: 0,
+            organisation,
+            units: HashMap::new(),
+            business_units: HashMap::new(),
+            users: HashMap::new(),
+            countries: HashMap::new(),
+            industries: HashMap::new(),
+            industry_sectors: HashMap::new(),
+            classifications: HashMap::new(),
+        }
+    }
+
     /// The policy that applies to a token: its classification's, else the organisation's definition.
     pub fn policy(&self, classification: Option<&str>) -> &Policy {
         classification

@@ -9,6 +9,11 @@ use crate::{Error, Reason, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OrganisationKey(pub i32);
 
+impl OrganisationKey {
+    /// A key that no organisation has: what is looked up under it is not found.
+    pub const NONE: Self = Self(i32::MIN);
+}
+
 /// What a user or an API key may do. Deny by default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Permission {

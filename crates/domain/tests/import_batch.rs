@@ -64,17 +64,7 @@ type Results = Vec<Result<(Outcome, String)>>;
 
 impl World {
     fn new() -> Self {
-        let reference = Reference {
-            version: 0,
-            organisation: Organisation::new("ORG", "DEMO"),
-            units: Default::default(),
-            business_units: Default::default(),
-            users: Default::default(),
-            countries: Default::default(),
-            industries: Default::default(),
-            industry_sectors: Default::default(),
-            classifications: Default::default(),
-        };
+        let reference = Reference::empty(Organisation::new("ORG", "DEMO"));
         Self { reference, stored: Stored::default(), random: Counting(AtomicU64::new(0)) }
     }
 

@@ -1,6 +1,7 @@
 //! The application under test: the production stack over a real socket, with the clock in the test's hand.
 
 mod client;
+mod gateway;
 
 use std::net::SocketAddr;
 use std::ops::Deref;
@@ -25,6 +26,7 @@ use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 
 pub use client::{Client, Refusal};
+pub use gateway::Deployment;
 
 use crate::clock::ManualClock;
 use crate::postgres;
@@ -34,6 +36,12 @@ use crate::proxy::FaultProxy;
 const TESTER: &str = r#"
 {"user": {"id": "tester", "username": "tester", "person_name": "Test user", "email": "tester@example.com", "permissions": ["access_tokens.read", "access_tokens.write", "access_tokens.lookup", "access_tokens.secrets", "directory.write", "admin"], "default_unit": {"id": "test-unit", "name": "Test unit", "business_unit": {"id": "test-bu", "name": "Test business unit"}}, "password": "correct horse"}}
 "#;
+
+/// What is served: over the socket, and by gateways in the same process.
+struct Services {
+    app: Arc<App<Database>>,
+    health: Health,
+}
 
 /// A running server and a caller who may do everything. Dereferences to that caller.
 pub struct TestApp {
@@ -45,6 +53,8 @@ pub struct TestApp {
     keys: String,
     secrets: Arc<dyn Secrets>,
     client: Client,
+    address: SocketAddr,
+    services: Services,
     _files: Option<Arc<TempDir>>,
 }
 
@@ -68,6 +78,11 @@ impl TestApp {
     pub async fn postgres() -> Self {
         let url = tokio::task::block_in_place(postgres::create_database);
         Self::prepared(url, None).await
+    }
+
+    /// On a new database of the same kind.
+    pub async fn another(&self) -> Self {
+        if self.url.starts_with("sqlite:") { Self::sqlite().await } else { Self::postgres().await }
     }
 
     /// On a new PostgreSQL database, behind a network that fails on command.
@@ -116,9 +131,11 @@ impl TestApp {
         health.set_serving(true).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
-        let server = router(app, &health, Limits::default());
+        let server = router(app.clone(), &health, Limits::default());
         tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
-        Self { clock, database, url, keys, secrets, client: Client::connect(address), _files: files }
+        let client = Client::connect(address);
+        let services = Services { app, health };
+        Self { clock, database, url, keys, secrets, client, address, services, _files: files }
     }
 
     /// What the server believes the time is.

@@ -5,6 +5,7 @@
 
 pub mod app;
 pub mod clock;
+pub mod http;
 pub mod postgres;
 pub mod process;
 pub mod proxy;

@@ -1,6 +1,6 @@
 //! The service as a process of its own: started from its binary, called over its port, stopped by signals.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -11,31 +11,40 @@ use crate::app::Client;
 const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(20);
 
-/// Where a process works: a directory of its own, a database, a port.
+/// Where a process works: a directory of its own, a database, ports for gRPC and for HTTP.
 #[derive(Clone)]
 pub struct Workplace {
     binary: PathBuf,
     directory: PathBuf,
     database: String,
     address: SocketAddr,
+    http: SocketAddr,
 }
 
 /// A process that serves. It is killed when it is dropped.
 pub struct Server {
     child: Child,
     address: SocketAddr,
+    http: SocketAddr,
 }
 
 impl Workplace {
-    /// A place for the binary in a directory, on a database URL and a free port.
+    /// A place for the binary in a directory, on a database URL and free ports.
     pub fn new(binary: &str, directory: &Path, database: &str) -> Self {
         let (binary, directory) = (PathBuf::from(binary), directory.to_owned());
-        Self { binary, directory, database: database.to_owned(), address: free_address() }
+        let [address, http] = free_addresses();
+        Self { binary, directory, database: database.to_owned(), address, http }
     }
 
-    /// The same place with another port: one more replica.
+    /// The same place with other ports: one more replica.
     pub fn replica(&self) -> Self {
-        Self { address: free_address(), ..self.clone() }
+        let [address, http] = free_addresses();
+        Self { address, http, ..self.clone() }
+    }
+
+    /// The port on which its server will serve gRPC.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// The binary with these arguments.
@@ -46,6 +55,7 @@ impl Workplace {
             .current_dir(&self.directory)
             .env("ACCESS_TOKENS__DATABASE__URL", &self.database)
             .env("ACCESS_TOKENS__GRPC__LISTEN", self.address.to_string())
+            .env("ACCESS_TOKENS__HTTP__LISTEN", self.http.to_string())
             .stdin(Stdio::null());
         command
     }
@@ -77,7 +87,7 @@ impl Workplace {
         let log = std::fs::File::options().create(true).append(true).open(log).expect("a log file");
         let mut command = self.command(arguments);
         command.stdout(log.try_clone().expect("a log file")).stderr(log);
-        Server { child: command.spawn().expect("the binary runs"), address: self.address }
+        Server { child: command.spawn().expect("the binary runs"), address: self.address, http: self.http }
     }
 
     /// What its servers have said.
@@ -93,6 +103,15 @@ impl Workplace {
             pause();
         }
     }
+
+    /// Waits until somebody listens on the HTTP port: enough for a gateway, whose service may be away.
+    pub fn wait_until_listening(&self) {
+        let started = Instant::now();
+        while TcpStream::connect(self.http).is_err() {
+            assert!(started.elapsed() < PATIENCE, "nobody listens: {}", self.log());
+            pause();
+        }
+    }
 }
 
 impl Server {
@@ -101,9 +120,14 @@ impl Server {
         Client::connect(self.address)
     }
 
-    /// The port it serves on.
+    /// The port on which it serves gRPC.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The port on which it serves HTTP.
+    pub fn http_address(&self) -> SocketAddr {
+        self.http
     }
 
     /// Sends it a signal, such as `TERM`.
@@ -139,9 +163,10 @@ impl Drop for Server {
     }
 }
 
-fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("an address")
+/// Two that differ: both are held while they are looked for.
+fn free_addresses() -> [SocketAddr; 2] {
+    let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+    listeners.map(|listener| listener.local_addr().expect("an address"))
 }
 
 #[expect(clippy::disallowed_methods, reason = "waits for another process, outside of any runtime's way")]

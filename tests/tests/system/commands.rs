@@ -1,5 +1,7 @@
 //! The commands besides serving: import, users, API keys, configuration.
 
+use access_tokens_domain::store::AccountStore;
+use access_tokens_storage::{DatabaseOptions, connect};
 use access_tokens_testkit::process::Workplace;
 use serde_json::json;
 use tempfile::TempDir;
@@ -23,8 +25,8 @@ async fn a_password_is_changed_by_adding_the_user_again() {
     server.client().login("SHOP", "anna", "correct horse", None).await.expect_err("the password of before");
 }
 
-#[test]
-fn an_import_complains_in_order_and_counts() {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_import_complains_in_order_and_counts() {
     let directory = TempDir::new().expect("a directory");
     let place = sqlite(&directory);
     let file = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).expect("written");
@@ -40,6 +42,10 @@ fn an_import_complains_in_order_and_counts() {
     };
     let (checked, _) = said(&place, &["import", "--check", "lines.ndjson"], 1);
     assert_eq!(checked, "checked, nothing written: 1 created, 0 updated, 0 unchanged, 2 failed\n");
+    let options = DatabaseOptions::new(format!("sqlite://{}/access-tokens.db", directory.path().display()));
+    let database = connect(&options).await.expect("the file is there");
+    assert_eq!(database.organisation_by_name("DEMO").await.expect("read"), None, "the check has written something");
+    drop(database);
     let (imported, complaints) = said(&place, &["import", "lines.ndjson", "answer.json"], 1);
     assert_eq!(imported, "2 created, 0 updated, 0 unchanged, 2 failed\n");
     let complaints: Vec<&str> = complaints.lines().collect();

@@ -2,11 +2,12 @@
 
 use std::collections::HashSet;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::process::Output;
 use std::time::Duration;
 
 use access_tokens_testkit::app::Client;
+use access_tokens_testkit::http::HttpClient;
 use access_tokens_testkit::postgres;
 use access_tokens_testkit::process::{Server, Workplace};
 use serde_json::json;
@@ -32,6 +33,29 @@ fn connect(server: &Server, words: &[u8]) -> TcpStream {
     // Its answer shows that the server has seen the connection.
     stream.read_exact(&mut [0; 9]).expect("answered");
     stream
+}
+
+/// A connection to the HTTP port that has said this much; the server has accepted it.
+fn connect_http(address: SocketAddr, words: &[u8]) -> TcpStream {
+    let mut stream = TcpStream::connect(address).expect("connected");
+    stream.write_all(words).expect("sent");
+    // Connections are accepted in their order: when a later one is answered, so was this one.
+    let mut later = TcpStream::connect(address).expect("connected");
+    later.write_all(b"GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").expect("sent");
+    later.read_to_end(&mut Vec::new()).expect("answered");
+    stream
+}
+
+/// Logs in by HTTP as the user of the demo, and shows the token that everybody knows.
+async fn show_by_http(address: SocketAddr) -> String {
+    let http = HttpClient::new(address, "");
+    let login = json!({"username": "demo", "password": "demo", "organisation": "DEMO"});
+    let session = http.post_text("authentication/token", &login.to_string()).await.data()["token"].take();
+    let http = http.with_session(session.as_str().expect("a token"));
+    let request = json!({"access_token_identifier": {"authentication_code": "99021047380"}, "fields_set": "number"});
+    assert_eq!(http.post("access_tokens/show", request.clone()).await.data(), json!({"number": "AT0000000671"}));
+    assert_eq!(http.canonical().post("access_tokens/show", request).await.data(), json!({"number": "AT0000000671"}));
+    session.as_str().expect("a token").to_owned()
 }
 
 /// Adds the user of these tests.
@@ -113,6 +137,10 @@ fn nobody_who_is_connected_keeps_it_from_stopping() {
     let _silent = connect(&server, b"");
     let _half = connect(&server, &PREFACE[..10]);
     let _stuck = connect(&server, PREFACE);
+    let _silent_http = connect_http(server.http_address(), b"");
+    let _half_http = connect_http(server.http_address(), b"POST /crmapi/rest/v2/access_to");
+    let _stuck_http =
+        connect_http(server.http_address(), b"POST /v1/access_tokens/show HTTP/1.1\r\ncontent-length: 9\r\n\r\n{");
     let (code, took) = server.terminate();
     assert_eq!(code, Some(0), "{}", place.log());
     assert!(took < Duration::from_secs(10), "{took:?}");
@@ -137,6 +165,110 @@ fn a_second_signal_insists() {
 }
 
 #[test]
+fn silence_over_http_keeps_no_process_for_a_second() {
+    let directory = TempDir::new().expect("a directory");
+    let place = sqlite(&directory);
+    let server = place.start(&["serve"]);
+    let gateway = place.replica();
+    let separate = gateway.start(&["gateway", "--upstream", &format!("http://{}", server.address())]);
+    place.wait_until_ready();
+    gateway.wait_until_listening();
+    for (server, place) in [(separate, &gateway), (server, &place)] {
+        let _silent = connect_http(server.http_address(), b"");
+        let _half = connect_http(server.http_address(), b"GET /openapi.j");
+        let (code, took) = server.terminate();
+        assert_eq!(code, Some(0), "{}", place.log());
+        assert!(took < Duration::from_secs(2), "{took:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_gateway_serves_within_the_process_and_apart() {
+    let directory = TempDir::new().expect("a directory");
+    let place = sqlite(&directory);
+    let upstream = format!("http://{}", place.address());
+    // It needs nothing of its own: no database, no keys, no service that is there already.
+    let elsewhere = TempDir::new().expect("a directory");
+    let gateway = Workplace::new(BINARY, elsewhere.path(), "postgres://nobody@127.0.0.1:1/nowhere");
+    let separate = gateway.start(&["gateway", "--upstream", &upstream]);
+    gateway.wait_until_listening();
+    let http = HttpClient::new(separate.http_address(), "x");
+    let away = http.canonical().post("access_tokens/show", json!({})).await;
+    away.refused("DATABASE_UNAVAILABLE");
+    assert_eq!((away.status, away.header("retry-after")), (503, "1"));
+    let away = http.post("access_tokens/show", json!({})).await;
+    assert_eq!(
+        (away.status, away.code().as_str()),
+        (200, "COM.CRM.EXCEPTION.ACCESSTOKENS.DATABASEUNAVAILABLEEXCEPTION")
+    );
+
+    for round in 0..2 {
+        let server = place.start(&["serve", "--demo"]);
+        place.wait_until_ready();
+        let session = show_by_http(server.http_address()).await;
+        show_by_http(separate.http_address()).await;
+        for address in [server.http_address(), separate.http_address()] {
+            let http = HttpClient::new(address, "no session");
+            let request = json!({"access_token_identifier": {"id": "hunter2"}});
+            let legacy = http.post("access_tokens/show", request.clone()).await;
+            assert_eq!((legacy.status, legacy.code().as_str()), (200, "COM.CRM.EXCEPTION.INVALIDTOKENEXCEPTION"));
+            assert_eq!(http.canonical().post("access_tokens/show", request).await.status, 401);
+            let headers = [("x-request-id", "mine-7")];
+            let nowhere = http.send("GET", &format!("/nowhere/4711?token={session}"), &headers, "").await;
+            assert_eq!((nowhere.status, nowhere.header("x-request-id")), (404, "mine-7"));
+        }
+        // With a crash first: it finds the next one by itself.
+        if round == 0 {
+            server.kill()
+        } else {
+            assert_eq!(server.terminate().0, Some(0))
+        }
+        for place in [&place, &gateway] {
+            let log = place.log();
+            let line = log.lines().find(|line| line.contains("mine-7")).expect("a line");
+            assert!(line.contains("404") && line.contains("GET"), "{line}");
+            assert!(
+                log.lines().any(|l| l.contains("/crmapi/rest/v2/access_tokens/show") && l.contains("200")),
+                "{log}"
+            );
+            for secret in [session.as_str(), "4711", "hunter2"] {
+                assert!(!log.contains(secret), "{log}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_database_http_says_so() {
+    let directory = TempDir::new().expect("a directory");
+    // SQLite makes the key file.
+    add_user(&sqlite(&directory));
+    let place = Workplace::new(BINARY, directory.path(), "postgres://nobody@127.0.0.1:1/nowhere");
+    let server = place.start(&["serve"]);
+    place.wait_until_listening();
+    let http = HttpClient::new(server.http_address(), "x");
+    let refused = http.canonical().post("access_tokens/show", json!({})).await;
+    refused.refused("DATABASE_UNAVAILABLE");
+    assert_eq!((refused.status, refused.header("retry-after")), (503, "1"));
+    assert_eq!(http.send("GET", "/openapi.json", &[], "").await.status, 200, "what needs no database is there");
+    let (code, took) = server.terminate();
+    assert_eq!(code, Some(0), "{}", place.log());
+    assert!(took < Duration::from_secs(10), "{took:?}");
+}
+
+#[test]
+fn http_can_be_switched_off() {
+    let directory = TempDir::new().expect("a directory");
+    let place = sqlite(&directory);
+    let server = place.start(&["serve", "--set", "http.listen="]);
+    place.wait_until_ready();
+    assert!(TcpStream::connect(server.http_address()).is_err());
+    assert_eq!(server.terminate().0, Some(0));
+    let nothing = place.run(&["gateway", "--upstream", "http://127.0.0.1:1", "--set", "http.listen="]);
+    assert!(nothing.status.code() == Some(1) && text(&nothing).contains("http.listen is empty"), "{}", text(&nothing));
+}
+
+#[test]
 fn a_port_that_is_taken_is_named() {
     let directory = TempDir::new().expect("a directory");
     let place = sqlite(&directory);
@@ -144,7 +276,16 @@ fn a_port_that_is_taken_is_named() {
     place.wait_until_ready();
     let second = place.run(&["serve"]);
     assert_eq!(second.status.code(), Some(1));
-    assert!(text(&second).contains(&format!("error: cannot listen on {}", server.address())), "{}", text(&second));
+    let named = format!("error: cannot listen on {} (grpc.listen)", server.address());
+    assert!(text(&second).contains(&named), "{}", text(&second));
+    let http = format!("http.listen={}", server.http_address());
+    let named = format!("error: cannot listen on {} (http.listen)", server.http_address());
+    for arguments in [&["serve", "--set", &http][..], &["gateway", "--upstream", "http://127.0.0.1:1", "--set", &http]]
+    {
+        let second = place.replica().run(arguments);
+        assert_eq!(second.status.code(), Some(1));
+        assert!(text(&second).contains(&named), "{}", text(&second));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures::stream::{self, StreamExt};
 use serde_json::Value;
 
+use crate::directory::Organisation;
 use crate::identifier::TokenKey;
 use crate::import::{self, Batch, Kind, Outcome, Prepared, Record, Stored};
 use crate::ports::{Clock, Random, Secrets};
@@ -31,6 +32,15 @@ pub struct RecordResult {
 pub struct Checked {
     reference: Option<Reference>,
     stored: Stored,
+}
+
+impl Checked {
+    /// For an organisation that does not exist yet: the caller of the check has [`OrganisationKey::NONE`].
+    ///
+    /// [`OrganisationKey::NONE`]: crate::session::OrganisationKey::NONE
+    pub fn of_new(organisation: Organisation) -> Self {
+        Self { reference: Some(Reference::empty(organisation)), stored: Stored::default() }
+    }
 }
 
 /// Imports records into one organisation.

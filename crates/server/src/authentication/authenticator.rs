@@ -24,8 +24,6 @@ const LIFETIME: TimeDelta = TimeDelta::hours(2);
 const REFRESH: Duration = Duration::from_millis(500);
 /// How often released sessions that have expired are thrown away, in refreshes: every ten minutes.
 const FORGET_EVERY: u64 = 1_200;
-/// A key that no organisation has: an unknown organisation costs the same round trips as a known one.
-const NO_ORGANISATION: OrganisationKey = OrganisationKey(i32::MIN);
 
 /// Opens, recognises and ends sessions.
 pub struct Authenticator<S> {
@@ -79,7 +77,7 @@ impl<S: Store + AccountStore> Authenticator<S> {
         violations.into_result()?;
 
         let organisation = self.store.organisation_by_name(organisation).await?;
-        let key = organisation.as_ref().map_or(NO_ORGANISATION, |organisation| organisation.key);
+        let key = organisation.as_ref().map_or(OrganisationKey::NONE, |organisation| organisation.key);
         let credential = self.store.credential_by_username(key, username).await?;
         let hash = credential.as_ref().and_then(|credential| credential.password.clone());
         let matches = self.secrets.verify(password, hash).await?;

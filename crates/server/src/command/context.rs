@@ -7,8 +7,8 @@ use access_tokens_domain::code;
 use access_tokens_domain::directory::Organisation;
 use access_tokens_domain::import::{Outcome, Record, from_value};
 use access_tokens_domain::ports::{Clock, Random, Secrets};
-use access_tokens_domain::service::import::Importer;
-use access_tokens_domain::session::{Caller, Permissions};
+use access_tokens_domain::service::import::{Checked, Importer};
+use access_tokens_domain::session::{Caller, OrganisationKey, Permissions};
 use access_tokens_domain::store::{AccountStore, OrganisationRef};
 use access_tokens_storage::{Database, connect};
 use anyhow::{Context as _, anyhow, bail};
@@ -84,11 +84,26 @@ impl Context {
 
     /// The organisation of a name, which is created when there is none.
     pub(super) async fn organisation(&self, name: &str) -> anyhow::Result<OrganisationRef> {
+        self.database.ensure_organisation(&self.new_organisation(name)?).await.map_err(domain)
+    }
+
+    /// The organisation of a name for a check, which writes nothing: one that does not exist is only imagined.
+    pub(super) async fn organisation_to_check(&self, name: &str) -> anyhow::Result<(OrganisationRef, Checked)> {
+        let fresh = self.new_organisation(name)?;
+        match self.database.organisation_by_name(name).await.map_err(domain)? {
+            Some(organisation) => Ok((organisation, Checked::default())),
+            None => {
+                let (id, name) = (fresh.id.clone(), fresh.name.clone());
+                Ok((OrganisationRef { key: OrganisationKey::NONE, id, name }, Checked::of_new(fresh)))
+            }
+        }
+    }
+
+    fn new_organisation(&self, name: &str) -> anyhow::Result<Organisation> {
         if access_tokens_domain::text::code(name).is_err() {
             bail!("the name of an organisation is 1 to 256 characters, none of them a control character");
         }
-        let fresh = Organisation::new(code::hex_id(self.random.as_ref())?, name);
-        self.database.ensure_organisation(&fresh).await.map_err(domain)
+        Ok(Organisation::new(code::hex_id(self.random.as_ref())?, name))
     }
 
     /// Writes one user with what lets it log in, and answers its id.

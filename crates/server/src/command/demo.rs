@@ -1,5 +1,7 @@
 //! `serve --demo`: a small organisation to play with.
 
+use std::net::SocketAddr;
+
 use access_tokens_domain::import;
 use access_tokens_domain::session::Permissions;
 use access_tokens_domain::store::AccountStore;
@@ -11,6 +13,8 @@ use crate::config::Settings;
 /// Made from the documented examples of the API.
 const RECORDS: &str = include_str!("../../../../deploy/demo.ndjson");
 const ORGANISATION: &str = "DEMO";
+/// The unit that the user works for.
+const UNIT: &str = "1";
 /// User name and password.
 const USER: &str = "demo";
 
@@ -25,13 +29,17 @@ pub(super) async fn load(context: &Context) -> anyhow::Result<()> {
     let records: Result<Vec<_>, _> = lines.map(import::parse).collect();
     let records = records.map_err(explained)?.into_iter().flatten().collect();
     context.import(&organisation, records).await.context("the demo organisation")?;
-    context.save_user(&organisation, USER, Permissions::all(), None, Some(USER)).await.context("the demo user")?;
+    context
+        .save_user(&organisation, USER, Permissions::all(), Some(UNIT), Some(USER))
+        .await
+        .context("the demo user")?;
     Ok(())
 }
 
 /// What to do with it.
 pub(super) fn instructions(settings: &Settings) -> String {
     let address = settings.grpc.listen;
+    let http = settings.http.listen.map(over_http).unwrap_or_default();
     format!(
         r#"
 The organisation {ORGANISATION} is there. Log in as user "{USER}" with password "{USER}", and try:
@@ -46,7 +54,21 @@ The organisation {ORGANISATION} is there. Log in as user "{USER}" with password 
   grpcurl -plaintext -H "authorization: Bearer $TOKEN" \
     -d '{{"access_token_identifier":{{"authentication_code":"99021047380"}}}}' \
     {address} accesstoken.v1.AccessTokenService/SetAsNotEffective
+{http}
+"#
+    )
+}
 
+fn over_http(address: SocketAddr) -> String {
+    format!(
+        r#"
+The same over HTTP, as clients of the original API call it; http://{address}/docs is for people:
+
+  TOKEN=$(curl -s http://{address}/crmapi/rest/v2/authentication/token \
+    -d '{{"username":"{USER}","password":"{USER}","organisation":"{ORGANISATION}"}}' | sed 's/.*"token":"\([^"]*\)".*/\1/')
+
+  curl -s http://{address}/crmapi/rest/v2/access_tokens/show \
+    -d '{{"token":"'$TOKEN'","access_token_identifier":{{"authentication_code":"99021047380"}}}}'
 "#
     )
 }

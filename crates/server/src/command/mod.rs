@@ -4,6 +4,7 @@ mod api_key;
 mod check_config;
 mod context;
 mod demo;
+mod gateway;
 mod healthcheck;
 mod import;
 mod migrate;
@@ -18,7 +19,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::Loaded;
 use crate::telemetry;
 
-/// The life cycle of access tokens - loyalty cards, app logins, till codes - as a gRPC service.
+/// The life cycle of access tokens - loyalty cards, app logins, till codes - as a gRPC service with an HTTP gateway.
 #[derive(Debug, Parser)]
 #[command(name = "access-tokens", version, propagate_version = true, after_help = AFTER_HELP)]
 pub struct Cli {
@@ -52,8 +53,10 @@ struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve gRPC until SIGTERM or SIGINT.
+    /// Serve gRPC, and the HTTP API of the original over it, until SIGTERM or SIGINT.
     Serve(serve::Arguments),
+    /// Serve only the HTTP API, on http.listen, over a service elsewhere. Needs no database and no keys.
+    Gateway(gateway::Arguments),
     /// Bring the schema of the database up to date. `serve` does it by itself, unless database.migrate_at_start is false.
     Migrate,
     /// Import directory records and access tokens from files.
@@ -84,13 +87,14 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let Global { config, set } = cli.global;
     let loaded = Loaded::load(config.as_deref(), std::env::vars_os(), &set)?;
     let mut settings = loaded.settings.clone();
-    if !matches!(cli.command, Command::Serve(_)) {
+    if !matches!(cli.command, Command::Serve(_) | Command::Gateway(_)) {
         // Other commands answer on standard output; the log is for what goes wrong.
         settings.log.level = "warn".to_owned();
     }
     telemetry::start(&settings.log)?;
     match cli.command {
         Command::Serve(arguments) => serve::run(settings, arguments).await?,
+        Command::Gateway(arguments) => gateway::run(settings, arguments).await?,
         Command::Migrate => migrate::run(settings).await?,
         Command::Import(arguments) => return import::run(settings, arguments).await,
         Command::User(command) => user::run(settings, command).await?,
@@ -136,6 +140,7 @@ mod tests {
         for line in [
             "serve",
             "serve --demo --config access-tokens.toml --set grpc.listen=0.0.0.0:50051",
+            "gateway --upstream http://127.0.0.1:50051 --set http.listen=0.0.0.0:8080",
             "migrate",
             "import a.ndjson b.json -",
             "import --organisation DEMO --check a.ndjson",

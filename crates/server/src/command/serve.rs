@@ -1,4 +1,4 @@
-//! `serve`: the gRPC server.
+//! `serve`: the gRPC server, and the gateway in front of it.
 
 use clap::Args;
 
@@ -20,7 +20,8 @@ pub(super) async fn run(settings: Settings, arguments: Arguments) -> anyhow::Res
     process::serve(&settings, &ring, async |database| {
         if arguments.demo {
             context::require_current(&database).await?;
-            if !settings.grpc.listen.ip().is_loopback() {
+            let addresses = [Some(settings.grpc.listen), settings.http.listen];
+            if !addresses.iter().flatten().all(|address| address.ip().is_loopback()) {
                 tracing::warn!("anybody who reaches this server can log in as the demo user");
             }
             demo::load(&Context::on(database, &ring)).await?;

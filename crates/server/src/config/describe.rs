@@ -32,6 +32,9 @@ fn shown(key: &str, value: &Value) -> String {
     match &value.kind {
         ValueKind::I64(number) => number.to_string(),
         ValueKind::U64(number) => number.to_string(),
+        ValueKind::Array(list) => {
+            format!("[{}]", list.iter().map(|one| quoted(&one.to_string())).collect::<Vec<_>>().join(", "))
+        }
         kind => match (key, kind.to_string().as_str()) {
             (RING, "") => "\"\"".to_owned(),
             (RING, _) => "\"***\"".to_owned(),

@@ -204,6 +204,10 @@ fn expected(key: &str, default: &Value) -> &'static str {
     match (key, &default.kind) {
         ("log.format", _) => "pretty or json",
         ("grpc.listen", _) => "an address and a port, such as 0.0.0.0:50051 or [::]:50051",
+        ("http.listen", _) => "an address and a port, such as 0.0.0.0:8080, or empty",
+        ("gateway.release", _) => "a release, such as R18.0.0",
+        ("gateway.time_zone", _) => "a time zone, such as UTC or Europe/Athens",
+        ("gateway.trusted_proxies", _) => "networks, such as 10.0.0.0/8",
         (_, ValueKind::I64(_) | ValueKind::U64(_)) => "a whole number, not negative",
         _ => "a text",
     }
@@ -226,6 +230,7 @@ fn flatten(table: Map<String, Value>) -> BTreeMap<String, Value> {
 
 #[cfg(test)]
 mod tests {
+    use access_tokens_gateway::GatewayConfig;
     use access_tokens_storage::DatabaseOptions;
 
     use super::*;
@@ -249,6 +254,8 @@ mod tests {
         assert_eq!(settings.grpc.listen.to_string(), "127.0.0.1:50051");
         assert_eq!(settings.keys.file, Path::new("access-tokens.keys"));
         assert_eq!(settings.log.format, LogFormat::Pretty);
+        assert_eq!(settings.http.listen.map(|address| address.to_string()).as_deref(), Some("127.0.0.1:8080"));
+        assert_eq!(settings.gateway.config(), GatewayConfig::default());
         let ours = DatabaseOptions::new("");
         let options = settings.database.options();
         assert_eq!(options.postgres_connections, ours.postgres_connections);
@@ -278,6 +285,19 @@ mod tests {
         assert!(shown.contains("calls_at_once = 2  # ACCESS_TOKENS__GRPC__CALLS_AT_ONCE"), "{shown}");
         assert!(shown.contains("connection_age_seconds = 1800  # default"), "{shown}");
         assert!(shown.contains("connections = 3  # --set"), "{shown}");
+    }
+
+    #[test]
+    fn lists_are_lists_in_files_and_have_commas_elsewhere() {
+        let file = "[http]\nlisten = \"\"\n[gateway]\ntrusted_proxies = [\"10.0.0.0/8\", \"::1\"]";
+        let loaded = load(Some(file), &[], &[]).expect("valid");
+        assert!(loaded.settings.http.listen.is_none());
+        let (shown, list) = (loaded.describe(), loaded.settings.gateway.trusted_proxies);
+        assert!(shown.contains("trusted_proxies = [\"10.0.0.0/8\", \"::1\"]  # "), "{shown}");
+        let variable = [("ACCESS_TOKENS__GATEWAY__TRUSTED_PROXIES", "10.0.0.0/8, ::1")];
+        assert_eq!(load(None, &variable, &[]).expect("valid").settings.gateway.trusted_proxies, list);
+        let none = load(Some(file), &[], &["gateway.trusted_proxies="]).expect("valid").settings;
+        assert!(none.gateway.trusted_proxies.is_empty());
     }
 
     #[test]
@@ -318,6 +338,12 @@ mod tests {
             ("grpc.calls_at_once", "0", "between 1 and"),
             ("database.connections", "1", "between 2 and 100"),
             ("database.url", "mysql://root:hunter2@host/x", "must begin with sqlite:// or postgres://"),
+            ("http.listen", "hunter2", "an address and a port"),
+            ("http.connections", "0", "between 1 and"),
+            ("gateway.release", "hunter2", "a release"),
+            ("gateway.time_zone", "hunter2", "a time zone"),
+            ("gateway.timeout_ms", "0", "between 1 and"),
+            ("gateway.trusted_proxies", "10.0.0.0/8,hunter2", "networks"),
             ("log.format", "hunter2", "pretty or json"),
             ("log.level", "hunter2=hunter2", "must be a level"),
         ] {

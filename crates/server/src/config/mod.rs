@@ -7,7 +7,9 @@ mod layers;
 mod settings;
 
 pub use layers::{ConfigError, ENVIRONMENT_FILE, Loaded, Origin};
-pub use settings::{DatabaseSettings, GrpcSettings, KeySettings, LogFormat, LogSettings, Settings};
+pub use settings::{
+    DatabaseSettings, GatewaySettings, GrpcSettings, HttpSettings, KeySettings, LogFormat, LogSettings, Settings,
+};
 
 /// The defaults with their documentation.
 pub const DEFAULTS: &str = include_str!("default.toml");

@@ -1,12 +1,16 @@
 //! The settings as types, and the ranges that they must keep.
 
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 use access_tokens_domain::secret::Secret;
+use access_tokens_gateway::{GatewayConfig, Network, Release, TimeZone};
 use access_tokens_storage::DatabaseOptions;
-use serde::Deserialize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 
 /// Everything that can be set.
 #[derive(Debug, Clone, Deserialize)]
@@ -16,6 +20,10 @@ pub struct Settings {
     pub database: DatabaseSettings,
     /// The gRPC server.
     pub grpc: GrpcSettings,
+    /// The HTTP server of the gateway.
+    pub http: HttpSettings,
+    /// What the gateway presents.
+    pub gateway: GatewaySettings,
     /// The keys.
     pub keys: KeySettings,
     /// The log.
@@ -54,6 +62,34 @@ pub struct GrpcSettings {
     pub connections: usize,
     /// Seconds after which a connection is closed.
     pub connection_age_seconds: u64,
+}
+
+/// The HTTP server of the gateway.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpSettings {
+    /// Address and port; none when it is switched off.
+    #[serde(deserialize_with = "unless_empty")]
+    pub listen: Option<SocketAddr>,
+    /// Connections at once.
+    pub connections: usize,
+}
+
+/// What the gateway presents.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GatewaySettings {
+    /// The release of the original API.
+    #[serde(deserialize_with = "parsed")]
+    pub release: Release,
+    /// The zone of dates without one.
+    #[serde(deserialize_with = "parsed")]
+    pub time_zone: TimeZone,
+    /// Milliseconds for one call.
+    pub timeout_ms: u64,
+    /// Proxies that are believed.
+    #[serde(deserialize_with = "listed")]
+    pub trusted_proxies: Vec<Network>,
 }
 
 /// The keys.
@@ -104,6 +140,8 @@ impl Settings {
         range("grpc.calls_at_once", grpc.calls_at_once as u64, 1, 100_000);
         range("grpc.connections", grpc.connections as u64, 1, 1_000_000);
         range("grpc.connection_age_seconds", grpc.connection_age_seconds, 1, 604_800);
+        range("http.connections", self.http.connections as u64, 1, 1_000_000);
+        range("gateway.timeout_ms", self.gateway.timeout_ms, 1, 600_000);
         if !(database.is_sqlite() || database.is_postgres()) {
             found.push(("database.url", "must begin with sqlite:// or postgres://".to_owned()));
         }
@@ -152,4 +190,41 @@ impl GrpcSettings {
     pub fn connection_age(&self) -> Duration {
         Duration::from_secs(self.connection_age_seconds)
     }
+}
+
+impl GatewaySettings {
+    /// The same for the gateway.
+    pub fn config(&self) -> GatewayConfig {
+        GatewayConfig {
+            release: self.release,
+            time_zone: self.time_zone,
+            timeout: Duration::from_millis(self.timeout_ms),
+            trusted_proxies: self.trusted_proxies.clone(),
+        }
+    }
+}
+
+fn parsed<'de, D: Deserializer<'de>, T: FromStr<Err: Display>>(from: D) -> Result<T, D::Error> {
+    String::deserialize(from)?.trim().parse().map_err(D::Error::custom)
+}
+
+fn unless_empty<'de, D: Deserializer<'de>, T: FromStr<Err: Display>>(from: D) -> Result<Option<T>, D::Error> {
+    let text = String::deserialize(from)?;
+    if text.is_empty() { Ok(None) } else { text.parse().map(Some).map_err(D::Error::custom) }
+}
+
+/// A list, or a text with commas between.
+fn listed<'de, D: Deserializer<'de>, T: FromStr<Err: Display>>(from: D) -> Result<Vec<T>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum List {
+        Text(String),
+        Texts(Vec<String>),
+    }
+    let texts = match List::deserialize(from)? {
+        List::Texts(texts) => texts,
+        List::Text(text) if text.trim().is_empty() => Vec::new(),
+        List::Text(text) => text.split(',').map(str::to_owned).collect(),
+    };
+    texts.iter().map(|text| text.trim().parse().map_err(D::Error::custom)).collect()
 }

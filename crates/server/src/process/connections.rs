@@ -1,9 +1,11 @@
 //! Connections, as many as are allowed and as long as they behave.
 //!
 //! The HTTP library waits for ever for a client that connects and says nothing, so whoever opens enough of such
-//! connections shuts everybody else out. Here a client has five seconds to say that it speaks HTTP/2.
+//! connections shuts everybody else out. Here a client has five seconds to say that it speaks HTTP/2. (HTTP/1 has its own
+//! patience, in [`super::http`].)
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -23,24 +25,44 @@ const PREFACE_BYTES: usize = 24;
 /// After the system had no file left for a connection. One that ends makes room.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Connections of a listener, at most `limit` at once; further ones wait in the system's queue. Never ends.
+/// HTTP/2 connections of a listener, at most `limit` at once. Never ends.
 pub(super) fn connections(listener: Arc<TcpListener>, limit: usize) -> impl Stream<Item = io::Result<Connection>> {
-    let slots = Arc::new(Semaphore::new(limit));
-    stream::unfold((listener, slots), |(listener, slots)| async move {
-        let slot = Arc::clone(&slots).acquire_owned().await.ok()?;
-        let stream = accept(&listener).await;
-        Some((Ok(Connection::new(stream, slot)), (listener, slots)))
+    stream::unfold(Acceptor::new(listener, limit), |acceptor| async move {
+        let (stream, _, slot) = acceptor.next().await;
+        Some((Ok(Connection::new(stream, slot)), acceptor))
     })
 }
 
-async fn accept(listener: &TcpListener) -> TcpStream {
+/// A place among the allowed connections, for as long as it is kept.
+pub(super) type Slot = OwnedSemaphorePermit;
+
+/// Accepts connections, at most so many at once; further ones wait in the system's queue.
+pub(super) struct Acceptor {
+    listener: Arc<TcpListener>,
+    slots: Arc<Semaphore>,
+}
+
+impl Acceptor {
+    pub(super) fn new(listener: Arc<TcpListener>, limit: usize) -> Self {
+        Self { listener, slots: Arc::new(Semaphore::new(limit)) }
+    }
+
+    /// The next connection, from where it comes, and its place.
+    pub(super) async fn next(&self) -> (TcpStream, SocketAddr, Slot) {
+        let slot = Arc::clone(&self.slots).acquire_owned().await.expect("nobody closes the semaphore");
+        let (stream, peer) = accept(&self.listener).await;
+        (stream, peer, slot)
+    }
+}
+
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     let mut complained = false;
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 // Without it answers wait for acknowledgements. A failure costs time only.
                 let _ = stream.set_nodelay(true);
-                return stream;
+                return (stream, peer);
             }
             // The client left before it was accepted.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -59,7 +81,7 @@ async fn accept(listener: &TcpListener) -> TcpStream {
 pub(super) struct Connection {
     stream: TcpStream,
     greeting: Option<Greeting>,
-    _slot: OwnedSemaphorePermit,
+    _slot: Slot,
 }
 
 /// What has yet to come, and until when.
@@ -69,7 +91,7 @@ struct Greeting {
 }
 
 impl Connection {
-    fn new(stream: TcpStream, slot: OwnedSemaphorePermit) -> Self {
+    fn new(stream: TcpStream, slot: Slot) -> Self {
         let deadline = Box::pin(tokio::time::sleep(PREFACE_TIME));
         Self { stream, greeting: Some(Greeting { missing: PREFACE_BYTES, deadline }), _slot: slot }
     }

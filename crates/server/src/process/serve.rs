@@ -12,26 +12,25 @@ use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
 
 use super::connections::connections;
+use super::front::Front;
 use super::signals::Stop;
-use super::{ready, starting};
+use super::{DRAIN, listen, ready, starting};
 use crate::authentication::{Authenticator, SessionTokens};
 use crate::config::Settings;
 use crate::crypto::{KeyRing, KeyedSecrets, SystemClock, SystemRandom};
 use crate::transport::Health;
-use crate::transport::server::{App, Limits, router};
+use crate::transport::server::{App, Limits, in_process, router};
 
 /// A database that answers within this time is there before anybody notices that it was not.
 const GRACE: Duration = Duration::from_secs(1);
 /// How often a database that is away is tried.
 const RETRY: Duration = Duration::from_secs(1);
-/// How long calls that are under way may take after the signal to stop.
-const DRAIN: Duration = Duration::from_secs(8);
 /// How long units of work that nobody waits for any more may take then.
 const CLOSE: Duration = Duration::from_secs(1);
 
 /// Serves until SIGTERM or SIGINT. `prepare` runs once, when there is a database and before there are calls.
 ///
-/// The port is bound first. Health says NOT_SERVING until the database answers and its schema is current, and again
+/// The ports are bound first: of gRPC, and of the gateway unless that is switched off. Health says NOT_SERVING until the database answers and its schema is current, and again
 /// as soon as a signal comes. Calls that are under way then have eight seconds; after ten the process is gone.
 pub async fn serve(
     settings: &Settings,
@@ -39,13 +38,11 @@ pub async fn serve(
     prepare: impl AsyncFnOnce(Arc<Database>) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let mut stop = Stop::on_signals()?;
-    let address = settings.grpc.listen;
-    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
-    let listener = Arc::new(listener);
+    let listener = listen(settings.grpc.listen, "grpc.listen").await?;
+    let mut front = Front::bind(settings, &stop).await?;
     let health = Health::new().await;
-    tracing::info!(address = %listener.local_addr().unwrap_or(address), "listening");
 
-    let Some(database) = database(settings, &listener, &mut stop).await? else { return Ok(()) };
+    let Some(database) = database(settings, &listener, &mut front, &mut stop).await? else { return Ok(()) };
     prepare(Arc::clone(&database)).await?;
 
     let app = Arc::new(assemble(&database, ring));
@@ -59,6 +56,7 @@ pub async fn serve(
     let limits = Limits { calls_at_once: settings.grpc.calls_at_once, connection_age: settings.grpc.connection_age() };
     let incoming = connections(listener, settings.grpc.connections);
     let mut told = stop.clone();
+    front.open(in_process(Arc::clone(&app), &health, limits));
     let server = router(app, &health, limits);
     let mut server = tokio::spawn(server.serve_with_incoming_shutdown(incoming, async move { told.asked().await }));
 
@@ -70,13 +68,19 @@ pub async fn serve(
             ended.context("the server broke")?.context("the server stopped by itself")?;
             anyhow::bail!("the server stopped by itself");
         }
+        ended = front.ended() => {
+            ended.context("the gateway broke")?;
+            anyhow::bail!("the gateway stopped by itself");
+        }
     }
     readiness.abort();
     health.set_serving(false).await;
-    if timeout(DRAIN, &mut server).await.is_err() {
+    let drained = timeout(DRAIN, async { tokio::join!(&mut server, front.drained()) }).await;
+    if drained.is_err() {
         // A connection that never finished its greeting, or a call that never ends, must not hold the process.
         tracing::warn!("calls that are still under way are cut");
         server.abort();
+        front.abort();
     }
     releases.abort();
     if timeout(CLOSE, database.close()).await.is_err() {
@@ -90,12 +94,14 @@ pub async fn serve(
 async fn database(
     settings: &Settings,
     listener: &Arc<TcpListener>,
+    front: &mut Front<'_>,
     stop: &mut Stop,
 ) -> anyhow::Result<Option<Arc<Database>>> {
     let mut connecting = Box::pin(connect_patiently(settings));
     if let Ok(connected) = timeout(GRACE, &mut connecting).await {
         return connected.map(Some);
     }
+    front.start();
     let (done, ended) = tokio::sync::oneshot::channel::<()>();
     let waiting = {
         let (listener, limit) = (Arc::clone(listener), settings.grpc.connections);

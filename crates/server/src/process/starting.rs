@@ -41,6 +41,12 @@ pub(super) async fn serve(listener: Arc<TcpListener>, limit: usize, stop: impl F
     }
 }
 
+/// The answer to a call that comes before there is a service.
+pub(super) fn refusal() -> Response<Body> {
+    let error = Error::new(Reason::DatabaseUnavailable, "the service is starting: the database does not answer");
+    status::from_error(&error.retry_after(Duration::from_secs(1))).into_http()
+}
+
 #[derive(Clone)]
 struct OnlyHealth<S> {
     inner: S,
@@ -64,9 +70,7 @@ where
             if request.uri().path().starts_with(HEALTH) {
                 return inner.oneshot(request).await;
             }
-            let error =
-                Error::new(Reason::DatabaseUnavailable, "the service is starting: the database does not answer");
-            Ok(status::from_error(&error.retry_after(Duration::from_secs(1))).into_http())
+            Ok(refusal())
         })
     }
 }

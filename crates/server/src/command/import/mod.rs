@@ -29,7 +29,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "NAME", default_value = "DEMO")]
     organisation: String,
 
-    /// Only say what an import would do; write nothing but the organisation's name.
+    /// Only say what an import would do; write nothing.
     #[arg(long)]
     check: bool,
 
@@ -42,12 +42,17 @@ pub(super) async fn run(settings: Settings, arguments: Arguments) -> anyhow::Res
     // A file that is not there is noticed before anything is written.
     let files: Vec<_> = arguments.files.iter().map(|path| open(path)).collect::<anyhow::Result<_>>()?;
     let context = Context::open(&settings).await?;
-    let organisation = context.organisation(&arguments.organisation).await?;
+    let (organisation, checked) = if arguments.check {
+        let (organisation, checked) = context.organisation_to_check(&arguments.organisation).await?;
+        (organisation, Some(checked))
+    } else {
+        (context.organisation(&arguments.organisation).await?, None)
+    };
     let progress = progress(files.iter().map(|(_, _, size)| *size).sum());
     let mut run = Run {
         context: &context,
         caller: command_line(&organisation),
-        checked: arguments.check.then(Checked::default),
+        checked,
         batch: Vec::new(),
         batch_bytes: 0,
         counts: Counts::default(),

@@ -1,0 +1,90 @@
+//! The gateway within `serve`: its port is bound before there is a service behind it.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use http::{Request, Response};
+use tokio::net::TcpListener;
+use tokio::sync::SetOnce;
+use tokio::task::{JoinError, JoinHandle};
+use tonic::body::Body;
+use tonic::service::Routes;
+use tower::{ServiceExt, service_fn};
+
+use super::signals::Stop;
+use super::{http1, listen, starting};
+use crate::config::Settings;
+use crate::transport::layer::Calls;
+
+/// The services in this process, as soon as they are there.
+type Services = Arc<SetOnce<Calls<Routes>>>;
+
+/// An HTTP port with the gateway, or none when that is switched off.
+pub(super) struct Front<'a> {
+    settings: &'a Settings,
+    stop: Stop,
+    services: Services,
+    listener: Option<Arc<TcpListener>>,
+    server: Option<JoinHandle<()>>,
+}
+
+impl<'a> Front<'a> {
+    /// Binds the port. Nobody is answered yet.
+    pub(super) async fn bind(settings: &'a Settings, stop: &Stop) -> anyhow::Result<Self> {
+        let listener = match settings.http.listen {
+            Some(address) => Some(listen(address, "http.listen").await?),
+            None => None,
+        };
+        Ok(Self { settings, stop: stop.clone(), services: Services::default(), listener, server: None })
+    }
+
+    /// Answers from now on: calls are refused with DATABASE_UNAVAILABLE until there are services.
+    pub(super) fn start(&mut self) {
+        let Some(listener) = self.listener.take() else { return };
+        let services = Arc::clone(&self.services);
+        let router = access_tokens_gateway::router(
+            service_fn(move |request| answer(services.get().cloned(), request)),
+            self.settings.gateway.config(),
+        );
+        let mut stop = self.stop.clone();
+        let limit = self.settings.http.connections;
+        let served = http1::serve(listener, limit, router, async move { stop.asked().await });
+        self.server = Some(tokio::spawn(served));
+    }
+
+    /// Answers calls with these services.
+    pub(super) fn open(&mut self, services: Calls<Routes>) {
+        // It is opened once.
+        let _ = self.services.set(services);
+        self.start();
+    }
+
+    /// Waits for the server to end, which it does after the signal to stop. For ever, if there is none.
+    pub(super) async fn ended(&mut self) -> Result<(), JoinError> {
+        match &mut self.server {
+            Some(server) => server.await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Waits until whatever is under way after the signal to stop is answered.
+    pub(super) async fn drained(&mut self) {
+        if self.server.is_some() {
+            let _ = self.ended().await;
+        }
+    }
+
+    /// Cuts whatever is under way.
+    pub(super) fn abort(&self) {
+        if let Some(server) = &self.server {
+            server.abort();
+        }
+    }
+}
+
+async fn answer(services: Option<Calls<Routes>>, request: Request<Body>) -> Result<Response<Body>, Infallible> {
+    match services {
+        Some(services) => services.oneshot(request).await,
+        None => Ok(starting::refusal()),
+    }
+}

@@ -1,0 +1,54 @@
+//! The gateway as a process of its own: HTTP on one side, a channel to the service on the other.
+
+use std::time::Duration;
+
+use access_tokens_gateway::router;
+use anyhow::Context;
+use tokio::time::timeout;
+use tonic::transport::Endpoint;
+
+use super::signals::Stop;
+use super::{DRAIN, http1, listen};
+use crate::config::Settings;
+
+/// A service that cannot be reached within this time is away.
+const CONNECT_TIME: Duration = Duration::from_secs(3);
+/// A silent connection is asked for a sign of life after the first, and given up after the second.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Serves the HTTP API over the service at `upstream`, until SIGTERM or SIGINT.
+///
+/// It connects with the first call and again whenever the connection is lost; meanwhile calls are answered with
+/// DATABASE_UNAVAILABLE.
+pub async fn gateway(settings: &Settings, upstream: Endpoint) -> anyhow::Result<()> {
+    let mut stop = Stop::on_signals()?;
+    let address = settings.http.listen.context("http.listen is empty: there is nothing to serve on")?;
+    let listener = listen(address, "http.listen").await?;
+    let channel = upstream
+        .connect_timeout(CONNECT_TIME)
+        .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+        .keep_alive_while_idle(true)
+        .tcp_nodelay(true)
+        .connect_lazy();
+    let mut told = stop.clone();
+    let router = router(channel, settings.gateway.config());
+    let served = http1::serve(listener, settings.http.connections, router, async move { told.asked().await });
+    let mut server = tokio::spawn(served);
+    tokio::select! {
+        // In this order: a server without connections ends in the same moment in which it is asked to.
+        biased;
+        () = stop.asked() => {}
+        ended = &mut server => {
+            ended.context("the server broke")?;
+            anyhow::bail!("the server stopped by itself");
+        }
+    }
+    if timeout(DRAIN, &mut server).await.is_err() {
+        tracing::warn!("calls that are still under way are cut");
+        server.abort();
+    }
+    tracing::info!("stopped");
+    Ok(())
+}

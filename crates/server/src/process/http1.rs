@@ -1,0 +1,203 @@
+//! HTTP/1 over a port: as many connections as are allowed and as long as they behave, until told to stop.
+//!
+//! The HTTP library gives every request the same time to arrive, be it the first one or the next one of a client that
+//! keeps its connection. Here the first one must be there after five seconds, and a connection may idle for a minute.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+use tower::ServiceExt;
+
+use super::connections::{Acceptor, Slot};
+use super::http_log;
+
+/// How long a client may take for the head of its first request.
+const FIRST_REQUEST_TIME: Duration = Duration::from_secs(5);
+/// How long it may take for a further one, from the answer before.
+const IDLE_TIME: Duration = Duration::from_secs(60);
+/// Most bytes of the head of a request: a query is at most 64 KiB.
+const MAX_HEAD_BYTES: usize = 128 * 1024;
+
+/// Serves a router until `stop`, and then until every request that is under way is answered. When it is dropped, so are
+/// its connections.
+pub(super) async fn serve(listener: Arc<TcpListener>, limit: usize, router: Router, stop: impl Future<Output = ()>) {
+    let router = http_log::around(router);
+    let acceptor = Acceptor::new(listener, limit);
+    let (stopping, told) = watch::channel(false);
+    let mut connections = JoinSet::new();
+    let mut stop = pin!(stop);
+    loop {
+        let (stream, peer, slot) = tokio::select! {
+            accepted = acceptor.next() => accepted,
+            () = &mut stop => break,
+        };
+        // Those that have ended. A panic has told about itself.
+        while connections.try_join_next().is_some() {}
+        connections.spawn(connection(stream, peer, slot, router.clone(), told.clone()));
+    }
+    drop(acceptor);
+    let _ = stopping.send(true);
+    while connections.join_next().await.is_some() {}
+}
+
+async fn connection(stream: TcpStream, peer: SocketAddr, _slot: Slot, router: Router, mut told: watch::Receiver<bool>) {
+    let spoke = AtomicBool::new(false);
+    let service = service_fn(|mut request: http::Request<Incoming>| {
+        spoke.store(true, Ordering::Relaxed);
+        request.extensions_mut().insert(ConnectInfo(peer));
+        router.clone().oneshot(request.map(Body::new))
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(IDLE_TIME)
+        .max_buf_size(MAX_HEAD_BYTES)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    let mut late = pin!(sleep(FIRST_REQUEST_TIME));
+    let (mut watched, mut stopping) = (true, false);
+    loop {
+        tokio::select! {
+            // A client that breaks the connection or the protocol is its own affair.
+            _ = &mut connection => return,
+            () = &mut late, if watched => {
+                watched = false;
+                if !spoke.load(Ordering::Relaxed) {
+                    return;
+                }
+            }
+            _ = told.wait_for(|stop| *stop), if !stopping => {
+                stopping = true;
+                if !spoke.load(Ordering::Relaxed) {
+                    return;
+                }
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::oneshot;
+    use tokio::task::JoinHandle;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    const REQUEST: &[u8] = b"GET /peer HTTP/1.1\r\nhost: h\r\n\r\n";
+
+    struct Running {
+        address: SocketAddr,
+        stop: oneshot::Sender<()>,
+        server: JoinHandle<()>,
+    }
+
+    async fn start(limit: usize) -> Running {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let peer = async |ConnectInfo(peer): ConnectInfo<SocketAddr>| peer.to_string();
+        let slow = async || {
+            sleep(Duration::from_millis(300)).await;
+            "slow"
+        };
+        let router = Router::new().route("/peer", get(peer)).route("/slow", get(slow));
+        let (stop, told) = oneshot::channel();
+        let server = tokio::spawn(serve(Arc::new(listener), limit, router, async { drop(told.await) }));
+        Running { address, stop, server }
+    }
+
+    async fn connect(address: SocketAddr) -> TcpStream {
+        TcpStream::connect(address).await.expect("connected")
+    }
+
+    async fn answer(stream: &mut TcpStream) -> String {
+        let mut bytes = vec![0; 4096];
+        let length = stream.read(&mut bytes).await.expect("an answer");
+        String::from_utf8_lossy(&bytes[..length]).into_owned()
+    }
+
+    #[tokio::test]
+    async fn silence_and_half_a_request_end_after_five_seconds() {
+        let running = start(10).await;
+        for first_words in [&b""[..], b"GET / HT"] {
+            let mut client = connect(running.address).await;
+            client.write_all(first_words).await.expect("sent");
+            // It is there: a second one is answered.
+            let mut other = connect(running.address).await;
+            other.write_all(REQUEST).await.expect("sent");
+            answer(&mut other).await;
+            tokio::time::pause();
+            let started = Instant::now();
+            let _ = client.read_to_end(&mut Vec::new()).await;
+            assert!(started.elapsed() <= FIRST_REQUEST_TIME + Duration::from_secs(1), "{:?}", started.elapsed());
+            tokio::time::resume();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_may_think_between_requests_and_is_told_where_it_comes_from() {
+        let running = start(10).await;
+        let mut client = connect(running.address).await;
+        let from = client.local_addr().expect("an address").to_string();
+        for _ in 0..2 {
+            client.write_all(REQUEST).await.expect("sent");
+            let answer = answer(&mut client).await;
+            assert!(answer.starts_with("HTTP/1.1 200") && answer.contains(&from), "{answer}");
+            assert!(answer.contains("x-request-id: "), "{answer}");
+            tokio::time::pause();
+            tokio::time::advance(FIRST_REQUEST_TIME * 2).await;
+            tokio::time::resume();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_place_is_free_again_when_its_connection_ends() {
+        let running = start(1).await;
+        let first = connect(running.address).await;
+        let mut second = connect(running.address).await;
+        second.write_all(REQUEST).await.expect("sent");
+        assert!(tokio::time::timeout(Duration::from_millis(100), second.readable()).await.is_err());
+        drop(first);
+        assert!(answer(&mut second).await.starts_with("HTTP/1.1 200"));
+    }
+
+    #[tokio::test]
+    async fn stopping_answers_what_is_under_way_and_waits_for_nobody_else() {
+        let running = start(10).await;
+        let (mut silent, mut half, mut idle, mut busy) = (
+            connect(running.address).await,
+            connect(running.address).await,
+            connect(running.address).await,
+            connect(running.address).await,
+        );
+        half.write_all(b"GET / HT").await.expect("sent");
+        idle.write_all(REQUEST).await.expect("sent");
+        answer(&mut idle).await;
+        busy.write_all(b"GET /slow HTTP/1.1\r\nhost: h\r\n\r\n").await.expect("sent");
+        sleep(Duration::from_millis(100)).await;
+        running.stop.send(()).expect("it listens");
+        assert!(answer(&mut busy).await.ends_with("slow"));
+        tokio::time::timeout(Duration::from_secs(1), running.server).await.expect("soon").expect("no panic");
+        for stream in [&mut silent, &mut half, &mut idle] {
+            let _ = stream.read_to_end(&mut Vec::new()).await;
+        }
+        assert!(TcpStream::connect(running.address).await.is_err());
+    }
+}

@@ -1,0 +1,87 @@
+//! One line an HTTP call, whoever answers it: method, path, status, time, id. Never the query, headers or bodies.
+
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::{MatchedPath, Request};
+use axum::middleware::{Next, from_fn};
+use axum::response::Response;
+use http::{HeaderName, HeaderValue, Method};
+
+use crate::transport::layer::RequestId;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const ERROR_REASON: HeaderName = HeaderName::from_static("x-error-reason");
+
+/// The router with a line and an id for each call.
+pub(super) fn around(router: Router) -> Router {
+    router.layer(from_fn(log))
+}
+
+async fn log(mut request: Request, next: Next) -> Response {
+    let id = RequestId::of(request.headers().get(REQUEST_ID));
+    let mut line = Line {
+        started: Instant::now(),
+        method: method(request.method()),
+        // A path that is not ours is whatever a caller sends: it is not repeated.
+        path: request.extensions().get::<MatchedPath>().cloned(),
+        request_id: id.clone(),
+        answer: None,
+    };
+    let echo = HeaderValue::from_str(id.as_str());
+    if let Ok(id) = &echo {
+        request.headers_mut().insert(REQUEST_ID, id.clone());
+    }
+    let mut response = next.run(request).await;
+    if let Ok(id) = echo {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    let reason = response.headers().get(ERROR_REASON).and_then(|reason| reason.to_str().ok());
+    line.answer = Some((response.status().as_u16(), reason.unwrap_or_default().to_owned()));
+    response
+}
+
+/// A name that everybody knows; others are whatever a caller sends.
+fn method(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "unknown",
+    }
+}
+
+/// Writes itself when it goes: also when the caller has gone before the answer.
+struct Line {
+    started: Instant,
+    method: &'static str,
+    path: Option<MatchedPath>,
+    request_id: RequestId,
+    /// Status and reason.
+    answer: Option<(u16, String)>,
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        let ms = self.started.elapsed().as_secs_f64() * 1_000.0;
+        let (method, request_id) = (self.method, self.request_id.as_str());
+        let path = self.path.as_ref().map_or("unknown", MatchedPath::as_str);
+        match &self.answer {
+            None => tracing::info!(method, path, ms, request_id, "the caller has gone"),
+            // The paths of the original API answer errors with 200: there the reason tells.
+            Some((status, reason)) if *status >= 500 || ["INTERNAL", "DATABASE_UNAVAILABLE"].contains(&&**reason) => {
+                tracing::warn!(method, path, status, reason, ms, request_id, "answered");
+            }
+            Some((status, reason)) if reason.is_empty() => {
+                tracing::info!(method, path, status, ms, request_id, "answered");
+            }
+            Some((status, reason)) => {
+                tracing::info!(method, path, status, reason, ms, request_id, "answered");
+            }
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The gateway and the service agree: the same requests, over HTTP and over gRPC, to two databases that begin alike, have
+//! the same results, field by field, or are refused for the same reason in the same words.
+
+mod requests;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use access_tokens_gateway::GatewayConfig;
+use access_tokens_testkit::app::{Client, Deployment, TestApp};
+use access_tokens_testkit::http::{HttpAnswer, HttpClient};
+use serde_json::{Value, json};
+
+use crate::compare::differences;
+use crate::on_both_databases;
+use requests::{Asked, Generator};
+
+const REQUESTS: usize = 600;
+
+/// What both databases begin with.
+const RECORDS: &str = r#"
+{"accounts_receivable": {"id": "A1", "number": "ACR1", "name": "Account", "life_cycle_state": "ACTIVE", "account_owner": {"id": "O1", "type": "PERSON", "last_name": "Owner", "demographics": {"date_of_birth": {"year": 1980}}}}}
+{"accounts_receivable": {"id": "A2", "number": "ACR2", "name": "Gone", "life_cycle_state": "TERMINATED"}}
+{"accounts_receivable": {"id": "A3", "number": "ACR3", "name": "Account", "account_owner": {"id": "O3", "type": "COMPANY", "company_profile": {"profile_year": 2020}}}}
+{"rewards_participant": {"id": "P1", "number": "RP1", "accounts_receivable": {"id": "A1"}}}
+{"rewards_participant": {"id": "P3", "number": "RP3", "accounts_receivable": {"id": "A3"}}}
+{"classification": {"id": "C1", "name": "Cards", "alternative_code": "CA"}}
+{"classification": {"id": "C2", "name": "Verified", "alternative_code": "VE", "policy": {"verification_required": true, "max_per_owner": 2, "pass_code": {"min_length": 8}}}}
+{"access_token": {"id": "T0", "number": "AT0", "authentication_code": "100", "identifier": "login0", "pass_code": "pass-0", "accounts_receivable": {"id": "A1"}, "rewards_participant": {"id": "P1"}}}
+{"access_token": {"id": "T1", "number": "AT1", "authentication_code": "101", "identifier": "login1", "pass_code": "pass-1", "udf_string_1": "one", "udf_float_1": 1.5, "udf_date_1": "2024-01-02T03:04:05"}}
+{"access_token": {"id": "T2", "number": "AT2", "authentication_code": "102", "life_cycle_state": "NOT_EFFECTIVE", "classification": {"id": "C1"}}}
+{"access_token": {"id": "T3", "number": "AT3", "authentication_code": "103", "life_cycle_state": "PENDING_VERIFICATION", "verification_code": "0123456", "accounts_receivable": {"id": "A2"}}}
+{"access_token": {"id": "T4", "number": "AT4", "authentication_code": "104", "accounts_receivable": {"id": "A3"}, "card_masked_number": "************4242"}}
+"#;
+
+/// One caller, on both sides.
+struct Caller {
+    grpc: Client,
+    http: HttpClient,
+}
+
+/// The callers of the test: one who may do everything, one who may only read, one whose session is not valid.
+async fn callers(by_grpc: &TestApp, by_http: &TestApp, deployment: Deployment) -> [Caller; 3] {
+    let http = by_http.gateway(deployment, GatewayConfig::default()).await;
+    let caller = |grpc: Client, session: &str| Caller { grpc, http: http.with_session(session) };
+    let reader = by_grpc.client("DEMO", "access_tokens.read").await;
+    let reader_by_http = by_http.client("DEMO", "access_tokens.read").await;
+    [
+        caller(by_grpc.caller().clone(), by_http.session()),
+        caller(reader, reader_by_http.session()),
+        caller(by_grpc.with_session("nonsense"), "nonsense"),
+    ]
+}
+
+async fn over_http(http: &HttpClient, asked: &Asked) -> HttpAnswer {
+    match &asked.query {
+        Some(query) => http.get(asked.path, query).await,
+        None => http.post(asked.path, asked.body.clone()).await,
+    }
+}
+
+/// What chance makes differ between two databases.
+fn except(asked: &Asked, ours: &Value) -> Vec<&'static str> {
+    let mut except = vec!["random_pass_code", "one_time_password"];
+    if asked.method == "ResetVerificationCode" || asked.method == "CreateAccessToken" {
+        except.push("verification_code");
+    }
+    // Ids and codes that were made, as opposed to given.
+    for key in ["id", "authentication_code"] {
+        if ours[key].as_str().is_some_and(|text| text.len() == 32) {
+            except.push(key);
+        }
+    }
+    except
+}
+
+/// The data of an answer over gRPC, as a list of access tokens or as one.
+fn items(answer: &Value) -> Vec<Value> {
+    answer.as_array().cloned().unwrap_or_else(|| vec![answer.clone()])
+}
+
+/// Asks both, and tells what became of it: `OK` or a reason.
+async fn ask(caller: &Caller, asked: &Asked) -> String {
+    let grpc = caller.grpc.try_call(asked.method, asked.message.clone()).await;
+    let http = over_http(&caller.http, asked).await;
+    let context = || format!("{} {:?} {}\nanswered {}", asked.path, asked.query, asked.body, http.text);
+    match grpc {
+        Ok(answer) => {
+            let data = http.data();
+            let ours = match asked.list {
+                Some(list) => answer.get(list).cloned().unwrap_or_else(|| json!([])),
+                None => answer,
+            };
+            let (data, ours) = (items(&data), items(&ours));
+            assert_eq!(data.len(), ours.len(), "{}", context());
+            for (data, ours) in data.iter().zip(&ours) {
+                let found = differences(data, ours, &except(asked, ours));
+                assert!(found.is_empty(), "{found:#?}\n{}", context());
+            }
+            "OK".to_owned()
+        }
+        Err(refusal) => {
+            let envelope = http.json();
+            let text = |key: &str| envelope["status"][key].as_str().unwrap_or_default().to_owned();
+            let said = format!("{} {} [{}]", http.reason(), text("message"), text("description"));
+            assert_eq!(said, refusal.text(), "{}", context());
+            refusal.reason
+        }
+    }
+}
+
+async fn agree(by_grpc: TestApp, deployment: Deployment, seed: u64) {
+    let by_http = by_grpc.another().await;
+    for app in [&by_grpc, &by_http] {
+        app.import("DEMO", RECORDS).await;
+    }
+    let [all, reader, nobody] = callers(&by_grpc, &by_http, deployment).await;
+    let generator = Generator::new(seed);
+    let mut outcomes = BTreeMap::<String, usize>::new();
+    for _ in 0..REQUESTS {
+        let asked = generator.request();
+        let caller = match generator.below(40) {
+            0 => &nobody,
+            1 | 2 => &reader,
+            _ => &all,
+        };
+        *outcomes.entry(ask(caller, &asked).await).or_default() += 1;
+        // Ids ascend with the time, so lists have one order on both; and the original API has no smaller unit.
+        for app in [&by_grpc, &by_http] {
+            app.clock.advance(Duration::from_secs(1));
+        }
+    }
+    // It is no agreement if everything fails in one way.
+    let ok = outcomes.get("OK").copied().unwrap_or_default();
+    assert!(ok > REQUESTS / 4 && ok < REQUESTS * 9 / 10 && outcomes.len() > 12, "{outcomes:#?}");
+}
+
+on_both_databases! {
+    async fn in_one_process(app) {
+        agree(app, Deployment::InProcess, 1).await;
+    }
+
+    async fn apart(app) {
+        agree(app, Deployment::Separate, 2).await;
+    }
+}
