@@ -99,10 +99,9 @@ async fn three_servers_on_one_postgres_start_at_once() {
     let place = Workplace::new(BINARY, directory.path(), &url);
     let refused = place.run(&["serve"]);
     assert!(!refused.status.success() && text(&refused).contains("access-tokens.keys"), "{}", text(&refused));
-    // SQLite makes a key file; it serves as the one that all replicas share.
-    let keys = sqlite(&directory).run(&["migrate"]);
-    assert!(keys.status.success(), "{}", text(&keys));
-    add_user(&sqlite(&directory));
+    let made = place.run(&["keys", "init"]);
+    assert!(made.status.success(), "{}", text(&made));
+    assert_eq!(place.run(&["keys", "init"]).status.code(), Some(1), "a key file is never overwritten");
 
     let places = [place.clone(), place.replica(), place.replica()];
     let servers = places.each_ref().map(|place| place.start(&["serve"]));
@@ -123,6 +122,13 @@ async fn three_servers_on_one_postgres_start_at_once() {
         let created = call.await.expect("created");
         assert!(numbers.insert(created["number"].to_string()), "{} twice", created["number"]);
     }
+    // A session that one replica releases is dead on the others within a second.
+    let session = logged_in(&servers[0]).await.session().to_owned();
+    let elsewhere = servers[1].client().with_session(&session);
+    elsewhere.ok("ListClassifications", json!({})).await;
+    servers[0].client().with_session(&session).release().await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    elsewhere.refused("ListClassifications", json!({}), "INVALID_TOKEN").await;
     for server in servers {
         assert_eq!(server.terminate().0, Some(0));
     }

@@ -7,6 +7,7 @@ mod demo;
 mod gateway;
 mod healthcheck;
 mod import;
+mod keys;
 mod migrate;
 mod serve;
 mod user;
@@ -31,7 +32,7 @@ pub struct Cli {
 
 const AFTER_HELP: &str = "\
 To try it:      access-tokens serve --demo
-In production:  access-tokens migrate; access-tokens serve
+On PostgreSQL:  access-tokens keys init; ACCESS_TOKENS__DATABASE__URL=postgres://... access-tokens serve
 
 Every setting is an environment variable too (grpc.listen is ACCESS_TOKENS__GRPC__LISTEN);
 `access-tokens check-config` lists them all, with where each value comes from.
@@ -76,6 +77,9 @@ enum Command {
     /// Keys with which services call.
     #[command(subcommand)]
     ApiKey(api_key::Command),
+    /// The keys that passwords, codes and session tokens are protected with.
+    #[command(subcommand)]
+    Keys(keys::Command),
     /// Ask a running server whether it is ready: exit code 0 or 1.
     Healthcheck,
     /// Show the settings that apply, with where they come from and without secrets.
@@ -99,6 +103,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Import(arguments) => return import::run(settings, arguments).await,
         Command::User(command) => user::run(settings, command).await?,
         Command::ApiKey(command) => api_key::run(settings, command).await?,
+        Command::Keys(command) => keys::run(&settings, &command)?,
         Command::Healthcheck => return healthcheck::run(settings).await,
         Command::CheckConfig => check_config::run(&loaded),
     }

@@ -17,8 +17,7 @@ impl KeyRing {
         let mut file = match File::open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let shown = path.display();
-                let hint = format!("(umask 077; echo \"$(openssl rand -hex 4) $(openssl rand -base64 32)\" > {shown})");
-                return Err(KeyRingError::Missing { path: shown.to_string(), hint });
+                return Err(KeyRingError::Missing { path: shown.to_string() });
             }
             other => other.map_err(failed)?,
         };
@@ -159,7 +158,7 @@ mod tests {
     #[test]
     fn a_missing_file_says_how_to_make_one() {
         let error = KeyRing::read(Path::new("/nowhere/keys")).expect_err("missing").to_string();
-        assert!(error.contains("/nowhere/keys") && error.contains("openssl rand"), "{error}");
+        assert!(error.contains("/nowhere/keys") && error.contains("access-tokens keys init"), "{error}");
         let error = KeyRing::read_or_create(Path::new("/nowhere/keys"), &SystemRandom).expect_err("no directory");
         assert!(error.to_string().contains("cannot be written"), "{error}");
     }

@@ -43,12 +43,12 @@ pub enum KeyRingError {
         problem: &'static str,
     },
     /// The file is not there, and is not made by itself.
-    #[error("the key file {path} does not exist; write one with `{hint}` and keep a copy in a safe place")]
+    #[error(
+        "the key file {path} does not exist; make one with `access-tokens keys init`, the same for all replicas, and keep a copy in a safe place"
+    )]
     Missing {
         /// The path.
         path: String,
-        /// A command that makes one.
-        hint: String,
     },
     /// Others than the service can read the file.
     #[error("the key file {path} has mode {mode:04o}: others can read it; `chmod 600 {path}`")]

@@ -20,6 +20,13 @@ pub(super) struct Asked {
     pub(super) list: Option<&'static str>,
 }
 
+impl Asked {
+    /// Is there an identifier without any alternative?
+    pub(super) fn is_nameless(&self) -> bool {
+        self.message["access_token_identifier"] == json!({})
+    }
+}
+
 const FIELDS: [&str; 7] = [
     "",
     "number",
