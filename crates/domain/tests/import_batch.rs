@@ -228,4 +228,6 @@ fn what_a_user_may_do_is_part_of_the_record() {
     assert_eq!(credential.default_unit.as_deref(), Some("U"));
     let (results, _) = world.import(r#"{"user": {"id": "7", "permissions": ["root"]}}"#);
     assert_eq!(results[0].as_ref().expect_err("refused").violations()[0].field, "user.permissions");
+    let (_, changes) = world.import(r#"{"user": {"id": "7", "permissions": null}}"#);
+    assert_eq!(changes.credentials[0].permissions.to_string(), "");
 }

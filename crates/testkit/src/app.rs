@@ -12,7 +12,7 @@ use access_tokens_domain::import::{self, Outcome};
 use access_tokens_domain::ports::{Clock, Random, Secrets};
 use access_tokens_domain::service::AccessTokens;
 use access_tokens_domain::service::import::Importer;
-use access_tokens_domain::session::{Caller, Permission, Permissions};
+use access_tokens_domain::session::{Caller, Permissions};
 use access_tokens_domain::store::{AccountStore, ApiKey};
 use access_tokens_domain::time::Timestamp;
 use access_tokens_server::authentication::{Authenticator, NewApiKey, SessionTokens};
@@ -191,9 +191,18 @@ impl TestApp {
 
     /// Imports lines as the command does, and answers what became of each record.
     pub async fn import_results(&self, organisation: &str, lines: &str) -> Vec<Result<(Outcome, String), Refusal>> {
+        self.import_with(Permissions::all(), organisation, lines).await
+    }
+
+    /// Imports lines as a caller with these permissions.
+    pub async fn import_with(
+        &self,
+        permissions: Permissions,
+        organisation: &str,
+        lines: &str,
+    ) -> Vec<Result<(Outcome, String), Refusal>> {
         let fresh = Organisation::new(format!("ID OF {organisation}"), organisation);
         let organisation = self.database.ensure_organisation(&fresh).await.expect("an organisation");
-        let permissions = Permissions::from_iter([Permission::DirectoryWrite]);
         let caller = Caller { organisation: organisation.key, user: None, unit: None, permissions };
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
         let importer = Importer::new(self.database.clone(), self.clock.clone(), random, self.secrets.clone());

@@ -1,5 +1,6 @@
 //! Sessions and permissions: deny by default, and permission before existence.
 
+use access_tokens_domain::session::{Permission, Permissions};
 use access_tokens_proto::options::methods;
 use serde_json::json;
 
@@ -110,6 +111,24 @@ on_both_databases! {
         let token = app.login("DEMO", "tester", "correct horse", Some("U9")).await.expect("logged in");
         let created = app.with_session(&token).ok("CreateAccessToken", json!({})).await;
         assert_eq!(created["log_information"]["created_by_unit"]["name"], "Nine");
+    }
+
+    async fn who_may_import_may_not_make_itself_somebody_else(app) {
+        let writer = Permissions::from_iter([Permission::DirectoryWrite]);
+        let lines = r#"
+{"user": {"id": "mallory", "username": "mallory"}}
+{"user": {"id": "mallory", "permissions": ["admin"]}}
+{"user": {"id": "tester", "password": "known to mallory"}}
+{"user": {"id": "tester", "password_hash": "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA"}}
+"#;
+        let results = app.import_with(writer, "DEMO", lines).await;
+        assert!(results[0].is_ok());
+        for (result, field) in results[1..].iter().zip(["user.permissions", "user.password", "user.password_hash"]) {
+            let refusal = result.as_ref().expect_err("refused");
+            assert_eq!((refusal.reason.as_str(), refusal.fields()), ("PERMISSION_DENIED", vec![field]));
+            assert_eq!(refusal.metadata("permission"), "admin");
+        }
+        app.login("DEMO", "tester", "correct horse", None).await.expect("the password is what it was");
     }
 
     async fn an_api_key_is_a_caller_of_its_own(app) {

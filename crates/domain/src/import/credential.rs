@@ -47,6 +47,9 @@ impl Batch<'_> {
             permissions: Permissions::of_an_imported_user(),
             default_unit: None,
         });
+        if part.hash.is_some() && part.password_hash.is_some() {
+            violations.add(Reason::InvalidFieldValue, format!("{path}.password_hash"), "is given beside a password");
+        }
         if let Some(stored) = part.password_hash {
             let stored = stored.as_str().map(PassCodeHash::from_stored).filter(|hash| self.secrets.accepts(hash));
             if stored.is_none() {
@@ -62,8 +65,11 @@ impl Batch<'_> {
             credential.default_unit = unit.as_str().map(str::to_owned);
         }
         if let Some(list) = part.permissions {
-            let names: Option<Vec<&str>> =
-                list.as_array().map(|items| items.iter().map(|item| item.as_str().unwrap_or("?")).collect());
+            let none = Vec::new();
+            let names: Option<Vec<&str>> = list
+                .as_array()
+                .or(list.is_null().then_some(&none))
+                .map(|items| items.iter().map(|item| item.as_str().unwrap_or("?")).collect());
             match names.ok_or_else(|| "?".to_owned()).and_then(|names| Permissions::parse(&names.join(","))) {
                 Ok(permissions) => credential.permissions = permissions,
                 Err(_) => {

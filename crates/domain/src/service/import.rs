@@ -150,7 +150,7 @@ impl<S: Store + AccountStore> Importer<S> {
 
     async fn prepare_one(&self, caller: &Caller, mut record: Record) -> Result<Candidate> {
         let kind = record.kind;
-        let secret = match take_secret(&mut record) {
+        let secret = match may_grant(caller, &record).and_then(|()| take_secret(&mut record)) {
             Ok(secret) => secret,
             Err(error) => return Ok(Candidate { kind, prepared: Err(Some(error)) }),
         };
@@ -204,6 +204,20 @@ fn keys(reference: &Reference, candidates: &[Candidate]) -> ImportKeys {
     }
     keys.keep_storable();
     keys
+}
+
+/// Who could give a user a password or permissions could become anybody: that takes the permission `admin`.
+fn may_grant(caller: &Caller, record: &Record) -> Result<()> {
+    let grants =
+        ["password", "password_hash", "permissions"].into_iter().find(|name| record.object.contains_key(*name));
+    match grants.filter(|_| record.kind == Kind::User && !caller.permissions.contains(Permission::Admin)) {
+        None => Ok(()),
+        Some(name) => {
+            let admin = Permission::Admin.name();
+            let text = format!("needs the permission {admin}");
+            Err(Error::field(Reason::PermissionDenied, format!("user.{name}"), text).with("permission", admin))
+        }
+    }
 }
 
 /// The plain pass code or password of a record, which leaves the record.
