@@ -1,12 +1,14 @@
 //! The one handler of all methods.
 
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use access_tokens_proto::v1::ErrorReason;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use bytes::{Bytes, BytesMut};
+use futures::FutureExt;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, request};
 use http_body_util::BodyExt;
 
@@ -35,7 +37,12 @@ pub(crate) struct Gateway {
 
 /// Answers a request that came by a route.
 pub(crate) async fn answer(gateway: Arc<Gateway>, route: Arc<Route>, request: Request<Body>) -> Response<Body> {
-    gateway.call(&route, request).await.unwrap_or_else(|refusal| refusal.into_response(route.mount))
+    // A fault of ours is an answer like any other, not a closed connection.
+    let answered = AssertUnwindSafe(gateway.call(&route, request)).catch_unwind().await.unwrap_or_else(|_| {
+        let message = "a fault of the service; its log has the cause";
+        Err(Refusal::new(ErrorReason::Internal, StatusCode::INTERNAL_SERVER_ERROR, message))
+    });
+    answered.unwrap_or_else(|refusal| refusal.into_response(route.mount))
 }
 
 impl Gateway {

@@ -240,6 +240,16 @@ async fn waiting_is_told_and_codes_have_their_http_status() {
 }
 
 #[tokio::test]
+async fn a_panic_is_an_answer_that_tells_nothing() {
+    let service = Service::with(|| panic!("a secret"));
+    for (path, status) in [(SHOW, 200), ("/v1/access_tokens/show", 500)] {
+        let answer = service.post(path, r#"{"access_token_identifier":{"id":"1"}}"#).await;
+        assert_eq!((answer.status.as_u16(), answer.reason()), (status, "INTERNAL"));
+        assert!(!String::from_utf8_lossy(&answer.body).contains("secret"));
+    }
+}
+
+#[tokio::test]
 async fn what_the_gateway_refuses_has_the_same_form() {
     let service = Service::with(|| panic!("must not be called"));
     let large = format!(r#"{{"identifier":"{}"}}"#, "x".repeat(64 * 1024));
