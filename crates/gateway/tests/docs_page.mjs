@@ -13,6 +13,8 @@ import { join } from "node:path";
 const [base, username, password, organisation, name, value, screenshot] = process.argv.slice(2);
 const profile = mkdtempSync(join(tmpdir(), "docs-page-"));
 const flags = ["--headless=new", "--disable-gpu", "--remote-debugging-pipe", `--user-data-dir=${profile}`, "--window-size=1300,1600"];
+// It is to talk to the demo and to nobody else.
+flags.push("--disable-background-networking", "--no-first-run");
 // Chromium refuses to run as root with its sandbox.
 if (process.getuid() === 0) flags.push("--no-sandbox");
 const chromium = spawn(process.env.CHROMIUM ?? "chromium", [...flags, "about:blank"], { stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"] });

@@ -1,6 +1,7 @@
 //! The log: to standard error, for people or for machines.
 
 use std::io::IsTerminal;
+use std::time::Instant;
 
 use anyhow::Context;
 use tracing_subscriber::EnvFilter;
@@ -19,4 +20,9 @@ pub fn start(log: &LogSettings) -> anyhow::Result<()> {
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init(),
     };
     started.map_err(|error| anyhow::anyhow!("the log cannot be started: {error}"))
+}
+
+/// Milliseconds since then, to the microsecond: what a line of the log shows.
+pub(crate) fn elapsed_ms(started: Instant) -> f64 {
+    started.elapsed().as_micros() as f64 / 1_000.0
 }

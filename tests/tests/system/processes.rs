@@ -220,7 +220,7 @@ async fn the_gateway_serves_within_the_process_and_apart() {
             assert_eq!((legacy.status, legacy.code().as_str()), (200, "COM.CRM.EXCEPTION.INVALIDTOKENEXCEPTION"));
             assert_eq!(http.canonical().post("access_tokens/show", request).await.status, 401);
             let headers = [("x-request-id", "mine-7")];
-            let nowhere = http.send("GET", &format!("/nowhere/4711?token={session}"), &headers, "").await;
+            let nowhere = http.send("GET", &format!("/nowhere/card-of-somebody?token={session}"), &headers, "").await;
             assert_eq!((nowhere.status, nowhere.header("x-request-id")), (404, "mine-7"));
         }
         // With a crash first: it finds the next one by itself.
@@ -237,7 +237,7 @@ async fn the_gateway_serves_within_the_process_and_apart() {
                 log.lines().any(|l| l.contains("/crmapi/rest/v2/access_tokens/show") && l.contains("200")),
                 "{log}"
             );
-            for secret in [session.as_str(), "4711", "hunter2"] {
+            for secret in [session.as_str(), "card-of-somebody", "hunter2"] {
                 assert!(!log.contains(secret), "{log}");
             }
         }

@@ -81,10 +81,9 @@ impl<'a> Schemas<'a> {
                 });
             }
             let chosen = |field: &FieldDescriptor| field.containing_oneof().is_some_and(|oneof| is_choice(&oneof));
-            let choices = message.fields().filter(chosen).map(|field| json!({ "required": [field.name()] }));
-            let choices: Vec<Value> = choices.collect();
-            if !choices.is_empty() {
-                schema["oneOf"] = choices.into();
+            let chosen: Vec<_> = message.fields().filter(chosen).map(|field| field.name().to_owned()).collect();
+            if !chosen.is_empty() {
+                schema["oneOf"] = chosen.iter().map(|name| alternative(name, &chosen)).collect();
             }
             schema["description"] = self.comments.of_message(message).into();
             self.named.insert(name.clone(), schema);
@@ -124,7 +123,8 @@ impl<'a> Schemas<'a> {
             let in_choice = field.containing_oneof().is_some_and(|oneof| is_choice(&oneof));
             let must =
                 is_required(field) || (in_choice && message.parent_message().is_none() && alternatives_only(message));
-            let mut schema = self.request_field(field, !must && !in_choice);
+            let alternative = in_choice && alternatives_only(message);
+            let mut schema = self.request_field(field, !must && !alternative);
             // What names something, or must be there, is not empty.
             if (must || in_choice) && field.kind() == Kind::String {
                 schema["minLength"] = 1.into();
@@ -221,6 +221,15 @@ impl<'a> Schemas<'a> {
             schema["x-deprecated-from"] = from.into();
         }
     }
+}
+
+/// One of several keys is there, and the others are not; null is as good as absent.
+fn alternative(name: &String, all: &[String]) -> Value {
+    let properties = all.iter().map(|key| {
+        let schema = if key == name { json!({ "not": { "type": "null" } }) } else { json!({ "type": "null" }) };
+        (key.clone(), schema)
+    });
+    json!({ "required": [name], "properties": properties.collect::<Map<_, _>>() })
 }
 
 /// Does the message consist of alternatives and nothing else?

@@ -65,8 +65,14 @@ fn identifiers_are_described_as_alternatives() {
     let show = &document["components"]["schemas"]["ShowAccessTokenRequest"];
     assert_eq!(show["required"], json!(["access_token_identifier"]));
     assert!(show["properties"]["token"].is_object());
-    let reset = &document["components"]["schemas"]["ResetPassCodeRequest"]["oneOf"];
-    assert_eq!(*reset, json!([{"required": ["authentication_code"]}, {"required": ["identifier"]}]));
+    let reset = &document["components"]["schemas"]["ResetPassCodeRequest"];
+    let given = json!({"not": {"type": "null"}});
+    let expected = json!([
+        {"required": ["authentication_code"], "properties": {"authentication_code": given, "identifier": {"type": "null"}}},
+        {"required": ["identifier"], "properties": {"identifier": given, "authentication_code": {"type": "null"}}},
+    ]);
+    assert_eq!(reset["oneOf"], expected);
+    assert_eq!(reset["properties"]["identifier"]["type"], json!(["string", "integer", "null"]));
 }
 
 #[test]

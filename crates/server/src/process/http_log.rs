@@ -8,6 +8,7 @@ use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use http::{HeaderName, HeaderValue, Method};
 
+use crate::telemetry::elapsed_ms;
 use crate::transport::layer::RequestId;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -67,7 +68,7 @@ struct Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
-        let ms = self.started.elapsed().as_secs_f64() * 1_000.0;
+        let ms = elapsed_ms(self.started);
         let (method, request_id) = (self.method, self.request_id.as_str());
         let path = self.path.as_ref().map_or("unknown", MatchedPath::as_str);
         match &self.answer {

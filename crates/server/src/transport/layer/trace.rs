@@ -9,6 +9,7 @@ use tracing::Instrument;
 
 use super::method::{self, Method};
 use super::{Around, Handler, Next, RequestId};
+use crate::telemetry::elapsed_ms;
 
 #[derive(Debug, Clone)]
 pub struct Trace;
@@ -50,7 +51,7 @@ struct Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
-        let ms = self.started.elapsed().as_secs_f64() * 1_000.0;
+        let ms = elapsed_ms(self.started);
         let code = self.code.unwrap_or(Code::Cancelled);
         match code {
             _ if self.quiet => tracing::debug!(?code, ms, "answered"),
