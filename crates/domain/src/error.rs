@@ -180,6 +180,13 @@ impl Error {
         Violations::single(reason, field, description)
     }
 
+    /// What the check of one field found, as an error.
+    pub fn of_check(field: &str, found: Result<(), (Reason, String)>) -> Result<(), Self> {
+        let mut violations = Violations::default();
+        violations.check(field, found);
+        violations.into_result()
+    }
+
     /// A fault of ours. Only the log sees the cause.
     pub fn internal(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         let mut error = Self::new(Reason::Internal, "internal error");

@@ -1,6 +1,6 @@
 //! Create an access token.
 
-use super::{AccessTokens, Answer, Want};
+use super::{AccessTokens, Answer, Want, udf};
 use crate::access_token::{AccessToken, UserDefinedFields};
 use crate::directory::{AccountsReceivableState, RewardsParticipantState};
 use crate::error::Violations;
@@ -12,7 +12,7 @@ use crate::session::{Caller, OrganisationKey, Permission};
 use crate::store::{
     Account, FoundToken, OwnerKey, Owners, Participant, Sequence, Store, StoreError, Unique, UnitOfWork,
 };
-use crate::{Error, Reason, Result, card, text};
+use crate::{Error, Reason, Result, card};
 use std::sync::Arc;
 
 /// How often a new number is drawn when an import has taken the one at hand.
@@ -186,24 +186,8 @@ fn check(request: &CreateToken, policy: &Policy) -> Result<()> {
     if let Some(masked) = &request.card_masked_number {
         violations.check("card_masked_number", card::check(masked));
     }
-    violations.extend(check_udf(&request.udf));
+    violations.extend(udf::check(request.udf.strings.iter().map(Option::as_deref), request.udf.floats));
     violations.into_result()
-}
-
-/// The limits of user defined fields.
-pub(crate) fn check_udf(udf: &UserDefinedFields) -> Violations {
-    let mut violations = Violations::default();
-    for (i, text) in udf.strings.iter().enumerate() {
-        if let Some(text) = text {
-            violations.check(&format!("udf_string_{}", i + 1), text::bounded(text, text::LONG));
-        }
-    }
-    for (i, number) in udf.floats.iter().enumerate() {
-        if number.is_some_and(|n| !n.is_finite()) {
-            violations.add(Reason::InvalidFieldValue, format!("udf_float_{}", i + 1), "must be a finite number");
-        }
-    }
-    violations
 }
 
 /// D5: a terminated owner is refused.

@@ -95,9 +95,7 @@ fn check_key(identifier: &AccessTokenIdentifier) -> Result<()> {
 }
 
 fn check_text(field: &str, value: &str, limit: usize) -> Result<()> {
-    let mut violations = Violations::default();
-    violations.check(field, text::bounded(value, limit));
-    violations.into_result()
+    Error::of_check(field, text::bounded(value, limit))
 }
 
 fn field_of(key: TokenKey<'_>) -> String {

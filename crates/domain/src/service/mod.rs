@@ -13,6 +13,7 @@ mod otp;
 mod reset;
 mod show;
 mod transition;
+mod udf;
 mod update;
 mod verify;
 

@@ -44,7 +44,7 @@ impl<S: Store> AccessTokens<S> {
         };
         let changes = TokenChanges { one_time_password: Some(kept), ..TokenChanges::default() };
         let guard = Guard { life_cycle_state: Some(LifeCycleState::Effective), ..Guard::default() };
-        let token = self.write(caller, found, guard, changes).await?.token;
+        let token = self.write(caller, &reference, found, guard, changes).await?.token;
         Ok(IssuedOneTimePassword { token, one_time_password, expiration_date })
     }
 }

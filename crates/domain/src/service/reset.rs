@@ -49,7 +49,7 @@ impl<S: Store> AccessTokens<S> {
         let hash = self.secrets.hash(random_pass_code.clone()).await?;
         let changes = TokenChanges { pass_code: Some(Some(hash)), ..TokenChanges::default() };
         let guard = Guard { life_cycle_state: Some(LifeCycleState::Effective), ..Guard::default() };
-        let token = self.write(caller, found, guard, changes).await?.token;
+        let token = self.write(caller, &reference, found, guard, changes).await?.token;
         let reference = self.store.reference(caller.organisation).await?;
         Ok(IssuedPassCode { token, reference, random_pass_code })
     }
@@ -68,7 +68,7 @@ impl<S: Store> AccessTokens<S> {
         let (verification_code, kept) = self.issue_verification_code(&found.token.id, policy)?;
         let changes = TokenChanges { verification: Some(kept), ..TokenChanges::default() };
         let guard = Guard { life_cycle_state: Some(LifeCycleState::PendingVerification), ..Guard::default() };
-        let token = self.write(caller, found, guard, changes).await?.token;
+        let token = self.write(caller, &reference, found, guard, changes).await?.token;
         let reference = self.store.reference(caller.organisation).await?;
         Ok(IssuedVerificationCode { token, reference, verification_code })
     }

@@ -4,6 +4,7 @@ use super::{AccessTokens, Answer, Want};
 use crate::access_token::{Guard, TokenChanges};
 use crate::identifier::{AccessTokenIdentifier, TokenKey};
 use crate::life_cycle::{self, Transition};
+use crate::reference::Reference;
 use crate::session::{Caller, Permission};
 use crate::store::{FoundToken, Load, Store, UnitOfWork};
 use crate::{Error, Reason, Result};
@@ -40,7 +41,8 @@ impl<S: Store> AccessTokens<S> {
         let found = self.find(caller, identifier, want.owners).await?;
         let changes = TokenChanges { life_cycle_state: Some(transition.target()), ..TokenChanges::default() };
         let guard = Guard { life_cycle_state: Some(transition.source()), ..Guard::default() };
-        let found = self.write(caller, found, guard, changes).await?;
+        let reference = self.store.reference(caller.organisation).await?;
+        let found = self.write(caller, &reference, found, guard, changes).await?;
         self.answer(caller, found, want).await
     }
 
@@ -49,6 +51,7 @@ impl<S: Store> AccessTokens<S> {
     pub(super) async fn write(
         &self,
         caller: &Caller,
+        reference: &Reference,
         found: FoundToken,
         guard: Guard,
         changes: TokenChanges,
@@ -56,8 +59,7 @@ impl<S: Store> AccessTokens<S> {
         if let Some(expected) = guard.life_cycle_state {
             life_cycle::require(expected, found.token.life_cycle_state)?;
         }
-        let reference = self.store.reference(caller.organisation).await?;
-        let stamp = caller.stamp(&reference, self.clock.now());
+        let stamp = caller.stamp(reference, self.clock.now());
         let mut unit = self.store.begin().await?;
         let written = unit.update_token(caller.organisation, &found.token.id, &guard, &changes, &stamp).await?;
         unit.commit().await?;

@@ -1,6 +1,6 @@
 //! Update an access token: its codes, its card and its user defined fields, nothing else.
 
-use super::{AccessTokens, Answer, Want};
+use super::{AccessTokens, Answer, Want, udf};
 use crate::access_token::{AccessToken, Guard, TokenChanges};
 use crate::error::Violations;
 use crate::identifier::AccessTokenIdentifier;
@@ -9,7 +9,7 @@ use crate::secret::Secret;
 use crate::session::{Caller, Permission};
 use crate::store::{Sequence, Store};
 use crate::time::Timestamp;
-use crate::{Error, Reason, Result, card, code, text};
+use crate::{Error, Reason, Result, card, code};
 
 /// What to change: `None` leaves a field untouched, `Some(None)` sets it to null.
 #[derive(Debug, Clone, Default)]
@@ -72,7 +72,7 @@ impl<S: Store> AccessTokens<S> {
         };
         // A pass code may go only while no identifier needs it.
         let guard = Guard { without_identifier: request_clears_pass_code_only, ..Guard::default() };
-        let found = self.write(caller, found, guard, changes).await?;
+        let found = self.write(caller, &reference, found, guard, changes).await?;
         self.answer(caller, found, want).await
     }
 }
@@ -98,16 +98,8 @@ fn check(request: &UpdateToken, policy: &Policy, token: &AccessToken) -> Result<
     if let Some(Some(masked)) = &request.card_masked_number {
         violations.check("card_masked_number", card::check(masked));
     }
-    for (i, text) in request.udf_strings.iter().enumerate() {
-        if let Some(Some(text)) = text {
-            violations.check(&format!("udf_string_{}", i + 1), text::bounded(text, text::LONG));
-        }
-    }
-    for (i, number) in request.udf_floats.iter().enumerate() {
-        if number.flatten().is_some_and(|n| !n.is_finite()) {
-            violations.add(Reason::InvalidFieldValue, format!("udf_float_{}", i + 1), "must be a finite number");
-        }
-    }
+    let strings = request.udf_strings.iter().map(|text| text.as_ref().and_then(Option::as_deref));
+    violations.extend(udf::check(strings, request.udf_floats.map(Option::flatten)));
     violations.into_result()?;
     check_what_remains(request, policy, token)
 }

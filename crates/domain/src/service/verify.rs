@@ -2,7 +2,6 @@
 
 use super::{AccessTokens, Answer, Want};
 use crate::access_token::{Guard, TokenChanges};
-use crate::error::Violations;
 use crate::identifier::AccessTokenIdentifier;
 use crate::life_cycle::{self, Transition};
 use crate::ports::Purpose;
@@ -26,9 +25,7 @@ impl<S: Store> AccessTokens<S> {
     /// Verifies a PENDING_VERIFICATION token, which becomes EFFECTIVE.
     pub async fn verify(&self, caller: &Caller, request: VerifyToken, want: Want) -> Result<Answer> {
         caller.require(Permission::AccessTokensWrite)?;
-        let mut violations = Violations::default();
-        violations.check("verification_code", text::code(request.verification_code.expose()));
-        violations.into_result()?;
+        Error::of_check("verification_code", text::code(request.verification_code.expose()))?;
         let found = self.find(caller, &request.identifier, want.owners).await?;
         life_cycle::require(Transition::Verify.source(), found.token.life_cycle_state)?;
         let stored = found.token.verification.as_ref().map(|code| code.hash.clone());
@@ -39,13 +36,11 @@ impl<S: Store> AccessTokens<S> {
             let text = "is not the verification code of this access token";
             return Err(Error::field(Reason::InvalidVerificationCode, "verification_code", text));
         }
+        let reference = self.store.reference(caller.organisation).await?;
         let pass_code = match request.pass_code {
             Some(pass_code) => {
-                let reference = self.store.reference(caller.organisation).await?;
                 let policy = reference.policy(found.token.classification.as_deref());
-                let mut violations = Violations::default();
-                violations.check("pass_code", policy.pass_code.check(pass_code.expose()));
-                violations.into_result()?;
+                Error::of_check("pass_code", policy.pass_code.check(pass_code.expose()))?;
                 Some(Some(self.secrets.hash(pass_code).await?))
             }
             None => None,
@@ -59,7 +54,7 @@ impl<S: Store> AccessTokens<S> {
         // The code that was compared must still be the one issued last when the state changes.
         let guard =
             Guard { life_cycle_state: Some(Transition::Verify.source()), verification: stored, ..Guard::default() };
-        let found = self.write(caller, found, guard, changes).await?;
+        let found = self.write(caller, &reference, found, guard, changes).await?;
         self.answer(caller, found, want).await
     }
 }

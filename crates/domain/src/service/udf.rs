@@ -1,0 +1,23 @@
+//! The limits of user defined fields, of a new token and of a change alike.
+
+use crate::error::Violations;
+use crate::{Reason, text};
+
+/// Checks what is given; what is absent or null has no limits.
+pub(super) fn check<'a>(
+    strings: impl IntoIterator<Item = Option<&'a str>>,
+    floats: impl IntoIterator<Item = Option<f64>>,
+) -> Violations {
+    let mut violations = Violations::default();
+    for (i, text) in strings.into_iter().enumerate() {
+        if let Some(text) = text {
+            violations.check(&format!("udf_string_{}", i + 1), text::bounded(text, text::LONG));
+        }
+    }
+    for (i, number) in floats.into_iter().enumerate() {
+        if number.is_some_and(|n| !n.is_finite()) {
+            violations.add(Reason::InvalidFieldValue, format!("udf_float_{}", i + 1), "must be a finite number");
+        }
+    }
+    violations
+}
