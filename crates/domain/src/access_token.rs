@@ -13,6 +13,8 @@ pub struct AccessToken {
     pub number: String,
     /// The state.
     pub life_cycle_state: LifeCycleState,
+    /// When it came into that state, where that is known.
+    pub life_cycle_state_date: Option<Timestamp>,
     /// What is scanned or typed; unique in the organisation.
     pub authentication_code: String,
     /// A login name; unique in the organisation when present.
@@ -93,6 +95,10 @@ pub struct Guard {
     pub life_cycle_state: Option<LifeCycleState>,
     /// The verification code that was compared is still the one issued last.
     pub verification: Option<CodeHash>,
+    /// The one-time password that was compared is still the one issued last, and was not used.
+    pub one_time_password: Option<CodeHash>,
+    /// The pass code that was compared is still the one set last.
+    pub pass_code: Option<PassCodeHash>,
     /// The token has no identifier.
     pub without_identifier: bool,
 }
@@ -110,8 +116,8 @@ pub struct TokenChanges {
     pub pass_code: Option<Option<PassCodeHash>>,
     /// A new verification code.
     pub verification: Option<VerificationCode>,
-    /// A new one-time password.
-    pub one_time_password: Option<OneTimePassword>,
+    /// A new one-time password, or none: it was used.
+    pub one_time_password: Option<Option<OneTimePassword>>,
     /// When and by whom it was verified.
     pub verified: Option<(Timestamp, Option<String>)>,
     /// A new masked card number.

@@ -62,7 +62,7 @@ pub enum Reason {
     NumberAlreadyExists,
     /// Another record has this natural key.
     RecordAlreadyExists,
-    /// The identifier is unknown or the pass code is wrong; which one is not said.
+    /// The token is unknown, or its secret is wrong or worthless now; which one is not said.
     InvalidCredential,
     /// The verification code is not the one that was issued last.
     InvalidVerificationCode,
@@ -82,11 +82,17 @@ pub enum Reason {
     MethodNotFound,
     /// The time for the call is over.
     DeadlineExceeded,
+    /// The token got as many codes as the policy allows for now.
+    TooManyCodes,
+    /// A policy would let an attacker guess a secret too easily.
+    GuessBudgetExceeded,
+    /// The service has nobody who delivers notifications.
+    NotificationsDisabled,
 }
 
 impl Reason {
     /// Every reason, in the order of the contract.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 41] = [
         Self::InvalidToken,
         Self::InvalidLogin,
         Self::PermissionDenied,
@@ -125,6 +131,9 @@ impl Reason {
         Self::Internal,
         Self::MethodNotFound,
         Self::DeadlineExceeded,
+        Self::TooManyCodes,
+        Self::GuessBudgetExceeded,
+        Self::NotificationsDisabled,
     ];
 
     /// The name in the contract, such as `WRONG_LIFE_CYCLE_STATE`.

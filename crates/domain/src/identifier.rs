@@ -1,23 +1,51 @@
 //! Naming one thing: the alternatives by which a caller may point at a token, an owner or a classification.
 
+use crate::attempts::SecretKind;
 use crate::secret::Secret;
 
 /// How a caller names one access token. Exactly one alternative.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum AccessTokenIdentifier {
     /// What is scanned or typed.
     AuthenticationCode(String),
-    /// A login. With a pass code it is a check; without one it needs the permission `access_tokens.lookup`.
+    /// A login. With a secret it is a check; without one it needs the permission `access_tokens.lookup`, unless the
+    /// call brings the secret in a field of its own.
     Credential {
         /// The login name.
         identifier: String,
-        /// The pass code, which is verified.
-        pass_code: Option<Secret>,
+        /// What proves it.
+        proof: Option<Proof>,
     },
     /// The id.
     Id(String),
     /// The number.
     Number(String),
+}
+
+/// What a caller presents to prove that a token is theirs.
+#[derive(Clone)]
+pub enum Proof {
+    /// The pass code.
+    PassCode(Secret),
+    /// A one-time password, which is used up by it.
+    OneTimePassword(Secret),
+}
+
+impl Proof {
+    /// The kind of secret.
+    pub fn kind(&self) -> SecretKind {
+        match self {
+            Self::PassCode(_) => SecretKind::PassCode,
+            Self::OneTimePassword(_) => SecretKind::OneTimePassword,
+        }
+    }
+
+    /// The secret.
+    pub fn secret(&self) -> &Secret {
+        match self {
+            Self::PassCode(secret) | Self::OneTimePassword(secret) => secret,
+        }
+    }
 }
 
 /// How the two reset methods name a token: without a pass code, since that is what is lost.
@@ -86,6 +114,14 @@ impl AccessTokenIdentifier {
 }
 
 impl ResetIdentifier {
+    /// The field in which it is given.
+    pub fn field(&self) -> &'static str {
+        match self {
+            Self::AuthenticationCode(_) => "authentication_code",
+            Self::Identifier(_) => "identifier",
+        }
+    }
+
     /// The column to look in.
     pub fn key(&self) -> TokenKey<'_> {
         match self {

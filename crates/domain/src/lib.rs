@@ -4,16 +4,21 @@
 //! what it needs from outside is a trait in [`ports`] or [`store`].
 
 pub mod access_token;
+pub mod attempts;
 pub mod card;
 pub mod code;
 pub mod directory;
 pub mod error;
+pub mod guess_budget;
 pub mod identifier;
 pub mod import;
+pub mod issues;
 pub mod life_cycle;
+pub mod notification;
 pub mod page;
 pub mod policy;
 pub mod ports;
+pub mod rate;
 pub mod reference;
 pub mod secret;
 pub mod service;

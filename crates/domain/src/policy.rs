@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::code;
 use crate::error::Violations;
+use crate::guess_budget::GuessBudget;
 use crate::ports::Random;
 use crate::secret::Secret;
 use crate::text::Check;
@@ -37,6 +38,38 @@ pub struct Policy {
     pub otp_lifetime_seconds: u32,
     /// How many tokens one owner may have under this policy.
     pub max_per_owner: Option<u32>,
+    /// How often a secret may be tried.
+    pub lock: LockPolicy,
+    /// How often a code may be issued.
+    pub issue: IssuePolicy,
+}
+
+/// How often a secret of a token may be tried; see [`crate::attempts`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LockPolicy {
+    /// Wrong attempts in a row that lock, 1 to 100.
+    pub attempts: u32,
+    /// Seconds of the first lock, 1 to 86,400. Each further lock of the row lasts twice as long.
+    pub seconds: u32,
+    /// Seconds of the longest lock, 1 to 604,800.
+    pub max_seconds: u32,
+    /// Wrong attempts in a row that lock until somebody unlocks, 1 to 1,000.
+    pub hard_limit: u32,
+    /// Wrong attempts in any 24 hours, 1 to 10,000: half of them at once at most.
+    pub attempts_per_day: u32,
+}
+
+/// How often codes of one kind may be issued for one token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct IssuePolicy {
+    /// Codes at once before there is a cooldown, 1 to 1,000.
+    pub burst: u32,
+    /// Seconds after which one more may be issued, 0 to 86,400.
+    pub cooldown_seconds: u32,
+    /// Codes in any 24 hours, 1 to 10,000: half of them at once at most.
+    pub per_day: u32,
 }
 
 /// The rules of one code. What a policy leaves out has the default of that code: an authentication code is AUTO_ID, a
@@ -108,11 +141,34 @@ impl Default for Policy {
             otp_length: 6,
             otp_lifetime_seconds: 300,
             max_per_owner: None,
+            lock: LockPolicy::default(),
+            issue: IssuePolicy::default(),
         }
     }
 }
 
+impl Default for LockPolicy {
+    fn default() -> Self {
+        Self { attempts: 5, seconds: 900, max_seconds: 86_400, hard_limit: 100, attempts_per_day: 100 }
+    }
+}
+
+impl Default for IssuePolicy {
+    fn default() -> Self {
+        Self { burst: 5, cooldown_seconds: 60, per_day: 40 }
+    }
+}
+
 impl Policy {
+    /// Checks the ranges, and that an attacker's chance to guess a secret stays within the limit.
+    pub fn check(&self, guess_limit: f64, path: &str, violations: &mut Violations) {
+        let found = self.validate(path);
+        if found.is_empty() {
+            GuessBudget::of(self).check(guess_limit, path, violations);
+        }
+        violations.extend(found);
+    }
+
     /// Checks the ranges. `path` is where the policy stands, such as `definition`.
     pub fn validate(&self, path: &str) -> Violations {
         let mut violations = Violations::default();
@@ -126,6 +182,14 @@ impl Policy {
         range("otp_length", self.otp_length.into(), 6, 8);
         range("otp_lifetime_seconds", self.otp_lifetime_seconds.into(), 1, 600);
         range("max_per_owner", self.max_per_owner.unwrap_or(1).into(), 1, u32::MAX.into());
+        range("lock.attempts", self.lock.attempts.into(), 1, 100);
+        range("lock.seconds", self.lock.seconds.into(), 1, 86_400);
+        range("lock.max_seconds", self.lock.max_seconds.into(), 1, 604_800);
+        range("lock.hard_limit", self.lock.hard_limit.into(), 1, 1_000);
+        range("lock.attempts_per_day", self.lock.attempts_per_day.into(), 1, 10_000);
+        range("issue.burst", self.issue.burst.into(), 1, 1_000);
+        range("issue.cooldown_seconds", self.issue.cooldown_seconds.into(), 0, 86_400);
+        range("issue.per_day", self.issue.per_day.into(), 1, 10_000);
         for (name, code) in [
             ("authentication_code", &self.authentication_code),
             ("identifier", &self.identifier),

@@ -44,22 +44,33 @@ impl Purpose {
     }
 }
 
+/// What a comparison found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is another secret, or there is none.
+    Wrong,
+    /// It is the secret.
+    Right,
+    /// It is the secret, and its hash is not of the form in which one would be made today: hash it anew.
+    Outdated,
+}
+
 /// Everything that needs a key. Implementations keep keys outside the database and hash off the async threads.
 pub trait Secrets: Send + Sync + 'static {
     /// Hashes a pass code or password (Argon2id over a keyed hash). OVERLOADED when the queue is full.
     fn hash(&self, secret: Secret) -> BoxFuture<'_, Result<PassCodeHash>>;
 
     /// Does the secret match? Without a stored hash the same work is done and the answer is no.
-    fn verify(&self, secret: Secret, stored: Option<PassCodeHash>) -> BoxFuture<'_, Result<bool>>;
+    fn verify(&self, secret: Secret, stored: Option<PassCodeHash>) -> BoxFuture<'_, Result<Verdict>>;
 
     /// Is this a hash that `verify` can check: a PHC string with sane parameters?
     fn accepts(&self, stored: &PassCodeHash) -> bool;
 
-    /// A keyed hash of the code, bound to `subject` (a token's id) and purpose.
-    fn code_hash(&self, purpose: Purpose, subject: &str, code: &Secret) -> CodeHash;
+    /// A salted, keyed hash of the code, bound to `subject` (a token's id) and purpose. Two hashes of one code differ.
+    fn code_hash(&self, purpose: Purpose, subject: &str, code: &Secret) -> Result<CodeHash>;
 
-    /// Compares in constant time.
-    fn code_matches(&self, purpose: Purpose, subject: &str, code: &Secret, stored: &CodeHash) -> bool;
+    /// Compares in constant time. Without a stored hash the same work is done and the answer is no.
+    fn code_matches(&self, purpose: Purpose, subject: &str, code: &Secret, stored: Option<&CodeHash>) -> bool;
 
     /// Encrypts a code that must be readable again, bound to `subject` and purpose.
     fn seal(&self, purpose: Purpose, subject: &str, code: &Secret) -> Result<SealedCode>;

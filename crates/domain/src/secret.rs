@@ -1,11 +1,28 @@
-//! Secrets as types that cannot be shown by accident.
+//! Secrets as types that cannot be shown by accident. What is in clear has neither `Debug` nor `Display` nor
+//! `Serialize`; hashes and sealed codes show nothing; whatever is compared is compared in constant time.
 
 use serde::{Deserialize, Deserializer};
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-/// A pass code, a password or a one-time code in clear. It has no `Display` and no `Serialize`, its `Debug` shows
-/// nothing, and its memory is wiped when it goes.
-#[derive(Clone, PartialEq, Eq)]
+/// A pass code, a password or a one-time code in clear. Its memory is wiped when it goes.
+///
+/// ```compile_fail
+/// println!("{:?}", access_tokens_domain::secret::Secret::new("1234"));
+/// ```
+///
+/// ```compile_fail
+/// println!("{}", access_tokens_domain::secret::Secret::new("1234"));
+/// ```
+///
+/// ```compile_fail
+/// serde_json::to_string(&access_tokens_domain::secret::Secret::new("1234"));
+/// ```
+///
+/// ```compile_fail
+/// let _ = access_tokens_domain::secret::Secret::new("1234") == access_tokens_domain::secret::Secret::new("1234");
+/// ```
+#[derive(Clone)]
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
@@ -20,12 +37,6 @@ impl Secret {
     }
 }
 
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("[REDACTED]")
-    }
-}
-
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer).map(Self::new)
@@ -35,7 +46,7 @@ impl<'de> Deserialize<'de> for Secret {
 macro_rules! opaque {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq)]
+        #[derive(Clone)]
         pub struct $name(String);
 
         impl $name {
@@ -49,6 +60,14 @@ macro_rules! opaque {
                 &self.0
             }
         }
+
+        impl PartialEq for $name {
+            fn eq(&self, other: &Self) -> bool {
+                self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
+            }
+        }
+
+        impl Eq for $name {}
 
         impl std::fmt::Debug for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -69,15 +88,4 @@ opaque! {
 opaque! {
     /// A code encrypted and authenticated, bound to the token and the purpose, with its key id.
     SealedCode
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn debug_shows_nothing() {
-        let shown = format!("{:?} {:?}", Secret::new("1234"), PassCodeHash::from_stored("$argon2id$x"));
-        assert!(!shown.contains("1234") && !shown.contains("argon2id"), "{shown}");
-    }
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use access_tokens_domain::directory::Organisation;
 use access_tokens_domain::import::{self, Batch, Outcome, Prepared, Stored};
-use access_tokens_domain::ports::{BoxFuture, Purpose, Random, Secrets};
+use access_tokens_domain::ports::{BoxFuture, Purpose, Random, Secrets, Verdict};
 use access_tokens_domain::reference::Reference;
 use access_tokens_domain::secret::{CodeHash, PassCodeHash, SealedCode, Secret};
 use access_tokens_domain::store::ImportChanges;
@@ -18,24 +18,25 @@ impl Secrets for PlainSecrets {
         Box::pin(async move { Ok(PassCodeHash::from_stored(format!("hash of {}", secret.expose()))) })
     }
 
-    fn verify(&self, secret: Secret, stored: Option<PassCodeHash>) -> BoxFuture<'_, Result<bool>> {
-        Box::pin(async move { Ok(stored.is_some_and(|s| s.as_stored() == format!("hash of {}", secret.expose()))) })
+    fn verify(&self, secret: Secret, stored: Option<PassCodeHash>) -> BoxFuture<'_, Result<Verdict>> {
+        let same = stored.is_some_and(|s| s.as_stored() == format!("hash of {}", secret.expose()));
+        Box::pin(async move { Ok(if same { Verdict::Right } else { Verdict::Wrong }) })
     }
 
     fn accepts(&self, stored: &PassCodeHash) -> bool {
         stored.as_stored().starts_with("$argon2id$")
     }
 
-    fn code_hash(&self, purpose: Purpose, subject: &str, code: &Secret) -> CodeHash {
-        CodeHash::from_stored(format!("{}/{subject}/{}", purpose.label(), code.expose()))
+    fn code_hash(&self, purpose: Purpose, subject: &str, code: &Secret) -> Result<CodeHash> {
+        Ok(CodeHash::from_stored(format!("{}/{subject}/{}", purpose.label(), code.expose())))
     }
 
-    fn code_matches(&self, purpose: Purpose, subject: &str, code: &Secret, stored: &CodeHash) -> bool {
-        self.code_hash(purpose, subject, code) == *stored
+    fn code_matches(&self, purpose: Purpose, subject: &str, code: &Secret, stored: Option<&CodeHash>) -> bool {
+        self.code_hash(purpose, subject, code).ok().as_ref() == stored
     }
 
     fn seal(&self, purpose: Purpose, subject: &str, code: &Secret) -> Result<SealedCode> {
-        Ok(SealedCode::from_stored(self.code_hash(purpose, subject, code).as_stored()))
+        Ok(SealedCode::from_stored(self.code_hash(purpose, subject, code)?.as_stored()))
     }
 
     fn open(&self, purpose: Purpose, subject: &str, sealed: &SealedCode) -> Result<Secret> {

@@ -7,7 +7,7 @@ use http::uri::PathAndQuery;
 use prost_reflect::MessageDescriptor;
 
 use crate::Release;
-use crate::answer::{AnswerPlan, Plans};
+use crate::answer::{AnswerPlan, Plans, list_of};
 
 /// The paths of the original API begin with this.
 pub(crate) const LEGACY: &str = "/crmapi/rest/v2/";
@@ -73,8 +73,7 @@ pub(crate) fn routes(release: Release) -> (Vec<Route>, Plans) {
 
 /// The message that the data of an answer consists of.
 fn item(answer: &MessageDescriptor) -> MessageDescriptor {
-    let list = answer.fields().find(|field| field.is_list());
-    list.and_then(|field| field.kind().as_message().cloned()).unwrap_or_else(|| answer.clone())
+    list_of(answer).and_then(|field| field.kind().as_message().cloned()).unwrap_or_else(|| answer.clone())
 }
 
 #[cfg(test)]
@@ -127,6 +126,13 @@ mod tests {
             "POST access_tokens/set_as_effective",
             "POST access_tokens/set_as_not_effective",
             "GET access_tokens/configuration/classifications/list",
+            "POST access_tokens/check_pass_code",
+            "POST access_tokens/change_pass_code",
+            "POST access_tokens/verify_otp",
+            "POST access_tokens/forgot_pass_code",
+            "POST access_tokens/unlock",
+            "POST access_tokens/explain",
+            "GET access_tokens/configuration/guess_budgets/list",
             "POST authentication/token",
             "POST authentication/web_api_key/token",
             "POST authentication/token/release",

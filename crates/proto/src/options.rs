@@ -15,13 +15,13 @@ pub enum Permission {
     None,
     /// Any valid session.
     Session,
-    /// To show and list access tokens and classifications.
+    /// To show, list and explain access tokens and what belongs to them, and to check pass codes.
     AccessTokensRead,
-    /// To create and change access tokens.
+    /// To create and change access tokens, and to use their secrets up.
     AccessTokensWrite,
     /// To name an access token by its identifier without the pass code.
     AccessTokensLookup,
-    /// To receive verification codes, pass codes and one-time passwords.
+    /// To receive verification codes, pass codes and one-time passwords, and to learn of locks.
     AccessTokensSecrets,
     /// To import into the directory.
     DirectoryWrite,
@@ -154,6 +154,22 @@ pub fn field_info(field: &FieldDescriptor) -> FieldInfo {
         deprecated_from: text(&options, "accesstoken.v1.deprecated_from"),
         secret: options.get_field_by_name("debug_redact").is_some_and(|value| *value == Value::Bool(true)),
     }
+}
+
+/// Does the contract say that a field must be given?
+pub fn is_required(field: &FieldDescriptor) -> bool {
+    behaviours(field).contains(&2)
+}
+
+/// Does it say that a field may be left out? Alternatives of a oneof say so only where none of them may be given.
+pub fn is_optional(field: &FieldDescriptor) -> bool {
+    behaviours(field).contains(&1)
+}
+
+/// The numbers of `google.api.field_behavior`: 1 is OPTIONAL, 2 is REQUIRED, 3 is OUTPUT_ONLY.
+fn behaviours(field: &FieldDescriptor) -> Vec<i32> {
+    let Some(values) = extension(&field.options(), "google.api.field_behavior") else { return Vec::new() };
+    values.as_list().into_iter().flatten().filter_map(Value::as_enum_number).collect()
 }
 
 fn method_info(method: &MethodDescriptor) -> MethodInfo {

@@ -36,6 +36,13 @@ fn methods_are_those_of_the_specification() {
         ("AccessTokenService", "SetAsEffective", "access_tokens.write"),
         ("AccessTokenService", "SetAsNotEffective", "access_tokens.write"),
         ("AccessTokenService", "ListClassifications", "access_tokens.read"),
+        ("AccessTokenService", "CheckPassCode", "access_tokens.read"),
+        ("AccessTokenService", "ChangePassCode", "access_tokens.write"),
+        ("AccessTokenService", "VerifyOtp", "access_tokens.write"),
+        ("AccessTokenService", "ForgotPassCode", "access_tokens.write"),
+        ("AccessTokenService", "UnlockAccessToken", "access_tokens.write"),
+        ("AccessTokenService", "ExplainAccessToken", "access_tokens.read"),
+        ("AccessTokenService", "ListGuessBudgets", "access_tokens.read"),
         ("AuthenticationService", "Login", "none"),
         ("AuthenticationService", "LoginWithApiKey", "none"),
         ("AuthenticationService", "ReleaseToken", "session"),
@@ -119,6 +126,29 @@ fn field_comments_state_the_behaviour() {
     }
 }
 
+/// A choice without which a request is complete marks its alternatives as OPTIONAL; all others mark none of them. The
+/// gateway goes by it.
+#[test]
+fn choices_say_whether_one_must_be_made() {
+    let mut optional = Vec::new();
+    for message in messages() {
+        let file = message.parent_file();
+        let choices =
+            message.oneofs().filter(|oneof| oneof.fields().all(|f| !f.field_descriptor_proto().proto3_optional()));
+        for choice in choices {
+            let marked: BTreeSet<_> = choice.fields().map(|field| options::is_optional(&field)).collect();
+            let marked: Vec<_> = marked.into_iter().collect();
+            let [marked] = marked.as_slice() else { panic!("{} marks only some", choice.full_name()) };
+            let text = comment(&file, choice.path());
+            assert_eq!(*marked, text.starts_with("Optional. "), "{}: {text}", choice.full_name());
+            if *marked {
+                optional.push(choice.full_name().to_owned());
+            }
+        }
+    }
+    assert_eq!(optional, ["accesstoken.v1.ChangePassCodeRequest.proof"]);
+}
+
 /// Clients decide by these names and numbers: the list only grows at its end.
 #[test]
 fn error_reasons_are_documented_and_in_order() {
@@ -194,7 +224,8 @@ fn types_and_names_are_those_the_json_mapping_knows() {
 #[test]
 fn every_secret_is_marked() {
     let secret = ["authentication_code", "verification_code", "pass_code", "pass_code_hash", "random_pass_code"];
-    let secret = [&secret[..], &["one_time_password", "password", "password_hash", "token", "api_key"]].concat();
+    let more = ["new_pass_code", "one_time_password", "password", "password_hash", "token", "api_key"];
+    let secret = [&secret[..], &more].concat();
     for field in messages().flat_map(|message| message.fields().collect::<Vec<_>>()) {
         let text = matches!(field.kind(), Kind::String);
         assert_eq!(options::field_info(&field).secret, text && secret.contains(&field.name()), "{}", field.full_name());

@@ -1,9 +1,9 @@
 //! JSON forms, field masks, and what `Debug` shows.
 
 use access_tokens_proto::v1::{
-    AccessToken, AccessTokenIdentifier, AccountsReceivable, CompanyProfile, ContactInformation, Country, ErrorReason,
-    ListAccessTokensRequest, ListAccessTokensResponse, Policy, UpdateAccessTokenRequest, UserRecord, access_token,
-    access_token_identifier, code_policy,
+    AccessToken, AccessTokenIdentifier, AccountsReceivable, ChangePassCodeRequest, CompanyProfile, ContactInformation,
+    Country, ErrorReason, ListAccessTokensRequest, ListAccessTokensResponse, Policy, UnlockAccessTokenRequest,
+    UpdateAccessTokenRequest, UserRecord, access_token, access_token_identifier, change_pass_code_request, code_policy,
 };
 use access_tokens_proto::{fields, json};
 use prost_types::{FieldMask, Timestamp};
@@ -65,6 +65,31 @@ fn lists_and_oneofs_survive_both_ways() {
         matches!(&read.identifier, Some(access_token_identifier::Identifier::Credential(c)) if c.identifier == "250")
     );
     assert_eq!(json::to_value(&read), credential);
+}
+
+#[test]
+fn a_secret_beside_an_identifier_is_not_the_one_within() {
+    let both = json!({
+        "access_token_identifier": { "credential": { "identifier": "250", "one_time_password": "123456" } },
+        "pass_code": "1234",
+        "new_pass_code": "5678",
+    });
+    let read: ChangePassCodeRequest = json::from_value(&both).expect("the rules decide");
+    assert_eq!(json::to_value(&read), both);
+    assert_eq!(read.proof, Some(change_pass_code_request::Proof::PassCode("1234".to_owned())));
+    let text = format!("{read:?}");
+    assert!(text.contains("250") && !text.contains("1234") && !text.contains("5678"), "{text}");
+}
+
+#[test]
+fn lists_of_names_are_read_by_name() {
+    let request = json!({ "secret_kinds": ["ONE_TIME_PASSWORD", "PASS_CODE"] });
+    let read: UnlockAccessTokenRequest = json::from_value(&request).expect("valid");
+    let kinds: Vec<_> = read.secret_kinds().collect();
+    assert_eq!(kinds, [access_token::SecretKind::OneTimePassword, access_token::SecretKind::PassCode]);
+    assert_eq!(json::to_value(&read), request);
+    let faults = json::from_value::<UnlockAccessTokenRequest>(&json!({ "secret_kinds": ["PASS_CODE", "PIN"] }));
+    assert_eq!(faults.expect_err("no such kind")[0].field, "secret_kinds[1]");
 }
 
 #[test]

@@ -4,6 +4,7 @@ pub mod authentication;
 pub mod command;
 pub mod config;
 pub mod crypto;
+pub mod notification;
 pub mod process;
 pub mod telemetry;
 pub mod transport;

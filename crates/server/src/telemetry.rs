@@ -4,25 +4,82 @@ use std::io::IsTerminal;
 use std::time::Instant;
 
 use anyhow::Context;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::config::{LogFormat, LogSettings};
 
-/// Starts the log of this process. `RUST_LOG` beats the configured level.
+/// Parts of libraries that repeat what they were given, which may be a secret in the wrong place, and what of them is
+/// logged at most, whatever anybody asks for. Found by the system test `canaries`.
+const CAPS: [(&str, LevelFilter); 2] = [
+    // A path or a host that is malformed, as a whole.
+    ("h2::server", LevelFilter::INFO),
+    // A parameter of the database URL that the driver does not know, with its value: `?pwd=...`.
+    ("sqlx_postgres::options", LevelFilter::ERROR),
+];
+
+/// Starts the log of this process. `RUST_LOG` beats the configured level, and nothing beats the caps.
 pub fn start(log: &LogSettings) -> anyhow::Result<()> {
     let filter = match std::env::var("RUST_LOG") {
         Ok(filter) if !filter.is_empty() => EnvFilter::try_new(filter).context("RUST_LOG")?,
         _ => EnvFilter::try_new(&log.level).context("log.level")?,
     };
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let started = match log.format {
-        LogFormat::Pretty => lines.with_ansi(std::io::stderr().is_terminal()).try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init(),
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = match log.format {
+        LogFormat::Pretty => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed(),
     };
-    started.map_err(|error| anyhow::anyhow!("the log cannot be started: {error}"))
+    let started = tracing_subscriber::registry().with(lines).with(filter).with(caps()).try_init();
+    started.context("the log cannot be started")
+}
+
+/// Everything, except what is capped.
+fn caps() -> Targets {
+    Targets::new().with_default(LevelFilter::TRACE).with_targets(CAPS)
 }
 
 /// Milliseconds since then, to the microsecond: what a line of the log shows.
 pub(crate) fn elapsed_ms(started: Instant) -> f64 {
     started.elapsed().as_micros() as f64 / 1_000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("a lock").write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn no_level_shows_what_is_capped() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let filter = EnvFilter::new("trace,h2::server=trace,sqlx_postgres::options::parse=trace");
+        let written = tracing_subscriber::fmt::layer().with_writer(move || writer.clone());
+        let subscriber = tracing_subscriber::registry().with(written).with(filter).with(caps());
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::debug!(target: "h2::server", "malformed path: hunter2");
+            tracing::warn!(target: "sqlx_postgres::options::parse", value = "hunter2", "ignoring");
+            tracing::trace!(target: "h2::proto", "shown");
+            tracing::error!(target: "sqlx_postgres::options", "shown");
+        });
+        let text = String::from_utf8(lines.0.lock().expect("a lock").clone()).expect("text");
+        assert_eq!(text.matches("shown").count(), 2, "{text}");
+        assert!(!text.contains("hunter2"), "{text}");
+    }
 }

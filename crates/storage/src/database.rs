@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use access_tokens_domain::access_token::{AccessToken, Guard, Stamp, TokenChanges};
 use access_tokens_domain::identifier::{AccountsReceivableIdentifier, RewardsParticipantIdentifier, TokenKey};
 use access_tokens_domain::life_cycle::LifeCycleState;
 use access_tokens_domain::reference::Reference;
@@ -149,6 +150,16 @@ impl Database {
         };
         snapshot.map_err(store_error)
     }
+
+    /// The same for reading whole tables: a statement may take its time, and the planner is told so by `setting`.
+    pub(crate) async fn long_snapshot(&self, setting: &str) -> StoreResult<DatabaseTransaction> {
+        let snapshot = self.snapshot().await?;
+        if !self.is_sqlite() {
+            let settings = format!("SET LOCAL statement_timeout = 0; SET LOCAL {setting}");
+            snapshot.execute_unprepared(&settings).await.map_err(store_error)?;
+        }
+        Ok(snapshot)
+    }
 }
 
 impl Store for Database {
@@ -222,6 +233,17 @@ impl Store for Database {
         identifier: &RewardsParticipantIdentifier,
     ) -> StoreResult<Option<Participant>> {
         owners::find_participant(self.readers(), organisation, identifier).await
+    }
+
+    async fn update_token(
+        &self,
+        organisation: OrganisationKey,
+        id: &str,
+        guard: &Guard,
+        changes: &TokenChanges,
+        updated: Option<&Stamp>,
+    ) -> StoreResult<Option<AccessToken>> {
+        tokens::updated(&self.write(tokens::update(organisation, id, guard, changes, updated)).await?)
     }
 
     async fn take_numbers(&self, organisation: OrganisationKey, sequence: Sequence, count: u32) -> StoreResult<i64> {

@@ -2,7 +2,7 @@
 //!
 //! Statements come in few sizes, so that each is prepared once: keys are looked up 256 or 16 at a time, the rest of
 //! a list filled up with its last key; rows are written 64, 16, 4 or 1 at a time. The largest statement has
-//! 64 rows of 45 columns, far below the 32,766 variables of SQLite and the 65,535 of PostgreSQL.
+//! 64 rows of 42 columns, far below the 32,766 variables of SQLite and the 65,535 of PostgreSQL.
 
 use std::collections::HashSet;
 

@@ -1,7 +1,9 @@
 //! The store of access tokens, on SQLite and PostgreSQL. sea-orm lives and dies here.
 //!
 //! [`connect`] answers a [`Database`], which implements the domain's
-//! [`Store`](access_tokens_domain::store::Store) and [`AccountStore`](access_tokens_domain::store::AccountStore).
+//! [`Store`](access_tokens_domain::store::Store), [`LedgerStore`](access_tokens_domain::store::LedgerStore),
+//! [`AccountStore`](access_tokens_domain::store::AccountStore) and
+//! [`KeyStore`](access_tokens_domain::store::KeyStore).
 //!
 //! Two rules hold everywhere: a read is one statement, or runs in a transaction that sees one state; a change that
 //! depends on a state carries that state in its own condition.
@@ -12,6 +14,8 @@ mod database;
 mod entities;
 mod error;
 mod import;
+mod keys;
+mod ledger;
 mod migration;
 mod options;
 mod owners;

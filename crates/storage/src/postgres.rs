@@ -13,6 +13,28 @@ use crate::sqlite::setup_error;
 /// A connection that has rested for this long is asked whether it still lives before it is used.
 const PING_AFTER_IDLE: Duration = Duration::from_secs(1);
 
+/// What the driver takes behind the `?` of a URL.
+const PARAMETERS: [&str; 18] = [
+    "application_name",
+    "dbname",
+    "host",
+    "hostaddr",
+    "options",
+    "password",
+    "port",
+    "ssl-ca",
+    "ssl-cert",
+    "ssl-key",
+    "ssl-mode",
+    "ssl-root-cert",
+    "sslcert",
+    "sslkey",
+    "sslmode",
+    "sslrootcert",
+    "statement-cache-capacity",
+    "user",
+];
+
 /// What a pool is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
@@ -31,10 +53,23 @@ pub(crate) fn accepts(url: &str) -> bool {
 
 /// Refuses what the driver would refuse with the URL, and so the password, in its message.
 pub(crate) fn check_url(url: &str) -> Result<(), SetupError> {
-    match PgConnectOptions::from_str(url) {
-        Ok(_) => Ok(()),
-        Err(_) => Err(SetupError::Url("expected postgres://user:password@host/database".to_owned())),
+    if PgConnectOptions::from_str(url).is_err() {
+        return Err(SetupError::Url("expected postgres://user:password@host/database".to_owned()));
     }
+    let ignored = ignored_parameters(url);
+    if ignored > 0 {
+        // Not even their names: what follows a `?` may be the rest of a password.
+        let known = PARAMETERS.join(", ");
+        tracing::warn!(ignored, known, "the database URL has parameters that are ignored");
+    }
+    Ok(())
+}
+
+/// How many parameters the driver will ignore. It says so too, with their values: the log does not take that.
+fn ignored_parameters(url: &str) -> usize {
+    let parameters = url.split_once('?').map_or("", |(_, parameters)| parameters).split('&');
+    let names = parameters.filter_map(|one| one.split('=').next()).filter(|name| !name.is_empty());
+    names.filter(|name| !PARAMETERS.contains(name) && !name.starts_with("options[")).count()
 }
 
 /// A pool for one purpose.
@@ -117,4 +152,22 @@ pub(crate) async fn check_safe(connection: &DatabaseConnection) -> Result<(), Se
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_that_the_driver_ignores_are_counted() {
+        for (url, count) in [
+            ("postgres://u:p@h/d", 0),
+            ("postgres://u:p@h/d?", 0),
+            ("postgres://u:p@h/d?sslmode=require&application_name=x&options[a]=b", 0),
+            ("postgres://u:p@h/d?sslmod=require", 1),
+            ("postgres://h/d?user=u&pwd=hunter2&x", 2),
+        ] {
+            assert_eq!(ignored_parameters(url), count, "{url}");
+        }
+    }
 }

@@ -7,9 +7,8 @@ use access_tokens_domain::identifier::TokenKey;
 use access_tokens_domain::life_cycle::LifeCycleState;
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{FoundToken, Load, OwnerKey, StoreResult, TokenPage};
-use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, FromQueryResult, IntoActiveModel, QueryFilter, QueryResult,
+    ConnectionTrait, DbBackend, EntityTrait, FromQueryResult, IdenStatic, IntoActiveModel, Iterable, QueryResult,
 };
 
 use crate::convert;
@@ -19,6 +18,9 @@ use crate::owners::{self, Reader};
 use crate::sql::Sql;
 
 static TOKEN: LazyLock<String> = LazyLock::new(|| owners::columns::<Entity>("t"));
+/// By their own names: SQLite does not know an alias after RETURNING.
+static COLUMNS: LazyLock<String> =
+    LazyLock::new(|| Column::iter().map(|column| column.as_str()).collect::<Vec<_>>().join(", "));
 
 /// The token of a key.
 pub(crate) async fn find<C: ConnectionTrait>(
@@ -170,30 +172,47 @@ pub(crate) async fn insert<C: ConnectionTrait>(
 }
 
 /// Writes changes where the guard still holds: the condition and the write are one statement, so that of concurrent
-/// callers exactly one succeeds.
-pub(crate) async fn update<C: ConnectionTrait>(
-    connection: &C,
+/// callers exactly one succeeds. It answers the token; see [`updated`].
+pub(crate) fn update(
     organisation: OrganisationKey,
     id: &str,
     guard: &Guard,
     changes: &TokenChanges,
-    updated: &Stamp,
-) -> StoreResult<Option<AccessToken>> {
-    let mut update = Entity::update_many().filter(Column::OrganisationKey.eq(organisation.0)).filter(Column::Id.eq(id));
+    updated: Option<&Stamp>,
+) -> Sql {
+    let mut sql = Sql::new("UPDATE access_token SET ");
+    let columns = convert::changed_columns(changes, updated);
+    if columns.is_empty() {
+        // Whether the guard holds is still to be answered.
+        sql.push("id = id");
+    }
+    for (i, (column, value)) in columns.into_iter().enumerate() {
+        sql.push(if i == 0 { "" } else { ", " }).push(column.as_str()).push(" = ").bind(value);
+    }
+    sql.push(" WHERE organisation_key = ").bind(organisation.0).push(" AND id = ").bind(id);
     if let Some(state) = guard.life_cycle_state {
-        update = update.filter(Column::LifeCycleState.eq(state.name()));
+        sql.push(" AND life_cycle_state = ").bind(state.name());
     }
     if let Some(hash) = &guard.verification {
-        update = update.filter(Column::VerificationHash.eq(hash.as_stored()));
+        sql.push(" AND verification_hash = ").bind(hash.as_stored());
+    }
+    if let Some(hash) = &guard.one_time_password {
+        sql.push(" AND otp_hash = ").bind(hash.as_stored());
+    }
+    if let Some(hash) = &guard.pass_code {
+        sql.push(" AND pass_code_hash = ").bind(hash.as_stored());
     }
     if guard.without_identifier {
-        update = update.filter(Column::Identifier.is_null());
+        sql.push(" AND identifier IS NULL");
     }
-    for (column, value) in convert::changed_columns(changes, updated) {
-        update = update.col_expr(column, Expr::value(value));
-    }
-    let mut rows = update.exec_with_returning(connection).await.map_err(store_error)?;
-    rows.pop().map(convert::token).transpose()
+    sql.push(" RETURNING ").push(&COLUMNS);
+    sql
+}
+
+/// The token that an update answered, if its guard held.
+pub(crate) fn updated(rows: &[QueryResult]) -> StoreResult<Option<AccessToken>> {
+    let row = rows.first().map(|row| Model::from_query_result(row, ""));
+    row.transpose().map_err(store_error)?.map(convert::token).transpose()
 }
 
 fn select(load: Load) -> String {

@@ -3,11 +3,11 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use access_tokens_domain::access_token::{AccessToken, Guard, Stamp, TokenChanges};
+use access_tokens_domain::access_token::AccessToken;
 use access_tokens_domain::reference::Reference;
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{ImportChanges, ImportKeys, ImportRows, OwnerKey, StoreResult, UnitOfWork};
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, QueryResult};
 use tokio::sync::MappedMutexGuard;
 
 use crate::error::{Failure, store_error};
@@ -74,6 +74,12 @@ impl Unit {
         result
     }
 
+    /// Runs one statement.
+    pub(crate) async fn all(&mut self, sql: Sql) -> StoreResult<Vec<QueryResult>> {
+        let result = sql.all(&*self.enter().await?).await;
+        self.leave(result)
+    }
+
     async fn read_directory(&mut self, organisation: OrganisationKey) -> StoreResult<Arc<Reference>> {
         let cache = Arc::clone(&self.cache);
         let connection = self.enter().await?;
@@ -94,18 +100,6 @@ impl Unit {
 impl UnitOfWork for Unit {
     async fn insert_token(&mut self, organisation: OrganisationKey, token: &AccessToken) -> StoreResult<()> {
         let result = tokens::insert(&*self.enter().await?, organisation, token).await;
-        self.leave(result)
-    }
-
-    async fn update_token(
-        &mut self,
-        organisation: OrganisationKey,
-        id: &str,
-        guard: &Guard,
-        changes: &TokenChanges,
-        updated: &Stamp,
-    ) -> StoreResult<Option<AccessToken>> {
-        let result = tokens::update(&*self.enter().await?, organisation, id, guard, changes, updated).await;
         self.leave(result)
     }
 

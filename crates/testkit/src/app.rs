@@ -138,6 +138,24 @@ impl TestApp {
         Self { clock, database, url, keys, secrets, client, address, services, _files: files }
     }
 
+    /// The caller of this application with a new session: for tests in which hours pass.
+    pub async fn logged_in_again(&self) -> Client {
+        let token = self.login("DEMO", "tester", "correct horse", None).await.expect("the tester logs in");
+        self.client.with_session(&token)
+    }
+
+    /// The keys of the server, for what a test hashes or compares itself.
+    pub fn secrets(&self) -> Arc<dyn Secrets> {
+        Arc::clone(&self.secrets)
+    }
+
+    /// A caller of DEMO with these permissions, for use cases that a test calls without a server.
+    pub async fn direct_caller(&self, permissions: &str) -> Caller {
+        let organisation = self.database.organisation_by_name("DEMO").await.expect("a store").expect("DEMO");
+        let permissions = Permissions::parse(permissions).expect("permissions");
+        Caller { organisation: organisation.key, user: None, unit: None, permissions }
+    }
+
     /// What the server believes the time is.
     pub fn now(&self) -> Timestamp {
         self.clock.now()

@@ -65,18 +65,36 @@ impl HttpClient {
         self.send("GET", &format!("{}/{method}?token={token}&{query}", self.mount), &[], "").await
     }
 
+    /// Calls a method by POST. `None`: no whole answer came, as from a server that is killed meanwhile.
+    pub async fn try_post(&self, method: &str, mut body: Value) -> Option<HttpAnswer> {
+        body["token"] = json!(self.session);
+        let kind = [("content-type", "application/json")];
+        self.try_send("POST", &self.target(method), &kind, &body.to_string()).await.ok().flatten()
+    }
+
     /// Sends a request as it is written.
     pub async fn send(&self, verb: &str, target: &str, headers: &[(&str, &str)], body: &str) -> HttpAnswer {
+        let answer = self.try_send(verb, target, headers, body).await.expect("the gateway listens and answers");
+        answer.expect("the whole answer came")
+    }
+
+    async fn try_send(
+        &self,
+        verb: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> std::io::Result<Option<HttpAnswer>> {
         let mut request = format!("{verb} {target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
         for (name, value) in headers {
             request.push_str(&format!("{name}: {value}\r\n"));
         }
         request.push_str(&format!("content-length: {}\r\n\r\n{body}", body.len()));
-        let mut stream = TcpStream::connect(self.address).await.expect("the gateway listens");
-        stream.write_all(request.as_bytes()).await.expect("sent");
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await.expect("answered");
-        HttpAnswer::read(&String::from_utf8(answer).expect("text"))
+        let mut stream = TcpStream::connect(self.address).await?;
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        Ok(HttpAnswer::read(&answer))
     }
 
     /// The target of a method, for [`send`](Self::send).
@@ -86,15 +104,15 @@ impl HttpClient {
 }
 
 impl HttpAnswer {
-    fn read(answer: &str) -> Self {
-        let (head, text) = answer.split_once("\r\n\r\n").expect("a head");
+    /// `None` where the end is missing.
+    fn read(answer: &str) -> Option<Self> {
+        let (head, text) = answer.split_once("\r\n\r\n")?;
         let mut lines = head.lines();
         let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|code| code.parse().ok());
         let headers = lines.filter_map(|line| line.split_once(": "));
         let headers: Vec<_> = headers.map(|(name, value)| (name.to_lowercase(), value.to_owned())).collect();
         let answer = Self { status: status.expect("a status"), headers, text: text.to_owned() };
-        assert_eq!(answer.header("content-length"), text.len().to_string(), "the whole body came");
-        answer
+        (answer.header("content-length") == text.len().to_string()).then_some(answer)
     }
 
     /// A header; empty when it is absent.

@@ -17,6 +17,7 @@ pub struct Workplace {
     binary: PathBuf,
     directory: PathBuf,
     database: String,
+    variables: Vec<(String, String)>,
     address: SocketAddr,
     http: SocketAddr,
 }
@@ -33,7 +34,14 @@ impl Workplace {
     pub fn new(binary: &str, directory: &Path, database: &str) -> Self {
         let (binary, directory) = (PathBuf::from(binary), directory.to_owned());
         let [address, http] = free_addresses();
-        Self { binary, directory, database: database.to_owned(), address, http }
+        Self { binary, directory, database: database.to_owned(), variables: Vec::new(), address, http }
+    }
+
+    /// The same place with one more environment variable.
+    pub fn with(&self, name: &str, value: &str) -> Self {
+        let mut place = self.clone();
+        place.variables.push((name.to_owned(), value.to_owned()));
+        place
     }
 
     /// The same place with other ports: one more replica.
@@ -56,6 +64,9 @@ impl Workplace {
             .env("ACCESS_TOKENS__DATABASE__URL", &self.database)
             .env("ACCESS_TOKENS__GRPC__LISTEN", self.address.to_string())
             .env("ACCESS_TOKENS__HTTP__LISTEN", self.http.to_string())
+            // It would beat the level that a test asks for.
+            .env_remove("RUST_LOG")
+            .envs(self.variables.iter().cloned())
             .stdin(Stdio::null());
         command
     }
@@ -76,7 +87,8 @@ impl Workplace {
             .spawn()
             .expect("the binary runs");
         let mut stdin = child.stdin.take().expect("a pipe");
-        stdin.write_all(input.as_bytes()).expect("written");
+        // A command that is refused ends before it reads.
+        let _ = stdin.write_all(input.as_bytes());
         drop(stdin);
         child.wait_with_output().expect("the binary ends")
     }

@@ -1,24 +1,35 @@
 //! The whole system: real servers over real sockets, on SQLite and on PostgreSQL.
 
+mod brute_force;
+mod canaries;
 mod cancelled_calls;
 mod commands;
 mod compare;
 mod create;
+mod credentials;
 mod documented_examples;
+mod equal_work;
 mod errors;
 mod examples;
+mod fleet;
 mod gateway_agrees;
 mod gateway_answers;
 mod gateway_examples;
 mod gateway_requests;
 mod gateway_sessions;
 mod import;
+mod life_cycle_model;
 mod listing;
+mod lock_model;
+mod locks;
 mod organisations;
 mod permissions;
+mod plain_lock;
 mod processes;
 mod races;
 mod reset_and_otp;
+mod single_use;
+mod spellings;
 mod transitions;
 mod update;
 

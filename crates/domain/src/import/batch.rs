@@ -15,6 +15,7 @@ use crate::directory::{
     Organisation, RewardsParticipant, Unit, User,
 };
 use crate::error::Violations;
+use crate::guess_budget;
 use crate::ports::{Random, Secrets};
 use crate::reference::Reference;
 use crate::secret::PassCodeHash;
@@ -49,6 +50,7 @@ pub struct Batch<'a> {
     pub(super) now: Timestamp,
     pub(super) by_user: Option<String>,
     pub(super) by_unit: Option<String>,
+    pub(super) guess_limit: f64,
     pub(super) organisation: Organisation,
     organisation_changed: bool,
     pub(super) organisation_at_hand: Option<Organisation>,
@@ -84,6 +86,7 @@ impl<'a> Batch<'a> {
             now,
             by_user: None,
             by_unit: None,
+            guess_limit: guess_budget::DEFAULT_LIMIT,
             organisation: reference.organisation.clone(),
             organisation_changed: false,
             organisation_at_hand: None,
@@ -109,6 +112,11 @@ impl<'a> Batch<'a> {
     pub fn by(&mut self, user: Option<String>, unit: Option<String>) {
         self.by_user = user;
         self.by_unit = unit;
+    }
+
+    /// Sets the chance of an attacker above which a policy is refused.
+    pub fn refuse_policies_above(&mut self, guess_limit: f64) {
+        self.guess_limit = guess_limit;
     }
 
     /// Takes a record in, with everything embedded in it, or leaves everything as it was.
@@ -252,6 +260,7 @@ impl<'a> Batch<'a> {
             merge::drop_nulls(&mut object);
         }
         object.insert("id".to_owned(), Value::String(id.clone()));
+        let guess_limit = self.guess_limit;
         let overlay = overlay(self);
         let existing = overlay.get(&id).cloned();
         let before = existing.clone().unwrap_or_else(|| T::new(&id));
@@ -262,7 +271,9 @@ impl<'a> Batch<'a> {
                 return None;
             }
         };
-        entity.check(path, violations);
+        if existing.as_ref() != Some(&entity) {
+            entity.check(guess_limit, path, violations);
+        }
         let natural_key = entity.natural_key().filter(|_| T::UNIQUE);
         if let Some(other) = natural_key.and_then(|key| overlay.find(key)).filter(|other| *other != id) {
             let field = format!("{path}.{}", T::NATURAL_KEY.unwrap_or("id"));

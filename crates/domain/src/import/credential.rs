@@ -53,7 +53,7 @@ impl Batch<'_> {
         if let Some(stored) = part.password_hash {
             let stored = stored.as_str().map(PassCodeHash::from_stored).filter(|hash| self.secrets.accepts(hash));
             if stored.is_none() {
-                let text = "must be an Argon2 hash as a PHC string, within the limits of memory and time";
+                let text = "must be a hash by Argon2, scrypt, PBKDF2 (PHC strings) or bcrypt, within the limits of memory and time";
                 violations.add(Reason::InvalidFieldValue, format!("{path}.password_hash"), text);
             }
             credential.password = stored;

@@ -29,8 +29,8 @@ pub(super) trait Entity: Serialize + DeserializeOwned + Clone + PartialEq {
     /// The value of the natural key.
     fn natural_key(&self) -> Option<&str>;
 
-    /// Rules beyond types and lengths.
-    fn check(&self, _path: &str, _violations: &mut Violations) {}
+    /// Rules beyond types and lengths. `guess_limit` is what a policy may allow an attacker.
+    fn check(&self, _guess_limit: f64, _path: &str, _violations: &mut Violations) {}
 }
 
 macro_rules! entity {
@@ -52,8 +52,8 @@ macro_rules! entity {
                 self.$key.as_deref()
             }
 
-            $(fn check(&self, path: &str, violations: &mut Violations) {
-                $check(self, path, violations);
+            $(fn check(&self, guess_limit: f64, path: &str, violations: &mut Violations) {
+                $check(self, guess_limit, path, violations);
             })?
         }
     };
@@ -89,7 +89,7 @@ impl Entity for ContactInformation {
         None
     }
 
-    fn check(&self, path: &str, violations: &mut Violations) {
+    fn check(&self, _: f64, path: &str, violations: &mut Violations) {
         let Some(demographics) = &self.demographics else { return };
         let (birth, name_day) = (demographics.date_of_birth, demographics.name_day);
         let mut range = |field: &str, value: Option<i32>, high: i32| {
@@ -106,8 +106,8 @@ impl Entity for ContactInformation {
     }
 }
 
-fn check_policy(classification: &Classification, path: &str, violations: &mut Violations) {
+fn check_policy(classification: &Classification, guess_limit: f64, path: &str, violations: &mut Violations) {
     if let Some(policy) = &classification.policy {
-        violations.extend(policy.validate(&format!("{path}.policy")));
+        policy.check(guess_limit, &format!("{path}.policy"), violations);
     }
 }

@@ -25,7 +25,10 @@ impl Batch<'_> {
         match merge::merge(&self.organisation, object, path) {
             Ok(organisation) => {
                 let before = violations.len();
-                violations.extend(organisation.definition.validate(&format!("{path}.definition")));
+                if organisation.definition != self.organisation.definition {
+                    let limit = self.guess_limit;
+                    organisation.definition.check(limit, &format!("{path}.definition"), violations);
+                }
                 violations.check(&format!("{path}.name"), crate::text::code(&organisation.name));
                 let prefix = &organisation.number_prefix;
                 if prefix.chars().count() > 16 || prefix.chars().any(|c| c.is_control() || c.is_ascii_digit()) {

@@ -162,6 +162,9 @@ pub(super) fn upsert(
     if hash.is_some() {
         token.pass_code = hash;
     }
+    if found.as_ref().is_some_and(|found| found.life_cycle_state != token.life_cycle_state) {
+        token.life_cycle_state_date = Some(batch.now);
+    }
     complete(batch, &mut token, path, violations);
     check_unique(batch, &token, replaces.as_deref(), path, violations);
     if violations.len() > before {
@@ -185,6 +188,7 @@ fn blank(batch: &Batch<'_>, id: &str) -> AccessToken {
         id: id.to_owned(),
         number: String::new(),
         life_cycle_state: LifeCycleState::Effective,
+        life_cycle_state_date: None,
         authentication_code: String::new(),
         identifier: None,
         pass_code: None,
@@ -216,7 +220,7 @@ fn rename(batch: &Batch<'_>, token: &mut AccessToken, id: &str, violations: &mut
 
 pub(super) fn seal(batch: &Batch<'_>, id: &str, code: &Secret) -> crate::Result<VerificationCode> {
     Ok(VerificationCode {
-        hash: batch.secrets.code_hash(Purpose::Verification, id, code),
+        hash: batch.secrets.code_hash(Purpose::Verification, id, code)?,
         sealed: batch.secrets.seal(Purpose::Verification, id, code)?,
     })
 }

@@ -130,11 +130,8 @@ impl Fields<'_, '_> {
             return;
         };
         let secrets = self.batch.secrets;
-        let same = token
-            .verification
-            .as_ref()
-            .is_some_and(|stored| secrets.code_matches(Purpose::Verification, &token.id, &code, &stored.hash));
-        if !same {
+        let stored = token.verification.as_ref().map(|stored| &stored.hash);
+        if !secrets.code_matches(Purpose::Verification, &token.id, &code, stored) {
             match seal(self.batch, &token.id, &code) {
                 Ok(sealed) => token.verification = Some(sealed),
                 Err(_) => self.bad(key, "a code that can be sealed"),
@@ -148,12 +145,13 @@ impl Fields<'_, '_> {
             return;
         };
         let secrets = self.batch.secrets;
-        let matches =
-            |stored: &OneTimePassword| secrets.code_matches(Purpose::OneTimePassword, &token.id, &code, &stored.hash);
-        if !token.one_time_password.as_ref().is_some_and(matches) {
-            let hash = secrets.code_hash(Purpose::OneTimePassword, &token.id, &code);
-            // Without an expiration date it is worthless from the start.
-            token.one_time_password = Some(OneTimePassword { hash, expiration_date: self.batch.now });
+        let stored = token.one_time_password.as_ref().map(|stored| &stored.hash);
+        if !secrets.code_matches(Purpose::OneTimePassword, &token.id, &code, stored) {
+            match secrets.code_hash(Purpose::OneTimePassword, &token.id, &code) {
+                // Without an expiration date it is worthless from the start.
+                Ok(hash) => token.one_time_password = Some(OneTimePassword { hash, expiration_date: self.batch.now }),
+                Err(_) => self.bad(key, "a code that can be hashed"),
+            }
         }
     }
 
@@ -165,7 +163,10 @@ impl Fields<'_, '_> {
         if self.batch.secrets.accepts(&hash) {
             token.pass_code = Some(hash);
         } else {
-            self.bad(key, "an Argon2 hash as a PHC string, within the limits of memory and time");
+            self.bad(
+                key,
+                "a hash by Argon2, scrypt, PBKDF2 (PHC strings) or bcrypt, within the limits of memory and time",
+            );
         }
     }
 

@@ -1,13 +1,16 @@
 //! Issuing codes and creating what a policy creates.
 
 use super::AccessTokens;
+use super::verifier::TRIES;
 use crate::access_token::VerificationCode;
+use crate::attempts::SecretKind;
 use crate::policy::{CodePolicy, Creation, Policy};
 use crate::ports::Purpose;
 use crate::secret::Secret;
 use crate::session::OrganisationKey;
-use crate::store::{Sequence, Store};
-use crate::{Result, code};
+use crate::store::{Entry, Sequence, Store};
+use crate::time::Timestamp;
+use crate::{Error, Reason, Result, code};
 
 /// Digits of a code from a sequence, at least.
 const AUTO_NUMBER_DIGITS: usize = 10;
@@ -17,10 +20,49 @@ impl<S: Store> AccessTokens<S> {
     pub(super) fn issue_verification_code(&self, token: &str, policy: &Policy) -> Result<(Secret, VerificationCode)> {
         let code = code::digits(self.random.as_ref(), policy.verification_code_length.into())?;
         let kept = VerificationCode {
-            hash: self.secrets.code_hash(Purpose::Verification, token, &code),
+            hash: self.secrets.code_hash(Purpose::Verification, token, &code)?,
             sealed: self.secrets.seal(Purpose::Verification, token, &code)?,
         };
         Ok((code, kept))
+    }
+
+    /// Counts a code that is about to be issued, or refuses it with TOO_MANY_CODES.
+    pub(super) async fn admit_issue(
+        &self,
+        organisation: OrganisationKey,
+        token: &str,
+        kind: SecretKind,
+        policy: &Policy,
+    ) -> Result<()> {
+        self.count_issue(organisation, token, kind, policy).await?.map_err(|next| {
+            let wait = (next - self.clock.now()).to_std().unwrap_or_default();
+            Error::new(Reason::TooManyCodes, "the access token got as many codes as the policy allows for now")
+                .retry_after(wait.max(std::time::Duration::from_secs(1)))
+        })
+    }
+
+    /// Counts a code that is about to be issued. The inner error is the moment from which one may be. Either way the
+    /// work is the same.
+    pub(super) async fn count_issue(
+        &self,
+        organisation: OrganisationKey,
+        subject: &str,
+        kind: SecretKind,
+        policy: &Policy,
+    ) -> Result<Result<(), Timestamp>> {
+        for _ in 0..TRIES {
+            let Entry { state, revision } = self.store.issues(organisation, subject, kind).await?;
+            let admitted = state.admit(&policy.issue, self.clock.now());
+            let (state, answer) = match admitted {
+                Ok(next) => (next, Ok(())),
+                Err(next) => (state, Err(next)),
+            };
+            if self.store.save_issues(organisation, subject, kind, &Entry { state, revision }).await? || answer.is_err()
+            {
+                return Ok(answer);
+            }
+        }
+        Err(super::verifier::contended())
     }
 
     /// What the policy creates in place of a code that the caller did not give; `None` when the policy creates nothing.

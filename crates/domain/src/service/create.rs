@@ -6,6 +6,7 @@ use crate::directory::{AccountsReceivableState, RewardsParticipantState};
 use crate::error::Violations;
 use crate::identifier::{AccountsReceivableIdentifier, ClassificationIdentifier, RewardsParticipantIdentifier};
 use crate::life_cycle::LifeCycleState;
+use crate::notification::{Notification, NotificationKind};
 use crate::policy::{Creation, Policy};
 use crate::secret::Secret;
 use crate::session::{Caller, OrganisationKey, Permission};
@@ -19,7 +20,7 @@ use std::sync::Arc;
 const NUMBER_ATTEMPTS: usize = 8;
 
 /// What a caller gives for a new token.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct CreateToken {
     /// The authentication code; created by the policy when absent.
     pub authentication_code: Option<String>,
@@ -69,12 +70,12 @@ impl<S: Store> AccessTokens<S> {
         let authentication_code =
             generated(request.authentication_code, &policy.authentication_code, Sequence::AuthenticationCode).await?;
         let identifier = generated(request.identifier, &policy.identifier, Sequence::Identifier).await?;
-        let pass_code = match request.pass_code {
+        let created_pass_code = match &request.pass_code {
             None if policy.pass_code.creation != Creation::None => Some(policy.pass_code.random(self.random.as_ref())?),
-            given => given,
+            _ => None,
         };
-        let pass_code = match pass_code {
-            Some(secret) => Some(self.secrets.hash(secret).await?),
+        let pass_code = match request.pass_code.as_ref().or(created_pass_code.as_ref()) {
+            Some(secret) => Some(self.secrets.hash(secret.clone()).await?),
             None => None,
         };
         let (life_cycle_state, verification) = if policy.verification_required {
@@ -87,6 +88,7 @@ impl<S: Store> AccessTokens<S> {
             id,
             number: String::new(),
             life_cycle_state,
+            life_cycle_state_date: Some(now),
             authentication_code: authentication_code
                 .ok_or_else(|| Error::internal("a missing authentication code passed the check"))?,
             identifier,
@@ -104,6 +106,11 @@ impl<S: Store> AccessTokens<S> {
             updated: stamp,
         };
         self.insert(organisation, &reference.organisation.number_prefix, policy, &mut token).await?;
+        if let Some(pass_code) = created_pass_code {
+            // Nobody else will ever see it.
+            let (kind, organisation) = (NotificationKind::PassCodeCreated, &reference.organisation.id);
+            self.notifier.notify(Notification::about(kind, organisation, &token, pass_code, None));
+        }
         let owners = Owners {
             accounts_receivable: owners.accounts_receivable.filter(|_| want.owners.accounts_receivable),
             rewards_participant: owners.rewards_participant.filter(|_| want.owners.rewards_participant),

@@ -3,45 +3,47 @@
 use super::{AccessTokens, token_not_found};
 use crate::error::Violations;
 use crate::identifier::{
-    AccessTokenIdentifier, AccountsReceivableIdentifier, ResetIdentifier, RewardsParticipantIdentifier, TokenKey,
+    AccessTokenIdentifier, AccountsReceivableIdentifier, Proof, ResetIdentifier, RewardsParticipantIdentifier, TokenKey,
 };
 use crate::session::{Caller, Permission};
 use crate::store::{Account, FoundToken, Load, Participant, Store};
 use crate::{Error, Reason, Result, text};
 
 impl<S: Store> AccessTokens<S> {
-    /// The token of an identifier. A credential is a check: an unknown identifier and a wrong pass code give the same
-    /// answer after the same work.
+    /// The token of an identifier. A credential with a secret is a check, and goes through the verifier.
     pub(super) async fn find(
         &self,
         caller: &Caller,
         identifier: &AccessTokenIdentifier,
         load: Load,
     ) -> Result<FoundToken> {
-        if let AccessTokenIdentifier::Credential { pass_code: None, .. } = identifier {
+        if let AccessTokenIdentifier::Credential { proof: None, .. } = identifier {
             caller.require(Permission::AccessTokensLookup)?;
         }
         check_key(identifier)?;
+        if let AccessTokenIdentifier::Credential { proof: Some(proof), .. } = identifier {
+            let proven = self.authenticate(caller, identifier.key(), proof, None, load).await?;
+            return Ok(proven.found);
+        }
         let found = self.store.find_token(caller.organisation, identifier.key(), load).await?;
-        let AccessTokenIdentifier::Credential { pass_code: Some(pass_code), .. } = identifier else {
-            return found.ok_or_else(|| token_not_found(&field_of(identifier.key())));
-        };
-        let stored = found.as_ref().and_then(|found| found.token.pass_code.clone());
-        let matches = self.secrets.verify(pass_code.clone(), stored).await?;
-        found
-            .filter(|_| matches)
-            .ok_or_else(|| Error::new(Reason::InvalidCredential, "the identifier is unknown or the pass code is wrong"))
+        found.ok_or_else(|| not_found(identifier.key()))
     }
 
     /// The token of a reset call, which is found by identifier without its pass code.
     pub(super) async fn find_for_reset(&self, caller: &Caller, identifier: &ResetIdentifier) -> Result<FoundToken> {
-        let (field, value) = match identifier {
-            ResetIdentifier::AuthenticationCode(code) => ("authentication_code", code),
-            ResetIdentifier::Identifier(identifier) => ("identifier", identifier),
-        };
-        check_text(field, value, text::CODE)?;
-        let found = self.store.find_token(caller.organisation, identifier.key(), Load::NONE).await?;
-        found.ok_or_else(|| token_not_found(field))
+        let found = self.find_by_reset_identifier(caller, identifier).await?;
+        found.ok_or_else(|| token_not_found(identifier.field()))
+    }
+
+    /// The same, where nobody is to learn whether there is one.
+    pub(super) async fn find_by_reset_identifier(
+        &self,
+        caller: &Caller,
+        identifier: &ResetIdentifier,
+    ) -> Result<Option<FoundToken>> {
+        let (ResetIdentifier::AuthenticationCode(value) | ResetIdentifier::Identifier(value)) = identifier;
+        check_text(identifier.field(), value, text::CODE)?;
+        Ok(self.store.find_token(caller.organisation, identifier.key(), Load::NONE).await?)
     }
 
     /// The account of an identifier. A name that matches several is an error, never a guess.
@@ -79,7 +81,7 @@ impl<S: Store> AccessTokens<S> {
 }
 
 /// The limits of what a caller names a token by. A value outside of them cannot exist, and must not reach a database.
-fn check_key(identifier: &AccessTokenIdentifier) -> Result<()> {
+pub(super) fn check_key(identifier: &AccessTokenIdentifier) -> Result<()> {
     let value = match identifier {
         AccessTokenIdentifier::AuthenticationCode(value)
         | AccessTokenIdentifier::Id(value)
@@ -88,14 +90,28 @@ fn check_key(identifier: &AccessTokenIdentifier) -> Result<()> {
     };
     let mut violations = Violations::default();
     violations.check(&field_of(identifier.key()), text::code(value));
-    if let AccessTokenIdentifier::Credential { pass_code: Some(pass_code), .. } = identifier {
-        violations.check("access_token_identifier.credential.pass_code", text::bounded(pass_code.expose(), text::CODE));
+    if let AccessTokenIdentifier::Credential { proof: Some(proof), .. } = identifier {
+        let field = format!("access_token_identifier.credential.{}", field_of_proof(proof));
+        violations.check(&field, text::bounded(proof.secret().expose(), text::CODE));
     }
     violations.into_result()
 }
 
+/// The error of a token that a caller named and that does not exist.
+pub(super) fn not_found(key: TokenKey<'_>) -> Error {
+    token_not_found(&field_of(key))
+}
+
 fn check_text(field: &str, value: &str, limit: usize) -> Result<()> {
     Error::of_check(field, text::bounded(value, limit))
+}
+
+/// The field in which a proof is presented.
+pub(super) fn field_of_proof(proof: &Proof) -> &'static str {
+    match proof {
+        Proof::PassCode(_) => "pass_code",
+        Proof::OneTimePassword(_) => "one_time_password",
+    }
 }
 
 fn field_of(key: TokenKey<'_>) -> String {

@@ -6,9 +6,10 @@ use futures::stream::{self, StreamExt};
 use serde_json::Value;
 
 use crate::directory::Organisation;
+use crate::guess_budget;
 use crate::identifier::TokenKey;
 use crate::import::{self, Batch, Kind, Outcome, Prepared, Record, Stored};
-use crate::ports::{Clock, Random, Secrets};
+use crate::ports::{Clock, Random, Secrets, Verdict};
 use crate::reference::Reference;
 use crate::secret::{PassCodeHash, Secret};
 use crate::session::{Caller, Permission};
@@ -49,6 +50,7 @@ pub struct Importer<S> {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     secrets: Arc<dyn Secrets>,
+    guess_limit: f64,
 }
 
 /// A record ready to be worked through, or the reason why it is not.
@@ -60,7 +62,14 @@ struct Candidate {
 impl<S: Store + AccountStore> Importer<S> {
     /// Puts the import on its ports.
     pub fn new(store: Arc<S>, clock: Arc<dyn Clock>, random: Arc<dyn Random>, secrets: Arc<dyn Secrets>) -> Self {
-        Self { store, clock, random, secrets }
+        Self { store, clock, random, secrets, guess_limit: guess_budget::DEFAULT_LIMIT }
+    }
+
+    /// Sets the chance of an attacker, per token and day, above which a policy is refused.
+    #[must_use]
+    pub fn refusing_policies_above(mut self, guess_limit: f64) -> Self {
+        self.guess_limit = guess_limit;
+        self
     }
 
     /// Imports a batch, a few hundred records at most. A bad record is reported and leaves nothing behind; the rest is
@@ -129,6 +138,7 @@ impl<S: Store + AccountStore> Importer<S> {
     ) -> (Vec<RecordResult>, ImportChanges) {
         let now = self.clock.now();
         let mut batch = Batch::new(reference, stored, self.random.as_ref(), self.secrets.as_ref(), now);
+        batch.refuse_policies_above(self.guess_limit);
         batch.by(caller.user.clone(), caller.unit.clone());
         let results = candidates.iter_mut().map(|candidate| RecordResult {
             kind: candidate.kind,
@@ -159,7 +169,7 @@ impl<S: Store + AccountStore> Importer<S> {
                 // The same secret again changes nothing: its stored hash is kept.
                 let stored = self.stored_hash(caller, &record).await?;
                 let same = match &stored {
-                    Some(_) => self.secrets.verify(secret.clone(), stored.clone()).await?,
+                    Some(_) => self.secrets.verify(secret.clone(), stored.clone()).await? == Verdict::Right,
                     None => false,
                 };
                 if same { stored } else { Some(self.secrets.hash(secret).await?) }

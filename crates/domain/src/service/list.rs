@@ -34,7 +34,6 @@ pub struct ListTokens {
 }
 
 /// A page of tokens in ascending id.
-#[derive(Debug)]
 pub struct TokenList {
     /// The tokens.
     pub tokens: Vec<Answer>,

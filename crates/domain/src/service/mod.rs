@@ -1,25 +1,39 @@
 //! Use cases, one a file. Each takes the caller first, checks permission before existence, and begins and commits its
 //! own unit of work.
 
+mod change_pass_code;
+mod check_pass_code;
 mod classifications;
 mod codes;
 mod create;
+mod explain;
 mod find;
+mod forgot_pass_code;
+mod guess_budgets;
 pub mod import;
 mod list;
 mod not_associated;
 mod numbers;
 mod otp;
+pub mod reencrypt;
 mod reset;
 mod show;
 mod transition;
+mod turns;
 mod udf;
+mod unlock;
 mod update;
+mod verifier;
 mod verify;
+mod verify_otp;
 
 use std::sync::Arc;
 
+pub use change_pass_code::ChangePassCode;
+pub use check_pass_code::Presented;
 pub use create::CreateToken;
+pub use explain::{Action, Explanation, Obstacle, ObstacleKind, SecretReport, Use};
+pub use guess_budgets::PolicyBudget;
 pub use list::{ListTokens, MAX_RESULTS, Owner, TokenList};
 pub use not_associated::NotAssociated;
 pub use otp::IssuedOneTimePassword;
@@ -28,6 +42,8 @@ pub use update::UpdateToken;
 pub use verify::VerifyToken;
 
 use crate::access_token::AccessToken;
+use crate::guess_budget;
+use crate::notification::{NoNotifier, Notifier};
 use crate::ports::{Clock, Purpose, Random, Secrets};
 use crate::reference::Reference;
 use crate::secret::Secret;
@@ -35,6 +51,7 @@ use crate::session::{Caller, Permission};
 use crate::store::{FoundToken, Load, Owners, Store};
 use crate::{Error, Reason, Result};
 use numbers::Numbers;
+use turns::Turns;
 
 /// The use cases of access tokens.
 pub struct AccessTokens<S> {
@@ -42,7 +59,10 @@ pub struct AccessTokens<S> {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     secrets: Arc<dyn Secrets>,
+    notifier: Arc<dyn Notifier>,
     numbers: Numbers,
+    guess_limit: f64,
+    turns: Turns,
 }
 
 /// What an answer needs. What is not asked for is neither loaded nor decrypted.
@@ -60,7 +80,6 @@ impl Want {
 }
 
 /// A token with everything that an answer about it shows.
-#[derive(Debug)]
 pub struct Answer {
     /// The token.
     pub token: AccessToken,
@@ -75,7 +94,30 @@ pub struct Answer {
 impl<S: Store> AccessTokens<S> {
     /// Puts the use cases on their ports.
     pub fn new(store: Arc<S>, clock: Arc<dyn Clock>, random: Arc<dyn Random>, secrets: Arc<dyn Secrets>) -> Self {
-        Self { store, clock, random, secrets, numbers: Numbers::default() }
+        Self {
+            store,
+            clock,
+            random,
+            secrets,
+            notifier: Arc::new(NoNotifier),
+            numbers: Numbers::default(),
+            guess_limit: guess_budget::DEFAULT_LIMIT,
+            turns: Turns::default(),
+        }
+    }
+
+    /// Sets who delivers notifications to owners. Without, nobody does.
+    #[must_use]
+    pub fn notifying(mut self, notifier: Arc<dyn Notifier>) -> Self {
+        self.notifier = notifier;
+        self
+    }
+
+    /// Sets the chance of an attacker, per token and day, that a policy must not exceed.
+    #[must_use]
+    pub fn refusing_policies_above(mut self, guess_limit: f64) -> Self {
+        self.guess_limit = guess_limit;
+        self
     }
 
     /// The answer about a token that was read or written just now.

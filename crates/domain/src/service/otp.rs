@@ -4,6 +4,7 @@ use chrono::Duration;
 
 use super::AccessTokens;
 use crate::access_token::{AccessToken, Guard, OneTimePassword, TokenChanges};
+use crate::attempts::SecretKind;
 use crate::identifier::AccessTokenIdentifier;
 use crate::life_cycle::{self, LifeCycleState};
 use crate::ports::Purpose;
@@ -14,7 +15,6 @@ use crate::time::Timestamp;
 use crate::{Result, code};
 
 /// A one-time password, shown this once.
-#[derive(Debug)]
 pub struct IssuedOneTimePassword {
     /// The token.
     pub token: AccessToken,
@@ -36,13 +36,14 @@ impl<S: Store> AccessTokens<S> {
         life_cycle::require(LifeCycleState::Effective, found.token.life_cycle_state)?;
         let reference = self.store.reference(caller.organisation).await?;
         let policy = reference.policy(found.token.classification.as_deref());
+        self.admit_issue(caller.organisation, &found.token.id, SecretKind::OneTimePassword, policy).await?;
         let one_time_password = code::digits(self.random.as_ref(), policy.otp_length.into())?;
         let expiration_date = self.clock.now() + Duration::seconds(policy.otp_lifetime_seconds.into());
         let kept = OneTimePassword {
-            hash: self.secrets.code_hash(Purpose::OneTimePassword, &found.token.id, &one_time_password),
+            hash: self.secrets.code_hash(Purpose::OneTimePassword, &found.token.id, &one_time_password)?,
             expiration_date,
         };
-        let changes = TokenChanges { one_time_password: Some(kept), ..TokenChanges::default() };
+        let changes = TokenChanges { one_time_password: Some(Some(kept)), ..TokenChanges::default() };
         let guard = Guard { life_cycle_state: Some(LifeCycleState::Effective), ..Guard::default() };
         let token = self.write(caller, &reference, found, guard, changes).await?.token;
         Ok(IssuedOneTimePassword { token, one_time_password, expiration_date })

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::AccessTokens;
 use crate::Result;
 use crate::access_token::{AccessToken, Guard, TokenChanges};
+use crate::attempts::SecretKind;
 use crate::identifier::ResetIdentifier;
 use crate::life_cycle::{self, LifeCycleState};
 use crate::policy::{CodePolicy, Creation};
@@ -14,7 +15,6 @@ use crate::session::{Caller, Permission};
 use crate::store::Store;
 
 /// A new pass code, shown this once.
-#[derive(Debug)]
 pub struct IssuedPassCode {
     /// The token.
     pub token: AccessToken,
@@ -25,7 +25,6 @@ pub struct IssuedPassCode {
 }
 
 /// A new verification code.
-#[derive(Debug)]
 pub struct IssuedVerificationCode {
     /// The token.
     pub token: AccessToken,
@@ -42,9 +41,10 @@ impl<S: Store> AccessTokens<S> {
         let found = self.find_for_reset(caller, identifier).await?;
         life_cycle::require(LifeCycleState::Effective, found.token.life_cycle_state)?;
         let reference = self.store.reference(caller.organisation).await?;
-        let rules = &reference.policy(found.token.classification.as_deref()).pass_code;
+        let policy = reference.policy(found.token.classification.as_deref());
+        self.admit_issue(caller.organisation, &found.token.id, SecretKind::PassCode, policy).await?;
         // AUTO_ID speaks about creation; a reset code is typed by a person.
-        let rules = CodePolicy { creation: Creation::None, ..rules.clone() };
+        let rules = CodePolicy { creation: Creation::None, ..policy.pass_code.clone() };
         let random_pass_code = rules.random(self.random.as_ref())?;
         let hash = self.secrets.hash(random_pass_code.clone()).await?;
         let changes = TokenChanges { pass_code: Some(Some(hash)), ..TokenChanges::default() };
@@ -65,6 +65,7 @@ impl<S: Store> AccessTokens<S> {
         life_cycle::require(LifeCycleState::PendingVerification, found.token.life_cycle_state)?;
         let reference = self.store.reference(caller.organisation).await?;
         let policy = reference.policy(found.token.classification.as_deref());
+        self.admit_issue(caller.organisation, &found.token.id, SecretKind::VerificationCode, policy).await?;
         let (verification_code, kept) = self.issue_verification_code(&found.token.id, policy)?;
         let changes = TokenChanges { verification: Some(kept), ..TokenChanges::default() };
         let guard = Guard { life_cycle_state: Some(LifeCycleState::PendingVerification), ..Guard::default() };

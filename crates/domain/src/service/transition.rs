@@ -6,7 +6,7 @@ use crate::identifier::{AccessTokenIdentifier, TokenKey};
 use crate::life_cycle::{self, Transition};
 use crate::reference::Reference;
 use crate::session::{Caller, Permission};
-use crate::store::{FoundToken, Load, Store, UnitOfWork};
+use crate::store::{FoundToken, Load, Store};
 use crate::{Error, Reason, Result};
 
 impl<S: Store> AccessTokens<S> {
@@ -60,13 +60,12 @@ impl<S: Store> AccessTokens<S> {
             life_cycle::require(expected, found.token.life_cycle_state)?;
         }
         let stamp = caller.stamp(reference, self.clock.now());
-        let mut unit = self.store.begin().await?;
-        let written = unit.update_token(caller.organisation, &found.token.id, &guard, &changes, &stamp).await?;
-        unit.commit().await?;
+        let id = &found.token.id;
+        let written = self.store.update_token(caller.organisation, id, &guard, &changes, Some(&stamp)).await?;
         if let Some(token) = written {
             return Ok(FoundToken { token, owners: found.owners });
         }
-        let key = TokenKey::Id(&found.token.id);
+        let key = TokenKey::Id(id);
         let now = self.store.find_token(caller.organisation, key, Load::NONE).await?;
         if let (Some(expected), Some(now)) = (guard.life_cycle_state, now) {
             life_cycle::require(expected, now.token.life_cycle_state)?;

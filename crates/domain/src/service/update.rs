@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 use crate::{Error, Reason, Result, card, code};
 
 /// What to change: `None` leaves a field untouched, `Some(None)` sets it to null.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct UpdateToken {
     /// A new authentication code; null generates one.
     pub authentication_code: Option<Option<String>>,

@@ -2,9 +2,13 @@
 
 mod account;
 mod import;
+mod keys;
+mod ledger;
 
 pub use account::{AccountStore, ApiKey, Credential, OrganisationRef};
 pub use import::{ImportChanges, ImportKeys, ImportRows};
+pub use keys::{KeyStore, KeyUse, Position};
+pub use ledger::{Entry, LedgerStore, Revision};
 
 use std::future::Future;
 use std::sync::Arc;
@@ -177,7 +181,7 @@ impl Sequence {
 }
 
 /// Reads, each of which sees one committed state, and the beginning of writes.
-pub trait Store: Send + Sync + 'static {
+pub trait Store: LedgerStore {
     /// A transaction.
     type Unit: UnitOfWork;
 
@@ -227,6 +231,17 @@ pub trait Store: Send + Sync + 'static {
         identifier: &RewardsParticipantIdentifier,
     ) -> impl Future<Output = StoreResult<Option<Participant>>> + Send;
 
+    /// Writes changes where the guard still holds, in one statement, and commits at once. `None`: it did not hold,
+    /// nothing was written. Without a stamp `log_information` stays as it is.
+    fn update_token(
+        &self,
+        organisation: OrganisationKey,
+        id: &str,
+        guard: &Guard,
+        changes: &TokenChanges,
+        updated: Option<&Stamp>,
+    ) -> impl Future<Output = StoreResult<Option<AccessToken>>> + Send;
+
     /// Takes `count` numbers of a sequence and answers the first. Committed at once, whatever becomes of the caller.
     fn take_numbers(
         &self,
@@ -244,16 +259,6 @@ pub trait UnitOfWork: Send + 'static {
         organisation: OrganisationKey,
         token: &AccessToken,
     ) -> impl Future<Output = StoreResult<()>> + Send;
-
-    /// Writes changes where the guard still holds, in one statement. `None`: it did not hold, nothing was written.
-    fn update_token(
-        &mut self,
-        organisation: OrganisationKey,
-        id: &str,
-        guard: &Guard,
-        changes: &TokenChanges,
-        updated: &Stamp,
-    ) -> impl Future<Output = StoreResult<Option<AccessToken>>> + Send;
 
     /// Counts an owner's tokens (of one classification, if given) and keeps others from adding to them until commit.
     fn count_tokens_exclusively(

@@ -6,7 +6,7 @@ mod wire;
 mod write;
 
 use chrono_tz::Tz;
-use prost_reflect::{Kind, MessageDescriptor};
+use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 
 pub(crate) use plan::{NEVER_NULL, PlanId, Plans};
 pub(crate) use select::{Selection, find, known, select};
@@ -16,12 +16,15 @@ use crate::Release;
 use wire::{Fields, Value};
 use write::Writer;
 
+/// The field of a list that gets its next page.
+const NEXT_PAGE: &str = "next_page_token";
+
 /// The end of every envelope that tells of success.
 const OK: &[u8] = br#""status":{"code":"OK","description":"","message":""}}"#;
 
 /// How the answer of one method becomes an envelope.
 ///
-/// Nothing of it is particular to a method: an answer with a repeated field is a list, one without fields is no data, and
+/// Nothing of it is particular to a method: an answer of one repeated field is a list, one without fields is no data, and
 /// every other is the data itself.
 #[derive(Debug)]
 pub(crate) struct AnswerPlan {
@@ -54,18 +57,17 @@ impl AnswerPlan {
     /// The plan of an answer; those of its messages go into `plans`.
     pub(crate) fn new(answer: &MessageDescriptor, plans: &mut Plans, release: Release) -> Self {
         let own = plans.add(answer, release);
-        let position = plans[own].fields.iter().position(|field| field.repeated);
-        let list = position.map(|position| (position, plans[own].fields[position].number));
-        let item = list.and_then(|(_, number)| match answer.get_field(number)?.kind() {
+        let list = list_of(answer);
+        let item = list.as_ref().and_then(|list| match list.kind() {
             Kind::Message(item) => Some(plans.add(&item, release)),
             _ => None,
         });
-        let shape = match list {
-            Some((position, _)) => Shape::List { answer: own, position },
+        let shape = match list.and_then(|list| plans[own].position(list.number())) {
+            Some(position) => Shape::List { answer: own, position },
             None if answer.fields().len() == 0 => Shape::Empty,
             None => Shape::Object,
         };
-        let next_page = answer.get_field_by_name("next_page_token").map(|field| field.number());
+        let next_page = answer.get_field_by_name(NEXT_PAGE).map(|field| field.number());
         Self { shape, item: item.unwrap_or(own), next_page }
     }
 
@@ -106,6 +108,12 @@ impl AnswerPlan {
         let next_page = self.next_page.map(|number| text(wire, number)).transpose()?.flatten();
         Ok(Envelope { json: writer.out, next_page })
     }
+}
+
+/// The field that an answer is made of, if it is a list: the only one, beside what gets the next page.
+pub(crate) fn list_of(answer: &MessageDescriptor) -> Option<FieldDescriptor> {
+    let mut fields = answer.fields().filter(|field| field.name() != NEXT_PAGE);
+    fields.next().filter(|field| field.is_list() && fields.next().is_none())
 }
 
 /// A text that is not empty.

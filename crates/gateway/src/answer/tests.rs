@@ -6,7 +6,8 @@ use std::path::Path;
 use access_tokens_proto::descriptor_pool;
 use access_tokens_proto::json::from_value;
 use access_tokens_proto::v1::{
-    AccessToken, GenerateOtpResponse, GetNotAssociatedAccessTokensResponse, ListAccessTokensResponse, LoginResponse,
+    AccessToken, ExplainAccessTokenResponse, ForgotPassCodeResponse, GenerateOtpResponse,
+    GetNotAssociatedAccessTokensResponse, ListAccessTokensResponse, ListGuessBudgetsResponse, LoginResponse,
     ReleaseTokenResponse, ResetPassCodeResponse, ResetVerificationCodeResponse,
 };
 use prost::{Message, Name};
@@ -173,6 +174,56 @@ fn data_is_a_list_an_object_or_absent() {
     assert_eq!(written(&login, LAST, &[])["data"], json!({"token": "t"}));
     let released = envelope(&ReleaseTokenResponse {}, LAST, Tz::UTC, &[]).json;
     assert_eq!(released, br#"{"status":{"code":"OK","description":"","message":""}}"#);
+    assert_eq!(envelope(&ForgotPassCodeResponse {}, LAST, Tz::UTC, &[]).json, released);
+}
+
+#[test]
+fn an_answer_with_lists_among_other_fields_is_an_object() {
+    let explained = ExplainAccessTokenResponse::default();
+    let data = written(&explained, LAST, &[])["data"].clone();
+    let nothing = json!({
+        "access_token": null, "explained_date": null, "usable": null, "obstacles": [], "locks_disclosed": null,
+        "secrets": [], "actions": [], "guess_budget": null,
+    });
+    assert_eq!(data, nothing);
+    let explained = message::<ExplainAccessTokenResponse>(&json!({
+        "access_token": {"number": "AT1"},
+        "explained_date": "2024-01-02T03:04:05",
+        "obstacles": [{"kind": "LOCKED", "secret_kind": "PASS_CODE", "affects": ["PASS_CODE"], "description": "d"}],
+        "secrets": [{
+            "secret_kind": "PASS_CODE",
+            "set": true,
+            "lock": {"state": "LOCKED_UNTIL_UNLOCKED", "cause": "HARD_LIMIT", "failed_attempts": 100},
+            "recent_attempts": [{"date": "2024-01-02T03:04:05"}],
+        }],
+    }));
+    let written = |paths: &[&str]| written(&explained, LAST, paths)["data"].clone();
+    let lock =
+        json!({"state": "LOCKED_UNTIL_UNLOCKED", "cause": "HARD_LIMIT", "failed_attempts": 100, "locked_until": null});
+    assert_eq!(written(&["secrets"])["secrets"][0]["lock"], lock);
+    let attempt = json!({"date": "2024-01-02T03:04:05", "right": null, "user_id": null});
+    assert_eq!(written(&["secrets"])["secrets"][0]["recent_attempts"], json!([attempt]));
+    let obstacle = json!({
+        "kind": "LOCKED", "secret_kind": "PASS_CODE", "affects": ["PASS_CODE"], "since": null, "until": null,
+        "mended_by": null, "description": "d",
+    });
+    assert_eq!(written(&["obstacles"]), json!({"obstacles": [obstacle]}));
+    let some = written(&["access_token.number", "usable"]);
+    assert_eq!(some, json!({"access_token": {"number": "AT1"}, "usable": false}));
+}
+
+#[test]
+fn a_list_may_hold_lists() {
+    let list = message::<ListGuessBudgetsResponse>(&json!({
+        "guess_budgets": [{"chance_per_day": 3e-4, "limit": 1e-3, "secrets": [{"secret_kind": "PASS_CODE", "codes": 1e6}]}],
+    }));
+    let secret = json!({"secret_kind": "PASS_CODE", "guesses_per_day": 0, "codes": 1e6, "chance_per_day": 0});
+    let expected = json!([{
+        "classification_id": null, "classification_name": null, "chance_per_day": 3e-4, "limit": 1e-3,
+        "secrets": [secret], "arithmetic": null,
+    }]);
+    assert_eq!(written(&list, LAST, &[])["data"], expected);
+    assert_eq!(written(&list, LAST, &["limit"])["data"], json!([{"limit": 1e-3}]));
 }
 
 #[test]

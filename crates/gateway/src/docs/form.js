@@ -39,6 +39,7 @@ function inputOf(api, name, schema, isQuery) {
   if (plain.oneOf) return { id, ...alternatives(api, plain.oneOf, id) };
   const names = isQuery && namesOf(plain);
   if (names) return { id, ...named(names, id) };
+  if (plain.type?.includes?.("array") && plain.items?.enum) return { id, ...several(plain.items.enum, id) };
   const choices = plain.enum?.filter((value) => value !== null);
   if (choices) {
     const select = el("select", { id }, el("option", { value: "" }, "–"), ...choices.map((value) => el("option", {}, value)));
@@ -58,6 +59,16 @@ function text(schema, plain, id) {
   const empty = el("input", { type: "checkbox" });
   const element = el("span", { class: "input" }, input, el("label", {}, empty, " null"));
   return { element, value: () => (empty.checked ? null : read()) };
+}
+
+/** Any number of names. */
+function several(names, id) {
+  const select = el("select", { id, multiple: "", size: names.length }, ...names.map((name) => el("option", {}, name)));
+  const value = () => {
+    const chosen = [...select.selectedOptions].map((option) => option.textContent);
+    return chosen.length > 0 ? chosen : undefined;
+  };
+  return { element: select, value };
 }
 
 /** An object of which one alternative is given. */

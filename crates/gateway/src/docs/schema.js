@@ -57,10 +57,15 @@ export function namesOf(schema) {
   return schema.pattern?.match(/^\^\((.+)\)=\.$/)?.[1].split("|");
 }
 
+/** Is it a list, and nothing else (but null)? */
+function isList(schema) {
+  return [schema.type].flat().every((type) => type === "array" || type === "null") && schema.items !== undefined;
+}
+
 function typeOf(api, schema) {
-  if (schema.type === "array") {
+  if (isList(schema)) {
     const items = resolved(api, schema.items);
-    return items.properties ? "list of objects" : "list";
+    return items.properties ? "list of objects" : `list of ${typeOf(api, items)}`;
   }
   const plain = resolved(api, schema);
   const choices = plain.enum?.filter((value) => value !== null);
@@ -89,16 +94,22 @@ function field(api, name, schema, required) {
   if (schema["x-available-from"]) notes.push(`Since ${schema["x-available-from"]}.`);
   if (schema["x-deprecated-from"]) notes.push(`Deprecated since ${schema["x-deprecated-from"]}.`);
   element.append(...descriptionOf([schema.description ?? plain.description ?? "", ...notes].join(" ").trim()));
-  const below = schema.type === "array" ? resolved(api, schema.items) : plain;
+  const below = isList(schema) ? resolved(api, schema.items) : plain;
   if (below.properties || below.oneOf) element.append(folded(api, below));
   return element;
+}
+
+/** An alternative by its keys: the first one, with the others. */
+function nameOf(alternative) {
+  const [first, ...others] = ordered(alternative).map(([name]) => name);
+  return others.length > 0 ? `${first} with ${others.join(" or ")}` : first;
 }
 
 function folded(api, schema) {
   // An object with alternatives, or one whose fields exclude each other.
   const alternatives = schema.properties ? null : schema.oneOf;
   const fields = alternatives ? alternatives.flatMap(ordered) : ordered(schema);
-  const names = alternatives?.map((alternative) => ordered(alternative).map(([name]) => name).join(" with "));
+  const names = alternatives?.map(nameOf);
   const title = names ? `one of ${names.join(", ")}` : `${fields.length} fields`;
   const details = el("details", {}, el("summary", {}, title));
   // Filled when it is opened: an object may hold itself.

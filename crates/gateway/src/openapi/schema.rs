@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use access_tokens_proto::descriptor_pool;
-use access_tokens_proto::options::field_info;
+use access_tokens_proto::options::{field_info, is_optional, is_required};
 use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::{Map, Value, json};
 
@@ -73,7 +72,7 @@ impl<'a> Schemas<'a> {
     pub(super) fn request(&mut self, message: &MessageDescriptor, with_token: bool) -> Value {
         let name = message.name().to_owned();
         if !self.named.contains_key(&name) {
-            let mut schema = self.members(message, &keys(message));
+            let mut schema = self.members(message, &keys(message), false);
             if with_token {
                 schema["properties"][TOKEN] = json!({
                     "type": ["string", "null"],
@@ -81,9 +80,9 @@ impl<'a> Schemas<'a> {
                 });
             }
             let chosen = |field: &FieldDescriptor| field.containing_oneof().is_some_and(|oneof| is_choice(&oneof));
-            let chosen: Vec<_> = message.fields().filter(chosen).map(|field| field.name().to_owned()).collect();
+            let chosen: Vec<_> = message.fields().filter(chosen).collect();
             if !chosen.is_empty() {
-                schema["oneOf"] = chosen.iter().map(|name| alternative(name, &chosen)).collect();
+                schema["oneOf"] = alternatives(&chosen);
             }
             schema["description"] = self.comments.of_message(message).into();
             self.named.insert(name.clone(), schema);
@@ -102,11 +101,11 @@ impl<'a> Schemas<'a> {
             let mut schema = if message.oneofs().any(|oneof| is_choice(&oneof)) {
                 let alternatives = message.fields().map(|field| {
                     let (own, _): (Vec<_>, Vec<_>) = keys(message).into_iter().partition(|place| outer(place) == field);
-                    self.members(message, &own)
+                    self.members(message, &own, true)
                 });
                 json!({ "oneOf": alternatives.collect::<Vec<_>>() })
             } else {
-                self.members(message, &places)
+                self.members(message, &places, false)
             };
             schema["description"] = self.comments.of_message(message).into();
             self.named.insert(name.clone(), schema);
@@ -114,17 +113,16 @@ impl<'a> Schemas<'a> {
         reference(&name)
     }
 
-    fn members(&mut self, message: &MessageDescriptor, places: &[Place]) -> Value {
+    /// The keys of a message: all of them, or those of one alternative, which then is given.
+    fn members(&mut self, message: &MessageDescriptor, places: &[Place], alternative: bool) -> Value {
         let nullable = message.get_field_by_name(UPDATE_MASK).is_some();
         let mut properties = Map::new();
         let mut required = Vec::new();
         for place in places {
             let field = place.field();
             let in_choice = field.containing_oneof().is_some_and(|oneof| is_choice(&oneof));
-            let must =
-                is_required(field) || (in_choice && message.parent_message().is_none() && alternatives_only(message));
-            let alternative = in_choice && alternatives_only(message);
-            let mut schema = self.request_field(field, !must && !alternative);
+            let must = is_required(field) || (in_choice && alternative);
+            let mut schema = self.request_field(field, !must);
             // What names something, or must be there, is not empty.
             if (must || in_choice) && field.kind() == Kind::String {
                 schema["minLength"] = 1.into();
@@ -148,6 +146,14 @@ impl<'a> Schemas<'a> {
     }
 
     fn request_field(&mut self, field: &FieldDescriptor, nullable: bool) -> Value {
+        if !field.is_list() {
+            return self.request_value(field, nullable);
+        }
+        let types: &[&str] = if nullable { &["array", "null"] } else { &["array"] };
+        json!({ "type": types, "items": self.request_value(field, false) })
+    }
+
+    fn request_value(&mut self, field: &FieldDescriptor, nullable: bool) -> Value {
         let types = |names: &[&str]| -> Value {
             names.iter().copied().chain(nullable.then_some("null")).map(Value::from).collect::<Vec<_>>().into()
         };
@@ -223,26 +229,19 @@ impl<'a> Schemas<'a> {
     }
 }
 
-/// One of several keys is there, and the others are not; null is as good as absent.
-fn alternative(name: &String, all: &[String]) -> Value {
-    let properties = all.iter().map(|key| {
-        let schema = if key == name { json!({ "not": { "type": "null" } }) } else { json!({ "type": "null" }) };
-        (key.clone(), schema)
-    });
-    json!({ "required": [name], "properties": properties.collect::<Map<_, _>>() })
-}
-
-/// Does the message consist of alternatives and nothing else?
-fn alternatives_only(message: &MessageDescriptor) -> bool {
-    message.fields().all(|field| field.containing_oneof().is_some_and(|oneof| is_choice(&oneof)))
-}
-
-/// `google.api.field_behavior` has REQUIRED, which is 2.
-fn is_required(field: &FieldDescriptor) -> bool {
-    let behaviour = descriptor_pool().get_extension_by_name("google.api.field_behavior");
-    let behaviour = behaviour.map(|extension| field.options().get_extension(&extension).into_owned());
-    let values = behaviour.as_ref().and_then(|value| value.as_list()).unwrap_or_default();
-    values.iter().any(|value| value.as_enum_number() == Some(2))
+/// One of several keys is there, and the others are not; null is as good as absent. None is there, too, where the contract
+/// says that they are optional.
+fn alternatives(fields: &[FieldDescriptor]) -> Value {
+    let only = |given: Option<&FieldDescriptor>| {
+        let properties = fields.iter().map(|field| {
+            let unset = json!({ "type": "null" });
+            (field.name().to_owned(), if given == Some(field) { json!({ "not": unset }) } else { unset })
+        });
+        let required: Vec<_> = given.iter().map(|field| field.name()).collect();
+        json!({ "required": required, "properties": properties.collect::<Map<_, _>>() })
+    };
+    let none = fields.iter().any(is_optional).then(|| only(None));
+    fields.iter().map(|field| only(Some(field))).chain(none).collect()
 }
 
 fn type_name(kind: &Kind) -> &'static str {

@@ -59,7 +59,8 @@ fn identifiers_are_described_as_alternatives() {
         .iter()
         .map(|alternative| alternative["properties"].as_object().expect("properties").keys().collect())
         .collect();
-    let expected = [&["authentication_code"][..], &["identifier", "pass_code"], &["id"], &["number"]];
+    let credential = &["identifier", "one_time_password", "pass_code"][..];
+    let expected = [&["authentication_code"], credential, &["id"], &["number"]];
     assert_eq!(keys, expected);
     assert_eq!(identifier[1]["required"], json!(["identifier"]));
     let show = &document["components"]["schemas"]["ShowAccessTokenRequest"];
@@ -73,6 +74,45 @@ fn identifiers_are_described_as_alternatives() {
     ]);
     assert_eq!(reset["oneOf"], expected);
     assert_eq!(reset["properties"]["identifier"]["type"], json!(["string", "integer", "null"]));
+}
+
+#[test]
+fn a_choice_that_need_not_be_made_has_none_as_an_alternative() {
+    let document = described(Release::default());
+    let schemas = &document["components"]["schemas"];
+    let change = &schemas["ChangePassCodeRequest"];
+    assert_eq!(change["required"], json!(["access_token_identifier", "new_pass_code"]));
+    let (given, unset) = (json!({"not": {"type": "null"}}), json!({"type": "null"}));
+    let expected = json!([
+        {"required": ["pass_code"], "properties": {"pass_code": given, "one_time_password": unset}},
+        {"required": ["one_time_password"], "properties": {"one_time_password": given, "pass_code": unset}},
+        {"required": [], "properties": {"one_time_password": unset, "pass_code": unset}},
+    ]);
+    assert_eq!(change["oneOf"], expected);
+    // A request that is nothing but a choice.
+    let forgot = &schemas["ForgotPassCodeRequest"];
+    assert!(forgot.get("required").is_none(), "{forgot}");
+    assert_eq!(forgot["oneOf"].as_array().map(Vec::len), Some(2));
+}
+
+#[test]
+fn lists_are_described_in_requests_and_answers() {
+    let document = described(Release::default());
+    let schemas = &document["components"]["schemas"];
+    let kinds = &schemas["UnlockAccessTokenRequest"]["properties"]["secret_kinds"];
+    let names = json!(["PASS_CODE", "VERIFICATION_CODE", "ONE_TIME_PASSWORD"]);
+    assert_eq!(kinds["type"], json!(["array", "null"]));
+    assert_eq!(kinds["items"], json!({"type": ["string"], "enum": names}));
+    let data = |path: &str, verb: &str| {
+        let answer = &document["paths"][path][verb]["responses"]["200"]["content"]["application/json"]["schema"];
+        answer["properties"]["data"].clone()
+    };
+    let explained = data("/v1/access_tokens/explain", "post");
+    assert_eq!(explained, json!({"$ref": "#/components/schemas/ExplainAccessTokenResponse"}));
+    assert_eq!(schemas["ExplainAccessTokenResponse"]["properties"]["obstacles"]["type"], "array");
+    let budgets = data("/v1/access_tokens/configuration/guess_budgets/list", "get");
+    assert_eq!(budgets, json!({"type": "array", "items": {"$ref": "#/components/schemas/GuessBudget"}}));
+    assert_eq!(data("/v1/access_tokens/forgot_pass_code", "post"), Value::Null);
 }
 
 #[test]
@@ -98,7 +138,7 @@ fn an_earlier_release_is_described_as_it_was() {
 fn a_created_access_token_leads_to_what_can_be_done_with_it() {
     let document = described(Release::default());
     let links = &document["paths"]["/v1/access_tokens/create"]["post"]["responses"]["200"]["links"];
-    for method in ["ShowAccessToken", "UpdateAccessToken", "SetAsNotEffective", "GenerateOtp"] {
+    for method in ["ShowAccessToken", "UpdateAccessToken", "SetAsNotEffective", "GenerateOtp", "ExplainAccessToken"] {
         assert_eq!(links[method]["operationId"], method);
     }
     assert!(document["paths"]["/v1/access_tokens/show"]["post"]["responses"]["200"].get("links").is_none());

@@ -3,9 +3,10 @@
 //! Two rules stand for what the original API does differently from the contract:
 //!
 //! - An alternative of a oneof whose message is declared inside the very message that holds the oneof is *spread*: its
-//!   keys are given in its place. So a credential is `{"identifier": …, "pass_code": …}`.
+//!   keys are given in its place. So a credential is `{"identifier": …, "pass_code": …}`, or has a `one_time_password`.
 //! - `update_mask` is not given, but made of the keys that are, null included.
 
+use access_tokens_proto::options::is_optional;
 use access_tokens_proto::v1::ErrorReason;
 use chrono_tz::Tz;
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, OneofDescriptor, Value};
@@ -70,11 +71,17 @@ pub(crate) fn is_object(field: &FieldDescriptor) -> bool {
     matches!(field.kind(), Kind::Message(message) if message.package_name() != "google.protobuf")
 }
 
-/// The alternatives of a oneof as a client may give them.
+/// The alternatives of a oneof as a client may give them: of what is spread, the first field with the others.
 fn alternatives(oneof: &OneofDescriptor) -> String {
-    let names = oneof.fields().map(|field| match spread(&field) {
-        Some(inner) => inner.fields().map(|field| field.name().to_owned()).collect::<Vec<_>>().join(" with "),
-        None => field.name().to_owned(),
+    let names = oneof.fields().map(|field| {
+        let inner: Vec<_> = spread(&field).iter().flat_map(MessageDescriptor::fields).collect();
+        match inner.as_slice() {
+            [first, others @ ..] if !others.is_empty() => {
+                let others: Vec<_> = others.iter().map(FieldDescriptor::name).collect();
+                format!("{} with {}", first.name(), others.join(" or "))
+            }
+            _ => field.name().to_owned(),
+        }
     });
     names.collect::<Vec<_>>().join(", ")
 }
@@ -132,13 +139,15 @@ impl Reader {
     fn choice(&mut self, oneof: &OneofDescriptor, given: &[&Place], path: &str) {
         let given: Vec<_> =
             given.iter().filter(|place| place.outer().containing_oneof().as_ref() == Some(oneof)).collect();
-        let reason = ErrorReason::InvalidIdentifier;
+        // Where none need be given, the alternatives name nothing: they only exclude each other.
+        let optional = oneof.fields().any(|field| is_optional(&field));
+        let reason = if optional { ErrorReason::InvalidFieldValue } else { ErrorReason::InvalidIdentifier };
         let several = given.windows(2).any(|pair| pair[0].outer() != pair[1].outer());
         if several && path.is_empty() {
             let names: Vec<_> = given.iter().map(|place| place.field().name()).collect();
             let what = format!("only one of {} may be given", names.join(", "));
             self.faults.extend(names.iter().map(|name| Fault::new(reason, *name, what.clone())));
-        } else if several || (given.is_empty() && !path.is_empty()) {
+        } else if several || (given.is_empty() && !path.is_empty() && !optional) {
             let found = if several { "has several" } else { "has none" };
             let what = format!("must have exactly one of: {}; {found}", alternatives(oneof));
             self.faults.push(Fault::new(reason, path, what));

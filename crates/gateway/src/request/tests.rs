@@ -77,12 +77,90 @@ fn an_access_token_is_named_in_four_ways() {
     assert_eq!(named(json!({"authentication_code": "180581", "number": null, "pass_code": null})), code);
     assert_eq!(named(json!({"id": "1"})), Some(Identifier::Id("1".to_owned())));
     assert_eq!(named(json!({"number": "AT1"})), Some(Identifier::Number("AT1".to_owned())));
-    let credential = |pass_code: Option<&str>| {
-        Some(Identifier::Credential(Credential { identifier: "a".to_owned(), pass_code: pass_code.map(str::to_owned) }))
+    let credential = |pass_code: Option<&str>, one_time_password: Option<&str>| {
+        let [pass_code, one_time_password] = [pass_code, one_time_password].map(|secret| secret.map(str::to_owned));
+        Some(Identifier::Credential(Credential { identifier: "a".to_owned(), pass_code, one_time_password }))
     };
-    assert_eq!(named(json!({"identifier": "a", "pass_code": "b"})), credential(Some("b")));
-    assert_eq!(named(json!({"pass_code": 12, "identifier": "a"})), credential(Some("12")));
-    assert_eq!(named(json!({"identifier": "a"})), credential(None));
+    assert_eq!(named(json!({"identifier": "a", "pass_code": "b"})), credential(Some("b"), None));
+    assert_eq!(named(json!({"pass_code": 12, "identifier": "a"})), credential(Some("12"), None));
+    assert_eq!(named(json!({"identifier": "a"})), credential(None, None));
+    assert_eq!(named(json!({"identifier": "a", "one_time_password": "012"})), credential(None, Some("012")));
+    let null = json!({"identifier": "a", "pass_code": null, "one_time_password": 12});
+    assert_eq!(named(null), credential(None, Some("12")));
+    // Which of the two it is, is the service's matter.
+    let both = json!({"identifier": "a", "pass_code": "b", "one_time_password": "c"});
+    assert_eq!(named(both), credential(Some("b"), Some("c")));
+}
+
+#[test]
+fn a_secret_beside_the_name_is_not_the_one_within() {
+    use v1::access_token_identifier::{Credential, Identifier};
+    let credential = |identifier: Option<v1::AccessTokenIdentifier>| match identifier.and_then(|name| name.identifier) {
+        Some(Identifier::Credential(credential)) => credential,
+        other => panic!("{other:?}"),
+    };
+    let alone = Credential { identifier: "a".to_owned(), ..Default::default() };
+
+    let check = method("access_tokens/check_pass_code");
+    let beside: v1::CheckPassCodeRequest = check.body(json!({TOKEN_ID: {"identifier": "a"}, "pass_code": "b"}));
+    assert_eq!((credential(beside.access_token_identifier), beside.pass_code), (alone.clone(), Some("b".to_owned())));
+    let within: v1::CheckPassCodeRequest = check.body(json!({TOKEN_ID: {"identifier": "a", "pass_code": "b"}}));
+    let expected = Credential { pass_code: Some("b".to_owned()), ..alone.clone() };
+    assert_eq!((credential(within.access_token_identifier), within.pass_code), (expected, None));
+    assert_eq!(check.refused("", r#"{"one_time_password":"1"}"#).0, "UNKNOWN_FIELD");
+
+    let otp = method("access_tokens/verify_otp");
+    let beside: v1::VerifyOtpRequest = otp.body(json!({TOKEN_ID: {"number": "AT1"}, "one_time_password": 12}));
+    assert_eq!(beside.one_time_password.as_deref(), Some("12"));
+    assert_eq!(otp.refused("", r#"{"pass_code":"1"}"#).0, "UNKNOWN_FIELD");
+
+    use v1::change_pass_code_request::Proof;
+    let change = method("access_tokens/change_pass_code");
+    let proof = |proof: serde_json::Value| {
+        let mut body = json!({TOKEN_ID: {"identifier": "a"}, "new_pass_code": "n"});
+        body.as_object_mut().expect("an object").extend(proof.as_object().expect("an object").clone());
+        let request: v1::ChangePassCodeRequest = change.body(body);
+        assert_eq!((credential(request.access_token_identifier), request.new_pass_code.as_str()), (alone.clone(), "n"));
+        request.proof
+    };
+    assert_eq!(proof(json!({"pass_code": "b"})), Some(Proof::PassCode("b".to_owned())));
+    let null = json!({"pass_code": null, "one_time_password": "c"});
+    assert_eq!(proof(null), Some(Proof::OneTimePassword("c".to_owned())));
+    assert_eq!(proof(json!({})), None);
+    let (reason, text) = change.refused("", r#"{"pass_code":"s3cret","one_time_password":"s3cret"}"#);
+    assert_eq!(reason, "INVALID_FIELD_VALUE");
+    assert!(text.contains("pass_code: only one of pass_code, one_time_password may be given"), "{text}");
+    assert!(!text.contains("s3cret"), "{text}");
+}
+
+#[test]
+fn a_list_of_names_is_an_array() {
+    let unlock = method("access_tokens/unlock");
+    let kinds = |kinds: serde_json::Value| {
+        let request: v1::UnlockAccessTokenRequest = unlock.body(json!({TOKEN_ID: {"id": "1"}, "secret_kinds": kinds}));
+        request.secret_kinds
+    };
+    assert_eq!(kinds(json!(["ONE_TIME_PASSWORD", "PASS_CODE"])), [3, 1]);
+    assert_eq!((kinds(json!([])), kinds(json!(null))), (vec![], vec![]));
+    for (bad, field) in [
+        (json!("PASS_CODE"), "secret_kinds: must be an array"),
+        (json!([1]), "secret_kinds[0]: must be one of PASS_CODE, VERIFICATION_CODE, ONE_TIME_PASSWORD"),
+        (json!(["PASS_CODE", null]), "secret_kinds[1]: "),
+        (json!(["SECRET_KIND_UNSPECIFIED"]), "secret_kinds[0]: "),
+    ] {
+        let (reason, text) = unlock.refused("", &json!({ "secret_kinds": bad }).to_string());
+        assert!(reason == "INVALID_FIELD_VALUE" && text.starts_with(field), "{reason} {text}");
+    }
+}
+
+#[test]
+fn a_forgotten_pass_code_needs_no_more_than_a_name() {
+    use v1::forgot_pass_code_request::AccessToken;
+    let forgot = method("access_tokens/forgot_pass_code");
+    let request: v1::ForgotPassCodeRequest = forgot.body(json!({"token": "t", "identifier": "a"}));
+    assert_eq!(request.access_token, Some(AccessToken::Identifier("a".to_owned())));
+    assert_eq!(forgot.refused("", r#"{"authentication_code":"1","identifier":"2"}"#).0, "INVALID_IDENTIFIER");
+    assert_eq!(forgot.refused("", r#"{"identifier":"a","pass_code":"b"}"#).0, "UNKNOWN_FIELD");
 }
 
 #[test]
@@ -95,16 +173,15 @@ fn none_or_several_names_are_an_error_that_says_so() {
         json!({"authentication_code": "1", "pass_code": "2"}),
         json!({"identifier": "1", "pass_code": "2", "number": "3"}),
         json!({"pass_code": "2"}),
+        json!({"one_time_password": "2"}),
     ] {
         let (reason, text) = show.refused("", &json!({ TOKEN_ID: identifier }).to_string());
         assert_eq!(reason, "INVALID_IDENTIFIER", "{identifier}");
         assert!(text.contains("access_token_identifier"), "{text}");
     }
     let (_, text) = show.refused("", &json!({ TOKEN_ID: {} }).to_string());
-    assert!(
-        text.contains("exactly one of: authentication_code, identifier with pass_code, id, number; has none"),
-        "{text}"
-    );
+    let alternatives = "authentication_code, identifier with pass_code or one_time_password, id, number";
+    assert!(text.contains(&format!("exactly one of: {alternatives}; has none")), "{text}");
     let list = method("access_tokens/list");
     let both = "accounts_receivable_identifier=id=1&rewards_participant_identifier=id=1";
     let (reason, text) = list.refused(both, "");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use access_tokens_domain::error::Violations;
-use access_tokens_domain::ports::{Clock, Random, Secrets};
+use access_tokens_domain::ports::{Clock, Random, Secrets, Verdict};
 use access_tokens_domain::reference::Reference;
 use access_tokens_domain::secret::Secret;
 use access_tokens_domain::session::{Caller, OrganisationKey, Permissions, Session};
@@ -80,7 +80,8 @@ impl<S: Store + AccountStore> Authenticator<S> {
         let key = organisation.as_ref().map_or(OrganisationKey::NONE, |organisation| organisation.key);
         let credential = self.store.credential_by_username(key, username).await?;
         let hash = credential.as_ref().and_then(|credential| credential.password.clone());
-        let matches = self.secrets.verify(password, hash).await?;
+        // One that is outdated is right all the same.
+        let matches = self.secrets.verify(password, hash).await? != Verdict::Wrong;
         let (Some(organisation), Some(credential), true) = (organisation, credential, matches) else {
             return Err(invalid_login());
         };

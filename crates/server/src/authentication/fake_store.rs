@@ -5,15 +5,17 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use access_tokens_domain::access_token::{AccessToken, Guard, Stamp, TokenChanges};
+use access_tokens_domain::attempts::{Attempts, SecretKind};
 use access_tokens_domain::directory::{Organisation, Unit};
 use access_tokens_domain::identifier::{AccountsReceivableIdentifier, RewardsParticipantIdentifier, TokenKey};
+use access_tokens_domain::issues::Issues;
 use access_tokens_domain::life_cycle::LifeCycleState;
 use access_tokens_domain::policy::Policy;
 use access_tokens_domain::reference::Reference;
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{
-    Account, AccountStore, ApiKey, Credential, FoundToken, ImportChanges, ImportKeys, ImportRows, Load,
-    OrganisationRef, OwnerKey, Participant, Sequence, Store, StoreError, StoreResult, TokenPage, UnitOfWork,
+    Account, AccountStore, ApiKey, Credential, Entry, FoundToken, ImportChanges, ImportKeys, ImportRows, LedgerStore,
+    Load, OrganisationRef, OwnerKey, Participant, Sequence, Store, StoreError, StoreResult, TokenPage, UnitOfWork,
 };
 use access_tokens_domain::time::Timestamp;
 
@@ -103,6 +105,38 @@ impl AccountStore for FakeStore {
     }
 }
 
+impl LedgerStore for FakeStore {
+    async fn attempts(&self, _: OrganisationKey, _: &str, _: SecretKind) -> StoreResult<Entry<Attempts>> {
+        not_here()
+    }
+
+    async fn all_attempts(&self, _: OrganisationKey, _: &str) -> StoreResult<Vec<(SecretKind, Entry<Attempts>)>> {
+        not_here()
+    }
+
+    async fn save_attempts(
+        &self,
+        _: OrganisationKey,
+        _: &str,
+        _: SecretKind,
+        _: &Entry<Attempts>,
+    ) -> StoreResult<bool> {
+        not_here()
+    }
+
+    async fn count_refused(&self, _: OrganisationKey, _: &str, _: SecretKind, _: Timestamp) -> StoreResult<()> {
+        not_here()
+    }
+
+    async fn issues(&self, _: OrganisationKey, _: &str, _: SecretKind) -> StoreResult<Entry<Issues>> {
+        not_here()
+    }
+
+    async fn save_issues(&self, _: OrganisationKey, _: &str, _: SecretKind, _: &Entry<Issues>) -> StoreResult<bool> {
+        not_here()
+    }
+}
+
 impl Store for FakeStore {
     type Unit = Never;
 
@@ -165,6 +199,17 @@ impl Store for FakeStore {
         not_here()
     }
 
+    async fn update_token(
+        &self,
+        _: OrganisationKey,
+        _: &str,
+        _: &Guard,
+        _: &TokenChanges,
+        _: Option<&Stamp>,
+    ) -> StoreResult<Option<AccessToken>> {
+        not_here()
+    }
+
     async fn take_numbers(&self, _: OrganisationKey, _: Sequence, _: u32) -> StoreResult<i64> {
         not_here()
     }
@@ -175,17 +220,6 @@ pub(super) enum Never {}
 
 impl UnitOfWork for Never {
     async fn insert_token(&mut self, _: OrganisationKey, _: &AccessToken) -> StoreResult<()> {
-        match *self {}
-    }
-
-    async fn update_token(
-        &mut self,
-        _: OrganisationKey,
-        _: &str,
-        _: &Guard,
-        _: &TokenChanges,
-        _: &Stamp,
-    ) -> StoreResult<Option<AccessToken>> {
         match *self {}
     }
 

@@ -4,6 +4,8 @@
 //! nothing in it to negotiate: no other algorithm, no `none`, no key that the token brings along. The header that is
 //! equal says which of our keys signed.
 
+use std::sync::Arc;
+
 use access_tokens_domain::secret::Secret;
 use access_tokens_domain::session::Session;
 use access_tokens_domain::time::Timestamp;
@@ -14,14 +16,14 @@ use chrono::DateTime;
 use hmac::Mac;
 use serde::{Deserialize, Serialize};
 
-use crate::crypto::{HmacSha256, KeyRing, PerKey};
+use crate::crypto::{Derived, HmacSha256, KeyRing, LiveKeys, PerKey};
 
 /// Ours are about 400 bytes. Longer ones are not even decoded.
 const MAX_LENGTH: usize = 8 * 1_024;
 
 /// Signs sessions and reads them back. Whether a session has expired or was released is not decided here.
 pub struct SessionTokens {
-    signers: PerKey<Signer>,
+    signers: Derived<PerKey<Signer>>,
 }
 
 struct Signer {
@@ -43,15 +45,14 @@ struct Claims {
 }
 
 impl SessionTokens {
-    /// Derives the signing keys; the ring can go.
+    /// On one ring, for as long as it lives.
     pub fn new(ring: &KeyRing) -> Self {
-        let keys = ring.derive_hmac("session-token");
-        let signers = keys.map(|id, key| {
-            // Key ids need no escaping: letters, digits, dashes and underscores.
-            let header = URL_SAFE_NO_PAD.encode(format!(r#"{{"alg":"HS256","kid":"{id}","typ":"JWT"}}"#));
-            Signer { header, key }
-        });
-        Self { signers }
+        Self::live(Arc::new(LiveKeys::new(ring.clone())))
+    }
+
+    /// On a ring that may be exchanged: the first key signs, and what any of its keys signed is read.
+    pub fn live(keys: Arc<LiveKeys>) -> Self {
+        Self { signers: Derived::new(keys, signers) }
     }
 
     /// The signed token of a session. Fractions of a second are lost: the claims are whole seconds.
@@ -65,7 +66,8 @@ impl SessionTokens {
             iat: session.issued_at.timestamp(),
         };
         let claims = serde_json::to_vec(&claims).map_err(Error::internal)?;
-        let Signer { header, key } = self.signers.current().1;
+        let signers = self.signers.get();
+        let Signer { header, key } = signers.current().1;
         let mut token = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims));
         let signature = key.clone().chain_update(&token).finalize().into_bytes();
         token.push('.');
@@ -77,7 +79,8 @@ impl SessionTokens {
     pub fn read(&self, token: &str) -> Option<Session> {
         let (signed, signature) = token.rsplit_once('.').filter(|_| token.len() <= MAX_LENGTH)?;
         let (header, claims) = signed.split_once('.')?;
-        let signer = self.signers.values().find(|signer| signer.header == header)?;
+        let signers = self.signers.get();
+        let signer = signers.values().find(|signer| signer.header == header)?;
         let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
         signer.key.clone().chain_update(signed).verify_slice(&signature).ok()?;
         let claims: Claims = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
@@ -96,6 +99,14 @@ impl std::fmt::Debug for SessionTokens {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("SessionTokens([REDACTED])")
     }
+}
+
+fn signers(ring: &KeyRing) -> PerKey<Signer> {
+    ring.derive_hmac("session-token").map(|id, key| {
+        // Key ids need no escaping: letters, digits, dashes and underscores.
+        let header = URL_SAFE_NO_PAD.encode(format!(r#"{{"alg":"HS256","kid":"{id}","typ":"JWT"}}"#));
+        Signer { header, key }
+    })
 }
 
 fn time(seconds: i64) -> Option<Timestamp> {
@@ -156,6 +167,18 @@ mod tests {
     }
 
     #[test]
+    fn a_session_outlives_an_exchange_of_the_ring() {
+        let keys = Arc::new(LiveKeys::new(ring(&[RING_A])));
+        let tokens = SessionTokens::live(Arc::clone(&keys));
+        let old = tokens.sign(&session()).expect("signed");
+        keys.replace(ring(&[RING_B, RING_A]));
+        assert_eq!(tokens.read(old.expose()), Some(session()));
+        assert_eq!(part(&tokens.sign(&session()).expect("signed"), 0)["kid"], "b");
+        keys.replace(ring(&[RING_B]));
+        assert!(tokens.read(old.expose()).is_none(), "its key is gone");
+    }
+
+    #[test]
     fn headers_of_others_are_refused_even_when_the_signature_is_right() {
         let tokens = SessionTokens::new(&ring(&[RING_A]));
         let token = tokens.sign(&session()).expect("signed");
@@ -172,7 +195,8 @@ mod tests {
         ];
         for header in headers {
             let signed = format!("{}.{claims}", URL_SAFE_NO_PAD.encode(header));
-            let key = &tokens.signers.current().1.key;
+            let signers = tokens.signers.get();
+            let key = &signers.current().1.key;
             let signature = URL_SAFE_NO_PAD.encode(key.clone().chain_update(&signed).finalize().into_bytes());
             for token in [format!("{signed}.{signature}"), format!("{signed}."), signed.clone()] {
                 assert!(tokens.read(&token).is_none(), "{header}");

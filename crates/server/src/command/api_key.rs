@@ -48,7 +48,7 @@ pub(super) async fn run(settings: Settings, command: Command) -> anyhow::Result<
     let known = context.database.credential_by_username(organisation.key, &add.name).await?;
     if known.is_some_and(|credential| credential.password.is_some()) {
         // The key would be that person, and would change what that person may do.
-        bail!("{} is a user that logs in with a password: give the key a name of its own", add.name);
+        bail!("a user of this name logs in with a password: give the key a name of its own");
     }
     let permissions = add.permissions.unwrap_or_else(Permissions::all);
     let (_, user) = context.save_user(&organisation, &add.name, permissions, add.unit.as_deref(), None).await?;

@@ -70,7 +70,9 @@ impl Context {
     /// Keys first, then the database: a database without keys is worth nothing.
     pub(super) async fn open(settings: &Settings) -> anyhow::Result<Self> {
         let ring = keys(settings)?;
-        Ok(Self::on(database(settings).await?, &ring))
+        let context = Self::on(database(settings).await?, &ring);
+        let importer = context.importer.refusing_policies_above(settings.policy.max_guess_chance);
+        Ok(Self { importer, ..context })
     }
 
     pub(super) fn on(database: Arc<Database>, ring: &KeyRing) -> Self {

@@ -103,7 +103,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Import(arguments) => return import::run(settings, arguments).await,
         Command::User(command) => user::run(settings, command).await?,
         Command::ApiKey(command) => api_key::run(settings, command).await?,
-        Command::Keys(command) => keys::run(&settings, &command)?,
+        Command::Keys(command) => keys::run(&settings, &command).await?,
         Command::Healthcheck => return healthcheck::run(settings).await,
         Command::CheckConfig => check_config::run(&loaded),
     }

@@ -4,11 +4,17 @@ use std::fmt::Write as _;
 
 use config::{Value, ValueKind};
 
-use super::Loaded;
+use super::{Loaded, Webhook};
 
-/// Shown as `***`; of the first only what may be a password.
+/// Shown as `***`; of the first two only what may be a secret.
 const URL: &str = "database.url";
+const WEBHOOK: &str = "notifications.webhook";
 const RING: &str = "keys.ring";
+const SECRET: &str = "notifications.secret";
+
+/// Parameters of a database URL that hold no secret.
+const SHOWN_PARAMETERS: [&str; 8] =
+    ["sslmode", "ssl-mode", "application_name", "host", "port", "dbname", "user", "mode"];
 
 impl Loaded {
     /// Every setting with its value and origin, as TOML. Secrets are masked.
@@ -29,22 +35,27 @@ impl Loaded {
 
 fn shown(key: &str, value: &Value) -> String {
     let quoted = |text: &str| format!("\"{}\"", text.escape_debug());
+    // By name, whatever the type: in a file, a secret of digits is a number.
+    match (key, value.kind.to_string().as_str()) {
+        (RING | SECRET | WEBHOOK, "") => return "\"\"".to_owned(),
+        (RING | SECRET, _) => return "\"***\"".to_owned(),
+        (WEBHOOK, url) => return quoted(&url.parse::<Webhook>().map_or("***".to_owned(), |url| url.to_string())),
+        (URL, url) => return quoted(&masked(url)),
+        _ => {}
+    }
     match &value.kind {
         ValueKind::I64(number) => number.to_string(),
         ValueKind::U64(number) => number.to_string(),
+        ValueKind::Float(number) => number.to_string(),
         ValueKind::Array(list) => {
             format!("[{}]", list.iter().map(|one| quoted(&one.to_string())).collect::<Vec<_>>().join(", "))
         }
-        kind => match (key, kind.to_string().as_str()) {
-            (RING, "") => "\"\"".to_owned(),
-            (RING, _) => "\"***\"".to_owned(),
-            (URL, url) => quoted(&masked(url)),
-            (_, text) => quoted(text),
-        },
+        kind => quoted(&kind.to_string()),
     }
 }
 
-/// A database URL without what may be a password: all from the user's name to the last `@`, and in parameters.
+/// A database URL without what may be a password: all from the user's name to the last `@`, and what parameters say whose
+/// names are not known.
 fn masked(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return "***".to_owned() };
     let (user, host) = match rest.rsplit_once('@') {
@@ -55,7 +66,7 @@ fn masked(url: &str) -> String {
     };
     let (place, query) = host.split_once('?').map_or((host, None), |(place, query)| (place, Some(query)));
     let parameter = |one: &str| match one.split_once('=') {
-        Some((name, _)) if name.to_lowercase().contains("pass") => format!("{name}=***"),
+        Some((name, _)) if !SHOWN_PARAMETERS.contains(&name) => format!("{name}=***"),
         _ => one.to_owned(),
     };
     let query = query.map(|query| format!("?{}", query.split('&').map(parameter).collect::<Vec<_>>().join("&")));
@@ -65,6 +76,18 @@ fn masked(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn secrets_are_masked_by_name_whatever_their_type() {
+        let number = Value::from(4_711_471_147_i64);
+        for key in [RING, SECRET, WEBHOOK, URL] {
+            assert!(!shown(key, &number).contains("4711"), "{key}");
+        }
+        assert_eq!(
+            (shown(RING, &Value::from("")).as_str(), shown("http.connections", &number).as_str()),
+            ("\"\"", "4711471147")
+        );
+    }
 
     #[test]
     fn passwords_in_odd_urls_are_masked_too() {
@@ -77,6 +100,7 @@ mod tests {
             "postgres://u:hunter2=1@h/d",
             "postgres:hunter2",
             "postgres://h/d?user=u&PassWord=hunter2",
+            "postgres://h/d?user=u&pwd=hunter2",
             "postgres://:hunter2@h/d",
         ] {
             let shown = masked(url);

@@ -102,10 +102,11 @@ impl Layers {
             Some(known) => {
                 // Variables and flags are texts. What is a number by default is one here too, if it can be.
                 let number = match (&known.0.kind, &value.kind) {
-                    (ValueKind::I64(_), ValueKind::String(text)) => text.parse::<i64>().ok(),
+                    (ValueKind::I64(_), ValueKind::String(text)) => text.parse::<i64>().ok().map(Value::from),
+                    (ValueKind::Float(_), ValueKind::String(text)) => text.parse::<f64>().ok().map(Value::from),
                     _ => None,
                 };
-                *known = (number.map_or(value, Value::from), origin);
+                *known = (number.unwrap_or(value), origin);
             }
             None => {
                 let section = key.split('.').next().unwrap_or_default();
@@ -208,7 +209,9 @@ fn expected(key: &str, default: &Value) -> &'static str {
         ("gateway.release", _) => "a release, such as R18.0.0",
         ("gateway.time_zone", _) => "a time zone, such as UTC or Europe/Athens",
         ("gateway.trusted_proxies", _) => "networks, such as 10.0.0.0/8",
+        ("notifications.webhook", _) => "a URL, such as http://127.0.0.1:9000/notifications, or empty",
         (_, ValueKind::I64(_) | ValueKind::U64(_)) => "a whole number, not negative",
+        (_, ValueKind::Float(_)) => "a number",
         _ => "a text",
     }
 }
@@ -226,150 +229,4 @@ fn flatten(table: Map<String, Value>) -> BTreeMap<String, Value> {
         }
     }
     flat
-}
-
-#[cfg(test)]
-mod tests {
-    use access_tokens_gateway::GatewayConfig;
-    use access_tokens_storage::DatabaseOptions;
-
-    use super::*;
-    use crate::config::LogFormat;
-
-    fn load(file: Option<&str>, environment: &[(&str, &str)], flags: &[&str]) -> Result<Loaded, String> {
-        let directory = tempfile::tempdir().expect("a directory");
-        let path = directory.path().join("access-tokens.toml");
-        if let Some(text) = file {
-            std::fs::write(&path, text).expect("written");
-        }
-        let environment = environment.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
-        let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        Loaded::load(file.map(|_| path.as_path()), environment, &flags).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn the_defaults_are_valid_and_the_documented_ones() {
-        let settings = load(None, &[("HOME", "/root")], &[]).expect("valid").settings;
-        assert_eq!(settings.database.url.expose(), "sqlite://access-tokens.db");
-        assert_eq!(settings.grpc.listen.to_string(), "127.0.0.1:50051");
-        assert_eq!(settings.keys.file, Path::new("access-tokens.keys"));
-        assert_eq!(settings.log.format, LogFormat::Pretty);
-        assert_eq!(settings.http.listen.map(|address| address.to_string()).as_deref(), Some("127.0.0.1:8080"));
-        assert_eq!(settings.gateway.config(), GatewayConfig::default());
-        let ours = DatabaseOptions::new("");
-        let options = settings.database.options();
-        assert_eq!(options.postgres_connections, ours.postgres_connections);
-        assert_eq!(options.sqlite_readers, ours.sqlite_readers);
-        assert_eq!(options.acquire_timeout, ours.acquire_timeout);
-        assert_eq!(options.statement_timeout, ours.statement_timeout);
-        assert_eq!(options.lock_timeout, ours.lock_timeout);
-    }
-
-    #[test]
-    fn every_default_is_documented() {
-        let lines: Vec<&str> = DEFAULTS.lines().collect();
-        for (i, line) in lines.iter().enumerate().filter(|(_, line)| line.contains(" = ")) {
-            assert!(lines[i - 1].starts_with('#'), "{line} has no comment");
-        }
-    }
-
-    #[test]
-    fn later_layers_beat_earlier_ones() {
-        let file = "[grpc]\nlisten = \"1.1.1.1:1\"\ncalls_at_once = 1\nconnections = 1\n[log]\nformat = \"json\"";
-        let environment = [("ACCESS_TOKENS__GRPC__CALLS_AT_ONCE", "2"), ("ACCESS_TOKENS__GRPC__CONNECTIONS", "2")];
-        let loaded = load(Some(file), &environment, &["grpc.connections=3"]).expect("valid");
-        let grpc = &loaded.settings.grpc;
-        assert_eq!((grpc.listen.to_string().as_str(), grpc.calls_at_once, grpc.connections), ("1.1.1.1:1", 2, 3));
-        assert_eq!(loaded.settings.log.format, LogFormat::Json);
-        let shown = loaded.describe();
-        assert!(shown.contains("calls_at_once = 2  # ACCESS_TOKENS__GRPC__CALLS_AT_ONCE"), "{shown}");
-        assert!(shown.contains("connection_age_seconds = 1800  # default"), "{shown}");
-        assert!(shown.contains("connections = 3  # --set"), "{shown}");
-    }
-
-    #[test]
-    fn lists_are_lists_in_files_and_have_commas_elsewhere() {
-        let file = "[http]\nlisten = \"\"\n[gateway]\ntrusted_proxies = [\"10.0.0.0/8\", \"::1\"]";
-        let loaded = load(Some(file), &[], &[]).expect("valid");
-        assert!(loaded.settings.http.listen.is_none());
-        let (shown, list) = (loaded.describe(), loaded.settings.gateway.trusted_proxies);
-        assert!(shown.contains("trusted_proxies = [\"10.0.0.0/8\", \"::1\"]  # "), "{shown}");
-        let variable = [("ACCESS_TOKENS__GATEWAY__TRUSTED_PROXIES", "10.0.0.0/8, ::1")];
-        assert_eq!(load(None, &variable, &[]).expect("valid").settings.gateway.trusted_proxies, list);
-        let none = load(Some(file), &[], &["gateway.trusted_proxies="]).expect("valid").settings;
-        assert!(none.gateway.trusted_proxies.is_empty());
-    }
-
-    #[test]
-    fn the_file_may_come_from_the_environment_and_must_exist() {
-        let error = load(None, &[(ENVIRONMENT_FILE, "/nowhere/file.toml")], &[]).expect_err("refused");
-        assert!(error.contains("/nowhere/file.toml"), "{error}");
-        load(None, &[(ENVIRONMENT_FILE, "")], &[]).expect("an empty variable is none");
-    }
-
-    #[test]
-    fn unknown_keys_are_named_all_at_once_with_where_they_come_from() {
-        let environment = [
-            ("ACCESS_TOKENS__GRPC__LISEN", "x"),
-            ("ACCESS_TOKENS__GRPC", "x"),
-            ("ACCESS_TOKENS_GRPC_LISTEN", "not ours: one underscore"),
-        ];
-        let error = load(Some("[grpcc]\nlisten = 1\n[log]\nlevel.x = 1"), &environment, &["nonsense=1", "x"]);
-        let error = error.expect_err("refused");
-        for expected in [
-            "grpcc.listen (",
-            "log.level.x (",
-            "grpc.lisen (ACCESS_TOKENS__GRPC__LISEN) is not a setting; known are grpc.calls_at_once,",
-            "grpc (ACCESS_TOKENS__GRPC)",
-            "nonsense (--set)",
-            "--set takes key=value",
-        ] {
-            assert!(error.contains(expected), "{expected} is not in: {error}");
-        }
-        assert!(!error.contains("ACCESS_TOKENS_GRPC_LISTEN"), "{error}");
-    }
-
-    #[test]
-    fn wrong_values_are_named_and_not_repeated() {
-        for (key, value, what) in [
-            ("grpc.listen", "localhost-hunter2", "an address and a port"),
-            ("grpc.calls_at_once", "hunter2", "a whole number"),
-            ("grpc.calls_at_once", "-1", "a whole number"),
-            ("grpc.calls_at_once", "0", "between 1 and"),
-            ("database.connections", "1", "between 2 and 100"),
-            ("database.url", "mysql://root:hunter2@host/x", "must begin with sqlite:// or postgres://"),
-            ("http.listen", "hunter2", "an address and a port"),
-            ("http.connections", "0", "between 1 and"),
-            ("gateway.release", "hunter2", "a release"),
-            ("gateway.time_zone", "hunter2", "a time zone"),
-            ("gateway.timeout_ms", "0", "between 1 and"),
-            ("gateway.trusted_proxies", "10.0.0.0/8,hunter2", "networks"),
-            ("log.format", "hunter2", "pretty or json"),
-            ("log.level", "hunter2=hunter2", "must be a level"),
-        ] {
-            let variable = format!("ACCESS_TOKENS__{}", key.to_uppercase().replace('.', "__"));
-            let error = load(None, &[(&variable, value)], &[]).expect_err(key);
-            assert!(error.contains(key) && error.contains(&variable) && error.contains(what), "{error}");
-            assert!(!error.contains("hunter2"), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_file_that_is_not_toml_is_not_shown() {
-        let error = load(Some("[database]\nurl = postgres://u:hunter2@h/d\n"), &[], &[]).expect_err("refused");
-        assert!(error.contains("line 2") && !error.contains("hunter2"), "{error}");
-    }
-
-    #[test]
-    fn secrets_are_shown_nowhere() {
-        let environment = [
-            ("ACCESS_TOKENS__DATABASE__URL", "postgres://app:hunter2@db:5432/tokens?sslmode=require&password=hunter2"),
-            ("ACCESS_TOKENS__KEYS__RING", "a hunter2"),
-        ];
-        let loaded = load(None, &environment, &[]).expect("valid");
-        let shown = format!("{loaded:?} {:?} {}", loaded.settings, loaded.describe());
-        assert!(!shown.contains("hunter2"), "{shown}");
-        assert!(shown.contains("postgres://app:***@db:5432/tokens?sslmode=require&password=***"), "{shown}");
-        assert!(shown.contains("ring = \"***\""), "{shown}");
-    }
 }

@@ -3,12 +3,19 @@
 //! `default.toml` is both the defaults and their documentation. What it does not name does not exist.
 
 mod describe;
+mod hidden;
 mod layers;
+mod notifications;
 mod settings;
+#[cfg(test)]
+mod tests;
 
+pub use hidden::Hidden;
 pub use layers::{ConfigError, ENVIRONMENT_FILE, Loaded, Origin};
+pub use notifications::{NotificationSettings, Webhook};
 pub use settings::{
-    DatabaseSettings, GatewaySettings, GrpcSettings, HttpSettings, KeySettings, LogFormat, LogSettings, Settings,
+    DatabaseSettings, GatewaySettings, GrpcSettings, HttpSettings, KeySettings, LogFormat, LogSettings, PolicySettings,
+    Settings,
 };
 
 /// The defaults with their documentation.

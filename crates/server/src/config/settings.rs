@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use access_tokens_domain::secret::Secret;
 use access_tokens_gateway::{GatewayConfig, Network, Release, TimeZone};
 use access_tokens_storage::DatabaseOptions;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
+
+use super::{Hidden, NotificationSettings, Webhook};
 
 /// Everything that can be set.
 #[derive(Debug, Clone, Deserialize)]
@@ -26,16 +27,20 @@ pub struct Settings {
     pub gateway: GatewaySettings,
     /// The keys.
     pub keys: KeySettings,
+    /// What policies may allow.
+    pub policy: PolicySettings,
+    /// Notifications to owners.
+    pub notifications: NotificationSettings,
     /// The log.
     pub log: LogSettings,
 }
 
-/// Where access tokens are kept. The URL may hold a password, so it is a secret.
+/// Where access tokens are kept. The URL may hold a password, so it is hidden.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DatabaseSettings {
     /// `sqlite://…` or `postgres://…`.
-    pub url: Secret,
+    pub url: Hidden,
     /// Does `serve` bring a PostgreSQL schema up to date?
     pub migrate_at_start: bool,
     /// PostgreSQL connections.
@@ -99,7 +104,16 @@ pub struct KeySettings {
     /// The file with the key ring.
     pub file: PathBuf,
     /// The key ring itself; empty when the file is used.
-    pub ring: Secret,
+    pub ring: Hidden,
+}
+
+/// What policies may allow.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicySettings {
+    /// The chance, per access token and day, that somebody guesses a secret of it.
+    #[serde(deserialize_with = "number")]
+    pub max_guess_chance: f64,
 }
 
 /// The log.
@@ -142,6 +156,17 @@ impl Settings {
         range("grpc.connection_age_seconds", grpc.connection_age_seconds, 1, 604_800);
         range("http.connections", self.http.connections as u64, 1, 1_000_000);
         range("gateway.timeout_ms", self.gateway.timeout_ms, 1, 600_000);
+        range("notifications.timeout_seconds", self.notifications.timeout_seconds, 1, 60);
+        range("notifications.queue", self.notifications.queue as u64, 1, 100_000);
+        if self.notifications.webhook.as_ref().is_some_and(Webhook::is_https) {
+            let what = "must be http: this process has no TLS; let a sidecar or a relay on this machine take http and pass \
+                        it on over https";
+            found.push(("notifications.webhook", what.to_owned()));
+        }
+        let chance = self.policy.max_guess_chance;
+        if !(chance > 0.0 && chance <= 1.0) {
+            found.push(("policy.max_guess_chance", "must be above 0 and at most 1".to_owned()));
+        }
         if !(database.is_sqlite() || database.is_postgres()) {
             found.push(("database.url", "must begin with sqlite:// or postgres://".to_owned()));
         }
@@ -208,9 +233,22 @@ fn parsed<'de, D: Deserializer<'de>, T: FromStr<Err: Display>>(from: D) -> Resul
     String::deserialize(from)?.trim().parse().map_err(D::Error::custom)
 }
 
-fn unless_empty<'de, D: Deserializer<'de>, T: FromStr<Err: Display>>(from: D) -> Result<Option<T>, D::Error> {
+pub(super) fn unless_empty<'de, D: Deserializer<'de>, T: FromStr<Err: Display>>(
+    from: D,
+) -> Result<Option<T>, D::Error> {
     let text = String::deserialize(from)?;
     if text.is_empty() { Ok(None) } else { text.parse().map(Some).map_err(D::Error::custom) }
+}
+
+/// A number and nothing else: left to itself, the library takes `yes` for 1.
+fn number<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Number {
+        Number(f64),
+    }
+    let Number::Number(number) = Number::deserialize(from)?;
+    Ok(number)
 }
 
 /// A list, or a text with commas between.

@@ -17,6 +17,8 @@ use zeroize::Zeroizing;
 use super::keys::{HmacSha256, KeyRing, PerKey};
 
 const NONCE_BYTES: usize = 12;
+const SALT_BYTES: usize = 8;
+const TAG_BYTES: usize = 32;
 
 /// One set of keys a purpose.
 struct ByPurpose<T> {
@@ -43,7 +45,10 @@ impl<T> ByPurpose<T> {
     }
 }
 
-/// Keyed hashes. Stored as `<key id>$<HMAC-SHA256 in base64>`.
+/// Keyed hashes. Stored as `<key id>$<salt and HMAC-SHA256 in base64>`.
+///
+/// The salt keeps two hashes of one code apart: where a code of six digits is hashed again and again, equal hashes would
+/// tell equal codes. Hashes of 32 bytes are of before there were salts, and match still.
 pub(super) struct CodeHashes(ByPurpose<HmacSha256>);
 
 impl CodeHashes {
@@ -51,28 +56,36 @@ impl CodeHashes {
         Self(ByPurpose::new(|purpose| ring.derive_hmac(&format!("code-hash/{}", purpose.label()))))
     }
 
-    pub(super) fn hash(&self, purpose: Purpose, subject: &str, code: &Secret) -> CodeHash {
+    pub(super) fn hash(&self, random: &dyn Random, purpose: Purpose, subject: &str, code: &Secret) -> Result<CodeHash> {
         let (id, key) = self.0.of(purpose).current();
-        let tag = tag(key, purpose, subject, code);
-        CodeHash::from_stored(format!("{id}${}", STANDARD_NO_PAD.encode(tag)))
+        let mut salt = [0; SALT_BYTES];
+        random.fill(&mut salt)?;
+        let tag = tag(key, purpose, subject, &salt, code);
+        Ok(CodeHash::from_stored(format!("{id}${}", STANDARD_NO_PAD.encode([salt.as_slice(), &tag].concat()))))
     }
 
-    /// Compares in constant time. A stored text that is none of ours takes as long, and never matches.
-    pub(super) fn matches(&self, purpose: Purpose, subject: &str, code: &Secret, stored: &CodeHash) -> bool {
+    /// Compares in constant time. Without a hash, or with a text that is none of ours, it takes as long and the answer
+    /// is no.
+    pub(super) fn matches(&self, purpose: Purpose, subject: &str, code: &Secret, stored: Option<&CodeHash>) -> bool {
         let keys = self.0.of(purpose);
-        let parsed = stored.as_stored().split_once('$').and_then(|(id, expected)| {
-            let expected: [u8; 32] = STANDARD_NO_PAD.decode(expected).ok()?.try_into().ok()?;
-            Some((keys.get(id)?, expected))
+        let parsed = stored.and_then(|stored| {
+            let (id, text) = stored.as_stored().split_once('$')?;
+            let bytes = STANDARD_NO_PAD.decode(text).ok()?;
+            let (salt, expected) = bytes.split_at_checked(bytes.len().checked_sub(TAG_BYTES)?)?;
+            let expected: [u8; TAG_BYTES] = expected.try_into().ok()?;
+            matches!(salt.len(), 0 | SALT_BYTES).then_some((keys.get(id)?, salt.to_vec(), expected))
         });
-        let (key, expected) = parsed.unwrap_or((keys.current().1, [0; 32]));
-        let equal = tag(key, purpose, subject, code).ct_eq(&expected);
-        bool::from(equal) && parsed.is_some()
+        let found = parsed.is_some();
+        let (key, salt, expected) = parsed.unwrap_or_else(|| (keys.current().1, vec![0; SALT_BYTES], [0; TAG_BYTES]));
+        let equal = tag(key, purpose, subject, &salt, code).ct_eq(&expected);
+        bool::from(equal) && found
     }
 }
 
-fn tag(key: &HmacSha256, purpose: Purpose, subject: &str, code: &Secret) -> [u8; 32] {
-    let mac = key.clone().chain_update(context(purpose, subject)).chain_update([0]).chain_update(code.expose());
-    mac.finalize().into_bytes().into()
+/// The salt is of one length or absent, which the length of the stored form tells: no two inputs run together.
+fn tag(key: &HmacSha256, purpose: Purpose, subject: &str, salt: &[u8], code: &Secret) -> [u8; TAG_BYTES] {
+    let mac = key.clone().chain_update(context(purpose, subject)).chain_update([0]);
+    mac.chain_update(salt).chain_update(code.expose()).finalize().into_bytes().into()
 }
 
 /// Purpose and subject. Labels have no zero byte in them, and neither has a subject: it is an id.
@@ -137,21 +150,25 @@ mod tests {
         seals.seal(&SystemRandom, purpose, subject, &Secret::new(code)).expect("sealed")
     }
 
+    fn hash(hashes: &CodeHashes, purpose: Purpose, subject: &str, code: &Secret) -> CodeHash {
+        hashes.hash(&SystemRandom, purpose, subject, code).expect("hashed")
+    }
+
     #[test]
     fn a_hash_fits_its_own_code_subject_purpose_and_key_only() {
         let (hashes, _) = both(&[RING_A]);
         let code = Secret::new("004711");
         for purpose in ALL {
-            let stored = hashes.hash(purpose, "T1", &code);
+            let stored = hash(&hashes, purpose, "T1", &code);
             assert!(stored.as_stored().starts_with("a$"));
-            assert!(hashes.matches(purpose, "T1", &code, &stored));
-            assert!(!hashes.matches(purpose, "T2", &code, &stored));
-            assert!(!hashes.matches(purpose, "T1", &Secret::new("04711"), &stored));
+            assert!(hashes.matches(purpose, "T1", &code, Some(&stored)));
+            assert!(!hashes.matches(purpose, "T2", &code, Some(&stored)));
+            assert!(!hashes.matches(purpose, "T1", &Secret::new("04711"), Some(&stored)));
             for other in ALL.into_iter().filter(|other| *other != purpose) {
-                assert!(!hashes.matches(other, "T1", &code, &stored));
+                assert!(!hashes.matches(other, "T1", &code, Some(&stored)));
             }
             let same_id_other_key = both(&[&RING_B.replace("b ", "a ")]).0;
-            assert!(!same_id_other_key.matches(purpose, "T1", &code, &stored));
+            assert!(!same_id_other_key.matches(purpose, "T1", &code, Some(&stored)));
         }
     }
 
@@ -179,14 +196,14 @@ mod tests {
     fn keys_rotate() {
         let (old_hashes, old_seals) = both(&[RING_A]);
         let code = Secret::new("123456");
-        let hash = old_hashes.hash(Purpose::Verification, "T", &code);
+        let stored = hash(&old_hashes, Purpose::Verification, "T", &code);
         let sealed = seal(&old_seals, Purpose::Verification, "T", "123456");
         let (hashes, seals) = both(&[RING_B, RING_A]);
-        assert!(hashes.matches(Purpose::Verification, "T", &code, &hash));
+        assert!(hashes.matches(Purpose::Verification, "T", &code, Some(&stored)));
         assert!(seals.open(Purpose::Verification, "T", &sealed).is_ok());
-        assert!(hashes.hash(Purpose::Verification, "T", &code).as_stored().starts_with("b$"));
+        assert!(hash(&hashes, Purpose::Verification, "T", &code).as_stored().starts_with("b$"));
         let (hashes, seals) = both(&[RING_B]);
-        assert!(!hashes.matches(Purpose::Verification, "T", &code, &hash));
+        assert!(!hashes.matches(Purpose::Verification, "T", &code, Some(&stored)));
         assert!(seals.open(Purpose::Verification, "T", &sealed).is_err());
     }
 
@@ -194,7 +211,7 @@ mod tests {
     fn every_changed_character_is_noticed() {
         let (hashes, seals) = both(&[RING_A]);
         let code = Secret::new("123456");
-        let hash = hashes.hash(Purpose::ApiKey, "T", &code);
+        let stored = hash(&hashes, Purpose::ApiKey, "T", &code);
         let sealed = seal(&seals, Purpose::ApiKey, "T", "123456");
         let changes = |text: &str| {
             let text = text.to_owned();
@@ -204,8 +221,8 @@ mod tests {
                 String::from_utf8(bytes).expect("ASCII")
             })
         };
-        for changed in changes(hash.as_stored()) {
-            assert!(!hashes.matches(Purpose::ApiKey, "T", &code, &CodeHash::from_stored(changed)));
+        for changed in changes(stored.as_stored()) {
+            assert!(!hashes.matches(Purpose::ApiKey, "T", &code, Some(&CodeHash::from_stored(changed))));
         }
         for changed in changes(sealed.as_stored()) {
             assert!(seals.open(Purpose::ApiKey, "T", &SealedCode::from_stored(changed)).is_err());
@@ -216,7 +233,56 @@ mod tests {
     fn the_text_of_zeros_that_stands_in_for_a_bad_hash_does_not_match() {
         let (hashes, _) = both(&[RING_A]);
         for text in ["", "$", "a$", "a", "b$AAAA", "a$####"] {
-            assert!(!hashes.matches(Purpose::ApiKey, "T", &Secret::new(""), &CodeHash::from_stored(text)), "{text}");
+            let stored = CodeHash::from_stored(text);
+            assert!(!hashes.matches(Purpose::ApiKey, "T", &Secret::new(""), Some(&stored)), "{text}");
+        }
+        assert!(!hashes.matches(Purpose::ApiKey, "T", &Secret::new(""), None));
+    }
+
+    #[test]
+    fn two_hashes_of_one_code_differ_and_both_match() {
+        let (hashes, _) = both(&[RING_A]);
+        let code = Secret::new("004711");
+        let made = [(); 2].map(|()| hash(&hashes, Purpose::Verification, "T", &code));
+        assert_ne!(made[0], made[1]);
+        for stored in &made {
+            let bytes = STANDARD_NO_PAD.decode(&stored.as_stored()[2..]).expect("base64");
+            assert_eq!(bytes.len(), SALT_BYTES + TAG_BYTES);
+            assert!(hashes.matches(Purpose::Verification, "T", &code, Some(stored)));
+        }
+    }
+
+    #[test]
+    fn hashes_without_a_salt_match_still() {
+        let (hashes, _) = both(&[RING_A]);
+        // Made with Python's hmac: the key from HKDF, the message "verification", "T" and "004711" with zeros between.
+        let stored = CodeHash::from_stored("a$+bbkGs/fqygENFmOv3Y0N7dOFtl53lsn/u4L/985hek");
+        assert!(hashes.matches(Purpose::Verification, "T", &Secret::new("004711"), Some(&stored)));
+        for (purpose, subject, code) in [
+            (Purpose::ApiKey, "T", "004711"),
+            (Purpose::Verification, "U", "004711"),
+            (Purpose::Verification, "T", "04711"),
+        ] {
+            assert!(!hashes.matches(purpose, subject, &Secret::new(code), Some(&stored)), "{subject} {code}");
+        }
+    }
+
+    #[test]
+    fn the_stored_form_never_changes() {
+        let (hashes, _) = both(&[RING_A]);
+        // Likewise, with "saltsalt" before the code.
+        let stored = CodeHash::from_stored("a$c2FsdHNhbHTwe6WHxL/NWHxvTgkRNcmIpYPFnL+wyDrR/3Goxjpltw");
+        assert!(hashes.matches(Purpose::Verification, "T", &Secret::new("004711"), Some(&stored)));
+    }
+
+    #[test]
+    fn a_hash_of_another_length_does_not_match() {
+        let (hashes, _) = both(&[RING_A]);
+        let code = Secret::new("1");
+        let bytes = STANDARD_NO_PAD.decode(&hash(&hashes, Purpose::ApiKey, "T", &code).as_stored()[2..]).expect("ours");
+        for part in [&bytes[1..], &bytes[SALT_BYTES..], &bytes[..TAG_BYTES], &[bytes.as_slice(), &[0]].concat(), &[]] {
+            let stored = CodeHash::from_stored(format!("a${}", STANDARD_NO_PAD.encode(part)));
+            assert!(!hashes.matches(Purpose::ApiKey, "T", &code, Some(&stored)), "{}", part.len());
         }
     }
 
@@ -226,7 +292,7 @@ mod tests {
             let (hashes, seals) = both(&[RING_A]);
             for text in [text, other] {
                 let stored = CodeHash::from_stored(text.clone());
-                proptest::prop_assert!(!hashes.matches(Purpose::ApiKey, "T", &Secret::new("x"), &stored));
+                proptest::prop_assert!(!hashes.matches(Purpose::ApiKey, "T", &Secret::new("x"), Some(&stored)));
                 proptest::prop_assert!(seals.open(Purpose::ApiKey, "T", &SealedCode::from_stored(text)).is_err());
             }
         }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use access_tokens_domain::Result;
 use access_tokens_domain::ports::Random;
@@ -10,22 +10,19 @@ use zeroize::Zeroizing;
 
 use super::keys::{KeyRing, KeyRingError};
 
+/// Far more than a key ring has.
+const MAX_RESERVED: usize = 64 * 1_024;
+
 impl KeyRing {
     /// Reads a key file. It must exist, and nobody else may be able to read it.
     pub fn read(path: &Path) -> Result<Self, KeyRingError> {
-        let failed = |source| io_error(path, "read", source);
         let mut file = match File::open(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let shown = path.display();
-                return Err(KeyRingError::Missing { path: shown.to_string() });
-            }
-            other => other.map_err(failed)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing(path)),
+            other => other.map_err(|source| io_error(path, "read", source))?,
         };
         // Of the open file, so that nobody exchanges it between the check and the reading.
         check_mode(path, &file)?;
-        let mut text = Zeroizing::new(String::new());
-        file.read_to_string(&mut text).map_err(failed)?;
-        Self::parse(&text)
+        Self::parse(&read_text(path, &mut file)?)
     }
 
     /// Reads a key file, or makes one with mode 0600 when there is none. The answer says whether it was made.
@@ -46,11 +43,7 @@ impl KeyRing {
 fn create(path: &Path, random: &dyn Random) -> Result<bool, KeyRingError> {
     let failed = |source| io_error(path, "written", source);
     let ring = KeyRing::generate(random).map_err(KeyRingError::Random)?;
-    let mut suffix = [0; 8];
-    random.fill(&mut suffix).map_err(KeyRingError::Random)?;
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{:016x}.new", u64::from_be_bytes(suffix)));
-    let temporary = path.with_file_name(name);
+    let temporary = temporary_beside(path, random)?;
 
     let linked = write_private(&temporary, ring.as_bytes()).and_then(|()| match fs::hard_link(&temporary, path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
@@ -64,7 +57,26 @@ fn create(path: &Path, random: &dyn Random) -> Result<bool, KeyRingError> {
     Ok(created)
 }
 
-fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// A name that nobody else takes, in the same directory.
+pub(super) fn temporary_beside(path: &Path, random: &dyn Random) -> Result<PathBuf, KeyRingError> {
+    let mut suffix = [0; 8];
+    random.fill(&mut suffix).map_err(KeyRingError::Random)?;
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{:016x}.new", u64::from_be_bytes(suffix)));
+    Ok(path.with_file_name(name))
+}
+
+/// The whole text of an open key file.
+pub(super) fn read_text(path: &Path, file: &mut File) -> Result<Zeroizing<String>, KeyRingError> {
+    let failed = |source| io_error(path, "read", source);
+    // Reserved at once: a buffer that grows leaves copies of keys behind.
+    let length = usize::try_from(file.metadata().map_err(failed)?.len()).unwrap_or_default().min(MAX_RESERVED);
+    let mut text = Zeroizing::new(String::with_capacity(length + 1));
+    file.read_to_string(&mut text).map_err(failed)?;
+    Ok(text)
+}
+
+pub(super) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -75,13 +87,13 @@ fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Makes the new name itself durable: a power cut must not take the keys of what was hashed with them.
-fn sync_directory(path: &Path) -> io::Result<()> {
+pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
     let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if cfg!(unix) { File::open(directory)?.sync_all() } else { Ok(()) }
 }
 
 #[cfg(unix)]
-fn check_mode(path: &Path, file: &File) -> Result<(), KeyRingError> {
+pub(super) fn check_mode(path: &Path, file: &File) -> Result<(), KeyRingError> {
     use std::os::unix::fs::MetadataExt;
 
     let metadata = file.metadata().map_err(|source| io_error(path, "read", source))?;
@@ -97,11 +109,15 @@ fn check_mode(path: &Path, file: &File) -> Result<(), KeyRingError> {
 }
 
 #[cfg(not(unix))]
-fn check_mode(_: &Path, _: &File) -> Result<(), KeyRingError> {
+pub(super) fn check_mode(_: &Path, _: &File) -> Result<(), KeyRingError> {
     Ok(())
 }
 
-fn io_error(path: &Path, action: &'static str, source: io::Error) -> KeyRingError {
+pub(super) fn missing(path: &Path) -> KeyRingError {
+    KeyRingError::Missing { path: path.display().to_string() }
+}
+
+pub(super) fn io_error(path: &Path, action: &'static str, source: io::Error) -> KeyRingError {
     KeyRingError::Io { path: path.display().to_string(), action, source }
 }
 

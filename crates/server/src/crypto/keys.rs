@@ -5,7 +5,7 @@
 //! line breaks.
 //!
 //! ```text
-//! # The first key writes, all of them read. To rotate, put a new key on top and keep the old ones.
+//! # The first key writes, all of them read. `access-tokens keys rotate` puts a new one on top.
 //! 9f31c0aa rlWNqTq3T0m...=
 //! ```
 
@@ -16,6 +16,7 @@ use base64::engine::general_purpose::STANDARD;
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit};
 use sha2::Sha256;
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 /// The keyed hash that everything here is built on.
@@ -58,12 +59,24 @@ pub enum KeyRingError {
         /// The permission bits that were found.
         mode: u32,
     },
+    /// No key of this id.
+    #[error("the key ring has no key {id}; `access-tokens keys list` shows those that it has")]
+    Unknown {
+        /// The id.
+        id: String,
+    },
+    /// The key cannot go: it is the one that writes.
+    #[error("new codes are made with key {id}: `access-tokens keys rotate` first, then move what still needs it")]
+    Writes {
+        /// The id.
+        id: String,
+    },
     /// The file cannot be read or written.
     #[error("the key file {path} cannot be {action}: {source}")]
     Io {
         /// The path.
         path: String,
-        /// `read` or `written`.
+        /// `read`, `locked` or `written`.
         action: &'static str,
         /// Why.
         source: std::io::Error,
@@ -74,10 +87,12 @@ pub enum KeyRingError {
 }
 
 /// Root keys, the writing one first. Its `Debug` shows the ids only.
+#[derive(Clone)]
 pub struct KeyRing {
     keys: Vec<RootKey>,
 }
 
+#[derive(Clone)]
 struct RootKey {
     id: String,
     bytes: Zeroizing<[u8; KEY_BYTES]>,
@@ -93,9 +108,9 @@ impl KeyRing {
     /// Reads the text form.
     pub fn parse(text: &str) -> Result<Self, KeyRingError> {
         let mut keys: Vec<RootKey> = Vec::new();
-        for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with('#')) {
+        for (index, line) in text.lines().enumerate() {
             let malformed = |problem| KeyRingError::Malformed { line: index + 1, problem };
-            for entry in line.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
+            for entry in entries(line) {
                 let key = parse_key(entry).map_err(malformed)?;
                 if keys.iter().any(|other| other.id == key.id) {
                     return Err(malformed("repeats the id of an earlier key"));
@@ -108,22 +123,35 @@ impl KeyRing {
 
     /// A ring of one new key, in the text form.
     pub fn generate(random: &dyn Random) -> Result<Zeroizing<String>> {
+        let (_, key) = Self::new_key(random)?;
+        Ok(Zeroizing::new(format!(
+            "# Keys of access-tokens: an id and 32 random bytes in base64. The first key writes, all of them read.\n\
+             # Without this file no stored password or code can be checked: keep a copy, apart from the database's.\n\
+             {}\n",
+            key.as_str()
+        )))
+    }
+
+    /// A new key: its id, and its text form.
+    pub(super) fn new_key(random: &dyn Random) -> Result<(String, Zeroizing<String>)> {
         let (mut id, mut bytes) = ([0; MAX_ID / 2], Zeroizing::new([0; KEY_BYTES]));
         random.fill(&mut id)?;
         random.fill(bytes.as_mut_slice())?;
         let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
         let key = Zeroizing::new(STANDARD.encode(bytes.as_slice()));
-        Ok(Zeroizing::new(format!(
-            "# Keys of access-tokens: an id and 32 random bytes in base64. The first key writes, all of them read.\n\
-             # Without this file no stored password or code can be checked: keep a copy, apart from the database's.\n\
-             {id} {}\n",
-            key.as_str()
-        )))
+        let text = Zeroizing::new(format!("{id} {}", key.as_str()));
+        Ok((id, text))
     }
 
     /// The ids, the writing key's first.
     pub fn ids(&self) -> impl Iterator<Item = &str> {
         self.keys.iter().map(|key| key.id.as_str())
+    }
+
+    /// Are these the same keys, in the same order?
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let same = |(a, b): (&RootKey, &RootKey)| a.id == b.id && bool::from(a.bytes.ct_eq(b.bytes.as_slice()));
+        self.keys.len() == other.keys.len() && self.keys.iter().zip(&other.keys).all(same)
     }
 
     /// For every root key, what `make` makes of the key derived for `label`. Labels never change.
@@ -142,6 +170,17 @@ impl KeyRing {
     pub(crate) fn derive_hmac(&self, label: &str) -> PerKey<HmacSha256> {
         self.derive(label, |key| HmacSha256::new_from_slice(key).expect("HMAC takes keys of any length"))
     }
+}
+
+/// The keys of one line of a ring's text, each as it stands there.
+pub(super) fn entries(line: &str) -> impl Iterator<Item = &str> {
+    let line = if line.trim_start().starts_with('#') { "" } else { line };
+    line.split(',').map(str::trim).filter(|entry| !entry.is_empty())
+}
+
+/// The id of a key as it stands in a ring's text.
+pub(super) fn id_of(entry: &str) -> &str {
+    entry.split_whitespace().next().unwrap_or_default()
 }
 
 fn parse_key(line: &str) -> Result<RootKey, &'static str> {

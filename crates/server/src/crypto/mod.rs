@@ -2,12 +2,16 @@
 //!
 //! A [`KeyRing`] holds root keys. No root key is used directly: HKDF derives one key a purpose from each, so that what
 //! is learned about one purpose says nothing about another. The first key of the ring writes, all of them read.
+//! A ring can be exchanged under a process that runs: whoever derives from [`LiveKeys`] follows.
 
 mod codes;
 mod hasher;
+mod key_edit;
 mod key_file;
 mod keys;
+mod live;
 mod pass_code;
+mod ring_text;
 mod secrets;
 mod system;
 
@@ -15,5 +19,7 @@ mod system;
 pub(crate) use keys::tests;
 pub(crate) use keys::{HmacSha256, PerKey};
 pub use keys::{KeyRing, KeyRingError};
+pub(crate) use live::{Derived, SETTLED};
+pub use live::{LiveKeys, watch};
 pub use secrets::KeyedSecrets;
 pub use system::{SystemClock, SystemRandom};

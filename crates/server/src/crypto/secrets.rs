@@ -3,33 +3,51 @@
 use std::sync::Arc;
 
 use access_tokens_domain::Result;
-use access_tokens_domain::ports::{BoxFuture, Purpose, Random, Secrets};
+use access_tokens_domain::ports::{BoxFuture, Purpose, Random, Secrets, Verdict};
 use access_tokens_domain::secret::{CodeHash, PassCodeHash, SealedCode, Secret};
 
 use super::codes::{CodeHashes, CodeSeals};
 use super::hasher::Hasher;
 use super::keys::KeyRing;
+use super::live::{Derived, LiveKeys};
 use super::pass_code::{PassCodes, SALT_BYTES};
 
-/// Hashes, compares, seals and opens with the keys of one ring.
+/// Hashes, compares, seals and opens with the keys that count now. What has begun ends with the keys it began with.
 pub struct KeyedSecrets {
-    pass_codes: Arc<PassCodes>,
+    keys: Derived<Keys>,
     hasher: Hasher,
-    hashes: CodeHashes,
-    seals: CodeSeals,
     random: Arc<dyn Random>,
 }
 
+/// What is derived from one ring.
+struct Keys {
+    pass_codes: PassCodes,
+    hashes: CodeHashes,
+    seals: CodeSeals,
+}
+
 impl KeyedSecrets {
-    /// Derives what it needs; the ring can go.
+    /// On one ring, for as long as it lives.
     pub fn new(ring: &KeyRing, random: Arc<dyn Random>) -> Self {
-        Self {
-            pass_codes: Arc::new(PassCodes::new(ring)),
-            hasher: Hasher::new(),
+        Self::live(Arc::new(LiveKeys::new(ring.clone())), random)
+    }
+
+    /// On a ring that may be exchanged.
+    pub fn live(keys: Arc<LiveKeys>, random: Arc<dyn Random>) -> Self {
+        let derive = |ring: &KeyRing| Keys {
+            pass_codes: PassCodes::new(ring),
             hashes: CodeHashes::new(ring),
             seals: CodeSeals::new(ring),
-            random,
-        }
+        };
+        Self { keys: Derived::new(keys, derive), hasher: Hasher::new(), random }
+    }
+}
+
+/// Tells of each comparison with a stored hash before it is made, so that it can be counted whatever happens next. At
+/// the lowest level, since it tells more of a call than its answer does.
+fn trace_comparison(kind: &'static str, stored: bool) {
+    if stored {
+        tracing::trace!(target: "access_tokens::comparison", kind);
     }
 }
 
@@ -44,36 +62,41 @@ impl Secrets for KeyedSecrets {
         Box::pin(async move {
             let mut salt = [0; SALT_BYTES];
             self.random.fill(&mut salt)?;
-            let pass_codes = Arc::clone(&self.pass_codes);
-            self.hasher.run(move |memory| pass_codes.hash(&secret, salt, memory)).await?
+            let keys = self.keys.get();
+            self.hasher.run(move |memory| keys.pass_codes.hash(&secret, salt, memory)).await?
         })
     }
 
-    fn verify(&self, secret: Secret, stored: Option<PassCodeHash>) -> BoxFuture<'_, Result<bool>> {
+    fn verify(&self, secret: Secret, stored: Option<PassCodeHash>) -> BoxFuture<'_, Result<Verdict>> {
         Box::pin(async move {
-            let pass_codes = Arc::clone(&self.pass_codes);
-            self.hasher.run(move |memory| pass_codes.verify(&secret, stored.as_ref(), memory)).await?
+            let keys = self.keys.get();
+            let compare = move |memory: &mut _| {
+                trace_comparison("pass-code", stored.is_some());
+                keys.pass_codes.verify(&secret, stored.as_ref(), memory)
+            };
+            self.hasher.run(compare).await?
         })
     }
 
     fn accepts(&self, stored: &PassCodeHash) -> bool {
-        self.pass_codes.accepts(stored)
+        self.keys.get().pass_codes.accepts(stored)
     }
 
-    fn code_hash(&self, purpose: Purpose, subject: &str, code: &Secret) -> CodeHash {
-        self.hashes.hash(purpose, subject, code)
+    fn code_hash(&self, purpose: Purpose, subject: &str, code: &Secret) -> Result<CodeHash> {
+        self.keys.get().hashes.hash(self.random.as_ref(), purpose, subject, code)
     }
 
-    fn code_matches(&self, purpose: Purpose, subject: &str, code: &Secret, stored: &CodeHash) -> bool {
-        self.hashes.matches(purpose, subject, code, stored)
+    fn code_matches(&self, purpose: Purpose, subject: &str, code: &Secret, stored: Option<&CodeHash>) -> bool {
+        trace_comparison(purpose.label(), stored.is_some());
+        self.keys.get().hashes.matches(purpose, subject, code, stored)
     }
 
     fn seal(&self, purpose: Purpose, subject: &str, code: &Secret) -> Result<SealedCode> {
-        self.seals.seal(self.random.as_ref(), purpose, subject, code)
+        self.keys.get().seals.seal(self.random.as_ref(), purpose, subject, code)
     }
 
     fn open(&self, purpose: Purpose, subject: &str, sealed: &SealedCode) -> Result<Secret> {
-        self.seals.open(purpose, subject, sealed)
+        self.keys.get().seals.open(purpose, subject, sealed)
     }
 }
 
@@ -90,9 +113,13 @@ mod tests {
         let second = secrets.hash(Secret::new("1234")).await.expect("hashed");
         assert_ne!(first, second);
         assert!(secrets.accepts(&first));
-        assert!(secrets.verify(Secret::new("1234"), Some(first)).await.expect("compared"));
-        assert!(!secrets.verify(Secret::new("1235"), Some(second)).await.expect("compared"));
-        assert!(!secrets.verify(Secret::new("1234"), None).await.expect("compared"));
+        for (code, stored, expected) in [
+            ("1234", Some(first), Verdict::Right),
+            ("1235", Some(second), Verdict::Wrong),
+            ("1234", None, Verdict::Wrong),
+        ] {
+            assert_eq!(secrets.verify(Secret::new(code), stored).await.expect("compared"), expected);
+        }
         assert_eq!(format!("{secrets:?}"), "KeyedSecrets([REDACTED])");
     }
 }

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use access_tokens_domain::guess_budget::DEFAULT_LIMIT;
+use access_tokens_domain::notification::Notifier;
 use access_tokens_domain::ports::{Clock, Random, Secrets};
 use access_tokens_domain::service::AccessTokens;
 use access_tokens_domain::service::import::Importer;
 use access_tokens_storage::{Database, SetupError, connect};
 use anyhow::Context;
 use tokio::net::TcpListener;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::connections::connections;
 use super::front::Front;
@@ -17,7 +19,8 @@ use super::signals::Stop;
 use super::{DRAIN, listen, ready, starting};
 use crate::authentication::{Authenticator, SessionTokens};
 use crate::config::Settings;
-use crate::crypto::{KeyRing, KeyedSecrets, SystemClock, SystemRandom};
+use crate::crypto::{self, KeyRing, KeyedSecrets, LiveKeys, SystemClock, SystemRandom};
+use crate::notification;
 use crate::transport::Health;
 use crate::transport::server::{App, Limits, in_process, router};
 
@@ -27,6 +30,10 @@ const GRACE: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_secs(1);
 /// How long units of work that nobody waits for any more may take then.
 const CLOSE: Duration = Duration::from_secs(1);
+/// How long notifications that nobody has got yet may take then, and when they end at the latest after the signal: a
+/// moment before the process does.
+const NOTIFY: Duration = Duration::from_secs(2);
+const NOTIFY_UNTIL: Duration = Duration::from_millis(9_500);
 
 /// Serves until SIGTERM or SIGINT. `prepare` runs once, when there is a database and before there are calls.
 ///
@@ -38,6 +45,13 @@ pub async fn serve(
     prepare: impl AsyncFnOnce(Arc<Database>) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let mut stop = Stop::on_signals()?;
+    let max_guess_chance = settings.policy.max_guess_chance;
+    if max_guess_chance > DEFAULT_LIMIT {
+        tracing::warn!(
+            max_guess_chance,
+            "policy.max_guess_chance is raised: policies may make secrets easier to guess"
+        );
+    }
     let listener = listen(settings.grpc.listen, "grpc.listen").await?;
     let mut front = Front::bind(settings, &stop).await?;
     let health = Health::new().await;
@@ -45,7 +59,13 @@ pub async fn serve(
     let Some(database) = database(settings, &listener, &mut front, &mut stop).await? else { return Ok(()) };
     prepare(Arc::clone(&database)).await?;
 
-    let app = Arc::new(assemble(&database, ring));
+    let clock = Arc::new(SystemClock);
+    let (notifier, deliveries) = notification::start(&settings.notifications, clock, Arc::new(SystemRandom));
+    let keys = Arc::new(LiveKeys::new(ring.clone()));
+    // A ring that is a setting stays as it is until the next start.
+    let from_file = settings.keys.ring.expose().is_empty();
+    let following = from_file.then(|| tokio::spawn(crypto::watch(settings.keys.file.clone(), Arc::clone(&keys))));
+    let app = Arc::new(assemble(&database, &keys, notifier, max_guess_chance));
     let sessions = Arc::clone(&app.sessions);
     let releases = tokio::spawn(async move { sessions.watch_releases().await });
     let readiness = {
@@ -73,6 +93,7 @@ pub async fn serve(
             anyhow::bail!("the gateway stopped by itself");
         }
     }
+    let asked = Instant::now();
     readiness.abort();
     health.set_serving(false).await;
     let drained = timeout(DRAIN, async { tokio::join!(&mut server, front.drained()) }).await;
@@ -83,9 +104,14 @@ pub async fn serve(
         front.abort();
     }
     releases.abort();
+    if let Some(following) = following {
+        following.abort();
+    }
     if timeout(CLOSE, database.close()).await.is_err() {
         tracing::warn!("units of work that are still under way are rolled back");
     }
+    // The last unit of work may have been the last to notify.
+    deliveries.drain(NOTIFY.min(NOTIFY_UNTIL.saturating_sub(asked.elapsed()))).await;
     tracing::info!("stopped");
     Ok(())
 }
@@ -145,16 +171,22 @@ async fn connect_patiently(settings: &Settings) -> anyhow::Result<Arc<Database>>
 }
 
 /// The services on their ports.
-fn assemble(database: &Arc<Database>, ring: &KeyRing) -> App<Database> {
+fn assemble(
+    database: &Arc<Database>,
+    keys: &Arc<LiveKeys>,
+    notifier: Arc<dyn Notifier>,
+    max_guess_chance: f64,
+) -> App<Database> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let random: Arc<dyn Random> = Arc::new(SystemRandom);
-    let secrets: Arc<dyn Secrets> = Arc::new(KeyedSecrets::new(ring, Arc::clone(&random)));
+    let secrets: Arc<dyn Secrets> = Arc::new(KeyedSecrets::live(Arc::clone(keys), Arc::clone(&random)));
     let ports = || (Arc::clone(database), Arc::clone(&clock), Arc::clone(&random), Arc::clone(&secrets));
     let (store, time, chance, keyed) = ports();
-    let access_tokens = AccessTokens::new(store, time, chance, keyed);
+    let access_tokens =
+        AccessTokens::new(store, time, chance, keyed).notifying(notifier).refusing_policies_above(max_guess_chance);
     let (store, time, chance, keyed) = ports();
-    let importer = Importer::new(store, time, chance, keyed);
+    let importer = Importer::new(store, time, chance, keyed).refusing_policies_above(max_guess_chance);
     let (store, time, chance, keyed) = ports();
-    let sessions = Arc::new(Authenticator::new(store, time, chance, keyed, SessionTokens::new(ring)));
+    let sessions = Arc::new(Authenticator::new(store, time, chance, keyed, SessionTokens::live(Arc::clone(keys))));
     App { access_tokens, importer, sessions }
 }

@@ -1,4 +1,4 @@
-//! `AccessTokenService`: converts, calls the use case, converts back.
+//! `AccessTokenService`: converts, calls the use case, converts back. What is about secrets is in [`super::credentials`].
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ fn answer<T>(result: Result<T>) -> Answer<T> {
 }
 
 impl<S: Store + AccountStore> AccessTokenGrpc<S> {
-    fn use_cases(&self) -> &service::AccessTokens<S> {
+    pub(super) fn use_cases(&self) -> &service::AccessTokens<S> {
         &self.0.access_tokens
     }
 
@@ -186,5 +186,42 @@ impl<S: Store + AccountStore> AccessTokenService for AccessTokenGrpc<S> {
         request: Request<v1::ListClassificationsRequest>,
     ) -> Answer<v1::ListClassificationsResponse> {
         answer(self.classifications(request).await)
+    }
+
+    async fn check_pass_code(&self, request: Request<v1::CheckPassCodeRequest>) -> Answer<v1::AccessToken> {
+        answer(self.check(request).await)
+    }
+
+    async fn change_pass_code(&self, request: Request<v1::ChangePassCodeRequest>) -> Answer<v1::AccessToken> {
+        answer(self.change_pass(request).await)
+    }
+
+    async fn verify_otp(&self, request: Request<v1::VerifyOtpRequest>) -> Answer<v1::AccessToken> {
+        answer(self.use_otp(request).await)
+    }
+
+    async fn forgot_pass_code(
+        &self,
+        request: Request<v1::ForgotPassCodeRequest>,
+    ) -> Answer<v1::ForgotPassCodeResponse> {
+        answer(self.forgot(request).await)
+    }
+
+    async fn unlock_access_token(&self, request: Request<v1::UnlockAccessTokenRequest>) -> Answer<v1::AccessToken> {
+        answer(self.unlock(request).await)
+    }
+
+    async fn explain_access_token(
+        &self,
+        request: Request<v1::ExplainAccessTokenRequest>,
+    ) -> Answer<v1::ExplainAccessTokenResponse> {
+        answer(self.explain(request).await)
+    }
+
+    async fn list_guess_budgets(
+        &self,
+        request: Request<v1::ListGuessBudgetsRequest>,
+    ) -> Answer<v1::ListGuessBudgetsResponse> {
+        answer(self.guess_budgets(request).await)
     }
 }

@@ -8,6 +8,7 @@
 mod access_token_service;
 mod authentication_service;
 pub(crate) mod convert;
+mod credentials;
 mod directory_service;
 mod health;
 pub mod layer;

@@ -59,7 +59,8 @@ pub fn code(reason: Reason) -> Code {
         | Reason::InvalidIdentifier
         | Reason::InvalidPageToken
         | Reason::CardNumberNotMasked
-        | Reason::PolicyViolation => Code::InvalidArgument,
+        | Reason::PolicyViolation
+        | Reason::GuessBudgetExceeded => Code::InvalidArgument,
         Reason::AccessTokenNotFound
         | Reason::AccountsReceivableNotFound
         | Reason::RewardsParticipantNotFound
@@ -72,13 +73,16 @@ pub fn code(reason: Reason) -> Code {
         | Reason::OwnerMismatch
         | Reason::OwnerRequired
         | Reason::OwnerLimitReached
-        | Reason::IdentifierRequired => Code::FailedPrecondition,
+        | Reason::IdentifierRequired
+        | Reason::NotificationsDisabled => Code::FailedPrecondition,
         Reason::AuthenticationCodeAlreadyExists
         | Reason::IdentifierAlreadyExists
         | Reason::NumberAlreadyExists
         | Reason::RecordAlreadyExists => Code::AlreadyExists,
         Reason::Conflict => Code::Aborted,
-        Reason::RequestTooLarge | Reason::TooManyRecords | Reason::Overloaded => Code::ResourceExhausted,
+        Reason::RequestTooLarge | Reason::TooManyRecords | Reason::Overloaded | Reason::TooManyCodes => {
+            Code::ResourceExhausted
+        }
         Reason::DatabaseUnavailable => Code::Unavailable,
         Reason::Internal => Code::Internal,
         Reason::MethodNotFound => Code::Unimplemented,

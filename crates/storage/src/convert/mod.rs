@@ -1,9 +1,11 @@
 //! Rows to domain and back. The only place that maps them; reading a corrupt row is a fault, never a panic.
 
 mod directory;
+mod ledger;
 mod token;
 
 pub(crate) use directory::*;
+pub(crate) use ledger::*;
 pub(crate) use token::*;
 
 use access_tokens_domain::store::{StoreError, StoreResult};

@@ -15,13 +15,6 @@ use crate::entities::access_token::{Column, Model};
 
 /// A token of a row.
 pub(crate) fn token(row: Model) -> StoreResult<AccessToken> {
-    let verification = match (row.verification_hash, row.verification_sealed) {
-        (Some(hash), Some(sealed)) => {
-            Some(VerificationCode { hash: CodeHash::from_stored(hash), sealed: SealedCode::from_stored(sealed) })
-        }
-        (None, None) => None,
-        _ => return Err(corrupt("access_token.verification_hash")),
-    };
     let one_time_password = match (row.otp_hash, row.otp_expiration) {
         (Some(hash), Some(expiration)) => Some(OneTimePassword {
             hash: CodeHash::from_stored(hash),
@@ -33,12 +26,13 @@ pub(crate) fn token(row: Model) -> StoreResult<AccessToken> {
     let udf_date = |date| optional_time(date, "access_token.udf_date");
     Ok(AccessToken {
         life_cycle_state: named(&row.life_cycle_state, LifeCycleState::from_name, "access_token.life_cycle_state")?,
+        life_cycle_state_date: optional_time(row.life_cycle_state_date, "access_token.life_cycle_state_date")?,
         id: row.id,
         number: row.number,
         authentication_code: row.authentication_code,
         identifier: row.identifier,
         pass_code: row.pass_code_hash.map(PassCodeHash::from_stored),
-        verification,
+        verification: verification(row.verification_hash, row.verification_sealed)?,
         one_time_password,
         verified_date: optional_time(row.verified_date, "access_token.verified_date")?,
         verified_by_user: row.verified_by_user,
@@ -80,6 +74,17 @@ pub(crate) fn token(row: Model) -> StoreResult<AccessToken> {
     })
 }
 
+/// A verification code of its two columns.
+pub(crate) fn verification(hash: Option<String>, sealed: Option<String>) -> StoreResult<Option<VerificationCode>> {
+    match (hash, sealed) {
+        (Some(hash), Some(sealed)) => {
+            Ok(Some(VerificationCode { hash: CodeHash::from_stored(hash), sealed: SealedCode::from_stored(sealed) }))
+        }
+        (None, None) => Ok(None),
+        _ => Err(corrupt("access_token.verification_hash")),
+    }
+}
+
 /// The row of a token.
 pub(crate) fn token_row(organisation: OrganisationKey, token: &AccessToken) -> Model {
     let token = token.clone();
@@ -93,6 +98,7 @@ pub(crate) fn token_row(organisation: OrganisationKey, token: &AccessToken) -> M
         id: token.id,
         number: token.number,
         life_cycle_state: token.life_cycle_state.name().to_owned(),
+        life_cycle_state_date: token.life_cycle_state_date.map(micros),
         authentication_code: token.authentication_code,
         identifier: token.identifier,
         pass_code_hash: token.pass_code.map(stored_pass_code),
@@ -133,8 +139,8 @@ pub(crate) fn token_row(organisation: OrganisationKey, token: &AccessToken) -> M
     }
 }
 
-/// The columns that a change sets, and to what.
-pub(crate) fn changed_columns(changes: &TokenChanges, updated: &Stamp) -> Vec<(Column, Value)> {
+/// The columns that a change sets, and to what. The date of a new state is that of the stamp.
+pub(crate) fn changed_columns(changes: &TokenChanges, updated: Option<&Stamp>) -> Vec<(Column, Value)> {
     const STRINGS: [Column; 8] = [
         Column::UdfString1,
         Column::UdfString2,
@@ -152,6 +158,7 @@ pub(crate) fn changed_columns(changes: &TokenChanges, updated: &Stamp) -> Vec<(C
     let mut set = |column: Column, value: Value| columns.push((column, value));
     if let Some(state) = changes.life_cycle_state {
         set(Column::LifeCycleState, state.name().into());
+        set(Column::LifeCycleStateDate, updated.map(|updated| micros(updated.date)).into());
     }
     if let Some(code) = &changes.authentication_code {
         set(Column::AuthenticationCode, code.clone().into());
@@ -168,7 +175,7 @@ pub(crate) fn changed_columns(changes: &TokenChanges, updated: &Stamp) -> Vec<(C
         set(Column::VerificationSealed, sealed.into());
     }
     if let Some(password) = &changes.one_time_password {
-        let (hash, expiration) = otp_columns(Some(password.clone()));
+        let (hash, expiration) = otp_columns(password.clone());
         set(Column::OtpHash, hash.into());
         set(Column::OtpExpiration, expiration.into());
     }
@@ -188,10 +195,12 @@ pub(crate) fn changed_columns(changes: &TokenChanges, updated: &Stamp) -> Vec<(C
     for (column, date) in DATES.into_iter().zip(&changes.udf_dates) {
         date.iter().for_each(|date: &Option<Timestamp>| set(column, date.map(micros).into()));
     }
-    set(Column::UpdatedDate, micros(updated.date).into());
-    set(Column::UpdatedByUser, updated.user.clone().into());
-    set(Column::UpdatedByUnit, updated.unit.clone().into());
-    set(Column::UpdatedByBusinessUnit, updated.business_unit.clone().into());
+    if let Some(updated) = updated {
+        set(Column::UpdatedDate, micros(updated.date).into());
+        set(Column::UpdatedByUser, updated.user.clone().into());
+        set(Column::UpdatedByUnit, updated.unit.clone().into());
+        set(Column::UpdatedByBusinessUnit, updated.business_unit.clone().into());
+    }
     columns
 }
 

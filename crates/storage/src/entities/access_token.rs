@@ -11,6 +11,7 @@ pub struct Model {
     pub id: String,
     pub number: String,
     pub life_cycle_state: String,
+    pub life_cycle_state_date: Option<i64>,
     pub authentication_code: String,
     pub identifier: Option<String>,
     pub pass_code_hash: Option<String>,

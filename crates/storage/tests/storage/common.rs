@@ -1,11 +1,15 @@
 //! A fresh database of either kind for each test.
 
-use access_tokens_domain::access_token::{AccessToken, Stamp, UserDefinedFields};
+use std::future::Future;
+
+use access_tokens_domain::access_token::{AccessToken, OneTimePassword, Stamp, UserDefinedFields, VerificationCode};
 use access_tokens_domain::directory::{AccountsReceivable, AccountsReceivableState, ContactInformation, Organisation};
+use access_tokens_domain::identifier::TokenKey;
 use access_tokens_domain::life_cycle::LifeCycleState;
 use access_tokens_domain::policy::Policy;
+use access_tokens_domain::secret::{CodeHash, PassCodeHash, SealedCode};
 use access_tokens_domain::session::OrganisationKey;
-use access_tokens_domain::store::{AccountStore, ImportChanges, Store, UnitOfWork};
+use access_tokens_domain::store::{AccountStore, ImportChanges, Load, Store, UnitOfWork};
 use access_tokens_domain::time::Timestamp;
 use access_tokens_storage::{Database, DatabaseOptions, connect};
 use sea_orm::ConnectionTrait;
@@ -91,6 +95,7 @@ pub(crate) fn token(id: &str) -> AccessToken {
         id: id.to_owned(),
         number: format!("N-{id}"),
         life_cycle_state: LifeCycleState::Effective,
+        life_cycle_state_date: None,
         authentication_code: format!("C-{id}"),
         identifier: None,
         pass_code: None,
@@ -106,6 +111,38 @@ pub(crate) fn token(id: &str) -> AccessToken {
         created: stamp(0),
         updated: stamp(0),
     }
+}
+
+/// A token that has everything.
+pub(crate) fn full(id: &str) -> AccessToken {
+    AccessToken {
+        life_cycle_state_date: Some(at(2)),
+        identifier: Some("me@example.com".into()),
+        pass_code: Some(PassCodeHash::from_stored("$argon2id$x")),
+        verification: Some(VerificationCode {
+            hash: CodeHash::from_stored("k1$hash"),
+            sealed: SealedCode::from_stored("k1$sealed"),
+        }),
+        one_time_password: Some(OneTimePassword { hash: CodeHash::from_stored("k1$otp"), expiration_date: at(300) }),
+        verified_date: Some(at(-1_700_000_001)),
+        verified_by_user: Some("U2".into()),
+        card_masked_number: Some("************1234".into()),
+        udf: UserDefinedFields {
+            strings: std::array::from_fn(|i| (i % 2 == 0).then(|| format!("text \u{1F600} {i}"))),
+            floats: [Some(0.1), Some(-1e300), None, Some(2.0)],
+            dates: [Some(at(1)), None, None, Some(at(4))],
+        },
+        accounts_receivable: Some("A1".into()),
+        rewards_participant: Some("P1".into()),
+        classification: Some("K1".into()),
+        ..token(id)
+    }
+}
+
+/// The token as it is stored.
+pub(crate) async fn find(test: &TestDatabase, id: &str) -> Option<AccessToken> {
+    let found = test.database.find_token(test.organisation, TokenKey::Id(id), Load::NONE).await.expect("finds");
+    found.map(|found| found.token)
 }
 
 pub(crate) fn account(id: &str, state: AccountsReceivableState) -> AccountsReceivable {
@@ -137,6 +174,20 @@ pub(crate) async fn import(store: &impl Store, organisation: OrganisationKey, ch
     unit.lock_directory(organisation).await.expect("locks");
     unit.save_import(organisation, changes).await.expect("saves");
     unit.commit().await.expect("commits");
+}
+
+/// Runs as many callers at once, each in a task of its own.
+pub(crate) async fn race<T, F>(callers: usize, caller: impl Fn(usize) -> F) -> Vec<T>
+where
+    T: Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+{
+    let tasks: Vec<_> = (0..callers).map(|i| tokio::spawn(caller(i))).collect();
+    let mut results = Vec::new();
+    for task in tasks {
+        results.push(task.await.expect("no panic"));
+    }
+    results
 }
 
 /// Runs each test on both databases.

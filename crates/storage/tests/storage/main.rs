@@ -6,5 +6,8 @@ mod common;
 mod accounts;
 mod concurrency;
 mod import;
+mod keys;
+mod ledger;
 mod setup;
 mod tokens;
+mod updates;

@@ -1,18 +1,16 @@
-//! Tokens: written, found, listed, changed.
+//! Tokens: written, found, listed.
 
 use std::sync::Arc;
 
-use crate::common::{TestDatabase, account, at, contact, import, insert, organisation, stamp, token};
-use access_tokens_domain::access_token::{
-    AccessToken, Guard, OneTimePassword, TokenChanges, UserDefinedFields, VerificationCode,
-};
+use access_tokens_domain::access_token::{AccessToken, Guard, TokenChanges};
 use access_tokens_domain::directory::{AccountsReceivableState, RewardsParticipant, RewardsParticipantState};
 use access_tokens_domain::identifier::{AccountsReceivableIdentifier, TokenKey};
 use access_tokens_domain::life_cycle::LifeCycleState;
-use access_tokens_domain::secret::{CodeHash, PassCodeHash, SealedCode};
 use access_tokens_domain::store::{
     AccountStore, ImportChanges, Load, OwnerKey, Store, StoreError, TokenPage, Unique, UnitOfWork,
 };
+
+use crate::common::{TestDatabase, account, contact, find, full, import, insert, organisation, stamp, token};
 
 on_both!(
     a_token_comes_back_as_it_was,
@@ -20,40 +18,9 @@ on_both!(
     owners_are_loaded_once_and_only_when_asked_for,
     organisations_do_not_see_each_other,
     duplicates_are_named_and_write_nothing,
-    changes_touch_only_what_they_name,
-    a_guard_that_does_not_hold_writes_nothing,
     pages_come_in_the_order_of_bytes,
     not_associated_is_what_has_no_existing_owner,
 );
-
-fn full(id: &str) -> AccessToken {
-    AccessToken {
-        identifier: Some("me@example.com".into()),
-        pass_code: Some(PassCodeHash::from_stored("$argon2id$x")),
-        verification: Some(VerificationCode {
-            hash: CodeHash::from_stored("k1:hash"),
-            sealed: SealedCode::from_stored("k1:sealed"),
-        }),
-        one_time_password: Some(OneTimePassword { hash: CodeHash::from_stored("k1:otp"), expiration_date: at(300) }),
-        verified_date: Some(at(-1_700_000_001)),
-        verified_by_user: Some("U2".into()),
-        card_masked_number: Some("************1234".into()),
-        udf: UserDefinedFields {
-            strings: std::array::from_fn(|i| (i % 2 == 0).then(|| format!("text \u{1F600} {i}"))),
-            floats: [Some(0.1), Some(-1e300), None, Some(2.0)],
-            dates: [Some(at(1)), None, None, Some(at(4))],
-        },
-        accounts_receivable: Some("A1".into()),
-        rewards_participant: Some("P1".into()),
-        classification: Some("K1".into()),
-        ..token(id)
-    }
-}
-
-async fn find(test: &TestDatabase, id: &str) -> Option<AccessToken> {
-    let found = test.database.find_token(test.organisation, TokenKey::Id(id), Load::NONE).await.expect("finds");
-    found.map(|found| found.token)
-}
 
 async fn a_token_comes_back_as_it_was(test: TestDatabase) {
     let written = full("T1");
@@ -168,11 +135,9 @@ async fn organisations_do_not_see_each_other(test: TestDatabase) {
     let mine = find(&test, "T1").await.expect("mine");
     assert_eq!(mine.updated, stamp(0));
 
-    let mut unit = test.database.begin().await.expect("begins");
     let changes = TokenChanges { card_masked_number: Some(None), ..TokenChanges::default() };
-    let changed = unit.update_token(other, "T1", &Guard::default(), &changes, &stamp(10)).await.expect("updates");
-    assert_eq!(changed.expect("is there").updated, stamp(10));
-    unit.commit().await.expect("commits");
+    let changed = test.database.update_token(other, "T1", &Guard::default(), &changes, Some(&stamp(10))).await;
+    assert_eq!(changed.expect("updates").expect("is there").updated, stamp(10));
     assert_eq!(find(&test, "T1").await.expect("mine"), mine);
 }
 
@@ -196,94 +161,10 @@ async fn duplicates_are_named_and_write_nothing(test: TestDatabase) {
     assert_eq!(find(&test, "T3").await, None);
 
     insert(&test.database, test.organisation, &[token("T4")]).await;
-    let mut unit = test.database.begin().await.expect("begins");
     let changes = TokenChanges { identifier: Some(Some("me".into())), ..TokenChanges::default() };
-    let refused = unit.update_token(test.organisation, "T4", &Guard::default(), &changes, &stamp(1)).await;
+    let refused =
+        test.database.update_token(test.organisation, "T4", &Guard::default(), &changes, Some(&stamp(1))).await;
     assert!(matches!(refused, Err(StoreError::Duplicate(Unique::Identifier))));
-}
-
-async fn update(test: &TestDatabase, id: &str, guard: &Guard, changes: &TokenChanges) -> Option<AccessToken> {
-    let mut unit = test.database.begin().await.expect("begins");
-    let updated = unit.update_token(test.organisation, id, guard, changes, &stamp(60)).await.expect("updates");
-    unit.commit().await.expect("commits");
-    updated
-}
-
-async fn changes_touch_only_what_they_name(test: TestDatabase) {
-    let written = full("T1");
-    insert(&test.database, test.organisation, std::slice::from_ref(&written)).await;
-    let unchanged = AccessToken { updated: stamp(60), ..written };
-    let changed = update(&test, "T1", &Guard::default(), &TokenChanges::default()).await;
-    assert_eq!(changed.as_ref(), Some(&unchanged));
-
-    let emptied = TokenChanges {
-        identifier: Some(None),
-        pass_code: Some(None),
-        card_masked_number: Some(None),
-        udf_strings: std::array::from_fn(|_| Some(None)),
-        udf_floats: std::array::from_fn(|_| Some(None)),
-        udf_dates: std::array::from_fn(|_| Some(None)),
-        ..TokenChanges::default()
-    };
-    let expected = AccessToken {
-        identifier: None,
-        pass_code: None,
-        card_masked_number: None,
-        udf: UserDefinedFields::default(),
-        ..unchanged
-    };
-    assert_eq!(update(&test, "T1", &Guard::default(), &emptied).await.as_ref(), Some(&expected));
-
-    let verification =
-        VerificationCode { hash: CodeHash::from_stored("k2:hash"), sealed: SealedCode::from_stored("k2:sealed") };
-    let one_time_password = OneTimePassword { hash: CodeHash::from_stored("k2:otp"), expiration_date: at(900) };
-    let filled = TokenChanges {
-        life_cycle_state: Some(LifeCycleState::NotEffective),
-        authentication_code: Some("new".into()),
-        identifier: Some(Some("you".into())),
-        pass_code: Some(Some(PassCodeHash::from_stored("$argon2id$y"))),
-        verification: Some(verification.clone()),
-        one_time_password: Some(one_time_password.clone()),
-        verified: Some((at(70), None)),
-        card_masked_number: Some(Some("1111".into())),
-        udf_strings: std::array::from_fn(|i| Some(Some(i.to_string()))),
-        udf_floats: std::array::from_fn(|i| Some(Some(i as f64))),
-        udf_dates: std::array::from_fn(|i| Some(Some(at(i as i64)))),
-    };
-    let expected = AccessToken {
-        life_cycle_state: LifeCycleState::NotEffective,
-        authentication_code: "new".into(),
-        identifier: Some("you".into()),
-        pass_code: Some(PassCodeHash::from_stored("$argon2id$y")),
-        verification: Some(verification),
-        one_time_password: Some(one_time_password),
-        verified_date: Some(at(70)),
-        verified_by_user: None,
-        card_masked_number: Some("1111".into()),
-        udf: UserDefinedFields {
-            strings: std::array::from_fn(|i| Some(i.to_string())),
-            floats: std::array::from_fn(|i| Some(i as f64)),
-            dates: std::array::from_fn(|i| Some(at(i as i64))),
-        },
-        ..expected
-    };
-    assert_eq!(update(&test, "T1", &Guard::default(), &filled).await.as_ref(), Some(&expected));
-    assert_eq!(find(&test, "T1").await, Some(expected));
-}
-
-async fn a_guard_that_does_not_hold_writes_nothing(test: TestDatabase) {
-    let written = full("T1");
-    insert(&test.database, test.organisation, std::slice::from_ref(&written)).await;
-    let off = TokenChanges { life_cycle_state: Some(LifeCycleState::NotEffective), ..TokenChanges::default() };
-    let state = |state| Guard { life_cycle_state: Some(state), ..Guard::default() };
-    let code = |hash| Guard { verification: Some(CodeHash::from_stored(hash)), ..Guard::default() };
-    assert_eq!(update(&test, "T1", &state(LifeCycleState::PendingVerification), &off).await, None);
-    assert_eq!(update(&test, "T1", &code("k1:other"), &off).await, None);
-    assert_eq!(update(&test, "T2", &Guard::default(), &off).await, None);
-    assert_eq!(find(&test, "T1").await, Some(written));
-    let both = Guard { verification: code("k1:hash").verification, ..state(LifeCycleState::Effective) };
-    assert!(update(&test, "T1", &both, &off).await.is_some());
-    assert_eq!(update(&test, "T1", &both, &off).await, None, "the state has moved");
 }
 
 async fn pages_come_in_the_order_of_bytes(test: TestDatabase) {

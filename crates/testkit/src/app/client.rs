@@ -142,6 +142,13 @@ impl Client {
             "SetAsEffective" => call!(self, request, set_as_effective),
             "SetAsNotEffective" => call!(self, request, set_as_not_effective),
             "ListClassifications" => call!(self, request, list_classifications),
+            "CheckPassCode" => call!(self, request, check_pass_code),
+            "ChangePassCode" => call!(self, request, change_pass_code),
+            "VerifyOtp" => call!(self, request, verify_otp),
+            "ForgotPassCode" => call!(self, request, forgot_pass_code),
+            "UnlockAccessToken" => call!(self, request, unlock_access_token),
+            "ExplainAccessToken" => call!(self, request, explain_access_token),
+            "ListGuessBudgets" => call!(self, request, list_guess_budgets),
             _ => panic!("there is no method {method}"),
         }
     }

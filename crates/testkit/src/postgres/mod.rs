@@ -101,6 +101,11 @@ impl Cluster {
         self.port
     }
 
+    /// Where its files are: the folder `data`, and the server's own `log`.
+    pub fn folder(&self) -> &Path {
+        self.watchdog.folder()
+    }
+
     /// Runs SQL as the superuser; answers the rows, a line each, columns parted by `|`.
     pub fn psql(&self, database: &str, sql: &str) -> Result<String> {
         let mut psql = self.tools.command("psql");

@@ -25,6 +25,11 @@ impl Asked {
     pub(super) fn is_nameless(&self) -> bool {
         self.message["access_token_identifier"] == json!({})
     }
+
+    /// Does the answer consist of more than access tokens?
+    pub(super) fn explains(&self) -> bool {
+        ["ExplainAccessToken", "ListGuessBudgets"].contains(&self.method)
+    }
 }
 
 const FIELDS: [&str; 7] = [
@@ -35,6 +40,13 @@ const FIELDS: [&str; 7] = [
     "log_information.updated_by_user.username,classification",
     "nmber,number",
     "verified_by_user,card_last_4_digits,verified_date",
+];
+
+const EXPLAINED: [&str; 4] = [
+    "usable,obstacles,locks_disclosed",
+    "secrets,actions,explained_date",
+    "access_token.number,guess_budget.arithmetic",
+    "obstacles.kind,access_token",
 ];
 
 /// Makes requests; the same seed makes the same ones.
@@ -74,6 +86,13 @@ impl Generator {
             ("SetAsEffective", "access_tokens/set_as_effective"),
             ("SetAsNotEffective", "access_tokens/set_as_not_effective"),
             ("ListClassifications", "access_tokens/configuration/classifications/list"),
+            ("CheckPassCode", "access_tokens/check_pass_code"),
+            ("ChangePassCode", "access_tokens/change_pass_code"),
+            ("VerifyOtp", "access_tokens/verify_otp"),
+            ("ForgotPassCode", "access_tokens/forgot_pass_code"),
+            ("UnlockAccessToken", "access_tokens/unlock"),
+            ("ExplainAccessToken", "access_tokens/explain"),
+            ("ListGuessBudgets", "access_tokens/configuration/guess_budgets/list"),
         ]);
         let mut members = Map::new();
         match method {
@@ -81,20 +100,29 @@ impl Generator {
             "GetNotAssociatedAccessTokens" => self.not_associated(&mut members),
             "CreateAccessToken" => self.create(&mut members),
             "UpdateAccessToken" => self.update(&mut members),
-            "ResetPassCode" | "ResetVerificationCode" => self.reset(&mut members),
-            "ListClassifications" => {}
+            "ResetPassCode" | "ResetVerificationCode" | "ForgotPassCode" => self.reset(&mut members),
+            "ListClassifications" | "ListGuessBudgets" => {}
             _ => self.named(&mut members),
         }
-        if method == "VerifyAccessToken" {
-            self.verify(&mut members);
+        match method {
+            "VerifyAccessToken" => self.verify(&mut members),
+            "CheckPassCode" | "ChangePassCode" | "VerifyOtp" => self.prove(method, &mut members),
+            "UnlockAccessToken" => self.secret_kinds(&mut members),
+            _ => {}
         }
-        if self.one_in(4) {
-            let fields = if method == "ListClassifications" { "name" } else { self.pick(&FIELDS) };
+        if self.one_in(4) && method != "ForgotPassCode" {
+            let fields = match method {
+                "ListClassifications" => "name",
+                "ListGuessBudgets" => "classification_name,chance_per_day,secrets",
+                "ExplainAccessToken" => self.pick(&EXPLAINED),
+                _ => self.pick(&FIELDS),
+            };
             members.insert("fields_set".to_owned(), json!(fields));
         }
         let list = match method {
             "ListAccessTokens" | "GetNotAssociatedAccessTokens" => Some("access_tokens"),
             "ListClassifications" => Some("classifications"),
+            "ListGuessBudgets" => Some("guess_budgets"),
             _ => None,
         };
         let query = list.map(|_| query(&members));
@@ -118,8 +146,10 @@ impl Generator {
             return;
         }
         let number = self.below(5);
-        let name = match self.below(16) {
+        let name = match self.below(18) {
             0 => json!({}),
+            16 => json!({"identifier": format!("login{number}"), "one_time_password": "000000"}),
+            17 => json!({"identifier": "login0", "pass_code": "pass-0", "one_time_password": "000000"}),
             1 => json!({"id": "nobody"}),
             2 => json!({"identifier": format!("login{number}")}),
             3 => json!({"identifier": format!("login{number}"), "pass_code": "wrong"}),
@@ -235,6 +265,31 @@ impl Generator {
         }
         if self.one_in(4) {
             members.insert("pass_code".to_owned(), json!(self.pick(&["pass-code", "abc"])));
+        }
+    }
+
+    /// A secret beside the name of the access token: often of the one that nothing else is done to, and then often right.
+    fn prove(&self, method: &str, members: &mut Map<String, Value>) {
+        let (key, secrets) = match (method, self.below(3)) {
+            ("VerifyOtp", _) | ("ChangePassCode", 0) => ("one_time_password", ["012345", "012345", "543210"]),
+            _ => ("pass_code", ["pass-5", "pass-5", "pass-0"]),
+        };
+        if !self.one_in(8) {
+            members.insert(key.to_owned(), json!(self.pick(&secrets)));
+        }
+        if self.one_in(2) {
+            let name = self.pick(&[json!({"identifier": "owner"}), json!({"number": "AT5"})]);
+            members.insert("access_token_identifier".to_owned(), name);
+        }
+        if method == "ChangePassCode" && !self.one_in(8) {
+            members.insert("new_pass_code".to_owned(), json!(self.pick(&["pass-5", "pass-5", "abc", ""])));
+        }
+    }
+
+    fn secret_kinds(&self, members: &mut Map<String, Value>) {
+        let kinds = [json!([]), Value::Null, json!(["PASS_CODE"]), json!(["ONE_TIME_PASSWORD", "VERIFICATION_CODE"])];
+        if !self.one_in(3) {
+            members.insert("secret_kinds".to_owned(), self.pick(&kinds));
         }
     }
 

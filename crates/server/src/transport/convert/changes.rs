@@ -112,7 +112,7 @@ mod tests {
             fields_set: Some(FieldMask { paths: vec!["x".to_owned()] }),
             ..Default::default()
         };
-        let error = create(request).expect_err("three faults");
+        let error = create(request).err().expect("three faults");
         let fields: Vec<_> = error.violations().iter().map(|v| v.field.as_str()).collect();
         assert_eq!(fields, ["udf_date_2", "accounts_receivable_identifier", "fields_set"]);
     }
@@ -154,7 +154,7 @@ mod tests {
             update_mask: Some(FieldMask { paths: vec!["identifier".to_owned()] }),
             ..Default::default()
         };
-        let error = update(request).expect_err("two changes would be lost");
+        let error = update(request).err().expect("two changes would be lost");
         assert_eq!(error.reason(), Reason::InvalidFieldValue);
         let fields: Vec<_> = error.violations().iter().map(|v| v.field.as_str()).collect();
         assert_eq!(fields, ["pass_code", "udf_string_1"]);

@@ -3,7 +3,7 @@
 use access_tokens_domain::Reason;
 use access_tokens_domain::error::Violations;
 use access_tokens_domain::identifier::{
-    AccessTokenIdentifier, AccountsReceivableIdentifier, ClassificationIdentifier, ResetIdentifier,
+    AccessTokenIdentifier, AccountsReceivableIdentifier, ClassificationIdentifier, Proof, ResetIdentifier,
     RewardsParticipantIdentifier,
 };
 use access_tokens_domain::secret::Secret;
@@ -28,14 +28,22 @@ pub(super) fn access_token(
     };
     match identifier.identifier {
         Some(Identifier::AuthenticationCode(code)) => Some(AccessTokenIdentifier::AuthenticationCode(code)),
-        Some(Identifier::Credential(credential)) => Some(AccessTokenIdentifier::Credential {
-            identifier: credential.identifier,
-            pass_code: credential.pass_code.map(Secret::new),
-        }),
+        Some(Identifier::Credential(given)) => Some(credential(given, violations)),
         Some(Identifier::Id(id)) => Some(AccessTokenIdentifier::Id(id)),
         Some(Identifier::Number(number)) => Some(AccessTokenIdentifier::Number(number)),
         None => none_of(TOKEN, "authentication_code, credential, id, number", violations),
     }
+}
+
+/// A login, with at most one secret.
+fn credential(given: v1::access_token_identifier::Credential, violations: &mut Violations) -> AccessTokenIdentifier {
+    if given.pass_code.is_some() && given.one_time_password.is_some() {
+        let field = format!("{TOKEN}.credential.one_time_password");
+        violations.add(Reason::InvalidFieldValue, field, "excludes pass_code: only one of them may be given");
+    }
+    let pass_code = given.pass_code.map(|code| Proof::PassCode(Secret::new(code)));
+    let one_time_password = given.one_time_password.map(|code| Proof::OneTimePassword(Secret::new(code)));
+    AccessTokenIdentifier::Credential { identifier: given.identifier, proof: pass_code.or(one_time_password) }
 }
 
 /// An accounts receivable, where one is given.
@@ -123,6 +131,19 @@ pub(super) fn reset_verification_code(
     }
 }
 
+/// The token whose pass code is forgotten, which is required.
+pub(super) fn forgot_pass_code(
+    named: Option<v1::forgot_pass_code_request::AccessToken>,
+    violations: &mut Violations,
+) -> Option<ResetIdentifier> {
+    use v1::forgot_pass_code_request::AccessToken;
+    match named {
+        Some(AccessToken::AuthenticationCode(code)) => Some(ResetIdentifier::AuthenticationCode(code)),
+        Some(AccessToken::Identifier(identifier)) => Some(ResetIdentifier::Identifier(identifier)),
+        None => neither(violations),
+    }
+}
+
 fn none_of<T>(field: &str, alternatives: &str, violations: &mut Violations) -> Option<T> {
     violations.add(Reason::InvalidIdentifier, field, format!("must have exactly one of: {alternatives}"));
     None
@@ -139,10 +160,9 @@ fn neither<T>(violations: &mut Violations) -> Option<T> {
 mod tests {
     use super::*;
 
-    fn fault<T: std::fmt::Debug>(read: impl FnOnce(&mut Violations) -> Option<T>) -> (Reason, Vec<String>) {
+    fn fault<T>(read: impl FnOnce(&mut Violations) -> Option<T>) -> (Reason, Vec<String>) {
         let mut violations = Violations::default();
-        let value = read(&mut violations);
-        assert!(value.is_none(), "{value:?}");
+        assert!(read(&mut violations).is_none());
         let error = violations.into_result().expect_err("a violation");
         (error.reason(), error.violations().iter().map(|v| v.field.clone()).collect())
     }
@@ -166,7 +186,8 @@ mod tests {
         assert_eq!(fault(|v| owner(None, v)), (Reason::RequiredFieldMissing, both));
         let both = vec!["authentication_code".to_owned(), "identifier".to_owned()];
         assert_eq!(fault(|v| reset_pass_code(None, v)), (Reason::InvalidIdentifier, both.clone()));
-        assert_eq!(fault(|v| reset_verification_code(None, v)), (Reason::InvalidIdentifier, both));
+        assert_eq!(fault(|v| reset_verification_code(None, v)), (Reason::InvalidIdentifier, both.clone()));
+        assert_eq!(fault(|v| forgot_pass_code(None, v)), (Reason::InvalidIdentifier, both));
     }
 
     #[test]

@@ -25,7 +25,7 @@ mod tests {
         assert_eq!(api_key(Some(Secret::new("a")), request("b")).expect("a").expose(), "a");
         assert_eq!(api_key(None, request("b")).expect("b").expose(), "b");
         for none in [request(""), v1::LoginWithApiKeyRequest::default()] {
-            assert_eq!(api_key(None, none).expect_err("no key").reason(), Reason::RequiredFieldMissing);
+            assert_eq!(api_key(None, none).err().expect("no key").reason(), Reason::RequiredFieldMissing);
         }
     }
 }

@@ -4,6 +4,8 @@
 
 pub(crate) mod changes;
 mod contact;
+pub(crate) mod credential;
+pub(crate) mod explanation;
 pub(crate) mod fields;
 pub(crate) mod identifier;
 pub(crate) mod login;

@@ -127,6 +127,8 @@ fn below<'a>(kind: &str, field: &'a str) -> &'a str {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
     use prost_types::FieldMask;
     use serde_json::json;
 
@@ -180,6 +182,45 @@ mod tests {
             "udf_string_1": "",
         });
         assert_eq!(Value::Object(read.object), expected);
+    }
+
+    #[test]
+    fn a_policy_has_the_names_of_the_rules() {
+        use access_tokens_domain::policy::{IssuePolicy, LockPolicy, Policy};
+        let lock = v1::LockPolicy {
+            attempts: Some(1),
+            seconds: Some(2),
+            max_seconds: Some(3),
+            hard_limit: Some(4),
+            attempts_per_day: Some(5),
+        };
+        let issue = v1::IssuePolicy { burst: Some(6), cooldown_seconds: Some(0), per_day: Some(7) };
+        let policy = v1::Policy { lock: Some(lock), issue: Some(issue), ..Default::default() };
+        let classification = v1::ClassificationRecord { policy: Some(policy), ..Default::default() };
+        let read = record(&request(Wire::Classification(classification), &[])).expect("a record");
+        let read: Policy = serde_json::from_value(read.object["policy"].clone()).expect("a policy");
+        let lock = LockPolicy { attempts: 1, seconds: 2, max_seconds: 3, hard_limit: 4, attempts_per_day: 5 };
+        assert_eq!(read.lock, lock);
+        assert_eq!(read.issue, IssuePolicy { burst: 6, cooldown_seconds: 0, per_day: 7 });
+    }
+
+    /// What the rules know of a policy is what the contract knows.
+    #[test]
+    fn policies_have_the_same_fields_here_and_there() {
+        let pool = access_tokens_proto::descriptor_pool();
+        let contract = pool.get_message_by_name(&v1::Policy::full_name()).expect("the policy");
+        let contract = contract.fields().map(|field| {
+            let below =
+                field.kind().as_message().map(|message| message.fields().map(|f| f.name().to_owned()).collect());
+            (field.name().to_owned(), below.unwrap_or_default())
+        });
+        let rules = serde_json::to_value(access_tokens_domain::policy::Policy::default()).expect("JSON");
+        let rules = rules.as_object().expect("an object").iter().map(|(name, value)| {
+            let below = value.as_object().map(|below| below.keys().cloned().collect());
+            (name.clone(), below.unwrap_or_default())
+        });
+        let contract: BTreeMap<String, BTreeSet<String>> = contract.collect();
+        assert_eq!(contract, rules.collect());
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Requests about existing access tokens. Those that create and change them are in [`super::changes`].
+//! Requests about existing access tokens. Those that create and change them are in [`super::changes`], those about secrets
+//! in [`super::credential`].
 
 use access_tokens_domain::error::Violations;
 use access_tokens_domain::identifier::{AccessTokenIdentifier, ResetIdentifier};
@@ -30,6 +31,10 @@ pub(crate) fn set_as_not_effective(request: v1::SetAsNotEffectiveRequest) -> Rea
 
 pub(crate) fn generate_otp(request: v1::GenerateOtpRequest) -> Read<AccessTokenIdentifier> {
     one::<v1::GenerateOtpResponse>(request.access_token_identifier, request.fields_set)
+}
+
+pub(crate) fn explain(request: v1::ExplainAccessTokenRequest) -> Read<AccessTokenIdentifier> {
+    one::<v1::ExplainAccessTokenResponse>(request.access_token_identifier, request.fields_set)
 }
 
 /// A request that names one token and nothing else; the answer is an `M`.
@@ -112,8 +117,17 @@ pub(crate) fn reset_verification_code(request: v1::ResetVerificationCodeRequest)
 }
 
 pub(crate) fn list_classifications(request: v1::ListClassificationsRequest) -> Result<FieldTree> {
+    all::<v1::Classification>(request.fields_set)
+}
+
+pub(crate) fn list_guess_budgets(request: v1::ListGuessBudgetsRequest) -> Result<FieldTree> {
+    all::<v1::GuessBudget>(request.fields_set)
+}
+
+/// A request for everything that there is of an `M`.
+fn all<M: Name>(mask: Option<FieldMask>) -> Result<FieldTree> {
     let mut violations = Violations::default();
-    let fields = FieldTree::of::<v1::Classification>(request.fields_set.as_ref(), &mut violations);
+    let fields = FieldTree::of::<M>(mask.as_ref(), &mut violations);
     violations.into_result()?;
     Ok(fields)
 }
@@ -130,8 +144,8 @@ mod tests {
 
     use super::*;
 
-    fn fields<T: std::fmt::Debug>(read: Read<T>) -> Vec<String> {
-        let violations: Vec<FieldViolation> = read.expect_err("refused").violations().to_vec();
+    fn fields<T>(read: Read<T>) -> Vec<String> {
+        let violations: Vec<FieldViolation> = read.err().expect("refused").violations().to_vec();
         violations.into_iter().map(|v| v.field).collect()
     }
 

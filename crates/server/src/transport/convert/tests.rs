@@ -82,7 +82,7 @@ fn contact(contact_type: ContactType) -> ContactInformation {
     }
 }
 
-fn answer(legacy_compatibility: bool, contact_type: ContactType) -> Answer {
+pub(super) fn answer(legacy_compatibility: bool, contact_type: ContactType) -> Answer {
     let stamp = Stamp { date: DateTime::UNIX_EPOCH, user: text("1"), unit: text("U"), business_unit: text("B") };
     let record = AccountsReceivable {
         id: "A".into(),
@@ -105,6 +105,7 @@ fn answer(legacy_compatibility: bool, contact_type: ContactType) -> Answer {
         id: "T".into(),
         number: "AT0000000001".into(),
         life_cycle_state: LifeCycleState::PendingVerification,
+        life_cycle_state_date: None,
         authentication_code: "code".into(),
         identifier: text("anna"),
         pass_code: None,
@@ -128,7 +129,7 @@ fn answer(legacy_compatibility: bool, contact_type: ContactType) -> Answer {
     }
 }
 
-fn fields<M: Name>(paths: &[&str]) -> FieldTree {
+pub(super) fn fields<M: Name>(paths: &[&str]) -> FieldTree {
     let mask = FieldMask { paths: paths.iter().map(|path| (*path).to_owned()).collect() };
     FieldTree::of::<M>(Some(&mask), &mut Violations::default())
 }

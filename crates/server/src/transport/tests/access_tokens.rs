@@ -8,15 +8,15 @@ use tonic::Code;
 
 use super::{World, fields, refused, with};
 
-fn by(identifier: Identifier) -> Option<v1::AccessTokenIdentifier> {
+pub(super) fn by(identifier: Identifier) -> Option<v1::AccessTokenIdentifier> {
     Some(v1::AccessTokenIdentifier { identifier: Some(identifier) })
 }
 
-fn by_code(code: &str) -> Option<v1::AccessTokenIdentifier> {
+pub(super) fn by_code(code: &str) -> Option<v1::AccessTokenIdentifier> {
     by(Identifier::AuthenticationCode(code.to_owned()))
 }
 
-fn mask(paths: &[&str]) -> Option<FieldMask> {
+pub(super) fn mask(paths: &[&str]) -> Option<FieldMask> {
     Some(FieldMask { paths: paths.iter().map(|path| (*path).to_owned()).collect() })
 }
 
@@ -25,7 +25,7 @@ fn account() -> v1::AccountsReceivableIdentifier {
     v1::AccountsReceivableIdentifier { identifier: Some(number) }
 }
 
-fn create(code: &str) -> v1::CreateAccessTokenRequest {
+pub(super) fn create(code: &str) -> v1::CreateAccessTokenRequest {
     v1::CreateAccessTokenRequest {
         authentication_code: Some(code.to_owned()),
         accounts_receivable_identifier: Some(account()),
@@ -56,8 +56,11 @@ async fn a_token_is_created_shown_listed_changed_and_switched() {
     assert_eq!(log.created_by_user.as_ref().and_then(|user| user.username.as_deref()), Some("anna"));
     assert_eq!(log.created_by_unit.as_ref().and_then(|unit| unit.name.as_deref()), Some("Admin Unit"));
 
-    let credential =
-        v1::access_token_identifier::Credential { identifier: "shemar".to_owned(), pass_code: Some("1234".to_owned()) };
+    let credential = v1::access_token_identifier::Credential {
+        identifier: "shemar".to_owned(),
+        pass_code: Some("1234".to_owned()),
+        one_time_password: None,
+    };
     let request = v1::ShowAccessTokenRequest {
         access_token_identifier: by(Identifier::Credential(credential)),
         fields_set: None,

@@ -13,7 +13,7 @@ fn unit(id: &str, name: &str) -> v1::ImportDirectoryRequest {
     v1::ImportDirectoryRequest { record: Some(Record::Unit(unit)), ..Default::default() }
 }
 
-async fn import(
+pub(super) async fn import(
     world: &World,
     session: &str,
     records: Vec<v1::ImportDirectoryRequest>,
@@ -102,6 +102,46 @@ async fn a_record_has_room_and_a_larger_one_is_refused() {
     let (code, reason, details) = refused(import(&world, &session, vec![unit("N1", &"x".repeat(300 * 1024))]).await);
     assert_eq!((code, reason.as_str()), (Code::ResourceExhausted, "REQUEST_TOO_LARGE"));
     assert_eq!(details.error_info().expect("info").metadata["limit"], "262144");
+}
+
+#[tokio::test]
+async fn a_policy_under_which_secrets_are_guessed_too_easily_is_refused_with_the_arithmetic() {
+    let world = World::new().await;
+    let session = world.login("anna").await;
+    let classification = |attempts_per_day| {
+        let pass_code = v1::CodePolicy {
+            format: v1::code_policy::Format::Number.into(),
+            min_length: Some(4),
+            ..Default::default()
+        };
+        let lock = v1::LockPolicy { attempts_per_day: Some(attempts_per_day), ..Default::default() };
+        let policy = v1::Policy { pass_code: Some(pass_code), lock: Some(lock), ..Default::default() };
+        let record = v1::ClassificationRecord {
+            id: "K2".to_owned(),
+            name: Some("Short".to_owned()),
+            policy: Some(policy),
+            ..Default::default()
+        };
+        v1::ImportDirectoryRequest { record: Some(Record::Classification(record)), ..Default::default() }
+    };
+    let response = import(&world, &session, vec![classification(100), classification(9)]).await.expect("imported");
+    let [refused, created] = response.results.try_into().expect("two");
+    assert_eq!((refused.outcome(), refused.reason()), (Outcome::Failed, v1::ErrorReason::GuessBudgetExceeded));
+    let [violation] = refused.field_violations.as_slice() else { panic!("{:?}", refused.field_violations) };
+    assert_eq!(violation.field, "policy");
+    assert!(violation.description.contains("PASS_CODE 100 guesses a day / 10^4.0 codes"), "{}", violation.description);
+    assert_eq!(created.outcome(), Outcome::Created);
+
+    let request = with(&session, v1::ListGuessBudgetsRequest::default());
+    let listed = world.access_tokens().list_guess_budgets(request).await.expect("listed").into_inner();
+    let names: Vec<_> = listed.guess_budgets.iter().map(|budget| budget.classification_name.as_deref()).collect();
+    assert_eq!(names, [None, Some("Mobile"), Some("Short")]);
+    let short = &listed.guess_budgets[2];
+    assert_eq!(short.classification_id.as_deref(), Some("K2"));
+    let pass_code = &short.secrets[0];
+    assert_eq!(pass_code.secret_kind(), v1::access_token::SecretKind::PassCode);
+    assert_eq!((pass_code.guesses_per_day, pass_code.codes, pass_code.chance_per_day), (9, 1e4, 9e-4));
+    assert!(short.chance_per_day > 9e-4 && short.chance_per_day < short.limit, "{short:?}");
 }
 
 #[tokio::test]

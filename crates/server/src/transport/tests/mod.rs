@@ -1,6 +1,7 @@
 //! The whole transport over the real layers, sessions and storage (SQLite), in this process and over a socket.
 
 mod access_tokens;
+mod credentials;
 mod directory;
 mod sessions;
 mod wire;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 
 use access_tokens_domain::directory::Organisation;
 use access_tokens_domain::import;
+use access_tokens_domain::notification::{NoNotifier, Notifier};
 use access_tokens_domain::policy::Policy;
 use access_tokens_domain::ports::{Clock, Random, Secrets};
 use access_tokens_domain::service::AccessTokens;
@@ -32,12 +34,14 @@ use crate::authentication::{Authenticator, NewApiKey, SessionTokens};
 use crate::crypto::tests::{RING_A, ring};
 use crate::crypto::{KeyedSecrets, SystemClock, SystemRandom};
 
-/// What the organisation `DEMO` begins with. `anna` may all of `access_tokens.*` and import, `rita` may only read.
+/// What the organisation `DEMO` begins with. `anna` may all of `access_tokens.*` and import, `rita` may only read, `will`
+/// write too.
 const RECORDS: &str = r#"
 {"unit": {"id": "U1", "name": "Admin Unit", "group_name": "Main", "alternative_code": "MG"}}
 {"user": {"id": "1", "username": "anna", "password": "secret", "default_unit": {"id": "U1"},
   "permissions": ["access_tokens.read", "access_tokens.write", "access_tokens.lookup", "access_tokens.secrets", "directory.write"]}}
 {"user": {"id": "2", "username": "rita", "password": "secret", "permissions": ["access_tokens.read"]}}
+{"user": {"id": "3", "username": "will", "password": "secret", "permissions": ["access_tokens.read", "access_tokens.write"]}}
 {"contact_information": {"id": "C1", "type": "PERSON", "name": "Havier Shemar", "demographics": {}}}
 {"accounts_receivable": {"id": "A1", "number": "ACR1", "name": "Havier", "life_cycle_state": "ACTIVE", "account_owner": {"id": "C1"}}}
 {"rewards_participant": {"id": "P1", "number": "28", "accounts_receivable": {"id": "A1"}}}
@@ -55,6 +59,11 @@ pub(super) struct World {
 
 impl World {
     pub(super) async fn new() -> Self {
+        Self::notifying(Arc::new(NoNotifier)).await
+    }
+
+    /// With somebody who delivers notifications.
+    async fn notifying(notifier: Arc<dyn Notifier>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let url = format!("sqlite://{}", folder.path().join("test.db").display());
         let database = access_tokens_storage::connect(&DatabaseOptions::new(url)).await.expect("a database");
@@ -64,8 +73,9 @@ impl World {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
         let secrets: Arc<dyn Secrets> = Arc::new(KeyedSecrets::new(&keys, random.clone()));
+        let access_tokens = AccessTokens::new(store.clone(), clock.clone(), random.clone(), secrets.clone());
         let app = Arc::new(App {
-            access_tokens: AccessTokens::new(store.clone(), clock.clone(), random.clone(), secrets.clone()),
+            access_tokens: access_tokens.notifying(notifier),
             importer: Importer::new(store.clone(), clock.clone(), random.clone(), secrets.clone()),
             sessions: Arc::new(Authenticator::new(
                 store.clone(),

@@ -6,8 +6,11 @@
 //!
 //! With `keyid`, what enters Argon2 is HMAC-SHA256(pepper, pass code): a stolen database alone is worthless, however
 //! short the pass codes are. Without `keyid` it is the pass code itself: such hashes are imported, and of any Argon2
-//! variant.
+//! variant. Hashes of other schemes are imported too, see [`foreign`].
 
+mod foreign;
+
+use access_tokens_domain::ports::Verdict;
 use access_tokens_domain::secret::{PassCodeHash, Secret};
 use access_tokens_domain::{Error, Result};
 use argon2::password_hash::phc::{Output, PasswordHash, Salt};
@@ -16,6 +19,7 @@ use hmac::Mac;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+use self::foreign::Foreign;
 use super::keys::{HmacSha256, KeyRing, PerKey};
 
 /// Argon2's work space. It is 19 MiB: making it anew costs a third of a hash.
@@ -60,11 +64,18 @@ impl Memory {
 }
 
 /// A stored hash, taken apart.
-struct Stored<'k> {
+enum Stored<'k> {
+    Argon2(Box<StoredArgon2<'k>>),
+    Foreign(Foreign),
+}
+
+struct StoredArgon2<'k> {
     argon2: Argon2<'static>,
     salt: Vec<u8>,
     expected: Vec<u8>,
     pepper: Option<&'k HmacSha256>,
+    /// Is it what would be written today?
+    current: bool,
 }
 
 impl PassCodes {
@@ -89,29 +100,45 @@ impl PassCodes {
         Ok(PassCodeHash::from_stored(phc.to_string()))
     }
 
-    /// Does it match? Without a hash, or with one that cannot be checked, the same work is done for nothing.
-    pub(super) fn verify(&self, secret: &Secret, stored: Option<&PassCodeHash>, memory: &mut Memory) -> Result<bool> {
-        let Some(stored) = stored.and_then(|stored| self.parse(stored)) else {
-            self.hash(secret, [0; SALT_BYTES], memory)?;
-            return Ok(false);
+    /// Does it match, and is it what would be written today? Without a hash, or with one that cannot be checked, the
+    /// same work is done for nothing.
+    pub(super) fn verify(
+        &self,
+        secret: &Secret,
+        stored: Option<&PassCodeHash>,
+        memory: &mut Memory,
+    ) -> Result<Verdict> {
+        let (matches, current) = match stored.and_then(|stored| self.parse(stored)) {
+            Some(Stored::Argon2(stored)) => (stored.matches(secret, memory)?, stored.current),
+            Some(Stored::Foreign(stored)) => (stored.matches(secret), false),
+            None => {
+                self.hash(secret, [0; SALT_BYTES], memory)?;
+                (false, false)
+            }
         };
-        let mut output = vec![0; stored.expected.len()];
-        let input = match stored.pepper {
-            Some(pepper) => peppered(pepper, secret),
-            None => Zeroizing::new(secret.expose().as_bytes().to_vec()),
-        };
-        run(&stored.argon2, &input, &stored.salt, &mut output, memory).map_err(internal)?;
-        Ok(output.ct_eq(&stored.expected).into())
+        Ok(match (matches, current) {
+            (false, _) => Verdict::Wrong,
+            (true, true) => Verdict::Right,
+            (true, false) => Verdict::Outdated,
+        })
     }
 
-    /// Can it be checked: an Argon2 hash of bounded cost, under a key of ours or none?
+    /// Can it be checked: of a known scheme and bounded cost, under a key of ours or none?
     pub(super) fn accepts(&self, stored: &PassCodeHash) -> bool {
         self.parse(stored).is_some()
     }
 
     fn parse(&self, stored: &PassCodeHash) -> Option<Stored<'_>> {
-        let text = stored.as_stored();
-        let phc = PasswordHash::new(text).ok().filter(|_| text.len() <= MAX_STORED)?;
+        let text = Some(stored.as_stored()).filter(|text| text.len() <= MAX_STORED)?;
+        if text.starts_with("$argon2") {
+            self.parse_argon2(text).map(|stored| Stored::Argon2(Box::new(stored)))
+        } else {
+            Foreign::parse(text).map(Stored::Foreign)
+        }
+    }
+
+    fn parse_argon2(&self, text: &str) -> Option<StoredArgon2<'_>> {
+        let phc = PasswordHash::new(text).ok()?;
         let algorithm = Algorithm::try_from(phc.algorithm.as_str()).ok()?;
         // The oldest hashes name no version; they are of the first.
         let version = phc.version.map_or(Ok(Version::V0x10), Version::try_from).ok()?;
@@ -126,8 +153,28 @@ impl PassCodes {
         };
         let salt = phc.salt?.to_vec();
         let expected = phc.hash?.as_bytes().to_vec();
+        // The parameters hold the id of the key and the length of the output too.
+        let todays = self::params(self.peppers.current().0).is_ok_and(|todays| todays == params);
+        let current = algorithm == Algorithm::Argon2id
+            && version == Version::V0x13
+            && todays
+            && salt.len() == SALT_BYTES
+            && pepper.is_some();
         let strong = salt.len() >= argon2::MIN_SALT_LEN && expected.len() >= MIN_OUTPUT_BYTES;
-        strong.then(|| Stored { argon2: Argon2::new(algorithm, version, params), salt, expected, pepper })
+        let argon2 = Argon2::new(algorithm, version, params);
+        strong.then_some(StoredArgon2 { argon2, salt, expected, pepper, current })
+    }
+}
+
+impl StoredArgon2<'_> {
+    fn matches(&self, secret: &Secret, memory: &mut Memory) -> Result<bool> {
+        let mut output = vec![0; self.expected.len()];
+        let input = match self.pepper {
+            Some(pepper) => peppered(pepper, secret),
+            None => Zeroizing::new(secret.expose().as_bytes().to_vec()),
+        };
+        run(&self.argon2, &input, &self.salt, &mut output, memory).map_err(internal)?;
+        Ok(output.ct_eq(&self.expected).into())
     }
 }
 
@@ -161,9 +208,33 @@ mod tests {
         codes.hash(&Secret::new(code), *b"0123456789abcdef", &mut Memory::default()).expect("hashed")
     }
 
-    fn verify(codes: &PassCodes, code: &str, stored: &str) -> bool {
+    fn verdict(codes: &PassCodes, code: &str, stored: &str) -> Verdict {
         let stored = PassCodeHash::from_stored(stored);
         codes.verify(&Secret::new(code), Some(&stored), &mut Memory::default()).expect("compared")
+    }
+
+    fn verify(codes: &PassCodes, code: &str, stored: &str) -> bool {
+        verdict(codes, code, stored) != Verdict::Wrong
+    }
+
+    /// A hash as this service would have made it with other parameters, under the only key of the ring.
+    fn made(ring: &KeyRing, algorithm: Algorithm, version: Version, params: &Params, salt: &[u8]) -> String {
+        let peppers = ring.derive_hmac("pass-code-pepper");
+        let input = match params.keyid() {
+            [] => Zeroizing::new(b"1234".to_vec()),
+            _ => peppered(peppers.current().1, &Secret::new("1234")),
+        };
+        let mut output = vec![0; params.output_len().expect("stated")];
+        let argon2 = Argon2::new(algorithm, version, params.clone());
+        run(&argon2, &input, salt, &mut output, &mut Memory::default()).expect("hashed");
+        let phc = PasswordHash {
+            algorithm: algorithm.ident(),
+            version: Some(version.into()),
+            params: params.try_into().expect("parameters"),
+            salt: Some(Salt::new(salt).expect("a salt")),
+            hash: Some(Output::new(&output).expect("an output")),
+        };
+        phc.to_string()
     }
 
     #[test]
@@ -180,15 +251,64 @@ mod tests {
         for wrong in ["pässcode", "PÄSSCODE ", "", "1234"] {
             assert!(!verify(&codes, wrong, stored.as_stored()), "{wrong:?}");
         }
-        assert!(!codes.verify(&Secret::new(""), None, &mut Memory::default()).expect("no hash, no match"));
+        let nothing = codes.verify(&Secret::new(""), None, &mut Memory::default()).expect("compared");
+        assert_eq!(nothing, Verdict::Wrong);
+    }
+
+    #[test]
+    fn a_hash_that_would_be_made_otherwise_today_is_outdated() {
+        let ring = ring(&[RING_A]);
+        let codes = PassCodes::new(&ring);
+        let (id, v13, salt) = (Algorithm::Argon2id, Version::V0x13, b"0123456789abcdef".as_slice());
+        let with = |change: fn(&mut ParamsBuilder) -> &mut ParamsBuilder| {
+            let mut builder = ParamsBuilder::new();
+            let (memory, passes, lanes) = COST;
+            builder.m_cost(memory).t_cost(passes).p_cost(lanes).output_len(OUTPUT_BYTES);
+            builder.keyid(KeyId::new(b"a").expect("an id"));
+            change(&mut builder);
+            builder.build().expect("parameters")
+        };
+        let todays = with(|b| b);
+        assert_eq!(verdict(&codes, "1234", &made(&ring, id, v13, &todays, salt)), Verdict::Right);
+        let cases = [
+            ("less memory", made(&ring, id, v13, &with(|b| b.m_cost(9_728)), salt)),
+            ("more memory", made(&ring, id, v13, &with(|b| b.m_cost(20_000)), salt)),
+            ("fewer passes", made(&ring, id, v13, &with(|b| b.t_cost(1)), salt)),
+            ("more lanes", made(&ring, id, v13, &with(|b| b.p_cost(2)), salt)),
+            ("shorter output", made(&ring, id, v13, &with(|b| b.output_len(16)), salt)),
+            ("shorter salt", made(&ring, id, v13, &todays, &salt[..8])),
+            ("no pepper", made(&ring, id, v13, &with(|b| b.keyid(KeyId::default())), salt)),
+            ("another variant", made(&ring, Algorithm::Argon2i, v13, &todays, salt)),
+            ("an old version", made(&ring, id, Version::V0x10, &todays, salt)),
+        ];
+        for (what, stored) in cases {
+            assert_eq!(verdict(&codes, "1234", &stored), Verdict::Outdated, "{what}: {stored}");
+            assert_eq!(verdict(&codes, "1235", &stored), Verdict::Wrong, "{what}");
+        }
+    }
+
+    #[test]
+    fn hashes_of_other_schemes_are_outdated() {
+        let codes = PassCodes::new(&ring(&[RING_A]));
+        for stored in [
+            "$scrypt$ln=4,r=8,p=1$c29tZXNhbHRzb21lc2FsdA$Uc9gJGhuio/W8l8zaP6AVtG0SxRCsmoraOFrRePLPzU",
+            "$pbkdf2-sha256$i=4096,l=32$c29tZXNhbHRzb21lc2FsdA$GWMlBo+bSgfYRoCWoBjedwZoUTVOyzFgbxAbP4rxiW0",
+            "$2b$04$abcdefghijklmnopqrstuum174eFeoTj0DHmtuueFaS3Wde4P7wHG",
+        ] {
+            assert!(codes.accepts(&PassCodeHash::from_stored(stored)), "{stored}");
+            assert_eq!(verdict(&codes, "pässword", stored), Verdict::Outdated, "{stored}");
+            assert_eq!(verdict(&codes, "password", stored), Verdict::Wrong, "{stored}");
+        }
     }
 
     #[test]
     fn keys_rotate() {
         let old = hash(&PassCodes::new(&ring(&[RING_A])), "1234");
         let both = PassCodes::new(&ring(&[RING_B, RING_A]));
-        assert!(verify(&both, "1234", old.as_stored()));
-        assert!(hash(&both, "1234").as_stored().contains("keyid=Yg"), "the first key writes");
+        assert_eq!(verdict(&both, "1234", old.as_stored()), Verdict::Outdated, "it is not under the first key");
+        let new = hash(&both, "1234");
+        assert!(new.as_stored().contains("keyid=Yg"), "the first key writes");
+        assert_eq!(verdict(&both, "1234", new.as_stored()), Verdict::Right);
         let new_only = PassCodes::new(&ring(&[RING_B]));
         assert!(!verify(&new_only, "1234", old.as_stored()) && !new_only.accepts(&old), "its key is gone");
         let other_bytes = PassCodes::new(&ring(&[&RING_B.replace("b ", "a ")]));
@@ -201,7 +321,7 @@ mod tests {
         // From the reference implementation: echo -n password | argon2 somesalt -id -t 2 -k 65536 -p 1 -e
         let reference = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
         assert!(codes.accepts(&PassCodeHash::from_stored(reference)));
-        assert!(verify(&codes, "password", reference));
+        assert_eq!(verdict(&codes, "password", reference), Verdict::Outdated);
         assert!(!verify(&codes, "Password", reference));
         // argon2i of the first version.
         let oldest = "$argon2i$m=65536,t=2,p=1$c29tZXNhbHQ$9sTbSlTio3Biev89thdrlKKiCaYsjjYVJxGAL3swxpQ";

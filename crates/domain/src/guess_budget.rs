@@ -1,0 +1,158 @@
+//! How likely it is that somebody guesses a secret of a token within a day: an upper bound, from the policy alone.
+//!
+//! In any 24 hours at most [`LockPolicy::attempts_per_day`] guesses at one kind of secret are compared, over all
+//! replicas, paths and re-issued codes ([`crate::attempts`]). Each hits with at most one in as many codes as there can
+//! be. The sum over the kinds bounds the chance per token and day. Locks of a row only lower it; they are left out,
+//! since the owner's own successes end rows.
+//!
+//! It holds for codes drawn evenly. What people choose is likelier to be guessed, so `min_length` should leave room.
+//!
+//! [`LockPolicy::attempts_per_day`]: crate::policy::LockPolicy::attempts_per_day
+
+use crate::Reason;
+use crate::attempts::SecretKind;
+use crate::error::Violations;
+use crate::policy::{CodePolicy, Format, Policy};
+
+/// The chance above which a policy is refused, unless the operator sets another one: one in a thousand.
+pub const DEFAULT_LIMIT: f64 = 1e-3;
+
+/// Letters, digits and special characters of a code that people choose, and of one that the service draws.
+const CHOSEN: [f64; 3] = [52.0, 10.0, 33.0];
+const DRAWN: [f64; 3] = [24.0, 10.0, 8.0];
+
+/// The bound for one policy.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GuessBudget {
+    /// The bound for each kind of secret.
+    pub secrets: [SecretBudget; 3],
+}
+
+/// The bound for one kind of secret.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SecretBudget {
+    /// The kind.
+    pub kind: SecretKind,
+    /// Guesses that are compared in 24 hours, at most.
+    pub guesses_per_day: u32,
+    /// How many codes there can be, at least.
+    pub codes: f64,
+}
+
+impl GuessBudget {
+    /// The bound for a policy.
+    pub fn of(policy: &Policy) -> Self {
+        let digits = |length: u8| 10f64.powi(length.into());
+        let guesses_per_day = policy.lock.attempts_per_day;
+        let budget = |kind, codes: f64| SecretBudget { kind, guesses_per_day, codes: codes.min(f64::MAX) };
+        Self {
+            secrets: [
+                budget(SecretKind::PassCode, pass_codes(&policy.pass_code)),
+                budget(SecretKind::VerificationCode, digits(policy.verification_code_length)),
+                budget(SecretKind::OneTimePassword, digits(policy.otp_length)),
+            ],
+        }
+    }
+
+    /// The chance per token and day, at most.
+    pub fn chance(&self) -> f64 {
+        self.secrets.iter().map(SecretBudget::chance).sum::<f64>().min(1.0)
+    }
+
+    /// How the chance comes about, for people.
+    pub fn arithmetic(&self) -> String {
+        let part = |one: &SecretBudget| {
+            let (guesses, codes) = (one.guesses_per_day, one.codes.log10());
+            format!("{} {guesses} guesses a day / 10^{codes:.1} codes = {:.1e}", one.kind.name(), one.chance())
+        };
+        let parts: Vec<_> = self.secrets.iter().map(part).collect();
+        format!("{:.1e} ({})", self.chance(), parts.join(" + "))
+    }
+
+    /// Adds a violation where the chance is above the limit. `path` is where the policy stands.
+    pub fn check(&self, limit: f64, path: &str, violations: &mut Violations) {
+        if self.chance() > limit {
+            let text = format!(
+                "an attacker's chance per access token and day could be {}, which is above the limit of {limit:.1e}: make \
+                 the codes longer, or lower lock.attempts_per_day",
+                self.arithmetic()
+            );
+            violations.add(Reason::GuessBudgetExceeded, path, text);
+        }
+    }
+}
+
+impl SecretBudget {
+    /// The chance per token and day, at most.
+    pub fn chance(&self) -> f64 {
+        (f64::from(self.guesses_per_day) / self.codes).min(1.0)
+    }
+}
+
+/// How many pass codes there can be at least: the fewer of those that may be chosen and those that are drawn, by a
+/// reset or at creation.
+fn pass_codes(rules: &CodePolicy) -> f64 {
+    let (letters, digits, special) = (rules.min_letters, rules.min_digits, rules.min_special);
+    let parts = i32::from(letters) + i32::from(digits) + i32::from(special);
+    let count = |alphabets: [f64; 3], rest: f64, length: i32| {
+        let [letter, digit, mark] = alphabets;
+        let fixed = letter.powi(letters.into()) * digit.powi(digits.into()) * mark.powi(special.into());
+        fixed * rest.powi((length - parts).max(0))
+    };
+    let length = i32::from(rules.min_length);
+    let chosen = match rules.format {
+        Format::FreeText => count(CHOSEN, CHOSEN.iter().sum(), length),
+        Format::Number => 10f64.powi(length),
+        // `@`, a dot and a letter between them say nothing; five digits are the shortest number.
+        Format::Email => 36f64.powi(length.max(5) - 3),
+        Format::Phone => 10f64.powi(length.max(5)),
+    };
+    let drawn = count(DRAWN, 10.0, length.max(6));
+    chosen.min(drawn)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn number(min_length: u16) -> Policy {
+        let pass_code = CodePolicy { format: Format::Number, min_length, ..CodePolicy::default() };
+        Policy { pass_code, ..Policy::default() }
+    }
+
+    fn refused(policy: &Policy) -> Option<String> {
+        let mut violations = Violations::default();
+        GuessBudget::of(policy).check(DEFAULT_LIMIT, "policy", &mut violations);
+        violations.into_result().err().map(|error| error.message().to_owned())
+    }
+
+    #[test]
+    fn the_default_policy_is_within_the_limit() {
+        let budget = GuessBudget::of(&Policy::default());
+        assert!((budget.chance() - 3e-4).abs() < 1e-9, "{}", budget.arithmetic());
+        assert_eq!(refused(&Policy::default()), None);
+    }
+
+    #[test]
+    fn four_digits_are_refused_with_the_arithmetic() {
+        let text = refused(&number(4)).expect("refused");
+        assert!(text.contains("PASS_CODE 100 guesses a day / 10^4.0 codes = 1.0e-2"), "{text}");
+        assert!(text.contains("above the limit of 1.0e-3"), "{text}");
+        assert!(refused(&number(6)).is_none());
+    }
+
+    #[test]
+    fn fewer_guesses_make_room_for_shorter_codes() {
+        let mut policy = number(4);
+        policy.lock.attempts_per_day = 9;
+        assert_eq!(refused(&policy), None);
+    }
+
+    #[test]
+    fn minima_shrink_the_space_and_lengths_beyond_numbers_are_no_fault() {
+        let rules = CodePolicy { min_length: 4, min_digits: 4, ..CodePolicy::default() };
+        assert!(refused(&Policy { pass_code: rules, ..Policy::default() }).is_some());
+        let long = CodePolicy { min_length: 256, ..CodePolicy::default() };
+        assert_eq!(refused(&Policy { pass_code: long, ..Policy::default() }), None);
+    }
+}

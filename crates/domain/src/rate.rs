@@ -1,0 +1,95 @@
+//! How often something may happen: a few times at once, then once an interval.
+//!
+//! The generic cell rate algorithm. Its whole memory is one moment, the *theoretical arrival*: when the next event
+//! would be due if events came evenly. In any span of time there are at most `burst + span / interval` events.
+
+use chrono::Duration;
+
+use crate::time::Timestamp;
+
+/// A rate: `burst` events at once, each of which becomes available again after `interval`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// Events at once, at least 1.
+    pub burst: u32,
+    /// The time after which one more is allowed; zero means no limit.
+    pub interval: Duration,
+}
+
+impl Rate {
+    /// A rate that allows at most `count` events in any 24 hours: half of them at once, the other half spread evenly.
+    pub fn per_day(count: u32) -> Self {
+        let burst = count.div_ceil(2).max(1);
+        let rest = count.saturating_sub(burst);
+        let interval = match i32::try_from(rest) {
+            // One event in more than a day, never two.
+            Ok(0) => Duration::hours(24) + Duration::seconds(1),
+            Ok(rest) => Duration::hours(24) / rest + Duration::microseconds(1),
+            Err(_) => Duration::zero(),
+        };
+        Self { burst, interval }
+    }
+
+    /// Takes one event. The answer is the new theoretical arrival, or the moment at which one will be allowed.
+    pub fn take(self, arrival: Option<Timestamp>, now: Timestamp) -> Result<Timestamp, Timestamp> {
+        let arrival = arrival.map_or(now, |arrival| arrival.max(now));
+        let allowed_from = arrival - self.interval * i32::try_from(self.burst.max(1) - 1).unwrap_or(i32::MAX);
+        if now < allowed_from { Err(allowed_from) } else { Ok(arrival + self.interval) }
+    }
+
+    /// Gives back one event that was taken.
+    pub fn give_back(self, arrival: Option<Timestamp>) -> Option<Timestamp> {
+        arrival.map(|arrival| arrival - self.interval)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{TimeZone, Utc};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn start() -> Timestamp {
+        Utc.timestamp_opt(1_700_000_000, 0).single().expect("a time")
+    }
+
+    #[test]
+    fn a_burst_then_one_an_interval() {
+        let rate = Rate { burst: 3, interval: Duration::seconds(60) };
+        let mut arrival = None;
+        for _ in 0..3 {
+            arrival = Some(rate.take(arrival, start()).expect("within the burst"));
+        }
+        assert_eq!(rate.take(arrival, start()), Err(start() + Duration::seconds(60)));
+        let later = start() + Duration::seconds(60);
+        arrival = Some(rate.take(arrival, later).expect("one more"));
+        assert!(rate.take(arrival, later).is_err());
+        assert!(rate.take(rate.give_back(arrival), later).is_ok());
+    }
+
+    #[test]
+    fn zero_interval_is_no_limit() {
+        let rate = Rate { burst: 1, interval: Duration::zero() };
+        assert_eq!(rate.take(Some(start()), start()), Ok(start()));
+    }
+
+    proptest! {
+        #[test]
+        fn no_day_has_more_than_its_count(count in 1u32..50, gaps in prop::collection::vec(0i64..7_200, 1..400)) {
+            let rate = Rate::per_day(count);
+            let (mut now, mut arrival, mut taken) = (start(), None, Vec::new());
+            for gap in gaps {
+                now += Duration::seconds(gap);
+                if let Ok(next) = rate.take(arrival, now) {
+                    arrival = Some(next);
+                    taken.push(now);
+                }
+            }
+            for first in &taken {
+                let day = taken.iter().filter(|at| *at >= first && **at < *first + Duration::hours(24));
+                prop_assert!(day.count() <= count as usize);
+            }
+        }
+    }
+}

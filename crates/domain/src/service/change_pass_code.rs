@@ -1,0 +1,68 @@
+//! Change a pass code: whoever knows the old one, or has a one-time password, sets a new one.
+
+use super::check_pass_code::Presented;
+use super::verifier::{Check, Proven, invalid_credential};
+use super::{AccessTokens, Answer, Want};
+use crate::access_token::{Guard, TokenChanges};
+use crate::attempts::{Attempts, SecretKind};
+use crate::identifier::Proof;
+use crate::life_cycle::LifeCycleState;
+use crate::secret::Secret;
+use crate::session::{Caller, Permission};
+use crate::store::Store;
+use crate::{Error, Reason, Result};
+
+/// What a caller presents, and wants.
+#[derive(Clone)]
+pub struct ChangePassCode {
+    /// Which token, and the old pass code or a one-time password.
+    pub presented: Presented,
+    /// The new pass code.
+    pub new_pass_code: Secret,
+}
+
+impl<S: Store> AccessTokens<S> {
+    /// Sets a new pass code of an EFFECTIVE token. A one-time password is used up in the same write, and only then: a
+    /// new pass code that breaks the policy leaves both as they were.
+    pub async fn change_pass_code(&self, caller: &Caller, request: ChangePassCode, want: Want) -> Result<Answer> {
+        caller.require(Permission::AccessTokensWrite)?;
+        let proof = request.presented.proof(&[SecretKind::PassCode, SecretKind::OneTimePassword])?;
+        Error::of_check("new_pass_code", crate::text::code(request.new_pass_code.expose()))?;
+        let (key, state) = (request.presented.identifier.key(), Some(LifeCycleState::Effective));
+        let check = Check { key, kind: proof.kind(), secret: proof.secret(), state, load: want.owners };
+        let Proven { found, reference, .. } = match self.examine(caller, check).await? {
+            Ok(proven) => proven,
+            Err(refusal) => return Err(refusal.error(caller, Reason::InvalidCredential)),
+        };
+        let token = &found.token;
+        let policy = reference.policy(token.classification.as_deref());
+        Error::of_check("new_pass_code", policy.pass_code.check(request.new_pass_code.expose()))?;
+
+        let mut guard = Guard { life_cycle_state: Some(LifeCycleState::Effective), ..Guard::default() };
+        let mut changes = TokenChanges::default();
+        match proof {
+            Proof::PassCode(_) => guard.pass_code = token.pass_code.clone(),
+            Proof::OneTimePassword(_) => {
+                guard.one_time_password = token.one_time_password.as_ref().map(|code| code.hash.clone());
+                changes.one_time_password = Some(None);
+            }
+        }
+        let id = token.id.clone();
+        changes.pass_code = Some(Some(self.secrets.hash(request.new_pass_code.clone()).await?));
+        let written = match self.write(caller, &reference, found, guard, changes).await {
+            // Somebody else used the password meanwhile: as if it had been used before.
+            Err(error) if error.reason() == Reason::Conflict && proof.kind() == SecretKind::OneTimePassword => {
+                return Err(invalid_credential());
+            }
+            written => written?,
+        };
+        if proof.kind() != SecretKind::PassCode {
+            // Whoever proved it otherwise has not to wait for a lock of the pass code that is gone.
+            let attempts = self.store.attempts(caller.organisation, &id, SecretKind::PassCode).await?;
+            if attempts.state.in_a_row > 0 {
+                self.recount(caller.organisation, &id, SecretKind::PassCode, attempts, Attempts::forgiven).await?;
+            }
+        }
+        self.answer_with(caller, written, reference, want)
+    }
+}

@@ -1,0 +1,60 @@
+//! Check the pass code of an access token.
+
+use super::find::{check_key, field_of_proof};
+use super::{AccessTokens, Answer, Want};
+use crate::attempts::SecretKind;
+use crate::identifier::{AccessTokenIdentifier, Proof};
+use crate::life_cycle::LifeCycleState;
+use crate::session::{Caller, Permission};
+use crate::store::Store;
+use crate::{Error, Reason, Result, text};
+
+/// A token, and the secret that is presented for it: within its identifier, or beside it.
+#[derive(Clone)]
+pub struct Presented {
+    /// Which token. A credential needs no secret of its own here.
+    pub identifier: AccessTokenIdentifier,
+    /// The secret beside the identifier.
+    pub proof: Option<Proof>,
+}
+
+impl Presented {
+    /// The one secret that was presented, of a kind that is expected.
+    pub(super) fn proof(&self, expected: &[SecretKind]) -> Result<&Proof> {
+        let within = match &self.identifier {
+            AccessTokenIdentifier::Credential { proof, .. } => proof.as_ref(),
+            _ => None,
+        };
+        check_key(&self.identifier)?;
+        match (within, &self.proof) {
+            (Some(_), Some(beside)) => {
+                let text = "is given beside a credential that has a secret already";
+                Err(Error::field(Reason::InvalidFieldValue, field_of_proof(beside), text))
+            }
+            (Some(proof), None) if !expected.contains(&proof.kind()) => {
+                let field = format!("access_token_identifier.credential.{}", field_of_proof(proof));
+                Err(Error::field(Reason::InvalidFieldValue, field, "is not the secret that this call checks"))
+            }
+            (Some(proof), None) => Ok(proof),
+            (None, Some(proof)) => {
+                Error::of_check(field_of_proof(proof), text::bounded(proof.secret().expose(), text::CODE))?;
+                Ok(proof)
+            }
+            (None, None) => {
+                let missing = if expected.contains(&SecretKind::PassCode) { "pass_code" } else { "one_time_password" };
+                Err(Error::field(Reason::RequiredFieldMissing, missing, "is required"))
+            }
+        }
+    }
+}
+
+impl<S: Store> AccessTokens<S> {
+    /// Checks the pass code of an EFFECTIVE token. Everything but the right one gets the same answer.
+    pub async fn check_pass_code(&self, caller: &Caller, presented: &Presented, want: Want) -> Result<Answer> {
+        caller.require(Permission::AccessTokensRead)?;
+        let proof = presented.proof(&[SecretKind::PassCode])?;
+        let (key, state) = (presented.identifier.key(), Some(LifeCycleState::Effective));
+        let proven = self.authenticate(caller, key, proof, state, want.owners).await?;
+        self.answer_with(caller, proven.found, proven.reference, want)
+    }
+}

@@ -1,0 +1,269 @@
+//! Explain an access token: can it be used now, and if not, exactly why, since when, until when, and what mends it.
+
+use super::guess_budgets::PolicyBudget;
+use super::{AccessTokens, Answer, Want};
+use crate::Result;
+use crate::access_token::AccessToken;
+use crate::attempts::{Attempts, Lock, LockCause, SecretKind};
+use crate::directory::{AccountsReceivableState, RewardsParticipantState};
+use crate::identifier::AccessTokenIdentifier;
+use crate::life_cycle::LifeCycleState;
+use crate::policy::Policy;
+use crate::session::{Caller, Permission};
+use crate::store::{Load, Owners, Store};
+use crate::time::Timestamp;
+
+/// What is known about one token, as its support needs it.
+pub struct Explanation {
+    /// The token.
+    pub answer: Answer,
+    /// The moment that this is about.
+    pub now: Timestamp,
+    /// Everything that stands in the way. Empty: nothing does.
+    pub obstacles: Vec<Obstacle>,
+    /// Attempts and locks; `None` for callers without `access_tokens.secrets`, who do not learn of locks.
+    pub secrets: Option<Vec<SecretReport>>,
+    /// What this caller may do with the token now.
+    pub actions: Vec<Action>,
+    /// The policy that applies, and what it lets an attacker do.
+    pub budget: PolicyBudget,
+}
+
+/// A way in which a token is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Use {
+    /// Scanned or typed at a till.
+    AuthenticationCode,
+    /// A login with identifier and pass code.
+    PassCode,
+    /// A login with a one-time password.
+    OneTimePassword,
+}
+
+const EVERY_USE: [Use; 3] = [Use::AuthenticationCode, Use::PassCode, Use::OneTimePassword];
+
+/// Something that stands in the way.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Obstacle {
+    /// What it is.
+    pub kind: ObstacleKind,
+    /// The uses that it stops.
+    pub affects: Vec<Use>,
+    /// Since when, where that is known.
+    pub since: Option<Timestamp>,
+    /// Until when, where it ends by itself.
+    pub until: Option<Timestamp>,
+    /// The method that mends it; `None`: nothing here does.
+    pub mended_by: Option<&'static str>,
+    /// In words.
+    pub description: String,
+}
+
+/// What stands in the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ObstacleKind {
+    /// The token was set as not effective.
+    NotEffective,
+    /// The token was never verified.
+    PendingVerification,
+    /// The account that owns it is terminated.
+    AccountsReceivableTerminated,
+    /// The member that owns it is terminated.
+    RewardsParticipantTerminated,
+    /// The policy wants an identifier, and there is none.
+    IdentifierMissing,
+    /// There is an identifier without a pass code.
+    PassCodeMissing,
+    /// Too many wrong attempts at one kind of secret.
+    Locked(SecretKind, LockCause),
+}
+
+/// A method that the caller may call with the token as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Action {
+    /// The method.
+    pub method: &'static str,
+    /// The permission that it needs, and that the caller has.
+    pub permission: Permission,
+}
+
+/// One kind of secret.
+#[derive(Debug, Clone)]
+pub struct SecretReport {
+    /// The kind.
+    pub kind: SecretKind,
+    /// Is there one to be presented?
+    pub set: bool,
+    /// The first moment at which it is worthless, where it has one.
+    pub expiration_date: Option<Timestamp>,
+    /// The lock, if any.
+    pub lock: Option<Lock>,
+    /// What was counted.
+    pub attempts: Attempts,
+}
+
+impl<S: Store> AccessTokens<S> {
+    /// Explains the token that the caller names.
+    pub async fn explain(&self, caller: &Caller, identifier: &AccessTokenIdentifier) -> Result<Explanation> {
+        caller.require(Permission::AccessTokensRead)?;
+        let found = self.find(caller, identifier, Load::ALL).await?;
+        let disclosed = caller.permissions.contains(Permission::AccessTokensSecrets);
+        let counted = match disclosed {
+            true => self.store.all_attempts(caller.organisation, &found.token.id).await?,
+            false => Vec::new(),
+        };
+        let want = Want { owners: Load::ALL, verification_code: false };
+        let answer = self.answer(caller, found, want).await?;
+        let now = self.clock.now();
+        let (token, classification) = (&answer.token, answer.token.classification.as_deref());
+        let policy = answer.reference.policy(classification);
+        let secrets: Vec<_> = SecretKind::ALL
+            .into_iter()
+            .map(|kind| {
+                let attempts = counted.iter().find(|(of, _)| *of == kind).map(|(_, entry)| entry.state.clone());
+                report(kind, token, attempts.unwrap_or_default(), policy, now)
+            })
+            .collect();
+        let mut obstacles = Vec::from_iter(obstacles_of_state(token));
+        obstacles.extend(obstacles_of_owners(&answer.owners));
+        obstacles.extend(obstacles_of_policy(token, policy));
+        obstacles.extend(secrets.iter().filter_map(|secret| obstacle_of_lock(token, secret)));
+        let locked = secrets.iter().any(|secret| secret.lock.is_some());
+        let actions = actions(caller, token, locked, self.notifier.delivers(), now);
+        let budget = PolicyBudget::of(&answer.reference, classification, self.guess_limit);
+        Ok(Explanation { now, obstacles, secrets: disclosed.then_some(secrets), actions, budget, answer })
+    }
+}
+
+fn report(kind: SecretKind, token: &AccessToken, attempts: Attempts, policy: &Policy, now: Timestamp) -> SecretReport {
+    let (set, expiration_date) = match kind {
+        SecretKind::PassCode => (token.pass_code.is_some(), None),
+        SecretKind::VerificationCode => {
+            (token.verification.is_some() && token.life_cycle_state == LifeCycleState::PendingVerification, None)
+        }
+        SecretKind::OneTimePassword => {
+            let expiration = token.one_time_password.as_ref().map(|code| code.expiration_date);
+            (expiration.is_some_and(|at| at > now), expiration)
+        }
+    };
+    SecretReport { kind, set, expiration_date, lock: attempts.lock(&policy.lock, now), attempts }
+}
+
+fn obstacles_of_state(token: &AccessToken) -> Option<Obstacle> {
+    let (kind, mended_by, description) = match token.life_cycle_state {
+        LifeCycleState::Effective => return None,
+        LifeCycleState::NotEffective => {
+            let text = "The access token was set as not effective. SetAsEffective makes it effective again.";
+            (ObstacleKind::NotEffective, "SetAsEffective", text)
+        }
+        LifeCycleState::PendingVerification => {
+            let text = "The access token waits for its verification code. VerifyAccessToken takes it; \
+                        ResetVerificationCode issues another one.";
+            (ObstacleKind::PendingVerification, "VerifyAccessToken", text)
+        }
+    };
+    Some(Obstacle {
+        kind,
+        affects: EVERY_USE.to_vec(),
+        since: token.life_cycle_state_date,
+        until: None,
+        mended_by: Some(mended_by),
+        description: description.to_owned(),
+    })
+}
+
+fn obstacles_of_owners(owners: &Owners) -> impl Iterator<Item = Obstacle> {
+    let account = owners.accounts_receivable.as_ref();
+    let account = account.filter(|a| a.record.life_cycle_state == AccountsReceivableState::Terminated);
+    let member = owners.rewards_participant.as_ref();
+    let member = member.filter(|p| p.record.life_cycle_state == Some(RewardsParticipantState::Terminated));
+    let terminated = |kind, what: &str| Obstacle {
+        kind,
+        affects: EVERY_USE.to_vec(),
+        since: None,
+        until: None,
+        mended_by: None,
+        description: format!(
+            "The {what} that owns the access token is TERMINATED. That is decided where owners are kept: import it \
+             again when it is not, or give the customer an access token of a living owner."
+        ),
+    };
+    let account = account.map(|_| terminated(ObstacleKind::AccountsReceivableTerminated, "accounts receivable"));
+    let member = member.map(|_| terminated(ObstacleKind::RewardsParticipantTerminated, "rewards participant"));
+    account.into_iter().chain(member)
+}
+
+fn obstacles_of_policy(token: &AccessToken, policy: &Policy) -> Option<Obstacle> {
+    let (kind, mended_by, description) = match (&token.identifier, &token.pass_code) {
+        (None, _) if !policy.allow_without_identifier_and_pass_code => {
+            let text = "The policy wants an identifier and a pass code, and the access token has no identifier. \
+                        UpdateAccessToken sets both.";
+            (ObstacleKind::IdentifierMissing, "UpdateAccessToken", text)
+        }
+        (Some(_), None) => {
+            let text = "The access token has an identifier but no pass code, so nobody can log in with it. \
+                        ResetPassCode makes one.";
+            (ObstacleKind::PassCodeMissing, "ResetPassCode", text)
+        }
+        _ => return None,
+    };
+    Some(Obstacle {
+        kind,
+        affects: vec![Use::PassCode],
+        since: None,
+        until: None,
+        mended_by: Some(mended_by),
+        description: description.to_owned(),
+    })
+}
+
+fn obstacle_of_lock(token: &AccessToken, secret: &SecretReport) -> Option<Obstacle> {
+    let lock = secret.lock?;
+    let (affects, what) = match secret.kind {
+        SecretKind::PassCode => (vec![Use::PassCode], "pass code"),
+        SecretKind::OneTimePassword => (vec![Use::OneTimePassword], "one-time password"),
+        // Once it is verified, nobody needs the code any more.
+        SecretKind::VerificationCode if token.life_cycle_state == LifeCycleState::PendingVerification => {
+            (EVERY_USE.to_vec(), "verification code")
+        }
+        SecretKind::VerificationCode => return None,
+    };
+    let count = secret.attempts.in_a_row;
+    let why = match lock.cause {
+        LockCause::AttemptsInARow => format!("after {count} wrong attempts in a row, for a while"),
+        LockCause::AttemptsPerDay => "after too many wrong attempts in a day, for a while".to_owned(),
+        LockCause::HardLimit => format!("after {count} wrong attempts in a row, until somebody unlocks it"),
+    };
+    Some(Obstacle {
+        kind: ObstacleKind::Locked(secret.kind, lock.cause),
+        affects,
+        since: secret.attempts.recent.first().map(|attempt| attempt.at),
+        until: lock.until,
+        mended_by: Some("UnlockAccessToken"),
+        description: format!("The {what} is locked {why}. UnlockAccessToken ends it early."),
+    })
+}
+
+/// What may be done with the token as it is, by somebody with these permissions.
+fn actions(caller: &Caller, token: &AccessToken, locked: bool, notifies: bool, now: Timestamp) -> Vec<Action> {
+    use LifeCycleState::{Effective, NotEffective, PendingVerification};
+    use Permission::{AccessTokensRead, AccessTokensSecrets, AccessTokensWrite};
+    let is = |state| token.life_cycle_state == state;
+    let live_otp = token.one_time_password.as_ref().is_some_and(|code| code.expiration_date > now);
+    let all = [
+        ("UpdateAccessToken", AccessTokensWrite, true),
+        ("VerifyAccessToken", AccessTokensWrite, is(PendingVerification)),
+        ("ResetVerificationCode", AccessTokensSecrets, is(PendingVerification)),
+        ("SetAsEffective", AccessTokensWrite, is(NotEffective)),
+        ("SetAsNotEffective", AccessTokensWrite, is(Effective)),
+        ("CheckPassCode", AccessTokensRead, is(Effective) && token.pass_code.is_some()),
+        ("ChangePassCode", AccessTokensWrite, is(Effective)),
+        ("ForgotPassCode", AccessTokensWrite, is(Effective) && notifies),
+        ("ResetPassCode", AccessTokensSecrets, is(Effective)),
+        ("GenerateOtp", AccessTokensSecrets, is(Effective)),
+        ("VerifyOtp", AccessTokensWrite, is(Effective) && live_otp),
+        ("UnlockAccessToken", AccessTokensWrite, locked),
+    ];
+    let possible = all.into_iter().filter(|(_, permission, now)| *now && caller.permissions.contains(*permission));
+    possible.map(|(method, permission, _)| Action { method, permission }).collect()
+}

@@ -1,0 +1,55 @@
+//! Forgot the pass code: a one-time password, with which a new one can be set, goes to the owner.
+
+use chrono::Duration;
+
+use super::AccessTokens;
+use crate::access_token::{Guard, OneTimePassword, TokenChanges};
+use crate::attempts::SecretKind;
+use crate::identifier::ResetIdentifier;
+use crate::life_cycle::LifeCycleState;
+use crate::notification::{Notification, NotificationKind};
+use crate::ports::Purpose;
+use crate::session::{Caller, Permission};
+use crate::store::Store;
+use crate::{Error, Reason, Result, code};
+
+impl<S: Store> AccessTokens<S> {
+    /// Sends a one-time password to the owner of an EFFECTIVE token. The answer is the same, after the same work, when
+    /// there is no such token, when it is in another state, and when it got too many codes already: then nothing is
+    /// sent.
+    pub async fn forgot_pass_code(&self, caller: &Caller, identifier: &ResetIdentifier) -> Result<()> {
+        caller.require(Permission::AccessTokensWrite)?;
+        if !self.notifier.delivers() {
+            let text = "the service is not configured to deliver notifications";
+            return Err(Error::new(Reason::NotificationsDisabled, text));
+        }
+        let found = self.find_by_reset_identifier(caller, identifier).await?;
+        let reference = self.store.reference(caller.organisation).await?;
+        let token = found.map(|found| found.token);
+        let policy = reference.policy(token.as_ref().and_then(|token| token.classification.as_deref()));
+        let decoy = self.decoy()?;
+        let subject = token.as_ref().map_or(&decoy, |token| &token.id);
+        let issued = self.count_issue(caller.organisation, subject, SecretKind::OneTimePassword, policy).await?;
+
+        let one_time_password = code::digits(self.random.as_ref(), policy.otp_length.into())?;
+        let expiration_date = self.clock.now() + Duration::seconds(policy.otp_lifetime_seconds.into());
+        let hash = self.secrets.code_hash(Purpose::OneTimePassword, subject, &one_time_password)?;
+        let kept = OneTimePassword { hash, expiration_date };
+        let changes = TokenChanges { one_time_password: Some(Some(kept)), ..TokenChanges::default() };
+        let guard = Guard { life_cycle_state: Some(LifeCycleState::Effective), ..Guard::default() };
+        // No token has the id of a decoy: the same write, without an effect.
+        let target = if issued.is_ok() { subject } else { &decoy };
+        let stamp = caller.stamp(&reference, self.clock.now());
+        let written = self.store.update_token(caller.organisation, target, &guard, &changes, Some(&stamp)).await?;
+        if let Some(token) = written {
+            self.notifier.notify(Notification::about(
+                NotificationKind::PassCodeForgotten,
+                &reference.organisation.id,
+                &token,
+                one_time_password,
+                Some(expiration_date),
+            ));
+        }
+        Ok(())
+    }
+}

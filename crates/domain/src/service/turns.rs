@@ -1,0 +1,82 @@
+//! Turns: of the calls of one process that present a secret under one name, one at a time is counted and compared.
+//!
+//! Not for safety: that is in the database, across replicas. It is for those who are right: without turns, five calls
+//! with the right pass code at once would be five attempts that nobody knows the end of yet, and the sixth would find
+//! a lock. And a flood at one token waits in its own line instead of writing one entry against itself.
+//!
+//! Turns go by the name that was presented, whether or not there is such a token: waiting tells nothing either.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::lock::{Mutex as AsyncMutex, OwnedMutexGuard};
+
+type Line = Arc<AsyncMutex<()>>;
+
+/// The lines that are waited in just now.
+#[derive(Default)]
+pub(super) struct Turns {
+    lines: Arc<Mutex<HashMap<u64, Line>>>,
+    hasher: RandomState,
+}
+
+/// One turn. It ends when this goes, whatever becomes of the call.
+pub(super) struct Turn {
+    lines: Arc<Mutex<HashMap<u64, Line>>>,
+    key: u64,
+    guard: Option<OwnedMutexGuard<()>>,
+}
+
+impl Turns {
+    /// Waits for the turn of a name. Two names that hash alike share a line, which only costs time.
+    pub(super) async fn enter(&self, name: impl Hash) -> Turn {
+        let key = self.hasher.hash_one(name);
+        let line = {
+            let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(lines.entry(key).or_default())
+        };
+        // Made before it waits, so that who stops waiting leaves the line, too.
+        let mut turn = Turn { lines: Arc::clone(&self.lines), key, guard: None };
+        turn.guard = Some(line.lock_owned().await);
+        turn
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.guard = None;
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whoever waits, or is about to, holds the line as well.
+        if lines.get(&self.key).is_some_and(|line| Arc::strong_count(line) == 1) {
+            lines.remove(&self.key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    fn waiting(turns: &Turns) -> usize {
+        turns.lines.lock().expect("not poisoned").len()
+    }
+
+    #[test]
+    fn one_at_a_time_and_nothing_is_left_behind() {
+        let turns = Turns::default();
+        let first = turns.enter("a").now_or_never().expect("its turn");
+        let other = turns.enter("b").now_or_never().expect("its turn");
+        let mut second = Box::pin(turns.enter("a"));
+        assert!(second.as_mut().now_or_never().is_none(), "it is not its turn");
+        let mut gone = Box::pin(turns.enter("a"));
+        assert!(gone.as_mut().now_or_never().is_none());
+        drop(gone);
+        drop(first);
+        let second = second.as_mut().now_or_never().expect("its turn");
+        drop((second, other));
+        assert_eq!(waiting(&turns), 0);
+    }
+}

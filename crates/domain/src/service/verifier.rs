@@ -1,0 +1,327 @@
+//! The one verifier: every path that takes a secret of a token comes through here.
+//!
+//! 1. The token, the policy and the attempts so far are read.
+//! 2. The attempt is counted as wrong, in a write of its own that is committed. Or it is counted as refused: because of
+//!    a lock, or because there is nothing to compare with and so nothing to guess.
+//! 3. The secret is compared: with the stored hash, or with nothing after a refusal.
+//! 4. What was right is counted as right.
+//!
+//! Whatever is refused takes the same steps; an unknown token is counted on a decoy. So neither the answer nor the work
+//! tells them apart.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::AccessTokens;
+use crate::access_token::{AccessToken, Guard, TokenChanges};
+use crate::attempts::{Attempts, Lock, SecretKind};
+use crate::identifier::{Proof, TokenKey};
+use crate::life_cycle::LifeCycleState;
+use crate::policy::LockPolicy;
+use crate::ports::{Purpose, Verdict};
+use crate::reference::Reference;
+use crate::secret::Secret;
+use crate::session::{Caller, OrganisationKey, Permission};
+use crate::store::{Entry, FoundToken, Load, Store};
+use crate::time::Timestamp;
+use crate::{Error, Reason, Result};
+
+/// How often a write of the ledger is tried when others write the same entry. Of all that try at once one succeeds
+/// each time, and after a few of them the entry is locked.
+pub(super) const TRIES: usize = 64;
+
+/// What is to be checked.
+pub(super) struct Check<'a> {
+    /// Which token.
+    pub(super) key: TokenKey<'a>,
+    /// Which of its secrets.
+    pub(super) kind: SecretKind,
+    /// What was presented.
+    pub(super) secret: &'a Secret,
+    /// The only state in which the secret is worth something; `None`: any.
+    pub(super) state: Option<LifeCycleState>,
+    /// The owners to read along.
+    pub(super) load: Load,
+}
+
+/// The secret was right.
+pub(super) struct Proven {
+    /// The token as it was when the secret was compared.
+    pub(super) found: FoundToken,
+    /// Reference data, read after the token.
+    pub(super) reference: Arc<Reference>,
+    /// Is the stored hash of an old form?
+    pub(super) outdated: bool,
+}
+
+/// The secret was not right, or could not be used.
+pub(super) struct Refusal {
+    cause: Cause,
+    /// The token, where there is one.
+    pub(super) found: Option<FoundToken>,
+    now: Timestamp,
+}
+
+/// The true reason of a refusal. Only callers with `access_tokens.secrets` are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    Unknown,
+    Locked(Lock),
+    WrongState,
+    NotSet,
+    Expired,
+    Wrong,
+}
+
+impl Cause {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "UNKNOWN",
+            Self::Locked(_) => "LOCKED",
+            Self::WrongState => "WRONG_LIFE_CYCLE_STATE",
+            Self::NotSet => "NOT_SET",
+            Self::Expired => "EXPIRED",
+            Self::Wrong => "WRONG",
+        }
+    }
+}
+
+impl Refusal {
+    /// The public answer, the same for every cause. Who may know secrets is told the cause and the time to wait.
+    pub(super) fn error(&self, caller: &Caller, reason: Reason) -> Error {
+        let error = match reason {
+            Reason::InvalidVerificationCode => {
+                Error::field(reason, "verification_code", "is not the verification code of this access token")
+            }
+            _ => invalid_credential(),
+        };
+        if !caller.permissions.contains(Permission::AccessTokensSecrets) {
+            return error;
+        }
+        let error = error.with("cause", self.cause.name());
+        let until = match self.cause {
+            Cause::Locked(lock) => lock.until,
+            _ => None,
+        };
+        match until.and_then(|until| (until - self.now).to_std().ok()) {
+            Some(wait) => error.retry_after(wait.max(Duration::from_secs(1))),
+            None => error,
+        }
+    }
+
+    fn wrong(found: FoundToken, now: Timestamp) -> Self {
+        Self { cause: Cause::Wrong, found: Some(found), now }
+    }
+}
+
+impl<S: Store> AccessTokens<S> {
+    /// Checks a pass code or a one-time password, which is used up by it. The public answer to whatever is not right
+    /// is INVALID_CREDENTIAL.
+    pub(super) async fn authenticate(
+        &self,
+        caller: &Caller,
+        key: TokenKey<'_>,
+        proof: &Proof,
+        state: Option<LifeCycleState>,
+        load: Load,
+    ) -> Result<Proven> {
+        let (kind, secret) = (proof.kind(), proof.secret());
+        // Only effective tokens give access (D3).
+        let state = if kind == SecretKind::OneTimePassword { Some(LifeCycleState::Effective) } else { state };
+        let proven = match self.examine(caller, Check { key, kind, secret, state, load }).await? {
+            Ok(proven) => proven,
+            Err(refusal) => return Err(refusal.error(caller, Reason::InvalidCredential)),
+        };
+        match kind {
+            SecretKind::OneTimePassword => self.use_up(caller, proven).await,
+            _ if proven.outdated => self.hash_anew(caller, proven, secret).await,
+            _ => Ok(proven),
+        }
+    }
+
+    /// Counts, compares, and counts what was right. Nothing of the token changes.
+    pub(super) async fn examine(&self, caller: &Caller, check: Check<'_>) -> Result<Result<Proven, Refusal>> {
+        let Check { key, kind, secret, state, load } = check;
+        let organisation = caller.organisation;
+        let _turn = self.turns.enter((organisation, key, kind)).await;
+        let found = self.store.find_token(organisation, key, load).await?;
+        let reference = self.store.reference(organisation).await?;
+        let token = found.as_ref().map(|found| &found.token);
+        let policy = reference.policy(token.and_then(|token| token.classification.as_deref())).lock;
+        let subject = match token {
+            Some(token) => token.id.clone(),
+            None => self.decoy()?,
+        };
+        let now = self.clock.now();
+        let counted = match incomparable(token, kind, state, now) {
+            None => self.count(caller, &subject, kind, &policy, now).await?.map_err(Cause::Locked),
+            Some(cause) => {
+                // There is nothing to guess, so nothing is lost; but it is written as any other attempt.
+                self.store.attempts(organisation, &subject, kind).await?;
+                self.store.count_refused(organisation, &subject, kind, now).await?;
+                Err(cause)
+            }
+        };
+        let comparable = token.filter(|_| counted.is_ok());
+        let verdict = match self.compare(kind, &subject, secret, comparable).await {
+            Ok(verdict) => verdict,
+            Err(error) => {
+                // It was never compared, so it does not count.
+                if let Ok(entry) = counted {
+                    self.recount(organisation, &subject, kind, entry, |all| all.withdrawn(&policy, now)).await?;
+                }
+                return Err(error);
+            }
+        };
+        match (found, counted, verdict) {
+            (Some(found), Ok(entry), Verdict::Right | Verdict::Outdated) => {
+                self.recount(organisation, &subject, kind, entry, |all| all.succeeded(&policy, now)).await?;
+                Ok(Ok(Proven { found, reference, outdated: verdict == Verdict::Outdated }))
+            }
+            (found, counted, _) => Ok(Err(Refusal { cause: counted.err().unwrap_or(Cause::Wrong), found, now })),
+        }
+    }
+
+    /// Compares with the stored hash, or does the same work for nothing.
+    async fn compare(
+        &self,
+        kind: SecretKind,
+        subject: &str,
+        secret: &Secret,
+        token: Option<&AccessToken>,
+    ) -> Result<Verdict> {
+        let (purpose, stored) = match kind {
+            SecretKind::PassCode => {
+                let stored = token.and_then(|token| token.pass_code.clone());
+                return self.secrets.verify(secret.clone(), stored).await;
+            }
+            SecretKind::VerificationCode => {
+                let stored = token.and_then(|token| token.verification.as_ref()).map(|code| &code.hash);
+                (Purpose::Verification, stored)
+            }
+            SecretKind::OneTimePassword => {
+                let stored = token.and_then(|token| token.one_time_password.as_ref()).map(|code| &code.hash);
+                (Purpose::OneTimePassword, stored)
+            }
+        };
+        let matches = self.secrets.code_matches(purpose, subject, secret, stored);
+        Ok(if matches { Verdict::Right } else { Verdict::Wrong })
+    }
+
+    /// Counts an attempt before it is compared. The inner error is the lock that refuses it.
+    async fn count(
+        &self,
+        caller: &Caller,
+        subject: &str,
+        kind: SecretKind,
+        policy: &LockPolicy,
+        now: Timestamp,
+    ) -> Result<Result<Entry<Attempts>, Lock>> {
+        for _ in 0..TRIES {
+            let Entry { state, revision } = self.store.attempts(caller.organisation, subject, kind).await?;
+            match state.admit(policy, now, caller.user.as_deref()) {
+                Ok(state) => {
+                    let entry = Entry { state, revision };
+                    if self.store.save_attempts(caller.organisation, subject, kind, &entry).await? {
+                        return Ok(Ok(Entry { revision: revision + 1, ..entry }));
+                    }
+                }
+                Err(lock) => {
+                    self.store.count_refused(caller.organisation, subject, kind, now).await?;
+                    return Ok(Err(lock));
+                }
+            }
+        }
+        Err(contended())
+    }
+
+    /// Changes attempts that were written just now, or whatever others have made of them since.
+    pub(super) async fn recount(
+        &self,
+        organisation: OrganisationKey,
+        subject: &str,
+        kind: SecretKind,
+        mut entry: Entry<Attempts>,
+        change: impl Fn(&Attempts) -> Attempts,
+    ) -> Result<()> {
+        for _ in 0..TRIES {
+            let changed = Entry { state: change(&entry.state), revision: entry.revision };
+            if self.store.save_attempts(organisation, subject, kind, &changed).await? {
+                return Ok(());
+            }
+            entry = self.store.attempts(organisation, subject, kind).await?;
+        }
+        Err(contended())
+    }
+
+    /// Uses a one-time password up: of all who present it, one succeeds.
+    async fn use_up(&self, caller: &Caller, proven: Proven) -> Result<Proven> {
+        let FoundToken { token, owners } = &proven.found;
+        let guard = Guard {
+            life_cycle_state: Some(LifeCycleState::Effective),
+            one_time_password: token.one_time_password.as_ref().map(|code| code.hash.clone()),
+            ..Guard::default()
+        };
+        let changes = TokenChanges { one_time_password: Some(None), ..TokenChanges::default() };
+        // A use is no change of the resource: its log information stays.
+        match self.store.update_token(caller.organisation, &token.id, &guard, &changes, None).await? {
+            Some(token) => Ok(Proven { found: FoundToken { token, owners: owners.clone() }, ..proven }),
+            None => {
+                let refusal = Refusal::wrong(proven.found, self.clock.now());
+                Err(refusal.error(caller, Reason::InvalidCredential))
+            }
+        }
+    }
+
+    /// Keeps a pass code that was right under a hash of today's form. Whoever set another one meanwhile wins.
+    async fn hash_anew(&self, caller: &Caller, proven: Proven, secret: &Secret) -> Result<Proven> {
+        let token = &proven.found.token;
+        let guard = Guard { pass_code: token.pass_code.clone(), ..Guard::default() };
+        // The login is right, whether or not there is room for another hash now.
+        let Ok(hash) = self.secrets.hash(secret.clone()).await else { return Ok(proven) };
+        let changes = TokenChanges { pass_code: Some(Some(hash)), ..TokenChanges::default() };
+        match self.store.update_token(caller.organisation, &token.id, &guard, &changes, None).await? {
+            Some(token) => Ok(Proven { found: FoundToken { token, owners: proven.found.owners }, ..proven }),
+            None => Ok(proven),
+        }
+    }
+
+    /// The subject on which attempts at unknown tokens are counted: one of 256, drawn each time. No id has such a form.
+    pub(super) fn decoy(&self) -> Result<String> {
+        let mut byte = [0];
+        self.random.fill(&mut byte)?;
+        Ok(format!("decoy/{:02x}", byte[0]))
+    }
+}
+
+/// Why there is nothing to compare with.
+fn incomparable(
+    token: Option<&AccessToken>,
+    kind: SecretKind,
+    state: Option<LifeCycleState>,
+    now: Timestamp,
+) -> Option<Cause> {
+    let Some(token) = token else { return Some(Cause::Unknown) };
+    if state.is_some_and(|state| state != token.life_cycle_state) {
+        return Some(Cause::WrongState);
+    }
+    let set = match kind {
+        SecretKind::PassCode => token.pass_code.is_some(),
+        SecretKind::VerificationCode => token.verification.is_some(),
+        SecretKind::OneTimePassword => match &token.one_time_password {
+            Some(code) if code.expiration_date <= now => return Some(Cause::Expired),
+            code => code.is_some(),
+        },
+    };
+    (!set).then_some(Cause::NotSet)
+}
+
+/// The public answer to a credential that is not right.
+pub(super) fn invalid_credential() -> Error {
+    Error::new(Reason::InvalidCredential, "the access token is unknown, or what was presented for it is not valid")
+}
+
+pub(super) fn contended() -> Error {
+    Error::new(Reason::Overloaded, "too many calls about one access token at once; try again")
+        .retry_after(Duration::from_secs(1))
+}

@@ -1,0 +1,19 @@
+//! Check a one-time password, which is used up by it.
+
+use super::check_pass_code::Presented;
+use super::{AccessTokens, Answer, Want};
+use crate::Result;
+use crate::attempts::SecretKind;
+use crate::session::{Caller, Permission};
+use crate::store::Store;
+
+impl<S: Store> AccessTokens<S> {
+    /// Checks the one-time password of an EFFECTIVE token and uses it up: of any number of concurrent calls with the
+    /// right one exactly one succeeds. Everything else gets the same answer.
+    pub async fn verify_otp(&self, caller: &Caller, presented: &Presented, want: Want) -> Result<Answer> {
+        caller.require(Permission::AccessTokensWrite)?;
+        let proof = presented.proof(&[SecretKind::OneTimePassword])?;
+        let proven = self.authenticate(caller, presented.identifier.key(), proof, None, want.owners).await?;
+        self.answer_with(caller, proven.found, proven.reference, want)
+    }
+}

@@ -1,0 +1,93 @@
+//! `keys`: the key ring, and moving from one key to the next while servers run.
+
+mod need;
+mod reencrypt;
+mod ring;
+
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Subcommand};
+
+use crate::config::Settings;
+use crate::crypto::KeyRing;
+
+/// The keys that passwords, codes and session tokens are protected with.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Make the key file (keys.file), with one new key and mode 0600. A file that exists is left alone, and is an error.
+    ///
+    /// Give the same file to every replica, and keep a copy apart from copies of the database: without its keys the
+    /// pass codes, passwords and codes in it are worth nothing.
+    Init,
+    /// Show the keys by id, which of them new codes are made with, and how much in the database needs each.
+    List,
+    /// Make a new key, with which new codes are made from now on. The others stay, to be read with.
+    ///
+    /// Servers that run follow the file by themselves, within a second. So the new key is written behind the others
+    /// first, and moved to the front when every server has had time to read it.
+    ///
+    /// Where replicas have copies of the file, or see changes of it late, that time is yours: `rotate --prepare` on one,
+    /// the file to all, and then `rotate --to ID` on all.
+    Rotate(Rotate),
+    /// Move all verification codes to the key that new codes are made with. It may be stopped, and run again.
+    ///
+    /// The rest moves by itself, or cannot: `keys list` says how.
+    ReEncrypt,
+    /// Remove a key that nothing in the database needs any more.
+    ///
+    /// Not before two hours have gone by since it made its last code: sessions that are signed with it end.
+    Retire(Retire),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Rotate {
+    /// Only make the new key, behind the others: it is read, and not yet written with.
+    #[arg(long, conflicts_with = "to")]
+    prepare: bool,
+
+    /// Make no key: move this one, which is in the file, to the front.
+    #[arg(long, value_name = "ID")]
+    to: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Retire {
+    /// The id of the key.
+    #[arg(value_name = "ID")]
+    id: String,
+
+    /// Remove it even if it is needed, without asking the database: what needs it is lost.
+    #[arg(long)]
+    force: bool,
+}
+
+pub(super) async fn run(settings: &Settings, command: &Command) -> anyhow::Result<()> {
+    match command {
+        Command::Init => ring::init(&settings.keys.file),
+        Command::List => need::list(settings).await,
+        Command::Rotate(Rotate { to: Some(id), .. }) => ring::rotate_to(key_file(settings)?, id).await,
+        Command::Rotate(Rotate { prepare, .. }) => ring::rotate(key_file(settings)?, *prepare).await,
+        Command::ReEncrypt => reencrypt::run(settings).await,
+        Command::Retire(Retire { id, force }) => ring::retire(settings, key_file(settings)?, id, *force).await,
+    }
+}
+
+/// The key file, to change it.
+fn key_file(settings: &Settings) -> anyhow::Result<&Path> {
+    if !settings.keys.ring.expose().is_empty() {
+        bail!(
+            "the keys come from the setting keys.ring, not from a file: change it where it is set, and start the \
+             replicas again one by one"
+        );
+    }
+    Ok(&settings.keys.file)
+}
+
+/// The key ring as it is. Other than for a server, a file that is not there is not made.
+fn key_ring(settings: &Settings) -> anyhow::Result<KeyRing> {
+    match settings.keys.ring.expose() {
+        "" => Ok(KeyRing::read(&settings.keys.file)?),
+        ring => KeyRing::parse(ring).context("keys.ring"),
+    }
+}

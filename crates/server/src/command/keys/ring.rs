@@ -1,0 +1,124 @@
+//! Changes of the key file.
+
+use std::path::Path;
+
+use access_tokens_domain::ports::Clock;
+use anyhow::{Context as _, bail};
+use chrono::{DateTime, Utc};
+
+use super::need;
+use crate::config::Settings;
+use crate::crypto::{KeyRing, SETTLED, SystemClock, SystemRandom};
+
+pub(super) fn init(file: &Path) -> anyhow::Result<()> {
+    let (_, created) = KeyRing::read_or_create(file, &SystemRandom)?;
+    if !created {
+        bail!("{} exists; it was left as it is", file.display());
+    }
+    println!("made {}: keep a copy of it, apart from copies of the database", file.display());
+    Ok(())
+}
+
+/// A key that writes before everybody can read it would fail calls, so it is there before it writes.
+pub(super) async fn rotate(file: &Path, prepare: bool) -> anyhow::Result<()> {
+    let id = KeyRing::add_key(file, &SystemRandom)?;
+    if prepare {
+        println!(
+            "made key {id}, which is read and not yet written with: when every replica has it, `rotate --to {id}`"
+        );
+        return Ok(());
+    }
+    eprintln!("made key {id}; waiting {} seconds, for servers to read it", SETTLED.as_secs());
+    tokio::time::sleep(SETTLED).await;
+    KeyRing::promote_key(file, &id, &SystemRandom)
+        .with_context(|| format!("key {id} is there and not yet written with: `rotate --to {id}`"))?;
+    done(&id);
+    Ok(())
+}
+
+pub(super) async fn rotate_to(file: &Path, id: &str) -> anyhow::Result<()> {
+    settled(file).await?;
+    if KeyRing::promote_key(file, id, &SystemRandom)? {
+        done(id);
+    } else {
+        println!("new codes are made with key {id} already");
+    }
+    Ok(())
+}
+
+fn done(id: &str) {
+    println!(
+        "new codes are made with key {id}: keep a new copy of the file, then `re-encrypt`; `list` shows what is left"
+    );
+}
+
+pub(super) async fn retire(settings: &Settings, file: &Path, id: &str, force: bool) -> anyhow::Result<()> {
+    if !force {
+        // Before the database is asked: the id may be none, or that of the key that writes.
+        KeyRing::read(file)?.require_retirable(id)?;
+        if let Some(need) = need::of(settings, id).await? {
+            bail!("key {id} is needed, for {need}; with --force it goes, and so do they");
+        }
+    }
+    KeyRing::remove_key(file, id, &SystemRandom)?;
+    println!("removed key {id}: what it protects cannot be read without it, in older copies of the database either");
+    Ok(())
+}
+
+/// Waits until every server that follows the file has seen it as it is.
+pub(super) async fn settled(file: &Path) -> anyhow::Result<()> {
+    let modified = std::fs::metadata(file).and_then(|metadata| metadata.modified());
+    let modified = DateTime::<Utc>::from(modified.with_context(|| file.display().to_string())?);
+    let age = SystemClock.now().signed_duration_since(modified).to_std().unwrap_or_default();
+    tokio::time::sleep(SETTLED.saturating_sub(age)).await;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    fn ids(file: &Path) -> Vec<String> {
+        KeyRing::read(file).expect("a ring").ids().map(str::to_owned).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_new_key_is_there_for_a_while_before_it_writes() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("keys");
+        init(&file).expect("made");
+        assert!(init(&file).is_err(), "it exists");
+        let old = ids(&file);
+
+        let start = Instant::now();
+        let rotation = rotate(&file, false);
+        tokio::pin!(rotation);
+        assert!(futures::poll!(&mut rotation).is_pending());
+        let prepared = ids(&file);
+        assert_eq!((prepared.len(), &prepared[0]), (2, &old[0]), "the old key still writes");
+        rotation.await.expect("rotated");
+        assert!(start.elapsed() >= SETTLED);
+        assert_eq!(ids(&file), [prepared[1].clone(), prepared[0].clone()]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_prepared_key_writes_when_it_is_told_to() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("keys");
+        init(&file).expect("made");
+        rotate(&file, true).await.expect("prepared");
+        let prepared = ids(&file);
+        let start = Instant::now();
+        rotate_to(&file, &prepared[1]).await.expect("moved");
+        assert!(start.elapsed() + std::time::Duration::from_secs(1) >= SETTLED, "the file was new");
+        assert_eq!(ids(&file), [prepared[1].clone(), prepared[0].clone()]);
+        rotate_to(&file, &prepared[1]).await.expect("nothing to do");
+        let text = fs::read_to_string(&file).expect("text");
+        assert!(text.starts_with("# Keys of access-tokens"), "{text}");
+        assert!(rotate_to(&file, "unknown").await.is_err());
+    }
+}

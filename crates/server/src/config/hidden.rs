@@ -1,0 +1,25 @@
+//! Settings that nobody is shown.
+
+use std::fmt;
+
+use access_tokens_domain::secret::Secret;
+use serde::Deserialize;
+
+/// A setting that is, or may hold, a secret. A [`Secret`] cannot be shown at all; settings as a whole can, so this shows
+/// itself as `***`.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub struct Hidden(Secret);
+
+impl Hidden {
+    /// The text, for the one place that needs it.
+    pub fn expose(&self) -> &str {
+        self.0.expose()
+    }
+}
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}

@@ -1,0 +1,149 @@
+//! Takes one notification to the webhook, in up to three tries.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use access_tokens_domain::code;
+use access_tokens_domain::notification::Notification;
+use access_tokens_domain::ports::{Clock, Random};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
+use http::{Method, Request, StatusCode, Uri};
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::{sleep, timeout};
+
+use super::message::{self, Signer};
+use crate::config::{Hidden, Webhook};
+
+const SIGNATURE: HeaderName = HeaderName::from_static("x-access-tokens-signature");
+/// The same in every try: by it a receiver knows what it had before.
+const DELIVERY: HeaderName = HeaderName::from_static("x-access-tokens-delivery");
+
+/// Between the first and the second try, and between the second and the third.
+const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(1)];
+/// A connection that was silent for so long is not used again: receivers close theirs after a while.
+const IDLE_TIME: Duration = Duration::from_secs(20);
+
+/// Everything that a delivery needs.
+pub(super) struct Courier {
+    webhook: Uri,
+    signer: Option<Signer>,
+    timeout: Duration,
+    client: Client<HttpConnector, Full<Bytes>>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+}
+
+/// What became of a notification, or of one try.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Outcome {
+    Delivered,
+    /// The receiver answered, and will not answer otherwise.
+    Refused(StatusCode),
+    /// The receiver answered that it is in trouble.
+    Failed(StatusCode),
+    NoConnection,
+    Broken,
+    Late,
+    Expired,
+    NoRandom,
+}
+
+impl Outcome {
+    fn may_pass(self) -> bool {
+        matches!(self, Self::Failed(_) | Self::NoConnection | Self::Broken | Self::Late)
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Delivered => f.write_str("delivered"),
+            Self::Refused(status) => write!(f, "refused with status {}", status.as_u16()),
+            Self::Failed(status) => write!(f, "answered with status {}", status.as_u16()),
+            Self::NoConnection => f.write_str("no connection"),
+            Self::Broken => f.write_str("the connection broke"),
+            Self::Late => f.write_str("no answer in time"),
+            Self::Expired => f.write_str("expired"),
+            Self::NoRandom => f.write_str("no random bytes for its id"),
+        }
+    }
+}
+
+impl Courier {
+    pub(super) fn new(
+        webhook: &Webhook,
+        secret: &Hidden,
+        timeout: Duration,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_TIME)
+            .build(connector);
+        Self { webhook: webhook.uri().clone(), signer: Signer::new(secret), timeout, client, clock, random }
+    }
+
+    /// Delivers it or gives up, and says so in the log.
+    pub(super) async fn deliver(&self, notification: &Notification) {
+        let kind = notification.kind.name();
+        let Ok(delivery) = code::hex_id(self.random.as_ref()) else { return lost(kind, "", 0, Outcome::NoRandom) };
+        let body = message::body(notification);
+        let mut tries = 0;
+        let outcome = loop {
+            let Some(time) = self.time_left(notification) else { break Outcome::Expired };
+            let pause = PAUSES.get(tries);
+            tries += 1;
+            let answered = timeout(time, self.post(&delivery, body.clone())).await;
+            match (answered.unwrap_or(Outcome::Late), pause) {
+                (outcome, Some(pause)) if outcome.may_pass() => sleep(*pause).await,
+                (outcome, _) => break outcome,
+            }
+        };
+        match outcome {
+            Outcome::Delivered => tracing::info!(kind, delivery, tries, "notification delivered"),
+            outcome => lost(kind, &delivery, tries, outcome),
+        }
+    }
+
+    /// How long a try may take. None when the secret is worthless already.
+    fn time_left(&self, notification: &Notification) -> Option<Duration> {
+        let Some(end) = notification.expiration_date else { return Some(self.timeout) };
+        let left = (end - self.clock.now()).to_std().ok().filter(|left| !left.is_zero())?;
+        Some(left.min(self.timeout))
+    }
+
+    async fn post(&self, delivery: &str, body: Bytes) -> Outcome {
+        let signature = self.signer.as_ref().map(|signer| signer.sign(self.clock.now(), &body));
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.webhook.clone();
+        let headers = request.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(USER_AGENT, HeaderValue::from_static("access-tokens"));
+        for (name, value) in [(DELIVERY, Some(delivery)), (SIGNATURE, signature.as_deref())] {
+            if let Some(value) = value.and_then(|value| HeaderValue::from_str(value).ok()) {
+                headers.insert(name, value);
+            }
+        }
+        // What else it answers is not looked at.
+        match self.client.request(request).await.map(|response| response.status()) {
+            Ok(status) if status.is_success() => Outcome::Delivered,
+            Ok(status) if status.is_server_error() => Outcome::Failed(status),
+            Ok(status) => Outcome::Refused(status),
+            Err(error) if error.is_connect() => Outcome::NoConnection,
+            Err(_) => Outcome::Broken,
+        }
+    }
+}
+
+fn lost(kind: &str, delivery: &str, tries: usize, outcome: Outcome) {
+    tracing::warn!(kind, delivery, tries, %outcome, "notification not delivered");
+}

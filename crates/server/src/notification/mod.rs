@@ -1,0 +1,35 @@
+//! Notifications for owners, POSTed to the webhook of the settings.
+//!
+//! A use case that notifies waits for nothing: a notification goes into a bounded queue, and one task takes it from
+//! there. What cannot be delivered is lost, since its secret is stored nowhere; the owner asks for another one. Of a
+//! notification only its kind and what became of it reach the log.
+
+mod courier;
+mod message;
+mod queue;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use access_tokens_domain::notification::{NoNotifier, Notifier};
+use access_tokens_domain::ports::{Clock, Random};
+
+use self::courier::Courier;
+pub use self::queue::{Deliveries, WebhookNotifier};
+use crate::config::NotificationSettings;
+
+/// Who notifies owners, as the settings say, and what is under way to them. Needs a runtime.
+pub fn start(
+    settings: &NotificationSettings,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+) -> (Arc<dyn Notifier>, Deliveries) {
+    let Some(webhook) = &settings.webhook else { return (Arc::new(NoNotifier), Deliveries::none()) };
+    if !webhook.is_local() {
+        tracing::warn!(%webhook, "secrets of owners leave this machine over plain http: something must encrypt them");
+    }
+    let courier = Courier::new(webhook, &settings.secret, settings.timeout(), clock, random);
+    let (notifier, deliveries) = WebhookNotifier::start(courier, settings.queue);
+    (Arc::new(notifier), deliveries)
+}

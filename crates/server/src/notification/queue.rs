@@ -1,0 +1,134 @@
+//! The queue, and the task that empties it.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use access_tokens_domain::notification::{Notification, Notifier};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+use super::courier::Courier;
+
+/// Deliveries at a time, those that pause before another try among them.
+const AT_ONCE: usize = 8;
+/// How often the log says what was dropped, if anything was.
+const REPORT_PERIOD: Duration = Duration::from_secs(10);
+
+/// Hands notifications to the task that delivers them.
+pub struct WebhookNotifier {
+    queue: mpsc::Sender<Notification>,
+    dropped: Arc<AtomicU64>,
+}
+
+/// What is under way. When it is dropped instead of drained, that is given up.
+pub struct Deliveries(Option<Running>);
+
+struct Running {
+    stop: oneshot::Sender<Duration>,
+    task: JoinHandle<()>,
+}
+
+impl WebhookNotifier {
+    /// Starts the task. So many notifications wait at most, besides those that are being delivered.
+    pub(super) fn start(courier: Courier, waiting: usize) -> (Self, Deliveries) {
+        let (queue, receiver) = mpsc::channel(waiting);
+        let (stop, stopped) = oneshot::channel();
+        let dropped = Arc::new(AtomicU64::new(0));
+        let worker = Worker {
+            queue: receiver,
+            courier: Arc::new(courier),
+            under_way: JoinSet::new(),
+            dropped: Arc::clone(&dropped),
+        };
+        let task = tokio::spawn(worker.run(stopped));
+        (Self { queue, dropped }, Deliveries(Some(Running { stop, task })))
+    }
+}
+
+impl Notifier for WebhookNotifier {
+    fn delivers(&self) -> bool {
+        true
+    }
+
+    fn notify(&self, notification: Notification) {
+        if self.queue.try_send(notification).is_err() {
+            // The task tells: a caller waits for nothing, not even for the log.
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Deliveries {
+    /// Nobody delivers.
+    pub(super) fn none() -> Self {
+        Self(None)
+    }
+
+    /// Waits until everything is delivered, or given up because it takes longer than this. For the end, when nobody
+    /// notifies any more.
+    pub async fn drain(self, bound: Duration) {
+        let Some(Running { stop, task }) = self.0 else { return };
+        if stop.send(bound).is_err() || task.await.is_err() {
+            tracing::error!("the task that delivers notifications broke");
+        }
+    }
+}
+
+struct Worker {
+    queue: mpsc::Receiver<Notification>,
+    courier: Arc<Courier>,
+    under_way: JoinSet<()>,
+    dropped: Arc<AtomicU64>,
+}
+
+impl Worker {
+    async fn run(mut self, mut stop: oneshot::Receiver<Duration>) {
+        let mut reports = interval(REPORT_PERIOD);
+        reports.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut deadline = None;
+        while deadline.is_none() || !self.is_idle() {
+            tokio::select! {
+                Some(notification) = self.queue.recv(), if self.under_way.len() < AT_ONCE => {
+                    let courier = Arc::clone(&self.courier);
+                    self.under_way.spawn(async move { courier.deliver(&notification).await });
+                }
+                Some(ended) = self.under_way.join_next() => {
+                    if ended.is_err() {
+                        tracing::error!("the delivery of a notification broke");
+                    }
+                }
+                // Without a word, nobody waits.
+                bound = &mut stop, if deadline.is_none() => deadline = Some(Instant::now() + bound.unwrap_or_default()),
+                () = until(deadline) => {
+                    let given_up = self.queue.len() + self.under_way.len();
+                    tracing::warn!(given_up, "stopping: notifications are given up");
+                    break;
+                }
+                _ = reports.tick() => self.report(),
+            }
+        }
+        self.report();
+    }
+
+    fn is_idle(&self) -> bool {
+        self.queue.is_empty() && self.under_way.is_empty()
+    }
+
+    /// At most one line a period, however many there were.
+    fn report(&self) {
+        let dropped = self.dropped.swap(0, Ordering::Relaxed);
+        if dropped > 0 {
+            tracing::warn!(dropped, "notifications are dropped: too many wait for delivery");
+        }
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => pending().await,
+    }
+}

@@ -1,0 +1,175 @@
+//! What the keys of the ring protect. Which key it is stands in what is stored: hashes and sealed codes begin with
+//! `<key id>$`, hashes of pass codes and passwords have a parameter `keyid=<key id in base64>`.
+
+use std::collections::BTreeMap;
+
+use access_tokens_domain::access_token::VerificationCode;
+use access_tokens_domain::session::OrganisationKey;
+use access_tokens_domain::store::{KeyStore, KeyUse, Position, Store, StoreResult, UnitOfWork};
+use access_tokens_domain::time::Timestamp;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, QueryResult};
+
+use crate::convert;
+use crate::database::Database;
+use crate::error::store_error;
+use crate::sql::Sql;
+
+const PASS_CODES: &str = "pass codes";
+const PASSWORDS: &str = "passwords";
+const VERIFICATION_CODES: &str = "verification codes";
+const ONE_TIME_PASSWORDS: &str = "one-time passwords";
+const API_KEYS: &str = "API keys";
+
+/// Rows by what is protected, and the key.
+type Counts = BTreeMap<(&'static str, Option<String>), u64>;
+
+/// Where a stored text names its key.
+#[derive(Clone, Copy)]
+enum Form {
+    /// `<key id>$...`
+    Prefix,
+    /// `$...,keyid=<key id in base64>$...`, or the like without it.
+    Parameter,
+}
+
+impl KeyStore for Database {
+    async fn verification_codes(
+        &self,
+        current: &str,
+        after: Option<&Position>,
+        limit: u32,
+    ) -> StoreResult<Vec<(Position, VerificationCode)>> {
+        let mut sql = Sql::new("SELECT organisation_key, id, verification_hash, verification_sealed FROM access_token");
+        sql.push(" WHERE (");
+        for (column, or) in [("verification_hash", " OR "), ("verification_sealed", ")")] {
+            let prefix = format!("{current}$");
+            // Not LIKE: to SQLite it is all one whether a letter is large.
+            sql.push(&format!("substr({column}, 1, {}) <> ", prefix.chars().count())).bind(prefix).push(or);
+        }
+        if let Some((organisation, id)) = after {
+            sql.push(" AND (organisation_key, id) > (").bind(organisation.0).push(", ").bind(id.as_str()).push(")");
+        }
+        sql.push(" ORDER BY organisation_key, id").limit(limit);
+        // Without sorting there is only the primary key to go along.
+        let snapshot = self.long_snapshot("enable_sort = off").await?;
+        let rows = sql.find(&snapshot).await?;
+        snapshot.commit().await.map_err(store_error)?;
+        let mut found = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let text = |column| row.try_get("", column).map_err(store_error);
+            let code = convert::verification(text("verification_hash")?, text("verification_sealed")?)?;
+            let organisation = OrganisationKey(row.try_get("", "organisation_key").map_err(store_error)?);
+            let id = row.try_get("", "id").map_err(store_error)?;
+            found.extend(code.map(|code| ((organisation, id), code)));
+        }
+        Ok(found)
+    }
+
+    async fn replace_verification_codes(
+        &self,
+        replacements: &[(Position, VerificationCode, VerificationCode)],
+    ) -> StoreResult<u64> {
+        let mut unit = self.begin().await?;
+        let mut replaced = 0;
+        for ((organisation, id), old, new) in replacements {
+            let mut sql = Sql::new("UPDATE access_token SET verification_hash = ");
+            sql.bind(new.hash.as_stored()).push(", verification_sealed = ").bind(new.sealed.as_stored());
+            sql.push(" WHERE organisation_key = ").bind(organisation.0).push(" AND id = ").bind(id.as_str());
+            sql.push(" AND verification_hash = ").bind(old.hash.as_stored());
+            sql.push(" AND verification_sealed = ").bind(old.sealed.as_stored()).push(" RETURNING id");
+            replaced += unit.all(sql).await?.len() as u64;
+        }
+        unit.commit().await?;
+        Ok(replaced)
+    }
+
+    async fn key_use(&self, now: Timestamp) -> StoreResult<Vec<KeyUse>> {
+        let snapshot = self.long_snapshot("enable_seqscan = on").await?;
+        let mut counts = Counts::new();
+        let live_otp = format!("(CASE WHEN otp_expiration > {} THEN otp_hash END)", convert::micros(now));
+        // Everything about tokens in one go. Hash and seal of a code are written together, so their keys are one key;
+        // should they not be, the token needs both.
+        let columns = [
+            ("pass_code_hash", Form::Parameter),
+            ("verification_hash", Form::Prefix),
+            ("verification_sealed", Form::Prefix),
+            (live_otp.as_str(), Form::Prefix),
+        ];
+        for (keys, rows) in group(&snapshot, "access_token", &columns).await? {
+            let [pass_code, verification, sealed, otp] = keys.as_slice() else { continue };
+            add(&mut counts, PASS_CODES, pass_code, rows);
+            add(&mut counts, VERIFICATION_CODES, verification, rows);
+            if sealed != verification {
+                add(&mut counts, VERIFICATION_CODES, sealed, rows);
+            }
+            add(&mut counts, ONE_TIME_PASSWORDS, otp, rows);
+        }
+        for (what, table, column) in [
+            (PASSWORDS, "user_credential", ("password_hash", Form::Parameter)),
+            (API_KEYS, "api_key", ("secret_hash", Form::Prefix)),
+        ] {
+            for (keys, rows) in group(&snapshot, table, &[column]).await? {
+                keys.iter().for_each(|key| add(&mut counts, what, key, rows));
+            }
+        }
+        snapshot.commit().await.map_err(store_error)?;
+        Ok(counts.into_iter().map(|((what, key), rows)| KeyUse { what, key, rows }).collect())
+    }
+}
+
+fn add(counts: &mut Counts, what: &'static str, key: &Option<String>, rows: u64) {
+    if let Some(key) = key {
+        let key = Some(key.clone()).filter(|key| !key.is_empty());
+        *counts.entry((what, key)).or_default() += rows;
+    }
+}
+
+/// How many rows there are for each combination of keys. Nothing is stored: `None`; it names no key: an empty one.
+async fn group(
+    snapshot: &DatabaseTransaction,
+    table: &str,
+    columns: &[(&str, Form)],
+) -> StoreResult<Vec<(Vec<Option<String>>, u64)>> {
+    let mut sql = Sql::new("SELECT ");
+    for (column, form) in columns {
+        sql.push(&named_key(column, *form, snapshot.get_database_backend())).push(", ");
+    }
+    let numbers: Vec<_> = (1..=columns.len()).map(|number| number.to_string()).collect();
+    sql.push("count(*) FROM ").push(table).push(" GROUP BY ").push(&numbers.join(", "));
+    let rows = sql.all(snapshot).await?;
+    rows.iter().map(|row| read(row, columns).map_err(store_error)).collect()
+}
+
+/// The part of a column that names the key, in SQL: columns have millions of values, and few keys.
+fn named_key(column: &str, form: Form, backend: DbBackend) -> String {
+    let find = if backend == DbBackend::Sqlite { "instr" } else { "strpos" };
+    match form {
+        Form::Prefix => {
+            format!("CASE {find}({column}, '$') WHEN 0 THEN '' ELSE substr({column}, 1, {find}({column}, '$') - 1) END")
+        }
+        Form::Parameter => {
+            let value = format!("substr({column}, {find}({column}, 'keyid=') + 6)");
+            let end = format!("{find}(replace({value}, ',', '$') || '$', '$')");
+            format!("CASE {find}({column}, 'keyid=') WHEN 0 THEN '' ELSE substr({value}, 1, {end} - 1) END")
+        }
+    }
+}
+
+fn read(row: &QueryResult, columns: &[(&str, Form)]) -> Result<(Vec<Option<String>>, u64), DbErr> {
+    let keys = columns.iter().enumerate().map(|(i, (_, form))| {
+        let key: Option<String> = row.try_get_by_index(i)?;
+        Ok(match form {
+            Form::Prefix => key,
+            Form::Parameter => key.map(decoded),
+        })
+    });
+    let rows: i64 = row.try_get_by_index(columns.len())?;
+    Ok((keys.collect::<Result<_, DbErr>>()?, rows.unsigned_abs()))
+}
+
+/// What is no base64 is no key of ours; it is shown as it is.
+fn decoded(text: String) -> String {
+    STANDARD_NO_PAD.decode(&text).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or(text)
+}

@@ -1,0 +1,170 @@
+//! The ledger of attempts and issues: one row a subject and kind, compared and set by its revision.
+//!
+//! A row has two halves that never meet: what [`LedgerStore::count_refused`] counts, and the rest, which the revision
+//! is the version of. Each is written without the other, so that refusals, which come in floods, neither fail anybody's
+//! compare-and-set nor are overwritten by one: `refused` and `last_refused` of a state that is saved are ignored.
+
+use access_tokens_domain::attempts::{Attempts, SecretKind};
+use access_tokens_domain::issues::Issues;
+use access_tokens_domain::session::OrganisationKey;
+use access_tokens_domain::store::{Entry, LedgerStore, Revision, StoreResult};
+use access_tokens_domain::time::Timestamp;
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, Select, Value};
+
+use crate::convert::{self, micros};
+use crate::database::Database;
+use crate::entities::{code_issue, credential_attempt};
+use crate::error::store_error;
+use crate::sql::{Sql, cannot_exist};
+
+impl LedgerStore for Database {
+    async fn attempts(
+        &self,
+        organisation: OrganisationKey,
+        subject: &str,
+        kind: SecretKind,
+    ) -> StoreResult<Entry<Attempts>> {
+        let select = of_subject(organisation, subject).filter(credential_attempt::Column::Kind.eq(kind.name()));
+        let found = self.find_attempts(select, subject).await?.pop();
+        Ok(found.map(|(_, entry)| entry).unwrap_or_default())
+    }
+
+    async fn all_attempts(
+        &self,
+        organisation: OrganisationKey,
+        subject: &str,
+    ) -> StoreResult<Vec<(SecretKind, Entry<Attempts>)>> {
+        let mut found = self.find_attempts(of_subject(organisation, subject), subject).await?;
+        found.sort_by_key(|(kind, _)| *kind);
+        Ok(found)
+    }
+
+    async fn save_attempts(
+        &self,
+        organisation: OrganisationKey,
+        subject: &str,
+        kind: SecretKind,
+        attempts: &Entry<Attempts>,
+    ) -> StoreResult<bool> {
+        let row = Row { table: "credential_attempt", organisation, subject, kind };
+        let columns = convert::attempts_columns(&attempts.state)?;
+        Ok(!self.write(row.save(attempts.revision, columns)).await?.is_empty())
+    }
+
+    async fn count_refused(
+        &self,
+        organisation: OrganisationKey,
+        subject: &str,
+        kind: SecretKind,
+        at: Timestamp,
+    ) -> StoreResult<()> {
+        let row = Row { table: "credential_attempt", organisation, subject, kind };
+        let mut sql = row.insert(&[("refused", 1_i64.into()), ("last_refused", micros(at).into())]);
+        sql.push(" DO UPDATE SET refused = credential_attempt.refused + 1, last_refused = CASE");
+        sql.push(" WHEN credential_attempt.last_refused > excluded.last_refused THEN credential_attempt.last_refused");
+        sql.push(" ELSE excluded.last_refused END");
+        self.write(sql).await?;
+        Ok(())
+    }
+
+    async fn issues(
+        &self,
+        organisation: OrganisationKey,
+        subject: &str,
+        kind: SecretKind,
+    ) -> StoreResult<Entry<Issues>> {
+        if cannot_exist(subject) {
+            return Ok(Entry::default());
+        }
+        let select = code_issue::Entity::find()
+            .filter(code_issue::Column::OrganisationKey.eq(organisation.0))
+            .filter(code_issue::Column::Subject.eq(subject))
+            .filter(code_issue::Column::Kind.eq(kind.name()));
+        let mut rows = select.all(self.readers()).await.map_err(store_error)?;
+        rows.pop().map(convert::issues).transpose().map(Option::unwrap_or_default)
+    }
+
+    async fn save_issues(
+        &self,
+        organisation: OrganisationKey,
+        subject: &str,
+        kind: SecretKind,
+        issues: &Entry<Issues>,
+    ) -> StoreResult<bool> {
+        let row = Row { table: "code_issue", organisation, subject, kind };
+        let columns = convert::issues_columns(&issues.state);
+        Ok(!self.write(row.save(issues.revision, columns)).await?.is_empty())
+    }
+}
+
+impl Database {
+    async fn find_attempts(
+        &self,
+        select: Select<credential_attempt::Entity>,
+        subject: &str,
+    ) -> StoreResult<Vec<(SecretKind, Entry<Attempts>)>> {
+        if cannot_exist(subject) {
+            return Ok(Vec::new());
+        }
+        let rows = select.all(self.readers()).await.map_err(store_error)?;
+        rows.into_iter().map(convert::attempts).collect()
+    }
+}
+
+fn of_subject(organisation: OrganisationKey, subject: &str) -> Select<credential_attempt::Entity> {
+    credential_attempt::Entity::find()
+        .filter(credential_attempt::Column::OrganisationKey.eq(organisation.0))
+        .filter(credential_attempt::Column::Subject.eq(subject))
+}
+
+type Columns = Vec<(&'static str, Value)>;
+
+/// Where a row is, or will be.
+struct Row<'a> {
+    table: &'static str,
+    organisation: OrganisationKey,
+    subject: &'a str,
+    kind: SecretKind,
+}
+
+impl Row<'_> {
+    /// Compare and set: answers a row if it wrote one.
+    fn save(&self, read: Revision, mut columns: Columns) -> Sql {
+        columns.push(("revision", (read + 1).into()));
+        let mut sql;
+        if read == 0 {
+            // There is no row, or one in which refusals were counted and nothing else.
+            sql = self.insert(&columns);
+            for (i, (column, _)) in columns.iter().enumerate() {
+                sql.push(if i == 0 { " DO UPDATE SET " } else { ", " }).push(column).push(" = excluded.").push(column);
+            }
+            sql.push(" WHERE ");
+        } else {
+            sql = Sql::new("UPDATE ");
+            sql.push(self.table);
+            for (i, (column, value)) in columns.into_iter().enumerate() {
+                sql.push(if i == 0 { " SET " } else { ", " }).push(column).push(" = ").bind(value);
+            }
+            sql.push(" WHERE organisation_key = ").bind(self.organisation.0);
+            sql.push(" AND subject = ").bind(self.subject).push(" AND kind = ").bind(self.kind.name()).push(" AND ");
+        }
+        sql.push(self.table).push(".revision = ").bind(read).push(" RETURNING revision");
+        sql
+    }
+
+    /// An insert up to what is to be done if the row exists.
+    fn insert(&self, columns: &[(&'static str, Value)]) -> Sql {
+        let mut sql = Sql::new("INSERT INTO ");
+        sql.push(self.table).push(" (organisation_key, subject, kind");
+        for (column, _) in columns {
+            sql.push(", ").push(column);
+        }
+        sql.push(") VALUES (").bind(self.organisation.0);
+        sql.push(", ").bind(self.subject).push(", ").bind(self.kind.name());
+        for (_, value) in columns {
+            sql.push(", ").bind(value.clone());
+        }
+        sql.push(") ON CONFLICT (organisation_key, subject, kind)");
+        sql
+    }
+}

@@ -1,0 +1,149 @@
+//! Canaries: values that exist nowhere else, and a search for them in whatever a program leaves behind.
+//!
+//! A value is either given to the program ([`Canaries::secret`], [`Canaries::personal`]) or comes from it
+//! ([`Canaries::add`]). A [`Scan`] then looks for all of them in files, logs and answers, in every spelling in which a
+//! program may have written them down.
+//!
+//! ```
+//! use access_tokens_testkit::canary::Canaries;
+//!
+//! let canaries = Canaries::default();
+//! let pass_code = canaries.secret("pass code");
+//! let mut scan = canaries.scan();
+//! scan.nothing_in("log", format!("pass_code={pass_code}").as_bytes());
+//! assert_eq!(scan.leaks().len(), 1);
+//! ```
+
+mod scan;
+mod spelling;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use access_tokens_domain::code;
+use access_tokens_server::crypto::SystemRandom;
+
+pub use scan::Scan;
+
+/// 150 bits; and 75 in each half, which are looked for.
+const LETTERS: usize = 32;
+/// Digits that are too few to be unique in files of some megabytes.
+const SHORT_NUMBER: usize = 12;
+/// What is shorter than this turns up by chance.
+const SHORTEST: usize = 8;
+
+/// Who may know a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Only who was told: it is written down nowhere.
+    Secret,
+    /// The database, and who asks for it: no log, no trace, no metric, no error.
+    Personal,
+}
+
+/// All values of a run.
+#[derive(Default)]
+pub struct Canaries(Mutex<Vec<Canary>>);
+
+#[derive(Debug, Clone)]
+struct Canary {
+    kind: Kind,
+    what: String,
+    value: Vec<u8>,
+}
+
+impl Canary {
+    /// A code of a few digits. Unlike all others, it may be part of something longer by chance.
+    fn is_short_number(&self) -> bool {
+        self.value.len() < SHORT_NUMBER && self.value.iter().all(u8::is_ascii_digit)
+    }
+}
+
+impl Canaries {
+    /// A new secret, in letters.
+    pub fn secret(&self, what: &str) -> String {
+        self.letters(Kind::Secret, what)
+    }
+
+    /// A new name, code or the like, in letters.
+    pub fn personal(&self, what: &str) -> String {
+        self.letters(Kind::Personal, what)
+    }
+
+    /// A new e-mail address.
+    pub fn email(&self, what: &str) -> String {
+        format!("{}@example.com", self.personal(what))
+    }
+
+    /// A new number of so many digits.
+    pub fn number(&self, kind: Kind, what: &str, digits: usize) -> String {
+        let number = random(b"0123456789", digits);
+        self.add(kind, what, &number);
+        number
+    }
+
+    /// A new card number, with the digits that may be shown.
+    pub fn card(&self, what: &str) -> String {
+        let digits = random(b"0123456789", 12);
+        let masked = format!("{}******{}", &digits[..8], &digits[8..]);
+        self.add(Kind::Personal, what, &masked);
+        masked
+    }
+
+    /// A value that somebody else made.
+    pub fn add(&self, kind: Kind, what: &str, value: impl AsRef<[u8]>) {
+        let value = value.as_ref().to_vec();
+        assert!(value.len() >= SHORTEST, "{what} is too short to be told from chance");
+        self.list().push(Canary { kind, what: what.to_owned(), value });
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.list().len()
+    }
+
+    /// How many there are of this name.
+    pub fn count_of(&self, what: &str) -> usize {
+        self.list().iter().filter(|canary| canary.what == what).count()
+    }
+
+    /// A search for those that are there by now.
+    pub fn scan(&self) -> Scan {
+        Scan::new(self.list().clone())
+    }
+
+    fn letters(&self, kind: Kind, what: &str) -> String {
+        let letters = random(b"abcdefghijklmnopqrstuvwxyz", LETTERS);
+        self.add(kind, what, &letters);
+        letters
+    }
+
+    fn list(&self) -> MutexGuard<'_, Vec<Canary>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn random(alphabet: &[u8], length: usize) -> String {
+    code::from_alphabet(&SystemRandom, alphabet, length).expect("randomness")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_are_alike_and_all_are_known() {
+        let canaries = Canaries::default();
+        let made = [canaries.secret("a"), canaries.personal("b"), canaries.email("b"), canaries.secret("a")];
+        for (index, one) in made.iter().enumerate() {
+            assert!(made.iter().skip(index + 1).all(|other| other != one), "{made:?}");
+        }
+        assert_eq!((canaries.count(), canaries.count_of("a"), canaries.count_of("c")), (4, 2, 0));
+        assert_eq!(canaries.number(Kind::Secret, "code", 10).len(), 10);
+    }
+
+    #[test]
+    #[should_panic(expected = "too short")]
+    fn what_turns_up_by_chance_is_no_canary() {
+        Canaries::default().add(Kind::Secret, "code", "123456");
+    }
+}

@@ -1,0 +1,252 @@
+//! Ports that count: round trips to the store, and comparisons of secrets. What cannot be told apart takes equally
+//! many of both.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use access_tokens_domain::Result;
+use access_tokens_domain::access_token::{AccessToken, Guard, Stamp, TokenChanges};
+use access_tokens_domain::attempts::{Attempts, SecretKind};
+use access_tokens_domain::identifier::{AccountsReceivableIdentifier, RewardsParticipantIdentifier, TokenKey};
+use access_tokens_domain::issues::Issues;
+use access_tokens_domain::life_cycle::LifeCycleState;
+use access_tokens_domain::ports::{BoxFuture, Purpose, Secrets, Verdict};
+use access_tokens_domain::reference::Reference;
+use access_tokens_domain::secret::{CodeHash, PassCodeHash, SealedCode, Secret};
+use access_tokens_domain::session::OrganisationKey;
+use access_tokens_domain::store::{
+    Account, Entry, FoundToken, LedgerStore, Load, Participant, Sequence, Store, StoreResult, TokenPage,
+};
+use access_tokens_domain::time::Timestamp;
+
+/// A store that counts its calls, each of which is one round trip, and makes each take longer.
+pub struct CountingStore<S> {
+    inner: Arc<S>,
+    calls: AtomicU64,
+    delay: Duration,
+}
+
+impl<S> CountingStore<S> {
+    /// Around a store.
+    pub fn new(inner: Arc<S>, delay: Duration) -> Self {
+        Self { inner, calls: AtomicU64::new(0), delay }
+    }
+
+    /// Calls since the last time somebody asked.
+    pub fn take_calls(&self) -> u64 {
+        self.calls.swap(0, Ordering::SeqCst)
+    }
+
+    async fn call(&self) -> &S {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        tokio::time::sleep(self.delay).await;
+        &self.inner
+    }
+}
+
+impl<S: Store> Store for CountingStore<S> {
+    type Unit = S::Unit;
+
+    async fn begin(&self) -> StoreResult<S::Unit> {
+        self.call().await.begin().await
+    }
+
+    async fn reference(&self, organisation: OrganisationKey) -> StoreResult<Arc<Reference>> {
+        self.call().await.reference(organisation).await
+    }
+
+    async fn find_token(
+        &self,
+        organisation: OrganisationKey,
+        key: TokenKey<'_>,
+        load: Load,
+    ) -> StoreResult<Option<FoundToken>> {
+        self.call().await.find_token(organisation, key, load).await
+    }
+
+    async fn list_tokens(
+        &self,
+        organisation: OrganisationKey,
+        page: TokenPage<'_>,
+        load: Load,
+    ) -> StoreResult<Vec<FoundToken>> {
+        self.call().await.list_tokens(organisation, page, load).await
+    }
+
+    async fn not_associated(
+        &self,
+        organisation: OrganisationKey,
+        state: Option<LifeCycleState>,
+        limit: u32,
+        load: Load,
+    ) -> StoreResult<Vec<FoundToken>> {
+        self.call().await.not_associated(organisation, state, limit, load).await
+    }
+
+    async fn find_accounts_receivable(
+        &self,
+        organisation: OrganisationKey,
+        identifier: &AccountsReceivableIdentifier,
+    ) -> StoreResult<Vec<Account>> {
+        self.call().await.find_accounts_receivable(organisation, identifier).await
+    }
+
+    async fn find_rewards_participant(
+        &self,
+        organisation: OrganisationKey,
+        identifier: &RewardsParticipantIdentifier,
+    ) -> StoreResult<Option<Participant>> {
+        self.call().await.find_rewards_participant(organisation, identifier).await
+    }
+
+    async fn update_token(
+        &self,
+        organisation: OrganisationKey,
+        id: &str,
+        guard: &Guard,
+        changes: &TokenChanges,
+        updated: Option<&Stamp>,
+    ) -> StoreResult<Option<AccessToken>> {
+        self.call().await.update_token(organisation, id, guard, changes, updated).await
+    }
+
+    async fn take_numbers(&self, organisation: OrganisationKey, sequence: Sequence, count: u32) -> StoreResult<i64> {
+        self.call().await.take_numbers(organisation, sequence, count).await
+    }
+}
+
+impl<S: Store> LedgerStore for CountingStore<S> {
+    async fn attempts(
+        &self,
+        organisation: OrganisationKey,
+        subject: &str,
+        kind: SecretKind,
+    ) -> StoreResult<Entry<Attempts>> {
+        self.call().await.attempts(organisation, subject, kind).await
+    }
+
+    async fn all_attempts(
+        &self,
+        organisation: OrganisationKey,
+        subject: &str,
+    ) -> StoreResult<Vec<(SecretKind, Entry<Attempts>)>> {
+        self.call().await.all_attempts(organisation, subject).await
+    }
+
+    async fn save_attempts(
+        &self,
+        organisation: OrganisationKey,
+        subject: &str,
+        kind: SecretKind,
+        attempts: &Entry<Attempts>,
+    ) -> StoreResult<bool> {
+        self.call().await.save_attempts(organisation, subject, kind, attempts).await
+    }
+
+    async fn count_refused(
+        &self,
+        organisation: OrganisationKey,
+        subject: &str,
+        kind: SecretKind,
+        at: Timestamp,
+    ) -> StoreResult<()> {
+        self.call().await.count_refused(organisation, subject, kind, at).await
+    }
+
+    async fn issues(
+        &self,
+        organisation: OrganisationKey,
+        subject: &str,
+        kind: SecretKind,
+    ) -> StoreResult<Entry<Issues>> {
+        self.call().await.issues(organisation, subject, kind).await
+    }
+
+    async fn save_issues(
+        &self,
+        organisation: OrganisationKey,
+        subject: &str,
+        kind: SecretKind,
+        issues: &Entry<Issues>,
+    ) -> StoreResult<bool> {
+        self.call().await.save_issues(organisation, subject, kind, issues).await
+    }
+}
+
+/// How many secrets were compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Comparisons {
+    /// With a stored hash: these could have let somebody in.
+    pub real: u64,
+    /// With nothing.
+    pub idle: u64,
+    /// New slow hashes.
+    pub hashes: u64,
+}
+
+impl Comparisons {
+    /// The work of all comparisons.
+    pub fn work(self) -> u64 {
+        self.real + self.idle
+    }
+}
+
+/// Secrets that count comparisons.
+pub struct CountingSecrets {
+    inner: Arc<dyn Secrets>,
+    real: AtomicU64,
+    idle: AtomicU64,
+    hashes: AtomicU64,
+}
+
+impl CountingSecrets {
+    /// Around other secrets.
+    pub fn new(inner: Arc<dyn Secrets>) -> Self {
+        Self { inner, real: AtomicU64::new(0), idle: AtomicU64::new(0), hashes: AtomicU64::new(0) }
+    }
+
+    /// Comparisons since the last time somebody asked.
+    pub fn take(&self) -> Comparisons {
+        let take = |counter: &AtomicU64| counter.swap(0, Ordering::SeqCst);
+        Comparisons { real: take(&self.real), idle: take(&self.idle), hashes: take(&self.hashes) }
+    }
+
+    fn compared(&self, stored: bool) {
+        let counter = if stored { &self.real } else { &self.idle };
+        counter.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl Secrets for CountingSecrets {
+    fn hash(&self, secret: Secret) -> BoxFuture<'_, Result<PassCodeHash>> {
+        self.hashes.fetch_add(1, Ordering::SeqCst);
+        self.inner.hash(secret)
+    }
+
+    fn verify(&self, secret: Secret, stored: Option<PassCodeHash>) -> BoxFuture<'_, Result<Verdict>> {
+        self.compared(stored.is_some());
+        self.inner.verify(secret, stored)
+    }
+
+    fn accepts(&self, stored: &PassCodeHash) -> bool {
+        self.inner.accepts(stored)
+    }
+
+    fn code_hash(&self, purpose: Purpose, subject: &str, code: &Secret) -> Result<CodeHash> {
+        self.inner.code_hash(purpose, subject, code)
+    }
+
+    fn code_matches(&self, purpose: Purpose, subject: &str, code: &Secret, stored: Option<&CodeHash>) -> bool {
+        self.compared(stored.is_some());
+        self.inner.code_matches(purpose, subject, code, stored)
+    }
+
+    fn seal(&self, purpose: Purpose, subject: &str, code: &Secret) -> Result<SealedCode> {
+        self.inner.seal(purpose, subject, code)
+    }
+
+    fn open(&self, purpose: Purpose, subject: &str, sealed: &SealedCode) -> Result<Secret> {
+        self.inner.open(purpose, subject, sealed)
+    }
+}

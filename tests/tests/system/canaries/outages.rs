@@ -1,0 +1,78 @@
+//! A database that goes away in the middle of things.
+
+use std::time::Duration;
+
+use access_tokens_domain::store::Store;
+use access_tokens_storage::{DatabaseOptions, connect};
+use access_tokens_testkit::postgres::Cluster;
+use access_tokens_testkit::process::Workplace;
+use access_tokens_testkit::proxy::FaultProxy;
+use serde_json::{Value, json};
+
+use super::stage::{Caller, Refused, Way};
+
+/// Longer than anybody waits here.
+const LONG: Duration = Duration::from_secs(60);
+const SHORT: Duration = Duration::from_millis(300);
+
+/// Somebody else writes to the file and does not end.
+pub(super) async fn lock_file(ways: &[Way<'_>; 3], url: &str) {
+    let options = DatabaseOptions { idle_unit_timeout: LONG, ..DatabaseOptions::new(url) };
+    let database = connect(&options).await.expect("the file");
+    let unit = database.begin().await.expect("the lock");
+    write(&ways[0], Some(SHORT)).await;
+    // The server waits for the lock for some seconds.
+    let [grpc, within, apart] = ways;
+    tokio::join!(write(grpc, None), write(within, None), write(apart, None));
+    drop(unit);
+}
+
+/// The network is silent, then it breaks, then the server crashes and comes back.
+pub(super) async fn crash(ways: &[Way<'_>; 3], cluster: &Cluster, proxy: &FaultProxy, place: &Workplace) {
+    proxy.black_hole(true);
+    write(&ways[0], Some(SHORT)).await;
+    proxy.reset_all();
+    proxy.heal();
+    for bytes in [0, 10, 100, 1_000] {
+        proxy.cut_after(bytes);
+        for way in ways {
+            drop(attempt(way, None).await);
+        }
+        proxy.heal();
+    }
+    cluster.stop_immediate().expect("stopped");
+    for way in ways {
+        write(way, None).await;
+    }
+    cluster.resume().expect("started");
+    place.wait_until_ready();
+}
+
+/// Callers who wait for less time than the work takes, each for a little longer.
+pub(super) async fn impatience(way: &Way<'_>) {
+    for milliseconds in [1, 3, 10, 30, 100] {
+        // Whether it is in time is up to the machine.
+        drop(attempt(way, Some(Duration::from_millis(milliseconds))).await);
+    }
+}
+
+/// Something new that cannot be written.
+async fn write(way: &Way<'_>, deadline: Option<Duration>) {
+    let reason = if deadline.is_some() { "DEADLINE_EXCEEDED" } else { "DATABASE_UNAVAILABLE" };
+    let refusal = attempt(way, deadline).await.expect_err("refused");
+    assert_eq!(refusal.reason, reason, "{}", refusal.text);
+}
+
+async fn attempt(way: &Way<'_>, deadline: Option<Duration>) -> Result<Value, Refused> {
+    let canaries = &way.stage.canaries;
+    let caller = match (&way.caller, deadline) {
+        (Caller::Grpc(client), Some(deadline)) => Caller::Grpc(client.with_deadline(deadline)),
+        (caller, _) => caller.clone(),
+    };
+    let request = json!({
+        "authentication_code": canaries.personal("code that comes to nothing"),
+        "identifier": canaries.email("identifier that comes to nothing"),
+        "pass_code": canaries.secret("pass code that comes to nothing"), "fields_set": "number",
+    });
+    Way { stage: way.stage, caller }.call("CreateAccessToken", request).await
+}

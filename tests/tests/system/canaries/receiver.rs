@@ -1,0 +1,62 @@
+//! Who receives notifications: it is in trouble at first, and remembers their secrets when they come again.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use access_tokens_testkit::canary::Kind;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::stage::Stage;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const NOTIFIED: &str = "notified secret";
+
+/// Starts one. It ends with the runtime.
+pub(super) async fn start(stage: &Arc<Stage>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    let stage = Arc::clone(stage);
+    tokio::spawn(async move {
+        let mut seen = HashSet::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            receive(stream, &stage, &mut seen).await;
+        }
+    });
+    address
+}
+
+/// Waits until so many notifications were received.
+pub(super) async fn wait_for(stage: &Stage, count: usize) {
+    let started = Instant::now();
+    while stage.canaries.count_of(NOTIFIED) < count {
+        assert!(started.elapsed() < PATIENCE, "of {count} notifications came {}", stage.canaries.count_of(NOTIFIED));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn receive(mut stream: TcpStream, stage: &Stage, seen: &mut HashSet<String>) {
+    let mut text = String::new();
+    let mut buffer = [0; 4_096];
+    let (head, body) = loop {
+        let length = stream.read(&mut buffer).await.expect("a request");
+        assert!(length > 0, "half a notification");
+        text.push_str(std::str::from_utf8(&buffer[..length]).expect("text"));
+        // The body is one object, so it is whole as soon as it can be read.
+        let parts = text.split_once("\r\n\r\n");
+        if let Some((head, Ok(body))) = parts.map(|(head, body)| (head, serde_json::from_str::<Value>(body))) {
+            break (head.to_owned(), body);
+        }
+    };
+    let id = head.lines().find(|line| line.starts_with("x-access-tokens-delivery: ")).expect("an id").to_owned();
+    let again = !seen.insert(id);
+    if again {
+        stage.canaries.add(Kind::Secret, NOTIFIED, body["secret"].as_str().expect("a secret"));
+    }
+    let status = if again { "204 No Content" } else { "503 Service Unavailable" };
+    let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    stream.write_all(answer.as_bytes()).await.expect("answered");
+}

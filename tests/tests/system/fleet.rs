@@ -1,0 +1,165 @@
+//! Several server processes on one database, the ways into them, and what they tell of their comparisons.
+
+use access_tokens_testkit::app::Client;
+use access_tokens_testkit::http::HttpClient;
+use access_tokens_testkit::process::{Server, Workplace};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::processes::{add_user, logged_in, text};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_access-tokens-under-test");
+const PASSWORD: &str = "staple battery";
+
+/// They tell of each comparison. They wait for a connection where a busy machine would make them refuse, since what is
+/// refused is not compared and proves nothing; and no connection ends within a test.
+const SERVE: &[&str] = &[
+    "serve",
+    "--set",
+    "log.level=error,access_tokens::comparison=trace",
+    "--set",
+    "database.acquire_timeout_ms=30000",
+    "--set",
+    "database.lock_timeout_ms=20000",
+    "--set",
+    "database.statement_timeout_ms=30000",
+    "--set",
+    "grpc.connection_age_seconds=604800",
+];
+
+/// How many of something, unless the environment says otherwise.
+pub(crate) fn count_from(variable: &str, default: usize) -> usize {
+    std::env::var(variable).map_or(default, |text| text.parse().expect("a number"))
+}
+
+/// Processes on one database. They are killed before their directory goes.
+pub(crate) struct Fleet {
+    servers: Vec<Server>,
+    places: Vec<Workplace>,
+    session: String,
+    _directory: TempDir,
+}
+
+impl Fleet {
+    /// Starts processes on a new database and imports records into it.
+    pub(crate) async fn start(processes: usize, database: &str, records: &str) -> Self {
+        let directory = TempDir::new().expect("a directory");
+        let place = Workplace::new(BINARY, directory.path(), database);
+        if !database.starts_with("sqlite:") {
+            assert!(place.run(&["keys", "init"]).status.success(), "no keys");
+        }
+        let mut places = vec![place];
+        places.extend((1..processes).map(|_| places[0].replica()).collect::<Vec<_>>());
+        let servers: Vec<_> = places.iter().map(|place| place.start(SERVE)).collect();
+        places.iter().for_each(Workplace::wait_until_ready);
+
+        std::fs::write(directory.path().join("records.ndjson"), records).expect("written");
+        let imported = places[0].run(&["import", "records.ndjson"]);
+        assert!(imported.status.success(), "{}", text(&imported));
+        add_user(&places[0]);
+        // Whoever guesses has no more permissions than a till.
+        let add = ["user", "add", "--organisation", "DEMO", "--username", "till", "--password-stdin"];
+        let add = [&add[..], &["--permissions", "access_tokens.read,access_tokens.write"]].concat();
+        let added = places[0].run_with_input(&add, PASSWORD);
+        assert!(added.status.success(), "{}", text(&added));
+        let session = servers[0].client().login("DEMO", "till", PASSWORD, None).await.expect("logged in");
+        Self { servers, places, session, _directory: directory }
+    }
+
+    /// Somebody who may do everything, at the first process.
+    pub(crate) async fn operator(&self) -> Client {
+        logged_in(&self.servers[0]).await
+    }
+
+    /// Ways in by gRPC: connections of a till, each to another process than the one before.
+    pub(crate) fn doors(&self, connections: usize) -> Vec<Door> {
+        let servers = self.servers.iter().cycle().take(connections * self.servers.len());
+        servers.map(|server| Door::Grpc(server.client().with_session(&self.session))).collect()
+    }
+
+    /// Ways in by HTTP: on each process the paths of the original API, and the canonical ones.
+    pub(crate) fn gateways(&self) -> Vec<Door> {
+        let of = |server: &Server| HttpClient::new(server.http_address(), &self.session);
+        let legacy = self.servers.iter().map(|server| Door::Http(of(server)));
+        legacy.chain(self.servers.iter().map(|server| Door::Http(of(server).canonical()))).collect()
+    }
+
+    /// Kills one of them as a crash would, and starts it again.
+    pub(crate) fn crash(&mut self, process: usize) {
+        self.servers.remove(process).kill();
+        self.servers.insert(process, self.places[process].start(SERVE));
+    }
+
+    /// Waits until all of them are ready.
+    pub(crate) fn wait_until_ready(&self) {
+        self.places.iter().for_each(Workplace::wait_until_ready);
+    }
+
+    /// How often secrets of a kind were compared with a stored hash, by all processes, dead ones included.
+    pub(crate) fn comparisons(&self, kind: &str) -> usize {
+        let told = format!("access_tokens::comparison: kind=\"{kind}\"");
+        self.places.iter().map(|place| place.log().lines().filter(|line| line.contains(&told)).count()).sum()
+    }
+}
+
+/// One way to call a process.
+#[derive(Clone)]
+pub(crate) enum Door {
+    Grpc(Client),
+    Http(HttpClient),
+}
+
+/// What came of a call.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Outcome {
+    /// It succeeded.
+    Right,
+    /// It was refused, for this reason.
+    Refused(String),
+    /// Nobody answered, or nobody who has a database. Nothing is known of the call.
+    Unanswered,
+}
+
+impl Door {
+    /// Calls a method, with a request as it is by gRPC.
+    pub(crate) async fn call(&self, method: &str, request: Value) -> Outcome {
+        let reason = match self {
+            Self::Grpc(client) => match client.try_call(method, request).await {
+                Ok(_) => return Outcome::Right,
+                Err(refusal) => refusal.reason,
+            },
+            Self::Http(client) => match client.try_post(path(method), spread(request)).await {
+                Some(answer) if answer.json().get("data").is_some() => return Outcome::Right,
+                Some(answer) => answer.reason().to_owned(),
+                None => String::new(),
+            },
+        };
+        if reason.is_empty() || reason == "DATABASE_UNAVAILABLE" {
+            Outcome::Unanswered
+        } else {
+            Outcome::Refused(reason)
+        }
+    }
+}
+
+/// The path of a method behind the gateway.
+fn path(method: &str) -> &'static str {
+    match method {
+        "ShowAccessToken" => "access_tokens/show",
+        "VerifyAccessToken" => "access_tokens/verify",
+        "SetAsNotEffective" => "access_tokens/set_as_not_effective",
+        "CheckPassCode" => "access_tokens/check_pass_code",
+        "ChangePassCode" => "access_tokens/change_pass_code",
+        "VerifyOtp" => "access_tokens/verify_otp",
+        _ => panic!("no path for {method}"),
+    }
+}
+
+/// A request as it is by HTTP: the members of a credential stand in its place.
+fn spread(mut request: Value) -> Value {
+    let identifier = &mut request["access_token_identifier"];
+    if let Some(credential) = identifier.get_mut("credential").map(Value::take) {
+        *identifier = credential;
+    }
+    request
+}
