@@ -14,6 +14,8 @@ use crate::route::Mount;
 
 /// The header with the reason of an error, as a program reads it.
 pub(crate) const ERROR_REASON: HeaderName = HeaderName::from_static("x-error-reason");
+/// The true reason of a refused secret, for callers with `access_tokens.secrets`.
+const ERROR_CAUSE: HeaderName = HeaderName::from_static("x-error-cause");
 
 /// Most faults that one answer names.
 const SHOWN_FAULTS: usize = 20;
@@ -90,6 +92,10 @@ impl Refusal {
             refusal.0.message = status.message().to_owned();
             refusal.0.fields = violations.iter().map(|v| (v.field.clone(), v.description.clone())).collect();
             refusal.0.wait = details.retry_info().and_then(|retry| retry.retry_delay);
+            // The envelope has no place for it, and only those who may know it are sent it.
+            if let Some(cause) = info.metadata.get("cause").and_then(|cause| HeaderValue::from_str(cause).ok()) {
+                refusal.0.headers.insert(ERROR_CAUSE, cause);
+            }
         }
         forward::outwards(status.metadata(), &mut refusal.0.headers);
         refusal

@@ -128,6 +128,10 @@ on_both_databases! {
         assert_eq!(http.post("access_tokens/show", login("one_time_password", &otp)).await.data(), json!({"number": "AT1"}));
         let used = http.post("access_tokens/verify_otp", login("one_time_password", &otp)).await;
         assert_eq!(used.code(), "COM.CRM.EXCEPTION.ACCESSTOKENS.INVALIDCREDENTIALEXCEPTION");
+        assert_eq!(used.header("x-error-cause"), "NOT_SET", "the caller may know secrets");
+        let writer = http.with_session(app.client("DEMO", "access_tokens.write").await.session());
+        let untold = writer.post("access_tokens/verify_otp", login("one_time_password", &otp)).await;
+        assert_eq!((untold.reason(), untold.header("x-error-cause")), ("INVALID_CREDENTIAL", ""));
         let change = json!({"access_token_identifier": {"authentication_code": "7"}, "pass_code": "secret", "new_pass_code": "123456", "fields_set": "number"});
         assert_eq!(http.post("access_tokens/change_pass_code", change).await.data(), json!({"number": "AT1"}));
         app.ok("ShowAccessToken", json!({"access_token_identifier": named("123456")})).await;

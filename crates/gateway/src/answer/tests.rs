@@ -209,7 +209,7 @@ fn an_answer_with_lists_among_other_fields_is_an_object() {
     });
     assert_eq!(written(&["obstacles"]), json!({"obstacles": [obstacle]}));
     let some = written(&["access_token.number", "usable"]);
-    assert_eq!(some, json!({"access_token": {"number": "AT1"}, "usable": false}));
+    assert_eq!(some, json!({"access_token": {"number": "AT1"}, "usable": null}));
 }
 
 #[test]
