@@ -51,6 +51,10 @@ async fn play(stage: &Arc<Stage>, folder: &Path, url: &str, format: &str, outage
     commands::configure(stage, &bare, folder);
     stage.key_file(&std::fs::read_to_string(folder.join(KEYS)).expect("a key file"));
 
+    if let Outage::Server(_, proxy) = outage {
+        outages::break_in(stage, proxy, &place);
+    }
+
     let other = if format == "json" { "pretty" } else { "json" };
     let apart = place.replica().with("ACCESS_TOKENS__LOG__FORMAT", other);
     let server = place.start(&["serve"]);

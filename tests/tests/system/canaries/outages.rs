@@ -9,7 +9,8 @@ use access_tokens_testkit::process::Workplace;
 use access_tokens_testkit::proxy::FaultProxy;
 use serde_json::{Value, json};
 
-use super::stage::{Caller, Refused, Way};
+use super::stage::{Caller, Refused, Stage, Way};
+use crate::processes::text;
 
 /// Longer than anybody waits here.
 const LONG: Duration = Duration::from_secs(60);
@@ -25,6 +26,19 @@ pub(super) async fn lock_file(ways: &[Way<'_>; 3], url: &str) {
     let [grpc, within, apart] = ways;
     tokio::join!(write(grpc, None), write(within, None), write(apart, None));
     drop(unit);
+}
+
+/// A connection breaks while it is set up. What is logged then is logged within the call that has the whole URL.
+pub(super) fn break_in(stage: &Stage, proxy: &FaultProxy, place: &Workplace) {
+    // After how many bytes of answers the set-up begins is up to PostgreSQL; it takes some eighty.
+    let broken = (200..2_000).step_by(20).any(|bytes| {
+        proxy.cut_after(bytes);
+        let said = text(&place.run(&["keys", "list"]));
+        stage.refused(&said);
+        said.contains("after_connect")
+    });
+    proxy.heal();
+    assert!(broken, "it broke before or after");
 }
 
 /// The network is silent, then it breaks, then the server crashes and comes back.

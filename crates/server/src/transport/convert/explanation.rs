@@ -272,7 +272,7 @@ mod tests {
         let letters = CodePolicy { min_length: 256, min_letters: 256, ..CodePolicy::default() };
         let budget = GuessBudget::of(&Policy { pass_code: letters, ..Policy::default() });
         let found = guess_budget(&PolicyBudget { budget, ..self::budget() }, &FieldTree::All);
-        assert_eq!((found.secrets[0].codes, found.secrets[0].chance_per_day), (f64::MAX, 0.0));
+        assert_eq!((found.secrets[0].codes, found.secrets[0].chance_per_day), (f64::MAX, 100.0 / f64::MAX));
         assert_eq!((found.secrets[1].codes, found.secrets[1].guesses_per_day), (1e6, 100));
     }
 }
