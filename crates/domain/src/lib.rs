@@ -15,6 +15,7 @@ pub mod import;
 pub mod issues;
 pub mod life_cycle;
 pub mod notification;
+pub mod observer;
 pub mod page;
 pub mod policy;
 pub mod ports;

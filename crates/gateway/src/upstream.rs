@@ -8,7 +8,7 @@ use http_body_util::BodyExt;
 use tonic::body::Body;
 use tonic::client::Grpc;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
-use tonic::metadata::MetadataMap;
+use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Request, Response, Status};
 use tower::{BoxError, Service, ServiceExt};
 
@@ -42,7 +42,7 @@ impl Upstream {
         metadata: MetadataMap,
         timeout: Duration,
     ) -> Result<Response<Bytes>, Status> {
-        let mut request = Request::from_parts(metadata, http::Extensions::new(), message);
+        let mut request = Request::from_parts(identified(metadata), http::Extensions::new(), message);
         request.set_timeout(timeout);
         let mut client = Grpc::new(self.0.clone()).max_decoding_message_size(MAX_ANSWER_BYTES);
         let call = async {
@@ -52,6 +52,15 @@ impl Upstream {
         let expired = |_| Err(Status::deadline_exceeded("the deadline passed"));
         tokio::time::timeout(timeout + GRACE, call).await.unwrap_or_else(expired)
     }
+}
+
+/// The service may know the gateway itself, by the certificate of its connections. Whoever calls without a session must not
+/// become the gateway: such a call goes with a session that is none.
+fn identified(mut metadata: MetadataMap) -> MetadataMap {
+    if !["authorization", "x-api-key"].iter().any(|name| metadata.contains_key(*name)) {
+        metadata.insert("authorization", MetadataValue::from_static("Bearer none"));
+    }
+    metadata
 }
 
 /// The way to the service is broken, or was while the call was under way: to the caller the service is away. What tonic makes

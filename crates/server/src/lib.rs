@@ -4,9 +4,11 @@ pub mod authentication;
 pub mod command;
 pub mod config;
 pub mod crypto;
+pub mod metrics;
 pub mod notification;
 pub mod process;
 pub mod telemetry;
+mod tls;
 pub mod transport;
 
 use std::process::ExitCode;

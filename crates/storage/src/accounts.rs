@@ -4,7 +4,7 @@ use access_tokens_domain::directory::Organisation;
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{AccountStore, ApiKey, Credential, OrganisationRef, StoreResult};
 use access_tokens_domain::time::Timestamp;
-use sea_orm::{ColumnTrait, EntityTrait, FromQueryResult, QueryFilter};
+use sea_orm::{ColumnTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect};
 
 use crate::convert::{self, micros};
 use crate::database::Database;
@@ -20,6 +20,16 @@ impl AccountStore for Database {
 
     async fn organisation_by_id(&self, id: &str) -> StoreResult<Option<OrganisationRef>> {
         self.organisation(organisations::Column::Id, id).await
+    }
+
+    async fn organisations(&self) -> StoreResult<Vec<OrganisationRef>> {
+        let select = organisations::Entity::find()
+            .select_only()
+            .columns([organisations::Column::Key, organisations::Column::Id, organisations::Column::Name])
+            .order_by_asc(organisations::Column::Key)
+            .into_tuple::<(i32, String, String)>();
+        let rows = select.all(self.readers()).await.map_err(store_error)?;
+        Ok(rows.into_iter().map(|(key, id, name)| OrganisationRef { key: OrganisationKey(key), id, name }).collect())
     }
 
     async fn ensure_organisation(&self, organisation: &Organisation) -> StoreResult<OrganisationRef> {

@@ -47,10 +47,11 @@ pub async fn connect(options: &DatabaseOptions) -> Result<Database> {
         let readers = sqlite::connect_readers(options).await.map_err(setup_error)?;
         Backend::Sqlite { readers, writer: SqliteWriter::start(writer, options.clone()) }
     } else if postgres::accepts(&options.url) {
-        postgres::check_url(&options.url)?;
+        postgres::check_url(options)?;
         let writers = postgres::connect(options, Purpose::Write).await.map_err(setup_error)?;
         postgres::check_safe(&writers).await?;
         let readers = postgres::connect(options, Purpose::Read).await.map_err(setup_error)?;
+        postgres::warn_of_strangers(&options.url);
         Backend::Postgres { readers, writers }
     } else {
         return Err(SetupError::Url("expected sqlite://path or postgres://user:password@host/database".to_owned()));

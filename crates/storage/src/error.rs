@@ -40,6 +40,8 @@ impl Failure {
             Error::Database(error) => Self::of_driver(error.as_ref(), cause),
             Error::Io(_)
             | Error::Tls(_)
+            // Whoever answers is no database: a proxy, for instance, whose server went away before its first word.
+            | Error::Protocol(_)
             | Error::PoolTimedOut
             | Error::PoolClosed
             | Error::WorkerCrashed
@@ -134,6 +136,13 @@ mod tests {
         let message = "UNIQUE constraint failed: access_token.organisation_key, access_token.authentication_code";
         assert_eq!(unique(&sqlite_index(message)), Unique::AuthenticationCode);
         assert_eq!(sqlite_index("UNIQUE constraint failed: organisation.name"), "organisation_name_key");
+    }
+
+    #[test]
+    fn nonsense_from_the_other_side_is_no_fault_of_ours() {
+        let error = sqlx::Error::Protocol("unexpected response from SSLRequest: 0x00".to_owned());
+        let error = DbErr::Conn(RuntimeErr::SqlxError(error.into()));
+        assert!(matches!(Failure::from(error), Failure::Unavailable(_)));
     }
 
     #[test]

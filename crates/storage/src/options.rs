@@ -7,6 +7,8 @@ use std::time::Duration;
 pub struct DatabaseOptions {
     /// `sqlite://path`, or `postgres://user:password@host/database`.
     pub url: String,
+    /// PostgreSQL: may one on another machine be spoken to in plain text, where the URL says so?
+    pub allow_plain_text: bool,
     /// PostgreSQL: connections in all, at least 2; half of them only read. More than a few per core cost more than
     /// they give.
     pub postgres_connections: u32,
@@ -27,6 +29,7 @@ impl DatabaseOptions {
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
+            allow_plain_text: false,
             postgres_connections: 8,
             sqlite_readers: 4,
             acquire_timeout: Duration::from_secs(1),
@@ -41,6 +44,7 @@ impl DatabaseOptions {
 impl std::fmt::Debug for DatabaseOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("DatabaseOptions")
+            .field("allow_plain_text", &self.allow_plain_text)
             .field("postgres_connections", &self.postgres_connections)
             .field("sqlite_readers", &self.sqlite_readers)
             .field("acquire_timeout", &self.acquire_timeout)
@@ -57,6 +61,12 @@ pub enum SetupError {
     /// The URL is not one that this service understands. It is not repeated: it may carry a password.
     #[error("the database URL is not valid: {0}")]
     Url(String),
+    /// Whoever is on the way would read and change what is asked and answered.
+    #[error(
+        "the database is on another machine, and sslmode={0} in its URL takes plain text: leave it out, which means \
+         verify-full; or allow it by database.allow_plain_text = true, where something else encrypts"
+    )]
+    PlainText(&'static str),
     /// The database would lose commits that it has acknowledged.
     #[error(
         "the database runs with {setting} = {value}, which loses acknowledged commits at a crash; set it to {needed}"

@@ -17,8 +17,8 @@ use access_tokens_domain::store::{AccountStore, ApiKey};
 use access_tokens_domain::time::Timestamp;
 use access_tokens_server::authentication::{Authenticator, NewApiKey, SessionTokens};
 use access_tokens_server::crypto::{KeyRing, KeyedSecrets, SystemRandom};
-use access_tokens_server::transport::Health;
 use access_tokens_server::transport::server::{App, Limits, router};
+use access_tokens_server::transport::{Health, Readiness};
 use access_tokens_storage::{Database, DatabaseOptions, connect};
 use serde_json::json;
 use tempfile::TempDir;
@@ -125,10 +125,10 @@ impl TestApp {
         let access_tokens = AccessTokens::new(store, time, chance, hashing);
         let (store, time, chance, hashing) = ports();
         let importer = Importer::new(store, time, chance, hashing);
-        let app = Arc::new(App { access_tokens, importer, sessions });
+        let app = Arc::new(App { access_tokens, importer, sessions, metrics: Arc::default() });
 
         let health = Health::new().await;
-        health.set_serving(true).await;
+        health.set(Readiness::Ready).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let server = router(app.clone(), &health, Limits::default());

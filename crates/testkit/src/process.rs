@@ -11,7 +11,7 @@ use crate::app::Client;
 const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(20);
 
-/// Where a process works: a directory of its own, a database, ports for gRPC and for HTTP.
+/// Where a process works: a directory of its own, a database, ports for gRPC, for HTTP and for operators.
 #[derive(Clone)]
 pub struct Workplace {
     binary: PathBuf,
@@ -20,6 +20,7 @@ pub struct Workplace {
     variables: Vec<(String, String)>,
     address: SocketAddr,
     http: SocketAddr,
+    ops: SocketAddr,
 }
 
 /// A process that serves. It is killed when it is dropped.
@@ -27,14 +28,15 @@ pub struct Server {
     child: Child,
     address: SocketAddr,
     http: SocketAddr,
+    ops: SocketAddr,
 }
 
 impl Workplace {
     /// A place for the binary in a directory, on a database URL and free ports.
     pub fn new(binary: &str, directory: &Path, database: &str) -> Self {
         let (binary, directory) = (PathBuf::from(binary), directory.to_owned());
-        let [address, http] = free_addresses();
-        Self { binary, directory, database: database.to_owned(), variables: Vec::new(), address, http }
+        let [address, http, ops] = free_addresses();
+        Self { binary, directory, database: database.to_owned(), variables: Vec::new(), address, http, ops }
     }
 
     /// The same place with one more environment variable.
@@ -46,8 +48,8 @@ impl Workplace {
 
     /// The same place with other ports: one more replica.
     pub fn replica(&self) -> Self {
-        let [address, http] = free_addresses();
-        Self { address, http, ..self.clone() }
+        let [address, http, ops] = free_addresses();
+        Self { address, http, ops, ..self.clone() }
     }
 
     /// The port on which its server will serve gRPC.
@@ -64,6 +66,7 @@ impl Workplace {
             .env("ACCESS_TOKENS__DATABASE__URL", &self.database)
             .env("ACCESS_TOKENS__GRPC__LISTEN", self.address.to_string())
             .env("ACCESS_TOKENS__HTTP__LISTEN", self.http.to_string())
+            .env("ACCESS_TOKENS__OPS__LISTEN", self.ops.to_string())
             // It would beat the level that a test asks for.
             .env_remove("RUST_LOG")
             .envs(self.variables.iter().cloned())
@@ -99,7 +102,8 @@ impl Workplace {
         let log = std::fs::File::options().create(true).append(true).open(log).expect("a log file");
         let mut command = self.command(arguments);
         command.stdout(log.try_clone().expect("a log file")).stderr(log);
-        Server { child: command.spawn().expect("the binary runs"), address: self.address, http: self.http }
+        let child = command.spawn().expect("the binary runs");
+        Server { child, address: self.address, http: self.http, ops: self.ops }
     }
 
     /// What its servers have said.
@@ -142,6 +146,16 @@ impl Server {
         self.http
     }
 
+    /// The port on which it serves operators.
+    pub fn ops_address(&self) -> SocketAddr {
+        self.ops
+    }
+
+    /// Has it not ended by itself?
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
     /// Sends it a signal, such as `TERM`.
     pub fn signal(&self, name: &str) {
         let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().expect("kill");
@@ -175,9 +189,9 @@ impl Drop for Server {
     }
 }
 
-/// Two that differ: both are held while they are looked for.
-fn free_addresses() -> [SocketAddr; 2] {
-    let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+/// Three that differ: all are held while they are looked for.
+fn free_addresses() -> [SocketAddr; 3] {
+    let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
     listeners.map(|listener| listener.local_addr().expect("an address"))
 }
 

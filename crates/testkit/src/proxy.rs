@@ -30,8 +30,16 @@ struct Faults {
     black_hole: bool,
     /// Bytes of answers that may still pass.
     budget: Option<usize>,
+    ambush: Option<Ambush>,
     /// Rises when everything that is open shall be reset.
     resets: u64,
+}
+
+/// Waits for one question.
+#[derive(Debug, Clone, Copy)]
+struct Ambush {
+    word: &'static str,
+    forwarded: bool,
 }
 
 impl FaultProxy {
@@ -75,6 +83,17 @@ impl FaultProxy {
     /// reset, as is each one that is answered later. `cut_after(0)` loses the next answer, of a commit for instance.
     pub fn cut_after(&self, bytes: usize) {
         self.faults.send_modify(|faults| faults.budget = Some(bytes));
+    }
+
+    /// Resets the connection on which the next question with this word comes, such as `COMMIT`, in place of its answer.
+    /// Who asks cannot know whether the question was `forwarded`.
+    pub fn cut_at_question(&self, word: &'static str, forwarded: bool) {
+        self.faults.send_modify(|faults| faults.ambush = Some(Ambush { word, forwarded }));
+    }
+
+    /// Is that question still to come?
+    pub fn waits_for_question(&self) -> bool {
+        self.faults.borrow().ambush.is_some()
     }
 
     /// Resets all connections. New ones are welcome.
@@ -151,9 +170,14 @@ async fn pump(
         if length == 0 {
             return to.shutdown().await;
         }
-        let passes = if answers { spend(faults, length) } else { length };
+        let ambush = if answers { None } else { spring(faults, &buffer[..length]) };
+        let passes = match ambush {
+            _ if answers => spend(faults, length),
+            Some(Ambush { forwarded: false, .. }) => 0,
+            _ => length,
+        };
         to.write_all(&buffer[..passes]).await?;
-        if passes < length {
+        if passes < length || ambush.is_some() {
             return Err(io::ErrorKind::ConnectionReset.into());
         }
     }
@@ -170,4 +194,15 @@ fn spend(faults: &watch::Sender<Faults>, length: usize) -> usize {
         false
     });
     passes
+}
+
+/// The ambush, if this is the question that it waits for. It waits no more.
+fn spring(faults: &watch::Sender<Faults>, question: &[u8]) -> Option<Ambush> {
+    let mut sprung = None;
+    faults.send_if_modified(|faults| {
+        let meant = |ambush: &Ambush| question.windows(ambush.word.len()).any(|part| part == ambush.word.as_bytes());
+        sprung = faults.ambush.take_if(|ambush| meant(ambush));
+        false
+    });
+    sprung
 }

@@ -19,12 +19,10 @@ use crate::fleet::{Door, Fleet, Outcome, count_from};
 /// Guesses at each secret. Those that nobody answers are made again, so there are rather more.
 const GUESSES: &str = "ACCESS_TOKENS_TEST_GUESSES";
 const DEFAULT_GUESSES: usize = 1_000;
-/// Tokens for each kind of secret.
-const TOKENS: usize = 2;
 /// Comparisons that the usual policy allows before its first lock, which lasts longer than this test.
 const BUDGET: usize = 5;
 /// How long a guess is made again while nobody answers.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What is guessed at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,8 +33,6 @@ enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 3] = [Self::PassCode, Self::OneTimePassword, Self::VerificationCode];
-
     /// The name in the contract, and the one under which comparisons are told.
     fn names(self) -> (&'static str, &'static str) {
         match self {
@@ -181,26 +177,29 @@ async fn a_thousand_guesses_at_once_have_five_comparisons_whatever_breaks() {
     // Of its own: others would not like what happens to it.
     let cluster = block_in_place(|| Cluster::start().expect("a cluster"));
     let database = block_in_place(|| cluster.create_database().expect("a database"));
-    let targets: Vec<_> = (0..TOKENS).flat_map(|n| Kind::ALL.map(|kind| (kind, format!("{kind:?}-{n}")))).collect();
+    // One pass code only: each guess at it costs a slow hash, right or wrong, locked or not.
+    let kinds =
+        [Kind::PassCode, Kind::OneTimePassword, Kind::VerificationCode, Kind::OneTimePassword, Kind::VerificationCode];
+    let targets: Vec<_> = kinds.iter().enumerate().map(|(n, kind)| (*kind, format!("{kind:?}-{n}"))).collect();
     let records: Vec<_> = targets.iter().map(|(kind, token)| kind.record(token).to_string()).collect();
     let mut fleet = Fleet::start(3, &database, &records.join("\n")).await;
 
-    let mut compared = BTreeMap::<_, usize>::new();
+    let mut compared = BTreeMap::<_, Vec<usize>>::new();
     for (i, (kind, token)) in targets.iter().enumerate() {
         let (name, told) = kind.names();
         let before = fleet.comparisons(told);
-        // At once, after the first answer, in full flight: another moment for each token of a kind.
-        let quiet = [0, 1, 101][(i + i / Kind::ALL.len()) % 3];
-        let tally = storm(&mut fleet, &cluster, (*kind, token), quiet).await;
+        // After the first answer, at once, in full flight.
+        let tally = storm(&mut fleet, &cluster, (*kind, token), [1, 0, 101][i % 3]).await;
         let now = fleet.comparisons(told) - before;
         println!("{token}: {now} comparisons, {tally:?}");
         assert!(now <= BUDGET, "{now} comparisons of {name}, {BUDGET} are allowed: {tally:?}");
         assert!(!tally.contains_key(&Outcome::Right), "a guess was right: {tally:?}");
-        *compared.entry(told).or_default() += now;
+        compared.entry(told).or_default().push(now);
     }
-    for (told, count) in &compared {
+    for (told, counts) in &compared {
         // What was counted when everything broke may never have been compared, but not all of it.
-        assert!((1..=BUDGET * TOKENS).contains(count), "{count} comparisons of {told}");
+        let total = counts.iter().sum();
+        assert!((1..=BUDGET * counts.len()).contains(&total), "{total} comparisons of {told}");
     }
 
     let (operator, doors) = (fleet.operator().await, fleet.doors(1));

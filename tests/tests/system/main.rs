@@ -22,6 +22,7 @@ mod life_cycle_model;
 mod listing;
 mod lock_model;
 mod locks;
+mod metrics;
 mod organisations;
 mod permissions;
 mod plain_lock;
@@ -30,6 +31,7 @@ mod races;
 mod reset_and_otp;
 mod single_use;
 mod spellings;
+mod tls;
 mod transitions;
 mod update;
 

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_access-tokens-under-test");
 const PASSWORD: &str = "correct horse";
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Everything that a command has said.
 pub(crate) fn text(output: &Output) -> String {
@@ -27,7 +27,8 @@ pub(crate) fn sqlite(directory: &TempDir) -> Workplace {
     Workplace::new(BINARY, directory.path(), "sqlite://access-tokens.db")
 }
 
-fn connect(server: &Server, words: &[u8]) -> TcpStream {
+/// A connection to the gRPC port that has said this much; the server has answered it.
+pub(crate) fn connect(server: &Server, words: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(server.address()).expect("connected");
     stream.write_all(words).expect("sent");
     // Its answer shows that the server has seen the connection.

@@ -22,7 +22,7 @@ const CODES_AT_ONCE: usize = 24;
 /// Uses to make on three processes with PostgreSQL. The default takes a quarter of a minute with an unoptimised build on
 /// two cores, and below forty seconds when they are busy. A hundred thousand and a million are made by hand.
 const USES: &str = "ACCESS_TOKENS_TEST_USES";
-const DEFAULT_USES: usize = 3_000;
+const DEFAULT_USES: usize = 8_000;
 
 const WIDE: &str = r#"{"classification": {"id": "wide", "name": "wide", "policy": {"lock": {"attempts": 100, "hard_limit": 1000, "attempts_per_day": 200}, "otp_length": 8, "verification_code_length": 8}}}"#;
 

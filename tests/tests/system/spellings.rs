@@ -173,8 +173,8 @@ async fn no_spelling_helps(processes: usize, database: &str, spellings: usize) {
     operator.ok("UnlockAccessToken", json!({"access_token_identifier": {"id": ID}})).await;
     assert_eq!(doors[0].call("ShowAccessToken", right).await, Outcome::Right, "it was the right code all the time");
 
-    // Where there is no lock between, the lookup and the comparison themselves have to tell them apart. Few at once: of
-    // those who count an attempt at the same time one succeeds, and who has failed too often is refused as OVERLOADED.
+    // Where there is no lock between, the lookup and the comparison themselves have to tell them apart. Few at once, so
+    // that none is refused for want of room.
     let before = fleet.comparisons("one-time-password");
     let wide = |login: &str, code: &str| json!({"access_token_identifier": {"credential": {"identifier": login, "one_time_password": code}}});
     let names = (0..COMPARED).map(|_| ("VerifyOtp", wide(&respell.next(WIDE), CODE))).collect();

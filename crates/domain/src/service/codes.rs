@@ -59,6 +59,7 @@ impl<S: Store> AccessTokens<S> {
             };
             if self.store.save_issues(organisation, subject, kind, &Entry { state, revision }).await? || answer.is_err()
             {
+                self.observer.issue(kind, answer.is_ok());
                 return Ok(answer);
             }
         }

@@ -44,6 +44,7 @@ pub use verify::VerifyToken;
 use crate::access_token::AccessToken;
 use crate::guess_budget;
 use crate::notification::{NoNotifier, Notifier};
+use crate::observer::{NoObserver, Observer};
 use crate::ports::{Clock, Purpose, Random, Secrets};
 use crate::reference::Reference;
 use crate::secret::Secret;
@@ -60,6 +61,7 @@ pub struct AccessTokens<S> {
     random: Arc<dyn Random>,
     secrets: Arc<dyn Secrets>,
     notifier: Arc<dyn Notifier>,
+    observer: Arc<dyn Observer>,
     numbers: Numbers,
     guess_limit: f64,
     turns: Turns,
@@ -100,6 +102,7 @@ impl<S: Store> AccessTokens<S> {
             random,
             secrets,
             notifier: Arc::new(NoNotifier),
+            observer: Arc::new(NoObserver),
             numbers: Numbers::default(),
             guess_limit: guess_budget::DEFAULT_LIMIT,
             turns: Turns::default(),
@@ -110,6 +113,13 @@ impl<S: Store> AccessTokens<S> {
     #[must_use]
     pub fn notifying(mut self, notifier: Arc<dyn Notifier>) -> Self {
         self.notifier = notifier;
+        self
+    }
+
+    /// Sets who is told how it goes. Without, nobody is.
+    #[must_use]
+    pub fn observed_by(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = observer;
         self
     }
 

@@ -17,6 +17,7 @@ use crate::access_token::{AccessToken, Guard, TokenChanges};
 use crate::attempts::{Attempts, Lock, SecretKind};
 use crate::identifier::{Proof, TokenKey};
 use crate::life_cycle::LifeCycleState;
+use crate::observer::AttemptOutcome;
 use crate::policy::LockPolicy;
 use crate::ports::{Purpose, Verdict};
 use crate::reference::Reference;
@@ -173,6 +174,12 @@ impl<S: Store> AccessTokens<S> {
                 return Err(error);
             }
         };
+        let outcome = match (&counted, verdict) {
+            (Err(_), _) => AttemptOutcome::Refused,
+            (Ok(_), Verdict::Wrong) => AttemptOutcome::Wrong,
+            (Ok(_), Verdict::Right | Verdict::Outdated) => AttemptOutcome::Right,
+        };
+        self.observer.attempt(kind, outcome);
         match (found, counted, verdict) {
             (Some(found), Ok(entry), Verdict::Right | Verdict::Outdated) => {
                 self.recount(organisation, &subject, kind, entry, |all| all.succeeded(&policy, now)).await?;

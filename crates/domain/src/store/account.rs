@@ -53,6 +53,9 @@ pub trait AccountStore: Send + Sync + 'static {
     /// The organisation of a public id.
     fn organisation_by_id(&self, id: &str) -> impl Future<Output = StoreResult<Option<OrganisationRef>>> + Send;
 
+    /// Every organisation, in the order in which they came.
+    fn organisations(&self) -> impl Future<Output = StoreResult<Vec<OrganisationRef>>> + Send;
+
     /// Creates an organisation unless its name exists; answers the one that has the name.
     fn ensure_organisation(
         &self,

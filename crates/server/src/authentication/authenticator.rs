@@ -15,6 +15,7 @@ use chrono::{SubsecRound, TimeDelta};
 
 use super::api_key::PresentedKey;
 use super::callers::Callers;
+use super::certificate::CertificateUser;
 use super::released::Released;
 use super::session_token::SessionTokens;
 
@@ -35,6 +36,7 @@ pub struct Authenticator<S> {
     released: Released,
     users: Callers<(OrganisationKey, Permissions)>,
     api_keys: Callers<(ApiKey, Caller)>,
+    certificates: Callers<Caller>,
 }
 
 impl<S: Store + AccountStore> Authenticator<S> {
@@ -46,8 +48,9 @@ impl<S: Store + AccountStore> Authenticator<S> {
         secrets: Arc<dyn Secrets>,
         tokens: SessionTokens,
     ) -> Self {
-        let (released, users, api_keys) = (Released::default(), Callers::new(), Callers::new());
-        Self { store, secrets, clock, random, tokens, released, users, api_keys }
+        let (users, api_keys, certificates) = (Callers::new(), Callers::new(), Callers::new());
+        let released = Released::default();
+        Self { store, secrets, clock, random, tokens, released, users, api_keys, certificates }
     }
 
     /// Opens a session for a user and answers its token.
@@ -160,6 +163,22 @@ impl<S: Store + AccountStore> Authenticator<S> {
             permissions: credential.permissions,
         };
         Ok(Some((key, caller)))
+    }
+
+    /// Who calls with a certificate that stands for this user? INVALID_TOKEN when there is no such user, or no longer.
+    pub async fn authenticate_certificate(&self, user: &CertificateUser) -> Result<Caller> {
+        let found = self.certificates.get(&user.key(), self.find_by_name(user)).await?;
+        found.ok_or_else(Error::invalid_token)
+    }
+
+    async fn find_by_name(&self, user: &CertificateUser) -> Result<Option<Caller>> {
+        let Some(organisation) = self.store.organisation_by_name(&user.organisation).await? else { return Ok(None) };
+        let found = self.store.credential_by_username(organisation.key, &user.username).await?;
+        let Some(credential) = found else { return Ok(None) };
+        let reference = self.store.reference(organisation.key).await?;
+        let unit = default_unit(&reference, &credential);
+        let (user, permissions) = (Some(credential.user), credential.permissions);
+        Ok(Some(Caller { organisation: organisation.key, user, unit, permissions }))
     }
 
     /// Reads which sessions were released. Calls do so themselves where nobody else does in time.

@@ -62,6 +62,11 @@ impl AccountStore for FakeStore {
         Ok(demo(id == "ORG"))
     }
 
+    async fn organisations(&self) -> StoreResult<Vec<OrganisationRef>> {
+        self.round_trip()?;
+        Ok(demo(true).into_iter().collect())
+    }
+
     async fn ensure_organisation(&self, _: &Organisation) -> StoreResult<OrganisationRef> {
         not_here()
     }

@@ -6,6 +6,7 @@
 mod api_key;
 mod authenticator;
 mod callers;
+mod certificate;
 #[cfg(test)]
 mod fake_store;
 mod released;
@@ -15,4 +16,5 @@ mod tests;
 
 pub use api_key::NewApiKey;
 pub use authenticator::Authenticator;
+pub use certificate::CertificateUser;
 pub use session_token::SessionTokens;

@@ -14,7 +14,7 @@ use access_tokens_domain::{Reason, Result};
 use chrono::DateTime;
 
 use super::fake_store::{FakeStore, ORGANISATION};
-use super::{Authenticator, NewApiKey, SessionTokens};
+use super::{Authenticator, CertificateUser, NewApiKey, SessionTokens};
 use crate::crypto::tests::{RING_A, RING_B, ring};
 use crate::crypto::{KeyedSecrets, SystemRandom};
 
@@ -291,6 +291,30 @@ async fn an_api_key_stands_for_its_user() {
     tokio::time::advance(Duration::from_secs(1)).await;
     let error = world.sessions.authenticate_api_key(&key.key).await.expect_err("revoked");
     assert_eq!(error.reason(), Reason::InvalidToken);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_certificate_stands_for_the_user_that_is_named() {
+    let world = world().await;
+    let user = |organisation: &str, username: &str| CertificateUser {
+        organisation: organisation.to_owned(),
+        username: username.to_owned(),
+    };
+    // It needs no password.
+    let bob = user("DEMO", "bob");
+    let caller = world.sessions.authenticate_certificate(&bob).await.expect("known");
+    assert_eq!((caller.user.as_deref(), caller.unit.as_deref()), (Some("U2"), Some("1")));
+    assert_eq!(caller.permissions, Permissions::of_an_imported_user());
+
+    world.store.trips();
+    world.sessions.authenticate_certificate(&bob).await.expect("known");
+    assert_eq!(world.store.trips(), 0);
+    world.store.users.lock().expect("lock").remove("bob");
+    tokio::time::advance(Duration::from_secs(1)).await;
+    for gone in [bob, user("OTHER", "anna"), user("DEMO", "nobody")] {
+        let error = world.sessions.authenticate_certificate(&gone).await.expect_err("nobody");
+        assert_eq!(error.reason(), Reason::InvalidToken);
+    }
 }
 
 #[tokio::test]

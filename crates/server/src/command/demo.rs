@@ -39,19 +39,21 @@ pub(super) async fn load(context: &Context) -> anyhow::Result<()> {
 /// What to do with it.
 pub(super) fn instructions(settings: &Settings) -> String {
     let address = settings.grpc.listen;
-    let http = settings.http.listen.map(over_http).unwrap_or_default();
+    let how = if settings.grpc.tls.certificate.is_some() { "-cacert AUTHORITY.pem" } else { "-plaintext" };
+    let encrypted = settings.http.tls.certificate.is_some();
+    let http = settings.http.listen.map(|address| over_http(address, encrypted)).unwrap_or_default();
     format!(
         r#"
 The organisation {ORGANISATION} is there. Log in as user "{USER}" with password "{USER}", and try:
 
-  TOKEN=$(grpcurl -plaintext -d '{{"username":"{USER}","password":"{USER}","organisation":"{ORGANISATION}"}}' \
+  TOKEN=$(grpcurl {how} -d '{{"username":"{USER}","password":"{USER}","organisation":"{ORGANISATION}"}}' \
     {address} accesstoken.v1.AuthenticationService/Login | sed -n 's/.*"token": "\(.*\)".*/\1/p')
 
-  grpcurl -plaintext -H "authorization: Bearer $TOKEN" \
+  grpcurl {how} -H "authorization: Bearer $TOKEN" \
     -d '{{"access_token_identifier":{{"authentication_code":"99021047380"}}}}' \
     {address} accesstoken.v1.AccessTokenService/ShowAccessToken
 
-  grpcurl -plaintext -H "authorization: Bearer $TOKEN" \
+  grpcurl {how} -H "authorization: Bearer $TOKEN" \
     -d '{{"access_token_identifier":{{"authentication_code":"99021047380"}}}}' \
     {address} accesstoken.v1.AccessTokenService/SetAsNotEffective
 {http}
@@ -59,15 +61,16 @@ The organisation {ORGANISATION} is there. Log in as user "{USER}" with password 
     )
 }
 
-fn over_http(address: SocketAddr) -> String {
+fn over_http(address: SocketAddr, encrypted: bool) -> String {
+    let (scheme, how) = if encrypted { ("https", "-s --cacert AUTHORITY.pem") } else { ("http", "-s") };
     format!(
         r#"
-The same over HTTP, as clients of the original API call it; http://{address}/docs is for people:
+The same over HTTP, as clients of the original API call it; {scheme}://{address}/docs is for people:
 
-  TOKEN=$(curl -s http://{address}/crmapi/rest/v2/authentication/token \
+  TOKEN=$(curl {how} {scheme}://{address}/crmapi/rest/v2/authentication/token \
     -d '{{"username":"{USER}","password":"{USER}","organisation":"{ORGANISATION}"}}' | sed 's/.*"token":"\([^"]*\)".*/\1/')
 
-  curl -s http://{address}/crmapi/rest/v2/access_tokens/show \
+  curl {how} {scheme}://{address}/crmapi/rest/v2/access_tokens/show \
     -d '{{"token":"'$TOKEN'","access_token_identifier":{{"authentication_code":"99021047380"}}}}'
 "#
     )

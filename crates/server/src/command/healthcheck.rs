@@ -4,21 +4,23 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use tonic::transport::Endpoint;
+use http::Uri;
+use tonic::transport::{Channel, Endpoint};
 use tonic_health::ServingStatus;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::config::Settings;
+use crate::config::{ClientAuth, GrpcSettings, Settings, UpstreamSettings};
+use crate::tls::{Link, Trust};
 
 /// Probes give up after a second or more; so does this.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
 pub(super) async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     let address = reachable(settings.grpc.listen);
-    let endpoint = Endpoint::from_shared(format!("http://{address}"))?.connect_timeout(TIMEOUT).timeout(TIMEOUT);
+    let channel = channel(address, &settings.grpc)?;
     let answer = async {
-        let mut client = HealthClient::new(endpoint.connect().await.map_err(|_| "no answer")?);
+        let mut client = HealthClient::new(channel);
         let request = HealthCheckRequest { service: String::new() };
         let response = client.check(request).await.map_err(|_| "no answer")?;
         Ok::<_, &str>(response.into_inner().status)
@@ -30,6 +32,22 @@ pub(super) async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     };
     println!("{address} {state}");
     Ok(if state == "SERVING" { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The way to a server on this machine, which connects with the first call.
+fn channel(address: SocketAddr, settings: &GrpcSettings) -> anyhow::Result<Channel> {
+    let hurried = |endpoint: Endpoint| endpoint.connect_timeout(TIMEOUT).timeout(TIMEOUT);
+    let tls = &settings.tls;
+    if tls.certificate.is_none() {
+        return Ok(hurried(Endpoint::from_shared(format!("http://{address}"))?).connect_lazy());
+    }
+    let url: Uri = format!("https://{address}").parse()?;
+    let mut shown = UpstreamSettings::default();
+    if tls.client_auth == ClientAuth::Required {
+        // The only certificate that there is. A server whose authority is that of clients as well takes it.
+        (shown.certificate, shown.key) = (tls.certificate.clone(), tls.key.clone());
+    }
+    Link::new(&url, Trust::Anybody, &shown)?.channel(&url, hurried)
 }
 
 /// Where a server that listens on `address` is reached from the same machine.

@@ -145,7 +145,7 @@ mod tests {
         for line in [
             "serve",
             "serve --demo --config access-tokens.toml --set grpc.listen=0.0.0.0:50051",
-            "gateway --upstream http://127.0.0.1:50051 --set http.listen=0.0.0.0:8080",
+            "gateway --upstream https://tokens.example.com --set gateway.upstream.ca=ca.pem --set http.listen=0.0.0.0:8080",
             "migrate",
             "import a.ndjson b.json -",
             "import --organisation DEMO --check a.ndjson",

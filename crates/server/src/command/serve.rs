@@ -1,6 +1,9 @@
 //! `serve`: the gRPC server, and the gateway in front of it.
 
+use std::io::ErrorKind;
+
 use clap::Args;
+use tokio::net::TcpListener;
 
 use super::context::{self, Context};
 use super::demo;
@@ -15,7 +18,10 @@ pub(super) struct Arguments {
     demo: bool,
 }
 
-pub(super) async fn run(settings: Settings, arguments: Arguments) -> anyhow::Result<()> {
+pub(super) async fn run(mut settings: Settings, arguments: Arguments) -> anyhow::Result<()> {
+    if arguments.demo {
+        without_taken_ops(&mut settings).await;
+    }
     let ring = context::keys(&settings)?;
     process::serve(&settings, &ring, async |database| {
         if arguments.demo {
@@ -30,4 +36,15 @@ pub(super) async fn run(settings: Settings, arguments: Arguments) -> anyhow::Res
         Ok(())
     })
     .await
+}
+
+/// Whoever only tries it out has no need of metrics, and perhaps a Prometheus that listens there itself.
+async fn without_taken_ops(settings: &mut Settings) {
+    let Some(address) = settings.ops.listen else { return };
+    if let Err(error) = TcpListener::bind(address).await
+        && error.kind() == ErrorKind::AddrInUse
+    {
+        tracing::warn!(%address, "ops.listen is taken: there are no metrics and no probes over HTTP");
+        settings.ops.listen = None;
+    }
 }

@@ -1,5 +1,6 @@
 //! The settings for people to read: values, where they come from, and no secrets.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use config::{Value, ValueKind};
@@ -13,8 +14,8 @@ const RING: &str = "keys.ring";
 const SECRET: &str = "notifications.secret";
 
 /// Parameters of a database URL that hold no secret.
-const SHOWN_PARAMETERS: [&str; 8] =
-    ["sslmode", "ssl-mode", "application_name", "host", "port", "dbname", "user", "mode"];
+const SHOWN_PARAMETERS: [&str; 9] =
+    ["sslmode", "ssl-mode", "sslrootcert", "application_name", "host", "port", "dbname", "user", "mode"];
 
 impl Loaded {
     /// Every setting with its value and origin, as TOML. Secrets are masked.
@@ -48,7 +49,12 @@ fn shown(key: &str, value: &Value) -> String {
         ValueKind::U64(number) => number.to_string(),
         ValueKind::Float(number) => number.to_string(),
         ValueKind::Array(list) => {
-            format!("[{}]", list.iter().map(|one| quoted(&one.to_string())).collect::<Vec<_>>().join(", "))
+            format!("[{}]", list.iter().map(|one| shown("", one)).collect::<Vec<_>>().join(", "))
+        }
+        ValueKind::Table(table) => {
+            let sorted = table.iter().collect::<BTreeMap<_, _>>();
+            let members = sorted.into_iter().map(|(name, value)| format!("{name} = {}", shown("", value)));
+            format!("{{ {} }}", members.collect::<Vec<_>>().join(", "))
         }
         kind => quoted(&kind.to_string()),
     }

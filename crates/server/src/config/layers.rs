@@ -163,6 +163,9 @@ impl Layers {
                     for (key, what) in settings.out_of_range() {
                         self.problems.push(format!("{key} ({}) {what}", self.origin(key)));
                     }
+                    for (key, what) in settings.inconsistent() {
+                        self.problems.push(format!("{key} ({}) {what}", self.origin(&key)));
+                    }
                     if self.problems.is_empty() {
                         return Ok(Loaded { settings, values: self.values });
                     }
@@ -206,12 +209,16 @@ fn expected(key: &str, default: &Value) -> &'static str {
         ("log.format", _) => "pretty or json",
         ("grpc.listen", _) => "an address and a port, such as 0.0.0.0:50051 or [::]:50051",
         ("http.listen", _) => "an address and a port, such as 0.0.0.0:8080, or empty",
+        ("ops.listen", _) => "an address and a port, such as 0.0.0.0:9090, or empty",
         ("gateway.release", _) => "a release, such as R18.0.0",
         ("gateway.time_zone", _) => "a time zone, such as UTC or Europe/Athens",
+        ("grpc.tls.client_auth" | "http.tls.client_auth", _) => "optional or required",
+        ("grpc.tls.identities", _) => "a list of { subject = \"...\", organisation = \"...\", user = \"...\" }",
         ("gateway.trusted_proxies", _) => "networks, such as 10.0.0.0/8",
         ("notifications.webhook", _) => "a URL, such as http://127.0.0.1:9000/notifications, or empty",
         (_, ValueKind::I64(_) | ValueKind::U64(_)) => "a whole number, not negative",
         (_, ValueKind::Float(_)) => "a number",
+        (_, ValueKind::Boolean(_)) => "true or false",
         _ => "a text",
     }
 }

@@ -9,14 +9,17 @@ mod notifications;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 pub use hidden::Hidden;
 pub use layers::{ConfigError, ENVIRONMENT_FILE, Loaded, Origin};
 pub use notifications::{NotificationSettings, Webhook};
 pub use settings::{
-    DatabaseSettings, GatewaySettings, GrpcSettings, HttpSettings, KeySettings, LogFormat, LogSettings, PolicySettings,
-    Settings,
+    DatabaseSettings, GatewaySettings, GrpcSettings, HttpSettings, KeySettings, LogFormat, LogSettings, OpsSettings,
+    PolicySettings, Settings,
 };
+pub(crate) use tls::is_local;
+pub use tls::{ClientAuth, IdentitySettings, TlsSettings, UpstreamSettings};
 
 /// The defaults with their documentation.
 pub const DEFAULTS: &str = include_str!("default.toml");

@@ -1,7 +1,6 @@
 //! The settings of notifications to owners.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -9,8 +8,8 @@ use http::Uri;
 use http::uri::Scheme;
 use serde::Deserialize;
 
-use super::Hidden;
 use super::settings::unless_empty;
+use super::{Hidden, is_local};
 
 /// Notifications to owners.
 #[derive(Debug, Clone, Deserialize)]
@@ -51,9 +50,7 @@ impl Webhook {
 
     /// Does what is sent stay on this machine?
     pub fn is_local(&self) -> bool {
-        let host = self.0.host().unwrap_or_default();
-        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-        address.map_or(host.eq_ignore_ascii_case("localhost"), |address| address.to_canonical().is_loopback())
+        is_local(&self.0)
     }
 }
 

@@ -11,7 +11,7 @@ use access_tokens_storage::DatabaseOptions;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
-use super::{Hidden, NotificationSettings, Webhook};
+use super::{Hidden, NotificationSettings, TlsSettings, UpstreamSettings, Webhook};
 
 /// Everything that can be set.
 #[derive(Debug, Clone, Deserialize)]
@@ -25,6 +25,8 @@ pub struct Settings {
     pub http: HttpSettings,
     /// What the gateway presents.
     pub gateway: GatewaySettings,
+    /// The port for operators.
+    pub ops: OpsSettings,
     /// The keys.
     pub keys: KeySettings,
     /// What policies may allow.
@@ -41,6 +43,8 @@ pub struct Settings {
 pub struct DatabaseSettings {
     /// `sqlite://…` or `postgres://…`.
     pub url: Hidden,
+    /// May a PostgreSQL on another machine be spoken to in plain text?
+    pub allow_plain_text: bool,
     /// Does `serve` bring a PostgreSQL schema up to date?
     pub migrate_at_start: bool,
     /// PostgreSQL connections.
@@ -61,6 +65,10 @@ pub struct DatabaseSettings {
 pub struct GrpcSettings {
     /// Address and port.
     pub listen: SocketAddr,
+    /// May others than this machine speak plain text to it?
+    pub allow_plain_text: bool,
+    /// What connections are encrypted with.
+    pub tls: TlsSettings,
     /// Calls at once.
     pub calls_at_once: usize,
     /// Connections at once.
@@ -76,6 +84,10 @@ pub struct HttpSettings {
     /// Address and port; none when it is switched off.
     #[serde(deserialize_with = "unless_empty")]
     pub listen: Option<SocketAddr>,
+    /// May others than this machine speak plain text to it?
+    pub allow_plain_text: bool,
+    /// What connections are encrypted with.
+    pub tls: TlsSettings,
     /// Connections at once.
     pub connections: usize,
 }
@@ -95,6 +107,17 @@ pub struct GatewaySettings {
     /// Proxies that are believed.
     #[serde(deserialize_with = "listed")]
     pub trusted_proxies: Vec<Network>,
+    /// The way to the service, for a gateway as a process of its own.
+    pub upstream: UpstreamSettings,
+}
+
+/// The port for operators.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OpsSettings {
+    /// Address and port; none when it is switched off.
+    #[serde(deserialize_with = "unless_empty")]
+    pub listen: Option<SocketAddr>,
 }
 
 /// The keys.
@@ -159,8 +182,8 @@ impl Settings {
         range("notifications.timeout_seconds", self.notifications.timeout_seconds, 1, 60);
         range("notifications.queue", self.notifications.queue as u64, 1, 100_000);
         if self.notifications.webhook.as_ref().is_some_and(Webhook::is_https) {
-            let what = "must be http: this process has no TLS; let a sidecar or a relay on this machine take http and pass \
-                        it on over https";
+            let what = "must be http: notifications are not sent over TLS; let a sidecar or a relay on this machine take \
+                        http and pass it on over https";
             found.push(("notifications.webhook", what.to_owned()));
         }
         let chance = self.policy.max_guess_chance;
@@ -177,6 +200,12 @@ impl Settings {
             found.push(("keys.file", "must not be empty while keys.ring is".to_owned()));
         }
         found
+    }
+
+    /// What does not fit together, as (key, what it must be).
+    pub(super) fn inconsistent(&self) -> Vec<(String, String)> {
+        let listeners = [self.grpc.tls.problems("grpc.tls"), self.http.tls.problems("http.tls")];
+        listeners.into_iter().chain([self.gateway.upstream.problems()]).flatten().collect()
     }
 }
 
@@ -205,6 +234,7 @@ impl DatabaseSettings {
             acquire_timeout: Duration::from_millis(self.acquire_timeout_ms),
             statement_timeout: Duration::from_millis(self.statement_timeout_ms),
             lock_timeout: Duration::from_millis(self.lock_timeout_ms),
+            allow_plain_text: self.allow_plain_text,
             ..DatabaseOptions::new(self.url.expose())
         }
     }

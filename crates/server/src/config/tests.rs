@@ -29,6 +29,7 @@ fn the_defaults_are_valid_and_the_documented_ones() {
     assert_eq!(settings.log.format, LogFormat::Pretty);
     assert_eq!(settings.http.listen.map(|address| address.to_string()).as_deref(), Some("127.0.0.1:8080"));
     assert_eq!(settings.gateway.config(), GatewayConfig::default());
+    assert_eq!(settings.ops.listen.map(|address| address.to_string()).as_deref(), Some("127.0.0.1:9090"));
     assert_eq!(settings.policy.max_guess_chance, DEFAULT_LIMIT);
     assert!(settings.notifications.webhook.is_none() && settings.notifications.secret.expose().is_empty());
     let ours = DatabaseOptions::new("");
@@ -106,7 +107,7 @@ fn unknown_keys_are_named_all_at_once_with_where_they_come_from() {
     for expected in [
         "grpcc.listen (",
         "log.level.x (",
-        "grpc.lisen (ACCESS_TOKENS__GRPC__LISEN) is not a setting; known are grpc.calls_at_once,",
+        "grpc.lisen (ACCESS_TOKENS__GRPC__LISEN) is not a setting; known are grpc.allow_plain_text, grpc.calls_at_once,",
         "grpc (ACCESS_TOKENS__GRPC)",
         "nonsense (--set)",
         "--set takes key=value",
@@ -127,6 +128,7 @@ fn wrong_values_are_named_and_not_repeated() {
         ("database.url", "mysql://root:hunter2@host/x", "must begin with sqlite:// or postgres://"),
         ("http.listen", "hunter2", "an address and a port"),
         ("http.connections", "0", "between 1 and"),
+        ("ops.listen", "hunter2", "an address and a port"),
         ("gateway.release", "hunter2", "a release"),
         ("gateway.time_zone", "hunter2", "a time zone"),
         ("gateway.timeout_ms", "0", "between 1 and"),
@@ -149,6 +151,57 @@ fn wrong_values_are_named_and_not_repeated() {
         assert!(error.contains(key) && error.contains(&variable) && error.contains(what), "{error}");
         assert!(!error.contains("hunter2"), "{error}");
     }
+}
+
+#[test]
+fn what_does_not_fit_together_is_refused() {
+    for (flags, key, what) in [
+        (&["grpc.tls.certificate=c"][..], "grpc.tls.certificate", "needs grpc.tls.key"),
+        (&["http.tls.key=k"], "http.tls.key", "needs http.tls.certificate"),
+        (&["gateway.upstream.key=k"], "gateway.upstream.key", "needs gateway.upstream.certificate"),
+        (&["http.tls.client_ca=a"], "http.tls.client_ca", "needs http.tls.certificate"),
+        (&["grpc.tls.client_auth=required"], "grpc.tls.client_auth", "needs grpc.tls.client_ca"),
+        (&["grpc.tls.client_auth=maybe"], "grpc.tls.client_auth", "optional or required"),
+        (&["grpc.tls.identities=hunter2"], "grpc.tls.identities", "a list of {"),
+        (&["grpc.tls.identities=[{subject='a',organisation='b'}]"], "grpc.tls.identities", "a list of {"),
+        (
+            &["grpc.tls.identities=[{subject='a',organisation='b',user='c'}]"],
+            "grpc.tls.identities",
+            "needs grpc.tls.client_ca",
+        ),
+        (&["http.tls.identities=[]"], "http.tls.identities", "is not a setting"),
+        (&["grpc.allow_plain_text=perhaps"], "grpc.allow_plain_text", "true or false"),
+    ] {
+        let error = load(None, &[], flags).expect_err(key);
+        assert!(error.contains(&format!("{key} (--set)")) && error.contains(what), "{error}");
+    }
+    let mutual = ["grpc.tls.certificate=c", "grpc.tls.key=k", "grpc.tls.client_ca=a"];
+    for (list, what) in [
+        ("[{subject='CN=',organisation='b',user='c'}]", "must have a subject"),
+        ("[{subject='a',organisation='b',user='c'},{subject='A',organisation='b',user='d'}]", "once"),
+    ] {
+        let list = format!("grpc.tls.identities={list}");
+        let error = load(None, &[], &[&mutual[..], &[&list]].concat()).expect_err(what);
+        assert!(error.contains(what), "{error}");
+    }
+}
+
+#[test]
+fn identities_are_tables_in_files_and_the_same_text_elsewhere() {
+    let list = "[{ organisation = \"DEMO\", subject = \"spiffe://a/b\", user = \"till\" }]";
+    let file = format!(
+        "[grpc.tls]\ncertificate = \"c\"\nkey = \"k\"\nclient_ca = \"a\"\nclient_auth = \"required\"\nidentities = {list}"
+    );
+    let loaded = load(Some(&file), &[], &[]).expect("valid");
+    let shown = loaded.describe();
+    assert!(shown.contains(&format!("tls.identities = {list}  # ")), "{shown}");
+    let tls = loaded.settings.grpc.tls;
+    assert_eq!((tls.certificate.as_deref(), tls.client_auth), (Some(Path::new("c")), ClientAuth::Required));
+    assert_eq!(tls.identities[0].subject, "spiffe://a/b");
+    let bare = file.replace(&format!("identities = {list}"), "");
+    let variable = [("ACCESS_TOKENS__GRPC__TLS__IDENTITIES", list)];
+    assert_eq!(load(Some(&bare), &variable, &[]).expect("valid").settings.grpc.tls.identities, tls.identities);
+    assert!(load(Some(&bare), &[], &[]).expect("valid").settings.grpc.tls.identities.is_empty());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! A hash takes 15 ms of a core and 19 MiB. Without a bound, a flood of logins takes all cores and all memory, and
 //! everything else with it.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,12 +16,26 @@ use super::pass_code::Memory;
 const QUEUE: usize = 64;
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// How much there is to hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HashingLoad {
+    /// Hashes that are being made.
+    pub running: usize,
+    /// Callers whose turn comes later.
+    pub waiting: usize,
+    /// Callers for whom there was no room, ever.
+    pub refused: u64,
+}
+
 pub(super) struct Hasher {
     /// Runs or waits. Over it, a caller is refused at once.
     admitted: Arc<Semaphore>,
     /// Runs.
     running: Arc<Semaphore>,
+    /// How many may run.
+    places: usize,
     capacity: usize,
+    refused: AtomicU64,
     /// Work space of earlier hashes, kept while there is more to do and given back to the system after.
     memory: Arc<Mutex<Vec<Memory>>>,
 }
@@ -36,9 +51,19 @@ impl Hasher {
         Self {
             admitted: Arc::new(Semaphore::new(running + waiting)),
             running: Arc::new(Semaphore::new(running)),
+            places: running,
             capacity: running + waiting,
+            refused: AtomicU64::new(0),
             memory: Arc::default(),
         }
+    }
+
+    /// How much there is to do. The counts are read one after the other, so they may be off by what changes meanwhile.
+    pub(super) fn load(&self) -> HashingLoad {
+        let running = self.places.saturating_sub(self.running.available_permits());
+        let admitted = self.capacity.saturating_sub(self.admitted.available_permits());
+        let waiting = admitted.saturating_sub(running);
+        HashingLoad { running, waiting, refused: self.refused.load(Ordering::Relaxed) }
     }
 
     /// Runs a job on a blocking thread when its turn comes. Whoever stops waiting leaves the queue; a job that runs
@@ -48,7 +73,7 @@ impl Hasher {
         &self,
         job: impl FnOnce(&mut Memory) -> T + Send + 'static,
     ) -> Result<T> {
-        let admitted = Arc::clone(&self.admitted).try_acquire_owned().map_err(|_| overloaded())?;
+        let admitted = Arc::clone(&self.admitted).try_acquire_owned().map_err(|_| self.refuse())?;
         let running = Arc::clone(&self.running).acquire_owned().await.map_err(Error::internal)?;
         let (pool, semaphore, capacity) = (Arc::clone(&self.memory), Arc::clone(&self.admitted), self.capacity);
         let work = move || {
@@ -66,6 +91,11 @@ impl Hasher {
             result
         };
         tokio::task::spawn_blocking(work).await.map_err(Error::internal)
+    }
+
+    fn refuse(&self) -> Error {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        overloaded()
     }
 }
 
@@ -103,6 +133,7 @@ mod tests {
         let error = hasher.run(|_| true).await.expect_err("refused");
         assert_eq!(error.reason(), Reason::Overloaded);
         assert!(error.wait().is_some());
+        assert_eq!(hasher.load(), HashingLoad { running: 1, waiting: 2, refused: 1 });
 
         // Who stops waiting makes room; who runs does not until it is done.
         waiting[0].abort();
@@ -116,6 +147,7 @@ mod tests {
             let _ = job.await;
         }
         assert_eq!(hasher.admitted.available_permits(), hasher.capacity);
+        assert_eq!(hasher.load(), HashingLoad { running: 0, waiting: 0, refused: 1 });
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -10,7 +10,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::keys::{KeyRing, KeyRingError};
 
 /// How often the key file is looked at. Commands that change it count on a server having seen it after [`SETTLED`].
-const POLL: Duration = Duration::from_secs(1);
+pub(crate) const POLL: Duration = Duration::from_secs(1);
 
 /// After so long, every server that follows a key file reads with its keys.
 pub(crate) const SETTLED: Duration = Duration::from_secs(3);
@@ -144,18 +144,20 @@ impl Follower {
 }
 
 /// What changes whenever a file is written or replaced: its length, times, and place.
-type Mark = (u64, [i64; 4], [u64; 2]);
+pub(crate) type Mark = (u64, [i64; 4], [u64; 2]);
 
+/// The mark of a file.
 #[cfg(unix)]
-fn mark(metadata: &Metadata) -> Mark {
+pub(crate) fn mark(metadata: &Metadata) -> Mark {
     use std::os::unix::fs::MetadataExt;
 
     let times = [metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec()];
     (metadata.len(), times, [metadata.dev(), metadata.ino()])
 }
 
+/// The mark of a file.
 #[cfg(not(unix))]
-fn mark(metadata: &Metadata) -> Mark {
+pub(crate) fn mark(metadata: &Metadata) -> Mark {
     let modified = metadata.modified().ok().map(chrono::DateTime::<chrono::Utc>::from);
     (metadata.len(), [modified.map_or(0, |time| time.timestamp_micros()), 0, 0, 0], [0, 0])
 }

@@ -15,11 +15,12 @@ mod ring_text;
 mod secrets;
 mod system;
 
+pub use hasher::HashingLoad;
 #[cfg(test)]
 pub(crate) use keys::tests;
 pub(crate) use keys::{HmacSha256, PerKey};
 pub use keys::{KeyRing, KeyRingError};
-pub(crate) use live::{Derived, SETTLED};
+pub(crate) use live::{Derived, Mark, POLL, SETTLED, mark};
 pub use live::{LiveKeys, watch};
 pub use secrets::KeyedSecrets;
 pub use system::{SystemClock, SystemRandom};

@@ -7,7 +7,7 @@ use access_tokens_domain::ports::{BoxFuture, Purpose, Random, Secrets, Verdict};
 use access_tokens_domain::secret::{CodeHash, PassCodeHash, SealedCode, Secret};
 
 use super::codes::{CodeHashes, CodeSeals};
-use super::hasher::Hasher;
+use super::hasher::{Hasher, HashingLoad};
 use super::keys::KeyRing;
 use super::live::{Derived, LiveKeys};
 use super::pass_code::{PassCodes, SALT_BYTES};
@@ -40,6 +40,11 @@ impl KeyedSecrets {
             seals: CodeSeals::new(ring),
         };
         Self { keys: Derived::new(keys, derive), hasher: Hasher::new(), random }
+    }
+
+    /// How much there is to hash.
+    pub fn hashing(&self) -> HashingLoad {
+        self.hasher.load()
     }
 }
 

@@ -1,85 +1,37 @@
-//! Connections, as many as are allowed and as long as they behave.
+//! Connections of gRPC, as long as they behave.
 //!
 //! The HTTP library waits for ever for a client that connects and says nothing, so whoever opens enough of such
-//! connections shuts everybody else out. Here a client has five seconds to say that it speaks HTTP/2. (HTTP/1 has its own
-//! patience, in [`super::http`].)
+//! connections shuts everybody else out. Here a client has five seconds to say that it speaks HTTP/2, its handshake
+//! included. (HTTP/1 has its own patience, in [`super::http1`].)
 
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
-use futures::stream::{self, Stream};
+use futures::stream::{self, Stream as Connections};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Sleep;
-use tonic::transport::server::{Connected, TcpConnectInfo};
+use tokio::time::{Sleep, sleep_until};
+use tonic::transport::server::Connected;
 
-/// How long a client may take for the first words of HTTP/2.
-const PREFACE_TIME: Duration = Duration::from_secs(5);
+use super::accept::{Arrival, Incoming, Slot, Stream};
+use super::port::Port;
+use crate::tls::Peer;
+
 /// `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n`
 const PREFACE_BYTES: usize = 24;
-/// After the system had no file left for a connection. One that ends makes room.
-const PAUSE: Duration = Duration::from_millis(50);
 
-/// HTTP/2 connections of a listener, at most `limit` at once. Never ends.
-pub(super) fn connections(listener: Arc<TcpListener>, limit: usize) -> impl Stream<Item = io::Result<Connection>> {
-    stream::unfold(Acceptor::new(listener, limit), |acceptor| async move {
-        let (stream, _, slot) = acceptor.next().await;
-        Some((Ok(Connection::new(stream, slot)), acceptor))
+/// HTTP/2 connections of a port, at most `limit` at once. Never ends.
+pub(super) fn connections(port: Port, limit: usize) -> impl Connections<Item = io::Result<Connection>> {
+    stream::unfold(Incoming::new(port, limit), |mut incoming| async move {
+        let arrival = incoming.next().await;
+        Some((Ok(Connection::new(arrival)), incoming))
     })
-}
-
-/// A place among the allowed connections, for as long as it is kept.
-pub(super) type Slot = OwnedSemaphorePermit;
-
-/// Accepts connections, at most so many at once; further ones wait in the system's queue.
-pub(super) struct Acceptor {
-    listener: Arc<TcpListener>,
-    slots: Arc<Semaphore>,
-}
-
-impl Acceptor {
-    pub(super) fn new(listener: Arc<TcpListener>, limit: usize) -> Self {
-        Self { listener, slots: Arc::new(Semaphore::new(limit)) }
-    }
-
-    /// The next connection, from where it comes, and its place.
-    pub(super) async fn next(&self) -> (TcpStream, SocketAddr, Slot) {
-        let slot = Arc::clone(&self.slots).acquire_owned().await.expect("nobody closes the semaphore");
-        let (stream, peer) = accept(&self.listener).await;
-        (stream, peer, slot)
-    }
-}
-
-async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
-    let mut complained = false;
-    loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                // Without it answers wait for acknowledgements. A failure costs time only.
-                let _ = stream.set_nodelay(true);
-                return (stream, peer);
-            }
-            // The client left before it was accepted.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-            Err(error) => {
-                if !complained {
-                    tracing::warn!(%error, "no further connection can be accepted");
-                }
-                complained = true;
-                tokio::time::sleep(PAUSE).await;
-            }
-        }
-    }
 }
 
 /// A connection with its place among the allowed ones.
 pub(super) struct Connection {
-    stream: TcpStream,
+    stream: Stream,
+    peer: Peer,
     greeting: Option<Greeting>,
     _slot: Slot,
 }
@@ -91,9 +43,10 @@ struct Greeting {
 }
 
 impl Connection {
-    fn new(stream: TcpStream, slot: Slot) -> Self {
-        let deadline = Box::pin(tokio::time::sleep(PREFACE_TIME));
-        Self { stream, greeting: Some(Greeting { missing: PREFACE_BYTES, deadline }), _slot: slot }
+    fn new(arrival: Arrival) -> Self {
+        let Arrival { stream, peer, deadline, slot, .. } = arrival;
+        let greeting = Greeting { missing: PREFACE_BYTES, deadline: Box::pin(sleep_until(deadline)) };
+        Self { stream, peer, greeting: Some(greeting), _slot: slot }
     }
 }
 
@@ -141,10 +94,10 @@ impl AsyncWrite for Connection {
 }
 
 impl Connected for Connection {
-    type ConnectInfo = TcpConnectInfo;
+    type ConnectInfo = Peer;
 
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.connect_info()
+    fn connect_info(&self) -> Peer {
+        self.peer.clone()
     }
 }
 
@@ -154,19 +107,21 @@ mod tests {
 
     use futures::StreamExt;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
 
+    use super::super::accept::GREETING_TIME;
     use super::*;
 
-    async fn listen() -> (Arc<TcpListener>, SocketAddr) {
+    async fn listen() -> (Port, SocketAddr) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
-        (Arc::new(listener), address)
+        (Port::plain(listener), address)
     }
 
     #[tokio::test]
     async fn silence_and_slow_talk_end_after_five_seconds() {
-        let (listener, address) = listen().await;
-        let mut incoming = Box::pin(connections(listener, 10));
+        let (port, address) = listen().await;
+        let mut incoming = Box::pin(connections(port, 10));
         for first_words in [&b""[..], b"PRI * HTTP/2"] {
             let mut client = TcpStream::connect(address).await.expect("connected");
             client.write_all(first_words).await.expect("sent");
@@ -180,14 +135,14 @@ mod tests {
 
     #[tokio::test]
     async fn after_the_preface_a_client_may_think() {
-        let (listener, address) = listen().await;
-        let mut incoming = Box::pin(connections(listener, 10));
+        let (port, address) = listen().await;
+        let mut incoming = Box::pin(connections(port, 10));
         let mut client = TcpStream::connect(address).await.expect("connected");
         let mut connection = incoming.next().await.expect("a connection").expect("no error");
         client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.expect("sent");
         connection.read_exact(&mut [0; PREFACE_BYTES]).await.expect("the preface");
         tokio::time::pause();
-        tokio::time::advance(PREFACE_TIME * 10).await;
+        tokio::time::advance(GREETING_TIME * 10).await;
         tokio::time::resume();
         client.write_all(b"x").await.expect("sent");
         assert_eq!(connection.read_u8().await.expect("one byte"), b'x');
@@ -195,8 +150,8 @@ mod tests {
 
     #[tokio::test]
     async fn no_more_than_allowed_at_once() {
-        let (listener, address) = listen().await;
-        let mut incoming = Box::pin(connections(listener, 1));
+        let (port, address) = listen().await;
+        let mut incoming = Box::pin(connections(port, 1));
         let _clients = [
             TcpStream::connect(address).await.expect("connected"),
             TcpStream::connect(address).await.expect("connected"),

@@ -4,15 +4,15 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use http::{Request, Response};
-use tokio::net::TcpListener;
 use tokio::sync::SetOnce;
 use tokio::task::{JoinError, JoinHandle};
 use tonic::body::Body;
 use tonic::service::Routes;
 use tower::{ServiceExt, service_fn};
 
+use super::port::Port;
 use super::signals::Stop;
-use super::{http1, listen, starting};
+use super::{http1, starting};
 use crate::config::Settings;
 use crate::transport::layer::Calls;
 
@@ -24,23 +24,23 @@ pub(super) struct Front<'a> {
     settings: &'a Settings,
     stop: Stop,
     services: Services,
-    listener: Option<Arc<TcpListener>>,
+    port: Option<Port>,
     server: Option<JoinHandle<()>>,
 }
 
 impl<'a> Front<'a> {
     /// Binds the port. Nobody is answered yet.
     pub(super) async fn bind(settings: &'a Settings, stop: &Stop) -> anyhow::Result<Self> {
-        let listener = match settings.http.listen {
-            Some(address) => Some(listen(address, "http.listen").await?),
+        let port = match settings.http.listen {
+            Some(address) => Some(Port::http(address, &settings.http).await?),
             None => None,
         };
-        Ok(Self { settings, stop: stop.clone(), services: Services::default(), listener, server: None })
+        Ok(Self { settings, stop: stop.clone(), services: Services::default(), port, server: None })
     }
 
     /// Answers from now on: calls are refused with DATABASE_UNAVAILABLE until there are services.
     pub(super) fn start(&mut self) {
-        let Some(listener) = self.listener.take() else { return };
+        let Some(port) = self.port.take() else { return };
         let services = Arc::clone(&self.services);
         let router = access_tokens_gateway::router(
             service_fn(move |request| answer(services.get().cloned(), request)),
@@ -48,7 +48,7 @@ impl<'a> Front<'a> {
         );
         let mut stop = self.stop.clone();
         let limit = self.settings.http.connections;
-        let served = http1::serve(listener, limit, router, async move { stop.asked().await });
+        let served = http1::serve(port, limit, router, async move { stop.asked().await });
         self.server = Some(tokio::spawn(served));
     }
 

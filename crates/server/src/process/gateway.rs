@@ -3,13 +3,17 @@
 use std::time::Duration;
 
 use access_tokens_gateway::router;
-use anyhow::Context;
+use anyhow::{Context, ensure};
+use http::Uri;
+use http::uri::Scheme;
 use tokio::time::timeout;
-use tonic::transport::Endpoint;
+use tonic::transport::{Channel, Endpoint};
 
+use super::port::Port;
 use super::signals::Stop;
-use super::{DRAIN, http1, listen};
-use crate::config::Settings;
+use super::{DRAIN, http1};
+use crate::config::{Settings, UpstreamSettings, is_local};
+use crate::tls::{Link, Trust};
 
 /// A service that cannot be reached within this time is away.
 const CONNECT_TIME: Duration = Duration::from_secs(3);
@@ -21,20 +25,14 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 ///
 /// It connects with the first call and again whenever the connection is lost; meanwhile calls are answered with
 /// DATABASE_UNAVAILABLE.
-pub async fn gateway(settings: &Settings, upstream: Endpoint) -> anyhow::Result<()> {
+pub async fn gateway(settings: &Settings, upstream: Uri) -> anyhow::Result<()> {
     let mut stop = Stop::on_signals()?;
     let address = settings.http.listen.context("http.listen is empty: there is nothing to serve on")?;
-    let listener = listen(address, "http.listen").await?;
-    let channel = upstream
-        .connect_timeout(CONNECT_TIME)
-        .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
-        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
-        .keep_alive_while_idle(true)
-        .tcp_nodelay(true)
-        .connect_lazy();
+    let channel = channel(upstream, &settings.gateway.upstream)?;
+    let port = Port::http(address, &settings.http).await?;
     let mut told = stop.clone();
     let router = router(channel, settings.gateway.config());
-    let served = http1::serve(listener, settings.http.connections, router, async move { told.asked().await });
+    let served = http1::serve(port, settings.http.connections, router, async move { told.asked().await });
     let mut server = tokio::spawn(served);
     tokio::select! {
         // In this order: a server without connections ends in the same moment in which it is asked to.
@@ -51,4 +49,26 @@ pub async fn gateway(settings: &Settings, upstream: Endpoint) -> anyhow::Result<
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The way to the service: encrypted, or within this machine.
+fn channel(upstream: Uri, settings: &UpstreamSettings) -> anyhow::Result<Channel> {
+    if upstream.scheme() == Some(&Scheme::HTTPS) {
+        return Link::new(&upstream, Trust::Authorities, settings)?.channel(&upstream, patient);
+    }
+    ensure!(
+        is_local(&upstream) || settings.allow_plain_text,
+        "{upstream} is on another machine, and calls with their sessions would go there in plain text: write https; or set \
+         gateway.upstream.allow_plain_text = true, where something else encrypts"
+    );
+    Ok(patient(Endpoint::from(upstream)).connect_lazy())
+}
+
+fn patient(endpoint: Endpoint) -> Endpoint {
+    endpoint
+        .connect_timeout(CONNECT_TIME)
+        .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+        .keep_alive_while_idle(true)
+        .tcp_nodelay(true)
 }

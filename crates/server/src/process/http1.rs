@@ -1,12 +1,11 @@
 //! HTTP/1 over a port: as many connections as are allowed and as long as they behave, until told to stop.
 //!
 //! The HTTP library gives every request the same time to arrive, be it the first one or the next one of a client that
-//! keeps its connection. Here the first one must be there after five seconds, and a connection may idle for a minute.
+//! keeps its connection. Here the first one must be there after five seconds, the handshake included, and a connection may
+//! idle for a minute.
 
 use std::future::Future;
-use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -17,17 +16,15 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::sleep_until;
 use tower::ServiceExt;
 
-use super::connections::{Acceptor, Slot};
+use super::accept::{Arrival, Incoming as Arrivals};
 use super::http_log;
+use super::port::Port;
 
-/// How long a client may take for the head of its first request.
-const FIRST_REQUEST_TIME: Duration = Duration::from_secs(5);
 /// How long it may take for a further one, from the answer before.
 const IDLE_TIME: Duration = Duration::from_secs(60);
 /// Most bytes of the head of a request: a query is at most 64 KiB.
@@ -35,31 +32,32 @@ const MAX_HEAD_BYTES: usize = 128 * 1024;
 
 /// Serves a router until `stop`, and then until every request that is under way is answered. When it is dropped, so are
 /// its connections.
-pub(super) async fn serve(listener: Arc<TcpListener>, limit: usize, router: Router, stop: impl Future<Output = ()>) {
+pub(super) async fn serve(port: impl Into<Port>, limit: usize, router: Router, stop: impl Future<Output = ()>) {
     let router = http_log::around(router);
-    let acceptor = Acceptor::new(listener, limit);
+    let mut arrivals = Arrivals::new(port.into(), limit);
     let (stopping, told) = watch::channel(false);
     let mut connections = JoinSet::new();
     let mut stop = pin!(stop);
     loop {
-        let (stream, peer, slot) = tokio::select! {
-            accepted = acceptor.next() => accepted,
+        let arrival = tokio::select! {
+            arrival = arrivals.next() => arrival,
             () = &mut stop => break,
         };
         // Those that have ended. A panic has told about itself.
         while connections.try_join_next().is_some() {}
-        connections.spawn(connection(stream, peer, slot, router.clone(), told.clone()));
+        connections.spawn(connection(arrival, router.clone(), told.clone()));
     }
-    drop(acceptor);
+    drop(arrivals);
     let _ = stopping.send(true);
     while connections.join_next().await.is_some() {}
 }
 
-async fn connection(stream: TcpStream, peer: SocketAddr, _slot: Slot, router: Router, mut told: watch::Receiver<bool>) {
+async fn connection(arrival: Arrival, router: Router, mut told: watch::Receiver<bool>) {
+    let Arrival { stream, address, deadline, slot: _slot, .. } = arrival;
     let spoke = AtomicBool::new(false);
     let service = service_fn(|mut request: http::Request<Incoming>| {
         spoke.store(true, Ordering::Relaxed);
-        request.extensions_mut().insert(ConnectInfo(peer));
+        request.extensions_mut().insert(ConnectInfo(address));
         router.clone().oneshot(request.map(Body::new))
     });
     let connection = http1::Builder::new()
@@ -68,7 +66,7 @@ async fn connection(stream: TcpStream, peer: SocketAddr, _slot: Slot, router: Ro
         .max_buf_size(MAX_HEAD_BYTES)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
-    let mut late = pin!(sleep(FIRST_REQUEST_TIME));
+    let mut late = pin!(sleep_until(deadline));
     let (mut watched, mut stopping) = (true, false);
     loop {
         tokio::select! {
@@ -93,12 +91,16 @@ async fn connection(stream: TcpStream, peer: SocketAddr, _slot: Slot, router: Ro
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use axum::routing::get;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
     use tokio::sync::oneshot;
     use tokio::task::JoinHandle;
-    use tokio::time::Instant;
+    use tokio::time::{Instant, sleep};
 
+    use super::super::accept::GREETING_TIME;
     use super::*;
 
     const REQUEST: &[u8] = b"GET /peer HTTP/1.1\r\nhost: h\r\n\r\n";
@@ -119,7 +121,7 @@ mod tests {
         };
         let router = Router::new().route("/peer", get(peer)).route("/slow", get(slow));
         let (stop, told) = oneshot::channel();
-        let server = tokio::spawn(serve(Arc::new(listener), limit, router, async { drop(told.await) }));
+        let server = tokio::spawn(serve(Port::plain(listener), limit, router, async { drop(told.await) }));
         Running { address, stop, server }
     }
 
@@ -146,7 +148,7 @@ mod tests {
             tokio::time::pause();
             let started = Instant::now();
             let _ = client.read_to_end(&mut Vec::new()).await;
-            assert!(started.elapsed() <= FIRST_REQUEST_TIME + Duration::from_secs(1), "{:?}", started.elapsed());
+            assert!(started.elapsed() <= GREETING_TIME + Duration::from_secs(1), "{:?}", started.elapsed());
             tokio::time::resume();
         }
     }
@@ -162,7 +164,7 @@ mod tests {
             assert!(answer.starts_with("HTTP/1.1 200") && answer.contains(&from), "{answer}");
             assert!(answer.contains("x-request-id: "), "{answer}");
             tokio::time::pause();
-            tokio::time::advance(FIRST_REQUEST_TIME * 2).await;
+            tokio::time::advance(GREETING_TIME * 2).await;
             tokio::time::resume();
         }
     }

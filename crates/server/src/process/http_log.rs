@@ -8,6 +8,7 @@ use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use http::{HeaderName, HeaderValue, Method};
 
+use super::ops::ROUTINE;
 use crate::telemetry::elapsed_ms;
 use crate::transport::layer::RequestId;
 
@@ -72,6 +73,9 @@ impl Drop for Line {
         let (method, request_id) = (self.method, self.request_id.as_str());
         let path = self.path.as_ref().map_or("unknown", MatchedPath::as_str);
         match &self.answer {
+            Some((status, _)) if ROUTINE.contains(&path) => {
+                tracing::debug!(method, path, status, ms, request_id, "answered");
+            }
             None => tracing::info!(method, path, ms, request_id, "the caller has gone"),
             // The paths of the original API answer errors with 200: there the reason tells.
             Some((status, reason)) if *status >= 500 || ["INTERNAL", "DATABASE_UNAVAILABLE"].contains(&&**reason) => {

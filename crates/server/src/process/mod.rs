@@ -1,10 +1,13 @@
 //! The process around the services: how it starts, when it is ready, how it stops.
 
+mod accept;
 mod connections;
 mod front;
 mod gateway;
 mod http1;
 mod http_log;
+mod ops;
+mod port;
 mod ready;
 mod serve;
 mod signals;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use access_tokens_storage::Database;
 
-use crate::transport::Health;
+use crate::transport::{Health, Readiness};
 
 const PERIOD: Duration = Duration::from_secs(1);
 /// So many times in a row the database must not answer before clients are sent elsewhere: a single late answer under
@@ -29,13 +29,14 @@ pub(super) async fn watch(database: &Database, health: &Health) {
                 if !serving {
                     tracing::info!("ready");
                     serving = true;
-                    health.set_serving(true).await;
+                    health.set(Readiness::Ready).await;
                 }
             }
             Ok(false) => {
                 if !waiting {
                     tracing::warn!("the schema of the database is not current: run `access-tokens migrate`");
                     waiting = true;
+                    health.set(Readiness::Unmigrated).await;
                 }
             }
             Err(error) => {
@@ -43,7 +44,7 @@ pub(super) async fn watch(database: &Database, health: &Health) {
                 if serving && misses >= PATIENCE {
                     tracing::warn!(%error, "not ready");
                     serving = false;
-                    health.set_serving(false).await;
+                    health.set(Readiness::Away).await;
                 }
             }
         }

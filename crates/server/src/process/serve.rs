@@ -10,19 +10,21 @@ use access_tokens_domain::service::AccessTokens;
 use access_tokens_domain::service::import::Importer;
 use access_tokens_storage::{Database, SetupError, connect};
 use anyhow::Context;
-use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::connections::connections;
 use super::front::Front;
+use super::ops::Ops;
+use super::port::Port;
 use super::signals::Stop;
-use super::{DRAIN, listen, ready, starting};
+use super::{DRAIN, ready, starting};
 use crate::authentication::{Authenticator, SessionTokens};
 use crate::config::Settings;
 use crate::crypto::{self, KeyRing, KeyedSecrets, LiveKeys, SystemClock, SystemRandom};
+use crate::metrics::Metrics;
 use crate::notification;
-use crate::transport::Health;
 use crate::transport::server::{App, Limits, in_process, router};
+use crate::transport::{Health, Readiness};
 
 /// A database that answers within this time is there before anybody notices that it was not.
 const GRACE: Duration = Duration::from_secs(1);
@@ -37,8 +39,9 @@ const NOTIFY_UNTIL: Duration = Duration::from_millis(9_500);
 
 /// Serves until SIGTERM or SIGINT. `prepare` runs once, when there is a database and before there are calls.
 ///
-/// The ports are bound first: of gRPC, and of the gateway unless that is switched off. Health says NOT_SERVING until the database answers and its schema is current, and again
-/// as soon as a signal comes. Calls that are under way then have eight seconds; after ten the process is gone.
+/// The ports are bound first: of gRPC, and of the gateway and for operators unless those are switched off. Health says
+/// NOT_SERVING until the database answers and its schema is current, and again as soon as a signal comes. Calls that are
+/// under way then have eight seconds; after ten the process is gone.
 pub async fn serve(
     settings: &Settings,
     ring: &KeyRing,
@@ -52,12 +55,15 @@ pub async fn serve(
             "policy.max_guess_chance is raised: policies may make secrets easier to guess"
         );
     }
-    let listener = listen(settings.grpc.listen, "grpc.listen").await?;
+    let port = Port::grpc(&settings.grpc).await?;
     let mut front = Front::bind(settings, &stop).await?;
-    let health = Health::new().await;
+    let (health, metrics) = (Health::new().await, Arc::new(Metrics::new()));
+    metrics.set_guess_limit(max_guess_chance);
+    let ops = Ops::start(settings, &metrics, &health).await?;
 
-    let Some(database) = database(settings, &listener, &mut front, &mut stop).await? else { return Ok(()) };
+    let Some(database) = database(settings, &port, &mut front, &mut stop).await? else { return Ok(()) };
     prepare(Arc::clone(&database)).await?;
+    ops.open(&database);
 
     let clock = Arc::new(SystemClock);
     let (notifier, deliveries) = notification::start(&settings.notifications, clock, Arc::new(SystemRandom));
@@ -65,7 +71,7 @@ pub async fn serve(
     // A ring that is a setting stays as it is until the next start.
     let from_file = settings.keys.ring.expose().is_empty();
     let following = from_file.then(|| tokio::spawn(crypto::watch(settings.keys.file.clone(), Arc::clone(&keys))));
-    let app = Arc::new(assemble(&database, &keys, notifier, max_guess_chance));
+    let app = Arc::new(assemble(&database, &keys, notifier, max_guess_chance, metrics));
     let sessions = Arc::clone(&app.sessions);
     let releases = tokio::spawn(async move { sessions.watch_releases().await });
     let readiness = {
@@ -74,7 +80,7 @@ pub async fn serve(
     };
 
     let limits = Limits { calls_at_once: settings.grpc.calls_at_once, connection_age: settings.grpc.connection_age() };
-    let incoming = connections(listener, settings.grpc.connections);
+    let incoming = connections(port, settings.grpc.connections);
     let mut told = stop.clone();
     front.open(in_process(Arc::clone(&app), &health, limits));
     let server = router(app, &health, limits);
@@ -95,7 +101,9 @@ pub async fn serve(
     }
     let asked = Instant::now();
     readiness.abort();
-    health.set_serving(false).await;
+    // Until it is gone it could still say something else.
+    let _ = readiness.await;
+    health.set(Readiness::Stopping).await;
     let drained = timeout(DRAIN, async { tokio::join!(&mut server, front.drained()) }).await;
     if drained.is_err() {
         // A connection that never finished its greeting, or a call that never ends, must not hold the process.
@@ -119,7 +127,7 @@ pub async fn serve(
 /// The database, as soon as it answers; meanwhile somebody answers the probes. `None`: asked to stop before.
 async fn database(
     settings: &Settings,
-    listener: &Arc<TcpListener>,
+    port: &Port,
     front: &mut Front<'_>,
     stop: &mut Stop,
 ) -> anyhow::Result<Option<Arc<Database>>> {
@@ -130,8 +138,8 @@ async fn database(
     front.start();
     let (done, ended) = tokio::sync::oneshot::channel::<()>();
     let waiting = {
-        let (listener, limit) = (Arc::clone(listener), settings.grpc.connections);
-        tokio::spawn(starting::serve(listener, limit, async { drop(ended.await) }))
+        let (port, limit) = (port.clone(), settings.grpc.connections);
+        tokio::spawn(starting::serve(port, limit, async { drop(ended.await) }))
     };
     let connected = tokio::select! {
         connected = connecting => connected.map(Some),
@@ -176,17 +184,24 @@ fn assemble(
     keys: &Arc<LiveKeys>,
     notifier: Arc<dyn Notifier>,
     max_guess_chance: f64,
+    metrics: Arc<Metrics>,
 ) -> App<Database> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let random: Arc<dyn Random> = Arc::new(SystemRandom);
-    let secrets: Arc<dyn Secrets> = Arc::new(KeyedSecrets::live(Arc::clone(keys), Arc::clone(&random)));
+    let keyed = Arc::new(KeyedSecrets::live(Arc::clone(keys), Arc::clone(&random)));
+    let secrets: Arc<dyn Secrets> = keyed.clone();
+    metrics.watch_hashing(move || keyed.hashing());
+    let watched = Arc::downgrade(database);
+    metrics.watch_sqlite(move || watched.upgrade()?.group_commit_counts());
     let ports = || (Arc::clone(database), Arc::clone(&clock), Arc::clone(&random), Arc::clone(&secrets));
     let (store, time, chance, keyed) = ports();
-    let access_tokens =
-        AccessTokens::new(store, time, chance, keyed).notifying(notifier).refusing_policies_above(max_guess_chance);
+    let access_tokens = AccessTokens::new(store, time, chance, keyed)
+        .notifying(notifier)
+        .refusing_policies_above(max_guess_chance)
+        .observed_by(metrics.clone());
     let (store, time, chance, keyed) = ports();
     let importer = Importer::new(store, time, chance, keyed).refusing_policies_above(max_guess_chance);
     let (store, time, chance, keyed) = ports();
     let sessions = Arc::new(Authenticator::new(store, time, chance, keyed, SessionTokens::live(Arc::clone(keys))));
-    App { access_tokens, importer, sessions }
+    App { access_tokens, importer, sessions, metrics }
 }

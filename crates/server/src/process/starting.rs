@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -12,7 +11,6 @@ use access_tokens_proto::v1::access_token_service_server::SERVICE_NAME as ACCESS
 use access_tokens_proto::v1::authentication_service_server::SERVICE_NAME as AUTHENTICATION;
 use access_tokens_proto::v1::directory_service_server::SERVICE_NAME as DIRECTORY;
 use http::{Request, Response};
-use tokio::net::TcpListener;
 use tonic::body::Body;
 use tonic::transport::Server;
 use tonic_health::ServingStatus;
@@ -21,13 +19,14 @@ use tower::layer::layer_fn;
 use tower::{Service, ServiceExt};
 
 use super::connections::connections;
+use super::port::Port;
 use crate::transport::status;
 
 /// What a probe asks.
 const HEALTH: &str = "/grpc.health.v1.Health/";
 
 /// Serves health, and refuses everything else with DATABASE_UNAVAILABLE, until `stop`.
-pub(super) async fn serve(listener: Arc<TcpListener>, limit: usize, stop: impl Future<Output = ()>) {
+pub(super) async fn serve(port: Port, limit: usize, stop: impl Future<Output = ()>) {
     let (reporter, health) = health_reporter();
     for name in ["", ACCESS_TOKENS, AUTHENTICATION, DIRECTORY] {
         reporter.set_service_status(name, ServingStatus::NotServing).await;
@@ -35,7 +34,7 @@ pub(super) async fn serve(listener: Arc<TcpListener>, limit: usize, stop: impl F
     let server = Server::builder()
         .layer(layer_fn(|inner| OnlyHealth { inner }))
         .add_service(health)
-        .serve_with_incoming_shutdown(connections(listener, limit), stop);
+        .serve_with_incoming_shutdown(connections(port, limit), stop);
     if let Err(error) = server.await {
         tracing::warn!(%error, "connections were cut while starting");
     }

@@ -1,5 +1,7 @@
 //! What Kubernetes and grpcurl are told about readiness.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use access_tokens_proto::v1::access_token_service_server::SERVICE_NAME as ACCESS_TOKENS;
 use access_tokens_proto::v1::authentication_service_server::SERVICE_NAME as AUTHENTICATION;
 use access_tokens_proto::v1::directory_service_server::SERVICE_NAME as DIRECTORY;
@@ -9,26 +11,63 @@ use tonic_health::server::HealthReporter;
 /// The names that health is asked for: the whole server and each service.
 pub(super) const NAMES: [&str; 4] = ["", ACCESS_TOKENS, AUTHENTICATION, DIRECTORY];
 
+/// Whether the service is ready, and why not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readiness {
+    /// It is.
+    Ready,
+    /// The database has not answered yet.
+    Starting,
+    /// The schema of the database is not current.
+    Unmigrated,
+    /// The database answers no longer.
+    Away,
+    /// The process was asked to stop.
+    Stopping,
+}
+
+impl Readiness {
+    /// For people.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Starting => "not ready: starting, the database has not answered yet",
+            Self::Unmigrated => "not ready: the schema of the database is not current",
+            Self::Away => "not ready: the database does not answer",
+            Self::Stopping => "not ready: stopping",
+        }
+    }
+}
+
 /// Says whether the service is ready. It is not until told.
 #[derive(Debug, Clone)]
 pub struct Health {
     reporter: HealthReporter,
+    readiness: Arc<Mutex<Readiness>>,
 }
 
 impl Health {
     /// NOT_SERVING, for the server and every service.
     pub async fn new() -> Self {
-        let health = Self { reporter: HealthReporter::new() };
-        health.set_serving(false).await;
+        let readiness = Readiness::Starting;
+        let health = Self { reporter: HealthReporter::new(), readiness: Arc::new(Mutex::new(readiness)) };
+        health.set(readiness).await;
         health
     }
 
-    /// The database answers and its schema is current, or no longer so.
-    pub async fn set_serving(&self, serving: bool) {
-        let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
+    /// It has changed.
+    pub async fn set(&self, readiness: Readiness) {
+        *self.readiness.lock().unwrap_or_else(PoisonError::into_inner) = readiness;
+        let ready = readiness == Readiness::Ready;
+        let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
         for name in NAMES {
             self.reporter.set_service_status(name, status).await;
         }
+    }
+
+    /// What was said last.
+    pub fn readiness(&self) -> Readiness {
+        *self.readiness.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn reporter(&self) -> HealthReporter {

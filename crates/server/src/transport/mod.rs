@@ -20,7 +20,7 @@ mod tests;
 use access_tokens_domain::session::Caller;
 use access_tokens_domain::{Error, Result};
 
-pub use health::Health;
+pub use health::{Health, Readiness};
 pub use server::App;
 
 /// Who calls, as the auth layer found out. Without it the call fails closed.

@@ -26,6 +26,7 @@ use super::directory_service::DirectoryGrpc;
 use super::layer::method::{MAX_RECORD_BYTES, MAX_REQUEST_BYTES};
 use super::layer::{CallLayers, Calls};
 use crate::authentication::Authenticator;
+use crate::metrics::Metrics;
 
 /// Most bytes of an answer: a thousand tokens with everything around them stay far below.
 const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
@@ -45,6 +46,8 @@ pub struct App<S> {
     pub importer: Importer<S>,
     /// Sessions and API keys.
     pub sessions: Arc<Authenticator<S>>,
+    /// What calls are counted in.
+    pub metrics: Arc<Metrics>,
 }
 
 impl<S> std::fmt::Debug for App<S> {
@@ -73,9 +76,8 @@ pub type CallRouter = Router<Stack<CallLayers, Identity>>;
 
 /// The server, to be given a socket.
 pub fn router<S: Store + AccountStore>(app: Arc<App<S>>, health: &Health, limits: Limits) -> CallRouter {
-    let layers = CallLayers::new(app.sessions.clone(), limits.calls_at_once);
     Server::builder()
-        .layer(layers)
+        .layer(layers(&app, limits))
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .max_concurrent_streams(STREAMS_PER_CONNECTION)
@@ -91,7 +93,11 @@ pub fn router<S: Store + AccountStore>(app: Arc<App<S>>, health: &Health, limits
 
 /// The same services inside of the same layers, for callers in this process. The generated clients take it as a channel.
 pub fn in_process<S: Store + AccountStore>(app: Arc<App<S>>, health: &Health, limits: Limits) -> Calls<Routes> {
-    CallLayers::new(app.sessions.clone(), limits.calls_at_once).layer(routes(app, health))
+    layers(&app, limits).layer(routes(app, health))
+}
+
+fn layers<S: Store + AccountStore>(app: &App<S>, limits: Limits) -> CallLayers {
+    CallLayers::new(app.sessions.clone(), app.metrics.clone(), limits.calls_at_once)
 }
 
 fn routes<S: Store + AccountStore>(app: Arc<App<S>>, health: &Health) -> Routes {

@@ -30,6 +30,10 @@ async fn an_organisation_is_created_once(test: TestDatabase) {
     let one = tokio::spawn(async move { organisation(&one, "NEW").await });
     let two = organisation(&two, "NEW").await;
     assert_eq!(one.await.expect("no panic"), two);
+    let all = test.database.organisations().await.expect("lists");
+    let all: Vec<_> = all.into_iter().map(|one| (one.key, one.id, one.name)).collect();
+    let named = |key, name: &str| (key, format!("ID-{name}"), name.to_owned());
+    assert_eq!(all, [named(test.organisation, "DEMO"), named(two, "NEW")]);
 }
 
 async fn credentials_belong_to_users(test: TestDatabase) {

@@ -7,7 +7,10 @@ use std::time::Duration;
 use access_tokens_proto::json;
 use access_tokens_proto::v1::access_token_service_client::AccessTokenServiceClient;
 use access_tokens_proto::v1::authentication_service_client::AuthenticationServiceClient;
-use access_tokens_proto::v1::{CreateAccessTokenRequest, LoginRequest, LoginWithApiKeyRequest, ReleaseTokenRequest};
+use access_tokens_proto::v1::directory_service_client::DirectoryServiceClient;
+use access_tokens_proto::v1::{
+    CreateAccessTokenRequest, ImportDirectoryResponse, LoginRequest, LoginWithApiKeyRequest, ReleaseTokenRequest,
+};
 use access_tokens_server::transport::status::from_error;
 use serde_json::Value;
 use tonic::transport::Channel;
@@ -55,6 +58,11 @@ impl Refusal {
         self.status.code()
     }
 
+    /// How long the server asks to wait before the call is made again.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.status.get_details_retry_info().and_then(|info| info.retry_delay)
+    }
+
     /// The fields at fault, in order.
     pub fn fields(&self) -> Vec<&str> {
         self.violations.iter().map(|(field, _)| field.as_str()).collect()
@@ -82,13 +90,14 @@ macro_rules! call {
 }
 
 impl Client {
-    fn new(channel: Channel) -> Self {
+    /// A caller without a session, over a channel.
+    pub fn over(channel: Channel) -> Self {
         Self { channel, header: "authorization", value: String::new(), deadline: None }
     }
 
     /// A caller without a session, of a server at an address.
     pub fn connect(address: SocketAddr) -> Self {
-        Self::new(Channel::from_shared(format!("http://{address}")).expect("a URI").connect_lazy())
+        Self::over(Channel::from_shared(format!("http://{address}")).expect("a URI").connect_lazy())
     }
 
     /// This caller itself, where a [`super::TestApp`] stands for it.
@@ -121,7 +130,9 @@ impl Client {
         if let Some(deadline) = self.deadline {
             request.set_timeout(deadline);
         }
-        if let Ok(value) = self.value.parse() {
+        if !self.value.is_empty()
+            && let Ok(value) = self.value.parse()
+        {
             request.metadata_mut().insert(self.header, value);
         }
         request
@@ -188,6 +199,15 @@ impl Client {
     async fn create(&self, request: CreateAccessTokenRequest) -> Result<(), Refusal> {
         let mut service = AccessTokenServiceClient::new(self.channel.clone());
         service.create_access_token(self.request(request)).await.map(|_| ()).map_err(Refusal::new)
+    }
+
+    /// Imports records over the directory RPC.
+    pub async fn import_directory(&self, records: &[Value]) -> Result<ImportDirectoryResponse, Refusal> {
+        let read = |record| json::from_value(record).unwrap_or_else(|faults| panic!("not a record: {faults:?}"));
+        let messages: Vec<_> = records.iter().map(read).collect();
+        let request = self.request(tokio_stream::iter(messages));
+        let answer = DirectoryServiceClient::new(self.channel.clone()).import_directory(request).await;
+        answer.map(tonic::Response::into_inner).map_err(Refusal::new)
     }
 
     /// Logs in and answers the session token.

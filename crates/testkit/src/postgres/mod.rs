@@ -14,11 +14,13 @@
 mod tools;
 mod watchdog;
 
+use std::fs::Permissions;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -63,6 +65,7 @@ pub struct Cluster {
     port: u16,
     tools: Tools,
     settings: Vec<String>,
+    variables: Vec<(String, String)>,
     databases: AtomicU32,
     watchdog: Watchdog,
 }
@@ -75,14 +78,37 @@ impl Cluster {
 
     /// Makes and starts a cluster with settings (`name=value`) that win over the usual ones, such as `fsync=off`.
     pub fn start_with(settings: &[&str]) -> Result<Self> {
-        let tools = Tools::find()?;
         let folder = tempfile::Builder::new().prefix("access-tokens-postgres-").tempdir()?;
-        tools.give(folder.path())?;
-        let watchdog = Watchdog::over(&tools, folder.keep())?;
+        Self::start_in(&folder.keep(), settings, &[])
+    }
+
+    /// Makes and starts a cluster that encrypts whoever asks for it, with a certificate and its key in PEM.
+    pub fn start_encrypted(certificate: &str, key: &str) -> Result<Self> {
+        let (folder, tools) = (tempfile::Builder::new().prefix("access-tokens-postgres-").tempdir()?, Tools::find()?);
+        let mut settings = vec!["ssl=on".to_owned()];
+        for (setting, text) in [("ssl_cert_file", certificate), ("ssl_key_file", key)] {
+            let path = folder.path().join(setting);
+            std::fs::write(&path, text)?;
+            // It takes no key that others could read.
+            std::fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+            tools.give(&path)?;
+            settings.push(format!("{setting}={}", path.display()));
+        }
+        let settings: Vec<_> = settings.iter().map(String::as_str).collect();
+        Self::start_in(&folder.keep(), &settings, &[])
+    }
+
+    /// The same in an empty folder, of a small disk for instance, and with environment variables for the server. The
+    /// folder goes with the cluster.
+    pub fn start_in(folder: &Path, settings: &[&str], variables: &[(&str, &str)]) -> Result<Self> {
+        let tools = Tools::find()?;
+        tools.give(folder)?;
+        let watchdog = Watchdog::over(&tools, folder.to_owned())?;
         initialise(&tools, &data(&watchdog))?;
         let settings = SETTINGS.iter().chain(settings).map(ToString::to_string).collect();
-        let mut cluster =
-            Self { server: Mutex::new(None), port: 0, tools, settings, databases: AtomicU32::new(0), watchdog };
+        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let (server, databases) = (Mutex::new(None), AtomicU32::new(0));
+        let mut cluster = Self { server, port: 0, tools, settings, variables, databases, watchdog };
         cluster.start_on_a_free_port()?;
         cluster.psql("postgres", &format!("CREATE ROLE {ROLE} LOGIN"))?;
         Ok(cluster)
@@ -122,6 +148,19 @@ impl Cluster {
     /// Stops as a crash does: nothing is flushed, the next start recovers from the log.
     pub fn stop_immediate(&self) -> Result<()> {
         self.end(&mut self.server(), "QUIT")
+    }
+
+    /// Stops the time for all its processes. They can only be killed then.
+    pub fn freeze(&self) -> Result<()> {
+        self.server().as_ref().map_or(Ok(()), |server| server.signal_all("STOP"))
+    }
+
+    /// Kills all its processes, as a power cut does.
+    pub fn kill(&self) -> Result<()> {
+        let Some(mut server) = self.server().take() else { return Ok(()) };
+        server.signal_all("KILL")?;
+        server.0.wait()?;
+        Ok(())
     }
 
     /// Starts again after a stop, on the same port.
@@ -169,6 +208,7 @@ impl Cluster {
         for setting in &self.settings {
             command.args(["-c", setting]);
         }
+        command.envs(self.variables.iter().cloned());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).process_group(0);
         let mut server = Server(command.spawn().context("cannot run postgres")?);
         let ready = server.wait_until_ready(&data(&self.watchdog).join("postmaster.pid"));
@@ -222,10 +262,22 @@ impl Server {
     }
 
     fn end(&mut self, signal: &str) -> Result<()> {
-        let pid = self.0.id().to_string();
-        tools::run(Command::new("sh").args(["-c", r#"kill -s "$1" "$2""#, "sh", signal, &pid]))?;
+        tools::signal(signal, &[self.0.id()])?;
         let status = self.0.wait()?;
         ensure!(status.code().is_some(), "postgres ended by {status}");
+        Ok(())
+    }
+
+    /// The parent comes first, so that it makes no more children.
+    fn signal_all(&self, signal: &str) -> Result<()> {
+        let parent = self.0.id();
+        let children = tools::children(parent)?;
+        tools::signal(signal, &[parent])?;
+        let new = tools::children(parent)?;
+        // Children end by themselves too.
+        for child in children.into_iter().chain(new) {
+            let _ = tools::signal(signal, &[child]);
+        }
         Ok(())
     }
 }

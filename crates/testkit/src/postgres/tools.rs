@@ -85,6 +85,25 @@ pub(super) fn run(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
+/// Sends a signal, such as `QUIT`.
+pub(super) fn signal(name: &str, processes: &[u32]) -> Result<()> {
+    let script = r#"name="$1"; shift; kill -s "$name" "$@""#;
+    run(Command::new("sh").args(["-c", script, "sh", name]).args(processes.iter().map(u32::to_string)))?;
+    Ok(())
+}
+
+/// The processes that a process has started and that live.
+pub(super) fn children(parent: u32) -> Result<Vec<u32>> {
+    let processes = std::fs::read_dir("/proc").context("processes are looked up in /proc")?;
+    let ids = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let is_child = |id: &u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        // The name stands in parentheses and may hold anything; then come the state and the parent.
+        stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1)) == Some(parent.to_string().as_str())
+    };
+    Ok(ids.filter(is_child).collect())
+}
+
 /// The folders of PATH, then Debian's, the newest version first.
 fn candidates() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();

@@ -90,6 +90,9 @@ async fn play(stage: &Arc<Stage>, folder: &Path, url: &str, format: &str, outage
     for way in &ways {
         way.ok("ListClassifications", json!({})).await;
     }
+    let metrics = HttpClient::new(server.ops_address(), "").send("GET", "/metrics", &[], "").await;
+    assert!(metrics.text.contains("access_tokens_attempts_total"), "{}", metrics.text);
+    stage.refused(&metrics.text);
     client.release().await;
     Played { places: vec![place, apart], servers: vec![server, gateway] }
 }

@@ -14,7 +14,7 @@ use crate::processes::text;
 
 /// Longer than anybody waits here.
 const LONG: Duration = Duration::from_secs(60);
-const SHORT: Duration = Duration::from_millis(300);
+const SHORT: Duration = Duration::from_millis(800);
 
 /// Somebody else writes to the file and does not end.
 pub(super) async fn lock_file(ways: &[Way<'_>; 3], url: &str) {

@@ -1,4 +1,4 @@
-//! Who calls, and may they? Decided from the metadata alone, before the request is read or anything is looked up.
+//! Who calls, and may they? Decided from the metadata and the certificate of the connection, before the request is read.
 
 use std::sync::Arc;
 
@@ -13,7 +13,8 @@ use tonic::body::Body;
 
 use super::method::{self, Access};
 use super::{Around, Handler, Next};
-use crate::authentication::Authenticator;
+use crate::authentication::{Authenticator, CertificateUser};
+use crate::tls::Peer;
 use crate::transport::status;
 
 /// The metadata that carries an API key.
@@ -26,6 +27,9 @@ pub trait Authenticate: Send + Sync + 'static {
 
     /// Who sends this API key?
     fn api_key<'a>(&'a self, key: &'a Secret) -> BoxFuture<'a, Result<Caller>>;
+
+    /// Who calls with a certificate that stands for this user?
+    fn certificate<'a>(&'a self, user: &'a CertificateUser) -> BoxFuture<'a, Result<Caller>>;
 }
 
 impl<S: Store + AccountStore> Authenticate for Authenticator<S> {
@@ -35,6 +39,10 @@ impl<S: Store + AccountStore> Authenticate for Authenticator<S> {
 
     fn api_key<'a>(&'a self, key: &'a Secret) -> BoxFuture<'a, Result<Caller>> {
         Box::pin(self.authenticate_api_key(key))
+    }
+
+    fn certificate<'a>(&'a self, user: &'a CertificateUser) -> BoxFuture<'a, Result<Caller>> {
+        Box::pin(self.authenticate_certificate(user))
     }
 }
 
@@ -48,14 +56,19 @@ impl Auth {
         Self { sessions }
     }
 
-    /// The caller, and the session if it has one.
-    async fn authenticate(&self, headers: &HeaderMap) -> Result<(Caller, Option<Session>)> {
+    /// The caller, and the session if it has one. What is sent with the call counts before the certificate of its
+    /// connection, be it wrong: nobody becomes somebody else because a session has expired.
+    async fn authenticate(&self, headers: &HeaderMap, peer: Option<Peer>) -> Result<(Caller, Option<Session>)> {
         match credential(headers)? {
-            Credential::Bearer(token) => {
+            Some(Credential::Bearer(token)) => {
                 let (caller, session) = self.sessions.bearer(token.expose()).await?;
                 Ok((caller, Some(session)))
             }
-            Credential::ApiKey(key) => Ok((self.sessions.api_key(&key).await?, None)),
+            Some(Credential::ApiKey(key)) => Ok((self.sessions.api_key(&key).await?, None)),
+            None => {
+                let user = peer.and_then(|peer| peer.user).ok_or_else(Error::invalid_token)?;
+                Ok((self.sessions.certificate(&user).await?, None))
+            }
         }
     }
 
@@ -63,7 +76,8 @@ impl Auth {
         if access == Access::Open {
             return Ok(());
         }
-        let (caller, session) = self.authenticate(request.headers()).await?;
+        let peer = request.extensions_mut().remove::<Peer>();
+        let (caller, session) = self.authenticate(request.headers(), peer).await?;
         match access {
             Access::Permission(permission) => caller.require(permission)?,
             Access::Session | Access::Open => {}
@@ -99,16 +113,15 @@ enum Credential {
 }
 
 /// `authorization: Bearer <session token>`, else `x-api-key: <key>`; each at most once.
-fn credential(headers: &HeaderMap) -> Result<Credential> {
+fn credential(headers: &HeaderMap) -> Result<Option<Credential>> {
     if let Some(authorization) = single(headers, AUTHORIZATION)? {
         let (scheme, token) = authorization.split_once(' ').ok_or_else(Error::invalid_token)?;
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(Error::invalid_token());
         }
-        return Ok(Credential::Bearer(Secret::new(token.trim())));
+        return Ok(Some(Credential::Bearer(Secret::new(token.trim()))));
     }
-    let key = single(headers, API_KEY)?.ok_or_else(Error::invalid_token)?;
-    Ok(Credential::ApiKey(Secret::new(key)))
+    Ok(single(headers, API_KEY)?.map(|key| Credential::ApiKey(Secret::new(key))))
 }
 
 /// The value of a header that may stand once.

@@ -5,7 +5,8 @@
 //! 1. `catch-panic`: a panic in a layer is an INTERNAL answer, not a closed connection.
 //! 2. `request-id`: accepts or makes the id of the call and echoes it.
 //! 3. `trace`: one span and one line a call.
-//! 4. (`metrics` belongs here: outside of `auth`, so that rejections count.)
+//! 4. `measure`: how often each method is called, with what outcome, and for how long. Outside of `auth`, so that
+//!    rejections count.
 //! 5. `deadline`: the caller's, at most ours. It ends the wait and the reading of the request, never the work.
 //! 6. `detach`: admits a bounded number of calls and runs each in a task of its own, so that neither a deadline nor a
 //!    disconnect drops a future that holds a database connection. All that may touch the database is inside.
@@ -16,6 +17,7 @@ mod auth;
 mod catch_panic;
 mod deadline;
 mod detach;
+mod measure;
 pub(crate) mod method;
 mod refusals;
 mod request_id;
@@ -38,9 +40,12 @@ use auth::Auth;
 use catch_panic::CatchPanic;
 use deadline::Deadline;
 use detach::Detach;
+use measure::Measure;
 use refusals::Refusals;
 use request_id::GiveRequestId;
 use trace::Trace;
+
+use crate::metrics::Metrics;
 
 /// A service that answers every call, be it with an error.
 pub trait Handler:
@@ -97,20 +102,24 @@ impl<A: Around, S: Handler> Service<Request<Body>> for Layered<A, S> {
 /// A service inside of all layers: the order.
 pub type Calls<S> = Layered<
     CatchPanic,
-    Layered<GiveRequestId, Layered<Trace, Layered<Deadline, Layered<Detach, Layered<Auth, Layered<Refusals, S>>>>>>,
+    Layered<
+        GiveRequestId,
+        Layered<Trace, Layered<Measure, Layered<Deadline, Layered<Detach, Layered<Auth, Layered<Refusals, S>>>>>>,
+    >,
 >;
 
 /// Puts services inside of all layers. All clones share one bound on calls.
 #[derive(Clone)]
 pub struct CallLayers {
+    measure: Measure,
     detach: Detach,
     auth: Auth,
 }
 
 impl CallLayers {
     /// The layers, with at most so many calls at a time.
-    pub fn new(sessions: Arc<dyn Authenticate>, calls_at_once: usize) -> Self {
-        Self { detach: Detach::new(calls_at_once), auth: Auth::new(sessions) }
+    pub fn new(sessions: Arc<dyn Authenticate>, metrics: Arc<Metrics>, calls_at_once: usize) -> Self {
+        Self { measure: Measure::new(metrics), detach: Detach::new(calls_at_once), auth: Auth::new(sessions) }
     }
 }
 
@@ -129,6 +138,7 @@ impl<S: Handler> tower::Layer<S> for CallLayers {
         let inner = Layered { around: self.auth.clone(), inner };
         let inner = Layered { around: self.detach.clone(), inner };
         let inner = Layered { around: Deadline, inner };
+        let inner = Layered { around: self.measure.clone(), inner };
         let inner = Layered { around: Trace, inner };
         let inner = Layered { around: GiveRequestId, inner };
         Layered { around: CatchPanic, inner }

@@ -1,5 +1,6 @@
 //! The layers around services of all kinds: in order, and each with what it promises.
 
+mod certificates;
 mod log;
 
 use std::sync::Mutex;
@@ -21,6 +22,7 @@ use tonic_types::StatusExt;
 use tower::{Layer, ServiceExt, service_fn};
 
 use super::*;
+use crate::authentication::CertificateUser;
 use crate::transport::status;
 
 const SHOW: &str = "/accesstoken.v1.AccessTokenService/ShowAccessToken";
@@ -28,7 +30,8 @@ const RELEASE: &str = "/accesstoken.v1.AuthenticationService/ReleaseToken";
 const LOGIN: &str = "/accesstoken.v1.AuthenticationService/Login";
 const HEALTH: &str = "/grpc.health.v1.Health/Check";
 
-/// Knows the session token `reader` (may read), `nobody` (may nothing), and the API key `key` (may read).
+/// Knows the session token `reader` (may read), `nobody` (may nothing), the API key `key` (may read) and
+/// the certificate of `reader` (may read).
 struct Gate;
 
 fn caller(permissions: &[Permission]) -> Caller {
@@ -60,10 +63,17 @@ impl Authenticate for Gate {
             if known { Ok(caller(&[Permission::AccessTokensRead])) } else { Err(Error::invalid_token()) }
         })
     }
+
+    fn certificate<'a>(&'a self, user: &'a CertificateUser) -> BoxFuture<'a, Result<Caller>> {
+        let known = user.username == "reader";
+        Box::pin(async move {
+            if known { Ok(caller(&[Permission::AccessTokensRead])) } else { Err(Error::invalid_token()) }
+        })
+    }
 }
 
 fn layers() -> CallLayers {
-    CallLayers::new(Arc::new(Gate), 8)
+    CallLayers::new(Arc::new(Gate), Arc::default(), 8)
 }
 
 /// A service inside of all layers.
@@ -117,7 +127,8 @@ fn the_order_is_the_declared_one() {
     let nesting = std::any::type_name::<Calls<tonic::service::Routes>>();
     let names = nesting.split(['<', '>', ',', ' ']).filter_map(|path| path.rsplit("::").next());
     let names: Vec<_> = names.filter(|name| !name.is_empty() && *name != "Layered").collect();
-    let declared = ["CatchPanic", "GiveRequestId", "Trace", "Deadline", "Detach", "Auth", "Refusals", "Routes"];
+    let declared =
+        ["CatchPanic", "GiveRequestId", "Trace", "Measure", "Deadline", "Detach", "Auth", "Refusals", "Routes"];
     assert_eq!(names, declared);
 }
 
@@ -154,6 +165,30 @@ async fn without_a_session_nothing_is_reached() {
         assert_eq!(found, (Code::Unimplemented, "METHOD_NOT_FOUND".to_owned()), "{path}");
     }
     assert_eq!(reached.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn every_call_is_counted_by_a_method_of_ours() {
+    let metrics = Arc::new(Metrics::new());
+    let service = calls_in(CallLayers::new(Arc::new(Gate), metrics.clone(), 8), ok);
+    call(service.clone(), show()).await;
+    call(service.clone(), request(SHOW, &[])).await;
+    call(service.clone(), request(HEALTH, &[])).await;
+    for path in ["/somebody@example.com", "/accesstoken.v1.AccessTokenService/Nonsense"] {
+        call(service.clone(), request(path, &[])).await;
+    }
+    let mut gone = Box::pin(call(service, show()));
+    assert!(futures::poll!(&mut gone).is_pending());
+    drop(gone);
+    let (text, name) = (metrics.text(), "rpc_server_duration_seconds_count");
+    let counts: Vec<_> = text.lines().filter_map(|line| line.strip_prefix(name)).collect();
+    let expected = [
+        format!("{{rpc_grpc_status_code=\"0\",rpc_method=\"{}\"}} 1", &SHOW[1..]),
+        format!("{{rpc_grpc_status_code=\"1\",rpc_method=\"{}\"}} 1", &SHOW[1..]),
+        "{rpc_grpc_status_code=\"12\",rpc_method=\"unknown\"} 2".to_owned(),
+        format!("{{rpc_grpc_status_code=\"16\",rpc_method=\"{}\"}} 1", &SHOW[1..]),
+    ];
+    assert_eq!(counts, expected);
 }
 
 #[tokio::test]
@@ -323,7 +358,7 @@ async fn a_caller_that_stops_sending_does_not_keep_the_task() {
 #[tokio::test]
 async fn a_place_is_taken_until_the_work_is_done() {
     let (slow, has_ended) = Slow::new();
-    let layers = CallLayers::new(Arc::new(Gate), 1);
+    let layers = CallLayers::new(Arc::new(Gate), Arc::default(), 1);
     let busy = slow.within(layers.clone());
     let service = calls_in(layers, ok);
     let mut waiting = Box::pin(busy.oneshot(show()));

@@ -35,7 +35,7 @@ impl Around for Trace {
 }
 
 /// The gRPC code of an answer. An answer with data carries it behind the data, where only OK can stand for a unary call.
-fn code(response: &Response<Body>) -> Code {
+pub(super) fn code(response: &Response<Body>) -> Code {
     response.extensions().get::<Status>().map_or_else(
         || response.headers().get(Status::GRPC_STATUS).map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes())),
         Status::code,

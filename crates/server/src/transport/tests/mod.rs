@@ -84,6 +84,7 @@ impl World {
                 secrets.clone(),
                 SessionTokens::new(&keys),
             )),
+            metrics: Arc::default(),
         });
         let organisation = fill(&app, store.as_ref()).await;
         let key = NewApiKey::generate(random.as_ref(), secrets.as_ref()).expect("a key");

@@ -22,6 +22,7 @@ use tonic_types::StatusExt;
 use tower::ServiceExt;
 
 use super::{World, refused, with};
+use crate::transport::Readiness;
 use crate::transport::server::{self, Limits};
 
 /// A channel to the service over a socket of this machine.
@@ -64,13 +65,13 @@ async fn health_says_no_until_told() {
         "accesstoken.v1.AuthenticationService",
         "accesstoken.v1.DirectoryService",
     ];
-    for (serving, expected) in [
+    for (readiness, expected) in [
         (None, ServingStatus::NotServing),
-        (Some(true), ServingStatus::Serving),
-        (Some(false), ServingStatus::NotServing),
+        (Some(Readiness::Ready), ServingStatus::Serving),
+        (Some(Readiness::Away), ServingStatus::NotServing),
     ] {
-        if let Some(serving) = serving {
-            world.health.set_serving(serving).await;
+        if let Some(readiness) = readiness {
+            world.health.set(readiness).await;
         }
         for name in names {
             let answer =

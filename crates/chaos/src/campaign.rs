@@ -1,0 +1,219 @@
+//! Load, faults and checks in turns, with one ledger over all of them.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use access_tokens_testkit::app::Client;
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::chance::Chance;
+use crate::facts::{Change, Password};
+use crate::inspect;
+use crate::ledger::{Findings, Ledger, Place};
+use crate::outcome::{Outcome, call};
+use crate::report::Report;
+use crate::stage::Stage;
+use crate::writer::{Manner, Writer};
+
+/// Cycles that share an owner, and with it a list to read back. All of it is read once more in the end.
+const CYCLES_PER_OWNER: usize = 5;
+/// One-time passwords that each check presents.
+const PASSWORDS: usize = 16;
+/// After a fault the service has to work again within this time; how long it took is reported.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A campaign against one stage.
+pub(crate) struct Campaign {
+    /// What was found so far.
+    pub(crate) report: Report,
+    /// What is left to chance.
+    pub(crate) chance: Chance,
+    ledger: Arc<Ledger>,
+    owners: Vec<String>,
+    loads: usize,
+}
+
+/// Who works in a load.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Crew {
+    /// How many.
+    pub(crate) writers: usize,
+    /// How they behave.
+    pub(crate) manner: Manner,
+    /// How many calls each of them makes, unless it is stopped before.
+    pub(crate) calls: u64,
+    /// Where every other of them calls, in place of the service itself.
+    pub(crate) front: Option<SocketAddr>,
+}
+
+impl Crew {
+    /// Twelve who work until they are stopped.
+    pub(crate) const USUAL: Self = Self { writers: 12, manner: Manner::Patient, calls: u64::MAX, front: None };
+}
+
+/// Writers at work.
+pub(crate) struct Load {
+    stop: watch::Sender<bool>,
+    writers: JoinSet<Result<u64>>,
+}
+
+impl Load {
+    /// Asks the writers to stop, waits for them, and answers how many calls they made.
+    pub(crate) async fn stop(self) -> Result<u64> {
+        self.stop.send_replace(true);
+        self.end().await
+    }
+
+    /// Waits until the writers have made the calls that they were asked for.
+    pub(crate) async fn end(mut self) -> Result<u64> {
+        let mut calls = 0;
+        while let Some(done) = self.writers.join_next().await {
+            calls += done.context("a writer broke")??;
+        }
+        Ok(calls)
+    }
+}
+
+impl Campaign {
+    /// A campaign that begins.
+    pub(crate) fn new(stage: &Stage, seed: u64) -> Result<Self> {
+        let ledger = Arc::new(Ledger::new(stage.directory())?);
+        Ok(Self { report: Report::default(), chance: Chance::new(seed), ledger, owners: Vec::new(), loads: 0 })
+    }
+
+    fn owner(&self) -> Result<&String> {
+        self.owners.last().context("there was no load yet")
+    }
+
+    /// Lets writers work.
+    pub(crate) async fn load(&mut self, stage: &Stage, crew: Crew) -> Result<Load> {
+        if self.loads.is_multiple_of(CYCLES_PER_OWNER) {
+            let owner = format!("owner-{}", self.owners.len());
+            let record = json!({"accounts_receivable": {"id": owner, "number": owner}});
+            let made = stage.honest(0).await?.import_directory(&[record]).await;
+            let made = made.map_err(|refusal| anyhow::anyhow!("no owner: {}", refusal.text()))?;
+            ensure!(made.failed == 0, "no owner: {made:?}");
+            self.owners.push(owner);
+        }
+        self.loads += 1;
+        let (stop, told) = watch::channel(false);
+        let mut load = Load { stop, writers: JoinSet::new() };
+        for number in 0..crew.writers {
+            let (name, owner, manner) = (format!("w{number}"), self.owner()?.clone(), crew.manner);
+            let replica = number % stage.replicas();
+            let client = match crew.front {
+                Some(front) if number.is_multiple_of(2) => stage.caller_at(front).await?,
+                _ => stage.caller(replica).await?,
+            };
+            let patient = if manner == Manner::Patient { client.clone() } else { stage.honest(replica).await? };
+            let writer = Writer {
+                token: self.ledger.continued(&owner, &name),
+                // Room for all steps of one load.
+                sequence: self.loads as u64 * 1_000_000,
+                chance: self.chance.fork(),
+                ledger: Arc::clone(&self.ledger),
+                name,
+                owner,
+                client,
+                patient,
+                manner,
+            };
+            load.writers.spawn(writer.run(told.clone(), crew.calls));
+        }
+        Ok(load)
+    }
+
+    /// Waits for the next acknowledgement. Answers how long it took.
+    pub(crate) async fn next_acknowledgement(&self) -> Result<Duration> {
+        let (since, before) = (Instant::now(), self.ledger.acknowledged());
+        while self.ledger.acknowledged() == before {
+            ensure!(since.elapsed() < PATIENCE, "nothing is acknowledged any more");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        Ok(since.elapsed())
+    }
+
+    /// How many calls were acknowledged so far.
+    pub(crate) fn acknowledged(&self) -> u64 {
+        self.ledger.acknowledged()
+    }
+
+    /// Reads back what the last cycles have written, and presents one-time passwords. To be called while nobody writes
+    /// and what was begun has come to its end.
+    pub(crate) async fn check(&mut self, stage: &Stage) -> Result<()> {
+        let owner = self.owner()?.clone();
+        let seen = inspect::read_back(stage, &owner).await?;
+        let findings = self.ledger.settle(&owner, seen);
+        self.note(findings);
+        self.check_passwords(stage, &owner).await?;
+        // They expire.
+        if self.loads.is_multiple_of(CYCLES_PER_OWNER) {
+            self.ledger.forget_passwords(&owner);
+        }
+        Ok(())
+    }
+
+    /// Reads everything back that was ever written, and asks the database how it is. Answers the report.
+    pub(crate) async fn finish(mut self, stage: &Stage) -> Result<Report> {
+        let mut all = Vec::new();
+        for owner in self.owners.clone() {
+            let seen = inspect::read_back(stage, &owner).await?;
+            all.extend(seen.iter().cloned());
+            let findings = self.ledger.settle(&owner, seen);
+            self.note(findings);
+        }
+        self.report.duplicated.extend(inspect::twice(&all));
+        self.report.broken.extend(inspect::faults(stage).await?);
+        let counts = self.ledger.counts();
+        (self.report.operations, self.report.acknowledged) = (counts.operations, counts.acknowledged);
+        let common = |told: &BTreeMap<String, u64>| {
+            let mut told: Vec<_> = told.iter().map(|(text, count)| (*count, text.clone())).collect();
+            told.sort_by(|one, two| two.cmp(one));
+            told.truncate(4);
+            told.iter().map(|(count, text)| format!("{count} × {text}")).collect::<Vec<_>>().join("; ")
+        };
+        if !counts.refused.is_empty() {
+            self.report.notes.push(format!("refused: {}", common(&counts.refused)));
+        }
+        if !counts.unknown.is_empty() {
+            self.report.notes.push(format!("unknown: {}", common(&counts.unknown)));
+        }
+        let internal = counts.unknown.keys().filter(|text| text.starts_with("Internal"));
+        self.report.broken.extend(internal.map(|text| format!("a fault of the network was answered with {text}")));
+        Ok(self.report)
+    }
+
+    fn note(&mut self, findings: Findings) {
+        self.report.lost.extend(findings.lost);
+        self.report.duplicated.extend(findings.duplicated);
+        self.report.broken.extend(findings.broken);
+    }
+
+    /// What was issued works once; what was used works no more.
+    async fn check_passwords(&mut self, stage: &Stage, owner: &str) -> Result<()> {
+        let client: Client = stage.honest(0).await?;
+        for (key, password) in self.ledger.passwords(owner, PASSWORDS) {
+            let (Password::Issued(text) | Password::Used(text)) = &password else { continue };
+            let request =
+                json!({"access_token_identifier": {"authentication_code": key}, "one_time_password": text});
+            let outcome = call(&client, "VerifyOtp", request).await;
+            match (&password, &outcome) {
+                (Password::Issued(_), Outcome::Done(_)) => {
+                    let place = Place { key: &key, owner, writer: "check" };
+                    self.ledger.record(&place, Change::Use, &outcome)?;
+                }
+                (Password::Used(_), Outcome::Refused(_)) => {}
+                (Password::Issued(_), _) => {
+                    self.report.lost.push(format!("{key}: an issued one-time password: {outcome:?}"));
+                }
+                _ => self.report.duplicated.push(format!("{key}: a one-time password was used twice: {outcome:?}")),
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,102 @@
+//! What only the database itself can tell.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use sea_orm::{ConnectOptions, ConnectionTrait, Database, DbBackend, Statement};
+use serde_json::json;
+
+use crate::facts::Seen;
+use crate::stage::Stage;
+
+/// Sessions may idle in a transaction for so long and no longer.
+const IDLE: Duration = Duration::from_secs(1);
+/// Most tokens of one page of a list.
+const PAGE: i32 = 1_000;
+const FIELDS: &str = "number,authentication_code,life_cycle_state,udf_string_1,verification_code";
+
+/// Everything that is listed under an owner, by a caller who is told the truth.
+pub(crate) async fn read_back(stage: &Stage, owner: &str) -> Result<Vec<Seen>> {
+    let client = stage.honest(0).await?;
+    let (mut seen, mut page) = (Vec::new(), String::new());
+    loop {
+        let request = json!({
+            "accounts_receivable_identifier": {"id": owner}, "number_of_results": PAGE, "fields_set": FIELDS,
+            "page_token": page,
+        });
+        let mut tries = 0;
+        let answer = loop {
+            tries += 1;
+            match client.try_call("ListAccessTokens", request.clone()).await {
+                Ok(answer) => break answer,
+                // The service itself may recover a little later than its database.
+                Err(refusal) if tries > 50 => bail!("{owner} is not listed: {}", refusal.text()),
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
+        };
+        let tokens = answer["access_tokens"].as_array().cloned().unwrap_or_default();
+        for token in &tokens {
+            seen.push(Seen::from_json(token).with_context(|| format!("not a token: {token}"))?);
+        }
+        page = answer["next_page_token"].as_str().unwrap_or_default().to_owned();
+        if page.is_empty() {
+            return Ok(seen);
+        }
+    }
+}
+
+/// Faults of the database as a whole. On PostgreSQL it takes a second: nobody may idle in a transaction after that.
+pub(crate) async fn faults(stage: &Stage) -> Result<Vec<String>> {
+    let mut faults = stage.panics();
+    if stage.cluster().is_none() {
+        let path = stage.file();
+        let mut options = ConnectOptions::new(format!("sqlite://{}?mode=ro", path.display()));
+        options.sqlx_logging(false).max_connections(1);
+        let database = Database::connect(options).await?;
+        let ask = |sql: &'static str| Statement::from_string(DbBackend::Sqlite, sql);
+        for row in database.query_all_raw(ask("PRAGMA integrity_check")).await? {
+            let line: String = row.try_get_by_index(0)?;
+            if line != "ok" {
+                faults.push(format!("integrity_check: {line}"));
+            }
+        }
+        database.close().await?;
+        return Ok(faults);
+    }
+    tokio::time::sleep(IDLE).await;
+    let idle = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%' \
+        AND clock_timestamp() - state_change > interval '1 second'";
+    let checks = [
+        ("sessions that idle in a transaction", idle),
+        ("numbers that are there twice", "SELECT count(*) - count(DISTINCT (organisation_key, number)) FROM access_token"),
+        (
+            "rows that an index and the table disagree about",
+            "SET enable_indexscan = off; SET enable_indexonlyscan = off; SET enable_bitmapscan = off; \
+             CREATE TEMP TABLE by_heap AS SELECT id FROM access_token; \
+             SET enable_indexscan = on; SET enable_indexonlyscan = on; SET enable_seqscan = off; \
+             SELECT (SELECT count(*) FROM by_heap) - (SELECT count(*) FROM access_token WHERE id >= '')",
+        ),
+    ];
+    for (what, sql) in checks {
+        let count = stage.psql(sql)?;
+        if count != "0" {
+            faults.push(format!("{count} {what}"));
+        }
+    }
+    Ok(faults)
+}
+
+/// Numbers that more than one token has.
+pub(crate) fn twice(seen: &[Seen]) -> Vec<String> {
+    let mut owners: HashMap<&str, &str> = HashMap::new();
+    let mut found = Vec::new();
+    for token in seen {
+        if let Some(other) = owners.insert(&token.number, &token.key)
+            && other != token.key
+        {
+            found.push(format!("{} and {} have the number {}", token.key, other, token.number));
+        }
+    }
+    found
+}

@@ -1,0 +1,153 @@
+//! Chaos: starts the real service, breaks whatever it stands on while calls are made, and compares what it has
+//! acknowledged with what is there afterwards. It is never shipped. `docs/reliability.md` says what each scenario does.
+
+mod campaign;
+mod chance;
+mod facts;
+mod inspect;
+mod ledger;
+mod liar;
+mod linear;
+mod outcome;
+mod report;
+mod scenario;
+mod stage;
+mod writer;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use clap::{Parser, ValueEnum};
+
+use report::Report;
+use scenario::{ALL, Run, Scenario};
+use stage::Kind;
+
+/// How much of everything.
+#[derive(Debug, Clone, Copy, PartialEq, ValueEnum)]
+enum Size {
+    /// Some minutes for all of it.
+    Ci,
+    /// Hours.
+    Soak,
+}
+
+/// Breaks what the service stands on, and checks that it kept its promises.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// A scenario such as t02; or several; `ci` or `soak` for all of them at that size; `red` for all that have a red mode,
+    /// of which each has to fail; `list`.
+    #[arg(required = true, value_name = "SCENARIO")]
+    scenarios: Vec<String>,
+
+    /// The binary of the service; `access-tokens` beside this one when not given.
+    #[arg(long, value_name = "PATH")]
+    binary: Option<PathBuf>,
+
+    /// How much of it.
+    #[arg(long, value_enum, default_value = "ci")]
+    size: Size,
+
+    /// How often, in place of the size's number.
+    #[arg(long, value_name = "N")]
+    cycles: Option<usize>,
+
+    /// Only on this database.
+    #[arg(long, value_enum)]
+    database: Option<Kind>,
+
+    /// With the guard switched off: the run has to fail.
+    #[arg(long)]
+    red: bool,
+
+    /// Where chance begins.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(play(arguments)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Plays what was asked for. Answers whether all is as it has to be.
+async fn play(arguments: Arguments) -> Result<bool> {
+    if arguments.scenarios == ["list"] {
+        for scenario in ALL {
+            let red = if scenario.red.is_empty() { "no red mode" } else { scenario.red };
+            println!("{}  {}\n     red: {red}", scenario.name, scenario.title);
+        }
+        return Ok(true);
+    }
+    let (chosen, size, red, all_red) = choose(&arguments)?;
+    let binary = binary(arguments.binary.as_ref())?;
+    let (mut rows, mut good) = (Vec::new(), true);
+    for scenario in chosen {
+        for (kind, ci, soak) in scenario.sizes {
+            if arguments.database.is_some_and(|only| only != *kind) {
+                continue;
+            }
+            let cycles = arguments.cycles.unwrap_or(if size == Size::Soak { *soak } else { *ci });
+            let run = Run { scenario, kind: *kind, cycles, red, seed: arguments.seed, binary: binary.clone() };
+            let started = Instant::now();
+            let report = match (scenario.play)(&run).await {
+                Ok(report) => report,
+                Err(error) => Report { broken: vec![format!("it broke off: {error:#}")], ..Report::default() },
+            };
+            println!("{}", report.json(&run, started.elapsed()));
+            let row = report.row(&run, started.elapsed());
+            println!("{row}");
+            rows.push(row);
+            good &= if all_red { report.verdict() != "PASS" } else { report.verdict() != "FAIL" };
+        }
+    }
+    println!("\n{}\n{}", report::head(), rows.join("\n"));
+    Ok(good)
+}
+
+/// Which scenarios, at which size, with the guard off, and must they all fail?
+fn choose(arguments: &Arguments) -> Result<(Vec<&'static Scenario>, Size, bool, bool)> {
+    match arguments.scenarios[0].as_str() {
+        "ci" => Ok((ALL.iter().collect(), Size::Ci, arguments.red, false)),
+        "soak" => Ok((ALL.iter().collect(), Size::Soak, arguments.red, false)),
+        "red" => {
+            let red = ALL.iter().filter(|scenario| !scenario.red.is_empty());
+            Ok((red.collect(), Size::Ci, true, true))
+        }
+        _ => {
+            let mut chosen = Vec::new();
+            for name in &arguments.scenarios {
+                let found = ALL.iter().find(|scenario| scenario.name == name);
+                chosen.push(found.with_context(|| format!("there is no scenario {name}; `list` shows them"))?);
+            }
+            Ok((chosen, arguments.size, arguments.red, false))
+        }
+    }
+}
+
+fn binary(given: Option<&PathBuf>) -> Result<String> {
+    let path = match given {
+        Some(path) => path.clone(),
+        None => std::env::current_exe()?.with_file_name("access-tokens"),
+    };
+    if !path.is_file() {
+        bail!("{} is not there: build it, or name it with --binary", path.display());
+    }
+    Ok(path.canonicalize()?.display().to_string())
+}

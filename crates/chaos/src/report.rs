@@ -1,0 +1,136 @@
+//! What a scenario has found: a line of JSON, and a line of the table.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::scenario::Run;
+
+/// So many findings are spelled out; the others are counted.
+const SHOWN: usize = 5;
+
+/// What a scenario has found.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    /// How often it went round; what that is depends on the scenario.
+    pub(crate) cycles: usize,
+    /// Calls whose effects were checked.
+    pub(crate) operations: u64,
+    /// How many of them were acknowledged.
+    pub(crate) acknowledged: u64,
+    /// What was broken, in pieces.
+    pub(crate) faults: u64,
+    /// Acknowledged, and not there.
+    pub(crate) lost: Vec<String>,
+    /// There twice, or without anybody having asked for it.
+    pub(crate) duplicated: Vec<String>,
+    /// Other promises that were broken.
+    pub(crate) broken: Vec<String>,
+    /// The longest time from the end of a fault until the service worked again.
+    pub(crate) worst_recovery: Option<Duration>,
+    /// Facts that are no verdict.
+    pub(crate) notes: Vec<String>,
+    /// Why it did not run.
+    pub(crate) skipped: Option<String>,
+}
+
+impl Report {
+    /// A scenario that cannot run here.
+    pub(crate) fn skipped(why: impl Into<String>) -> Self {
+        Self { skipped: Some(why.into()), ..Self::default() }
+    }
+
+    /// The service works again, so long after a fault ended.
+    pub(crate) fn recovered(&mut self, after: Duration) {
+        self.worst_recovery = self.worst_recovery.max(Some(after));
+    }
+
+    /// Notes a promise that was broken, if it was.
+    pub(crate) fn expect(&mut self, kept: bool, what: impl FnOnce() -> String) {
+        if !kept {
+            self.broken.push(what());
+        }
+    }
+
+    /// PASS, FAIL or SKIPPED.
+    pub(crate) fn verdict(&self) -> &'static str {
+        let intact = self.lost.is_empty() && self.duplicated.is_empty() && self.broken.is_empty();
+        match (&self.skipped, intact) {
+            (Some(_), _) => "SKIPPED",
+            (None, true) => "PASS",
+            (None, false) => "FAIL",
+        }
+    }
+
+    fn findings(&self) -> impl Iterator<Item = &String> {
+        let all = [&self.lost, &self.duplicated, &self.broken];
+        all.into_iter().flat_map(|found| found.iter().take(SHOWN))
+    }
+
+    /// For machines.
+    pub(crate) fn json(&self, run: &Run, took: Duration) -> String {
+        json!({
+            "scenario": run.scenario.name,
+            "database": run.kind.name(),
+            "build": run.build(),
+            "red": run.red,
+            "seed": run.seed,
+            "cycles": self.cycles,
+            "operations": self.operations,
+            "acknowledged": self.acknowledged,
+            "faults": self.faults,
+            "lost": self.lost.len(),
+            "duplicated": self.duplicated.len(),
+            "broken": self.broken.len(),
+            "worst_recovery_ms": self.worst_recovery.map(|time| time.as_millis()),
+            "seconds": took.as_secs(),
+            "verdict": self.verdict(),
+            "findings": self.findings().collect::<Vec<_>>(),
+            "notes": self.skipped.iter().chain(&self.notes).collect::<Vec<_>>(),
+        })
+        .to_string()
+    }
+
+    /// For people.
+    pub(crate) fn row(&self, run: &Run, took: Duration) -> String {
+        let recovery = self.worst_recovery.map_or("-".to_owned(), |time| format!("{} ms", time.as_millis()));
+        let name = if run.red { format!("{} red", run.scenario.name) } else { run.scenario.name.to_owned() };
+        let verdict = match (self.verdict(), self.broken.len()) {
+            ("FAIL", broken) if broken > 0 => format!("FAIL ({broken} broken)"),
+            (verdict, _) => verdict.to_owned(),
+        };
+        row(&[
+            &name,
+            run.kind.name(),
+            &self.cycles.to_string(),
+            &self.operations.to_string(),
+            &self.faults.to_string(),
+            &self.lost.len().to_string(),
+            &self.duplicated.len().to_string(),
+            &recovery,
+            &format!("{} s", took.as_secs()),
+            &verdict,
+        ])
+    }
+}
+
+/// The head of the table.
+pub(crate) fn head() -> String {
+    let names = [
+        "scenario",
+        "database",
+        "cycles",
+        "operations",
+        "faults",
+        "lost",
+        "duplicated",
+        "worst recovery",
+        "took",
+        "verdict",
+    ];
+    format!("{}\n|{}", row(&names), "---|".repeat(names.len()))
+}
+
+fn row(cells: &[&str]) -> String {
+    format!("| {} |", cells.join(" | "))
+}

@@ -1,0 +1,319 @@
+//! Where a scenario plays: the real service, as processes, on a database of its own.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use access_tokens_testkit::app::Client;
+use access_tokens_testkit::postgres::{Cluster, ROLE};
+use access_tokens_testkit::process::{Server, Workplace};
+use access_tokens_testkit::proxy::FaultProxy;
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::task::block_in_place;
+use tonic::transport::Endpoint;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+use crate::liar::Liar;
+
+const ORGANISATION: &str = "DEMO";
+const USER: &str = "chaos";
+const PASSWORD: &str = "correct horse";
+
+/// How long the service may take to become ready.
+const PATIENCE: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(5);
+/// A session lasts two hours.
+const SESSION: Duration = Duration::from_secs(3_600);
+
+/// Which database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Kind {
+    /// SQLite: one process.
+    Sqlite,
+    /// PostgreSQL.
+    Postgres,
+}
+
+impl Kind {
+    /// For the table.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Sqlite => "SQLite",
+            Self::Postgres => "PostgreSQL",
+        }
+    }
+}
+
+/// How a stage is set.
+#[derive(Default)]
+pub(crate) struct Plan {
+    /// The binary of the service.
+    pub(crate) binary: String,
+    /// A PostgreSQL cluster; without one it is SQLite.
+    pub(crate) cluster: Option<Cluster>,
+    /// Puts a proxy between the service and PostgreSQL.
+    pub(crate) proxy: bool,
+    /// Processes of the service; at least one.
+    pub(crate) replicas: usize,
+    /// Environment variables of the service.
+    pub(crate) variables: Vec<(&'static str, String)>,
+    /// Puts a [`Liar`] between clients and service.
+    pub(crate) liar: bool,
+    /// Where the service works, in place of a directory of its own.
+    pub(crate) directory: Option<PathBuf>,
+    /// Where the file of SQLite is, in place of that directory.
+    pub(crate) files: Option<PathBuf>,
+}
+
+struct Replica {
+    place: Workplace,
+    server: Option<Server>,
+}
+
+/// The service and its database.
+pub(crate) struct Stage {
+    replicas: Vec<Replica>,
+    cluster: Option<Cluster>,
+    proxy: Option<FaultProxy>,
+    database: String,
+    session: Mutex<Option<(Instant, String)>>,
+    liar: Option<Liar>,
+    files: PathBuf,
+    directory: TempDir,
+}
+
+impl Stage {
+    /// Starts the service and gives it a user, an organisation with generous limits, and a policy with verification.
+    pub(crate) async fn set(plan: Plan) -> Result<Self> {
+        let directory = tempfile::Builder::new().prefix("access-tokens-chaos-").tempdir()?;
+        let work = plan.directory.unwrap_or_else(|| directory.path().to_owned());
+        let files = plan.files.unwrap_or_else(|| work.clone());
+        let mut url = match &plan.cluster {
+            None => format!("sqlite://{}", files.join("access-tokens.db").display()),
+            Some(cluster) => block_in_place(|| cluster.create_database())?,
+        };
+        let database = url.rsplit('/').next().unwrap_or_default().to_owned();
+        let proxy = match &plan.cluster {
+            Some(cluster) if plan.proxy => Some(FaultProxy::start(([127, 0, 0, 1], cluster.port()).into()).await?),
+            _ => None,
+        };
+        if let Some(proxy) = &proxy {
+            url = proxy.through(&url);
+        }
+        let mut place = Workplace::new(&plan.binary, &work, &url)
+            .with("ACCESS_TOKENS__LOG__LEVEL", "warn")
+            .with("ACCESS_TOKENS__GRPC__CONNECTION_AGE_SECONDS", "604800");
+        for (name, value) in &plan.variables {
+            place = place.with(name, value);
+        }
+        if plan.cluster.is_some() {
+            let made = block_in_place(|| place.run(&["keys", "init"]));
+            ensure!(made.status.success(), "no keys: {}", String::from_utf8_lossy(&made.stderr));
+        }
+        let mut replicas = vec![Replica { place: place.clone(), server: None }];
+        replicas.extend((1..plan.replicas).map(|_| Replica { place: place.replica(), server: None }));
+        let liar = if plan.liar { Some(Liar::before(place.address()).await?) } else { None };
+        let session = Mutex::default();
+        let mut stage = Self { replicas, cluster: plan.cluster, proxy, database, session, liar, files, directory };
+        for replica in 0..stage.replicas.len() {
+            stage.start(replica).await?;
+        }
+        stage.furnish().await?;
+        Ok(stage)
+    }
+
+    async fn furnish(&self) -> Result<()> {
+        // Codes at will, and long enough that the guess budget allows so many attempts.
+        let policy = |verified: bool| {
+            json!({
+                "verification_required": verified, "verification_code_length": 10, "otp_length": 8,
+                "otp_lifetime_seconds": 600, "pass_code": {"min_length": 8},
+                "issue": {"burst": 1000, "cooldown_seconds": 0, "per_day": 10000},
+                "lock": {"attempts": 100, "hard_limit": 1000, "attempts_per_day": 200},
+            })
+        };
+        let records = [
+            json!({"organisation": {"definition": policy(false)}}),
+            json!({"classification": {"id": "verified", "name": "verified", "policy": policy(true)}}),
+            json!({"user": {"id": USER, "username": USER, "password": PASSWORD, "permissions": [
+                "access_tokens.read", "access_tokens.write", "access_tokens.lookup", "access_tokens.secrets",
+                "directory.write", "admin",
+            ]}}),
+        ];
+        let text = records.map(|record| record.to_string()).join("\n");
+        let path = self.directory.path().join("furniture.ndjson");
+        std::fs::write(&path, text)?;
+        let arguments = ["import", "--organisation", ORGANISATION, &path.display().to_string()];
+        let imported = block_in_place(|| self.replicas[0].place.run(&arguments));
+        ensure!(imported.status.success(), "import: {}", String::from_utf8_lossy(&imported.stderr));
+        Ok(())
+    }
+
+    /// Starts one of the processes. Answers after which time it was ready.
+    pub(crate) async fn start(&mut self, replica: usize) -> Result<Duration> {
+        let replica = &mut self.replicas[replica];
+        let started = Instant::now();
+        let mut server = block_in_place(|| replica.place.start(&["serve"]));
+        while !serves(&server).await {
+            ensure!(server.is_running(), "the service ended by itself: {}", tail(&replica.place.log()));
+            ensure!(started.elapsed() < PATIENCE, "the service is not ready: {}", tail(&replica.place.log()));
+            tokio::time::sleep(POLL).await;
+        }
+        replica.server = Some(server);
+        Ok(started.elapsed())
+    }
+
+    /// Starts one of the processes and kills it before it can be ready.
+    pub(crate) async fn false_start(&self, replica: usize, after: Duration) {
+        let server = block_in_place(|| self.replicas[replica].place.start(&["serve"]));
+        tokio::time::sleep(after).await;
+        block_in_place(|| server.kill());
+    }
+
+    /// Kills one of the processes as `kill -9` does.
+    pub(crate) fn kill(&mut self, replica: usize) {
+        if let Some(server) = self.replicas[replica].server.take() {
+            block_in_place(|| server.kill());
+        }
+    }
+
+    /// Asks one of the processes to stop. Answers its exit code and the time it took.
+    pub(crate) fn terminate(&mut self, replica: usize) -> Result<(Option<i32>, Duration)> {
+        let server = self.replicas[replica].server.take().context("it does not run")?;
+        Ok(block_in_place(|| server.terminate()))
+    }
+
+    /// Sends a signal to one of the processes.
+    pub(crate) fn signal(&self, replica: usize, name: &str) {
+        if let Some(server) = &self.replicas[replica].server {
+            block_in_place(|| server.signal(name));
+        }
+    }
+
+    /// How many processes there are.
+    pub(crate) fn replicas(&self) -> usize {
+        self.replicas.len()
+    }
+
+    /// One of the processes, that runs.
+    pub(crate) fn server(&self, replica: usize) -> Result<&Server> {
+        self.replicas[replica].server.as_ref().context("it does not run")
+    }
+
+    /// The cluster underneath.
+    pub(crate) fn cluster(&self) -> Option<&Cluster> {
+        self.cluster.as_ref()
+    }
+
+    /// The network between the service and PostgreSQL.
+    pub(crate) fn proxy(&self) -> Result<&FaultProxy> {
+        self.proxy.as_ref().context("no proxy was asked for")
+    }
+
+    /// Where the ledger may be: no fault touches it.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The file of SQLite.
+    pub(crate) fn file(&self) -> PathBuf {
+        self.files.join("access-tokens.db")
+    }
+
+    /// Runs SQL in the database of the service, as its superuser.
+    pub(crate) fn psql(&self, sql: &str) -> Result<String> {
+        let cluster = self.cluster.as_ref().context("it is SQLite")?;
+        block_in_place(|| cluster.psql(&self.database, sql))
+    }
+
+    /// Waits until no process that was killed has a session of PostgreSQL any more: what it began comes to its end.
+    pub(crate) async fn until_sessions_end(&self) -> Result<()> {
+        if self.cluster.is_none() {
+            return Ok(());
+        }
+        let sql = format!("SELECT count(*) FROM pg_stat_activity WHERE usename = '{ROLE}'");
+        for _ in 0..1_000 {
+            if self.psql(&sql)? == "0" {
+                return Ok(());
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        bail!("sessions of a process that was killed do not end")
+    }
+
+    async fn session(&self) -> Result<String> {
+        let lock = || self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((since, token)) = &*lock()
+            && since.elapsed() < SESSION
+        {
+            return Ok(token.clone());
+        }
+        let login = self.server(0)?.client().login(ORGANISATION, USER, PASSWORD, None).await;
+        let token = login.map_err(|refusal| anyhow::anyhow!("no session: {}", refusal.text()))?;
+        *lock() = Some((Instant::now(), token.clone()));
+        Ok(token)
+    }
+
+    /// The next caller logs in anew.
+    pub(crate) fn forget_session(&self) {
+        *self.session.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// A caller with a connection of its own, whom nobody lies to.
+    pub(crate) async fn honest(&self, replica: usize) -> Result<Client> {
+        let session = self.session().await?;
+        let address = self.replicas[replica].place.address();
+        Ok(Client::connect(address).with_session(&session).with_deadline(Duration::from_secs(10)))
+    }
+
+    /// Where callers find one of the processes: it, or whatever stands before it.
+    pub(crate) fn entrance(&self, replica: usize) -> SocketAddr {
+        match &self.liar {
+            Some(liar) => liar.address(),
+            None => self.replicas[replica].place.address(),
+        }
+    }
+
+    /// A caller with a connection of its own.
+    pub(crate) async fn caller(&self, replica: usize) -> Result<Client> {
+        self.caller_at(self.entrance(replica)).await
+    }
+
+    /// A caller with a connection of its own to somebody who passes calls on.
+    pub(crate) async fn caller_at(&self, address: SocketAddr) -> Result<Client> {
+        let session = self.session().await?;
+        Ok(Client::connect(address).with_session(&session).with_deadline(Duration::from_secs(5)))
+    }
+
+    /// What the processes have said of themselves that nobody wants to read.
+    pub(crate) fn panics(&self) -> Vec<String> {
+        let logs = self.replicas.iter().map(|replica| replica.place.log());
+        logs.flat_map(|log| log.lines().filter(|line| line.contains("panicked")).map(str::to_owned).collect::<Vec<_>>())
+            .collect()
+    }
+
+    /// The end of what the first process has said.
+    pub(crate) fn log_tail(&self) -> String {
+        tail(&self.replicas[0].place.log())
+    }
+}
+
+async fn serves(server: &Server) -> bool {
+    let ask = async {
+        let endpoint = Endpoint::from_shared(format!("http://{}", server.address())).ok()?;
+        let channel = endpoint.timeout(Duration::from_secs(1)).connect().await.ok()?;
+        let answer = HealthClient::new(channel).check(HealthCheckRequest::default()).await.ok()?;
+        Some(answer.into_inner().status() == ServingStatus::Serving)
+    };
+    ask.await.unwrap_or(false)
+}
+
+fn tail(log: &str) -> String {
+    let lines: Vec<_> = log.lines().collect();
+    lines[lines.len().saturating_sub(20)..].join("\n")
+}

@@ -1,0 +1,219 @@
+//! The load: writers who each change tokens of their own, one call after the other, and write down what became of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use access_tokens_testkit::app::Client;
+use anyhow::Result;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use crate::chance::Chance;
+use crate::facts::{Change, Code, Facts, Password};
+use crate::ledger::{Ledger, Place};
+use crate::outcome::{Outcome, call};
+
+/// After a call without an outcome: whoever caused it needs a moment.
+const BREATH: Duration = Duration::from_millis(20);
+
+/// How a writer behaves.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Manner {
+    /// Waits for answers, for five seconds.
+    Patient,
+    /// Prepares each step with patience and then gives the call itself hardly any time: from a microsecond to so many.
+    Hostile(u64),
+}
+
+/// One writer.
+pub(crate) struct Writer {
+    /// Unique in a campaign.
+    pub(crate) name: String,
+    /// Under whom its tokens are listed.
+    pub(crate) owner: String,
+    /// How it calls.
+    pub(crate) client: Client,
+    /// How it calls when it prepares something.
+    pub(crate) patient: Client,
+    /// How it behaves.
+    pub(crate) manner: Manner,
+    /// Where it writes down what became of its calls.
+    pub(crate) ledger: Arc<Ledger>,
+    /// What it leaves to chance.
+    pub(crate) chance: Chance,
+    /// Rises with each value and key; unique for its name.
+    pub(crate) sequence: u64,
+    /// What it works on.
+    pub(crate) token: Option<String>,
+}
+
+impl Writer {
+    /// Writes until it is told to stop, or until so many calls were made. Answers how many there were.
+    pub(crate) async fn run(mut self, stop: watch::Receiver<bool>, limit: u64) -> Result<u64> {
+        let mut calls = 0;
+        while calls < limit && !*stop.borrow() {
+            calls += 1;
+            if !self.step().await? {
+                self.token = None;
+                if self.manner == Manner::Patient {
+                    tokio::time::sleep(BREATH).await;
+                }
+            }
+        }
+        Ok(calls)
+    }
+
+    fn client(&self) -> Client {
+        match self.manner {
+            Manner::Patient => self.patient.clone(),
+            Manner::Hostile(most) => {
+                // Evenly over the orders of magnitude: the first microseconds are as likely as the last milliseconds.
+                let ceiling = (most >> self.chance.below(13)).max(1);
+                self.client.with_deadline(Duration::from_micros(1 + self.chance.below(ceiling)))
+            }
+        }
+    }
+
+    fn next(&mut self) -> u64 {
+        self.sequence += 1;
+        self.sequence
+    }
+
+    fn key(&mut self) -> String {
+        let number = self.next();
+        format!("{}-{number}", self.name)
+    }
+
+    /// One call. Answers whether its outcome is known.
+    async fn step(&mut self) -> Result<bool> {
+        let facts = self.token.as_ref().and_then(|key| Some((key.clone(), self.ledger.facts(key)?)));
+        let Some((key, facts)) = facts else { return self.new_token().await };
+        match self.chance.below(100) {
+            0..6 => self.new_token().await,
+            6..9 => self.import(&key).await,
+            dice => self.change(&key, &facts, dice).await,
+        }
+    }
+
+    /// Something that the state of the token allows.
+    async fn change(&mut self, key: &str, facts: &Facts, dice: u64) -> Result<bool> {
+        let token = json!({"authentication_code": key});
+        let named = json!({"access_token_identifier": token, "fields_set": "id"});
+        match (facts.state, &facts.code, &facts.password) {
+            ("PENDING_VERIFICATION", _, _) if dice < 35 => {
+                self.call(key, "ResetVerificationCode", token, |answer| {
+                    Change::Code(text(answer, "verification_code").map_or(Code::Any, Code::Is))
+                })
+                .await
+            }
+            ("PENDING_VERIFICATION", Code::Is(code), _) if dice < 55 => {
+                let request = with(named, "verification_code", json!(code));
+                self.call(key, "VerifyAccessToken", request, |_| Change::Verify).await
+            }
+            ("EFFECTIVE", _, _) if dice < 30 => {
+                self.call(key, "SetAsNotEffective", named, |_| Change::State("NOT_EFFECTIVE")).await
+            }
+            ("EFFECTIVE", _, Password::Issued(password)) if dice < 45 => {
+                let request = with(named, "one_time_password", json!(password));
+                self.call(key, "VerifyOtp", request, |_| Change::Use).await
+            }
+            ("EFFECTIVE", _, _) if dice < 55 => {
+                let request = json!({"access_token_identifier": token});
+                self.call(key, "GenerateOtp", request, |answer| Change::Issue(text(answer, "one_time_password"))).await
+            }
+            ("NOT_EFFECTIVE", _, _) if dice < 50 => {
+                self.call(key, "SetAsEffective", named, |_| Change::State("EFFECTIVE")).await
+            }
+            _ => {
+                let value = self.next();
+                let request = with(named, "udf_string_1", json!(value.to_string()));
+                self.call(key, "UpdateAccessToken", request, |_| Change::Value(value)).await
+            }
+        }
+    }
+
+    /// A call about a token, and what it asks for.
+    async fn call(
+        &self,
+        key: &str,
+        method: &str,
+        request: Value,
+        change: impl FnOnce(&Value) -> Change,
+    ) -> Result<bool> {
+        let outcome = call(&self.client(), method, request).await;
+        let change = match &outcome {
+            Outcome::Done(answer) => change(answer),
+            _ => change(&Value::Null),
+        };
+        self.record(key, change, &outcome)
+    }
+
+    fn record(&self, key: &str, change: Change, outcome: &Outcome) -> Result<bool> {
+        self.ledger.record(&Place { key, owner: &self.owner, writer: &self.name }, change, outcome)?;
+        Ok(!matches!(outcome, Outcome::Unknown(_)))
+    }
+
+    /// A new token to work on. Where calls hardly ever succeed it is made with patience.
+    async fn new_token(&mut self) -> Result<bool> {
+        let (key, value) = (self.key(), self.next());
+        let mut request = json!({
+            "authentication_code": key,
+            "udf_string_1": value.to_string(),
+            "accounts_receivable_identifier": {"id": self.owner},
+            "fields_set": "life_cycle_state,verification_code",
+        });
+        let waits = self.chance.one_in(3);
+        if waits {
+            request = with(request, "classification_identifier", json!({"id": "verified"}));
+        }
+        let client = if self.chance.one_in(4) { self.client() } else { self.patient.clone() };
+        let outcome = call(&client, "CreateAccessToken", request).await;
+        let (state, code) = match (&outcome, waits) {
+            (_, false) => ("EFFECTIVE", Code::None),
+            (Outcome::Done(answer), true) => {
+                ("PENDING_VERIFICATION", text(answer, "verification_code").map_or(Code::Any, Code::Is))
+            }
+            (_, true) => ("PENDING_VERIFICATION", Code::Any),
+        };
+        let known = self.record(&key, Change::Create(Facts::new(state, value, code)), &outcome)?;
+        self.token = Some(key);
+        Ok(known)
+    }
+
+    /// A batch of two new tokens. The first one is worked on.
+    async fn import(&mut self, before: &str) -> Result<bool> {
+        let mut records = Vec::new();
+        let mut tokens = Vec::new();
+        for _ in 0..2 {
+            let (key, value) = (self.key(), self.next());
+            records.push(json!({"access_token": {
+                "id": key, "number": format!("N-{key}"), "authentication_code": key, "life_cycle_state": "EFFECTIVE",
+                "udf_string_1": value.to_string(), "accounts_receivable": {"id": self.owner},
+            }}));
+            tokens.push((key, value));
+        }
+        let outcome = match self.client().import_directory(&records).await {
+            Ok(answer) if answer.failed == 0 => Outcome::Done(Value::Null),
+            Ok(answer) => {
+                let reasons = answer.results.iter().map(|result| result.reason().as_str_name());
+                Outcome::Refused(reasons.collect::<Vec<_>>().join(", "))
+            }
+            Err(refusal) => Outcome::of(&refusal),
+        };
+        let mut known = true;
+        for (key, value) in &tokens {
+            known &= self.record(key, Change::Create(Facts::new("EFFECTIVE", *value, Code::None)), &outcome)?;
+        }
+        self.token = if self.chance.one_in(2) { tokens.first().map(|(key, _)| key.clone()) } else { Some(before.to_owned()) };
+        Ok(known)
+    }
+}
+
+fn with(mut request: Value, name: &str, value: Value) -> Value {
+    request[name] = value;
+    request
+}
+
+fn text(answer: &Value, name: &str) -> Option<String> {
+    answer[name].as_str().map(str::to_owned)
+}

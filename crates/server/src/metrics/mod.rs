@@ -1,0 +1,221 @@
+//! What operators watch: counts and times, in memory, read when somebody asks.
+//!
+//! | Name | Kind | Labels | What it is |
+//! |---|---|---|---|
+//! | `access_tokens_build_info` | gauge | `version` | 1 |
+//! | `rpc_server_duration_seconds` | histogram | `rpc_method`, `rpc_grpc_status_code` | calls of each method by gRPC and HTTP, and the time until their answer; `_count` counts them; without health and reflection |
+//! | `access_tokens_attempts_total` | counter | `kind`, `outcome` | secrets that were presented: `right`, `wrong`, or `refused` without a comparison |
+//! | `access_tokens_codes_total` | counter | `kind`, `outcome` | codes that were asked for: `admitted`, or `refused` as one too many |
+//! | `access_tokens_guess_bound` | gauge | `organisation`, `classification` | chance per token and day that somebody guesses a secret, at most: of the organisation's own policy, with an empty `classification`, and of each classification that has one |
+//! | `access_tokens_guess_bound_dropped` | gauge | | bounds that are left out, at least, since there are more than 100 |
+//! | `access_tokens_guess_limit` | gauge | | the bound above which a policy is refused |
+//! | `access_tokens_hashing_running` | gauge | | pass codes and passwords that are being hashed |
+//! | `access_tokens_hashing_waiting` | gauge | | those that wait for it |
+//! | `access_tokens_hashing_refused_total` | counter | | those for which there was no room |
+//! | `access_tokens_sqlite_units_total` | counter | | SQLite only: units of work that were acknowledged |
+//! | `access_tokens_sqlite_commits_total` | counter | | SQLite only: commits that it took, each for one unit or several |
+//!
+//! A label never holds what a caller sends, nor the id of a token, an identifier or the name of a user. `kind` is a
+//! SecretKind of the contract, `rpc_method` a method of the contract or `unknown`, `rpc_grpc_status_code` a number.
+//! Attempts tell more than an answer does, so this is for operators and nobody else.
+//!
+//! A measurement is an atomic addition. What can be looked up is looked up when somebody reads.
+
+mod guesses;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use access_tokens_domain::attempts::SecretKind;
+use access_tokens_domain::observer::{AttemptOutcome, Observer};
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Counter, Histogram, Meter, MeterProvider};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::metrics::SdkMeterProvider;
+use prometheus::{Registry, TextEncoder};
+use tonic::Code;
+
+pub use guesses::GuessBounds;
+
+use crate::crypto::HashingLoad;
+
+/// The version of this program.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The type of [`Metrics::text`].
+pub const TEXT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Seconds, from a lookup in memory to the longest call.
+const DURATIONS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+/// The metrics of one process. Whoever measures something is handed it; there is no global one.
+pub struct Metrics {
+    registry: Registry,
+    meter: Meter,
+    calls: Histogram<f64>,
+    attempts: Counter<u64>,
+    codes: Counter<u64>,
+    bounds: Arc<Mutex<GuessBounds>>,
+    /// When it goes, so do the instruments.
+    _provider: SdkMeterProvider,
+}
+
+impl Metrics {
+    /// With nothing measured yet, and nothing looked up.
+    pub fn new() -> Self {
+        let registry = Registry::new();
+        let reader = opentelemetry_prometheus::exporter()
+            .with_registry(registry.clone())
+            .without_target_info()
+            .scope_info_enabled(false)
+            .build()
+            .expect("the registry is new, so nothing in it has the same name");
+        let resource = Resource::builder().with_service_name("access-tokens");
+        let resource = resource.with_attribute(KeyValue::new("service.version", VERSION)).build();
+        let provider = SdkMeterProvider::builder().with_resource(resource).with_reader(reader).build();
+        let meter = provider.meter("access-tokens");
+        let described = "Calls, and the seconds until their answer";
+        let calls = meter.f64_histogram("rpc.server.duration").with_unit("s").with_description(described);
+        let attempts = meter.u64_counter("access_tokens.attempts").with_description("Secrets that were presented");
+        let codes = meter.u64_counter("access_tokens.codes").with_description("Codes that were asked for");
+        let metrics = Self {
+            calls: calls.with_boundaries(DURATIONS.to_vec()).build(),
+            attempts: attempts.build(),
+            codes: codes.build(),
+            bounds: Arc::default(),
+            registry,
+            meter,
+            _provider: provider,
+        };
+        metrics.build_info();
+        metrics.guess_bounds();
+        metrics.begin_at_zero();
+        metrics
+    }
+
+    /// A call has ended. `method` is one of the contract: each makes a series.
+    pub(crate) fn call(&self, method: &'static str, code: Code, took: Duration) {
+        let labels =
+            [KeyValue::new("rpc.grpc.status_code", i64::from(code as i32)), KeyValue::new("rpc.method", method)];
+        self.calls.record(took.as_secs_f64(), &labels);
+    }
+
+    /// Looks the load of the hasher up, whenever somebody reads.
+    pub fn watch_hashing(&self, load: impl Fn() -> HashingLoad + Clone + Send + Sync + 'static) {
+        let gauge = |name, described, of: fn(HashingLoad) -> usize| {
+            let load = load.clone();
+            let gauge = self.meter.u64_observable_gauge(name).with_description(described);
+            gauge.with_callback(move |seen| seen.observe(of(load()) as u64, &[])).build();
+        };
+        gauge("access_tokens.hashing.running", "Pass codes and passwords that are being hashed", |load| load.running);
+        gauge("access_tokens.hashing.waiting", "Pass codes and passwords that wait for it", |load| load.waiting);
+        let counter = self.meter.u64_observable_counter("access_tokens.hashing.refused");
+        let counter = counter.with_description("Pass codes and passwords for which there was no room");
+        counter.with_callback(move |seen| seen.observe(load().refused, &[])).build();
+    }
+
+    /// Looks up how many units of work SQLite has acknowledged, and with how many commits, whenever somebody reads.
+    pub fn watch_sqlite(&self, counts: impl Fn() -> Option<(u64, u64)> + Clone + Send + Sync + 'static) {
+        let counter = |name, described, of: fn((u64, u64)) -> u64| {
+            let counts = counts.clone();
+            let counter = self.meter.u64_observable_counter(name).with_description(described);
+            let look = move || counts().map(of);
+            counter.with_callback(move |seen| look().iter().for_each(|count| seen.observe(*count, &[]))).build();
+        };
+        counter("access_tokens.sqlite.units", "Units of work that were acknowledged", |(units, _)| units);
+        counter("access_tokens.sqlite.commits", "Commits that it took", |(_, commits)| commits);
+    }
+
+    /// The bound above which a policy is refused.
+    pub fn set_guess_limit(&self, limit: f64) {
+        let gauge = self.meter.f64_observable_gauge("access_tokens.guess_limit");
+        let gauge = gauge.with_description("The bound above which a policy is refused");
+        gauge.with_callback(move |seen| seen.observe(limit, &[])).build();
+    }
+
+    /// What is known of the bounds now.
+    pub fn set_guess_bounds(&self, bounds: GuessBounds) {
+        *known(&self.bounds) = bounds;
+    }
+
+    /// Everything, in the text format of Prometheus.
+    pub fn text(&self) -> String {
+        // It refuses only metrics without a name or without values, which the registry does not have.
+        TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
+    }
+
+    fn build_info(&self) {
+        let gauge = self.meter.u64_observable_gauge("access_tokens.build_info").with_description("1");
+        gauge.with_callback(|seen| seen.observe(1, &[KeyValue::new("version", VERSION)])).build();
+    }
+
+    fn guess_bounds(&self) {
+        let bounds = Arc::clone(&self.bounds);
+        let described = "Chance per access token and day that somebody guesses a secret, at most";
+        let gauge = self.meter.f64_observable_gauge("access_tokens.guess_bound").with_description(described);
+        let gauge = gauge.with_callback(move |seen| {
+            for ((organisation, classification), chance) in &known(&bounds).series {
+                let labels = [
+                    KeyValue::new("classification", classification.clone()),
+                    KeyValue::new("organisation", organisation.clone()),
+                ];
+                seen.observe(*chance, &labels);
+            }
+        });
+        gauge.build();
+        let bounds = Arc::clone(&self.bounds);
+        let gauge = self.meter.u64_observable_gauge("access_tokens.guess_bound_dropped");
+        let gauge = gauge.with_description("Bounds that are left out, at least");
+        gauge.with_callback(move |seen| seen.observe(known(&bounds).dropped, &[])).build();
+    }
+
+    /// A counter that appears with its first event hides that event from whoever asks for increases.
+    fn begin_at_zero(&self) {
+        for kind in SecretKind::ALL {
+            for outcome in AttemptOutcome::ALL {
+                self.count_attempts(kind, outcome, 0);
+            }
+            for admitted in [true, false] {
+                self.count_codes(kind, admitted, 0);
+            }
+        }
+    }
+
+    fn count_attempts(&self, kind: SecretKind, outcome: AttemptOutcome, count: u64) {
+        self.attempts.add(count, &[KeyValue::new("kind", kind.name()), KeyValue::new("outcome", outcome.name())]);
+    }
+
+    fn count_codes(&self, kind: SecretKind, admitted: bool, count: u64) {
+        let outcome = if admitted { "admitted" } else { "refused" };
+        self.codes.add(count, &[KeyValue::new("kind", kind.name()), KeyValue::new("outcome", outcome)]);
+    }
+}
+
+fn known(bounds: &Mutex<GuessBounds>) -> MutexGuard<'_, GuessBounds> {
+    bounds.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+impl Observer for Metrics {
+    fn attempt(&self, kind: SecretKind, outcome: AttemptOutcome) {
+        self.count_attempts(kind, outcome, 1);
+    }
+
+    fn issue(&self, kind: SecretKind, admitted: bool) {
+        self.count_codes(kind, admitted, 1);
+    }
+}

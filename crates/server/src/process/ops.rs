@@ -1,0 +1,131 @@
+//! A port for operators: does it live, is it ready, how does it go?
+//!
+//! It is the first to answer and the last to go: before there is a database, and while the calls of a process that was
+//! asked to stop are finished. What it tells is for operators only, so it listens on a port of its own.
+
+use std::future::pending;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use access_tokens_storage::Database;
+use axum::Router;
+use axum::extract::State;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use serde_json::json;
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::{http1, listen};
+use crate::config::Settings;
+use crate::metrics::{GuessBounds, Metrics, TEXT_TYPE, VERSION};
+use crate::transport::{Health, Readiness};
+
+/// What is asked all the time, and not worth a line of the log each.
+pub(super) const ROUTINE: [&str; 3] = [LIVEZ, READYZ, METRICS];
+
+const LIVEZ: &str = "/livez";
+const READYZ: &str = "/readyz";
+const METRICS: &str = "/metrics";
+const BUILDINFO: &str = "/buildinfo";
+
+/// A few scrapers and probes; more wait.
+const CONNECTIONS: usize = 64;
+/// How long a scrape waits for what the database has to say.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The port, or none when that is switched off. It goes with this.
+pub(super) struct Ops {
+    shown: Arc<Shown>,
+    server: Option<JoinHandle<()>>,
+}
+
+/// What there is to show.
+struct Shown {
+    metrics: Arc<Metrics>,
+    health: Health,
+    database: OnceLock<Weak<Database>>,
+    /// Held while the database is asked.
+    asking: Arc<Mutex<()>>,
+}
+
+impl Ops {
+    /// Binds the port, and answers.
+    pub(super) async fn start(settings: &Settings, metrics: &Arc<Metrics>, health: &Health) -> anyhow::Result<Self> {
+        let shown = Arc::new(Shown {
+            metrics: Arc::clone(metrics),
+            health: health.clone(),
+            database: OnceLock::new(),
+            asking: Arc::default(),
+        });
+        let server = match settings.ops.listen {
+            Some(address) => {
+                let listener = listen(address, "ops.listen").await?;
+                Some(tokio::spawn(http1::serve(listener, CONNECTIONS, router(Arc::clone(&shown)), pending())))
+            }
+            None => None,
+        };
+        Ok(Self { shown, server })
+    }
+
+    /// Shows from now on what this database knows.
+    pub(super) fn open(&self, database: &Arc<Database>) {
+        // It is opened once.
+        let _ = self.shown.database.set(Arc::downgrade(database));
+    }
+}
+
+impl Drop for Ops {
+    fn drop(&mut self) {
+        if let Some(server) = &self.server {
+            server.abort();
+        }
+    }
+}
+
+fn router(shown: Arc<Shown>) -> Router {
+    Router::new()
+        // As long as this is answered, the process need not be killed. What it depends on is the business of readiness.
+        .route(LIVEZ, get(async || "alive\n"))
+        .route(READYZ, get(ready))
+        .route(METRICS, get(metrics))
+        .route(BUILDINFO, get(build_info))
+        .with_state(shown)
+}
+
+async fn ready(State(shown): State<Arc<Shown>>) -> impl IntoResponse {
+    let readiness = shown.health.readiness();
+    let ready = readiness == Readiness::Ready;
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, format!("{}\n", readiness.text()))
+}
+
+async fn metrics(State(shown): State<Arc<Shown>>) -> impl IntoResponse {
+    ask_database(&shown).await;
+    ([(CONTENT_TYPE, TEXT_TYPE)], shown.metrics.text())
+}
+
+async fn build_info() -> impl IntoResponse {
+    let target = format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS);
+    let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
+    let facts = json!({"name": "access-tokens", "version": VERSION, "target": target, "profile": profile});
+    ([(CONTENT_TYPE, "application/json")], format!("{facts}\n"))
+}
+
+/// Finds out what only the database knows. When it does not answer, nothing is shown of that.
+async fn ask_database(shown: &Shown) {
+    let Some(database) = shown.database.get().and_then(Weak::upgrade) else { return };
+    // One at a time. Whoever comes meanwhile is shown what was known before.
+    let Ok(turn) = Arc::clone(&shown.asking).try_lock_owned() else { return };
+    let metrics = Arc::clone(&shown.metrics);
+    // In a task of its own: whoever gives up must not drop a future that holds a connection.
+    let asking = tokio::spawn(async move {
+        let bounds = GuessBounds::of(database.as_ref()).await;
+        metrics.set_guess_bounds(bounds.unwrap_or_default());
+        drop(turn);
+    });
+    let _ = timeout(PATIENCE, asking).await;
+}

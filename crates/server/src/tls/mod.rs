@@ -1,0 +1,28 @@
+//! TLS, with rustls and ring: what listeners encrypt with, whom the certificates of clients stand for, and the way to a
+//! service that asks for it.
+//!
+//! Files are read again when they change ([`LiveTls`]), so that certificates may live for hours.
+
+mod client;
+mod files;
+mod identity;
+mod live;
+mod name;
+
+use std::sync::Arc;
+
+use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
+
+pub(crate) use client::{Link, Trust};
+pub(crate) use identity::Peer;
+pub(crate) use live::{LiveTls, TlsConnection};
+
+/// What gRPC is called in a handshake.
+pub(crate) const HTTP2: &[u8] = b"h2";
+/// What the gateway is called there.
+pub(crate) const HTTP1: &[u8] = b"http/1.1";
+
+/// The algorithms. Said here and not left to a default of the process, which whoever comes first may set.
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}

@@ -1,0 +1,51 @@
+//! How often each method is called, with what outcome, and for how long.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::{Request, Response};
+use tonic::Code;
+use tonic::body::Body;
+
+use super::{Around, Handler, Next, method, trace};
+use crate::metrics::Metrics;
+
+#[derive(Debug, Clone)]
+pub struct Measure {
+    metrics: Arc<Metrics>,
+}
+
+impl Measure {
+    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
+        Self { metrics }
+    }
+}
+
+impl Around for Measure {
+    async fn around<S: Handler>(self, request: Request<Body>, next: Next<S>) -> Response<Body> {
+        let method = match method::find(request.uri().path()) {
+            Some(method) if method.probe => return next.run(request).await,
+            Some(method) => method.path.trim_start_matches('/'),
+            // A path that is not ours is whatever a caller sends: each would be a series of its own.
+            None => "unknown",
+        };
+        let mut call = Call { metrics: self.metrics, method, started: Instant::now(), code: Code::Cancelled };
+        let response = next.run(request).await;
+        call.code = trace::code(&response);
+        response
+    }
+}
+
+/// Counts itself when it goes: also when the caller has gone before the answer.
+struct Call {
+    metrics: Arc<Metrics>,
+    method: &'static str,
+    started: Instant,
+    code: Code,
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.metrics.call(self.method, self.code, self.started.elapsed());
+    }
+}

@@ -1,0 +1,54 @@
+//! The stand-alone gateway before a service that encrypts.
+
+use access_tokens_testkit::http::HttpClient;
+
+use super::*;
+
+const GATEWAY: &str = "spiffe://example.com/gateway";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_gateway_reaches_a_service_whose_authority_it_knows() {
+    let (directory, authority) = (TempDir::new().expect("a directory"), Authority::new());
+    put(directory.path(), "authority.pem", &authority.pem());
+    put(directory.path(), "other.pem", &Authority::new().pem());
+    authority.client(GATEWAY, "gateway").put(directory.path(), "gateway");
+    // It knows the gateway by its certificate, as somebody who may do everything.
+    let identity = format!(r#"[{{ subject = "{GATEWAY}", organisation = "DEMO", user = "ops" }}]"#);
+    let place = encrypted(&directory, &authority.server(LOOPBACK))
+        .with("ACCESS_TOKENS__GRPC__TLS__CLIENT_CA", "authority.pem")
+        .with("ACCESS_TOKENS__GRPC__TLS__CLIENT_AUTH", "required")
+        .with("ACCESS_TOKENS__GRPC__TLS__IDENTITIES", &identity);
+    let server = place.start(&["serve", "--set", "http.listen="]);
+    place.wait_until_ready();
+    add_user(&place);
+
+    let upstream = format!("https://{}", server.address());
+    let login = json!({"username": "ops", "password": PASSWORD, "organisation": "DEMO"}).to_string();
+    let gateway = async |settings: &[&str]| {
+        let gateway = sqlite(&directory);
+        let settings = settings.iter().flat_map(|setting| ["--set", setting]);
+        let running =
+            gateway.start(&["gateway", "--upstream", &upstream].into_iter().chain(settings).collect::<Vec<_>>());
+        gateway.wait_until_listening();
+        let answer = HttpClient::new(running.http_address(), "").post_text("authentication/token", &login).await;
+        (running, answer)
+    };
+    let shown = ["gateway.upstream.certificate=gateway.pem", "gateway.upstream.key=gateway.key"];
+    let known = "gateway.upstream.ca=authority.pem";
+
+    let (running, answer) = gateway(&[&shown[..], &[known]].concat()).await;
+    let session = answer.data()["token"].as_str().expect("a token").to_owned();
+    let http = HttpClient::new(running.http_address(), &session);
+    http.post("access_tokens/create", json!({})).await.data();
+    // Whoever comes without a session does not become the gateway.
+    for target in ["access_tokens/show", "access_tokens/create"] {
+        let target = http.target(target);
+        http.send("POST", &target, &[], "{}").await.refused("INVALID_TOKEN");
+    }
+    for settings in [&[known][..], &shown, &[&shown[..], &["gateway.upstream.ca=other.pem"]].concat()] {
+        let (_running, answer) = gateway(settings).await;
+        assert_eq!(answer.reason(), "DATABASE_UNAVAILABLE", "{settings:?}: {}", answer.text);
+    }
+    let refused = place.run(&["gateway", "--upstream", &upstream, "--set", "gateway.upstream.ca=nowhere.pem"]);
+    assert!(text(&refused).contains("nowhere.pem cannot be read"), "{}", text(&refused));
+}

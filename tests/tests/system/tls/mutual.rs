@@ -1,0 +1,99 @@
+//! Clients that show a certificate.
+
+use super::*;
+
+const TILL: &str = "spiffe://example.com/till";
+const IDENTITIES: &str = r#"[
+    { subject = "spiffe://example.com/till", organisation = "DEMO", user = "till" },
+    { subject = "CN=back office", organisation = "DEMO", user = "ops" },
+    { subject = "spiffe://example.com/gone", organisation = "DEMO", user = "gone" },
+]"#;
+
+/// A place whose servers ask for certificates of an authority of clients.
+fn mutual(directory: &TempDir, pair: &Pair, clients: &str) -> Workplace {
+    put(directory.path(), "clients.pem", clients);
+    encrypted(directory, pair)
+        .with("ACCESS_TOKENS__GRPC__TLS__CLIENT_CA", "clients.pem")
+        .with("ACCESS_TOKENS__GRPC__TLS__IDENTITIES", &IDENTITIES.replace('\n', ""))
+}
+
+/// A user that may only read, or something else that is said.
+fn add_till(place: &Workplace, permissions: &str) {
+    let add = ["user", "add", "--organisation", "DEMO", "--username", "till", "--password-stdin", "--permissions"];
+    let added = place.run_with_input(&[&add[..], &[permissions]].concat(), "staple battery");
+    assert!(added.status.success(), "{}", text(&added));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_stands_for_its_user_where_no_session_is_sent() {
+    let (directory, [servers, clients]) = (TempDir::new().expect("a directory"), [(); 2].map(|()| Authority::new()));
+    let place = mutual(&directory, &servers.server(LOOPBACK), &clients.pem());
+    let server = place.start(&["serve"]);
+    place.wait_until_ready();
+    add_user(&place);
+    add_till(&place, "access_tokens.read");
+    let over = async |shown: Option<&Pair>| client(server.address(), trust(&servers.pem(), shown)).await;
+
+    let till = over(Some(&clients.client(TILL, "back office"))).await;
+    till.ok("ListClassifications", json!({})).await;
+    let create = json!({"fields_set": "id"});
+    till.refused("CreateAccessToken", create.clone(), "PERMISSION_DENIED").await;
+    let office = over(Some(&clients.client("spiffe://example.com/office", "back office"))).await;
+    office.ok("CreateAccessToken", create.clone()).await;
+
+    // A session counts before the certificate, a wrong one too.
+    logged_in(&till).await.ok("CreateAccessToken", create.clone()).await;
+    till.with_session("expired").refused("ListClassifications", json!({}), "INVALID_TOKEN").await;
+    till.with_api_key("wrong").refused("ListClassifications", json!({}), "INVALID_TOKEN").await;
+
+    for (uri, common) in [("spiffe://example.com/stranger", "stranger"), ("spiffe://example.com/gone", "gone")] {
+        let stranger = over(Some(&clients.client(uri, common))).await;
+        stranger.refused("ListClassifications", json!({}), "INVALID_TOKEN").await;
+        logged_in(&stranger).await.ok("ListClassifications", json!({})).await;
+    }
+    let nobody = over(None).await;
+    nobody.refused("ListClassifications", json!({}), "INVALID_TOKEN").await;
+    logged_in(&nobody).await.ok("CreateAccessToken", create).await;
+
+    for forged in [Authority::new().client(TILL, "till"), servers.client(TILL, "till")] {
+        assert!(!gets_in(server.address(), trust(&servers.pem(), Some(&forged))).await, "of another authority");
+    }
+
+    // What a user may do is looked up, and kept for less than a second.
+    add_till(&place, "access_tokens.lookup");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    till.refused("ListClassifications", json!({}), "PERMISSION_DENIED").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_a_certificate_is_required_nobody_gets_in_without() {
+    let (directory, authority) = (TempDir::new().expect("a directory"), Authority::new());
+    let place = mutual(&directory, &authority.server(LOOPBACK), &authority.pem())
+        .with("ACCESS_TOKENS__GRPC__TLS__CLIENT_AUTH", "required")
+        .with("ACCESS_TOKENS__HTTP__TLS__CLIENT_CA", "clients.pem")
+        .with("ACCESS_TOKENS__HTTP__TLS__CLIENT_AUTH", "required");
+    let server = place.start(&["serve"]);
+    // The probe shows the certificate of the server, which is of the same authority.
+    place.wait_until_ready();
+    add_user(&place);
+    add_till(&place, "access_tokens.read");
+    assert!(!gets_in(server.address(), trust(&authority.pem(), None)).await, "without a certificate");
+    let answer = exchange(server.http_address(), &authority.pem(), &[&TLS13], b"http/1.1").await;
+    assert!(answer.unwrap_or_default().is_empty(), "over HTTP neither");
+    let expired = authority.sign(|params| params.not_after = rcgen::date_time_ymd(2020, 1, 1));
+    assert!(!gets_in(server.address(), trust(&authority.pem(), Some(&expired))).await, "with an expired one");
+    let stranger = authority.client("spiffe://example.com/stranger", "stranger");
+    assert!(gets_in(server.address(), trust(&authority.pem(), Some(&stranger))).await, "without an identity");
+    let till = client(server.address(), trust(&authority.pem(), Some(&authority.client(TILL, "till")))).await;
+    till.ok("ListClassifications", json!({})).await;
+}
+
+/// Is a call answered that needs no session?
+async fn gets_in(address: SocketAddr, config: ClientTlsConfig) -> bool {
+    // A client of TLS 1.3 may take the handshake for done before the server has seen its certificate.
+    let Ok(channel) = connect(address, config).await else { return false };
+    match Client::over(channel).login("DEMO", "ops", "wrong", None).await {
+        Ok(_) => panic!("the password is wrong"),
+        Err(refusal) => refusal.reason == "INVALID_LOGIN",
+    }
+}
