@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use access_tokens_testkit::app::Client;
 use anyhow::{Result, ensure};
 use serde_json::json;
 use tokio::sync::watch;
@@ -11,7 +12,7 @@ use tokio::task::{JoinSet, block_in_place};
 use super::{LIAR, Playing, Run, Scenario};
 use crate::chance::Chance;
 use crate::inspect;
-use crate::linear::{History, NAMES, Observer, Op, State};
+use crate::linear::{History, Op, State};
 use crate::report::Report;
 use crate::stage::{Kind, Plan, Stage};
 
@@ -37,6 +38,7 @@ async fn play(run: &Run) -> Result<Report> {
     let plan = run.plan()?;
     let mut stage = Stage::set(Plan { replicas, ..plan }).await?;
     let (mut report, chance) = (Report::default(), Chance::new(run.seed));
+    let mut slowest = Duration::ZERO;
     while report.cycles < run.cycles {
         let histories = begin(&stage, &chance, report.cycles, ROUND.min(run.cycles - report.cycles)).await?;
         let (ready, waiting) = watch::channel(true);
@@ -44,8 +46,7 @@ async fn play(run: &Run) -> Result<Report> {
         for (number, history) in histories.iter().enumerate() {
             for client in 0..CLIENTS {
                 let caller = stage.caller((number + client as usize) % replicas).await?;
-                let observer = Observer { name: client * NAMES, client: caller };
-                clients.spawn(observe(Arc::clone(history), observer, chance.fork(), waiting.clone()));
+                clients.spawn(observe(Arc::clone(history), (client, caller), chance.fork(), waiting.clone()));
             }
         }
         tokio::time::sleep(chance.millis(5, 80)).await;
@@ -56,17 +57,19 @@ async fn play(run: &Run) -> Result<Report> {
         ready.send_replace(true);
         clients.join_all().await;
         for history in histories {
-            let mut last = Observer { name: CLIENTS * NAMES, client: stage.honest(0).await? };
-            let since = Instant::now();
-            while !history.step(&mut last, Op::Show).await {
+            let (last, since) = (stage.honest(0).await?, Instant::now());
+            while !history.step(CLIENTS, &last, Op::Show).await {
                 ensure!(since.elapsed() < PATIENCE, "nobody shows {}", history.text());
             }
             report.operations += history.len() as u64;
             report.cycles += 1;
+            let started = Instant::now();
             report.expect(block_in_place(|| history.is_linearizable()), || history.text());
+            slowest = slowest.max(started.elapsed());
         }
     }
     report.broken.extend(inspect::faults(&stage).await?);
+    report.notes.push(format!("the longest search took {} ms", slowest.as_millis()));
     Ok(report)
 }
 
@@ -88,7 +91,12 @@ async fn begin(stage: &Stage, chance: &Chance, first: usize, count: usize) -> Re
     Ok(histories)
 }
 
-async fn observe(history: Arc<History>, mut observer: Observer, chance: Chance, mut ready: watch::Receiver<bool>) {
+async fn observe(
+    history: Arc<History>,
+    (number, client): (u64, Client),
+    chance: Chance,
+    mut ready: watch::Receiver<bool>,
+) {
     for _ in 0..CALLS {
         let op = match chance.below(6) {
             0 | 1 => Op::On,
@@ -96,7 +104,7 @@ async fn observe(history: Arc<History>, mut observer: Observer, chance: Chance, 
             4 => Op::Verify,
             _ => Op::Show,
         };
-        if !history.step(&mut observer, op).await {
+        if !history.step(number, &client, op).await {
             // Each call without an outcome makes the search longer and proves nothing.
             let _ = ready.wait_for(|ready| *ready).await;
         }

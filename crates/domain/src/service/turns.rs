@@ -12,7 +12,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::lock::{Mutex as AsyncMutex, OwnedMutexGuard};
 
+use super::verifier::contended;
+use crate::Result;
+
 type Line = Arc<AsyncMutex<()>>;
+
+/// How many may be in one line. Without a bound, a flood at one name would take all places of the process.
+const LINE: usize = 64;
 
 /// The lines that are waited in just now.
 #[derive(Default)]
@@ -29,17 +35,23 @@ pub(super) struct Turn {
 }
 
 impl Turns {
-    /// Waits for the turn of a name. Two names that hash alike share a line, which only costs time.
-    pub(super) async fn enter(&self, name: impl Hash) -> Turn {
+    /// Waits for the turn of a name; OVERLOADED where the line is full. Two names that hash alike share a line, which
+    /// only costs time.
+    pub(super) async fn enter(&self, name: impl Hash) -> Result<Turn> {
         let key = self.hasher.hash_one(name);
         let line = {
             let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(lines.entry(key).or_default())
+            let line = lines.entry(key).or_default();
+            // Each who waits or has the turn holds the line once, and so does the map.
+            if Arc::strong_count(line) > LINE {
+                return Err(contended());
+            }
+            Arc::clone(line)
         };
         // Made before it waits, so that who stops waiting leaves the line, too.
         let mut turn = Turn { lines: Arc::clone(&self.lines), key, guard: None };
         turn.guard = Some(line.lock_owned().await);
-        turn
+        Ok(turn)
     }
 }
 
@@ -60,6 +72,10 @@ mod tests {
 
     use super::*;
 
+    fn enter<'t>(turns: &'t Turns, name: &'static str) -> impl Future<Output = Turn> + 't {
+        turns.enter(name).map(|turn| turn.unwrap_or_else(|error| panic!("{error}")))
+    }
+
     fn waiting(turns: &Turns) -> usize {
         turns.lines.lock().expect("not poisoned").len()
     }
@@ -67,16 +83,30 @@ mod tests {
     #[test]
     fn one_at_a_time_and_nothing_is_left_behind() {
         let turns = Turns::default();
-        let first = turns.enter("a").now_or_never().expect("its turn");
-        let other = turns.enter("b").now_or_never().expect("its turn");
-        let mut second = Box::pin(turns.enter("a"));
+        let first = enter(&turns, "a").now_or_never().expect("its turn");
+        let other = enter(&turns, "b").now_or_never().expect("its turn");
+        let mut second = Box::pin(enter(&turns, "a"));
         assert!(second.as_mut().now_or_never().is_none(), "it is not its turn");
-        let mut gone = Box::pin(turns.enter("a"));
+        let mut gone = Box::pin(enter(&turns, "a"));
         assert!(gone.as_mut().now_or_never().is_none());
         drop(gone);
         drop(first);
         let second = second.as_mut().now_or_never().expect("its turn");
         drop((second, other));
+        assert_eq!(waiting(&turns), 0);
+    }
+
+    #[test]
+    fn a_line_that_is_full_refuses_and_others_go_on() {
+        let turns = Turns::default();
+        let first = enter(&turns, "a").now_or_never().expect("its turn");
+        let mut line: Vec<_> = (1..LINE).map(|_| Box::pin(enter(&turns, "a"))).collect();
+        assert!(line.iter_mut().all(|waits| waits.as_mut().now_or_never().is_none()));
+        assert!(matches!(turns.enter("a").now_or_never(), Some(Err(_))));
+        assert!(turns.enter("b").now_or_never().is_some());
+        line.pop();
+        assert!(turns.enter("a").now_or_never().is_none(), "there is room again");
+        drop((line, first));
         assert_eq!(waiting(&turns), 0);
     }
 }

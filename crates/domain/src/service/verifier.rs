@@ -27,9 +27,9 @@ use crate::store::{Entry, FoundToken, Load, Store};
 use crate::time::Timestamp;
 use crate::{Error, Reason, Result};
 
-/// How often a write of the ledger is tried when others write the same entry. Of all that try at once one succeeds
-/// each time, and after a few of them the entry is locked.
-pub(super) const TRIES: usize = 64;
+/// How often a write of the ledger is tried when others write the same entry. Of all that try at once one succeeds each
+/// time, and within a process they take turns: those that still compete came under other names, or to other replicas.
+pub(super) const TRIES: usize = 256;
 
 /// What is to be checked.
 pub(super) struct Check<'a> {
@@ -144,7 +144,7 @@ impl<S: Store> AccessTokens<S> {
     pub(super) async fn examine(&self, caller: &Caller, check: Check<'_>) -> Result<Result<Proven, Refusal>> {
         let Check { key, kind, secret, state, load } = check;
         let organisation = caller.organisation;
-        let _turn = self.turns.enter((organisation, key, kind)).await;
+        let _turn = self.turns.enter((organisation, key, kind)).await?;
         let found = self.store.find_token(organisation, key, load).await?;
         let reference = self.store.reference(organisation).await?;
         let token = found.as_ref().map(|found| &found.token);
