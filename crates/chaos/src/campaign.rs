@@ -49,11 +49,14 @@ pub(crate) struct Crew {
     pub(crate) calls: u64,
     /// Where every other of them calls, in place of the service itself.
     pub(crate) front: Option<SocketAddr>,
+    /// Do they ask for codes? Those expire, and are metered, by the clock.
+    pub(crate) codes: bool,
 }
 
 impl Crew {
     /// Twelve who work until they are stopped.
-    pub(crate) const USUAL: Self = Self { writers: 12, manner: Manner::Patient, calls: u64::MAX, front: None };
+    pub(crate) const USUAL: Self =
+        Self { writers: 12, manner: Manner::Patient, calls: u64::MAX, front: None, codes: true };
 }
 
 /// Writers at work.
@@ -122,6 +125,7 @@ impl Campaign {
                 client,
                 patient,
                 manner,
+                codes: crew.codes,
             };
             load.writers.spawn(writer.run(told.clone(), crew.calls));
         }
@@ -138,9 +142,15 @@ impl Campaign {
         Ok(since.elapsed())
     }
 
-    /// How many calls were acknowledged so far.
-    pub(crate) fn acknowledged(&self) -> u64 {
-        self.ledger.acknowledged()
+    /// How many calls there were so far, and how many of them were acknowledged.
+    pub(crate) fn calls(&self) -> (u64, u64) {
+        let counts = self.ledger.counts();
+        (counts.operations, counts.acknowledged)
+    }
+
+    /// How many calls had no known outcome so far.
+    pub(crate) fn unknown(&self) -> u64 {
+        self.ledger.counts().unknown.values().sum()
     }
 
     /// Reads back what the last cycles have written, and presents one-time passwords. To be called while nobody writes
@@ -181,6 +191,8 @@ impl Campaign {
             self.report.notes.push(format!("refused: {}", common(&counts.refused)));
         }
         if !counts.unknown.is_empty() {
+            let (all, true_ones) = (counts.unknown.values().sum::<u64>(), counts.came_true);
+            self.report.notes.push(format!("{true_ones} of {all} calls without an outcome had taken effect"));
             self.report.notes.push(format!("unknown: {}", common(&counts.unknown)));
         }
         let internal = counts.unknown.keys().filter(|text| text.starts_with("Internal"));
@@ -199,8 +211,7 @@ impl Campaign {
         let client: Client = stage.honest(0).await?;
         for (key, password) in self.ledger.passwords(owner, PASSWORDS) {
             let (Password::Issued(text) | Password::Used(text)) = &password else { continue };
-            let request =
-                json!({"access_token_identifier": {"authentication_code": key}, "one_time_password": text});
+            let request = json!({"access_token_identifier": {"authentication_code": key}, "one_time_password": text});
             let outcome = call(&client, "VerifyOtp", request).await;
             match (&password, &outcome) {
                 (Password::Issued(_), Outcome::Done(_)) => {

@@ -176,7 +176,9 @@ mod tests {
         let verified = Change::Verify.of(Some(&created)).expect("a token");
         assert!(verified.explain(&shown("EFFECTIVE", 1, Some("7"))));
         let updated = Change::Value(2).of(Some(&verified)).expect("a token");
-        assert!(updated.explain(&shown("EFFECTIVE", 2, Some("7"))) && !updated.explain(&shown("EFFECTIVE", 1, Some("7"))));
+        assert!(
+            updated.explain(&shown("EFFECTIVE", 2, Some("7"))) && !updated.explain(&shown("EFFECTIVE", 1, Some("7")))
+        );
         let issued = Change::Issue(Some("9".to_owned())).of(Some(&updated)).expect("a token");
         let used = Change::Use.of(Some(&issued)).expect("a token");
         assert_eq!(used.password, Password::Used("9".to_owned()));

@@ -53,6 +53,8 @@ pub(crate) struct Counts {
     pub(crate) refused: BTreeMap<String, u64>,
     /// What was said where the outcome is not known.
     pub(crate) unknown: BTreeMap<String, u64>,
+    /// How many calls without an outcome turned out to have taken effect, visibly.
+    pub(crate) came_true: u64,
 }
 
 #[derive(Debug, Default)]
@@ -164,7 +166,8 @@ impl Ledger {
     /// on that has to stay as well.
     pub(crate) fn settle(&self, owner: &str, shown: Vec<Seen>) -> Findings {
         let mut book = self.book();
-        let mut found = Findings { broken: std::mem::take(&mut book.surprises), ..Findings::default() };
+        let Book { tokens, counts, surprises } = &mut *book;
+        let mut found = Findings { broken: std::mem::take(surprises), ..Findings::default() };
         let mut keys = BTreeSet::new();
         for seen in shown {
             if !seen.is_legal() {
@@ -174,12 +177,12 @@ impl Ledger {
                 found.duplicated.push(format!("{}: twice", seen.key));
                 continue;
             }
-            match book.tokens.get_mut(&seen.key).filter(|token| token.owner == owner) {
-                Some(token) => token.settle(&seen, &mut found),
+            match tokens.get_mut(&seen.key).filter(|token| token.owner == owner) {
+                Some(token) => counts.came_true += u64::from(token.settle(&seen, &mut found)),
                 None => found.duplicated.push(format!("{}: nobody has it: {seen:?}", seen.key)),
             }
         }
-        book.tokens.retain(|key, token| {
+        tokens.retain(|key, token| {
             let gone = token.owner == owner && !keys.contains(key);
             if let (true, Some(facts)) = (gone, &token.facts) {
                 found.lost.push(format!("{key}: not there, but acknowledged: {facts:?}"));
@@ -207,24 +210,28 @@ impl Token {
         self.facts.is_none() && self.pending == Some(Change::Use)
     }
 
-    fn settle(&mut self, seen: &Seen, found: &mut Findings) {
+    /// Answers whether a call without an outcome has visibly taken effect.
+    fn settle(&mut self, seen: &Seen, found: &mut Findings) -> bool {
         if self.is_given_up() {
-            return;
+            return false;
         }
         let without = self.facts.clone();
         let with = self.pending.as_ref().and_then(|change| change.of(self.facts.as_ref()));
-        let explained = [without, with].into_iter().flatten().find(|facts| facts.explain(seen));
-        let Some(mut facts) = explained else {
+        let explained = [(without, false), (with, true)]
+            .into_iter()
+            .find_map(|(facts, came_true)| facts.filter(|facts| facts.explain(seen)).map(|facts| (facts, came_true)));
+        let Some((mut facts, came_true)) = explained else {
             let (facts, pending) = (&self.facts, &self.pending);
             found.lost.push(format!("{}: {facts:?} and perhaps {pending:?}, but {seen:?}", seen.key));
             // It is told once: nobody goes on with this token.
             (self.facts, self.pending) = (None, Some(Change::Use));
-            return;
+            return false;
         };
         if self.pending.take().is_some_and(|change| change.is_secret()) {
             facts.password = Password::Unclear;
         }
         self.facts = Some(facts.settled(seen));
+        came_true
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod campaign;
 mod chance;
+mod disk;
 mod facts;
 mod inspect;
 mod ledger;
@@ -14,12 +15,14 @@ mod scenario;
 mod stage;
 mod writer;
 
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
+use futures::FutureExt;
 
 use report::Report;
 use scenario::{ALL, Run, Scenario};
@@ -106,15 +109,16 @@ async fn play(arguments: Arguments) -> Result<bool> {
             let cycles = arguments.cycles.unwrap_or(if size == Size::Soak { *soak } else { *ci });
             let run = Run { scenario, kind: *kind, cycles, red, seed: arguments.seed, binary: binary.clone() };
             let started = Instant::now();
-            let report = match (scenario.play)(&run).await {
-                Ok(report) => report,
-                Err(error) => Report { broken: vec![format!("it broke off: {error:#}")], ..Report::default() },
+            let report = match AssertUnwindSafe((scenario.play)(&run)).catch_unwind().await {
+                Ok(Ok(report)) => report,
+                Ok(Err(error)) => Report::broke_off(format!("{error:#}")),
+                Err(_) => Report::broke_off("a panic; see above"),
             };
             println!("{}", report.json(&run, started.elapsed()));
             let row = report.row(&run, started.elapsed());
             println!("{row}");
             rows.push(row);
-            good &= if all_red { report.verdict() != "PASS" } else { report.verdict() != "FAIL" };
+            good &= if all_red { report.caught() } else { report.verdict() != "FAIL" };
         }
     }
     println!("\n{}\n{}", report::head(), rows.join("\n"));

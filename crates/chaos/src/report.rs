@@ -32,12 +32,24 @@ pub(crate) struct Report {
     pub(crate) notes: Vec<String>,
     /// Why it did not run.
     pub(crate) skipped: Option<String>,
+    /// Why it did not come to its end. That is a failure, and proves nothing.
+    pub(crate) broken_off: Option<String>,
 }
 
 impl Report {
     /// A scenario that cannot run here.
     pub(crate) fn skipped(why: impl Into<String>) -> Self {
         Self { skipped: Some(why.into()), ..Self::default() }
+    }
+
+    /// A scenario that did not come to its end.
+    pub(crate) fn broke_off(why: impl Into<String>) -> Self {
+        Self { broken_off: Some(why.into()), ..Self::default() }
+    }
+
+    /// Has a red run shown what it has to show? One that cannot run here has nothing to show.
+    pub(crate) fn caught(&self) -> bool {
+        self.verdict() != "PASS" && self.broken_off.is_none()
     }
 
     /// The service works again, so long after a fault ended.
@@ -54,8 +66,8 @@ impl Report {
 
     /// PASS, FAIL or SKIPPED.
     pub(crate) fn verdict(&self) -> &'static str {
-        let intact = self.lost.is_empty() && self.duplicated.is_empty() && self.broken.is_empty();
-        match (&self.skipped, intact) {
+        let intact = [&self.lost, &self.duplicated, &self.broken].iter().all(|found| found.is_empty());
+        match (&self.skipped, intact && self.broken_off.is_none()) {
             (Some(_), _) => "SKIPPED",
             (None, true) => "PASS",
             (None, false) => "FAIL",
@@ -64,7 +76,7 @@ impl Report {
 
     fn findings(&self) -> impl Iterator<Item = &String> {
         let all = [&self.lost, &self.duplicated, &self.broken];
-        all.into_iter().flat_map(|found| found.iter().take(SHOWN))
+        self.broken_off.iter().chain(all.into_iter().flat_map(|found| found.iter().take(SHOWN)))
     }
 
     /// For machines.
@@ -96,6 +108,7 @@ impl Report {
         let recovery = self.worst_recovery.map_or("-".to_owned(), |time| format!("{} ms", time.as_millis()));
         let name = if run.red { format!("{} red", run.scenario.name) } else { run.scenario.name.to_owned() };
         let verdict = match (self.verdict(), self.broken.len()) {
+            ("FAIL", _) if self.broken_off.is_some() => "FAIL (broke off)".to_owned(),
             ("FAIL", broken) if broken > 0 => format!("FAIL ({broken} broken)"),
             (verdict, _) => verdict.to_owned(),
         };

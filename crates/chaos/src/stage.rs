@@ -82,6 +82,7 @@ pub(crate) struct Stage {
     proxy: Option<FaultProxy>,
     database: String,
     session: Mutex<Option<(Instant, String)>>,
+    key: Option<String>,
     liar: Option<Liar>,
     files: PathBuf,
     directory: TempDir,
@@ -118,8 +119,8 @@ impl Stage {
         let mut replicas = vec![Replica { place: place.clone(), server: None }];
         replicas.extend((1..plan.replicas).map(|_| Replica { place: place.replica(), server: None }));
         let liar = if plan.liar { Some(Liar::before(place.address()).await?) } else { None };
-        let session = Mutex::default();
-        let mut stage = Self { replicas, cluster: plan.cluster, proxy, database, session, liar, files, directory };
+        let (session, cluster) = (Mutex::default(), plan.cluster);
+        let mut stage = Self { replicas, cluster, proxy, database, session, key: None, liar, files, directory };
         for replica in 0..stage.replicas.len() {
             stage.start(replica).await?;
         }
@@ -259,16 +260,28 @@ impl Stage {
         Ok(token)
     }
 
-    /// The next caller logs in anew.
-    pub(crate) fn forget_session(&self) {
-        *self.session.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    /// From now on callers have an API key, which does not expire.
+    pub(crate) fn use_api_key(&mut self) -> Result<()> {
+        let arguments = ["api-key", "add", "--organisation", ORGANISATION, "--name", "chaos-key"];
+        let added = block_in_place(|| self.replicas[0].place.run(&arguments));
+        ensure!(added.status.success(), "no API key: {}", String::from_utf8_lossy(&added.stderr));
+        let said = String::from_utf8_lossy(&added.stdout).into_owned();
+        self.key = said.split_whitespace().next_back().map(str::to_owned);
+        Ok(())
+    }
+
+    async fn client(&self, address: SocketAddr) -> Result<Client> {
+        let client = Client::connect(address);
+        Ok(match &self.key {
+            Some(key) => client.with_api_key(key),
+            None => client.with_session(&self.session().await?),
+        })
     }
 
     /// A caller with a connection of its own, whom nobody lies to.
     pub(crate) async fn honest(&self, replica: usize) -> Result<Client> {
-        let session = self.session().await?;
-        let address = self.replicas[replica].place.address();
-        Ok(Client::connect(address).with_session(&session).with_deadline(Duration::from_secs(10)))
+        let client = self.client(self.replicas[replica].place.address()).await?;
+        Ok(client.with_deadline(Duration::from_secs(10)))
     }
 
     /// Where callers find one of the processes: it, or whatever stands before it.
@@ -286,8 +299,7 @@ impl Stage {
 
     /// A caller with a connection of its own to somebody who passes calls on.
     pub(crate) async fn caller_at(&self, address: SocketAddr) -> Result<Client> {
-        let session = self.session().await?;
-        Ok(Client::connect(address).with_session(&session).with_deadline(Duration::from_secs(5)))
+        Ok(self.client(address).await?.with_deadline(Duration::from_secs(5)))
     }
 
     /// What the processes have said of themselves that nobody wants to read.
@@ -295,11 +307,6 @@ impl Stage {
         let logs = self.replicas.iter().map(|replica| replica.place.log());
         logs.flat_map(|log| log.lines().filter(|line| line.contains("panicked")).map(str::to_owned).collect::<Vec<_>>())
             .collect()
-    }
-
-    /// The end of what the first process has said.
-    pub(crate) fn log_tail(&self) -> String {
-        tail(&self.replicas[0].place.log())
     }
 }
 

@@ -37,6 +37,8 @@ pub(crate) struct Writer {
     pub(crate) patient: Client,
     /// How it behaves.
     pub(crate) manner: Manner,
+    /// Does it ask for codes?
+    pub(crate) codes: bool,
     /// Where it writes down what became of its calls.
     pub(crate) ledger: Arc<Ledger>,
     /// What it leaves to chance.
@@ -100,7 +102,7 @@ impl Writer {
         let token = json!({"authentication_code": key});
         let named = json!({"access_token_identifier": token, "fields_set": "id"});
         match (facts.state, &facts.code, &facts.password) {
-            ("PENDING_VERIFICATION", _, _) if dice < 35 => {
+            ("PENDING_VERIFICATION", _, _) if dice < 35 && self.codes => {
                 self.call(key, "ResetVerificationCode", token, |answer| {
                     Change::Code(text(answer, "verification_code").map_or(Code::Any, Code::Is))
                 })
@@ -113,11 +115,11 @@ impl Writer {
             ("EFFECTIVE", _, _) if dice < 30 => {
                 self.call(key, "SetAsNotEffective", named, |_| Change::State("NOT_EFFECTIVE")).await
             }
-            ("EFFECTIVE", _, Password::Issued(password)) if dice < 45 => {
+            ("EFFECTIVE", _, Password::Issued(password)) if dice < 45 && self.codes => {
                 let request = with(named, "one_time_password", json!(password));
                 self.call(key, "VerifyOtp", request, |_| Change::Use).await
             }
-            ("EFFECTIVE", _, _) if dice < 55 => {
+            ("EFFECTIVE", _, _) if dice < 55 && self.codes => {
                 let request = json!({"access_token_identifier": token});
                 self.call(key, "GenerateOtp", request, |answer| Change::Issue(text(answer, "one_time_password"))).await
             }
@@ -204,7 +206,8 @@ impl Writer {
         for (key, value) in &tokens {
             known &= self.record(key, Change::Create(Facts::new("EFFECTIVE", *value, Code::None)), &outcome)?;
         }
-        self.token = if self.chance.one_in(2) { tokens.first().map(|(key, _)| key.clone()) } else { Some(before.to_owned()) };
+        self.token =
+            if self.chance.one_in(2) { tokens.first().map(|(key, _)| key.clone()) } else { Some(before.to_owned()) };
         Ok(known)
     }
 }

@@ -1,6 +1,6 @@
 //! The throwaway PostgreSQL.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -49,6 +49,23 @@ fn what_was_committed_survives_a_restart_and_a_crash() {
     cluster.resume().expect("recovery");
     assert_eq!(cluster.port(), port);
     assert_eq!(cluster.psql("postgres", "SELECT count(*) FROM kept").expect("count"), "2");
+}
+
+#[test]
+fn all_its_processes_can_be_frozen_and_killed() {
+    let folder = tempfile::Builder::new().prefix("access-tokens-postgres-").tempdir().expect("a folder");
+    let cluster = Cluster::start_in(&folder.keep(), &[], &[("TZ", "UTC")]).expect("a cluster of its own");
+    cluster.psql("postgres", "CREATE TABLE kept (id integer); INSERT INTO kept VALUES (1)").expect("a row");
+    cluster.freeze().expect("frozen");
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, cluster.port())).expect("the system still listens");
+    stream.set_read_timeout(Some(Duration::from_millis(100))).expect("a timeout");
+    // A request for encryption, which is answered with one letter.
+    stream.write_all(&[0, 0, 0, 8, 4, 210, 22, 47]).expect("sent");
+    stream.read_exact(&mut [0]).expect_err("nobody answers");
+    cluster.kill().expect("killed");
+    TcpStream::connect((Ipv4Addr::LOCALHOST, cluster.port())).expect_err("nobody listens");
+    cluster.resume().expect("recovery");
+    assert_eq!(cluster.psql("postgres", "SELECT count(*) FROM kept").expect("count"), "1");
 }
 
 #[test]

@@ -111,6 +111,20 @@ async fn an_answer_is_cut_after_so_many_bytes() {
 }
 
 #[tokio::test]
+async fn a_connection_is_cut_at_one_question() {
+    let proxy = proxy().await;
+    for forwarded in [true, false] {
+        let (mut stream, mut other) = (connect(&proxy).await, connect(&proxy).await);
+        proxy.cut_at_question("COMMIT", forwarded);
+        assert_eq!(ask(&mut stream, "BEGIN").await.expect("echo"), "BEGIN");
+        assert!(proxy.waits_for_question());
+        ask(&mut stream, "a COMMIT").await.expect_err("cut");
+        assert!(!proxy.waits_for_question());
+        assert_eq!(ask(&mut other, "COMMIT").await.expect("it was meant once"), "COMMIT");
+    }
+}
+
+#[tokio::test]
 async fn all_connections_are_reset_and_new_ones_are_welcome() {
     let proxy = proxy().await;
     let mut streams = [connect(&proxy).await, connect(&proxy).await];

@@ -2,10 +2,15 @@
 
 mod t01;
 mod t02;
+mod t03;
 mod t05;
 mod t06;
 mod t08;
 mod t12;
+mod t14;
+mod t15;
+mod t25;
+mod t29;
 
 use std::pin::Pin;
 
@@ -34,7 +39,19 @@ pub(crate) struct Scenario {
 }
 
 /// All of them, in their order.
-pub(crate) const ALL: &[Scenario] = &[t01::SCENARIO, t02::SCENARIO, t05::SCENARIO, t06::SCENARIO, t08::SCENARIO, t12::SCENARIO];
+pub(crate) const ALL: &[Scenario] = &[
+    t01::SCENARIO,
+    t02::SCENARIO,
+    t05::SCENARIO,
+    t06::SCENARIO,
+    t08::SCENARIO,
+    t12::SCENARIO,
+    t14::SCENARIO,
+    t15::SCENARIO,
+    t03::SCENARIO,
+    t25::SCENARIO,
+    t29::SCENARIO,
+];
 
 /// The red mode that most scenarios have.
 pub(crate) const LIAR: &str = "a proxy before the service acknowledges writes that it passes on later";

@@ -1,0 +1,148 @@
+//! A database that is slow, or behind a link that swallows everything.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use access_tokens_testkit::app::Client;
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use super::{Playing, Run, Scenario};
+use crate::campaign::{Campaign, Crew};
+use crate::inspect;
+use crate::report::Report;
+use crate::stage::{Kind, Plan, Stage};
+
+pub(super) const SCENARIO: Scenario = Scenario {
+    name: "t15",
+    title: "PostgreSQL behind a link that swallows everything, and then one that takes seconds",
+    sizes: &[(Kind::Postgres, 2, 100)],
+    red: "the service may wait half a minute for a connection, and a minute for a statement",
+    play: |run| -> Playing<'_> { Box::pin(play(run)) },
+};
+
+/// How long the database is away.
+const AWAY: Duration = Duration::from_secs(6);
+/// How long its answers take when it is slow.
+const SLOW: Duration = Duration::from_secs(5);
+/// Within which time there is an answer, whatever it is.
+const ANSWER: Duration = Duration::from_secs(2);
+/// Within which time all is well again.
+const RECOVERY: Duration = Duration::from_secs(2);
+/// Callers of each kind of call.
+const PROBES: usize = 3;
+const QUIET: Duration = Duration::from_millis(1_500);
+
+/// One answer.
+#[derive(Debug, Clone)]
+struct Answer {
+    method: &'static str,
+    asked: Instant,
+    took: Duration,
+    /// `None`: it succeeded.
+    refusal: Option<(String, bool)>,
+}
+
+async fn play(run: &Run) -> Result<Report> {
+    let plan = run.plan()?;
+    let mut variables = plan.variables.clone();
+    if run.red {
+        variables.push(("ACCESS_TOKENS__DATABASE__ACQUIRE_TIMEOUT_MS", "30000".to_owned()));
+        variables.push(("ACCESS_TOKENS__DATABASE__STATEMENT_TIMEOUT_MS", "60000".to_owned()));
+    }
+    let stage = Stage::set(Plan { proxy: true, liar: false, variables, ..plan }).await?;
+    let mut campaign = Campaign::new(&stage, run.seed)?;
+    let network = stage.proxy()?;
+    let token = json!({"authentication_code": "probe"});
+    let made = stage.honest(0).await?.try_call("CreateAccessToken", token).await;
+    made.map_err(|refusal| anyhow::anyhow!("no token: {}", refusal.text()))?;
+    for cycle in 0..run.cycles * 2 {
+        let load = campaign.load(&stage, Crew { writers: 4, ..Crew::USUAL }).await?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut probes = JoinSet::new();
+        for number in 0..PROBES * METHODS.len() {
+            probes.spawn(probe(stage.caller(0).await?, METHODS[number % METHODS.len()], Arc::clone(&stop)));
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let broken = Instant::now();
+        if cycle.is_multiple_of(2) {
+            network.black_hole(true);
+        } else {
+            network.delay_answers(SLOW);
+        }
+        tokio::time::sleep(AWAY).await;
+        network.heal();
+        let healed = Instant::now();
+        tokio::time::sleep(RECOVERY + Duration::from_secs(1)).await;
+        stop.store(true, Ordering::Relaxed);
+        load.stop().await?;
+        let kind = if cycle.is_multiple_of(2) { "swallowed" } else { "slow" };
+        for answers in probes.join_all().await {
+            judge(&answers, broken, healed, kind, &mut campaign.report)?;
+        }
+        campaign.report.faults += 1;
+        tokio::time::sleep(QUIET).await;
+        campaign.report.broken.extend(inspect::faults(&stage).await?);
+        campaign.check(&stage).await?;
+        campaign.report.cycles = cycle.div_ceil(2);
+    }
+    campaign.report.cycles = run.cycles;
+    campaign.finish(&stage).await
+}
+
+/// A call that reads, one that writes with a statement, one with a transaction.
+const METHODS: &[&str] = &["ShowAccessToken", "UpdateAccessToken", "GenerateOtp"];
+
+fn request(method: &str, count: u64) -> Value {
+    let token = json!({"authentication_code": "probe"});
+    match method {
+        "UpdateAccessToken" => {
+            json!({"access_token_identifier": token, "udf_string_2": count.to_string(), "fields_set": "id"})
+        }
+        _ => json!({"access_token_identifier": token, "fields_set": "id"}),
+    }
+}
+
+/// Calls and calls.
+async fn probe(client: Client, method: &'static str, stop: Arc<AtomicBool>) -> Vec<Answer> {
+    let client = client.with_deadline(Duration::from_secs(20));
+    let (mut answers, mut count) = (Vec::new(), 0);
+    while !stop.load(Ordering::Relaxed) {
+        count += 1;
+        let asked = Instant::now();
+        let answer = client.try_call(method, request(method, count)).await;
+        let refusal = answer.err().map(|refusal| (refusal.reason.clone(), refusal.retry_after().is_some()));
+        answers.push(Answer { method, asked, took: asked.elapsed(), refusal });
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    answers
+}
+
+/// What one caller saw of one outage.
+fn judge(answers: &[Answer], broken: Instant, healed: Instant, kind: &str, report: &mut Report) -> Result<()> {
+    let method = answers.first().context("nothing was asked")?.method;
+    let during = |answer: &&Answer| answer.asked + answer.took > broken && answer.asked < healed;
+    let slowest = answers.iter().filter(during).map(|answer| answer.took).max().unwrap_or_default();
+    report.expect(slowest <= ANSWER, || format!("{kind}: {method} was answered after {} ms", slowest.as_millis()));
+    for answer in answers.iter().filter(during) {
+        if let Some((reason, retry)) = &answer.refusal {
+            let right = reason == "DATABASE_UNAVAILABLE" && *retry;
+            report.expect(right, || format!("{kind}: {method} was refused for {reason:?}, RetryInfo: {retry}"));
+        }
+    }
+    let last_refused = answers.iter().rfind(|answer| answer.asked > healed && answer.refusal.is_some());
+    let well = last_refused.map_or(Duration::ZERO, |answer| answer.asked + answer.took - healed);
+    let first_after = answers.iter().find(|answer| answer.asked + answer.took > healed && answer.refusal.is_none());
+    match first_after {
+        Some(answer) => {
+            let recovery = well.max((answer.asked + answer.took) - healed);
+            report.recovered(recovery);
+            let text = || format!("{kind}: {method} worked again after {} ms", recovery.as_millis());
+            report.expect(recovery <= RECOVERY, text);
+        }
+        None => report.broken.push(format!("{kind}: {method} did not work again")),
+    }
+    Ok(())
+}

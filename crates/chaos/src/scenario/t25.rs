@@ -1,0 +1,117 @@
+//! A full disk.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use access_tokens_testkit::postgres::Cluster;
+use anyhow::{Context, Result};
+use serde_json::json;
+use tokio::task::block_in_place;
+
+use super::{LIAR, Playing, Run, Scenario};
+use crate::campaign::{Campaign, Crew};
+use crate::disk::{self, Disk};
+use crate::report::Report;
+use crate::stage::{Kind, Plan, Stage};
+
+pub(super) const SCENARIO: Scenario = Scenario {
+    name: "t25",
+    title: "the disk under the database is full, and then it is not",
+    sizes: &[(Kind::Sqlite, 2, 100), (Kind::Postgres, 1, 50)],
+    red: LIAR,
+    play: |run| -> Playing<'_> { Box::pin(play(run)) },
+};
+
+/// How long the disk stays full once writes fail.
+const FULL: Duration = Duration::from_secs(2);
+/// How long it may take until writes fail.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Within which time writes work again.
+const RECOVERY: Duration = Duration::from_secs(5);
+const QUIET: Duration = Duration::from_millis(1_500);
+
+async fn play(run: &Run) -> Result<Report> {
+    if let Some(missing) = disk::missing() {
+        return Ok(Report::skipped(missing));
+    }
+    let disk = block_in_place(|| Disk::new(if run.kind == Kind::Sqlite { 64 } else { 256 }))?;
+    let folder = disk.path().join("there");
+    std::fs::create_dir(&folder)?;
+    let mut plan = Plan { binary: run.binary.clone(), replicas: 1, liar: run.red, ..Plan::default() };
+    match run.kind {
+        Kind::Postgres => {
+            let settings = ["max_wal_size=64MB", "min_wal_size=32MB"];
+            plan.cluster = Some(block_in_place(|| Cluster::start_in(&folder, &settings, &[]))?);
+        }
+        // The log and the keys are elsewhere.
+        Kind::Sqlite => plan.files = Some(folder),
+    }
+    let mut stage = Stage::set(plan).await?;
+    let report = fill(run, &mut stage, &disk.path().join("ballast")).await;
+    drop(stage);
+    report
+}
+
+async fn fill(run: &Run, stage: &mut Stage, ballast: &Path) -> Result<Report> {
+    let mut campaign = Campaign::new(stage, run.seed)?;
+    let known = stage.honest(0).await?;
+    let made = known.try_call("CreateAccessToken", json!({"authentication_code": "known"})).await;
+    made.map_err(|refusal| anyhow::anyhow!("no token: {}", refusal.text()))?;
+    for _ in 0..run.cycles {
+        let load = campaign.load(stage, Crew::USUAL).await?;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        block_in_place(|| occupy(ballast))?;
+        let (before, since) = (campaign.unknown(), Instant::now());
+        while campaign.unknown() == before && since.elapsed() < PATIENCE {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let full = campaign.unknown() > before;
+        campaign.report.expect(full, || "the disk is full, and nobody noticed".to_owned());
+        tokio::time::sleep(FULL).await;
+        let shown =
+            known.try_call("ShowAccessToken", json!({"access_token_identifier": {"authentication_code": "known"}}));
+        let reads = shown.await.is_ok();
+        campaign
+            .report
+            .notes
+            .push(format!("while the disk was full, reads {}", if reads { "worked" } else { "failed" }));
+        std::fs::remove_file(ballast)?;
+        campaign.report.faults += 1;
+        let freed = Instant::now();
+        if let Some(cluster) = stage.cluster()
+            && stage.psql("SELECT 1").is_err()
+        {
+            // It has given up; its operator starts it again.
+            campaign.report.notes.push("PostgreSQL had ended".to_owned());
+            block_in_place(|| cluster.stop_immediate())?;
+            block_in_place(|| cluster.resume())?;
+        }
+        campaign.next_acknowledgement().await?;
+        let recovery = freed.elapsed();
+        campaign.report.recovered(recovery);
+        campaign.report.expect(recovery <= RECOVERY, || format!("writes worked again after {recovery:?}"));
+        load.stop().await?;
+        tokio::time::sleep(QUIET).await;
+        // What is only in memory goes with the process.
+        stage.kill(0);
+        stage.until_sessions_end().await?;
+        stage.start(0).await?;
+        campaign.check(stage).await?;
+        campaign.report.cycles += 1;
+    }
+    campaign.finish(stage).await
+}
+
+/// Takes all the room that is left.
+fn occupy(ballast: &Path) -> Result<()> {
+    let mut file = File::create(ballast).context("no ballast")?;
+    for size in [1 << 20, 1 << 12] {
+        let block = vec![7; size];
+        while file.write_all(&block).is_ok() {}
+    }
+    // So that others cannot have what was promised to this file and not written yet.
+    let _ = file.sync_all();
+    Ok(())
+}

@@ -1,0 +1,93 @@
+//! Clocks that jump.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use serde_json::json;
+
+use super::{LIAR, Playing, Run, Scenario};
+use crate::campaign::{Campaign, Crew};
+use crate::report::Report;
+use crate::stage::{Kind, Plan, Stage};
+
+pub(super) const SCENARIO: Scenario = Scenario {
+    name: "t29",
+    title: "the clock of the service jumps, by seconds and by hours, forwards and backwards",
+    sizes: &[(Kind::Sqlite, 8, 400), (Kind::Postgres, 8, 400)],
+    red: LIAR,
+    play: |run| -> Playing<'_> { Box::pin(play(run)) },
+};
+
+/// From the true time, in seconds: each is a jump from the one before. Never back by more than half a day, after which
+/// the daily limit of codes may well refuse.
+const OFFSETS: &[&str] = &["+10", "+0", "-10", "+3600", "-3600", "+0", "+36000", "+0"];
+/// Within which time calls are acknowledged after a jump.
+const RECOVERY: Duration = Duration::from_secs(2);
+const QUIET: Duration = Duration::from_millis(500);
+
+async fn play(run: &Run) -> Result<Report> {
+    let Some(library) = library() else {
+        return Ok(Report::skipped("it needs libfaketime: apt-get install libfaketime"));
+    };
+    let folder = tempfile::tempdir()?;
+    let clock = folder.path().join("clock");
+    set(&clock, "+0")?;
+    let mut plan = run.plan()?;
+    plan.variables = vec![
+        ("LD_PRELOAD", library.display().to_string()),
+        ("FAKETIME_TIMESTAMP_FILE", clock.display().to_string()),
+        ("FAKETIME_NO_CACHE", "1".to_owned()),
+        // A clock that is set does not touch the one that only runs.
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
+        ("DONT_FAKE_MONOTONIC", "1".to_owned()),
+    ];
+    let mut stage = Stage::set(Plan { ..plan }).await?;
+    // Sessions expire with the clock.
+    stage.use_api_key()?;
+    let mut campaign = Campaign::new(&stage, run.seed)?;
+    let client = stage.honest(0).await?;
+    let made = client.try_call("CreateAccessToken", json!({"authentication_code": "metered"})).await;
+    made.map_err(|refusal| anyhow::anyhow!("no token: {}", refusal.text()))?;
+    for cycle in 0..run.cycles {
+        let load = campaign.load(&stage, Crew { codes: false, ..Crew::USUAL }).await?;
+        tokio::time::sleep(campaign.chance.millis(50, 200)).await;
+        set(&clock, OFFSETS[cycle % OFFSETS.len()])?;
+        campaign.report.faults += 1;
+        let jumped = Instant::now();
+        campaign.next_acknowledgement().await?;
+        let recovery = jumped.elapsed();
+        campaign.report.recovered(recovery);
+        campaign.report.expect(recovery <= RECOVERY, || format!("after a jump calls worked again in {recovery:?}"));
+        tokio::time::sleep(campaign.chance.millis(200, 500)).await;
+        // Its policy has no cooldown.
+        let request = json!({"access_token_identifier": {"authentication_code": "metered"}});
+        if let Err(refusal) = client.try_call("GenerateOtp", request).await {
+            let offset = OFFSETS[cycle % OFFSETS.len()];
+            campaign.report.broken.push(format!("no code after a jump to {offset} s: {}", refusal.text()));
+        }
+        let unknown = campaign.unknown();
+        campaign.report.expect(unknown == 0, || format!("{unknown} calls failed because of a clock"));
+        load.stop().await?;
+        tokio::time::sleep(QUIET).await;
+        campaign.check(&stage).await?;
+        campaign.report.cycles += 1;
+    }
+    campaign.finish(&stage).await
+}
+
+/// Replaces the file at once: a process that reads half of it would get a third time.
+fn set(clock: &Path, offset: &str) -> Result<()> {
+    let new = clock.with_extension("new");
+    std::fs::write(&new, format!("{offset}\n"))?;
+    std::fs::rename(new, clock)?;
+    Ok(())
+}
+
+/// Where Debian, and others, put it.
+fn library() -> Option<PathBuf> {
+    let folders =
+        ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib", "/usr/lib64", "/usr/local/lib"];
+    let paths = folders.iter().map(|folder| Path::new(folder).join("faketime/libfaketimeMT.so.1"));
+    paths.into_iter().find(|path| path.is_file())
+}
