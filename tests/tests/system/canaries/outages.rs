@@ -72,9 +72,10 @@ pub(super) async fn impatience(way: &Way<'_>) {
 
 /// Something new that cannot be written.
 async fn write(way: &Way<'_>, deadline: Option<Duration>) {
-    let reason = if deadline.is_some() { "DEADLINE_EXCEEDED" } else { "DATABASE_UNAVAILABLE" };
+    // A caller's own clock may give up a moment before the answer is there: then there is no reason.
+    let reasons: &[&str] = if deadline.is_some() { &["DEADLINE_EXCEEDED", ""] } else { &["DATABASE_UNAVAILABLE"] };
     let refusal = attempt(way, deadline).await.expect_err("refused");
-    assert_eq!(refusal.reason, reason, "{}", refusal.text);
+    assert!(reasons.contains(&refusal.reason.as_str()), "{}", refusal.text);
 }
 
 async fn attempt(way: &Way<'_>, deadline: Option<Duration>) -> Result<Value, Refused> {
