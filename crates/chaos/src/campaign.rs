@@ -188,12 +188,12 @@ impl Campaign {
             told.iter().map(|(count, text)| format!("{count} × {text}")).collect::<Vec<_>>().join("; ")
         };
         if !counts.refused.is_empty() {
-            self.report.notes.push(format!("refused: {}", common(&counts.refused)));
+            self.report.note(format!("refused: {}", common(&counts.refused)));
         }
         if !counts.unknown.is_empty() {
             let (all, true_ones) = (counts.unknown.values().sum::<u64>(), counts.came_true);
-            self.report.notes.push(format!("{true_ones} of {all} calls without an outcome had taken effect"));
-            self.report.notes.push(format!("unknown: {}", common(&counts.unknown)));
+            self.report.note(format!("{true_ones} of {all} calls without an outcome had taken effect"));
+            self.report.note(format!("unknown: {}", common(&counts.unknown)));
         }
         let internal = counts.unknown.keys().filter(|text| text.starts_with("Internal"));
         self.report.broken.extend(internal.map(|text| format!("a fault of the network was answered with {text}")));

@@ -57,6 +57,14 @@ impl Report {
         self.worst_recovery = self.worst_recovery.max(Some(after));
     }
 
+    /// Notes a fact, once.
+    pub(crate) fn note(&mut self, fact: impl Into<String>) {
+        let fact = fact.into();
+        if !self.notes.contains(&fact) {
+            self.notes.push(fact);
+        }
+    }
+
     /// Notes a promise that was broken, if it was.
     pub(crate) fn expect(&mut self, kept: bool, what: impl FnOnce() -> String) {
         if !kept {

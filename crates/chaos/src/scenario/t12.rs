@@ -71,7 +71,7 @@ async fn play(run: &Run) -> Result<Report> {
         }
     }
     report.broken.extend(inspect::faults(&stage).await?);
-    report.notes.push(format!("the longest search took {} ms", slowest.as_millis()));
+    report.note(format!("the longest search took {} ms", slowest.as_millis()));
     Ok(report)
 }
 

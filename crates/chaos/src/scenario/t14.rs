@@ -24,8 +24,9 @@ pub(super) const SCENARIO: Scenario = Scenario {
     play: |run| -> Playing<'_> { Box::pin(play(run)) },
 };
 
-/// Most connections of one kind at a time.
+/// Most connections of one kind at a time. Each takes a file, here and in the service; some are left for the rest.
 const WAVE: usize = 600;
+const SPARE_FILES: usize = 300;
 /// Within which time a hostile connection is closed.
 const CLOSED: Duration = Duration::from_secs(10);
 /// Within which time the process ends.
@@ -59,9 +60,10 @@ async fn play(run: &Run) -> Result<Report> {
     if run.red {
         doors = doors.map(|(_, words)| (sponge.address, words));
     }
+    let room = open_files().saturating_sub(SPARE_FILES) / (HOSTILITIES.len() * doors.len());
     let (mut left, mut slowest) = (run.cycles, Duration::ZERO);
     while left > 0 {
-        let wave = left.min(WAVE);
+        let wave = left.min(WAVE).min(room).max(1);
         left -= wave;
         let load = campaign.load(&stage, Crew { writers: 4, ..Crew::USUAL }).await?;
         let newcomers = Newcomers::come(&stage).await?;
@@ -76,16 +78,16 @@ async fn play(run: &Run) -> Result<Report> {
         campaign.check(&stage).await?;
         campaign.report.cycles += wave;
     }
-    campaign.report.notes.push(format!("hostile connections were closed after {} ms at most", slowest.as_millis()));
+    campaign.report.note(format!("hostile connections were closed after {} ms at most", slowest.as_millis()));
     honest(&mut campaign);
 
     // Nobody who is connected keeps the process from ending, and what was acknowledged until then is there.
     let load = campaign.load(&stage, Crew::USUAL).await?;
-    let around = tokio::spawn(async move { attack(&doors, 100).await });
+    let around = tokio::spawn(async move { attack(&doors, room.min(100)).await });
     tokio::time::sleep(Duration::from_secs(2)).await;
     let (code, took) = stage.terminate(0)?;
     campaign.report.expect(code == Some(0) && took <= STOPPED, || format!("SIGTERM: {code:?} after {took:?}"));
-    campaign.report.notes.push(format!("SIGTERM: exit code {code:?} after {} ms", took.as_millis()));
+    campaign.report.note(format!("SIGTERM: exit code {code:?} after {} ms", took.as_millis()));
     load.stop().await?;
     around.abort();
     stage.start(0).await?;
@@ -96,7 +98,14 @@ async fn play(run: &Run) -> Result<Report> {
 fn honest(campaign: &mut Campaign) {
     let (all, good) = campaign.calls();
     campaign.report.expect(good * 100 >= all * HONEST, || format!("only {good} of {all} honest calls succeeded"));
-    campaign.report.notes.push(format!("{good} of {all} calls of writers succeeded"));
+    campaign.report.note(format!("{good} of {all} calls of writers succeeded"));
+}
+
+/// How many files a process may have open.
+fn open_files() -> usize {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = limits.lines().find(|line| line.starts_with("Max open files"));
+    line.and_then(|line| line.split_whitespace().nth(3)).and_then(|soft| soft.parse().ok()).unwrap_or(1_024)
 }
 
 /// So many connections of each kind to each door. Answers after which time each of them was closed.
@@ -173,7 +182,7 @@ impl Newcomers {
         self.task.abort();
         let [bad, good] = [0, 1].map(|place| self.counts[place].load(Ordering::Relaxed));
         report.expect(good * 100 >= (good + bad) * HONEST, || format!("{bad} newcomers were refused, {good} were not"));
-        report.notes.push(format!("{good} of {} newcomers were served", good + bad));
+        report.note(format!("{good} of {} newcomers were served", good + bad));
         Ok(())
     }
 }

@@ -73,10 +73,7 @@ async fn fill(run: &Run, stage: &mut Stage, ballast: &Path) -> Result<Report> {
         let shown =
             known.try_call("ShowAccessToken", json!({"access_token_identifier": {"authentication_code": "known"}}));
         let reads = shown.await.is_ok();
-        campaign
-            .report
-            .notes
-            .push(format!("while the disk was full, reads {}", if reads { "worked" } else { "failed" }));
+        campaign.report.note(format!("while the disk was full, reads {}", if reads { "worked" } else { "failed" }));
         std::fs::remove_file(ballast)?;
         campaign.report.faults += 1;
         let freed = Instant::now();
@@ -84,7 +81,7 @@ async fn fill(run: &Run, stage: &mut Stage, ballast: &Path) -> Result<Report> {
             && stage.psql("SELECT 1").is_err()
         {
             // It has given up; its operator starts it again.
-            campaign.report.notes.push("PostgreSQL had ended".to_owned());
+            campaign.report.note("PostgreSQL had ended".to_owned());
             block_in_place(|| cluster.stop_immediate())?;
             block_in_place(|| cluster.resume())?;
         }
