@@ -24,6 +24,8 @@ use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
 use futures::FutureExt;
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use report::Report;
 use scenario::{ALL, Run, Scenario};
 use stage::Kind;
@@ -79,13 +81,29 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(play(arguments)) {
+    let done = runtime.block_on(async {
+        // Whoever is interrupted cleans up behind itself: what is dropped ends its processes and unmounts its disks.
+        tokio::select! {
+            done = play(arguments) => done,
+            () = interrupted() => Err(anyhow::anyhow!("interrupted")),
+        }
+    });
+    match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+async fn interrupted() {
+    let signals = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
+    let [Ok(mut interrupt), Ok(mut terminate)] = signals else { return std::future::pending().await };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
     }
 }
 

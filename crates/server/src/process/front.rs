@@ -61,10 +61,10 @@ impl<'a> Front<'a> {
 
     /// Waits for the server to end, which it does after the signal to stop. For ever, if there is none.
     pub(super) async fn ended(&mut self) -> Result<(), JoinError> {
-        match &mut self.server {
-            Some(server) => server.await,
-            None => std::future::pending().await,
-        }
+        let Some(server) = &mut self.server else { return std::future::pending().await };
+        let ended = server.await;
+        self.server = None;
+        ended
     }
 
     /// Waits until whatever is under way after the signal to stop is answered.

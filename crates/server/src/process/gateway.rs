@@ -34,16 +34,17 @@ pub async fn gateway(settings: &Settings, upstream: Uri) -> anyhow::Result<()> {
     let router = router(channel, settings.gateway.config());
     let served = http1::serve(port, settings.http.connections, router, async move { told.asked().await });
     let mut server = tokio::spawn(served);
+    let (seen, mut over) = (stop.clone(), false);
     tokio::select! {
-        // In this order: a server without connections ends in the same moment in which it is asked to.
-        biased;
         () = stop.asked() => {}
         ended = &mut server => {
+            // A server without connections ends in the same moment in which it is asked to.
             ended.context("the server broke")?;
-            anyhow::bail!("the server stopped by itself");
+            anyhow::ensure!(seen.was_asked(), "the server stopped by itself");
+            over = true;
         }
     }
-    if timeout(DRAIN, &mut server).await.is_err() {
+    if !over && timeout(DRAIN, &mut server).await.is_err() {
         tracing::warn!("calls that are still under way are cut");
         server.abort();
     }

@@ -86,17 +86,18 @@ pub async fn serve(
     let server = router(app, &health, limits);
     let mut server = tokio::spawn(server.serve_with_incoming_shutdown(incoming, async move { told.asked().await }));
 
+    let (seen, mut over) = (stop.clone(), false);
     tokio::select! {
-        // In this order: a server without connections ends in the same moment in which it is asked to.
-        biased;
         () = stop.asked() => {}
         ended = &mut server => {
+            // A server without connections ends in the same moment in which it is asked to.
             ended.context("the server broke")?.context("the server stopped by itself")?;
-            anyhow::bail!("the server stopped by itself");
+            anyhow::ensure!(seen.was_asked(), "the server stopped by itself");
+            over = true;
         }
         ended = front.ended() => {
             ended.context("the gateway broke")?;
-            anyhow::bail!("the gateway stopped by itself");
+            anyhow::ensure!(seen.was_asked(), "the gateway stopped by itself");
         }
     }
     let asked = Instant::now();
@@ -104,7 +105,12 @@ pub async fn serve(
     // Until it is gone it could still say something else.
     let _ = readiness.await;
     health.set(Readiness::Stopping).await;
-    let drained = timeout(DRAIN, async { tokio::join!(&mut server, front.drained()) }).await;
+    let rest = async {
+        if !over {
+            let _ = (&mut server).await;
+        }
+    };
+    let drained = timeout(DRAIN, async { tokio::join!(rest, front.drained()) }).await;
     if drained.is_err() {
         // A connection that never finished its greeting, or a call that never ends, must not hold the process.
         tracing::warn!("calls that are still under way are cut");

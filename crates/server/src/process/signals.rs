@@ -38,6 +38,11 @@ impl Stop {
         Ok(Self(receiver))
     }
 
+    /// Was there a signal?
+    pub(super) fn was_asked(&self) -> bool {
+        *self.0.borrow()
+    }
+
     /// Waits for the first signal.
     pub(super) async fn asked(&mut self) {
         // The sender lives as long as the process.
