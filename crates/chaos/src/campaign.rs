@@ -18,10 +18,10 @@ use crate::ledger::{Findings, Ledger, Place};
 use crate::outcome::{Outcome, call};
 use crate::report::Report;
 use crate::stage::Stage;
-use crate::writer::{Manner, Writer};
+use crate::writer::{Manner, Task, Writer};
 
-/// Cycles that share an owner, and with it a list to read back. All of it is read once more in the end.
-const CYCLES_PER_OWNER: usize = 5;
+/// Checks of one owner, whose list is read back each time, before there is a new one. All of it is read in the end.
+const CHECKS_PER_OWNER: usize = 5;
 /// One-time passwords that each check presents.
 const PASSWORDS: usize = 16;
 /// After a fault the service has to work again within this time; how long it took is reported.
@@ -36,6 +36,7 @@ pub(crate) struct Campaign {
     ledger: Arc<Ledger>,
     owners: Vec<String>,
     loads: usize,
+    checks: usize,
 }
 
 /// Who works in a load.
@@ -49,14 +50,14 @@ pub(crate) struct Crew {
     pub(crate) calls: u64,
     /// Where every other of them calls, in place of the service itself.
     pub(crate) front: Option<SocketAddr>,
-    /// Do they ask for codes? Those expire, and are metered, by the clock.
-    pub(crate) codes: bool,
+    /// What they do.
+    pub(crate) task: Task,
 }
 
 impl Crew {
     /// Twelve who work until they are stopped.
     pub(crate) const USUAL: Self =
-        Self { writers: 12, manner: Manner::Patient, calls: u64::MAX, front: None, codes: true };
+        Self { writers: 12, manner: Manner::Patient, calls: u64::MAX, front: None, task: Task::All };
 }
 
 /// Writers at work.
@@ -86,7 +87,14 @@ impl Campaign {
     /// A campaign that begins.
     pub(crate) fn new(stage: &Stage, seed: u64) -> Result<Self> {
         let ledger = Arc::new(Ledger::new(stage.directory())?);
-        Ok(Self { report: Report::default(), chance: Chance::new(seed), ledger, owners: Vec::new(), loads: 0 })
+        Ok(Self {
+            report: Report::default(),
+            chance: Chance::new(seed),
+            ledger,
+            owners: Vec::new(),
+            loads: 0,
+            checks: 0,
+        })
     }
 
     fn owner(&self) -> Result<&String> {
@@ -95,7 +103,7 @@ impl Campaign {
 
     /// Lets writers work.
     pub(crate) async fn load(&mut self, stage: &Stage, crew: Crew) -> Result<Load> {
-        if self.loads.is_multiple_of(CYCLES_PER_OWNER) {
+        if self.owners.len() <= self.checks / CHECKS_PER_OWNER {
             let owner = format!("owner-{}", self.owners.len());
             let record = json!({"accounts_receivable": {"id": owner, "number": owner}});
             let made = stage.honest(0).await?.import_directory(&[record]).await;
@@ -125,7 +133,7 @@ impl Campaign {
                 client,
                 patient,
                 manner,
-                codes: crew.codes,
+                task: crew.task,
             };
             load.writers.spawn(writer.run(told.clone(), crew.calls));
         }
@@ -162,7 +170,8 @@ impl Campaign {
         self.note(findings);
         self.check_passwords(stage, &owner).await?;
         // They expire.
-        if self.loads.is_multiple_of(CYCLES_PER_OWNER) {
+        self.checks += 1;
+        if self.checks.is_multiple_of(CHECKS_PER_OWNER) {
             self.ledger.forget_passwords(&owner);
         }
         Ok(())

@@ -25,6 +25,19 @@ pub(crate) enum Manner {
     Hostile(u64),
 }
 
+/// What a writer does.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Task {
+    /// Everything.
+    All,
+    /// Everything but to ask for codes: those expire, and are metered, by the clock.
+    NoCodes,
+    /// Creates and imports tokens: each call is a transaction.
+    Create,
+    /// Changes a token that is there: each call is a statement that commits by itself.
+    Change,
+}
+
 /// One writer.
 pub(crate) struct Writer {
     /// Unique in a campaign.
@@ -37,8 +50,8 @@ pub(crate) struct Writer {
     pub(crate) patient: Client,
     /// How it behaves.
     pub(crate) manner: Manner,
-    /// Does it ask for codes?
-    pub(crate) codes: bool,
+    /// What it does.
+    pub(crate) task: Task,
     /// Where it writes down what became of its calls.
     pub(crate) ledger: Arc<Ledger>,
     /// What it leaves to chance.
@@ -69,8 +82,10 @@ impl Writer {
         match self.manner {
             Manner::Patient => self.patient.clone(),
             Manner::Hostile(most) => {
-                // Evenly over the orders of magnitude: the first microseconds are as likely as the last milliseconds.
-                let ceiling = (most >> self.chance.below(13)).max(1);
+                // Half of them evenly over the orders of magnitude: the first microseconds are as likely as the last
+                // milliseconds.
+                let halvings = if self.chance.one_in(2) { self.chance.below(13) } else { 0 };
+                let ceiling = (most >> halvings).max(1);
                 self.client.with_deadline(Duration::from_micros(1 + self.chance.below(ceiling)))
             }
         }
@@ -90,10 +105,10 @@ impl Writer {
     async fn step(&mut self) -> Result<bool> {
         let facts = self.token.as_ref().and_then(|key| Some((key.clone(), self.ledger.facts(key)?)));
         let Some((key, facts)) = facts else { return self.new_token().await };
-        match self.chance.below(100) {
-            0..6 => self.new_token().await,
-            6..9 => self.import(&key).await,
-            dice => self.change(&key, &facts, dice).await,
+        match (self.task, self.chance.below(100)) {
+            (Task::Create, 20..) | (_, 0..6) if self.task != Task::Change => self.new_token().await,
+            (Task::Create, _) | (_, 6..9) if self.task != Task::Change => self.import(&key).await,
+            (_, dice) => self.change(&key, &facts, dice).await,
         }
     }
 
@@ -101,25 +116,27 @@ impl Writer {
     async fn change(&mut self, key: &str, facts: &Facts, dice: u64) -> Result<bool> {
         let token = json!({"authentication_code": key});
         let named = json!({"access_token_identifier": token, "fields_set": "id"});
+        let codes = self.task == Task::All;
         match (facts.state, &facts.code, &facts.password) {
-            ("PENDING_VERIFICATION", _, _) if dice < 35 && self.codes => {
+            ("PENDING_VERIFICATION", _, _) if dice < 35 && codes => {
                 self.call(key, "ResetVerificationCode", token, |answer| {
                     Change::Code(text(answer, "verification_code").map_or(Code::Any, Code::Is))
                 })
                 .await
             }
-            ("PENDING_VERIFICATION", Code::Is(code), _) if dice < 55 => {
+            // Attempts are counted in transactions of their own.
+            ("PENDING_VERIFICATION", Code::Is(code), _) if dice < 55 && self.task != Task::Change => {
                 let request = with(named, "verification_code", json!(code));
                 self.call(key, "VerifyAccessToken", request, |_| Change::Verify).await
             }
             ("EFFECTIVE", _, _) if dice < 30 => {
                 self.call(key, "SetAsNotEffective", named, |_| Change::State("NOT_EFFECTIVE")).await
             }
-            ("EFFECTIVE", _, Password::Issued(password)) if dice < 45 && self.codes => {
+            ("EFFECTIVE", _, Password::Issued(password)) if dice < 45 && codes => {
                 let request = with(named, "one_time_password", json!(password));
                 self.call(key, "VerifyOtp", request, |_| Change::Use).await
             }
-            ("EFFECTIVE", _, _) if dice < 55 && self.codes => {
+            ("EFFECTIVE", _, _) if dice < 55 && codes => {
                 let request = json!({"access_token_identifier": token});
                 self.call(key, "GenerateOtp", request, |answer| Change::Issue(text(answer, "one_time_password"))).await
             }
@@ -168,7 +185,8 @@ impl Writer {
         if waits {
             request = with(request, "classification_identifier", json!({"id": "verified"}));
         }
-        let client = if self.chance.one_in(4) { self.client() } else { self.patient.clone() };
+        let hostile = self.task == Task::Create || self.chance.one_in(4);
+        let client = if hostile { self.client() } else { self.patient.clone() };
         let outcome = call(&client, "CreateAccessToken", request).await;
         let (state, code) = match (&outcome, waits) {
             (_, false) => ("EFFECTIVE", Code::None),

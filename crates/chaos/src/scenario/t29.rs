@@ -10,6 +10,7 @@ use super::{LIAR, Playing, Run, Scenario};
 use crate::campaign::{Campaign, Crew};
 use crate::report::Report;
 use crate::stage::{Kind, Plan, Stage};
+use crate::writer::Task;
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "t29",
@@ -50,7 +51,7 @@ async fn play(run: &Run) -> Result<Report> {
     let made = client.try_call("CreateAccessToken", json!({"authentication_code": "metered"})).await;
     made.map_err(|refusal| anyhow::anyhow!("no token: {}", refusal.text()))?;
     for cycle in 0..run.cycles {
-        let load = campaign.load(&stage, Crew { codes: false, ..Crew::USUAL }).await?;
+        let load = campaign.load(&stage, Crew { task: Task::NoCodes, ..Crew::USUAL }).await?;
         tokio::time::sleep(campaign.chance.millis(50, 200)).await;
         set(&clock, OFFSETS[cycle % OFFSETS.len()])?;
         campaign.report.faults += 1;
