@@ -28,7 +28,7 @@ impl AccountStore for Database {
             .columns([organisations::Column::Key, organisations::Column::Id, organisations::Column::Name])
             .order_by_asc(organisations::Column::Key)
             .into_tuple::<(i32, String, String)>();
-        let rows = select.all(self.readers()).await.map_err(store_error)?;
+        let rows = select.all(&self.readers()).await.map_err(store_error)?;
         Ok(rows.into_iter().map(|(key, id, name)| OrganisationRef { key: OrganisationKey(key), id, name }).collect())
     }
 
@@ -59,7 +59,7 @@ impl AccountStore for Database {
              WHERE u.organisation_key = ",
         );
         sql.bind(organisation.0).push(" AND u.username = ").bind(username);
-        let rows = sql.find(self.readers()).await?;
+        let rows = sql.find(&self.readers()).await?;
         let row = rows.first().map(|row| user_credential::Model::from_query_result(row, "c_"));
         row.transpose().map_err(store_error)?.map(convert::credential).transpose()
     }
@@ -71,7 +71,7 @@ impl AccountStore for Database {
         let select = user_credential::Entity::find()
             .filter(user_credential::Column::OrganisationKey.eq(organisation.0))
             .filter(user_credential::Column::UserId.eq(user));
-        let mut rows = select.all(self.readers()).await.map_err(store_error)?;
+        let mut rows = select.all(&self.readers()).await.map_err(store_error)?;
         rows.pop().map(convert::credential).transpose()
     }
 
@@ -80,7 +80,7 @@ impl AccountStore for Database {
             return Ok(None);
         }
         let select = api_key::Entity::find().filter(api_key::Column::Id.eq(id));
-        let mut rows = select.all(self.readers()).await.map_err(store_error)?;
+        let mut rows = select.all(&self.readers()).await.map_err(store_error)?;
         Ok(rows.pop().map(convert::api_key))
     }
 
@@ -103,7 +103,7 @@ impl AccountStore for Database {
 
     async fn released_sessions(&self, now: Timestamp) -> StoreResult<Vec<String>> {
         let select = released_session::Entity::find().filter(released_session::Column::ExpiresAt.gt(micros(now)));
-        let rows = select.all(self.readers()).await.map_err(store_error)?;
+        let rows = select.all(&self.readers()).await.map_err(store_error)?;
         Ok(rows.into_iter().map(|row| row.id).collect())
     }
 
@@ -121,7 +121,7 @@ impl Database {
             return Ok(None);
         }
         let select = organisations::Entity::find().filter(column.eq(value));
-        let mut rows = select.all(self.readers()).await.map_err(store_error)?;
+        let mut rows = select.all(&self.readers()).await.map_err(store_error)?;
         Ok(rows.pop().map(convert::organisation_ref))
     }
 }

@@ -1,6 +1,8 @@
 //! The database as the rest of the service sees it.
 
-use std::sync::Arc;
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 
 use access_tokens_domain::access_token::{AccessToken, Guard, Stamp, TokenChanges};
 use access_tokens_domain::identifier::{AccountsReceivableIdentifier, RewardsParticipantIdentifier, TokenKey};
@@ -11,10 +13,12 @@ use access_tokens_domain::store::{Account, FoundToken, Load, Participant, Sequen
 use sea_orm::{
     AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, IsolationLevel, QueryResult, TransactionTrait,
 };
+use tokio::sync::watch;
 
 use crate::error::store_error;
 use crate::options::{DatabaseOptions, SetupError};
-use crate::postgres::{self, Purpose};
+use crate::pools::{Pools, Purpose};
+use crate::postgres;
 use crate::reference::ReferenceCache;
 use crate::sql::Sql;
 use crate::sqlite::{self, setup_error};
@@ -34,30 +38,36 @@ pub struct Database {
 }
 
 enum Backend {
-    Sqlite { readers: DatabaseConnection, writer: SqliteWriter },
-    Postgres { readers: DatabaseConnection, writers: DatabaseConnection },
+    Sqlite {
+        readers: DatabaseConnection,
+        writer: SqliteWriter,
+        file: PathBuf,
+        /// Kept by the process that serves.
+        claim: OnceLock<File>,
+    },
+    Postgres(Arc<Pools>),
 }
 
 /// Opens a database, and refuses one that would lose what it has acknowledged. Needs a tokio runtime.
 pub async fn connect(options: &DatabaseOptions) -> Result<Database> {
+    let options = Arc::new(options.clone());
     let backend = if sqlite::accepts(&options.url) {
-        sqlite::create_private(&sqlite::check_url(&options.url)?)?;
-        let writer = sqlite::connect_writer(options).await.map_err(setup_error)?;
+        let file = sqlite::check_url(&options.url)?;
+        sqlite::create_private(&file)?;
+        let writer = sqlite::connect_writer(&options).await.map_err(setup_error)?;
         sqlite::check_safe(&writer).await?;
-        let readers = sqlite::connect_readers(options).await.map_err(setup_error)?;
-        Backend::Sqlite { readers, writer: SqliteWriter::start(writer, options.clone()) }
+        let readers = sqlite::connect_readers(&options).await.map_err(setup_error)?;
+        let writer = SqliteWriter::start(writer, Arc::clone(&options), &file);
+        Backend::Sqlite { readers, writer, file, claim: OnceLock::new() }
     } else if postgres::accepts(&options.url) {
-        postgres::check_url(options)?;
-        let writers = postgres::connect(options, Purpose::Write).await.map_err(setup_error)?;
-        postgres::check_safe(&writers).await?;
-        let readers = postgres::connect(options, Purpose::Read).await.map_err(setup_error)?;
+        postgres::check_url(&options)?;
+        let pools = Pools::open(&options).await?;
         postgres::warn_of_strangers(&options.url);
-        Backend::Postgres { readers, writers }
+        Backend::Postgres(pools)
     } else {
         return Err(SetupError::Url("expected sqlite://path or postgres://user:password@host/database".to_owned()));
     };
-    let (options, backend) = (Arc::new(options.clone()), Arc::new(backend));
-    Ok(Database { options, backend, cache: Arc::default() })
+    Ok(Database { options, backend: Arc::new(backend), cache: Arc::default() })
 }
 
 impl Database {
@@ -74,7 +84,7 @@ impl Database {
                 let result = migration::migrate_sqlite(&connection).await;
                 (connection, result)
             }
-            Backend::Postgres { .. } => {
+            Backend::Postgres(_) => {
                 let connection = postgres::connect(&self.options, Purpose::Migrate).await.map_err(setup_error)?;
                 let result = migration::migrate_postgres(&connection).await;
                 (connection, result)
@@ -86,15 +96,39 @@ impl Database {
 
     /// The names of the migrations that are still to be run. For health: a service is ready when there are none.
     pub async fn pending_migrations(&self) -> StoreResult<Vec<String>> {
-        migration::pending(self.readers()).await.map_err(store_error)
+        migration::pending(&self.readers()).await.map_err(store_error)
     }
 
     /// Does the database answer?
     pub async fn ping(&self) -> StoreResult<()> {
-        if let Backend::Sqlite { writer, .. } = &*self.backend {
-            writer.check()?;
+        match &*self.backend {
+            Backend::Sqlite { readers, writer, .. } => {
+                writer.check()?;
+                readers.execute_unprepared("SELECT 1").await.map_err(store_error)?;
+                Ok(())
+            }
+            Backend::Postgres(pools) => pools.check(),
         }
-        self.readers().execute_unprepared("SELECT 1").await.map_err(store_error)?;
+    }
+
+    /// Whether the database answers, as it changes: known within a second or two, and asked for without waiting. When it
+    /// no longer does, work on it may be dropped at any point, as no connection is used again. A file is always there.
+    pub fn presence(&self) -> watch::Receiver<bool> {
+        match &*self.backend {
+            Backend::Sqlite { .. } => watch::Sender::new(true).subscribe(),
+            Backend::Postgres(pools) => pools.presence(),
+        }
+    }
+
+    /// Says that this process serves. On SQLite no other one can then say the same of this file, as long as this lives: a
+    /// second one would not know what the first keeps in memory. Commands that only change something need not say it.
+    pub fn claim(&self) -> Result<()> {
+        if let Backend::Sqlite { file, claim, .. } = &*self.backend
+            && claim.get().is_none()
+        {
+            // Nobody else could have set it: the lock is exclusive within this process too.
+            let _ = claim.set(sqlite::claim(file)?);
+        }
         Ok(())
     }
 
@@ -102,7 +136,7 @@ impl Database {
     pub fn group_commit_counts(&self) -> Option<(u64, u64)> {
         match &*self.backend {
             Backend::Sqlite { writer, .. } => Some(writer.counts()),
-            Backend::Postgres { .. } => None,
+            Backend::Postgres(_) => None,
         }
     }
 
@@ -112,17 +146,15 @@ impl Database {
             Backend::Sqlite { readers, .. } => {
                 let _ = readers.close_by_ref().await;
             }
-            Backend::Postgres { readers, writers } => {
-                let _ = readers.close_by_ref().await;
-                let _ = writers.close_by_ref().await;
-            }
+            Backend::Postgres(pools) => pools.close().await,
         }
     }
 
     /// For single statements that read.
-    pub(crate) fn readers(&self) -> &DatabaseConnection {
+    pub(crate) fn readers(&self) -> DatabaseConnection {
         match &*self.backend {
-            Backend::Sqlite { readers, .. } | Backend::Postgres { readers, .. } => readers,
+            Backend::Sqlite { readers, .. } => readers.clone(),
+            Backend::Postgres(pools) => pools.readers(),
         }
     }
 
@@ -135,7 +167,7 @@ impl Database {
                 turn.commit().await?;
                 Ok(rows)
             }
-            Backend::Postgres { writers, .. } => sql.all(writers).await,
+            Backend::Postgres(pools) => sql.all(&pools.writers()).await,
         }
     }
 
@@ -144,9 +176,9 @@ impl Database {
         let snapshot = match &*self.backend {
             // A read transaction of SQLite sees one state by nature.
             Backend::Sqlite { readers, .. } => readers.begin().await,
-            Backend::Postgres { writers, .. } => {
+            Backend::Postgres(pools) => {
                 let (isolation, access) = (IsolationLevel::RepeatableRead, AccessMode::ReadOnly);
-                writers.begin_with_config(Some(isolation), Some(access)).await
+                pools.writers().begin_with_config(Some(isolation), Some(access)).await
             }
         };
         snapshot.map_err(store_error)
@@ -169,19 +201,19 @@ impl Store for Database {
     async fn begin(&self) -> StoreResult<Unit> {
         let transaction = match &*self.backend {
             Backend::Sqlite { writer, .. } => Transaction::Sqlite(writer.begin().await?),
-            Backend::Postgres { writers, .. } => Transaction::Postgres(writers.begin().await.map_err(store_error)?),
+            Backend::Postgres(pools) => Transaction::Postgres(pools.writers().begin().await.map_err(store_error)?),
         };
         Ok(Unit::new(transaction, Arc::clone(&self.cache)))
     }
 
     async fn reference(&self, organisation: OrganisationKey) -> StoreResult<Arc<Reference>> {
-        let version = reference::version(self.readers(), organisation).await?;
+        let version = reference::version(&self.readers(), organisation).await?;
         if let Some(snapshot) = self.cache.get(organisation, version) {
             return Ok(snapshot);
         }
         let _loading = self.cache.loading.lock().await;
         // Somebody else may have read it meanwhile. Newer than what was asked for is as good.
-        let version = reference::version(self.readers(), organisation).await?;
+        let version = reference::version(&self.readers(), organisation).await?;
         if let Some(snapshot) = self.cache.get(organisation, version) {
             return Ok(snapshot);
         }
@@ -198,7 +230,7 @@ impl Store for Database {
         key: TokenKey<'_>,
         load: Load,
     ) -> StoreResult<Option<FoundToken>> {
-        tokens::find(self.readers(), organisation, key, load).await
+        tokens::find(&self.readers(), organisation, key, load).await
     }
 
     async fn list_tokens(
@@ -207,7 +239,7 @@ impl Store for Database {
         page: TokenPage<'_>,
         load: Load,
     ) -> StoreResult<Vec<FoundToken>> {
-        tokens::list(self.readers(), organisation, page, load).await
+        tokens::list(&self.readers(), organisation, page, load).await
     }
 
     async fn not_associated(
@@ -217,7 +249,7 @@ impl Store for Database {
         limit: u32,
         load: Load,
     ) -> StoreResult<Vec<FoundToken>> {
-        tokens::not_associated(self.readers(), organisation, state, limit, load).await
+        tokens::not_associated(&self.readers(), organisation, state, limit, load).await
     }
 
     async fn find_accounts_receivable(
@@ -225,7 +257,7 @@ impl Store for Database {
         organisation: OrganisationKey,
         identifier: &AccountsReceivableIdentifier,
     ) -> StoreResult<Vec<Account>> {
-        owners::find_accounts(self.readers(), organisation, identifier).await
+        owners::find_accounts(&self.readers(), organisation, identifier).await
     }
 
     async fn find_rewards_participant(
@@ -233,7 +265,7 @@ impl Store for Database {
         organisation: OrganisationKey,
         identifier: &RewardsParticipantIdentifier,
     ) -> StoreResult<Option<Participant>> {
-        owners::find_participant(self.readers(), organisation, identifier).await
+        owners::find_participant(&self.readers(), organisation, identifier).await
     }
 
     async fn update_token(

@@ -80,7 +80,7 @@ impl LedgerStore for Database {
             .filter(code_issue::Column::OrganisationKey.eq(organisation.0))
             .filter(code_issue::Column::Subject.eq(subject))
             .filter(code_issue::Column::Kind.eq(kind.name()));
-        let mut rows = select.all(self.readers()).await.map_err(store_error)?;
+        let mut rows = select.all(&self.readers()).await.map_err(store_error)?;
         rows.pop().map(convert::issues).transpose().map(Option::unwrap_or_default)
     }
 
@@ -106,7 +106,7 @@ impl Database {
         if cannot_exist(subject) {
             return Ok(Vec::new());
         }
-        let rows = select.all(self.readers()).await.map_err(store_error)?;
+        let rows = select.all(&self.readers()).await.map_err(store_error)?;
         rows.into_iter().map(convert::attempts).collect()
     }
 }

@@ -19,6 +19,7 @@ mod ledger;
 mod migration;
 mod options;
 mod owners;
+mod pools;
 mod postgres;
 mod reference;
 mod sequence;

@@ -1,5 +1,6 @@
 //! Where the database is and how many connections it gets.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Where the database is and how many connections it gets.
@@ -79,6 +80,9 @@ pub enum SetupError {
         /// What it has to be.
         needed: &'static str,
     },
+    /// Another process serves this file.
+    #[error("{} is served by another process; several of them need PostgreSQL", .0.display())]
+    Served(PathBuf),
     /// The database cannot be reached, or refused.
     #[error("the database cannot be used: {0}")]
     Database(String),

@@ -45,6 +45,8 @@ pub(crate) enum Purpose {
     Write,
     /// The schema: one connection, no limits of time.
     Migrate,
+    /// Whether the database answers: one connection.
+    Watch,
 }
 
 /// Is this a PostgreSQL URL?
@@ -120,7 +122,7 @@ pub(crate) async fn connect(options: &DatabaseOptions, purpose: Purpose) -> Resu
     let connections = match purpose {
         Purpose::Read => all / 2,
         Purpose::Write => all - all / 2,
-        Purpose::Migrate => 1,
+        Purpose::Migrate | Purpose::Watch => 1,
     };
     let settings = settings(options, purpose);
     let url = options.url.clone();

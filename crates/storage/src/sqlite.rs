@@ -1,5 +1,6 @@
 //! Connections to SQLite: one that writes, a few that read.
 
+use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -43,8 +44,32 @@ pub(crate) fn create_private(file: &Path) -> Result<(), SetupError> {
     match options.open(file) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(SetupError::Database(format!("{} cannot be created: {error}", file.display()))),
+        Err(error) => Err(cannot("created", file, &error)),
     }
+}
+
+/// Makes this process the only one that serves the file, as long as the answer lives; however the process ends. Not a
+/// lock on the file itself: where the system does both kinds of locks in one way, SQLite would wait for it.
+pub(crate) fn claim(file: &Path) -> Result<File, SetupError> {
+    let path = beside(file, "-served");
+    create_private(&path)?;
+    let claim = File::open(&path).map_err(|error| cannot("opened", &path, &error))?;
+    match claim.try_lock() {
+        Ok(()) => Ok(claim),
+        Err(TryLockError::WouldBlock) => Err(SetupError::Served(file.to_owned())),
+        Err(TryLockError::Error(error)) => Err(cannot("locked", &path, &error)),
+    }
+}
+
+fn cannot(be: &str, path: &Path, error: &std::io::Error) -> SetupError {
+    SetupError::Database(format!("{} cannot be {be}: {error}", path.display()))
+}
+
+/// The name of a file beside that of the database.
+pub(crate) fn beside(file: &Path, ending: &str) -> PathBuf {
+    let mut path = file.as_os_str().to_owned();
+    path.push(ending);
+    path.into()
 }
 
 /// The connection that writes.

@@ -9,17 +9,21 @@
 //! A unit cannot hold the queue up: the task notices when its [`Turn`] is dropped, at whatever moment, and takes the
 //! savepoint away from a unit that rests for too long.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use sea_orm::{DatabaseConnection, DatabaseTransaction, SqliteTransactionMode, TransactionOptions, TransactionTrait};
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, SqliteTransactionMode, TransactionOptions,
+    TransactionTrait,
+};
 use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard, mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
 use crate::error::Failure;
 use crate::options::DatabaseOptions;
-use crate::sqlite::connect_writer;
+use crate::sqlite::{beside, connect_writer};
 
 /// So many units may wait.
 const QUEUE: usize = 1_024;
@@ -34,6 +38,8 @@ struct Limits {
     turn: Duration,
     /// How long a unit may go without a statement. At least that, at most twice as long.
     idle: Duration,
+    /// The write-ahead log is emptied when it has so many bytes.
+    log_bytes: u64,
 }
 
 type Request = oneshot::Sender<Result<Turn, Failure>>;
@@ -67,21 +73,23 @@ struct Slot {
 
 impl SqliteWriter {
     /// Starts the task that owns the connection. It ends when the last handle is dropped.
-    pub(crate) fn start(connection: DatabaseConnection, options: DatabaseOptions) -> Self {
+    pub(crate) fn start(connection: DatabaseConnection, options: Arc<DatabaseOptions>, file: &Path) -> Self {
         let limits = Limits {
             batch_units: 64,
             batch_time: Duration::from_millis(20),
             turn: Duration::from_secs(5),
             idle: options.idle_unit_timeout,
+            log_bytes: 32 * 1024 * 1024,
         };
-        Self::start_with(connection, options, limits)
+        Self::start_with(connection, options, file, limits)
     }
 
-    fn start_with(connection: DatabaseConnection, options: DatabaseOptions, limits: Limits) -> Self {
+    fn start_with(connection: DatabaseConnection, options: Arc<DatabaseOptions>, file: &Path, limits: Limits) -> Self {
         let (requests, queue) = mpsc::channel(QUEUE);
         let counters = Arc::new(Counters::default());
         let turn_timeout = limits.turn;
-        let task = Task { connection: Some(connection), options, limits, counters: Arc::clone(&counters) };
+        let log = beside(file, "-wal");
+        let task = Task { connection: Some(connection), options, log, limits, counters: Arc::clone(&counters) };
         tokio::spawn(task.run(queue));
         Self { requests, turn_timeout, counters }
     }
@@ -127,7 +135,8 @@ impl Turn {
 /// The owner of the connection.
 struct Task {
     connection: Option<DatabaseConnection>,
-    options: DatabaseOptions,
+    options: Arc<DatabaseOptions>,
+    log: PathBuf,
     limits: Limits,
     counters: Arc<Counters>,
 }
@@ -148,12 +157,26 @@ impl Task {
                     for ack in acks {
                         let _ = ack.send(result.clone());
                     }
+                    self.empty_log().await;
                 }
                 Err(failure) => {
                     self.connection = None;
                     let _ = request.send(Err(failure));
                 }
             }
+        }
+    }
+
+    /// SQLite begins its log anew only in a moment in which nobody reads from it. Where somebody always does, it would grow
+    /// for ever: then whoever reads from it is waited for, while nobody writes.
+    async fn empty_log(&mut self) {
+        let Some(connection) = &self.connection else { return };
+        // A question of a microsecond, compared with the milliseconds of the commit before.
+        let bytes = std::fs::metadata(&self.log).map_or(0, |log| log.len());
+        if bytes >= self.limits.log_bytes
+            && let Err(error) = connection.execute_unprepared("PRAGMA wal_checkpoint(TRUNCATE)").await
+        {
+            tracing::warn!(%error, bytes, "the write-ahead log cannot be emptied");
         }
     }
 

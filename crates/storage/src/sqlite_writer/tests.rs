@@ -1,4 +1,3 @@
-use sea_orm::ConnectionTrait;
 use sea_orm::sqlx::sqlite::SqlitePoolOptions;
 
 use super::*;
@@ -7,21 +6,26 @@ use crate::sqlite::connect_readers;
 /// A writer with a table `t (id)` and a table that refers to it.
 struct Fixture {
     writer: Arc<SqliteWriter>,
-    options: DatabaseOptions,
-    _folder: tempfile::TempDir,
+    options: Arc<DatabaseOptions>,
+    folder: tempfile::TempDir,
 }
 
 async fn fixture(idle: Duration) -> Fixture {
+    fixture_with(idle, u64::MAX).await
+}
+
+async fn fixture_with(idle: Duration, log_bytes: u64) -> Fixture {
     let folder = tempfile::tempdir().expect("a folder");
-    let options = DatabaseOptions::new(format!("sqlite://{}/test.db", folder.path().display()));
+    let file = folder.path().join("test.db");
+    let options = Arc::new(DatabaseOptions::new(format!("sqlite://{}", file.display())));
     let connection = connect_writer(&options).await.expect("connects");
     let schema = "CREATE TABLE t (id INTEGER PRIMARY KEY); CREATE TABLE r (t INTEGER REFERENCES t (id));";
     connection.execute_unprepared(schema).await.expect("a schema");
     // A batch ends only when nobody waits, however slow the machine is.
     let minute = Duration::from_secs(60);
-    let limits = Limits { batch_units: 64, batch_time: minute, turn: minute, idle };
-    let writer = SqliteWriter::start_with(connection, options.clone(), limits);
-    Fixture { writer: Arc::new(writer), options, _folder: folder }
+    let limits = Limits { batch_units: 64, batch_time: minute, turn: minute, idle, log_bytes };
+    let writer = SqliteWriter::start_with(connection, options.clone(), &file, limits);
+    Fixture { writer: Arc::new(writer), options, folder }
 }
 
 impl Fixture {
@@ -173,4 +177,34 @@ async fn only_full_synchronous_is_accepted() {
     connection.execute_unprepared("PRAGMA synchronous = NORMAL").await.expect("runs");
     let refused = crate::sqlite::check_safe(&connection).await.expect_err("unsafe");
     assert!(refused.to_string().contains("synchronous"), "{refused}");
+}
+
+/// Somebody who reads a state for a while before the one before has read his, for ever.
+async fn always_read(options: &DatabaseOptions) {
+    let readers = connect_readers(options).await.expect("connects");
+    let mut before = None;
+    loop {
+        let snapshot = readers.begin().await.expect("begins");
+        snapshot.execute_unprepared("SELECT count(*) FROM t").await.expect("reads");
+        drop(before.replace(snapshot));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_log_stays_small_however_much_is_read() {
+    const LIMIT: u64 = 2 * 1024 * 1024;
+    let fixture = fixture_with(Duration::from_secs(60), LIMIT).await;
+    let options = Arc::clone(&fixture.options);
+    let reading = tokio::spawn(async move { always_read(&options).await });
+    let mut most = 0;
+    for id in 0..6_000 {
+        let turn = fixture.writer.begin().await.expect("a turn");
+        insert(&turn, id).await.expect("inserts");
+        turn.commit().await.expect("commits");
+        most = most.max(std::fs::metadata(fixture.folder.path().join("test.db-wal")).expect("a log").len());
+    }
+    assert!(!reading.is_finished(), "somebody has always read");
+    reading.abort();
+    assert!(most > LIMIT && most < LIMIT + LIMIT / 2, "the log had {most} bytes");
 }

@@ -8,6 +8,7 @@ mod concurrency;
 mod import;
 mod keys;
 mod ledger;
+mod presence;
 mod setup;
 mod tokens;
 mod updates;

@@ -1,0 +1,149 @@
+//! PostgreSQL as long as it answers: its pools, and a connection of its own that asks all the time.
+//!
+//! A link that swallows everything breaks no connection. What was asked on it waits until the system gives up, which
+//! takes a quarter of an hour, and a new request on the same connection waits behind it. So when no answer has come for
+//! a second, the database is away: the pools are closed, so that none of their connections is ever used again, and only
+//! then is everybody told. Whoever waits for one of them may be cut now. When the database answers again there are new
+//! pools.
+
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, Weak};
+use std::time::Duration;
+
+use access_tokens_domain::store::StoreResult;
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::error::Failure;
+use crate::options::{DatabaseOptions, SetupError};
+use crate::postgres::{check_safe, connect};
+use crate::sqlite::setup_error;
+
+pub(crate) use crate::postgres::Purpose;
+
+/// Between two questions.
+const BEAT: Duration = Duration::from_millis(250);
+/// After so long without an answer the database is away.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The connections for each purpose.
+#[derive(Clone)]
+struct Pair {
+    readers: DatabaseConnection,
+    writers: DatabaseConnection,
+}
+
+impl Pair {
+    async fn open(options: &DatabaseOptions) -> Result<Self, DbErr> {
+        let (writers, readers) = tokio::try_join!(connect(options, Purpose::Write), connect(options, Purpose::Read))?;
+        Ok(Self { readers, writers })
+    }
+
+    /// Lets nobody in from now on. In the answer, waits for those who are.
+    fn close(&self) -> impl Future<Output = ()> + use<> {
+        let pools = [&self.readers, &self.writers].map(|pool| pool.get_postgres_connection_pool().clone());
+        for pool in &pools {
+            // It is closed with the call; the waiting is for later.
+            drop(pool.close());
+        }
+        async move {
+            for pool in pools {
+                pool.close().await;
+            }
+        }
+    }
+}
+
+/// The pools of today, and whether the database answers.
+pub(crate) struct Pools {
+    pair: RwLock<Pair>,
+    present: watch::Sender<bool>,
+}
+
+impl Pools {
+    /// Connects, and watches from then on. Refuses a database that would lose what it has acknowledged.
+    pub(crate) async fn open(options: &Arc<DatabaseOptions>) -> Result<Arc<Self>, SetupError> {
+        let pair = Pair::open(options).await.map_err(setup_error)?;
+        check_safe(&pair.writers).await?;
+        let pools = Arc::new(Self { pair: RwLock::new(pair), present: watch::Sender::new(true) });
+        tokio::spawn(watch_over(Arc::downgrade(&pools), Arc::clone(options)));
+        Ok(pools)
+    }
+
+    /// For single statements that read.
+    pub(crate) fn readers(&self) -> DatabaseConnection {
+        self.pair().readers.clone()
+    }
+
+    /// For everything else.
+    pub(crate) fn writers(&self) -> DatabaseConnection {
+        self.pair().writers.clone()
+    }
+
+    /// Does the database answer? When it no longer does, whatever uses the pools may be dropped at any point.
+    pub(crate) fn presence(&self) -> watch::Receiver<bool> {
+        self.present.subscribe()
+    }
+
+    /// The same, as a refusal.
+    pub(crate) fn check(&self) -> StoreResult<()> {
+        if *self.present.borrow() { Ok(()) } else { Err(Failure::unavailable("the database does not answer").into()) }
+    }
+
+    /// Closes the connections that are not in use and lets no new ones open.
+    pub(crate) async fn close(&self) {
+        let closing = self.pair().close();
+        closing.await;
+    }
+
+    fn pair(&self) -> RwLockReadGuard<'_, Pair> {
+        self.pair.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lost(&self) {
+        if *self.present.borrow() {
+            tokio::spawn(self.pair().close());
+            self.present.send_replace(false);
+            tracing::warn!("the database does not answer");
+        }
+    }
+
+    fn found(&self, pair: Pair) {
+        *self.pair.write().unwrap_or_else(PoisonError::into_inner) = pair;
+        self.present.send_replace(true);
+        tracing::info!("the database answers again");
+    }
+}
+
+/// Asks as long as there are pools.
+async fn watch_over(pools: Weak<Pools>, options: Arc<DatabaseOptions>) {
+    let mut connection = None;
+    let mut answered = Instant::now();
+    loop {
+        sleep(BEAT).await;
+        let answer = timeout(PATIENCE, ask(&mut connection, &options)).await;
+        let Some(pools) = pools.upgrade() else { return };
+        if matches!(answer, Ok(Ok(()))) {
+            answered = Instant::now();
+            if !*pools.present.borrow()
+                && let Ok(Ok(pair)) = timeout(PATIENCE, Pair::open(&options)).await
+            {
+                pools.found(pair);
+            }
+        } else {
+            // Whatever it was, the next question is asked on a new connection.
+            connection = None;
+            if answered.elapsed() >= PATIENCE {
+                pools.lost();
+            }
+        }
+    }
+}
+
+async fn ask(connection: &mut Option<DatabaseConnection>, options: &DatabaseOptions) -> Result<(), DbErr> {
+    let connection = match connection {
+        Some(connection) => connection,
+        None => connection.insert(connect(options, Purpose::Watch).await?),
+    };
+    connection.execute_unprepared("SELECT 1").await.map(|_| ())
+}
