@@ -161,6 +161,13 @@ impl Campaign {
         self.ledger.counts().unknown.values().sum()
     }
 
+    /// Calls without an outcome have failed with nothing else than these codes.
+    pub(crate) fn expect_codes(&mut self, codes: &[&str]) {
+        let counts = self.ledger.counts();
+        let others = counts.unknown.iter().filter(|(text, _)| !codes.iter().any(|code| text.starts_with(code)));
+        self.report.broken.extend(others.map(|(text, count)| format!("{count} calls failed with {text}")));
+    }
+
     /// Reads back what the last cycles have written, and presents one-time passwords. To be called while nobody writes
     /// and what was begun has come to its end.
     pub(crate) async fn check(&mut self, stage: &Stage) -> Result<()> {

@@ -6,12 +6,15 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
-/// How often a copy is taken again because the file system itself has written meanwhile.
+/// How often something is tried again: a copy when the file system itself has written meanwhile, an unmounting.
 const TRIES: usize = 20;
+/// Between two attempts to unmount.
+const MOMENT: Duration = Duration::from_millis(100);
 
 /// A disk, mounted. Dropped, it is gone.
 pub(crate) struct Disk {
@@ -72,8 +75,9 @@ impl Disk {
     }
 
     fn unmount(&mut self) -> Result<()> {
-        if std::mem::take(&mut self.mounted) {
-            run("umount", [self.path()])?;
+        if self.mounted {
+            release(&self.path())?;
+            self.mounted = false;
         }
         if !self.device.is_empty() {
             run("losetup", ["--detach", &std::mem::take(&mut self.device)])?;
@@ -133,6 +137,20 @@ impl Drop for Disk {
             let _ = run("losetup", ["--detach", &self.device]);
         }
     }
+}
+
+/// Unmounts. Processes that were killed take a moment until they have let go of their files.
+#[expect(clippy::disallowed_methods, reason = "waits for other processes, in synchronous code")]
+fn release(mounted: &Path) -> Result<()> {
+    let mut done = run("umount", [mounted]);
+    for _ in 0..TRIES {
+        if done.is_ok() {
+            break;
+        }
+        std::thread::sleep(MOMENT);
+        done = run("umount", [mounted]);
+    }
+    done.map(drop)
 }
 
 /// Runs a program; answers what it says.

@@ -52,6 +52,11 @@ impl Report {
         self.verdict() != "PASS" && self.broken_off.is_none()
     }
 
+    /// Has it found something?
+    pub(crate) fn failed(&self) -> bool {
+        self.verdict() == "FAIL"
+    }
+
     /// The service works again, so long after a fault ended.
     pub(crate) fn recovered(&mut self, after: Duration) {
         self.worst_recovery = self.worst_recovery.max(Some(after));
@@ -63,6 +68,18 @@ impl Report {
         if !self.notes.contains(&fact) {
             self.notes.push(fact);
         }
+    }
+
+    /// Adds what was found elsewhere at the same time. Facts about a part are not kept.
+    pub(crate) fn absorb(&mut self, other: Self) {
+        self.cycles += other.cycles;
+        self.operations += other.operations;
+        self.acknowledged += other.acknowledged;
+        self.faults += other.faults;
+        self.lost.extend(other.lost);
+        self.duplicated.extend(other.duplicated);
+        self.broken.extend(other.broken);
+        self.worst_recovery = self.worst_recovery.max(other.worst_recovery);
     }
 
     /// Notes a promise that was broken, if it was.

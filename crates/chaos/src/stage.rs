@@ -58,6 +58,8 @@ pub(crate) struct Plan {
     pub(crate) cluster: Option<Cluster>,
     /// Puts a proxy between the service and PostgreSQL.
     pub(crate) proxy: bool,
+    /// Where the service finds PostgreSQL, in place of the cluster itself.
+    pub(crate) front: Option<SocketAddr>,
     /// Processes of the service; at least one.
     pub(crate) replicas: usize,
     /// Environment variables of the service.
@@ -98,6 +100,9 @@ impl Stage {
             None => format!("sqlite://{}", files.join("access-tokens.db").display()),
             Some(cluster) => block_in_place(|| cluster.create_database())?,
         };
+        if let (Some(cluster), Some(front)) = (&plan.cluster, plan.front) {
+            url = url.replace(&format!("127.0.0.1:{}", cluster.port()), &front.to_string());
+        }
         let database = url.rsplit('/').next().unwrap_or_default().to_owned();
         let proxy = match &plan.cluster {
             Some(cluster) if plan.proxy => Some(FaultProxy::start(([127, 0, 0, 1], cluster.port()).into()).await?),
@@ -209,6 +214,11 @@ impl Stage {
     /// The cluster underneath.
     pub(crate) fn cluster(&self) -> Option<&Cluster> {
         self.cluster.as_ref()
+    }
+
+    /// From now on another cluster, which has the same data, is the one underneath. Answers the one before.
+    pub(crate) fn promote(&mut self, cluster: Cluster) -> Option<Cluster> {
+        self.cluster.replace(cluster)
     }
 
     /// The network between the service and PostgreSQL.

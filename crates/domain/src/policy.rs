@@ -233,10 +233,14 @@ impl CodePolicy {
         Ok(())
     }
 
-    /// A random code that this policy accepts: six digits, or as many and as mixed as the rules ask for.
+    /// A random code that this policy accepts: an id where the policy says so and an id will do; otherwise six digits, or as
+    /// many and as mixed as the rules ask for.
     pub fn random(&self, random: &dyn Random) -> Result<Secret> {
         if self.creation == Creation::AutoId && self.format == Format::FreeText {
-            return code::hex_id(random).map(Secret::new);
+            let id = code::hex_id(random)?;
+            if self.check(&id).is_ok() {
+                return Ok(Secret::new(id));
+            }
         }
         let special = usize::from(self.min_special);
         let letters = usize::from(self.min_letters);
@@ -339,6 +343,27 @@ mod tests {
             let (reason, text) = rule.check(bad).expect_err(bad);
             assert_eq!(reason, Reason::PolicyViolation);
             assert!(text.contains(what) && !text.contains(bad), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_id_that_the_rules_refuse_is_not_drawn() {
+        struct Same;
+        impl Random for Same {
+            fn fill(&self, buffer: &mut [u8]) -> Result<()> {
+                buffer.fill(10);
+                Ok(())
+            }
+        }
+        let id = CodePolicy { creation: Creation::AutoId, ..CodePolicy::default() };
+        assert_eq!(id.random(&Same).expect("drawn").expose(), "A".repeat(32));
+        for rules in [
+            CodePolicy { min_special: 1, ..id.clone() },
+            CodePolicy { min_length: 64, ..id.clone() },
+            CodePolicy { min_digits: 2, ..id },
+        ] {
+            let drawn = rules.random(&Same).expect("drawn");
+            assert_eq!(rules.check(drawn.expose()), Ok(()), "{}", drawn.expose());
         }
     }
 

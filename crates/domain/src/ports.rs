@@ -57,6 +57,11 @@ pub enum Verdict {
 
 /// Everything that needs a key. Implementations keep keys outside the database and hash off the async threads.
 pub trait Secrets: Send + Sync + 'static {
+    /// OVERLOADED when `hash` and `verify` would say so now: asked before work that would be for nothing.
+    fn check_queue(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Hashes a pass code or password (Argon2id over a keyed hash). OVERLOADED when the queue is full.
     fn hash(&self, secret: Secret) -> BoxFuture<'_, Result<PassCodeHash>>;
 

@@ -7,6 +7,10 @@ use chrono::Duration;
 
 use crate::time::Timestamp;
 
+/// How far the clocks of replicas may be apart. Far more than they ever are: a clock that is believed to have gone back begins
+/// a new burst.
+const MAX_SKEW: Duration = Duration::hours(24);
+
 /// A rate: `burst` events at once, each of which becomes available again after `interval`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
@@ -32,8 +36,14 @@ impl Rate {
 
     /// Takes one event. The answer is the new theoretical arrival, or the moment at which one will be allowed.
     pub fn take(self, arrival: Option<Timestamp>, now: Timestamp) -> Result<Timestamp, Timestamp> {
-        let arrival = arrival.map_or(now, |arrival| arrival.max(now));
-        let allowed_from = arrival - self.interval * i32::try_from(self.burst.max(1) - 1).unwrap_or(i32::MAX);
+        if self.interval.is_zero() {
+            return Ok(now);
+        }
+        let burst = i32::try_from(self.burst.max(1)).unwrap_or(i32::MAX);
+        let latest = now + self.interval * burst + MAX_SKEW;
+        // A moment that cannot be was written before the clock went back: nobody waits for it to catch up.
+        let arrival = arrival.filter(|arrival| *arrival <= latest).map_or(now, |arrival| arrival.max(now));
+        let allowed_from = arrival - self.interval * (burst - 1);
         if now < allowed_from { Err(allowed_from) } else { Ok(arrival + self.interval) }
     }
 
@@ -52,6 +62,17 @@ mod tests {
 
     fn start() -> Timestamp {
         Utc.timestamp_opt(1_700_000_000, 0).single().expect("a time")
+    }
+
+    #[test]
+    fn when_the_clock_goes_back_by_days_nobody_waits_for_it_to_catch_up() {
+        let rate = Rate { burst: 3, interval: Duration::seconds(60) };
+        let fill = |now| (0..3).fold(None, |arrival, _| Some(rate.take(arrival, now).expect("allowed")));
+        let refused = rate.take(fill(start() + Duration::hours(3)), start()).expect_err("clocks may differ by so much");
+        assert_eq!(refused, start() + Duration::hours(3) + rate.interval);
+        rate.take(fill(start() + Duration::days(3)), start()).expect("a new burst");
+        let unlimited = Rate { burst: 1, interval: Duration::zero() };
+        unlimited.take(Some(start() + Duration::hours(3)), start()).expect("there is no limit");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Points in time as both databases keep them: UTC, to the microsecond; and the forms in which the original API wrote
 //! them.
 
-use chrono::{DateTime, Datelike, FixedOffset, NaiveDateTime, SubsecRound, TimeZone, Utc};
+use chrono::{DateTime, Datelike, FixedOffset, NaiveDateTime, SubsecRound, TimeZone, Timelike, Utc};
 
 /// A point in time.
 pub type Timestamp = DateTime<Utc>;
@@ -21,7 +21,12 @@ pub fn parse(text: &str) -> Option<Timestamp> {
             Err(_) => parse_with_zone_name(text)?,
         },
     };
-    (1..=9999).contains(&time.year()).then(|| stored_precision(time))
+    (1..=9999).contains(&time.year()).then(|| stored_precision(without_leap_second(time)))
+}
+
+/// A leap second is the end of the second before it: neither the databases nor the wire have another place for it.
+fn without_leap_second(time: Timestamp) -> Timestamp {
+    time.with_nanosecond(time.nanosecond().min(999_999_999)).unwrap_or(time)
 }
 
 /// `Fri Nov 27 16:08:55 EET 2015`: the form of Java's `Date.toString`.
@@ -96,6 +101,14 @@ mod tests {
         ];
         for text in bad {
             assert_eq!(parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_leap_second_is_the_end_of_the_second_before() {
+        let end = parse("2016-12-31T23:59:59.999999");
+        for text in ["2016-12-31T23:59:60", "2016-12-31T23:59:60.5Z", "Sat Dec 31 23:59:60 UTC 2016"] {
+            assert_eq!(parse(text), end, "{text}");
         }
     }
 

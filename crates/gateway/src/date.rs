@@ -1,16 +1,26 @@
 //! Dates as the original API writes and reads them.
 
+use std::ops::RangeInclusive;
+
 use chrono::{DateTime, Datelike, FixedOffset, NaiveDateTime, Offset, TimeZone, Timelike};
 use chrono_tz::{OffsetName, Tz};
 
-/// Writes `2015-05-27T12:03:05`, in the zone and without saying so. `None`: no calendar has that date.
+/// The first and the last second of the years 1 to 9999.
+const CALENDAR: RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
+
+/// Writes `2015-05-27T12:03:05`, in the zone and without saying so. `None`: the years 1 to 9999 do not have that date.
 pub(crate) fn write(out: &mut Vec<u8>, seconds: i64, zone: Tz) -> Option<()> {
-    let utc = DateTime::from_timestamp(seconds, 0)?.naive_utc();
+    let on_clock = |seconds| DateTime::from_timestamp(seconds, 0).map(|time| time.naive_utc());
+    let utc = on_clock(seconds).filter(|_| CALENDAR.contains(&seconds))?;
     let local = match zone {
         Tz::UTC => utc,
-        zone => utc.checked_add_offset(zone.offset_from_utc_datetime(&utc).fix())?,
+        // A clock that is past an end of the calendar shows that end: it is the date that stands for "for ever".
+        zone => {
+            let local = utc.checked_add_offset(zone.offset_from_utc_datetime(&utc).fix())?;
+            local.clamp(on_clock(*CALENDAR.start())?, on_clock(*CALENDAR.end())?)
+        }
     };
-    let year = u32::try_from(local.year()).ok().filter(|year| *year <= 9999)?;
+    let year = u32::try_from(local.year()).ok()?;
     let mut digits = |number: u32, after: Option<u8>| {
         out.extend([b'0' + (number / 10 % 10) as u8, b'0' + (number % 10) as u8]);
         out.extend(after);
@@ -92,6 +102,16 @@ mod tests {
         assert_eq!(written(253_402_300_799, Tz::UTC).as_deref(), Some("9999-12-31T23:59:59"));
         assert_eq!(written(253_402_300_800, Tz::UTC), None);
         assert_eq!(written(i64::MAX, Tz::UTC), None);
+    }
+
+    #[test]
+    fn a_clock_past_an_end_of_the_calendar_shows_that_end() {
+        let (east, west) = (Tz::Asia__Nicosia, Tz::America__New_York);
+        assert_eq!(written(253_402_300_799, east).as_deref(), Some("9999-12-31T23:59:59"));
+        assert_eq!(written(-62_135_596_800, west).as_deref(), Some("0001-01-01T00:00:00"));
+        for outside in [253_402_300_800, -62_135_596_801] {
+            assert_eq!((written(outside, east), written(outside, west)), (None, None));
+        }
     }
 
     #[test]

@@ -4,6 +4,8 @@ pub mod authentication;
 pub mod command;
 pub mod config;
 pub mod crypto;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod metrics;
 pub mod notification;
 pub mod process;

@@ -125,7 +125,8 @@ impl TestApp {
         let access_tokens = AccessTokens::new(store, time, chance, hashing);
         let (store, time, chance, hashing) = ports();
         let importer = Importer::new(store, time, chance, hashing);
-        let app = Arc::new(App { access_tokens, importer, sessions, metrics: Arc::default() });
+        let present = database.presence();
+        let app = Arc::new(App { access_tokens, importer, sessions, metrics: Arc::default(), present });
 
         let health = Health::new().await;
         health.set(Readiness::Ready).await;

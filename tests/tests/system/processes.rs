@@ -27,12 +27,16 @@ pub(crate) fn sqlite(directory: &TempDir) -> Workplace {
     Workplace::new(BINARY, directory.path(), "sqlite://access-tokens.db")
 }
 
-/// A connection to the gRPC port that has said this much; the server has answered it.
+/// A connection to the gRPC port that has said this much; the server has accepted it, and answered it if it has greeted.
 pub(crate) fn connect(server: &Server, words: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(server.address()).expect("connected");
     stream.write_all(words).expect("sent");
-    // Its answer shows that the server has seen the connection.
-    stream.read_exact(&mut [0; 9]).expect("answered");
+    if words.starts_with(PREFACE) {
+        stream.read_exact(&mut [0; 9]).expect("answered");
+    } else {
+        // Connections are accepted in their order: when a later one is answered, so was this one.
+        connect(server, PREFACE);
+    }
     stream
 }
 
@@ -172,7 +176,7 @@ fn a_second_signal_insists() {
 }
 
 #[test]
-fn silence_over_http_keeps_no_process_for_a_second() {
+fn silence_keeps_no_process_for_a_second() {
     let directory = TempDir::new().expect("a directory");
     let place = sqlite(&directory);
     let server = place.start(&["serve"]);
@@ -180,9 +184,10 @@ fn silence_over_http_keeps_no_process_for_a_second() {
     let separate = gateway.start(&["gateway", "--upstream", &format!("http://{}", server.address())]);
     place.wait_until_ready();
     gateway.wait_until_listening();
-    for (server, place) in [(separate, &gateway), (server, &place)] {
+    for (server, place, serves_grpc) in [(separate, &gateway, false), (server, &place, true)] {
         let _silent = connect_http(server.http_address(), b"");
         let _half = connect_http(server.http_address(), b"GET /openapi.j");
+        let _silent_grpc = serves_grpc.then(|| [connect(&server, b""), connect(&server, &PREFACE[..10])]);
         let (code, took) = server.terminate();
         assert_eq!(code, Some(0), "{}", place.log());
         assert!(took < Duration::from_secs(2), "{took:?}");

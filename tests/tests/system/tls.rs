@@ -30,10 +30,10 @@ use authority::{Authority, Pair, put};
 const PASSWORD: &str = "correct horse";
 const LOOPBACK: &[&str] = &["127.0.0.1"];
 
-/// A place whose servers encrypt both ports with `server.pem`.
+/// A place whose servers encrypt all ports with `server.pem`.
 fn encrypted(directory: &TempDir, pair: &Pair) -> Workplace {
     pair.put(directory.path(), "server");
-    ["GRPC", "HTTP"].iter().fold(sqlite(directory), |place, port| {
+    ["GRPC", "HTTP", "OPS"].iter().fold(sqlite(directory), |place, port| {
         place
             .with(&format!("ACCESS_TOKENS__{port}__TLS__CERTIFICATE"), "server.pem")
             .with(&format!("ACCESS_TOKENS__{port}__TLS__KEY"), "server.key")
@@ -124,7 +124,7 @@ async fn who_knows_the_authority_calls_over_tls_and_nobody_else() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn both_ports_speak_their_protocol_over_tls_1_2_and_1_3_and_over_nothing_older() {
+async fn all_ports_speak_their_protocol_over_tls_1_2_and_1_3_and_over_nothing_older() {
     let (directory, authority) = (TempDir::new().expect("a directory"), Authority::new());
     let place = encrypted(&directory, &authority.server(LOOPBACK));
     let server = place.start(&["serve"]);
@@ -133,6 +133,8 @@ async fn both_ports_speak_their_protocol_over_tls_1_2_and_1_3_and_over_nothing_o
     for versions in [&[&TLS12][..], &[&TLS13]] {
         let answer = exchange(http, &authority, versions, b"http/1.1").await.expect("answered");
         assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("openapi"), "{answer}");
+        let answer = exchange(server.ops_address(), &authority, versions, b"http/1.1").await.expect("answered");
+        assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
         // It is HTTP/2, which a client of HTTP/1 notices by an answer that it does not understand.
         let answer = exchange(grpc, &authority, versions, b"h2").await;
         assert!(!answer.unwrap_or_default().contains("HTTP/1.1"));

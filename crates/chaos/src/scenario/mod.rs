@@ -1,16 +1,24 @@
 //! The scenarios: what is broken, how often, and what must hold.
 
+mod machine;
+mod overload;
+mod steady;
 mod t01;
 mod t02;
 mod t03;
 mod t05;
+mod t05_promotion;
 mod t06;
 mod t08;
 mod t12;
 mod t14;
 mod t15;
+mod t20;
+mod t22;
+mod t23;
 mod t25;
 mod t29;
+mod volley;
 
 use std::pin::Pin;
 
@@ -22,7 +30,7 @@ use crate::report::Report;
 use crate::stage::{Kind, Plan};
 
 /// A scenario on one database: in the work, its report.
-pub(crate) type Playing<'a> = Pin<Box<dyn Future<Output = Result<Report>> + 'a>>;
+pub(crate) type Playing<'a> = Pin<Box<dyn Future<Output = Result<Report>> + Send + 'a>>;
 
 /// A scenario.
 pub(crate) struct Scenario {
@@ -43,15 +51,23 @@ pub(crate) const ALL: &[Scenario] = &[
     t01::SCENARIO,
     t02::SCENARIO,
     t05::SCENARIO,
+    t05_promotion::SCENARIO,
     t06::SCENARIO,
     t08::SCENARIO,
     t12::SCENARIO,
     t14::SCENARIO,
     t15::SCENARIO,
+    t20::SCENARIO,
+    t22::SCENARIO,
+    t23::SCENARIO,
     t03::SCENARIO,
     t25::SCENARIO,
     t29::SCENARIO,
+    overload::SCENARIO,
 ];
+
+/// Those that measure how fast the service is: nothing else runs meanwhile.
+pub(crate) const ALONE: &[&str] = &["t20", "t22", "t23", "overload"];
 
 /// The red mode that most scenarios have.
 pub(crate) const LIAR: &str = "a proxy before the service acknowledges writes that it passes on later";

@@ -13,7 +13,7 @@ use crate::stage::{Kind, Plan, Stage};
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "t06",
     title: "the network breaks between a COMMIT and its answer, before a COMMIT, and in the middle of other answers",
-    sizes: &[(Kind::Postgres, 50, 10_000)],
+    sizes: &[(Kind::Postgres, 50, 1_000)],
     red: LIAR,
     play: |run| -> Playing<'_> { Box::pin(play(run)) },
 };

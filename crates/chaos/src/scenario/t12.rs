@@ -19,7 +19,7 @@ use crate::stage::{Kind, Plan, Stage};
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "t12",
     title: "each token behaves as if its calls came one after the other, whatever is killed meanwhile",
-    sizes: &[(Kind::Sqlite, 200, 100_000), (Kind::Postgres, 200, 100_000)],
+    sizes: &[(Kind::Sqlite, 200, 5_000), (Kind::Postgres, 200, 5_000)],
     red: LIAR,
     play: |run| -> Playing<'_> { Box::pin(play(run)) },
 };

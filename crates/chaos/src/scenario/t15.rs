@@ -18,7 +18,7 @@ use crate::stage::{Kind, Plan, Stage};
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "t15",
     title: "PostgreSQL behind a link that swallows everything, and then one that takes seconds",
-    sizes: &[(Kind::Postgres, 2, 100)],
+    sizes: &[(Kind::Postgres, 1, 20)],
     red: "the service may wait half a minute for a connection, and a minute for a statement",
     play: |run| -> Playing<'_> { Box::pin(play(run)) },
 };

@@ -19,7 +19,7 @@ use crate::stage::{Kind, Plan, Stage};
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "t25",
     title: "the disk under the database is full, and then it is not",
-    sizes: &[(Kind::Sqlite, 2, 100), (Kind::Postgres, 1, 50)],
+    sizes: &[(Kind::Sqlite, 2, 20), (Kind::Postgres, 1, 20)],
     red: LIAR,
     play: |run| -> Playing<'_> { Box::pin(play(run)) },
 };

@@ -15,7 +15,7 @@ use crate::writer::Task;
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "t29",
     title: "the clock of the service jumps, by seconds and by hours, forwards and backwards",
-    sizes: &[(Kind::Sqlite, 8, 400), (Kind::Postgres, 8, 400)],
+    sizes: &[(Kind::Sqlite, 8, 100), (Kind::Postgres, 8, 100)],
     red: LIAR,
     play: |run| -> Playing<'_> { Box::pin(play(run)) },
 };

@@ -144,6 +144,9 @@ impl<S: Store> AccessTokens<S> {
     pub(super) async fn examine(&self, caller: &Caller, check: Check<'_>) -> Result<Result<Proven, Refusal>> {
         let Check { key, kind, secret, state, load } = check;
         let organisation = caller.organisation;
+        if kind == SecretKind::PassCode {
+            self.secrets.check_queue()?;
+        }
         let _turn = self.turns.enter((organisation, key, kind)).await?;
         let found = self.store.find_token(organisation, key, load).await?;
         let reference = self.store.reference(organisation).await?;

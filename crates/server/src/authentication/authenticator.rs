@@ -12,6 +12,7 @@ use access_tokens_domain::store::{AccountStore, ApiKey, Credential, Store};
 use access_tokens_domain::time::Timestamp;
 use access_tokens_domain::{Error, Reason, Result, code, text};
 use chrono::{SubsecRound, TimeDelta};
+use tokio::time::timeout;
 
 use super::api_key::PresentedKey;
 use super::callers::Callers;
@@ -25,6 +26,9 @@ const LIFETIME: TimeDelta = TimeDelta::hours(2);
 const REFRESH: Duration = Duration::from_millis(500);
 /// How often released sessions that have expired are thrown away, in refreshes: every ten minutes.
 const FORGET_EVERY: u64 = 1_200;
+
+/// How long a refresh may take.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Opens, recognises and ends sessions.
 pub struct Authenticator<S> {
@@ -78,6 +82,7 @@ impl<S: Store + AccountStore> Authenticator<S> {
         }
         violations.check("unit", text::bounded(unit.unwrap_or_default(), text::NAME));
         violations.into_result()?;
+        self.secrets.check_queue()?;
 
         let organisation = self.store.organisation_by_name(organisation).await?;
         let key = organisation.as_ref().map_or(OrganisationKey::NONE, |organisation| organisation.key);
@@ -193,7 +198,7 @@ impl<S: Store + AccountStore> Authenticator<S> {
         let mut failing = false;
         for count in 0_u64.. {
             ticks.tick().await;
-            let refreshed = self.refresh_released().await;
+            let refreshed = patiently(self.refresh_released()).await;
             match &refreshed {
                 Err(error) if !failing => tracing::warn!(cause = cause(error), "released sessions cannot be read"),
                 Ok(()) if failing => tracing::info!("released sessions can be read again"),
@@ -202,12 +207,17 @@ impl<S: Store + AccountStore> Authenticator<S> {
             failing = refreshed.is_err();
             if count % FORGET_EVERY == 0 && !failing {
                 let now: Timestamp = self.clock.now();
-                if let Err(error) = self.store.forget_released_sessions(now).await.map_err(Error::from) {
+                if let Err(error) = patiently(async { Ok(self.store.forget_released_sessions(now).await?) }).await {
                     tracing::warn!(cause = cause(&error), "expired releases cannot be thrown away");
                 }
             }
         }
     }
+}
+
+/// Whoever waits for a database that swallows everything waits for a quarter of an hour. A single statement may be dropped.
+async fn patiently<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    timeout(PATIENCE, work).await.unwrap_or_else(|_| Err(Error::internal("the database takes too long")))
 }
 
 fn named_unit(reference: &Reference, name: &str) -> Result<String> {

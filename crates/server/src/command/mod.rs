@@ -20,6 +20,9 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::Loaded;
 use crate::telemetry;
 
+#[doc(hidden)]
+pub use import::pieces as import_pieces;
+
 /// The life cycle of access tokens - loyalty cards, app logins, till codes - as a gRPC service with an HTTP gateway.
 #[derive(Debug, Parser)]
 #[command(name = "access-tokens", version, propagate_version = true, after_help = AFTER_HELP)]

@@ -212,7 +212,7 @@ fn expected(key: &str, default: &Value) -> &'static str {
         ("ops.listen", _) => "an address and a port, such as 0.0.0.0:9090, or empty",
         ("gateway.release", _) => "a release, such as R18.0.0",
         ("gateway.time_zone", _) => "a time zone, such as UTC or Europe/Athens",
-        ("grpc.tls.client_auth" | "http.tls.client_auth", _) => "optional or required",
+        ("grpc.tls.client_auth" | "http.tls.client_auth" | "ops.tls.client_auth", _) => "optional or required",
         ("grpc.tls.identities", _) => "a list of { subject = \"...\", organisation = \"...\", user = \"...\" }",
         ("gateway.trusted_proxies", _) => "networks, such as 10.0.0.0/8",
         ("notifications.webhook", _) => "a URL, such as http://127.0.0.1:9000/notifications, or empty",

@@ -75,6 +75,8 @@ pub struct GrpcSettings {
     pub connections: usize,
     /// Seconds after which a connection is closed.
     pub connection_age_seconds: u64,
+    /// Seconds without a call after which a connection is closed.
+    pub idle_seconds: u64,
 }
 
 /// The HTTP server of the gateway.
@@ -118,6 +120,10 @@ pub struct OpsSettings {
     /// Address and port; none when it is switched off.
     #[serde(deserialize_with = "unless_empty")]
     pub listen: Option<SocketAddr>,
+    /// May others than this machine speak plain text to it?
+    pub allow_plain_text: bool,
+    /// What connections are encrypted with.
+    pub tls: TlsSettings,
 }
 
 /// The keys.
@@ -177,6 +183,7 @@ impl Settings {
         range("grpc.calls_at_once", grpc.calls_at_once as u64, 1, 100_000);
         range("grpc.connections", grpc.connections as u64, 1, 1_000_000);
         range("grpc.connection_age_seconds", grpc.connection_age_seconds, 1, 604_800);
+        range("grpc.idle_seconds", grpc.idle_seconds, 1, 604_800);
         range("http.connections", self.http.connections as u64, 1, 1_000_000);
         range("gateway.timeout_ms", self.gateway.timeout_ms, 1, 600_000);
         range("notifications.timeout_seconds", self.notifications.timeout_seconds, 1, 60);
@@ -204,8 +211,9 @@ impl Settings {
 
     /// What does not fit together, as (key, what it must be).
     pub(super) fn inconsistent(&self) -> Vec<(String, String)> {
-        let listeners = [self.grpc.tls.problems("grpc.tls"), self.http.tls.problems("http.tls")];
-        listeners.into_iter().chain([self.gateway.upstream.problems()]).flatten().collect()
+        let listeners = [("grpc.tls", &self.grpc.tls), ("http.tls", &self.http.tls), ("ops.tls", &self.ops.tls)];
+        let listeners = listeners.into_iter().flat_map(|(section, tls)| tls.problems(section));
+        listeners.chain(self.gateway.upstream.problems()).collect()
     }
 }
 
@@ -244,6 +252,11 @@ impl GrpcSettings {
     /// How long a connection may live.
     pub fn connection_age(&self) -> Duration {
         Duration::from_secs(self.connection_age_seconds)
+    }
+
+    /// How long a connection may do without a call.
+    pub fn idle(&self) -> Duration {
+        Duration::from_secs(self.idle_seconds)
     }
 }
 

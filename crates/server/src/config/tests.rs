@@ -30,6 +30,8 @@ fn the_defaults_are_valid_and_the_documented_ones() {
     assert_eq!(settings.http.listen.map(|address| address.to_string()).as_deref(), Some("127.0.0.1:8080"));
     assert_eq!(settings.gateway.config(), GatewayConfig::default());
     assert_eq!(settings.ops.listen.map(|address| address.to_string()).as_deref(), Some("127.0.0.1:9090"));
+    assert!(!settings.ops.allow_plain_text && settings.ops.tls.certificate.is_none());
+    assert_eq!(settings.grpc.idle_seconds, 300);
     assert_eq!(settings.policy.max_guess_chance, DEFAULT_LIMIT);
     assert!(settings.notifications.webhook.is_none() && settings.notifications.secret.expose().is_empty());
     let ours = DatabaseOptions::new("");
@@ -127,6 +129,7 @@ fn wrong_values_are_named_and_not_repeated() {
         ("database.connections", "1", "between 2 and 100"),
         ("database.url", "mysql://root:hunter2@host/x", "must begin with sqlite:// or postgres://"),
         ("http.listen", "hunter2", "an address and a port"),
+        ("grpc.idle_seconds", "0", "between 1 and"),
         ("http.connections", "0", "between 1 and"),
         ("ops.listen", "hunter2", "an address and a port"),
         ("gateway.release", "hunter2", "a release"),
@@ -170,6 +173,9 @@ fn what_does_not_fit_together_is_refused() {
             "needs grpc.tls.client_ca",
         ),
         (&["http.tls.identities=[]"], "http.tls.identities", "is not a setting"),
+        (&["ops.tls.certificate=c"], "ops.tls.certificate", "needs ops.tls.key"),
+        (&["ops.tls.client_auth=maybe"], "ops.tls.client_auth", "optional or required"),
+        (&["ops.tls.identities=[]"], "ops.tls.identities", "is not a setting"),
         (&["grpc.allow_plain_text=perhaps"], "grpc.allow_plain_text", "true or false"),
     ] {
         let error = load(None, &[], flags).expect_err(key);

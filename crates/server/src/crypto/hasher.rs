@@ -66,6 +66,11 @@ impl Hasher {
         HashingLoad { running, waiting, refused: self.refused.load(Ordering::Relaxed) }
     }
 
+    /// Refuses whoever would be refused now.
+    pub(super) fn check_queue(&self) -> Result<()> {
+        if self.admitted.available_permits() == 0 { Err(self.refuse()) } else { Ok(()) }
+    }
+
     /// Runs a job on a blocking thread when its turn comes. Whoever stops waiting leaves the queue; a job that runs
     /// keeps its permits until it is done, so that callers who give up cannot start more than are allowed.
     #[expect(clippy::disallowed_methods, reason = "this is the bound")]
@@ -79,8 +84,7 @@ impl Hasher {
         let work = move || {
             let mut memory = pool.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
             let result = job(&mut memory);
-            drop(running);
-            // Under the lock, so that whoever is last knows it.
+            // Under the lock, so that whoever is last knows it; and before the next one runs, who would take new memory.
             let mut pool = pool.lock().unwrap_or_else(PoisonError::into_inner);
             drop(admitted);
             if semaphore.available_permits() == capacity {
@@ -88,6 +92,7 @@ impl Hasher {
             } else {
                 pool.push(memory);
             }
+            drop(running);
             result
         };
         tokio::task::spawn_blocking(work).await.map_err(Error::internal)
@@ -130,10 +135,11 @@ mod tests {
         while hasher.admitted.available_permits() > 0 {
             tokio::task::yield_now().await;
         }
+        hasher.check_queue().expect_err("there is no room");
         let error = hasher.run(|_| true).await.expect_err("refused");
         assert_eq!(error.reason(), Reason::Overloaded);
         assert!(error.wait().is_some());
-        assert_eq!(hasher.load(), HashingLoad { running: 1, waiting: 2, refused: 1 });
+        assert_eq!(hasher.load(), HashingLoad { running: 1, waiting: 2, refused: 2 });
 
         // Who stops waiting makes room; who runs does not until it is done.
         waiting[0].abort();

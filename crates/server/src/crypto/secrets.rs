@@ -63,6 +63,10 @@ impl std::fmt::Debug for KeyedSecrets {
 }
 
 impl Secrets for KeyedSecrets {
+    fn check_queue(&self) -> Result<()> {
+        self.hasher.check_queue()
+    }
+
     fn hash(&self, secret: Secret) -> BoxFuture<'_, Result<PassCodeHash>> {
         Box::pin(async move {
             let mut salt = [0; SALT_BYTES];

@@ -1,69 +1,89 @@
-//! Connections of gRPC, as long as they behave.
+//! Connections of gRPC, for as long as they are used.
 //!
-//! The HTTP library waits for ever for a client that connects and says nothing, so whoever opens enough of such
-//! connections shuts everybody else out. Here a client has five seconds to say that it speaks HTTP/2, its handshake
-//! included. (HTTP/1 has its own patience, in [`super::http1`].)
+//! The HTTP library keeps a connection for as long as its client likes. Here one without calls ends after a while, and
+//! its place is free for somebody who has some.
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use futures::stream::{self, Stream as Connections};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep_until};
 use tonic::transport::server::Connected;
 
-use super::accept::{Arrival, Incoming, Slot, Stream};
+use super::accept::{Incoming, Slot};
+use super::greeting::{Greeted, Greeting};
+use super::idle::{Ending, Idle};
 use super::port::Port;
-use crate::tls::Peer;
+use super::signals::Stop;
+use super::stream::Stream;
+use crate::config::GrpcSettings;
+use crate::transport::layer::{Activity, Origin};
 
-/// `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n`
-const PREFACE_BYTES: usize = 24;
+/// A frame with which a client says that it will call no more. The library answers it in kind once no call is in progress,
+/// and closes: so a client hears that none of its calls was lost, and which came too late.
+const GOAWAY: &[u8] = &[0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0];
 
-/// HTTP/2 connections of a port, at most `limit` at once. Never ends.
-pub(super) fn connections(port: Port, limit: usize) -> impl Connections<Item = io::Result<Connection>> {
-    stream::unfold(Incoming::new(port, limit), |mut incoming| async move {
-        let arrival = incoming.next().await;
-        Some((Ok(Connection::new(arrival)), incoming))
+/// What connections are allowed.
+#[derive(Clone)]
+pub(super) struct Bounds {
+    /// So many at once.
+    pub(super) at_once: usize,
+    /// So long without a call.
+    pub(super) idle: Duration,
+    /// And hardly any time without one, after this.
+    pub(super) stop: Stop,
+}
+
+impl Bounds {
+    pub(super) fn new(settings: &GrpcSettings, stop: &Stop) -> Self {
+        Self { at_once: settings.connections, idle: settings.idle(), stop: stop.clone() }
+    }
+}
+
+/// HTTP/2 connections of a port. Never ends. Calls over them must pass [`Occupy`](crate::transport::layer::Occupy).
+pub(super) fn connections(port: Port, bounds: Bounds) -> impl Connections<Item = io::Result<Connection>> {
+    let incoming = Incoming::new(port, bounds.at_once, Greeting::Http2);
+    stream::unfold((incoming, bounds), |(mut incoming, bounds)| async {
+        let (greeted, slot) = incoming.next().await;
+        Some((Ok(Connection::new(greeted, slot, &bounds)), (incoming, bounds)))
     })
 }
 
 /// A connection with its place among the allowed ones.
 pub(super) struct Connection {
     stream: Stream,
-    peer: Peer,
-    greeting: Option<Greeting>,
+    origin: Origin,
+    idle: Idle,
     _slot: Slot,
 }
 
-/// What has yet to come, and until when.
-struct Greeting {
-    missing: usize,
-    deadline: Pin<Box<Sleep>>,
-}
-
 impl Connection {
-    fn new(arrival: Arrival) -> Self {
-        let Arrival { stream, peer, deadline, slot, .. } = arrival;
-        let greeting = Greeting { missing: PREFACE_BYTES, deadline: Box::pin(sleep_until(deadline)) };
-        Self { stream, peer, greeting: Some(greeting), _slot: slot }
+    fn new(greeted: Greeted, slot: Slot, bounds: &Bounds) -> Self {
+        let Greeted { stream, peer, .. } = greeted;
+        let activity = Arc::new(Activity::new());
+        let idle = Idle::new(Arc::clone(&activity), bounds.idle, bounds.stop.clone());
+        Self { stream, origin: Origin { peer, activity }, idle, _slot: slot }
     }
 }
 
 impl AsyncRead for Connection {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        let Some(greeting) = &mut this.greeting else { return Pin::new(&mut this.stream).poll_read(cx, buffer) };
-        if greeting.deadline.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "no HTTP/2 preface in time")));
+        // What has arrived counts first: it may be a call.
+        if let Poll::Ready(read) = Pin::new(&mut this.stream).poll_read(cx, buffer) {
+            return Poll::Ready(read);
         }
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;
-        greeting.missing = greeting.missing.saturating_sub(buffer.filled().len() - before);
-        if greeting.missing == 0 {
-            this.greeting = None;
+        match ready!(this.idle.poll(cx)) {
+            Ending::Farewell => {
+                this.stream.put_ahead(GOAWAY);
+                Pin::new(&mut this.stream).poll_read(cx, buffer)
+            }
+            // The end of the stream.
+            Ending::Cut => Poll::Ready(Ok(())),
         }
-        Poll::Ready(Ok(()))
     }
 }
 
@@ -94,71 +114,12 @@ impl AsyncWrite for Connection {
 }
 
 impl Connected for Connection {
-    type ConnectInfo = Peer;
+    type ConnectInfo = Origin;
 
-    fn connect_info(&self) -> Peer {
-        self.peer.clone()
+    fn connect_info(&self) -> Origin {
+        self.origin.clone()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::SocketAddr;
-
-    use futures::StreamExt;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::{TcpListener, TcpStream};
-
-    use super::super::accept::GREETING_TIME;
-    use super::*;
-
-    async fn listen() -> (Port, SocketAddr) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("an address");
-        (Port::plain(listener), address)
-    }
-
-    #[tokio::test]
-    async fn silence_and_slow_talk_end_after_five_seconds() {
-        let (port, address) = listen().await;
-        let mut incoming = Box::pin(connections(port, 10));
-        for first_words in [&b""[..], b"PRI * HTTP/2"] {
-            let mut client = TcpStream::connect(address).await.expect("connected");
-            client.write_all(first_words).await.expect("sent");
-            let mut connection = incoming.next().await.expect("a connection").expect("no error");
-            tokio::time::pause();
-            let error = connection.read_to_end(&mut Vec::new()).await.expect_err("too slow");
-            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-            tokio::time::resume();
-        }
-    }
-
-    #[tokio::test]
-    async fn after_the_preface_a_client_may_think() {
-        let (port, address) = listen().await;
-        let mut incoming = Box::pin(connections(port, 10));
-        let mut client = TcpStream::connect(address).await.expect("connected");
-        let mut connection = incoming.next().await.expect("a connection").expect("no error");
-        client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.expect("sent");
-        connection.read_exact(&mut [0; PREFACE_BYTES]).await.expect("the preface");
-        tokio::time::pause();
-        tokio::time::advance(GREETING_TIME * 10).await;
-        tokio::time::resume();
-        client.write_all(b"x").await.expect("sent");
-        assert_eq!(connection.read_u8().await.expect("one byte"), b'x');
-    }
-
-    #[tokio::test]
-    async fn no_more_than_allowed_at_once() {
-        let (port, address) = listen().await;
-        let mut incoming = Box::pin(connections(port, 1));
-        let _clients = [
-            TcpStream::connect(address).await.expect("connected"),
-            TcpStream::connect(address).await.expect("connected"),
-        ];
-        let first = incoming.next().await.expect("a connection");
-        assert!(futures::poll!(incoming.next()).is_pending());
-        drop(first);
-        incoming.next().await.expect("a connection").expect("no error");
-    }
-}
+mod tests;

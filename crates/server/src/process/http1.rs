@@ -1,8 +1,8 @@
 //! HTTP/1 over a port: as many connections as are allowed and as long as they behave, until told to stop.
 //!
 //! The HTTP library gives every request the same time to arrive, be it the first one or the next one of a client that
-//! keeps its connection. Here the first one must be there after five seconds, the handshake included, and a connection may
-//! idle for a minute.
+//! keeps its connection. Here the first one must be there five seconds after its first byte, and a connection may idle for
+//! a minute.
 
 use std::future::Future;
 use std::pin::pin;
@@ -18,10 +18,11 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::sleep_until;
+use tokio::time::sleep;
 use tower::ServiceExt;
 
-use super::accept::{Arrival, Incoming as Arrivals};
+use super::accept::{Incoming as Arrivals, Slot};
+use super::greeting::{GREETING_TIME, Greeted, Greeting};
 use super::http_log;
 use super::port::Port;
 
@@ -32,28 +33,28 @@ const MAX_HEAD_BYTES: usize = 128 * 1024;
 
 /// Serves a router until `stop`, and then until every request that is under way is answered. When it is dropped, so are
 /// its connections.
-pub(super) async fn serve(port: impl Into<Port>, limit: usize, router: Router, stop: impl Future<Output = ()>) {
+pub(super) async fn serve(port: Port, limit: usize, router: Router, stop: impl Future<Output = ()>) {
     let router = http_log::around(router);
-    let mut arrivals = Arrivals::new(port.into(), limit);
+    let mut arrivals = Arrivals::new(port, limit, Greeting::Http1);
     let (stopping, told) = watch::channel(false);
     let mut connections = JoinSet::new();
     let mut stop = pin!(stop);
     loop {
-        let arrival = tokio::select! {
+        let (greeted, slot) = tokio::select! {
             arrival = arrivals.next() => arrival,
             () = &mut stop => break,
         };
         // Those that have ended. A panic has told about itself.
         while connections.try_join_next().is_some() {}
-        connections.spawn(connection(arrival, router.clone(), told.clone()));
+        connections.spawn(connection(greeted, slot, router.clone(), told.clone()));
     }
     drop(arrivals);
     let _ = stopping.send(true);
     while connections.join_next().await.is_some() {}
 }
 
-async fn connection(arrival: Arrival, router: Router, mut told: watch::Receiver<bool>) {
-    let Arrival { stream, address, deadline, slot: _slot, .. } = arrival;
+async fn connection(greeted: Greeted, _slot: Slot, router: Router, mut told: watch::Receiver<bool>) {
+    let Greeted { stream, address, .. } = greeted;
     let spoke = AtomicBool::new(false);
     let service = service_fn(|mut request: http::Request<Incoming>| {
         spoke.store(true, Ordering::Relaxed);
@@ -66,7 +67,7 @@ async fn connection(arrival: Arrival, router: Router, mut told: watch::Receiver<
         .max_buf_size(MAX_HEAD_BYTES)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
-    let mut late = pin!(sleep_until(deadline));
+    let mut late = pin!(sleep(GREETING_TIME));
     let (mut watched, mut stopping) = (true, false);
     loop {
         tokio::select! {
@@ -98,9 +99,8 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream};
     use tokio::sync::oneshot;
     use tokio::task::JoinHandle;
-    use tokio::time::{Instant, sleep};
+    use tokio::time::Instant;
 
-    use super::super::accept::GREETING_TIME;
     use super::*;
 
     const REQUEST: &[u8] = b"GET /peer HTTP/1.1\r\nhost: h\r\n\r\n";
@@ -172,7 +172,9 @@ mod tests {
     #[tokio::test]
     async fn a_place_is_free_again_when_its_connection_ends() {
         let running = start(1).await;
-        let first = connect(running.address).await;
+        let mut first = connect(running.address).await;
+        first.write_all(REQUEST).await.expect("sent");
+        answer(&mut first).await;
         let mut second = connect(running.address).await;
         second.write_all(REQUEST).await.expect("sent");
         assert!(tokio::time::timeout(Duration::from_millis(100), second.readable()).await.is_err());

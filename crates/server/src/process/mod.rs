@@ -4,14 +4,17 @@ mod accept;
 mod connections;
 mod front;
 mod gateway;
+mod greeting;
 mod http1;
 mod http_log;
+mod idle;
 mod ops;
 mod port;
 mod ready;
 mod serve;
 mod signals;
 mod starting;
+mod stream;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -19,7 +19,8 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::{http1, listen};
+use super::http1;
+use super::port::Port;
 use crate::config::Settings;
 use crate::metrics::{GuessBounds, Metrics, TEXT_TYPE, VERSION};
 use crate::transport::{Health, Readiness};
@@ -63,8 +64,8 @@ impl Ops {
         });
         let server = match settings.ops.listen {
             Some(address) => {
-                let listener = listen(address, "ops.listen").await?;
-                Some(tokio::spawn(http1::serve(listener, CONNECTIONS, router(Arc::clone(&shown)), pending())))
+                let port = Port::ops(address, &settings.ops).await?;
+                Some(tokio::spawn(http1::serve(port, CONNECTIONS, router(Arc::clone(&shown)), pending())))
             }
             None => None,
         };

@@ -1,4 +1,4 @@
-//! The ports of gRPC and HTTP: where they are, and what they are encrypted with.
+//! The ports of gRPC, of HTTP and for operators: where they are, and what they are encrypted with.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use anyhow::ensure;
 use tokio::net::TcpListener;
 
 use super::listen;
-use crate::config::{GrpcSettings, HttpSettings, TlsSettings};
+use crate::config::{GrpcSettings, HttpSettings, OpsSettings, TlsSettings};
 use crate::tls::{HTTP1, HTTP2, LiveTls};
 
 /// A port that somebody listens on.
@@ -30,16 +30,15 @@ impl Port {
         names.bind(address, &settings.tls, settings.allow_plain_text).await
     }
 
+    /// That for operators, at its address.
+    pub(super) async fn ops(address: SocketAddr, settings: &OpsSettings) -> anyhow::Result<Self> {
+        let names = Names { listener: "ops", listen: "ops.listen", tls: "ops.tls", protocol: HTTP1 };
+        names.bind(address, &settings.tls, settings.allow_plain_text).await
+    }
+
     #[cfg(test)]
     pub(super) fn plain(listener: TcpListener) -> Self {
         Self { listener: Arc::new(listener), tls: None }
-    }
-}
-
-/// A port of the loopback, or one for operators, as it is: in plain text.
-impl From<Arc<TcpListener>> for Port {
-    fn from(listener: Arc<TcpListener>) -> Self {
-        Self { listener, tls: None }
     }
 }
 
@@ -94,5 +93,15 @@ mod tests {
             );
         }
         bind("0.0.0.0:0", true).await.expect("allowed");
+    }
+
+    #[tokio::test]
+    async fn the_port_for_operators_keeps_the_same_rule() {
+        let settings = |allow_plain_text| OpsSettings { listen: None, allow_plain_text, tls: TlsSettings::default() };
+        let open = "0.0.0.0:0".parse().expect("an address");
+        let Err(refused) = Port::ops(open, &settings(false)).await else { panic!("it is open") };
+        let refused = refused.to_string();
+        assert!(refused.contains("ops.listen") && refused.contains("set ops.tls.certificate"), "{refused}");
+        Port::ops(open, &settings(true)).await.expect("allowed");
     }
 }

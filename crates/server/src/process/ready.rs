@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use access_tokens_storage::Database;
+use tokio::time::timeout;
 
 use crate::transport::{Health, Readiness};
 
 const PERIOD: Duration = Duration::from_secs(1);
+/// How long the schema is asked for.
+const LIMIT: Duration = Duration::from_secs(5);
 /// So many times in a row the database must not answer before clients are sent elsewhere: a single late answer under
 /// load must not make the load of the other replicas higher.
 const PATIENCE: u32 = 3;
@@ -21,7 +24,10 @@ pub(super) async fn watch(database: &Database, health: &Health) {
         let answer = if current {
             database.ping().await.map(|()| true)
         } else {
-            database.pending_migrations().await.map(|pending| pending.is_empty())
+            let pending = timeout(LIMIT, database.pending_migrations()).await;
+            // One that swallows the question is asked again.
+            let Ok(pending) = pending else { continue };
+            pending.map(|pending| pending.is_empty())
         };
         match answer {
             Ok(true) => {

@@ -12,7 +12,7 @@ use access_tokens_storage::{Database, SetupError, connect};
 use anyhow::Context;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::connections::connections;
+use super::connections::{Bounds, connections};
 use super::front::Front;
 use super::ops::Ops;
 use super::port::Port;
@@ -80,7 +80,7 @@ pub async fn serve(
     };
 
     let limits = Limits { calls_at_once: settings.grpc.calls_at_once, connection_age: settings.grpc.connection_age() };
-    let incoming = connections(port, settings.grpc.connections);
+    let incoming = connections(port, Bounds::new(&settings.grpc, &stop));
     let mut told = stop.clone();
     front.open(in_process(Arc::clone(&app), &health, limits));
     let server = router(app, &health, limits);
@@ -112,7 +112,7 @@ pub async fn serve(
     };
     let drained = timeout(DRAIN, async { tokio::join!(rest, front.drained()) }).await;
     if drained.is_err() {
-        // A connection that never finished its greeting, or a call that never ends, must not hold the process.
+        // A call that never ends, or a client that says nothing any more, must not hold the process.
         tracing::warn!("calls that are still under way are cut");
         server.abort();
         front.abort();
@@ -144,8 +144,8 @@ async fn database(
     front.start();
     let (done, ended) = tokio::sync::oneshot::channel::<()>();
     let waiting = {
-        let (port, limit) = (port.clone(), settings.grpc.connections);
-        tokio::spawn(starting::serve(port, limit, async { drop(ended.await) }))
+        let (port, bounds) = (port.clone(), Bounds::new(&settings.grpc, stop));
+        tokio::spawn(starting::serve(port, bounds, async { drop(ended.await) }))
     };
     let connected = tokio::select! {
         connected = connecting => connected.map(Some),
@@ -166,6 +166,7 @@ async fn connect_patiently(settings: &Settings) -> anyhow::Result<Arc<Database>>
     loop {
         match connect(&options).await {
             Ok(database) => {
+                database.claim()?;
                 if database.is_sqlite() || settings.database.migrate_at_start {
                     database.migrate().await.context("the schema of the database cannot be brought up to date")?;
                 }
@@ -209,5 +210,5 @@ fn assemble(
     let importer = Importer::new(store, time, chance, keyed).refusing_policies_above(max_guess_chance);
     let (store, time, chance, keyed) = ports();
     let sessions = Arc::new(Authenticator::new(store, time, chance, keyed, SessionTokens::live(Arc::clone(keys))));
-    App { access_tokens, importer, sessions, metrics }
+    App { access_tokens, importer, sessions, metrics, present: database.presence() }
 }

@@ -38,6 +38,12 @@ impl Stop {
         Ok(Self(receiver))
     }
 
+    /// As a test says.
+    #[cfg(test)]
+    pub(super) fn by(asked: watch::Receiver<bool>) -> Self {
+        Self(asked)
+    }
+
     /// Was there a signal?
     pub(super) fn was_asked(&self) -> bool {
         *self.0.borrow()

@@ -18,23 +18,25 @@ use tonic_health::server::health_reporter;
 use tower::layer::layer_fn;
 use tower::{Service, ServiceExt};
 
-use super::connections::connections;
+use super::connections::{Bounds, connections};
 use super::port::Port;
+use crate::transport::layer::Occupy;
 use crate::transport::status;
 
 /// What a probe asks.
 const HEALTH: &str = "/grpc.health.v1.Health/";
 
 /// Serves health, and refuses everything else with DATABASE_UNAVAILABLE, until `stop`.
-pub(super) async fn serve(port: Port, limit: usize, stop: impl Future<Output = ()>) {
+pub(super) async fn serve(port: Port, bounds: Bounds, stop: impl Future<Output = ()>) {
     let (reporter, health) = health_reporter();
     for name in ["", ACCESS_TOKENS, AUTHENTICATION, DIRECTORY] {
         reporter.set_service_status(name, ServingStatus::NotServing).await;
     }
     let server = Server::builder()
+        .layer(Occupy)
         .layer(layer_fn(|inner| OnlyHealth { inner }))
         .add_service(health)
-        .serve_with_incoming_shutdown(connections(port, limit), stop);
+        .serve_with_incoming_shutdown(connections(port, bounds), stop);
     if let Err(error) = server.await {
         tracing::warn!(%error, "connections were cut while starting");
     }

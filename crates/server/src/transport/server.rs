@@ -10,6 +10,7 @@ use access_tokens_proto::FILE_DESCRIPTOR_SET;
 use access_tokens_proto::v1::access_token_service_server::AccessTokenServiceServer;
 use access_tokens_proto::v1::authentication_service_server::AuthenticationServiceServer;
 use access_tokens_proto::v1::directory_service_server::DirectoryServiceServer;
+use tokio::sync::watch;
 use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::Router;
@@ -32,6 +33,12 @@ use crate::metrics::Metrics;
 const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 /// Most calls at a time on one connection.
 const STREAMS_PER_CONNECTION: u32 = 128;
+/// After so many streams that had to be reset for a client's fault, its connection is closed. The HTTP library would have
+/// no limit if it were not told one.
+const FAULTS_PER_CONNECTION: usize = 1024;
+/// Most calls at a time that a client has taken back before they were looked at. When the service is late, that may be all
+/// of an honest client's.
+const RESETS_PER_CONNECTION: usize = 2 * STREAMS_PER_CONNECTION as usize;
 /// Most bytes of the metadata of a call.
 const MAX_HEADER_BYTES: u32 = 16 * 1024;
 /// A silent connection is asked for a sign of life after the first, and closed after the second.
@@ -48,6 +55,8 @@ pub struct App<S> {
     pub sessions: Arc<Authenticator<S>>,
     /// What calls are counted in.
     pub metrics: Arc<Metrics>,
+    /// Does the database answer? While it does not, calls are refused.
+    pub present: watch::Receiver<bool>,
 }
 
 impl<S> std::fmt::Debug for App<S> {
@@ -59,7 +68,7 @@ impl<S> std::fmt::Debug for App<S> {
 /// How much is served at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Most calls at a time, of all connections together. Further ones are refused with OVERLOADED.
+    /// Most calls at a time, of all connections together. Further ones wait for a moment, and are refused with OVERLOADED then.
     pub calls_at_once: usize,
     /// A connection is closed, gracefully, when it is so old: clients spread over new replicas.
     pub connection_age: Duration,
@@ -67,7 +76,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { calls_at_once: 512, connection_age: Duration::from_secs(30 * 60) }
+        Self { calls_at_once: 256, connection_age: Duration::from_secs(30 * 60) }
     }
 }
 
@@ -84,6 +93,8 @@ pub fn router<S: Store + AccountStore>(app: Arc<App<S>>, health: &Health, limits
         // The setting is advice until a client has read it; these hold at once.
         .concurrency_limit_per_connection(STREAMS_PER_CONNECTION as usize)
         .load_shed(true)
+        .http2_max_local_error_reset_streams(Some(FAULTS_PER_CONNECTION))
+        .http2_max_pending_accept_reset_streams(Some(RESETS_PER_CONNECTION))
         .http2_max_header_list_size(MAX_HEADER_BYTES)
         // Without a grace time: tonic would then drop the connection, with the calls on it, instead of closing it.
         .max_connection_age(limits.connection_age)
@@ -97,7 +108,7 @@ pub fn in_process<S: Store + AccountStore>(app: Arc<App<S>>, health: &Health, li
 }
 
 fn layers<S: Store + AccountStore>(app: &App<S>, limits: Limits) -> CallLayers {
-    CallLayers::new(app.sessions.clone(), app.metrics.clone(), limits.calls_at_once)
+    CallLayers::new(app.sessions.clone(), app.metrics.clone(), limits.calls_at_once, app.present.clone())
 }
 
 fn routes<S: Store + AccountStore>(app: Arc<App<S>>, health: &Health) -> Routes {

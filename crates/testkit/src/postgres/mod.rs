@@ -11,6 +11,7 @@
 //! - Its databases belong to an ordinary role, so that nothing works only because a superuser asked.
 //! - It ends with the test process, however that ends.
 
+mod standby;
 mod tools;
 mod watchdog;
 
@@ -107,10 +108,21 @@ impl Cluster {
         initialise(&tools, &data(&watchdog))?;
         let settings = SETTINGS.iter().chain(settings).map(ToString::to_string).collect();
         let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let cluster = Self::launched(tools, settings, variables, watchdog)?;
+        cluster.psql("postgres", &format!("CREATE ROLE {ROLE} LOGIN"))?;
+        Ok(cluster)
+    }
+
+    /// A cluster whose data are there.
+    fn launched(
+        tools: Tools,
+        settings: Vec<String>,
+        variables: Vec<(String, String)>,
+        watchdog: Watchdog,
+    ) -> Result<Self> {
         let (server, databases) = (Mutex::new(None), AtomicU32::new(0));
         let mut cluster = Self { server, port: 0, tools, settings, variables, databases, watchdog };
         cluster.start_on_a_free_port()?;
-        cluster.psql("postgres", &format!("CREATE ROLE {ROLE} LOGIN"))?;
         Ok(cluster)
     }
 

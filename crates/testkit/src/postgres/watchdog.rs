@@ -16,7 +16,7 @@ const SCRIPT: &str = r#"
     if read -r server 2>/dev/null <"$lock"; then
         kill -s QUIT "$server"
         tries=0
-        while [ -e "$lock" ] && [ "$tries" -lt 100 ]; do sleep 0.1; tries=$((tries + 1)); done
+        while [ -e "$lock" ] && kill -s 0 "$server" && [ "$tries" -lt 100 ]; do sleep 0.1; tries=$((tries + 1)); done
     fi
     rm -rf "$1"
 "#;

@@ -77,7 +77,7 @@ async fn a_new_certificate_counts_within_seconds_and_no_call_fails() {
 async fn a_bad_certificate_changes_nothing_and_is_complained_about_once() {
     let (directory, authority) = (TempDir::new().expect("a directory"), Authority::new());
     let place = encrypted(&directory, &authority.server(LOOPBACK));
-    let server = place.start(&["serve", "--set", "http.listen="]);
+    let server = place.start(&["serve", "--set", "http.listen=", "--set", "ops.listen="]);
     place.wait_until_ready();
     let complaints = || place.log().matches("cannot be used: it stays as it was").count();
     for bad in ["", "nonsense", &authority.pem()] {

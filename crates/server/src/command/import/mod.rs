@@ -74,6 +74,12 @@ pub(super) async fn run(settings: Settings, arguments: Arguments) -> anyhow::Res
     Ok(if counts.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// The pieces of a file, each with its line, for the fuzz targets.
+pub fn pieces(file: &[u8]) -> io::Result<Vec<(usize, Result<String, String>)>> {
+    let mut source = Source::new(file);
+    std::iter::from_fn(|| source.next().transpose()).map(|piece| piece.map(|piece| (piece.line, piece.text))).collect()
+}
+
 fn open(path: &Path) -> anyhow::Result<(String, Box<dyn BufRead>, u64)> {
     if path == Path::new("-") {
         return Ok(("-".to_owned(), Box::new(BufReader::new(io::stdin())), 0));

@@ -91,8 +91,10 @@ impl<R: BufRead> Source<R> {
             self.ready.push_back(broken(line, "is larger than 64 MiB; write one record a line instead"));
             return Ok(());
         }
-        let mut stream = serde_json::Deserializer::from_str(&text).into_iter::<IgnoredAny>();
-        let (mut begin, mut lines) = (0, Lines { text: &text, at: 0, line });
+        // What ends too early does so on the last line that says something.
+        let text = text.trim_end();
+        let mut stream = serde_json::Deserializer::from_str(text).into_iter::<IgnoredAny>();
+        let (mut begin, mut lines) = (0, Lines { text, at: 0, line });
         while let Some(value) = stream.next() {
             match value {
                 Ok(_) => {
@@ -237,7 +239,9 @@ mod tests {
     #[test]
     fn a_broken_document_ends_its_file_and_says_where() {
         assert_eq!(pieces(b"{\n}\n{\n  \"a\": x\n}\n{}"), [good(1, "{\n}"), bad(4, "is not valid JSON")]);
-        assert_eq!(pieces(b"{\n\n  \"a\": [\n"), [bad(4, "ends too early")]);
+        for end in ["", "\n", "\n\n"] {
+            assert_eq!(pieces(format!("{{\n\n  \"a\": [{end}").as_bytes()), [bad(3, "ends too early")]);
+        }
         assert_eq!(pieces(b"{\n\"a\": \"\xff\"}")[0].1, Ok("{".to_owned()), "not even two good lines");
         assert_eq!(pieces(b"{\n\"a\":\n\"\xff\"}"), [bad(1, "is not UTF-8")]);
     }

@@ -15,6 +15,7 @@ use tokio::time::{Instant, Sleep};
 use tonic::Status;
 use tonic::body::Body;
 
+use super::admit::Came;
 use super::{Around, Handler, Next, method};
 use crate::transport::status;
 
@@ -28,8 +29,9 @@ pub struct Deadline;
 impl Around for Deadline {
     async fn around<S: Handler>(self, request: Request<Body>, next: Next<S>) -> Response<Body> {
         let Some(method) = method::find(request.uri().path()) else { return next.run(request).await };
-        let asked = grpc_timeout(request.headers()).map(|timeout| timeout - HEAD_START.min(timeout / 10));
-        let deadline = Instant::now() + asked.map_or(method.time_limit, |asked| asked.min(method.time_limit));
+        let came = request.extensions().get().map_or_else(Instant::now, |Came(came)| *came);
+        let asked = asked(request.headers());
+        let deadline = came + asked.map_or(method.time_limit, |asked| asked.min(method.time_limit));
         // Reflection and health stream for as long as the caller likes.
         let request = if method.probe { request } else { request.map(|body| until(deadline, body)) };
         match tokio::time::timeout_at(deadline, next.run(request)).await {
@@ -37,6 +39,11 @@ impl Around for Deadline {
             Err(_) => exceeded().into_http(),
         }
     }
+}
+
+/// How long the caller waits, less the time that the answer takes.
+pub(super) fn asked(headers: &HeaderMap) -> Option<Duration> {
+    grpc_timeout(headers).map(|timeout| timeout - HEAD_START.min(timeout / 10))
 }
 
 fn exceeded() -> Status {

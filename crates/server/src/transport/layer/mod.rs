@@ -2,26 +2,33 @@
 //!
 //! The order is that of [`Calls`], outermost first, and nowhere else:
 //!
-//! 1. `catch-panic`: a panic in a layer is an INTERNAL answer, not a closed connection.
-//! 2. `request-id`: accepts or makes the id of the call and echoes it.
-//! 3. `trace`: one span and one line a call.
-//! 4. `measure`: how often each method is called, with what outcome, and for how long. Outside of `auth`, so that
+//! 1. `occupy`: a connection with calls in progress is not idle.
+//! 2. `admit`: a bounded number of calls goes on. The others wait for a moment, and are refused here.
+//! 3. `catch-panic`: a panic in a layer is an INTERNAL answer, not a closed connection.
+//! 4. `request-id`: accepts or makes the id of the call and echoes it.
+//! 5. `trace`: one span and one line a call.
+//! 6. `measure`: how often each method is called, with what outcome, and for how long. Outside of `auth`, so that
 //!    rejections count.
-//! 5. `deadline`: the caller's, at most ours. It ends the wait and the reading of the request, never the work.
-//! 6. `detach`: admits a bounded number of calls and runs each in a task of its own, so that neither a deadline nor a
-//!    disconnect drops a future that holds a database connection. All that may touch the database is inside.
-//! 7. `auth`: who calls, and may they? Before the request is even read.
-//! 8. `refusals`: what tonic itself refuses gets the details that every error has.
+//! 7. `unsent`: large answers that wait for their callers to take them, bounded in bytes and in time.
+//! 8. `deadline`: the caller's, at most ours. It ends the wait and the reading of the request, never the work.
+//! 9. `detach`: runs each call in a task of its own, so that neither a deadline nor a disconnect drops a future that holds a
+//!    database connection. All that may touch the database is inside; while there is none, a call is refused here.
+//! 10. `auth`: who calls, and may they? Before the request is even read.
+//! 11. `refusals`: what tonic itself refuses gets the details that every error has.
 
+mod admit;
 mod auth;
 mod catch_panic;
 mod deadline;
 mod detach;
+mod gate;
 mod measure;
 pub(crate) mod method;
+mod occupy;
 mod refusals;
 mod request_id;
 mod trace;
+mod unsent;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -30,12 +37,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
+use tokio::sync::watch;
 use tonic::body::Body;
 use tower::Service;
 
 pub use auth::Authenticate;
+pub use occupy::Occupy;
+pub(crate) use occupy::{Activity, Origin};
 pub use request_id::RequestId;
 
+use admit::Admit;
 use auth::Auth;
 use catch_panic::CatchPanic;
 use deadline::Deadline;
@@ -44,6 +55,7 @@ use measure::Measure;
 use refusals::Refusals;
 use request_id::GiveRequestId;
 use trace::Trace;
+use unsent::Unsent;
 
 use crate::metrics::Metrics;
 
@@ -101,25 +113,50 @@ impl<A: Around, S: Handler> Service<Request<Body>> for Layered<A, S> {
 
 /// A service inside of all layers: the order.
 pub type Calls<S> = Layered<
-    CatchPanic,
+    Occupy,
     Layered<
-        GiveRequestId,
-        Layered<Trace, Layered<Measure, Layered<Deadline, Layered<Detach, Layered<Auth, Layered<Refusals, S>>>>>>,
+        Admit,
+        Layered<
+            CatchPanic,
+            Layered<
+                GiveRequestId,
+                Layered<
+                    Trace,
+                    Layered<
+                        Measure,
+                        Layered<Unsent, Layered<Deadline, Layered<Detach, Layered<Auth, Layered<Refusals, S>>>>>,
+                    >,
+                >,
+            >,
+        >,
     >,
 >;
 
 /// Puts services inside of all layers. All clones share one bound on calls.
 #[derive(Clone)]
 pub struct CallLayers {
+    admit: Admit,
     measure: Measure,
+    unsent: Unsent,
     detach: Detach,
     auth: Auth,
 }
 
 impl CallLayers {
-    /// The layers, with at most so many calls at a time.
-    pub fn new(sessions: Arc<dyn Authenticate>, metrics: Arc<Metrics>, calls_at_once: usize) -> Self {
-        Self { measure: Measure::new(metrics), detach: Detach::new(calls_at_once), auth: Auth::new(sessions) }
+    /// The layers, with at most so many calls at a time, as long as the database is present.
+    pub fn new(
+        sessions: Arc<dyn Authenticate>,
+        metrics: Arc<Metrics>,
+        calls_at_once: usize,
+        present: watch::Receiver<bool>,
+    ) -> Self {
+        Self {
+            admit: Admit::new(calls_at_once, Arc::clone(&metrics)),
+            measure: Measure::new(metrics),
+            unsent: Unsent::new(),
+            detach: Detach::new(present),
+            auth: Auth::new(sessions),
+        }
     }
 }
 
@@ -138,10 +175,13 @@ impl<S: Handler> tower::Layer<S> for CallLayers {
         let inner = Layered { around: self.auth.clone(), inner };
         let inner = Layered { around: self.detach.clone(), inner };
         let inner = Layered { around: Deadline, inner };
+        let inner = Layered { around: self.unsent.clone(), inner };
         let inner = Layered { around: self.measure.clone(), inner };
         let inner = Layered { around: Trace, inner };
         let inner = Layered { around: GiveRequestId, inner };
-        Layered { around: CatchPanic, inner }
+        let inner = Layered { around: CatchPanic, inner };
+        let inner = Layered { around: self.admit.clone(), inner };
+        Occupy.layer(inner)
     }
 }
 

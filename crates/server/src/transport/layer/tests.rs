@@ -73,7 +73,12 @@ impl Authenticate for Gate {
 }
 
 fn layers() -> CallLayers {
-    CallLayers::new(Arc::new(Gate), Arc::default(), 8)
+    CallLayers::new(Arc::new(Gate), Arc::default(), 8, present())
+}
+
+/// A database that is always there.
+fn present() -> watch::Receiver<bool> {
+    watch::Sender::new(true).subscribe()
 }
 
 /// A service inside of all layers.
@@ -127,8 +132,20 @@ fn the_order_is_the_declared_one() {
     let nesting = std::any::type_name::<Calls<tonic::service::Routes>>();
     let names = nesting.split(['<', '>', ',', ' ']).filter_map(|path| path.rsplit("::").next());
     let names: Vec<_> = names.filter(|name| !name.is_empty() && *name != "Layered").collect();
-    let declared =
-        ["CatchPanic", "GiveRequestId", "Trace", "Measure", "Deadline", "Detach", "Auth", "Refusals", "Routes"];
+    let declared = [
+        "Occupy",
+        "Admit",
+        "CatchPanic",
+        "GiveRequestId",
+        "Trace",
+        "Measure",
+        "Unsent",
+        "Deadline",
+        "Detach",
+        "Auth",
+        "Refusals",
+        "Routes",
+    ];
     assert_eq!(names, declared);
 }
 
@@ -170,7 +187,7 @@ async fn without_a_session_nothing_is_reached() {
 #[tokio::test]
 async fn every_call_is_counted_by_a_method_of_ours() {
     let metrics = Arc::new(Metrics::new());
-    let service = calls_in(CallLayers::new(Arc::new(Gate), metrics.clone(), 8), ok);
+    let service = calls_in(CallLayers::new(Arc::new(Gate), metrics.clone(), 8, present()), ok);
     call(service.clone(), show()).await;
     call(service.clone(), request(SHOW, &[])).await;
     call(service.clone(), request(HEALTH, &[])).await;
@@ -358,7 +375,7 @@ async fn a_caller_that_stops_sending_does_not_keep_the_task() {
 #[tokio::test]
 async fn a_place_is_taken_until_the_work_is_done() {
     let (slow, has_ended) = Slow::new();
-    let layers = CallLayers::new(Arc::new(Gate), Arc::default(), 1);
+    let layers = CallLayers::new(Arc::new(Gate), Arc::default(), 1, present());
     let busy = slow.within(layers.clone());
     let service = calls_in(layers, ok);
     let mut waiting = Box::pin(busy.oneshot(show()));
@@ -374,6 +391,25 @@ async fn a_place_is_taken_until_the_work_is_done() {
     has_ended.await.expect("the work ended");
     tokio::task::yield_now().await;
     assert_eq!(call(service, show()).await.code(), Code::Ok);
+}
+
+#[tokio::test]
+async fn without_a_database_whoever_waits_and_whoever_comes_is_told_at_once_and_the_work_is_cut() {
+    let (slow, _) = Slow::new();
+    let database = watch::Sender::new(true);
+    let layers = CallLayers::new(Arc::new(Gate), Arc::default(), 1, database.subscribe());
+    let mut waiting = Box::pin(call(slow.within(layers.clone()), show()));
+    assert!(futures::poll!(&mut waiting).is_pending());
+    database.send_replace(false);
+    let service = calls_in(layers, ok);
+    for status in [waiting.await, call(service.clone(), show()).await] {
+        assert_eq!((status.code(), reason(&status).as_str()), (Code::Unavailable, "DATABASE_UNAVAILABLE"));
+        assert!(status.get_error_details().retry_info().is_some());
+    }
+    assert_eq!(call(service.clone(), request(HEALTH, &[])).await.code(), Code::Ok, "health needs no database");
+    database.send_replace(true);
+    tokio::task::yield_now().await;
+    assert_eq!(call(service, show()).await.code(), Code::Ok, "the place of what was cut is free");
 }
 
 #[tokio::test]

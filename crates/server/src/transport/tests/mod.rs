@@ -85,6 +85,7 @@ impl World {
                 SessionTokens::new(&keys),
             )),
             metrics: Arc::default(),
+            present: store.presence(),
         });
         let organisation = fill(&app, store.as_ref()).await;
         let key = NewApiKey::generate(random.as_ref(), secrets.as_ref()).expect("a key");

@@ -1,0 +1,265 @@
+//! Runs of a few seconds, of different contestants in turn, so that whatever else the machine does hits all of them.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use hdrhistogram::Histogram;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use tokio::task::block_in_place;
+
+use crate::cpu::Who;
+use crate::load::{self, Line, Question, Tally};
+use crate::scenario::{Scenario, Script};
+use crate::stage::{Process, Stage, free_address};
+use crate::{http1, raw, rpc};
+
+const WARM_UP: Duration = Duration::from_millis(300);
+const PEER_KEY: &str = "the peer's key";
+
+/// Who works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Contestant {
+    /// The service.
+    Service,
+    /// A server that answers the same bytes whatever it is asked.
+    Empty,
+    /// The same two methods in Go.
+    Peer,
+    /// The same SQL by pgbench, or by the library of SQLite.
+    Sql,
+}
+
+/// How calls are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Loop {
+    /// So many at once.
+    Closed(usize),
+    /// So many a second.
+    Open(u32),
+}
+
+/// What a run is about.
+pub(crate) type Subject = (Scenario, Loop, Contestant);
+
+/// What a run has shown. CPU times are microseconds a call.
+#[derive(Debug, Clone)]
+pub(crate) struct Sample {
+    pub(crate) rate: f64,
+    pub(crate) server: f64,
+    pub(crate) database: f64,
+    pub(crate) generator: f64,
+    pub(crate) size: f64,
+    pub(crate) bad: BTreeMap<u16, u64>,
+    pub(crate) latency: Option<Histogram<u64>>,
+}
+
+/// Everybody, on one database.
+pub(crate) struct Field {
+    pub(crate) stage: Stage,
+    empty: Process,
+    peer: Option<(Process, String)>,
+    runs: u64,
+}
+
+impl Field {
+    /// Starts those who are compared with the service.
+    pub(crate) async fn set(stage: Stage, peer: Option<PathBuf>) -> Result<Self> {
+        let size = answer_size(&stage).await?;
+        let address = free_address()?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["serve-empty", "--listen", &address.to_string(), "--size", &size.to_string()]);
+        let mut empty = Process::start(&mut command, address, &stage.directory().join("empty.log"))?;
+        empty.until_it_answers("", &any_show(&stage)).await?;
+        let peer = match (peer, stage.cluster()) {
+            (Some(binary), Some(_)) => Some(start_peer(&stage, &binary, size).await?),
+            _ => None,
+        };
+        if let Some(cluster) = stage.cluster() {
+            let database = stage.url()?.1;
+            block_in_place(|| raw::write_scripts(&stage.sql, cluster, &database, stage.tokens, stage.directory()))?;
+        }
+        Ok(Self { stage, empty, peer, runs: 0 })
+    }
+
+    /// Runs once.
+    pub(crate) async fn run(&mut self, subject: Subject, time: Duration) -> Result<Sample> {
+        let (scenario, how, contestant) = subject;
+        self.runs += 1;
+        let (address, server, session) = match contestant {
+            Contestant::Service => (self.stage.server.address, self.stage.service(), self.stage.session.clone()),
+            Contestant::Empty => (self.empty.address, Who::Process(self.empty.id()), String::new()),
+            Contestant::Peer => {
+                let (peer, session) = self.peer.as_ref().context("there is no peer")?;
+                (peer.address, Who::Process(peer.id()), session.clone())
+            }
+            Contestant::Sql => return block_in_place(|| self.sql(scenario, how, time)),
+        };
+        let sample = if scenario == Scenario::GatewayShow {
+            self.measured(&http1::Caller::new(self.stage.http), subject, server, time).await
+        } else {
+            let connections = match how {
+                Loop::Closed(calls) => (calls / 2).clamp(1, 8),
+                Loop::Open(_) => 8,
+            };
+            let line = rpc::Caller::connect(address, connections, &session).await?;
+            self.measured(&line, subject, server, time).await
+        }?;
+        if !sample.bad.is_empty() {
+            eprintln!("{subject:?}: answers that are not good: {:?}", sample.bad);
+        }
+        Ok(sample)
+    }
+
+    async fn measured(&self, line: &impl Line, subject: Subject, server: Who, time: Duration) -> Result<Sample> {
+        self.calls(line, subject, WARM_UP, 0).await?;
+        let database = self.stage.database()?;
+        let this = Who::Process(std::process::id());
+        let cpu = || -> Result<[Duration; 3]> {
+            let database = database.map_or(Ok(Duration::ZERO), Who::cpu)?;
+            Ok([server.cpu()?, database, this.cpu()?])
+        };
+        let before = cpu()?;
+        let tally = self.calls(line, subject, time, self.runs).await?;
+        let after = cpu()?;
+        let calls = (tally.good + tally.bad.values().sum::<u64>()).max(1) as f64;
+        let a_call = |at: usize| after[at].saturating_sub(before[at]).as_secs_f64() * 1e6 / calls;
+        Ok(Sample {
+            rate: tally.rate(),
+            server: a_call(0),
+            database: a_call(1),
+            generator: a_call(2),
+            size: tally.bytes as f64 / tally.good.max(1) as f64,
+            bad: tally.bad,
+            latency: Some(tally.latency),
+        })
+    }
+
+    async fn calls(&self, line: &impl Line, subject: Subject, time: Duration, run: u64) -> Result<Tally> {
+        let (scenario, how, _) = subject;
+        let (tokens, session) = (self.stage.tokens, &self.stage.session);
+        let script = |workers| move |worker| Script::new(scenario, tokens, worker, workers, run, session);
+        match how {
+            Loop::Closed(workers) => load::closed(line, workers, time, script(workers)).await,
+            Loop::Open(rate) => load::open(line, f64::from(rate), time, script(1)).await,
+        }
+    }
+
+    fn sql(&self, scenario: Scenario, how: Loop, time: Duration) -> Result<Sample> {
+        let mut sample = Sample {
+            rate: 0.0,
+            server: 0.0,
+            database: 0.0,
+            generator: 0.0,
+            size: 0.0,
+            bad: BTreeMap::new(),
+            latency: None,
+        };
+        if scenario == Scenario::PassCode {
+            sample.server = raw::argon2id(time)?.as_secs_f64() * 1e6;
+            sample.rate = 1e6 / sample.server;
+            return Ok(sample);
+        }
+        let Some(database) = self.stage.database()? else {
+            let (cpu, rate) = raw::sqlite_join(&self.stage.sql, &self.stage.file(), self.stage.tokens, time)?;
+            return Ok(Sample { rate, database: cpu.as_secs_f64() * 1e6, ..sample });
+        };
+        let Loop::Closed(connections) = how else { anyhow::bail!("pgbench runs in a closed loop here") };
+        let script = self.stage.directory().join(format!("{}.sql", scenario.name()));
+        let before = database.cpu()?;
+        let run = raw::pgbench(&self.stage.url()?.0, &script, connections, time)?;
+        sample.rate = run.rate;
+        sample.database = database.cpu()?.saturating_sub(before).as_secs_f64() * 1e6 / run.calls.max(1) as f64;
+        Ok(sample)
+    }
+}
+
+/// A question about one token, the same each time.
+pub(crate) fn any_show(stage: &Stage) -> Question {
+    Script::new(Scenario::Show, stage.tokens, 0, 1, 0, &stage.session).question()
+}
+
+async fn answer_size(stage: &Stage) -> Result<usize> {
+    let (status, answer) = stage.caller(1).await?.ask(any_show(stage)).await?;
+    ensure!(status == 0, "show answers {status}");
+    Ok(answer.len())
+}
+
+async fn start_peer(stage: &Stage, binary: &std::path::Path, size: usize) -> Result<(Process, String)> {
+    let address: SocketAddr = free_address()?;
+    let mut command = Command::new(binary);
+    command.env("PEER_DATABASE", stage.url()?.0).env("PEER_KEY", PEER_KEY).env("PEER_LISTEN", address.to_string());
+    let mut peer = Process::start(&mut command, address, &stage.directory().join("peer.log"))?;
+    let session = peer_session()?;
+    let question = any_show(stage);
+    peer.until_it_answers(&session, &question).await?;
+    // What is cheaper because it answers less is no peer.
+    let (_, answer) = rpc::Caller::connect(address, 1, &session).await?.ask(question).await?;
+    ensure!(answer.len().abs_diff(size) * 50 < size, "the peer answers {} bytes, not {size}", answer.len());
+    Ok((peer, session))
+}
+
+fn peer_session() -> Result<String> {
+    let payload = "bench-of-DEMO-until-tomorrow";
+    let mut mac = Hmac::<Sha256>::new_from_slice(PEER_KEY.as_bytes())?;
+    mac.update(payload.as_bytes());
+    let tag: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(format!("{payload}.{tag}"))
+}
+
+/// All samples of a subject.
+#[derive(Default)]
+pub(crate) struct Results(BTreeMap<Subject, Vec<Sample>>);
+
+impl Results {
+    /// So many rounds of all subjects, one after the other.
+    pub(crate) async fn collect(
+        &mut self,
+        field: &mut Field,
+        subjects: &[Subject],
+        rounds: usize,
+        time: Duration,
+    ) -> Result<()> {
+        for round in 1..=rounds {
+            let started = Instant::now();
+            for subject in subjects {
+                let sample = field.run(*subject, time).await.with_context(|| format!("{subject:?}"))?;
+                self.0.entry(*subject).or_default().push(sample);
+            }
+            eprintln!("round {round} of {rounds}: {:.0} s", started.elapsed().as_secs_f64());
+        }
+        Ok(())
+    }
+
+    /// All subjects.
+    pub(crate) fn subjects(&self) -> impl Iterator<Item = &Subject> {
+        self.0.keys()
+    }
+
+    /// The median of something over the rounds.
+    pub(crate) fn median(&self, subject: Subject, of: impl Fn(&Sample) -> f64) -> Option<f64> {
+        median(self.0.get(&subject)?.iter().map(of).collect())
+    }
+
+    /// A percentile of the latency in microseconds: the median over the rounds.
+    pub(crate) fn latency(&self, subject: Subject, quantile: f64) -> Option<f64> {
+        let samples = self.0.get(&subject)?;
+        let of = |latency: &Histogram<u64>| latency.value_at_quantile(quantile) as f64 / 1e3;
+        median(samples.iter().filter_map(|sample| sample.latency.as_ref().map(of)).collect())
+    }
+
+    /// How many answers were not good.
+    pub(crate) fn bad(&self, subject: Subject) -> u64 {
+        self.0.get(&subject).into_iter().flatten().flat_map(|sample| sample.bad.values()).sum()
+    }
+}
+
+/// The middle one.
+pub(crate) fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
+}

@@ -1,0 +1,91 @@
+//! The empty call: a server on the same libraries which answers the same bytes whatever it is asked. Nothing that the
+//! service does can be cheaper.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::task::{Context, Poll};
+
+use anyhow::Result;
+use bytes::{Buf, BufMut, Bytes};
+use futures::future::BoxFuture;
+use http::Request;
+use tonic::body::Body;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::server::{Grpc, NamedService, UnaryService};
+use tonic::transport::Server;
+use tonic::{Response, Status};
+
+/// Serves until it is killed.
+pub(crate) async fn serve(address: SocketAddr, size: usize) -> Result<()> {
+    let empty = Empty(Bytes::from(vec![b'x'; size]));
+    Ok(Server::builder().add_service(empty).serve(address).await?)
+}
+
+#[derive(Clone)]
+struct Empty(Bytes);
+
+impl NamedService for Empty {
+    const NAME: &'static str = "accesstoken.v1.AccessTokenService";
+}
+
+impl tower::Service<Request<Body>> for Empty {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let answer = self.clone();
+        Box::pin(async move { Ok(Grpc::new(Bare).unary(answer, request).await) })
+    }
+}
+
+impl UnaryService<Bytes> for Empty {
+    type Response = Bytes;
+    type Future = std::future::Ready<Result<Response<Bytes>, Status>>;
+
+    fn call(&mut self, _: tonic::Request<Bytes>) -> Self::Future {
+        std::future::ready(Ok(Response::new(self.0.clone())))
+    }
+}
+
+/// Messages as they are.
+#[derive(Default)]
+struct Bare;
+
+impl Codec for Bare {
+    type Encode = Bytes;
+    type Decode = Bytes;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for Bare {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, message: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.put(message);
+        Ok(())
+    }
+}
+
+impl Decoder for Bare {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
+    }
+}

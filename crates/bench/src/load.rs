@@ -1,0 +1,249 @@
+//! Making calls: as many at once as said (closed loop), or as many a second as said (open loop).
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use hdrhistogram::Histogram;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::chance::Chance;
+
+/// The longest time that is told apart, in nanoseconds.
+const NEVER: u64 = 60_000_000_000;
+
+/// What is asked.
+#[derive(Debug, Clone)]
+pub(crate) struct Question {
+    /// The path of a method, or of a page.
+    pub(crate) path: Cow<'static, str>,
+    /// The message.
+    pub(crate) body: Bytes,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reply {
+    /// That of gRPC, of which 0 says that all is well; or that of HTTP.
+    pub(crate) status: u16,
+    /// The length of the answer.
+    pub(crate) bytes: usize,
+}
+
+impl Reply {
+    /// No answer at all.
+    pub(crate) const BROKEN: Self = Self { status: u16::MAX, bytes: 0 };
+}
+
+/// A way to somebody who answers.
+pub(crate) trait Line: Clone + Send + Sync + 'static {
+    /// Asks and waits for the answer.
+    fn call(&self, question: Question) -> impl Future<Output = Reply> + Send;
+}
+
+/// What a worker asks next. Each of them has its own.
+pub(crate) trait Script: Send + 'static {
+    /// The next question.
+    fn next(&mut self) -> Question;
+
+    /// What puts things back as they were, when the time is over.
+    fn last(&mut self) -> Option<Question>;
+}
+
+/// How it went.
+#[derive(Debug, Clone)]
+pub(crate) struct Tally {
+    /// Answers that say that all is well.
+    pub(crate) good: u64,
+    /// The others, by their status.
+    pub(crate) bad: BTreeMap<u16, u64>,
+    /// Bytes of good answers.
+    pub(crate) bytes: u64,
+    /// Nanoseconds; a minute for what was not good.
+    pub(crate) latency: Histogram<u64>,
+    /// From the first question to the last answer.
+    pub(crate) elapsed: Duration,
+}
+
+impl Tally {
+    fn new() -> Result<Self> {
+        let latency = Histogram::new_with_bounds(1_000, NEVER, 3).context("a histogram")?;
+        Ok(Self { good: 0, bad: BTreeMap::new(), bytes: 0, latency, elapsed: Duration::ZERO })
+    }
+
+    fn count(&mut self, reply: Reply, took: Duration) {
+        if reply.status == 0 {
+            self.good += 1;
+            self.bytes += reply.bytes as u64;
+            self.latency.saturating_record(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+        } else {
+            // It never got what it came for.
+            self.latency.saturating_record(NEVER);
+            *self.bad.entry(reply.status).or_default() += 1;
+        }
+    }
+
+    /// Adds what somebody else has counted at the same time.
+    pub(crate) fn add(&mut self, other: &Self) -> Result<()> {
+        self.good += other.good;
+        self.bytes += other.bytes;
+        for (status, count) in &other.bad {
+            *self.bad.entry(*status).or_default() += count;
+        }
+        self.latency.add(&other.latency).context("histograms of one kind")?;
+        self.elapsed = self.elapsed.max(other.elapsed);
+        Ok(())
+    }
+
+    /// Good answers a second.
+    pub(crate) fn rate(&self) -> f64 {
+        self.good as f64 / self.elapsed.as_secs_f64().max(f64::EPSILON)
+    }
+}
+
+/// One call after the other on each of so many workers, for so long.
+pub(crate) async fn closed<S: Script>(
+    line: &impl Line,
+    workers: usize,
+    time: Duration,
+    script: impl Fn(usize) -> S,
+) -> Result<Tally> {
+    let started = Instant::now();
+    let mut crew = JoinSet::new();
+    for worker in 0..workers {
+        let (line, mut script, mut tally) = (line.clone(), script(worker), Tally::new()?);
+        crew.spawn(async move {
+            while started.elapsed() < time {
+                let question = script.next();
+                let asked = Instant::now();
+                let reply = line.call(question).await;
+                tally.count(reply, asked.elapsed());
+            }
+            tally.elapsed = started.elapsed();
+            if let Some(question) = script.last() {
+                line.call(question).await;
+            }
+            tally
+        });
+    }
+    sum(crew).await
+}
+
+/// So many calls a second, at random moments that nobody's slowness moves: a call that has to wait for its turn is as
+/// late as its caller would find it.
+pub(crate) async fn open<S: Script>(
+    line: &impl Line,
+    rate: f64,
+    time: Duration,
+    script: impl Fn(usize) -> S,
+) -> Result<Tally> {
+    let (sender, mut moments) = mpsc::unbounded_channel();
+    let started = Instant::now() + Duration::from_millis(5);
+    let pacer = std::thread::spawn(move || pace(started, rate, time, &sender));
+    let mut script = script(0);
+    let mut calls = JoinSet::new();
+    let tally = Arc::new(std::sync::Mutex::new(Tally::new()?));
+    while let Some(intended) = moments.recv().await {
+        let (line, question, tally) = (line.clone(), script.next(), Arc::clone(&tally));
+        calls.spawn(async move {
+            let reply = line.call(question).await;
+            let took = Instant::now().saturating_duration_since(intended);
+            tally.lock().unwrap_or_else(std::sync::PoisonError::into_inner).count(reply, took);
+        });
+        while calls.try_join_next().is_some() {}
+    }
+    while calls.join_next().await.is_some() {}
+    let _ = pacer.join();
+    let mut tally = tally.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+    tally.elapsed = started.elapsed();
+    Ok(tally)
+}
+
+/// A thread of its own: the timers of the runtime know milliseconds only.
+#[expect(clippy::disallowed_methods, reason = "a thread that does nothing but wait")]
+fn pace(started: Instant, rate: f64, time: Duration, sender: &mpsc::UnboundedSender<Instant>) {
+    let mut chance = Chance::new(7);
+    let mut intended = started;
+    while intended < started + time {
+        let now = Instant::now();
+        if intended > now {
+            std::thread::sleep(intended - now);
+        }
+        if sender.send(intended).is_err() {
+            return;
+        }
+        // Callers who know nothing of each other.
+        intended += Duration::from_secs_f64(-(1.0 - chance.unit()).ln() / rate);
+    }
+}
+
+async fn sum(mut crew: JoinSet<Tally>) -> Result<Tally> {
+    let mut all = Tally::new()?;
+    while let Some(tally) = crew.join_next().await {
+        all.add(&tally?)?;
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Answers one after the other, and the first one late.
+    #[derive(Clone, Default)]
+    struct Stalling(Arc<tokio::sync::Mutex<bool>>);
+
+    const STALL: Duration = Duration::from_millis(300);
+
+    impl Line for Stalling {
+        async fn call(&self, question: Question) -> Reply {
+            let mut stalled = self.0.lock().await;
+            if !*stalled {
+                *stalled = true;
+                tokio::time::sleep(STALL).await;
+            }
+            Reply { status: u16::from(question.path == "refused"), bytes: 1 }
+        }
+    }
+
+    struct Same(&'static str);
+
+    impl Script for Same {
+        fn next(&mut self) -> Question {
+            Question { path: Cow::Borrowed(self.0), body: Bytes::new() }
+        }
+
+        fn last(&mut self) -> Option<Question> {
+            None
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn an_open_loop_charges_a_stall_to_all_who_had_to_wait() {
+        let tally = open(&Stalling::default(), 1_000.0, STALL, |_| Same("")).await.unwrap();
+        let median = Duration::from_nanos(tally.latency.value_at_quantile(0.5));
+        assert!(
+            median > STALL / 4,
+            "half of the calls were made during the stall, and half of those early: {median:?}"
+        );
+        assert!((200..400).contains(&tally.good), "{} calls in 300 ms", tally.good);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn a_closed_loop_hides_it() {
+        let tally = closed(&Stalling::default(), 1, STALL * 2, |_| Same("")).await.unwrap();
+        assert!(tally.latency.value_at_quantile(0.5) < 10_000_000, "one call was late, thousands were not");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn what_is_refused_is_no_fast_answer() {
+        let tally = closed(&Stalling::default(), 1, STALL / 10, |_| Same("refused")).await.unwrap();
+        assert_eq!(tally.good, 0);
+        assert!(tally.bad[&1] > 0);
+        assert!(tally.latency.value_at_quantile(0.0) > NEVER / 2);
+    }
+}

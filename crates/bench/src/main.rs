@@ -1,0 +1,129 @@
+//! Measures the service: what a call costs, what it would cost at least, and what it costs elsewhere.
+//! docs/performance.md has the results.
+
+mod chance;
+mod compare;
+mod contest;
+mod cpu;
+mod empty;
+mod http1;
+mod load;
+mod raw;
+mod report;
+mod rpc;
+mod scenario;
+mod seed;
+mod stage;
+mod statements;
+mod svg;
+mod targets;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+
+use crate::scenario::Scenario;
+use crate::stage::Kind;
+
+#[derive(Parser)]
+#[command(about = "Measures the service")]
+struct Cli {
+    #[command(subcommand)]
+    command: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// The service beside the empty call, its own SQL and a peer, in turn; writes docs/performance.md.
+    Compare {
+        #[command(flatten)]
+        how: How,
+    },
+    /// One scenario on one database.
+    Run {
+        scenario: Scenario,
+        #[command(flatten)]
+        how: How,
+        #[arg(long, value_enum, default_value = "postgres")]
+        database: Kind,
+        /// Calls at once.
+        #[arg(long, default_value_t = 8)]
+        at_once: usize,
+        /// Calls a second, whatever becomes of them, in place of calls at once.
+        #[arg(long)]
+        rate: Option<u32>,
+    },
+    /// show against pgbench on tables of growing size; writes docs/performance.md.
+    Sizes {
+        #[command(flatten)]
+        how: How,
+        #[arg(long, value_delimiter = ',', default_value = "1000,10000,100000,1000000,10000000")]
+        sizes: Vec<u64>,
+    },
+    /// The statements that PostgreSQL gets for each call.
+    Statements {
+        #[command(flatten)]
+        how: How,
+    },
+    /// The empty call, until it is killed.
+    #[command(hide = true)]
+    ServeEmpty {
+        #[arg(long)]
+        listen: SocketAddr,
+        #[arg(long)]
+        size: usize,
+    },
+}
+
+#[derive(Args)]
+struct How {
+    /// The binary of the service: a release build.
+    #[arg(long, default_value = "target/release/access-tokens")]
+    binary: PathBuf,
+    /// The peer, built.
+    #[arg(long)]
+    peer: Option<PathBuf>,
+    /// How many tokens there are.
+    #[arg(long, default_value_t = 100_000)]
+    tokens: u64,
+    /// How long a run takes.
+    #[arg(long, default_value_t = 3)]
+    seconds: u64,
+    /// How often each run is made.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// The folder with performance.md; nothing is written without it.
+    #[arg(long)]
+    docs: Option<PathBuf>,
+}
+
+impl How {
+    fn time(&self) -> Duration {
+        Duration::from_secs(self.seconds)
+    }
+}
+
+fn main() -> Result<()> {
+    match Cli::parse().command {
+        // As many threads as the service would have.
+        What::ServeEmpty { listen, size } => runtime(None)?.block_on(empty::serve(listen, size)),
+        What::Compare { how } => runtime(Some(1))?.block_on(compare::compare(&how)),
+        What::Sizes { how, sizes } => runtime(Some(1))?.block_on(compare::sizes(&how, &sizes)),
+        What::Statements { how } => runtime(Some(1))?.block_on(statements::count(&how)),
+        What::Run { scenario, how, database, at_once, rate } => {
+            runtime(Some(1))?.block_on(compare::one(&how, scenario, database, at_once, rate))
+        }
+    }
+}
+
+/// The generator is one thread: the machine belongs to those who are measured.
+fn runtime(threads: Option<usize>) -> Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = threads {
+        builder.worker_threads(threads);
+    }
+    Ok(builder.enable_all().build()?)
+}

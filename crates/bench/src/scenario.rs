@@ -1,0 +1,266 @@
+//! What callers ask: one method, or a mixture.
+
+use std::borrow::Cow;
+
+use access_tokens_proto::v1::access_token_identifier::{Credential, Identifier};
+use access_tokens_proto::v1::accounts_receivable_identifier::Identifier as Account;
+use access_tokens_proto::v1::classification_identifier::Identifier as Classification;
+use access_tokens_proto::v1::list_access_tokens_request::Owner;
+use access_tokens_proto::v1::rewards_participant_identifier::Identifier as Participant;
+use access_tokens_proto::v1::{
+    AccessTokenIdentifier, AccountsReceivableIdentifier, CheckPassCodeRequest, ClassificationIdentifier,
+    CreateAccessTokenRequest, GenerateOtpRequest, ListAccessTokensRequest, LoginRequest, RewardsParticipantIdentifier,
+    SetAsEffectiveRequest, SetAsNotEffectiveRequest, ShowAccessTokenRequest, UpdateAccessTokenRequest,
+};
+use prost::Message;
+use prost_types::FieldMask;
+use serde_json::json;
+
+use crate::chance::Chance;
+use crate::load::Question;
+use crate::seed;
+
+/// Which calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub(crate) enum Scenario {
+    /// The full answer about any token.
+    Show,
+    /// The same about a hundred of them.
+    ShowHot,
+    /// Fields of the token itself.
+    ShowFields,
+    /// The tokens of an owner.
+    List,
+    /// A new token of an owner.
+    Create,
+    /// A text is changed.
+    Update,
+    /// Off and on again.
+    Transition,
+    /// A one-time password is issued.
+    Otp,
+    /// A pass code is checked.
+    PassCode,
+    /// 80 show, 8 list, 5 update, 4 create, 2 off or on, 1 one-time password.
+    Mixed,
+    /// The full answer as JSON over HTTP/1.1.
+    GatewayShow,
+    /// Nothing but logins.
+    LoginFlood,
+}
+
+impl Scenario {
+    /// All that call over gRPC and use no password.
+    pub(crate) const PLAIN: [Self; 9] = [
+        Self::Show,
+        Self::ShowHot,
+        Self::ShowFields,
+        Self::List,
+        Self::Create,
+        Self::Update,
+        Self::Transition,
+        Self::Otp,
+        Self::Mixed,
+    ];
+
+    /// For tables.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Show => "show",
+            Self::ShowHot => "show-hot",
+            Self::ShowFields => "show-fields",
+            Self::List => "list",
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Transition => "transition",
+            Self::Otp => "otp",
+            Self::PassCode => "pass-code",
+            Self::Mixed => "mixed",
+            Self::GatewayShow => "gateway-show",
+            Self::LoginFlood => "login-flood",
+        }
+    }
+}
+
+/// One caller's questions. A token belongs to one worker of a run, where that changes it.
+pub(crate) struct Script {
+    scenario: Scenario,
+    chance: Chance,
+    tokens: u64,
+    worker: u64,
+    workers: u64,
+    /// What is off and has to be on again.
+    off: Option<u64>,
+    session: String,
+}
+
+impl Script {
+    /// That of a worker among so many, over so many tokens. Runs differ by their seed.
+    pub(crate) fn new(scenario: Scenario, tokens: u64, worker: usize, workers: usize, run: u64, session: &str) -> Self {
+        let chance = Chance::new(run << 16 | worker as u64);
+        let (worker, workers) = (worker as u64, workers as u64);
+        Self { scenario, chance, tokens, worker, workers, off: None, session: session.to_owned() }
+    }
+
+    /// The next question.
+    pub(crate) fn question(&mut self) -> Question {
+        let scenario = match self.scenario {
+            Scenario::Mixed => match self.chance.below(100) {
+                0..80 => Scenario::Show,
+                80..88 => Scenario::List,
+                88..93 => Scenario::Update,
+                93..97 => Scenario::Create,
+                97..99 => Scenario::Transition,
+                _ => Scenario::Otp,
+            },
+            other => other,
+        };
+        match scenario {
+            Scenario::Show | Scenario::Mixed => self.show(self.tokens, &[]),
+            Scenario::ShowHot => self.show(100.min(self.tokens), &[]),
+            Scenario::ShowFields => self.show(
+                self.tokens,
+                &["id", "number", "life_cycle_state", "authentication_code", "identifier", "card_masked_number"],
+            ),
+            Scenario::List => self.list(),
+            Scenario::Create => self.create(),
+            Scenario::Update => self.update(),
+            Scenario::Transition => self.transition(),
+            Scenario::Otp => {
+                // None that somebody else has switched off just now.
+                let switched = self.switched();
+                let token = switched + 1 + self.chance.below(self.tokens - switched);
+                let access_token_identifier = Some(code(token));
+                ask("GenerateOtp", &GenerateOtpRequest { access_token_identifier, ..Default::default() })
+            }
+            Scenario::PassCode => self.pass_code(),
+            Scenario::GatewayShow => self.gateway(),
+            Scenario::LoginFlood => login(),
+        }
+    }
+
+    /// So many tokens, from the first on, are switched off and on.
+    fn switched(&self) -> u64 {
+        self.tokens / 2
+    }
+
+    fn any(&mut self) -> AccessTokenIdentifier {
+        code(1 + self.chance.below(self.tokens))
+    }
+
+    fn show(&mut self, among: u64, fields: &[&str]) -> Question {
+        let request = ShowAccessTokenRequest {
+            access_token_identifier: Some(code(1 + self.chance.below(among))),
+            fields_set: mask(fields),
+        };
+        ask("ShowAccessToken", &request)
+    }
+
+    fn list(&mut self) -> Question {
+        let account = Account::Id(seed::account(self.owner()));
+        let owner = Owner::AccountsReceivableIdentifier(AccountsReceivableIdentifier { identifier: Some(account) });
+        ask("ListAccessTokens", &ListAccessTokensRequest { owner: Some(owner), ..Default::default() })
+    }
+
+    fn owner(&mut self) -> u64 {
+        1 + self.chance.below((self.tokens / seed::TOKENS_PER_OWNER).max(1))
+    }
+
+    fn create(&mut self) -> Question {
+        let owner = self.owner();
+        let (account, participant) = (seed::account(owner), seed::participant(owner));
+        let request = CreateAccessTokenRequest {
+            accounts_receivable_identifier: Some(AccountsReceivableIdentifier {
+                identifier: Some(Account::Id(account)),
+            }),
+            rewards_participant_identifier: Some(RewardsParticipantIdentifier {
+                identifier: Some(Participant::Id(participant)),
+            }),
+            classification_identifier: Some(ClassificationIdentifier {
+                identifier: Some(Classification::Id(seed::CLASSIFICATION.to_owned())),
+            }),
+            card_masked_number: Some("411111******1111".to_owned()),
+            udf_string_1: Some("user defined text number 1 of eight".to_owned()),
+            udf_float_1: Some(1.25),
+            ..Default::default()
+        };
+        ask("CreateAccessToken", &request)
+    }
+
+    fn update(&mut self) -> Question {
+        let request = UpdateAccessTokenRequest {
+            access_token_identifier: Some(self.any()),
+            udf_string_2: Some(format!("changed to {}", self.chance.below(1_000_000))),
+            ..Default::default()
+        };
+        ask("UpdateAccessToken", &request)
+    }
+
+    fn transition(&mut self) -> Question {
+        if let Some(token) = self.off.take() {
+            let access_token_identifier = Some(code(token));
+            return ask("SetAsEffective", &SetAsEffectiveRequest { access_token_identifier, ..Default::default() });
+        }
+        let mine = self.chance.below(self.switched() / self.workers) * self.workers + self.worker + 1;
+        self.off = Some(mine);
+        let access_token_identifier = Some(code(mine));
+        ask("SetAsNotEffective", &SetAsNotEffectiveRequest { access_token_identifier, ..Default::default() })
+    }
+
+    fn pass_code(&mut self) -> Question {
+        let identifier = seed::identifier(1 + self.chance.below(self.tokens));
+        let credential = Credential { identifier, ..Default::default() };
+        let request = CheckPassCodeRequest {
+            access_token_identifier: Some(AccessTokenIdentifier {
+                identifier: Some(Identifier::Credential(credential)),
+            }),
+            pass_code: Some(seed::PASS_CODE.to_owned()),
+            fields_set: mask(&["id"]),
+        };
+        ask("CheckPassCode", &request)
+    }
+
+    fn gateway(&mut self) -> Question {
+        let code = seed::FIRST_CODE + 1 + self.chance.below(self.tokens);
+        let question =
+            json!({"token": self.session, "access_token_identifier": {"authentication_code": code.to_string()}});
+        let path = Cow::Borrowed("/crmapi/rest/v2/access_tokens/show");
+        Question { path, body: question.to_string().into() }
+    }
+}
+
+impl crate::load::Script for Script {
+    fn next(&mut self) -> Question {
+        self.question()
+    }
+
+    fn last(&mut self) -> Option<Question> {
+        self.off.is_some().then(|| self.transition())
+    }
+}
+
+fn login() -> Question {
+    let request = LoginRequest {
+        username: seed::USER.to_owned(),
+        password: seed::PASSWORD.to_owned(),
+        organisation: seed::ORGANISATION.to_owned(),
+        unit: None,
+    };
+    let path = Cow::Borrowed("/accesstoken.v1.AuthenticationService/Login");
+    Question { path, body: request.encode_to_vec().into() }
+}
+
+fn code(n: u64) -> AccessTokenIdentifier {
+    let code = (seed::FIRST_CODE + n).to_string();
+    AccessTokenIdentifier { identifier: Some(Identifier::AuthenticationCode(code)) }
+}
+
+fn mask(fields: &[&str]) -> Option<FieldMask> {
+    let paths: Vec<_> = fields.iter().map(ToString::to_string).collect();
+    (!paths.is_empty()).then_some(FieldMask { paths })
+}
+
+fn ask(method: &'static str, message: &impl Message) -> Question {
+    let path = Cow::Owned(format!("/accesstoken.v1.AccessTokenService/{method}"));
+    Question { path, body: message.encode_to_vec().into() }
+}

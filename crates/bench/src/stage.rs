@@ -1,0 +1,205 @@
+//! The service as a process on a database with many tokens, and whoever is compared with it.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use access_tokens_testkit::app::Client;
+use access_tokens_testkit::postgres::{Cluster, ROLE};
+use access_tokens_testkit::process::Workplace;
+use anyhow::{Context, Result, bail, ensure};
+use tempfile::TempDir;
+use tokio::task::block_in_place;
+
+use crate::cpu::{self, Who};
+use crate::load::Question;
+use crate::rpc;
+use crate::seed::{self, Sql};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(1);
+
+/// Which database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Kind {
+    /// SQLite: one file.
+    Sqlite,
+    /// PostgreSQL.
+    Postgres,
+}
+
+/// A server on a port. It is killed when it is dropped.
+pub(crate) struct Process {
+    child: Child,
+    log: PathBuf,
+    pub(crate) address: SocketAddr,
+}
+
+impl Process {
+    /// Starts a command which will listen at an address.
+    pub(crate) fn start(command: &mut Command, address: SocketAddr, log: &Path) -> Result<Self> {
+        let output = std::fs::File::options().create(true).append(true).open(log)?;
+        command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+        let child = command.spawn().with_context(|| format!("cannot start {command:?}"))?;
+        Ok(Self { child, log: log.to_owned(), address })
+    }
+
+    /// Its id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until it answers this question well. Says how long that took.
+    pub(crate) async fn until_it_answers(&mut self, session: &str, question: &Question) -> Result<Duration> {
+        let started = Instant::now();
+        loop {
+            if let Ok(caller) = rpc::Caller::connect(self.address, 1, session).await
+                && let Ok((0, _)) = caller.ask(question.clone()).await
+            {
+                return Ok(started.elapsed());
+            }
+            if let Some(status) = self.child.try_wait()? {
+                bail!("it ended by itself ({status}): {}", std::fs::read_to_string(&self.log)?);
+            }
+            ensure!(started.elapsed() < PATIENCE, "it does not answer: {}", std::fs::read_to_string(&self.log)?);
+            tokio::time::sleep(POLL).await;
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The service and its database.
+pub(crate) struct Stage {
+    // The order matters: who uses the database ends before it does.
+    pub(crate) server: Process,
+    pub(crate) http: SocketAddr,
+    pub(crate) session: String,
+    pub(crate) tokens: u64,
+    place: Workplace,
+    pub(crate) sql: Sql,
+    cluster: Option<Cluster>,
+    directory: TempDir,
+}
+
+impl Stage {
+    /// Makes a database with so many tokens and starts the service on it.
+    pub(crate) async fn set(binary: &Path, kind: Kind, tokens: u64, settings: &[&str]) -> Result<Self> {
+        let directory = tempfile::Builder::new().prefix("access-tokens-bench-").tempdir()?;
+        let cluster = match kind {
+            Kind::Sqlite => None,
+            Kind::Postgres => Some(block_in_place(|| Cluster::start_with(settings))?),
+        };
+        let url = match &cluster {
+            None => format!("sqlite://{}", file(directory.path()).display()),
+            Some(cluster) => block_in_place(|| cluster.create_database())?,
+        };
+        let place = Workplace::new(binary.to_str().context("a path in UTF-8")?, directory.path(), &url)
+            .with("ACCESS_TOKENS__LOG__LEVEL", "warn")
+            .with("ACCESS_TOKENS__GRPC__CONNECTION_AGE_SECONDS", "604800");
+        let started = Instant::now();
+        block_in_place(|| furnish(&place, directory.path(), kind))?;
+        let sql = match kind {
+            Kind::Sqlite => Sql::sqlite(&file(directory.path()))?,
+            Kind::Postgres => Sql::Postgres { database: url.rsplit('/').next().unwrap_or_default().to_owned() },
+        };
+        block_in_place(|| seed::tokens(&sql, cluster.as_ref(), tokens))?;
+        eprintln!("{kind:?} with {tokens} tokens after {:.1} s", started.elapsed().as_secs_f64());
+        let (server, http) = start(&place, directory.path())?;
+        let session = log_in(&server).await?;
+        Ok(Self { server, http, session, tokens, place, sql, cluster, directory })
+    }
+
+    /// A caller over so many connections.
+    pub(crate) async fn caller(&self, connections: usize) -> Result<rpc::Caller> {
+        rpc::Caller::connect(self.server.address, connections, &self.session).await
+    }
+
+    /// The server process.
+    pub(crate) fn service(&self) -> Who {
+        Who::Process(self.server.id())
+    }
+
+    /// The processes of the database, where it has some.
+    pub(crate) fn database(&self) -> Result<Option<Who>> {
+        let Some(cluster) = &self.cluster else { return Ok(None) };
+        Ok(Some(Who::Family(cpu::postmaster(cluster.folder())?)))
+    }
+
+    /// The cluster underneath.
+    pub(crate) fn cluster(&self) -> Option<&Cluster> {
+        self.cluster.as_ref()
+    }
+
+    /// The URL of the database, for whoever is compared, and its name.
+    pub(crate) fn url(&self) -> Result<(String, String)> {
+        let (Some(cluster), Sql::Postgres { database }) = (&self.cluster, &self.sql) else { bail!("it is SQLite") };
+        Ok((format!("postgres://{ROLE}@127.0.0.1:{}/{database}?sslmode=disable", cluster.port()), database.clone()))
+    }
+
+    /// The file of SQLite.
+    pub(crate) fn file(&self) -> PathBuf {
+        file(self.directory.path())
+    }
+
+    /// A place for files.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Starts the service again: how long until it has answered a question, and what it then takes in memory.
+    pub(crate) async fn start_again(&mut self, question: &Question) -> Result<Duration> {
+        let _ = self.server.child.kill();
+        let _ = self.server.child.wait();
+        (self.server, self.http) = start(&self.place, self.directory.path())?;
+        self.server.until_it_answers(&self.session, question).await
+    }
+}
+
+fn file(directory: &Path) -> PathBuf {
+    directory.join("access-tokens.db")
+}
+
+fn furnish(place: &Workplace, directory: &Path, kind: Kind) -> Result<()> {
+    let run = |arguments: &[&str]| {
+        let output = place.run(arguments);
+        ensure!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(())
+    };
+    if kind == Kind::Postgres {
+        run(&["keys", "init"])?;
+        run(&["migrate"])?;
+    }
+    let path = directory.join("furniture.ndjson");
+    std::fs::write(&path, seed::furniture())?;
+    run(&["import", "--organisation", seed::ORGANISATION, &path.display().to_string()])
+}
+
+fn start(place: &Workplace, directory: &Path) -> Result<(Process, SocketAddr)> {
+    let http = free_address()?;
+    let mut command = place.command(&["serve"]);
+    command.env("ACCESS_TOKENS__HTTP__LISTEN", http.to_string());
+    Ok((Process::start(&mut command, place.address(), &directory.join("serve.log"))?, http))
+}
+
+async fn log_in(server: &Process) -> Result<String> {
+    let (client, started) = (Client::connect(server.address), Instant::now());
+    loop {
+        match client.login(seed::ORGANISATION, seed::USER, seed::PASSWORD, None).await {
+            Ok(token) => return Ok(token),
+            Err(refusal) => ensure!(started.elapsed() < PATIENCE, "no session: {}", refusal.text()),
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// An address on which nobody listens yet.
+pub(crate) fn free_address() -> Result<SocketAddr> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}

@@ -1,0 +1,42 @@
+//! What PostgreSQL is asked for each call, by its own count.
+
+use anyhow::{Context, Result, ensure};
+use tokio::task::block_in_place;
+
+use crate::How;
+use crate::scenario::{Scenario, Script};
+use crate::stage::{Kind, Stage};
+
+const CALLS: u64 = 200;
+/// Enough to know a statement by.
+const LETTERS: usize = 110;
+
+/// Makes some calls of each scenario, and prints the statements of each.
+pub(crate) async fn count(how: &How) -> Result<()> {
+    let settings = ["shared_preload_libraries=pg_stat_statements", "pg_stat_statements.track_utility=on"];
+    let stage = Stage::set(&how.binary, Kind::Postgres, how.tokens.min(10_000), &settings).await?;
+    let (cluster, database) = (stage.cluster().context("a cluster")?, stage.url()?.1);
+    let psql = |sql: &str| block_in_place(|| cluster.psql(&database, sql));
+    psql("CREATE EXTENSION pg_stat_statements")?;
+    let caller = stage.caller(1).await?;
+    for scenario in
+        Scenario::PLAIN.into_iter().filter(|scenario| *scenario != Scenario::Mixed).chain([Scenario::PassCode])
+    {
+        let mut script = Script::new(scenario, stage.tokens, 0, 1, 1, &stage.session);
+        caller.ask(script.question()).await?;
+        psql("SELECT pg_stat_statements_reset()")?;
+        for _ in 0..CALLS {
+            let (status, _) = caller.ask(script.question()).await?;
+            ensure!(status == 0, "{} answers {status}", scenario.name());
+        }
+        // The questions of whether the database answers are not part of a call.
+        let rows = psql(&format!(
+            "SELECT round(calls / {CALLS}.0, 2), round((total_exec_time * 1000 / {CALLS})::numeric, 1), \
+             regexp_replace(left(query, {LETTERS}), '\\s+', ' ', 'g') FROM pg_stat_statements \
+             WHERE query NOT LIKE '%pg_stat_statements%' AND query <> 'SELECT $1' ORDER BY calls DESC, query"
+        ))?;
+        println!("{} (statements a call, µs of execution a call, statement)", scenario.name());
+        rows.lines().for_each(|row| println!("  {row}"));
+    }
+    Ok(())
+}

@@ -1,0 +1,152 @@
+//! What was aimed at, beside what was measured.
+
+use crate::contest::{Contestant, Loop, Results, Sample, Subject};
+use crate::scenario::Scenario;
+
+/// One line: a ratio or an amount, and its limit.
+pub(crate) struct Target {
+    pub(crate) what: &'static str,
+    pub(crate) measured: Option<f64>,
+    pub(crate) limit: f64,
+    /// Is more better?
+    pub(crate) at_least: bool,
+    pub(crate) unit: &'static str,
+}
+
+impl Target {
+    /// Was it reached? Nobody knows, where nothing was measured.
+    pub(crate) fn reached(&self) -> Option<bool> {
+        self.measured.map(|measured| if self.at_least { measured >= self.limit } else { measured <= self.limit })
+    }
+}
+
+/// Eight callers at once: as many as the database has connections.
+pub(crate) const EIGHT: Loop = Loop::Closed(8);
+/// More than the database has connections.
+pub(crate) const MANY: Loop = Loop::Closed(64);
+/// As one busy client would.
+pub(crate) const STEADY: Loop = Loop::Open(1_000);
+
+/// What is measured on PostgreSQL, contestants side by side.
+pub(crate) fn on_postgres(peer: bool) -> Vec<Subject> {
+    use Contestant::{Empty, Peer, Service, Sql};
+    use Scenario::{Create, GatewayShow, PassCode, Show, ShowFields};
+    let all = [
+        (Show, EIGHT, Service),
+        (Show, EIGHT, Empty),
+        (Show, EIGHT, Peer),
+        (Show, EIGHT, Sql),
+        (ShowFields, EIGHT, Service),
+        (GatewayShow, EIGHT, Service),
+        (Show, MANY, Service),
+        (Show, MANY, Peer),
+        (Show, STEADY, Service),
+        (Show, STEADY, Peer),
+        (Create, EIGHT, Service),
+        (Create, EIGHT, Peer),
+        (Create, EIGHT, Sql),
+        (Create, MANY, Service),
+        (PassCode, EIGHT, Service),
+        (PassCode, EIGHT, Sql),
+    ];
+    all.into_iter().filter(|(_, _, who)| peer || *who != Peer).collect()
+}
+
+/// What is measured on SQLite.
+pub(crate) const ON_SQLITE: [Subject; 5] = [
+    (Scenario::Show, EIGHT, Contestant::Service),
+    (Scenario::Show, EIGHT, Contestant::Empty),
+    (Scenario::Show, EIGHT, Contestant::Sql),
+    (Scenario::ShowFields, EIGHT, Contestant::Service),
+    (Scenario::Create, MANY, Contestant::Service),
+];
+
+/// What does not come out of [`Results`].
+#[derive(Default)]
+pub(crate) struct Amounts {
+    /// Milliseconds from the start of the process to the first answer.
+    pub(crate) first_call: Option<f64>,
+    /// MiB.
+    pub(crate) idle: Option<f64>,
+    /// MiB.
+    pub(crate) loaded: Option<f64>,
+}
+
+/// All targets.
+pub(crate) fn all(postgres: &Results, sqlite: &Results, amounts: &Amounts) -> Vec<Target> {
+    use Contestant::{Empty, Peer, Service, Sql};
+    use Scenario::{Create, GatewayShow, PassCode, Show, ShowFields};
+    let ratio = |a: Option<f64>, b: Option<f64>| Some(a? / b?);
+    let rate = |subject| postgres.median(subject, |sample| sample.rate);
+    let server = |subject| postgres.median(subject, |sample| sample.server);
+    let total = |subject| postgres.median(subject, total);
+    let file = |who| sqlite.median((Show, EIGHT, who), |sample| sample.server + sample.database);
+    let late = |who, quantile| postgres.latency((Show, STEADY, who), quantile);
+    let at_least = |what, measured, limit| Target { what, measured, limit, at_least: true, unit: "×" };
+    let at_most = |what, measured, limit, unit| Target { what, measured, limit, at_least: false, unit };
+    let show = (Show, EIGHT, Service);
+    vec![
+        at_least("show: rate to pgbench, 8 at once", ratio(rate(show), rate((Show, EIGHT, Sql))), 0.75),
+        at_least(
+            "show: rate at 64 at once to pgbench at 8",
+            ratio(rate((Show, MANY, Service)), rate((Show, EIGHT, Sql))),
+            1.1,
+        ),
+        at_most(
+            "show: CPU of server and database to that of the Go peer",
+            ratio(total(show), total((Show, EIGHT, Peer))),
+            0.25,
+            "×",
+        ),
+        at_most(
+            "show: CPU of the server to that of the empty call",
+            ratio(server(show), server((Show, EIGHT, Empty))),
+            3.0,
+            "×",
+        ),
+        at_most(
+            "show-fields: CPU of server and database to show",
+            ratio(total((ShowFields, EIGHT, Service)), total(show)),
+            0.5,
+            "×",
+        ),
+        at_least(
+            "create: rate to pgbench's insert, 8 at once",
+            ratio(rate((Create, EIGHT, Service)), rate((Create, EIGHT, Sql))),
+            0.6,
+        ),
+        at_least(
+            "create: rate to the Go peer, 8 at once",
+            ratio(rate((Create, EIGHT, Service)), rate((Create, EIGHT, Peer))),
+            2.5,
+        ),
+        at_most("show: p50 to the Go peer at 1,000/s", ratio(late(Service, 0.5), late(Peer, 0.5)), 0.6, "×"),
+        at_most("show: p99 to the Go peer at 1,000/s", ratio(late(Service, 0.99), late(Peer, 0.99)), 0.6, "×"),
+        at_most(
+            "gateway-show: CPU of the server to show over gRPC",
+            ratio(server((GatewayShow, EIGHT, Service)), server(show)),
+            1.4,
+            "×",
+        ),
+        at_most(
+            "pass-code: CPU of the server to one Argon2id hash",
+            ratio(server((PassCode, EIGHT, Service)), server((PassCode, EIGHT, Sql))),
+            1.1,
+            "×",
+        ),
+        at_most(
+            "SQLite show: CPU beyond the empty call, in raw joins",
+            file(Service).zip(file(Empty)).zip(file(Sql)).map(|((service, empty), join)| (service - empty) / join),
+            2.5,
+            "×",
+        ),
+        at_most("memory, idle", amounts.idle, 16.0, "MiB"),
+        at_most("memory, 64 callers at once", amounts.loaded, 24.0, "MiB"),
+        at_most("first answer after the start", amounts.first_call, 100.0, "ms"),
+    ]
+}
+
+/// The CPU of all who work for a call.
+pub(crate) fn total(sample: &Sample) -> f64 {
+    sample.server + sample.database
+}

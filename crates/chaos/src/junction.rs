@@ -1,0 +1,61 @@
+//! The address under which the service finds PostgreSQL, whichever cluster is the primary.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use anyhow::Result;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
+/// Forwards connections to one of several servers. Dropped, it ends.
+pub(crate) struct Junction {
+    address: SocketAddr,
+    upstream: watch::Sender<SocketAddr>,
+    task: JoinHandle<()>,
+}
+
+impl Junction {
+    /// Leads to a server.
+    pub(crate) async fn to(port: u16) -> Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
+        let (upstream, told) = watch::channel((Ipv4Addr::LOCALHOST, port).into());
+        let task = tokio::spawn(async move {
+            let mut open = JoinSet::new();
+            while let Ok((client, _)) = listener.accept().await {
+                open.spawn(forward(client, told.clone()));
+                while open.try_join_next().is_some() {}
+            }
+        });
+        Ok(Self { address, upstream, task })
+    }
+
+    /// Leads to another server from now on. Connections to the one before are closed.
+    pub(crate) fn lead_to(&self, port: u16) {
+        self.upstream.send_replace((Ipv4Addr::LOCALHOST, port).into());
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Junction {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn forward(mut client: TcpStream, mut upstream: watch::Receiver<SocketAddr>) -> std::io::Result<()> {
+    let address = *upstream.borrow_and_update();
+    let mut server = TcpStream::connect(address).await?;
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
+    tokio::select! {
+        _ = copy_bidirectional(&mut client, &mut server) => {}
+        _ = upstream.changed() => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,56 @@
+//! Plays several runs, some of them at the same time.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use futures::FutureExt;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::report::Report;
+use crate::scenario::{ALONE, Run};
+
+/// A run that is over.
+pub(crate) struct Played {
+    /// What it found.
+    pub(crate) report: Report,
+    /// Its line of the table.
+    pub(crate) row: String,
+}
+
+/// Plays so many runs at a time and says of each what it has found as soon as it is over. Answers them in their order.
+pub(crate) async fn play(runs: Vec<Run>, jobs: usize) -> Result<Vec<Played>> {
+    let jobs = u32::try_from(jobs)?.max(1);
+    let places = Arc::new(Semaphore::new(jobs as usize));
+    let mut playing = JoinSet::new();
+    for (number, run) in runs.into_iter().enumerate() {
+        let places_needed = if ALONE.contains(&run.scenario.name) { jobs } else { 1 };
+        let place = Arc::clone(&places).acquire_many_owned(places_needed).await?;
+        playing.spawn(async move {
+            let played = play_one(&run).await;
+            drop(place);
+            (number, played)
+        });
+    }
+    let mut played = Vec::new();
+    while let Some(done) = playing.join_next().await {
+        played.push(done.context("a run broke")?);
+    }
+    played.sort_by_key(|(number, _)| *number);
+    Ok(played.into_iter().map(|(_, played)| played).collect())
+}
+
+async fn play_one(run: &Run) -> Played {
+    let started = Instant::now();
+    let report = match AssertUnwindSafe((run.scenario.play)(run)).catch_unwind().await {
+        Ok(Ok(report)) => report,
+        Ok(Err(error)) => Report::broke_off(format!("{error:#}")),
+        Err(_) => Report::broke_off("a panic; see above"),
+    };
+    let took = started.elapsed();
+    let row = report.row(run, took);
+    println!("{}\n{row}", report.json(run, took));
+    Played { report, row }
+}

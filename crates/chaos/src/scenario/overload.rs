@@ -1,0 +1,154 @@
+//! Ten times as many calls as the service can answer.
+
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use tokio::task::block_in_place;
+use tonic::Code;
+
+use super::machine::{MIB, Process, restrained};
+use super::steady::{Refused, Steady, percentile};
+use super::volley::{DEADLINE, Pace, Score, Volley};
+use super::{Playing, Run, Scenario};
+use crate::report::Report;
+use crate::stage::{Kind, Plan, Stage};
+
+pub(super) const SCENARIO: Scenario = Scenario {
+    name: "overload",
+    title: "ten times as many calls as the service, on a core of its own, can answer",
+    sizes: &[(Kind::Sqlite, 4, 60), (Kind::Postgres, 4, 60)],
+    red: "the service takes a hundred thousand calls at once",
+    play: |run| -> Playing<'_> { Box::pin(play(run)) },
+};
+
+/// How the most that it can do is found: over so many connections, with so many callers on each.
+const FEW: usize = 8;
+const CALLERS: usize = 8;
+/// Over how many connections too much comes. All that they may have open is more than is answered in a second.
+const CONNECTIONS: usize = 160;
+/// How many times the most that it can do, one after the other. The promise is about the last.
+const TIMES: [f64; 3] = [2.0, 4.0, 10.0];
+/// The part of the most that has to be left.
+const GOODPUT: f64 = 0.9;
+const WARM_UP: Duration = Duration::from_secs(1);
+const MEASURED: Duration = Duration::from_secs(3);
+/// What the service may need in addition.
+const GROWTH: u64 = 64 * MIB;
+/// Between two calls of somebody who looks at refusals.
+const PACE: Duration = Duration::from_millis(25);
+
+async fn play(run: &Run) -> Result<Report> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    if cores < 2 {
+        return Ok(Report::skipped("it needs two cores: one for the service and one for its callers"));
+    }
+    let folder = tempfile::tempdir()?;
+    let mut plan = Plan { liar: false, ..run.plan()? };
+    plan.binary = restrained(folder.path(), &run.binary, "", "taskset -c 0")?;
+    if run.red {
+        plan.variables.push(("ACCESS_TOKENS__GRPC__CALLS_AT_ONCE", "100000".to_owned()));
+    }
+    let stage = Stage::set(plan).await?;
+    Steady::furnish(&stage).await?;
+    let callers = Cores::only(&format!("1-{}", cores - 1), cores)?;
+    let report = measure(run, &stage).await;
+    drop(callers);
+    report
+}
+
+async fn measure(run: &Run, stage: &Stage) -> Result<Report> {
+    let client = stage.honest(0).await?;
+    let volley = Volley::new(stage.server(0)?.address(), client.session(), "ShowAccessToken", &Steady::message());
+    volley.fire(FEW, Pace::Closed(CALLERS), WARM_UP).await;
+    let best = volley.fire(FEW, Pace::Closed(CALLERS), MEASURED).await;
+    let peak = best.good.len() as f64 / MEASURED.as_secs_f64();
+    ensure!(peak > 0.0, "nothing was answered: {}", text(&best));
+
+    let mut report = Report::default();
+    report.note(format!("at most {peak:.0} calls a second; {}", text(&best)));
+    for times in TIMES {
+        let goodput = too_much(run, stage, &volley, peak * times, &mut report).await?;
+        let part = goodput / peak;
+        report.note(format!("{times} times as many: {goodput:.0} a second succeeded, {:.0} %", part * 100.0));
+        if times == TIMES[TIMES.len() - 1] {
+            report.expect(part >= GOODPUT, || format!("{goodput:.0} calls a second succeeded; {peak:.0} can"));
+        }
+    }
+    report.broken.extend(stage.panics());
+    report.cycles = run.cycles;
+    Ok(report)
+}
+
+/// So many calls a second. Answers how many of them succeeded in a second.
+async fn too_much(run: &Run, stage: &Stage, volley: &Volley, rate: f64, report: &mut Report) -> Result<f64> {
+    let process = Process::of(stage.server(0)?)?;
+    let before = process.forget_peak()?;
+    let time = Duration::from_secs(run.cycles as u64);
+    let looker = Steady::begin(stage.honest(0).await?.with_deadline(DEADLINE), PACE);
+    let score = volley.fire(CONNECTIONS, Pace::Open(rate / CONNECTIONS as f64), time).await;
+    let seen = looker.end().await?;
+    let growth = process.peak()?.saturating_sub(before);
+
+    let offered = score.offered as f64 / time.as_secs_f64();
+    report.note(text(&score));
+    report.note(format!("of {} MiB the service grew by {} MiB", before / MIB, growth / MIB));
+    report.expect(offered >= rate * GOODPUT, || format!("only {offered:.0} calls a second were made of {rate:.0}"));
+    report.expect(growth <= GROWTH, || format!("the service grew by {} MiB", growth / MIB));
+    report.expect(score.reset + score.cut == 0, || {
+        format!("{} streams and {} connections were cut", score.reset, score.cut)
+    });
+    let wrong = |refusal: &&Refused| {
+        let own = matches!(refusal.code, Code::DeadlineExceeded | Code::Cancelled);
+        !(own || refusal.code == Code::ResourceExhausted && refusal.retry)
+    };
+    let first = seen.refused.iter().find(wrong);
+    report.expect(first.is_none(), || format!("a refusal was {first:?}"));
+    report.note(format!(
+        "of calls of a usual client {} succeeded and {} did not",
+        seen.times.len(),
+        seen.refused.len()
+    ));
+    report.operations += score.offered;
+    report.acknowledged += score.good.len() as u64;
+    report.faults += score.offered - score.good.len() as u64;
+    Ok(score.good.len() as f64 / time.as_secs_f64())
+}
+
+fn text(score: &Score) -> String {
+    let Score { offered, good, refused, expired, unsent, reset, cut } = score;
+    format!(
+        "{offered} calls: {} good (half within {} ms, 99 % within {} ms), {} refused (half within {} ms), {expired} late, \
+         {unsent} never sent, {reset} reset; {cut} connections cut",
+        good.len(),
+        percentile(good, 50).as_millis(),
+        percentile(good, 99).as_millis(),
+        refused.len(),
+        percentile(refused, 50).as_millis(),
+    )
+}
+
+/// This process on some cores, until this is dropped.
+struct Cores {
+    all: String,
+}
+
+impl Cores {
+    fn only(some: &str, count: usize) -> Result<Self> {
+        let all = Self { all: format!("0-{}", count - 1) };
+        ensure!(Self::set(some), "taskset does not work here");
+        Ok(all)
+    }
+
+    fn set(cores: &str) -> bool {
+        let process = std::process::id().to_string();
+        let set = block_in_place(|| Command::new("taskset").args(["-acp", cores, &process]).output());
+        set.is_ok_and(|output| output.status.success())
+    }
+}
+
+impl Drop for Cores {
+    fn drop(&mut self) {
+        Self::set(&self.all);
+    }
+}

@@ -1,0 +1,224 @@
+//! A flood of logins: each of them wants a hash, which is dear on purpose.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use access_tokens_testkit::app::Client;
+use access_tokens_testkit::proxy::FaultProxy;
+use anyhow::{Result, ensure};
+use serde_json::json;
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+use tonic::Code;
+
+use super::machine::{MIB, Process, is_quiet};
+use super::steady::{Experience, Refused, Steady, percentile};
+use super::{Playing, Run, Scenario};
+use crate::report::Report;
+use crate::stage::{Kind, Plan, Stage};
+
+pub(super) const SCENARIO: Scenario = Scenario {
+    name: "t23",
+    title: "a thousand logins a second: unknown users, wrong and right passwords",
+    sizes: &[(Kind::Sqlite, 8, 300), (Kind::Postgres, 8, 300)],
+    red: "logins and honest calls go through a slow link",
+    play: |run| -> Playing<'_> { Box::pin(play(run)) },
+};
+
+const ORGANISATION: &str = "DEMO";
+const USER: &str = "flooded";
+const PASSWORD: &str = "battery staple";
+
+/// Between two logins, and between two honest calls.
+const FLOOD: Duration = Duration::from_millis(1);
+/// An unoptimised service has a third of the strength.
+const UNOPTIMISED_FLOOD: Duration = Duration::from_millis(3);
+const PACE: Duration = Duration::from_millis(10);
+/// Connections over which logins come.
+const CONNECTIONS: usize = 16;
+/// Memory of a hash that is being made, and what else may be needed.
+const PER_HASH: u64 = 20 * MIB;
+const BESIDE: u64 = 16 * MIB;
+/// Logins that are decided in a second, for each core that may be used for them; or this part of those that are when
+/// nobody else calls, on a machine that cannot do so many.
+const CHECKED: f64 = 60.0;
+const PART: f64 = 0.7;
+/// How long it is looked at how many that are.
+const CALM: Duration = Duration::from_secs(2);
+/// In which time 99 of 100 are refused, or shown a token, by a service as it is shipped on a quiet machine; and
+/// by any.
+const REFUSED: Duration = Duration::from_millis(100);
+const SHOWN: Duration = Duration::from_millis(50);
+const CEILING: Duration = Duration::from_secs(1);
+/// After which honest calls alone need nothing more.
+const SETTLED: Duration = Duration::from_secs(1);
+/// Beyond the ceiling: a link in red mode.
+const SLOW: Duration = Duration::from_millis(1_200);
+
+/// Who tries to log in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Guest {
+    Unknown,
+    Wrong,
+    Right,
+}
+
+/// How a login ended: `None` when it succeeded.
+struct Login {
+    guest: Guest,
+    took: Duration,
+    refusal: Option<Refused>,
+}
+
+async fn play(run: &Run) -> Result<Report> {
+    let release = run.build() == "release";
+    let strict = release && is_quiet().await?;
+    let stage = Stage::set(Plan { liar: false, ..run.plan()? }).await?;
+    Steady::furnish(&stage).await?;
+    let user = json!({"user": {"id": USER, "username": USER, "password": PASSWORD, "permissions": []}});
+    let made = stage.honest(0).await?.import_directory(&[user]).await;
+    ensure!(made.as_ref().is_ok_and(|made| made.failed == 0), "no user: {made:?}");
+    let link = FaultProxy::start(stage.entrance(0)).await?;
+    let mut entrance = stage.entrance(0);
+    if run.red {
+        link.delay_answers(SLOW);
+        entrance = link.address();
+    }
+    let process = Process::of(stage.server(0)?)?;
+    let calm = calm(stage.entrance(0)).await;
+    let steady = Steady::begin(stage.caller_at(entrance).await?, PACE);
+    tokio::time::sleep(SETTLED).await;
+    let before = process.forget_peak()?;
+    let every = if release { FLOOD } else { UNOPTIMISED_FLOOD };
+    let (began, time) = (Instant::now(), Duration::from_secs(run.cycles as u64));
+    let logins = flood(entrance, every, time).await;
+    let took = began.elapsed();
+    let seen = steady.end().await?;
+    let growth = process.peak()?.saturating_sub(before);
+
+    let mut report = Report::default();
+    let limit = permits() as u64 * PER_HASH + BESIDE;
+    report.expect(growth <= limit, || format!("the service grew by {} of {} MiB", growth / MIB, limit / MIB));
+    report.note(format!("of {} MiB the service grew by {} MiB", before / MIB, growth / MIB));
+    let wanted = CHECKED.min(calm * PART);
+    report.note(format!("{calm:.0} logins a second are decided for each core when nobody else calls"));
+    judge_logins(&logins, took, strict.then_some(wanted), &mut report);
+    judge_calls(&seen, strict, &mut report);
+    report.broken.extend(stage.panics());
+    report.cycles = run.cycles;
+    report.faults = logins.len() as u64;
+    report.operations = (seen.times.len() + seen.refused.len()) as u64;
+    report.acknowledged = seen.times.len() as u64;
+    Ok(report)
+}
+
+/// Logins that the service decides at a time: one core is for everything else.
+fn permits() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).saturating_sub(1).max(1)
+}
+
+async fn flood(entrance: SocketAddr, every: Duration, time: Duration) -> Vec<Login> {
+    let clients: Vec<_> = (0..CONNECTIONS).map(|_| Client::connect(entrance)).collect();
+    let (mut logins, mut done) = (JoinSet::new(), Vec::new());
+    let mut ticks = tokio::time::interval(every);
+    // What was missed comes later: a thousand a second it is.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let (began, mut number) = (Instant::now(), 0_usize);
+    while began.elapsed() < time {
+        ticks.tick().await;
+        let guest = [Guest::Unknown, Guest::Wrong, Guest::Unknown, Guest::Right][number % 4];
+        logins.spawn(login(clients[number % CONNECTIONS].clone(), guest, number));
+        number += 1;
+        while let Some(login) = logins.try_join_next() {
+            done.extend(login.ok());
+        }
+    }
+    done.extend(logins.join_all().await);
+    done
+}
+
+/// How many logins a second are decided for each core, when no more come than that.
+async fn calm(entrance: SocketAddr) -> f64 {
+    let (began, mut callers) = (Instant::now(), JoinSet::new());
+    // One is always there when another one is done.
+    for number in 0..=permits() {
+        callers.spawn(async move {
+            let (client, mut count) = (Client::connect(entrance), 0_u32);
+            while began.elapsed() < CALM {
+                login(client.clone(), Guest::Unknown, number).await;
+                count += 1;
+            }
+            count
+        });
+    }
+    let count: u32 = callers.join_all().await.into_iter().sum();
+    f64::from(count) / began.elapsed().as_secs_f64() / permits() as f64
+}
+
+async fn login(client: Client, guest: Guest, number: usize) -> Login {
+    let asked = Instant::now();
+    let user = if guest == Guest::Unknown { format!("unknown-{number}") } else { USER.to_owned() };
+    let password = if guest == Guest::Wrong { "wrong" } else { PASSWORD };
+    let answer = client.login(ORGANISATION, &user, password, None).await;
+    let took = asked.elapsed();
+    Login { guest, took, refusal: answer.err().map(|refusal| Refused::from(&refusal)) }
+}
+
+fn judge_logins(logins: &[Login], took: Duration, wanted: Option<f64>, report: &mut Report) {
+    let (mut told, mut overloaded) = ([BTreeSet::new(), BTreeSet::new()], [Vec::new(), Vec::new()]);
+    let mut decided = 0_usize;
+    for login in logins {
+        let known = usize::from(login.guest != Guest::Unknown);
+        match &login.refusal {
+            None => {
+                decided += 1;
+                report.expect(login.guest == Guest::Right, || format!("{:?} is let in", login.guest));
+            }
+            Some(Refused { code: Code::Unauthenticated, text, .. }) => {
+                decided += 1;
+                report.expect(login.guest != Guest::Right, || format!("a right password is wrong: {text}"));
+                told[known].insert(text.clone());
+            }
+            Some(Refused { code, text, retry }) => {
+                let right = *code == Code::ResourceExhausted && *retry;
+                report.expect(right, || format!("{:?}: {code:?} {text}, RetryInfo: {retry}", login.guest));
+                told[known].insert(text.clone());
+                overloaded[known].push(login.took);
+            }
+        }
+    }
+    report.expect(told[0] == told[1], || format!("unknown users are told {:?}, others {:?}", told[0], told[1]));
+    let rate = decided as f64 / took.as_secs_f64() / permits() as f64;
+    let refused: usize = overloaded.iter().map(Vec::len).sum();
+    report.expect(refused > 0, || "nobody was refused: that was no flood".to_owned());
+    let [unknown, known] = overloaded.map(|times| percentile(&times, 99));
+    let limit = if wanted.is_some() { REFUSED } else { CEILING };
+    for p99 in [unknown, known] {
+        report.expect(p99 <= limit, || format!("99 % of those who were refused waited {} ms", p99.as_millis()));
+    }
+    if let Some(wanted) = wanted {
+        report.expect(rate >= wanted, || format!("only {rate:.0} logins a second were decided, not {wanted:.0}"));
+    }
+    report.note(format!(
+        "{:.0} logins a second, of which {rate:.0} were decided for each of {} cores and {refused} refused in all; 99 % of \
+         refusals within {} ms for unknown users and {} ms for others",
+        logins.len() as f64 / took.as_secs_f64(),
+        permits(),
+        unknown.as_millis(),
+        known.as_millis()
+    ));
+}
+
+fn judge_calls(seen: &Experience, strict: bool, report: &mut Report) {
+    let (p50, p99) = (percentile(&seen.times, 50), seen.p99());
+    seen.judge("logins", report);
+    let limit = if strict { SHOWN } else { CEILING };
+    report.expect(p99 <= limit, || format!("99 % of honest calls took {} ms", p99.as_millis()));
+    report.note(format!(
+        "{} honest calls: half within {} µs, 99 % within {} µs",
+        seen.times.len(),
+        p50.as_micros(),
+        p99.as_micros()
+    ));
+}

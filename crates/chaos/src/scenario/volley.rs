@@ -1,0 +1,367 @@
+//! Calls of one method that cost their caller nearly nothing: frames of HTTP/2 that are made beforehand, and answers that
+//! are told apart by their frames alone. Whoever wants to send ten times what a service can do needs it.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+
+/// How long a caller waits for an answer.
+pub(super) const DEADLINE: Duration = Duration::from_secs(1);
+const TICK: Duration = Duration::from_millis(10);
+/// Answers that come in this time after the last call still count.
+const GRACE: Duration = Duration::from_millis(1_200);
+const RECONNECT: Duration = Duration::from_millis(50);
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const HEAD: usize = 9;
+const WINDOW: i64 = 65_535;
+/// Streams that may be open before the server has said how many.
+const STREAMS: usize = 100;
+
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+const ACK: u8 = 1;
+const CANCEL: u32 = 8;
+const MAX_CONCURRENT_STREAMS: u16 = 3;
+
+/// The call that is made again and again.
+#[derive(Clone)]
+pub(super) struct Volley {
+    address: SocketAddr,
+    first: Vec<u8>,
+    next: Vec<u8>,
+    message: Vec<u8>,
+}
+
+/// When a connection makes calls.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Pace {
+    /// So many callers, each of whom waits for an answer before the next call.
+    Closed(usize),
+    /// So many a second, whatever is answered.
+    Open(f64),
+}
+
+/// What became of calls.
+#[derive(Debug, Default)]
+pub(super) struct Score {
+    /// Calls that were due.
+    pub(super) offered: u64,
+    /// How long each took that succeeded within the deadline.
+    pub(super) good: Vec<Duration>,
+    /// How long it took to refuse each of the others that were answered.
+    pub(super) refused: Vec<Duration>,
+    /// Sent, and not answered within the deadline.
+    pub(super) expired: u64,
+    /// Not even sent by then: the server allows only so many calls on a connection.
+    pub(super) unsent: u64,
+    /// Streams that the server has reset.
+    pub(super) reset: u64,
+    /// Connections that the server has closed.
+    pub(super) cut: u64,
+}
+
+impl Volley {
+    /// Of a method of AccessTokenService.
+    pub(super) fn new(address: SocketAddr, session: &str, method: &str, message: &[u8]) -> Self {
+        let fields = [
+            (":authority", "volley".to_owned()),
+            (":path", format!("/accesstoken.v1.AccessTokenService/{method}")),
+            ("content-type", "application/grpc".to_owned()),
+            ("te", "trailers".to_owned()),
+            ("grpc-timeout", format!("{}m", DEADLINE.as_millis())),
+            ("authorization", format!("Bearer {session}")),
+        ];
+        // POST and http are in the static table. The first call puts the others into the dynamic one, the last on top.
+        let (mut first, mut next) = (vec![0x83, 0x86], vec![0x83, 0x86]);
+        for (place, (name, value)) in fields.iter().enumerate() {
+            first.push(0x40);
+            literal(&mut first, name);
+            literal(&mut first, value);
+            next.push(0x80 | (62 + fields.len() - 1 - place) as u8);
+        }
+        let mut framed = vec![0];
+        framed.extend((message.len() as u32).to_be_bytes());
+        framed.extend(message);
+        Self { address, first, next, message: framed }
+    }
+
+    /// Calls for so long, over so many connections.
+    pub(super) async fn fire(&self, connections: usize, pace: Pace, time: Duration) -> Score {
+        let mut lines = JoinSet::new();
+        for number in 0..connections {
+            let volley = self.clone();
+            lines.spawn(async move {
+                // Not all of them in the same moment.
+                tokio::time::sleep(TICK * number as u32 / connections as u32).await;
+                Line::new(volley, pace).run(Instant::now() + time).await
+            });
+        }
+        let mut all = Score::default();
+        for score in lines.join_all().await {
+            all.offered += score.offered;
+            all.good.extend(score.good);
+            all.refused.extend(score.refused);
+            all.expired += score.expired;
+            all.unsent += score.unsent;
+            all.reset += score.reset;
+            all.cut += score.cut;
+        }
+        all
+    }
+}
+
+/// A string of HPACK as it is.
+fn literal(block: &mut Vec<u8>, text: &str) {
+    let mut rest = text.len();
+    if rest < 127 {
+        block.push(rest as u8);
+    } else {
+        block.push(127);
+        rest -= 127;
+        while rest >= 128 {
+            block.push(rest as u8 | 128);
+            rest >>= 7;
+        }
+        block.push(rest as u8);
+    }
+    block.extend(text.as_bytes());
+}
+
+fn frame(output: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+    output.extend(&(payload.len() as u32).to_be_bytes()[1..]);
+    output.extend([kind, flags]);
+    output.extend(stream.to_be_bytes());
+    output.extend(payload);
+}
+
+/// A call under way.
+struct Call {
+    due: Instant,
+    data: bool,
+    over: bool,
+}
+
+/// A connection.
+struct Line {
+    volley: Volley,
+    pace: Pace,
+    began: Instant,
+    score: Score,
+    /// When calls were due that could not be sent yet.
+    waiting: VecDeque<Instant>,
+    /// From the oldest on that is not over.
+    calls: VecDeque<Call>,
+    /// The stream of that one.
+    first: u32,
+    open: usize,
+    streams: usize,
+    window: i64,
+    input: Vec<u8>,
+    output: Vec<u8>,
+}
+
+impl Line {
+    fn new(volley: Volley, pace: Pace) -> Self {
+        let (score, waiting, calls) = (Score::default(), VecDeque::new(), VecDeque::new());
+        let (input, output) = (Vec::new(), Vec::new());
+        let began = Instant::now();
+        Self {
+            volley,
+            pace,
+            began,
+            score,
+            waiting,
+            calls,
+            first: 1,
+            open: 0,
+            streams: STREAMS,
+            window: 0,
+            input,
+            output,
+        }
+    }
+
+    async fn run(mut self, end: Instant) -> Score {
+        while Instant::now() < end + GRACE {
+            if self.connected(end).await.is_err() {
+                self.score.cut += 1;
+                tokio::time::sleep(RECONNECT).await;
+            }
+        }
+        self.score.unsent += self.waiting.len() as u64;
+        self.score
+    }
+
+    async fn connected(&mut self, end: Instant) -> io::Result<()> {
+        let stream = TcpStream::connect(self.volley.address).await?;
+        stream.set_nodelay(true)?;
+        self.score.expired += self.open as u64;
+        (self.first, self.open, self.streams, self.window) = (1, 0, STREAMS, WINDOW);
+        self.calls.clear();
+        self.input.clear();
+        self.output.clear();
+        self.output.extend(PREFACE);
+        frame(&mut self.output, SETTINGS, 0, 0, &[]);
+        frame(&mut self.output, WINDOW_UPDATE, 0, 0, &(i32::MAX - WINDOW as i32).to_be_bytes());
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        loop {
+            tokio::select! {
+                ready = stream.readable() => { ready?; self.read(&stream)?; }
+                ready = stream.writable(), if !self.output.is_empty() => ready?,
+                _ = ticks.tick() => {}
+            }
+            let now = Instant::now();
+            self.expire(now);
+            if now < end {
+                self.arrive();
+                self.send();
+            } else if self.open == 0 || now > end + GRACE {
+                return Ok(());
+            }
+            self.write(&stream)?;
+        }
+    }
+
+    fn read(&mut self, stream: &TcpStream) -> io::Result<()> {
+        let mut buffer = [0; 1 << 14];
+        loop {
+            match stream.try_read(&mut buffer) {
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(count) => self.input.extend(&buffer[..count]),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
+        let (input, mut rest) = (std::mem::take(&mut self.input), 0);
+        while let Some(head) = input.get(rest..rest + HEAD) {
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+            let Some(payload) = input.get(rest + HEAD..rest + HEAD + length) else { break };
+            let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+            self.hear(head[3], head[4], stream, payload)?;
+            rest += HEAD + length;
+        }
+        self.input.extend(&input[rest..]);
+        Ok(())
+    }
+
+    fn hear(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> io::Result<()> {
+        match kind {
+            DATA => {
+                if let Some(call) = self.call(stream) {
+                    call.data = true;
+                }
+            }
+            HEADERS if flags & END_STREAM != 0 => {
+                if let Some((took, data)) = self.over(stream) {
+                    if data { self.score.good.push(took) } else { self.score.refused.push(took) }
+                }
+            }
+            RST_STREAM => self.score.reset += u64::from(self.over(stream).is_some()),
+            SETTINGS if flags & ACK == 0 => {
+                for setting in payload.as_chunks::<6>().0 {
+                    let [a, b, c, d, e, f] = *setting;
+                    if u16::from_be_bytes([a, b]) == MAX_CONCURRENT_STREAMS {
+                        self.streams = u32::from_be_bytes([c, d, e, f]) as usize;
+                    }
+                }
+                frame(&mut self.output, SETTINGS, ACK, 0, &[]);
+            }
+            PING if flags & ACK == 0 => frame(&mut self.output, PING, ACK, 0, payload),
+            WINDOW_UPDATE if stream == 0 => {
+                let more = payload.first_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes));
+                self.window += i64::from(more);
+            }
+            GOAWAY => return Err(ErrorKind::ConnectionAborted.into()),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn call(&mut self, stream: u32) -> Option<&mut Call> {
+        let place = stream.checked_sub(self.first)? / 2;
+        self.calls.get_mut(place as usize).filter(|call| !call.over)
+    }
+
+    /// How long it took, and whether there was an answer.
+    fn over(&mut self, stream: u32) -> Option<(Duration, bool)> {
+        let call = self.call(stream)?;
+        call.over = true;
+        let told = (call.due.elapsed(), call.data);
+        self.open -= 1;
+        while self.calls.front().is_some_and(|call| call.over) {
+            self.calls.pop_front();
+            self.first += 2;
+        }
+        Some(told)
+    }
+
+    fn expire(&mut self, now: Instant) {
+        while self.waiting.front().is_some_and(|due| now > *due + DEADLINE) {
+            self.waiting.pop_front();
+            self.score.unsent += 1;
+        }
+        while self.calls.front().is_some_and(|call| now > call.due + DEADLINE) {
+            let stream = self.first;
+            self.over(stream);
+            self.score.expired += 1;
+            frame(&mut self.output, RST_STREAM, 0, stream, &CANCEL.to_be_bytes());
+        }
+    }
+
+    fn arrive(&mut self) {
+        match self.pace {
+            Pace::Closed(callers) => {
+                while self.open + self.waiting.len() < callers {
+                    self.waiting.push_back(Instant::now());
+                    self.score.offered += 1;
+                }
+            }
+            Pace::Open(rate) => {
+                let due = (self.began.elapsed().as_secs_f64() * rate) as u64;
+                while self.score.offered < due {
+                    let due = Duration::from_secs_f64(self.score.offered as f64 / rate);
+                    self.waiting.push_back(self.began + due);
+                    self.score.offered += 1;
+                }
+            }
+        }
+    }
+
+    fn send(&mut self) {
+        while self.open < self.streams && self.window >= self.volley.message.len() as i64 {
+            let Some(due) = self.waiting.pop_front() else { break };
+            let stream = self.first + 2 * self.calls.len() as u32;
+            let block = if stream == 1 { &self.volley.first } else { &self.volley.next };
+            frame(&mut self.output, HEADERS, END_HEADERS, stream, block);
+            frame(&mut self.output, DATA, END_STREAM, stream, &self.volley.message);
+            self.window -= self.volley.message.len() as i64;
+            self.calls.push_back(Call { due, data: false, over: false });
+            self.open += 1;
+        }
+    }
+
+    fn write(&mut self, stream: &TcpStream) -> io::Result<()> {
+        while !self.output.is_empty() {
+            match stream.try_write(&self.output) {
+                Ok(count) => drop(self.output.drain(..count)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,89 @@
+//! A gateway without a service behind it.
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use access_tokens_gateway::{GatewayConfig, router};
+use axum::Router;
+use axum::body::Body;
+use bytes::{BufMut, Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use tokio::runtime::Runtime;
+use tower::ServiceExt;
+
+/// What a client gets, and what the service behind the gateway was called with.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) reason: Option<String>,
+    pub(crate) body: Bytes,
+    pub(crate) message: Option<Bytes>,
+}
+
+/// The gateway, with a service that answers what it is told to and remembers what it is called with.
+pub(crate) struct Stage {
+    router: Router,
+    play: Arc<Mutex<Play>>,
+    runtime: Runtime,
+    /// One call at a time: tests run side by side.
+    turn: Mutex<()>,
+}
+
+#[derive(Default)]
+struct Play {
+    called_with: Option<Bytes>,
+    answer: Vec<u8>,
+}
+
+impl Stage {
+    pub(crate) fn new(config: GatewayConfig) -> Self {
+        let play = Arc::<Mutex<Play>>::default();
+        let service = {
+            let play = Arc::clone(&play);
+            tower::service_fn(move |request: Request<tonic::body::Body>| {
+                let play = Arc::clone(&play);
+                async move { Ok::<_, Infallible>(grpc(&play, request).await) }
+            })
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+        Self { router: router(service, config), play, runtime, turn: Mutex::default() }
+    }
+
+    /// Calls; `None`: no client could send this as the target of a request.
+    pub(crate) fn call(&self, verb: Method, target: &str, body: Vec<u8>) -> Option<Answer> {
+        self.answering(verb, target, body, Vec::new())
+    }
+
+    /// Calls a service that answers with these bytes of a message.
+    pub(crate) fn answering(&self, verb: Method, target: &str, body: Vec<u8>, answer: Vec<u8>) -> Option<Answer> {
+        let request = Request::builder().method(verb).uri(target).body(Body::from(body)).ok()?;
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        *self.play.lock().unwrap_or_else(PoisonError::into_inner) = Play { called_with: None, answer };
+        let (head, body) = self.runtime.block_on(async {
+            let response = self.router.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
+            let (head, body) = response.into_parts();
+            (head, body.collect().await.expect("a body in memory").to_bytes())
+        });
+        let reason = head.headers.get("x-error-reason").and_then(|reason| reason.to_str().ok()).map(str::to_owned);
+        let message = self.play.lock().unwrap_or_else(PoisonError::into_inner).called_with.take();
+        Some(Answer { status: head.status, reason, body, message })
+    }
+}
+
+async fn grpc(play: &Mutex<Play>, request: Request<tonic::body::Body>) -> Response<Body> {
+    let frame = request.into_body().collect().await.expect("a body in memory").to_bytes();
+    let mut play = play.lock().unwrap_or_else(PoisonError::into_inner);
+    // A byte says that it is not compressed, and four how long it is.
+    play.called_with = Some(frame.slice(5..));
+    let mut frame = BytesMut::new();
+    frame.put_u8(0);
+    frame.put_u32(u32::try_from(play.answer.len()).expect("a small answer"));
+    frame.put(play.answer.as_slice());
+    let trailers =
+        HeaderMap::from_iter([(http::HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"))]);
+    let body = Full::new(frame.freeze()).with_trailers(std::future::ready(Some(Ok(trailers))));
+    let mut response = Response::new(Body::new(body));
+    response.headers_mut().insert("content-type", HeaderValue::from_static("application/grpc"));
+    response
+}

@@ -1,0 +1,35 @@
+use std::sync::LazyLock;
+
+use access_tokens_domain::session::Session;
+use access_tokens_server::authentication::SessionTokens;
+use access_tokens_server::crypto::KeyRing;
+use chrono::DateTime;
+
+/// Of tests only.
+const RING: &str = "a AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+/// Session tokens: what is read is exactly what was signed, for every session; and nothing but that is read.
+pub fn sessions(data: &[u8]) {
+    static TOKENS: LazyLock<SessionTokens> =
+        LazyLock::new(|| SessionTokens::new(&KeyRing::parse(RING).expect("a good ring")));
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Some(session) = TOKENS.read(text) {
+        assert_eq!(TOKENS.sign(&session).expect("signed").expose(), text, "another text for the same session");
+    }
+    let mut parts = text.split('\n');
+    let mut part = || parts.next().unwrap_or_default().to_owned();
+    let (id, organisation, user, unit) = (part(), part(), part(), part());
+    let seconds = part().parse().unwrap_or(0);
+    let Some(time) = DateTime::from_timestamp(seconds, 0) else { return };
+    let unit = Some(unit).filter(|unit| !unit.is_empty());
+    let session = Session { id, organisation, user, unit, issued_at: time, expires_at: time };
+    let token = TOKENS.sign(&session).expect("signed");
+    // Longer ones are not even decoded.
+    if token.expose().len() <= 8 * 1_024 {
+        assert_eq!(TOKENS.read(token.expose()), Some(session));
+    }
+    if token.expose() != text {
+        let (claims, _) = token.expose().rsplit_once('.').expect("signed");
+        assert!(TOKENS.read(&format!("{claims}.{text}")).is_none(), "a signature of another's");
+    }
+}

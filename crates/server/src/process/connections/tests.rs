@@ -1,0 +1,168 @@
+//! Connections without calls, and with them.
+
+use std::net::SocketAddr;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures::StreamExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+use tonic::body::Body;
+use tonic::service::Routes;
+use tonic::transport::{Channel, Endpoint, Server};
+use tonic_health::ServingStatus;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_health::server::{HealthReporter, health_reporter};
+use tower::ServiceExt;
+use tower::layer::layer_fn;
+
+use super::super::greeting::{GREETING_TIME, PREFACE};
+use super::*;
+use crate::transport::layer::Occupy;
+
+/// Long enough for a test to be on time, and short enough to wait for it.
+const IDLE: Duration = Duration::from_millis(400);
+const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+
+async fn listen(idle: Duration) -> (impl Connections<Item = io::Result<Connection>> + Send + Unpin, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    static NEVER: LazyLock<watch::Sender<bool>> = LazyLock::new(|| watch::Sender::new(false));
+    let bounds = Bounds { at_once: 10, idle, stop: Stop::by(NEVER.subscribe()) };
+    (Box::pin(connections(Port::plain(listener), bounds)), address)
+}
+
+async fn connected(address: SocketAddr, words: &[u8]) -> TcpStream {
+    let mut client = TcpStream::connect(address).await.expect("connected");
+    client.write_all(words).await.expect("sent");
+    client
+}
+
+#[tokio::test]
+async fn after_the_preface_a_client_may_think() {
+    let (mut incoming, address) = listen(GREETING_TIME * 20).await;
+    let mut client = connected(address, PREFACE).await;
+    let mut connection = incoming.next().await.expect("a connection").expect("no error");
+    connection.read_exact(&mut [0; PREFACE.len()]).await.expect("the preface");
+    tokio::time::pause();
+    tokio::time::advance(GREETING_TIME * 5).await;
+    tokio::time::resume();
+    client.write_all(b"x").await.expect("sent");
+    assert_eq!(connection.read_u8().await.expect("one byte"), b'x');
+}
+
+#[tokio::test]
+async fn who_does_not_call_is_asked_to_go_and_then_cut() {
+    let limit = GREETING_TIME * 5;
+    let (mut incoming, address) = listen(limit).await;
+    let _client = connected(address, PREFACE).await;
+    let mut connection = incoming.next().await.expect("a connection").expect("no error");
+    connection.read_exact(&mut [0; PREFACE.len()]).await.expect("the preface");
+    tokio::time::pause();
+    let started = Instant::now();
+    let mut farewell = [0; GOAWAY.len()];
+    connection.read_exact(&mut farewell).await.expect("a frame");
+    assert_eq!(farewell, GOAWAY);
+    assert!(started.elapsed() >= limit - Duration::from_secs(1), "{:?}", started.elapsed());
+    assert_eq!(connection.read(&mut farewell).await.expect("the end"), 0);
+    assert!(started.elapsed() <= limit + GREETING_TIME + Duration::from_secs(1), "{:?}", started.elapsed());
+}
+
+/// A server of health whose checks take some time.
+struct Running {
+    address: SocketAddr,
+    reporter: HealthReporter,
+    connections: Arc<AtomicUsize>,
+}
+
+async fn start(check: Duration) -> Running {
+    let (incoming, address) = listen(IDLE).await;
+    let connections = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&connections);
+    let incoming = incoming.inspect(move |_| {
+        count.fetch_add(1, Ordering::Relaxed);
+    });
+    let (reporter, health) = health_reporter();
+    let slowly = layer_fn(move |inner: Routes| {
+        ServiceExt::<http::Request<Body>>::then(inner, move |answer| async move {
+            sleep(check).await;
+            answer
+        })
+    });
+    let server = Server::builder().layer(Occupy).layer(slowly).add_service(health);
+    tokio::spawn(server.serve_with_incoming(incoming));
+    Running { address, reporter, connections }
+}
+
+impl Running {
+    fn client(&self) -> HealthClient<Channel> {
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.address)).expect("a URL");
+        HealthClient::new(endpoint.connect_lazy())
+    }
+
+    fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+}
+
+async fn check(client: &mut HealthClient<Channel>) {
+    client.check(HealthCheckRequest::default()).await.expect("answered");
+}
+
+#[tokio::test]
+async fn a_silent_client_hears_goodbye_and_one_within_a_frame_hears_nothing() {
+    let running = start(Duration::ZERO).await;
+    for (words, goodbye) in [(SETTINGS, true), (&[], true), (&SETTINGS[..4], false)] {
+        let started = Instant::now();
+        let mut client = connected(running.address, &[&PREFACE[..], words].concat()).await;
+        let mut heard = Vec::new();
+        timeout(IDLE * 5, client.read_to_end(&mut heard)).await.expect("in time").expect("no reset");
+        assert!(started.elapsed() >= IDLE, "{:?}", started.elapsed());
+        // GOAWAY, without an error and without a call that was heard.
+        let last = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        assert_eq!(heard.ends_with(&last), goodbye, "{heard:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_and_its_client_comes_again() {
+    let running = start(Duration::ZERO).await;
+    let mut client = running.client();
+    for _ in 0..6 {
+        check(&mut client).await;
+        sleep(IDLE / 3).await;
+    }
+    assert_eq!(running.connections(), 1, "it was used all the time");
+    sleep(IDLE * 2).await;
+    check(&mut client).await;
+    assert_eq!(running.connections(), 2);
+}
+
+#[tokio::test]
+async fn a_connection_with_a_long_call_is_not_idle() {
+    let running = start(IDLE * 4).await;
+    let mut client = running.client();
+    check(&mut client).await;
+    check(&mut client).await;
+    assert_eq!(running.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_connection_that_watches_is_not_idle() {
+    let running = start(Duration::ZERO).await;
+    let mut client = running.client();
+    let mut watched = client.watch(HealthCheckRequest::default()).await.expect("watched").into_inner();
+    watched.message().await.expect("an answer").expect("a status");
+    sleep(IDLE * 4).await;
+    running.reporter.set_service_status("", ServingStatus::NotServing).await;
+    let news = timeout(IDLE, watched.message()).await.expect("soon").expect("still open").expect("a status");
+    assert_eq!(news.status, tonic_health::pb::health_check_response::ServingStatus::NotServing as i32);
+    assert_eq!(running.connections(), 1);
+    drop(watched);
+    sleep(IDLE * 2).await;
+    check(&mut client).await;
+    assert_eq!(running.connections(), 2, "it ends when nobody watches any more");
+}

@@ -1,0 +1,92 @@
+//! What HTTP is spoken over: a socket, or TLS over one.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::tls::TlsConnection;
+
+/// A connection, and what is read from it before that which arrives.
+pub(super) struct Stream {
+    ahead: &'static [u8],
+    wire: Wire,
+}
+
+enum Wire {
+    Plain(TcpStream),
+    Tls(Box<TlsConnection>),
+}
+
+/// Does the same with whichever it is.
+macro_rules! either {
+    ($wire:expr, $stream:ident => $do:expr) => {
+        match $wire {
+            Wire::Plain($stream) => $do,
+            Wire::Tls($stream) => $do,
+        }
+    };
+}
+
+impl Stream {
+    pub(super) fn plain(stream: TcpStream) -> Self {
+        Self { ahead: &[], wire: Wire::Plain(stream) }
+    }
+
+    pub(super) fn tls(stream: TlsConnection) -> Self {
+        Self { ahead: &[], wire: Wire::Tls(Box::new(stream)) }
+    }
+
+    /// Lets these bytes be read next.
+    pub(super) fn put_ahead(&mut self, bytes: &'static [u8]) {
+        self.ahead = bytes;
+    }
+
+    /// Waits until there is something to read. False when the client has gone instead.
+    pub(super) async fn speaks(&mut self) -> io::Result<bool> {
+        match &mut self.wire {
+            Wire::Plain(stream) => Ok(stream.peek(&mut [0]).await? > 0),
+            Wire::Tls(stream) => Ok(!stream.fill_buf().await?.is_empty()),
+        }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.ahead.is_empty() {
+            let (now, later) = self.ahead.split_at(self.ahead.len().min(buffer.remaining()));
+            buffer.put_slice(now);
+            self.ahead = later;
+            return Poll::Ready(Ok(()));
+        }
+        either!(&mut self.wire, stream => Pin::new(stream).poll_read(cx, buffer))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        either!(&mut self.wire, stream => Pin::new(stream).poll_write(cx, bytes))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(&mut self.wire, stream => Pin::new(stream).poll_flush(cx))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(&mut self.wire, stream => Pin::new(stream).poll_shutdown(cx))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        either!(&mut self.wire, stream => Pin::new(stream).poll_write_vectored(cx, slices))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        either!(&self.wire, stream => stream.is_write_vectored())
+    }
+}

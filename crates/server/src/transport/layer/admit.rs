@@ -1,0 +1,66 @@
+//! Lets a bounded number of calls in at once. It stands before almost everything else: under too much load nearly all calls
+//! come no further, and all that is done for one of them is missing for the others.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use access_tokens_domain::{Error, Reason};
+use http::{Request, Response};
+use tokio::time::Instant;
+use tonic::Code;
+use tonic::body::Body;
+
+use super::gate::Gate;
+use super::{Around, Handler, Next, deadline, method};
+use crate::metrics::Metrics;
+use crate::transport::status;
+
+/// So many calls wait for a place each.
+const WAITING: usize = 32;
+/// How long a call waits for a place.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// When to try again after there was none.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+#[derive(Clone)]
+pub struct Admit {
+    gate: Gate,
+    metrics: Arc<Metrics>,
+}
+
+impl Admit {
+    /// So many at once.
+    pub(super) fn new(calls_at_once: usize, metrics: Arc<Metrics>) -> Self {
+        Self { gate: Gate::new(calls_at_once, calls_at_once.saturating_mul(WAITING)), metrics }
+    }
+}
+
+impl Around for Admit {
+    async fn around<S: Handler>(self, mut request: Request<Body>, next: Next<S>) -> Response<Body> {
+        let name = match method::find(request.uri().path()) {
+            // Whether the service is alive can be asked however full it is.
+            Some(method) if method.probe => return next.run(request).await,
+            Some(method) => method.path.trim_start_matches('/'),
+            None => "unknown",
+        };
+        let came = Instant::now();
+        let patience = deadline::asked(request.headers()).map_or(PATIENCE, |asked| asked.min(PATIENCE));
+        let Some(place) = self.gate.enter(patience).await else {
+            self.metrics.call(name, Code::ResourceExhausted, came.elapsed());
+            return full();
+        };
+        // It belongs to the work, which may go on when nobody waits for it any more.
+        request.extensions_mut().insert(Arc::new(place));
+        request.extensions_mut().insert(Came(came));
+        next.run(request).await
+    }
+}
+
+/// When a call came.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Came(pub(super) Instant);
+
+fn full() -> Response<Body> {
+    let error = Error::new(Reason::Overloaded, "the service has as many calls as it can take; try again");
+    status::from_error(&error.retry_after(RETRY_AFTER)).into_http()
+}

@@ -1,0 +1,98 @@
+//! A second cluster that follows the first one, and takes its place.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+
+use super::tools::{self, Tools};
+use super::watchdog::Watchdog;
+use super::{Cluster, PATIENCE, data};
+
+const POLL: Duration = Duration::from_millis(20);
+
+impl Cluster {
+    /// Makes and starts a standby: a copy by `pg_basebackup` that streams. Commits do not wait for it.
+    pub fn standby(&self) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("access-tokens-postgres-").tempdir()?.keep();
+        let tools = Tools::find()?;
+        tools.give(&folder)?;
+        let watchdog = Watchdog::over(&tools, folder)?;
+        let mut backup = tools.command("pg_basebackup");
+        backup.args(["-h", "127.0.0.1", "-U", "postgres", "-p", &self.port.to_string()]);
+        backup.args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync", "-D"]).arg(data(&watchdog));
+        tools::run(&mut backup)?;
+        let standby = Self::launched(tools, self.settings.clone(), self.variables.clone(), watchdog)?;
+        self.wait_for_standby("state = 'streaming'")?;
+        Ok(standby)
+    }
+
+    /// From now on a commit is acknowledged when a standby has flushed it too. Waits until that holds for everything
+    /// that was acknowledged before.
+    pub fn wait_for_standbys_at_commits(&self) -> Result<()> {
+        self.psql("postgres", "ALTER SYSTEM SET synchronous_standby_names = '*'")?;
+        self.psql("postgres", "SELECT pg_reload_conf()")?;
+        self.wait_for_standby("sync_state = 'sync'")?;
+        // It is the checkpointer that makes the sessions wait: it has read the settings when it has answered.
+        self.psql("postgres", "CHECKPOINT")?;
+        self.psql("postgres", "SELECT pg_logical_emit_message(true, 'standby', 'has all until here')")?;
+        Ok(())
+    }
+
+    /// Stops the time for those who send to standbys, which hear nothing any more. They can only be killed then.
+    pub fn freeze_replication(&self) -> Result<()> {
+        let senders = self.psql("postgres", "SELECT pid FROM pg_stat_replication")?;
+        let senders: Vec<u32> = senders.lines().map(str::parse).collect::<Result<_, _>>()?;
+        ensure!(!senders.is_empty(), "nobody follows");
+        tools::signal("STOP", &senders)
+    }
+
+    /// Makes a standby the primary. It accepts writes when this returns.
+    pub fn promote(&self) -> Result<()> {
+        let mut promote = self.tools.command("pg_ctl");
+        tools::run(promote.args(["promote", "--wait", "-D"]).arg(data(&self.watchdog)))?;
+        Ok(())
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "waits for another process, in synchronous code")]
+    fn wait_for_standby(&self, condition: &str) -> Result<()> {
+        let (start, sql) = (Instant::now(), format!("SELECT count(*) FROM pg_stat_replication WHERE {condition}"));
+        while self.psql("postgres", &sql)? == "0" {
+            ensure!(start.elapsed() < PATIENCE, "no standby with {condition}");
+            std::thread::sleep(POLL);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(frozen: bool) -> String {
+        let primary = Cluster::start().expect("a cluster of its own");
+        primary.psql("postgres", "CREATE TABLE kept (id integer)").expect("a table");
+        let standby = primary.standby().expect("a standby");
+        if frozen {
+            primary.freeze_replication().expect("frozen");
+        } else {
+            primary.wait_for_standbys_at_commits().expect("synchronous");
+        }
+        standby.psql("postgres", "INSERT INTO kept VALUES (0)").expect_err("it only follows");
+        primary.psql("postgres", "INSERT INTO kept VALUES (1)").expect("acknowledged");
+        primary.kill().expect("killed");
+        standby.promote().expect("promoted");
+        let count = standby.psql("postgres", "SELECT count(*) FROM kept").expect("count");
+        standby.psql("postgres", "INSERT INTO kept VALUES (2)").expect("nobody has to follow it");
+        count
+    }
+
+    #[test]
+    fn what_was_acknowledged_is_there_after_a_promotion() {
+        assert_eq!(kept(false), "1");
+    }
+
+    #[test]
+    fn a_standby_that_hears_nothing_has_nothing() {
+        assert_eq!(kept(true), "0");
+    }
+}
