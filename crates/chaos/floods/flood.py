@@ -105,17 +105,15 @@ def lists(wire, first=b""):
     body = b"\x0a\x07\x0a\x05flood" + b"\x3a\x0e\x0a\x0cudf_string_1"
     message = b"\0" + len(body).to_bytes(4, "big") + body
     block = wire.method("ListAccessTokens")
-    wires = [wire, *(wire.another() for _ in range(5))]
+    wires = [wire, *(wire.another() for _ in range(7))]
     for one in wires:
         one.send(first)
     for n in range(1, 8 * 2, 2):
         for one in wires:
             one.send(one.call(n, block) + DataFrame(n, message, flags=["END_STREAM"]).serialize())
             # Not so fast that the service has no time for anybody else.
-            one.listen(0.1)
+            one.await_answer()
         yield b""
-    for one in wires:
-        one.listen(PATIENCE)
 
 
 def open_window(wire):

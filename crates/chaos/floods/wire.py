@@ -83,6 +83,12 @@ class Wire:
             if select.select([self.socket], [], [], left)[0]:
                 self.read()
 
+    def await_answer(self, patience=2.0):
+        """Reads until there is one more answer."""
+        end, before = time.monotonic() + patience, self.story["answers"]
+        while not self.closed and self.story["answers"] == before and time.monotonic() < end:
+            self.listen(0.01)
+
     def read(self):
         try:
             octets = self.socket.recv(1 << 16)

@@ -158,6 +158,13 @@ impl Database {
         }
     }
 
+    /// It has just answered: told where most of the answers are.
+    fn heard(&self) {
+        if let Backend::Postgres(pools) = &*self.backend {
+            pools.heard();
+        }
+    }
+
     /// Runs one statement that writes, and commits it at once.
     pub(crate) async fn write(&self, sql: Sql) -> StoreResult<Vec<QueryResult>> {
         match &*self.backend {
@@ -167,7 +174,11 @@ impl Database {
                 turn.commit().await?;
                 Ok(rows)
             }
-            Backend::Postgres(pools) => sql.all(&pools.writers()).await,
+            Backend::Postgres(pools) => {
+                let rows = sql.all(&pools.writers()).await?;
+                self.heard();
+                Ok(rows)
+            }
         }
     }
 
@@ -230,7 +241,9 @@ impl Store for Database {
         key: TokenKey<'_>,
         load: Load,
     ) -> StoreResult<Option<FoundToken>> {
-        tokens::find(&self.readers(), organisation, key, load).await
+        let found = tokens::find(&self.readers(), organisation, key, load).await?;
+        self.heard();
+        Ok(found)
     }
 
     async fn list_tokens(

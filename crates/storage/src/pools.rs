@@ -1,11 +1,16 @@
 //! PostgreSQL as long as it answers: its pools, and a connection of its own that asks all the time.
 //!
 //! A link that swallows everything breaks no connection. What was asked on it waits until the system gives up, which
-//! takes a quarter of an hour, and a new request on the same connection waits behind it. So when no answer has come for
-//! a second, the database is away: the pools are closed, so that none of their connections is ever used again, and only
-//! then is everybody told. Whoever waits for one of them may be cut now. When the database answers again there are new
-//! pools.
+//! takes a quarter of an hour, and a new request on the same connection waits behind it. So when nobody has had an answer
+//! for a moment, the database is away: the pools are closed, so that none of their connections is ever used again, and
+//! only then is everybody told. Whoever waits for one of them may be cut now. When the database answers again there are
+//! new pools.
+//!
+//! A database that is only slow must not count as away: to begin anew with all connections is the last thing that it
+//! needs. So every answer counts, whoever asked; and where connections break, those who use them hear of it by themselves,
+//! and there is more time.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, Weak};
 use std::time::Duration;
 
@@ -23,8 +28,10 @@ pub(crate) use crate::postgres::Purpose;
 
 /// Between two questions.
 const BEAT: Duration = Duration::from_millis(250);
-/// After so long without an answer the database is away.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// After so long without an answer on an open connection the database is away.
+const SILENCE: Duration = Duration::from_millis(1_500);
+/// After so long without an answer the database is away, while connections break or cannot be opened.
+const OUTAGE: Duration = Duration::from_secs(4);
 
 /// The connections for each purpose.
 #[derive(Clone)]
@@ -58,6 +65,9 @@ impl Pair {
 pub(crate) struct Pools {
     pair: RwLock<Pair>,
     present: watch::Sender<bool>,
+    start: Instant,
+    /// When it answered last, in milliseconds since the start.
+    heard: AtomicU64,
 }
 
 impl Pools {
@@ -65,7 +75,12 @@ impl Pools {
     pub(crate) async fn open(options: &Arc<DatabaseOptions>) -> Result<Arc<Self>, SetupError> {
         let pair = Pair::open(options).await.map_err(setup_error)?;
         check_safe(&pair.writers).await?;
-        let pools = Arc::new(Self { pair: RwLock::new(pair), present: watch::Sender::new(true) });
+        let pools = Arc::new(Self {
+            pair: RwLock::new(pair),
+            present: watch::Sender::new(true),
+            start: Instant::now(),
+            heard: AtomicU64::new(0),
+        });
         tokio::spawn(watch_over(Arc::downgrade(&pools), Arc::clone(options)));
         Ok(pools)
     }
@@ -83,6 +98,19 @@ impl Pools {
     /// Does the database answer? When it no longer does, whatever uses the pools may be dropped at any point.
     pub(crate) fn presence(&self) -> watch::Receiver<bool> {
         self.present.subscribe()
+    }
+
+    /// It has just answered.
+    pub(crate) fn heard(&self) {
+        self.heard.store(self.now(), Ordering::Relaxed);
+    }
+
+    fn silence(&self) -> Duration {
+        Duration::from_millis(self.now().saturating_sub(self.heard.load(Ordering::Relaxed)))
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     /// The same, as a refusal.
@@ -118,22 +146,23 @@ impl Pools {
 /// Asks as long as there are pools.
 async fn watch_over(pools: Weak<Pools>, options: Arc<DatabaseOptions>) {
     let mut connection = None;
-    let mut answered = Instant::now();
     loop {
         sleep(BEAT).await;
-        let answer = timeout(PATIENCE, ask(&mut connection, &options)).await;
+        let open = connection.is_some();
+        let answer = timeout(SILENCE, ask(&mut connection, &options)).await;
         let Some(pools) = pools.upgrade() else { return };
         if matches!(answer, Ok(Ok(()))) {
-            answered = Instant::now();
+            pools.heard();
             if !*pools.present.borrow()
-                && let Ok(Ok(pair)) = timeout(PATIENCE, Pair::open(&options)).await
+                && let Ok(Ok(pair)) = timeout(SILENCE, Pair::open(&options)).await
             {
                 pools.found(pair);
             }
         } else {
             // Whatever it was, the next question is asked on a new connection.
             connection = None;
-            if answered.elapsed() >= PATIENCE {
+            let patience = if open && answer.is_err() { SILENCE } else { OUTAGE };
+            if pools.silence() >= patience {
                 pools.lost();
             }
         }
