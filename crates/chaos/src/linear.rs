@@ -196,8 +196,10 @@ struct Call {
 /// both followed.
 fn is_linearizable(state: State, events: &[Event]) -> bool {
     let calls = calls(events);
-    let must = (0..calls.len()).filter(|place| calls[*place].ret.is_some()).fold(0_u64, |set, place| set | 1 << place);
-    let (mut seen, mut open) = (HashSet::from([(0_u64, state)]), vec![(0_u64, state)]);
+    assert!(calls.len() <= 128, "a history of {} calls", calls.len());
+    let must =
+        (0..calls.len()).filter(|place| calls[*place].ret.is_some()).fold(0_u128, |set, place| set | (1 << place));
+    let (mut seen, mut open) = (HashSet::from([(0_u128, state)]), vec![(0_u128, state)]);
     while let Some((done, state)) = open.pop() {
         if done & must == must {
             return true;

@@ -106,7 +106,7 @@ impl Writer {
         let facts = self.token.as_ref().and_then(|key| Some((key.clone(), self.ledger.facts(key)?)));
         let Some((key, facts)) = facts else { return self.new_token().await };
         match (self.task, self.chance.below(100)) {
-            (Task::Create, 20..) | (_, 0..6) if self.task != Task::Change => self.new_token().await,
+            (Task::Create, 50..) | (_, 0..6) if self.task != Task::Change => self.new_token().await,
             (Task::Create, _) | (_, 6..9) if self.task != Task::Change => self.import(&key).await,
             (_, dice) => self.change(&key, &facts, dice).await,
         }

@@ -10,7 +10,6 @@ use crate::convert::{self, micros};
 use crate::database::Database;
 use crate::entities::{api_key, organisation as organisations, released_session, user_credential};
 use crate::error::{Failure, store_error};
-use crate::owners::columns;
 use crate::sql::{Sql, cannot_exist};
 
 impl AccountStore for Database {
@@ -53,14 +52,13 @@ impl AccountStore for Database {
         organisation: OrganisationKey,
         username: &str,
     ) -> StoreResult<Option<Credential>> {
-        let mut sql = Sql::new("SELECT ");
-        sql.push(&columns::<user_credential::Entity>("c")).push(
-            " FROM app_user u JOIN user_credential c ON c.organisation_key = u.organisation_key AND c.user_id = u.id \
-             WHERE u.organisation_key = ",
+        let mut sql = Sql::new(
+            "SELECT c.* FROM app_user u JOIN user_credential c ON c.organisation_key = u.organisation_key \
+             AND c.user_id = u.id WHERE u.organisation_key = ",
         );
         sql.bind(organisation.0).push(" AND u.username = ").bind(username);
         let rows = sql.find(&self.readers()).await?;
-        let row = rows.first().map(|row| user_credential::Model::from_query_result(row, "c_"));
+        let row = rows.first().map(|row| user_credential::Model::from_query_result(row, ""));
         row.transpose().map_err(store_error)?.map(convert::credential).transpose()
     }
 

@@ -9,7 +9,9 @@ use access_tokens_domain::identifier::{AccountsReceivableIdentifier, RewardsPart
 use access_tokens_domain::life_cycle::LifeCycleState;
 use access_tokens_domain::reference::Reference;
 use access_tokens_domain::session::OrganisationKey;
-use access_tokens_domain::store::{Account, FoundToken, Load, Participant, Sequence, Store, StoreResult, TokenPage};
+use access_tokens_domain::store::{
+    Account, FoundToken, Load, Lookup, Owners, Participant, Sequence, Store, StoreResult, TokenPage,
+};
 use sea_orm::{
     AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, IsolationLevel, QueryResult, TransactionTrait,
 };
@@ -23,6 +25,7 @@ use crate::reference::ReferenceCache;
 use crate::sql::Sql;
 use crate::sqlite::{self, setup_error};
 use crate::sqlite_writer::SqliteWriter;
+use crate::tokens::Found;
 use crate::unit_of_work::{Transaction, Unit};
 use crate::{migration, owners, reference, sequence, tokens};
 
@@ -154,7 +157,7 @@ impl Database {
     pub(crate) fn readers(&self) -> DatabaseConnection {
         match &*self.backend {
             Backend::Sqlite { readers, .. } => readers.clone(),
-            Backend::Postgres(pools) => pools.readers(),
+            Backend::Postgres(pools) => pools.statements(),
         }
     }
 
@@ -175,7 +178,7 @@ impl Database {
                 Ok(rows)
             }
             Backend::Postgres(pools) => {
-                let rows = sql.all(&pools.writers()).await?;
+                let rows = sql.all(&pools.statements()).await?;
                 self.heard();
                 Ok(rows)
             }
@@ -189,7 +192,7 @@ impl Database {
             Backend::Sqlite { readers, .. } => readers.begin().await,
             Backend::Postgres(pools) => {
                 let (isolation, access) = (IsolationLevel::RepeatableRead, AccessMode::ReadOnly);
-                pools.writers().begin_with_config(Some(isolation), Some(access)).await
+                pools.transactions().begin_with_config(Some(isolation), Some(access)).await
             }
         };
         snapshot.map_err(store_error)
@@ -206,25 +209,14 @@ impl Database {
     }
 }
 
-impl Store for Database {
-    type Unit = Unit;
-
-    async fn begin(&self) -> StoreResult<Unit> {
-        let transaction = match &*self.backend {
-            Backend::Sqlite { writer, .. } => Transaction::Sqlite(writer.begin().await?),
-            Backend::Postgres(pools) => Transaction::Postgres(pools.writers().begin().await.map_err(store_error)?),
-        };
-        Ok(Unit::new(transaction, Arc::clone(&self.cache)))
-    }
-
-    async fn reference(&self, organisation: OrganisationKey) -> StoreResult<Arc<Reference>> {
-        let version = reference::version(&self.readers(), organisation).await?;
+impl Database {
+    /// Reference data of this version, or a younger one: from memory, nearly always.
+    async fn reference_since(&self, organisation: OrganisationKey, version: i64) -> StoreResult<Arc<Reference>> {
         if let Some(snapshot) = self.cache.get(organisation, version) {
             return Ok(snapshot);
         }
         let _loading = self.cache.loading.lock().await;
-        // Somebody else may have read it meanwhile. Newer than what was asked for is as good.
-        let version = reference::version(&self.readers(), organisation).await?;
+        // Somebody else may have read it meanwhile.
         if let Some(snapshot) = self.cache.get(organisation, version) {
             return Ok(snapshot);
         }
@@ -235,15 +227,40 @@ impl Store for Database {
         Ok(snapshot)
     }
 
-    async fn find_token(
-        &self,
-        organisation: OrganisationKey,
-        key: TokenKey<'_>,
-        load: Load,
-    ) -> StoreResult<Option<FoundToken>> {
+    /// Tokens of one statement, and so of one version, with their reference data.
+    async fn with_reference(&self, organisation: OrganisationKey, page: Vec<Found>) -> StoreResult<Vec<FoundToken>> {
+        let Some(version) = page.first().map(|found| found.version) else { return Ok(Vec::new()) };
+        let reference = self.reference_since(organisation, version).await?;
+        let found = page.into_iter().map(|found| {
+            let (token, owners) = found.value;
+            FoundToken { token, owners, reference: Arc::clone(&reference) }
+        });
+        Ok(found.collect())
+    }
+}
+
+impl Store for Database {
+    type Unit = Unit;
+
+    async fn begin(&self) -> StoreResult<Unit> {
+        let transaction = match &*self.backend {
+            Backend::Sqlite { writer, .. } => Transaction::Sqlite(writer.begin().await?),
+            Backend::Postgres(pools) => Transaction::Postgres(pools.transactions().begin().await.map_err(store_error)?),
+        };
+        Ok(Unit::new(transaction, Arc::clone(&self.cache)))
+    }
+
+    async fn reference(&self, organisation: OrganisationKey) -> StoreResult<Arc<Reference>> {
+        let version = reference::version(&self.readers(), organisation).await?;
+        self.reference_since(organisation, version).await
+    }
+
+    async fn find_token(&self, organisation: OrganisationKey, key: TokenKey<'_>, load: Load) -> StoreResult<Lookup> {
         let found = tokens::find(&self.readers(), organisation, key, load).await?;
         self.heard();
-        Ok(found)
+        let reference = self.reference_since(organisation, found.version).await?;
+        let found = found.value.map(|(token, owners)| FoundToken { token, owners, reference: Arc::clone(&reference) });
+        Ok(Lookup { found, reference })
     }
 
     async fn list_tokens(
@@ -252,7 +269,8 @@ impl Store for Database {
         page: TokenPage<'_>,
         load: Load,
     ) -> StoreResult<Vec<FoundToken>> {
-        tokens::list(&self.readers(), organisation, page, load).await
+        let page = tokens::list(&self.readers(), organisation, page, load).await?;
+        self.with_reference(organisation, page).await
     }
 
     async fn not_associated(
@@ -262,7 +280,8 @@ impl Store for Database {
         limit: u32,
         load: Load,
     ) -> StoreResult<Vec<FoundToken>> {
-        tokens::not_associated(&self.readers(), organisation, state, limit, load).await
+        let page = tokens::not_associated(&self.readers(), organisation, state, limit, load).await?;
+        self.with_reference(organisation, page).await
     }
 
     async fn find_accounts_receivable(
@@ -281,6 +300,21 @@ impl Store for Database {
         owners::find_participant(&self.readers(), organisation, identifier).await
     }
 
+    async fn insert_token(&self, organisation: OrganisationKey, token: &AccessToken) -> StoreResult<()> {
+        match &*self.backend {
+            Backend::Sqlite { writer, .. } => {
+                let turn = writer.begin().await?;
+                tokens::insert(&*turn.lock().await?, organisation, token).await?;
+                Ok(turn.commit().await?)
+            }
+            Backend::Postgres(pools) => {
+                tokens::insert(&pools.statements(), organisation, token).await?;
+                self.heard();
+                Ok(())
+            }
+        }
+    }
+
     async fn update_token(
         &self,
         organisation: OrganisationKey,
@@ -288,8 +322,11 @@ impl Store for Database {
         guard: &Guard,
         changes: &TokenChanges,
         updated: Option<&Stamp>,
-    ) -> StoreResult<Option<AccessToken>> {
-        tokens::updated(&self.write(tokens::update(organisation, id, guard, changes, updated)).await?)
+    ) -> StoreResult<Option<FoundToken>> {
+        let rows = self.write(tokens::update(organisation, id, guard, changes, updated)).await?;
+        let Some(updated) = tokens::updated(&rows, organisation)? else { return Ok(None) };
+        let reference = self.reference_since(organisation, updated.version).await?;
+        Ok(Some(FoundToken { token: updated.value, owners: Owners::default(), reference }))
     }
 
     async fn take_numbers(&self, organisation: OrganisationKey, sequence: Sequence, count: u32) -> StoreResult<i64> {

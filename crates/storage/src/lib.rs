@@ -9,6 +9,7 @@
 //! depends on a state carries that state in its own condition.
 
 mod accounts;
+mod cells;
 mod convert;
 mod database;
 mod entities;

@@ -6,22 +6,22 @@ use std::sync::{Arc, LazyLock};
 use access_tokens_domain::identifier::{AccountsReceivableIdentifier, RewardsParticipantIdentifier};
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{Account, Load, Owners, Participant, StoreResult};
-use sea_orm::{ConnectionTrait, EntityTrait, FromQueryResult, IdenStatic, Iterable, QueryResult, TryGetError};
+use sea_orm::ConnectionTrait;
 
+use crate::cells::{Cells, columns};
 use crate::convert;
 use crate::entities::{accounts_receivable, contact_information, rewards_participant};
-use crate::error::store_error;
 use crate::sql::Sql;
 
 // Aliases in the statements below: `t` the token, `a` its account and `c` that one's contact information,
 // `p` its participant, `b` the participant's account where it is not `a`, and `d` that one's contact information.
 static ACCOUNT: LazyLock<String> = LazyLock::new(|| {
-    format!("{}, {}", columns::<accounts_receivable::Entity>("a"), columns::<contact_information::Entity>("c"))
+    format!("{}, {}", columns::<accounts_receivable::Model>("a"), columns::<contact_information::Model>("c"))
 });
 static PARTICIPANT: LazyLock<String> = LazyLock::new(|| {
-    let account = columns::<accounts_receivable::Entity>("b");
-    let contact = columns::<contact_information::Entity>("d");
-    format!("{}, {account}, {contact}", columns::<rewards_participant::Entity>("p"))
+    let account = columns::<accounts_receivable::Model>("b");
+    let contact = columns::<contact_information::Model>("d");
+    format!("{}, {account}, {contact}", columns::<rewards_participant::Model>("p"))
 });
 const ACCOUNT_OWNER: &str =
     " LEFT JOIN contact_information c ON c.organisation_key = a.organisation_key AND c.id = a.account_owner";
@@ -29,15 +29,6 @@ const PARTICIPANTS_ACCOUNT: &str =
     " LEFT JOIN accounts_receivable b ON b.organisation_key = p.organisation_key AND b.id = p.accounts_receivable";
 const PARTICIPANTS_ACCOUNT_OWNER: &str =
     " LEFT JOIN contact_information d ON d.organisation_key = b.organisation_key AND d.id = b.account_owner";
-
-/// The columns of a table as `t.id AS t_id`.
-pub(crate) fn columns<E: EntityTrait>(alias: &str) -> String {
-    let columns = E::Column::iter().map(|column| {
-        let column = column.as_str();
-        format!("{alias}.{column} AS {alias}_{column}")
-    });
-    columns.collect::<Vec<_>>().join(", ")
-}
 
 /// The columns of the owners that are asked for, after those of the token.
 pub(crate) fn select(load: Load) -> String {
@@ -68,68 +59,72 @@ pub(crate) fn join(sql: &mut Sql, load: Load) {
 }
 
 /// Reads the owners of rows, each once.
-#[derive(Default)]
 pub(crate) struct Reader {
+    organisation: OrganisationKey,
     accounts: HashMap<String, Arc<Account>>,
     participants: HashMap<String, Arc<Participant>>,
 }
 
 impl Reader {
+    /// A reader of rows of one organisation.
+    pub(crate) fn new(organisation: OrganisationKey) -> Self {
+        Self { organisation, accounts: HashMap::new(), participants: HashMap::new() }
+    }
+
     /// The owners of a row, as far as they were asked for.
-    pub(crate) fn owners(&mut self, row: &QueryResult, load: Load) -> StoreResult<Owners> {
-        let accounts_receivable = if load.accounts_receivable { self.account(row, "a_", "c_")? } else { None };
-        let rewards_participant = if load.rewards_participant { self.participant(row)? } else { None };
+    pub(crate) fn owners(&mut self, cells: &mut Cells<'_>, load: Load) -> StoreResult<Owners> {
+        let accounts_receivable = if load.accounts_receivable { self.account(cells)? } else { None };
+        let rewards_participant = if load.rewards_participant { self.participant(cells)? } else { None };
         Ok(Owners { accounts_receivable, rewards_participant })
     }
 
-    fn account(&mut self, row: &QueryResult, account: &str, contact: &str) -> StoreResult<Option<Arc<Account>>> {
-        let Some(id) = row.try_get::<Option<String>>(account, "id").map_err(store_error)? else { return Ok(None) };
-        if let Some(known) = self.accounts.get(&id) {
-            return Ok(Some(Arc::clone(known)));
+    fn account(&mut self, cells: &mut Cells<'_>) -> StoreResult<Option<Arc<Account>>> {
+        if let Some(known) = known(&self.accounts, cells)? {
+            cells.skip::<accounts_receivable::Model>();
+            cells.skip::<contact_information::Model>();
+            return Ok(Some(known));
         }
-        let Some(read) = read_account(row, account, contact)? else { return Ok(None) };
+        let Some(read) = read_account(cells, self.organisation)? else { return Ok(None) };
         let read = Arc::new(read);
-        self.accounts.insert(id, Arc::clone(&read));
+        self.accounts.insert(read.record.id.clone(), Arc::clone(&read));
         Ok(Some(read))
     }
 
-    fn participant(&mut self, row: &QueryResult) -> StoreResult<Option<Arc<Participant>>> {
-        let Some(id) = row.try_get::<Option<String>>("p_", "id").map_err(store_error)? else { return Ok(None) };
-        if let Some(known) = self.participants.get(&id) {
-            return Ok(Some(Arc::clone(known)));
+    fn participant(&mut self, cells: &mut Cells<'_>) -> StoreResult<Option<Arc<Participant>>> {
+        if let Some(known) = known(&self.participants, cells)? {
+            return Ok(Some(known));
         }
-        let Some(model) = optional::<rewards_participant::Model>(row, "p_")? else { return Ok(None) };
-        let record = convert::rewards_participant(model)?;
+        let joined = cells.joined::<rewards_participant::Model>(self.organisation.0)?;
+        let Some(record) = joined.map(convert::rewards_participant).transpose()? else { return Ok(None) };
         let accounts_receivable = match &record.accounts_receivable {
             // The token's own account was read just now, so it is known.
             Some(account) => match self.accounts.get(account) {
                 Some(known) => Some(Arc::clone(known)),
-                None => self.account(row, "b_", "d_")?,
+                None => self.account(cells)?,
             },
             None => None,
         };
         let participant = Arc::new(Participant { record, accounts_receivable });
-        self.participants.insert(id, Arc::clone(&participant));
+        self.participants.insert(participant.record.id.clone(), Arc::clone(&participant));
         Ok(Some(participant))
     }
 }
 
-fn read_account(row: &QueryResult, account: &str, contact: &str) -> StoreResult<Option<Account>> {
-    let Some(record) = optional::<accounts_receivable::Model>(row, account)? else { return Ok(None) };
-    let owner = optional::<contact_information::Model>(row, contact)?;
-    Ok(Some(Account {
-        record: convert::accounts_receivable(record)?,
-        account_owner: owner.map(convert::contact).transpose()?,
-    }))
+/// The owner whose id comes next, if it was read before.
+fn known<T>(read: &HashMap<String, Arc<T>>, cells: &Cells<'_>) -> StoreResult<Option<Arc<T>>> {
+    // Nearly always there is one row, with nothing before it.
+    if read.is_empty() {
+        return Ok(None);
+    }
+    Ok(cells.peek::<Option<String>>()?.and_then(|id| read.get(&id).map(Arc::clone)))
 }
 
-/// A joined row, unless the join found nothing.
-fn optional<M: FromQueryResult>(row: &QueryResult, prefix: &str) -> StoreResult<Option<M>> {
-    match M::from_query_result_nullable(row, prefix) {
-        Ok(model) => Ok(Some(model)),
-        Err(TryGetError::Null(_)) => Ok(None),
-        Err(TryGetError::DbErr(error)) => Err(store_error(error)),
-    }
+fn read_account(cells: &mut Cells<'_>, organisation: OrganisationKey) -> StoreResult<Option<Account>> {
+    let record = cells.joined::<accounts_receivable::Model>(organisation.0)?;
+    let owner = cells.joined::<contact_information::Model>(organisation.0)?;
+    let Some(record) = record else { return Ok(None) };
+    let record = convert::accounts_receivable(record)?;
+    Ok(Some(Account { record, account_owner: owner.map(convert::contact).transpose()? }))
 }
 
 /// The accounts of an identifier: none, one, or two when a name matches several.
@@ -153,7 +148,7 @@ pub(crate) async fn find_accounts<C: ConnectionTrait>(
         }
     };
     let rows = sql.find(connection).await?;
-    rows.iter().filter_map(|row| read_account(row, "a_", "c_").transpose()).collect()
+    rows.iter().filter_map(|row| read_account(&mut Cells::of(row), organisation).transpose()).collect()
 }
 
 /// The participant of an identifier.
@@ -171,6 +166,7 @@ pub(crate) async fn find_participant<C: ConnectionTrait>(
         RewardsParticipantIdentifier::Number(number) => sql.push(" AND p.number = ").bind(number.as_str()),
     };
     let rows = sql.find(connection).await?;
-    let found = rows.first().map(|row| Reader::default().participant(row)).transpose()?.flatten();
+    let found = rows.first().map(|row| Reader::new(organisation).participant(&mut Cells::of(row)));
+    let found = found.transpose()?.flatten();
     Ok(found.map(Arc::unwrap_or_clone))
 }

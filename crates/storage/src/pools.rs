@@ -36,19 +36,20 @@ const OUTAGE: Duration = Duration::from_secs(4);
 /// The connections for each purpose.
 #[derive(Clone)]
 struct Pair {
-    readers: DatabaseConnection,
-    writers: DatabaseConnection,
+    statements: DatabaseConnection,
+    transactions: DatabaseConnection,
 }
 
 impl Pair {
     async fn open(options: &DatabaseOptions) -> Result<Self, DbErr> {
-        let (writers, readers) = tokio::try_join!(connect(options, Purpose::Write), connect(options, Purpose::Read))?;
-        Ok(Self { readers, writers })
+        let (transactions, statements) =
+            tokio::try_join!(connect(options, Purpose::Transaction), connect(options, Purpose::Statement))?;
+        Ok(Self { statements, transactions })
     }
 
     /// Lets nobody in from now on. In the answer, waits for those who are.
     fn close(&self) -> impl Future<Output = ()> + use<> {
-        let pools = [&self.readers, &self.writers].map(|pool| pool.get_postgres_connection_pool().clone());
+        let pools = [&self.statements, &self.transactions].map(|pool| pool.get_postgres_connection_pool().clone());
         for pool in &pools {
             // It is closed with the call; the waiting is for later.
             drop(pool.close());
@@ -74,25 +75,26 @@ impl Pools {
     /// Connects, and watches from then on. Refuses a database that would lose what it has acknowledged.
     pub(crate) async fn open(options: &Arc<DatabaseOptions>) -> Result<Arc<Self>, SetupError> {
         let pair = Pair::open(options).await.map_err(setup_error)?;
-        check_safe(&pair.writers).await?;
+        check_safe(&pair.transactions).await?;
+        let watching = connect(options, Purpose::Watch).await.map_err(setup_error)?;
         let pools = Arc::new(Self {
             pair: RwLock::new(pair),
             present: watch::Sender::new(true),
             start: Instant::now(),
             heard: AtomicU64::new(0),
         });
-        tokio::spawn(watch_over(Arc::downgrade(&pools), Arc::clone(options)));
+        tokio::spawn(watch_over(Arc::downgrade(&pools), Arc::clone(options), watching));
         Ok(pools)
     }
 
-    /// For single statements that read.
-    pub(crate) fn readers(&self) -> DatabaseConnection {
-        self.pair().readers.clone()
+    /// For statements that read, or commit by themselves.
+    pub(crate) fn statements(&self) -> DatabaseConnection {
+        self.pair().statements.clone()
     }
 
-    /// For everything else.
-    pub(crate) fn writers(&self) -> DatabaseConnection {
-        self.pair().writers.clone()
+    /// For transactions.
+    pub(crate) fn transactions(&self) -> DatabaseConnection {
+        self.pair().transactions.clone()
     }
 
     /// Does the database answer? When it no longer does, whatever uses the pools may be dropped at any point.
@@ -144,8 +146,8 @@ impl Pools {
 }
 
 /// Asks as long as there are pools.
-async fn watch_over(pools: Weak<Pools>, options: Arc<DatabaseOptions>) {
-    let mut connection = None;
+async fn watch_over(pools: Weak<Pools>, options: Arc<DatabaseOptions>, connection: DatabaseConnection) {
+    let mut connection = Some(connection);
     loop {
         sleep(BEAT).await;
         let open = connection.is_some();

@@ -1,4 +1,4 @@
-//! Connections to PostgreSQL: some that read, one statement each, and some that run transactions.
+//! Connections to PostgreSQL: some that run single statements, and some that run transactions.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -39,10 +39,10 @@ const PARAMETERS: [&str; 18] = [
 /// What a pool is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// Single statements that only read.
-    Read,
+    /// Statements that read, or commit by themselves.
+    Statement,
     /// Transactions.
-    Write,
+    Transaction,
     /// The schema: one connection, no limits of time.
     Migrate,
     /// Whether the database answers: one connection.
@@ -120,8 +120,8 @@ pub(crate) async fn connect(options: &DatabaseOptions, purpose: Purpose) -> Resu
     let mut connect = ConnectOptions::new(url.unwrap_or_else(|| options.url.clone()));
     let all = options.postgres_connections.max(2);
     let connections = match purpose {
-        Purpose::Read => all / 2,
-        Purpose::Write => all - all / 2,
+        Purpose::Statement => all - all / 2,
+        Purpose::Transaction => all / 2,
         Purpose::Migrate | Purpose::Watch => 1,
     };
     let settings = settings(options, purpose);
@@ -161,9 +161,6 @@ fn settings(options: &DatabaseOptions, purpose: Purpose) -> String {
             ("idle_in_transaction_session_timeout", options.idle_unit_timeout.as_millis().to_string()),
         ]);
     }
-    if purpose == Purpose::Read {
-        settings.push(("default_transaction_read_only", "on".to_owned()));
-    }
     settings.iter().map(|(name, value)| format!("SET {name} = '{value}';")).collect()
 }
 
@@ -177,10 +174,10 @@ fn set_on_connect(pool: PgPoolOptions, settings: &str) -> PgPoolOptions {
 
 /// A `BEGIN` whose caller went away while it was under way leaves a transaction open on the server that the driver
 /// knows nothing of. Whoever got the connection next would write into it, be told that all is well, and lose it.
-/// So nothing goes back into the pool before the server has been told to roll back. Connections that only run
-/// single statements never begin one.
+/// So nothing goes back into the pool before the server has been told to roll back, which is a round trip. Connections that
+/// only run single statements never begin one.
 fn roll_back_on_release(pool: PgPoolOptions, purpose: Purpose) -> PgPoolOptions {
-    if purpose == Purpose::Read {
+    if purpose == Purpose::Statement {
         return pool;
     }
     pool.after_release(|connection, _| Box::pin(async move { connection.execute("ROLLBACK").await.map(|_| true) }))

@@ -25,10 +25,11 @@ pub(crate) struct ReferenceCache {
 }
 
 impl ReferenceCache {
-    /// The snapshot of a version.
+    /// The snapshot of a version, or a younger one: whatever a row of that version refers to is in it, as nothing that is
+    /// referred to ever goes.
     pub(crate) fn get(&self, organisation: OrganisationKey, version: i64) -> Option<Arc<Reference>> {
         let snapshots = self.snapshots.read().unwrap_or_else(PoisonError::into_inner);
-        snapshots.get(&organisation).filter(|snapshot| snapshot.version == version).cloned()
+        snapshots.get(&organisation).filter(|snapshot| snapshot.version >= version).cloned()
     }
 
     /// Keeps a committed snapshot, unless a newer one is there.
@@ -75,6 +76,6 @@ pub(crate) async fn load<C: ConnectionTrait>(connection: &C, key: OrganisationKe
     })
 }
 
-fn unknown(organisation: OrganisationKey) -> Failure {
+pub(crate) fn unknown(organisation: OrganisationKey) -> Failure {
     Failure::fault(format!("there is no organisation with the key {}", organisation.0))
 }

@@ -19,6 +19,16 @@ impl Sql {
         Self { text: text.into(), values: Vec::new() }
     }
 
+    /// A statement that is never written anew, and wants its values in their order.
+    pub(crate) fn fixed(text: &str, values: Vec<Value>) -> Self {
+        Self { text: text.to_owned(), values }
+    }
+
+    /// As text, for [`Self::fixed`].
+    pub(crate) fn into_text(self) -> String {
+        self.text
+    }
+
     /// Appends text as it is. Never anything that came from a caller.
     pub(crate) fn push(&mut self, text: &str) -> &mut Self {
         self.text.push_str(text);

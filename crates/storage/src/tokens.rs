@@ -6,41 +6,74 @@ use access_tokens_domain::access_token::{AccessToken, Guard, Stamp, TokenChanges
 use access_tokens_domain::identifier::TokenKey;
 use access_tokens_domain::life_cycle::LifeCycleState;
 use access_tokens_domain::session::OrganisationKey;
-use access_tokens_domain::store::{FoundToken, Load, OwnerKey, StoreResult, TokenPage};
-use sea_orm::{
-    ConnectionTrait, DbBackend, EntityTrait, FromQueryResult, IdenStatic, IntoActiveModel, Iterable, QueryResult,
-};
+use access_tokens_domain::store::{Load, OwnerKey, Owners, StoreResult, TokenPage};
+use sea_orm::{ConnectionTrait, DbBackend, EntityTrait, IdenStatic, IntoActiveModel, QueryResult};
 
+use crate::cells::{Cells, Row, columns};
 use crate::convert;
-use crate::entities::access_token::{Column, Entity, Model};
+use crate::entities::access_token::{Entity, Model};
 use crate::error::store_error;
 use crate::owners::{self, Reader};
-use crate::sql::Sql;
+use crate::reference;
+use crate::sql::{Sql, cannot_exist};
 
-static TOKEN: LazyLock<String> = LazyLock::new(|| owners::columns::<Entity>("t"));
+static TOKEN: LazyLock<String> = LazyLock::new(|| columns::<Model>("t"));
 /// By their own names: SQLite does not know an alias after RETURNING.
-static COLUMNS: LazyLock<String> =
-    LazyLock::new(|| Column::iter().map(|column| column.as_str()).collect::<Vec<_>>().join(", "));
+static COLUMNS: LazyLock<String> = LazyLock::new(|| Model::COLUMNS.join(", "));
+/// One statement for each kind of key and of load: nothing of it depends on values.
+static FIND: LazyLock<[[String; 4]; 4]> = LazyLock::new(|| {
+    ["id", "number", "authentication_code", "identifier"].map(|column| LOADS.map(|load| find_by(column, load)))
+});
+const LOADS: [Load; 4] = [
+    Load { accounts_receivable: false, rewards_participant: false },
+    Load { accounts_receivable: true, rewards_participant: false },
+    Load { accounts_receivable: false, rewards_participant: true },
+    Load { accounts_receivable: true, rewards_participant: true },
+];
 
-/// The token of a key.
+/// A version of reference data, and what was read together with it.
+pub(crate) struct Versioned<T> {
+    pub(crate) version: i64,
+    pub(crate) value: T,
+}
+
+/// A token with its owners.
+pub(crate) type Found = Versioned<(AccessToken, Owners)>;
+
+/// The token of a key. There is a version in any case.
 pub(crate) async fn find<C: ConnectionTrait>(
     connection: &C,
     organisation: OrganisationKey,
     key: TokenKey<'_>,
     load: Load,
-) -> StoreResult<Option<FoundToken>> {
+) -> StoreResult<Versioned<Option<(AccessToken, Owners)>>> {
     let (column, value) = match key {
-        TokenKey::Id(id) => ("id", id),
-        TokenKey::Number(number) => ("number", number),
-        TokenKey::AuthenticationCode(code) => ("authentication_code", code),
-        TokenKey::Identifier(identifier) => ("identifier", identifier),
+        TokenKey::Id(id) => (0, id),
+        TokenKey::Number(number) => (1, number),
+        TokenKey::AuthenticationCode(code) => (2, code),
+        TokenKey::Identifier(identifier) => (3, identifier),
     };
-    let mut sql = Sql::new(select(load));
-    sql.push(" FROM access_token t");
+    let text = &FIND[column][usize::from(load.accounts_receivable) + 2 * usize::from(load.rewards_participant)];
+    // A key that cannot exist is looked for as any other, under a name that no token has.
+    let value = if cannot_exist(value) { "" } else { value };
+    let rows = Sql::fixed(text, vec![organisation.0.into(), value.into()]).all(connection).await?;
+    let row = rows.first().ok_or_else(|| reference::unknown(organisation))?;
+    let mut cells = Cells::of(row);
+    let version = cells.take()?;
+    let value = match cells.joined::<Model>(organisation.0)? {
+        None => None,
+        Some(token) => Some((convert::token(token)?, Reader::new(organisation).owners(&mut cells, load)?)),
+    };
+    Ok(Versioned { version, value })
+}
+
+fn find_by(column: &str, load: Load) -> String {
+    let mut sql = Sql::new(format!("SELECT o.directory_version, {}{}", *TOKEN, owners::select(load)));
+    sql.push(" FROM organisation o LEFT JOIN access_token t ON t.organisation_key = o.key AND t.");
+    sql.push(column).push(" = $2");
     owners::join(&mut sql, load);
-    sql.push(" WHERE t.organisation_key = ").bind(organisation.0);
-    sql.push(" AND t.").push(column).push(" = ").bind(value);
-    Ok(read(&sql.find(connection).await?, load)?.pop())
+    sql.push(" WHERE o.key = $1");
+    sql.into_text()
 }
 
 /// A page of an owner's tokens.
@@ -49,7 +82,7 @@ pub(crate) async fn list<C: ConnectionTrait>(
     organisation: OrganisationKey,
     page: TokenPage<'_>,
     load: Load,
-) -> StoreResult<Vec<FoundToken>> {
+) -> StoreResult<Vec<Found>> {
     let mut sql = Sql::new(select(load));
     sql.push(" FROM (");
     // Each arm ends after as many rows as the page can need of it.
@@ -77,7 +110,7 @@ pub(crate) async fn list<C: ConnectionTrait>(
     sql.push(") t");
     owners::join(&mut sql, load);
     sql.push(" ORDER BY t.id");
-    read(&sql.find(connection).await?, load)
+    read(&sql.find(connection).await?, organisation, load)
 }
 
 /// How many tokens an owner has. Whoever counts in order to write first locks the owner, where the database lets
@@ -118,7 +151,7 @@ pub(crate) async fn not_associated<C: ConnectionTrait>(
     state: Option<LifeCycleState>,
     limit: u32,
     load: Load,
-) -> StoreResult<Vec<FoundToken>> {
+) -> StoreResult<Vec<Found>> {
     let mut sql = Sql::new("WITH ");
     ended(&mut sql, organisation, state);
     sql.push(&select(load));
@@ -134,7 +167,7 @@ pub(crate) async fn not_associated<C: ConnectionTrait>(
     sql.push(") k ON t.organisation_key = $1 AND t.id = k.id");
     owners::join(&mut sql, load);
     sql.push(" ORDER BY t.id");
-    read(&sql.find(connection).await?, load)
+    read(&sql.find(connection).await?, organisation, load)
 }
 
 /// The tokens that have a terminated owner and no existing one. MATERIALIZED keeps PostgreSQL from walking through all
@@ -205,18 +238,26 @@ pub(crate) fn update(
     if guard.without_identifier {
         sql.push(" AND identifier IS NULL");
     }
-    sql.push(" RETURNING ").push(&COLUMNS);
+    sql.push(" RETURNING (SELECT directory_version FROM organisation WHERE key = organisation_key), ").push(&COLUMNS);
     sql
 }
 
 /// The token that an update answered, if its guard held.
-pub(crate) fn updated(rows: &[QueryResult]) -> StoreResult<Option<AccessToken>> {
-    let row = rows.first().map(|row| Model::from_query_result(row, ""));
-    row.transpose().map_err(store_error)?.map(convert::token).transpose()
+pub(crate) fn updated(
+    rows: &[QueryResult],
+    organisation: OrganisationKey,
+) -> StoreResult<Option<Versioned<AccessToken>>> {
+    let Some(row) = rows.first() else { return Ok(None) };
+    let mut cells = Cells::of(row);
+    let version = cells.take()?;
+    let value = convert::token(Model::read(&mut cells, organisation.0)?)?;
+    Ok(Some(Versioned { version, value }))
 }
 
+/// What a page selects. Its first parameter is the organisation.
 fn select(load: Load) -> String {
-    format!("SELECT {}{}", *TOKEN, owners::select(load))
+    let version = "(SELECT directory_version FROM organisation WHERE key = $1)";
+    format!("SELECT {version}, {}{}", *TOKEN, owners::select(load))
 }
 
 fn owned_by(sql: &mut Sql, owner: OwnerKey<'_>, classification: Option<&str>) {
@@ -235,11 +276,13 @@ fn after(sql: &mut Sql, column: &str, id: Option<&str>) {
     }
 }
 
-fn read(rows: &[QueryResult], load: Load) -> StoreResult<Vec<FoundToken>> {
-    let mut owners = Reader::default();
+fn read(rows: &[QueryResult], organisation: OrganisationKey, load: Load) -> StoreResult<Vec<Found>> {
+    let mut owners = Reader::new(organisation);
     let found = rows.iter().map(|row| {
-        let token = Model::from_query_result(row, "t_").map_err(store_error)?;
-        Ok(FoundToken { token: convert::token(token)?, owners: owners.owners(row, load)? })
+        let mut cells = Cells::of(row);
+        let version = cells.take()?;
+        let token = convert::token(Model::read(&mut cells, organisation.0)?)?;
+        Ok(Versioned { version, value: (token, owners.owners(&mut cells, load)?) })
     });
     found.collect()
 }

@@ -16,7 +16,7 @@ use access_tokens_domain::reference::Reference;
 use access_tokens_domain::secret::{CodeHash, PassCodeHash, SealedCode, Secret};
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{
-    Account, Entry, FoundToken, LedgerStore, Load, Participant, Sequence, Store, StoreResult, TokenPage,
+    Account, Entry, FoundToken, LedgerStore, Load, Lookup, Participant, Sequence, Store, StoreResult, TokenPage,
 };
 use access_tokens_domain::time::Timestamp;
 
@@ -56,12 +56,7 @@ impl<S: Store> Store for CountingStore<S> {
         self.call().await.reference(organisation).await
     }
 
-    async fn find_token(
-        &self,
-        organisation: OrganisationKey,
-        key: TokenKey<'_>,
-        load: Load,
-    ) -> StoreResult<Option<FoundToken>> {
+    async fn find_token(&self, organisation: OrganisationKey, key: TokenKey<'_>, load: Load) -> StoreResult<Lookup> {
         self.call().await.find_token(organisation, key, load).await
     }
 
@@ -100,6 +95,10 @@ impl<S: Store> Store for CountingStore<S> {
         self.call().await.find_rewards_participant(organisation, identifier).await
     }
 
+    async fn insert_token(&self, organisation: OrganisationKey, token: &AccessToken) -> StoreResult<()> {
+        self.call().await.insert_token(organisation, token).await
+    }
+
     async fn update_token(
         &self,
         organisation: OrganisationKey,
@@ -107,7 +106,7 @@ impl<S: Store> Store for CountingStore<S> {
         guard: &Guard,
         changes: &TokenChanges,
         updated: Option<&Stamp>,
-    ) -> StoreResult<Option<AccessToken>> {
+    ) -> StoreResult<Option<FoundToken>> {
         self.call().await.update_token(organisation, id, guard, changes, updated).await
     }
 

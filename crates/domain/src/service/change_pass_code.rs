@@ -30,12 +30,12 @@ impl<S: Store> AccessTokens<S> {
         Error::of_check("new_pass_code", crate::text::code(request.new_pass_code.expose()))?;
         let (key, state) = (request.presented.identifier.key(), Some(LifeCycleState::Effective));
         let check = Check { key, kind: proof.kind(), secret: proof.secret(), state, load: want.owners };
-        let Proven { found, reference, .. } = match self.examine(caller, check).await? {
+        let Proven { found, .. } = match self.examine(caller, check).await? {
             Ok(proven) => proven,
             Err(refusal) => return Err(refusal.error(caller, Reason::InvalidCredential)),
         };
         let token = &found.token;
-        let policy = reference.policy(token.classification.as_deref());
+        let policy = found.reference.policy(token.classification.as_deref());
         Error::of_check("new_pass_code", policy.pass_code.check(request.new_pass_code.expose()))?;
 
         let mut guard = Guard { life_cycle_state: Some(LifeCycleState::Effective), ..Guard::default() };
@@ -49,7 +49,7 @@ impl<S: Store> AccessTokens<S> {
         }
         let id = token.id.clone();
         changes.pass_code = Some(Some(self.secrets.hash(request.new_pass_code.clone()).await?));
-        let written = match self.write(caller, &reference, found, guard, changes).await {
+        let written = match self.write(caller, found, guard, changes).await {
             // Somebody else used the password meanwhile: as if it had been used before.
             Err(error) if error.reason() == Reason::Conflict && proof.kind() == SecretKind::OneTimePassword => {
                 return Err(invalid_credential());
@@ -63,6 +63,6 @@ impl<S: Store> AccessTokens<S> {
                 self.recount(caller.organisation, &id, SecretKind::PassCode, attempts, Attempts::forgiven).await?;
             }
         }
-        self.answer_with(caller, written, reference, want)
+        self.answer(caller, written, want)
     }
 }

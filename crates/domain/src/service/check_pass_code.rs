@@ -55,6 +55,6 @@ impl<S: Store> AccessTokens<S> {
         let proof = presented.proof(&[SecretKind::PassCode])?;
         let (key, state) = (presented.identifier.key(), Some(LifeCycleState::Effective));
         let proven = self.authenticate(caller, key, proof, state, want.owners).await?;
-        self.answer_with(caller, proven.found, proven.reference, want)
+        self.answer(caller, proven.found, want)
     }
 }

@@ -115,7 +115,7 @@ impl<S: Store> AccessTokens<S> {
             accounts_receivable: owners.accounts_receivable.filter(|_| want.owners.accounts_receivable),
             rewards_participant: owners.rewards_participant.filter(|_| want.owners.rewards_participant),
         };
-        self.answer_with(caller, FoundToken { token, owners }, reference, want)
+        self.answer(caller, FoundToken { token, owners, reference }, want)
     }
 
     /// Both owners, existing and belonging together.
@@ -148,12 +148,19 @@ impl<S: Store> AccessTokens<S> {
         for _ in 0..NUMBER_ATTEMPTS {
             let number = self.numbers.next(self.store.as_ref(), organisation, Sequence::TokenNumber).await?;
             token.number = format!("{prefix}{number:010}");
-            let mut unit = self.store.begin().await?;
-            if let Some(max) = policy.max_per_owner {
-                check_owner_limit(&mut unit, organisation, token, max).await?;
-            }
-            match unit.insert_token(organisation, token).await {
-                Ok(()) => return Ok(unit.commit().await?),
+            let inserted = match policy.max_per_owner {
+                Some(max) => {
+                    let mut unit = self.store.begin().await?;
+                    check_owner_limit(&mut unit, organisation, token, max).await?;
+                    match unit.insert_token(organisation, token).await {
+                        Ok(()) => unit.commit().await,
+                        failed => failed,
+                    }
+                }
+                None => self.store.insert_token(organisation, token).await,
+            };
+            match inserted {
+                Ok(()) => return Ok(()),
                 Err(StoreError::Duplicate(Unique::TokenNumber)) => {
                     self.numbers.discard(organisation, Sequence::TokenNumber);
                 }

@@ -113,7 +113,7 @@ impl<S: Store> AccessTokens<S> {
             false => Vec::new(),
         };
         let want = Want { owners: Load::ALL, verification_code: false };
-        let answer = self.answer(caller, found, want).await?;
+        let answer = self.answer(caller, found, want)?;
         let now = self.clock.now();
         let (token, classification) = (&answer.token, answer.token.classification.as_deref());
         let policy = answer.reference.policy(classification);

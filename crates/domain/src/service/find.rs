@@ -6,7 +6,7 @@ use crate::identifier::{
     AccessTokenIdentifier, AccountsReceivableIdentifier, Proof, ResetIdentifier, RewardsParticipantIdentifier, TokenKey,
 };
 use crate::session::{Caller, Permission};
-use crate::store::{Account, FoundToken, Load, Participant, Store};
+use crate::store::{Account, FoundToken, Load, Lookup, Participant, Store};
 use crate::{Error, Reason, Result, text};
 
 impl<S: Store> AccessTokens<S> {
@@ -25,14 +25,14 @@ impl<S: Store> AccessTokens<S> {
             let proven = self.authenticate(caller, identifier.key(), proof, None, load).await?;
             return Ok(proven.found);
         }
-        let found = self.store.find_token(caller.organisation, identifier.key(), load).await?;
-        found.ok_or_else(|| not_found(identifier.key()))
+        let lookup = self.store.find_token(caller.organisation, identifier.key(), load).await?;
+        lookup.found.ok_or_else(|| not_found(identifier.key()))
     }
 
     /// The token of a reset call, which is found by identifier without its pass code.
     pub(super) async fn find_for_reset(&self, caller: &Caller, identifier: &ResetIdentifier) -> Result<FoundToken> {
-        let found = self.find_by_reset_identifier(caller, identifier).await?;
-        found.ok_or_else(|| token_not_found(identifier.field()))
+        let lookup = self.find_by_reset_identifier(caller, identifier).await?;
+        lookup.found.ok_or_else(|| token_not_found(identifier.field()))
     }
 
     /// The same, where nobody is to learn whether there is one.
@@ -40,7 +40,7 @@ impl<S: Store> AccessTokens<S> {
         &self,
         caller: &Caller,
         identifier: &ResetIdentifier,
-    ) -> Result<Option<FoundToken>> {
+    ) -> Result<Lookup> {
         let (ResetIdentifier::AuthenticationCode(value) | ResetIdentifier::Identifier(value)) = identifier;
         check_text(identifier.field(), value, text::CODE)?;
         Ok(self.store.find_token(caller.organisation, identifier.key(), Load::NONE).await?)

@@ -10,7 +10,7 @@ use crate::life_cycle::LifeCycleState;
 use crate::notification::{Notification, NotificationKind};
 use crate::ports::Purpose;
 use crate::session::{Caller, Permission};
-use crate::store::Store;
+use crate::store::{FoundToken, Lookup, Store};
 use crate::{Error, Reason, Result, code};
 
 impl<S: Store> AccessTokens<S> {
@@ -23,8 +23,7 @@ impl<S: Store> AccessTokens<S> {
             let text = "the service is not configured to deliver notifications";
             return Err(Error::new(Reason::NotificationsDisabled, text));
         }
-        let found = self.find_by_reset_identifier(caller, identifier).await?;
-        let reference = self.store.reference(caller.organisation).await?;
+        let Lookup { found, reference } = self.find_by_reset_identifier(caller, identifier).await?;
         let token = found.map(|found| found.token);
         let policy = reference.policy(token.as_ref().and_then(|token| token.classification.as_deref()));
         let decoy = self.decoy()?;
@@ -41,7 +40,7 @@ impl<S: Store> AccessTokens<S> {
         let target = if issued.is_ok() { subject } else { &decoy };
         let stamp = caller.stamp(&reference, self.clock.now());
         let written = self.store.update_token(caller.organisation, target, &guard, &changes, Some(&stamp)).await?;
-        if let Some(token) = written {
+        if let Some(FoundToken { token, .. }) = written {
             self.notifier.notify(Notification::about(
                 NotificationKind::PassCodeForgotten,
                 &reference.organisation.id,

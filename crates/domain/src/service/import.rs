@@ -194,7 +194,7 @@ impl<S: Store + AccountStore> Importer<S> {
         let by_number = member("number").map(TokenKey::Number);
         let by_code = member("authentication_code").map(TokenKey::AuthenticationCode);
         for key in [by_id, by_number, by_code].into_iter().flatten() {
-            if let Some(found) = self.store.find_token(organisation, key, Load::NONE).await? {
+            if let Some(found) = self.store.find_token(organisation, key, Load::NONE).await?.found {
                 return Ok(found.token.pass_code);
             }
         }

@@ -131,15 +131,8 @@ impl<S: Store> AccessTokens<S> {
     }
 
     /// The answer about a token that was read or written just now.
-    ///
-    /// The reference data is read after the token: whatever the token refers to was committed before it.
-    async fn answer(&self, caller: &Caller, found: FoundToken, want: Want) -> Result<Answer> {
-        let reference = self.store.reference(caller.organisation).await?;
-        self.answer_with(caller, found, reference, want)
-    }
-
-    fn answer_with(&self, caller: &Caller, found: FoundToken, reference: Arc<Reference>, want: Want) -> Result<Answer> {
-        let FoundToken { token, owners } = found;
+    fn answer(&self, caller: &Caller, found: FoundToken, want: Want) -> Result<Answer> {
+        let FoundToken { token, owners, reference } = found;
         let visible = want.verification_code && caller.permissions.contains(Permission::AccessTokensSecrets);
         let verification_code = token
             .verification

@@ -25,7 +25,6 @@ impl<S: Store> AccessTokens<S> {
         let limit = results("number", number)?;
         let found =
             self.store.not_associated(caller.organisation, request.life_cycle_state, limit, want.owners).await?;
-        let reference = self.store.reference(caller.organisation).await?;
-        found.into_iter().map(|found| self.answer_with(caller, found, reference.clone(), want)).collect()
+        found.into_iter().map(|found| self.answer(caller, found, want)).collect()
     }
 }

@@ -1,5 +1,7 @@
 //! Issue a one-time password.
 
+use std::sync::Arc;
+
 use chrono::Duration;
 
 use super::AccessTokens;
@@ -34,7 +36,7 @@ impl<S: Store> AccessTokens<S> {
         caller.require(Permission::AccessTokensSecrets)?;
         let found = self.find(caller, identifier, Load::NONE).await?;
         life_cycle::require(LifeCycleState::Effective, found.token.life_cycle_state)?;
-        let reference = self.store.reference(caller.organisation).await?;
+        let reference = Arc::clone(&found.reference);
         let policy = reference.policy(found.token.classification.as_deref());
         self.admit_issue(caller.organisation, &found.token.id, SecretKind::OneTimePassword, policy).await?;
         let one_time_password = code::digits(self.random.as_ref(), policy.otp_length.into())?;
@@ -45,7 +47,7 @@ impl<S: Store> AccessTokens<S> {
         };
         let changes = TokenChanges { one_time_password: Some(Some(kept)), ..TokenChanges::default() };
         let guard = Guard { life_cycle_state: Some(LifeCycleState::Effective), ..Guard::default() };
-        let token = self.write(caller, &reference, found, guard, changes).await?.token;
+        let token = self.write(caller, found, guard, changes).await?.token;
         Ok(IssuedOneTimePassword { token, one_time_password, expiration_date })
     }
 }

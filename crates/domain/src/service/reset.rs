@@ -12,7 +12,7 @@ use crate::policy::{CodePolicy, Creation};
 use crate::reference::Reference;
 use crate::secret::Secret;
 use crate::session::{Caller, Permission};
-use crate::store::Store;
+use crate::store::{FoundToken, Store};
 
 /// A new pass code, shown this once.
 pub struct IssuedPassCode {
@@ -40,7 +40,7 @@ impl<S: Store> AccessTokens<S> {
         caller.require(Permission::AccessTokensSecrets)?;
         let found = self.find_for_reset(caller, identifier).await?;
         life_cycle::require(LifeCycleState::Effective, found.token.life_cycle_state)?;
-        let reference = self.store.reference(caller.organisation).await?;
+        let reference = Arc::clone(&found.reference);
         let policy = reference.policy(found.token.classification.as_deref());
         self.admit_issue(caller.organisation, &found.token.id, SecretKind::PassCode, policy).await?;
         // AUTO_ID speaks about creation; a reset code is typed by a person.
@@ -49,8 +49,7 @@ impl<S: Store> AccessTokens<S> {
         let hash = self.secrets.hash(random_pass_code.clone()).await?;
         let changes = TokenChanges { pass_code: Some(Some(hash)), ..TokenChanges::default() };
         let guard = Guard { life_cycle_state: Some(LifeCycleState::Effective), ..Guard::default() };
-        let token = self.write(caller, &reference, found, guard, changes).await?.token;
-        let reference = self.store.reference(caller.organisation).await?;
+        let FoundToken { token, reference, .. } = self.write(caller, found, guard, changes).await?;
         Ok(IssuedPassCode { token, reference, random_pass_code })
     }
 
@@ -63,14 +62,13 @@ impl<S: Store> AccessTokens<S> {
         caller.require(Permission::AccessTokensSecrets)?;
         let found = self.find_for_reset(caller, identifier).await?;
         life_cycle::require(LifeCycleState::PendingVerification, found.token.life_cycle_state)?;
-        let reference = self.store.reference(caller.organisation).await?;
+        let reference = Arc::clone(&found.reference);
         let policy = reference.policy(found.token.classification.as_deref());
         self.admit_issue(caller.organisation, &found.token.id, SecretKind::VerificationCode, policy).await?;
         let (verification_code, kept) = self.issue_verification_code(&found.token.id, policy)?;
         let changes = TokenChanges { verification: Some(kept), ..TokenChanges::default() };
         let guard = Guard { life_cycle_state: Some(LifeCycleState::PendingVerification), ..Guard::default() };
-        let token = self.write(caller, &reference, found, guard, changes).await?.token;
-        let reference = self.store.reference(caller.organisation).await?;
+        let FoundToken { token, reference, .. } = self.write(caller, found, guard, changes).await?;
         Ok(IssuedVerificationCode { token, reference, verification_code })
     }
 }

@@ -11,6 +11,6 @@ impl<S: Store> AccessTokens<S> {
     pub async fn show(&self, caller: &Caller, identifier: &AccessTokenIdentifier, want: Want) -> Result<Answer> {
         caller.require(Permission::AccessTokensRead)?;
         let found = self.find(caller, identifier, want.owners).await?;
-        self.answer(caller, found, want).await
+        self.answer(caller, found, want)
     }
 }

@@ -4,7 +4,6 @@ use super::{AccessTokens, Answer, Want};
 use crate::access_token::{Guard, TokenChanges};
 use crate::identifier::{AccessTokenIdentifier, TokenKey};
 use crate::life_cycle::{self, Transition};
-use crate::reference::Reference;
 use crate::session::{Caller, Permission};
 use crate::store::{FoundToken, Load, Store};
 use crate::{Error, Reason, Result};
@@ -41,9 +40,8 @@ impl<S: Store> AccessTokens<S> {
         let found = self.find(caller, identifier, want.owners).await?;
         let changes = TokenChanges { life_cycle_state: Some(transition.target()), ..TokenChanges::default() };
         let guard = Guard { life_cycle_state: Some(transition.source()), ..Guard::default() };
-        let reference = self.store.reference(caller.organisation).await?;
-        let found = self.write(caller, &reference, found, guard, changes).await?;
-        self.answer(caller, found, want).await
+        let found = self.write(caller, found, guard, changes).await?;
+        self.answer(caller, found, want)
     }
 
     /// Writes a change of a found token in one conditional statement. Where the guard no longer holds, somebody else
@@ -51,7 +49,6 @@ impl<S: Store> AccessTokens<S> {
     pub(super) async fn write(
         &self,
         caller: &Caller,
-        reference: &Reference,
         found: FoundToken,
         guard: Guard,
         changes: TokenChanges,
@@ -59,14 +56,14 @@ impl<S: Store> AccessTokens<S> {
         if let Some(expected) = guard.life_cycle_state {
             life_cycle::require(expected, found.token.life_cycle_state)?;
         }
-        let stamp = caller.stamp(reference, self.clock.now());
+        let stamp = caller.stamp(&found.reference, self.clock.now());
         let id = &found.token.id;
         let written = self.store.update_token(caller.organisation, id, &guard, &changes, Some(&stamp)).await?;
-        if let Some(token) = written {
-            return Ok(FoundToken { token, owners: found.owners });
+        if let Some(written) = written {
+            return Ok(FoundToken { owners: found.owners, ..written });
         }
         let key = TokenKey::Id(id);
-        let now = self.store.find_token(caller.organisation, key, Load::NONE).await?;
+        let now = self.store.find_token(caller.organisation, key, Load::NONE).await?.found;
         if let (Some(expected), Some(now)) = (guard.life_cycle_state, now) {
             life_cycle::require(expected, now.token.life_cycle_state)?;
         }

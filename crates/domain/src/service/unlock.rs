@@ -25,6 +25,6 @@ impl<S: Store> AccessTokens<S> {
                 self.recount(organisation, id, kind, entry, Attempts::unlocked).await?;
             }
         }
-        self.answer(caller, found, want).await
+        self.answer(caller, found, want)
     }
 }

@@ -1,5 +1,7 @@
 //! Update an access token: its codes, its card and its user defined fields, nothing else.
 
+use std::sync::Arc;
+
 use super::{AccessTokens, Answer, Want, udf};
 use crate::access_token::{AccessToken, Guard, TokenChanges};
 use crate::error::Violations;
@@ -41,7 +43,7 @@ impl<S: Store> AccessTokens<S> {
     ) -> Result<Answer> {
         caller.require(Permission::AccessTokensWrite)?;
         let found = self.find(caller, identifier, want.owners).await?;
-        let reference = self.store.reference(caller.organisation).await?;
+        let reference = Arc::clone(&found.reference);
         let policy = reference.policy(found.token.classification.as_deref());
         check(&request, policy, &found.token)?;
 
@@ -72,8 +74,8 @@ impl<S: Store> AccessTokens<S> {
         };
         // A pass code may go only while no identifier needs it.
         let guard = Guard { without_identifier: request_clears_pass_code_only, ..Guard::default() };
-        let found = self.write(caller, &reference, found, guard, changes).await?;
-        self.answer(caller, found, want).await
+        let found = self.write(caller, found, guard, changes).await?;
+        self.answer(caller, found, want)
     }
 }
 

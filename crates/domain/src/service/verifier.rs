@@ -9,7 +9,6 @@
 //! Whatever is refused takes the same steps; an unknown token is counted on a decoy. So neither the answer nor the work
 //! tells them apart.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::AccessTokens;
@@ -20,10 +19,9 @@ use crate::life_cycle::LifeCycleState;
 use crate::observer::AttemptOutcome;
 use crate::policy::LockPolicy;
 use crate::ports::{Purpose, Verdict};
-use crate::reference::Reference;
 use crate::secret::Secret;
 use crate::session::{Caller, OrganisationKey, Permission};
-use crate::store::{Entry, FoundToken, Load, Store};
+use crate::store::{Entry, FoundToken, Load, Lookup, Store};
 use crate::time::Timestamp;
 use crate::{Error, Reason, Result};
 
@@ -49,8 +47,6 @@ pub(super) struct Check<'a> {
 pub(super) struct Proven {
     /// The token as it was when the secret was compared.
     pub(super) found: FoundToken,
-    /// Reference data, read after the token.
-    pub(super) reference: Arc<Reference>,
     /// Is the stored hash of an old form?
     pub(super) outdated: bool,
 }
@@ -148,8 +144,7 @@ impl<S: Store> AccessTokens<S> {
             self.secrets.check_queue()?;
         }
         let _turn = self.turns.enter((organisation, key, kind)).await?;
-        let found = self.store.find_token(organisation, key, load).await?;
-        let reference = self.store.reference(organisation).await?;
+        let Lookup { found, reference } = self.store.find_token(organisation, key, load).await?;
         let token = found.as_ref().map(|found| &found.token);
         let policy = reference.policy(token.and_then(|token| token.classification.as_deref())).lock;
         let subject = match token {
@@ -186,7 +181,7 @@ impl<S: Store> AccessTokens<S> {
         match (found, counted, verdict) {
             (Some(found), Ok(entry), Verdict::Right | Verdict::Outdated) => {
                 self.recount(organisation, &subject, kind, entry, |all| all.succeeded(&policy, now)).await?;
-                Ok(Ok(Proven { found, reference, outdated: verdict == Verdict::Outdated }))
+                Ok(Ok(Proven { found, outdated: verdict == Verdict::Outdated }))
             }
             (found, counted, _) => Ok(Err(Refusal { cause: counted.err().unwrap_or(Cause::Wrong), found, now })),
         }
@@ -266,7 +261,7 @@ impl<S: Store> AccessTokens<S> {
 
     /// Uses a one-time password up: of all who present it, one succeeds.
     async fn use_up(&self, caller: &Caller, proven: Proven) -> Result<Proven> {
-        let FoundToken { token, owners } = &proven.found;
+        let FoundToken { token, owners, .. } = &proven.found;
         let guard = Guard {
             life_cycle_state: Some(LifeCycleState::Effective),
             one_time_password: token.one_time_password.as_ref().map(|code| code.hash.clone()),
@@ -275,7 +270,7 @@ impl<S: Store> AccessTokens<S> {
         let changes = TokenChanges { one_time_password: Some(None), ..TokenChanges::default() };
         // A use is no change of the resource: its log information stays.
         match self.store.update_token(caller.organisation, &token.id, &guard, &changes, None).await? {
-            Some(token) => Ok(Proven { found: FoundToken { token, owners: owners.clone() }, ..proven }),
+            Some(used) => Ok(Proven { found: FoundToken { owners: owners.clone(), ..used }, ..proven }),
             None => {
                 let refusal = Refusal::wrong(proven.found, self.clock.now());
                 Err(refusal.error(caller, Reason::InvalidCredential))
@@ -291,7 +286,7 @@ impl<S: Store> AccessTokens<S> {
         let Ok(hash) = self.secrets.hash(secret.clone()).await else { return Ok(proven) };
         let changes = TokenChanges { pass_code: Some(Some(hash)), ..TokenChanges::default() };
         match self.store.update_token(caller.organisation, &token.id, &guard, &changes, None).await? {
-            Some(token) => Ok(Proven { found: FoundToken { token, owners: proven.found.owners }, ..proven }),
+            Some(hashed) => Ok(Proven { found: FoundToken { owners: proven.found.owners, ..hashed }, ..proven }),
             None => Ok(proven),
         }
     }

@@ -55,13 +55,13 @@ impl<S: Store> AccessTokens<S> {
             state: Some(Transition::Verify.source()),
             load: want.owners,
         };
-        let Proven { found, reference, .. } = match self.examine(caller, check).await? {
+        let Proven { found, .. } = match self.examine(caller, check).await? {
             Ok(proven) => proven,
             Err(refusal) => return Err(self.refused(caller, &request.identifier, &refusal)),
         };
         let pass_code = match &request.pass_code {
             Some(pass_code) => {
-                let policy = reference.policy(found.token.classification.as_deref());
+                let policy = found.reference.policy(found.token.classification.as_deref());
                 Error::of_check("pass_code", policy.pass_code.check(pass_code.expose()))?;
                 Some(Some(self.secrets.hash(pass_code.clone()).await?))
             }
@@ -76,8 +76,8 @@ impl<S: Store> AccessTokens<S> {
         // The code that was compared must still be the one issued last when the state changes.
         let verification = found.token.verification.as_ref().map(|code| code.hash.clone());
         let guard = Guard { life_cycle_state: Some(Transition::Verify.source()), verification, ..Guard::default() };
-        let found = self.write(caller, &reference, found, guard, changes).await?;
-        self.answer_with(caller, found, reference, want)
+        let found = self.write(caller, found, guard, changes).await?;
+        self.answer(caller, found, want)
     }
 
     fn refused(&self, caller: &Caller, identifier: &AccessTokenIdentifier, refusal: &Refusal) -> Error {

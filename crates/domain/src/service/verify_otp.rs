@@ -14,6 +14,6 @@ impl<S: Store> AccessTokens<S> {
         caller.require(Permission::AccessTokensWrite)?;
         let proof = presented.proof(&[SecretKind::OneTimePassword])?;
         let proven = self.authenticate(caller, presented.identifier.key(), proof, None, want.owners).await?;
-        self.answer_with(caller, proven.found, proven.reference, want)
+        self.answer(caller, proven.found, want)
     }
 }

@@ -98,13 +98,24 @@ impl Load {
     pub const NONE: Self = Self { accounts_receivable: false, rewards_participant: false };
 }
 
-/// A token and the owners that were asked for.
+/// A token, the owners that were asked for, and what they refer to, all of one moment.
 #[derive(Debug, Clone)]
 pub struct FoundToken {
     /// The token.
     pub token: AccessToken,
     /// Its owners.
     pub owners: Owners,
+    /// Reference data, as old as the token or younger.
+    pub reference: Arc<Reference>,
+}
+
+/// What looking for one token came to. It takes the same work whether or not there is one.
+#[derive(Debug)]
+pub struct Lookup {
+    /// The token.
+    pub found: Option<FoundToken>,
+    /// Reference data of that moment or younger.
+    pub reference: Arc<Reference>,
 }
 
 /// The owners of a token, shared where several tokens have the same.
@@ -198,7 +209,7 @@ pub trait Store: LedgerStore {
         organisation: OrganisationKey,
         key: TokenKey<'_>,
         load: Load,
-    ) -> impl Future<Output = StoreResult<Option<FoundToken>>> + Send;
+    ) -> impl Future<Output = StoreResult<Lookup>> + Send;
 
     /// A page of an owner's tokens.
     fn list_tokens(
@@ -240,7 +251,14 @@ pub trait Store: LedgerStore {
         guard: &Guard,
         changes: &TokenChanges,
         updated: Option<&Stamp>,
-    ) -> impl Future<Output = StoreResult<Option<AccessToken>>> + Send;
+    ) -> impl Future<Output = StoreResult<Option<FoundToken>>> + Send;
+
+    /// Writes a new token, in a transaction of its own.
+    fn insert_token(
+        &self,
+        organisation: OrganisationKey,
+        token: &AccessToken,
+    ) -> impl Future<Output = StoreResult<()>> + Send;
 
     /// Takes `count` numbers of a sequence and answers the first. Committed at once, whatever becomes of the caller.
     fn take_numbers(

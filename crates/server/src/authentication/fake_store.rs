@@ -15,7 +15,8 @@ use access_tokens_domain::reference::Reference;
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{
     Account, AccountStore, ApiKey, Credential, Entry, FoundToken, ImportChanges, ImportKeys, ImportRows, LedgerStore,
-    Load, OrganisationRef, OwnerKey, Participant, Sequence, Store, StoreError, StoreResult, TokenPage, UnitOfWork,
+    Load, Lookup, OrganisationRef, OwnerKey, Participant, Sequence, Store, StoreError, StoreResult, TokenPage,
+    UnitOfWork,
 };
 use access_tokens_domain::time::Timestamp;
 
@@ -170,7 +171,7 @@ impl Store for FakeStore {
         }))
     }
 
-    async fn find_token(&self, _: OrganisationKey, _: TokenKey<'_>, _: Load) -> StoreResult<Option<FoundToken>> {
+    async fn find_token(&self, _: OrganisationKey, _: TokenKey<'_>, _: Load) -> StoreResult<Lookup> {
         not_here()
     }
 
@@ -204,6 +205,10 @@ impl Store for FakeStore {
         not_here()
     }
 
+    async fn insert_token(&self, _: OrganisationKey, _: &AccessToken) -> StoreResult<()> {
+        not_here()
+    }
+
     async fn update_token(
         &self,
         _: OrganisationKey,
@@ -211,7 +216,7 @@ impl Store for FakeStore {
         _: &Guard,
         _: &TokenChanges,
         _: Option<&Stamp>,
-    ) -> StoreResult<Option<AccessToken>> {
+    ) -> StoreResult<Option<FoundToken>> {
         not_here()
     }
 

@@ -153,7 +153,7 @@ mod tests {
             let _ = job.await;
         }
         assert_eq!(hasher.admitted.available_permits(), hasher.capacity);
-        assert_eq!(hasher.load(), HashingLoad { running: 0, waiting: 0, refused: 1 });
+        assert_eq!(hasher.load(), HashingLoad { running: 0, waiting: 0, refused: 2 });
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -142,7 +142,7 @@ pub(crate) fn full(id: &str) -> AccessToken {
 /// The token as it is stored.
 pub(crate) async fn find(test: &TestDatabase, id: &str) -> Option<AccessToken> {
     let found = test.database.find_token(test.organisation, TokenKey::Id(id), Load::NONE).await.expect("finds");
-    found.map(|found| found.token)
+    found.found.map(|found| found.token)
 }
 
 pub(crate) fn account(id: &str, state: AccountsReceivableState) -> AccountsReceivable {

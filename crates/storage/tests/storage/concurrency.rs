@@ -28,7 +28,7 @@ const CALLERS: usize = 64;
 
 async fn exists(test: &TestDatabase, id: &str) -> bool {
     let other = test.again().await;
-    other.find_token(test.organisation, TokenKey::Id(id), Load::NONE).await.expect("finds").is_some()
+    other.find_token(test.organisation, TokenKey::Id(id), Load::NONE).await.expect("finds").found.is_some()
 }
 
 async fn of_64_state_changes_one_succeeds(test: TestDatabase) {
@@ -140,7 +140,7 @@ async fn aborted_units_leave_nothing_and_take_nothing(test: TestDatabase) {
     let other = test.again().await;
     for id in &acked {
         let found = other.find_token(organisation, TokenKey::Id(id), Load::NONE).await.expect("finds");
-        assert!(found.is_some(), "{id} was acknowledged");
+        assert!(found.found.is_some(), "{id} was acknowledged");
     }
     if let Some((units, commits)) = test.database.group_commit_counts() {
         assert!(commits < units, "{commits} commits for {units} units");

@@ -193,7 +193,7 @@ async fn removed_tokens_make_room(test: TestDatabase) {
         ImportChanges { removed_tokens: vec!["OLD".into()], tokens: vec![new.clone()], ..ImportChanges::default() };
     import(&test.database, test.organisation, &changes).await;
     let found = test.database.find_token(test.organisation, TokenKey::Identifier("me"), Load::NONE).await;
-    assert_eq!(found.expect("finds").map(|found| found.token), Some(new));
+    assert_eq!(found.expect("finds").found.map(|found| found.token), Some(new));
 }
 
 async fn numbers_from_outside_are_not_handed_out_again(test: TestDatabase) {

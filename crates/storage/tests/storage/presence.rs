@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use crate::common::{execute, postgres_options, sqlite_options};
 
-const SOON: Duration = Duration::from_secs(2);
+const SOON: Duration = Duration::from_secs(3);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_database_behind_a_link_that_swallows_everything_is_away_until_it_answers() {

@@ -32,7 +32,7 @@ async fn a_token_comes_back_as_it_was(test: TestDatabase) {
         TokenKey::Identifier("me@example.com"),
     ] {
         let found =
-            test.database.find_token(test.organisation, key, Load::ALL).await.expect("finds").expect("is there");
+            test.database.find_token(test.organisation, key, Load::ALL).await.expect("finds").found.expect("is there");
         assert_eq!(found.token, written, "{key:?}");
         assert!(found.owners.accounts_receivable.is_none(), "its row does not exist");
     }
@@ -43,7 +43,7 @@ async fn what_cannot_be_stored_is_not_found(test: TestDatabase) {
     let (database, organisation) = (&test.database, test.organisation);
     let nul = "C-T1\0";
     for key in [TokenKey::Id(nul), TokenKey::AuthenticationCode(nul), TokenKey::Identifier(nul)] {
-        assert!(database.find_token(organisation, key, Load::ALL).await.expect("finds").is_none());
+        assert!(database.find_token(organisation, key, Load::ALL).await.expect("finds").found.is_none());
     }
     let owner = OwnerKey::AccountsReceivable("A1");
     let page = TokenPage { owner, classification: None, after: Some(nul), offset: 0, limit: 1 };
@@ -95,6 +95,7 @@ async fn owners_are_loaded_once_and_only_when_asked_for(test: TestDatabase) {
             .find_token(test.organisation, TokenKey::Id(id), load)
             .await
             .expect("finds")
+            .found
             .expect("is there")
             .owners
     };
@@ -137,7 +138,7 @@ async fn organisations_do_not_see_each_other(test: TestDatabase) {
 
     let changes = TokenChanges { card_masked_number: Some(None), ..TokenChanges::default() };
     let changed = test.database.update_token(other, "T1", &Guard::default(), &changes, Some(&stamp(10))).await;
-    assert_eq!(changed.expect("updates").expect("is there").updated, stamp(10));
+    assert_eq!(changed.expect("updates").expect("is there").token.updated, stamp(10));
     assert_eq!(find(&test, "T1").await.expect("mine"), mine);
 }
 
