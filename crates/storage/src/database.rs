@@ -16,6 +16,7 @@ use sea_orm::{
     AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, IsolationLevel, QueryResult, TransactionTrait,
 };
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::error::store_error;
 use crate::options::{DatabaseOptions, SetupError};
@@ -161,10 +162,10 @@ impl Database {
         }
     }
 
-    /// It has just answered: told where most of the answers are.
-    fn heard(&self) {
+    /// It has just answered what was asked then: told where most of the answers are.
+    fn heard(&self, asked: Instant) {
         if let Backend::Postgres(pools) = &*self.backend {
-            pools.heard();
+            pools.heard(asked);
         }
     }
 
@@ -178,8 +179,9 @@ impl Database {
                 Ok(rows)
             }
             Backend::Postgres(pools) => {
+                let asked = Instant::now();
                 let rows = sql.all(&pools.statements()).await?;
-                self.heard();
+                self.heard(asked);
                 Ok(rows)
             }
         }
@@ -256,8 +258,9 @@ impl Store for Database {
     }
 
     async fn find_token(&self, organisation: OrganisationKey, key: TokenKey<'_>, load: Load) -> StoreResult<Lookup> {
+        let asked = Instant::now();
         let found = tokens::find(&self.readers(), organisation, key, load).await?;
-        self.heard();
+        self.heard(asked);
         let reference = self.reference_since(organisation, found.version).await?;
         let found = found.value.map(|(token, owners)| FoundToken { token, owners, reference: Arc::clone(&reference) });
         Ok(Lookup { found, reference })
@@ -307,11 +310,7 @@ impl Store for Database {
                 tokens::insert(&*turn.lock().await?, organisation, token).await?;
                 Ok(turn.commit().await?)
             }
-            Backend::Postgres(pools) => {
-                tokens::insert(&pools.statements(), organisation, token).await?;
-                self.heard();
-                Ok(())
-            }
+            Backend::Postgres(pools) => Ok(tokens::insert(&pools.statements(), organisation, token).await?),
         }
     }
 

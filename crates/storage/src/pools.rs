@@ -7,7 +7,7 @@
 //! new pools.
 //!
 //! A database that is only slow must not count as away: to begin anew with all connections is the last thing that it
-//! needs. So every answer counts, whoever asked; and where connections break, those who use them hear of it by themselves,
+//! needs. So every question that was answered counts, whoever asked; and where connections break, those who use them hear of it by themselves,
 //! and there is more time.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -67,7 +67,7 @@ pub(crate) struct Pools {
     pair: RwLock<Pair>,
     present: watch::Sender<bool>,
     start: Instant,
-    /// When it answered last, in milliseconds since the start.
+    /// When the last question that it has answered was asked, in milliseconds since the start.
     heard: AtomicU64,
 }
 
@@ -102,17 +102,17 @@ impl Pools {
         self.present.subscribe()
     }
 
-    /// It has just answered.
-    pub(crate) fn heard(&self) {
-        self.heard.store(self.now(), Ordering::Relaxed);
+    /// It has just answered what was asked then.
+    pub(crate) fn heard(&self, asked: Instant) {
+        self.heard.fetch_max(self.moment(asked), Ordering::Relaxed);
     }
 
     fn silence(&self) -> Duration {
-        Duration::from_millis(self.now().saturating_sub(self.heard.load(Ordering::Relaxed)))
+        Duration::from_millis(self.moment(Instant::now()).saturating_sub(self.heard.load(Ordering::Relaxed)))
     }
 
-    fn now(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    fn moment(&self, at: Instant) -> u64 {
+        u64::try_from(at.saturating_duration_since(self.start).as_millis()).unwrap_or(u64::MAX)
     }
 
     /// The same, as a refusal.
@@ -150,11 +150,11 @@ async fn watch_over(pools: Weak<Pools>, options: Arc<DatabaseOptions>, connectio
     let mut connection = Some(connection);
     loop {
         sleep(BEAT).await;
-        let open = connection.is_some();
+        let (open, asked) = (connection.is_some(), Instant::now());
         let answer = timeout(SILENCE, ask(&mut connection, &options)).await;
         let Some(pools) = pools.upgrade() else { return };
         if matches!(answer, Ok(Ok(()))) {
-            pools.heard();
+            pools.heard(asked);
             if !*pools.present.borrow()
                 && let Ok(Ok(pair)) = timeout(SILENCE, Pair::open(&options)).await
             {
