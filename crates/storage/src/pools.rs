@@ -7,8 +7,8 @@
 //! new pools.
 //!
 //! A database that is only slow must not count as away: to begin anew with all connections is the last thing that it
-//! needs. So every question that was answered counts, whoever asked; and where connections break, those who use them hear of it by themselves,
-//! and there is more time.
+//! needs. So every question that was answered counts, whoever asked; and where connections break, those who use them
+//! hear of it by themselves, and there is more time.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, Weak};

@@ -145,7 +145,7 @@ on_both_databases! {
             let (key, caller) = (access_tokens_domain::identifier::TokenKey::Id("T"), app.direct_caller("").await);
             let load = access_tokens_domain::store::Load::NONE;
             let found = access_tokens_domain::store::Store::find_token(&*app.database, caller.organisation, key, load).await;
-            found.expect("a store").expect("a token").token.pass_code.expect("a hash").as_stored().to_owned()
+            found.expect("a store").found.expect("a token").token.pass_code.expect("a hash").as_stored().to_owned()
         };
         app.refused("ShowAccessToken", json!({"access_token_identifier": named("wrong")}), "INVALID_CREDENTIAL").await;
         assert_eq!(stored().await, foreign);
