@@ -22,6 +22,8 @@ use crate::writer::{Manner, Task, Writer};
 
 /// Checks of one owner, whose list is read back each time, before there is a new one. All of it is read in the end.
 const CHECKS_PER_OWNER: usize = 5;
+/// In the words of a client.
+const CONNECTION_ENDED: &str = "h2 protocol error";
 /// One-time passwords that each check presents.
 const PASSWORDS: usize = 16;
 /// After a fault the service has to work again within this time; how long it took is reported.
@@ -211,7 +213,14 @@ impl Campaign {
             self.report.note(format!("{true_ones} of {all} calls without an outcome had taken effect"));
             self.report.note(format!("unknown: {}", common(&counts.unknown)));
         }
-        let internal = counts.unknown.keys().filter(|text| text.starts_with("Internal"));
+        // The library's client calls it so when a connection ends in the moment in which it is used.
+        let ended = counts.unknown.iter().filter(|(text, _)| text.contains(CONNECTION_ENDED));
+        let ended = ended.map(|(_, count)| count).sum::<u64>();
+        if ended > 0 {
+            self.report.note(format!("{ended} calls failed with {CONNECTION_ENDED:?}"));
+        }
+        let internal = counts.unknown.keys();
+        let internal = internal.filter(|text| text.starts_with("Internal") && !text.contains(CONNECTION_ENDED));
         self.report.broken.extend(internal.map(|text| format!("a fault of the network was answered with {text}")));
         Ok(self.report)
     }

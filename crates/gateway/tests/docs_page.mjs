@@ -30,7 +30,7 @@ function fail(why) {
 function finish(code) {
   clearTimeout(deadline);
   chromium.once("exit", () => {
-    rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+    rmSync(profile, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
     process.exit(code);
   });
   if (!chromium.kill()) process.exit(code);

@@ -29,7 +29,7 @@ pub(crate) use crate::postgres::Purpose;
 /// Between two questions.
 const BEAT: Duration = Duration::from_millis(250);
 /// After so long without an answer on an open connection the database is away.
-const SILENCE: Duration = Duration::from_millis(1_500);
+const SILENCE: Duration = Duration::from_millis(1_250);
 /// After so long without an answer the database is away, while connections break or cannot be opened.
 const OUTAGE: Duration = Duration::from_secs(4);
 

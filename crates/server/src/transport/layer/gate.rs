@@ -1,17 +1,20 @@
-//! Places for calls. Who finds none waits for a moment, and the youngest is the first to get one.
+//! Places for calls. Who finds none waits for a moment: in order, and when it takes long, the youngest first.
 //!
 //! Under more load than can be served, somebody is refused whatever one does; what matters is what it costs. Who is refused
 //! at once comes again at once, until there is time for nothing but refusals: to parse and answer a call takes a third of the
 //! time that it takes to serve one. Who waits keeps one of the streams of its connection meanwhile, and with it whatever its
-//! client would send next. The youngest first, because of many who have waited the oldest are the nearest to giving up: in
-//! a queue everybody would be served too late.
+//! client would send next. As long as the queue moves, it is fair. When it does not, the oldest are about to give up, and
+//! in their order everybody would be served too late: then the youngest are served in time.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
+
+/// When the oldest has waited for so long, the queue does not move.
+const STANDING: Duration = Duration::from_millis(300);
 
 /// The places of a process. Clones share them.
 #[derive(Debug, Clone)]
@@ -21,7 +24,7 @@ pub(super) struct Gate(Arc<Mutex<State>>);
 struct State {
     free: usize,
     /// The oldest first. Some have gone.
-    waiting: VecDeque<oneshot::Sender<Place>>,
+    waiting: VecDeque<(Instant, oneshot::Sender<Place>)>,
     max_waiting: usize,
 }
 
@@ -44,13 +47,12 @@ impl Gate {
                 return Some(Place(Some(self.clone())));
             }
             // The oldest are those who have gone, or are about to.
-            while state.waiting.front().is_some_and(oneshot::Sender::is_closed)
-                || state.waiting.len() >= state.max_waiting.max(1)
-            {
+            state.forget_gone();
+            while state.waiting.len() >= state.max_waiting.max(1) {
                 state.waiting.pop_front();
             }
             let (give, turn) = oneshot::channel();
-            state.waiting.push_back(give);
+            state.waiting.push_back((Instant::now(), give));
             turn
         };
         timeout(patience, turn).await.ok()?.ok()
@@ -61,13 +63,28 @@ impl Gate {
     }
 }
 
+impl State {
+    fn forget_gone(&mut self) {
+        while self.waiting.front().is_some_and(|(_, waiting)| waiting.is_closed()) {
+            self.waiting.pop_front();
+        }
+    }
+
+    fn next(&mut self) -> Option<oneshot::Sender<Place>> {
+        self.forget_gone();
+        let standing = self.waiting.front().is_some_and(|(since, _)| since.elapsed() > STANDING);
+        let next = if standing { self.waiting.pop_back() } else { self.waiting.pop_front() };
+        next.map(|(_, next)| next)
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         let Some(gate) = self.0.take() else { return };
         loop {
             let next = {
                 let mut state = gate.state();
-                let Some(next) = state.waiting.pop_back() else {
+                let Some(next) = state.next() else {
                     state.free += 1;
                     return;
                 };
@@ -93,19 +110,22 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[tokio::test(start_paused = true)]
-    async fn the_youngest_gets_the_next_place_and_who_has_waited_for_too_long_none() {
+    async fn places_go_in_order_until_the_queue_stands_and_then_to_the_youngest() {
         let gate = Gate::new(1, 10);
         let first = gate.enter(SECOND).await.expect("a place");
-        let mut old = Box::pin(gate.enter(SECOND));
-        let mut gone = Box::pin(gate.enter(SECOND));
-        let mut young = Box::pin(gate.enter(SECOND));
-        assert!(poll!(&mut old).is_pending() && poll!(&mut young).is_pending() && poll!(&mut gone).is_pending());
-        drop(gone);
+        let mut waiting: Vec<_> = (0..5).map(|_| Box::pin(gate.enter(SECOND))).collect();
+        for each in &mut waiting {
+            assert!(poll!(each).is_pending());
+        }
+        drop(waiting.remove(0));
         drop(first);
-        assert!(poll!(&mut old).is_pending());
-        let second = young.await.expect("the next place");
-        assert!(old.await.is_none(), "it has waited for a second");
+        let second = waiting.remove(0).await.expect("the oldest of those who have not gone");
+        tokio::time::sleep(STANDING * 2).await;
         drop(second);
+        let third = waiting.pop().expect("the youngest").await.expect("a place");
+        assert!(waiting.pop().expect("an older one").await.is_none(), "it has waited for a second");
+        assert!(waiting.pop().expect("the oldest").await.is_none());
+        drop(third);
         gate.enter(SECOND).await.expect("a free place");
         assert_eq!(gate.state().free, 1);
     }
