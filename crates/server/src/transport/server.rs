@@ -76,7 +76,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { calls_at_once: 256, connection_age: Duration::from_secs(30 * 60) }
+        Self { calls_at_once: 512, connection_age: Duration::from_secs(30 * 60) }
     }
 }
 
