@@ -20,8 +20,8 @@ use tokio::time::Instant;
 
 use crate::error::store_error;
 use crate::options::{DatabaseOptions, SetupError};
-use crate::pools::{Pools, Purpose};
-use crate::postgres;
+use crate::pools::Pools;
+use crate::postgres::{self, Purpose};
 use crate::reference::ReferenceCache;
 use crate::sql::Sql;
 use crate::sqlite::{self, setup_error};

@@ -21,10 +21,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::error::Failure;
 use crate::options::{DatabaseOptions, SetupError};
-use crate::postgres::{check_safe, connect};
+use crate::postgres::{Purpose, check_safe, connect};
 use crate::sqlite::setup_error;
-
-pub(crate) use crate::postgres::Purpose;
 
 /// Between two questions.
 const BEAT: Duration = Duration::from_millis(250);
@@ -34,7 +32,6 @@ const SILENCE: Duration = Duration::from_millis(1_250);
 const OUTAGE: Duration = Duration::from_secs(4);
 
 /// The connections for each purpose.
-#[derive(Clone)]
 struct Pair {
     statements: DatabaseConnection,
     transactions: DatabaseConnection,

@@ -177,7 +177,7 @@ fn set_on_connect(pool: PgPoolOptions, settings: &str) -> PgPoolOptions {
 /// So nothing goes back into the pool before the server has been told to roll back, which is a round trip. Connections that
 /// only run single statements never begin one.
 fn roll_back_on_release(pool: PgPoolOptions, purpose: Purpose) -> PgPoolOptions {
-    if purpose == Purpose::Statement {
+    if matches!(purpose, Purpose::Statement | Purpose::Watch) {
         return pool;
     }
     pool.after_release(|connection, _| Box::pin(async move { connection.execute("ROLLBACK").await.map(|_| true) }))

@@ -37,12 +37,8 @@ impl Admit {
 
 impl Around for Admit {
     async fn around<S: Handler>(self, mut request: Request<Body>, next: Next<S>) -> Response<Body> {
-        let name = match method::find(request.uri().path()) {
-            // Whether the service is alive can be asked however full it is.
-            Some(method) if method.probe => return next.run(request).await,
-            Some(method) => method.path.trim_start_matches('/'),
-            None => "unknown",
-        };
+        // Whether the service is alive can be asked however full it is.
+        let Some(name) = method::counted(request.uri().path()) else { return next.run(request).await };
         let came = Instant::now();
         let patience = deadline::asked(request.headers()).map_or(PATIENCE, |asked| asked.min(PATIENCE));
         let Some(place) = self.gate.enter(patience).await else {

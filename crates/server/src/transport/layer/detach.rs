@@ -1,5 +1,6 @@
-//! Runs each call in a task of its own that the caller only waits for, as long as there is a database. Without one a call is refused at once, and those under way are cut: the one moment in which work may
-//! be dropped, as no connection of before is used again.
+//! Runs each call in a task of its own that the caller only waits for, as long as there is a database. Without one a call is
+//! refused at once, and those under way are cut: the one moment in which work may be dropped, as no connection of before
+//! is used again.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -23,12 +23,7 @@ impl Measure {
 
 impl Around for Measure {
     async fn around<S: Handler>(self, request: Request<Body>, next: Next<S>) -> Response<Body> {
-        let method = match method::find(request.uri().path()) {
-            Some(method) if method.probe => return next.run(request).await,
-            Some(method) => method.path.trim_start_matches('/'),
-            // A path that is not ours is whatever a caller sends: each would be a series of its own.
-            None => "unknown",
-        };
+        let Some(method) = method::counted(request.uri().path()) else { return next.run(request).await };
         let mut call = Call { metrics: self.metrics, method, started: Instant::now(), code: Code::Cancelled };
         let response = next.run(request).await;
         call.code = trace::code(&response);

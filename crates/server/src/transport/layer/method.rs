@@ -47,6 +47,16 @@ pub(crate) struct Method {
     pub(crate) size_limit: usize,
 }
 
+/// The name under which a call is counted; none for probes, which are not.
+pub(super) fn counted(path: &str) -> Option<&'static str> {
+    match find(path) {
+        Some(method) if method.probe => None,
+        Some(method) => Some(method.path.trim_start_matches('/')),
+        // A path that is not ours is whatever a caller sends: each would be a series of its own.
+        None => Some("unknown"),
+    }
+}
+
 /// The method of a path; none when nothing is served there.
 pub(crate) fn find(path: &str) -> Option<&'static Method> {
     static METHODS: LazyLock<HashMap<String, Method>> = LazyLock::new(|| {
