@@ -5,12 +5,12 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::task::{Context, Poll};
 
+use access_tokens_proto::Unchanged;
 use anyhow::Result;
-use bytes::{Buf, BufMut, Bytes};
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::Request;
 use tonic::body::Body;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::server::{Grpc, NamedService, UnaryService};
 use tonic::transport::Server;
 use tonic::{Response, Status};
@@ -39,7 +39,7 @@ impl tower::Service<Request<Body>> for Empty {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let answer = self.clone();
-        Box::pin(async move { Ok(Grpc::new(Bare).unary(answer, request).await) })
+        Box::pin(async move { Ok(Grpc::new(Unchanged).unary(answer, request).await) })
     }
 }
 
@@ -49,43 +49,5 @@ impl UnaryService<Bytes> for Empty {
 
     fn call(&mut self, _: tonic::Request<Bytes>) -> Self::Future {
         std::future::ready(Ok(Response::new(self.0.clone())))
-    }
-}
-
-/// Messages as they are.
-#[derive(Default)]
-struct Bare;
-
-impl Codec for Bare {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-
-impl Encoder for Bare {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn encode(&mut self, message: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        buffer.put(message);
-        Ok(())
-    }
-}
-
-impl Decoder for Bare {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
     }
 }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use bytes::{Buf, BufMut, Bytes};
+use access_tokens_proto::Unchanged;
+use bytes::Bytes;
 use http::uri::PathAndQuery;
 use http_body_util::BodyExt;
 use tonic::body::Body;
 use tonic::client::Grpc;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Request, Response, Status};
 use tower::{BoxError, Service, ServiceExt};
@@ -72,42 +72,4 @@ fn lost(error: impl Into<BoxError>) -> Status {
         return Status::deadline_exceeded("the deadline passed");
     }
     Status::unavailable("the way to the service is broken")
-}
-
-/// Messages as they stand on the wire.
-#[derive(Debug, Clone, Copy, Default)]
-struct Unchanged;
-
-impl Codec for Unchanged {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-
-impl Encoder for Unchanged {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn encode(&mut self, item: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        buffer.put(item);
-        Ok(())
-    }
-}
-
-impl Decoder for Unchanged {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
-    }
 }

@@ -14,8 +14,10 @@ pub mod fields;
 mod generated;
 pub mod json;
 pub mod options;
+mod unchanged;
 
 pub use generated::v1;
+pub use unchanged::Unchanged;
 
 /// The compiled contract with comments and custom options: what reflection serves.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
