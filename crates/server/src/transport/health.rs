@@ -11,6 +11,10 @@ use tonic_health::server::HealthReporter;
 /// The names that health is asked for: the whole server and each service.
 pub(super) const NAMES: [&str; 4] = ["", ACCESS_TOKENS, AUTHENTICATION, DIRECTORY];
 
+/// The name under which a process says that it lives, whatever it waits for: Kubernetes ends those that do not, which helps
+/// against a process that is stuck and not against a database that is away.
+pub(crate) const ALIVE: &str = "alive";
+
 /// Whether the service is ready, and why not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Readiness {
@@ -51,6 +55,7 @@ impl Health {
     pub async fn new() -> Self {
         let readiness = Readiness::Starting;
         let health = Self { reporter: HealthReporter::new(), readiness: Arc::new(Mutex::new(readiness)) };
+        health.reporter.set_service_status(ALIVE, ServingStatus::Serving).await;
         health.set(readiness).await;
         health
     }

@@ -78,6 +78,8 @@ async fn health_says_no_until_told() {
                 client.check(HealthCheckRequest { service: name.to_owned() }).await.expect("known").into_inner();
             assert_eq!(answer.status(), expected, "{name:?}");
         }
+        let alive = client.check(HealthCheckRequest { service: "alive".to_owned() }).await.expect("known").into_inner();
+        assert_eq!(alive.status(), ServingStatus::Serving, "whatever it waits for");
     }
     let unknown = client.check(HealthCheckRequest { service: "nonsense".to_owned() }).await;
     assert_eq!(unknown.expect_err("unknown").code(), Code::NotFound);
