@@ -14,12 +14,21 @@ const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
+/// How far a caller has written, where the service reads from replicas.
+const READ_AFTER: HeaderName = HeaderName::from_static("x-read-after");
+
 /// What passes to the service as it is.
-const INWARDS: [HeaderName; 5] =
-    [HeaderName::from_static("traceparent"), HeaderName::from_static("tracestate"), REQUEST_ID, USER_AGENT, API_KEY];
+const INWARDS: [HeaderName; 6] = [
+    HeaderName::from_static("traceparent"),
+    HeaderName::from_static("tracestate"),
+    REQUEST_ID,
+    USER_AGENT,
+    API_KEY,
+    READ_AFTER,
+];
 
 /// What passes to the client as it is.
-const OUTWARDS: [HeaderName; 1] = [REQUEST_ID];
+const OUTWARDS: [HeaderName; 2] = [REQUEST_ID, READ_AFTER];
 
 /// Base64 as clients write it, with padding or without.
 const BASE64: GeneralPurpose = GeneralPurpose::new(

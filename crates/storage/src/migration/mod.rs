@@ -90,4 +90,6 @@ fn dialect(sql: &str, backend: DbBackend) -> String {
 }
 
 #[cfg(test)]
+mod rules;
+#[cfg(test)]
 mod tests;

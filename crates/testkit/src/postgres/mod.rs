@@ -11,6 +11,7 @@
 //! - Its databases belong to an ordinary role, so that nothing works only because a superuser asked.
 //! - It ends with the test process, however that ends.
 
+mod pgbouncer;
 mod standby;
 mod tools;
 mod watchdog;
@@ -27,6 +28,8 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+
+pub use pgbouncer::{PgBouncer, Pooling};
 
 use tools::Tools;
 use watchdog::Watchdog;

@@ -46,6 +46,39 @@ impl Cluster {
         tools::signal("STOP", &senders)
     }
 
+    /// A standby goes on receiving, and shows what it has replayed so far, until [`Self::resume_replay`].
+    pub fn pause_replay(&self) -> Result<()> {
+        self.psql("postgres", "SELECT pg_wal_replay_pause()")?;
+        self.wait_until("SELECT pg_get_wal_replay_pause_state() = 'paused'")
+    }
+
+    /// It catches up, and goes on.
+    pub fn resume_replay(&self) -> Result<()> {
+        self.psql("postgres", "SELECT pg_wal_replay_resume()")?;
+        Ok(())
+    }
+
+    /// Waits until a standby shows all that `primary` has committed so far.
+    pub fn wait_for_replay(&self, primary: &Self) -> Result<()> {
+        let position = primary.psql("postgres", "SELECT pg_current_wal_flush_lsn()")?;
+        self.wait_until(&format!("SELECT pg_last_wal_replay_lsn() >= '{position}'"))
+    }
+
+    /// The URL of the same database here.
+    pub fn instead(&self, of: &Self, url: &str) -> String {
+        url.replace(&format!("127.0.0.1:{}", of.port), &format!("127.0.0.1:{}", self.port))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "waits for another process, in synchronous code")]
+    fn wait_until(&self, sql: &str) -> Result<()> {
+        let start = Instant::now();
+        while self.psql("postgres", sql)? != "t" {
+            ensure!(start.elapsed() < PATIENCE, "{sql}: not in time");
+            std::thread::sleep(POLL);
+        }
+        Ok(())
+    }
+
     /// Makes a standby the primary. It accepts writes when this returns.
     pub fn promote(&self) -> Result<()> {
         let mut promote = self.tools.command("pg_ctl");
@@ -53,14 +86,8 @@ impl Cluster {
         Ok(())
     }
 
-    #[expect(clippy::disallowed_methods, reason = "waits for another process, in synchronous code")]
     fn wait_for_standby(&self, condition: &str) -> Result<()> {
-        let (start, sql) = (Instant::now(), format!("SELECT count(*) FROM pg_stat_replication WHERE {condition}"));
-        while self.psql("postgres", &sql)? == "0" {
-            ensure!(start.elapsed() < PATIENCE, "no standby with {condition}");
-            std::thread::sleep(POLL);
-        }
-        Ok(())
+        self.wait_until(&format!("SELECT count(*) > 0 FROM pg_stat_replication WHERE {condition}"))
     }
 }
 

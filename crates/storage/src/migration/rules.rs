@@ -1,0 +1,99 @@
+//! What a step may do while servers of the release before go on working: decision 10, held against the steps as they are
+//! written.
+
+use std::path::Path;
+
+use sea_orm_migration::MigratorTrait;
+
+use super::Migrator;
+
+/// What takes something away that the release before may use, or refuses what it may write. In the words of SQL, and in
+/// those of the library.
+const TAKES_AWAY: [&str; 18] = [
+    "drop table",
+    "drop column",
+    "rename",
+    "alter column",
+    "set not null",
+    "add constraint",
+    "unique index",
+    "drop view",
+    "truncate",
+    "delete from",
+    "drop_table",
+    "drop_column",
+    "drop_foreign_key",
+    "rename_table",
+    "rename_column",
+    "modify_column",
+    "unique_key",
+    "add_foreign_key",
+];
+/// What a step says that does so all the same: since which earlier step nobody needs it any more.
+const MARKER: &str = "//! contracts since ";
+
+/// What a step does that it may not, by its text.
+fn violations(text: &str, earlier: &[String]) -> Vec<String> {
+    // A step is a file, and a release may have several: what is taken away was given up in an earlier one.
+    let allowed = text.lines().find_map(|line| line.strip_prefix(MARKER));
+    if allowed.is_some_and(|since| earlier.iter().any(|name| name == since.trim().trim_end_matches('.'))) {
+        return Vec::new();
+    }
+    let code: Vec<_> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+    let words = code.join(" ").to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut found: Vec<_> =
+        TAKES_AWAY.iter().filter(|phrase| words.contains(**phrase)).map(ToString::to_string).collect();
+    for column in words.split("add column ").skip(1) {
+        let column = column.split([',', ';', '"']).next().unwrap_or_default();
+        if column.contains("not null") && !column.contains("default") {
+            found.push(format!("add column {column}"));
+        }
+    }
+    found
+}
+
+#[test]
+fn steps_only_add_unless_they_say_since_when_nobody_needs_what_goes() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/migration");
+    let names = std::fs::read_dir(&folder).expect("the steps").map(|entry| entry.expect("a file").file_name());
+    let mut names: Vec<_> = names.filter_map(|name| name.into_string().ok()).collect();
+    names.retain(|name| name.starts_with('m') && name.as_bytes().get(1).is_some_and(u8::is_ascii_digit));
+    names.sort();
+    let mut earlier: Vec<String> = Vec::new();
+    for name in names {
+        let step = name.trim_end_matches(".rs").to_owned();
+        // Nobody has been there before the first one.
+        if !earlier.is_empty() {
+            let text = std::fs::read_to_string(folder.join(&name)).expect("a step");
+            assert_eq!(violations(&text, &earlier), Vec::<String>::new(), "{name}: see docs/adr/0010-migrations.md");
+        }
+        earlier.push(step);
+    }
+    let known: Vec<_> = Migrator::migrations().iter().map(|step| step.name().to_owned()).collect();
+    assert_eq!(earlier, known, "a file a step, in the order of their names");
+}
+
+#[test]
+fn what_takes_something_away_is_found() {
+    let earlier = ["m0003_names".to_owned()];
+    for sql in [
+        "ALTER TABLE access_token DROP COLUMN old",
+        "ALTER TABLE access_token\n    RENAME TO token",
+        "ALTER TABLE unit ADD COLUMN size INTEGER NOT NULL",
+        "CREATE UNIQUE INDEX unit_name_key ON unit (name)",
+        "manager.drop_table(Table::drop())",
+    ] {
+        assert_eq!(violations(sql, &earlier).len(), 1, "{sql}");
+        assert!(violations(&format!("//! contracts since m0003_names.\n{sql}"), &earlier).is_empty(), "{sql}");
+        let unknown = format!("//! contracts since m0009_nothing.\n{sql}");
+        assert_eq!(violations(&unknown, &earlier).len(), 1, "it must name a step that is there");
+    }
+    for sql in [
+        "ALTER TABLE unit ADD COLUMN size INTEGER",
+        "ALTER TABLE unit ADD COLUMN size INTEGER NOT NULL DEFAULT 0",
+        "CREATE TABLE a (b INTEGER NOT NULL)",
+        "// Nobody may DROP TABLE here.",
+    ] {
+        assert!(violations(sql, &earlier).is_empty(), "{sql}");
+    }
+}

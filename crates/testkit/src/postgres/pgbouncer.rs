@@ -1,0 +1,110 @@
+//! A pgbouncer in front of a cluster.
+
+use std::net::TcpStream;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+
+use super::tools::Tools;
+use super::{Cluster, ROLE, free_port};
+
+const MISSING: &str = "these tests start a pgbouncer of their own. Install it with `apt-get install pgbouncer`, or run \
+    `scripts/test`, which does so.";
+
+/// It ends when nobody holds its standard input any more: with the test process, however that ends.
+const GUARDED: &str = r#""$@" </dev/null & pid=$!; cat >/dev/null; kill -s KILL "$pid""#;
+
+/// How long a start may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// For how long a client keeps a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pooling {
+    /// As long as it is connected.
+    Session,
+    /// For a transaction.
+    Transaction,
+}
+
+/// A running pgbouncer. It ends when it is dropped.
+#[derive(Debug)]
+pub struct PgBouncer {
+    child: Child,
+    port: u16,
+    cluster: u16,
+    tools: Tools,
+    folder: TempDir,
+}
+
+impl PgBouncer {
+    /// Starts one with at most so many connections to each database of the cluster.
+    pub fn start(cluster: &Cluster, pooling: Pooling, connections: usize) -> Result<Self> {
+        let (tools, folder, port) = (Tools::find()?, TempDir::with_prefix("access-tokens-pgbouncer-")?, free_port()?);
+        let mode = if pooling == Pooling::Session { "session" } else { "transaction" };
+        let users = folder.path().join("users");
+        // What the driver sends with each start, and a pooler cannot know.
+        let settings = format!(
+            "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
+             unix_socket_dir =\nauth_type = trust\nauth_file = {}\npool_mode = {mode}\nmax_client_conn = 500\n\
+             default_pool_size = {connections}\nignore_startup_parameters = extra_float_digits\n",
+            cluster.port(),
+            users.display(),
+        );
+        std::fs::write(&users, format!("\"{ROLE}\" \"\"\n"))?;
+        std::fs::write(folder.path().join("settings"), settings)?;
+        tools.give(folder.path())?;
+        let child = launch(&tools, &folder, port)?;
+        Ok(Self { child, port, cluster: cluster.port(), tools, folder })
+    }
+
+    /// A URL of the cluster, turned into one that goes through here.
+    pub fn through(&self, url: &str) -> String {
+        url.replace(&format!("127.0.0.1:{}", self.cluster), &format!("127.0.0.1:{}", self.port))
+    }
+
+    /// Ends with all connections, and starts again on the same port.
+    pub fn restart(&mut self) -> Result<()> {
+        self.end();
+        self.child = launch(&self.tools, &self.folder, self.port)?;
+        Ok(())
+    }
+
+    fn end(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for PgBouncer {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "waits for another process, in synchronous code")]
+fn launch(tools: &Tools, folder: &TempDir, port: u16) -> Result<Child> {
+    let log = std::fs::OpenOptions::new().create(true).append(true).open(folder.path().join("log"))?;
+    let mut command = tools.script(GUARDED);
+    command.arg(program()?).arg(folder.path().join("settings"));
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log).process_group(0);
+    let child = command.spawn().context("cannot run pgbouncer")?;
+    let start = Instant::now();
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        if start.elapsed() > PATIENCE {
+            bail!("pgbouncer does not listen: {}", std::fs::read_to_string(folder.path().join("log"))?);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(child)
+}
+
+/// Debian has it where the PATH of ordinary users does not lead.
+fn program() -> Result<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
+    folders.map(|folder| folder.join("pgbouncer")).find(|file| file.is_file()).context(MISSING)
+}
