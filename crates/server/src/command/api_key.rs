@@ -6,7 +6,7 @@ use anyhow::bail;
 use clap::{Args, Subcommand};
 
 use super::context::Context;
-use super::permissions;
+use super::{examples, permissions};
 use crate::authentication::NewApiKey;
 use crate::config::Settings;
 
@@ -16,8 +16,7 @@ pub(super) enum Command {
     ///
     /// The key stands for a technical user of the given name, which has no password; a second key of the same name
     /// stands for the same user.
-    ///
-    /// Example: KEY=$(access-tokens api-key add --organisation DEMO --name till | awk '{print $NF}')
+    #[command(after_help = examples::API_KEY_ADD)]
     Add(Add),
 }
 

@@ -1,7 +1,17 @@
 //! `check-config`: the settings that apply. Wrong ones were refused before.
 
-use crate::config::Loaded;
+use clap::Args;
 
-pub(super) fn run(loaded: &Loaded) {
-    print!("{}", loaded.describe());
+use super::output::say;
+use crate::config::{Loaded, reference};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Explain every setting there is, as Markdown, instead of what applies.
+    #[arg(long)]
+    markdown: bool,
+}
+
+pub(super) fn run(loaded: &Loaded, arguments: &Arguments) -> anyhow::Result<()> {
+    Ok(say(&if arguments.markdown { reference() } else { loaded.describe() })?)
 }

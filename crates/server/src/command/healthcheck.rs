@@ -47,7 +47,7 @@ fn channel(address: SocketAddr, settings: &GrpcSettings) -> anyhow::Result<Chann
         // The only certificate that there is. A server whose authority is that of clients as well takes it.
         (shown.certificate, shown.key) = (tls.certificate.clone(), tls.key.clone());
     }
-    Link::new(&url, Trust::Anybody, &shown)?.channel(&url, hurried)
+    Link::new(&url, Trust::Anybody, &shown, "grpc.tls")?.channel(&url, hurried)
 }
 
 /// Where a server that listens on `address` is reached from the same machine.

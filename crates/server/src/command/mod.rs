@@ -1,20 +1,30 @@
 //! The command line: one file a subcommand.
 
 mod api_key;
+mod backup;
 mod check_config;
+mod completions;
 mod context;
+mod copy;
 mod demo;
+mod doctor;
+mod examples;
 mod gateway;
 mod healthcheck;
 mod import;
 mod keys;
+mod man;
 mod migrate;
+mod output;
+mod progress;
+mod restore;
 mod serve;
 mod user;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::Loaded;
@@ -25,13 +35,20 @@ pub use import::pieces as import_pieces;
 
 /// The life cycle of access tokens - loyalty cards, app logins, till codes - as a gRPC service with an HTTP gateway.
 #[derive(Debug, Parser)]
-#[command(name = "access-tokens", version, propagate_version = true, after_help = AFTER_HELP)]
+#[command(name = "access-tokens", version, propagate_version = true, after_help = AFTER_HELP, styles = STYLES)]
 pub struct Cli {
     #[command(flatten)]
     global: Global,
     #[command(subcommand)]
     command: Command,
 }
+
+/// Of help on a terminal. Elsewhere, and where NO_COLOR is set, there are none.
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
 
 const AFTER_HELP: &str = "\
 To try it:      access-tokens serve --demo
@@ -40,7 +57,10 @@ On PostgreSQL:  access-tokens keys init; ACCESS_TOKENS__DATABASE__URL=postgres:/
 Every setting is an environment variable too (grpc.listen is ACCESS_TOKENS__GRPC__LISTEN);
 `access-tokens check-config` lists them all, with where each value comes from.
 
-Exit codes: 0 all is well; 1 it failed, or an import left records out; 2 the command line is wrong.";
+When something is wrong, or before it is:  access-tokens doctor
+
+Exit codes: 0 all is well; 1 it failed, or an import left records out; 2 the command line is wrong; 3 `doctor` has
+warnings; 4 `backup` and `restore` leave PostgreSQL to its own tools.";
 
 /// What every subcommand takes.
 #[derive(Debug, Args)]
@@ -58,10 +78,13 @@ struct Global {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve gRPC, and the HTTP API of the original over it, until SIGTERM or SIGINT.
+    #[command(after_help = examples::SERVE)]
     Serve(serve::Arguments),
     /// Serve only the HTTP API, on http.listen, over a service elsewhere. Needs no database and no keys.
+    #[command(after_help = examples::GATEWAY)]
     Gateway(gateway::Arguments),
     /// Bring the schema of the database up to date. `serve` does it by itself, unless database.migrate_at_start is false.
+    #[command(after_help = examples::MIGRATE)]
     Migrate,
     /// Import directory records and access tokens from files.
     ///
@@ -73,6 +96,7 @@ enum Command {
     /// Objects are inserted, or changed when they are known; importing a file again changes nothing. A bad record is
     /// reported on standard error as FILE:LINE: REASON field: description, and the others go in. The exit code is 0
     /// only when every record went in.
+    #[command(after_help = examples::IMPORT)]
     Import(import::Arguments),
     /// Users that may log in.
     #[command(subcommand)]
@@ -84,21 +108,59 @@ enum Command {
     #[command(subcommand)]
     Keys(keys::Command),
     /// Ask a running server whether it is ready: exit code 0 or 1.
+    #[command(after_help = examples::HEALTHCHECK)]
     Healthcheck,
     /// Show the settings that apply, with where they come from and without secrets.
-    CheckConfig,
+    #[command(after_help = examples::CHECK_CONFIG)]
+    CheckConfig(check_config::Arguments),
+    /// Say what is wrong with this installation, or soon will be, and what cures it.
+    ///
+    /// Looks at the configuration, the keys and whether they open what is stored, the database, its settings and its
+    /// schema, the clock, the time that a pass code takes, the policies of all organisations, the permissions of files, and
+    /// certificates. It changes nothing, and may run beside a server.
+    #[command(after_help = examples::DOCTOR)]
+    Doctor(doctor::Arguments),
+    /// Copy the SQLite database into a file, while it is served.
+    ///
+    /// The copy is one state of the database, later than everything that was acknowledged before. It is read as a whole
+    /// before it gets its name, is durable then, and nothing is overwritten. The keys are not in it.
+    #[command(after_help = examples::BACKUP)]
+    Backup(backup::Arguments),
+    /// Put a copy in the place of the SQLite database, when nobody serves it.
+    ///
+    /// The copy is read as a whole first: whether it is sound, whether this version understands it, and whether the keys
+    /// (keys.file) open what is in it.
+    #[command(after_help = examples::RESTORE)]
+    Restore(restore::Arguments),
+    /// Print what a shell needs to complete command lines.
+    #[command(after_help = examples::COMPLETIONS)]
+    Completions(completions::Arguments),
+    /// Print the manual, or write its pages into a directory.
+    #[command(after_help = examples::MAN)]
+    Man(man::Arguments),
 }
 
 /// Does what the command line says.
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    // What needs no configuration works with a broken one.
+    match &cli.command {
+        Command::Completions(arguments) => {
+            return completions::run(arguments).map(|()| ExitCode::SUCCESS);
+        }
+        Command::Man(arguments) => return man::run(arguments).map(|()| ExitCode::SUCCESS),
+        _ => {}
+    }
     let Global { config, set } = cli.global;
-    let loaded = Loaded::load(config.as_deref(), std::env::vars_os(), &set)?;
+    let loaded = match (Loaded::load(config.as_deref(), std::env::vars_os(), &set), &cli.command) {
+        (Err(error), Command::Doctor(arguments)) => return doctor::refused(&error, arguments),
+        (loaded, _) => loaded?,
+    };
     let mut settings = loaded.settings.clone();
     if !matches!(cli.command, Command::Serve(_) | Command::Gateway(_)) {
         // Other commands answer on standard output; the log is for what goes wrong.
         settings.log.level = "warn".to_owned();
     }
-    telemetry::start(&settings.log)?;
+    telemetry::start(&settings, exporting(&cli.command))?;
     match cli.command {
         Command::Serve(arguments) => serve::run(settings, arguments).await?,
         Command::Gateway(arguments) => gateway::run(settings, arguments).await?,
@@ -108,9 +170,22 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::ApiKey(command) => api_key::run(settings, command).await?,
         Command::Keys(command) => keys::run(&settings, &command).await?,
         Command::Healthcheck => return healthcheck::run(settings).await,
-        Command::CheckConfig => check_config::run(&loaded),
+        Command::CheckConfig(arguments) => check_config::run(&loaded, &arguments)?,
+        Command::Doctor(arguments) => return doctor::run(&loaded, &arguments).await,
+        Command::Backup(arguments) => return backup::run(&settings, arguments).await,
+        Command::Restore(arguments) => return restore::run(&settings, arguments).await,
+        Command::Completions(_) | Command::Man(_) => {}
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The name under which a command exports spans and metrics; none for one that is over before anybody looks.
+fn exporting(command: &Command) -> Option<&'static str> {
+    match command {
+        Command::Serve(_) => Some("access-tokens"),
+        Command::Gateway(_) => Some("access-tokens-gateway"),
+        _ => None,
+    }
 }
 
 /// A list of permissions on the command line.
@@ -157,9 +232,47 @@ mod tests {
             "api-key add --organisation DEMO --name till --unit 1 --permissions access_tokens.read",
             "healthcheck",
             "check-config",
+            "doctor --json --deep",
+            "backup copy.db",
+            "restore --verify copy.db",
+            "restore --replace --accept-missing-keys copy.db",
+            "completions bash",
+            "man",
+            "man pages",
         ] {
             let words = std::iter::once("access-tokens").chain(line.split(' '));
             Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+    }
+
+    /// The commands that do something, each with how it is called.
+    fn leaves(command: &clap::Command, called: &str, found: &mut Vec<(String, String)>) {
+        let below: Vec<_> = command.get_subcommands().filter(|one| one.get_name() != "help").collect();
+        if below.is_empty() {
+            found.push((called.to_owned(), command.clone().render_long_help().to_string()));
+        }
+        for one in below {
+            leaves(one, &format!("{called} {}", one.get_name()), found);
+        }
+    }
+
+    #[test]
+    fn every_command_has_examples_that_are_understood() {
+        let mut cli = Cli::command();
+        cli.build();
+        let mut commands = Vec::new();
+        leaves(&cli, "access-tokens", &mut commands);
+        assert!(commands.len() > 15, "{}", commands.len());
+        for (called, help) in commands {
+            let examples = help.split_once("Examples:\n").map(|(_, examples)| examples).unwrap_or_default();
+            let lines: Vec<_> = examples.lines().map(str::trim).filter(|line| line.starts_with(&called)).collect();
+            assert!(!lines.is_empty(), "{called} has no example: {help}");
+            for line in lines {
+                let line = line.split(['|', '<', '>', '#']).next().unwrap_or_default().trim();
+                // What a shell makes of it is one word.
+                let line = line.replace("$(date +%FT%H%M)", "now");
+                Cli::try_parse_from(line.split_whitespace()).unwrap_or_else(|error| panic!("{line}: {error}"));
+            }
         }
     }
 

@@ -9,14 +9,13 @@ use clap::{Args, Subcommand};
 use zeroize::Zeroizing;
 
 use super::context::Context;
-use super::permissions;
+use super::{examples, permissions};
 use crate::config::Settings;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Add a user, or give an existing one a new password and permissions.
-    ///
-    /// Example: access-tokens user add --organisation DEMO --username anna --password-stdin < password.txt
+    #[command(after_help = examples::USER_ADD)]
     Add(Add),
 }
 

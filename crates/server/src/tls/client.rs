@@ -37,17 +37,24 @@ pub(crate) struct Link {
     name: ServerName<'static>,
     trust: Trust,
     settings: Arc<UpstreamSettings>,
+    /// Where those are set.
+    section: &'static str,
 }
 
 impl Link {
     /// The way to the service of an `https` URL. Refused when the files cannot be used now.
-    pub(crate) fn new(url: &Uri, trust: Trust, settings: &UpstreamSettings) -> anyhow::Result<Self> {
+    pub(crate) fn new(
+        url: &Uri,
+        trust: Trust,
+        settings: &UpstreamSettings,
+        section: &'static str,
+    ) -> anyhow::Result<Self> {
         ensure!(url.scheme() == Some(&Scheme::HTTPS), "{url} is no URL of https");
         let host = url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_owned();
         let name = ServerName::try_from(host.clone()).with_context(|| format!("{host} is no name of a host"))?;
         let port = url.port_u16().unwrap_or(443);
-        let link = Self { host, port, name, trust, settings: Arc::new(settings.clone()) };
-        link.config().context("gateway.upstream")?;
+        let link = Self { host, port, name, trust, settings: Arc::new(settings.clone()), section };
+        link.config().context(section)?;
         Ok(link)
     }
 
@@ -66,7 +73,7 @@ impl Link {
     async fn connect(&self) -> io::Result<TlsStream<TcpStream>> {
         let config = self.config().map_err(|error| {
             let error = format!("{error:#}");
-            tracing::warn!(error, "the service cannot be reached: gateway.upstream");
+            tracing::warn!(error, section = self.section, "the service cannot be reached");
             io::Error::other(error)
         })?;
         let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;

@@ -60,6 +60,11 @@ impl LiveTls {
     }
 }
 
+/// Refuses what a listener could not be started with. `section` is that of the settings.
+pub(crate) fn check(settings: &TlsSettings, section: &'static str) -> anyhow::Result<()> {
+    server_config(settings, super::HTTP2).map(drop).with_context(|| section.to_owned())
+}
+
 /// TLS 1.2 and 1.3, and nothing older.
 fn server_config(settings: &TlsSettings, protocol: &[u8]) -> anyhow::Result<ServerConfig> {
     let [certificate, key] =

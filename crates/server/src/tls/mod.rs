@@ -8,6 +8,7 @@ mod files;
 mod identity;
 mod live;
 mod name;
+mod validity;
 
 use std::sync::Arc;
 
@@ -15,7 +16,8 @@ use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 
 pub(crate) use client::{Link, Trust};
 pub(crate) use identity::Peer;
-pub(crate) use live::{LiveTls, TlsConnection};
+pub(crate) use live::{LiveTls, TlsConnection, check};
+pub(crate) use validity::validities;
 
 /// What gRPC is called in a handshake.
 pub(crate) const HTTP2: &[u8] = b"h2";

@@ -1,5 +1,6 @@
 //! `keys`: the key ring, and moving from one key to the next while servers run.
 
+mod fit;
 mod need;
 mod reencrypt;
 mod ring;
@@ -9,6 +10,8 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 
+pub(super) use self::fit::Fit;
+use super::examples;
 use crate::config::Settings;
 use crate::crypto::KeyRing;
 
@@ -19,8 +22,10 @@ pub(super) enum Command {
     ///
     /// Give the same file to every replica, and keep a copy apart from copies of the database: without its keys the
     /// pass codes, passwords and codes in it are worth nothing.
+    #[command(after_help = examples::KEYS_INIT)]
     Init,
     /// Show the keys by id, which of them new codes are made with, and how much in the database needs each.
+    #[command(after_help = examples::KEYS_LIST)]
     List,
     /// Make a new key, with which new codes are made from now on. The others stay, to be read with.
     ///
@@ -29,14 +34,17 @@ pub(super) enum Command {
     ///
     /// Where replicas have copies of the file, or see changes of it late, that time is yours: `rotate --prepare` on one,
     /// the file to all, and then `rotate --to ID` on all.
+    #[command(after_help = examples::KEYS_ROTATE)]
     Rotate(Rotate),
     /// Move all verification codes to the key that new codes are made with. It may be stopped, and run again.
     ///
     /// The rest moves by itself, or cannot: `keys list` says how.
+    #[command(after_help = examples::KEYS_REENCRYPT)]
     ReEncrypt,
     /// Remove a key that nothing in the database needs any more.
     ///
     /// Not before two hours have gone by since it made its last code: sessions that are signed with it end.
+    #[command(after_help = examples::KEYS_RETIRE)]
     Retire(Retire),
 }
 
@@ -85,7 +93,7 @@ fn key_file(settings: &Settings) -> anyhow::Result<&Path> {
 }
 
 /// The key ring as it is. Other than for a server, a file that is not there is not made.
-fn key_ring(settings: &Settings) -> anyhow::Result<KeyRing> {
+pub(super) fn key_ring(settings: &Settings) -> anyhow::Result<KeyRing> {
     match settings.keys.ring.expose() {
         "" => Ok(KeyRing::read(&settings.keys.file)?),
         ring => KeyRing::parse(ring).context("keys.ring"),

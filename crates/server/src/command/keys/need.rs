@@ -27,6 +27,11 @@ pub(super) fn of_others(uses: &[KeyUse], current: &str) -> Option<String> {
     in_words(uses.iter().filter(|one| one.key.as_deref().is_some_and(|key| key != current)), true)
 }
 
+/// What needs keys that are none of `ids`, in words. `None`: nothing does.
+pub(super) fn of_missing(uses: &[KeyUse], ids: &[&str]) -> Option<String> {
+    in_words(uses.iter().filter(|one| one.key.as_deref().is_some_and(|key| !ids.contains(&key))), false)
+}
+
 /// Everything that needs keys. Where there is no database yet, nothing does, and none is made to find that out.
 async fn all(settings: &Settings) -> anyhow::Result<Vec<KeyUse>> {
     if settings.database.sqlite_file().is_some_and(|file| !file.exists()) {
@@ -120,5 +125,7 @@ gone      MISSING  verification codes: 2: worth nothing until this key is in the
         assert_eq!(of_others(&uses, "new"), None);
         let uses = [needed("one-time passwords", Some("old"), 4)];
         assert_eq!(of_others(&uses, "new").as_deref(), Some("one-time passwords: 4 (they expire)"));
+        assert_eq!(of_missing(&uses, &["new", "old"]), None);
+        assert_eq!(of_missing(&uses, &["new"]).as_deref(), Some("one-time passwords: 4"));
     }
 }

@@ -63,7 +63,7 @@ async fn shown(tls: &LiveTls) -> CertificateDer<'static> {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
     let url = format!("https://{address}").parse().expect("a URL");
-    let link = super::super::Link::new(&url, super::super::Trust::Anybody, &Default::default()).expect("a way");
+    let link = super::super::Link::new(&url, super::super::Trust::Anybody, &Default::default(), "test").expect("a way");
     let config: ClientConfig = link.config().expect("a configuration");
     let connect = async {
         let stream = TcpStream::connect(address).await.expect("connected");

@@ -1,0 +1,60 @@
+//! `backup`: a copy of a SQLite database while it is served.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use access_tokens_storage::backup;
+use anyhow::{Context as _, bail};
+use clap::Args;
+
+use super::copy::{check, other_tools};
+use super::progress::Progress;
+use crate::config::Settings;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The copy: a file that is not there yet. It gets mode 0600.
+    #[arg(value_name = "TARGET")]
+    target: PathBuf,
+}
+
+/// What to do on PostgreSQL.
+const POSTGRES: &str = r#"The database is PostgreSQL, which has better tools. Nothing was copied.
+
+One state of the database, to be restored into an empty one by `pg_restore`:
+
+  pg_dump --format=custom --no-owner --file=access-tokens.dump "$ACCESS_TOKENS__DATABASE__URL"
+
+The whole server, to be brought to any moment by replaying its log (archive_mode, archive_command):
+
+  pg_basebackup --pgdata=/backups/base --wal-method=stream --checkpoint=fast
+
+The keys are in neither: keep a copy of the key file (keys.file), apart from copies of the database.
+"#;
+
+pub(super) async fn run(settings: &Settings, arguments: Arguments) -> anyhow::Result<ExitCode> {
+    if !settings.database.is_sqlite() {
+        return other_tools(POSTGRES);
+    }
+    let target = &arguments.target;
+    let progress = Progress::new("copying");
+    let (options, tell) = (settings.database.options(), |done, total| progress.tell(done, total));
+    let copying = async {
+        let draft = backup::backup(&options, target, &tell).await?;
+        progress.now("reading the copy");
+        let copy = check(draft.path()).await.context("the copy was thrown away")?;
+        let counts = copy.counts.clone();
+        copy.close().await;
+        draft.publish()?;
+        anyhow::Ok(counts)
+    };
+    let counts = tokio::select! {
+        done = copying => done?,
+        // What was begun is removed with it.
+        _ = tokio::signal::ctrl_c() => bail!("stopped; there is no copy"),
+    };
+    drop(progress);
+    println!("{}: {counts}", target.display());
+    println!("the keys are not in it: keep a copy of {}, apart from this one", settings.keys.file.display());
+    Ok(ExitCode::SUCCESS)
+}

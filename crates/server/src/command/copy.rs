@@ -1,0 +1,66 @@
+//! What `backup` and `restore` share: a look at a copy, and what there is to do on PostgreSQL.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use access_tokens_domain::Error;
+use access_tokens_domain::ports::Clock;
+use access_tokens_domain::store::KeyStore;
+use access_tokens_storage::{Database, DatabaseOptions, connect};
+use anyhow::{Context as _, bail, ensure};
+
+use super::context::explained;
+use super::keys::Fit;
+use super::output::say;
+use crate::crypto::{KeyRing, SystemClock};
+
+/// The exit code where the database is one that has tools of its own.
+const OTHER_TOOLS: u8 = 4;
+
+/// A copy that was looked at, and is whole.
+pub(super) struct Checked {
+    database: Database,
+    /// What is in it, in words.
+    pub(super) counts: String,
+    /// Steps of the schema that the next start applies.
+    pub(super) pending: Vec<String>,
+}
+
+/// Reads all of a copy, and refuses one that is damaged or not of this service. Changes nothing.
+pub(super) async fn check(file: &Path) -> anyhow::Result<Checked> {
+    let database = connect(&DatabaseOptions::to_look_at(file)?).await?;
+    let faults = database.faults().await.map_err(stored).context("the copy is damaged")?;
+    ensure!(faults.is_empty(), "the copy is damaged: {}", faults.join("; "));
+    let schema = database.schema().await.map_err(stored)?;
+    ensure!(schema.applied > 0, "it is no database of access-tokens");
+    if !schema.unknown.is_empty() {
+        let unknown = schema.unknown.join(", ");
+        bail!("a newer version of access-tokens made it ({unknown}), which this one does not understand");
+    }
+    let counts = database.counts().await.map_err(stored)?;
+    let counts: Vec<_> = counts.iter().map(|(what, rows)| format!("{what}: {rows}")).collect();
+    Ok(Checked { database, counts: counts.join(", "), pending: schema.pending })
+}
+
+impl Checked {
+    /// Whether a ring opens all that is in it.
+    pub(super) async fn fit(&self, ring: &KeyRing) -> anyhow::Result<Fit> {
+        let uses = self.database.key_use(SystemClock.now()).await.map_err(stored)?;
+        Fit::of(&self.database, ring, &uses, None).await
+    }
+
+    /// Lets the file go.
+    pub(super) async fn close(self) {
+        self.database.close().await;
+    }
+}
+
+fn stored(error: access_tokens_domain::store::StoreError) -> anyhow::Error {
+    explained(Error::from(error))
+}
+
+/// Says what to do instead, with the tools of PostgreSQL.
+pub(super) fn other_tools(recipe: &str) -> anyhow::Result<ExitCode> {
+    say(recipe)?;
+    Ok(ExitCode::from(OTHER_TOOLS))
+}

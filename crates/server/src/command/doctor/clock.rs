@@ -1,0 +1,103 @@
+//! Does the clock of this machine agree with others? Codes, sessions and locks live by it.
+
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use access_tokens_domain::ports::Clock;
+use access_tokens_domain::time::Timestamp;
+use access_tokens_storage::Database;
+use access_tokens_storage::backup::sqlite_file;
+use chrono::TimeDelta;
+
+use super::database::told;
+use super::report::Report;
+use crate::config::Settings;
+use crate::crypto::SystemClock;
+
+const CHECK: &str = "clock";
+
+/// Codes live for so much longer or shorter, at most, than they should.
+const NOTICEABLE: TimeDelta = TimeDelta::seconds(1);
+/// A good part of the life of a one-time password.
+const BAD: TimeDelta = TimeDelta::seconds(10);
+
+pub(super) async fn check(database: &Database, settings: &Settings, report: &mut Report) {
+    let before = SystemClock.now();
+    match database.clock().await {
+        Ok(Some(there)) => {
+            // It was read at some time between the question and the answer.
+            let after = SystemClock.now();
+            compare(difference(before, there, after), report);
+        }
+        Ok(None) => put_back(settings, report),
+        Err(error) => {
+            report.problem(CHECK, format!("the database does not tell the time: {}", told(error)), "see above")
+        }
+    }
+}
+
+/// How far another clock is away from ours, at least, if it was read between two moments of ours.
+fn difference(before: Timestamp, there: Timestamp, after: Timestamp) -> TimeDelta {
+    if there < before {
+        before - there
+    } else if there > after {
+        there - after
+    } else {
+        TimeDelta::zero()
+    }
+}
+
+fn compare(difference: TimeDelta, report: &mut Report) {
+    const CURE: &str = "let both machines follow the same time servers (chrony, systemd-timesyncd)";
+    let seconds = difference.num_milliseconds() as f64 / 1_000.0;
+    let message = format!("this machine and that of the database are {seconds:.1} s apart");
+    if difference > BAD {
+        report.problem(CHECK, format!("{message}: codes and sessions end too early, or too late"), CURE);
+    } else if difference > NOTICEABLE {
+        report.warning(CHECK, message, CURE);
+    } else {
+        report.well(CHECK, "this machine and that of the database agree");
+    }
+}
+
+/// A file has no clock. But it was not written to in the future.
+fn put_back(settings: &Settings, report: &mut Report) {
+    let Ok(file) = sqlite_file(&settings.database.options()) else { return };
+    let mut log = file.as_os_str().to_owned();
+    log.push("-wal");
+    let written = [file, PathBuf::from(log)].iter().filter_map(|path| path.metadata().ok()?.modified().ok()).max();
+    let Some(written) = written.map(<Timestamp as From<SystemTime>>::from) else { return };
+    let ahead = written - SystemClock.now();
+    if ahead > BAD {
+        let message = format!("the database was written to {} s from now: the clock was put back", ahead.num_seconds());
+        report.problem(
+            CHECK,
+            message,
+            "set the clock; until then codes and sessions of before live for so much longer",
+        );
+    } else {
+        report.well(CHECK, "nothing was written later than now");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_the_way_does_not_explain_is_a_difference() {
+        let at = |seconds: i64| Timestamp::from_timestamp(1_800_000_000 + seconds, 0).expect("a time");
+        for (there, expected) in [(0, 0), (3, 0), (5, 0), (-2, 2), (9, 4)] {
+            assert_eq!(difference(at(0), at(there), at(5)), TimeDelta::seconds(expected), "{there}");
+        }
+    }
+
+    #[test]
+    fn a_second_is_noticed_and_ten_are_bad() {
+        for (seconds, expected) in [(0, "agree"), (1, "agree"), (2, "Warning"), (11, "Problem")] {
+            let mut report = Report::default();
+            compare(TimeDelta::seconds(seconds), &mut report);
+            assert!(format!("{report:?}").contains(expected), "{seconds}: {report:?}");
+        }
+    }
+}

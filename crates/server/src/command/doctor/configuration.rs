@@ -1,0 +1,77 @@
+//! Is what was configured what anybody should want?
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use access_tokens_domain::guess_budget::DEFAULT_LIMIT;
+
+use super::files;
+use super::report::Report;
+use crate::config::{Loaded, Origin, Settings, TlsSettings};
+
+const CHECK: &str = "configuration";
+
+pub(super) fn check(loaded: &Loaded, report: &mut Report) {
+    let settings = &loaded.settings;
+    let (set, all) = loaded.origins().fold((0, 0), |(set, all), (_, origin)| match origin {
+        Origin::Default => (set, all + 1),
+        _ => (set + 1, all + 1),
+    });
+    report.well(CHECK, format!("{all} settings, of which {set} are not the default"));
+    secrets(loaded, report);
+    listeners(settings, report);
+    let chance = settings.policy.max_guess_chance;
+    if chance > DEFAULT_LIMIT {
+        let message = format!("policy.max_guess_chance is {chance}: policies may make secrets easier to guess");
+        report.warning(CHECK, message, format!("lower it to {DEFAULT_LIMIT}, and make codes longer instead"));
+    }
+    if settings.notifications.webhook.is_some() && settings.notifications.secret.expose().is_empty() {
+        let message = "notifications go out unsigned: whoever receives them cannot know who sent them";
+        report.warning(CHECK, message, "set notifications.secret to 32 random characters or more");
+    }
+}
+
+/// A file with secrets is for its owner. One that holds none may be read by anybody.
+fn secrets(loaded: &Loaded, report: &mut Report) {
+    let mut found: Vec<(&Path, &str)> = Vec::new();
+    for (key, origin) in loaded.origins() {
+        if let Origin::File(path) = origin
+            && loaded.is_masked(key)
+        {
+            found.push((path, key));
+        }
+    }
+    for (path, key) in found {
+        if files::others_may_read(path) {
+            let message = format!("others can read {}, which holds a secret ({key})", path.display());
+            report.problem(CHECK, message, format!("chmod 600 {}", path.display()));
+        }
+    }
+}
+
+fn listeners(settings: &Settings, report: &mut Report) {
+    let Settings { grpc, http, ops, .. } = settings;
+    let all: [(&str, Option<SocketAddr>, &TlsSettings, bool); 3] = [
+        ("grpc", Some(grpc.listen), &grpc.tls, grpc.allow_plain_text),
+        ("http", http.listen, &http.tls, http.allow_plain_text),
+        ("ops", ops.listen, &ops.tls, ops.allow_plain_text),
+    ];
+    for (name, address, tls, allowed) in all {
+        let Some(address) = address.filter(|address| !address.ip().to_canonical().is_loopback()) else { continue };
+        if tls.certificate.is_some() {
+            continue;
+        }
+        let cure = format!("set {name}.tls.certificate and {name}.tls.key, or listen on 127.0.0.1");
+        let message = format!("{name}.listen = {address} speaks plain text to other machines");
+        if allowed {
+            report.warning(CHECK, message, format!("{cure}; leave it where something else encrypts, such as a mesh"));
+        } else {
+            let message = format!("{message}, and `serve` refuses to start");
+            report.problem(
+                CHECK,
+                message,
+                format!("{cure}; or {name}.allow_plain_text = true, where something else encrypts"),
+            );
+        }
+    }
+}

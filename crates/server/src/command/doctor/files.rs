@@ -1,0 +1,85 @@
+//! May others read what only the service should?
+
+use std::fs::Metadata;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use access_tokens_storage::backup::sqlite_file;
+
+use super::report::Report;
+use crate::config::Settings;
+
+const CHECK: &str = "files";
+
+/// Whoever is in the group, and everybody else.
+const NOT_OWNER: u32 = 0o077;
+/// Everybody else.
+const OTHERS: u32 = 0o007;
+/// Others may exchange files in such a directory; unless it is sticky.
+const OTHERS_WRITE: u32 = 0o002;
+const STICKY: u32 = 0o1000;
+
+/// The files of SQLite, by what their names have behind that of the database.
+const COMPANIONS: [&str; 4] = ["", "-wal", "-shm", "-journal"];
+
+pub(super) fn check(settings: &Settings, report: &mut Report) {
+    let (mut looked, mut bad) = (0, 0);
+    let mut look = |path: &Path, mask: u32, what: &str, mode: &str, report: &mut Report| {
+        let Ok(metadata) = std::fs::metadata(path) else { return };
+        looked += 1;
+        if permissions(&metadata) & mask != 0 {
+            bad += 1;
+            let path = path.display();
+            let message = format!("others can reach {what} {path} (mode {:04o})", permissions(&metadata));
+            report.problem(CHECK, message, format!("chmod {mode} {path}"));
+        }
+    };
+    if let Ok(file) = sqlite_file(&settings.database.options()) {
+        for ending in COMPANIONS {
+            let mut path = file.as_os_str().to_owned();
+            path.push(ending);
+            look(Path::new(&path), NOT_OWNER, "the database", "600", report);
+        }
+        exchangeable(&file, report);
+    }
+    // The key ring itself is checked where it is read.
+    if settings.keys.ring.expose().is_empty() {
+        exchangeable(&settings.keys.file, report);
+    }
+    // The group may: that is how certificates are handed out to several services, and by Kubernetes.
+    for key in tls_keys(settings) {
+        look(&key, OTHERS, "the private key", "640", report);
+    }
+    if bad == 0 {
+        report.well(CHECK, format!("nobody else can read what is secret: {looked} file(s)"));
+    }
+}
+
+/// May anybody but the owner read it, or write to it?
+pub(super) fn others_may_read(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|metadata| permissions(&metadata) & NOT_OWNER != 0)
+}
+
+fn exchangeable(file: &Path, report: &mut Report) {
+    let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let Ok(metadata) = std::fs::metadata(directory) else { return };
+    let mode = permissions(&metadata);
+    if mode & OTHERS_WRITE != 0 && mode & STICKY == 0 {
+        let (file, directory) = (file.display(), directory.display());
+        let message = format!("anybody can put another file in the place of {file}: {directory} has mode {mode:04o}");
+        report.problem(CHECK, message, format!("chmod o-w {directory}"));
+    }
+}
+
+fn tls_keys(settings: &Settings) -> Vec<PathBuf> {
+    let Settings { grpc, http, ops, gateway, .. } = settings;
+    let keys = [&grpc.tls.key, &http.tls.key, &ops.tls.key, &gateway.upstream.key];
+    let mut keys: Vec<_> = keys.into_iter().flatten().cloned().collect();
+    keys.sort();
+    keys.dedup();
+    keys
+}
+
+fn permissions(metadata: &Metadata) -> u32 {
+    metadata.permissions().mode() & 0o7777
+}

@@ -1,0 +1,88 @@
+//! How long does a pass code take to hash here?
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use access_tokens_domain::Result;
+use access_tokens_domain::ports::Secrets;
+use access_tokens_domain::secret::Secret;
+
+use super::report::Report;
+use crate::crypto::{KeyRing, KeyedSecrets, SystemRandom};
+
+const CHECK: &str = "hashing";
+
+/// The middle one of so many counts.
+const ROUNDS: usize = 5;
+/// Then nobody waits for it in vain: 64 may be in the line, and callers have a few seconds.
+const SLOW: Duration = Duration::from_millis(100);
+const TOO_SLOW: Duration = Duration::from_secs(1);
+
+pub(super) async fn check(report: &mut Report) {
+    match measure().await {
+        Ok((took, cost)) => judge(took, &cost, report),
+        Err(error) => {
+            report.problem(CHECK, format!("nothing can be hashed: {error}"), "look at the memory that is left")
+        }
+    }
+}
+
+/// How long one hash takes, under keys that exist for this alone, and what it costs, in the words of the hash itself.
+async fn measure() -> Result<(Duration, String)> {
+    let ring = KeyRing::generate(&SystemRandom)?;
+    let ring = KeyRing::parse(&ring).map_err(access_tokens_domain::Error::internal)?;
+    let secrets = KeyedSecrets::new(&ring, Arc::new(SystemRandom));
+    let (mut times, mut cost) = (Vec::with_capacity(ROUNDS), String::new());
+    for _ in 0..ROUNDS {
+        let started = Instant::now();
+        let hash = secrets.hash(Secret::new("measured and forgotten")).await?;
+        times.push(started.elapsed());
+        cost = cost_of(hash.as_stored());
+    }
+    times.sort_unstable();
+    Ok((times[ROUNDS / 2], cost))
+}
+
+/// `m=19456,t=2,p=1` of `$argon2id$v=19$m=19456,t=2,p=1,keyid=...$...`: without what comes from a key.
+fn cost_of(hash: &str) -> String {
+    let parameters = hash.split('$').find(|part| part.starts_with("m=")).unwrap_or_default();
+    let cost: Vec<_> = parameters.split(',').filter(|one| !one.starts_with("keyid=")).collect();
+    cost.join(",")
+}
+
+fn judge(took: Duration, cost: &str, report: &mut Report) {
+    let milliseconds = took.as_secs_f64() * 1_000.0;
+    let message = format!(
+        "Argon2id with {cost}: {milliseconds:.1} ms a pass code, {:.0} a second a core",
+        1_000.0 / milliseconds
+    );
+    let cure = "give the service faster or less busy cores; look whether it is limited (cgroup, container)";
+    if took > TOO_SLOW {
+        report.problem(CHECK, format!("{message}: logins wait for longer than callers do"), cure);
+    } else if took > SLOW {
+        report.warning(CHECK, format!("{message}: it is made for about 15 ms"), cure);
+    } else {
+        report.well(CHECK, message);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_measured_is_what_is_stored() {
+        let (took, cost) = measure().await.expect("measured");
+        assert_eq!(cost, "m=19456,t=2,p=1");
+        assert!(took > Duration::from_micros(100), "19 MiB were not written in {took:?}");
+    }
+
+    #[test]
+    fn slow_machines_are_told_apart() {
+        for (took, expected) in [(15, "Ok"), (101, "Warning"), (1_001, "Problem")] {
+            let mut report = Report::default();
+            judge(Duration::from_millis(took), "m=1", &mut report);
+            assert!(format!("{report:?}").contains(expected), "{report:?}");
+        }
+    }
+}

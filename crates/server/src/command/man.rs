@@ -1,0 +1,32 @@
+//! `man`: pages for `man`, from what `--help` says.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::{Args, CommandFactory};
+use clap_mangen::{Man, generate_to};
+
+use super::Cli;
+use super::output::say;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Write the pages of all commands into this directory, such as /usr/local/share/man/man1. Without it, the first page is
+    /// printed.
+    #[arg(value_name = "DIRECTORY")]
+    directory: Option<PathBuf>,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    match &arguments.directory {
+        Some(directory) => {
+            std::fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
+            generate_to(Cli::command(), directory).with_context(|| directory.display().to_string())
+        }
+        None => {
+            let mut page = Vec::new();
+            Man::new(Cli::command()).render(&mut page)?;
+            Ok(say(&String::from_utf8(page)?)?)
+        }
+    }
+}

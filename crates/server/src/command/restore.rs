@@ -1,0 +1,101 @@
+//! `restore`: a copy in the place of the database.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use access_tokens_domain::ports::Clock;
+use access_tokens_storage::backup::{Draft, Place, require_finished};
+use anyhow::{Context as _, bail};
+use clap::Args;
+
+use super::copy::{Checked, check, other_tools};
+use super::keys::key_ring;
+use super::progress::Progress;
+use crate::config::Settings;
+use crate::crypto::{KeyRing, SystemClock};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The copy. It is left as it is.
+    #[arg(value_name = "SOURCE")]
+    source: PathBuf,
+
+    /// Only look whether it could be restored. Nothing is written, and a server may run.
+    #[arg(long)]
+    verify: bool,
+
+    /// Where there is a database, give it another name, which ends in .replaced-<time>. Without this it is an error.
+    #[arg(long, conflicts_with = "verify")]
+    replace: bool,
+
+    /// Restore it although keys are missing: the pass codes, passwords and codes that they protect are worth nothing until
+    /// those keys are in the ring again.
+    #[arg(long)]
+    accept_missing_keys: bool,
+}
+
+/// What to do on PostgreSQL.
+const POSTGRES: &str = r#"The database is PostgreSQL, which has better tools. Nothing was restored.
+
+Stop the service, make an empty database, and restore a dump into it:
+
+  createdb access_tokens
+  pg_restore --no-owner --exit-on-error --single-transaction --dbname="$ACCESS_TOKENS__DATABASE__URL" access-tokens.dump
+
+Then `access-tokens doctor` tells whether the keys open what is in it. A copy of the whole server by pg_basebackup is
+started in its own directory, with restore_command and recovery_target_time where a certain moment is wanted.
+"#;
+
+pub(super) async fn run(settings: &Settings, arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let Arguments { source, verify, .. } = &arguments;
+    if !settings.database.is_sqlite() {
+        return other_tools(POSTGRES);
+    }
+    require_finished(source)?;
+    let ring = key_ring(settings).context("without its keys a database is worth nothing")?;
+    if *verify {
+        let copy = looked_at(source, &ring, &arguments).await?;
+        println!("{} can be restored: {}", source.display(), copy.counts);
+        copy.close().await;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let place = Place::claim(&settings.database.options())?;
+    if place.is_taken() && !arguments.replace {
+        bail!("{} exists; with --replace it gets another name", place.file().display());
+    }
+    let progress = Progress::new("copying");
+    let draft = Draft::of(source, place.file(), &|done, total| progress.tell(done, total))?;
+    progress.now("reading the copy");
+    // Of the copy of the copy: nobody can exchange it any more, and what was read is what will be served.
+    let copy = looked_at(draft.path(), &ring, &arguments).await?;
+    let (counts, pending) = (copy.counts.clone(), copy.pending.clone());
+    copy.close().await;
+    let aside = place.clear(&SystemClock.now().format("replaced-%Y%m%dT%H%M%SZ").to_string()).await?;
+    draft.publish().with_context(|| match &aside {
+        Some(aside) => format!("the database of before is {} now", aside.display()),
+        None => "nothing was restored".to_owned(),
+    })?;
+    drop(progress);
+    println!("{}: {counts}", place.file().display());
+    if let Some(aside) = aside {
+        println!("the database of before is {} now: remove it when it is not needed any more", aside.display());
+    }
+    if !pending.is_empty() {
+        println!("it is of an older version: the next start of `serve` applies {}", pending.join(", "));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A copy that may be restored.
+async fn looked_at(file: &Path, ring: &KeyRing, arguments: &Arguments) -> anyhow::Result<Checked> {
+    let copy = check(file).await.with_context(|| arguments.source.display().to_string())?;
+    let fit = copy.fit(ring).await.with_context(|| arguments.source.display().to_string())?;
+    if fit.is_good() {
+        println!("{fit}");
+    } else if arguments.accept_missing_keys {
+        eprintln!("warning: {fit}");
+    } else {
+        bail!("{fit}; bring the keys back (keys.file), or --accept-missing-keys");
+    }
+    Ok(copy)
+}

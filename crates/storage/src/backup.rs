@@ -1,0 +1,261 @@
+//! Copies of a SQLite file: one that is made while somebody serves it, and one that is put in its place.
+//!
+//! A copy appears whole and durable, or not at all; nothing is ever overwritten. What is copied is one state of the
+//! database, later than everything that was acknowledged before.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sea_orm::sqlx::{self, ConnectOptions as _, Connection as _};
+
+use crate::error::Failure;
+use crate::options::{DatabaseOptions, SetupError};
+use crate::sqlite::{self, beside};
+
+/// How often is told how far it is.
+const TELL: Duration = Duration::from_millis(100);
+/// How long somebody else who writes is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Bytes that are read at a time.
+const CHUNK: usize = 1024 * 1024;
+/// The files that SQLite has beside a database.
+const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+/// Why there is no copy.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    /// Only SQLite files are copied here.
+    #[error("the database is not a SQLite file")]
+    NotSqlite,
+    /// The name is taken.
+    #[error("{} exists; it was left as it is", .0.display())]
+    Exists(PathBuf),
+    /// A process serves the file, or works on it.
+    #[error("{} is in use: stop whoever serves it or imports into it", .0.display())]
+    InUse(PathBuf),
+    /// A copy that was made by copying the file of a database in use, without what was in its log.
+    #[error("{} has a log beside it ({}): it is no finished copy; `access-tokens backup` makes one", .0.display(), .1)]
+    Unfinished(PathBuf, &'static str),
+    /// The file cannot be read or written.
+    #[error("{path} cannot be {action}: {source}")]
+    Io {
+        /// The path.
+        path: String,
+        /// `read`, `written` and the like.
+        action: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// SQLite refused.
+    #[error("SQLite cannot copy the database: {0}")]
+    Database(String),
+    /// The setting is not good, or the file is served.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+}
+
+type Result<T, E = CopyError> = std::result::Result<T, E>;
+
+/// Is told bytes that are done, and bytes in all as far as is known.
+pub type Told<'a> = &'a (dyn Fn(u64, u64) + Sync);
+
+/// A copy that nobody sees yet. Dropped, it leaves nothing behind.
+pub struct Draft {
+    path: PathBuf,
+    target: PathBuf,
+}
+
+/// The place of a database that nobody serves, as long as this lives.
+pub struct Place {
+    file: PathBuf,
+    _claim: File,
+}
+
+/// The file of a SQLite database.
+pub fn sqlite_file(options: &DatabaseOptions) -> Result<PathBuf> {
+    if !sqlite::accepts(&options.url) {
+        return Err(CopyError::NotSqlite);
+    }
+    Ok(sqlite::check_url(&options.url)?)
+}
+
+/// Copies a database, which may be in use, into a draft of `target`, and makes it durable.
+///
+/// While it is read SQLite cannot empty its log, so that the log grows by what is written meanwhile.
+pub async fn backup(options: &DatabaseOptions, target: &Path, told: Told<'_>) -> Result<Draft> {
+    let file = sqlite_file(options)?;
+    if target.symlink_metadata().is_ok() {
+        return Err(CopyError::Exists(target.to_owned()));
+    }
+    let draft = Draft::new(target)?;
+    let mut connection = open(&file).await?;
+    let pages: i64 = ask(&mut connection, "PRAGMA page_count").await?;
+    let size: i64 = ask(&mut connection, "PRAGMA page_size").await?;
+    let total = pages.unsigned_abs().saturating_mul(size.unsigned_abs());
+    let path = draft.path.to_str().ok_or_else(|| SetupError::Url(format!("{} is not UTF-8", draft.path.display())))?;
+    let mut ticks = tokio::time::interval(TELL);
+    {
+        let copying = sqlx::query("VACUUM INTO ?1").bind(path.to_owned()).execute(&mut connection);
+        tokio::pin!(copying);
+        loop {
+            tokio::select! {
+                done = &mut copying => break done.map_err(refused).map(drop)?,
+                _ = ticks.tick() => told(fs::metadata(&draft.path).map_or(0, |draft| draft.len()).min(total), total),
+            }
+        }
+    }
+    connection.close().await.map_err(refused)?;
+    draft.sync()?;
+    Ok(draft)
+}
+
+/// Refuses a file that is only a part of a database: its log may hold what was acknowledged.
+pub fn require_finished(file: &Path) -> Result<()> {
+    let log = COMPANIONS.iter().find(|ending| fs::metadata(beside(file, ending)).is_ok_and(|log| log.len() > 0));
+    match log {
+        Some(ending) => Err(CopyError::Unfinished(file.to_owned(), ending)),
+        None => Ok(()),
+    }
+}
+
+impl Draft {
+    fn new(target: &Path) -> Result<Self> {
+        let path = beside(target, &format!(".{}.new", std::process::id()));
+        let mut options = OpenOptions::new();
+        options.create_new(true).write(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        options.open(&path).map_err(|error| failed(&path, "created", error))?;
+        Ok(Self { path, target: target.to_owned() })
+    }
+
+    /// Copies a finished copy as it is.
+    pub fn of(source: &Path, target: &Path, told: Told<'_>) -> Result<Self> {
+        let mut from = File::open(source).map_err(|error| failed(source, "read", error))?;
+        let total = from.metadata().map_err(|error| failed(source, "read", error))?.len();
+        let draft = Self::new(target)?;
+        let written = |error| failed(&draft.path, "written", error);
+        let mut to = OpenOptions::new().write(true).open(&draft.path).map_err(written)?;
+        let (mut chunk, mut done) = (vec![0; CHUNK], 0);
+        loop {
+            let bytes = from.read(&mut chunk).map_err(|error| failed(source, "read", error))?;
+            if bytes == 0 {
+                break;
+            }
+            to.write_all(&chunk[..bytes]).map_err(written)?;
+            done += bytes as u64;
+            told(done, total);
+        }
+        drop(to);
+        draft.sync()?;
+        Ok(draft)
+    }
+
+    /// Where it is, to be looked at.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn sync(&self) -> Result<()> {
+        let synced = File::open(&self.path).and_then(|file| file.sync_all());
+        synced.map_err(|error| failed(&self.path, "written", error))
+    }
+
+    /// Gives it its name, which nobody may have taken meanwhile: a link fails then, and a rename would not.
+    pub fn publish(self) -> Result<()> {
+        match fs::hard_link(&self.path, &self.target) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(CopyError::Exists(self.target.clone())),
+            linked => {
+                linked.and_then(|()| sync_directory(&self.target)).map_err(|e| failed(&self.target, "written", e))
+            }
+        }
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+impl Place {
+    /// Refuses the place of a file that is served, and lets nobody serve it from now on.
+    pub fn claim(options: &DatabaseOptions) -> Result<Self> {
+        let file = sqlite_file(options)?;
+        let claim = sqlite::claim(&file)?;
+        Ok(Self { file, _claim: claim })
+    }
+
+    /// The file that is, or will be, there.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// Is there one?
+    pub fn is_taken(&self) -> bool {
+        self.file.symlink_metadata().is_ok()
+    }
+
+    /// Gives what is there another name, which ends in `.<suffix>`, with everything that belongs to it. Answers that name;
+    /// none where there was nothing.
+    ///
+    /// A log that is left beside another database would be played into it. So it goes first.
+    pub async fn clear(&self, suffix: &str) -> Result<Option<PathBuf>> {
+        let aside = beside(&self.file, &format!(".{suffix}"));
+        if aside.symlink_metadata().is_ok() {
+            return Err(CopyError::Exists(aside));
+        }
+        // One that is damaged is often the reason why another one comes in its place: it goes as it is.
+        if self.is_taken() && fold_log(&self.file).await == Some(false) {
+            return Err(CopyError::InUse(self.file.clone()));
+        }
+        for ending in COMPANIONS {
+            let (from, to) = (beside(&self.file, ending), beside(&aside, ending));
+            match fs::rename(&from, &to) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                moved => moved.map_err(|error| failed(&from, "renamed", error))?,
+            }
+        }
+        let moved = self.is_taken();
+        if moved {
+            fs::rename(&self.file, &aside).map_err(|error| failed(&self.file, "renamed", error))?;
+        }
+        sync_directory(&self.file).map_err(|error| failed(&self.file, "renamed", error))?;
+        Ok(moved.then_some(aside))
+    }
+}
+
+/// Brings what is in the log of a file into the file itself. False: somebody uses it. None: it cannot be read.
+async fn fold_log(file: &Path) -> Option<bool> {
+    let mut connection = open(file).await.ok()?;
+    let busy: i64 = ask(&mut connection, "PRAGMA wal_checkpoint(TRUNCATE)").await.ok()?;
+    connection.close().await.ok()?;
+    Some(busy == 0)
+}
+
+/// A connection that changes nothing by itself. It may write, since a file in use is read through memory that is shared.
+async fn open(file: &Path) -> Result<SqliteConnection> {
+    let options = SqliteConnectOptions::new().filename(file).create_if_missing(false).busy_timeout(PATIENCE);
+    options.disable_statement_logging().connect().await.map_err(refused)
+}
+
+async fn ask(connection: &mut SqliteConnection, sql: &'static str) -> Result<i64> {
+    sqlx::query_scalar(sql).fetch_one(connection).await.map_err(refused)
+}
+
+fn refused(error: sqlx::Error) -> CopyError {
+    CopyError::Database(Failure::of_sqlx(&error).to_string())
+}
+
+fn failed(path: &Path, action: &'static str, source: io::Error) -> CopyError {
+    CopyError::Io { path: path.display().to_string(), action, source }
+}
+
+/// A name is durable when its directory is.
+fn sync_directory(path: &Path) -> io::Result<()> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(directory)?.sync_all()
+}

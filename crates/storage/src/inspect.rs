@@ -1,0 +1,208 @@
+//! What a database says about itself, for people who look after it. Nothing here writes.
+
+use access_tokens_domain::store::StoreResult;
+use access_tokens_domain::time::Timestamp;
+use sea_orm::{ConnectionTrait, EntityTrait};
+use sea_orm_migration::seaql_migrations;
+use sea_orm_migration::{MigratorTrait, SchemaManager};
+
+use crate::database::Database;
+use crate::error::{Failure, store_error};
+use crate::migration::Migrator;
+use crate::sql::Sql;
+
+/// What is counted, and its table.
+const TABLES: [(&str, &str); 4] = [
+    ("organisations", "organisation"),
+    ("access tokens", "access_token"),
+    ("users that log in", "user_credential"),
+    ("API keys", "api_key"),
+];
+
+/// Most complaints of one check: one is enough to know.
+const MOST_FAULTS: u32 = 20;
+
+/// How good a setting is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// As it has to be.
+    Safe,
+    /// It works, and something is the worse for it.
+    Risky,
+    /// Acknowledged commits can be lost, or one call can hold all others up. `serve` may refuse to start.
+    Unsafe,
+}
+
+/// A setting of the database as the connections of this process have it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is, in the database's own words.
+    pub value: String,
+    /// What it has to be.
+    pub needed: &'static str,
+    /// How good that is.
+    pub verdict: Verdict,
+    /// What it is about.
+    pub about: &'static str,
+}
+
+/// The steps that have made the schema.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Schema {
+    /// How many were applied; none: there is no schema.
+    pub applied: usize,
+    /// Those that are still to be applied.
+    pub pending: Vec<String>,
+    /// Those that were applied and that this version does not know: a newer one was here.
+    pub unknown: Vec<String>,
+}
+
+impl Database {
+    /// The settings on which safety depends, all of them.
+    pub async fn settings(&self) -> StoreResult<Vec<Setting>> {
+        if self.is_sqlite() { self.sqlite_settings().await } else { self.postgres_settings().await }
+    }
+
+    async fn sqlite_settings(&self) -> StoreResult<Vec<Setting>> {
+        let number = |name| async move { self.pragma::<i64>(name).await };
+        let (synchronous, patience) = (number("synchronous").await?, number("busy_timeout").await?);
+        let journal: String = self.pragma("journal_mode").await?;
+        let unless = |fine: bool, verdict| if fine { Verdict::Safe } else { verdict };
+        Ok(vec![
+            Setting {
+                name: "synchronous",
+                value: synchronous.to_string(),
+                needed: "2 (FULL) or more",
+                verdict: unless(synchronous >= 2, Verdict::Unsafe),
+                about: "with less, a power cut takes acknowledged commits with it",
+            },
+            Setting {
+                // What has never been served, such as a copy, has another one until it is.
+                verdict: unless(["wal", "delete"].contains(&journal.as_str()), Verdict::Unsafe),
+                name: "journal_mode",
+                value: journal,
+                needed: "wal, or delete until it is served",
+                about: "without a log of its own, readers and the writer wait for each other",
+            },
+            Setting {
+                name: "busy_timeout",
+                value: patience.to_string(),
+                needed: "above 0",
+                verdict: unless(patience > 0, Verdict::Unsafe),
+                about: "without it, whoever meets another process fails at once",
+            },
+        ])
+    }
+
+    async fn postgres_settings(&self) -> StoreResult<Vec<Setting>> {
+        let mut found = Vec::new();
+        for (name, needed, bad, verdict, about) in POSTGRES {
+            let mut sql = Sql::new("SELECT current_setting(");
+            sql.bind(*name).push(", true) AS value");
+            let value: Option<String> = self.one(sql).await?;
+            // One that this version of PostgreSQL does not have can do no harm.
+            let Some(value) = value else { continue };
+            let verdict = if bad(&value) { *verdict } else { Verdict::Safe };
+            found.push(Setting { name, value, needed, verdict, about });
+        }
+        Ok(found)
+    }
+
+    /// How far the schema is.
+    pub async fn schema(&self) -> StoreResult<Schema> {
+        let connection = self.readers();
+        let manager = SchemaManager::new(&connection);
+        let known: Vec<String> = Migrator::migrations().iter().map(|step| step.name().to_owned()).collect();
+        if !manager.has_table("seaql_migrations").await.map_err(store_error)? {
+            return Ok(Schema { pending: known, ..Schema::default() });
+        }
+        let applied = seaql_migrations::Entity::find().all(manager.get_connection()).await.map_err(store_error)?;
+        let applied: Vec<String> = applied.into_iter().map(|row| row.version).collect();
+        let without = |all: &[String], some: &[String]| all.iter().filter(|one| !some.contains(one)).cloned().collect();
+        Ok(Schema { applied: applied.len(), pending: without(&known, &applied), unknown: without(&applied, &known) })
+    }
+
+    /// What time it is there. `None`: it has no clock of its own, being a file.
+    pub async fn clock(&self) -> StoreResult<Option<Timestamp>> {
+        if self.is_sqlite() {
+            return Ok(None);
+        }
+        let sql = Sql::new("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint");
+        let micros: i64 = self.one(sql).await?;
+        let time = Timestamp::from_timestamp_micros(micros);
+        time.map(Some).ok_or_else(|| Failure::fault("no such time").into())
+    }
+
+    /// How much there is, by what it is.
+    pub async fn counts(&self) -> StoreResult<Vec<(&'static str, u64)>> {
+        let snapshot = self.long_snapshot("enable_seqscan = on").await?;
+        let mut counts = Vec::with_capacity(TABLES.len());
+        for (what, table) in TABLES {
+            let rows: i64 = scalar(&snapshot, Sql::new(format!("SELECT count(*) FROM {table}"))).await?;
+            counts.push((what, rows.unsigned_abs()));
+        }
+        snapshot.commit().await.map_err(store_error)?;
+        Ok(counts)
+    }
+
+    /// Reads all of a SQLite file, and answers what does not fit together: nothing, of a good one. PostgreSQL has its own
+    /// tools for that, and is not asked.
+    pub async fn faults(&self) -> StoreResult<Vec<String>> {
+        if !self.is_sqlite() {
+            return Ok(Vec::new());
+        }
+        let check = Sql::new(format!("PRAGMA integrity_check({MOST_FAULTS})"));
+        let rows = check.all(&self.readers()).await?;
+        let lines: Result<Vec<String>, _> = rows.iter().map(|row| row.try_get_by_index(0)).collect();
+        let mut faults: Vec<_> = lines.map_err(store_error)?.into_iter().filter(|line| line != "ok").collect();
+        if !Sql::new("PRAGMA foreign_key_check").all(&self.readers()).await?.is_empty() {
+            faults.push("rows refer to rows that are not there".to_owned());
+        }
+        Ok(faults)
+    }
+
+    async fn pragma<T: sea_orm::TryGetable>(&self, name: &str) -> StoreResult<T> {
+        self.one(Sql::new(format!("PRAGMA {name}"))).await
+    }
+
+    async fn one<T: sea_orm::TryGetable>(&self, sql: Sql) -> StoreResult<T> {
+        scalar(&self.readers(), sql).await
+    }
+}
+
+async fn scalar<T: sea_orm::TryGetable>(connection: &impl ConnectionTrait, sql: Sql) -> StoreResult<T> {
+    let rows = sql.all(connection).await?;
+    let row = rows.first().ok_or_else(|| Failure::fault("an answer without a row"))?;
+    row.try_get_by_index(0).map_err(store_error)
+}
+
+type Bad = fn(&str) -> bool;
+
+/// Name, what it has to be, when it is not, how bad that is, and what it is about.
+const POSTGRES: &[(&str, &str, Bad, Verdict, &str)] = &[
+    ("fsync", "on", is_off, Verdict::Unsafe, LOST),
+    ("full_page_writes", "on", is_off, Verdict::Unsafe, LOST),
+    ("synchronous_commit", "on", is_off, Verdict::Unsafe, LOST),
+    ("in_hot_standby", "off", |value| value == "on", Verdict::Unsafe, STANDBY),
+    ("statement_timeout", "above 0", is_zero, Verdict::Unsafe, SWALLOWED),
+    ("lock_timeout", "above 0", is_zero, Verdict::Unsafe, SWALLOWED),
+    ("idle_in_transaction_session_timeout", "above 0", is_zero, Verdict::Unsafe, SWALLOWED),
+    ("log_error_verbosity", "terse", |value| value != "terse", Verdict::Risky, LOGGED),
+    ("log_parameter_max_length", "0", |value| value != "0", Verdict::Risky, LOGGED),
+    ("log_parameter_max_length_on_error", "0", |value| value != "0", Verdict::Risky, LOGGED),
+];
+const LOST: &str = "without it, a crash takes acknowledged commits with it";
+const STANDBY: &str = "a standby takes no writes: name its primary in database.url";
+const SWALLOWED: &str =
+    "each connection sets it: something on the way, such as a pool of transactions, does not keep it";
+const LOGGED: &str = "with anything else, codes and identifiers come into the log of PostgreSQL";
+
+fn is_off(value: &str) -> bool {
+    value == "off"
+}
+
+fn is_zero(value: &str) -> bool {
+    value == "0"
+}

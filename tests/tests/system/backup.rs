@@ -1,0 +1,221 @@
+//! `backup` and `restore`: what was acknowledged before a backup began is in it, whatever is written meanwhile; and what is
+//! restored is served.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use access_tokens_testkit::app::Client;
+use access_tokens_testkit::process::Workplace;
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::processes::{add_user, logged_in, sqlite, text};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_access-tokens-under-test");
+const WRITERS: usize = 8;
+/// Enough that SQLite has moved its log into the file by then: the file alone looks like a sound copy, which lacks only the
+/// youngest.
+const BEFORE: usize = 4_000;
+
+/// A writer's tokens, in the order in which it made them: one after the other.
+fn code(writer: usize, number: usize) -> String {
+    format!("w{writer}-{number}")
+}
+
+/// Creates tokens until it is told to stop. `acknowledged` says how many were.
+async fn write(client: Client, writer: usize, acknowledged: Arc<AtomicUsize>, stop: Arc<AtomicBool>) {
+    let mut number = 0;
+    while !stop.load(Ordering::SeqCst) {
+        let request = json!({"authentication_code": code(writer, number), "fields_set": "number"});
+        client.ok("CreateAccessToken", request).await;
+        number += 1;
+        acknowledged.store(number, Ordering::SeqCst);
+    }
+}
+
+/// How many tokens of a writer are there: the first ones, and none after one that is missing.
+async fn found(client: &Client, writer: usize, up_to: usize) -> usize {
+    let mut present = Vec::with_capacity(up_to);
+    for number in 0..up_to {
+        let request =
+            json!({"access_token_identifier": {"authentication_code": code(writer, number)}, "fields_set": "number"});
+        present.push(client.try_call("ShowAccessToken", request).await.is_ok());
+    }
+    let count = present.iter().take_while(|present| **present).count();
+    assert!(
+        present[count..].iter().all(|present| !present),
+        "writer {writer}: it is no state that ever was: {present:?}"
+    );
+    count
+}
+
+/// A place in a directory of its own, with the keys of another one.
+fn elsewhere(directory: &TempDir, keys_of: &TempDir) -> Workplace {
+    let keys = "access-tokens.keys";
+    fs::copy(keys_of.path().join(keys), directory.path().join(keys)).expect("the keys");
+    sqlite(directory)
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).expect("a file").permissions().mode() & 0o777
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_under_load_has_what_was_acknowledged_before_it_and_is_one_state() {
+    let (directory, other) = (TempDir::new().expect("a directory"), TempDir::new().expect("a directory"));
+    let place = sqlite(&directory);
+    add_user(&place);
+    let server = place.start(&["serve"]);
+    place.wait_until_ready();
+    let client = logged_in(&server).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let counts: [_; WRITERS] = std::array::from_fn(|_| Arc::new(AtomicUsize::new(0)));
+    let writers: Vec<_> = counts
+        .iter()
+        .enumerate()
+        .map(|(writer, count)| tokio::spawn(write(client.clone(), writer, Arc::clone(count), Arc::clone(&stop))))
+        .collect();
+    let ledger = || counts.each_ref().map(|count| count.load(Ordering::SeqCst));
+    while ledger().iter().sum::<usize>() < BEFORE {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+
+    let before = ledger();
+    let taken = tokio::task::block_in_place(|| place.run(&["backup", "copy.db"]));
+    let during = ledger();
+    assert!(taken.status.success(), "{}", text(&taken));
+    assert!(during.iter().sum::<usize>() > before.iter().sum(), "nobody has written meanwhile");
+    let again = tokio::task::block_in_place(|| place.run(&["backup", "copy.db"]));
+    assert!(again.status.code() == Some(1) && text(&again).contains("it was left as it is"), "{}", text(&again));
+    stop.store(true, Ordering::SeqCst);
+    for writer in writers {
+        writer.await.expect("all of them were acknowledged");
+    }
+    let after = ledger();
+
+    let copy = directory.path().join("copy.db");
+    assert_eq!(mode(&copy), 0o600);
+    let names = fs::read_dir(directory.path()).expect("a directory").map(|entry| entry.expect("an entry").file_name());
+    assert!(!names.into_iter().any(|name| name.to_string_lossy().ends_with(".new")), "a draft was left");
+    let restored = elsewhere(&other, &directory);
+    let put = restored.run(&["restore", copy.to_str().expect("a path")]);
+    assert!(put.status.success(), "{}", text(&put));
+    let second = restored.start(&["serve"]);
+    restored.wait_until_ready();
+    let client = logged_in(&second).await;
+    for writer in 0..WRITERS {
+        let found = found(&client, writer, after[writer]).await;
+        let (low, high) = (before[writer], during[writer] + 1);
+        assert!((low..=high).contains(&found), "writer {writer}: {low} before, {high} at most, {found} restored");
+    }
+    // It goes on, where the sequences of numbers have not gone back behind what was given out.
+    client.ok("CreateAccessToken", json!({"authentication_code": "one more"})).await;
+    assert_eq!(second.terminate().0, Some(0), "{}", restored.log());
+    assert_eq!(server.terminate().0, Some(0), "{}", place.log());
+}
+
+#[test]
+fn a_database_that_is_served_is_not_replaced_and_none_is_lost() {
+    let directory = TempDir::new().expect("a directory");
+    let place = sqlite(&directory);
+    let server = place.start(&["serve", "--demo"]);
+    place.wait_until_ready();
+    assert!(place.run(&["backup", "copy.db"]).status.success());
+    let served = place.run(&["restore", "--replace", "copy.db"]);
+    assert!(
+        served.status.code() == Some(1) && text(&served).contains("is served by another process"),
+        "{}",
+        text(&served)
+    );
+    // A crash leaves a log behind, which must not be played into what comes in its place.
+    server.kill();
+    assert!(directory.path().join("access-tokens.db-wal").exists());
+    let there = place.run(&["restore", "copy.db"]);
+    assert!(there.status.code() == Some(1) && text(&there).contains("--replace"), "{}", text(&there));
+    let replaced = place.run(&["restore", "--replace", "copy.db"]);
+    assert!(replaced.status.success(), "{}", text(&replaced));
+    let names: Vec<_> = fs::read_dir(directory.path())
+        .expect("a directory")
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .collect();
+    let aside = names.iter().find(|name| name.contains(".replaced-")).expect("the one of before");
+    assert!(!names.iter().any(|name| name == "access-tokens.db-wal"), "{names:?}");
+    for file in [aside.as_str(), "access-tokens.db"] {
+        assert_eq!(mode(&directory.path().join(file)), 0o600);
+        // The one of before is whole, with what was in its log.
+        let verified = place.run(&["restore", "--verify", file]);
+        assert!(verified.status.success() && text(&verified).contains("access tokens: 20"), "{}", text(&verified));
+    }
+    let server = place.start(&["serve"]);
+    place.wait_until_ready();
+    assert_eq!(server.terminate().0, Some(0));
+}
+
+#[test]
+fn what_cannot_be_served_is_not_restored() {
+    let (directory, other) = (TempDir::new().expect("a directory"), TempDir::new().expect("a directory"));
+    let place = sqlite(&directory);
+    let server = place.start(&["serve", "--demo"]);
+    place.wait_until_ready();
+    assert!(place.run(&["backup", "copy.db"]).status.success());
+    let copy = fs::read(directory.path().join("copy.db")).expect("a copy");
+    let path = |name: &str| directory.path().join(name).to_str().expect("a path").to_owned();
+    let refuses = |place: &Workplace, arguments: &[&str], expected: &str| {
+        let refused = place.run(&[&["restore"], arguments].concat());
+        assert!(
+            refused.status.code() == Some(1) && text(&refused).contains(expected),
+            "{expected}: {}",
+            text(&refused)
+        );
+    };
+    refuses(&place, &["--verify", "nowhere.db"], "nowhere.db");
+    // The file of a database in use, without its log.
+    fs::copy(path("access-tokens.db"), path("torn.db")).expect("copied");
+    refuses(&place, &["--verify", "access-tokens.db"], "it is no finished copy");
+    refuses(&place, &["--verify", "torn.db"], "torn.db");
+    let mut damaged = copy.clone();
+    let middle = damaged.len() / 2;
+    damaged[middle..middle + 8_192].fill(0x5a);
+    fs::write(path("damaged.db"), damaged).expect("written");
+    refuses(&place, &["--verify", "damaged.db"], "the copy is damaged");
+    fs::write(path("cut.db"), &copy[..copy.len() / 2]).expect("written");
+    refuses(&place, &["--verify", "cut.db"], "cut.db");
+    fs::write(path("empty.db"), "").expect("written");
+    refuses(&place, &["--verify", "empty.db"], "it is no database of access-tokens");
+    // Of a version that is not there yet: the name of its last step, which is as long.
+    let newer = String::from_utf8_lossy(&copy).matches("m0002_credential_ledger").count();
+    assert!(newer > 0, "the steps are stored by name");
+    let mut later = copy.clone();
+    let (old, new) = (b"m0002_credential_ledger", b"m9999_credential_ledger");
+    while let Some(at) = later.windows(old.len()).position(|window| window == old) {
+        later[at..at + old.len()].copy_from_slice(new);
+    }
+    fs::write(path("later.db"), later).expect("written");
+    refuses(&place, &["--verify", "later.db"], "a newer version of access-tokens made it (m9999_credential_ledger)");
+
+    // Without its keys, and with others.
+    let strange = Workplace::new(BINARY, other.path(), "sqlite://access-tokens.db");
+    refuses(&strange, &[&path("copy.db")], "without its keys a database is worth nothing");
+    assert!(strange.run(&["keys", "init"]).status.success());
+    refuses(&strange, &[&path("copy.db")], "keys are missing: ");
+    assert!(!other.path().join("access-tokens.db").exists(), "something was restored");
+    let accepted = strange.run(&["restore", "--accept-missing-keys", &path("copy.db")]);
+    assert!(accepted.status.success() && text(&accepted).contains("warning: keys are missing"), "{}", text(&accepted));
+    assert_eq!(server.terminate().0, Some(0));
+}
+
+#[test]
+fn postgresql_is_left_to_its_own_tools() {
+    let directory = TempDir::new().expect("a directory");
+    let place = Workplace::new(BINARY, directory.path(), "postgres://u:hunter2@127.0.0.1:1/d");
+    for (arguments, expected) in [(["backup", "x"], "pg_dump"), (["restore", "x"], "pg_restore")] {
+        let told = place.run(&arguments);
+        assert_eq!(told.status.code(), Some(4), "{}", text(&told));
+        assert!(text(&told).contains(expected) && !text(&told).contains("hunter2"), "{}", text(&told));
+    }
+    assert_eq!(fs::read_dir(directory.path()).expect("a directory").count(), 0);
+}
