@@ -35,6 +35,10 @@ pub trait Observer: Send + Sync + 'static {
     /// A code of this kind was asked for, and admitted or refused as one too many. One for an unknown token counts as
     /// any other: nothing of an answer, nor of the work for it, may depend on that.
     fn issue(&self, kind: SecretKind, admitted: bool);
+
+    /// A wrong secret of this kind was one too many: from now on others are refused. One for an unknown token counts as any
+    /// other.
+    fn locked(&self, _kind: SecretKind) {}
 }
 
 /// Nobody watches.

@@ -178,6 +178,11 @@ impl<S: Store> AccessTokens<S> {
             (Ok(_), Verdict::Right | Verdict::Outdated) => AttemptOutcome::Right,
         };
         self.observer.attempt(kind, outcome);
+        if let (Ok(entry), AttemptOutcome::Wrong) = (&counted, outcome)
+            && entry.state.lock(&policy, now).is_some()
+        {
+            self.observer.locked(kind);
+        }
         match (found, counted, verdict) {
             (Some(found), Ok(entry), Verdict::Right | Verdict::Outdated) => {
                 self.recount(organisation, &subject, kind, entry, |all| all.succeeded(&policy, now)).await?;

@@ -5,6 +5,7 @@
 //! | `access_tokens_build_info` | gauge | `version` | 1 |
 //! | `rpc_server_duration_seconds` | histogram | `rpc_method`, `rpc_grpc_status_code` | calls of each method by gRPC and HTTP, and the time until their answer; `_count` counts them; without health and reflection |
 //! | `access_tokens_attempts_total` | counter | `kind`, `outcome` | secrets that were presented: `right`, `wrong`, or `refused` without a comparison |
+//! | `access_tokens_locks_total` | counter | `kind` | locks that began with a wrong secret |
 //! | `access_tokens_codes_total` | counter | `kind`, `outcome` | codes that were asked for: `admitted`, or `refused` as one too many |
 //! | `access_tokens_guess_bound` | gauge | `organisation`, `classification` | chance per token and day that somebody guesses a secret, at most: of the organisation's own policy, with an empty `classification`, and of each classification that has one |
 //! | `access_tokens_guess_bound_dropped` | gauge | | bounds that are left out, at least, since there are more than 100 |
@@ -12,6 +13,12 @@
 //! | `access_tokens_hashing_running` | gauge | | pass codes and passwords that are being hashed |
 //! | `access_tokens_hashing_waiting` | gauge | | those that wait for it |
 //! | `access_tokens_hashing_refused_total` | counter | | those for which there was no room |
+//! | `access_tokens_imported_total` | counter | `outcome` | records of imports over gRPC: `created`, `updated`, `unchanged` or `failed` |
+//! | `access_tokens_tokens` | gauge | `state` | access tokens of all organisations, once they were counted; on PostgreSQL with more than 100,000 of them as its planner believes |
+//! | `access_tokens_sessions_released` | gauge | | sessions that were ended and have not expired yet, as this process knows |
+//! | `db_client_connection_count` | gauge | `db_client_connection_pool_name`, `db_client_connection_state` | connections to the database that are `idle` or `used` |
+//! | `db_client_connection_max` | gauge | `db_client_connection_pool_name` | how many there may be |
+//! | `access_tokens_sqlite_waiting` | gauge | | SQLite only: units of work that wait for their turns to write |
 //! | `access_tokens_sqlite_units_total` | counter | | SQLite only: units of work that were acknowledged |
 //! | `access_tokens_sqlite_commits_total` | counter | | SQLite only: commits that it took, each for one unit or several |
 //!
@@ -22,6 +29,7 @@
 //! A measurement is an atomic addition. What can be looked up is looked up when somebody reads.
 
 mod guesses;
+mod lookups;
 #[cfg(test)]
 mod tests;
 
@@ -30,23 +38,26 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use access_tokens_domain::attempts::SecretKind;
+use access_tokens_domain::life_cycle::LifeCycleState;
 use access_tokens_domain::observer::{AttemptOutcome, Observer};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram, Meter, MeterProvider};
-use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::metrics::SdkMeterProvider;
+use opentelemetry_sdk::metrics::{MeterProviderBuilder, SdkMeterProvider};
 use prometheus::{Registry, TextEncoder};
 use tonic::Code;
 
 pub use guesses::GuessBounds;
 
-use crate::crypto::HashingLoad;
+use crate::telemetry;
 
 /// The version of this program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The type of [`Metrics::text`].
 pub const TEXT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// What can come of a record of an import.
+const IMPORTED: [&str; 4] = ["created", "updated", "unchanged", "failed"];
 
 /// Seconds, from a lookup in memory to the longest call.
 const DURATIONS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
@@ -58,14 +69,29 @@ pub struct Metrics {
     calls: Histogram<f64>,
     attempts: Counter<u64>,
     codes: Counter<u64>,
+    locks: Counter<u64>,
+    imported: Counter<u64>,
+    tokens: Arc<Mutex<Vec<(LifeCycleState, u64)>>>,
     bounds: Arc<Mutex<GuessBounds>>,
     /// When it goes, so do the instruments.
-    _provider: SdkMeterProvider,
+    provider: SdkMeterProvider,
 }
 
 impl Metrics {
-    /// With nothing measured yet, and nothing looked up.
+    /// With nothing measured yet, and nothing looked up; to be read here.
     pub fn new() -> Self {
+        Self::of(SdkMeterProvider::builder())
+    }
+
+    /// The same, to be sent to the collector as well, if there is one.
+    pub(crate) fn exported() -> Self {
+        let Some((reader, resource)) = telemetry::metrics_reader() else { return Self::new() };
+        let metrics = Self::of(SdkMeterProvider::builder().with_resource(resource).with_reader(reader));
+        telemetry::outlive(&metrics.provider);
+        metrics
+    }
+
+    fn of(provider: MeterProviderBuilder) -> Self {
         let registry = Registry::new();
         let reader = opentelemetry_prometheus::exporter()
             .with_registry(registry.clone())
@@ -73,25 +99,29 @@ impl Metrics {
             .scope_info_enabled(false)
             .build()
             .expect("the registry is new, so nothing in it has the same name");
-        let resource = Resource::builder().with_service_name("access-tokens");
-        let resource = resource.with_attribute(KeyValue::new("service.version", VERSION)).build();
-        let provider = SdkMeterProvider::builder().with_resource(resource).with_reader(reader).build();
+        let provider = provider.with_reader(reader).build();
         let meter = provider.meter("access-tokens");
         let described = "Calls, and the seconds until their answer";
         let calls = meter.f64_histogram("rpc.server.duration").with_unit("s").with_description(described);
         let attempts = meter.u64_counter("access_tokens.attempts").with_description("Secrets that were presented");
         let codes = meter.u64_counter("access_tokens.codes").with_description("Codes that were asked for");
+        let locks = meter.u64_counter("access_tokens.locks").with_description("Locks that began with a wrong secret");
+        let imported = meter.u64_counter("access_tokens.imported").with_description("Records of imports over gRPC");
         let metrics = Self {
             calls: calls.with_boundaries(DURATIONS.to_vec()).build(),
             attempts: attempts.build(),
             codes: codes.build(),
+            locks: locks.build(),
+            imported: imported.build(),
+            tokens: Arc::default(),
             bounds: Arc::default(),
             registry,
             meter,
-            _provider: provider,
+            provider,
         };
         metrics.build_info();
         metrics.guess_bounds();
+        metrics.tokens();
         metrics.begin_at_zero();
         metrics
     }
@@ -103,30 +133,14 @@ impl Metrics {
         self.calls.record(took.as_secs_f64(), &labels);
     }
 
-    /// Looks the load of the hasher up, whenever somebody reads.
-    pub fn watch_hashing(&self, load: impl Fn() -> HashingLoad + Clone + Send + Sync + 'static) {
-        let gauge = |name, described, of: fn(HashingLoad) -> usize| {
-            let load = load.clone();
-            let gauge = self.meter.u64_observable_gauge(name).with_description(described);
-            gauge.with_callback(move |seen| seen.observe(of(load()) as u64, &[])).build();
-        };
-        gauge("access_tokens.hashing.running", "Pass codes and passwords that are being hashed", |load| load.running);
-        gauge("access_tokens.hashing.waiting", "Pass codes and passwords that wait for it", |load| load.waiting);
-        let counter = self.meter.u64_observable_counter("access_tokens.hashing.refused");
-        let counter = counter.with_description("Pass codes and passwords for which there was no room");
-        counter.with_callback(move |seen| seen.observe(load().refused, &[])).build();
+    /// Records of an import were taken, or not.
+    pub(crate) fn imported(&self, outcome: &'static str, records: u64) {
+        self.imported.add(records, &[KeyValue::new("outcome", outcome)]);
     }
 
-    /// Looks up how many units of work SQLite has acknowledged, and with how many commits, whenever somebody reads.
-    pub fn watch_sqlite(&self, counts: impl Fn() -> Option<(u64, u64)> + Clone + Send + Sync + 'static) {
-        let counter = |name, described, of: fn((u64, u64)) -> u64| {
-            let counts = counts.clone();
-            let counter = self.meter.u64_observable_counter(name).with_description(described);
-            let look = move || counts().map(of);
-            counter.with_callback(move |seen| look().iter().for_each(|count| seen.observe(*count, &[]))).build();
-        };
-        counter("access_tokens.sqlite.units", "Units of work that were acknowledged", |(units, _)| units);
-        counter("access_tokens.sqlite.commits", "Commits that it took", |(_, commits)| commits);
+    /// How many access tokens there are in each state now.
+    pub(crate) fn set_tokens(&self, counts: Vec<(LifeCycleState, u64)>) {
+        *known(&self.tokens) = counts;
     }
 
     /// The bound above which a policy is refused.
@@ -152,6 +166,17 @@ impl Metrics {
         gauge.with_callback(|seen| seen.observe(1, &[KeyValue::new("version", VERSION)])).build();
     }
 
+    fn tokens(&self) {
+        let counts = Arc::clone(&self.tokens);
+        let gauge = self.meter.u64_observable_gauge("access_tokens.tokens").with_description("Access tokens");
+        let gauge = gauge.with_callback(move |seen| {
+            for (state, count) in &*known(&counts) {
+                seen.observe(*count, &[KeyValue::new("state", state.name())]);
+            }
+        });
+        gauge.build();
+    }
+
     fn guess_bounds(&self) {
         let bounds = Arc::clone(&self.bounds);
         let described = "Chance per access token and day that somebody guesses a secret, at most";
@@ -174,7 +199,11 @@ impl Metrics {
 
     /// A counter that appears with its first event hides that event from whoever asks for increases.
     fn begin_at_zero(&self) {
+        for outcome in IMPORTED {
+            self.imported(outcome, 0);
+        }
         for kind in SecretKind::ALL {
+            self.locks.add(0, &[KeyValue::new("kind", kind.name())]);
             for outcome in AttemptOutcome::ALL {
                 self.count_attempts(kind, outcome, 0);
             }
@@ -194,8 +223,8 @@ impl Metrics {
     }
 }
 
-fn known(bounds: &Mutex<GuessBounds>) -> MutexGuard<'_, GuessBounds> {
-    bounds.lock().unwrap_or_else(PoisonError::into_inner)
+fn known<T>(found: &Mutex<T>) -> MutexGuard<'_, T> {
+    found.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Default for Metrics {
@@ -217,5 +246,9 @@ impl Observer for Metrics {
 
     fn issue(&self, kind: SecretKind, admitted: bool) {
         self.count_codes(kind, admitted, 1);
+    }
+
+    fn locked(&self, kind: SecretKind) {
+        self.locks.add(1, &[KeyValue::new("kind", kind.name())]);
     }
 }

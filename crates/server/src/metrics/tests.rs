@@ -8,9 +8,10 @@ use access_tokens_domain::policy::Policy;
 use access_tokens_domain::reference::Reference;
 use access_tokens_domain::service::PolicyBudget;
 use access_tokens_domain::store::AccountStore;
-use access_tokens_storage::DatabaseOptions;
+use access_tokens_storage::{Connections, DatabaseOptions};
 
 use super::*;
+use crate::crypto::HashingLoad;
 
 const SHOW: &str = "accesstoken.v1.AccessTokenService/ShowAccessToken";
 
@@ -20,6 +21,12 @@ fn full() -> Metrics {
     metrics.set_guess_limit(1e-3);
     metrics.watch_hashing(|| HashingLoad { running: 1, waiting: 2, refused: 3 });
     metrics.watch_sqlite(|| Some((10, 4)));
+    metrics.watch_sqlite_queue(|| Some(5));
+    metrics.watch_connections(|| vec![Connections { purpose: "readers", open: 3, idle: 1, most: 4 }]);
+    metrics.watch_released(|| 6);
+    metrics.set_tokens(vec![(LifeCycleState::Effective, 7), (LifeCycleState::NotEffective, 0)]);
+    metrics.locked(SecretKind::PassCode);
+    metrics.imported("created", 8);
     metrics.set_guess_bounds(of_policies("DEMO", &[]));
     metrics.call(SHOW, Code::Ok, Duration::from_millis(7));
     metrics
@@ -80,6 +87,17 @@ fn values_are_written_as_prometheus_reads_them() {
         "access_tokens_hashing_refused_total 3",
         "access_tokens_sqlite_units_total 10",
         "access_tokens_sqlite_commits_total 4",
+        "access_tokens_sqlite_waiting 5",
+        "db_client_connection_count{db_client_connection_pool_name=\"readers\",db_client_connection_state=\"idle\"} 1",
+        "db_client_connection_count{db_client_connection_pool_name=\"readers\",db_client_connection_state=\"used\"} 2",
+        "db_client_connection_max{db_client_connection_pool_name=\"readers\"} 4",
+        "access_tokens_sessions_released 6",
+        "access_tokens_tokens{state=\"EFFECTIVE\"} 7",
+        "access_tokens_tokens{state=\"NOT_EFFECTIVE\"} 0",
+        "access_tokens_locks_total{kind=\"PASS_CODE\"} 1",
+        "access_tokens_locks_total{kind=\"ONE_TIME_PASSWORD\"} 0",
+        "access_tokens_imported_total{outcome=\"created\"} 8",
+        "access_tokens_imported_total{outcome=\"failed\"} 0",
     ] {
         assert!(has(&text, line), "{line} is not in:\n{text}");
     }

@@ -1,0 +1,71 @@
+//! What is looked up whenever somebody reads, and costs nothing meanwhile.
+
+use access_tokens_storage::Connections;
+use opentelemetry::KeyValue;
+
+use super::Metrics;
+use crate::crypto::HashingLoad;
+
+impl Metrics {
+    /// Looks the load of the hasher up, whenever somebody reads.
+    pub fn watch_hashing(&self, load: impl Fn() -> HashingLoad + Clone + Send + Sync + 'static) {
+        let gauge = |name, described, of: fn(HashingLoad) -> usize| {
+            let load = load.clone();
+            let gauge = self.meter.u64_observable_gauge(name).with_description(described);
+            gauge.with_callback(move |seen| seen.observe(of(load()) as u64, &[])).build();
+        };
+        gauge("access_tokens.hashing.running", "Pass codes and passwords that are being hashed", |load| load.running);
+        gauge("access_tokens.hashing.waiting", "Pass codes and passwords that wait for it", |load| load.waiting);
+        let counter = self.meter.u64_observable_counter("access_tokens.hashing.refused");
+        let counter = counter.with_description("Pass codes and passwords for which there was no room");
+        counter.with_callback(move |seen| seen.observe(load().refused, &[])).build();
+    }
+
+    /// Looks up how many units of work SQLite has acknowledged, and with how many commits, whenever somebody reads.
+    pub fn watch_sqlite(&self, counts: impl Fn() -> Option<(u64, u64)> + Clone + Send + Sync + 'static) {
+        let counter = |name, described, of: fn((u64, u64)) -> u64| {
+            let counts = counts.clone();
+            let counter = self.meter.u64_observable_counter(name).with_description(described);
+            let look = move || counts().map(of);
+            counter.with_callback(move |seen| look().iter().for_each(|count| seen.observe(*count, &[]))).build();
+        };
+        counter("access_tokens.sqlite.units", "Units of work that were acknowledged", |(units, _)| units);
+        counter("access_tokens.sqlite.commits", "Commits that it took", |(_, commits)| commits);
+    }
+
+    /// Looks up how many units of work wait to write to SQLite, whenever somebody reads.
+    pub fn watch_sqlite_queue(&self, waiting: impl Fn() -> Option<usize> + Send + Sync + 'static) {
+        let gauge = self.meter.u64_observable_gauge("access_tokens.sqlite.waiting");
+        let gauge = gauge.with_description("Units of work that wait for their turns to write");
+        gauge.with_callback(move |seen| waiting().iter().for_each(|count| seen.observe(*count as u64, &[]))).build();
+    }
+
+    /// Looks the connections to the database up, whenever somebody reads.
+    pub fn watch_connections(&self, connections: impl Fn() -> Vec<Connections> + Clone + Send + Sync + 'static) {
+        let pool = |name: &'static str| KeyValue::new("db.client.connection.pool.name", name);
+        let gauge = self.meter.u64_observable_gauge("db.client.connection.count");
+        let gauge = gauge.with_description("Connections to the database");
+        let look = connections.clone();
+        let gauge = gauge.with_callback(move |seen| {
+            for Connections { purpose, open, idle, .. } in look() {
+                for (state, count) in [("idle", idle), ("used", open - idle)] {
+                    seen.observe(count.into(), &[pool(purpose), KeyValue::new("db.client.connection.state", state)]);
+                }
+            }
+        });
+        gauge.build();
+        let gauge = self.meter.u64_observable_gauge("db.client.connection.max");
+        let gauge = gauge.with_description("How many connections to the database there may be");
+        let gauge = gauge.with_callback(move |seen| {
+            connections().iter().for_each(|found| seen.observe(found.most.into(), &[pool(found.purpose)]));
+        });
+        gauge.build();
+    }
+
+    /// Looks up how many sessions were ended and have not expired yet, whenever somebody reads.
+    pub fn watch_released(&self, released: impl Fn() -> usize + Send + Sync + 'static) {
+        let gauge = self.meter.u64_observable_gauge("access_tokens.sessions.released");
+        let gauge = gauge.with_description("Sessions that were ended and have not expired yet");
+        gauge.with_callback(move |seen| seen.observe(released() as u64, &[])).build();
+    }
+}

@@ -1,0 +1,88 @@
+//! How much there is, for operators.
+
+use access_tokens_domain::life_cycle::LifeCycleState;
+use access_tokens_domain::store::StoreResult;
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, QueryResult};
+
+use crate::error::{Failure, store_error};
+use crate::sql::Sql;
+
+/// PostgreSQL: with more tokens than this they are estimated. So many are counted within a second.
+const COUNTED: f64 = 100_000.0;
+
+/// The rows of the table, as the planner believes, and the part of them in each state that it has seen.
+const ESTIMATE: &str = "SELECT c.reltuples::float8 AS rows, v.state, v.part::float8 AS part FROM pg_class c \
+     LEFT JOIN pg_stats s ON s.schemaname = c.relnamespace::regnamespace::text AND s.tablename = c.relname \
+     AND s.attname = 'life_cycle_state' \
+     LEFT JOIN LATERAL unnest(s.most_common_vals::text::text[], s.most_common_freqs) AS v(state, part) ON true \
+     WHERE c.oid = 'access_token'::regclass";
+
+/// Connections for one purpose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Connections {
+    /// What they are for: `readers` of SQLite; `statements` and `transactions` of PostgreSQL.
+    pub purpose: &'static str,
+    /// Those that are open.
+    pub open: u32,
+    /// Those of them that nobody uses.
+    pub idle: u32,
+    /// How many there may be.
+    pub most: u32,
+}
+
+impl Connections {
+    pub(crate) fn of(purpose: &'static str, connection: &DatabaseConnection) -> Self {
+        let (open, idle, most) = if connection.get_database_backend() == DbBackend::Sqlite {
+            let pool = connection.get_sqlite_connection_pool();
+            (pool.size(), pool.num_idle(), pool.options().get_max_connections())
+        } else {
+            let pool = connection.get_postgres_connection_pool();
+            (pool.size(), pool.num_idle(), pool.options().get_max_connections())
+        };
+        let idle = u32::try_from(idle).unwrap_or(u32::MAX).min(open);
+        Self { purpose, open, idle, most }
+    }
+}
+
+/// How many access tokens there are in each state.
+pub(crate) async fn tokens_by_state<C: ConnectionTrait>(connection: &C) -> StoreResult<Vec<(LifeCycleState, u64)>> {
+    if connection.get_database_backend() == DbBackend::Postgres
+        && let Some(estimate) = estimate(connection).await?
+    {
+        return Ok(estimate);
+    }
+    let sql = Sql::new("SELECT life_cycle_state, count(*) AS tokens FROM access_token GROUP BY life_cycle_state");
+    let rows = sql.all(connection).await?;
+    let mut counts = none();
+    for row in &rows {
+        let tokens: i64 = row.try_get("", "tokens").map_err(store_error)?;
+        add(&mut counts, row, "life_cycle_state", tokens.unsigned_abs())?;
+    }
+    Ok(counts)
+}
+
+/// What the planner believes; none where there are few, or where it has not looked yet.
+async fn estimate<C: ConnectionTrait>(connection: &C) -> StoreResult<Option<Vec<(LifeCycleState, u64)>>> {
+    let rows = Sql::new(ESTIMATE).all(connection).await?;
+    let mut counts = none();
+    for row in &rows {
+        let tokens: f64 = row.try_get("", "rows").map_err(store_error)?;
+        let part: Option<f64> = row.try_get("", "part").map_err(store_error)?;
+        let Some(part) = part.filter(|_| tokens > COUNTED) else { return Ok(None) };
+        add(&mut counts, row, "state", (tokens * part).round() as u64)?;
+    }
+    Ok(Some(counts).filter(|_| !rows.is_empty()))
+}
+
+/// A state without tokens is one with none of them.
+fn none() -> Vec<(LifeCycleState, u64)> {
+    LifeCycleState::ALL.map(|state| (state, 0)).to_vec()
+}
+
+fn add(counts: &mut [(LifeCycleState, u64)], row: &QueryResult, column: &str, tokens: u64) -> StoreResult<()> {
+    let name: String = row.try_get("", column).map_err(store_error)?;
+    let known = counts.iter_mut().find(|(state, _)| state.name() == name);
+    let (_, count) = known.ok_or_else(|| Failure::fault("a token is in a state that does not exist"))?;
+    *count += tokens;
+    Ok(())
+}
