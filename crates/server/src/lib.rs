@@ -29,6 +29,7 @@ pub fn main() -> ExitCode {
         Err(error) => return failed(&error.into()),
     };
     let result = runtime.block_on(command::run(cli));
+    telemetry::finish();
     runtime.shutdown_timeout(LAST_WORDS);
     result.unwrap_or_else(|error| failed(&error))
 }

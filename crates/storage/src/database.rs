@@ -18,17 +18,19 @@ use sea_orm::{
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::counts::{self, Connections};
 use crate::error::store_error;
 use crate::options::{DatabaseOptions, SetupError};
 use crate::pools::Pools;
 use crate::postgres::{self, Purpose};
 use crate::reference::ReferenceCache;
+use crate::replicas::Replicas;
 use crate::sql::Sql;
 use crate::sqlite::{self, setup_error};
 use crate::sqlite_writer::SqliteWriter;
 use crate::tokens::Found;
 use crate::unit_of_work::{Transaction, Unit};
-use crate::{migration, owners, reference, sequence, tokens};
+use crate::{migration, owners, reference, sequence, statements, tokens};
 
 /// The result of setting the database up.
 pub type Result<T, E = SetupError> = std::result::Result<T, E>;
@@ -39,6 +41,7 @@ pub struct Database {
     options: Arc<DatabaseOptions>,
     backend: Arc<Backend>,
     cache: Arc<ReferenceCache>,
+    replicas: Option<Arc<Replicas>>,
 }
 
 enum Backend {
@@ -55,23 +58,29 @@ enum Backend {
 /// Opens a database, and refuses one that would lose what it has acknowledged. Needs a tokio runtime.
 pub async fn connect(options: &DatabaseOptions) -> Result<Database> {
     let options = Arc::new(options.clone());
+    let mut replicas = None;
     let backend = if sqlite::accepts(&options.url) {
         let file = sqlite::check_url(&options.url)?;
-        sqlite::create_private(&file)?;
+        if !options.read_only {
+            sqlite::create_private(&file)?;
+        }
         let writer = sqlite::connect_writer(&options).await.map_err(setup_error)?;
-        sqlite::check_safe(&writer).await?;
+        if !options.read_only {
+            sqlite::check_safe(&writer).await?;
+        }
         let readers = sqlite::connect_readers(&options).await.map_err(setup_error)?;
         let writer = SqliteWriter::start(writer, Arc::clone(&options), &file);
         Backend::Sqlite { readers, writer, file, claim: OnceLock::new() }
     } else if postgres::accepts(&options.url) {
         postgres::check_url(&options)?;
         let pools = Pools::open(&options).await?;
+        replicas = Replicas::of(&options, &pools)?;
         postgres::warn_of_strangers(&options.url);
         Backend::Postgres(pools)
     } else {
         return Err(SetupError::Url("expected sqlite://path or postgres://user:password@host/database".to_owned()));
     };
-    Ok(Database { options, backend: Arc::new(backend), cache: Arc::default() })
+    Ok(Database { options, backend: Arc::new(backend), cache: Arc::default(), replicas })
 }
 
 impl Database {
@@ -144,8 +153,45 @@ impl Database {
         }
     }
 
+    /// Its replicas, which are followed from the first time on that somebody asks for them.
+    pub fn replicas(&self) -> Option<Arc<Replicas>> {
+        let replicas = self.replicas.clone()?;
+        replicas.follow();
+        Some(replicas)
+    }
+
+    /// Units of work that wait for their turns to write to SQLite.
+    pub fn waiting_to_write(&self) -> Option<usize> {
+        match &*self.backend {
+            Backend::Sqlite { writer, .. } => Some(writer.waiting()),
+            Backend::Postgres(_) => None,
+        }
+    }
+
+    /// The connections of calls, by what they are for.
+    pub fn connections(&self) -> Vec<Connections> {
+        match &*self.backend {
+            Backend::Sqlite { readers, .. } => vec![Connections::of("readers", readers)],
+            Backend::Postgres(pools) => vec![
+                Connections::of("statements", &pools.statements()),
+                Connections::of("transactions", &pools.transactions()),
+            ],
+        }
+    }
+
+    /// How many access tokens there are in each state, in all organisations.
+    ///
+    /// Counted, which is a walk through the whole table; but not on PostgreSQL where there are many: there the planner is
+    /// believed, who looks at a sample whenever a tenth of the table has changed.
+    pub async fn tokens_by_state(&self) -> StoreResult<Vec<(LifeCycleState, u64)>> {
+        counts::tokens_by_state(&self.readers()).await
+    }
+
     /// Closes the connections that are not in use and lets no new ones open.
     pub async fn close(&self) {
+        if let Some(replicas) = &self.replicas {
+            replicas.close().await;
+        }
         match &*self.backend {
             Backend::Sqlite { readers, .. } => {
                 let _ = readers.close_by_ref().await;
@@ -162,6 +208,23 @@ impl Database {
         }
     }
 
+    /// Runs a read: on a replica, where the call has one and may be answered by it, else on the primary.
+    async fn read<T: Send, W>(&self, work: impl Fn(DatabaseConnection) -> W + Send + Sync) -> StoreResult<T>
+    where
+        W: Future<Output = StoreResult<T>> + Send,
+    {
+        if let Some(replicas) = &self.replicas
+            // In a box: who has no replicas has no room for this either.
+            && let Some(found) = Box::pin(replicas.read(&work)).await
+        {
+            return Ok(found);
+        }
+        let asked = Instant::now();
+        let found = work(self.readers()).await?;
+        self.heard(asked);
+        Ok(found)
+    }
+
     /// It has just answered what was asked then: told where most of the answers are.
     fn heard(&self, asked: Instant) {
         if let Backend::Postgres(pools) = &*self.backend {
@@ -173,9 +236,9 @@ impl Database {
     pub(crate) async fn write(&self, sql: Sql) -> StoreResult<Vec<QueryResult>> {
         match &*self.backend {
             Backend::Sqlite { writer, .. } => {
-                let turn = writer.begin().await?;
+                let turn = statements::step(&self.options, "BEGIN", writer.begin()).await?;
                 let rows = sql.all(&*turn.lock().await?).await?;
-                turn.commit().await?;
+                statements::step(&self.options, "COMMIT", turn.commit()).await?;
                 Ok(rows)
             }
             Backend::Postgres(pools) => {
@@ -245,11 +308,16 @@ impl Store for Database {
     type Unit = Unit;
 
     async fn begin(&self) -> StoreResult<Unit> {
-        let transaction = match &*self.backend {
-            Backend::Sqlite { writer, .. } => Transaction::Sqlite(writer.begin().await?),
-            Backend::Postgres(pools) => Transaction::Postgres(pools.transactions().begin().await.map_err(store_error)?),
+        let begin = async {
+            StoreResult::Ok(match &*self.backend {
+                Backend::Sqlite { writer, .. } => Transaction::Sqlite(writer.begin().await?),
+                Backend::Postgres(pools) => {
+                    Transaction::Postgres(pools.transactions().begin().await.map_err(store_error)?)
+                }
+            })
         };
-        Ok(Unit::new(transaction, Arc::clone(&self.cache)))
+        let transaction = statements::step(&self.options, "BEGIN", begin).await?;
+        Ok(Unit::new(transaction, Arc::clone(&self.cache), Arc::clone(&self.options)))
     }
 
     async fn reference(&self, organisation: OrganisationKey) -> StoreResult<Arc<Reference>> {
@@ -258,9 +326,8 @@ impl Store for Database {
     }
 
     async fn find_token(&self, organisation: OrganisationKey, key: TokenKey<'_>, load: Load) -> StoreResult<Lookup> {
-        let asked = Instant::now();
-        let found = tokens::find(&self.readers(), organisation, key, load).await?;
-        self.heard(asked);
+        let find = |connection| async move { tokens::find(&connection, organisation, key, load).await };
+        let found = self.read(find).await?;
         let reference = self.reference_since(organisation, found.version).await?;
         let found = found.value.map(|(token, owners)| FoundToken { token, owners, reference: Arc::clone(&reference) });
         Ok(Lookup { found, reference })
@@ -272,7 +339,11 @@ impl Store for Database {
         page: TokenPage<'_>,
         load: Load,
     ) -> StoreResult<Vec<FoundToken>> {
-        let page = tokens::list(&self.readers(), organisation, page, load).await?;
+        let list = |connection| {
+            let page = page.clone();
+            async move { tokens::list(&connection, organisation, page, load).await }
+        };
+        let page = self.read(list).await?;
         self.with_reference(organisation, page).await
     }
 
@@ -283,7 +354,9 @@ impl Store for Database {
         limit: u32,
         load: Load,
     ) -> StoreResult<Vec<FoundToken>> {
-        let page = tokens::not_associated(&self.readers(), organisation, state, limit, load).await?;
+        let list =
+            |connection| async move { tokens::not_associated(&connection, organisation, state, limit, load).await };
+        let page = self.read(list).await?;
         self.with_reference(organisation, page).await
     }
 
@@ -292,7 +365,7 @@ impl Store for Database {
         organisation: OrganisationKey,
         identifier: &AccountsReceivableIdentifier,
     ) -> StoreResult<Vec<Account>> {
-        owners::find_accounts(&self.readers(), organisation, identifier).await
+        self.read(|connection| async move { owners::find_accounts(&connection, organisation, identifier).await }).await
     }
 
     async fn find_rewards_participant(
@@ -300,15 +373,16 @@ impl Store for Database {
         organisation: OrganisationKey,
         identifier: &RewardsParticipantIdentifier,
     ) -> StoreResult<Option<Participant>> {
-        owners::find_participant(&self.readers(), organisation, identifier).await
+        self.read(|connection| async move { owners::find_participant(&connection, organisation, identifier).await })
+            .await
     }
 
     async fn insert_token(&self, organisation: OrganisationKey, token: &AccessToken) -> StoreResult<()> {
         match &*self.backend {
             Backend::Sqlite { writer, .. } => {
-                let turn = writer.begin().await?;
+                let turn = statements::step(&self.options, "BEGIN", writer.begin()).await?;
                 tokens::insert(&*turn.lock().await?, organisation, token).await?;
-                Ok(turn.commit().await?)
+                Ok(statements::step(&self.options, "COMMIT", turn.commit()).await?)
             }
             Backend::Postgres(pools) => Ok(tokens::insert(&pools.statements(), organisation, token).await?),
         }

@@ -33,7 +33,7 @@ impl Failure {
         Self::Unavailable(Cause(cause.into()))
     }
 
-    fn of_sqlx(error: &sqlx::Error) -> Self {
+    pub(crate) fn of_sqlx(error: &sqlx::Error) -> Self {
         use sqlx::Error;
         let cause = Cause(error.to_string());
         match error {

@@ -9,12 +9,15 @@
 //! depends on a state carries that state in its own condition.
 
 mod accounts;
+pub mod backup;
 mod cells;
 mod convert;
+mod counts;
 mod database;
 mod entities;
 mod error;
 mod import;
+mod inspect;
 mod keys;
 mod ledger;
 mod migration;
@@ -23,13 +26,19 @@ mod owners;
 mod pools;
 mod postgres;
 mod reference;
+mod replicas;
 mod sequence;
 mod sql;
 mod sqlite;
 mod sqlite_writer;
+mod statements;
 mod tokens;
 mod unit_of_work;
 
+pub use counts::Connections;
 pub use database::{Database, Result, connect};
+pub use inspect::{Schema, Setting, Verdict};
 pub use options::{DatabaseOptions, SetupError};
+pub use replicas::{Replicas, Route, Writing, may_lag};
+pub use statements::{Ended, StatementObserver};
 pub use unit_of_work::Unit;

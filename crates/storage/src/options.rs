@@ -1,7 +1,10 @@
 //! Where the database is and how many connections it gets.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
+
+use crate::statements::StatementObserver;
 
 /// Where the database is and how many connections it gets.
 #[derive(Clone)]
@@ -23,6 +26,15 @@ pub struct DatabaseOptions {
     pub lock_timeout: Duration,
     /// How long a unit of work may rest between two statements before it is rolled back.
     pub idle_unit_timeout: Duration,
+    /// To look only: every write fails, nothing is created, and settings that would lose commits are not refused but can
+    /// be asked for ([`Database::settings`](crate::Database::settings)).
+    pub read_only: bool,
+    /// PostgreSQL: replicas of the database that may answer reads, each by the URL of exactly one server.
+    pub replica_urls: Vec<String>,
+    /// How much later than the primary a replica may be.
+    pub replica_max_lag: Duration,
+    /// Who is told of statements; nobody by default.
+    pub watcher: Option<Arc<dyn StatementObserver>>,
 }
 
 impl DatabaseOptions {
@@ -37,11 +49,22 @@ impl DatabaseOptions {
             statement_timeout: Duration::from_secs(5),
             lock_timeout: Duration::from_secs(2),
             idle_unit_timeout: Duration::from_secs(5),
+            read_only: false,
+            replica_urls: Vec::new(),
+            replica_max_lag: Duration::from_secs(1),
+            watcher: None,
         }
+    }
+
+    /// The defaults, to look only, for a SQLite file by its path.
+    pub fn to_look_at(file: &Path) -> Result<Self, SetupError> {
+        let path = file.to_str().ok_or_else(|| SetupError::Url(format!("{} is not UTF-8", file.display())))?;
+        let url = path.replace('%', "%25").replace('?', "%3F").replace('#', "%23");
+        Ok(Self { read_only: true, ..Self::new(format!("sqlite://{url}")) })
     }
 }
 
-/// Leaves the URL out: it may carry a password.
+/// Leaves the URLs out: they may carry passwords.
 impl std::fmt::Debug for DatabaseOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("DatabaseOptions")
@@ -52,6 +75,9 @@ impl std::fmt::Debug for DatabaseOptions {
             .field("statement_timeout", &self.statement_timeout)
             .field("lock_timeout", &self.lock_timeout)
             .field("idle_unit_timeout", &self.idle_unit_timeout)
+            .field("read_only", &self.read_only)
+            .field("replicas", &self.replica_urls.len())
+            .field("replica_max_lag", &self.replica_max_lag)
             .finish_non_exhaustive()
     }
 }
@@ -86,4 +112,10 @@ pub enum SetupError {
     /// The database cannot be reached, or refused.
     #[error("the database cannot be used: {0}")]
     Database(String),
+    /// What is set for a connection would be others', or nobody's.
+    #[error(
+        "a pooler that gives its connections to somebody else after each transaction is in front of the database: it has to \
+         pool by session (pgbouncer: pool_mode = session)"
+    )]
+    Pooled,
 }

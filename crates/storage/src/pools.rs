@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::error::Failure;
 use crate::options::{DatabaseOptions, SetupError};
-use crate::postgres::{Purpose, check_safe, connect};
+use crate::postgres::{Purpose, check_safe, check_session, connect};
 use crate::sqlite::setup_error;
 
 /// Between two questions.
@@ -72,7 +72,10 @@ impl Pools {
     /// Connects, and watches from then on. Refuses a database that would lose what it has acknowledged.
     pub(crate) async fn open(options: &Arc<DatabaseOptions>) -> Result<Arc<Self>, SetupError> {
         let pair = Pair::open(options).await.map_err(setup_error)?;
-        check_safe(&pair.transactions).await?;
+        check_session(&pair.statements, &pair.transactions).await?;
+        if !options.read_only {
+            check_safe(&pair.transactions).await?;
+        }
         let watching = connect(options, Purpose::Watch).await.map_err(setup_error)?;
         let pools = Arc::new(Self {
             pair: RwLock::new(pair),

@@ -4,12 +4,13 @@ use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
-use sea_orm::sqlx::Executor;
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
-use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement};
+use sea_orm::sqlx::{self, Executor};
+use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, RuntimeErr, Statement};
 
 use crate::options::{DatabaseOptions, SetupError};
 use crate::sqlite::setup_error;
+use crate::statements;
 
 /// A connection that has rested for this long is asked whether it still lives before it is used.
 const PING_AFTER_IDLE: Duration = Duration::from_secs(1);
@@ -115,6 +116,16 @@ fn is_local(parsed: &PgConnectOptions) -> bool {
 
 /// A pool for one purpose.
 pub(crate) async fn connect(options: &DatabaseOptions, purpose: Purpose) -> Result<DatabaseConnection, DbErr> {
+    connect_if(options, purpose, None).await
+}
+
+/// The same with the servers of which this condition, a boolean of SQL, is true. Where a URL leads to several ones, others
+/// are tried; where it does not, this fails.
+pub(crate) async fn connect_if(
+    options: &DatabaseOptions,
+    purpose: Purpose,
+    condition: Option<&str>,
+) -> Result<DatabaseConnection, DbErr> {
     // sea-orm knows only the shorter of the two names of the scheme.
     let url = options.url.strip_prefix("postgresql:").map(|rest| format!("postgres:{rest}"));
     let mut connect = ConnectOptions::new(url.unwrap_or_else(|| options.url.clone()));
@@ -124,7 +135,10 @@ pub(crate) async fn connect(options: &DatabaseOptions, purpose: Purpose) -> Resu
         Purpose::Transaction => all / 2,
         Purpose::Migrate | Purpose::Watch => 1,
     };
-    let settings = settings(options, purpose);
+    let mut settings = settings(options, purpose);
+    if let Some(condition) = condition {
+        settings += &format!("SELECT 1 / ({condition})::integer;");
+    }
     let url = options.url.clone();
     connect
         .map_sqlx_postgres_opts(move |parsed| {
@@ -139,7 +153,9 @@ pub(crate) async fn connect(options: &DatabaseOptions, purpose: Purpose) -> Resu
         .record_stmt_in_spans(false)
         .set_application_name("access-tokens")
         .map_sqlx_postgres_pool_opts(move |pool| roll_back_on_release(set_on_connect(pool, &settings), purpose));
-    sea_orm::Database::connect(connect).await
+    let mut connection = sea_orm::Database::connect(connect).await?;
+    statements::attach(&mut connection, options);
+    Ok(connection)
 }
 
 /// Settings of the session. They are statements, not start-up parameters, because a pgbouncer refuses those.
@@ -161,6 +177,9 @@ fn settings(options: &DatabaseOptions, purpose: Purpose) -> String {
             ("idle_in_transaction_session_timeout", options.idle_unit_timeout.as_millis().to_string()),
         ]);
     }
+    if options.read_only {
+        settings.push(("default_transaction_read_only", "on".to_owned()));
+    }
     settings.iter().map(|(name, value)| format!("SET {name} = '{value}';")).collect()
 }
 
@@ -181,6 +200,23 @@ fn roll_back_on_release(pool: PgPoolOptions, purpose: Purpose) -> PgPoolOptions 
         return pool;
     }
     pool.after_release(|connection, _| Box::pin(async move { connection.execute("ROLLBACK").await.map(|_| true) }))
+}
+
+/// Refuses a pooler that lends connections for a transaction only: settings of a session, its prepared statements and its
+/// advisory locks would be somebody else's by then. Two connections that are both held have a server process each, and keep it.
+pub(crate) async fn check_session(one: &DatabaseConnection, other: &DatabaseConnection) -> Result<(), SetupError> {
+    let failed = |error: sqlx::Error| match error.as_database_error().and_then(|error| error.code()).as_deref() {
+        // A prepared statement that is there already, or is not: it was prepared for somebody else.
+        Some("42P05" | "26000") => SetupError::Pooled,
+        _ => setup_error(DbErr::Conn(RuntimeErr::SqlxError(error.into()))),
+    };
+    let mut one = one.get_postgres_connection_pool().acquire().await.map_err(failed)?;
+    let mut other = other.get_postgres_connection_pool().acquire().await.map_err(failed)?;
+    let process = || sqlx::query_scalar::<_, i32>("SELECT pg_backend_pid()");
+    let first = process().fetch_one(&mut *one).await.map_err(failed)?;
+    let again = process().fetch_one(&mut *one).await.map_err(failed)?;
+    let another = process().fetch_one(&mut *other).await.map_err(failed)?;
+    if first == again && first != another { Ok(()) } else { Err(SetupError::Pooled) }
 }
 
 /// Refuses settings under which a crash takes acknowledged commits with it.

@@ -11,9 +11,12 @@ use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, Db
 
 use crate::error::Failure;
 use crate::options::{DatabaseOptions, SetupError};
+use crate::statements;
 
 /// How long SQLite waits for another process, such as an import, that writes to the same file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long nobody writes while readers of the write-ahead log are waited for.
+const READERS_TIMEOUT: Duration = Duration::from_millis(250);
 /// The write-ahead log is cut back to this size after a checkpoint.
 const JOURNAL_SIZE_LIMIT: &str = "67108864";
 
@@ -83,6 +86,7 @@ pub(crate) async fn connect_readers(options: &DatabaseOptions) -> Result<Databas
 }
 
 async fn connect(options: &DatabaseOptions, connections: u32, query_only: bool) -> Result<DatabaseConnection, DbErr> {
+    let look = options.read_only.then(|| Look::at(&options.url));
     let mut connect = ConnectOptions::new(&options.url);
     connect
         .max_connections(connections)
@@ -95,16 +99,47 @@ async fn connect(options: &DatabaseOptions, connections: u32, query_only: bool) 
         .sqlx_logging(false)
         .record_stmt_in_spans(false)
         .map_sqlx_sqlite_opts(move |sqlite| {
-            sqlite
-                .create_if_missing(true)
-                .journal_mode(SqliteJournalMode::Wal)
-                .synchronous(SqliteSynchronous::Full)
-                .foreign_keys(true)
-                .busy_timeout(BUSY_TIMEOUT)
-                .pragma("journal_size_limit", JOURNAL_SIZE_LIMIT)
-                .pragma("query_only", if query_only { "ON" } else { "OFF" })
+            let sqlite = sqlite.synchronous(SqliteSynchronous::Full).foreign_keys(true).busy_timeout(BUSY_TIMEOUT);
+            match look {
+                Some(look) => sqlite.create_if_missing(false).read_only(true).immutable(look == Look::Still),
+                None => sqlite
+                    .create_if_missing(true)
+                    .journal_mode(SqliteJournalMode::Wal)
+                    .pragma("journal_size_limit", JOURNAL_SIZE_LIMIT)
+                    .pragma("query_only", if query_only { "ON" } else { "OFF" }),
+            }
         });
-    sea_orm::Database::connect(connect).await
+    let mut connection = sea_orm::Database::connect(connect).await?;
+    statements::attach(&mut connection, options);
+    Ok(connection)
+}
+
+/// How a file is looked at without leaving a trace.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// Somebody has it open, or went away without closing it: with all locks, and through its log.
+    InUse,
+    /// Nobody has it open. Even whoever only reads would make a log and shared memory beside it, and leave them there.
+    Still,
+}
+
+impl Look {
+    fn at(url: &str) -> Self {
+        let log = |file: PathBuf| ["-wal", "-journal"].iter().any(|ending| beside(&file, ending).exists());
+        if check_url(url).is_ok_and(log) { Self::InUse } else { Self::Still }
+    }
+}
+
+/// Empties the write-ahead log, and answers whether it is empty: not while somebody reads from it for longer than calls do.
+/// That is for the connection that writes, which nobody else uses meanwhile.
+pub(crate) async fn truncate_log(connection: &DatabaseConnection) -> Result<bool, DbErr> {
+    let wait = |time: Duration| format!("PRAGMA busy_timeout = {}", time.as_millis());
+    connection.execute_unprepared(&wait(READERS_TIMEOUT)).await?;
+    let statement = Statement::from_string(DbBackend::Sqlite, "PRAGMA wal_checkpoint(TRUNCATE)");
+    let row = connection.query_one_raw(statement).await;
+    connection.execute_unprepared(&wait(BUSY_TIMEOUT)).await?;
+    let busy = row?.map(|row| row.try_get_by_index::<i64>(0)).transpose()?;
+    Ok(busy == Some(0))
 }
 
 /// Refuses settings under which a power cut takes acknowledged commits with it.

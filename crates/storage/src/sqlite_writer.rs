@@ -14,16 +14,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, SqliteTransactionMode, TransactionOptions,
-    TransactionTrait,
-};
+use sea_orm::{DatabaseConnection, DatabaseTransaction, SqliteTransactionMode, TransactionOptions, TransactionTrait};
 use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard, mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
 use crate::error::Failure;
 use crate::options::DatabaseOptions;
-use crate::sqlite::{beside, connect_writer};
+use crate::sqlite::{beside, connect_writer, truncate_log};
 
 /// So many units may wait.
 const QUEUE: usize = 1_024;
@@ -89,7 +86,8 @@ impl SqliteWriter {
         let counters = Arc::new(Counters::default());
         let turn_timeout = limits.turn;
         let log = beside(file, "-wal");
-        let task = Task { connection: Some(connection), options, log, limits, counters: Arc::clone(&counters) };
+        let (connection, log_bytes) = (Some(connection), limits.log_bytes);
+        let task = Task { connection, options, log, limits, counters: Arc::clone(&counters), log_bytes };
         tokio::spawn(task.run(queue));
         Self { requests, turn_timeout, counters }
     }
@@ -108,6 +106,11 @@ impl SqliteWriter {
     /// Does the task live? It outlives every error, but not a panic.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         if self.requests.is_closed() { Err(stopped()) } else { Ok(()) }
+    }
+
+    /// Units that wait for their turns, without the one that has it.
+    pub(crate) fn waiting(&self) -> usize {
+        self.requests.max_capacity() - self.requests.capacity()
     }
 
     /// Units that were acknowledged, and the commits it took.
@@ -139,6 +142,8 @@ struct Task {
     log: PathBuf,
     limits: Limits,
     counters: Arc<Counters>,
+    /// The log is left alone until it has so many bytes.
+    log_bytes: u64,
 }
 
 impl Task {
@@ -169,14 +174,23 @@ impl Task {
 
     /// SQLite begins its log anew only in a moment in which nobody reads from it. Where somebody always does, it would grow
     /// for ever: then whoever reads from it is waited for, while nobody writes.
+    ///
+    /// Calls read for milliseconds. Who reads for minutes is a backup, which must not hold up everybody after each commit:
+    /// it is waited for again when the log is twice as long.
     async fn empty_log(&mut self) {
         let Some(connection) = &self.connection else { return };
         // A question of a microsecond, compared with the milliseconds of the commit before.
         let bytes = std::fs::metadata(&self.log).map_or(0, |log| log.len());
-        if bytes >= self.limits.log_bytes
-            && let Err(error) = connection.execute_unprepared("PRAGMA wal_checkpoint(TRUNCATE)").await
-        {
-            tracing::warn!(%error, bytes, "the write-ahead log cannot be emptied");
+        if bytes < self.log_bytes {
+            return;
+        }
+        match truncate_log(connection).await {
+            Ok(true) => self.log_bytes = self.limits.log_bytes,
+            Ok(false) => {
+                self.log_bytes = bytes.saturating_mul(2);
+                tracing::warn!(bytes, "the write-ahead log grows: somebody reads from it for long, such as a backup");
+            }
+            Err(error) => tracing::warn!(%error, bytes, "the write-ahead log cannot be emptied"),
         }
     }
 

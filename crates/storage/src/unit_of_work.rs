@@ -11,10 +11,11 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, QueryResult};
 use tokio::sync::MappedMutexGuard;
 
 use crate::error::{Failure, store_error};
+use crate::options::DatabaseOptions;
 use crate::reference::ReferenceCache;
 use crate::sql::Sql;
 use crate::sqlite_writer::Turn;
-use crate::{import, reference, tokens};
+use crate::{import, reference, statements, tokens};
 
 /// The first key of the advisory locks that keep imports of one organisation apart; the second is the organisation.
 const DIRECTORY_LOCK: i32 = 0x6174_6f6b;
@@ -29,6 +30,7 @@ pub struct Unit {
     /// Reference data that was read here. Others may see it once it is committed.
     snapshot: Option<(OrganisationKey, Arc<Reference>)>,
     spoiled: bool,
+    options: Arc<DatabaseOptions>,
 }
 
 pub(crate) enum Transaction {
@@ -54,8 +56,8 @@ impl Deref for Connection<'_> {
 }
 
 impl Unit {
-    pub(crate) fn new(transaction: Transaction, cache: Arc<ReferenceCache>) -> Self {
-        Self { transaction, cache, snapshot: None, spoiled: false }
+    pub(crate) fn new(transaction: Transaction, cache: Arc<ReferenceCache>, options: Arc<DatabaseOptions>) -> Self {
+        Self { transaction, cache, snapshot: None, spoiled: false, options }
     }
 
     /// Begins a statement. The unit counts as spoiled until [`Self::leave`] is told that it went well.
@@ -137,10 +139,13 @@ impl UnitOfWork for Unit {
         if self.spoiled {
             return Err(Failure::fault("commit of a unit of work in which a statement failed").into());
         }
-        match self.transaction {
-            Transaction::Sqlite(turn) => turn.commit().await?,
-            Transaction::Postgres(transaction) => transaction.commit().await.map_err(store_error)?,
-        }
+        let commit = async {
+            match self.transaction {
+                Transaction::Sqlite(turn) => Ok(turn.commit().await?),
+                Transaction::Postgres(transaction) => transaction.commit().await.map_err(store_error),
+            }
+        };
+        statements::step(&self.options, "COMMIT", commit).await?;
         if let Some((organisation, snapshot)) = &self.snapshot {
             self.cache.put(*organisation, snapshot);
         }

@@ -125,8 +125,8 @@ impl TestApp {
         let access_tokens = AccessTokens::new(store, time, chance, hashing);
         let (store, time, chance, hashing) = ports();
         let importer = Importer::new(store, time, chance, hashing);
-        let present = database.presence();
-        let app = Arc::new(App { access_tokens, importer, sessions, metrics: Arc::default(), present });
+        let (present, replicas) = (database.presence(), database.replicas());
+        let app = Arc::new(App { access_tokens, importer, sessions, metrics: Arc::default(), present, replicas });
 
         let health = Health::new().await;
         health.set(Readiness::Ready).await;

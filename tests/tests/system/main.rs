@@ -1,5 +1,6 @@
 //! The whole system: real servers over real sockets, on SQLite and on PostgreSQL.
 
+mod backup;
 mod brute_force;
 mod canaries;
 mod cancelled_calls;
@@ -7,6 +8,7 @@ mod commands;
 mod compare;
 mod create;
 mod credentials;
+mod doctor;
 mod documented_examples;
 mod equal_work;
 mod errors;
@@ -25,12 +27,17 @@ mod locks;
 mod metrics;
 mod organisations;
 mod permissions;
+mod pgbouncer;
 mod plain_lock;
 mod processes;
 mod races;
+mod replicas;
 mod reset_and_otp;
+mod rolling;
+mod shells;
 mod single_use;
 mod spellings;
+mod telemetry;
 mod tls;
 mod transitions;
 mod update;

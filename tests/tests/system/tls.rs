@@ -1,6 +1,6 @@
 //! Encrypted connections, over real sockets: who gets in, and who does not.
 
-mod authority;
+pub(crate) mod authority;
 mod gateway;
 mod mutual;
 mod postgres;

@@ -186,6 +186,11 @@ impl<S: Store + AccountStore> Authenticator<S> {
         Ok(Some(Caller { organisation: organisation.key, user, unit, permissions }))
     }
 
+    /// How many sessions were released and have not expired yet, as far as is known here.
+    pub fn count_released(&self) -> usize {
+        self.released.count()
+    }
+
     /// Reads which sessions were released. Calls do so themselves where nobody else does in time.
     pub async fn refresh_released(&self) -> Result<()> {
         self.released.refresh(self.store.as_ref(), self.clock.now()).await

@@ -69,6 +69,12 @@ impl Released {
         Ok(())
     }
 
+    /// How many there are that have not expired yet, as far as is known here.
+    pub(super) fn count(&self) -> usize {
+        let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
+        list.stored.len() + list.here.keys().filter(|id| !list.stored.contains(*id)).count()
+    }
+
     /// Counts from now on.
     pub(super) fn add(&self, session: &Session) {
         let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);

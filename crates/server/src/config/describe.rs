@@ -5,19 +5,31 @@ use std::fmt::Write as _;
 
 use config::{Value, ValueKind};
 
-use super::{Loaded, Webhook};
+use super::{Loaded, Origin, Webhook};
 
 /// Shown as `***`; of the first two only what may be a secret.
 const URL: &str = "database.url";
+const REPLICAS: &str = "database.replica_urls";
 const WEBHOOK: &str = "notifications.webhook";
 const RING: &str = "keys.ring";
 const SECRET: &str = "notifications.secret";
+const HEADERS: &str = "telemetry.headers";
 
 /// Parameters of a database URL that hold no secret.
 const SHOWN_PARAMETERS: [&str; 9] =
     ["sslmode", "ssl-mode", "sslrootcert", "application_name", "host", "port", "dbname", "user", "mode"];
 
 impl Loaded {
+    /// Every setting with where it comes from.
+    pub fn origins(&self) -> impl Iterator<Item = (&str, &Origin)> {
+        self.values.iter().map(|(key, (_, origin))| (key.as_str(), origin))
+    }
+
+    /// Does a setting hold what [`Self::describe`] does not show?
+    pub fn is_masked(&self, key: &str) -> bool {
+        self.values.get(key).is_some_and(|(value, _)| shown(key, value).contains("***"))
+    }
+
     /// Every setting with its value and origin, as TOML. Secrets are masked.
     pub fn describe(&self) -> String {
         let (mut text, mut section) = (String::new(), "");
@@ -38,10 +50,11 @@ fn shown(key: &str, value: &Value) -> String {
     let quoted = |text: &str| format!("\"{}\"", text.escape_debug());
     // By name, whatever the type: in a file, a secret of digits is a number.
     match (key, value.kind.to_string().as_str()) {
-        (RING | SECRET | WEBHOOK, "") => return "\"\"".to_owned(),
-        (RING | SECRET, _) => return "\"***\"".to_owned(),
+        (RING | SECRET | HEADERS | WEBHOOK, "") => return "\"\"".to_owned(),
+        (RING | SECRET | HEADERS, _) => return "\"***\"".to_owned(),
         (WEBHOOK, url) => return quoted(&url.parse::<Webhook>().map_or("***".to_owned(), |url| url.to_string())),
         (URL, url) => return quoted(&masked(url)),
+        (REPLICAS, _) => return masked_list(value),
         _ => {}
     }
     match &value.kind {
@@ -58,6 +71,18 @@ fn shown(key: &str, value: &Value) -> String {
         }
         kind => quoted(&kind.to_string()),
     }
+}
+
+/// The same for a list of them, however it is written.
+fn masked_list(value: &Value) -> String {
+    let texts = match &value.kind {
+        ValueKind::Array(list) => list.iter().map(|one| one.kind.to_string()).collect::<Vec<_>>(),
+        kind => {
+            kind.to_string().split(',').filter(|text| !text.is_empty()).map(|text| text.trim().to_owned()).collect()
+        }
+    };
+    let masked = texts.iter().map(|url| format!("\"{}\"", masked(url).escape_debug()));
+    format!("[{}]", masked.collect::<Vec<_>>().join(", "))
 }
 
 /// A database URL without what may be a password: all from the user's name to the last `@`, and what parameters say whose
@@ -86,7 +111,7 @@ mod tests {
     #[test]
     fn secrets_are_masked_by_name_whatever_their_type() {
         let number = Value::from(4_711_471_147_i64);
-        for key in [RING, SECRET, WEBHOOK, URL] {
+        for key in [RING, SECRET, HEADERS, WEBHOOK, URL, REPLICAS] {
             assert!(!shown(key, &number).contains("4711"), "{key}");
         }
         assert_eq!(

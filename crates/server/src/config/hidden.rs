@@ -1,6 +1,8 @@
 //! Settings that nobody is shown.
 
+use std::convert::Infallible;
 use std::fmt;
+use std::str::FromStr;
 
 use access_tokens_domain::secret::Secret;
 use serde::Deserialize;
@@ -15,6 +17,14 @@ impl Hidden {
     /// The text, for the one place that needs it.
     pub fn expose(&self) -> &str {
         self.0.expose()
+    }
+}
+
+impl FromStr for Hidden {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(Self(Secret::new(text)))
     }
 }
 

@@ -14,6 +14,18 @@ pub const ENVIRONMENT_FILE: &str = "ACCESS_TOKENS_CONFIG";
 
 const PREFIX: &str = "ACCESS_TOKENS__";
 
+/// Variables of OpenTelemetry that mean one of ours. What is ours counts before them.
+const STANDARD: [(&str, &str); 2] =
+    [("OTEL_EXPORTER_OTLP_ENDPOINT", "telemetry.endpoint"), ("OTEL_SERVICE_NAME", "telemetry.service_name")];
+
+/// What follows the key in a variable whose value is the name of a file that holds the setting.
+const IN_FILE: &str = "_file";
+
+/// The environment variable of a setting.
+pub(super) fn variable(key: &str) -> String {
+    format!("{PREFIX}{}", key.replace('.', "__").to_uppercase())
+}
+
 /// Where a setting comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
@@ -76,6 +88,9 @@ impl Loaded {
             layers.lay_file(&path)?;
         }
         for (name, value) in &variables {
+            layers.lay_standard(name, value);
+        }
+        for (name, value) in &variables {
             layers.lay_variable(name, value);
         }
         for flag in flags {
@@ -135,18 +150,43 @@ impl Layers {
         Ok(())
     }
 
+    fn lay_standard(&mut self, name: &OsStr, value: &OsStr) {
+        let known = STANDARD.into_iter().find(|(standard, _)| name == *standard);
+        if let (Some((name, key)), Some(value)) = (known, value.to_str().filter(|value| !value.is_empty())) {
+            self.lay(key, Value::from(value), Origin::Environment(name.to_owned()));
+        }
+    }
+
     fn lay_variable(&mut self, name: &OsStr, value: &OsStr) {
         let Some(name) = name.to_str() else { return };
         let Some(key) = name.strip_prefix(PREFIX) else { return };
+        let Some(value) = value.to_str() else {
+            self.problems.push(format!("{name} is not UTF-8"));
+            return;
+        };
         // An empty variable is one that a template left empty.
-        match value.to_str() {
-            Some("") => {}
-            Some(value) => {
-                let key = key.to_lowercase().replace("__", ".");
-                self.lay(&key, Value::from(value), Origin::Environment(name.to_owned()));
-            }
-            None => self.problems.push(format!("{name} is not UTF-8")),
+        if value.is_empty() {
+            return;
         }
+        let key = key.to_lowercase().replace("__", ".");
+        match key.strip_suffix(IN_FILE) {
+            Some(setting) if self.values.contains_key(setting) => match std::fs::read_to_string(value) {
+                // The line ends where an editor says so, not the secret.
+                Ok(text) => self.lay_text(setting, text.trim_end_matches(['\r', '\n']), name),
+                Err(error) => self.problems.push(format!("the file that {name} names: {error}")),
+            },
+            _ => self.lay_text(&key, value, name),
+        }
+    }
+
+    /// What one variable says, in itself or in a file. Two that say something of one setting have no order.
+    fn lay_text(&mut self, key: &str, text: &str, variable: &str) {
+        if let Some((_, Origin::Environment(other))) = self.values.get(key)
+            && other.starts_with(PREFIX)
+        {
+            self.problems.push(format!("{key} is set by both {other} and {variable}"));
+        }
+        self.lay(key, Value::from(text), Origin::Environment(variable.to_owned()));
     }
 
     fn lay_flag(&mut self, flag: &str) {
@@ -214,7 +254,9 @@ fn expected(key: &str, default: &Value) -> &'static str {
         ("gateway.time_zone", _) => "a time zone, such as UTC or Europe/Athens",
         ("grpc.tls.client_auth" | "http.tls.client_auth" | "ops.tls.client_auth", _) => "optional or required",
         ("grpc.tls.identities", _) => "a list of { subject = \"...\", organisation = \"...\", user = \"...\" }",
+        ("database.replica_urls", _) => "a list of postgres:// URLs",
         ("gateway.trusted_proxies", _) => "networks, such as 10.0.0.0/8",
+        ("telemetry.endpoint", _) => "a URL, such as http://127.0.0.1:4317, or empty",
         ("notifications.webhook", _) => "a URL, such as http://127.0.0.1:9000/notifications, or empty",
         (_, ValueKind::I64(_) | ValueKind::U64(_)) => "a whole number, not negative",
         (_, ValueKind::Float(_)) => "a number",

@@ -6,7 +6,9 @@ mod describe;
 mod hidden;
 mod layers;
 mod notifications;
+mod reference;
 mod settings;
+mod telemetry;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -14,10 +16,13 @@ mod tls;
 pub use hidden::Hidden;
 pub use layers::{ConfigError, ENVIRONMENT_FILE, Loaded, Origin};
 pub use notifications::{NotificationSettings, Webhook};
+pub use reference::reference;
 pub use settings::{
     DatabaseSettings, GatewaySettings, GrpcSettings, HttpSettings, KeySettings, LogFormat, LogSettings, OpsSettings,
     PolicySettings, Settings,
 };
+pub use telemetry::TelemetrySettings;
+pub(crate) use telemetry::pairs;
 pub(crate) use tls::is_local;
 pub use tls::{ClientAuth, IdentitySettings, TlsSettings, UpstreamSettings};
 

@@ -11,7 +11,7 @@ use access_tokens_storage::DatabaseOptions;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
-use super::{Hidden, NotificationSettings, TlsSettings, UpstreamSettings, Webhook};
+use super::{Hidden, NotificationSettings, TelemetrySettings, TlsSettings, UpstreamSettings, Webhook};
 
 /// Everything that can be set.
 #[derive(Debug, Clone, Deserialize)]
@@ -35,6 +35,8 @@ pub struct Settings {
     pub notifications: NotificationSettings,
     /// The log.
     pub log: LogSettings,
+    /// Spans and metrics for a collector.
+    pub telemetry: TelemetrySettings,
 }
 
 /// Where access tokens are kept. The URL may hold a password, so it is hidden.
@@ -57,6 +59,11 @@ pub struct DatabaseSettings {
     pub statement_timeout_ms: u64,
     /// Milliseconds to wait for a PostgreSQL lock.
     pub lock_timeout_ms: u64,
+    /// PostgreSQL replicas that may answer reads.
+    #[serde(deserialize_with = "listed")]
+    pub replica_urls: Vec<Hidden>,
+    /// Milliseconds that a replica may be later than the primary.
+    pub replica_max_lag_ms: u64,
 }
 
 /// The gRPC server.
@@ -179,6 +186,7 @@ impl Settings {
         range("database.sqlite_readers", database.sqlite_readers.into(), 1, 100);
         range("database.acquire_timeout_ms", database.acquire_timeout_ms, 1, 60_000);
         range("database.statement_timeout_ms", database.statement_timeout_ms, 1, 600_000);
+        range("database.replica_max_lag_ms", database.replica_max_lag_ms, 200, 60_000);
         range("database.lock_timeout_ms", database.lock_timeout_ms, 1, 600_000);
         range("grpc.calls_at_once", grpc.calls_at_once as u64, 1, 100_000);
         range("grpc.connections", grpc.connections as u64, 1, 1_000_000);
@@ -200,6 +208,11 @@ impl Settings {
         if !(database.is_sqlite() || database.is_postgres()) {
             found.push(("database.url", "must begin with sqlite:// or postgres://".to_owned()));
         }
+        if !database.replica_urls.is_empty() && database.is_sqlite() {
+            found.push(("database.replica_urls", "must be empty on SQLite".to_owned()));
+        } else if !database.replica_urls.iter().all(|url| is_postgres(url.expose())) {
+            found.push(("database.replica_urls", "must be URLs that begin with postgres://".to_owned()));
+        }
         if tracing_subscriber::EnvFilter::try_new(&self.log.level).is_err() {
             found.push(("log.level", "must be a level, or a list such as info,access_tokens_server=debug".to_owned()));
         }
@@ -213,7 +226,8 @@ impl Settings {
     pub(super) fn inconsistent(&self) -> Vec<(String, String)> {
         let listeners = [("grpc.tls", &self.grpc.tls), ("http.tls", &self.http.tls), ("ops.tls", &self.ops.tls)];
         let listeners = listeners.into_iter().flat_map(|(section, tls)| tls.problems(section));
-        listeners.chain(self.gateway.upstream.problems()).collect()
+        let upstream = self.gateway.upstream.problems("gateway.upstream");
+        listeners.chain(upstream).chain(self.telemetry.problems()).collect()
     }
 }
 
@@ -231,7 +245,7 @@ impl DatabaseSettings {
     }
 
     fn is_postgres(&self) -> bool {
-        ["postgres://", "postgresql://"].iter().any(|scheme| self.url.expose().starts_with(scheme))
+        is_postgres(self.url.expose())
     }
 
     /// The same for the storage.
@@ -243,9 +257,15 @@ impl DatabaseSettings {
             statement_timeout: Duration::from_millis(self.statement_timeout_ms),
             lock_timeout: Duration::from_millis(self.lock_timeout_ms),
             allow_plain_text: self.allow_plain_text,
+            replica_urls: self.replica_urls.iter().map(|url| url.expose().to_owned()).collect(),
+            replica_max_lag: Duration::from_millis(self.replica_max_lag_ms),
             ..DatabaseOptions::new(self.url.expose())
         }
     }
+}
+
+fn is_postgres(url: &str) -> bool {
+    ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme))
 }
 
 impl GrpcSettings {
@@ -284,7 +304,7 @@ pub(super) fn unless_empty<'de, D: Deserializer<'de>, T: FromStr<Err: Display>>(
 }
 
 /// A number and nothing else: left to itself, the library takes `yes` for 1.
-fn number<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+pub(super) fn number<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Number {

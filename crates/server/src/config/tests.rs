@@ -146,6 +146,13 @@ fn wrong_values_are_named_and_not_repeated() {
         ("notifications.webhook", "https://relay/hunter2", "a sidecar or a relay"),
         ("notifications.timeout_seconds", "0", "between 1 and"),
         ("notifications.queue", "0", "between 1 and"),
+        ("telemetry.endpoint", "http://hunter2 ", "a URL, such as http://127.0.0.1:4317"),
+        ("telemetry.endpoint", "http://u:hunter2@collector", "a URL of http or https with a host and nothing else"),
+        ("telemetry.headers", "hunter2", "name=value"),
+        ("telemetry.headers", "x=hunter2%0a", "name=value"),
+        ("telemetry.attributes", "hunter2", "name=value"),
+        ("telemetry.sampling_ratio", "1.1", "between 0 and 1"),
+        ("telemetry.sampling_ratio", "hunter2", "a number"),
         ("log.format", "hunter2", "pretty or json"),
         ("log.level", "hunter2=hunter2", "must be a level"),
     ] {
@@ -173,6 +180,7 @@ fn what_does_not_fit_together_is_refused() {
             "needs grpc.tls.client_ca",
         ),
         (&["http.tls.identities=[]"], "http.tls.identities", "is not a setting"),
+        (&["telemetry.collector.key=k"], "telemetry.collector.key", "needs telemetry.collector.certificate"),
         (&["ops.tls.certificate=c"], "ops.tls.certificate", "needs ops.tls.key"),
         (&["ops.tls.client_auth=maybe"], "ops.tls.client_auth", "optional or required"),
         (&["ops.tls.identities=[]"], "ops.tls.identities", "is not a setting"),
@@ -211,6 +219,23 @@ fn identities_are_tables_in_files_and_the_same_text_elsewhere() {
 }
 
 #[test]
+fn variables_of_opentelemetry_count_unless_there_are_ours() {
+    let standard = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4317"), ("OTEL_SERVICE_NAME", "cards")];
+    let loaded = load(Some("[telemetry]\nservice_name = \"x\""), &standard, &[]).expect("valid");
+    assert_eq!(loaded.settings.telemetry.service_name, "cards");
+    let shown = loaded.describe();
+    assert!(shown.contains("endpoint = \"http://127.0.0.1:4317\"  # OTEL_EXPORTER_OTLP_ENDPOINT"), "{shown}");
+    let ours = ("ACCESS_TOKENS__TELEMETRY__ENDPOINT", "https://collector");
+    for environment in [[standard[0], ours], [ours, standard[0]]] {
+        let telemetry = load(None, &environment, &[]).expect("valid").settings.telemetry;
+        assert_eq!(telemetry.endpoint.map(|url| url.to_string()).as_deref(), Some("https://collector/"));
+    }
+    assert!(
+        load(None, &[("OTEL_EXPORTER_OTLP_ENDPOINT", "")], &[]).expect("valid").settings.telemetry.endpoint.is_none()
+    );
+}
+
+#[test]
 fn a_file_that_is_not_toml_is_not_shown() {
     let error = load(Some("[database]\nurl = postgres://u:hunter2@h/d\n"), &[], &[]).expect_err("refused");
     assert!(error.contains("line 2") && !error.contains("hunter2"), "{error}");
@@ -222,6 +247,7 @@ fn secrets_are_shown_nowhere() {
         ("ACCESS_TOKENS__DATABASE__URL", "postgres://app:hunter2@db:5432/tokens?sslmode=require&password=hunter2"),
         ("ACCESS_TOKENS__KEYS__RING", "a hunter2"),
         ("ACCESS_TOKENS__NOTIFICATIONS__SECRET", "hunter2"),
+        ("ACCESS_TOKENS__TELEMETRY__HEADERS", "x-api-key=hunter2"),
         ("ACCESS_TOKENS__NOTIFICATIONS__WEBHOOK", "http://127.0.0.1:9000/hooks/hunter2?key=hunter2"),
     ];
     let loaded = load(None, &environment, &[]).expect("valid");
@@ -230,4 +256,53 @@ fn secrets_are_shown_nowhere() {
     assert!(shown.contains("postgres://app:***@db:5432/tokens?sslmode=require&password=***"), "{shown}");
     assert!(shown.contains("ring = \"***\""), "{shown}");
     assert!(shown.contains("secret = \"***\"") && shown.contains("\"http://127.0.0.1:9000/***\""), "{shown}");
+}
+
+#[test]
+fn a_variable_may_name_a_file_with_the_value() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("uri");
+    std::fs::write(&path, "postgres://u:hunter2@h/d\n").expect("written");
+    let (variable, file) = ("ACCESS_TOKENS__DATABASE__URL_FILE", path.to_str().expect("text"));
+    let loaded = load(None, &[(variable, file)], &[]).expect("valid");
+    assert_eq!(loaded.settings.database.url.expose(), "postgres://u:hunter2@h/d");
+    let shown = loaded.describe();
+    assert!(shown.contains(&format!("url = \"postgres://u:***@h/d\"  # {variable}")), "{shown}");
+
+    let missing = load(None, &[(variable, "/nowhere/uri")], &[]).expect_err("missing");
+    assert!(missing.contains(variable) && missing.contains("No such file"), "{missing}");
+    let both = [(variable, file), ("ACCESS_TOKENS__DATABASE__URL", "sqlite://x")];
+    for environment in [both, [both[1], both[0]]] {
+        let refused = load(None, &environment, &[]).expect_err("which one counts?");
+        assert!(refused.contains("database.url is set by both") && !refused.contains("hunter2"), "{refused}");
+    }
+    let unknown = load(None, &[("ACCESS_TOKENS__DATABASE__URI_FILE", file)], &[]).expect_err("unknown");
+    assert!(unknown.contains("database.uri_file") && !unknown.contains("hunter2"), "{unknown}");
+    // A setting that is itself the name of a file stays one.
+    let keys = load(None, &[("ACCESS_TOKENS__KEYS__FILE", file)], &[]).expect("valid");
+    assert_eq!(keys.settings.keys.file, path);
+}
+
+#[test]
+fn replicas_are_a_list_of_hidden_urls_however_they_are_written() {
+    let postgres = ("ACCESS_TOKENS__DATABASE__URL", "postgres://u@h/d");
+    let variable = ("ACCESS_TOKENS__DATABASE__REPLICA_URLS", "postgres://u:hunter2@a/d, postgres://u:hunter2@b/d");
+    let file = "[database]\nreplica_urls = [\"postgres://u:hunter2@a/d\", \"postgres://u:hunter2@b/d\"]";
+    for loaded in [load(None, &[postgres, variable], &[]), load(Some(file), &[postgres], &[])] {
+        let loaded = loaded.expect("valid");
+        let options = loaded.settings.database.options();
+        assert_eq!(options.replica_urls, ["postgres://u:hunter2@a/d", "postgres://u:hunter2@b/d"]);
+        assert_eq!(options.replica_max_lag, DatabaseOptions::new("").replica_max_lag);
+        let shown = format!("{} {loaded:?} {options:?}", loaded.describe());
+        assert!(shown.contains("replica_urls = [\"postgres://u:***@a/d\", \"postgres://u:***@b/d\"]"), "{shown}");
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+    for (environment, problem) in [
+        (&[variable][..], "must be empty on SQLite"),
+        (&[postgres, ("ACCESS_TOKENS__DATABASE__REPLICA_URLS", "hunter2")], "must be URLs that begin with postgres://"),
+        (&[postgres, ("ACCESS_TOKENS__DATABASE__REPLICA_MAX_LAG_MS", "1")], "must be between 200 and 60000"),
+    ] {
+        let refused = load(None, environment, &[]).expect_err(problem);
+        assert!(refused.contains(problem) && !refused.contains("hunter2"), "{refused}");
+    }
 }

@@ -54,14 +54,14 @@ pub struct IdentitySettings {
     pub user: String,
 }
 
-/// How the stand-alone gateway reaches the service.
+/// How a service elsewhere is reached: by the stand-alone gateway, and by telemetry.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UpstreamSettings {
     /// The authorities of the service's certificate, in PEM; the public ones when there are none.
     #[serde(deserialize_with = "unless_empty")]
     pub ca: Option<PathBuf>,
-    /// The gateway's own certificate, in PEM; none when the service does not ask for one.
+    /// Our own certificate, in PEM; none when the service does not ask for one.
     #[serde(deserialize_with = "unless_empty")]
     pub certificate: Option<PathBuf>,
     /// Its key, in PEM.
@@ -102,8 +102,8 @@ impl TlsSettings {
 
 impl UpstreamSettings {
     /// What does not fit together, as (key, what it must be).
-    pub(super) fn problems(&self) -> Vec<(String, String)> {
-        pair("gateway.upstream", self.certificate.is_some(), self.key.is_some())
+    pub(super) fn problems(&self, section: &str) -> Vec<(String, String)> {
+        pair(section, self.certificate.is_some(), self.key.is_some())
     }
 }
 

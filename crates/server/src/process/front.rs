@@ -14,6 +14,7 @@ use super::port::Port;
 use super::signals::Stop;
 use super::{http1, starting};
 use crate::config::Settings;
+use crate::telemetry::rpc;
 use crate::transport::layer::Calls;
 
 /// The services in this process, as soon as they are there.
@@ -43,7 +44,7 @@ impl<'a> Front<'a> {
         let Some(port) = self.port.take() else { return };
         let services = Arc::clone(&self.services);
         let router = access_tokens_gateway::router(
-            service_fn(move |request| answer(services.get().cloned(), request)),
+            rpc::Client(service_fn(move |request| answer(services.get().cloned(), request))),
             self.settings.gateway.config(),
         );
         let mut stop = self.stop.clone();

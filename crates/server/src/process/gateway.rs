@@ -13,6 +13,7 @@ use super::port::Port;
 use super::signals::Stop;
 use super::{DRAIN, http1};
 use crate::config::{Settings, UpstreamSettings, is_local};
+use crate::telemetry::rpc;
 use crate::tls::{Link, Trust};
 
 /// A service that cannot be reached within this time is away.
@@ -31,7 +32,7 @@ pub async fn gateway(settings: &Settings, upstream: Uri) -> anyhow::Result<()> {
     let channel = channel(upstream, &settings.gateway.upstream)?;
     let port = Port::http(address, &settings.http).await?;
     let mut told = stop.clone();
-    let router = router(channel, settings.gateway.config());
+    let router = router(rpc::Client(channel), settings.gateway.config());
     let served = http1::serve(port, settings.http.connections, router, async move { told.asked().await });
     let mut server = tokio::spawn(served);
     let (seen, mut over) = (stop.clone(), false);
@@ -55,7 +56,7 @@ pub async fn gateway(settings: &Settings, upstream: Uri) -> anyhow::Result<()> {
 /// The way to the service: encrypted, or within this machine.
 fn channel(upstream: Uri, settings: &UpstreamSettings) -> anyhow::Result<Channel> {
     if upstream.scheme() == Some(&Scheme::HTTPS) {
-        return Link::new(&upstream, Trust::Authorities, settings)?.channel(&upstream, patient);
+        return Link::new(&upstream, Trust::Authorities, settings, "gateway.upstream")?.channel(&upstream, patient);
     }
     ensure!(
         is_local(&upstream) || settings.allow_plain_text,

@@ -1,4 +1,4 @@
-//! One line an HTTP call, whoever answers it: method, path, status, time, id. Never the query, headers or bodies.
+//! One line an HTTP call, whoever answers it: method, path, status, time, ids. Never the query, headers or bodies.
 
 use std::time::Instant;
 
@@ -7,9 +7,12 @@ use axum::extract::{MatchedPath, Request};
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use http::{HeaderName, HeaderValue, Method};
+use opentelemetry::trace::TraceId;
+use tracing::field::display;
+use tracing::{Instrument, Span};
 
 use super::ops::ROUTINE;
-use crate::telemetry::elapsed_ms;
+use crate::telemetry::{self, elapsed_ms};
 use crate::transport::layer::RequestId;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -22,11 +25,18 @@ pub(super) fn around(router: Router) -> Router {
 
 async fn log(mut request: Request, next: Next) -> Response {
     let id = RequestId::of(request.headers().get(REQUEST_ID));
+    let method = method(request.method());
+    let path = request.extensions().get::<MatchedPath>();
+    let span = match path {
+        Some(path) if ROUTINE.contains(&path.as_str()) => Span::none(),
+        _ => telemetry::http::server(&request, method),
+    };
     let mut line = Line {
         started: Instant::now(),
-        method: method(request.method()),
+        method,
         // A path that is not ours is whatever a caller sends: it is not repeated.
-        path: request.extensions().get::<MatchedPath>().cloned(),
+        path: path.cloned(),
+        trace_id: telemetry::trace_id(&span, request.headers()),
         request_id: id.clone(),
         answer: None,
     };
@@ -34,12 +44,14 @@ async fn log(mut request: Request, next: Next) -> Response {
     if let Ok(id) = &echo {
         request.headers_mut().insert(REQUEST_ID, id.clone());
     }
-    let mut response = next.run(request).await;
+    let mut response = next.run(request).instrument(span.clone()).await;
     if let Ok(id) = echo {
         response.headers_mut().insert(REQUEST_ID, id);
     }
     let reason = response.headers().get(ERROR_REASON).and_then(|reason| reason.to_str().ok());
-    line.answer = Some((response.status().as_u16(), reason.unwrap_or_default().to_owned()));
+    let (status, reason) = (response.status().as_u16(), reason.unwrap_or_default().to_owned());
+    telemetry::http::answered(&span, status, &reason);
+    line.answer = Some((status, reason));
     response
 }
 
@@ -62,6 +74,7 @@ struct Line {
     started: Instant,
     method: &'static str,
     path: Option<MatchedPath>,
+    trace_id: Option<TraceId>,
     request_id: RequestId,
     /// Status and reason.
     answer: Option<(u16, String)>,
@@ -72,20 +85,21 @@ impl Drop for Line {
         let ms = elapsed_ms(self.started);
         let (method, request_id) = (self.method, self.request_id.as_str());
         let path = self.path.as_ref().map_or("unknown", MatchedPath::as_str);
+        let trace_id = self.trace_id.map(display);
         match &self.answer {
             Some((status, _)) if ROUTINE.contains(&path) => {
-                tracing::debug!(method, path, status, ms, request_id, "answered");
+                tracing::debug!(method, path, status, ms, request_id, trace_id, "answered");
             }
-            None => tracing::info!(method, path, ms, request_id, "the caller has gone"),
+            None => tracing::info!(method, path, ms, request_id, trace_id, "the caller has gone"),
             // The paths of the original API answer errors with 200: there the reason tells.
             Some((status, reason)) if *status >= 500 || ["INTERNAL", "DATABASE_UNAVAILABLE"].contains(&&**reason) => {
-                tracing::warn!(method, path, status, reason, ms, request_id, "answered");
+                tracing::warn!(method, path, status, reason, ms, request_id, trace_id, "answered");
             }
             Some((status, reason)) if reason.is_empty() => {
-                tracing::info!(method, path, status, ms, request_id, "answered");
+                tracing::info!(method, path, status, ms, request_id, trace_id, "answered");
             }
             Some((status, reason)) => {
-                tracing::info!(method, path, status, reason, ms, request_id, "answered");
+                tracing::info!(method, path, status, reason, ms, request_id, trace_id, "answered");
             }
         }
     }

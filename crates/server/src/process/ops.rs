@@ -17,12 +17,13 @@ use http::header::CONTENT_TYPE;
 use serde_json::json;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::http1;
 use super::port::Port;
 use crate::config::Settings;
 use crate::metrics::{GuessBounds, Metrics, TEXT_TYPE, VERSION};
+use crate::telemetry;
 use crate::transport::{Health, Readiness};
 
 /// What is asked all the time, and not worth a line of the log each.
@@ -33,6 +34,11 @@ const READYZ: &str = "/readyz";
 const METRICS: &str = "/metrics";
 const BUILDINFO: &str = "/buildinfo";
 
+/// How often access tokens are counted at most...
+const COUNT_EVERY: Duration = Duration::from_secs(60);
+/// ...and how many times longer than that took the rest after it is: with ten million of them on SQLite, it takes seconds.
+const COUNT_REST: u32 = 100;
+
 /// A few scrapers and probes; more wait.
 const CONNECTIONS: usize = 64;
 /// How long a scrape waits for what the database has to say.
@@ -42,6 +48,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub(super) struct Ops {
     shown: Arc<Shown>,
     server: Option<JoinHandle<()>>,
+    looking: OnceLock<JoinHandle<()>>,
 }
 
 /// What there is to show.
@@ -49,8 +56,8 @@ struct Shown {
     metrics: Arc<Metrics>,
     health: Health,
     database: OnceLock<Weak<Database>>,
-    /// Held while the database is asked.
-    asking: Arc<Mutex<()>>,
+    /// Held while the database is asked: when the tokens may be counted again.
+    asking: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Ops {
@@ -69,20 +76,23 @@ impl Ops {
             }
             None => None,
         };
-        Ok(Self { shown, server })
+        Ok(Self { shown, server, looking: OnceLock::new() })
     }
 
     /// Shows from now on what this database knows.
     pub(super) fn open(&self, database: &Arc<Database>) {
         // It is opened once.
         let _ = self.shown.database.set(Arc::downgrade(database));
+        if telemetry::is_exporting() {
+            let _ = self.looking.set(tokio::spawn(look(Arc::clone(&self.shown))));
+        }
     }
 }
 
 impl Drop for Ops {
     fn drop(&mut self) {
-        if let Some(server) = &self.server {
-            server.abort();
+        for task in self.server.iter().chain(self.looking.get()) {
+            task.abort();
         }
     }
 }
@@ -116,17 +126,29 @@ async fn build_info() -> impl IntoResponse {
     ([(CONTENT_TYPE, "application/json")], format!("{facts}\n"))
 }
 
+/// A collector is sent what is known, and does not ask.
+async fn look(shown: Arc<Shown>) {
+    loop {
+        ask_database(&shown).await;
+        sleep(COUNT_EVERY).await;
+    }
+}
+
 /// Finds out what only the database knows. When it does not answer, nothing is shown of that.
 async fn ask_database(shown: &Shown) {
     let Some(database) = shown.database.get().and_then(Weak::upgrade) else { return };
     // One at a time. Whoever comes meanwhile is shown what was known before.
-    let Ok(turn) = Arc::clone(&shown.asking).try_lock_owned() else { return };
+    let Ok(mut next_count) = Arc::clone(&shown.asking).try_lock_owned() else { return };
     let metrics = Arc::clone(&shown.metrics);
     // In a task of its own: whoever gives up must not drop a future that holds a connection.
     let asking = tokio::spawn(async move {
         let bounds = GuessBounds::of(database.as_ref()).await;
         metrics.set_guess_bounds(bounds.unwrap_or_default());
-        drop(turn);
+        let begun = Instant::now();
+        if next_count.is_none_or(|next| next <= begun) {
+            metrics.set_tokens(database.tokens_by_state().await.unwrap_or_default());
+            *next_count = Some(Instant::now() + COUNT_EVERY.max(begun.elapsed() * COUNT_REST));
+        }
     });
     let _ = timeout(PATIENCE, asking).await;
 }

@@ -8,7 +8,7 @@ use access_tokens_domain::notification::Notifier;
 use access_tokens_domain::ports::{Clock, Random, Secrets};
 use access_tokens_domain::service::AccessTokens;
 use access_tokens_domain::service::import::Importer;
-use access_tokens_storage::{Database, SetupError, connect};
+use access_tokens_storage::{Database, DatabaseOptions, SetupError, connect};
 use anyhow::Context;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -23,6 +23,7 @@ use crate::config::Settings;
 use crate::crypto::{self, KeyRing, KeyedSecrets, LiveKeys, SystemClock, SystemRandom};
 use crate::metrics::Metrics;
 use crate::notification;
+use crate::telemetry;
 use crate::transport::server::{App, Limits, in_process, router};
 use crate::transport::{Health, Readiness};
 
@@ -57,7 +58,7 @@ pub async fn serve(
     }
     let port = Port::grpc(&settings.grpc).await?;
     let mut front = Front::bind(settings, &stop).await?;
-    let (health, metrics) = (Health::new().await, Arc::new(Metrics::new()));
+    let (health, metrics) = (Health::new().await, Arc::new(Metrics::exported()));
     metrics.set_guess_limit(max_guess_chance);
     let ops = Ops::start(settings, &metrics, &health).await?;
 
@@ -161,7 +162,7 @@ async fn database(
 }
 
 async fn connect_patiently(settings: &Settings) -> anyhow::Result<Arc<Database>> {
-    let options = settings.database.options();
+    let options = DatabaseOptions { watcher: telemetry::watcher(), ..settings.database.options() };
     let mut complained = false;
     loop {
         match connect(&options).await {
@@ -200,6 +201,10 @@ fn assemble(
     metrics.watch_hashing(move || keyed.hashing());
     let watched = Arc::downgrade(database);
     metrics.watch_sqlite(move || watched.upgrade()?.group_commit_counts());
+    let watched = Arc::downgrade(database);
+    metrics.watch_sqlite_queue(move || watched.upgrade()?.waiting_to_write());
+    let watched = Arc::downgrade(database);
+    metrics.watch_connections(move || watched.upgrade().map(|database| database.connections()).unwrap_or_default());
     let ports = || (Arc::clone(database), Arc::clone(&clock), Arc::clone(&random), Arc::clone(&secrets));
     let (store, time, chance, keyed) = ports();
     let access_tokens = AccessTokens::new(store, time, chance, keyed)
@@ -210,5 +215,8 @@ fn assemble(
     let importer = Importer::new(store, time, chance, keyed).refusing_policies_above(max_guess_chance);
     let (store, time, chance, keyed) = ports();
     let sessions = Arc::new(Authenticator::new(store, time, chance, keyed, SessionTokens::live(Arc::clone(keys))));
-    App { access_tokens, importer, sessions, metrics, present: database.presence() }
+    let (present, replicas) = (database.presence(), database.replicas());
+    let watched = Arc::downgrade(&sessions);
+    metrics.watch_released(move || watched.upgrade().map_or(0, |sessions| sessions.count_released()));
+    App { access_tokens, importer, sessions, metrics, present, replicas }
 }

@@ -20,7 +20,8 @@ use tower::{Service, ServiceExt};
 
 use super::connections::{Bounds, connections};
 use super::port::Port;
-use crate::transport::layer::Occupy;
+use crate::transport::ALIVE;
+use crate::transport::layer::OccupyLayer;
 use crate::transport::status;
 
 /// What a probe asks.
@@ -32,8 +33,9 @@ pub(super) async fn serve(port: Port, bounds: Bounds, stop: impl Future<Output =
     for name in ["", ACCESS_TOKENS, AUTHENTICATION, DIRECTORY] {
         reporter.set_service_status(name, ServingStatus::NotServing).await;
     }
+    reporter.set_service_status(ALIVE, ServingStatus::Serving).await;
     let server = Server::builder()
-        .layer(Occupy)
+        .layer(OccupyLayer)
         .layer(layer_fn(|inner| OnlyHealth { inner }))
         .add_service(health)
         .serve_with_incoming_shutdown(connections(port, bounds), stop);
@@ -73,5 +75,37 @@ where
             }
             Ok(refusal())
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use tokio::net::TcpListener;
+    use tokio::sync::watch;
+    use tonic::transport::Endpoint;
+    use tonic_health::pb::HealthCheckRequest;
+    use tonic_health::pb::health_client::HealthClient;
+
+    use super::*;
+    use crate::config::Loaded;
+    use crate::process::signals::Stop;
+
+    #[tokio::test]
+    async fn without_a_database_it_is_alive_and_not_ready() {
+        let settings = Loaded::load(None, [], &[]).expect("the defaults").settings;
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let asked = watch::Sender::new(false);
+        let bounds = Bounds::new(&settings.grpc, &Stop::by(asked.subscribe()));
+        tokio::spawn(serve(Port::plain(listener), bounds, pending()));
+
+        let mut client = HealthClient::new(Endpoint::from_shared(url).expect("a URL").connect_lazy());
+        let (no, yes) = (ServingStatus::NotServing, ServingStatus::Serving);
+        for (name, expected) in [("", no), (ACCESS_TOKENS, no), (ALIVE, yes)] {
+            let answer = client.check(HealthCheckRequest { service: name.to_owned() }).await.expect("known");
+            assert_eq!(answer.into_inner().status, expected as i32, "{name:?}");
+        }
     }
 }

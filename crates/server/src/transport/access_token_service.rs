@@ -2,22 +2,25 @@
 
 use std::sync::Arc;
 
+use access_tokens_domain::identifier::AccessTokenIdentifier;
 use access_tokens_domain::store::{AccountStore, Store};
 use access_tokens_domain::{Result, service};
 use access_tokens_proto::v1;
 use access_tokens_proto::v1::access_token_service_server::AccessTokenService;
+use access_tokens_storage::may_lag;
 use tonic::{Request, Response, Status};
 
 use super::convert::{changes, request, token};
 use super::{App, caller, status};
+use crate::telemetry::rpc;
 
 /// The service over the use cases.
 pub(super) struct AccessTokenGrpc<S>(pub(super) Arc<App<S>>);
 
 type Answer<T> = Result<Response<T>, Status>;
 
-fn answer<T>(result: Result<T>) -> Answer<T> {
-    result.map(Response::new).map_err(|error| status::from_error(&error))
+async fn answer<T>(use_case: &'static str, result: impl Future<Output = Result<T>>) -> Answer<T> {
+    rpc::use_case(use_case, result).await.map(Response::new).map_err(|error| status::from_error(&error))
 }
 
 impl<S: Store + AccountStore> AccessTokenGrpc<S> {
@@ -28,6 +31,9 @@ impl<S: Store + AccountStore> AccessTokenGrpc<S> {
     async fn show(&self, request: Request<v1::ShowAccessTokenRequest>) -> Result<v1::AccessToken> {
         let caller = caller(&request)?;
         let (identifier, fields) = request::show(request.into_inner())?;
+        if !matches!(identifier, AccessTokenIdentifier::Credential { proof: Some(_), .. }) {
+            may_lag();
+        }
         let found = self.use_cases().show(&caller, &identifier, fields.want()).await?;
         Ok(token::access_token(found, &fields))
     }
@@ -35,6 +41,7 @@ impl<S: Store + AccountStore> AccessTokenGrpc<S> {
     async fn list(&self, request: Request<v1::ListAccessTokensRequest>) -> Result<v1::ListAccessTokensResponse> {
         let caller = caller(&request)?;
         let (list, fields) = request::list(request.into_inner())?;
+        may_lag();
         let page = self.use_cases().list(&caller, &list, fields.want()).await?;
         Ok(v1::ListAccessTokensResponse {
             access_tokens: page.tokens.into_iter().map(|found| token::access_token(found, &fields)).collect(),
@@ -48,6 +55,7 @@ impl<S: Store + AccountStore> AccessTokenGrpc<S> {
     ) -> Result<v1::GetNotAssociatedAccessTokensResponse> {
         let caller = caller(&request)?;
         let (filter, fields) = request::not_associated(request.into_inner())?;
+        may_lag();
         let found = self.use_cases().not_associated(&caller, filter, fields.want()).await?;
         Ok(v1::GetNotAssociatedAccessTokensResponse {
             access_tokens: found.into_iter().map(|found| token::access_token(found, &fields)).collect(),
@@ -129,99 +137,99 @@ impl<S: Store + AccountStore> AccessTokenGrpc<S> {
 #[tonic::async_trait]
 impl<S: Store + AccountStore> AccessTokenService for AccessTokenGrpc<S> {
     async fn show_access_token(&self, request: Request<v1::ShowAccessTokenRequest>) -> Answer<v1::AccessToken> {
-        answer(self.show(request).await)
+        answer("AccessTokens.show_access_token", self.show(request)).await
     }
 
     async fn list_access_tokens(
         &self,
         request: Request<v1::ListAccessTokensRequest>,
     ) -> Answer<v1::ListAccessTokensResponse> {
-        answer(self.list(request).await)
+        answer("AccessTokens.list_access_tokens", self.list(request)).await
     }
 
     async fn get_not_associated_access_tokens(
         &self,
         request: Request<v1::GetNotAssociatedAccessTokensRequest>,
     ) -> Answer<v1::GetNotAssociatedAccessTokensResponse> {
-        answer(self.not_associated(request).await)
+        answer("AccessTokens.get_not_associated_access_tokens", self.not_associated(request)).await
     }
 
     async fn create_access_token(&self, request: Request<v1::CreateAccessTokenRequest>) -> Answer<v1::AccessToken> {
-        answer(self.create(request).await)
+        answer("AccessTokens.create_access_token", self.create(request)).await
     }
 
     async fn update_access_token(&self, request: Request<v1::UpdateAccessTokenRequest>) -> Answer<v1::AccessToken> {
-        answer(self.update(request).await)
+        answer("AccessTokens.update_access_token", self.update(request)).await
     }
 
     async fn verify_access_token(&self, request: Request<v1::VerifyAccessTokenRequest>) -> Answer<v1::AccessToken> {
-        answer(self.verify(request).await)
+        answer("AccessTokens.verify_access_token", self.verify(request)).await
     }
 
     async fn reset_pass_code(&self, request: Request<v1::ResetPassCodeRequest>) -> Answer<v1::ResetPassCodeResponse> {
-        answer(self.reset_pass(request).await)
+        answer("AccessTokens.reset_pass_code", self.reset_pass(request)).await
     }
 
     async fn reset_verification_code(
         &self,
         request: Request<v1::ResetVerificationCodeRequest>,
     ) -> Answer<v1::ResetVerificationCodeResponse> {
-        answer(self.reset_verification(request).await)
+        answer("AccessTokens.reset_verification_code", self.reset_verification(request)).await
     }
 
     async fn generate_otp(&self, request: Request<v1::GenerateOtpRequest>) -> Answer<v1::GenerateOtpResponse> {
-        answer(self.otp(request).await)
+        answer("AccessTokens.generate_otp", self.otp(request)).await
     }
 
     async fn set_as_effective(&self, request: Request<v1::SetAsEffectiveRequest>) -> Answer<v1::AccessToken> {
-        answer(self.switch_on(request).await)
+        answer("AccessTokens.set_as_effective", self.switch_on(request)).await
     }
 
     async fn set_as_not_effective(&self, request: Request<v1::SetAsNotEffectiveRequest>) -> Answer<v1::AccessToken> {
-        answer(self.switch_off(request).await)
+        answer("AccessTokens.set_as_not_effective", self.switch_off(request)).await
     }
 
     async fn list_classifications(
         &self,
         request: Request<v1::ListClassificationsRequest>,
     ) -> Answer<v1::ListClassificationsResponse> {
-        answer(self.classifications(request).await)
+        answer("AccessTokens.list_classifications", self.classifications(request)).await
     }
 
     async fn check_pass_code(&self, request: Request<v1::CheckPassCodeRequest>) -> Answer<v1::AccessToken> {
-        answer(self.check(request).await)
+        answer("AccessTokens.check_pass_code", self.check(request)).await
     }
 
     async fn change_pass_code(&self, request: Request<v1::ChangePassCodeRequest>) -> Answer<v1::AccessToken> {
-        answer(self.change_pass(request).await)
+        answer("AccessTokens.change_pass_code", self.change_pass(request)).await
     }
 
     async fn verify_otp(&self, request: Request<v1::VerifyOtpRequest>) -> Answer<v1::AccessToken> {
-        answer(self.use_otp(request).await)
+        answer("AccessTokens.verify_otp", self.use_otp(request)).await
     }
 
     async fn forgot_pass_code(
         &self,
         request: Request<v1::ForgotPassCodeRequest>,
     ) -> Answer<v1::ForgotPassCodeResponse> {
-        answer(self.forgot(request).await)
+        answer("AccessTokens.forgot_pass_code", self.forgot(request)).await
     }
 
     async fn unlock_access_token(&self, request: Request<v1::UnlockAccessTokenRequest>) -> Answer<v1::AccessToken> {
-        answer(self.unlock(request).await)
+        answer("AccessTokens.unlock_access_token", self.unlock(request)).await
     }
 
     async fn explain_access_token(
         &self,
         request: Request<v1::ExplainAccessTokenRequest>,
     ) -> Answer<v1::ExplainAccessTokenResponse> {
-        answer(self.explain(request).await)
+        answer("AccessTokens.explain_access_token", self.explain(request)).await
     }
 
     async fn list_guess_budgets(
         &self,
         request: Request<v1::ListGuessBudgetsRequest>,
     ) -> Answer<v1::ListGuessBudgetsResponse> {
-        answer(self.guess_budgets(request).await)
+        answer("AccessTokens.list_guess_budgets", self.guess_budgets(request)).await
     }
 }

@@ -15,6 +15,7 @@ use tonic::{Request, Response, Status};
 
 use super::convert::login;
 use super::{App, status};
+use crate::telemetry::rpc;
 
 /// The service over sessions.
 pub(super) struct AuthenticationGrpc<S>(pub(super) Arc<App<S>>);
@@ -40,21 +41,21 @@ impl<S: Store + AccountStore> AuthenticationGrpc<S> {
 #[tonic::async_trait]
 impl<S: Store + AccountStore> AuthenticationService for AuthenticationGrpc<S> {
     async fn login(&self, request: Request<v1::LoginRequest>) -> Result<Response<v1::LoginResponse>, Status> {
-        answer(self.open(request.into_inner()).await)
+        answer(rpc::use_case("Sessions.login", self.open(request.into_inner())).await)
     }
 
     async fn login_with_api_key(
         &self,
         request: Request<v1::LoginWithApiKeyRequest>,
     ) -> Result<Response<v1::LoginResponse>, Status> {
-        answer(self.open_with_api_key(request).await)
+        answer(rpc::use_case("Sessions.login_with_api_key", self.open_with_api_key(request)).await)
     }
 
     async fn release_token(
         &self,
         request: Request<v1::ReleaseTokenRequest>,
     ) -> Result<Response<v1::ReleaseTokenResponse>, Status> {
-        let released = self.end(request.extensions().get::<Session>()).await;
+        let released = rpc::use_case("Sessions.release", self.end(request.extensions().get::<Session>())).await;
         released.map_err(|error| status::from_error(&error))?;
         Ok(Response::new(v1::ReleaseTokenResponse {}))
     }

@@ -16,6 +16,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::convert::record;
 use super::layer::method::MAX_RECORD_BYTES;
 use super::{App, caller, status};
+use crate::telemetry::rpc;
 
 /// Most records of one call.
 const MAX_RECORDS: usize = 10_000;
@@ -84,7 +85,7 @@ impl<'a, S: Store + AccountStore> Run<'a, S> {
         self.count += 1;
         match record::record(request) {
             Ok(record) => self.batch.push((index, record)),
-            Err(error) => self.results.push(record::result(index, record::kind(request), Err(error))),
+            Err(error) => self.tell(record::result(index, record::kind(request), Err(error))),
         }
         self.batch_bytes += request.encoded_len();
         if self.batch.len() >= BATCH_RECORDS || self.batch_bytes >= BATCH_BYTES {
@@ -101,12 +102,27 @@ impl<'a, S: Store + AccountStore> Run<'a, S> {
         }
         let importer = &self.app.importer;
         let results = match &mut self.checked {
-            Some(checked) => importer.check(&self.caller, records, checked).await?,
-            None => importer.import(&self.caller, records).await?,
+            Some(checked) => rpc::use_case("Importer.check", importer.check(&self.caller, records, checked)).await?,
+            None => rpc::use_case("Importer.import", importer.import(&self.caller, records)).await?,
         };
-        let results = positions.into_iter().zip(results);
-        self.results.extend(results.map(|(index, one)| record::result(index, Some(one.kind), one.result)));
+        for (index, one) in positions.into_iter().zip(results) {
+            self.tell(record::result(index, Some(one.kind), one.result));
+        }
         Ok(())
+    }
+
+    /// What has come of a record. What is only checked does not count.
+    fn tell(&mut self, result: v1::RecordResult) {
+        let outcome = match result.outcome() {
+            Outcome::Created => "created",
+            Outcome::Updated => "updated",
+            Outcome::Unchanged => "unchanged",
+            Outcome::Failed | Outcome::Unspecified => "failed",
+        };
+        if self.checked.is_none() {
+            self.app.metrics.imported(outcome, 1);
+        }
+        self.results.push(result);
     }
 
     async fn finish(mut self) -> Result<v1::ImportDirectoryResponse> {

@@ -12,6 +12,7 @@ mod credentials;
 mod directory_service;
 mod health;
 pub mod layer;
+mod read_after;
 pub mod server;
 pub mod status;
 #[cfg(test)]
@@ -20,6 +21,7 @@ mod tests;
 use access_tokens_domain::session::Caller;
 use access_tokens_domain::{Error, Result};
 
+pub(crate) use health::ALIVE;
 pub use health::{Health, Readiness};
 pub use server::App;
 

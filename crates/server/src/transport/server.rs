@@ -10,8 +10,9 @@ use access_tokens_proto::FILE_DESCRIPTOR_SET;
 use access_tokens_proto::v1::access_token_service_server::AccessTokenServiceServer;
 use access_tokens_proto::v1::authentication_service_server::AuthenticationServiceServer;
 use access_tokens_proto::v1::directory_service_server::DirectoryServiceServer;
+use access_tokens_storage::Replicas;
 use tokio::sync::watch;
-use tonic::service::Routes;
+use tonic::service::{LayerExt, Routes};
 use tonic::transport::Server;
 use tonic::transport::server::Router;
 use tonic_health::pb::health_server::HealthServer;
@@ -26,6 +27,7 @@ use super::authentication_service::AuthenticationGrpc;
 use super::directory_service::DirectoryGrpc;
 use super::layer::method::{MAX_RECORD_BYTES, MAX_REQUEST_BYTES};
 use super::layer::{CallLayers, Calls};
+use super::read_after::ReadAfter;
 use crate::authentication::Authenticator;
 use crate::metrics::Metrics;
 
@@ -57,6 +59,8 @@ pub struct App<S> {
     pub metrics: Arc<Metrics>,
     /// Does the database answer? While it does not, calls are refused.
     pub present: watch::Receiver<bool>,
+    /// Replicas of the database that may answer reads.
+    pub replicas: Option<Arc<Replicas>>,
 }
 
 impl<S> std::fmt::Debug for App<S> {
@@ -112,6 +116,7 @@ fn layers<S: Store + AccountStore>(app: &App<S>, limits: Limits) -> CallLayers {
 }
 
 fn routes<S: Store + AccountStore>(app: Arc<App<S>>, health: &Health) -> Routes {
+    let replicas = ReadAfter::new(app.replicas.clone());
     let access_tokens = AccessTokenServiceServer::new(AccessTokenGrpc(app.clone()))
         .max_decoding_message_size(MAX_REQUEST_BYTES)
         .max_encoding_message_size(MAX_ANSWER_BYTES);
@@ -123,9 +128,9 @@ fn routes<S: Store + AccountStore>(app: Arc<App<S>>, health: &Health) -> Routes 
         .max_encoding_message_size(MAX_ANSWER_BYTES);
     let health = HealthServer::new(HealthService::from_health_reporter(health.reporter()))
         .max_decoding_message_size(MAX_REQUEST_BYTES);
-    Routes::new(access_tokens)
+    Routes::new(replicas.named_layer(access_tokens))
         .add_service(authentication)
-        .add_service(directory)
+        .add_service(replicas.named_layer(directory))
         .add_service(health)
         .add_service(
             reflection()

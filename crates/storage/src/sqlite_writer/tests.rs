@@ -1,3 +1,4 @@
+use sea_orm::ConnectionTrait;
 use sea_orm::sqlx::sqlite::SqlitePoolOptions;
 
 use super::*;
@@ -207,4 +208,27 @@ async fn the_log_stays_small_however_much_is_read() {
     assert!(!reading.is_finished(), "somebody has always read");
     reading.abort();
     assert!(most > LIMIT && most < LIMIT + LIMIT / 2, "the log had {most} bytes");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn whoever_reads_for_minutes_holds_nobody_up_for_seconds() {
+    const LIMIT: u64 = 256 * 1024;
+    let fixture = fixture_with(Duration::from_secs(60), LIMIT).await;
+    let readers = connect_readers(&fixture.options).await.expect("connects");
+    let backup = readers.begin().await.expect("begins");
+    backup.execute_unprepared("SELECT count(*) FROM t").await.expect("reads");
+    let log = fixture.folder.path().join("test.db-wal");
+    let (mut slow, mut slowest, mut id) = (0, Duration::ZERO, 0);
+    while std::fs::metadata(&log).expect("a log").len() < LIMIT * 6 {
+        let asked = Instant::now();
+        let turn = fixture.writer.begin().await.expect("a turn");
+        insert(&turn, id).await.expect("inserts");
+        turn.commit().await.expect("commits");
+        slow += u32::from(asked.elapsed() >= Duration::from_millis(200));
+        slowest = slowest.max(asked.elapsed());
+        id += 1;
+    }
+    // When it has its size, twice that, and four times.
+    assert!((1..=5).contains(&slow) && slowest < Duration::from_secs(2), "{slow} waited, {slowest:?} at most");
+    backup.rollback().await.expect("ends");
 }

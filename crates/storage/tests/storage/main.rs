@@ -9,6 +9,7 @@ mod import;
 mod keys;
 mod ledger;
 mod presence;
+mod replicas;
 mod setup;
 mod tokens;
 mod updates;

@@ -5,31 +5,39 @@ use std::time::Instant;
 use http::{Request, Response};
 use tonic::body::Body;
 use tonic::{Code, Status};
-use tracing::Instrument;
+use tracing::field::display;
+use tracing::{Instrument, Span};
 
 use super::method::{self, Method};
-use super::{Around, Handler, Next, RequestId};
-use crate::telemetry::elapsed_ms;
+use super::{Answers, Around, Next, RequestId};
+use crate::telemetry::{self, elapsed_ms, rpc};
 
 #[derive(Debug, Clone)]
 pub struct Trace;
 
 impl Around for Trace {
-    async fn around<S: Handler>(self, request: Request<Body>, next: Next<S>) -> Response<Body> {
+    async fn around<N: Answers>(&self, request: Request<Body>, next: Next<'_, N>) -> Response<Body> {
         let method = method::find(request.uri().path());
         // A path that is not ours is whatever a caller sends: it is not repeated.
         let name = method.map_or("unknown", |method| method.path.as_str());
         let request_id = request.extensions().get::<RequestId>().map_or("", RequestId::as_str);
         // At the highest level, so that whatever is logged within has the request id.
-        let span = tracing::error_span!("call", method = name, request_id);
+        let exported = match method {
+            Some(Method { probe: true, .. }) => Span::none(),
+            _ => rpc::server(request.headers(), name),
+        };
+        let trace_id = telemetry::trace_id(&exported, request.headers()).map(display);
+        let span = tracing::error_span!("call", method = name, request_id, trace_id);
+        let outer = exported.clone();
         async move {
             let mut line =
-                Line { started: Instant::now(), quiet: method.is_some_and(|m: &Method| m.probe), code: None };
+                Line { started: Instant::now(), quiet: method.is_some_and(|m: &Method| m.probe), code: None, exported };
             let response = next.run(request).await;
             line.code = Some(code(&response));
             response
         }
         .instrument(span)
+        .instrument(outer)
         .await
     }
 }
@@ -47,18 +55,23 @@ struct Line {
     started: Instant,
     quiet: bool,
     code: Option<Code>,
+    exported: Span,
 }
 
 impl Drop for Line {
     fn drop(&mut self) {
         let ms = elapsed_ms(self.started);
         let code = self.code.unwrap_or(Code::Cancelled);
+        rpc::answered(&self.exported, code, is_fault(code));
         match code {
             _ if self.quiet => tracing::debug!(?code, ms, "answered"),
-            Code::Internal | Code::Unknown | Code::DataLoss | Code::Unavailable => {
-                tracing::warn!(?code, ms, "answered");
-            }
+            _ if is_fault(code) => tracing::warn!(?code, ms, "answered"),
             _ => tracing::info!(?code, ms, "answered"),
         }
     }
+}
+
+/// Is it ours, and not the caller's?
+fn is_fault(code: Code) -> bool {
+    matches!(code, Code::Internal | Code::Unknown | Code::DataLoss | Code::Unavailable)
 }

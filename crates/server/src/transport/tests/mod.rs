@@ -86,6 +86,7 @@ impl World {
             )),
             metrics: Arc::default(),
             present: store.presence(),
+            replicas: None,
         });
         let organisation = fill(&app, store.as_ref()).await;
         let key = NewApiKey::generate(random.as_ref(), secrets.as_ref()).expect("a key");
