@@ -20,7 +20,7 @@ use tower::{Service, ServiceExt};
 
 use super::connections::{Bounds, connections};
 use super::port::Port;
-use crate::transport::layer::Occupy;
+use crate::transport::layer::OccupyLayer;
 use crate::transport::status;
 
 /// What a probe asks.
@@ -33,7 +33,7 @@ pub(super) async fn serve(port: Port, bounds: Bounds, stop: impl Future<Output =
         reporter.set_service_status(name, ServingStatus::NotServing).await;
     }
     let server = Server::builder()
-        .layer(Occupy)
+        .layer(OccupyLayer)
         .layer(layer_fn(|inner| OnlyHealth { inner }))
         .add_service(health)
         .serve_with_incoming_shutdown(connections(port, bounds), stop);

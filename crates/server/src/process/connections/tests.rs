@@ -21,7 +21,7 @@ use tower::layer::layer_fn;
 
 use super::super::greeting::{GREETING_TIME, PREFACE};
 use super::*;
-use crate::transport::layer::Occupy;
+use crate::transport::layer::OccupyLayer;
 
 /// Long enough for a test to be on time, and short enough to wait for it.
 const IDLE: Duration = Duration::from_millis(400);
@@ -92,7 +92,7 @@ async fn start(check: Duration) -> Running {
             answer
         })
     });
-    let server = Server::builder().layer(Occupy).layer(slowly).add_service(health);
+    let server = Server::builder().layer(OccupyLayer).layer(slowly).add_service(health);
     tokio::spawn(server.serve_with_incoming(incoming));
     Running { address, reporter, connections }
 }

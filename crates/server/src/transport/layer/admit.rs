@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use tonic::Code;
 use tonic::body::Body;
 
-use super::gate::Gate;
-use super::{Around, Handler, Next, deadline, method};
+use super::gate::{Gate, Place};
+use super::{Answers, Around, Next, deadline, method};
 use crate::metrics::Metrics;
 use crate::transport::status;
 
@@ -36,7 +36,7 @@ impl Admit {
 }
 
 impl Around for Admit {
-    async fn around<S: Handler>(self, mut request: Request<Body>, next: Next<S>) -> Response<Body> {
+    async fn around<N: Answers>(&self, mut request: Request<Body>, next: Next<'_, N>) -> Response<Body> {
         // Whether the service is alive can be asked however full it is.
         let Some(name) = method::counted(request.uri().path()) else { return next.run(request).await };
         let came = Instant::now();
@@ -45,16 +45,18 @@ impl Around for Admit {
             self.metrics.call(name, Code::ResourceExhausted, came.elapsed());
             return full();
         };
-        // It belongs to the work, which may go on when nobody waits for it any more.
-        request.extensions_mut().insert(Arc::new(place));
-        request.extensions_mut().insert(Came(came));
+        request.extensions_mut().insert(Admitted { came, _place: Arc::new(place) });
         next.run(request).await
     }
 }
 
-/// When a call came.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Came(pub(super) Instant);
+/// A call that has a place. That belongs to the work, which may go on when nobody waits for it any more.
+#[derive(Debug, Clone)]
+pub(super) struct Admitted {
+    /// When it came.
+    pub(super) came: Instant,
+    _place: Arc<Place>,
+}
 
 fn full() -> Response<Body> {
     let error = Error::new(Reason::Overloaded, "the service has as many calls as it can take; try again");

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, Request, Response};
 use tonic::body::Body;
 
 use super::method::{self, Access};
-use super::{Around, Handler, Next};
+use super::{Answers, Around, Next};
 use crate::authentication::{Authenticator, CertificateUser};
 use crate::tls::Peer;
 use crate::transport::status;
@@ -95,7 +95,7 @@ impl Auth {
 }
 
 impl Around for Auth {
-    async fn around<S: Handler>(self, mut request: Request<Body>, next: Next<S>) -> Response<Body> {
+    async fn around<N: Answers>(&self, mut request: Request<Body>, next: Next<'_, N>) -> Response<Body> {
         let Some(method) = method::find(request.uri().path()) else {
             return status::from_error(&Error::new(Reason::MethodNotFound, "there is no such method")).into_http();
         };

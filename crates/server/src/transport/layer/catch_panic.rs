@@ -7,14 +7,14 @@ use futures::FutureExt;
 use http::{Request, Response};
 use tonic::body::Body;
 
-use super::{Around, Handler, Next};
+use super::{Answers, Around, Next};
 use crate::transport::status;
 
 #[derive(Debug, Clone)]
 pub struct CatchPanic;
 
 impl Around for CatchPanic {
-    async fn around<S: Handler>(self, request: Request<Body>, next: Next<S>) -> Response<Body> {
+    async fn around<N: Answers>(&self, request: Request<Body>, next: Next<'_, N>) -> Response<Body> {
         // The panic hook has told the log where it happened. Its message is not repeated: it may hold anything.
         let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
         answer.unwrap_or_else(|_| status::from_error(&Error::internal("a layer panicked")).into_http())

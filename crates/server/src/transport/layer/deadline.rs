@@ -8,15 +8,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use access_tokens_domain::{Error, Reason};
-use futures::Stream;
 use http::{HeaderMap, Request, Response};
-use http_body_util::{BodyStream, StreamBody};
+use hyper::body::{Body as HttpBody, Bytes, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 use tonic::Status;
 use tonic::body::Body;
 
-use super::admit::Came;
-use super::{Around, Handler, Next, method};
+use super::admit::Admitted;
+use super::{Answers, Around, Next, method};
 use crate::transport::status;
 
 /// How much earlier than the caller we give up: a tenth of the time, at most this. The answer has to travel, and tonic
@@ -27,9 +26,9 @@ const HEAD_START: Duration = Duration::from_millis(100);
 pub struct Deadline;
 
 impl Around for Deadline {
-    async fn around<S: Handler>(self, request: Request<Body>, next: Next<S>) -> Response<Body> {
+    async fn around<N: Answers>(&self, request: Request<Body>, next: Next<'_, N>) -> Response<Body> {
         let Some(method) = method::find(request.uri().path()) else { return next.run(request).await };
-        let came = request.extensions().get().map_or_else(Instant::now, |Came(came)| *came);
+        let came = request.extensions().get().map_or_else(Instant::now, |admitted: &Admitted| admitted.came);
         let asked = asked(request.headers());
         let deadline = came + asked.map_or(method.time_limit, |asked| asked.min(method.time_limit));
         // Reflection and health stream for as long as the caller likes.
@@ -72,23 +71,35 @@ fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
 
 /// The body, which fails at the deadline: a caller that stops sending must not keep a task for ever.
 fn until(deadline: Instant, body: Body) -> Body {
-    let sleep = Box::pin(tokio::time::sleep_until(deadline));
-    Body::new(StreamBody::new(Until { frames: BodyStream::new(body), sleep }))
+    Body::new(Until { body, deadline, sleep: None })
 }
 
-struct Until<F> {
-    frames: F,
-    sleep: Pin<Box<Sleep>>,
+struct Until {
+    body: Body,
+    deadline: Instant,
+    /// Only once there is something to wait for: most requests are there with their head.
+    sleep: Option<Pin<Box<Sleep>>>,
 }
 
-impl<T, F: Stream<Item = Result<T, Status>> + Unpin> Stream for Until<F> {
-    type Item = Result<T, Status>;
+impl HttpBody for Until {
+    type Data = Bytes;
+    type Error = Status;
 
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let Poll::Ready(frame) = Pin::new(&mut self.frames).poll_next(context) {
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
             return Poll::Ready(frame);
         }
-        self.sleep.as_mut().poll(context).map(|()| Some(Err(exceeded())))
+        let deadline = self.deadline;
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        sleep.as_mut().poll(context).map(|()| Some(Err(exceeded())))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

@@ -1,19 +1,22 @@
-//! Runs each call in a task of its own that the caller only waits for, as long as there is a database. Without one a call is
-//! refused at once, and those under way are cut: the one moment in which work may be dropped, as no connection of before
-//! is used again.
+//! Goes on with each call when nobody waits for it any more, as long as there is a database. Without one a call is refused at
+//! once, and those under way are cut: the one moment in which work may be dropped, as no connection of before is used
+//! again.
 
-use std::sync::Arc;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use access_tokens_domain::{Error, Reason};
+use futures::FutureExt;
 use http::{Request, Response};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::task::JoinError;
 use tonic::body::Body;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
-use super::gate::Place;
-use super::{Around, Handler, Next, method};
+use super::admit::Admitted;
+use super::{Answers, Around, Next, method};
 use crate::transport::status;
 
 /// When to try again without a database.
@@ -32,28 +35,29 @@ impl Detach {
 }
 
 impl Around for Detach {
-    async fn around<S: Handler>(mut self, mut request: Request<Body>, next: Next<S>) -> Response<Body> {
+    async fn around<N: Answers>(&self, mut request: Request<Body>, next: Next<'_, N>) -> Response<Body> {
         if method::find(request.uri().path()).is_some_and(|method| method.probe) {
             // Whether the service is alive can be asked without a database.
-            return answer(tokio::spawn(next.run(request).in_current_span()).await);
+            return Work::new(next.run_detached(request)).await;
         }
-        if !*self.present.borrow_and_update() {
+        let mut present = self.present.clone();
+        if !*present.borrow_and_update() {
             return away("the database does not answer; try again");
         }
-        let place = request.extensions_mut().remove::<Arc<Place>>();
-        let work = async move {
-            let response = next.run(request).await;
+        let place = request.extensions_mut().remove::<Admitted>();
+        let response = next.run_detached(request);
+        let mut work = Work::new(async move {
+            let response = response.await;
             // The place is taken until the work is done, whoever still waits for it.
             drop(place);
             response
-        };
-        let mut task = tokio::spawn(work.in_current_span());
+        });
         tokio::select! {
             biased;
-            done = &mut task => answer(done),
-            () = lost(&mut self.present) => {
+            response = &mut work => response,
+            () = lost(&mut present) => {
                 // What it holds, others may be waiting for when the database is back.
-                task.abort();
+                work.cut();
                 away("the database does not answer any more; the call may or may not have taken effect")
             }
         }
@@ -68,13 +72,49 @@ async fn lost(present: &mut watch::Receiver<bool>) {
     }
 }
 
-fn answer(done: Result<Response<Body>, JoinError>) -> Response<Body> {
-    done.unwrap_or_else(|error| status::from_error(&Error::internal(outcome(&error))).into_http())
+/// Work that is not dropped with whoever waits for it: what is left of it then goes on in a task of its own. Until then it
+/// needs none, and nobody has to be woken for its answer.
+struct Work {
+    rest: Option<Pin<Box<dyn Future<Output = Response<Body>> + Send>>>,
+    span: Span,
 }
 
-/// How a task ended without an answer. A panic's own message is for the panic hook only: it may hold anything.
-fn outcome(error: &JoinError) -> &'static str {
-    if error.is_panic() { "a handler panicked" } else { "a handler was stopped with the runtime" }
+impl Work {
+    fn new(work: impl Future<Output = Response<Body>> + Send + 'static) -> Self {
+        // A panic's own message is for the panic hook only: it may hold anything.
+        let panicked = |_| status::from_error(&Error::internal("a handler panicked")).into_http();
+        let rest = AssertUnwindSafe(work).catch_unwind().map(move |done| done.unwrap_or_else(panicked));
+        Self { rest: Some(Box::pin(rest)), span: Span::current() }
+    }
+
+    /// Drops it.
+    fn cut(mut self) {
+        self.rest = None;
+    }
+}
+
+impl Future for Work {
+    type Output = Response<Body>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response<Body>> {
+        let Some(rest) = &mut self.rest else { return Poll::Pending };
+        let done = rest.as_mut().poll(context);
+        if done.is_ready() {
+            self.rest = None;
+        }
+        done
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        // Without a runtime the process is at its end.
+        if let Some(rest) = self.rest.take()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(rest.instrument(self.span.clone()));
+        }
+    }
 }
 
 fn away(text: &'static str) -> Response<Body> {

@@ -7,7 +7,7 @@ use http::{Request, Response};
 use tonic::Code;
 use tonic::body::Body;
 
-use super::{Around, Handler, Next, method, trace};
+use super::{Answers, Around, Next, method, trace};
 use crate::metrics::Metrics;
 
 #[derive(Debug, Clone)]
@@ -22,9 +22,10 @@ impl Measure {
 }
 
 impl Around for Measure {
-    async fn around<S: Handler>(self, request: Request<Body>, next: Next<S>) -> Response<Body> {
+    async fn around<N: Answers>(&self, request: Request<Body>, next: Next<'_, N>) -> Response<Body> {
         let Some(method) = method::counted(request.uri().path()) else { return next.run(request).await };
-        let mut call = Call { metrics: self.metrics, method, started: Instant::now(), code: Code::Cancelled };
+        let mut call =
+            Call { metrics: Arc::clone(&self.metrics), method, started: Instant::now(), code: Code::Cancelled };
         let response = next.run(request).await;
         call.code = trace::code(&response);
         response

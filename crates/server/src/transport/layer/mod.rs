@@ -11,8 +11,9 @@
 //!    rejections count.
 //! 7. `unsent`: large answers that wait for their callers to take them, bounded in bytes and in time.
 //! 8. `deadline`: the caller's, at most ours. It ends the wait and the reading of the request, never the work.
-//! 9. `detach`: runs each call in a task of its own, so that neither a deadline nor a disconnect drops a future that holds a
-//!    database connection. All that may touch the database is inside; while there is none, a call is refused here.
+//! 9. `detach`: goes on with a call in a task of its own when nobody waits for it any more, so that neither a deadline nor a
+//!    disconnect drops a future that holds a database connection. All that may touch the database is inside; while
+//!    there is none, a call is refused here.
 //! 10. `auth`: who calls, and may they? Before the request is even read.
 //! 11. `refusals`: what tonic itself refuses gets the details that every error has.
 
@@ -32,9 +33,7 @@ mod unsent;
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use http::{Request, Response};
 use tokio::sync::watch;
@@ -42,8 +41,8 @@ use tonic::body::Body;
 use tower::Service;
 
 pub use auth::Authenticate;
-pub use occupy::Occupy;
 pub(crate) use occupy::{Activity, Origin};
+pub use occupy::{Occupy, OccupyLayer};
 pub use request_id::RequestId;
 
 use admit::Admit;
@@ -59,61 +58,86 @@ use unsent::Unsent;
 
 use crate::metrics::Metrics;
 
-/// A service that answers every call, be it with an error.
+/// A service that answers every call, be it with an error, and is always ready for one.
 pub trait Handler:
-    Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static
+    Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
 {
 }
 
 impl<S> Handler for S where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static
 {
 }
 
-/// One layer: sees the call, hands it on or refuses it, and sees the answer.
-trait Around: Clone + Send + Sync + 'static {
-    /// Takes one call.
-    fn around<S: Handler>(self, request: Request<Body>, next: Next<S>) -> impl Future<Output = Response<Body>> + Send;
+/// What answers calls, by shared reference: for one call no layer is copied, and all of them are one future.
+pub trait Answers: Clone + Send + Sync + 'static {
+    /// Answers one call.
+    fn answer(&self, request: Request<Body>) -> impl Future<Output = Response<Body>> + Send;
 }
 
-/// The rest of the layers and the service, ready for one call.
-struct Next<S>(S);
+/// The service inside of all layers.
+#[derive(Debug, Clone)]
+pub struct Innermost<S>(S);
 
-impl<S: Handler> Next<S> {
-    async fn run(mut self, request: Request<Body>) -> Response<Body> {
-        let Ok(response) = self.0.call(request).await;
+impl<S: Handler> Answers for Innermost<S> {
+    async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        let Ok(response) = self.0.clone().call(request).await;
         response
     }
 }
 
-/// A service inside of a layer.
-#[derive(Debug, Clone)]
-pub struct Layered<A, S> {
-    around: A,
-    inner: S,
+/// Shared where a layer needs to own the rest.
+impl<N: Answers> Answers for Arc<N> {
+    fn answer(&self, request: Request<Body>) -> impl Future<Output = Response<Body>> + Send {
+        N::answer(self, request)
+    }
 }
 
-impl<A: Around, S: Handler> Service<Request<Body>> for Layered<A, S> {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+/// One layer: sees the call, hands it on or refuses it, and sees the answer.
+pub trait Around: Clone + Send + Sync + 'static {
+    /// Takes one call.
+    fn around<N: Answers>(
+        &self,
+        request: Request<Body>,
+        next: Next<'_, N>,
+    ) -> impl Future<Output = Response<Body>> + Send;
+}
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(context)
+/// The rest of the layers and the service.
+#[derive(Debug)]
+pub struct Next<'a, N>(&'a N);
+
+impl<N: Answers> Next<'_, N> {
+    fn run(&self, request: Request<Body>) -> impl Future<Output = Response<Body>> + Send {
+        self.0.answer(request)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        // The service that was asked for readiness is the one to call; its clone waits for the next call.
-        let clone = self.inner.clone();
-        let ready = std::mem::replace(&mut self.inner, clone);
-        let answer = self.around.clone().around(request, Next(ready));
-        Box::pin(async move { Ok(answer.await) })
+    /// The same for somebody who may outlive the layers around.
+    fn run_detached(&self, request: Request<Body>) -> impl Future<Output = Response<Body>> + Send + use<N> {
+        let rest = self.0.clone();
+        async move { rest.answer(request).await }
+    }
+}
+
+/// What answers calls, inside of a layer.
+#[derive(Debug, Clone)]
+pub struct Layered<A, N> {
+    around: A,
+    inner: N,
+}
+
+impl<A: Around, N: Answers> Answers for Layered<A, N> {
+    fn answer(&self, request: Request<Body>) -> impl Future<Output = Response<Body>> + Send {
+        self.around.around(request, Next(&self.inner))
     }
 }
 
 /// A service inside of all layers: the order.
-pub type Calls<S> = Layered<
-    Occupy,
+pub type Calls<S> = Occupy<
     Layered<
         Admit,
         Layered<
@@ -122,15 +146,14 @@ pub type Calls<S> = Layered<
                 GiveRequestId,
                 Layered<
                     Trace,
-                    Layered<
-                        Measure,
-                        Layered<Unsent, Layered<Deadline, Layered<Detach, Layered<Auth, Layered<Refusals, S>>>>>,
-                    >,
+                    Layered<Measure, Layered<Unsent, Layered<Deadline, Layered<Detach, Arc<Authenticated<S>>>>>>,
                 >,
             >,
         >,
     >,
 >;
+
+type Authenticated<S> = Layered<Auth, Layered<Refusals, Innermost<S>>>;
 
 /// Puts services inside of all layers. All clones share one bound on calls.
 #[derive(Clone)]
@@ -170,9 +193,9 @@ impl<S: Handler> tower::Layer<S> for CallLayers {
     type Service = Calls<S>;
 
     fn layer(&self, service: S) -> Calls<S> {
-        let inner = service;
+        let inner = Innermost(service);
         let inner = Layered { around: Refusals, inner };
-        let inner = Layered { around: self.auth.clone(), inner };
+        let inner = Arc::new(Layered { around: self.auth.clone(), inner });
         let inner = Layered { around: self.detach.clone(), inner };
         let inner = Layered { around: Deadline, inner };
         let inner = Layered { around: self.unsent.clone(), inner };
@@ -181,7 +204,7 @@ impl<S: Handler> tower::Layer<S> for CallLayers {
         let inner = Layered { around: GiveRequestId, inner };
         let inner = Layered { around: CatchPanic, inner };
         let inner = Layered { around: self.admit.clone(), inner };
-        Occupy.layer(inner)
+        Occupy::new(inner)
     }
 }
 

@@ -1,17 +1,22 @@
 //! Which connections have calls in progress: one that has had none for long is closed.
 
+use std::convert::Infallible;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 
 use http::{Request, Response};
-use http_body_util::BodyExt;
+use hyper::body::{Body as HttpBody, Bytes, Frame, SizeHint};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
+use tonic::Status;
 use tonic::body::Body;
+use tower::Service;
 
 use super::unsent::PER_CONNECTION;
-use super::{Around, Handler, Layered, Next};
+use super::{Answers, Handler, Innermost};
 use crate::tls::Peer;
 
 /// What a connection tells of itself, along with every call that comes over it.
@@ -101,15 +106,46 @@ impl Drop for Call {
 }
 
 /// Marks the calls of connections, up to the end of their answers. Calls of this process have none.
-#[derive(Debug, Clone, Copy)]
-pub struct Occupy;
+#[derive(Debug)]
+pub struct Occupy<N> {
+    inner: Arc<N>,
+}
 
-impl Around for Occupy {
-    fn around<S: Handler>(
-        self,
-        mut request: Request<Body>,
-        next: Next<S>,
-    ) -> impl Future<Output = Response<Body>> + Send {
+impl<N> Occupy<N> {
+    /// Around all other layers.
+    pub(super) fn new(inner: N) -> Self {
+        Self { inner: Arc::new(inner) }
+    }
+}
+
+impl<N> Clone for Occupy<N> {
+    fn clone(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner) }
+    }
+}
+
+/// Occupies around a service alone.
+#[derive(Debug, Clone, Copy)]
+pub struct OccupyLayer;
+
+impl<S: Handler> tower::Layer<S> for OccupyLayer {
+    type Service = Occupy<Innermost<S>>;
+
+    fn layer(&self, service: S) -> Self::Service {
+        Occupy::new(Innermost(service))
+    }
+}
+
+impl<N: Answers> Service<Request<Body>> for Occupy<N> {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let extensions = request.extensions_mut();
         // At once, and not when it is polled: in between, the connection would seem to be idle.
         let call = extensions.remove::<Origin>().map(|Origin { peer, activity }| {
@@ -118,24 +154,34 @@ impl Around for Occupy {
             extensions.insert(Arc::clone(&call));
             call
         });
-        async move {
-            let response = next.run(request).await;
-            let Some(call) = call else { return response };
-            response.map(|body| {
-                Body::new(body.map_frame(move |frame| {
-                    // Held until the body goes: some stream for as long as the caller likes.
-                    let _ = &call;
-                    frame
-                }))
-            })
-        }
+        let inner = Arc::clone(&self.inner);
+        Box::pin(async move {
+            let response = inner.answer(request).await;
+            let Some(call) = call else { return Ok(response) };
+            Ok(response.map(|body| Body::new(Occupied { body, _call: call })))
+        })
     }
 }
 
-impl<S: Handler> tower::Layer<S> for Occupy {
-    type Service = Layered<Self, S>;
+/// An answer that holds its call until it goes: some stream for as long as the caller likes.
+struct Occupied {
+    body: Body,
+    _call: Arc<Call>,
+}
 
-    fn layer(&self, inner: S) -> Self::Service {
-        Layered { around: *self, inner }
+impl HttpBody for Occupied {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }

@@ -5,14 +5,14 @@ use http::{Request, Response};
 use tonic::Status;
 use tonic::body::Body;
 
-use super::{Around, Handler, Next, method};
+use super::{Answers, Around, Next, method};
 use crate::transport::status;
 
 #[derive(Debug, Clone)]
 pub struct Refusals;
 
 impl Around for Refusals {
-    async fn around<S: Handler>(self, request: Request<Body>, next: Next<S>) -> Response<Body> {
+    async fn around<N: Answers>(&self, request: Request<Body>, next: Next<'_, N>) -> Response<Body> {
         let limit = method::find(request.uri().path()).map_or(method::MAX_REQUEST_BYTES, |method| method.size_limit);
         let response = next.run(request).await;
         // Our own errors have details; what has none was made before a handler was reached.

@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue, Request, Response};
 use tonic::body::Body;
 use uuid::Uuid;
 
-use super::{Around, Handler, Next};
+use super::{Answers, Around, Next};
 
 /// The metadata that carries it, both ways.
 const HEADER: HeaderName = HeaderName::from_static("x-request-id");
@@ -42,7 +42,7 @@ impl RequestId {
 pub struct GiveRequestId;
 
 impl Around for GiveRequestId {
-    async fn around<S: Handler>(self, mut request: Request<Body>, next: Next<S>) -> Response<Body> {
+    async fn around<N: Answers>(&self, mut request: Request<Body>, next: Next<'_, N>) -> Response<Body> {
         let id = RequestId::of(request.headers().get(HEADER));
         let echo = HeaderValue::from_str(id.as_str());
         request.extensions_mut().insert(id);

@@ -8,14 +8,14 @@ use tonic::{Code, Status};
 use tracing::Instrument;
 
 use super::method::{self, Method};
-use super::{Around, Handler, Next, RequestId};
+use super::{Answers, Around, Next, RequestId};
 use crate::telemetry::elapsed_ms;
 
 #[derive(Debug, Clone)]
 pub struct Trace;
 
 impl Around for Trace {
-    async fn around<S: Handler>(self, request: Request<Body>, next: Next<S>) -> Response<Body> {
+    async fn around<N: Answers>(&self, request: Request<Body>, next: Next<'_, N>) -> Response<Body> {
         let method = method::find(request.uri().path());
         // A path that is not ours is whatever a caller sends: it is not repeated.
         let name = method.map_or("unknown", |method| method.path.as_str());

@@ -20,7 +20,7 @@ use tonic::Status;
 use tonic::body::Body;
 
 use super::occupy::Call;
-use super::{Around, Handler, Next, method};
+use super::{Answers, Around, Next, method};
 use crate::transport::status;
 
 /// Answers up to this are not looked after: the streams that a connection may have bound them.
@@ -62,7 +62,7 @@ fn take(room: &Arc<Semaphore>, size: usize, bound: usize) -> Option<OwnedSemapho
 }
 
 impl Around for Unsent {
-    async fn around<S: Handler>(self, mut request: Request<Body>, next: Next<S>) -> Response<Body> {
+    async fn around<N: Answers>(&self, mut request: Request<Body>, next: Next<'_, N>) -> Response<Body> {
         let call = request.extensions_mut().remove::<Arc<Call>>();
         let may_be_refused = only_reads(request.uri().path());
         let (head, mut body) = next.run(request).await.into_parts();

@@ -5,9 +5,9 @@ use std::convert::Infallible;
 use http::HeaderMap;
 use tonic::Code;
 use tonic_types::StatusExt;
-use tower::{Layer, ServiceExt, service_fn};
+use tower::{ServiceExt, service_fn};
 
-use super::super::{Activity, Layered, Occupy, Origin};
+use super::super::{Activity, Handler, Innermost, Layered, Occupy, Origin};
 use super::*;
 use crate::tls::Peer;
 
@@ -23,7 +23,7 @@ fn service(unsent: &Unsent) -> impl Handler + use<> {
         let frames = [Frame::data(message), Frame::trailers(HeaderMap::from_iter([status_ok()]))];
         Ok::<_, Infallible>(Response::new(ahead(frames.map(Ok).into_iter(), Body::empty())))
     });
-    Occupy.layer(Layered { around: unsent.clone(), inner })
+    Occupy::new(Layered { around: unsent.clone(), inner: Innermost(inner) })
 }
 
 fn status_ok() -> (http::HeaderName, http::HeaderValue) {
@@ -72,7 +72,7 @@ async fn every_answer_arrives_as_it_was() {
 #[tokio::test]
 async fn an_answer_without_a_body_stays_without_one() {
     let inner = service_fn(|_| async { Ok::<_, Infallible>(full()) });
-    let layered = Layered { around: Unsent::new(), inner };
+    let layered = Occupy::new(Layered { around: Unsent::new(), inner: Innermost(inner) });
     let Ok(response) = layered.oneshot(Request::new(Body::empty())).await;
     assert!(response.body().is_end_stream(), "its head ends the stream");
 }
@@ -88,7 +88,8 @@ async fn what_a_stream_has_to_say_later_does_not_hold_its_head() {
         let body = body.lock().expect("a lock").take().expect("one call");
         async { Ok::<_, Infallible>(Response::new(body)) }
     });
-    let answer = Layered { around: Unsent::new(), inner }.oneshot(Request::new(Body::empty()));
+    let answer =
+        Occupy::new(Layered { around: Unsent::new(), inner: Innermost(inner) }).oneshot(Request::new(Body::empty()));
     let Ok(response) = answer.now_or_never().expect("a head at once");
     assert_eq!(response.into_body().collect().await.expect("a body").to_bytes(), "later");
 }
