@@ -18,7 +18,10 @@ use sea_orm::{
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::cells::Cells;
 use crate::error::store_error;
+use crate::file_lookups::FileLookups;
+use crate::lookup::Question;
 use crate::options::{DatabaseOptions, SetupError};
 use crate::pools::Pools;
 use crate::postgres::{self, Purpose};
@@ -44,6 +47,7 @@ pub struct Database {
 enum Backend {
     Sqlite {
         readers: DatabaseConnection,
+        lookups: FileLookups,
         writer: SqliteWriter,
         file: PathBuf,
         /// Kept by the process that serves.
@@ -62,7 +66,8 @@ pub async fn connect(options: &DatabaseOptions) -> Result<Database> {
         sqlite::check_safe(&writer).await?;
         let readers = sqlite::connect_readers(&options).await.map_err(setup_error)?;
         let writer = SqliteWriter::start(writer, Arc::clone(&options), &file);
-        Backend::Sqlite { readers, writer, file, claim: OnceLock::new() }
+        let lookups = FileLookups::new(&file);
+        Backend::Sqlite { readers, lookups, writer, file, claim: OnceLock::new() }
     } else if postgres::accepts(&options.url) {
         postgres::check_url(&options)?;
         let pools = Pools::open(&options).await?;
@@ -147,7 +152,8 @@ impl Database {
     /// Closes the connections that are not in use and lets no new ones open.
     pub async fn close(&self) {
         match &*self.backend {
-            Backend::Sqlite { readers, .. } => {
+            Backend::Sqlite { readers, lookups, .. } => {
+                lookups.close();
                 let _ = readers.close_by_ref().await;
             }
             Backend::Postgres(pools) => pools.close().await,
@@ -258,9 +264,16 @@ impl Store for Database {
     }
 
     async fn find_token(&self, organisation: OrganisationKey, key: TokenKey<'_>, load: Load) -> StoreResult<Lookup> {
-        let asked = Instant::now();
-        let found = tokens::find(&self.readers(), organisation, key, load).await?;
-        self.heard(asked);
+        let (question, value) = Question::of(organisation, key, load);
+        let found = match &*self.backend {
+            Backend::Sqlite { lookups, .. } => lookups.find(question, value)?,
+            Backend::Postgres(pools) => {
+                let asked = Instant::now();
+                let row = pools.lanes().find(question, value).await?.ok_or_else(|| reference::unknown(organisation))?;
+                self.heard(asked);
+                question.read(Cells::of_postgres(&row))?
+            }
+        };
         let reference = self.reference_since(organisation, found.version).await?;
         let found = found.value.map(|(token, owners)| FoundToken { token, owners, reference: Arc::clone(&reference) });
         Ok(Lookup { found, reference })

@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::error::Failure;
+use crate::lanes::Lanes;
 use crate::options::{DatabaseOptions, SetupError};
 use crate::postgres::{Purpose, check_safe, connect};
 use crate::sqlite::setup_error;
@@ -34,6 +35,8 @@ const OUTAGE: Duration = Duration::from_secs(4);
 /// The connections for each purpose.
 struct Pair {
     statements: DatabaseConnection,
+    /// Over half of the connections of `statements`.
+    lanes: Arc<Lanes>,
     transactions: DatabaseConnection,
 }
 
@@ -41,7 +44,9 @@ impl Pair {
     async fn open(options: &DatabaseOptions) -> Result<Self, DbErr> {
         let (transactions, statements) =
             tokio::try_join!(connect(options, Purpose::Transaction), connect(options, Purpose::Statement))?;
-        Ok(Self { statements, transactions })
+        let pool = statements.get_postgres_connection_pool();
+        let lanes = Lanes::new(pool.clone(), pool.options().get_max_connections() as usize / 2);
+        Ok(Self { statements, lanes, transactions })
     }
 
     /// Lets nobody in from now on. In the answer, waits for those who are.
@@ -51,6 +56,7 @@ impl Pair {
             // It is closed with the call; the waiting is for later.
             drop(pool.close());
         }
+        self.lanes.close();
         async move {
             for pool in pools {
                 pool.close().await;
@@ -87,6 +93,11 @@ impl Pools {
     /// For statements that read, or commit by themselves.
     pub(crate) fn statements(&self) -> DatabaseConnection {
         self.pair().statements.clone()
+    }
+
+    /// For looking up single tokens.
+    pub(crate) fn lanes(&self) -> Arc<Lanes> {
+        Arc::clone(&self.pair().lanes)
     }
 
     /// For transactions.

@@ -12,7 +12,7 @@ use crate::options::{DatabaseOptions, SetupError};
 use crate::sqlite::setup_error;
 
 /// A connection that has rested for this long is asked whether it still lives before it is used.
-const PING_AFTER_IDLE: Duration = Duration::from_secs(1);
+pub(crate) const PING_AFTER_IDLE: Duration = Duration::from_secs(1);
 
 /// What the driver takes behind the `?` of a URL.
 const PARAMETERS: [&str; 18] = [

@@ -19,12 +19,7 @@ impl Sql {
         Self { text: text.into(), values: Vec::new() }
     }
 
-    /// A statement that is never written anew, and wants its values in their order.
-    pub(crate) fn fixed(text: &str, values: Vec<Value>) -> Self {
-        Self { text: text.to_owned(), values }
-    }
-
-    /// As text, for [`Self::fixed`].
+    /// As text, without values.
     pub(crate) fn into_text(self) -> String {
         self.text
     }

@@ -1,9 +1,8 @@
-//! Tokens: found, listed, counted, written. A token and its owners come in one statement, and so from one state.
+//! Tokens: listed, counted, written; how one is looked up is in [`crate::lookup`]. A token and its owners come in one statement, and so from one state.
 
 use std::sync::LazyLock;
 
 use access_tokens_domain::access_token::{AccessToken, Guard, Stamp, TokenChanges};
-use access_tokens_domain::identifier::TokenKey;
 use access_tokens_domain::life_cycle::LifeCycleState;
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{Load, OwnerKey, Owners, StoreResult, TokenPage};
@@ -14,23 +13,11 @@ use crate::convert;
 use crate::entities::access_token::{Entity, Model};
 use crate::error::store_error;
 use crate::owners::{self, Reader};
-use crate::reference;
-use crate::sql::{Sql, cannot_exist};
+use crate::sql::Sql;
 
-static TOKEN: LazyLock<String> = LazyLock::new(|| columns::<Model>("t"));
+pub(crate) static TOKEN: LazyLock<String> = LazyLock::new(|| columns::<Model>("t"));
 /// By their own names: SQLite does not know an alias after RETURNING.
 static COLUMNS: LazyLock<String> = LazyLock::new(|| Model::COLUMNS.join(", "));
-/// One statement for each kind of key and of load: nothing of it depends on values.
-static FIND: LazyLock<[[String; 4]; 4]> = LazyLock::new(|| {
-    ["id", "number", "authentication_code", "identifier"].map(|column| LOADS.map(|load| find_by(column, load)))
-});
-const LOADS: [Load; 4] = [
-    Load { accounts_receivable: false, rewards_participant: false },
-    Load { accounts_receivable: true, rewards_participant: false },
-    Load { accounts_receivable: false, rewards_participant: true },
-    Load { accounts_receivable: true, rewards_participant: true },
-];
-
 /// A version of reference data, and what was read together with it.
 pub(crate) struct Versioned<T> {
     pub(crate) version: i64,
@@ -39,42 +26,6 @@ pub(crate) struct Versioned<T> {
 
 /// A token with its owners.
 pub(crate) type Found = Versioned<(AccessToken, Owners)>;
-
-/// The token of a key. There is a version in any case.
-pub(crate) async fn find<C: ConnectionTrait>(
-    connection: &C,
-    organisation: OrganisationKey,
-    key: TokenKey<'_>,
-    load: Load,
-) -> StoreResult<Versioned<Option<(AccessToken, Owners)>>> {
-    let (column, value) = match key {
-        TokenKey::Id(id) => (0, id),
-        TokenKey::Number(number) => (1, number),
-        TokenKey::AuthenticationCode(code) => (2, code),
-        TokenKey::Identifier(identifier) => (3, identifier),
-    };
-    let text = &FIND[column][usize::from(load.accounts_receivable) + 2 * usize::from(load.rewards_participant)];
-    // A key that cannot exist is looked for as any other, under a name that no token has.
-    let value = if cannot_exist(value) { "" } else { value };
-    let rows = Sql::fixed(text, vec![organisation.0.into(), value.into()]).all(connection).await?;
-    let row = rows.first().ok_or_else(|| reference::unknown(organisation))?;
-    let mut cells = Cells::of(row);
-    let version = cells.take()?;
-    let value = match cells.joined::<Model>(organisation.0)? {
-        None => None,
-        Some(token) => Some((convert::token(token)?, Reader::new(organisation).owners(&mut cells, load)?)),
-    };
-    Ok(Versioned { version, value })
-}
-
-fn find_by(column: &str, load: Load) -> String {
-    let mut sql = Sql::new(format!("SELECT o.directory_version, {}{}", *TOKEN, owners::select(load)));
-    sql.push(" FROM organisation o LEFT JOIN access_token t ON t.organisation_key = o.key AND t.");
-    sql.push(column).push(" = $2");
-    owners::join(&mut sql, load);
-    sql.push(" WHERE o.key = $1");
-    sql.into_text()
-}
 
 /// A page of an owner's tokens.
 pub(crate) async fn list<C: ConnectionTrait>(
