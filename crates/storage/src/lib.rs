@@ -23,6 +23,8 @@ mod lookup;
 mod migration;
 mod options;
 mod owners;
+#[cfg(test)]
+mod plans;
 mod pools;
 mod postgres;
 mod reference;

@@ -76,6 +76,12 @@ impl Question {
         Ok(Versioned { version, value })
     }
 
+    #[cfg(test)]
+    pub(crate) fn all(organisation: OrganisationKey) -> impl Iterator<Item = Self> {
+        let columns = 0..STATEMENTS.len();
+        columns.flat_map(move |column| LOADS.map(|load| Self { organisation, column, load }))
+    }
+
     fn statements(self) -> &'static Statements {
         &STATEMENTS[self.column]
             [usize::from(self.load.accounts_receivable) + 2 * usize::from(self.load.rewards_participant)]

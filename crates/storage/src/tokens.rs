@@ -34,6 +34,10 @@ pub(crate) async fn list<C: ConnectionTrait>(
     page: TokenPage<'_>,
     load: Load,
 ) -> StoreResult<Vec<Found>> {
+    read(&page_of(organisation, page, load).find(connection).await?, organisation, load)
+}
+
+pub(crate) fn page_of(organisation: OrganisationKey, page: TokenPage<'_>, load: Load) -> Sql {
     let mut sql = Sql::new(select(load));
     sql.push(" FROM (");
     // Each arm ends after as many rows as the page can need of it.
@@ -61,7 +65,7 @@ pub(crate) async fn list<C: ConnectionTrait>(
     sql.push(") t");
     owners::join(&mut sql, load);
     sql.push(" ORDER BY t.id");
-    read(&sql.find(connection).await?, organisation, load)
+    sql
 }
 
 /// How many tokens an owner has. Whoever counts in order to write first locks the owner, where the database lets
@@ -103,10 +107,14 @@ pub(crate) async fn not_associated<C: ConnectionTrait>(
     limit: u32,
     load: Load,
 ) -> StoreResult<Vec<Found>> {
+    read(&free(organisation, state, limit, load).find(connection).await?, organisation, load)
+}
+
+pub(crate) fn free(organisation: OrganisationKey, state: Option<LifeCycleState>, limit: u32, load: Load) -> Sql {
     let mut sql = Sql::new("WITH ");
     ended(&mut sql, organisation, state);
     sql.push(&select(load));
-    sql.push(" FROM access_token t JOIN (SELECT id FROM (SELECT id FROM ended");
+    sql.push(" FROM (SELECT id FROM (SELECT id FROM ended");
     let all = LifeCycleState::ALL;
     for state in all.iter().filter(|each| state.is_none_or(|state| state == **each)) {
         // One a state, in the order of the index: no sorting.
@@ -115,10 +123,11 @@ pub(crate) async fn not_associated<C: ConnectionTrait>(
         sql.push(state.name()).push("' ORDER BY id").limit(limit).push(") free");
     }
     sql.push(") found ORDER BY id").limit(limit);
-    sql.push(") k ON t.organisation_key = $1 AND t.id = k.id");
+    // Again it is CROSS JOIN that makes SQLite begin at the few.
+    sql.push(") k CROSS JOIN access_token t");
     owners::join(&mut sql, load);
-    sql.push(" ORDER BY t.id");
-    read(&sql.find(connection).await?, organisation, load)
+    sql.push(" WHERE t.organisation_key = $1 AND t.id = k.id ORDER BY k.id");
+    sql
 }
 
 /// The tokens that have a terminated owner and no existing one. MATERIALIZED keeps PostgreSQL from walking through all
