@@ -87,20 +87,19 @@ impl Lanes {
         }
     }
 
-    /// Keeps no connection from now on.
+    /// Keeps no connection from now on, and lets nobody wait: whoever asks is told by the pool that it is closed.
     pub(crate) fn close(&self) {
-        let parked = {
-            let mut state = self.state();
-            state.closed = true;
-            std::mem::take(&mut state.parked)
-        };
-        drop(parked);
+        let mut state = self.state();
+        state.closed = true;
+        let dropped = (std::mem::take(&mut state.parked), std::mem::take(&mut state.waiting));
+        drop(state);
+        drop(dropped);
     }
 
     fn enter(self: &Arc<Self>, question: Question, value: &str) -> Result<Lane, oneshot::Receiver<Reply>> {
         let mut state = self.state();
-        if state.free > 0 {
-            state.free -= 1;
+        if state.free > 0 || state.closed {
+            state.free = state.free.saturating_sub(1);
             let connection = state.parked.pop();
             return Ok(Lane { lanes: Some(Arc::clone(self)), connection });
         }
