@@ -26,6 +26,7 @@ use crate::options::{DatabaseOptions, SetupError};
 use crate::pools::Pools;
 use crate::postgres::{self, Purpose};
 use crate::reference::ReferenceCache;
+use crate::single::Single;
 use crate::sql::Sql;
 use crate::sqlite::{self, setup_error};
 use crate::sqlite_writer::SqliteWriter;
@@ -105,7 +106,11 @@ impl Database {
 
     /// The names of the migrations that are still to be run. For health: a service is ready when there are none.
     pub async fn pending_migrations(&self) -> StoreResult<Vec<String>> {
-        migration::pending(&self.readers()).await.map_err(store_error)
+        let pending = match &*self.backend {
+            Backend::Sqlite { readers, .. } => migration::pending(readers).await,
+            Backend::Postgres(pools) => migration::pending(&pools.transactions()).await,
+        };
+        pending.map_err(store_error)
     }
 
     /// Does the database answer?
@@ -161,10 +166,10 @@ impl Database {
     }
 
     /// For single statements that read.
-    pub(crate) fn readers(&self) -> DatabaseConnection {
+    pub(crate) fn readers(&self) -> Single {
         match &*self.backend {
-            Backend::Sqlite { readers, .. } => readers.clone(),
-            Backend::Postgres(pools) => pools.statements(),
+            Backend::Sqlite { readers, .. } => Single::Sqlite(readers.clone()),
+            Backend::Postgres(pools) => pools.singles(),
         }
     }
 
@@ -186,7 +191,7 @@ impl Database {
             }
             Backend::Postgres(pools) => {
                 let asked = Instant::now();
-                let rows = sql.all(&pools.statements()).await?;
+                let rows = sql.all(&pools.singles()).await?;
                 self.heard(asked);
                 Ok(rows)
             }
@@ -220,9 +225,14 @@ impl Database {
 impl Database {
     /// Reference data of this version, or a younger one: from memory, nearly always.
     async fn reference_since(&self, organisation: OrganisationKey, version: i64) -> StoreResult<Arc<Reference>> {
-        if let Some(snapshot) = self.cache.get(organisation, version) {
-            return Ok(snapshot);
+        match self.cache.get(organisation, version) {
+            Some(snapshot) => Ok(snapshot),
+            // In a box, so that nobody else needs room for it.
+            None => Box::pin(self.read_reference(organisation, version)).await,
         }
+    }
+
+    async fn read_reference(&self, organisation: OrganisationKey, version: i64) -> StoreResult<Arc<Reference>> {
         let _loading = self.cache.loading.lock().await;
         // Somebody else may have read it meanwhile.
         if let Some(snapshot) = self.cache.get(organisation, version) {
@@ -269,7 +279,8 @@ impl Store for Database {
             Backend::Sqlite { lookups, .. } => lookups.find(question, value)?,
             Backend::Postgres(pools) => {
                 let asked = Instant::now();
-                let row = pools.lanes().find(question, value).await?.ok_or_else(|| reference::unknown(organisation))?;
+                let row =
+                    pools.lookups().find(question, value).await?.ok_or_else(|| reference::unknown(organisation))?;
                 self.heard(asked);
                 question.read(Cells::of_postgres(&row))?
             }
@@ -323,7 +334,7 @@ impl Store for Database {
                 tokens::insert(&*turn.lock().await?, organisation, token).await?;
                 Ok(turn.commit().await?)
             }
-            Backend::Postgres(pools) => Ok(tokens::insert(&pools.statements(), organisation, token).await?),
+            Backend::Postgres(pools) => Ok(tokens::insert(&pools.singles(), organisation, token).await?),
         }
     }
 

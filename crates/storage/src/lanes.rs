@@ -1,4 +1,7 @@
-//! Tokens looked up on PostgreSQL: over few connections, and under load several with one statement.
+//! Single statements on PostgreSQL: over few connections, and under load several lookups of tokens with one statement.
+//!
+//! A pool asks each connection whether it still lives when it comes back, which is a round trip, and takes it back in a task of
+//! its own. Here it is kept by whoever is next.
 //!
 //! Whoever finds a lane free takes it and asks for its own token. Whoever finds none waits, and is either answered by somebody
 //! else or handed a lane; it then asks for the tokens of all who wait for the same kind of answer. So nobody ever waits
@@ -9,8 +12,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sea_orm::sqlx::pool::PoolConnection;
-use sea_orm::sqlx::postgres::PgRow;
-use sea_orm::sqlx::{self, PgPool, Postgres, Row};
+use sea_orm::sqlx::postgres::{PgQueryResult, PgRow};
+use sea_orm::sqlx::query::Query;
+use sea_orm::sqlx::{self, AssertSqlSafe, PgPool, Postgres, Row};
+use sea_orm::{Statement, Values};
+use sea_query_sqlx::SqlxValues;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -44,9 +50,9 @@ struct Connection {
     used: Instant,
 }
 
-/// Somebody who waits for a lane or for an answer.
+/// Somebody who waits for a lane, or for the answer to a question.
 struct Waiting {
-    question: Question,
+    question: Option<Question>,
     value: String,
     reply: oneshot::Sender<Reply>,
 }
@@ -74,7 +80,7 @@ impl Lanes {
     /// The row of a value, to be read by [`Question::read`]. None: there is no such organisation.
     pub(crate) async fn find(self: &Arc<Self>, question: Question, value: &str) -> Result<Option<PgRow>, Failure> {
         loop {
-            let reply = match self.enter(question, value) {
+            let reply = match self.enter(Some(question), value) {
                 Ok(lane) => Ok(Reply::Lane(lane)),
                 Err(waits) => waits.await,
             };
@@ -83,6 +89,37 @@ impl Lanes {
                 Ok(Reply::Answer(answer)) => return answer,
                 // Who asked for us was cut in the middle of it.
                 Err(_) => {}
+            }
+        }
+    }
+
+    /// The rows of a statement.
+    pub(crate) async fn rows(self: &Arc<Self>, statement: Statement) -> sqlx::Result<Vec<PgRow>> {
+        let mut lane = self.lane().await;
+        let mut connection = lane.connection().await?;
+        let rows = bound(statement).fetch_all(&mut *connection.connection).await?;
+        lane.keep(connection);
+        Ok(rows)
+    }
+
+    /// What a statement has done.
+    pub(crate) async fn execute(self: &Arc<Self>, statement: Statement) -> sqlx::Result<PgQueryResult> {
+        let mut lane = self.lane().await;
+        let mut connection = lane.connection().await?;
+        let done = bound(statement).execute(&mut *connection.connection).await?;
+        lane.keep(connection);
+        Ok(done)
+    }
+
+    async fn lane(self: &Arc<Self>) -> Lane {
+        loop {
+            match self.enter(None, "") {
+                Ok(lane) => return lane,
+                Err(waits) => {
+                    if let Ok(Reply::Lane(lane)) = waits.await {
+                        return lane;
+                    }
+                }
             }
         }
     }
@@ -96,7 +133,7 @@ impl Lanes {
         drop(dropped);
     }
 
-    fn enter(self: &Arc<Self>, question: Question, value: &str) -> Result<Lane, oneshot::Receiver<Reply>> {
+    fn enter(self: &Arc<Self>, question: Option<Question>, value: &str) -> Result<Lane, oneshot::Receiver<Reply>> {
         let mut state = self.state();
         if state.free > 0 || state.closed {
             state.free = state.free.saturating_sub(1);
@@ -117,7 +154,7 @@ impl Lanes {
             if waiting.reply.is_closed() {
                 continue;
             }
-            if waiting.question == question && others.len() < MOST - 1 {
+            if waiting.question == Some(question) && others.len() < MOST - 1 {
                 others.push(waiting);
             } else {
                 left.push_back(waiting);
@@ -156,18 +193,24 @@ impl Lanes {
 }
 
 impl Lane {
-    async fn ask(mut self, question: Question, value: &str) -> Result<Option<PgRow>, Failure> {
-        let Some(lanes) = self.lanes.clone() else { return Err(Failure::fault("a lane of nobody")) };
+    /// Its connection, to be given back with [`Self::keep`] after it has done well. Else the pool sees to it.
+    async fn connection(&mut self) -> sqlx::Result<Connection> {
         // One that has rested goes to the pool, where it is looked at.
-        let connection = self.connection.take().filter(|parked| parked.used.elapsed() < PING_AFTER_IDLE);
-        let mut connection = match connection {
-            Some(connection) => connection,
-            None => {
-                let connection = lanes.pool.acquire().await.map_err(|error| Failure::of_sqlx(&error))?;
-                Connection { connection, taken: Instant::now(), used: Instant::now() }
-            }
-        };
-        let others = lanes.others(question);
+        if let Some(kept) = self.connection.take().filter(|kept| kept.used.elapsed() < PING_AFTER_IDLE) {
+            return Ok(kept);
+        }
+        let pool = self.lanes.as_ref().map(|lanes| &lanes.pool).ok_or(sqlx::Error::PoolClosed)?;
+        let (connection, taken) = (pool.acquire().await?, Instant::now());
+        Ok(Connection { connection, taken, used: taken })
+    }
+
+    fn keep(&mut self, connection: Connection) {
+        self.connection = Some(Connection { used: Instant::now(), ..connection });
+    }
+
+    async fn ask(mut self, question: Question, value: &str) -> Result<Option<PgRow>, Failure> {
+        let mut connection = self.connection().await.map_err(|error| Failure::of_sqlx(&error))?;
+        let others = self.lanes.as_ref().map(|lanes| lanes.others(question)).unwrap_or_default();
         let asked = match others.is_empty() {
             true => one(&mut connection, question, value).await,
             false => many(&mut connection, question, value, &others).await,
@@ -183,8 +226,7 @@ impl Lane {
                 return Err(failure);
             }
         };
-        connection.used = Instant::now();
-        self.connection = Some(connection);
+        self.keep(connection);
         // The next one may ask before the answers are read.
         drop(self);
         let mut rows = rows.into_iter();
@@ -202,6 +244,11 @@ impl Drop for Lane {
             lanes.hand_on(self.connection.take());
         }
     }
+}
+
+fn bound(statement: Statement) -> Query<'static, Postgres, SqlxValues> {
+    let values = statement.values.unwrap_or_else(|| Values(Vec::new()));
+    sqlx::query_with(AssertSqlSafe(statement.sql), SqlxValues(values))
 }
 
 async fn one(connection: &mut Connection, question: Question, value: &str) -> sqlx::Result<Vec<Option<PgRow>>> {

@@ -29,6 +29,7 @@ mod pools;
 mod postgres;
 mod reference;
 mod sequence;
+mod single;
 mod sql;
 mod sqlite;
 mod sqlite_writer;

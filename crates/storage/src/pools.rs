@@ -23,6 +23,7 @@ use crate::error::Failure;
 use crate::lanes::Lanes;
 use crate::options::{DatabaseOptions, SetupError};
 use crate::postgres::{Purpose, check_safe, connect};
+use crate::single::Single;
 use crate::sqlite::setup_error;
 
 /// Between two questions.
@@ -35,8 +36,9 @@ const OUTAGE: Duration = Duration::from_secs(4);
 /// The connections for each purpose.
 struct Pair {
     statements: DatabaseConnection,
-    /// Over half of the connections of `statements`.
-    lanes: Arc<Lanes>,
+    /// Over half of these connections tokens are looked up, over the others goes everything else.
+    lookups: Arc<Lanes>,
+    singles: Arc<Lanes>,
     transactions: DatabaseConnection,
 }
 
@@ -45,8 +47,9 @@ impl Pair {
         let (transactions, statements) =
             tokio::try_join!(connect(options, Purpose::Transaction), connect(options, Purpose::Statement))?;
         let pool = statements.get_postgres_connection_pool();
-        let lanes = Lanes::new(pool.clone(), pool.options().get_max_connections() as usize / 2);
-        Ok(Self { statements, lanes, transactions })
+        let half = pool.options().get_max_connections() as usize / 2;
+        let [lookups, singles] = [half, half].map(|lanes| Lanes::new(pool.clone(), lanes));
+        Ok(Self { statements, lookups, singles, transactions })
     }
 
     /// Lets nobody in from now on. In the answer, waits for those who are.
@@ -56,7 +59,8 @@ impl Pair {
             // It is closed with the call; the waiting is for later.
             drop(pool.close());
         }
-        self.lanes.close();
+        self.lookups.close();
+        self.singles.close();
         async move {
             for pool in pools {
                 pool.close().await;
@@ -91,13 +95,13 @@ impl Pools {
     }
 
     /// For statements that read, or commit by themselves.
-    pub(crate) fn statements(&self) -> DatabaseConnection {
-        self.pair().statements.clone()
+    pub(crate) fn singles(&self) -> Single {
+        Single::Postgres(Arc::clone(&self.pair().singles))
     }
 
     /// For looking up single tokens.
-    pub(crate) fn lanes(&self) -> Arc<Lanes> {
-        Arc::clone(&self.pair().lanes)
+    pub(crate) fn lookups(&self) -> Arc<Lanes> {
+        Arc::clone(&self.pair().lookups)
     }
 
     /// For transactions.

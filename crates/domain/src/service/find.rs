@@ -22,7 +22,8 @@ impl<S: Store> AccessTokens<S> {
         }
         check_key(identifier)?;
         if let AccessTokenIdentifier::Credential { proof: Some(proof), .. } = identifier {
-            let proven = self.authenticate(caller, identifier.key(), proof, None, load).await?;
+            // In a box, so that every other lookup needs no room for it.
+            let proven = Box::pin(self.authenticate(caller, identifier.key(), proof, None, load)).await?;
             return Ok(proven.found);
         }
         let lookup = self.store.find_token(caller.organisation, identifier.key(), load).await?;
