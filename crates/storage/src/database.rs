@@ -10,7 +10,7 @@ use access_tokens_domain::life_cycle::LifeCycleState;
 use access_tokens_domain::reference::Reference;
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{
-    Account, FoundToken, Load, Lookup, Owners, Participant, Sequence, Store, StoreResult, TokenPage,
+    Account, FoundOwners, FoundToken, Load, Lookup, Owners, Participant, Sequence, Store, StoreResult, TokenPage,
 };
 use sea_orm::{
     AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, IsolationLevel, QueryResult, TransactionTrait,
@@ -325,6 +325,18 @@ impl Store for Database {
         identifier: &RewardsParticipantIdentifier,
     ) -> StoreResult<Option<Participant>> {
         owners::find_participant(&self.readers(), organisation, identifier).await
+    }
+
+    async fn find_owners(
+        &self,
+        organisation: OrganisationKey,
+        account: Option<&AccountsReceivableIdentifier>,
+        participant: Option<&RewardsParticipantIdentifier>,
+    ) -> StoreResult<FoundOwners> {
+        let found = owners::find_both(&self.readers(), organisation, account, participant).await?;
+        let reference = self.reference_since(organisation, found.version).await?;
+        let (accounts, participant) = found.value;
+        Ok(FoundOwners { accounts, participant, reference })
     }
 
     async fn insert_token(&self, organisation: OrganisationKey, token: &AccessToken) -> StoreResult<()> {

@@ -11,7 +11,7 @@ use crate::cells::Cells;
 use crate::convert;
 use crate::entities::access_token::Model;
 use crate::owners::{self, Reader};
-use crate::sql::{Sql, cannot_exist};
+use crate::sql::Sql;
 use crate::tokens::{TOKEN, Versioned};
 
 /// The statements of each kind of key and of load: nothing of them depends on values.
@@ -49,8 +49,7 @@ impl Question {
             TokenKey::AuthenticationCode(code) => (2, code),
             TokenKey::Identifier(identifier) => (3, identifier),
         };
-        // A key that cannot exist is looked for as any other, under a name that no token has.
-        (Self { organisation, column, load }, if cannot_exist(value) { "" } else { value })
+        (Self { organisation, column, load }, owners::existing(value))
     }
 
     /// The statement for one value: `$1` is the organisation, `$2` the value. One row, unless there is no such organisation.
