@@ -2,25 +2,53 @@
 //! each one up by its name takes several times as long.
 
 use access_tokens_domain::store::StoreResult;
-use sea_orm::{QueryResult, TryGetable};
+use rusqlite::types::FromSql;
+use sea_orm::QueryResult;
+use sea_orm::sqlx::postgres::PgRow;
+use sea_orm::sqlx::sqlite::SqliteRow;
+use sea_orm::sqlx::{Decode, Postgres, Row as _, Sqlite};
 
 use crate::entities::{access_token, accounts_receivable, contact_information, rewards_participant};
-use crate::error::store_error;
+use crate::error::Failure;
+
+/// A row, of whichever library.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    Postgres(&'a PgRow),
+    Sqlite(&'a SqliteRow),
+    Lookup(&'a rusqlite::Row<'a>),
+}
+
+/// What a cell may hold. Its type is that of the column, which only the migrations decide: it is not asked for each cell.
+pub(crate) trait Cell: for<'r> Decode<'r, Postgres> + for<'r> Decode<'r, Sqlite> + FromSql {}
+
+impl<T: for<'r> Decode<'r, Postgres> + for<'r> Decode<'r, Sqlite> + FromSql> Cell for T {}
 
 /// The cells of a row, one after the other.
 pub(crate) struct Cells<'a> {
-    row: &'a QueryResult,
+    row: Option<Source<'a>>,
     next: usize,
 }
 
 impl<'a> Cells<'a> {
     /// From the first one.
     pub(crate) fn of(row: &'a QueryResult) -> Self {
-        Self { row, next: 0 }
+        let postgres = row.try_as_pg_row().map(Source::Postgres);
+        Self { row: postgres.or_else(|| row.try_as_sqlite_row().map(Source::Sqlite)), next: 0 }
+    }
+
+    /// Those of a row from PostgreSQL.
+    pub(crate) fn of_postgres(row: &'a PgRow) -> Self {
+        Self { row: Some(Source::Postgres(row)), next: 0 }
+    }
+
+    /// Those of a row that was looked up in SQLite.
+    pub(crate) fn of_lookup(row: &'a rusqlite::Row<'a>) -> Self {
+        Self { row: Some(Source::Lookup(row)), next: 0 }
     }
 
     /// The next one.
-    pub(crate) fn take<T: TryGetable>(&mut self) -> StoreResult<T> {
+    pub(crate) fn take<T: Cell>(&mut self) -> StoreResult<T> {
         let cell = self.peek()?;
         self.next += 1;
         Ok(cell)
@@ -43,8 +71,14 @@ impl<'a> Cells<'a> {
     }
 
     /// The next one, which stays the next one.
-    pub(crate) fn peek<T: TryGetable>(&self) -> StoreResult<T> {
-        self.row.try_get_by_index(self.next).map_err(store_error)
+    pub(crate) fn peek<T: Cell>(&self) -> StoreResult<T> {
+        let cell = match self.row {
+            Some(Source::Postgres(row)) => row.try_get_unchecked(self.next).map_err(|error| Failure::of_sqlx(&error)),
+            Some(Source::Sqlite(row)) => row.try_get_unchecked(self.next).map_err(|error| Failure::of_sqlx(&error)),
+            Some(Source::Lookup(row)) => row.get(self.next).map_err(|error| Failure::of_lookup(&error)),
+            None => Err(Failure::fault("a row of an unknown library")),
+        };
+        Ok(cell?)
     }
 }
 

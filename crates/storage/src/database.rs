@@ -4,33 +4,29 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-use access_tokens_domain::access_token::{AccessToken, Guard, Stamp, TokenChanges};
-use access_tokens_domain::identifier::{AccountsReceivableIdentifier, RewardsParticipantIdentifier, TokenKey};
 use access_tokens_domain::life_cycle::LifeCycleState;
-use access_tokens_domain::reference::Reference;
-use access_tokens_domain::session::OrganisationKey;
-use access_tokens_domain::store::{
-    Account, FoundToken, Load, Lookup, Owners, Participant, Sequence, Store, StoreResult, TokenPage,
-};
+use access_tokens_domain::store::StoreResult;
 use sea_orm::{
     AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, IsolationLevel, QueryResult, TransactionTrait,
 };
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::cells::Cells;
 use crate::counts::{self, Connections};
 use crate::error::store_error;
+use crate::file_lookups::FileLookups;
+use crate::lookup::{Lookedup, Question};
 use crate::options::{DatabaseOptions, SetupError};
 use crate::pools::Pools;
 use crate::postgres::{self, Purpose};
 use crate::reference::ReferenceCache;
 use crate::replicas::Replicas;
+use crate::single::Single;
 use crate::sql::Sql;
 use crate::sqlite::{self, setup_error};
 use crate::sqlite_writer::SqliteWriter;
-use crate::tokens::Found;
-use crate::unit_of_work::{Transaction, Unit};
-use crate::{migration, owners, reference, sequence, statements, tokens};
+use crate::{migration, statements};
 
 /// The result of setting the database up.
 pub type Result<T, E = SetupError> = std::result::Result<T, E>;
@@ -38,15 +34,16 @@ pub type Result<T, E = SetupError> = std::result::Result<T, E>;
 /// A database. Clones share its connections.
 #[derive(Clone)]
 pub struct Database {
-    options: Arc<DatabaseOptions>,
-    backend: Arc<Backend>,
-    cache: Arc<ReferenceCache>,
+    pub(crate) options: Arc<DatabaseOptions>,
+    pub(crate) backend: Arc<Backend>,
+    pub(crate) cache: Arc<ReferenceCache>,
     replicas: Option<Arc<Replicas>>,
 }
 
-enum Backend {
+pub(crate) enum Backend {
     Sqlite {
         readers: DatabaseConnection,
+        lookups: FileLookups,
         writer: SqliteWriter,
         file: PathBuf,
         /// Kept by the process that serves.
@@ -70,7 +67,8 @@ pub async fn connect(options: &DatabaseOptions) -> Result<Database> {
         }
         let readers = sqlite::connect_readers(&options).await.map_err(setup_error)?;
         let writer = SqliteWriter::start(writer, Arc::clone(&options), &file);
-        Backend::Sqlite { readers, writer, file, claim: OnceLock::new() }
+        let lookups = FileLookups::new(&file, options.watcher.clone());
+        Backend::Sqlite { readers, lookups, writer, file, claim: OnceLock::new() }
     } else if postgres::accepts(&options.url) {
         postgres::check_url(&options)?;
         let pools = Pools::open(&options).await?;
@@ -109,7 +107,7 @@ impl Database {
 
     /// The names of the migrations that are still to be run. For health: a service is ready when there are none.
     pub async fn pending_migrations(&self) -> StoreResult<Vec<String>> {
-        migration::pending(&self.readers()).await.map_err(store_error)
+        migration::pending(&self.pool()).await.map_err(store_error)
     }
 
     /// Does the database answer?
@@ -172,10 +170,7 @@ impl Database {
     pub fn connections(&self) -> Vec<Connections> {
         match &*self.backend {
             Backend::Sqlite { readers, .. } => vec![Connections::of("readers", readers)],
-            Backend::Postgres(pools) => vec![
-                Connections::of("statements", &pools.statements()),
-                Connections::of("transactions", &pools.transactions()),
-            ],
+            Backend::Postgres(pools) => pools.connections(),
         }
     }
 
@@ -193,36 +188,64 @@ impl Database {
             replicas.close().await;
         }
         match &*self.backend {
-            Backend::Sqlite { readers, .. } => {
+            Backend::Sqlite { readers, lookups, .. } => {
+                lookups.close();
                 let _ = readers.close_by_ref().await;
             }
             Backend::Postgres(pools) => pools.close().await,
         }
     }
 
-    /// For single statements that read.
-    pub(crate) fn readers(&self) -> DatabaseConnection {
+    /// For the library that migrates, which wants a pool.
+    pub(crate) fn pool(&self) -> DatabaseConnection {
         match &*self.backend {
             Backend::Sqlite { readers, .. } => readers.clone(),
-            Backend::Postgres(pools) => pools.statements(),
+            Backend::Postgres(pools) => pools.transactions(),
         }
     }
 
-    /// Runs a read: on a replica, where the call has one and may be answered by it, else on the primary.
-    async fn read<T: Send, W>(&self, work: impl Fn(DatabaseConnection) -> W + Send + Sync) -> StoreResult<T>
+    /// For single statements that read.
+    pub(crate) fn readers(&self) -> Single {
+        match &*self.backend {
+            Backend::Sqlite { readers, .. } => Single::Pool(readers.clone()),
+            Backend::Postgres(pools) => pools.singles(),
+        }
+    }
+
+    /// Runs a read on a replica, where the call has one and may be answered by it. `None`: it has to be the primary.
+    pub(crate) async fn on_replica<T: Send, W>(&self, work: impl Fn(Single) -> W + Send + Sync) -> Option<T>
     where
         W: Future<Output = StoreResult<T>> + Send,
     {
-        if let Some(replicas) = &self.replicas
-            // In a box: who has no replicas has no room for this either.
-            && let Some(found) = Box::pin(replicas.read(&work)).await
-        {
+        let replicas = self.replicas.as_ref()?;
+        // In a box: who has no replicas has no room for this either.
+        Box::pin(replicas.read(&work)).await
+    }
+
+    /// The same, else on the primary.
+    pub(crate) async fn read<T: Send, W>(&self, work: impl Fn(Single) -> W + Send + Sync) -> StoreResult<T>
+    where
+        W: Future<Output = StoreResult<T>> + Send,
+    {
+        if let Some(found) = self.on_replica(&work).await {
             return Ok(found);
         }
         let asked = Instant::now();
         let found = work(self.readers()).await?;
         self.heard(asked);
         Ok(found)
+    }
+
+    pub(crate) async fn look_up(&self, question: Question, value: &str) -> StoreResult<Lookedup> {
+        match &*self.backend {
+            Backend::Sqlite { lookups, .. } => lookups.find(question, value),
+            Backend::Postgres(pools) => {
+                let asked = Instant::now();
+                let row = pools.lookups().find(question, value).await?;
+                self.heard(asked);
+                question.read(Cells::of_postgres(&row.ok_or_else(|| question.unknown())?))
+            }
+        }
     }
 
     /// It has just answered what was asked then: told where most of the answers are.
@@ -243,7 +266,7 @@ impl Database {
             }
             Backend::Postgres(pools) => {
                 let asked = Instant::now();
-                let rows = sql.all(&pools.statements()).await?;
+                let rows = sql.all(&pools.singles()).await?;
                 self.heard(asked);
                 Ok(rows)
             }
@@ -251,7 +274,7 @@ impl Database {
     }
 
     /// A transaction that sees one state of the database and writes nothing.
-    async fn snapshot(&self) -> StoreResult<DatabaseTransaction> {
+    pub(crate) async fn snapshot(&self) -> StoreResult<DatabaseTransaction> {
         let snapshot = match &*self.backend {
             // A read transaction of SQLite sees one state by nature.
             Backend::Sqlite { readers, .. } => readers.begin().await,
@@ -271,138 +294,5 @@ impl Database {
             snapshot.execute_unprepared(&settings).await.map_err(store_error)?;
         }
         Ok(snapshot)
-    }
-}
-
-impl Database {
-    /// Reference data of this version, or a younger one: from memory, nearly always.
-    async fn reference_since(&self, organisation: OrganisationKey, version: i64) -> StoreResult<Arc<Reference>> {
-        if let Some(snapshot) = self.cache.get(organisation, version) {
-            return Ok(snapshot);
-        }
-        let _loading = self.cache.loading.lock().await;
-        // Somebody else may have read it meanwhile.
-        if let Some(snapshot) = self.cache.get(organisation, version) {
-            return Ok(snapshot);
-        }
-        let transaction = self.snapshot().await?;
-        let snapshot = Arc::new(reference::load(&transaction, organisation).await?);
-        transaction.commit().await.map_err(store_error)?;
-        self.cache.put(organisation, &snapshot);
-        Ok(snapshot)
-    }
-
-    /// Tokens of one statement, and so of one version, with their reference data.
-    async fn with_reference(&self, organisation: OrganisationKey, page: Vec<Found>) -> StoreResult<Vec<FoundToken>> {
-        let Some(version) = page.first().map(|found| found.version) else { return Ok(Vec::new()) };
-        let reference = self.reference_since(organisation, version).await?;
-        let found = page.into_iter().map(|found| {
-            let (token, owners) = found.value;
-            FoundToken { token, owners, reference: Arc::clone(&reference) }
-        });
-        Ok(found.collect())
-    }
-}
-
-impl Store for Database {
-    type Unit = Unit;
-
-    async fn begin(&self) -> StoreResult<Unit> {
-        let begin = async {
-            StoreResult::Ok(match &*self.backend {
-                Backend::Sqlite { writer, .. } => Transaction::Sqlite(writer.begin().await?),
-                Backend::Postgres(pools) => {
-                    Transaction::Postgres(pools.transactions().begin().await.map_err(store_error)?)
-                }
-            })
-        };
-        let transaction = statements::step(&self.options, "BEGIN", begin).await?;
-        Ok(Unit::new(transaction, Arc::clone(&self.cache), Arc::clone(&self.options)))
-    }
-
-    async fn reference(&self, organisation: OrganisationKey) -> StoreResult<Arc<Reference>> {
-        let version = reference::version(&self.readers(), organisation).await?;
-        self.reference_since(organisation, version).await
-    }
-
-    async fn find_token(&self, organisation: OrganisationKey, key: TokenKey<'_>, load: Load) -> StoreResult<Lookup> {
-        let find = |connection| async move { tokens::find(&connection, organisation, key, load).await };
-        let found = self.read(find).await?;
-        let reference = self.reference_since(organisation, found.version).await?;
-        let found = found.value.map(|(token, owners)| FoundToken { token, owners, reference: Arc::clone(&reference) });
-        Ok(Lookup { found, reference })
-    }
-
-    async fn list_tokens(
-        &self,
-        organisation: OrganisationKey,
-        page: TokenPage<'_>,
-        load: Load,
-    ) -> StoreResult<Vec<FoundToken>> {
-        let list = |connection| {
-            let page = page.clone();
-            async move { tokens::list(&connection, organisation, page, load).await }
-        };
-        let page = self.read(list).await?;
-        self.with_reference(organisation, page).await
-    }
-
-    async fn not_associated(
-        &self,
-        organisation: OrganisationKey,
-        state: Option<LifeCycleState>,
-        limit: u32,
-        load: Load,
-    ) -> StoreResult<Vec<FoundToken>> {
-        let list =
-            |connection| async move { tokens::not_associated(&connection, organisation, state, limit, load).await };
-        let page = self.read(list).await?;
-        self.with_reference(organisation, page).await
-    }
-
-    async fn find_accounts_receivable(
-        &self,
-        organisation: OrganisationKey,
-        identifier: &AccountsReceivableIdentifier,
-    ) -> StoreResult<Vec<Account>> {
-        self.read(|connection| async move { owners::find_accounts(&connection, organisation, identifier).await }).await
-    }
-
-    async fn find_rewards_participant(
-        &self,
-        organisation: OrganisationKey,
-        identifier: &RewardsParticipantIdentifier,
-    ) -> StoreResult<Option<Participant>> {
-        self.read(|connection| async move { owners::find_participant(&connection, organisation, identifier).await })
-            .await
-    }
-
-    async fn insert_token(&self, organisation: OrganisationKey, token: &AccessToken) -> StoreResult<()> {
-        match &*self.backend {
-            Backend::Sqlite { writer, .. } => {
-                let turn = statements::step(&self.options, "BEGIN", writer.begin()).await?;
-                tokens::insert(&*turn.lock().await?, organisation, token).await?;
-                Ok(statements::step(&self.options, "COMMIT", turn.commit()).await?)
-            }
-            Backend::Postgres(pools) => Ok(tokens::insert(&pools.statements(), organisation, token).await?),
-        }
-    }
-
-    async fn update_token(
-        &self,
-        organisation: OrganisationKey,
-        id: &str,
-        guard: &Guard,
-        changes: &TokenChanges,
-        updated: Option<&Stamp>,
-    ) -> StoreResult<Option<FoundToken>> {
-        let rows = self.write(tokens::update(organisation, id, guard, changes, updated)).await?;
-        let Some(updated) = tokens::updated(&rows, organisation)? else { return Ok(None) };
-        let reference = self.reference_since(organisation, updated.version).await?;
-        Ok(Some(FoundToken { token: updated.value, owners: Owners::default(), reference }))
-    }
-
-    async fn take_numbers(&self, organisation: OrganisationKey, sequence: Sequence, count: u32) -> StoreResult<i64> {
-        sequence::first(&self.write(sequence::take(organisation, sequence, count)).await?)
     }
 }

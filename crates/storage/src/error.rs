@@ -50,17 +50,31 @@ impl Failure {
         }
     }
 
+    /// What went wrong when a token was looked up in SQLite.
+    pub(crate) fn of_lookup(error: &rusqlite::Error) -> Self {
+        let cause = Cause(error.to_string());
+        match error {
+            rusqlite::Error::SqliteFailure(error, _) => Self::of_sqlite(error.extended_code, cause),
+            _ => Self::Fault(cause),
+        }
+    }
+
+    /// The low byte is the primary code, the rest refines it.
+    fn of_sqlite(code: i32, cause: Cause) -> Self {
+        match code & 0xff {
+            // BUSY, LOCKED, NOMEM, READONLY, IOERR, FULL, CANTOPEN
+            5..=8 | 10 | 13 | 14 => Self::Unavailable(cause),
+            _ => Self::Fault(cause),
+        }
+    }
+
     fn of_driver(error: &dyn DatabaseError, cause: Cause) -> Self {
         let code = error.code().unwrap_or_default();
         let cause = Cause(format!("{cause} [{code}]"));
         if error.try_downcast_ref::<SqliteError>().is_some() {
-            // The low byte is the primary code, the rest refines it.
-            let code = code.parse().unwrap_or(0);
-            match (code, code & 0xff) {
-                (1_555 | 2_067, _) => Self::Duplicate(unique(&sqlite_index(error.message()))),
-                // BUSY, LOCKED, NOMEM, READONLY, IOERR, FULL, CANTOPEN
-                (_, 5..=8 | 10 | 13 | 14) => Self::Unavailable(cause),
-                _ => Self::Fault(cause),
+            match code.parse().unwrap_or(0) {
+                1_555 | 2_067 => Self::Duplicate(unique(&sqlite_index(error.message()))),
+                code => Self::of_sqlite(code, cause),
             }
         } else {
             match code.as_ref() {

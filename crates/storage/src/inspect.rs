@@ -112,7 +112,7 @@ impl Database {
 
     /// How far the schema is.
     pub async fn schema(&self) -> StoreResult<Schema> {
-        let connection = self.readers();
+        let connection = self.pool();
         let manager = SchemaManager::new(&connection);
         let known: Vec<String> = Migrator::migrations().iter().map(|step| step.name().to_owned()).collect();
         if !manager.has_table("seaql_migrations").await.map_err(store_error)? {

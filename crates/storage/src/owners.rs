@@ -11,7 +11,9 @@ use sea_orm::ConnectionTrait;
 use crate::cells::{Cells, columns};
 use crate::convert;
 use crate::entities::{accounts_receivable, contact_information, rewards_participant};
-use crate::sql::Sql;
+use crate::reference;
+use crate::sql::{Sql, cannot_exist};
+use crate::tokens::Versioned;
 
 // Aliases in the statements below: `t` the token, `a` its account and `c` that one's contact information,
 // `p` its participant, `b` the participant's account where it is not `a`, and `d` that one's contact information.
@@ -135,18 +137,9 @@ pub(crate) async fn find_accounts<C: ConnectionTrait>(
 ) -> StoreResult<Vec<Account>> {
     let mut sql = Sql::new("SELECT ");
     sql.push(&ACCOUNT).push(" FROM accounts_receivable a").push(ACCOUNT_OWNER);
-    sql.push(" WHERE a.organisation_key = ").bind(organisation.0);
-    match identifier {
-        AccountsReceivableIdentifier::Id(id) => sql.push(" AND a.id = ").bind(id.as_str()),
-        AccountsReceivableIdentifier::Number(number) => sql.push(" AND a.number = ").bind(number.as_str()),
-        AccountsReceivableIdentifier::Name(name) => {
-            // Only the beginning is indexed.
-            let beginning: String = name.chars().take(100).collect();
-            sql.push(" AND substr(a.name, 1, 100) = ").bind(beginning);
-            sql.push(" AND a.name = ").bind(name.as_str());
-            sql.push(" ORDER BY a.id").limit(2)
-        }
-    };
+    sql.push(" WHERE a.organisation_key = ").bind(organisation.0).push(" AND ");
+    is_account(&mut sql, identifier);
+    only_two(&mut sql, identifier);
     let rows = sql.find(connection).await?;
     rows.iter().filter_map(|row| read_account(&mut Cells::of(row), organisation).transpose()).collect()
 }
@@ -160,13 +153,82 @@ pub(crate) async fn find_participant<C: ConnectionTrait>(
     let mut sql = Sql::new("SELECT ");
     sql.push(&PARTICIPANT).push(" FROM rewards_participant p");
     sql.push(PARTICIPANTS_ACCOUNT).push(PARTICIPANTS_ACCOUNT_OWNER);
-    sql.push(" WHERE p.organisation_key = ").bind(organisation.0);
-    match identifier {
-        RewardsParticipantIdentifier::Id(id) => sql.push(" AND p.id = ").bind(id.as_str()),
-        RewardsParticipantIdentifier::Number(number) => sql.push(" AND p.number = ").bind(number.as_str()),
-    };
+    sql.push(" WHERE p.organisation_key = ").bind(organisation.0).push(" AND ");
+    is_participant(&mut sql, identifier);
     let rows = sql.find(connection).await?;
     let found = rows.first().map(|row| Reader::new(organisation).participant(&mut Cells::of(row)));
     let found = found.transpose()?.flatten();
     Ok(found.map(Arc::unwrap_or_clone))
+}
+
+/// Both, with the version of reference data: in any case, unless there is no such organisation.
+pub(crate) async fn find_both<C: ConnectionTrait>(
+    connection: &C,
+    organisation: OrganisationKey,
+    account: Option<&AccountsReceivableIdentifier>,
+    participant: Option<&RewardsParticipantIdentifier>,
+) -> StoreResult<Versioned<(Vec<Account>, Option<Participant>)>> {
+    let mut sql = Sql::new("SELECT o.directory_version, ");
+    sql.push(&ACCOUNT).push(", ").push(&PARTICIPANT).push(" FROM organisation o");
+    sql.push(" LEFT JOIN accounts_receivable a ON a.organisation_key = o.key AND ");
+    match account {
+        Some(identifier) => is_account(&mut sql, identifier),
+        None => _ = sql.push(NONE),
+    }
+    sql.push(ACCOUNT_OWNER).push(" LEFT JOIN rewards_participant p ON p.organisation_key = o.key AND ");
+    match participant {
+        Some(identifier) => is_participant(&mut sql, identifier),
+        None => _ = sql.push(NONE),
+    }
+    sql.push(PARTICIPANTS_ACCOUNT).push(PARTICIPANTS_ACCOUNT_OWNER);
+    sql.push(" WHERE o.key = ").bind(organisation.0);
+    if let Some(identifier) = account {
+        only_two(&mut sql, identifier);
+    }
+    let rows = sql.all(connection).await?;
+    let mut version = None;
+    let (mut accounts, mut found) = (Vec::new(), None);
+    for row in &rows {
+        let mut cells = Cells::of(row);
+        version = Some(cells.take()?);
+        accounts.extend(read_account(&mut cells, organisation)?);
+        found = Reader::new(organisation).participant(&mut cells)?;
+    }
+    let version = version.ok_or_else(|| reference::unknown(organisation))?;
+    Ok(Versioned { version, value: (accounts, found.map(Arc::unwrap_or_clone)) })
+}
+
+/// No row.
+const NONE: &str = "1 = 0";
+
+fn is_account(sql: &mut Sql, identifier: &AccountsReceivableIdentifier) {
+    match identifier {
+        AccountsReceivableIdentifier::Id(id) => sql.push("a.id = ").bind(existing(id)),
+        AccountsReceivableIdentifier::Number(number) => sql.push("a.number = ").bind(existing(number)),
+        AccountsReceivableIdentifier::Name(name) => {
+            // Only the beginning is indexed.
+            let beginning: String = existing(name).chars().take(100).collect();
+            sql.push("substr(a.name, 1, 100) = ").bind(beginning);
+            sql.push(" AND a.name = ").bind(existing(name))
+        }
+    };
+}
+
+/// A name may match several: two of them are enough to know.
+fn only_two(sql: &mut Sql, identifier: &AccountsReceivableIdentifier) {
+    if let AccountsReceivableIdentifier::Name(_) = identifier {
+        sql.push(" ORDER BY a.id").limit(2);
+    }
+}
+
+fn is_participant(sql: &mut Sql, identifier: &RewardsParticipantIdentifier) {
+    match identifier {
+        RewardsParticipantIdentifier::Id(id) => sql.push("p.id = ").bind(existing(id)),
+        RewardsParticipantIdentifier::Number(number) => sql.push("p.number = ").bind(existing(number)),
+    };
+}
+
+/// What cannot exist is looked for as any other, under a name that nothing has.
+pub(crate) fn existing(text: &str) -> &str {
+    if cannot_exist(text) { "" } else { text }
 }

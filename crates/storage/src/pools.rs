@@ -19,9 +19,12 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::counts::Connections;
 use crate::error::Failure;
+use crate::lanes::Lanes;
 use crate::options::{DatabaseOptions, SetupError};
 use crate::postgres::{Purpose, check_safe, check_session, connect};
+use crate::single::Single;
 use crate::sqlite::setup_error;
 
 /// Between two questions.
@@ -34,6 +37,9 @@ const OUTAGE: Duration = Duration::from_secs(4);
 /// The connections for each purpose.
 struct Pair {
     statements: DatabaseConnection,
+    /// Over some of these connections tokens are looked up, over the others goes everything else.
+    lookups: Arc<Lanes>,
+    singles: Arc<Lanes>,
     transactions: DatabaseConnection,
 }
 
@@ -41,7 +47,16 @@ impl Pair {
     async fn open(options: &DatabaseOptions) -> Result<Self, DbErr> {
         let (transactions, statements) =
             tokio::try_join!(connect(options, Purpose::Transaction), connect(options, Purpose::Statement))?;
-        Ok(Self { statements, transactions })
+        let pool = statements.get_postgres_connection_pool();
+        let all = pool.options().get_max_connections() as usize;
+        // Lookups share statements. What writes waits for the disk, and many can do that at once.
+        let third = all / 3;
+        let singles = Lanes::new(pool.clone(), all - third, options.watcher.clone());
+        let lookups = match third {
+            0 => Arc::clone(&singles),
+            some => Lanes::new(pool.clone(), some, options.watcher.clone()),
+        };
+        Ok(Self { statements, lookups, singles, transactions })
     }
 
     /// Lets nobody in from now on. In the answer, waits for those who are.
@@ -51,6 +66,8 @@ impl Pair {
             // It is closed with the call; the waiting is for later.
             drop(pool.close());
         }
+        self.lookups.close();
+        self.singles.close();
         async move {
             for pool in pools {
                 pool.close().await;
@@ -88,8 +105,21 @@ impl Pools {
     }
 
     /// For statements that read, or commit by themselves.
-    pub(crate) fn statements(&self) -> DatabaseConnection {
-        self.pair().statements.clone()
+    pub(crate) fn singles(&self) -> Single {
+        Single::Postgres(Arc::clone(&self.pair().singles))
+    }
+
+    /// For looking up single tokens.
+    pub(crate) fn lookups(&self) -> Arc<Lanes> {
+        Arc::clone(&self.pair().lookups)
+    }
+
+    /// How many connections there are, for what.
+    pub(crate) fn connections(&self) -> Vec<Connections> {
+        let pair = self.pair();
+        let mut statements = Connections::of("statements", &pair.statements);
+        statements.idle += pair.lookups.parked() + pair.singles.parked();
+        vec![statements, Connections::of("transactions", &pair.transactions)]
     }
 
     /// For transactions.

@@ -13,7 +13,7 @@ use crate::sqlite::setup_error;
 use crate::statements;
 
 /// A connection that has rested for this long is asked whether it still lives before it is used.
-const PING_AFTER_IDLE: Duration = Duration::from_secs(1);
+pub(crate) const PING_AFTER_IDLE: Duration = Duration::from_secs(1);
 
 /// What the driver takes behind the `?` of a URL.
 const PARAMETERS: [&str; 18] = [
@@ -129,10 +129,12 @@ pub(crate) async fn connect_if(
     // sea-orm knows only the shorter of the two names of the scheme.
     let url = options.url.strip_prefix("postgresql:").map(|rest| format!("postgres:{rest}"));
     let mut connect = ConnectOptions::new(url.unwrap_or_else(|| options.url.clone()));
+    // Most work is single statements.
     let all = options.postgres_connections.max(2);
+    let transactions = (all / 4).max(1);
     let connections = match purpose {
-        Purpose::Statement => all - all / 2,
-        Purpose::Transaction => all / 2,
+        Purpose::Statement => all - transactions,
+        Purpose::Transaction => transactions,
         Purpose::Migrate | Purpose::Watch => 1,
     };
     let mut settings = settings(options, purpose);

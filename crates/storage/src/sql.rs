@@ -29,6 +29,11 @@ impl Sql {
         self.text
     }
 
+    #[cfg(test)]
+    pub(crate) fn into_parts(self) -> (String, Vec<Value>) {
+        (self.text, self.values)
+    }
+
     /// Appends text as it is. Never anything that came from a caller.
     pub(crate) fn push(&mut self, text: &str) -> &mut Self {
         self.text.push_str(text);

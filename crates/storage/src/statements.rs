@@ -2,6 +2,7 @@
 //! nothing is measured.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sea_orm::{DatabaseConnection, DbBackend};
@@ -94,18 +95,50 @@ pub(crate) fn attach(connection: &mut DatabaseConnection, options: &DatabaseOpti
     });
 }
 
+/// Who is told, if anybody is.
+pub(crate) type Watcher = Option<Arc<dyn StatementObserver>>;
+
 /// Tells of a step that is no statement of ours: BEGIN or COMMIT, with the wait for its turn.
 pub(crate) async fn step<T, E>(
     options: &DatabaseOptions,
     step: &'static str,
     work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
-    let Some(observer) = &options.watcher else { return work.await };
+    let backend = if crate::sqlite::accepts(&options.url) { DbBackend::Sqlite } else { DbBackend::Postgres };
+    told(&options.watcher, backend, step, work).await
+}
+
+/// Tells of a statement that does not go through sea-orm.
+pub(crate) async fn told<T, E>(
+    watcher: &Watcher,
+    backend: DbBackend,
+    sql: &str,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    let Some(observer) = watcher else { return work.await };
     let started = Instant::now();
     let result = work.await;
-    let system = if crate::sqlite::accepts(&options.url) { "sqlite" } else { "postgresql" };
-    observer.ended(&Ended { sql: step, system, took: started.elapsed(), failed: result.is_err() });
+    tell(observer.as_ref(), backend, sql, started, &result);
     result
+}
+
+/// The same for one of SQLite that nobody waits for.
+pub(crate) fn told_at_once<T, E>(watcher: &Watcher, sql: &str, work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    let Some(observer) = watcher else { return work() };
+    let started = Instant::now();
+    let result = work();
+    tell(observer.as_ref(), DbBackend::Sqlite, sql, started, &result);
+    result
+}
+
+fn tell<T, E>(
+    observer: &dyn StatementObserver,
+    backend: DbBackend,
+    sql: &str,
+    started: Instant,
+    result: &Result<T, E>,
+) {
+    observer.ended(&Ended { sql, system: system(backend), took: started.elapsed(), failed: result.is_err() });
 }
 
 fn system(backend: DbBackend) -> &'static str {

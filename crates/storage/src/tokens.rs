@@ -1,9 +1,8 @@
-//! Tokens: found, listed, counted, written. A token and its owners come in one statement, and so from one state.
+//! Tokens: listed, counted, written; how one is looked up is in [`crate::lookup`]. A token and its owners come in one statement, and so from one state.
 
 use std::sync::LazyLock;
 
 use access_tokens_domain::access_token::{AccessToken, Guard, Stamp, TokenChanges};
-use access_tokens_domain::identifier::TokenKey;
 use access_tokens_domain::life_cycle::LifeCycleState;
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{Load, OwnerKey, Owners, StoreResult, TokenPage};
@@ -14,23 +13,11 @@ use crate::convert;
 use crate::entities::access_token::{Entity, Model};
 use crate::error::store_error;
 use crate::owners::{self, Reader};
-use crate::reference;
-use crate::sql::{Sql, cannot_exist};
+use crate::sql::Sql;
 
-static TOKEN: LazyLock<String> = LazyLock::new(|| columns::<Model>("t"));
+pub(crate) static TOKEN: LazyLock<String> = LazyLock::new(|| columns::<Model>("t"));
 /// By their own names: SQLite does not know an alias after RETURNING.
 static COLUMNS: LazyLock<String> = LazyLock::new(|| Model::COLUMNS.join(", "));
-/// One statement for each kind of key and of load: nothing of it depends on values.
-static FIND: LazyLock<[[String; 4]; 4]> = LazyLock::new(|| {
-    ["id", "number", "authentication_code", "identifier"].map(|column| LOADS.map(|load| find_by(column, load)))
-});
-const LOADS: [Load; 4] = [
-    Load { accounts_receivable: false, rewards_participant: false },
-    Load { accounts_receivable: true, rewards_participant: false },
-    Load { accounts_receivable: false, rewards_participant: true },
-    Load { accounts_receivable: true, rewards_participant: true },
-];
-
 /// A version of reference data, and what was read together with it.
 pub(crate) struct Versioned<T> {
     pub(crate) version: i64,
@@ -40,42 +27,6 @@ pub(crate) struct Versioned<T> {
 /// A token with its owners.
 pub(crate) type Found = Versioned<(AccessToken, Owners)>;
 
-/// The token of a key. There is a version in any case.
-pub(crate) async fn find<C: ConnectionTrait>(
-    connection: &C,
-    organisation: OrganisationKey,
-    key: TokenKey<'_>,
-    load: Load,
-) -> StoreResult<Versioned<Option<(AccessToken, Owners)>>> {
-    let (column, value) = match key {
-        TokenKey::Id(id) => (0, id),
-        TokenKey::Number(number) => (1, number),
-        TokenKey::AuthenticationCode(code) => (2, code),
-        TokenKey::Identifier(identifier) => (3, identifier),
-    };
-    let text = &FIND[column][usize::from(load.accounts_receivable) + 2 * usize::from(load.rewards_participant)];
-    // A key that cannot exist is looked for as any other, under a name that no token has.
-    let value = if cannot_exist(value) { "" } else { value };
-    let rows = Sql::fixed(text, vec![organisation.0.into(), value.into()]).all(connection).await?;
-    let row = rows.first().ok_or_else(|| reference::unknown(organisation))?;
-    let mut cells = Cells::of(row);
-    let version = cells.take()?;
-    let value = match cells.joined::<Model>(organisation.0)? {
-        None => None,
-        Some(token) => Some((convert::token(token)?, Reader::new(organisation).owners(&mut cells, load)?)),
-    };
-    Ok(Versioned { version, value })
-}
-
-fn find_by(column: &str, load: Load) -> String {
-    let mut sql = Sql::new(format!("SELECT o.directory_version, {}{}", *TOKEN, owners::select(load)));
-    sql.push(" FROM organisation o LEFT JOIN access_token t ON t.organisation_key = o.key AND t.");
-    sql.push(column).push(" = $2");
-    owners::join(&mut sql, load);
-    sql.push(" WHERE o.key = $1");
-    sql.into_text()
-}
-
 /// A page of an owner's tokens.
 pub(crate) async fn list<C: ConnectionTrait>(
     connection: &C,
@@ -83,6 +34,10 @@ pub(crate) async fn list<C: ConnectionTrait>(
     page: TokenPage<'_>,
     load: Load,
 ) -> StoreResult<Vec<Found>> {
+    read(&page_of(organisation, page, load).find(connection).await?, organisation, load)
+}
+
+pub(crate) fn page_of(organisation: OrganisationKey, page: TokenPage<'_>, load: Load) -> Sql {
     let mut sql = Sql::new(select(load));
     sql.push(" FROM (");
     // Each arm ends after as many rows as the page can need of it.
@@ -110,7 +65,7 @@ pub(crate) async fn list<C: ConnectionTrait>(
     sql.push(") t");
     owners::join(&mut sql, load);
     sql.push(" ORDER BY t.id");
-    read(&sql.find(connection).await?, organisation, load)
+    sql
 }
 
 /// How many tokens an owner has. Whoever counts in order to write first locks the owner, where the database lets
@@ -152,10 +107,14 @@ pub(crate) async fn not_associated<C: ConnectionTrait>(
     limit: u32,
     load: Load,
 ) -> StoreResult<Vec<Found>> {
+    read(&free(organisation, state, limit, load).find(connection).await?, organisation, load)
+}
+
+pub(crate) fn free(organisation: OrganisationKey, state: Option<LifeCycleState>, limit: u32, load: Load) -> Sql {
     let mut sql = Sql::new("WITH ");
     ended(&mut sql, organisation, state);
     sql.push(&select(load));
-    sql.push(" FROM access_token t JOIN (SELECT id FROM (SELECT id FROM ended");
+    sql.push(" FROM (SELECT id FROM (SELECT id FROM ended");
     let all = LifeCycleState::ALL;
     for state in all.iter().filter(|each| state.is_none_or(|state| state == **each)) {
         // One a state, in the order of the index: no sorting.
@@ -164,10 +123,11 @@ pub(crate) async fn not_associated<C: ConnectionTrait>(
         sql.push(state.name()).push("' ORDER BY id").limit(limit).push(") free");
     }
     sql.push(") found ORDER BY id").limit(limit);
-    sql.push(") k ON t.organisation_key = $1 AND t.id = k.id");
+    // Again it is CROSS JOIN that makes SQLite begin at the few.
+    sql.push(") k CROSS JOIN access_token t");
     owners::join(&mut sql, load);
-    sql.push(" ORDER BY t.id");
-    read(&sql.find(connection).await?, organisation, load)
+    sql.push(" WHERE t.organisation_key = $1 AND t.id = k.id ORDER BY k.id");
+    sql
 }
 
 /// The tokens that have a terminated owner and no existing one. MATERIALIZED keeps PostgreSQL from walking through all

@@ -16,7 +16,8 @@ use access_tokens_domain::reference::Reference;
 use access_tokens_domain::secret::{CodeHash, PassCodeHash, SealedCode, Secret};
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{
-    Account, Entry, FoundToken, LedgerStore, Load, Lookup, Participant, Sequence, Store, StoreResult, TokenPage,
+    Account, Entry, FoundOwners, FoundToken, LedgerStore, Load, Lookup, Participant, Sequence, Store, StoreResult,
+    TokenPage,
 };
 use access_tokens_domain::time::Timestamp;
 
@@ -93,6 +94,15 @@ impl<S: Store> Store for CountingStore<S> {
         identifier: &RewardsParticipantIdentifier,
     ) -> StoreResult<Option<Participant>> {
         self.call().await.find_rewards_participant(organisation, identifier).await
+    }
+
+    async fn find_owners(
+        &self,
+        organisation: OrganisationKey,
+        account: Option<&AccountsReceivableIdentifier>,
+        participant: Option<&RewardsParticipantIdentifier>,
+    ) -> StoreResult<FoundOwners> {
+        self.call().await.find_owners(organisation, account, participant).await
     }
 
     async fn insert_token(&self, organisation: OrganisationKey, token: &AccessToken) -> StoreResult<()> {

@@ -1,5 +1,6 @@
 //! Create an access token.
 
+use super::find::{check_account, check_participant, known_participant, only_account};
 use super::{AccessTokens, Answer, Want, udf};
 use crate::access_token::{AccessToken, UserDefinedFields};
 use crate::directory::{AccountsReceivableState, RewardsParticipantState};
@@ -11,7 +12,7 @@ use crate::policy::{Creation, Policy};
 use crate::secret::Secret;
 use crate::session::{Caller, OrganisationKey, Permission};
 use crate::store::{
-    Account, FoundToken, OwnerKey, Owners, Participant, Sequence, Store, StoreError, Unique, UnitOfWork,
+    Account, FoundOwners, FoundToken, OwnerKey, Owners, Participant, Sequence, Store, StoreError, Unique, UnitOfWork,
 };
 use crate::{Error, Reason, Result, card};
 use std::sync::Arc;
@@ -44,14 +45,16 @@ impl<S: Store> AccessTokens<S> {
     /// Creates a token: EFFECTIVE, or PENDING_VERIFICATION where the policy asks for verification.
     pub async fn create(&self, caller: &Caller, request: CreateToken, want: Want) -> Result<Answer> {
         caller.require(Permission::AccessTokensWrite)?;
-        let reference = self.store.reference(caller.organisation).await?;
+        let (account, participant) = (request.accounts_receivable.as_ref(), request.rewards_participant.as_ref());
+        let found = self.store.find_owners(caller.organisation, account, participant).await?;
+        let reference = Arc::clone(&found.reference);
         let classification = match &request.classification {
             Some(identifier) => Some(reference.classification(identifier)?.id.clone()),
             None => None,
         };
         let policy = reference.policy(classification.as_deref());
         check(&request, policy)?;
-        let owners = self.owners(caller, &request).await?;
+        let owners = owners(&request, found)?;
         if policy.pass_code.creation != Creation::None && request.pass_code.is_none() && owners_missing(&owners) {
             let text = "the policy creates the pass code, which has to reach an owner";
             return Err(Error::new(Reason::OwnerRequired, text));
@@ -116,25 +119,6 @@ impl<S: Store> AccessTokens<S> {
             rewards_participant: owners.rewards_participant.filter(|_| want.owners.rewards_participant),
         };
         self.answer(caller, FoundToken { token, owners, reference }, want)
-    }
-
-    /// Both owners, existing and belonging together.
-    async fn owners(&self, caller: &Caller, request: &CreateToken) -> Result<Owners> {
-        let mut owners = Owners::default();
-        if let Some(identifier) = &request.accounts_receivable {
-            owners.accounts_receivable = Some(Arc::new(living_account(self.account(caller, identifier).await?)?));
-        }
-        if let Some(identifier) = &request.rewards_participant {
-            owners.rewards_participant =
-                Some(Arc::new(living_participant(self.participant(caller, identifier).await?)?));
-        }
-        if let (Some(account), Some(participant)) = (&owners.accounts_receivable, &owners.rewards_participant)
-            && participant.record.accounts_receivable.as_ref() != Some(&account.record.id)
-        {
-            let text = "is not owned by the accounts receivable";
-            return Err(Error::field(Reason::OwnerMismatch, "rewards_participant_identifier", text));
-        }
-        Ok(owners)
     }
 
     /// Writes the token under the next free number.
@@ -202,6 +186,26 @@ fn check(request: &CreateToken, policy: &Policy) -> Result<()> {
     }
     violations.extend(udf::check(request.udf.strings.iter().map(Option::as_deref), request.udf.floats));
     violations.into_result()
+}
+
+/// Both owners, existing and belonging together.
+fn owners(request: &CreateToken, found: FoundOwners) -> Result<Owners> {
+    let mut owners = Owners::default();
+    if let Some(identifier) = &request.accounts_receivable {
+        check_account(identifier)?;
+        owners.accounts_receivable = Some(Arc::new(living_account(only_account(found.accounts)?)?));
+    }
+    if let Some(identifier) = &request.rewards_participant {
+        check_participant(identifier)?;
+        owners.rewards_participant = Some(Arc::new(living_participant(known_participant(found.participant)?)?));
+    }
+    if let (Some(account), Some(participant)) = (&owners.accounts_receivable, &owners.rewards_participant)
+        && participant.record.accounts_receivable.as_ref() != Some(&account.record.id)
+    {
+        let text = "is not owned by the accounts receivable";
+        return Err(Error::field(Reason::OwnerMismatch, "rewards_participant_identifier", text));
+    }
+    Ok(owners)
 }
 
 /// D5: a terminated owner is refused.

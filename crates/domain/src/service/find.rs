@@ -22,7 +22,8 @@ impl<S: Store> AccessTokens<S> {
         }
         check_key(identifier)?;
         if let AccessTokenIdentifier::Credential { proof: Some(proof), .. } = identifier {
-            let proven = self.authenticate(caller, identifier.key(), proof, None, load).await?;
+            // In a box, so that every other lookup needs no room for it.
+            let proven = Box::pin(self.authenticate(caller, identifier.key(), proof, None, load)).await?;
             return Ok(proven.found);
         }
         let lookup = self.store.find_token(caller.organisation, identifier.key(), load).await?;
@@ -48,20 +49,8 @@ impl<S: Store> AccessTokens<S> {
 
     /// The account of an identifier. A name that matches several is an error, never a guess.
     pub(super) async fn account(&self, caller: &Caller, identifier: &AccountsReceivableIdentifier) -> Result<Account> {
-        let field = "accounts_receivable_identifier";
-        match identifier {
-            AccountsReceivableIdentifier::Id(id) => check_text(&format!("{field}.id"), id, text::CODE)?,
-            AccountsReceivableIdentifier::Number(number) => check_text(&format!("{field}.number"), number, text::CODE)?,
-            AccountsReceivableIdentifier::Name(name) => check_text(&format!("{field}.name"), name, text::NAME)?,
-        }
-        let mut found = self.store.find_accounts_receivable(caller.organisation, identifier).await?;
-        match (found.pop(), found.len()) {
-            (Some(account), 0) => Ok(account),
-            (Some(_), _) => {
-                Err(Error::field(Reason::AmbiguousName, field, "several accounts receivable have this name"))
-            }
-            (None, _) => Err(Error::field(Reason::AccountsReceivableNotFound, field, "no such accounts receivable")),
-        }
+        check_account(identifier)?;
+        only_account(self.store.find_accounts_receivable(caller.organisation, identifier).await?)
     }
 
     /// The participant of an identifier.
@@ -70,14 +59,45 @@ impl<S: Store> AccessTokens<S> {
         caller: &Caller,
         identifier: &RewardsParticipantIdentifier,
     ) -> Result<Participant> {
-        let field = "rewards_participant_identifier";
-        match identifier {
-            RewardsParticipantIdentifier::Id(id) => check_text(&format!("{field}.id"), id, text::CODE)?,
-            RewardsParticipantIdentifier::Number(number) => check_text(&format!("{field}.number"), number, text::CODE)?,
-        }
-        let found = self.store.find_rewards_participant(caller.organisation, identifier).await?;
-        found.ok_or_else(|| Error::field(Reason::RewardsParticipantNotFound, field, "no such rewards participant"))
+        check_participant(identifier)?;
+        known_participant(self.store.find_rewards_participant(caller.organisation, identifier).await?)
     }
+}
+
+const ACCOUNT: &str = "accounts_receivable_identifier";
+const PARTICIPANT: &str = "rewards_participant_identifier";
+
+/// The limits of what a caller names an account by.
+pub(super) fn check_account(identifier: &AccountsReceivableIdentifier) -> Result<()> {
+    match identifier {
+        AccountsReceivableIdentifier::Id(id) => check_text(&format!("{ACCOUNT}.id"), id, text::CODE),
+        AccountsReceivableIdentifier::Number(number) => check_text(&format!("{ACCOUNT}.number"), number, text::CODE),
+        AccountsReceivableIdentifier::Name(name) => check_text(&format!("{ACCOUNT}.name"), name, text::NAME),
+    }
+}
+
+/// The one account that was found.
+pub(super) fn only_account(mut found: Vec<Account>) -> Result<Account> {
+    match (found.pop(), found.len()) {
+        (Some(account), 0) => Ok(account),
+        (Some(_), _) => Err(Error::field(Reason::AmbiguousName, ACCOUNT, "several accounts receivable have this name")),
+        (None, _) => Err(Error::field(Reason::AccountsReceivableNotFound, ACCOUNT, "no such accounts receivable")),
+    }
+}
+
+/// The limits of what a caller names a participant by.
+pub(super) fn check_participant(identifier: &RewardsParticipantIdentifier) -> Result<()> {
+    match identifier {
+        RewardsParticipantIdentifier::Id(id) => check_text(&format!("{PARTICIPANT}.id"), id, text::CODE),
+        RewardsParticipantIdentifier::Number(number) => {
+            check_text(&format!("{PARTICIPANT}.number"), number, text::CODE)
+        }
+    }
+}
+
+/// The participant, if there is one.
+pub(super) fn known_participant(found: Option<Participant>) -> Result<Participant> {
+    found.ok_or_else(|| Error::field(Reason::RewardsParticipantNotFound, PARTICIPANT, "no such rewards participant"))
 }
 
 /// The limits of what a caller names a token by. A value outside of them cannot exist, and must not reach a database.

@@ -109,6 +109,17 @@ pub struct FoundToken {
     pub reference: Arc<Reference>,
 }
 
+/// What a new token may refer to.
+#[derive(Debug, Clone)]
+pub struct FoundOwners {
+    /// The accounts of an identifier: none, one, or two when a name matches several.
+    pub accounts: Vec<Account>,
+    /// The participant of an identifier.
+    pub participant: Option<Participant>,
+    /// Reference data, as old as these or younger.
+    pub reference: Arc<Reference>,
+}
+
 /// What looking for one token came to. It takes the same work whether or not there is one.
 #[derive(Debug)]
 pub struct Lookup {
@@ -241,6 +252,14 @@ pub trait Store: LedgerStore {
         organisation: OrganisationKey,
         identifier: &RewardsParticipantIdentifier,
     ) -> impl Future<Output = StoreResult<Option<Participant>>> + Send;
+
+    /// What a new token refers to, all of one moment where the database can say that in one statement.
+    fn find_owners(
+        &self,
+        organisation: OrganisationKey,
+        account: Option<&AccountsReceivableIdentifier>,
+        participant: Option<&RewardsParticipantIdentifier>,
+    ) -> impl Future<Output = StoreResult<FoundOwners>> + Send;
 
     /// Writes changes where the guard still holds, in one statement, and commits at once. `None`: it did not hold,
     /// nothing was written. Without a stamp `log_information` stays as it is.

@@ -14,9 +14,9 @@ use access_tokens_domain::policy::Policy;
 use access_tokens_domain::reference::Reference;
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{
-    Account, AccountStore, ApiKey, Credential, Entry, FoundToken, ImportChanges, ImportKeys, ImportRows, LedgerStore,
-    Load, Lookup, OrganisationRef, OwnerKey, Participant, Sequence, Store, StoreError, StoreResult, TokenPage,
-    UnitOfWork,
+    Account, AccountStore, ApiKey, Credential, Entry, FoundOwners, FoundToken, ImportChanges, ImportKeys, ImportRows,
+    LedgerStore, Load, Lookup, OrganisationRef, OwnerKey, Participant, Sequence, Store, StoreError, StoreResult,
+    TokenPage, UnitOfWork,
 };
 use access_tokens_domain::time::Timestamp;
 
@@ -202,6 +202,15 @@ impl Store for FakeStore {
         _: OrganisationKey,
         _: &RewardsParticipantIdentifier,
     ) -> StoreResult<Option<Participant>> {
+        not_here()
+    }
+
+    async fn find_owners(
+        &self,
+        _: OrganisationKey,
+        _: Option<&AccountsReceivableIdentifier>,
+        _: Option<&RewardsParticipantIdentifier>,
+    ) -> StoreResult<FoundOwners> {
         not_here()
     }
 

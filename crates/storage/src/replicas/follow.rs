@@ -62,7 +62,7 @@ impl Replicas {
     /// Where the primary is; `None` if it does not say so soon.
     pub(super) async fn ask_primary(&self) -> Option<Position> {
         let asked = Instant::now();
-        let answer = timeout(SILENCE, Position::of_primary(&self.primary.statements())).await;
+        let answer = timeout(SILENCE, Position::of_primary(&self.primary.singles())).await;
         let position = answer.ok()?.ok()?;
         self.primary.heard(asked);
         Some(position)
@@ -137,7 +137,7 @@ impl Replica {
             Some(watching) => watching,
             None => {
                 let connection = connect(&self.options, Purpose::Watch).await.map_err(store_error)?;
-                if Identity::of(&connection).await? != Identity::of(&replicas.primary.statements()).await? {
+                if Identity::of(&connection).await? != Identity::of(&replicas.primary.singles()).await? {
                     return Err(Failure::fault("it is no copy of this database").into());
                 }
                 watching.insert(connection)

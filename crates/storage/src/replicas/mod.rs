@@ -26,6 +26,7 @@ use tokio::time::{Instant, timeout};
 use crate::options::{DatabaseOptions, SetupError};
 use crate::pools::Pools;
 use crate::postgres;
+use crate::single::Single;
 use follow::PATIENCE;
 use memory::Memory;
 use position::Position;
@@ -143,7 +144,7 @@ impl Replicas {
     }
 
     /// Runs a read on the replica of this call, if it has one and has said that it may lag. `None`: ask the primary.
-    pub(crate) async fn read<T, W>(&self, work: impl Fn(DatabaseConnection) -> W) -> Option<T>
+    pub(crate) async fn read<T, W>(&self, work: impl Fn(Single) -> W) -> Option<T>
     where
         W: Future<Output = StoreResult<T>>,
     {
@@ -181,13 +182,13 @@ impl Replica {
     }
 
     /// Runs a read. `None`: it failed.
-    async fn read<T, W>(&self, work: impl Fn(DatabaseConnection) -> W) -> Option<T>
+    async fn read<T, W>(&self, work: impl Fn(Single) -> W) -> Option<T>
     where
         W: Future<Output = StoreResult<T>>,
     {
         let pool = self.state().pool.clone()?;
         // A single statement may be dropped.
-        match timeout(PATIENCE, work(pool)).await {
+        match timeout(PATIENCE, work(Single::Pool(pool))).await {
             Ok(Ok(found)) => Some(found),
             // What it replays was in the way: next time it may not be.
             Ok(Err(StoreError::Conflict(_))) => None,

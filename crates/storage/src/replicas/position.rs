@@ -43,7 +43,7 @@ impl Position {
     }
 
     /// The primary's: all that it has acknowledged so far lies before it. Fails on a standby.
-    pub(crate) async fn of_primary(connection: &DatabaseConnection) -> StoreResult<Self> {
+    pub(crate) async fn of_primary(connection: &impl ConnectionTrait) -> StoreResult<Self> {
         let row = one(connection, OF_PRIMARY).await?;
         Self::read(cell(&row, 0)?, cell(&row, 1)?)
     }
@@ -69,7 +69,7 @@ impl Position {
 pub(crate) struct Identity(i64, i64);
 
 impl Identity {
-    pub(crate) async fn of(connection: &DatabaseConnection) -> StoreResult<Self> {
+    pub(crate) async fn of(connection: &impl ConnectionTrait) -> StoreResult<Self> {
         let row = one(connection, IDENTITY).await?;
         Ok(Self(cell(&row, 0)?, cell(&row, 1)?))
     }
@@ -81,7 +81,7 @@ pub(crate) async fn this_server(connection: &DatabaseConnection) -> StoreResult<
     Ok(format!("{STARTED} = '{}'", cell::<String>(&row, 0)?))
 }
 
-async fn one(connection: &DatabaseConnection, sql: &str) -> StoreResult<QueryResult> {
+async fn one(connection: &impl ConnectionTrait, sql: &str) -> StoreResult<QueryResult> {
     let statement = Sql::new(sql).statement(connection.get_database_backend());
     let mut rows = connection.query_all_raw(statement).await.map_err(store_error)?;
     Ok(rows.pop().ok_or_else(|| Failure::fault("the database does not know where it is"))?)

@@ -8,6 +8,7 @@ mod concurrency;
 mod import;
 mod keys;
 mod ledger;
+mod lookups;
 mod presence;
 mod replicas;
 mod setup;

@@ -1,11 +1,11 @@
 //! Lets a bounded number of calls in at once. It stands before almost everything else: under too much load nearly all calls
 //! come no further, and all that is done for one of them is missing for the others.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use access_tokens_domain::{Error, Reason};
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use tokio::time::Instant;
 use tonic::Code;
 use tonic::body::Body;
@@ -58,7 +58,13 @@ pub(super) struct Admitted {
     _place: Arc<Place>,
 }
 
+/// Made once: there may be more of these than of all other answers.
 fn full() -> Response<Body> {
-    let error = Error::new(Reason::Overloaded, "the service has as many calls as it can take; try again");
-    status::from_error(&error.retry_after(RETRY_AFTER)).into_http()
+    static HEAD: LazyLock<HeaderMap> = LazyLock::new(|| {
+        let error = Error::new(Reason::Overloaded, "the service has as many calls as it can take; try again");
+        status::from_error(&error.retry_after(RETRY_AFTER)).into_http::<Body>().into_parts().0.headers
+    });
+    let mut response = Response::new(Body::empty());
+    *response.headers_mut() = HEAD.clone();
+    response
 }

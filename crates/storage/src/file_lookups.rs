@@ -1,0 +1,76 @@
+//! Tokens looked up in SQLite: at once, on the thread that asks.
+//!
+//! The driver gives each of its connections a thread, and to go there and back costs several times what looking up costs:
+//! about twelve pages, nearly always in memory. More is never read here, so nobody else waits for long.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags, ToSql};
+
+use access_tokens_domain::store::StoreResult;
+
+use crate::cells::Cells;
+use crate::error::Failure;
+use crate::lookup::{Lookedup, Question};
+use crate::statements::{Watcher, told_at_once};
+
+/// Who reads need not wait for who writes, except while the log of a process that was killed is taken over.
+const BUSY_TIMEOUT: Duration = Duration::from_millis(100);
+/// The statements of [`Question`], and some.
+const STATEMENTS: usize = 20;
+
+/// Connections for looking up: as many as there have been threads that did it at once.
+pub(crate) struct FileLookups {
+    file: PathBuf,
+    watcher: Watcher,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl FileLookups {
+    /// Of this file. It is opened with the first question.
+    pub(crate) fn new(file: &Path, watcher: Watcher) -> Self {
+        Self { file: file.to_owned(), watcher, idle: Mutex::default() }
+    }
+
+    /// The token of a value.
+    pub(crate) fn find(&self, question: Question, value: &str) -> StoreResult<Lookedup> {
+        let idle = self.idle().pop();
+        let connection = idle.map_or_else(|| open(&self.file), Ok).map_err(|error| Failure::of_lookup(&error))?;
+        let found = told_at_once(&self.watcher, question.one(), || find(&connection, question, value))?;
+        self.idle().push(connection);
+        Ok(found)
+    }
+
+    /// Closes the connections.
+    pub(crate) fn close(&self) {
+        self.idle().clear();
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn open(file: &Path) -> rusqlite::Result<Connection> {
+    // Used by one thread at a time.
+    let connection =
+        Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    // Without it a statement is prepared anew whenever its values change, as soon as there are statistics of the tables.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(connection)
+}
+
+fn find(connection: &Connection, question: Question, value: &str) -> StoreResult<Lookedup> {
+    let failed = |error| Failure::of_lookup(&error);
+    let mut statement = connection.prepare_cached(question.one()).map_err(failed)?;
+    // By name: SQLite itself would count them as they come.
+    let values: [(&str, &dyn ToSql); 2] = [("$1", &question.organisation.0), ("$2", &value)];
+    let mut rows = statement.query(&values).map_err(failed)?;
+    let row = rows.next().map_err(failed)?.ok_or_else(|| question.unknown())?;
+    question.read(Cells::of_lookup(row))
+}

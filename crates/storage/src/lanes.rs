@@ -1,0 +1,300 @@
+//! Single statements on PostgreSQL: over few connections, and under load several lookups of tokens with one statement.
+//!
+//! A pool asks each connection whether it still lives when it comes back, which is a round trip, and takes it back in a task of
+//! its own. Here it is kept by whoever is next.
+//!
+//! Whoever finds a lane free takes it and asks for its own token. Whoever finds none waits, and is either answered by somebody
+//! else or handed a lane; it then asks for the tokens of all who wait for the same kind of answer. So nobody ever waits
+//! in order to be asked for together, and as long as there is little to do nobody has to be woken by anybody else.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use sea_orm::sqlx::pool::PoolConnection;
+use sea_orm::sqlx::postgres::{PgQueryResult, PgRow};
+use sea_orm::sqlx::query::Query;
+use sea_orm::sqlx::{self, AssertSqlSafe, PgPool, Postgres, Row};
+use sea_orm::{DbBackend, Statement, Values};
+use sea_query_sqlx::SqlxValues;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::error::Failure;
+use crate::lookup::Question;
+use crate::postgres::PING_AFTER_IDLE;
+use crate::statements::{self, Watcher};
+
+/// Most tokens of one statement.
+const MOST: usize = 32;
+/// After so long a connection goes back to its pool, which looks at its age.
+const KEPT: Duration = Duration::from_secs(60);
+
+/// The lanes of a pool.
+pub(crate) struct Lanes {
+    pool: PgPool,
+    watcher: Watcher,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// Lanes that nobody uses.
+    free: usize,
+    /// Connections for some of them.
+    parked: Vec<Connection>,
+    waiting: VecDeque<Waiting>,
+    closed: bool,
+}
+
+struct Connection {
+    connection: PoolConnection<Postgres>,
+    taken: Instant,
+    used: Instant,
+}
+
+/// Somebody who waits for a lane, or for the answer to a question.
+struct Waiting {
+    question: Option<Question>,
+    value: String,
+    reply: oneshot::Sender<Reply>,
+}
+
+enum Reply {
+    /// Ask yourself.
+    Lane(Lane),
+    /// Somebody has asked. No row: there is no such organisation.
+    Answer(Result<Option<PgRow>, Failure>),
+}
+
+/// The right to ask. Whoever drops it hands it on.
+struct Lane {
+    lanes: Option<Arc<Lanes>>,
+    connection: Option<Connection>,
+}
+
+impl Lanes {
+    /// So many lanes, over connections of this pool.
+    pub(crate) fn new(pool: PgPool, lanes: usize, watcher: Watcher) -> Arc<Self> {
+        let state = State { free: lanes.max(1), parked: Vec::new(), waiting: VecDeque::new(), closed: false };
+        Arc::new(Self { pool, watcher, state: Mutex::new(state) })
+    }
+
+    /// The row of a value, to be read by [`Question::read`]. None: there is no such organisation.
+    pub(crate) async fn find(self: &Arc<Self>, question: Question, value: &str) -> Result<Option<PgRow>, Failure> {
+        loop {
+            let reply = match self.enter(Some(question), value) {
+                Ok(lane) => Ok(Reply::Lane(lane)),
+                Err(waits) => waits.await,
+            };
+            match reply {
+                Ok(Reply::Lane(lane)) => return lane.ask(question, value).await,
+                Ok(Reply::Answer(answer)) => return answer,
+                // Who asked for us was cut in the middle of it.
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// The rows of a statement.
+    pub(crate) async fn rows(self: &Arc<Self>, statement: Statement) -> sqlx::Result<Vec<PgRow>> {
+        let mut lane = self.lane().await;
+        let mut connection = lane.connection().await?;
+        let rows = self.told(statement, |asked| asked.fetch_all(&mut *connection.connection)).await?;
+        lane.keep(connection);
+        Ok(rows)
+    }
+
+    /// What a statement has done.
+    pub(crate) async fn execute(self: &Arc<Self>, statement: Statement) -> sqlx::Result<PgQueryResult> {
+        let mut lane = self.lane().await;
+        let mut connection = lane.connection().await?;
+        let done = self.told(statement, |asked| asked.execute(&mut *connection.connection)).await?;
+        lane.keep(connection);
+        Ok(done)
+    }
+
+    async fn told<T, W>(
+        &self,
+        statement: Statement,
+        run: impl FnOnce(Query<'static, Postgres, SqlxValues>) -> W,
+    ) -> sqlx::Result<T>
+    where
+        W: Future<Output = sqlx::Result<T>>,
+    {
+        let text = self.watcher.as_ref().map(|_| statement.sql.clone()).unwrap_or_default();
+        statements::told(&self.watcher, DbBackend::Postgres, &text, run(bound(statement))).await
+    }
+
+    async fn lane(self: &Arc<Self>) -> Lane {
+        loop {
+            match self.enter(None, "") {
+                Ok(lane) => return lane,
+                Err(waits) => {
+                    if let Ok(Reply::Lane(lane)) = waits.await {
+                        return lane;
+                    }
+                }
+            }
+        }
+    }
+
+    /// How many connections nobody uses.
+    pub(crate) fn parked(&self) -> u32 {
+        u32::try_from(self.state().parked.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Keeps no connection from now on, and lets nobody wait: whoever asks is told by the pool that it is closed.
+    pub(crate) fn close(&self) {
+        let mut state = self.state();
+        state.closed = true;
+        let dropped = (std::mem::take(&mut state.parked), std::mem::take(&mut state.waiting));
+        drop(state);
+        drop(dropped);
+    }
+
+    fn enter(self: &Arc<Self>, question: Option<Question>, value: &str) -> Result<Lane, oneshot::Receiver<Reply>> {
+        let mut state = self.state();
+        if state.free > 0 || state.closed {
+            state.free = state.free.saturating_sub(1);
+            let connection = state.parked.pop();
+            return Ok(Lane { lanes: Some(Arc::clone(self)), connection });
+        }
+        let (reply, waits) = oneshot::channel();
+        state.waiting.push_back(Waiting { question, value: value.to_owned(), reply });
+        Err(waits)
+    }
+
+    /// Those who wait for the same kind of answer, but for the one who asks.
+    fn others(&self, question: Question) -> Vec<Waiting> {
+        let mut state = self.state();
+        let mut others = Vec::new();
+        let mut left = VecDeque::with_capacity(state.waiting.len());
+        for waiting in state.waiting.drain(..) {
+            if waiting.reply.is_closed() {
+                continue;
+            }
+            if waiting.question == Some(question) && others.len() < MOST - 1 {
+                others.push(waiting);
+            } else {
+                left.push_back(waiting);
+            }
+        }
+        state.waiting = left;
+        others
+    }
+
+    fn hand_on(self: Arc<Self>, mut connection: Option<Connection>) {
+        loop {
+            let next = {
+                let mut state = self.state();
+                let Some(next) = state.waiting.pop_front() else {
+                    state.free += 1;
+                    if !state.closed {
+                        state.parked.extend(connection.take().filter(|kept| kept.taken.elapsed() < KEPT));
+                    }
+                    break;
+                };
+                next
+            };
+            let lane = Lane { lanes: Some(Arc::clone(&self)), connection };
+            let Err(Reply::Lane(mut lane)) = next.reply.send(Reply::Lane(lane)) else { return };
+            // It went meanwhile; the lane that it gives back must not come here again.
+            lane.lanes = None;
+            connection = lane.connection.take();
+        }
+        // What is not kept goes back to the pool, without the lock.
+        drop(connection);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lane {
+    /// Its connection, to be given back with [`Self::keep`] after it has done well. Else the pool sees to it.
+    async fn connection(&mut self) -> sqlx::Result<Connection> {
+        // One that has rested goes to the pool, where it is looked at.
+        if let Some(kept) = self.connection.take().filter(|kept| kept.used.elapsed() < PING_AFTER_IDLE) {
+            return Ok(kept);
+        }
+        let pool = self.lanes.as_ref().map(|lanes| &lanes.pool).ok_or(sqlx::Error::PoolClosed)?;
+        let (connection, taken) = (pool.acquire().await?, Instant::now());
+        Ok(Connection { connection, taken, used: taken })
+    }
+
+    fn keep(&mut self, connection: Connection) {
+        self.connection = Some(Connection { used: Instant::now(), ..connection });
+    }
+
+    async fn ask(mut self, question: Question, value: &str) -> Result<Option<PgRow>, Failure> {
+        let mut connection = self.connection().await.map_err(|error| Failure::of_sqlx(&error))?;
+        let Some(lanes) = self.lanes.clone() else { return Err(Failure::fault("a lane of nobody")) };
+        let others = lanes.others(question);
+        let (watcher, postgres) = (&lanes.watcher, DbBackend::Postgres);
+        let asked = if others.is_empty() {
+            statements::told(watcher, postgres, question.one(), one(&mut connection, question, value)).await
+        } else {
+            let asked = many(&mut connection, question, value, &others);
+            statements::told(watcher, postgres, question.many(), asked).await
+        };
+        let rows = match asked {
+            Ok(rows) => rows,
+            Err(error) => {
+                // Whatever state the connection is in, the pool will see.
+                let failure = Failure::of_sqlx(&error);
+                for other in others {
+                    let _ = other.reply.send(Reply::Answer(Err(failure.clone())));
+                }
+                return Err(failure);
+            }
+        };
+        self.keep(connection);
+        // The next one may ask before the answers are read.
+        drop(self);
+        let mut rows = rows.into_iter();
+        let own = rows.next().flatten();
+        for (other, row) in others.into_iter().zip(rows.chain(std::iter::repeat_with(|| None))) {
+            let _ = other.reply.send(Reply::Answer(Ok(row)));
+        }
+        Ok(own)
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        if let Some(lanes) = self.lanes.take() {
+            lanes.hand_on(self.connection.take());
+        }
+    }
+}
+
+fn bound(statement: Statement) -> Query<'static, Postgres, SqlxValues> {
+    let values = statement.values.unwrap_or_else(|| Values(Vec::new()));
+    sqlx::query_with(AssertSqlSafe(statement.sql), SqlxValues(values))
+}
+
+async fn one(connection: &mut Connection, question: Question, value: &str) -> sqlx::Result<Vec<Option<PgRow>>> {
+    let asked = sqlx::query(question.one()).bind(question.organisation.0).bind(value);
+    Ok(vec![asked.fetch_optional(&mut *connection.connection).await?])
+}
+
+/// The rows in the order of the values, the own one first.
+async fn many(
+    connection: &mut Connection,
+    question: Question,
+    value: &str,
+    others: &[Waiting],
+) -> sqlx::Result<Vec<Option<PgRow>>> {
+    let values: Vec<_> = std::iter::once(value).chain(others.iter().map(|other| other.value.as_str())).collect();
+    let asked = sqlx::query(question.many()).bind(question.organisation.0).bind(&values);
+    let found = asked.fetch_all(&mut *connection.connection).await?;
+    let mut rows: Vec<_> = values.iter().map(|_| None).collect();
+    for row in found {
+        let place: i64 = row.try_get(row.len() - 1)?;
+        if let Some(slot) = usize::try_from(place - 1).ok().and_then(|place| rows.get_mut(place)) {
+            *slot = Some(row);
+        }
+    }
+    Ok(rows)
+}

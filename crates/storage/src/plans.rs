@@ -1,0 +1,127 @@
+//! How the databases go about what is asked most: by an index, without sorting, and without reading what is not in the answer.
+
+use access_tokens_domain::life_cycle::LifeCycleState;
+use access_tokens_domain::session::OrganisationKey;
+use access_tokens_domain::store::{Load, OwnerKey, TokenPage};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement, Value};
+
+use crate::lookup::Question;
+use crate::migration;
+use crate::options::DatabaseOptions;
+use crate::postgres::{self, Purpose};
+use crate::sqlite;
+use crate::tokens;
+
+const ORGANISATION: OrganisationKey = OrganisationKey(1);
+const TOKENS: usize = 20_000;
+
+/// Tokens: most have an account and a participant, each tenth is free. A few owners are terminated.
+const FURNITURE: [&str; 5] = [
+    "INSERT INTO organisation (id, name, number_prefix, legacy_compatibility, definition, directory_version) \
+     SELECT 'O' || n, 'O' || n, 'AT', {true}, '{}', 1 FROM {numbers} WHERE n <= 10",
+    "INSERT INTO contact_information (organisation_key, id, name) SELECT 1, 'C' || n, 'N' FROM {numbers}",
+    "INSERT INTO accounts_receivable (organisation_key, id, number, life_cycle_state, account_owner) \
+     SELECT 1, 'A' || n, 'A' || n, CASE WHEN n % 1000 = 0 THEN 'TERMINATED' ELSE 'EFFECTIVE' END, 'C' || n FROM {numbers}",
+    "INSERT INTO rewards_participant (organisation_key, id, number, life_cycle_state, accounts_receivable) \
+     SELECT 1, 'P' || n, 'P' || n, CASE WHEN n % 1000 = 1 THEN 'TERMINATED' ELSE 'EFFECTIVE' END, 'A' || n FROM {numbers}",
+    "INSERT INTO access_token (organisation_key, id, number, life_cycle_state, authentication_code, identifier, \
+     accounts_receivable, rewards_participant, created_date, updated_date) \
+     SELECT 1, 'T' || n, 'N' || n, 'EFFECTIVE', 'C' || n, 'I' || n, CASE WHEN n % 10 > 0 THEN 'A' || n END, \
+     CASE WHEN n % 10 > 0 THEN 'P' || n END, 1, 1 FROM {numbers}",
+];
+
+async fn furnish(connection: &DatabaseConnection) {
+    let (numbers, yes) = match connection.get_database_backend() {
+        DbBackend::Postgres => (format!("generate_series(1, {TOKENS}) AS s(n)"), "true"),
+        _ => {
+            let numbers = "WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n <";
+            (format!("({numbers} {TOKENS}) SELECT n FROM s)"), "1")
+        }
+    };
+    for sql in FURNITURE {
+        let sql = sql.replace("{numbers}", &numbers).replace("{true}", yes);
+        connection.execute_unprepared(&sql).await.expect("runs");
+    }
+    connection.execute_unprepared("ANALYZE").await.expect("runs");
+}
+
+/// What is asked most, with values.
+fn statements(backend: DbBackend) -> Vec<(String, Vec<Value>)> {
+    let mut statements = Vec::new();
+    for question in Question::all(ORGANISATION) {
+        statements.push((question.one().to_owned(), vec![1.into(), "T1".into()]));
+        if backend == DbBackend::Postgres {
+            statements.push((question.many().to_owned(), vec![1.into(), "{T1,T2}".into()]));
+        }
+    }
+    for owner in [OwnerKey::AccountsReceivable("A1"), OwnerKey::RewardsParticipant("P1")] {
+        for (after, offset) in [(None, 0), (Some("T1"), 0), (None, 10)] {
+            for classification in [None, Some("K")] {
+                let page = TokenPage { owner, classification, after, offset, limit: 11 };
+                statements.push(tokens::page_of(ORGANISATION, page, Load::ALL).into_parts());
+            }
+        }
+    }
+    for state in [None, Some(LifeCycleState::Effective)] {
+        statements.push(tokens::free(ORGANISATION, state, 101, Load::ALL).into_parts());
+    }
+    statements
+}
+
+/// May some rows be sorted? An account's members are, among themselves, and what belongs to terminated owners.
+fn few(text: &str) -> bool {
+    text.contains("members") || text.contains("ended")
+}
+
+async fn lines(connection: &DatabaseConnection, sql: String, column: &str) -> Vec<String> {
+    let rows = connection.query_all_raw(Statement::from_string(connection.get_database_backend(), sql)).await;
+    rows.expect("a plan").iter().map(|row| row.try_get("", column).expect("a line")).collect()
+}
+
+#[tokio::test]
+async fn postgres_goes_by_indexes() {
+    let options = DatabaseOptions::new(access_tokens_testkit::postgres::create_database());
+    let migrating = postgres::connect(&options, Purpose::Migrate).await.expect("connects");
+    migration::migrate_postgres(&migrating).await.expect("migrates");
+    furnish(&migrating).await;
+    let connection = postgres::connect(&options, Purpose::Watch).await.expect("connects");
+    for (text, values) in statements(DbBackend::Postgres) {
+        let values: Vec<_> = values.iter().map(ToString::to_string).collect();
+        connection.execute_unprepared(&format!("PREPARE asked AS {text}")).await.expect("a statement");
+        // Costs would say how it is wrong, and differ everywhere.
+        let explain = format!("EXPLAIN (COSTS OFF) EXECUTE asked({})", values.join(", "));
+        let plan = lines(&connection, explain, "QUERY PLAN").await;
+        connection.execute_unprepared("DEALLOCATE asked").await.expect("gone");
+        for line in &plan {
+            let wrong = line.contains("Seq Scan") || line.contains("Hash") || line.contains("Sort") && !few(&text);
+            assert!(!wrong, "{line}:\n{text}\n{}", plan.join("\n"));
+        }
+        assert!(plan.iter().any(|line| line.contains("Index Scan")), "a plan: {plan:?}");
+    }
+}
+
+#[tokio::test]
+async fn sqlite_goes_by_indexes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = DatabaseOptions::new(format!("sqlite://{}/test.db", folder.path().display()));
+    let connection = sqlite::connect_writer(&options).await.expect("connects");
+    migration::migrate_sqlite(&connection).await.expect("migrates");
+    furnish(&connection).await;
+    for (text, _) in statements(DbBackend::Sqlite) {
+        let plan = lines(&connection, format!("EXPLAIN QUERY PLAN {text}"), "detail").await;
+        for line in &plan {
+            // What was found by an index just before may be read from its beginning to its end.
+            let made = |name: &str| {
+                plan.iter().any(
+                    |line| matches!(line.split_once(' '), Some(("CO-ROUTINE" | "MATERIALIZE", made)) if made == name),
+                )
+            };
+            let scans = line.strip_prefix("SCAN ").is_some_and(|name| !made(name));
+            // All of an organisation's tokens are no better than all tokens.
+            let all = line.ends_with("(organisation_key=?)") && !line.contains("_terminated_idx");
+            let sorts = line.contains("TEMP B-TREE") && !few(&text);
+            assert!(!scans && !all && !sorts, "{line}:\n{text}\n{}", plan.join("\n"));
+        }
+        assert!(plan.iter().any(|line| line.starts_with("SEARCH")), "a plan: {plan:?}");
+    }
+}

@@ -1,0 +1,173 @@
+//! The store of tokens on a database: where each of its methods runs.
+
+use std::sync::Arc;
+
+use access_tokens_domain::access_token::{AccessToken, Guard, Stamp, TokenChanges};
+use access_tokens_domain::identifier::{AccountsReceivableIdentifier, RewardsParticipantIdentifier, TokenKey};
+use access_tokens_domain::life_cycle::LifeCycleState;
+use access_tokens_domain::reference::Reference;
+use access_tokens_domain::session::OrganisationKey;
+use access_tokens_domain::store::{
+    Account, FoundOwners, FoundToken, Load, Lookup, Owners, Participant, Sequence, Store, StoreResult, TokenPage,
+};
+use sea_orm::TransactionTrait;
+
+use crate::database::{Backend, Database};
+use crate::error::store_error;
+use crate::lookup::Question;
+use crate::tokens::Found;
+use crate::unit_of_work::{Transaction, Unit};
+use crate::{owners, reference, sequence, statements, tokens};
+
+impl Database {
+    /// Reference data of this version, or a younger one: from memory, nearly always.
+    async fn reference_since(&self, organisation: OrganisationKey, version: i64) -> StoreResult<Arc<Reference>> {
+        match self.cache.get(organisation, version) {
+            Some(snapshot) => Ok(snapshot),
+            // In a box, so that nobody else needs room for it.
+            None => Box::pin(self.read_reference(organisation, version)).await,
+        }
+    }
+
+    async fn read_reference(&self, organisation: OrganisationKey, version: i64) -> StoreResult<Arc<Reference>> {
+        let _loading = self.cache.loading.lock().await;
+        // Somebody else may have read it meanwhile.
+        if let Some(snapshot) = self.cache.get(organisation, version) {
+            return Ok(snapshot);
+        }
+        let transaction = self.snapshot().await?;
+        let snapshot = Arc::new(reference::load(&transaction, organisation).await?);
+        transaction.commit().await.map_err(store_error)?;
+        self.cache.put(organisation, &snapshot);
+        Ok(snapshot)
+    }
+
+    /// Tokens of one statement, and so of one version, with their reference data.
+    async fn with_reference(&self, organisation: OrganisationKey, page: Vec<Found>) -> StoreResult<Vec<FoundToken>> {
+        let Some(version) = page.first().map(|found| found.version) else { return Ok(Vec::new()) };
+        let reference = self.reference_since(organisation, version).await?;
+        let found = page.into_iter().map(|found| {
+            let (token, owners) = found.value;
+            FoundToken { token, owners, reference: Arc::clone(&reference) }
+        });
+        Ok(found.collect())
+    }
+}
+
+impl Store for Database {
+    type Unit = Unit;
+
+    async fn begin(&self) -> StoreResult<Unit> {
+        let begin = async {
+            StoreResult::Ok(match &*self.backend {
+                Backend::Sqlite { writer, .. } => Transaction::Sqlite(writer.begin().await?),
+                Backend::Postgres(pools) => {
+                    Transaction::Postgres(pools.transactions().begin().await.map_err(store_error)?)
+                }
+            })
+        };
+        let transaction = statements::step(&self.options, "BEGIN", begin).await?;
+        Ok(Unit::new(transaction, Arc::clone(&self.cache), Arc::clone(&self.options)))
+    }
+
+    async fn reference(&self, organisation: OrganisationKey) -> StoreResult<Arc<Reference>> {
+        let version = reference::version(&self.readers(), organisation).await?;
+        self.reference_since(organisation, version).await
+    }
+
+    async fn find_token(&self, organisation: OrganisationKey, key: TokenKey<'_>, load: Load) -> StoreResult<Lookup> {
+        let (question, value) = Question::of(organisation, key, load);
+        let found = match self.on_replica(|connection| question.find(connection, value)).await {
+            Some(found) => found,
+            None => self.look_up(question, value).await?,
+        };
+        let reference = self.reference_since(organisation, found.version).await?;
+        let found = found.value.map(|(token, owners)| FoundToken { token, owners, reference: Arc::clone(&reference) });
+        Ok(Lookup { found, reference })
+    }
+
+    async fn list_tokens(
+        &self,
+        organisation: OrganisationKey,
+        page: TokenPage<'_>,
+        load: Load,
+    ) -> StoreResult<Vec<FoundToken>> {
+        let list = |connection| {
+            let page = page.clone();
+            async move { tokens::list(&connection, organisation, page, load).await }
+        };
+        let page = self.read(list).await?;
+        self.with_reference(organisation, page).await
+    }
+
+    async fn not_associated(
+        &self,
+        organisation: OrganisationKey,
+        state: Option<LifeCycleState>,
+        limit: u32,
+        load: Load,
+    ) -> StoreResult<Vec<FoundToken>> {
+        let list =
+            |connection| async move { tokens::not_associated(&connection, organisation, state, limit, load).await };
+        let page = self.read(list).await?;
+        self.with_reference(organisation, page).await
+    }
+
+    async fn find_accounts_receivable(
+        &self,
+        organisation: OrganisationKey,
+        identifier: &AccountsReceivableIdentifier,
+    ) -> StoreResult<Vec<Account>> {
+        self.read(|connection| async move { owners::find_accounts(&connection, organisation, identifier).await }).await
+    }
+
+    async fn find_rewards_participant(
+        &self,
+        organisation: OrganisationKey,
+        identifier: &RewardsParticipantIdentifier,
+    ) -> StoreResult<Option<Participant>> {
+        self.read(|connection| async move { owners::find_participant(&connection, organisation, identifier).await })
+            .await
+    }
+
+    async fn find_owners(
+        &self,
+        organisation: OrganisationKey,
+        account: Option<&AccountsReceivableIdentifier>,
+        participant: Option<&RewardsParticipantIdentifier>,
+    ) -> StoreResult<FoundOwners> {
+        let found = owners::find_both(&self.readers(), organisation, account, participant).await?;
+        let reference = self.reference_since(organisation, found.version).await?;
+        let (accounts, participant) = found.value;
+        Ok(FoundOwners { accounts, participant, reference })
+    }
+
+    async fn insert_token(&self, organisation: OrganisationKey, token: &AccessToken) -> StoreResult<()> {
+        match &*self.backend {
+            Backend::Sqlite { writer, .. } => {
+                let turn = statements::step(&self.options, "BEGIN", writer.begin()).await?;
+                tokens::insert(&*turn.lock().await?, organisation, token).await?;
+                Ok(statements::step(&self.options, "COMMIT", turn.commit()).await?)
+            }
+            Backend::Postgres(pools) => Ok(tokens::insert(&pools.singles(), organisation, token).await?),
+        }
+    }
+
+    async fn update_token(
+        &self,
+        organisation: OrganisationKey,
+        id: &str,
+        guard: &Guard,
+        changes: &TokenChanges,
+        updated: Option<&Stamp>,
+    ) -> StoreResult<Option<FoundToken>> {
+        let rows = self.write(tokens::update(organisation, id, guard, changes, updated)).await?;
+        let Some(updated) = tokens::updated(&rows, organisation)? else { return Ok(None) };
+        let reference = self.reference_since(organisation, updated.version).await?;
+        Ok(Some(FoundToken { token: updated.value, owners: Owners::default(), reference }))
+    }
+
+    async fn take_numbers(&self, organisation: OrganisationKey, sequence: Sequence, count: u32) -> StoreResult<i64> {
+        sequence::first(&self.write(sequence::take(organisation, sequence, count)).await?)
+    }
+}

@@ -1,0 +1,99 @@
+//! Many lookups at once, which on PostgreSQL share connections and statements.
+
+use std::time::Duration;
+
+use access_tokens_domain::identifier::TokenKey;
+use access_tokens_domain::store::{Load, Store};
+use sea_orm::{ConnectionTrait, TransactionTrait};
+use tokio::time::timeout;
+
+use crate::common::{TestDatabase, execute, full, insert, organisation, postgres, race, token};
+
+const LOOKUPS: usize = 400;
+
+async fn everybody_gets_the_own_answer(test: TestDatabase) {
+    let other = organisation(&test.database, "OTHER").await;
+    let tokens: Vec<_> = (0..20)
+        .map(|n| {
+            let mut token = if n % 2 == 0 { token(&format!("T{n}")) } else { full(&format!("T{n}")) };
+            token.identifier = Some(format!("me{n}@example.com"));
+            token
+        })
+        .collect();
+    insert(&test.database, test.organisation, &tokens).await;
+    insert(&test.database, other, &tokens[..10]).await;
+    let found = race(LOOKUPS, |caller| {
+        let (database, token) = (test.database.clone(), tokens[caller % 20].clone());
+        let organisation = if caller % 3 == 0 { other } else { test.organisation };
+        let load = if caller % 2 == 0 { Load::ALL } else { Load::NONE };
+        async move {
+            let missing = format!("{}-{caller}", token.id);
+            let key = match caller % 5 {
+                0 => TokenKey::Id(&token.id),
+                1 => TokenKey::Number(&token.number),
+                2 => TokenKey::AuthenticationCode(&token.authentication_code),
+                3 => TokenKey::Identifier(token.identifier.as_deref().unwrap_or_default()),
+                _ => TokenKey::Id(&missing),
+            };
+            database.find_token(organisation, key, load).await.expect("an answer").found.map(|found| found.token)
+        }
+    });
+    for (caller, found) in found.await.into_iter().enumerate() {
+        let there = caller % 5 < 4 && (caller % 3 > 0 || caller % 20 < 10);
+        assert_eq!(found, there.then(|| tokens[caller % 20].clone()), "{caller}");
+    }
+}
+
+on_both!(everybody_gets_the_own_answer);
+
+/// A database on which nobody reads a token until the answer is dropped.
+async fn standing_still(test: &TestDatabase) -> sea_orm::DatabaseTransaction {
+    let connection = sea_orm::Database::connect(&test.options.url).await.expect("connects");
+    let transaction = connection.begin().await.expect("begins");
+    transaction.execute_unprepared("LOCK TABLE access_token IN ACCESS EXCLUSIVE MODE").await.expect("locks");
+    transaction
+}
+
+fn look(test: &TestDatabase) -> impl Future<Output = bool> + Send + 'static {
+    let (database, organisation) = (test.database.clone(), test.organisation);
+    async move {
+        let found = database.find_token(organisation, TokenKey::Id("T1"), Load::NONE).await;
+        found.is_ok_and(|lookup| lookup.found.is_some())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_waits_is_answered_though_those_who_ask_go() {
+    let test = postgres().await;
+    insert(&test.database, test.organisation, &[token("T1")]).await;
+    let lock = standing_still(&test).await;
+    let asking: Vec<_> = (0..20).map(|_| tokio::spawn(look(&test))).collect();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    // Among them are those who hold the lanes.
+    for caller in &asking[..10] {
+        caller.abort();
+    }
+    lock.rollback().await.expect("unlocked");
+    let mut answered = 0;
+    for caller in asking {
+        answered += usize::from(timeout(Duration::from_secs(5), caller).await.expect("an end").unwrap_or(false));
+    }
+    assert!(answered >= 10, "{answered}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_was_asked_for_together_hears_of_the_failure_and_the_next_one_is_answered() {
+    let test = postgres().await;
+    insert(&test.database, test.organisation, &[token("T1")]).await;
+    let lock = standing_still(&test).await;
+    let failed = race(40, |_| look(&test)).await;
+    assert!(failed.into_iter().all(|found| !found), "they waited for the lock, and not for ever");
+    lock.rollback().await.expect("unlocked");
+    assert!(race(40, |_| look(&test)).await.into_iter().all(|found| found));
+    // Sessions that end at once: nobody is left waiting.
+    let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'access-tokens' \
+                AND datname = current_database()";
+    execute(&test.options.url, kill).await;
+    let _ = race(40, |_| look(&test)).await;
+    assert!(race(40, |_| look(&test)).await.into_iter().all(|found| found));
+}
