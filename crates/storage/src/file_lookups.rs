@@ -74,3 +74,35 @@ fn find(connection: &Connection, question: Question, value: &str) -> StoreResult
     let row = rows.next().map_err(failed)?.ok_or_else(|| question.unknown())?;
     question.read(Cells::of_lookup(row))
 }
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+
+    use super::*;
+    use crate::options::DatabaseOptions;
+    use crate::plans::{ORGANISATION, TOKENS, furnish};
+    use crate::{migration, sqlite};
+
+    #[tokio::test]
+    async fn no_statement_is_prepared_twice() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("test.db");
+        let options = DatabaseOptions::new(format!("sqlite://{}", file.display()));
+        let writer = sqlite::connect_writer(&options).await.expect("connects");
+        migration::migrate_sqlite(&writer).await.expect("migrates");
+        // With statistics: only then does SQLite look at values.
+        furnish(&writer).await;
+        let connection = open(&file).expect("opens");
+        for question in Question::all(ORGANISATION) {
+            for n in (1..=TOKENS).step_by(1_000) {
+                for value in [format!("T{n}"), format!("N{n}"), format!("C{n}"), format!("I{n}"), "none".to_owned()] {
+                    find(&connection, question, &value).expect("an answer");
+                }
+            }
+            let statement = connection.prepare_cached(question.one()).expect("kept");
+            assert!(statement.get_status(StatementStatus::Run) >= 100, "it is the one that ran");
+            assert_eq!(statement.get_status(StatementStatus::RePrepare), 0, "{}", question.one());
+        }
+    }
+}

@@ -13,7 +13,7 @@ pub struct DatabaseOptions {
     pub url: String,
     /// PostgreSQL: may one on another machine be spoken to in plain text, where the URL says so?
     pub allow_plain_text: bool,
-    /// PostgreSQL: connections in all, at least 2; half of them only read. More than a few per core cost more than
+    /// PostgreSQL: connections in all, at least 2; a quarter of them is for transactions. More than a few per core cost more than
     /// they give.
     pub postgres_connections: u32,
     /// SQLite: connections that read. There is always exactly one that writes.

@@ -12,8 +12,8 @@ use crate::postgres::{self, Purpose};
 use crate::sqlite;
 use crate::tokens;
 
-const ORGANISATION: OrganisationKey = OrganisationKey(1);
-const TOKENS: usize = 20_000;
+pub(crate) const ORGANISATION: OrganisationKey = OrganisationKey(1);
+pub(crate) const TOKENS: usize = 20_000;
 
 /// Tokens: most have an account and a participant, each tenth is free. A few owners are terminated.
 const FURNITURE: [&str; 5] = [
@@ -21,7 +21,7 @@ const FURNITURE: [&str; 5] = [
      SELECT 'O' || n, 'O' || n, 'AT', {true}, '{}', 1 FROM {numbers} WHERE n <= 10",
     "INSERT INTO contact_information (organisation_key, id, name) SELECT 1, 'C' || n, 'N' FROM {numbers}",
     "INSERT INTO accounts_receivable (organisation_key, id, number, life_cycle_state, account_owner) \
-     SELECT 1, 'A' || n, 'A' || n, CASE WHEN n % 1000 = 0 THEN 'TERMINATED' ELSE 'EFFECTIVE' END, 'C' || n FROM {numbers}",
+     SELECT 1, 'A' || n, 'A' || n, CASE WHEN n % 1000 = 0 THEN 'TERMINATED' ELSE 'ACTIVE' END, 'C' || n FROM {numbers}",
     "INSERT INTO rewards_participant (organisation_key, id, number, life_cycle_state, accounts_receivable) \
      SELECT 1, 'P' || n, 'P' || n, CASE WHEN n % 1000 = 1 THEN 'TERMINATED' ELSE 'EFFECTIVE' END, 'A' || n FROM {numbers}",
     "INSERT INTO access_token (organisation_key, id, number, life_cycle_state, authentication_code, identifier, \
@@ -30,7 +30,7 @@ const FURNITURE: [&str; 5] = [
      CASE WHEN n % 10 > 0 THEN 'P' || n END, 1, 1 FROM {numbers}",
 ];
 
-async fn furnish(connection: &DatabaseConnection) {
+pub(crate) async fn furnish(connection: &DatabaseConnection) {
     let (numbers, yes) = match connection.get_database_backend() {
         DbBackend::Postgres => (format!("generate_series(1, {TOKENS}) AS s(n)"), "true"),
         _ => {
