@@ -18,7 +18,7 @@ use sea_orm::sqlx::{self, AssertSqlSafe, PgPool, Postgres, Row};
 use sea_orm::{DbBackend, Statement, Values};
 use sea_query_sqlx::SqlxValues;
 use tokio::sync::oneshot;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::error::Failure;
 use crate::lookup::Question;
@@ -81,23 +81,16 @@ impl Lanes {
 
     /// The row of a value, to be read by [`Question::read`]. None: there is no such organisation.
     pub(crate) async fn find(self: &Arc<Self>, question: Question, value: &str) -> Result<Option<PgRow>, Failure> {
-        loop {
-            let reply = match self.enter(Some(question), value) {
-                Ok(lane) => Ok(Reply::Lane(lane)),
-                Err(waits) => waits.await,
-            };
-            match reply {
-                Ok(Reply::Lane(lane)) => return lane.ask(question, value).await,
-                Ok(Reply::Answer(answer)) => return answer,
-                // Who asked for us was cut in the middle of it.
-                Err(_) => {}
-            }
+        let reply = self.turn(Some(question), value).await;
+        match reply.map_err(|error| Failure::of_sqlx(&error))? {
+            Reply::Lane(lane) => lane.ask(question, value).await,
+            Reply::Answer(answer) => answer,
         }
     }
 
     /// The rows of a statement.
     pub(crate) async fn rows(self: &Arc<Self>, statement: Statement) -> sqlx::Result<Vec<PgRow>> {
-        let mut lane = self.lane().await;
+        let mut lane = self.lane().await?;
         let mut connection = lane.connection().await?;
         let rows = self.told(statement, |asked| asked.fetch_all(&mut *connection.connection)).await?;
         lane.keep(connection);
@@ -106,7 +99,7 @@ impl Lanes {
 
     /// What a statement has done.
     pub(crate) async fn execute(self: &Arc<Self>, statement: Statement) -> sqlx::Result<PgQueryResult> {
-        let mut lane = self.lane().await;
+        let mut lane = self.lane().await?;
         let mut connection = lane.connection().await?;
         let done = self.told(statement, |asked| asked.execute(&mut *connection.connection)).await?;
         lane.keep(connection);
@@ -125,15 +118,27 @@ impl Lanes {
         statements::told(&self.watcher, DbBackend::Postgres, &text, run(bound(statement))).await
     }
 
-    async fn lane(self: &Arc<Self>) -> Lane {
+    async fn lane(self: &Arc<Self>) -> sqlx::Result<Lane> {
+        match self.turn(None, "").await? {
+            Reply::Lane(lane) => Ok(lane),
+            // To no question.
+            Reply::Answer(_) => Err(sqlx::Error::WorkerCrashed),
+        }
+    }
+
+    /// A lane, or the answer to a question. Who gets neither in time is told what a pool would say.
+    async fn turn(self: &Arc<Self>, question: Option<Question>, value: &str) -> sqlx::Result<Reply> {
+        let patience = self.pool.options().get_acquire_timeout();
         loop {
-            match self.enter(None, "") {
-                Ok(lane) => return lane,
-                Err(waits) => {
-                    if let Ok(Reply::Lane(lane)) = waits.await {
-                        return lane;
-                    }
-                }
+            let waits = match self.enter(question, value) {
+                Ok(lane) => return Ok(Reply::Lane(lane)),
+                Err(waits) => waits,
+            };
+            match timeout(patience, waits).await {
+                Ok(Ok(reply)) => return Ok(reply),
+                // Who asked for us was cut in the middle of it.
+                Ok(Err(_)) => {}
+                Err(_) => return Err(sqlx::Error::PoolTimedOut),
             }
         }
     }
