@@ -46,7 +46,8 @@ impl Around for Admit {
             return full();
         };
         request.extensions_mut().insert(Admitted { came, _place: Arc::new(place) });
-        next.run(request).await
+        // In a box from here on: those who wait need little room.
+        Box::pin(next.run(request)).await
     }
 }
 
