@@ -118,7 +118,9 @@ impl Pools {
     pub(crate) fn connections(&self) -> Vec<Connections> {
         let pair = self.pair();
         let mut statements = Connections::of("statements", &pair.statements);
-        statements.idle += pair.lookups.parked() + pair.singles.parked();
+        // They are counted one after the other, and used meanwhile.
+        let parked = pair.lookups.parked() + pair.singles.parked();
+        statements.idle = (statements.idle + parked).min(statements.open);
         vec![statements, Connections::of("transactions", &pair.transactions)]
     }
 

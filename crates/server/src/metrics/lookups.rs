@@ -40,6 +40,19 @@ impl Metrics {
         gauge.with_callback(move |seen| waiting().iter().for_each(|count| seen.observe(*count as u64, &[]))).build();
     }
 
+    /// Looks up how many reads the primary has answered and how many a replica, whenever somebody reads.
+    pub fn watch_reads(&self, counts: impl Fn() -> Option<(u64, u64)> + Send + Sync + 'static) {
+        let counter = self.meter.u64_observable_counter("access_tokens.reads");
+        let counter = counter.with_description("Reads that may be a moment old, where there are replicas");
+        let counter = counter.with_callback(move |seen| {
+            let Some((primary, replica)) = counts() else { return };
+            for (source, count) in [("primary", primary), ("replica", replica)] {
+                seen.observe(count, &[KeyValue::new("source", source)]);
+            }
+        });
+        counter.build();
+    }
+
     /// Looks the connections to the database up, whenever somebody reads.
     pub fn watch_connections(&self, connections: impl Fn() -> Vec<Connections> + Clone + Send + Sync + 'static) {
         let pool = |name: &'static str| KeyValue::new("db.client.connection.pool.name", name);

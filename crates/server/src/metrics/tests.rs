@@ -22,6 +22,7 @@ fn full() -> Metrics {
     metrics.watch_hashing(|| HashingLoad { running: 1, waiting: 2, refused: 3 });
     metrics.watch_sqlite(|| Some((10, 4)));
     metrics.watch_sqlite_queue(|| Some(5));
+    metrics.watch_reads(|| Some((7, 8)));
     metrics.watch_connections(|| vec![Connections { purpose: "readers", open: 3, idle: 1, most: 4 }]);
     metrics.watch_released(|| 6);
     metrics.set_tokens(vec![(LifeCycleState::Effective, 7), (LifeCycleState::NotEffective, 0)]);

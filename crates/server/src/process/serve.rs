@@ -203,6 +203,8 @@ fn assemble(
     metrics.watch_sqlite(move || watched.upgrade()?.group_commit_counts());
     let watched = Arc::downgrade(database);
     metrics.watch_sqlite_queue(move || watched.upgrade()?.waiting_to_write());
+    let watched = database.replicas().map(|replicas| Arc::downgrade(&replicas));
+    metrics.watch_reads(move || Some(watched.as_ref()?.upgrade()?.read_counts()));
     let watched = Arc::downgrade(database);
     metrics.watch_connections(move || watched.upgrade().map(|database| database.connections()).unwrap_or_default());
     let ports = || (Arc::clone(database), Arc::clone(&clock), Arc::clone(&random), Arc::clone(&secrets));
