@@ -1,15 +1,13 @@
 //! What an import reads and writes: many rows a statement.
-//!
-//! Statements come in few sizes, so that each is prepared once: keys are looked up 256 or 16 at a time, the rest of
-//! a list filled up with its last key; rows are written 64, 16, 4 or 1 at a time. The largest statement has
-//! 64 rows of 42 columns, far below the 32,766 variables of SQLite and the 65,535 of PostgreSQL.
+
+mod documents;
+mod pieces;
 
 use std::collections::HashSet;
 
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{ImportChanges, ImportKeys, ImportRows, Sequence, StoreResult};
-use sea_orm::sea_query::OnConflict;
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, Iterable, PrimaryKeyToColumn, QueryFilter};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, IntoActiveModel, QueryFilter};
 
 use crate::convert;
 use crate::entities::{
@@ -19,9 +17,6 @@ use crate::entities::{
 use crate::error::store_error;
 use crate::sequence;
 use crate::sql::Sql;
-
-const KEYS: [usize; 2] = [256, 16];
-const ROWS: [usize; 4] = [64, 16, 4, 1];
 
 /// Everything stored that a batch of records may touch.
 pub(crate) async fn load<C: ConnectionTrait>(
@@ -45,6 +40,9 @@ pub(crate) async fn load<C: ConnectionTrait>(
             )+
             found
         }};
+    }
+    if is_postgres(connection) {
+        documents::begin(connection).await?;
     }
     Ok(ImportRows {
         contacts: rows!(
@@ -71,6 +69,7 @@ pub(crate) async fn load<C: ConnectionTrait>(
     })
 }
 
+/// The rows of an organisation that have one of these keys.
 async fn with_keys<E: EntityTrait, C: ConnectionTrait>(
     connection: &C,
     organisation: OrganisationKey,
@@ -78,22 +77,11 @@ async fn with_keys<E: EntityTrait, C: ConnectionTrait>(
     column: E::Column,
     keys: &[String],
 ) -> StoreResult<Vec<E::Model>> {
-    let mut rows = Vec::new();
-    for keys in padded(keys) {
-        let select = E::find().filter(organisation_column.eq(organisation.0)).filter(column.is_in(keys));
-        rows.extend(select.all(connection).await.map_err(store_error)?);
+    if is_postgres(connection) {
+        documents::with_keys::<E, C>(connection, organisation, column, keys).await
+    } else {
+        pieces::with_keys::<E, C>(connection, organisation, organisation_column, column, keys).await
     }
-    Ok(rows)
-}
-
-/// Cuts a list into pieces of the sizes of [`KEYS`], the last one filled up with its last key.
-fn padded(keys: &[String]) -> impl Iterator<Item = Vec<&str>> {
-    let [large, small] = KEYS;
-    keys.chunks(large).map(move |keys| {
-        let size = if keys.len() <= small { small } else { large };
-        let filler = keys.last().into_iter().cycle();
-        keys.iter().chain(filler).take(size).map(String::as_str).collect()
-    })
 }
 
 /// Writes a batch.
@@ -123,11 +111,12 @@ pub(crate) async fn save<C: ConnectionTrait>(
     save!(accounts_receivable, convert::accounts_receivable_row, changes.accounts);
     save!(rewards_participant, convert::rewards_participant_row, changes.participants);
     // First those that go: the token that comes in their place has their number or codes.
-    for ids in padded(&changes.removed_tokens) {
-        let delete = access_token::Entity::delete_many()
-            .filter(access_token::Column::OrganisationKey.eq(key.0))
-            .filter(access_token::Column::Id.is_in(ids));
-        delete.exec(connection).await.map_err(store_error)?;
+    let removed = &changes.removed_tokens;
+    if is_postgres(connection) {
+        documents::remove::<access_token::Entity, C>(connection, key, removed).await?;
+    } else {
+        let (organisation, id) = (access_token::Column::OrganisationKey, access_token::Column::Id);
+        pieces::remove::<access_token::Entity, C>(connection, key, organisation, id, removed).await?;
     }
     if !changes.tokens.is_empty() {
         let rows = changes.tokens.iter().map(|token| convert::token_row(key, token)).collect();
@@ -164,17 +153,11 @@ async fn upsert<E: EntityTrait, C: ConnectionTrait>(connection: &C, rows: Vec<E:
 where
     E::Model: IntoActiveModel<E::ActiveModel>,
 {
-    let keys: Vec<E::Column> = E::PrimaryKey::iter().map(PrimaryKeyToColumn::into_column).collect();
-    let is_key = |column: &E::Column| keys.iter().any(|key| key.as_column_ref() == column.as_column_ref());
-    let values: Vec<E::Column> = E::Column::iter().filter(|column| !is_key(column)).collect();
-    let mut rest = rows.into_iter();
-    while let Some(size) = ROWS.into_iter().find(|size| *size <= rest.len()) {
-        let rows = rest.by_ref().take(size).map(IntoActiveModel::into_active_model);
-        let replace = OnConflict::columns(keys.iter().copied()).update_columns(values.iter().copied()).to_owned();
-        let insert = E::insert_many(rows).on_conflict(replace);
-        insert.exec_without_returning(connection).await.map_err(store_error)?;
+    if is_postgres(connection) {
+        documents::upsert::<E, C>(connection, &rows).await
+    } else {
+        pieces::upsert::<E, C>(connection, rows).await
     }
-    Ok(())
 }
 
 /// Nobody is handed a number that has just come in from outside.
@@ -193,20 +176,6 @@ async fn raise_numbers<C: ConnectionTrait>(
     Ok(())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lists_of_keys_come_in_two_sizes() {
-        let keys = |count: usize| (0..count).map(|i| i.to_string()).collect::<Vec<_>>();
-        let sizes = |count| padded(&keys(count)).map(|keys| keys.len()).collect::<Vec<_>>();
-        assert_eq!(sizes(0), Vec::<usize>::new());
-        assert_eq!(sizes(1), [16]);
-        assert_eq!(sizes(17), [256]);
-        assert_eq!(sizes(300), [256, 256]);
-        let all = keys(300);
-        let distinct: HashSet<_> = padded(&all).flatten().collect();
-        assert_eq!(distinct.len(), 300);
-    }
+fn is_postgres<C: ConnectionTrait>(connection: &C) -> bool {
+    connection.get_database_backend() == DbBackend::Postgres
 }

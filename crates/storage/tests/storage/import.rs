@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use access_tokens_domain::access_token::AccessToken;
+use access_tokens_domain::access_token::{AccessToken, UserDefinedFields};
 use access_tokens_domain::directory::{
     AccountsReceivableState, BusinessUnit, Classification, CompanyProfile, ContactInformation, ContactState,
     ContactType, Country, DateOfBirth, Demographics, Gender, Image, Industry, IndustrySector, NameDay, Organisation,
@@ -13,15 +13,18 @@ use access_tokens_domain::policy::Policy;
 use access_tokens_domain::secret::PassCodeHash;
 use access_tokens_domain::session::Permissions;
 use access_tokens_domain::store::{
-    Credential, ImportChanges, ImportKeys, Load, Sequence, Store, StoreError, UnitOfWork,
+    Credential, ImportChanges, ImportKeys, Load, Sequence, Store, StoreError, Unique, UnitOfWork,
 };
+use sea_orm::{ConnectionTrait, DbBackend, Statement};
 
-use crate::common::{TestDatabase, account, at, contact, import, organisation, token};
+use crate::common::{TestDatabase, account, at, contact, find, full, import, organisation, postgres, token};
 
 on_both!(
     reference_data_comes_back_as_it_was_and_at_once,
     directory_rows_are_found_by_all_their_keys,
     a_large_batch_is_inserted_and_replaced,
+    every_column_comes_back_as_it_was_and_can_become_null,
+    a_taken_code_is_named_and_nothing_of_its_batch_is_written,
     removed_tokens_make_room,
     numbers_from_outside_are_not_handed_out_again,
     corrupt_rows_are_faults,
@@ -183,6 +186,116 @@ async fn a_large_batch_is_inserted_and_replaced(test: TestDatabase) {
     let replaced = batch("b");
     import(&test.database, test.organisation, &replaced).await;
     assert_eq!(load().await, replaced.tokens);
+}
+
+/// Everything of a batch may travel as one text: whatever a value holds must not be taken for a part of that text.
+async fn every_column_comes_back_as_it_was_and_can_become_null(test: TestDatabase) {
+    let odd = ["\"", "\\", "\\u0041", "{a,NULL,\"b\"}", "null", "a\r\nb\tc", "\u{1}\u{7f}\u{2028}\u{1F600}", "$1 ' --"];
+    let most = AccessToken {
+        udf: UserDefinedFields {
+            strings: odd.map(text),
+            floats: [Some(f64::MAX), Some(5e-324), Some(-0.1), Some(9_007_199_254_740_993.0)],
+            ..full("T1").udf
+        },
+        ..full("T1")
+    };
+    let person = ContactInformation {
+        name: text("\"quoted\" \\ {}"),
+        demographics: Some(Demographics { id_number: text("[\"1\"]"), ..Demographics::default() }),
+        ..contact("I1")
+    };
+    let changes = |token: &AccessToken, contact: &ContactInformation| ImportChanges {
+        tokens: vec![token.clone(), token_with_odd_keys()],
+        contacts: vec![contact.clone()],
+        ..ImportChanges::default()
+    };
+    let keys = ImportKeys {
+        contacts: vec!["I1".into()],
+        token_ids: vec!["T1".into(), token_with_odd_keys().id],
+        ..ImportKeys::default()
+    };
+    let bare = ContactInformation { demographics: None, name: None, ..person.clone() };
+    for (token, contact) in [(most, person), (token("T1"), bare)] {
+        import(&test.database, test.organisation, &changes(&token, &contact)).await;
+        let mut unit = test.database.begin().await.expect("begins");
+        let mut rows = unit.load_import(test.organisation, &keys).await.expect("loads");
+        rows.tokens.sort_by_key(|row| row.id != token.id);
+        assert_eq!(rows.tokens, [token, token_with_odd_keys()]);
+        assert_eq!(rows.contacts, [contact]);
+    }
+}
+
+fn token_with_odd_keys() -> AccessToken {
+    AccessToken { number: "[\"N\"]".into(), authentication_code: "\\".into(), ..token("\",\"T\u{e9}") }
+}
+
+async fn a_taken_code_is_named_and_nothing_of_its_batch_is_written(test: TestDatabase) {
+    let taken = AccessToken { identifier: text("me"), ..token("T0") };
+    let tokens = vec![taken.clone()];
+    import(&test.database, test.organisation, &ImportChanges { tokens, ..ImportChanges::default() }).await;
+    let same = |which: &Unique, token: AccessToken| match which {
+        Unique::TokenNumber => AccessToken { number: taken.number.clone(), ..token },
+        Unique::AuthenticationCode => AccessToken { authentication_code: taken.authentication_code.clone(), ..token },
+        _ => AccessToken { identifier: taken.identifier.clone(), ..token },
+    };
+    for which in [Unique::TokenNumber, Unique::AuthenticationCode, Unique::Identifier] {
+        let mut tokens: Vec<_> = (1..200).map(|i| token(&format!("T{i}"))).collect();
+        tokens.push(same(&which, token("T200")));
+        let mut unit = test.database.begin().await.expect("begins");
+        unit.lock_directory(test.organisation).await.expect("locks");
+        let changes = ImportChanges { tokens, contacts: vec![contact("I1")], ..ImportChanges::default() };
+        let refused = unit.save_import(test.organisation, &changes).await.expect_err("taken");
+        assert!(matches!(&refused, StoreError::Duplicate(unique) if *unique == which), "{refused:?}");
+        drop(unit);
+        assert_eq!(find(&test, "T1").await, None, "{which:?}");
+        assert_eq!(find(&test, "T0").await, Some(taken.clone()));
+    }
+}
+
+/// Whatever PostgreSQL has planned when there was little or nothing to find: it must not go through all that the import has written
+/// so far whenever it looks for some of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_first_import_reads_only_what_it_looks_for() {
+    const BATCHES: usize = 20;
+    const BATCH: usize = 100;
+    let test = postgres().await;
+    for batch in 0..BATCHES {
+        let tokens: Vec<_> = (0..BATCH).map(|i| token(&format!("T{}", batch * BATCH + i))).collect();
+        let accounts: Vec<_> = tokens.iter().map(|token| account(&token.id, AccountsReceivableState::Active)).collect();
+        let keys = ImportKeys {
+            account_ids: accounts.iter().map(|account| account.id.clone()).collect(),
+            account_numbers: accounts.iter().filter_map(|account| account.number.clone()).collect(),
+            token_ids: tokens.iter().map(|token| token.id.clone()).collect(),
+            token_numbers: tokens.iter().map(|token| token.number.clone()).collect(),
+            authentication_codes: tokens.iter().map(|token| token.authentication_code.clone()).collect(),
+            identifiers: tokens.iter().map(|token| token.id.clone()).collect(),
+            ..ImportKeys::default()
+        };
+        let mut unit = test.database.begin().await.expect("begins");
+        assert!(unit.load_import(test.organisation, &keys).await.expect("loads").tokens.is_empty());
+        let changes = ImportChanges { tokens, accounts, ..ImportChanges::default() };
+        unit.save_import(test.organisation, &changes).await.expect("saves");
+        unit.commit().await.expect("commits");
+        if batch == BATCHES / 4 {
+            // Whatever was planned is planned anew, without any statistics: nobody may make some in the meantime.
+            test.sql("ALTER TABLE access_token SET (autovacuum_enabled = false)").await;
+        }
+    }
+    // A session tells what it has read when it ends.
+    test.database.close().await;
+    let connection = sea_orm::Database::connect(&test.options.url).await.expect("connects past the store");
+    let (written, read) = loop {
+        let sql = "SELECT CAST(sum(n_tup_ins) AS BIGINT) AS written, CAST(sum(seq_tup_read + \
+                   (SELECT sum(i.idx_tup_read) FROM pg_stat_user_indexes i WHERE i.relid = t.relid)) AS BIGINT) AS read \
+                   FROM pg_stat_user_tables t WHERE relname IN ('access_token', 'accounts_receivable')";
+        let row = connection.query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await;
+        let row = row.expect("runs").expect("a row");
+        let told = |column: &str| row.try_get::<i64>("", column).expect("a number");
+        if told("written") >= (2 * BATCHES * BATCH) as i64 {
+            break (told("written"), told("read"));
+        }
+    };
+    assert!(read < written, "{read} rows were read to write {written}");
 }
 
 async fn removed_tokens_make_room(test: TestDatabase) {

@@ -1,0 +1,110 @@
+//! Many rows a statement, on PostgreSQL: all keys or all rows are one value, a JSON text. The statement is the same however
+//! many they are, and PostgreSQL has neither thousands of parameters to parse nor one plan for each number of rows.
+//!
+//! A plan is made once for a connection, perhaps while the tables were empty. To such a plan any index that begins with the
+//! organisation is as good as any other, and it would read all of the organisation's rows again and again while they become
+//! many: the time of a first import grew with the square of its size. So the statements leave no choice, see [`begin`].
+
+use access_tokens_domain::session::OrganisationKey;
+use access_tokens_domain::store::StoreResult;
+use sea_orm::{ConnectionTrait, EntityTrait, IdenStatic, Iterable, ModelTrait, PrimaryKeyToColumn, Value};
+use serde::ser::{Error as _, Serialize, SerializeMap, Serializer};
+
+use crate::error::{Failure, store_error};
+use crate::sql::Sql;
+
+/// Must come before [`with_keys`] in a transaction: an index that does not bring the rows in the order of the keys would have
+/// to be sorted, and that is now out of the question, whatever else it seems to cost.
+pub(super) async fn begin<C: ConnectionTrait>(connection: &C) -> StoreResult<()> {
+    connection.execute_unprepared("SET LOCAL enable_sort = off").await.map_err(store_error)?;
+    Ok(())
+}
+
+/// The rows of an organisation that have one of these keys in a column in which no two have the same.
+pub(super) async fn with_keys<E: EntityTrait, C: ConnectionTrait>(
+    connection: &C,
+    organisation: OrganisationKey,
+    column: E::Column,
+    keys: &[String],
+) -> StoreResult<Vec<E::Model>> {
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    let columns = columns::<E>().join(", ");
+    let mut sql = Sql::new("SELECT ");
+    sql.push(&columns).push(" FROM json_array_elements_text(CAST(").bind(json(&keys)?);
+    sql.push(" AS json)) AS asked (key) CROSS JOIN LATERAL (SELECT ").push(&columns);
+    sql.push(" FROM ").push(E::default().table_name()).push(" WHERE organisation_key = ").bind(organisation.0);
+    // At most one row has a key. Of an equality PostgreSQL knows that it needs no order.
+    let column = column.as_str();
+    sql.push(&format!(" AND {column} >= asked.key AND {column} <= asked.key ORDER BY {column} LIMIT 1) AS found"));
+    let statement = sql.statement(connection.get_database_backend());
+    E::find().from_raw_sql(statement).all(connection).await.map_err(store_error)
+}
+
+/// Removes rows by their ids.
+pub(super) async fn remove<E: EntityTrait, C: ConnectionTrait>(
+    connection: &C,
+    organisation: OrganisationKey,
+    ids: &[String],
+) -> StoreResult<()> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    // Rare, and nothing that could be ordered: planned when it runs, with the number of rows that there are by then.
+    connection.execute_unprepared("SET LOCAL plan_cache_mode = force_custom_plan").await.map_err(store_error)?;
+    let mut sql = Sql::new("DELETE FROM ");
+    sql.push(E::default().table_name()).push(" WHERE organisation_key = ").bind(organisation.0);
+    sql.push(" AND id = ANY (ARRAY(SELECT json_array_elements_text(CAST(").bind(json(&ids)?).push(" AS json))))");
+    sql.all(connection).await?;
+    Ok(())
+}
+
+/// Whole rows, inserted or replaced by their primary key.
+pub(super) async fn upsert<E: EntityTrait, C: ConnectionTrait>(connection: &C, rows: &[E::Model]) -> StoreResult<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let (table, columns) = (E::default().table_name(), columns::<E>());
+    let keys: Vec<_> = E::PrimaryKey::iter().map(|key| key.into_column().as_str()).collect();
+    let values = columns.iter().filter(|column| !keys.contains(column));
+    let values: Vec<_> = values.map(|column| format!("{column} = excluded.{column}")).collect();
+    let (columns, keys, values) = (columns.join(", "), keys.join(", "), values.join(", "));
+    // The table is a type too. What a row does not have is null.
+    let mut sql = Sql::new(format!(
+        "INSERT INTO {table} ({columns}) SELECT {columns} FROM json_populate_recordset(NULL::{table}, CAST("
+    ));
+    sql.bind(json(&rows.iter().map(Row).collect::<Vec<_>>())?);
+    sql.push(&format!(" AS json)) ON CONFLICT ({keys}) DO UPDATE SET {values}"));
+    sql.all(connection).await?;
+    Ok(())
+}
+
+fn columns<E: EntityTrait>() -> Vec<&'static str> {
+    E::Column::iter().map(|column| column.as_str()).collect()
+}
+
+fn json(value: &impl Serialize) -> StoreResult<String> {
+    Ok(serde_json::to_string(value).map_err(|error| Failure::fault(error.to_string()))?)
+}
+
+/// A row as an object of its columns, those that are null left out: most are.
+struct Row<'a, M>(&'a M);
+
+impl<M: ModelTrait> Serialize for Row<'_, M> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut members = serializer.serialize_map(None)?;
+        for column in <M::Entity as EntityTrait>::Column::iter() {
+            let name = column.as_str();
+            match self.0.get(column) {
+                Value::String(Some(text)) => members.serialize_entry(name, &text)?,
+                Value::Int(Some(number)) => members.serialize_entry(name, &number)?,
+                Value::BigInt(Some(number)) => members.serialize_entry(name, &number)?,
+                Value::Double(Some(number)) if number.is_finite() => members.serialize_entry(name, &number)?,
+                Value::String(None) | Value::Int(None) | Value::BigInt(None) | Value::Double(None) => {}
+                _ => return Err(S::Error::custom(format!("{name} is of a type that no column has"))),
+            }
+        }
+        members.end()
+    }
+}

@@ -1,0 +1,94 @@
+//! Many rows a statement, on SQLite: one parameter for each key and each value.
+//!
+//! Statements come in few sizes, so that each is prepared once: keys are looked up 256 or 16 at a time, the rest of
+//! a list filled up with its last key; rows are written 64, 16, 4 or 1 at a time. The largest statement has
+//! 64 rows of 42 columns, far below the 32,766 variables of SQLite.
+
+use access_tokens_domain::session::OrganisationKey;
+use access_tokens_domain::store::StoreResult;
+use sea_orm::sea_query::OnConflict;
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, Iterable, PrimaryKeyToColumn, QueryFilter};
+
+use crate::error::store_error;
+
+const KEYS: [usize; 2] = [256, 16];
+const ROWS: [usize; 4] = [64, 16, 4, 1];
+
+/// The rows of an organisation that have one of these keys.
+pub(super) async fn with_keys<E: EntityTrait, C: ConnectionTrait>(
+    connection: &C,
+    organisation: OrganisationKey,
+    organisation_column: E::Column,
+    column: E::Column,
+    keys: &[String],
+) -> StoreResult<Vec<E::Model>> {
+    let mut rows = Vec::new();
+    for keys in padded(keys) {
+        let select = E::find().filter(organisation_column.eq(organisation.0)).filter(column.is_in(keys));
+        rows.extend(select.all(connection).await.map_err(store_error)?);
+    }
+    Ok(rows)
+}
+
+/// Removes rows by their ids.
+pub(super) async fn remove<E: EntityTrait, C: ConnectionTrait>(
+    connection: &C,
+    organisation: OrganisationKey,
+    organisation_column: E::Column,
+    id: E::Column,
+    ids: &[String],
+) -> StoreResult<()> {
+    for ids in padded(ids) {
+        let delete = E::delete_many().filter(organisation_column.eq(organisation.0)).filter(id.is_in(ids));
+        delete.exec(connection).await.map_err(store_error)?;
+    }
+    Ok(())
+}
+
+/// Whole rows, inserted or replaced by their primary key.
+pub(super) async fn upsert<E: EntityTrait, C: ConnectionTrait>(connection: &C, rows: Vec<E::Model>) -> StoreResult<()>
+where
+    E::Model: IntoActiveModel<E::ActiveModel>,
+{
+    let keys: Vec<E::Column> = E::PrimaryKey::iter().map(PrimaryKeyToColumn::into_column).collect();
+    let is_key = |column: &E::Column| keys.iter().any(|key| key.as_column_ref() == column.as_column_ref());
+    let values: Vec<E::Column> = E::Column::iter().filter(|column| !is_key(column)).collect();
+    let mut rest = rows.into_iter();
+    while let Some(size) = ROWS.into_iter().find(|size| *size <= rest.len()) {
+        let rows = rest.by_ref().take(size).map(IntoActiveModel::into_active_model);
+        let replace = OnConflict::columns(keys.iter().copied()).update_columns(values.iter().copied()).to_owned();
+        let insert = E::insert_many(rows).on_conflict(replace);
+        insert.exec_without_returning(connection).await.map_err(store_error)?;
+    }
+    Ok(())
+}
+
+/// Cuts a list into pieces of the sizes of [`KEYS`], the last one filled up with its last key.
+fn padded(keys: &[String]) -> impl Iterator<Item = Vec<&str>> {
+    let [large, small] = KEYS;
+    keys.chunks(large).map(move |keys| {
+        let size = if keys.len() <= small { small } else { large };
+        let filler = keys.last().into_iter().cycle();
+        keys.iter().chain(filler).take(size).map(String::as_str).collect()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn lists_of_keys_come_in_two_sizes() {
+        let keys = |count: usize| (0..count).map(|i| i.to_string()).collect::<Vec<_>>();
+        let sizes = |count| padded(&keys(count)).map(|keys| keys.len()).collect::<Vec<_>>();
+        assert_eq!(sizes(0), Vec::<usize>::new());
+        assert_eq!(sizes(1), [16]);
+        assert_eq!(sizes(17), [256]);
+        assert_eq!(sizes(300), [256, 256]);
+        let all = keys(300);
+        let distinct: HashSet<_> = padded(&all).flatten().collect();
+        assert_eq!(distinct.len(), 300);
+    }
+}
