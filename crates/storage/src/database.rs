@@ -31,6 +31,8 @@ use crate::{migration, statements};
 /// The result of setting the database up.
 pub type Result<T, E = SetupError> = std::result::Result<T, E>;
 
+const ANALYZE: &str = "ANALYZE access_token, accounts_receivable, rewards_participant, contact_information";
+
 /// A database. Clones share its connections.
 #[derive(Clone)]
 pub struct Database {
@@ -101,6 +103,16 @@ impl Database {
                 (connection, result)
             }
         };
+        let closed = connection.close().await;
+        result.and(closed).map_err(setup_error)
+    }
+
+    /// Tells PostgreSQL's planner what is in the tables that imports fill. Whatever was planned while they were empty takes any
+    /// index for the right one until then, or until PostgreSQL looks by itself. SQLite plans by its indexes.
+    pub async fn analyze(&self) -> Result<()> {
+        let Backend::Postgres(_) = &*self.backend else { return Ok(()) };
+        let connection = postgres::connect(&self.options, Purpose::Migrate).await.map_err(setup_error)?;
+        let result = connection.execute_unprepared(ANALYZE).await.map(|_| ());
         let closed = connection.close().await;
         result.and(closed).map_err(setup_error)
     }

@@ -70,6 +70,12 @@ pub(super) async fn run(settings: Settings, arguments: Arguments) -> anyhow::Res
     run.flush().await?;
     let counts = run.counts;
     progress.finish_and_clear();
+    if counts.created + counts.updated > 0 && !arguments.check {
+        // The import is in; PostgreSQL would come to it by itself in a minute or so.
+        if let Err(error) = context.database.analyze().await {
+            tracing::warn!(%error, "the planner of the database was not told of what was imported");
+        }
+    }
     println!("{}", counts.summary(arguments.check));
     Ok(if counts.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
