@@ -3,9 +3,10 @@
 //! A pool asks each connection whether it still lives when it comes back, which is a round trip, and takes it back in a task of
 //! its own. Here it is kept by whoever is next.
 //!
-//! Whoever finds a lane free takes it and asks for its own token. Whoever finds none waits, and is either answered by somebody
-//! else or handed a lane; it then asks for the tokens of all who wait for the same kind of answer. So nobody ever waits
-//! in order to be asked for together, and as long as there is little to do nobody has to be woken by anybody else.
+//! Whoever finds nobody asking takes a lane and asks for its own token. Others wait for that lane, a moment at most, and are
+//! either answered by somebody else or handed the lane; who is asks for the tokens of all who wait for the same kind of
+//! answer. More lanes are taken when many wait, or when an answer takes long. As long as there is little to do nobody has
+//! to be woken by anybody else.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,6 +28,9 @@ use crate::statements::{self, Watcher};
 
 /// Most tokens of one statement.
 const MOST: usize = 32;
+/// So many wait to be asked for together before another lane is taken; fewer do only for so long.
+const ENOUGH: usize = 8;
+const SOON: Duration = Duration::from_millis(1);
 /// After so long a connection goes back to its pool, which looks at its age.
 const KEPT: Duration = Duration::from_secs(60);
 
@@ -38,8 +42,11 @@ pub(crate) struct Lanes {
 }
 
 struct State {
+    lanes: usize,
     /// Lanes that nobody uses.
     free: usize,
+    /// When somebody asked last.
+    asked: Instant,
     /// Connections for some of them.
     parked: Vec<Connection>,
     waiting: VecDeque<Waiting>,
@@ -75,7 +82,9 @@ struct Lane {
 impl Lanes {
     /// So many lanes, over connections of this pool.
     pub(crate) fn new(pool: PgPool, lanes: usize, watcher: Watcher) -> Arc<Self> {
-        let state = State { free: lanes.max(1), parked: Vec::new(), waiting: VecDeque::new(), closed: false };
+        let lanes = lanes.max(1);
+        let (parked, waiting, asked) = (Vec::new(), VecDeque::new(), Instant::now());
+        let state = State { lanes, free: lanes, asked, parked, waiting, closed: false };
         Arc::new(Self { pool, watcher, state: Mutex::new(state) })
     }
 
@@ -159,8 +168,9 @@ impl Lanes {
 
     fn enter(self: &Arc<Self>, question: Option<Question>, value: &str) -> Result<Lane, oneshot::Receiver<Reply>> {
         let mut state = self.state();
-        if state.free > 0 || state.closed {
+        if state.admits(question.is_some()) {
             state.free = state.free.saturating_sub(1);
+            state.asked = Instant::now();
             let connection = state.parked.pop();
             return Ok(Lane { lanes: Some(Arc::clone(self)), connection });
         }
@@ -172,6 +182,7 @@ impl Lanes {
     /// Those who wait for the same kind of answer, but for the one who asks.
     fn others(&self, question: Question) -> Vec<Waiting> {
         let mut state = self.state();
+        state.asked = Instant::now();
         let mut others = Vec::new();
         let mut left = VecDeque::with_capacity(state.waiting.len());
         for waiting in state.waiting.drain(..) {
@@ -213,6 +224,14 @@ impl Lanes {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Is there a lane to be taken? A lookup rather waits for a lane that will soon be handed on, and is asked for with others.
+    fn admits(&self, lookup: bool) -> bool {
+        let soon = self.free < self.lanes && self.waiting.len() < ENOUGH && self.asked.elapsed() < SOON;
+        self.closed || self.free > 0 && !(lookup && soon)
     }
 }
 

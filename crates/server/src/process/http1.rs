@@ -34,7 +34,7 @@ const MAX_HEAD_BYTES: usize = 128 * 1024;
 /// Serves a router until `stop`, and then until every request that is under way is answered. When it is dropped, so are
 /// its connections.
 pub(super) async fn serve(port: Port, limit: usize, router: Router, stop: impl Future<Output = ()>) {
-    let router = http_log::around(router);
+    let router = http_log::around(router, if port.tls.is_some() { "https" } else { "http" });
     let mut arrivals = Arrivals::new(port, limit, Greeting::Http1);
     let (stopping, told) = watch::channel(false);
     let mut connections = JoinSet::new();

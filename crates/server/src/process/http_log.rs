@@ -18,18 +18,18 @@ use crate::transport::layer::RequestId;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const ERROR_REASON: HeaderName = HeaderName::from_static("x-error-reason");
 
-/// The router with a line and an id for each call.
-pub(super) fn around(router: Router) -> Router {
-    router.layer(from_fn(log))
+/// The router with a line and an id for each call that comes by this scheme.
+pub(super) fn around(router: Router, scheme: &'static str) -> Router {
+    router.layer(from_fn(move |request, next| log(scheme, request, next)))
 }
 
-async fn log(mut request: Request, next: Next) -> Response {
+async fn log(scheme: &'static str, mut request: Request, next: Next) -> Response {
     let id = RequestId::of(request.headers().get(REQUEST_ID));
     let method = method(request.method());
     let path = request.extensions().get::<MatchedPath>();
     let span = match path {
         Some(path) if ROUTINE.contains(&path.as_str()) => Span::none(),
-        _ => telemetry::http::server(&request, method),
+        _ => telemetry::http::server(&request, method, scheme),
     };
     let mut line = Line {
         started: Instant::now(),

@@ -7,15 +7,15 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use super::{SPANS, context};
 
-/// The span of a request with this method, as far as the method is known; disabled where nobody exports.
-pub(crate) fn server(request: &Request, method: &'static str) -> Span {
+/// The span of a request with this method, which came by this scheme, as far as the method is known; disabled where nobody exports.
+pub(crate) fn server(request: &Request, method: &'static str, scheme: &'static str) -> Span {
     let span = tracing::info_span!(
         target: SPANS,
         "HTTP",
         otel.name = tracing::field::Empty,
         otel.kind = "server",
         http.request.method = if method == "unknown" { "_OTHER" } else { method },
-        url.scheme = "http",
+        url.scheme = scheme,
         network.protocol.name = "http",
         network.protocol.version = "1.1",
     );
