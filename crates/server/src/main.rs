@@ -1,8 +1,5 @@
 //! The binary. What it does is in the library: `command` for the command line, `process` for serving.
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> std::process::ExitCode {
     access_tokens_server::main()
 }
