@@ -75,7 +75,7 @@ enum Reply {
 
 /// The right to ask. Whoever drops it hands it on.
 struct Lane {
-    lanes: Option<Arc<Lanes>>,
+    lanes: Arc<Lanes>,
     connection: Option<Connection>,
 }
 
@@ -172,7 +172,7 @@ impl Lanes {
             state.free = state.free.saturating_sub(1);
             state.asked = Instant::now();
             let connection = state.parked.pop();
-            return Ok(Lane { lanes: Some(Arc::clone(self)), connection });
+            return Ok(Lane { lanes: Arc::clone(self), connection });
         }
         let (reply, waits) = oneshot::channel();
         state.waiting.push_back(Waiting { question, value: value.to_owned(), reply });
@@ -199,27 +199,23 @@ impl Lanes {
         others
     }
 
-    fn hand_on(self: Arc<Self>, mut connection: Option<Connection>) {
-        loop {
-            let next = {
-                let mut state = self.state();
-                let Some(next) = state.waiting.pop_front() else {
-                    state.free += 1;
-                    if !state.closed {
-                        state.parked.extend(connection.take().filter(|kept| kept.taken.elapsed() < KEPT));
-                    }
-                    break;
-                };
-                next
-            };
-            let lane = Lane { lanes: Some(Arc::clone(&self)), connection };
-            let Err(Reply::Lane(mut lane)) = next.reply.send(Reply::Lane(lane)) else { return };
-            // It went meanwhile; the lane that it gives back must not come here again.
-            lane.lanes = None;
-            connection = lane.connection.take();
+    fn hand_on(self: &Arc<Self>, mut connection: Option<Connection>) {
+        let next = {
+            let mut state = self.state();
+            let mut waiting = std::iter::from_fn(|| state.waiting.pop_front());
+            let next = waiting.find(|waiting| !waiting.reply.is_closed());
+            if next.is_none() {
+                state.free += 1;
+                if !state.closed {
+                    state.parked.extend(connection.take().filter(|kept| kept.taken.elapsed() < KEPT));
+                }
+            }
+            next
+        };
+        // Without the lock: what is not kept goes back to the pool, and who goes at this very moment hands it on again.
+        if let Some(next) = next {
+            let _ = next.reply.send(Reply::Lane(Lane { lanes: Arc::clone(self), connection }));
         }
-        // What is not kept goes back to the pool, without the lock.
-        drop(connection);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -242,8 +238,7 @@ impl Lane {
         if let Some(kept) = self.connection.take().filter(|kept| kept.used.elapsed() < PING_AFTER_IDLE) {
             return Ok(kept);
         }
-        let pool = self.lanes.as_ref().map(|lanes| &lanes.pool).ok_or(sqlx::Error::PoolClosed)?;
-        let (connection, taken) = (pool.acquire().await?, Instant::now());
+        let (connection, taken) = (self.lanes.pool.acquire().await?, Instant::now());
         Ok(Connection { connection, taken, used: taken })
     }
 
@@ -253,7 +248,7 @@ impl Lane {
 
     async fn ask(mut self, question: Question, value: &str) -> Result<Option<PgRow>, Failure> {
         let mut connection = self.connection().await.map_err(|error| Failure::of_sqlx(&error))?;
-        let Some(lanes) = self.lanes.clone() else { return Err(Failure::fault("a lane of nobody")) };
+        let lanes = Arc::clone(&self.lanes);
         let others = lanes.others(question);
         let (watcher, postgres) = (&lanes.watcher, DbBackend::Postgres);
         let asked = if others.is_empty() {
@@ -287,9 +282,8 @@ impl Lane {
 
 impl Drop for Lane {
     fn drop(&mut self) {
-        if let Some(lanes) = self.lanes.take() {
-            lanes.hand_on(self.connection.take());
-        }
+        let connection = self.connection.take();
+        self.lanes.hand_on(connection);
     }
 }
 
