@@ -11,6 +11,19 @@ use protox::prost_reflect::{DescriptorPool, FieldDescriptor, MessageDescriptor, 
 
 const PACKAGE: &str = "accesstoken.v1";
 
+/// Messages that are kept apart from the one that holds them. An answer is handed on several times before it is encoded:
+/// all in one it would have five kilobytes to be moved each time.
+const BOXED: [&str; 8] = [
+    "AccessToken.verified_by_user",
+    "AccessToken.accounts_receivable",
+    "AccessToken.rewards_participant",
+    "AccessToken.log_information",
+    "AccountsReceivable.account_owner",
+    "RewardsParticipant.accounts_receivable",
+    "ContactInformation.demographics",
+    "ContactInformation.company_profile",
+];
+
 fn main() -> Result<(), Box<dyn Error>> {
     let root = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("../../proto");
     let out = PathBuf::from(env::var("OUT_DIR")?);
@@ -29,6 +42,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut config = prost_build::Config::new();
     config.enable_type_names();
     config.skip_debug(secrets.paths());
+    for field in BOXED {
+        config.boxed(format!(".{PACKAGE}.{field}"));
+    }
     // `skip_debug` takes it from what is nested in a message, too.
     for nested in secrets.messages.iter().flat_map(MessageDescriptor::child_enums) {
         config.enum_attribute(format!(".{}", nested.full_name()), "#[derive(Debug)]");

@@ -46,18 +46,19 @@ fn accepted(mask: &FieldMask, all_known: bool) {
 
 fn token() -> v1::AccessToken {
     let owner = v1::ContactInformation { id: "C".to_owned(), name: Some("n".to_owned()), ..Default::default() };
-    let account = v1::AccountsReceivable { id: "A".to_owned(), account_owner: Some(owner), ..Default::default() };
+    let account =
+        v1::AccountsReceivable { id: "A".to_owned(), account_owner: Some(Box::new(owner)), ..Default::default() };
     v1::AccessToken {
         id: "T".to_owned(),
         number: "AT1".to_owned(),
         udf_string_1: Some(String::new()),
         udf_date_1: Some(Timestamp::default()),
-        accounts_receivable: Some(account.clone()),
-        rewards_participant: Some(v1::RewardsParticipant {
+        accounts_receivable: Some(Box::new(account.clone())),
+        rewards_participant: Some(Box::new(v1::RewardsParticipant {
             id: "P".to_owned(),
-            accounts_receivable: Some(account),
+            accounts_receivable: Some(Box::new(account)),
             ..Default::default()
-        }),
+        })),
         ..Default::default()
     }
 }

@@ -303,7 +303,7 @@ async fn any_content_type_is_accepted_and_an_api_key_comes_as_basic() {
 #[tokio::test]
 async fn an_earlier_release_is_presented_as_it_was() {
     let participant = v1::RewardsParticipant { number: Some("28".to_owned()), ..Default::default() };
-    let token = v1::AccessToken { rewards_participant: Some(participant), ..Default::default() };
+    let token = v1::AccessToken { rewards_participant: Some(Box::new(participant)), ..Default::default() };
     let mut service = Service::answering(token);
     service.config.release = Release::new(9, 0, 0);
     let body = r#"{"fields_set":"reward_participant.number"}"#;

@@ -22,15 +22,15 @@ fn token() -> AccessToken {
         udf_string_1: Some(String::new()),
         udf_float_2: Some(0.5),
         verified_date: Some(Timestamp { seconds: 1_505_391_481, nanos: 0 }),
-        accounts_receivable: Some(AccountsReceivable {
+        accounts_receivable: Some(Box::new(AccountsReceivable {
             id: "8C1E866074D743EE834E910A28C1E582".to_owned(),
             name: Some("Polina".to_owned()),
-            account_owner: Some(ContactInformation {
-                company_profile: Some(CompanyProfile { number_of_employees: Some(30), ..Default::default() }),
+            account_owner: Some(Box::new(ContactInformation {
+                company_profile: Some(Box::new(CompanyProfile { number_of_employees: Some(30), ..Default::default() })),
                 ..Default::default()
-            }),
+            })),
             ..Default::default()
-        }),
+        })),
         ..Default::default()
     }
 }

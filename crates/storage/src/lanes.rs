@@ -21,6 +21,7 @@ use sea_query_sqlx::SqlxValues;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
+use crate::caller::queued;
 use crate::error::Failure;
 use crate::lookup::Question;
 use crate::postgres::PING_AFTER_IDLE;
@@ -88,9 +89,10 @@ impl Lanes {
         Arc::new(Self { pool, watcher, state: Mutex::new(state) })
     }
 
-    /// The row of a value, to be read by [`Question::read`]. None: there is no such organisation.
+    /// The row of a value, to be read by [`Question::read`]. None: there is no such organisation. A call that nobody waits
+    /// for any more may be dropped here before it has been asked for: who asks skips it.
     pub(crate) async fn find(self: &Arc<Self>, question: Question, value: &str) -> Result<Option<PgRow>, Failure> {
-        let reply = self.turn(Some(question), value).await;
+        let reply = queued(self.turn(Some(question), value)).await;
         match reply.map_err(|error| Failure::of_sqlx(&error))? {
             Reply::Lane(lane) => lane.ask(question, value).await,
             Reply::Answer(answer) => answer,
@@ -238,7 +240,8 @@ impl Lane {
         if let Some(kept) = self.connection.take().filter(|kept| kept.used.elapsed() < PING_AFTER_IDLE) {
             return Ok(kept);
         }
-        let (connection, taken) = (self.lanes.pool.acquire().await?, Instant::now());
+        // In a box: it is four kilobytes, which every call would have to move around.
+        let (connection, taken) = (Box::pin(self.lanes.pool.acquire()).await?, Instant::now());
         Ok(Connection { connection, taken, used: taken })
     }
 

@@ -10,6 +10,7 @@
 
 mod accounts;
 pub mod backup;
+mod caller;
 mod cells;
 mod convert;
 mod counts;
@@ -42,6 +43,7 @@ mod store;
 mod tokens;
 mod unit_of_work;
 
+pub use caller::{Call, queued};
 pub use counts::Connections;
 pub use database::{Database, Result, connect};
 pub use inspect::{Schema, Setting, Verdict};

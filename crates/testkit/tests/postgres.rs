@@ -112,3 +112,15 @@ fn holds_a_cluster_until_it_is_killed() {
 fn pause() {
     std::thread::sleep(Duration::from_millis(20));
 }
+
+#[test]
+fn all_its_processes_can_be_pinned() {
+    let cluster = Cluster::start().expect("a cluster of its own");
+    cluster.pin("0").expect("pinned");
+    let writer = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'";
+    for process in ["'self'", &format!("({writer})")] {
+        let status = format!("SELECT pg_read_file(concat('/proc/', {process}, '/status'))");
+        let status = cluster.psql("postgres", &status).expect("a status");
+        assert!(status.lines().any(|line| line == "Cpus_allowed_list:\t0"), "{status}");
+    }
+}

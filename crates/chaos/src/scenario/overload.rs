@@ -1,9 +1,10 @@
-//! Ten times as many calls as the service can answer.
+//! Ten times as many calls as the service can answer. It has a core of its own, together with its database, whose time
+//! is a part of what a call costs; all other cores are its callers'.
 
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use tokio::task::block_in_place;
 use tonic::Code;
 
@@ -16,12 +17,14 @@ use crate::stage::{Kind, Plan, Stage};
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "overload",
-    title: "ten times as many calls as the service, on a core of its own, can answer",
+    title: "ten times as many calls as the service, with its database on a core of its own, can answer",
     sizes: &[(Kind::Sqlite, 4, 60), (Kind::Postgres, 4, 60)],
     red: "the service takes a hundred thousand calls at once",
     play: |run| -> Playing<'_> { Box::pin(play(run)) },
 };
 
+/// The core of the service and of its database.
+const CORE: &str = "0";
 /// How the most that it can do is found: over so many connections, with so many callers on each.
 const FEW: usize = 8;
 const CALLERS: usize = 8;
@@ -41,13 +44,17 @@ const PACE: Duration = Duration::from_millis(25);
 async fn play(run: &Run) -> Result<Report> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     if cores < 2 {
-        return Ok(Report::skipped("it needs two cores: one for the service and one for its callers"));
+        return Ok(Report::skipped("it needs two cores: one for the service with its database, one for its callers"));
     }
     let folder = tempfile::tempdir()?;
     let mut plan = Plan { liar: false, ..run.plan()? };
-    plan.binary = restrained(folder.path(), &run.binary, "", "taskset -c 0")?;
+    plan.binary = restrained(folder.path(), &run.binary, "", &format!("taskset -c {CORE}"))?;
     if run.red {
         plan.variables.push(("ACCESS_TOKENS__GRPC__CALLS_AT_ONCE", "100000".to_owned()));
+    }
+    if let Some(cluster) = &plan.cluster {
+        // Else the callers take from the database what the service would need of it.
+        block_in_place(|| cluster.pin(CORE)).context("PostgreSQL cannot be pinned")?;
     }
     let stage = Stage::set(plan).await?;
     Steady::furnish(&stage).await?;

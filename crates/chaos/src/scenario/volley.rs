@@ -12,6 +12,9 @@ use tokio::time::MissedTickBehavior;
 
 /// How long a caller waits for an answer.
 pub(super) const DEADLINE: Duration = Duration::from_secs(1);
+/// How long of that it waits until its connection has room for the call. Who waits to the end sends what nobody can answer
+/// in time, whoever is asked.
+const PATIENCE: Duration = Duration::from_millis(200);
 const TICK: Duration = Duration::from_millis(10);
 /// Answers that come in this time after the last call still count.
 const GRACE: Duration = Duration::from_millis(1_200);
@@ -20,8 +23,8 @@ const RECONNECT: Duration = Duration::from_millis(50);
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const HEAD: usize = 9;
 const WINDOW: i64 = 65_535;
-/// Streams that may be open before the server has said how many.
-const STREAMS: usize = 100;
+/// Streams that are opened before the server has said how many may be: most clients of gRPC wait for that.
+const STREAMS: usize = 0;
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -65,7 +68,7 @@ pub(super) struct Score {
     pub(super) refused: Vec<Duration>,
     /// Sent, and not answered within the deadline.
     pub(super) expired: u64,
-    /// Not even sent by then: the server allows only so many calls on a connection.
+    /// Not sent in time: the server allows only so many calls on a connection.
     pub(super) unsent: u64,
     /// Streams that the server has reset.
     pub(super) reset: u64,
@@ -81,7 +84,7 @@ impl Volley {
             (":path", format!("/accesstoken.v1.AccessTokenService/{method}")),
             ("content-type", "application/grpc".to_owned()),
             ("te", "trailers".to_owned()),
-            ("grpc-timeout", format!("{}m", DEADLINE.as_millis())),
+            ("grpc-timeout", format!("{}m", (DEADLINE - PATIENCE).as_millis())),
             ("authorization", format!("Bearer {session}")),
         ];
         // POST and http are in the static table. The first call puts the others into the dynamic one, the last on top.
@@ -310,7 +313,7 @@ impl Line {
     }
 
     fn expire(&mut self, now: Instant) {
-        while self.waiting.front().is_some_and(|due| now > *due + DEADLINE) {
+        while self.waiting.front().is_some_and(|due| now > *due + PATIENCE) {
             self.waiting.pop_front();
             self.score.unsent += 1;
         }

@@ -300,15 +300,16 @@ proptest::proptest! {
     ) {
         use access_tokens_proto::v1::{AccountsReceivable, CompanyProfile, ContactInformation};
         let profile = CompanyProfile { number_of_employees: employees, profile_year: year, ..Default::default() };
-        let owner = ContactInformation { name: Some(text.clone()), company_profile: Some(profile), ..Default::default() };
-        let account = AccountsReceivable { account_owner: Some(owner), ..Default::default() };
+        let profile = Some(Box::new(profile));
+        let owner = ContactInformation { name: Some(text.clone()), company_profile: profile, ..Default::default() };
+        let account = AccountsReceivable { account_owner: Some(Box::new(owner)), ..Default::default() };
         let token = AccessToken {
             id: text,
             identifier: code,
             udf_float_1: float,
             life_cycle_state: state,
             verified_date: seconds.map(|seconds| prost_types::Timestamp { seconds, nanos: 0 }),
-            accounts_receivable: Some(account),
+            accounts_receivable: Some(Box::new(account)),
             ..Default::default()
         };
         let mut expected = access_tokens_proto::json::to_value(&token);

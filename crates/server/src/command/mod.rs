@@ -23,15 +23,20 @@ mod user;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand};
+use tokio::runtime::{Builder, Runtime};
 
 use crate::config::Loaded;
 use crate::telemetry;
 
 #[doc(hidden)]
 pub use import::pieces as import_pieces;
+
+/// What is left on blocking threads when all is said and done gets so long to finish.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// The life cycle of access tokens - loyalty cards, app logins, till codes - as a gRPC service with an HTTP gateway.
 #[derive(Debug, Parser)]
@@ -141,7 +146,7 @@ enum Command {
 }
 
 /// Does what the command line says.
-pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     // What needs no configuration works with a broken one.
     match &cli.command {
         Command::Completions(arguments) => {
@@ -155,13 +160,32 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         (Err(error), Command::Doctor(arguments)) => return doctor::refused(&error, arguments),
         (loaded, _) => loaded?,
     };
+    let runtime = runtime(loaded.settings.process.workers())?;
+    let result = runtime.block_on(async {
+        let result = execute(cli.command, loaded).await;
+        // What is exported last goes over connections of this runtime, which has to run meanwhile.
+        #[expect(clippy::disallowed_methods, reason = "once, when everything else is over")]
+        let _ = tokio::task::spawn_blocking(telemetry::finish).await;
+        result
+    });
+    runtime.shutdown_timeout(LAST_WORDS);
+    result
+}
+
+/// A single worker needs nobody to share with: it is this thread, and nothing has to be handed from one to another.
+fn runtime(workers: usize) -> std::io::Result<Runtime> {
+    let mut builder = if workers == 1 { Builder::new_current_thread() } else { Builder::new_multi_thread() };
+    builder.worker_threads(workers).enable_all().build()
+}
+
+async fn execute(command: Command, loaded: Loaded) -> anyhow::Result<ExitCode> {
     let mut settings = loaded.settings.clone();
-    if !matches!(cli.command, Command::Serve(_) | Command::Gateway(_)) {
+    if !matches!(command, Command::Serve(_) | Command::Gateway(_)) {
         // Other commands answer on standard output; the log is for what goes wrong.
         settings.log.level = "warn".to_owned();
     }
-    telemetry::start(&settings, exporting(&cli.command))?;
-    match cli.command {
+    telemetry::start(&settings, exporting(&command))?;
+    match command {
         Command::Serve(arguments) => serve::run(settings, arguments).await?,
         Command::Gateway(arguments) => gateway::run(settings, arguments).await?,
         Command::Migrate => migrate::run(settings).await?,

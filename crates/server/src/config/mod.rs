@@ -19,7 +19,7 @@ pub use notifications::{NotificationSettings, Webhook};
 pub use reference::reference;
 pub use settings::{
     DatabaseSettings, GatewaySettings, GrpcSettings, HttpSettings, KeySettings, LogFormat, LogSettings, OpsSettings,
-    PolicySettings, Settings,
+    PolicySettings, ProcessSettings, Settings,
 };
 pub use telemetry::TelemetrySettings;
 pub(crate) use telemetry::pairs;

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -37,6 +38,8 @@ pub struct Settings {
     pub log: LogSettings,
     /// Spans and metrics for a collector.
     pub telemetry: TelemetrySettings,
+    /// The process itself.
+    pub process: ProcessSettings,
 }
 
 /// Where access tokens are kept. The URL may hold a password, so it is hidden.
@@ -152,6 +155,14 @@ pub struct PolicySettings {
     pub max_guess_chance: f64,
 }
 
+/// The process itself.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProcessSettings {
+    /// Threads that calls run on; 0 for a number that fits the machine.
+    pub workers: usize,
+}
+
 /// The log.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -193,6 +204,7 @@ impl Settings {
         range("grpc.connection_age_seconds", grpc.connection_age_seconds, 1, 604_800);
         range("grpc.idle_seconds", grpc.idle_seconds, 1, 604_800);
         range("http.connections", self.http.connections as u64, 1, 1_000_000);
+        range("process.workers", self.process.workers as u64, 0, 1_024);
         range("gateway.timeout_ms", self.gateway.timeout_ms, 1, 600_000);
         range("notifications.timeout_seconds", self.notifications.timeout_seconds, 1, 60);
         range("notifications.queue", self.notifications.queue as u64, 1, 100_000);
@@ -228,6 +240,17 @@ impl Settings {
         let listeners = listeners.into_iter().flat_map(|(section, tls)| tls.problems(section));
         let upstream = self.gateway.upstream.problems("gateway.upstream");
         listeners.chain(upstream).chain(self.telemetry.problems()).collect()
+    }
+}
+
+impl ProcessSettings {
+    /// How many threads calls run on: half of the cores, where it is not said. The others hash, and are the kernel's and the
+    /// database's; threads that hand calls to each other cost more than they bring.
+    pub fn workers(&self) -> usize {
+        match self.workers {
+            0 => (std::thread::available_parallelism().map_or(1, NonZero::get) / 2).max(1),
+            workers => workers,
+        }
     }
 }
 

@@ -9,8 +9,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use futures::StreamExt;
+use futures::channel::mpsc;
+use futures::future;
 use futures::stream::{self, Stream as Connections};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::transport::server::Connected;
 
 use super::accept::{Incoming, Slot};
@@ -25,6 +29,9 @@ use crate::transport::layer::{Activity, Origin};
 /// A frame with which a client says that it will call no more. The library answers it in kind once no call is in progress,
 /// and closes: so a client hears that none of its calls was lost, and which came too late.
 const GOAWAY: &[u8] = &[0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0];
+
+/// So many connections at once are wide: they may have many calls at a time.
+pub(super) const WIDE: usize = 16;
 
 /// What connections are allowed.
 #[derive(Clone)]
@@ -46,26 +53,49 @@ impl Bounds {
 /// HTTP/2 connections of a port. Never ends. Calls over them must pass [`Occupy`](crate::transport::layer::Occupy).
 pub(super) fn connections(port: Port, bounds: Bounds) -> impl Connections<Item = io::Result<Connection>> {
     let incoming = Incoming::new(port, bounds.at_once, Greeting::Http2);
-    stream::unfold((incoming, bounds), |(mut incoming, bounds)| async {
+    let wide = Arc::new(Semaphore::new(WIDE));
+    stream::unfold((incoming, bounds, wide), |(mut incoming, bounds, wide)| async {
         let (greeted, slot) = incoming.next().await;
-        Some((Ok(Connection::new(greeted, slot, &bounds)), (incoming, bounds)))
+        let place = Arc::clone(&wide).try_acquire_owned().ok();
+        Some((Ok(Connection::new(greeted, slot, place, &bounds)), (incoming, bounds, wide)))
     })
 }
 
-/// A connection with its place among the allowed ones.
+/// The wide ones of these connections, and the narrow ones, who have come while as many wide ones as may be were open. A
+/// narrow one gets in only while somebody takes the wide ones; when nobody does any more, there are no further ones.
+pub(super) fn dealt(
+    connections: impl Connections<Item = io::Result<Connection>>,
+) -> (impl Connections<Item = io::Result<Connection>>, impl Connections<Item = io::Result<Connection>>) {
+    // Bounded by the places of connections.
+    let (hand, narrow) = mpsc::unbounded();
+    let wide = connections.filter_map(move |connection| {
+        future::ready(match connection {
+            Ok(connection) if connection.wide.is_none() => {
+                // Nobody takes them only when the process ends.
+                let _ = hand.unbounded_send(Ok(connection));
+                None
+            }
+            other => Some(other),
+        })
+    });
+    (wide, narrow)
+}
+
+/// A connection with its place among the allowed ones, and among the wide ones if it has found one.
 pub(super) struct Connection {
     stream: Stream,
     origin: Origin,
     idle: Idle,
+    wide: Option<OwnedSemaphorePermit>,
     _slot: Slot,
 }
 
 impl Connection {
-    fn new(greeted: Greeted, slot: Slot, bounds: &Bounds) -> Self {
+    fn new(greeted: Greeted, slot: Slot, wide: Option<OwnedSemaphorePermit>, bounds: &Bounds) -> Self {
         let Greeted { stream, peer, .. } = greeted;
         let activity = Arc::new(Activity::new());
         let idle = Idle::new(Arc::clone(&activity), bounds.idle, bounds.stop.clone());
-        Self { stream, origin: Origin { peer, activity }, idle, _slot: slot }
+        Self { stream, origin: Origin { peer, activity }, idle, wide, _slot: slot }
     }
 }
 

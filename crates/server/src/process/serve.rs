@@ -1,5 +1,7 @@
 //! Serving, from the first port to the last answer.
 
+use std::future::pending;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,9 +12,10 @@ use access_tokens_domain::service::AccessTokens;
 use access_tokens_domain::service::import::Importer;
 use access_tokens_storage::{Database, DatabaseOptions, SetupError, connect};
 use anyhow::Context;
+use futures::Stream;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::connections::{Bounds, connections};
+use super::connections::{Bounds, Connection, connections, dealt};
 use super::front::Front;
 use super::ops::Ops;
 use super::port::Port;
@@ -24,7 +27,7 @@ use crate::crypto::{self, KeyRing, KeyedSecrets, LiveKeys, SystemClock, SystemRa
 use crate::metrics::Metrics;
 use crate::notification;
 use crate::telemetry;
-use crate::transport::server::{App, Limits, in_process, router};
+use crate::transport::server::{App, CallRouter, Limits, in_process, routers};
 use crate::transport::{Health, Readiness};
 
 /// A database that answers within this time is there before anybody notices that it was not.
@@ -82,10 +85,8 @@ pub async fn serve(
 
     let limits = Limits { calls_at_once: settings.grpc.calls_at_once, connection_age: settings.grpc.connection_age() };
     let incoming = connections(port, Bounds::new(&settings.grpc, &stop));
-    let mut told = stop.clone();
     front.open(in_process(Arc::clone(&app), &health, limits));
-    let server = router(app, &health, limits);
-    let mut server = tokio::spawn(server.serve_with_incoming_shutdown(incoming, async move { told.asked().await }));
+    let mut server = tokio::spawn(answer(routers(app, &health, limits), incoming, stop.clone()));
 
     let (seen, mut over) = (stop.clone(), false);
     tokio::select! {
@@ -129,6 +130,19 @@ pub async fn serve(
     deliveries.drain(NOTIFY.min(NOTIFY_UNTIL.saturating_sub(asked.elapsed()))).await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Answers calls until asked to stop, and to the last of those that are under way then.
+async fn answer(
+    [for_wide, for_narrow]: [CallRouter; 2],
+    incoming: impl Stream<Item = io::Result<Connection>>,
+    mut stop: Stop,
+) -> Result<(), tonic::transport::Error> {
+    let (wide, narrow) = dealt(incoming);
+    let for_wide = for_wide.serve_with_incoming_shutdown(wide, async move { stop.asked().await });
+    // It ends when there are no further connections, which is when the other one is asked to: nobody falls between them.
+    let for_narrow = for_narrow.serve_with_incoming_shutdown(narrow, pending());
+    tokio::try_join!(for_wide, for_narrow).map(drop)
 }
 
 /// The database, as soon as it answers; meanwhile somebody answers the probes. `None`: asked to stop before.
@@ -222,3 +236,6 @@ fn assemble(
     metrics.watch_released(move || watched.upgrade().map_or(0, |sessions| sessions.count_released()));
     App { access_tokens, importer, sessions, metrics, present, replicas }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! `AccessTokenService`: converts, calls the use case, converts back. What is about secrets is in [`super::credentials`].
 
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use access_tokens_domain::identifier::AccessTokenIdentifier;
@@ -19,7 +20,8 @@ pub(super) struct AccessTokenGrpc<S>(pub(super) Arc<App<S>>);
 
 type Answer<T> = Result<Response<T>, Status>;
 
-async fn answer<T>(use_case: &'static str, result: impl Future<Output = Result<T>>) -> Answer<T> {
+/// The answer of a use case, which stays where it is: by value it would be copied into this future.
+async fn answer<T>(use_case: &'static str, result: Pin<&mut (impl Future<Output = Result<T>> + Send)>) -> Answer<T> {
     rpc::use_case(use_case, result).await.map(Response::new).map_err(|error| status::from_error(&error))
 }
 
@@ -137,99 +139,99 @@ impl<S: Store + AccountStore> AccessTokenGrpc<S> {
 #[tonic::async_trait]
 impl<S: Store + AccountStore> AccessTokenService for AccessTokenGrpc<S> {
     async fn show_access_token(&self, request: Request<v1::ShowAccessTokenRequest>) -> Answer<v1::AccessToken> {
-        answer("AccessTokens.show_access_token", self.show(request)).await
+        answer("AccessTokens.show_access_token", pin!(self.show(request))).await
     }
 
     async fn list_access_tokens(
         &self,
         request: Request<v1::ListAccessTokensRequest>,
     ) -> Answer<v1::ListAccessTokensResponse> {
-        answer("AccessTokens.list_access_tokens", self.list(request)).await
+        answer("AccessTokens.list_access_tokens", pin!(self.list(request))).await
     }
 
     async fn get_not_associated_access_tokens(
         &self,
         request: Request<v1::GetNotAssociatedAccessTokensRequest>,
     ) -> Answer<v1::GetNotAssociatedAccessTokensResponse> {
-        answer("AccessTokens.get_not_associated_access_tokens", self.not_associated(request)).await
+        answer("AccessTokens.get_not_associated_access_tokens", pin!(self.not_associated(request))).await
     }
 
     async fn create_access_token(&self, request: Request<v1::CreateAccessTokenRequest>) -> Answer<v1::AccessToken> {
-        answer("AccessTokens.create_access_token", self.create(request)).await
+        answer("AccessTokens.create_access_token", pin!(self.create(request))).await
     }
 
     async fn update_access_token(&self, request: Request<v1::UpdateAccessTokenRequest>) -> Answer<v1::AccessToken> {
-        answer("AccessTokens.update_access_token", self.update(request)).await
+        answer("AccessTokens.update_access_token", pin!(self.update(request))).await
     }
 
     async fn verify_access_token(&self, request: Request<v1::VerifyAccessTokenRequest>) -> Answer<v1::AccessToken> {
-        answer("AccessTokens.verify_access_token", self.verify(request)).await
+        answer("AccessTokens.verify_access_token", pin!(self.verify(request))).await
     }
 
     async fn reset_pass_code(&self, request: Request<v1::ResetPassCodeRequest>) -> Answer<v1::ResetPassCodeResponse> {
-        answer("AccessTokens.reset_pass_code", self.reset_pass(request)).await
+        answer("AccessTokens.reset_pass_code", pin!(self.reset_pass(request))).await
     }
 
     async fn reset_verification_code(
         &self,
         request: Request<v1::ResetVerificationCodeRequest>,
     ) -> Answer<v1::ResetVerificationCodeResponse> {
-        answer("AccessTokens.reset_verification_code", self.reset_verification(request)).await
+        answer("AccessTokens.reset_verification_code", pin!(self.reset_verification(request))).await
     }
 
     async fn generate_otp(&self, request: Request<v1::GenerateOtpRequest>) -> Answer<v1::GenerateOtpResponse> {
-        answer("AccessTokens.generate_otp", self.otp(request)).await
+        answer("AccessTokens.generate_otp", pin!(self.otp(request))).await
     }
 
     async fn set_as_effective(&self, request: Request<v1::SetAsEffectiveRequest>) -> Answer<v1::AccessToken> {
-        answer("AccessTokens.set_as_effective", self.switch_on(request)).await
+        answer("AccessTokens.set_as_effective", pin!(self.switch_on(request))).await
     }
 
     async fn set_as_not_effective(&self, request: Request<v1::SetAsNotEffectiveRequest>) -> Answer<v1::AccessToken> {
-        answer("AccessTokens.set_as_not_effective", self.switch_off(request)).await
+        answer("AccessTokens.set_as_not_effective", pin!(self.switch_off(request))).await
     }
 
     async fn list_classifications(
         &self,
         request: Request<v1::ListClassificationsRequest>,
     ) -> Answer<v1::ListClassificationsResponse> {
-        answer("AccessTokens.list_classifications", self.classifications(request)).await
+        answer("AccessTokens.list_classifications", pin!(self.classifications(request))).await
     }
 
     async fn check_pass_code(&self, request: Request<v1::CheckPassCodeRequest>) -> Answer<v1::AccessToken> {
-        answer("AccessTokens.check_pass_code", self.check(request)).await
+        answer("AccessTokens.check_pass_code", pin!(self.check(request))).await
     }
 
     async fn change_pass_code(&self, request: Request<v1::ChangePassCodeRequest>) -> Answer<v1::AccessToken> {
-        answer("AccessTokens.change_pass_code", self.change_pass(request)).await
+        answer("AccessTokens.change_pass_code", pin!(self.change_pass(request))).await
     }
 
     async fn verify_otp(&self, request: Request<v1::VerifyOtpRequest>) -> Answer<v1::AccessToken> {
-        answer("AccessTokens.verify_otp", self.use_otp(request)).await
+        answer("AccessTokens.verify_otp", pin!(self.use_otp(request))).await
     }
 
     async fn forgot_pass_code(
         &self,
         request: Request<v1::ForgotPassCodeRequest>,
     ) -> Answer<v1::ForgotPassCodeResponse> {
-        answer("AccessTokens.forgot_pass_code", self.forgot(request)).await
+        answer("AccessTokens.forgot_pass_code", pin!(self.forgot(request))).await
     }
 
     async fn unlock_access_token(&self, request: Request<v1::UnlockAccessTokenRequest>) -> Answer<v1::AccessToken> {
-        answer("AccessTokens.unlock_access_token", self.unlock(request)).await
+        answer("AccessTokens.unlock_access_token", pin!(self.unlock(request))).await
     }
 
     async fn explain_access_token(
         &self,
         request: Request<v1::ExplainAccessTokenRequest>,
     ) -> Answer<v1::ExplainAccessTokenResponse> {
-        answer("AccessTokens.explain_access_token", self.explain(request)).await
+        answer("AccessTokens.explain_access_token", pin!(self.explain(request))).await
     }
 
     async fn list_guess_budgets(
         &self,
         request: Request<v1::ListGuessBudgetsRequest>,
     ) -> Answer<v1::ListGuessBudgetsResponse> {
-        answer("AccessTokens.list_guess_budgets", self.guess_budgets(request)).await
+        answer("AccessTokens.list_guess_budgets", pin!(self.guess_budgets(request))).await
     }
 }

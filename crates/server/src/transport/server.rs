@@ -33,14 +33,16 @@ use crate::metrics::Metrics;
 
 /// Most bytes of an answer: a thousand tokens with everything around them stay far below.
 const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
-/// Most calls at a time on one connection.
-const STREAMS_PER_CONNECTION: u32 = 128;
+/// Most calls at a time on a wide connection, and on a narrow one. If all were wide, more calls could wait than are
+/// answered before their callers give up, and most would be looked at only to be late.
+pub(crate) const WIDE: u32 = 128;
+pub(crate) const NARROW: u32 = 16;
 /// After so many streams that had to be reset for a client's fault, its connection is closed. The HTTP library would have
 /// no limit if it were not told one.
 const FAULTS_PER_CONNECTION: usize = 1024;
 /// Most calls at a time that a client has taken back before they were looked at. When the service is late, that may be all
-/// of an honest client's.
-const RESETS_PER_CONNECTION: usize = 2 * STREAMS_PER_CONNECTION as usize;
+/// of an honest client's; on a narrow connection it takes some back and sends others meanwhile.
+const RESETS_PER_CONNECTION: usize = 2 * WIDE as usize;
 /// Most bytes of the metadata of a call.
 const MAX_HEADER_BYTES: u32 = 16 * 1024;
 /// A silent connection is asked for a sign of life after the first, and closed after the second.
@@ -87,23 +89,32 @@ impl Default for Limits {
 /// What [`router`] answers.
 pub type CallRouter = Router<Stack<CallLayers, Identity>>;
 
-/// The server, to be given a socket.
+/// The server, to be given a socket. All its connections are wide.
 pub fn router<S: Store + AccountStore>(app: Arc<App<S>>, health: &Health, limits: Limits) -> CallRouter {
-    Server::builder()
-        .layer(layers(&app, limits))
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .max_concurrent_streams(STREAMS_PER_CONNECTION)
-        // The setting is advice until a client has read it; these hold at once.
-        .concurrency_limit_per_connection(STREAMS_PER_CONNECTION as usize)
-        .load_shed(true)
-        .http2_max_local_error_reset_streams(Some(FAULTS_PER_CONNECTION))
-        .http2_max_pending_accept_reset_streams(Some(RESETS_PER_CONNECTION))
-        .http2_max_header_list_size(MAX_HEADER_BYTES)
-        // Without a grace time: tonic would then drop the connection, with the calls on it, instead of closing it.
-        .max_connection_age(limits.connection_age)
-        .tcp_nodelay(true)
-        .add_routes(routes(app, health))
+    let [wide, _] = routers(app, health, limits);
+    wide
+}
+
+/// The server of wide connections and that of narrow ones. They share the services, and the bound on calls.
+pub(crate) fn routers<S: Store + AccountStore>(app: Arc<App<S>>, health: &Health, limits: Limits) -> [CallRouter; 2] {
+    let (layers, routes) = (layers(&app, limits), routes(app, health));
+    [WIDE, NARROW].map(|streams| {
+        Server::builder()
+            .layer(layers.clone())
+            .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+            .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+            .max_concurrent_streams(streams)
+            // The setting is advice until a client has read it; these hold at once.
+            .concurrency_limit_per_connection(streams as usize)
+            .load_shed(true)
+            .http2_max_local_error_reset_streams(Some(FAULTS_PER_CONNECTION))
+            .http2_max_pending_accept_reset_streams(Some(RESETS_PER_CONNECTION))
+            .http2_max_header_list_size(MAX_HEADER_BYTES)
+            // Without a grace time: tonic would then drop the connection, with the calls on it, instead of closing it.
+            .max_connection_age(limits.connection_age)
+            .tcp_nodelay(true)
+            .add_routes(routes.clone())
+    })
 }
 
 /// The same services inside of the same layers, for callers in this process. The generated clients take it as a channel.

@@ -23,6 +23,7 @@ use access_tokens_domain::store::{StoreError, StoreResult};
 use sea_orm::DatabaseConnection;
 use tokio::time::{Instant, timeout};
 
+use crate::caller;
 use crate::options::{DatabaseOptions, SetupError};
 use crate::pools::Pools;
 use crate::postgres;
@@ -239,8 +240,10 @@ impl std::fmt::Debug for Route {
 }
 
 /// Says of the call that this is part of: what it reads from now on may be as old as its replica, if it has one. Nothing
-/// may be decided by it, and no secret be compared with it.
+/// may be decided by it, and no secret be compared with it. So it need not be read at all when nobody waits for it
+/// ([`Call::is_idle`](crate::Call::is_idle)).
 pub fn may_lag() {
+    caller::only_reads();
     let _ = ROUTE.try_with(|route| route.allowed.set(true));
 }
 

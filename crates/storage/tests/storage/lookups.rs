@@ -1,9 +1,11 @@
 //! Many lookups at once, which on PostgreSQL share connections and statements.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use access_tokens_domain::identifier::TokenKey;
 use access_tokens_domain::store::{Load, Store};
+use access_tokens_storage::{Call, may_lag};
 use sea_orm::{ConnectionTrait, TransactionTrait};
 use tokio::time::timeout;
 
@@ -96,4 +98,49 @@ async fn who_was_asked_for_together_hears_of_the_failure_and_the_next_one_is_ans
     execute(&test.options.url, kill).await;
     let _ = race(40, |_| look(&test)).await;
     assert!(race(40, |_| look(&test)).await.into_iter().all(|found| found));
+}
+
+/// A lookup for somebody who may go, and whether it is part of a call that only reads.
+fn call(test: &TestDatabase, reads: bool) -> (Call, Pin<Box<dyn Future<Output = bool> + Send>>) {
+    let (call, look) = (Call::default(), look(test));
+    let work = call.clone().around(async move {
+        if reads {
+            may_lag();
+        }
+        look.await
+    });
+    (call, Box::pin(work))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nobody_asks_for_what_nobody_waits_for() {
+    const MOMENT: Duration = Duration::from_millis(20);
+    let test = postgres().await;
+    insert(&test.database, test.organisation, &[token("T1")]).await;
+    let (gone, read) = call(&test, true);
+    assert_eq!(gone.alone(read).await, None, "nobody has ever waited");
+
+    let lock = standing_still(&test).await;
+    let (asking, mut asked) = call(&test, true);
+    assert!(timeout(MOMENT, &mut asked).await.is_err());
+    assert!(!asking.is_idle(), "it has a lane");
+    // Those who take the others.
+    let holders: Vec<_> = (0..8).map(|_| tokio::spawn(look(&test))).collect();
+    tokio::time::sleep(MOMENT).await;
+    let (reading, mut read) = call(&test, true);
+    let (deciding, mut decided) = call(&test, false);
+    let stays = tokio::spawn(look(&test));
+    for (waiting, idle) in [(&mut read, true), (&mut decided, false)] {
+        assert!(timeout(MOMENT, waiting).await.is_err());
+        assert_eq!(if idle { &reading } else { &deciding }.is_idle(), idle);
+    }
+    assert_eq!(timeout(MOMENT, reading.alone(read)).await, Ok(None), "at once");
+    let (asked, decided) = (tokio::spawn(asking.alone(asked)), tokio::spawn(deciding.alone(decided)));
+    tokio::time::sleep(MOMENT).await;
+    lock.rollback().await.expect("unlocked");
+    assert_eq!(asked.await.expect("an end"), Some(true), "it had begun");
+    assert_eq!(decided.await.expect("an end"), Some(true), "something may depend on it");
+    for waiting in holders.into_iter().chain([stays]) {
+        assert!(waiting.await.expect("an end"), "answered");
+    }
 }

@@ -170,6 +170,11 @@ impl Cluster {
         self.server().as_ref().map_or(Ok(()), |server| server.signal_all("STOP"))
     }
 
+    /// From now on all its processes, those that are still to come included, run on these cores only: `0`, or `1-3`.
+    pub fn pin(&self, cores: &str) -> Result<()> {
+        self.server().as_ref().map_or(Ok(()), |server| server.pin(cores))
+    }
+
     /// Kills all its processes, as a power cut does.
     pub fn kill(&self) -> Result<()> {
         let Some(mut server) = self.server().take() else { return Ok(()) };
@@ -274,6 +279,17 @@ impl Server {
             std::thread::sleep(Duration::from_millis(5));
         }
         bail!("postgres was not ready after {} s", PATIENCE.as_secs())
+    }
+
+    /// The parent comes first: its next children are like it.
+    fn pin(&self, cores: &str) -> Result<()> {
+        let parent = self.0.id();
+        tools::pin(cores, parent)?;
+        // Children end by themselves too.
+        for child in tools::children(parent)? {
+            let _ = tools::pin(cores, child);
+        }
+        Ok(())
     }
 
     fn end(&mut self, signal: &str) -> Result<()> {

@@ -92,6 +92,12 @@ pub(super) fn signal(name: &str, processes: &[u32]) -> Result<()> {
     Ok(())
 }
 
+/// Lets a process run on some cores only.
+pub(super) fn pin(cores: &str, process: u32) -> Result<()> {
+    run(Command::new("taskset").args(["-acp", cores, &process.to_string()]))?;
+    Ok(())
+}
+
 /// The processes that a process has started and that live.
 pub(super) fn children(parent: u32) -> Result<Vec<u32>> {
     let processes = std::fs::read_dir("/proc").context("processes are looked up in /proc")?;

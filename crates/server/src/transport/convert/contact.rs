@@ -30,8 +30,8 @@ pub(super) fn contact_information(
         last_name: fields.value("last_name", || contact.last_name.clone()),
         title: fields.value("title", || contact.title.clone()),
         company_name: fields.value("company_name", || contact.company_name.clone()),
-        demographics: fields.nested("demographics", |fields| Some(demographics(person?, reference, fields))),
-        company_profile: fields.nested("company_profile", |fields| Some(company_profile(company?, reference, fields))),
+        demographics: fields.boxed("demographics", |fields| Some(demographics(person?, reference, fields))),
+        company_profile: fields.boxed("company_profile", |fields| Some(company_profile(company?, reference, fields))),
     }
 }
 

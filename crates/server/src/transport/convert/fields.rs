@@ -71,6 +71,11 @@ impl FieldTree {
         }
     }
 
+    /// The same in a box, where the contract's type has one.
+    pub(crate) fn boxed<T>(&self, field: &str, make: impl FnOnce(&Self) -> Option<T>) -> Option<Box<T>> {
+        self.nested(field, |fields| make(fields).map(Box::new))
+    }
+
     /// What an access token's answer has to load for these fields.
     pub(crate) fn want(&self) -> Want {
         let owners = Load {

@@ -27,7 +27,7 @@ pub(super) fn accounts_receivable(
         number: fields.value("number", || record?.number.clone()),
         name: fields.value("name", || record?.name.clone()),
         life_cycle_state: fields.value("life_cycle_state", || state.into()),
-        account_owner: fields.nested("account_owner", |fields| {
+        account_owner: fields.boxed("account_owner", |fields| {
             let account = account?;
             match (&account.account_owner, &account.record.account_owner) {
                 (Some(owner), _) => Some(contact_information(owner, reference, fields)),
@@ -58,7 +58,7 @@ pub(super) fn rewards_participant(
         id: fields.value("id", || id.to_owned()),
         number: fields.value("number", || record?.number.clone()),
         life_cycle_state: fields.value("life_cycle_state", || state.into()),
-        accounts_receivable: fields.nested("accounts_receivable", |fields| {
+        accounts_receivable: fields.boxed("accounts_receivable", |fields| {
             let participant = participant?;
             let id = participant.record.accounts_receivable.as_ref()?;
             Some(accounts_receivable(id, participant.accounts_receivable.as_deref(), reference, fields))

@@ -142,7 +142,7 @@ mod tests {
     fn account() -> v1::AccountsReceivable {
         v1::AccountsReceivable {
             id: "A".to_owned(),
-            account_owner: Some(v1::ContactInformation { id: "C".to_owned(), ..Default::default() }),
+            account_owner: Some(Box::new(v1::ContactInformation { id: "C".to_owned(), ..Default::default() })),
             ..Default::default()
         }
     }

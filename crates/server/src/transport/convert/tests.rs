@@ -166,7 +166,7 @@ fn everything_is_resolved() {
 #[test]
 fn what_is_not_known_is_its_id_alone() {
     let token = token::access_token(answer(true, ContactType::Person), &FieldTree::All);
-    assert_eq!(token.verified_by_user, Some(v1::User { id: "gone".into(), ..v1::User::default() }));
+    assert_eq!(token.verified_by_user, Some(Box::new(v1::User { id: "gone".into(), ..v1::User::default() })));
     let log = token.log_information.expect("always there");
     assert_eq!(
         log.updated_by_business_unit,
@@ -176,7 +176,7 @@ fn what_is_not_known_is_its_id_alone() {
     alone.owners = Owners::default();
     let token = token::access_token(alone, &FieldTree::All);
     let account = v1::AccountsReceivable { id: "A".into(), ..v1::AccountsReceivable::default() };
-    assert_eq!(token.accounts_receivable, Some(account));
+    assert_eq!(token.accounts_receivable, Some(Box::new(account)));
     assert_eq!(token.rewards_participant.expect("its id").id, "P");
 }
 
@@ -218,14 +218,14 @@ fn exactly_what_is_asked_for_is_there() {
     let token = token::access_token(answer(true, ContactType::Person), &wanted);
     let expected = v1::AccessToken {
         number: "AT0000000001".into(),
-        accounts_receivable: Some(v1::AccountsReceivable {
-            account_owner: Some(v1::ContactInformation { id: "C".into(), ..Default::default() }),
+        accounts_receivable: Some(Box::new(v1::AccountsReceivable {
+            account_owner: Some(Box::new(v1::ContactInformation { id: "C".into(), ..Default::default() })),
             ..Default::default()
-        }),
-        log_information: Some(v1::LogInformation {
+        })),
+        log_information: Some(Box::new(v1::LogInformation {
             created_date: Some(prost_types::Timestamp::default()),
             ..Default::default()
-        }),
+        })),
         ..Default::default()
     };
     assert_eq!(token, expected);

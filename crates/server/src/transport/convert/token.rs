@@ -24,19 +24,19 @@ pub(crate) fn access_token(answer: Answer, fields: &FieldTree) -> v1::AccessToke
         card_last_4_digits: fields
             .value("card_last_4_digits", || token.card_masked_number.as_deref().and_then(card::last_4_digits)),
         verified_by_user: fields
-            .nested("verified_by_user", |fields| Some(user(token.verified_by_user.as_ref()?, &reference, fields))),
-        rewards_participant: fields.nested("rewards_participant", |fields| {
+            .boxed("verified_by_user", |fields| Some(user(token.verified_by_user.as_ref()?, &reference, fields))),
+        rewards_participant: fields.boxed("rewards_participant", |fields| {
             let id = token.rewards_participant.as_ref()?;
             Some(rewards_participant(id, owners.rewards_participant.as_deref(), &reference, fields))
         }),
-        accounts_receivable: fields.nested("accounts_receivable", |fields| {
+        accounts_receivable: fields.boxed("accounts_receivable", |fields| {
             let id = token.accounts_receivable.as_ref()?;
             Some(accounts_receivable(id, owners.accounts_receivable.as_deref(), &reference, fields))
         }),
         classification: fields.nested("classification", |fields| {
             Some(classification_of(token.classification.as_ref()?, &reference, fields))
         }),
-        log_information: fields.nested("log_information", |fields| {
+        log_information: fields.boxed("log_information", |fields| {
             Some(log_information(&token.created, &token.updated, &reference, fields))
         }),
         id: fields.value("id", || token.id),

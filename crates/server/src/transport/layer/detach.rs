@@ -1,6 +1,6 @@
 //! Goes on with each call when nobody waits for it any more, as long as there is a database. Without one a call is refused at
-//! once, and those under way are cut: the one moment in which work may be dropped, as no connection of before is used
-//! again.
+//! once, and those under way are cut: the one moment in which any work may be dropped, as no connection of before is used
+//! again. What only reads, and has not been asked of the database yet, goes with whoever waits for it.
 
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use access_tokens_domain::{Error, Reason};
+use access_tokens_storage::Call;
 use futures::FutureExt;
 use http::{Request, Response};
 use tokio::runtime::Handle;
@@ -73,10 +74,11 @@ async fn lost(present: &mut watch::Receiver<bool>) {
     }
 }
 
-/// Work that is not dropped with whoever waits for it: what is left of it then goes on in a task of its own. Until then it
-/// needs none, and nobody has to be woken for its answer.
+/// Work that is not dropped with whoever waits for it, unless it is idle: what is left of it then goes on in a task of its
+/// own. Until then it needs none, and nobody has to be woken for its answer.
 struct Work {
     rest: Option<Pin<Box<dyn Future<Output = Response<Body>> + Send>>>,
+    call: Call,
     span: Span,
 }
 
@@ -84,8 +86,10 @@ impl Work {
     fn new(work: impl Future<Output = Response<Body>> + Send + 'static) -> Self {
         // A panic's own message is for the panic hook only: it may hold anything.
         let panicked = |_| status::from_error(&Error::internal("a handler panicked")).into_http();
-        let rest = AssertUnwindSafe(work).catch_unwind().map(move |done| done.unwrap_or_else(panicked));
-        Self { rest: Some(Box::pin(rest)), span: Span::current() }
+        let call = Call::default();
+        let rest =
+            AssertUnwindSafe(call.clone().around(work)).catch_unwind().map(move |done| done.unwrap_or_else(panicked));
+        Self { rest: Some(Box::pin(rest)), call, span: Span::current() }
     }
 
     /// Drops it.
@@ -111,13 +115,66 @@ impl Drop for Work {
     fn drop(&mut self) {
         // Without a runtime the process is at its end.
         if let Some(rest) = self.rest.take()
+            && !self.call.is_idle()
             && let Ok(runtime) = Handle::try_current()
         {
-            runtime.spawn(carried(rest.instrument(self.span.clone())));
+            runtime.spawn(carried(self.call.clone().alone(rest).instrument(self.span.clone())));
         }
     }
 }
 
 fn away(text: &'static str) -> Response<Body> {
     status::from_error(&Error::new(Reason::DatabaseUnavailable, text).retry_after(RETRY_AFTER)).into_http()
+}
+
+#[cfg(test)]
+mod tests {
+    use access_tokens_storage::{may_lag, queued};
+    use futures::poll;
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    /// A call that waits twice, the second time for its turn. Tells what has become of it.
+    fn begin(reads: bool) -> (Work, [oneshot::Sender<()>; 2], oneshot::Receiver<()>) {
+        let ((go, gone), (give, turn), (end, ended)) = (oneshot::channel(), oneshot::channel(), oneshot::channel());
+        let work = Work::new(async move {
+            if reads {
+                may_lag();
+            }
+            let _ = gone.await;
+            let _ = queued(turn).await;
+            let _ = end.send(());
+            Response::new(Body::empty())
+        });
+        (work, [go, give], ended)
+    }
+
+    #[tokio::test]
+    async fn what_only_reads_and_waits_for_its_turn_goes_with_its_caller() {
+        for queues in [true, false] {
+            let (mut work, [go, give], ended) = begin(true);
+            assert!(poll!(&mut work).is_pending());
+            let mut go = Some(go);
+            if queues {
+                drop(go.take());
+                assert!(poll!(&mut work).is_pending());
+            }
+            drop(work);
+            assert_eq!(give.is_closed(), queues, "what it has begun goes on");
+            drop(go);
+            assert!(ended.await.is_err(), "it has not had its turn");
+            assert!(give.is_closed());
+        }
+    }
+
+    #[tokio::test]
+    async fn whatever_else_comes_to_its_end() {
+        let (mut work, [go, give], ended) = begin(false);
+        drop(go);
+        assert!(poll!(&mut work).is_pending());
+        drop(work);
+        drop(give);
+        ended.await.expect("the work went on to its end");
+    }
 }

@@ -1,0 +1,77 @@
+//! How many calls a connection may have at a time.
+
+use std::net::SocketAddr;
+
+use access_tokens_domain::notification::NoNotifier;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tonic::transport::Endpoint;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
+
+use super::super::connections::WIDE;
+use super::super::greeting::PREFACE;
+use super::*;
+use crate::config::Loaded;
+use crate::crypto::tests::{RING_A, ring};
+use crate::transport::server;
+
+const SETTINGS: u8 = 4;
+const MAX_CONCURRENT_STREAMS: [u8; 2] = [0, 3];
+const SOON: Duration = Duration::from_secs(5);
+
+/// A client that only greets, and what it is told.
+async fn connected(address: SocketAddr) -> (TcpStream, u32) {
+    let mut client = TcpStream::connect(address).await.expect("connected");
+    client.write_all(&[&PREFACE[..], &[0, 0, 0, SETTINGS, 0, 0, 0, 0, 0]].concat()).await.expect("sent");
+    let mut head = [0; 9];
+    client.read_exact(&mut head).await.expect("a frame");
+    assert_eq!(head[3], SETTINGS);
+    let mut settings = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
+    client.read_exact(&mut settings).await.expect("settings");
+    let streams = settings.chunks(6).find(|setting| setting.starts_with(&MAX_CONCURRENT_STREAMS));
+    let [_, _, value @ ..] = streams.expect("a limit") else { panic!("{settings:?}") };
+    (client, u32::from_be_bytes(value.try_into().expect("four bytes")))
+}
+
+#[tokio::test]
+async fn those_who_come_while_many_are_there_may_have_fewer_calls_at_a_time() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = format!("sqlite://{}", folder.path().join("test.db").display());
+    let database = Arc::new(connect(&DatabaseOptions::new(url)).await.expect("a database"));
+    let (keys, notifier) = (Arc::new(LiveKeys::new(ring(&[RING_A]))), Arc::new(NoNotifier));
+    let app = Arc::new(assemble(&database, &keys, notifier, DEFAULT_LIMIT, Arc::default()));
+    let health = Health::new().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    let settings = Loaded::load(None, [], &[]).expect("the defaults").settings;
+    let asked = watch::Sender::new(false);
+    let stop = Stop::by(asked.subscribe());
+    let incoming = connections(Port::plain(listener), Bounds::new(&settings.grpc, &stop));
+    let server = tokio::spawn(answer(routers(app, &health, Limits::default()), incoming, stop));
+
+    let mut open = Vec::new();
+    for _ in 0..WIDE {
+        let (client, streams) = connected(address).await;
+        assert_eq!(streams, server::WIDE);
+        open.push(client);
+    }
+    let (mut narrow, streams) = connected(address).await;
+    assert_eq!(streams, server::NARROW);
+    let channel = Endpoint::from_shared(format!("http://{address}")).expect("a URL").connect_lazy();
+    HealthClient::new(channel).check(HealthCheckRequest::default()).await.expect("answered");
+
+    open.pop();
+    let another = async {
+        while connected(address).await.1 != server::WIDE {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(SOON, another).await.expect("a place that is free again");
+
+    asked.send_replace(true);
+    timeout(SOON, narrow.read_to_end(&mut Vec::new())).await.expect("asked to go").expect("and gone in peace");
+    drop(open);
+    timeout(SOON, server).await.expect("drained").expect("no panic").expect("no failure");
+}
