@@ -28,7 +28,7 @@ use crate::postgres::PING_AFTER_IDLE;
 use crate::statements::{self, Watcher};
 
 /// Most tokens of one statement.
-const MOST: usize = 32;
+const MOST: usize = 16;
 /// So many wait to be asked for together before another lane is taken; fewer do only for so long.
 const ENOUGH: usize = 8;
 const SOON: Duration = Duration::from_millis(1);

@@ -80,11 +80,22 @@ impl Around for Unsent {
                     // What is done is done, and its caller is told.
                     None => Vec::new(),
                 };
-                Body::new(Answer::new(&data, body, room, call))
+                Body::new(Answer::new(&data, rest(body), room, call))
             }
             Some(Some(small)) => ahead(iter::once(small), body),
         };
         Response::from_parts(head, body)
+    }
+}
+
+/// What follows the data. That is its end nearly always, and there already: then the body can go, which would keep the
+/// buffer that the data was encoded in.
+fn rest(mut body: Body) -> Body {
+    match body.frame().now_or_never() {
+        None => body,
+        Some(None) => Body::empty(),
+        Some(Some(Ok(trailers))) if trailers.is_trailers() => ahead(iter::once(Ok(trailers)), Body::empty()),
+        Some(Some(more)) => ahead(iter::once(more), body),
     }
 }
 
