@@ -77,6 +77,15 @@ pub enum RewardsParticipantIdentifier {
     Number(String),
 }
 
+/// How a caller names whose tokens are to be listed.
+#[derive(Debug, Clone)]
+pub enum OwnerIdentifier {
+    /// An accounts receivable's.
+    AccountsReceivable(AccountsReceivableIdentifier),
+    /// A rewards participant's.
+    RewardsParticipant(RewardsParticipantIdentifier),
+}
+
 /// How a caller names a classification.
 #[derive(Debug, Clone)]
 pub enum ClassificationIdentifier {

@@ -4,6 +4,9 @@ use sha2::{Digest, Sha256};
 
 use crate::{Error, Reason, Result};
 
+/// Bytes of a query's fingerprint.
+const FINGERPRINT: usize = 8;
+
 /// A page token that continues after `last_id` of the query described by `query`.
 pub fn encode(query: &str, last_id: &str) -> String {
     let mut bytes = fingerprint(query).to_vec();
@@ -11,9 +14,8 @@ pub fn encode(query: &str, last_id: &str) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
-/// The id after which a page token of this query continues.
-pub fn decode(query: &str, page_token: &str) -> Result<String> {
-    let bad = || Error::field(Reason::InvalidPageToken, "page_token", "is not a page token of this query");
+/// The id after which a page token continues, of whatever query it is.
+pub fn position(page_token: &str) -> Result<String> {
     let bytes: Option<Vec<u8>> = page_token
         .as_bytes()
         .chunks(2)
@@ -21,14 +23,21 @@ pub fn decode(query: &str, page_token: &str) -> Result<String> {
             std::str::from_utf8(pair).ok().filter(|p| p.len() == 2).and_then(|p| u8::from_str_radix(p, 16).ok())
         })
         .collect();
-    let bytes = bytes.ok_or_else(bad)?;
-    let id = bytes.strip_prefix(fingerprint(query).as_slice()).ok_or_else(bad)?;
-    let id = String::from_utf8(id.to_vec()).ok().filter(|id| crate::text::code(id).is_ok()).ok_or_else(bad)?;
-    // There is one token for a page, not a second one in capitals.
-    if encode(query, &id) == page_token { Ok(id) } else { Err(bad()) }
+    let id = bytes.and_then(|bytes| String::from_utf8(bytes.get(FINGERPRINT..)?.to_vec()).ok());
+    id.filter(|id| crate::text::code(id).is_ok()).ok_or_else(bad)
 }
 
-fn fingerprint(query: &str) -> [u8; 8] {
+/// Is it a page token of this query?
+pub fn check(query: &str, page_token: &str) -> Result<()> {
+    // There is one token for a page, not a second one in capitals.
+    if encode(query, &position(page_token)?) == page_token { Ok(()) } else { Err(bad()) }
+}
+
+fn bad() -> Error {
+    Error::field(Reason::InvalidPageToken, "page_token", "is not a page token of this query")
+}
+
+fn fingerprint(query: &str) -> [u8; FINGERPRINT] {
     let digest = Sha256::digest(query.as_bytes());
     std::array::from_fn(|i| digest[i])
 }
@@ -40,7 +49,8 @@ mod tests {
     #[test]
     fn a_token_belongs_to_its_query() {
         let token = encode("owner 7", "0190");
-        assert_eq!(decode("owner 7", &token).expect("own"), "0190");
+        check("owner 7", &token).expect("its own");
+        assert_eq!(position(&token).expect("a position"), "0190");
         let capitals = token.to_uppercase();
         for (query, bad) in [
             ("owner 8", token.as_str()),
@@ -50,14 +60,14 @@ mod tests {
             ("owner 7", "é0"),
             ("owner 7", "abc"),
         ] {
-            assert_eq!(decode(query, bad).expect_err("refused").reason(), Reason::InvalidPageToken);
+            assert_eq!(check(query, bad).expect_err("refused").reason(), Reason::InvalidPageToken);
         }
     }
 
     proptest::proptest! {
         #[test]
-        fn any_text_is_refused_or_decoded(text in ".*") {
-            let _ = decode("query", &text);
+        fn any_text_is_refused_or_understood(text in ".*") {
+            let _ = check("query", &text);
         }
     }
 }

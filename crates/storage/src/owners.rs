@@ -129,38 +129,6 @@ fn read_account(cells: &mut Cells<'_>, organisation: OrganisationKey) -> StoreRe
     Ok(Some(Account { record, account_owner: owner.map(convert::contact).transpose()? }))
 }
 
-/// The accounts of an identifier: none, one, or two when a name matches several.
-pub(crate) async fn find_accounts<C: ConnectionTrait>(
-    connection: &C,
-    organisation: OrganisationKey,
-    identifier: &AccountsReceivableIdentifier,
-) -> StoreResult<Vec<Account>> {
-    let mut sql = Sql::new("SELECT ");
-    sql.push(&ACCOUNT).push(" FROM accounts_receivable a").push(ACCOUNT_OWNER);
-    sql.push(" WHERE a.organisation_key = ").bind(organisation.0).push(" AND ");
-    is_account(&mut sql, identifier);
-    only_two(&mut sql, identifier);
-    let rows = sql.find(connection).await?;
-    rows.iter().filter_map(|row| read_account(&mut Cells::of(row), organisation).transpose()).collect()
-}
-
-/// The participant of an identifier.
-pub(crate) async fn find_participant<C: ConnectionTrait>(
-    connection: &C,
-    organisation: OrganisationKey,
-    identifier: &RewardsParticipantIdentifier,
-) -> StoreResult<Option<Participant>> {
-    let mut sql = Sql::new("SELECT ");
-    sql.push(&PARTICIPANT).push(" FROM rewards_participant p");
-    sql.push(PARTICIPANTS_ACCOUNT).push(PARTICIPANTS_ACCOUNT_OWNER);
-    sql.push(" WHERE p.organisation_key = ").bind(organisation.0).push(" AND ");
-    is_participant(&mut sql, identifier);
-    let rows = sql.find(connection).await?;
-    let found = rows.first().map(|row| Reader::new(organisation).participant(&mut Cells::of(row)));
-    let found = found.transpose()?.flatten();
-    Ok(found.map(Arc::unwrap_or_clone))
-}
-
 /// Both, with the version of reference data: in any case, unless there is no such organisation.
 pub(crate) async fn find_both<C: ConnectionTrait>(
     connection: &C,
@@ -199,9 +167,10 @@ pub(crate) async fn find_both<C: ConnectionTrait>(
 }
 
 /// No row.
-const NONE: &str = "1 = 0";
+pub(crate) const NONE: &str = "1 = 0";
 
-fn is_account(sql: &mut Sql, identifier: &AccountsReceivableIdentifier) {
+/// Appends what an account `a` is known by.
+pub(crate) fn is_account(sql: &mut Sql, identifier: &AccountsReceivableIdentifier) {
     match identifier {
         AccountsReceivableIdentifier::Id(id) => sql.push("a.id = ").bind(existing(id)),
         AccountsReceivableIdentifier::Number(number) => sql.push("a.number = ").bind(existing(number)),
@@ -215,13 +184,14 @@ fn is_account(sql: &mut Sql, identifier: &AccountsReceivableIdentifier) {
 }
 
 /// A name may match several: two of them are enough to know.
-fn only_two(sql: &mut Sql, identifier: &AccountsReceivableIdentifier) {
+pub(crate) fn only_two(sql: &mut Sql, identifier: &AccountsReceivableIdentifier) {
     if let AccountsReceivableIdentifier::Name(_) = identifier {
         sql.push(" ORDER BY a.id").limit(2);
     }
 }
 
-fn is_participant(sql: &mut Sql, identifier: &RewardsParticipantIdentifier) {
+/// Appends what a participant `p` is known by.
+pub(crate) fn is_participant(sql: &mut Sql, identifier: &RewardsParticipantIdentifier) {
     match identifier {
         RewardsParticipantIdentifier::Id(id) => sql.push("p.id = ").bind(existing(id)),
         RewardsParticipantIdentifier::Number(number) => sql.push("p.number = ").bind(existing(number)),

@@ -8,7 +8,7 @@ use access_tokens_domain::life_cycle::LifeCycleState;
 use access_tokens_domain::reference::Reference;
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{
-    Account, FoundOwners, FoundToken, Load, Lookup, Owners, Participant, Sequence, Store, StoreResult, TokenPage,
+    FoundOwners, FoundPage, FoundToken, Load, Lookup, Owners, Sequence, Store, StoreResult, TokenPage,
 };
 use sea_orm::TransactionTrait;
 
@@ -91,13 +91,19 @@ impl Store for Database {
         organisation: OrganisationKey,
         page: TokenPage<'_>,
         load: Load,
-    ) -> StoreResult<Vec<FoundToken>> {
+    ) -> StoreResult<FoundPage> {
         let list = |connection| {
             let page = page.clone();
             async move { tokens::list(&connection, organisation, page, load).await }
         };
-        let page = self.read(list).await?;
-        self.with_reference(organisation, page).await
+        let found = self.read(list).await?;
+        let reference = self.reference_since(organisation, found.version).await?;
+        let (owners, tokens) = found.value;
+        let tokens = tokens.into_iter().map(|(token, owners)| {
+            let reference = Arc::clone(&reference);
+            FoundToken { token, owners, reference }
+        });
+        Ok(FoundPage { owners, tokens: tokens.collect() })
     }
 
     async fn not_associated(
@@ -111,23 +117,6 @@ impl Store for Database {
             |connection| async move { tokens::not_associated(&connection, organisation, state, limit, load).await };
         let page = self.read(list).await?;
         self.with_reference(organisation, page).await
-    }
-
-    async fn find_accounts_receivable(
-        &self,
-        organisation: OrganisationKey,
-        identifier: &AccountsReceivableIdentifier,
-    ) -> StoreResult<Vec<Account>> {
-        self.read(|connection| async move { owners::find_accounts(&connection, organisation, identifier).await }).await
-    }
-
-    async fn find_rewards_participant(
-        &self,
-        organisation: OrganisationKey,
-        identifier: &RewardsParticipantIdentifier,
-    ) -> StoreResult<Option<Participant>> {
-        self.read(|connection| async move { owners::find_participant(&connection, organisation, identifier).await })
-            .await
     }
 
     async fn find_owners(

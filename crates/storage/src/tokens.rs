@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use access_tokens_domain::access_token::{AccessToken, Guard, Stamp, TokenChanges};
+use access_tokens_domain::identifier::OwnerIdentifier;
 use access_tokens_domain::life_cycle::LifeCycleState;
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{Load, OwnerKey, Owners, StoreResult, TokenPage};
@@ -13,7 +14,8 @@ use crate::convert;
 use crate::entities::access_token::{Entity, Model};
 use crate::error::store_error;
 use crate::owners::{self, Reader};
-use crate::sql::Sql;
+use crate::reference;
+use crate::sql::{Sql, cannot_exist};
 
 pub(crate) static TOKEN: LazyLock<String> = LazyLock::new(|| columns::<Model>("t"));
 /// By their own names: SQLite does not know an alias after RETURNING.
@@ -27,34 +29,68 @@ pub(crate) struct Versioned<T> {
 /// A token with its owners.
 pub(crate) type Found = Versioned<(AccessToken, Owners)>;
 
-/// A page of an owner's tokens.
+/// A page of an owner's tokens, and the ids of the owners whom the identifier names.
 pub(crate) async fn list<C: ConnectionTrait>(
     connection: &C,
     organisation: OrganisationKey,
     page: TokenPage<'_>,
     load: Load,
-) -> StoreResult<Vec<Found>> {
-    read(&page_of(organisation, page, load).find(connection).await?, organisation, load)
+) -> StoreResult<Versioned<(Vec<String>, Vec<(AccessToken, Owners)>)>> {
+    let rows = page_of(organisation, page, load).all(connection).await?;
+    let (mut head, mut tokens, mut owners) = (None, Vec::with_capacity(rows.len()), Reader::new(organisation));
+    for row in &rows {
+        let mut cells = Cells::of(row);
+        let (version, first, last): (_, Option<String>, Option<String>) = (cells.take()?, cells.take()?, cells.take()?);
+        head = Some((version, first, last));
+        if let Some(token) = cells.joined::<Model>(organisation.0)? {
+            tokens.push((convert::token(token)?, owners.owners(&mut cells, load)?));
+        }
+    }
+    // Nearly always they are in order, as the page was.
+    tokens.sort_by(|(a, _): &(AccessToken, _), (b, _)| a.id.cmp(&b.id));
+    let (version, first, last) = head.ok_or_else(|| reference::unknown(organisation))?;
+    let mut named: Vec<_> = first.into_iter().chain(last).collect();
+    named.dedup();
+    Ok(Versioned { version, value: (named, tokens) })
 }
 
+/// The one whose tokens are listed. If several have the name, nothing of them is shown.
+const OWNER: &str = "(SELECT min(id) FROM owner)";
+
+/// One row for each token, and one if there are none.
 pub(crate) fn page_of(organisation: OrganisationKey, page: TokenPage<'_>, load: Load) -> Sql {
-    let mut sql = Sql::new(select(load));
-    sql.push(" FROM (");
+    let mut sql = Sql::new("WITH owner AS MATERIALIZED (SELECT ");
+    match page.owner {
+        OwnerIdentifier::AccountsReceivable(identifier) => {
+            sql.push("a.id FROM accounts_receivable a WHERE a.organisation_key = ").bind(organisation.0).push(" AND ");
+            owners::is_account(&mut sql, identifier);
+            owners::only_two(&mut sql, identifier);
+        }
+        OwnerIdentifier::RewardsParticipant(identifier) => {
+            sql.push("p.id FROM rewards_participant p WHERE p.organisation_key = ").bind(organisation.0).push(" AND ");
+            owners::is_participant(&mut sql, identifier);
+        }
+    }
+    sql.push(") SELECT o.directory_version, (SELECT min(id) FROM owner), (SELECT max(id) FROM owner), ").push(&TOKEN);
+    sql.push(&owners::select(load)).push(" FROM organisation o LEFT JOIN (");
     // Each arm ends after as many rows as the page can need of it.
     let enough = page.limit.saturating_add(page.offset);
-    sql.push("SELECT * FROM (SELECT * FROM access_token WHERE organisation_key = ").bind(organisation.0);
-    owned_by(&mut sql, page.owner, page.classification);
+    sql.push("SELECT * FROM (SELECT * FROM access_token WHERE organisation_key = $1 AND ");
+    sql.push(match page.owner {
+        OwnerIdentifier::AccountsReceivable(_) => "accounts_receivable = ",
+        OwnerIdentifier::RewardsParticipant(_) => "rewards_participant = ",
+    });
+    sql.push(OWNER);
+    of_classification(&mut sql, "classification", page.classification);
     after(&mut sql, "id", page.after);
     sql.push(" ORDER BY id").limit(enough).push(") own");
-    if let OwnerKey::AccountsReceivable(account) = page.owner {
+    if let OwnerIdentifier::AccountsReceivable(_) = page.owner {
         // A token whose participant belongs to the account is related with it, too.
         sql.push(" UNION ALL SELECT * FROM (SELECT x.* FROM rewards_participant p CROSS JOIN access_token x");
-        sql.push(" WHERE p.organisation_key = $1 AND p.accounts_receivable = ").bind(account);
+        sql.push(" WHERE p.organisation_key = $1 AND p.accounts_receivable = ").push(OWNER);
         sql.push(" AND x.organisation_key = $1 AND x.rewards_participant = p.id");
-        sql.push(" AND x.accounts_receivable IS DISTINCT FROM ").bind(account);
-        if let Some(classification) = page.classification {
-            sql.push(" AND x.classification = ").bind(classification);
-        }
+        sql.push(" AND x.accounts_receivable IS DISTINCT FROM ").push(OWNER);
+        of_classification(&mut sql, "x.classification", page.classification);
         after(&mut sql, "x.id", page.after);
         sql.push(" ORDER BY x.id").limit(enough).push(") members");
     }
@@ -62,9 +98,9 @@ pub(crate) fn page_of(organisation: OrganisationKey, page: TokenPage<'_>, load: 
     if page.offset > 0 {
         sql.push(" OFFSET ").bind(i64::from(page.offset));
     }
-    sql.push(") t");
+    sql.push(") t ON t.organisation_key = o.key");
     owners::join(&mut sql, load);
-    sql.push(" ORDER BY t.id");
+    sql.push(" WHERE o.key = $1");
     sql
 }
 
@@ -225,14 +261,20 @@ fn owned_by(sql: &mut Sql, owner: OwnerKey<'_>, classification: Option<&str>) {
         OwnerKey::AccountsReceivable(id) => sql.push(" AND accounts_receivable = ").bind(id),
         OwnerKey::RewardsParticipant(id) => sql.push(" AND rewards_participant = ").bind(id),
     };
+    of_classification(sql, "classification", classification);
+}
+
+fn of_classification(sql: &mut Sql, column: &str, classification: Option<&str>) {
     if let Some(classification) = classification {
-        sql.push(" AND classification = ").bind(classification);
+        sql.push(" AND ").push(column).push(" = ").bind(owners::existing(classification));
     }
 }
 
 fn after(sql: &mut Sql, column: &str, id: Option<&str>) {
-    if let Some(id) = id {
-        sql.push(" AND ").push(column).push(" > ").bind(id);
+    match id {
+        Some(id) if cannot_exist(id) => _ = sql.push(" AND ").push(owners::NONE),
+        Some(id) => _ = sql.push(" AND ").push(column).push(" > ").bind(id),
+        None => {}
     }
 }
 

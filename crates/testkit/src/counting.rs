@@ -16,8 +16,7 @@ use access_tokens_domain::reference::Reference;
 use access_tokens_domain::secret::{CodeHash, PassCodeHash, SealedCode, Secret};
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{
-    Account, Entry, FoundOwners, FoundToken, LedgerStore, Load, Lookup, Participant, Sequence, Store, StoreResult,
-    TokenPage,
+    Entry, FoundOwners, FoundPage, FoundToken, LedgerStore, Load, Lookup, Sequence, Store, StoreResult, TokenPage,
 };
 use access_tokens_domain::time::Timestamp;
 
@@ -66,7 +65,7 @@ impl<S: Store> Store for CountingStore<S> {
         organisation: OrganisationKey,
         page: TokenPage<'_>,
         load: Load,
-    ) -> StoreResult<Vec<FoundToken>> {
+    ) -> StoreResult<FoundPage> {
         self.call().await.list_tokens(organisation, page, load).await
     }
 
@@ -78,22 +77,6 @@ impl<S: Store> Store for CountingStore<S> {
         load: Load,
     ) -> StoreResult<Vec<FoundToken>> {
         self.call().await.not_associated(organisation, state, limit, load).await
-    }
-
-    async fn find_accounts_receivable(
-        &self,
-        organisation: OrganisationKey,
-        identifier: &AccountsReceivableIdentifier,
-    ) -> StoreResult<Vec<Account>> {
-        self.call().await.find_accounts_receivable(organisation, identifier).await
-    }
-
-    async fn find_rewards_participant(
-        &self,
-        organisation: OrganisationKey,
-        identifier: &RewardsParticipantIdentifier,
-    ) -> StoreResult<Option<Participant>> {
-        self.call().await.find_rewards_participant(organisation, identifier).await
     }
 
     async fn find_owners(

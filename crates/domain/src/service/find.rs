@@ -6,7 +6,7 @@ use crate::identifier::{
     AccessTokenIdentifier, AccountsReceivableIdentifier, Proof, ResetIdentifier, RewardsParticipantIdentifier, TokenKey,
 };
 use crate::session::{Caller, Permission};
-use crate::store::{Account, FoundToken, Load, Lookup, Participant, Store};
+use crate::store::{FoundToken, Load, Lookup, Store};
 use crate::{Error, Reason, Result, text};
 
 impl<S: Store> AccessTokens<S> {
@@ -46,22 +46,6 @@ impl<S: Store> AccessTokens<S> {
         check_text(identifier.field(), value, text::CODE)?;
         Ok(self.store.find_token(caller.organisation, identifier.key(), Load::NONE).await?)
     }
-
-    /// The account of an identifier. A name that matches several is an error, never a guess.
-    pub(super) async fn account(&self, caller: &Caller, identifier: &AccountsReceivableIdentifier) -> Result<Account> {
-        check_account(identifier)?;
-        only_account(self.store.find_accounts_receivable(caller.organisation, identifier).await?)
-    }
-
-    /// The participant of an identifier.
-    pub(super) async fn participant(
-        &self,
-        caller: &Caller,
-        identifier: &RewardsParticipantIdentifier,
-    ) -> Result<Participant> {
-        check_participant(identifier)?;
-        known_participant(self.store.find_rewards_participant(caller.organisation, identifier).await?)
-    }
 }
 
 const ACCOUNT: &str = "accounts_receivable_identifier";
@@ -77,7 +61,7 @@ pub(super) fn check_account(identifier: &AccountsReceivableIdentifier) -> Result
 }
 
 /// The one account that was found.
-pub(super) fn only_account(mut found: Vec<Account>) -> Result<Account> {
+pub(super) fn only_account<T>(mut found: Vec<T>) -> Result<T> {
     match (found.pop(), found.len()) {
         (Some(account), 0) => Ok(account),
         (Some(_), _) => Err(Error::field(Reason::AmbiguousName, ACCOUNT, "several accounts receivable have this name")),
@@ -96,7 +80,7 @@ pub(super) fn check_participant(identifier: &RewardsParticipantIdentifier) -> Re
 }
 
 /// The participant, if there is one.
-pub(super) fn known_participant(found: Option<Participant>) -> Result<Participant> {
+pub(super) fn known_participant<T>(found: Option<T>) -> Result<T> {
     found.ok_or_else(|| Error::field(Reason::RewardsParticipantNotFound, PARTICIPANT, "no such rewards participant"))
 }
 

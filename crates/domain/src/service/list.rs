@@ -1,28 +1,20 @@
 //! List the access tokens of an owner.
 
+use super::find::{check_account, check_participant, known_participant, only_account};
 use super::{AccessTokens, Answer, Want};
-use crate::identifier::{AccountsReceivableIdentifier, ClassificationIdentifier, RewardsParticipantIdentifier};
+use crate::identifier::{ClassificationIdentifier, OwnerIdentifier};
 use crate::session::{Caller, Permission};
-use crate::store::{OwnerKey, Store, TokenPage};
+use crate::store::{Store, TokenPage};
 use crate::{Error, Reason, Result, page};
 
 /// Most results of one call, and the default.
 pub const MAX_RESULTS: u32 = 1_000;
 
-/// Whose tokens.
-#[derive(Debug, Clone)]
-pub enum Owner {
-    /// An accounts receivable's.
-    AccountsReceivable(AccountsReceivableIdentifier),
-    /// A rewards participant's.
-    RewardsParticipant(RewardsParticipantIdentifier),
-}
-
 /// What to list.
 #[derive(Debug, Clone)]
 pub struct ListTokens {
     /// Whose tokens.
-    pub owner: Owner,
+    pub owner: OwnerIdentifier,
     /// Only of this classification.
     pub classification: Option<ClassificationIdentifier>,
     /// Results a page, 1 to 1,000.
@@ -47,34 +39,36 @@ impl<S: Store> AccessTokens<S> {
         caller.require(Permission::AccessTokensRead)?;
         let limit = results("number_of_results", request.number_of_results.unwrap_or(MAX_RESULTS as i32))?;
         let offset = offset(request)?;
-        let (owner_kind, owner_id) = match &request.owner {
-            Owner::AccountsReceivable(identifier) => {
-                ("accounts_receivable", self.account(caller, identifier).await?.record.id)
-            }
-            Owner::RewardsParticipant(identifier) => {
-                ("rewards_participant", self.participant(caller, identifier).await?.record.id)
-            }
-        };
+        match &request.owner {
+            OwnerIdentifier::AccountsReceivable(identifier) => check_account(identifier)?,
+            OwnerIdentifier::RewardsParticipant(identifier) => check_participant(identifier)?,
+        }
         let classification = match &request.classification {
             Some(named) => Some(self.store.reference(caller.organisation).await?.classification(named)?.id.clone()),
             None => None,
         };
 
-        let query = format!("{}/{owner_kind}/{owner_id}/{classification:?}", caller.organisation.0);
-        let after = request.page_token.as_deref().map(|token| page::decode(&query, token)).transpose()?;
-        let owner = match request.owner {
-            Owner::AccountsReceivable(_) => OwnerKey::AccountsReceivable(&owner_id),
-            Owner::RewardsParticipant(_) => OwnerKey::RewardsParticipant(&owner_id),
-        };
+        let after = request.page_token.as_deref().map(page::position).transpose()?;
         let page = TokenPage {
-            owner,
+            owner: &request.owner,
             classification: classification.as_deref(),
             after: after.as_deref(),
             offset,
             // One more than asked for tells whether another page follows.
             limit: limit + 1,
         };
-        let mut found = self.store.list_tokens(caller.organisation, page, want.owners).await?;
+        let page = self.store.list_tokens(caller.organisation, page, want.owners).await?;
+        let (kind, owner) = match &request.owner {
+            OwnerIdentifier::AccountsReceivable(_) => ("accounts_receivable", only_account(page.owners)?),
+            OwnerIdentifier::RewardsParticipant(_) => {
+                ("rewards_participant", known_participant(page.owners.into_iter().next())?)
+            }
+        };
+        let query = format!("{}/{kind}/{owner}/{classification:?}", caller.organisation.0);
+        if let Some(token) = &request.page_token {
+            page::check(&query, token)?;
+        }
+        let mut found = page.tokens;
         let more = found.len() > limit as usize;
         found.truncate(limit as usize);
         let last_id = found.last().map(|last| last.token.id.clone()).filter(|_| more);

@@ -34,7 +34,7 @@ pub use check_pass_code::Presented;
 pub use create::CreateToken;
 pub use explain::{Action, Explanation, Obstacle, ObstacleKind, SecretReport, Use};
 pub use guess_budgets::PolicyBudget;
-pub use list::{ListTokens, MAX_RESULTS, Owner, TokenList};
+pub use list::{ListTokens, MAX_RESULTS, TokenList};
 pub use not_associated::NotAssociated;
 pub use otp::IssuedOneTimePassword;
 pub use reset::{IssuedPassCode, IssuedVerificationCode};

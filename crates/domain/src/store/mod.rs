@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use crate::access_token::{AccessToken, Guard, Stamp, TokenChanges};
 use crate::directory::{AccountsReceivable, ContactInformation, RewardsParticipant};
-use crate::identifier::{AccountsReceivableIdentifier, RewardsParticipantIdentifier, TokenKey};
+use crate::identifier::{AccountsReceivableIdentifier, OwnerIdentifier, RewardsParticipantIdentifier, TokenKey};
 use crate::life_cycle::LifeCycleState;
 use crate::reference::Reference;
 use crate::session::OrganisationKey;
@@ -120,6 +120,15 @@ pub struct FoundOwners {
     pub reference: Arc<Reference>,
 }
 
+/// What listing an owner's tokens came to.
+#[derive(Debug, Clone)]
+pub struct FoundPage {
+    /// The ids of the owners whom the identifier names: none, one, or two when a name matches several.
+    pub owners: Vec<String>,
+    /// The tokens of the only one.
+    pub tokens: Vec<FoundToken>,
+}
+
 /// What looking for one token came to. It takes the same work whether or not there is one.
 #[derive(Debug)]
 pub struct Lookup {
@@ -169,7 +178,7 @@ pub enum OwnerKey<'a> {
 #[derive(Debug, Clone)]
 pub struct TokenPage<'a> {
     /// Whose.
-    pub owner: OwnerKey<'a>,
+    pub owner: &'a OwnerIdentifier,
     /// Only of this classification.
     pub classification: Option<&'a str>,
     /// Only ids after this one.
@@ -222,13 +231,13 @@ pub trait Store: LedgerStore {
         load: Load,
     ) -> impl Future<Output = StoreResult<Lookup>> + Send;
 
-    /// A page of an owner's tokens.
+    /// A page of an owner's tokens, of one moment with the owner itself.
     fn list_tokens(
         &self,
         organisation: OrganisationKey,
         page: TokenPage<'_>,
         load: Load,
-    ) -> impl Future<Output = StoreResult<Vec<FoundToken>>> + Send;
+    ) -> impl Future<Output = StoreResult<FoundPage>> + Send;
 
     /// Tokens without an existing owner, in ascending id. A terminated owner does not exist.
     fn not_associated(
@@ -238,20 +247,6 @@ pub trait Store: LedgerStore {
         limit: u32,
         load: Load,
     ) -> impl Future<Output = StoreResult<Vec<FoundToken>>> + Send;
-
-    /// The accounts of an identifier: none, one, or two when a name matches several.
-    fn find_accounts_receivable(
-        &self,
-        organisation: OrganisationKey,
-        identifier: &AccountsReceivableIdentifier,
-    ) -> impl Future<Output = StoreResult<Vec<Account>>> + Send;
-
-    /// The participant of an identifier.
-    fn find_rewards_participant(
-        &self,
-        organisation: OrganisationKey,
-        identifier: &RewardsParticipantIdentifier,
-    ) -> impl Future<Output = StoreResult<Option<Participant>>> + Send;
 
     /// What a new token refers to, all of one moment where the database can say that in one statement.
     fn find_owners(

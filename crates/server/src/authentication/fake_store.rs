@@ -14,9 +14,9 @@ use access_tokens_domain::policy::Policy;
 use access_tokens_domain::reference::Reference;
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{
-    Account, AccountStore, ApiKey, Credential, Entry, FoundOwners, FoundToken, ImportChanges, ImportKeys, ImportRows,
-    LedgerStore, Load, Lookup, OrganisationRef, OwnerKey, Participant, Sequence, Store, StoreError, StoreResult,
-    TokenPage, UnitOfWork,
+    AccountStore, ApiKey, Credential, Entry, FoundOwners, FoundPage, FoundToken, ImportChanges, ImportKeys, ImportRows,
+    LedgerStore, Load, Lookup, OrganisationRef, OwnerKey, Sequence, Store, StoreError, StoreResult, TokenPage,
+    UnitOfWork,
 };
 use access_tokens_domain::time::Timestamp;
 
@@ -175,7 +175,7 @@ impl Store for FakeStore {
         not_here()
     }
 
-    async fn list_tokens(&self, _: OrganisationKey, _: TokenPage<'_>, _: Load) -> StoreResult<Vec<FoundToken>> {
+    async fn list_tokens(&self, _: OrganisationKey, _: TokenPage<'_>, _: Load) -> StoreResult<FoundPage> {
         not_here()
     }
 
@@ -186,22 +186,6 @@ impl Store for FakeStore {
         _: u32,
         _: Load,
     ) -> StoreResult<Vec<FoundToken>> {
-        not_here()
-    }
-
-    async fn find_accounts_receivable(
-        &self,
-        _: OrganisationKey,
-        _: &AccountsReceivableIdentifier,
-    ) -> StoreResult<Vec<Account>> {
-        not_here()
-    }
-
-    async fn find_rewards_participant(
-        &self,
-        _: OrganisationKey,
-        _: &RewardsParticipantIdentifier,
-    ) -> StoreResult<Option<Participant>> {
         not_here()
     }
 

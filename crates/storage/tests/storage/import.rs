@@ -8,12 +8,14 @@ use access_tokens_domain::directory::{
     ContactType, Country, DateOfBirth, Demographics, Gender, Image, Industry, IndustrySector, NameDay, Organisation,
     RewardsParticipant, Unit, User,
 };
-use access_tokens_domain::identifier::{AccountsReceivableIdentifier, RewardsParticipantIdentifier, TokenKey};
+use access_tokens_domain::identifier::{
+    AccountsReceivableIdentifier, OwnerIdentifier, RewardsParticipantIdentifier, TokenKey,
+};
 use access_tokens_domain::policy::Policy;
 use access_tokens_domain::secret::PassCodeHash;
 use access_tokens_domain::session::Permissions;
 use access_tokens_domain::store::{
-    Credential, ImportChanges, ImportKeys, Load, Sequence, Store, StoreError, Unique, UnitOfWork,
+    Credential, ImportChanges, ImportKeys, Load, Sequence, Store, StoreError, TokenPage, Unique, UnitOfWork,
 };
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 
@@ -362,8 +364,14 @@ async fn owners_are_found_by_what_names_them(test: TestDatabase) {
     };
     import(&test.database, test.organisation, &changes).await;
     let find = async |identifier: AccountsReceivableIdentifier| {
-        let found = test.database.find_accounts_receivable(test.organisation, &identifier).await.expect("finds");
-        found.into_iter().map(|account| account.record.id).collect::<Vec<_>>()
+        let found = test.database.find_owners(test.organisation, Some(&identifier), None).await.expect("finds");
+        let ids: Vec<_> = found.accounts.into_iter().map(|account| account.record.id).collect();
+        // A list finds them in the same way.
+        let owner = OwnerIdentifier::AccountsReceivable(identifier);
+        let page = TokenPage { owner: &owner, classification: None, after: None, offset: 0, limit: 1 };
+        let listed = test.database.list_tokens(test.organisation, page, Load::NONE).await.expect("lists");
+        assert_eq!(listed.owners, ids);
+        ids
     };
     assert_eq!(find(AccountsReceivableIdentifier::Id("A1".into())).await, ["A1"]);
     assert_eq!(find(AccountsReceivableIdentifier::Number("AR-A2".into())).await, ["A2"]);
@@ -375,11 +383,12 @@ async fn owners_are_found_by_what_names_them(test: TestDatabase) {
     for identifier in
         [RewardsParticipantIdentifier::Id("P1".into()), RewardsParticipantIdentifier::Number("RP-1".into())]
     {
-        let found = test.database.find_rewards_participant(test.organisation, &identifier).await.expect("finds");
-        let found = found.expect("is there");
+        let found = test.database.find_owners(test.organisation, None, Some(&identifier)).await.expect("finds");
+        let found = found.participant.expect("is there");
         assert_eq!(found.record, participant);
         assert!(found.accounts_receivable.expect("its account").account_owner.is_some());
     }
     let nobody = RewardsParticipantIdentifier::Id("P2".into());
-    assert!(test.database.find_rewards_participant(test.organisation, &nobody).await.expect("finds").is_none());
+    let found = test.database.find_owners(test.organisation, None, Some(&nobody)).await.expect("finds");
+    assert!(found.participant.is_none());
 }

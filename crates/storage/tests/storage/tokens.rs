@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use access_tokens_domain::access_token::{AccessToken, Guard, TokenChanges};
 use access_tokens_domain::directory::{AccountsReceivableState, RewardsParticipant, RewardsParticipantState};
-use access_tokens_domain::identifier::{AccountsReceivableIdentifier, TokenKey};
+use access_tokens_domain::identifier::{
+    AccountsReceivableIdentifier, OwnerIdentifier, RewardsParticipantIdentifier, TokenKey,
+};
 use access_tokens_domain::life_cycle::LifeCycleState;
 use access_tokens_domain::store::{
-    AccountStore, ImportChanges, Load, OwnerKey, Store, StoreError, TokenPage, Unique, UnitOfWork,
+    AccountStore, ImportChanges, Load, Store, StoreError, TokenPage, Unique, UnitOfWork,
 };
 
 use crate::common::{TestDatabase, account, contact, find, full, import, insert, organisation, stamp, token};
@@ -45,15 +47,22 @@ async fn what_cannot_be_stored_is_not_found(test: TestDatabase) {
     for key in [TokenKey::Id(nul), TokenKey::AuthenticationCode(nul), TokenKey::Identifier(nul)] {
         assert!(database.find_token(organisation, key, Load::ALL).await.expect("finds").found.is_none());
     }
-    let owner = OwnerKey::AccountsReceivable("A1");
-    let page = TokenPage { owner, classification: None, after: Some(nul), offset: 0, limit: 1 };
-    assert!(database.list_tokens(organisation, page, Load::NONE).await.expect("lists").is_empty());
+    let page = TokenPage { owner: &account_of("A1"), classification: None, after: Some(nul), offset: 0, limit: 1 };
+    assert!(database.list_tokens(organisation, page, Load::NONE).await.expect("lists").tokens.is_empty());
     let account = AccountsReceivableIdentifier::Name(nul.into());
-    assert!(database.find_accounts_receivable(organisation, &account).await.expect("finds").is_empty());
+    let found = database.find_owners(organisation, Some(&account), None).await.expect("finds");
+    assert!(found.accounts.is_empty());
+    let owner = OwnerIdentifier::AccountsReceivable(account);
+    let page = TokenPage { owner: &owner, classification: Some(nul), after: None, offset: 0, limit: 1 };
+    assert!(database.list_tokens(organisation, page, Load::NONE).await.expect("lists").owners.is_empty());
     assert!(database.credential_by_username(organisation, nul).await.expect("finds").is_none());
     assert!(database.credential(organisation, nul).await.expect("finds").is_none());
     assert!(database.api_key(nul).await.expect("finds").is_none());
     assert!(database.organisation_by_name(nul).await.expect("finds").is_none());
+}
+
+fn account_of(id: &str) -> OwnerIdentifier {
+    OwnerIdentifier::AccountsReceivable(AccountsReceivableIdentifier::Id(id.to_owned()))
 }
 
 async fn directory(test: &TestDatabase) {
@@ -121,10 +130,10 @@ async fn owners_are_loaded_once_and_only_when_asked_for(test: TestDatabase) {
     assert!(none.accounts_receivable.is_none() && none.rewards_participant.is_none());
     assert!(find("T4", Load::ALL).await.rewards_participant.expect("a participant").accounts_receivable.is_none());
 
-    let page =
-        TokenPage { owner: OwnerKey::RewardsParticipant("P1"), classification: None, after: None, offset: 0, limit: 9 };
+    let owner = OwnerIdentifier::RewardsParticipant(RewardsParticipantIdentifier::Id("P1".to_owned()));
+    let page = TokenPage { owner: &owner, classification: None, after: None, offset: 0, limit: 9 };
     let found = test.database.list_tokens(test.organisation, page, Load::ALL).await.expect("lists");
-    let owners: Vec<_> = found.iter().filter_map(|found| found.owners.rewards_participant.as_ref()).collect();
+    let owners: Vec<_> = found.tokens.iter().filter_map(|found| found.owners.rewards_participant.as_ref()).collect();
     assert_eq!(owners.len(), 2);
     assert!(Arc::ptr_eq(owners[0], owners[1]), "read once");
 }
@@ -184,23 +193,30 @@ async fn pages_come_in_the_order_of_bytes(test: TestDatabase) {
     shuffled.push(AccessToken { accounts_receivable: Some("A2".into()), ..token("C") });
     insert(&test.database, test.organisation, &shuffled).await;
 
-    let all = TokenPage {
-        owner: OwnerKey::AccountsReceivable("A1"),
-        classification: None,
-        after: None,
-        offset: 0,
-        limit: 100,
-    };
+    let owner = account_of("A1");
+    let accounts = ["A1", "A3"].map(|id| account(id, AccountsReceivableState::Active)).into();
+    import(&test.database, test.organisation, &ImportChanges { accounts, ..ImportChanges::default() }).await;
+    let all = TokenPage { owner: &owner, classification: None, after: None, offset: 0, limit: 100 };
     let list = async |page: TokenPage<'_>| {
         let found = test.database.list_tokens(test.organisation, page, Load::ALL).await.expect("lists");
-        found.into_iter().map(|found| found.token.id).collect::<Vec<_>>()
+        found.tokens.into_iter().map(|found| found.token.id).collect::<Vec<_>>()
     };
     assert_eq!(list(all.clone()).await, ids);
     assert_eq!(list(TokenPage { limit: 2, offset: 1, ..all.clone() }).await, ids[1..3]);
     assert_eq!(list(TokenPage { limit: 2, after: Some("B"), ..all.clone() }).await, ids[3..5]);
     assert_eq!(list(TokenPage { after: Some("B"), offset: 2, ..all.clone() }).await, ids[5..]);
     assert_eq!(list(TokenPage { classification: Some("K1"), ..all.clone() }).await, ids[2..]);
-    assert!(list(TokenPage { owner: OwnerKey::RewardsParticipant("A1"), ..all }).await.is_empty());
+    let member = OwnerIdentifier::RewardsParticipant(RewardsParticipantIdentifier::Id("A1".to_owned()));
+    assert!(list(TokenPage { owner: &member, ..all.clone() }).await.is_empty());
+
+    let owners = async |owner: &OwnerIdentifier| {
+        let page = TokenPage { owner, ..all.clone() };
+        let found = test.database.list_tokens(test.organisation, page, Load::ALL).await.expect("lists");
+        (found.owners, found.tokens.len())
+    };
+    assert_eq!(owners(&account_of("A1")).await, (vec!["A1".to_owned()], ids.len()));
+    assert_eq!(owners(&account_of("A3")).await, (vec!["A3".to_owned()], 0), "there, without tokens");
+    assert_eq!(owners(&account_of("A2")).await, (vec![], 0), "tokens name it, but it is not there");
 }
 
 async fn not_associated_is_what_has_no_existing_owner(test: TestDatabase) {

@@ -3,11 +3,10 @@
 use access_tokens_domain::Reason;
 use access_tokens_domain::error::Violations;
 use access_tokens_domain::identifier::{
-    AccessTokenIdentifier, AccountsReceivableIdentifier, ClassificationIdentifier, Proof, ResetIdentifier,
-    RewardsParticipantIdentifier,
+    AccessTokenIdentifier, AccountsReceivableIdentifier, ClassificationIdentifier, OwnerIdentifier, Proof,
+    ResetIdentifier, RewardsParticipantIdentifier,
 };
 use access_tokens_domain::secret::Secret;
-use access_tokens_domain::service::Owner;
 use access_tokens_proto::v1;
 use access_tokens_proto::v1::list_access_tokens_request;
 
@@ -88,13 +87,16 @@ pub(super) fn classification(
 }
 
 /// The owner whose tokens are listed, which is required.
-pub(super) fn owner(owner: Option<list_access_tokens_request::Owner>, violations: &mut Violations) -> Option<Owner> {
+pub(super) fn owner(
+    owner: Option<list_access_tokens_request::Owner>,
+    violations: &mut Violations,
+) -> Option<OwnerIdentifier> {
     match owner {
         Some(list_access_tokens_request::Owner::AccountsReceivableIdentifier(identifier)) => {
-            accounts_receivable(Some(identifier), violations).map(Owner::AccountsReceivable)
+            accounts_receivable(Some(identifier), violations).map(OwnerIdentifier::AccountsReceivable)
         }
         Some(list_access_tokens_request::Owner::RewardsParticipantIdentifier(identifier)) => {
-            rewards_participant(Some(identifier), violations).map(Owner::RewardsParticipant)
+            rewards_participant(Some(identifier), violations).map(OwnerIdentifier::RewardsParticipant)
         }
         None => {
             for (field, other) in [(ACCOUNT, PARTICIPANT), (PARTICIPANT, ACCOUNT)] {
