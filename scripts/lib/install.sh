@@ -18,11 +18,12 @@ install() {
     "${run[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@"
 }
 
-# Rust comes from elsewhere; the bundled SQLite is C.
+# Rust comes from elsewhere; the bundled SQLite and the allocator are C, and the latter is built by make.
 install_toolchain() {
     if ! command -v cargo >/dev/null; then
         echo "Rust is needed and missing: https://rustup.rs" >&2
         exit 1
     fi
     command -v cc >/dev/null || install "A C compiler" gcc libc6-dev
+    command -v make >/dev/null || install "make" make
 }

@@ -133,3 +133,21 @@ async fn sqlite_goes_by_indexes() {
         assert!(plan.iter().any(|line| line.starts_with("SEARCH")), "a plan: {plan:?}");
     }
 }
+
+/// Whatever somebody has let it look at.
+#[tokio::test]
+async fn sqlite_does_not_plan_by_values() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = DatabaseOptions::new(format!("sqlite://{}/test.db", folder.path().display()));
+    let samples = async |connection: &DatabaseConnection| {
+        let sql = "SELECT name FROM sqlite_schema WHERE name = 'sqlite_stat4'".to_owned();
+        lines(connection, sql, "name").await.len()
+    };
+    let connection = sqlite::connect_writer(&options).await.expect("connects");
+    migration::migrate_sqlite(&connection).await.expect("migrates");
+    furnish(&connection).await;
+    assert_eq!(samples(&connection).await, 1, "ANALYZE makes them");
+    connection.close().await.expect("closed");
+    let connection = sqlite::connect_writer(&options).await.expect("connects");
+    assert_eq!(samples(&connection).await, 0);
+}
