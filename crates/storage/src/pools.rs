@@ -195,8 +195,12 @@ async fn watch_over(pools: Weak<Pools>, options: Arc<DatabaseOptions>, connectio
         } else {
             // Whatever it was, the next question is asked on a new connection.
             connection = None;
-            let patience = if open && answer.is_err() { SILENCE } else { OUTAGE };
-            if pools.silence() >= patience {
+            let swallowed = open && answer.is_err();
+            if swallowed {
+                // Others may have asked a little later, and have been answered: they are given as much time.
+                sleep(SILENCE.saturating_sub(pools.silence())).await;
+            }
+            if pools.silence() >= if swallowed { SILENCE } else { OUTAGE } {
                 pools.lost();
             }
         }
