@@ -46,12 +46,13 @@ impl Database {
     async fn with_reference(&self, organisation: OrganisationKey, page: Vec<Found>) -> StoreResult<Vec<FoundToken>> {
         let Some(version) = page.first().map(|found| found.version) else { return Ok(Vec::new()) };
         let reference = self.reference_since(organisation, version).await?;
-        let found = page.into_iter().map(|found| {
-            let (token, owners) = found.value;
-            FoundToken { token, owners, reference: Arc::clone(&reference) }
-        });
-        Ok(found.collect())
+        Ok(page.into_iter().map(|found| with(&reference, found.value)).collect())
     }
+}
+
+/// A token with its owners and what they refer to.
+fn with(reference: &Arc<Reference>, (token, owners): (AccessToken, Owners)) -> FoundToken {
+    FoundToken { token, owners, reference: Arc::clone(reference) }
 }
 
 impl Store for Database {
@@ -82,7 +83,7 @@ impl Store for Database {
             None => self.look_up(question, value).await?,
         };
         let reference = self.reference_since(organisation, found.version).await?;
-        let found = found.value.map(|(token, owners)| FoundToken { token, owners, reference: Arc::clone(&reference) });
+        let found = found.value.map(|value| with(&reference, value));
         Ok(Lookup { found, reference })
     }
 
@@ -99,11 +100,7 @@ impl Store for Database {
         let found = self.read(list).await?;
         let reference = self.reference_since(organisation, found.version).await?;
         let (owners, tokens) = found.value;
-        let tokens = tokens.into_iter().map(|(token, owners)| {
-            let reference = Arc::clone(&reference);
-            FoundToken { token, owners, reference }
-        });
-        Ok(FoundPage { owners, tokens: tokens.collect() })
+        Ok(FoundPage { owners, tokens: tokens.into_iter().map(|value| with(&reference, value)).collect() })
     }
 
     async fn not_associated(
