@@ -3,10 +3,10 @@
 
 use access_tokens_domain::store::StoreResult;
 use rusqlite::types::FromSql;
-use sea_orm::QueryResult;
 use sea_orm::sqlx::postgres::PgRow;
 use sea_orm::sqlx::sqlite::SqliteRow;
 use sea_orm::sqlx::{Decode, Postgres, Row as _, Sqlite};
+use sea_orm::{QueryResult, Value};
 
 use crate::entities::{access_token, accounts_receivable, contact_information, rewards_participant};
 use crate::error::Failure;
@@ -89,6 +89,9 @@ pub(crate) trait Row: Sized {
 
     /// Reads it.
     fn read(cells: &mut Cells<'_>, organisation_key: i32) -> StoreResult<Self>;
+
+    /// The key of its organisation, and its columns.
+    fn into_values(self) -> Vec<Value>;
 }
 
 /// The columns of a table under an alias.
@@ -103,6 +106,10 @@ macro_rules! rows {
 
             fn read(cells: &mut Cells<'_>, organisation_key: i32) -> StoreResult<Self> {
                 Ok(Self { organisation_key, $($column: cells.take()?),* })
+            }
+
+            fn into_values(self) -> Vec<Value> {
+                vec![self.organisation_key.into(), $(self.$column.into()),*]
             }
         }
     )*};

@@ -16,7 +16,7 @@ use crate::cells::Cells;
 use crate::counts::{self, Connections};
 use crate::error::store_error;
 use crate::file_lookups::FileLookups;
-use crate::lookup::{Lookedup, Question};
+use crate::lookup::Lookup;
 use crate::options::{DatabaseOptions, SetupError};
 use crate::pools::Pools;
 use crate::postgres::{self, Purpose};
@@ -248,14 +248,14 @@ impl Database {
         Ok(found)
     }
 
-    pub(crate) async fn look_up(&self, question: Question, value: &str) -> StoreResult<Lookedup> {
+    pub(crate) async fn look_up<L: Lookup>(&self, lookup: &L) -> StoreResult<L::Found> {
         match &*self.backend {
-            Backend::Sqlite { lookups, .. } => lookups.find(question, value),
+            Backend::Sqlite { lookups, .. } => lookups.find(lookup),
             Backend::Postgres(pools) => {
                 let asked = Instant::now();
-                let row = pools.lookups().find(question, value).await?;
+                let row = pools.lookups().find(lookup.question(), lookup.keys()).await?;
                 self.heard(asked);
-                question.read(Cells::of_postgres(&row.ok_or_else(|| question.unknown())?))
+                lookup.read(Cells::of_postgres(&row.ok_or_else(|| lookup.question().unknown())?))
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Tokens looked up in SQLite: at once, on the thread that asks.
+//! What is looked up in SQLite: at once, on the thread that asks.
 //!
 //! The driver gives each of its connections a thread, and to go there and back costs several times what looking up costs:
 //! about twelve pages, nearly always in memory. More is never read here, so nobody else waits for long.
@@ -14,12 +14,12 @@ use access_tokens_domain::store::StoreResult;
 
 use crate::cells::Cells;
 use crate::error::Failure;
-use crate::lookup::{Lookedup, Question};
+use crate::lookup::{Lookup, Question};
 use crate::statements::{Watcher, told_at_once};
 
 /// Who reads need not wait for who writes, except while the log of a process that was killed is taken over.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(100);
-/// The statements of [`Question`], and some.
+/// Those of [`crate::lookup`]: 16 for tokens, 4 for owners.
 const STATEMENTS: usize = 20;
 
 /// Connections for looking up: as many as there have been threads that did it at once.
@@ -35,11 +35,13 @@ impl FileLookups {
         Self { file: file.to_owned(), watcher, idle: Mutex::default() }
     }
 
-    /// The token of a value.
-    pub(crate) fn find(&self, question: Question, value: &str) -> StoreResult<Lookedup> {
+    /// What it finds.
+    pub(crate) fn find<L: Lookup>(&self, lookup: &L) -> StoreResult<L::Found> {
         let idle = self.idle().pop();
         let connection = idle.map_or_else(|| open(&self.file), Ok).map_err(|error| Failure::of_lookup(&error))?;
-        let found = told_at_once(&self.watcher, question.one(), || find(&connection, question, value))?;
+        let found = told_at_once(&self.watcher, lookup.question().one(), || {
+            ask(&connection, lookup.question(), lookup.keys(), |cells| lookup.read(cells))
+        })?;
         self.idle().push(connection);
         Ok(found)
     }
@@ -65,14 +67,25 @@ fn open(file: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-fn find(connection: &Connection, question: Question, value: &str) -> StoreResult<Lookedup> {
+fn ask<T>(
+    connection: &Connection,
+    question: Question,
+    keys: &[&str],
+    read: impl FnOnce(Cells<'_>) -> StoreResult<T>,
+) -> StoreResult<T> {
     let failed = |error| Failure::of_lookup(&error);
     let mut statement = connection.prepare_cached(question.one()).map_err(failed)?;
     // By name: SQLite itself would count them as they come.
-    let values: [(&str, &dyn ToSql); 2] = [("$1", &question.organisation.0), ("$2", &value)];
-    let mut rows = statement.query(&values).map_err(failed)?;
-    let row = rows.next().map_err(failed)?.ok_or_else(|| question.unknown())?;
-    question.read(Cells::of_lookup(row))
+    let mut bind = |name: &str, value: &dyn ToSql| match statement.parameter_index(name)? {
+        Some(place) => statement.raw_bind_parameter(place, value),
+        None => Ok(()),
+    };
+    bind("$1", &question.organisation.0).map_err(failed)?;
+    for (name, key) in ["$2", "$3"].into_iter().zip(keys) {
+        bind(name, key).map_err(failed)?;
+    }
+    let mut rows = statement.raw_query();
+    read(Cells::of_lookup(rows.next().map_err(failed)?.ok_or_else(|| question.unknown())?))
 }
 
 #[cfg(test)]
@@ -82,7 +95,7 @@ mod tests {
     use super::*;
     use crate::options::DatabaseOptions;
     use crate::plans::{ORGANISATION, TOKENS, furnish};
-    use crate::{migration, sqlite};
+    use crate::{lookup, migration, sqlite};
 
     #[tokio::test]
     async fn no_statement_is_prepared_twice() {
@@ -94,10 +107,11 @@ mod tests {
         // With statistics: only then does SQLite look at values.
         furnish(&writer).await;
         let connection = open(&file).expect("opens");
-        for question in Question::all(ORGANISATION) {
+        for question in lookup::all(ORGANISATION) {
             for n in (1..=TOKENS).step_by(1_000) {
-                for value in [format!("T{n}"), format!("N{n}"), format!("C{n}"), format!("I{n}"), "none".to_owned()] {
-                    find(&connection, question, &value).expect("an answer");
+                for kind in ["T", "N", "C", "I", "A", "P", "none"] {
+                    let key = format!("{kind}{n}");
+                    ask(&connection, question, &[&key, &key], |_| Ok(())).expect("an answer");
                 }
             }
             let statement = connection.prepare_cached(question.one()).expect("kept");

@@ -1,12 +1,14 @@
-//! Single statements on PostgreSQL: over few connections, and under load several lookups of tokens with one statement.
+//! Single statements on PostgreSQL: over few connections, and under load several lookups with one statement, and several new
+//! tokens with one statement and one commit.
 //!
 //! A pool asks each connection whether it still lives when it comes back, which is a round trip, and takes it back in a task of
 //! its own. Here it is kept by whoever is next.
 //!
-//! Whoever finds nobody asking takes a lane and asks for its own token. Others wait for that lane, a moment at most, and are
-//! either answered by somebody else or handed the lane; who is asks for the tokens of all who wait for the same kind of
-//! answer. More lanes are taken when many wait, or when an answer takes long. As long as there is little to do nobody has
-//! to be woken by anybody else.
+//! Whoever finds nobody asking takes a lane and asks. Others wait for that lane, a moment at most, and are either answered by
+//! somebody else or handed the lane; who is asks for all who wait for the same kind of answer. More lanes are taken when
+//! many wait, or when an answer takes long. As long as there is little to do nobody has to be woken by anybody else.
+
+mod job;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,20 +17,19 @@ use std::time::Duration;
 use sea_orm::sqlx::pool::PoolConnection;
 use sea_orm::sqlx::postgres::{PgQueryResult, PgRow};
 use sea_orm::sqlx::query::Query;
-use sea_orm::sqlx::{self, AssertSqlSafe, PgPool, Postgres, Row};
-use sea_orm::{DbBackend, Statement, Values};
+use sea_orm::sqlx::{self, PgPool, Postgres};
+use sea_orm::{DbBackend, Statement, Value};
 use sea_query_sqlx::SqlxValues;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
+use self::job::{Job, bound};
 use crate::caller::queued;
 use crate::error::Failure;
 use crate::lookup::Question;
 use crate::postgres::PING_AFTER_IDLE;
 use crate::statements::{self, Watcher};
 
-/// Most tokens of one statement.
-const MOST: usize = 16;
 /// So many wait to be asked for together before another lane is taken; fewer do only for so long.
 const ENOUGH: usize = 8;
 const SOON: Duration = Duration::from_millis(1);
@@ -60,17 +61,16 @@ struct Connection {
     used: Instant,
 }
 
-/// Somebody who waits for a lane, or for the answer to a question.
+/// Somebody who waits for a lane, or for the answer.
 struct Waiting {
-    question: Option<Question>,
-    value: String,
+    job: Arc<Job>,
     reply: oneshot::Sender<Reply>,
 }
 
 enum Reply {
     /// Ask yourself.
     Lane(Lane),
-    /// Somebody has asked. No row: there is no such organisation.
+    /// Somebody has asked for several. No row: there is no such organisation, or nothing to be read.
     Answer(Result<Option<PgRow>, Failure>),
 }
 
@@ -89,13 +89,35 @@ impl Lanes {
         Arc::new(Self { pool, watcher, state: Mutex::new(state) })
     }
 
-    /// The row of a value, to be read by [`Question::read`]. None: there is no such organisation. A call that nobody waits
-    /// for any more may be dropped here before it has been asked for: who asks skips it.
-    pub(crate) async fn find(self: &Arc<Self>, question: Question, value: &str) -> Result<Option<PgRow>, Failure> {
-        let reply = queued(self.turn(Some(question), value)).await;
+    /// The row of a question. None: there is no such organisation. A call that nobody waits for any more may be dropped here
+    /// before it has been asked for: who asks skips it.
+    pub(crate) async fn find(self: &Arc<Self>, question: Question, keys: &[&str]) -> Result<Option<PgRow>, Failure> {
+        let keys = keys.iter().map(ToString::to_string).collect();
+        let job = Arc::new(Job::Lookup { question, keys });
+        let reply = queued(self.turn(&job)).await;
         match reply.map_err(|error| Failure::of_sqlx(&error))? {
-            Reply::Lane(lane) => lane.ask(question, value).await,
+            Reply::Lane(lane) => lane.ask(&job).await.0,
             Reply::Answer(answer) => answer,
+        }
+    }
+
+    /// Writes a new token, by its values, and commits it.
+    ///
+    /// Together with others it may have been refused for what is wrong with one of them, and nothing was written. So it is
+    /// asked for again, alone. When nobody knows whether it was written, it is not.
+    pub(crate) async fn insert(self: &Arc<Self>, values: Vec<Value>) -> Result<(), Failure> {
+        let job = Arc::new(Job::NewToken { values });
+        let (answer, alone) = match self.turn(&job).await.map_err(|error| Failure::of_sqlx(&error))? {
+            Reply::Lane(lane) => lane.ask(&job).await,
+            Reply::Answer(answer) => (answer, false),
+        };
+        match answer {
+            Ok(_) => Ok(()),
+            Err(failure) if alone || matches!(failure, Failure::Unavailable(_)) => Err(failure),
+            Err(_) => {
+                let lane = self.lane().await.map_err(|error| Failure::of_sqlx(&error))?;
+                lane.ask_for(&job, Vec::new()).await.map(|_| ())
+            }
         }
     }
 
@@ -130,26 +152,39 @@ impl Lanes {
     }
 
     async fn lane(self: &Arc<Self>) -> sqlx::Result<Lane> {
-        match self.turn(None, "").await? {
+        match self.turn(&Arc::new(Job::Statement)).await? {
             Reply::Lane(lane) => Ok(lane),
             // To no question.
             Reply::Answer(_) => Err(sqlx::Error::WorkerCrashed),
         }
     }
 
-    /// A lane, or the answer to a question. Who gets neither in time is told what a pool would say.
-    async fn turn(self: &Arc<Self>, question: Option<Question>, value: &str) -> sqlx::Result<Reply> {
-        let patience = self.pool.options().get_acquire_timeout();
+    /// A lane, or the answer. Who gets neither in time is told what a pool would say.
+    async fn turn(self: &Arc<Self>, job: &Arc<Job>) -> sqlx::Result<Reply> {
+        let patience = Instant::now() + self.pool.options().get_acquire_timeout();
+        let mut together = true;
         loop {
-            let waits = match self.enter(question, value) {
+            let mut waits = match self.enter(job, together) {
                 Ok(lane) => return Ok(Reply::Lane(lane)),
                 Err(waits) => waits,
             };
-            match timeout(patience, waits).await {
-                Ok(Ok(reply)) => return Ok(reply),
-                // Who asked for us was cut in the middle of it.
-                Ok(Err(_)) => {}
-                Err(_) => return Err(sqlx::Error::PoolTimedOut),
+            // What writes shares its lanes with statements that may take any time; lookups are among themselves.
+            let until = if together && job.writes() { Instant::now() + SOON } else { patience };
+            let reply = match timeout_at(until, &mut waits).await {
+                Ok(reply) => reply,
+                // Somebody asks for it just now.
+                Err(_) if !self.withdraw(job) => waits.await,
+                Err(_) if until == patience => return Err(sqlx::Error::PoolTimedOut),
+                Err(_) => {
+                    together = false;
+                    continue;
+                }
+            };
+            match reply {
+                Ok(reply) => return Ok(reply),
+                // Who asked for it was cut in the middle of it, and it may be written.
+                Err(_) if job.writes() => return Err(sqlx::Error::WorkerCrashed),
+                Err(_) => {}
             }
         }
     }
@@ -168,21 +203,29 @@ impl Lanes {
         drop(dropped);
     }
 
-    fn enter(self: &Arc<Self>, question: Option<Question>, value: &str) -> Result<Lane, oneshot::Receiver<Reply>> {
+    fn enter(self: &Arc<Self>, job: &Arc<Job>, together: bool) -> Result<Lane, oneshot::Receiver<Reply>> {
         let mut state = self.state();
-        if state.admits(question.is_some()) {
+        if state.admits(together && job.most() > 1) {
             state.free = state.free.saturating_sub(1);
             state.asked = Instant::now();
             let connection = state.parked.pop();
             return Ok(Lane { lanes: Arc::clone(self), connection });
         }
         let (reply, waits) = oneshot::channel();
-        state.waiting.push_back(Waiting { question, value: value.to_owned(), reply });
+        state.waiting.push_back(Waiting { job: Arc::clone(job), reply });
         Err(waits)
     }
 
+    /// Waits no longer. False: somebody has been told to ask, or asks.
+    fn withdraw(&self, job: &Arc<Job>) -> bool {
+        let mut state = self.state();
+        let before = state.waiting.len();
+        state.waiting.retain(|waiting| !Arc::ptr_eq(&waiting.job, job));
+        state.waiting.len() < before
+    }
+
     /// Those who wait for the same kind of answer, but for the one who asks.
-    fn others(&self, question: Question) -> Vec<Waiting> {
+    fn others(&self, job: &Job) -> Vec<Waiting> {
         let mut state = self.state();
         state.asked = Instant::now();
         let mut others = Vec::new();
@@ -191,7 +234,7 @@ impl Lanes {
             if waiting.reply.is_closed() {
                 continue;
             }
-            if waiting.question == Some(question) && others.len() < MOST - 1 {
+            if others.len() + 1 < job.most() && job.goes_with(&waiting.job) {
                 others.push(waiting);
             } else {
                 left.push_back(waiting);
@@ -226,10 +269,10 @@ impl Lanes {
 }
 
 impl State {
-    /// Is there a lane to be taken? A lookup rather waits for a lane that will soon be handed on, and is asked for with others.
-    fn admits(&self, lookup: bool) -> bool {
+    /// Is there a lane to be taken? Who may rather waits for a lane that will soon be handed on, and is asked for with others.
+    fn admits(&self, together: bool) -> bool {
         let soon = self.free < self.lanes && self.waiting.len() < ENOUGH && self.asked.elapsed() < SOON;
-        self.closed || self.free > 0 && !(lookup && soon)
+        self.closed || self.free > 0 && !(together && soon)
     }
 }
 
@@ -249,18 +292,24 @@ impl Lane {
         self.connection = Some(Connection { used: Instant::now(), ..connection });
     }
 
-    async fn ask(mut self, question: Question, value: &str) -> Result<Option<PgRow>, Failure> {
-        let mut connection = self.connection().await.map_err(|error| Failure::of_sqlx(&error))?;
+    /// Asks for it, and for all who wait for the same kind of answer. Was it alone?
+    async fn ask(self, job: &Arc<Job>) -> (Result<Option<PgRow>, Failure>, bool) {
+        let others = self.lanes.others(job);
+        let alone = others.is_empty();
+        (self.ask_for(job, others).await, alone)
+    }
+
+    async fn ask_for(mut self, job: &Arc<Job>, others: Vec<Waiting>) -> Result<Option<PgRow>, Failure> {
         let lanes = Arc::clone(&self.lanes);
-        let others = lanes.others(question);
-        let (watcher, postgres) = (&lanes.watcher, DbBackend::Postgres);
-        let asked = if others.is_empty() {
-            statements::told(watcher, postgres, question.one(), one(&mut connection, question, value)).await
-        } else {
-            let asked = many(&mut connection, question, value, &others);
-            statements::told(watcher, postgres, question.many(), asked).await
+        let asked = async {
+            let mut connection = self.connection().await?;
+            let jobs: Vec<_> = std::iter::once(job).chain(others.iter().map(|other| &other.job)).collect();
+            let asked = job::ask(&mut connection.connection, &jobs);
+            let rows = statements::told(&lanes.watcher, DbBackend::Postgres, job::text(&jobs), asked).await?;
+            self.keep(connection);
+            Ok(rows)
         };
-        let rows = match asked {
+        let rows = match asked.await {
             Ok(rows) => rows,
             Err(error) => {
                 // Whatever state the connection is in, the pool will see.
@@ -271,7 +320,6 @@ impl Lane {
                 return Err(failure);
             }
         };
-        self.keep(connection);
         // The next one may ask before the answers are read.
         drop(self);
         let mut rows = rows.into_iter();
@@ -288,34 +336,4 @@ impl Drop for Lane {
         let connection = self.connection.take();
         self.lanes.hand_on(connection);
     }
-}
-
-fn bound(statement: Statement) -> Query<'static, Postgres, SqlxValues> {
-    let values = statement.values.unwrap_or_else(|| Values(Vec::new()));
-    sqlx::query_with(AssertSqlSafe(statement.sql), SqlxValues(values))
-}
-
-async fn one(connection: &mut Connection, question: Question, value: &str) -> sqlx::Result<Vec<Option<PgRow>>> {
-    let asked = sqlx::query(question.one()).bind(question.organisation.0).bind(value);
-    Ok(vec![asked.fetch_optional(&mut *connection.connection).await?])
-}
-
-/// The rows in the order of the values, the own one first.
-async fn many(
-    connection: &mut Connection,
-    question: Question,
-    value: &str,
-    others: &[Waiting],
-) -> sqlx::Result<Vec<Option<PgRow>>> {
-    let values: Vec<_> = std::iter::once(value).chain(others.iter().map(|other| other.value.as_str())).collect();
-    let asked = sqlx::query(question.many()).bind(question.organisation.0).bind(&values);
-    let found = asked.fetch_all(&mut *connection.connection).await?;
-    let mut rows: Vec<_> = values.iter().map(|_| None).collect();
-    for row in found {
-        let place: i64 = row.try_get(row.len() - 1)?;
-        if let Some(slot) = usize::try_from(place - 1).ok().and_then(|place| rows.get_mut(place)) {
-            *slot = Some(row);
-        }
-    }
-    Ok(rows)
 }

@@ -25,6 +25,7 @@ mod lanes;
 mod ledger;
 mod lookup;
 mod migration;
+mod new_token;
 mod options;
 mod owners;
 #[cfg(test)]

@@ -129,41 +129,46 @@ fn read_account(cells: &mut Cells<'_>, organisation: OrganisationKey) -> StoreRe
     Ok(Some(Account { record, account_owner: owner.map(convert::contact).transpose()? }))
 }
 
-/// Both, with the version of reference data: in any case, unless there is no such organisation.
-pub(crate) async fn find_both<C: ConnectionTrait>(
+/// The statement for an account `a` and a participant `p`, each by a condition, with the version of reference data: a row in any
+/// case, unless there is no such organisation.
+pub(crate) fn both(place: &str, among: &str, account: &str, participant: &str) -> String {
+    format!(
+        "SELECT o.directory_version, {}, {}{place} FROM organisation o{among} \
+         LEFT JOIN accounts_receivable a ON a.organisation_key = o.key AND {account}{ACCOUNT_OWNER} \
+         LEFT JOIN rewards_participant p ON p.organisation_key = o.key AND {participant}{PARTICIPANTS_ACCOUNT} \
+         AND (a.id IS NULL OR a.id <> p.accounts_receivable){PARTICIPANTS_ACCOUNT_OWNER} WHERE o.key = $1",
+        *ACCOUNT, *PARTICIPANT
+    )
+}
+
+/// The accounts of a name, and a participant. Two accounts are enough to know that there are several.
+pub(crate) async fn find_named<C: ConnectionTrait>(
     connection: &C,
     organisation: OrganisationKey,
-    account: Option<&AccountsReceivableIdentifier>,
+    name: &str,
     participant: Option<&RewardsParticipantIdentifier>,
-) -> StoreResult<Versioned<(Vec<Account>, Option<Participant>)>> {
-    let mut sql = Sql::new("SELECT o.directory_version, ");
-    sql.push(&ACCOUNT).push(", ").push(&PARTICIPANT).push(" FROM organisation o");
-    sql.push(" LEFT JOIN accounts_receivable a ON a.organisation_key = o.key AND ");
-    match account {
-        Some(identifier) => is_account(&mut sql, identifier),
-        None => _ = sql.push(NONE),
-    }
-    sql.push(ACCOUNT_OWNER).push(" LEFT JOIN rewards_participant p ON p.organisation_key = o.key AND ");
-    match participant {
-        Some(identifier) => is_participant(&mut sql, identifier),
-        None => _ = sql.push(NONE),
-    }
-    sql.push(PARTICIPANTS_ACCOUNT).push(PARTICIPANTS_ACCOUNT_OWNER);
-    sql.push(" WHERE o.key = ").bind(organisation.0);
-    if let Some(identifier) = account {
-        only_two(&mut sql, identifier);
-    }
-    let rows = sql.all(connection).await?;
-    let mut version = None;
-    let (mut accounts, mut found) = (Vec::new(), None);
+) -> StoreResult<Versioned<(Vec<Arc<Account>>, Option<Arc<Participant>>)>> {
+    let (column, key) = match participant {
+        Some(RewardsParticipantIdentifier::Id(id)) => ("id", id.as_str()),
+        Some(RewardsParticipantIdentifier::Number(number)) => ("number", number.as_str()),
+        None => ("id", ""),
+    };
+    // Only the beginning is indexed.
+    let account = "substr(a.name, 1, 100) = substr($2, 1, 100) AND a.name = $2";
+    let text = both("", "", account, &format!("p.{column} = $3")) + " ORDER BY a.id LIMIT 2";
+    let values = vec![organisation.0.into(), existing(name).into(), existing(key).into()];
+    let rows = Sql::fixed(&text, values).all(connection).await?;
+    let (mut version, mut accounts, mut found) = (None, Vec::new(), None);
+    let mut reader = Reader::new(organisation);
     for row in &rows {
         let mut cells = Cells::of(row);
         version = Some(cells.take()?);
-        accounts.extend(read_account(&mut cells, organisation)?);
-        found = Reader::new(organisation).participant(&mut cells)?;
+        let owners = reader.owners(&mut cells, Load::ALL)?;
+        accounts.extend(owners.accounts_receivable);
+        found = owners.rewards_participant;
     }
     let version = version.ok_or_else(|| reference::unknown(organisation))?;
-    Ok(Versioned { version, value: (accounts, found.map(Arc::unwrap_or_clone)) })
+    Ok(Versioned { version, value: (accounts, found) })
 }
 
 /// No row.

@@ -6,7 +6,7 @@ use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{Load, TokenPage};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement, Value};
 
-use crate::lookup::Question;
+use crate::lookup;
 use crate::migration;
 use crate::options::DatabaseOptions;
 use crate::postgres::{self, Purpose};
@@ -49,10 +49,14 @@ pub(crate) async fn furnish(connection: &DatabaseConnection) {
 /// What is asked most, with values.
 fn statements(backend: DbBackend) -> Vec<(String, Vec<Value>)> {
     let mut statements = Vec::new();
-    for question in Question::all(ORGANISATION) {
-        statements.push((question.one().to_owned(), vec![1.into(), "T1".into()]));
+    for question in lookup::all(ORGANISATION) {
+        let values = |key: &str| {
+            let keys = ["$2", "$3"].into_iter().filter(|place| question.one().contains(place));
+            std::iter::once(1.into()).chain(keys.map(|_| key.into())).collect()
+        };
+        statements.push((question.one().to_owned(), values("T1")));
         if backend == DbBackend::Postgres {
-            statements.push((question.many().to_owned(), vec![1.into(), "{T1,T2}".into()]));
+            statements.push((question.many().to_owned(), values("{T1,T2}")));
         }
     }
     let owners = [

@@ -109,7 +109,12 @@ impl Pools {
         Single::Postgres(Arc::clone(&self.pair().singles))
     }
 
-    /// For looking up single tokens.
+    /// For new tokens.
+    pub(crate) fn creates(&self) -> Arc<Lanes> {
+        Arc::clone(&self.pair().singles)
+    }
+
+    /// For looking up.
     pub(crate) fn lookups(&self) -> Arc<Lanes> {
         Arc::clone(&self.pair().lookups)
     }

@@ -14,10 +14,10 @@ use sea_orm::TransactionTrait;
 
 use crate::database::{Backend, Database};
 use crate::error::store_error;
-use crate::lookup::Question;
+use crate::lookup::{Ambiguous, Lookup as _, OwnersLookup, TokenLookup};
 use crate::tokens::Found;
 use crate::unit_of_work::{Transaction, Unit};
-use crate::{owners, reference, sequence, statements, tokens};
+use crate::{new_token, owners, reference, sequence, statements, tokens};
 
 impl Database {
     /// Reference data of this version, or a younger one: from memory, nearly always.
@@ -77,10 +77,10 @@ impl Store for Database {
     }
 
     async fn find_token(&self, organisation: OrganisationKey, key: TokenKey<'_>, load: Load) -> StoreResult<Lookup> {
-        let (question, value) = Question::of(organisation, key, load);
-        let found = match self.on_replica(|connection| question.find(connection, value)).await {
+        let lookup = TokenLookup::new(organisation, key, load);
+        let found = match self.on_replica(|connection| lookup.find(connection)).await {
             Some(found) => found,
-            None => self.look_up(question, value).await?,
+            None => self.look_up(&lookup).await?,
         };
         let reference = self.reference_since(organisation, found.version).await?;
         let found = found.value.map(|value| with(&reference, value));
@@ -122,9 +122,18 @@ impl Store for Database {
         account: Option<&AccountsReceivableIdentifier>,
         participant: Option<&RewardsParticipantIdentifier>,
     ) -> StoreResult<FoundOwners> {
-        let found = owners::find_both(&self.readers(), organisation, account, participant).await?;
-        let reference = self.reference_since(organisation, found.version).await?;
-        let (accounts, participant) = found.value;
+        let (version, accounts, participant) = match OwnersLookup::new(organisation, account, participant) {
+            Ok(lookup) => {
+                let found = self.look_up(&lookup).await?;
+                let Owners { accounts_receivable, rewards_participant } = found.value;
+                (found.version, accounts_receivable.into_iter().collect(), rewards_participant)
+            }
+            Err(Ambiguous(name)) => {
+                let found = owners::find_named(&self.readers(), organisation, name, participant).await?;
+                (found.version, found.value.0, found.value.1)
+            }
+        };
+        let reference = self.reference_since(organisation, version).await?;
         Ok(FoundOwners { accounts, participant, reference })
     }
 
@@ -132,10 +141,10 @@ impl Store for Database {
         match &*self.backend {
             Backend::Sqlite { writer, .. } => {
                 let turn = statements::step(&self.options, "BEGIN", writer.begin()).await?;
-                tokens::insert(&*turn.lock().await?, organisation, token).await?;
+                new_token::insert(&*turn.lock().await?, organisation, token).await?;
                 Ok(statements::step(&self.options, "COMMIT", turn.commit()).await?)
             }
-            Backend::Postgres(pools) => Ok(tokens::insert(&pools.singles(), organisation, token).await?),
+            Backend::Postgres(pools) => Ok(pools.creates().insert(new_token::values(organisation, token)).await?),
         }
     }
 

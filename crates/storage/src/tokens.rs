@@ -7,11 +7,11 @@ use access_tokens_domain::identifier::OwnerIdentifier;
 use access_tokens_domain::life_cycle::LifeCycleState;
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{Load, OwnerKey, Owners, StoreResult, TokenPage};
-use sea_orm::{ConnectionTrait, DbBackend, EntityTrait, IdenStatic, IntoActiveModel, QueryResult};
+use sea_orm::{ConnectionTrait, DbBackend, IdenStatic, QueryResult};
 
 use crate::cells::{Cells, Row, columns};
 use crate::convert;
-use crate::entities::access_token::{Entity, Model};
+use crate::entities::access_token::Model;
 use crate::error::store_error;
 use crate::owners::{self, Reader};
 use crate::reference;
@@ -187,17 +187,6 @@ fn in_state(sql: &mut Sql, state: Option<LifeCycleState>) {
     if let Some(state) = state {
         sql.push(" AND x.life_cycle_state = '").push(state.name()).push("'");
     }
-}
-
-/// Writes a new token.
-pub(crate) async fn insert<C: ConnectionTrait>(
-    connection: &C,
-    organisation: OrganisationKey,
-    token: &AccessToken,
-) -> StoreResult<()> {
-    let row = convert::token_row(organisation, token).into_active_model();
-    Entity::insert(row).exec_without_returning(connection).await.map_err(store_error)?;
-    Ok(())
 }
 
 /// Writes changes where the guard still holds: the condition and the write are one statement, so that of concurrent

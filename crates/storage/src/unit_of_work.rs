@@ -15,7 +15,7 @@ use crate::options::DatabaseOptions;
 use crate::reference::ReferenceCache;
 use crate::sql::Sql;
 use crate::sqlite_writer::Turn;
-use crate::{import, reference, statements, tokens};
+use crate::{import, new_token, reference, statements, tokens};
 
 /// The first key of the advisory locks that keep imports of one organisation apart; the second is the organisation.
 const DIRECTORY_LOCK: i32 = 0x6174_6f6b;
@@ -101,7 +101,7 @@ impl Unit {
 
 impl UnitOfWork for Unit {
     async fn insert_token(&mut self, organisation: OrganisationKey, token: &AccessToken) -> StoreResult<()> {
-        let result = tokens::insert(&*self.enter().await?, organisation, token).await;
+        let result = new_token::insert(&*self.enter().await?, organisation, token).await;
         self.leave(result)
     }
 

@@ -193,11 +193,11 @@ fn owners(request: &CreateToken, found: FoundOwners) -> Result<Owners> {
     let mut owners = Owners::default();
     if let Some(identifier) = &request.accounts_receivable {
         check_account(identifier)?;
-        owners.accounts_receivable = Some(Arc::new(living_account(only_account(found.accounts)?)?));
+        owners.accounts_receivable = Some(living_account(only_account(found.accounts)?)?);
     }
     if let Some(identifier) = &request.rewards_participant {
         check_participant(identifier)?;
-        owners.rewards_participant = Some(Arc::new(living_participant(known_participant(found.participant)?)?));
+        owners.rewards_participant = Some(living_participant(known_participant(found.participant)?)?);
     }
     if let (Some(account), Some(participant)) = (&owners.accounts_receivable, &owners.rewards_participant)
         && participant.record.accounts_receivable.as_ref() != Some(&account.record.id)
@@ -209,14 +209,14 @@ fn owners(request: &CreateToken, found: FoundOwners) -> Result<Owners> {
 }
 
 /// D5: a terminated owner is refused.
-fn living_account(account: Account) -> Result<Account> {
+fn living_account(account: Arc<Account>) -> Result<Arc<Account>> {
     if account.record.life_cycle_state == AccountsReceivableState::Terminated {
         return Err(terminated("accounts_receivable_identifier", "the accounts receivable is TERMINATED"));
     }
     Ok(account)
 }
 
-fn living_participant(participant: Participant) -> Result<Participant> {
+fn living_participant(participant: Arc<Participant>) -> Result<Arc<Participant>> {
     if participant.record.life_cycle_state == Some(RewardsParticipantState::Terminated) {
         return Err(terminated("rewards_participant_identifier", "the rewards participant is TERMINATED"));
     }

@@ -113,9 +113,9 @@ pub struct FoundToken {
 #[derive(Debug, Clone)]
 pub struct FoundOwners {
     /// The accounts of an identifier: none, one, or two when a name matches several.
-    pub accounts: Vec<Account>,
+    pub accounts: Vec<Arc<Account>>,
     /// The participant of an identifier.
-    pub participant: Option<Participant>,
+    pub participant: Option<Arc<Participant>>,
     /// Reference data, as old as these or younger.
     pub reference: Arc<Reference>,
 }

@@ -365,7 +365,7 @@ async fn owners_are_found_by_what_names_them(test: TestDatabase) {
     import(&test.database, test.organisation, &changes).await;
     let find = async |identifier: AccountsReceivableIdentifier| {
         let found = test.database.find_owners(test.organisation, Some(&identifier), None).await.expect("finds");
-        let ids: Vec<_> = found.accounts.into_iter().map(|account| account.record.id).collect();
+        let ids: Vec<_> = found.accounts.into_iter().map(|account| account.record.id.clone()).collect();
         // A list finds them in the same way.
         let owner = OwnerIdentifier::AccountsReceivable(identifier);
         let page = TokenPage { owner: &owner, classification: None, after: None, offset: 0, limit: 1 };
@@ -386,7 +386,7 @@ async fn owners_are_found_by_what_names_them(test: TestDatabase) {
         let found = test.database.find_owners(test.organisation, None, Some(&identifier)).await.expect("finds");
         let found = found.participant.expect("is there");
         assert_eq!(found.record, participant);
-        assert!(found.accounts_receivable.expect("its account").account_owner.is_some());
+        assert!(found.accounts_receivable.as_ref().expect("its account").account_owner.is_some());
     }
     let nobody = RewardsParticipantIdentifier::Id("P2".into());
     let found = test.database.find_owners(test.organisation, None, Some(&nobody)).await.expect("finds");

@@ -5,6 +5,7 @@ mod common;
 
 mod accounts;
 mod concurrency;
+mod creates;
 mod import;
 mod keys;
 mod ledger;

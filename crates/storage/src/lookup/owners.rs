@@ -1,0 +1,81 @@
+//! What a new token refers to: an account, a participant, or both.
+
+use std::sync::LazyLock;
+
+use access_tokens_domain::identifier::{AccountsReceivableIdentifier, RewardsParticipantIdentifier};
+use access_tokens_domain::session::OrganisationKey;
+use access_tokens_domain::store::{Load, Owners, StoreResult};
+
+use super::{Lookup, Question, Statements};
+use crate::cells::Cells;
+use crate::owners::{Reader, both, existing};
+use crate::tokens::Versioned;
+
+/// For each kind of key of an account, and of a participant.
+static STATEMENTS: LazyLock<[[Statements; 2]; 2]> = LazyLock::new(|| {
+    KEYS.map(|account| {
+        KEYS.map(|participant| {
+            let by = |a: &str, p: &str| (format!("a.{account} = {a}"), format!("p.{participant} = {p}"));
+            let (one, many) = (by("$2", "$3"), by("k.account", "k.participant"));
+            Statements { one: both("", "", &one.0, &one.1), many: both(", k.place", MANY, &many.0, &many.1) }
+        })
+    })
+});
+const KEYS: [&str; 2] = ["id", "number"];
+const MANY: &str = " CROSS JOIN unnest($2::text[], $3::text[]) WITH ORDINALITY AS k(account, participant, place)";
+
+/// The version of reference data, in any case, and those owners that there are.
+pub(crate) struct OwnersLookup<'a> {
+    question: Question,
+    keys: [&'a str; 2],
+}
+
+/// A name, which several accounts may have: they are more than one row.
+pub(crate) struct Ambiguous<'a>(pub(crate) &'a str);
+
+impl<'a> OwnersLookup<'a> {
+    /// That of these identifiers.
+    pub(crate) fn new(
+        organisation: OrganisationKey,
+        account: Option<&'a AccountsReceivableIdentifier>,
+        participant: Option<&'a RewardsParticipantIdentifier>,
+    ) -> Result<Self, Ambiguous<'a>> {
+        // Nobody has an empty id.
+        let (account_key, account) = match account {
+            Some(AccountsReceivableIdentifier::Id(id)) => (0, id.as_str()),
+            Some(AccountsReceivableIdentifier::Number(number)) => (1, number.as_str()),
+            Some(AccountsReceivableIdentifier::Name(name)) => return Err(Ambiguous(name)),
+            None => (0, ""),
+        };
+        let (participant_key, participant) = match participant {
+            Some(RewardsParticipantIdentifier::Id(id)) => (0, id.as_str()),
+            Some(RewardsParticipantIdentifier::Number(number)) => (1, number.as_str()),
+            None => (0, ""),
+        };
+        let question = Question { organisation, statements: &STATEMENTS[account_key][participant_key] };
+        Ok(Self { question, keys: [existing(account), existing(participant)] })
+    }
+}
+
+impl Lookup for OwnersLookup<'_> {
+    type Found = Versioned<Owners>;
+
+    fn question(&self) -> Question {
+        self.question
+    }
+
+    fn keys(&self) -> &[&str] {
+        &self.keys
+    }
+
+    fn read(&self, mut cells: Cells<'_>) -> StoreResult<Self::Found> {
+        let version = cells.take()?;
+        let value = Reader::new(self.question.organisation).owners(&mut cells, Load::ALL)?;
+        Ok(Versioned { version, value })
+    }
+}
+
+#[cfg(test)]
+pub(super) fn all() -> impl Iterator<Item = &'static Statements> {
+    STATEMENTS.iter().flatten()
+}

@@ -1,0 +1,97 @@
+//! One token by one of its keys.
+
+use std::sync::LazyLock;
+
+use access_tokens_domain::access_token::AccessToken;
+use access_tokens_domain::identifier::TokenKey;
+use access_tokens_domain::session::OrganisationKey;
+use access_tokens_domain::store::{Load, Owners, StoreResult};
+
+use super::{Lookup, Question, Statements};
+use crate::cells::Cells;
+use crate::convert;
+use crate::entities::access_token::Model;
+use crate::owners::{self, Reader, existing};
+use crate::sql::Sql;
+use crate::tokens::{TOKEN, Versioned};
+
+/// For each kind of key and of load.
+static STATEMENTS: LazyLock<[[Statements; 4]; 4]> = LazyLock::new(|| {
+    ["id", "number", "authentication_code", "identifier"]
+        .map(|column| LOADS.map(|load| Statements { one: one(column, load), many: many(column, load) }))
+});
+const LOADS: [Load; 4] = [
+    Load { accounts_receivable: false, rewards_participant: false },
+    Load { accounts_receivable: true, rewards_participant: false },
+    Load { accounts_receivable: false, rewards_participant: true },
+    Load { accounts_receivable: true, rewards_participant: true },
+];
+
+/// The version of reference data, in any case, and the token, if there is one.
+pub(crate) struct TokenLookup<'a> {
+    question: Question,
+    load: Load,
+    keys: [&'a str; 1],
+}
+
+impl<'a> TokenLookup<'a> {
+    /// That of a key.
+    pub(crate) fn new(organisation: OrganisationKey, key: TokenKey<'a>, load: Load) -> Self {
+        let (column, value) = match key {
+            TokenKey::Id(id) => (0, id),
+            TokenKey::Number(number) => (1, number),
+            TokenKey::AuthenticationCode(code) => (2, code),
+            TokenKey::Identifier(identifier) => (3, identifier),
+        };
+        let kind = usize::from(load.accounts_receivable) + 2 * usize::from(load.rewards_participant);
+        let question = Question { organisation, statements: &STATEMENTS[column][kind] };
+        Self { question, load, keys: [existing(value)] }
+    }
+}
+
+impl Lookup for TokenLookup<'_> {
+    type Found = Versioned<Option<(AccessToken, Owners)>>;
+
+    fn question(&self) -> Question {
+        self.question
+    }
+
+    fn keys(&self) -> &[&str] {
+        &self.keys
+    }
+
+    fn read(&self, mut cells: Cells<'_>) -> StoreResult<Self::Found> {
+        let (version, organisation) = (cells.take()?, self.question.organisation);
+        let value = match cells.joined::<Model>(organisation.0)? {
+            None => None,
+            Some(token) => {
+                let owners = Reader::new(organisation).owners(&mut cells, self.load)?;
+                Some((convert::token(token)?, owners))
+            }
+        };
+        Ok(Versioned { version, value })
+    }
+}
+
+fn one(column: &str, load: Load) -> String {
+    let mut sql = Sql::new(format!("SELECT o.directory_version, {}{}", *TOKEN, owners::select(load)));
+    sql.push(" FROM organisation o LEFT JOIN access_token t ON t.organisation_key = o.key AND t.");
+    sql.push(column).push(" = $2");
+    owners::join(&mut sql, load);
+    sql.push(" WHERE o.key = $1");
+    sql.into_text()
+}
+
+fn many(column: &str, load: Load) -> String {
+    let mut sql = Sql::new(format!("SELECT o.directory_version, {}{}, k.place", *TOKEN, owners::select(load)));
+    sql.push(" FROM organisation o CROSS JOIN unnest($2::text[]) WITH ORDINALITY AS k(value, place)");
+    sql.push(" LEFT JOIN access_token t ON t.organisation_key = o.key AND t.").push(column).push(" = k.value");
+    owners::join(&mut sql, load);
+    sql.push(" WHERE o.key = $1");
+    sql.into_text()
+}
+
+#[cfg(test)]
+pub(super) fn all() -> impl Iterator<Item = &'static Statements> {
+    STATEMENTS.iter().flatten()
+}

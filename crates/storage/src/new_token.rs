@@ -1,0 +1,53 @@
+//! New tokens, one or several by one statement.
+
+use std::sync::LazyLock;
+
+use access_tokens_domain::access_token::AccessToken;
+use access_tokens_domain::session::OrganisationKey;
+use access_tokens_domain::store::StoreResult;
+use sea_orm::{ConnectionTrait, Value};
+
+use crate::cells::Row;
+use crate::convert;
+use crate::entities::access_token::Model;
+use crate::error::store_error;
+use crate::sql::Sql;
+
+/// Most tokens of one statement.
+pub(crate) const MOST: usize = 8;
+
+/// The statements for one token, for two, and so on: nothing of them depends on values.
+static STATEMENTS: LazyLock<[String; MOST]> = LazyLock::new(|| std::array::from_fn(|more| text(more + 1)));
+
+/// Writes one.
+pub(crate) async fn insert<C: ConnectionTrait>(
+    connection: &C,
+    organisation: OrganisationKey,
+    token: &AccessToken,
+) -> StoreResult<()> {
+    let statement = Sql::fixed(statement(1), values(organisation, token)).statement(connection.get_database_backend());
+    connection.execute_raw(statement).await.map_err(store_error)?;
+    Ok(())
+}
+
+/// The statement for so many, at least one and at most [`MOST`]. It wants the values of each.
+pub(crate) fn statement(tokens: usize) -> &'static str {
+    &STATEMENTS[tokens - 1]
+}
+
+/// The values of one.
+pub(crate) fn values(organisation: OrganisationKey, token: &AccessToken) -> Vec<Value> {
+    convert::token_row(organisation, token).into_values()
+}
+
+fn text(tokens: usize) -> String {
+    let mut sql = Sql::new("INSERT INTO access_token (organisation_key, ");
+    sql.push(&Model::COLUMNS.join(", ")).push(") VALUES ");
+    let columns = 1 + Model::COLUMNS.len();
+    for token in 0..tokens {
+        let places = token * columns + 1..=(token + 1) * columns;
+        let places: Vec<_> = places.map(|place| format!("${place}")).collect();
+        sql.push(if token == 0 { "(" } else { ", (" }).push(&places.join(", ")).push(")");
+    }
+    sql.into_text()
+}
