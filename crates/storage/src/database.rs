@@ -7,7 +7,8 @@ use std::sync::{Arc, OnceLock};
 use access_tokens_domain::life_cycle::LifeCycleState;
 use access_tokens_domain::store::StoreResult;
 use sea_orm::{
-    AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, IsolationLevel, QueryResult, TransactionTrait,
+    AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, IsolationLevel, QueryResult,
+    TransactionTrait,
 };
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -271,10 +272,10 @@ impl Database {
     pub(crate) async fn write(&self, sql: Sql) -> StoreResult<Vec<QueryResult>> {
         match &*self.backend {
             Backend::Sqlite { writer, .. } => {
-                let turn = statements::step(&self.options, "BEGIN", writer.begin()).await?;
-                let rows = sql.all(&*turn.lock().await?).await?;
-                statements::step(&self.options, "COMMIT", turn.commit()).await?;
-                Ok(rows)
+                let statement = sql.statement(DbBackend::Sqlite);
+                let text = self.options.watcher.as_ref().map(|_| statement.sql.clone()).unwrap_or_default();
+                let write = writer.write(statement);
+                Ok(statements::told(&self.options.watcher, DbBackend::Sqlite, &text, write).await?)
             }
             Backend::Postgres(pools) => {
                 let asked = Instant::now();

@@ -45,7 +45,7 @@ pub struct Ended<'a> {
     sql: &'a str,
     /// `sqlite` or `postgresql`.
     pub system: &'static str,
-    /// How long it took, the wait for a connection left out.
+    /// How long it took, the wait for a connection left out; but what SQLite commits by itself, with its turn and the commit.
     pub took: Duration,
     /// Did the database refuse it, or not answer?
     pub failed: bool,

@@ -15,6 +15,7 @@ use sea_orm::TransactionTrait;
 use crate::database::{Backend, Database};
 use crate::error::store_error;
 use crate::lookup::{Ambiguous, Lookup as _, OwnersLookup, TokenLookup};
+use crate::sql::Sql;
 use crate::tokens::Found;
 use crate::unit_of_work::{Transaction, Unit};
 use crate::{new_token, owners, reference, sequence, statements, tokens};
@@ -138,14 +139,12 @@ impl Store for Database {
     }
 
     async fn insert_token(&self, organisation: OrganisationKey, token: &AccessToken) -> StoreResult<()> {
+        let values = new_token::values(organisation, token);
         match &*self.backend {
-            Backend::Sqlite { writer, .. } => {
-                let turn = statements::step(&self.options, "BEGIN", writer.begin()).await?;
-                new_token::insert(&*turn.lock().await?, organisation, token).await?;
-                Ok(statements::step(&self.options, "COMMIT", turn.commit()).await?)
-            }
-            Backend::Postgres(pools) => Ok(pools.creates().insert(new_token::values(organisation, token)).await?),
+            Backend::Sqlite { .. } => _ = self.write(Sql::fixed(new_token::statement(1), values)).await?,
+            Backend::Postgres(pools) => pools.creates().insert(values).await?,
         }
+        Ok(())
     }
 
     async fn update_token(

@@ -1,4 +1,4 @@
-use sea_orm::ConnectionTrait;
+use sea_orm::DbBackend;
 use sea_orm::sqlx::sqlite::SqlitePoolOptions;
 
 use super::*;
@@ -51,6 +51,37 @@ async fn insert(turn: &Turn, id: i64) -> Result<(), Failure> {
     Ok(())
 }
 
+fn write(writer: &Arc<SqliteWriter>, id: i64) -> impl Future<Output = Result<i64, Failure>> + Send + use<> {
+    let writer = Arc::clone(writer);
+    let sql = format!("INSERT INTO t VALUES ({id}) RETURNING id");
+    async move {
+        let rows = writer.write(Statement::from_string(DbBackend::Sqlite, sql)).await?;
+        Ok(rows[0].try_get("", "id").expect("an id"))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn statements_share_a_commit_and_a_refused_one_costs_only_itself() {
+    let fixture = fixture(Duration::from_secs(60)).await;
+    let first = fixture.writer.begin().await.expect("a turn");
+    insert(&first, 1_000).await.expect("inserts");
+    let writes: Vec<_> = (0..60).map(|n| tokio::spawn(write(&fixture.writer, n / 2))).collect();
+    fixture.queued(60).await;
+    assert!(fixture.ids().await.is_empty(), "nothing is acknowledged before the commit");
+    first.commit().await.expect("commits");
+    let mut written = Vec::new();
+    for write in writes {
+        match write.await.expect("ran") {
+            Ok(id) => written.push(id),
+            Err(failure) => assert!(matches!(failure, Failure::Duplicate(_)), "{failure}"),
+        }
+    }
+    written.sort_unstable();
+    assert_eq!(written, (0..30).collect::<Vec<_>>());
+    assert_eq!(fixture.ids().await.len(), 31);
+    assert_eq!(fixture.writer.counts(), (31, 1));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn units_share_a_commit_and_bad_ones_cost_only_themselves() {
     let fixture = fixture(Duration::from_secs(60)).await;
@@ -100,8 +131,11 @@ async fn a_failed_commit_is_told_to_everybody_and_the_next_batch_is_sound() {
         turn.commit().await
     });
     fixture.queued(1).await;
+    let statement = tokio::spawn(write(&fixture.writer, 3));
+    fixture.queued(2).await;
     let told = first.commit().await.expect_err("the batch failed");
-    assert_eq!(broken.await.expect("ran"), Err(told));
+    assert_eq!(broken.await.expect("ran"), Err(told.clone()));
+    assert_eq!(statement.await.expect("ran"), Err(told));
     assert!(fixture.ids().await.is_empty());
 
     let turn = fixture.writer.begin().await.expect("a turn on a new connection");

@@ -34,13 +34,13 @@ async fn what_is_wrong_with_one_is_no_fault_of_the_others(test: TestDatabase) {
     // Two callers a code; in the other organisation it is another code.
     let of = |caller: usize| {
         let authentication_code = format!("code {}", caller / 2);
-        let made = if caller % 3 == 0 { full(&format!("T{caller}")) } else { token(&format!("T{caller}")) };
+        let made = if caller.is_multiple_of(3) { full(&format!("T{caller}")) } else { token(&format!("T{caller}")) };
         AccessToken { authentication_code, identifier: None, ..made }
     };
     let created = race(CREATES, |caller| {
         let organisation = if caller % 4 < 2 { test.organisation } else { other };
         let (database, mut token) = (test.database.clone(), of(caller));
-        if caller % 8 == 0 {
+        if caller.is_multiple_of(8) {
             token.card_masked_number = Some("no text of PostgreSQL: \0".into());
         }
         async move { database.insert_token(organisation, &token).await }
