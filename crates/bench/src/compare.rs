@@ -82,7 +82,8 @@ pub(crate) async fn sizes(how: &How, sizes: &[u64]) -> Result<()> {
     report::sized(how, &found)
 }
 
-async fn field(how: &How, kind: Kind, tokens: u64) -> Result<Field> {
+/// Everybody, on a database of its own.
+pub(crate) async fn field(how: &How, kind: Kind, tokens: u64) -> Result<Field> {
     let stage = Stage::set(&how.binary, kind, tokens, &[]).await?;
     Field::set(stage, how.peer.clone()).await
 }

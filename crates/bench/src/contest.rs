@@ -165,7 +165,11 @@ impl Field {
             return Ok(sample);
         }
         let Some(database) = self.stage.database()? else {
-            let (cpu, rate) = raw::sqlite_join(&self.stage.sql, &self.stage.file(), self.stage.tokens, time)?;
+            let (sql, file) = (&self.stage.sql, self.stage.file());
+            let (cpu, rate) = match scenario {
+                Scenario::Create => raw::sqlite_inserts(sql, &file, time)?,
+                _ => raw::sqlite_join(sql, &file, self.stage.tokens, time)?,
+            };
             return Ok(Sample { rate, database: cpu.as_secs_f64() * 1e6, ..sample });
         };
         let Loop::Closed(connections) = how else { anyhow::bail!("pgbench runs in a closed loop here") };

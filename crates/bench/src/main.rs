@@ -6,6 +6,7 @@ mod compare;
 mod contest;
 mod cpu;
 mod empty;
+mod flush;
 mod http1;
 mod load;
 mod raw;
@@ -63,6 +64,11 @@ enum What {
         #[arg(long, value_delimiter = ',', default_value = "1000,10000,100000,1000000,10000000")]
         sizes: Vec<u64>,
     },
+    /// create beside the bare SQL on a disk whose flush takes a millisecond; writes docs/performance.md.
+    Flush {
+        #[command(flatten)]
+        how: How,
+    },
     /// The statements that PostgreSQL gets for each call.
     Statements {
         #[command(flatten)]
@@ -112,6 +118,7 @@ fn main() -> Result<()> {
         What::ServeEmpty { listen, size } => runtime(None)?.block_on(empty::serve(listen, size)),
         What::Compare { how } => runtime(Some(1))?.block_on(compare::compare(&how)),
         What::Sizes { how, sizes } => runtime(Some(1))?.block_on(compare::sizes(&how, &sizes)),
+        What::Flush { how } => runtime(Some(1))?.block_on(flush::flush(&how)),
         What::Statements { how } => runtime(Some(1))?.block_on(statements::count(&how)),
         What::Run { scenario, how, database, at_once, rate } => {
             runtime(Some(1))?.block_on(compare::one(&how, scenario, database, at_once, rate))

@@ -36,6 +36,13 @@ pub(crate) fn compared(how: &How, targets: &[Target], postgres: &Results, sqlite
     Ok(())
 }
 
+/// A disk that takes its time.
+pub(crate) fn flushed(how: &How, targets: &[Target], postgres: &Results, sqlite: &Results) -> Result<()> {
+    let text = aims(targets) + &runs("PostgreSQL", postgres) + &runs("SQLite", sqlite);
+    print!("{text}");
+    how.docs.as_ref().map_or(Ok(()), |docs| replace(docs, "flush", &text))
+}
+
 /// Tables of growing size.
 pub(crate) fn sized(how: &How, sizes: &[Size]) -> Result<()> {
     let mut text = String::from(

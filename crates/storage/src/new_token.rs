@@ -14,7 +14,7 @@ use crate::error::store_error;
 use crate::sql::Sql;
 
 /// Most tokens of one statement.
-pub(crate) const MOST: usize = 8;
+pub(crate) const MOST: usize = 16;
 
 /// The statements for one token, for two, and so on: nothing of them depends on values.
 static STATEMENTS: LazyLock<[String; MOST]> = LazyLock::new(|| std::array::from_fn(|more| text(more + 1)));

@@ -2,18 +2,41 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures::lock::Mutex as AsyncMutex;
 
 use crate::Result;
 use crate::session::OrganisationKey;
 use crate::store::{Sequence, Store};
 
-/// Numbers a block. What a process has not used when it ends is a gap.
-const BLOCK: u32 = 64;
+/// Numbers a block, at least and at most. What a process has not used when it ends is a gap.
+const LEAST: u32 = 64;
+const MOST: u32 = 4_096;
 
 /// The blocks that this process holds.
 #[derive(Default)]
-pub(super) struct Numbers(Mutex<HashMap<(OrganisationKey, Sequence), Range<i64>>>);
+pub(super) struct Numbers(Mutex<HashMap<(OrganisationKey, Sequence), Arc<Blocks>>>);
+
+/// Those of one sequence.
+#[derive(Default)]
+struct Blocks {
+    held: Mutex<Block>,
+    /// Who takes the next one: of those who run dry together, one.
+    taking: AsyncMutex<()>,
+}
+
+struct Block {
+    rest: Range<i64>,
+    /// How many ran dry since this one was asked for. The next one has so many times the least.
+    dry: u32,
+}
+
+impl Default for Block {
+    fn default() -> Self {
+        Self { rest: 0..0, dry: 0 }
+    }
+}
 
 impl Numbers {
     /// The next number of a sequence.
@@ -23,26 +46,47 @@ impl Numbers {
         organisation: OrganisationKey,
         sequence: Sequence,
     ) -> Result<i64> {
-        if let Some(number) = self.held(organisation, sequence) {
+        let blocks = self.blocks(organisation, sequence);
+        if let Some(number) = blocks.held().draw() {
             return Ok(number);
         }
-        // Callers that run dry together each take a block; all but the last one's remainder become gaps.
-        let first = store.take_numbers(organisation, sequence, BLOCK).await?;
-        let rest = first + 1..first + i64::from(BLOCK);
-        self.blocks().insert((organisation, sequence), rest);
+        let _taking = blocks.taking.lock().await;
+        // Somebody else may have taken one meanwhile.
+        let count = {
+            let mut held = blocks.held();
+            if let Some(number) = held.rest.next() {
+                return Ok(number);
+            }
+            std::mem::take(&mut held.dry).saturating_mul(LEAST).clamp(LEAST, MOST)
+        };
+        let first = store.take_numbers(organisation, sequence, count).await?;
+        blocks.held().rest = first + 1..first + i64::from(count);
         Ok(first)
     }
 
     /// Gives the rest of a block up, after one of its numbers turned out to be taken by an import.
     pub(super) fn discard(&self, organisation: OrganisationKey, sequence: Sequence) {
-        self.blocks().remove(&(organisation, sequence));
+        self.blocks(organisation, sequence).held().rest = 0..0;
     }
 
-    fn held(&self, organisation: OrganisationKey, sequence: Sequence) -> Option<i64> {
-        self.blocks().get_mut(&(organisation, sequence))?.next()
+    fn blocks(&self, organisation: OrganisationKey, sequence: Sequence) -> Arc<Blocks> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(all.entry((organisation, sequence)).or_default())
     }
+}
 
-    fn blocks(&self) -> std::sync::MutexGuard<'_, HashMap<(OrganisationKey, Sequence), Range<i64>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+impl Blocks {
+    fn held(&self) -> MutexGuard<'_, Block> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Block {
+    fn draw(&mut self) -> Option<i64> {
+        let number = self.rest.next();
+        if number.is_none() {
+            self.dry = self.dry.saturating_add(1);
+        }
+        number
     }
 }

@@ -1,0 +1,52 @@
+//! A disk that takes its time: what sharing commits is worth.
+
+use std::fs::File;
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+
+use crate::How;
+use crate::compare::field;
+use crate::contest::{Contestant, Results, Subject};
+use crate::report;
+use crate::scenario::Scenario;
+use crate::stage::Kind;
+use crate::targets::{MANY, Target};
+
+/// What a flush takes at least. `slow_flush.c` sees to it, preloaded by `scripts/bench flush`.
+const FLUSH: Duration = Duration::from_millis(1);
+
+const SERVICE: Subject = (Scenario::Create, MANY, Contestant::Service);
+/// 64 connections of pgbench; one loop on SQLite, since only one can write.
+const SQL: Subject = (Scenario::Create, MANY, Contestant::Sql);
+
+/// New tokens by the service, and by the bare SQL with a commit each.
+pub(crate) async fn flush(how: &How) -> Result<()> {
+    ensure!(flush_time()? >= FLUSH, "a flush takes less than {FLUSH:?} here: run it by scripts/bench");
+    let mut found = Vec::new();
+    for kind in [Kind::Postgres, Kind::Sqlite] {
+        let (mut field, mut results) = (field(how, kind, how.tokens).await?, Results::default());
+        results.collect(&mut field, &[SERVICE, SQL], how.rounds, how.time()).await?;
+        ensure!(results.bad(SERVICE) == 0, "{} answers were not good", results.bad(SERVICE));
+        found.push(results);
+    }
+    let target = |what, results: &Results, limit| {
+        let rate = |subject| results.median(subject, |sample| sample.rate);
+        let measured = rate(SERVICE).zip(rate(SQL)).map(|(service, sql)| service / sql);
+        Target { what, measured, limit, at_least: true, unit: "×" }
+    };
+    let targets = [
+        target("PostgreSQL, create: rate to pgbench's insert, both 64 at once", &found[0], 0.8),
+        target("SQLite, create: rate to one commit for each, 64 at once", &found[1], 8.0),
+    ];
+    report::flushed(how, &targets, &found[0], &found[1])
+}
+
+fn flush_time() -> Result<Duration> {
+    let mut file: File = tempfile::tempfile()?;
+    file.write_all(b"something to be flushed")?;
+    let started = Instant::now();
+    file.sync_data()?;
+    Ok(started.elapsed())
+}
