@@ -2,7 +2,7 @@
 //! each one up by its name takes several times as long.
 
 use access_tokens_domain::store::StoreResult;
-use rusqlite::types::FromSql;
+use rusqlite::types::{FromSql, ValueRef};
 use sea_orm::sqlx::postgres::PgRow;
 use sea_orm::sqlx::sqlite::SqliteRow;
 use sea_orm::sqlx::{Decode, Postgres, Row as _, Sqlite};
@@ -10,6 +10,7 @@ use sea_orm::{QueryResult, Value};
 
 use crate::entities::{access_token, accounts_receivable, contact_information, rewards_participant};
 use crate::error::Failure;
+use crate::sqlite_writer::Rows;
 
 /// A row, of whichever library.
 #[derive(Clone, Copy)]
@@ -17,6 +18,7 @@ enum Source<'a> {
     Postgres(&'a PgRow),
     Sqlite(&'a SqliteRow),
     Lookup(&'a rusqlite::Row<'a>),
+    Written(&'a [rusqlite::types::Value]),
 }
 
 /// What a cell may hold. Its type is that of the column, which only the migrations decide: it is not asked for each cell.
@@ -47,6 +49,11 @@ impl<'a> Cells<'a> {
         Self { row: Some(Source::Lookup(row)), next: 0 }
     }
 
+    /// Those of a row that was written to SQLite.
+    pub(crate) fn of_written(row: &'a [rusqlite::types::Value]) -> Self {
+        Self { row: Some(Source::Written(row)), next: 0 }
+    }
+
     /// The next one.
     pub(crate) fn take<T: Cell>(&mut self) -> StoreResult<T> {
         let cell = self.peek()?;
@@ -75,10 +82,30 @@ impl<'a> Cells<'a> {
         let cell = match self.row {
             Some(Source::Postgres(row)) => row.try_get_unchecked(self.next).map_err(|error| Failure::of_sqlx(&error)),
             Some(Source::Sqlite(row)) => row.try_get_unchecked(self.next).map_err(|error| Failure::of_sqlx(&error)),
-            Some(Source::Lookup(row)) => row.get(self.next).map_err(|error| Failure::of_lookup(&error)),
+            Some(Source::Lookup(row)) => row.get(self.next).map_err(|error| Failure::of_rusqlite(&error)),
+            Some(Source::Written(row)) => {
+                let cell = row.get(self.next).map_or(ValueRef::Null, ValueRef::from);
+                T::column_result(cell).map_err(|error| Failure::fault(error.to_string()))
+            }
             None => Err(Failure::fault("a row of an unknown library")),
         };
         Ok(cell?)
+    }
+}
+
+/// What a statement that writes has answered.
+pub(crate) enum Answer {
+    Postgres(Vec<QueryResult>),
+    Sqlite(Rows),
+}
+
+impl Answer {
+    /// Its first row: none is written by more than one.
+    pub(crate) fn first(&self) -> Option<Cells<'_>> {
+        match self {
+            Self::Postgres(rows) => rows.first().map(Cells::of),
+            Self::Sqlite(rows) => rows.first().map(|row| Cells::of_written(row)),
+        }
     }
 }
 

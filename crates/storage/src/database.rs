@@ -7,13 +7,12 @@ use std::sync::{Arc, OnceLock};
 use access_tokens_domain::life_cycle::LifeCycleState;
 use access_tokens_domain::store::StoreResult;
 use sea_orm::{
-    AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, IsolationLevel, QueryResult,
-    TransactionTrait,
+    AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, IsolationLevel, TransactionTrait,
 };
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::cells::Cells;
+use crate::cells::{Answer, Cells};
 use crate::counts::{self, Connections};
 use crate::error::store_error;
 use crate::file_lookups::FileLookups;
@@ -69,7 +68,8 @@ pub async fn connect(options: &DatabaseOptions) -> Result<Database> {
             sqlite::check_safe(&writer).await?;
         }
         let readers = sqlite::connect_readers(&options).await.map_err(setup_error)?;
-        let writer = SqliteWriter::start(writer, Arc::clone(&options), &file);
+        let writer = SqliteWriter::start(writer, Arc::clone(&options), &file)
+            .map_err(|error| SetupError::Database(format!("no thread to write with: {error}")))?;
         let lookups = FileLookups::new(&file, options.watcher.clone());
         Backend::Sqlite { readers, lookups, writer, file, claim: OnceLock::new() }
     } else if postgres::accepts(&options.url) {
@@ -269,19 +269,19 @@ impl Database {
     }
 
     /// Runs one statement that writes, and commits it at once.
-    pub(crate) async fn write(&self, sql: Sql) -> StoreResult<Vec<QueryResult>> {
+    pub(crate) async fn write(&self, sql: Sql) -> StoreResult<Answer> {
         match &*self.backend {
             Backend::Sqlite { writer, .. } => {
                 let statement = sql.statement(DbBackend::Sqlite);
                 let text = self.options.watcher.as_ref().map(|_| statement.sql.clone()).unwrap_or_default();
                 let write = writer.write(statement);
-                Ok(statements::told(&self.options.watcher, DbBackend::Sqlite, &text, write).await?)
+                Ok(Answer::Sqlite(statements::told(&self.options.watcher, DbBackend::Sqlite, &text, write).await?))
             }
             Backend::Postgres(pools) => {
                 let asked = Instant::now();
                 let rows = sql.all(&pools.singles()).await?;
                 self.heard(asked);
-                Ok(rows)
+                Ok(Answer::Postgres(rows))
             }
         }
     }

@@ -50,17 +50,22 @@ impl Failure {
         }
     }
 
-    /// What went wrong when a token was looked up in SQLite.
-    pub(crate) fn of_lookup(error: &rusqlite::Error) -> Self {
+    /// What the library of SQLite reports where it is used by itself.
+    pub(crate) fn of_rusqlite(error: &rusqlite::Error) -> Self {
         let cause = Cause(error.to_string());
         match error {
-            rusqlite::Error::SqliteFailure(error, _) => Self::of_sqlite(error.extended_code, cause),
+            rusqlite::Error::SqliteFailure(error, message) => {
+                Self::of_sqlite(error.extended_code, message.as_deref().unwrap_or_default(), cause)
+            }
             _ => Self::Fault(cause),
         }
     }
 
     /// The low byte is the primary code, the rest refines it.
-    fn of_sqlite(code: i32, cause: Cause) -> Self {
+    fn of_sqlite(code: i32, message: &str, cause: Cause) -> Self {
+        if [1_555, 2_067].contains(&code) {
+            return Self::Duplicate(unique(&sqlite_index(message)));
+        }
         match code & 0xff {
             // BUSY, LOCKED, NOMEM, READONLY, IOERR, FULL, CANTOPEN
             5..=8 | 10 | 13 | 14 => Self::Unavailable(cause),
@@ -72,10 +77,7 @@ impl Failure {
         let code = error.code().unwrap_or_default();
         let cause = Cause(format!("{cause} [{code}]"));
         if error.try_downcast_ref::<SqliteError>().is_some() {
-            match code.parse().unwrap_or(0) {
-                1_555 | 2_067 => Self::Duplicate(unique(&sqlite_index(error.message()))),
-                code => Self::of_sqlite(code, cause),
-            }
+            Self::of_sqlite(code.parse().unwrap_or(0), error.message(), cause)
         } else {
             match code.as_ref() {
                 "23505" => Self::Duplicate(unique(error.constraint().unwrap_or_default())),

@@ -38,7 +38,7 @@ impl FileLookups {
     /// What it finds.
     pub(crate) fn find<L: Lookup>(&self, lookup: &L) -> StoreResult<L::Found> {
         let idle = self.idle().pop();
-        let connection = idle.map_or_else(|| open(&self.file), Ok).map_err(|error| Failure::of_lookup(&error))?;
+        let connection = idle.map_or_else(|| open(&self.file), Ok).map_err(|error| Failure::of_rusqlite(&error))?;
         let found = told_at_once(&self.watcher, lookup.question().one(), || {
             ask(&connection, lookup.question(), lookup.keys(), |cells| lookup.read(cells))
         })?;
@@ -73,7 +73,7 @@ fn ask<T>(
     keys: &[&str],
     read: impl FnOnce(Cells<'_>) -> StoreResult<T>,
 ) -> StoreResult<T> {
-    let failed = |error| Failure::of_lookup(&error);
+    let failed = |error| Failure::of_rusqlite(&error);
     let mut statement = connection.prepare_cached(question.one()).map_err(failed)?;
     // By name: SQLite itself would count them as they come.
     let mut bind = |name: &str, value: &dyn ToSql| match statement.parameter_index(name)? {

@@ -48,7 +48,7 @@ impl LedgerStore for Database {
     ) -> StoreResult<bool> {
         let row = Row { table: "credential_attempt", organisation, subject, kind };
         let columns = convert::attempts_columns(&attempts.state)?;
-        Ok(!self.write(row.save(attempts.revision, columns)).await?.is_empty())
+        Ok(self.write(row.save(attempts.revision, columns)).await?.first().is_some())
     }
 
     async fn count_refused(
@@ -93,7 +93,7 @@ impl LedgerStore for Database {
     ) -> StoreResult<bool> {
         let row = Row { table: "code_issue", organisation, subject, kind };
         let columns = convert::issues_columns(&issues.state);
-        Ok(!self.write(row.save(issues.revision, columns)).await?.is_empty())
+        Ok(self.write(row.save(issues.revision, columns)).await?.first().is_some())
     }
 }
 

@@ -3,9 +3,10 @@
 
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{Sequence, StoreResult};
-use sea_orm::{ConnectionTrait, QueryResult};
+use sea_orm::ConnectionTrait;
 
-use crate::error::{Failure, store_error};
+use crate::cells::Answer;
+use crate::error::Failure;
 use crate::sql::Sql;
 
 /// Numbers have this many digits at most; what is longer is not one of ours.
@@ -21,9 +22,8 @@ pub(crate) fn take(organisation: OrganisationKey, sequence: Sequence, count: u32
 }
 
 /// The first number of a block that was taken.
-pub(crate) fn first(rows: &[QueryResult]) -> StoreResult<i64> {
-    let row = rows.first().ok_or_else(|| Failure::fault("a sequence answered nothing"))?;
-    row.try_get("", "first").map_err(store_error)
+pub(crate) fn first(answer: &Answer) -> StoreResult<i64> {
+    answer.first().ok_or_else(|| Failure::fault("a sequence answered nothing"))?.take()
 }
 
 /// Makes sure that a sequence begins above `highest`. Most often it does: then the row is not even locked.

@@ -14,11 +14,11 @@ use crate::options::{DatabaseOptions, SetupError};
 use crate::statements;
 
 /// How long SQLite waits for another process, such as an import, that writes to the same file.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long nobody writes while readers of the write-ahead log are waited for.
 const READERS_TIMEOUT: Duration = Duration::from_millis(250);
 /// The write-ahead log is cut back to this size after a checkpoint.
-const JOURNAL_SIZE_LIMIT: &str = "67108864";
+pub(crate) const JOURNAL_SIZE_LIMIT: &str = "67108864";
 
 /// Is this a SQLite URL?
 pub(crate) fn accepts(url: &str) -> bool {

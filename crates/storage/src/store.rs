@@ -155,8 +155,8 @@ impl Store for Database {
         changes: &TokenChanges,
         updated: Option<&Stamp>,
     ) -> StoreResult<Option<FoundToken>> {
-        let rows = self.write(tokens::update(organisation, id, guard, changes, updated)).await?;
-        let Some(updated) = tokens::updated(&rows, organisation)? else { return Ok(None) };
+        let answer = self.write(tokens::update(organisation, id, guard, changes, updated)).await?;
+        let Some(updated) = tokens::updated(&answer, organisation)? else { return Ok(None) };
         let reference = self.reference_since(organisation, updated.version).await?;
         Ok(Some(FoundToken { token: updated.value, owners: Owners::default(), reference }))
     }

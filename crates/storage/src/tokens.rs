@@ -9,7 +9,7 @@ use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{Load, OwnerKey, Owners, StoreResult, TokenPage};
 use sea_orm::{ConnectionTrait, DbBackend, IdenStatic, QueryResult};
 
-use crate::cells::{Cells, Row, columns};
+use crate::cells::{Answer, Cells, Row, columns};
 use crate::convert;
 use crate::entities::access_token::Model;
 use crate::error::store_error;
@@ -228,12 +228,8 @@ pub(crate) fn update(
 }
 
 /// The token that an update answered, if its guard held.
-pub(crate) fn updated(
-    rows: &[QueryResult],
-    organisation: OrganisationKey,
-) -> StoreResult<Option<Versioned<AccessToken>>> {
-    let Some(row) = rows.first() else { return Ok(None) };
-    let mut cells = Cells::of(row);
+pub(crate) fn updated(answer: &Answer, organisation: OrganisationKey) -> StoreResult<Option<Versioned<AccessToken>>> {
+    let Some(mut cells) = answer.first() else { return Ok(None) };
     let version = cells.take()?;
     let value = convert::token(Model::read(&mut cells, organisation.0)?)?;
     Ok(Some(Versioned { version, value }))

@@ -1,0 +1,178 @@
+//! Units of one statement: a thread of their own runs all that wait, and commits once.
+//!
+//! The driver of turns has a thread too, which every statement has to wake; to wake somebody costs more than a statement.
+//! SQLite undoes a statement that breaks a rule by itself, so none needs a savepoint.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
+
+use rusqlite::config::DbConfig;
+use rusqlite::types::{ToSqlOutput, Value as Cell, ValueRef};
+use rusqlite::{Connection, OpenFlags};
+use sea_orm::{Statement, Value};
+use tokio::sync::oneshot;
+
+use super::{Counters, Reply};
+use crate::error::Failure;
+use crate::sqlite::{BUSY_TIMEOUT, JOURNAL_SIZE_LIMIT};
+
+/// What SQLite keeps prepared.
+const STATEMENTS: usize = 64;
+
+/// The rows that a statement has answered.
+pub(crate) type Rows = Vec<Vec<Cell>>;
+
+/// A statement, and who waits for it.
+pub(super) struct Single {
+    pub(super) statement: Statement,
+    pub(super) reply: Reply<Rows>,
+}
+
+/// A batch, and who is told when everybody of it has been.
+type Batch = (Vec<Single>, oneshot::Sender<()>);
+
+/// The thread. It ends when this goes.
+pub(super) struct Singles(mpsc::Sender<Batch>);
+
+impl Singles {
+    /// Starts it. It opens the file with the first batch.
+    pub(super) fn start(file: &Path, read_only: bool, counters: Arc<Counters>) -> std::io::Result<Self> {
+        let (batches, queue) = mpsc::channel::<Batch>();
+        let mut writer = Writer { file: file.to_owned(), read_only, counters, connection: None };
+        std::thread::Builder::new().name("sqlite-writer".to_owned()).spawn(move || {
+            while let Ok((batch, done)) = queue.recv() {
+                writer.batch(batch);
+                let _ = done.send(());
+            }
+        })?;
+        Ok(Self(batches))
+    }
+
+    /// Runs a batch, in one transaction, and tells each who waits.
+    pub(super) async fn batch(&self, batch: Vec<Single>) {
+        let (done, told) = oneshot::channel();
+        // Without a thread nobody is told anything, which says the same.
+        if self.0.send((batch, done)).is_ok() {
+            let _ = told.await;
+        }
+    }
+}
+
+struct Writer {
+    file: PathBuf,
+    read_only: bool,
+    counters: Arc<Counters>,
+    /// None after a failure that leaves its transaction in doubt.
+    connection: Option<Connection>,
+}
+
+impl Writer {
+    fn batch(&mut self, batch: Vec<Single>) {
+        let mut written = Vec::with_capacity(batch.len());
+        let opened = self.connection.take().map_or_else(|| open(&self.file, self.read_only), Ok);
+        let result = match opened {
+            Ok(connection) => {
+                let result = run(&connection, batch, &mut written);
+                self.connection = result.is_ok().then_some(connection);
+                result
+            }
+            Err(error) => refuse(batch, Failure::of_rusqlite(&error)),
+        };
+        self.counters.settle(&result, written.len());
+        for (rows, reply) in written {
+            let _ = reply.send(result.clone().map(|()| rows));
+        }
+    }
+}
+
+fn open(file: &Path, read_only: bool) -> rusqlite::Result<Connection> {
+    let mode = if read_only { OpenFlags::SQLITE_OPEN_READ_ONLY } else { OpenFlags::SQLITE_OPEN_READ_WRITE };
+    // Used by one thread.
+    let connection = Connection::open_with_flags(file, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "journal_size_limit", JOURNAL_SIZE_LIMIT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(connection)
+}
+
+/// Runs all of them and commits. `written` are those to be told the result. After a failure the connection is in doubt.
+fn run(connection: &Connection, batch: Vec<Single>, written: &mut Vec<(Rows, Reply<Rows>)>) -> Result<(), Failure> {
+    let step = |step| connection.prepare_cached(step)?.raw_execute().map(|_| ());
+    let step = |text| step(text).map_err(|error| Failure::of_rusqlite(&error));
+    let mut batch = batch.into_iter();
+    if let Err(failure) = step("BEGIN IMMEDIATE") {
+        return refuse(batch, failure);
+    }
+    while let Some(Single { statement, reply }) = batch.next() {
+        if reply.is_closed() {
+            continue;
+        }
+        match execute(connection, &statement) {
+            Ok(rows) => written.push((rows, reply)),
+            // The statement is undone, and nothing else is.
+            Err(failure @ Failure::Duplicate(_)) => _ = reply.send(Err(failure)),
+            Err(failure) => {
+                let _ = reply.send(Err(failure.clone()));
+                return refuse(batch, failure);
+            }
+        }
+    }
+    step(if written.is_empty() { "ROLLBACK" } else { "COMMIT" })
+}
+
+/// Tells those who have not had their turns.
+fn refuse(batch: impl IntoIterator<Item = Single>, failure: Failure) -> Result<(), Failure> {
+    for Single { reply, .. } in batch {
+        let _ = reply.send(Err(failure.clone()));
+    }
+    Err(failure)
+}
+
+fn execute(connection: &Connection, statement: &Statement) -> Result<Rows, Failure> {
+    let failed = |error| Failure::of_rusqlite(&error);
+    let mut prepared = connection.prepare_cached(&statement.sql).map_err(failed)?;
+    for (at, value) in statement.values.iter().flat_map(|values| &values.0).enumerate() {
+        let place = prepared.parameter_index(&format!("${}", at + 1)).map_err(failed)?;
+        let place = place.ok_or_else(|| Failure::fault("a value without a place"))?;
+        prepared.raw_bind_parameter(place, cell(value)?).map_err(failed)?;
+    }
+    let columns = prepared.column_count();
+    let mut found = prepared.raw_query();
+    let mut rows = Vec::new();
+    while let Some(row) = found.next().map_err(failed)? {
+        rows.push((0..columns).map(|at| row.get(at)).collect::<Result<_, _>>().map_err(failed)?);
+    }
+    Ok(rows)
+}
+
+fn cell(value: &Value) -> Result<ToSqlOutput<'_>, Failure> {
+    Ok(ToSqlOutput::Borrowed(match value {
+        Value::String(Some(text)) => ValueRef::Text(text.as_bytes()),
+        Value::Int(Some(number)) => ValueRef::Integer((*number).into()),
+        Value::BigInt(Some(number)) => ValueRef::Integer(*number),
+        Value::Double(Some(number)) => ValueRef::Real(*number),
+        Value::Bool(Some(yes)) => ValueRef::Integer((*yes).into()),
+        Value::String(None) | Value::Int(None) | Value::BigInt(None) | Value::Double(None) | Value::Bool(None) => {
+            ValueRef::Null
+        }
+        _ => return Err(Failure::fault("a value of a type that no column has")),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_acknowledged_that_a_power_cut_could_take() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("test.db");
+        drop(Connection::open(&file).expect("a file"));
+        let connection = open(&file, false).expect("opens");
+        let synchronous: i64 = connection.pragma_query_value(None, "synchronous", |row| row.get(0)).expect("an answer");
+        assert_eq!(synchronous, 2, "FULL");
+    }
+}
