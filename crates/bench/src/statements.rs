@@ -4,6 +4,7 @@ use anyhow::{Context, Result, ensure};
 use tokio::task::block_in_place;
 
 use crate::How;
+use crate::load::Script as _;
 use crate::scenario::{Scenario, Script};
 use crate::stage::{Kind, Stage};
 
@@ -35,6 +36,10 @@ pub(crate) async fn count(how: &How) -> Result<()> {
              regexp_replace(left(query, {LETTERS}), '\\s+', ' ', 'g') FROM pg_stat_statements \
              WHERE query NOT LIKE '%pg_stat_statements%' AND query <> 'SELECT $1' ORDER BY calls DESC, query"
         ))?;
+        // What it has switched off would be in the way of others.
+        if let Some(question) = script.last() {
+            caller.ask(question).await?;
+        }
         println!("{} (statements a call, µs of execution a call, statement)", scenario.name());
         rows.lines().for_each(|row| println!("  {row}"));
     }

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use super::{Counters, Reply};
 use crate::error::Failure;
-use crate::sqlite::{BUSY_TIMEOUT, JOURNAL_SIZE_LIMIT};
+use crate::sqlite::{BUSY_TIMEOUT, CHECKPOINT_PAGES, JOURNAL_SIZE_LIMIT};
 
 /// What SQLite keeps prepared.
 const STATEMENTS: usize = 64;
@@ -94,6 +94,7 @@ fn open(file: &Path, read_only: bool) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "journal_size_limit", JOURNAL_SIZE_LIMIT)?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
 }
