@@ -72,7 +72,7 @@ on_both_databases! {
         for _ in 0..4 {
             let (won, lost) = race(&app, "CreateAccessToken", |_| json!({"fields_set": "number"})).await;
             assert!(lost.is_empty(), "{}", lost[0].text());
-            numbers.extend(won.iter().map(|token| token["number"].as_str().and_then(|n| n[2..].parse().ok()).expect("a number")));
+            numbers.extend(won.iter().map(|token| token["number"].as_str().and_then(|n| n[2..].parse::<usize>().ok()).expect("a number")));
         }
         numbers.sort_unstable();
         assert_eq!(numbers, (1..=4 * CALLERS).collect::<Vec<_>>());
