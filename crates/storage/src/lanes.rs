@@ -96,7 +96,7 @@ impl Lanes {
         let job = Arc::new(Job::Lookup { question, keys });
         let reply = queued(self.turn(&job)).await;
         match reply.map_err(|error| Failure::of_sqlx(&error))? {
-            Reply::Lane(lane) => lane.ask(&job).await.0,
+            Reply::Lane(lane) => lane.ask(&job, true).await.0,
             Reply::Answer(answer) => answer,
         }
     }
@@ -108,7 +108,7 @@ impl Lanes {
     pub(crate) async fn insert(self: &Arc<Self>, values: Vec<Value>) -> Result<(), Failure> {
         let job = Arc::new(Job::NewToken { values });
         let (answer, alone) = match self.turn(&job).await.map_err(|error| Failure::of_sqlx(&error))? {
-            Reply::Lane(lane) => lane.ask(&job).await,
+            Reply::Lane(lane) => lane.ask(&job, true).await,
             Reply::Answer(answer) => (answer, false),
         };
         match answer {
@@ -116,7 +116,7 @@ impl Lanes {
             Err(failure) if alone || matches!(failure, Failure::Unavailable(_)) => Err(failure),
             Err(_) => {
                 let lane = self.lane().await.map_err(|error| Failure::of_sqlx(&error))?;
-                lane.ask_for(&job, Vec::new()).await.map(|_| ())
+                lane.ask(&job, false).await.0.map(|_| ())
             }
         }
     }
@@ -292,24 +292,19 @@ impl Lane {
         self.connection = Some(Connection { used: Instant::now(), ..connection });
     }
 
-    /// Asks for it, and for all who wait for the same kind of answer. Was it alone?
-    async fn ask(self, job: &Arc<Job>) -> (Result<Option<PgRow>, Failure>, bool) {
-        let others = self.lanes.others(job);
-        let alone = others.is_empty();
-        (self.ask_for(job, others).await, alone)
-    }
-
-    async fn ask_for(mut self, job: &Arc<Job>, others: Vec<Waiting>) -> Result<Option<PgRow>, Failure> {
+    /// Asks for it, with all who wait for the same kind of answer or alone. Was it alone?
+    async fn ask(mut self, job: &Arc<Job>, together: bool) -> (Result<Option<PgRow>, Failure>, bool) {
         let lanes = Arc::clone(&self.lanes);
-        let asked = async {
-            let mut connection = self.connection().await?;
-            let jobs: Vec<_> = std::iter::once(job).chain(others.iter().map(|other| &other.job)).collect();
-            let asked = job::ask(&mut connection.connection, &jobs);
-            let rows = statements::told(&lanes.watcher, DbBackend::Postgres, job::text(&jobs), asked).await?;
-            self.keep(connection);
-            Ok(rows)
+        let mut connection = match self.connection().await {
+            Ok(connection) => connection,
+            Err(error) => return (Err(Failure::of_sqlx(&error)), true),
         };
-        let rows = match asked.await {
+        let others = if together { lanes.others(job) } else { Vec::new() };
+        let alone = others.is_empty();
+        let jobs: Vec<_> = std::iter::once(job).chain(others.iter().map(|other| &other.job)).collect();
+        let asked = job::ask(&mut connection.connection, &jobs);
+        let asked = statements::told(&lanes.watcher, DbBackend::Postgres, job::text(&jobs), asked).await;
+        let rows = match asked {
             Ok(rows) => rows,
             Err(error) => {
                 // Whatever state the connection is in, the pool will see.
@@ -317,9 +312,10 @@ impl Lane {
                 for other in others {
                     let _ = other.reply.send(Reply::Answer(Err(failure.clone())));
                 }
-                return Err(failure);
+                return (Err(failure), alone);
             }
         };
+        self.keep(connection);
         // The next one may ask before the answers are read.
         drop(self);
         let mut rows = rows.into_iter();
@@ -327,7 +323,7 @@ impl Lane {
         for (other, row) in others.into_iter().zip(rows.chain(std::iter::repeat_with(|| None))) {
             let _ = other.reply.send(Reply::Answer(Ok(row)));
         }
-        Ok(own)
+        (Ok(own), alone)
     }
 }
 
