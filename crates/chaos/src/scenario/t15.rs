@@ -55,15 +55,17 @@ async fn play(run: &Run) -> Result<Report> {
     let stage = Stage::set(Plan { proxy: true, liar: false, variables, ..plan }).await?;
     let mut campaign = Campaign::new(&stage, run.seed)?;
     let network = stage.proxy()?;
-    let token = json!({"authentication_code": "probe"});
-    let made = stage.honest(0).await?.try_call("CreateAccessToken", token).await;
-    made.map_err(|refusal| anyhow::anyhow!("no token: {}", refusal.text()))?;
     for cycle in 0..run.cycles * 2 {
+        // Each time another one: of one token only so many passwords are issued a day.
+        let token = json!({"authentication_code": format!("probe {cycle}")});
+        let made = stage.honest(0).await?.try_call("CreateAccessToken", token.clone()).await;
+        made.map_err(|refusal| anyhow::anyhow!("no token: {}", refusal.text()))?;
         let load = campaign.load(&stage, Crew { writers: 4, ..Crew::USUAL }).await?;
         let stop = Arc::new(AtomicBool::new(false));
         let mut probes = JoinSet::new();
         for number in 0..PROBES * METHODS.len() {
-            probes.spawn(probe(stage.caller(0).await?, METHODS[number % METHODS.len()], Arc::clone(&stop)));
+            let method = METHODS[number % METHODS.len()];
+            probes.spawn(probe(stage.caller(0).await?, method, token.clone(), Arc::clone(&stop)));
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
         let broken = Instant::now();
@@ -95,8 +97,7 @@ async fn play(run: &Run) -> Result<Report> {
 /// A call that reads, one that writes with a statement, one with a transaction.
 const METHODS: &[&str] = &["ShowAccessToken", "UpdateAccessToken", "GenerateOtp"];
 
-fn request(method: &str, count: u64) -> Value {
-    let token = json!({"authentication_code": "probe"});
+fn request(method: &str, token: &Value, count: u64) -> Value {
     match method {
         "UpdateAccessToken" => {
             json!({"access_token_identifier": token, "udf_string_2": count.to_string(), "fields_set": "id"})
@@ -106,13 +107,13 @@ fn request(method: &str, count: u64) -> Value {
 }
 
 /// Calls and calls.
-async fn probe(client: Client, method: &'static str, stop: Arc<AtomicBool>) -> Vec<Answer> {
+async fn probe(client: Client, method: &'static str, token: Value, stop: Arc<AtomicBool>) -> Vec<Answer> {
     let client = client.with_deadline(Duration::from_secs(20));
     let (mut answers, mut count) = (Vec::new(), 0);
     while !stop.load(Ordering::Relaxed) {
         count += 1;
         let asked = Instant::now();
-        let answer = client.try_call(method, request(method, count)).await;
+        let answer = client.try_call(method, request(method, &token, count)).await;
         let refusal = answer.err().map(|refusal| (refusal.reason.clone(), refusal.retry_after().is_some()));
         answers.push(Answer { method, asked, took: asked.elapsed(), refusal });
         tokio::time::sleep(Duration::from_millis(20)).await;
