@@ -11,7 +11,7 @@ mod turns;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use sea_orm::{DatabaseConnection, Statement};
@@ -117,25 +117,31 @@ impl SqliteWriter {
 
     /// Waits for a turn.
     pub(crate) async fn begin(&self) -> Result<Turn, Failure> {
-        self.ask(Request::Turn).await
-    }
-
-    /// Runs one statement and makes it durable, together with others.
-    pub(crate) async fn write(&self, statement: Statement) -> Result<Rows, Failure> {
-        self.ask(|reply| Request::Single(Box::new(Single { statement, reply }))).await
-    }
-
-    async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, Failure> {
-        let (reply, answer) = oneshot::channel();
+        let (reply, turn) = oneshot::channel();
         let wait = async {
-            self.requests.send(request(reply)).await.map_err(|_| stopped())?;
-            answer.await.map_err(|_| stopped())?
+            self.requests.send(Request::Turn(reply)).await.map_err(|_| stopped())?;
+            turn.await.map_err(|_| stopped())?
         };
-        let busy = |_| Failure::unavailable("the queue of writers is too long");
-        timeout(self.turn_timeout, wait).await.map_err(busy)?
+        timeout(self.turn_timeout, wait).await.map_err(|_| busy())?
     }
 
-    /// Does the task live? It outlives every error, but not a panic.
+    /// Runs one statement and makes it durable, together with others. Once it runs, however long, what became of it is told.
+    pub(crate) async fn write(&self, statement: Statement) -> Result<Rows, Failure> {
+        let (reply, mut answer) = oneshot::channel();
+        let taken = Arc::new(AtomicBool::new(false));
+        let single = Single { statement, taken: Arc::clone(&taken), reply };
+        let wait = async {
+            self.requests.send(Request::Single(Box::new(single))).await.map_err(|_| stopped())?;
+            (&mut answer).await.map_err(|_| stopped())?
+        };
+        match timeout(self.turn_timeout, wait).await {
+            Ok(answer) => answer,
+            Err(_) if taken.swap(true, Ordering::Relaxed) => answer.await.map_err(|_| stopped())?,
+            Err(_) => Err(busy()),
+        }
+    }
+
+    /// Does the task live? It outlives every error, but not a panic, its own or that of its thread.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         if self.requests.is_closed() { Err(stopped()) } else { Ok(()) }
     }
@@ -210,7 +216,9 @@ impl Task {
                 Request::Turn(first) => self.turns.batch(first, &mut queue, &self.limits).await,
                 Request::Single(first) => {
                     let others = std::iter::from_fn(|| queue.single()).take(self.limits.batch_units - 1);
-                    self.singles.batch(std::iter::once(*first).chain(others).collect()).await;
+                    if self.singles.batch(std::iter::once(*first).chain(others).collect()).await.is_err() {
+                        return;
+                    }
                 }
             }
             self.empty_log().await;
@@ -241,6 +249,10 @@ impl Task {
             Err(error) => tracing::warn!(%error, bytes, "the write-ahead log cannot be emptied"),
         }
     }
+}
+
+fn busy() -> Failure {
+    Failure::unavailable("the queue of writers is too long")
 }
 
 fn stopped() -> Failure {

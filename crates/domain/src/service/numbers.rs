@@ -26,16 +26,11 @@ struct Blocks {
     taking: AsyncMutex<()>,
 }
 
+#[derive(Default)]
 struct Block {
     rest: Range<i64>,
     /// How many ran dry since this one was asked for. The next one has so many times the least.
     dry: u32,
-}
-
-impl Default for Block {
-    fn default() -> Self {
-        Self { rest: 0..0, dry: 0 }
-    }
 }
 
 impl Numbers {
@@ -66,7 +61,7 @@ impl Numbers {
 
     /// Gives the rest of a block up, after one of its numbers turned out to be taken by an import.
     pub(super) fn discard(&self, organisation: OrganisationKey, sequence: Sequence) {
-        self.blocks(organisation, sequence).held().rest = 0..0;
+        self.blocks(organisation, sequence).held().rest = Range::default();
     }
 
     fn blocks(&self, organisation: OrganisationKey, sequence: Sequence) -> Arc<Blocks> {

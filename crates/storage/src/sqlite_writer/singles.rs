@@ -1,9 +1,10 @@
 //! Units of one statement: a thread of their own runs all that wait, and commits once.
 //!
 //! The driver of turns has a thread too, which every statement has to wake; to wake somebody costs more than a statement.
-//! SQLite undoes a statement that breaks a rule by itself, so none needs a savepoint.
+//! SQLite undoes a statement that fails by itself, so none needs a savepoint.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 
 use rusqlite::config::DbConfig;
@@ -12,7 +13,7 @@ use rusqlite::{Connection, OpenFlags};
 use sea_orm::{Statement, Value};
 use tokio::sync::oneshot;
 
-use super::{Counters, Reply};
+use super::{Counters, Reply, stopped};
 use crate::error::Failure;
 use crate::sqlite::{BUSY_TIMEOUT, CHECKPOINT_PAGES, JOURNAL_SIZE_LIMIT};
 
@@ -25,6 +26,8 @@ pub(crate) type Rows = Vec<Vec<Cell>>;
 /// A statement, and who waits for it.
 pub(super) struct Single {
     pub(super) statement: Statement,
+    /// Set by whoever comes first: the thread that runs it, or the one who waits no longer.
+    pub(super) taken: Arc<AtomicBool>,
     pub(super) reply: Reply<Rows>,
 }
 
@@ -48,13 +51,11 @@ impl Singles {
         Ok(Self(batches))
     }
 
-    /// Runs a batch, in one transaction, and tells each who waits.
-    pub(super) async fn batch(&self, batch: Vec<Single>) {
+    /// Runs a batch, in one transaction, and tells each who waits. An error means that there is no thread any more.
+    pub(super) async fn batch(&self, batch: Vec<Single>) -> Result<(), Failure> {
         let (done, told) = oneshot::channel();
-        // Without a thread nobody is told anything, which says the same.
-        if self.0.send((batch, done)).is_ok() {
-            let _ = told.await;
-        }
+        self.0.send((batch, done)).map_err(|_| stopped())?;
+        told.await.map_err(|_| stopped())
     }
 }
 
@@ -107,17 +108,18 @@ fn run(connection: &Connection, batch: Vec<Single>, written: &mut Vec<(Rows, Rep
     if let Err(failure) = step("BEGIN IMMEDIATE") {
         return refuse(batch, failure);
     }
-    while let Some(Single { statement, reply }) = batch.next() {
-        if reply.is_closed() {
+    while let Some(Single { statement, taken, reply }) = batch.next() {
+        if reply.is_closed() || taken.swap(true, Ordering::Relaxed) {
             continue;
         }
         match execute(connection, &statement) {
             Ok(rows) => written.push((rows, reply)),
-            // The statement is undone, and nothing else is.
-            Err(failure @ Failure::Duplicate(_)) => _ = reply.send(Err(failure)),
             Err(failure) => {
                 let _ = reply.send(Err(failure.clone()));
-                return refuse(batch, failure);
+                // After these SQLite may have ended the transaction. Else the statement is undone, and nothing else is.
+                if matches!(failure, Failure::Unavailable(_)) || connection.is_autocommit() {
+                    return refuse(batch, failure);
+                }
             }
         }
     }

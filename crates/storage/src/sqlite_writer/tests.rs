@@ -19,6 +19,10 @@ async fn fixture(idle: Duration) -> Fixture {
 }
 
 async fn fixture_with(idle: Duration, log_bytes: u64) -> Fixture {
+    fixture_of(idle, log_bytes, Duration::from_secs(60)).await
+}
+
+async fn fixture_of(idle: Duration, log_bytes: u64, turn: Duration) -> Fixture {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("test.db");
     let options = Arc::new(DatabaseOptions::new(format!("sqlite://{}", file.display())));
@@ -27,7 +31,7 @@ async fn fixture_with(idle: Duration, log_bytes: u64) -> Fixture {
     connection.execute_unprepared(schema).await.expect("a schema");
     // A batch ends only when nobody waits, however slow the machine is.
     let minute = Duration::from_secs(60);
-    let limits = Limits { batch_units: 64, batch_time: minute, turn: minute, idle, log_bytes };
+    let limits = Limits { batch_units: 64, batch_time: minute, turn, idle, log_bytes };
     let writer = SqliteWriter::start_with(connection, options.clone(), &file, limits).expect("starts");
     Fixture { writer: Arc::new(writer), options, folder }
 }
@@ -67,6 +71,8 @@ async fn statements_share_a_commit_and_a_refused_one_costs_only_itself() {
     let insert = |n| write(&fixture.writer, format!("INSERT INTO t VALUES ({}) RETURNING id", n / 2));
     let writes: Vec<_> = (0..60).map(insert).collect();
     fixture.queued(60).await;
+    let broken = write(&fixture.writer, "INSERT INTO r VALUES (99)".to_owned());
+    fixture.queued(61).await;
     assert!(fixture.ids().await.is_empty(), "they wait for whoever has a turn");
     first.commit().await.expect("commits");
     let mut written = Vec::new();
@@ -76,10 +82,26 @@ async fn statements_share_a_commit_and_a_refused_one_costs_only_itself() {
             Err(failure) => assert!(matches!(failure, Failure::Duplicate(_)), "{failure}"),
         }
     }
+    assert!(matches!(broken.await.expect("ran"), Err(Failure::Fault(_))));
     assert_eq!(written.len(), 30);
     assert!((0..30).all(|id| written.contains(&Value::Integer(id))), "{written:?}");
     assert_eq!(fixture.ids().await.len(), 31);
     assert_eq!(fixture.writer.counts(), (31, 2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_statement_that_runs_is_waited_for_and_one_that_waits_is_withdrawn() {
+    let fixture = fixture_of(Duration::from_secs(60), u64::MAX, Duration::from_millis(200)).await;
+    let count =
+        "WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 3000000) SELECT max(n) FROM s";
+    let long = write(&fixture.writer, format!("INSERT INTO t {count}"));
+    assert_eq!(long.await.expect("ran"), Ok(Vec::new()), "it takes longer than anybody waits for a turn");
+    let turn = fixture.writer.begin().await.expect("a turn");
+    let refused = write(&fixture.writer, "INSERT INTO t VALUES (1)".to_owned()).await.expect("ran");
+    assert_eq!(refused, Err(busy()));
+    drop(turn);
+    write(&fixture.writer, "INSERT INTO t VALUES (2)".to_owned()).await.expect("ran").expect("written");
+    assert_eq!(fixture.ids().await, [2, 3_000_000]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
