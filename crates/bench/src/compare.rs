@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
+use tokio::task::block_in_place;
 
 use crate::How;
 use crate::contest::{Contestant, Field, Loop, Results, Sample, Subject, any_show, median};
 use crate::cpu;
+use crate::import;
 use crate::report::{self, Size};
 use crate::scenario::Scenario;
 use crate::stage::{Kind, Stage};
@@ -22,11 +24,13 @@ pub(crate) async fn compare(how: &How) -> Result<()> {
     let (mut postgres, mut sqlite) = (Results::default(), Results::default());
 
     let mut field = field(how, Kind::Postgres, how.tokens).await?;
-    let amounts = amounts(&mut field).await?;
+    let mut amounts = amounts(&mut field).await?;
     let mut subjects = targets::on_postgres(how.peer.is_some());
     let others = Scenario::PLAIN.into_iter().map(|scenario| (scenario, EIGHT, Contestant::Service));
     subjects.extend(others.filter(|subject| !targets::on_postgres(true).contains(subject)));
     postgres.collect(&mut field, &subjects, how.rounds, how.time()).await?;
+    // At the end: it makes the table larger.
+    amounts.imported = Some(block_in_place(|| import::rate(&field.stage))?);
     drop(field);
 
     let mut field = self::field(how, Kind::Sqlite, how.tokens).await?;
@@ -55,6 +59,13 @@ pub(crate) async fn one(how: &How, scenario: Scenario, kind: Kind, at_once: usiz
     let mut results = Results::default();
     results.collect(&mut field, &[subject], how.rounds, how.time()).await?;
     print!("{}", report::runs("", &results));
+    Ok(())
+}
+
+/// An import, alone.
+pub(crate) async fn import(how: &How, kind: Kind) -> Result<()> {
+    let stage = Stage::set(&how.binary, kind, how.tokens, &[]).await?;
+    println!("{:.0} cards a second", block_in_place(|| import::rate(&stage))?);
     Ok(())
 }
 
@@ -101,5 +112,5 @@ async fn amounts(field: &mut Field) -> Result<Amounts> {
         field.run((scenario, MANY, Contestant::Service), SETTLE).await?;
     }
     let loaded = mib(cpu::memory(field.stage.server.id())?.1);
-    Ok(Amounts { first_call: median(starts), idle: Some(idle), loaded: Some(loaded) })
+    Ok(Amounts { first_call: median(starts), idle: Some(idle), loaded: Some(loaded), imported: None })
 }

@@ -19,6 +19,8 @@ use crate::stage::{Process, Stage, free_address};
 use crate::{http1, raw, rpc};
 
 const WARM_UP: Duration = Duration::from_millis(300);
+/// Callers who keep the service hashing.
+const HASHERS: usize = 8;
 const PEER_KEY: &str = "the peer's key";
 
 /// Who works.
@@ -142,11 +144,21 @@ impl Field {
     async fn calls(&self, line: &impl Line, subject: Subject, time: Duration, run: u64) -> Result<Tally> {
         let (scenario, how, _) = subject;
         let (tokens, session) = (self.stage.tokens, &self.stage.session);
-        let script = |workers| move |worker| Script::new(scenario, tokens, worker, workers, run, session);
-        match how {
-            Loop::Closed(workers) => load::closed(line, workers, time, script(workers)).await,
-            Loop::Open(rate) => load::open(line, f64::from(rate), time, script(1)).await,
-        }
+        let script = |scenario, workers| move |worker| Script::new(scenario, tokens, worker, workers, run, session);
+        let beside = async {
+            let hashers = if scenario == Scenario::ShowBesideHashing { HASHERS } else { 0 };
+            load::closed(line, hashers, time, script(Scenario::PassCode, HASHERS)).await
+        };
+        let asked = async {
+            match how {
+                Loop::Closed(workers) => load::closed(line, workers, time, script(scenario, workers)).await,
+                Loop::Open(rate) => load::open(line, f64::from(rate), time, script(scenario, 1)).await,
+            }
+        };
+        let (beside, mut asked) = tokio::try_join!(beside, asked)?;
+        // A refusal is cheap, beside it too.
+        asked.bad.extend(beside.bad);
+        Ok(asked)
     }
 
     fn sql(&self, scenario: Scenario, how: Loop, time: Duration) -> Result<Sample> {

@@ -8,6 +8,7 @@ mod cpu;
 mod empty;
 mod flush;
 mod http1;
+mod import;
 mod load;
 mod raw;
 mod report;
@@ -69,6 +70,13 @@ enum What {
         #[command(flatten)]
         how: How,
     },
+    /// How fast a campaign's cards are imported.
+    Import {
+        #[command(flatten)]
+        how: How,
+        #[arg(long, value_enum, default_value = "postgres")]
+        database: Kind,
+    },
     /// The statements that PostgreSQL gets for each call.
     Statements {
         #[command(flatten)]
@@ -119,6 +127,7 @@ fn main() -> Result<()> {
         What::Compare { how } => runtime(Some(1))?.block_on(compare::compare(&how)),
         What::Sizes { how, sizes } => runtime(Some(1))?.block_on(compare::sizes(&how, &sizes)),
         What::Flush { how } => runtime(Some(1))?.block_on(flush::flush(&how)),
+        What::Import { how, database } => runtime(Some(1))?.block_on(compare::import(&how, database)),
         What::Statements { how } => runtime(Some(1))?.block_on(statements::count(&how)),
         What::Run { scenario, how, database, at_once, rate } => {
             runtime(Some(1))?.block_on(compare::one(&how, scenario, database, at_once, rate))

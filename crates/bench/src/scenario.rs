@@ -47,6 +47,8 @@ pub(crate) enum Scenario {
     GatewayShow,
     /// Nothing but logins.
     LoginFlood,
+    /// The full answer, while as many pass codes are checked as the service can.
+    ShowBesideHashing,
 }
 
 impl Scenario {
@@ -78,6 +80,7 @@ impl Scenario {
             Self::Mixed => "mixed",
             Self::GatewayShow => "gateway-show",
             Self::LoginFlood => "login-flood",
+            Self::ShowBesideHashing => "show-beside-hashing",
         }
     }
 }
@@ -116,7 +119,7 @@ impl Script {
             other => other,
         };
         match scenario {
-            Scenario::Show | Scenario::Mixed => self.show(self.tokens, &[]),
+            Scenario::Show | Scenario::ShowBesideHashing | Scenario::Mixed => self.show(self.tokens, &[]),
             Scenario::ShowHot => self.show(100.min(self.tokens), &[]),
             Scenario::ShowFields => self.show(
                 self.tokens,

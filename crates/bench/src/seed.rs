@@ -89,12 +89,27 @@ fn token(unit: &str, business_unit: &str) -> Value {
             "updated_date": "2016-05-20T10:06:08", "updated_by_user": {"id": USER}, "updated_by_unit": {"id": unit},
             "updated_by_business_unit": {"id": business_unit}},
     });
-    for i in 1..=4 {
+    texts(&mut token, 4);
+    json!({"access_token": token})
+}
+
+/// The nth card of a campaign, for an owner, as a record for `import`.
+pub(crate) fn card(n: u64, owner: u64) -> Value {
+    let mut token = json!({
+        "number": format!("CT{n:010}"), "life_cycle_state": "EFFECTIVE", "authentication_code": format!("CC{n:030}"),
+        "card_masked_number": "411111******1111", "accounts_receivable": {"id": account(owner)},
+        "rewards_participant": {"id": participant(owner)}, "classification": {"id": CLASSIFICATION},
+    });
+    texts(&mut token, 1);
+    json!({"access_token": token})
+}
+
+fn texts(token: &mut Value, each: u8) {
+    for i in 1..=each {
         token[format!("udf_string_{i}")] = format!("user defined text number {i} of eight").into();
         token[format!("udf_float_{i}")] = (f64::from(i) + 0.25).into();
         token[format!("udf_date_{i}")] = format!("2015-0{i}-16T14:23:46").into();
     }
-    json!({"access_token": token})
 }
 
 /// A database, reached past the service.

@@ -153,6 +153,11 @@ impl Stage {
         self.directory.path()
     }
 
+    /// Imports a file.
+    pub(crate) fn import(&self, path: &Path) -> Result<()> {
+        import(&self.place, path)
+    }
+
     /// Starts the service again: how long until it has answered a question, and what it then takes in memory.
     pub(crate) async fn start_again(&mut self, question: &Question) -> Result<Duration> {
         let _ = self.server.child.kill();
@@ -167,18 +172,23 @@ fn file(directory: &Path) -> PathBuf {
 }
 
 fn furnish(place: &Workplace, directory: &Path, kind: Kind) -> Result<()> {
-    let run = |arguments: &[&str]| {
-        let output = place.run(arguments);
-        ensure!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        Ok(())
-    };
     if kind == Kind::Postgres {
-        run(&["keys", "init"])?;
-        run(&["migrate"])?;
+        run(place, &["keys", "init"])?;
+        run(place, &["migrate"])?;
     }
     let path = directory.join("furniture.ndjson");
     std::fs::write(&path, seed::furniture())?;
-    run(&["import", "--organisation", seed::ORGANISATION, &path.display().to_string()])
+    import(place, &path)
+}
+
+fn import(place: &Workplace, path: &Path) -> Result<()> {
+    run(place, &["import", "--organisation", seed::ORGANISATION, &path.display().to_string()])
+}
+
+fn run(place: &Workplace, arguments: &[&str]) -> Result<()> {
+    let output = place.run(arguments);
+    ensure!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
 }
 
 fn start(place: &Workplace, directory: &Path) -> Result<(Process, SocketAddr)> {

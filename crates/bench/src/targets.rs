@@ -30,7 +30,7 @@ pub(crate) const STEADY: Loop = Loop::Open(1_000);
 /// What is measured on PostgreSQL, contestants side by side.
 pub(crate) fn on_postgres(peer: bool) -> Vec<Subject> {
     use Contestant::{Empty, Peer, Service, Sql};
-    use Scenario::{Create, GatewayShow, PassCode, Show, ShowFields};
+    use Scenario::{Create, GatewayShow, PassCode, Show, ShowBesideHashing, ShowFields};
     let all = [
         (Show, EIGHT, Service),
         (Show, EIGHT, Empty),
@@ -42,6 +42,7 @@ pub(crate) fn on_postgres(peer: bool) -> Vec<Subject> {
         (Show, MANY, Peer),
         (Show, STEADY, Service),
         (Show, STEADY, Peer),
+        (ShowBesideHashing, STEADY, Service),
         (Create, EIGHT, Service),
         (Create, EIGHT, Peer),
         (Create, EIGHT, Sql),
@@ -70,18 +71,21 @@ pub(crate) struct Amounts {
     pub(crate) idle: Option<f64>,
     /// MiB.
     pub(crate) loaded: Option<f64>,
+    /// Cards a second.
+    pub(crate) imported: Option<f64>,
 }
 
 /// All targets.
 pub(crate) fn all(postgres: &Results, sqlite: &Results, amounts: &Amounts) -> Vec<Target> {
     use Contestant::{Empty, Peer, Service, Sql};
-    use Scenario::{Create, GatewayShow, PassCode, Show, ShowFields};
+    use Scenario::{Create, GatewayShow, PassCode, Show, ShowBesideHashing, ShowFields};
     let ratio = |a: Option<f64>, b: Option<f64>| Some(a? / b?);
     let rate = |subject| postgres.median(subject, |sample| sample.rate);
     let server = |subject| postgres.median(subject, |sample| sample.server);
     let total = |subject| postgres.median(subject, total);
     let file = |who| sqlite.median((Show, EIGHT, who), |sample| sample.server + sample.database);
     let late = |who, quantile| postgres.latency((Show, STEADY, who), quantile);
+    let beside = postgres.latency((ShowBesideHashing, STEADY, Service), 0.99);
     let at_least = |what, measured, limit| Target { what, measured, limit, at_least: true, unit: "×" };
     let at_most = |what, measured, limit, unit| Target { what, measured, limit, at_least: false, unit };
     let show = (Show, EIGHT, Service);
@@ -134,12 +138,14 @@ pub(crate) fn all(postgres: &Results, sqlite: &Results, amounts: &Amounts) -> Ve
             1.1,
             "×",
         ),
+        at_most("show: p99 at 1,000/s beside pass codes to p99 alone", ratio(beside, late(Service, 0.99)), 2.0, "×"),
         at_most(
             "SQLite show: CPU beyond the empty call, in raw joins",
             file(Service).zip(file(Empty)).zip(file(Sql)).map(|((service, empty), join)| (service - empty) / join),
             2.5,
             "×",
         ),
+        Target { unit: "/s", ..at_least("import: cards without pass codes", amounts.imported, 20_000.0) },
         at_most("memory, idle", amounts.idle, 16.0, "MiB"),
         at_most("memory, 64 callers at once", amounts.loaded, 24.0, "MiB"),
         at_most("first answer after the start", amounts.first_call, 100.0, "ms"),

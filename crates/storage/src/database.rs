@@ -251,7 +251,7 @@ impl Database {
 
     pub(crate) async fn look_up<L: Lookup>(&self, lookup: &L) -> StoreResult<L::Found> {
         match &*self.backend {
-            Backend::Sqlite { lookups, .. } => lookups.find(lookup),
+            Backend::Sqlite { lookups, writer, .. } => lookups.find(lookup, writer.counts().1),
             Backend::Postgres(pools) => {
                 let asked = Instant::now();
                 let row = pools.lookups().find(lookup.question(), lookup.keys()).await?;

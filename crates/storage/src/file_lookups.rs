@@ -21,14 +21,16 @@ use crate::statements::{Watcher, told_at_once};
 const BUSY_TIMEOUT: Duration = Duration::from_millis(100);
 /// Those of [`crate::lookup`]: 16 for tokens, 4 for owners.
 const STATEMENTS: usize = 20;
-/// So many bytes of the file are read where the system keeps them, instead of being copied: the copies were a fifth of a lookup.
+/// So many bytes of the file are read where the system keeps them, instead of being copied: the copies are a fifth of a lookup.
 const MAPPED: i64 = 256 << 20;
+/// So many lookups without a commit among them, and the file is mapped.
+const QUIET: u32 = 256;
 
 /// Connections for looking up: as many as there have been threads that did it at once.
 pub(crate) struct FileLookups {
     file: PathBuf,
     watcher: Watcher,
-    idle: Mutex<Vec<Connection>>,
+    idle: Mutex<Vec<Reader>>,
 }
 
 impl FileLookups {
@@ -37,14 +39,16 @@ impl FileLookups {
         Self { file: file.to_owned(), watcher, idle: Mutex::default() }
     }
 
-    /// What it finds.
-    pub(crate) fn find<L: Lookup>(&self, lookup: &L) -> StoreResult<L::Found> {
+    /// What it finds, when this process has made so many commits.
+    pub(crate) fn find<L: Lookup>(&self, lookup: &L, commits: u64) -> StoreResult<L::Found> {
         let idle = self.idle().pop();
-        let connection = idle.map_or_else(|| open(&self.file), Ok).map_err(|error| Failure::of_rusqlite(&error))?;
+        let failed = |error| Failure::of_rusqlite(&error);
+        let mut reader = idle.map_or_else(|| Reader::open(&self.file), Ok).map_err(failed)?;
+        reader.adapt(commits).map_err(failed)?;
         let found = told_at_once(&self.watcher, lookup.question().one(), || {
-            ask(&connection, lookup.question(), lookup.keys(), |cells| lookup.read(cells))
+            ask(&reader.connection, lookup.question(), lookup.keys(), |cells| lookup.read(cells))
         })?;
-        self.idle().push(connection);
+        self.idle().push(reader);
         Ok(found)
     }
 
@@ -53,21 +57,50 @@ impl FileLookups {
         self.idle().clear();
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
+    fn idle(&self) -> MutexGuard<'_, Vec<Reader>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn open(file: &Path) -> rusqlite::Result<Connection> {
-    // Used by one thread at a time.
-    let connection =
-        Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    // Without it a statement is prepared anew whenever its values change, as soon as there are statistics of the tables.
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    connection.pragma_update(None, "mmap_size", MAPPED)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    Ok(connection)
+/// A connection, with the file mapped or not.
+struct Reader {
+    connection: Connection,
+    commits: u64,
+    quiet: u32,
+}
+
+impl Reader {
+    fn open(file: &Path) -> rusqlite::Result<Self> {
+        // Used by one thread at a time.
+        let connection =
+            Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        // Without it a statement is prepared anew whenever its values change, as soon as there are statistics of the tables.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        Ok(Self { connection, commits: 0, quiet: 0 })
+    }
+
+    /// SQLite takes the mapping down after each commit of somebody else, and to have it made again, page by page, costs more
+    /// than copying. So the file is mapped while nobody writes.
+    fn adapt(&mut self, commits: u64) -> rusqlite::Result<()> {
+        if self.commits != commits {
+            if self.quiet >= QUIET {
+                self.map(0)?;
+            }
+            (self.commits, self.quiet) = (commits, 0);
+        } else if self.quiet < QUIET {
+            self.quiet += 1;
+            if self.quiet == QUIET {
+                self.map(MAPPED)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn map(&self, bytes: i64) -> rusqlite::Result<()> {
+        self.connection.pragma_update(None, "mmap_size", bytes)
+    }
 }
 
 fn ask<T>(
@@ -109,7 +142,7 @@ mod tests {
         migration::migrate_sqlite(&writer).await.expect("migrates");
         // With statistics: only then does SQLite look at values.
         furnish(&writer).await;
-        let connection = open(&file).expect("opens");
+        let connection = Reader::open(&file).expect("opens").connection;
         for question in lookup::all(ORGANISATION) {
             for n in (1..=TOKENS).step_by(1_000) {
                 for kind in ["T", "N", "C", "I", "A", "P", "none"] {
@@ -121,5 +154,23 @@ mod tests {
             assert!(statement.get_status(StatementStatus::Run) >= 100, "it is the one that ran");
             assert_eq!(statement.get_status(StatementStatus::RePrepare), 0, "{}", question.one());
         }
+    }
+
+    #[test]
+    fn the_file_is_mapped_while_nobody_writes() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("test.db");
+        drop(Connection::open(&file).expect("a file"));
+        let mut reader = Reader::open(&file).expect("opens");
+        let mapped_after = |lookups: u32, commits: u64, reader: &mut Reader| {
+            (0..lookups).for_each(|_| reader.adapt(commits).expect("adapts"));
+            let mapped = reader.connection.pragma_query_value(None, "mmap_size", |row| row.get::<_, i64>(0));
+            mapped.expect("an answer")
+        };
+        assert_eq!(mapped_after(QUIET - 1, 0, &mut reader), 0, "somebody may have written just before");
+        assert_eq!(mapped_after(1, 0, &mut reader), MAPPED);
+        assert_eq!(mapped_after(1, 1, &mut reader), 0, "somebody has written");
+        assert_eq!(mapped_after(QUIET, 2, &mut reader), 0);
+        assert_eq!(mapped_after(1, 2, &mut reader), MAPPED);
     }
 }

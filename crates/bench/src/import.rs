@@ -1,0 +1,26 @@
+//! How fast a campaign's cards come in by the command `import`.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::time::Instant;
+
+use anyhow::Result;
+
+use crate::seed;
+use crate::stage::Stage;
+
+const CARDS: u64 = 200_000;
+
+/// Cards a second, from the start of the command to its end.
+pub(crate) fn rate(stage: &Stage) -> Result<f64> {
+    let path = stage.directory().join("cards.ndjson");
+    let mut file = BufWriter::new(File::create(&path)?);
+    let owners = stage.tokens.div_ceil(seed::TOKENS_PER_OWNER);
+    for n in 1..=CARDS {
+        writeln!(file, "{}", seed::card(n, 1 + n % owners))?;
+    }
+    file.into_inner()?;
+    let started = Instant::now();
+    stage.import(&path)?;
+    Ok(CARDS as f64 / started.elapsed().as_secs_f64())
+}
