@@ -1,7 +1,8 @@
 //! Compiles the contract in `proto/` for `crates/proto`, without a `protoc` on the machine.
 //!
-//! Three files come out, in `OUT_DIR`: the Rust code (`accesstoken.v1.rs`), the descriptors with comments and custom
-//! options (`descriptors.bin`), and a `Debug` that hides secrets for every message that has any (`debug.rs`).
+//! Four files come out, in `OUT_DIR`: the Rust code (`accesstoken.v1.rs`), the descriptors with comments and custom
+//! options (`descriptors.bin`), those without comments (`uncommented.bin`), and a `Debug` that hides secrets for every
+//! message that has any (`debug.rs`).
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -33,10 +34,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     visit(&root, &mut files)?;
     files.retain(|file| file.starts_with(root.join("accesstoken")));
 
-    let mut compiler = protox::Compiler::new([&root])?;
-    compiler.include_source_info(true).include_imports(true);
-    compiler.open_files(&files)?;
+    let compiled = |comments| -> Result<protox::Compiler, Box<dyn Error>> {
+        let mut compiler = protox::Compiler::new([&root])?;
+        compiler.include_source_info(comments).include_imports(true);
+        compiler.open_files(&files)?;
+        Ok(compiler)
+    };
+    let compiler = compiled(true)?;
     fs::write(out.join("descriptors.bin"), compiler.encode_file_descriptor_set())?;
+    fs::write(out.join("uncommented.bin"), compiled(false)?.encode_file_descriptor_set())?;
 
     let secrets = Secrets::of(&compiler.descriptor_pool());
     let mut config = prost_build::Config::new();

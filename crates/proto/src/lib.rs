@@ -25,11 +25,21 @@ pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "
 /// The `domain` of every `google.rpc.ErrorInfo` of this service.
 pub const ERROR_DOMAIN: &str = "access-tokens";
 
+const UNCOMMENTED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/uncommented.bin"));
+
 /// The descriptors of the contract, decoded once.
 pub fn descriptor_pool() -> &'static DescriptorPool {
-    static POOL: LazyLock<DescriptorPool> =
-        LazyLock::new(|| DescriptorPool::decode(FILE_DESCRIPTOR_SET).expect("build.rs wrote valid descriptors"));
+    static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| decode(UNCOMMENTED));
     &POOL
+}
+
+/// The same with comments, which take three times as much memory: for whoever reads them and lets them go.
+pub fn commented_pool() -> DescriptorPool {
+    decode(FILE_DESCRIPTOR_SET)
+}
+
+fn decode(descriptors: &[u8]) -> DescriptorPool {
+    DescriptorPool::decode(descriptors).expect("build.rs wrote valid descriptors")
 }
 
 fn descriptor_of<M: Name>() -> MessageDescriptor {

@@ -1,15 +1,21 @@
 //! The contract says everything it has to say about each of its elements.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use access_tokens_proto::options::{self, Permission};
-use access_tokens_proto::{FILE_DESCRIPTOR_SET, descriptor_pool};
+use access_tokens_proto::{FILE_DESCRIPTOR_SET, commented_pool};
 use prost_reflect::{DescriptorPool, FileDescriptor, Kind, MessageDescriptor};
 
 const PACKAGE: &str = "accesstoken.v1";
 
+fn contract() -> &'static DescriptorPool {
+    static CONTRACT: LazyLock<DescriptorPool> = LazyLock::new(commented_pool);
+    &CONTRACT
+}
+
 fn messages() -> impl Iterator<Item = MessageDescriptor> {
-    descriptor_pool().all_messages().filter(|message| message.package_name() == PACKAGE)
+    contract().all_messages().filter(|message| message.package_name() == PACKAGE)
 }
 
 /// The comment of an element, without line breaks.
@@ -88,13 +94,13 @@ fn every_element_has_a_comment() {
             check(&message.parent_file(), field.path(), field.full_name());
         }
     }
-    for service in descriptor_pool().services().filter(|service| service.package_name() == PACKAGE) {
+    for service in contract().services().filter(|service| service.package_name() == PACKAGE) {
         check(&service.parent_file(), service.path(), service.full_name());
         for method in service.methods() {
             check(&service.parent_file(), method.path(), method.full_name());
         }
     }
-    for enumeration in descriptor_pool().all_enums().filter(|enumeration| enumeration.package_name() == PACKAGE) {
+    for enumeration in contract().all_enums().filter(|enumeration| enumeration.package_name() == PACKAGE) {
         check(&enumeration.parent_file(), enumeration.path(), enumeration.full_name());
         for value in enumeration.values() {
             check(&enumeration.parent_file(), value.path(), value.full_name());
@@ -106,7 +112,7 @@ fn every_element_has_a_comment() {
 /// The word before a field's description and its `google.api.field_behavior` say the same.
 #[test]
 fn field_comments_state_the_behaviour() {
-    let behaviour = descriptor_pool().get_extension_by_name("google.api.field_behavior").expect("is vendored");
+    let behaviour = contract().get_extension_by_name("google.api.field_behavior").expect("is vendored");
     for field in messages().flat_map(|message| message.fields().collect::<Vec<_>>()) {
         let in_real_oneof = field.containing_oneof().is_some() && !field.field_descriptor_proto().proto3_optional();
         if in_real_oneof {
@@ -152,7 +158,7 @@ fn choices_say_whether_one_must_be_made() {
 /// Clients decide by these names and numbers: the list only grows at its end.
 #[test]
 fn error_reasons_are_documented_and_in_order() {
-    let reasons = descriptor_pool().get_enum_by_name("accesstoken.v1.ErrorReason").expect("exists");
+    let reasons = contract().get_enum_by_name("accesstoken.v1.ErrorReason").expect("exists");
     let codes = [
         "INVALID_ARGUMENT",
         "NOT_FOUND",
@@ -186,9 +192,9 @@ fn error_reasons_are_documented_and_in_order() {
 
 #[test]
 fn reasons_named_in_comments_exist() {
-    let reasons = descriptor_pool().get_enum_by_name("accesstoken.v1.ErrorReason").expect("exists");
+    let reasons = contract().get_enum_by_name("accesstoken.v1.ErrorReason").expect("exists");
     let endings = ["_NOT_FOUND", "_ALREADY_EXISTS", "_REQUIRED", "_MISSING", "_MISMATCH", "_TERMINATED", "_VIOLATION"];
-    for service in descriptor_pool().services().filter(|service| service.package_name() == PACKAGE) {
+    for service in contract().services().filter(|service| service.package_name() == PACKAGE) {
         for method in service.methods() {
             let text = comment(&service.parent_file(), method.path());
             let words = text.split(|letter: char| !letter.is_ascii_uppercase() && letter != '_');

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use access_tokens_proto::descriptor_pool;
+use access_tokens_proto::commented_pool;
 use prost_reflect::{EnumValueDescriptor, FieldDescriptor, FileDescriptor, MessageDescriptor, MethodDescriptor};
 
 /// How the comment of a field begins, as far as its schema says the same.
@@ -13,7 +13,8 @@ pub(super) struct Comments(HashMap<(String, Vec<i32>), String>);
 
 impl Comments {
     pub(super) fn read() -> Self {
-        let files = descriptor_pool().files().filter(|file| file.package_name() == "accesstoken.v1");
+        let pool = commented_pool();
+        let files = pool.files().filter(|file| file.package_name() == "accesstoken.v1");
         let comments = files.flat_map(|file| {
             let proto = file.file_descriptor_proto();
             let locations = proto.source_code_info.iter().flat_map(|info| &info.location);
@@ -72,6 +73,8 @@ fn unwrapped(comment: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use access_tokens_proto::descriptor_pool;
+
     use super::*;
 
     #[test]

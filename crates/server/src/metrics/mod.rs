@@ -43,7 +43,7 @@ use access_tokens_domain::life_cycle::LifeCycleState;
 use access_tokens_domain::observer::{AttemptOutcome, Observer};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram, Meter, MeterProvider};
-use opentelemetry_sdk::metrics::{MeterProviderBuilder, SdkMeterProvider};
+use opentelemetry_sdk::metrics::{Instrument, MeterProviderBuilder, SdkMeterProvider, Stream};
 use prometheus::{Registry, TextEncoder};
 use tonic::Code;
 
@@ -56,6 +56,11 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The type of [`Metrics::text`].
 pub const TEXT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+const CALLS: &str = "rpc.server.duration";
+
+/// Most series of any other instrument.
+const SERIES: usize = 128;
 
 /// What can come of a record of an import.
 const IMPORTED: [&str; 4] = ["created", "updated", "unchanged", "failed"];
@@ -100,10 +105,10 @@ impl Metrics {
             .scope_info_enabled(false)
             .build()
             .expect("the registry is new, so nothing in it has the same name");
-        let provider = provider.with_reader(reader).build();
+        let provider = provider.with_reader(reader).with_view(few_series).build();
         let meter = provider.meter("access-tokens");
         let described = "Calls, and the seconds until their answer";
-        let calls = meter.f64_histogram("rpc.server.duration").with_unit("s").with_description(described);
+        let calls = meter.f64_histogram(CALLS).with_unit("s").with_description(described);
         let attempts = meter.u64_counter("access_tokens.attempts").with_description("Secrets that were presented");
         let codes = meter.u64_counter("access_tokens.codes").with_description("Codes that were asked for");
         let locks = meter.u64_counter("access_tokens.locks").with_description("Locks that began with a wrong secret");
@@ -222,6 +227,12 @@ impl Metrics {
         let outcome = if admitted { "admitted" } else { "refused" };
         self.codes.add(count, &[KeyValue::new("kind", kind.name()), KeyValue::new("outcome", outcome)]);
     }
+}
+
+/// The library makes room for 2,000 series of each instrument at once, which were two megabytes. What is not in the answers of
+/// methods has few: at most 100 bounds of policies.
+fn few_series(instrument: &Instrument) -> Option<Stream> {
+    if instrument.name() == CALLS { None } else { Stream::builder().with_cardinality_limit(SERIES).build().ok() }
 }
 
 fn known<T>(found: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -13,6 +13,7 @@ mod directory_service;
 mod health;
 pub mod layer;
 mod read_after;
+mod reflection;
 pub mod server;
 pub mod status;
 #[cfg(test)]

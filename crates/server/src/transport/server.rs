@@ -6,7 +6,6 @@ use std::time::Duration;
 use access_tokens_domain::service::AccessTokens;
 use access_tokens_domain::service::import::Importer;
 use access_tokens_domain::store::{AccountStore, Store};
-use access_tokens_proto::FILE_DESCRIPTOR_SET;
 use access_tokens_proto::v1::access_token_service_server::AccessTokenServiceServer;
 use access_tokens_proto::v1::authentication_service_server::AuthenticationServiceServer;
 use access_tokens_proto::v1::directory_service_server::DirectoryServiceServer;
@@ -17,7 +16,6 @@ use tonic::transport::Server;
 use tonic::transport::server::Router;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::HealthService;
-use tonic_reflection::server::Builder as Reflection;
 use tower::Layer;
 use tower::layer::util::{Identity, Stack};
 
@@ -28,6 +26,7 @@ use super::directory_service::DirectoryGrpc;
 use super::layer::method::{MAX_RECORD_BYTES, MAX_REQUEST_BYTES};
 use super::layer::{CallLayers, Calls};
 use super::read_after::ReadAfter;
+use super::reflection;
 use crate::authentication::Authenticator;
 use crate::metrics::Metrics;
 
@@ -97,7 +96,8 @@ pub fn router<S: Store + AccountStore>(app: Arc<App<S>>, health: &Health, limits
 
 /// The server of wide connections and that of narrow ones. They share the services, and the bound on calls.
 pub(crate) fn routers<S: Store + AccountStore>(app: Arc<App<S>>, health: &Health, limits: Limits) -> [CallRouter; 2] {
-    let (layers, routes) = (layers(&app, limits), routes(app, health));
+    let layers = layers(&app, limits);
+    let routes = routes(app, health).add_service(reflection::v1()).add_service(reflection::v1alpha());
     [WIDE, NARROW].map(|streams| {
         Server::builder()
             .layer(layers.clone())
@@ -117,7 +117,7 @@ pub(crate) fn routers<S: Store + AccountStore>(app: Arc<App<S>>, health: &Health
     })
 }
 
-/// The same services inside of the same layers, for callers in this process. The generated clients take it as a channel.
+/// The same services but for reflection, inside of the same layers, for callers in this process. The generated clients take it as a channel.
 pub fn in_process<S: Store + AccountStore>(app: Arc<App<S>>, health: &Health, limits: Limits) -> Calls<Routes> {
     layers(&app, limits).layer(routes(app, health))
 }
@@ -143,23 +143,4 @@ fn routes<S: Store + AccountStore>(app: Arc<App<S>>, health: &Health) -> Routes 
         .add_service(authentication)
         .add_service(replicas.named_layer(directory))
         .add_service(health)
-        .add_service(
-            reflection()
-                .build_v1()
-                .expect("the descriptors were compiled together")
-                .max_decoding_message_size(MAX_REQUEST_BYTES),
-        )
-        .add_service(
-            reflection()
-                .build_v1alpha()
-                .expect("the descriptors were compiled together")
-                .max_decoding_message_size(MAX_REQUEST_BYTES),
-        )
-}
-
-/// What grpcurl asks: the contract and health. The service itself is added by the builder.
-fn reflection() -> Reflection<'static> {
-    Reflection::configure()
-        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
 }
