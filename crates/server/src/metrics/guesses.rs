@@ -6,7 +6,7 @@ use access_tokens_domain::service::PolicyBudget;
 use access_tokens_domain::store::{AccountStore, Store, StoreResult};
 
 /// Most series. Organisations come in the order in which they were created, so that the same ones are always there.
-const MAX_SERIES: usize = 100;
+pub(super) const MAX_SERIES: usize = 100;
 
 /// The bounds at one moment.
 #[derive(Debug, Clone, Default, PartialEq)]

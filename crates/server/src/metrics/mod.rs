@@ -59,8 +59,9 @@ pub const TEXT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 const CALLS: &str = "rpc.server.duration";
 
-/// Most series of any other instrument.
+/// Most series of any other instrument. Further ones would be added up as one.
 const SERIES: usize = 128;
+const _: () = assert!(guesses::MAX_SERIES <= SERIES);
 
 /// What can come of a record of an import.
 const IMPORTED: [&str; 4] = ["created", "updated", "unchanged", "failed"];
@@ -229,8 +230,7 @@ impl Metrics {
     }
 }
 
-/// The library makes room for 2,000 series of each instrument at once, which were two megabytes. What is not in the answers of
-/// methods has few: at most 100 bounds of policies.
+/// The library makes room for 2,000 series of each instrument, used or not: two megabytes for all of them. Only calls have many.
 fn few_series(instrument: &Instrument) -> Option<Stream> {
     if instrument.name() == CALLS { None } else { Stream::builder().with_cardinality_limit(SERIES).build().ok() }
 }
