@@ -29,9 +29,8 @@ pub(crate) async fn compare(how: &How) -> Result<()> {
     let others = Scenario::PLAIN.into_iter().map(|scenario| (scenario, EIGHT, Contestant::Service));
     subjects.extend(others.filter(|subject| !targets::on_postgres(true).contains(subject)));
     postgres.collect(&mut field, &subjects, how.rounds, how.time()).await?;
-    // At the end: it makes the table larger.
-    amounts.imported = Some(block_in_place(|| import::rate(&field.stage))?);
     drop(field);
+    amounts.imported = Some(imported(how, Kind::Postgres).await?);
 
     let mut field = self::field(how, Kind::Sqlite, how.tokens).await?;
     let mut subjects = targets::ON_SQLITE.to_vec();
@@ -64,9 +63,14 @@ pub(crate) async fn one(how: &How, scenario: Scenario, kind: Kind, at_once: usiz
 
 /// An import, alone.
 pub(crate) async fn import(how: &How, kind: Kind) -> Result<()> {
-    let stage = Stage::set(&how.binary, kind, how.tokens, &[]).await?;
-    println!("{:.0} cards a second", block_in_place(|| import::rate(&stage))?);
+    println!("{:.0} cards a second", imported(how, kind).await?);
     Ok(())
+}
+
+/// On a database of its own: it makes the table larger.
+async fn imported(how: &How, kind: Kind) -> Result<f64> {
+    let stage = Stage::set(&how.binary, kind, how.tokens, &[]).await?;
+    block_in_place(|| import::rate(&stage))
 }
 
 /// The same call on tables of growing size.
