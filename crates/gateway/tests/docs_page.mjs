@@ -30,7 +30,11 @@ function fail(why) {
 function finish(code) {
   clearTimeout(deadline);
   chromium.once("exit", () => {
-    rmSync(profile, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
+    try {
+      rmSync(profile, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
+    } catch {
+      // Its helpers may still write there. What the page did is known.
+    }
     process.exit(code);
   });
   if (!chromium.kill()) process.exit(code);
