@@ -157,7 +157,7 @@ impl Field {
         };
         let (beside, mut asked) = tokio::try_join!(beside, asked)?;
         // A refusal is cheap, beside it too.
-        asked.bad.extend(beside.bad);
+        asked.add_bad(&beside);
         Ok(asked)
     }
 

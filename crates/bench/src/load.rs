@@ -91,12 +91,17 @@ impl Tally {
     pub(crate) fn add(&mut self, other: &Self) -> Result<()> {
         self.good += other.good;
         self.bytes += other.bytes;
-        for (status, count) in &other.bad {
-            *self.bad.entry(*status).or_default() += count;
-        }
+        self.add_bad(other);
         self.latency.add(&other.latency).context("histograms of one kind")?;
         self.elapsed = self.elapsed.max(other.elapsed);
         Ok(())
+    }
+
+    /// Adds nothing but what was not good.
+    pub(crate) fn add_bad(&mut self, other: &Self) {
+        for (status, count) in &other.bad {
+            *self.bad.entry(*status).or_default() += count;
+        }
     }
 
     /// Good answers a second.

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, ToSql};
 
 use access_tokens_domain::store::StoreResult;
@@ -15,6 +14,7 @@ use access_tokens_domain::store::StoreResult;
 use crate::cells::Cells;
 use crate::error::Failure;
 use crate::lookup::{Lookup, Question};
+use crate::sqlite;
 use crate::statements::{Watcher, told_at_once};
 
 /// Who reads need not wait for who writes, except while the log of a process that was killed is taken over.
@@ -71,13 +71,7 @@ struct Reader {
 
 impl Reader {
     fn open(file: &Path) -> rusqlite::Result<Self> {
-        // Used by one thread at a time.
-        let connection =
-            Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-        // Without it a statement is prepared anew whenever its values change, as soon as there are statistics of the tables.
-        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-        connection.busy_timeout(BUSY_TIMEOUT)?;
-        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        let connection = sqlite::open(file, OpenFlags::SQLITE_OPEN_READ_ONLY, BUSY_TIMEOUT, STATEMENTS)?;
         Ok(Self { connection, commits: 0, quiet: 0 })
     }
 
@@ -131,7 +125,7 @@ mod tests {
     use super::*;
     use crate::options::DatabaseOptions;
     use crate::plans::{ORGANISATION, TOKENS, furnish};
-    use crate::{lookup, migration, sqlite};
+    use crate::{lookup, migration};
 
     #[tokio::test]
     async fn no_statement_is_prepared_twice() {

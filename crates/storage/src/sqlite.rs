@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use rusqlite::OpenFlags;
+use rusqlite::config::DbConfig;
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement};
 
@@ -123,6 +125,21 @@ async fn connect(options: &DatabaseOptions, connections: u32, query_only: bool) 
         });
     let mut connection = sea_orm::Database::connect(connect).await?;
     statements::attach(&mut connection, options);
+    Ok(connection)
+}
+
+/// A connection without the driver, for one thread at a time, that keeps so many statements.
+pub(crate) fn open(
+    file: &Path,
+    mode: OpenFlags,
+    busy_timeout: Duration,
+    statements: usize,
+) -> rusqlite::Result<rusqlite::Connection> {
+    let connection = rusqlite::Connection::open_with_flags(file, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    // Without it a statement is prepared anew whenever its values change, as soon as there are statistics of the tables.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    connection.busy_timeout(busy_timeout)?;
+    connection.set_prepared_statement_cache_capacity(statements);
     Ok(connection)
 }
 

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 
-use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, Value as Cell, ValueRef};
 use rusqlite::{Connection, OpenFlags};
 use sea_orm::{Statement, Value};
@@ -15,7 +14,7 @@ use tokio::sync::oneshot;
 
 use super::{Counters, Reply, stopped};
 use crate::error::Failure;
-use crate::sqlite::{BUSY_TIMEOUT, CHECKPOINT_PAGES, JOURNAL_SIZE_LIMIT};
+use crate::sqlite::{self, BUSY_TIMEOUT, CHECKPOINT_PAGES, JOURNAL_SIZE_LIMIT};
 
 /// What SQLite keeps prepared.
 const STATEMENTS: usize = 64;
@@ -88,15 +87,11 @@ impl Writer {
 
 fn open(file: &Path, read_only: bool) -> rusqlite::Result<Connection> {
     let mode = if read_only { OpenFlags::SQLITE_OPEN_READ_ONLY } else { OpenFlags::SQLITE_OPEN_READ_WRITE };
-    // Used by one thread.
-    let connection = Connection::open_with_flags(file, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
+    let connection = sqlite::open(file, mode, BUSY_TIMEOUT, STATEMENTS)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "journal_size_limit", JOURNAL_SIZE_LIMIT)?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
 }
 
