@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -32,6 +32,8 @@ pub(crate) enum Contestant {
     Empty,
     /// The same two methods in Go.
     Peer,
+    /// The same with reference data that was read once and is never looked at again.
+    RememberingPeer,
     /// The same SQL by pgbench, or by the library of SQLite.
     Sql,
 }
@@ -64,7 +66,8 @@ pub(crate) struct Sample {
 pub(crate) struct Field {
     pub(crate) stage: Stage,
     empty: Process,
-    peer: Option<(Process, String)>,
+    /// Each with its session.
+    peers: BTreeMap<Contestant, (Process, String)>,
     runs: u64,
 }
 
@@ -77,15 +80,17 @@ impl Field {
         command.args(["serve-empty", "--listen", &address.to_string(), "--size", &size.to_string()]);
         let mut empty = Process::start(&mut command, address, &stage.directory().join("empty.log"))?;
         empty.until_it_answers("", &any_show(&stage)).await?;
-        let peer = match (peer, stage.cluster()) {
-            (Some(binary), Some(_)) => Some(start_peer(&stage, &binary, size).await?),
-            _ => None,
-        };
+        let mut peers = BTreeMap::new();
+        if let Some(binary) = peer.filter(|_| stage.cluster().is_some()) {
+            for peer in [Contestant::Peer, Contestant::RememberingPeer] {
+                peers.insert(peer, start_peer(&stage, peer, &binary, size).await?);
+            }
+        }
         if let Some(cluster) = stage.cluster() {
             let database = stage.url()?.1;
             block_in_place(|| raw::write_scripts(&stage.sql, cluster, &database, stage.tokens, stage.directory()))?;
         }
-        Ok(Self { stage, empty, peer, runs: 0 })
+        Ok(Self { stage, empty, peers, runs: 0 })
     }
 
     /// Runs once.
@@ -95,8 +100,8 @@ impl Field {
         let (address, server, session) = match contestant {
             Contestant::Service => (self.stage.server.address, self.stage.service(), self.stage.session.clone()),
             Contestant::Empty => (self.empty.address, Who::Process(self.empty.id()), String::new()),
-            Contestant::Peer => {
-                let (peer, session) = self.peer.as_ref().context("there is no peer")?;
+            Contestant::Peer | Contestant::RememberingPeer => {
+                let (peer, session) = self.peers.get(&contestant).context("there is no peer")?;
                 (peer.address, Who::Process(peer.id()), session.clone())
             }
             Contestant::Sql => return block_in_place(|| self.sql(scenario, how, time)),
@@ -205,11 +210,13 @@ async fn answer_size(stage: &Stage) -> Result<usize> {
     Ok(answer.len())
 }
 
-async fn start_peer(stage: &Stage, binary: &std::path::Path, size: usize) -> Result<(Process, String)> {
+async fn start_peer(stage: &Stage, who: Contestant, binary: &Path, size: usize) -> Result<(Process, String)> {
     let address: SocketAddr = free_address()?;
+    let reference = if who == Contestant::RememberingPeer { "remembered" } else { "joined" };
     let mut command = Command::new(binary);
     command.env("PEER_DATABASE", stage.url()?.0).env("PEER_KEY", PEER_KEY).env("PEER_LISTEN", address.to_string());
-    let mut peer = Process::start(&mut command, address, &stage.directory().join("peer.log"))?;
+    command.env("PEER_REFERENCE", reference);
+    let mut peer = Process::start(&mut command, address, &stage.directory().join(format!("{reference}.log")))?;
     let session = peer_session()?;
     let question = any_show(stage);
     peer.until_it_answers(&session, &question).await?;

@@ -23,10 +23,17 @@ impl Who {
         let ticks = match self {
             Self::Process(id) => stat(id)?.own,
             Self::Family(id) => {
-                let parent = stat(id)?;
-                // A child may end while we look; then its parent has its time, from the next look on.
-                let children: u64 = children(id)?.into_iter().filter_map(|id| stat(id).ok()).map(|stat| stat.own).sum();
-                parent.own + parent.ended_children + children
+                let mut parent = stat(id)?;
+                loop {
+                    let children = children(id)?.into_iter().filter_map(|id| stat(id).ok());
+                    let children: u64 = children.map(|stat| stat.own).sum();
+                    // A child that ended meanwhile was seen with neither of them, or with both.
+                    let ended_children = parent.ended_children;
+                    parent = stat(id)?;
+                    if parent.ended_children == ended_children {
+                        break parent.own + ended_children + children;
+                    }
+                }
             }
         };
         Ok(TICK * u32::try_from(ticks)?)

@@ -34,7 +34,7 @@ pub(crate) async fn flush(how: &How) -> Result<()> {
     let target = |what, results: &Results, limit| {
         let rate = |subject| results.median(subject, |sample| sample.rate);
         let measured = rate(SERVICE).zip(rate(SQL)).map(|(service, sql)| service / sql);
-        Target { what, measured, limit, at_least: true, unit: "×" }
+        Target { what, measured, limit: Some(limit), at_least: true, unit: "×" }
     };
     let targets = [
         target("PostgreSQL, create: rate to pgbench's insert, both 64 at once", &found[0], 0.8),

@@ -24,6 +24,10 @@ JOIN rewards_participant p ON p.organisation_key = a.organisation_key AND p.acco
 WHERE a.organisation_key = $1 AND a.id = $2 AND p.id = $3 AND a.life_cycle_state <> 'TERMINATED'
   AND p.life_cycle_state IS DISTINCT FROM 'TERMINATED'`
 
+// And the classification, for who does not remember it.
+const classifiedStatement = ownersStatement + `
+  AND EXISTS (SELECT 1 FROM classification k WHERE k.organisation_key = $1 AND k.id = $4)`
+
 const insertStatement = `
 INSERT INTO access_token (organisation_key, id, number, life_cycle_state, authentication_code, card_masked_number,
   udf_string_1, udf_float_1, accounts_receivable, rewards_participant, classification, created_date, created_by_user,
@@ -61,11 +65,14 @@ func (s *server) CreateAccessToken(ctx context.Context, r *pb.CreateAccessTokenR
 	}
 	account, participant := r.GetAccountsReceivableIdentifier().GetId(), r.GetRewardsParticipantIdentifier().GetId()
 	classification := r.GetClassificationIdentifier().GetId()
-	if s.reference.classifications[classification] == nil {
+	named := []any{organisation, account, participant}
+	if s.remembered == nil {
+		named = append(named, classification)
+	} else if s.remembered.classifications[classification] == nil {
 		return nil, status.Error(codes.NotFound, "no such classification")
 	}
 	var one int
-	if err := s.owners.QueryRowContext(ctx, organisation, account, participant).Scan(&one); err != nil {
+	if err := s.owners.QueryRowContext(ctx, named...).Scan(&one); err != nil {
 		return nil, status.Error(codes.NotFound, "no such owners")
 	}
 	number, err := s.numbers.draw(ctx)

@@ -1,6 +1,8 @@
 // A peer of the service: the same two methods over the same schema, written by hand for speed. It does less than the
-// service: reference data is read once at the start and never looked at again, and there are no policies, no permissions,
-// no metrics.
+// service: there are no policies, no permissions, no metrics.
+//
+// Everything that an answer shows comes by one join, unless PEER_REFERENCE is "remembered": then reference data is read once
+// at the start, and never looked at again.
 package main
 
 import (
@@ -27,13 +29,13 @@ const organisation = 1
 
 type server struct {
 	pb.UnimplementedAccessTokenServiceServer
-	database  *sql.DB
-	show      *sql.Stmt
-	owners    *sql.Stmt
-	insert    *sql.Stmt
-	numbers   *numbers
-	reference *reference
-	key       []byte
+	show    *sql.Stmt
+	owners  *sql.Stmt
+	insert  *sql.Stmt
+	numbers *numbers
+	key     []byte
+	// Nothing for who joins.
+	remembered *remembered
 }
 
 // A session is what it says and a MAC of that.
@@ -77,13 +79,15 @@ func main() {
 	database.SetMaxOpenConns(8)
 	database.SetMaxIdleConns(8)
 	s := &server{
-		database:  database,
-		show:      prepare(database, showStatement),
-		owners:    prepare(database, ownersStatement),
-		insert:    prepare(database, insertStatement),
-		numbers:   &numbers{take: prepare(database, takeStatement)},
-		reference: read(database),
-		key:       []byte(os.Getenv("PEER_KEY")),
+		insert:  prepare(database, insertStatement),
+		numbers: &numbers{take: prepare(database, takeStatement)},
+		key:     []byte(os.Getenv("PEER_KEY")),
+	}
+	if os.Getenv("PEER_REFERENCE") == "remembered" {
+		s.remembered = remember(database)
+		s.show, s.owners = prepare(database, rememberedStatement()), prepare(database, ownersStatement)
+	} else {
+		s.show, s.owners = prepare(database, joinedStatement()), prepare(database, classifiedStatement)
 	}
 	listener, err := net.Listen("tcp", os.Getenv("PEER_LISTEN"))
 	if err != nil {
