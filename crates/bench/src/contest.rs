@@ -184,7 +184,7 @@ impl Field {
         let Some(database) = self.stage.database()? else {
             let (sql, file) = (&self.stage.sql, self.stage.file());
             let (cpu, rate) = match scenario {
-                Scenario::Create => raw::sqlite_inserts(sql, &file, time)?,
+                Scenario::Create => raw::sqlite_inserts(sql, &file, self.stage.tokens, time)?,
                 _ => raw::sqlite_join(sql, &file, self.stage.tokens, time)?,
             };
             return Ok(Sample { rate, database: cpu.as_secs_f64() * 1e6, ..sample });

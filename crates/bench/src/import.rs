@@ -15,7 +15,7 @@ const CARDS: u64 = 200_000;
 pub(crate) fn rate(stage: &Stage) -> Result<f64> {
     let path = stage.directory().join("cards.ndjson");
     let mut file = BufWriter::new(File::create(&path)?);
-    let owners = stage.tokens.div_ceil(seed::TOKENS_PER_OWNER);
+    let owners = seed::owners(stage.tokens);
     for n in 1..=CARDS {
         writeln!(file, "{}", seed::card(n, 1 + n % owners))?;
     }

@@ -48,10 +48,14 @@ pub(crate) fn write_scripts(sql: &Sql, cluster: &Cluster, database: &str, tokens
         "number" => "'PT' || nextval('bench_number')".to_owned(),
         "authentication_code" => "upper(md5(random()::text))".to_owned(),
         "identifier" | "pass_code_hash" | "verified_date" | "verified_by_user" => "NULL".to_owned(),
+        "accounts_receivable" => "'A0' || lpad(upper(to_hex(:owner::bigint)), 30, '0')".to_owned(),
+        "rewards_participant" => "'D0' || lpad(upper(to_hex(:owner::bigint)), 30, '0')".to_owned(),
         _ => value.to_owned(),
     });
+    // As the service is asked to: where an owner's token goes in an index, nobody else's does.
     let create = format!(
-        "INSERT INTO access_token ({}) VALUES ({});\n",
+        "\\set owner random(1, {})\nINSERT INTO access_token ({}) VALUES ({});\n",
+        seed::owners(tokens),
         columns.join(", "),
         values.collect::<Vec<_>>().join(", ")
     );
@@ -105,12 +109,14 @@ pub(crate) fn sqlite_join(sql: &Sql, file: &Path, tokens: u64, time: Duration) -
 }
 
 /// The CPU time of one new token in SQLite, each with a commit of its own.
-pub(crate) fn sqlite_inserts(sql: &Sql, file: &Path, time: Duration) -> Result<(Duration, f64)> {
+pub(crate) fn sqlite_inserts(sql: &Sql, file: &Path, tokens: u64, time: Duration) -> Result<(Duration, f64)> {
     let columns = sql.columns(None, "access_token")?;
     let values = columns.iter().map(|column| match column.as_str() {
-        "id" => "upper(hex(?1))",
-        "number" | "authentication_code" => "hex(?1)",
+        "id" | "number" => "hex(?1)",
+        "authentication_code" => "hex(randomblob(16))",
         "identifier" | "pass_code_hash" | "verified_date" | "verified_by_user" => "NULL",
+        "accounts_receivable" => "printf('A0%030X', ?2)",
+        "rewards_participant" => "printf('D0%030X', ?2)",
         other => other,
     });
     let text = format!(
@@ -123,11 +129,13 @@ pub(crate) fn sqlite_inserts(sql: &Sql, file: &Path, time: Duration) -> Result<(
     connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")?;
     let mut statement = connection.prepare(&text)?;
     let this = Who::Process(std::process::id());
+    let mut chance = Chance::new(5);
     let (started, before, mut calls) = (Instant::now(), this.cpu()?, 0_u32);
     while started.elapsed() < time {
         // Ascending, as the service makes them.
         let since = std::time::UNIX_EPOCH.elapsed()?.as_nanos().to_be_bytes();
-        ensure!(statement.execute([since])? == 1, "nothing was copied");
+        let owner = i64::try_from(1 + chance.below(seed::owners(tokens)))?;
+        ensure!(statement.execute((since, owner))? == 1, "nothing was copied");
         calls += 1;
     }
     Ok(((this.cpu()? - before) / calls.max(1), f64::from(calls) / started.elapsed().as_secs_f64()))

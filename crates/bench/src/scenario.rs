@@ -166,7 +166,7 @@ impl Script {
     }
 
     fn owner(&mut self) -> u64 {
-        1 + self.chance.below((self.tokens / seed::TOKENS_PER_OWNER).max(1))
+        1 + self.chance.below(seed::owners(self.tokens))
     }
 
     fn create(&mut self) -> Question {

@@ -16,7 +16,12 @@ pub(crate) const CLASSIFICATION: &str = "38D24477165849BCBD1D8717FB32456C";
 /// The id of what is copied, in each table.
 pub(crate) const TEMPLATE: &str = "F0000000000000000000000000000000";
 /// How many tokens an owner has.
-pub(crate) const TOKENS_PER_OWNER: u64 = 2;
+const TOKENS_PER_OWNER: u64 = 2;
+
+/// How many owners so many tokens have.
+pub(crate) fn owners(tokens: u64) -> u64 {
+    tokens.div_ceil(TOKENS_PER_OWNER)
+}
 
 /// The authentication code of a token: a number, since those are what pgbench can draw.
 pub(crate) const FIRST_CODE: u64 = 10_000_000_000;
@@ -168,7 +173,7 @@ impl Sql {
 
 /// Fills a database that holds the furniture with so many tokens.
 pub(crate) fn tokens(sql: &Sql, cluster: Option<&Cluster>, tokens: u64) -> Result<()> {
-    let owners = tokens.div_ceil(TOKENS_PER_OWNER);
+    let owners = owners(tokens);
     let owner = format!("(n + {}) / {TOKENS_PER_OWNER}", TOKENS_PER_OWNER - 1);
     if sql.is_sqlite() {
         sql.run(cluster, "PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; PRAGMA cache_size = -262144;")?;

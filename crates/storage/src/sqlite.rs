@@ -7,7 +7,6 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use rusqlite::OpenFlags;
-use rusqlite::config::DbConfig;
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement};
 
@@ -80,17 +79,9 @@ pub(crate) fn beside(file: &Path, ending: &str) -> PathBuf {
     path.into()
 }
 
-/// What `ANALYZE` has seen of values, beside what it has counted. As long as SQLite has that, it prepares a statement anew whenever
-/// its values change, which takes several times as long as running it.
-const SAMPLES: &str = "sqlite_stat4";
-
-/// The connection that writes. First of all it throws such samples away, where somebody has made some.
+/// The connection that writes.
 pub(crate) async fn connect_writer(options: &DatabaseOptions) -> Result<DatabaseConnection, DbErr> {
-    let connection = connect(options, 1, false).await?;
-    if !options.read_only {
-        connection.execute_unprepared(&format!("DROP TABLE IF EXISTS {SAMPLES}")).await?;
-    }
-    Ok(connection)
+    connect(options, 1, false).await
 }
 
 /// The connections that read.
@@ -136,8 +127,6 @@ pub(crate) fn open(
     statements: usize,
 ) -> rusqlite::Result<rusqlite::Connection> {
     let connection = rusqlite::Connection::open_with_flags(file, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    // Without it a statement is prepared anew whenever its values change, as soon as there are statistics of the tables.
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.busy_timeout(busy_timeout)?;
     connection.set_prepared_statement_cache_capacity(statements);
     Ok(connection)
