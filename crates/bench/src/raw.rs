@@ -48,8 +48,8 @@ pub(crate) fn write_scripts(sql: &Sql, cluster: &Cluster, database: &str, tokens
         "number" => "'PT' || nextval('bench_number')".to_owned(),
         "authentication_code" => "upper(md5(random()::text))".to_owned(),
         "identifier" | "pass_code_hash" | "verified_date" | "verified_by_user" => "NULL".to_owned(),
-        "accounts_receivable" => "'A0' || lpad(upper(to_hex(:owner::bigint)), 30, '0')".to_owned(),
-        "rewards_participant" => "'D0' || lpad(upper(to_hex(:owner::bigint)), 30, '0')".to_owned(),
+        "accounts_receivable" => sql.id('A', ":owner::bigint"),
+        "rewards_participant" => sql.id('D', ":owner::bigint"),
         _ => value.to_owned(),
     });
     // As the service is asked to: where an owner's token goes in an index, nobody else's does.
@@ -112,12 +112,12 @@ pub(crate) fn sqlite_join(sql: &Sql, file: &Path, tokens: u64, time: Duration) -
 pub(crate) fn sqlite_inserts(sql: &Sql, file: &Path, tokens: u64, time: Duration) -> Result<(Duration, f64)> {
     let columns = sql.columns(None, "access_token")?;
     let values = columns.iter().map(|column| match column.as_str() {
-        "id" | "number" => "hex(?1)",
-        "authentication_code" => "hex(randomblob(16))",
-        "identifier" | "pass_code_hash" | "verified_date" | "verified_by_user" => "NULL",
-        "accounts_receivable" => "printf('A0%030X', ?2)",
-        "rewards_participant" => "printf('D0%030X', ?2)",
-        other => other,
+        "id" | "number" => "hex(?1)".to_owned(),
+        "authentication_code" => "hex(randomblob(16))".to_owned(),
+        "identifier" | "pass_code_hash" | "verified_date" | "verified_by_user" => "NULL".to_owned(),
+        "accounts_receivable" => sql.id('A', "?2"),
+        "rewards_participant" => sql.id('D', "?2"),
+        other => other.to_owned(),
     });
     let text = format!(
         "INSERT INTO access_token ({}) SELECT {} FROM access_token WHERE id = '{}'",

@@ -162,7 +162,7 @@ impl Sql {
     }
 
     /// The expression of an id: a letter, a zero, and a number.
-    fn id(&self, letter: char, n: &str) -> String {
+    pub(crate) fn id(&self, letter: char, n: &str) -> String {
         if self.is_sqlite() {
             format!("printf('{letter}0%030X', {n})")
         } else {
