@@ -2,6 +2,7 @@
 
 mod m0001_initial;
 mod m0002_credential_ledger;
+mod m0003_accounts;
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::{
@@ -18,7 +19,11 @@ pub(crate) struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_initial::Migration), Box::new(m0002_credential_ledger::Migration)]
+        vec![
+            Box::new(m0001_initial::Migration),
+            Box::new(m0002_credential_ledger::Migration),
+            Box::new(m0003_accounts::Migration),
+        ]
     }
 }
 

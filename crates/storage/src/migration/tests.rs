@@ -10,7 +10,7 @@ const FIRST: &str = "INSERT INTO access_token (organisation_key, id, number, lif
 
 async fn a_database_of_the_first_version_is_brought_up_to_date(connection: &DatabaseConnection) {
     Migrator::up(connection, Some(1)).await.expect("migrates");
-    assert_eq!(pending(connection).await.expect("knows"), ["m0002_credential_ledger"]);
+    assert_eq!(pending(connection).await.expect("knows"), ["m0002_credential_ledger", "m0003_accounts"]);
     write(connection, "'T1', 'N1', 'EFFECTIVE', 'C1', 10, 20").await;
     for _ in 0..2 {
         match connection.get_database_backend() {

@@ -23,7 +23,7 @@ async fn three_processes_migrate(options: DatabaseOptions) {
         databases.push(connect(&options).await.expect("connects"));
     }
     let pending = databases[0].pending_migrations().await.expect("knows");
-    assert_eq!(pending, ["m0001_initial", "m0002_credential_ledger"]);
+    assert_eq!(pending, ["m0001_initial", "m0002_credential_ledger", "m0003_accounts"]);
     assert!(databases[0].organisation_by_name("DEMO").await.is_err());
     let tasks: Vec<_> =
         databases.iter().cloned().map(|database| tokio::spawn(async move { database.migrate().await })).collect();
