@@ -7,6 +7,7 @@ pub mod access_token;
 pub mod attempts;
 pub mod card;
 pub mod code;
+pub mod common_secrets;
 pub mod directory;
 pub mod error;
 pub mod guess_budget;
