@@ -12,6 +12,7 @@ use futures::FutureExt;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, request};
 use http_body_util::BodyExt;
 
+use crate::address::ClientAddress;
 use crate::answer::Plans;
 use crate::error::{Refusal, json};
 use crate::route::Route;
@@ -55,9 +56,11 @@ impl Gateway {
         let asked = reading::read(route, &self.plans, &self.config, head.uri.query(), &body)?;
 
         let peer = head.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
-        let metadata = forward::inwards(&head.headers, asked.token.as_deref(), peer, &self.config.trusted_proxies);
+        let trusted = &self.config.trusted_proxies;
+        let client = peer.map(|peer| ClientAddress::resolve(peer.ip(), &head.headers, trusted));
+        let metadata = forward::inwards(&head.headers, asked.token.as_deref(), client);
         let path = route.grpc_path.clone();
-        let called = self.upstream.call(path, asked.message, metadata, self.config.timeout).await;
+        let called = self.upstream.call(path, asked.message, metadata, client, self.config.timeout).await;
         let answered = called.map_err(|status| Refusal::of_status(&status))?;
 
         let wire = answered.get_ref();

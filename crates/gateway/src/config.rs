@@ -1,7 +1,7 @@
 //! What an operator can choose.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -34,13 +34,29 @@ impl Default for GatewayConfig {
 }
 
 /// A range of addresses, for example `10.0.0.0/8`; or a single one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Network {
     address: IpAddr,
     prefix: u8,
 }
 
 impl Network {
+    /// Returns the network of an address: its first `prefix` bits, at most as many as it has.
+    pub(crate) fn of(address: IpAddr, prefix: u8) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(address) => {
+                let prefix = prefix.min(32);
+                let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);
+                Self { address: Ipv4Addr::from(u32::from(address) & mask).into(), prefix }
+            }
+            IpAddr::V6(address) => {
+                let prefix = prefix.min(128);
+                let mask = u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0);
+                Self { address: Ipv6Addr::from(u128::from(address) & mask).into(), prefix }
+            }
+        }
+    }
+
     /// Is the address in the range?
     pub fn contains(&self, address: IpAddr) -> bool {
         let shared = |network: u128, address: u128, width: u32| {
@@ -58,6 +74,12 @@ impl Network {
     }
 }
 
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)
+    }
+}
+
 impl FromStr for Network {
     type Err = InvalidNetwork;
 
@@ -69,7 +91,12 @@ impl FromStr for Network {
         let address: IpAddr = address.parse().map_err(|_| InvalidNetwork)?;
         let width = if address.is_ipv4() { 32 } else { 128 };
         let prefix = prefix.map_or(Ok(width), |prefix| prefix.parse().map_err(|_| InvalidNetwork))?;
-        if prefix > width { Err(InvalidNetwork) } else { Ok(Self { address, prefix }) }
+        match address.to_canonical() {
+            _ if prefix > width => Err(InvalidNetwork),
+            // `::ffff:10.0.0.0/104` is `10.0.0.0/8`: addresses are compared in that form.
+            v4 @ IpAddr::V4(_) if address.is_ipv6() && prefix >= 96 => Ok(Self { address: v4, prefix: prefix - 96 }),
+            _ => Ok(Self { address, prefix }),
+        }
     }
 }
 
@@ -101,6 +128,7 @@ mod tests {
         assert!(contains("fd00::/8", "fd12::1") && !contains("fd00::/8", "fe80::1"));
         assert!(contains("127.0.0.0/8", "::ffff:127.0.0.1"), "an IPv4 address in an IPv6 socket");
         assert!(!contains("0.0.0.0/0", "2001:db8::1"));
+        assert!(contains("::ffff:10.0.0.0/104", "10.9.9.9") && !contains("::ffff:10.0.0.0/104", "11.0.0.1"));
     }
 
     #[test]

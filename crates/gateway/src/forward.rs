@@ -1,18 +1,15 @@
 //! Headers that pass the gateway, by name; all others stay behind.
 
-use std::net::{IpAddr, SocketAddr};
-
 use base64::Engine;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use http::header::{AUTHORIZATION, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tonic::metadata::MetadataMap;
 
-use crate::config::Network;
+use crate::address::{ClientAddress, FORWARDED_FOR};
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// How far a caller has written, where the service reads from replicas.
 const READ_AFTER: HeaderName = HeaderName::from_static("x-read-after");
@@ -37,12 +34,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// The metadata of a call. The session token among the parameters counts before the headers.
-pub(crate) fn inwards(
-    headers: &HeaderMap,
-    token: Option<&str>,
-    peer: Option<SocketAddr>,
-    proxies: &[Network],
-) -> MetadataMap {
+pub(crate) fn inwards(headers: &HeaderMap, token: Option<&str>, client: Option<ClientAddress>) -> MetadataMap {
     let mut metadata = HeaderMap::new();
     for name in INWARDS {
         for value in headers.get_all(&name) {
@@ -56,7 +48,7 @@ pub(crate) fn inwards(
         }
         None => authorization(headers, &mut metadata),
     }
-    if let Some(client) = peer.map(|peer| client(headers, peer.ip(), proxies)) {
+    if let Some(client) = client {
         insert(&mut metadata, FORWARDED_FOR, &client.to_string());
     }
     MetadataMap::from_headers(metadata)
@@ -98,22 +90,6 @@ fn api_key(value: &HeaderValue) -> Option<HeaderValue> {
     Some(key)
 }
 
-/// The address of the client: the last one that no trusted proxy stands for.
-fn client(headers: &HeaderMap, peer: IpAddr, proxies: &[Network]) -> IpAddr {
-    let trusted = |address: IpAddr| proxies.iter().any(|network| network.contains(address));
-    let mut client = peer.to_canonical();
-    let forwarded = headers.get_all(FORWARDED_FOR).iter().rev().filter_map(|value| value.to_str().ok());
-    for text in forwarded.flat_map(|value| value.rsplit(',')) {
-        if !trusted(client) {
-            break;
-        }
-        // What is no address was not written by a proxy that we trust.
-        let Ok(address) = text.trim().parse() else { break };
-        client = address;
-    }
-    client
-}
-
 /// A value that no header can have is left out: it cannot be a token either, and the call is refused for having none.
 fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     if let Ok(mut value) = HeaderValue::from_str(value) {
@@ -135,7 +111,7 @@ mod tests {
     }
 
     fn forwarded(pairs: &[(&'static str, &str)], token: Option<&str>) -> HeaderMap {
-        inwards(&headers(pairs), token, None, &[]).into_headers()
+        inwards(&headers(pairs), token, None).into_headers()
     }
 
     fn basic(credentials: &str) -> HeaderMap {
@@ -185,18 +161,12 @@ mod tests {
     }
 
     #[test]
-    fn a_client_address_is_believed_only_from_trusted_proxies() {
-        let proxies: Vec<Network> = ["10.0.0.0/8".parse(), "127.0.0.1".parse()].into_iter().flatten().collect();
-        let client = |peer: &str, forwarded: &[(&'static str, &str)]| {
-            let peer = SocketAddr::new(peer.parse().expect("an address"), 1);
-            let metadata = inwards(&headers(forwarded), None, Some(peer), &proxies).into_headers();
-            metadata[FORWARDED_FOR].to_str().expect("text").to_owned()
-        };
-        assert_eq!(client("203.0.113.9", &[("x-forwarded-for", "1.2.3.4")]), "203.0.113.9");
-        assert_eq!(client("10.0.0.1", &[("x-forwarded-for", "1.2.3.4")]), "1.2.3.4");
-        assert_eq!(client("10.0.0.1", &[("x-forwarded-for", "6.6.6.6, 1.2.3.4, 10.0.0.7")]), "1.2.3.4");
-        assert_eq!(client("127.0.0.1", &[("x-forwarded-for", "6.6.6.6"), ("x-forwarded-for", "1.2.3.4")]), "1.2.3.4");
-        assert_eq!(client("127.0.0.1", &[("x-forwarded-for", "nonsense")]), "127.0.0.1");
-        assert_eq!(client("127.0.0.1", &[]), "127.0.0.1");
+    fn the_address_of_the_client_replaces_what_it_says_itself() {
+        let client = Some(ClientAddress::new([192, 0, 2, 7].into()));
+        let metadata = inwards(&headers(&[("x-forwarded-for", "1.2.3.4")]), None, client).into_headers();
+        let sent: Vec<_> = metadata.get_all(FORWARDED_FOR).iter().collect();
+        assert_eq!(sent, ["192.0.2.7"]);
+        let unknown = inwards(&headers(&[("x-forwarded-for", "1.2.3.4")]), None, None).into_headers();
+        assert!(!unknown.contains_key(FORWARDED_FOR));
     }
 }

@@ -7,6 +7,7 @@
 //! A request becomes the bytes of a message (`request`), the service is called with them (`upstream`), and the bytes of
 //! its answer become JSON (`answer`). Errors of the service and of the gateway have one form (`error`).
 
+mod address;
 mod answer;
 mod call;
 mod config;
@@ -32,6 +33,7 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use tower::{BoxError, Service};
 
+pub use address::{ClientAddress, FORWARDED_FOR};
 pub use chrono_tz::Tz as TimeZone;
 pub use config::{GatewayConfig, InvalidNetwork, Network};
 pub use release::{InvalidRelease, Release};

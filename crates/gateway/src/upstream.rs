@@ -15,6 +15,8 @@ use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Request, Response, Status};
 use tower::{BoxError, Service, ServiceExt};
 
+use crate::address::ClientAddress;
+
 /// Most bytes of an answer: a list of 1,000 access tokens with the longest texts.
 const MAX_ANSWER_BYTES: usize = 256 * 1024 * 1024;
 /// The service ends a call at its deadline and says so. If it does not, we do, so much later.
@@ -43,41 +45,52 @@ impl Upstream {
         Self(tower::util::BoxCloneSyncService::new(service.map_err(lost)))
     }
 
-    /// Calls a method: a message in, a message out.
+    /// Calls a method: a message in, a message out. A service in this process finds the client's address in the extensions;
+    /// one elsewhere finds it in the metadata.
     pub(crate) async fn call(
         &self,
         path: PathAndQuery,
         message: Bytes,
         metadata: MetadataMap,
+        client_address: Option<ClientAddress>,
         timeout: Duration,
     ) -> Result<Response<Bytes>, Status> {
-        let metadata = identified(metadata);
+        let mut extensions = http::Extensions::new();
+        if let Some(address) = client_address {
+            extensions.insert(address);
+        }
+        let call = Prepared { path, message, metadata: identified(metadata), extensions, timeout };
         let mut client = Grpc::new(self.0.clone()).max_decoding_message_size(MAX_ANSWER_BYTES);
-        let call = async {
+        let calling = async {
             for _ in 0..REPEATS {
-                match once(&mut client, &path, &message, &metadata, timeout).await {
+                match call.once(&mut client).await {
                     Err(status) if is_unprocessed(&status) => {}
                     answered => return answered,
                 }
             }
-            once(&mut client, &path, &message, &metadata, timeout).await
+            call.once(&mut client).await
         };
         let expired = |_| Err(Status::deadline_exceeded("the deadline passed"));
-        tokio::time::timeout(timeout + GRACE, call).await.unwrap_or_else(expired)
+        tokio::time::timeout(timeout + GRACE, calling).await.unwrap_or_else(expired)
     }
 }
 
-async fn once(
-    client: &mut Grpc<Calls>,
-    path: &PathAndQuery,
-    message: &Bytes,
-    metadata: &MetadataMap,
+/// What a call consists of. It may be made several times.
+struct Prepared {
+    path: PathAndQuery,
+    message: Bytes,
+    metadata: MetadataMap,
+    extensions: http::Extensions,
     timeout: Duration,
-) -> Result<Response<Bytes>, Status> {
-    let mut request = Request::from_parts(metadata.clone(), http::Extensions::new(), message.clone());
-    request.set_timeout(timeout);
-    client.ready().await?;
-    client.unary(request, path.clone(), Unchanged).await
+}
+
+impl Prepared {
+    async fn once(&self, client: &mut Grpc<Calls>) -> Result<Response<Bytes>, Status> {
+        let mut request = Request::from_parts(self.metadata.clone(), self.extensions.clone(), self.message.clone());
+        request.set_timeout(self.timeout);
+        client.ready().await?;
+        client.unary(request, self.path.clone(), Unchanged).await
+    }
 }
 
 /// The service may know the gateway itself, by the certificate of its connections. Whoever calls without a session must not
@@ -138,7 +151,7 @@ mod tests {
         });
         let path = PathAndQuery::from_static("/s/m");
         let time = Duration::from_secs(5);
-        let answer = Upstream::new(service).call(path, Bytes::new(), MetadataMap::new(), time).await;
+        let answer = Upstream::new(service).call(path, Bytes::new(), MetadataMap::new(), None, time).await;
         (answer.expect_err("neither is an answer").code(), calls.load(Ordering::Relaxed))
     }
 

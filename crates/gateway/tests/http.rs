@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use access_tokens_gateway::{GatewayConfig, Release, router};
+use access_tokens_gateway::{ClientAddress, GatewayConfig, Release, router};
 use access_tokens_proto::options::methods;
 use access_tokens_proto::v1;
 use axum::body::Body;
@@ -24,6 +24,7 @@ struct Seen {
     path: String,
     headers: HeaderMap,
     message: Bytes,
+    client: Option<ClientAddress>,
 }
 
 /// A service that answers every call in the same way and remembers the last one.
@@ -83,7 +84,9 @@ impl Service {
     async fn grpc(&self, request: Request<tonic::body::Body>) -> Response<Body> {
         let (head, body) = request.into_parts();
         let frame = body.collect().await.expect("a body").to_bytes();
-        let seen = Seen { path: head.uri.path().to_owned(), headers: head.headers, message: frame.slice(5..) };
+        let client = head.extensions.get::<ClientAddress>().copied();
+        let (path, message) = (head.uri.path().to_owned(), frame.slice(5..));
+        let seen = Seen { path, headers: head.headers, message, client };
         *self.seen.lock().expect("not poisoned") = Some(seen);
         match (self.answer)() {
             Err(status) => status.into_http::<Body>(),
@@ -335,4 +338,20 @@ async fn a_service_that_does_not_answer_is_an_error_in_time() {
     let request = Request::post("/v1/access_tokens/show").body(slow).expect("valid");
     let answer = Service { config, ..Service::with(|| panic!("must not be called")) }.request(request).await;
     assert_eq!(answer.status, StatusCode::REQUEST_TIMEOUT);
+}
+
+#[tokio::test]
+async fn the_service_learns_the_address_of_the_client() {
+    let mut service = Service::answering(v1::LoginResponse { token: "t".to_owned() });
+    service.config.trusted_proxies = vec!["10.0.0.0/8".parse().expect("a network")];
+    for (peer, expected) in [([10, 0, 0, 9], "203.0.113.7"), ([192, 0, 2, 9], "192.0.2.9")] {
+        let request = Request::post("/v1/authentication/token").header("x-forwarded-for", "1.1.1.1, 203.0.113.7:4711");
+        let body = json!({"username": "u", "password": "p", "organisation": "o"}).to_string();
+        let mut request = request.body(Body::from(body)).expect("valid");
+        request.extensions_mut().insert(axum::extract::ConnectInfo(std::net::SocketAddr::from((peer, 5))));
+        service.request(request).await;
+        let seen = service.seen().expect("it was called");
+        assert_eq!(seen.headers["x-forwarded-for"], expected);
+        assert_eq!(seen.client.map(|client| client.to_string()).as_deref(), Some(expected));
+    }
 }

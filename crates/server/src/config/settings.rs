@@ -87,6 +87,9 @@ pub struct GrpcSettings {
     pub connection_age_seconds: u64,
     /// Seconds without a call after which a connection is closed.
     pub idle_seconds: u64,
+    /// Peers whose forwarded addresses count.
+    #[serde(deserialize_with = "listed")]
+    pub trusted_proxies: Vec<Network>,
 }
 
 /// The HTTP server of the gateway.

@@ -136,6 +136,7 @@ fn wrong_values_are_named_and_not_repeated() {
         ("gateway.time_zone", "hunter2", "a time zone"),
         ("gateway.timeout_ms", "0", "between 1 and"),
         ("gateway.trusted_proxies", "10.0.0.0/8,hunter2", "networks"),
+        ("grpc.trusted_proxies", "10.0.0.0/40", "networks"),
         ("policy.max_guess_chance", "hunter2", "a number"),
         ("policy.max_guess_chance", "yes", "a number"),
         ("policy.max_guess_chance", "0", "above 0 and at most 1"),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use access_tokens_gateway::Network;
 use futures::StreamExt;
 use futures::channel::mpsc;
 use futures::future;
@@ -24,6 +25,7 @@ use super::port::Port;
 use super::signals::Stop;
 use super::stream::Stream;
 use crate::config::GrpcSettings;
+use crate::transport::RemoteAddress;
 use crate::transport::layer::{Activity, Origin};
 
 /// A frame with which a client says that it will call no more. The library answers it in kind once no call is in progress,
@@ -42,11 +44,18 @@ pub(super) struct Bounds {
     pub(super) idle: Duration,
     /// And hardly any time without one, after this.
     pub(super) stop: Stop,
+    /// Peers whose forwarded addresses count.
+    pub(super) trusted_proxies: Arc<[Network]>,
 }
 
 impl Bounds {
     pub(super) fn new(settings: &GrpcSettings, stop: &Stop) -> Self {
-        Self { at_once: settings.connections, idle: settings.idle(), stop: stop.clone() }
+        Self {
+            at_once: settings.connections,
+            idle: settings.idle(),
+            stop: stop.clone(),
+            trusted_proxies: settings.trusted_proxies.as_slice().into(),
+        }
     }
 }
 
@@ -92,10 +101,11 @@ pub(super) struct Connection {
 
 impl Connection {
     fn new(greeted: Greeted, slot: Slot, wide: Option<OwnedSemaphorePermit>, bounds: &Bounds) -> Self {
-        let Greeted { stream, peer, .. } = greeted;
+        let Greeted { stream, peer, address } = greeted;
         let activity = Arc::new(Activity::new());
         let idle = Idle::new(Arc::clone(&activity), bounds.idle, bounds.stop.clone());
-        Self { stream, origin: Origin { peer, activity }, idle, wide, _slot: slot }
+        let remote = RemoteAddress::new(address.ip(), &bounds.trusted_proxies);
+        Self { stream, origin: Origin { peer, activity, remote }, idle, wide, _slot: slot }
     }
 }
 

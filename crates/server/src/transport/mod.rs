@@ -7,6 +7,7 @@
 
 mod access_token_service;
 mod authentication_service;
+pub(crate) mod client_address;
 pub(crate) mod convert;
 mod credentials;
 mod directory_service;
@@ -22,6 +23,8 @@ mod tests;
 use access_tokens_domain::session::Caller;
 use access_tokens_domain::{Error, Result};
 
+pub use client_address::ClientAddress;
+pub(crate) use client_address::RemoteAddress;
 pub(crate) use health::ALIVE;
 pub use health::{Health, Readiness};
 pub use server::App;

@@ -31,7 +31,7 @@ async fn listen(idle: Duration) -> (impl Connections<Item = io::Result<Connectio
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
     static NEVER: LazyLock<watch::Sender<bool>> = LazyLock::new(|| watch::Sender::new(false));
-    let bounds = Bounds { at_once: 10, idle, stop: Stop::by(NEVER.subscribe()) };
+    let bounds = Bounds { at_once: 10, idle, stop: Stop::by(NEVER.subscribe()), trusted_proxies: Arc::default() };
     (Box::pin(connections(Port::plain(listener), bounds)), address)
 }
 

@@ -18,6 +18,7 @@ use tower::Service;
 use super::unsent::PER_CONNECTION;
 use super::{Answers, Handler, Innermost};
 use crate::tls::Peer;
+use crate::transport::RemoteAddress;
 
 /// What a connection tells of itself, along with every call that comes over it.
 #[derive(Debug, Clone)]
@@ -26,6 +27,8 @@ pub(crate) struct Origin {
     pub(crate) peer: Peer,
     /// Its calls.
     pub(crate) activity: Arc<Activity>,
+    /// Where it comes from.
+    pub(crate) remote: RemoteAddress,
 }
 
 /// How many calls of a connection are in progress, since when there are none, and room for answers that wait.
@@ -146,9 +149,11 @@ impl<N: Answers> Service<Request<Body>> for Occupy<N> {
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let extensions = request.extensions_mut();
         // At once, and not when it is polled: in between, the connection would seem to be idle.
-        let call = extensions.remove::<Origin>().map(|Origin { peer, activity }| {
+        let call = request.extensions_mut().remove::<Origin>().map(|Origin { peer, activity, remote }| {
+            let address = remote.client(request.headers());
+            let extensions = request.extensions_mut();
+            extensions.insert(address);
             extensions.insert(peer);
             let call = Arc::new(Call::begin(activity));
             extensions.insert(Arc::clone(&call));

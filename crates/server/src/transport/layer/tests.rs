@@ -1,5 +1,6 @@
 //! The layers around services of all kinds: in order, and each with what it promises.
 
+mod addresses;
 mod certificates;
 mod log;
 

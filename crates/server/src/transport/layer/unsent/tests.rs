@@ -10,6 +10,7 @@ use tower::{ServiceExt, service_fn};
 use super::super::{Activity, Handler, Innermost, Layered, Occupy, Origin};
 use super::*;
 use crate::tls::Peer;
+use crate::transport::RemoteAddress;
 
 const LIST: &str = "/accesstoken.v1.AccessTokenService/ListAccessTokens";
 const IMPORT: &str = "/accesstoken.v1.DirectoryService/ImportDirectory";
@@ -37,7 +38,11 @@ fn connection() -> Arc<Activity> {
 async fn call(unsent: &Unsent, path: &str, size: usize, over: Option<&Arc<Activity>>) -> Response<Body> {
     let mut request = Request::builder().uri(path).header("size", size).body(Body::empty()).expect("a request");
     if let Some(activity) = over {
-        request.extensions_mut().insert(Origin { peer: Peer::default(), activity: Arc::clone(activity) });
+        request.extensions_mut().insert(Origin {
+            remote: RemoteAddress::new([127, 0, 0, 1].into(), &Arc::default()),
+            peer: Peer::default(),
+            activity: Arc::clone(activity),
+        });
     }
     let Ok(response) = service(unsent).oneshot(request).await;
     response
