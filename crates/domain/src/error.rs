@@ -184,6 +184,18 @@ impl Error {
         }
     }
 
+    /// The same error for another answer. The cause, which is only for the log, stays with the first one.
+    pub fn copy(&self) -> Self {
+        Self {
+            reason: self.reason,
+            message: self.message.clone(),
+            violations: self.violations.clone(),
+            metadata: self.metadata.clone(),
+            retry_after: self.retry_after,
+            cause: None,
+        }
+    }
+
     /// One field at fault.
     pub fn field(reason: Reason, field: impl Into<String>, description: impl Into<String>) -> Self {
         Violations::single(reason, field, description)

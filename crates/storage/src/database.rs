@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use access_tokens_domain::life_cycle::LifeCycleState;
-use access_tokens_domain::store::StoreResult;
+use access_tokens_domain::store::{StoreError, StoreResult};
 use sea_orm::{
     AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, IsolationLevel, TransactionTrait,
 };
@@ -268,7 +268,8 @@ impl Database {
         }
     }
 
-    /// Runs one statement that writes, and commits it at once.
+    /// Runs one statement that writes, and commits it at once. PostgreSQL ends a circle of waiting transactions by making one
+    /// of them fail. It wrote nothing then, and is run again, so that no caller hears of the circle.
     pub(crate) async fn write(&self, sql: Sql) -> StoreResult<Answer> {
         match &*self.backend {
             Backend::Sqlite { writer, .. } => {
@@ -278,10 +279,18 @@ impl Database {
                 Ok(Answer::Sqlite(statements::told(&self.options.watcher, DbBackend::Sqlite, &text, write).await?))
             }
             Backend::Postgres(pools) => {
-                let asked = Instant::now();
-                let rows = sql.all(&pools.singles()).await?;
-                self.heard(asked);
-                Ok(Answer::Postgres(rows))
+                let (asked, statement) = (Instant::now(), sql.statement(DbBackend::Postgres));
+                loop {
+                    match pools.singles().query_all_raw(statement.clone()).await.map_err(store_error) {
+                        Ok(rows) => {
+                            self.heard(asked);
+                            return Ok(Answer::Postgres(rows));
+                        }
+                        // A lock that was not to be had in time has used the time up.
+                        Err(StoreError::Conflict(_)) if asked.elapsed() < self.options.lock_timeout => {}
+                        Err(error) => return Err(error),
+                    }
+                }
             }
         }
     }

@@ -1,12 +1,19 @@
 //! What an import reads and writes: many rows a statement.
+//!
+//! An import works in memory on the rows that it has read, and writes whole rows. So that no change of another caller is lost
+//! in between, it locks the rows that others change, tokens and credentials: it finds their ids without a lock, then locks and
+//! reads them in one pass in the order of their ids (ADR 23). It replaces only rows that it holds; every other row is inserted,
+//! and the unique indexes refuse the batch if such a row has appeared since. All other rows are written by imports alone, which
+//! exclude each other by the lock on the directory. SQLite has one writer, so that the transaction is the lock.
 
 mod documents;
 mod pieces;
 
 use std::collections::HashSet;
 
+use access_tokens_domain::access_token::AccessToken;
 use access_tokens_domain::session::OrganisationKey;
-use access_tokens_domain::store::{ImportChanges, ImportKeys, ImportRows, Sequence, StoreResult};
+use access_tokens_domain::store::{Credential, ImportChanges, ImportKeys, ImportRows, Sequence, StoreResult};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, IntoActiveModel, QueryFilter};
 
 use crate::convert;
@@ -18,7 +25,22 @@ use crate::error::store_error;
 use crate::sequence;
 use crate::sql::Sql;
 
-/// Everything stored that a batch of records may touch.
+/// Ids of the rows that a transaction has read and locked until its end: only these may be replaced.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    tokens: HashSet<String>,
+    credentials: HashSet<String>,
+}
+
+impl Held {
+    /// Adds the rows that were read.
+    pub(crate) fn add(&mut self, rows: &ImportRows) {
+        self.tokens.extend(rows.tokens.iter().map(|token| token.id.clone()));
+        self.credentials.extend(rows.credentials.iter().map(|credential| credential.user.clone()));
+    }
+}
+
+/// Everything stored that a batch of records may touch. Locks the tokens and the credentials until the end of the transaction.
 pub(crate) async fn load<C: ConnectionTrait>(
     connection: &C,
     organisation: OrganisationKey,
@@ -49,10 +71,7 @@ pub(crate) async fn load<C: ConnectionTrait>(
             contact_information, convert::contact, |row: &contact_information::Model| row.id.clone(),
             Id in &keys.contacts
         ),
-        credentials: rows!(
-            user_credential, convert::credential, |row: &user_credential::Model| row.user_id.clone(),
-            UserId in &keys.credentials
-        ),
+        credentials: credentials(connection, organisation, &keys.credentials).await?,
         accounts: rows!(
             accounts_receivable, convert::accounts_receivable, |row: &accounts_receivable::Model| row.id.clone(),
             Id in &keys.account_ids, Number in &keys.account_numbers
@@ -61,12 +80,58 @@ pub(crate) async fn load<C: ConnectionTrait>(
             rewards_participant, convert::rewards_participant, |row: &rewards_participant::Model| row.id.clone(),
             Id in &keys.participant_ids, Number in &keys.participant_numbers
         ),
-        tokens: rows!(
-            access_token, convert::token, |row: &access_token::Model| row.id.clone(),
-            Id in &keys.token_ids, Number in &keys.token_numbers,
-            AuthenticationCode in &keys.authentication_codes, Identifier in &keys.identifiers
-        ),
+        tokens: tokens(connection, organisation, keys).await?,
     })
+}
+
+/// The credentials of these users.
+async fn credentials<C: ConnectionTrait>(
+    connection: &C,
+    organisation: OrganisationKey,
+    users: &[String],
+) -> StoreResult<Vec<Credential>> {
+    use user_credential::{Column, Entity};
+    let rows = if is_postgres(connection) {
+        documents::lock::<Entity, C>(connection, organisation, Column::UserId, users).await?
+    } else {
+        pieces::with_keys::<Entity, C>(connection, organisation, Column::OrganisationKey, Column::UserId, users).await?
+    };
+    rows.into_iter().map(convert::credential).collect()
+}
+
+/// The tokens that have one of the keys, each once.
+async fn tokens<C: ConnectionTrait>(
+    connection: &C,
+    organisation: OrganisationKey,
+    keys: &ImportKeys,
+) -> StoreResult<Vec<AccessToken>> {
+    use access_token::{Column, Entity};
+    let other_keys = [
+        (Column::Number, &keys.token_numbers),
+        (Column::AuthenticationCode, &keys.authentication_codes),
+        (Column::Identifier, &keys.identifiers),
+    ];
+    if is_postgres(connection) {
+        let mut ids = keys.token_ids.clone();
+        for (column, keys) in other_keys {
+            ids.extend(documents::ids::<Entity, C>(connection, organisation, column, Column::Id, keys).await?);
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        let rows = documents::lock::<Entity, C>(connection, organisation, Column::Id, &ids).await?;
+        return rows.into_iter().map(convert::token).collect();
+    }
+    let (mut seen, mut found) = (HashSet::new(), Vec::new());
+    for (column, keys) in [(Column::Id, &keys.token_ids)].into_iter().chain(other_keys) {
+        for row in
+            pieces::with_keys::<Entity, C>(connection, organisation, Column::OrganisationKey, column, keys).await?
+        {
+            if seen.insert(row.id.clone()) {
+                found.push(convert::token(row)?);
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// The rows of an organisation that have one of these keys.
@@ -84,11 +149,12 @@ async fn with_keys<E: EntityTrait, C: ConnectionTrait>(
     }
 }
 
-/// Writes a batch.
+/// Writes a batch. Replaces the tokens and credentials of `held`, and inserts all others.
 pub(crate) async fn save<C: ConnectionTrait>(
     connection: &C,
     key: OrganisationKey,
     changes: &ImportChanges,
+    held: &Held,
 ) -> StoreResult<()> {
     macro_rules! save {
         ($module:ident, $convert:path, $values:expr) => {
@@ -102,7 +168,7 @@ pub(crate) async fn save<C: ConnectionTrait>(
     save!(business_unit, convert::business_unit_row, changes.business_units);
     save!(unit, convert::unit_row, changes.units);
     save!(app_user, convert::user_row, changes.users);
-    save!(user_credential, convert::credential_row, changes.credentials);
+    save_credentials(connection, key, &changes.credentials, held).await?;
     save!(country, convert::country_row, changes.countries);
     save!(industry, convert::industry_row, changes.industries);
     save!(industry_sector, convert::industry_sector_row, changes.industry_sectors);
@@ -119,11 +185,29 @@ pub(crate) async fn save<C: ConnectionTrait>(
         pieces::remove::<access_token::Entity, C>(connection, key, organisation, id, removed).await?;
     }
     if !changes.tokens.is_empty() {
-        let rows = changes.tokens.iter().map(|token| convert::token_row(key, token)).collect();
-        upsert::<access_token::Entity, C>(connection, rows).await?;
+        let rows = |new: bool| {
+            let tokens = changes.tokens.iter().filter(move |token| held.tokens.contains(&token.id) != new);
+            tokens.map(|token| convert::token_row(key, token)).collect::<Vec<_>>()
+        };
+        upsert::<access_token::Entity, C>(connection, rows(false)).await?;
+        insert::<access_token::Entity, C>(connection, rows(true)).await?;
         raise_numbers(connection, key, changes).await?;
     }
     Ok(())
+}
+
+async fn save_credentials<C: ConnectionTrait>(
+    connection: &C,
+    key: OrganisationKey,
+    credentials: &[Credential],
+    held: &Held,
+) -> StoreResult<()> {
+    let rows = |new: bool| {
+        let chosen = credentials.iter().filter(move |one| held.credentials.contains(&one.user) != new);
+        chosen.map(|one| convert::credential_row(key, one)).collect::<StoreResult<Vec<_>>>()
+    };
+    upsert::<user_credential::Entity, C>(connection, rows(false)?).await?;
+    insert::<user_credential::Entity, C>(connection, rows(true)?).await
 }
 
 /// Writes the organisation's own settings, and raises its version if anything that is kept in memory changes.
@@ -157,6 +241,18 @@ where
         documents::upsert::<E, C>(connection, &rows).await
     } else {
         pieces::upsert::<E, C>(connection, rows).await
+    }
+}
+
+/// Whole rows that must not exist yet.
+async fn insert<E: EntityTrait, C: ConnectionTrait>(connection: &C, rows: Vec<E::Model>) -> StoreResult<()>
+where
+    E::Model: IntoActiveModel<E::ActiveModel>,
+{
+    if is_postgres(connection) {
+        documents::insert::<E, C>(connection, &rows).await
+    } else {
+        pieces::insert::<E, C>(connection, rows).await
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use access_tokens_domain::access_token::VerificationCode;
 use access_tokens_domain::session::OrganisationKey;
-use access_tokens_domain::store::{KeyStore, KeyUse, Position, Store, StoreResult, UnitOfWork};
+use access_tokens_domain::store::{KeyStore, KeyUse, Position, Store, StoreError, StoreResult, UnitOfWork};
 use access_tokens_domain::time::Timestamp;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -15,6 +15,9 @@ use crate::convert;
 use crate::database::Database;
 use crate::error::store_error;
 use crate::sql::Sql;
+
+/// Number of times that a batch is written while another transaction is in its way each time.
+const REPLACE_ATTEMPTS: usize = 4;
 
 const PASS_CODES: &str = "pass codes";
 const PASSWORDS: &str = "passwords";
@@ -71,18 +74,14 @@ impl KeyStore for Database {
         &self,
         replacements: &[(Position, VerificationCode, VerificationCode)],
     ) -> StoreResult<u64> {
-        let mut unit = self.begin().await?;
-        let mut replaced = 0;
-        for ((organisation, id), old, new) in replacements {
-            let mut sql = Sql::new("UPDATE access_token SET verification_hash = ");
-            sql.bind(new.hash.as_stored()).push(", verification_sealed = ").bind(new.sealed.as_stored());
-            sql.push(" WHERE organisation_key = ").bind(organisation.0).push(" AND id = ").bind(id.as_str());
-            sql.push(" AND verification_hash = ").bind(old.hash.as_stored());
-            sql.push(" AND verification_sealed = ").bind(old.sealed.as_stored()).push(" RETURNING id");
-            replaced += unit.all(sql).await?.len() as u64;
+        // The order of the rows is that of their ids, as an import locks them.
+        let mut attempt = 1;
+        loop {
+            match self.replace_once(replacements).await {
+                Err(StoreError::Conflict(_)) if attempt < REPLACE_ATTEMPTS => attempt += 1,
+                replaced => return replaced,
+            }
         }
-        unit.commit().await?;
-        Ok(replaced)
     }
 
     async fn key_use(&self, now: Timestamp) -> StoreResult<Vec<KeyUse>> {
@@ -116,6 +115,24 @@ impl KeyStore for Database {
         }
         snapshot.commit().await.map_err(store_error)?;
         Ok(counts.into_iter().map(|((what, key), rows)| KeyUse { what, key, rows }).collect())
+    }
+}
+
+impl Database {
+    /// Writes a batch of codes in one transaction, each where it is still as it was read.
+    async fn replace_once(&self, replacements: &[(Position, VerificationCode, VerificationCode)]) -> StoreResult<u64> {
+        let mut unit = self.begin().await?;
+        let mut replaced = 0;
+        for ((organisation, id), old, new) in replacements {
+            let mut sql = Sql::new("UPDATE access_token SET verification_hash = ");
+            sql.bind(new.hash.as_stored()).push(", verification_sealed = ").bind(new.sealed.as_stored());
+            sql.push(" WHERE organisation_key = ").bind(organisation.0).push(" AND id = ").bind(id.as_str());
+            sql.push(" AND verification_hash = ").bind(old.hash.as_stored());
+            sql.push(" AND verification_sealed = ").bind(old.sealed.as_stored()).push(" RETURNING id");
+            replaced += unit.all(sql).await?.len() as u64;
+        }
+        unit.commit().await?;
+        Ok(replaced)
     }
 }
 

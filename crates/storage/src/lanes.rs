@@ -36,6 +36,9 @@ const SOON: Duration = Duration::from_millis(1);
 /// After so long a connection goes back to its pool, which looks at its age.
 const KEPT: Duration = Duration::from_secs(60);
 
+/// Number of times that an insert is tried while each try ends in a deadlock.
+const INSERT_ATTEMPTS: usize = 4;
+
 /// The lanes of a pool.
 pub(crate) struct Lanes {
     pool: PgPool,
@@ -113,12 +116,24 @@ impl Lanes {
         };
         match answer {
             Ok(_) => Ok(()),
+            Err(Failure::Conflict(_)) => self.insert_alone(&job).await,
             Err(failure) if alone || matches!(failure, Failure::Unavailable(_)) => Err(failure),
-            Err(_) => {
-                let lane = self.lane().await.map_err(|error| Failure::of_sqlx(&error))?;
-                lane.ask(&job, false).await.0.map(|_| ())
+            Err(_) => self.insert_alone(&job).await,
+        }
+    }
+
+    /// Writes a new token by a statement of its own. PostgreSQL may choose it to end a circle of waiting transactions; nothing
+    /// was written then, and it is asked for again.
+    async fn insert_alone(self: &Arc<Self>, job: &Arc<Job>) -> Result<(), Failure> {
+        for _ in 1..INSERT_ATTEMPTS {
+            let lane = self.lane().await.map_err(|error| Failure::of_sqlx(&error))?;
+            match lane.ask(job, false).await.0 {
+                Err(Failure::Conflict(_)) => {}
+                answer => return answer.map(|_| ()),
             }
         }
+        let lane = self.lane().await.map_err(|error| Failure::of_sqlx(&error))?;
+        lane.ask(job, false).await.0.map(|_| ())
     }
 
     /// The rows of a statement.

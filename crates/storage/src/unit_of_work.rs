@@ -29,6 +29,8 @@ pub struct Unit {
     cache: Arc<ReferenceCache>,
     /// Reference data that was read here. Others may see it once it is committed.
     snapshot: Option<(OrganisationKey, Arc<Reference>)>,
+    /// Rows that an import has read and may replace.
+    held: import::Held,
     spoiled: bool,
     options: Arc<DatabaseOptions>,
 }
@@ -57,7 +59,7 @@ impl Deref for Connection<'_> {
 
 impl Unit {
     pub(crate) fn new(transaction: Transaction, cache: Arc<ReferenceCache>, options: Arc<DatabaseOptions>) -> Self {
-        Self { transaction, cache, snapshot: None, spoiled: false, options }
+        Self { transaction, cache, snapshot: None, held: import::Held::default(), spoiled: false, options }
     }
 
     /// Begins a statement. The unit counts as spoiled until [`Self::leave`] is told that it went well.
@@ -124,14 +126,18 @@ impl UnitOfWork for Unit {
 
     async fn load_import(&mut self, organisation: OrganisationKey, keys: &ImportKeys) -> StoreResult<ImportRows> {
         let result = import::load(&*self.enter().await?, organisation, keys).await;
-        self.leave(result)
+        let rows = self.leave(result)?;
+        self.held.add(&rows);
+        Ok(rows)
     }
 
     async fn save_import(&mut self, organisation: OrganisationKey, changes: &ImportChanges) -> StoreResult<()> {
         if changes.touches_reference() {
             self.snapshot = None;
         }
-        let result = import::save(&*self.enter().await?, organisation, changes).await;
+        let held = std::mem::take(&mut self.held);
+        let result = import::save(&*self.enter().await?, organisation, changes, &held).await;
+        self.held = held;
         self.leave(result)
     }
 

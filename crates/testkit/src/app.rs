@@ -93,10 +93,20 @@ impl TestApp {
         (Self::prepared(proxy.through(&url), None).await, proxy)
     }
 
+    /// The URL of the database.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Another server process on the same database.
     pub async fn second_replica(&self) -> Self {
+        self.replica_at(&self.url).await
+    }
+
+    /// Another server process that finds the same database at another URL.
+    pub async fn replica_at(&self, url: &str) -> Self {
         let files = self._files.clone();
-        let mut replica = Self::start(self.url.clone(), self.keys.clone(), self.clock.clone(), files).await;
+        let mut replica = Self::start(url.to_owned(), self.keys.clone(), self.clock.clone(), files).await;
         replica.client = replica.client.with_session(self.client.session());
         replica
     }

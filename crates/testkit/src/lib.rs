@@ -8,6 +8,7 @@ pub mod canary;
 pub mod clock;
 pub mod counting;
 pub mod http;
+pub mod import_race;
 pub mod postgres;
 pub mod process;
 pub mod proxy;

@@ -31,6 +31,8 @@ struct Faults {
     /// Bytes of answers that may still pass.
     budget: Option<usize>,
     ambush: Option<Ambush>,
+    /// Replaced by blanks in questions.
+    blanked: Option<&'static str>,
     /// Rises when everything that is open shall be reset.
     resets: u64,
 }
@@ -89,6 +91,12 @@ impl FaultProxy {
     /// Who asks cannot know whether the question was `forwarded`.
     pub fn cut_at_question(&self, word: &'static str, forwarded: bool) {
         self.faults.send_modify(|faults| faults.ambush = Some(Ambush { word, forwarded }));
+    }
+
+    /// Replaces a part of statements by blanks, such as ` FOR UPDATE`, before they reach the server. A statement is sent once for
+    /// each connection, so this comes before the client connects.
+    pub fn blank(&self, part: &'static str) {
+        self.faults.send_modify(|faults| faults.blanked = Some(part));
     }
 
     /// Is that question still to come?
@@ -176,10 +184,23 @@ async fn pump(
             Some(Ambush { forwarded: false, .. }) => 0,
             _ => length,
         };
+        let blanked = changes.borrow().blanked.filter(|_| !answers);
+        if let Some(part) = blanked {
+            blank(&mut buffer[..passes], part.as_bytes());
+        }
         to.write_all(&buffer[..passes]).await?;
         if passes < length || ambush.is_some() {
             return Err(io::ErrorKind::ConnectionReset.into());
         }
+    }
+}
+
+/// Replaces each occurrence of a part by blanks. The length stays, which messages of PostgreSQL state.
+fn blank(question: &mut [u8], part: &[u8]) {
+    let mut at = 0;
+    while let Some(found) = question[at..].windows(part.len()).position(|window| window == part) {
+        at += found;
+        question[at..at + part.len()].fill(b' ');
     }
 }
 

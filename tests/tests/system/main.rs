@@ -20,6 +20,7 @@ mod gateway_examples;
 mod gateway_requests;
 mod gateway_sessions;
 mod import;
+mod import_race;
 mod life_cycle_model;
 mod listing;
 mod lock_model;

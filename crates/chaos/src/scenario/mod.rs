@@ -1,5 +1,6 @@
 //! The scenarios: what is broken, how often, and what must hold.
 
+mod import_beside_changes;
 mod machine;
 mod overload;
 mod steady;
@@ -63,6 +64,7 @@ pub(crate) const ALL: &[Scenario] = &[
     t03::SCENARIO,
     t25::SCENARIO,
     t29::SCENARIO,
+    import_beside_changes::SCENARIO,
     overload::SCENARIO,
 ];
 

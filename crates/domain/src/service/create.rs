@@ -12,13 +12,17 @@ use crate::policy::{Creation, Policy};
 use crate::secret::Secret;
 use crate::session::{Caller, OrganisationKey, Permission};
 use crate::store::{
-    Account, FoundOwners, FoundToken, OwnerKey, Owners, Participant, Sequence, Store, StoreError, Unique, UnitOfWork,
+    Account, FoundOwners, FoundToken, OwnerKey, Owners, Participant, Sequence, Store, StoreError, StoreResult, Unique,
+    UnitOfWork,
 };
 use crate::{Error, Reason, Result, card};
 use std::sync::Arc;
 
 /// How often a new number is drawn when an import has taken the one at hand.
 const NUMBER_ATTEMPTS: usize = 8;
+
+/// Number of times that a token is written beside others of its owner while each try ends in a deadlock.
+const LIMIT_ATTEMPTS: usize = 4;
 
 /// What a caller gives for a new token.
 #[derive(Clone, Default)]
@@ -133,14 +137,7 @@ impl<S: Store> AccessTokens<S> {
             let number = self.numbers.next(self.store.as_ref(), organisation, Sequence::TokenNumber).await?;
             token.number = format!("{prefix}{number:010}");
             let inserted = match policy.max_per_owner {
-                Some(max) => {
-                    let mut unit = self.store.begin().await?;
-                    check_owner_limit(&mut unit, organisation, token, max).await?;
-                    match unit.insert_token(organisation, token).await {
-                        Ok(()) => unit.commit().await,
-                        failed => failed,
-                    }
-                }
+                Some(max) => self.insert_within_limit(organisation, token, max).await?,
                 None => self.store.insert_token(organisation, token).await,
             };
             match inserted {
@@ -152,6 +149,29 @@ impl<S: Store> AccessTokens<S> {
             }
         }
         Err(Error::new(Reason::Conflict, "no free number was found; try again"))
+    }
+
+    /// Counts the owner's tokens and writes one more, in one transaction. PostgreSQL may choose that transaction to end a circle
+    /// of waiting ones, such as an import beside it. Nothing was written then, and it begins again.
+    async fn insert_within_limit(
+        &self,
+        organisation: OrganisationKey,
+        token: &AccessToken,
+        max: u32,
+    ) -> Result<StoreResult<()>> {
+        let mut attempt = 1;
+        loop {
+            let mut unit = self.store.begin().await?;
+            check_owner_limit(&mut unit, organisation, token, max).await?;
+            let inserted = match unit.insert_token(organisation, token).await {
+                Ok(()) => unit.commit().await,
+                failed => failed,
+            };
+            match inserted {
+                Err(StoreError::Conflict(_)) if attempt < LIMIT_ATTEMPTS => attempt += 1,
+                inserted => return Ok(inserted),
+            }
+        }
     }
 }
 

@@ -19,6 +19,9 @@ use crate::{Error, Reason, Result, text};
 /// Secrets that are hashed at a time. The hasher's own bound is the number of cores.
 const SECRETS_AT_ONCE: usize = 8;
 
+/// Number of times that a batch, or a record alone, is written while changes of others come in between.
+const WRITE_ATTEMPTS: usize = 4;
+
 /// What became of one record.
 #[derive(Debug)]
 pub struct RecordResult {
@@ -56,7 +59,7 @@ pub struct Importer<S> {
 /// A record ready to be worked through, or the reason why it is not.
 struct Candidate {
     kind: Kind,
-    prepared: Result<Prepared, Option<Error>>,
+    prepared: Result<Prepared, Error>,
 }
 
 impl<S: Store + AccountStore> Importer<S> {
@@ -76,20 +79,33 @@ impl<S: Store + AccountStore> Importer<S> {
     /// written in one transaction. An error of the whole batch means that nothing of it was written.
     pub async fn import(&self, caller: &Caller, records: Vec<Record>) -> Result<Vec<RecordResult>> {
         caller.require(Permission::DirectoryWrite)?;
-        let mut candidates = self.prepare(caller, records).await?;
-        match self.write(caller, &mut candidates).await {
+        let candidates = self.prepare(caller, records).await?;
+        match self.write_again(caller, &candidates).await {
             Err(error) if is_race(&error) => {}
             result => return result,
         }
-        // Somebody took a code between our look and our write. One by one, only the record at fault fails.
+        // Written one by one, only the record at fault fails.
         let mut results = Vec::with_capacity(candidates.len());
-        for one in candidates.chunks_mut(1) {
-            match self.write(caller, one).await {
+        for one in candidates.chunks(1) {
+            match self.write_again(caller, one).await {
                 Err(error) if is_race(&error) => results.push(RecordResult { kind: one[0].kind, result: Err(error) }),
                 written => results.extend(written?),
             }
         }
         Ok(results)
+    }
+
+    /// Writes candidates in one transaction. When the change of another caller comes between the reading and the writing, such
+    /// as a code that it takes, or PostgreSQL ends a circle of waiting transactions, nothing is written, and everything is read
+    /// and worked through again.
+    async fn write_again(&self, caller: &Caller, candidates: &[Candidate]) -> Result<Vec<RecordResult>> {
+        for _ in 1..WRITE_ATTEMPTS {
+            match self.write(caller, candidates).await {
+                Err(error) if is_race(&error) => {}
+                result => return result,
+            }
+        }
+        self.write(caller, candidates).await
     }
 
     /// Says what an import would do, and writes nothing.
@@ -100,7 +116,7 @@ impl<S: Store + AccountStore> Importer<S> {
         checked: &mut Checked,
     ) -> Result<Vec<RecordResult>> {
         caller.require(Permission::DirectoryWrite)?;
-        let mut candidates = self.prepare(caller, records).await?;
+        let candidates = self.prepare(caller, records).await?;
         let mut reference = match checked.reference.take() {
             Some(reference) => reference,
             None => self.store.reference(caller.organisation).await?.as_ref().clone(),
@@ -110,14 +126,14 @@ impl<S: Store + AccountStore> Importer<S> {
         drop(unit);
         let mut stored = Stored::from(rows);
         stored.lay_over(&checked.stored);
-        let (results, changes) = self.work_through(caller, &reference, &stored, &mut candidates);
+        let (results, changes) = self.work_through(caller, &reference, &stored, &candidates);
         checked.stored.lay_over(&Stored::of(&changes));
         reference.lay_over(changes);
         checked.reference = Some(reference);
         Ok(results)
     }
 
-    async fn write(&self, caller: &Caller, candidates: &mut [Candidate]) -> Result<Vec<RecordResult>> {
+    async fn write(&self, caller: &Caller, candidates: &[Candidate]) -> Result<Vec<RecordResult>> {
         let mut unit = self.store.begin().await?;
         let reference = unit.lock_directory(caller.organisation).await?;
         let rows = unit.load_import(caller.organisation, &keys(&reference, candidates)).await?;
@@ -134,17 +150,18 @@ impl<S: Store + AccountStore> Importer<S> {
         caller: &Caller,
         reference: &Reference,
         stored: &Stored,
-        candidates: &mut [Candidate],
+        candidates: &[Candidate],
     ) -> (Vec<RecordResult>, ImportChanges) {
         let now = self.clock.now();
         let mut batch = Batch::new(reference, stored, self.random.as_ref(), self.secrets.as_ref(), now);
         batch.refuse_policies_above(self.guess_limit);
         batch.by(caller.user.clone(), caller.unit.clone());
-        let results = candidates.iter_mut().map(|candidate| RecordResult {
+        let results = candidates.iter().map(|candidate| RecordResult {
             kind: candidate.kind,
-            result: match &mut candidate.prepared {
+            result: match &candidate.prepared {
                 Ok(prepared) => batch.add(prepared.clone()),
-                Err(error) => Err(error.take().unwrap_or_else(|| Error::internal("a record was refused twice"))),
+                // A batch that is repeated gives the same answer again.
+                Err(error) => Err(error.copy()),
             },
         });
         let results = results.collect();
@@ -162,7 +179,7 @@ impl<S: Store + AccountStore> Importer<S> {
         let kind = record.kind;
         let secret = match may_grant(caller, &record).and_then(|()| take_secret(&mut record)) {
             Ok(secret) => secret,
-            Err(error) => return Ok(Candidate { kind, prepared: Err(Some(error)) }),
+            Err(error) => return Ok(Candidate { kind, prepared: Err(error) }),
         };
         let hash = match secret {
             Some(secret) => {
@@ -261,7 +278,7 @@ fn take_secret(record: &mut Record) -> Result<Option<Secret>> {
     Ok(secret)
 }
 
-/// Was the batch refused because somebody else wrote at the same time?
+/// Whether the batch was refused because another caller wrote at the same time.
 fn is_race(error: &Error) -> bool {
     use Reason::{
         AuthenticationCodeAlreadyExists, Conflict, IdentifierAlreadyExists, NumberAlreadyExists, RecordAlreadyExists,

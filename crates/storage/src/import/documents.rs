@@ -13,7 +13,7 @@ use serde::ser::{Error as _, Serialize, SerializeMap, Serializer};
 use crate::error::{Failure, store_error};
 use crate::sql::Sql;
 
-/// Must come before [`with_keys`] in a transaction: an index that does not bring the rows in the order of the keys would have
+/// Must come before [`with_keys`] and [`lock`] in a transaction: an index that does not bring the rows in the order of the keys would have
 /// to be sorted, and that is now out of the question, whatever else it seems to cost.
 pub(super) async fn begin<C: ConnectionTrait>(connection: &C) -> StoreResult<()> {
     connection.execute_unprepared("SET LOCAL enable_sort = off").await.map_err(store_error)?;
@@ -30,16 +30,61 @@ pub(super) async fn with_keys<E: EntityTrait, C: ConnectionTrait>(
     if keys.is_empty() {
         return Ok(Vec::new());
     }
-    let columns = columns::<E>().join(", ");
+    let sql = look_up::<E>(organisation, &columns::<E>().join(", "), column, keys, "")?;
+    let statement = sql.statement(connection.get_database_backend());
+    E::find().from_raw_sql(statement).all(connection).await.map_err(store_error)
+}
+
+/// The ids of those rows.
+pub(super) async fn ids<E: EntityTrait, C: ConnectionTrait>(
+    connection: &C,
+    organisation: OrganisationKey,
+    column: E::Column,
+    id: E::Column,
+    keys: &[String],
+) -> StoreResult<Vec<String>> {
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = look_up::<E>(organisation, id.as_str(), column, keys, "")?.all(connection).await?;
+    rows.iter().map(|row| row.try_get_by_index(0).map_err(store_error)).collect()
+}
+
+/// The rows with these ids, which must be sorted. Waits for each row and locks it, in that order, until the end of the
+/// transaction: two transactions that lock rows in one order never wait for each other in a circle. Each row is as the last
+/// transaction that changed it has left it.
+pub(super) async fn lock<E: EntityTrait, C: ConnectionTrait>(
+    connection: &C,
+    organisation: OrganisationKey,
+    id: E::Column,
+    ids: &[String],
+) -> StoreResult<Vec<E::Model>> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql = look_up::<E>(organisation, &columns::<E>().join(", "), id, ids, " FOR UPDATE")?;
+    let statement = sql.statement(connection.get_database_backend());
+    E::find().from_raw_sql(statement).all(connection).await.map_err(store_error)
+}
+
+/// Looks each key up by the index of its column. The outer loop is the list of keys, so rows come in its order.
+fn look_up<E: EntityTrait>(
+    organisation: OrganisationKey,
+    columns: &str,
+    column: E::Column,
+    keys: &[String],
+    lock: &str,
+) -> StoreResult<Sql> {
     let mut sql = Sql::new("SELECT ");
-    sql.push(&columns).push(" FROM json_array_elements_text(CAST(").bind(json(&keys)?);
-    sql.push(" AS json)) AS asked (key) CROSS JOIN LATERAL (SELECT ").push(&columns);
+    sql.push(columns).push(" FROM json_array_elements_text(CAST(").bind(json(&keys)?);
+    sql.push(" AS json)) AS asked (key) CROSS JOIN LATERAL (SELECT ").push(columns);
     sql.push(" FROM ").push(E::default().table_name()).push(" WHERE organisation_key = ").bind(organisation.0);
     // At most one row has a key. Of an equality PostgreSQL knows that it needs no order.
     let column = column.as_str();
-    sql.push(&format!(" AND {column} >= asked.key AND {column} <= asked.key ORDER BY {column} LIMIT 1) AS found"));
-    let statement = sql.statement(connection.get_database_backend());
-    E::find().from_raw_sql(statement).all(connection).await.map_err(store_error)
+    sql.push(&format!(
+        " AND {column} >= asked.key AND {column} <= asked.key ORDER BY {column} LIMIT 1{lock}) AS found"
+    ));
+    Ok(sql)
 }
 
 /// Removes rows by their ids.
@@ -65,19 +110,32 @@ pub(super) async fn upsert<E: EntityTrait, C: ConnectionTrait>(connection: &C, r
     if rows.is_empty() {
         return Ok(());
     }
-    let (table, columns) = (E::default().table_name(), columns::<E>());
+    let columns = columns::<E>();
     let keys: Vec<_> = E::PrimaryKey::iter().map(|key| key.into_column().as_str()).collect();
     let values = columns.iter().filter(|column| !keys.contains(column));
     let values: Vec<_> = values.map(|column| format!("{column} = excluded.{column}")).collect();
-    let (columns, keys, values) = (columns.join(", "), keys.join(", "), values.join(", "));
+    let mut sql = new_rows::<E>(rows)?;
+    sql.push(&format!(" ON CONFLICT ({}) DO UPDATE SET {}", keys.join(", "), values.join(", ")));
+    sql.all(connection).await?;
+    Ok(())
+}
+
+/// Whole rows that must not exist yet.
+pub(super) async fn insert<E: EntityTrait, C: ConnectionTrait>(connection: &C, rows: &[E::Model]) -> StoreResult<()> {
+    if !rows.is_empty() {
+        new_rows::<E>(rows)?.all(connection).await?;
+    }
+    Ok(())
+}
+
+fn new_rows<E: EntityTrait>(rows: &[E::Model]) -> StoreResult<Sql> {
+    let (table, columns) = (E::default().table_name(), columns::<E>().join(", "));
     // The table is a type too. What a row does not have is null.
     let mut sql = Sql::new(format!(
         "INSERT INTO {table} ({columns}) SELECT {columns} FROM json_populate_recordset(NULL::{table}, CAST("
     ));
-    sql.bind(json(&rows.iter().map(Row).collect::<Vec<_>>())?);
-    sql.push(&format!(" AS json)) ON CONFLICT ({keys}) DO UPDATE SET {values}"));
-    sql.all(connection).await?;
-    Ok(())
+    sql.bind(json(&rows.iter().map(Row).collect::<Vec<_>>())?).push(" AS json))");
+    Ok(sql)
 }
 
 fn columns<E: EntityTrait>() -> Vec<&'static str> {

@@ -63,6 +63,19 @@ where
     Ok(())
 }
 
+/// Whole rows that must not exist yet.
+pub(super) async fn insert<E: EntityTrait, C: ConnectionTrait>(connection: &C, rows: Vec<E::Model>) -> StoreResult<()>
+where
+    E::Model: IntoActiveModel<E::ActiveModel>,
+{
+    let mut rest = rows.into_iter();
+    while let Some(size) = ROWS.into_iter().find(|size| *size <= rest.len()) {
+        let rows = rest.by_ref().take(size).map(IntoActiveModel::into_active_model);
+        E::insert_many(rows).exec_without_returning(connection).await.map_err(store_error)?;
+    }
+    Ok(())
+}
+
 /// Cuts a list into pieces of the sizes of [`KEYS`], the last one filled up with its last key.
 fn padded(keys: &[String]) -> impl Iterator<Item = Vec<&str>> {
     let [large, small] = KEYS;

@@ -9,7 +9,7 @@ use access_tokens_domain::life_cycle::LifeCycleState;
 use access_tokens_domain::policy::Policy;
 use access_tokens_domain::secret::{CodeHash, PassCodeHash, SealedCode};
 use access_tokens_domain::session::OrganisationKey;
-use access_tokens_domain::store::{AccountStore, ImportChanges, Load, Store, UnitOfWork};
+use access_tokens_domain::store::{AccountStore, ImportChanges, ImportKeys, Load, Store, UnitOfWork};
 use access_tokens_domain::time::Timestamp;
 use access_tokens_storage::{Database, DatabaseOptions, connect};
 use sea_orm::ConnectionTrait;
@@ -172,8 +172,22 @@ pub(crate) async fn insert(store: &impl Store, organisation: OrganisationKey, to
 pub(crate) async fn import(store: &impl Store, organisation: OrganisationKey, changes: &ImportChanges) {
     let mut unit = store.begin().await.expect("begins");
     unit.lock_directory(organisation).await.expect("locks");
+    // Only rows that were read are replaced.
+    let keys = ImportKeys {
+        token_ids: sorted(changes.tokens.iter().map(|token| token.id.clone())),
+        credentials: sorted(changes.credentials.iter().map(|credential| credential.user.clone())),
+        ..ImportKeys::default()
+    };
+    unit.load_import(organisation, &keys).await.expect("loads");
     unit.save_import(organisation, changes).await.expect("saves");
     unit.commit().await.expect("commits");
+}
+
+fn sorted(keys: impl Iterator<Item = String>) -> Vec<String> {
+    let mut keys: Vec<_> = keys.collect();
+    keys.sort_unstable();
+    keys.dedup();
+    keys
 }
 
 /// Runs as many callers at once, each in a task of its own.

@@ -7,6 +7,7 @@ mod accounts;
 mod concurrency;
 mod creates;
 mod import;
+mod import_locks;
 mod keys;
 mod ledger;
 mod lookups;

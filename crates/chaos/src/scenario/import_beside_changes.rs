@@ -1,0 +1,55 @@
+//! An import loop beside changes of every kind, on two processes where it is PostgreSQL.
+
+use std::time::{Duration, Instant};
+
+use access_tokens_testkit::import_race::{self, Size};
+use access_tokens_testkit::proxy::FaultProxy;
+use anyhow::Result;
+
+use super::{Playing, Run, Scenario};
+use crate::report::Report;
+use crate::stage::{Kind, Plan, Stage};
+
+pub(super) const SCENARIO: Scenario = Scenario {
+    name: "import_beside_changes",
+    title: "an import loop over 150 cards beside changes of every kind: no acknowledged change is undone",
+    sizes: &[(Kind::Postgres, 5, 60)],
+    red: "the row locks of the import are removed on their way to PostgreSQL",
+    play: |run| -> Playing<'_> { Box::pin(play(run)) },
+};
+
+/// Cards that are imported over and over.
+const CARDS: usize = 150;
+/// Callers beside the import.
+const CALLERS: usize = 12;
+/// What takes the locks, in SQL.
+const GUARD: &str = " FOR UPDATE";
+
+/// A cycle is a second.
+async fn play(run: &Run) -> Result<Report> {
+    let mut plan = Plan { liar: false, replicas: 2, ..run.plan()? };
+    let mut proxy = None;
+    if let (true, Some(cluster)) = (run.red, &plan.cluster) {
+        let before = FaultProxy::start(([127, 0, 0, 1], cluster.port()).into()).await?;
+        before.blank(GUARD);
+        plan.front = Some(before.address());
+        proxy = Some(before);
+    }
+    let stage = Stage::set(plan).await?;
+    let (importer, caller) = (stage.honest(0).await?, stage.honest(1).await?);
+    let until = Instant::now() + Duration::from_secs(run.cycles as u64);
+    let size = Size { cards: CARDS, callers: CALLERS, changes: u64::MAX, until, seed: run.seed };
+    let found = import_race::run(&importer, &caller, size).await;
+    let found = found.map_err(|refusal| anyhow::anyhow!("the cards do not go in: {}", refusal.text()))?;
+    let mut report = Report { cycles: run.cycles, ..Report::default() };
+    report.expect(found.changes > 0 && found.imports > 0, || "nothing ran beside each other".to_owned());
+    report.note(format!("{} imports beside {} acknowledged changes", found.imports, found.changes));
+    report.operations = found.changes + found.imports;
+    report.acknowledged = found.changes;
+    report.lost = found.undone;
+    report.duplicated = found.used_twice;
+    report.broken.extend(found.refused);
+    report.broken.extend(stage.panics());
+    drop((stage, proxy));
+    Ok(report)
+}
