@@ -92,7 +92,30 @@ impl Permissions {
         Permission::ALL.into_iter().filter(move |p| self.contains(*p))
     }
 
-    /// Reads a comma-separated list. The error is the first unknown name.
+    /// Reports whether the set has no members.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The members that are in the other set too.
+    #[must_use]
+    pub fn within(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// The members that are not in the other set.
+    #[must_use]
+    pub fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// Reads a stored list. Unknown names are left out: a newer release may have stored them, and what this release does not
+    /// know, it cannot allow.
+    pub fn from_stored(list: &str) -> Self {
+        list.split(',').filter_map(|name| Permission::from_name(name.trim())).collect()
+    }
+
+    /// Reads a comma-separated list that a caller gives. The error is the first unknown name.
     pub fn parse(list: &str) -> Result<Self, String> {
         let names = list.split(',').map(str::trim).filter(|name| !name.is_empty());
         names.map(|name| Permission::from_name(name).ok_or_else(|| name.to_owned())).collect()
@@ -175,6 +198,29 @@ mod tests {
         assert_eq!(Permissions::parse("read").expect_err("unknown"), "read");
         assert_eq!(Permissions::parse("").expect("none"), Permissions::default());
         assert_eq!(Permissions::parse(&Permissions::all().to_string()), Ok(Permissions::all()));
+    }
+
+    #[test]
+    fn stored_lists_of_a_newer_release_are_read() {
+        for (stored, known) in [
+            ("access_tokens.read,history.read,admin", "access_tokens.read,admin"),
+            ("privacy.erase", ""),
+            ("", ""),
+            (",, directory.write ,ADMIN,admin.", "directory.write"),
+        ] {
+            assert_eq!(Permissions::from_stored(stored).to_string(), known, "{stored}");
+        }
+    }
+
+    #[test]
+    fn sets_are_compared_member_by_member() {
+        let set = |list| Permissions::parse(list).expect("known");
+        let (a, b) = (set("access_tokens.read,admin"), set("admin,directory.write"));
+        assert_eq!(
+            (a.within(b), a.without(b), b.without(a)),
+            (set("admin"), set("access_tokens.read"), set("directory.write"))
+        );
+        assert!(a.without(a).is_empty() && !a.is_empty());
     }
 
     #[test]

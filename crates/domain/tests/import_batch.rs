@@ -7,6 +7,7 @@ use access_tokens_domain::import::{self, Batch, Outcome, Prepared, Stored};
 use access_tokens_domain::ports::{BoxFuture, Purpose, Random, Secrets, Verdict};
 use access_tokens_domain::reference::Reference;
 use access_tokens_domain::secret::{CodeHash, PassCodeHash, SealedCode, Secret};
+use access_tokens_domain::session::Permissions;
 use access_tokens_domain::store::ImportChanges;
 use access_tokens_domain::{Reason, Result, time};
 
@@ -72,6 +73,7 @@ impl World {
     fn import(&mut self, text: &str) -> (Results, ImportChanges) {
         let now = time::parse("2026-01-02T03:04:05").expect("a date");
         let mut batch = Batch::new(&self.reference, &self.stored, &self.random, &PlainSecrets, now);
+        batch.limit_to(Permissions::all());
         let mut results = Vec::new();
         for line in text.lines().filter(|line| !line.trim().is_empty()) {
             for record in import::parse(line).expect("a record") {
@@ -231,4 +233,45 @@ fn what_a_user_may_do_is_part_of_the_record() {
     assert_eq!(results[0].as_ref().expect_err("refused").violations()[0].field, "user.permissions");
     let (_, changes) = world.import(r#"{"user": {"id": "7", "permissions": null}}"#);
     assert_eq!(changes.credentials[0].permissions.to_string(), "");
+}
+
+#[test]
+fn a_record_may_bring_credentials_of_several_users() {
+    let mut world = World::new();
+    let token = r#"{"access_token": {"id": "T", "number": "AT1", "verified_by_user": {"id": "A", "permissions": ["access_tokens.read"]}, "log_information": {"created_by_user": {"id": "B", "permissions": ["admin"]}, "updated_by_user": {"id": "A", "username": "anna"}}}}"#;
+    let (results, changes) = world.import(token);
+    assert_eq!(outcomes(&results), [Outcome::Created]);
+    let credentials: Vec<_> =
+        changes.credentials.iter().map(|c| (c.user.as_str(), c.permissions.to_string())).collect();
+    assert_eq!(credentials, [("A", "access_tokens.read".to_owned()), ("B", "admin".to_owned())]);
+    assert_eq!(outcomes(&world.import(token).0), [Outcome::Unchanged]);
+}
+
+#[test]
+fn a_new_user_does_not_come_by_the_credential_of_a_renamed_one() {
+    let mut world = World::new();
+    let (results, _) = world.import(r#"{"user": {"username": "svc", "permissions": ["admin"]}}"#);
+    let (_, first) = results[0].as_ref().expect("imported").clone();
+    world.import(&format!(r#"{{"user": {{"id": "{first}", "username": "svc-old"}}}}"#));
+    let (results, changes) = world.import(r#"{"user": {"username": "svc", "permissions": ["access_tokens.read"]}}"#);
+    let (outcome, second) = results[0].as_ref().expect("imported").clone();
+    assert_eq!(outcome, Outcome::Created);
+    assert_ne!(first, second);
+    assert_eq!(changes.credentials.iter().map(|c| c.user.clone()).collect::<Vec<_>>(), [second.clone()]);
+    let (results, changes) = world.import(r#"{"user": {"username": "svc", "permissions": ["access_tokens.read"]}}"#);
+    assert_eq!(results[0].as_ref().expect("imported"), &(Outcome::Unchanged, second));
+    assert_eq!(changes, ImportChanges::default());
+    assert_eq!(world.reference.users[&first].username.as_deref(), Some("svc-old"));
+}
+
+#[test]
+fn a_default_unit_alone_creates_no_credential_and_is_kept_in_an_existing_one() {
+    let mut world = World::new();
+    let unit = r#"{"user": {"id": "7", "username": "u", "default_unit": {"id": "U", "name": "Unit"}}}"#;
+    let (results, changes) = world.import(unit);
+    assert_eq!(outcomes(&results), [Outcome::Created]);
+    assert_eq!((changes.units.len(), changes.credentials.len()), (1, 0));
+    world.import(r#"{"user": {"id": "7", "permissions": ["access_tokens.read"]}}"#);
+    let (_, changes) = world.import(unit);
+    assert_eq!(changes.credentials[0].default_unit.as_deref(), Some("U"));
 }

@@ -34,6 +34,7 @@ mod processes;
 mod races;
 mod replicas;
 mod reset_and_otp;
+mod rights;
 mod rolling;
 mod shells;
 mod single_use;

@@ -19,9 +19,10 @@ use crate::guess_budget;
 use crate::ports::{Random, Secrets};
 use crate::reference::Reference;
 use crate::secret::PassCodeHash;
+use crate::session::{Permission, Permissions};
 use crate::store::{Credential, ImportChanges, ImportKeys};
 use crate::time::Timestamp;
-use crate::{Reason, Result};
+use crate::{Reason, Result, code};
 
 /// A record whose secret, if it had one, is hashed already.
 #[derive(Debug, Clone)]
@@ -51,12 +52,13 @@ pub struct Batch<'a> {
     pub(super) by_user: Option<String>,
     pub(super) by_unit: Option<String>,
     pub(super) guess_limit: f64,
+    pub(super) rights: Permissions,
     pub(super) organisation: Organisation,
     organisation_changed: bool,
     pub(super) organisation_at_hand: Option<Organisation>,
     pub(super) units: Overlay<'a, Unit>,
     business_units: Overlay<'a, BusinessUnit>,
-    users: Overlay<'a, User>,
+    pub(super) users: Overlay<'a, User>,
     countries: Overlay<'a, Country>,
     industries: Overlay<'a, Industry>,
     industry_sectors: Overlay<'a, IndustrySector>,
@@ -65,7 +67,7 @@ pub struct Batch<'a> {
     accounts: Overlay<'a, AccountsReceivable>,
     participants: Overlay<'a, RewardsParticipant>,
     pub(super) credentials: HashMap<String, Credential>,
-    pub(super) credential_at_hand: Option<Credential>,
+    pub(super) credentials_at_hand: BTreeMap<String, Credential>,
     changed_credentials: BTreeMap<String, Credential>,
     pub(super) tokens: token::Tokens,
     seen: HashSet<(Kind, String)>,
@@ -87,6 +89,7 @@ impl<'a> Batch<'a> {
             by_user: None,
             by_unit: None,
             guess_limit: guess_budget::DEFAULT_LIMIT,
+            rights: Permissions::default(),
             organisation: reference.organisation.clone(),
             organisation_changed: false,
             organisation_at_hand: None,
@@ -101,7 +104,7 @@ impl<'a> Batch<'a> {
             accounts: Overlay::new(&stored.accounts),
             participants: Overlay::new(&stored.participants),
             credentials: stored.credentials.clone(),
-            credential_at_hand: None,
+            credentials_at_hand: BTreeMap::new(),
             changed_credentials: BTreeMap::new(),
             tokens: token::Tokens::new(stored.tokens.values().cloned()),
             seen: HashSet::new(),
@@ -173,6 +176,7 @@ impl<'a> Batch<'a> {
             Kind::AccessToken => token::upsert(self, object, path, hash, violations),
             Kind::User => {
                 let credential = CredentialPart::take_from(&mut object, hash);
+                self.guard_username(&mut object, path != kind.name(), path, violations);
                 let (existed, id) = self.merge_into(|b| &mut b.users, object, path, violations)?;
                 self.upsert_credential(&id, credential, path, violations);
                 Some((existed, id))
@@ -260,7 +264,7 @@ impl<'a> Batch<'a> {
             merge::drop_nulls(&mut object);
         }
         object.insert("id".to_owned(), Value::String(id.clone()));
-        let guess_limit = self.guess_limit;
+        let (guess_limit, admin) = (self.guess_limit, self.rights.contains(Permission::Admin));
         let overlay = overlay(self);
         let existing = overlay.get(&id).cloned();
         let before = existing.clone().unwrap_or_else(|| T::new(&id));
@@ -272,6 +276,9 @@ impl<'a> Batch<'a> {
             }
         };
         if existing.as_ref() != Some(&entity) {
+            if let Some(field) = entity.guarded_change(&before).filter(|_| !admin) {
+                violations.add(Reason::PermissionDenied, format!("{path}.{field}"), "needs the permission admin");
+            }
             entity.check(guess_limit, path, violations);
         }
         let natural_key = entity.natural_key().filter(|_| T::UNIQUE);
@@ -312,7 +319,21 @@ impl<'a> Batch<'a> {
             violations.add(Reason::RequiredFieldMissing, keys, "is required");
             return None;
         };
-        Some(find(self, key).unwrap_or_else(|| derived_id(&self.organisation.id, kind, key)))
+        if let Some(id) = find(self, key) {
+            return Some(id);
+        }
+        let derived = derived_id(&self.organisation.id, kind, key);
+        if kind != Kind::User || self.users.get(&derived).is_none() {
+            return Some(derived);
+        }
+        // A user of another name has the id, because it was renamed: a new user must not come by what that user may do.
+        match code::hex_id(self.random) {
+            Ok(id) => Some(id),
+            Err(_) => {
+                violations.add(Reason::Internal, format!("{path}.id"), "cannot be created");
+                None
+            }
+        }
     }
 
     /// Keeps or forgets what the record at hand changed; answers whether it changed anything.
@@ -329,11 +350,11 @@ impl<'a> Batch<'a> {
         touched |= self.accounts.settle(keep);
         touched |= self.participants.settle(keep);
         touched |= self.tokens.settle(keep);
-        if let Some(credential) = self.credential_at_hand.take() {
+        for (user, credential) in std::mem::take(&mut self.credentials_at_hand) {
             touched = true;
             if keep {
-                self.credentials.insert(credential.user.clone(), credential.clone());
-                self.changed_credentials.insert(credential.user.clone(), credential);
+                self.credentials.insert(user.clone(), credential.clone());
+                self.changed_credentials.insert(user, credential);
             }
         }
         if let Some(organisation) = self.organisation_at_hand.take() {
@@ -362,14 +383,18 @@ pub(super) fn derived_id(organisation: &str, kind: Kind, natural_key: &str) -> S
 }
 
 /// The keys under which the objects of a batch may be stored.
-pub fn keys<'r>(records: impl IntoIterator<Item = &'r Record>) -> ImportKeys {
+pub fn keys<'r>(reference: &Reference, records: impl IntoIterator<Item = &'r Record>) -> ImportKeys {
     let mut keys = ImportKeys::default();
+    let mut usernames = HashSet::new();
     for record in records {
         reference::visit(record.kind, &record.object, &mut |kind, object| {
             let text = |name: &str| object.get(name).and_then(Value::as_str).map(str::to_owned);
             match kind {
                 Kind::ContactInformation => keys.contacts.extend(text("id")),
-                Kind::User => keys.credentials.extend(text("id")),
+                Kind::User => {
+                    keys.credentials.extend(text("id"));
+                    usernames.extend(text("username"));
+                }
                 Kind::AccountsReceivable => {
                     keys.account_ids.extend(text("id"));
                     keys.account_numbers.extend(text("number"));
@@ -388,5 +413,9 @@ pub fn keys<'r>(records: impl IntoIterator<Item = &'r Record>) -> ImportKeys {
             }
         });
     }
+    // A record may name its user by user name alone.
+    let named =
+        reference.users.values().filter(|user| user.username.as_ref().is_some_and(|name| usernames.contains(name)));
+    keys.credentials.extend(named.filter(|_| !usernames.is_empty()).map(|user| user.id.clone()));
     keys
 }

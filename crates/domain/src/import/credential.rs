@@ -27,9 +27,25 @@ impl CredentialPart {
             permissions: object.remove("permissions"),
         }
     }
+
+    /// The members that only an administrator may name.
+    fn guarded(&self) -> Vec<&'static str> {
+        let members = [
+            ("password", self.hash.is_some()),
+            ("password_hash", self.password_hash.is_some()),
+            ("permissions", self.permissions.is_some()),
+        ];
+        members.into_iter().filter_map(|(name, given)| given.then_some(name)).collect()
+    }
 }
 
 impl Batch<'_> {
+    /// The credential of a user as the batch has left it so far.
+    pub(super) fn credential_of(&self, user: &str) -> Option<&Credential> {
+        self.credentials_at_hand.get(user).or_else(|| self.credentials.get(user))
+    }
+
+    /// Lays what a record says about logging in over the credential of a user. A default unit alone creates no credential.
     pub(super) fn upsert_credential(
         &mut self,
         user: &str,
@@ -37,16 +53,43 @@ impl Batch<'_> {
         path: &str,
         violations: &mut Violations,
     ) {
-        if part == CredentialPart::default() {
+        let existing = self.credential_of(user).cloned();
+        let only_unit = part.hash.is_none() && part.password_hash.is_none() && part.permissions.is_none();
+        if part == CredentialPart::default() || (only_unit && existing.is_none()) {
             return;
         }
-        let existing = self.credentials.get(user);
-        let mut credential = existing.cloned().unwrap_or_else(|| Credential {
+        let guarded = part.guarded();
+        let mut allowed = true;
+        for name in &guarded {
+            allowed &= self.require_control(existing.as_ref(), format!("{path}.{name}"), violations);
+        }
+        if !allowed {
+            return;
+        }
+        let mut credential = existing.clone().unwrap_or_else(|| Credential {
             user: user.to_owned(),
             password: None,
-            permissions: Permissions::of_an_imported_user(),
+            permissions: Permissions::of_an_imported_user().within(self.rights),
             default_unit: None,
         });
+        self.lay_over_credential(&mut credential, part, path, violations);
+        if existing.as_ref() == Some(&credential) {
+            return;
+        }
+        if guarded.is_empty() {
+            self.require_control(existing.as_ref(), format!("{path}.default_unit"), violations);
+        }
+        self.require_held(credential.permissions, format!("{path}.permissions"), violations);
+        self.credentials_at_hand.insert(user.to_owned(), credential);
+    }
+
+    fn lay_over_credential(
+        &self,
+        credential: &mut Credential,
+        part: CredentialPart,
+        path: &str,
+        violations: &mut Violations,
+    ) {
         if part.hash.is_some() && part.password_hash.is_some() {
             violations.add(Reason::InvalidFieldValue, format!("{path}.password_hash"), "is given beside a password");
         }
@@ -77,9 +120,6 @@ impl Batch<'_> {
                     violations.add(Reason::InvalidFieldValue, format!("{path}.permissions"), text);
                 }
             }
-        }
-        if existing != Some(&credential) {
-            self.credential_at_hand = Some(credential);
         }
     }
 }

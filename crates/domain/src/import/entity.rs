@@ -31,10 +31,15 @@ pub(super) trait Entity: Serialize + DeserializeOwned + Clone + PartialEq {
 
     /// Rules beyond types and lengths. `guess_limit` is what a policy may allow an attacker.
     fn check(&self, _guess_limit: f64, _path: &str, _violations: &mut Violations) {}
+
+    /// The member that differs from `before` and that only an administrator may change.
+    fn guarded_change(&self, _before: &Self) -> Option<&'static str> {
+        None
+    }
 }
 
 macro_rules! entity {
-    ($type:ident, $key:ident, unique = $unique:literal $(, check = $check:expr)?) => {
+    ($type:ident, $key:ident, unique = $unique:literal $(, check = $check:expr, guarded = $guarded:ident)?) => {
         impl Entity for $type {
             const KIND: Kind = Kind::$type;
             const NATURAL_KEY: Option<&'static str> = Some(stringify!($key));
@@ -54,6 +59,10 @@ macro_rules! entity {
 
             $(fn check(&self, guess_limit: f64, path: &str, violations: &mut Violations) {
                 $check(self, guess_limit, path, violations);
+            }
+
+            fn guarded_change(&self, before: &Self) -> Option<&'static str> {
+                (self.$guarded != before.$guarded).then_some(stringify!($guarded))
             })?
         }
     };
@@ -68,7 +77,7 @@ entity!(User, username, unique = true);
 entity!(Country, name, unique = false);
 entity!(Industry, name, unique = false);
 entity!(IndustrySector, name, unique = false);
-entity!(Classification, name, unique = false, check = check_policy);
+entity!(Classification, name, unique = false, check = check_policy, guarded = policy);
 entity!(AccountsReceivable, number, unique = true);
 entity!(RewardsParticipant, number, unique = true);
 

@@ -11,11 +11,13 @@ mod merge;
 mod organisation;
 mod overlay;
 mod reference;
+mod rights;
 mod token;
 mod token_fields;
 
 pub use batch::{Batch, Outcome, Prepared, keys};
 pub use overlay::Stored;
+pub(crate) use rights::check_record;
 
 use serde_json::{Map, Value};
 

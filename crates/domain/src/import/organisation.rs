@@ -1,35 +1,38 @@
 //! The settings of the organisation that is imported into.
 
-use serde_json::Value;
-
 use super::{Batch, Object, merge};
 use crate::Reason;
+use crate::directory::Organisation;
 use crate::error::Violations;
 
 impl Batch<'_> {
-    /// Lays a record over the settings. It must be about this organisation, by id or by name.
+    /// Lays a record over the settings of the organisation that is imported into. A record may repeat its id and its name, and
+    /// changes neither. The answer to a record that names another organisation does not tell whether that one exists.
     pub(super) fn upsert_organisation(
         &mut self,
         mut object: Object,
         path: &str,
         violations: &mut Violations,
     ) -> Option<(bool, String)> {
-        let same_id = object.get("id").and_then(Value::as_str) == Some(&self.organisation.id);
-        let same_name = object.get("name").is_none_or(|name| name.as_str() == Some(&self.organisation.name));
-        if !same_id && !same_name {
-            let text = format!("the records are imported into {}", self.organisation.name);
-            violations.add(Reason::InvalidFieldValue, format!("{path}.name"), text);
+        object.retain(|_, value| !value.is_null());
+        let before = violations.len();
+        for (name, own) in [("id", &self.organisation.id), ("name", &self.organisation.name)] {
+            if object.remove(name).is_some_and(|value| value.as_str() != Some(own)) {
+                let text = format!("is not that of {}, into which the records are imported", self.organisation.name);
+                violations.add(Reason::InvalidFieldValue, format!("{path}.{name}"), text);
+            }
+        }
+        if violations.len() > before {
             return None;
         }
-        object.retain(|_, value| !value.is_null());
-        match merge::merge(&self.organisation, object, path) {
+        let current = self.organisation_at_hand.as_ref().unwrap_or(&self.organisation);
+        match merge::merge(current, object, path) {
             Ok(organisation) => {
-                let before = violations.len();
+                self.guard_settings(&organisation, path, violations);
                 if organisation.definition != self.organisation.definition {
                     let limit = self.guess_limit;
                     organisation.definition.check(limit, &format!("{path}.definition"), violations);
                 }
-                violations.check(&format!("{path}.name"), crate::text::code(&organisation.name));
                 let prefix = &organisation.number_prefix;
                 if prefix.chars().count() > 16 || prefix.chars().any(|c| c.is_control() || c.is_ascii_digit()) {
                     let text = "must be at most 16 characters, none of them a digit";
@@ -45,6 +48,21 @@ impl Batch<'_> {
             Err(found) => {
                 violations.extend(found);
                 None
+            }
+        }
+    }
+
+    /// Policies decide how secrets are guessed, prefixes which numbers follow, and legacy compatibility what answers show: only an
+    /// administrator changes them.
+    fn guard_settings(&self, after: &Organisation, path: &str, violations: &mut Violations) {
+        let before = &self.organisation;
+        for (name, changed) in [
+            ("definition", after.definition != before.definition),
+            ("number_prefix", after.number_prefix != before.number_prefix),
+            ("legacy_compatibility", after.legacy_compatibility != before.legacy_compatibility),
+        ] {
+            if changed {
+                self.require_admin(format!("{path}.{name}"), violations);
             }
         }
     }

@@ -156,6 +156,7 @@ impl<S: Store + AccountStore> Importer<S> {
         let mut batch = Batch::new(reference, stored, self.random.as_ref(), self.secrets.as_ref(), now);
         batch.refuse_policies_above(self.guess_limit);
         batch.by(caller.user.clone(), caller.unit.clone());
+        batch.limit_to(caller.permissions);
         let results = candidates.iter().map(|candidate| RecordResult {
             kind: candidate.kind,
             result: match &candidate.prepared {
@@ -177,7 +178,7 @@ impl<S: Store + AccountStore> Importer<S> {
 
     async fn prepare_one(&self, caller: &Caller, mut record: Record) -> Result<Candidate> {
         let kind = record.kind;
-        let secret = match may_grant(caller, &record).and_then(|()| take_secret(&mut record)) {
+        let secret = match import::check_record(caller, &record).and_then(|()| take_secret(&mut record)) {
             Ok(secret) => secret,
             Err(error) => return Ok(Candidate { kind, prepared: Err(error) }),
         };
@@ -221,30 +222,10 @@ impl<S: Store + AccountStore> Importer<S> {
 
 /// The keys under which the objects of a batch may be stored.
 fn keys(reference: &Reference, candidates: &[Candidate]) -> ImportKeys {
-    let prepared = || candidates.iter().filter_map(|candidate| candidate.prepared.as_ref().ok());
-    let mut keys = import::keys(prepared().map(|prepared| &prepared.record));
-    // A user record may name its user by user name alone.
-    for record in prepared().map(|prepared| &prepared.record).filter(|record| record.kind == Kind::User) {
-        let Some(username) = record.object.get("username").and_then(Value::as_str) else { continue };
-        let named = reference.users.values().filter(|user| user.username.as_deref() == Some(username));
-        keys.credentials.extend(named.map(|user| user.id.clone()));
-    }
+    let prepared = candidates.iter().filter_map(|candidate| candidate.prepared.as_ref().ok());
+    let mut keys = import::keys(reference, prepared.map(|prepared| &prepared.record));
     keys.keep_storable();
     keys
-}
-
-/// Who could give a user a password or permissions could become anybody: that takes the permission `admin`.
-fn may_grant(caller: &Caller, record: &Record) -> Result<()> {
-    let grants =
-        ["password", "password_hash", "permissions"].into_iter().find(|name| record.object.contains_key(*name));
-    match grants.filter(|_| record.kind == Kind::User && !caller.permissions.contains(Permission::Admin)) {
-        None => Ok(()),
-        Some(name) => {
-            let admin = Permission::Admin.name();
-            let text = format!("needs the permission {admin}");
-            Err(Error::field(Reason::PermissionDenied, format!("user.{name}"), text).with("permission", admin))
-        }
-    }
 }
 
 /// The plain pass code or password of a record, which leaves the record.

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use super::api_key::PresentedKey;
 use super::callers::Callers;
-use super::certificate::CertificateUser;
+use super::certificate::{Bindings, BoundUser, CertificateUser};
 use super::released::Released;
 use super::session_token::SessionTokens;
 
@@ -41,6 +41,7 @@ pub struct Authenticator<S> {
     users: Callers<(OrganisationKey, Permissions)>,
     api_keys: Callers<(ApiKey, Caller)>,
     certificates: Callers<Caller>,
+    bindings: Bindings,
 }
 
 impl<S: Store + AccountStore> Authenticator<S> {
@@ -54,7 +55,8 @@ impl<S: Store + AccountStore> Authenticator<S> {
     ) -> Self {
         let (users, api_keys, certificates) = (Callers::new(), Callers::new(), Callers::new());
         let released = Released::default();
-        Self { store, secrets, clock, random, tokens, released, users, api_keys, certificates }
+        let bindings = Bindings::default();
+        Self { store, secrets, clock, random, tokens, released, users, api_keys, certificates, bindings }
     }
 
     /// Opens a session for a user and answers its token.
@@ -170,20 +172,48 @@ impl<S: Store + AccountStore> Authenticator<S> {
         Ok(Some((key, caller)))
     }
 
+    /// Binds the users of certificates to the ids that have their names now. Those that do not exist yet are bound as soon as
+    /// they do.
+    pub async fn bind_certificates(&self, users: &[CertificateUser]) {
+        for names in users {
+            let CertificateUser { organisation, username } = names;
+            match self.bound(names).await {
+                Ok(Some(bound)) => {
+                    tracing::info!(organisation, username, id = bound.user, "a certificate stands for a user")
+                }
+                Ok(None) => {
+                    tracing::warn!(organisation, username, "a certificate stands for a user that does not exist yet");
+                }
+                Err(error) => tracing::warn!(cause = cause(&error), "the user of a certificate cannot be looked up"),
+            }
+        }
+    }
+
     /// Who calls with a certificate that stands for this user? INVALID_TOKEN when there is no such user, or no longer.
     pub async fn authenticate_certificate(&self, user: &CertificateUser) -> Result<Caller> {
-        let found = self.certificates.get(&user.key(), self.find_by_name(user)).await?;
+        let found = self.certificates.get(&user.key(), self.find_certificate_user(user)).await?;
         found.ok_or_else(Error::invalid_token)
     }
 
-    async fn find_by_name(&self, user: &CertificateUser) -> Result<Option<Caller>> {
-        let Some(organisation) = self.store.organisation_by_name(&user.organisation).await? else { return Ok(None) };
-        let found = self.store.credential_by_username(organisation.key, &user.username).await?;
-        let Some(credential) = found else { return Ok(None) };
-        let reference = self.store.reference(organisation.key).await?;
+    async fn find_certificate_user(&self, names: &CertificateUser) -> Result<Option<Caller>> {
+        let Some(BoundUser { organisation, user }) = self.bound(names).await? else { return Ok(None) };
+        let Some(credential) = self.store.credential(organisation, &user).await? else { return Ok(None) };
+        let reference = self.store.reference(organisation).await?;
         let unit = default_unit(&reference, &credential);
         let (user, permissions) = (Some(credential.user), credential.permissions);
-        Ok(Some(Caller { organisation: organisation.key, user, unit, permissions }))
+        Ok(Some(Caller { organisation, user, unit, permissions }))
+    }
+
+    /// The user that the names of the settings are bound to. They are bound to a user that may log in or call: one that is only
+    /// referred to by tokens may come from anybody who imports.
+    async fn bound(&self, names: &CertificateUser) -> Result<Option<BoundUser>> {
+        if let Some(bound) = self.bindings.get(names) {
+            return Ok(Some(bound));
+        }
+        let Some(organisation) = self.store.organisation_by_name(&names.organisation).await? else { return Ok(None) };
+        let found = self.store.credential_by_username(organisation.key, &names.username).await?;
+        let user = found.map(|credential| BoundUser { organisation: organisation.key, user: credential.user });
+        Ok(user.map(|user| self.bindings.bind(names, user)))
     }
 
     /// How many sessions were released and have not expired yet, as far as is known here.

@@ -317,6 +317,36 @@ async fn a_certificate_stands_for_the_user_that_is_named() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_certificate_keeps_its_user_when_another_gets_the_name() {
+    let world = world().await;
+    let names = |username: &str| CertificateUser { organisation: "DEMO".to_owned(), username: username.to_owned() };
+    let user_of = async |username: &str| {
+        tokio::time::advance(Duration::from_secs(1)).await;
+        world.sessions.authenticate_certificate(&names(username)).await.ok().and_then(|caller| caller.user)
+    };
+    let rename = |from: &str, to: &str| {
+        let mut users = world.store.users.lock().expect("lock");
+        let credential = users.remove(from).expect("a user");
+        users.insert(to.to_owned(), credential);
+    };
+    // Bound at the start, before any call.
+    world.sessions.bind_certificates(&[names("bob"), names("carol")]).await;
+    rename("bob", "robert");
+    rename("anna", "bob");
+    assert_eq!(user_of("bob").await.as_deref(), Some("U2"));
+    // Bound when the user exists.
+    assert_eq!(user_of("carol").await, None);
+    rename("robert", "carol");
+    assert_eq!(user_of("carol").await.as_deref(), Some("U2"));
+    rename("carol", "robert");
+    rename("bob", "carol");
+    assert_eq!(user_of("carol").await.as_deref(), Some("U2"));
+    // It does not pass to another user either when its own is gone.
+    world.store.users.lock().expect("lock").remove("robert");
+    assert_eq!((user_of("bob").await, user_of("carol").await), (None, None));
+}
+
 #[tokio::test]
 async fn other_api_keys_are_refused() {
     let world = world().await;

@@ -10,6 +10,7 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
 use super::settings::unless_empty;
+use crate::authentication::CertificateUser;
 
 /// What a listener encrypts with; in plain text when there is no certificate.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -52,6 +53,13 @@ pub struct IdentitySettings {
     pub organisation: String,
     /// The name of the user.
     pub user: String,
+}
+
+impl IdentitySettings {
+    /// The user of the entry.
+    pub(crate) fn certificate_user(&self) -> CertificateUser {
+        CertificateUser { organisation: self.organisation.clone(), username: self.user.clone() }
+    }
 }
 
 /// How a service elsewhere is reached: by the stand-alone gateway, and by telemetry.

@@ -76,6 +76,8 @@ pub async fn serve(
     let from_file = settings.keys.ring.expose().is_empty();
     let following = from_file.then(|| tokio::spawn(crypto::watch(settings.keys.file.clone(), Arc::clone(&keys))));
     let app = Arc::new(assemble(&database, &keys, notifier, max_guess_chance, metrics));
+    let certificate_users: Vec<_> = settings.grpc.tls.identities.iter().map(|one| one.certificate_user()).collect();
+    app.sessions.bind_certificates(&certificate_users).await;
     let sessions = Arc::clone(&app.sessions);
     let releases = tokio::spawn(async move { sessions.watch_releases().await });
     let readiness = {

@@ -22,10 +22,7 @@ pub(super) struct Identities(HashMap<String, Arc<CertificateUser>>);
 
 impl Identities {
     pub(super) fn new(settings: &[IdentitySettings]) -> Self {
-        let user = |one: &IdentitySettings| {
-            let user = CertificateUser { organisation: one.organisation.clone(), username: one.user.clone() };
-            (comparable(&one.subject), Arc::new(user))
-        };
+        let user = |one: &IdentitySettings| (comparable(&one.subject), Arc::new(one.certificate_user()));
         Self(settings.iter().map(user).collect())
     }
 

@@ -9,7 +9,7 @@ use access_tokens_domain::secret::{CodeHash, PassCodeHash};
 use access_tokens_domain::session::{OrganisationKey, Permissions};
 use access_tokens_domain::store::{ApiKey, Credential, OrganisationRef, StoreResult};
 
-use super::{corrupt, document, named, to_document};
+use super::{document, named, to_document};
 use crate::entities;
 
 /// Rows whose fields are those of the domain's type, in both directions.
@@ -199,7 +199,7 @@ pub(crate) fn credential(row: entities::user_credential::Model) -> StoreResult<C
     Ok(Credential {
         user: row.user_id,
         password: row.password_hash.map(PassCodeHash::from_stored),
-        permissions: Permissions::parse(&row.permissions).map_err(|_| corrupt("user_credential.permissions"))?,
+        permissions: Permissions::from_stored(&row.permissions),
         default_unit: row.default_unit,
     })
 }

@@ -88,6 +88,64 @@ async fn where_a_certificate_is_required_nobody_gets_in_without() {
     till.ok("ListClassifications", json!({})).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_keeps_its_user_when_another_gets_the_name() {
+    let (directory, [servers, clients]) = (TempDir::new().expect("a directory"), [(); 2].map(|()| Authority::new()));
+    let place = mutual(&directory, &servers.server(LOOPBACK), &clients.pem());
+    add_user(&place);
+    add_till(&place, "access_tokens.read");
+    let server = place.start(&["serve"]);
+    place.wait_until_ready();
+    let over = async |uri: &str| client(server.address(), trust(&servers.pem(), Some(&clients.client(uri, "-")))).await;
+    let import = |records: &str| {
+        let imported = place.run_with_input(&["import", "-"], records);
+        assert!(imported.status.success(), "{}", text(&imported));
+    };
+    // No call has come with the certificate yet.
+    import(r#"{"user": {"id": "STRONG", "username": "strong", "permissions": ["access_tokens.write"]}}"#);
+    let id = user_id(&place, "till");
+    import(&format!(r#"{{"user": {{"id": "{id}", "username": "old till"}}}}"#));
+    import(r#"{"user": {"id": "STRONG", "username": "till"}}"#);
+    let till = over(TILL).await;
+    till.ok("ListClassifications", json!({})).await;
+    till.refused("CreateAccessToken", json!({}), "PERMISSION_DENIED").await;
+
+    // A user that comes later is bound when it can log in or call, and not before.
+    let gone = over("spiffe://example.com/gone").await;
+    gone.refused("ListClassifications", json!({}), "INVALID_TOKEN").await;
+    import(r#"{"user": {"id": "PLANTED", "username": "gone"}}"#);
+    gone.refused("ListClassifications", json!({}), "INVALID_TOKEN").await;
+    import(r#"{"user": {"id": "PLANTED", "username": "nobody"}}"#);
+    import(r#"{"user": {"id": "RIGHT", "username": "gone", "permissions": ["access_tokens.read"]}}"#);
+    gone.ok("ListClassifications", json!({})).await;
+    import(r#"{"user": {"id": "RIGHT", "username": "renamed"}}"#);
+    import(r#"{"user": {"id": "STRONG", "username": "gone"}}"#);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    gone.ok("ListClassifications", json!({})).await;
+    gone.refused("CreateAccessToken", json!({}), "PERMISSION_DENIED").await;
+}
+
+/// The id of a user of DEMO.
+fn user_id(place: &Workplace, name: &str) -> String {
+    let output = place.run_with_input(
+        &[
+            "user",
+            "add",
+            "--organisation",
+            "DEMO",
+            "--username",
+            name,
+            "--password-stdin",
+            "--permissions",
+            "access_tokens.read",
+        ],
+        "staple battery",
+    );
+    let said = text(&output);
+    let (_, rest) = said.split_once(", id ").unwrap_or_else(|| panic!("{said}"));
+    rest.split(',').next().unwrap_or_default().to_owned()
+}
+
 /// Is a call answered that needs no session?
 async fn gets_in(address: SocketAddr, config: ClientTlsConfig) -> bool {
     // A client of TLS 1.3 may take the handshake for done before the server has seen its certificate.

@@ -34,12 +34,12 @@ use crate::authentication::{Authenticator, NewApiKey, SessionTokens};
 use crate::crypto::tests::{RING_A, ring};
 use crate::crypto::{KeyedSecrets, SystemClock, SystemRandom};
 
-/// What the organisation `DEMO` begins with. `anna` may all of `access_tokens.*` and import, `rita` may only read, `will`
+/// What the organisation `DEMO` begins with. `anna` may do everything, `rita` may only read, `will` may
 /// write too.
 const RECORDS: &str = r#"
 {"unit": {"id": "U1", "name": "Admin Unit", "group_name": "Main", "alternative_code": "MG"}}
 {"user": {"id": "1", "username": "anna", "password": "secret", "default_unit": {"id": "U1"},
-  "permissions": ["access_tokens.read", "access_tokens.write", "access_tokens.lookup", "access_tokens.secrets", "directory.write"]}}
+  "permissions": ["access_tokens.read", "access_tokens.write", "access_tokens.lookup", "access_tokens.secrets", "directory.write", "admin"]}}
 {"user": {"id": "2", "username": "rita", "password": "secret", "permissions": ["access_tokens.read"]}}
 {"user": {"id": "3", "username": "will", "password": "secret", "permissions": ["access_tokens.read", "access_tokens.write"]}}
 {"contact_information": {"id": "C1", "type": "PERSON", "name": "Havier Shemar", "demographics": {}}}

@@ -1,0 +1,92 @@
+//! Which changes of an import need the permission `admin`, so that an import gives no right that its caller does not hold.
+
+use serde_json::Value;
+
+use super::{Batch, Kind, Object, Record};
+use crate::error::Violations;
+use crate::session::{Caller, Permission, Permissions};
+use crate::store::Credential;
+use crate::{Error, Reason, Result};
+
+/// Members of a user that only an administrator may name, whatever their value: a password and its hash are secrets, so the
+/// outcome for other callers must not depend on them.
+pub(super) const GUARDED: [&str; 3] = ["password", "password_hash", "permissions"];
+
+/// Refuses a user record of a caller who may not give users passwords and permissions. Must come before the password of the
+/// record is hashed.
+pub(crate) fn check_record(caller: &Caller, record: &Record) -> Result<()> {
+    if record.kind != Kind::User || caller.permissions.contains(Permission::Admin) {
+        return Ok(());
+    }
+    match GUARDED.into_iter().find(|name| record.object.contains_key(*name)) {
+        None => Ok(()),
+        Some(name) => {
+            let error = Error::field(Reason::PermissionDenied, format!("user.{name}"), needs_admin());
+            Err(error.with("permission", Permission::Admin.name()))
+        }
+    }
+}
+
+fn needs_admin() -> String {
+    format!("needs the permission {}", Permission::Admin.name())
+}
+
+impl Batch<'_> {
+    /// Sets the permissions of the caller. Without this call the caller has none.
+    pub fn limit_to(&mut self, rights: Permissions) {
+        self.rights = rights;
+    }
+
+    /// Records a violation when the caller is not an administrator. Returns whether the caller is one.
+    pub(super) fn require_admin(&self, field: String, violations: &mut Violations) -> bool {
+        let admin = self.rights.contains(Permission::Admin);
+        if !admin {
+            violations.add(Reason::PermissionDenied, field, needs_admin());
+        }
+        admin
+    }
+
+    /// Records a violation when the caller may not change what lets this user log in. The caller must be an administrator
+    /// and hold every permission that the user has: the caller could set the password and log in as the user.
+    pub(super) fn require_control(
+        &self,
+        before: Option<&Credential>,
+        field: String,
+        violations: &mut Violations,
+    ) -> bool {
+        if !self.require_admin(field.clone(), violations) {
+            return false;
+        }
+        let beyond = before.map(|credential| credential.permissions.without(self.rights)).unwrap_or_default();
+        if !beyond.is_empty() {
+            let text = format!("the user has permissions that the caller does not hold: {beyond}");
+            violations.add(Reason::PermissionDenied, field, text);
+        }
+        beyond.is_empty()
+    }
+
+    /// Records a violation when the caller gives permissions that it does not hold.
+    pub(super) fn require_held(&self, given: Permissions, field: String, violations: &mut Violations) {
+        let beyond = given.without(self.rights);
+        if !beyond.is_empty() {
+            let text = format!("gives permissions that the caller does not hold: {beyond}");
+            violations.add(Reason::PermissionDenied, field, text);
+        }
+    }
+
+    /// Checks the user name of a user record, whose id is known. A user who can log in is known by that name: it is changed by
+    /// an administrator only, and never by an embedded user. Captured answers embed users under the names of their time.
+    pub(super) fn guard_username(&self, object: &mut Object, embedded: bool, path: &str, violations: &mut Violations) {
+        let Some(id) = object.get("id").and_then(Value::as_str) else { return };
+        let Some(credential) = self.credential_of(id) else { return };
+        if embedded {
+            object.remove("username");
+            return;
+        }
+        let Some(name) = object.get("username") else { return };
+        let known = self.users.get(id).and_then(|user| user.username.as_deref());
+        if known != name.as_str() {
+            self.require_control(Some(credential), format!("{path}.username"), violations);
+        }
+    }
+}
