@@ -18,6 +18,7 @@ pub mod life_cycle;
 pub mod notification;
 pub mod observer;
 pub mod page;
+pub mod password;
 pub mod policy;
 pub mod ports;
 pub mod rate;
