@@ -1,6 +1,6 @@
 // A client as web applications have it: fetch, and a session that is kept and renewed when it has ended.
 //
-//   node client.mjs http://127.0.0.1:8080 demo demo DEMO [API_KEY]
+//   node client.mjs http://127.0.0.1:8080 demo demo-demo-demo DEMO [API_KEY]
 //
 // Exits with 0 only if every answer is the expected one.
 

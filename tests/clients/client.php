@@ -1,7 +1,7 @@
 <?php
 // A client as PHP sites have it: the cURL extension, a session that is kept and renewed when it has ended.
 //
-//   php client.php http://127.0.0.1:8080 demo demo DEMO [API_KEY]
+//   php client.php http://127.0.0.1:8080 demo demo-demo-demo DEMO [API_KEY]
 //
 // Exits with 0 only if every answer is the expected one.
 

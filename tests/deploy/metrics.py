@@ -34,7 +34,7 @@ def provoke(base):
         except urllib.error.HTTPError as refused:
             return json.load(refused)
 
-    login = call("authentication/token", username="demo", password="demo", organisation="DEMO")
+    login = call("authentication/token", username="demo", password="demo-demo-demo", organisation="DEMO")
     token = login["data"]["token"]
     call("authentication/token", username="demo", password="wrong", organisation="DEMO")
     named = {"authentication_code": "99021047380"}

@@ -182,7 +182,7 @@ fn furnish(place: &Workplace, directory: &Path, kind: Kind) -> Result<()> {
 }
 
 fn import(place: &Workplace, path: &Path) -> Result<()> {
-    run(place, &["import", "--organisation", seed::ORGANISATION, &path.display().to_string()])
+    run(place, &["import", "--create-organisation", "--organisation", seed::ORGANISATION, &path.display().to_string()])
 }
 
 fn run(place: &Workplace, arguments: &[&str]) -> Result<()> {

@@ -154,7 +154,8 @@ impl Stage {
         let text = records.map(|record| record.to_string()).join("\n");
         let path = self.directory.path().join("furniture.ndjson");
         std::fs::write(&path, text)?;
-        let arguments = ["import", "--organisation", ORGANISATION, &path.display().to_string()];
+        let arguments =
+            ["import", "--create-organisation", "--organisation", ORGANISATION, &path.display().to_string()];
         let imported = block_in_place(|| self.replicas[0].place.run(&arguments));
         ensure!(imported.status.success(), "import: {}", String::from_utf8_lossy(&imported.stderr));
         Ok(())
@@ -272,7 +273,10 @@ impl Stage {
 
     /// From now on callers have an API key, which does not expire.
     pub(crate) fn use_api_key(&mut self) -> Result<()> {
-        let arguments = ["api-key", "add", "--organisation", ORGANISATION, "--name", "chaos-key"];
+        let permissions =
+            "access_tokens.read,access_tokens.write,access_tokens.lookup,access_tokens.secrets,directory.write,admin";
+        let arguments =
+            ["api-key", "add", "--organisation", ORGANISATION, "--name", "chaos-key", "--permissions", permissions];
         let added = block_in_place(|| self.replicas[0].place.run(&arguments));
         ensure!(added.status.success(), "no API key: {}", String::from_utf8_lossy(&added.stderr));
         let said = String::from_utf8_lossy(&added.stdout).into_owned();

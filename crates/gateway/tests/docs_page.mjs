@@ -1,6 +1,6 @@
 // Opens the documentation page in a headless Chromium, logs in and tries a method.
 //
-//   node docs_page.mjs http://127.0.0.1:8080 demo demo DEMO authentication_code 99021047380 screenshot.png
+//   node docs_page.mjs http://127.0.0.1:8080 demo demo-demo-demo DEMO authentication_code 99021047380 screenshot.png
 //
 // The access token that is named must exist. Exits with 0 only if the page renders without an error, every method of the
 // description is on it, and the try shows an answer.

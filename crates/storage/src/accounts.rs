@@ -47,6 +47,13 @@ impl AccountStore for Database {
         created.ok_or_else(|| Failure::fault("an organisation vanished").into())
     }
 
+    async fn rename_organisation(&self, organisation: OrganisationKey, name: &str) -> StoreResult<()> {
+        let mut sql = Sql::new("UPDATE organisation SET directory_version = directory_version + 1, name = ");
+        sql.bind(name).push(" WHERE key = ").bind(organisation.0);
+        self.write(sql).await?;
+        Ok(())
+    }
+
     async fn credential_by_username(
         &self,
         organisation: OrganisationKey,

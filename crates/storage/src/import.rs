@@ -210,7 +210,8 @@ async fn save_credentials<C: ConnectionTrait>(
     insert::<user_credential::Entity, C>(connection, rows(true)?).await
 }
 
-/// Writes the organisation's own settings, and raises its version if anything that is kept in memory changes.
+/// Writes the settings of the organisation, but neither its id nor its name. Raises its version if anything that is kept in
+/// memory changes.
 async fn save_organisation<C: ConnectionTrait>(
     connection: &C,
     key: OrganisationKey,
@@ -221,8 +222,6 @@ async fn save_organisation<C: ConnectionTrait>(
     }
     let mut sql = Sql::new("UPDATE organisation SET directory_version = directory_version + 1");
     if let Some(organisation) = &changes.organisation {
-        sql.push(", id = ").bind(organisation.id.as_str());
-        sql.push(", name = ").bind(organisation.name.as_str());
         sql.push(", number_prefix = ").bind(organisation.number_prefix.as_str());
         sql.push(", legacy_compatibility = ").bind(organisation.legacy_compatibility);
         sql.push(", definition = ").bind(convert::definition(organisation)?);

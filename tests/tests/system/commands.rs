@@ -6,18 +6,20 @@ use access_tokens_testkit::process::Workplace;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::processes::{add_user, logged_in, sqlite, text};
+use crate::processes::{EVERYTHING, add_organisation, add_user, logged_in, sqlite, text};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_password_is_changed_by_adding_the_user_again() {
     let directory = TempDir::new().expect("a directory");
     let place = sqlite(&directory);
+    assert!(place.run(&["organisation", "add", "SHOP"]).status.success());
     let add = ["user", "add", "--organisation", "SHOP", "--username", "anna", "--password-stdin"];
+    let add = [&add[..], &["--permissions", EVERYTHING]].concat();
     let added = place.run_with_input(&add, "correct horse\n");
     assert!(added.status.success() && text(&added).contains("added"), "{}", text(&added));
     let again = place.run_with_input(&add, "battery staple\n");
     assert!(text(&again).contains("changed") && !text(&again).contains("staple"), "{}", text(&again));
-    let taken = place.run(&["api-key", "add", "--organisation", "SHOP", "--name", "anna"]);
+    let taken = place.run(&["api-key", "add", "--organisation", "SHOP", "--name", "anna", "--permissions", "admin"]);
     assert!(taken.status.code() == Some(1) && text(&taken).contains("a name of its own"), "{}", text(&taken));
     let server = place.start(&["serve"]);
     place.wait_until_ready();
@@ -40,13 +42,13 @@ async fn an_import_complains_in_order_and_counts() {
         assert_eq!(output.status.code(), Some(code), "{}", text(&output));
         (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
-    let (checked, _) = said(&place, &["import", "--check", "lines.ndjson"], 1);
+    let (checked, _) = said(&place, &["import", "--create-organisation", "--check", "lines.ndjson"], 1);
     assert_eq!(checked, "checked, nothing written: 1 created, 0 updated, 0 unchanged, 2 failed\n");
     let options = DatabaseOptions::new(format!("sqlite://{}/access-tokens.db", directory.path().display()));
     let database = connect(&options).await.expect("the file is there");
     assert_eq!(database.organisation_by_name("DEMO").await.expect("read"), None, "the check has written something");
     drop(database);
-    let (imported, complaints) = said(&place, &["import", "lines.ndjson", "answer.json"], 1);
+    let (imported, complaints) = said(&place, &["import", "--create-organisation", "lines.ndjson", "answer.json"], 1);
     assert_eq!(imported, "2 created, 0 updated, 0 unchanged, 2 failed\n");
     let complaints: Vec<&str> = complaints.lines().collect();
     assert!(complaints[0].starts_with("lines.ndjson:1: INVALID_FIELD_VALUE unit.name: "), "{complaints:?}");
@@ -70,6 +72,7 @@ async fn files_are_imported_and_bad_lines_are_named() {
     std::fs::write(&faulty, lines_with_faults.join("\n")).expect("written");
     let answer = concat!(env!("CARGO_MANIFEST_DIR"), "/data/examples/02-list.response.json");
 
+    add_organisation(&place);
     let checked = place.run(&["import", "--check", answer]);
     assert!(checked.status.success(), "{}", text(&checked));
     let imported = place.run(&["import", "faulty.ndjson", answer]);
@@ -96,6 +99,7 @@ async fn files_are_imported_and_bad_lines_are_named() {
 async fn an_api_key_is_printed_once_as_the_last_word() {
     let directory = TempDir::new().expect("a directory");
     let place = sqlite(&directory);
+    add_organisation(&place);
     let arguments =
         ["api-key", "add", "--organisation", "DEMO", "--name", "till", "--permissions", "access_tokens.read"];
     let added = place.run(&arguments);
@@ -137,4 +141,122 @@ fn mistakes_in_the_configuration_are_named() {
     std::fs::write(directory.path().join("access-tokens.keys"), "not a key ring").expect("written");
     let refused = place.run(&["serve"]);
     assert!(!refused.status.success() && !text(&refused).contains("not a key ring"), "{}", text(&refused));
+}
+
+/// Runs a command that must fail, and returns what it says.
+fn refusal(place: &Workplace, arguments: &[&str], input: &str) -> String {
+    let output = place.run_with_input(arguments, input);
+    assert_eq!(output.status.code(), Some(1), "{arguments:?}: {}", text(&output));
+    text(&output)
+}
+
+async fn organisations_of(url: &str) -> Vec<String> {
+    let database = connect(&DatabaseOptions::new(url)).await.expect("a database");
+    database.organisations().await.expect("read").into_iter().map(|organisation| organisation.name).collect()
+}
+
+async fn organisations_come_from_their_commands_only(place: &Workplace, url: &str) {
+    assert!(place.run(&["organisation", "add", "ACME"]).status.success());
+    let record = r#"{"unit": {"id": "1", "name": "Main"}}"#;
+    let user = [
+        "user",
+        "add",
+        "--username",
+        "anna",
+        "--password-stdin",
+        "--permissions",
+        "access_tokens.read",
+        "--organisation",
+    ];
+    let key = ["api-key", "add", "--name", "till", "--permissions", "admin", "--organisation"];
+    for typo in ["ACNE", "acme", "ACME ", "ACM"] {
+        for (command, input) in [
+            (&user[..], "correct horse"),
+            (&key, ""),
+            (&["import", "-", "--organisation"], record),
+            (&["import", "-", "--check", "--organisation"], record),
+            (&["organisation", "rename"], ""),
+        ] {
+            let rename = command[0] == "organisation";
+            let more = if rename { vec![typo, "NEW"] } else { vec![typo] };
+            let said = refusal(place, &[command, &more].concat(), input);
+            assert!(said.contains(&format!("there is no organisation {typo:?}; similar: ACME")), "{said}");
+        }
+    }
+    let said = refusal(place, &["import", "-"], record);
+    assert!(said.contains(r#"no organisation "DEMO"; `access-tokens organisation add NAME`"#), "{said}");
+    assert_eq!(organisations_of(url).await, ["ACME"]);
+
+    let said = refusal(place, &["organisation", "add", "ACME"], "");
+    assert!(said.contains("already"), "{said}");
+    refusal(place, &["organisation", "add", ""], "");
+    refusal(place, &["organisation", "add", &"x".repeat(257)], "");
+    let checked = place.run_with_input(&["import", "--create-organisation", "--check", "-"], record);
+    assert!(checked.status.success(), "{}", text(&checked));
+    assert_eq!(organisations_of(url).await, ["ACME"], "a check creates nothing");
+    let imported = place.run_with_input(&["import", "--create-organisation", "-"], record);
+    assert!(imported.status.success(), "{}", text(&imported));
+    assert_eq!(organisations_of(url).await, ["ACME", "DEMO"]);
+
+    // A record renames nothing, whatever the rights.
+    for record in [r#"{"organisation": {"name": "Free"}}"#, r#"{"organisation": {"id": "X", "name": "DEMO"}}"#] {
+        let said = refusal(place, &["import", "-"], record);
+        assert!(said.contains("INVALID_FIELD_VALUE organisation."), "{said}");
+    }
+    assert!(refusal(place, &["organisation", "rename", "ACME", "DEMO"], "").contains("already"));
+    refusal(place, &["organisation", "rename", "ACME", "a\nb"], "");
+    let added = place.run_with_input(&[&user[..], &["ACME"]].concat(), "correct horse");
+    assert!(added.status.success(), "{}", text(&added));
+    let server = place.start(&["serve"]);
+    place.wait_until_ready();
+    let session = server.client().login("ACME", "anna", "correct horse", None).await.expect("logged in");
+    let renamed = place.run(&["organisation", "rename", "ACME", "ACME Cyprus"]);
+    assert!(renamed.status.success(), "{}", text(&renamed));
+    assert_eq!(organisations_of(url).await, ["ACME Cyprus", "DEMO"]);
+    // Sessions go on; log-ins use the new name.
+    server.client().with_session(&session).ok("ListGuessBudgets", json!({})).await;
+    server.client().login("ACME", "anna", "correct horse", None).await.expect_err("the name of before");
+    server.client().login("ACME Cyprus", "anna", "correct horse", None).await.expect("logged in");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn organisations_come_from_their_commands_only_on_sqlite() {
+    let directory = TempDir::new().expect("a directory");
+    let url = format!("sqlite://{}/access-tokens.db", directory.path().display());
+    organisations_come_from_their_commands_only(&sqlite(&directory), &url).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn organisations_come_from_their_commands_only_on_postgres() {
+    let directory = TempDir::new().expect("a directory");
+    let url = tokio::task::block_in_place(access_tokens_testkit::postgres::create_database);
+    let place = Workplace::new(crate::processes::BINARY, directory.path(), &url);
+    assert!(place.run(&["keys", "init"]).status.success() && place.run(&["migrate"]).status.success());
+    organisations_come_from_their_commands_only(&place, &url).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn passwords_that_are_set_here_are_long_and_rare_and_imported_ones_may_be_short() {
+    let directory = TempDir::new().expect("a directory");
+    let place = sqlite(&directory);
+    add_organisation(&place);
+    let add = ["user", "add", "--organisation", "DEMO", "--username", "anna.papadopoulou", "--password-stdin"];
+    let add = [&add[..], &["--permissions", "admin"]].concat();
+    for (password, expected) in [
+        ("x", "at least 12 characters"),
+        ("elevenchars", "at least 12 characters"),
+        ("Anna.Papadopoulou", "must not be the user name"),
+        ("1q2w3e4r5t6y", "many people use"),
+        ("000000000000", "many people use"),
+        (&"y7".repeat(129), "longer than 256 characters"),
+    ] {
+        let said = refusal(&place, &add, password);
+        assert!(said.contains(expected) && !said.contains(password), "{said}");
+    }
+    let record = r#"{"user": {"username": "old", "password": "short"}}"#;
+    assert!(place.run_with_input(&["import", "-"], record).status.success());
+    let server = place.start(&["serve"]);
+    place.wait_until_ready();
+    server.client().login("DEMO", "old", "short", None).await.expect("logged in");
+    server.client().login("DEMO", "anna.papadopoulou", "elevenchars", None).await.expect_err("was not added");
 }

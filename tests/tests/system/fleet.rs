@@ -54,7 +54,7 @@ impl Fleet {
         places.iter().for_each(Workplace::wait_until_ready);
 
         std::fs::write(directory.path().join("records.ndjson"), records).expect("written");
-        let imported = places[0].run(&["import", "records.ndjson"]);
+        let imported = places[0].run(&["import", "--create-organisation", "records.ndjson"]);
         assert!(imported.status.success(), "{}", text(&imported));
         add_user(&places[0]);
         // Whoever guesses has no more permissions than a till.

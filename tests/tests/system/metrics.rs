@@ -45,7 +45,7 @@ async fn values_are_right(url: &str) {
     let token = json!({"id": ID, "number": "AT1", "authentication_code": CODE, "identifier": IDENTIFIER, "pass_code": PASS_CODE});
     let card = json!({"name": "a \"card\"", "policy": {"lock": {"attempts_per_day": 10}}});
     let records = format!("{}\n{}\n", json!({"access_token": token}), json!({"classification": card}));
-    let imported = place.run_with_input(&["import", "-"], &records);
+    let imported = place.run_with_input(&["import", "--create-organisation", "-"], &records);
     assert!(imported.status.success(), "{}", text(&imported));
     add_user(&place);
     let server = place.start(&["serve"]);

@@ -13,7 +13,7 @@ use access_tokens_testkit::process::{Server, Workplace};
 use serde_json::json;
 use tempfile::TempDir;
 
-const BINARY: &str = env!("CARGO_BIN_EXE_access-tokens-under-test");
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_access-tokens-under-test");
 const PASSWORD: &str = "correct horse";
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -54,7 +54,7 @@ fn connect_http(address: SocketAddr, words: &[u8]) -> TcpStream {
 /// Logs in by HTTP as the user of the demo, and shows the token that everybody knows.
 async fn show_by_http(address: SocketAddr) -> String {
     let http = HttpClient::new(address, "");
-    let login = json!({"username": "demo", "password": "demo", "organisation": "DEMO"});
+    let login = json!({"username": "demo", "password": "demo-demo-demo", "organisation": "DEMO"});
     let session = http.post_text("authentication/token", &login.to_string()).await.data()["token"].take();
     let http = http.with_session(session.as_str().expect("a token"));
     let request = json!({"access_token_identifier": {"authentication_code": "99021047380"}, "fields_set": "number"});
@@ -63,9 +63,21 @@ async fn show_by_http(address: SocketAddr) -> String {
     session.as_str().expect("a token").to_owned()
 }
 
-/// Adds the user of these tests.
+/// Every permission, as `--permissions` takes it.
+pub(crate) const EVERYTHING: &str =
+    "access_tokens.read,access_tokens.write,access_tokens.lookup,access_tokens.secrets,directory.write,admin";
+
+/// Adds the organisation of these tests, where a test has not done so.
+pub(crate) fn add_organisation(place: &Workplace) {
+    let added = place.run(&["organisation", "add", "DEMO"]);
+    assert!(added.status.success() || text(&added).contains("already"), "{}", text(&added));
+}
+
+/// Adds the user of these tests, and its organisation.
 pub(crate) fn add_user(place: &Workplace) {
-    let arguments = ["user", "add", "--organisation", "DEMO", "--username", "ops", "--password-stdin"];
+    add_organisation(place);
+    let arguments =
+        ["user", "add", "--organisation", "DEMO", "--username", "ops", "--password-stdin", "--permissions", EVERYTHING];
     let added = place.run_with_input(&arguments, PASSWORD);
     assert!(added.status.success(), "{}", text(&added));
 }
@@ -85,7 +97,7 @@ async fn the_demo_serves_what_it_prints() {
         let server = place.start(&["serve", "--demo"]);
         place.wait_until_ready();
         let client = server.client();
-        let token = client.login("DEMO", "demo", "demo", None).await.expect("the printed login works");
+        let token = client.login("DEMO", "demo", "demo-demo-demo", None).await.expect("the printed login works");
         let request = json!({"access_token_identifier": {"authentication_code": "99021047380"}});
         let shown = client.with_session(&token).ok("ShowAccessToken", request).await;
         assert_eq!(shown["number"], "AT0000000671");

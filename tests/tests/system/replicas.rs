@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::block_in_place;
 
-use crate::processes::{add_user, logged_in, text};
+use crate::processes::{EVERYTHING, add_user, logged_in, text};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_access-tokens-under-test");
 const PASSWORD: &str = "staple battery";
@@ -58,7 +58,17 @@ impl Stage {
         let servers: Vec<_> = places.iter().map(|place| place.start(&["serve"])).collect();
         places.iter().for_each(Workplace::wait_until_ready);
         add_user(&places[0]);
-        let add = ["user", "add", "--organisation", "DEMO", "--username", "till", "--password-stdin"];
+        let add = [
+            "user",
+            "add",
+            "--organisation",
+            "DEMO",
+            "--username",
+            "till",
+            "--password-stdin",
+            "--permissions",
+            EVERYTHING,
+        ];
         let added = places[0].run_with_input(&add, PASSWORD);
         assert!(added.status.success(), "{}", text(&added));
         let created = logged_in(&servers[0]).await.ok("CreateAccessToken", json!({"udf_string_1": "old"})).await;

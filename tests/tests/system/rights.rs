@@ -235,6 +235,7 @@ on_both_databases! {
             let key = app.add_api_key(&format!("caller{set}"), &rights.to_string()).await;
             let importer = rights.contains(Permission::DirectoryWrite);
             let count = attacks("").len();
+            let mut changed = true;
             for at in 0..count {
                 let n = format!("-{set}-{at}");
                 let (record, needs, way) = attacks(&n).swap_remove(at);
@@ -247,7 +248,9 @@ on_both_databases! {
                     }
                     continue;
                 }
-                app.import("DEMO", &baseline(&n)).await;
+                if changed || record.to_string().contains(&format!("P{n}")) {
+                    app.import("DEMO", &baseline(&n)).await;
+                }
                 let before = state(&app, &n).await;
                 let went_in = goes_in(&app, &key, rights, &record, way).await;
                 let after = state(&app, &n).await;
@@ -255,6 +258,7 @@ on_both_databases! {
                 let needed = needs.map(|list| Permissions::parse(list).expect("permissions"));
                 let expected = needed.is_some_and(|needed| needed.without(rights).is_empty());
                 assert_eq!(went_in, expected, "{what}");
+                changed = went_in;
                 if !went_in {
                     assert_eq!(before, after, "something of a refused record is left: {what}");
                     let account = json!({"accounts_receivable_identifier": {"id": format!("A{n}")}});

@@ -62,6 +62,13 @@ pub trait AccountStore: Send + Sync + 'static {
         organisation: &Organisation,
     ) -> impl Future<Output = StoreResult<OrganisationRef>> + Send;
 
+    /// Gives an organisation another name. A name that is taken is a duplicate.
+    fn rename_organisation(
+        &self,
+        organisation: OrganisationKey,
+        name: &str,
+    ) -> impl Future<Output = StoreResult<()>> + Send;
+
     /// The credential of a user name.
     fn credential_by_username(
         &self,

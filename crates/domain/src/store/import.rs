@@ -73,7 +73,7 @@ pub struct ImportRows {
 /// What a batch writes: whole rows, inserted or replaced by id.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ImportChanges {
-    /// The organisation's own settings (never its name's owner).
+    /// The settings of the organisation. Its id and its name are not written.
     pub organisation: Option<Organisation>,
     /// Units.
     pub units: Vec<Unit>,

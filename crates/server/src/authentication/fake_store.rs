@@ -72,6 +72,10 @@ impl AccountStore for FakeStore {
         not_here()
     }
 
+    async fn rename_organisation(&self, _: OrganisationKey, _: &str) -> StoreResult<()> {
+        not_here()
+    }
+
     async fn credential_by_username(&self, key: OrganisationKey, username: &str) -> StoreResult<Option<Credential>> {
         self.round_trip()?;
         Ok(self.users.lock().expect("lock").get(username).filter(|_| key == ORGANISATION).cloned())

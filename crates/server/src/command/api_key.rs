@@ -22,7 +22,7 @@ pub(super) enum Command {
 
 #[derive(Debug, Args)]
 pub(super) struct Add {
-    /// Name of the organisation; it is created when there is none of that name.
+    /// Name of the organisation. `organisation add` adds one.
     #[arg(long, value_name = "NAME")]
     organisation: String,
 
@@ -35,9 +35,9 @@ pub(super) struct Add {
     unit: Option<String>,
 
     /// What the key may do, with commas between: access_tokens.read, access_tokens.write, access_tokens.lookup,
-    /// access_tokens.secrets, directory.write, admin. All of it when not given.
+    /// access_tokens.secrets, directory.write, admin.
     #[arg(long, value_name = "LIST", value_parser = permissions)]
-    permissions: Option<Permissions>,
+    permissions: Permissions,
 }
 
 pub(super) async fn run(settings: Settings, command: Command) -> anyhow::Result<()> {
@@ -49,7 +49,7 @@ pub(super) async fn run(settings: Settings, command: Command) -> anyhow::Result<
         // The key would be that person, and would change what that person may do.
         bail!("a user of this name logs in with a password: give the key a name of its own");
     }
-    let permissions = add.permissions.unwrap_or_else(Permissions::all);
+    let permissions = add.permissions;
     let (_, user) = context.save_user(&organisation, &add.name, permissions, add.unit.as_deref(), None).await?;
     let made = NewApiKey::generate(context.random.as_ref(), context.secrets.as_ref())?;
     let stored = ApiKey { id: made.id, organisation: organisation.key, user, hash: made.hash };

@@ -3,17 +3,18 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use access_tokens_domain::code;
 use access_tokens_domain::directory::Organisation;
 use access_tokens_domain::import::{Outcome, Record, from_value};
 use access_tokens_domain::ports::{Clock, Random, Secrets};
 use access_tokens_domain::service::import::{Checked, Importer};
 use access_tokens_domain::session::{Caller, OrganisationKey, Permissions};
 use access_tokens_domain::store::{AccountStore, OrganisationRef};
+use access_tokens_domain::{code, password};
 use access_tokens_storage::{Database, connect};
 use anyhow::{Context as _, anyhow, bail};
 use serde_json::{Value, json};
 
+use super::organisation;
 use crate::config::Settings;
 use crate::crypto::{KeyRing, KeyedSecrets, SystemClock, SystemRandom};
 
@@ -84,13 +85,26 @@ impl Context {
         Self { database, clock, random, secrets, importer }
     }
 
-    /// The organisation of a name, which is created when there is none.
+    /// The organisation of a name. The error about an unknown name lists similar ones.
     pub(super) async fn organisation(&self, name: &str) -> anyhow::Result<OrganisationRef> {
-        self.database.ensure_organisation(&self.new_organisation(name)?).await.map_err(domain)
+        if let Some(found) = self.database.organisation_by_name(name).await.map_err(domain)? {
+            return Ok(found);
+        }
+        let known = self.database.organisations().await.map_err(domain)?;
+        let known = known.iter().map(|organisation| organisation.name.as_str());
+        Err(anyhow!("{}", organisation::unknown(name, known)))
     }
 
-    /// The organisation of a name for a check, which writes nothing: one that does not exist is only imagined.
-    pub(super) async fn organisation_to_check(&self, name: &str) -> anyhow::Result<(OrganisationRef, Checked)> {
+    /// The organisation of a name, which is created when there is none, and whether it was.
+    pub(super) async fn create_organisation(&self, name: &str) -> anyhow::Result<(OrganisationRef, bool)> {
+        let fresh = self.new_organisation(name)?;
+        let organisation = self.database.ensure_organisation(&fresh).await.map_err(domain)?;
+        let created = organisation.id == fresh.id;
+        Ok((organisation, created))
+    }
+
+    /// The organisation of a name for a check of an import that would create it: nothing is written.
+    pub(super) async fn imagined_organisation(&self, name: &str) -> anyhow::Result<(OrganisationRef, Checked)> {
         let fresh = self.new_organisation(name)?;
         match self.database.organisation_by_name(name).await.map_err(domain)? {
             Some(organisation) => Ok((organisation, Checked::default())),
@@ -102,9 +116,7 @@ impl Context {
     }
 
     fn new_organisation(&self, name: &str) -> anyhow::Result<Organisation> {
-        if access_tokens_domain::text::code(name).is_err() {
-            bail!("the name of an organisation is 1 to 256 characters, none of them a control character");
-        }
+        organisation::check_name(name)?;
         Ok(Organisation::new(code::hex_id(self.random.as_ref())?, name))
     }
 
@@ -125,6 +137,9 @@ impl Context {
             user["default_unit"] = json!({"id": unit});
         }
         if let Some(password) = password {
+            if let Err((reason, what)) = password::check(password, username) {
+                bail!("{} the password {what}", reason.name());
+            }
             user["password"] = Value::from(password);
         }
         let records = from_value(json!({"user": user})).map_err(explained)?;
@@ -153,6 +168,6 @@ pub(super) fn explained(error: access_tokens_domain::Error) -> anyhow::Error {
     anyhow!("{} {}{cause}", error.reason().name(), error.message())
 }
 
-fn domain(error: access_tokens_domain::store::StoreError) -> anyhow::Error {
+pub(super) fn domain(error: access_tokens_domain::store::StoreError) -> anyhow::Error {
     explained(error.into())
 }

@@ -3,9 +3,12 @@
 use std::net::SocketAddr;
 
 use access_tokens_domain::import;
+use access_tokens_domain::ports::Verdict;
+use access_tokens_domain::secret::{PassCodeHash, Secret};
 use access_tokens_domain::session::Permissions;
-use access_tokens_domain::store::AccountStore;
+use access_tokens_domain::store::{AccountStore, OrganisationRef};
 use anyhow::Context as _;
+use serde_json::json;
 
 use super::context::{Context, explained};
 use crate::config::Settings;
@@ -15,25 +18,40 @@ const RECORDS: &str = include_str!("../../../../deploy/demo.ndjson");
 const ORGANISATION: &str = "DEMO";
 /// The unit that the user works for.
 const UNIT: &str = "1";
-/// User name and password.
 const USER: &str = "demo";
+const PASSWORD: &str = "demo-demo-demo";
+/// The password of releases before the minimum length.
+const FORMER_PASSWORD: &str = "demo";
 
 /// Loads the organisation and its user, unless that was done before: what was changed since stays.
 pub(super) async fn load(context: &Context) -> anyhow::Result<()> {
-    let organisation = context.organisation(ORGANISATION).await?;
+    let (organisation, _) = context.create_organisation(ORGANISATION).await?;
     // The user comes last, so it is the sign that everything is there.
-    if context.database.credential_by_username(organisation.key, USER).await?.is_some() {
-        return Ok(());
+    if let Some(credential) = context.database.credential_by_username(organisation.key, USER).await? {
+        return renew_password(context, &organisation, credential.password).await;
     }
     let lines = RECORDS.lines().filter(|line| !line.trim().is_empty());
     let records: Result<Vec<_>, _> = lines.map(import::parse).collect();
     let records = records.map_err(explained)?.into_iter().flatten().collect();
     context.import(&organisation, records).await.context("the demo organisation")?;
     context
-        .save_user(&organisation, USER, Permissions::all(), Some(UNIT), Some(USER))
+        .save_user(&organisation, USER, Permissions::all(), Some(UNIT), Some(PASSWORD))
         .await
         .context("the demo user")?;
     Ok(())
+}
+
+/// Replaces the password of former releases, so that the printed log-in works. Another password stays.
+async fn renew_password(
+    context: &Context,
+    organisation: &OrganisationRef,
+    stored: Option<PassCodeHash>,
+) -> anyhow::Result<()> {
+    if stored.is_none() || context.secrets.verify(Secret::new(FORMER_PASSWORD), stored).await? == Verdict::Wrong {
+        return Ok(());
+    }
+    let record = json!({"user": {"username": USER, "password": PASSWORD}});
+    context.import(organisation, import::from_value(record).map_err(explained)?).await.context("the demo user")
 }
 
 /// What to do with it.
@@ -44,9 +62,9 @@ pub(super) fn instructions(settings: &Settings) -> String {
     let http = settings.http.listen.map(|address| over_http(address, encrypted)).unwrap_or_default();
     format!(
         r#"
-The organisation {ORGANISATION} is there. Log in as user "{USER}" with password "{USER}", and try:
+The organisation {ORGANISATION} is there. Log in as user "{USER}" with password "{PASSWORD}", and try:
 
-  TOKEN=$(grpcurl {how} -d '{{"username":"{USER}","password":"{USER}","organisation":"{ORGANISATION}"}}' \
+  TOKEN=$(grpcurl {how} -d '{{"username":"{USER}","password":"{PASSWORD}","organisation":"{ORGANISATION}"}}' \
     {address} accesstoken.v1.AuthenticationService/Login | sed -n 's/.*"token": "\(.*\)".*/\1/p')
 
   grpcurl {how} -H "authorization: Bearer $TOKEN" \
@@ -68,7 +86,7 @@ fn over_http(address: SocketAddr, encrypted: bool) -> String {
 The same over HTTP, as clients of the original API call it; {scheme}://{address}/docs is for people:
 
   TOKEN=$(curl {how} {scheme}://{address}/crmapi/rest/v2/authentication/token \
-    -d '{{"username":"{USER}","password":"{USER}","organisation":"{ORGANISATION}"}}' | sed 's/.*"token":"\([^"]*\)".*/\1/')
+    -d '{{"username":"{USER}","password":"{PASSWORD}","organisation":"{ORGANISATION}"}}' | sed 's/.*"token":"\([^"]*\)".*/\1/')
 
   curl {how} {scheme}://{address}/crmapi/rest/v2/access_tokens/show \
     -d '{{"token":"'$TOKEN'","access_token_identifier":{{"authentication_code":"99021047380"}}}}'

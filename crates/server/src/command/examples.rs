@@ -20,17 +20,26 @@ pub(super) const IMPORT: &str = "\
 Examples:
   access-tokens import --organisation DEMO --check cards.ndjson
   access-tokens import --organisation DEMO directory.ndjson cards.ndjson
+  access-tokens import --organisation NEW --create-organisation directory.ndjson
   access-tokens import --organisation DEMO -                                # from standard input";
+
+pub(super) const ORGANISATION_ADD: &str = "\
+Examples:
+  access-tokens organisation add ACME";
+
+pub(super) const ORGANISATION_RENAME: &str = "\
+Examples:
+  access-tokens organisation rename ACME ACME-Cyprus";
 
 pub(super) const USER_ADD: &str = "\
 Examples:
-  access-tokens user add --organisation DEMO --username anna --password-stdin < password.txt
+  access-tokens user add --organisation DEMO --username anna --password-stdin --permissions admin < password.txt
   access-tokens user add --organisation DEMO --username anna --password-stdin --permissions access_tokens.read";
 
 pub(super) const API_KEY_ADD: &str = "\
 Examples:
-  access-tokens api-key add --organisation DEMO --name till
-  access-tokens api-key add --organisation DEMO --name till | awk 'END {print $NF}'       # only the key";
+  access-tokens api-key add --organisation DEMO --name till --permissions access_tokens.read,access_tokens.write
+  access-tokens api-key add --organisation DEMO --name till --permissions access_tokens.read | awk 'END {print $NF}'";
 
 pub(super) const KEYS_INIT: &str = "\
 Examples:

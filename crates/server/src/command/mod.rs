@@ -15,6 +15,7 @@ mod import;
 mod keys;
 mod man;
 mod migrate;
+mod organisation;
 mod output;
 mod progress;
 mod restore;
@@ -103,6 +104,9 @@ enum Command {
     /// only when every record went in.
     #[command(after_help = examples::IMPORT)]
     Import(import::Arguments),
+    /// Organisations: each has its own directory, users and access tokens.
+    #[command(subcommand)]
+    Organisation(organisation::Command),
     /// Users that may log in.
     #[command(subcommand)]
     User(user::Command),
@@ -190,6 +194,7 @@ async fn execute(command: Command, loaded: Loaded) -> anyhow::Result<ExitCode> {
         Command::Gateway(arguments) => gateway::run(settings, arguments).await?,
         Command::Migrate => migrate::run(settings).await?,
         Command::Import(arguments) => return import::run(settings, arguments).await,
+        Command::Organisation(command) => organisation::run(settings, command).await?,
         Command::User(command) => user::run(settings, command).await?,
         Command::ApiKey(command) => api_key::run(settings, command).await?,
         Command::Keys(command) => keys::run(&settings, &command).await?,
@@ -251,7 +256,10 @@ mod tests {
             "migrate",
             "import a.ndjson b.json -",
             "import --organisation DEMO --check a.ndjson",
-            "user add --organisation DEMO --username anna --password-stdin",
+            "import --organisation NEW --create-organisation a.ndjson",
+            "organisation add NEW",
+            "organisation rename NEW NEWER",
+            "user add --organisation DEMO --username anna --password-stdin --permissions access_tokens.read",
             "user add --organisation DEMO --username anna --password-stdin --unit 1 --permissions access_tokens.read,admin",
             "api-key add --organisation DEMO --name till --unit 1 --permissions access_tokens.read",
             "healthcheck",
@@ -297,6 +305,18 @@ mod tests {
                 let line = line.replace("$(date +%FT%H%M)", "now");
                 Cli::try_parse_from(line.split_whitespace()).unwrap_or_else(|error| panic!("{line}: {error}"));
             }
+        }
+    }
+
+    #[test]
+    fn permissions_are_mandatory() {
+        for line in [
+            "user add --organisation DEMO --username anna --password-stdin",
+            "api-key add --organisation DEMO --name till",
+        ] {
+            let words = std::iter::once("access-tokens").chain(line.split(' '));
+            let error = Cli::try_parse_from(words).expect_err("refused").to_string();
+            assert!(error.contains("--permissions <LIST>"), "{line}: {error}");
         }
     }
 

@@ -12,7 +12,7 @@ use crate::process;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Load the organisation DEMO with a user "demo", password "demo", into the database, unless it is there, and
+    /// Load the organisation DEMO with a user "demo", password "demo-demo-demo", into the database, unless it is there, and
     /// print what to try. Not for a database that strangers can reach.
     #[arg(long)]
     demo: bool,

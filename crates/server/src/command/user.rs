@@ -21,7 +21,7 @@ pub(super) enum Command {
 
 #[derive(Debug, Args)]
 pub(super) struct Add {
-    /// Name of the organisation; it is created when there is none of that name.
+    /// Name of the organisation. `organisation add` adds one.
     #[arg(long, value_name = "NAME")]
     organisation: String,
 
@@ -29,7 +29,8 @@ pub(super) struct Add {
     #[arg(long, value_name = "NAME")]
     username: String,
 
-    /// Read the password from standard input: the first line. There is no other way: command lines can be seen by
+    /// Read the password from standard input: the first line. It has 12 to 256 characters, and is neither the user name nor among
+    /// the passwords that many people use. There is no other way: command lines can be seen by
     /// other users of the machine.
     #[arg(long, required = true)]
     password_stdin: bool,
@@ -39,9 +40,9 @@ pub(super) struct Add {
     unit: Option<String>,
 
     /// What the user may do, with commas between: access_tokens.read, access_tokens.write, access_tokens.lookup,
-    /// access_tokens.secrets, directory.write, admin. All of it when not given.
+    /// access_tokens.secrets, directory.write, admin.
     #[arg(long, value_name = "LIST", value_parser = permissions)]
-    permissions: Option<Permissions>,
+    permissions: Permissions,
 }
 
 pub(super) async fn run(settings: Settings, command: Command) -> anyhow::Result<()> {
@@ -49,7 +50,7 @@ pub(super) async fn run(settings: Settings, command: Command) -> anyhow::Result<
     let password = first_line(std::io::stdin().lock())?;
     let context = Context::open(&settings).await?;
     let organisation = context.organisation(&add.organisation).await?;
-    let permissions = add.permissions.unwrap_or_else(Permissions::all);
+    let permissions = add.permissions;
     let (outcome, id) = context
         .save_user(&organisation, &add.username, permissions, add.unit.as_deref(), Some(password.as_str()))
         .await?;

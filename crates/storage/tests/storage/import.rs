@@ -15,7 +15,8 @@ use access_tokens_domain::policy::Policy;
 use access_tokens_domain::secret::PassCodeHash;
 use access_tokens_domain::session::Permissions;
 use access_tokens_domain::store::{
-    Credential, ImportChanges, ImportKeys, Load, Sequence, Store, StoreError, TokenPage, Unique, UnitOfWork,
+    AccountStore, Credential, ImportChanges, ImportKeys, Load, Sequence, Store, StoreError, TokenPage, Unique,
+    UnitOfWork,
 };
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 
@@ -30,6 +31,7 @@ on_both!(
     removed_tokens_make_room,
     numbers_from_outside_are_not_handed_out_again,
     corrupt_rows_are_faults,
+    permissions_of_a_newer_release_are_left_out,
     owners_are_found_by_what_names_them,
 );
 
@@ -41,7 +43,7 @@ async fn reference_data_comes_back_as_it_was_and_at_once(test: TestDatabase) {
     let empty = test.database.reference(test.organisation).await.expect("reads");
     assert!(empty.units.is_empty());
     let settings = Organisation {
-        id: "ORG".into(),
+        id: "ID-DEMO".into(),
         name: "DEMO".into(),
         number_prefix: "XX".into(),
         legacy_compatibility: false,
@@ -69,8 +71,11 @@ async fn reference_data_comes_back_as_it_was_and_at_once(test: TestDatabase) {
     };
     let elsewhere = test.again().await;
     elsewhere.reference(test.organisation).await.expect("warms the other one's memory");
+    let renamed = Organisation { id: "ORG".into(), name: "OTHER".into(), ..settings.clone() };
+    let changes = ImportChanges { organisation: Some(renamed), ..changes };
     import(&test.database, test.organisation, &changes).await;
 
+    // An import changes neither the id nor the name of an organisation.
     for database in [&test.database, &elsewhere] {
         let read = database.reference(test.organisation).await.expect("reads");
         assert!(read.version > empty.version);
@@ -333,6 +338,30 @@ async fn corrupt_rows_are_faults(test: TestDatabase) {
     let refused = test.database.find_token(test.organisation, TokenKey::Id("T1"), Load::NONE).await;
     let refused = refused.expect_err("corrupt");
     assert!(matches!(refused, StoreError::Fault(_)) && !format!("{refused:?}").contains("secret"), "{refused:?}");
+}
+
+async fn permissions_of_a_newer_release_are_left_out(test: TestDatabase) {
+    let credential = Credential {
+        user: "U1".into(),
+        password: None,
+        permissions: Permissions::parse("access_tokens.read").expect("known"),
+        default_unit: None,
+    };
+    let users = vec![User { id: "U1".into(), username: text("anna"), ..User::default() }];
+    let credentials = vec![credential.clone()];
+    import(&test.database, test.organisation, &ImportChanges { users, credentials, ..ImportChanges::default() }).await;
+    for (stored, known) in
+        [("history.read,access_tokens.read,privacy.erase", "access_tokens.read"), ("webhooks.write", ""), ("", "")]
+    {
+        test.sql(&format!("UPDATE user_credential SET permissions = '{stored}';")).await;
+        let permissions = Permissions::parse(known).expect("known");
+        let expected = Some(Credential { permissions, ..credential.clone() });
+        assert_eq!(test.database.credential(test.organisation, "U1").await.expect("reads"), expected);
+        assert_eq!(test.database.credential_by_username(test.organisation, "anna").await.expect("reads"), expected);
+        let mut unit = test.database.begin().await.expect("begins");
+        let keys = ImportKeys { credentials: vec!["U1".into()], ..ImportKeys::default() };
+        assert_eq!(unit.load_import(test.organisation, &keys).await.expect("loads").credentials, expected.as_slice());
+    }
 }
 
 async fn owners_are_found_by_what_names_them(test: TestDatabase) {

@@ -8,7 +8,7 @@ use access_tokens_testkit::process::Workplace;
 use serde_json::{Value, json};
 
 use super::stage::{Stage, policy};
-use crate::processes::text;
+use crate::processes::{EVERYTHING, add_organisation, text};
 
 /// Users that may log in.
 pub(super) struct Users {
@@ -35,9 +35,12 @@ fn failed(stage: &Stage, output: &Output) {
 /// Adds users and a key.
 pub(super) fn users(stage: &Stage, place: &Workplace) -> Users {
     let canaries = &stage.canaries;
+    add_organisation(place);
     let add = |username: &str, password: &str, more: &[&str]| {
+        let more =
+            if more.contains(&"--permissions") { more.to_vec() } else { [more, &["--permissions", "admin"]].concat() };
         let arguments = ["user", "add", "--organisation", "DEMO", "--username", username, "--password-stdin"];
-        place.run_with_input(&[&arguments, more].concat(), password)
+        place.run_with_input(&[&arguments, more.as_slice()].concat(), password)
     };
     let user = |permissions: &str| {
         let (name, password) = (canaries.personal("user name"), canaries.secret("password"));
@@ -56,7 +59,11 @@ pub(super) fn users(stage: &Stage, place: &Workplace) -> Users {
     failed(stage, &add(&new(), "", &[]));
     failed(stage, &place.run(&["user", "add", &format!("--password={}", canaries.secret("password in an argument"))]));
 
-    let key = |name: &str| place.run(&["api-key", "add", "--organisation", "DEMO", "--name", name]);
+    failed(stage, &add(&new(), "too short", &[]));
+    let permissions = ["--permissions", EVERYTHING];
+    let key = |name: &str| {
+        place.run(&[&["api-key", "add", "--organisation", "DEMO", "--name", name], &permissions[..]].concat())
+    };
     let made = key("till");
     assert!(made.status.success(), "{}", text(&made));
     let said = String::from_utf8_lossy(&made.stdout).into_owned();
@@ -80,6 +87,7 @@ pub(super) fn import(stage: &Stage, place: &Workplace, folder: &Path) -> String 
         format!("{}\u{7}", secret()),
     ];
     std::fs::write(folder.join("records.ndjson"), [lines, broken.to_vec()].concat().join("\n")).expect("written");
+    add_organisation(place);
     for arguments in [&["import", "--check", "records.ndjson"][..], &["import", "records.ndjson"]] {
         failed(stage, &place.run(arguments));
     }

@@ -25,9 +25,13 @@ const BATCH_BYTES: usize = 4 * 1_024 * 1_024;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Name of the organisation to import into; it is created when there is none of that name.
+    /// Name of the organisation to import into.
     #[arg(long, value_name = "NAME", default_value = "DEMO")]
     organisation: String,
+
+    /// Create the organisation when there is none of that name. Without this, an unknown name is an error.
+    #[arg(long)]
+    create_organisation: bool,
 
     /// Only say what an import would do; write nothing.
     #[arg(long)]
@@ -42,11 +46,14 @@ pub(super) async fn run(settings: Settings, arguments: Arguments) -> anyhow::Res
     // A file that is not there is noticed before anything is written.
     let files: Vec<_> = arguments.files.iter().map(|path| open(path)).collect::<anyhow::Result<_>>()?;
     let context = Context::open(&settings).await?;
-    let (organisation, checked) = if arguments.check {
-        let (organisation, checked) = context.organisation_to_check(&arguments.organisation).await?;
-        (organisation, Some(checked))
-    } else {
-        (context.organisation(&arguments.organisation).await?, None)
+    let name = &arguments.organisation;
+    let (organisation, checked) = match (arguments.create_organisation, arguments.check) {
+        (true, true) => {
+            let (organisation, checked) = context.imagined_organisation(name).await?;
+            (organisation, Some(checked))
+        }
+        (true, false) => (context.create_organisation(name).await?.0, None),
+        (false, check) => (context.organisation(name).await?, check.then(Checked::default)),
     };
     let progress = progress(files.iter().map(|(_, _, size)| *size).sum());
     let mut run = Run {
