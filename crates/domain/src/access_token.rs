@@ -129,3 +129,20 @@ pub struct TokenChanges {
     /// New user defined dates.
     pub udf_dates: [Option<Option<Timestamp>>; 4],
 }
+
+impl TokenChanges {
+    /// Ends the one-time password together with any change of a code, a secret or the state, unless the change sets
+    /// another one. A one-time password proves who presents it for the token as it was when the password was issued.
+    #[must_use]
+    pub fn ending_one_time_password(mut self) -> Self {
+        let ends = self.life_cycle_state.is_some()
+            || self.authentication_code.is_some()
+            || self.identifier.is_some()
+            || self.pass_code.is_some()
+            || self.verification.is_some();
+        if ends && self.one_time_password.is_none() {
+            self.one_time_password = Some(None);
+        }
+        self
+    }
+}

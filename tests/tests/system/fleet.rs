@@ -1,5 +1,6 @@
 //! Several server processes on one database, the ways into them, and what they tell of their comparisons.
 
+use access_tokens_proto::options::methods;
 use access_tokens_testkit::app::Client;
 use access_tokens_testkit::http::HttpClient;
 use access_tokens_testkit::process::{Server, Workplace};
@@ -142,23 +143,24 @@ impl Door {
     }
 }
 
-/// The path of a method behind the gateway.
+/// The path of a method behind the gateway, as the contract states it.
 fn path(method: &str) -> &'static str {
-    match method {
-        "ShowAccessToken" => "access_tokens/show",
-        "VerifyAccessToken" => "access_tokens/verify",
-        "SetAsNotEffective" => "access_tokens/set_as_not_effective",
-        "CheckPassCode" => "access_tokens/check_pass_code",
-        "ChangePassCode" => "access_tokens/change_pass_code",
-        "VerifyOtp" => "access_tokens/verify_otp",
-        _ => panic!("no path for {method}"),
-    }
+    let method = methods().iter().find(|each| each.grpc_path.ends_with(&format!("/{method}"))).expect("a method");
+    let original = method.http.first().expect("a path");
+    assert!(original.body, "{} is called by GET", original.path);
+    original.path.trim_start_matches("/crmapi/rest/v2/")
 }
 
-/// A request as it is by HTTP: the members of a credential stand in its place.
+/// A request as it is by HTTP: the members of a credential stand in its place, and null says what `update_mask` says.
 fn spread(mut request: Value) -> Value {
-    let identifier = &mut request["access_token_identifier"];
-    if let Some(credential) = identifier.get_mut("credential").map(Value::take) {
+    if let Some(mask) = request.as_object_mut().and_then(|members| members.remove("update_mask")) {
+        for path in mask.as_str().expect("a mask").split(',') {
+            request.as_object_mut().expect("an object").entry(path).or_insert(Value::Null);
+        }
+    }
+    if let Some(identifier) = request.get_mut("access_token_identifier")
+        && let Some(credential) = identifier.get_mut("credential").map(Value::take)
+    {
         *identifier = credential;
     }
     request

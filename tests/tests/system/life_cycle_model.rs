@@ -80,6 +80,7 @@ impl Model {
             return Err("INVALID_VERIFICATION_CODE");
         }
         self.state = "EFFECTIVE";
+        self.otp = None;
         Ok(())
     }
 
@@ -141,6 +142,7 @@ async fn call(app: &Client, token: &str, model: &mut Model, call: Call, count: u
             let expected = model.require(from);
             if expected.is_ok() {
                 model.state = to;
+                model.otp = None;
             }
             (method, json!({"access_token_identifier": identifier}), expected)
         }
@@ -153,6 +155,7 @@ async fn call(app: &Client, token: &str, model: &mut Model, call: Call, count: u
             let expected = model.present_pass_code(right);
             if expected.is_ok() {
                 model.pass_code = new;
+                model.otp = None;
             }
             ("ChangePassCode", request, expected)
         }
@@ -187,7 +190,10 @@ async fn call(app: &Client, token: &str, model: &mut Model, call: Call, count: u
     };
     match call {
         Call::ResetVerificationCode => model.verification_code = text(&answer, "verification_code"),
-        Call::ResetPassCode => model.pass_code = text(&answer, "random_pass_code"),
+        Call::ResetPassCode => {
+            model.pass_code = text(&answer, "random_pass_code");
+            model.otp = None;
+        }
         Call::GenerateOtp => {
             model.otp = Some((text(&answer, "one_time_password"), model.now + 300_000_000));
         }

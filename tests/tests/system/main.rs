@@ -4,6 +4,7 @@ mod backup;
 mod brute_force;
 mod canaries;
 mod cancelled_calls;
+mod codes;
 mod commands;
 mod compare;
 mod create;

@@ -158,9 +158,13 @@ pub(super) fn upsert(
     if replaces.is_some() {
         rename(batch, &mut token, &id, violations);
     }
+    let brings_one_time_password = object.contains_key("one_time_password");
     Fields { batch, path, violations }.apply(&mut token, object);
     if hash.is_some() {
         token.pass_code = hash;
+    }
+    if !brings_one_time_password && found.as_ref().is_some_and(|found| changes_code_or_state(found, &token)) {
+        token.one_time_password = None;
     }
     if found.as_ref().is_some_and(|found| found.life_cycle_state != token.life_cycle_state) {
         token.life_cycle_state_date = Some(batch.now);
@@ -174,6 +178,17 @@ pub(super) fn upsert(
         batch.tokens.at_hand = Some((token, replaces));
     }
     Some((existed, id))
+}
+
+/// Is this a change that ends a one-time password? See [`TokenChanges::ending_one_time_password`].
+///
+/// [`TokenChanges::ending_one_time_password`]: crate::access_token::TokenChanges::ending_one_time_password
+fn changes_code_or_state(old: &AccessToken, new: &AccessToken) -> bool {
+    old.life_cycle_state != new.life_cycle_state
+        || old.authentication_code != new.authentication_code
+        || old.identifier != new.identifier
+        || old.pass_code != new.pass_code
+        || old.verification != new.verification
 }
 
 fn blank(batch: &Batch<'_>, id: &str) -> AccessToken {

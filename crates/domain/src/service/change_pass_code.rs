@@ -22,8 +22,8 @@ pub struct ChangePassCode {
 }
 
 impl<S: Store> AccessTokens<S> {
-    /// Sets a new pass code of an EFFECTIVE token. A one-time password is used up in the same write, and only then: a
-    /// new pass code that breaks the policy leaves both as they were.
+    /// Sets a new pass code of an EFFECTIVE token. The same write ends the one-time password, whether or not the caller
+    /// presented it: a new pass code that breaks the policy leaves both as they were.
     pub async fn change_pass_code(&self, caller: &Caller, request: ChangePassCode, want: Want) -> Result<Answer> {
         caller.require(Permission::AccessTokensWrite)?;
         let proof = request.presented.proof(&[SecretKind::PassCode, SecretKind::OneTimePassword])?;
@@ -39,16 +39,15 @@ impl<S: Store> AccessTokens<S> {
         Error::of_check("new_pass_code", policy.pass_code.check(request.new_pass_code.expose()))?;
 
         let mut guard = Guard { life_cycle_state: Some(LifeCycleState::Effective), ..Guard::default() };
-        let mut changes = TokenChanges::default();
         match proof {
             Proof::PassCode(_) => guard.pass_code = token.pass_code.clone(),
             Proof::OneTimePassword(_) => {
                 guard.one_time_password = token.one_time_password.as_ref().map(|code| code.hash.clone());
-                changes.one_time_password = Some(None);
             }
         }
         let id = token.id.clone();
-        changes.pass_code = Some(Some(self.secrets.hash(request.new_pass_code.clone()).await?));
+        let hash = self.secrets.hash(request.new_pass_code.clone()).await?;
+        let changes = TokenChanges { pass_code: Some(Some(hash)), ..TokenChanges::default() };
         let written = match self.write(caller, found, guard, changes).await {
             // Somebody else used the password meanwhile: as if it had been used before.
             Err(error) if error.reason() == Reason::Conflict && proof.kind() == SecretKind::OneTimePassword => {

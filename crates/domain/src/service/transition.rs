@@ -44,8 +44,9 @@ impl<S: Store> AccessTokens<S> {
         self.answer(caller, found, want)
     }
 
-    /// Writes a change of a found token in one conditional statement. Where the guard no longer holds, somebody else
-    /// was faster, and the error says what the token is now.
+    /// Writes a change of a found token in one conditional statement, which also ends a one-time password where the
+    /// change asks for it. Where the guard no longer holds, another call was faster, and the error says what the token
+    /// is now.
     pub(super) async fn write(
         &self,
         caller: &Caller,
@@ -56,6 +57,7 @@ impl<S: Store> AccessTokens<S> {
         if let Some(expected) = guard.life_cycle_state {
             life_cycle::require(expected, found.token.life_cycle_state)?;
         }
+        let changes = changes.ending_one_time_password();
         let stamp = caller.stamp(&found.reference, self.clock.now());
         let id = &found.token.id;
         let written = self.store.update_token(caller.organisation, id, &guard, &changes, Some(&stamp)).await?;
