@@ -164,13 +164,15 @@ impl Attempts {
         next
     }
 
-    /// The owner proved by another secret who they are: the row ends, the day goes on.
+    /// Ends the row and its lock, but keeps the count of the day: the owner proved another secret, or a caller without
+    /// `access_tokens.secrets` unlocked the token.
     #[must_use]
     pub fn forgiven(&self) -> Self {
         Self { in_a_row: 0, locked_until: None, ..self.clone() }
     }
 
-    /// Somebody unlocked it: everything may be tried anew. What happened stays remembered.
+    /// Ends every lock and the count of the day: a caller with `access_tokens.secrets` unlocked the token. The last
+    /// attempts stay remembered.
     #[must_use]
     pub fn unlocked(&self) -> Self {
         Self { in_a_row: 0, locked_until: None, day_arrival: None, ..self.clone() }
@@ -262,6 +264,21 @@ mod tests {
         }
         assert!(wrong <= policy().attempts_per_day / 2, "{wrong} at once");
         assert_eq!(attempts.lock(&policy(), now).map(|lock| lock.cause), Some(LockCause::AttemptsPerDay));
+    }
+
+    #[test]
+    fn unlocking_without_the_right_to_secrets_keeps_the_count_of_the_day() {
+        let (mut attempts, now, mut compared) = (Attempts::default(), start(), 0);
+        for _ in 0..1_000 {
+            if let Ok(next) = attempts.admit(&policy(), now, None) {
+                attempts = next;
+                compared += 1;
+            }
+            attempts = attempts.forgiven();
+        }
+        assert_eq!(compared, policy().attempts_per_day / 2);
+        assert_eq!(attempts.lock(&policy(), now).map(|lock| lock.cause), Some(LockCause::AttemptsPerDay));
+        assert_eq!(attempts.unlocked().lock(&policy(), now), None);
     }
 
     #[test]

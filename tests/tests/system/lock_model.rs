@@ -6,7 +6,7 @@ use access_tokens_domain::time::Timestamp;
 use proptest::prelude::*;
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
 
-use crate::plain_lock::{Moment, PlainLock};
+use crate::plain_lock::{DAY, Moment, PlainLock};
 
 /// What can happen to one kind of secret.
 #[derive(Clone, Debug)]
@@ -15,7 +15,9 @@ enum Event {
     Right,
     /// Counted, but never compared: the queue of the hasher was full.
     Withdrawn,
+    /// A caller with `access_tokens.secrets` unlocks.
     Unlocked,
+    /// The owner proves another secret, or a caller without `access_tokens.secrets` unlocks.
     Forgiven,
     /// So many seconds pass.
     Wait(u32),
@@ -28,6 +30,8 @@ enum Event {
 #[derive(Clone, Debug)]
 struct Model {
     lock: PlainLock,
+    /// When wrong secrets were compared, since a caller with `access_tokens.secrets` unlocked last.
+    wrong: Vec<Moment>,
     now: Moment,
     policy: LockPolicy,
 }
@@ -49,7 +53,14 @@ impl ReferenceStateMachine for Machine {
             },
         );
         let policy = prop_oneof![Just(LockPolicy::default()), policy];
-        policy.prop_map(|policy| Model { lock: PlainLock::default(), now: 1_700_000_000_000_000, policy }).boxed()
+        policy
+            .prop_map(|policy| Model {
+                lock: PlainLock::default(),
+                wrong: Vec::new(),
+                now: 1_700_000_000_000_000,
+                policy,
+            })
+            .boxed()
     }
 
     fn transitions(_: &Model) -> BoxedStrategy<Event> {
@@ -68,10 +79,17 @@ impl ReferenceStateMachine for Machine {
 
     fn apply(mut model: Model, event: &Event) -> Model {
         match event {
-            Event::Wrong => _ = model.lock.attempt(&model.policy, model.now, false),
+            Event::Wrong => {
+                if model.lock.attempt(&model.policy, model.now, false) {
+                    model.wrong.push(model.now);
+                }
+            }
             Event::Right => _ = model.lock.attempt(&model.policy, model.now, true),
             Event::Withdrawn => {}
-            Event::Unlocked => model.lock.unlock(),
+            Event::Unlocked => {
+                model.lock.unlock();
+                model.wrong.clear();
+            }
             Event::Forgiven => model.lock.forgive(),
             Event::Wait(seconds) => model.now += Moment::from(*seconds) * 1_000_000,
             Event::WaitForTheLock { too_early } => model.now = model.lock_ends(*too_early),
@@ -128,6 +146,8 @@ impl StateMachineTest for Real {
         if let Some(until) = lock.and_then(|lock| lock.until) {
             assert!(until > time(model.now), "a lock ends later than now");
         }
+        let day = model.wrong.iter().filter(|at| model.now - **at < DAY);
+        assert!(day.count() <= model.policy.attempts_per_day as usize, "more guesses a day than the policy allows");
     }
 }
 

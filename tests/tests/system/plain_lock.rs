@@ -6,7 +6,7 @@ use access_tokens_domain::policy::LockPolicy;
 pub(crate) type Moment = i64;
 
 const SECOND: Moment = 1_000_000;
-const DAY: Moment = 24 * 3_600 * SECOND;
+pub(crate) const DAY: Moment = 24 * 3_600 * SECOND;
 
 /// One kind of secret of one token.
 #[derive(Clone, Debug, Default)]
@@ -58,12 +58,12 @@ impl PlainLock {
         true
     }
 
-    /// Somebody unlocks it.
+    /// A caller with `access_tokens.secrets` unlocks it.
     pub(crate) fn unlock(&mut self) {
         *self = Self { last: self.last, ..Self::default() };
     }
 
-    /// The owner proved by another secret who they are.
+    /// The owner proved another secret, or a caller without `access_tokens.secrets` unlocks it.
     pub(crate) fn forgive(&mut self) {
         self.row.clear();
         self.locked_until = 0;

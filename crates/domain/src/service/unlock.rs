@@ -8,8 +8,10 @@ use crate::session::{Caller, Permission};
 use crate::store::Store;
 
 impl<S: Store> AccessTokens<S> {
-    /// Ends the locks of a token at once, of these kinds of secrets or, if none is named, of all. What was counted is
-    /// forgotten, so a new guess budget begins.
+    /// Ends the locks of a token at once, of these kinds of secrets or, if none is named, of all.
+    ///
+    /// The attempts of the day stay counted, so that a caller cannot guess more often by unlocking. Callers with
+    /// `access_tokens.secrets` can read or replace the secrets anyway: for them a new day begins.
     pub async fn unlock(
         &self,
         caller: &Caller,
@@ -19,10 +21,12 @@ impl<S: Store> AccessTokens<S> {
     ) -> Result<Answer> {
         caller.require(Permission::AccessTokensWrite)?;
         let found = self.find(caller, identifier, want.owners).await?;
+        let secrets = caller.permissions.contains(Permission::AccessTokensSecrets);
+        let unlock = if secrets { Attempts::unlocked } else { Attempts::forgiven };
         let (organisation, id) = (caller.organisation, &found.token.id);
         for (kind, entry) in self.store.all_attempts(organisation, id).await? {
             if kinds.is_empty() || kinds.contains(&kind) {
-                self.recount(organisation, id, kind, entry, Attempts::unlocked).await?;
+                self.recount(organisation, id, kind, entry, unlock).await?;
             }
         }
         self.answer(caller, found, want)
