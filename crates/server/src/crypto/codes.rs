@@ -19,6 +19,8 @@ use super::keys::{HmacSha256, KeyRing, PerKey};
 const NONCE_BYTES: usize = 12;
 const SALT_BYTES: usize = 8;
 const TAG_BYTES: usize = 32;
+/// Digits of the longest code that a policy can ask for.
+const LONGEST_CODE: usize = 10;
 
 /// One set of keys a purpose.
 struct ByPurpose<T> {
@@ -64,7 +66,8 @@ impl CodeHashes {
         Ok(CodeHash::from_stored(format!("{id}${}", STANDARD_NO_PAD.encode([salt.as_slice(), &tag].concat()))))
     }
 
-    /// Compares in constant time. Without a hash, or with a text that is none of ours, it takes as long and the answer
+    /// Compares in constant time: the code, and where it is a number the code with leading zeros, which clients lose
+    /// that send codes as integers. Without a hash, or with a text that is none of ours, it takes as long and the answer
     /// is no.
     pub(super) fn matches(&self, purpose: Purpose, subject: &str, code: &Secret, stored: Option<&CodeHash>) -> bool {
         let keys = self.0.of(purpose);
@@ -77,9 +80,20 @@ impl CodeHashes {
         });
         let found = parsed.is_some();
         let (key, salt, expected) = parsed.unwrap_or_else(|| (keys.current().1, vec![0; SALT_BYTES], [0; TAG_BYTES]));
-        let equal = tag(key, purpose, subject, &salt, code).ct_eq(&expected);
+        let compare = |spelling: &Secret| tag(key, purpose, subject, &salt, spelling).ct_eq(&expected);
+        let equal = zero_filled(purpose, code).fold(compare(code), |equal, spelling| equal | compare(&spelling));
         bool::from(equal) && found
     }
+}
+
+/// Returns the spellings of a number with leading zeros, up to [`LONGEST_CODE`] digits; none of any other text.
+///
+/// A stored code has one length, and there is one spelling of each length: so it is one guess, however long the code is.
+fn zero_filled(purpose: Purpose, code: &Secret) -> impl Iterator<Item = Secret> {
+    let digits = code.expose();
+    let number = purpose != Purpose::ApiKey && !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let lengths = if number { digits.len() + 1..=LONGEST_CODE } else { 1..=0 };
+    lengths.map(move |length| Secret::new(format!("{digits:0>length$}")))
 }
 
 /// The salt is of one length or absent, which the length of the stored form tells: no two inputs run together.
@@ -163,12 +177,53 @@ mod tests {
             assert!(stored.as_stored().starts_with("a$"));
             assert!(hashes.matches(purpose, "T1", &code, Some(&stored)));
             assert!(!hashes.matches(purpose, "T2", &code, Some(&stored)));
-            assert!(!hashes.matches(purpose, "T1", &Secret::new("04711"), Some(&stored)));
+            assert!(!hashes.matches(purpose, "T1", &Secret::new("04712"), Some(&stored)));
             for other in ALL.into_iter().filter(|other| *other != purpose) {
                 assert!(!hashes.matches(other, "T1", &code, Some(&stored)));
             }
             let same_id_other_key = both(&[&RING_B.replace("b ", "a ")]).0;
             assert!(!same_id_other_key.matches(purpose, "T1", &code, Some(&stored)));
+        }
+    }
+
+    #[test]
+    fn a_number_may_lack_its_leading_zeros_and_nothing_else() {
+        let (hashes, _) = both(&[RING_A]);
+        let matches = |purpose, code: &str, presented: &str| {
+            hashes.matches(
+                purpose,
+                "T",
+                &Secret::new(presented),
+                Some(&hash(&hashes, purpose, "T", &Secret::new(code))),
+            )
+        };
+        for purpose in [Purpose::Verification, Purpose::OneTimePassword] {
+            for (code, presented) in [
+                ("004711", "4711"),
+                ("004711", "04711"),
+                ("000000", "0"),
+                ("0000000007", "7"),
+                ("00123456", "123456"),
+                ("000001", "00001"),
+            ] {
+                assert!(matches(purpose, code, presented), "{presented} for {code}");
+                assert!(!matches(Purpose::ApiKey, code, presented), "{presented} for {code}");
+            }
+            for (code, presented) in [
+                ("004711", "0004711"),
+                ("4711", "04711"),
+                ("004711", "-4711"),
+                ("004711", "+4711"),
+                ("004711", " 4711"),
+                ("004711", "4711.0"),
+                ("00471a", "471a"),
+                ("000000", ""),
+                ("004711", "٤٧١١"),
+                ("00000000007", "7"),
+                ("471100", "4711"),
+            ] {
+                assert!(!matches(purpose, code, presented), "{presented} for {code}");
+            }
         }
     }
 
@@ -261,7 +316,7 @@ mod tests {
         for (purpose, subject, code) in [
             (Purpose::ApiKey, "T", "004711"),
             (Purpose::Verification, "U", "004711"),
-            (Purpose::Verification, "T", "04711"),
+            (Purpose::Verification, "T", "04712"),
         ] {
             assert!(!hashes.matches(purpose, subject, &Secret::new(code), Some(&stored)), "{subject} {code}");
         }

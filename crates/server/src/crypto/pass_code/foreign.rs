@@ -44,6 +44,15 @@ impl Foreign {
         if ["$2a$", "$2b$", "$2y$"].iter().any(|prefix| text.starts_with(prefix)) { bcrypt(text) } else { phc(text) }
     }
 
+    /// Reports whether a match proves the whole secret, so that it may be hashed anew. bcrypt reads 72 bytes, which
+    /// include a final zero where there is room for it. Implementations of bcrypt differ about zero bytes, and HMAC, on
+    /// which scrypt and PBKDF2 stand, does not tell a short key from the same key with zeros behind it.
+    pub(super) fn reads_all_of(&self, secret: &Secret) -> bool {
+        let bytes = secret.expose().as_bytes();
+        let truncated = matches!(self.scheme, Scheme::Bcrypt(_)) && bytes.len() >= BCRYPT_BYTES;
+        !truncated && !bytes.contains(&0)
+    }
+
     pub(super) fn matches(&self, secret: &Secret) -> bool {
         let (password, salt) = (secret.expose().as_bytes(), self.salt.as_slice());
         let mut output = vec![0; self.expected.len()];

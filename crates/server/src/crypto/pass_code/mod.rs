@@ -110,7 +110,8 @@ impl PassCodes {
     ) -> Result<Verdict> {
         let (matches, current) = match stored.and_then(|stored| self.parse(stored)) {
             Some(Stored::Argon2(stored)) => (stored.matches(secret, memory)?, stored.current),
-            Some(Stored::Foreign(stored)) => (stored.matches(secret), false),
+            // What the scheme did not read may be wrong: a hash of it would lock the true secret out for ever.
+            Some(Stored::Foreign(stored)) => (stored.matches(secret), !stored.reads_all_of(secret)),
             None => {
                 self.hash(secret, [0; SALT_BYTES], memory)?;
                 (false, false)
@@ -216,6 +217,13 @@ mod tests {
     fn verify(codes: &PassCodes, code: &str, stored: &str) -> bool {
         verdict(codes, code, stored) != Verdict::Wrong
     }
+
+    /// From Python's `crypt.crypt`.
+    const BCRYPT: [&str; 3] = [
+        "$2b$04$abcdefghijklmnopqrstuuKiIlCeXB6chNXkLyAo8C7XcLPzh6zUe",
+        "$2b$04$abcdefghijklmnopqrstuu.gc7UY/21CSNJGJg21jJzx9QiOpJ9bO",
+        "$2b$04$abcdefghijklmnopqrstuuMFdJu9yVgmagVAIC24fOZkaFqd3s9JC",
+    ];
 
     /// A hash as this service would have made it with other parameters, under the only key of the ring.
     fn made(ring: &KeyRing, algorithm: Algorithm, version: Version, params: &Params, salt: &[u8]) -> String {
@@ -326,6 +334,32 @@ mod tests {
         // argon2i of the first version.
         let oldest = "$argon2i$m=65536,t=2,p=1$c29tZXNhbHQ$9sTbSlTio3Biev89thdrlKKiCaYsjjYVJxGAL3swxpQ";
         assert!(verify(&codes, "password", oldest));
+    }
+
+    #[test]
+    fn what_a_scheme_does_not_read_is_not_hashed_anew() {
+        let codes = PassCodes::new(&ring(&[RING_A]));
+        // bcrypt of 80 times `x`, as in `foreign`.
+        let bcrypt = "$2b$04$abcdefghijklmnopqrstuubzadhGtS2zEF.gu0yd0opP6cVzb.e0i";
+        let x = |count| "x".repeat(count);
+        for read in [x(72), x(80), x(72) + "another", x(72) + "\0", x(71) + "x\0\0"] {
+            assert_eq!(verdict(&codes, &read, bcrypt), Verdict::Right, "{} bytes", read.len());
+        }
+        assert_eq!(verdict(&codes, &x(71), bcrypt), Verdict::Wrong);
+        // bcrypt of 36 times `é`, which is 72 bytes, of 71 times `x`, and of `a`.
+        let [two_bytes, short, single] = BCRYPT;
+        assert_eq!(verdict(&codes, &"é".repeat(36), two_bytes), Verdict::Right);
+        assert_eq!(verdict(&codes, &"é".repeat(40), two_bytes), Verdict::Right);
+        assert_eq!(verdict(&codes, &x(71), short), Verdict::Outdated);
+        assert_eq!(verdict(&codes, "a", single), Verdict::Outdated);
+        assert_eq!(verdict(&codes, "a\0a", single), Verdict::Right, "the key is read over and over, its zero included");
+        // HMAC fills a short key with zeros.
+        let pbkdf2 = "$pbkdf2-sha256$i=4096,l=32$c29tZXNhbHRzb21lc2FsdA$GWMlBo+bSgfYRoCWoBjedwZoUTVOyzFgbxAbP4rxiW0";
+        let scrypt = "$scrypt$ln=4,r=8,p=1$c29tZXNhbHRzb21lc2FsdA$Uc9gJGhuio/W8l8zaP6AVtG0SxRCsmoraOFrRePLPzU";
+        for text in [pbkdf2, scrypt] {
+            assert_eq!(verdict(&codes, "pässword", text), Verdict::Outdated);
+            assert_eq!(verdict(&codes, "pässword\0", text), Verdict::Right);
+        }
     }
 
     #[test]
