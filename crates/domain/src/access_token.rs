@@ -45,6 +45,13 @@ pub struct AccessToken {
     pub updated: Stamp,
 }
 
+impl AccessToken {
+    /// Returns the names that a person may know of it, and must not choose as a pass code.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        [self.authentication_code.as_str(), &self.number].into_iter().chain(self.identifier.as_deref())
+    }
+}
+
 /// User defined fields, 1 to 8 and 1 to 4, counted from zero here.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct UserDefinedFields {

@@ -5,14 +5,20 @@
 //! be. The sum over the kinds bounds the chance per token and day. Locks of a row only lower it; they are left out,
 //! since the owner's own successes end rows.
 //!
-//! It holds for codes drawn evenly. What people choose is likelier to be guessed, so `min_length` should leave room.
+//! It holds for codes that the service draws. For pass codes that people choose there is a bound only where the policy
+//! refuses common ones ([`Policy::refuse_common_codes`]): there a free text counts as digits, since most people choose
+//! digits where nothing else is asked for. Elsewhere chosen pass codes are counted as if they were drawn, so that a
+//! policy is refused which is too weak even then.
+//!
+//! Secrets that an import stored below the policy are not in the bound; they are reported beside it ([`Weaker`]).
 //!
 //! [`LockPolicy::attempts_per_day`]: crate::policy::LockPolicy::attempts_per_day
 
 use crate::Reason;
 use crate::attempts::SecretKind;
 use crate::error::Violations;
-use crate::policy::{CodePolicy, Format, Policy};
+use crate::policy::{Format, Policy};
+use crate::strength::Strength;
 
 /// The chance above which a policy is refused, unless the operator sets another one: one in a thousand.
 pub const DEFAULT_LIMIT: f64 = 1e-3;
@@ -26,6 +32,28 @@ const DRAWN: [f64; 3] = [24.0, 10.0, 8.0];
 pub struct GuessBudget {
     /// The bound for each kind of secret.
     pub secrets: [SecretBudget; 3],
+    /// Whether the bound holds for pass codes that people choose, too.
+    pub chosen_codes_bounded: bool,
+}
+
+/// Stored secrets of one kind for which the bound does not hold, since they are shorter than the policy asks for, or
+/// common where it refuses common ones.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Weaker {
+    /// How many there are.
+    pub count: u64,
+    /// The chance of the weakest, per token and day, at most.
+    pub chance: f64,
+}
+
+impl Weaker {
+    /// Adds secrets, if they are weaker than the policy asks for.
+    pub fn add(&mut self, policy: &Policy, kind: SecretKind, strength: Strength, count: u64) {
+        if let Some(codes) = strength.codes_below(policy, kind) {
+            let chance = SecretBudget { kind, guesses_per_day: policy.lock.attempts_per_day, codes }.chance();
+            *self = Self { count: self.count + count, chance: self.chance.max(chance) };
+        }
+    }
 }
 
 /// The bound for one kind of secret.
@@ -47,10 +75,11 @@ impl GuessBudget {
         let budget = |kind, codes: f64| SecretBudget { kind, guesses_per_day, codes: codes.min(f64::MAX) };
         Self {
             secrets: [
-                budget(SecretKind::PassCode, pass_codes(&policy.pass_code)),
+                budget(SecretKind::PassCode, pass_codes(policy)),
                 budget(SecretKind::VerificationCode, digits(policy.verification_code_length)),
                 budget(SecretKind::OneTimePassword, digits(policy.otp_length)),
             ],
+            chosen_codes_bounded: policy.refuse_common_codes,
         }
     }
 
@@ -66,7 +95,11 @@ impl GuessBudget {
             format!("{} {guesses} guesses a day / 10^{codes:.1} codes = {:.1e}", one.kind.name(), one.chance())
         };
         let parts: Vec<_> = self.secrets.iter().map(part).collect();
-        format!("{:.1e} ({})", self.chance(), parts.join(" + "))
+        let scope = match self.chosen_codes_bounded {
+            true => "",
+            false => "; pass codes that people choose have no bound without refuse_common_codes",
+        };
+        format!("{:.1e} ({}{scope})", self.chance(), parts.join(" + "))
     }
 
     /// Adds a violation where the chance is above the limit. `path` is where the policy stands.
@@ -91,7 +124,8 @@ impl SecretBudget {
 
 /// How many pass codes there can be at least: the fewer of those that may be chosen and those that are drawn, by a
 /// reset or at creation.
-fn pass_codes(rules: &CodePolicy) -> f64 {
+fn pass_codes(policy: &Policy) -> f64 {
+    let rules = &policy.pass_code;
     let (letters, digits, special) = (rules.min_letters, rules.min_digits, rules.min_special);
     let parts = i32::from(letters) + i32::from(digits) + i32::from(special);
     let count = |alphabets: [f64; 3], rest: f64, length: i32| {
@@ -101,6 +135,7 @@ fn pass_codes(rules: &CodePolicy) -> f64 {
     };
     let length = i32::from(rules.min_length);
     let chosen = match rules.format {
+        Format::FreeText if policy.refuse_common_codes => count(CHOSEN, 10.0, length),
         Format::FreeText => count(CHOSEN, CHOSEN.iter().sum(), length),
         Format::Number => 10f64.powi(length),
         // `@`, a dot and a letter between them say nothing; five digits are the shortest number.
@@ -114,6 +149,7 @@ fn pass_codes(rules: &CodePolicy) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::CodePolicy;
 
     fn number(min_length: u16) -> Policy {
         let pass_code = CodePolicy { format: Format::Number, min_length, ..CodePolicy::default() };
@@ -131,6 +167,40 @@ mod tests {
         let budget = GuessBudget::of(&Policy::default());
         assert!((budget.chance() - 3e-4).abs() < 1e-9, "{}", budget.arithmetic());
         assert_eq!(refused(&Policy::default()), None);
+    }
+
+    #[test]
+    fn chosen_codes_have_a_bound_only_where_common_ones_are_refused() {
+        let budget = |refuse_common_codes, pass_code: CodePolicy| {
+            GuessBudget::of(&Policy { refuse_common_codes, pass_code, ..Policy::default() })
+        };
+        let text = |min_length| CodePolicy { min_length, ..CodePolicy::default() };
+        assert!(!budget(false, text(4)).chosen_codes_bounded);
+        assert!(budget(false, text(4)).arithmetic().contains("no bound without refuse_common_codes"));
+        assert!(budget(true, text(8)).chosen_codes_bounded);
+        assert!(!budget(true, text(8)).arithmetic().contains("no bound"));
+        // A text counts as digits, except for the letters and special characters that the policy asks for.
+        for (rules, codes) in [
+            (text(4), 1e4),
+            (text(6), 1e6),
+            (CodePolicy { min_letters: 2, ..text(4) }, 52.0 * 52.0 * 1e2),
+            (CodePolicy { min_special: 1, ..text(4) }, 33.0 * 1e3),
+        ] {
+            let found = budget(true, rules.clone()).secrets[0].codes;
+            assert!((found - codes).abs() < 1e-6 * codes, "{rules:?}: {found}");
+        }
+        let policy = Policy { refuse_common_codes: true, ..Policy::default() };
+        let text = refused(&policy).expect("four characters are too few");
+        assert!(text.contains("PASS_CODE 100 guesses a day / 10^4.0 codes"), "{text}");
+    }
+
+    #[test]
+    fn what_is_stored_below_a_policy_is_added_up_with_the_chance_of_the_weakest() {
+        let (policy, mut weaker) = (Policy::default(), Weaker::default());
+        for (length, count) in [(4, 7), (3, 2), (2, 1), (9, 5)] {
+            weaker.add(&policy, SecretKind::PassCode, Strength { length, common: false }, count);
+        }
+        assert_eq!(weaker, Weaker { count: 3, chance: 1.0 });
     }
 
     #[test]

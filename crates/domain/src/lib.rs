@@ -27,6 +27,7 @@ pub mod secret;
 pub mod service;
 pub mod session;
 pub mod store;
+pub mod strength;
 pub mod text;
 pub mod time;
 

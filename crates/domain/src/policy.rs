@@ -11,7 +11,7 @@ use crate::guess_budget::GuessBudget;
 use crate::ports::Random;
 use crate::secret::Secret;
 use crate::text::Check;
-use crate::{Reason, Result};
+use crate::{Reason, Result, strength};
 
 /// The rules for the tokens of an organisation or of one classification.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +42,10 @@ pub struct Policy {
     pub lock: LockPolicy,
     /// How often a code may be issued.
     pub issue: IssuePolicy,
+    /// Whether pass codes that attackers try first are refused. Stored only where it is set, since servers of the
+    /// previous release do not know it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub refuse_common_codes: bool,
 }
 
 /// How often a secret of a token may be tried; see [`crate::attempts`].
@@ -143,6 +147,7 @@ impl Default for Policy {
             max_per_owner: None,
             lock: LockPolicy::default(),
             issue: IssuePolicy::default(),
+            refuse_common_codes: false,
         }
     }
 }
@@ -167,6 +172,19 @@ impl Policy {
             GuessBudget::of(self).check(guess_limit, path, violations);
         }
         violations.extend(found);
+    }
+
+    /// Checks a pass code that a person chose for a token with these names. The answer names the rule, never the value.
+    pub fn check_pass_code<'a>(&self, pass_code: &str, names: impl IntoIterator<Item = &'a str>) -> Check {
+        self.pass_code.check(pass_code)?;
+        let chosen = pass_code.to_lowercase();
+        if self.refuse_common_codes
+            && (strength::is_easy(pass_code) || names.into_iter().any(|name| is_name(&chosen, &name.to_lowercase())))
+        {
+            let text = "must not be common, a plain sequence or repetition, or a name of the access token";
+            return Err((Reason::PolicyViolation, text.to_owned()));
+        }
+        Ok(())
     }
 
     /// Checks the ranges. `path` is where the policy stands, such as `definition`.
@@ -296,6 +314,11 @@ mod partial {
     }
 }
 
+/// Is this the name, or the name without the letters before its digits, such as the prefix of a number?
+fn is_name(chosen: &str, name: &str) -> bool {
+    chosen == name || chosen == name.trim_start_matches(|c: char| !c.is_ascii_digit())
+}
+
 fn is_email(text: &str) -> bool {
     let Some((local, domain)) = text.rsplit_once('@') else { return false };
     let plain = !text.chars().any(char::is_whitespace) && !local.contains('@');
@@ -331,6 +354,34 @@ mod tests {
             assert!(policy(format).check(good).is_ok(), "{format:?} {good}");
             assert!(policy(format).check(bad).is_err(), "{format:?} {bad}");
         }
+    }
+
+    #[test]
+    fn easy_pass_codes_and_names_are_refused_where_the_policy_says_so() {
+        let mut policy = Policy::default();
+        let names = ["CARD-9031", "m.brown", "AT0000004711"];
+        let easy = ["1234", "password", "card-9031", "M.Brown", "AT0000004711", "0000004711", "9031"];
+        for code in easy {
+            assert!(policy.check_pass_code(code, names).is_ok(), "{code}");
+        }
+        policy.refuse_common_codes = true;
+        for code in easy {
+            let (reason, text) = policy.check_pass_code(code, names).expect_err("refused");
+            assert_eq!(reason, Reason::PolicyViolation);
+            assert!(!text.contains(code), "{text}");
+        }
+        assert!(policy.check_pass_code("8305", names).is_ok());
+        assert!(policy.check_pass_code("", names).is_err(), "the other rules still hold");
+    }
+
+    #[test]
+    fn the_refusal_of_common_codes_is_stored_only_where_it_is_set() {
+        let stored = |refuse_common_codes| {
+            serde_json::to_value(Policy { refuse_common_codes, ..Policy::default() }).expect("JSON")
+        };
+        assert_eq!(stored(false).get("refuse_common_codes"), None, "older servers know no such field");
+        assert_eq!(stored(true)["refuse_common_codes"], true);
+        assert_eq!(serde_json::from_value::<Policy>(stored(true)).ok().map(|p| p.refuse_common_codes), Some(true));
     }
 
     #[test]

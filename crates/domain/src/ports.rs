@@ -65,6 +65,13 @@ pub trait Secrets: Send + Sync + 'static {
     /// Hashes a pass code or password (Argon2id over a keyed hash). OVERLOADED when the queue is full.
     fn hash(&self, secret: Secret) -> BoxFuture<'_, Result<PassCodeHash>>;
 
+    /// Hashes a pass code that no policy was asked about, and notes its [`Strength`] in the hash.
+    ///
+    /// [`Strength`]: crate::strength::Strength
+    fn hash_unchecked(&self, pass_code: Secret) -> BoxFuture<'_, Result<PassCodeHash>> {
+        self.hash(pass_code)
+    }
+
     /// Does the secret match? Without a stored hash the same work is done and the answer is no.
     fn verify(&self, secret: Secret, stored: Option<PassCodeHash>) -> BoxFuture<'_, Result<Verdict>>;
 

@@ -1,8 +1,11 @@
 //! How much there is, for operators.
 
+use access_tokens_domain::attempts::SecretKind;
 use access_tokens_domain::life_cycle::LifeCycleState;
+use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::StoreResult;
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, QueryResult};
+use access_tokens_domain::strength::{StoredStrength, Strength};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, QueryResult};
 
 use crate::error::{Failure, store_error};
 use crate::sql::Sql;
@@ -72,6 +75,33 @@ async fn estimate<C: ConnectionTrait>(connection: &C) -> StoreResult<Option<Vec<
         add(&mut counts, row, "state", (tokens * part).round() as u64)?;
     }
     Ok(Some(counts).filter(|_| !rows.is_empty()))
+}
+
+/// What is noted of stored pass codes, and the lengths of verification codes that wait to be used.
+pub(crate) async fn strengths<C: ConnectionTrait>(
+    connection: &C,
+    organisation: OrganisationKey,
+) -> StoreResult<Vec<StoredStrength>> {
+    let find = if connection.get_database_backend() == DbBackend::Sqlite { "instr" } else { "strpos" };
+    let mut sql = Sql::new("SELECT classification, substr(pass_code_hash, ");
+    sql.push(find).push("(pass_code_hash, ',data=') + 6, 4) AS note, NULL AS seal, count(*) AS tokens");
+    sql.push(" FROM access_token WHERE organisation_key = ").bind(organisation.0);
+    sql.push(" AND (pass_code_hash LIKE '%,data=len_$%' OR pass_code_hash LIKE '%,data=cmn_$%') GROUP BY 1, 2");
+    sql.push(" UNION ALL SELECT classification, NULL, length(verification_sealed) - ");
+    sql.push(find).push("(verification_sealed, '$'), count(*) FROM access_token WHERE organisation_key = $1");
+    sql.push(" AND life_cycle_state = 'PENDING_VERIFICATION' AND verification_sealed IS NOT NULL GROUP BY 1, 3");
+    let rows = sql.all(connection).await?;
+    let read = |row: &QueryResult| {
+        let (note, seal): (Option<String>, Option<i32>) = (row.try_get("", "note")?, row.try_get("", "seal")?);
+        let of_hash = note.and_then(|note| Strength::from_note(&note)).map(|noted| (SecretKind::PassCode, noted));
+        let of_seal = seal.and_then(|seal| usize::try_from(seal).ok()).map(Strength::of_seal_text);
+        let found = of_hash.or(of_seal.map(|length| (SecretKind::VerificationCode, length)));
+        let (classification, count): (_, i64) = (row.try_get("", "classification")?, row.try_get("", "tokens")?);
+        let count = count.unsigned_abs();
+        Ok(found.map(|(kind, strength)| StoredStrength { classification, kind, strength, count }))
+    };
+    let found: Result<Vec<_>, DbErr> = rows.iter().map(read).collect();
+    Ok(found.map_err(store_error)?.into_iter().flatten().collect())
 }
 
 /// A state without tokens is one with none of them.

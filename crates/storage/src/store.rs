@@ -10,6 +10,7 @@ use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{
     FoundOwners, FoundPage, FoundToken, Load, Lookup, Owners, Sequence, Store, StoreResult, TokenPage,
 };
+use access_tokens_domain::strength::StoredStrength;
 use sea_orm::TransactionTrait;
 
 use crate::database::{Backend, Database};
@@ -18,7 +19,7 @@ use crate::lookup::{Ambiguous, Lookup as _, OwnersLookup, TokenLookup};
 use crate::sql::Sql;
 use crate::tokens::Found;
 use crate::unit_of_work::{Transaction, Unit};
-use crate::{new_token, owners, reference, sequence, statements, tokens};
+use crate::{counts, new_token, owners, reference, sequence, statements, tokens};
 
 impl Database {
     /// Reference data of this version, or a younger one: from memory, nearly always.
@@ -58,6 +59,10 @@ fn with(reference: &Arc<Reference>, (token, owners): (AccessToken, Owners)) -> F
 
 impl Store for Database {
     type Unit = Unit;
+
+    async fn stored_strengths(&self, organisation: OrganisationKey) -> StoreResult<Vec<StoredStrength>> {
+        counts::strengths(&self.readers(), organisation).await
+    }
 
     async fn begin(&self) -> StoreResult<Unit> {
         let begin = async {

@@ -18,6 +18,7 @@ use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{
     Entry, FoundOwners, FoundPage, FoundToken, LedgerStore, Load, Lookup, Sequence, Store, StoreResult, TokenPage,
 };
+use access_tokens_domain::strength::StoredStrength;
 use access_tokens_domain::time::Timestamp;
 
 /// A store that counts its calls, each of which is one round trip, and makes each take longer.
@@ -101,6 +102,10 @@ impl<S: Store> Store for CountingStore<S> {
         updated: Option<&Stamp>,
     ) -> StoreResult<Option<FoundToken>> {
         self.call().await.update_token(organisation, id, guard, changes, updated).await
+    }
+
+    async fn stored_strengths(&self, organisation: OrganisationKey) -> StoreResult<Vec<StoredStrength>> {
+        self.call().await.stored_strengths(organisation).await
     }
 
     async fn take_numbers(&self, organisation: OrganisationKey, sequence: Sequence, count: u32) -> StoreResult<i64> {
@@ -214,6 +219,11 @@ impl Secrets for CountingSecrets {
     fn hash(&self, secret: Secret) -> BoxFuture<'_, Result<PassCodeHash>> {
         self.hashes.fetch_add(1, Ordering::SeqCst);
         self.inner.hash(secret)
+    }
+
+    fn hash_unchecked(&self, secret: Secret) -> BoxFuture<'_, Result<PassCodeHash>> {
+        self.hashes.fetch_add(1, Ordering::SeqCst);
+        self.inner.hash_unchecked(secret)
     }
 
     fn verify(&self, secret: Secret, stored: Option<PassCodeHash>) -> BoxFuture<'_, Result<Verdict>> {

@@ -12,6 +12,9 @@ use crate::secret::{PassCodeHash, Secret};
 use crate::time::{self, Timestamp};
 use crate::{Reason, card};
 
+/// Digits of the shortest one-time password that a policy can ask for. Its hash does not tell its length later.
+const SHORTEST_OTP: usize = 6;
+
 /// Reads the members of a record into a token.
 pub(super) struct Fields<'f, 'a> {
     pub(super) batch: &'f Batch<'a>,
@@ -145,6 +148,11 @@ impl Fields<'_, '_> {
             return;
         };
         let secrets = self.batch.secrets;
+        if code.expose().chars().count() < SHORTEST_OTP {
+            let field = format!("{}.{key}", self.path);
+            let text = format!("must have at least {SHORTEST_OTP} characters");
+            return self.violations.add(Reason::PolicyViolation, field, text);
+        }
         let stored = token.one_time_password.as_ref().map(|stored| &stored.hash);
         if !secrets.code_matches(Purpose::OneTimePassword, &token.id, &code, stored) {
             match secrets.code_hash(Purpose::OneTimePassword, &token.id, &code) {

@@ -36,7 +36,7 @@ impl<S: Store> AccessTokens<S> {
         };
         let token = &found.token;
         let policy = found.reference.policy(token.classification.as_deref());
-        Error::of_check("new_pass_code", policy.pass_code.check(request.new_pass_code.expose()))?;
+        Error::of_check("new_pass_code", policy.check_pass_code(request.new_pass_code.expose(), token.names()))?;
 
         let mut guard = Guard { life_cycle_state: Some(LifeCycleState::Effective), ..Guard::default() };
         match proof {

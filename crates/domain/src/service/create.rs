@@ -77,6 +77,10 @@ impl<S: Store> AccessTokens<S> {
         let authentication_code =
             generated(request.authentication_code, &policy.authentication_code, Sequence::AuthenticationCode).await?;
         let identifier = generated(request.identifier, &policy.identifier, Sequence::Identifier).await?;
+        if let Some(pass_code) = &request.pass_code {
+            let names = authentication_code.as_deref().into_iter().chain(identifier.as_deref());
+            Error::of_check("pass_code", policy.check_pass_code(pass_code.expose(), names))?;
+        }
         let created_pass_code = match &request.pass_code {
             None if policy.pass_code.creation != Creation::None => Some(policy.pass_code.random(self.random.as_ref())?),
             _ => None,
@@ -199,7 +203,8 @@ fn check(request: &CreateToken, policy: &Policy) -> Result<()> {
         violations.check("identifier", policy.identifier.check(identifier));
     }
     if let Some(pass_code) = &request.pass_code {
-        violations.check("pass_code", policy.pass_code.check(pass_code.expose()));
+        let names = request.authentication_code.as_deref().into_iter().chain(request.identifier.as_deref());
+        violations.check("pass_code", policy.check_pass_code(pass_code.expose(), names));
     }
     if let Some(masked) = &request.card_masked_number {
         violations.check("card_masked_number", card::check(masked));

@@ -1,5 +1,7 @@
 //! Explain an access token: can it be used now, and if not, exactly why, since when, until when, and what mends it.
 
+use std::collections::BTreeMap;
+
 use super::guess_budgets::PolicyBudget;
 use super::{AccessTokens, Answer, Want};
 use crate::Result;
@@ -11,6 +13,7 @@ use crate::life_cycle::LifeCycleState;
 use crate::policy::Policy;
 use crate::session::{Caller, Permission};
 use crate::store::{Load, Owners, Store};
+use crate::strength::Strength;
 use crate::time::Timestamp;
 
 /// What is known about one token, as its support needs it.
@@ -130,9 +133,21 @@ impl<S: Store> AccessTokens<S> {
         obstacles.extend(secrets.iter().filter_map(|secret| obstacle_of_lock(token, secret)));
         let locked = secrets.iter().any(|secret| secret.lock.is_some());
         let actions = actions(caller, token, locked, self.notifier.delivers(), now);
-        let budget = PolicyBudget::of(&answer.reference, classification, self.guess_limit);
+        let mut budget = PolicyBudget::of(&answer.reference, classification, self.guess_limit);
+        if disclosed {
+            budget.weaker = Some(BTreeMap::new());
+            strengths(token).for_each(|(kind, strength)| budget.add_weaker(policy, kind, strength, 1));
+        }
         Ok(Explanation { now, obstacles, secrets: disclosed.then_some(secrets), actions, budget, answer })
     }
+}
+
+/// What is known of the strength of the secrets that a token has.
+fn strengths(token: &AccessToken) -> impl Iterator<Item = (SecretKind, Strength)> {
+    let pass_code = token.pass_code.as_ref().and_then(Strength::of_hash).map(|noted| (SecretKind::PassCode, noted));
+    let pending = token.verification.as_ref().filter(|_| token.life_cycle_state == LifeCycleState::PendingVerification);
+    let code = pending.and_then(|code| Strength::of_seal(&code.sealed));
+    pass_code.into_iter().chain(code.map(|length| (SecretKind::VerificationCode, length)))
 }
 
 fn report(kind: SecretKind, token: &AccessToken, attempts: Attempts, policy: &Policy, now: Timestamp) -> SecretReport {

@@ -1,11 +1,16 @@
 //! List how likely it is that somebody guesses a secret, under each policy of the organisation.
 
+use std::collections::BTreeMap;
+
 use super::AccessTokens;
 use crate::Result;
-use crate::guess_budget::GuessBudget;
+use crate::attempts::SecretKind;
+use crate::guess_budget::{GuessBudget, Weaker};
+use crate::policy::Policy;
 use crate::reference::Reference;
 use crate::session::{Caller, Permission};
 use crate::store::Store;
+use crate::strength::{StoredStrength, Strength};
 
 /// A policy, and what it lets an attacker do.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,6 +23,8 @@ pub struct PolicyBudget {
     pub budget: GuessBudget,
     /// The bound above which a policy is refused when it comes in.
     pub limit: f64,
+    /// What is stored below the policy, by kind of secret. `None`: nothing was looked for.
+    pub weaker: Option<BTreeMap<SecretKind, Weaker>>,
 }
 
 impl PolicyBudget {
@@ -29,7 +36,28 @@ impl PolicyBudget {
             name: own.and_then(|classification| classification.name.clone()),
             budget: GuessBudget::of(reference.policy(classification)),
             limit,
+            weaker: None,
         }
+    }
+
+    /// Adds what is stored below the policy.
+    pub(super) fn add_weaker(&mut self, policy: &Policy, kind: SecretKind, strength: Strength, count: u64) {
+        self.weaker.get_or_insert_default().entry(kind).or_default().add(policy, kind, strength, count);
+    }
+
+    /// The same as [`Self::all`], with what is stored below each policy.
+    pub fn all_with(reference: &Reference, limit: f64, stored: &[StoredStrength]) -> Vec<Self> {
+        let mut all = Self::all(reference, limit);
+        for budget in &mut all {
+            budget.weaker = Some(BTreeMap::new());
+        }
+        for StoredStrength { classification, kind, strength, count } in stored {
+            let applies = Self::of(reference, classification.as_deref(), limit).classification;
+            if let Some(budget) = all.iter_mut().find(|budget| budget.classification == applies) {
+                budget.add_weaker(reference.policy(classification.as_deref()), *kind, *strength, *count);
+            }
+        }
+        all
     }
 
     /// The definition's and that of every classification with a policy of its own, by name.
@@ -43,10 +71,15 @@ impl PolicyBudget {
 }
 
 impl<S: Store> AccessTokens<S> {
-    /// Every policy of the organisation with its bound: the definition first.
+    /// Every policy of the organisation with its bound: the definition first. Callers with `access_tokens.secrets` learn
+    /// what is stored below each.
     pub async fn list_guess_budgets(&self, caller: &Caller) -> Result<Vec<PolicyBudget>> {
         caller.require(Permission::AccessTokensRead)?;
         let reference = self.store.reference(caller.organisation).await?;
-        Ok(PolicyBudget::all(&reference, self.guess_limit))
+        if !caller.permissions.contains(Permission::AccessTokensSecrets) {
+            return Ok(PolicyBudget::all(&reference, self.guess_limit));
+        }
+        let stored = self.store.stored_strengths(caller.organisation).await?;
+        Ok(PolicyBudget::all_with(&reference, self.guess_limit, &stored))
     }
 }

@@ -190,7 +190,11 @@ impl<S: Store + AccountStore> Importer<S> {
                     Some(_) => self.secrets.verify(secret.clone(), stored.clone()).await? == Verdict::Right,
                     None => false,
                 };
-                if same { stored } else { Some(self.secrets.hash(secret).await?) }
+                match kind {
+                    _ if same => stored,
+                    Kind::AccessToken => Some(self.secrets.hash_unchecked(secret).await?),
+                    _ => Some(self.secrets.hash(secret).await?),
+                }
             }
             None => None,
         };

@@ -92,7 +92,9 @@ fn check(request: &UpdateToken, policy: &Policy, token: &AccessToken) -> Result<
         }
     }
     if let Some(Some(pass_code)) = &request.pass_code {
-        violations.check("pass_code", policy.pass_code.check(pass_code.expose()));
+        let new =
+            [&request.authentication_code, &request.identifier].into_iter().filter_map(|new| new.as_ref()?.as_deref());
+        violations.check("pass_code", policy.check_pass_code(pass_code.expose(), token.names().chain(new)));
         if matches!(request.identifier, Some(None)) {
             violations.add(Reason::InvalidFieldValue, "pass_code", "is cleared together with the identifier");
         }

@@ -62,7 +62,7 @@ impl<S: Store> AccessTokens<S> {
         let pass_code = match &request.pass_code {
             Some(pass_code) => {
                 let policy = found.reference.policy(found.token.classification.as_deref());
-                Error::of_check("pass_code", policy.pass_code.check(pass_code.expose()))?;
+                Error::of_check("pass_code", policy.check_pass_code(pass_code.expose(), found.token.names()))?;
                 Some(Some(self.secrets.hash(pass_code.clone()).await?))
             }
             None => None,

@@ -19,6 +19,7 @@ use crate::identifier::{AccountsReceivableIdentifier, OwnerIdentifier, RewardsPa
 use crate::life_cycle::LifeCycleState;
 use crate::reference::Reference;
 use crate::session::OrganisationKey;
+use crate::strength::StoredStrength;
 use crate::{Error, Reason};
 
 /// What can go wrong in a store.
@@ -273,6 +274,13 @@ pub trait Store: LedgerStore {
         organisation: OrganisationKey,
         token: &AccessToken,
     ) -> impl Future<Output = StoreResult<()>> + Send;
+
+    /// Returns how strong the pass codes are whose hashes note it, and the verification codes that wait to be used.
+    /// Reads all tokens of the organisation.
+    fn stored_strengths(
+        &self,
+        organisation: OrganisationKey,
+    ) -> impl Future<Output = StoreResult<Vec<StoredStrength>>> + Send;
 
     /// Takes `count` numbers of a sequence and answers the first. Committed at once, whatever becomes of the caller.
     fn take_numbers(

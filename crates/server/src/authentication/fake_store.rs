@@ -18,6 +18,7 @@ use access_tokens_domain::store::{
     LedgerStore, Load, Lookup, OrganisationRef, OwnerKey, Sequence, Store, StoreError, StoreResult, TokenPage,
     UnitOfWork,
 };
+use access_tokens_domain::strength::StoredStrength;
 use access_tokens_domain::time::Timestamp;
 
 #[derive(Default)]
@@ -149,6 +150,10 @@ impl LedgerStore for FakeStore {
 
 impl Store for FakeStore {
     type Unit = Never;
+
+    async fn stored_strengths(&self, _: OrganisationKey) -> StoreResult<Vec<StoredStrength>> {
+        not_here()
+    }
 
     async fn begin(&self) -> StoreResult<Never> {
         not_here()

@@ -149,6 +149,8 @@ impl CodeSeals {
 
 #[cfg(test)]
 mod tests {
+    use access_tokens_domain::strength::Strength;
+
     use super::*;
     use crate::crypto::SystemRandom;
     use crate::crypto::keys::tests::{RING_A, RING_B, ring};
@@ -238,6 +240,15 @@ mod tests {
                 assert!(seals.open(other, "T1", &sealed).is_err());
             }
             assert!(both(&[&RING_B.replace("b ", "a ")]).1.open(purpose, "T1", &sealed).is_err());
+        }
+    }
+
+    #[test]
+    fn a_seal_tells_the_length_of_its_code() {
+        let (_, seals) = both(&[RING_A]);
+        for length in 0..=12 {
+            let sealed = seal(&seals, Purpose::Verification, "T", &"7".repeat(length.into()));
+            assert_eq!(Strength::of_seal(&sealed), Some(Strength { length, common: false }));
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use access_tokens_domain::Result;
 use access_tokens_domain::ports::{BoxFuture, Purpose, Random, Secrets, Verdict};
 use access_tokens_domain::secret::{CodeHash, PassCodeHash, SealedCode, Secret};
+use access_tokens_domain::strength::Strength;
 
 use super::codes::{CodeHashes, CodeSeals};
 use super::hasher::{Hasher, HashingLoad};
@@ -42,6 +43,13 @@ impl KeyedSecrets {
         Self { keys: Derived::new(keys, derive), hasher: Hasher::new(), random }
     }
 
+    async fn hash_noting(&self, secret: Secret, strength: Option<Strength>) -> Result<PassCodeHash> {
+        let mut salt = [0; SALT_BYTES];
+        self.random.fill(&mut salt)?;
+        let keys = self.keys.get();
+        self.hasher.run(move |memory| keys.pass_codes.hash(&secret, strength, salt, memory)).await?
+    }
+
     /// How much there is to hash.
     pub fn hashing(&self) -> HashingLoad {
         self.hasher.load()
@@ -68,12 +76,12 @@ impl Secrets for KeyedSecrets {
     }
 
     fn hash(&self, secret: Secret) -> BoxFuture<'_, Result<PassCodeHash>> {
-        Box::pin(async move {
-            let mut salt = [0; SALT_BYTES];
-            self.random.fill(&mut salt)?;
-            let keys = self.keys.get();
-            self.hasher.run(move |memory| keys.pass_codes.hash(&secret, salt, memory)).await?
-        })
+        Box::pin(self.hash_noting(secret, None))
+    }
+
+    fn hash_unchecked(&self, pass_code: Secret) -> BoxFuture<'_, Result<PassCodeHash>> {
+        let strength = Strength::of(&pass_code);
+        Box::pin(self.hash_noting(pass_code, strength))
     }
 
     fn verify(&self, secret: Secret, stored: Option<PassCodeHash>) -> BoxFuture<'_, Result<Verdict>> {

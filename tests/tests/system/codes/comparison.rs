@@ -75,7 +75,8 @@ on_both_databases! {
         // Other types stay what they were: errors that name the field.
         for odd in [json!(12345.5), json!(true), json!(["012345"])] {
             let refusal = app.http().await.post("access_tokens/verify_otp", by_id("T0", "one_time_password", odd)).await;
-            assert_eq!((refusal.reason(), refusal.description().as_str()), ("INVALID_FIELD_VALUE", "one_time_password"));
+            assert_eq!(refusal.reason(), "INVALID_FIELD_VALUE");
+            assert!(refusal.description().starts_with("one_time_password: must be a string"), "{}", refusal.text);
         }
     }
 

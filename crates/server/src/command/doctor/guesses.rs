@@ -11,10 +11,11 @@ const CHECK: &str = "guesses";
 
 pub(super) async fn check(database: &Database, limit: f64, report: &mut Report) {
     match look(database, limit, report).await {
-        Ok((policies, worst)) => {
+        Ok(Bounds { policies, worst, unbounded }) => {
             let message = format!(
-                "{policies} policies; the likeliest chance that somebody guesses a secret of a token within a day is \
-                 {worst:.1e}, and {limit:.1e} is allowed"
+                "{policies} policies; the likeliest chance that a secret of a token is guessed within a day is {worst:.1e}, \
+                 and {limit:.1e} is allowed; {unbounded} of them do not refuse common pass codes, so there the chance holds \
+                 only for codes that the service draws"
             );
             report.well(CHECK, message);
         }
@@ -24,23 +25,44 @@ pub(super) async fn check(database: &Database, limit: f64, report: &mut Report) 
     }
 }
 
-/// How many policies there are, and the worst chance. Those over the limit are told one by one.
-async fn look(database: &Database, limit: f64, report: &mut Report) -> StoreResult<(usize, f64)> {
-    let (mut policies, mut worst) = (0, 0f64);
+/// What the policies say.
+#[derive(Default)]
+struct Bounds {
+    policies: usize,
+    /// The worst chance.
+    worst: f64,
+    /// Policies that do not refuse common pass codes.
+    unbounded: usize,
+}
+
+/// Looks at every policy. Those over the limit, and what is stored below one, are told one by one.
+async fn look(database: &Database, limit: f64, report: &mut Report) -> StoreResult<Bounds> {
+    let mut bounds = Bounds::default();
     for organisation in database.organisations().await? {
         let reference = database.reference(organisation.key).await?;
-        for budget in PolicyBudget::all(&reference, limit) {
-            policies += 1;
-            worst = worst.max(budget.budget.chance());
-            if budget.budget.chance() > limit {
-                let of = match budget.name.or(budget.classification) {
-                    Some(classification) => format!("{}, classification {classification}", organisation.name),
-                    None => organisation.name.clone(),
-                };
+        let stored = database.stored_strengths(organisation.key).await?;
+        for budget in PolicyBudget::all_with(&reference, limit, &stored) {
+            let chance = budget.budget.chance();
+            bounds.policies += 1;
+            bounds.worst = bounds.worst.max(chance);
+            bounds.unbounded += usize::from(!budget.budget.chosen_codes_bounded);
+            let of = match budget.name.as_ref().or(budget.classification.as_ref()) {
+                Some(classification) => format!("{}, classification {classification}", organisation.name),
+                None => organisation.name.clone(),
+            };
+            if chance > limit {
                 let message = format!("the policy of {of} allows {}, above {limit:.1e}", budget.budget.arithmetic());
                 report.problem(CHECK, message, "import it with longer codes, or a lower lock.attempts_per_day");
             }
+            for (kind, weaker) in budget.weaker.iter().flatten().filter(|(_, weaker)| weaker.count > 0) {
+                let (kind, count, chance) = (kind.name(), weaker.count, weaker.chance);
+                let message = format!(
+                    "{count} secrets of kind {kind} of {of} are stored below the policy; the weakest is guessed within a \
+                     day with a chance of {chance:.1e}"
+                );
+                report.warning(CHECK, message, "replace them: ResetPassCode, ResetVerificationCode, or ask the owners");
+            }
         }
     }
-    Ok((policies, worst))
+    Ok(bounds)
 }

@@ -4,6 +4,9 @@
 //! $argon2id$v=19$m=19456,t=2,p=1,keyid=<key id in base64>$<salt>$<hash>
 //! ```
 //!
+//! A parameter `data` before the salt notes how easily the pass code is guessed, where no policy was asked about it; see
+//! [`Strength`]. It enters Argon2, so the note cannot be changed without the hash.
+//!
 //! With `keyid`, what enters Argon2 is HMAC-SHA256(pepper, pass code): a stolen database alone is worthless, however
 //! short the pass codes are. Without `keyid` it is the pass code itself: such hashes are imported, and of any Argon2
 //! variant. Hashes of other schemes are imported too, see [`foreign`].
@@ -12,9 +15,12 @@ mod foreign;
 
 use access_tokens_domain::ports::Verdict;
 use access_tokens_domain::secret::{PassCodeHash, Secret};
+use access_tokens_domain::strength::Strength;
 use access_tokens_domain::{Error, Result};
 use argon2::password_hash::phc::{Output, PasswordHash, Salt};
-use argon2::{Algorithm, Argon2, Block, KeyId, Params, ParamsBuilder, Version};
+use argon2::{Algorithm, Argon2, AssociatedData, Block, KeyId, Params, ParamsBuilder, Version};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use hmac::Mac;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -83,10 +89,18 @@ impl PassCodes {
         Self { peppers: ring.derive_hmac("pass-code-pepper") }
     }
 
-    /// Hashes under the writing key.
-    pub(super) fn hash(&self, secret: &Secret, salt: [u8; SALT_BYTES], memory: &mut Memory) -> Result<PassCodeHash> {
+    /// Hashes under the writing key. The hash notes the strength, if one is given.
+    pub(super) fn hash(
+        &self,
+        secret: &Secret,
+        strength: Option<Strength>,
+        salt: [u8; SALT_BYTES],
+        memory: &mut Memory,
+    ) -> Result<PassCodeHash> {
         let (key_id, pepper) = self.peppers.current();
-        let params = params(key_id).map_err(internal)?;
+        // Four characters of base64 are three bytes.
+        let note = STANDARD_NO_PAD.decode(strength.map(Strength::note).unwrap_or_default()).map_err(internal)?;
+        let params = params(key_id, &note).map_err(internal)?;
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
         let mut output = [0; OUTPUT_BYTES];
         run(&argon2, &peppered(pepper, secret), &salt, &mut output, memory).map_err(internal)?;
@@ -113,7 +127,7 @@ impl PassCodes {
             // What the scheme did not read may be wrong: a hash of it would lock the true secret out for ever.
             Some(Stored::Foreign(stored)) => (stored.matches(secret), !stored.reads_all_of(secret)),
             None => {
-                self.hash(secret, [0; SALT_BYTES], memory)?;
+                self.hash(secret, None, [0; SALT_BYTES], memory)?;
                 (false, false)
             }
         };
@@ -154,8 +168,8 @@ impl PassCodes {
         };
         let salt = phc.salt?.to_vec();
         let expected = phc.hash?.as_bytes().to_vec();
-        // The parameters hold the id of the key and the length of the output too.
-        let todays = self::params(self.peppers.current().0).is_ok_and(|todays| todays == params);
+        // The parameters hold the id of the key, the length of the output and the note too.
+        let todays = self::params(self.peppers.current().0, params.data()).is_ok_and(|todays| todays == params);
         let current = algorithm == Algorithm::Argon2id
             && version == Version::V0x13
             && todays
@@ -179,10 +193,13 @@ impl StoredArgon2<'_> {
     }
 }
 
-fn params(key_id: &str) -> argon2::Result<Params> {
+fn params(key_id: &str, note: &[u8]) -> argon2::Result<Params> {
     let (memory, passes, lanes) = COST;
     let mut builder = ParamsBuilder::new();
     builder.m_cost(memory).t_cost(passes).p_cost(lanes).output_len(OUTPUT_BYTES).keyid(KeyId::new(key_id.as_bytes())?);
+    if !note.is_empty() {
+        builder.data(AssociatedData::new(note)?);
+    }
     builder.build()
 }
 
@@ -206,7 +223,7 @@ mod tests {
     use crate::crypto::keys::tests::{RING_A, RING_B, ring};
 
     fn hash(codes: &PassCodes, code: &str) -> PassCodeHash {
-        codes.hash(&Secret::new(code), *b"0123456789abcdef", &mut Memory::default()).expect("hashed")
+        codes.hash(&Secret::new(code), None, *b"0123456789abcdef", &mut Memory::default()).expect("hashed")
     }
 
     fn verdict(codes: &PassCodes, code: &str, stored: &str) -> Verdict {
@@ -334,6 +351,24 @@ mod tests {
         // argon2i of the first version.
         let oldest = "$argon2i$m=65536,t=2,p=1$c29tZXNhbHQ$9sTbSlTio3Biev89thdrlKKiCaYsjjYVJxGAL3swxpQ";
         assert!(verify(&codes, "password", oldest));
+    }
+
+    #[test]
+    fn a_hash_states_the_strength_and_is_bound_to_it() {
+        let codes = PassCodes::new(&ring(&[RING_A]));
+        for code in ["1", "4711", "password"] {
+            let secret = Secret::new(code);
+            let strength = Strength::of(&secret);
+            let stored = codes.hash(&secret, strength, *b"0123456789abcdef", &mut Memory::default()).expect("hashed");
+            assert_eq!(Strength::of_hash(&stored), strength, "{}", stored.as_stored());
+            assert!(codes.accepts(&stored));
+            assert_eq!(verdict(&codes, code, stored.as_stored()), Verdict::Right, "it is not hashed anew for ever");
+            let other = stored.as_stored().replace("data=len", "data=cmn");
+            if other != stored.as_stored() {
+                assert_eq!(verdict(&codes, code, &other), Verdict::Wrong);
+            }
+        }
+        assert_eq!(Strength::of_hash(&hash(&codes, "1")), None);
     }
 
     #[test]

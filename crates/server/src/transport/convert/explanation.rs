@@ -1,7 +1,9 @@
 //! What explains an access token, and how well policies protect secrets.
 
+use std::collections::BTreeMap;
+
 use access_tokens_domain::attempts::{Attempt, LockCause, SecretKind};
-use access_tokens_domain::guess_budget::SecretBudget;
+use access_tokens_domain::guess_budget::{SecretBudget, Weaker};
 use access_tokens_domain::service::{
     Action, Explanation, Obstacle, ObstacleKind, PolicyBudget, SecretReport, Use as WayOfUse,
 };
@@ -30,24 +32,29 @@ pub(crate) fn explanation(found: Explanation, fields: &FieldTree) -> v1::Explain
 
 /// The guess budget of one policy.
 pub(crate) fn guess_budget(found: &PolicyBudget, fields: &FieldTree) -> v1::GuessBudget {
-    let PolicyBudget { classification, name, budget, limit } = found;
+    let PolicyBudget { classification, name, budget, limit, weaker } = found;
     v1::GuessBudget {
         classification_id: fields.value("classification_id", || classification.clone()),
         classification_name: fields.value("classification_name", || name.clone()),
         chance_per_day: fields.value("chance_per_day", || budget.chance()),
         limit: fields.value("limit", || *limit),
-        secrets: fields.value("secrets", || budget.secrets.iter().map(secret_budget).collect()),
+        secrets: fields
+            .value("secrets", || budget.secrets.iter().map(|one| secret_budget(one, weaker.as_ref())).collect()),
         arithmetic: fields.value("arithmetic", || budget.arithmetic()),
+        chosen_codes_bounded: fields.value("chosen_codes_bounded", || Some(budget.chosen_codes_bounded)),
     }
 }
 
-fn secret_budget(budget: &SecretBudget) -> v1::SecretBudget {
+fn secret_budget(budget: &SecretBudget, weaker: Option<&BTreeMap<SecretKind, Weaker>>) -> v1::SecretBudget {
+    let weaker = weaker.map(|weaker| weaker.get(&budget.kind).copied().unwrap_or_default());
     v1::SecretBudget {
         secret_kind: secret_kind(budget.kind).into(),
         guesses_per_day: integer(budget.guesses_per_day),
         // More than a number can hold is at least the largest one, which JSON has a form for.
         codes: budget.codes.min(f64::MAX),
         chance_per_day: budget.chance(),
+        weaker_secrets: weaker.map(|weaker| i64::try_from(weaker.count).unwrap_or(i64::MAX)),
+        weaker_chance_per_day: weaker.map(|weaker| weaker.chance),
     }
 }
 
@@ -153,7 +160,7 @@ mod tests {
 
     fn budget() -> PolicyBudget {
         let (classification, name) = (Some("K".to_owned()), Some("Mobile".to_owned()));
-        PolicyBudget { classification, name, budget: GuessBudget::of(&Policy::default()), limit: 1e-3 }
+        PolicyBudget { classification, name, budget: GuessBudget::of(&Policy::default()), limit: 1e-3, weaker: None }
     }
 
     fn report(kind: SecretKind, lock: Option<Lock>) -> SecretReport {

@@ -1,0 +1,205 @@
+//! How easily a secret is guessed that was stored without the rules of a policy: one that an import brought.
+//!
+//! The length of a pass code is known only while it is in clear, so its hash notes it: ours are Argon2 hashes, whose
+//! parameter `data` is fed into the hash and stated in its text. The note goes with the hash when another one replaces
+//! it. The length of a verification code is that of its sealed form.
+
+use crate::attempts::SecretKind;
+use crate::common_secrets;
+use crate::policy::Policy;
+use crate::secret::{PassCodeHash, SealedCode, Secret};
+
+/// Characters of a pass code from which on nothing is noted, unless it is common. The length of a long one is nobody's
+/// business.
+const UNNOTED_LENGTH: usize = 10;
+/// What stands before the note in the text of a hash.
+const PARAMETER: &str = ",data=";
+/// Bytes that a sealed code has besides the code: a nonce and a tag.
+pub const SEAL_BYTES: usize = 28;
+
+/// What is known of a stored secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Strength {
+    /// Characters, at most 9 of a pass code.
+    pub length: u8,
+    /// Whether it is a secret that attackers try first.
+    pub common: bool,
+}
+
+/// Stored secrets of one kind that are equally strong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredStrength {
+    /// The classification of their tokens, by id.
+    pub classification: Option<String>,
+    /// The kind.
+    pub kind: SecretKind,
+    /// How strong each is.
+    pub strength: Strength,
+    /// How many there are.
+    pub count: u64,
+}
+
+impl Strength {
+    /// Returns what a hash of this pass code has to note. `None`: nothing.
+    pub fn of(pass_code: &Secret) -> Option<Self> {
+        let (length, common) = (pass_code.expose().chars().count(), is_easy(pass_code.expose()));
+        let noted = u8::try_from(length.min(UNNOTED_LENGTH - 1)).ok()?;
+        (length < UNNOTED_LENGTH || common).then_some(Self { length: noted, common })
+    }
+
+    /// Returns the note, in the form in which it stands in the text of a hash: four characters of base64.
+    pub fn note(self) -> String {
+        format!("{}{}", if self.common { "cmn" } else { "len" }, self.length)
+    }
+
+    /// Reads a note.
+    pub fn from_note(note: &str) -> Option<Self> {
+        let (kind, length) = note.split_at_checked(3)?;
+        let common = match kind {
+            "cmn" => true,
+            "len" => false,
+            _ => return None,
+        };
+        let length = length.parse().ok().filter(|length| (0..=9).contains(length))?;
+        Some(Self { length, common })
+    }
+
+    /// Returns what a stored hash notes.
+    pub fn of_hash(hash: &PassCodeHash) -> Option<Self> {
+        let (_, rest) = hash.as_stored().split_once(PARAMETER)?;
+        Self::from_note(rest.split_once('$')?.0)
+    }
+
+    /// Returns the length of a sealed code.
+    pub fn of_seal(sealed: &SealedCode) -> Option<Self> {
+        Some(Self::of_seal_text(sealed.as_stored().split_once('$')?.1.len()))
+    }
+
+    /// Returns the length of a sealed code whose text has this many characters after the id of the key.
+    pub fn of_seal_text(characters: usize) -> Self {
+        let length = (characters * 3 / 4).saturating_sub(SEAL_BYTES);
+        Self { length: u8::try_from(length).unwrap_or(u8::MAX), common: false }
+    }
+
+    /// Returns how many codes there can be, where a policy asks for more than this secret has; counted as digits.
+    pub fn codes_below(self, policy: &Policy, kind: SecretKind) -> Option<f64> {
+        let (least, common) = match kind {
+            SecretKind::PassCode => (policy.pass_code.min_length, self.common && policy.refuse_common_codes),
+            SecretKind::VerificationCode => (policy.verification_code_length.into(), false),
+            SecretKind::OneTimePassword => (policy.otp_length.into(), false),
+        };
+        let codes = if common { 1.0 } else { 10f64.powi(self.length.into()) };
+        (common || u16::from(self.length) < least).then_some(codes)
+    }
+}
+
+/// Reports whether an attacker tries a secret first: it is common, a plain sequence, or repeats itself.
+pub fn is_easy(secret: &str) -> bool {
+    let characters: Vec<char> = secret.chars().flat_map(char::to_lowercase).collect();
+    common_secrets::is_common(secret) || is_plain(&characters)
+}
+
+/// Reports whether the characters are few, go up or down evenly (`1234`, `dcba`, `2468`, `7890`), repeat a part
+/// (`1212`, `abcabc`), go there and back (`123321`), or do one of these in runs (`112233`).
+fn is_plain(characters: &[char]) -> bool {
+    let repeats = |part: &usize| {
+        characters.len().is_multiple_of(*part) && characters.chunks(*part).all(|c| c == &characters[..*part])
+    };
+    if characters.len() < 3 || (1..=characters.len() / 2).any(|part| repeats(&part)) {
+        return true;
+    }
+    let there_and_back = characters.iter().eq(characters.iter().rev());
+    let there = &characters[..characters.len().div_ceil(2)];
+    let mut runs = characters.to_vec();
+    runs.dedup();
+    is_even(characters) || (there_and_back && is_even(there)) || (runs.len() < characters.len() && is_even(&runs))
+}
+
+/// Reports whether each character is as far from the one before it; digits go round from 9 to 0.
+fn is_even(characters: &[char]) -> bool {
+    let digits = characters.iter().all(char::is_ascii_digit);
+    let step = |pair: &[char]| {
+        let step = i64::from(u32::from(pair[1])) - i64::from(u32::from(pair[0]));
+        if digits { step.rem_euclid(10) } else { step }
+    };
+    let mut steps = characters.windows(2).map(step);
+    let first = steps.next();
+    steps.all(|step| Some(step) == first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_attackers_try_first_is_easy() {
+        for easy in [
+            "",
+            "7",
+            "42",
+            "1234",
+            "0123456789",
+            "4321",
+            "7890",
+            "0987",
+            "2468",
+            "1357",
+            "9630",
+            "0000",
+            "1212",
+            "123123",
+            "112233",
+            "1122334455",
+            "123321",
+            "1234321",
+            "abcd",
+            "DCBA",
+            "aabbcc",
+            "abcabc",
+            "xyxy",
+            "password",
+            "Passw0rd",
+            "qwerty",
+            "iloveyou",
+            "éééé",
+            "абвг",
+        ] {
+            assert!(is_easy(easy), "{easy}");
+        }
+        for other in ["4711", "8305", "93016", "520813", "tr0ub4", "xkqv", "12435", "abce"] {
+            assert!(!is_easy(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_hash_notes_what_is_short_or_common() {
+        let note = |code: &str| Strength::of(&Secret::new(code)).map(Strength::note);
+        assert_eq!(note("1").as_deref(), Some("cmn1"));
+        assert_eq!(note("4711").as_deref(), Some("len4"));
+        assert_eq!(note("ключ7!xé9").as_deref(), Some("len9"));
+        assert_eq!(note("passwordpassword").as_deref(), Some("cmn9"));
+        assert_eq!(note("ten chars."), None);
+        for strength in [Strength { length: 4, common: false }, Strength { length: 9, common: true }] {
+            assert_eq!(Strength::from_note(&strength.note()), Some(strength));
+            let hash = format!("$argon2id$v=19$m=19456,t=2,p=1,keyid=YQ,data={}$c2FsdA$aGFzaA", strength.note());
+            assert_eq!(Strength::of_hash(&PassCodeHash::from_stored(hash)), Some(strength));
+        }
+        for other in ["", "len", "len10", "lenx", "abc4", "len-", "é1"] {
+            assert_eq!(Strength::from_note(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn only_what_a_policy_refuses_is_below_it() {
+        let mut policy = Policy::default();
+        let below =
+            |policy: &Policy, length, common| Strength { length, common }.codes_below(policy, SecretKind::PassCode);
+        assert_eq!(below(&policy, 1, true), Some(10.0));
+        assert_eq!(below(&policy, 4, true), None);
+        policy.refuse_common_codes = true;
+        assert_eq!((below(&policy, 4, true), below(&policy, 4, false)), (Some(1.0), None));
+        let one = Strength { length: 1, common: false };
+        assert_eq!(one.codes_below(&policy, SecretKind::VerificationCode), Some(10.0));
+        assert_eq!(Strength { length: 6, ..one }.codes_below(&policy, SecretKind::VerificationCode), None);
+    }
+}
