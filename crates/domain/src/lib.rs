@@ -15,6 +15,7 @@ pub mod identifier;
 pub mod import;
 pub mod issues;
 pub mod life_cycle;
+pub mod login;
 pub mod notification;
 pub mod observer;
 pub mod page;

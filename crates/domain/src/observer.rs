@@ -39,6 +39,12 @@ pub trait Observer: Send + Sync + 'static {
     /// A wrong secret of this kind was one too many: from now on others are refused. One for an unknown token counts as any
     /// other.
     fn locked(&self, _kind: SecretKind) {}
+
+    /// A user name and a password were presented.
+    fn login(&self, _outcome: AttemptOutcome) {}
+
+    /// A wrong password locked a user on one network, or on all networks that are new to the user.
+    fn login_locked(&self) {}
 }
 
 /// Nobody watches.

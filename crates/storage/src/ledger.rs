@@ -46,7 +46,7 @@ impl LedgerStore for Database {
         kind: SecretKind,
         attempts: &Entry<Attempts>,
     ) -> StoreResult<bool> {
-        let row = Row { table: "credential_attempt", organisation, subject, kind };
+        let row = Row::attempts(organisation, subject, kind.name());
         let columns = convert::attempts_columns(&attempts.state)?;
         Ok(self.write(row.save(attempts.revision, columns)).await?.first().is_some())
     }
@@ -58,12 +58,7 @@ impl LedgerStore for Database {
         kind: SecretKind,
         at: Timestamp,
     ) -> StoreResult<()> {
-        let row = Row { table: "credential_attempt", organisation, subject, kind };
-        let mut sql = row.insert(&[("refused", 1_i64.into()), ("last_refused", micros(at).into())]);
-        sql.push(" DO UPDATE SET refused = credential_attempt.refused + 1, last_refused = CASE");
-        sql.push(" WHEN credential_attempt.last_refused > excluded.last_refused THEN credential_attempt.last_refused");
-        sql.push(" ELSE excluded.last_refused END");
-        self.write(sql).await?;
+        self.write(Row::attempts(organisation, subject, kind.name()).count_refused(at)).await?;
         Ok(())
     }
 
@@ -91,7 +86,7 @@ impl LedgerStore for Database {
         kind: SecretKind,
         issues: &Entry<Issues>,
     ) -> StoreResult<bool> {
-        let row = Row { table: "code_issue", organisation, subject, kind };
+        let row = Row { table: "code_issue", organisation, subject, kind: kind.name() };
         let columns = convert::issues_columns(&issues.state);
         Ok(self.write(row.save(issues.revision, columns)).await?.first().is_some())
     }
@@ -120,16 +115,30 @@ fn of_subject(organisation: OrganisationKey, subject: &str) -> Select<credential
 type Columns = Vec<(&'static str, Value)>;
 
 /// Where a row is, or will be.
-struct Row<'a> {
+pub(crate) struct Row<'a> {
     table: &'static str,
     organisation: OrganisationKey,
     subject: &'a str,
-    kind: SecretKind,
+    kind: &'static str,
 }
 
-impl Row<'_> {
+impl<'a> Row<'a> {
+    /// The row of attempts of one kind.
+    pub(crate) fn attempts(organisation: OrganisationKey, subject: &'a str, kind: &'static str) -> Self {
+        Self { table: "credential_attempt", organisation, subject, kind }
+    }
+
+    /// Counts one refused attempt; its order among others does not matter.
+    pub(crate) fn count_refused(&self, at: Timestamp) -> Sql {
+        let mut sql = self.insert(&[("refused", 1_i64.into()), ("last_refused", micros(at).into())]);
+        sql.push(" DO UPDATE SET refused = credential_attempt.refused + 1, last_refused = CASE");
+        sql.push(" WHEN credential_attempt.last_refused > excluded.last_refused THEN credential_attempt.last_refused");
+        sql.push(" ELSE excluded.last_refused END");
+        sql
+    }
+
     /// Compare and set: answers a row if it wrote one.
-    fn save(&self, read: Revision, mut columns: Columns) -> Sql {
+    pub(crate) fn save(&self, read: Revision, mut columns: Columns) -> Sql {
         columns.push(("revision", (read + 1).into()));
         let mut sql;
         if read == 0 {
@@ -146,7 +155,7 @@ impl Row<'_> {
                 sql.push(if i == 0 { " SET " } else { ", " }).push(column).push(" = ").bind(value);
             }
             sql.push(" WHERE organisation_key = ").bind(self.organisation.0);
-            sql.push(" AND subject = ").bind(self.subject).push(" AND kind = ").bind(self.kind.name()).push(" AND ");
+            sql.push(" AND subject = ").bind(self.subject).push(" AND kind = ").bind(self.kind).push(" AND ");
         }
         sql.push(self.table).push(".revision = ").bind(read).push(" RETURNING revision");
         sql
@@ -160,7 +169,7 @@ impl Row<'_> {
             sql.push(", ").push(column);
         }
         sql.push(") VALUES (").bind(self.organisation.0);
-        sql.push(", ").bind(self.subject).push(", ").bind(self.kind.name());
+        sql.push(", ").bind(self.subject).push(", ").bind(self.kind);
         for (_, value) in columns {
             sql.push(", ").bind(value.clone());
         }

@@ -23,6 +23,7 @@ mod inspect;
 mod keys;
 mod lanes;
 mod ledger;
+mod logins;
 mod lookup;
 mod migration;
 mod new_token;

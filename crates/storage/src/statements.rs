@@ -10,7 +10,7 @@ use sea_orm::{DatabaseConnection, DbBackend};
 use crate::options::DatabaseOptions;
 
 /// The names that may be told. What follows a keyword and is none of these is an alias or a part of the statement.
-const TABLES: [&str; 18] = [
+const TABLES: [&str; 19] = [
     "access_token",
     "accounts_receivable",
     "api_key",
@@ -23,6 +23,7 @@ const TABLES: [&str; 18] = [
     "credential_attempt",
     "industry",
     "industry_sector",
+    "known_network",
     "number_sequence",
     "organisation",
     "released_session",

@@ -19,7 +19,7 @@ pub mod reencrypt;
 mod reset;
 mod show;
 mod transition;
-mod turns;
+pub mod turns;
 mod udf;
 mod unlock;
 mod update;

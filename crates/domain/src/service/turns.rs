@@ -22,13 +22,13 @@ const LINE: usize = 64;
 
 /// The lines that are waited in just now.
 #[derive(Default)]
-pub(super) struct Turns {
+pub struct Turns {
     lines: Arc<Mutex<HashMap<u64, Line>>>,
     hasher: RandomState,
 }
 
 /// One turn. It ends when this goes, whatever becomes of the call.
-pub(super) struct Turn {
+pub struct Turn {
     lines: Arc<Mutex<HashMap<u64, Line>>>,
     key: u64,
     guard: Option<OwnedMutexGuard<()>>,
@@ -37,7 +37,7 @@ pub(super) struct Turn {
 impl Turns {
     /// Waits for the turn of a name; OVERLOADED where the line is full. Two names that hash alike share a line, which
     /// only costs time.
-    pub(super) async fn enter(&self, name: impl Hash) -> Result<Turn> {
+    pub async fn enter(&self, name: impl Hash) -> Result<Turn> {
         let key = self.hasher.hash_one(name);
         let line = {
             let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use super::StoreResult;
+use super::{LoginStore, StoreResult};
 use crate::directory::Organisation;
 use crate::secret::{CodeHash, PassCodeHash};
 use crate::session::{OrganisationKey, Permissions};
@@ -46,7 +46,7 @@ pub struct OrganisationRef {
 }
 
 /// Organisations, logins, API keys and released sessions.
-pub trait AccountStore: Send + Sync + 'static {
+pub trait AccountStore: LoginStore {
     /// The organisation of a name.
     fn organisation_by_name(&self, name: &str) -> impl Future<Output = StoreResult<Option<OrganisationRef>>> + Send;
 

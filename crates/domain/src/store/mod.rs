@@ -4,11 +4,13 @@ mod account;
 mod import;
 mod keys;
 mod ledger;
+mod login;
 
 pub use account::{AccountStore, ApiKey, Credential, OrganisationRef};
 pub use import::{ImportChanges, ImportKeys, ImportRows};
 pub use keys::{KeyStore, KeyUse, Position};
 pub use ledger::{Entry, LedgerStore, Revision};
+pub use login::LoginStore;
 
 use std::future::Future;
 use std::sync::Arc;

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use access_tokens_domain::error::Violations;
-use access_tokens_domain::ports::{Clock, Random, Secrets, Verdict};
+use access_tokens_domain::login::Network;
+use access_tokens_domain::observer::{NoObserver, Observer};
+use access_tokens_domain::ports::{Clock, Random, Secrets};
 use access_tokens_domain::reference::Reference;
 use access_tokens_domain::secret::Secret;
 use access_tokens_domain::session::{Caller, OrganisationKey, Permissions, Session};
@@ -17,6 +19,7 @@ use tokio::time::timeout;
 use super::api_key::PresentedKey;
 use super::callers::Callers;
 use super::certificate::{Bindings, BoundUser, CertificateUser};
+use super::login::{Attempt, Login, Logins};
 use super::released::Released;
 use super::session_token::SessionTokens;
 
@@ -27,6 +30,9 @@ const REFRESH: Duration = Duration::from_millis(500);
 /// How often released sessions that have expired are thrown away, in refreshes: every ten minutes.
 const FORGET_EVERY: u64 = 1_200;
 
+/// Time between two sweeps of log-in attempts and known networks.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
+
 /// How long a refresh may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -36,6 +42,7 @@ pub struct Authenticator<S> {
     secrets: Arc<dyn Secrets>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
+    logins: Logins<S>,
     tokens: SessionTokens,
     released: Released,
     users: Callers<(OrganisationKey, Permissions)>,
@@ -56,21 +63,24 @@ impl<S: Store + AccountStore> Authenticator<S> {
         let (users, api_keys, certificates) = (Callers::new(), Callers::new(), Callers::new());
         let released = Released::default();
         let bindings = Bindings::default();
-        Self { store, secrets, clock, random, tokens, released, users, api_keys, certificates, bindings }
+        let (rows, hashing, chance) = (Arc::clone(&store), Arc::clone(&secrets), Arc::clone(&random));
+        let logins = Logins::new(rows, hashing, chance, Arc::clone(&clock), Arc::new(NoObserver));
+        Self { store, secrets, clock, random, logins, tokens, released, users, api_keys, certificates, bindings }
+    }
+
+    /// Counts log-ins for an observer.
+    #[must_use]
+    pub fn observed_by(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.logins.observed_by(observer);
+        self
     }
 
     /// Opens a session for a user and answers its token.
     ///
-    /// Whether user name, password or organisation is wrong is not said, nor does it show in the work that is done. Only
-    /// who has shown the right password learns that a unit does not exist. A unit is named by its id or its alternative
-    /// code; without one it is the user's default.
-    pub async fn login(
-        &self,
-        username: &str,
-        password: Secret,
-        organisation: &str,
-        unit: Option<&str>,
-    ) -> Result<Secret> {
+    /// INVALID_LOGIN does not say whether the user name, the password or the organisation is wrong, or whether the user is
+    /// locked, and each case takes the same work. Only a caller with the right password learns that a unit does not exist.
+    pub async fn login(&self, login: Login<'_>) -> Result<Secret> {
+        let Login { username, password, organisation, unit, address } = login;
         let mut violations = Violations::default();
         for (field, value, limit) in [
             ("username", username, text::NAME),
@@ -88,13 +98,10 @@ impl<S: Store + AccountStore> Authenticator<S> {
 
         let organisation = self.store.organisation_by_name(organisation).await?;
         let key = organisation.as_ref().map_or(OrganisationKey::NONE, |organisation| organisation.key);
-        let credential = self.store.credential_by_username(key, username).await?;
-        let hash = credential.as_ref().and_then(|credential| credential.password.clone());
-        // One that is outdated is right all the same.
-        let matches = self.secrets.verify(password, hash).await? != Verdict::Wrong;
-        let (Some(organisation), Some(credential), true) = (organisation, credential, matches) else {
-            return Err(invalid_login());
-        };
+        let network = Network::of(address);
+        let account = self.logins.check(Attempt { organisation: key, username, password, network }).await?;
+        let (Some(organisation), Some(account)) = (organisation, account) else { return Err(invalid_login()) };
+        let credential = account.credential;
         let reference = self.store.reference(organisation.key).await?;
         let unit = match unit.filter(|unit| !unit.is_empty()) {
             Some(unit) => Some(named_unit(&reference, unit)?),
@@ -224,6 +231,18 @@ impl<S: Store + AccountStore> Authenticator<S> {
     /// Reads which sessions were released. Calls do so themselves where nobody else does in time.
     pub async fn refresh_released(&self) -> Result<()> {
         self.released.refresh(self.store.as_ref(), self.clock.now()).await
+    }
+
+    /// Deletes what no longer counts about log-ins, every ten minutes, until the task that runs it ends.
+    pub async fn sweep_logins(&self) {
+        let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            if let Err(error) = patiently(async { Ok(self.store.sweep_logins(self.clock.now()).await?) }).await {
+                tracing::warn!(cause = cause(&error), "expired log-in attempts cannot be deleted");
+            }
+        }
     }
 
     /// Keeps the list of released sessions young and short, until the task that runs it ends.

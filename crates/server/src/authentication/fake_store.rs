@@ -10,13 +10,15 @@ use access_tokens_domain::directory::{Organisation, Unit};
 use access_tokens_domain::identifier::{AccountsReceivableIdentifier, RewardsParticipantIdentifier, TokenKey};
 use access_tokens_domain::issues::Issues;
 use access_tokens_domain::life_cycle::LifeCycleState;
+use access_tokens_domain::login::{KnownNetwork, LoginAccount, Network};
 use access_tokens_domain::policy::Policy;
 use access_tokens_domain::reference::Reference;
+use access_tokens_domain::secret::PassCodeHash;
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{
     AccountStore, ApiKey, Credential, Entry, FoundOwners, FoundPage, FoundToken, ImportChanges, ImportKeys, ImportRows,
-    LedgerStore, Load, Lookup, OrganisationRef, OwnerKey, Sequence, Store, StoreError, StoreResult, TokenPage,
-    UnitOfWork,
+    LedgerStore, Load, LoginStore, Lookup, OrganisationRef, OwnerKey, Sequence, Store, StoreError, StoreResult,
+    TokenPage, UnitOfWork,
 };
 use access_tokens_domain::strength::StoredStrength;
 use access_tokens_domain::time::Timestamp;
@@ -27,6 +29,10 @@ pub(super) struct FakeStore {
     pub(super) units: Mutex<Vec<Unit>>,
     pub(super) keys: Mutex<Vec<ApiKey>>,
     pub(super) released: Mutex<HashMap<String, Timestamp>>,
+    pub(super) attempts: Mutex<HashMap<String, Entry<Attempts>>>,
+    /// The last date by user and network, and the first log-in by user.
+    pub(super) networks: Mutex<HashMap<(String, Network), Option<Timestamp>>>,
+    pub(super) first_logins: Mutex<HashMap<String, Timestamp>>,
     pub(super) away: AtomicBool,
     pub(super) round_trips: AtomicUsize,
 }
@@ -113,6 +119,99 @@ impl AccountStore for FakeStore {
         self.round_trip()?;
         self.released.lock().expect("lock").retain(|_, expires| *expires > now);
         Ok(())
+    }
+}
+
+impl LoginStore for FakeStore {
+    async fn login_account(
+        &self,
+        key: OrganisationKey,
+        username: &str,
+        network: &Network,
+    ) -> StoreResult<Option<LoginAccount>> {
+        let Some(credential) = self.credential_by_username(key, username).await? else { return Ok(None) };
+        let networks = self.networks.lock().expect("lock");
+        let user = credential.user.clone();
+        let has_entered_networks = networks.iter().any(|((owner, _), last)| *owner == user && last.is_none());
+        let first_login = self.first_logins.lock().expect("lock").get(&user).copied();
+        let network = networks.get(&(user, network.clone())).map(|last| KnownNetwork { last_login: *last });
+        Ok(Some(LoginAccount { credential, first_login, network, has_entered_networks }))
+    }
+
+    async fn login_attempts(&self, _: OrganisationKey, subject: &str) -> StoreResult<Entry<Attempts>> {
+        self.round_trip()?;
+        Ok(self.attempts.lock().expect("lock").get(subject).cloned().unwrap_or_default())
+    }
+
+    async fn save_login_attempts(
+        &self,
+        _: OrganisationKey,
+        subject: &str,
+        entry: &Entry<Attempts>,
+    ) -> StoreResult<bool> {
+        self.round_trip()?;
+        let mut all = self.attempts.lock().expect("lock");
+        let stored = all.entry(subject.to_owned()).or_default();
+        let same = stored.revision == entry.revision;
+        if same {
+            let refused = stored.state.refused;
+            *stored = Entry { state: Attempts { refused, ..entry.state.clone() }, revision: entry.revision + 1 };
+        }
+        Ok(same)
+    }
+
+    async fn count_refused_login(&self, _: OrganisationKey, subject: &str, at: Timestamp) -> StoreResult<()> {
+        self.round_trip()?;
+        let mut all = self.attempts.lock().expect("lock");
+        let state = &mut all.entry(subject.to_owned()).or_default().state;
+        (state.refused, state.last_refused) = (state.refused + 1, Some(at));
+        Ok(())
+    }
+
+    async fn remember_login(
+        &self,
+        _: OrganisationKey,
+        user: &str,
+        network: &Network,
+        at: Timestamp,
+    ) -> StoreResult<()> {
+        self.round_trip()?;
+        let mut networks = self.networks.lock().expect("lock");
+        let known = networks.entry((user.to_owned(), network.clone())).or_insert(Some(at));
+        *known = known.map(|last| last.max(at));
+        self.first_logins.lock().expect("lock").entry(user.to_owned()).or_insert(at);
+        Ok(())
+    }
+
+    async fn enter_networks(&self, _: OrganisationKey, user: &str, networks: &[Network]) -> StoreResult<()> {
+        let mut known = self.networks.lock().expect("lock");
+        known.extend(networks.iter().map(|network| ((user.to_owned(), network.clone()), None)));
+        Ok(())
+    }
+
+    async fn replace_password(
+        &self,
+        _: OrganisationKey,
+        user: &str,
+        old: &PassCodeHash,
+        new: &PassCodeHash,
+    ) -> StoreResult<bool> {
+        self.round_trip()?;
+        let mut users = self.users.lock().expect("lock");
+        let found = users.values_mut().find(|one| one.user == user && one.password.as_ref() == Some(old));
+        Ok(found.map(|credential| credential.password = Some(new.clone())).is_some())
+    }
+
+    async fn unlock_logins(&self, _: OrganisationKey, _: &str) -> StoreResult<bool> {
+        not_here()
+    }
+
+    async fn locked_users(&self, _: OrganisationKey, _: Timestamp) -> StoreResult<Vec<String>> {
+        not_here()
+    }
+
+    async fn sweep_logins(&self, _: Timestamp) -> StoreResult<()> {
+        self.round_trip()
     }
 }
 

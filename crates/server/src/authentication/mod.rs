@@ -9,6 +9,9 @@ mod callers;
 mod certificate;
 #[cfg(test)]
 mod fake_store;
+mod login;
+#[cfg(test)]
+mod login_tests;
 mod released;
 mod session_token;
 #[cfg(test)]
@@ -17,4 +20,5 @@ mod tests;
 pub use api_key::NewApiKey;
 pub use authenticator::Authenticator;
 pub use certificate::CertificateUser;
+pub use login::Login;
 pub use session_token::SessionTokens;

@@ -14,12 +14,12 @@ use access_tokens_domain::{Reason, Result};
 use chrono::DateTime;
 
 use super::fake_store::{FakeStore, ORGANISATION};
-use super::{Authenticator, CertificateUser, NewApiKey, SessionTokens};
+use super::{Authenticator, CertificateUser, Login, NewApiKey, SessionTokens};
 use crate::crypto::tests::{RING_A, RING_B, ring};
 use crate::crypto::{KeyedSecrets, SystemRandom};
 
 /// Microseconds since 1970.
-struct SetClock(AtomicI64);
+pub(super) struct SetClock(pub(super) AtomicI64);
 
 impl Clock for SetClock {
     fn now(&self) -> Timestamp {
@@ -27,23 +27,27 @@ impl Clock for SetClock {
     }
 }
 
-const START: i64 = 1_700_000_000_400_000;
-const SECOND: i64 = 1_000_000;
+pub(super) const START: i64 = 1_700_000_000_400_000;
+pub(super) const SECOND: i64 = 1_000_000;
 
-struct World {
-    store: Arc<FakeStore>,
-    clock: Arc<SetClock>,
-    secrets: Arc<KeyedSecrets>,
-    sessions: Authenticator<FakeStore>,
+pub(super) struct World {
+    pub(super) store: Arc<FakeStore>,
+    pub(super) clock: Arc<SetClock>,
+    pub(super) secrets: Arc<KeyedSecrets>,
+    pub(super) sessions: Authenticator<FakeStore>,
 }
 
-fn replica(store: &Arc<FakeStore>, clock: &Arc<SetClock>, secrets: &Arc<KeyedSecrets>) -> Authenticator<FakeStore> {
+pub(super) fn replica(
+    store: &Arc<FakeStore>,
+    clock: &Arc<SetClock>,
+    secrets: Arc<dyn Secrets>,
+) -> Authenticator<FakeStore> {
     let tokens = SessionTokens::new(&ring(&[RING_A]));
-    Authenticator::new(Arc::clone(store), clock.clone(), Arc::new(SystemRandom), secrets.clone(), tokens)
+    Authenticator::new(Arc::clone(store), clock.clone(), Arc::new(SystemRandom), secrets, tokens)
 }
 
 /// User `anna` (id U1, password `secret`, default unit 1), user `bob` without a password.
-async fn world() -> World {
+pub(super) async fn world() -> World {
     let secrets = Arc::new(KeyedSecrets::new(&ring(&[RING_A]), Arc::new(SystemRandom)));
     let password = secrets.hash(Secret::new("secret")).await.expect("hashed");
     let anna = Credential {
@@ -61,13 +65,25 @@ async fn world() -> World {
         ..FakeStore::default()
     });
     let clock = Arc::new(SetClock(AtomicI64::new(START)));
-    let sessions = replica(&store, &clock, &secrets);
+    let sessions = replica(&store, &clock, secrets.clone());
     World { store, clock, secrets, sessions }
 }
 
 impl World {
     async fn login(&self, username: &str, password: &str, organisation: &str, unit: Option<&str>) -> Result<Secret> {
-        self.sessions.login(username, Secret::new(password), organisation, unit).await
+        self.login_from(username, password, organisation, unit, "192.0.2.1").await
+    }
+
+    pub(super) async fn login_from(
+        &self,
+        username: &str,
+        password: &str,
+        organisation: &str,
+        unit: Option<&str>,
+        address: &str,
+    ) -> Result<Secret> {
+        let (password, address) = (Secret::new(password), address.parse().ok());
+        self.sessions.login(Login { username, password, organisation, unit, address }).await
     }
 
     async fn token(&self) -> Secret {
@@ -224,7 +240,7 @@ async fn what_a_user_may_do_no_longer_ends_within_a_second() {
 #[tokio::test(start_paused = true)]
 async fn a_release_counts_here_at_once_and_elsewhere_within_a_second() {
     let world = world().await;
-    let other = replica(&world.store, &world.clock, &world.secrets);
+    let other = replica(&world.store, &world.clock, world.secrets.clone());
     let (token, kept) = (world.token().await, world.token().await);
     other.authenticate_bearer(token.expose()).await.expect("valid");
     let (_, session) = world.sessions.authenticate_bearer(token.expose()).await.expect("valid");
@@ -242,7 +258,7 @@ async fn a_release_counts_here_at_once_and_elsewhere_within_a_second() {
 #[tokio::test(start_paused = true)]
 async fn the_background_task_notices_without_a_call_and_forgets_what_expired() {
     let world = world().await;
-    let other = Arc::new(replica(&world.store, &world.clock, &world.secrets));
+    let other = Arc::new(replica(&world.store, &world.clock, world.secrets.clone()));
     let token = world.token().await;
     let (_, session) = world.sessions.authenticate_bearer(token.expose()).await.expect("valid");
     let watcher = {

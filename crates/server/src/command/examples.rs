@@ -34,7 +34,12 @@ Examples:
 pub(super) const USER_ADD: &str = "\
 Examples:
   access-tokens user add --organisation DEMO --username anna --password-stdin --permissions admin < password.txt
-  access-tokens user add --organisation DEMO --username anna --password-stdin --permissions access_tokens.read";
+  access-tokens user add --organisation DEMO --username anna --password-stdin --permissions access_tokens.read
+  access-tokens user add --organisation DEMO --username till --password-stdin --permissions access_tokens.read --network 192.0.2.0/24";
+
+pub(super) const USER_UNLOCK: &str = "\
+Examples:
+  access-tokens user unlock --organisation DEMO --username anna";
 
 pub(super) const API_KEY_ADD: &str = "\
 Examples:

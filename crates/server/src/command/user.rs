@@ -3,12 +3,14 @@
 use std::io::BufRead;
 
 use access_tokens_domain::import::Outcome;
+use access_tokens_domain::login::Network;
 use access_tokens_domain::session::Permissions;
+use access_tokens_domain::store::{AccountStore, LoginStore, StoreError};
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use zeroize::Zeroizing;
 
-use super::context::Context;
+use super::context::{Context, explained};
 use super::{examples, permissions};
 use crate::config::Settings;
 
@@ -17,6 +19,10 @@ pub(super) enum Command {
     /// Add a user, or give an existing one a new password and permissions.
     #[command(after_help = examples::USER_ADD)]
     Add(Add),
+
+    /// End the locks of a user's log-ins: wrong passwords lock a user on the network that they come from.
+    #[command(after_help = examples::USER_UNLOCK)]
+    Unlock(Unlock),
 }
 
 #[derive(Debug, Args)]
@@ -43,10 +49,40 @@ pub(super) struct Add {
     /// access_tokens.secrets, directory.write, admin.
     #[arg(long, value_name = "LIST", value_parser = permissions)]
     permissions: Permissions,
+
+    /// Network from which the user logs in, such as 192.0.2.0/24 or 2001:db8::/64; may be given several times. Wrong
+    /// passwords from other networks never lock the user out on it. It is kept until the user is deleted.
+    #[arg(long = "network", value_name = "CIDR", value_parser = networks)]
+    networks: Vec<Block>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Unlock {
+    /// Name of the organisation.
+    #[arg(long, value_name = "NAME")]
+    organisation: String,
+
+    /// Name of the user.
+    #[arg(long, value_name = "NAME")]
+    username: String,
+}
+
+/// The networks of one CIDR block.
+#[derive(Debug, Clone)]
+struct Block(Vec<Network>);
+
+fn networks(text: &str) -> Result<Block, String> {
+    Network::of_block(text).map(Block)
 }
 
 pub(super) async fn run(settings: Settings, command: Command) -> anyhow::Result<()> {
-    let Command::Add(add) = command;
+    match command {
+        Command::Add(add) => self::add(settings, add).await,
+        Command::Unlock(unlock) => self::unlock(settings, unlock).await,
+    }
+}
+
+async fn add(settings: Settings, add: Add) -> anyhow::Result<()> {
     let password = first_line(std::io::stdin().lock())?;
     let context = Context::open(&settings).await?;
     let organisation = context.organisation(&add.organisation).await?;
@@ -54,12 +90,26 @@ pub(super) async fn run(settings: Settings, command: Command) -> anyhow::Result<
     let (outcome, id) = context
         .save_user(&organisation, &add.username, permissions, add.unit.as_deref(), Some(password.as_str()))
         .await?;
+    let networks: Vec<_> = add.networks.into_iter().flat_map(|block| block.0).collect();
+    context.database.enter_networks(organisation.key, &id, &networks).await.map_err(|error| explained(error.into()))?;
     let done = match outcome {
         Outcome::Created => "added",
         Outcome::Updated => "changed",
         Outcome::Unchanged => "unchanged",
     };
     println!("user {} of {} {done}, id {id}, may: {permissions}", add.username, organisation.name);
+    Ok(())
+}
+
+async fn unlock(settings: Settings, unlock: Unlock) -> anyhow::Result<()> {
+    let Unlock { organisation: name, username } = unlock;
+    let context = Context::open(&settings).await?;
+    let domain = |error: StoreError| explained(error.into());
+    let organisation = context.organisation(&name).await?;
+    let found = context.database.credential_by_username(organisation.key, &username).await.map_err(domain)?;
+    let user = found.with_context(|| format!("there is no user {username:?} in {name}"))?.user;
+    let unlocked = context.database.unlock_logins(organisation.key, &user).await.map_err(domain)?;
+    println!("user {username} of {name} {}, id {user}", if unlocked { "unlocked" } else { "was not locked" });
     Ok(())
 }
 

@@ -63,6 +63,9 @@ const CALLS: &str = "rpc.server.duration";
 const SERIES: usize = 128;
 const _: () = assert!(guesses::MAX_SERIES <= SERIES);
 
+/// The kind of attempts and locks of user log-ins, beside the kinds of secrets of a token.
+const PASSWORD: &str = "PASSWORD";
+
 /// What can come of a record of an import.
 const IMPORTED: [&str; 4] = ["created", "updated", "unchanged", "failed"];
 
@@ -209,19 +212,25 @@ impl Metrics {
         for outcome in IMPORTED {
             self.imported(outcome, 0);
         }
-        for kind in SecretKind::ALL {
-            self.locks.add(0, &[KeyValue::new("kind", kind.name())]);
+        for kind in SecretKind::ALL.map(SecretKind::name).into_iter().chain([PASSWORD]) {
+            self.count_locks(kind, 0);
             for outcome in AttemptOutcome::ALL {
                 self.count_attempts(kind, outcome, 0);
             }
+        }
+        for kind in SecretKind::ALL {
             for admitted in [true, false] {
                 self.count_codes(kind, admitted, 0);
             }
         }
     }
 
-    fn count_attempts(&self, kind: SecretKind, outcome: AttemptOutcome, count: u64) {
-        self.attempts.add(count, &[KeyValue::new("kind", kind.name()), KeyValue::new("outcome", outcome.name())]);
+    fn count_locks(&self, kind: &'static str, count: u64) {
+        self.locks.add(count, &[KeyValue::new("kind", kind)]);
+    }
+
+    fn count_attempts(&self, kind: &'static str, outcome: AttemptOutcome, count: u64) {
+        self.attempts.add(count, &[KeyValue::new("kind", kind), KeyValue::new("outcome", outcome.name())]);
     }
 
     fn count_codes(&self, kind: SecretKind, admitted: bool, count: u64) {
@@ -253,7 +262,7 @@ impl fmt::Debug for Metrics {
 
 impl Observer for Metrics {
     fn attempt(&self, kind: SecretKind, outcome: AttemptOutcome) {
-        self.count_attempts(kind, outcome, 1);
+        self.count_attempts(kind.name(), outcome, 1);
     }
 
     fn issue(&self, kind: SecretKind, admitted: bool) {
@@ -261,6 +270,14 @@ impl Observer for Metrics {
     }
 
     fn locked(&self, kind: SecretKind) {
-        self.locks.add(1, &[KeyValue::new("kind", kind.name())]);
+        self.count_locks(kind.name(), 1);
+    }
+
+    fn login(&self, outcome: AttemptOutcome) {
+        self.count_attempts(PASSWORD, outcome, 1);
+    }
+
+    fn login_locked(&self) {
+        self.count_locks(PASSWORD, 1);
     }
 }

@@ -80,6 +80,8 @@ pub async fn serve(
     app.sessions.bind_certificates(&certificate_users).await;
     let sessions = Arc::clone(&app.sessions);
     let releases = tokio::spawn(async move { sessions.watch_releases().await });
+    let sessions = Arc::clone(&app.sessions);
+    let sweeps = tokio::spawn(async move { sessions.sweep_logins().await });
     let readiness = {
         let (database, health) = (Arc::clone(&database), health.clone());
         tokio::spawn(async move { ready::watch(&database, &health).await })
@@ -122,6 +124,7 @@ pub async fn serve(
         front.abort();
     }
     releases.abort();
+    sweeps.abort();
     if let Some(following) = following {
         following.abort();
     }
@@ -232,7 +235,8 @@ fn assemble(
     let (store, time, chance, keyed) = ports();
     let importer = Importer::new(store, time, chance, keyed).refusing_policies_above(max_guess_chance);
     let (store, time, chance, keyed) = ports();
-    let sessions = Arc::new(Authenticator::new(store, time, chance, keyed, SessionTokens::live(Arc::clone(keys))));
+    let sessions = Authenticator::new(store, time, chance, keyed, SessionTokens::live(Arc::clone(keys)));
+    let sessions = Arc::new(sessions.observed_by(metrics.clone()));
     let (present, replicas) = (database.presence(), database.replicas());
     let watched = Arc::downgrade(&sessions);
     metrics.watch_released(move || watched.upgrade().map_or(0, |sessions| sessions.count_released()));

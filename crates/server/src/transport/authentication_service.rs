@@ -14,16 +14,20 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
 use super::convert::login;
-use super::{App, status};
+use super::{App, ClientAddress, status};
+use crate::authentication::Login;
 use crate::telemetry::rpc;
 
 /// The service over sessions.
 pub(super) struct AuthenticationGrpc<S>(pub(super) Arc<App<S>>);
 
 impl<S: Store + AccountStore> AuthenticationGrpc<S> {
-    async fn open(&self, request: v1::LoginRequest) -> Result<Secret> {
-        let password = Secret::new(request.password);
-        self.0.sessions.login(&request.username, password, &request.organisation, request.unit.as_deref()).await
+    async fn open(&self, request: Request<v1::LoginRequest>) -> Result<Secret> {
+        let address = request.extensions().get::<ClientAddress>().map(|address| address.ip());
+        let v1::LoginRequest { username, password, organisation, unit, .. } = request.into_inner();
+        let (password, unit) = (Secret::new(password), unit.as_deref());
+        let login = Login { username: &username, password, organisation: &organisation, unit, address };
+        self.0.sessions.login(login).await
     }
 
     async fn open_with_api_key(&self, request: Request<v1::LoginWithApiKeyRequest>) -> Result<Secret> {
@@ -41,7 +45,7 @@ impl<S: Store + AccountStore> AuthenticationGrpc<S> {
 #[tonic::async_trait]
 impl<S: Store + AccountStore> AuthenticationService for AuthenticationGrpc<S> {
     async fn login(&self, request: Request<v1::LoginRequest>) -> Result<Response<v1::LoginResponse>, Status> {
-        answer(rpc::use_case("Sessions.login", self.open(request.into_inner())).await)
+        answer(rpc::use_case("Sessions.login", self.open(request)).await)
     }
 
     async fn login_with_api_key(

@@ -11,6 +11,11 @@ use crate::entities::{code_issue, credential_attempt};
 /// Attempts of a row, and at what.
 pub(crate) fn attempts(row: credential_attempt::Model) -> StoreResult<(SecretKind, Entry<Attempts>)> {
     let kind = named(&row.kind, SecretKind::from_name, "credential_attempt.kind")?;
+    Ok((kind, attempts_of_any_kind(row)?))
+}
+
+/// Attempts of a row, whatever its kind.
+pub(crate) fn attempts_of_any_kind(row: credential_attempt::Model) -> StoreResult<Entry<Attempts>> {
     let state = Attempts {
         in_a_row: u32::try_from(row.in_a_row).map_err(|_| corrupt("credential_attempt.in_a_row"))?,
         locked_until: optional_time(row.locked_until, "credential_attempt.locked_until")?,
@@ -20,7 +25,7 @@ pub(crate) fn attempts(row: credential_attempt::Model) -> StoreResult<(SecretKin
         last_refused: optional_time(row.last_refused, "credential_attempt.last_refused")?,
         recent: document(&row.recent, "credential_attempt.recent")?,
     };
-    Ok((kind, Entry { state, revision: row.revision }))
+    Ok(Entry { state, revision: row.revision })
 }
 
 /// The columns that a write of attempts sets, and to what. Not those that only refusals are counted in.

@@ -46,6 +46,6 @@ fn time(micros: i64, column: &'static str) -> StoreResult<Timestamp> {
     Timestamp::from_timestamp_micros(micros).ok_or_else(|| corrupt(column))
 }
 
-fn optional_time(micros: Option<i64>, column: &'static str) -> StoreResult<Option<Timestamp>> {
+pub(crate) fn optional_time(micros: Option<i64>, column: &'static str) -> StoreResult<Option<Timestamp>> {
     micros.map(|micros| time(micros, column)).transpose()
 }

@@ -10,6 +10,7 @@ mod import;
 mod import_locks;
 mod keys;
 mod ledger;
+mod logins;
 mod lookups;
 mod presence;
 mod replicas;

@@ -1,0 +1,206 @@
+//! Log-ins of users: accounts, known networks, and attempts under the kind PASSWORD of the ledger.
+
+use access_tokens_domain::attempts::{Attempts, DECAY};
+use access_tokens_domain::login::{
+    KNOWN_NETWORK_LIFETIME, KnownNetwork, LoginAccount, Network, subject_prefix, user_of_subject,
+};
+use access_tokens_domain::secret::PassCodeHash;
+use access_tokens_domain::session::OrganisationKey;
+use access_tokens_domain::store::{AccountStore, Entry, LoginStore, StoreResult};
+use access_tokens_domain::time::Timestamp;
+use sea_orm::{FromQueryResult, QueryResult};
+
+use crate::convert::{self, micros, optional_time};
+use crate::database::Database;
+use crate::entities::{credential_attempt, user_credential};
+use crate::error::store_error;
+use crate::ledger::Row;
+use crate::sql::Sql;
+
+const KIND: &str = "PASSWORD";
+
+/// Maximum number of known networks of a user. Networks of further log-ins stay unknown.
+const MAX_KNOWN_NETWORKS: i64 = 1_000;
+
+/// Number of rows of attempts per organisation above which the sweep deletes the oldest. It bounds the table where an
+/// attacker has many networks and the daily meter does not bind yet.
+const MAX_ATTEMPT_ROWS: u32 = 100_000;
+
+/// Maximum number of rows that one sweep deletes above [`MAX_ATTEMPT_ROWS`].
+const MAX_SWEPT_ROWS: u32 = 1_000_000;
+
+/// Maximum number of locked users that are listed.
+const MAX_LOCKED: u32 = 10_000;
+
+impl LoginStore for Database {
+    async fn login_account(
+        &self,
+        organisation: OrganisationKey,
+        username: &str,
+        network: &Network,
+    ) -> StoreResult<Option<LoginAccount>> {
+        let mut sql = Sql::new(
+            "SELECT c.*, n.network AS known_network, n.last_date AS known_last_date, \
+             (SELECT count(*) FROM known_network e WHERE e.organisation_key = c.organisation_key \
+             AND e.user_id = c.user_id AND e.last_date IS NULL) AS entered_networks \
+             FROM app_user u JOIN user_credential c ON c.organisation_key = u.organisation_key AND c.user_id = u.id \
+             LEFT JOIN known_network n ON n.organisation_key = c.organisation_key AND n.user_id = c.user_id \
+             AND n.network = ",
+        );
+        sql.bind(network.as_str()).push(" WHERE u.organisation_key = ").bind(organisation.0);
+        sql.push(" AND u.username = ").bind(username);
+        let rows = sql.find(&self.readers()).await?;
+        rows.first().map(account).transpose()
+    }
+
+    async fn login_attempts(&self, organisation: OrganisationKey, subject: &str) -> StoreResult<Entry<Attempts>> {
+        let mut sql = Sql::new("SELECT * FROM credential_attempt WHERE organisation_key = ");
+        sql.bind(organisation.0).push(" AND subject = ").bind(subject).push(" AND kind = ").bind(KIND);
+        let rows = sql.find(&self.readers()).await?;
+        let Some(row) = rows.first() else { return Ok(Entry::default()) };
+        convert::attempts_of_any_kind(credential_attempt::Model::from_query_result(row, "").map_err(store_error)?)
+    }
+
+    async fn save_login_attempts(
+        &self,
+        organisation: OrganisationKey,
+        subject: &str,
+        attempts: &Entry<Attempts>,
+    ) -> StoreResult<bool> {
+        let columns = convert::attempts_columns(&attempts.state)?;
+        let row = Row::attempts(organisation, subject, KIND);
+        Ok(self.write(row.save(attempts.revision, columns)).await?.first().is_some())
+    }
+
+    async fn count_refused_login(
+        &self,
+        organisation: OrganisationKey,
+        subject: &str,
+        at: Timestamp,
+    ) -> StoreResult<()> {
+        self.write(Row::attempts(organisation, subject, KIND).count_refused(at)).await?;
+        Ok(())
+    }
+
+    async fn remember_login(
+        &self,
+        organisation: OrganisationKey,
+        user: &str,
+        network: &Network,
+        at: Timestamp,
+    ) -> StoreResult<()> {
+        let mut sql = Sql::new("INSERT INTO known_network (organisation_key, user_id, network, last_date) SELECT ");
+        sql.bind(organisation.0).push(", ").bind(user).push(", ").bind(network.as_str()).push(", ").bind(micros(at));
+        sql.push(" WHERE (SELECT count(*) FROM known_network WHERE organisation_key = ").bind(organisation.0);
+        sql.push(" AND user_id = ").bind(user).push(" AND network <> ").bind(network.as_str());
+        sql.push(") < ").bind(MAX_KNOWN_NETWORKS);
+        sql.push(" ON CONFLICT (organisation_key, user_id, network) DO UPDATE SET last_date = excluded.last_date");
+        // A network that an operator entered keeps NULL.
+        sql.push(" WHERE known_network.last_date < excluded.last_date");
+        self.write(sql).await?;
+        let mut sql = Sql::new("UPDATE user_credential SET first_login_date = COALESCE(first_login_date, ");
+        sql.bind(micros(at)).push("), last_login_date = ").bind(micros(at));
+        sql.push(" WHERE organisation_key = ").bind(organisation.0).push(" AND user_id = ").bind(user);
+        self.write(sql).await?;
+        Ok(())
+    }
+
+    async fn enter_networks(&self, organisation: OrganisationKey, user: &str, networks: &[Network]) -> StoreResult<()> {
+        if networks.is_empty() {
+            return Ok(());
+        }
+        let mut sql = Sql::new("INSERT INTO known_network (organisation_key, user_id, network, last_date) VALUES ");
+        for (index, network) in networks.iter().enumerate() {
+            sql.push(if index == 0 { "(" } else { ", (" }).bind(organisation.0).push(", ").bind(user);
+            sql.push(", ").bind(network.as_str()).push(", NULL)");
+        }
+        sql.push(" ON CONFLICT (organisation_key, user_id, network) DO UPDATE SET last_date = NULL");
+        self.write(sql).await?;
+        Ok(())
+    }
+
+    async fn replace_password(
+        &self,
+        organisation: OrganisationKey,
+        user: &str,
+        old: &PassCodeHash,
+        new: &PassCodeHash,
+    ) -> StoreResult<bool> {
+        let mut sql = Sql::new("UPDATE user_credential SET password_hash = ");
+        sql.bind(new.as_stored()).push(" WHERE organisation_key = ").bind(organisation.0);
+        sql.push(" AND user_id = ").bind(user).push(" AND password_hash = ").bind(old.as_stored());
+        sql.push(" RETURNING user_id");
+        Ok(self.write(sql).await?.first().is_some())
+    }
+
+    async fn unlock_logins(&self, organisation: OrganisationKey, user: &str) -> StoreResult<bool> {
+        // The revision rises, so that an attempt that is being counted just now reads again.
+        let mut sql = Sql::new(
+            "UPDATE credential_attempt SET in_a_row = 0, locked_until = NULL, day_arrival = NULL, \
+             revision = revision + 1 WHERE ",
+        );
+        subjects(&mut sql, organisation, &subject_prefix(user));
+        sql.push(" AND (in_a_row > 0 OR day_arrival IS NOT NULL) RETURNING revision");
+        Ok(self.write(sql).await?.first().is_some())
+    }
+
+    async fn locked_users(&self, organisation: OrganisationKey, now: Timestamp) -> StoreResult<Vec<String>> {
+        let mut sql = Sql::new("SELECT subject FROM credential_attempt WHERE ");
+        subjects(&mut sql, organisation, "login/");
+        sql.push(" AND locked_until > ").bind(micros(now)).push(" ORDER BY subject").limit(MAX_LOCKED);
+        let rows = sql.find(&self.readers()).await?;
+        let subjects: Result<Vec<String>, _> = rows.iter().map(|row| row.try_get("", "subject")).collect();
+        let mut users: Vec<_> = subjects.map_err(store_error)?.iter().filter_map(|one| user_of_subject(one)).collect();
+        users.sort();
+        users.dedup();
+        Ok(users)
+    }
+
+    async fn sweep_logins(&self, now: Timestamp) -> StoreResult<()> {
+        let mut sql = Sql::new("DELETE FROM known_network WHERE last_date < ");
+        sql.bind(micros(now - KNOWN_NETWORK_LIFETIME));
+        self.write(sql).await?;
+        // An attempt counts until a day after it, and after the lock that it led to. The meter of the day ends later than
+        // the last attempt, so it is the date of the row.
+        let decayed = micros(now - DECAY);
+        for organisation in self.organisations().await? {
+            let mut sql = Sql::new("DELETE FROM credential_attempt WHERE ");
+            subjects(&mut sql, organisation.key, "login/");
+            for column in ["day_arrival", "locked_until", "last_refused"] {
+                sql.push(" AND COALESCE(").push(column).push(", 0) < ").bind(decayed);
+            }
+            self.write(sql).await?;
+            let mut sql = Sql::new("DELETE FROM credential_attempt WHERE ");
+            subjects(&mut sql, organisation.key, "login/");
+            sql.push(" AND subject IN (SELECT subject FROM credential_attempt WHERE ");
+            subjects(&mut sql, organisation.key, "login/");
+            sql.push(" ORDER BY COALESCE(day_arrival, 0) DESC, subject").limit(MAX_SWEPT_ROWS);
+            sql.push(&format!(" OFFSET {MAX_ATTEMPT_ROWS})"));
+            self.write(sql).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The attempts at log-ins whose subject begins with a prefix that ends with a slash.
+fn subjects(sql: &mut Sql, organisation: OrganisationKey, prefix: &str) {
+    // The primary key is ordered by bytes on both databases. A zero comes right after a slash.
+    let end = format!("{}0", prefix.trim_end_matches('/'));
+    sql.push("organisation_key = ").bind(organisation.0).push(" AND subject >= ").bind(prefix);
+    sql.push(" AND subject < ").bind(end).push(" AND kind = ").bind(KIND);
+}
+
+fn account(row: &QueryResult) -> StoreResult<LoginAccount> {
+    let credential = user_credential::Model::from_query_result(row, "").map_err(store_error)?;
+    let first_login: Option<i64> = row.try_get("", "first_login_date").map_err(store_error)?;
+    let network: Option<String> = row.try_get("", "known_network").map_err(store_error)?;
+    let last_login: Option<i64> = row.try_get("", "known_last_date").map_err(store_error)?;
+    let entered: i64 = row.try_get("", "entered_networks").map_err(store_error)?;
+    let last_login = optional_time(last_login, "known_network.last_date")?;
+    Ok(LoginAccount {
+        credential: convert::credential(credential)?,
+        first_login: optional_time(first_login, "user_credential.first_login_date")?,
+        network: network.map(|_| KnownNetwork { last_login }),
+        has_entered_networks: entered > 0,
+    })
+}
