@@ -20,9 +20,9 @@ use tonic_health::pb::health_client::HealthClient;
 
 use crate::liar::Liar;
 
-const ORGANISATION: &str = "DEMO";
-const USER: &str = "chaos";
-const PASSWORD: &str = "correct horse";
+pub(crate) const ORGANISATION: &str = "DEMO";
+pub(crate) const USER: &str = "chaos";
+pub(crate) const PASSWORD: &str = "correct horse";
 
 /// How long the service may take to become ready.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -1,6 +1,7 @@
 //! The scenarios: what is broken, how often, and what must hold.
 
 mod import_beside_changes;
+mod login_flood_networks;
 mod machine;
 mod overload;
 mod steady;
@@ -65,11 +66,12 @@ pub(crate) const ALL: &[Scenario] = &[
     t25::SCENARIO,
     t29::SCENARIO,
     import_beside_changes::SCENARIO,
+    login_flood_networks::SCENARIO,
     overload::SCENARIO,
 ];
 
 /// Those that measure how fast the service is: nothing else runs meanwhile.
-pub(crate) const ALONE: &[&str] = &["t20", "t22", "t23", "overload"];
+pub(crate) const ALONE: &[&str] = &["t20", "t22", "t23", "login_flood_networks", "overload"];
 
 /// What is not part of `ci`: its promise is not kept yet.
 pub(crate) const OPEN: &[&str] = &["overload"];

@@ -28,6 +28,8 @@ pub(super) const SCENARIO: Scenario = Scenario {
 
 const ORGANISATION: &str = "DEMO";
 const USER: &str = "flooded";
+/// Wrong passwords lock a user on the network that they come from, so they are for a user of their own.
+const GUESSED: &str = "guessed";
 const PASSWORD: &str = "battery staple";
 
 /// Between two logins, and between two honest calls.
@@ -76,8 +78,9 @@ async fn play(run: &Run) -> Result<Report> {
     let strict = release && is_quiet().await?;
     let stage = Stage::set(Plan { liar: false, ..run.plan()? }).await?;
     Steady::furnish(&stage).await?;
-    let user = json!({"user": {"id": USER, "username": USER, "password": PASSWORD, "permissions": []}});
-    let made = stage.honest(0).await?.import_directory(&[user]).await;
+    let users = [USER, GUESSED]
+        .map(|user| json!({"user": {"id": user, "username": user, "password": PASSWORD, "permissions": []}}));
+    let made = stage.honest(0).await?.import_directory(&users).await;
     ensure!(made.as_ref().is_ok_and(|made| made.failed == 0), "no user: {made:?}");
     let link = FaultProxy::start(stage.entrance(0)).await?;
     let mut entrance = stage.entrance(0);
@@ -158,7 +161,11 @@ async fn calm(entrance: SocketAddr) -> f64 {
 
 async fn login(client: Client, guest: Guest, number: usize) -> Login {
     let asked = Instant::now();
-    let user = if guest == Guest::Unknown { format!("unknown-{number}") } else { USER.to_owned() };
+    let user = match guest {
+        Guest::Unknown => format!("unknown-{number}"),
+        Guest::Wrong => GUESSED.to_owned(),
+        Guest::Right => USER.to_owned(),
+    };
     let password = if guest == Guest::Wrong { "wrong" } else { PASSWORD };
     let answer = client.login(ORGANISATION, &user, password, None).await;
     let took = asked.elapsed();

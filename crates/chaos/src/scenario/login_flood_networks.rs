@@ -1,0 +1,141 @@
+//! Strangers on several networks guess the password of a known user.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use access_tokens_testkit::app::{Client, Refusal};
+use anyhow::{Result, anyhow};
+use serde_json::json;
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
+use tonic::transport::Endpoint;
+
+use super::steady::percentile;
+use super::{Playing, Run, Scenario};
+use crate::report::Report;
+use crate::stage::{Kind, ORGANISATION, PASSWORD, Plan, Stage, USER};
+
+pub(super) const SCENARIO: Scenario = Scenario {
+    name: "login_flood_networks",
+    title: "strangers on eight networks guess the password of a user, 128 at a time",
+    // Seconds of the flood.
+    sizes: &[(Kind::Sqlite, 5, 60), (Kind::Postgres, 5, 60)],
+    red: "the strangers are on the network of the user, as if the lock were one per user",
+    play: |run| -> Playing<'_> { Box::pin(play(run)) },
+};
+
+/// Networks of strangers, and concurrent log-ins from each of them.
+const NETWORKS: u8 = 8;
+const LOGINS_PER_NETWORK: usize = 16;
+/// Time between two honest log-ins, and between two honest checks of a pass code.
+const LOGIN_INTERVAL: Duration = Duration::from_millis(250);
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
+const DEADLINE: Duration = Duration::from_secs(5);
+/// Part of the honest calls that must succeed, and the time within which 99 of 100 checks are answered.
+const SUCCESS: f64 = 0.99;
+const CHECK_P99: Duration = Duration::from_secs(1);
+const PASS_CODE: &str = "correct code";
+
+/// Outcome of honest calls of one kind.
+#[derive(Default)]
+struct Outcome {
+    times: Vec<Duration>,
+    refused: Vec<String>,
+}
+
+async fn play(run: &Run) -> Result<Report> {
+    // A red run needs its five guesses to lock and some log-ins after.
+    let length = Duration::from_secs(run.cycles.max(3) as u64);
+    let stage = Stage::set(Plan { liar: false, ..run.plan()? }).await?;
+    let server = stage.server(0)?.address();
+    let honest = stage.honest(0).await?;
+    let token = json!({"authentication_code": "flooded", "pass_code": PASS_CODE});
+    honest.try_call("CreateAccessToken", token).await.map_err(|refusal| anyhow!("no token: {}", refusal.text()))?;
+
+    let mut strangers = JoinSet::new();
+    for network in 0..NETWORKS {
+        let address = if run.red { [127, 0, 0, 2 + network] } else { [127, 1, network, 1] };
+        let client = from(server, address.into())?;
+        for _ in 0..LOGINS_PER_NETWORK {
+            strangers.spawn(guess(client.clone()));
+        }
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let user = from(server, Ipv4Addr::LOCALHOST)?;
+    let (logins, checks) = tokio::join!(
+        repeat(length, LOGIN_INTERVAL, || {
+            let user = user.clone();
+            async move { user.login(ORGANISATION, USER, PASSWORD, None).await.map(drop) }
+        }),
+        repeat(length, CHECK_INTERVAL, || {
+            let honest = honest.clone();
+            let request = json!({
+                "access_token_identifier": {"authentication_code": "flooded"}, "pass_code": PASS_CODE
+            });
+            async move { honest.try_call("CheckPassCode", request).await.map(drop) }
+        })
+    );
+    strangers.abort_all();
+
+    let mut report = Report { cycles: run.cycles, faults: u64::from(NETWORKS), ..Report::default() };
+    judge("log-ins from the known network", &logins, &mut report);
+    judge("checks of a pass code", &checks, &mut report);
+    let p99 = percentile(&checks.times, 99);
+    report.expect(p99 < CHECK_P99, || format!("99 % of the checks took {} ms", p99.as_millis()));
+    report.note(format!("checks: 99 % within {} ms", p99.as_millis()));
+    report.broken.extend(stage.panics());
+    Ok(report)
+}
+
+/// A client with an address of its own.
+fn from(server: SocketAddr, address: Ipv4Addr) -> Result<Client> {
+    let endpoint = Endpoint::from_shared(format!("http://{server}"))?.local_address(Some(IpAddr::V4(address)));
+    Ok(Client::over(endpoint.connect_lazy()).with_deadline(DEADLINE))
+}
+
+/// Guesses until the task is aborted.
+async fn guess(client: Client) {
+    loop {
+        let refused = client.login(ORGANISATION, USER, "wrong password", None).await;
+        if refused.is_err_and(|refusal| refusal.reason != "INVALID_LOGIN") {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+/// Calls at a steady rate, and does not wait for one answer before the next call.
+async fn repeat<F: Future<Output = Result<(), Refusal>> + Send + 'static>(
+    length: Duration,
+    pace: Duration,
+    call: impl Fn() -> F,
+) -> Outcome {
+    let (mut calls, end) = (JoinSet::new(), Instant::now() + length);
+    let mut ticks = interval(pace);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while Instant::now() < end {
+        ticks.tick().await;
+        let call = call();
+        calls.spawn(async move {
+            let started = Instant::now();
+            call.await.map(|()| started.elapsed()).map_err(|refusal| refusal.text())
+        });
+    }
+    let mut outcome = Outcome::default();
+    for ended in calls.join_all().await {
+        match ended {
+            Ok(took) => outcome.times.push(took),
+            Err(text) => outcome.refused.push(text),
+        }
+    }
+    outcome
+}
+
+fn judge(what: &str, outcome: &Outcome, report: &mut Report) {
+    let (right, all) = (outcome.times.len(), outcome.times.len() + outcome.refused.len());
+    report.operations += all as u64;
+    report.acknowledged += right as u64;
+    report.expect(right as f64 >= SUCCESS * all as f64, || {
+        format!("{right} of {all} {what} succeeded: {}", outcome.refused.first().map_or("", String::as_str))
+    });
+    report.note(format!("{what}: {right} of {all}"));
+}
