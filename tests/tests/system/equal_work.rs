@@ -61,7 +61,11 @@ struct Trace {
 
 impl Measured {
     async fn new(app: &TestApp, permissions: &str) -> Self {
-        let store = Arc::new(CountingStore::new(Arc::clone(&app.database), DELAY));
+        Self::with_delay(app, permissions, DELAY).await
+    }
+
+    async fn with_delay(app: &TestApp, permissions: &str, delay: Duration) -> Self {
+        let store = Arc::new(CountingStore::new(Arc::clone(&app.database), delay));
         let secrets = Arc::new(CountingSecrets::new(app.secrets()));
         let tokens = AccessTokens::new(store.clone(), app.clock.clone(), Arc::new(SystemRandom), secrets.clone());
         let caller = app.direct_caller(permissions).await;
@@ -238,6 +242,35 @@ on_both_databases! {
         }
         all_equal("forgot", &traces);
         assert_eq!(traces[0].1.answer, "OK");
+    }
+
+    async fn forgot_pass_code_takes_the_same_time_for_unknown_tokens(app) {
+        // Codes at will.
+        let unlimited =
+            r#"{"organisation": {"definition": {"issue": {"burst": 1000, "cooldown_seconds": 0, "per_day": 10000}}}}"#;
+        app.import("DEMO", unlimited).await;
+        app.import("DEMO", TOKENS).await;
+        let here = Measured::with_delay(&app, GUESSER, Duration::ZERO).await;
+        let names = ["good", "nobody", "off"];
+        let (mut times, mut commits) = (names.map(|_| Vec::new()), [0; 3]);
+        let count = || app.database.group_commit_counts().map_or(0, |(_, commits)| commits);
+        for _ in 0..667 {
+            for (index, name) in names.iter().enumerate() {
+                let (before, started) = (count(), Instant::now());
+                here.forgot(name).await.expect("answered");
+                times[index].push(started.elapsed());
+                commits[index] += count() - before;
+            }
+        }
+        assert_eq!(commits, [commits[0]; 3], "commits");
+        let medians = times.map(|mut times| {
+            times.sort_unstable();
+            times[times.len() / 2].as_secs_f64() * 1e6
+        });
+        println!("medians in microseconds: {names:?} {medians:?}");
+        // On an idle machine they are within a few percent; other tests run beside this one.
+        let (least, most) = (medians.into_iter().fold(f64::MAX, f64::min), medians.into_iter().fold(0.0, f64::max));
+        assert!(most < 1.25 * least, "{medians:?}");
     }
 
     async fn the_true_reason_is_for_callers_who_may_know_secrets(app) {

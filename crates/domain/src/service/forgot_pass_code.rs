@@ -36,10 +36,15 @@ impl<S: Store> AccessTokens<S> {
         let kept = OneTimePassword { hash, expiration_date };
         let changes = TokenChanges { one_time_password: Some(Some(kept)), ..TokenChanges::default() };
         let guard = Guard { life_cycle_state: Some(LifeCycleState::Effective), ..Guard::default() };
-        // No token has the id of a decoy: the same write, without an effect.
-        let target = if issued.is_ok() { subject } else { &decoy };
-        let stamp = caller.stamp(&reference, self.clock.now());
-        let written = self.store.update_token(caller.organisation, target, &guard, &changes, Some(&stamp)).await?;
+        let now = self.clock.now();
+        let stamp = caller.stamp(&reference, now);
+        let effective = token.as_ref().is_some_and(|token| token.life_cycle_state == LifeCycleState::Effective);
+        if !effective || issued.is_err() {
+            // A write that changes no row is faster than one that does: it leaves nothing to commit. So a row is written here
+            // too, the one of a decoy.
+            return Ok(self.store.count_refused(caller.organisation, &decoy, SecretKind::OneTimePassword, now).await?);
+        }
+        let written = self.store.update_token(caller.organisation, subject, &guard, &changes, Some(&stamp)).await?;
         if let Some(FoundToken { token, .. }) = written {
             self.notifier.notify(Notification::about(
                 NotificationKind::PassCodeForgotten,
