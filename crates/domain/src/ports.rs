@@ -5,6 +5,7 @@ use std::pin::Pin;
 
 use crate::Result;
 use crate::secret::{CodeHash, PassCodeHash, SealedCode, Secret};
+use crate::session::OrganisationKey;
 use crate::time::Timestamp;
 
 /// A boxed future, for ports that are objects.
@@ -55,25 +56,80 @@ pub enum Verdict {
     Outdated,
 }
 
+/// The queue that a slow hash waits in. A flood in one queue takes neither places nor room from another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum HashQueue {
+    /// Calls of authenticated callers, and imports.
+    Authenticated,
+    /// Log-ins of users from networks that they have logged in from.
+    KnownLogin,
+    /// All other log-ins.
+    AnonymousLogin,
+}
+
+impl HashQueue {
+    /// Every queue, in the order of their values.
+    pub const ALL: [Self; 3] = [Self::Authenticated, Self::KnownLogin, Self::AnonymousLogin];
+
+    /// The name that operators see.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Authenticated => "authenticated",
+            Self::KnownLogin => "known_login",
+            Self::AnonymousLogin => "anonymous_login",
+        }
+    }
+}
+
+/// For whom a slow hash is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct HashWork {
+    /// The queue.
+    pub queue: HashQueue,
+    /// Whom the caller shares its turns and its room in the queue with: its organisation, or its network.
+    pub share: u64,
+}
+
+impl HashWork {
+    /// A hash for a call, or for an import, of an organisation.
+    pub fn call(organisation: OrganisationKey) -> Self {
+        Self { queue: HashQueue::Authenticated, share: share_of(organisation) }
+    }
+
+    /// A hash for a log-in of a user from a known network.
+    pub fn known_login(organisation: OrganisationKey) -> Self {
+        Self { queue: HashQueue::KnownLogin, share: share_of(organisation) }
+    }
+
+    /// A hash for any other log-in. `network` is a keyed hash of the network of the client.
+    pub fn anonymous_login(network: u64) -> Self {
+        Self { queue: HashQueue::AnonymousLogin, share: network }
+    }
+}
+
+fn share_of(organisation: OrganisationKey) -> u64 {
+    u64::from(organisation.0.cast_unsigned())
+}
+
 /// Everything that needs a key. Implementations keep keys outside the database and hash off the async threads.
 pub trait Secrets: Send + Sync + 'static {
     /// OVERLOADED when `hash` and `verify` would say so now: asked before work that would be for nothing.
-    fn check_queue(&self) -> Result<()> {
+    fn check_queue(&self, _work: HashWork) -> Result<()> {
         Ok(())
     }
 
     /// Hashes a pass code or password (Argon2id over a keyed hash). OVERLOADED when the queue is full.
-    fn hash(&self, secret: Secret) -> BoxFuture<'_, Result<PassCodeHash>>;
+    fn hash(&self, work: HashWork, secret: Secret) -> BoxFuture<'_, Result<PassCodeHash>>;
 
     /// Hashes a pass code that no policy was asked about, and notes its [`Strength`] in the hash.
     ///
     /// [`Strength`]: crate::strength::Strength
-    fn hash_unchecked(&self, pass_code: Secret) -> BoxFuture<'_, Result<PassCodeHash>> {
-        self.hash(pass_code)
+    fn hash_unchecked(&self, work: HashWork, pass_code: Secret) -> BoxFuture<'_, Result<PassCodeHash>> {
+        self.hash(work, pass_code)
     }
 
     /// Does the secret match? Without a stored hash the same work is done and the answer is no.
-    fn verify(&self, secret: Secret, stored: Option<PassCodeHash>) -> BoxFuture<'_, Result<Verdict>>;
+    fn verify(&self, work: HashWork, secret: Secret, stored: Option<PassCodeHash>) -> BoxFuture<'_, Result<Verdict>>;
 
     /// Is this a hash that `verify` can check: a PHC string with sane parameters?
     fn accepts(&self, stored: &PassCodeHash) -> bool;

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use access_tokens_domain::directory::Organisation;
 use access_tokens_domain::import::{self, Batch, Outcome, Prepared, Stored};
-use access_tokens_domain::ports::{BoxFuture, Purpose, Random, Secrets, Verdict};
+use access_tokens_domain::ports::{BoxFuture, HashWork, Purpose, Random, Secrets, Verdict};
 use access_tokens_domain::reference::Reference;
 use access_tokens_domain::secret::{CodeHash, PassCodeHash, SealedCode, Secret};
 use access_tokens_domain::session::Permissions;
@@ -15,11 +15,11 @@ use access_tokens_domain::{Reason, Result, time};
 struct PlainSecrets;
 
 impl Secrets for PlainSecrets {
-    fn hash(&self, secret: Secret) -> BoxFuture<'_, Result<PassCodeHash>> {
+    fn hash(&self, _: HashWork, secret: Secret) -> BoxFuture<'_, Result<PassCodeHash>> {
         Box::pin(async move { Ok(PassCodeHash::from_stored(format!("hash of {}", secret.expose()))) })
     }
 
-    fn verify(&self, secret: Secret, stored: Option<PassCodeHash>) -> BoxFuture<'_, Result<Verdict>> {
+    fn verify(&self, _: HashWork, secret: Secret, stored: Option<PassCodeHash>) -> BoxFuture<'_, Result<Verdict>> {
         let same = stored.is_some_and(|s| s.as_stored() == format!("hash of {}", secret.expose()));
         Box::pin(async move { Ok(if same { Verdict::Right } else { Verdict::Wrong }) })
     }

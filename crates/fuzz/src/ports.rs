@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use access_tokens_domain::Result;
-use access_tokens_domain::ports::{BoxFuture, Purpose, Random, Secrets, Verdict};
+use access_tokens_domain::ports::{BoxFuture, HashWork, Purpose, Random, Secrets, Verdict};
 use access_tokens_domain::secret::{CodeHash, PassCodeHash, SealedCode, Secret};
 
 /// Bytes in ascending order.
@@ -21,11 +21,11 @@ impl Random for Counting {
 pub(crate) struct PlainSecrets;
 
 impl Secrets for PlainSecrets {
-    fn hash(&self, secret: Secret) -> BoxFuture<'_, Result<PassCodeHash>> {
+    fn hash(&self, _: HashWork, secret: Secret) -> BoxFuture<'_, Result<PassCodeHash>> {
         Box::pin(async move { Ok(PassCodeHash::from_stored(secret.expose())) })
     }
 
-    fn verify(&self, secret: Secret, stored: Option<PassCodeHash>) -> BoxFuture<'_, Result<Verdict>> {
+    fn verify(&self, _: HashWork, secret: Secret, stored: Option<PassCodeHash>) -> BoxFuture<'_, Result<Verdict>> {
         let same = stored.is_some_and(|stored| stored.as_stored() == secret.expose());
         Box::pin(async move { Ok(if same { Verdict::Right } else { Verdict::Wrong }) })
     }

@@ -44,6 +44,7 @@ impl LoginStore for Database {
              (SELECT count(*) FROM known_network e WHERE e.organisation_key = c.organisation_key \
              AND e.user_id = c.user_id AND e.last_date IS NULL) AS entered_networks \
              FROM app_user u JOIN user_credential c ON c.organisation_key = u.organisation_key AND c.user_id = u.id \
+             AND c.disabled_date IS NULL \
              LEFT JOIN known_network n ON n.organisation_key = c.organisation_key AND n.user_id = c.user_id \
              AND n.network = ",
         );
@@ -154,6 +155,22 @@ impl LoginStore for Database {
         users.sort();
         users.dedup();
         Ok(users)
+    }
+
+    async fn count_passwords(&self, current: &[String]) -> StoreResult<(u64, u64)> {
+        let mut sql = Sql::new("SELECT count(*) AS passwords, count(CASE WHEN TRUE");
+        for prefix in current {
+            let length = i64::try_from(prefix.chars().count()).unwrap_or(i64::MAX);
+            sql.push(" AND substr(password_hash, 1, ").bind(length).push(") <> ").bind(prefix.as_str());
+        }
+        sql.push(" THEN 1 END) AS others FROM user_credential WHERE password_hash IS NOT NULL");
+        let rows = sql.find(&self.readers()).await?;
+        let count = |column: &str| -> StoreResult<u64> {
+            let count: Option<i64> =
+                rows.first().map(|row| row.try_get("", column)).transpose().map_err(store_error)?;
+            Ok(count.and_then(|count| u64::try_from(count).ok()).unwrap_or_default())
+        };
+        Ok((count("passwords")?, count("others")?))
     }
 
     async fn sweep_logins(&self, now: Timestamp) -> StoreResult<()> {

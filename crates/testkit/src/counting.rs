@@ -11,7 +11,7 @@ use access_tokens_domain::attempts::{Attempts, SecretKind};
 use access_tokens_domain::identifier::{AccountsReceivableIdentifier, RewardsParticipantIdentifier, TokenKey};
 use access_tokens_domain::issues::Issues;
 use access_tokens_domain::life_cycle::LifeCycleState;
-use access_tokens_domain::ports::{BoxFuture, Purpose, Secrets, Verdict};
+use access_tokens_domain::ports::{BoxFuture, HashWork, Purpose, Secrets, Verdict};
 use access_tokens_domain::reference::Reference;
 use access_tokens_domain::secret::{CodeHash, PassCodeHash, SealedCode, Secret};
 use access_tokens_domain::session::OrganisationKey;
@@ -41,7 +41,10 @@ impl<S> CountingStore<S> {
 
     async fn call(&self) -> &S {
         self.calls.fetch_add(1, Ordering::SeqCst);
-        tokio::time::sleep(self.delay).await;
+        // A sleep of zero may take a millisecond.
+        if !self.delay.is_zero() {
+            tokio::time::sleep(self.delay).await;
+        }
         &self.inner
     }
 }
@@ -216,19 +219,23 @@ impl CountingSecrets {
 }
 
 impl Secrets for CountingSecrets {
-    fn hash(&self, secret: Secret) -> BoxFuture<'_, Result<PassCodeHash>> {
-        self.hashes.fetch_add(1, Ordering::SeqCst);
-        self.inner.hash(secret)
+    fn check_queue(&self, work: HashWork) -> Result<()> {
+        self.inner.check_queue(work)
     }
 
-    fn hash_unchecked(&self, secret: Secret) -> BoxFuture<'_, Result<PassCodeHash>> {
+    fn hash(&self, work: HashWork, secret: Secret) -> BoxFuture<'_, Result<PassCodeHash>> {
         self.hashes.fetch_add(1, Ordering::SeqCst);
-        self.inner.hash_unchecked(secret)
+        self.inner.hash(work, secret)
     }
 
-    fn verify(&self, secret: Secret, stored: Option<PassCodeHash>) -> BoxFuture<'_, Result<Verdict>> {
+    fn hash_unchecked(&self, work: HashWork, secret: Secret) -> BoxFuture<'_, Result<PassCodeHash>> {
+        self.hashes.fetch_add(1, Ordering::SeqCst);
+        self.inner.hash_unchecked(work, secret)
+    }
+
+    fn verify(&self, work: HashWork, secret: Secret, stored: Option<PassCodeHash>) -> BoxFuture<'_, Result<Verdict>> {
         self.compared(stored.is_some());
-        self.inner.verify(secret, stored)
+        self.inner.verify(work, secret, stored)
     }
 
     fn accepts(&self, stored: &PassCodeHash) -> bool {

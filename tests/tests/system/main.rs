@@ -44,6 +44,7 @@ mod telemetry;
 mod tls;
 mod transitions;
 mod update;
+mod user_logins;
 
 /// Runs each test on both databases, each time with a database of its own.
 macro_rules! on_both_databases {

@@ -96,7 +96,9 @@ async fn values_are_right(url: &str) {
     assert_eq!(value(&metrics, "access_tokens_guess_limit"), 1e-3);
     assert_eq!(value(&metrics, "access_tokens_guess_bound_dropped"), 0.0);
     for (name, least) in [("running", 0.0), ("waiting", 0.0), ("refused_total", 0.0)] {
-        assert_eq!(value(&metrics, &format!("access_tokens_hashing_{name}")), least);
+        for queue in ["authenticated", "known_login", "anonymous_login"] {
+            assert_eq!(value(&metrics, &format!("access_tokens_hashing_{name}{{queue=\"{queue}\"}}")), least);
+        }
     }
     if url.starts_with("sqlite:") {
         let units = value(&metrics, "access_tokens_sqlite_units_total");

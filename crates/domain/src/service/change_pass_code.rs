@@ -7,6 +7,7 @@ use crate::access_token::{Guard, TokenChanges};
 use crate::attempts::{Attempts, SecretKind};
 use crate::identifier::Proof;
 use crate::life_cycle::LifeCycleState;
+use crate::ports::HashWork;
 use crate::secret::Secret;
 use crate::session::{Caller, Permission};
 use crate::store::Store;
@@ -46,7 +47,7 @@ impl<S: Store> AccessTokens<S> {
             }
         }
         let id = token.id.clone();
-        let hash = self.secrets.hash(request.new_pass_code.clone()).await?;
+        let hash = self.secrets.hash(HashWork::call(caller.organisation), request.new_pass_code.clone()).await?;
         let changes = TokenChanges { pass_code: Some(Some(hash)), ..TokenChanges::default() };
         let written = match self.write(caller, found, guard, changes).await {
             // Somebody else used the password meanwhile: as if it had been used before.

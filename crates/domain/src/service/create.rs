@@ -9,6 +9,7 @@ use crate::identifier::{AccountsReceivableIdentifier, ClassificationIdentifier, 
 use crate::life_cycle::LifeCycleState;
 use crate::notification::{Notification, NotificationKind};
 use crate::policy::{Creation, Policy};
+use crate::ports::HashWork;
 use crate::secret::Secret;
 use crate::session::{Caller, OrganisationKey, Permission};
 use crate::store::{
@@ -86,7 +87,7 @@ impl<S: Store> AccessTokens<S> {
             _ => None,
         };
         let pass_code = match request.pass_code.as_ref().or(created_pass_code.as_ref()) {
-            Some(secret) => Some(self.secrets.hash(secret.clone()).await?),
+            Some(secret) => Some(self.secrets.hash(HashWork::call(caller.organisation), secret.clone()).await?),
             None => None,
         };
         let (life_cycle_state, verification) = if policy.verification_required {

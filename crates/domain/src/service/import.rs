@@ -9,7 +9,7 @@ use crate::directory::Organisation;
 use crate::guess_budget;
 use crate::identifier::TokenKey;
 use crate::import::{self, Batch, Kind, Outcome, Prepared, Record, Stored};
-use crate::ports::{Clock, Random, Secrets, Verdict};
+use crate::ports::{Clock, HashWork, Random, Secrets, Verdict};
 use crate::reference::Reference;
 use crate::secret::{PassCodeHash, Secret};
 use crate::session::{Caller, Permission};
@@ -187,13 +187,18 @@ impl<S: Store + AccountStore> Importer<S> {
                 // The same secret again changes nothing: its stored hash is kept.
                 let stored = self.stored_hash(caller, &record).await?;
                 let same = match &stored {
-                    Some(_) => self.secrets.verify(secret.clone(), stored.clone()).await? == Verdict::Right,
+                    Some(_) => {
+                        self.secrets.verify(HashWork::call(caller.organisation), secret.clone(), stored.clone()).await?
+                            == Verdict::Right
+                    }
                     None => false,
                 };
                 match kind {
                     _ if same => stored,
-                    Kind::AccessToken => Some(self.secrets.hash_unchecked(secret).await?),
-                    _ => Some(self.secrets.hash(secret).await?),
+                    Kind::AccessToken => {
+                        Some(self.secrets.hash_unchecked(HashWork::call(caller.organisation), secret).await?)
+                    }
+                    _ => Some(self.secrets.hash(HashWork::call(caller.organisation), secret).await?),
                 }
             }
             None => None,

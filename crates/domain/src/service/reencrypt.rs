@@ -66,7 +66,7 @@ mod tests {
 
     use super::*;
     use crate::Error;
-    use crate::ports::{BoxFuture, Verdict};
+    use crate::ports::{BoxFuture, HashWork, Verdict};
     use crate::secret::{CodeHash, PassCodeHash, SealedCode, Secret};
     use crate::session::OrganisationKey;
     use crate::store::{KeyUse, StoreResult};
@@ -75,11 +75,11 @@ mod tests {
     struct Plain;
 
     impl Secrets for Plain {
-        fn hash(&self, _: Secret) -> BoxFuture<'_, Result<PassCodeHash>> {
+        fn hash(&self, _: HashWork, _: Secret) -> BoxFuture<'_, Result<PassCodeHash>> {
             unreachable!("no pass codes here")
         }
 
-        fn verify(&self, _: Secret, _: Option<PassCodeHash>) -> BoxFuture<'_, Result<Verdict>> {
+        fn verify(&self, _: HashWork, _: Secret, _: Option<PassCodeHash>) -> BoxFuture<'_, Result<Verdict>> {
             unreachable!("no pass codes here")
         }
 

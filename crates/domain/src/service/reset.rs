@@ -9,6 +9,7 @@ use crate::attempts::SecretKind;
 use crate::identifier::ResetIdentifier;
 use crate::life_cycle::{self, LifeCycleState};
 use crate::policy::{CodePolicy, Creation};
+use crate::ports::HashWork;
 use crate::reference::Reference;
 use crate::secret::Secret;
 use crate::session::{Caller, Permission};
@@ -46,7 +47,7 @@ impl<S: Store> AccessTokens<S> {
         // AUTO_ID speaks about creation; a reset code is typed by a person.
         let rules = CodePolicy { creation: Creation::None, ..policy.pass_code.clone() };
         let random_pass_code = rules.random(self.random.as_ref())?;
-        let hash = self.secrets.hash(random_pass_code.clone()).await?;
+        let hash = self.secrets.hash(HashWork::call(caller.organisation), random_pass_code.clone()).await?;
         let changes = TokenChanges { pass_code: Some(Some(hash)), ..TokenChanges::default() };
         let guard = Guard { life_cycle_state: Some(LifeCycleState::Effective), ..Guard::default() };
         let FoundToken { token, reference, .. } = self.write(caller, found, guard, changes).await?;

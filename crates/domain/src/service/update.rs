@@ -7,6 +7,7 @@ use crate::access_token::{AccessToken, Guard, TokenChanges};
 use crate::error::Violations;
 use crate::identifier::AccessTokenIdentifier;
 use crate::policy::Policy;
+use crate::ports::HashWork;
 use crate::secret::Secret;
 use crate::session::{Caller, Permission};
 use crate::store::{Sequence, Store};
@@ -68,7 +69,9 @@ impl<S: Store> AccessTokens<S> {
             given => given.flatten(),
         };
         changes.pass_code = match (request.pass_code, &request.identifier) {
-            (Some(Some(pass_code)), _) => Some(Some(self.secrets.hash(pass_code).await?)),
+            (Some(Some(pass_code)), _) => {
+                Some(Some(self.secrets.hash(HashWork::call(caller.organisation), pass_code).await?))
+            }
             (Some(None), _) | (None, Some(None)) => Some(None),
             (None, _) => None,
         };

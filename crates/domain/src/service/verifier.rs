@@ -18,7 +18,7 @@ use crate::identifier::{Proof, TokenKey};
 use crate::life_cycle::LifeCycleState;
 use crate::observer::AttemptOutcome;
 use crate::policy::LockPolicy;
-use crate::ports::{Purpose, Verdict};
+use crate::ports::{HashWork, Purpose, Verdict};
 use crate::secret::Secret;
 use crate::session::{Caller, OrganisationKey, Permission};
 use crate::store::{Entry, FoundToken, Load, Lookup, Store};
@@ -141,7 +141,7 @@ impl<S: Store> AccessTokens<S> {
         let Check { key, kind, secret, state, load } = check;
         let organisation = caller.organisation;
         if kind == SecretKind::PassCode {
-            self.secrets.check_queue()?;
+            self.secrets.check_queue(HashWork::call(caller.organisation))?;
         }
         let _turn = self.turns.enter((organisation, key, kind)).await?;
         let Lookup { found, reference } = self.store.find_token(organisation, key, load).await?;
@@ -162,7 +162,7 @@ impl<S: Store> AccessTokens<S> {
             }
         };
         let comparable = token.filter(|_| counted.is_ok());
-        let verdict = match self.compare(kind, &subject, secret, comparable).await {
+        let verdict = match self.compare(caller, kind, &subject, secret, comparable).await {
             Ok(verdict) => verdict,
             Err(error) => {
                 // It was never compared, so it does not count.
@@ -195,6 +195,7 @@ impl<S: Store> AccessTokens<S> {
     /// Compares with the stored hash, or does the same work for nothing.
     async fn compare(
         &self,
+        caller: &Caller,
         kind: SecretKind,
         subject: &str,
         secret: &Secret,
@@ -203,7 +204,7 @@ impl<S: Store> AccessTokens<S> {
         let (purpose, stored) = match kind {
             SecretKind::PassCode => {
                 let stored = token.and_then(|token| token.pass_code.clone());
-                return self.secrets.verify(secret.clone(), stored).await;
+                return self.secrets.verify(HashWork::call(caller.organisation), secret.clone(), stored).await;
             }
             SecretKind::VerificationCode => {
                 let stored = token.and_then(|token| token.verification.as_ref()).map(|code| &code.hash);
@@ -288,7 +289,9 @@ impl<S: Store> AccessTokens<S> {
         let token = &proven.found.token;
         let guard = Guard { pass_code: token.pass_code.clone(), ..Guard::default() };
         // The login is right, whether or not there is room for another hash now.
-        let Ok(hash) = self.secrets.hash_unchecked(secret.clone()).await else { return Ok(proven) };
+        let Ok(hash) = self.secrets.hash_unchecked(HashWork::call(caller.organisation), secret.clone()).await else {
+            return Ok(proven);
+        };
         let changes = TokenChanges { pass_code: Some(Some(hash)), ..TokenChanges::default() };
         match self.store.update_token(caller.organisation, &token.id, &guard, &changes, None).await? {
             Some(hashed) => Ok(Proven { found: FoundToken { owners: proven.found.owners, ..hashed }, ..proven }),

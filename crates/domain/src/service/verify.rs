@@ -7,6 +7,7 @@ use crate::access_token::{Guard, TokenChanges};
 use crate::attempts::SecretKind;
 use crate::identifier::AccessTokenIdentifier;
 use crate::life_cycle::{self, Transition};
+use crate::ports::HashWork;
 use crate::secret::Secret;
 use crate::session::{Caller, Permission};
 use crate::store::Store;
@@ -63,7 +64,7 @@ impl<S: Store> AccessTokens<S> {
             Some(pass_code) => {
                 let policy = found.reference.policy(found.token.classification.as_deref());
                 Error::of_check("pass_code", policy.check_pass_code(pass_code.expose(), found.token.names()))?;
-                Some(Some(self.secrets.hash(pass_code.clone()).await?))
+                Some(Some(self.secrets.hash(HashWork::call(caller.organisation), pass_code.clone()).await?))
             }
             None => None,
         };

@@ -84,6 +84,9 @@ pub trait LoginStore: Send + Sync + 'static {
         now: Timestamp,
     ) -> impl Future<Output = StoreResult<Vec<String>>> + Send;
 
+    /// Number of users with a password, and of those among them whose hash begins with none of these texts.
+    fn count_passwords(&self, current: &[String]) -> impl Future<Output = StoreResult<(u64, u64)>> + Send;
+
     /// Deletes attempts that no longer count, known networks that have expired, and the oldest attempts above a bound.
     fn sweep_logins(&self, now: Timestamp) -> impl Future<Output = StoreResult<()>> + Send;
 }

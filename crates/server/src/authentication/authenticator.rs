@@ -94,7 +94,6 @@ impl<S: Store + AccountStore> Authenticator<S> {
         }
         violations.check("unit", text::bounded(unit.unwrap_or_default(), text::NAME));
         violations.into_result()?;
-        self.secrets.check_queue()?;
 
         let organisation = self.store.organisation_by_name(organisation).await?;
         let key = organisation.as_ref().map_or(OrganisationKey::NONE, |organisation| organisation.key);

@@ -210,6 +210,10 @@ impl LoginStore for FakeStore {
         not_here()
     }
 
+    async fn count_passwords(&self, _: &[String]) -> StoreResult<(u64, u64)> {
+        not_here()
+    }
+
     async fn sweep_logins(&self, _: Timestamp) -> StoreResult<()> {
         self.round_trip()
     }

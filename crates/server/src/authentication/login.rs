@@ -5,9 +5,9 @@
 //! user is unknown, has no password, is locked, or the password is wrong. Attempts that compare nothing are counted on decoys,
 //! so that invented names and addresses add no rows.
 
+use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use access_tokens_domain::attempts::{Attempts, Lock};
 use access_tokens_domain::login::{
@@ -15,14 +15,16 @@ use access_tokens_domain::login::{
 };
 use access_tokens_domain::observer::{AttemptOutcome, Observer};
 use access_tokens_domain::policy::LockPolicy;
-use access_tokens_domain::ports::{Clock, Random, Secrets, Verdict};
+use access_tokens_domain::ports::{Clock, HashWork, Random, Secrets, Verdict};
 use access_tokens_domain::secret::Secret;
 use access_tokens_domain::service::turns::Turns;
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{Entry, LoginStore};
 use access_tokens_domain::time::Timestamp;
-use access_tokens_domain::{Error, Reason, Result};
+use access_tokens_domain::{Error, Result};
 use futures::try_join;
+
+use crate::crypto::overloaded;
 
 /// Maximum number of tries of a compare-and-set. Within a process the attempts of one user and network take turns, so the
 /// others are of other networks (for the meter) or of other replicas.
@@ -64,6 +66,8 @@ pub(super) struct Logins<S> {
     clock: Arc<dyn Clock>,
     observer: Arc<dyn Observer>,
     turns: Turns,
+    /// Keyed, so that a client cannot choose a network that shares its turns with another one.
+    hasher: RandomState,
 }
 
 /// Why a password is refused. Only the log tells.
@@ -109,7 +113,7 @@ impl<S: LoginStore> Logins<S> {
         clock: Arc<dyn Clock>,
         observer: Arc<dyn Observer>,
     ) -> Self {
-        Self { store, secrets, random, clock, observer, turns: Turns::default() }
+        Self { store, secrets, random, clock, observer, turns: Turns::default(), hasher: RandomState::new() }
     }
 
     /// Counts attempts for an observer.
@@ -122,15 +126,21 @@ impl<S: LoginStore> Logins<S> {
         let Attempt { organisation, username, password, network } = attempt;
         // One at a time per user and network: else five right passwords at the same time would lock the sixth.
         let turn = self.turns.enter((organisation, username, network.as_str())).await;
-        let _turn = turn.map_err(|_| too_many())?;
+        let _turn = turn.map_err(|_| overloaded())?;
         let account = self.store.login_account(organisation, username, &network).await?;
         let now = self.clock.now();
+        let work = match &account {
+            Some(account) if account.knows_network(now) => HashWork::known_login(organisation),
+            _ => HashWork::anonymous_login(self.hasher.hash_one(network.as_str())),
+        };
+        // Before anything is counted: an attempt that is not compared would have to be taken back.
+        self.secrets.check_queue(work)?;
         let counted = self.count(organisation, account.as_ref(), &network, now).await?;
         let stored = match &counted {
             Ok(_) => account.as_ref().and_then(|account| account.credential.password.clone()),
             Err(_) => None,
         };
-        let verdict = match self.secrets.verify(password.clone(), stored).await {
+        let verdict = match self.secrets.verify(work, password.clone(), stored).await {
             Ok(verdict) => verdict,
             Err(error) => {
                 if let (Ok(counted), Some(account)) = (counted, &account) {
@@ -151,7 +161,7 @@ impl<S: LoginStore> Logins<S> {
                 };
                 try_join!(self.recount(organisation, &account, &network, counted, now, Attempts::succeeded), remember)?;
                 if verdict == Verdict::Outdated {
-                    self.hash_again(organisation, &account, password).await;
+                    self.hash_again(organisation, &account, work, password).await;
                 }
                 Ok(Some(account))
             }
@@ -256,7 +266,7 @@ impl<S: LoginStore> Logins<S> {
                 unfinished => network_saved = unfinished,
             }
         }
-        Err(too_many())
+        Err(overloaded())
     }
 
     /// Takes back one entry of an attempt that the other entry refuses.
@@ -309,7 +319,7 @@ impl<S: LoginStore> Logins<S> {
             }
             entry = self.store.login_attempts(organisation, subject).await?;
         }
-        Err(too_many())
+        Err(overloaded())
     }
 
     /// Counts and logs a refusal. The user name is never logged: people type passwords into its field.
@@ -342,11 +352,17 @@ impl<S: LoginStore> Logins<S> {
     }
 
     /// Stores a password that was right under a hash of the current form. The log-in does not depend on it.
-    async fn hash_again(&self, organisation: OrganisationKey, account: &LoginAccount, password: Secret) {
+    async fn hash_again(
+        &self,
+        organisation: OrganisationKey,
+        account: &LoginAccount,
+        work: HashWork,
+        password: Secret,
+    ) {
         let Some(old) = &account.credential.password else { return };
         let user = account.credential.user.as_str();
         let replaced = async {
-            let new = self.secrets.hash(password).await?;
+            let new = self.secrets.hash(work, password).await?;
             Ok::<_, Error>(self.store.replace_password(organisation, user, old, &new).await?)
         };
         match replaced.await {
@@ -369,9 +385,4 @@ impl Subjects {
         let user = account.credential.user.as_str();
         Self { network: network_subject(user, network), meter: meter_subject(user), part: Meter::of(account, now) }
     }
-}
-
-fn too_many() -> Error {
-    Error::new(Reason::Overloaded, "too many log-ins of one user at once; try again")
-        .retry_after(Duration::from_secs(1))
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use access_tokens_domain::login::Network;
-use access_tokens_domain::ports::{BoxFuture, Purpose, Secrets, Verdict};
+use access_tokens_domain::ports::{BoxFuture, HashWork, Purpose, Secrets, Verdict};
 use access_tokens_domain::secret::{CodeHash, PassCodeHash, SealedCode, Secret};
 use access_tokens_domain::{Error, Reason, Result};
 
@@ -16,11 +16,11 @@ const DAY: i64 = 24 * 3_600;
 struct PlainSecrets;
 
 impl Secrets for PlainSecrets {
-    fn hash(&self, secret: Secret) -> BoxFuture<'_, Result<PassCodeHash>> {
+    fn hash(&self, _: HashWork, secret: Secret) -> BoxFuture<'_, Result<PassCodeHash>> {
         Box::pin(async move { Ok(PassCodeHash::from_stored(format!("new:{}", secret.expose()))) })
     }
 
-    fn verify(&self, secret: Secret, stored: Option<PassCodeHash>) -> BoxFuture<'_, Result<Verdict>> {
+    fn verify(&self, _: HashWork, secret: Secret, stored: Option<PassCodeHash>) -> BoxFuture<'_, Result<Verdict>> {
         Box::pin(async move {
             tokio::task::yield_now().await;
             Ok(match stored.as_ref().and_then(|stored| stored.as_stored().split_once(':')) {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use access_tokens_domain::directory::Unit;
-use access_tokens_domain::ports::{Clock, Secrets};
+use access_tokens_domain::ports::{Clock, HashWork, Secrets};
 use access_tokens_domain::secret::{PassCodeHash, Secret};
 use access_tokens_domain::session::{Caller, Permission, Permissions};
 use access_tokens_domain::store::{ApiKey, Credential};
@@ -49,7 +49,7 @@ pub(super) fn replica(
 /// User `anna` (id U1, password `secret`, default unit 1), user `bob` without a password.
 pub(super) async fn world() -> World {
     let secrets = Arc::new(KeyedSecrets::new(&ring(&[RING_A]), Arc::new(SystemRandom)));
-    let password = secrets.hash(Secret::new("secret")).await.expect("hashed");
+    let password = secrets.hash(HashWork::call(ORGANISATION), Secret::new("secret")).await.expect("hashed");
     let anna = Credential {
         user: "U1".to_owned(),
         password: Some(password),

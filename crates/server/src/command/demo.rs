@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use access_tokens_domain::import;
-use access_tokens_domain::ports::Verdict;
+use access_tokens_domain::ports::{HashWork, Verdict};
 use access_tokens_domain::secret::{PassCodeHash, Secret};
 use access_tokens_domain::session::Permissions;
 use access_tokens_domain::store::{AccountStore, OrganisationRef};
@@ -47,7 +47,8 @@ async fn renew_password(
     organisation: &OrganisationRef,
     stored: Option<PassCodeHash>,
 ) -> anyhow::Result<()> {
-    if stored.is_none() || context.secrets.verify(Secret::new(FORMER_PASSWORD), stored).await? == Verdict::Wrong {
+    let (work, former) = (HashWork::call(organisation.key), Secret::new(FORMER_PASSWORD));
+    if stored.is_none() || context.secrets.verify(work, former, stored).await? == Verdict::Wrong {
         return Ok(());
     }
     let record = json!({"user": {"username": USER, "password": PASSWORD}});

@@ -1,200 +1,200 @@
-//! Where pass codes are hashed: off the async threads, few at once, few in the queue.
+//! Computes hashes of pass codes and passwords: off the async threads, a bounded number at a time.
 //!
-//! A hash takes 15 ms of a core and 19 MiB. Without a bound, a flood of logins takes all cores and all memory, and
-//! everything else with it.
+//! A hash takes 15 ms of a core and 19 MiB. Without a bound, a flood of log-ins would take all cores and all memory.
+//!
+//! There is one queue for each [`HashQueue`], each bounded. When a place becomes free, the queues take turns by weight, so
+//! that a flood of anonymous log-ins takes neither places nor room from authenticated calls. Within a queue the shares (an
+//! organisation, or the network of an anonymous log-in) take turns, and when a queue is full, a share with more waiting
+//! callers makes room for one with fewer. One share therefore holds at most half while others wait.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+mod scheduler;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use access_tokens_domain::ports::{HashQueue, HashWork};
 use access_tokens_domain::{Error, Reason, Result};
-use tokio::sync::Semaphore;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
+use self::scheduler::{Limits, Scheduler};
 use super::pass_code::Memory;
 
-/// How many may wait. At 15 ms a hash the last of them waits about a second.
-const QUEUE: usize = 64;
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// How much there is to hash.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Weight and room of the queues, in the order of [`HashQueue::ALL`]. At 15 ms a hash and one place, 64 callers wait for a
+/// second at most.
+const LIMITS: [Limits; 3] =
+    [Limits { weight: 16, room: 64 }, Limits { weight: 4, room: 64 }, Limits { weight: 1, room: 32 }];
+
+/// Maximum time that a log-in waits for a place. Clients give up after a few seconds, and a place for a client that has gone
+/// is lost to the others. Authenticated calls wait as long as the bounded queue takes: imports belong to them.
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Load of one queue.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct HashingLoad {
-    /// Hashes that are being made.
+    /// Hashes that are being computed.
     pub running: usize,
-    /// Callers whose turn comes later.
+    /// Callers that wait.
     pub waiting: usize,
-    /// Callers for whom there was no room, ever.
+    /// Callers that were refused since the start of the process.
     pub refused: u64,
 }
 
 pub(super) struct Hasher {
-    /// Runs or waits. Over it, a caller is refused at once.
-    admitted: Arc<Semaphore>,
-    /// Runs.
-    running: Arc<Semaphore>,
-    /// How many may run.
-    places: usize,
-    capacity: usize,
-    refused: AtomicU64,
-    /// Work space of earlier hashes, kept while there is more to do and given back to the system after.
-    memory: Arc<Mutex<Vec<Memory>>>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    scheduler: Mutex<Scheduler<oneshot::Sender<Place>>>,
+    /// Work space of earlier hashes, kept while there is more to do and freed after.
+    memory: Mutex<Vec<Memory>>,
+}
+
+/// The right to compute one hash. Dropping it gives the place to the next caller.
+struct Place {
+    /// `None` once the place is given back.
+    shared: Option<Arc<Shared>>,
+    queue: HashQueue,
+}
+
+/// A caller that waits. Dropping it leaves the queue.
+struct Waiting<'a> {
+    shared: &'a Arc<Shared>,
+    work: HashWork,
+    ticket: u64,
 }
 
 impl Hasher {
     /// One core stays free for everything else.
     pub(super) fn new() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self::with_limits(cores.saturating_sub(1).max(1), QUEUE)
+        Self::with_limits(cores.saturating_sub(1).max(1), LIMITS)
     }
 
-    fn with_limits(running: usize, waiting: usize) -> Self {
-        Self {
-            admitted: Arc::new(Semaphore::new(running + waiting)),
-            running: Arc::new(Semaphore::new(running)),
-            places: running,
-            capacity: running + waiting,
-            refused: AtomicU64::new(0),
-            memory: Arc::default(),
+    fn with_limits(places: usize, limits: [Limits; 3]) -> Self {
+        let scheduler = Mutex::new(Scheduler::new(places, limits));
+        Self { shared: Arc::new(Shared { scheduler, memory: Mutex::default() }) }
+    }
+
+    /// Load of each queue at one moment.
+    pub(super) fn load(&self) -> [(HashQueue, HashingLoad); 3] {
+        let scheduler = self.shared.scheduler();
+        HashQueue::ALL.map(|queue| (queue, scheduler.load(queue)))
+    }
+
+    /// Refuses a caller for which there is no room now.
+    pub(super) fn check_queue(&self, work: HashWork) -> Result<()> {
+        let mut scheduler = self.shared.scheduler();
+        if scheduler.has_room(work) {
+            return Ok(());
         }
+        scheduler.count_refused(work.queue);
+        Err(overloaded())
     }
 
-    /// How much there is to do. The counts are read one after the other, so they may be off by what changes meanwhile.
-    pub(super) fn load(&self) -> HashingLoad {
-        let running = self.places.saturating_sub(self.running.available_permits());
-        let admitted = self.capacity.saturating_sub(self.admitted.available_permits());
-        let waiting = admitted.saturating_sub(running);
-        HashingLoad { running, waiting, refused: self.refused.load(Ordering::Relaxed) }
-    }
-
-    /// Refuses whoever would be refused now.
-    pub(super) fn check_queue(&self) -> Result<()> {
-        if self.admitted.available_permits() == 0 { Err(self.refuse()) } else { Ok(()) }
-    }
-
-    /// Runs a job on a blocking thread when its turn comes. Whoever stops waiting leaves the queue; a job that runs
-    /// keeps its permits until it is done, so that callers who give up cannot start more than are allowed.
+    /// Runs a job on a blocking thread when its turn comes. A caller that stops waiting leaves the queue. A job that runs
+    /// keeps its place until it is done, so that callers who give up cannot start more than are allowed.
     #[expect(clippy::disallowed_methods, reason = "this is the bound")]
     pub(super) async fn run<T: Send + 'static>(
         &self,
+        work: HashWork,
         job: impl FnOnce(&mut Memory) -> T + Send + 'static,
     ) -> Result<T> {
-        let admitted = Arc::clone(&self.admitted).try_acquire_owned().map_err(|_| self.refuse())?;
-        let running = Arc::clone(&self.running).acquire_owned().await.map_err(Error::internal)?;
-        let (pool, semaphore, capacity) = (Arc::clone(&self.memory), Arc::clone(&self.admitted), self.capacity);
+        let place = self.place(work).await?;
+        let shared = Arc::clone(&self.shared);
         let work = move || {
-            let mut memory = pool.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+            let mut memory = shared.memory().pop().unwrap_or_default();
             let result = job(&mut memory);
-            // Under the lock, so that whoever is last knows it; and before the next one runs, who would take new memory.
-            let mut pool = pool.lock().unwrap_or_else(PoisonError::into_inner);
-            drop(admitted);
-            if semaphore.available_permits() == capacity {
-                pool.clear();
-            } else {
-                pool.push(memory);
-            }
-            drop(running);
+            // Before the next job runs, which would allocate new memory.
+            shared.memory().push(memory);
+            drop(place);
             result
         };
         tokio::task::spawn_blocking(work).await.map_err(Error::internal)
     }
 
-    fn refuse(&self) -> Error {
-        self.refused.fetch_add(1, Ordering::Relaxed);
-        overloaded()
+    async fn place(&self, work: HashWork) -> Result<Place> {
+        let (grant, granted) = oneshot::channel();
+        let (ticket, evicted) = self.shared.scheduler().enter(work, grant).map_err(|_| overloaded())?;
+        // Dropped outside of the lock: its caller hears that it is refused.
+        drop(evicted);
+        let waiting = Waiting { shared: &self.shared, work, ticket };
+        dispatch(&self.shared);
+        let place = if work.queue == HashQueue::Authenticated {
+            granted.await.map_err(|_| overloaded())
+        } else {
+            match timeout(LOGIN_TIMEOUT, granted).await {
+                Ok(granted) => granted.map_err(|_| overloaded()),
+                Err(_) => {
+                    self.shared.scheduler().count_refused(work.queue);
+                    Err(overloaded())
+                }
+            }
+        };
+        drop(waiting);
+        place
     }
 }
 
-fn overloaded() -> Error {
+impl Shared {
+    fn scheduler(&self) -> MutexGuard<'_, Scheduler<oneshot::Sender<Place>>> {
+        self.scheduler.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Vec<Memory>> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Gives free places to waiting callers, until there are no more of either.
+fn dispatch(shared: &Arc<Shared>) {
+    loop {
+        let Some((queue, grant)) = shared.scheduler().next() else { return };
+        // The caller may have gone. Its place is given back, and the loop goes to the next caller.
+        if let Err(mut place) = grant.send(Place { shared: Some(Arc::clone(shared)), queue }) {
+            place.give_back();
+        }
+    }
+}
+
+impl Place {
+    /// Gives the place back. Answers the state that it belongs to, the first time.
+    fn give_back(&mut self) -> Option<Arc<Shared>> {
+        let shared = self.shared.take()?;
+        let is_idle = {
+            let mut scheduler = shared.scheduler();
+            scheduler.leave_place(self.queue);
+            scheduler.is_idle()
+        };
+        if is_idle {
+            shared.memory().clear();
+        }
+        Some(shared)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(shared) = self.give_back() {
+            dispatch(&shared);
+        }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        // Bound first: what is removed is dropped outside of the lock.
+        let removed = self.shared.scheduler().leave(self.work, self.ticket);
+        drop(removed);
+    }
+}
+
+/// The refusal of a caller for which there is no room.
+pub(crate) fn overloaded() -> Error {
     Error::new(Reason::Overloaded, "too many pass codes are being checked; try again").retry_after(RETRY_AFTER)
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::sync::mpsc;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn more_than_the_queue_holds_is_refused_at_once() {
-        let hasher = Arc::new(Hasher::with_limits(1, 2));
-        let (release, blocked) = mpsc::channel::<()>();
-        let first = {
-            let hasher = Arc::clone(&hasher);
-            tokio::spawn(async move { hasher.run(move |_| blocked.recv().is_ok()).await })
-        };
-        while hasher.running.available_permits() > 0 {
-            tokio::task::yield_now().await;
-        }
-        let waiting: Vec<_> = (0..2)
-            .map(|_| {
-                let hasher = Arc::clone(&hasher);
-                tokio::spawn(async move { hasher.run(|_| true).await })
-            })
-            .collect();
-        while hasher.admitted.available_permits() > 0 {
-            tokio::task::yield_now().await;
-        }
-        hasher.check_queue().expect_err("there is no room");
-        let error = hasher.run(|_| true).await.expect_err("refused");
-        assert_eq!(error.reason(), Reason::Overloaded);
-        assert!(error.wait().is_some());
-        assert_eq!(hasher.load(), HashingLoad { running: 1, waiting: 2, refused: 2 });
-
-        // Who stops waiting makes room; who runs does not until it is done.
-        waiting[0].abort();
-        first.abort();
-        while hasher.admitted.available_permits() == 0 {
-            tokio::task::yield_now().await;
-        }
-        assert_eq!(hasher.running.available_permits(), 0, "nobody listens to the first any more, but it still runs");
-        release.send(()).expect("the first still runs");
-        for job in waiting {
-            let _ = job.await;
-        }
-        assert_eq!(hasher.admitted.available_permits(), hasher.capacity);
-        assert_eq!(hasher.load(), HashingLoad { running: 0, waiting: 0, refused: 2 });
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-    #[expect(clippy::disallowed_methods, reason = "a job blocks its thread, as a hash does")]
-    async fn never_more_at_once_than_allowed_even_when_callers_leave() {
-        let hasher = Arc::new(Hasher::with_limits(2, 100));
-        let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let callers: Vec<_> = (0..50)
-            .map(|i| {
-                let (hasher, now, most) = (Arc::clone(&hasher), Arc::clone(&now), Arc::clone(&most));
-                let job = move |_: &mut Memory| {
-                    most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                    std::thread::sleep(Duration::from_millis(2));
-                    now.fetch_sub(1, Ordering::SeqCst);
-                };
-                let patience = Duration::from_millis(if i % 2 == 0 { 1 } else { 10_000 });
-                tokio::spawn(async move { tokio::time::timeout(patience, hasher.run(job)).await.is_ok() })
-            })
-            .collect();
-        for caller in callers {
-            caller.await.expect("no panic");
-        }
-        assert!(most.load(Ordering::SeqCst) <= 2, "{most:?}");
-    }
-
-    #[tokio::test]
-    async fn memory_is_given_back_when_nothing_is_left_to_do() {
-        let hasher = Hasher::with_limits(2, 8);
-        let jobs = (0..3).map(|_| hasher.run(|_| ()));
-        for result in futures::future::join_all(jobs).await {
-            result.expect("ran");
-        }
-        assert!(hasher.memory.lock().expect("not poisoned").is_empty());
-        assert_eq!(hasher.admitted.available_permits(), hasher.capacity);
-    }
-
-    #[tokio::test]
-    async fn a_panic_frees_its_place() {
-        let hasher = Hasher::with_limits(1, 0);
-        let error = hasher.run::<()>(|_| panic!("a test")).await.expect_err("no answer");
-        assert_eq!(error.reason(), Reason::Internal);
-        hasher.run(|_| ()).await.expect("the place is free");
-    }
-}
+mod tests;

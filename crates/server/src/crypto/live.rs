@@ -168,8 +168,9 @@ mod tests {
     use std::path::Path;
     use std::sync::Mutex;
 
-    use access_tokens_domain::ports::{Purpose, Secrets, Verdict};
+    use access_tokens_domain::ports::{HashWork, Purpose, Secrets, Verdict};
     use access_tokens_domain::secret::Secret;
+    use access_tokens_domain::session::OrganisationKey;
     use tokio::time::{Instant, sleep};
 
     use super::*;
@@ -236,8 +237,8 @@ mod tests {
         write(&path, RING_A);
         let keys = Arc::new(LiveKeys::new(KeyRing::read(&path).expect("a ring")));
         let secrets = KeyedSecrets::live(Arc::clone(&keys), Arc::new(SystemRandom));
-        let (code, subject) = (Secret::new("004711"), "T");
-        let old = secrets.hash(code.clone()).await.expect("hashed");
+        let (code, subject, work) = (Secret::new("004711"), "T", HashWork::call(OrganisationKey::NONE));
+        let old = secrets.hash(work, code.clone()).await.expect("hashed");
         let old_code = secrets.code_hash(Purpose::Verification, subject, &code).expect("hashed");
         let old_seal = secrets.seal(Purpose::Verification, subject, &code).expect("sealed");
 
@@ -245,10 +246,10 @@ mod tests {
         write(&path, &format!("{RING_B}\n{RING_A}\n"));
         becomes(&keys, &["b", "a"]).await;
 
-        assert_eq!(secrets.verify(code.clone(), Some(old)).await.expect("compared"), Verdict::Outdated);
+        assert_eq!(secrets.verify(work, code.clone(), Some(old)).await.expect("compared"), Verdict::Outdated);
         assert!(secrets.code_matches(Purpose::Verification, subject, &code, Some(&old_code)));
         assert_eq!(secrets.open(Purpose::Verification, subject, &old_seal).expect("opened").expose(), "004711");
-        assert!(secrets.hash(code.clone()).await.expect("hashed").as_stored().contains("keyid=Yg"));
+        assert!(secrets.hash(work, code.clone()).await.expect("hashed").as_stored().contains("keyid=Yg"));
         assert!(secrets.code_hash(Purpose::ApiKey, subject, &code).expect("hashed").as_stored().starts_with("b$"));
         assert!(secrets.seal(Purpose::ApiKey, subject, &code).expect("sealed").as_stored().starts_with("b$"));
         watcher.abort();

@@ -16,11 +16,13 @@ mod secrets;
 mod system;
 
 pub use hasher::HashingLoad;
+pub(crate) use hasher::overloaded;
 #[cfg(test)]
 pub(crate) use keys::tests;
 pub(crate) use keys::{HmacSha256, PerKey};
 pub use keys::{KeyRing, KeyRingError};
 pub(crate) use live::{Derived, Mark, POLL, SETTLED, mark};
 pub use live::{LiveKeys, watch};
+pub(crate) use pass_code::current_form;
 pub use secrets::KeyedSecrets;
 pub use system::{SystemClock, SystemRandom};

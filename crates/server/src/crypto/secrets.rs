@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use access_tokens_domain::Result;
-use access_tokens_domain::ports::{BoxFuture, Purpose, Random, Secrets, Verdict};
+use access_tokens_domain::ports::{BoxFuture, HashQueue, HashWork, Purpose, Random, Secrets, Verdict};
 use access_tokens_domain::secret::{CodeHash, PassCodeHash, SealedCode, Secret};
 use access_tokens_domain::strength::Strength;
 
@@ -43,15 +43,15 @@ impl KeyedSecrets {
         Self { keys: Derived::new(keys, derive), hasher: Hasher::new(), random }
     }
 
-    async fn hash_noting(&self, secret: Secret, strength: Option<Strength>) -> Result<PassCodeHash> {
+    async fn hash_noting(&self, work: HashWork, secret: Secret, strength: Option<Strength>) -> Result<PassCodeHash> {
         let mut salt = [0; SALT_BYTES];
         self.random.fill(&mut salt)?;
         let keys = self.keys.get();
-        self.hasher.run(move |memory| keys.pass_codes.hash(&secret, strength, salt, memory)).await?
+        self.hasher.run(work, move |memory| keys.pass_codes.hash(&secret, strength, salt, memory)).await?
     }
 
-    /// How much there is to hash.
-    pub fn hashing(&self) -> HashingLoad {
+    /// Load of the queue of hashes.
+    pub fn hashing(&self) -> [(HashQueue, HashingLoad); 3] {
         self.hasher.load()
     }
 }
@@ -71,27 +71,27 @@ impl std::fmt::Debug for KeyedSecrets {
 }
 
 impl Secrets for KeyedSecrets {
-    fn check_queue(&self) -> Result<()> {
-        self.hasher.check_queue()
+    fn check_queue(&self, work: HashWork) -> Result<()> {
+        self.hasher.check_queue(work)
     }
 
-    fn hash(&self, secret: Secret) -> BoxFuture<'_, Result<PassCodeHash>> {
-        Box::pin(self.hash_noting(secret, None))
+    fn hash(&self, work: HashWork, secret: Secret) -> BoxFuture<'_, Result<PassCodeHash>> {
+        Box::pin(self.hash_noting(work, secret, None))
     }
 
-    fn hash_unchecked(&self, pass_code: Secret) -> BoxFuture<'_, Result<PassCodeHash>> {
+    fn hash_unchecked(&self, work: HashWork, pass_code: Secret) -> BoxFuture<'_, Result<PassCodeHash>> {
         let strength = Strength::of(&pass_code);
-        Box::pin(self.hash_noting(pass_code, strength))
+        Box::pin(self.hash_noting(work, pass_code, strength))
     }
 
-    fn verify(&self, secret: Secret, stored: Option<PassCodeHash>) -> BoxFuture<'_, Result<Verdict>> {
+    fn verify(&self, work: HashWork, secret: Secret, stored: Option<PassCodeHash>) -> BoxFuture<'_, Result<Verdict>> {
         Box::pin(async move {
             let keys = self.keys.get();
             let compare = move |memory: &mut _| {
                 trace_comparison("pass-code", stored.is_some());
                 keys.pass_codes.verify(&secret, stored.as_ref(), memory)
             };
-            self.hasher.run(compare).await?
+            self.hasher.run(work, compare).await?
         })
     }
 
@@ -123,11 +123,13 @@ mod tests {
     use crate::crypto::SystemRandom;
     use crate::crypto::keys::tests::{RING_A, ring};
 
+    const WORK: HashWork = HashWork { queue: HashQueue::Authenticated, share: 0 };
+
     #[tokio::test]
     async fn hashes_have_their_own_salt_and_verify() {
         let secrets = KeyedSecrets::new(&ring(&[RING_A]), Arc::new(SystemRandom));
-        let first = secrets.hash(Secret::new("1234")).await.expect("hashed");
-        let second = secrets.hash(Secret::new("1234")).await.expect("hashed");
+        let first = secrets.hash(WORK, Secret::new("1234")).await.expect("hashed");
+        let second = secrets.hash(WORK, Secret::new("1234")).await.expect("hashed");
         assert_ne!(first, second);
         assert!(secrets.accepts(&first));
         for (code, stored, expected) in [
@@ -135,7 +137,7 @@ mod tests {
             ("1235", Some(second), Verdict::Wrong),
             ("1234", None, Verdict::Wrong),
         ] {
-            assert_eq!(secrets.verify(Secret::new(code), stored).await.expect("compared"), expected);
+            assert_eq!(secrets.verify(WORK, Secret::new(code), stored).await.expect("compared"), expected);
         }
         assert_eq!(format!("{secrets:?}"), "KeyedSecrets([REDACTED])");
     }

@@ -1,5 +1,6 @@
 //! What is looked up whenever somebody reads, and costs nothing meanwhile.
 
+use access_tokens_domain::ports::HashQueue;
 use access_tokens_storage::Connections;
 use opentelemetry::KeyValue;
 
@@ -8,17 +9,21 @@ use crate::crypto::HashingLoad;
 
 impl Metrics {
     /// Looks the load of the hasher up, whenever somebody reads.
-    pub fn watch_hashing(&self, load: impl Fn() -> HashingLoad + Clone + Send + Sync + 'static) {
+    pub fn watch_hashing(&self, load: impl Fn() -> [(HashQueue, HashingLoad); 3] + Clone + Send + Sync + 'static) {
         let gauge = |name, described, of: fn(HashingLoad) -> usize| {
             let load = load.clone();
             let gauge = self.meter.u64_observable_gauge(name).with_description(described);
-            gauge.with_callback(move |seen| seen.observe(of(load()) as u64, &[])).build();
+            let look = move || load().map(|(queue, load)| (of(load) as u64, [KeyValue::new("queue", queue.name())]));
+            gauge
+                .with_callback(move |seen| look().iter().for_each(|(count, queue)| seen.observe(*count, queue)))
+                .build();
         };
         gauge("access_tokens.hashing.running", "Pass codes and passwords that are being hashed", |load| load.running);
         gauge("access_tokens.hashing.waiting", "Pass codes and passwords that wait for it", |load| load.waiting);
         let counter = self.meter.u64_observable_counter("access_tokens.hashing.refused");
         let counter = counter.with_description("Pass codes and passwords for which there was no room");
-        counter.with_callback(move |seen| seen.observe(load().refused, &[])).build();
+        let look = move || load().map(|(queue, load)| (load.refused, [KeyValue::new("queue", queue.name())]));
+        counter.with_callback(move |seen| look().iter().for_each(|(count, queue)| seen.observe(*count, queue))).build();
     }
 
     /// Looks up how many units of work SQLite has acknowledged, and with how many commits, whenever somebody reads.

@@ -10,9 +10,9 @@
 //! | `access_tokens_guess_bound` | gauge | `organisation`, `classification` | chance per token and day that somebody guesses a secret, at most: of the organisation's own policy, with an empty `classification`, and of each classification that has one |
 //! | `access_tokens_guess_bound_dropped` | gauge | | bounds that are left out, at least, since there are more than 100 |
 //! | `access_tokens_guess_limit` | gauge | | the bound above which a policy is refused |
-//! | `access_tokens_hashing_running` | gauge | | pass codes and passwords that are being hashed |
-//! | `access_tokens_hashing_waiting` | gauge | | those that wait for it |
-//! | `access_tokens_hashing_refused_total` | counter | | those for which there was no room |
+//! | `access_tokens_hashing_running` | gauge | `queue` | pass codes and passwords that are being hashed: for `authenticated` calls, for log-ins from networks that the user is known from (`known_login`), and for other log-ins (`anonymous_login`) |
+//! | `access_tokens_hashing_waiting` | gauge | `queue` | those that wait for it |
+//! | `access_tokens_hashing_refused_total` | counter | `queue` | those for which there was no room |
 //! | `access_tokens_imported_total` | counter | `outcome` | records of imports over gRPC: `created`, `updated`, `unchanged` or `failed` |
 //! | `access_tokens_tokens` | gauge | `state` | access tokens of all organisations, once they were counted; on PostgreSQL with more than 100,000 of them as its planner believes |
 //! | `access_tokens_sessions_released` | gauge | | sessions that were ended and have not expired yet, as this process knows |
@@ -24,7 +24,7 @@
 //! | `access_tokens_sqlite_commits_total` | counter | | SQLite only: commits that it took, each for one unit or several |
 //!
 //! A label never holds what a caller sends, nor the id of a token, an identifier or the name of a user. `kind` is a
-//! SecretKind of the contract, `rpc_method` a method of the contract or `unknown`, `rpc_grpc_status_code` a number.
+//! SecretKind of the contract or PASSWORD (a log-in of a user), `rpc_method` a method of the contract or `unknown`, `rpc_grpc_status_code` a number.
 //! Attempts tell more than an answer does, so this is for operators and nobody else.
 //!
 //! A measurement is an atomic addition. What can be looked up is looked up when somebody reads.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use access_tokens_domain::directory::{Classification, Organisation};
 use access_tokens_domain::guess_budget::GuessBudget;
 use access_tokens_domain::policy::Policy;
+use access_tokens_domain::ports::HashQueue;
 use access_tokens_domain::reference::Reference;
 use access_tokens_domain::service::PolicyBudget;
 use access_tokens_domain::store::AccountStore;
@@ -19,7 +20,7 @@ const SHOW: &str = "accesstoken.v1.AccessTokenService/ShowAccessToken";
 fn full() -> Metrics {
     let metrics = Metrics::new();
     metrics.set_guess_limit(1e-3);
-    metrics.watch_hashing(|| HashingLoad { running: 1, waiting: 2, refused: 3 });
+    metrics.watch_hashing(|| HashQueue::ALL.map(|queue| (queue, HashingLoad { running: 1, waiting: 2, refused: 3 })));
     metrics.watch_sqlite(|| Some((10, 4)));
     metrics.watch_sqlite_queue(|| Some(5));
     metrics.watch_reads(|| Some((7, 8)));
@@ -83,9 +84,9 @@ fn values_are_written_as_prometheus_reads_them() {
         "access_tokens_codes_total{kind=\"ONE_TIME_PASSWORD\",outcome=\"admitted\"} 0",
         "access_tokens_guess_bound_dropped 0",
         "access_tokens_guess_limit 0.001",
-        "access_tokens_hashing_running 1",
-        "access_tokens_hashing_waiting 2",
-        "access_tokens_hashing_refused_total 3",
+        "access_tokens_hashing_running{queue=\"authenticated\"} 1",
+        "access_tokens_hashing_waiting{queue=\"known_login\"} 2",
+        "access_tokens_hashing_refused_total{queue=\"anonymous_login\"} 3",
         "access_tokens_sqlite_units_total 10",
         "access_tokens_sqlite_commits_total 4",
         "access_tokens_sqlite_waiting 5",

@@ -6,7 +6,6 @@ use access_tokens_domain::login::{KnownNetwork, Network, decoy_subject, meter_su
 use access_tokens_domain::secret::PassCodeHash;
 use access_tokens_domain::session::Permissions;
 use access_tokens_domain::store::{Credential, Entry, ImportChanges, LoginStore};
-use chrono::Duration;
 
 use crate::common::{TestDatabase, at, import, organisation, race};
 
@@ -17,6 +16,7 @@ on_both!(
     unlocking_ends_the_locks_of_one_user_only,
     a_sweep_deletes_what_no_longer_counts,
     a_password_is_replaced_once,
+    passwords_of_other_forms_are_counted,
 );
 
 async fn add_user(test: &TestDatabase, id: &str, username: &str) {
@@ -65,7 +65,7 @@ async fn a_log_in_makes_its_network_known(test: TestDatabase) {
         assert_eq!(entered.network, Some(KnownNetwork { last_login: None }), "it stays entered");
         assert!(entered.has_entered_networks);
     }
-    test.database.sweep_logins(at(0) + Duration::days(400)).await.expect("sweeps");
+    test.database.sweep_logins(at(400 * 24 * 3_600)).await.expect("sweeps");
     assert_eq!(read(1).await.network, Some(KnownNetwork { last_login: None }));
 }
 
@@ -172,4 +172,26 @@ async fn a_password_is_replaced_once(test: TestDatabase) {
     assert!(replace("U1", &old, &new).await && !replace("U1", &old, &new).await);
     let found = test.database.login_account(test.organisation, "me", &network(1)).await.expect("reads");
     assert_eq!(found.expect("a user").credential.password, Some(new));
+}
+
+async fn passwords_of_other_forms_are_counted(test: TestDatabase) {
+    let count = async |current: &[&str]| {
+        let current: Vec<_> = current.iter().map(|text| (*text).to_owned()).collect();
+        test.database.count_passwords(&current).await.expect("counts")
+    };
+    assert_eq!(count(&["old"]).await, (0, 0));
+    for (id, hash) in [("U1", Some("$a$1")), ("U2", Some("$a")), ("U3", Some("$b%1")), ("U4", None)] {
+        let credential = Credential {
+            user: id.into(),
+            password: hash.map(PassCodeHash::from_stored),
+            permissions: Permissions::default(),
+            default_unit: None,
+        };
+        let user = User { id: id.into(), username: Some(id.into()), ..User::default() };
+        let changes = ImportChanges { users: vec![user], credentials: vec![credential], ..ImportChanges::default() };
+        import(&test.database, test.organisation, &changes).await;
+    }
+    assert_eq!(count(&["$a$"]).await, (3, 2));
+    assert_eq!(count(&["$a$", "$b%"]).await, (3, 1));
+    assert_eq!(count(&[]).await, (3, 3));
 }

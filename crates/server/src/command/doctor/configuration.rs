@@ -25,6 +25,15 @@ pub(super) fn check(loaded: &Loaded, report: &mut Report) {
         let message = format!("policy.max_guess_chance is {chance}: policies may make secrets easier to guess");
         report.warning(CHECK, message, format!("lower it to {DEFAULT_LIMIT}, and make codes longer instead"));
     }
+    if settings.http.listen.is_none() && settings.grpc.trusted_proxies.is_empty() {
+        let message = "grpc.trusted_proxies is empty: all clients of an `access-tokens gateway` share one network, so that a \
+                       stranger can lock users out";
+        report.warning(
+            CHECK,
+            message,
+            "list the addresses of the gateway processes and load balancers, if there are any",
+        );
+    }
     if settings.notifications.webhook.is_some() && settings.notifications.secret.expose().is_empty() {
         let message = "notifications go out unsigned: whoever receives them cannot know who sent them";
         report.warning(CHECK, message, "set notifications.secret to 32 random characters or more");

@@ -8,6 +8,7 @@ mod files;
 mod guesses;
 mod hashing;
 mod keys;
+mod passwords;
 mod report;
 
 use std::process::ExitCode;
@@ -41,6 +42,7 @@ pub(super) async fn run(loaded: &Loaded, arguments: &Arguments) -> anyhow::Resul
         clock::check(&database, settings, &mut report).await;
         if readable {
             guesses::check(&database, settings.policy.max_guess_chance, &mut report).await;
+            passwords::check(&database, &mut report).await;
         }
         if readable && let Some(ring) = &ring {
             keys::check(&database, ring, &mut report).await;

@@ -13,6 +13,9 @@
 
 mod foreign;
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
 use access_tokens_domain::ports::Verdict;
 use access_tokens_domain::secret::{PassCodeHash, Secret};
 use access_tokens_domain::strength::Strength;
@@ -44,12 +47,25 @@ const OUTPUT_BYTES: usize = 32;
 const MIN_OUTPUT_BYTES: usize = 16;
 const MAX_STORED: usize = 512;
 
+/// What a hash of the current cost under a key begins with.
+pub(crate) fn current_form() -> String {
+    let (memory, passes, lanes) = COST;
+    format!("$argon2id$v=19$m={memory},t={passes},p={lanes},keyid=")
+}
+
 /// Bytes of a salt.
 pub(super) const SALT_BYTES: usize = 16;
+
+/// Minimum part of a hash, as a divisor, for which it is worth doing the missing work.
+const SMALLEST_PADDING: u32 = 32;
+/// Weight of a new measurement in [`PassCodes::usual`], as a divisor.
+const SMOOTHING: u64 = 8;
 
 /// Hashes and verifies, on the thread that calls.
 pub(super) struct PassCodes {
     peppers: PerKey<HmacSha256>,
+    /// Nanoseconds that a hash of the current form takes on this machine, smoothed. 0: not measured yet.
+    usual: AtomicU64,
 }
 
 impl Default for Memory {
@@ -86,7 +102,7 @@ struct StoredArgon2<'k> {
 
 impl PassCodes {
     pub(super) fn new(ring: &KeyRing) -> Self {
-        Self { peppers: ring.derive_hmac("pass-code-pepper") }
+        Self { peppers: ring.derive_hmac("pass-code-pepper"), usual: AtomicU64::new(0) }
     }
 
     /// Hashes under the writing key. The hash notes the strength, if one is given.
@@ -115,7 +131,8 @@ impl PassCodes {
     }
 
     /// Does it match, and is it what would be written today? Without a hash, or with one that cannot be checked, the
-    /// same work is done for nothing.
+    /// same work is done for nothing. A hash of another form is often imported and cheaper; the missing work is done after
+    /// it, so that its time does not tell that there is such a hash.
     pub(super) fn verify(
         &self,
         secret: &Secret,
@@ -123,11 +140,19 @@ impl PassCodes {
         memory: &mut Memory,
     ) -> Result<Verdict> {
         let (matches, current) = match stored.and_then(|stored| self.parse(stored)) {
-            Some(Stored::Argon2(stored)) => (stored.matches(secret, memory)?, stored.current),
-            // What the scheme did not read may be wrong: a hash of it would lock the true secret out for ever.
-            Some(Stored::Foreign(stored)) => (stored.matches(secret), !stored.reads_all_of(secret)),
+            Some(Stored::Argon2(stored)) if stored.current => (self.measured(|| stored.matches(secret, memory))?, true),
+            Some(stored) => {
+                let started = Instant::now();
+                let (matches, current) = match &stored {
+                    Stored::Argon2(stored) => (stored.matches(secret, memory)?, false),
+                    // What the scheme did not read may be wrong: a hash of it would lock the true secret out for ever.
+                    Stored::Foreign(stored) => (stored.matches(secret), !stored.reads_all_of(secret)),
+                };
+                self.pad(secret, started.elapsed(), memory)?;
+                (matches, current)
+            }
             None => {
-                self.hash(secret, None, [0; SALT_BYTES], memory)?;
+                self.measured(|| self.hash(secret, None, [0; SALT_BYTES], memory))?;
                 (false, false)
             }
         };
@@ -136,6 +161,40 @@ impl PassCodes {
             (true, true) => Verdict::Right,
             (true, false) => Verdict::Outdated,
         })
+    }
+
+    /// Computes a hash of the current form, and takes its time for the usual one.
+    fn measured<T>(&self, hash: impl FnOnce() -> Result<T>) -> Result<T> {
+        let started = Instant::now();
+        let result = hash()?;
+        let took = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let usual = self.usual.load(Ordering::Relaxed);
+        // A thread that was not running for a while says nothing about the work.
+        let took = if usual == 0 { took } else { took.min(usual.saturating_mul(2)) };
+        let next = if usual == 0 { took } else { usual - usual / SMOOTHING + took / SMOOTHING };
+        self.usual.store(next.max(1), Ordering::Relaxed);
+        Ok(result)
+    }
+
+    /// Does the work that a comparison of `took` lacks, measured by a hash of the current form.
+    fn pad(&self, secret: &Secret, took: Duration, memory: &mut Memory) -> Result<()> {
+        let (blocks, passes, lanes) = COST;
+        let usual = match self.usual.load(Ordering::Relaxed) {
+            // The first comparison of this process: a whole hash, which is measured.
+            0 => return self.measured(|| self.hash(secret, None, [0; SALT_BYTES], memory)).map(drop),
+            usual => Duration::from_nanos(usual),
+        };
+        let missing = usual.saturating_sub(took);
+        if missing < usual / SMALLEST_PADDING {
+            return Ok(());
+        }
+        // The work of Argon2 is proportional to its memory.
+        let share = missing.as_nanos().saturating_mul(blocks.into()) / usual.as_nanos().max(1);
+        let blocks = u32::try_from(share).unwrap_or(blocks).clamp(Params::MIN_M_COST, blocks);
+        let params = Params::new(blocks, passes, lanes, Some(OUTPUT_BYTES)).map_err(internal)?;
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        let (_, pepper) = self.peppers.current();
+        run(&argon2, &peppered(pepper, secret), &[0; SALT_BYTES], &mut [0; OUTPUT_BYTES], memory).map_err(internal)
     }
 
     /// Can it be checked: of a known scheme and bounded cost, under a key of ours or none?
@@ -427,6 +486,49 @@ mod tests {
             assert!(!codes.accepts(&PassCodeHash::from_stored(case.clone())), "{case}");
             assert!(!verify(&codes, "1234", &case), "{case}");
         }
+    }
+
+    #[test]
+    fn hashes_begin_with_the_current_form() {
+        let codes = PassCodes::new(&ring(&[RING_A]));
+        assert!(hash(&codes, "1234").as_stored().starts_with(&current_form()));
+    }
+
+    /// Medians over interleaved comparisons: no hash, a current one, and cheap ones of other systems.
+    #[test]
+    fn cheap_hashes_take_as_long_as_others() {
+        let codes = PassCodes::new(&ring(&[RING_A]));
+        let current = hash(&codes, "1234");
+        let stored: Vec<Option<PassCodeHash>> = [
+            None,
+            Some(current.as_stored()),
+            Some("$pbkdf2-sha256$i=1,l=32$c29tZXNhbHRzb21lc2FsdA$GWMlBo+bSgfYRoCWoBjedwZoUTVOyzFgbxAbP4rxiW0"),
+            Some("$2b$04$abcdefghijklmnopqrstuum174eFeoTj0DHmtuueFaS3Wde4P7wHG"),
+            Some("$argon2id$v=19$m=256,t=1,p=1$c29tZXNhbHRzb21lc2FsdA$GWMlBo+bSgfYRoCWoBjedwZoUTVOyzFgbxAbP4rxiW0"),
+        ]
+        .map(|text| text.map(PassCodeHash::from_stored))
+        .into();
+        assert!(stored.iter().flatten().all(|stored| codes.accepts(stored)));
+        let mut memory = Memory::default();
+        let mut times = vec![Vec::new(); stored.len()];
+        for _ in 0..60 {
+            for (stored, times) in stored.iter().zip(&mut times) {
+                let started = Instant::now();
+                let verdict = codes.verify(&Secret::new("wrong"), stored.as_ref(), &mut memory).expect("compared");
+                times.push(started.elapsed());
+                assert_eq!(verdict, Verdict::Wrong);
+            }
+        }
+        let medians: Vec<_> = times
+            .iter_mut()
+            .map(|times| {
+                times.sort_unstable();
+                times[times.len() / 2]
+            })
+            .collect();
+        // Without padding the ratio is above ten. Other processes share the cores of a test.
+        let (least, most) = (medians.iter().min().expect("some"), medians.iter().max().expect("some"));
+        assert!(most.as_secs_f64() < least.as_secs_f64() * 1.25, "{medians:?}");
     }
 
     proptest::proptest! {
