@@ -120,6 +120,8 @@ fn from(server: SocketAddr, address: &str) -> Client {
 async fn a_server_locks_by_the_address_of_the_client_and_a_command_unlocks() {
     let directory = TempDir::new().expect("a directory");
     let place = sqlite(&directory);
+    let made = place.run(&["organisation", "add", "SHOP"]);
+    assert!(made.status.success(), "{}", text(&made));
     let add = ["user", "add", "--organisation", "SHOP", "--username", "anna", "--password-stdin"];
     let add = [&add[..], &["--permissions", "access_tokens.read", "--network", "127.9.0.0/24"]].concat();
     let added = place.run_with_input(&add, "correct horse\n");

@@ -1,6 +1,7 @@
 //! Forgot the pass code: a one-time password, with which a new one can be set, goes to the owner.
 
 use chrono::Duration;
+use futures::try_join;
 
 use super::AccessTokens;
 use crate::access_token::{Guard, OneTimePassword, TokenChanges};
@@ -38,13 +39,14 @@ impl<S: Store> AccessTokens<S> {
         let guard = Guard { life_cycle_state: Some(LifeCycleState::Effective), ..Guard::default() };
         let now = self.clock.now();
         let stamp = caller.stamp(&reference, now);
-        let effective = token.as_ref().is_some_and(|token| token.life_cycle_state == LifeCycleState::Effective);
-        if !effective || issued.is_err() {
-            // A write that changes no row is faster than one that does: it leaves nothing to commit. So a row is written here
-            // too, the one of a decoy.
-            return Ok(self.store.count_refused(caller.organisation, &decoy, SecretKind::OneTimePassword, now).await?);
-        }
-        let written = self.store.update_token(caller.organisation, subject, &guard, &changes, Some(&stamp)).await?;
+        // No token has the id of a decoy: the same write, without an effect.
+        let target = if issued.is_ok() { subject } else { &decoy };
+        // A write that changes no row leaves nothing to commit, and so is faster. The row of a decoy is therefore written at
+        // the same time in each case.
+        let (written, ()) = try_join!(
+            self.store.update_token(caller.organisation, target, &guard, &changes, Some(&stamp)),
+            self.store.count_refused(caller.organisation, &decoy, SecretKind::OneTimePassword, now)
+        )?;
         if let Some(FoundToken { token, .. }) = written {
             self.notifier.notify(Notification::about(
                 NotificationKind::PassCodeForgotten,
