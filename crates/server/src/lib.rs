@@ -4,6 +4,7 @@ pub mod authentication;
 pub mod command;
 pub mod config;
 pub mod crypto;
+mod databases;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod metrics;

@@ -6,14 +6,19 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
 use std::time::Duration;
+
+use rusqlite::{InterruptHandle, OpenFlags};
 
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sea_orm::sqlx::{self, ConnectOptions as _, Connection as _};
+use tokio::sync::oneshot;
 
 use crate::error::Failure;
+use crate::generation;
 use crate::options::{DatabaseOptions, SetupError};
-use crate::sqlite::{self, beside};
+use crate::sqlite::{self, Claim, beside};
 
 /// How often is told how far it is.
 const TELL: Duration = Duration::from_millis(100);
@@ -23,6 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const CHUNK: usize = 1024 * 1024;
 /// The files that SQLite has beside a database.
 const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
+/// What this service has beside it.
+const GENERATION: &str = "-generation";
 
 /// Why there is no copy.
 #[derive(Debug, thiserror::Error)]
@@ -71,7 +78,7 @@ pub struct Draft {
 /// The place of a database that nobody serves, as long as this lives.
 pub struct Place {
     file: PathBuf,
-    _claim: File,
+    _claim: Claim,
 }
 
 /// The file of a SQLite database.
@@ -90,26 +97,62 @@ pub async fn backup(options: &DatabaseOptions, target: &Path, told: Told<'_>) ->
     if target.symlink_metadata().is_ok() {
         return Err(CopyError::Exists(target.to_owned()));
     }
+    // The last connection that is closed plays the log into the file.
+    generation::check(&file)?;
     let draft = Draft::new(target)?;
-    let mut connection = open(&file).await?;
-    let pages: i64 = ask(&mut connection, "PRAGMA page_count").await?;
-    let size: i64 = ask(&mut connection, "PRAGMA page_size").await?;
-    let total = pages.unsigned_abs().saturating_mul(size.unsigned_abs());
     let path = draft.path.to_str().ok_or_else(|| SetupError::Url(format!("{} is not UTF-8", draft.path.display())))?;
+    let (total, mut copying) = Copying::start(&file, path.to_owned())?;
     let mut ticks = tokio::time::interval(TELL);
-    {
-        let copying = sqlx::query("VACUUM INTO ?1").bind(path.to_owned()).execute(&mut connection);
-        tokio::pin!(copying);
-        loop {
-            tokio::select! {
-                done = &mut copying => break done.map_err(refused).map(drop)?,
-                _ = ticks.tick() => told(fs::metadata(&draft.path).map_or(0, |draft| draft.len()).min(total), total),
+    loop {
+        tokio::select! {
+            // An error means that the thread is gone.
+            done = &mut copying.done => {
+                done.map_err(|_| CopyError::Database("the copy broke off".to_owned()))??;
+                break;
             }
+            _ = ticks.tick() => told(fs::metadata(&draft.path).map_or(0, |draft| draft.len()).min(total), total),
         }
     }
-    connection.close().await.map_err(refused)?;
+    drop(copying);
     draft.sync()?;
     Ok(draft)
+}
+
+/// A copy under way, on a thread of its own. Dropped, it is interrupted, and its connection is closed: a connection that
+/// is not closed leaves a log beside the file.
+struct Copying {
+    done: oneshot::Receiver<Result<()>>,
+    interrupt: InterruptHandle,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Copying {
+    /// Answers the size of what is copied, in bytes, too.
+    fn start(file: &Path, target: String) -> Result<(u64, Self)> {
+        let refused = |error: rusqlite::Error| CopyError::Database(Failure::of_rusqlite(&error).to_string());
+        // It may write, since a file in use is read through memory that is shared.
+        let mode = OpenFlags::SQLITE_OPEN_READ_WRITE;
+        let connection = sqlite::open(file, mode, PATIENCE, 0).map_err(refused)?;
+        let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(refused);
+        let total = number("page_count")?.unsigned_abs().saturating_mul(number("page_size")?.unsigned_abs());
+        let (interrupt, (send, done)) = (connection.get_interrupt_handle(), oneshot::channel());
+        let copy = move || {
+            let copied = connection.execute("VACUUM INTO ?1", [target]).map(drop);
+            let closed = connection.close().map_err(|(_, error)| error);
+            let _ = send.send(copied.and(closed).map_err(refused));
+        };
+        let thread = std::thread::Builder::new().name("sqlite-copy".to_owned()).spawn(copy);
+        let thread = thread.map_err(|error| CopyError::Database(format!("no thread to copy with: {error}")))?;
+        Ok((total, Self { done, interrupt, thread: Some(thread) }))
+    }
+}
+
+impl Drop for Copying {
+    fn drop(&mut self) {
+        self.interrupt.interrupt();
+        // Milliseconds: SQLite looks at the interruption all the time.
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
 }
 
 /// Refuses a file that is only a part of a database: its log may hold what was acknowledged.
@@ -185,7 +228,7 @@ impl Place {
     /// Refuses the place of a file that is served, and lets nobody serve it from now on.
     pub fn claim(options: &DatabaseOptions) -> Result<Self> {
         let file = sqlite_file(options)?;
-        let claim = sqlite::claim(&file)?;
+        let claim = Claim::new(&file)?;
         Ok(Self { file, _claim: claim })
     }
 
@@ -209,10 +252,14 @@ impl Place {
             return Err(CopyError::Exists(aside));
         }
         // One that is damaged is often the reason why another one comes in its place: it goes as it is.
-        if self.is_taken() && fold_log(&self.file).await == Some(false) {
-            return Err(CopyError::InUse(self.file.clone()));
+        // One beside which the log of another lies goes as it is, too.
+        let own_log = generation::check(&self.file).is_ok();
+        match self.is_taken() && own_log {
+            true if fold_log(&self.file).await == Some(false) => return Err(CopyError::InUse(self.file.clone())),
+            true => generation::end(&self.file),
+            false => {}
         }
-        for ending in COMPANIONS {
+        for ending in COMPANIONS.into_iter().chain([GENERATION]) {
             let (from, to) = (beside(&self.file, ending), beside(&aside, ending));
             match fs::rename(&from, &to) {
                 Err(error) if error.kind() == ErrorKind::NotFound => {}

@@ -1,16 +1,18 @@
 //! The database as the rest of the service sees it.
 
-use std::fs::File;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use access_tokens_domain::life_cycle::LifeCycleState;
 use access_tokens_domain::store::{StoreError, StoreResult};
 use sea_orm::{
-    AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, IsolationLevel, TransactionTrait,
+    AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, IsolationLevel,
+    TransactionTrait,
 };
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::cells::{Answer, Cells};
 use crate::counts::{self, Connections};
@@ -24,13 +26,15 @@ use crate::reference::ReferenceCache;
 use crate::replicas::Replicas;
 use crate::single::Single;
 use crate::sql::Sql;
-use crate::sqlite::{self, setup_error};
+use crate::sqlite::{self, Claim, setup_error};
 use crate::sqlite_writer::SqliteWriter;
-use crate::{migration, statements};
+use crate::{generation, migration, statements};
 
 /// The result of setting the database up.
 pub type Result<T, E = SetupError> = std::result::Result<T, E>;
 
+/// Maximum time that calls which read are waited for when a SQLite file is closed.
+const READERS_TIMEOUT: Duration = Duration::from_millis(500);
 const ANALYZE: &str = "ANALYZE access_token, accounts_receivable, rewards_participant, contact_information";
 
 /// A database. Clones share its connections.
@@ -48,10 +52,19 @@ pub(crate) enum Backend {
         lookups: FileLookups,
         writer: SqliteWriter,
         file: PathBuf,
+        /// Which file that was when it was opened.
+        identity: Option<(u64, u64)>,
+        /// Set when the database is closed: statements that read end then.
+        closing: Arc<AtomicBool>,
         /// Kept by the process that serves.
-        claim: OnceLock<File>,
+        claim: Mutex<Option<Claim>>,
     },
     Postgres(Arc<Pools>),
+}
+
+/// Opens a database to look at it: every write fails, and nothing is created. Needs a tokio runtime.
+pub async fn connect_read_only(options: &DatabaseOptions) -> Result<Database> {
+    connect(&DatabaseOptions { read_only: true, ..options.clone() }).await
 }
 
 /// Opens a database, and refuses one that would lose what it has acknowledged. Needs a tokio runtime.
@@ -60,18 +73,29 @@ pub async fn connect(options: &DatabaseOptions) -> Result<Database> {
     let mut replicas = None;
     let backend = if sqlite::accepts(&options.url) {
         let file = sqlite::check_url(&options.url)?;
-        if !options.read_only {
+        let log = sqlite::has_log(&file);
+        let failed = |error: DbErr| sqlite::setup_failure(&file, log, &error.into());
+        let opening = if options.read_only {
+            generation::check(&file)?;
+            None
+        } else {
+            // Before the file is made: a log without its file stays as it is.
+            generation::check(&file)?;
             sqlite::create_private(&file)?;
-        }
-        let writer = sqlite::connect_writer(&options).await.map_err(setup_error)?;
+            Some(generation::begin(&file)?)
+        };
+        let writer = sqlite::connect_writer(&options).await.map_err(failed)?;
         if !options.read_only {
             sqlite::check_safe(&writer).await?;
         }
-        let readers = sqlite::connect_readers(&options).await.map_err(setup_error)?;
+        let closing = Arc::new(AtomicBool::new(false));
+        let readers = sqlite::connect_readers(&options, &closing).await.map_err(failed)?;
+        drop(opening);
         let writer = SqliteWriter::start(writer, Arc::clone(&options), &file)
             .map_err(|error| SetupError::Database(format!("no thread to write with: {error}")))?;
         let lookups = FileLookups::new(&file, options.watcher.clone());
-        Backend::Sqlite { readers, lookups, writer, file, claim: OnceLock::new() }
+        let identity = sqlite::identity(&file);
+        Backend::Sqlite { readers, lookups, writer, file, identity, closing, claim: Mutex::default() }
     } else if postgres::accepts(&options.url) {
         postgres::check_url(&options)?;
         let pools = Pools::open(&options).await?;
@@ -90,13 +114,18 @@ impl Database {
         matches!(*self.backend, Backend::Sqlite { .. })
     }
 
-    /// Brings the schema up to date. Safe when several processes do it at once: one does it, the others wait.
+    /// Brings the schema up to date. Safe when several processes do it at once: one does it, the others wait. Refuses a
+    /// schema that is not what the steps make.
     pub async fn migrate(&self) -> Result<()> {
         let (connection, result) = match &*self.backend {
-            Backend::Sqlite { .. } => {
-                let connection = sqlite::connect_writer(&self.options).await.map_err(setup_error)?;
+            Backend::Sqlite { file, .. } => {
+                // Before anything is changed: a trigger would run with each step.
+                self.check_schema().await?;
+                let failed = |error: DbErr| sqlite::setup_failure(file, sqlite::has_log(file), &error.into());
+                let connection = sqlite::connect_writer(&self.options).await.map_err(failed)?;
                 let result = migration::migrate_sqlite(&connection).await;
-                (connection, result)
+                let closed = connection.close().await;
+                return result.and(closed).map_err(failed);
             }
             Backend::Postgres(_) => {
                 let connection = postgres::connect(&self.options, Purpose::Migrate).await.map_err(setup_error)?;
@@ -105,7 +134,8 @@ impl Database {
             }
         };
         let closed = connection.close().await;
-        result.and(closed).map_err(setup_error)
+        result.and(closed).map_err(setup_error)?;
+        self.check_schema().await
     }
 
     /// Tells PostgreSQL's planner what is in the tables that imports fill. Whatever was planned while they were empty takes any
@@ -135,6 +165,16 @@ impl Database {
         }
     }
 
+    /// Why nothing can be written to a SQLite file just now: a full disk, a file that is read-only, or was removed or replaced
+    /// while it is open. `None`: it can be written, or it is PostgreSQL, which says so itself.
+    pub async fn write_trouble(&self) -> Option<&'static str> {
+        let Backend::Sqlite { writer, file, identity, .. } = &*self.backend else { return None };
+        if identity.is_some() && *identity != sqlite::identity(file) {
+            return Some("its file was removed or replaced; stop the service, and put the right file in its place");
+        }
+        writer.trouble().await
+    }
+
     /// Whether the database answers, as it changes: known within a second or two, and asked for without waiting. When it
     /// no longer does, work on it may be dropped at any point, as no connection is used again. A file is always there.
     pub fn presence(&self) -> watch::Receiver<bool> {
@@ -147,11 +187,11 @@ impl Database {
     /// Says that this process serves. On SQLite no other one can then say the same of this file, as long as this lives: a
     /// second one would not know what the first keeps in memory. Commands that only change something need not say it.
     pub fn claim(&self) -> Result<()> {
-        if let Backend::Sqlite { file, claim, .. } = &*self.backend
-            && claim.get().is_none()
-        {
-            // Nobody else could have set it: the lock is exclusive within this process too.
-            let _ = claim.set(sqlite::claim(file)?);
+        if let Backend::Sqlite { file, claim, .. } = &*self.backend {
+            let mut claim = claim.lock().unwrap_or_else(PoisonError::into_inner);
+            if claim.is_none() {
+                *claim = Some(Claim::new(file)?);
+            }
         }
         Ok(())
     }
@@ -195,15 +235,27 @@ impl Database {
         counts::tokens_by_state(&self.readers()).await
     }
 
-    /// Closes the connections that are not in use and lets no new ones open.
+    /// Lets no new work begin, and closes the connections. Statements that read a SQLite file are interrupted, units of
+    /// work that wait for their turns are finished.
+    ///
+    /// The connection that writes is the last to go: as the last connection of all processes it moves the log of a SQLite
+    /// file into the file, and removes it, so that the file is complete by itself.
     pub async fn close(&self) {
         if let Some(replicas) = &self.replicas {
             replicas.close().await;
         }
         match &*self.backend {
-            Backend::Sqlite { readers, lookups, .. } => {
-                lookups.close();
-                let _ = readers.close_by_ref().await;
+            Backend::Sqlite { readers, lookups, writer, closing, claim, file, .. } => {
+                closing.store(true, Ordering::Relaxed);
+                lookups.close().await;
+                if timeout(READERS_TIMEOUT, readers.close_by_ref()).await.is_err() {
+                    tracing::warn!("calls still read the database: its log stays beside it");
+                }
+                writer.close().await;
+                if !self.options.read_only {
+                    generation::end(file);
+                }
+                claim.lock().unwrap_or_else(PoisonError::into_inner).take();
             }
             Backend::Postgres(pools) => pools.close().await,
         }

@@ -67,8 +67,8 @@ impl Failure {
             return Self::Duplicate(unique(&sqlite_index(message)));
         }
         match code & 0xff {
-            // BUSY, LOCKED, NOMEM, READONLY, IOERR, FULL, CANTOPEN
-            5..=8 | 10 | 13 | 14 => Self::Unavailable(cause),
+            // BUSY, LOCKED, NOMEM, READONLY, INTERRUPT (the database is being closed), IOERR, FULL, CANTOPEN
+            5..=10 | 13 | 14 => Self::Unavailable(cause),
             _ => Self::Fault(cause),
         }
     }

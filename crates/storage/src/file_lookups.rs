@@ -25,40 +25,91 @@ const STATEMENTS: usize = 20;
 const MAPPED: i64 = 256 << 20;
 /// So many lookups without a commit among them, and the file is mapped.
 const QUIET: u32 = 256;
+/// How often [`FileLookups::close`] looks whether the last lookup, which takes microseconds, has ended.
+const CLOSE_POLL: Duration = Duration::from_millis(1);
 
 /// Connections for looking up: as many as there have been threads that did it at once.
 pub(crate) struct FileLookups {
     file: PathBuf,
     watcher: Watcher,
-    idle: Mutex<Vec<Reader>>,
+    readers: Mutex<Readers>,
+}
+
+#[derive(Default)]
+struct Readers {
+    idle: Vec<Reader>,
+    /// Lookups that are under way.
+    used: usize,
+    closed: bool,
+}
+
+/// A lookup that is under way. Dropped, it counts no longer.
+struct Use<'a>(&'a FileLookups);
+
+impl Drop for Use<'_> {
+    fn drop(&mut self) {
+        self.0.readers().used -= 1;
+    }
 }
 
 impl FileLookups {
     /// Of this file. It is opened with the first question.
     pub(crate) fn new(file: &Path, watcher: Watcher) -> Self {
-        Self { file: file.to_owned(), watcher, idle: Mutex::default() }
+        Self { file: file.to_owned(), watcher, readers: Mutex::default() }
     }
 
     /// What it finds, when this process has made so many commits.
     pub(crate) fn find<L: Lookup>(&self, lookup: &L, commits: u64) -> StoreResult<L::Found> {
-        let idle = self.idle().pop();
+        // Declared before the connection, so that it is dropped after it.
+        let (_use, idle) = self.start()?;
         let failed = |error| Failure::of_rusqlite(&error);
         let mut reader = idle.map_or_else(|| Reader::open(&self.file), Ok).map_err(failed)?;
         reader.adapt(commits).map_err(failed)?;
         let found = told_at_once(&self.watcher, lookup.question().one(), || {
             ask(&reader.connection, lookup.question(), lookup.keys(), |cells| lookup.read(cells))
         })?;
-        self.idle().push(reader);
+        self.keep(reader);
         Ok(found)
     }
 
-    /// Closes the connections.
-    pub(crate) fn close(&self) {
-        self.idle().clear();
+    /// Refuses lookups from now on, and closes the connections. Returns when the last one is closed.
+    pub(crate) async fn close(&self) {
+        loop {
+            let (idle, used) = {
+                let mut readers = self.readers();
+                readers.closed = true;
+                (std::mem::take(&mut readers.idle), readers.used)
+            };
+            drop(idle);
+            if used == 0 {
+                return;
+            }
+            tokio::time::sleep(CLOSE_POLL).await;
+        }
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<Reader>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    fn start(&self) -> Result<(Use<'_>, Option<Reader>), Failure> {
+        let mut readers = self.readers();
+        if readers.closed {
+            return Err(Failure::unavailable("the database is closed"));
+        }
+        readers.used += 1;
+        Ok((Use(self), readers.idle.pop()))
+    }
+
+    fn keep(&self, reader: Reader) {
+        let mut readers = self.readers();
+        if readers.closed {
+            // Not while the lock is held: to close a connection takes longer.
+            drop(readers);
+            drop(reader);
+        } else {
+            readers.idle.push(reader);
+        }
+    }
+
+    fn readers(&self) -> MutexGuard<'_, Readers> {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

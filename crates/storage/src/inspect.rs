@@ -9,6 +9,7 @@ use sea_orm_migration::{MigratorTrait, SchemaManager};
 use crate::database::Database;
 use crate::error::{Failure, store_error};
 use crate::migration::Migrator;
+use crate::postgres::ENCODING;
 use crate::sql::Sql;
 
 /// What is counted, and its table.
@@ -182,6 +183,7 @@ type Bad = fn(&str) -> bool;
 
 /// Name, what it has to be, when it is not, how bad that is, and what it is about.
 const POSTGRES: &[(&str, &str, Bad, Verdict, &str)] = &[
+    ("server_encoding", ENCODING, |value| value != ENCODING, Verdict::Unsafe, TEXTS),
     ("fsync", "on", is_off, Verdict::Unsafe, LOST),
     ("full_page_writes", "on", is_off, Verdict::Unsafe, LOST),
     ("synchronous_commit", "on", is_off, Verdict::Unsafe, LOST),
@@ -193,6 +195,7 @@ const POSTGRES: &[(&str, &str, Bad, Verdict, &str)] = &[
     ("log_parameter_max_length", "0", |value| value != "0", Verdict::Risky, LOGGED),
     ("log_parameter_max_length_on_error", "0", |value| value != "0", Verdict::Risky, LOGGED),
 ];
+const TEXTS: &str = "the database cannot hold every text";
 const LOST: &str = "without it, a crash takes acknowledged commits with it";
 const STANDBY: &str = "a standby takes no writes: name its primary in database.url";
 const SWALLOWED: &str =

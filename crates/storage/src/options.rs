@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::sqlite;
 use crate::statements::StatementObserver;
 
 /// Where the database is and how many connections it gets.
@@ -56,6 +57,11 @@ impl DatabaseOptions {
         }
     }
 
+    /// Is the database a SQLite file?
+    pub fn is_sqlite(&self) -> bool {
+        sqlite::accepts(&self.url)
+    }
+
     /// The defaults, to look only, for a SQLite file by its path.
     pub fn to_look_at(file: &Path) -> Result<Self, SetupError> {
         let path = file.to_str().ok_or_else(|| SetupError::Url(format!("{} is not UTF-8", file.display())))?;
@@ -106,9 +112,46 @@ pub enum SetupError {
         /// What it has to be.
         needed: &'static str,
     },
+    /// The schema has what the migrations do not make, or lacks what they make.
+    #[error(
+        "the schema of the database is not what this service makes: {0}. Undo that, or restore a backup; nothing was changed"
+    )]
+    ForeignSchema(String),
+    /// The encoding of a PostgreSQL database lacks characters.
+    #[error(
+        "the database has the encoding {0}, which cannot hold every text; make one with `createdb --encoding=UTF8 \
+         --template=template0` and move what is in this one there (pg_dump --encoding=UTF8)"
+    )]
+    Encoding(String),
     /// Another process serves this file.
     #[error("{} is served by another process; several of them need PostgreSQL", .0.display())]
     Served(PathBuf),
+    /// The log beside a SQLite file was written for another file.
+    #[error(
+        "{0}-wal does not belong to {0}: {why}; nothing was changed. If {0} was put there by copying, the log is what is \
+         left of the file before: move {0}-wal and {0}-shm away, and start again. If the log has what is wanted, put the \
+         file back that it belongs to. If both were copied together, remove {0}-generation",
+        .file.display()
+    )]
+    ForeignLog {
+        /// The file.
+        file: PathBuf,
+        /// How it is known.
+        why: &'static str,
+    },
+    /// A SQLite file cannot be read as one.
+    #[error(
+        "{} is damaged ({said}){log}. Keep a copy of all its files, and `access-tokens restore --replace` a backup",
+        .file.display()
+    )]
+    Damaged {
+        /// The file.
+        file: PathBuf,
+        /// What SQLite says.
+        said: String,
+        /// About the log beside it, where there is one.
+        log: String,
+    },
     /// The database cannot be reached, or refused.
     #[error("the database cannot be used: {0}")]
     Database(String),

@@ -23,7 +23,7 @@ use crate::counts::Connections;
 use crate::error::Failure;
 use crate::lanes::Lanes;
 use crate::options::{DatabaseOptions, SetupError};
-use crate::postgres::{Purpose, check_safe, check_session, connect};
+use crate::postgres::{Purpose, check_encoding, check_safe, check_session, connect};
 use crate::single::Single;
 use crate::sqlite::setup_error;
 
@@ -91,6 +91,7 @@ impl Pools {
         let pair = Pair::open(options).await.map_err(setup_error)?;
         check_session(&pair.statements, &pair.transactions).await?;
         if !options.read_only {
+            check_encoding(&pair.transactions).await?;
             check_safe(&pair.transactions).await?;
         }
         let watching = connect(options, Purpose::Watch).await.map_err(setup_error)?;

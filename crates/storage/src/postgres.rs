@@ -15,6 +15,9 @@ use crate::statements;
 /// A connection that has rested for this long is asked whether it still lives before it is used.
 pub(crate) const PING_AFTER_IDLE: Duration = Duration::from_secs(1);
 
+/// The encoding that a database must have, by the name that PostgreSQL gives it.
+pub(crate) const ENCODING: &str = "UTF8";
+
 /// What the driver takes behind the `?` of a URL.
 const PARAMETERS: [&str; 18] = [
     "application_name",
@@ -221,13 +224,26 @@ pub(crate) async fn check_session(one: &DatabaseConnection, other: &DatabaseConn
     if first == again && first != another { Ok(()) } else { Err(SetupError::Pooled) }
 }
 
+/// Refuses a database that cannot hold every text: PostgreSQL would refuse names of customers, or store bytes that are no
+/// text of any encoding.
+pub(crate) async fn check_encoding(connection: &DatabaseConnection) -> Result<(), SetupError> {
+    match show(connection, "server_encoding").await? {
+        encoding if encoding == ENCODING => Ok(()),
+        encoding => Err(SetupError::Encoding(encoding)),
+    }
+}
+
+async fn show(connection: &DatabaseConnection, setting: &str) -> Result<String, SetupError> {
+    let statement = Statement::from_string(DbBackend::Postgres, format!("SHOW {setting}"));
+    let row = connection.query_one_raw(statement).await.map_err(setup_error)?;
+    let row = row.ok_or_else(|| SetupError::Database(format!("PostgreSQL does not know {setting}")))?;
+    row.try_get("", setting).map_err(setup_error)
+}
+
 /// Refuses settings under which a crash takes acknowledged commits with it.
 pub(crate) async fn check_safe(connection: &DatabaseConnection) -> Result<(), SetupError> {
     for setting in ["fsync", "synchronous_commit", "full_page_writes"] {
-        let statement = Statement::from_string(DbBackend::Postgres, format!("SHOW {setting}"));
-        let row = connection.query_one_raw(statement).await.map_err(setup_error)?;
-        let row = row.ok_or_else(|| SetupError::Database(format!("PostgreSQL does not know {setting}")))?;
-        let value: String = row.try_get("", setting).map_err(setup_error)?;
+        let value = show(connection, setting).await?;
         if value == "off" {
             return Err(SetupError::Unsafe { setting, value, needed: "on" });
         }

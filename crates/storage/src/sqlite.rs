@@ -4,10 +4,13 @@ use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rusqlite::OpenFlags;
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sea_orm::sqlx::{Sqlite, pool::PoolOptions};
 use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement};
 
 use crate::error::Failure;
@@ -23,6 +26,9 @@ pub(crate) const JOURNAL_SIZE_LIMIT: &str = "67108864";
 /// Pages of the write-ahead log after which a commit writes them back: 8 MiB. A page that was changed again meanwhile is
 /// written back once, so more of them cost less each; twice as many again made the slowest commits twice as slow.
 pub(crate) const CHECKPOINT_PAGES: &str = "2000";
+/// Instructions of SQLite's machine between two looks at whether a statement that reads has to end: well below a
+/// millisecond.
+const INSTRUCTIONS_PER_LOOK: i32 = 10_000;
 
 /// Is this a SQLite URL?
 pub(crate) fn accepts(url: &str) -> bool {
@@ -55,20 +61,60 @@ pub(crate) fn create_private(file: &Path) -> Result<(), SetupError> {
     }
 }
 
-/// Makes this process the only one that serves the file, as long as the answer lives; however the process ends. Not a
-/// lock on the file itself: where the system does both kinds of locks in one way, SQLite would wait for it.
-pub(crate) fn claim(file: &Path) -> Result<File, SetupError> {
-    let path = beside(file, "-served");
-    create_private(&path)?;
-    let claim = File::open(&path).map_err(|error| cannot("opened", &path, &error))?;
-    match claim.try_lock() {
-        Ok(()) => Ok(claim),
-        Err(TryLockError::WouldBlock) => Err(SetupError::Served(file.to_owned())),
-        Err(TryLockError::Error(error)) => Err(cannot("locked", &path, &error)),
+/// The right to serve a file: a lock on a file beside it, which is removed with this. A process that is killed leaves the
+/// file, and its lock ends with it.
+pub(crate) struct Claim {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Claim {
+    /// Makes this process the only one that serves the file. Not a lock on the file itself: where the system does both
+    /// kinds of locks in one way, SQLite would wait for it.
+    pub(crate) fn new(file: &Path) -> Result<Self, SetupError> {
+        let path = beside(file, "-served");
+        loop {
+            create_private(&path)?;
+            let lock = match File::open(&path) {
+                // The process that served until now has removed it at this moment.
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                opened => opened.map_err(|error| cannot("opened", &path, &error))?,
+            };
+            match lock.try_lock() {
+                Ok(()) if is_at(&lock, &path) => return Ok(Self { path, _lock: lock }),
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Err(SetupError::Served(file.to_owned())),
+                Err(TryLockError::Error(error)) => return Err(cannot("locked", &path, &error)),
+            }
+        }
     }
 }
 
-fn cannot(be: &str, path: &Path, error: &std::io::Error) -> SetupError {
+impl Drop for Claim {
+    fn drop(&mut self) {
+        // While the lock is held: another process that has opened the file finds that it is no longer at its path.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// Is this open file the one at the path?
+pub(crate) fn is_at(file: &File, path: &Path) -> bool {
+    let open = file.metadata().ok().as_ref().map(identity_of);
+    open.is_some() && open == identity(path)
+}
+
+/// Device and number of the file at a path. `None`: there is none.
+pub(crate) fn identity(path: &Path) -> Option<(u64, u64)> {
+    std::fs::metadata(path).ok().as_ref().map(identity_of)
+}
+
+fn identity_of(metadata: &std::fs::Metadata) -> (u64, u64) {
+    use std::os::unix::fs::MetadataExt;
+
+    (metadata.dev(), metadata.ino())
+}
+
+pub(crate) fn cannot(be: &str, path: &Path, error: &std::io::Error) -> SetupError {
     SetupError::Database(format!("{} cannot be {be}: {error}", path.display()))
 }
 
@@ -81,15 +127,24 @@ pub(crate) fn beside(file: &Path, ending: &str) -> PathBuf {
 
 /// The connection that writes.
 pub(crate) async fn connect_writer(options: &DatabaseOptions) -> Result<DatabaseConnection, DbErr> {
-    connect(options, 1, false).await
+    connect(options, 1, None).await
 }
 
-/// The connections that read.
-pub(crate) async fn connect_readers(options: &DatabaseOptions) -> Result<DatabaseConnection, DbErr> {
-    connect(options, options.sqlite_readers.max(1), true).await
+/// The connections that read. What they run ends with an error soon after `closing` is set.
+pub(crate) async fn connect_readers(
+    options: &DatabaseOptions,
+    closing: &Arc<AtomicBool>,
+) -> Result<DatabaseConnection, DbErr> {
+    connect(options, options.sqlite_readers.max(1), Some(Arc::clone(closing))).await
 }
 
-async fn connect(options: &DatabaseOptions, connections: u32, query_only: bool) -> Result<DatabaseConnection, DbErr> {
+/// Without `closing`, the connection writes.
+async fn connect(
+    options: &DatabaseOptions,
+    connections: u32,
+    closing: Option<Arc<AtomicBool>>,
+) -> Result<DatabaseConnection, DbErr> {
+    let query_only = closing.is_some();
     let look = options.read_only.then(|| Look::at(&options.url));
     let mut connect = ConnectOptions::new(&options.url);
     connect
@@ -103,7 +158,11 @@ async fn connect(options: &DatabaseOptions, connections: u32, query_only: bool) 
         .sqlx_logging(false)
         .record_stmt_in_spans(false)
         .map_sqlx_sqlite_opts(move |sqlite| {
-            let sqlite = sqlite.synchronous(SqliteSynchronous::Full).foreign_keys(true).busy_timeout(BUSY_TIMEOUT);
+            let sqlite = sqlite
+                .synchronous(SqliteSynchronous::Full)
+                .foreign_keys(true)
+                .busy_timeout(BUSY_TIMEOUT)
+                .pragma("trusted_schema", "OFF");
             match look {
                 Some(look) => sqlite.create_if_missing(false).read_only(true).immutable(look == Look::Still),
                 None => sqlite
@@ -114,9 +173,25 @@ async fn connect(options: &DatabaseOptions, connections: u32, query_only: bool) 
                     .pragma("query_only", if query_only { "ON" } else { "OFF" }),
             }
         });
+    if let Some(closing) = closing {
+        connect.map_sqlx_sqlite_pool_opts(move |pool| interrupted_by(pool, &closing));
+    }
     let mut connection = sea_orm::Database::connect(connect).await?;
     statements::attach(&mut connection, options);
     Ok(connection)
+}
+
+/// A statement that reads for seconds, such as a count of all tokens, would keep the log from being emptied at the end.
+fn interrupted_by(pool: PoolOptions<Sqlite>, closing: &Arc<AtomicBool>) -> PoolOptions<Sqlite> {
+    let closing = Arc::clone(closing);
+    pool.after_connect(move |connection, _| {
+        let closing = Arc::clone(&closing);
+        Box::pin(async move {
+            let mut handle = connection.lock_handle().await?;
+            handle.set_progress_handler(INSTRUCTIONS_PER_LOOK, move || !closing.load(Ordering::Relaxed));
+            Ok(())
+        })
+    })
 }
 
 /// A connection without the driver, for one thread at a time, that keeps so many statements.
@@ -128,8 +203,19 @@ pub(crate) fn open(
 ) -> rusqlite::Result<rusqlite::Connection> {
     let connection = rusqlite::Connection::open_with_flags(file, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(busy_timeout)?;
+    connection.pragma_update(None, "trusted_schema", false)?;
     connection.set_prepared_statement_cache_capacity(statements);
     Ok(connection)
+}
+
+/// A connection that reads and leaves no trace.
+pub(crate) fn open_unchanged(file: &Path) -> rusqlite::Result<rusqlite::Connection> {
+    if ["-wal", "-journal"].iter().any(|ending| beside(file, ending).exists()) {
+        return open(file, OpenFlags::SQLITE_OPEN_READ_ONLY, BUSY_TIMEOUT, 0);
+    }
+    let path = file.to_string_lossy().replace('%', "%25").replace('?', "%3F").replace('#', "%23");
+    let uri = PathBuf::from(format!("file:{path}?immutable=1"));
+    open(&uri, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI, BUSY_TIMEOUT, 0)
 }
 
 /// How a file is looked at without leaving a trace.
@@ -179,6 +265,28 @@ async fn pragma<T: sea_orm::TryGetable>(connection: &DatabaseConnection, name: &
     let row = connection.query_one_raw(statement).await.map_err(setup_error)?;
     let row = row.ok_or_else(|| SetupError::Database(format!("SQLite does not know PRAGMA {name}")))?;
     row.try_get("", name).map_err(setup_error)
+}
+
+/// An error in opening a SQLite file. A file that is damaged may be so because of a log that belongs to another one.
+/// `log`: was there one before the file was opened? SQLite removes one that it can do nothing with.
+pub(crate) fn setup_failure(file: &Path, log: bool, failure: &Failure) -> SetupError {
+    let said = failure.to_string();
+    if !["malformed", "not a database"].iter().any(|sign| said.contains(sign)) {
+        return SetupError::Database(format!("{}: {said}", file.display()));
+    }
+    let log = match log {
+        true => format!(
+            "; {} was beside it, and destroys a file that it does not belong to",
+            beside(file, "-wal").display()
+        ),
+        false => String::new(),
+    };
+    SetupError::Damaged { file: file.to_owned(), said, log }
+}
+
+/// Is there a log beside a file?
+pub(crate) fn has_log(file: &Path) -> bool {
+    beside(file, "-wal").exists()
 }
 
 /// A driver's error at start, without details.

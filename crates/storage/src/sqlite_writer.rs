@@ -10,13 +10,13 @@ mod singles;
 mod turns;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sea_orm::{DatabaseConnection, Statement};
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use sea_orm::{DatabaseConnection, DbBackend, Statement};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, timeout};
 
 pub(crate) use self::singles::Rows;
 use self::singles::{Single, Singles};
@@ -26,6 +26,10 @@ use crate::error::Failure;
 use crate::options::DatabaseOptions;
 use crate::sqlite::{beside, truncate_log};
 
+/// Maximum age of the last commit, above which a commit is tried to know whether the file can be written.
+const PROBE_INTERVAL: Duration = Duration::from_secs(60);
+/// "acts" as a number: the mark of this service in the header of its files.
+const APPLICATION_ID: i32 = 0x6163_7473;
 /// So many units may wait.
 const QUEUE: usize = 1_024;
 
@@ -49,6 +53,8 @@ type Reply<T> = oneshot::Sender<Result<T, Failure>>;
 enum Request {
     Turn(Reply<Turn>),
     Single(Box<Single>),
+    /// Empties the log, closes the connections and ends the task.
+    Close,
 }
 
 /// The queue's end that units of work see.
@@ -56,17 +62,30 @@ pub(crate) struct SqliteWriter {
     requests: mpsc::Sender<Request>,
     turn_timeout: Duration,
     counters: Arc<Counters>,
+    /// Its sender is dropped when the task has ended.
+    running: watch::Receiver<()>,
 }
 
 #[derive(Default)]
 struct Counters {
     units: AtomicU64,
     commits: AtomicU64,
+    /// When the last commit was made; none after a batch that could not be written.
+    last_good: Mutex<Option<Instant>>,
 }
 
 impl Counters {
+    fn last_good(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.last_good.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A batch has ended, well or not. Before anybody is told.
     fn settle(&self, result: &Result<(), Failure>, units: usize) {
+        match result {
+            Ok(()) if units == 0 => {}
+            Ok(()) => *self.last_good() = Some(Instant::now()),
+            Err(_) => *self.last_good() = None,
+        }
         match result {
             Ok(()) if units == 0 => {}
             Ok(()) => {
@@ -106,13 +125,18 @@ impl SqliteWriter {
         let (turn_timeout, log_bytes) = (limits.turn, limits.log_bytes);
         let task = Task {
             singles: Singles::start(file, options.read_only, Arc::clone(&counters))?,
+            read_only: options.read_only,
             turns: Turns { options, counters: Arc::clone(&counters), connection: Some(connection) },
             log: beside(file, "-wal"),
             limits,
             log_bytes,
         };
-        tokio::spawn(task.run(Queue { received, next: None }));
-        Ok(Self { requests, turn_timeout, counters })
+        let (run, running) = watch::channel(());
+        tokio::spawn(async move {
+            task.run(Queue { received, next: None }).await;
+            drop(run);
+        });
+        Ok(Self { requests, turn_timeout, counters, running })
     }
 
     /// Waits for a turn.
@@ -139,6 +163,26 @@ impl SqliteWriter {
             Err(_) if taken.swap(true, Ordering::Relaxed) => answer.await.map_err(|_| stopped())?,
             Err(_) => Err(busy()),
         }
+    }
+
+    /// Ends the task: requests that came before are served, later ones are refused. Then the log is emptied and the
+    /// connections are closed; the last connection to a file removes its log. Returns when that is done.
+    pub(crate) async fn close(&self) {
+        // An error means that the task is ending already.
+        let _ = self.requests.send(Request::Close).await;
+        let mut running = self.running.clone();
+        while running.changed().await.is_ok() {}
+    }
+
+    /// Why nothing can be written just now. `None`: the last commit was good, and is not old; else one is tried.
+    pub(crate) async fn trouble(&self) -> Option<&'static str> {
+        let fresh = |last: &Instant| last.elapsed() < PROBE_INTERVAL;
+        if self.counters.last_good().as_ref().is_some_and(fresh) {
+            return None;
+        }
+        // The same value each time: it is written, and changes nothing.
+        let probe = Statement::from_string(DbBackend::Sqlite, format!("PRAGMA application_id = {APPLICATION_ID}"));
+        self.write(probe).await.err().map(|failure| reason(&failure))
     }
 
     /// Does the task live? It outlives every error, but not a panic, its own or that of its thread.
@@ -203,6 +247,7 @@ impl Queue {
 struct Task {
     turns: Turns,
     singles: Singles,
+    read_only: bool,
     log: PathBuf,
     limits: Limits,
     /// The log is left alone until it has so many bytes.
@@ -213,15 +258,45 @@ impl Task {
     async fn run(mut self, mut queue: Queue) {
         while let Some(request) = queue.wait().await {
             match request {
+                Request::Close => break,
                 Request::Turn(first) => self.turns.batch(first, &mut queue, &self.limits).await,
                 Request::Single(first) => {
                     let others = std::iter::from_fn(|| queue.single()).take(self.limits.batch_units - 1);
                     if self.singles.batch(std::iter::once(*first).chain(others).collect()).await.is_err() {
-                        return;
+                        break;
                     }
                 }
             }
             self.empty_log().await;
+        }
+        // Requests that are sent from now on fail: none of them can be acknowledged and lost.
+        drop(queue);
+        self.finish().await;
+    }
+
+    /// Moves what is in the log into the file, and closes both connections.
+    async fn finish(mut self) {
+        self.singles.stop().await;
+        if self.read_only {
+            if let Some(connection) = self.turns.connection.take() {
+                let _ = connection.close().await;
+            }
+            return;
+        }
+        let emptied = match self.turns.connection().await {
+            Ok(connection) => truncate_log(connection).await.map_err(Failure::from),
+            Err(failure) => Err(failure),
+        };
+        match emptied {
+            // The process that holds the file open beside this one empties the log when it ends.
+            Ok(false) => tracing::debug!("another connection reads the write-ahead log: it is not emptied here"),
+            Ok(true) => {}
+            Err(error) => tracing::warn!(%error, "the write-ahead log cannot be emptied: keep it with the file"),
+        }
+        if let Some(connection) = self.turns.connection.take()
+            && let Err(error) = connection.close().await
+        {
+            tracing::warn!(%error, "the database file cannot be closed");
         }
     }
 
@@ -249,6 +324,21 @@ impl Task {
             Err(error) => tracing::warn!(%error, bytes, "the write-ahead log cannot be emptied"),
         }
     }
+}
+
+/// What keeps a file from being written, for people. By the text of SQLite, which is all that is left of its code here.
+fn reason(failure: &Failure) -> &'static str {
+    let said = failure.to_string();
+    let reasons = [
+        ("full", "its disk is full"),
+        ("readonly", "its file is read-only"),
+        ("unable to open", "its file or its log cannot be opened"),
+        ("I/O", "its disk refuses to write"),
+        ("locked", "another process keeps it locked"),
+        ("too long", "too many wait to write"),
+        ("malformed", "its file is damaged"),
+    ];
+    reasons.iter().find(|(sign, _)| said.contains(sign)).map_or("it refuses to be written", |(_, reason)| *reason)
 }
 
 fn busy() -> Failure {

@@ -57,6 +57,11 @@ impl Workplace {
         self.address
     }
 
+    /// The port on which its server will serve operators.
+    pub fn ops_address(&self) -> SocketAddr {
+        self.ops
+    }
+
     /// The binary with these arguments.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);

@@ -147,7 +147,7 @@ fn a_database_that_is_served_is_not_replaced_and_none_is_lost() {
     for file in [aside.as_str(), "access-tokens.db"] {
         assert_eq!(mode(&directory.path().join(file)), 0o600);
         // The one of before is whole, with what was in its log.
-        let verified = place.run(&["restore", "--verify", file]);
+        let verified = place.run(&["restore", "--verify", "--accept-unsigned", file]);
         assert!(verified.status.success() && text(&verified).contains("access tokens: 20"), "{}", text(&verified));
     }
     let server = place.start(&["serve"]);
@@ -187,15 +187,15 @@ fn what_cannot_be_served_is_not_restored() {
     fs::write(path("empty.db"), "").expect("written");
     refuses(&place, &["--verify", "empty.db"], "it is no database of access-tokens");
     // Of a version that is not there yet: the name of its last step, which is as long.
-    let newer = String::from_utf8_lossy(&copy).matches("m0002_credential_ledger").count();
+    let newer = String::from_utf8_lossy(&copy).matches("m0003_accounts").count();
     assert!(newer > 0, "the steps are stored by name");
     let mut later = copy.clone();
-    let (old, new) = (b"m0002_credential_ledger", b"m9999_credential_ledger");
+    let (old, new) = (b"m0003_accounts", b"m9999_accounts");
     while let Some(at) = later.windows(old.len()).position(|window| window == old) {
         later[at..at + old.len()].copy_from_slice(new);
     }
     fs::write(path("later.db"), later).expect("written");
-    refuses(&place, &["--verify", "later.db"], "a newer version of access-tokens made it (m9999_credential_ledger)");
+    refuses(&place, &["--verify", "later.db"], "a newer version of access-tokens made it (m9999_accounts)");
 
     // Without its keys, and with others.
     let strange = Workplace::new(BINARY, other.path(), "sqlite://access-tokens.db");
@@ -203,9 +203,89 @@ fn what_cannot_be_served_is_not_restored() {
     assert!(strange.run(&["keys", "init"]).status.success());
     refuses(&strange, &[&path("copy.db")], "keys are missing: ");
     assert!(!other.path().join("access-tokens.db").exists(), "something was restored");
-    let accepted = strange.run(&["restore", "--accept-missing-keys", &path("copy.db")]);
+    refuses(&strange, &["--accept-missing-keys", &path("copy.db")], "which is not in the ring");
+    let accepted = strange.run(&["restore", "--accept-missing-keys", "--accept-unsigned", &path("copy.db")]);
     assert!(accepted.status.success() && text(&accepted).contains("warning: keys are missing"), "{}", text(&accepted));
     assert_eq!(server.terminate().0, Some(0));
+}
+
+/// Changes a database file as another program would.
+fn change(file: &Path, sql: &str) {
+    let connection = rusqlite::Connection::open(file).expect("opens");
+    connection.execute_batch(sql).expect(sql);
+    connection.close().expect("closes");
+}
+
+#[test]
+fn a_schema_that_is_not_ours_is_refused_by_a_restore_a_start_and_the_doctor() {
+    let directory = TempDir::new().expect("a directory");
+    let place = sqlite(&directory);
+    let server = place.start(&["serve", "--demo"]);
+    place.wait_until_ready();
+    assert!(place.run(&["backup", "copy.db"]).status.success());
+    assert_eq!(server.terminate().0, Some(0));
+    let path = |name: &str| directory.path().join(name);
+    let good = fs::read(path("access-tokens.db")).expect("a file");
+    for (sql, expected) in [
+        (
+            "CREATE TRIGGER all_rights AFTER UPDATE ON user_credential BEGIN UPDATE user_credential SET permissions = 'admin'; END",
+            "trigger all_rights is not of this service",
+        ),
+        ("ALTER TABLE unit RENAME TO u; CREATE VIEW unit AS SELECT * FROM u", "table unit is missing"),
+        ("ALTER TABLE access_token DROP COLUMN udf_string_8", "table access_token is not as it is made"),
+        ("DROP INDEX access_token_free_idx", "index access_token_free_idx is missing"),
+        ("CREATE TABLE foreign_data (x)", "table foreign_data is not of this service"),
+    ] {
+        fs::copy(path("copy.db"), path("changed.db")).expect("copied");
+        change(&path("changed.db"), sql);
+        let restored = place.run(&["restore", "--replace", "--accept-unsigned", "changed.db"]);
+        assert!(restored.status.code() == Some(1) && text(&restored).contains(expected), "{sql}: {}", text(&restored));
+        assert!(fs::read(path("access-tokens.db")).expect("a file") == good, "something was restored");
+        change(&path("access-tokens.db"), sql);
+        let before = fs::read(path("access-tokens.db")).expect("a file");
+        for arguments in [&["serve"][..], &["migrate"], &["import", "/dev/null"], &["doctor"], &["backup", "no.db"]] {
+            let refused = place.run(arguments);
+            let said = text(&refused);
+            assert!(refused.status.code() == Some(1) && said.contains(expected), "{arguments:?}: {said}");
+        }
+        // But for the generation in its header.
+        let after = fs::read(path("access-tokens.db")).expect("a file");
+        assert!(before[4_096..] == after[4_096..] && !path("no.db").exists(), "{sql}");
+        fs::write(path("access-tokens.db"), &good).expect("written");
+    }
+    assert!(place.run(&["import", "/dev/null"]).status.success());
+}
+
+#[test]
+fn a_copy_that_was_changed_after_it_was_made_is_refused() {
+    let directory = TempDir::new().expect("a directory");
+    let place = sqlite(&directory);
+    let server = place.start(&["serve", "--demo"]);
+    place.wait_until_ready();
+    assert_eq!(server.terminate().0, Some(0));
+    assert!(place.run(&["backup", "copy.db"]).status.success());
+    assert_eq!(mode(&directory.path().join("copy.db.mac")), 0o600);
+    let verified = place.run(&["restore", "--verify", "copy.db"]);
+    assert!(verified.status.success(), "{}", text(&verified));
+    let refuses = |expected: &str| {
+        let refused = place.run(&["restore", "--replace", "copy.db"]);
+        let said = text(&refused);
+        assert!(
+            refused.status.code() == Some(1) && said.contains(expected) && said.contains("--accept-unsigned"),
+            "{said}"
+        );
+    };
+    change(&directory.path().join("copy.db"), "UPDATE user_credential SET permissions = 'admin'");
+    refuses("was changed after it was made");
+    fs::remove_file(directory.path().join("copy.db.mac")).expect("removed");
+    refuses("there is no copy.db.mac");
+    let accepted = place.run(&["restore", "--replace", "--accept-unsigned", "copy.db"]);
+    assert!(accepted.status.success() && text(&accepted).contains("warning: there is no"), "{}", text(&accepted));
+    // Who makes copies need not have the keys.
+    fs::rename(directory.path().join("access-tokens.keys"), directory.path().join("elsewhere")).expect("moved");
+    let unsigned = place.run(&["backup", "unsigned.db"]);
+    assert!(unsigned.status.success() && text(&unsigned).contains("is not signed"), "{}", text(&unsigned));
+    assert!(!directory.path().join("unsigned.db.mac").exists());
 }
 
 #[test]

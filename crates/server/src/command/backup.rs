@@ -8,8 +8,11 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 
 use super::copy::{check, other_tools};
+use super::keys::key_ring;
 use super::progress::Progress;
+use super::signature::{self, Signed};
 use crate::config::Settings;
+use crate::databases;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -37,6 +40,7 @@ pub(super) async fn run(settings: &Settings, arguments: Arguments) -> anyhow::Re
         return other_tools(POSTGRES);
     }
     let target = &arguments.target;
+    let ring = key_ring(settings);
     let progress = Progress::new("copying");
     let (options, tell) = (settings.database.options(), |done, total| progress.tell(done, total));
     let copying = async {
@@ -45,16 +49,31 @@ pub(super) async fn run(settings: &Settings, arguments: Arguments) -> anyhow::Re
         let copy = check(draft.path()).await.context("the copy was thrown away")?;
         let counts = copy.counts.clone();
         copy.close().await;
+        let signed = match &ring {
+            Ok(ring) => Some(Signed::write(draft.path(), target, ring)?),
+            Err(_) => None,
+        };
         draft.publish()?;
+        signed.into_iter().for_each(Signed::keep);
         anyhow::Ok(counts)
     };
     let counts = tokio::select! {
-        done = copying => done?,
+        biased;
         // What was begun is removed with it.
-        _ = tokio::signal::ctrl_c() => bail!("stopped; there is no copy"),
+        () = databases::interrupted() => bail!("stopped; there is no copy"),
+        done = copying => done?,
     };
     drop(progress);
     println!("{}: {counts}", target.display());
+    match &ring {
+        Ok(_) => {
+            println!("{} proves that it was made here: keep it beside the copy", signature::path(target).display())
+        }
+        // A job that makes copies may have been kept away from the keys.
+        Err(error) => {
+            eprintln!("warning: the copy is not signed, and `restore` needs --accept-unsigned for it: {error:#}")
+        }
+    }
     println!("the keys are not in it: keep a copy of {}, apart from this one", settings.keys.file.display());
     Ok(ExitCode::SUCCESS)
 }

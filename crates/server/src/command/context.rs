@@ -1,6 +1,5 @@
 //! What the commands share: keys, database, and writing through the import.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use access_tokens_domain::directory::Organisation;
@@ -8,15 +7,16 @@ use access_tokens_domain::import::{Outcome, Record, from_value};
 use access_tokens_domain::ports::{Clock, Random, Secrets};
 use access_tokens_domain::service::import::{Checked, Importer};
 use access_tokens_domain::session::{Caller, OrganisationKey, Permissions};
-use access_tokens_domain::store::{AccountStore, OrganisationRef};
+use access_tokens_domain::store::{AccountStore, KeyStore, OrganisationRef};
 use access_tokens_domain::{code, password};
-use access_tokens_storage::{Database, connect};
+use access_tokens_storage::{Database, DatabaseOptions, connect_read_only, has_tables};
 use anyhow::{Context as _, anyhow, bail};
 use serde_json::{Value, json};
 
 use super::organisation;
 use crate::config::Settings;
-use crate::crypto::{KeyRing, KeyedSecrets, SystemClock, SystemRandom};
+use crate::crypto::{KeyRing, KeyRingError, KeyedSecrets, SystemClock, SystemRandom};
+use crate::databases;
 
 /// The ports, for commands that write to the database.
 pub(super) struct Context {
@@ -27,11 +27,16 @@ pub(super) struct Context {
     pub(super) importer: Importer<Database>,
 }
 
-/// The key ring: from the variable, else from the file. On SQLite a missing file is made.
-pub(super) fn keys(settings: &Settings) -> anyhow::Result<KeyRing> {
+/// The key ring: from the variable, else from the file. On SQLite a missing file is made, unless the database holds what
+/// other keys protect.
+pub(super) async fn keys(settings: &Settings) -> anyhow::Result<KeyRing> {
     let (ring, file) = (settings.keys.ring.expose(), &settings.keys.file);
     if !ring.is_empty() {
         return KeyRing::parse(ring).context("keys.ring");
+    }
+    match KeyRing::read(file) {
+        Err(KeyRingError::Missing { .. }) => refuse_new_keys(settings).await?,
+        other => return Ok(other?),
     }
     if !settings.database.is_sqlite() {
         return Ok(KeyRing::read(file)?);
@@ -39,24 +44,100 @@ pub(super) fn keys(settings: &Settings) -> anyhow::Result<KeyRing> {
     let (ring, created) = KeyRing::read_or_create(file, &SystemRandom)?;
     if created {
         tracing::info!(file = %file.display(), "made a key file: keep a copy, apart from the database's");
-        if settings.database.sqlite_file().is_some_and(Path::exists) {
-            tracing::warn!(
-                "the database is older than its keys: passwords, API keys and codes in it were made with other keys, \
-                 and will not be accepted until those are back"
-            );
-        }
     }
     Ok(ring)
 }
 
+/// Refuses to do without the keys of a database: everything that is in it, protected by a key, would be lost. A database
+/// that is not there, or does not answer, holds nothing as far as can be told.
+pub(super) async fn refuse_new_keys(settings: &Settings) -> anyhow::Result<()> {
+    let file = settings.keys.file.display();
+    let database = match look(settings).await {
+        Ok(Some(database)) => database,
+        Ok(None) => return Ok(()),
+        Err(error) if settings.database.is_sqlite() => {
+            return Err(error.context(format!("{file} does not exist, and what needs its keys cannot be read")));
+        }
+        Err(_) => return Ok(()),
+    };
+    let needed = needed_keys(&database).await;
+    database.close().await;
+    match needed? {
+        Some(needed) => bail!(
+            "{file} does not exist, and the database holds what other keys protect: {needed}. Bring the file back from its \
+             copy (keys.file). Only where it is lost for ever: `access-tokens keys init --accept-missing-keys`"
+        ),
+        None => Ok(()),
+    }
+}
+
+/// What a database holds that keys protect, with the ids of the keys. `None`: nothing.
+pub(super) async fn needed_keys(database: &Database) -> anyhow::Result<Option<String>> {
+    if database.schema().await.map_err(domain)?.applied == 0 {
+        return Ok(None);
+    }
+    let uses = database.key_use(SystemClock.now()).await.map_err(domain)?;
+    Ok(super::keys::in_words_by_key(&uses))
+}
+
+/// The database, to look at it with few connections. `None`: there is none yet.
+async fn look(settings: &Settings) -> anyhow::Result<Option<Database>> {
+    if let Some(file) = settings.database.sqlite_file()
+        && std::fs::metadata(file).map_or(0, |file| file.len()) == 0
+    {
+        // Not one whose data is in a log.
+        has_tables(file)?;
+        return Ok(None);
+    }
+    let options = DatabaseOptions { postgres_connections: 2, sqlite_readers: 1, ..settings.database.options() };
+    Ok(Some(connect_read_only(&options).await?))
+}
+
+/// Refuses to begin an empty SQLite database beside keys that a database was opened with: what it held is elsewhere, such as
+/// in another file, or in a log that was not copied.
+pub(super) fn refuse_empty_database(settings: &Settings, new_database: bool) -> anyhow::Result<()> {
+    let Some(file) = settings.database.sqlite_file().filter(|_| !new_database) else { return Ok(()) };
+    let keys = &settings.keys.file;
+    if !settings.keys.ring.expose().is_empty() || !KeyRing::is_marked_used(keys) || has_tables(file)? {
+        return Ok(());
+    }
+    bail!(
+        "{} is empty or missing, and a database was opened with the keys in {}: look at database.url, or \
+         `access-tokens restore` a backup. To begin a new database with these keys: `access-tokens migrate --new-database`",
+        file.display(),
+        keys.display()
+    )
+}
+
+/// Notes in the key file that a SQLite database was opened with it. Where the file cannot be written, such as on a mount
+/// that is read-only, an empty database is not noticed at a later start.
+pub(super) fn mark_keys_used(settings: &Settings) {
+    let file = &settings.keys.file;
+    if !settings.database.is_sqlite() || !settings.keys.ring.expose().is_empty() || KeyRing::is_marked_used(file) {
+        return;
+    }
+    match KeyRing::mark_used(file, &SystemRandom) {
+        Ok(_) | Err(KeyRingError::Missing { .. }) => {}
+        Err(error) => tracing::debug!(%error, "the key file does not say that a database was opened with it"),
+    }
+}
+
 /// A database whose schema is current: brought up to date on SQLite, checked on PostgreSQL.
 pub(super) async fn database(settings: &Settings) -> anyhow::Result<Arc<Database>> {
-    let database = connect(&settings.database.options()).await?;
-    if database.is_sqlite() {
-        database.migrate().await?;
-    }
-    require_current(&database).await?;
-    Ok(Arc::new(database))
+    refuse_empty_database(settings, false)?;
+    let migrated = async |database: &Database| {
+        if database.is_sqlite() {
+            database.migrate().await?;
+        }
+        require_current(database).await?;
+        if !database.is_sqlite() {
+            database.check_schema().await?;
+        }
+        anyhow::Ok(())
+    };
+    let database = databases::open(&settings.database.options(), migrated).await?;
+    mark_keys_used(settings);
+    Ok(database)
 }
 
 /// Refuses a database that has to be migrated first.
@@ -70,7 +151,8 @@ pub(super) async fn require_current(database: &Database) -> anyhow::Result<()> {
 impl Context {
     /// Keys first, then the database: a database without keys is worth nothing.
     pub(super) async fn open(settings: &Settings) -> anyhow::Result<Self> {
-        let ring = keys(settings)?;
+        refuse_empty_database(settings, false)?;
+        let ring = keys(settings).await?;
         let context = Self::on(database(settings).await?, &ring);
         let importer = context.importer.refusing_policies_above(settings.policy.max_guess_chance);
         Ok(Self { importer, ..context })

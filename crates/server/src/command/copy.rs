@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use access_tokens_domain::Error;
 use access_tokens_domain::ports::Clock;
 use access_tokens_domain::store::KeyStore;
-use access_tokens_storage::{Database, DatabaseOptions, connect};
+use access_tokens_storage::{Database, DatabaseOptions, connect_read_only};
 use anyhow::{Context as _, bail, ensure};
 
 use super::context::explained;
@@ -28,7 +28,7 @@ pub(super) struct Checked {
 
 /// Reads all of a copy, and refuses one that is damaged or not of this service. Changes nothing.
 pub(super) async fn check(file: &Path) -> anyhow::Result<Checked> {
-    let database = connect(&DatabaseOptions::to_look_at(file)?).await?;
+    let database = connect_read_only(&DatabaseOptions::to_look_at(file)?).await?;
     let faults = database.faults().await.map_err(stored).context("the copy is damaged")?;
     ensure!(faults.is_empty(), "the copy is damaged: {}", faults.join("; "));
     let schema = database.schema().await.map_err(stored)?;
@@ -37,6 +37,8 @@ pub(super) async fn check(file: &Path) -> anyhow::Result<Checked> {
         let unknown = schema.unknown.join(", ");
         bail!("a newer version of access-tokens made it ({unknown}), which this one does not understand");
     }
+    let faults = database.schema_faults().await.map_err(stored)?;
+    ensure!(faults.is_empty(), "its schema is not what access-tokens makes: {}", faults.join("; "));
     let counts = database.counts().await.map_err(stored)?;
     let counts: Vec<_> = counts.iter().map(|(what, rows)| format!("{what}: {rows}")).collect();
     Ok(Checked { database, counts: counts.join(", "), pending: schema.pending })

@@ -14,6 +14,7 @@ Examples:
 pub(super) const MIGRATE: &str = "\
 Examples:
   access-tokens migrate
+  access-tokens migrate --new-database                                      # an empty one, with keys of another one
   access-tokens migrate --config /etc/access-tokens.toml";
 
 pub(super) const IMPORT: &str = "\

@@ -1,13 +1,28 @@
 //! `migrate`: the schema, brought up to date.
 
-use access_tokens_storage::connect;
+use access_tokens_storage::Database;
+use clap::Args;
 
+use super::context;
 use crate::config::Settings;
+use crate::databases;
 
-pub(super) async fn run(settings: Settings) -> anyhow::Result<()> {
-    let database = connect(&settings.database.options()).await?;
-    let pending = database.pending_migrations().await?;
-    database.migrate().await?;
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Begin an empty SQLite database although the keys were used with another one. Without this, an empty database beside
+    /// such keys is taken for one that was lost.
+    #[arg(long)]
+    new_database: bool,
+}
+
+pub(super) async fn run(settings: Settings, arguments: Arguments) -> anyhow::Result<()> {
+    context::refuse_empty_database(&settings, arguments.new_database)?;
+    let mut pending = Vec::new();
+    let migrated = async |database: &Database| {
+        pending = database.pending_migrations().await?;
+        anyhow::Ok(database.migrate().await?)
+    };
+    databases::open(&settings.database.options(), migrated).await?;
     for name in &pending {
         println!("{name}");
     }

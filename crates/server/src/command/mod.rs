@@ -13,6 +13,7 @@ mod gateway;
 mod healthcheck;
 mod import;
 mod keys;
+mod list;
 mod man;
 mod migrate;
 mod organisation;
@@ -20,6 +21,7 @@ mod output;
 mod progress;
 mod restore;
 mod serve;
+mod signature;
 mod user;
 
 use std::path::PathBuf;
@@ -31,10 +33,13 @@ use clap::{Args, Parser, Subcommand};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::config::Loaded;
+use crate::databases;
 use crate::telemetry;
 
 #[doc(hidden)]
 pub use import::pieces as import_pieces;
+#[doc(hidden)]
+pub use list::{Documented, documented};
 
 /// What is left on blocking threads when all is said and done gets so long to finish.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -91,7 +96,7 @@ enum Command {
     Gateway(gateway::Arguments),
     /// Bring the schema of the database up to date. `serve` does it by itself, unless database.migrate_at_start is false.
     #[command(after_help = examples::MIGRATE)]
-    Migrate,
+    Migrate(migrate::Arguments),
     /// Import directory records and access tokens from files.
     ///
     /// A record is one JSON object a line, with one key, its kind: {"unit": {"id": "1", "name": "Main"}}. Kinds:
@@ -164,9 +169,25 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         (Err(error), Command::Doctor(arguments)) => return doctor::refused(&error, arguments),
         (loaded, _) => loaded?,
     };
-    let runtime = runtime(loaded.settings.process.workers())?;
+    let runtime = if serves(&cli.command) {
+        runtime(loaded.settings.process.workers())?
+    } else {
+        // A signal is answered while the command itself is blocked, such as in reading its standard input.
+        databases::close_on_signals();
+        runtime(loaded.settings.process.workers().max(2))?
+    };
     let result = runtime.block_on(async {
         let result = execute(cli.command, loaded).await;
+        // Of a command that has failed, too.
+        databases::close_all().await;
+        let result = match (databases::interruption(), result) {
+            (Some(code), Err(error)) => {
+                eprintln!("error: {error:#}");
+                Ok(ExitCode::from(code))
+            }
+            (Some(code), Ok(_)) => Ok(ExitCode::from(code)),
+            (None, result) => result,
+        };
         // What is exported last goes over connections of this runtime, which has to run meanwhile.
         #[expect(clippy::disallowed_methods, reason = "once, when everything else is over")]
         let _ = tokio::task::spawn_blocking(telemetry::finish).await;
@@ -184,7 +205,7 @@ fn runtime(workers: usize) -> std::io::Result<Runtime> {
 
 async fn execute(command: Command, loaded: Loaded) -> anyhow::Result<ExitCode> {
     let mut settings = loaded.settings.clone();
-    if !matches!(command, Command::Serve(_) | Command::Gateway(_)) {
+    if !serves(&command) {
         // Other commands answer on standard output; the log is for what goes wrong.
         settings.log.level = "warn".to_owned();
     }
@@ -192,7 +213,7 @@ async fn execute(command: Command, loaded: Loaded) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve(arguments) => serve::run(settings, arguments).await?,
         Command::Gateway(arguments) => gateway::run(settings, arguments).await?,
-        Command::Migrate => migrate::run(settings).await?,
+        Command::Migrate(arguments) => migrate::run(settings, arguments).await?,
         Command::Import(arguments) => return import::run(settings, arguments).await,
         Command::Organisation(command) => organisation::run(settings, command).await?,
         Command::User(command) => user::run(settings, command).await?,
@@ -206,6 +227,11 @@ async fn execute(command: Command, loaded: Loaded) -> anyhow::Result<ExitCode> {
         Command::Completions(_) | Command::Man(_) => {}
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Does it run until a signal ends it?
+fn serves(command: &Command) -> bool {
+    matches!(command, Command::Serve(_) | Command::Gateway(_))
 }
 
 /// The name under which a command exports spans and metrics; none for one that is over before anybody looks.
@@ -277,32 +303,14 @@ mod tests {
         }
     }
 
-    /// The commands that do something, each with how it is called.
-    fn leaves(command: &clap::Command, called: &str, found: &mut Vec<(String, String)>) {
-        let below: Vec<_> = command.get_subcommands().filter(|one| one.get_name() != "help").collect();
-        if below.is_empty() {
-            found.push((called.to_owned(), command.clone().render_long_help().to_string()));
-        }
-        for one in below {
-            leaves(one, &format!("{called} {}", one.get_name()), found);
-        }
-    }
-
     #[test]
     fn every_command_has_examples_that_are_understood() {
-        let mut cli = Cli::command();
-        cli.build();
-        let mut commands = Vec::new();
-        leaves(&cli, "access-tokens", &mut commands);
+        let commands = documented();
         assert!(commands.len() > 15, "{}", commands.len());
-        for (called, help) in commands {
-            let examples = help.split_once("Examples:\n").map(|(_, examples)| examples).unwrap_or_default();
-            let lines: Vec<_> = examples.lines().map(str::trim).filter(|line| line.starts_with(&called)).collect();
-            assert!(!lines.is_empty(), "{called} has no example: {help}");
+        for command in commands {
+            let lines = command.examples();
+            assert!(!lines.is_empty(), "{} has no example: {}", command.called, command.help);
             for line in lines {
-                let line = line.split(['|', '<', '>', '#']).next().unwrap_or_default().trim();
-                // What a shell makes of it is one word.
-                let line = line.replace("$(date +%FT%H%M)", "now");
                 Cli::try_parse_from(line.split_whitespace()).unwrap_or_else(|error| panic!("{line}: {error}"));
             }
         }

@@ -11,8 +11,10 @@ use clap::Args;
 use super::copy::{Checked, check, other_tools};
 use super::keys::key_ring;
 use super::progress::Progress;
+use super::signature;
 use crate::config::Settings;
 use crate::crypto::{KeyRing, SystemClock};
+use crate::databases;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -32,6 +34,11 @@ pub(super) struct Arguments {
     /// those keys are in the ring again.
     #[arg(long)]
     accept_missing_keys: bool,
+
+    /// Restore it although nothing proves that it was made with the keys of this installation, such as a copy that an older
+    /// version has made, or that was made without access to the keys.
+    #[arg(long)]
+    accept_unsigned: bool,
 }
 
 /// What to do on PostgreSQL.
@@ -47,17 +54,26 @@ started in its own directory, with restore_command and recovery_target_time wher
 "#;
 
 pub(super) async fn run(settings: &Settings, arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let Arguments { source, verify, .. } = &arguments;
     if !settings.database.is_sqlite() {
         return other_tools(POSTGRES);
     }
+    tokio::select! {
+        biased;
+        // What was begun is removed with it. The steps that exchange the files follow each other without a wait.
+        () = databases::interrupted() => bail!("stopped; nothing was restored"),
+        restored = restore(settings, &arguments) => restored.map(|()| ExitCode::SUCCESS),
+    }
+}
+
+async fn restore(settings: &Settings, arguments: &Arguments) -> anyhow::Result<()> {
+    let Arguments { source, verify, .. } = arguments;
     require_finished(source)?;
     let ring = key_ring(settings).context("without its keys a database is worth nothing")?;
     if *verify {
-        let copy = looked_at(source, &ring, &arguments).await?;
+        let copy = looked_at(source, &ring, arguments).await?;
         println!("{} can be restored: {}", source.display(), copy.counts);
         copy.close().await;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(());
     }
     let place = Place::claim(&settings.database.options())?;
     if place.is_taken() && !arguments.replace {
@@ -67,7 +83,7 @@ pub(super) async fn run(settings: &Settings, arguments: Arguments) -> anyhow::Re
     let draft = Draft::of(source, place.file(), &|done, total| progress.tell(done, total))?;
     progress.now("reading the copy");
     // Of the copy of the copy: nobody can exchange it any more, and what was read is what will be served.
-    let copy = looked_at(draft.path(), &ring, &arguments).await?;
+    let copy = looked_at(draft.path(), &ring, arguments).await?;
     let (counts, pending) = (copy.counts.clone(), copy.pending.clone());
     copy.close().await;
     let aside = place.clear(&SystemClock.now().format("replaced-%Y%m%dT%H%M%SZ").to_string()).await?;
@@ -83,7 +99,7 @@ pub(super) async fn run(settings: &Settings, arguments: Arguments) -> anyhow::Re
     if !pending.is_empty() {
         println!("it is of an older version: the next start of `serve` applies {}", pending.join(", "));
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// A copy that may be restored.
@@ -96,6 +112,11 @@ async fn looked_at(file: &Path, ring: &KeyRing, arguments: &Arguments) -> anyhow
         eprintln!("warning: {fit}");
     } else {
         bail!("{fit}; bring the keys back (keys.file), or --accept-missing-keys");
+    }
+    match signature::check(file, &arguments.source, ring) {
+        Ok(()) => {}
+        Err(error) if arguments.accept_unsigned => eprintln!("warning: {error:#}"),
+        Err(error) => bail!("{error:#}; where you know who made it: --accept-unsigned"),
     }
     Ok(copy)
 }

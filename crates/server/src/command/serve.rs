@@ -16,14 +16,21 @@ pub(super) struct Arguments {
     /// print what to try. Not for a database that strangers can reach.
     #[arg(long)]
     demo: bool,
+
+    /// Begin an empty SQLite database although the keys were used with another one. Without this, an empty database beside
+    /// such keys is taken for one that was lost.
+    #[arg(long)]
+    new_database: bool,
 }
 
 pub(super) async fn run(mut settings: Settings, arguments: Arguments) -> anyhow::Result<()> {
     if arguments.demo {
         without_taken_ops(&mut settings).await;
     }
-    let ring = context::keys(&settings)?;
+    context::refuse_empty_database(&settings, arguments.new_database)?;
+    let ring = context::keys(&settings).await?;
     process::serve(&settings, &ring, async |database| {
+        context::mark_keys_used(&settings);
         if arguments.demo {
             context::require_current(&database).await?;
             let addresses = [Some(settings.grpc.listen), settings.http.listen];

@@ -40,6 +40,17 @@ impl KeyRing {
         Ok(())
     }
 
+    /// Notes in a key file that a database was opened with it, above all keys. Was that not known before?
+    pub fn mark_used(file: &Path, random: &dyn Random) -> Result<bool, KeyRingError> {
+        edit(file, random, |text| Ok(ring_text::mark_used(text)))
+    }
+
+    /// Says a key file that a database was opened with it? One that `keys init` has just made does not, and one that cannot
+    /// be read neither.
+    pub fn is_marked_used(file: &Path) -> bool {
+        fs::read_to_string(file).map(Zeroizing::new).is_ok_and(|text| ring_text::is_marked_used(&text))
+    }
+
     /// Refuses the key that writes, and one that is not there.
     pub fn require_retirable(&self, id: &str) -> Result<(), KeyRingError> {
         match self.ids().position(|other| other == id) {

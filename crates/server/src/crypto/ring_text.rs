@@ -12,6 +12,26 @@ fn buffer(text: &str, added: &str) -> Text {
     Zeroizing::new(String::with_capacity(text.len() + added.len() + 2))
 }
 
+/// The line that notes that a database was opened with a ring. It never changes: older files have it.
+const USED: &str = "# A database was opened with these keys. Beside an empty database they need --new-database.";
+
+/// The text with the note that a database was opened with it.
+pub(super) fn mark_used(text: &str) -> Text {
+    if is_marked_used(text) {
+        return Zeroizing::new(text.to_owned());
+    }
+    let mut marked = buffer(text, USED);
+    marked.push_str(USED);
+    marked.push('\n');
+    marked.push_str(text);
+    marked
+}
+
+/// Has the text that note?
+pub(super) fn is_marked_used(text: &str) -> bool {
+    text.lines().any(|line| line.trim() == USED)
+}
+
 /// The text with one more key, after all others.
 pub(super) fn append(text: &str, key: &str) -> Text {
     let mut changed = buffer(text, key);
@@ -81,6 +101,15 @@ mod tests {
         assert_eq!(*append(TEXT, "d KD"), format!("{TEXT}\nd KD\n"));
         assert_eq!(*append("a KA\n", "b KB"), "a KA\nb KB\n");
         assert_eq!(*append("", "b KB"), "b KB\n");
+    }
+
+    #[test]
+    fn a_ring_is_marked_once_and_its_keys_stay() {
+        let marked = mark_used(TEXT);
+        assert!(is_marked_used(&marked) && !is_marked_used(TEXT));
+        assert!(marked.ends_with(TEXT) && entries(marked.lines().next().expect("a line")).next().is_none());
+        assert_eq!(*mark_used(&marked), *marked);
+        assert!(is_marked_used(&remove(&append(&promote(&marked, "c").expect("there"), "d KD"), "a").expect("there")));
     }
 
     #[test]

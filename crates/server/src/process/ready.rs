@@ -1,4 +1,4 @@
-//! When the service is ready: the database answers and its schema is current.
+//! When the service is ready: the database answers, its schema is current, and it can be written.
 
 use std::time::Duration;
 
@@ -18,7 +18,8 @@ const PATIENCE: u32 = 3;
 pub(super) async fn watch(database: &Database, health: &Health) {
     let mut ticks = tokio::time::interval(PERIOD);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let (mut current, mut waiting, mut serving, mut misses) = (false, false, false, 0);
+    let (mut current, mut waiting, mut misses) = (false, false, 0);
+    let mut said = None;
     loop {
         ticks.tick().await;
         let answer = if current {
@@ -31,11 +32,19 @@ pub(super) async fn watch(database: &Database, health: &Health) {
         };
         match answer {
             Ok(true) => {
-                (current, misses) = (true, 0);
-                if !serving {
-                    tracing::info!("ready");
-                    serving = true;
-                    health.set(Readiness::Ready).await;
+                current = true;
+                let trouble = database.write_trouble().await;
+                misses = if trouble.is_some() { misses + 1 } else { 0 };
+                let readiness = trouble.map_or(Readiness::Ready, Readiness::Unwritable);
+                // One late commit is no trouble yet.
+                let certain = trouble.is_none() || said != Some(Readiness::Ready) || misses >= PATIENCE;
+                if certain && said != Some(readiness) {
+                    match trouble {
+                        None => tracing::info!("ready"),
+                        Some(trouble) => tracing::warn!(trouble, "not ready: the database cannot be written"),
+                    }
+                    said = Some(readiness);
+                    health.set(readiness).await;
                 }
             }
             Ok(false) => {
@@ -47,9 +56,9 @@ pub(super) async fn watch(database: &Database, health: &Health) {
             }
             Err(error) => {
                 misses += 1;
-                if serving && misses >= PATIENCE {
+                if said.is_some_and(|said| said != Readiness::Away) && misses >= PATIENCE {
                     tracing::warn!(%error, "not ready");
-                    serving = false;
+                    said = Some(Readiness::Away);
                     health.set(Readiness::Away).await;
                 }
             }

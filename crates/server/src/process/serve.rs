@@ -10,7 +10,7 @@ use access_tokens_domain::notification::Notifier;
 use access_tokens_domain::ports::{Clock, Random, Secrets};
 use access_tokens_domain::service::AccessTokens;
 use access_tokens_domain::service::import::Importer;
-use access_tokens_storage::{Database, DatabaseOptions, SetupError, connect};
+use access_tokens_storage::{Database, DatabaseOptions, SetupError};
 use anyhow::Context;
 use futures::Stream;
 use tokio::time::{Instant, sleep, timeout};
@@ -24,6 +24,7 @@ use super::{DRAIN, ready, starting};
 use crate::authentication::{Authenticator, SessionTokens};
 use crate::config::Settings;
 use crate::crypto::{self, KeyRing, KeyedSecrets, LiveKeys, SystemClock, SystemRandom};
+use crate::databases;
 use crate::metrics::Metrics;
 use crate::notification;
 use crate::telemetry;
@@ -34,8 +35,9 @@ use crate::transport::{Health, Readiness};
 const GRACE: Duration = Duration::from_secs(1);
 /// How often a database that is away is tried.
 const RETRY: Duration = Duration::from_secs(1);
-/// How long units of work that nobody waits for any more may take then.
-const CLOSE: Duration = Duration::from_secs(1);
+/// Maximum time that closing the database may take: units of work that are under way, and moving the log of a SQLite file
+/// into the file.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(1_400);
 /// How long notifications that nobody has got yet may take then, and when they end at the latest after the signal: a
 /// moment before the process does.
 const NOTIFY: Duration = Duration::from_secs(2);
@@ -128,7 +130,7 @@ pub async fn serve(
     if let Some(following) = following {
         following.abort();
     }
-    if timeout(CLOSE, database.close()).await.is_err() {
+    if timeout(CLOSE_TIMEOUT, database.close()).await.is_err() {
         tracing::warn!("units of work that are still under way are rolled back");
     }
     // The last unit of work may have been the last to notify.
@@ -180,27 +182,46 @@ async fn database(
     connected
 }
 
+/// How far a start has come.
+enum Start {
+    Unopened(SetupError),
+    Refused(SetupError),
+    Unmigrated(SetupError),
+}
+
+impl From<SetupError> for Start {
+    fn from(error: SetupError) -> Self {
+        Self::Unopened(error)
+    }
+}
+
 async fn connect_patiently(settings: &Settings) -> anyhow::Result<Arc<Database>> {
     let options = DatabaseOptions { watcher: telemetry::watcher(), ..settings.database.options() };
     let mut complained = false;
     loop {
-        match connect(&options).await {
-            Ok(database) => {
-                database.claim()?;
-                if database.is_sqlite() || settings.database.migrate_at_start {
-                    database.migrate().await.context("the schema of the database cannot be brought up to date")?;
-                }
-                return Ok(Arc::new(database));
+        let prepared = async |database: &Database| {
+            database.claim().map_err(Start::Refused)?;
+            if database.is_sqlite() || settings.database.migrate_at_start {
+                database.migrate().await.map_err(Start::Unmigrated)?;
+            } else {
+                database.check_schema().await.map_err(Start::Refused)?;
             }
+            Ok(())
+        };
+        match databases::open(&options, prepared).await {
+            Ok(database) => return Ok(database),
             // A file that cannot be opened will not mend itself; a server that is away comes back.
-            Err(SetupError::Database(error)) if !settings.database.is_sqlite() => {
+            Err(Start::Unopened(SetupError::Database(error))) if !settings.database.is_sqlite() => {
                 if !complained {
                     tracing::warn!(error, "waiting for the database");
                 }
                 complained = true;
                 sleep(RETRY).await;
             }
-            Err(error) => return Err(error.into()),
+            Err(Start::Unopened(error) | Start::Refused(error)) => return Err(error.into()),
+            Err(Start::Unmigrated(error)) => {
+                return Err(error).context("the schema of the database cannot be brought up to date");
+            }
         }
     }
 }

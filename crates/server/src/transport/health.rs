@@ -26,20 +26,24 @@ pub enum Readiness {
     Unmigrated,
     /// The database answers no longer.
     Away,
+    /// The database is there, and cannot be written: why.
+    Unwritable(&'static str),
     /// The process was asked to stop.
     Stopping,
 }
 
 impl Readiness {
     /// For people.
-    pub fn text(self) -> &'static str {
-        match self {
+    pub fn text(self) -> String {
+        let text = match self {
+            Self::Unwritable(why) => return format!("not ready: the database cannot be written: {why}"),
             Self::Ready => "ready",
             Self::Starting => "not ready: starting, the database has not answered yet",
             Self::Unmigrated => "not ready: the schema of the database is not current",
             Self::Away => "not ready: the database does not answer",
             Self::Stopping => "not ready: stopping",
-        }
+        };
+        text.to_owned()
     }
 }
 

@@ -33,27 +33,41 @@ pub(super) struct Single {
 /// A batch, and who is told when everybody of it has been.
 type Batch = (Vec<Single>, oneshot::Sender<()>);
 
-/// The thread. It ends when this goes.
-pub(super) struct Singles(mpsc::Sender<Batch>);
+/// The thread. It ends when this is dropped.
+pub(super) struct Singles {
+    batches: mpsc::Sender<Batch>,
+    /// Fails when the thread has ended and its connection is closed.
+    ended: oneshot::Receiver<()>,
+}
 
 impl Singles {
     /// Starts it. It opens the file with the first batch.
     pub(super) fn start(file: &Path, read_only: bool, counters: Arc<Counters>) -> std::io::Result<Self> {
         let (batches, queue) = mpsc::channel::<Batch>();
+        let (running, ended) = oneshot::channel();
         let mut writer = Writer { file: file.to_owned(), read_only, counters, connection: None };
         std::thread::Builder::new().name("sqlite-writer".to_owned()).spawn(move || {
             while let Ok((batch, done)) = queue.recv() {
                 writer.batch(batch);
                 let _ = done.send(());
             }
+            // In this order: whoever waits for the end finds the connection closed.
+            drop(writer);
+            drop(running);
         })?;
-        Ok(Self(batches))
+        Ok(Self { batches, ended })
+    }
+
+    /// Ends the thread and waits until its connection is closed.
+    pub(super) async fn stop(self) {
+        drop(self.batches);
+        let _: Result<(), _> = self.ended.await;
     }
 
     /// Runs a batch, in one transaction, and tells each who waits. An error means that there is no thread any more.
     pub(super) async fn batch(&self, batch: Vec<Single>) -> Result<(), Failure> {
         let (done, told) = oneshot::channel();
-        self.0.send((batch, done)).map_err(|_| stopped())?;
+        self.batches.send((batch, done)).map_err(|_| stopped())?;
         told.await.map_err(|_| stopped())
     }
 }

@@ -45,7 +45,7 @@ impl Fixture {
     }
 
     async fn ids(&self) -> Vec<i64> {
-        let readers = connect_readers(&self.options).await.expect("connects");
+        let readers = connect_readers(&self.options, &Arc::default()).await.expect("connects");
         let sql = crate::sql::Sql::new("SELECT id FROM t ORDER BY id");
         let rows = sql.all(&readers).await.expect("reads");
         rows.iter().map(|row| row.try_get("", "id").expect("an id")).collect()
@@ -255,7 +255,7 @@ async fn only_full_synchronous_is_accepted() {
 
 /// Somebody who reads a state for a while before the one before has read his, for ever.
 async fn always_read(options: &DatabaseOptions) {
-    let readers = connect_readers(options).await.expect("connects");
+    let readers = connect_readers(options, &Arc::default()).await.expect("connects");
     let mut before = None;
     loop {
         let snapshot = readers.begin().await.expect("begins");
@@ -287,7 +287,7 @@ async fn the_log_stays_small_however_much_is_read() {
 async fn whoever_reads_for_minutes_holds_nobody_up_for_seconds() {
     const LIMIT: u64 = 256 * 1024;
     let fixture = fixture_with(Duration::from_secs(60), LIMIT).await;
-    let readers = connect_readers(&fixture.options).await.expect("connects");
+    let readers = connect_readers(&fixture.options, &Arc::default()).await.expect("connects");
     let backup = readers.begin().await.expect("begins");
     backup.execute_unprepared("SELECT count(*) FROM t").await.expect("reads");
     let log = fixture.folder.path().join("test.db-wal");

@@ -42,6 +42,7 @@ pub(super) fn told(error: StoreError) -> String {
 }
 
 const UNREADABLE: &str = "look at what else is said here, and at the log of the database";
+const FOREIGN: &str = "undo what is not of this service, such as by DROP TRIGGER, or `access-tokens restore` a backup; then look who did it";
 const DAMAGED: &str = "stop the service, keep the file, and `access-tokens restore` the last backup";
 
 fn judge(setting: &Setting, sqlite: bool, report: &mut Report) {
@@ -49,6 +50,10 @@ fn judge(setting: &Setting, sqlite: bool, report: &mut Report) {
     let is = format!("{name} = {value}");
     let cure = if sqlite {
         format!("it has to be {needed}; the service sets it itself: look for whoever else opens the file")
+    } else if *name == "server_encoding" {
+        format!(
+            "make a database with `createdb --encoding={needed} --template=template0`, and move what is in this one there"
+        )
     } else {
         format!("it has to be {needed}: `ALTER DATABASE name SET {name} = ...`, or in postgresql.conf")
     };
@@ -71,6 +76,13 @@ async fn schema(database: &Database, settings: &Settings, report: &mut Report) -
     if !schema.unknown.is_empty() {
         let message = format!("a newer version has changed it: {}", schema.unknown.join(", "));
         report.warning(SCHEMA, message, "finish the upgrade, so that all replicas are of that version");
+    }
+    match database.schema_faults().await {
+        Ok(faults) if faults.is_empty() => {}
+        Ok(faults) => {
+            report.problem(SCHEMA, format!("it is not what this service makes: {}", faults.join("; ")), FOREIGN)
+        }
+        Err(error) => report.problem(SCHEMA, format!("it cannot be compared: {}", told(error)), UNREADABLE),
     }
     let pending = schema.pending.join(", ");
     if schema.pending.is_empty() {

@@ -13,9 +13,10 @@ mod report;
 
 use std::process::ExitCode;
 
-use access_tokens_storage::{Database, DatabaseOptions, connect};
+use access_tokens_storage::{Database, DatabaseOptions, connect_read_only};
 use clap::Args;
 
+use self::keys::Ring;
 use self::report::Report;
 use crate::config::{ConfigError, Loaded, Settings};
 
@@ -44,10 +45,14 @@ pub(super) async fn run(loaded: &Loaded, arguments: &Arguments) -> anyhow::Resul
             guesses::check(&database, settings.policy.max_guess_chance, &mut report).await;
             passwords::check(&database, &mut report).await;
         }
-        if readable && let Some(ring) = &ring {
-            keys::check(&database, ring, &mut report).await;
+        match ring {
+            Ring::Good(ring) if readable => keys::check(&database, &ring, &mut report).await,
+            Ring::Missing(message) => keys::missing(Some(&database), message, &mut report).await,
+            Ring::Good(_) | Ring::None => {}
         }
         database.close().await;
+    } else if let Ring::Missing(message) = ring {
+        keys::missing(None, message, &mut report).await;
     }
     hashing::check(&mut report).await;
     report.print(arguments.json)
@@ -64,13 +69,12 @@ pub(super) fn refused(error: &ConfigError, arguments: &Arguments) -> anyhow::Res
 /// Few connections, none of which can write.
 async fn opened(settings: &Settings, report: &mut Report) -> Option<Database> {
     const CHECK: &str = "database";
-    let options =
-        DatabaseOptions { read_only: true, postgres_connections: 2, sqlite_readers: 1, ..settings.database.options() };
+    let options = DatabaseOptions { postgres_connections: 2, sqlite_readers: 1, ..settings.database.options() };
     if settings.database.sqlite_file().is_some_and(|file| !file.exists()) {
         report.well(CHECK, "there is none yet: `access-tokens serve` makes it");
         return None;
     }
-    match connect(&options).await {
+    match connect_read_only(&options).await {
         Ok(database) => Some(database),
         Err(error) => {
             let cure = if settings.database.is_sqlite() {

@@ -11,7 +11,8 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 
 pub(super) use self::fit::Fit;
-use super::examples;
+pub(super) use self::need::in_words_by_key;
+use super::{context, examples};
 use crate::config::Settings;
 use crate::crypto::KeyRing;
 
@@ -19,11 +20,12 @@ use crate::crypto::KeyRing;
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Make the key file (keys.file), with one new key and mode 0600. A file that exists is left alone, and is an error.
+    /// So is a database that holds what other keys protect: bring those back instead.
     ///
     /// Give the same file to every replica, and keep a copy apart from copies of the database: without its keys the
     /// pass codes, passwords and codes in it are worth nothing.
     #[command(after_help = examples::KEYS_INIT)]
-    Init,
+    Init(Init),
     /// Show the keys by id, which of them new codes are made with, and how much in the database needs each.
     #[command(after_help = examples::KEYS_LIST)]
     List,
@@ -46,6 +48,14 @@ pub(super) enum Command {
     /// Not before two hours have gone by since it made its last code: sessions that are signed with it end.
     #[command(after_help = examples::KEYS_RETIRE)]
     Retire(Retire),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Init {
+    /// Make new keys although the database holds what other keys protect, which are lost: those pass codes, passwords, API
+    /// keys and codes are never accepted again.
+    #[arg(long)]
+    accept_missing_keys: bool,
 }
 
 #[derive(Debug, Args)]
@@ -72,7 +82,12 @@ pub(super) struct Retire {
 
 pub(super) async fn run(settings: &Settings, command: &Command) -> anyhow::Result<()> {
     match command {
-        Command::Init => ring::init(&settings.keys.file),
+        Command::Init(Init { accept_missing_keys }) => {
+            if !settings.keys.file.exists() && !accept_missing_keys {
+                context::refuse_new_keys(settings).await?;
+            }
+            ring::init(&settings.keys.file)
+        }
         Command::List => need::list(settings).await,
         Command::Rotate(Rotate { to: Some(id), .. }) => ring::rotate_to(key_file(settings)?, id).await,
         Command::Rotate(Rotate { prepare, .. }) => ring::rotate(key_file(settings)?, *prepare).await,

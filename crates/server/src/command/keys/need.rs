@@ -32,6 +32,12 @@ pub(super) fn of_missing(uses: &[KeyUse], ids: &[&str]) -> Option<String> {
     in_words(uses.iter().filter(|one| one.key.as_deref().is_some_and(|key| !ids.contains(&key))), false)
 }
 
+/// What a database holds that keys protect, with the ids of the keys. `None`: nothing.
+pub(in crate::command) fn in_words_by_key(uses: &[KeyUse]) -> Option<String> {
+    let words = uses.iter().filter_map(|one| Some(format!("{}: {} (key {})", one.what, one.rows, one.key.as_ref()?)));
+    Some(words.collect::<Vec<_>>().join(", ")).filter(|words| !words.is_empty())
+}
+
 /// Everything that needs keys. Where there is no database yet, nothing does, and none is made to find that out.
 async fn all(settings: &Settings) -> anyhow::Result<Vec<KeyUse>> {
     if settings.database.sqlite_file().is_some_and(|file| !file.exists()) {
@@ -127,5 +133,7 @@ gone      MISSING  verification codes: 2: worth nothing until this key is in the
         assert_eq!(of_others(&uses, "new").as_deref(), Some("one-time passwords: 4 (they expire)"));
         assert_eq!(of_missing(&uses, &["new", "old"]), None);
         assert_eq!(of_missing(&uses, &["new"]).as_deref(), Some("one-time passwords: 4"));
+        assert_eq!(in_words_by_key(&uses).as_deref(), Some("one-time passwords: 4 (key old)"));
+        assert_eq!(in_words_by_key(&[needed("passwords", None, 1)]), None, "an imported hash needs no key");
     }
 }

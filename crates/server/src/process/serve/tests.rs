@@ -39,7 +39,7 @@ async fn connected(address: SocketAddr) -> (TcpStream, u32) {
 async fn those_who_come_while_many_are_there_may_have_fewer_calls_at_a_time() {
     let folder = tempfile::tempdir().expect("a folder");
     let url = format!("sqlite://{}", folder.path().join("test.db").display());
-    let database = Arc::new(connect(&DatabaseOptions::new(url)).await.expect("a database"));
+    let database = Arc::new(access_tokens_storage::connect(&DatabaseOptions::new(url)).await.expect("a database"));
     let (keys, notifier) = (Arc::new(LiveKeys::new(ring(&[RING_A]))), Arc::new(NoNotifier));
     let app = Arc::new(assemble(&database, &keys, notifier, DEFAULT_LIMIT, Arc::default()));
     let health = Health::new().await;

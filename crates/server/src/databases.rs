@@ -1,0 +1,105 @@
+//! The databases that this process has open for writing, so that all of them are closed however it ends.
+//!
+//! A SQLite file is complete by itself only after its last connection was closed: until then, acknowledged changes may be
+//! in the log beside it. Every command opens its database here, so that none of them can forget to close it.
+
+use std::sync::{Arc, Mutex as SyncMutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use access_tokens_storage::{Database, DatabaseOptions, SetupError};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Mutex;
+
+/// Maximum time that an interrupted command gets to end by itself, after its database was closed.
+const END_TIMEOUT: Duration = Duration::from_secs(1);
+
+static STATE: SyncMutex<State> = SyncMutex::new(State { interruption: None, open: Vec::new(), interruptible: false });
+/// Held while a SQLite file is opened and its schema brought up to date: what is half open cannot be closed.
+static OPENING: Mutex<()> = Mutex::const_new(());
+
+struct State {
+    /// The exit code of a process that a signal ends.
+    interruption: Option<u8>,
+    open: Vec<Arc<Database>>,
+    /// Whether signals are to be watched from the moment on in which a database is opened.
+    interruptible: bool,
+}
+
+/// Opens a database that [`close_all`] closes, and prepares it, such as by bringing its schema up to date.
+pub(crate) async fn open<E: From<SetupError>>(
+    options: &DatabaseOptions,
+    prepare: impl AsyncFnOnce(&Database) -> Result<(), E>,
+) -> Result<Arc<Database>, E> {
+    let opening = if options.is_sqlite() { Some(OPENING.lock().await) } else { None };
+    if std::mem::take(&mut state().interruptible) {
+        let signals = signals().map_err(|error| SetupError::Database(format!("signals cannot be handled: {error}")))?;
+        tokio::spawn(watch(signals));
+    }
+    let database = Arc::new(access_tokens_storage::connect(options).await?);
+    state().open.push(Arc::clone(&database));
+    prepare(&database).await?;
+    drop(opening);
+    Ok(database)
+}
+
+/// Closes the databases that were opened. Returns when they are closed; there may have been none.
+pub(crate) async fn close_all() {
+    let _opening = OPENING.lock().await;
+    // They stay in the list: another caller waits for the same end.
+    let open = state().open.clone();
+    for database in open {
+        database.close().await;
+    }
+}
+
+/// The exit code of this process, if a signal has ended it while a database was open.
+pub(crate) fn interruption() -> Option<u8> {
+    state().interruption
+}
+
+/// Makes SIGINT and SIGTERM close the databases before the process ends. Until a database is opened they end the process at
+/// once, as they do by default.
+pub(crate) fn close_on_signals() {
+    state().interruptible = true;
+}
+
+/// Waits for the first of SIGINT and SIGTERM.
+pub(crate) async fn interrupted() {
+    match signals() {
+        Ok((mut interrupt, mut terminate)) => {
+            first(&mut interrupt, &mut terminate).await;
+        }
+        // They end the process, as they do by default.
+        Err(_) => std::future::pending().await,
+    }
+}
+
+/// The command itself may be blocked in reading its standard input, so it is not asked: its unit of work is finished, later
+/// ones are refused, and the process ends.
+async fn watch((mut interrupt, mut terminate): (Signal, Signal)) {
+    let code = first(&mut interrupt, &mut terminate).await;
+    state().interruption = Some(code);
+    eprintln!("interrupted: what was acknowledged stays, what is under way is finished or undone as a whole");
+    tokio::select! {
+        () = close_all() => {}
+        _ = first(&mut interrupt, &mut terminate) => std::process::exit(code.into()),
+    }
+    tokio::time::sleep(END_TIMEOUT).await;
+    std::process::exit(code.into());
+}
+
+fn signals() -> std::io::Result<(Signal, Signal)> {
+    Ok((signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?))
+}
+
+/// Answers the exit code that shells give to a process which the signal has ended.
+async fn first(interrupt: &mut Signal, terminate: &mut Signal) -> u8 {
+    tokio::select! {
+        _ = interrupt.recv() => 130,
+        _ = terminate.recv() => 143,
+    }
+}
+
+fn state() -> MutexGuard<'static, State> {
+    STATE.lock().unwrap_or_else(PoisonError::into_inner)
+}

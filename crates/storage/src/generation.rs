@@ -1,0 +1,308 @@
+//! Whether the log beside a SQLite file belongs to it.
+//!
+//! SQLite plays every log that it finds into the file beside it. Where a copy was put in the place of a file whose process
+//! was killed, that destroys the copy, or silently undoes what it holds. So each opening of a file that was closed
+//! completely gives the file a new random number, its generation: it stands in the header of the file (`user_version`), and
+//! in a small file beside it (`-generation`), which is removed when the file is closed completely. A log that is found at a
+//! start belongs to the file if the two agree.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::error::Failure;
+use crate::options::SetupError;
+use crate::sqlite::{self, BUSY_TIMEOUT, beside, cannot, create_private, is_at};
+
+/// Ending of the file that holds the generation.
+const ENDING: &str = "-generation";
+/// A log that is not longer than its own header holds no change.
+const LOG_HEADER: u64 = 32;
+/// Bytes of the header of a SQLite file that are read here.
+const HEADER: usize = 64;
+/// Where the header says with which kind of journal the file is written: 1 without a log, 2 with one.
+const JOURNAL_AT: usize = 18;
+/// Where the header has `user_version`.
+const GENERATION_AT: usize = 60;
+/// Maximum length of the file that holds the generation: two numbers of ten digits and their line ends.
+const MAX_LENGTH: u64 = 64;
+
+/// What the header of a file says.
+struct Header {
+    generation: u32,
+    /// Was the file written with a log? A copy that `VACUUM INTO` has made was not, until it is opened.
+    logged: bool,
+}
+
+impl Header {
+    /// `None`: there is no file, or nothing in it.
+    fn read(file: &Path) -> io::Result<Option<Self>> {
+        let mut bytes = [0; HEADER];
+        match File::open(file).and_then(|mut file| file.read_exact(&mut bytes)) {
+            Ok(()) => {}
+            Err(error) if [ErrorKind::NotFound, ErrorKind::UnexpectedEof].contains(&error.kind()) => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        let mut generation = [0; 4];
+        generation.copy_from_slice(&bytes[GENERATION_AT..]);
+        Ok(Some(Self { generation: u32::from_be_bytes(generation), logged: bytes[JOURNAL_AT] == 2 }))
+    }
+}
+
+/// Length of the log beside a file, in bytes; 0 where there is none.
+fn log_length(file: &Path) -> u64 {
+    fs::metadata(beside(file, "-wal")).map_or(0, |log| log.len())
+}
+
+/// Refuses a file beside which the log of another one lies. Changes nothing.
+pub(crate) fn check(file: &Path) -> Result<(), SetupError> {
+    let path = beside(file, ENDING);
+    let known = match File::open(&path) {
+        Ok(mut known) => {
+            // While another process writes a new generation, nothing can be told.
+            known.lock_shared().map_err(|error| cannot("locked", &path, &error))?;
+            read(&mut known).map_err(|error| cannot("read", &path, &error))?
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(cannot("read", &path, &error)),
+    };
+    compare(file, &known)
+}
+
+/// `known` are the generations of which the file may be; none where that is not known, as after a crash of a version that
+/// wrote none.
+fn compare(file: &Path, known: &[u32]) -> Result<(), SetupError> {
+    if log_length(file) <= LOG_HEADER {
+        return Ok(());
+    }
+    let why = match Header::read(file).map_err(|error| cannot("read", file, &error))? {
+        None => "the file is empty or missing, and the log is not",
+        Some(Header { logged: false, .. }) => {
+            "the file is a copy that was made without a log, and was not opened since"
+        }
+        Some(header) if !known.is_empty() && !known.contains(&header.generation) => {
+            "the file is not the one that the log was written for"
+        }
+        Some(_) => return Ok(()),
+    };
+    Err(SetupError::ForeignLog { file: file.to_owned(), why })
+}
+
+/// A file that is being opened: its log stays until this is dropped, which is after its connections are there.
+pub(crate) struct Opening {
+    _connection: Option<Connection>,
+}
+
+/// Refuses a file with the log of another one, and gives a file that was closed completely a new generation. The file must
+/// exist; it may be empty.
+pub(crate) fn begin(file: &Path) -> Result<Opening, SetupError> {
+    let path = beside(file, ENDING);
+    let mut known = locked(&path)?;
+    let unreadable = |error: io::Error| cannot("written", &path, &error);
+    let generations = read(&mut known).map_err(unreadable)?;
+    compare(file, &generations)?;
+    if beside(file, "-wal").exists() {
+        // Another process has it open, or was killed.
+        return Ok(Opening { _connection: None });
+    }
+    let failed = |error: rusqlite::Error| sqlite::setup_failure(file, false, &Failure::of_rusqlite(&error));
+    let connection = sqlite::open(file, OpenFlags::SQLITE_OPEN_READ_WRITE, BUSY_TIMEOUT, 0).map_err(failed)?;
+    let current = Header::read(file).map_err(|error| cannot("read", file, &error))?;
+    let current = current.map_or(0, |header| header.generation);
+    let next = generation(&connection, current).map_err(failed)?;
+    // From here to the checkpoint the file may be of either.
+    write(&mut known, &[current, next]).map_err(unreadable)?;
+    match store(&connection, next) {
+        Ok(true) => write(&mut known, &[next]).map_err(unreadable)?,
+        Ok(false) => {}
+        Err(error) => {
+            // What cannot be written stays as it was.
+            drop(connection);
+            let _ = fs::remove_file(&path);
+            return Err(failed(error));
+        }
+    }
+    Ok(Opening { _connection: Some(connection) })
+}
+
+/// Writes the generation into the header. Answers whether it is in the file itself, and not only in its log.
+fn store(connection: &Connection, generation: u32) -> rusqlite::Result<bool> {
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "user_version", generation.cast_signed())?;
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0)).map(|busy| busy == 0)
+}
+
+/// A number that is not the current one, and not 0, which a file has that was never opened here.
+fn generation(connection: &Connection, current: u32) -> rusqlite::Result<u32> {
+    loop {
+        let random: i64 = connection.query_row("SELECT random()", [], |row| row.get(0))?;
+        let next = u32::try_from(random.rem_euclid(1 << 32)).unwrap_or_default();
+        if next != 0 && next != current {
+            return Ok(next);
+        }
+    }
+}
+
+/// Removes the generation of a file that was closed completely, by this process or by the last one of several.
+pub(crate) fn end(file: &Path) {
+    let path = beside(file, ENDING);
+    let Ok(known) = File::options().read(true).write(true).open(&path) else { return };
+    if known.lock().is_ok() && is_at(&known, &path) && !beside(file, "-wal").exists() {
+        // What cannot be removed says nothing about a file without a log.
+        let _ = fs::remove_file(&path);
+    }
+}
+
+/// Has a file tables? What is in its log counts.
+pub fn has_tables(file: &Path) -> Result<bool, SetupError> {
+    check(file)?;
+    if fs::metadata(file).map_or(0, |file| file.len()) == 0 {
+        return Ok(false);
+    }
+    let log = sqlite::has_log(file);
+    let failed = |error: rusqlite::Error| sqlite::setup_failure(file, log, &Failure::of_rusqlite(&error));
+    let connection = sqlite::open_unchanged(file).map_err(failed)?;
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
+    Ok(tables > 0)
+}
+
+/// The file of the generation, held against other processes. It is made when it is missing.
+fn locked(path: &Path) -> Result<File, SetupError> {
+    loop {
+        create_private(path)?;
+        let file = match File::options().read(true).write(true).open(path) {
+            // Another process has removed it at this moment.
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            opened => opened.map_err(|error| cannot("opened", path, &error))?,
+        };
+        file.lock().map_err(|error| cannot("locked", path, &error))?;
+        if is_at(&file, path) {
+            return Ok(file);
+        }
+    }
+}
+
+fn read(file: &mut File) -> io::Result<Vec<u32>> {
+    let mut text = String::new();
+    file.take(MAX_LENGTH).read_to_string(&mut text)?;
+    // A line that a power cut has left unfinished is no number of a file.
+    Ok(text.lines().filter_map(|line| line.parse().ok()).collect())
+}
+
+fn write(file: &mut File, generations: &[u32]) -> io::Result<()> {
+    let text: String = generations.iter().map(|generation| format!("{generation:010}\n")).collect();
+    file.seek(SeekFrom::Start(0))?;
+    file.write_all(text.as_bytes())?;
+    file.set_len(text.len() as u64)?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    /// A file in a directory of its own, with the changes of a process that was killed in its log.
+    fn killed(folder: &Path, name: &str) -> PathBuf {
+        let file = folder.join(name);
+        create_private(&file).expect("made");
+        let opening = begin(&file).expect("opened");
+        let connection = opening._connection.as_ref().expect("a new generation");
+        connection.execute_batch("CREATE TABLE t (x); INSERT INTO t VALUES (1)").expect("written");
+        let saved: Vec<_> = ["", "-wal", ENDING].map(|ending| fs::read(beside(&file, ending)).expect("a file")).into();
+        drop(opening);
+        for (ending, bytes) in ["", "-wal", ENDING].into_iter().zip(saved) {
+            fs::write(beside(&file, ending), bytes).expect("written");
+        }
+        file
+    }
+
+    #[test]
+    fn a_log_is_played_into_its_own_file_only() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = killed(folder.path(), "a.db");
+        check(&file).expect("its own log");
+        assert!(has_tables(&file).expect("readable"), "what is in the log counts");
+        drop(begin(&file).expect("its own log"));
+
+        let (file, other) = (killed(folder.path(), "b.db"), killed(folder.path(), "c.db"));
+        let log = fs::read(beside(&file, "-wal")).expect("a log");
+        fs::copy(&other, &file).expect("copied over");
+        for refused in [check(&file).expect_err("foreign"), begin(&file).map(drop).expect_err("foreign")] {
+            let said = refused.to_string();
+            assert!(said.contains("b.db-wal") && said.contains("is not the one"), "{said}");
+        }
+        assert_eq!(fs::read(beside(&file, "-wal")).expect("a log"), log, "it is as it was");
+        fs::remove_file(beside(&file, "-wal")).expect("as the error says");
+        drop(begin(&file).expect("opened"));
+    }
+
+    #[test]
+    fn a_copy_an_empty_file_and_a_missing_one_are_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = killed(folder.path(), "a.db");
+        let copy = folder.path().join("copy.db");
+        Connection::open(&copy).expect("a file").execute_batch("CREATE TABLE u (y)").expect("written");
+        // Whatever is known: nothing is, after a crash of an older version.
+        for known in [true, false] {
+            if !known {
+                fs::remove_file(beside(&file, ENDING)).expect("removed");
+            }
+            fs::copy(&copy, &file).expect("copied");
+            assert!(check(&file).expect_err("foreign").to_string().contains("made without a log"));
+            fs::write(&file, "").expect("emptied");
+            assert!(begin(&file).map(drop).expect_err("foreign").to_string().contains("empty or missing"));
+        }
+        fs::remove_file(&file).expect("removed");
+        assert!(check(&file).expect_err("foreign").to_string().contains("empty or missing"));
+    }
+
+    #[test]
+    fn every_opening_of_a_closed_file_has_a_generation_of_its_own() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("a.db");
+        create_private(&file).expect("made");
+        let mut seen = Vec::new();
+        for _ in 0..5 {
+            let opening = begin(&file).expect("opened");
+            assert!(begin(&file).expect("beside it")._connection.is_none(), "it is open already");
+            let header = Header::read(&file).expect("read").expect("a header");
+            assert!(!seen.contains(&header.generation) && header.logged);
+            assert_eq!(
+                fs::read_to_string(beside(&file, ENDING)).expect("text"),
+                format!("{:010}\n", header.generation)
+            );
+            seen.push(header.generation);
+            end(&file);
+            assert!(beside(&file, ENDING).exists(), "it is still open");
+            drop(opening);
+            end(&file);
+            assert!(!beside(&file, ENDING).exists());
+        }
+    }
+
+    #[test]
+    fn processes_that_open_it_at_once_agree() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("a.db");
+        create_private(&file).expect("made");
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..20 {
+                        let opening = begin(&file).expect("opened");
+                        check(&file).expect("its own log");
+                        drop(opening);
+                        end(&file);
+                    }
+                });
+            }
+        });
+        assert!(!beside(&file, ENDING).exists() && !beside(&file, "-wal").exists());
+    }
+}
