@@ -20,7 +20,7 @@ use crate::ports::{Random, Secrets};
 use crate::reference::Reference;
 use crate::secret::PassCodeHash;
 use crate::session::{Permission, Permissions};
-use crate::store::{Credential, ImportChanges, ImportKeys};
+use crate::store::{Credential, ImportChanges};
 use crate::time::Timestamp;
 use crate::{Reason, Result, code};
 
@@ -380,42 +380,4 @@ fn flatten_flag(object: &mut Object) {
 pub(super) fn derived_id(organisation: &str, kind: Kind, natural_key: &str) -> String {
     let digest = Sha256::digest(format!("{organisation}/{}/{natural_key}", kind.name()));
     digest.iter().take(16).map(|byte| format!("{byte:02X}")).collect()
-}
-
-/// The keys under which the objects of a batch may be stored.
-pub fn keys<'r>(reference: &Reference, records: impl IntoIterator<Item = &'r Record>) -> ImportKeys {
-    let mut keys = ImportKeys::default();
-    let mut usernames = HashSet::new();
-    for record in records {
-        reference::visit(record.kind, &record.object, &mut |kind, object| {
-            let text = |name: &str| object.get(name).and_then(Value::as_str).map(str::to_owned);
-            match kind {
-                Kind::ContactInformation => keys.contacts.extend(text("id")),
-                Kind::User => {
-                    keys.credentials.extend(text("id"));
-                    usernames.extend(text("username"));
-                }
-                Kind::AccountsReceivable => {
-                    keys.account_ids.extend(text("id"));
-                    keys.account_numbers.extend(text("number"));
-                }
-                Kind::RewardsParticipant => {
-                    keys.participant_ids.extend(text("id"));
-                    keys.participant_numbers.extend(text("number"));
-                }
-                Kind::AccessToken => {
-                    keys.token_ids.extend(text("id"));
-                    keys.token_numbers.extend(text("number"));
-                    keys.authentication_codes.extend(text("authentication_code"));
-                    keys.identifiers.extend(text("identifier"));
-                }
-                _ => {}
-            }
-        });
-    }
-    // A record may name its user by user name alone.
-    let named =
-        reference.users.values().filter(|user| user.username.as_ref().is_some_and(|name| usernames.contains(name)));
-    keys.credentials.extend(named.filter(|_| !usernames.is_empty()).map(|user| user.id.clone()));
-    keys
 }

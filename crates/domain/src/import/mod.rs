@@ -7,6 +7,7 @@
 mod batch;
 mod credential;
 mod entity;
+mod keys;
 mod merge;
 mod organisation;
 mod overlay;
@@ -15,7 +16,8 @@ mod rights;
 mod token;
 mod token_fields;
 
-pub use batch::{Batch, Outcome, Prepared, keys};
+pub use batch::{Batch, Outcome, Prepared};
+pub use keys::keys;
 pub use overlay::Stored;
 pub(crate) use rights::check_record;
 

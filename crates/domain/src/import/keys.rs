@@ -1,0 +1,47 @@
+//! Which stored objects a batch of records may touch.
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+
+use super::{Kind, Record, reference};
+use crate::reference::Reference;
+use crate::store::ImportKeys;
+
+/// The keys under which the objects of a batch may be stored.
+pub fn keys<'r>(reference: &Reference, records: impl IntoIterator<Item = &'r Record>) -> ImportKeys {
+    let mut keys = ImportKeys::default();
+    let mut usernames = HashSet::new();
+    for record in records {
+        reference::visit(record.kind, &record.object, &mut |kind, object| {
+            let text = |name: &str| object.get(name).and_then(Value::as_str).map(str::to_owned);
+            match kind {
+                Kind::ContactInformation => keys.contacts.extend(text("id")),
+                Kind::User => {
+                    keys.credentials.extend(text("id"));
+                    usernames.extend(text("username"));
+                }
+                Kind::AccountsReceivable => {
+                    keys.account_ids.extend(text("id"));
+                    keys.account_numbers.extend(text("number"));
+                }
+                Kind::RewardsParticipant => {
+                    keys.participant_ids.extend(text("id"));
+                    keys.participant_numbers.extend(text("number"));
+                }
+                Kind::AccessToken => {
+                    keys.token_ids.extend(text("id"));
+                    keys.token_numbers.extend(text("number"));
+                    keys.authentication_codes.extend(text("authentication_code"));
+                    keys.identifiers.extend(text("identifier"));
+                }
+                _ => {}
+            }
+        });
+    }
+    // A record may name its user by user name alone.
+    let named =
+        reference.users.values().filter(|user| user.username.as_ref().is_some_and(|name| usernames.contains(name)));
+    keys.credentials.extend(named.filter(|_| !usernames.is_empty()).map(|user| user.id.clone()));
+    keys
+}
