@@ -257,7 +257,7 @@ fn a_new_user_does_not_come_by_the_credential_of_a_renamed_one() {
     let (outcome, second) = results[0].as_ref().expect("imported").clone();
     assert_eq!(outcome, Outcome::Created);
     assert_ne!(first, second);
-    assert_eq!(changes.credentials.iter().map(|c| c.user.clone()).collect::<Vec<_>>(), [second.clone()]);
+    assert!(changes.credentials.iter().map(|credential| &credential.user).eq([&second]));
     let (results, changes) = world.import(r#"{"user": {"username": "svc", "permissions": ["access_tokens.read"]}}"#);
     assert_eq!(results[0].as_ref().expect("imported"), &(Outcome::Unchanged, second));
     assert_eq!(changes, ImportChanges::default());
