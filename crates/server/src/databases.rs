@@ -25,7 +25,7 @@ struct State {
     interruptible: bool,
 }
 
-/// Opens a database that [`close_all`] closes, and prepares it, such as by bringing its schema up to date.
+/// Opens a database, which [`close_all`] closes if it is a SQLite file, and prepares it, such as by bringing its schema up to date.
 pub(crate) async fn open<E: From<SetupError>>(
     options: &DatabaseOptions,
     prepare: impl AsyncFnOnce(&Database) -> Result<(), E>,
@@ -36,7 +36,10 @@ pub(crate) async fn open<E: From<SetupError>>(
         tokio::spawn(watch(signals));
     }
     let database = Arc::new(access_tokens_storage::connect(options).await?);
-    state().open.push(Arc::clone(&database));
+    // PostgreSQL rolls back what a connection leaves, and there is nothing to wait for.
+    if options.is_sqlite() {
+        state().open.push(Arc::clone(&database));
+    }
     prepare(&database).await?;
     drop(opening);
     Ok(database)
