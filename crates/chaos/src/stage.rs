@@ -284,6 +284,11 @@ impl Stage {
         Ok(())
     }
 
+    /// The API key of callers, once they have one.
+    pub(crate) fn key(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
+
     async fn client(&self, address: SocketAddr) -> Result<Client> {
         let client = Client::connect(address);
         Ok(match &self.key {

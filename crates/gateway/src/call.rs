@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use access_tokens_proto::v1::ErrorReason;
 use axum::body::Body;
@@ -26,8 +27,15 @@ pub(crate) const MAX_REQUEST_BYTES: usize = 64 * 1024;
 /// have sent everything.
 const MAX_DISCARDED_BYTES: usize = 8 * 1024 * 1024;
 
+/// How long the body of a request may take to arrive. Its credential is in it, so nothing is known of its sender before.
+const MESSAGE_TIME: Duration = Duration::from_secs(5);
+
 /// The header with what gets the next page of a list. The envelope of the original API has no place for it.
 pub(crate) const NEXT_PAGE_TOKEN: HeaderName = HeaderName::from_static("x-next-page-token");
+
+/// Stands in the extensions of an answer that only an authenticated caller gets. Its connection is not one of a stranger.
+#[derive(Debug, Clone, Copy)]
+pub struct Authenticated;
 
 /// What all calls share.
 pub(crate) struct Gateway {
@@ -49,10 +57,11 @@ pub(crate) async fn answer(gateway: Arc<Gateway>, route: Arc<Route>, request: Re
 impl Gateway {
     async fn call(&self, route: &Route, request: Request<Body>) -> Result<Response<Body>, Refusal> {
         let (head, body) = request.into_parts();
-        let body = tokio::time::timeout(self.config.timeout, read(&head, body)).await.map_err(|_| {
-            let message = "the request did not arrive in time";
-            Refusal::new(ErrorReason::InvalidFieldValue, StatusCode::REQUEST_TIMEOUT, message)
-        })??;
+        let body =
+            tokio::time::timeout(MESSAGE_TIME.min(self.config.timeout), read(&head, body)).await.map_err(|_| {
+                let message = "the request did not arrive in time";
+                Refusal::new(ErrorReason::InvalidFieldValue, StatusCode::REQUEST_TIMEOUT, message)
+            })??;
         let asked = reading::read(route, &self.plans, &self.config, head.uri.query(), &body)?;
 
         let peer = head.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
@@ -70,6 +79,9 @@ impl Gateway {
             Refusal::new(ErrorReason::Internal, StatusCode::BAD_GATEWAY, message)
         })?;
         let mut response = json(StatusCode::OK, envelope.json);
+        if route.needs_session {
+            response.extensions_mut().insert(Authenticated);
+        }
         forward::outwards(answered.metadata(), response.headers_mut());
         if let Some(token) = envelope.next_page.and_then(|token| HeaderValue::from_str(&token).ok()) {
             response.headers_mut().insert(NEXT_PAGE_TOKEN, token);

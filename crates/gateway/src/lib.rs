@@ -34,6 +34,7 @@ use http::{Method, Request, Response, StatusCode};
 use tower::{BoxError, Service};
 
 pub use address::{ClientAddress, FORWARDED_FOR};
+pub use call::Authenticated;
 pub use chrono_tz::Tz as TimeZone;
 pub use config::{GatewayConfig, InvalidNetwork, Network};
 pub use release::{InvalidRelease, Release};

@@ -1,7 +1,7 @@
 //! Routes: every HTTP binding that the contract gives to a method.
 
 use access_tokens_proto::descriptor_pool;
-use access_tokens_proto::options::methods;
+use access_tokens_proto::options::{Permission, methods};
 use http::Method;
 use http::uri::PathAndQuery;
 use prost_reflect::MessageDescriptor;
@@ -39,6 +39,8 @@ pub(crate) struct Route {
     pub(crate) verb: Method,
     /// The method of the service.
     pub(crate) grpc_path: PathAndQuery,
+    /// Whether only authenticated callers get an answer.
+    pub(crate) needs_session: bool,
     /// Its request.
     pub(crate) request: MessageDescriptor,
     /// The full name of the message that `fields_set` is about.
@@ -62,6 +64,7 @@ pub(crate) fn routes(release: Release) -> (Vec<Route>, Plans) {
                 verb: if binding.body { Method::POST } else { Method::GET },
                 grpc_path: PathAndQuery::try_from(&method.grpc_path)
                     .expect("the path of a method is the path of a URI"),
+                needs_session: method.permission != Some(Permission::None),
                 request: message(&method.input),
                 item: item(&answer).full_name().to_owned(),
                 answer: AnswerPlan::new(&answer, &mut plans, release),

@@ -355,3 +355,23 @@ async fn the_service_learns_the_address_of_the_client() {
         assert_eq!(seen.client.map(|client| client.to_string()).as_deref(), Some(expected));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_end_is_refused_after_five_seconds() {
+    let service = Service::answering(v1::LoginResponse { token: "t".to_owned() });
+    for path in ["/v1/authentication/token", "/v1/access_tokens/show", "/crmapi/rest/v2/access_tokens/create"] {
+        for pause in [Duration::from_secs(1), Duration::from_secs(3_600)] {
+            let trickle = futures::stream::unfold((), move |()| async move {
+                tokio::time::sleep(pause).await;
+                Some((Ok::<_, Infallible>(Bytes::from_static(b"{")), ()))
+            });
+            let started = tokio::time::Instant::now();
+            let answer = service.post(path, Body::from_stream(trickle)).await;
+            assert_eq!(started.elapsed().as_secs(), 5, "{path}");
+            let legacy = path.starts_with("/crmapi");
+            let expected = if legacy { StatusCode::OK } else { StatusCode::REQUEST_TIMEOUT };
+            assert_eq!(answer.status, expected, "{path}");
+            assert!(service.seen().is_none(), "nothing was called");
+        }
+    }
+}

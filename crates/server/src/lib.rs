@@ -5,9 +5,11 @@ pub mod command;
 pub mod config;
 pub mod crypto;
 mod databases;
+mod eviction;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod metrics;
+mod mutation;
 pub mod notification;
 pub mod process;
 pub mod telemetry;

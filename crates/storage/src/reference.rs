@@ -2,6 +2,8 @@
 //! is asked with one small statement each time, so that an answer is never older than what was committed before.
 
 use std::collections::HashMap;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use access_tokens_domain::reference::Reference;
@@ -16,12 +18,25 @@ use crate::entities::{
 use crate::error::{Failure, store_error};
 use crate::sql::Sql;
 
+/// Maximum size of all snapshots together, as [`size`] measures it. Beyond it those go that were not used for longest; the one that
+/// came last stays, however large it is.
+const MAX_BYTES: usize = 96 << 20;
+
 /// The newest snapshot of each organisation. Only what is committed ever gets in.
 #[derive(Default)]
 pub(crate) struct ReferenceCache {
-    snapshots: RwLock<HashMap<OrganisationKey, Arc<Reference>>>,
+    snapshots: RwLock<HashMap<OrganisationKey, Kept>>,
+    /// Counts the snapshots that came.
+    clock: AtomicU64,
     /// Held while a snapshot is read, so that of many callers who find it stale one reads.
     pub(crate) loading: tokio::sync::Mutex<()>,
+}
+
+struct Kept {
+    snapshot: Arc<Reference>,
+    bytes: usize,
+    /// What the clock showed when it was used last.
+    used: AtomicU64,
 }
 
 impl ReferenceCache {
@@ -29,16 +44,66 @@ impl ReferenceCache {
     /// referred to ever goes.
     pub(crate) fn get(&self, organisation: OrganisationKey, version: i64) -> Option<Arc<Reference>> {
         let snapshots = self.snapshots.read().unwrap_or_else(PoisonError::into_inner);
-        snapshots.get(&organisation).filter(|snapshot| snapshot.version >= version).cloned()
+        let kept = snapshots.get(&organisation).filter(|kept| kept.snapshot.version >= version)?;
+        kept.used.store(self.clock.load(Ordering::Relaxed), Ordering::Relaxed);
+        Some(Arc::clone(&kept.snapshot))
     }
 
     /// Keeps a committed snapshot, unless a newer one is there.
     pub(crate) fn put(&self, organisation: OrganisationKey, snapshot: &Arc<Reference>) {
+        self.put_within(MAX_BYTES, organisation, snapshot);
+    }
+
+    fn put_within(&self, max_bytes: usize, organisation: OrganisationKey, snapshot: &Arc<Reference>) {
+        let bytes = size(snapshot);
+        let now = self.clock.fetch_add(1, Ordering::Relaxed) + 1;
         let mut snapshots = self.snapshots.write().unwrap_or_else(PoisonError::into_inner);
-        let newer = snapshots.get(&organisation).is_some_and(|kept| kept.version > snapshot.version);
-        if !newer {
-            snapshots.insert(organisation, Arc::clone(snapshot));
+        let newer = snapshots.get(&organisation).is_some_and(|kept| kept.snapshot.version > snapshot.version);
+        if newer {
+            return;
         }
+        let snapshot = Arc::clone(snapshot);
+        snapshots.insert(organisation, Kept { snapshot, bytes, used: AtomicU64::new(now) });
+        let mut all: usize = snapshots.values().map(|kept| kept.bytes).sum();
+        while all > max_bytes {
+            let others = snapshots.iter().filter(|(key, _)| **key != organisation);
+            let oldest = others.min_by_key(|(_, kept)| kept.used.load(Ordering::Relaxed)).map(|(key, _)| *key);
+            let Some(gone) = oldest.and_then(|key| snapshots.remove(&key)) else { return };
+            all -= gone.bytes;
+        }
+    }
+}
+
+/// About how many bytes a snapshot takes in memory: as many as it has as JSON.
+fn size(reference: &Reference) -> usize {
+    let Reference { version: _, organisation, units, business_units, users, .. } = reference;
+    let Reference { countries, industries, industry_sectors, classifications, .. } = reference;
+    let mut counter = Counter(0);
+    let written = [
+        serde_json::to_writer(&mut counter, organisation),
+        serde_json::to_writer(&mut counter, units),
+        serde_json::to_writer(&mut counter, business_units),
+        serde_json::to_writer(&mut counter, users),
+        serde_json::to_writer(&mut counter, countries),
+        serde_json::to_writer(&mut counter, industries),
+        serde_json::to_writer(&mut counter, industry_sectors),
+        serde_json::to_writer(&mut counter, classifications),
+    ];
+    debug_assert!(written.iter().all(Result::is_ok), "every field has a form in JSON");
+    counter.0
+}
+
+/// Counts what is written, and keeps nothing.
+struct Counter(usize);
+
+impl io::Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -78,4 +143,46 @@ pub(crate) async fn load<C: ConnectionTrait>(connection: &C, key: OrganisationKe
 
 pub(crate) fn unknown(organisation: OrganisationKey) -> Failure {
     Failure::fault(format!("there is no organisation with the key {}", organisation.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use access_tokens_domain::directory::{Organisation, Unit};
+
+    use super::*;
+
+    fn snapshot(version: i64, units: usize) -> Arc<Reference> {
+        let mut reference = Reference::empty(Organisation::new("id", "name"));
+        reference.version = version;
+        for number in 0..units {
+            let id = number.to_string();
+            let unit = Unit { id: id.clone(), name: Some("n".repeat(1_000)), ..Unit::default() };
+            reference.units.insert(id, unit);
+        }
+        Arc::new(reference)
+    }
+
+    #[test]
+    fn snapshots_that_were_not_used_for_longest_give_way() {
+        let cache = ReferenceCache::default();
+        let [a, b, c, d] = [1, 2, 3, 4].map(OrganisationKey);
+        for organisation in [a, b, c] {
+            cache.put_within(400_000, organisation, &snapshot(1, 100));
+        }
+        assert!(cache.get(a, 1).is_some());
+        cache.put_within(400_000, d, &snapshot(1, 100));
+        let there: Vec<_> = [a, b, c, d].into_iter().filter(|key| cache.get(*key, 1).is_some()).collect();
+        assert_eq!(there, [a, c, d], "b was not used");
+        cache.put_within(400_000, b, &snapshot(2, 1_000));
+        let there: Vec<_> = [a, b, c, d].into_iter().filter(|key| cache.get(*key, 1).is_some()).collect();
+        assert_eq!(there, [b], "larger than all the room, and in use");
+        cache.put_within(400_000, b, &snapshot(1, 1));
+        assert!(cache.get(b, 2).is_some(), "a newer one stays");
+    }
+
+    #[test]
+    fn a_size_is_about_what_is_kept() {
+        let bytes = size(&snapshot(1, 100));
+        assert!((100_000..150_000).contains(&bytes), "{bytes}");
+    }
 }

@@ -4,7 +4,10 @@ mod import_beside_changes;
 mod login_flood_networks;
 mod machine;
 mod overload;
+mod probe_streams;
+mod silent_connects;
 mod steady;
+mod strangers;
 mod t01;
 mod t02;
 mod t03;
@@ -20,6 +23,7 @@ mod t22;
 mod t23;
 mod t25;
 mod t29;
+mod unfinished_bodies;
 mod volley;
 
 use std::pin::Pin;
@@ -67,11 +71,15 @@ pub(crate) const ALL: &[Scenario] = &[
     t29::SCENARIO,
     import_beside_changes::SCENARIO,
     login_flood_networks::SCENARIO,
+    unfinished_bodies::SCENARIO,
+    probe_streams::SCENARIO,
+    silent_connects::SCENARIO,
     overload::SCENARIO,
 ];
 
 /// Those that measure how fast the service is: nothing else runs meanwhile.
-pub(crate) const ALONE: &[&str] = &["t20", "t22", "t23", "login_flood_networks", "overload"];
+pub(crate) const ALONE: &[&str] =
+    &["t20", "t22", "t23", "login_flood_networks", "unfinished_bodies", "probe_streams", "silent_connects", "overload"];
 
 /// What is not part of `ci`: its promise is not kept yet.
 pub(crate) const OPEN: &[&str] = &["overload"];

@@ -38,6 +38,11 @@ impl NewApiKey {
     }
 }
 
+/// Returns the public part of an API key. None for a text that cannot be a key.
+pub(crate) fn public_part(key: &Secret) -> Option<String> {
+    PresentedKey::parse(key.expose()).map(|key| key.id)
+}
+
 /// A key as a caller presents it, taken apart.
 pub(super) struct PresentedKey {
     pub(super) id: String,

@@ -18,6 +18,7 @@ mod session_token;
 mod tests;
 
 pub use api_key::NewApiKey;
+pub(crate) use api_key::public_part;
 pub use authenticator::Authenticator;
 pub use certificate::CertificateUser;
 pub use login::Login;

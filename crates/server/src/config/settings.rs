@@ -81,8 +81,14 @@ pub struct GrpcSettings {
     pub tls: TlsSettings,
     /// Calls at once.
     pub calls_at_once: usize,
+    /// Calls without a checked credential at once.
+    pub anonymous_calls_at_once: usize,
+    /// Those from one client address.
+    pub anonymous_calls_per_address: usize,
     /// Connections at once.
     pub connections: usize,
+    /// Connections from one address without an authenticated call.
+    pub anonymous_connections_per_address: usize,
     /// Seconds after which a connection is closed.
     pub connection_age_seconds: u64,
     /// Seconds without a call after which a connection is closed.
@@ -105,6 +111,8 @@ pub struct HttpSettings {
     pub tls: TlsSettings,
     /// Connections at once.
     pub connections: usize,
+    /// Connections from one address without an authenticated call.
+    pub anonymous_connections_per_address: usize,
 }
 
 /// What the gateway presents.
@@ -203,10 +211,16 @@ impl Settings {
         range("database.replica_max_lag_ms", database.replica_max_lag_ms, 200, 60_000);
         range("database.lock_timeout_ms", database.lock_timeout_ms, 1, 600_000);
         range("grpc.calls_at_once", grpc.calls_at_once as u64, 1, 100_000);
+        range("grpc.anonymous_calls_at_once", grpc.anonymous_calls_at_once as u64, 1, 100_000);
+        range("grpc.anonymous_calls_per_address", grpc.anonymous_calls_per_address as u64, 1, 100_000);
         range("grpc.connections", grpc.connections as u64, 1, 1_000_000);
         range("grpc.connection_age_seconds", grpc.connection_age_seconds, 1, 604_800);
         range("grpc.idle_seconds", grpc.idle_seconds, 1, 604_800);
+        let strangers = grpc.anonymous_connections_per_address as u64;
+        range("grpc.anonymous_connections_per_address", strangers, 1, 1_000_000);
         range("http.connections", self.http.connections as u64, 1, 1_000_000);
+        let strangers = self.http.anonymous_connections_per_address as u64;
+        range("http.anonymous_connections_per_address", strangers, 1, 1_000_000);
         range("process.workers", self.process.workers as u64, 0, 1_024);
         range("gateway.timeout_ms", self.gateway.timeout_ms, 1, 600_000);
         range("notifications.timeout_seconds", self.notifications.timeout_seconds, 1, 60);

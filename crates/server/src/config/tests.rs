@@ -109,7 +109,7 @@ fn unknown_keys_are_named_all_at_once_with_where_they_come_from() {
     for expected in [
         "grpcc.listen (",
         "log.level.x (",
-        "grpc.lisen (ACCESS_TOKENS__GRPC__LISEN) is not a setting; known are grpc.allow_plain_text, grpc.calls_at_once,",
+        "grpc.lisen (ACCESS_TOKENS__GRPC__LISEN) is not a setting; known are grpc.allow_plain_text, grpc.anonymous_calls_at_once,",
         "grpc (ACCESS_TOKENS__GRPC)",
         "nonsense (--set)",
         "--set takes key=value",

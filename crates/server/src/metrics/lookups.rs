@@ -1,11 +1,14 @@
 //! What is looked up whenever somebody reads, and costs nothing meanwhile.
 
+use std::sync::Arc;
+
 use access_tokens_domain::ports::HashQueue;
 use access_tokens_storage::Connections;
 use opentelemetry::KeyValue;
 
 use super::Metrics;
 use crate::crypto::HashingLoad;
+use crate::process::Dropped;
 
 impl Metrics {
     /// Looks the load of the hasher up, whenever somebody reads.
@@ -78,6 +81,28 @@ impl Metrics {
             connections().iter().for_each(|found| seen.observe(found.most.into(), &[pool(found.purpose)]));
         });
         gauge.build();
+    }
+
+    /// Looks up how many connections listeners have closed to make room, whenever somebody reads.
+    pub(crate) fn watch_dropped(&self, dropped: Vec<Arc<Dropped>>) {
+        let dropped: Arc<[Arc<Dropped>]> = dropped.into();
+        let names = [
+            ("access_tokens.handshakes.dropped", "Connections that were closed before their handshake, to make room"),
+            (
+                "access_tokens.connections.dropped",
+                "Connections without an authenticated call that were closed to make room",
+            ),
+        ];
+        for (place, (name, described)) in names.into_iter().enumerate() {
+            let dropped = Arc::clone(&dropped);
+            let counter = self.meter.u64_observable_counter(name).with_description(described);
+            let counter = counter.with_callback(move |seen| {
+                for port in dropped.iter() {
+                    seen.observe(port.counts()[place], &[KeyValue::new("listener", port.listener())]);
+                }
+            });
+            counter.build();
+        }
     }
 
     /// Looks up how many sessions were ended and have not expired yet, whenever somebody reads.

@@ -19,6 +19,8 @@
 //! | `db_client_connection_count` | gauge | `db_client_connection_pool_name`, `db_client_connection_state` | connections to the database that are `idle` or `used` |
 //! | `db_client_connection_max` | gauge | `db_client_connection_pool_name` | how many there may be |
 //! | `access_tokens_reads_total` | counter | `source` | with replicas only: reads that may be a moment old, answered by the `primary` or by a `replica` |
+//! | `access_tokens_handshakes_dropped_total` | counter | `listener` | connections that were closed before their handshake was complete, to make room for newer ones |
+//! | `access_tokens_connections_dropped_total` | counter | `listener` | connections without an authenticated call that were closed to make room for newer ones |
 //! | `access_tokens_sqlite_waiting` | gauge | | SQLite only: units of work that wait for their turns to write |
 //! | `access_tokens_sqlite_units_total` | counter | | SQLite only: units of work that were acknowledged |
 //! | `access_tokens_sqlite_commits_total` | counter | | SQLite only: commits that it took, each for one unit or several |

@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::transport::server::Connected;
 
-use super::accept::{Incoming, Slot};
+use super::accept::{Incoming, Room, Slot};
 use super::greeting::{Greeted, Greeting};
 use super::idle::{Ending, Idle};
 use super::port::Port;
@@ -40,6 +40,10 @@ pub(super) const WIDE: usize = 16;
 pub(super) struct Bounds {
     /// So many at once.
     pub(super) at_once: usize,
+    /// So many from one address over which no authenticated call has come.
+    pub(super) strangers_per_address: usize,
+    /// When calls that may last for ever end.
+    pub(super) age: Duration,
     /// So long without a call.
     pub(super) idle: Duration,
     /// And hardly any time without one, after this.
@@ -52,6 +56,8 @@ impl Bounds {
     pub(super) fn new(settings: &GrpcSettings, stop: &Stop) -> Self {
         Self {
             at_once: settings.connections,
+            strangers_per_address: settings.anonymous_connections_per_address,
+            age: settings.connection_age(),
             idle: settings.idle(),
             stop: stop.clone(),
             trusted_proxies: settings.trusted_proxies.as_slice().into(),
@@ -61,7 +67,12 @@ impl Bounds {
 
 /// HTTP/2 connections of a port. Never ends. Calls over them must pass [`Occupy`](crate::transport::layer::Occupy).
 pub(super) fn connections(port: Port, bounds: Bounds) -> impl Connections<Item = io::Result<Connection>> {
-    let incoming = Incoming::new(port, bounds.at_once, Greeting::Http2);
+    let room = Room {
+        connections: bounds.at_once,
+        strangers_per_address: bounds.strangers_per_address,
+        trusted_proxies: Arc::clone(&bounds.trusted_proxies),
+    };
+    let incoming = Incoming::new(port, room, Greeting::Http2);
     let wide = Arc::new(Semaphore::new(WIDE));
     stream::unfold((incoming, bounds, wide), |(mut incoming, bounds, wide)| async {
         let (greeted, slot) = incoming.next().await;
@@ -96,16 +107,16 @@ pub(super) struct Connection {
     origin: Origin,
     idle: Idle,
     wide: Option<OwnedSemaphorePermit>,
-    _slot: Slot,
+    slot: Slot,
 }
 
 impl Connection {
-    fn new(greeted: Greeted, slot: Slot, wide: Option<OwnedSemaphorePermit>, bounds: &Bounds) -> Self {
+    fn new(greeted: Greeted, mut slot: Slot, wide: Option<OwnedSemaphorePermit>, bounds: &Bounds) -> Self {
         let Greeted { stream, peer, address } = greeted;
-        let activity = Arc::new(Activity::new());
+        let activity = Arc::new(Activity::of_connection(bounds.age, slot.take_stranger()));
         let idle = Idle::new(Arc::clone(&activity), bounds.idle, bounds.stop.clone());
         let remote = RemoteAddress::new(address.ip(), &bounds.trusted_proxies);
-        Self { stream, origin: Origin { peer, activity, remote }, idle, wide, _slot: slot }
+        Self { stream, origin: Origin { peer, activity, remote }, idle, wide, slot }
     }
 }
 
@@ -115,6 +126,9 @@ impl AsyncRead for Connection {
         // What has arrived counts first: it may be a call.
         if let Poll::Ready(read) = Pin::new(&mut this.stream).poll_read(cx, buffer) {
             return Poll::Ready(read);
+        }
+        if this.slot.poll_evicted(cx).is_ready() {
+            return Poll::Ready(Ok(()));
         }
         match ready!(this.idle.poll(cx)) {
             Ending::Farewell => {
@@ -129,10 +143,16 @@ impl AsyncRead for Connection {
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.slot.poll_evicted(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.slot.poll_evicted(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
@@ -145,6 +165,9 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.slot.poll_evicted(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
     }
 

@@ -10,6 +10,8 @@ use tonic::body::Body;
 use tonic::service::Routes;
 use tower::{ServiceExt, service_fn};
 
+use super::accept::Room;
+use super::dropped::Dropped;
 use super::port::Port;
 use super::signals::Stop;
 use super::{http1, starting};
@@ -39,6 +41,11 @@ impl<'a> Front<'a> {
         Ok(Self { settings, stop: stop.clone(), services: Services::default(), port, server: None })
     }
 
+    /// What the port has closed. None where there is no port.
+    pub(super) fn dropped(&self) -> Option<Arc<Dropped>> {
+        self.port.as_ref().map(|port| Arc::clone(&port.dropped))
+    }
+
     /// Answers from now on: calls are refused with DATABASE_UNAVAILABLE until there are services.
     pub(super) fn start(&mut self) {
         let Some(port) = self.port.take() else { return };
@@ -48,8 +55,8 @@ impl<'a> Front<'a> {
             self.settings.gateway.config(),
         );
         let mut stop = self.stop.clone();
-        let limit = self.settings.http.connections;
-        let served = http1::serve(port, limit, router, async move { stop.asked().await });
+        let room = room(self.settings);
+        let served = http1::serve(port, room, http1::IDLE_TIME, router, async move { stop.asked().await });
         self.server = Some(tokio::spawn(served));
     }
 
@@ -80,6 +87,15 @@ impl<'a> Front<'a> {
         if let Some(server) = &self.server {
             server.abort();
         }
+    }
+}
+
+/// The connections that the port of the gateway has.
+pub(super) fn room(settings: &Settings) -> Room {
+    Room {
+        connections: settings.http.connections,
+        strangers_per_address: settings.http.anonymous_connections_per_address,
+        trusted_proxies: settings.gateway.trusted_proxies.as_slice().into(),
     }
 }
 

@@ -9,6 +9,7 @@ use http::uri::Scheme;
 use tokio::time::timeout;
 use tonic::transport::{Channel, Endpoint};
 
+use super::front::room;
 use super::port::Port;
 use super::signals::Stop;
 use super::{DRAIN, http1};
@@ -33,7 +34,7 @@ pub async fn gateway(settings: &Settings, upstream: Uri) -> anyhow::Result<()> {
     let port = Port::http(address, &settings.http).await?;
     let mut told = stop.clone();
     let router = router(rpc::Client(channel), settings.gateway.config());
-    let served = http1::serve(port, settings.http.connections, router, async move { told.asked().await });
+    let served = http1::serve(port, room(settings), http1::IDLE_TIME, router, async move { told.asked().await });
     let mut server = tokio::spawn(served);
     let (seen, mut over) = (stop.clone(), false);
     tokio::select! {

@@ -1,9 +1,10 @@
 //! The first words of clients: who does not say them in time is let in nowhere.
 //!
 //! The HTTP library waits for ever for a client that connects and says nothing, so whoever opens enough of such
-//! connections would shut everybody else out. Here they greet first, so many at a time, and take nobody's place.
+//! connections would shut everybody else out. Here they greet first, so many at a time, and take nobody's place. Of too many
+//! from one address the oldest of that address goes, so that an honest client with a slow link has its time whatever others do.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,11 +12,16 @@ use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::{AbortHandle, Id, JoinSet};
 use tokio::time::timeout;
 
+use super::dropped::Dropped;
 use super::stream::Stream;
+use crate::eviction::{EvictingSet, MemberId};
+use crate::mutation::Guard;
 use crate::tls::{LiveTls, Peer};
+use crate::transport::ClientAddress;
+use crate::transport::layer::Party;
 
 /// How long a client may take for its handshake and its first words, both together.
 pub(super) const GREETING_TIME: Duration = Duration::from_secs(5);
@@ -43,37 +49,43 @@ pub(super) struct Greeted {
 /// Clients that have not greeted yet, beside each other. They go with it.
 pub(super) struct Greetings {
     words: Greeting,
-    /// Beyond so many the oldest one goes: those that stall are the oldest.
-    max: usize,
-    tasks: JoinSet<(u64, Option<Greeted>)>,
-    /// By age.
-    waiting: BTreeMap<u64, AbortHandle>,
-    begun: u64,
+    tasks: JoinSet<Option<Greeted>>,
+    waiting: EvictingSet<Party, AbortHandle>,
+    /// Which member of `waiting` each task is.
+    members: HashMap<Id, (Party, MemberId)>,
+    dropped: Arc<Dropped>,
 }
 
 impl Greetings {
-    pub(super) fn new(words: Greeting, max: usize) -> Self {
-        Self { words, max, tasks: JoinSet::new(), waiting: BTreeMap::new(), begun: 0 }
+    /// At most `max` clients, of which `max_per_address` from one address.
+    pub(super) fn new(words: Greeting, max: usize, max_per_address: usize, dropped: Arc<Dropped>) -> Self {
+        let waiting = EvictingSet::new(max, max_per_address);
+        Self { words, tasks: JoinSet::new(), waiting, members: HashMap::new(), dropped }
     }
 
     pub(super) fn begin(&mut self, stream: TcpStream, address: SocketAddr, tls: Option<Arc<LiveTls>>) {
-        if self.waiting.len() >= self.max
-            && let Some((_, oldest)) = self.waiting.pop_first()
-        {
-            oldest.abort();
+        let task = self.tasks.spawn(greet(stream, address, tls, self.words));
+        let client = (!Guard::Handshakes.is_off()).then(|| ClientAddress::new(address.ip()));
+        let (party, id) = (Party::of_address(client), task.id());
+        let (member, displaced) = self.waiting.insert(party, task);
+        self.members.insert(id, (party, member));
+        if let Some(displaced) = displaced {
+            displaced.abort();
+            self.dropped.handshake();
         }
-        let (number, words) = (self.begun, self.words);
-        self.begun += 1;
-        let greeted = self.tasks.spawn(async move { (number, greet(stream, address, tls, words).await) });
-        self.waiting.insert(number, greeted);
     }
 
     /// The next one that has greeted. None where nobody is there to greet.
     pub(super) async fn next(&mut self) -> Option<Greeted> {
         loop {
             // One that was cut, or has told of its panic, is as one that failed.
-            let Ok((number, greeted)) = self.tasks.join_next().await? else { continue };
-            self.waiting.remove(&number);
+            let (id, greeted) = match self.tasks.join_next_with_id().await? {
+                Ok((id, greeted)) => (id, greeted),
+                Err(ended) => (ended.id(), None),
+            };
+            if let Some((party, member)) = self.members.remove(&id) {
+                self.waiting.remove(party, member);
+            }
             if greeted.is_some() {
                 return greeted;
             }

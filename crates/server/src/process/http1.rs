@@ -2,16 +2,19 @@
 //!
 //! The HTTP library gives every request the same time to arrive, be it the first one or the next one of a client that
 //! keeps its connection. Here the first one must be there five seconds after its first byte, and a connection may idle for
-//! a minute.
+//! longer, between requests.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use access_tokens_gateway::Authenticated;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
+use futures::TryFutureExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -21,21 +24,22 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tower::ServiceExt;
 
-use super::accept::{Incoming as Arrivals, Slot};
+use super::accept::{Incoming as Arrivals, Room, Slot};
 use super::greeting::{GREETING_TIME, Greeted, Greeting};
 use super::http_log;
 use super::port::Port;
 
-/// How long it may take for a further one, from the answer before.
-const IDLE_TIME: Duration = Duration::from_secs(60);
+/// How long a connection of the gateway may be idle, from the answer before.
+pub(super) const IDLE_TIME: Duration = Duration::from_secs(60);
 /// Most bytes of the head of a request: a query is at most 64 KiB.
 const MAX_HEAD_BYTES: usize = 128 * 1024;
 
-/// Serves a router until `stop`, and then until every request that is under way is answered. When it is dropped, so are
+/// Serves a router, over connections that may be idle for so long, until `stop`, and then until every request that is under way is answered. When it is dropped, so are
 /// its connections.
-pub(super) async fn serve(port: Port, limit: usize, router: Router, stop: impl Future<Output = ()>) {
-    let router = http_log::around(router, if port.tls.is_some() { "https" } else { "http" });
-    let mut arrivals = Arrivals::new(port, limit, Greeting::Http1);
+pub(super) async fn serve(port: Port, room: Room, idle: Duration, router: Router, stop: impl Future<Output = ()>) {
+    let router =
+        http_log::around(router, if port.tls.is_some() { "https" } else { "http" }, Arc::clone(&room.trusted_proxies));
+    let mut arrivals = Arrivals::new(port, room, Greeting::Http1);
     let (stopping, told) = watch::channel(false);
     let mut connections = JoinSet::new();
     let mut stop = pin!(stop);
@@ -46,24 +50,32 @@ pub(super) async fn serve(port: Port, limit: usize, router: Router, stop: impl F
         };
         // Those that have ended. A panic has told about itself.
         while connections.try_join_next().is_some() {}
-        connections.spawn(connection(greeted, slot, router.clone(), told.clone()));
+        connections.spawn(connection(greeted, slot, idle, router.clone(), told.clone()));
     }
     drop(arrivals);
     let _ = stopping.send(true);
     while connections.join_next().await.is_some() {}
 }
 
-async fn connection(greeted: Greeted, _slot: Slot, router: Router, mut told: watch::Receiver<bool>) {
+async fn connection(greeted: Greeted, mut slot: Slot, idle: Duration, router: Router, mut told: watch::Receiver<bool>) {
     let Greeted { stream, address, .. } = greeted;
     let spoke = AtomicBool::new(false);
-    let service = service_fn(|mut request: http::Request<Incoming>| {
+    let stranger = Mutex::new(slot.take_stranger());
+    let (spoke, stranger) = (&spoke, &stranger);
+    let service = service_fn(move |mut request: http::Request<Incoming>| {
         spoke.store(true, Ordering::Relaxed);
         request.extensions_mut().insert(ConnectInfo(address));
-        router.clone().oneshot(request.map(Body::new))
+        let answer = router.clone().oneshot(request.map(Body::new));
+        answer.map_ok(move |answer| {
+            if answer.extensions().get::<Authenticated>().is_some() {
+                drop(stranger.lock().unwrap_or_else(PoisonError::into_inner).take());
+            }
+            answer
+        })
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(IDLE_TIME)
+        .header_read_timeout(idle)
         .max_buf_size(MAX_HEAD_BYTES)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
@@ -73,6 +85,7 @@ async fn connection(greeted: Greeted, _slot: Slot, router: Router, mut told: wat
         tokio::select! {
             // A client that breaks the connection or the protocol is its own affair.
             _ = &mut connection => return,
+            () = poll_fn(|context| slot.poll_evicted(context)) => return,
             () = &mut late, if watched => {
                 watched = false;
                 if !spoke.load(Ordering::Relaxed) {
@@ -119,9 +132,11 @@ mod tests {
             sleep(Duration::from_millis(300)).await;
             "slow"
         };
-        let router = Router::new().route("/peer", get(peer)).route("/slow", get(slow));
+        let known = async || (axum::Extension(Authenticated), "known");
+        let router = Router::new().route("/peer", get(peer)).route("/slow", get(slow)).route("/known", get(known));
         let (stop, told) = oneshot::channel();
-        let server = tokio::spawn(serve(Port::plain(listener), limit, router, async { drop(told.await) }));
+        let room = Room { connections: limit, strangers_per_address: limit, trusted_proxies: Default::default() };
+        let server = tokio::spawn(serve(Port::plain(listener), room, IDLE_TIME, router, async { drop(told.await) }));
         Running { address, stop, server }
     }
 
@@ -170,16 +185,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_place_is_free_again_when_its_connection_ends() {
+    async fn where_all_places_are_taken_an_idle_stranger_gives_way_and_a_known_caller_stays() {
         let running = start(1).await;
         let mut first = connect(running.address).await;
         first.write_all(REQUEST).await.expect("sent");
         answer(&mut first).await;
         let mut second = connect(running.address).await;
-        second.write_all(REQUEST).await.expect("sent");
-        assert!(tokio::time::timeout(Duration::from_millis(100), second.readable()).await.is_err());
-        drop(first);
+        second.write_all(b"GET /known HTTP/1.1\r\nhost: h\r\n\r\n").await.expect("sent");
         assert!(answer(&mut second).await.starts_with("HTTP/1.1 200"));
+        assert_eq!(first.read(&mut [0]).await.expect("closed"), 0);
+        let mut third = connect(running.address).await;
+        third.write_all(REQUEST).await.expect("sent");
+        assert!(tokio::time::timeout(Duration::from_millis(300), third.readable()).await.is_err());
+        drop(second);
+        assert!(answer(&mut third).await.starts_with("HTTP/1.1 200"));
     }
 
     #[tokio::test]

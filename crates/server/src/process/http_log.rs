@@ -1,9 +1,12 @@
 //! One line an HTTP call, whoever answers it: method, path, status, time, ids. Never the query, headers or bodies.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
+use access_tokens_gateway::{ClientAddress, Network};
 use axum::Router;
-use axum::extract::{MatchedPath, Request};
+use axum::extract::{ConnectInfo, MatchedPath, Request};
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use http::{HeaderName, HeaderValue, Method};
@@ -18,18 +21,29 @@ use crate::transport::layer::RequestId;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const ERROR_REASON: HeaderName = HeaderName::from_static("x-error-reason");
 
-/// The router with a line and an id for each call that comes by this scheme.
-pub(super) fn around(router: Router, scheme: &'static str) -> Router {
-    router.layer(from_fn(move |request, next| log(scheme, request, next)))
+/// The router with a line and an id for each call that comes by this scheme. These proxies say for whom they call.
+pub(super) fn around(router: Router, scheme: &'static str, trusted_proxies: Arc<[Network]>) -> Router {
+    router.layer(from_fn(move |request: Request, next| {
+        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
+        let client = peer.map(|peer| ClientAddress::resolve(peer, request.headers(), &trusted_proxies));
+        let trusted = peer.is_some_and(|peer| trusted_proxies.iter().any(|network| network.contains(peer)));
+        log(scheme, client, trusted, request, next)
+    }))
 }
 
-async fn log(scheme: &'static str, mut request: Request, next: Next) -> Response {
+async fn log(
+    scheme: &'static str,
+    client: Option<ClientAddress>,
+    trusted: bool,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let id = RequestId::of(request.headers().get(REQUEST_ID));
     let method = method(request.method());
     let path = request.extensions().get::<MatchedPath>();
     let span = match path {
         Some(path) if ROUTINE.contains(&path.as_str()) => Span::none(),
-        _ => telemetry::http::server(&request, method, scheme),
+        _ => telemetry::http::server(&request, method, scheme, trusted),
     };
     let mut line = Line {
         started: Instant::now(),
@@ -38,6 +52,7 @@ async fn log(scheme: &'static str, mut request: Request, next: Next) -> Response
         path: path.cloned(),
         trace_id: telemetry::trace_id(&span, request.headers()),
         request_id: id.clone(),
+        client,
         answer: None,
     };
     let echo = HeaderValue::from_str(id.as_str());
@@ -76,6 +91,7 @@ struct Line {
     path: Option<MatchedPath>,
     trace_id: Option<TraceId>,
     request_id: RequestId,
+    client: Option<ClientAddress>,
     /// Status and reason.
     answer: Option<(u16, String)>,
 }
@@ -86,20 +102,21 @@ impl Drop for Line {
         let (method, request_id) = (self.method, self.request_id.as_str());
         let path = self.path.as_ref().map_or("unknown", MatchedPath::as_str);
         let trace_id = self.trace_id.map(display);
+        let address = self.client.map(display);
         match &self.answer {
             Some((status, _)) if ROUTINE.contains(&path) => {
-                tracing::debug!(method, path, status, ms, request_id, trace_id, "answered");
+                tracing::debug!(method, path, status, ms, request_id, address, trace_id, "answered");
             }
-            None => tracing::info!(method, path, ms, request_id, trace_id, "the caller has gone"),
+            None => tracing::info!(method, path, ms, request_id, address, trace_id, "the caller has gone"),
             // The paths of the original API answer errors with 200: there the reason tells.
             Some((status, reason)) if *status >= 500 || ["INTERNAL", "DATABASE_UNAVAILABLE"].contains(&&**reason) => {
-                tracing::warn!(method, path, status, reason, ms, request_id, trace_id, "answered");
+                tracing::warn!(method, path, status, reason, ms, request_id, address, trace_id, "answered");
             }
             Some((status, reason)) if reason.is_empty() => {
-                tracing::info!(method, path, status, ms, request_id, trace_id, "answered");
+                tracing::info!(method, path, status, ms, request_id, address, trace_id, "answered");
             }
             Some((status, reason)) => {
-                tracing::info!(method, path, status, reason, ms, request_id, trace_id, "answered");
+                tracing::info!(method, path, status, reason, ms, request_id, address, trace_id, "answered");
             }
         }
     }

@@ -2,6 +2,7 @@
 
 mod accept;
 mod connections;
+mod dropped;
 mod front;
 mod gateway;
 mod greeting;
@@ -23,6 +24,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::net::TcpListener;
 
+pub(crate) use dropped::Dropped;
 pub use gateway::gateway;
 pub use serve::serve;
 

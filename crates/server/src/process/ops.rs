@@ -19,6 +19,8 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::accept::Room;
+use super::dropped::Dropped;
 use super::http1;
 use super::port::Port;
 use crate::config::Settings;
@@ -39,8 +41,12 @@ const COUNT_EVERY: Duration = Duration::from_secs(60);
 /// ...and how many times longer than that took the rest after it is: with ten million of them on SQLite, it takes seconds.
 const COUNT_REST: u32 = 100;
 
-/// A few scrapers and probes; more wait.
+/// A few scrapers and probes. Where all are taken, a new one displaces the oldest of the address that has most, so that probes are
+/// answered whatever others do.
 const CONNECTIONS: usize = 64;
+const CONNECTIONS_PER_ADDRESS: usize = 32;
+/// How long a connection may be idle between two requests.
+const IDLE_TIME: Duration = Duration::from_secs(5);
 /// How long a scrape waits for what the database has to say.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -48,6 +54,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub(super) struct Ops {
     shown: Arc<Shown>,
     server: Option<JoinHandle<()>>,
+    dropped: Option<Arc<Dropped>>,
     looking: OnceLock<JoinHandle<()>>,
 }
 
@@ -69,14 +76,22 @@ impl Ops {
             database: OnceLock::new(),
             asking: Arc::default(),
         });
+        let mut dropped = None;
         let server = match settings.ops.listen {
             Some(address) => {
                 let port = Port::ops(address, &settings.ops).await?;
-                Some(tokio::spawn(http1::serve(port, CONNECTIONS, router(Arc::clone(&shown)), pending())))
+                dropped = Some(Arc::clone(&port.dropped));
+                let served = http1::serve(port, room(), IDLE_TIME, router(Arc::clone(&shown)), pending());
+                Some(tokio::spawn(served))
             }
             None => None,
         };
-        Ok(Self { shown, server, looking: OnceLock::new() })
+        Ok(Self { shown, server, dropped, looking: OnceLock::new() })
+    }
+
+    /// What the port has closed. None where there is no port.
+    pub(super) fn dropped(&self) -> Option<Arc<Dropped>> {
+        self.dropped.clone()
     }
 
     /// Shows from now on what this database knows.
@@ -95,6 +110,10 @@ impl Drop for Ops {
             task.abort();
         }
     }
+}
+
+fn room() -> Room {
+    Room { connections: CONNECTIONS, strangers_per_address: CONNECTIONS_PER_ADDRESS, trusted_proxies: Arc::default() }
 }
 
 fn router(shown: Arc<Shown>) -> Router {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::ensure;
 use tokio::net::TcpListener;
 
+use super::dropped::Dropped;
 use super::listen;
 use crate::config::{GrpcSettings, HttpSettings, OpsSettings, TlsSettings};
 use crate::tls::{HTTP1, HTTP2, LiveTls};
@@ -15,6 +16,7 @@ use crate::tls::{HTTP1, HTTP2, LiveTls};
 pub(super) struct Port {
     pub(super) listener: Arc<TcpListener>,
     pub(super) tls: Option<Arc<LiveTls>>,
+    pub(super) dropped: Arc<Dropped>,
 }
 
 impl Port {
@@ -38,7 +40,7 @@ impl Port {
 
     #[cfg(test)]
     pub(super) fn plain(listener: TcpListener) -> Self {
-        Self { listener: Arc::new(listener), tls: None }
+        Self { listener: Arc::new(listener), tls: None, dropped: Arc::new(Dropped::new("grpc")) }
     }
 }
 
@@ -62,7 +64,8 @@ impl Names {
             );
             tracing::warn!(%address, "{listen} speaks plain text to other machines");
         }
-        Ok(Port { listener: listen(address, self.listen).await?, tls })
+        let dropped = Arc::new(Dropped::new(self.listener));
+        Ok(Port { listener: listen(address, self.listen).await?, tls, dropped })
     }
 }
 

@@ -66,6 +66,8 @@ pub async fn serve(
     let (health, metrics) = (Health::new().await, Arc::new(Metrics::exported()));
     metrics.set_guess_limit(max_guess_chance);
     let ops = Ops::start(settings, &metrics, &health).await?;
+    let dropped = [Some(Arc::clone(&port.dropped)), front.dropped(), ops.dropped()];
+    metrics.watch_dropped(dropped.into_iter().flatten().collect());
 
     let Some(database) = database(settings, &port, &mut front, &mut stop).await? else { return Ok(()) };
     prepare(Arc::clone(&database)).await?;
@@ -89,7 +91,12 @@ pub async fn serve(
         tokio::spawn(async move { ready::watch(&database, &health).await })
     };
 
-    let limits = Limits { calls_at_once: settings.grpc.calls_at_once, connection_age: settings.grpc.connection_age() };
+    let limits = Limits {
+        calls_at_once: settings.grpc.calls_at_once,
+        anonymous_calls_at_once: settings.grpc.anonymous_calls_at_once,
+        anonymous_calls_per_address: settings.grpc.anonymous_calls_per_address,
+        connection_age: settings.grpc.connection_age(),
+    };
     let incoming = connections(port, Bounds::new(&settings.grpc, &stop));
     front.open(in_process(Arc::clone(&app), &health, limits));
     let mut server = tokio::spawn(answer(routers(app, &health, limits), incoming, stop.clone()));

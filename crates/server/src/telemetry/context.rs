@@ -11,6 +11,7 @@ use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use super::export;
+use super::sampling::TrustedParent;
 
 const TRACEPARENT: &str = "traceparent";
 
@@ -41,10 +42,11 @@ pub(crate) fn carried<F: Future>(work: F) -> impl Future<Output = F::Output> {
     if export::is_on() { Either::Left(work.with_context(Context::current())) } else { Either::Right(work) }
 }
 
-/// Makes a span part of the trace that a caller names.
-pub(super) fn enter(span: &Span, headers: &HeaderMap) {
+/// Makes a span part of the trace that a caller names. A trusted caller also decides whether it is exported.
+pub(super) fn enter(span: &Span, headers: &HeaderMap, trusted: bool) {
     if headers.contains_key(TRACEPARENT) {
         let parent = TraceContextPropagator::new().extract_with_context(&Context::new(), &Headers(headers));
+        let parent = if trusted { parent.with_value(TrustedParent) } else { parent };
         // It fails where nobody exports.
         let _ = span.set_parent(parent);
     }

@@ -17,10 +17,11 @@ use opentelemetry::trace::TracerProvider;
 use opentelemetry_otlp::{MetricExporter, SpanExporter, WithTonicConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
-use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider};
+use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, Endpoint};
 
+use super::sampling::TrustingSampler;
 use crate::config::{TelemetrySettings, UpstreamSettings, is_local, pairs};
 use crate::crypto::SystemRandom;
 use crate::metrics::VERSION;
@@ -57,10 +58,9 @@ pub(super) fn start(settings: &TelemetrySettings, name: &'static str) -> anyhow:
     let resource = resource(settings, name)?;
     let exporter = SpanExporter::builder().with_tonic().with_channel(channel.clone()).with_metadata(headers.clone());
     let exporter = exporter.build().context("the export of spans cannot be started")?;
-    let new = Box::new(Sampler::TraceIdRatioBased(settings.sampling_ratio));
     let traces = SdkTracerProvider::builder()
         .with_resource(resource.clone())
-        .with_sampler(Sampler::ParentBased(new))
+        .with_sampler(TrustingSampler::new(settings.sampling_ratio))
         .with_batch_exporter(exporter)
         .build();
     let tracer = traces.tracer("access-tokens");

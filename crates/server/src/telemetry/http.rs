@@ -8,7 +8,8 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 use super::{SPANS, context};
 
 /// The span of a request with this method, which came by this scheme, as far as the method is known; disabled where nobody exports.
-pub(crate) fn server(request: &Request, method: &'static str, scheme: &'static str) -> Span {
+/// A trusted caller decides whether its trace is exported.
+pub(crate) fn server(request: &Request, method: &'static str, scheme: &'static str, trusted: bool) -> Span {
     let span = tracing::info_span!(
         target: SPANS,
         "HTTP",
@@ -32,7 +33,7 @@ pub(crate) fn server(request: &Request, method: &'static str, scheme: &'static s
                 span.record("otel.name", if method == "unknown" { "HTTP" } else { method });
             }
         }
-        context::enter(&span, request.headers());
+        context::enter(&span, request.headers(), trusted);
     }
     span
 }

@@ -14,6 +14,7 @@ mod export;
 pub(crate) mod http;
 mod log;
 pub(crate) mod rpc;
+mod sampling;
 mod statements;
 
 use std::time::Instant;

@@ -13,10 +13,11 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 use super::{SPANS, context};
 
 /// The span of a call that is answered here; disabled where nobody exports. `method` is a path of the contract or `unknown`.
-pub(crate) fn server(headers: &HeaderMap, method: &'static str) -> Span {
+/// A trusted caller decides whether its trace is exported.
+pub(crate) fn server(headers: &HeaderMap, method: &'static str, trusted: bool) -> Span {
     let span = tracing::info_span!(target: SPANS, "gRPC", otel.name = tracing::field::Empty, otel.kind = "server");
     if !span.is_disabled() {
-        context::enter(&span, headers);
+        context::enter(&span, headers, trusted);
         describe(&span, method);
     }
     span

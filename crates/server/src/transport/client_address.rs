@@ -29,6 +29,11 @@ impl RemoteAddress {
         Self { address, proxies: trusted.then(|| Arc::clone(proxies)) }
     }
 
+    /// Returns whether the peer is a trusted proxy.
+    pub(crate) fn is_trusted_proxy(&self) -> bool {
+        self.proxies.is_some()
+    }
+
     /// Returns the client of a call over the connection.
     pub(crate) fn client(&self, headers: &HeaderMap) -> ClientAddress {
         match &self.proxies {

@@ -1,6 +1,7 @@
 //! `DirectoryService`: imports a stream of records in batches, and answers with a result for each.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use access_tokens_domain::import::Record;
 use access_tokens_domain::service::import::Checked;
@@ -11,9 +12,11 @@ use access_tokens_proto::v1;
 use access_tokens_proto::v1::directory_service_server::DirectoryService;
 use access_tokens_proto::v1::record_result::Outcome;
 use prost::Message;
+use tokio::time::timeout;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::convert::record;
+use super::import_budget::{Held, ImportBudget};
 use super::layer::method::MAX_RECORD_BYTES;
 use super::{App, caller, status};
 use crate::telemetry::rpc;
@@ -24,8 +27,20 @@ const MAX_RECORDS: usize = 10_000;
 const BATCH_RECORDS: usize = 500;
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
 
+/// A client that sends nothing for this long keeps no records in memory: what there is of a batch is written.
+const STALLED_AFTER: Duration = Duration::from_secs(5);
+
 /// The service over the import.
-pub(super) struct DirectoryGrpc<S>(pub(super) Arc<App<S>>);
+pub(super) struct DirectoryGrpc<S> {
+    app: Arc<App<S>>,
+    budget: ImportBudget,
+}
+
+impl<S> DirectoryGrpc<S> {
+    pub(super) fn new(app: Arc<App<S>>) -> Self {
+        Self { app, budget: ImportBudget::default() }
+    }
+}
 
 #[tonic::async_trait]
 impl<S: Store + AccountStore> DirectoryService for DirectoryGrpc<S> {
@@ -35,8 +50,16 @@ impl<S: Store + AccountStore> DirectoryService for DirectoryGrpc<S> {
     ) -> Result<Response<v1::ImportDirectoryResponse>, Status> {
         let caller = caller(&request).map_err(|error| status::from_error(&error))?;
         let mut stream = request.into_inner();
-        let mut run = Run::new(&self.0, caller);
-        while let Some(message) = stream.message().await.map_err(refused)? {
+        let mut run = Run::new(&self.app, &self.budget, caller);
+        loop {
+            let message = match timeout(STALLED_AFTER, stream.message()).await {
+                Ok(message) => message.map_err(refused)?,
+                Err(_) => {
+                    run.flush().await.map_err(|error| status::from_error(&error))?;
+                    stream.message().await.map_err(refused)?
+                }
+            };
+            let Some(message) = message else { break };
             run.take(&message).await.map_err(|error| status::from_error(&error))?;
         }
         let response = run.finish().await.map_err(|error| status::from_error(&error))?;
@@ -62,13 +85,14 @@ struct Run<'a, S> {
     count: usize,
     /// Records that wait for their batch, with their positions.
     batch: Vec<(usize, Record)>,
-    batch_bytes: usize,
+    held: Held<'a>,
     results: Vec<v1::RecordResult>,
 }
 
 impl<'a, S: Store + AccountStore> Run<'a, S> {
-    fn new(app: &'a App<S>, caller: Caller) -> Self {
-        Self { app, caller, checked: None, count: 0, batch: Vec::new(), batch_bytes: 0, results: Vec::new() }
+    fn new(app: &'a App<S>, budget: &'a ImportBudget, caller: Caller) -> Self {
+        let held = budget.account(caller.organisation);
+        Self { app, caller, checked: None, count: 0, batch: Vec::new(), held, results: Vec::new() }
     }
 
     async fn take(&mut self, request: &v1::ImportDirectoryRequest) -> Result<()> {
@@ -87,17 +111,17 @@ impl<'a, S: Store + AccountStore> Run<'a, S> {
             Ok(record) => self.batch.push((index, record)),
             Err(error) => self.tell(record::result(index, record::kind(request), Err(error))),
         }
-        self.batch_bytes += request.encoded_len();
-        if self.batch.len() >= BATCH_RECORDS || self.batch_bytes >= BATCH_BYTES {
+        let has_room = self.held.add(request.encoded_len());
+        if !has_room || self.batch.len() >= BATCH_RECORDS || self.held.bytes() >= BATCH_BYTES {
             self.flush().await?;
         }
         Ok(())
     }
 
     async fn flush(&mut self) -> Result<()> {
-        self.batch_bytes = 0;
         let (positions, records): (Vec<usize>, Vec<Record>) = std::mem::take(&mut self.batch).into_iter().unzip();
         if records.is_empty() {
+            self.held.release();
             return Ok(());
         }
         let importer = &self.app.importer;
@@ -105,6 +129,7 @@ impl<'a, S: Store + AccountStore> Run<'a, S> {
             Some(checked) => rpc::use_case("Importer.check", importer.check(&self.caller, records, checked)).await?,
             None => rpc::use_case("Importer.import", importer.import(&self.caller, records)).await?,
         };
+        self.held.release();
         for (index, one) in positions.into_iter().zip(results) {
             self.tell(record::result(index, Some(one.kind), one.result));
         }

@@ -12,6 +12,7 @@ pub(crate) mod convert;
 mod credentials;
 mod directory_service;
 mod health;
+mod import_budget;
 pub mod layer;
 mod read_after;
 mod reflection;

@@ -75,13 +75,22 @@ impl<S> std::fmt::Debug for App<S> {
 pub struct Limits {
     /// Most calls at a time, of all connections together. Further ones wait for a moment, and are refused with OVERLOADED then.
     pub calls_at_once: usize,
+    /// Most calls without a checked credential at a time. They have permits of their own.
+    pub anonymous_calls_at_once: usize,
+    /// Most of those from one client address.
+    pub anonymous_calls_per_address: usize,
     /// A connection is closed, gracefully, when it is so old: clients spread over new replicas.
     pub connection_age: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { calls_at_once: 512, connection_age: Duration::from_secs(30 * 60) }
+        Self {
+            calls_at_once: 512,
+            anonymous_calls_at_once: 128,
+            anonymous_calls_per_address: 16,
+            connection_age: Duration::from_secs(30 * 60),
+        }
     }
 }
 
@@ -123,7 +132,7 @@ pub fn in_process<S: Store + AccountStore>(app: Arc<App<S>>, health: &Health, li
 }
 
 fn layers<S: Store + AccountStore>(app: &App<S>, limits: Limits) -> CallLayers {
-    CallLayers::new(app.sessions.clone(), app.metrics.clone(), limits.calls_at_once, app.present.clone())
+    CallLayers::new(app.sessions.clone(), app.metrics.clone(), &limits, app.present.clone())
 }
 
 fn routes<S: Store + AccountStore>(app: Arc<App<S>>, health: &Health) -> Routes {
@@ -134,7 +143,7 @@ fn routes<S: Store + AccountStore>(app: Arc<App<S>>, health: &Health) -> Routes 
     let authentication = AuthenticationServiceServer::new(AuthenticationGrpc(app.clone()))
         .max_decoding_message_size(MAX_REQUEST_BYTES)
         .max_encoding_message_size(MAX_ANSWER_BYTES);
-    let directory = DirectoryServiceServer::new(DirectoryGrpc(app))
+    let directory = DirectoryServiceServer::new(DirectoryGrpc::new(app))
         .max_decoding_message_size(MAX_RECORD_BYTES)
         .max_encoding_message_size(MAX_ANSWER_BYTES);
     let health = HealthServer::new(HealthService::from_health_reporter(health.reporter()))

@@ -28,10 +28,24 @@ const IDLE: Duration = Duration::from_millis(400);
 const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
 
 async fn listen(idle: Duration) -> (impl Connections<Item = io::Result<Connection>> + Send + Unpin, SocketAddr) {
+    listen_aged(idle, IDLE * 1_000).await
+}
+
+async fn listen_aged(
+    idle: Duration,
+    age: Duration,
+) -> (impl Connections<Item = io::Result<Connection>> + Send + Unpin, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
     static NEVER: LazyLock<watch::Sender<bool>> = LazyLock::new(|| watch::Sender::new(false));
-    let bounds = Bounds { at_once: 10, idle, stop: Stop::by(NEVER.subscribe()), trusted_proxies: Arc::default() };
+    let bounds = Bounds {
+        at_once: 10,
+        strangers_per_address: 10,
+        age,
+        idle,
+        stop: Stop::by(NEVER.subscribe()),
+        trusted_proxies: Arc::default(),
+    };
     (Box::pin(connections(Port::plain(listener), bounds)), address)
 }
 
@@ -79,7 +93,11 @@ struct Running {
 }
 
 async fn start(check: Duration) -> Running {
-    let (incoming, address) = listen(IDLE).await;
+    start_aged(check, IDLE * 1_000).await
+}
+
+async fn start_aged(check: Duration, age: Duration) -> Running {
+    let (incoming, address) = listen_aged(IDLE, age).await;
     let connections = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&connections);
     let incoming = incoming.inspect(move |_| {
@@ -165,4 +183,26 @@ async fn a_connection_that_watches_is_not_idle() {
     sleep(IDLE * 2).await;
     check(&mut client).await;
     assert_eq!(running.connections(), 2, "it ends when nobody watches any more");
+}
+
+#[tokio::test]
+async fn a_watch_ends_with_the_age_of_its_connection_and_counts_as_idle_before() {
+    let running = start_aged(Duration::ZERO, IDLE).await;
+    let mut client = running.client();
+    let mut watched = client.watch(HealthCheckRequest::default()).await.expect("watched").into_inner();
+    watched.message().await.expect("an answer").expect("a status");
+    let started = Instant::now();
+    let ended = timeout(IDLE * 5, watched.message()).await.expect("in time").expect_err("it ends");
+    assert_eq!(ended.code(), tonic::Code::Unavailable, "{ended:?}");
+    assert!(started.elapsed() <= IDLE * 3, "{:?}", started.elapsed());
+
+    let running = start(Duration::ZERO).await;
+    let mut client = running.client();
+    let mut watched = client.watch(HealthCheckRequest::default()).await.expect("watched").into_inner();
+    watched.message().await.expect("an answer").expect("a status");
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(61)).await;
+    tokio::time::resume();
+    let ended = timeout(IDLE * 10, watched.message()).await.expect("in time");
+    assert!(ended.is_err() || ended.is_ok_and(|message| message.is_none()), "its connection was idle");
 }

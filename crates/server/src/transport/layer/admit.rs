@@ -1,70 +1,284 @@
-//! Lets a bounded number of calls in at once. It stands before almost everything else: under too much load nearly all calls
-//! come no further, and all that is done for one of them is missing for the others.
+//! Admission: who calls, is the whole message there, and is there a permit for the work?
+//!
+//! It stands before almost everything else: under too much load nearly all calls come no further, and all that is done for one
+//! of them is missing for the others. The steps are in this order, so that work of strangers never takes what authenticated
+//! calls need (ADR 26):
+//!
+//! 1. The credential is checked, under a permit of the client's address. Methods without a session have none.
+//! 2. The message arrives, without a permit: within [`MESSAGE_TIME`] for methods without a session.
+//! 3. The work gets a permit: of the organisation, or of the client's address for methods without a session.
 
 use std::sync::{Arc, LazyLock};
+use std::task::Poll;
 use std::time::Duration;
 
+use access_tokens_domain::session::Caller;
 use access_tokens_domain::{Error, Reason};
 use http::{HeaderMap, Request, Response};
-use tokio::time::Instant;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
 use tonic::Code;
 use tonic::body::Body;
 
-use super::gate::{Gate, Place};
-use super::{Answers, Around, Next, deadline, method};
+use super::auth::{self, Authenticate, Credential, Refused};
+use super::completion::RunToCompletion;
+use super::message::{Messages, Missing};
+use super::method::{self, Access, Method};
+use super::occupy::Call;
+use super::permits::{Party, Permit, PermitPool, PoolLimits};
+use super::trace::ApiKeyId;
+use super::{Answers, Around, Next, deadline, detach};
+use crate::authentication::public_part;
 use crate::metrics::Metrics;
-use crate::transport::status;
+use crate::mutation::Guard;
+use crate::transport::server::Limits;
+use crate::transport::{ClientAddress, status};
 
-/// So many calls wait for a place each.
-const WAITING: usize = 32;
-/// How long a call waits for a place.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// When to try again after there was none.
+/// Maximum number of calls that wait for each permit.
+const WAITING_PER_PERMIT: usize = 32;
+/// Maximum number of logins of one address that wait for each of its permits. They hash: more would be answered too late.
+const LOGINS_WAITING_PER_PERMIT: usize = 4;
+/// Maximum number of bytes of the messages of authenticated calls that wait for permits.
+const WAITING_BYTES: usize = 64 << 20;
+/// The same of methods without a session.
+const ANONYMOUS_WAITING_BYTES: usize = 16 << 20;
+/// How long a call waits for a permit.
+const PERMIT_WAIT: Duration = Duration::from_secs(1);
+/// Number of permits for calls for each permit for a call that streams its request. Those last for minutes.
+const CALLS_PER_STREAM: usize = 8;
+/// How long the message of a method without a session may take to arrive.
+const MESSAGE_TIME: Duration = Duration::from_secs(5);
+/// When to try again after there was no permit.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 #[derive(Clone)]
 pub struct Admit {
-    gate: Gate,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    sessions: Arc<dyn Authenticate>,
+    database_present: watch::Receiver<bool>,
+    messages: Messages,
+    /// Checks of credentials, by address.
+    checks: PermitPool,
+    /// Methods without a session, by address.
+    anonymous: PermitPool,
+    /// Authenticated calls of one message, by organisation.
+    calls: PermitPool,
+    /// Authenticated calls that stream their messages, by organisation.
+    streams: PermitPool,
     metrics: Arc<Metrics>,
 }
 
+/// Why a call goes no further.
+enum Stop {
+    /// There is no permit.
+    Full,
+    /// It is answered with an error, in its place among the layers: it has a line in the log like others.
+    Refuse(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Refuse(error)
+    }
+}
+
 impl Admit {
-    /// So many at once.
-    pub(super) fn new(calls_at_once: usize, metrics: Arc<Metrics>) -> Self {
-        Self { gate: Gate::new(calls_at_once, calls_at_once.saturating_mul(WAITING)), metrics }
+    pub(super) fn new(
+        sessions: Arc<dyn Authenticate>,
+        metrics: Arc<Metrics>,
+        limits: &Limits,
+        database_present: watch::Receiver<bool>,
+    ) -> Self {
+        let bounds = |permits: usize, per_party: usize, waiting_bytes: usize| {
+            let waiting = permits.saturating_mul(WAITING_PER_PERMIT);
+            PoolLimits { permits, per_party, waiting, waiting_per_party: waiting, waiting_bytes }
+        };
+        let pool = |permits, per_party, waiting_bytes| PermitPool::new(bounds(permits, per_party, waiting_bytes));
+        let (all, anonymous) = (limits.calls_at_once, limits.anonymous_calls_at_once);
+        let per_address = limits.anonymous_calls_per_address;
+        let streams = (all / CALLS_PER_STREAM).max(1);
+        let shared = Shared {
+            sessions,
+            database_present,
+            messages: Messages::new(),
+            checks: pool(anonymous, per_address, 0),
+            anonymous: PermitPool::new(PoolLimits {
+                waiting_per_party: per_address.saturating_mul(LOGINS_WAITING_PER_PERMIT),
+                ..bounds(anonymous, per_address, ANONYMOUS_WAITING_BYTES)
+            }),
+            calls: pool(all, all, WAITING_BYTES),
+            // They last for minutes, so an organisation cannot give back soon what others wait for: it has half at most, always.
+            streams: pool(streams, streams.div_ceil(2), 0),
+            metrics,
+        };
+        Self { shared: Arc::new(shared) }
     }
 }
 
 impl Around for Admit {
     async fn around<N: Answers>(&self, mut request: Request<Body>, next: Next<'_, N>) -> Response<Body> {
-        // Whether the service is alive can be asked however full it is.
-        let Some(name) = method::counted(request.uri().path()) else { return next.run(request).await };
         let came = Instant::now();
-        let patience = deadline::asked(request.headers()).map_or(PATIENCE, |asked| asked.min(PATIENCE));
-        let Some(place) = self.gate.enter(patience).await else {
-            self.metrics.call(name, Code::ResourceExhausted, came.elapsed());
-            return full();
-        };
-        request.extensions_mut().insert(Admitted { came, _place: Arc::new(place) });
-        // In a box from here on: those who wait need little room.
+        // What is no method is refused further on, with a line in the log.
+        let Some(method) = method::find(request.uri().path()) else { return next.run(request).await };
+        match self.shared.admit(method, &mut request, came).await {
+            Ok(Some(permit)) => {
+                request.extensions_mut().insert(Admitted { came, _permit: Arc::new(permit) });
+            }
+            Ok(None) => {}
+            Err(Stop::Full) => {
+                if let Some(name) = method::counted(request.uri().path()) {
+                    self.shared.metrics.call(name, Code::ResourceExhausted, came.elapsed());
+                }
+                return full();
+            }
+            Err(Stop::Refuse(error)) => {
+                // Nothing reads the rest of the message.
+                *request.body_mut() = Body::empty();
+                request.extensions_mut().insert(Refused(Arc::new(error)));
+            }
+        }
+        // Boxed from here on: calls that wait need little room.
         Box::pin(next.run(request)).await
     }
 }
 
-/// A call that has a place. That belongs to the work, which may go on when nobody waits for it any more.
+impl Shared {
+    /// Returns the permit of a call once its message is there. Probes have none: they are answered at any load.
+    async fn admit(&self, method: &Method, request: &mut Request<Body>, came: Instant) -> Result<Option<Permit>, Stop> {
+        let asked = deadline::asked(request.headers());
+        let deadline = came + asked.map_or(method.time_limit, |asked| asked.min(method.time_limit));
+        let wait = asked.map_or(PERMIT_WAIT, |asked| asked.min(PERMIT_WAIT));
+        let address = Party::of_address(request.extensions().get::<ClientAddress>().copied());
+        if Guard::Admission.is_off() && !method.probe {
+            let permit = self.calls.acquire(Party::of_address(None), 0, wait).await.ok_or(Stop::Full)?;
+            if method.access != Access::Open {
+                let caller = self.caller(request, address, wait, deadline).await?;
+                auth::permit(method.access, &caller)?;
+                request.extensions_mut().insert(caller);
+            }
+            return Ok(Some(permit));
+        }
+        let (party, arrives_by) = if method.access == Access::Open {
+            (address, deadline.min(came + MESSAGE_TIME))
+        } else {
+            let caller = self.caller(request, address, wait, deadline).await?;
+            auth::permit(method.access, &caller)?;
+            let party = Party::Organisation(caller.organisation);
+            request.extensions_mut().insert(caller);
+            (party, deadline)
+        };
+        let bytes = match method.client_streaming {
+            true => 0,
+            false => self.complete(request, method, party, arrives_by).await?,
+        };
+        let pool = match method.access {
+            Access::Open if method.probe => return Ok(None),
+            Access::Open => &self.anonymous,
+            _ if method.client_streaming => &self.streams,
+            _ => &self.calls,
+        };
+        pool.acquire(party, bytes, wait).await.map(Some).ok_or(Stop::Full)
+    }
+
+    /// Returns who calls. The session, if there is one, goes into the extensions.
+    async fn caller(
+        &self,
+        request: &mut Request<Body>,
+        address: Party,
+        wait: Duration,
+        deadline: Instant,
+    ) -> Result<Caller, Stop> {
+        if !*self.database_present.borrow() {
+            return Err(detach::away().into());
+        }
+        let credential = auth::take_credential(request)?;
+        let api_key = match &credential {
+            Credential::ApiKey(key) => public_part(key),
+            _ => None,
+        };
+        let permit = self.checks.acquire(address, 0, wait).await.ok_or(Stop::Full)?;
+        let mut check = RunToCompletion::new(Arc::clone(&self.sessions).check(credential), permit);
+        // Nearly always it is known already.
+        let checked = match futures::poll!(&mut check) {
+            Poll::Ready(checked) => checked,
+            Poll::Pending => Box::pin(self.wait_for(check, deadline)).await,
+        };
+        let (caller, session) = checked?;
+        if let Some(call) = request.extensions().get::<Arc<Call>>() {
+            call.activity().authenticate();
+        }
+        if let Some(id) = api_key {
+            request.extensions_mut().insert(ApiKeyId(id.into()));
+        }
+        if let Some(session) = session {
+            request.extensions_mut().insert(session);
+        }
+        Ok(caller)
+    }
+
+    async fn wait_for<T: Send + 'static>(
+        &self,
+        mut check: RunToCompletion<T>,
+        deadline: Instant,
+    ) -> access_tokens_domain::Result<T> {
+        let mut present = self.database_present.clone();
+        tokio::select! {
+            biased;
+            checked = timeout_at(deadline, &mut check) => checked.unwrap_or_else(|_| Err(deadline::exceeded_error())),
+            () = detach::lost(&mut present) => {
+                check.cut();
+                Err(detach::away())
+            }
+        }
+    }
+
+    /// Waits for the message and puts it in the place of the body. Returns how many bytes it has.
+    async fn complete(
+        &self,
+        request: &mut Request<Body>,
+        method: &Method,
+        party: Party,
+        deadline: Instant,
+    ) -> Result<usize, Stop> {
+        let body = std::mem::take(request.body_mut());
+        match self.messages.complete(body, method.size_limit, party, deadline).await {
+            Ok((body, bytes)) => {
+                *request.body_mut() = body;
+                Ok(bytes)
+            }
+            Err(Missing::Late) => {
+                let text = "the request did not arrive in time; nothing was done";
+                Err(Error::new(Reason::DeadlineExceeded, text).into())
+            }
+            Err(Missing::Displaced) => Err(overloaded().into()),
+            Err(Missing::Broken(status)) => {
+                let broken = Error::new(Reason::InvalidFieldValue, "the request could not be read to its end");
+                Err(broken.caused_by(status).into())
+            }
+        }
+    }
+}
+
+/// A call that has a permit. That belongs to the work, which may go on after its caller has gone.
 #[derive(Debug, Clone)]
 pub(super) struct Admitted {
-    /// When it came.
+    /// When the call came.
     pub(super) came: Instant,
-    _place: Arc<Place>,
+    _permit: Arc<Permit>,
+}
+
+fn overloaded() -> Error {
+    let error = Error::new(Reason::Overloaded, "the service has as many calls as it can take; try again");
+    error.retry_after(RETRY_AFTER)
 }
 
 /// Made once: there may be more of these than of all other answers.
 fn full() -> Response<Body> {
-    static HEAD: LazyLock<HeaderMap> = LazyLock::new(|| {
-        let error = Error::new(Reason::Overloaded, "the service has as many calls as it can take; try again");
-        status::from_error(&error.retry_after(RETRY_AFTER)).into_http::<Body>().into_parts().0.headers
-    });
+    static HEAD: LazyLock<HeaderMap> =
+        LazyLock::new(|| status::from_error(&overloaded()).into_http::<Body>().into_parts().0.headers);
     let mut response = Response::new(Body::empty());
     *response.headers_mut() = HEAD.clone();
     response

@@ -1,4 +1,5 @@
 //! Who calls, and may they? Decided from the metadata and the certificate of the connection, before the request is read.
+//! Admission decides it, because what a call may use depends on it; the layer here enforces it.
 
 use std::sync::Arc;
 
@@ -20,96 +21,86 @@ use crate::transport::status;
 /// The metadata that carries an API key.
 pub(crate) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// Recognises callers. INVALID_TOKEN for whoever is not (or no longer) one.
+/// Checks credentials.
 pub trait Authenticate: Send + Sync + 'static {
-    /// Who sends this session token?
-    fn bearer<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<(Caller, Session)>>;
-
-    /// Who sends this API key?
-    fn api_key<'a>(&'a self, key: &'a Secret) -> BoxFuture<'a, Result<Caller>>;
-
-    /// Who calls with a certificate that stands for this user?
-    fn certificate<'a>(&'a self, user: &'a CertificateUser) -> BoxFuture<'a, Result<Caller>>;
+    /// Returns who calls with this credential, and the session if it is one. INVALID_TOKEN when it is wrong, or no longer valid.
+    fn check(self: Arc<Self>, credential: Credential) -> BoxFuture<'static, Result<(Caller, Option<Session>)>>;
 }
 
 impl<S: Store + AccountStore> Authenticate for Authenticator<S> {
-    fn bearer<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<(Caller, Session)>> {
-        Box::pin(self.authenticate_bearer(token))
-    }
-
-    fn api_key<'a>(&'a self, key: &'a Secret) -> BoxFuture<'a, Result<Caller>> {
-        Box::pin(self.authenticate_api_key(key))
-    }
-
-    fn certificate<'a>(&'a self, user: &'a CertificateUser) -> BoxFuture<'a, Result<Caller>> {
-        Box::pin(self.authenticate_certificate(user))
-    }
-}
-
-#[derive(Clone)]
-pub struct Auth {
-    sessions: Arc<dyn Authenticate>,
-}
-
-impl Auth {
-    pub(super) fn new(sessions: Arc<dyn Authenticate>) -> Self {
-        Self { sessions }
-    }
-
-    /// The caller, and the session if it has one. What is sent with the call counts before the certificate of its
-    /// connection, be it wrong: nobody becomes somebody else because a session has expired.
-    async fn authenticate(&self, headers: &HeaderMap, peer: Option<Peer>) -> Result<(Caller, Option<Session>)> {
-        match credential(headers)? {
-            Some(Credential::Bearer(token)) => {
-                let (caller, session) = self.sessions.bearer(token.expose()).await?;
-                Ok((caller, Some(session)))
+    fn check(self: Arc<Self>, credential: Credential) -> BoxFuture<'static, Result<(Caller, Option<Session>)>> {
+        Box::pin(async move {
+            match credential {
+                Credential::Bearer(token) => {
+                    let (caller, session) = self.authenticate_bearer(token.expose()).await?;
+                    Ok((caller, Some(session)))
+                }
+                Credential::ApiKey(key) => Ok((self.authenticate_api_key(&key).await?, None)),
+                Credential::Certificate(user) => Ok((self.authenticate_certificate(&user).await?, None)),
             }
-            Some(Credential::ApiKey(key)) => Ok((self.sessions.api_key(&key).await?, None)),
-            None => {
-                let user = peer.and_then(|peer| peer.user).ok_or_else(Error::invalid_token)?;
-                Ok((self.sessions.certificate(&user).await?, None))
-            }
-        }
-    }
-
-    async fn admit(&self, access: Access, request: &mut Request<Body>) -> Result<()> {
-        if access == Access::Open {
-            return Ok(());
-        }
-        let peer = request.extensions_mut().remove::<Peer>();
-        let (caller, session) = self.authenticate(request.headers(), peer).await?;
-        match access {
-            Access::Permission(permission) => caller.require(permission)?,
-            Access::Session | Access::Open => {}
-            Access::Nobody => return Err(Error::new(Reason::PermissionDenied, "nobody may call this method")),
-        }
-        // What has been checked is of no use to a handler, and cannot leak from one.
-        request.headers_mut().remove(AUTHORIZATION);
-        request.headers_mut().remove(API_KEY);
-        request.extensions_mut().insert(caller);
-        if let Some(session) = session {
-            request.extensions_mut().insert(session);
-        }
-        Ok(())
+        })
     }
 }
+
+/// Lets calls through that admission has found to be allowed, and answers the others. Without a caller a call fails closed.
+#[derive(Debug, Clone, Copy)]
+pub struct Auth;
+
+/// The error that admission has decided on for a call.
+#[derive(Debug, Clone)]
+pub(super) struct Refused(pub(super) Arc<Error>);
 
 impl Around for Auth {
     async fn around<N: Answers>(&self, mut request: Request<Body>, next: Next<'_, N>) -> Response<Body> {
         let Some(method) = method::find(request.uri().path()) else {
             return status::from_error(&Error::new(Reason::MethodNotFound, "there is no such method")).into_http();
         };
-        match self.admit(method.access, &mut request).await {
-            Ok(()) => next.run(request).await,
-            Err(error) => status::from_error(&error).into_http(),
+        if let Some(Refused(error)) = request.extensions_mut().remove::<Refused>() {
+            return status::from_error(&error).into_http();
         }
+        if method.access != Access::Open && request.extensions().get::<Caller>().is_none() {
+            return status::from_error(&Error::invalid_token()).into_http();
+        }
+        next.run(request).await
     }
 }
 
+/// Refuses a caller who may not call a method with this access.
+pub(super) fn permit(access: Access, caller: &Caller) -> Result<()> {
+    match access {
+        Access::Permission(permission) => caller.require(permission),
+        Access::Session | Access::Open => Ok(()),
+        Access::Nobody => Err(Error::new(Reason::PermissionDenied, "nobody may call this method")),
+    }
+}
+
+/// Takes the credential out of a request, so that no handler can leak it. INVALID_TOKEN where there is none.
+///
+/// What is sent with the call counts before the certificate of its connection, also when it is wrong: a caller does not become
+/// another one because its session has expired.
+pub(super) fn take_credential(request: &mut Request<Body>) -> Result<Credential> {
+    let peer = request.extensions_mut().remove::<Peer>();
+    let sent = credential(request.headers())?;
+    request.headers_mut().remove(AUTHORIZATION);
+    request.headers_mut().remove(API_KEY);
+    let shown = || peer.and_then(|peer| peer.user).map(Credential::Certificate);
+    sent.or_else(shown).ok_or_else(Error::invalid_token)
+}
+
 /// What a call identifies itself by.
-enum Credential {
+pub enum Credential {
+    /// A session token.
     Bearer(Secret),
+    /// An API key.
     ApiKey(Secret),
+    /// The certificate of its connection, which stands for this user.
+    Certificate(Arc<CertificateUser>),
+}
+
+impl std::fmt::Debug for Credential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Credential")
+    }
 }
 
 /// `authorization: Bearer <session token>`, else `x-api-key: <key>`; each at most once.

@@ -31,8 +31,9 @@ impl Around for Deadline {
         let came = request.extensions().get().map_or_else(Instant::now, |admitted: &Admitted| admitted.came);
         let asked = asked(request.headers());
         let deadline = came + asked.map_or(method.time_limit, |asked| asked.min(method.time_limit));
-        // Reflection and health stream for as long as the caller likes.
-        let request = if method.probe { request } else { request.map(|body| until(deadline, body)) };
+        // A unary call has its whole message.
+        let streams = method.client_streaming && !method.probe;
+        let request = if streams { request.map(|body| until(deadline, body)) } else { request };
         match tokio::time::timeout_at(deadline, next.run(request)).await {
             Ok(response) => response,
             Err(_) => exceeded().into_http(),
@@ -46,8 +47,12 @@ pub(super) fn asked(headers: &HeaderMap) -> Option<Duration> {
 }
 
 fn exceeded() -> Status {
-    let text = "the deadline passed; the call may or may not have taken effect";
-    status::from_error(&Error::new(Reason::DeadlineExceeded, text))
+    status::from_error(&exceeded_error())
+}
+
+/// The error of a call whose deadline has passed.
+pub(super) fn exceeded_error() -> Error {
+    Error::new(Reason::DeadlineExceeded, "the deadline passed; the call may or may not have taken effect")
 }
 
 /// The caller's timeout: up to eight digits and a unit.

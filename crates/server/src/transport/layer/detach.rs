@@ -44,7 +44,7 @@ impl Around for Detach {
         }
         let mut present = self.present.clone();
         if !*present.borrow_and_update() {
-            return away("the database does not answer; try again");
+            return status::from_error(&away()).into_http();
         }
         let place = request.extensions_mut().remove::<Admitted>();
         let response = next.run_detached(request);
@@ -60,14 +60,15 @@ impl Around for Detach {
             () = lost(&mut present) => {
                 // What it holds, others may be waiting for when the database is back.
                 work.cut();
-                away("the database does not answer any more; the call may or may not have taken effect")
+                let text = "the database does not answer any more; the call may or may not have taken effect";
+                status::from_error(&unavailable(text)).into_http()
             }
         }
     }
 }
 
 /// Ends when the database is away.
-async fn lost(present: &mut watch::Receiver<bool>) {
+pub(super) async fn lost(present: &mut watch::Receiver<bool>) {
     if present.wait_for(|present| !present).await.is_err() {
         // Nobody watches: it never is.
         std::future::pending().await
@@ -123,8 +124,13 @@ impl Drop for Work {
     }
 }
 
-fn away(text: &'static str) -> Response<Body> {
-    status::from_error(&Error::new(Reason::DatabaseUnavailable, text).retry_after(RETRY_AFTER)).into_http()
+/// The error of calls that come while the database is away.
+pub(super) fn away() -> Error {
+    unavailable("the database does not answer; try again")
+}
+
+fn unavailable(text: &'static str) -> Error {
+    Error::new(Reason::DatabaseUnavailable, text).retry_after(RETRY_AFTER)
 }
 
 #[cfg(test)]

@@ -41,6 +41,10 @@ pub(crate) struct Method {
     pub(crate) access: Access,
     /// Health and reflection: neither counted nor logged as calls, and served when everything else is refused.
     pub(crate) probe: bool,
+    /// Whether its request is a stream of messages.
+    pub(crate) client_streaming: bool,
+    /// Whether it is a probe whose answer is a stream without an end of its own.
+    pub(crate) long_lived: bool,
     /// The longest time for one call.
     pub(crate) time_limit: Duration,
     /// The largest message.
@@ -69,7 +73,15 @@ pub(crate) fn find(path: &str) -> Option<&'static Method> {
 fn of_contract(method: &MethodInfo) -> Method {
     let (time_limit, size_limit) =
         if method.client_streaming { (STREAMING_LIMIT, MAX_RECORD_BYTES) } else { (UNARY_LIMIT, MAX_REQUEST_BYTES) };
-    Method { path: method.grpc_path.clone(), access: access(method.permission), probe: false, time_limit, size_limit }
+    Method {
+        path: method.grpc_path.clone(),
+        access: access(method.permission),
+        probe: false,
+        client_streaming: method.client_streaming,
+        long_lived: false,
+        time_limit,
+        size_limit,
+    }
 }
 
 fn access(permission: Option<options::Permission>) -> Access {
@@ -94,12 +106,14 @@ fn probes() -> impl Iterator<Item = Method> {
         let package = file.package().to_owned();
         let paths = file.service.into_iter().flat_map(move |service| {
             let service_name = format!("/{package}.{}", service.name());
-            service.method.into_iter().map(move |method| format!("{service_name}/{}", method.name()))
+            service.method.into_iter().map(move |method| (format!("{service_name}/{}", method.name()), method))
         });
-        paths.map(|path| Method {
+        paths.map(|(path, method)| Method {
             path,
             access: Access::Open,
             probe: true,
+            client_streaming: method.client_streaming(),
+            long_lived: method.server_streaming(),
             time_limit: UNARY_LIMIT,
             size_limit: MAX_REQUEST_BYTES,
         })

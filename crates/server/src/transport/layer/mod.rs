@@ -3,7 +3,8 @@
 //! The order is that of [`Calls`], outermost first, and nowhere else:
 //!
 //! 1. `occupy`: a connection with calls in progress is not idle.
-//! 2. `admit`: a bounded number of calls goes on. The others wait for a moment, and are refused here.
+//! 2. `admit`: checks the credential, waits for the whole message, then for a permit. The number of permits is bounded; calls
+//!    that find none wait for a moment, and are refused here.
 //! 3. `catch-panic`: a panic in a layer is an INTERNAL answer, not a closed connection.
 //! 4. `request-id`: accepts or makes the id of the call and echoes it.
 //! 5. `trace`: one span and one line a call.
@@ -14,18 +15,20 @@
 //! 9. `detach`: goes on with a call in a task of its own when nobody waits for it any more, so that neither a deadline nor a
 //!    disconnect drops a future that holds a database connection. All that may touch the database is inside; while
 //!    there is none, a call is refused here.
-//! 10. `auth`: who calls, and may they? Before the request is even read.
+//! 10. `auth`: answers calls whose credential or message admission has found to be wrong.
 //! 11. `refusals`: what tonic itself refuses gets the details that every error has.
 
 mod admit;
 mod auth;
 mod catch_panic;
+mod completion;
 mod deadline;
 mod detach;
-mod gate;
 mod measure;
+mod message;
 pub(crate) mod method;
 mod occupy;
+mod permits;
 mod refusals;
 mod request_id;
 mod trace;
@@ -40,9 +43,10 @@ use tokio::sync::watch;
 use tonic::body::Body;
 use tower::Service;
 
-pub use auth::Authenticate;
+pub use auth::{Authenticate, Credential};
 pub(crate) use occupy::{Activity, Origin};
 pub use occupy::{Occupy, OccupyLayer};
+pub(crate) use permits::Party;
 pub use request_id::RequestId;
 
 use admit::Admit;
@@ -57,6 +61,7 @@ use trace::Trace;
 use unsent::Unsent;
 
 use crate::metrics::Metrics;
+use crate::transport::server::Limits;
 
 /// A service that answers every call, be it with an error, and is always ready for one.
 pub trait Handler:
@@ -162,23 +167,21 @@ pub struct CallLayers {
     measure: Measure,
     unsent: Unsent,
     detach: Detach,
-    auth: Auth,
 }
 
 impl CallLayers {
-    /// The layers, with at most so many calls at a time, as long as the database is present.
+    /// Makes the layers. Calls are refused while the database is not present.
     pub fn new(
         sessions: Arc<dyn Authenticate>,
         metrics: Arc<Metrics>,
-        calls_at_once: usize,
+        limits: &Limits,
         present: watch::Receiver<bool>,
     ) -> Self {
         Self {
-            admit: Admit::new(calls_at_once, Arc::clone(&metrics)),
+            admit: Admit::new(sessions, Arc::clone(&metrics), limits, present.clone()),
             measure: Measure::new(metrics),
             unsent: Unsent::new(),
             detach: Detach::new(present),
-            auth: Auth::new(sessions),
         }
     }
 }
@@ -195,7 +198,7 @@ impl<S: Handler> tower::Layer<S> for CallLayers {
     fn layer(&self, service: S) -> Calls<S> {
         let inner = Innermost(service);
         let inner = Layered { around: Refusals, inner };
-        let inner = Arc::new(Layered { around: self.auth.clone(), inner });
+        let inner = Arc::new(Layered { around: Auth, inner });
         let inner = Layered { around: self.detach.clone(), inner };
         let inner = Layered { around: Deadline, inner };
         let inner = Layered { around: self.unsent.clone(), inner };

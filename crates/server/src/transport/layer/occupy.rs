@@ -1,24 +1,32 @@
 //! Which connections have calls in progress: one that has had none for long is closed.
 
 use std::convert::Infallible;
+use std::fmt::Debug;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use hyper::body::{Body as HttpBody, Bytes, Frame, SizeHint};
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use tonic::Status;
 use tonic::body::Body;
 use tower::Service;
 
 use super::unsent::PER_CONNECTION;
-use super::{Answers, Handler, Innermost};
+use super::{Answers, Handler, Innermost, method};
 use crate::tls::Peer;
 use crate::transport::RemoteAddress;
+
+/// What the paths of probes begin with.
+const PROBES: &str = "/grpc.";
+/// After this time a stream of a probe does not keep its connection from being idle.
+const LONG_LIVED_IDLE: Duration = Duration::from_secs(60);
 
 /// What a connection tells of itself, along with every call that comes over it.
 #[derive(Debug, Clone)]
@@ -36,6 +44,11 @@ pub(crate) struct Origin {
 pub(crate) struct Activity {
     counts: Mutex<Counts>,
     unsent: Arc<Semaphore>,
+    /// When streams that could last for ever end.
+    ends: Instant,
+    authenticated: AtomicBool,
+    /// Dropped with the first authenticated call.
+    stranger: Mutex<Option<Box<dyn Debug + Send + Sync>>>,
 }
 
 #[derive(Debug)]
@@ -46,10 +59,30 @@ struct Counts {
 }
 
 impl Activity {
-    /// There has been no call yet.
+    /// Of a new connection without calls, whose streams end at this age. `stranger` is dropped with its first authenticated call.
+    pub(crate) fn of_connection(age: Duration, stranger: Option<impl Debug + Send + Sync + 'static>) -> Self {
+        let now = Instant::now();
+        let stranger = stranger.map(|stranger| Box::new(stranger) as Box<dyn Debug + Send + Sync>);
+        Self {
+            counts: Mutex::new(Counts { in_progress: 0, since: now, used: false }),
+            unsent: Arc::new(Semaphore::new(PER_CONNECTION)),
+            ends: now + age,
+            authenticated: AtomicBool::new(false),
+            stranger: Mutex::new(stranger),
+        }
+    }
+
+    /// The same, that nothing depends on.
+    #[cfg(test)]
     pub(crate) fn new() -> Self {
-        let counts = Counts { in_progress: 0, since: Instant::now(), used: false };
-        Self { counts: Mutex::new(counts), unsent: Arc::new(Semaphore::new(PER_CONNECTION)) }
+        Self::of_connection(Duration::from_secs(3_600), None::<()>)
+    }
+
+    /// An authenticated call has come over the connection.
+    pub(super) fn authenticate(&self) {
+        if !self.authenticated.load(Ordering::Relaxed) && !self.authenticated.swap(true, Ordering::Relaxed) {
+            drop(self.stranger.lock().unwrap_or_else(PoisonError::into_inner).take());
+        }
     }
 
     /// Since when there is no call in progress. None while there is one.
@@ -108,6 +141,10 @@ impl Drop for Call {
     }
 }
 
+/// Stands in the extensions of calls over connections of trusted proxies.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TrustedProxy;
+
 /// Marks the calls of connections, up to the end of their answers. Calls of this process have none.
 #[derive(Debug)]
 pub struct Occupy<N> {
@@ -155,22 +192,61 @@ impl<N: Answers> Service<Request<Body>> for Occupy<N> {
             let extensions = request.extensions_mut();
             extensions.insert(address);
             extensions.insert(peer);
+            if remote.is_trusted_proxy() {
+                extensions.insert(TrustedProxy);
+            }
             let call = Arc::new(Call::begin(activity));
             extensions.insert(Arc::clone(&call));
             call
         });
         let inner = Arc::clone(&self.inner);
         Box::pin(async move {
+            let long_lived = is_long_lived(request.uri().path());
             let response = inner.answer(request).await;
             let Some(call) = call else { return Ok(response) };
-            Ok(response.map(|body| Body::new(Occupied { body, _call: call })))
+            let limits = long_lived.then(|| LongLived::begin(&call));
+            Ok(response.map(|body| Body::new(Occupied { body, limits, ended: false, _call: call })))
         })
     }
 }
 
-/// An answer that holds its call until it goes: some stream for as long as the caller likes.
+/// Is the answer a stream without an end of its own?
+fn is_long_lived(path: &str) -> bool {
+    path.starts_with(PROBES) && method::find(path).is_some_and(|method| method.long_lived)
+}
+
+/// Ends a stream with its connection, and lets the connection count as idle before.
+#[derive(Debug)]
+struct LongLived {
+    end: Pin<Box<Sleep>>,
+    idle: AbortHandle,
+}
+
+impl LongLived {
+    fn begin(call: &Arc<Call>) -> Self {
+        let watched = Arc::downgrade(call);
+        // In a task of its own: while a client takes no answers, nothing asks the stream for them.
+        let idle = tokio::spawn(async move {
+            sleep(LONG_LIVED_IDLE).await;
+            if let Some(call) = watched.upgrade() {
+                call.end();
+            }
+        });
+        Self { end: Box::pin(sleep_until(call.activity.ends)), idle: idle.abort_handle() }
+    }
+}
+
+impl Drop for LongLived {
+    fn drop(&mut self) {
+        self.idle.abort();
+    }
+}
+
+/// An answer that holds its call until it goes.
 struct Occupied {
     body: Body,
+    limits: Option<LongLived>,
+    ended: bool,
     _call: Arc<Call>,
 }
 
@@ -179,11 +255,24 @@ impl HttpBody for Occupied {
     type Error = Status;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
+            return Poll::Ready(frame);
+        }
+        let Some(limits) = &mut self.limits else { return Poll::Pending };
+        ready!(limits.end.as_mut().poll(context));
+        self.ended = true;
+        let mut trailers = HeaderMap::new();
+        let status = Status::unavailable("the connection has reached its age; connect again");
+        // It has no details that a header could not hold.
+        let _ = status.add_header(&mut trailers);
+        Poll::Ready(Some(Ok(Frame::trailers(trailers))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.ended || self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

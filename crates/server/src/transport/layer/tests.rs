@@ -1,6 +1,7 @@
 //! The layers around services of all kinds: in order, and each with what it promises.
 
 mod addresses;
+mod admission;
 mod certificates;
 mod log;
 
@@ -9,7 +10,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use access_tokens_domain::ports::BoxFuture;
-use access_tokens_domain::secret::Secret;
 use access_tokens_domain::session::{Caller, OrganisationKey, Permission, Permissions, Session};
 use access_tokens_domain::{Error, Reason, Result};
 use access_tokens_proto::v1::ShowAccessTokenRequest;
@@ -29,6 +29,7 @@ use crate::transport::status;
 const SHOW: &str = "/accesstoken.v1.AccessTokenService/ShowAccessToken";
 const RELEASE: &str = "/accesstoken.v1.AuthenticationService/ReleaseToken";
 const LOGIN: &str = "/accesstoken.v1.AuthenticationService/Login";
+const IMPORT: &str = "/accesstoken.v1.DirectoryService/ImportDirectory";
 const HEALTH: &str = "/grpc.health.v1.Health/Check";
 
 /// Knows the session token `reader` (may read), `nobody` (may nothing), the API key `key` (may read) and
@@ -41,12 +42,8 @@ fn caller(permissions: &[Permission]) -> Caller {
 }
 
 impl Authenticate for Gate {
-    fn bearer<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<(Caller, Session)>> {
-        let permissions: &[Permission] = match token {
-            "reader" => &[Permission::AccessTokensRead],
-            "nobody" => &[],
-            _ => return Box::pin(async { Err(Error::invalid_token()) }),
-        };
+    fn check(self: Arc<Self>, credential: Credential) -> BoxFuture<'static, Result<(Caller, Option<Session>)>> {
+        let reader = || caller(&[Permission::AccessTokensRead]);
         let session = Session {
             id: "S1".to_owned(),
             organisation: "O1".to_owned(),
@@ -55,26 +52,29 @@ impl Authenticate for Gate {
             issued_at: DateTime::UNIX_EPOCH,
             expires_at: DateTime::UNIX_EPOCH,
         };
-        Box::pin(async move { Ok((caller(permissions), session)) })
-    }
-
-    fn api_key<'a>(&'a self, key: &'a Secret) -> BoxFuture<'a, Result<Caller>> {
-        let known = key.expose() == "key";
-        Box::pin(async move {
-            if known { Ok(caller(&[Permission::AccessTokensRead])) } else { Err(Error::invalid_token()) }
-        })
-    }
-
-    fn certificate<'a>(&'a self, user: &'a CertificateUser) -> BoxFuture<'a, Result<Caller>> {
-        let known = user.username == "reader";
-        Box::pin(async move {
-            if known { Ok(caller(&[Permission::AccessTokensRead])) } else { Err(Error::invalid_token()) }
-        })
+        let known = match credential {
+            Credential::Bearer(token) if token.expose() == "reader" => Some((reader(), Some(session))),
+            Credential::Bearer(token) if token.expose() == "nobody" => Some((caller(&[]), Some(session))),
+            Credential::Bearer(token) if token.expose() == "importer" => {
+                Some((caller(&[Permission::DirectoryWrite]), Some(session)))
+            }
+            Credential::ApiKey(key) if key.expose() == "key" || key.expose().starts_with("atk_") => {
+                Some((reader(), None))
+            }
+            Credential::Certificate(user) if user.username == "reader" => Some((reader(), None)),
+            _ => None,
+        };
+        Box::pin(async move { known.ok_or_else(Error::invalid_token) })
     }
 }
 
+/// Permits for so many calls.
+fn at_once(calls: usize) -> Limits {
+    Limits { calls_at_once: calls, anonymous_calls_at_once: calls, ..Limits::default() }
+}
+
 fn layers() -> CallLayers {
-    CallLayers::new(Arc::new(Gate), Arc::default(), 8, present())
+    CallLayers::new(Arc::new(Gate), Arc::default(), &at_once(8), present())
 }
 
 /// A database that is always there.
@@ -188,14 +188,14 @@ async fn without_a_session_nothing_is_reached() {
 #[tokio::test]
 async fn every_call_is_counted_by_a_method_of_ours() {
     let metrics = Arc::new(Metrics::new());
-    let service = calls_in(CallLayers::new(Arc::new(Gate), metrics.clone(), 8, present()), ok);
+    let service = calls_in(CallLayers::new(Arc::new(Gate), metrics.clone(), &at_once(8), present()), ok);
     call(service.clone(), show()).await;
     call(service.clone(), request(SHOW, &[])).await;
     call(service.clone(), request(HEALTH, &[])).await;
     for path in ["/somebody@example.com", "/accesstoken.v1.AccessTokenService/Nonsense"] {
         call(service.clone(), request(path, &[])).await;
     }
-    let layers = CallLayers::new(Arc::new(Gate), metrics.clone(), 8, present());
+    let layers = CallLayers::new(Arc::new(Gate), metrics.clone(), &at_once(8), present());
     let mut gone = Box::pin(call(calls_in(layers, |_| std::future::pending()), show()));
     assert!(futures::poll!(&mut gone).is_pending());
     drop(gone);
@@ -369,6 +369,12 @@ async fn a_caller_that_stops_sending_does_not_keep_the_task() {
     // As empty as a body can be, but never at its end.
     let stalled = BodyStream::new(Body::empty()).chain(futures::stream::pending());
     let request = show().map(|_| Body::new(StreamBody::new(stalled)));
+    let request = {
+        let (mut head, body) = request.into_parts();
+        head.uri = http::Uri::from_static(IMPORT);
+        head.headers.insert("authorization", "Bearer importer".parse().expect("a value"));
+        Request::from_parts(head, body)
+    };
     assert_eq!(call(service, request).await.code(), Code::DeadlineExceeded);
     let ended = tokio::time::timeout(Duration::from_secs(600), has_ended).await.expect("the task ended in time");
     assert_eq!(ended.expect("the task told"), Err(Code::DeadlineExceeded));
@@ -377,7 +383,7 @@ async fn a_caller_that_stops_sending_does_not_keep_the_task() {
 #[tokio::test]
 async fn a_place_is_taken_until_the_work_is_done() {
     let (slow, has_ended) = Slow::new();
-    let layers = CallLayers::new(Arc::new(Gate), Arc::default(), 1, present());
+    let layers = CallLayers::new(Arc::new(Gate), Arc::default(), &at_once(1), present());
     let busy = slow.within(layers.clone());
     let service = calls_in(layers, ok);
     let mut waiting = Box::pin(busy.oneshot(show()));
@@ -399,7 +405,7 @@ async fn a_place_is_taken_until_the_work_is_done() {
 async fn without_a_database_whoever_waits_and_whoever_comes_is_told_at_once_and_the_work_is_cut() {
     let (slow, _) = Slow::new();
     let database = watch::Sender::new(true);
-    let layers = CallLayers::new(Arc::new(Gate), Arc::default(), 1, database.subscribe());
+    let layers = CallLayers::new(Arc::new(Gate), Arc::default(), &at_once(1), database.subscribe());
     let mut waiting = Box::pin(call(slow.within(layers.clone()), show()));
     assert!(futures::poll!(&mut waiting).is_pending());
     database.send_replace(false);

@@ -179,8 +179,9 @@ async fn calls_that_nobody_waits_for_leave_nothing_behind() {
 #[tokio::test]
 async fn a_full_service_says_so() {
     let world = World::new().await;
-    let client =
-        AuthenticationServiceClient::new(channel(&world, Limits { calls_at_once: 1, ..Limits::default() }).await);
+    let client = AuthenticationServiceClient::new(
+        channel(&world, Limits { anonymous_calls_at_once: 1, ..Limits::default() }).await,
+    );
     // More than can be hashed while somebody waits.
     let calls = (0..400).map(|_| {
         let mut client = client.clone();

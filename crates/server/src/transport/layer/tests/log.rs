@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use access_tokens_domain::{Error, Reason};
 use tower::ServiceExt;
 
-use super::{HEALTH, SHOW, call, calls, request, show};
-use crate::transport::status;
+use super::{HEALTH, LOGIN, SHOW, call, calls, request, show};
+use crate::transport::{ClientAddress, status};
 
 /// What was logged.
 #[derive(Clone, Default)]
@@ -105,4 +105,45 @@ async fn a_caller_that_went_is_a_cancelled_call_and_no_error() {
     });
     let [line] = lines.await.try_into().expect("one line");
     assert!(line.contains("INFO") && line.contains("Cancelled") && line.contains(SHOW), "{line}");
+}
+
+#[tokio::test]
+async fn the_line_says_who_called_from_where_and_why_it_was_refused() {
+    if !alone("the_line_says_who_called_from_where_and_why_it_was_refused") {
+        return;
+    }
+    let key = format!("atk_{}_{}", "0123456789abcdef", "s".repeat(43));
+    let not_found = status::from_error(&Error::new(Reason::AccessTokenNotFound, "no such access token"));
+    let failed = status::from_error(&Error::new(Reason::InvalidLogin, "wrong"));
+    let service = calls(move |request: http::Request<tonic::body::Body>| {
+        let answer = if request.uri().path() == LOGIN { failed.clone() } else { not_found.clone() };
+        async move { answer.into_http() }
+    });
+    let from = |path: &str, headers: &[(&str, &str)]| {
+        let mut request = request(path, headers);
+        request.extensions_mut().insert(ClientAddress::new([203, 0, 113, 7].into()));
+        request
+    };
+    let lines = lines_of(async {
+        call(service.clone(), from(SHOW, &[("authorization", "Bearer reader")])).await;
+        call(service.clone(), from(SHOW, &[("x-api-key", &key)])).await;
+        call(service.clone(), from(SHOW, &[("authorization", "Bearer stranger")])).await;
+        call(service.clone(), from(LOGIN, &[])).await;
+    });
+    let [by_session, by_key, stranger, login] = lines.await.try_into().expect("four lines");
+    for line in [&by_session, &by_key, &stranger, &login] {
+        assert!(line.contains("203.0.113.7"), "{line}");
+        assert!(!line.contains("reader") && !line.contains("Bearer") && !line.contains("sss"), "{line}");
+    }
+    for (line, expected) in [
+        (&by_session, &["INFO", "reason=\"ACCESS_TOKEN_NOT_FOUND\"", "user=\"U1\"", "organisation=1"][..]),
+        (&by_key, &["INFO", "user=\"U1\"", "api_key=\"0123456789abcdef\"", "organisation=1"]),
+        (&stranger, &["INFO", "reason=\"INVALID_TOKEN\""]),
+        (&login, &["WARN", "reason=\"INVALID_LOGIN\"", LOGIN]),
+    ] {
+        for part in expected {
+            assert!(line.contains(part), "{part} in {line}");
+        }
+    }
+    assert!(!stranger.contains("user=") && !login.contains("user="), "{stranger} {login}");
 }

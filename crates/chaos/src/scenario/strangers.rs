@@ -1,0 +1,223 @@
+//! What the scenarios about strangers share: clients at other addresses of this machine, and honest callers that are watched.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use access_tokens_testkit::app::Client;
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tonic::transport::{Channel, Endpoint};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
+
+use super::Run;
+use super::machine::{MIB, Process};
+use super::steady::percentile;
+use crate::report::Report;
+use crate::stage::{Plan, Stage};
+
+/// The address of honest callers.
+pub(super) const HONEST: [u8; 4] = [127, 0, 2, 1];
+/// Of a hundred honest calls, at least so many succeed.
+const SUCCEED: usize = 99;
+/// Within this time 99 of 100 shows are answered by a release, and by a build that is not optimised.
+const SHOWN: [Duration; 2] = [Duration::from_millis(250), Duration::from_millis(1_000)];
+/// The same for checks of pass codes, which hash.
+const CHECKED: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
+/// Within this time every probe is answered.
+const PROBED: Duration = Duration::from_secs(1);
+/// Maximum memory of the service.
+const MEMORY: u64 = 384 * MIB;
+/// Time that an honest caller waits for an answer.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+const CODE: &str = "watched";
+const PASS_CODE: &str = "kettle-orbit-lantern";
+
+/// A stage whose service has a guard switched off in red mode. None: this build has no switch.
+pub(super) async fn stage(run: &Run, guard: &str, mut variables: Vec<(&'static str, String)>) -> Result<Option<Stage>> {
+    if run.red {
+        if run.build() == "release" {
+            return Ok(None);
+        }
+        variables.push(("ACCESS_TOKENS_WITHOUT_GUARD", guard.to_owned()));
+    }
+    Stage::set(Plan { liar: false, variables, ..run.plan()? }).await.map(Some)
+}
+
+/// A TCP connection from an address of this machine.
+pub(super) async fn connect(from: [u8; 4], to: SocketAddr) -> Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((from, 0).into())?;
+    Ok(socket.connect(to).await?)
+}
+
+/// A gRPC channel from an address of this machine.
+pub(super) fn channel(from: [u8; 4], to: SocketAddr) -> Result<Channel> {
+    let endpoint = Endpoint::from_shared(format!("http://{to}"))?;
+    Ok(endpoint.local_address(Some(IpAddr::from(from))).connect_lazy())
+}
+
+/// What honest callers do, each for itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Shows an access token, over a connection that stays.
+    Show,
+    /// Shows it over HTTP, over a connection of its own each time.
+    Http,
+    /// Checks a pass code.
+    Check,
+    /// Logs in with an API key, over a connection of its own each time.
+    Login,
+    /// Asks for health over gRPC, and for readiness on the port for operators.
+    Probe,
+}
+
+/// Each kind, and the time between two of its calls.
+const KINDS: [(Kind, Duration); 5] = [
+    (Kind::Show, Duration::from_millis(10)),
+    (Kind::Http, Duration::from_millis(50)),
+    (Kind::Check, Duration::from_millis(200)),
+    (Kind::Login, Duration::from_millis(50)),
+    (Kind::Probe, Duration::from_millis(100)),
+];
+
+/// Honest callers.
+#[derive(Clone)]
+pub(super) struct Honest {
+    grpc: SocketAddr,
+    http: SocketAddr,
+    ops: SocketAddr,
+    client: Client,
+    key: String,
+}
+
+impl Honest {
+    /// Makes what they call for.
+    pub(super) async fn furnish(stage: &mut Stage) -> Result<Self> {
+        let session = stage.honest(0).await?.session().to_owned();
+        stage.use_api_key()?;
+        let token = json!({"authentication_code": CODE, "identifier": CODE, "pass_code": PASS_CODE});
+        let made = stage.honest(0).await?.try_call("CreateAccessToken", token).await;
+        made.map_err(|refusal| anyhow::anyhow!("no token: {}", refusal.text()))?;
+        let server = stage.server(0)?;
+        let client = Client::over(channel(HONEST, server.address())?).with_session(&session).with_deadline(DEADLINE);
+        let key = stage.key().context("there is an API key")?.to_owned();
+        Ok(Self { grpc: server.address(), http: server.http_address(), ops: server.ops_address(), client, key })
+    }
+
+    /// Calls for some time, and finds fault with what was refused or slow.
+    pub(super) async fn call(self, time: Duration, stage: &Stage, run: &Run, report: &mut Report) -> Result<()> {
+        let process = Process::of(stage.server(0)?)?;
+        process.forget_peak()?;
+        let mut kinds = JoinSet::new();
+        for (kind, every) in KINDS {
+            let honest = self.clone();
+            kinds.spawn(async move { (kind, honest.repeat(kind, every, time).await) });
+        }
+        for (kind, calls) in kinds.join_all().await {
+            judge(kind, &calls, run, report);
+            report.operations += calls.len() as u64;
+            report.acknowledged += calls.iter().filter(|call| call.is_ok()).count() as u64;
+        }
+        let peak = process.peak()?;
+        report.expect(peak <= MEMORY, || format!("the service had {} MiB", peak / MIB));
+        report.note(format!("the service had {} MiB at most", peak / MIB));
+        report.broken.extend(stage.panics());
+        Ok(())
+    }
+
+    /// Makes calls of one kind at a rate. Each has its time, or what it was told.
+    async fn repeat(self, kind: Kind, every: Duration, time: Duration) -> Vec<Result<Duration, String>> {
+        let (began, mut calls, mut done) = (Instant::now(), JoinSet::new(), Vec::new());
+        let mut ticks = tokio::time::interval(every);
+        while began.elapsed() < time {
+            ticks.tick().await;
+            let honest = self.clone();
+            calls.spawn(async move {
+                let asked = Instant::now();
+                match timeout(DEADLINE, honest.once(kind)).await {
+                    Ok(Ok(())) => Ok(asked.elapsed()),
+                    Ok(Err(error)) => Err(format!("{error:#}")),
+                    Err(_) => Err(format!("no answer within {DEADLINE:?}")),
+                }
+            });
+            while let Some(call) = calls.try_join_next() {
+                done.extend(call.ok());
+            }
+        }
+        done.extend(calls.join_all().await);
+        done
+    }
+
+    async fn once(&self, kind: Kind) -> Result<()> {
+        let refused = |refusal: access_tokens_testkit::app::Refusal| anyhow::anyhow!("{}", refusal.text());
+        let named = json!({"access_token_identifier": {"authentication_code": CODE}});
+        match kind {
+            Kind::Show => self.client.try_call("ShowAccessToken", named).await.map(drop).map_err(refused),
+            Kind::Check => {
+                let credential = json!({"identifier": CODE, "pass_code": PASS_CODE});
+                let request = json!({"access_token_identifier": {"credential": credential}});
+                self.client.try_call("CheckPassCode", request).await.map(drop).map_err(refused)
+            }
+            Kind::Login => {
+                let client = Client::over(channel(HONEST, self.grpc)?).with_deadline(DEADLINE);
+                client.login_with_api_key(&self.key).await.map(drop).map_err(refused)
+            }
+            Kind::Http => {
+                let body =
+                    json!({"token": self.client.session(), "access_token_identifier": {"authentication_code": CODE}});
+                post(connect(HONEST, self.http).await?, "/v1/access_tokens/show", &body).await
+            }
+            Kind::Probe => {
+                let mut health = HealthClient::new(channel(HONEST, self.grpc)?);
+                timeout(PROBED, health.check(HealthCheckRequest::default())).await.context("no health in time")??;
+                timeout(PROBED, get(connect(HONEST, self.ops).await?, "/readyz"))
+                    .await
+                    .context("no readiness in time")?
+            }
+        }
+    }
+}
+
+fn judge(kind: Kind, calls: &[Result<Duration, String>], run: &Run, report: &mut Report) {
+    let times: Vec<_> = calls.iter().filter_map(|call| call.as_ref().ok().copied()).collect();
+    let first = calls.iter().find_map(|call| call.as_ref().err());
+    report.expect(times.len() * 100 >= calls.len() * SUCCEED, || {
+        format!("{kind:?}: only {} of {} honest calls succeeded: {first:?}", times.len(), calls.len())
+    });
+    let p99 = percentile(&times, 99);
+    let build = usize::from(run.build() != "release");
+    let limit = match kind {
+        Kind::Show | Kind::Http => SHOWN[build],
+        Kind::Check | Kind::Login => CHECKED[build],
+        Kind::Probe => PROBED,
+    };
+    report.expect(p99 <= limit, || format!("{kind:?}: 99 % of honest calls took {} ms", p99.as_millis()));
+    report.note(format!("{kind:?}: {} of {} succeeded, 99 % within {} ms", times.len(), calls.len(), p99.as_millis()));
+}
+
+/// Posts JSON over HTTP. An answer other than 200 is an error.
+async fn post(stream: TcpStream, path: &str, body: &Value) -> Result<()> {
+    let body = body.to_string();
+    let head =
+        format!("POST {path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+    exchange(stream, &(head + &body)).await
+}
+
+async fn get(stream: TcpStream, path: &str) -> Result<()> {
+    exchange(stream, &format!("GET {path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n")).await
+}
+
+async fn exchange(mut stream: TcpStream, request: &str) -> Result<()> {
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await?;
+    let answer = String::from_utf8_lossy(&answer);
+    anyhow::ensure!(answer.starts_with("HTTP/1.1 200"), "{}", answer.lines().next().unwrap_or("no answer"));
+    Ok(())
+}

@@ -1,0 +1,95 @@
+//! Bytes of records that imports hold until they are written.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use access_tokens_domain::session::OrganisationKey;
+
+/// Maximum number of bytes of records that wait for their batches, of all imports.
+const MAX_BYTES: usize = 32 << 20;
+/// The same of the imports of one organisation.
+const MAX_BYTES_PER_ORGANISATION: usize = MAX_BYTES / 2;
+
+/// What imports hold, by organisation. An import that finds no room writes what it has: its batches are smaller then.
+#[derive(Debug, Default)]
+pub(super) struct ImportBudget(Mutex<HashMap<OrganisationKey, usize>>);
+
+/// What one import holds.
+#[derive(Debug)]
+pub(super) struct Held<'a> {
+    budget: &'a ImportBudget,
+    organisation: OrganisationKey,
+    bytes: usize,
+}
+
+impl ImportBudget {
+    /// Returns an account for an import that holds nothing yet.
+    pub(super) fn account(&self, organisation: OrganisationKey) -> Held<'_> {
+        Held { budget: self, organisation, bytes: 0 }
+    }
+
+    fn held(&self) -> MutexGuard<'_, HashMap<OrganisationKey, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Held<'_> {
+    /// Counts a record. Returns false where there is no more room: the batch has to be written now.
+    pub(super) fn add(&mut self, bytes: usize) -> bool {
+        self.bytes += bytes;
+        let mut held = self.budget.held();
+        let own = held.entry(self.organisation).or_default();
+        *own += bytes;
+        let own = *own;
+        let all: usize = held.values().sum();
+        own <= MAX_BYTES_PER_ORGANISATION && all <= MAX_BYTES
+    }
+
+    /// Returns how many bytes the import holds.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Gives all of it back.
+    pub(super) fn release(&mut self) {
+        let bytes = std::mem::take(&mut self.bytes);
+        let mut held = self.budget.held();
+        if let Some(own) = held.get_mut(&self.organisation) {
+            *own = own.saturating_sub(bytes);
+            if *own == 0 {
+                held.remove(&self.organisation);
+            }
+        }
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: usize = 1 << 20;
+
+    #[test]
+    fn one_organisation_has_half_and_all_have_the_whole() {
+        let budget = ImportBudget::default();
+        let mut imports: Vec<_> = (0..8).map(|n| budget.account(OrganisationKey(n % 3))).collect();
+        for import in &mut imports[..4] {
+            assert!(import.add(4 * MIB));
+        }
+        let mut greedy = budget.account(OrganisationKey(0));
+        assert!(greedy.add(8 * MIB), "exactly half");
+        assert!(!greedy.add(1), "more than half");
+        greedy.release();
+        assert!(greedy.add(8 * MIB));
+        assert!(imports[4].add(4 * MIB) && imports[5].add(4 * MIB), "all of it");
+        assert!(!imports[7].add(1));
+        drop((greedy, imports));
+        assert!(budget.held().is_empty());
+    }
+}
