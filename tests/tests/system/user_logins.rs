@@ -69,7 +69,7 @@ on_both_databases! {
         assert!(replicas[0].log_in("anna", "correct horse", "192.0.2.99").await);
     }
 
-    async fn right_passwords_at_once_lock_nobody_out(app) {
+    async fn right_passwords_at_once_do_not_lock_the_user(app) {
         app.import("DEMO", ANNA).await;
         let replica = Replica::new(&app);
         let logins = (0..24).map(|_| replica.log_in("anna", "correct horse", "192.0.2.1"));
@@ -146,7 +146,7 @@ async fn a_server_locks_by_the_address_of_the_client_and_a_command_unlocks() {
     let unlocked = place.run(&[&unlock[..], &["anna"]].concat());
     assert!(unlocked.status.success() && text(&unlocked).contains("unlocked"), "{}", text(&unlocked));
     right(&stranger).await.expect("unlocked");
-    let unknown = place.run(&[&unlock[..], &["nobody"]].concat());
+    let unknown = place.run(&[&unlock[..], &["unknown"]].concat());
     assert!(!unknown.status.success() && text(&unknown).contains("no user"), "{}", text(&unknown));
     let log = place.log();
     assert!(log.contains("user locked on this network") && log.contains("127.1.0.0/24"), "{log}");

@@ -190,7 +190,7 @@ async fn a_network_is_forgotten_after_30_days_without_a_log_in() {
 }
 
 #[tokio::test]
-async fn right_passwords_at_the_same_time_lock_nobody_out() {
+async fn right_passwords_at_the_same_time_do_not_lock_the_user() {
     let world = world().await;
     let all = (0..20).map(|_| world.from("192.0.2.1", "secret"));
     assert!(futures::future::join_all(all).await.into_iter().all(|right| right));
@@ -216,7 +216,7 @@ async fn invented_names_and_addresses_make_few_rows_and_all_refusals_cost_the_sa
         assert_eq!(refused.err().map(|error| error.reason()), Some(Reason::InvalidLogin));
         costs.push((name.to_owned(), world.store.trips()));
     };
-    count("unknown", "nobody", "10.0.0.1").await;
+    count("unknown", "unknown user", "10.0.0.1").await;
     count("without a password", "bob", "10.0.0.1").await;
     count("wrong, known network", "anna", "192.0.2.1").await;
     for guess in 0..5 {

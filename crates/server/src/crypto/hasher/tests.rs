@@ -118,8 +118,8 @@ async fn never_more_at_once_than_allowed_even_when_callers_leave() {
                 now.fetch_sub(1, Ordering::SeqCst);
             };
             let work = HashWork { queue: HashQueue::ALL[i % 3], share: (i % 5) as u64 };
-            let patience = Duration::from_millis(if i % 2 == 0 { 1 } else { 10_000 });
-            tokio::spawn(async move { timeout(patience, hasher.run(work, job)).await.is_ok() })
+            let limit = Duration::from_millis(if i % 2 == 0 { 1 } else { 10_000 });
+            tokio::spawn(async move { timeout(limit, hasher.run(work, job)).await.is_ok() })
         })
         .collect();
     for caller in callers {
