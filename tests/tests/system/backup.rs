@@ -281,7 +281,7 @@ fn a_copy_that_was_changed_after_it_was_made_is_refused() {
     refuses("there is no copy.db.mac");
     let accepted = place.run(&["restore", "--replace", "--accept-unsigned", "copy.db"]);
     assert!(accepted.status.success() && text(&accepted).contains("warning: there is no"), "{}", text(&accepted));
-    // Who makes copies need not have the keys.
+    // A program that makes copies need not have the keys.
     fs::rename(directory.path().join("access-tokens.keys"), directory.path().join("elsewhere")).expect("moved");
     let unsigned = place.run(&["backup", "unsigned.db"]);
     assert!(unsigned.status.success() && text(&unsigned).contains("is not signed"), "{}", text(&unsigned));

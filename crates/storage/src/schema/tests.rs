@@ -3,7 +3,7 @@ use access_tokens_testkit::postgres;
 use super::*;
 use crate::{DatabaseOptions, connect};
 
-/// A SQLite database of this version, changed by a statement that somebody else has run.
+/// A SQLite database of this version, changed by statements of another program.
 async fn sqlite_with(changes: &str) -> (tempfile::TempDir, Database) {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("test.db");

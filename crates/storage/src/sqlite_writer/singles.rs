@@ -51,7 +51,7 @@ impl Singles {
                 writer.batch(batch);
                 let _ = done.send(());
             }
-            // In this order: whoever waits for the end finds the connection closed.
+            // In this order: a task that waits for the end finds the connection closed.
             drop(writer);
             drop(running);
         })?;

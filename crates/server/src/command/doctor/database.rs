@@ -42,7 +42,7 @@ pub(super) fn told(error: StoreError) -> String {
 }
 
 const UNREADABLE: &str = "look at what else is said here, and at the log of the database";
-const FOREIGN: &str = "undo what is not of this service, such as by DROP TRIGGER, or `access-tokens restore` a backup; then look who did it";
+const FOREIGN: &str = "undo what is not of this service, such as by DROP TRIGGER, or `access-tokens restore` a backup; then find out how it got there";
 const DAMAGED: &str = "stop the service, keep the file, and `access-tokens restore` the last backup";
 
 fn judge(setting: &Setting, sqlite: bool, report: &mut Report) {
