@@ -11,7 +11,7 @@ use crate::guess_budget::GuessBudget;
 use crate::ports::Random;
 use crate::secret::Secret;
 use crate::text::Check;
-use crate::{Reason, Result, strength};
+use crate::{Reason, Result};
 
 /// The rules for the tokens of an organisation or of one classification.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -174,19 +174,6 @@ impl Policy {
         violations.extend(found);
     }
 
-    /// Checks a pass code that a person chose for a token with these names. The answer names the rule, never the value.
-    pub fn check_pass_code<'a>(&self, pass_code: &str, names: impl IntoIterator<Item = &'a str>) -> Check {
-        self.pass_code.check(pass_code)?;
-        let chosen = pass_code.to_lowercase();
-        if self.refuse_common_codes
-            && (strength::is_easy(pass_code) || names.into_iter().any(|name| is_name(&chosen, &name.to_lowercase())))
-        {
-            let text = "must not be common, a plain sequence or repetition, or a name of the access token";
-            return Err((Reason::PolicyViolation, text.to_owned()));
-        }
-        Ok(())
-    }
-
     /// Checks the ranges. `path` is where the policy stands, such as `definition`.
     pub fn validate(&self, path: &str) -> Violations {
         let mut violations = Violations::default();
@@ -314,11 +301,6 @@ mod partial {
     }
 }
 
-/// Is this the name, or the name without the letters before its digits, such as the prefix of a number?
-fn is_name(chosen: &str, name: &str) -> bool {
-    chosen == name || chosen == name.trim_start_matches(|c: char| !c.is_ascii_digit())
-}
-
 fn is_email(text: &str) -> bool {
     let Some((local, domain)) = text.rsplit_once('@') else { return false };
     let plain = !text.chars().any(char::is_whitespace) && !local.contains('@');
@@ -354,24 +336,6 @@ mod tests {
             assert!(policy(format).check(good).is_ok(), "{format:?} {good}");
             assert!(policy(format).check(bad).is_err(), "{format:?} {bad}");
         }
-    }
-
-    #[test]
-    fn easy_pass_codes_and_names_are_refused_where_the_policy_says_so() {
-        let mut policy = Policy::default();
-        let names = ["CARD-9031", "m.brown", "AT0000004711"];
-        let easy = ["1234", "password", "card-9031", "M.Brown", "AT0000004711", "0000004711", "9031"];
-        for code in easy {
-            assert!(policy.check_pass_code(code, names).is_ok(), "{code}");
-        }
-        policy.refuse_common_codes = true;
-        for code in easy {
-            let (reason, text) = policy.check_pass_code(code, names).expect_err("refused");
-            assert_eq!(reason, Reason::PolicyViolation);
-            assert!(!text.contains(code), "{text}");
-        }
-        assert!(policy.check_pass_code("8305", names).is_ok());
-        assert!(policy.check_pass_code("", names).is_err(), "the other rules still hold");
     }
 
     #[test]

@@ -50,7 +50,7 @@ impl Purpose {
 pub enum Verdict {
     /// It is another secret, or there is none.
     Wrong,
-    /// It is the secret.
+    /// It is the secret, or a text of which the scheme of the hash reads only a part that is right.
     Right,
     /// It is the secret, and its hash is not of the form in which one would be made today: hash it anew.
     Outdated,

@@ -1,16 +1,16 @@
-//! How easily a secret is guessed that was stored without the rules of a policy: one that an import brought.
+//! How easily a secret is guessed: which pass codes people may choose, and what is known of stored secrets.
 //!
-//! The length of a pass code is known only while it is in clear, so its hash notes it: ours are Argon2 hashes, whose
+//! An import stores secrets without asking a policy. The length of a pass code is known only while it is in clear, so its hash notes it: ours are Argon2 hashes, whose
 //! parameter `data` is fed into the hash and stated in its text. The note goes with the hash when another one replaces
 //! it. The length of a verification code is that of its sealed form.
 
 use crate::attempts::SecretKind;
-use crate::common_secrets;
 use crate::policy::Policy;
 use crate::secret::{PassCodeHash, SealedCode, Secret};
+use crate::text::Check;
+use crate::{Reason, common_secrets};
 
-/// Characters of a pass code from which on nothing is noted, unless it is common. The length of a long one is nobody's
-/// business.
+/// Characters of a pass code from which on nothing is noted, unless it is common.
 const UNNOTED_LENGTH: usize = 10;
 /// What stands before the note in the text of a hash.
 const PARAMETER: &str = ",data=";
@@ -93,6 +93,26 @@ impl Strength {
     }
 }
 
+impl Policy {
+    /// Checks a pass code that a person chose for a token with these names. The answer names the rule, never the value.
+    pub fn check_pass_code<'a>(&self, pass_code: &str, names: impl IntoIterator<Item = &'a str>) -> Check {
+        self.pass_code.check(pass_code)?;
+        let chosen = pass_code.to_lowercase();
+        if self.refuse_common_codes
+            && (is_easy(pass_code) || names.into_iter().any(|name| is_name(&chosen, &name.to_lowercase())))
+        {
+            let text = "must not be common, a plain sequence or repetition, or a name of the access token";
+            return Err((Reason::PolicyViolation, text.to_owned()));
+        }
+        Ok(())
+    }
+}
+
+/// Reports whether this is the name, or the name without the letters before its digits, such as the prefix of a number?
+fn is_name(chosen: &str, name: &str) -> bool {
+    chosen == name || chosen == name.trim_start_matches(|c: char| !c.is_ascii_digit())
+}
+
 /// Reports whether an attacker tries a secret first: it is common, a plain sequence, or repeats itself.
 pub fn is_easy(secret: &str) -> bool {
     let characters: Vec<char> = secret.chars().flat_map(char::to_lowercase).collect();
@@ -169,6 +189,24 @@ mod tests {
         for other in ["4711", "8305", "93016", "520813", "tr0ub4", "xkqv", "12435", "abce"] {
             assert!(!is_easy(other), "{other}");
         }
+    }
+
+    #[test]
+    fn easy_pass_codes_and_names_are_refused_where_the_policy_says_so() {
+        let mut policy = Policy::default();
+        let names = ["CARD-9031", "m.brown", "AT0000004711"];
+        let easy = ["1234", "password", "card-9031", "M.Brown", "AT0000004711", "0000004711", "9031"];
+        for code in easy {
+            assert!(policy.check_pass_code(code, names).is_ok(), "{code}");
+        }
+        policy.refuse_common_codes = true;
+        for code in easy {
+            let (reason, text) = policy.check_pass_code(code, names).expect_err("refused");
+            assert_eq!(reason, Reason::PolicyViolation);
+            assert!(!text.contains(code), "{text}");
+        }
+        assert!(policy.check_pass_code("8305", names).is_ok());
+        assert!(policy.check_pass_code("", names).is_err(), "the other rules still hold");
     }
 
     #[test]
