@@ -135,8 +135,10 @@ impl<S: Store> AccessTokens<S> {
         let actions = actions(caller, token, locked, self.notifier.delivers(), now);
         let mut budget = PolicyBudget::of(&answer.reference, classification, self.guess_limit);
         if disclosed {
-            budget.weaker = Some(BTreeMap::new());
-            strengths(token).for_each(|(kind, strength)| budget.add_weaker(policy, kind, strength, 1));
+            let weaker = budget.weaker.insert(BTreeMap::new());
+            for (kind, strength) in strengths(token) {
+                weaker.entry(kind).or_default().add(policy, kind, strength, 1);
+            }
         }
         Ok(Explanation { now, obstacles, secrets: disclosed.then_some(secrets), actions, budget, answer })
     }

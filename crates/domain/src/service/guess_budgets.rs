@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use super::AccessTokens;
 use crate::Result;
 use crate::attempts::SecretKind;
+use crate::directory::Classification;
 use crate::guess_budget::{GuessBudget, Weaker};
-use crate::policy::Policy;
 use crate::reference::Reference;
 use crate::session::{Caller, Permission};
 use crate::store::Store;
-use crate::strength::{StoredStrength, Strength};
+use crate::strength::StoredStrength;
 
 /// A policy, and what it lets an attacker do.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,7 +30,7 @@ pub struct PolicyBudget {
 impl PolicyBudget {
     /// That of the policy that applies to tokens of a classification, or of none.
     pub(super) fn of(reference: &Reference, classification: Option<&str>, limit: f64) -> Self {
-        let own = classification.and_then(|id| reference.classifications.get(id)).filter(|c| c.policy.is_some());
+        let own = with_policy(reference, classification);
         Self {
             classification: own.map(|classification| classification.id.clone()),
             name: own.and_then(|classification| classification.name.clone()),
@@ -40,22 +40,18 @@ impl PolicyBudget {
         }
     }
 
-    /// Adds what is stored below the policy.
-    pub(super) fn add_weaker(&mut self, policy: &Policy, kind: SecretKind, strength: Strength, count: u64) {
-        self.weaker.get_or_insert_default().entry(kind).or_default().add(policy, kind, strength, count);
-    }
-
     /// The same as [`Self::all`], with what is stored below each policy.
     pub fn all_with(reference: &Reference, limit: f64, stored: &[StoredStrength]) -> Vec<Self> {
+        let mut by_policy: BTreeMap<Option<&str>, BTreeMap<SecretKind, Weaker>> = BTreeMap::new();
+        for StoredStrength { classification, kind, strength, count } in stored {
+            let classification = classification.as_deref();
+            let own = with_policy(reference, classification).map(|own| own.id.as_str());
+            let weaker = by_policy.entry(own).or_default().entry(*kind).or_default();
+            weaker.add(reference.policy(classification), *kind, *strength, *count);
+        }
         let mut all = Self::all(reference, limit);
         for budget in &mut all {
-            budget.weaker = Some(BTreeMap::new());
-        }
-        for StoredStrength { classification, kind, strength, count } in stored {
-            let applies = Self::of(reference, classification.as_deref(), limit).classification;
-            if let Some(budget) = all.iter_mut().find(|budget| budget.classification == applies) {
-                budget.add_weaker(reference.policy(classification.as_deref()), *kind, *strength, *count);
-            }
+            budget.weaker = Some(by_policy.remove(&budget.classification.as_deref()).unwrap_or_default());
         }
         all
     }
@@ -68,6 +64,11 @@ impl PolicyBudget {
         own.insert(0, Self::of(reference, None, limit));
         own
     }
+}
+
+/// Returns the classification itself if it has a policy of its own, which then applies in place of the definition.
+fn with_policy<'r>(reference: &'r Reference, classification: Option<&str>) -> Option<&'r Classification> {
+    classification.and_then(|id| reference.classifications.get(id)).filter(|found| found.policy.is_some())
 }
 
 impl<S: Store> AccessTokens<S> {
