@@ -44,6 +44,8 @@ const WAITING_BYTES: usize = 64 << 20;
 const ANONYMOUS_WAITING_BYTES: usize = 16 << 20;
 /// How long a call waits for a permit.
 const PERMIT_WAIT: Duration = Duration::from_secs(1);
+/// The same for a call without a session. Shorter, so that a flood of log-ins is refused within a second.
+const ANONYMOUS_PERMIT_WAIT: Duration = Duration::from_millis(500);
 /// Number of permits for calls for each permit for a call that streams its request. Those last for minutes.
 const CALLS_PER_STREAM: usize = 8;
 /// How long the message of a method without a session may take to arrive.
@@ -174,11 +176,11 @@ impl Shared {
             true => 0,
             false => self.complete(request, method, party, arrives_by).await?,
         };
-        let pool = match method.access {
+        let (pool, wait) = match method.access {
             Access::Open if method.probe => return Ok(None),
-            Access::Open => &self.anonymous,
-            _ if method.client_streaming => &self.streams,
-            _ => &self.calls,
+            Access::Open => (&self.anonymous, wait.min(ANONYMOUS_PERMIT_WAIT)),
+            _ if method.client_streaming => (&self.streams, wait),
+            _ => (&self.calls, wait),
         };
         pool.acquire(party, bytes, wait).await.map(Some).ok_or(Stop::Full)
     }
