@@ -307,6 +307,11 @@ impl Violations {
         self.0.len()
     }
 
+    /// The reasons that were found, in the order of the fields.
+    pub fn reasons(&self) -> impl Iterator<Item = Reason> + '_ {
+        self.0.iter().map(|violation| violation.reason)
+    }
+
     /// Nothing found?
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -209,6 +209,11 @@ impl Policy {
 }
 
 impl CodePolicy {
+    /// What stands before the ten digits of a code of [`Creation::AutoNumber`]: zeros, where the policy wants longer codes.
+    pub fn auto_number_prefix(&self) -> String {
+        "0".repeat(usize::from(self.min_length).saturating_sub(10))
+    }
+
     /// Checks what a caller gave. The answer names the rule, never the value.
     pub fn check(&self, text: &str) -> Check {
         crate::text::code(text)?;

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use access_tokens_domain::directory::Organisation;
-use access_tokens_domain::import::{self, Batch, Outcome, Prepared, Stored};
+use access_tokens_domain::import::{self, Batch, Existing, Outcome, Prepared, Stored, Verdict as Decision};
 use access_tokens_domain::ports::{BoxFuture, HashWork, Purpose, Random, Secrets, Verdict};
 use access_tokens_domain::reference::Reference;
 use access_tokens_domain::secret::{CodeHash, PassCodeHash, SealedCode, Secret};
@@ -71,17 +71,24 @@ impl World {
     }
 
     fn import(&mut self, text: &str) -> (Results, ImportChanges) {
+        self.import_as(Existing::Overwrite, text)
+    }
+
+    fn import_as(&mut self, existing: Existing, text: &str) -> (Results, ImportChanges) {
         let now = time::parse("2026-01-02T03:04:05").expect("a date");
         let mut batch = Batch::new(&self.reference, &self.stored, &self.random, &PlainSecrets, now);
         batch.limit_to(Permissions::all());
-        let mut results = Vec::new();
-        for line in text.lines().filter(|line| !line.trim().is_empty()) {
-            for record in import::parse(line).expect("a record") {
-                results.push(batch.add(Prepared { record, hash: None }));
-            }
-        }
+        batch.existing(existing);
+        let lines = text.lines().filter(|line| !line.trim().is_empty());
+        let records = lines.flat_map(|line| import::parse(line).expect("a record"));
+        let prepared: Vec<_> = records.map(|record| Prepared { record, hash: None }).collect();
+        let decided = batch.add_all(&prepared).into_iter().map(|verdict| match verdict {
+            Decision::Decided(result) => result,
+            Decision::Waiting(error) => Err(error),
+        });
+        let results = decided.collect();
         let changes = batch.into_changes();
-        self.stored.lay_over(&Stored::of(&changes));
+        self.stored.lay_over(Stored::of(&changes));
         self.reference.lay_over(changes.clone());
         (results, changes)
     }
@@ -105,8 +112,13 @@ fn a_record_brings_everything_embedded_in_it_and_a_second_time_nothing() {
     assert_eq!(token.udf.floats[3], Some(1.5));
     assert_eq!(token.accounts_receivable.as_deref(), Some("A1"));
 
+    let token = token.clone();
     let (results, changes) = world.import(TOKEN);
     assert_eq!(outcomes(&results), [Outcome::Unchanged]);
+    // Its row is written, since it carries a secret, and is as it was.
+    assert_eq!(changes, ImportChanges { tokens: vec![token], ..ImportChanges::default() });
+    let (results, changes) = world.import_as(Existing::KeepNewer, TOKEN);
+    assert_eq!(outcomes(&results), [Outcome::Kept]);
     assert_eq!(changes, ImportChanges::default());
 }
 
@@ -158,7 +170,7 @@ fn null_clears_and_absence_does_not() {
     assert_eq!(outcomes(&results), [Outcome::Updated]);
     let token = &changes.tokens[0];
     assert_eq!((token.identifier.as_ref(), token.udf.strings[7].as_ref()), (None, None));
-    assert!(token.verification.is_none() && token.udf.dates[0].is_some());
+    assert!(token.verification.is_some() && token.udf.dates[0].is_some(), "a null secret clears none");
 }
 
 #[test]
@@ -274,4 +286,150 @@ fn a_default_unit_alone_creates_no_credential_and_is_kept_in_an_existing_one() {
     world.import(r#"{"user": {"id": "7", "permissions": ["access_tokens.read"]}}"#);
     let (_, changes) = world.import(unit);
     assert_eq!(changes.credentials[0].default_unit.as_deref(), Some("U"));
+}
+
+fn card(id: &str, code: &str, more: &str) -> String {
+    format!(r#"{{"access_token": {{"id": "{id}", "number": "N{id}", "authentication_code": "{code}"{more}}}}}"#)
+}
+
+fn dated(id: &str, code: &str, date: &str) -> String {
+    card(id, code, &format!(r#", "log_information": {{"updated_date": "{date}"}}"#))
+}
+
+#[test]
+fn a_record_that_is_older_than_its_token_or_has_no_date_changes_nothing() {
+    let old = r#"{"access_token": {"id": "T", "number": "NT", "authentication_code": "old", "accounts_receivable": {"id": "A", "number": "ACR", "name": "Old"}, "log_information": {"updated_date": "2020-01-01T00:00:00"}}}"#;
+    let new = old.replace("old", "new").replace("Old", "New").replace("2020", "2021");
+    let mut world = World::new();
+    world.import_as(Existing::KeepNewer, old);
+    let (results, changes) = world.import_as(Existing::KeepNewer, &new);
+    assert_eq!(outcomes(&results), [Outcome::Updated]);
+    assert_eq!(time::parse("2021-01-01T00:00:00"), Some(changes.tokens[0].updated.date), "as the record says");
+    // Its codes are those of another token by now, and what it refers to need not exist.
+    world.import_as(Existing::KeepNewer, &dated("U", "old", "2022-01-01T00:00:00"));
+    for kept in [
+        old.to_owned(),
+        old.replace("2020-01-01T00:00:00", "2020-12-31T23:59:59"),
+        card("T", "newest", ""),
+        card("T", "newest", r#", "log_information": {"updated_date": null}"#),
+        card("T", "newest", r#", "log_information": null, "accounts_receivable": {"id": "missing"}"#),
+    ] {
+        let (results, changes) = world.import_as(Existing::KeepNewer, &kept);
+        assert_eq!((outcomes(&results), changes), (vec![Outcome::Kept], ImportChanges::default()), "{kept}");
+    }
+    for bad in [card("T", "x", r#", "udf_float_5": 1"#), dated("T", "x", "yesterday")] {
+        assert!(world.import_as(Existing::KeepNewer, &bad).0[0].is_err(), "{bad}");
+    }
+    let (results, _) = world.import_as(Existing::KeepNewer, &new);
+    assert_eq!(outcomes(&results), [Outcome::Unchanged]);
+    let (results, changes) = world.import_as(Existing::Overwrite, &old.replace("\"old\"", "\"older\""));
+    assert_eq!(outcomes(&results), [Outcome::Updated]);
+    assert_eq!(
+        (changes.tokens[0].authentication_code.as_str(), changes.accounts[0].name.as_deref()),
+        ("older", Some("Old"))
+    );
+}
+
+#[test]
+fn the_outcome_does_not_depend_on_secrets_and_null_clears_none() {
+    let secrets = r#", "life_cycle_state": "PENDING_VERIFICATION", "verification_code": "111111", "one_time_password": "22222222", "expiration_date": "2030-01-01T00:00:00", "pass_code_hash": "$argon2id$1""#;
+    let mut world = World::new();
+    let (_, changes) = world.import(&card("T", "c", secrets));
+    let stored = changes.tokens[0].clone();
+    assert!(stored.verification.is_some() && stored.one_time_password.is_some() && stored.pass_code.is_some());
+    for (from, to) in [("", ""), ("111111", "111112"), ("22222222", "33333333"), ("$argon2id$1", "$argon2id$2")] {
+        for (state, outcome) in [("PENDING_VERIFICATION", Outcome::Unchanged), ("EFFECTIVE", Outcome::Updated)] {
+            let secrets = secrets.replace(from, to).replace("PENDING_VERIFICATION", state);
+            let mut world = World::new();
+            world.import(&card("T", "c", &secrets.replace(state, "PENDING_VERIFICATION").replace(to, from)));
+            let (results, changes) = world.import(&card("T", "c", &secrets));
+            assert_eq!(outcomes(&results), [outcome], "{from:?} to {to:?}");
+            assert_eq!(changes.tokens.len(), 1, "written in any case");
+        }
+    }
+    for name in ["verification_code", "one_time_password", "pass_code_hash", "pass_code"] {
+        let (results, changes) = world.import(&card("T", "c", &format!(r#", "{name}": null"#)));
+        assert_eq!((outcomes(&results), changes), (vec![Outcome::Unchanged], ImportChanges::default()), "{name}");
+    }
+}
+
+/// It may have been used since: only a record that is younger than the token, or one that overwrites, brings one in.
+#[test]
+fn a_one_time_password_does_not_come_in_again() {
+    let record = |date: &str, code: &str| {
+        card(
+            "T",
+            "c",
+            &format!(
+                r#", "one_time_password": "{code}", "expiration_date": "2030-01-01T00:00:00", "log_information": {{"updated_date": "{date}"}}"#
+            ),
+        )
+    };
+    let mut world = World::new();
+    let (_, changes) = world.import_as(Existing::KeepNewer, &record("2020-01-01T00:00:00", "11111111"));
+    let mut used = changes.tokens[0].clone();
+    assert!(used.one_time_password.take().is_some());
+    world.stored.lay_over(Stored::of(&ImportChanges { tokens: vec![used.clone()], ..ImportChanges::default() }));
+    let (results, changes) = world.import_as(Existing::KeepNewer, &record("2020-01-01T00:00:00", "11111111"));
+    assert_eq!(outcomes(&results), [Outcome::Unchanged]);
+    assert_eq!(changes.tokens, [used]);
+    let (_, changes) = world.import_as(Existing::KeepNewer, &record("2020-01-02T00:00:00", "22222222"));
+    assert!(changes.tokens[0].one_time_password.is_some());
+}
+
+#[test]
+fn codes_change_hands_within_one_import() {
+    let begin = |world: &mut World, cards: usize| {
+        let lines: Vec<_> = (0..cards).map(|i| card(&format!("{i:03}"), &format!("code {i}"), "")).collect();
+        world.import(&lines.join("\n"));
+    };
+    // Each takes the code of the next one, and the last one a new code, that of the first, or none that is free.
+    for (last, works) in [("free", true), ("code 0", true), ("code 99", false)] {
+        let mut world = World::new();
+        begin(&mut world, 100);
+        let lines: Vec<_> = (0..10)
+            .map(|i| card(&format!("{i:03}"), &if i < 9 { format!("code {}", i + 1) } else { last.to_owned() }, ""))
+            .collect();
+        for reversed in [false, true] {
+            let mut world = World::new();
+            begin(&mut world, 100);
+            let mut lines = lines.clone();
+            if reversed {
+                lines.reverse();
+            }
+            let (results, changes) = world.import(&lines.join("\n"));
+            assert_eq!(results.iter().all(Result::is_ok), works, "{last}, reversed: {reversed}");
+            if works {
+                assert_eq!(changes.tokens.len(), 10);
+                assert!(changes.vacated_tokens.len() >= 9, "{:?}", changes.vacated_tokens);
+            } else {
+                let reasons: Vec<_> = results.iter().filter_map(|one| one.as_ref().err().map(|e| e.reason())).collect();
+                assert_eq!(reasons, [Reason::AuthenticationCodeAlreadyExists; 10]);
+                assert_eq!(changes, ImportChanges::default(), "nothing of a refused record is left");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_refused_record_takes_no_others_with_it_and_has_its_own_reason() {
+    let mut world = World::new();
+    world.import(&[card("A", "a", ""), card("B", "b", ""), card("C", "c", ""), card("D", "d", "")].join("\n"));
+    let lines = [
+        card("A", "b", ""),
+        card("B", "a", ""),
+        // Wants what stays with D, and lets nobody have its own.
+        card("C", "d", ""),
+        card("E", "c", ""),
+        card("F", "f", r#", "life_cycle_state": "GONE""#),
+        // A later record of a token that waits comes after the first.
+        card("A", "b", r#", "udf_string_1": "last""#),
+    ];
+    let (results, changes) = world.import(&lines.join("\n"));
+    let reasons: Vec<_> = results.iter().map(|result| result.as_ref().err().map(|error| error.reason())).collect();
+    let taken = Some(Reason::AuthenticationCodeAlreadyExists);
+    assert_eq!(reasons, [None, None, taken, taken, Some(Reason::InvalidFieldValue), None]);
+    let codes: Vec<_> = changes.tokens.iter().map(|one| (one.id.as_str(), one.authentication_code.as_str())).collect();
+    assert_eq!(codes, [("A", "b"), ("B", "a")]);
+    assert_eq!(changes.tokens[0].udf.strings[0].as_deref(), Some("last"));
 }

@@ -1,5 +1,5 @@
 use access_tokens_domain::directory::Organisation;
-use access_tokens_domain::import::{Batch, Object, Outcome, Prepared, Record, Stored, parse};
+use access_tokens_domain::import::{Batch, Existing, Object, Outcome, Prepared, Record, Stored, parse};
 use access_tokens_domain::reference::Reference;
 use access_tokens_domain::session::Permissions;
 use access_tokens_domain::store::ImportChanges;
@@ -57,6 +57,7 @@ fn work_through(records: &[Record], size: usize, secret: &str) -> ImportChanges 
     let now = time::parse("2026-01-02T03:04:05").expect("a date");
     let mut batch = Batch::new(&reference, &stored, &random, &PlainSecrets, now);
     batch.limit_to(Permissions::all());
+    batch.existing(Existing::Overwrite);
     for record in records {
         let prepared = Prepared { record: record.clone(), hash: None };
         match batch.add(prepared.clone()) {

@@ -12,6 +12,7 @@ mod pieces;
 use std::collections::HashSet;
 
 use access_tokens_domain::access_token::AccessToken;
+use access_tokens_domain::policy::Creation;
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{Credential, ImportChanges, ImportKeys, ImportRows, Sequence, StoreResult};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, IntoActiveModel, QueryFilter};
@@ -184,6 +185,7 @@ pub(crate) async fn save<C: ConnectionTrait>(
         let (organisation, id) = (access_token::Column::OrganisationKey, access_token::Column::Id);
         pieces::remove::<access_token::Entity, C>(connection, key, organisation, id, removed).await?;
     }
+    vacate(connection, key, &changes.vacated_tokens).await?;
     if !changes.tokens.is_empty() {
         let rows = |new: bool| {
             let tokens = changes.tokens.iter().filter(move |token| held.tokens.contains(&token.id) != new);
@@ -191,7 +193,31 @@ pub(crate) async fn save<C: ConnectionTrait>(
         };
         upsert::<access_token::Entity, C>(connection, rows(false)).await?;
         insert::<access_token::Entity, C>(connection, rows(true)).await?;
-        raise_numbers(connection, key, changes).await?;
+    }
+    raise_sequences(connection, key, changes).await
+}
+
+/// Takes number, code and identifier from tokens that are about to be written with others, so that other tokens of the batch can
+/// have them: unique indexes look at each row as it is written. No code begins with a control character.
+async fn vacate<C: ConnectionTrait>(connection: &C, organisation: OrganisationKey, ids: &[String]) -> StoreResult<()> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let postgres = is_postgres(connection);
+    let nobodys = if postgres { "chr(1) || id" } else { "char(1) || id" };
+    for ids in ids.chunks(if postgres { ids.len() } else { 256 }) {
+        let mut sql = Sql::new("UPDATE access_token SET number = ");
+        sql.push(nobodys).push(", authentication_code = ").push(nobodys).push(", identifier = NULL");
+        sql.push(" WHERE organisation_key = ").bind(organisation.0);
+        if postgres {
+            documents::is_one_of(&mut sql, "id", ids)?;
+        } else {
+            for (i, id) in ids.iter().enumerate() {
+                sql.push(if i == 0 { " AND id IN (" } else { ", " }).bind(id.as_str());
+            }
+            sql.push(")");
+        }
+        sql.all(connection).await?;
     }
     Ok(())
 }
@@ -255,20 +281,51 @@ where
     }
 }
 
-/// Nobody is handed a number that has just come in from outside.
-async fn raise_numbers<C: ConnectionTrait>(
+/// Makes sure that no number or code that is handed out later has come in with this batch. A new prefix or policy may make
+/// numbers and codes of the sequences of what has been there before.
+async fn raise_sequences<C: ConnectionTrait>(
     connection: &C,
     key: OrganisationKey,
     changes: &ImportChanges,
 ) -> StoreResult<()> {
-    let organisation = organisations::Entity::find().filter(organisations::Column::Key.eq(key.0));
-    let organisation = organisation.all(connection).await.map_err(store_error)?.pop();
-    let prefix = organisation.map(|row| row.number_prefix).unwrap_or_default();
-    let numbers = changes.tokens.iter().map(|token| token.number.as_str());
-    if let Some(highest) = sequence::highest(numbers, &prefix) {
-        sequence::raise(connection, key, Sequence::TokenNumber, highest).await?;
+    let tokens = &changes.tokens;
+    if !tokens.is_empty() {
+        let prefix = number_prefix(connection, key).await?;
+        let raised = [
+            (Sequence::TokenNumber, sequence::highest(tokens.iter().map(|token| token.number.as_str()), &prefix)),
+            (
+                Sequence::AuthenticationCode,
+                sequence::highest_code(tokens.iter().map(|t| t.authentication_code.as_str())),
+            ),
+            (Sequence::Identifier, sequence::highest_code(tokens.iter().filter_map(|t| t.identifier.as_deref()))),
+        ];
+        for (name, highest) in raised {
+            if let Some(highest) = highest {
+                sequence::raise(connection, key, name, highest).await?;
+            }
+        }
+    }
+    if let Some(organisation) = &changes.organisation {
+        sequence::realign(connection, key, Sequence::TokenNumber, &organisation.number_prefix).await?;
+    }
+    let definition = changes.organisation.as_ref().map(|organisation| &organisation.definition);
+    let policies = changes.classifications.iter().filter_map(|classification| classification.policy.as_ref());
+    for policy in definition.into_iter().chain(policies) {
+        let rules =
+            [(Sequence::AuthenticationCode, &policy.authentication_code), (Sequence::Identifier, &policy.identifier)];
+        for (name, rules) in rules {
+            if rules.creation == Creation::AutoNumber {
+                sequence::realign(connection, key, name, &rules.auto_number_prefix()).await?;
+            }
+        }
     }
     Ok(())
+}
+
+async fn number_prefix<C: ConnectionTrait>(connection: &C, key: OrganisationKey) -> StoreResult<String> {
+    let organisation = organisations::Entity::find().filter(organisations::Column::Key.eq(key.0));
+    let organisation = organisation.all(connection).await.map_err(store_error)?.pop();
+    Ok(organisation.map(|row| row.number_prefix).unwrap_or_default())
 }
 
 fn is_postgres<C: ConnectionTrait>(connection: &C) -> bool {

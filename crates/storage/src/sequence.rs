@@ -2,15 +2,19 @@
 //! work. Blocks of callers that go away are gaps, which are allowed.
 
 use access_tokens_domain::session::OrganisationKey;
-use access_tokens_domain::store::{Sequence, StoreResult};
+use access_tokens_domain::store::{LAST_NUMBER, Sequence, StoreResult};
 use sea_orm::ConnectionTrait;
 
 use crate::cells::Answer;
-use crate::error::Failure;
+use crate::error::{Failure, store_error};
 use crate::sql::Sql;
 
-/// Numbers have this many digits at most; what is longer is not one of ours.
+/// Digits of a number of a sequence.
 const DIGITS: usize = 10;
+/// Numbers from here on raise no sequence: test cards and the like have them, and they would leave no room for others.
+const IGNORED_FROM: i64 = 9_900_000_000;
+/// Rows that are read at a time when the highest stored number is looked for.
+const PAGE: u32 = 64;
 
 /// Takes `count` numbers; the answer is the row with the first.
 pub(crate) fn take(organisation: OrganisationKey, sequence: Sequence, count: u32) -> Sql {
@@ -46,11 +50,70 @@ pub(crate) async fn raise<C: ConnectionTrait>(
     Ok(())
 }
 
+/// Sets a sequence above the highest stored number of a prefix, where it does not begin there already, and back there where it
+/// has left the ten digits.
+pub(crate) async fn realign<C: ConnectionTrait>(
+    connection: &C,
+    organisation: OrganisationKey,
+    sequence: Sequence,
+    prefix: &str,
+) -> StoreResult<()> {
+    let highest = highest_stored(connection, organisation, sequence, prefix).await?.unwrap_or(0);
+    if highest > 0 {
+        raise(connection, organisation, sequence, highest).await?;
+    }
+    let mut sql = Sql::new("UPDATE number_sequence SET next = ");
+    sql.bind(highest.saturating_add(1)).push(" WHERE organisation_key = ").bind(organisation.0);
+    sql.push(" AND name = ").bind(sequence.name()).push(" AND next > ").bind(LAST_NUMBER);
+    sql.all(connection).await?;
+    Ok(())
+}
+
+/// The highest stored number that is the prefix and ten digits. Goes along the index from above.
+async fn highest_stored<C: ConnectionTrait>(
+    connection: &C,
+    organisation: OrganisationKey,
+    sequence: Sequence,
+    prefix: &str,
+) -> StoreResult<Option<i64>> {
+    let column = match sequence {
+        Sequence::TokenNumber => "number",
+        Sequence::AuthenticationCode => "authentication_code",
+        Sequence::Identifier => "identifier",
+    };
+    let mut below = format!("{prefix}{IGNORED_FROM}");
+    loop {
+        let mut sql = Sql::new(format!("SELECT {column} FROM access_token WHERE organisation_key = "));
+        sql.bind(organisation.0).push(&format!(" AND {column} >= ")).bind(format!("{prefix}0"));
+        sql.push(&format!(" AND {column} < ")).bind(below.as_str());
+        sql.push(&format!(" AND length({column}) = "))
+            .bind(i64::try_from(prefix.chars().count() + DIGITS).unwrap_or(0));
+        sql.push(&format!(" ORDER BY {column} DESC")).limit(PAGE);
+        let rows = sql.all(connection).await?;
+        let found: Vec<String> =
+            rows.iter().map(|row| row.try_get_by_index(0)).collect::<Result<_, _>>().map_err(store_error)?;
+        if let Some(highest) = highest(found.iter().map(String::as_str), prefix) {
+            return Ok(Some(highest));
+        }
+        match found.last() {
+            Some(last) if found.len() == PAGE as usize => below.clone_from(last),
+            _ => return Ok(None),
+        }
+    }
+}
+
 /// The highest of those numbers that are the prefix and digits.
 pub(crate) fn highest<'a>(numbers: impl Iterator<Item = &'a str>, prefix: &str) -> Option<i64> {
     let digits = numbers.filter_map(|number| number.strip_prefix(prefix));
     let digits = digits.filter(|digits| digits.len() <= DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit()));
-    digits.filter_map(|digits| digits.parse().ok()).max()
+    digits.filter_map(|digits| digits.parse().ok()).filter(|number| *number < IGNORED_FROM).max()
+}
+
+/// The highest of those codes that a sequence could make: ten digits, and zeros before them where a policy wants longer ones.
+pub(crate) fn highest_code<'a>(codes: impl Iterator<Item = &'a str>) -> Option<i64> {
+    let digits = codes.filter_map(|code| code.len().checked_sub(DIGITS).and_then(|zeros| code.split_at_checked(zeros)));
+    let digits = digits.filter(|(zeros, _)| zeros.bytes().all(|byte| byte == b'0')).map(|(_, digits)| digits);
+    highest(digits, "")
 }
 
 #[cfg(test)]
@@ -62,5 +125,14 @@ mod tests {
         let numbers = ["AT0000000671", "AT12", "AT", "AT+5", "XX9999999999", "AT00000000000000009", "AT5x"];
         assert_eq!(highest(numbers.into_iter(), "AT"), Some(671));
         assert_eq!(highest(["7"].into_iter(), "AT"), None);
+        let high = ["AT9899999999", "AT9900000000", "AT9999999999", "AT10000000000"];
+        assert_eq!(highest(high.into_iter(), "AT"), Some(9_899_999_999));
+    }
+
+    #[test]
+    fn only_codes_of_a_sequence_count() {
+        let codes =
+            ["0000000300", "000000000301", "0302", "1000000000303", "9900000000", "\u{e9}000000030", "00000003o4", ""];
+        assert_eq!(highest_code(codes.into_iter()), Some(301));
     }
 }

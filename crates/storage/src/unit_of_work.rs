@@ -6,16 +6,18 @@ use std::sync::Arc;
 use access_tokens_domain::access_token::AccessToken;
 use access_tokens_domain::reference::Reference;
 use access_tokens_domain::session::OrganisationKey;
-use access_tokens_domain::store::{ImportChanges, ImportKeys, ImportRows, OwnerKey, StoreResult, UnitOfWork};
+use access_tokens_domain::store::{ImportChanges, ImportKeys, ImportRows, OwnerKey, Sequence, StoreResult, UnitOfWork};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, QueryResult};
+use tempfile::TempDir;
 use tokio::sync::MappedMutexGuard;
 
+use crate::database::Database;
 use crate::error::{Failure, store_error};
 use crate::options::DatabaseOptions;
 use crate::reference::ReferenceCache;
 use crate::sql::Sql;
 use crate::sqlite_writer::Turn;
-use crate::{import, new_token, reference, statements, tokens};
+use crate::{import, new_token, reference, sequence, statements, tokens};
 
 /// The first key of the advisory locks that keep imports of one organisation apart; the second is the organisation.
 const DIRECTORY_LOCK: i32 = 0x6174_6f6b;
@@ -33,6 +35,8 @@ pub struct Unit {
     held: import::Held,
     spoiled: bool,
     options: Arc<DatabaseOptions>,
+    /// The database and the folder of a unit that has a database of its own. They go after the transaction.
+    _scratch: Option<Box<(Database, TempDir)>>,
 }
 
 pub(crate) enum Transaction {
@@ -59,7 +63,15 @@ impl Deref for Connection<'_> {
 
 impl Unit {
     pub(crate) fn new(transaction: Transaction, cache: Arc<ReferenceCache>, options: Arc<DatabaseOptions>) -> Self {
-        Self { transaction, cache, snapshot: None, held: import::Held::default(), spoiled: false, options }
+        Self {
+            transaction,
+            cache,
+            snapshot: None,
+            held: import::Held::default(),
+            spoiled: false,
+            options,
+            _scratch: None,
+        }
     }
 
     /// Begins a statement. The unit counts as spoiled until [`Self::leave`] is told that it went well.
@@ -81,6 +93,22 @@ impl Unit {
     /// Runs one statement.
     pub(crate) async fn all(&mut self, sql: Sql) -> StoreResult<Vec<QueryResult>> {
         let result = sql.all(&*self.enter().await?).await;
+        self.leave(result)
+    }
+
+    /// Ties a database of its own to the unit.
+    pub(crate) fn with_scratch(self, database: Database, folder: TempDir) -> Self {
+        Self { _scratch: Some(Box::new((database, folder))), ..self }
+    }
+
+    /// Sets a sequence above what is stored.
+    pub(crate) async fn realign(
+        &mut self,
+        organisation: OrganisationKey,
+        sequence: Sequence,
+        prefix: &str,
+    ) -> StoreResult<()> {
+        let result = sequence::realign(&*self.enter().await?, organisation, sequence, prefix).await;
         self.leave(result)
     }
 
@@ -135,9 +163,9 @@ impl UnitOfWork for Unit {
         if changes.touches_reference() {
             self.snapshot = None;
         }
+        // What is read again is held again.
         let held = std::mem::take(&mut self.held);
         let result = import::save(&*self.enter().await?, organisation, changes, &held).await;
-        self.held = held;
         self.leave(result)
     }
 

@@ -8,7 +8,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use access_tokens_domain::directory::Organisation;
-use access_tokens_domain::import::{self, Outcome};
+use access_tokens_domain::import::{self, Existing, Outcome};
 use access_tokens_domain::ports::{Clock, Random, Secrets};
 use access_tokens_domain::service::AccessTokens;
 use access_tokens_domain::service::import::Importer;
@@ -223,6 +223,12 @@ impl TestApp {
         self.import_with(Permissions::all(), organisation, lines).await
     }
 
+    /// The import, without a server before it.
+    pub fn importer(&self) -> Importer<Database> {
+        let random: Arc<dyn Random> = Arc::new(SystemRandom);
+        Importer::new(self.database.clone(), self.clock.clone(), random, self.secrets.clone())
+    }
+
     /// Imports lines as a caller with these permissions.
     pub async fn import_with(
         &self,
@@ -233,13 +239,12 @@ impl TestApp {
         let fresh = Organisation::new(format!("ID OF {organisation}"), organisation);
         let organisation = self.database.ensure_organisation(&fresh).await.expect("an organisation");
         let caller = Caller { organisation: organisation.key, user: None, unit: None, permissions };
-        let random: Arc<dyn Random> = Arc::new(SystemRandom);
-        let importer = Importer::new(self.database.clone(), self.clock.clone(), random, self.secrets.clone());
+        let importer = self.importer();
         let lines = lines.lines().filter(|line| !line.trim().is_empty());
         let records: Vec<_> = lines.flat_map(|line| import::parse(line).expect("a record")).collect();
         let mut results = Vec::new();
         for batch in records.chunks(100) {
-            let imported = importer.import(&caller, batch.to_vec()).await.expect("a batch");
+            let imported = importer.import(&caller, Existing::Overwrite, batch.to_vec()).await.expect("a batch");
             results
                 .extend(imported.into_iter().map(|record| record.result.map_err(|error| Refusal::from_domain(&error))));
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use access_tokens_domain::Result;
 use access_tokens_domain::access_token::{AccessToken, Guard, Stamp, TokenChanges};
 use access_tokens_domain::attempts::{Attempts, SecretKind};
+use access_tokens_domain::directory::Organisation;
 use access_tokens_domain::identifier::{AccountsReceivableIdentifier, RewardsParticipantIdentifier, TokenKey};
 use access_tokens_domain::issues::Issues;
 use access_tokens_domain::life_cycle::LifeCycleState;
@@ -113,6 +114,19 @@ impl<S: Store> Store for CountingStore<S> {
 
     async fn take_numbers(&self, organisation: OrganisationKey, sequence: Sequence, count: u32) -> StoreResult<i64> {
         self.call().await.take_numbers(organisation, sequence, count).await
+    }
+
+    async fn scratch(&self, organisation: &Organisation) -> StoreResult<(S::Unit, OrganisationKey)> {
+        self.call().await.scratch(organisation).await
+    }
+
+    async fn realign_sequence(
+        &self,
+        organisation: OrganisationKey,
+        sequence: Sequence,
+        prefix: &str,
+    ) -> StoreResult<()> {
+        self.call().await.realign_sequence(organisation, sequence, prefix).await
     }
 }
 

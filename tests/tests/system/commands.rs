@@ -35,7 +35,7 @@ async fn an_import_complains_in_order_and_counts() {
     file("lines.ndjson", "{\"unit\": {\"id\": \"1\", \"name\": 7}}\nnonsense\n{\"unit\": {\"id\": \"2\"}}\n");
     file(
         "answer.json",
-        "{\n  \"status\": {\"code\": \"OK\"},\n  \"data\": [\n    {\"id\": \"A\", \"number\": \"AT1\"}\n  ]\n}\n",
+        "{\n  \"status\": {\"code\": \"OK\"},\n  \"data\": [\n    {\"id\": \"A\", \"number\": \"AT1\", \"authentication_code\": \"1\", \"life_cycle_state\": null}\n  ]\n}\n",
     );
     let said = |place: &Workplace, arguments: &[&str], code: i32| {
         let output = place.run(arguments);
@@ -53,6 +53,26 @@ async fn an_import_complains_in_order_and_counts() {
     let complaints: Vec<&str> = complaints.lines().collect();
     assert!(complaints[0].starts_with("lines.ndjson:1: INVALID_FIELD_VALUE unit.name: "), "{complaints:?}");
     assert!(complaints[1].starts_with("lines.ndjson:2: INVALID_FIELD_VALUE is not valid JSON"), "{complaints:?}");
+    // Nothing is imported twice, and answers about something else are none.
+    let (again, _) = said(&place, &["import", "lines.ndjson", "answer.json"], 1);
+    assert_eq!(again, "0 created, 0 updated, 1 unchanged, 1 kept, 2 failed\n");
+    let (again, _) = said(&place, &["import", "--existing=overwrite", "answer.json"], 0);
+    assert_eq!(again, "0 created, 0 updated, 1 unchanged, 0 failed\n");
+    let participant =
+        r#"{"status":{"code":"OK"},"data":{"id":"A3FE","number":"RP0000000916","life_cycle_state":"EFFECTIVE"}}"#;
+    file("participant.json", participant);
+    let (said_of_it, why) = said(&place, &["import", "participant.json"], 2);
+    assert_eq!(said_of_it, "0 created, 0 updated, 0 unchanged, 1 failed\n");
+    assert!(why.contains("authentication_code") && why.contains("--allow-incomplete"), "{why}");
+    file(
+        "expired.json",
+        r#"{"status":{"code":"COM.CRM.EXCEPTION.INVALIDTOKENEXCEPTION","message":"expired"},"data":null}"#,
+    );
+    let (_, why) = said(&place, &["import", "expired.json"], 2);
+    assert!(why.contains("INVALIDTOKENEXCEPTION: expired"), "{why}");
+    file("empty.json", "\n");
+    said(&place, &["import", "empty.json"], 2);
+    said(&place, &["import", "--allow-incomplete", "participant.json"], 0);
     let (_, missing) = said(&place, &["import", "nowhere.ndjson"], 1);
     assert!(missing.contains("nowhere.ndjson"), "{missing}");
 }

@@ -19,9 +19,14 @@ fn same(name: &str, ours: &Value) {
 }
 
 on_both_databases! {
-    async fn all_twelve_answers_import_as_they_are(app) {
+    async fn whole_answers_import_as_they_are(app) {
         for (name, _) in EXAMPLES {
             let text = example(&format!("{name}.response")).to_string();
+            // Not whole answers about access tokens: they lack the state, and some of them the code.
+            if ["10-generate_otp", "11-set_as_effective"].contains(&name) {
+                assert!(access_tokens_domain::import::parse(&text).is_err(), "{name}");
+                continue;
+            }
             app.import("DEMO", &text).await;
             let (created, updated, unchanged) = app.import("DEMO", &text).await;
             assert_eq!((created, updated), (0, 0), "{name} changed something the second time");

@@ -72,8 +72,10 @@ impl Batch<'_> {
             permissions: Permissions::of_an_imported_user().within(self.rights),
             default_unit: None,
         });
+        let carries_secret = part.hash.is_some() || part.password_hash.as_ref().is_some_and(|hash| !hash.is_null());
         self.lay_over_credential(&mut credential, part, path, violations);
-        if existing.as_ref() == Some(&credential) {
+        // What carries a secret is checked and written whether or not it is the stored one: nothing tells which it is.
+        if existing.as_ref() == Some(&credential) && !carries_secret {
             return;
         }
         if guarded.is_empty() {
@@ -93,7 +95,8 @@ impl Batch<'_> {
         if part.hash.is_some() && part.password_hash.is_some() {
             violations.add(Reason::InvalidFieldValue, format!("{path}.password_hash"), "is given beside a password");
         }
-        if let Some(stored) = part.password_hash {
+        // A null secret never clears a secret.
+        if let Some(stored) = part.password_hash.filter(|hash| !hash.is_null()) {
             let stored = stored.as_str().map(PassCodeHash::from_stored).filter(|hash| self.secrets.accepts(hash));
             if stored.is_none() {
                 let text = "must be a hash by Argon2, scrypt, PBKDF2 (PHC strings) or bcrypt, within the limits of memory and time";

@@ -4,9 +4,13 @@
 //! left out stays as it is; `null` clears it. `{"id": …}` refers to an object; an object with more than its id is
 //! itself upserted. A whole answer of the original API (`status` and `data`) counts as access tokens.
 
+mod answer;
 mod batch;
 mod credential;
+mod drafts;
 mod entity;
+mod exchange;
+mod kept;
 mod keys;
 mod merge;
 mod organisation;
@@ -16,7 +20,11 @@ mod rights;
 mod token;
 mod token_fields;
 
+pub use answer::Answers;
 pub use batch::{Batch, Outcome, Prepared};
+pub use drafts::Drafts;
+pub use exchange::{RecordKey, Verdict};
+pub use kept::Existing;
 pub use keys::keys;
 pub use overlay::Stored;
 pub(crate) use rights::check_record;
@@ -107,6 +115,8 @@ pub struct Record {
     pub kind: Kind,
     /// The documented fields.
     pub object: Object,
+    /// Whether it comes from an answer that lacks members of an access token: a new token without a state is NOT_EFFECTIVE then.
+    pub incomplete: bool,
 }
 
 impl Record {
@@ -119,7 +129,7 @@ impl Record {
             let text = "is given under its old name too, reward_participant";
             return Err(Error::field(Reason::InvalidFieldValue, "access_token.rewards_participant", text));
         }
-        Ok(Self { kind, object })
+        Ok(Self { kind, object, incomplete: false })
     }
 }
 
@@ -130,36 +140,31 @@ impl std::fmt::Debug for Record {
     }
 }
 
-/// The records of one JSON text: one, or those of a whole answer.
+/// The records of one JSON text: one, or those of a whole answer about access tokens.
 pub fn parse(text: &str) -> Result<Vec<Record>> {
+    parse_with(text, Answers::Complete)
+}
+
+/// The same, with a choice of answers.
+pub fn parse_with(text: &str, answers: Answers) -> Result<Vec<Record>> {
     let value: merge::Strict = serde_json::from_str(text).map_err(|error| {
         // serde_json's own words may quote the value, which may be a secret.
         let what = if error.is_eof() { "ends too early" } else { "is not valid JSON" };
         let what = if error.to_string().starts_with("duplicate key") { "has a duplicate key" } else { what };
         Error::field(Reason::InvalidFieldValue, "", format!("{what} (column {})", error.column()))
     })?;
-    from_value(value.0)
+    records(value.0, answers)
 }
 
-/// The records of one JSON value: one, or those of a whole answer.
+/// The records of one JSON value: one, or those of a whole answer about access tokens.
 pub fn from_value(value: Value) -> Result<Vec<Record>> {
-    let Value::Object(mut object) = value else { return Err(not_a_record()) };
-    if object.contains_key("data") {
-        let data = object.remove("data");
-        object.remove("status");
-        if let Some(unknown) = object.keys().next() {
-            return Err(Error::field(Reason::UnknownField, unknown, "does not belong to an answer (status, data)"));
-        }
-        let items = match data {
-            Some(Value::Array(items)) => items,
-            Some(item) => vec![item],
-            None => Vec::new(),
-        };
-        let token = |item| match item {
-            Value::Object(object) => Record::new(Kind::AccessToken, object),
-            _ => Err(Error::field(Reason::InvalidFieldValue, "data", "must be an object or an array of objects")),
-        };
-        return items.into_iter().map(token).collect();
+    records(value, Answers::Complete)
+}
+
+fn records(value: Value, answers: Answers) -> Result<Vec<Record>> {
+    let Value::Object(object) = value else { return Err(not_a_record()) };
+    if object.contains_key("data") || object.contains_key("status") {
+        return answer::records(object, answers);
     }
     let mut members = object.into_iter();
     let (Some((key, value)), None) = (members.next(), members.next()) else { return Err(not_a_record()) };
@@ -194,10 +199,11 @@ mod tests {
 
     #[test]
     fn an_answer_is_its_tokens() {
-        let many = parse(r#"{"status": {"code": "OK"}, "data": [{"id": "A"}, {"id": "B"}]}"#).expect("two tokens");
+        let many = parse(r#"{"status": {"code": "OK"}, "data": [{"authentication_code": "A", "life_cycle_state": "EFFECTIVE"}, {"authentication_code": "B", "life_cycle_state": "EFFECTIVE"}]}"#).expect("two tokens");
         assert_eq!(many.len(), 2);
         assert!(many.iter().all(|record| record.kind == Kind::AccessToken));
-        assert_eq!(parse(r#"{"data": {"id": "A"}, "status": null}"#).expect("one token").len(), 1);
+        let one = r#"{"data": {"authentication_code": null, "life_cycle_state": null}, "status": null}"#;
+        assert_eq!(parse(one).expect("one token").len(), 1);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::directory::{AccountsReceivable, ContactInformation, RewardsParticipan
 use crate::store::{Credential, ImportChanges, ImportRows};
 
 /// Stored objects of one kind, and those that were changed over them.
+#[derive(Clone)]
 pub(super) struct Overlay<'a, T> {
     stored: &'a HashMap<String, T>,
     by_natural_key: OnceLock<HashMap<String, String>>,
@@ -102,14 +103,11 @@ impl Stored {
     }
 
     /// Takes newer rows over older ones.
-    pub fn lay_over(&mut self, newer: &Self) {
-        fn put<T: Clone>(older: &mut HashMap<String, T>, newer: &HashMap<String, T>) {
-            older.extend(newer.iter().map(|(id, row)| (id.clone(), row.clone())));
-        }
-        put(&mut self.contacts, &newer.contacts);
-        put(&mut self.accounts, &newer.accounts);
-        put(&mut self.participants, &newer.participants);
-        put(&mut self.credentials, &newer.credentials);
-        put(&mut self.tokens, &newer.tokens);
+    pub fn lay_over(&mut self, newer: Self) {
+        self.contacts.extend(newer.contacts);
+        self.accounts.extend(newer.accounts);
+        self.participants.extend(newer.participants);
+        self.credentials.extend(newer.credentials);
+        self.tokens.extend(newer.tokens);
     }
 }

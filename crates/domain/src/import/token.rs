@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::Value;
 
 use super::batch::derived_id;
+use super::kept::carries_secret;
 use super::token_fields::Fields;
 use super::{Batch, Kind, Object, merge};
 use crate::access_token::{AccessToken, Stamp, UserDefinedFields, VerificationCode};
@@ -16,7 +17,7 @@ use crate::{Reason, code};
 
 /// A unique member of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Unique {
+pub(super) enum Unique {
     Number,
     AuthenticationCode,
     Identifier,
@@ -42,13 +43,36 @@ impl Unique {
     }
 }
 
+/// A number, code or identifier.
+pub(super) type UniqueValue = (Unique, String);
+
 /// The tokens of a batch, found by each of their unique members.
+#[derive(Clone)]
 pub(super) struct Tokens {
     all: HashMap<String, AccessToken>,
     owners: HashMap<(Unique, String), String>,
     changed: BTreeMap<String, AccessToken>,
     removed: Vec<String>,
-    at_hand: Option<(AccessToken, Option<String>)>,
+    /// Values that stored tokens have no longer, and the ids of those tokens.
+    left: HashMap<(Unique, String), String>,
+    at_hand: Option<AtHand>,
+}
+
+/// The token of the record at hand.
+#[derive(Clone)]
+struct AtHand {
+    token: AccessToken,
+    /// The id under which the same token was stored before.
+    replaces: Option<String>,
+    /// Whether something other than a secret differs from what was there.
+    differs: bool,
+}
+
+/// What a batch writes of its tokens.
+pub(super) struct Changed {
+    pub(super) tokens: Vec<AccessToken>,
+    pub(super) removed: Vec<String>,
+    pub(super) vacated: Vec<String>,
 }
 
 impl Tokens {
@@ -58,6 +82,7 @@ impl Tokens {
             owners: HashMap::new(),
             changed: BTreeMap::new(),
             removed: Vec::new(),
+            left: HashMap::new(),
             at_hand: None,
         };
         stored.for_each(|token| tokens.put(token));
@@ -86,13 +111,60 @@ impl Tokens {
         let Some(old) = self.all.remove(id) else { return };
         for unique in Unique::ALL {
             if let Some(value) = unique.of(&old) {
-                self.owners.remove(&(unique, value.to_owned()));
+                // Another token may have the value by now.
+                let key = (unique, value.to_owned());
+                if self.owners.get(&key).is_some_and(|owner| owner == id) {
+                    self.owners.remove(&key);
+                }
             }
         }
     }
 
+    /// The token that a record names by its id, else by its number, else by its code.
+    pub(super) fn of_record(&self, record: &Object) -> Option<&AccessToken> {
+        let text = |key: &str| record.get(key).and_then(Value::as_str);
+        let by_id = text("id").and_then(|id| self.get(id));
+        let by_number = || text("number").and_then(|number| self.find(Unique::Number, number));
+        let by_code = || {
+            let code = text("authentication_code").filter(|_| text("id").is_none() && text("number").is_none());
+            code.and_then(|code| self.find(Unique::AuthenticationCode, code))
+        };
+        by_id.or_else(by_number).or_else(by_code)
+    }
+
+    /// The code and the identifier that the token of this record gives up.
+    pub(super) fn gives_up(&self, record: &Object) -> Vec<UniqueValue> {
+        let Some(token) = self.of_record(record) else { return Vec::new() };
+        let gone = [Unique::AuthenticationCode, Unique::Identifier].into_iter().filter_map(|unique| {
+            let (field, _) = unique.field_and_reason();
+            let (old, new) = (unique.of(token)?, record.get(field)?);
+            // A null code is no change of it, a null identifier is.
+            let changes = new.as_str() != Some(old) && (unique == Unique::Identifier || new.is_string());
+            changes.then(|| (unique, old.to_owned()))
+        });
+        gone.collect()
+    }
+
+    /// The codes of this record that another token has.
+    pub(super) fn wants(&self, record: &Object) -> Vec<UniqueValue> {
+        let own = self.of_record(record).map(|token| &token.id);
+        let values = [Unique::AuthenticationCode, Unique::Identifier].into_iter().filter_map(|unique| {
+            let (field, _) = unique.field_and_reason();
+            let value = (unique, record.get(field)?.as_str()?.to_owned());
+            self.owners.get(&value).is_some_and(|owner| Some(owner) != own).then_some(value)
+        });
+        values.collect()
+    }
+
+    /// Lets other tokens have the code and the identifier that the token of this record gives up.
+    pub(super) fn let_go(&mut self, record: &Object) {
+        for value in self.gives_up(record) {
+            self.owners.remove(&value);
+        }
+    }
+
     pub(super) fn settle(&mut self, keep: bool) -> bool {
-        let Some((token, replaces)) = self.at_hand.take() else { return false };
+        let Some(AtHand { token, replaces, differs }) = self.at_hand.take() else { return false };
         if keep {
             if let Some(old) = replaces {
                 self.take(&old);
@@ -100,14 +172,34 @@ impl Tokens {
                     self.removed.push(old);
                 }
             }
+            self.leave(&token);
             self.changed.insert(token.id.clone(), token.clone());
             self.put(token);
         }
-        true
+        differs
     }
 
-    pub(super) fn into_changed(self) -> (Vec<AccessToken>, Vec<String>) {
-        (self.changed.into_values().collect(), self.removed)
+    /// Notes the values of a stored token that it has no longer.
+    fn leave(&mut self, new: &AccessToken) {
+        let Some(old) = self.all.get(&new.id).filter(|old| !self.changed.contains_key(&old.id)) else { return };
+        for unique in Unique::ALL {
+            if let Some(value) = unique.of(old).filter(|value| unique.of(new) != Some(value)) {
+                self.left.insert((unique, value.to_owned()), old.id.clone());
+            }
+        }
+    }
+
+    pub(super) fn into_changed(self) -> Changed {
+        let mut vacated = Vec::new();
+        if !self.left.is_empty() {
+            for (token, unique) in self.changed.values().flat_map(|token| Unique::ALL.map(|unique| (token, unique))) {
+                let before = unique.of(token).and_then(|value| self.left.get(&(unique, value.to_owned())));
+                vacated.extend(before.filter(|id| **id != token.id && self.changed.contains_key(*id)).cloned());
+            }
+            vacated.sort_unstable();
+            vacated.dedup();
+        }
+        Changed { tokens: self.changed.into_values().collect(), removed: self.removed, vacated }
     }
 }
 
@@ -125,13 +217,7 @@ pub(super) fn upsert(
         return None;
     }
     let text = |key: &str| object.get(key).and_then(Value::as_str);
-    let by_id = text("id").and_then(|id| batch.tokens.get(id));
-    let by_number = || text("number").and_then(|number| batch.tokens.find(Unique::Number, number));
-    let by_code = || {
-        let code = text("authentication_code").filter(|_| text("id").is_none() && text("number").is_none());
-        code.and_then(|code| batch.tokens.find(Unique::AuthenticationCode, code))
-    };
-    let found = by_id.or_else(by_number).or_else(by_code).cloned();
+    let found = batch.tokens.of_record(&object).cloned();
     let organisation = batch.organisation.id.clone();
     let derived =
         text("number").or(text("authentication_code")).map(|key| derived_id(&organisation, Kind::AccessToken, key));
@@ -158,8 +244,8 @@ pub(super) fn upsert(
     if replaces.is_some() {
         rename(batch, &mut token, &id, violations);
     }
-    let brings_one_time_password = object.contains_key("one_time_password");
-    Fields { batch, path, violations }.apply(&mut token, object);
+    let carries_secret = hash.is_some() || carries_secret(&object);
+    let brings_one_time_password = Fields { batch, path, new: !existed, violations }.apply(&mut token, object);
     if hash.is_some() {
         token.pass_code = hash;
     }
@@ -174,8 +260,10 @@ pub(super) fn upsert(
     if violations.len() > before {
         return None;
     }
-    if found.as_ref() != Some(&token) {
-        batch.tokens.at_hand = Some((token, replaces));
+    let differs = found.as_ref().is_none_or(|found| !is_same_but_secrets(found, &token));
+    // Written whether or not the secret is the stored one: the time of a write says nothing about it.
+    if carries_secret || found.as_ref() != Some(&token) {
+        batch.tokens.at_hand = Some(AtHand { token, replaces, differs });
     }
     Some((existed, id))
 }
@@ -191,6 +279,15 @@ fn changes_code_or_state(old: &AccessToken, new: &AccessToken) -> bool {
         || old.verification != new.verification
 }
 
+/// Whether two tokens differ in nothing but secrets.
+fn is_same_but_secrets(before: &AccessToken, after: &AccessToken) -> bool {
+    let mut before = before.clone();
+    before.pass_code.clone_from(&after.pass_code);
+    before.verification.clone_from(&after.verification);
+    before.one_time_password.clone_from(&after.one_time_password);
+    before == *after
+}
+
 fn blank(batch: &Batch<'_>, id: &str) -> AccessToken {
     let unit = batch.by_unit.as_ref().and_then(|unit| batch.units.get(unit));
     let stamp = Stamp {
@@ -202,7 +299,8 @@ fn blank(batch: &Batch<'_>, id: &str) -> AccessToken {
     AccessToken {
         id: id.to_owned(),
         number: String::new(),
-        life_cycle_state: LifeCycleState::Effective,
+        // An answer that was cut down may be about a blocked token.
+        life_cycle_state: if batch.incomplete { LifeCycleState::NotEffective } else { LifeCycleState::Effective },
         life_cycle_state_date: None,
         authentication_code: String::new(),
         identifier: None,

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::token::seal;
-use super::{Batch, Object};
+use super::{Batch, Existing, Object};
 use crate::access_token::{AccessToken, OneTimePassword};
 use crate::error::Violations;
 use crate::life_cycle::LifeCycleState;
@@ -19,20 +19,33 @@ const SHORTEST_OTP: usize = 6;
 pub(super) struct Fields<'f, 'a> {
     pub(super) batch: &'f Batch<'a>,
     pub(super) path: &'f str,
+    /// Whether the token is new.
+    pub(super) new: bool,
     pub(super) violations: &'f mut Violations,
 }
 
 impl Fields<'_, '_> {
-    pub(super) fn apply(mut self, token: &mut AccessToken, mut object: Object) {
+    /// Answers whether the record brought a one-time password in.
+    pub(super) fn apply(mut self, token: &mut AccessToken, mut object: Object) -> bool {
         let expiration_date = object.remove("expiration_date");
+        let has_password = object.get("one_time_password").is_some_and(|value| !value.is_null());
+        let before = token.updated.date;
+        let password = object.remove("one_time_password");
         for (key, value) in object {
             self.member(token, &key, value);
         }
-        if let (Some(password), Some(date)) = (&mut token.one_time_password, expiration_date)
+        // The token may have used its one-time password since. So one comes in only with a record that is younger than the token.
+        let comes_in = self.new || self.batch.existing == Existing::Overwrite || token.updated.date > before;
+        if let Some(value) = password.filter(|_| comes_in) {
+            self.one_time_password("one_time_password", value, token);
+        }
+        if let (Some(password), Some(date)) =
+            (&mut token.one_time_password, expiration_date.filter(|_| has_password && comes_in))
             && let Some(date) = self.date("expiration_date", date)
         {
             password.expiration_date = date;
         }
+        has_password && comes_in
     }
 
     fn member(&mut self, token: &mut AccessToken, key: &str, value: Value) {
@@ -45,10 +58,9 @@ impl Fields<'_, '_> {
             "card_masked_number" => self.card(key, value, token),
             "card_last_4_digits" => self.last_4_digits(key, value, token),
             "verification_code" => self.verification_code(key, value, token),
-            "one_time_password" => self.one_time_password(key, value, token),
             "pass_code_hash" => self.pass_code_hash(key, value, token),
-            // A plain pass code was hashed before; null clears it.
-            "pass_code" | "random_pass_code" => token.pass_code = None,
+            // A plain pass code was hashed before. A null secret never clears a secret.
+            "pass_code" | "random_pass_code" => {}
             "verified_date" => token.verified_date = self.date(key, value),
             "verified_by_user" => token.verified_by_user = self.string(key, value),
             "accounts_receivable" => token.accounts_receivable = self.string(key, value),
@@ -127,26 +139,21 @@ impl Fields<'_, '_> {
         }
     }
 
+    /// Sealed and hashed in any case, so that the work says nothing about the stored code. The stored one stays if it is the same.
     fn verification_code(&mut self, key: &str, value: Value, token: &mut AccessToken) {
-        let Some(code) = self.string(key, value).map(Secret::new) else {
-            token.verification = None;
-            return;
-        };
+        let Some(code) = self.string(key, value).map(Secret::new) else { return };
         let secrets = self.batch.secrets;
         let stored = token.verification.as_ref().map(|stored| &stored.hash);
-        if !secrets.code_matches(Purpose::Verification, &token.id, &code, stored) {
-            match seal(self.batch, &token.id, &code) {
-                Ok(sealed) => token.verification = Some(sealed),
-                Err(_) => self.bad(key, "a code that can be sealed"),
-            }
+        let same = secrets.code_matches(Purpose::Verification, &token.id, &code, stored);
+        match seal(self.batch, &token.id, &code) {
+            Ok(sealed) if !same => token.verification = Some(sealed),
+            Ok(_) => {}
+            Err(_) => self.bad(key, "a code that can be sealed"),
         }
     }
 
     fn one_time_password(&mut self, key: &str, value: Value, token: &mut AccessToken) {
-        let Some(code) = self.string(key, value).map(Secret::new) else {
-            token.one_time_password = None;
-            return;
-        };
+        let Some(code) = self.string(key, value).map(Secret::new) else { return };
         let secrets = self.batch.secrets;
         if code.expose().chars().count() < SHORTEST_OTP {
             let field = format!("{}.{key}", self.path);
@@ -154,20 +161,19 @@ impl Fields<'_, '_> {
             return self.violations.add(Reason::PolicyViolation, field, text);
         }
         let stored = token.one_time_password.as_ref().map(|stored| &stored.hash);
-        if !secrets.code_matches(Purpose::OneTimePassword, &token.id, &code, stored) {
-            match secrets.code_hash(Purpose::OneTimePassword, &token.id, &code) {
-                // Without an expiration date it is worthless from the start.
-                Ok(hash) => token.one_time_password = Some(OneTimePassword { hash, expiration_date: self.batch.now }),
-                Err(_) => self.bad(key, "a code that can be hashed"),
+        let same = secrets.code_matches(Purpose::OneTimePassword, &token.id, &code, stored);
+        match secrets.code_hash(Purpose::OneTimePassword, &token.id, &code) {
+            // Without an expiration date it is worthless from the start.
+            Ok(hash) if !same => {
+                token.one_time_password = Some(OneTimePassword { hash, expiration_date: self.batch.now });
             }
+            Ok(_) => {}
+            Err(_) => self.bad(key, "a code that can be hashed"),
         }
     }
 
     fn pass_code_hash(&mut self, key: &str, value: Value, token: &mut AccessToken) {
-        let Some(hash) = self.string(key, value).map(PassCodeHash::from_stored) else {
-            token.pass_code = None;
-            return;
-        };
+        let Some(hash) = self.string(key, value).map(PassCodeHash::from_stored) else { return };
         if self.batch.secrets.accepts(&hash) {
             token.pass_code = Some(hash);
         } else {

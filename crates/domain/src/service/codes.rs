@@ -12,9 +12,6 @@ use crate::store::{Entry, Sequence, Store};
 use crate::time::Timestamp;
 use crate::{Error, Reason, Result, code};
 
-/// Digits of a code from a sequence, at least.
-const AUTO_NUMBER_DIGITS: usize = 10;
-
 impl<S: Store> AccessTokens<S> {
     /// A new verification code, to show once and to keep.
     pub(super) fn issue_verification_code(&self, token: &str, policy: &Policy) -> Result<(Secret, VerificationCode)> {
@@ -77,10 +74,24 @@ impl<S: Store> AccessTokens<S> {
             Creation::None => Ok(None),
             Creation::AutoId => code::hex_id(self.random.as_ref()).map(Some),
             Creation::AutoNumber => {
-                let number = self.numbers.next(self.store.as_ref(), organisation, sequence).await?;
-                let width = AUTO_NUMBER_DIGITS.max(policy.min_length.into());
-                Ok(Some(format!("{number:0width$}")))
+                let prefix = policy.auto_number_prefix();
+                let number = self.numbers.next(self.store.as_ref(), organisation, sequence, &prefix).await?;
+                Ok(Some(format!("{prefix}{number:010}")))
             }
         }
+    }
+
+    /// Prepares for another try of [`Self::generate`], after what it made turned out to be taken.
+    pub(super) async fn generate_again(
+        &self,
+        organisation: OrganisationKey,
+        policy: &CodePolicy,
+        sequence: Sequence,
+    ) -> Result<()> {
+        if policy.creation == Creation::AutoNumber {
+            let prefix = policy.auto_number_prefix();
+            self.numbers.draw_again(self.store.as_ref(), organisation, sequence, &prefix).await?;
+        }
+        Ok(())
     }
 }

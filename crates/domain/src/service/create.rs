@@ -19,8 +19,15 @@ use crate::store::{
 use crate::{Error, Reason, Result, card};
 use std::sync::Arc;
 
-/// How often a new number is drawn when an import has taken the one at hand.
+/// Number of times that a number or code is made when the one at hand turns out to be taken.
 const NUMBER_ATTEMPTS: usize = 8;
+
+/// What the policy makes, because the caller did not give it.
+#[derive(Clone, Copy)]
+struct Made {
+    authentication_code: bool,
+    identifier: bool,
+}
 
 /// Number of times that a token is written beside others of its owner while each try ends in a deadlock.
 const LIMIT_ATTEMPTS: usize = 4;
@@ -69,6 +76,10 @@ impl<S: Store> AccessTokens<S> {
         let now = self.clock.now();
         let stamp = caller.stamp(&reference, now);
         let id = uuid_v7(now, self.random.as_ref())?;
+        let made = Made {
+            authentication_code: request.authentication_code.is_none(),
+            identifier: request.identifier.is_none(),
+        };
         let generated = |given: Option<String>, rules, sequence| async move {
             match given {
                 Some(text) => Ok(Some(text)),
@@ -117,7 +128,7 @@ impl<S: Store> AccessTokens<S> {
             created: stamp.clone(),
             updated: stamp,
         };
-        self.insert(organisation, &reference.organisation.number_prefix, policy, &mut token).await?;
+        self.insert(organisation, &reference.organisation.number_prefix, policy, made, &mut token).await?;
         if let Some(pass_code) = created_pass_code {
             // Nobody else will ever see it.
             let (kind, organisation) = (NotificationKind::PassCodeCreated, &reference.organisation.id);
@@ -130,16 +141,18 @@ impl<S: Store> AccessTokens<S> {
         self.answer(caller, FoundToken { token, owners, reference }, want)
     }
 
-    /// Writes the token under the next free number.
+    /// Writes the token under the next free number. What was made for it and turns out to be taken is made again.
     async fn insert(
         &self,
         organisation: OrganisationKey,
         prefix: &str,
         policy: &Policy,
+        made: Made,
         token: &mut AccessToken,
     ) -> Result<()> {
+        let store = self.store.as_ref();
         for _ in 0..NUMBER_ATTEMPTS {
-            let number = self.numbers.next(self.store.as_ref(), organisation, Sequence::TokenNumber).await?;
+            let number = self.numbers.next(store, organisation, Sequence::TokenNumber, prefix).await?;
             token.number = format!("{prefix}{number:010}");
             let inserted = match policy.max_per_owner {
                 Some(max) => self.insert_within_limit(organisation, token, max).await?,
@@ -148,7 +161,17 @@ impl<S: Store> AccessTokens<S> {
             match inserted {
                 Ok(()) => return Ok(()),
                 Err(StoreError::Duplicate(Unique::TokenNumber)) => {
-                    self.numbers.discard(organisation, Sequence::TokenNumber);
+                    self.numbers.draw_again(store, organisation, Sequence::TokenNumber, prefix).await?;
+                }
+                Err(StoreError::Duplicate(Unique::AuthenticationCode)) if made.authentication_code => {
+                    let (rules, sequence) = (&policy.authentication_code, Sequence::AuthenticationCode);
+                    self.generate_again(organisation, rules, sequence).await?;
+                    let code = self.generate(organisation, rules, sequence).await?;
+                    token.authentication_code = code.unwrap_or_default();
+                }
+                Err(StoreError::Duplicate(Unique::Identifier)) if made.identifier => {
+                    self.generate_again(organisation, &policy.identifier, Sequence::Identifier).await?;
+                    token.identifier = self.generate(organisation, &policy.identifier, Sequence::Identifier).await?;
                 }
                 Err(error) => return Err(error.into()),
             }

@@ -1,5 +1,6 @@
 //! Import records: one code path for files and for the directory RPC.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures::stream::{self, StreamExt};
@@ -8,8 +9,8 @@ use serde_json::Value;
 use crate::directory::Organisation;
 use crate::guess_budget;
 use crate::identifier::TokenKey;
-use crate::import::{self, Batch, Kind, Outcome, Prepared, Record, Stored};
-use crate::ports::{Clock, HashWork, Random, Secrets, Verdict};
+use crate::import::{self, Batch, Drafts, Existing, Kind, Outcome, Prepared, Record, RecordKey, Stored, Verdict};
+use crate::ports::{Clock, HashWork, Random, Secrets, Verdict as Verified};
 use crate::reference::Reference;
 use crate::secret::{PassCodeHash, Secret};
 use crate::session::{Caller, Permission};
@@ -22,6 +23,11 @@ const SECRETS_AT_ONCE: usize = 8;
 /// Number of times that a batch, or a record alone, is written while changes of others come in between.
 const WRITE_ATTEMPTS: usize = 4;
 
+/// Records that wait for the end of an import, because they want a value of another token: at most this many, and this many
+/// bytes as JSON.
+const MAX_WAITING_RECORDS: usize = 10_000;
+const MAX_WAITING_BYTES: usize = 4 * 1024 * 1024;
+
 /// What became of one record.
 #[derive(Debug)]
 pub struct RecordResult {
@@ -31,19 +37,80 @@ pub struct RecordResult {
     pub result: Result<(Outcome, String)>,
 }
 
-/// What a check-only run would have written so far.
-#[derive(Default)]
-pub struct Checked {
-    reference: Option<Reference>,
-    stored: Stored,
+/// One import: what its batches have in common.
+pub struct Run<S: Store> {
+    existing: Existing,
+    checked: Option<Checked<S::Unit>>,
+    /// Records that came so far.
+    records: usize,
+    waiting: Vec<Waiting>,
+    waiting_bytes: usize,
+    waiting_keys: HashSet<RecordKey>,
 }
 
-impl Checked {
-    /// For an organisation that does not exist yet: the caller of the check has [`OrganisationKey::NONE`].
+/// A record that wants a value of another token, which a later batch may change.
+struct Waiting {
+    position: usize,
+    candidate: Candidate,
+}
+
+/// What a check would have written so far.
+struct Checked<U> {
+    reference: Option<Reference>,
+    drafts: Drafts<U>,
+}
+
+impl<S: Store> Run<S> {
+    /// An import that writes.
+    pub fn new(existing: Existing) -> Self {
+        Self {
+            existing,
+            checked: None,
+            records: 0,
+            waiting: Vec::new(),
+            waiting_bytes: 0,
+            waiting_keys: HashSet::new(),
+        }
+    }
+
+    /// An import of few records that says what it would do, and writes nothing. What it would write stays in memory.
+    pub fn check(existing: Existing) -> Self {
+        let checked = Checked { reference: None, drafts: Drafts::default() };
+        Self { checked: Some(checked), ..Self::new(existing) }
+    }
+
+    /// The same for any number of records: what it would write goes to a file. The organisation is given when it does not exist
+    /// yet: the caller has [`OrganisationKey::NONE`] then.
     ///
     /// [`OrganisationKey::NONE`]: crate::session::OrganisationKey::NONE
-    pub fn of_new(organisation: Organisation) -> Self {
-        Self { reference: Some(Reference::empty(organisation)), stored: Stored::default() }
+    pub async fn long_check(store: &S, existing: Existing, new: Option<Organisation>) -> Result<Self> {
+        let organisation = new.clone().unwrap_or_else(|| Organisation::new("check", "check"));
+        let (unit, key) = store.scratch(&organisation).await?;
+        let checked = Checked { reference: new.map(Reference::empty), drafts: Drafts::in_file(unit, key) };
+        Ok(Self { checked: Some(checked), ..Self::new(existing) })
+    }
+
+    /// Whether the import writes nothing.
+    pub fn only_checks(&self) -> bool {
+        self.checked.is_some()
+    }
+
+    /// Whether a record must wait, because an earlier one of the same token does.
+    fn follows(&self, record: &Record) -> bool {
+        !self.waiting_keys.is_empty() && RecordKey::of(record).any(|key| self.waiting_keys.contains(&key))
+    }
+
+    /// Keeps a record for the end of the import. Gives it back when too much waits.
+    fn wait(&mut self, position: usize, candidate: Candidate) -> Option<Candidate> {
+        let Ok(prepared) = &candidate.prepared else { return Some(candidate) };
+        let bytes = serde_json::to_string(&prepared.record.object).map_or(MAX_WAITING_BYTES, |text| text.len());
+        if self.waiting.len() >= MAX_WAITING_RECORDS || self.waiting_bytes.saturating_add(bytes) > MAX_WAITING_BYTES {
+            return Some(candidate);
+        }
+        self.waiting_bytes += bytes;
+        self.waiting_keys.extend(RecordKey::of(&prepared.record));
+        self.waiting.push(Waiting { position, candidate });
+        None
     }
 }
 
@@ -75,131 +142,235 @@ impl<S: Store + AccountStore> Importer<S> {
         self
     }
 
-    /// Imports a batch, a few hundred records at most. A bad record is reported and leaves nothing behind; the rest is
-    /// written in one transaction. An error of the whole batch means that nothing of it was written.
-    pub async fn import(&self, caller: &Caller, records: Vec<Record>) -> Result<Vec<RecordResult>> {
+    /// Imports records that are an import of their own, a few hundred at most. See [`Self::batch`].
+    pub async fn import(&self, caller: &Caller, existing: Existing, records: Vec<Record>) -> Result<Vec<RecordResult>> {
+        let mut run = Run::new(existing);
+        let mut results = self.batch(caller, &mut run, records).await?;
+        results.extend(self.finish(caller, &mut run).await?);
+        results.sort_by_key(|(position, _)| *position);
+        Ok(results.into_iter().map(|(_, result)| result).collect())
+    }
+
+    /// Imports the next batch of a run, a few hundred records at most. A bad record is reported and leaves nothing behind; the
+    /// rest is written in one transaction. An error of the whole batch means that nothing of it was written.
+    ///
+    /// Answers results with the positions of their records in the run. A record that wants a value of another token waits for
+    /// [`Self::finish`].
+    pub async fn batch(
+        &self,
+        caller: &Caller,
+        run: &mut Run<S>,
+        records: Vec<Record>,
+    ) -> Result<Vec<(usize, RecordResult)>> {
         caller.require(Permission::DirectoryWrite)?;
-        let candidates = self.prepare(caller, records).await?;
-        match self.write_again(caller, &candidates).await {
+        let (mut now, mut later) = (Vec::new(), Vec::new());
+        let positions = run.records..;
+        run.records += records.len();
+        for (position, candidate) in positions.zip(self.prepare(caller, run.only_checks(), records).await?) {
+            let follows = candidate.prepared.as_ref().is_ok_and(|prepared| run.follows(&prepared.record));
+            if follows { later.push((position, candidate)) } else { now.push((position, candidate)) }
+        }
+        let mut verdicts = self.decide(caller, run, &now).await?;
+        let mut results = Vec::with_capacity(now.len());
+        for ((position, candidate), verdict) in now.into_iter().zip(verdicts.drain(..)) {
+            let kind = candidate.kind;
+            match verdict {
+                Verdict::Decided(result) => results.push((position, RecordResult { kind, result })),
+                Verdict::Waiting(error) => {
+                    if run.wait(position, candidate).is_some() {
+                        results.push((position, RecordResult { kind, result: Err(error) }));
+                    }
+                }
+            }
+        }
+        for (position, candidate) in later {
+            if let Some(candidate) = run.wait(position, candidate) {
+                let text = "an earlier record of the same access token waits for a code, and too many records do; import it again";
+                results.push((
+                    position,
+                    RecordResult { kind: candidate.kind, result: Err(Error::new(Reason::Conflict, text)) },
+                ));
+            }
+        }
+        Ok(results)
+    }
+
+    /// Imports what waits: all other records of the run have been seen.
+    pub async fn finish(&self, caller: &Caller, run: &mut Run<S>) -> Result<Vec<(usize, RecordResult)>> {
+        let waiting = std::mem::take(&mut run.waiting);
+        (run.waiting_bytes, run.waiting_keys) = (0, HashSet::new());
+        if waiting.is_empty() {
+            return Ok(Vec::new());
+        }
+        caller.require(Permission::DirectoryWrite)?;
+        let waiting: Vec<_> = waiting.into_iter().map(|one| (one.position, one.candidate)).collect();
+        let verdicts = self.decide(caller, run, &waiting).await?;
+        let results = waiting.into_iter().zip(verdicts).map(|((position, candidate), verdict)| {
+            let result = match verdict {
+                Verdict::Decided(result) => result,
+                Verdict::Waiting(error) => Err(error),
+            };
+            (position, RecordResult { kind: candidate.kind, result })
+        });
+        Ok(results.collect())
+    }
+
+    async fn decide(
+        &self,
+        caller: &Caller,
+        run: &mut Run<S>,
+        candidates: &[(usize, Candidate)],
+    ) -> Result<Vec<Verdict>> {
+        let existing = run.existing;
+        if candidates.is_empty() {
+            return Ok(Vec::new());
+        }
+        if let Some(checked) = &mut run.checked {
+            return self.check(caller, existing, checked, candidates).await;
+        }
+        match self.write_again(caller, existing, candidates).await {
             Err(error) if is_race(&error) => {}
             result => return result,
         }
         // Written one by one, only the record at fault fails.
-        let mut results = Vec::with_capacity(candidates.len());
+        let mut verdicts = Vec::with_capacity(candidates.len());
         for one in candidates.chunks(1) {
-            match self.write_again(caller, one).await {
-                Err(error) if is_race(&error) => results.push(RecordResult { kind: one[0].kind, result: Err(error) }),
-                written => results.extend(written?),
+            match self.write_again(caller, existing, one).await {
+                Err(error) if is_race(&error) => verdicts.push(Verdict::Decided(Err(error))),
+                written => verdicts.extend(written?),
             }
         }
-        Ok(results)
+        Ok(verdicts)
     }
 
     /// Writes candidates in one transaction. When the change of another caller comes between the reading and the writing, such
     /// as a code that it takes, or PostgreSQL ends a circle of waiting transactions, nothing is written, and everything is read
     /// and worked through again.
-    async fn write_again(&self, caller: &Caller, candidates: &[Candidate]) -> Result<Vec<RecordResult>> {
+    async fn write_again(
+        &self,
+        caller: &Caller,
+        existing: Existing,
+        candidates: &[(usize, Candidate)],
+    ) -> Result<Vec<Verdict>> {
         for _ in 1..WRITE_ATTEMPTS {
-            match self.write(caller, candidates).await {
+            match self.write(caller, existing, candidates).await {
                 Err(error) if is_race(&error) => {}
                 result => return result,
             }
         }
-        self.write(caller, candidates).await
+        self.write(caller, existing, candidates).await
     }
 
     /// Says what an import would do, and writes nothing.
-    pub async fn check(
+    async fn check(
         &self,
         caller: &Caller,
-        records: Vec<Record>,
-        checked: &mut Checked,
-    ) -> Result<Vec<RecordResult>> {
-        caller.require(Permission::DirectoryWrite)?;
-        let candidates = self.prepare(caller, records).await?;
+        existing: Existing,
+        checked: &mut Checked<S::Unit>,
+        candidates: &[(usize, Candidate)],
+    ) -> Result<Vec<Verdict>> {
         let mut reference = match checked.reference.take() {
             Some(reference) => reference,
             None => self.store.reference(caller.organisation).await?.as_ref().clone(),
         };
+        let keys = keys(&reference, candidates);
         let mut unit = self.store.begin().await?;
-        let rows = unit.load_import(caller.organisation, &keys(&reference, &candidates)).await?;
+        let rows = unit.load_import(caller.organisation, &keys).await?;
         drop(unit);
-        let mut stored = Stored::from(rows);
-        stored.lay_over(&checked.stored);
-        let (results, changes) = self.work_through(caller, &reference, &stored, &candidates);
-        checked.stored.lay_over(&Stored::of(&changes));
+        let stored = checked.drafts.over(keys, rows).await?;
+        let (verdicts, mut changes) = self.work_through(caller, existing, &reference, &stored, candidates);
+        let drafts = ImportChanges {
+            credentials: std::mem::take(&mut changes.credentials),
+            contacts: std::mem::take(&mut changes.contacts),
+            accounts: std::mem::take(&mut changes.accounts),
+            participants: std::mem::take(&mut changes.participants),
+            removed_tokens: std::mem::take(&mut changes.removed_tokens),
+            vacated_tokens: std::mem::take(&mut changes.vacated_tokens),
+            tokens: std::mem::take(&mut changes.tokens),
+            ..ImportChanges::default()
+        };
+        checked.drafts.write(drafts).await?;
         reference.lay_over(changes);
         checked.reference = Some(reference);
-        Ok(results)
+        Ok(verdicts)
     }
 
-    async fn write(&self, caller: &Caller, candidates: &[Candidate]) -> Result<Vec<RecordResult>> {
+    async fn write(
+        &self,
+        caller: &Caller,
+        existing: Existing,
+        candidates: &[(usize, Candidate)],
+    ) -> Result<Vec<Verdict>> {
         let mut unit = self.store.begin().await?;
         let reference = unit.lock_directory(caller.organisation).await?;
         let rows = unit.load_import(caller.organisation, &keys(&reference, candidates)).await?;
-        let (results, changes) = self.work_through(caller, &reference, &Stored::from(rows), candidates);
+        let (verdicts, changes) = self.work_through(caller, existing, &reference, &Stored::from(rows), candidates);
         if changes != ImportChanges::default() {
             unit.save_import(caller.organisation, &changes).await?;
         }
         unit.commit().await?;
-        Ok(results)
+        Ok(verdicts)
     }
 
     fn work_through(
         &self,
         caller: &Caller,
+        existing: Existing,
         reference: &Reference,
         stored: &Stored,
-        candidates: &[Candidate],
-    ) -> (Vec<RecordResult>, ImportChanges) {
+        candidates: &[(usize, Candidate)],
+    ) -> (Vec<Verdict>, ImportChanges) {
         let now = self.clock.now();
         let mut batch = Batch::new(reference, stored, self.random.as_ref(), self.secrets.as_ref(), now);
+        batch.existing(existing);
         batch.refuse_policies_above(self.guess_limit);
         batch.by(caller.user.clone(), caller.unit.clone());
         batch.limit_to(caller.permissions);
-        let results = candidates.iter().map(|candidate| RecordResult {
-            kind: candidate.kind,
-            result: match &candidate.prepared {
-                Ok(prepared) => batch.add(prepared.clone()),
-                // A batch that is repeated gives the same answer again.
-                Err(error) => Err(error.copy()),
-            },
+        let prepared = candidates.iter().filter_map(|(_, candidate)| candidate.prepared.as_ref().ok());
+        let mut verdicts = batch.add_all(prepared).into_iter();
+        let verdicts = candidates.iter().map(|(_, candidate)| match &candidate.prepared {
+            Ok(_) => {
+                verdicts.next().unwrap_or_else(|| Verdict::Decided(Err(Error::internal("a record without a verdict"))))
+            }
+            // A batch that is repeated gives the same answer again.
+            Err(error) => Verdict::Decided(Err(error.copy())),
         });
-        let results = results.collect();
-        (results, batch.into_changes())
+        let verdicts = verdicts.collect();
+        (verdicts, batch.into_changes())
     }
 
     /// Takes the plain secrets out of the records and hashes them, before any transaction begins.
-    async fn prepare(&self, caller: &Caller, records: Vec<Record>) -> Result<Vec<Candidate>> {
-        let candidates = stream::iter(records).map(|record| self.prepare_one(caller, record));
+    async fn prepare(&self, caller: &Caller, only_checks: bool, records: Vec<Record>) -> Result<Vec<Candidate>> {
+        let candidates = stream::iter(records).map(|record| self.prepare_one(caller, only_checks, record));
         let candidates: Vec<Result<Candidate>> = candidates.buffered(SECRETS_AT_ONCE).collect().await;
         candidates.into_iter().collect()
     }
 
-    async fn prepare_one(&self, caller: &Caller, mut record: Record) -> Result<Candidate> {
+    async fn prepare_one(&self, caller: &Caller, only_checks: bool, mut record: Record) -> Result<Candidate> {
         let kind = record.kind;
         let secret = match import::check_record(caller, &record).and_then(|()| take_secret(&mut record)) {
             Ok(secret) => secret,
             Err(error) => return Ok(Candidate { kind, prepared: Err(error) }),
         };
         let hash = match secret {
+            // What a check answers does not depend on the secret, and the hash goes nowhere.
+            Some(_) if only_checks => Some(PassCodeHash::from_stored(String::new())),
             Some(secret) => {
-                // The same secret again changes nothing: its stored hash is kept.
+                // The same secret again keeps its stored hash. Another one takes the same work: the time says nothing about it.
                 let stored = self.stored_hash(caller, &record).await?;
                 let same = match &stored {
                     Some(_) => {
                         self.secrets.verify(HashWork::call(caller.organisation), secret.clone(), stored.clone()).await?
-                            == Verdict::Right
+                            == Verified::Right
                     }
                     None => false,
                 };
-                match kind {
-                    _ if same => stored,
-                    Kind::AccessToken => {
-                        Some(self.secrets.hash_unchecked(HashWork::call(caller.organisation), secret).await?)
-                    }
-                    _ => Some(self.secrets.hash(HashWork::call(caller.organisation), secret).await?),
-                }
+                let work = HashWork::call(caller.organisation);
+                let hash = match kind {
+                    Kind::AccessToken => self.secrets.hash_unchecked(work, secret).await?,
+                    _ => self.secrets.hash(work, secret).await?,
+                };
+                if same { stored } else { Some(hash) }
             }
             None => None,
         };
@@ -230,8 +401,8 @@ impl<S: Store + AccountStore> Importer<S> {
 }
 
 /// The keys under which the objects of a batch may be stored.
-fn keys(reference: &Reference, candidates: &[Candidate]) -> ImportKeys {
-    let prepared = candidates.iter().filter_map(|candidate| candidate.prepared.as_ref().ok());
+fn keys(reference: &Reference, candidates: &[(usize, Candidate)]) -> ImportKeys {
+    let prepared = candidates.iter().filter_map(|(_, candidate)| candidate.prepared.as_ref().ok());
     let mut keys = import::keys(reference, prepared.map(|prepared| &prepared.record));
     keys.keep_storable();
     keys
@@ -249,8 +420,7 @@ fn take_secret(record: &mut Record) -> Result<Option<Secret>> {
         let field = || format!("{}.{name}", record.kind.name());
         match record.object.get(*name) {
             None => {}
-            // Null clears a pass code; the record keeps saying so.
-            Some(Value::Null) if *name == "pass_code" => {}
+            // A null secret never clears a secret.
             Some(Value::Null) => {
                 record.object.remove(*name);
             }

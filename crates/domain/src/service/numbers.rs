@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::lock::Mutex as AsyncMutex;
 
-use crate::Result;
 use crate::session::OrganisationKey;
-use crate::store::{Sequence, Store};
+use crate::store::{LAST_NUMBER, Sequence, Store};
+use crate::{Error, Reason, Result};
 
 /// Numbers a block, at least and at most. What a process has not used when it ends is a gap.
 const LEAST: u32 = 64;
@@ -34,12 +34,13 @@ struct Block {
 }
 
 impl Numbers {
-    /// The next number of a sequence.
+    /// The next number of a sequence; `prefix` is what stands before its ten digits. An error when they are used up.
     pub(super) async fn next<S: Store>(
         &self,
         store: &S,
         organisation: OrganisationKey,
         sequence: Sequence,
+        prefix: &str,
     ) -> Result<i64> {
         let blocks = self.blocks(organisation, sequence);
         if let Some(number) = blocks.held().draw() {
@@ -54,13 +55,32 @@ impl Numbers {
             }
             std::mem::take(&mut held.dry).saturating_mul(LEAST).clamp(LEAST, MOST)
         };
-        let first = store.take_numbers(organisation, sequence, count).await?;
-        blocks.held().rest = first + 1..first + i64::from(count);
+        let mut first = store.take_numbers(organisation, sequence, count).await?;
+        if first > LAST_NUMBER {
+            // A number with eleven digits came in once, before such numbers were ignored.
+            store.realign_sequence(organisation, sequence, prefix).await?;
+            first = store.take_numbers(organisation, sequence, count).await?;
+        }
+        if first > LAST_NUMBER {
+            return Err(Error::new(Reason::Conflict, "the numbers of the sequence are used up"));
+        }
+        blocks.held().rest = first + 1..(first + i64::from(count)).min(LAST_NUMBER + 1);
         Ok(first)
     }
 
-    /// Gives the rest of a block up, after one of its numbers turned out to be taken by an import.
-    pub(super) fn discard(&self, organisation: OrganisationKey, sequence: Sequence) {
+    /// Gives the rest of a block up, after one of its numbers turned out to be taken, and begins above what is stored.
+    pub(super) async fn draw_again<S: Store>(
+        &self,
+        store: &S,
+        organisation: OrganisationKey,
+        sequence: Sequence,
+        prefix: &str,
+    ) -> Result<()> {
+        self.discard(organisation, sequence);
+        Ok(store.realign_sequence(organisation, sequence, prefix).await?)
+    }
+
+    fn discard(&self, organisation: OrganisationKey, sequence: Sequence) {
         self.blocks(organisation, sequence).held().rest = Range::default();
     }
 

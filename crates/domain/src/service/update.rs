@@ -10,7 +10,7 @@ use crate::policy::Policy;
 use crate::ports::HashWork;
 use crate::secret::Secret;
 use crate::session::{Caller, Permission};
-use crate::store::{Sequence, Store};
+use crate::store::{FoundToken, Sequence, Store};
 use crate::time::Timestamp;
 use crate::{Error, Reason, Result, card, code};
 
@@ -32,6 +32,9 @@ pub struct UpdateToken {
     /// New user defined dates.
     pub udf_dates: [Option<Option<Timestamp>>; 4],
 }
+
+/// Number of times that a code is made when the one at hand turns out to be taken.
+const CODE_ATTEMPTS: usize = 8;
 
 impl<S: Store> AccessTokens<S> {
     /// Updates the token that the caller names, in any state.
@@ -58,14 +61,9 @@ impl<S: Store> AccessTokens<S> {
             udf_dates: request.udf_dates,
             ..TokenChanges::default()
         };
+        let makes_code = request.authentication_code == Some(None);
         changes.authentication_code = match request.authentication_code {
-            Some(None) => {
-                let rules = &policy.authentication_code;
-                let sequence = Sequence::AuthenticationCode;
-                let generated = self.generate(caller.organisation, rules, sequence).await?;
-                // Null asks for a generated code even where the policy itself creates none.
-                Some(generated.map_or_else(|| code::hex_id(self.random.as_ref()), Ok)?)
-            }
+            Some(None) => Some(self.new_code(caller, policy).await?),
             given => given.flatten(),
         };
         changes.pass_code = match (request.pass_code, &request.identifier) {
@@ -77,8 +75,41 @@ impl<S: Store> AccessTokens<S> {
         };
         // A pass code may go only while no identifier needs it.
         let guard = Guard { without_identifier: request_clears_pass_code_only, ..Guard::default() };
-        let found = self.write(caller, found, guard, changes).await?;
+        let found = if makes_code {
+            self.write_new_code(caller, found, policy, guard, changes).await?
+        } else {
+            self.write(caller, found, guard, changes).await?
+        };
         self.answer(caller, found, want)
+    }
+
+    /// A code where the caller asks for one; random where the policy itself makes none.
+    async fn new_code(&self, caller: &Caller, policy: &Policy) -> Result<String> {
+        let (rules, sequence) = (&policy.authentication_code, Sequence::AuthenticationCode);
+        let generated = self.generate(caller.organisation, rules, sequence).await?;
+        generated.map_or_else(|| code::hex_id(self.random.as_ref()), Ok)
+    }
+
+    /// Writes changes with a code that was made. One that turns out to be taken is made again.
+    async fn write_new_code(
+        &self,
+        caller: &Caller,
+        found: FoundToken,
+        policy: &Policy,
+        guard: Guard,
+        mut changes: TokenChanges,
+    ) -> Result<FoundToken> {
+        for _ in 1..CODE_ATTEMPTS {
+            match self.write(caller, found.clone(), guard.clone(), changes.clone()).await {
+                Err(error) if error.reason() == Reason::AuthenticationCodeAlreadyExists => {
+                    let (rules, sequence) = (&policy.authentication_code, Sequence::AuthenticationCode);
+                    self.generate_again(caller.organisation, rules, sequence).await?;
+                    changes.authentication_code = Some(self.new_code(caller, policy).await?);
+                }
+                written => return written,
+            }
+        }
+        self.write(caller, found, guard, changes).await
     }
 }
 

@@ -99,6 +99,9 @@ pub struct ImportChanges {
     pub participants: Vec<RewardsParticipant>,
     /// Ids of tokens whose rows go because the same token comes again under its own id.
     pub removed_tokens: Vec<String>,
+    /// Ids of stored tokens among [`Self::tokens`] that lose a number, code or identifier to another one of them. They give theirs
+    /// up before any token is written.
+    pub vacated_tokens: Vec<String>,
     /// Tokens.
     pub tokens: Vec<AccessToken>,
 }

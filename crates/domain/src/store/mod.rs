@@ -16,7 +16,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use crate::access_token::{AccessToken, Guard, Stamp, TokenChanges};
-use crate::directory::{AccountsReceivable, ContactInformation, RewardsParticipant};
+use crate::directory::{AccountsReceivable, ContactInformation, Organisation, RewardsParticipant};
 use crate::identifier::{AccountsReceivableIdentifier, OwnerIdentifier, RewardsParticipantIdentifier, TokenKey};
 use crate::life_cycle::LifeCycleState;
 use crate::reference::Reference;
@@ -192,6 +192,9 @@ pub struct TokenPage<'a> {
     pub limit: u32,
 }
 
+/// The last number of a sequence: numbers have ten digits.
+pub const LAST_NUMBER: i64 = 9_999_999_999;
+
 /// The numbers that an organisation hands out. Gaps are allowed, duplicates never.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Sequence {
@@ -291,6 +294,23 @@ pub trait Store: LedgerStore {
         sequence: Sequence,
         count: u32,
     ) -> impl Future<Output = StoreResult<i64>> + Send;
+
+    /// A transaction on an empty store of its own, for what a check would write. It is never committed, and all of it goes when it
+    /// is dropped. Most of it is in a file, so that it takes little memory whatever is written to it. Answers the key of the
+    /// organisation there.
+    fn scratch(
+        &self,
+        organisation: &Organisation,
+    ) -> impl Future<Output = StoreResult<(Self::Unit, OrganisationKey)>> + Send;
+
+    /// Sets a sequence above the highest stored number that is this prefix and ten digits, and back there where it is past
+    /// [`LAST_NUMBER`]. Committed at once. For a sequence that has met a number which came in past it.
+    fn realign_sequence(
+        &self,
+        organisation: OrganisationKey,
+        sequence: Sequence,
+        prefix: &str,
+    ) -> impl Future<Output = StoreResult<()>> + Send;
 }
 
 /// A transaction. Commit consumes it; a drop rolls back.
@@ -316,15 +336,16 @@ pub trait UnitOfWork: Send + 'static {
         organisation: OrganisationKey,
     ) -> impl Future<Output = StoreResult<Arc<Reference>>> + Send;
 
-    /// Everything stored that a batch of records may touch.
+    /// Everything stored that a batch of records may touch. No other caller changes these tokens and credentials until commit.
     fn load_import(
         &mut self,
         organisation: OrganisationKey,
         keys: &ImportKeys,
     ) -> impl Future<Output = StoreResult<ImportRows>> + Send;
 
-    /// Writes a batch, raises the version of the reference data if it changed, and raises the token number sequence
-    /// above every number that has the organisation's prefix.
+    /// Writes a batch, raises the version of the reference data if it changed, and raises every sequence above what came in, and
+    /// above what is stored where a prefix or a policy changes. Numbers from 9,900,000,000 raise none. Replaces only tokens and
+    /// credentials that [`Self::load_import`] has answered.
     fn save_import(
         &mut self,
         organisation: OrganisationKey,

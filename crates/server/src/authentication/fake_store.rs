@@ -328,6 +328,14 @@ impl Store for FakeStore {
     async fn take_numbers(&self, _: OrganisationKey, _: Sequence, _: u32) -> StoreResult<i64> {
         not_here()
     }
+
+    async fn scratch(&self, _: &Organisation) -> StoreResult<(Never, OrganisationKey)> {
+        not_here()
+    }
+
+    async fn realign_sequence(&self, _: OrganisationKey, _: Sequence, _: &str) -> StoreResult<()> {
+        not_here()
+    }
 }
 
 /// Sessions begin no unit of work.

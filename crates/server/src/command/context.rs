@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use access_tokens_domain::directory::Organisation;
-use access_tokens_domain::import::{Outcome, Record, from_value};
+use access_tokens_domain::import::{Existing, Outcome, Record, from_value};
 use access_tokens_domain::ports::{Clock, Random, Secrets};
-use access_tokens_domain::service::import::{Checked, Importer};
+use access_tokens_domain::service::import::{Importer, Run};
 use access_tokens_domain::session::{Caller, OrganisationKey, Permissions};
 use access_tokens_domain::store::{AccountStore, KeyStore, OrganisationRef};
 use access_tokens_domain::{code, password};
@@ -186,15 +186,21 @@ impl Context {
     }
 
     /// The organisation of a name for a check of an import that would create it: nothing is written.
-    pub(super) async fn imagined_organisation(&self, name: &str) -> anyhow::Result<(OrganisationRef, Checked)> {
+    pub(super) async fn imagined_organisation(
+        &self,
+        name: &str,
+        existing: Existing,
+    ) -> anyhow::Result<(OrganisationRef, Run<Database>)> {
         let fresh = self.new_organisation(name)?;
-        match self.database.organisation_by_name(name).await.map_err(domain)? {
-            Some(organisation) => Ok((organisation, Checked::default())),
+        let (organisation, new) = match self.database.organisation_by_name(name).await.map_err(domain)? {
+            Some(organisation) => (organisation, None),
             None => {
                 let (id, name) = (fresh.id.clone(), fresh.name.clone());
-                Ok((OrganisationRef { key: OrganisationKey::NONE, id, name }, Checked::of_new(fresh)))
+                (OrganisationRef { key: OrganisationKey::NONE, id, name }, Some(fresh))
             }
-        }
+        };
+        let run = Run::long_check(self.database.as_ref(), existing, new).await.map_err(explained)?;
+        Ok((organisation, run))
     }
 
     fn new_organisation(&self, name: &str) -> anyhow::Result<Organisation> {
@@ -225,14 +231,17 @@ impl Context {
             user["password"] = Value::from(password);
         }
         let records = from_value(json!({"user": user})).map_err(explained)?;
-        let results = self.importer.import(&command_line(organisation), records).await.map_err(explained)?;
+        let results =
+            self.importer.import(&command_line(organisation), Existing::Overwrite, records).await.map_err(explained)?;
         let result = results.into_iter().next().context("the import answered nothing")?;
         result.result.map_err(explained)
     }
 
     /// Writes a batch of records.
     pub(super) async fn import(&self, organisation: &OrganisationRef, records: Vec<Record>) -> anyhow::Result<()> {
-        for one in self.importer.import(&command_line(organisation), records).await.map_err(explained)? {
+        for one in
+            self.importer.import(&command_line(organisation), Existing::Overwrite, records).await.map_err(explained)?
+        {
             one.result.map_err(explained)?;
         }
         Ok(())

@@ -102,11 +102,15 @@ enum Command {
     /// A record is one JSON object a line, with one key, its kind: {"unit": {"id": "1", "name": "Main"}}. Kinds:
     /// organisation, unit, business_unit, user, country, industry, industry_sector, contact_information,
     /// accounts_receivable, rewards_participant, classification, access_token. A whole answer of the original API
-    /// (status and data) is imported as access tokens, with everything nested in them.
+    /// (status and data) is imported as access tokens, with everything nested in them, if it is about access tokens.
     ///
-    /// Objects are inserted, or changed when they are known; importing a file again changes nothing. A bad record is
-    /// reported on standard error as FILE:LINE: REASON field: description, and the others go in. The exit code is 0
-    /// only when every record went in.
+    /// Objects are inserted, or changed when they are known; importing a file again changes nothing. An access token that was
+    /// changed here after the updated_date of its record stays as it is and counts as kept, as it does when the record has no
+    /// such date; --existing=overwrite writes the record. A null secret never clears a secret. Codes may change hands within
+    /// one import.
+    ///
+    /// A bad record is reported on standard error as FILE:LINE: REASON field: description, and the others go in. The exit
+    /// code is 0 only when every record went in, and 2 when a file has no record at all.
     #[command(after_help = examples::IMPORT)]
     Import(import::Arguments),
     /// Organisations: each has its own directory, users and access tokens.

@@ -94,8 +94,8 @@ async fn add(settings: Settings, add: Add) -> anyhow::Result<()> {
     context.database.enter_networks(organisation.key, &id, &networks).await.map_err(|error| explained(error.into()))?;
     let done = match outcome {
         Outcome::Created => "added",
-        Outcome::Updated => "changed",
-        Outcome::Unchanged => "unchanged",
+        // The password is set in any case.
+        Outcome::Updated | Outcome::Unchanged | Outcome::Kept => "changed",
     };
     println!("user {} of {} {done}, id {id}, may: {permissions}", add.username, organisation.name);
     Ok(())

@@ -13,7 +13,7 @@
 //! | `access_tokens_hashing_running` | gauge | `queue` | pass codes and passwords that are being hashed: for `authenticated` calls, for log-ins from networks that the user is known from (`known_login`), and for other log-ins (`anonymous_login`) |
 //! | `access_tokens_hashing_waiting` | gauge | `queue` | those that wait for it |
 //! | `access_tokens_hashing_refused_total` | counter | `queue` | those for which there was no room |
-//! | `access_tokens_imported_total` | counter | `outcome` | records of imports over gRPC: `created`, `updated`, `unchanged` or `failed` |
+//! | `access_tokens_imported_total` | counter | `outcome` | records of imports over gRPC: `created`, `updated`, `unchanged`, `kept` or `failed` |
 //! | `access_tokens_tokens` | gauge | `state` | access tokens of all organisations, once they were counted; on PostgreSQL with more than 100,000 of them as its planner believes |
 //! | `access_tokens_sessions_released` | gauge | | sessions that were ended and have not expired yet, as this process knows |
 //! | `db_client_connection_count` | gauge | `db_client_connection_pool_name`, `db_client_connection_state` | connections to the database that are `idle` or `used` |
@@ -69,7 +69,7 @@ const _: () = assert!(guesses::MAX_SERIES <= SERIES);
 const PASSWORD: &str = "PASSWORD";
 
 /// What can come of a record of an import.
-const IMPORTED: [&str; 4] = ["created", "updated", "unchanged", "failed"];
+const IMPORTED: [&str; 5] = ["created", "updated", "unchanged", "kept", "failed"];
 
 /// Seconds, from a lookup in memory to the longest call.
 const DURATIONS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];

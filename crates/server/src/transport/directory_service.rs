@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use access_tokens_domain::import::Record;
-use access_tokens_domain::service::import::Checked;
+use access_tokens_domain::service::import::{self, RecordResult};
 use access_tokens_domain::session::Caller;
 use access_tokens_domain::store::{AccountStore, Store};
 use access_tokens_domain::{Error, Reason, Result};
@@ -76,11 +76,13 @@ fn refused(status: Status) -> Status {
 }
 
 /// One call.
-struct Run<'a, S> {
+struct Run<'a, S: Store> {
     app: &'a App<S>,
     caller: Caller,
-    /// What was checked so far, when nothing is to be written.
-    checked: Option<Checked>,
+    /// The import, from the first record on, which says what kind of import it is.
+    import: Option<import::Run<S>>,
+    /// Positions of the records of the import.
+    positions: Vec<usize>,
     /// Records that came so far.
     count: usize,
     /// Records that wait for their batch, with their positions.
@@ -92,16 +94,27 @@ struct Run<'a, S> {
 impl<'a, S: Store + AccountStore> Run<'a, S> {
     fn new(app: &'a App<S>, budget: &'a ImportBudget, caller: Caller) -> Self {
         let held = budget.account(caller.organisation);
-        Self { app, caller, checked: None, count: 0, batch: Vec::new(), held, results: Vec::new() }
+        Self {
+            app,
+            caller,
+            import: None,
+            positions: Vec::new(),
+            count: 0,
+            batch: Vec::new(),
+            held,
+            results: Vec::new(),
+        }
     }
 
     async fn take(&mut self, request: &v1::ImportDirectoryRequest) -> Result<()> {
-        if self.count == 0 && request.check {
-            self.checked = Some(Checked::default());
+        if self.import.is_none() {
+            let existing = record::existing(request);
+            let import = if request.check { import::Run::check(existing) } else { import::Run::new(existing) };
+            self.import = Some(import);
         }
         if self.count == MAX_RECORDS {
             // Those before stay written.
-            self.flush().await?;
+            self.finish_import().await?;
             let text = format!("one call carries at most {MAX_RECORDS} records; send the others in further calls");
             return Err(Error::new(Reason::TooManyRecords, text).with("limit", MAX_RECORDS.to_string()));
         }
@@ -120,20 +133,23 @@ impl<'a, S: Store + AccountStore> Run<'a, S> {
 
     async fn flush(&mut self) -> Result<()> {
         let (positions, records): (Vec<usize>, Vec<Record>) = std::mem::take(&mut self.batch).into_iter().unzip();
-        if records.is_empty() {
+        let (false, Some(import)) = (records.is_empty(), &mut self.import) else {
             self.held.release();
             return Ok(());
-        }
-        let importer = &self.app.importer;
-        let results = match &mut self.checked {
-            Some(checked) => rpc::use_case("Importer.check", importer.check(&self.caller, records, checked)).await?,
-            None => rpc::use_case("Importer.import", importer.import(&self.caller, records)).await?,
         };
+        self.positions.extend(positions);
+        let name = if import.only_checks() { "Importer.check" } else { "Importer.import" };
+        let results = rpc::use_case(name, self.app.importer.batch(&self.caller, import, records)).await?;
         self.held.release();
-        for (index, one) in positions.into_iter().zip(results) {
+        self.tell_all(results);
+        Ok(())
+    }
+
+    fn tell_all(&mut self, results: Vec<(usize, RecordResult)>) {
+        for (place, one) in results {
+            let index = self.positions.get(place).copied().unwrap_or(place);
             self.tell(record::result(index, Some(one.kind), one.result));
         }
-        Ok(())
     }
 
     /// What has come of a record. What is only checked does not count.
@@ -142,16 +158,27 @@ impl<'a, S: Store + AccountStore> Run<'a, S> {
             Outcome::Created => "created",
             Outcome::Updated => "updated",
             Outcome::Unchanged => "unchanged",
+            Outcome::Kept => "kept",
             Outcome::Failed | Outcome::Unspecified => "failed",
         };
-        if self.checked.is_none() {
+        if self.import.as_ref().is_some_and(|import| !import.only_checks()) {
             self.app.metrics.imported(outcome, 1);
         }
         self.results.push(result);
     }
 
-    async fn finish(mut self) -> Result<v1::ImportDirectoryResponse> {
+    /// Imports what has not been imported yet, and the records that wait for others.
+    async fn finish_import(&mut self) -> Result<()> {
         self.flush().await?;
+        if let Some(import) = &mut self.import {
+            let results = rpc::use_case("Importer.finish", self.app.importer.finish(&self.caller, import)).await?;
+            self.tell_all(results);
+        }
+        Ok(())
+    }
+
+    async fn finish(mut self) -> Result<v1::ImportDirectoryResponse> {
+        self.finish_import().await?;
         self.results.sort_by_key(|result| result.index);
         let count = |outcome| {
             let found = self.results.iter().filter(|result| result.outcome() == outcome).count();
@@ -162,6 +189,7 @@ impl<'a, S: Store + AccountStore> Run<'a, S> {
             updated: count(Outcome::Updated),
             unchanged: count(Outcome::Unchanged),
             failed: count(Outcome::Failed),
+            kept: count(Outcome::Kept),
             results: self.results,
         })
     }

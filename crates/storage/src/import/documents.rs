@@ -100,8 +100,15 @@ pub(super) async fn remove<E: EntityTrait, C: ConnectionTrait>(
     connection.execute_unprepared("SET LOCAL plan_cache_mode = force_custom_plan").await.map_err(store_error)?;
     let mut sql = Sql::new("DELETE FROM ");
     sql.push(E::default().table_name()).push(" WHERE organisation_key = ").bind(organisation.0);
-    sql.push(" AND id = ANY (ARRAY(SELECT json_array_elements_text(CAST(").bind(json(&ids)?).push(" AS json))))");
+    is_one_of(&mut sql, "id", ids)?;
     sql.all(connection).await?;
+    Ok(())
+}
+
+/// Appends the condition that a column has one of these values.
+pub(super) fn is_one_of(sql: &mut Sql, column: &str, values: &[String]) -> StoreResult<()> {
+    sql.push(" AND ").push(column).push(" = ANY (ARRAY(SELECT json_array_elements_text(CAST(").bind(json(&values)?);
+    sql.push(" AS json))))");
     Ok(())
 }
 

@@ -8,8 +8,10 @@ use access_tokens_proto::json;
 use access_tokens_proto::v1::access_token_service_client::AccessTokenServiceClient;
 use access_tokens_proto::v1::authentication_service_client::AuthenticationServiceClient;
 use access_tokens_proto::v1::directory_service_client::DirectoryServiceClient;
+use access_tokens_proto::v1::import_directory_request::Existing;
 use access_tokens_proto::v1::{
-    CreateAccessTokenRequest, ImportDirectoryResponse, LoginRequest, LoginWithApiKeyRequest, ReleaseTokenRequest,
+    CreateAccessTokenRequest, ImportDirectoryRequest, ImportDirectoryResponse, LoginRequest, LoginWithApiKeyRequest,
+    ReleaseTokenRequest,
 };
 use access_tokens_server::transport::status::from_error;
 use serde_json::Value;
@@ -201,9 +203,23 @@ impl Client {
         service.create_access_token(self.request(request)).await.map(|_| ()).map_err(Refusal::new)
     }
 
-    /// Imports records over the directory RPC.
+    /// Imports records over the directory RPC, whatever was changed since.
     pub async fn import_directory(&self, records: &[Value]) -> Result<ImportDirectoryResponse, Refusal> {
-        let read = |record| json::from_value(record).unwrap_or_else(|faults| panic!("not a record: {faults:?}"));
+        self.import_directory_as(records, Existing::Overwrite, false).await
+    }
+
+    /// Imports records over the directory RPC, or checks them.
+    pub async fn import_directory_as(
+        &self,
+        records: &[Value],
+        existing: Existing,
+        check: bool,
+    ) -> Result<ImportDirectoryResponse, Refusal> {
+        let read = |record| {
+            let read: ImportDirectoryRequest =
+                json::from_value(record).unwrap_or_else(|faults| panic!("not a record: {faults:?}"));
+            ImportDirectoryRequest { existing: existing.into(), check, ..read }
+        };
         let messages: Vec<_> = records.iter().map(read).collect();
         let request = self.request(tokio_stream::iter(messages));
         let answer = DirectoryServiceClient::new(self.channel.clone()).import_directory(request).await;

@@ -2,17 +2,19 @@
 
 mod source;
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use access_tokens_domain::import::{self, MAX_RECORD_BYTES, Outcome, Record};
-use access_tokens_domain::service::import::Checked;
+use access_tokens_domain::import::{self, Answers, MAX_RECORD_BYTES, Outcome, Record};
+use access_tokens_domain::service::import::{self as service, RecordResult};
 use access_tokens_domain::session::Caller;
 use access_tokens_domain::{Error, Reason};
+use access_tokens_storage::Database;
 use anyhow::Context as _;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use self::source::{Piece, Source};
@@ -22,6 +24,8 @@ use crate::config::Settings;
 /// A batch is written in one transaction when it has so many records, or so many bytes.
 const BATCH_RECORDS: usize = 500;
 const BATCH_BYTES: usize = 4 * 1_024 * 1_024;
+/// Exit code when a file has no record at all, as a saved answer of an expired session.
+const NO_RECORD: u8 = 2;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -37,35 +41,70 @@ pub(super) struct Arguments {
     #[arg(long)]
     check: bool,
 
+    /// What becomes of access tokens that are stored already.
+    #[arg(long, value_enum, value_name = "WHICH", default_value_t = Existing::KeepNewer)]
+    existing: Existing,
+
+    /// Take saved answers that lack the authentication code or the state of an access token. A new access token without a state is
+    /// NOT_EFFECTIVE then.
+    #[arg(long)]
+    allow_incomplete: bool,
+
     /// Files to import, in this order; - is standard input.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+}
+
+/// What becomes of access tokens that are stored already.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Existing {
+    /// One that was changed after the `updated_date` of its record stays as it is, as it does when the record has no such date.
+    KeepNewer,
+    /// The record is written, whatever was changed since.
+    Overwrite,
+}
+
+impl From<Existing> for import::Existing {
+    fn from(existing: Existing) -> Self {
+        match existing {
+            Existing::KeepNewer => Self::KeepNewer,
+            Existing::Overwrite => Self::Overwrite,
+        }
+    }
 }
 
 pub(super) async fn run(settings: Settings, arguments: Arguments) -> anyhow::Result<ExitCode> {
     // A file that is not there is noticed before anything is written.
     let files: Vec<_> = arguments.files.iter().map(|path| open(path)).collect::<anyhow::Result<_>>()?;
     let context = Context::open(&settings).await?;
-    let name = &arguments.organisation;
-    let (organisation, checked) = match (arguments.create_organisation, arguments.check) {
-        (true, true) => {
-            let (organisation, checked) = context.imagined_organisation(name).await?;
-            (organisation, Some(checked))
+    let (name, existing) = (&arguments.organisation, arguments.existing.into());
+    let (organisation, import) = match (arguments.create_organisation, arguments.check) {
+        (true, true) => context.imagined_organisation(name, existing).await?,
+        (true, false) => (context.create_organisation(name).await?.0, service::Run::new(existing)),
+        (false, true) => {
+            let organisation = context.organisation(name).await?;
+            let check = service::Run::long_check(context.database.as_ref(), existing, None).await;
+            (organisation, check.map_err(explained)?)
         }
-        (true, false) => (context.create_organisation(name).await?.0, None),
-        (false, check) => (context.organisation(name).await?, check.then(Checked::default)),
+        (false, false) => (context.organisation(name).await?, service::Run::new(existing)),
     };
     let progress = progress(files.iter().map(|(_, _, size)| *size).sum());
     let mut run = Run {
         context: &context,
         caller: command_line(&organisation),
-        checked,
+        import,
+        answers: if arguments.allow_incomplete { Answers::Incomplete } else { Answers::Complete },
+        records_of_file: 0,
         batch: Vec::new(),
         batch_bytes: 0,
+        imported: 0,
+        waiting: HashMap::new(),
         counts: Counts::default(),
         progress: &progress,
     };
+    let mut empty = Vec::new();
     for (name, reader, _) in files {
+        run.records_of_file = 0;
         let mut source = Source::new(reader);
         let mut told = 0;
         while let Some(piece) = source.next().with_context(|| name.clone())? {
@@ -73,8 +112,11 @@ pub(super) async fn run(settings: Settings, arguments: Arguments) -> anyhow::Res
             progress.inc(source.bytes() - told);
             told = source.bytes();
         }
+        if run.records_of_file == 0 {
+            empty.push(name);
+        }
     }
-    run.flush().await?;
+    run.finish().await?;
     let counts = run.counts;
     progress.finish_and_clear();
     if counts.created + counts.updated > 0 && !arguments.check {
@@ -84,7 +126,14 @@ pub(super) async fn run(settings: Settings, arguments: Arguments) -> anyhow::Res
         }
     }
     println!("{}", counts.summary(arguments.check));
-    Ok(if counts.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    for name in &empty {
+        eprintln!("{name}: there is no record in this file");
+    }
+    Ok(match (empty.is_empty(), counts.failed) {
+        (false, _) => ExitCode::from(NO_RECORD),
+        (true, 0) => ExitCode::SUCCESS,
+        (true, _) => ExitCode::FAILURE,
+    })
 }
 
 /// The pieces of a file, each with its line, for the fuzz targets.
@@ -117,14 +166,16 @@ struct Counts {
     created: u64,
     updated: u64,
     unchanged: u64,
+    kept: u64,
     failed: u64,
 }
 
 impl Counts {
     fn summary(self, check: bool) -> String {
-        let Self { created, updated, unchanged, failed } = self;
+        let Self { created, updated, unchanged, kept, failed } = self;
         let checked = if check { "checked, nothing written: " } else { "" };
-        format!("{checked}{created} created, {updated} updated, {unchanged} unchanged, {failed} failed")
+        let kept = if kept > 0 { format!("{kept} kept, ") } else { String::new() };
+        format!("{checked}{created} created, {updated} updated, {unchanged} unchanged, {kept}{failed} failed")
     }
 }
 
@@ -138,10 +189,17 @@ struct Place {
 struct Run<'a> {
     context: &'a Context,
     caller: Caller,
-    checked: Option<Checked>,
+    import: service::Run<Database>,
+    answers: Answers,
+    /// Records of the file at hand, good or bad. Answers about something else have none.
+    records_of_file: usize,
     /// In the order of the files: records to write, and what is known to be bad.
     batch: Vec<(Place, Result<Record, Error>)>,
     batch_bytes: usize,
+    /// Records that were given to the import.
+    imported: usize,
+    /// The places of those without a result, by their positions: they wait for a code of another record.
+    waiting: HashMap<usize, Place>,
     counts: Counts,
     progress: &'a ProgressBar,
 }
@@ -150,10 +208,16 @@ impl Run<'_> {
     async fn take(&mut self, file: &str, piece: Piece) -> anyhow::Result<()> {
         let place = |number| Place { file: file.to_owned(), line: piece.line, number };
         let text = piece.text.map_err(|what| Error::new(Reason::InvalidFieldValue, what));
-        let (bytes, parsed) = match text.and_then(|text| Ok((text.len(), import::parse(&text)?))) {
+        let (bytes, parsed) = match text.and_then(|text| Ok((text.len(), import::parse_with(&text, self.answers)?))) {
             Ok(parsed) => parsed,
-            Err(error) => return self.push(place(None), 0, Err(error)).await,
+            Err(error) => {
+                let answer = |field: &str| ["status.code", "data"].contains(&field);
+                let no_record = error.violations().first().is_some_and(|violation| answer(&violation.field));
+                self.records_of_file += usize::from(!no_record);
+                return self.push(place(None), 0, Err(error)).await;
+            }
         };
+        self.records_of_file += parsed.len();
         let several = parsed.len() > 1;
         for (index, record) in parsed.into_iter().enumerate() {
             let place = place(several.then_some(index + 1));
@@ -186,31 +250,51 @@ impl Run<'_> {
             places.push((place, bad));
         }
         let Some((first, _)) = places.first() else { return Ok(()) };
-        let importer = &self.context.importer;
-        let results = match (&mut self.checked, records.is_empty()) {
-            (_, true) => Ok(Vec::new()),
-            (Some(checked), _) => importer.check(&self.caller, records, checked).await,
-            (None, _) => importer.import(&self.caller, records).await,
-        };
-        let results = results.map_err(explained).with_context(|| {
-            format!("{}:{}: stopped; what came before is in, importing again is safe", first.file, first.line)
-        })?;
-        let mut results = results.into_iter();
+        let stopped =
+            format!("{}:{}: stopped; what came before is in, importing again is safe", first.file, first.line);
+        let mut results = HashMap::new();
+        if !records.is_empty() {
+            let imported = self.context.importer.batch(&self.caller, &mut self.import, records).await;
+            results.extend(imported.map_err(explained).context(stopped)?);
+        }
         for (place, bad) in places {
-            let result = match bad {
-                Some(error) => Err(error),
-                None => results.next().context("the import answered too little")?.result,
-            };
-            match result {
-                Ok((Outcome::Created, _)) => self.counts.created += 1,
-                Ok((Outcome::Updated, _)) => self.counts.updated += 1,
-                Ok((Outcome::Unchanged, _)) => self.counts.unchanged += 1,
-                Err(error) => self.fail(&place, &error),
+            if let Some(error) = bad {
+                self.fail(&place, &error);
+                continue;
+            }
+            let position = self.imported;
+            self.imported += 1;
+            match results.remove(&position) {
+                Some(result) => self.count(&place, result),
+                None => _ = self.waiting.insert(position, place),
             }
         }
-        let Counts { created, updated, unchanged, failed } = self.counts;
-        self.progress.set_message(format!("{} records, {failed} bad", created + updated + unchanged + failed));
+        let Counts { created, updated, unchanged, kept, failed } = self.counts;
+        self.progress.set_message(format!("{} records, {failed} bad", created + updated + unchanged + kept + failed));
         Ok(())
+    }
+
+    /// Writes the rest, and what waits for codes of other records.
+    async fn finish(&mut self) -> anyhow::Result<()> {
+        self.flush().await?;
+        let mut results = self.context.importer.finish(&self.caller, &mut self.import).await.map_err(explained)?;
+        results.sort_by_key(|(position, _)| *position);
+        for (position, result) in results {
+            let place = self.waiting.remove(&position).context("the import answered too much")?;
+            self.count(&place, result);
+        }
+        anyhow::ensure!(self.waiting.is_empty(), "the import answered too little");
+        Ok(())
+    }
+
+    fn count(&mut self, place: &Place, result: RecordResult) {
+        match result.result {
+            Ok((Outcome::Created, _)) => self.counts.created += 1,
+            Ok((Outcome::Updated, _)) => self.counts.updated += 1,
+            Ok((Outcome::Unchanged, _)) => self.counts.unchanged += 1,
+            Ok((Outcome::Kept, _)) => self.counts.kept += 1,
+            Err(error) => self.fail(place, &error),
+        }
     }
 
     fn fail(&mut self, place: &Place, error: &Error) {
@@ -265,7 +349,7 @@ mod tests {
 
     #[test]
     fn records_of_large_texts_are_measured() {
-        let records = import::parse(r#"{"data": [{"id": "1234567890"}]}"#).expect("a record");
+        let records = import::parse(r#"{"access_token": {"id": "1234567890"}}"#).expect("a record");
         assert_eq!(size(&records[0]).expect("measured"), r#"{"id":"1234567890"}"#.len());
     }
 }

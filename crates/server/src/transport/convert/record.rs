@@ -3,7 +3,7 @@
 //! Inwards a record takes the form that files have: JSON with the names of the contract, so that both ways in are one.
 
 use access_tokens_domain::error::Violations;
-use access_tokens_domain::import::{self, Kind, Object, Outcome, Record};
+use access_tokens_domain::import::{self, Existing, Kind, Object, Outcome, Record};
 use access_tokens_domain::{Error, Reason, Result};
 use access_tokens_proto::v1::import_directory_request::Record as Wire;
 use access_tokens_proto::v1::record_result;
@@ -17,6 +17,7 @@ use crate::transport::status;
 /// The fields of a request that are not the record.
 const NULL_FIELDS: &str = "null_fields";
 const CHECK: &str = "check";
+const EXISTING: &str = "existing";
 
 /// What a request is about; none without a record.
 pub(crate) fn kind(request: &v1::ImportDirectoryRequest) -> Option<Kind> {
@@ -36,6 +37,14 @@ pub(crate) fn kind(request: &v1::ImportDirectoryRequest) -> Option<Kind> {
     })
 }
 
+/// What becomes of access tokens that are stored already.
+pub(crate) fn existing(request: &v1::ImportDirectoryRequest) -> Existing {
+    match request.existing() {
+        v1::import_directory_request::Existing::Overwrite => Existing::Overwrite,
+        _ => Existing::KeepNewer,
+    }
+}
+
 /// The record of a request. What is not set is left out; what `null_fields` names is null.
 pub(crate) fn record(request: &v1::ImportDirectoryRequest) -> Result<Record> {
     let kind = kind(request).ok_or_else(|| Error::field(Reason::RequiredFieldMissing, "record", "is required"))?;
@@ -44,6 +53,7 @@ pub(crate) fn record(request: &v1::ImportDirectoryRequest) -> Result<Record> {
     };
     members.remove(NULL_FIELDS);
     members.remove(CHECK);
+    members.remove(EXISTING);
     let mut violations = Violations::default();
     if let Some(object) = members.get_mut(kind.name()).and_then(Value::as_object_mut) {
         for path in request.null_fields.iter().flat_map(|mask| &mask.paths) {
@@ -98,6 +108,7 @@ pub(crate) fn result(index: usize, kind: Option<Kind>, result: Result<(Outcome, 
                 Outcome::Created => record_result::Outcome::Created,
                 Outcome::Updated => record_result::Outcome::Updated,
                 Outcome::Unchanged => record_result::Outcome::Unchanged,
+                Outcome::Kept => record_result::Outcome::Kept,
             });
         }
         Err(error) => {
@@ -136,7 +147,12 @@ mod tests {
 
     fn request(record: Wire, null_fields: &[&str]) -> v1::ImportDirectoryRequest {
         let paths = null_fields.iter().map(|path| (*path).to_owned()).collect();
-        v1::ImportDirectoryRequest { record: Some(record), null_fields: Some(FieldMask { paths }), check: true }
+        v1::ImportDirectoryRequest {
+            record: Some(record),
+            null_fields: Some(FieldMask { paths }),
+            check: true,
+            ..Default::default()
+        }
     }
 
     fn account() -> v1::AccountsReceivable {

@@ -9,7 +9,7 @@ mod wire;
 use std::sync::Arc;
 
 use access_tokens_domain::directory::Organisation;
-use access_tokens_domain::import;
+use access_tokens_domain::import::{self, Existing};
 use access_tokens_domain::notification::{NoNotifier, Notifier};
 use access_tokens_domain::policy::Policy;
 use access_tokens_domain::ports::{Clock, Random, Secrets};
@@ -134,7 +134,7 @@ async fn fill(app: &App<Database>, store: &Database) -> OrganisationRef {
     let lines = RECORDS.replace(",\n  ", ", ");
     let lines = lines.lines().filter(|line| !line.is_empty());
     let records = lines.flat_map(|line| import::parse(line).expect("a record")).collect();
-    let results = app.importer.import(&operator, records).await.expect("imported");
+    let results = app.importer.import(&operator, Existing::Overwrite, records).await.expect("imported");
     assert!(results.iter().all(|record| record.result.is_ok()), "{results:?}");
     organisation
 }

@@ -1,0 +1,160 @@
+//! Saved answers of the original API, as records.
+//!
+//! Answers of every method have the same envelope. Only those about access tokens are taken: each object has an authentication
+//! code and a state among its members, null or not. Whatever else an answer is about has no state that means the same.
+
+use serde_json::Value;
+
+use super::{Kind, Object, Record};
+use crate::{Error, Reason, Result};
+
+/// Longest code and message of another system that an error repeats, in characters.
+const MAX_QUOTE: usize = 200;
+
+/// Which answers are taken as access tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Answers {
+    /// Those whose objects all have an authentication code and a state.
+    #[default]
+    Complete,
+    /// Also those that lack one, unless they look like answers about something else. A new token without a state is
+    /// NOT_EFFECTIVE.
+    Incomplete,
+}
+
+/// The records of a whole answer.
+pub(super) fn records(mut answer: Object, answers: Answers) -> Result<Vec<Record>> {
+    let (status, data) = (answer.remove("status"), answer.remove("data"));
+    if let Some(unknown) = answer.keys().next() {
+        let unknown: String = unknown.chars().take(64).collect();
+        return Err(Error::field(Reason::UnknownField, unknown, "does not belong to an answer (status, data)"));
+    }
+    check_status(status.as_ref())?;
+    let items = match data {
+        Some(Value::Array(items)) => items,
+        Some(Value::Null) | None => Vec::new(),
+        Some(item) => vec![item],
+    };
+    items.into_iter().map(|item| record(item, answers)).collect()
+}
+
+/// An answer that refuses has no records, whatever is in its data.
+fn check_status(status: Option<&Value>) -> Result<()> {
+    let text = |name: &str| status.and_then(|status| status.get(name)).and_then(Value::as_str);
+    match status {
+        None | Some(Value::Null) => Ok(()),
+        Some(Value::Object(_)) if text("code") == Some("OK") => Ok(()),
+        Some(_) => {
+            let (code, message) =
+                (quote(text("code").unwrap_or("no code")), quote(text("message").unwrap_or_default()));
+            let what = format!("the answer is not OK but {code}: {message}");
+            Err(Error::field(Reason::InvalidFieldValue, "status.code", what.trim_end_matches(": ")))
+        }
+    }
+}
+
+fn quote(text: &str) -> String {
+    text.chars().filter(|character| !character.is_control()).take(MAX_QUOTE).collect()
+}
+
+fn record(item: Value, answers: Answers) -> Result<Record> {
+    let Value::Object(mut object) = item else {
+        return Err(Error::field(Reason::InvalidFieldValue, "data", "must be an object or an array of objects"));
+    };
+    let missing = ["authentication_code", "life_cycle_state"].into_iter().find(|name| !object.contains_key(*name));
+    if let Some(missing) = missing {
+        if let Some(other) = resembles(&object) {
+            return Err(Error::field(
+                Reason::InvalidFieldValue,
+                "data",
+                format!("looks like {other}, not an access token"),
+            ));
+        }
+        if answers == Answers::Complete {
+            let what =
+                format!("has no {missing}: it is no whole answer about access tokens (--allow-incomplete takes it)");
+            return Err(Error::field(Reason::InvalidFieldValue, "data", what));
+        }
+    }
+    // What reset_pass_code answers once was for the customer, who has changed it since.
+    object.remove("random_pass_code");
+    let record = Record::new(Kind::AccessToken, object)?;
+    Ok(Record { incomplete: missing.is_some(), ..record })
+}
+
+/// What an answer without the members of an access token is about, if it can be told.
+fn resembles(object: &Object) -> Option<&'static str> {
+    let has = |name: &str| object.contains_key(name);
+    let state = object.get("life_cycle_state").and_then(Value::as_str);
+    if has("sign_up_on") || has("participating_schemes_set") {
+        Some("a rewards participant")
+    } else if has("account_owner") || matches!(state, Some("ACTIVE" | "SUSPENDED")) {
+        Some("an accounts receivable")
+    } else if has("one_time_password") {
+        Some("an answer of generate_otp")
+    } else if has("token") {
+        Some("an answer of a login")
+    } else if has("name") && object.keys().all(|key| ["id", "name", "alternative_code"].contains(&key.as_str())) {
+        Some("a classification; import it as a record of that kind")
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{parse, parse_with};
+    use super::*;
+
+    fn refused(text: &str, answers: Answers) -> String {
+        parse_with(text, answers).expect_err(text).message().to_owned()
+    }
+
+    #[test]
+    fn an_answer_that_refuses_is_refused_with_its_code() {
+        let text = r#"{"status": {"code": "COM.CRM.EXCEPTION.INVALIDTOKENEXCEPTION", "message": "Expired"}, "data": {"authentication_code": "7", "life_cycle_state": "EFFECTIVE"}}"#;
+        for answers in [Answers::Complete, Answers::Incomplete] {
+            let message = refused(text, answers);
+            assert!(message.contains("INVALIDTOKENEXCEPTION") && message.contains("Expired"), "{message}");
+        }
+        for status in ["{}", "7", r#"{"code": null}"#, r#"{"code": "ok"}"#, r#"{"code": "OK "}"#] {
+            refused(&format!(r#"{{"status": {status}, "data": []}}"#), Answers::Incomplete);
+        }
+        assert!(parse(r#"{"status": {"code": "OK"}}"#).expect("nothing").is_empty());
+    }
+
+    #[test]
+    fn answers_about_something_else_are_refused_and_said_to_be() {
+        for (data, what) in [
+            (
+                r#"{"id": "1", "number": "RP1", "life_cycle_state": "EFFECTIVE", "sign_up_on": "2015-01-01T00:00:00"}"#,
+                "participant",
+            ),
+            (r#"{"id": "1", "number": "ACR1", "life_cycle_state": "ACTIVE"}"#, "accounts receivable"),
+            (r#"{"id": "1", "number": "ACR1", "account_owner": null}"#, "accounts receivable"),
+            (r#"{"id": "1", "number": "AT1", "one_time_password": "1", "expiration_date": null}"#, "generate_otp"),
+            (r#"{"token": "abc"}"#, "login"),
+            (r#"{"id": "1", "name": "Card", "alternative_code": "C"}"#, "classification"),
+        ] {
+            for text in
+                [format!(r#"{{"status": {{"code": "OK"}}, "data": {data}}}"#), format!(r#"{{"data": [{data}]}}"#)]
+            {
+                for answers in [Answers::Complete, Answers::Incomplete] {
+                    let message = refused(&text, answers);
+                    assert!(message.contains(what) && !message.contains("abc"), "{message}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn incomplete_answers_are_taken_when_that_is_allowed() {
+        let text =
+            r#"{"status":{"code":"OK"},"data":{"id":"A3FE","number":"RP0000000916","life_cycle_state":"EFFECTIVE"}}"#;
+        assert!(refused(text, Answers::Complete).contains("authentication_code"));
+        assert!(parse_with(text, Answers::Incomplete).expect("taken")[0].incomplete);
+        let whole = r#"{"data": {"authentication_code": "7", "life_cycle_state": null, "random_pass_code": "1234"}}"#;
+        let record = parse(whole).expect("taken").remove(0);
+        assert!(!record.incomplete && !record.object.contains_key("random_pass_code"));
+    }
+}

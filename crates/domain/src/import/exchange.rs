@@ -1,0 +1,140 @@
+//! Codes that change hands within one import.
+//!
+//! A record may give a token a code that another token still has, because the record of the other one comes later. Records are
+//! worked through in their order. Those that want a value of another token wait. In the end all that wait let go of the values
+//! that they change, and are worked through once more: chains and swaps work out, and a value that its owner keeps is refused.
+
+use std::collections::{HashMap, HashSet};
+
+use super::{Batch, Kind, Outcome, Prepared, Record};
+use crate::error::Error;
+use crate::{Reason, Result};
+
+/// Rounds in which records that fail drop out of a group that exchanges codes. Those that are left then fail too.
+const MAX_ROUNDS: usize = 16;
+
+/// What became of a record of a batch.
+#[derive(Debug)]
+pub enum Verdict {
+    /// It is decided.
+    Decided(Result<(Outcome, String)>),
+    /// It wants a number, code or identifier of another token, which a later record may change. The error is what it gets if
+    /// none does.
+    Waiting(Error),
+}
+
+/// By what a record names its token: a later record of the same token must not overtake one that waits.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum RecordKey {
+    /// Its id.
+    Id(String),
+    /// Its number.
+    Number(String),
+}
+
+impl RecordKey {
+    /// The keys of a record of an access token.
+    pub fn of(record: &Record) -> impl Iterator<Item = Self> {
+        let text = |name: &str| match record.kind {
+            Kind::AccessToken => record.object.get(name).and_then(|value| value.as_str()).map(str::to_owned),
+            _ => None,
+        };
+        text("id").map(Self::Id).into_iter().chain(text("number").map(Self::Number))
+    }
+}
+
+impl Batch<'_> {
+    /// Takes records in, in their order. A record that wants a value of another token may get it from a record that comes later.
+    pub fn add_all<'r>(&mut self, records: impl IntoIterator<Item = &'r Prepared>) -> Vec<Verdict> {
+        let (mut verdicts, mut waiting, mut keys) = (Vec::new(), Vec::new(), HashSet::new());
+        for prepared in records {
+            let follows = !keys.is_empty() && RecordKey::of(&prepared.record).any(|key| keys.contains(&key));
+            let result = if follows { Err(conflict()) } else { self.add(prepared.clone()) };
+            match result {
+                Err(error) if follows || is_taken(&error) => {
+                    keys.extend(RecordKey::of(&prepared.record));
+                    waiting.push((verdicts.len(), prepared));
+                    verdicts.push(Verdict::Waiting(error));
+                }
+                result => verdicts.push(Verdict::Decided(result)),
+            }
+        }
+        self.exchange(waiting, &mut verdicts);
+        verdicts
+    }
+
+    /// Works the records that wait through once more, while none of them holds the values that it changes.
+    fn exchange(&mut self, mut group: Vec<(usize, &Prepared)>, verdicts: &mut [Verdict]) {
+        self.retain_possible(&mut group);
+        for _ in 0..MAX_ROUNDS {
+            if group.is_empty() {
+                return;
+            }
+            let before = self.clone();
+            for (_, Prepared { record, .. }) in &group {
+                if self.kept(&record.object).is_none() {
+                    self.tokens.let_go(&record.object);
+                }
+            }
+            let results: Vec<_> = group.iter().map(|(place, one)| (*place, self.add((*one).clone()))).collect();
+            if results.iter().all(|(_, result)| result.is_ok()) {
+                for (place, result) in results {
+                    verdicts[place] = Verdict::Decided(result);
+                }
+                return;
+            }
+            // A token whose record fails keeps its values, so the others are worked through without it.
+            *self = before;
+            let failed: HashSet<_> =
+                results.iter().filter(|(_, result)| result.is_err()).map(|(place, _)| *place).collect();
+            for (place, result) in results {
+                match result {
+                    Err(error) if is_taken(&error) => verdicts[place] = Verdict::Waiting(error),
+                    Err(error) => verdicts[place] = Verdict::Decided(Err(error)),
+                    Ok(_) => {}
+                }
+            }
+            group.retain(|(place, _)| !failed.contains(place));
+        }
+    }
+
+    /// Leaves the records out that want a value which its owner keeps, and those that want a value of the token of such a record.
+    fn retain_possible(&self, group: &mut Vec<(usize, &Prepared)>) {
+        let mut givers = HashMap::new();
+        for (index, one) in group.iter().enumerate().filter(|(_, one)| self.kept(&one.1.record.object).is_none()) {
+            givers.extend(self.tokens.gives_up(&one.1.record.object).into_iter().map(|value| (value, index)));
+        }
+        let (mut takers, mut impossible) = (vec![Vec::new(); group.len()], Vec::new());
+        for (index, one) in group.iter().enumerate() {
+            for value in self.tokens.wants(&one.1.record.object) {
+                match givers.get(&value) {
+                    Some(giver) => takers[*giver].push(index),
+                    None => impossible.push(index),
+                }
+            }
+        }
+        let mut dropped = vec![false; group.len()];
+        while let Some(index) = impossible.pop() {
+            if !std::mem::replace(&mut dropped[index], true) {
+                impossible.append(&mut takers[index]);
+            }
+        }
+        let mut dropped = dropped.into_iter();
+        group.retain(|_| !dropped.next().unwrap_or(false));
+    }
+}
+
+/// Whether a record fails for nothing but values that another token has.
+fn is_taken(error: &Error) -> bool {
+    let taken = |reason| {
+        matches!(
+            reason,
+            Reason::NumberAlreadyExists | Reason::AuthenticationCodeAlreadyExists | Reason::IdentifierAlreadyExists
+        )
+    };
+    taken(error.reason()) && error.violations().iter().all(|violation| taken(violation.reason))
+}
+
+fn conflict() -> Error {
+    Error::field(Reason::Conflict, "access_token", "an earlier record of the same access token was refused")
+}

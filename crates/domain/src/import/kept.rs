@@ -1,0 +1,57 @@
+//! Access tokens that are stored already: which records may change them.
+
+use serde_json::Value;
+
+use super::{Batch, Object};
+use crate::error::Violations;
+use crate::{Reason, time};
+
+/// What an import does with access tokens that are stored already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Existing {
+    /// A token that was changed after the `updated_date` of the record stays as it is, and so does every token of which the
+    /// record has no such date.
+    #[default]
+    KeepNewer,
+    /// The record is written, whatever was changed since.
+    Overwrite,
+}
+
+impl Batch<'_> {
+    /// The id of the stored token that a record of an access token may not change.
+    pub(super) fn kept(&self, record: &Object) -> Option<String> {
+        if self.existing == Existing::Overwrite {
+            return None;
+        }
+        let found = self.tokens.of_record(record)?;
+        let date = record.get("log_information").and_then(|log| log.get("updated_date"));
+        let keeps = match date.filter(|date| !date.is_null()) {
+            None => true,
+            // A date that cannot be read is at fault, and says so.
+            Some(date) => date.as_str().and_then(time::parse).is_some_and(|date| found.updated.date > date),
+        };
+        keeps.then(|| found.id.clone())
+    }
+}
+
+/// Whether what is wrong with a record follows from what is stored, and not from the record. It is no fault of a record that
+/// changes nothing: since it was written, others may have taken its codes.
+pub(super) fn is_of_the_stored(violations: &Violations) -> bool {
+    violations.reasons().all(|reason| {
+        matches!(
+            reason,
+            Reason::ReferenceNotFound
+                | Reason::RecordAlreadyExists
+                | Reason::NumberAlreadyExists
+                | Reason::AuthenticationCodeAlreadyExists
+                | Reason::IdentifierAlreadyExists
+        )
+    })
+}
+
+/// Whether a record carries a secret of a token. What becomes of such a record never depends on the secret.
+pub(super) fn carries_secret(record: &Object) -> bool {
+    ["verification_code", "one_time_password", "pass_code_hash"]
+        .into_iter()
+        .any(|name| record.get(name).is_some_and(|value| *value != Value::Null))
+}
