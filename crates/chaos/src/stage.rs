@@ -24,6 +24,10 @@ pub(crate) const ORGANISATION: &str = "DEMO";
 pub(crate) const USER: &str = "chaos";
 pub(crate) const PASSWORD: &str = "correct horse";
 
+/// Every permission.
+const EVERYTHING: &str =
+    "access_tokens.read,access_tokens.write,access_tokens.lookup,access_tokens.secrets,directory.write,admin";
+
 /// How long the service may take to become ready.
 const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(5);
@@ -273,15 +277,18 @@ impl Stage {
 
     /// From now on callers have an API key, which does not expire.
     pub(crate) fn use_api_key(&mut self) -> Result<()> {
-        let permissions =
-            "access_tokens.read,access_tokens.write,access_tokens.lookup,access_tokens.secrets,directory.write,admin";
+        self.key = Some(self.api_key("chaos-key", EVERYTHING)?);
+        Ok(())
+    }
+
+    /// A new API key of this name with these permissions.
+    pub(crate) fn api_key(&self, name: &str, permissions: &str) -> Result<String> {
         let arguments =
-            ["api-key", "add", "--organisation", ORGANISATION, "--name", "chaos-key", "--permissions", permissions];
+            ["api-key", "add", "--organisation", ORGANISATION, "--name", name, "--permissions", permissions];
         let added = block_in_place(|| self.replicas[0].place.run(&arguments));
         ensure!(added.status.success(), "no API key: {}", String::from_utf8_lossy(&added.stderr));
         let said = String::from_utf8_lossy(&added.stdout).into_owned();
-        self.key = said.split_whitespace().next_back().map(str::to_owned);
-        Ok(())
+        said.split_whitespace().next_back().map(str::to_owned).context("no API key is printed")
     }
 
     /// The API key of callers, once they have one.

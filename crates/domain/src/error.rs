@@ -88,11 +88,15 @@ pub enum Reason {
     GuessBudgetExceeded,
     /// The service has nobody who delivers notifications.
     NotificationsDisabled,
+    /// The user is the last enabled one with the permission `admin`.
+    LastAdmin,
+    /// The user or the API key has opened as many sessions as it may for now.
+    TooManyLogins,
 }
 
 impl Reason {
     /// Every reason, in the order of the contract.
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 43] = [
         Self::InvalidToken,
         Self::InvalidLogin,
         Self::PermissionDenied,
@@ -134,6 +138,8 @@ impl Reason {
         Self::TooManyCodes,
         Self::GuessBudgetExceeded,
         Self::NotificationsDisabled,
+        Self::LastAdmin,
+        Self::TooManyLogins,
     ];
 
     /// The name in the contract, such as `WRONG_LIFE_CYCLE_STATE`.

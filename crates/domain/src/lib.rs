@@ -4,6 +4,7 @@
 //! what it needs from outside is a trait in [`ports`] or [`store`].
 
 pub mod access_token;
+pub mod administration;
 pub mod attempts;
 pub mod card;
 pub mod code;

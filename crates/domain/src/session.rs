@@ -87,6 +87,17 @@ impl Permissions {
         self.0 & (1 << permission as u8) != 0
     }
 
+    /// Does the set have every permission of `others`?
+    pub fn contains_all(self, others: Self) -> bool {
+        self.0 & others.0 == others.0
+    }
+
+    /// The permissions that are in both sets.
+    #[must_use]
+    pub fn intersection(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
     /// The members, in the order of [`Permission::ALL`].
     pub fn iter(self) -> impl Iterator<Item = Permission> {
         Permission::ALL.into_iter().filter(move |p| self.contains(*p))
@@ -185,6 +196,8 @@ pub struct Session {
     pub issued_at: Timestamp,
     /// The first moment at which it is worthless.
     pub expires_at: Timestamp,
+    /// The id of the API key that opened the session. The session has the permissions of the key, and ends with it.
+    pub api_key: Option<String>,
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ pub fn sessions(data: &[u8]) {
     let seconds = part().parse().unwrap_or(0);
     let Some(time) = DateTime::from_timestamp(seconds, 0) else { return };
     let unit = Some(unit).filter(|unit| !unit.is_empty());
-    let session = Session { id, organisation, user, unit, issued_at: time, expires_at: time };
+    let session = Session { id, organisation, user, unit, issued_at: time, expires_at: time, api_key: None };
     let token = TOKENS.sign(&session).expect("signed");
     // Longer ones are not even decoded.
     if token.expose().len() <= 8 * 1_024 {

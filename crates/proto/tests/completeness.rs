@@ -173,9 +173,12 @@ fn error_reasons_are_documented_and_in_order() {
         "UNIMPLEMENTED",
         "DEADLINE_EXCEEDED",
     ];
-    for (number, reason) in reasons.values().enumerate() {
-        assert_eq!(usize::try_from(reason.number()), Ok(number), "{}", reason.name());
-        if number == 0 {
+    // Numbers are left out where the reasons of a later release have theirs already.
+    let mut before = -1;
+    for reason in reasons.values() {
+        assert!(reason.number() > before, "{}", reason.name());
+        before = reason.number();
+        if reason.number() == 0 {
             continue;
         }
         let text = comment(&reasons.parent_file(), reason.path());

@@ -1,16 +1,24 @@
 //! Organisations, logins, API keys and released sessions.
 
 use access_tokens_domain::directory::Organisation;
-use access_tokens_domain::session::OrganisationKey;
-use access_tokens_domain::store::{AccountStore, ApiKey, Credential, OrganisationRef, StoreResult};
+use access_tokens_domain::session::{OrganisationKey, Permissions};
+use access_tokens_domain::store::{
+    AccountStore, ApiKey, Credential, KeyTerms, NewSession, OrganisationRef, ReleasedAfter, ReleasedPage, Store,
+    StoreResult, UnitOfWork, UserAccount,
+};
 use access_tokens_domain::time::Timestamp;
-use sea_orm::{ColumnTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ColumnTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QueryResult, QuerySelect};
 
+use crate::administration::{self, get};
 use crate::convert::{self, micros};
 use crate::database::Database;
-use crate::entities::{api_key, organisation as organisations, released_session, user_credential};
+use crate::entities::{api_key, organisation as organisations, user_credential};
 use crate::error::{Failure, store_error};
+use crate::sessions;
 use crate::sql::{Sql, cannot_exist};
+
+/// How precisely the last use of a key is recorded: one minute, in microseconds.
+const USE_PRECISION: i64 = 60_000_000;
 
 impl AccountStore for Database {
     async fn organisation_by_name(&self, name: &str) -> StoreResult<Option<OrganisationRef>> {
@@ -80,43 +88,94 @@ impl AccountStore for Database {
         rows.pop().map(convert::credential).transpose()
     }
 
+    async fn account(&self, organisation: OrganisationKey, user: &str) -> StoreResult<Option<UserAccount>> {
+        let mut sql = Sql::new("SELECT c.* FROM user_credential c WHERE c.disabled_date IS NULL");
+        sql.push(" AND c.organisation_key = ").bind(organisation.0).push(" AND c.user_id = ").bind(user);
+        sql.find(&self.readers()).await?.first().map(account).transpose()
+    }
+
+    async fn account_with_key(
+        &self,
+        organisation: OrganisationKey,
+        user: &str,
+        key: &str,
+    ) -> StoreResult<Option<(UserAccount, KeyTerms)>> {
+        let mut sql = Sql::new(
+            "SELECT c.*, k.id AS key_id, k.permissions AS key_permissions, k.unit AS key_unit, k.expires_date, \
+             k.revoked_date FROM user_credential c JOIN api_key k ON k.organisation_key = c.organisation_key \
+             AND k.user_id = c.user_id WHERE c.disabled_date IS NULL AND c.organisation_key = ",
+        );
+        sql.bind(organisation.0).push(" AND c.user_id = ").bind(user).push(" AND k.id = ").bind(key);
+        let rows = sql.find(&self.readers()).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let permissions: Option<String> = get(row, "key_permissions")?;
+        let permissions = permissions.as_deref().map(Permissions::from_stored);
+        let terms = KeyTerms {
+            permissions,
+            unit: get(row, "key_unit")?,
+            expires: convert::optional_time(get(row, "expires_date")?, "api_key.expires_date")?,
+            revoked: convert::optional_time(get(row, "revoked_date")?, "api_key.revoked_date")?,
+        };
+        Ok(Some((account(row)?, terms)))
+    }
+
     async fn api_key(&self, id: &str) -> StoreResult<Option<ApiKey>> {
         if cannot_exist(id) {
             return Ok(None);
         }
         let select = api_key::Entity::find().filter(api_key::Column::Id.eq(id));
         let mut rows = select.all(&self.readers()).await.map_err(store_error)?;
-        Ok(rows.pop().map(convert::api_key))
+        rows.pop().map(convert::api_key).transpose()
     }
 
     async fn add_api_key(&self, key: &ApiKey, created: Timestamp) -> StoreResult<()> {
-        let mut sql =
-            Sql::new("INSERT INTO api_key (id, organisation_key, user_id, secret_hash, created_date) VALUES (");
-        sql.bind(key.id.as_str()).push(", ").bind(key.organisation.0).push(", ").bind(key.user.as_str()).push(", ");
-        sql.bind(key.hash.as_stored()).push(", ").bind(micros(created)).push(")");
+        let mut unit = self.begin().await?;
+        unit.lock_accounts(key.organisation).await?;
+        administration::make_room(&mut unit, key).await?;
+        unit.all(administration::insert_key(key, created)).await?;
+        unit.commit().await
+    }
+
+    async fn record_key_use(&self, id: &str, used: Timestamp, address: Option<&str>) -> StoreResult<()> {
+        let used = micros(used);
+        let mut sql = Sql::new("UPDATE api_key SET last_used_date = ");
+        sql.bind(used).push(", last_used_address = ").bind(address.map(str::to_owned));
+        sql.push(" WHERE id = ").bind(id).push(" AND (last_used_date IS NULL OR last_used_date <= ");
+        sql.bind(used - USE_PRECISION).push(")");
         self.write(sql).await?;
         Ok(())
     }
 
-    async fn release_session(&self, session: &str, released_at: Timestamp, expires_at: Timestamp) -> StoreResult<()> {
-        let mut sql = Sql::new("INSERT INTO released_session (id, released_at, expires_at) VALUES (");
-        sql.bind(session).push(", ").bind(micros(released_at)).push(", ").bind(micros(expires_at));
-        sql.push(") ON CONFLICT (id) DO NOTHING");
-        self.write(sql).await?;
+    async fn open_session(&self, session: &NewSession<'_>) -> StoreResult<Option<(Timestamp, Timestamp)>> {
+        let answer = self.write(sessions::open(session, self.is_sqlite())).await?;
+        let Some(mut cells) = answer.first() else { return Ok(None) };
+        let (issued, expires) = (cells.take::<i64>()?, cells.take::<i64>()?);
+        Ok(Some((convert::time(issued, "session.issued")?, convert::time(expires, "session.expires")?)))
+    }
+
+    async fn release_session(&self, session: &str, expires: Timestamp) -> StoreResult<()> {
+        self.write(sessions::release(session, expires, self.is_sqlite())).await?;
         Ok(())
     }
 
-    async fn released_sessions(&self, now: Timestamp) -> StoreResult<Vec<String>> {
-        let select = released_session::Entity::find().filter(released_session::Column::ExpiresAt.gt(micros(now)));
-        let rows = select.all(&self.readers()).await.map_err(store_error)?;
-        Ok(rows.into_iter().map(|row| row.id).collect())
+    async fn delete_sessions(&self, released: &[(OrganisationKey, String)]) -> StoreResult<()> {
+        for statement in sessions::delete(released) {
+            self.write(statement).await?;
+        }
+        Ok(())
     }
 
-    async fn forget_released_sessions(&self, now: Timestamp) -> StoreResult<()> {
-        let mut sql = Sql::new("DELETE FROM released_session WHERE expires_at <= ");
-        sql.bind(micros(now));
-        self.write(sql).await?;
-        Ok(())
+    async fn released_sessions(&self, after: &ReleasedAfter, now: Timestamp, limit: u32) -> StoreResult<ReleasedPage> {
+        let rows = sessions::released(after, now, limit, self.is_sqlite()).find(&self.readers()).await?;
+        sessions::page(&rows)
+    }
+
+    async fn forget_sessions(&self, now: Timestamp, limit: u32) -> StoreResult<bool> {
+        let mut more = false;
+        for table in sessions::EXPIRING {
+            more |= self.write(sessions::forget(table, now, limit, self.is_sqlite())).await?.rows() >= limit as usize;
+        }
+        Ok(more)
     }
 }
 
@@ -129,4 +188,14 @@ impl Database {
         let mut rows = select.all(&self.readers()).await.map_err(store_error)?;
         Ok(rows.pop().map(convert::organisation_ref))
     }
+}
+
+/// The account of a row that has the columns of `user_credential`.
+fn account(row: &QueryResult) -> StoreResult<UserAccount> {
+    let credential = user_credential::Model::from_query_result(row, "").map_err(store_error)?;
+    let not_before: Option<i64> = get(row, "sessions_not_before")?;
+    Ok(UserAccount {
+        credential: convert::credential(credential)?,
+        sessions_not_before: convert::optional_time(not_before, "user_credential.sessions_not_before")?,
+    })
 }

@@ -100,6 +100,14 @@ pub(crate) enum Answer {
 }
 
 impl Answer {
+    /// How many rows it has.
+    pub(crate) fn rows(&self) -> usize {
+        match self {
+            Self::Postgres(rows) => rows.len(),
+            Self::Sqlite(rows) => rows.len(),
+        }
+    }
+
     /// Its first row: none is written by more than one.
     pub(crate) fn first(&self) -> Option<Cells<'_>> {
         match self {

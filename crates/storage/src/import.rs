@@ -24,6 +24,7 @@ use crate::entities::{
 };
 use crate::error::store_error;
 use crate::sequence;
+use crate::sessions;
 use crate::sql::Sql;
 
 /// Ids of the rows that a transaction has read and locked until its end: only these may be replaced.
@@ -170,6 +171,7 @@ pub(crate) async fn save<C: ConnectionTrait>(
     save!(unit, convert::unit_row, changes.units);
     save!(app_user, convert::user_row, changes.users);
     save_credentials(connection, key, &changes.credentials, held).await?;
+    sessions::end_after_import(connection, key, changes).await?;
     save!(country, convert::country_row, changes.countries);
     save!(industry, convert::industry_row, changes.industries);
     save!(industry_sector, convert::industry_sector_row, changes.industry_sectors);

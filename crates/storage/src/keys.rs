@@ -107,6 +107,7 @@ impl KeyStore for Database {
         }
         for (what, table, column) in [
             (PASSWORDS, "user_credential", ("password_hash", Form::Parameter)),
+            (PASSWORDS, "user_credential", ("disabled_password_hash", Form::Parameter)),
             (API_KEYS, "api_key", ("secret_hash", Form::Prefix)),
         ] {
             for (keys, rows) in group(&snapshot, table, &[column]).await? {

@@ -9,6 +9,7 @@
 //! depends on a state carries that state in its own condition.
 
 mod accounts;
+mod administration;
 pub mod backup;
 mod caller;
 mod cells;
@@ -38,6 +39,7 @@ mod reference;
 mod replicas;
 mod schema;
 mod sequence;
+mod sessions;
 mod single;
 mod sql;
 mod sqlite;

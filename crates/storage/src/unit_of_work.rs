@@ -112,13 +112,20 @@ impl Unit {
         self.leave(result)
     }
 
+    /// Waits for imports into the organisation, and for other changes of its users and keys, and keeps them waiting until
+    /// the end of the unit. On SQLite a unit is alone anyway.
+    pub(crate) async fn lock_accounts(&mut self, organisation: OrganisationKey) -> StoreResult<()> {
+        if matches!(self.transaction, Transaction::Postgres(_)) {
+            self.all(directory_lock(organisation)).await?;
+        }
+        Ok(())
+    }
+
     async fn read_directory(&mut self, organisation: OrganisationKey) -> StoreResult<Arc<Reference>> {
         let cache = Arc::clone(&self.cache);
         let connection = self.enter().await?;
         if connection.get_database_backend() == DbBackend::Postgres {
-            let mut sql = Sql::new("SELECT pg_advisory_xact_lock(");
-            sql.bind(DIRECTORY_LOCK).push(", ").bind(organisation.0).push(")");
-            sql.all(&*connection).await?;
+            directory_lock(organisation).all(&*connection).await?;
         }
         // Nobody else writes reference data now, so several statements see one state.
         let version = reference::version(&*connection, organisation).await?;
@@ -127,6 +134,12 @@ impl Unit {
             None => Ok(Arc::new(reference::load(&*connection, organisation).await?)),
         }
     }
+}
+
+fn directory_lock(organisation: OrganisationKey) -> Sql {
+    let mut sql = Sql::new("SELECT pg_advisory_xact_lock(");
+    sql.bind(DIRECTORY_LOCK).push(", ").bind(organisation.0).push(")");
+    sql
 }
 
 impl UnitOfWork for Unit {

@@ -13,7 +13,7 @@ use access_tokens_domain::ports::{Clock, Random, Secrets};
 use access_tokens_domain::service::AccessTokens;
 use access_tokens_domain::service::import::Importer;
 use access_tokens_domain::session::{Caller, Permissions};
-use access_tokens_domain::store::{AccountStore, ApiKey};
+use access_tokens_domain::store::{AccountStore, ApiKey, KeyTerms};
 use access_tokens_domain::time::Timestamp;
 use access_tokens_server::authentication::{Authenticator, NewApiKey, SessionTokens};
 use access_tokens_server::crypto::{KeyRing, KeyedSecrets, SystemRandom};
@@ -200,7 +200,8 @@ impl TestApp {
         let (_, user) = results[0].as_ref().expect("imported").clone();
         let organisation = self.database.organisation_by_name("DEMO").await.expect("a store").expect("DEMO");
         let made = NewApiKey::generate(&SystemRandom, self.secrets.as_ref()).expect("a key");
-        let key = ApiKey { id: made.id, organisation: organisation.key, user, hash: made.hash };
+        let terms = KeyTerms::default();
+        let key = ApiKey { id: made.id, organisation: organisation.key, user, hash: made.hash, terms };
         self.database.add_api_key(&key, self.now()).await.expect("kept");
         made.key.expose().to_owned()
     }

@@ -1,5 +1,7 @@
 //! The whole system: real servers over real sockets, on SQLite and on PostgreSQL.
 
+mod account_sessions;
+mod api_keys;
 mod backup;
 mod brute_force;
 mod canaries;

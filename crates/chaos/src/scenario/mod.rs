@@ -5,6 +5,7 @@ mod login_flood_networks;
 mod machine;
 mod overload;
 mod probe_streams;
+mod released_sessions;
 mod silent_connects;
 mod steady;
 mod strangers;
@@ -74,12 +75,22 @@ pub(crate) const ALL: &[Scenario] = &[
     unfinished_bodies::SCENARIO,
     probe_streams::SCENARIO,
     silent_connects::SCENARIO,
+    released_sessions::SCENARIO,
     overload::SCENARIO,
 ];
 
 /// Those that measure how fast the service is: nothing else runs meanwhile.
-pub(crate) const ALONE: &[&str] =
-    &["t20", "t22", "t23", "login_flood_networks", "unfinished_bodies", "probe_streams", "silent_connects", "overload"];
+pub(crate) const ALONE: &[&str] = &[
+    "t20",
+    "t22",
+    "t23",
+    "login_flood_networks",
+    "unfinished_bodies",
+    "probe_streams",
+    "silent_connects",
+    "released_sessions",
+    "overload",
+];
 
 /// What is not part of `ci`: its promise is not kept yet.
 pub(crate) const OPEN: &[&str] = &["overload"];

@@ -1,7 +1,7 @@
 //! A batch of records, worked through in memory: what is stored, what the batch has changed so far, and what the record
 //! at hand changes. A record that fails leaves nothing behind; what remains is written in one transaction.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -77,6 +77,7 @@ pub struct Batch<'a> {
     pub(super) credentials: HashMap<String, Credential>,
     pub(super) credentials_at_hand: BTreeMap<String, Credential>,
     changed_credentials: BTreeMap<String, Credential>,
+    password_changes: BTreeSet<String>,
     pub(super) tokens: token::Tokens,
     seen: HashSet<(Kind, String)>,
 }
@@ -116,6 +117,7 @@ impl<'a> Batch<'a> {
             credentials: stored.credentials.clone(),
             credentials_at_hand: BTreeMap::new(),
             changed_credentials: BTreeMap::new(),
+            password_changes: BTreeSet::new(),
             tokens: token::Tokens::new(stored.tokens.values().cloned()),
             seen: HashSet::new(),
         }
@@ -170,6 +172,7 @@ impl<'a> Batch<'a> {
             business_units: self.business_units.into_changed(),
             users: self.users.into_changed(),
             credentials: self.changed_credentials.into_values().collect(),
+            password_changes: self.password_changes.into_iter().map(|user| (user, self.now)).collect(),
             countries: self.countries.into_changed(),
             industries: self.industries.into_changed(),
             industry_sectors: self.industry_sectors.into_changed(),
@@ -377,6 +380,10 @@ impl<'a> Batch<'a> {
             let public = |one: &Credential| (one.permissions, one.default_unit.clone());
             touched |= self.credentials.get(&user).map(public) != Some(public(&credential));
             if keep {
+                let before = self.credentials.get(&user).and_then(|before| before.password.as_ref());
+                if before.is_some_and(|before| credential.password.as_ref() != Some(before)) {
+                    self.password_changes.insert(user.clone());
+                }
                 self.credentials.insert(user.clone(), credential.clone());
                 self.changed_credentials.insert(user, credential);
             }

@@ -6,6 +6,7 @@ use crate::directory::{
     AccountsReceivable, BusinessUnit, Classification, ContactInformation, Country, Industry, IndustrySector,
     Organisation, RewardsParticipant, Unit, User,
 };
+use crate::time::Timestamp;
 
 /// What a batch of records names.
 #[derive(Debug, Clone, Default)]
@@ -83,6 +84,8 @@ pub struct ImportChanges {
     pub users: Vec<User>,
     /// Credentials.
     pub credentials: Vec<Credential>,
+    /// The users among them whose password is replaced or removed, by id, and when. Their sessions end.
+    pub password_changes: Vec<(String, Timestamp)>,
     /// Countries.
     pub countries: Vec<Country>,
     /// Industries.

@@ -1,12 +1,17 @@
 //! The ports to the database. Lookups return `Option`: the use case decides what is an error.
 
 mod account;
+mod administration;
 mod import;
 mod keys;
 mod ledger;
 mod login;
 
-pub use account::{AccountStore, ApiKey, Credential, OrganisationRef};
+pub use account::{
+    AccountStore, ApiKey, Credential, KeyTerms, NewSession, OrganisationRef, ReleasedAfter, ReleasedPage,
+    ReleasedSession, SessionProof, UserAccount,
+};
+pub use administration::{AdministrationStore, Disabled, KeyDetails, Rotated, UserDetails};
 pub use import::{ImportChanges, ImportKeys, ImportRows};
 pub use keys::{KeyStore, KeyUse, Position};
 pub use ledger::{Entry, LedgerStore, Revision};

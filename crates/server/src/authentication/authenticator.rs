@@ -1,16 +1,19 @@
 //! Logging in, staying in, leaving.
 
-use std::sync::Arc;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use access_tokens_domain::error::Violations;
 use access_tokens_domain::login::Network;
 use access_tokens_domain::observer::{NoObserver, Observer};
-use access_tokens_domain::ports::{Clock, Random, Secrets};
+use access_tokens_domain::ports::{Clock, HashWork, Random, Secrets, Verdict};
 use access_tokens_domain::reference::Reference;
-use access_tokens_domain::secret::Secret;
+use access_tokens_domain::secret::{PassCodeHash, Secret};
 use access_tokens_domain::session::{Caller, OrganisationKey, Permissions, Session};
-use access_tokens_domain::store::{AccountStore, ApiKey, Credential, Store};
+use access_tokens_domain::store::{
+    AccountStore, ApiKey, Credential, KeyTerms, NewSession, SessionProof, Store, UserAccount,
+};
 use access_tokens_domain::time::Timestamp;
 use access_tokens_domain::{Error, Reason, Result, code, text};
 use chrono::{SubsecRound, TimeDelta};
@@ -19,7 +22,9 @@ use tokio::time::timeout;
 use super::api_key::PresentedKey;
 use super::callers::Callers;
 use super::certificate::{Bindings, BoundUser, CertificateUser};
+use super::key_uses::{KeyUse, KeyUses};
 use super::login::{Attempt, Login, Logins};
+use super::login_rate::{LoginLimits, LoginRate};
 use super::released::Released;
 use super::session_token::SessionTokens;
 
@@ -27,14 +32,21 @@ use super::session_token::SessionTokens;
 const LIFETIME: TimeDelta = TimeDelta::hours(2);
 /// How often other replicas' releases are read. Below the age at which a call would have to wait for them.
 const REFRESH: Duration = Duration::from_millis(500);
-/// How often released sessions that have expired are thrown away, in refreshes: every ten minutes.
-const FORGET_EVERY: u64 = 1_200;
+/// How often sessions that have expired are deleted, in refreshes: every minute.
+const FORGET_EVERY: u64 = 120;
 
 /// Time between two sweeps of log-in attempts and known networks.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
 
 /// How long a refresh may take.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Rows of released sessions that wait to be deleted: a bound on memory.
+const MAX_RELEASED_ROWS: usize = 10_000;
+/// Expired rows that are deleted by one statement.
+const FORGOTTEN_AT_ONCE: u32 = 1_000;
+/// Statements of that kind in one tick.
+const FORGETTING_STATEMENTS: usize = 5;
 
 /// Opens, recognises and ends sessions.
 pub struct Authenticator<S> {
@@ -45,10 +57,41 @@ pub struct Authenticator<S> {
     logins: Logins<S>,
     tokens: SessionTokens,
     released: Released,
-    users: Callers<(OrganisationKey, Permissions)>,
-    api_keys: Callers<(ApiKey, Caller)>,
+    /// Rows of open sessions that are to be deleted.
+    released_rows: Mutex<Vec<(OrganisationKey, String)>>,
+    login_rate: LoginRate,
+    users: Callers<Arc<KnownUser>>,
+    api_keys: Callers<Arc<KnownKey>>,
+    key_uses: KeyUses,
     certificates: Callers<Caller>,
     bindings: Bindings,
+}
+
+/// What sessions of a user, or of one of its keys, are checked against.
+struct KnownUser {
+    organisation: OrganisationKey,
+    permissions: Permissions,
+    not_before: Option<Timestamp>,
+    /// Those of the key that opened the session.
+    terms: KeyTerms,
+}
+
+/// The caller of a session that is to be opened.
+struct Opening<'a> {
+    organisation: OrganisationKey,
+    /// The public id of the organisation.
+    public: &'a str,
+    user: &'a str,
+    unit: Option<&'a str>,
+    /// Of the client, where it is known.
+    address: Option<String>,
+}
+
+/// A key as it is stored, the caller that it stands for, and where its uses are noted.
+struct KnownKey {
+    key: ApiKey,
+    caller: Caller,
+    uses: Arc<KeyUse>,
 }
 
 impl<S: Store + AccountStore> Authenticator<S> {
@@ -60,18 +103,42 @@ impl<S: Store + AccountStore> Authenticator<S> {
         secrets: Arc<dyn Secrets>,
         tokens: SessionTokens,
     ) -> Self {
-        let (users, api_keys, certificates) = (Callers::new(), Callers::new(), Callers::new());
+        let (users, certificates) = (Callers::new(), Callers::new());
+        let (api_keys, key_uses) = (Callers::remembering_unknown(), KeyUses::default());
         let released = Released::default();
+        let (released_rows, login_rate) = (Mutex::default(), LoginRate::new(LoginLimits::default()));
         let bindings = Bindings::default();
         let (rows, hashing, chance) = (Arc::clone(&store), Arc::clone(&secrets), Arc::clone(&random));
         let logins = Logins::new(rows, hashing, chance, Arc::clone(&clock), Arc::new(NoObserver));
-        Self { store, secrets, clock, random, logins, tokens, released, users, api_keys, certificates, bindings }
+        Self {
+            store,
+            secrets,
+            clock,
+            random,
+            logins,
+            tokens,
+            released,
+            released_rows,
+            login_rate,
+            users,
+            api_keys,
+            key_uses,
+            certificates,
+            bindings,
+        }
     }
 
     /// Counts log-ins for an observer.
     #[must_use]
     pub fn observed_by(mut self, observer: Arc<dyn Observer>) -> Self {
         self.logins.observed_by(observer);
+        self
+    }
+
+    /// Limits how often each user and each API key may open a session.
+    #[must_use]
+    pub fn limiting_logins(mut self, limits: LoginLimits) -> Self {
+        self.login_rate = LoginRate::new(limits);
         self
     }
 
@@ -98,7 +165,8 @@ impl<S: Store + AccountStore> Authenticator<S> {
         let organisation = self.store.organisation_by_name(organisation).await?;
         let key = organisation.as_ref().map_or(OrganisationKey::NONE, |organisation| organisation.key);
         let network = Network::of(address);
-        let account = self.logins.check(Attempt { organisation: key, username, password, network }).await?;
+        let attempt = Attempt { organisation: key, username, password: password.clone(), network };
+        let account = self.logins.check(attempt).await?;
         let (Some(organisation), Some(account)) = (organisation, account) else { return Err(invalid_login()) };
         let credential = account.credential;
         let reference = self.store.reference(organisation.key).await?;
@@ -106,27 +174,88 @@ impl<S: Store + AccountStore> Authenticator<S> {
             Some(unit) => Some(named_unit(&reference, unit)?),
             None => default_unit(&reference, &credential),
         };
-        self.open(organisation.id, credential.user, unit)
+        let opening = Opening {
+            organisation: organisation.key,
+            public: &organisation.id,
+            user: &credential.user,
+            unit: unit.as_deref(),
+            address: address.map(|address| address.to_string()),
+        };
+        self.open_for_user(&opening, password, credential.password.clone()).await
     }
 
     /// Opens a session for an API key and answers its token.
-    pub async fn login_with_api_key(&self, key: &Secret) -> Result<Secret> {
-        let caller = self.caller_of_key(key).await?.ok_or_else(invalid_login)?;
-        let reference = self.store.reference(caller.organisation).await?;
-        self.open(reference.organisation.id.clone(), caller.user.unwrap_or_default(), caller.unit)
+    pub async fn login_with_api_key(&self, key: &Secret, address: Option<IpAddr>) -> Result<Secret> {
+        let known = self.known_key(key).await?.ok_or_else(invalid_login)?;
+        self.login_rate.take(&format!("{}\n{}", known.key.organisation.0, known.key.id))?;
+        let reference = self.store.reference(known.key.organisation).await?;
+        let opening = Opening {
+            organisation: known.key.organisation,
+            public: &reference.organisation.id,
+            user: &known.key.user,
+            unit: known.caller.unit.as_deref(),
+            address: address.map(|address| address.to_string()),
+        };
+        let token = self.open(&opening, SessionProof::ApiKey(&known.key.id)).await?;
+        token.ok_or_else(invalid_login)
     }
 
-    fn open(&self, organisation: String, user: String, unit: Option<String>) -> Result<Secret> {
-        let issued_at = self.clock.now().trunc_subsecs(0);
+    /// Opens a session for a user whose password was right.
+    async fn open_for_user(
+        &self,
+        opening: &Opening<'_>,
+        password: Secret,
+        hash: Option<PassCodeHash>,
+    ) -> Result<Secret> {
+        // No API key has a name of this form.
+        self.login_rate.take(&format!("{}\n{}\n", opening.organisation.0, opening.user))?;
+        let hash = hash.ok_or_else(invalid_login)?;
+        if let Some(token) = self.open(opening, SessionProof::Password(&hash)).await? {
+            return Ok(token);
+        }
+        // The stored hash is another one by now: of the same password, or of a new one.
+        let account = self.store.account(opening.organisation, opening.user).await?.ok_or_else(invalid_login)?;
+        let hash = account.credential.password.ok_or_else(invalid_login)?;
+        let work = HashWork::known_login(opening.organisation);
+        if self.secrets.verify(work, password, Some(hash.clone())).await? == Verdict::Wrong {
+            return Err(invalid_login());
+        }
+        self.open(opening, SessionProof::Password(&hash)).await?.ok_or_else(invalid_login)
+    }
+
+    /// Stores a session and signs its token. `None`: the proof does not count any more.
+    async fn open(&self, opening: &Opening<'_>, proof: SessionProof<'_>) -> Result<Option<Secret>> {
         let id = code::hex_id(self.random.as_ref())?;
-        let expires_at = issued_at + LIFETIME;
-        self.tokens.sign(&Session { id, organisation, user, unit, issued_at, expires_at })
+        let session = NewSession {
+            id: &id,
+            organisation: opening.organisation,
+            user: opening.user,
+            unit: opening.unit,
+            proof,
+            issued: self.clock.now().trunc_subsecs(0),
+            lifetime: LIFETIME,
+            address: opening.address.as_deref(),
+        };
+        let Some((issued_at, expires_at)) = self.store.open_session(&session).await? else { return Ok(None) };
+        let api_key = match proof {
+            SessionProof::ApiKey(key) => Some(key.to_owned()),
+            SessionProof::Password(_) => None,
+        };
+        let (organisation, user) = (opening.public.to_owned(), opening.user.to_owned());
+        let unit = opening.unit.map(str::to_owned);
+        let expires_at = expires_at.trunc_subsecs(0);
+        self.tokens.sign(&Session { id, organisation, user, unit, issued_at, expires_at, api_key }).map(Some)
     }
 
     /// Ends a session: at once here, within a second on other replicas.
-    pub async fn release(&self, session: &Session) -> Result<()> {
-        self.store.release_session(&session.id, self.clock.now(), session.expires_at).await?;
+    pub async fn release(&self, organisation: OrganisationKey, session: &Session) -> Result<()> {
+        self.store.release_session(&session.id, session.expires_at).await?;
         self.released.add(session);
+        let mut rows = self.released_rows.lock().unwrap_or_else(PoisonError::into_inner);
+        // What has no room goes when it has expired.
+        if rows.len() < MAX_RELEASED_ROWS {
+            rows.push((organisation, session.id.clone()));
+        }
         Ok(())
     }
 
@@ -138,44 +267,65 @@ impl<S: Store + AccountStore> Authenticator<S> {
         if session.expires_at <= now || self.released.contains(self.store.as_ref(), &session, now).await? {
             return Err(Error::invalid_token());
         }
-        // Ids have no control characters in them, so no two pairs share a key.
-        let key = format!("{}\n{}", session.organisation, session.user);
-        let found = self.users.get(&key, self.find_user(&session)).await?;
-        let (organisation, permissions) = found.ok_or_else(Error::invalid_token)?;
+        // Ids have no control characters in them, so no two users or keys share a name.
+        let key = session.api_key.as_deref().unwrap_or_default();
+        let name = format!("{}\n{}\n{key}", session.organisation, session.user);
+        let found = self.users.get(&name, self.find_user(&session)).await?;
+        let known = found.ok_or_else(Error::invalid_token)?;
+        if known.not_before.is_some_and(|not_before| session.issued_at < not_before) || !known.terms.are_valid(now) {
+            return Err(Error::invalid_token());
+        }
+        let (organisation, permissions) = (known.organisation, known.permissions);
         let (user, unit) = (Some(session.user.clone()), session.unit.clone());
         Ok((Caller { organisation, user, unit, permissions }, session))
     }
 
-    async fn find_user(&self, session: &Session) -> Result<Option<(OrganisationKey, Permissions)>> {
+    async fn find_user(&self, session: &Session) -> Result<Option<Arc<KnownUser>>> {
         let Some(organisation) = self.store.organisation_by_id(&session.organisation).await? else { return Ok(None) };
-        let credential = self.store.credential(organisation.key, &session.user).await?;
-        Ok(credential.map(|credential| (organisation.key, credential.permissions)))
+        let organisation = organisation.key;
+        let found = match &session.api_key {
+            Some(key) => self.store.account_with_key(organisation, &session.user, key).await?,
+            None => self.store.account(organisation, &session.user).await?.map(|user| (user, KeyTerms::default())),
+        };
+        let known = |(user, terms): (UserAccount, KeyTerms)| {
+            let permissions = terms.granted(user.credential.permissions);
+            Arc::new(KnownUser { organisation, permissions, not_before: user.sessions_not_before, terms })
+        };
+        Ok(found.map(known))
     }
 
     /// Who sends this API key with a call? INVALID_TOKEN when it is unknown or revoked.
     pub async fn authenticate_api_key(&self, key: &Secret) -> Result<Caller> {
-        self.caller_of_key(key).await?.ok_or_else(Error::invalid_token)
+        let known = self.known_key(key).await?.ok_or_else(Error::invalid_token)?;
+        Ok(known.caller.clone())
     }
 
-    async fn caller_of_key(&self, key: &Secret) -> Result<Option<Caller>> {
+    async fn known_key(&self, key: &Secret) -> Result<Option<Arc<KnownKey>>> {
         let Some(key) = PresentedKey::parse(key.expose()) else { return Ok(None) };
         let found = self.api_keys.get(&key.id, self.find_api_key(&key.id)).await?;
-        let hash = found.as_ref().map(|(stored, _)| &stored.hash);
+        let hash = found.as_ref().map(|known| &known.key.hash);
         let matches = key.matches(self.secrets.as_ref(), hash);
-        Ok(found.filter(|_| matches).map(|(_, caller)| caller))
+        let now = self.clock.now();
+        let Some(known) = found.filter(|known| matches && known.key.terms.are_valid(now)) else { return Ok(None) };
+        known.uses.note(now);
+        Ok(Some(known))
     }
 
-    async fn find_api_key(&self, id: &str) -> Result<Option<(ApiKey, Caller)>> {
+    async fn find_api_key(&self, id: &str) -> Result<Option<Arc<KnownKey>>> {
         let Some(key) = self.store.api_key(id).await? else { return Ok(None) };
-        let Some(credential) = self.store.credential(key.organisation, &key.user).await? else { return Ok(None) };
+        let Some(UserAccount { credential, .. }) = self.store.account(key.organisation, &key.user).await? else {
+            return Ok(None);
+        };
         let reference = self.store.reference(key.organisation).await?;
+        let own_unit = key.terms.unit.clone().filter(|unit| reference.units.contains_key(unit));
         let caller = Caller {
             organisation: key.organisation,
             user: Some(key.user.clone()),
-            unit: default_unit(&reference, &credential),
-            permissions: credential.permissions,
+            unit: own_unit.or_else(|| default_unit(&reference, &credential)),
+            permissions: key.terms.granted(credential.permissions),
         };
-        Ok(Some((key, caller)))
+        let uses = self.key_uses.of(&key.id);
+        Ok(Some(Arc::new(KnownKey { key, caller, uses })))
     }
 
     /// Binds the users of certificates to the ids that have their names now. Those that do not exist yet are bound as soon as
@@ -203,7 +353,8 @@ impl<S: Store + AccountStore> Authenticator<S> {
 
     async fn find_certificate_user(&self, names: &CertificateUser) -> Result<Option<Caller>> {
         let Some(BoundUser { organisation, user }) = self.bound(names).await? else { return Ok(None) };
-        let Some(credential) = self.store.credential(organisation, &user).await? else { return Ok(None) };
+        let Some(account) = self.store.account(organisation, &user).await? else { return Ok(None) };
+        let credential = account.credential;
         let reference = self.store.reference(organisation).await?;
         let unit = default_unit(&reference, &credential);
         let (user, permissions) = (Some(credential.user), credential.permissions);
@@ -248,7 +399,7 @@ impl<S: Store + AccountStore> Authenticator<S> {
     pub async fn watch_releases(&self) {
         let mut ticks = tokio::time::interval(REFRESH);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut failing = false;
+        let (mut failing, mut forgetting) = (false, false);
         for count in 0_u64.. {
             ticks.tick().await;
             let refreshed = patiently(self.refresh_released()).await;
@@ -258,13 +409,38 @@ impl<S: Store + AccountStore> Authenticator<S> {
                 _ => {}
             }
             failing = refreshed.is_err();
-            if count % FORGET_EVERY == 0 && !failing {
-                let now: Timestamp = self.clock.now();
-                if let Err(error) = patiently(async { Ok(self.store.forget_released_sessions(now).await?) }).await {
-                    tracing::warn!(cause = cause(&error), "expired releases cannot be thrown away");
-                }
+            if failing {
+                continue;
+            }
+            forgetting |= count % FORGET_EVERY == 0;
+            match patiently(self.tidy(forgetting)).await {
+                Ok(more) => forgetting = more,
+                Err(error) => tracing::warn!(cause = cause(&error), "sessions and uses of API keys cannot be written"),
             }
         }
+    }
+
+    /// Writes what may come late: last uses of keys, rows of released sessions, and, if asked to, a bounded number of rows
+    /// that have expired. `true`: there may be more of those.
+    async fn tidy(&self, forget: bool) -> Result<bool> {
+        let rows = std::mem::take(&mut *self.released_rows.lock().unwrap_or_else(PoisonError::into_inner));
+        if !rows.is_empty() {
+            self.store.delete_sessions(&rows).await?;
+        }
+        self.key_uses.write(self.store.as_ref()).await?;
+        let mut more = forget;
+        for _ in 0..FORGETTING_STATEMENTS {
+            if !more {
+                break;
+            }
+            more = self.store.forget_sessions(self.clock.now(), FORGOTTEN_AT_ONCE).await?;
+        }
+        Ok(more)
+    }
+
+    /// Is the list of released sessions read? Before that the process is not ready: calls would wait for the list.
+    pub fn has_read_releases(&self) -> bool {
+        self.released.is_loaded()
     }
 }
 

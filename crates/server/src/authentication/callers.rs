@@ -1,7 +1,7 @@
-//! What was looked up about callers, for less than a second.
+//! What was looked up about callers, kept for at most half a second.
 //!
-//! A permission that is taken away, or an API key that is revoked, ends within that second on every replica; a caller
-//! that stays asks the database once a second, not once a call.
+//! A permission that is taken away, or an API key that is revoked, therefore ends within a second on every replica, and a
+//! caller that stays costs a look-up every half second, not one for each call.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -11,47 +11,81 @@ use access_tokens_domain::Result;
 use tokio::time::Instant;
 
 /// The longest that an answer is used.
-const LIFETIME: Duration = Duration::from_millis(900);
-/// A bound on memory, far above the number of callers of a second.
+const LIFETIME: Duration = Duration::from_millis(500);
+/// Callers that are kept at once, and keys without a caller: a bound on memory.
 const MAX_ENTRIES: usize = 10_000;
 
+/// Answers by the key of the caller.
 pub(super) struct Callers<T> {
+    found: Entries<T>,
+    /// Keys without a caller. `None`: they are not kept, so that a new user works at once.
+    unknown: Option<Entries<()>>,
+}
+
+struct Entries<T> {
     entries: Mutex<HashMap<String, (Instant, T)>>,
     max: usize,
 }
 
 impl<T: Clone> Callers<T> {
+    /// Keeps callers only.
     pub(super) fn new() -> Self {
-        Self { entries: Mutex::default(), max: MAX_ENTRIES }
+        Self { found: Entries::new(MAX_ENTRIES), unknown: None }
     }
 
-    /// What is known of `key`, or else what `load` finds. "Nothing" is not kept: a new user or key works at once.
+    /// Keeps callers, and which keys have none: for keys that strangers present before any session.
+    pub(super) fn remembering_unknown() -> Self {
+        Self { unknown: Some(Entries::new(MAX_ENTRIES)), ..Self::new() }
+    }
+
+    /// What is known of `key`, or else what `load` finds.
     pub(super) async fn get(&self, key: &str, load: impl Future<Output = Result<Option<T>>>) -> Result<Option<T>> {
         // An answer is as old as its question.
         let asked = Instant::now();
-        let known = self.entries.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned();
-        if let Some((since, value)) = known
-            && asked.duration_since(since) < LIFETIME
-        {
+        if let Some(value) = self.found.get(key, asked) {
             return Ok(Some(value));
         }
+        if self.unknown.as_ref().is_some_and(|unknown| unknown.get(key, asked).is_some()) {
+            return Ok(None);
+        }
         let found = load.await?;
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         match &found {
-            Some(value) => {
-                if entries.len() >= self.max {
-                    entries.retain(|_, (since, _)| asked.duration_since(*since) < LIFETIME);
-                }
-                if entries.len() >= self.max {
-                    entries.clear();
-                }
-                entries.insert(key.to_owned(), (asked, value.clone()));
-            }
+            Some(value) => self.found.put(key, asked, value.clone()),
             None => {
-                entries.remove(key);
+                self.found.remove(key);
+                if let Some(unknown) = &self.unknown {
+                    unknown.put(key, asked, ());
+                }
             }
         }
         Ok(found)
+    }
+}
+
+impl<T: Clone> Entries<T> {
+    fn new(max: usize) -> Self {
+        Self { entries: Mutex::default(), max }
+    }
+
+    fn get(&self, key: &str, now: Instant) -> Option<T> {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let (since, value) = entries.get(key)?;
+        (now.duration_since(*since) < LIFETIME).then(|| value.clone())
+    }
+
+    fn put(&self, key: &str, asked: Instant, value: T) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        if entries.len() >= self.max {
+            entries.retain(|_, (since, _)| asked.duration_since(*since) < LIFETIME);
+        }
+        if entries.len() >= self.max {
+            entries.clear();
+        }
+        entries.insert(key.to_owned(), (asked, value));
+    }
+
+    fn remove(&self, key: &str) {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 }
 
@@ -64,10 +98,10 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_is_used_for_less_than_a_second() {
+    async fn an_answer_is_used_for_less_than_half_a_second() {
         let callers = Callers::new();
         assert_eq!(get(&callers, "a", Some(1)).await, Some(1));
-        tokio::time::advance(Duration::from_millis(899)).await;
+        tokio::time::advance(Duration::from_millis(499)).await;
         assert_eq!(get(&callers, "a", Some(2)).await, Some(1));
         assert_eq!(get(&callers, "b", Some(3)).await, Some(3));
         tokio::time::advance(Duration::from_millis(1)).await;
@@ -78,7 +112,7 @@ mod tests {
     async fn an_answer_is_as_old_as_its_question() {
         let callers = Callers::new();
         let slow = async {
-            tokio::time::sleep(Duration::from_millis(800)).await;
+            tokio::time::sleep(Duration::from_millis(400)).await;
             Ok(Some(1))
         };
         assert_eq!(callers.get("a", slow).await.expect("no error"), Some(1));
@@ -94,11 +128,24 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn an_unknown_key_is_remembered_for_less_than_half_a_second() {
+        let callers = Callers::remembering_unknown();
+        assert_eq!(get(&callers, "a", None).await, None);
+        tokio::time::advance(Duration::from_millis(499)).await;
+        assert_eq!(get(&callers, "a", Some(1)).await, None, "it is looked up too often");
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(get(&callers, "a", Some(1)).await, Some(1));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn memory_is_bounded() {
-        let callers = Callers { max: 10, ..Callers::new() };
+        let callers = Callers { found: Entries::new(10), unknown: Some(Entries::new(10)) };
         for i in 0..1_000 {
             get(&callers, &i.to_string(), Some(i)).await;
-            assert!(callers.entries.lock().expect("not poisoned").len() <= 10);
+            get(&callers, &format!("unknown {i}"), None).await;
+            assert!(callers.found.entries.lock().expect("not poisoned").len() <= 10);
+            let unknown = callers.unknown.as_ref().expect("kept");
+            assert!(unknown.entries.lock().expect("not poisoned").len() <= 10);
         }
     }
 }

@@ -17,8 +17,9 @@ use access_tokens_domain::secret::PassCodeHash;
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{
     AccountStore, ApiKey, Credential, Entry, FoundOwners, FoundPage, FoundToken, ImportChanges, ImportKeys, ImportRows,
-    LedgerStore, Load, LoginStore, Lookup, OrganisationRef, OwnerKey, Sequence, Store, StoreError, StoreResult,
-    TokenPage, UnitOfWork,
+    KeyTerms, LedgerStore, Load, LoginStore, Lookup, NewSession, OrganisationRef, OwnerKey, ReleasedAfter,
+    ReleasedPage, ReleasedSession, Sequence, SessionProof, Store, StoreError, StoreResult, TokenPage, UnitOfWork,
+    UserAccount,
 };
 use access_tokens_domain::strength::StoredStrength;
 use access_tokens_domain::time::Timestamp;
@@ -28,7 +29,13 @@ pub(super) struct FakeStore {
     pub(super) users: Mutex<HashMap<String, Credential>>,
     pub(super) units: Mutex<Vec<Unit>>,
     pub(super) keys: Mutex<Vec<ApiKey>>,
-    pub(super) released: Mutex<HashMap<String, Timestamp>>,
+    pub(super) used: Mutex<Vec<(String, Timestamp)>>,
+    /// In the order of the releases.
+    pub(super) released: Mutex<Vec<(String, Timestamp)>>,
+    /// What the next question for a user name is answered with.
+    pub(super) stale: Mutex<Option<Credential>>,
+    /// Of every user.
+    pub(super) not_before: Mutex<Option<Timestamp>>,
     pub(super) attempts: Mutex<HashMap<String, Entry<Attempts>>>,
     /// The last date by user and network, and the first log-in by user.
     pub(super) networks: Mutex<HashMap<(String, Network), Option<Timestamp>>>,
@@ -44,6 +51,10 @@ impl FakeStore {
     fn round_trip(&self) -> StoreResult<()> {
         self.round_trips.fetch_add(1, Ordering::SeqCst);
         if self.away.load(Ordering::SeqCst) { Err(StoreError::Unavailable("away".into())) } else { Ok(()) }
+    }
+
+    fn not_before(&self) -> Option<Timestamp> {
+        *self.not_before.lock().expect("lock")
     }
 
     pub(super) fn trips(&self) -> usize {
@@ -85,6 +96,9 @@ impl AccountStore for FakeStore {
 
     async fn credential_by_username(&self, key: OrganisationKey, username: &str) -> StoreResult<Option<Credential>> {
         self.round_trip()?;
+        if let Some(stale) = self.stale.lock().expect("lock").take() {
+            return Ok(Some(stale));
+        }
         Ok(self.users.lock().expect("lock").get(username).filter(|_| key == ORGANISATION).cloned())
     }
 
@@ -92,6 +106,29 @@ impl AccountStore for FakeStore {
         self.round_trip()?;
         let users = self.users.lock().expect("lock");
         Ok(users.values().find(|credential| key == ORGANISATION && credential.user == user).cloned())
+    }
+
+    async fn account(&self, key: OrganisationKey, user: &str) -> StoreResult<Option<UserAccount>> {
+        let credential = self.credential(key, user).await?;
+        Ok(credential.map(|credential| UserAccount { credential, sessions_not_before: self.not_before() }))
+    }
+
+    async fn account_with_key(
+        &self,
+        organisation: OrganisationKey,
+        user: &str,
+        key: &str,
+    ) -> StoreResult<Option<(UserAccount, KeyTerms)>> {
+        let account = self.account(organisation, user).await?;
+        let keys = self.keys.lock().expect("lock");
+        let terms = keys.iter().find(|one| one.id == key && one.user == user).map(|key| key.terms.clone());
+        Ok(account.zip(terms))
+    }
+
+    async fn record_key_use(&self, id: &str, used: Timestamp, _: Option<&str>) -> StoreResult<()> {
+        self.round_trip()?;
+        self.used.lock().expect("lock").push((id.to_owned(), used));
+        Ok(())
     }
 
     async fn api_key(&self, id: &str) -> StoreResult<Option<ApiKey>> {
@@ -103,22 +140,59 @@ impl AccountStore for FakeStore {
         not_here()
     }
 
-    async fn release_session(&self, session: &str, _: Timestamp, expires_at: Timestamp) -> StoreResult<()> {
+    async fn open_session(&self, session: &NewSession<'_>) -> StoreResult<Option<(Timestamp, Timestamp)>> {
         self.round_trip()?;
-        self.released.lock().expect("lock").insert(session.to_owned(), expires_at);
+        let users = self.users.lock().expect("lock");
+        let user = users.values().find(|credential| credential.user == session.user);
+        let keys = self.keys.lock().expect("lock");
+        let ends = match session.proof {
+            SessionProof::Password(hash) => {
+                user.filter(|user| user.password.as_ref() == Some(hash)).map(|_| session.issued + session.lifetime)
+            }
+            SessionProof::ApiKey(id) => {
+                let key = keys.iter().find(|key| key.id == id && key.terms.are_valid(session.issued));
+                let end = session.issued + session.lifetime;
+                key.map(|key| key.terms.expires.map_or(end, |expires| expires.min(end)))
+            }
+        };
+        Ok(ends.map(|ends| (self.not_before().map_or(session.issued, |first| first.max(session.issued)), ends)))
+    }
+
+    async fn release_session(&self, session: &str, expires: Timestamp) -> StoreResult<()> {
+        self.round_trip()?;
+        self.released.lock().expect("lock").push((session.to_owned(), expires));
         Ok(())
     }
 
-    async fn released_sessions(&self, now: Timestamp) -> StoreResult<Vec<String>> {
+    async fn delete_sessions(&self, _: &[(OrganisationKey, String)]) -> StoreResult<()> {
+        self.round_trip()
+    }
+
+    async fn released_sessions(&self, after: &ReleasedAfter, now: Timestamp, limit: u32) -> StoreResult<ReleasedPage> {
         self.round_trip()?;
         let released = self.released.lock().expect("lock");
-        Ok(released.iter().filter(|(_, expires)| **expires > now).map(|(id, _)| id.clone()).collect())
+        let mut sessions: Vec<_> = (0_i64..)
+            .zip(released.iter())
+            .filter(|(_, (_, expires))| *expires > now)
+            .map(|(released_at, (id, expires))| ReleasedSession { id: id.clone(), released_at, expires: *expires })
+            .collect();
+        match after {
+            ReleasedAfter::Id(after) => {
+                sessions.retain(|session| session.id > *after);
+                sessions.sort_by(|one, two| one.id.cmp(&two.id));
+            }
+            ReleasedAfter::Release(moment, after) => {
+                sessions.retain(|session| (session.released_at, &session.id) > (*moment, after));
+            }
+        }
+        sessions.truncate(limit as usize);
+        Ok(ReleasedPage { read_at: i64::try_from(released.len()).expect("few"), sessions })
     }
 
-    async fn forget_released_sessions(&self, now: Timestamp) -> StoreResult<()> {
+    async fn forget_sessions(&self, now: Timestamp, _: u32) -> StoreResult<bool> {
         self.round_trip()?;
-        self.released.lock().expect("lock").retain(|_, expires| *expires > now);
-        Ok(())
+        self.released.lock().expect("lock").retain(|(_, expires)| *expires > now);
+        Ok(false)
     }
 }
 

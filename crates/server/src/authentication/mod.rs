@@ -9,7 +9,9 @@ mod callers;
 mod certificate;
 #[cfg(test)]
 mod fake_store;
+mod key_uses;
 mod login;
+mod login_rate;
 #[cfg(test)]
 mod login_tests;
 mod released;
@@ -22,4 +24,5 @@ pub(crate) use api_key::public_part;
 pub use authenticator::Authenticator;
 pub use certificate::CertificateUser;
 pub use login::Login;
+pub use login_rate::LoginLimits;
 pub use session_token::SessionTokens;

@@ -1,89 +1,251 @@
 //! Sessions that were released before they expired.
 //!
-//! A release counts at once where it happens. Other replicas read the list every half second; where that fails or is
-//! late (a process that was stopped and continued, a database that is away), a call reads it before it is let in. So no
-//! replica ever accepts a session that was released more than a second ago.
+//! A release counts at once where it happens. Every half second a replica reads which sessions were released since it read
+//! last. Where that fails or is late (a process that was stopped and continued, a database that is away), a call reads it
+//! before it is let in. So no replica accepts a session that was released more than a second ago.
+//!
+//! A release has the time of the database's clock, and becomes visible when it is committed, which may be after a later one.
+//! So each reading begins some time before the last one ([`OVERLAP`]), and now and then a longer time ([`WIDE_OVERLAP`]). The
+//! first reading reads the whole list in pages, in the order of the ids, and a call that gives up leaves its place to the next.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
-use access_tokens_domain::Result;
 use access_tokens_domain::session::Session;
-use access_tokens_domain::store::AccountStore;
+use access_tokens_domain::store::{AccountStore, ReleasedAfter, ReleasedPage};
 use access_tokens_domain::time::Timestamp;
+use access_tokens_domain::{Error, Result};
 use tokio::time::Instant;
 
 /// The longest that the list may be out of date.
 const MAX_AGE: Duration = Duration::from_millis(900);
+/// Sessions that are read, and added to the list, at a time.
+const PAGE: u32 = 2_000;
+/// Microseconds by which a reading begins before the last one: more than a commit takes.
+const OVERLAP: i64 = 10_000_000;
+/// The same for every reading after [`WIDE_INTERVAL`]: more than the clocks of servers of the previous release are apart,
+/// which put down their own time.
+const WIDE_OVERLAP: i64 = 300_000_000;
+const WIDE_INTERVAL: Duration = Duration::from_secs(30);
 
+/// The list of released sessions.
 #[derive(Default)]
 pub(super) struct Released {
     list: RwLock<List>,
-    /// One reads the list, the others wait for it.
-    reading: tokio::sync::Mutex<()>,
+    /// One call or task reads, the others wait for it.
+    reading: tokio::sync::Mutex<Progress>,
 }
 
 #[derive(Default)]
 struct List {
-    /// As the database had it.
-    stored: HashSet<String>,
-    /// Released here, with their expiry: the list that is being read may be older than these.
-    here: HashMap<String, Timestamp>,
-    /// When the database was asked last, successfully.
+    ids: ReleasedIds,
+    /// When the last complete reading began.
     asked: Option<Instant>,
 }
 
+/// How far the list is read.
+#[derive(Default)]
+struct Progress {
+    /// The time of the database when the last complete reading began, in microseconds. During the first reading: when
+    /// that one began.
+    read_at: Option<i64>,
+    /// The last id of the first reading. `None`: the first reading has not begun.
+    first: Option<String>,
+    /// The first reading is complete.
+    loaded: bool,
+    /// When the last reading with the wide overlap began.
+    wide: Option<Instant>,
+}
+
 impl Released {
-    /// Was it released? Answers by a list that is young enough.
+    /// Was the session released? Answers by a list that is young enough.
     pub(super) async fn contains<S: AccountStore>(&self, store: &S, session: &Session, now: Timestamp) -> Result<bool> {
-        let known = |list: &List| list.stored.contains(&session.id) || list.here.contains_key(&session.id);
+        // Every session has an id of this form, so that another one cannot be released either.
+        let id = session_id(&session.id).ok_or_else(Error::invalid_token)?;
+        let known = |list: &List| list.ids.contains(id, session.expires_at);
         {
             let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
-            if list.is_young() || known(&list) {
-                return Ok(known(&list));
+            let known = known(&list);
+            if list.is_young() || known {
+                return Ok(known);
             }
         }
-        let reading = self.reading.lock().await;
+        let mut progress = self.reading.lock().await;
         let young = self.list.read().unwrap_or_else(PoisonError::into_inner).is_young();
         if !young {
-            self.read(store, now).await?;
+            self.read(store, now, &mut progress).await?;
         }
-        drop(reading);
+        drop(progress);
         Ok(known(&self.list.read().unwrap_or_else(PoisonError::into_inner)))
     }
 
-    /// Reads the list from the database.
+    /// Reads what is new.
     pub(super) async fn refresh<S: AccountStore>(&self, store: &S, now: Timestamp) -> Result<()> {
-        let _reading = self.reading.lock().await;
-        self.read(store, now).await
+        let mut progress = self.reading.lock().await;
+        self.read(store, now, &mut progress).await
     }
 
-    async fn read<S: AccountStore>(&self, store: &S, now: Timestamp) -> Result<()> {
+    /// Is the whole list read?
+    pub(super) fn is_loaded(&self) -> bool {
+        self.list.read().unwrap_or_else(PoisonError::into_inner).asked.is_some()
+    }
+
+    async fn read<S: AccountStore>(&self, store: &S, now: Timestamp, progress: &mut Progress) -> Result<()> {
+        while !progress.loaded {
+            let after = ReleasedAfter::Id(progress.first.clone().unwrap_or_default());
+            let page = store.released_sessions(&after, now, PAGE).await?;
+            progress.read_at.get_or_insert(page.read_at);
+            match page.sessions.last() {
+                Some(last) => progress.first = Some(last.id.clone()),
+                None => progress.loaded = true,
+            }
+            self.add_page(&page);
+        }
         let asked = Instant::now();
-        let stored = store.released_sessions(now).await?.into_iter().collect();
+        let wide = progress.wide.is_none_or(|wide| asked.duration_since(wide) >= WIDE_INTERVAL);
+        let overlap = if wide { WIDE_OVERLAP } else { OVERLAP };
+        let mut after = ReleasedAfter::Release(progress.read_at.unwrap_or_default() - overlap, String::new());
+        let mut read_at = None;
+        loop {
+            let page = store.released_sessions(&after, now, PAGE).await?;
+            read_at.get_or_insert(page.read_at);
+            self.add_page(&page);
+            match page.sessions.last() {
+                Some(last) if page.sessions.len() >= PAGE as usize => {
+                    after = ReleasedAfter::Release(last.released_at, last.id.clone());
+                }
+                _ => break,
+            }
+        }
+        // A clock that went back is followed.
+        progress.read_at = read_at;
+        if wide {
+            progress.wide = Some(asked);
+        }
         let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);
-        list.stored = stored;
-        list.here.retain(|_, expires_at| *expires_at > now);
+        list.ids.forget(now);
         list.asked = Some(asked);
         Ok(())
     }
 
-    /// How many there are that have not expired yet, as far as is known here.
-    pub(super) fn count(&self) -> usize {
-        let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
-        list.stored.len() + list.here.keys().filter(|id| !list.stored.contains(*id)).count()
+    fn add_page(&self, page: &ReleasedPage) {
+        if page.sessions.is_empty() {
+            return;
+        }
+        let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);
+        for session in &page.sessions {
+            if let Some(id) = session_id(&session.id) {
+                list.ids.insert(id, session.expires);
+            }
+        }
     }
 
-    /// Counts from now on.
+    /// How many there are that have not expired yet, as far as is known here.
+    pub(super) fn count(&self) -> usize {
+        self.list.read().unwrap_or_else(PoisonError::into_inner).ids.count()
+    }
+
+    /// The session counts as released from now on.
     pub(super) fn add(&self, session: &Session) {
-        let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);
-        list.here.insert(session.id.clone(), session.expires_at);
+        if let Some(id) = session_id(&session.id) {
+            self.list.write().unwrap_or_else(PoisonError::into_inner).ids.insert(id, session.expires_at);
+        }
     }
 }
 
 impl List {
     fn is_young(&self) -> bool {
         self.asked.is_some_and(|asked| asked.elapsed() < MAX_AGE)
+    }
+}
+
+/// The id of a session as a number: 32 hex digits.
+fn session_id(id: &str) -> Option<u128> {
+    let digits = id.len() == 32 && id.bytes().all(|digit| digit.is_ascii_hexdigit());
+    if digits { u128::from_str_radix(id, 16).ok() } else { None }
+}
+
+/// Ids by the minute in which they expire, and by a part of the id: a set that grows, or that goes, is small. A million ids
+/// take at most 40 MiB.
+#[derive(Default)]
+struct ReleasedIds(HashMap<(i64, u8), HashSet<u128>>);
+
+impl ReleasedIds {
+    /// The part of the last digits counts.
+    const PARTS: u128 = 64;
+
+    fn place(id: u128, expires: Timestamp) -> (i64, u8) {
+        let part = u8::try_from(id % Self::PARTS).unwrap_or_default();
+        (expires.timestamp().div_euclid(60), part)
+    }
+
+    fn contains(&self, id: u128, expires: Timestamp) -> bool {
+        self.0.get(&Self::place(id, expires)).is_some_and(|ids| ids.contains(&id))
+    }
+
+    fn insert(&mut self, id: u128, expires: Timestamp) {
+        self.0.entry(Self::place(id, expires)).or_default().insert(id);
+    }
+
+    /// Drops the minutes that are over.
+    fn forget(&mut self, now: Timestamp) {
+        let minute = now.timestamp().div_euclid(60);
+        self.0.retain(|(expires, _), _| *expires >= minute);
+    }
+
+    fn count(&self) -> usize {
+        self.0.values().map(HashSet::len).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn time(seconds: i64) -> Timestamp {
+        Timestamp::from_timestamp(seconds, 0).expect("a time")
+    }
+
+    #[test]
+    fn ids_are_numbers_of_32_hex_digits() {
+        assert_eq!(session_id(&format!("{:032X}", 77)), Some(77));
+        assert_eq!(session_id(&"f".repeat(32)), Some(u128::MAX));
+        for bad in ["", "7", &"g".repeat(32), &format!("+{}", "0".repeat(31)), &"0".repeat(33)] {
+            assert_eq!(session_id(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn ids_go_with_the_minute_in_which_they_expire() {
+        let mut ids = ReleasedIds::default();
+        for id in 0..1_000 {
+            ids.insert(id, time(60));
+            ids.insert(id, time(60));
+            ids.insert(id + 5_000, time(120));
+        }
+        assert_eq!(ids.count(), 2_000);
+        assert!(ids.contains(7, time(60)) && !ids.contains(1_007, time(60)));
+        ids.forget(time(119));
+        assert!(ids.contains(7, time(60)));
+        ids.forget(time(120));
+        assert!(!ids.contains(7, time(60)) && ids.contains(5_007, time(120)));
+    }
+
+    #[test]
+    fn a_million_ids_take_at_most_forty_mebibytes() {
+        let mut ids = ReleasedIds::default();
+        // Two hours of them, and the worst case for sets that double.
+        for id in 0..1_000_000_u128 {
+            ids.insert(
+                id.wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835),
+                time(i64::try_from(id / 139).expect("small")),
+            );
+        }
+        assert_eq!(ids.count(), 1_000_000);
+        // A control byte for each place, and 8 places for 7 ids.
+        let bytes: usize = ids.0.values().map(|ids| (ids.capacity() * 8 / 7 + 16) * 17 + 16).sum::<usize>()
+            + ids.0.capacity() * (size_of::<((i64, u8), HashSet<u128>)>() + 1);
+        assert!(bytes <= 40 << 20, "{} KiB", bytes >> 10);
     }
 }

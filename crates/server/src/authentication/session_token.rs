@@ -42,6 +42,9 @@ struct Claims {
     oun: Option<String>,
     exp: i64,
     iat: i64,
+    /// The id of the API key that opened the session. Servers of the previous release do not read it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
 }
 
 impl SessionTokens {
@@ -64,6 +67,7 @@ impl SessionTokens {
             oun: session.unit.clone(),
             exp: session.expires_at.timestamp(),
             iat: session.issued_at.timestamp(),
+            key: session.api_key.clone(),
         };
         let claims = serde_json::to_vec(&claims).map_err(Error::internal)?;
         let signers = self.signers.get();
@@ -91,6 +95,7 @@ impl SessionTokens {
             unit: claims.oun,
             issued_at: time(claims.iat)?,
             expires_at: time(claims.exp)?,
+            api_key: claims.key,
         })
     }
 }
@@ -128,6 +133,7 @@ mod tests {
             unit: Some("1".to_owned()),
             issued_at: time(1_700_000_000).expect("a time"),
             expires_at: time(1_700_007_200).expect("a time"),
+            api_key: None,
         }
     }
 
@@ -149,7 +155,9 @@ mod tests {
     #[test]
     fn sessions_round_trip() {
         let tokens = SessionTokens::new(&ring(&[RING_A]));
-        for session in [session(), Session { unit: None, ..session() }] {
+        for session in
+            [session(), Session { unit: None, ..session() }, Session { api_key: Some("0a".to_owned()), ..session() }]
+        {
             let token = tokens.sign(&session).expect("signed");
             assert_eq!(tokens.read(token.expose()), Some(session));
         }

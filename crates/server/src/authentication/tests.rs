@@ -8,13 +8,13 @@ use access_tokens_domain::directory::Unit;
 use access_tokens_domain::ports::{Clock, HashWork, Secrets};
 use access_tokens_domain::secret::{PassCodeHash, Secret};
 use access_tokens_domain::session::{Caller, Permission, Permissions};
-use access_tokens_domain::store::{ApiKey, Credential};
+use access_tokens_domain::store::{ApiKey, Credential, KeyTerms};
 use access_tokens_domain::time::Timestamp;
 use access_tokens_domain::{Reason, Result};
 use chrono::DateTime;
 
 use super::fake_store::{FakeStore, ORGANISATION};
-use super::{Authenticator, CertificateUser, Login, NewApiKey, SessionTokens};
+use super::{Authenticator, CertificateUser, Login, LoginLimits, NewApiKey, SessionTokens};
 use crate::crypto::tests::{RING_A, RING_B, ring};
 use crate::crypto::{KeyedSecrets, SystemRandom};
 
@@ -96,8 +96,13 @@ impl World {
 
     fn api_key(&self) -> NewApiKey {
         let key = NewApiKey::generate(&SystemRandom, self.secrets.as_ref()).expect("random bytes");
-        let stored =
-            ApiKey { id: key.id.clone(), organisation: ORGANISATION, user: "U2".to_owned(), hash: key.hash.clone() };
+        let stored = ApiKey {
+            id: key.id.clone(),
+            organisation: ORGANISATION,
+            user: "U2".to_owned(),
+            hash: key.hash.clone(),
+            terms: KeyTerms::default(),
+        };
         self.store.keys.lock().expect("lock").push(stored);
         key
     }
@@ -245,9 +250,9 @@ async fn a_release_counts_here_at_once_and_elsewhere_within_a_second() {
     other.authenticate_bearer(token.expose()).await.expect("valid");
     let (_, session) = world.sessions.authenticate_bearer(token.expose()).await.expect("valid");
 
-    world.sessions.release(&session).await.expect("released");
+    world.sessions.release(ORGANISATION, &session).await.expect("released");
     assert_eq!(world.caller(&token).await, Err(Reason::InvalidToken));
-    world.sessions.release(&session).await.expect("twice is no error");
+    world.sessions.release(ORGANISATION, &session).await.expect("twice is no error");
     // Nobody refreshes the other replica in the background: the call itself must notice.
     tokio::time::advance(Duration::from_secs(1)).await;
     let error = other.authenticate_bearer(token.expose()).await.expect_err("released");
@@ -266,7 +271,7 @@ async fn the_background_task_notices_without_a_call_and_forgets_what_expired() {
         tokio::spawn(async move { other.watch_releases().await })
     };
     tokio::time::sleep(Duration::from_millis(10)).await;
-    world.sessions.release(&session).await.expect("released");
+    world.sessions.release(ORGANISATION, &session).await.expect("released");
     tokio::time::sleep(Duration::from_millis(600)).await;
     world.store.trips();
     let error = other.authenticate_bearer(token.expose()).await.expect_err("released");
@@ -297,7 +302,7 @@ async fn an_api_key_stands_for_its_user() {
     let key = world.api_key();
     let caller = world.sessions.authenticate_api_key(&key.key).await.expect("known");
     assert_eq!((caller.user.as_deref(), caller.unit.as_deref()), (Some("U2"), Some("1")));
-    let token = world.sessions.login_with_api_key(&key.key).await.expect("logged in");
+    let token = world.sessions.login_with_api_key(&key.key, None).await.expect("logged in");
     assert_eq!(world.caller(&token).await.expect("valid"), caller);
 
     world.store.trips();
@@ -307,6 +312,170 @@ async fn an_api_key_stands_for_its_user() {
     tokio::time::advance(Duration::from_secs(1)).await;
     let error = world.sessions.authenticate_api_key(&key.key).await.expect_err("revoked");
     assert_eq!(error.reason(), Reason::InvalidToken);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_has_its_own_permissions_unit_and_end() {
+    let world = world().await;
+    let key = world.api_key();
+    let change = |terms: KeyTerms| world.store.keys.lock().expect("lock")[0].terms = terms;
+    let list = |list: &str| Permissions::parse(list).expect("known");
+    let end = world.clock.now() + Duration::from_secs(10);
+    change(KeyTerms {
+        permissions: Some(list("access_tokens.read,admin")),
+        unit: Some("2".to_owned()),
+        expires: Some(end),
+        revoked: None,
+    });
+    let caller = world.sessions.authenticate_api_key(&key.key).await.expect("known");
+    assert_eq!(caller.permissions, list("access_tokens.read"), "its user is no administrator");
+    assert_eq!(caller.unit.as_deref(), Some("2"));
+    // To the microsecond, although what was looked up is kept for longer.
+    world.clock.0.store(end.timestamp_micros() - 1, Ordering::SeqCst);
+    world.sessions.authenticate_api_key(&key.key).await.expect("the last moment");
+    world.clock.0.store(end.timestamp_micros(), Ordering::SeqCst);
+    let error = world.sessions.authenticate_api_key(&key.key).await.expect_err("expired");
+    assert_eq!(error.reason(), Reason::InvalidToken);
+
+    change(KeyTerms { unit: Some("9".to_owned()), ..KeyTerms::default() });
+    tokio::time::advance(Duration::from_millis(500)).await;
+    let caller = world.sessions.authenticate_api_key(&key.key).await.expect("no end");
+    assert_eq!(caller.unit.as_deref(), Some("1"), "a unit that is gone is the user's default");
+    change(KeyTerms { revoked: Some(world.clock.now()), ..KeyTerms::default() });
+    tokio::time::advance(Duration::from_millis(500)).await;
+    assert!(world.sessions.authenticate_api_key(&key.key).await.is_err(), "revoked");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_of_a_key_may_what_the_key_may_and_ends_with_it() {
+    let world = world().await;
+    let (one, other) = (world.api_key(), world.api_key());
+    let read = Permissions::parse("access_tokens.read").expect("known");
+    let end = world.clock.now() + Duration::from_secs(3);
+    let change = |terms: KeyTerms| world.store.keys.lock().expect("lock")[0].terms = terms;
+    change(KeyTerms { permissions: Some(read), expires: Some(end), ..KeyTerms::default() });
+    let mut tokens = Vec::new();
+    for key in [&one, &other] {
+        tokens.push(world.sessions.login_with_api_key(&key.key, None).await.expect("logged in"));
+    }
+    assert_eq!(world.caller(&tokens[0]).await.expect("valid").permissions, read);
+    let others = world.caller(&tokens[1]).await.expect("valid").permissions;
+    assert_eq!(others, Permissions::of_an_imported_user(), "another key of the same user");
+
+    world.clock.0.store(end.timestamp_micros() - SECOND, Ordering::SeqCst);
+    world.caller(&tokens[0]).await.expect("not yet");
+    world.clock.0.store(end.timestamp_micros(), Ordering::SeqCst);
+    assert_eq!(world.caller(&tokens[0]).await, Err(Reason::InvalidToken));
+    world.caller(&tokens[1]).await.expect("the other key does not expire");
+
+    world.store.keys.lock().expect("lock")[1].terms.revoked = Some(world.clock.now());
+    tokio::time::advance(Duration::from_millis(500)).await;
+    assert_eq!(world.caller(&tokens[1]).await, Err(Reason::InvalidToken));
+}
+
+#[tokio::test(start_paused = true)]
+async fn sessions_that_were_issued_too_early_have_ended_and_new_ones_are_valid() {
+    let world = world().await;
+    let old = world.token().await;
+    // The first whole second after the change, as it is stored.
+    let first = DateTime::from_timestamp_micros(START - START % SECOND + SECOND).expect("a time");
+    *world.store.not_before.lock().expect("lock") = Some(first);
+    tokio::time::advance(Duration::from_millis(500)).await;
+    assert_eq!(world.caller(&old).await, Err(Reason::InvalidToken));
+    let new = world.token().await;
+    assert_eq!(world.sessions.authenticate_bearer(new.expose()).await.expect("valid").1.issued_at, first);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_password_that_was_replaced_while_it_was_compared_opens_no_session() {
+    let world = world().await;
+    let secrets = Arc::clone(&world.secrets);
+    let [other, same] = [
+        secrets.hash(HashWork::call(ORGANISATION), Secret::new("other")).await,
+        secrets.hash(HashWork::call(ORGANISATION), Secret::new("secret")).await,
+    ];
+    // The store answers with the hash of before once, and then with the new one.
+    let stale = world.store.users.lock().expect("lock")["anna"].clone();
+    for (stored, opens) in [(other.expect("hashed"), false), (same.expect("hashed"), true)] {
+        *world.store.stale.lock().expect("lock") = Some(stale.clone());
+        world.store.users.lock().expect("lock").get_mut("anna").expect("anna").password = Some(stored);
+        let login = world.login("anna", "secret", "DEMO", None).await;
+        assert_eq!(
+            login.map(drop).map_err(|error| error.reason()),
+            if opens { Ok(()) } else { Err(Reason::InvalidLogin) }
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn users_and_keys_open_a_burst_of_sessions_and_wrong_ones_do_not_count() {
+    let world = world().await;
+    let sessions = replica(&world.store, &world.clock, world.secrets.clone())
+        .limiting_logins(LoginLimits { per_second: 1, burst: 3 });
+    let (key, other) = (world.api_key(), world.api_key());
+    let mixed = Secret::new(format!("{}{}", &key.key.expose()[..21], &other.key.expose()[21..]));
+    for _ in 0..10 {
+        assert!(sessions.login_with_api_key(&mixed, None).await.is_err());
+    }
+    let login = |password: &str| Login {
+        username: "anna",
+        password: Secret::new(password),
+        organisation: "DEMO",
+        unit: None,
+        address: None,
+    };
+    for _ in 0..3 {
+        sessions.login_with_api_key(&key.key, None).await.expect("within the burst");
+        sessions.login(login("secret")).await.expect("within the burst");
+    }
+    let by_key = sessions.login_with_api_key(&key.key, None).await.err().expect("too many");
+    let by_name = sessions.login(login("secret")).await.err().expect("too many");
+    for error in [by_key, by_name] {
+        assert_eq!(error.reason(), Reason::TooManyLogins);
+        assert!(error.wait().is_some_and(|wait| wait <= Duration::from_secs(1)));
+    }
+    let wrong = sessions.login(login("wrong")).await.err().expect("wrong");
+    assert_eq!(wrong.reason(), Reason::InvalidLogin);
+    sessions.login_with_api_key(&other.key, None).await.expect("another key of the same user");
+    tokio::time::advance(Duration::from_secs(1)).await;
+    sessions.login_with_api_key(&key.key, None).await.expect("one a second");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_use_of_a_key_is_written_once_a_minute() {
+    let world = world().await;
+    let (key, other) = (world.api_key(), world.api_key());
+    let mixed = Secret::new(format!("{}{}", &other.key.expose()[..21], &key.key.expose()[21..]));
+    let sessions = Arc::new(replica(&world.store, &world.clock, world.secrets.clone()));
+    let watcher = {
+        let sessions = Arc::clone(&sessions);
+        tokio::spawn(async move { sessions.watch_releases().await })
+    };
+    for second in 0..180 {
+        world.clock.0.store(START + second * SECOND, Ordering::SeqCst);
+        sessions.authenticate_api_key(&key.key).await.expect("known");
+        sessions.authenticate_api_key(&mixed).await.expect_err("not the secret of this key");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    watcher.abort();
+    let used = world.store.used.lock().expect("lock").clone();
+    assert!(used.iter().all(|(id, _)| *id == key.id), "a wrong secret is no use: {used:?}");
+    assert_eq!(used.len(), 3, "{used:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_key_costs_no_query_each_and_works_within_a_second_once_it_is_added() {
+    let world = world().await;
+    let key = world.api_key();
+    let stored = world.store.keys.lock().expect("lock").remove(0);
+    world.store.trips();
+    for _ in 0..100 {
+        world.sessions.authenticate_api_key(&key.key).await.expect_err("unknown");
+    }
+    assert_eq!(world.store.trips(), 1);
+    world.store.keys.lock().expect("lock").push(stored);
+    tokio::time::advance(Duration::from_millis(500)).await;
+    world.sessions.authenticate_api_key(&key.key).await.expect("added");
 }
 
 #[tokio::test(start_paused = true)]
@@ -372,7 +541,7 @@ async fn other_api_keys_are_refused() {
     for bad in [Secret::new(mixed), unknown, Secret::new("")] {
         let error = world.sessions.authenticate_api_key(&bad).await.expect_err("refused");
         assert_eq!(error.reason(), Reason::InvalidToken);
-        let error = world.sessions.login_with_api_key(&bad).await.err().expect("refused");
+        let error = world.sessions.login_with_api_key(&bad, None).await.err().expect("refused");
         assert_eq!(error.reason(), Reason::InvalidLogin);
     }
 }

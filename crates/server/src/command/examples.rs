@@ -42,10 +42,39 @@ pub(super) const USER_UNLOCK: &str = "\
 Examples:
   access-tokens user unlock --organisation DEMO --username anna";
 
+pub(super) const USER_PASSWORD: &str = "\
+Examples:
+  access-tokens user password --organisation DEMO --username anna --password-stdin < password.txt";
+
+pub(super) const USER_DISABLE: &str = "\
+Examples:
+  access-tokens user disable --organisation DEMO --username anna";
+
+pub(super) const USER_ENABLE: &str = "\
+Examples:
+  access-tokens user enable --organisation DEMO --username anna";
+
+pub(super) const USER_LIST: &str = "\
+Examples:
+  access-tokens user list --organisation DEMO";
+
 pub(super) const API_KEY_ADD: &str = "\
 Examples:
   access-tokens api-key add --organisation DEMO --name till --permissions access_tokens.read,access_tokens.write
   access-tokens api-key add --organisation DEMO --name till --permissions access_tokens.read | awk 'END {print $NF}'";
+
+pub(super) const API_KEY_LIST: &str = "\
+Examples:
+  access-tokens api-key list --organisation DEMO";
+
+pub(super) const API_KEY_REVOKE: &str = "\
+Examples:
+  access-tokens api-key revoke --organisation DEMO 0123456789abcdef";
+
+pub(super) const API_KEY_ROTATE: &str = "\
+Examples:
+  access-tokens api-key rotate --organisation DEMO 0123456789abcdef
+  access-tokens api-key rotate --organisation DEMO --overlap 3600 0123456789abcdef";
 
 pub(super) const KEYS_INIT: &str = "\
 Examples:

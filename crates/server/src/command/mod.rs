@@ -23,6 +23,7 @@ mod restore;
 mod serve;
 mod signature;
 mod user;
+mod users;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -292,6 +293,14 @@ mod tests {
             "user add --organisation DEMO --username anna --password-stdin --permissions access_tokens.read",
             "user add --organisation DEMO --username anna --password-stdin --unit 1 --permissions access_tokens.read,admin",
             "api-key add --organisation DEMO --name till --unit 1 --permissions access_tokens.read",
+            "api-key add --organisation DEMO --name till --permissions access_tokens.read --expires 2027-01-31",
+            "user password --organisation DEMO --username anna --password-stdin",
+            "user disable --organisation DEMO --username anna",
+            "user enable --organisation DEMO --username anna",
+            "user list --organisation DEMO",
+            "api-key list --organisation DEMO",
+            "api-key revoke --organisation DEMO 0123456789abcdef",
+            "api-key rotate --organisation DEMO --overlap 0 atk_0123456789abcdef",
             "healthcheck",
             "check-config",
             "doctor --json --deep",

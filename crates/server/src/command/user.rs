@@ -11,7 +11,7 @@ use clap::{Args, Subcommand};
 use zeroize::Zeroizing;
 
 use super::context::{Context, explained};
-use super::{examples, permissions};
+use super::{examples, permissions, users};
 use crate::config::Settings;
 
 #[derive(Debug, Subcommand)]
@@ -23,6 +23,20 @@ pub(super) enum Command {
     /// End the locks of a user's log-ins: wrong passwords lock a user on the network that they come from.
     #[command(after_help = examples::USER_UNLOCK)]
     Unlock(Unlock),
+    /// Give a user a new password. The sessions of the user end within a second on every server.
+    #[command(after_help = examples::USER_PASSWORD)]
+    Password(users::Password),
+    /// Disable a user: it cannot log in, and its sessions and API keys end within a second on every server.
+    ///
+    /// The last enabled user with the permission admin cannot be disabled. To disable a user twice is no error.
+    #[command(after_help = examples::USER_DISABLE)]
+    Disable(users::Named),
+    /// Enable a user that was disabled, with the password that it had.
+    #[command(after_help = examples::USER_ENABLE)]
+    Enable(users::Named),
+    /// List the users of an organisation that have a password or permissions.
+    #[command(after_help = examples::USER_LIST)]
+    List(users::List),
 }
 
 #[derive(Debug, Args)]
@@ -77,8 +91,15 @@ fn networks(text: &str) -> Result<Block, String> {
 
 pub(super) async fn run(settings: Settings, command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Add(add) => self::add(settings, add).await,
-        Command::Unlock(unlock) => self::unlock(settings, unlock).await,
+        Command::Add(arguments) => add(settings, arguments).await,
+        Command::Unlock(arguments) => unlock(settings, arguments).await,
+        Command::Password(arguments) => {
+            let password = first_line(std::io::stdin().lock())?;
+            users::password(&Context::open(&settings).await?, &arguments, &password).await
+        }
+        Command::Disable(user) => users::disable(&Context::open(&settings).await?, &user).await,
+        Command::Enable(user) => users::enable(&Context::open(&settings).await?, &user).await,
+        Command::List(arguments) => users::list(&Context::open(&settings).await?, &arguments).await,
     }
 }
 

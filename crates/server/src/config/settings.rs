@@ -13,6 +13,7 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
 use super::{Hidden, NotificationSettings, TelemetrySettings, TlsSettings, UpstreamSettings, Webhook};
+use crate::authentication::LoginLimits;
 
 /// Everything that can be set.
 #[derive(Debug, Clone, Deserialize)]
@@ -32,6 +33,8 @@ pub struct Settings {
     pub keys: KeySettings,
     /// What policies may allow.
     pub policy: PolicySettings,
+    /// Limits on sessions.
+    pub sessions: SessionSettings,
     /// Notifications to owners.
     pub notifications: NotificationSettings,
     /// The log.
@@ -166,6 +169,23 @@ pub struct PolicySettings {
     pub max_guess_chance: f64,
 }
 
+/// Limits on sessions.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SessionSettings {
+    /// Log-ins a second of one user or API key; 0 for no limit.
+    pub logins_per_second: u32,
+    /// Log-ins at once of one user or API key.
+    pub login_burst: u32,
+}
+
+impl SessionSettings {
+    /// The limits of this process.
+    pub fn limits(&self) -> LoginLimits {
+        LoginLimits { per_second: self.logins_per_second, burst: self.login_burst }
+    }
+}
+
 /// The process itself.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -204,6 +224,8 @@ impl Settings {
             }
         };
         let (database, grpc) = (&self.database, &self.grpc);
+        range("sessions.logins_per_second", self.sessions.logins_per_second.into(), 0, 100_000);
+        range("sessions.login_burst", self.sessions.login_burst.into(), 1, 1_000_000);
         range("database.connections", database.connections.into(), 2, 100);
         range("database.sqlite_readers", database.sqlite_readers.into(), 1, 100);
         range("database.acquire_timeout_ms", database.acquire_timeout_ms, 1, 60_000);

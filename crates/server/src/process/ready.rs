@@ -1,10 +1,12 @@
-//! When the service is ready: the database answers, its schema is current, and it can be written.
+//! When the service is ready: the database answers, its schema is current, it can be written, and the list of released
+//! sessions is read.
 
 use std::time::Duration;
 
 use access_tokens_storage::Database;
 use tokio::time::timeout;
 
+use crate::authentication::Authenticator;
 use crate::transport::{Health, Readiness};
 
 const PERIOD: Duration = Duration::from_secs(1);
@@ -15,7 +17,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 const PATIENCE: u32 = 3;
 
 /// Keeps health true, until the task that runs it ends.
-pub(super) async fn watch(database: &Database, health: &Health) {
+pub(super) async fn watch(database: &Database, sessions: &Authenticator<Database>, health: &Health) {
     let mut ticks = tokio::time::interval(PERIOD);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let (mut current, mut waiting, mut misses) = (false, false, 0);
@@ -31,6 +33,8 @@ pub(super) async fn watch(database: &Database, health: &Health) {
             pending.map(|pending| pending.is_empty())
         };
         match answer {
+            // Calls would wait for the list. The task that reads it says when it cannot.
+            Ok(true) if !sessions.has_read_releases() => current = true,
             Ok(true) => {
                 current = true;
                 let trouble = database.write_trouble().await;

@@ -79,7 +79,7 @@ pub async fn serve(
     // A ring that is a setting stays as it is until the next start.
     let from_file = settings.keys.ring.expose().is_empty();
     let following = from_file.then(|| tokio::spawn(crypto::watch(settings.keys.file.clone(), Arc::clone(&keys))));
-    let app = Arc::new(assemble(&database, &keys, notifier, max_guess_chance, metrics));
+    let app = Arc::new(assemble(&database, &keys, notifier, settings, metrics));
     let certificate_users: Vec<_> = settings.grpc.tls.identities.iter().map(|one| one.certificate_user()).collect();
     app.sessions.bind_certificates(&certificate_users).await;
     let sessions = Arc::clone(&app.sessions);
@@ -87,8 +87,8 @@ pub async fn serve(
     let sessions = Arc::clone(&app.sessions);
     let sweeps = tokio::spawn(async move { sessions.sweep_logins().await });
     let readiness = {
-        let (database, health) = (Arc::clone(&database), health.clone());
-        tokio::spawn(async move { ready::watch(&database, &health).await })
+        let (database, sessions, health) = (Arc::clone(&database), Arc::clone(&app.sessions), health.clone());
+        tokio::spawn(async move { ready::watch(&database, &sessions, &health).await })
     };
 
     let limits = Limits {
@@ -238,9 +238,10 @@ fn assemble(
     database: &Arc<Database>,
     keys: &Arc<LiveKeys>,
     notifier: Arc<dyn Notifier>,
-    max_guess_chance: f64,
+    settings: &Settings,
     metrics: Arc<Metrics>,
 ) -> App<Database> {
+    let max_guess_chance = settings.policy.max_guess_chance;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let random: Arc<dyn Random> = Arc::new(SystemRandom);
     let keyed = Arc::new(KeyedSecrets::live(Arc::clone(keys), Arc::clone(&random)));
@@ -264,7 +265,8 @@ fn assemble(
     let importer = Importer::new(store, time, chance, keyed).refusing_policies_above(max_guess_chance);
     let (store, time, chance, keyed) = ports();
     let sessions = Authenticator::new(store, time, chance, keyed, SessionTokens::live(Arc::clone(keys)));
-    let sessions = Arc::new(sessions.observed_by(metrics.clone()));
+    let sessions = sessions.observed_by(metrics.clone()).limiting_logins(settings.sessions.limits());
+    let sessions = Arc::new(sessions);
     let (present, replicas) = (database.presence(), database.replicas());
     let watched = Arc::downgrade(&sessions);
     metrics.watch_released(move || watched.upgrade().map_or(0, |sessions| sessions.count_released()));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use access_tokens_domain::secret::Secret;
-use access_tokens_domain::session::Session;
+use access_tokens_domain::session::{Caller, Session};
 use access_tokens_domain::store::{AccountStore, Store};
 use access_tokens_domain::{Error, Result};
 use access_tokens_proto::v1;
@@ -32,13 +32,15 @@ impl<S: Store + AccountStore> AuthenticationGrpc<S> {
 
     async fn open_with_api_key(&self, request: Request<v1::LoginWithApiKeyRequest>) -> Result<Secret> {
         let given = api_key(request.metadata());
+        let address = request.extensions().get::<ClientAddress>().map(|address| address.ip());
         let key = login::api_key(given, request.into_inner())?;
-        self.0.sessions.login_with_api_key(&key).await
+        self.0.sessions.login_with_api_key(&key, address).await
     }
 
-    async fn end(&self, session: Option<&Session>) -> Result<()> {
+    async fn end(&self, caller: Option<&Caller>, session: Option<&Session>) -> Result<()> {
         // A caller with an API key has no session that could end.
-        self.0.sessions.release(session.ok_or_else(Error::invalid_token)?).await
+        let (Some(caller), Some(session)) = (caller, session) else { return Err(Error::invalid_token()) };
+        self.0.sessions.release(caller.organisation, session).await
     }
 }
 
@@ -59,7 +61,8 @@ impl<S: Store + AccountStore> AuthenticationService for AuthenticationGrpc<S> {
         &self,
         request: Request<v1::ReleaseTokenRequest>,
     ) -> Result<Response<v1::ReleaseTokenResponse>, Status> {
-        let released = rpc::use_case("Sessions.release", self.end(request.extensions().get::<Session>())).await;
+        let (caller, session) = (request.extensions().get::<Caller>(), request.extensions().get::<Session>());
+        let released = rpc::use_case("Sessions.release", self.end(caller, session)).await;
         released.map_err(|error| status::from_error(&error))?;
         Ok(Response::new(v1::ReleaseTokenResponse {}))
     }

@@ -7,9 +7,9 @@ use access_tokens_domain::directory::{
 };
 use access_tokens_domain::secret::{CodeHash, PassCodeHash};
 use access_tokens_domain::session::{OrganisationKey, Permissions};
-use access_tokens_domain::store::{ApiKey, Credential, OrganisationRef, StoreResult};
+use access_tokens_domain::store::{ApiKey, Credential, KeyTerms, OrganisationRef, StoreResult};
 
-use super::{document, named, to_document};
+use super::{document, named, optional_time, to_document};
 use crate::entities;
 
 /// Rows whose fields are those of the domain's type, in both directions.
@@ -217,11 +217,17 @@ pub(crate) fn credential_row(
     })
 }
 
-pub(crate) fn api_key(row: entities::api_key::Model) -> ApiKey {
-    ApiKey {
+pub(crate) fn api_key(row: entities::api_key::Model) -> StoreResult<ApiKey> {
+    Ok(ApiKey {
         id: row.id,
         organisation: OrganisationKey(row.organisation_key),
         user: row.user_id,
         hash: CodeHash::from_stored(row.secret_hash),
-    }
+        terms: KeyTerms {
+            permissions: row.permissions.as_deref().map(Permissions::from_stored),
+            unit: row.unit,
+            expires: optional_time(row.expires_date, "api_key.expires_date")?,
+            revoked: optional_time(row.revoked_date, "api_key.revoked_date")?,
+        },
+    })
 }

@@ -42,7 +42,7 @@ pub(crate) fn micros(time: Timestamp) -> i64 {
     time.timestamp_micros()
 }
 
-fn time(micros: i64, column: &'static str) -> StoreResult<Timestamp> {
+pub(crate) fn time(micros: i64, column: &'static str) -> StoreResult<Timestamp> {
     Timestamp::from_timestamp_micros(micros).ok_or_else(|| corrupt(column))
 }
 

@@ -1,4 +1,5 @@
-//! API keys. The id is the public part of the key, unique over all organisations.
+//! API keys. The id is the public part of the key, unique over all organisations. Columns that no caller is checked against are
+//! left out.
 
 use sea_orm::entity::prelude::*;
 
@@ -11,6 +12,10 @@ pub struct Model {
     pub user_id: String,
     pub secret_hash: String,
     pub created_date: i64,
+    pub permissions: Option<String>,
+    pub unit: Option<String>,
+    pub expires_date: Option<i64>,
+    pub revoked_date: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -17,7 +17,6 @@ pub(crate) mod credential_attempt;
 pub(crate) mod industry;
 pub(crate) mod industry_sector;
 pub(crate) mod organisation;
-pub(crate) mod released_session;
 pub(crate) mod rewards_participant;
 pub(crate) mod unit;
 pub(crate) mod user_credential;

@@ -75,7 +75,7 @@ CREATE TABLE session (
 CREATE INDEX session_expires_idx ON session (expires);
 CREATE INDEX session_user_id_idx ON session (organisation_key, user_id);
 CREATE INDEX session_api_key_idx ON session (organisation_key, api_key) WHERE api_key IS NOT NULL;
-CREATE INDEX released_session_released_at_idx ON released_session (released_at);
+CREATE INDEX released_session_released_at_idx ON released_session (released_at, id);
 ";
 
 /// Networks from which a user has logged in: `network` is a /24 of IPv4 or a /64 of IPv6. `last_date` NULL marks a network

@@ -4,7 +4,7 @@ use access_tokens_domain::access_token::{AccessToken, OneTimePassword, Verificat
 use access_tokens_domain::directory::User;
 use access_tokens_domain::secret::{CodeHash, PassCodeHash, SealedCode};
 use access_tokens_domain::session::{OrganisationKey, Permissions};
-use access_tokens_domain::store::{AccountStore, ApiKey, Credential, ImportChanges, KeyStore, Position};
+use access_tokens_domain::store::{AccountStore, ApiKey, Credential, ImportChanges, KeyStore, KeyTerms, Position};
 
 use crate::common::{TestDatabase, at, find, import, insert, organisation, token};
 
@@ -71,7 +71,13 @@ async fn keys_that_are_needed_are_counted(test: TestDatabase) {
     import(&test.database, test.organisation, &changes).await;
     for (id, hash) in [("K1", "a$hash"), ("K2", "b7$hash"), ("K3", "b7$other")] {
         let hash = CodeHash::from_stored(hash);
-        let key = ApiKey { id: id.into(), organisation: test.organisation, user: "U1".into(), hash };
+        let key = ApiKey {
+            id: id.into(),
+            organisation: test.organisation,
+            user: "U1".into(),
+            hash,
+            terms: KeyTerms::default(),
+        };
         test.database.add_api_key(&key, at(0)).await.expect("adds");
     }
 

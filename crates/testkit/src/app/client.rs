@@ -253,7 +253,13 @@ impl Client {
 
     /// Ends this caller's session.
     pub async fn release(&self) {
+        self.try_release().await.expect("released");
+    }
+
+    /// The same, or the refusal.
+    pub async fn try_release(&self) -> Result<(), Refusal> {
         let request = self.request(ReleaseTokenRequest {});
-        AuthenticationServiceClient::new(self.channel.clone()).release_token(request).await.expect("released");
+        let answer = AuthenticationServiceClient::new(self.channel.clone()).release_token(request).await;
+        answer.map(drop).map_err(Refusal::new)
     }
 }

@@ -41,11 +41,11 @@ async fn those_who_come_while_many_are_there_may_have_fewer_calls_at_a_time() {
     let url = format!("sqlite://{}", folder.path().join("test.db").display());
     let database = Arc::new(access_tokens_storage::connect(&DatabaseOptions::new(url)).await.expect("a database"));
     let (keys, notifier) = (Arc::new(LiveKeys::new(ring(&[RING_A]))), Arc::new(NoNotifier));
-    let app = Arc::new(assemble(&database, &keys, notifier, DEFAULT_LIMIT, Arc::default()));
+    let settings = Loaded::load(None, [], &[]).expect("the defaults").settings;
+    let app = Arc::new(assemble(&database, &keys, notifier, &settings, Arc::default()));
     let health = Health::new().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
-    let settings = Loaded::load(None, [], &[]).expect("the defaults").settings;
     let asked = watch::Sender::new(false);
     let stop = Stop::by(asked.subscribe());
     let incoming = connections(Port::plain(listener), Bounds::new(&settings.grpc, &stop));

@@ -51,6 +51,7 @@ impl Authenticate for Gate {
             unit: None,
             issued_at: DateTime::UNIX_EPOCH,
             expires_at: DateTime::UNIX_EPOCH,
+            api_key: None,
         };
         let known = match credential {
             Credential::Bearer(token) if token.expose() == "reader" => Some((reader(), Some(session))),

@@ -16,7 +16,7 @@ use access_tokens_domain::ports::{Clock, Random, Secrets};
 use access_tokens_domain::service::AccessTokens;
 use access_tokens_domain::service::import::Importer;
 use access_tokens_domain::session::{Caller, Permissions};
-use access_tokens_domain::store::{AccountStore, ApiKey, OrganisationRef};
+use access_tokens_domain::store::{AccountStore, ApiKey, KeyTerms, OrganisationRef};
 use access_tokens_proto::v1;
 use access_tokens_proto::v1::access_token_service_client::AccessTokenServiceClient;
 use access_tokens_proto::v1::authentication_service_client::AuthenticationServiceClient;
@@ -90,7 +90,13 @@ impl World {
         });
         let organisation = fill(&app, store.as_ref()).await;
         let key = NewApiKey::generate(random.as_ref(), secrets.as_ref()).expect("a key");
-        let stored = ApiKey { id: key.id, organisation: organisation.key, user: "1".to_owned(), hash: key.hash };
+        let stored = ApiKey {
+            id: key.id,
+            organisation: organisation.key,
+            user: "1".to_owned(),
+            hash: key.hash,
+            terms: KeyTerms::default(),
+        };
         store.add_api_key(&stored, clock.now()).await.expect("kept");
         let health = Health::new().await;
         let service = server::in_process(app.clone(), &health, Limits::default());

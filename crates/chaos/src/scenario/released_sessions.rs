@@ -1,0 +1,138 @@
+//! An API key that opens and releases sessions as fast as it can, beside a long list of released sessions.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use access_tokens_testkit::app::Client;
+use anyhow::Result;
+use tokio::task::JoinSet;
+
+use super::machine::{MIB, Process};
+use super::steady::{Steady, percentile};
+use super::{Playing, Run, Scenario};
+use crate::report::Report;
+use crate::stage::{Kind, Plan, Stage};
+
+pub(super) const SCENARIO: Scenario = Scenario {
+    name: "released_sessions",
+    title: "an API key without any permission opens and releases sessions in a loop, beside a long list of released ones",
+    sizes: &[(Kind::Sqlite, 5, 60), (Kind::Postgres, 5, 60)],
+    red: "the limit on log-ins of one key",
+    play: |run| -> Playing<'_> { Box::pin(play(run)) },
+};
+
+/// The limits of the service, as they are shipped.
+const BURST: u64 = 500;
+const PER_SECOND: u64 = 50;
+/// Loops of log-in and release at a time.
+const LOOPS: usize = 16;
+/// Between two honest calls.
+const PACE: Duration = Duration::from_millis(10);
+/// Honest calls of a hundred that succeed.
+const HONEST: usize = 99;
+/// Sessions that were released before, at size soak and at size ci. On PostgreSQL, where they can be made quickly.
+const RELEASED: u64 = 1_000_000;
+const FEW_RELEASED: u64 = 100_000;
+/// Memory that they may take, and what the load may need beside.
+const MEMORY: u64 = 64 * MIB;
+const BESIDE: u64 = 32 * MIB;
+/// The time that 99 of 100 honest calls keep.
+const SHOWN: Duration = Duration::from_millis(250);
+const SETTLED: Duration = Duration::from_secs(2);
+
+async fn play(run: &Run) -> Result<Report> {
+    let mut plan = Plan { liar: false, ..run.plan()? };
+    if run.red {
+        plan.variables.push(("ACCESS_TOKENS__SESSIONS__LOGINS_PER_SECOND", "0".to_owned()));
+    }
+    let mut stage = Stage::set(plan).await?;
+    Steady::furnish(&stage).await?;
+    let key = stage.api_key("looping", "access_tokens.lookup")?;
+    let mut report = Report::default();
+    let before = Process::of(stage.server(0)?)?.memory()?;
+    let many = run.cycles >= 60;
+    if run.kind == Kind::Postgres {
+        release(&stage, if many { RELEASED } else { FEW_RELEASED })?;
+        stage.terminate(0)?;
+        let ready = stage.start(0).await?;
+        report.note(format!("ready after {} ms with them", ready.as_millis()));
+    }
+    let process = Process::of(stage.server(0)?)?;
+    let steady = Steady::begin(stage.caller(0).await?, PACE);
+    tokio::time::sleep(SETTLED).await;
+    let (began, time) = (Instant::now(), Duration::from_secs(run.cycles as u64));
+    let seen = [AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0)];
+    let seen = loops(stage.entrance(0), &key, time, Arc::new(seen)).await;
+    let took = began.elapsed();
+    let honest = steady.end().await?;
+
+    let [opened, refused, failed] = [0, 1, 2].map(|place: usize| seen[place].load(Ordering::Relaxed));
+    let allowed = BURST + PER_SECOND * (took.as_secs() + 1);
+    report.expect(opened <= allowed, || format!("one key opened {opened} sessions, not {allowed} at most"));
+    report.expect(opened >= BURST.min(allowed / 2), || format!("one key opened only {opened} sessions"));
+    report.expect(refused > 0, || "no log-in was refused: that was no flood".to_owned());
+    report.expect(failed == 0, || format!("{failed} log-ins or releases failed otherwise"));
+    let growth = process.memory()?.saturating_sub(before);
+    let limit = MEMORY + BESIDE;
+    report.expect(growth <= limit, || format!("the service grew by {} of {} MiB", growth / MIB, limit / MIB));
+    let all = honest.times.len() + honest.refused.len();
+    report.expect(honest.times.len() * 100 >= all * HONEST, || {
+        format!("{} of {all} honest calls failed: {:?}", honest.refused.len(), honest.refused.first())
+    });
+    let p99 = honest.p99();
+    report.expect(p99 <= SHOWN, || format!("99 % of honest calls took {} ms", p99.as_millis()));
+    report.note(format!(
+        "{opened} sessions opened and {refused} log-ins refused in {} s; the service grew by {} MiB; {all} honest calls, half \
+         within {} µs, 99 % within {} µs",
+        took.as_secs(),
+        growth / MIB,
+        percentile(&honest.times, 50).as_micros(),
+        p99.as_micros()
+    ));
+    report.broken.extend(stage.panics());
+    report.cycles = run.cycles;
+    report.faults = opened + refused;
+    report.operations = all as u64;
+    report.acknowledged = honest.times.len() as u64;
+    Ok(report)
+}
+
+/// Sessions that were released just now, as the service writes them.
+fn release(stage: &Stage, count: u64) -> Result<()> {
+    stage.psql(&format!(
+        "INSERT INTO released_session (id, released_at, expires_at) SELECT upper(md5(n::text)), \
+         CAST(extract(epoch FROM now()) * 1000000 AS bigint) - n * 100, \
+         CAST(extract(epoch FROM now()) * 1000000 AS bigint) + 7200000000 - n * 6000 FROM generate_series(1, {count}) n"
+    ))?;
+    Ok(())
+}
+
+/// Opens and releases sessions until the time is over. Counts those that were opened, log-ins that were refused because
+/// there were too many, and everything else that was refused.
+async fn loops(entrance: SocketAddr, key: &str, time: Duration, seen: Arc<[AtomicU64; 3]>) -> Arc<[AtomicU64; 3]> {
+    let (mut all, over) = (JoinSet::new(), Arc::new(AtomicBool::new(false)));
+    for _ in 0..LOOPS {
+        let (client, key, seen, over) =
+            (Client::connect(entrance), key.to_owned(), Arc::clone(&seen), Arc::clone(&over));
+        all.spawn(async move {
+            while !over.load(Ordering::Relaxed) {
+                let place = match client.login_with_api_key(&key).await {
+                    Ok(token) => match client.with_session(&token).try_release().await {
+                        Ok(()) => 0,
+                        Err(_) => 2,
+                    },
+                    Err(refusal) if refusal.reason == "TOO_MANY_LOGINS" => 1,
+                    Err(refusal) if refusal.reason == "OVERLOADED" => continue,
+                    Err(_) => 2,
+                };
+                seen[place].fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    }
+    tokio::time::sleep(time).await;
+    over.store(true, Ordering::Relaxed);
+    all.join_all().await;
+    seen
+}

@@ -1,0 +1,123 @@
+//! API keys: add, list, revoke, rotate.
+
+use chrono::TimeDelta;
+
+use super::{Administration, PAGE, may_grant};
+use crate::error::Violations;
+use crate::ports::Purpose;
+use crate::secret::{CodeHash, Secret};
+use crate::session::{Caller, Permission, Permissions};
+use crate::store::{AccountStore, AdministrationStore, ApiKey, KeyDetails, KeyTerms, Rotated, Store};
+use crate::time::Timestamp;
+use crate::{Error, Reason, Result, code};
+
+/// The longest time for which both keys of a rotation are accepted: seven days.
+pub const MAX_OVERLAP: TimeDelta = TimeDelta::days(7);
+
+/// A key to be stored. Its id and hash come from the generator of keys.
+#[derive(Debug, Clone)]
+pub struct NewKey {
+    /// The public part of the key.
+    pub id: String,
+    /// The keyed hash of the secret part.
+    pub hash: CodeHash,
+    /// The id of the technical user that the key stands for.
+    pub user: String,
+    /// What the key may do.
+    pub permissions: Permissions,
+    /// The id of the unit that the key works for. `None`: the default unit of the user.
+    pub unit: Option<String>,
+    /// The first moment at which the key is refused.
+    pub expires: Option<Timestamp>,
+}
+
+impl<S: Store + AccountStore + AdministrationStore> Administration<S> {
+    /// Stores a key. The permissions of other keys of the same user stay as they are.
+    ///
+    /// Refused: an expiry that has passed (INVALID_FIELD_VALUE), a unit that does not exist (UNIT_NOT_FOUND), permissions
+    /// that the caller does not hold (PERMISSION_DENIED).
+    pub async fn add_api_key(&self, caller: &Caller, key: NewKey) -> Result<()> {
+        may_grant(caller, key.permissions)?;
+        let now = self.clock.now();
+        self.check_terms(caller, key.unit.as_deref(), key.expires).await?;
+        let account = self.store.account(caller.organisation, &key.user).await?.ok_or_else(|| {
+            Error::field(Reason::ReferenceNotFound, "user", "there is no such user, or the user is disabled")
+        })?;
+        may_grant(caller, account.credential.permissions)?;
+        let terms =
+            KeyTerms { permissions: Some(key.permissions), unit: key.unit, expires: key.expires, revoked: None };
+        let stored = ApiKey { id: key.id, organisation: caller.organisation, user: key.user, hash: key.hash, terms };
+        Ok(self.store.add_api_key(&stored, now).await?)
+    }
+
+    /// Refuses an expiry that has passed, and a unit that does not exist.
+    pub async fn check_terms(&self, caller: &Caller, unit: Option<&str>, expires: Option<Timestamp>) -> Result<()> {
+        let mut violations = Violations::default();
+        if expires.is_some_and(|expires| expires <= self.clock.now()) {
+            violations.add(Reason::InvalidFieldValue, "expires_date", "has passed");
+        }
+        if let Some(unit) = unit
+            && !self.store.reference(caller.organisation).await?.units.contains_key(unit)
+        {
+            violations.add(Reason::UnitNotFound, "unit", "no such unit");
+        }
+        violations.into_result()
+    }
+
+    /// A page of the keys of the caller's organisation, in the order of their ids, after the id `after`. A page with less
+    /// than 200 keys is the last one.
+    pub async fn list_api_keys(&self, caller: &Caller, after: Option<&str>) -> Result<Vec<KeyDetails>> {
+        caller.require(Permission::Admin)?;
+        Ok(self.store.api_keys(caller.organisation, after, PAGE).await?)
+    }
+
+    /// Revokes a key. It ends within a second on every server, and with it the sessions that it opened. To revoke a key
+    /// twice is no error.
+    pub async fn revoke_api_key(&self, caller: &Caller, id: &str) -> Result<()> {
+        caller.require(Permission::Admin)?;
+        // A hash of the form of all others, of a secret that nothing has.
+        let nothing = Secret::new(format!("{}{}", self.random_id()?, self.random_id()?));
+        let no_key = self.secrets.code_hash(Purpose::ApiKey, id, &nothing)?;
+        let known = self.store.revoke_api_key(caller.organisation, id, &no_key, self.clock.now()).await?;
+        if known { Ok(()) } else { Err(unknown_key()) }
+    }
+
+    /// Replaces a key by a new one with the same user, permissions, unit and expiry. The old key ends after `overlap`, or
+    /// when it expires; the answer says when.
+    pub async fn rotate_api_key(
+        &self,
+        caller: &Caller,
+        old: &str,
+        new: (&str, &CodeHash),
+        overlap: TimeDelta,
+    ) -> Result<Timestamp> {
+        caller.require(Permission::Admin)?;
+        if !(TimeDelta::zero()..=MAX_OVERLAP).contains(&overlap) {
+            let text = format!("must be between 0 and {}", MAX_OVERLAP.num_seconds());
+            return Err(Error::field(Reason::InvalidFieldValue, "overlap_seconds", text));
+        }
+        // The answer is a key of the same user: as when a key is added.
+        let key = self.store.api_key(old).await?.filter(|key| key.organisation == caller.organisation);
+        let key = key.ok_or_else(unknown_key)?;
+        if let Some(account) = self.store.account(caller.organisation, &key.user).await? {
+            may_grant(caller, account.credential.permissions)?;
+        }
+        let now = self.clock.now();
+        match self.store.rotate_api_key(caller.organisation, old, new, now, now + overlap).await? {
+            Rotated::Done(ends) => Ok(ends),
+            Rotated::Unknown => Err(unknown_key()),
+            Rotated::Ended => {
+                let text = "is revoked or has expired: add a new key instead";
+                Err(Error::field(Reason::InvalidFieldValue, "api_key", text))
+            }
+        }
+    }
+
+    fn random_id(&self) -> Result<String> {
+        code::hex_id(self.random.as_ref())
+    }
+}
+
+fn unknown_key() -> Error {
+    Error::field(Reason::ReferenceNotFound, "api_key", "there is no such API key in this organisation")
+}

@@ -1,0 +1,48 @@
+//! Users: list, disable, enable.
+
+use super::{Administration, PAGE};
+use crate::session::{Caller, Permission};
+use crate::store::{AccountStore, AdministrationStore, Disabled, Store, UserDetails};
+use crate::{Error, Reason, Result};
+
+impl<S: Store + AccountStore + AdministrationStore> Administration<S> {
+    /// A page of the users of the caller's organisation that have a credential, in the order of their ids, after the id
+    /// `after`. A page with less than 200 users is the last one.
+    pub async fn list_users(&self, caller: &Caller, after: Option<&str>) -> Result<Vec<UserDetails>> {
+        caller.require(Permission::Admin)?;
+        Ok(self.store.users(caller.organisation, after, PAGE).await?)
+    }
+
+    /// Disables a user. The user cannot log in, and its sessions, its API keys and certificates that stand for it are refused
+    /// within a second on every server. To disable a user twice is no error.
+    ///
+    /// LAST_ADMIN: nobody else in the organisation could administrate.
+    pub async fn disable_user(&self, caller: &Caller, username: &str) -> Result<()> {
+        self.may_change(caller, username).await?;
+        match self.store.disable_user(caller.organisation, username, self.clock.now()).await? {
+            Disabled::Done => Ok(()),
+            Disabled::Unknown => Err(unknown_user()),
+            Disabled::LastAdmin => Err(Error::new(
+                Reason::LastAdmin,
+                "the user is the last enabled administrator of the organisation: give another user the permission admin first",
+            )),
+        }
+    }
+
+    /// Enables a user, with the password that it had. Sessions that ended stay ended. To enable a user twice is no error.
+    pub async fn enable_user(&self, caller: &Caller, username: &str) -> Result<()> {
+        self.may_change(caller, username).await?;
+        if self.store.enable_user(caller.organisation, username).await? { Ok(()) } else { Err(unknown_user()) }
+    }
+
+    /// Only a caller that holds all permissions of a user may disable or enable it.
+    async fn may_change(&self, caller: &Caller, username: &str) -> Result<()> {
+        caller.require(Permission::Admin)?;
+        let credential = self.store.credential_by_username(caller.organisation, username).await?;
+        super::may_grant(caller, credential.ok_or_else(unknown_user)?.permissions)
+    }
+}
+
+fn unknown_user() -> Error {
+    Error::field(Reason::ReferenceNotFound, "username", "there is no user of this name that could log in")
+}

@@ -1,0 +1,65 @@
+//! `api-key add`: a key with which a service calls.
+
+use access_tokens_domain::administration::NewKey;
+use access_tokens_domain::session::Permissions;
+use access_tokens_domain::store::AccountStore;
+use access_tokens_domain::time::Timestamp;
+use anyhow::bail;
+use clap::Args;
+
+use super::{administration, date, refuse_person, shown};
+use crate::authentication::NewApiKey;
+use crate::command::context::{Context, command_line, explained};
+use crate::command::permissions;
+
+#[derive(Debug, Args)]
+pub(in crate::command) struct Add {
+    /// Name of the organisation. `organisation add` adds one.
+    #[arg(long, value_name = "NAME")]
+    organisation: String,
+
+    /// Name of the technical user, such as the name of the service that calls.
+    #[arg(long, value_name = "LABEL")]
+    name: String,
+
+    /// Unit that the key works for, by id. It must exist.
+    #[arg(long, value_name = "ID")]
+    unit: Option<String>,
+
+    /// What the key may do, with commas between: access_tokens.read, access_tokens.write, access_tokens.lookup,
+    /// access_tokens.secrets, directory.write, admin.
+    #[arg(long, value_name = "LIST", value_parser = permissions)]
+    permissions: Permissions,
+
+    /// When the key ends: 2027-01-31 (midnight UTC), or with a time and a zone. The key does not expire when not given.
+    #[arg(long, value_name = "DATE", value_parser = date)]
+    expires: Option<Timestamp>,
+}
+
+pub(super) async fn run(context: &Context, add: Add) -> anyhow::Result<()> {
+    let organisation = context.organisation(&add.organisation).await?;
+    let caller = command_line(&organisation);
+    let administration = administration(context);
+    // Before a user is made for it.
+    administration.check_terms(&caller, add.unit.as_deref(), add.expires).await.map_err(explained)?;
+    let permissions = add.permissions;
+    let known = context.database.credential_by_username(organisation.key, &add.name).await?;
+    let user = match known {
+        Some(credential) => {
+            refuse_person(credential.password.is_some())?;
+            if context.database.account(organisation.key, &credential.user).await?.is_none() {
+                bail!("the user of this name is disabled: enable the user first, or give the key another name");
+            }
+            credential.user
+        }
+        None => context.save_user(&organisation, &add.name, permissions, add.unit.as_deref(), None).await?.1,
+    };
+    let made = NewApiKey::generate(context.random.as_ref(), context.secrets.as_ref())?;
+    let (unit, expires) = (add.unit, add.expires);
+    let key = NewKey { id: made.id, hash: made.hash, user, permissions, unit, expires };
+    administration.add_api_key(&caller, key).await.map_err(explained)?;
+    let until = expires.map(|expires| format!(", until {}", shown(expires))).unwrap_or_default();
+    println!("API key of {} in {}, may: {permissions}{until}; it is shown only now:", add.name, organisation.name);
+    println!("{}", made.key.expose());
+    Ok(())
+}

@@ -1,0 +1,160 @@
+//! `api-key`: the keys with which services call.
+
+mod add;
+mod list;
+
+use access_tokens_domain::administration::Administration;
+use access_tokens_domain::time::Timestamp;
+use access_tokens_storage::Database;
+use anyhow::bail;
+use chrono::TimeDelta;
+use clap::{Args, Subcommand};
+
+use super::context::{Context, command_line, explained};
+use super::examples;
+use crate::authentication::NewApiKey;
+use crate::config::Settings;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Make a key and print it, once, as the last word.
+    ///
+    /// The key stands for a technical user of the given name, which has no password; a second key of the same name
+    /// stands for the same user. Each key has its own permissions, unit and end.
+    #[command(after_help = examples::API_KEY_ADD)]
+    Add(add::Add),
+    /// List the keys of an organisation, without their secrets.
+    #[command(after_help = examples::API_KEY_LIST)]
+    List(list::List),
+    /// End a key at once, and with it the sessions that it opened.
+    ///
+    /// Every server refuses the key within a second. To revoke a key twice is no error.
+    #[command(after_help = examples::API_KEY_REVOKE)]
+    Revoke(Revoke),
+    /// Replace a key: print a new one, once, as the last word, and let the old one end later.
+    ///
+    /// The new key has the user, the permissions, the unit and the expiry of the old one. Give it to the service within the
+    /// time for which both are accepted.
+    #[command(after_help = examples::API_KEY_ROTATE)]
+    Rotate(Rotate),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Revoke {
+    /// Name of the organisation.
+    #[arg(long, value_name = "NAME")]
+    organisation: String,
+
+    /// The id of the key, as `api-key list` shows it.
+    #[arg(value_name = "ID", value_parser = key_id)]
+    id: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Rotate {
+    /// Name of the organisation.
+    #[arg(long, value_name = "NAME")]
+    organisation: String,
+
+    /// Seconds for which the old key is accepted beside the new one: 0 to 604800.
+    #[arg(long, value_name = "SECONDS", default_value_t = 86_400, value_parser = clap::value_parser!(u32).range(0..=604_800))]
+    overlap: u32,
+
+    /// The id of the old key, as `api-key list` shows it.
+    #[arg(value_name = "ID", value_parser = key_id)]
+    id: String,
+}
+
+pub(super) async fn run(settings: Settings, command: Command) -> anyhow::Result<()> {
+    let context = Context::open(&settings).await?;
+    match command {
+        Command::Add(add) => add::run(&context, add).await,
+        Command::List(list) => list::run(&context, &list).await,
+        Command::Revoke(revoke) => {
+            let organisation = context.organisation(&revoke.organisation).await?;
+            administration(&context)
+                .revoke_api_key(&command_line(&organisation), &revoke.id)
+                .await
+                .map_err(explained)?;
+            println!("API key {} of {} is revoked", revoke.id, organisation.name);
+            Ok(())
+        }
+        Command::Rotate(rotate) => {
+            let organisation = context.organisation(&rotate.organisation).await?;
+            let made = NewApiKey::generate(context.random.as_ref(), context.secrets.as_ref())?;
+            let overlap = TimeDelta::seconds(rotate.overlap.into());
+            let ends = administration(&context)
+                .rotate_api_key(&command_line(&organisation), &rotate.id, (&made.id, &made.hash), overlap)
+                .await
+                .map_err(explained)?;
+            println!(
+                "API key {} of {} ends at {}; the new key is {} and is shown only now:",
+                rotate.id,
+                organisation.name,
+                shown(ends),
+                made.id
+            );
+            println!("{}", made.key.expose());
+            Ok(())
+        }
+    }
+}
+
+fn administration(context: &Context) -> Administration<Database> {
+    let (database, clock) = (context.database.clone(), context.clock.clone());
+    Administration::new(database, clock, context.random.clone(), context.secrets.clone())
+}
+
+/// A date as the commands of this file write it.
+fn shown(date: Timestamp) -> String {
+    date.format("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// The id of a key: 16 hex digits, with or without the prefix of keys. A whole key is refused: it would be visible to
+/// other users of the machine.
+fn key_id(text: &str) -> Result<String, String> {
+    let id = text.strip_prefix("atk_").unwrap_or(text);
+    if id.len() == 16 && id.chars().all(|c| c.is_ascii_digit() || ('a'..='f').contains(&c)) {
+        return Ok(id.to_owned());
+    }
+    Err("the id of a key is the 16 hex digits that `api-key list` shows".to_owned())
+}
+
+/// A date of the command line: `2027-01-31` is midnight UTC, and the forms of import files are accepted.
+fn date(text: &str) -> Result<Timestamp, String> {
+    let parse = access_tokens_domain::time::parse;
+    parse(text)
+        .or_else(|| parse(&format!("{text}T00:00:00")))
+        .ok_or_else(|| "is not a date such as 2027-01-31, 2027-01-31T12:00:00Z or 2027-01-31T12:00:00+02:00".to_owned())
+}
+
+/// Refuses a name that belongs to a user with a password: the key would be that person, and would change what that person
+/// may do.
+fn refuse_person(has_password: bool) -> anyhow::Result<()> {
+    if has_password {
+        bail!("a user of this name logs in with a password: give the key a name of its own");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_and_dates_of_the_command_line() {
+        assert_eq!(key_id("0123456789abcdef").as_deref(), Ok("0123456789abcdef"));
+        assert_eq!(key_id("atk_0123456789abcdef").as_deref(), Ok("0123456789abcdef"));
+        let key = format!("atk_{}_{}", "0".repeat(16), "A".repeat(43));
+        for bad in ["", "0123456789ABCDEF", "0123456789abcde", key.as_str()] {
+            let error = key_id(bad).expect_err("refused");
+            assert!(bad.is_empty() || !error.contains(bad), "a key is repeated");
+        }
+        let midnight = date("2027-01-31").expect("a date");
+        assert_eq!(shown(midnight), "2027-01-31T00:00:00Z");
+        assert_eq!(date("2027-01-31T02:00:00+02:00"), Ok(midnight));
+        for bad in ["", "tomorrow", "2027-02-30", "31.1.2027"] {
+            assert!(date(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! `user password|disable|enable|list`: users that exist.
+
+use std::fmt::Write as _;
+
+use access_tokens_domain::administration::Administration;
+use access_tokens_domain::import::from_value;
+use access_tokens_domain::store::{AccountStore, UserDetails};
+use access_tokens_storage::Database;
+use anyhow::bail;
+use clap::Args;
+use serde_json::json;
+
+use super::context::{Context, command_line, explained};
+use super::output::say;
+
+/// A user by organisation and name.
+#[derive(Debug, Args)]
+pub(super) struct Named {
+    /// Name of the organisation.
+    #[arg(long, value_name = "NAME")]
+    organisation: String,
+
+    /// What the user logs in with.
+    #[arg(long, value_name = "NAME")]
+    username: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Password {
+    #[command(flatten)]
+    user: Named,
+
+    /// Read the password from standard input: the first line.
+    #[arg(long, required = true)]
+    password_stdin: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct List {
+    /// Name of the organisation.
+    #[arg(long, value_name = "NAME")]
+    organisation: String,
+}
+
+/// Replaces the password of a user that has one. The import, through which it goes, ends the user's sessions.
+pub(super) async fn password(context: &Context, arguments: &Password, password: &str) -> anyhow::Result<()> {
+    let Named { organisation, username } = &arguments.user;
+    let organisation = context.organisation(organisation).await?;
+    let known = context.database.credential_by_username(organisation.key, username).await?;
+    let Some(credential) = known else { bail!("there is no user of this name that could log in") };
+    let user = json!({"user": {"id": credential.user, "username": username, "password": password}});
+    context.import(&organisation, from_value(user).map_err(explained)?).await?;
+    println!("user {username} of {} has a new password; the sessions of the user have ended", organisation.name);
+    Ok(())
+}
+
+pub(super) async fn disable(context: &Context, user: &Named) -> anyhow::Result<()> {
+    let organisation = context.organisation(&user.organisation).await?;
+    let caller = command_line(&organisation);
+    administration(context).disable_user(&caller, &user.username).await.map_err(explained)?;
+    println!("user {} of {} is disabled; the sessions of the user have ended", user.username, organisation.name);
+    Ok(())
+}
+
+pub(super) async fn enable(context: &Context, user: &Named) -> anyhow::Result<()> {
+    let organisation = context.organisation(&user.organisation).await?;
+    let caller = command_line(&organisation);
+    administration(context).enable_user(&caller, &user.username).await.map_err(explained)?;
+    println!("user {} of {} is enabled", user.username, organisation.name);
+    Ok(())
+}
+
+pub(super) async fn list(context: &Context, list: &List) -> anyhow::Result<()> {
+    let organisation = context.organisation(&list.organisation).await?;
+    let (administration, caller) = (administration(context), command_line(&organisation));
+    let mut after: Option<String> = None;
+    loop {
+        let page = administration.list_users(&caller, after.as_deref()).await.map_err(explained)?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = Some(last.id.clone());
+        let mut text = String::new();
+        for user in &page {
+            let _ = writeln!(text, "{}", line(user));
+        }
+        say(&text)?;
+    }
+}
+
+/// A user in one line: id, name, state, permissions.
+fn line(user: &UserDetails) -> String {
+    let state = match (user.disabled, user.has_password) {
+        (Some(disabled), _) => format!("disabled {}", disabled.format("%Y-%m-%dT%H:%M:%SZ")),
+        (None, true) => "enabled".to_owned(),
+        (None, false) => "no password".to_owned(),
+    };
+    let permissions = match user.permissions.to_string() {
+        none if none.is_empty() => "nothing".to_owned(),
+        some => some,
+    };
+    let unit = user.default_unit.as_ref().map(|unit| format!("  unit {unit}")).unwrap_or_default();
+    format!("{}  {}  {state}  may: {permissions}{unit}", user.id, user.username.as_deref().unwrap_or("-"))
+}
+
+fn administration(context: &Context) -> Administration<Database> {
+    let (database, clock) = (context.database.clone(), context.clock.clone());
+    Administration::new(database, clock, context.random.clone(), context.secrets.clone())
+}

@@ -1,0 +1,300 @@
+//! API keys as an administrator sees and changes them.
+//!
+//! A change is one transaction that keeps imports into the organisation, and other changes of its users and keys, waiting.
+//! So what a change reads stays true until it is committed.
+
+use access_tokens_domain::secret::CodeHash;
+use access_tokens_domain::session::{OrganisationKey, Permission, Permissions};
+use access_tokens_domain::store::{
+    AdministrationStore, ApiKey, Disabled, KeyDetails, Rotated, Store, StoreResult, UnitOfWork, UserDetails,
+};
+use access_tokens_domain::time::Timestamp;
+use sea_orm::{FromQueryResult, QueryResult, TryGetable};
+
+use crate::convert::{self, micros};
+use crate::database::Database;
+use crate::entities::api_key;
+use crate::error::store_error;
+use crate::sessions::{self, Ended};
+use crate::sql::{Sql, cannot_exist};
+use crate::unit_of_work::Unit;
+
+/// For the statements of one transaction: a minute.
+const LONG_STATEMENTS: &str = "SET LOCAL statement_timeout = 60000";
+
+impl AdministrationStore for Database {
+    async fn api_keys(
+        &self,
+        organisation: OrganisationKey,
+        after: Option<&str>,
+        limit: u32,
+    ) -> StoreResult<Vec<KeyDetails>> {
+        let mut sql = Sql::new(
+            "SELECT k.*, u.username, c.permissions AS user_permissions, c.disabled_date FROM api_key k \
+             LEFT JOIN app_user u ON u.organisation_key = k.organisation_key AND u.id = k.user_id \
+             LEFT JOIN user_credential c ON c.organisation_key = k.organisation_key AND c.user_id = k.user_id \
+             WHERE k.organisation_key = ",
+        );
+        sql.bind(organisation.0).push(" AND k.id > ").bind(after.unwrap_or_default());
+        sql.push(" ORDER BY k.id").limit(limit);
+        sql.find(&self.readers()).await?.iter().map(details).collect()
+    }
+
+    async fn users(
+        &self,
+        organisation: OrganisationKey,
+        after: Option<&str>,
+        limit: u32,
+    ) -> StoreResult<Vec<UserDetails>> {
+        let mut sql = Sql::new(
+            "SELECT c.user_id, u.username, c.permissions, c.default_unit, c.disabled_date, CASE WHEN c.password_hash \
+             IS NULL AND c.disabled_password_hash IS NULL THEN 0 ELSE 1 END AS has_password FROM user_credential c \
+             LEFT JOIN app_user u ON u.organisation_key = c.organisation_key AND u.id = c.user_id \
+             WHERE c.organisation_key = ",
+        );
+        sql.bind(organisation.0).push(" AND c.user_id > ").bind(after.unwrap_or_default());
+        sql.push(" ORDER BY c.user_id").limit(limit);
+        sql.find(&self.readers()).await?.iter().map(user_details).collect()
+    }
+
+    async fn disable_user(
+        &self,
+        organisation: OrganisationKey,
+        username: &str,
+        now: Timestamp,
+    ) -> StoreResult<Disabled> {
+        if cannot_exist(username) {
+            return Ok(Disabled::Unknown);
+        }
+        let mut unit = self.begin().await?;
+        unit.lock_accounts(organisation).await?;
+        let Some(user) = user_by_name(&mut unit, organisation, username).await? else { return Ok(Disabled::Unknown) };
+        if user.disabled.is_none()
+            && user.permissions.contains(Permission::Admin)
+            && !another_administrator(&mut unit, organisation, &user.id, now).await?
+        {
+            return Ok(Disabled::LastAdmin);
+        }
+        let mut sql = Sql::new("UPDATE user_credential SET disabled_date = COALESCE(disabled_date, ");
+        sql.bind(micros(now)).push("), disabled_password_hash = COALESCE(password_hash, disabled_password_hash)");
+        sql.push(", password_hash = NULL, sessions_not_before = ").bind(sessions::not_before(now));
+        sql.push(", revision = revision + 1 WHERE organisation_key = ").bind(organisation.0);
+        sql.push(" AND user_id = ").bind(user.id.as_str());
+        unit.all(sql).await?;
+        self.end_sessions(&mut unit, organisation, Ended::User(&user.id), now).await?;
+        unit.commit().await?;
+        Ok(Disabled::Done)
+    }
+
+    async fn enable_user(&self, organisation: OrganisationKey, username: &str) -> StoreResult<bool> {
+        if cannot_exist(username) {
+            return Ok(false);
+        }
+        let mut unit = self.begin().await?;
+        unit.lock_accounts(organisation).await?;
+        let Some(user) = user_by_name(&mut unit, organisation, username).await? else { return Ok(false) };
+        let mut sql = Sql::new(
+            "UPDATE user_credential SET disabled_date = NULL, \
+             password_hash = COALESCE(password_hash, disabled_password_hash), disabled_password_hash = NULL, \
+             revision = revision + 1 WHERE disabled_date IS NOT NULL AND organisation_key = ",
+        );
+        sql.bind(organisation.0).push(" AND user_id = ").bind(user.id.as_str());
+        unit.all(sql).await?;
+        unit.commit().await?;
+        Ok(true)
+    }
+
+    async fn revoke_api_key(
+        &self,
+        organisation: OrganisationKey,
+        id: &str,
+        no_key: &CodeHash,
+        now: Timestamp,
+    ) -> StoreResult<bool> {
+        if cannot_exist(id) {
+            return Ok(false);
+        }
+        let mut unit = self.begin().await?;
+        unit.lock_accounts(organisation).await?;
+        let mut sql = Sql::new("UPDATE api_key SET revoked_date = COALESCE(revoked_date, ");
+        sql.bind(micros(now)).push("), secret_hash = ").bind(no_key.as_stored());
+        sql.push(" WHERE organisation_key = ").bind(organisation.0).push(" AND id = ").bind(id).push(" RETURNING id");
+        let known = !unit.all(sql).await?.is_empty();
+        self.end_sessions(&mut unit, organisation, Ended::ApiKey(id), now).await?;
+        unit.commit().await?;
+        Ok(known)
+    }
+
+    async fn rotate_api_key(
+        &self,
+        organisation: OrganisationKey,
+        old: &str,
+        new: (&str, &CodeHash),
+        now: Timestamp,
+        ends: Timestamp,
+    ) -> StoreResult<Rotated> {
+        if cannot_exist(old) {
+            return Ok(Rotated::Unknown);
+        }
+        let mut unit = self.begin().await?;
+        unit.lock_accounts(organisation).await?;
+        let Some(key) = key(&mut unit, organisation, old).await? else { return Ok(Rotated::Unknown) };
+        if !key.terms.are_valid(now) {
+            return Ok(Rotated::Ended);
+        }
+        let ends = key.terms.expires.map_or(ends, |expires| expires.min(ends));
+        let mut sql = Sql::new("UPDATE api_key SET rotated_to = ");
+        sql.bind(new.0).push(", expires_date = ").bind(micros(ends)).push(" WHERE id = ").bind(old);
+        unit.all(sql).await?;
+        let new = ApiKey { id: new.0.to_owned(), hash: new.1.clone(), ..key };
+        unit.all(insert_key(&new, now)).await?;
+        unit.commit().await?;
+        Ok(Rotated::Done(ends))
+    }
+}
+
+impl Database {
+    /// Ends sessions within a transaction that has changed the row of the user or the key.
+    async fn end_sessions(
+        &self,
+        unit: &mut Unit,
+        organisation: OrganisationKey,
+        ended: Ended<'_>,
+        now: Timestamp,
+    ) -> StoreResult<()> {
+        if !self.is_sqlite() {
+            // There may be hundreds of thousands of them.
+            unit.all(Sql::new(LONG_STATEMENTS)).await?;
+        }
+        for sql in sessions::end(organisation, ended, now, self.is_sqlite()) {
+            unit.all(sql).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn user_by_name(
+    unit: &mut Unit,
+    organisation: OrganisationKey,
+    username: &str,
+) -> StoreResult<Option<UserDetails>> {
+    let mut sql = Sql::new(
+        "SELECT c.user_id, u.username, c.permissions, c.default_unit, c.disabled_date, 0 AS has_password \
+         FROM app_user u JOIN user_credential c ON c.organisation_key = u.organisation_key AND c.user_id = u.id \
+         WHERE u.organisation_key = ",
+    );
+    sql.bind(organisation.0).push(" AND u.username = ").bind(username);
+    unit.all(sql).await?.first().map(user_details).transpose()
+}
+
+/// Is there an enabled user besides this one who has the permission `admin`, and a password or a valid key with it?
+async fn another_administrator(
+    unit: &mut Unit,
+    organisation: OrganisationKey,
+    user: &str,
+    now: Timestamp,
+) -> StoreResult<bool> {
+    const ADMIN: &str = "(',' || c.permissions || ',') LIKE '%,admin,%'";
+    let mut sql = Sql::new("SELECT c.user_id FROM user_credential c WHERE c.disabled_date IS NULL AND ");
+    sql.push(ADMIN).push(" AND c.organisation_key = ").bind(organisation.0).push(" AND c.user_id <> ").bind(user);
+    sql.push(" AND (c.password_hash IS NOT NULL OR EXISTS (SELECT 1 FROM api_key k WHERE ");
+    sql.push("k.organisation_key = c.organisation_key AND k.user_id = c.user_id AND k.revoked_date IS NULL ");
+    sql.push("AND (k.expires_date IS NULL OR k.expires_date > ")
+        .bind(micros(now))
+        .push(") AND (k.permissions IS NULL OR ");
+    sql.push(&ADMIN.replace("c.", "k.")).push(")))").limit(1);
+    Ok(!unit.all(sql).await?.is_empty())
+}
+
+fn user_details(row: &QueryResult) -> StoreResult<UserDetails> {
+    Ok(UserDetails {
+        id: get(row, "user_id")?,
+        username: get(row, "username")?,
+        permissions: user_permissions(row)?,
+        default_unit: get(row, "default_unit")?,
+        has_password: get::<i32>(row, "has_password")? != 0,
+        disabled: convert::optional_time(get(row, "disabled_date")?, "user_credential.disabled_date")?,
+    })
+}
+
+/// The statement that stores a key.
+pub(crate) fn insert_key(key: &ApiKey, created: Timestamp) -> Sql {
+    let terms = &key.terms;
+    let mut sql = Sql::new(
+        "INSERT INTO api_key \
+         (id, organisation_key, user_id, secret_hash, created_date, permissions, unit, expires_date) VALUES (",
+    );
+    sql.bind(key.id.as_str()).push(", ").bind(key.organisation.0).push(", ").bind(key.user.as_str()).push(", ");
+    sql.bind(key.hash.as_stored()).push(", ").bind(micros(created)).push(", ");
+    sql.bind(terms.permissions.map(|permissions| permissions.to_string())).push(", ");
+    sql.bind(terms.unit.clone()).push(", ").bind(terms.expires.map(micros)).push(")");
+    sql
+}
+
+/// Gives the user of a new key the permissions of the key, after it has written down for every other key of the user what that
+/// key may do now.
+pub(crate) async fn make_room(unit: &mut Unit, key: &ApiKey) -> StoreResult<()> {
+    let Some(wanted) = key.terms.permissions else { return Ok(()) };
+    let mut sql = Sql::new("SELECT permissions FROM user_credential WHERE organisation_key = ");
+    sql.bind(key.organisation.0).push(" AND user_id = ").bind(key.user.as_str());
+    let Some(row) = unit.all(sql).await?.into_iter().next() else { return Ok(()) };
+    let user = user_permissions(&row)?;
+    if user.contains_all(wanted) {
+        return Ok(());
+    }
+    let mut sql = Sql::new("SELECT * FROM api_key WHERE organisation_key = ");
+    sql.bind(key.organisation.0).push(" AND user_id = ").bind(key.user.as_str());
+    for other in unit.all(sql).await?.iter().map(key_of_row) {
+        let other = other?;
+        let granted = other.terms.granted(user);
+        if other.terms.permissions != Some(granted) {
+            let mut sql = Sql::new("UPDATE api_key SET permissions = ");
+            sql.bind(granted.to_string()).push(" WHERE id = ").bind(other.id);
+            unit.all(sql).await?;
+        }
+    }
+    // Names that this release does not know stay.
+    let missing = wanted.iter().filter(|permission| !user.contains(*permission)).map(Permission::name);
+    let names: Vec<String> = std::iter::once(get(&row, "permissions")?).chain(missing.map(str::to_owned)).collect();
+    let names = names.join(",");
+    let mut sql = Sql::new("UPDATE user_credential SET permissions = ");
+    sql.bind(names.trim_start_matches(',')).push(" WHERE organisation_key = ").bind(key.organisation.0);
+    sql.push(" AND user_id = ").bind(key.user.as_str());
+    unit.all(sql).await?;
+    Ok(())
+}
+
+async fn key(unit: &mut Unit, organisation: OrganisationKey, id: &str) -> StoreResult<Option<ApiKey>> {
+    let mut sql = Sql::new("SELECT * FROM api_key WHERE organisation_key = ");
+    sql.bind(organisation.0).push(" AND id = ").bind(id);
+    unit.all(sql).await?.first().map(key_of_row).transpose()
+}
+
+fn key_of_row(row: &QueryResult) -> StoreResult<ApiKey> {
+    convert::api_key(api_key::Model::from_query_result(row, "").map_err(store_error)?)
+}
+
+fn user_permissions(row: &QueryResult) -> StoreResult<Permissions> {
+    Ok(Permissions::from_stored(&get::<String>(row, "permissions")?))
+}
+
+fn details(row: &QueryResult) -> StoreResult<KeyDetails> {
+    let key = key_of_row(row)?;
+    let user: Option<String> = get(row, "user_permissions")?;
+    let user = user.as_deref().map(Permissions::from_stored);
+    Ok(KeyDetails {
+        permissions: user.map(|user| key.terms.granted(user)).unwrap_or_default(),
+        name: get(row, "username")?,
+        user_disabled: get::<Option<i64>>(row, "disabled_date")?.is_some(),
+        created: convert::time(get(row, "created_date")?, "api_key.created_date")?,
+        rotated_to: get(row, "rotated_to")?,
+        last_used: convert::optional_time(get(row, "last_used_date")?, "api_key.last_used_date")?,
+        id: key.id,
+        user: key.user,
+        terms: key.terms,
+    })
+}
+
+pub(crate) fn get<T: TryGetable>(row: &QueryResult, column: &str) -> StoreResult<T> {
+    row.try_get("", column).map_err(store_error)
+}
