@@ -5,9 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 use std::time::Duration;
 
-use chrono_tz::Tz;
-
-use crate::Release;
+use crate::{Release, TimeZone};
 
 /// The settings of a gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,7 +13,7 @@ pub struct GatewayConfig {
     /// The release that is presented: what came later is left out.
     pub release: Release,
     /// The zone of dates without one, both ways.
-    pub time_zone: Tz,
+    pub time_zone: TimeZone,
     /// The longest time for one call.
     pub timeout: Duration,
     /// The proxies whose `x-forwarded-for` is believed.
@@ -26,7 +24,7 @@ impl Default for GatewayConfig {
     fn default() -> Self {
         Self {
             release: Release::default(),
-            time_zone: Tz::UTC,
+            time_zone: TimeZone::UTC,
             timeout: Duration::from_secs(30),
             trusted_proxies: Vec::new(),
         }

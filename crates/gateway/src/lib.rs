@@ -11,7 +11,6 @@ mod address;
 mod answer;
 mod call;
 mod config;
-mod date;
 mod docs;
 mod error;
 mod forward;
@@ -33,9 +32,9 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use tower::{BoxError, Service};
 
+pub use access_tokens_domain::time::TimeZone;
 pub use address::{ClientAddress, FORWARDED_FOR};
 pub use call::Authenticated;
-pub use chrono_tz::Tz as TimeZone;
 pub use config::{GatewayConfig, InvalidNetwork, Network};
 pub use release::{InvalidRelease, Release};
 

@@ -14,7 +14,7 @@ use access_tokens_domain::service::AccessTokens;
 use access_tokens_domain::service::import::Importer;
 use access_tokens_domain::session::{Caller, Permissions};
 use access_tokens_domain::store::{AccountStore, ApiKey, KeyTerms};
-use access_tokens_domain::time::Timestamp;
+use access_tokens_domain::time::{TimeZone, Timestamp};
 use access_tokens_server::authentication::{Authenticator, NewApiKey, SessionTokens};
 use access_tokens_server::crypto::{KeyRing, KeyedSecrets, SystemRandom};
 use access_tokens_server::transport::server::{App, Limits, router};
@@ -237,10 +237,21 @@ impl TestApp {
         organisation: &str,
         lines: &str,
     ) -> Vec<Result<(Outcome, String), Refusal>> {
+        self.import_in(TimeZone::UTC, permissions, organisation, lines).await
+    }
+
+    /// Imports lines as a caller with these permissions, with dates in a time zone.
+    pub async fn import_in(
+        &self,
+        time_zone: TimeZone,
+        permissions: Permissions,
+        organisation: &str,
+        lines: &str,
+    ) -> Vec<Result<(Outcome, String), Refusal>> {
         let fresh = Organisation::new(format!("ID OF {organisation}"), organisation);
         let organisation = self.database.ensure_organisation(&fresh).await.expect("an organisation");
         let caller = Caller { organisation: organisation.key, user: None, unit: None, permissions };
-        let importer = self.importer();
+        let importer = self.importer().with_dates_in(time_zone);
         let lines = lines.lines().filter(|line| !line.trim().is_empty());
         let records: Vec<_> = lines.flat_map(|line| import::parse(line).expect("a record")).collect();
         let mut results = Vec::new();

@@ -11,6 +11,7 @@ mod commands;
 mod compare;
 mod create;
 mod credentials;
+mod dates;
 mod doctor;
 mod documented_examples;
 mod equal_work;

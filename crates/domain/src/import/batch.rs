@@ -22,7 +22,7 @@ use crate::reference::Reference;
 use crate::secret::PassCodeHash;
 use crate::session::{Permission, Permissions};
 use crate::store::{Credential, ImportChanges};
-use crate::time::Timestamp;
+use crate::time::{TimeZone, Timestamp};
 use crate::{Reason, Result, code};
 
 /// A record whose secret, if it had one, is hashed already.
@@ -61,6 +61,7 @@ pub struct Batch<'a> {
     pub(super) by_unit: Option<String>,
     pub(super) guess_limit: f64,
     pub(super) rights: Permissions,
+    pub(super) time_zone: TimeZone,
     pub(super) organisation: Organisation,
     organisation_changed: bool,
     pub(super) organisation_at_hand: Option<Organisation>,
@@ -101,6 +102,7 @@ impl<'a> Batch<'a> {
             by_unit: None,
             guess_limit: guess_budget::DEFAULT_LIMIT,
             rights: Permissions::default(),
+            time_zone: TimeZone::UTC,
             organisation: reference.organisation.clone(),
             organisation_changed: false,
             organisation_at_hand: None,
@@ -137,6 +139,11 @@ impl<'a> Batch<'a> {
     /// Sets the chance of an attacker above which a policy is refused.
     pub fn refuse_policies_above(&mut self, guess_limit: f64) {
         self.guess_limit = guess_limit;
+    }
+
+    /// Sets the time zone of dates without an offset. The default is UTC.
+    pub fn dates_in(&mut self, time_zone: TimeZone) {
+        self.time_zone = time_zone;
     }
 
     /// Takes a record in, with everything embedded in it, or leaves everything as it was.
@@ -289,11 +296,12 @@ impl<'a> Batch<'a> {
             merge::drop_nulls(&mut object);
         }
         object.insert("id".to_owned(), Value::String(id.clone()));
-        let (guess_limit, admin) = (self.guess_limit, self.rights.contains(Permission::Admin));
+        let (guess_limit, time_zone) = (self.guess_limit, self.time_zone);
+        let admin = self.rights.contains(Permission::Admin);
         let overlay = overlay(self);
         let existing = overlay.get(&id).cloned();
         let before = existing.clone().unwrap_or_else(|| T::new(&id));
-        let entity = match merge::merge(&before, object, path) {
+        let entity = match merge::merge(&before, object, path, time_zone) {
             Ok(entity) => entity,
             Err(found) => {
                 violations.extend(found);

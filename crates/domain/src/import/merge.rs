@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::Object;
 use crate::directory::{CompanyProfile, DateOfBirth, Demographics, NameDay};
 use crate::error::Violations;
+use crate::time::{self, TimeZone};
 use crate::{Reason, text};
 
 /// Members that are laid over member by member, and how they look empty. Every other object replaces what was there.
@@ -20,14 +21,25 @@ fn empty_document(key: &str) -> Option<Value> {
     }
 }
 
+/// Members that are dates. Documents keep them in RFC 3339.
+const DATES: [&str; 4] =
+    ["id_number_expiration_date", "passport_number_expiration_date", "established_date", "vat_registration_date"];
+
 /// The entity with the record's members laid over it, or every field at fault.
-pub(super) fn merge<T: Serialize + DeserializeOwned>(entity: &T, patch: Object, path: &str) -> Result<T, Violations> {
+///
+/// Dates without an offset are in the time zone.
+pub(super) fn merge<T: Serialize + DeserializeOwned>(
+    entity: &T,
+    patch: Object,
+    path: &str,
+    time_zone: TimeZone,
+) -> Result<T, Violations> {
     let mut violations = Violations::default();
     let Ok(Value::Object(mut target)) = serde_json::to_value(entity) else {
         violations.add(Reason::Internal, path, "cannot be merged");
         return Err(violations);
     };
-    lay_over(&mut target, patch, path, &mut violations);
+    lay_over(&mut target, patch, path, time_zone, &mut violations);
     if !violations.is_empty() {
         return Err(violations);
     }
@@ -39,7 +51,7 @@ pub(super) fn merge<T: Serialize + DeserializeOwned>(entity: &T, patch: Object, 
     })
 }
 
-fn lay_over(target: &mut Object, patch: Object, path: &str, violations: &mut Violations) {
+fn lay_over(target: &mut Object, patch: Object, path: &str, time_zone: TimeZone, violations: &mut Violations) {
     for (key, value) in patch {
         let field = format!("{path}.{key}");
         let Some(old) = target.get_mut(&key) else {
@@ -53,7 +65,14 @@ fn lay_over(target: &mut Object, patch: Object, path: &str, violations: &mut Vio
         }
         match (old, value) {
             (Value::Object(inner), Value::Object(patch)) if empty_document(&key).is_some() => {
-                lay_over(inner, patch, &field, violations);
+                lay_over(inner, patch, &field, time_zone, violations);
+            }
+            (old, Value::String(text)) if DATES.contains(&key.as_str()) => {
+                let stored = old.as_str().and_then(time::parse);
+                match time::read_over(&text, stored, time_zone) {
+                    Ok(date) => *old = Value::String(date.to_rfc3339()),
+                    Err(error) => violations.add(Reason::InvalidFieldValue, field, error.to_string()),
+                }
             }
             (old, new) => {
                 check_texts(&field, &new, violations);
@@ -177,7 +196,8 @@ mod tests {
     #[test]
     fn absent_stays_null_clears_value_replaces() {
         let unit = Unit { id: "1".into(), name: Some("old".into()), description: Some("d".into()), ..Unit::default() };
-        let merged = merge(&unit, object(json!({"name": "new", "description": null})), "unit").expect("merged");
+        let merged =
+            merge(&unit, object(json!({"name": "new", "description": null})), "unit", TimeZone::UTC).expect("merged");
         assert_eq!(merged, Unit { id: "1".into(), name: Some("new".into()), ..Unit::default() });
     }
 
@@ -188,20 +208,27 @@ mod tests {
             &contact,
             object(json!({"demographics": {"gender": "FEMALE", "date_of_birth": {"year": 1963}}})),
             "c",
+            TimeZone::UTC,
         );
-        let second =
-            merge(&first.expect("merged"), object(json!({"demographics": {"date_of_birth": {"day": 9}}})), "c");
+        let second = merge(
+            &first.expect("merged"),
+            object(json!({"demographics": {"date_of_birth": {"day": 9}}})),
+            "c",
+            TimeZone::UTC,
+        );
         let demographics = second.expect("merged").demographics.expect("demographics");
         assert_eq!((demographics.date_of_birth.year, demographics.date_of_birth.day), (Some(1963), Some(9)));
     }
 
     #[test]
     fn every_field_at_fault_is_named_and_no_value_is_shown() {
-        let error = merge(&Unit::default(), object(json!({"nmae": 1, "group_name": "x".repeat(1_001)})), "unit");
+        let error =
+            merge(&Unit::default(), object(json!({"nmae": 1, "group_name": "x".repeat(1_001)})), "unit", TimeZone::UTC);
         let error = error.expect_err("two violations").into_result().expect_err("two violations");
         let fields: Vec<_> = error.violations().iter().map(|v| v.field.as_str()).collect();
         assert_eq!(fields, ["unit.group_name", "unit.nmae"]);
-        let error = merge(&Unit::default(), object(json!({"name": 4711})), "unit").expect_err("a number");
+        let error =
+            merge(&Unit::default(), object(json!({"name": 4711})), "unit", TimeZone::UTC).expect_err("a number");
         let error = error.into_result().expect_err("a violation");
         assert_eq!(error.message(), "unit.name: expected a string");
     }

@@ -26,7 +26,7 @@ impl Batch<'_> {
             return None;
         }
         let current = self.organisation_at_hand.as_ref().unwrap_or(&self.organisation);
-        match merge::merge(current, object, path) {
+        match merge::merge(current, object, path, self.time_zone) {
             Ok(organisation) => {
                 self.guard_settings(&organisation, path, violations);
                 if organisation.definition != self.organisation.definition {

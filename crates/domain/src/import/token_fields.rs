@@ -9,7 +9,7 @@ use crate::error::Violations;
 use crate::life_cycle::LifeCycleState;
 use crate::ports::Purpose;
 use crate::secret::{PassCodeHash, Secret};
-use crate::time::{self, Timestamp};
+use crate::time::{self, DateError, Timestamp};
 use crate::{Reason, card};
 
 /// Digits of the shortest one-time password that a policy can ask for. Its hash does not tell its length later.
@@ -41,7 +41,7 @@ impl Fields<'_, '_> {
         }
         if let (Some(password), Some(date)) =
             (&mut token.one_time_password, expiration_date.filter(|_| has_password && comes_in))
-            && let Some(date) = self.date("expiration_date", date)
+            && let Some(date) = self.date("expiration_date", date, Some(password.expiration_date))
         {
             password.expiration_date = date;
         }
@@ -61,7 +61,7 @@ impl Fields<'_, '_> {
             "pass_code_hash" => self.pass_code_hash(key, value, token),
             // A plain pass code was hashed before. A null secret never clears a secret.
             "pass_code" | "random_pass_code" => {}
-            "verified_date" => token.verified_date = self.date(key, value),
+            "verified_date" => token.verified_date = self.date(key, value, token.verified_date),
             "verified_by_user" => token.verified_by_user = self.string(key, value),
             "accounts_receivable" => token.accounts_receivable = self.string(key, value),
             "rewards_participant" => token.rewards_participant = self.string(key, value),
@@ -81,7 +81,7 @@ impl Fields<'_, '_> {
         } else if let Some(i) = slot("udf_float_", 4) {
             token.udf.floats[i] = self.expect(key, "a number", value, |v| v.as_f64());
         } else if let Some(i) = slot("udf_date_", 4) {
-            token.udf.dates[i] = self.date(key, value);
+            token.udf.dates[i] = self.date(key, value, token.udf.dates[i]);
         } else {
             let field = format!("{}.{key}", self.path);
             self.violations.add(Reason::UnknownField, field, "is not a field of this record");
@@ -103,7 +103,7 @@ impl Fields<'_, '_> {
                 _ => (&mut token.created, ""),
             };
             match what {
-                "date" => stamp.date = self.date(&field, value).unwrap_or(stamp.date),
+                "date" => stamp.date = self.date(&field, value, Some(stamp.date)).unwrap_or(stamp.date),
                 "by_user" => stamp.user = self.string(&field, value),
                 "by_unit" => stamp.unit = self.string(&field, value),
                 "by_business_unit" => stamp.business_unit = self.string(&field, value),
@@ -203,8 +203,15 @@ impl Fields<'_, '_> {
         }
     }
 
-    fn date(&mut self, key: &str, value: Value) -> Option<Timestamp> {
-        self.expect(key, "a date", value, |v| v.as_str().and_then(time::parse))
+    /// Reads a date in the configured zone. Returns the stored one where an answer shows it like this.
+    fn date(&mut self, key: &str, value: Value, stored: Option<Timestamp>) -> Option<Timestamp> {
+        let read = match &value {
+            Value::Null => return None,
+            Value::String(text) => time::read_over(text, stored, self.batch.time_zone),
+            _ => Err(DateError::Form),
+        };
+        let field = || format!("{}.{key}", self.path);
+        read.map_err(|error| self.violations.add(Reason::InvalidFieldValue, field(), error.to_string())).ok()
     }
 
     fn expect<T>(&mut self, key: &str, what: &str, value: Value, read: impl FnOnce(&Value) -> Option<T>) -> Option<T> {

@@ -15,6 +15,7 @@ use crate::reference::Reference;
 use crate::secret::{PassCodeHash, Secret};
 use crate::session::{Caller, Permission};
 use crate::store::{AccountStore, ImportChanges, ImportKeys, Load, Store, UnitOfWork};
+use crate::time::TimeZone;
 use crate::{Error, Reason, Result, text};
 
 /// Secrets that are hashed at a time. The hasher's own bound is the number of cores.
@@ -121,6 +122,7 @@ pub struct Importer<S> {
     random: Arc<dyn Random>,
     secrets: Arc<dyn Secrets>,
     guess_limit: f64,
+    time_zone: TimeZone,
 }
 
 /// A record ready to be worked through, or the reason why it is not.
@@ -132,13 +134,20 @@ struct Candidate {
 impl<S: Store + AccountStore> Importer<S> {
     /// Puts the import on its ports.
     pub fn new(store: Arc<S>, clock: Arc<dyn Clock>, random: Arc<dyn Random>, secrets: Arc<dyn Secrets>) -> Self {
-        Self { store, clock, random, secrets, guess_limit: guess_budget::DEFAULT_LIMIT }
+        Self { store, clock, random, secrets, guess_limit: guess_budget::DEFAULT_LIMIT, time_zone: TimeZone::UTC }
     }
 
     /// Sets the chance of an attacker, per token and day, above which a policy is refused.
     #[must_use]
     pub fn refusing_policies_above(mut self, guess_limit: f64) -> Self {
         self.guess_limit = guess_limit;
+        self
+    }
+
+    /// Sets the time zone of dates without an offset. The default is UTC.
+    #[must_use]
+    pub fn with_dates_in(mut self, time_zone: TimeZone) -> Self {
+        self.time_zone = time_zone;
         self
     }
 
@@ -324,6 +333,7 @@ impl<S: Store + AccountStore> Importer<S> {
         let mut batch = Batch::new(reference, stored, self.random.as_ref(), self.secrets.as_ref(), now);
         batch.existing(existing);
         batch.refuse_policies_above(self.guess_limit);
+        batch.dates_in(self.time_zone);
         batch.by(caller.user.clone(), caller.unit.clone());
         batch.limit_to(caller.permissions);
         let prepared = candidates.iter().filter_map(|(_, candidate)| candidate.prepared.as_ref().ok());

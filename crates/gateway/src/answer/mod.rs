@@ -5,7 +5,7 @@ mod select;
 mod wire;
 mod write;
 
-use chrono_tz::Tz;
+use access_tokens_domain::time::TimeZone;
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 
 pub(crate) use plan::{NEVER_NULL, PlanId, Plans};
@@ -85,7 +85,7 @@ impl AnswerPlan {
     pub(crate) fn envelope(
         &self,
         plans: &Plans,
-        zone: Tz,
+        zone: TimeZone,
         wire: &[u8],
         selection: &Selection,
     ) -> Result<Envelope, Malformed> {

@@ -1,16 +1,15 @@
 //! The bytes of a message straight into JSON text, along its plan.
 
-use chrono_tz::Tz;
+use access_tokens_domain::time::{self, TimeZone};
 
 use super::plan::{Absent, FieldPlan, PlanId, Plans, ValuePlan};
 use super::select::Selection;
 use super::wire::{Fields, Malformed, Value};
-use crate::date;
 
 /// Writes messages.
 pub(crate) struct Writer<'a> {
     plans: &'a Plans,
-    zone: Tz,
+    zone: TimeZone,
     /// What has been written.
     pub(crate) out: Vec<u8>,
     /// The values of the messages that are being written, each message behind the one that holds it.
@@ -19,7 +18,7 @@ pub(crate) struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     /// A writer that expects to write about so many bytes.
-    pub(crate) fn new(plans: &'a Plans, zone: Tz, capacity: usize) -> Self {
+    pub(crate) fn new(plans: &'a Plans, zone: TimeZone, capacity: usize) -> Self {
         Self { plans, zone, out: Vec::with_capacity(capacity), values: Vec::with_capacity(64) }
     }
 
@@ -117,14 +116,16 @@ impl<'a> Writer<'a> {
     }
 
     fn date(&mut self, wire: &[u8]) -> Result<(), Malformed> {
-        let mut seconds = 0;
+        let (mut seconds, mut nanos) = (0, 0);
         for field in Fields(wire) {
-            if let (1, Value::Varint(number)) = field? {
-                seconds = number as i64;
+            match field? {
+                (1, Value::Varint(number)) => seconds = number as i64,
+                (2, Value::Varint(number)) => nanos = number as u32,
+                _ => {}
             }
         }
         self.out.push(b'"');
-        date::write(&mut self.out, seconds, self.zone).ok_or(Malformed)?;
+        time::write(&mut self.out, seconds, nanos, self.zone).ok_or(Malformed)?;
         self.out.push(b'"');
         Ok(())
     }

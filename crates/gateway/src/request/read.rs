@@ -6,9 +6,9 @@
 //!   keys are given in its place. So a credential is `{"identifier": …, "pass_code": …}`, or has a `one_time_password`.
 //! - `update_mask` is not given, but made of the keys that are, null included.
 
+use access_tokens_domain::time::TimeZone;
 use access_tokens_proto::options::is_optional;
 use access_tokens_proto::v1::ErrorReason;
-use chrono_tz::Tz;
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, OneofDescriptor, Value};
 
 use super::{query, scalar};
@@ -88,7 +88,7 @@ fn alternatives(oneof: &OneofDescriptor) -> String {
 
 /// Reads messages and collects what is at fault.
 pub(super) struct Reader {
-    pub(super) zone: Tz,
+    pub(super) zone: TimeZone,
     pub(super) faults: Vec<Fault>,
 }
 

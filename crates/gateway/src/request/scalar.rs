@@ -1,15 +1,14 @@
 //! Single values, as old clients send them: numbers in texts and texts as numbers.
 
+use access_tokens_domain::time::{self, DateError, TimeZone};
 use access_tokens_proto::v1::ErrorReason;
-use chrono_tz::Tz;
 use prost_reflect::{DynamicMessage, EnumDescriptor, Kind, Value};
 
-use crate::date;
 use crate::error::Fault;
 use crate::json::Node;
 
 /// A value of this kind, or what it must be.
-pub(super) fn read(kind: &Kind, node: &Node, zone: Tz) -> Result<Value, String> {
+pub(super) fn read(kind: &Kind, node: &Node, zone: TimeZone) -> Result<Value, String> {
     match kind {
         Kind::String => text(node).map(Value::String),
         Kind::Int32 => integer(node, "must be an integer of 32 bits").map(Value::I32),
@@ -113,16 +112,16 @@ fn choice(values: &EnumDescriptor, node: &Node) -> Result<i32, String> {
 }
 
 /// A date. It is the only message that is written as a text.
-fn timestamp(kind: &Kind, node: &Node, zone: Tz) -> Result<Value, String> {
+fn timestamp(kind: &Kind, node: &Node, zone: TimeZone) -> Result<Value, String> {
     let text = match node {
         Node::Text(text) | Node::Query(text) => text,
-        _ => return Err(date::FORMS.to_owned()),
+        _ => return Err(DateError::Form.to_string()),
     };
-    let (seconds, nanos) = date::parse(text, zone).ok_or(date::FORMS)?;
-    let descriptor = kind.as_message().ok_or(date::FORMS)?;
+    let time = time::read(text, zone).map_err(|error| error.to_string())?;
+    let descriptor = kind.as_message().ok_or("cannot be given")?;
     let mut timestamp = DynamicMessage::new(descriptor.clone());
-    timestamp.set_field_by_name("seconds", Value::I64(seconds));
-    timestamp.set_field_by_name("nanos", Value::I32(nanos));
+    timestamp.set_field_by_name("seconds", Value::I64(time.timestamp()));
+    timestamp.set_field_by_name("nanos", Value::I32(time.timestamp_subsec_nanos() as i32));
     Ok(Value::Message(timestamp))
 }
 
@@ -139,27 +138,29 @@ mod tests {
         for (text, expected) in [("0", Some(0)), ("-7", Some(-7)), ("3.0", Some(3)), ("1e3", Some(1000)), ("1.5", None)]
         {
             for node in number_node(text) {
-                assert_eq!(read(&Kind::Int32, &node, Tz::UTC).ok(), expected.map(Value::I32), "{text}");
+                assert_eq!(read(&Kind::Int32, &node, TimeZone::UTC).ok(), expected.map(Value::I32), "{text}");
             }
         }
         for bad in ["", "x", "inf", "NaN", "1e999", " 1", "+1", "0x10", "1_000"] {
             let node = Node::Text(bad.to_owned());
-            assert!(read(&Kind::Double, &node, Tz::UTC).is_err(), "{bad}");
-            assert!(read(&Kind::Int64, &node, Tz::UTC).is_err(), "{bad}");
+            assert!(read(&Kind::Double, &node, TimeZone::UTC).is_err(), "{bad}");
+            assert!(read(&Kind::Int64, &node, TimeZone::UTC).is_err(), "{bad}");
         }
         let large = Node::Number("2147483648".to_owned());
-        assert!(read(&Kind::Int32, &large, Tz::UTC).is_err() && read(&Kind::Int64, &large, Tz::UTC).is_ok());
+        assert!(
+            read(&Kind::Int32, &large, TimeZone::UTC).is_err() && read(&Kind::Int64, &large, TimeZone::UTC).is_ok()
+        );
     }
 
     #[test]
     fn an_integer_is_a_text_by_its_digits() {
         let digits = "123456789012345678901234567890";
         let node = Node::Number(digits.to_owned());
-        assert_eq!(read(&Kind::String, &node, Tz::UTC), Ok(Value::String(digits.to_owned())));
+        assert_eq!(read(&Kind::String, &node, TimeZone::UTC), Ok(Value::String(digits.to_owned())));
         for bad in
             [Node::Number("1.0".to_owned()), Node::Number("1e3".to_owned()), Node::Bool(true), Node::List(vec![])]
         {
-            assert!(read(&Kind::String, &bad, Tz::UTC).is_err());
+            assert!(read(&Kind::String, &bad, TimeZone::UTC).is_err());
         }
     }
 

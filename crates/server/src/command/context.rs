@@ -154,7 +154,10 @@ impl Context {
         refuse_empty_database(settings, false)?;
         let ring = keys(settings).await?;
         let context = Self::on(database(settings).await?, &ring);
-        let importer = context.importer.refusing_policies_above(settings.policy.max_guess_chance);
+        let importer = context
+            .importer
+            .refusing_policies_above(settings.policy.max_guess_chance)
+            .with_dates_in(settings.time_zone);
         Ok(Self { importer, ..context })
     }
 

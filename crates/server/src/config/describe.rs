@@ -33,10 +33,12 @@ impl Loaded {
     /// Every setting with its value and origin, as TOML. Secrets are masked.
     pub fn describe(&self) -> String {
         let (mut text, mut section) = (String::new(), "");
-        for (key, (value, origin)) in &self.values {
+        // A setting outside of every section stands before the first one.
+        let (sectioned, top): (Vec<_>, Vec<_>) = self.values.iter().partition(|(key, _)| key.contains('.'));
+        for (key, (value, origin)) in top.into_iter().chain(sectioned) {
             let (of, name) = key.split_once('.').unwrap_or(("", key));
             if of != section {
-                let gap = if section.is_empty() { "" } else { "\n" };
+                let gap = if text.is_empty() { "" } else { "\n" };
                 let _ = writeln!(text, "{gap}[{of}]");
                 section = of;
             }

@@ -18,6 +18,9 @@ const PREFIX: &str = "ACCESS_TOKENS__";
 const STANDARD: [(&str, &str); 2] =
     [("OTEL_EXPORTER_OTLP_ENDPOINT", "telemetry.endpoint"), ("OTEL_SERVICE_NAME", "telemetry.service_name")];
 
+/// Old names of settings, each with the name that it has now.
+const ALIASES: [(&str, &str); 1] = [("gateway.time_zone", "time_zone")];
+
 /// What follows the key in a variable whose value is the name of a file that holds the setting.
 const IN_FILE: &str = "_file";
 
@@ -102,6 +105,8 @@ impl Loaded {
 
 struct Layers {
     values: BTreeMap<String, (Value, Origin)>,
+    /// Values that were given under an old name.
+    aliases: BTreeMap<&'static str, (Value, Origin)>,
     problems: Vec<String>,
 }
 
@@ -109,10 +114,14 @@ impl Layers {
     fn new() -> Self {
         let defaults = File::from_str(DEFAULTS, FileFormat::Toml).collect().expect("the defaults are TOML");
         let values = flatten(defaults).into_iter().map(|(key, value)| (key, (value, Origin::Default))).collect();
-        Self { values, problems: Vec::new() }
+        Self { values, aliases: BTreeMap::new(), problems: Vec::new() }
     }
 
     fn lay(&mut self, key: &str, value: Value, origin: Origin) {
+        if let Some((alias, _)) = ALIASES.into_iter().find(|(alias, _)| *alias == key) {
+            self.aliases.insert(alias, (value, origin));
+            return;
+        }
         match self.values.get_mut(key) {
             Some(known) => {
                 // Variables and flags are texts. What is a number by default is one here too, if it can be.
@@ -170,7 +179,7 @@ impl Layers {
         }
         let key = key.to_lowercase().replace("__", ".");
         match key.strip_suffix(IN_FILE) {
-            Some(setting) if self.values.contains_key(setting) => match std::fs::read_to_string(value) {
+            Some(setting) if self.is_known(setting) => match std::fs::read_to_string(value) {
                 // The line ends where an editor says so, not the secret.
                 Ok(text) => self.lay_text(setting, text.trim_end_matches(['\r', '\n']), name),
                 Err(error) => self.problems.push(format!("the file that {name} names: {error}")),
@@ -181,7 +190,7 @@ impl Layers {
 
     /// What one variable says, in itself or in a file. Two that say something of one setting have no order.
     fn lay_text(&mut self, key: &str, text: &str, variable: &str) {
-        if let Some((_, Origin::Environment(other))) = self.values.get(key)
+        if let Some((_, Origin::Environment(other))) = self.aliases.get(key).or_else(|| self.values.get(key))
             && other.starts_with(PREFIX)
         {
             self.problems.push(format!("{key} is set by both {other} and {variable}"));
@@ -196,7 +205,30 @@ impl Layers {
         }
     }
 
+    fn is_known(&self, key: &str) -> bool {
+        self.values.contains_key(key) || ALIASES.iter().any(|(alias, _)| *alias == key)
+    }
+
+    /// Puts values that were given under an old name where they belong. A value under both names must be the same.
+    fn resolve_aliases(&mut self) {
+        for (alias, key) in ALIASES {
+            let (Some((value, origin)), Some(own)) = (self.aliases.remove(alias), self.values.get_mut(key)) else {
+                continue;
+            };
+            if own.1 == Origin::Default {
+                *own = (value, origin);
+            } else if own.0.kind != value.kind {
+                let problem = format!(
+                    "{key} ({}) and its old name {alias} ({origin}) have different values: set one of them",
+                    own.1
+                );
+                self.problems.push(problem);
+            }
+        }
+    }
+
     fn finish(mut self) -> Result<Loaded, ConfigError> {
+        self.resolve_aliases();
         if self.problems.is_empty() {
             match self.typed() {
                 Ok(settings) => {
@@ -251,7 +283,7 @@ fn expected(key: &str, default: &Value) -> &'static str {
         ("http.listen", _) => "an address and a port, such as 0.0.0.0:8080, or empty",
         ("ops.listen", _) => "an address and a port, such as 0.0.0.0:9090, or empty",
         ("gateway.release", _) => "a release, such as R18.0.0",
-        ("gateway.time_zone", _) => "a time zone, such as UTC or Europe/Athens",
+        ("time_zone", _) => "a time zone, such as UTC or Europe/Athens",
         ("grpc.tls.client_auth" | "http.tls.client_auth" | "ops.tls.client_auth", _) => "optional or required",
         ("grpc.tls.identities", _) => "a list of { subject = \"...\", organisation = \"...\", user = \"...\" }",
         ("database.replica_urls", _) => "a list of postgres:// URLs",

@@ -19,7 +19,11 @@ pub fn reference() -> String {
             let _ = writeln!(text, "### `{section}`\n\n{about}| Setting | Default | Meaning |\n|---|---|---|");
         } else if let Some((name, default)) = line.split_once(" = ") {
             let meaning = paragraph(&mut comment);
-            let variable = layers::variable(&format!("{section}.{name}"));
+            if text.is_empty() {
+                let _ = writeln!(text, "| Setting | Default | Meaning |\n|---|---|---|");
+            }
+            let key = if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") };
+            let variable = layers::variable(&key);
             let _ = writeln!(text, "| `{name}`<br>`{variable}` | `{default}` | {} |", meaning.replace('|', "\\|"));
         } else {
             // What stands before an empty line is about the file as a whole.

@@ -19,6 +19,9 @@ use crate::authentication::LoginLimits;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
+    /// Time zone of dates without an offset, at import and at the gateway.
+    #[serde(deserialize_with = "parsed")]
+    pub time_zone: TimeZone,
     /// Where access tokens are kept.
     pub database: DatabaseSettings,
     /// The gRPC server.
@@ -125,9 +128,6 @@ pub struct GatewaySettings {
     /// The release of the original API.
     #[serde(deserialize_with = "parsed")]
     pub release: Release,
-    /// The zone of dates without one.
-    #[serde(deserialize_with = "parsed")]
-    pub time_zone: TimeZone,
     /// Milliseconds for one call.
     pub timeout_ms: u64,
     /// Proxies that are believed.
@@ -343,11 +343,11 @@ impl GrpcSettings {
 }
 
 impl GatewaySettings {
-    /// The same for the gateway.
-    pub fn config(&self) -> GatewayConfig {
+    /// The same for the gateway, which presents dates in the time zone.
+    pub fn config(&self, time_zone: TimeZone) -> GatewayConfig {
         GatewayConfig {
             release: self.release,
-            time_zone: self.time_zone,
+            time_zone,
             timeout: Duration::from_millis(self.timeout_ms),
             trusted_proxies: self.trusted_proxies.clone(),
         }

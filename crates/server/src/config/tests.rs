@@ -28,7 +28,7 @@ fn the_defaults_are_valid_and_the_documented_ones() {
     assert_eq!(settings.keys.file, Path::new("access-tokens.keys"));
     assert_eq!(settings.log.format, LogFormat::Pretty);
     assert_eq!(settings.http.listen.map(|address| address.to_string()).as_deref(), Some("127.0.0.1:8080"));
-    assert_eq!(settings.gateway.config(), GatewayConfig::default());
+    assert_eq!(settings.gateway.config(settings.time_zone), GatewayConfig::default());
     assert_eq!(settings.ops.listen.map(|address| address.to_string()).as_deref(), Some("127.0.0.1:9090"));
     assert!(!settings.ops.allow_plain_text && settings.ops.tls.certificate.is_none());
     assert_eq!(settings.grpc.idle_seconds, 300);
@@ -133,7 +133,7 @@ fn wrong_values_are_named_and_not_repeated() {
         ("http.connections", "0", "between 1 and"),
         ("ops.listen", "hunter2", "an address and a port"),
         ("gateway.release", "hunter2", "a release"),
-        ("gateway.time_zone", "hunter2", "a time zone"),
+        ("time_zone", "hunter2", "a time zone"),
         ("gateway.timeout_ms", "0", "between 1 and"),
         ("gateway.trusted_proxies", "10.0.0.0/8,hunter2", "networks"),
         ("grpc.trusted_proxies", "10.0.0.0/40", "networks"),
@@ -306,4 +306,49 @@ fn replicas_are_a_list_of_hidden_urls_however_they_are_written() {
         let refused = load(None, environment, &[]).expect_err(problem);
         assert!(refused.contains(problem) && !refused.contains("hunter2"), "{refused}");
     }
+}
+
+#[test]
+fn the_time_zone_has_an_old_name_that_means_the_same() {
+    let zone = |loaded: Result<Loaded, String>| loaded.expect("valid").settings.time_zone.name();
+    let (new, old) = ("ACCESS_TOKENS__TIME_ZONE", "ACCESS_TOKENS__GATEWAY__TIME_ZONE");
+    assert_eq!(zone(load(None, &[], &[])), "UTC");
+    assert_eq!(zone(load(None, &[(new, "Europe/Athens")], &[])), "Europe/Athens");
+    assert_eq!(zone(load(None, &[(old, "Europe/Athens")], &[])), "Europe/Athens");
+    assert_eq!(zone(load(Some("[gateway]\ntime_zone = \"Asia/Kolkata\""), &[], &[])), "Asia/Kolkata");
+    assert_eq!(zone(load(Some("time_zone = \"Asia/Kolkata\"\n[grpc]\nidle_seconds = 9"), &[], &[])), "Asia/Kolkata");
+    assert_eq!(zone(load(None, &[(old, "Asia/Kolkata"), (new, "Asia/Kolkata")], &[])), "Asia/Kolkata");
+    // Layers of one name beat each other as always.
+    let file = Some("[gateway]\ntime_zone = \"Asia/Kolkata\"");
+    assert_eq!(zone(load(file, &[(old, "Pacific/Apia")], &[])), "Pacific/Apia");
+    assert_eq!(zone(load(file, &[(old, "Pacific/Apia")], &["gateway.time_zone=UTC"])), "UTC");
+}
+
+#[test]
+fn two_time_zones_are_refused_with_both_places() {
+    let (new, old) = ("ACCESS_TOKENS__TIME_ZONE", "ACCESS_TOKENS__GATEWAY__TIME_ZONE");
+    for (file, environment, flags, places) in [
+        (None, vec![(new, "UTC"), (old, "Europe/Athens")], vec![], [new, old]),
+        (Some("[gateway]\ntime_zone = \"Asia/Kolkata\""), vec![(new, "UTC")], vec![], [new, "access-tokens.toml"]),
+        (None, vec![(old, "Asia/Kolkata")], vec!["time_zone=UTC"], ["--set", old]),
+    ] {
+        let error = load(file, &environment, &flags).expect_err("two zones");
+        assert!(error.contains("different values") && places.iter().all(|place| error.contains(place)), "{error}");
+    }
+    for name in [new, old] {
+        let error = load(None, &[(name, "Europe/Atlantis")], &[]).expect_err("no zone");
+        assert!(
+            error.contains(name) && error.contains("a time zone, such as") && !error.contains("Atlantis"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_setting_outside_of_sections_stands_before_them() {
+    let shown = load(None, &[("ACCESS_TOKENS__GATEWAY__TIME_ZONE", "Asia/Kolkata")], &[]).expect("valid").describe();
+    assert!(
+        shown.starts_with("time_zone = \"Asia/Kolkata\"  # ACCESS_TOKENS__GATEWAY__TIME_ZONE\n\n[database]\n"),
+        "{shown}"
+    );
 }

@@ -52,7 +52,7 @@ impl<'a> Front<'a> {
         let services = Arc::clone(&self.services);
         let router = access_tokens_gateway::router(
             rpc::Client(service_fn(move |request| answer(services.get().cloned(), request))),
-            self.settings.gateway.config(),
+            self.settings.gateway.config(self.settings.time_zone),
         );
         let mut stop = self.stop.clone();
         let room = room(self.settings);

@@ -33,7 +33,7 @@ pub async fn gateway(settings: &Settings, upstream: Uri) -> anyhow::Result<()> {
     let channel = channel(upstream, &settings.gateway.upstream)?;
     let port = Port::http(address, &settings.http).await?;
     let mut told = stop.clone();
-    let router = router(rpc::Client(channel), settings.gateway.config());
+    let router = router(rpc::Client(channel), settings.gateway.config(settings.time_zone));
     let served = http1::serve(port, room(settings), http1::IDLE_TIME, router, async move { told.asked().await });
     let mut server = tokio::spawn(served);
     let (seen, mut over) = (stop.clone(), false);
