@@ -28,7 +28,7 @@ use crate::single::Single;
 use crate::sql::Sql;
 use crate::sqlite::{self, Claim, setup_error};
 use crate::sqlite_writer::SqliteWriter;
-use crate::{generation, migration, statements};
+use crate::{generation, migration, rights, statements};
 
 /// The result of setting the database up.
 pub type Result<T, E = SetupError> = std::result::Result<T, E>;
@@ -129,12 +129,16 @@ impl Database {
             }
             Backend::Postgres(_) => {
                 let connection = postgres::connect(&self.options, Purpose::Migrate).await.map_err(setup_error)?;
-                let result = migration::migrate_postgres(&connection).await;
+                let result = rights::prepare(&connection, &self.options).await;
+                let result = match result {
+                    Ok(()) => migration::migrate_postgres(&connection, self.options.migration_lock_timeout).await,
+                    refused => refused,
+                };
                 (connection, result)
             }
         };
         let closed = connection.close().await;
-        result.and(closed).map_err(setup_error)?;
+        result.and(closed.map_err(setup_error))?;
         self.check_schema().await
     }
 

@@ -25,6 +25,10 @@ pub struct DatabaseOptions {
     pub statement_timeout: Duration,
     /// PostgreSQL: how long a statement may wait for somebody else's lock.
     pub lock_timeout: Duration,
+    /// PostgreSQL: the schema of the tables.
+    pub schema: String,
+    /// PostgreSQL: how long a migration waits for the lock that another session holds.
+    pub migration_lock_timeout: Duration,
     /// How long a unit of work may rest between two statements before it is rolled back.
     pub idle_unit_timeout: Duration,
     /// To look only: every write fails, nothing is created, and settings that would lose commits are not refused but can
@@ -38,6 +42,9 @@ pub struct DatabaseOptions {
     pub watcher: Option<Arc<dyn StatementObserver>>,
 }
 
+/// The schema of the tables where the configuration names none.
+const DEFAULT_SCHEMA: &str = "public";
+
 impl DatabaseOptions {
     /// The defaults.
     pub fn new(url: impl Into<String>) -> Self {
@@ -49,6 +56,8 @@ impl DatabaseOptions {
             acquire_timeout: Duration::from_secs(1),
             statement_timeout: Duration::from_secs(5),
             lock_timeout: Duration::from_secs(2),
+            schema: DEFAULT_SCHEMA.to_owned(),
+            migration_lock_timeout: Duration::from_secs(60),
             idle_unit_timeout: Duration::from_secs(5),
             read_only: false,
             replica_urls: Vec::new(),
@@ -80,6 +89,7 @@ impl std::fmt::Debug for DatabaseOptions {
             .field("acquire_timeout", &self.acquire_timeout)
             .field("statement_timeout", &self.statement_timeout)
             .field("lock_timeout", &self.lock_timeout)
+            .field("schema", &self.schema)
             .field("idle_unit_timeout", &self.idle_unit_timeout)
             .field("read_only", &self.read_only)
             .field("replicas", &self.replica_urls.len())
@@ -155,6 +165,53 @@ pub enum SetupError {
     /// The database cannot be reached, or refused.
     #[error("the database cannot be used: {0}")]
     Database(String),
+    /// Another session holds the lock for migrations.
+    #[error(
+        "the schema has pending migrations, and another session has held the lock for migrations for {seconds} s: {holder}; \
+         wait for it or end it (SELECT pg_terminate_backend(pid)), and start again"
+    )]
+    MigrationLocked {
+        /// Process id and role of the session.
+        holder: String,
+        /// How long this process has waited.
+        seconds: u64,
+    },
+    /// Other roles own objects that the service would use.
+    #[error(
+        "in the schema {schema}, other roles own objects through which they can run code as this service: {objects}; drop \
+         them, or give them to the owner of the schema (ALTER ... OWNER TO); where that role migrates and this one only \
+         serves, set database.migrate_at_start = false"
+    )]
+    ForeignObjects {
+        /// The schema.
+        schema: String,
+        /// The objects with their owners.
+        objects: String,
+    },
+    /// Other roles may prepare objects before the first migration.
+    #[error(
+        "other roles may create objects in the schema {schema}, and so prepare objects that this service would use: {roles}; \
+         run {cure} as the owner of the schema, or name a schema of its own in database.schema"
+    )]
+    OpenSchema {
+        /// The schema.
+        schema: String,
+        /// The roles.
+        roles: String,
+        /// The statement that mends it.
+        cure: String,
+    },
+    /// The tables are in another schema.
+    #[error(
+        "database.schema is {configured}, which has no tables of this service, and the schema {schema} has: set \
+         database.schema = \"{schema}\""
+    )]
+    OtherSchema {
+        /// The schema that has tables.
+        schema: String,
+        /// The schema of the configuration.
+        configured: String,
+    },
     /// What is set for a connection would be others', or nobody's.
     #[error(
         "a pooler that gives its connections to somebody else after each transaction is in front of the database: it has to \

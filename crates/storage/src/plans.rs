@@ -93,7 +93,7 @@ async fn lines(connection: &DatabaseConnection, sql: String, column: &str) -> Ve
 async fn postgres_goes_by_indexes() {
     let options = DatabaseOptions::new(access_tokens_testkit::postgres::create_database());
     let migrating = postgres::connect(&options, Purpose::Migrate).await.expect("connects");
-    migration::migrate_postgres(&migrating).await.expect("migrates");
+    migration::migrate_postgres(&migrating, std::time::Duration::from_secs(9)).await.expect("migrates");
     furnish(&migrating).await;
     let connection = postgres::connect(&options, Purpose::Watch).await.expect("connects");
     for (text, values) in statements(DbBackend::Postgres) {

@@ -9,6 +9,7 @@ use sea_orm::sqlx::{self, Executor};
 use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, RuntimeErr, Statement};
 
 use crate::options::{DatabaseOptions, SetupError};
+use crate::rights::quoted;
 use crate::sqlite::setup_error;
 use crate::statements;
 
@@ -182,10 +183,13 @@ fn settings(options: &DatabaseOptions, purpose: Purpose) -> String {
             ("idle_in_transaction_session_timeout", options.idle_unit_timeout.as_millis().to_string()),
         ]);
     }
+    // PostgreSQL looks into pg_catalog first where the path does not name it. Named first, it would be where new tables go.
+    // Temporary objects come last: otherwise they would come before everything.
+    let path = format!("SET search_path = {}, pg_temp;", quoted(&options.schema));
     if options.read_only {
         settings.push(("default_transaction_read_only", "on".to_owned()));
     }
-    settings.iter().map(|(name, value)| format!("SET {name} = '{value}';")).collect()
+    settings.iter().fold(path, |text, (name, value)| format!("{text}SET {name} = '{value}';"))
 }
 
 fn set_on_connect(pool: PgPoolOptions, settings: &str) -> PgPoolOptions {

@@ -19,9 +19,6 @@ use crate::sql::Sql;
 use crate::sqlite_writer::Turn;
 use crate::{import, new_token, reference, sequence, statements, tokens};
 
-/// The first key of the advisory locks that keep imports of one organisation apart; the second is the organisation.
-const DIRECTORY_LOCK: i32 = 0x6174_6f6b;
-
 /// A unit of work. Dropped without commit, it leaves nothing behind.
 ///
 /// After a statement that failed, or whose future was dropped half-way, it can only be dropped: PostgreSQL answers a
@@ -136,9 +133,11 @@ impl Unit {
     }
 }
 
+/// Locks the row of the organisation until the end of the transaction. It is a row of a table of the service: other roles cannot
+/// lock it, as they could an advisory lock. Reads and new tokens do not wait for it.
 fn directory_lock(organisation: OrganisationKey) -> Sql {
-    let mut sql = Sql::new("SELECT pg_advisory_xact_lock(");
-    sql.bind(DIRECTORY_LOCK).push(", ").bind(organisation.0).push(")");
+    let mut sql = Sql::new("SELECT key FROM organisation WHERE key = ");
+    sql.bind(organisation.0).push(" FOR NO KEY UPDATE");
     sql
 }
 

@@ -74,10 +74,9 @@ impl TestApp {
         Self::prepared(url, Some(files)).await
     }
 
-    /// On a new PostgreSQL database.
+    /// On a new PostgreSQL database, as a role that owns nothing in it.
     pub async fn postgres() -> Self {
-        let url = tokio::task::block_in_place(postgres::create_database);
-        Self::prepared(url, None).await
+        Self::prepared(migrated_by_another_role().await, None).await
     }
 
     /// On a new database of the same kind.
@@ -262,4 +261,14 @@ impl TestApp {
         }
         results
     }
+}
+
+/// A PostgreSQL database that one role has migrated, for another one that only serves.
+async fn migrated_by_another_role() -> String {
+    let url = tokio::task::block_in_place(postgres::create_database);
+    let database = connect(&DatabaseOptions::new(&url)).await.expect("a database");
+    database.migrate().await.expect("migrated");
+    database.close().await;
+    let served = tokio::task::block_in_place(|| postgres::shared().serve_as_other_role(&url));
+    served.unwrap_or_else(|error| panic!("{error:#}"))
 }

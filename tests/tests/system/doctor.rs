@@ -263,3 +263,49 @@ fn what_is_unsafe_in_postgresql_is_found() {
     assert!(said.status.code() == Some(1) && !text(&said).contains("hunter2"), "{}", text(&said));
     suffers(&away, &[], "problem database: the database cannot be used");
 }
+
+#[test]
+fn roles_of_postgresql_that_could_act_as_the_service_are_found() {
+    let directory = TempDir::new().expect("a directory");
+    let (url, cluster) = (postgres::create_database(), postgres::shared());
+    let place = Workplace::new(BINARY, directory.path(), &url);
+    assert!(place.run(&["keys", "init"]).status.success());
+    let name = url.rsplit('/').next().expect("a name").to_owned();
+    let run = |sql: &str| cluster.psql(&name, sql).unwrap_or_else(|error| panic!("{sql}: {error:#}"));
+    run(&format!("ALTER DATABASE {name} SET log_error_verbosity = terse"));
+    run(&format!("ALTER DATABASE {name} SET log_parameter_max_length = 0"));
+    assert!(place.run(&["migrate"]).status.success());
+    is_well(&place, &[]);
+
+    run("GRANT CREATE ON SCHEMA public TO PUBLIC");
+    suffers(&place, &[], "warning roles: other roles may create objects in the schema public");
+    assert!(place.run(&["migrate"]).status.success(), "an existing installation goes on");
+    run("REVOKE CREATE ON SCHEMA public FROM PUBLIC");
+    run(&format!("GRANT CONNECT ON DATABASE {name} TO PUBLIC"));
+    suffers(&place, &[], "warning roles: other roles may connect to the database");
+    run(&format!("REVOKE CONNECT ON DATABASE {name} FROM PUBLIC"));
+
+    let visitor = format!("visitor_{name}");
+    run(&format!("CREATE ROLE {visitor}; GRANT CREATE ON SCHEMA public TO {visitor}"));
+    run(&format!("SET ROLE {visitor}; CREATE FUNCTION trap(integer) RETURNS integer LANGUAGE sql AS 'SELECT 1'"));
+    run(&format!("REVOKE CREATE ON SCHEMA public FROM {visitor}"));
+    suffers(&place, &[], "problem roles: in the schema public, other roles own objects");
+    for command in [
+        &["migrate"][..],
+        &["serve"],
+        &["serve", "--set", "database.migrate_at_start=false"],
+        &["import", "--organisation", "DEMO", "/dev/null"],
+    ] {
+        let refused = place.run(command);
+        assert_eq!(refused.status.code(), Some(1), "{command:?}: {}", text(&refused));
+        assert!(text(&refused).contains(&format!("function trap (owner {visitor})")), "{}", text(&refused));
+    }
+    run("DROP FUNCTION trap(integer)");
+    is_well(&place, &[]);
+
+    let served = cluster.serve_as_other_role(&url).expect("granted");
+    let service = Workplace::new(BINARY, directory.path(), &served);
+    is_well(&service, &[]);
+    run(&format!("REVOKE UPDATE ON access_token FROM {}", postgres::SERVICE));
+    suffers(&service, &[], "lacks rights: UPDATE on access_token");
+}

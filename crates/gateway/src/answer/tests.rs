@@ -48,7 +48,7 @@ fn message<M: Message + Name + Default>(data: &Value) -> M {
     from_value(&in_terms_of_the_contract(data)).expect("a message of the contract")
 }
 
-fn envelope<M: Message + Name>(message: &M, release: Release, zone: Tz, paths: &[&str]) -> Envelope {
+fn envelope<M: Message + Name>(message: &M, release: Release, zone: TimeZone, paths: &[&str]) -> Envelope {
     let descriptor = descriptor_pool().get_message_by_name(&M::full_name()).expect("in the contract");
     let mut plans = Plans::default();
     let plan = AnswerPlan::new(&descriptor, &mut plans, release);
@@ -58,7 +58,7 @@ fn envelope<M: Message + Name>(message: &M, release: Release, zone: Tz, paths: &
 }
 
 fn written<M: Message + Name>(message: &M, release: Release, paths: &[&str]) -> Value {
-    serde_json::from_slice(&envelope(message, release, Tz::UTC, paths).json).expect("JSON")
+    serde_json::from_slice(&envelope(message, release, TimeZone::UTC, paths).json).expect("JSON")
 }
 
 /// Everything that is documented must be written as documented. Returns the paths of what is written besides, all of
@@ -172,9 +172,9 @@ fn data_is_a_list_an_object_or_absent() {
     assert_eq!(written(&ListAccessTokensResponse::default(), LAST, &[])["data"], json!([]));
     let login = LoginResponse { token: "t".to_owned() };
     assert_eq!(written(&login, LAST, &[])["data"], json!({"token": "t"}));
-    let released = envelope(&ReleaseTokenResponse {}, LAST, Tz::UTC, &[]).json;
+    let released = envelope(&ReleaseTokenResponse {}, LAST, TimeZone::UTC, &[]).json;
     assert_eq!(released, br#"{"status":{"code":"OK","description":"","message":""}}"#);
-    assert_eq!(envelope(&ForgotPassCodeResponse {}, LAST, Tz::UTC, &[]).json, released);
+    assert_eq!(envelope(&ForgotPassCodeResponse {}, LAST, TimeZone::UTC, &[]).json, released);
 }
 
 #[test]
@@ -230,7 +230,7 @@ fn a_list_may_hold_lists() {
 fn what_gets_the_next_page_is_not_in_the_envelope() {
     let page = |token: &str| {
         let list = ListAccessTokensResponse { next_page_token: token.to_owned(), ..Default::default() };
-        let envelope = envelope(&list, LAST, Tz::UTC, &[]);
+        let envelope = envelope(&list, LAST, TimeZone::UTC, &[]);
         assert_eq!(envelope.json, br#"{"data":[],"status":{"code":"OK","description":"","message":""}}"#);
         envelope.next_page
     };
@@ -259,7 +259,8 @@ fn values_have_their_documented_forms() {
 #[test]
 fn dates_are_written_in_the_zone() {
     let token = message::<AccessToken>(&json!({"verified_date": "2015-05-27T12:03:05"}));
-    let json = String::from_utf8(envelope(&token, LAST, Tz::Asia__Nicosia, &["verified_date"]).json).expect("UTF-8");
+    let json =
+        String::from_utf8(envelope(&token, LAST, TimeZone::Asia__Nicosia, &["verified_date"]).json).expect("UTF-8");
     assert!(json.contains(r#""verified_date":"2015-05-27T15:03:05""#), "{json}");
 }
 
@@ -268,7 +269,7 @@ fn fields_of_a_later_contract_are_skipped_and_broken_bytes_refused() {
     let descriptor = descriptor_pool().get_message_by_name("accesstoken.v1.AccessToken").expect("the token");
     let mut plans = Plans::default();
     let plan = AnswerPlan::new(&descriptor, &mut plans, LAST);
-    let write = |wire: &[u8]| plan.envelope(&plans, Tz::UTC, wire, &Selection::All).map(|envelope| envelope.json);
+    let write = |wire: &[u8]| plan.envelope(&plans, TimeZone::UTC, wire, &Selection::All).map(|envelope| envelope.json);
     let mut later = AccessToken { id: "1".to_owned(), ..Default::default() }.encode_to_vec();
     let plain = write(&later).expect("well-formed");
     // Field 1000 as a varint, 1001 as a text, 1002 as 32 bits.
@@ -326,7 +327,7 @@ proptest::proptest! {
         let descriptor = descriptor_pool().get_message_by_name("accesstoken.v1.ListAccessTokensResponse").expect("the list");
         let mut plans = Plans::default();
         let plan = AnswerPlan::new(&descriptor, &mut plans, LAST);
-        if let Ok(envelope) = plan.envelope(&plans, Tz::UTC, &wire, &Selection::All) {
+        if let Ok(envelope) = plan.envelope(&plans, TimeZone::UTC, &wire, &Selection::All) {
             proptest::prop_assert!(serde_json::from_slice::<Value>(&envelope.json).is_ok());
         }
     }

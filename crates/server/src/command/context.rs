@@ -129,6 +129,7 @@ pub(super) async fn database(settings: &Settings) -> anyhow::Result<Arc<Database
         if database.is_sqlite() {
             database.migrate().await?;
         }
+        database.check_rights().await?;
         require_current(database).await?;
         if !database.is_sqlite() {
             database.check_schema().await?;

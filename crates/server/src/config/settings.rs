@@ -56,6 +56,8 @@ pub struct DatabaseSettings {
     pub url: Hidden,
     /// May a PostgreSQL on another machine be spoken to in plain text?
     pub allow_plain_text: bool,
+    /// The PostgreSQL schema of the tables.
+    pub schema: String,
     /// Does `serve` bring a PostgreSQL schema up to date?
     pub migrate_at_start: bool,
     /// PostgreSQL connections.
@@ -259,6 +261,10 @@ impl Settings {
         if !(database.is_sqlite() || database.is_postgres()) {
             found.push(("database.url", "must begin with sqlite:// or postgres://".to_owned()));
         }
+        if !is_schema(&database.schema) {
+            let what = "must be the name of a schema: 1 to 63 bytes, no control character, not beginning with pg_";
+            found.push(("database.schema", what.to_owned()));
+        }
         if !database.replica_urls.is_empty() && database.is_sqlite() {
             found.push(("database.replica_urls", "must be empty on SQLite".to_owned()));
         } else if !database.replica_urls.iter().all(|url| is_postgres(url.expose())) {
@@ -319,11 +325,20 @@ impl DatabaseSettings {
             statement_timeout: Duration::from_millis(self.statement_timeout_ms),
             lock_timeout: Duration::from_millis(self.lock_timeout_ms),
             allow_plain_text: self.allow_plain_text,
+            schema: self.schema.clone(),
             replica_urls: self.replica_urls.iter().map(|url| url.expose().to_owned()).collect(),
             replica_max_lag: Duration::from_millis(self.replica_max_lag_ms),
             ..DatabaseOptions::new(self.url.expose())
         }
     }
+}
+
+/// Can a schema of PostgreSQL have this name, and belong to the service?
+fn is_schema(name: &str) -> bool {
+    (1..=63).contains(&name.len())
+        && !name.chars().any(char::is_control)
+        && !name.starts_with("pg_")
+        && name != "information_schema"
 }
 
 fn is_postgres(url: &str) -> bool {

@@ -211,6 +211,7 @@ async fn connect_patiently(settings: &Settings) -> anyhow::Result<Arc<Database>>
             if database.is_sqlite() || settings.database.migrate_at_start {
                 database.migrate().await.map_err(Start::Unmigrated)?;
             } else {
+                database.check_rights().await.map_err(Start::Refused)?;
                 database.check_schema().await.map_err(Start::Refused)?;
             }
             Ok(())

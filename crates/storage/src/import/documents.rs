@@ -76,7 +76,7 @@ fn look_up<E: EntityTrait>(
     lock: &str,
 ) -> StoreResult<Sql> {
     let mut sql = Sql::new("SELECT ");
-    sql.push(columns).push(" FROM json_array_elements_text(CAST(").bind(json(&keys)?);
+    sql.push(columns).push(" FROM pg_catalog.json_array_elements_text(CAST(").bind(json(&keys)?);
     sql.push(" AS json)) AS asked (key) CROSS JOIN LATERAL (SELECT ").push(columns);
     sql.push(" FROM ").push(E::default().table_name()).push(" WHERE organisation_key = ").bind(organisation.0);
     // At most one row has a key. Of an equality PostgreSQL knows that it needs no order.
@@ -107,7 +107,7 @@ pub(super) async fn remove<E: EntityTrait, C: ConnectionTrait>(
 
 /// Appends the condition that a column has one of these values.
 pub(super) fn is_one_of(sql: &mut Sql, column: &str, values: &[String]) -> StoreResult<()> {
-    sql.push(" AND ").push(column).push(" = ANY (ARRAY(SELECT json_array_elements_text(CAST(").bind(json(&values)?);
+    sql.push(" AND ").push(column).push(" = ANY (ARRAY(SELECT pg_catalog.json_array_elements_text(CAST(").bind(json(&values)?);
     sql.push(" AS json))))");
     Ok(())
 }
@@ -139,7 +139,7 @@ fn new_rows<E: EntityTrait>(rows: &[E::Model]) -> StoreResult<Sql> {
     let (table, columns) = (E::default().table_name(), columns::<E>().join(", "));
     // The table is a type too. What a row does not have is null.
     let mut sql = Sql::new(format!(
-        "INSERT INTO {table} ({columns}) SELECT {columns} FROM json_populate_recordset(NULL::{table}, CAST("
+        "INSERT INTO {table} ({columns}) SELECT {columns} FROM pg_catalog.json_populate_recordset(NULL::{table}, CAST("
     ));
     sql.bind(json(&rows.iter().map(Row).collect::<Vec<_>>())?).push(" AS json))");
     Ok(sql)

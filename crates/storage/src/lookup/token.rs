@@ -84,7 +84,7 @@ fn one(column: &str, load: Load) -> String {
 
 fn many(column: &str, load: Load) -> String {
     let mut sql = Sql::new(format!("SELECT o.directory_version, {}{}, k.place", *TOKEN, owners::select(load)));
-    sql.push(" FROM organisation o CROSS JOIN unnest($2::text[]) WITH ORDINALITY AS k(value, place)");
+    sql.push(" FROM organisation o CROSS JOIN pg_catalog.unnest($2::text[]) WITH ORDINALITY AS k(value, place)");
     sql.push(" LEFT JOIN access_token t ON t.organisation_key = o.key AND t.").push(column).push(" = k.value");
     owners::join(&mut sql, load);
     sql.push(" WHERE o.key = $1");

@@ -4,15 +4,53 @@ mod m0001_initial;
 mod m0002_credential_ledger;
 mod m0003_accounts;
 
+use std::time::Duration;
+
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::{
-    ConnectionTrait, DatabaseConnection, DbBackend, EntityTrait, SqliteTransactionMode, TransactionOptions,
+    ConnectionTrait, DatabaseConnection, DbBackend, EntityTrait, SqliteTransactionMode, Statement, TransactionOptions,
     TransactionTrait,
 };
 use sea_orm_migration::seaql_migrations;
+use tokio::time::{Instant, sleep};
 
-/// "access-t" as a number: whoever migrates this service's schema holds this lock.
+use crate::options::SetupError;
+use crate::sqlite::setup_error;
+
+/// "access-t" as a number: the key of the advisory lock that a process holds while it migrates a PostgreSQL schema. Every role that may
+/// connect to the database can take it, so a process waits for it for a limited time.
 const ADVISORY_LOCK: i64 = 0x6163_6365_7373_2d74;
+
+/// Time between two attempts to take that lock. A session that waits inside of `pg_advisory_lock` would have a snapshot, for which
+/// `CREATE INDEX CONCURRENTLY` of the holder waits.
+const LOCK_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Time after which the log says for which session the process waits.
+const LOCK_NOTICE: Duration = Duration::from_secs(1);
+
+/// The tables that the steps make.
+pub(crate) const TABLES: [&str; 20] = [
+    "access_token",
+    "accounts_receivable",
+    "api_key",
+    "app_user",
+    "business_unit",
+    "classification",
+    "code_issue",
+    "contact_information",
+    "country",
+    "credential_attempt",
+    "industry",
+    "industry_sector",
+    "known_network",
+    "number_sequence",
+    "organisation",
+    "released_session",
+    "rewards_participant",
+    "session",
+    "unit",
+    "user_credential",
+];
 
 pub(crate) struct Migrator;
 
@@ -40,12 +78,64 @@ pub(crate) async fn migrate_sqlite(connection: &DatabaseConnection) -> Result<()
 }
 
 /// Brings PostgreSQL up to date. `connection` is a pool of exactly one connection, since the lock belongs to the
-/// connection: it is released with it, whatever happens.
-pub(crate) async fn migrate_postgres(connection: &DatabaseConnection) -> Result<(), DbErr> {
-    connection.execute_unprepared(&format!("SELECT pg_advisory_lock({ADVISORY_LOCK})")).await?;
-    up(connection).await?;
-    connection.execute_unprepared(&format!("SELECT pg_advisory_unlock({ADVISORY_LOCK})")).await?;
+/// connection: it is released with it, whatever happens. Takes no lock where nothing is pending.
+///
+/// # Errors
+///
+/// [`SetupError::MigrationLocked`] when another session holds the lock for longer than `limit` and something is still pending.
+pub(crate) async fn migrate_postgres(connection: &DatabaseConnection, limit: Duration) -> Result<(), SetupError> {
+    if pending(connection).await.map_err(setup_error)?.is_empty() || !lock(connection, limit).await? {
+        return Ok(());
+    }
+    up(connection).await.map_err(setup_error)?;
+    let unlock = format!("SELECT pg_catalog.pg_advisory_unlock({ADVISORY_LOCK})");
+    connection.execute_unprepared(&unlock).await.map_err(setup_error)?;
     Ok(())
+}
+
+/// Takes the lock. `false`: another process has applied everything meanwhile.
+async fn lock(connection: &DatabaseConnection, limit: Duration) -> Result<bool, SetupError> {
+    let (start, mut noticed) = (Instant::now(), false);
+    let try_lock = format!("SELECT pg_catalog.pg_try_advisory_lock({ADVISORY_LOCK})");
+    loop {
+        let statement = Statement::from_string(DbBackend::Postgres, &try_lock);
+        let row = connection.query_one_raw(statement).await.map_err(setup_error)?;
+        if row.is_some_and(|row| row.try_get_by_index(0).unwrap_or(false)) {
+            return Ok(true);
+        }
+        if pending(connection).await.map_err(setup_error)?.is_empty() {
+            return Ok(false);
+        }
+        let waited = start.elapsed();
+        if waited >= limit {
+            let holder = holder(connection).await?;
+            return Err(SetupError::MigrationLocked { holder, seconds: waited.as_secs() });
+        }
+        if waited >= LOCK_NOTICE && !noticed {
+            noticed = true;
+            let holder = holder(connection).await?;
+            tracing::warn!(holder, limit_seconds = limit.as_secs(), "another session holds the lock for migrations");
+        }
+        sleep(LOCK_INTERVAL.min(limit)).await;
+    }
+}
+
+/// The session that holds the lock: its process id and role, and its application and address where this role may see them.
+async fn holder(connection: &DatabaseConnection) -> Result<String, SetupError> {
+    let (class, object) = (ADVISORY_LOCK >> 32, ADVISORY_LOCK & 0xffff_ffff);
+    let sql = format!(
+        "SELECT l.pid, coalesce(CAST(a.usename AS text), '?'), coalesce(a.application_name, ''), coalesce(CAST(a.client_addr AS text), '') \
+         FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_database d ON d.oid = l.database \
+         LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid \
+         WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND d.datname = pg_catalog.current_database() \
+         AND CAST(l.classid AS bigint) = {class} AND CAST(l.objid AS bigint) = {object}"
+    );
+    let row = connection.query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await.map_err(setup_error)?;
+    let Some(row) = row else { return Ok("a session that has just ended".to_owned()) };
+    let (pid, role, application, address): (i32, String, String, String) =
+        row.try_get_many_by_index().map_err(setup_error)?;
+    let seen = [("application", application), ("address", address)].into_iter().filter(|(_, text)| !text.is_empty());
+    Ok(seen.fold(format!("pid {pid}, role {role}"), |text, (name, value)| format!("{text}, {name} {value}")))
 }
 
 /// Runs what is pending. The migrator is only asked when there is something: it refuses a database with steps that only

@@ -15,7 +15,7 @@ async fn a_database_of_the_first_version_is_brought_up_to_date(connection: &Data
     for _ in 0..2 {
         match connection.get_database_backend() {
             DbBackend::Sqlite => migrate_sqlite(connection).await.expect("migrates"),
-            _ => migrate_postgres(connection).await.expect("migrates"),
+            _ => migrate_postgres(connection, Duration::from_secs(9)).await.expect("migrates"),
         }
         assert!(pending(connection).await.expect("knows").is_empty());
     }
@@ -65,8 +65,8 @@ async fn a_change_of_a_table_does_not_wait_for_long() {
     let backup = postgres::connect(&options, postgres::Purpose::Migrate).await.expect("connects");
     let backup = backup.begin().await.expect("begins");
     backup.execute_unprepared("SELECT count(*) FROM access_token").await.expect("reads");
-    migrate_postgres(&connection).await.expect_err("in the way");
+    migrate_postgres(&connection, Duration::from_secs(9)).await.expect_err("in the way");
     backup.rollback().await.expect("ends");
     connection.execute_unprepared("SELECT pg_advisory_unlock_all()").await.expect("unlocks");
-    migrate_postgres(&connection).await.expect("migrates");
+    migrate_postgres(&connection, Duration::from_secs(9)).await.expect("migrates");
 }

@@ -10,7 +10,7 @@ use crate::error::{Failure, store_error};
 use crate::sql::Sql;
 
 /// Where the log is flushed to. A commit that was acknowledged lies before it, as nothing is acknowledged unflushed.
-const OF_PRIMARY: &str = "SELECT ('x' || substr(pg_walfile_name(at), 1, 8))::bit(32)::bigint, (at - '0/0')::bigint \
+const OF_PRIMARY: &str = "SELECT ('x' || pg_catalog.substr(pg_catalog.pg_walfile_name(at), 1, 8))::bit(32)::bigint, (at - '0/0')::bigint \
                           FROM pg_current_wal_flush_lsn() at";
 
 /// What is replayed, and of which history. The receiver knows at once, but tells only roles that may read statistics;

@@ -14,6 +14,7 @@ mod logins;
 mod lookups;
 mod presence;
 mod replicas;
+mod rights;
 mod setup;
 mod tokens;
 mod updates;

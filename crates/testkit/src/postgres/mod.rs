@@ -37,6 +37,9 @@ use watchdog::Watchdog;
 /// The role that owns the databases; not a superuser.
 pub const ROLE: &str = "access_tokens";
 
+/// A role that serves and owns nothing: see [`Cluster::serve_as_other_role`].
+pub const SERVICE: &str = "access_tokens_service";
+
 /// How long a start may take, with recovery after a crash.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -112,7 +115,7 @@ impl Cluster {
         let settings = SETTINGS.iter().chain(settings).map(ToString::to_string).collect();
         let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let cluster = Self::launched(tools, settings, variables, watchdog)?;
-        cluster.psql("postgres", &format!("CREATE ROLE {ROLE} LOGIN"))?;
+        cluster.psql("postgres", &format!("CREATE ROLE {ROLE} LOGIN; CREATE ROLE {SERVICE} LOGIN"))?;
         Ok(cluster)
     }
 
@@ -134,7 +137,21 @@ impl Cluster {
         let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed) + 1);
         // From template0, which nobody can be connected to: that would make the command fail.
         self.psql("postgres", &format!("CREATE DATABASE {name} OWNER {ROLE} TEMPLATE template0"))?;
+        self.psql("postgres", &format!("REVOKE ALL ON DATABASE {name} FROM PUBLIC"))?;
         Ok(format!("postgres://{ROLE}@127.0.0.1:{}/{name}", self.port))
+    }
+
+    /// Gives [`SERVICE`] the rights of a role that serves, in a migrated database of [`ROLE`], and returns its URL: the statements
+    /// of docs/operations.md.
+    pub fn serve_as_other_role(&self, url: &str) -> Result<String> {
+        let database = url.rsplit('/').next().context("a URL without a database")?;
+        let grants = format!(
+            "GRANT CONNECT ON DATABASE {database} TO {SERVICE}; GRANT USAGE ON SCHEMA public TO {SERVICE}; \
+             GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {SERVICE}; \
+             REVOKE INSERT, UPDATE, DELETE ON seaql_migrations FROM {SERVICE}"
+        );
+        self.psql(database, &grants)?;
+        Ok(url.replace(&format!("//{ROLE}@"), &format!("//{SERVICE}@")))
     }
 
     /// The port on 127.0.0.1; the same after a restart.

@@ -10,6 +10,7 @@ mod hashing;
 mod keys;
 mod passwords;
 mod report;
+mod rights;
 
 use std::process::ExitCode;
 
@@ -39,6 +40,7 @@ pub(super) async fn run(loaded: &Loaded, arguments: &Arguments) -> anyhow::Resul
     certificates::check(settings, &mut report);
     let ring = keys::ring(settings, &mut report);
     if let Some(database) = opened(settings, &mut report).await {
+        rights::check(&database, &mut report).await;
         let readable = database::check(&database, settings, arguments.deep, &mut report).await;
         clock::check(&database, settings, &mut report).await;
         if readable {
