@@ -7,7 +7,7 @@ use access_tokens_domain::time::{self, TimeZone};
 use access_tokens_gateway::GatewayConfig;
 use access_tokens_testkit::app::{Deployment, TestApp};
 use access_tokens_testkit::http::HttpClient;
-use access_tokens_testkit::postgres;
+use access_tokens_testkit::postgres::create_database;
 use access_tokens_testkit::process::Workplace;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -208,11 +208,7 @@ fn shown_in(zone: TimeZone, text: &str) -> String {
 async fn one_setting_counts_for_the_import_command_and_the_server() {
     for (setting, on_postgres) in [(SETTING, false), (OLD_NAME, true)] {
         let directory = TempDir::new().expect("a directory");
-        let url = if on_postgres {
-            block_in_place(postgres::create_database)
-        } else {
-            "sqlite://access-tokens.db".to_owned()
-        };
+        let url = if on_postgres { block_in_place(create_database) } else { "sqlite://access-tokens.db".to_owned() };
         let place = Workplace::new(BINARY, directory.path(), &url).with(setting, "Europe/Athens");
         let run = |arguments: &[&str]| {
             let output = block_in_place(|| place.run(arguments));
