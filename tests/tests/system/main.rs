@@ -36,6 +36,7 @@ mod organisations;
 mod permissions;
 mod pgbouncer;
 mod plain_lock;
+mod previous;
 mod processes;
 mod races;
 mod replicas;

@@ -1,0 +1,155 @@
+//! The last release and this version side by side on one PostgreSQL, as during a roll-out: calls on both work, the old server survives
+//! the new schema, and what this version revokes or disables is refused by the old server too.
+
+use std::process::Command;
+use std::time::Duration;
+
+use access_tokens_testkit::app::Client;
+use access_tokens_testkit::postgres;
+use access_tokens_testkit::process::{Server, Workplace};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::task::block_in_place;
+
+use crate::processes::text;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_access-tokens-under-test");
+/// The script that builds the last release.
+const PREVIOUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/lib/previous");
+const PASSWORD: &str = "a long password";
+
+/// The server of the last release: the one that the environment names, else built now.
+fn previous() -> String {
+    if let Ok(path) = std::env::var("ACCESS_TOKENS_PREVIOUS") {
+        return path;
+    }
+    let built = Command::new(PREVIOUS).output().expect("the script runs");
+    assert!(built.status.success(), "{}", text(&built));
+    String::from_utf8(built.stdout).expect("a path").trim().to_owned()
+}
+
+/// Runs a command of a place, which must succeed.
+fn done(place: &Workplace, arguments: &[&str], input: &str) -> String {
+    let output = place.run_with_input(arguments, input);
+    assert!(output.status.success(), "{arguments:?}: {}", text(&output));
+    String::from_utf8(output.stdout).expect("a text").trim().to_owned()
+}
+
+/// A new API key: the last word of the command.
+fn add_api_key(place: &Workplace, name: &str) -> String {
+    let arguments = ["api-key", "add", "--organisation", "DEMO", "--name", name, "--permissions", "access_tokens.read"];
+    done(place, &arguments, "").split_whitespace().last().expect("a key").to_owned()
+}
+
+/// Waits until a call on a server is refused: what another process revoked counts within a second or so.
+async fn is_refused<F: Future<Output = bool>>(what: &str, accepted: impl Fn() -> F) {
+    for _ in 0..60 {
+        if !accepted().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{what} is still accepted after three seconds");
+}
+
+/// A life of one access token, of which every second call goes to the other server.
+async fn calls_alternate(servers: [&Client; 2]) {
+    for turn in 0..4 {
+        let (one, other) = (servers[turn % 2], servers[(turn + 1) % 2]);
+        let code = format!("code-{turn}");
+        let login =
+            json!({"authentication_code": code, "identifier": format!("login-{turn}"), "pass_code": "pass-1234"});
+        let made = one.ok("CreateAccessToken", login).await;
+        let named = json!({"access_token_identifier": {"id": made["id"]}});
+        let with = |more: Value| {
+            let mut request = named.clone();
+            request.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+            request
+        };
+        assert_eq!(other.ok("ShowAccessToken", named.clone()).await["number"], made["number"]);
+        other.ok("UpdateAccessToken", with(json!({"udf_string_1": "other", "update_mask": "udfString1"}))).await;
+        assert_eq!(one.ok("ShowAccessToken", named.clone()).await["udf_string_1"], "other");
+        other.ok("SetAsNotEffective", named.clone()).await;
+        one.refused("SetAsNotEffective", named.clone(), "INVALID_LIFE_CYCLE_STATE").await;
+        one.ok("SetAsEffective", named.clone()).await;
+        let reset = other.ok("ResetPassCode", json!({"authentication_code": code})).await;
+        let credential = json!({"identifier": format!("login-{turn}"), "pass_code": reset["random_pass_code"]});
+        one.ok("ShowAccessToken", json!({"access_token_identifier": {"credential": credential}})).await;
+        let otp = one.ok("GenerateOtp", named.clone()).await;
+        assert!(otp["one_time_password"].is_string(), "{otp}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_release_goes_on_beside_this_version() {
+    let directory = TempDir::new().expect("a directory");
+    let (url, cluster, binary) = block_in_place(|| (postgres::create_database(), postgres::shared(), previous()));
+    let name = url.rsplit('/').next().expect("a name").to_owned();
+    let old = Workplace::new(&binary, directory.path(), &url);
+    let add = |user| ["user", "add", "--organisation", "DEMO", "--username", user, "--password-stdin"];
+    block_in_place(|| {
+        done(&old, &["keys", "init"], "");
+        done(&old, &["migrate"], "");
+        done(&old, &add("ops"), PASSWORD);
+        done(&old, &add("leaver"), PASSWORD);
+    });
+    let old_key = block_in_place(|| add_api_key(&old, "till"));
+    let old_server = old.start(&["serve"]);
+    block_in_place(|| old.wait_until_ready());
+    let by_old = logged_in(&old_server, "ops").await;
+    let made_before = by_old.ok("CreateAccessToken", json!({"identifier": "before", "pass_code": "pass-1234"})).await;
+
+    // The first server of this version changes the schema; the old one goes on.
+    let new = Workplace::new(BINARY, directory.path(), &url);
+    let new_server = new.start(&["serve"]);
+    block_in_place(|| new.wait_until_ready());
+    let steps = "SELECT count(*) FROM seaql_migrations WHERE version = 'm0003_accounts'";
+    assert_eq!(block_in_place(|| cluster.psql(&name, steps)).expect("counted"), "1");
+    let by_new = logged_in(&new_server, "ops").await;
+    let named = json!({"access_token_identifier": {"credential": {"identifier": "before", "pass_code": "pass-1234"}}});
+    assert_eq!(by_new.ok("ShowAccessToken", named).await["number"], made_before["number"]);
+    calls_alternate([&by_old, &by_new]).await;
+
+    // A session of either server counts on both.
+    let crossed =
+        [old_server.client().with_session(by_new.session()), new_server.client().with_session(by_old.session())];
+    for client in crossed {
+        let made = client.ok("CreateAccessToken", json!({"fields_set": "id"})).await;
+        client.ok("ShowAccessToken", json!({"access_token_identifier": {"id": made["id"]}})).await;
+    }
+
+    // The old server can be started again on the new schema.
+    assert_eq!(block_in_place(|| old_server.terminate()).0, Some(0), "{}", old.log());
+    let old_server = old.start(&["serve"]);
+    block_in_place(|| old.wait_until_ready());
+    assert!(block_in_place(|| old.run(&["doctor"])).status.code() != Some(1), "the old version finds no problem");
+
+    // What this version ends is over on the old server.
+    let new_key = block_in_place(|| add_api_key(&new, "terminal"));
+    for key in [&old_key, &new_key] {
+        let on_old = old_server.client();
+        on_old.with_api_key(key).ok("ListClassifications", json!({})).await;
+        new_server.client().with_api_key(key).ok("ListClassifications", json!({})).await;
+        let id = key.split('_').nth(1).expect("an id").to_owned();
+        block_in_place(|| done(&new, &["api-key", "revoke", "--organisation", "DEMO", &id], ""));
+        let with_key = on_old.with_api_key(key);
+        is_refused("a revoked key", || async { with_key.try_call("ListClassifications", json!({})).await.is_ok() })
+            .await;
+        is_refused("a login with a revoked key", || async { on_old.login_with_api_key(key).await.is_ok() }).await;
+    }
+    logged_in(&old_server, "leaver").await;
+    block_in_place(|| done(&new, &["user", "disable", "--organisation", "DEMO", "--username", "leaver"], ""));
+    let on_old = old_server.client();
+    is_refused("a disabled user", || async { on_old.login("DEMO", "leaver", PASSWORD, None).await.is_ok() }).await;
+    let on_old = logged_in(&old_server, "ops").await;
+    on_old.ok("ListClassifications", json!({})).await;
+    for (server, place) in [(old_server, &old), (new_server, &new)] {
+        assert_eq!(block_in_place(|| server.terminate()).0, Some(0), "{}", place.log());
+    }
+}
+
+async fn logged_in(server: &Server, user: &str) -> Client {
+    let client = server.client();
+    let token = client.login("DEMO", user, PASSWORD, None).await.expect("logged in");
+    client.with_session(&token)
+}
