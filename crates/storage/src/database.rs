@@ -46,6 +46,7 @@ pub struct Database {
     replicas: Option<Arc<Replicas>>,
 }
 
+#[expect(clippy::large_enum_variant, reason = "there is one of it, behind an Arc")]
 pub(crate) enum Backend {
     Sqlite {
         readers: DatabaseConnection,

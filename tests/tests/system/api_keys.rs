@@ -81,6 +81,7 @@ async fn keys_of_one_name_have_their_own_permissions_and_end_by_themselves() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::disallowed_methods, reason = "the server is a process of its own, with the clock of the system")]
 async fn a_key_expires_and_what_cannot_be_is_refused() {
     let directory = TempDir::new().expect("a directory");
     let place = sqlite(&directory);

@@ -220,7 +220,7 @@ fn a_list_may_hold_lists() {
     let secret = json!({"secret_kind": "PASS_CODE", "guesses_per_day": 0, "codes": 1e6, "chance_per_day": 0});
     let expected = json!([{
         "classification_id": null, "classification_name": null, "chance_per_day": 3e-4, "limit": 1e-3,
-        "secrets": [secret], "arithmetic": null,
+        "secrets": [secret], "arithmetic": null, "chosen_codes_bounded": null, "weaker_secrets": null, "weaker_chance_per_day": null,
     }]);
     assert_eq!(written(&list, LAST, &[])["data"], expected);
     assert_eq!(written(&list, LAST, &["limit"])["data"], json!([{"limit": 1e-3}]));

@@ -92,8 +92,8 @@ impl CodeHashes {
 fn zero_filled(purpose: Purpose, code: &Secret) -> impl Iterator<Item = Secret> {
     let digits = code.expose();
     let number = purpose != Purpose::ApiKey && !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    let lengths = if number { digits.len() + 1..=LONGEST_CODE } else { 1..=0 };
-    lengths.map(move |length| Secret::new(format!("{digits:0>length$}")))
+    let shortest = if number { digits.len() + 1 } else { LONGEST_CODE + 1 };
+    (shortest..=LONGEST_CODE).map(move |length| Secret::new(format!("{digits:0>length$}")))
 }
 
 /// The salt is of one length or absent, which the length of the stored form tells: no two inputs run together.

@@ -107,7 +107,10 @@ pub(super) async fn remove<E: EntityTrait, C: ConnectionTrait>(
 
 /// Appends the condition that a column has one of these values.
 pub(super) fn is_one_of(sql: &mut Sql, column: &str, values: &[String]) -> StoreResult<()> {
-    sql.push(" AND ").push(column).push(" = ANY (ARRAY(SELECT pg_catalog.json_array_elements_text(CAST(").bind(json(&values)?);
+    sql.push(" AND ")
+        .push(column)
+        .push(" = ANY (ARRAY(SELECT pg_catalog.json_array_elements_text(CAST(")
+        .bind(json(&values)?);
     sql.push(" AS json))))");
     Ok(())
 }

@@ -152,8 +152,11 @@ const fn refused(method: &'static str, request: fn(&Names) -> Value, reason: &'s
 const LISTS: [&str; 4] =
     ["ListAccessTokens", "GetNotAssociatedAccessTokens", "ListClassifications", "ListGuessBudgets"];
 
+/// A record that changes a token, by name, and what becomes of the one-time password.
+type RecordCase = (&'static str, fn(&Names) -> Value, Then);
+
 /// What a change does that a record brings. Its date is later than that of the stored token.
-const RECORDS: &[(&str, fn(&Names) -> Value, Then)] = &[
+const RECORDS: &[RecordCase] = &[
     ("state", |_| json!({"life_cycle_state": OFF}), Then::Ends),
     ("pass code", |_| json!({"pass_code": "another"}), Then::Ends),
     ("hash", |_| json!({"pass_code_hash": BCRYPT}), Then::Ends),
