@@ -9,6 +9,7 @@ use access_tokens_domain::reference::Reference;
 use access_tokens_domain::secret::{CodeHash, PassCodeHash, SealedCode, Secret};
 use access_tokens_domain::session::Permissions;
 use access_tokens_domain::store::ImportChanges;
+use access_tokens_domain::time::TimeZone;
 use access_tokens_domain::{Reason, Result, time};
 
 /// Reversible "encryption" that still binds a code to purpose and subject.
@@ -60,6 +61,7 @@ struct World {
     reference: Reference,
     stored: Stored,
     random: Counting,
+    time_zone: TimeZone,
 }
 
 type Results = Vec<Result<(Outcome, String)>>;
@@ -67,7 +69,7 @@ type Results = Vec<Result<(Outcome, String)>>;
 impl World {
     fn new() -> Self {
         let reference = Reference::empty(Organisation::new("ORG", "DEMO"));
-        Self { reference, stored: Stored::default(), random: Counting(AtomicU64::new(0)) }
+        Self { reference, stored: Stored::default(), random: Counting(AtomicU64::new(0)), time_zone: TimeZone::UTC }
     }
 
     fn import(&mut self, text: &str) -> (Results, ImportChanges) {
@@ -79,6 +81,7 @@ impl World {
         let mut batch = Batch::new(&self.reference, &self.stored, &self.random, &PlainSecrets, now);
         batch.limit_to(Permissions::all());
         batch.existing(existing);
+        batch.dates_in(self.time_zone);
         let lines = text.lines().filter(|line| !line.trim().is_empty());
         let records = lines.flat_map(|line| import::parse(line).expect("a record"));
         let prepared: Vec<_> = records.map(|record| Prepared { record, hash: None }).collect();
@@ -286,6 +289,52 @@ fn a_default_unit_alone_creates_no_credential_and_is_kept_in_an_existing_one() {
     world.import(r#"{"user": {"id": "7", "permissions": ["access_tokens.read"]}}"#);
     let (_, changes) = world.import(unit);
     assert_eq!(changes.credentials[0].default_unit.as_deref(), Some("U"));
+}
+
+#[test]
+fn the_date_of_a_record_is_compared_in_the_configured_zone() {
+    for zone in ["UTC", "Europe/Athens", "America/New_York", "Asia/Kolkata", "Pacific/Kiritimati", "America/St_Johns"] {
+        let mut world = World { time_zone: zone.parse().expect("a zone"), ..World::new() };
+        world.import(&dated("T", "code", "2021-07-01T12:00:00"));
+        for (date, expected) in [
+            ("2021-07-01T11:59:59", Outcome::Kept),
+            ("2021-06-30T22:00:00", Outcome::Kept),
+            ("2021-07-01T12:00:00", Outcome::Unchanged),
+            ("2021-07-01T12:00:01", Outcome::Updated),
+        ] {
+            let (results, _) = world.import_as(Existing::KeepNewer, &dated("T", "code", date));
+            assert_eq!(outcomes(&results), [expected], "{zone} {date}");
+        }
+    }
+}
+
+#[test]
+fn later_records_of_a_batch_do_not_tell_whether_a_secret_was_right() {
+    let record = |members: &str| format!(r#"{{"access_token": {{"number": "AT0000000001", {members}}}}}"#);
+    let secrets = [("verification_code", "273562", "999999"), ("pass_code_hash", "right", "wrong")];
+    for (name, right, wrong) in secrets {
+        let answer = |secret: &str| {
+            let mut world = World::new();
+            world.import(TOKEN);
+            world.import(&record(r#""pass_code_hash": "right""#));
+            let records = [
+                record(r#""one_time_password": "123456", "expiration_date": "2026-01-02T03:09:05""#),
+                record(&format!(r#""{name}": "{secret}""#)),
+                record(r#""one_time_password": "1", "expiration_date": "nonsense""#),
+                record(r#""expiration_date": "nonsense""#),
+            ];
+            let (results, changes) = world.import(&records.join("\n"));
+            let results: Vec<_> = results
+                .iter()
+                .map(|result| match result {
+                    Ok(outcome) => format!("{outcome:?}"),
+                    Err(error) => format!("{:?} {}", error.violations(), error.message()),
+                })
+                .collect();
+            (results, changes.tokens[0].one_time_password.is_some())
+        };
+        assert_eq!(answer(right), answer(wrong), "{name}");
+    }
 }
 
 fn card(id: &str, code: &str, more: &str) -> String {

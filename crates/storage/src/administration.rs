@@ -142,6 +142,11 @@ impl AdministrationStore for Database {
         if !key.terms.are_valid(now) {
             return Ok(Rotated::Ended);
         }
+        let mut sql = Sql::new("SELECT rotated_to FROM api_key WHERE id = ");
+        sql.bind(old);
+        if let Some(next) = unit.all(sql).await?.first().map(|row| get(row, "rotated_to")).transpose()?.flatten() {
+            return Ok(Rotated::Replaced(next));
+        }
         let ends = key.terms.expires.map_or(ends, |expires| expires.min(ends));
         let mut sql = Sql::new("UPDATE api_key SET rotated_to = ");
         sql.bind(new.0).push(", expires_date = ").bind(micros(ends)).push(" WHERE id = ").bind(old);

@@ -169,6 +169,9 @@ pub(crate) async fn save<C: ConnectionTrait>(
     save_organisation(connection, key, changes).await?;
     save!(business_unit, convert::business_unit_row, changes.business_units);
     save!(unit, convert::unit_row, changes.units);
+    let users: Vec<_> = changes.users.iter().map(|user| user.id.clone()).collect();
+    // Names may change hands within a batch, as codes of tokens do.
+    update(connection, "UPDATE app_user SET username = NULL", key, &users).await?;
     save!(app_user, convert::user_row, changes.users);
     save_credentials(connection, key, &changes.credentials, held).await?;
     sessions::end_after_import(connection, key, changes).await?;
@@ -202,14 +205,21 @@ pub(crate) async fn save<C: ConnectionTrait>(
 /// Takes number, code and identifier from tokens that are about to be written with others, so that other tokens of the batch can
 /// have them: unique indexes look at each row as it is written. No code begins with a control character.
 async fn vacate<C: ConnectionTrait>(connection: &C, organisation: OrganisationKey, ids: &[String]) -> StoreResult<()> {
-    if ids.is_empty() {
-        return Ok(());
-    }
+    let unused = if is_postgres(connection) { "chr(1) || id" } else { "char(1) || id" };
+    let sql = format!("UPDATE access_token SET number = {unused}, authentication_code = {unused}, identifier = NULL");
+    update(connection, &sql, organisation, ids).await
+}
+
+/// Runs an update for the rows with these ids.
+async fn update<C: ConnectionTrait>(
+    connection: &C,
+    update: &str,
+    organisation: OrganisationKey,
+    ids: &[String],
+) -> StoreResult<()> {
     let postgres = is_postgres(connection);
-    let nobodys = if postgres { "chr(1) || id" } else { "char(1) || id" };
-    for ids in ids.chunks(if postgres { ids.len() } else { 256 }) {
-        let mut sql = Sql::new("UPDATE access_token SET number = ");
-        sql.push(nobodys).push(", authentication_code = ").push(nobodys).push(", identifier = NULL");
+    for ids in ids.chunks(if postgres { ids.len().max(1) } else { 256 }) {
+        let mut sql = Sql::new(update);
         sql.push(" WHERE organisation_key = ").bind(organisation.0);
         if postgres {
             documents::is_one_of(&mut sql, "id", ids)?;

@@ -130,7 +130,7 @@ impl Database {
         if self.is_sqlite() {
             return Ok(None);
         }
-        let sql = Sql::new("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint");
+        let sql = Sql::new("SELECT (extract(epoch FROM clock_timestamp()) OPERATOR(pg_catalog.*) 1000000)::bigint");
         let micros: i64 = self.one(sql).await?;
         let time = Timestamp::from_timestamp_micros(micros);
         time.map(Some).ok_or_else(|| Failure::fault("no such time").into())

@@ -158,12 +158,13 @@ impl LoginStore for Database {
     }
 
     async fn count_passwords(&self, current: &[String]) -> StoreResult<(u64, u64)> {
-        let mut sql = Sql::new("SELECT count(*) AS passwords, count(CASE WHEN TRUE");
+        // `count(*)` has no argument, so a function of another schema cannot match it better.
+        let mut sql = Sql::new("SELECT count(*) AS passwords, count(*) FILTER (WHERE TRUE");
         for prefix in current {
             let length = i32::try_from(prefix.chars().count()).unwrap_or(i32::MAX);
             sql.push(" AND substr(password_hash, 1, ").bind(length).push(") <> ").bind(prefix.as_str());
         }
-        sql.push(" THEN 1 END) AS others FROM user_credential WHERE password_hash IS NOT NULL");
+        sql.push(") AS others FROM user_credential WHERE password_hash IS NOT NULL");
         let rows = sql.find(&self.readers()).await?;
         let count = |column: &str| -> StoreResult<u64> {
             let count: Option<i64> =

@@ -33,12 +33,13 @@ pub(crate) enum Ended<'a> {
     ApiKey(&'a str),
 }
 
-/// The time of the database's clock, in microseconds since 1970.
+/// The time of the database's clock, in microseconds since 1970. The operator is named with its schema: the types of its operands
+/// match none of PostgreSQL's exactly, and an operator of another schema could match better.
 fn database_time(sqlite: bool) -> &'static str {
     if sqlite {
         "CAST(unixepoch('subsec') * 1000000 AS INTEGER)"
     } else {
-        "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)"
+        "CAST(EXTRACT(EPOCH FROM clock_timestamp()) OPERATOR(pg_catalog.*) 1000000 AS BIGINT)"
     }
 }
 

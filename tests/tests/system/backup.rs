@@ -253,7 +253,7 @@ fn a_schema_that_is_not_ours_is_refused_by_a_restore_a_start_and_the_doctor() {
         assert!(before[4_096..] == after[4_096..] && !path("no.db").exists(), "{sql}");
         fs::write(path("access-tokens.db"), &good).expect("written");
     }
-    assert!(place.run(&["import", "/dev/null"]).status.success());
+    assert!(place.run(&["migrate"]).status.success());
 }
 
 #[test]

@@ -110,6 +110,12 @@ impl<S: Store + AccountStore + AdministrationStore> Administration<S> {
                 let text = "is revoked or has expired: add a new key instead";
                 Err(Error::field(Reason::InvalidFieldValue, "api_key", text))
             }
+            Rotated::Replaced(next) => {
+                let text = format!(
+                    "was replaced by {next} before: rotate that key, or revoke it if it is lost and add a new key"
+                );
+                Err(Error::field(Reason::InvalidFieldValue, "api_key", text))
+            }
         }
     }
 

@@ -28,7 +28,10 @@ impl Batch<'_> {
         let keeps = match date.filter(|date| !date.is_null()) {
             None => true,
             // A date that cannot be read is at fault, and says so.
-            Some(date) => date.as_str().and_then(time::parse).is_some_and(|date| found.updated.date > date),
+            Some(date) => {
+                let read = date.as_str().and_then(|text| time::read(text, self.time_zone).ok());
+                read.is_some_and(|date| found.updated.date > date)
+            }
         };
         keeps.then(|| found.id.clone())
     }

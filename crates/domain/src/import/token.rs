@@ -249,7 +249,10 @@ pub(super) fn upsert(
     if hash.is_some() {
         token.pass_code = hash;
     }
-    if !brings_one_time_password && found.as_ref().is_some_and(|found| changes_code_or_state(found, &token)) {
+    // A secret that is given counts as new, also when it is the stored one: whether the one-time password is there afterwards, which
+    // later records of a batch show, must not tell.
+    let ends = carries_secret || found.as_ref().is_some_and(|found| changes_code_or_state(found, &token));
+    if !brings_one_time_password && ends {
         token.one_time_password = None;
     }
     if found.as_ref().is_some_and(|found| found.life_cycle_state != token.life_cycle_state) {
@@ -275,8 +278,8 @@ fn changes_code_or_state(old: &AccessToken, new: &AccessToken) -> bool {
     old.life_cycle_state != new.life_cycle_state
         || old.authentication_code != new.authentication_code
         || old.identifier != new.identifier
-        || old.pass_code != new.pass_code
-        || old.verification != new.verification
+        || old.pass_code.is_some() != new.pass_code.is_some()
+        || old.verification.is_some() != new.verification.is_some()
 }
 
 /// Whether two tokens differ in nothing but secrets.

@@ -39,9 +39,10 @@ impl Fields<'_, '_> {
         if let Some(value) = password.filter(|_| comes_in) {
             self.one_time_password("one_time_password", value, token);
         }
-        if let (Some(password), Some(date)) =
-            (&mut token.one_time_password, expiration_date.filter(|_| has_password && comes_in))
-            && let Some(date) = self.date("expiration_date", date, Some(password.expiration_date))
+        // Read in any case: whether a wrong date is reported must not depend on what is stored.
+        let stored = token.one_time_password.as_ref().map(|password| password.expiration_date);
+        let date = expiration_date.and_then(|date| self.date("expiration_date", date, stored));
+        if let (Some(password), Some(date)) = (&mut token.one_time_password, date.filter(|_| has_password && comes_in))
         {
             password.expiration_date = date;
         }

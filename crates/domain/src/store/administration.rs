@@ -39,6 +39,8 @@ pub enum Rotated {
     Unknown,
     /// The old key is revoked or has expired, so it cannot be replaced.
     Ended,
+    /// The old key was replaced before, by the key of this id. Its own end is that of the overlap.
+    Replaced(String),
 }
 
 /// A user that may log in, as an administrator sees it.

@@ -217,10 +217,13 @@ fn a_list_may_hold_lists() {
     let list = message::<ListGuessBudgetsResponse>(&json!({
         "guess_budgets": [{"chance_per_day": 3e-4, "limit": 1e-3, "secrets": [{"secret_kind": "PASS_CODE", "codes": 1e6}]}],
     }));
-    let secret = json!({"secret_kind": "PASS_CODE", "guesses_per_day": 0, "codes": 1e6, "chance_per_day": 0});
+    let secret = json!({
+        "secret_kind": "PASS_CODE", "guesses_per_day": 0, "codes": 1e6, "chance_per_day": 0, "weaker_secrets": null,
+        "weaker_chance_per_day": null,
+    });
     let expected = json!([{
         "classification_id": null, "classification_name": null, "chance_per_day": 3e-4, "limit": 1e-3,
-        "secrets": [secret], "arithmetic": null, "chosen_codes_bounded": null, "weaker_secrets": null, "weaker_chance_per_day": null,
+        "secrets": [secret], "arithmetic": null, "chosen_codes_bounded": null,
     }]);
     assert_eq!(written(&list, LAST, &[])["data"], expected);
     assert_eq!(written(&list, LAST, &["limit"])["data"], json!([{"limit": 1e-3}]));

@@ -46,7 +46,7 @@ const POSTGRES: &str = r#"The database is PostgreSQL, which has better tools. No
 
 Stop the service, make an empty database, and restore a dump into it:
 
-  createdb access_tokens
+  createdb --encoding=UTF8 --template=template0 access_tokens
   pg_restore --no-owner --exit-on-error --single-transaction --dbname="$ACCESS_TOKENS__DATABASE__URL" access-tokens.dump
 
 Then `access-tokens doctor` tells whether the keys open what is in it. A copy of the whole server by pg_basebackup is

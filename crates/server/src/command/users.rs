@@ -50,7 +50,15 @@ pub(super) async fn password(context: &Context, arguments: &Password, password: 
     let Some(credential) = known else { bail!("there is no user of this name that could log in") };
     let user = json!({"user": {"id": credential.user, "username": username, "password": password}});
     context.import(&organisation, from_value(user).map_err(explained)?).await?;
-    println!("user {username} of {} has a new password; the sessions of the user have ended", organisation.name);
+    let now = context.database.credential_by_username(organisation.key, username).await?;
+    if now.is_some_and(|now| now.password == credential.password) {
+        println!(
+            "user {username} of {} has this password already, and the sessions of the user stay open",
+            organisation.name
+        );
+    } else {
+        println!("user {username} of {} has a new password; the sessions of the user have ended", organisation.name);
+    }
     Ok(())
 }
 

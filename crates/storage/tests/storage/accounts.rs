@@ -345,13 +345,14 @@ async fn a_rotated_key_ends_when_the_overlap_does(test: TestDatabase) {
         test.database.rotate_api_key(test.organisation, old, (new, &hash), at(now), at(ends)).await.expect("rotates")
     };
     assert_eq!(rotate("1", "2", 0, 100).await, Rotated::Done(at(100)));
-    // The replaced one expires earlier than the overlap of another rotation.
-    assert_eq!(rotate("1", "3", 50, 500).await, Rotated::Done(at(100)));
+    // The end of the replaced key is that of the overlap, and not one for a successor.
+    assert_eq!(rotate("1", "3", 50, 500).await, Rotated::Replaced("2".to_owned()));
+    assert_eq!(rotate("2", "3", 50, 500).await, Rotated::Done(at(500)));
     assert_eq!(rotate("1", "4", 100, 500).await, Rotated::Ended);
     assert_eq!(rotate("9", "5", 100, 500).await, Rotated::Unknown);
     let all = test.database.api_keys(test.organisation, None, 100).await.expect("lists");
     let all: Vec<_> = all.iter().map(|key| (key.id.as_str(), key.terms.expires, key.rotated_to.as_deref())).collect();
-    assert_eq!(all, [("1", Some(at(100)), Some("3")), ("2", None, None), ("3", Some(at(100)), None)]);
+    assert_eq!(all, [("1", Some(at(100)), Some("2")), ("2", Some(at(500)), Some("3")), ("3", None, None)]);
     let page = test.database.api_keys(test.organisation, Some("1"), 1).await.expect("lists");
     assert_eq!(page.iter().map(|key| key.id.as_str()).collect::<Vec<_>>(), ["2"]);
 }

@@ -72,6 +72,14 @@ pub(super) fn refused(error: &ConfigError, arguments: &Arguments) -> anyhow::Res
 async fn opened(settings: &Settings, report: &mut Report) -> Option<Database> {
     const CHECK: &str = "database";
     let options = DatabaseOptions { postgres_connections: 2, sqlite_readers: 1, ..settings.database.options() };
+    if let Err(error) = super::context::refuse_empty_database(settings, false) {
+        report.problem(
+            CHECK,
+            error.to_string(),
+            "look at database.url; without a path it is a file of the working directory",
+        );
+        return None;
+    }
     if settings.database.sqlite_file().is_some_and(|file| !file.exists()) {
         report.well(CHECK, "there is none yet: `access-tokens serve` makes it");
         return None;

@@ -38,8 +38,10 @@ pub(in crate::command) fn in_words_by_key(uses: &[KeyUse]) -> Option<String> {
     Some(words.collect::<Vec<_>>().join(", ")).filter(|words| !words.is_empty())
 }
 
-/// Everything that needs keys. Where there is no database yet, nothing does, and none is made to find that out.
+/// Everything that needs keys. Where there is no database yet, nothing does, and none is made to find that out. Refuses keys that a
+/// database was opened with where that database is not found: what needs them is elsewhere.
 async fn all(settings: &Settings) -> anyhow::Result<Vec<KeyUse>> {
+    context::refuse_empty_database(settings, false)?;
     if settings.database.sqlite_file().is_some_and(|file| !file.exists()) {
         return Ok(Vec::new());
     }
