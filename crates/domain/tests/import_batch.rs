@@ -337,6 +337,31 @@ fn later_records_of_a_batch_do_not_tell_whether_a_secret_was_right() {
     }
 }
 
+#[test]
+fn a_token_that_comes_several_times_in_a_batch_gives_up_what_it_had_before_the_batch() {
+    let mut world = World::new();
+    world.import(&[card("T", "code 0", ""), card("U", "code 1", "")].join("\n"));
+    let records = [
+        card("T", "code 0", r#", "udf_string_1": "first""#),
+        card("T", "code 2", ""),
+        card("U", "code 0", ""),
+        card("U", "code 3", ""),
+        card("A", "code 0", ""),
+    ];
+    let (results, changes) = world.import(&records.join("\n"));
+    assert!(results.iter().all(Result::is_ok), "{results:?}");
+    assert_eq!(changes.vacated_tokens, ["T"]);
+
+    // The row of a token that was changed before it came under its own id goes too.
+    let record =
+        |members: &str| format!(r#"{{"access_token": {{"number": "N9", "authentication_code": "code 9"{members}}}}}"#);
+    let (_, changes) = world.import(&record(""));
+    let derived = changes.tokens[0].id.clone();
+    let (results, changes) = world.import(&[record(r#", "udf_string_1": "x""#), record(r#", "id": "OWN""#)].join("\n"));
+    assert!(results.iter().all(Result::is_ok), "{results:?}");
+    assert_eq!((changes.removed_tokens, changes.tokens.len()), (vec![derived], 1));
+}
+
 fn card(id: &str, code: &str, more: &str) -> String {
     format!(r#"{{"access_token": {{"id": "{id}", "number": "N{id}", "authentication_code": "{code}"{more}}}}}"#)
 }

@@ -1,6 +1,6 @@
 //! Access tokens in a batch.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::Value;
 
@@ -53,7 +53,10 @@ pub(super) struct Tokens {
     owners: HashMap<(Unique, String), String>,
     changed: BTreeMap<String, AccessToken>,
     removed: Vec<String>,
-    /// Values that stored tokens have no longer, and the ids of those tokens.
+    /// Ids of the tokens that were stored before the batch.
+    stored: HashSet<String>,
+    /// Values that a token had and has no longer, with the id of the first that gave each up: of all tokens only that one can
+    /// have the value in the database.
     left: HashMap<(Unique, String), String>,
     at_hand: Option<AtHand>,
 }
@@ -82,10 +85,14 @@ impl Tokens {
             owners: HashMap::new(),
             changed: BTreeMap::new(),
             removed: Vec::new(),
+            stored: HashSet::new(),
             left: HashMap::new(),
             at_hand: None,
         };
-        stored.for_each(|token| tokens.put(token));
+        for token in stored {
+            tokens.stored.insert(token.id.clone());
+            tokens.put(token);
+        }
         tokens
     }
 
@@ -168,7 +175,8 @@ impl Tokens {
         if keep {
             if let Some(old) = replaces {
                 self.take(&old);
-                if self.changed.remove(&old).is_none() {
+                self.changed.remove(&old);
+                if self.stored.contains(&old) {
                     self.removed.push(old);
                 }
             }
@@ -179,12 +187,12 @@ impl Tokens {
         differs
     }
 
-    /// Notes the values of a stored token that it has no longer.
+    /// Notes the values of a token that it has no longer.
     fn leave(&mut self, new: &AccessToken) {
-        let Some(old) = self.all.get(&new.id).filter(|old| !self.changed.contains_key(&old.id)) else { return };
+        let Some(old) = self.all.get(&new.id) else { return };
         for unique in Unique::ALL {
             if let Some(value) = unique.of(old).filter(|value| unique.of(new) != Some(value)) {
-                self.left.insert((unique, value.to_owned()), old.id.clone());
+                self.left.entry((unique, value.to_owned())).or_insert_with(|| old.id.clone());
             }
         }
     }
