@@ -57,6 +57,8 @@ fn quote(text: &str) -> String {
     text.chars().filter(|character| !character.is_control()).take(MAX_QUOTE).collect()
 }
 
+/// Takes an object of an answer as a record. A new token of an object without a state is not effective: the answer may be about a
+/// blocked one.
 fn record(item: Value, answers: Answers) -> Result<Record> {
     let Value::Object(mut object) = item else {
         return Err(Error::field(Reason::InvalidFieldValue, "data", "must be an object or an array of objects"));
@@ -78,8 +80,9 @@ fn record(item: Value, answers: Answers) -> Result<Record> {
     }
     // What reset_pass_code answers once was for the customer, who has changed it since.
     object.remove("random_pass_code");
+    let stateless = object.get("life_cycle_state").is_none_or(Value::is_null);
     let record = Record::new(Kind::AccessToken, object)?;
-    Ok(Record { incomplete: missing.is_some(), ..record })
+    Ok(Record { incomplete: missing.is_some() || stateless, ..record })
 }
 
 /// What an answer without the members of an access token is about, if it can be told.
@@ -94,7 +97,9 @@ fn resembles(object: &Object) -> Option<&'static str> {
         Some("an answer of generate_otp")
     } else if has("token") {
         Some("an answer of a login")
-    } else if has("name") && object.keys().all(|key| ["id", "name", "alternative_code"].contains(&key.as_str())) {
+    } else if has("name")
+        && object.keys().all(|key| ["id", "name", "alternative_code", "description"].contains(&key.as_str()))
+    {
         Some("a classification; import it as a record of that kind")
     } else {
         None
@@ -135,6 +140,7 @@ mod tests {
             (r#"{"id": "1", "number": "AT1", "one_time_password": "1", "expiration_date": null}"#, "generate_otp"),
             (r#"{"token": "abc"}"#, "login"),
             (r#"{"id": "1", "name": "Card", "alternative_code": "C"}"#, "classification"),
+            (r#"{"id": "1", "name": "Card", "alternative_code": "C", "description": "plastic"}"#, "classification"),
         ] {
             for text in
                 [format!(r#"{{"status": {{"code": "OK"}}, "data": {data}}}"#), format!(r#"{{"data": [{data}]}}"#)]
@@ -153,8 +159,11 @@ mod tests {
             r#"{"status":{"code":"OK"},"data":{"id":"A3FE","number":"RP0000000916","life_cycle_state":"EFFECTIVE"}}"#;
         assert!(refused(text, Answers::Complete).contains("authentication_code"));
         assert!(parse_with(text, Answers::Incomplete).expect("taken")[0].incomplete);
-        let whole = r#"{"data": {"authentication_code": "7", "life_cycle_state": null, "random_pass_code": "1234"}}"#;
+        let whole =
+            r#"{"data": {"authentication_code": "7", "life_cycle_state": "EFFECTIVE", "random_pass_code": "1234"}}"#;
         let record = parse(whole).expect("taken").remove(0);
         assert!(!record.incomplete && !record.object.contains_key("random_pass_code"));
+        // A state that is null is none: a new token of it is not effective.
+        assert!(parse(&whole.replace(r#""EFFECTIVE""#, "null")).expect("taken")[0].incomplete);
     }
 }
