@@ -61,7 +61,7 @@ on_both_databases! {
         app.import("DEMO", &token("PENDING_VERIFICATION")).await;
         let refusal = app.refused("VerifyAccessToken", verify("273562"), "INVALID_VERIFICATION_CODE").await;
         assert_eq!(refusal.fields(), ["verification_code"]);
-        app.refused("VerifyAccessToken", verify("73482"), "INVALID_VERIFICATION_CODE").await;
+        app.refused("VerifyAccessToken", verify("0073482"), "INVALID_VERIFICATION_CODE").await;
         let mut request = verify("073482");
         request["pass_code"] = json!("new-pass");
         let verified = app.ok("VerifyAccessToken", request.clone()).await;
