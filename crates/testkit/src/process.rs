@@ -1,8 +1,10 @@
 //! The service as a process of its own: started from its binary, called over its port, stopped by signals.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::app::Client;
@@ -10,6 +12,8 @@ use crate::app::Client;
 /// How long a start may take, on a busy machine with an unoptimised build.
 const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(20);
+/// Ports of servers. Linux takes those of outgoing connections from 32,768 on.
+const PORTS: Range<u16> = 10_000..32_000;
 
 /// Where a process works: a directory of its own, a database, ports for gRPC, for HTTP and for operators.
 #[derive(Clone)]
@@ -194,10 +198,19 @@ impl Drop for Server {
     }
 }
 
-/// Three that differ: all are held while they are looked for.
+/// Returns three free addresses of this machine. Each port is handed out once by a process, and lies below those of outgoing
+/// connections: a port that the system chooses could become that of a connection of another test before the server binds it.
 fn free_addresses() -> [SocketAddr; 3] {
-    let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
-    listeners.map(|listener| listener.local_addr().expect("an address"))
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let count = u32::from(PORTS.end - PORTS.start);
+    // Processes that run side by side begin at different ports.
+    let first = std::process::id().wrapping_mul(97) % count;
+    [(); 3].map(|()| {
+        let ports = (0..count).map(|_| (first + NEXT.fetch_add(1, Ordering::Relaxed)) % count);
+        let mut ports = ports.filter_map(|offset| u16::try_from(offset).ok()).map(|offset| PORTS.start + offset);
+        let port = ports.find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok());
+        SocketAddr::from((Ipv4Addr::LOCALHOST, port.expect("a free port")))
+    })
 }
 
 #[expect(clippy::disallowed_methods, reason = "waits for another process, outside of any runtime's way")]
