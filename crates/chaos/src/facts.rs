@@ -20,7 +20,7 @@ pub(crate) enum Password {
     Unclear,
     /// This one was issued last, and nobody has used it.
     Issued(String),
-    /// This one was used.
+    /// This one was used, or ended with a change of state: it is refused.
     Used(String),
 }
 
@@ -84,6 +84,13 @@ impl Facts {
         code && self.state == seen.state && Some(self.value) == seen.value
     }
 
+    /// A one-time password that was issued is refused from now on.
+    fn end_password(&mut self) {
+        if let Password::Issued(password) = &self.password {
+            self.password = Password::Used(password.clone());
+        }
+    }
+
     /// What is shown settles what the caller was not told.
     pub(crate) fn settled(mut self, seen: &Seen) -> Self {
         if let (Code::Any, Some(code)) = (&self.code, &seen.code) {
@@ -103,15 +110,14 @@ impl Change {
         match self {
             Self::Create(_) => {}
             Self::Value(value) => facts.value = *value,
-            Self::State(state) => facts.state = state,
+            Self::State(state) => {
+                facts.state = state;
+                facts.end_password();
+            }
             Self::Code(code) => facts.code = code.clone(),
             Self::Verify => facts.state = "EFFECTIVE",
             Self::Issue(password) => facts.password = password.clone().map_or(Password::Unclear, Password::Issued),
-            Self::Use => {
-                if let Password::Issued(password) = &facts.password {
-                    facts.password = Password::Used(password.clone());
-                }
-            }
+            Self::Use => facts.end_password(),
         }
         Some(facts)
     }
