@@ -280,7 +280,7 @@ impl Caller {
         }
     }
 
-    /// Makes a call that changes something. A refusal is a finding: nobody else calls for this card.
+    /// Makes a call that changes something. A refusal is a finding: no other caller uses this card.
     async fn call(&mut self, method: &str, request: Value) -> Option<Value> {
         match self.client.try_call(method, request).await {
             Ok(answer) => {

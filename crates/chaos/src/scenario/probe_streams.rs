@@ -24,7 +24,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
 
 /// Connections that the service may have. As few as that, because each takes files here and in the service.
 const ROOM: usize = 300;
-/// Connections of strangers, from so many addresses.
+/// Number of addresses from which strangers connect.
 const WATCHES: usize = 360;
 const ADDRESSES: usize = 12;
 /// Idle connections to the port for operators.

@@ -20,7 +20,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
     play: |run| -> Playing<'_> { Box::pin(play(run)) },
 };
 
-/// Silent connections a second, in batches, from so many addresses.
+/// Number of addresses from which silent connections come, in batches each second.
 const RATE: u64 = 2_000;
 const BATCH: u64 = 40;
 const ADDRESSES: u64 = 3;
@@ -30,7 +30,7 @@ const KEPT: Duration = Duration::from_secs(2);
 const LATENCY: Duration = Duration::from_millis(500);
 /// Between two slow clients.
 const PACE: Duration = Duration::from_millis(50);
-/// Of a hundred slow clients, at least so many are served.
+/// Least share of slow clients that are served, in percent.
 const SERVED: usize = 99;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";

@@ -22,7 +22,7 @@ use crate::stage::{Plan, Stage};
 
 /// The address of honest callers.
 pub(super) const HONEST: [u8; 4] = [127, 0, 2, 1];
-/// Of a hundred honest calls, at least so many succeed.
+/// Least share of honest calls that succeed, in percent.
 const SUCCEED: usize = 99;
 /// Within this time 99 of 100 shows are answered by a release, and by a build that is not optimised.
 const SHOWN: [Duration; 2] = [Duration::from_millis(250), Duration::from_millis(1_000)];

@@ -16,7 +16,7 @@ impl<S: Store + AccountStore + AdministrationStore> Administration<S> {
     /// Disables a user. The user cannot log in, and its sessions, its API keys and certificates that stand for it are refused
     /// within a second on every server. To disable a user twice is no error.
     ///
-    /// LAST_ADMIN: nobody else in the organisation could administrate.
+    /// LAST_ADMIN: no other user of the organisation could administrate.
     pub async fn disable_user(&self, caller: &Caller, username: &str) -> Result<()> {
         self.may_change(caller, username).await?;
         match self.store.disable_user(caller.organisation, username, self.clock.now()).await? {

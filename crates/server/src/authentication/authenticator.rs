@@ -362,7 +362,7 @@ impl<S: Store + AccountStore> Authenticator<S> {
     }
 
     /// The user that the names of the settings are bound to. They are bound to a user that may log in or call: one that is only
-    /// referred to by tokens may come from anybody who imports.
+    /// referred to by tokens may come from any caller that imports.
     async fn bound(&self, names: &CertificateUser) -> Result<Option<BoundUser>> {
         if let Some(bound) = self.bindings.get(names) {
             return Ok(Some(bound));

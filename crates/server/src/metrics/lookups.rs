@@ -83,7 +83,7 @@ impl Metrics {
         gauge.build();
     }
 
-    /// Looks up how many connections listeners have closed to make room, whenever somebody reads.
+    /// Looks up how many connections listeners have closed to make room, at each reading of the metrics.
     pub(crate) fn watch_dropped(&self, dropped: Vec<Arc<Dropped>>) {
         let dropped: Arc<[Arc<Dropped>]> = dropped.into();
         let names = [

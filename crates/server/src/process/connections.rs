@@ -40,7 +40,7 @@ pub(super) const WIDE: usize = 16;
 pub(super) struct Bounds {
     /// So many at once.
     pub(super) at_once: usize,
-    /// So many from one address over which no authenticated call has come.
+    /// Most connections of one address over which no authenticated call has come.
     pub(super) strangers_per_address: usize,
     /// When calls that may last for ever end.
     pub(super) age: Duration,

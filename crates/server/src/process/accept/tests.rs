@@ -18,7 +18,7 @@ async fn port() -> (Port, SocketAddr) {
     (Port::plain(listener), address)
 }
 
-/// Room for so many connections, of one address too.
+/// Permits for this number of connections, all of which may come from one address.
 fn room(connections: usize) -> Room {
     Room { connections, strangers_per_address: connections, trusted_proxies: Arc::default() }
 }

@@ -69,7 +69,7 @@ impl Authenticate for Gate {
     }
 }
 
-/// Permits for so many calls.
+/// Permits for this number of calls.
 fn at_once(calls: usize) -> Limits {
     Limits { calls_at_once: calls, anonymous_calls_at_once: calls, ..Limits::default() }
 }
