@@ -7,31 +7,8 @@ use std::time::{Duration, Instant};
 
 use sea_orm::{DatabaseConnection, DbBackend};
 
+use crate::migration::TABLES;
 use crate::options::DatabaseOptions;
-
-/// The names that may be told. What follows a keyword and is none of these is an alias or a part of the statement.
-const TABLES: [&str; 20] = [
-    "access_token",
-    "accounts_receivable",
-    "api_key",
-    "app_user",
-    "business_unit",
-    "classification",
-    "code_issue",
-    "contact_information",
-    "country",
-    "credential_attempt",
-    "industry",
-    "industry_sector",
-    "known_network",
-    "number_sequence",
-    "organisation",
-    "released_session",
-    "rewards_participant",
-    "session",
-    "unit",
-    "user_credential",
-];
 
 /// What a statement can be.
 const OPERATIONS: [&str; 6] = ["SELECT", "INSERT", "UPDATE", "DELETE", "BEGIN", "COMMIT"];

@@ -117,7 +117,7 @@ impl Incoming {
         }
     }
 
-    /// The next connection, and its place. Nobody waits for the greeting of somebody else. Where there is no place, a stranger
+    /// The next connection, and its place. No connection waits for the handshake of another. Where there is no place, a stranger
     /// gives way: the oldest of the address that has most of them.
     pub(super) async fn next(&mut self) -> (Greeted, Slot) {
         if self.arrived.is_none() {

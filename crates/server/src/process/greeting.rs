@@ -1,7 +1,7 @@
 //! The first words of clients: who does not say them in time is let in nowhere.
 //!
 //! The HTTP library waits for ever for a client that connects and says nothing, so whoever opens enough of such
-//! connections would shut everybody else out. Here they greet first, so many at a time, and take nobody's place. Of too many
+//! connections would shut all others out. Here a bounded number finishes its handshake first, outside of these places. Of too many
 //! from one address the oldest of that address goes, so that an honest client with a slow link has its time whatever others do.
 
 use std::collections::HashMap;

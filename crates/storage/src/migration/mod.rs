@@ -28,7 +28,7 @@ const LOCK_INTERVAL: Duration = Duration::from_millis(250);
 /// Time after which the log says for which session the process waits.
 const LOCK_NOTICE: Duration = Duration::from_secs(1);
 
-/// The tables that the steps make.
+/// The tables that the steps make. Spans and metrics name these only: another word after a keyword of a statement is an alias.
 pub(crate) const TABLES: [&str; 20] = [
     "access_token",
     "accounts_receivable",
