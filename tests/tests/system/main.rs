@@ -2,10 +2,12 @@
 
 mod account_sessions;
 mod api_keys;
+mod asvs;
 mod backup;
 mod brute_force;
 mod canaries;
 mod cancelled_calls;
+mod citations;
 mod codes;
 mod commands;
 mod compare;
