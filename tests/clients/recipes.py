@@ -1,21 +1,28 @@
 """Runs the recipes of a document as they are printed, in one shell, and compares what they say with what is printed.
 
     python recipes.py ../../docs/operations.md
+    python recipes.py ../../docs/operations.md --section "first hour" --instead 127.0.0.1:9090=127.0.0.1:12345
 
 A recipe is a ```sh block between the marks of the section, and the block after it is its answer: JSON, or lines of text.
-Whatever changes from day to day is written as … there; everything else has to be the same.
+Whatever changes from day to day is written as … there; everything else has to be the same. `--instead` replaces a text in all
+scripts, such as an address, and what takes its place is replaced back in what they say.
 """
 
+import argparse
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-SECTION = re.compile(r"<!-- recipes: begin -->(.*)<!-- recipes: end -->", re.S)
+SECTION = r"<!-- {0}: begin -->(.*)<!-- {0}: end -->"
 RECIPE = re.compile(r"^### (?P<title>.+?)\n.*?^```sh\n(?P<script>.*?)^```\n+^```(?P<kind>json|text)\n(?P<answer>.*?)^```", re.M | re.S)
 LEAST = 10
+# Seconds that all recipes of a section may take.
+LONGEST = 300
 
 
 def matches(pattern, text):
@@ -50,8 +57,32 @@ def compare(kind, expected, found):
         return [f"no JSON ({error}): {found}"]
 
 
-def main(document):
-    section = SECTION.search(Path(document).read_text(encoding="utf-8"))
+def run(script):
+    """Runs a script with everything that it starts, and ends what is left of it."""
+    with subprocess.Popen(["bash", "-c", script], stderr=subprocess.PIPE, text=True, start_new_session=True) as shell:
+        try:
+            _, errors = shell.communicate(timeout=LONGEST)
+        except subprocess.TimeoutExpired:
+            errors = f"it was not over after {LONGEST} s"
+        finally:
+            try:
+                os.killpg(shell.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+    return shell.returncode, errors
+
+
+def arguments():
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    parser.add_argument("document")
+    parser.add_argument("--section", default="recipes")
+    parser.add_argument("--instead", action="append", default=[], metavar="PRINTED=USED")
+    return parser.parse_args()
+
+
+def main(args):
+    document, instead = args.document, [pair.split("=", 1) for pair in args.instead]
+    section = re.search(SECTION.format(args.section), Path(document).read_text(encoding="utf-8"), re.S)
     recipes = [match.groupdict() for match in RECIPE.finditer(section.group(1))] if section else []
     blocks = section.group(1).count("```sh\n") if section else 0
     if len(recipes) < LEAST or len(recipes) != blocks:
@@ -60,22 +91,27 @@ def main(document):
     with tempfile.TemporaryDirectory() as folder:
         steps = ["set -euo pipefail"]
         for i, recipe in enumerate(recipes):
-            Path(folder, f"{i}.sh").write_text(recipe["script"], encoding="utf-8")
+            script = recipe["script"]
+            for printed, used in instead:
+                script = script.replace(printed, used)
+            Path(folder, f"{i}.sh").write_text(script, encoding="utf-8")
             # In the same shell: a recipe uses what an earlier one has set.
             steps.append(f'. "{folder}/{i}.sh" >"{folder}/{i}.said"')
-        ran = subprocess.run(["bash", "-c", "\n".join(steps)], stderr=subprocess.PIPE, text=True, check=False)
+        code, errors = run("\n".join(steps))
         for i, recipe in enumerate(recipes):
             said = Path(folder, f"{i}.said")
             text = said.read_text(encoding="utf-8") if said.exists() else ""
+            for printed, used in instead:
+                text = text.replace(used, printed)
             wrong = compare(recipe["kind"], recipe["answer"], text)
             failed += bool(wrong)
             print(f"{'FAILED' if wrong else 'ok    '} {recipe['title']}")
             print("".join(f"       {line}\n" for line in wrong), end="")
-    if ran.returncode:
-        sys.exit(f"a recipe ended with {ran.returncode}: {ran.stderr}")
+    if code:
+        sys.exit(f"a recipe ended with {code}: {errors}")
     if failed:
         sys.exit(f"{failed} of {len(recipes)} recipes do not say what is printed")
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(arguments())
