@@ -104,7 +104,7 @@ fn release(stage: &Stage, count: u64) -> Result<()> {
     stage.psql(&format!(
         "INSERT INTO released_session (id, released_at, expires_at) SELECT upper(md5(n::text)), \
          CAST(extract(epoch FROM now()) * 1000000 AS bigint) - n * 100, \
-         CAST(extract(epoch FROM now()) * 1000000 AS bigint) + 7200000000 - n * 6000 FROM generate_series(1, {count}) n"
+         CAST(extract(epoch FROM now()) * 1000000 AS bigint) + 7200000000 - n * 6000 FROM generate_series(1::bigint, {count}) n"
     ))?;
     Ok(())
 }

@@ -8,6 +8,7 @@
 //! A call waits instead of being refused at once, because a refused client calls again at once: to parse and refuse a call
 //! takes a third of the time that it takes to serve one. A waiting call keeps one of the streams of its connection.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -76,6 +77,12 @@ struct Share {
     held: usize,
     /// The oldest first. The receivers of some have been dropped.
     queue: VecDeque<Waiter>,
+}
+
+impl Share {
+    fn is_empty(&self) -> bool {
+        self.held == 0 && self.queue.is_empty()
+    }
 }
 
 #[derive(Debug)]
@@ -150,7 +157,7 @@ impl State {
     }
 
     fn forget_empty(&mut self, party: Party) {
-        if self.parties.get(&party).is_some_and(|share| share.held == 0 && share.queue.is_empty()) {
+        if self.parties.get(&party).is_some_and(Share::is_empty) {
             self.parties.remove(&party);
         }
     }
@@ -197,10 +204,11 @@ impl State {
     }
 
     fn give_back(&mut self, party: Party) {
-        if let Some(share) = self.parties.get_mut(&party) {
-            share.held -= 1;
+        let Entry::Occupied(mut share) = self.parties.entry(party) else { return };
+        share.get_mut().held -= 1;
+        if share.get().is_empty() {
+            share.remove();
         }
-        self.forget_empty(party);
     }
 }
 
