@@ -103,6 +103,13 @@ impl Loaded {
     }
 }
 
+impl Loaded {
+    /// Returns whether a setting has its default because nothing sets it.
+    pub(crate) fn is_default(&self, key: &str) -> bool {
+        matches!(self.values.get(key), Some((_, Origin::Default)))
+    }
+}
+
 struct Layers {
     values: BTreeMap<String, (Value, Origin)>,
     /// Values that were given under an old name.
@@ -287,7 +294,9 @@ fn expected(key: &str, default: &Value) -> &'static str {
         ("grpc.tls.client_auth" | "http.tls.client_auth" | "ops.tls.client_auth", _) => "optional or required",
         ("grpc.tls.identities", _) => "a list of { subject = \"...\", organisation = \"...\", user = \"...\" }",
         ("database.replica_urls", _) => "a list of postgres:// URLs",
-        ("gateway.trusted_proxies" | "grpc.trusted_proxies", _) => "networks, such as 10.0.0.0/8",
+        ("gateway.trusted_proxies" | "grpc.trusted_proxies" | "webhooks.allowed_networks", _) => {
+            "networks, such as 10.0.0.0/8"
+        }
         ("telemetry.endpoint", _) => "a URL, such as http://127.0.0.1:4317, or empty",
         ("notifications.webhook", _) => "a URL, such as http://127.0.0.1:9000/notifications, or empty",
         (_, ValueKind::I64(_) | ValueKind::U64(_)) => "a whole number, not negative",

@@ -15,7 +15,7 @@ mod tls;
 
 pub use hidden::Hidden;
 pub use layers::{ConfigError, ENVIRONMENT_FILE, Loaded, Origin};
-pub use notifications::{NotificationSettings, Webhook};
+pub use notifications::{NotificationSettings, Webhook, WebhookSettings};
 pub use reference::reference;
 pub use settings::{
     DatabaseSettings, GatewaySettings, GrpcSettings, HttpSettings, KeySettings, LogFormat, LogSettings, OpsSettings,
@@ -23,8 +23,8 @@ pub use settings::{
 };
 pub use telemetry::TelemetrySettings;
 pub(crate) use telemetry::pairs;
-pub(crate) use tls::is_local;
 pub use tls::{ClientAuth, IdentitySettings, TlsSettings, UpstreamSettings};
+pub(crate) use tls::{host_address, is_local};
 
 /// The defaults with their documentation.
 pub const DEFAULTS: &str = include_str!("default.toml");

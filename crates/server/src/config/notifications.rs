@@ -1,15 +1,25 @@
 //! The settings of notifications to owners.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
+use access_tokens_gateway::Network;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http::Uri;
 use http::uri::Scheme;
 use serde::Deserialize;
+use zeroize::Zeroizing;
 
-use super::settings::unless_empty;
-use super::{Hidden, is_local};
+use super::settings::{listed, unless_empty};
+use super::{Hidden, host_address, is_local};
+
+/// Minimum length of the key that notifications are signed with, in bytes.
+const MIN_KEY_BYTES: usize = 32;
+/// What a secret of Standard Webhooks begins with. The key follows, in base64.
+const STANDARD_PREFIX: &str = "whsec_";
 
 /// Notifications to owners.
 #[derive(Debug, Clone, Deserialize)]
@@ -30,6 +40,70 @@ impl NotificationSettings {
     /// How long one try may take.
     pub fn timeout(&self) -> Duration {
         Duration::from_secs(self.timeout_seconds)
+    }
+}
+
+impl NotificationSettings {
+    /// Returns the key of Standard Webhooks: what follows `whsec_`, decoded from base64, or the bytes of a secret without that prefix.
+    /// None without a secret. The error says what a secret must be.
+    pub(crate) fn signing_key(&self) -> Result<Option<Zeroizing<Vec<u8>>>, &'static str> {
+        let secret = self.secret.expose();
+        if secret.is_empty() {
+            return Ok(None);
+        }
+        let key = match secret.strip_prefix(STANDARD_PREFIX) {
+            Some(encoded) => STANDARD.decode(encoded).map_err(|_| "must have base64 after whsec_")?,
+            None => secret.as_bytes().to_vec(),
+        };
+        let key = Zeroizing::new(key);
+        if key.len() < MIN_KEY_BYTES {
+            return Err("must have at least 32 bytes, or be whsec_ and at least 32 bytes in base64");
+        }
+        Ok(Some(key))
+    }
+
+    /// What cannot be, as (key, what it must be).
+    pub(super) fn problems(&self, webhooks: &WebhookSettings) -> Vec<(&'static str, String)> {
+        let mut found = Vec::new();
+        let mut add = |key, what: &str| found.push((key, what.to_owned()));
+        if let Err(what) = self.signing_key() {
+            add("notifications.secret", what);
+        }
+        if self.webhook.as_ref().is_some_and(Webhook::is_https) {
+            let what = "must be http: notifications are not sent over TLS; let a sidecar or a relay on this machine take \
+                        http and pass it on over https";
+            add("notifications.webhook", what);
+        } else if !self.webhook.as_ref().is_none_or(|webhook| webhooks.allows(webhook)) {
+            let what = "must lead to this machine: what it carries is secret and not encrypted. Where something else encrypts, \
+                        webhooks.allowed_networks names the networks of its receiver";
+            add("notifications.webhook", what);
+        }
+        found
+    }
+}
+
+/// Requests to receivers outside.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookSettings {
+    /// Networks beside the loopback that receive plain http.
+    #[serde(deserialize_with = "listed")]
+    pub allowed_networks: Vec<Network>,
+}
+
+impl WebhookSettings {
+    /// Returns whether plain http may go to this address.
+    pub(crate) fn allows_address(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        address.is_loopback() || self.allowed_networks.iter().any(|network| network.contains(address))
+    }
+
+    /// Returns whether plain http may go to this URL, as far as it is known before its name is resolved.
+    pub(crate) fn allows(&self, webhook: &Webhook) -> bool {
+        match host_address(&webhook.0) {
+            Some(address) => self.allows_address(address),
+            None => webhook.is_local() || !self.allowed_networks.is_empty(),
+        }
     }
 }
 
@@ -84,6 +158,8 @@ impl fmt::Debug for Webhook {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -106,6 +182,54 @@ mod tests {
         ] {
             let webhook: Webhook = url.parse().expect("a webhook");
             assert_eq!((webhook.to_string(), format!("{webhook:?}")), (shown.to_owned(), shown.to_owned()));
+        }
+    }
+
+    fn problems(webhook: &str, secret: &str, allowed: &str) -> Vec<(&'static str, String)> {
+        let settings = json!({"webhook": webhook, "secret": secret, "timeout_seconds": 1, "queue": 1});
+        let settings: NotificationSettings = serde_json::from_value(settings).expect("settings");
+        settings.problems(&serde_json::from_value(json!({"allowed_networks": allowed})).expect("settings"))
+    }
+
+    #[test]
+    fn plain_http_stays_on_this_machine_and_in_networks_that_are_allowed() {
+        for (webhook, allowed, good) in [
+            ("", "", true),
+            ("http://127.0.0.1:9000/", "", true),
+            ("http://[::ffff:127.0.0.1]/", "", true),
+            ("http://localhost/", "", true),
+            ("http://10.0.0.1/", "", false),
+            ("http://relay/", "", false),
+            ("http://0.0.0.0/", "", false),
+            ("http://[fe80::1]/", "", false),
+            ("http://10.0.0.1/", "10.0.0.0/24", true),
+            ("http://10.0.1.1/", "10.0.0.0/24", false),
+            ("http://[::ffff:10.0.0.1]/", "10.0.0.0/24", true),
+            ("http://[fd00::1]/", "10.0.0.0/24,fd00::/8", true),
+            // Where a name leads is seen when it is called.
+            ("http://relay/", "10.0.0.0/24", true),
+            ("https://relay/", "10.0.0.0/24", false),
+            ("https://127.0.0.1/", "", false),
+        ] {
+            let found = problems(webhook, &"x".repeat(32), allowed);
+            assert_eq!(found.is_empty(), good, "{webhook} with {allowed}: {found:?}");
+            assert!(found.iter().all(|(key, _)| *key == "notifications.webhook"), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn a_secret_has_at_least_32_bytes() {
+        let encoded = |bytes: usize| format!("whsec_{}", STANDARD.encode(vec![b'k'; bytes]));
+        let good = ["".to_owned(), "x".repeat(32), "é".repeat(16), "x".repeat(300), encoded(32), encoded(64)];
+        for secret in good {
+            assert!(problems("http://127.0.0.1/", &secret, "").is_empty(), "{secret}");
+        }
+        let bad =
+            ["x".to_owned(), "x".repeat(31), "é".repeat(15), encoded(31), "whsec_".to_owned(), "whsec_*".repeat(10)];
+        for secret in bad {
+            let found = problems("http://127.0.0.1/", &secret, "");
+            let [("notifications.secret", what)] = found.as_slice() else { panic!("{secret}: {found:?}") };
+            assert!(!what.contains(&secret) || secret == "whsec_", "{what}");
         }
     }
 

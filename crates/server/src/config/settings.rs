@@ -12,7 +12,7 @@ use access_tokens_storage::DatabaseOptions;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
-use super::{Hidden, NotificationSettings, TelemetrySettings, TlsSettings, UpstreamSettings, Webhook};
+use super::{Hidden, NotificationSettings, TelemetrySettings, TlsSettings, UpstreamSettings, WebhookSettings};
 use crate::authentication::LoginLimits;
 
 /// Everything that can be set.
@@ -40,6 +40,8 @@ pub struct Settings {
     pub sessions: SessionSettings,
     /// Notifications to owners.
     pub notifications: NotificationSettings,
+    /// Requests to receivers outside.
+    pub webhooks: WebhookSettings,
     /// The log.
     pub log: LogSettings,
     /// Spans and metrics for a collector.
@@ -249,11 +251,7 @@ impl Settings {
         range("gateway.timeout_ms", self.gateway.timeout_ms, 1, 600_000);
         range("notifications.timeout_seconds", self.notifications.timeout_seconds, 1, 60);
         range("notifications.queue", self.notifications.queue as u64, 1, 100_000);
-        if self.notifications.webhook.as_ref().is_some_and(Webhook::is_https) {
-            let what = "must be http: notifications are not sent over TLS; let a sidecar or a relay on this machine take \
-                        http and pass it on over https";
-            found.push(("notifications.webhook", what.to_owned()));
-        }
+        found.extend(self.notifications.problems(&self.webhooks));
         let chance = self.policy.max_guess_chance;
         if !(chance > 0.0 && chance <= 1.0) {
             found.push(("policy.max_guess_chance", "must be above 0 and at most 1".to_owned()));
@@ -392,7 +390,7 @@ pub(super) fn number<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error
 }
 
 /// A list, or a text with commas between.
-fn listed<'de, D: Deserializer<'de>, T: FromStr<Err: Display>>(from: D) -> Result<Vec<T>, D::Error> {
+pub(super) fn listed<'de, D: Deserializer<'de>, T: FromStr<Err: Display>>(from: D) -> Result<Vec<T>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum List {

@@ -145,6 +145,11 @@ fn wrong_values_are_named_and_not_repeated() {
         ("notifications.webhook", "hunter2", "a URL, such as http://"),
         ("notifications.webhook", "http://u:hunter2@relay/", "a URL, such as http://"),
         ("notifications.webhook", "https://relay/hunter2", "a sidecar or a relay"),
+        ("notifications.webhook", "http://10.0.0.1/hunter2", "webhooks.allowed_networks"),
+        ("notifications.webhook", "http://relay/hunter2", "webhooks.allowed_networks"),
+        ("notifications.secret", "hunter2", "at least 32 bytes"),
+        ("notifications.secret", "whsec_hunter2", "base64 after whsec_"),
+        ("webhooks.allowed_networks", "10.0.0.0/8,hunter2", "networks"),
         ("notifications.timeout_seconds", "0", "between 1 and"),
         ("notifications.queue", "0", "between 1 and"),
         ("telemetry.endpoint", "http://hunter2 ", "a URL, such as http://127.0.0.1:4317"),
@@ -247,7 +252,7 @@ fn secrets_are_shown_nowhere() {
     let environment = [
         ("ACCESS_TOKENS__DATABASE__URL", "postgres://app:hunter2@db:5432/tokens?sslmode=require&password=hunter2"),
         ("ACCESS_TOKENS__KEYS__RING", "a hunter2"),
-        ("ACCESS_TOKENS__NOTIFICATIONS__SECRET", "hunter2"),
+        ("ACCESS_TOKENS__NOTIFICATIONS__SECRET", "hunter2-hunter2-hunter2-hunter2-hunter2"),
         ("ACCESS_TOKENS__TELEMETRY__HEADERS", "x-api-key=hunter2"),
         ("ACCESS_TOKENS__NOTIFICATIONS__WEBHOOK", "http://127.0.0.1:9000/hooks/hunter2?key=hunter2"),
     ];

@@ -117,9 +117,13 @@ impl UpstreamSettings {
 
 /// Does what is sent to a URL stay on this machine?
 pub(crate) fn is_local(url: &Uri) -> bool {
-    let host = url.host().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    address.map_or(host.eq_ignore_ascii_case("localhost"), |address| address.to_canonical().is_loopback())
+    let named = || url.host().is_some_and(|host| host.eq_ignore_ascii_case("localhost"));
+    host_address(url).map_or_else(named, |address| address.to_canonical().is_loopback())
+}
+
+/// Returns the host of a URL where it is an address and not a name.
+pub(crate) fn host_address(url: &Uri) -> Option<IpAddr> {
+    url.host()?.trim_start_matches('[').trim_end_matches(']').parse().ok()
 }
 
 /// A certificate and its key come together.

@@ -1,5 +1,6 @@
 //! Takes one notification to the webhook, in up to three tries.
 
+use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,10 +18,15 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::{sleep, timeout};
 
 use super::message::{self, Signer};
-use crate::config::{Hidden, Webhook};
+use super::resolver::{AllowedResolver, NotAllowed};
+use crate::config::{NotificationSettings, Webhook, WebhookSettings};
 
+/// Headers of Standard Webhooks. The id is the same in every attempt: by it a receiver knows what it has received before.
+const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
+const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+/// The signature and the id under their names of before 0.3.0.
 const SIGNATURE: HeaderName = HeaderName::from_static("x-access-tokens-signature");
-/// The same in every try: by it a receiver knows what it had before.
 const DELIVERY: HeaderName = HeaderName::from_static("x-access-tokens-delivery");
 
 /// Between the first and the second try, and between the second and the third.
@@ -31,9 +37,11 @@ const IDLE_TIME: Duration = Duration::from_secs(20);
 /// Everything that a delivery needs.
 pub(super) struct Courier {
     webhook: Uri,
+    /// Whether the URL leads where plain http may go, as far as it names an address.
+    allowed: bool,
     signer: Option<Signer>,
     timeout: Duration,
-    client: Client<HttpConnector, Full<Bytes>>,
+    client: Client<HttpConnector<AllowedResolver>, Full<Bytes>>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
 }
@@ -47,6 +55,7 @@ enum Outcome {
     /// The receiver answered that it is in trouble.
     Failed(StatusCode),
     NoConnection,
+    NotAllowed,
     Broken,
     Late,
     Expired,
@@ -66,6 +75,7 @@ impl fmt::Display for Outcome {
             Self::Refused(status) => write!(f, "refused with status {}", status.as_u16()),
             Self::Failed(status) => write!(f, "answered with status {}", status.as_u16()),
             Self::NoConnection => f.write_str("no connection"),
+            Self::NotAllowed => f.write_str("its address is neither of this machine nor in webhooks.allowed_networks"),
             Self::Broken => f.write_str("the connection broke"),
             Self::Late => f.write_str("no answer in time"),
             Self::Expired => f.write_str("expired"),
@@ -77,18 +87,26 @@ impl fmt::Display for Outcome {
 impl Courier {
     pub(super) fn new(
         webhook: &Webhook,
-        secret: &Hidden,
-        timeout: Duration,
+        settings: &NotificationSettings,
+        webhooks: &WebhookSettings,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Self {
-        let mut connector = HttpConnector::new();
+        let mut connector = HttpConnector::new_with_resolver(AllowedResolver::new(webhooks));
         connector.set_nodelay(true);
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIME)
             .build(connector);
-        Self { webhook: webhook.uri().clone(), signer: Signer::new(secret), timeout, client, clock, random }
+        Self {
+            webhook: webhook.uri().clone(),
+            allowed: webhooks.allows(webhook),
+            signer: Signer::new(settings),
+            timeout: settings.timeout(),
+            client,
+            clock,
+            random,
+        }
     }
 
     /// Delivers it or gives up, and says so in the log.
@@ -121,14 +139,26 @@ impl Courier {
     }
 
     async fn post(&self, delivery: &str, body: Bytes) -> Outcome {
-        let signature = self.signer.as_ref().map(|signer| signer.sign(self.clock.now(), &body));
+        if !self.allowed {
+            return Outcome::NotAllowed;
+        }
+        let now = self.clock.now();
+        let signature = self.signer.as_ref().map(|signer| signer.sign(now, &body));
+        let standard = self.signer.as_ref().map(|signer| signer.sign_standard(delivery, now, &body));
+        let seconds = now.timestamp().to_string();
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.webhook.clone();
         let headers = request.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(USER_AGENT, HeaderValue::from_static("access-tokens"));
-        for (name, value) in [(DELIVERY, Some(delivery)), (SIGNATURE, signature.as_deref())] {
+        for (name, value) in [
+            (WEBHOOK_ID, Some(delivery)),
+            (WEBHOOK_TIMESTAMP, Some(seconds.as_str())),
+            (WEBHOOK_SIGNATURE, standard.as_deref()),
+            (DELIVERY, Some(delivery)),
+            (SIGNATURE, signature.as_deref()),
+        ] {
             if let Some(value) = value.and_then(|value| HeaderValue::from_str(value).ok()) {
                 headers.insert(name, value);
             }
@@ -138,10 +168,23 @@ impl Courier {
             Ok(status) if status.is_success() => Outcome::Delivered,
             Ok(status) if status.is_server_error() => Outcome::Failed(status),
             Ok(status) => Outcome::Refused(status),
+            Err(error) if is_not_allowed(&error) => Outcome::NotAllowed,
             Err(error) if error.is_connect() => Outcome::NoConnection,
             Err(_) => Outcome::Broken,
         }
     }
+}
+
+/// Returns whether the name of the webhook leads nowhere that plain http may go.
+fn is_not_allowed(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.is::<NotAllowed>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 fn lost(kind: &str, delivery: &str, tries: usize, outcome: Outcome) {

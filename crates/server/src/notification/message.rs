@@ -2,12 +2,14 @@
 
 use access_tokens_domain::notification::Notification;
 use access_tokens_domain::time::Timestamp;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use hmac::{KeyInit, Mac};
 use hyper::body::Bytes;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use crate::config::Hidden;
+use crate::config::NotificationSettings;
 use crate::crypto::HmacSha256;
 
 /// Names, punctuation, kind and date.
@@ -58,22 +60,35 @@ pub(super) fn body(notification: &Notification) -> Bytes {
 }
 
 /// Signs with the secret that receiver and service share.
-pub(super) struct Signer(HmacSha256);
+pub(super) struct Signer {
+    /// With the text of the secret.
+    text: HmacSha256,
+    /// With the key that libraries of Standard Webhooks make of the secret.
+    standard: HmacSha256,
+}
 
 impl Signer {
-    /// None without a secret.
-    pub(super) fn new(secret: &Hidden) -> Option<Self> {
-        let secret = secret.expose().as_bytes();
-        let key = || HmacSha256::new_from_slice(secret).expect("HMAC takes keys of any length");
-        (!secret.is_empty()).then(|| Self(key()))
+    /// Returns None without a secret, and where the settings are refused because of it.
+    pub(super) fn new(settings: &NotificationSettings) -> Option<Self> {
+        let standard = settings.signing_key().ok().flatten()?;
+        let keyed = |key: &[u8]| HmacSha256::new_from_slice(key).expect("HMAC takes keys of any length");
+        Some(Self { text: keyed(settings.secret.expose().as_bytes()), standard: keyed(&standard) })
     }
 
-    /// `t=<seconds>,v1=<hex>`. The time is signed too, so that a receiver can refuse what somebody recorded.
+    /// Returns `t=<seconds>,v1=<hex>`. The time is signed too, so that a receiver can refuse what somebody recorded.
     pub(super) fn sign(&self, now: Timestamp, body: &[u8]) -> String {
         let seconds = now.timestamp();
-        let tag = self.0.clone().chain_update(format!("{seconds}.")).chain_update(body).finalize().into_bytes();
+        let tag = self.text.clone().chain_update(format!("{seconds}.")).chain_update(body).finalize().into_bytes();
         let hex: String = tag.iter().map(|byte| format!("{byte:02x}")).collect();
         format!("t={seconds},v1={hex}")
+    }
+
+    /// Returns the signature of Standard Webhooks: `v1,` and base64. It covers the id of the delivery, the time of the attempt and the
+    /// body.
+    pub(super) fn sign_standard(&self, id: &str, now: Timestamp, body: &[u8]) -> String {
+        let head = format!("{id}.{}.", now.timestamp());
+        let tag = self.standard.clone().chain_update(head).chain_update(body).finalize().into_bytes();
+        format!("v1,{}", STANDARD.encode(tag))
     }
 }
 
@@ -129,13 +144,26 @@ mod tests {
         assert!(body(&Notification { secret: Secret::new(""), ..bare }).len() < FRAME_BYTES);
     }
 
+    fn signer(secret: &str) -> Option<Signer> {
+        let settings = json!({"webhook": "http://127.0.0.1/", "secret": secret, "timeout_seconds": 1, "queue": 1});
+        Signer::new(&serde_json::from_value(settings).expect("settings"))
+    }
+
     #[test]
     fn the_signature_is_that_of_other_libraries() {
-        let secret = |text: &str| serde_json::from_value::<Hidden>(json!(text)).expect("a text");
-        assert!(Signer::new(&secret("")).is_none());
+        assert!(signer("").is_none());
         let now = parse("2030-01-02T03:04:05.999").expect("a date");
-        // printf '1893553445.{"a":1}' | openssl dgst -sha256 -hmac secret
-        let expected = "t=1893553445,v1=0167dfa4b610536f677489603beab1ef4f3599e5c5a5ba7e497e26df7237b839";
-        assert_eq!(Signer::new(&secret("secret")).expect("a signer").sign(now, b"{\"a\":1}"), expected);
+        let text = "0123456789abcdef0123456789abcdef";
+        let signer_of_text = signer(text).expect("a signer");
+        // printf '1893553445.{"a":1}' | openssl dgst -sha256 -hmac 0123456789abcdef0123456789abcdef
+        let expected = "t=1893553445,v1=b59d4c50dde4e48131895b0dfb96104ff673f9745f318f471881a4eaeb48ed4d";
+        assert_eq!(signer_of_text.sign(now, b"{\"a\":1}"), expected);
+        // printf 'D1.1893553445.{"a":1}' | openssl dgst -sha256 -hmac 0123456789abcdef0123456789abcdef -binary | base64
+        let expected = "v1,7lPi+Tsfr36Ojeb1vQqi2QpmZQBot/vhiLIF3pxoyPU=";
+        assert_eq!(signer_of_text.sign_standard("D1", now, b"{\"a\":1}"), expected);
+        // The same key, as libraries of Standard Webhooks take it.
+        let encoded = signer(&format!("whsec_{}", STANDARD.encode(text))).expect("a signer");
+        assert_eq!(encoded.sign_standard("D1", now, b"{\"a\":1}"), expected);
+        assert_ne!(encoded.sign(now, b"{\"a\":1}"), signer_of_text.sign(now, b"{\"a\":1}"), "that of the text");
     }
 }

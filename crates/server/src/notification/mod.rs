@@ -7,6 +7,7 @@
 mod courier;
 mod message;
 mod queue;
+mod resolver;
 #[cfg(test)]
 mod tests;
 
@@ -17,11 +18,12 @@ use access_tokens_domain::ports::{Clock, Random};
 
 use self::courier::Courier;
 pub use self::queue::{Deliveries, WebhookNotifier};
-use crate::config::NotificationSettings;
+use crate::config::{NotificationSettings, WebhookSettings};
 
 /// Who notifies owners, as the settings say, and what is under way to them. Needs a runtime.
 pub fn start(
     settings: &NotificationSettings,
+    webhooks: &WebhookSettings,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
 ) -> (Arc<dyn Notifier>, Deliveries) {
@@ -29,7 +31,7 @@ pub fn start(
     if !webhook.is_local() {
         tracing::warn!(%webhook, "secrets of owners leave this machine over plain http: something must encrypt them");
     }
-    let courier = Courier::new(webhook, &settings.secret, settings.timeout(), clock, random);
+    let courier = Courier::new(webhook, settings, webhooks, clock, random);
     let (notifier, deliveries) = WebhookNotifier::start(courier, settings.queue);
     (Arc::new(notifier), deliveries)
 }

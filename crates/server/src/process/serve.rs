@@ -74,7 +74,8 @@ pub async fn serve(
     ops.open(&database);
 
     let clock = Arc::new(SystemClock);
-    let (notifier, deliveries) = notification::start(&settings.notifications, clock, Arc::new(SystemRandom));
+    let random = Arc::new(SystemRandom);
+    let (notifier, deliveries) = notification::start(&settings.notifications, &settings.webhooks, clock, random);
     let keys = Arc::new(LiveKeys::new(ring.clone()));
     // A ring that is a setting stays as it is until the next start.
     let from_file = settings.keys.ring.expose().is_empty();

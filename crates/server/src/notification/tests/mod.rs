@@ -20,10 +20,10 @@ use tokio::time::{sleep, timeout};
 
 use super::message::Signer;
 use super::{Deliveries, start};
-use crate::config::{Hidden, NotificationSettings};
+use crate::config::{NotificationSettings, WebhookSettings};
 use crate::crypto::{SystemClock, SystemRandom};
 
-const SHARED: &str = "hunter2-shared";
+const SHARED: &str = "hunter2-shared-by-both-0123456789";
 const LONG: Duration = Duration::from_secs(10);
 
 /// A webhook.
@@ -82,7 +82,8 @@ fn settings(webhook: &str, queue: usize) -> NotificationSettings {
 }
 
 fn started(webhook: &str, queue: usize) -> (Arc<dyn Notifier>, Deliveries) {
-    start(&settings(webhook, queue), Arc::new(SystemClock), Arc::new(SystemRandom))
+    let webhooks = WebhookSettings::default();
+    start(&settings(webhook, queue), &webhooks, Arc::new(SystemClock), Arc::new(SystemRandom))
 }
 
 fn notification(secret: &str) -> Notification {
@@ -114,8 +115,12 @@ fn assert_signed((headers, body): &(HeaderMap, String)) {
     let seconds = signature.strip_prefix("t=").and_then(|rest| rest.split(',').next()).expect("a time");
     let time = Timestamp::from_timestamp(seconds.parse().expect("seconds"), 0).expect("a time");
     assert!((SystemClock.now() - time).abs() < TimeDelta::seconds(10), "{time}");
-    let shared: Hidden = serde_json::from_value(json!(SHARED)).expect("a text");
-    assert_eq!(signature, Signer::new(&shared).expect("a signer").sign(time, body.as_bytes()));
+    let signer = Signer::new(&settings("http://127.0.0.1/", 1)).expect("a signer");
+    assert_eq!(signature, signer.sign(time, body.as_bytes()));
+    assert_eq!(header(headers, "webhook-timestamp"), seconds);
+    let id = header(headers, "webhook-id");
+    assert_eq!(id, header(headers, "x-access-tokens-delivery"));
+    assert_eq!(header(headers, "webhook-signature"), signer.sign_standard(&id, time, body.as_bytes()));
 }
 
 #[tokio::test]
@@ -193,7 +198,9 @@ async fn what_has_expired_is_not_sent_any_more() {
     let receiver = Receiver::answering(&[503]).await;
     let end = SystemClock.now();
     let clock = Arc::new(Set(Mutex::new(end)));
-    let (notifier, deliveries) = start(&settings(&receiver.url, 10), Arc::<Set>::clone(&clock), Arc::new(SystemRandom));
+    let webhooks = WebhookSettings::default();
+    let (notifier, deliveries) =
+        start(&settings(&receiver.url, 10), &webhooks, Arc::<Set>::clone(&clock), Arc::new(SystemRandom));
     notifier.notify(expiring(end));
     notifier.notify(expiring(end + TimeDelta::seconds(60)));
     while receiver.calls().is_empty() {
@@ -253,6 +260,33 @@ async fn what_is_left_after_the_bound_is_given_up() {
     assert!(took >= Duration::from_millis(300) && took < Duration::from_secs(2), "{took:?}");
     // Nobody is there any more, and nobody is hurt by that.
     notifier.notify(notification("1"));
+}
+
+#[tokio::test]
+async fn a_name_is_called_only_at_addresses_that_are_allowed() {
+    let receiver = Receiver::answering(&[200]).await;
+    let port = receiver.url.rsplit_once(':').expect("a port").1.to_owned();
+    // The system reads numbers as addresses: as names they are not of this machine for certain.
+    for (host, allowed, calls) in [
+        ("localhost", "", 1),
+        ("127.1", "", 0),
+        ("127.1", "10.0.0.0/8", 1),
+        ("2130706433", "10.0.0.0/8", 1),
+        // The address of every interface: the system would connect to this machine.
+        ("0", "", 0),
+        ("0", "10.0.0.0/8", 0),
+        ("0", "0.0.0.0/32", 1),
+    ] {
+        let before = receiver.calls().len();
+        let webhooks: WebhookSettings = serde_json::from_value(json!({"allowed_networks": allowed})).expect("settings");
+        let settings = settings(&format!("http://{host}:{port}"), 10);
+        let (notifier, deliveries) = start(&settings, &webhooks, Arc::new(SystemClock), Arc::new(SystemRandom));
+        notifier.notify(notification("1"));
+        let started = Instant::now();
+        deliveries.drain(LONG).await;
+        assert_eq!(receiver.calls().len() - before, calls, "{host} with {allowed}");
+        assert!(calls > 0 || started.elapsed() < Duration::from_secs(1), "a refused address is not tried again");
+    }
 }
 
 #[tokio::test]
