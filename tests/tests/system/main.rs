@@ -14,6 +14,7 @@ mod compare;
 mod create;
 mod credentials;
 mod dates;
+mod demo;
 mod doctor;
 mod documented_examples;
 mod equal_work;

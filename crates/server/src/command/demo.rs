@@ -2,20 +2,23 @@
 
 use std::net::SocketAddr;
 
+use access_tokens_domain::directory::Organisation;
 use access_tokens_domain::import;
 use access_tokens_domain::ports::{HashWork, Verdict};
 use access_tokens_domain::secret::{PassCodeHash, Secret};
 use access_tokens_domain::session::Permissions;
 use access_tokens_domain::store::{AccountStore, OrganisationRef};
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use serde_json::json;
 
-use super::context::{Context, explained};
+use super::context::{Context, domain, explained};
 use crate::config::Settings;
 
 /// Made from the documented examples of the API.
 const RECORDS: &str = include_str!("../../../../deploy/demo.ndjson");
 const ORGANISATION: &str = "DEMO";
+/// By its id the organisation is known after a rename. Databases of before 0.3.0 have another id, and are known by the name.
+const ORGANISATION_ID: &str = "DE00D3A0B1C54E6F8A7296B4C3D5E7F1";
 /// The unit that the user works for.
 const UNIT: &str = "1";
 const USER: &str = "demo";
@@ -25,7 +28,7 @@ const FORMER_PASSWORD: &str = "demo";
 
 /// Loads the organisation and its user, unless that was done before: what was changed since stays.
 pub(super) async fn load(context: &Context) -> anyhow::Result<()> {
-    let (organisation, _) = context.create_organisation(ORGANISATION).await?;
+    let organisation = organisation(context).await?;
     // The user comes last, so it is the sign that everything is there.
     if let Some(credential) = context.database.credential_by_username(organisation.key, USER).await? {
         return renew_password(context, &organisation, credential.password).await;
@@ -39,6 +42,48 @@ pub(super) async fn load(context: &Context) -> anyhow::Result<()> {
         .await
         .context("the demo user")?;
     Ok(())
+}
+
+/// The organisation, which is created when there is none.
+async fn organisation(context: &Context) -> anyhow::Result<OrganisationRef> {
+    let known = context.database.organisations().await.map_err(domain)?;
+    if !known.iter().any(|one| one.name == ORGANISATION || one.id == ORGANISATION_ID) {
+        let fresh = Organisation::new(ORGANISATION_ID, ORGANISATION);
+        return context.database.ensure_organisation(&fresh).await.map_err(domain);
+    }
+    // The demo of before may have another name now: then this is another one.
+    Ok(context.create_organisation(ORGANISATION).await?.0)
+}
+
+/// Refuses a database in which anybody can log in as the demo user, for a server that other machines reach at `open`.
+pub(super) async fn refuse(context: &Context, open: &str) -> anyhow::Result<()> {
+    let pending = !context.database.pending_migrations().await?.is_empty();
+    match open_demo(context).await {
+        Ok(Some(name)) => bail!(
+            "the user \"{USER}\" of the organisation {name} has the published password of the demo, and {open} is open to other \
+             machines: give it another one with `access-tokens user password --organisation {name} --username {USER} \
+             --password-stdin`, or serve the demo to them with --demo --demo-public"
+        ),
+        // Tables of another version may not be there yet, or not as they are read here.
+        Err(error) if !pending => Err(error),
+        Ok(None) | Err(_) => Ok(()),
+    }
+}
+
+/// The name of a demo organisation whose user has a published password.
+async fn open_demo(context: &Context) -> anyhow::Result<Option<String>> {
+    let organisations = context.database.organisations().await.map_err(domain)?;
+    for one in organisations.into_iter().filter(|one| one.name == ORGANISATION || one.id == ORGANISATION_ID) {
+        let Some(credential) = context.database.credential_by_username(one.key, USER).await? else { continue };
+        for published in [PASSWORD, FORMER_PASSWORD] {
+            let (work, password) = (HashWork::call(one.key), Secret::new(published));
+            let stored = credential.password.clone();
+            if stored.is_some() && context.secrets.verify(work, password, stored).await? != Verdict::Wrong {
+                return Ok(Some(one.name));
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// Replaces the password of former releases, so that the printed log-in works. Another password stays.

@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 
+use anyhow::bail;
 use clap::Args;
 use tokio::net::TcpListener;
 
@@ -13,9 +14,13 @@ use crate::process;
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Load the organisation DEMO with a user "demo", password "demo-demo-demo", into the database, unless it is there, and
-    /// print what to try. Not for a database that strangers can reach.
+    /// print what to try. Refused where other machines reach the server.
     #[arg(long)]
     demo: bool,
+
+    /// Serve the demo to other machines too. Anybody who reaches the server can log in as its user, who may do everything.
+    #[arg(long, requires = "demo")]
+    demo_public: bool,
 
     /// Begin an empty SQLite database although the keys were used with another one. Without this, an empty database beside
     /// such keys is taken for one that was lost.
@@ -24,7 +29,13 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn run(mut settings: Settings, arguments: Arguments) -> anyhow::Result<()> {
+    let open = open_listeners(&settings);
     if arguments.demo {
+        if let (Some(open), false) = (&open, arguments.demo_public) {
+            bail!(
+                "anybody who reaches {open} could log in as the demo user: listen on 127.0.0.1, or give --demo-public as well"
+            );
+        }
         without_taken_ops(&mut settings).await;
     }
     context::refuse_empty_database(&settings, arguments.new_database)?;
@@ -33,25 +44,59 @@ pub(super) async fn run(mut settings: Settings, arguments: Arguments) -> anyhow:
         context::mark_keys_used(&settings);
         if arguments.demo {
             context::require_current(&database).await?;
-            let addresses = [Some(settings.grpc.listen), settings.http.listen];
-            if !addresses.iter().flatten().all(|address| address.ip().is_loopback()) {
+            if open.is_some() {
                 tracing::warn!("anybody who reaches this server can log in as the demo user");
             }
             demo::load(&Context::on(database, &ring)).await?;
             print!("{}", demo::instructions(&settings));
+        } else if let Some(open) = &open {
+            demo::refuse(&Context::on(database, &ring), open).await?;
         }
         Ok(())
     })
     .await
 }
 
-/// Whoever only tries it out has no need of metrics, and perhaps a Prometheus that listens there itself.
-async fn without_taken_ops(settings: &mut Settings) {
+/// The listeners that other machines reach and log in at, with their addresses. None where there are none.
+fn open_listeners(settings: &Settings) -> Option<String> {
+    let listeners = [("grpc.listen", Some(settings.grpc.listen)), ("http.listen", settings.http.listen)];
+    let open = listeners.into_iter().filter_map(|(name, address)| Some((name, address?)));
+    let open = open.filter(|(_, address)| !address.ip().to_canonical().is_loopback());
+    let named: Vec<_> = open.map(|(name, address)| format!("{name} ({address})")).collect();
+    (!named.is_empty()).then(|| named.join(" and "))
+}
+
+/// Switches the port for operators off where its address is taken. Those who only try the service out have no need of metrics, and a
+/// Prometheus or another process of the service may listen there.
+pub(super) async fn without_taken_ops(settings: &mut Settings) {
     let Some(address) = settings.ops.listen else { return };
     if let Err(error) = TcpListener::bind(address).await
         && error.kind() == ErrorKind::AddrInUse
     {
         tracing::warn!(%address, "ops.listen is taken: there are no metrics and no probes over HTTP");
         settings.ops.listen = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Loaded;
+
+    #[test]
+    fn listeners_beyond_the_loopback_are_open() {
+        for (grpc, http, expected) in [
+            ("127.0.0.1:1", "127.9.9.9:2", None),
+            ("[::1]:1", "", None),
+            ("[::ffff:127.0.0.1]:1", "", None),
+            ("0.0.0.0:1", "127.0.0.1:2", Some("grpc.listen (0.0.0.0:1)")),
+            ("127.0.0.1:1", "[::]:2", Some("http.listen ([::]:2)")),
+            ("[::ffff:10.0.0.1]:1", "", Some("grpc.listen ([::ffff:10.0.0.1]:1)")),
+            ("10.0.0.1:1", "192.168.0.1:2", Some("grpc.listen (10.0.0.1:1) and http.listen (192.168.0.1:2)")),
+        ] {
+            let set = [format!("grpc.listen={grpc}"), format!("http.listen={http}")];
+            let settings = Loaded::load(None, [], &set).expect("settings").settings;
+            assert_eq!(open_listeners(&settings).as_deref(), expected, "{grpc} {http}");
+        }
     }
 }
