@@ -43,16 +43,24 @@ def ours(binary, name, service, require):
     except ValueError as error:
         require(False, f"{name}: the program refuses its settings: {error}")
         return
-    if service.get("command", ["serve"]) == ["serve"]:
+    command = service.get("command", ["serve"])
+    if command[0] in ("serve", "gateway"):
         require("deploy" in service and "memory" in service["deploy"]["resources"]["limits"], f"{name}: has no bounds")
         replicas = service["deploy"].get("replicas", 1)
-        inside = {int(known[f"{one}.listen"].rsplit(":", 1)[1]) for one in ("grpc", "http", "ops")}
+        listeners = ("grpc", "http", "ops") if command[0] == "serve" else ("http", "ops")
+        inside = {int(known[f"{one}.listen"].rsplit(":", 1)[1]) for one in listeners}
         for port in service.get("ports", []):
             *_, outer, inner = port.split(":")
             require(int(inner) in inside, f"{name}: nobody listens on {inner}")
             require(size(outer) == replicas, f"{name}: {replicas} replicas share {outer}")
-        for one in ("grpc", "http", "ops"):
+        for one in listeners:
             require(known[f"{one}.allow_plain_text"] == "true", f"{name}: {one} does not start")
+        if command[0] == "gateway":
+            probe = ["CMD", "access-tokens", "healthcheck", "--gateway"]
+            require(service.get("healthcheck", {}).get("test") == probe, f"{name}: its health is asked of gRPC")
+            require(known["gateway.upstream.allow_plain_text"] == "true", f"{name}: the way to the service is refused")
+        # In a container it listens on all addresses.
+        require("--demo" not in command or "--demo-public" in command, f"{name}: the demo does not start")
         if "OTEL_EXPORTER_OTLP_ENDPOINT" in given:
             require(known["telemetry.collector.allow_plain_text"] == "true", f"{name}: its collector is refused")
 
@@ -62,6 +70,10 @@ def main(binary, path):
     text = yaml.safe_load(path.read_text())
     services, findings = text["services"], Findings()
     require = findings.require
+    for name, service in services.items():
+        if "extends" in service:
+            origin = yaml.safe_load((path.parent / service["extends"]["file"]).read_text())["services"]
+            services[name] = origin[service["extends"]["service"]] | service
     for name, service in services.items():
         require(re.search(r":v?\d+\.\d+", service["image"]), f"{name}: its image has no version")
         for port in service.get("ports", []):

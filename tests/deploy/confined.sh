@@ -9,7 +9,7 @@ readonly image_libraries='^(linux-vdso|libc|libm|libgcc_s|ld-linux-.*)\.so'
 # Lays out the files of the final image in a directory: the program and its libraries.
 image() {
     local binary="$1" root="$2" library
-    mkdir -p "$root"/usr/local/bin "$root"/var/lib/access-tokens "$root"/run/secrets/{keys,database,database-ca} "$root"/{proc,etc,tmp}
+    mkdir -p "$root"/usr/local/bin "$root"/var/lib/access-tokens "$root"/run/secrets/{keys,database,database-ca,tls} "$root"/{proc,etc,tmp}
     cp "$binary" "$root/usr/local/bin/access-tokens"
     while read -r library; do
         if ! [[ "$(basename "$library")" =~ $image_libraries ]]; then
@@ -51,9 +51,11 @@ is_confined() {
     }
 }
 
-# Until the program with this process says what is expected of its health, a minute at most.
+# Until the program with this process says what is expected of its health, a minute at most. Further arguments are those of
+# `healthcheck`.
 says() {
     local expected="$1" root="$2" process="$3" log="$4" end=$((SECONDS + 60)) said=""
+    shift 4
     until [ "${said##* }" = "$expected" ]; do
         if [ "$SECONDS" -ge "$end" ] || ! kill -0 "$process" 2>/dev/null; then
             echo "it does not say $expected, but: $said" >&2
@@ -61,7 +63,7 @@ says() {
             return 1
         fi
         sleep 0.1
-        said="$( (confined "$root" "" healthcheck) || true)"
+        said="$( (confined "$root" "" healthcheck "$@" 2>/dev/null) || true)"
     done
 }
 

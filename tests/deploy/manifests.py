@@ -63,22 +63,45 @@ class Manifests:
             where = one["metadata"].get("namespace")
             self.require(one is namespace or where == namespace["metadata"]["name"], f"{pods.called(one)} is in {where}")
 
+    def server(self):
+        """The Deployment of the service."""
+        return self.named("Deployment", "access-tokens")
+
+    def selected(self, selector):
+        """The Deployments whose pods a selector of labels selects."""
+        wanted = selector.get("matchLabels", selector if "matchExpressions" not in selector else {})
+        among = selector.get("matchExpressions", [])
+        found = []
+        for one in self.of("Deployment"):
+            labels = one["spec"]["template"]["metadata"]["labels"]
+            if wanted.items() <= labels.items() and all(labels.get(each["key"]) in each["values"] for each in among):
+                found.append(one)
+        return found if selector else []
+
     def selectors(self):
-        deployment = self.only("Deployment")
-        labels = deployment["spec"]["template"]["metadata"]["labels"]
-        matches = lambda selector: bool(selector) and selector.items() <= labels.items()
+        deployment = self.server()
         for service in self.of("Service"):
-            self.require(matches(service["spec"]["selector"]), f"{pods.called(service)} selects no replica")
+            selected = self.selected(service["spec"]["selector"])
+            self.require(len(selected) == 1, f"{pods.called(service)} selects {len(selected)} Deployments")
             for port in service["spec"]["ports"]:
-                self.require(port["targetPort"] in pods.ports(deployment), f"{pods.called(service)}: no port {port}")
-        for one in self.of("PodDisruptionBudget", "PodMonitor"):
-            self.require(matches(one["spec"]["selector"]["matchLabels"]), f"{pods.called(one)} selects no replica")
-        for endpoint in (end for one in self.of("PodMonitor") for end in one["spec"]["podMetricsEndpoints"]):
-            self.require(endpoint["port"] == "ops", f"PodMonitor: {endpoint['port']} has no metrics")
+                there = selected and port["targetPort"] in pods.ports(selected[0])
+                self.require(there, f"{pods.called(service)}: no port {port}")
+        for one in self.of("PodDisruptionBudget"):
+            self.require(len(self.selected(one["spec"]["selector"])) == 1, f"{pods.called(one)} selects no replica")
         for one in self.of("PodMonitor"):
-            self.require(labels.get(one["spec"]["jobLabel"]) == "access-tokens", "PodMonitor: its job is another one")
+            selected = self.selected(one["spec"]["selector"])
+            self.require(len(selected) == len(self.of("Deployment")), "PodMonitor does not select all Deployments")
+            encrypted = pods.settings(self, deployment)["ops.tls.certificate"]
+            for endpoint in one["spec"]["podMetricsEndpoints"]:
+                self.require(endpoint["port"] == "ops", f"PodMonitor: {endpoint['port']} has no metrics")
+                scheme = endpoint.get("scheme", "http")
+                self.require(scheme == ("https" if encrypted else "http"), f"PodMonitor: asks by {scheme}")
+            for each in selected:
+                job = each["spec"]["template"]["metadata"]["labels"].get(one["spec"]["jobLabel"])
+                self.require(job == each["metadata"]["name"], f"PodMonitor: the job {job} is not that of the alerts")
+        matches = lambda selector: deployment in self.selected(selector)
         for spread in deployment["spec"]["template"]["spec"].get("topologySpreadConstraints", []):
-            self.require(matches(spread["labelSelector"]["matchLabels"]), "a spread constraint counts other pods")
+            self.require(matches(spread["labelSelector"]), "a spread constraint counts other pods")
         for account in self.of("ServiceAccount"):
             self.require(account["automountServiceAccountToken"] is False, "the service account has a token")
 
@@ -88,22 +111,24 @@ class Manifests:
                   and set(one["spec"]["policyTypes"]) == {"Ingress", "Egress"}
                   and not one["spec"].get("ingress") and not one["spec"].get("egress")]
         self.require(denies, "no NetworkPolicy denies what none allows")
-        deployment = self.only("Deployment")
-        rules = [rule for one in policies if not pods.of_database(one) for rule in one["spec"].get("ingress", [])]
-        for rule in rules:
-            self.require(rule.get("from"), "a NetworkPolicy lets everybody in")
-            for port in rule["ports"]:
-                self.require(port["port"] in pods.ports(deployment), f"NetworkPolicy: no port {port['port']}")
+        deployment, gateway = self.server(), self.named("Deployment", "access-tokens-gateway")
+        for one in policies:
+            for rule in [] if pods.of_database(one) else one["spec"].get("ingress", []):
+                self.require(rule.get("from"), "a NetworkPolicy lets everybody in")
+                for port in rule["ports"]:
+                    for each in self.selected(one["spec"]["podSelector"]):
+                        self.require(port["port"] in pods.ports(each), f"NetworkPolicy: no port {port['port']}")
         out = {port["port"] for one in policies if not pods.of_database(one)
                for rule in one["spec"].get("egress", []) for port in rule["ports"]}
         wanted = {53} | ({5432} if self.of("Cluster") else set())
+        wanted |= {pods.ports(deployment)["grpc"]} if gateway else set()
         wanted |= {int(value.rsplit(":", 1)[1]) for name, value in pods.variables(self, deployment).items()
                    if name == "OTEL_EXPORTER_OTLP_ENDPOINT"}
         self.require(out == wanted, f"the way out is open for {sorted(out)}, and needed for {sorted(wanted)}")
 
     def one_file(self):
         """SQLite: one process a file, ever."""
-        deployment = self.only("Deployment")
+        deployment = self.server()
         spec = deployment["spec"]
         self.require(spec.get("replicas") == 1 and spec["strategy"]["type"] == "Recreate", "two would serve one file")
         volume = self.only("PersistentVolumeClaim")
@@ -115,8 +140,8 @@ class Manifests:
 
     def fleet(self):
         """PostgreSQL: enough replicas, never too many for the database, which loses nothing."""
-        deployment, cluster = self.only("Deployment"), self.only("Cluster")["spec"]
-        scaler, budget = self.only("HorizontalPodAutoscaler"), self.only("PodDisruptionBudget")
+        deployment, cluster = self.server(), self.only("Cluster")["spec"]
+        scaler, budget = self.only("HorizontalPodAutoscaler"), self.named("PodDisruptionBudget", "access-tokens")
         self.require("replicas" not in deployment["spec"], "the Deployment and the autoscaler both say how many there are")
         target = scaler["spec"]["scaleTargetRef"]
         self.require((target["kind"], target["name"]) == ("Deployment", deployment["metadata"]["name"]), "nothing scales")

@@ -72,6 +72,8 @@ def check(manifests, one):
     known = settings(manifests, one)
     if container(one)["args"] == ["serve"]:
         server(manifests, one, known)
+    elif container(one)["args"][0] == "gateway":
+        gateway(manifests, one, known)
 
 
 def restricted(where, spec, require):
@@ -114,35 +116,66 @@ def volumes_and_mounts(where, spec, given, require):
             require(inside, f"{where}: {name} names {value}, where nothing is mounted")
 
 
-def server(manifests, one, known):
-    """Ports, probes, the end, and bounds, as the program has them."""
+def listeners(manifests, one, known, names):
+    """Ports, encryption, probes over HTTP and the end of a process, as the program has them."""
     where, require = called(one), manifests.require
     spec, own = pod(one), container(one)
-    for name in ("grpc", "http", "ops"):
+    for name in names:
         port = int(known[f"{name}.listen"].rsplit(":", 1)[1])
         require(ports(one).get(name) == port, f"{where}: {name} listens on {port}")
         require(known[f"{name}.listen"].startswith("0.0.0.0:"), f"{where}: {name} is closed to others")
         encrypted = known[f"{name}.tls.certificate"]
         require(encrypted or known[f"{name}.allow_plain_text"] == "true", f"{where}: {name} does not start")
+        # Only the component that says so may speak plain text.
+        require(bool(encrypted) != (known[f"{name}.allow_plain_text"] == "true"), f"{where}: {name} does both")
     endpoint = variables(manifests, one).get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
     plain_export = known["telemetry.collector.allow_plain_text"] == "true"
     require(plain_export or not endpoint.startswith("http:"), f"{where}: {endpoint} is refused")
-    plain = not known["grpc.tls.certificate"]
-    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
-        asked = own.get(probe, {})
-        ready = probe == "readinessProbe"
-        if plain:
-            grpc = asked.get("grpc", {})
-            require(grpc.get("port") == ports(one)["grpc"], f"{where}: {probe} does not ask gRPC")
-            # A database that is away must not end replicas, so only readiness may depend on it.
-            require(grpc.get("service", "") == ("" if ready else "alive"), f"{where}: {probe} asks {grpc.get('service')!r}")
-        else:
-            page = {"path": "/readyz" if ready else "/livez", "port": "ops"}
-            require(asked.get("httpGet") == page and "grpc" not in asked, f"{where}: {probe} asks {asked}")
     sleep = own["lifecycle"]["preStop"]["sleep"]["seconds"]
     needed = sleep + project.seconds_to_stop()
     grace = spec.get("terminationGracePeriodSeconds", 30)
     require(sleep >= 3 and needed < grace, f"{where}: has {grace} s to end, and needs {needed} s")
+
+
+def asks_ops(manifests, one, known):
+    """Probes ask the port for operators. A database that is away must not end replicas, so only readiness may depend on it."""
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        asked = container(one).get(probe, {})
+        path = "/readyz" if probe == "readinessProbe" else "/livez"
+        page = {"path": path, "port": "ops", "scheme": "HTTPS" if known["ops.tls.certificate"] else "HTTP"}
+        manifests.require(asked.get("httpGet") == page and "grpc" not in asked, f"{called(one)}: {probe} asks {asked}")
+
+
+def gateway(manifests, one, known):
+    """The gateway as a process of its own: no keys, no database, and a way to the service that the program takes."""
+    where, require = called(one), manifests.require
+    listeners(manifests, one, known, ("http", "ops"))
+    asks_ops(manifests, one, known)
+    upstream = container(one)["args"][2]
+    encrypted = bool(known["grpc.tls.certificate"])
+    require(upstream.startswith("https:") == encrypted, f"{where}: calls {upstream}, and the service does not")
+    require(encrypted or known["gateway.upstream.allow_plain_text"] == "true", f"{where}: {upstream} is refused")
+    host, port = upstream.split("//")[1].rsplit(":", 1)
+    service = manifests.named("Service", host.split(".")[0])
+    there = service and int(port) in {each["port"] for each in service["spec"]["ports"]}
+    require(there, f"{where}: nothing is at {upstream}")
+    require(set(secrets(one)) <= {"access-tokens-tls"}, f"{where}: has secrets {secrets(one)}")
+    require(int(one["spec"]["replicas"]) >= 2, f"{where}: has one replica")
+
+
+def server(manifests, one, known):
+    """Ports, probes, the end, and bounds, as the program has them."""
+    where, require = called(one), manifests.require
+    own = container(one)
+    listeners(manifests, one, known, ("grpc", "http", "ops"))
+    if known["grpc.tls.certificate"]:
+        asks_ops(manifests, one, known)
+    else:
+        for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+            grpc = own.get(probe, {}).get("grpc", {})
+            require(grpc.get("port") == ports(one)["grpc"], f"{where}: {probe} does not ask gRPC")
+            expected = "" if probe == "readinessProbe" else "alive"
+            require(grpc.get("service", "") == expected, f"{where}: {probe} asks {grpc.get('service')!r}")
     cores = max(1, math.floor(quantity(own["resources"]["limits"]["cpu"])))
     needed = IDLE + HASH * max(1, cores - 1) + ANSWERS + CONNECTIONS
     memory = quantity(own["resources"]["limits"]["memory"]) / 2**20

@@ -34,10 +34,12 @@ def collector(require):
 def prometheus(require, port):
     """It scrapes the service by the job of the alerts, and the collector where it shows its metrics."""
     jobs = {job["job_name"]: job for job in yaml.safe_load((MONITORING / "prometheus.yaml").read_text())["scrape_configs"]}
-    require(set(jobs) == {"access-tokens", "collector"}, f"prometheus: its jobs are {sorted(jobs)}")
-    service = jobs["access-tokens"]["dns_sd_configs"][0]
-    ops = SERVICES["access-tokens"]["environment"]["ACCESS_TOKENS__OPS__LISTEN"].rsplit(":", 1)[1]
-    require(set(service["names"]) == {"access-tokens"} and service["port"] == int(ops), f"prometheus: scrapes {service}")
+    ours = {"access-tokens": "access-tokens", "access-tokens-gateway": "gateway"}
+    require(set(jobs) == {*ours, "collector"}, f"prometheus: its jobs are {sorted(jobs)}")
+    for job, name in ours.items():
+        scraped = jobs[job]["dns_sd_configs"][0]
+        ops = SERVICES[name]["environment"]["ACCESS_TOKENS__OPS__LISTEN"].rsplit(":", 1)[1]
+        require(set(scraped["names"]) == {name} and scraped["port"] == int(ops), f"prometheus: scrapes {scraped}")
     target = jobs["collector"]["static_configs"][0]["targets"]
     require(target == [f"collector:{port}"], f"prometheus: the collector is {target}, and shows metrics on {port}")
 

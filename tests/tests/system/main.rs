@@ -24,6 +24,7 @@ mod fleet;
 mod gateway_agrees;
 mod gateway_answers;
 mod gateway_examples;
+mod gateway_process;
 mod gateway_requests;
 mod gateway_sessions;
 mod import;

@@ -9,7 +9,7 @@ Examples:
 pub(super) const GATEWAY: &str = "\
 Examples:
   access-tokens gateway --upstream https://tokens.example.com:50051
-  access-tokens gateway --upstream http://127.0.0.1:50051 --set http.listen=127.0.0.1:8081";
+  access-tokens gateway --upstream http://127.0.0.1:50051 --set http.listen=127.0.0.1:8081 --set ops.listen=127.0.0.1:9091";
 
 pub(super) const MIGRATE: &str = "\
 Examples:
@@ -102,7 +102,8 @@ Examples:
 pub(super) const HEALTHCHECK: &str = "\
 Examples:
   access-tokens healthcheck
-  access-tokens healthcheck --set grpc.listen=127.0.0.1:50052";
+  access-tokens healthcheck --set grpc.listen=127.0.0.1:50052
+  access-tokens healthcheck --gateway --set ops.listen=127.0.0.1:9091";
 
 pub(super) const CHECK_CONFIG: &str = "\
 Examples:

@@ -4,6 +4,7 @@ use clap::Args;
 use http::Uri;
 use http::uri::Scheme;
 
+use super::serve;
 use crate::config::Settings;
 use crate::process;
 
@@ -14,7 +15,11 @@ pub(super) struct Arguments {
     upstream: Uri,
 }
 
-pub(super) async fn run(settings: Settings, arguments: Arguments) -> anyhow::Result<()> {
+/// `default_ops`: nobody has set ops.listen. A `serve` on the same machine has the same default: a gateway beside it goes on without.
+pub(super) async fn run(mut settings: Settings, arguments: Arguments, default_ops: bool) -> anyhow::Result<()> {
+    if default_ops {
+        serve::without_taken_ops(&mut settings).await;
+    }
     process::gateway(&settings, arguments.upstream).await
 }
 

@@ -4,34 +4,71 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use http::Uri;
+use anyhow::Context;
+use clap::Args;
+use http::header::HOST;
+use http::{Request, StatusCode, Uri};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::time::timeout;
 use tonic::transport::{Channel, Endpoint};
 use tonic_health::ServingStatus;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::config::{ClientAuth, GrpcSettings, Settings, UpstreamSettings};
-use crate::tls::{Link, Trust};
+use crate::config::{GrpcSettings, OpsSettings, Settings};
+use crate::tls::{Link, Trust, local};
 
-/// Probes give up after a second or more; so does this.
+/// Maximum time for an answer. Probes give up after a second or more.
 const TIMEOUT: Duration = Duration::from_secs(3);
+/// Maximum length of the reason that a process gives, in bytes.
+const MAX_REASON_BYTES: usize = 4 * 1024;
 
-pub(super) async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
-    let address = reachable(settings.grpc.listen);
-    let channel = channel(address, &settings.grpc)?;
-    let answer = async {
-        let mut client = HealthClient::new(channel);
-        let request = HealthCheckRequest { service: String::new() };
-        let response = client.check(request).await.map_err(|_| "no answer")?;
-        Ok::<_, &str>(response.into_inner().status)
-    };
-    let state = match answer.await {
-        Ok(status) if status == ServingStatus::Serving as i32 => "SERVING",
-        Ok(_) => "NOT_SERVING",
-        Err(reason) => reason,
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Ask `access-tokens gateway`, which has no gRPC port, for /readyz on ops.listen.
+    #[arg(long)]
+    gateway: bool,
+}
+
+pub(super) async fn run(settings: Settings, arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let (address, state) = if arguments.gateway {
+        let address = settings.ops.listen.context("ops.listen is empty: the gateway cannot be asked without it")?;
+        let address = reachable(address);
+        (address, timeout(TIMEOUT, gateway_state(address, &settings.ops)).await.unwrap_or(Ok("no answer"))?)
+    } else {
+        let address = reachable(settings.grpc.listen);
+        (address, service_state(channel(address, &settings.grpc)?).await)
     };
     println!("{address} {state}");
     Ok(if state == "SERVING" { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn service_state(channel: Channel) -> &'static str {
+    let request = HealthCheckRequest { service: String::new() };
+    match HealthClient::new(channel).check(request).await {
+        Ok(answer) if answer.get_ref().status == ServingStatus::Serving as i32 => "SERVING",
+        Ok(_) => "NOT_SERVING",
+        Err(_) => "no answer",
+    }
+}
+
+/// Asks for /readyz. What the gateway says of a state other than ready goes to standard error.
+async fn gateway_state(address: SocketAddr, ops: &OpsSettings) -> anyhow::Result<&'static str> {
+    let Ok(stream) = local::connect(address, &ops.tls, "ops.tls").await else { return Ok("no answer") };
+    let Ok((mut sender, connection)) = http1::handshake(TokioIo::new(stream)).await else { return Ok("no answer") };
+    tokio::spawn(connection);
+    let request = Request::get("/readyz").header(HOST, address.to_string()).body(Empty::<Bytes>::new())?;
+    let Ok(answer) = sender.send_request(request).await else { return Ok("no answer") };
+    if answer.status() == StatusCode::OK {
+        return Ok("SERVING");
+    }
+    if let Ok(reason) = Limited::new(answer.into_body(), MAX_REASON_BYTES).collect().await {
+        eprint!("{}", String::from_utf8_lossy(&reason.to_bytes()));
+    }
+    Ok("NOT_SERVING")
 }
 
 /// The way to a server on this machine, which connects with the first call.
@@ -42,11 +79,7 @@ fn channel(address: SocketAddr, settings: &GrpcSettings) -> anyhow::Result<Chann
         return Ok(hurried(Endpoint::from_shared(format!("http://{address}"))?).connect_lazy());
     }
     let url: Uri = format!("https://{address}").parse()?;
-    let mut shown = UpstreamSettings::default();
-    if tls.client_auth == ClientAuth::Required {
-        // The only certificate that there is. A server whose authority is that of clients as well takes it.
-        (shown.certificate, shown.key) = (tls.certificate.clone(), tls.key.clone());
-    }
+    let shown = local::own_certificate(tls);
     Link::new(&url, Trust::Anybody, &shown, "grpc.tls")?.channel(&url, hurried)
 }
 

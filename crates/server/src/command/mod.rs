@@ -93,6 +93,9 @@ enum Command {
     #[command(after_help = examples::SERVE)]
     Serve(serve::Arguments),
     /// Serve only the HTTP API, on http.listen, over a service elsewhere. Needs no database and no keys.
+    ///
+    /// The port for operators (ops.listen) is that of `serve`: /livez, /readyz and /metrics. The gateway is ready while the service behind
+    /// it says that it is.
     #[command(after_help = examples::GATEWAY)]
     Gateway(gateway::Arguments),
     /// Bring the schema of the database up to date. `serve` does it by itself, unless database.migrate_at_start is false.
@@ -128,7 +131,7 @@ enum Command {
     Keys(keys::Command),
     /// Ask a running server whether it is ready: exit code 0 or 1.
     #[command(after_help = examples::HEALTHCHECK)]
-    Healthcheck,
+    Healthcheck(healthcheck::Arguments),
     /// Show the settings that apply, with where they come from and without secrets.
     #[command(after_help = examples::CHECK_CONFIG)]
     CheckConfig(check_config::Arguments),
@@ -217,14 +220,16 @@ async fn execute(command: Command, loaded: Loaded) -> anyhow::Result<ExitCode> {
     telemetry::start(&settings, exporting(&command))?;
     match command {
         Command::Serve(arguments) => serve::run(settings, arguments).await?,
-        Command::Gateway(arguments) => gateway::run(settings, arguments).await?,
+        Command::Gateway(arguments) => {
+            gateway::run(settings, arguments, loaded.is_default("ops.listen")).await?;
+        }
         Command::Migrate(arguments) => migrate::run(settings, arguments).await?,
         Command::Import(arguments) => return import::run(settings, arguments).await,
         Command::Organisation(command) => organisation::run(settings, command).await?,
         Command::User(command) => user::run(settings, command).await?,
         Command::ApiKey(command) => api_key::run(settings, command).await?,
         Command::Keys(command) => keys::run(&settings, &command).await?,
-        Command::Healthcheck => return healthcheck::run(settings).await,
+        Command::Healthcheck(arguments) => return healthcheck::run(settings, &arguments).await,
         Command::CheckConfig(arguments) => check_config::run(&loaded, &arguments)?,
         Command::Doctor(arguments) => return doctor::run(&loaded, &arguments).await,
         Command::Backup(arguments) => return backup::run(&settings, arguments).await,
@@ -282,7 +287,8 @@ mod tests {
     fn documented_command_lines_are_understood() {
         for line in [
             "serve",
-            "serve --demo --config access-tokens.toml --set grpc.listen=0.0.0.0:50051",
+            "serve --demo --config access-tokens.toml --set grpc.listen=127.0.0.1:50051",
+            "serve --demo --demo-public --set grpc.listen=0.0.0.0:50051",
             "gateway --upstream https://tokens.example.com --set gateway.upstream.ca=ca.pem --set http.listen=0.0.0.0:8080",
             "migrate",
             "import a.ndjson b.json -",
@@ -302,6 +308,7 @@ mod tests {
             "api-key revoke --organisation DEMO 0123456789abcdef",
             "api-key rotate --organisation DEMO --overlap 0 atk_0123456789abcdef",
             "healthcheck",
+            "healthcheck --gateway",
             "check-config",
             "doctor --json --deep",
             "backup copy.db",

@@ -105,6 +105,13 @@ impl Metrics {
         }
     }
 
+    /// Looks up whether the service behind the gateway is ready, at each reading of the metrics.
+    pub fn watch_upstream(&self, ready: impl Fn() -> bool + Send + Sync + 'static) {
+        let gauge = self.meter.u64_observable_gauge("access_tokens.upstream.ready");
+        let gauge = gauge.with_description("1 while the service behind the gateway says that it is ready");
+        gauge.with_callback(move |seen| seen.observe(u64::from(ready()), &[])).build();
+    }
+
     /// Looks up how many sessions were ended and have not expired yet, whenever somebody reads.
     pub fn watch_released(&self, released: impl Fn() -> usize + Send + Sync + 'static) {
         let gauge = self.meter.u64_observable_gauge("access_tokens.sessions.released");

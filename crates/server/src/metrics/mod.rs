@@ -21,6 +21,18 @@
 //! | `access_tokens_reads_total` | counter | `source` | with replicas only: reads that may be a moment old, answered by the `primary` or by a `replica` |
 //! | `access_tokens_handshakes_dropped_total` | counter | `listener` | connections that were closed before their handshake was complete, to make room for newer ones |
 //! | `access_tokens_connections_dropped_total` | counter | `listener` | connections without an authenticated call that were closed to make room for newer ones |
+//! | `rpc_client_duration_seconds` | histogram | `rpc_method`, `rpc_grpc_status_code` | of `access-tokens gateway` only: calls to the service behind it, and the time until their answer; `_count` counts them |
+//! | `access_tokens_upstream_ready` | gauge | | of `access-tokens gateway` only: 1 while the service behind it says that it is ready, else 0 |
+//! | `access_tokens_certificate_expiry_timestamp_seconds` | gauge | `listener`, `role` | end of the certificates in a file of the settings, in seconds since 1970. `listener` is `grpc`, `http` or `ops`, or a service that is called: `upstream` or `collector`. `role` is `server` or `client` (shown by this process: the first of the chain to end) or `authority` (the last to end) |
+//! | `access_tokens_certificate_start_timestamp_seconds` | gauge | `listener`, `role` | begin of the same certificates |
+//! | `access_tokens_key_created_timestamp_seconds` | gauge | | when the key that writes was made, in seconds since 1970, where the key file says so |
+//! | `process_cpu_seconds_total` | counter | | seconds on a CPU, of user and system together |
+//! | `process_resident_memory_bytes` | gauge | | memory that is in use |
+//! | `process_virtual_memory_bytes` | gauge | | memory that is mapped |
+//! | `process_open_fds` | gauge | | file descriptors that are open |
+//! | `process_max_fds` | gauge | | file descriptors that may be open |
+//! | `process_threads` | gauge | | threads |
+//! | `process_start_time_seconds` | gauge | | start of the process, in seconds since 1970 |
 //! | `access_tokens_sqlite_waiting` | gauge | | SQLite only: units of work that wait for their turns to write |
 //! | `access_tokens_sqlite_units_total` | counter | | SQLite only: units of work that were acknowledged |
 //! | `access_tokens_sqlite_commits_total` | counter | | SQLite only: commits that it took, each for one unit or several |
@@ -32,7 +44,9 @@
 //! A measurement is an atomic addition. What can be looked up is looked up when somebody reads.
 
 mod guesses;
+mod lifetimes;
 mod lookups;
+mod process;
 #[cfg(test)]
 mod tests;
 
@@ -50,6 +64,7 @@ use prometheus::{Registry, TextEncoder};
 use tonic::Code;
 
 pub use guesses::GuessBounds;
+pub(crate) use lifetimes::CertificateFile;
 
 use crate::telemetry;
 
@@ -60,6 +75,7 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub const TEXT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 const CALLS: &str = "rpc.server.duration";
+const UPSTREAM_CALLS: &str = "rpc.client.duration";
 
 /// Most series of any other instrument. Further ones would be added up as one.
 const SERIES: usize = 128;
@@ -79,6 +95,7 @@ pub struct Metrics {
     registry: Registry,
     meter: Meter,
     calls: Histogram<f64>,
+    upstream_calls: Histogram<f64>,
     attempts: Counter<u64>,
     codes: Counter<u64>,
     locks: Counter<u64>,
@@ -90,17 +107,32 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// With nothing measured yet, and nothing looked up; to be read here.
+    /// Returns the metrics of the service, with nothing measured yet, and nothing looked up; to be read here.
     pub fn new() -> Self {
-        Self::of(SdkMeterProvider::builder())
+        Self::of(SdkMeterProvider::builder()).of_service()
     }
 
-    /// The same, to be sent to the collector as well, if there is one.
+    /// Returns the same, to be sent to the collector as well, if there is one.
     pub(crate) fn exported() -> Self {
-        let Some((reader, resource)) = telemetry::metrics_reader() else { return Self::new() };
+        Self::exported_of_gateway().of_service()
+    }
+
+    /// Returns the metrics of the gateway as a process of its own, to be sent to the collector as well, if there is one.
+    pub(crate) fn exported_of_gateway() -> Self {
+        let Some((reader, resource)) = telemetry::metrics_reader() else {
+            return Self::of(SdkMeterProvider::builder());
+        };
         let metrics = Self::of(SdkMeterProvider::builder().with_resource(resource).with_reader(reader));
         telemetry::outlive(&metrics.provider);
         metrics
+    }
+
+    /// Adds what only the service has.
+    fn of_service(self) -> Self {
+        self.guess_bounds();
+        self.tokens();
+        self.begin_at_zero();
+        self
     }
 
     fn of(provider: MeterProviderBuilder) -> Self {
@@ -115,12 +147,15 @@ impl Metrics {
         let meter = provider.meter("access-tokens");
         let described = "Calls, and the seconds until their answer";
         let calls = meter.f64_histogram(CALLS).with_unit("s").with_description(described);
+        let described = "Calls to the service behind the gateway, and the seconds until their answer";
+        let upstream_calls = meter.f64_histogram(UPSTREAM_CALLS).with_unit("s").with_description(described);
         let attempts = meter.u64_counter("access_tokens.attempts").with_description("Secrets that were presented");
         let codes = meter.u64_counter("access_tokens.codes").with_description("Codes that were asked for");
         let locks = meter.u64_counter("access_tokens.locks").with_description("Locks that began with a wrong secret");
         let imported = meter.u64_counter("access_tokens.imported").with_description("Records of imports over gRPC");
         let metrics = Self {
             calls: calls.with_boundaries(DURATIONS.to_vec()).build(),
+            upstream_calls: upstream_calls.with_boundaries(DURATIONS.to_vec()).build(),
             attempts: attempts.build(),
             codes: codes.build(),
             locks: locks.build(),
@@ -132,17 +167,18 @@ impl Metrics {
             provider,
         };
         metrics.build_info();
-        metrics.guess_bounds();
-        metrics.tokens();
-        metrics.begin_at_zero();
+        process::watch(&metrics.meter);
         metrics
     }
 
     /// A call has ended. `method` is one of the contract: each makes a series.
     pub(crate) fn call(&self, method: &'static str, code: Code, took: Duration) {
-        let labels =
-            [KeyValue::new("rpc.grpc.status_code", i64::from(code as i32)), KeyValue::new("rpc.method", method)];
-        self.calls.record(took.as_secs_f64(), &labels);
+        self.calls.record(took.as_secs_f64(), &call_labels(method, code));
+    }
+
+    /// A call to the service behind the gateway has ended. `method` is one of the contract: each makes a series.
+    pub(crate) fn upstream_call(&self, method: &'static str, code: Code, took: Duration) {
+        self.upstream_calls.record(took.as_secs_f64(), &call_labels(method, code));
     }
 
     /// Records of an import were taken, or not.
@@ -241,9 +277,17 @@ impl Metrics {
     }
 }
 
+fn call_labels(method: &'static str, code: Code) -> [KeyValue; 2] {
+    [KeyValue::new("rpc.grpc.status_code", i64::from(code as i32)), KeyValue::new("rpc.method", method)]
+}
+
 /// The library makes room for 2,000 series of each instrument, used or not: two megabytes for all of them. Only calls have many.
 fn few_series(instrument: &Instrument) -> Option<Stream> {
-    if instrument.name() == CALLS { None } else { Stream::builder().with_cardinality_limit(SERIES).build().ok() }
+    if [CALLS, UPSTREAM_CALLS].contains(&instrument.name()) {
+        None
+    } else {
+        Stream::builder().with_cardinality_limit(SERIES).build().ok()
+    }
 }
 
 fn known<T>(found: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -9,16 +9,23 @@ use access_tokens_domain::ports::HashQueue;
 use access_tokens_domain::reference::Reference;
 use access_tokens_domain::service::PolicyBudget;
 use access_tokens_domain::store::AccountStore;
+use access_tokens_domain::time::Timestamp;
 use access_tokens_storage::{Connections, DatabaseOptions};
+use tempfile::TempDir;
 
 use super::*;
 use crate::crypto::HashingLoad;
 
 const SHOW: &str = "accesstoken.v1.AccessTokenService/ShowAccessToken";
 
-/// With everything in it that there can be.
-fn full() -> Metrics {
+/// With everything in it that there can be, and the directory of the files that are read with the metrics.
+fn full() -> (Metrics, TempDir) {
     let metrics = Metrics::new();
+    let directory = tempfile::tempdir().expect("a directory");
+    metrics.watch_certificates(vec![lifetimes::tests::file(directory.path())]);
+    metrics.watch_key(|| Timestamp::from_timestamp(1_800_000_000, 0));
+    metrics.watch_upstream(|| true);
+    metrics.upstream_call(SHOW, Code::Ok, Duration::from_millis(7));
     metrics.set_guess_limit(1e-3);
     metrics.watch_hashing(|| HashQueue::ALL.map(|queue| (queue, HashingLoad { running: 1, waiting: 2, refused: 3 })));
     metrics.watch_sqlite(|| Some((10, 4)));
@@ -32,7 +39,7 @@ fn full() -> Metrics {
     metrics.imported("created", 8);
     metrics.set_guess_bounds(of_policies("DEMO", &[]));
     metrics.call(SHOW, Code::Ok, Duration::from_millis(7));
-    metrics
+    (metrics, directory)
 }
 
 /// The bounds of an organisation with the default policy, and classifications of these names with the same.
@@ -61,7 +68,8 @@ fn the_table_names_what_there_is() {
         (name.to_owned(), rest.split(' ').next().expect("a kind").to_owned())
     };
     let documented: BTreeSet<_> = table.map(row).collect();
-    let text = full().text();
+    let (metrics, _files) = full();
+    let text = metrics.text();
     let families = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
     let found: BTreeSet<_> = families.map(|(name, kind)| (name.to_owned(), kind.to_owned())).collect();
     assert_eq!(found, documented);
@@ -72,7 +80,7 @@ fn the_table_names_what_there_is() {
 
 #[test]
 fn values_are_written_as_prometheus_reads_them() {
-    let metrics = full();
+    let (metrics, _files) = full();
     metrics.attempt(SecretKind::PassCode, AttemptOutcome::Wrong);
     metrics.attempt(SecretKind::PassCode, AttemptOutcome::Wrong);
     metrics.issue(SecretKind::OneTimePassword, false);
@@ -138,7 +146,7 @@ fn names_of_organisations_cannot_break_the_text() {
 
 #[test]
 fn what_is_gone_is_not_shown_any_more() {
-    let metrics = full();
+    let (metrics, _files) = full();
     assert!(metrics.text().contains("organisation=\"DEMO\""));
     metrics.set_guess_bounds(of_policies("OTHER", &[]));
     let text = metrics.text();
@@ -171,6 +179,17 @@ async fn the_first_organisations_are_the_ones_that_are_shown() {
     let bounds = GuessBounds::of(&database).await.expect("answered");
     assert_eq!((bounds.series.len(), bounds.dropped), (100, 3));
     assert_eq!(bounds.series.keys().next(), Some(&("N003".to_owned(), String::new())));
+}
+
+#[test]
+fn a_gateway_shows_nothing_of_a_service() {
+    let text = Metrics::exported_of_gateway().text();
+    for name in ["access_tokens_build_info", "process_cpu_seconds_total", "process_open_fds"] {
+        assert!(text.contains(&format!("# TYPE {name} ")), "{name} is not in:\n{text}");
+    }
+    for name in ["attempts", "codes", "locks", "imported", "guess", "tokens_tokens"] {
+        assert!(!text.contains(name), "{name} is in:\n{text}");
+    }
 }
 
 #[test]

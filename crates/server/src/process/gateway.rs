@@ -1,5 +1,6 @@
 //! The gateway as a process of its own: HTTP on one side, a channel to the service on the other.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use access_tokens_gateway::router;
@@ -10,10 +11,13 @@ use tokio::time::timeout;
 use tonic::transport::{Channel, Endpoint};
 
 use super::front::room;
+use super::ops::Ops;
 use super::port::Port;
 use super::signals::Stop;
+use super::upstream::{self, Measured, UpstreamHealth};
 use super::{DRAIN, http1};
 use crate::config::{Settings, UpstreamSettings, is_local};
+use crate::metrics::{CertificateFile, Metrics};
 use crate::telemetry::rpc;
 use crate::tls::{Link, Trust};
 
@@ -25,15 +29,25 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Serves the HTTP API over the service at `upstream`, until SIGTERM or SIGINT.
 ///
-/// It connects with the first call and again whenever the connection is lost; meanwhile calls are answered with
-/// DATABASE_UNAVAILABLE.
+/// It connects with the first question about the service and again whenever the connection is lost; meanwhile calls are answered with
+/// DATABASE_UNAVAILABLE. The port for operators is the first to answer and the last to close. The gateway is ready while the service
+/// says that it is; as soon as a signal comes, it is not any more.
 pub async fn gateway(settings: &Settings, upstream: Uri) -> anyhow::Result<()> {
     let mut stop = Stop::on_signals()?;
     let address = settings.http.listen.context("http.listen is empty: there is nothing to serve on")?;
     let channel = channel(upstream, &settings.gateway.upstream)?;
     let port = Port::http(address, &settings.http).await?;
+    let (metrics, health) = (Arc::new(Metrics::exported_of_gateway()), Arc::new(UpstreamHealth::new()));
+    let ops = start_ops(settings, &metrics, &health).await?;
+    metrics.watch_dropped([Some(Arc::clone(&port.dropped)), ops.dropped()].into_iter().flatten().collect());
+    let probes = {
+        let (channel, health) = (channel.clone(), Arc::clone(&health));
+        tokio::spawn(async move { upstream::watch(channel, &health).await })
+    };
+
+    let service = rpc::Client(Measured::new(channel, &metrics));
+    let router = router(service, settings.gateway.config(settings.time_zone));
     let mut told = stop.clone();
-    let router = router(rpc::Client(channel), settings.gateway.config(settings.time_zone));
     let served = http1::serve(port, room(settings), http1::IDLE_TIME, router, async move { told.asked().await });
     let mut server = tokio::spawn(served);
     let (seen, mut over) = (stop.clone(), false);
@@ -46,12 +60,26 @@ pub async fn gateway(settings: &Settings, upstream: Uri) -> anyhow::Result<()> {
             over = true;
         }
     }
+    probes.abort();
+    // Until it is gone it could still say something else.
+    let _ = probes.await;
+    health.stopping();
     if !over && timeout(DRAIN, &mut server).await.is_err() {
         tracing::warn!("calls that are still under way are cut");
         server.abort();
     }
+    drop(ops);
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The port for operators, which shows the state of the service behind the gateway.
+async fn start_ops(settings: &Settings, metrics: &Arc<Metrics>, health: &Arc<UpstreamHealth>) -> anyhow::Result<Ops> {
+    metrics.watch_certificates(CertificateFile::of_gateway(settings));
+    let known = Arc::clone(health);
+    metrics.watch_upstream(move || known.readiness().is_ok());
+    let known = Arc::clone(health);
+    Ops::start(&settings.ops, metrics, move || known.readiness()).await
 }
 
 /// The way to the service: encrypted, or within this machine.

@@ -1,4 +1,4 @@
-//! A port for operators: does it live, is it ready, how does it go?
+//! A port for operators, of `serve` and of the gateway as a process of its own: does it live, is it ready, how does it go?
 //!
 //! It is the first to answer and the last to go: before there is a database, and while the calls of a process that was
 //! asked to stop are finished. What it tells is for operators only, so it listens on a port of its own.
@@ -23,10 +23,9 @@ use super::accept::Room;
 use super::dropped::Dropped;
 use super::http1;
 use super::port::Port;
-use crate::config::Settings;
+use crate::config::OpsSettings;
 use crate::metrics::{GuessBounds, Metrics, TEXT_TYPE, VERSION};
 use crate::telemetry;
-use crate::transport::{Health, Readiness};
 
 /// What is asked all the time, and not worth a line of the log each.
 pub(super) const ROUTINE: [&str; 3] = [LIVEZ, READYZ, METRICS];
@@ -58,28 +57,35 @@ pub(super) struct Ops {
     looking: OnceLock<JoinHandle<()>>,
 }
 
+/// Answers whether the process is ready, or why it is not.
+type Readiness = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
+
 /// What there is to show.
 struct Shown {
     metrics: Arc<Metrics>,
-    health: Health,
+    readiness: Readiness,
     database: OnceLock<Weak<Database>>,
     /// Held while the database is asked: when the tokens may be counted again.
     asking: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Ops {
-    /// Binds the port, and answers.
-    pub(super) async fn start(settings: &Settings, metrics: &Arc<Metrics>, health: &Health) -> anyhow::Result<Self> {
+    /// Binds the port, and answers. `readiness` is asked at each probe.
+    pub(super) async fn start(
+        settings: &OpsSettings,
+        metrics: &Arc<Metrics>,
+        readiness: impl Fn() -> Result<(), String> + Send + Sync + 'static,
+    ) -> anyhow::Result<Self> {
         let shown = Arc::new(Shown {
             metrics: Arc::clone(metrics),
-            health: health.clone(),
+            readiness: Box::new(readiness),
             database: OnceLock::new(),
             asking: Arc::default(),
         });
         let mut dropped = None;
-        let server = match settings.ops.listen {
+        let server = match settings.listen {
             Some(address) => {
-                let port = Port::ops(address, &settings.ops).await?;
+                let port = Port::ops(address, settings).await?;
                 dropped = Some(Arc::clone(&port.dropped));
                 let served = http1::serve(port, room(), IDLE_TIME, router(Arc::clone(&shown)), pending());
                 Some(tokio::spawn(served))
@@ -127,10 +133,10 @@ fn router(shown: Arc<Shown>) -> Router {
 }
 
 async fn ready(State(shown): State<Arc<Shown>>) -> impl IntoResponse {
-    let readiness = shown.health.readiness();
-    let ready = readiness == Readiness::Ready;
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, format!("{}\n", readiness.text()))
+    match (shown.readiness)() {
+        Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
+        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
+    }
 }
 
 async fn metrics(State(shown): State<Arc<Shown>>) -> impl IntoResponse {

@@ -25,7 +25,7 @@ use crate::authentication::{Authenticator, SessionTokens};
 use crate::config::Settings;
 use crate::crypto::{self, KeyRing, KeyedSecrets, LiveKeys, SystemClock, SystemRandom};
 use crate::databases;
-use crate::metrics::Metrics;
+use crate::metrics::{CertificateFile, Metrics};
 use crate::notification;
 use crate::telemetry;
 use crate::transport::server::{App, CallRouter, Limits, in_process, routers};
@@ -65,7 +65,9 @@ pub async fn serve(
     let mut front = Front::bind(settings, &stop).await?;
     let (health, metrics) = (Health::new().await, Arc::new(Metrics::exported()));
     metrics.set_guess_limit(max_guess_chance);
-    let ops = Ops::start(settings, &metrics, &health).await?;
+    metrics.watch_certificates(CertificateFile::of_service(settings));
+    let known = health.clone();
+    let ops = Ops::start(&settings.ops, &metrics, move || known.readiness().check()).await?;
     let dropped = [Some(Arc::clone(&port.dropped)), front.dropped(), ops.dropped()];
     metrics.watch_dropped(dropped.into_iter().flatten().collect());
 

@@ -87,7 +87,7 @@ fn describe(span: &Span, method: &'static str) {
 }
 
 /// The code of an answer. One with data carries it behind the data, where only OK can stand for a unary call.
-fn code<B>(response: &Response<B>) -> Code {
+pub(crate) fn code<B>(response: &Response<B>) -> Code {
     response.headers().get(Status::GRPC_STATUS).map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()))
 }
 

@@ -7,6 +7,7 @@ mod client;
 mod files;
 mod identity;
 mod live;
+pub(crate) mod local;
 mod name;
 mod validity;
 

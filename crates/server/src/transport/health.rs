@@ -33,17 +33,17 @@ pub enum Readiness {
 }
 
 impl Readiness {
-    /// For people.
-    pub fn text(self) -> String {
-        let text = match self {
-            Self::Unwritable(why) => return format!("not ready: the database cannot be written: {why}"),
-            Self::Ready => "ready",
-            Self::Starting => "not ready: starting, the database has not answered yet",
-            Self::Unmigrated => "not ready: the schema of the database is not current",
-            Self::Away => "not ready: the database does not answer",
-            Self::Stopping => "not ready: stopping",
+    /// Returns why the service is not ready, for people.
+    pub fn check(self) -> Result<(), String> {
+        let why = match self {
+            Self::Ready => return Ok(()),
+            Self::Unwritable(why) => return Err(format!("not ready: the database cannot be written: {why}")),
+            Self::Starting => "starting, the database has not answered yet",
+            Self::Unmigrated => "the schema of the database is not current",
+            Self::Away => "the database does not answer",
+            Self::Stopping => "stopping",
         };
-        text.to_owned()
+        Err(format!("not ready: {why}"))
     }
 }
 
