@@ -35,7 +35,8 @@ fn shows_too_much(masked: &str, digits: usize) -> bool {
     }
 }
 
-fn luhn(digits: &[u8]) -> bool {
+/// Whether digits, as numbers from 0 to 9, pass the check of Luhn.
+pub fn luhn(digits: &[u8]) -> bool {
     let sum: u32 = digits
         .iter()
         .rev()

@@ -28,6 +28,7 @@ mod gateway_process;
 mod gateway_requests;
 mod gateway_sessions;
 mod import;
+mod import_formats;
 mod import_race;
 mod key_ring;
 mod life_cycle_model;

@@ -22,6 +22,9 @@ Examples:
   access-tokens import --organisation DEMO --check cards.ndjson
   access-tokens import --organisation DEMO directory.ndjson cards.ndjson
   access-tokens import --organisation NEW --create-organisation directory.ndjson
+  access-tokens import --inspect cards.csv                                  # what a mapping file has to say
+  access-tokens import --organisation DEMO --mapping cards.toml --rejects refused.csv cards.csv
+  access-tokens import --organisation DEMO --map authentication_code=Code --map number=No cards.csv
   access-tokens import --organisation DEMO -                                # from standard input";
 
 pub(super) const ORGANISATION_ADD: &str = "\

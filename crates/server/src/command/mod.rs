@@ -106,15 +106,20 @@ enum Command {
     /// A record is one JSON object a line, with one key, its kind: {"unit": {"id": "1", "name": "Main"}}. Kinds:
     /// organisation, unit, business_unit, user, country, industry, industry_sector, contact_information,
     /// accounts_receivable, rewards_participant, classification, access_token. A whole answer of the original API
-    /// (status and data) is imported as access tokens, with everything nested in them, if it is about access tokens.
+    /// (status and data) is imported as access tokens, with everything nested in them, if it is about access tokens. An array
+    /// of records or answers counts as several files.
+    ///
+    /// CSV files have access tokens: --map and --mapping say which column is which field, and --inspect shows a file with a
+    /// mapping to start from. gzip and UTF-16 with a byte order mark are recognised. See docs/import.md.
     ///
     /// Objects are inserted, or changed when they are known; importing a file again changes nothing. An access token that was
     /// changed here after the updated_date of its record stays as it is and counts as kept, as it does when the record has no
     /// such date; --existing=overwrite writes the record. A null secret never clears a secret. Codes may change hands within
     /// one import.
     ///
-    /// A bad record is reported on standard error as FILE:LINE: REASON field: description, and the others go in. The exit
-    /// code is 0 only when every record went in, and 2 when a file has no record at all.
+    /// A bad record is reported on standard error as FILE:LINE: REASON field: description, and the others go in. Of many with
+    /// one reason, the first 20 are shown and all are counted at the end; --rejects collects them in a file that can be mended
+    /// and imported. The exit code is 0 only when every record went in, and 2 when a file has no record at all.
     #[command(after_help = examples::IMPORT)]
     Import(import::Arguments),
     /// Organisations: each has its own directory, users and access tokens.
@@ -294,6 +299,8 @@ mod tests {
             "import a.ndjson b.json -",
             "import --organisation DEMO --check a.ndjson",
             "import --organisation NEW --create-organisation a.ndjson",
+            "import --map number=No --mapping a.toml --rejects b.csv --refuse-card-numbers a.csv",
+            "import --inspect --mapping a.toml a.csv",
             "organisation add NEW",
             "organisation rename NEW NEWER",
             "user add --organisation DEMO --username anna --password-stdin --permissions access_tokens.read",

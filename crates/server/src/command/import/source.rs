@@ -9,7 +9,7 @@ use std::io::{self, BufRead, Read};
 use serde::de::IgnoredAny;
 
 /// The longest line, and the largest file of documents: an answer with some ten thousand tokens.
-const MAX_BYTES: usize = 64 * 1_024 * 1_024;
+pub(super) const MAX_BYTES: usize = 64 * 1_024 * 1_024;
 
 /// A JSON text, or what is wrong with a line.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,7 +23,6 @@ pub(super) struct Piece {
 pub(super) struct Source<R> {
     reader: R,
     lines: usize,
-    bytes: u64,
     started: bool,
     /// Pieces that are known already.
     ready: VecDeque<Piece>,
@@ -31,13 +30,9 @@ pub(super) struct Source<R> {
 }
 
 impl<R: BufRead> Source<R> {
-    pub(super) fn new(reader: R) -> Self {
-        Self { reader, lines: 0, bytes: 0, started: false, ready: VecDeque::new(), finished: false }
-    }
-
-    /// How much has been read.
-    pub(super) fn bytes(&self) -> u64 {
-        self.bytes
+    /// The pieces of a text that begins after so many lines.
+    pub(super) fn new(reader: R, lines: usize) -> Self {
+        Self { reader, lines, started: false, ready: VecDeque::new(), finished: false }
     }
 
     /// The next piece; `None` at the end.
@@ -80,7 +75,7 @@ impl<R: BufRead> Source<R> {
         self.finished = true;
         let room = MAX_BYTES.saturating_sub(text.len()) as u64 + 1;
         match self.reader.by_ref().take(room).read_to_string(&mut text) {
-            Ok(read) => self.bytes += read as u64,
+            Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 self.ready.push_back(broken(line, "is not UTF-8"));
                 return Ok(());
@@ -125,7 +120,6 @@ impl<R: BufRead> Source<R> {
                 return Ok(None);
             }
             self.lines += 1;
-            self.bytes += read as u64;
             let line = self.lines;
             if read > MAX_BYTES && bytes.last() != Some(&b'\n') {
                 self.skip_line()?;
@@ -148,7 +142,6 @@ impl<R: BufRead> Source<R> {
                 None => (buffer.len(), buffer.is_empty()),
             };
             self.reader.consume(used);
-            self.bytes += used as u64;
             if done {
                 return Ok(());
             }
@@ -189,10 +182,8 @@ mod tests {
     use super::*;
 
     fn pieces(text: &[u8]) -> Vec<(usize, Result<String, String>)> {
-        let mut source = Source::new(text);
-        let pieces = std::iter::from_fn(|| source.next().expect("no error")).map(|p| (p.line, p.text)).collect();
-        assert!(source.bytes() <= text.len() as u64);
-        pieces
+        let mut source = Source::new(text, 0);
+        std::iter::from_fn(|| source.next().expect("no error")).map(|p| (p.line, p.text)).collect()
     }
 
     fn good(line: usize, text: &str) -> (usize, Result<String, String>) {
@@ -253,7 +244,7 @@ mod tests {
         assert_eq!(pieces(&text), [bad(1, "is longer than 64 MiB"), good(2, "{}")]);
         let mut text = b"[\n1,\n".to_vec();
         text.resize(MAX_BYTES + 10, b' ');
-        let mut source = Source::new(text.as_slice());
+        let mut source = Source::new(text.as_slice(), 0);
         assert!(source.next().expect("no error").expect("a piece").text.expect_err("too large").contains("64 MiB"));
         assert_eq!(source.next().expect("no error"), None);
     }
@@ -262,7 +253,7 @@ mod tests {
         #[test]
         fn nothing_is_lost_or_made_up(lines in proptest::collection::vec("[ -~]{0,12}", 0..8)) {
             let text = lines.join("\n");
-            let mut source = Source::new(text.as_bytes());
+            let mut source = Source::new(text.as_bytes(), 0);
             let mut last = 0;
             while let Some(piece) = source.next().expect("no error") {
                 proptest::prop_assert!(piece.line >= last && piece.line <= lines.len());

@@ -1,0 +1,110 @@
+//! Fields of an access token that a column can be mapped to.
+
+use access_tokens_domain::life_cycle::LifeCycleState;
+
+/// How the text of a field is read, and whether a message may repeat it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FieldKind {
+    /// A text. Messages may repeat it.
+    Text,
+    /// A code, an identifier or a secret. No message repeats it.
+    Code,
+    Number,
+    Date,
+    State,
+}
+
+/// A field by its name, with dots between the members.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FieldName {
+    pub(super) path: &'static str,
+    pub(super) kind: FieldKind,
+}
+
+use FieldKind::{Code, Date, Number, State, Text};
+
+/// Every field, in the order in which a message lists them.
+const FIELDS: [(&str, FieldKind); 38] = [
+    ("id", Text),
+    ("number", Text),
+    ("authentication_code", Code),
+    ("identifier", Code),
+    ("pass_code", Code),
+    ("pass_code_hash", Code),
+    ("life_cycle_state", State),
+    ("verification_code", Code),
+    ("verified_date", Date),
+    ("card_masked_number", Code),
+    ("card_last_4_digits", Code),
+    ("udf_string_1", Text),
+    ("udf_string_2", Text),
+    ("udf_string_3", Text),
+    ("udf_string_4", Text),
+    ("udf_string_5", Text),
+    ("udf_string_6", Text),
+    ("udf_string_7", Text),
+    ("udf_string_8", Text),
+    ("udf_float_1", Number),
+    ("udf_float_2", Number),
+    ("udf_float_3", Number),
+    ("udf_float_4", Number),
+    ("udf_date_1", Date),
+    ("udf_date_2", Date),
+    ("udf_date_3", Date),
+    ("udf_date_4", Date),
+    ("classification.id", Text),
+    ("classification.name", Text),
+    ("classification.alternative_code", Text),
+    ("accounts_receivable.id", Text),
+    ("accounts_receivable.number", Text),
+    ("accounts_receivable.name", Text),
+    ("accounts_receivable.life_cycle_state", Text),
+    ("rewards_participant.id", Text),
+    ("rewards_participant.number", Text),
+    ("log_information.created_date", Date),
+    ("log_information.updated_date", Date),
+];
+
+impl FieldName {
+    /// The field of this name.
+    pub(super) fn find(path: &str) -> Option<Self> {
+        FIELDS.into_iter().find(|(name, _)| *name == path).map(|(path, kind)| Self { path, kind })
+    }
+
+    /// Whether fields of this name have members, as `classification` has.
+    pub(super) fn is_group(path: &str) -> bool {
+        FIELDS.iter().any(|(name, _)| name.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')))
+    }
+
+    /// The names of all fields, for messages.
+    pub(super) fn known() -> String {
+        FIELDS.map(|(name, _)| name).join(", ")
+    }
+
+    /// Whether a value that is known before the first row can be one of this field.
+    pub(super) fn check(self, value: &str) -> Result<(), String> {
+        if self.kind == State && LifeCycleState::from_name(value).is_none() {
+            let known = "EFFECTIVE, NOT_EFFECTIVE and PENDING_VERIFICATION";
+            return Err(format!("{value:?} is no state; states are {known}"));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_and_groups_are_no_fields() {
+        for (path, kind) in FIELDS {
+            assert_eq!(FieldName::find(path), Some(FieldName { path, kind }));
+        }
+        for path in ["", "udf_string_9", "classification", "authentication_code.x", "Number"] {
+            assert_eq!(FieldName::find(path), None, "{path}");
+        }
+        assert!(
+            FieldName::is_group("classification") && !FieldName::is_group("class") && !FieldName::is_group("number")
+        );
+    }
+}

@@ -1,0 +1,321 @@
+//! CSV files: rows that a mapping makes records of.
+//!
+//! Everything below this module is free of files and databases: it reads bytes and answers records.
+
+mod date;
+mod fields;
+mod mapping;
+mod options;
+mod plan;
+mod reader;
+mod rule;
+mod value;
+
+use std::io::{self, BufRead, Cursor, Read};
+
+use access_tokens_domain::import::Record;
+use access_tokens_domain::{Error, Reason};
+use anyhow::{anyhow, bail};
+
+use self::fields::FieldName;
+pub(super) use self::mapping::Mapping;
+pub(super) use self::options::Options;
+use self::plan::Plan;
+pub(super) use self::plan::REASON_COLUMN;
+use self::reader::{Cells, Lines, MAX_CELLS, MAX_ROW_BYTES, Reader, TooLarge};
+pub(super) use self::value::{may_be_card_number, may_have_lost_digits};
+use super::input::Text;
+
+/// Delimiters that are recognised, the first of those that are found as often.
+const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
+/// Maximum number of columns that an error lists, and of characters of a name among them.
+const MAX_LISTED_COLUMNS: usize = 100;
+const MAX_LISTED_NAME: usize = 60;
+/// Maximum number of characters of a cell that is not UTF-8 in an error.
+const MAX_SHOWN_CELL: usize = 40;
+
+/// What a file of refused rows must repeat, so that the same mapping reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Head {
+    pub(super) delimiter: u8,
+    /// Names of the columns as the file has them, without that of the reasons of an earlier import.
+    pub(super) columns: Vec<String>,
+    pub(super) has_header: bool,
+}
+
+/// The text of a file.
+pub(super) struct Input<R> {
+    pub(super) reader: R,
+    /// The encoding that it was decoded from, if it was not UTF-8.
+    pub(super) transcoded: Option<&'static str>,
+    /// Empty lines that were passed over already.
+    pub(super) skipped_lines: usize,
+}
+
+impl From<Text> for Input<Box<dyn BufRead + Send>> {
+    fn from(text: Text) -> Self {
+        Self { transcoded: text.transcoded(), skipped_lines: text.skipped_lines, reader: text.reader }
+    }
+}
+
+/// A file whose header was read.
+struct Opened<R> {
+    reader: Reader<io::Chain<Cursor<Vec<u8>>, R>>,
+    head: Head,
+    /// The first row, where the file has no header.
+    first: Option<(usize, Cells)>,
+}
+
+/// A row of a file.
+pub(super) struct Row {
+    /// The line on which it begins.
+    pub(super) line: usize,
+    /// Its size in bytes.
+    pub(super) bytes: usize,
+    /// Its cells, but for one with reasons of an earlier import. `None` where the row is too large.
+    pub(super) cells: Option<Vec<String>>,
+    pub(super) record: Result<Record, Error>,
+}
+
+/// The rows of a file, as records.
+pub(super) struct Rows<R> {
+    reader: Reader<io::Chain<Cursor<Vec<u8>>, R>>,
+    plan: Plan,
+    head: Head,
+    first: Option<(usize, Cells)>,
+    transcoded: Option<&'static str>,
+}
+
+impl<R: BufRead> Rows<R> {
+    /// Reads the header and binds the mapping to it. `None`: the file has no row.
+    pub(super) fn open(input: Input<R>, mapping: &Mapping) -> anyhow::Result<Option<Self>> {
+        let transcoded = input.transcoded;
+        let Some(opened) = open(input, &mapping.options)? else { return Ok(None) };
+        let Opened { reader, mut head, first } = opened;
+        let plan = Plan::new(mapping, &head.columns).map_err(|what| with_columns(&what, &head.columns))?;
+        if plan.has_reasons() {
+            head.columns.pop();
+        }
+        Ok(Some(Self { reader, plan, head, first, transcoded }))
+    }
+
+    pub(super) fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// Columns that the mapping does not use.
+    pub(super) fn unmapped(&self) -> &[String] {
+        self.plan.unmapped()
+    }
+
+    /// The next row that is not skipped. An error ends the file: a part of it is not UTF-8, or cannot be read.
+    pub(super) fn next(&mut self) -> anyhow::Result<Option<Row>> {
+        loop {
+            let (line, cells) = match self.first.take() {
+                Some((line, cells)) => (line, Ok(cells)),
+                None => match self.reader.next()? {
+                    Some(row) => (row.line, row.cells),
+                    None => return Ok(None),
+                },
+            };
+            let cells = match cells {
+                Ok(cells) => cells,
+                Err(what) => return Ok(Some(Row { line, bytes: 0, cells: None, record: Err(too_large(what)) })),
+            };
+            let texts = self.texts(line, &cells)?;
+            let Some(record) = self.plan.record(&texts) else { continue };
+            let lost = self.transcoded.filter(|_| texts.iter().any(|text| text.contains(char::REPLACEMENT_CHARACTER)));
+            let record = match lost {
+                Some(encoding) => {
+                    let text = format!("has a byte that is no character of {encoding}: is the encoding another one?");
+                    Err(Error::field(Reason::InvalidFieldValue, "", text))
+                }
+                None => record,
+            };
+            let own = if self.plan.has_reasons() { texts.len().min(self.head.columns.len()) } else { texts.len() };
+            let cells_of_row = texts[..own].iter().map(|text| (*text).to_owned()).collect();
+            return Ok(Some(Row { line, bytes: cells.bytes(), cells: Some(cells_of_row), record }));
+        }
+    }
+
+    fn texts<'c>(&self, line: usize, cells: &'c Cells) -> anyhow::Result<Vec<&'c str>> {
+        texts(line, cells, |place| {
+            let name = self.head.columns.get(place)?;
+            (!self.plan.is_secret(place)).then(|| name.clone())
+        })
+    }
+}
+
+/// A file as `--inspect` shows it: every row as texts, without a mapping.
+pub(super) struct Table<R> {
+    opened: Opened<R>,
+}
+
+impl<R: BufRead> Table<R> {
+    /// Reads the header. `None`: the file has no row.
+    pub(super) fn open(input: Input<R>, options: &Options) -> anyhow::Result<Option<Self>> {
+        Ok(open(input, options)?.map(|opened| Self { opened }))
+    }
+
+    pub(super) fn head(&self) -> &Head {
+        &self.opened.head
+    }
+
+    /// The next row: its line, and its cells where it is not too large.
+    pub(super) fn next(&mut self) -> anyhow::Result<Option<(usize, Option<Vec<String>>)>> {
+        let (line, cells) = match self.opened.first.take() {
+            Some((line, cells)) => (line, Some(cells)),
+            None => match self.opened.reader.next()? {
+                Some(row) => (row.line, row.cells.ok()),
+                None => return Ok(None),
+            },
+        };
+        let Some(cells) = cells else { return Ok(Some((line, None))) };
+        let columns = &self.opened.head.columns;
+        let texts = texts(line, &cells, |place| columns.get(place).cloned())?;
+        Ok(Some((line, Some(texts.into_iter().map(str::to_owned).collect()))))
+    }
+}
+
+/// Reads the first line for the delimiter, and the header.
+fn open<R: BufRead>(input: Input<R>, options: &Options) -> anyhow::Result<Option<Opened<R>>> {
+    let Input { reader: mut input, transcoded, skipped_lines } = input;
+    let mut lines = Lines::after(skipped_lines);
+    let mut delimiter = options.delimiter;
+    let (mut begin, mut first) = first_line(&mut input)?;
+    // A spreadsheet writes this line, and shows no row of it.
+    if let Some(stated) = stated_delimiter(&begin[first..])? {
+        delimiter = delimiter.or(Some(stated));
+        lines.pass(&begin);
+        (begin, first) = first_line(&mut input)?;
+    }
+    let delimiter = delimiter.unwrap_or_else(|| detect_delimiter(&begin[first..]));
+    let mut reader = Reader::new(Cursor::new(begin).chain(input), delimiter, lines);
+    let Some(row) = reader.next()? else { return Ok(None) };
+    let cells = row.cells.map_err(|what| anyhow!("line {}: {}", row.line, too_large(what)))?;
+    let names = texts(row.line, &cells, |place| Some((place + 1).to_string()))?;
+    if transcoded.is_none() && names.iter().any(|name| name.contains('\0')) {
+        bail!("has NUL characters: is it UTF-16 without a byte order mark? set encoding, for example utf-16le");
+    }
+    let columns: Vec<String> = if options.header {
+        names.into_iter().map(str::to_owned).collect()
+    } else {
+        (1..=names.len()).map(|number| number.to_string()).collect()
+    };
+    let first = (!options.header).then_some((row.line, cells));
+    let head = Head { delimiter, columns, has_header: options.header };
+    Ok(Some(Opened { reader, head, first }))
+}
+
+/// The bytes up to the end of the first line that is not empty, and where that line begins: at most as many bytes as two rows have.
+fn first_line(input: &mut impl BufRead) -> io::Result<(Vec<u8>, usize)> {
+    let (mut bytes, mut begin) = (Vec::new(), 0);
+    loop {
+        let line = read_line(input)?;
+        bytes.extend_from_slice(&line);
+        if line.is_empty() || !line.iter().all(|byte| matches!(byte, b'\n' | b'\r')) || bytes.len() >= MAX_ROW_BYTES {
+            return Ok((bytes, begin));
+        }
+        begin = bytes.len();
+    }
+}
+
+/// The next line with the first byte of what ends it: at most as many bytes as a row may have.
+fn read_line(input: &mut impl BufRead) -> io::Result<Vec<u8>> {
+    let mut line = Vec::new();
+    while line.len() < MAX_ROW_BYTES {
+        let buffer = input.fill_buf()?;
+        if buffer.is_empty() {
+            break;
+        }
+        let end = buffer.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
+        let length = end.map_or(buffer.len(), |end| end + 1);
+        line.extend_from_slice(&buffer[..length]);
+        input.consume(length);
+        if end.is_some() {
+            break;
+        }
+    }
+    Ok(line)
+}
+
+/// The delimiter of a line `sep=;`.
+fn stated_delimiter(line: &[u8]) -> anyhow::Result<Option<u8>> {
+    match line.strip_suffix(b"\n").or_else(|| line.strip_suffix(b"\r")).unwrap_or(line) {
+        [s @ .., delimiter] if s.eq_ignore_ascii_case(b"sep=") => {
+            if !delimiter.is_ascii() || *delimiter == b'"' {
+                bail!("line 1: sep= must name one ASCII character other than a quote");
+            }
+            Ok(Some(*delimiter))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// The delimiter that the line has most often outside of quotes.
+pub(super) fn detect_delimiter(line: &[u8]) -> u8 {
+    let mut counts = [0_usize; DELIMITERS.len()];
+    let mut quoted = false;
+    for byte in line {
+        if *byte == b'"' {
+            quoted = !quoted;
+        } else if let Some(place) = DELIMITERS.iter().position(|one| one == byte).filter(|_| !quoted) {
+            counts[place] += 1;
+        }
+    }
+    let most = counts.iter().copied().max().unwrap_or(0);
+    DELIMITERS.into_iter().zip(counts).find(|(_, count)| *count == most).map_or(b',', |(delimiter, _)| delimiter)
+}
+
+/// The cells as texts. The error about one that is not UTF-8 shows it, with the name of its column, where `shown` gives a name.
+fn texts(line: usize, cells: &Cells, shown: impl Fn(usize) -> Option<String>) -> anyhow::Result<Vec<&str>> {
+    let mut texts = Vec::with_capacity(cells.len());
+    for (place, cell) in cells.iter().enumerate() {
+        match std::str::from_utf8(cell) {
+            Ok(text) => texts.push(text),
+            Err(_) => {
+                let cell: String = cell.escape_ascii().map(char::from).take(MAX_SHOWN_CELL).collect();
+                let what = shown(place).map(|name| format!(" (column {name:?}: {cell})")).unwrap_or_default();
+                let help = "set encoding, for example windows-1252, windows-1253 or iso-8859-7";
+                bail!("line {line} is not UTF-8{what}: {help}");
+            }
+        }
+    }
+    Ok(texts)
+}
+
+fn too_large(what: TooLarge) -> Error {
+    let text = match what {
+        TooLarge::Bytes => format!("the row is larger than {} KiB: is a quote not closed?", MAX_ROW_BYTES / 1_024),
+        TooLarge::Cells => format!("the row has more than {MAX_CELLS} cells"),
+    };
+    Error::new(Reason::RequestTooLarge, text)
+}
+
+/// What does not fit a file, with the columns of the file.
+fn with_columns(what: &str, columns: &[String]) -> anyhow::Error {
+    let names =
+        columns.iter().take(MAX_LISTED_COLUMNS).map(|name| name.chars().take(MAX_LISTED_NAME).collect::<String>());
+    let names: Vec<String> = names.map(|name| format!("{name:?}")).collect();
+    let more = columns.len().saturating_sub(MAX_LISTED_COLUMNS);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    anyhow!("{what}; columns of the file: {}{more}", names.join(", "))
+}
+
+/// The columns of a file for an error about its mapping, which cannot say how the file is read.
+pub(super) fn explain_columns<R: BufRead>(what: &str, input: Input<R>) -> anyhow::Error {
+    match open(input, &Options::default()) {
+        Ok(Some(opened)) => with_columns(what, &opened.head.columns),
+        _ => anyhow!("{what}"),
+    }
+}
+
+/// The field whose name a column has, but for case, blanks and dashes.
+pub(super) fn suggested_field(column: &str) -> Option<&'static str> {
+    let plain: String = column.to_lowercase().chars().map(|c| if matches!(c, ' ' | '-') { '_' } else { c }).collect();
+    FieldName::find(&plain).map(|field| field.path)
+}
+
+#[cfg(test)]
+#[path = "csv_tests.rs"]
+mod tests;

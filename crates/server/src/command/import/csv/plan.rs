@@ -1,0 +1,155 @@
+//! A mapping that is bound to the columns of one file: it makes a record of each row.
+
+use access_tokens_domain::error::Violations;
+use access_tokens_domain::import::{self, Record};
+use access_tokens_domain::{Error, Reason};
+use serde_json::{Map, Value};
+
+use super::fields::{FieldKind, FieldName};
+use super::mapping::{Mapping, Rule};
+use super::rule::{Cell, Field};
+use super::value::trim;
+
+/// The name of the last column of a file of refused rows.
+pub(in super::super) const REASON_COLUMN: &str = "reason";
+
+/// A mapping that is bound to the columns of one file.
+#[derive(Debug)]
+pub(super) struct Plan {
+    fields: Vec<Field>,
+    /// Names of the columns, and the place of the one without which rows are skipped.
+    columns: Vec<String>,
+    skip_without: Option<usize>,
+    unmapped: Vec<String>,
+    /// Whether the last column holds the reasons of an earlier import.
+    has_reasons: bool,
+}
+
+impl Plan {
+    /// Binds a mapping to columns, or says what does not fit.
+    pub(super) fn new(mapping: &Mapping, columns: &[String]) -> Result<Self, String> {
+        let columns: Vec<String> = columns.iter().map(|name| trim(name).to_owned()).collect();
+        let rules = if mapping.names_fields { mapping.rules.clone() } else { rules_by_name(&columns)? };
+        let skip_without = mapping.options.skip_without.as_deref();
+        let used = |name: &str| {
+            let mut of_rules = rules.iter().flat_map(|(_, rule)| columns_of(rule));
+            of_rules.any(|used| used == name) || skip_without == Some(name)
+        };
+        let has_reasons = columns.split_last().is_some_and(|(last, before)| {
+            last == REASON_COLUMN && (before.contains(last) || !used(REASON_COLUMN)) && !before.is_empty()
+        });
+        let visible = if has_reasons { &columns[..columns.len() - 1] } else { &columns[..] };
+        let place = |name: &str| find(visible, name);
+        let mut fields = Vec::with_capacity(rules.len());
+        for (field, rule) in &rules {
+            let bound = Field::new(*field, rule, &mapping.options, place);
+            fields.push(bound.map_err(|what| format!("{}: {what}", field.path))?);
+        }
+        let skip_without = skip_without.map(place).transpose().map_err(|what| format!("skip_without: {what}"))?;
+        let unmapped = visible.iter().filter(|name| !name.is_empty() && !used(name)).cloned().collect();
+        Ok(Self { fields, skip_without, unmapped, has_reasons, columns })
+    }
+
+    /// Columns that the mapping does not use.
+    pub(super) fn unmapped(&self) -> &[String] {
+        &self.unmapped
+    }
+
+    pub(super) fn has_reasons(&self) -> bool {
+        self.has_reasons
+    }
+
+    /// Whether a code is made of the cells of a column, so that no message may repeat them.
+    pub(super) fn is_secret(&self, place: usize) -> bool {
+        self.fields.iter().any(|field| field.name().kind == FieldKind::Code && field.uses(place))
+    }
+
+    /// The record of a row; `None` for a row that is skipped. A row may have fewer cells than there are columns.
+    pub(super) fn record(&self, cells: &[&str]) -> Option<Result<Record, Error>> {
+        // What an earlier import said of the row is not part of it.
+        let own = if self.has_reasons { cells.len().min(self.columns.len() - 1) } else { cells.len() };
+        if cells[..own].iter().all(|cell| trim(cell).is_empty()) {
+            return None;
+        }
+        if self.skip_without.is_some_and(|place| cells.get(place).is_none_or(|cell| trim(cell).is_empty())) {
+            return None;
+        }
+        if cells.len() > self.columns.len() {
+            let (cells, columns) = (cells.len(), self.columns.len());
+            let text =
+                format!("has {cells} cells, but the file has {columns} columns: is a quote or a delimiter missing?");
+            return Some(Err(Error::field(Reason::InvalidFieldValue, "", text)));
+        }
+        Some(self.values(cells))
+    }
+
+    fn values(&self, cells: &[&str]) -> Result<Record, Error> {
+        let (mut object, mut violations) = (Map::new(), Violations::default());
+        for field in &self.fields {
+            let cell =
+                |place: usize| Cell { name: &self.columns[place], text: cells.get(place).copied().unwrap_or_default() };
+            match field.value(cell) {
+                Ok(Some(value)) => insert(&mut object, field.name().path, value),
+                Ok(None) => {}
+                Err(what) => {
+                    let path = format!("access_token.{}", field.name().path);
+                    violations.add(Reason::InvalidFieldValue, path, what);
+                }
+            }
+        }
+        violations.into_result()?;
+        let mut records = import::from_value(serde_json::json!({ "access_token": object }))?;
+        records.pop().ok_or_else(|| Error::internal("a row without a record"))
+    }
+}
+
+/// Without a mapping, columns are fields.
+fn rules_by_name(columns: &[String]) -> Result<Vec<(FieldName, Rule)>, String> {
+    let mut rules = Vec::new();
+    for (index, name) in columns.iter().enumerate() {
+        match FieldName::find(name) {
+            Some(field) => rules.push((field, Rule::of_column(name))),
+            // An empty column at the end is what spreadsheets leave.
+            None if name.is_empty() || (index + 1 == columns.len() && name == REASON_COLUMN) => {}
+            None => {
+                let text = "without --map and --mapping, each column must have the name of a field";
+                return Err(format!("{name:?} is not a field; {text}: {}", FieldName::known()));
+            }
+        }
+    }
+    if rules.is_empty() {
+        return Err(format!("no column has the name of a field: {}", FieldName::known()));
+    }
+    Ok(rules)
+}
+
+fn columns_of(rule: &Rule) -> impl Iterator<Item = &str> {
+    rule.column.iter().chain(rule.columns.iter().flatten()).map(|name| trim(name))
+}
+
+/// The place of a column that has this name alone.
+fn find(columns: &[String], name: &str) -> Result<usize, String> {
+    let mut places = columns.iter().enumerate().filter(|(_, column)| *column == trim(name)).map(|(place, _)| place);
+    match (places.next(), places.next()) {
+        (Some(place), None) => Ok(place),
+        (Some(_), Some(_)) => Err(format!("the file has more than one column {name:?}")),
+        (None, _) => Err(format!("the file has no column {name:?}")),
+    }
+}
+
+/// Puts a value into an object, in objects of its own where its name has dots.
+fn insert(object: &mut Map<String, Value>, path: &str, value: Value) {
+    match path.split_once('.') {
+        None => _ = object.insert(path.to_owned(), value),
+        Some((first, rest)) => {
+            let member = object.entry(first).or_insert_with(|| Value::Object(Map::new()));
+            if let Value::Object(member) = member {
+                insert(member, rest, value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

@@ -1,0 +1,271 @@
+//! Values of cells: what spreadsheets did to them, numbers, check digits.
+
+use std::borrow::Cow;
+
+use access_tokens_domain::card;
+
+/// The cell without outer blanks, and without what keeps a spreadsheet from reading a number: `="0042"` and a leading `'`.
+pub(super) fn clean(cell: &str) -> Cow<'_, str> {
+    let cell = trim(cell);
+    if let Some(text) = cell.strip_prefix("=\"").and_then(|rest| rest.strip_suffix('"')) {
+        return Cow::Owned(trim(&text.replace("\"\"", "\"")).to_owned());
+    }
+    match cell.strip_prefix('\'') {
+        Some(rest) if rest.starts_with(|first: char| first.is_ascii_digit()) => Cow::Borrowed(rest),
+        _ => Cow::Borrowed(cell),
+    }
+}
+
+/// The text without outer blanks. A no-break space is one, and so is a byte order mark.
+pub(super) fn trim(text: &str) -> &str {
+    text.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}')
+}
+
+/// Whether a spreadsheet shows this in place of a value: an error in any of its languages (`#N/A`, `#WERT!`), a column that is too
+/// narrow (`####`), or a number of which it dropped digits (`4,2E+12`).
+pub(super) fn is_damaged(text: &str) -> bool {
+    is_spreadsheet_error(text) || is_scientific(text)
+}
+
+fn is_spreadsheet_error(text: &str) -> bool {
+    if let Some(number) = text.strip_prefix("Err:") {
+        return number.len() == 3 && number.bytes().all(|byte| byte.is_ascii_digit());
+    }
+    let Some(name) = text.strip_prefix('#') else { return false };
+    if name.is_empty() {
+        return false;
+    }
+    if name.chars().all(|c| c == '#') {
+        return true;
+    }
+    let of_a_name = |c: char| c.is_uppercase() || matches!(c, '/' | '.' | '0' | '_');
+    match name.strip_suffix(['!', '?']) {
+        Some(name) => !name.is_empty() && name.chars().all(of_a_name),
+        // Not available: #N/A, #NV, #N/D, #Δ/Υ.
+        None => name == "NV" || (name.contains('/') && name.chars().all(|c| c.is_uppercase() || c == '/')),
+    }
+}
+
+/// `4,2E+12` and the like. A spreadsheet always writes the sign, so a code such as `12E5` is none.
+fn is_scientific(text: &str) -> bool {
+    let Some((mantissa, exponent)) = text.split_once("E+").or_else(|| text.split_once("E-")) else { return false };
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let mantissa = mantissa.trim_start_matches(['-', '+']);
+    let is_number = match mantissa.split_once([',', '.']) {
+        Some((whole, fraction)) => digits(whole) && digits(fraction),
+        None => digits(mantissa),
+    };
+    is_number && digits(exponent)
+}
+
+/// Reads a number. With a decimal comma the thousands separator is a point, else a comma; it must stand between groups of three digits,
+/// so that a number in the other notation is refused and not misread.
+pub(super) fn number(text: &str, decimal: char) -> Option<f64> {
+    let thousands = if decimal == ',' { '.' } else { ',' };
+    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let (whole, fraction) = unsigned.split_once(decimal).unwrap_or((unsigned, "0"));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let mut groups = whole.split(thousands);
+    let first = groups.next()?;
+    let rest: Vec<&str> = groups.collect();
+    let grouped = rest.is_empty() || (first.len() <= 3 && rest.iter().all(|group| group.len() == 3));
+    if !grouped || !digits(first) || !rest.iter().all(|group| digits(group)) || !digits(fraction) {
+        return None;
+    }
+    let sign = if text.starts_with('-') { "-" } else { "" };
+    format!("{sign}{first}{}.{fraction}", rest.concat()).parse().ok().filter(|number: &f64| number.is_finite())
+}
+
+/// Whether the last digit of an EAN of this length is its check digit.
+pub(super) fn is_ean(text: &str, length: usize) -> bool {
+    if text.len() != length || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return false;
+    }
+    let weighted = text.bytes().rev().enumerate().map(|(place, digit)| u32::from(digit - b'0') * [1, 3][place % 2]);
+    weighted.sum::<u32>().is_multiple_of(10)
+}
+
+/// Whether a text of digits passes the check of Luhn.
+pub(super) fn is_luhn(text: &str) -> bool {
+    if text.len() < 2 || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return false;
+    }
+    card::luhn(&text.bytes().map(|digit| digit - b'0').collect::<Vec<_>>())
+}
+
+/// Whether a code may be the number of a payment card: 15 or 16 digits, perhaps with blanks or dashes between them, that begin with a
+/// range of payment cards and pass the check of Luhn.
+pub(in super::super) fn may_be_card_number(code: &str) -> bool {
+    let digits: String = code.chars().filter(|c| !matches!(c, ' ' | '-')).collect();
+    if !matches!(digits.len(), 15 | 16) || !is_luhn(&digits) {
+        return false;
+    }
+    let begins = |length: usize| digits.get(..length).and_then(|digits| digits.parse::<u32>().ok()).unwrap_or(0);
+    begins(1) == 4 || matches!(begins(2), 34 | 37 | 51..=55) || (2_221..=2_720).contains(&begins(4))
+}
+
+/// Whether a code has lost digits as a number in a spreadsheet does, which keeps fifteen: the others are zeros. One of ten codes with
+/// 16 digits looks like this by chance.
+pub(in super::super) fn may_have_lost_digits(code: &str) -> bool {
+    code.len() > 15
+        && code.bytes().all(|byte| byte.is_ascii_digit())
+        && code.bytes().skip(15).all(|digit| digit == b'0')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_lose_blanks_and_what_spreadsheets_add() {
+        for (cell, value) in [
+            (" a ", "a"),
+            ("\u{a0}\u{feff}0042\u{a0}", "0042"),
+            ("=\"0042\"", "0042"),
+            ("=\"a\"\"b\"", "a\"b"),
+            ("'0042", "0042"),
+            ("'0042-AB", "0042-AB"),
+            ("'tis", "'tis"),
+            ("=0042", "=0042"),
+            ("=\"", "=\""),
+            ("", ""),
+        ] {
+            assert_eq!(clean(cell), value, "{cell:?}");
+        }
+    }
+
+    #[test]
+    fn damage_is_recognised_and_codes_are_not_mistaken_for_it() {
+        for text in [
+            "#N/A",
+            "#REF!",
+            "#VALUE!",
+            "#DIV/0!",
+            "#NAME?",
+            "#NULL!",
+            "#NUM!",
+            "#SPILL!",
+            "#WERT!",
+            "#BEZUG!",
+            "#NV",
+            "#Δ/Υ",
+            "#ΤΙΜΗ!",
+            "#ΑΝΑΦ!",
+            "#GETTING_DATA!",
+            "####",
+            "##",
+            "4,2E+12",
+            "4.2E+12",
+            "2,00123E+12",
+            "4E+12",
+            "-1.5E-05",
+            "Err:502",
+        ] {
+            assert!(is_damaged(text), "{text}");
+        }
+        for text in [
+            "#1",
+            "#",
+            "#VIP",
+            "#a/b",
+            "12E5",
+            "1E12",
+            "E+12",
+            "4.2e+12x",
+            "A4.2E+12",
+            "4.2.2E+12",
+            "Err:5",
+            "Err: no",
+            "N/A",
+            "#12/34",
+        ] {
+            assert!(!is_damaged(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_follow_their_notation_and_are_never_guessed() {
+        for (text, decimal, number_read) in [
+            ("1.234,50", ',', Some(1_234.5)),
+            ("-1.234.567,5", ',', Some(-1_234_567.5)),
+            ("1,234.50", '.', Some(1_234.5)),
+            ("12.5", '.', Some(12.5)),
+            ("+7", '.', Some(7.0)),
+            ("0012", '.', Some(12.0)),
+            ("25.0000", '.', Some(25.0)),
+            ("12.5", ',', None),
+            ("1,5", '.', None),
+            ("1,23,456", '.', None),
+            ("1234,567.0", '.', None),
+            (",5", ',', None),
+            ("5,", ',', None),
+            ("", '.', None),
+            ("-", '.', None),
+            ("1 234", '.', None),
+            ("12 EUR", '.', None),
+            ("1.2.3", '.', None),
+            ("1e5", '.', None),
+            ("NaN", '.', None),
+            ("inf", '.', None),
+        ] {
+            assert_eq!(number(text, decimal), number_read, "{text:?} {decimal}");
+        }
+        assert_eq!(number(&"9".repeat(400), '.'), None);
+    }
+
+    #[test]
+    fn check_digits() {
+        assert!(is_ean("0042123456784", 13) && is_ean("5200000000016", 13) && is_ean("96385074", 8));
+        assert!(
+            !is_ean("0042123456785", 13)
+                && !is_ean("042123456784", 13)
+                && !is_ean("004212345678A", 13)
+                && !is_ean("96385075", 8)
+        );
+        assert!(
+            is_luhn("4111111111111111")
+                && is_luhn("18")
+                && !is_luhn("4111111111111112")
+                && !is_luhn("0")
+                && !is_luhn("1a8")
+        );
+    }
+
+    #[test]
+    fn numbers_of_payment_cards() {
+        for code in [
+            "4111111111111111",
+            "4111 1111 1111 1111",
+            "4111-1111-1111-1111",
+            "378282246310005",
+            "5555555555554444",
+            "2221000000000009",
+            "2720990000000007",
+        ] {
+            assert!(may_be_card_number(code), "{code}");
+        }
+        for code in [
+            "4111111111111112",
+            "6011111111111117",
+            "411111111111111",
+            "5000000000000009",
+            "2220990000000001",
+            "41111111111111110000",
+            "",
+            "４１１１",
+        ] {
+            assert!(!may_be_card_number(code), "{code}");
+        }
+    }
+
+    #[test]
+    fn lost_digits() {
+        assert!(may_have_lost_digits("1234567890123450") && may_have_lost_digits("12345678901234500"));
+        assert!(
+            !may_have_lost_digits("1234567890123456")
+                && !may_have_lost_digits("123456789012340")
+                && !may_have_lost_digits("12345678901234510")
+        );
+        assert!(!may_have_lost_digits("123456789012345A"));
+    }
+}

@@ -1,0 +1,237 @@
+//! The records of one file, whatever its form is.
+
+use std::collections::VecDeque;
+use std::io::{self, BufRead, Write};
+
+use access_tokens_domain::import::{self, Answers, MAX_RECORD_BYTES, Record};
+use access_tokens_domain::{Error, Reason};
+use anyhow::bail;
+use serde_json::{Value, json};
+
+use super::array::Elements;
+use super::csv::{self, Head, Mapping, Rows};
+use super::input::Text;
+use super::source::{Piece, Source};
+
+/// A record of a file, or what is wrong with it.
+pub(super) struct Item {
+    /// The line on which it begins, counted from one.
+    pub(super) line: usize,
+    /// Its number where one text has several.
+    pub(super) number: Option<usize>,
+    /// About how much memory it takes, in bytes.
+    pub(super) bytes: usize,
+    pub(super) record: Result<Record, Error>,
+    /// Whether the file counts as one that has records. An answer about something else is none.
+    pub(super) is_record: bool,
+    /// What a file of refused records repeats of it.
+    pub(super) raw: Option<Raw>,
+}
+
+/// A record as the file has it.
+pub(super) enum Raw {
+    /// A JSON text.
+    Json(String),
+    /// The cells of a row.
+    Row(Vec<String>),
+}
+
+/// The records of a file, in their order.
+pub(super) struct Items {
+    form: Form,
+    answers: Answers,
+    /// Whether items carry what a file of refused records repeats.
+    keeps_raw: bool,
+    /// Records of a text that has several.
+    ready: VecDeque<Item>,
+}
+
+enum Form {
+    Lines(Source<Box<dyn BufRead + Send>>),
+    Array(Elements<Box<dyn BufRead + Send>>),
+    Rows(Box<Rows<Box<dyn BufRead + Send>>>),
+    Empty,
+}
+
+impl Items {
+    /// Reads the head of a file. An error says what does not fit the file as a whole: nothing of it was imported then.
+    pub(super) fn open(name: &str, text: Text, mapping: &Mapping, answers: Answers) -> anyhow::Result<Self> {
+        let form = if !text.is_json(name) {
+            Rows::open(text.into(), mapping)?.map_or(Form::Empty, |rows| Form::Rows(Box::new(rows)))
+        } else if text.first.is_none() {
+            Form::Empty
+        } else if mapping.names_fields {
+            bail!("is JSON: --map and --mapping are for CSV");
+        } else if text.first == Some(b'[') {
+            Form::Array(Elements::new(text.reader, text.skipped_lines + 1))
+        } else {
+            Form::Lines(Source::new(text.reader, text.skipped_lines))
+        };
+        Ok(Self { form, answers, keeps_raw: false, ready: VecDeque::new() })
+    }
+
+    /// Lets items carry what a file of refused records repeats.
+    pub(super) fn keep_raw(&mut self) {
+        self.keeps_raw = true;
+    }
+
+    /// The head of a CSV file; `None` for JSON.
+    pub(super) fn head(&self) -> Option<&Head> {
+        match &self.form {
+            Form::Rows(rows) => Some(rows.head()),
+            _ => None,
+        }
+    }
+
+    /// Columns of a CSV file that the mapping does not use.
+    pub(super) fn unmapped(&self) -> &[String] {
+        match &self.form {
+            Form::Rows(rows) => rows.unmapped(),
+            _ => &[],
+        }
+    }
+
+    /// The next record; `None` at the end. An error ends the import: the file cannot be read any further.
+    pub(super) fn next(&mut self) -> anyhow::Result<Option<Item>> {
+        loop {
+            if let Some(item) = self.ready.pop_front() {
+                return Ok(Some(item));
+            }
+            let piece = match &mut self.form {
+                Form::Empty => None,
+                Form::Lines(source) => source.next()?,
+                Form::Array(elements) => elements.next()?,
+                Form::Rows(rows) => return rows.next().map(|row| row.map(|row| row_item(row, self.keeps_raw))),
+            };
+            let Some(piece) = piece else { return Ok(None) };
+            self.take(piece);
+        }
+    }
+
+    /// Takes the records of a JSON text.
+    fn take(&mut self, Piece { line, text }: Piece) {
+        let refused = |error, raw: Option<Raw>, bytes| {
+            let answer = |field: &str| ["status.code", "data"].contains(&field);
+            let about_something_else =
+                Error::violations(&error).first().is_some_and(|violation| answer(&violation.field));
+            Item { line, number: None, bytes, record: Err(error), is_record: !about_something_else, raw }
+        };
+        let text = match text {
+            Ok(text) => text,
+            Err(what) => return self.ready.push_back(refused(Error::new(Reason::InvalidFieldValue, what), None, 0)),
+        };
+        if is_reason(&text) {
+            return;
+        }
+        let records = match import::parse_with(&text, self.answers) {
+            Ok(records) => records,
+            Err(error) => {
+                let bytes = if self.keeps_raw { text.len() } else { 0 };
+                let raw = self.keeps_raw.then_some(Raw::Json(text));
+                return self.ready.push_back(refused(error, raw, bytes));
+            }
+        };
+        let is_alone = records.len() == 1;
+        for (index, record) in records.into_iter().enumerate() {
+            // Together they may be larger than one may be.
+            let bytes = if text.len() > MAX_RECORD_BYTES { size(&record) } else { text.len() };
+            let raw = self.keeps_raw.then(|| Raw::Json(if is_alone { text.clone() } else { answer_of(&record) }));
+            let record = if bytes > MAX_RECORD_BYTES { Err(too_large()) } else { Ok(record) };
+            let number = (!is_alone).then_some(index + 1);
+            self.ready.push_back(Item { line, number, bytes, record, is_record: true, raw });
+        }
+    }
+}
+
+fn row_item(row: csv::Row, keeps_raw: bool) -> Item {
+    let csv::Row { line, bytes, cells, record } = row;
+    let raw = cells.filter(|_| keeps_raw).map(Raw::Row);
+    Item { line, number: None, bytes, record, is_record: true, raw }
+}
+
+/// Whether a line says only why the next one was refused: that of a file of refused records.
+fn is_reason(text: &str) -> bool {
+    text.starts_with("{\"reason\":")
+        && serde_json::from_str::<serde_json::Map<String, Value>>(text)
+            .is_ok_and(|object| object.len() == 1 && object.get("reason").is_some_and(Value::is_string))
+}
+
+/// A record of an answer as an answer of its own.
+fn answer_of(record: &Record) -> String {
+    json!({ "data": record.object }).to_string()
+}
+
+fn too_large() -> Error {
+    let limit = format!("the record is larger than {} KiB", MAX_RECORD_BYTES / 1_024);
+    Error::new(Reason::RequestTooLarge, limit)
+}
+
+/// The size of a record of a larger text.
+fn size(record: &Record) -> usize {
+    struct Count(usize);
+    impl Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    // What cannot be written counts as too large.
+    serde_json::to_writer(&mut count, &record.object).map_or(usize::MAX, |()| count.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::input;
+    use super::*;
+
+    fn items(name: &str, text: &str) -> Vec<Item> {
+        let text = input::text(io::Cursor::new(text.as_bytes().to_vec()), None).expect("a text");
+        let mut items = Items::open(name, text, &Mapping::default(), Answers::Complete).expect("a file");
+        items.keep_raw();
+        std::iter::from_fn(|| items.next().expect("memory can be read")).collect()
+    }
+
+    fn places(items: &[Item]) -> Vec<(usize, Option<usize>, bool)> {
+        items.iter().map(|item| (item.line, item.number, item.record.is_ok())).collect()
+    }
+
+    #[test]
+    fn records_of_large_texts_are_measured() {
+        let records = import::parse(r#"{"access_token": {"id": "1234567890"}}"#).expect("a record");
+        assert_eq!(size(&records[0]), r#"{"id":"1234567890"}"#.len());
+    }
+
+    #[test]
+    fn every_form_has_the_same_records() {
+        let record = r#"{"access_token":{"number":"1","authentication_code":"A"}}"#;
+        let answer = r#"{"status":{"code":"OK"},"data":[{"authentication_code":"B","life_cycle_state":null},{"authentication_code":"C","life_cycle_state":null}]}"#;
+        let lines = items("a.ndjson", &format!("{record}\n\n{answer}\nnonsense\n"));
+        assert_eq!(places(&lines), [(1, None, true), (3, Some(1), true), (3, Some(2), true), (4, None, false)]);
+        let array = items("a.json", &format!("[{record},\n{answer}]"));
+        assert_eq!(places(&array), [(1, None, true), (2, Some(1), true), (2, Some(2), true)]);
+        let rows = items("a.csv", "number,authentication_code\n1,A\n\n2,B\n");
+        assert_eq!(places(&rows), [(2, None, true), (4, None, true)]);
+        assert!(lines[0].record.as_ref().ok() == array[0].record.as_ref().ok());
+        assert!(lines[0].record.as_ref().ok() == rows[0].record.as_ref().ok());
+        for empty in ["", "\n \n"] {
+            assert!(items("a.csv", empty).is_empty());
+        }
+        assert!(items("a.csv", "number,authentication_code\n").is_empty());
+    }
+
+    #[test]
+    fn what_is_repeated_can_be_read_again() {
+        let answer = r#"{"status":{"code":"OK"},"data":[{"authentication_code":"B","life_cycle_state":null},{"authentication_code":"C","life_cycle_state":"EFFECTIVE"}]}"#;
+        for item in items("a.json", answer) {
+            let Some(Raw::Json(text)) = item.raw else { panic!("kept") };
+            let again = items("rejects.ndjson", &format!("{{\"reason\":\"a.json:1: no\"}}\n{text}\n"));
+            assert_eq!(again.len(), 1, "the reason is no record");
+            assert!(again[0].record.as_ref().ok() == item.record.as_ref().ok());
+        }
+    }
+}

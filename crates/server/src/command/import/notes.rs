@@ -1,0 +1,147 @@
+//! What is worth knowing about records beside their outcome: states that were assumed, numbers of payment cards, lost digits, and
+//! where else a code is.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+use access_tokens_domain::import::{Kind, Record};
+use serde_json::Value;
+
+use super::csv::{may_be_card_number, may_have_lost_digits};
+
+/// Maximum number of codes and identifiers whose lines are remembered, some 32 bytes each.
+const MAX_REMEMBERED: usize = 1_000_000;
+/// Codes of a file from which on a warning about lost digits is given.
+const LOST_DIGITS_FROM: u64 = 20;
+
+/// The members that no two access tokens share, apart from the number.
+const UNIQUE: [&str; 2] = ["authentication_code", "identifier"];
+
+/// What is known of one record.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Note {
+    /// Whether a new access token of it gets a state that the file does not state.
+    pub(super) assumes_state: bool,
+    /// Whether one of its codes may be the number of a payment card.
+    pub(super) may_be_card_number: bool,
+    /// Its code and its identifier, as hashes with a key of this process.
+    unique: [Option<u64>; UNIQUE.len()],
+}
+
+/// What is known of all records.
+pub(super) struct Notes {
+    hasher: RandomState,
+    lines: HashMap<u64, (u32, u32)>,
+    files: Vec<Arc<str>>,
+    codes: u64,
+    codes_with_lost_digits: u64,
+}
+
+impl Notes {
+    pub(super) fn new() -> Self {
+        Self {
+            hasher: RandomState::new(),
+            lines: HashMap::new(),
+            files: Vec::new(),
+            codes: 0,
+            codes_with_lost_digits: 0,
+        }
+    }
+
+    /// Begins the next file. Returns a warning about the one before it.
+    pub(super) fn begin(&mut self, file: &Arc<str>) -> Option<String> {
+        let warning = self.end();
+        self.files.push(Arc::clone(file));
+        warning
+    }
+
+    /// Ends the file at hand. Returns a warning where its codes look like numbers of which a spreadsheet kept fifteen digits.
+    pub(super) fn end(&mut self) -> Option<String> {
+        let (codes, lost) = (std::mem::take(&mut self.codes), std::mem::take(&mut self.codes_with_lost_digits));
+        let file = self.files.last()?;
+        (codes >= LOST_DIGITS_FROM && lost * 2 > codes).then(|| {
+            format!(
+                "{file}: {lost} of {codes} authentication codes have zeros after the fifteenth digit: Excel keeps 15 digits of a number. \
+                 Were they right in the file before a spreadsheet saved it?"
+            )
+        })
+    }
+
+    /// Looks at a record of the file at hand.
+    pub(super) fn look(&mut self, record: &Record, line: usize) -> Note {
+        if record.kind != Kind::AccessToken {
+            return Note::default();
+        }
+        let text = |name: &str| record.object.get(name).and_then(Value::as_str);
+        if let Some(code) = text(UNIQUE[0]) {
+            self.codes += 1;
+            self.codes_with_lost_digits += u64::from(may_have_lost_digits(code));
+        }
+        let values = UNIQUE.map(text);
+        let unique = [0, 1].map(|place| values[place].map(|value| self.hasher.hash_one((place, value))));
+        if let (Ok(file), Ok(line)) = (u32::try_from(self.files.len().saturating_sub(1)), u32::try_from(line)) {
+            for key in unique.into_iter().flatten() {
+                if self.lines.len() < MAX_REMEMBERED {
+                    self.lines.entry(key).or_insert((file, line));
+                }
+            }
+        }
+        Note {
+            assumes_state: !record.incomplete && record.object.get("life_cycle_state").is_none_or(Value::is_null),
+            may_be_card_number: values.into_iter().flatten().any(may_be_card_number),
+            unique,
+        }
+    }
+
+    /// The place of another record with the code or identifier of this one, for a message.
+    pub(super) fn other(&self, note: &Note, file: &str, line: usize) -> Option<String> {
+        note.unique.iter().flatten().find_map(|key| {
+            let (other_file, other_line) = self.lines.get(key)?;
+            let other_file = self.files.get(usize::try_from(*other_file).ok()?)?;
+            let is_same = &**other_file == file && usize::try_from(*other_line) == Ok(line);
+            (!is_same).then(|| format!("{other_file}:{other_line}"))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use access_tokens_domain::import::parse;
+
+    use super::*;
+
+    fn record(members: &str) -> Record {
+        parse(&format!("{{\"access_token\": {{{members}}}}}")).expect("a record").remove(0)
+    }
+
+    #[test]
+    fn the_other_record_of_a_code_is_found() {
+        let mut notes = Notes::new();
+        notes.begin(&"a.csv".into());
+        let first = notes.look(&record(r#""authentication_code": "7", "identifier": "x""#), 2);
+        assert_eq!(notes.other(&first, "a.csv", 2), None);
+        notes.begin(&"b.csv".into());
+        let again = notes.look(&record(r#""identifier": "x""#), 9);
+        assert_eq!(notes.other(&again, "b.csv", 9).as_deref(), Some("a.csv:2"));
+        let crossed = notes.look(&record(r#""identifier": "7""#), 10);
+        assert_eq!(notes.other(&crossed, "b.csv", 10), None, "a code is no identifier");
+        assert!(first.assumes_state && !first.may_be_card_number);
+        let stated = notes.look(&record(r#""life_cycle_state": "EFFECTIVE", "identifier": "4111 1111 1111 1111""#), 11);
+        assert!(!stated.assumes_state && stated.may_be_card_number);
+    }
+
+    #[test]
+    fn codes_that_lost_digits_are_one_warning() {
+        for (lost, whole, warns) in [(11, 9, true), (10, 10, false), (19, 0, false), (20, 0, true)] {
+            let mut notes = Notes::new();
+            notes.begin(&"a.csv".into());
+            let codes = (0..lost).map(|i| format!("{i:015}0")).chain((0..whole).map(|i| format!("{i:015}7")));
+            for (line, code) in codes.enumerate() {
+                notes.look(&record(&format!("\"authentication_code\": \"{code}\"")), line);
+            }
+            assert_eq!(notes.end().is_some(), warns, "{lost} {whole}");
+            assert_eq!(notes.end(), None, "once");
+        }
+    }
+}

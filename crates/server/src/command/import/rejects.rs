@@ -1,0 +1,174 @@
+//! The file of refused records: it can be mended and imported again.
+//!
+//! Of CSV it has the rows as they were, with the same header, and a last column with the reason. Of JSON it has the texts as they were,
+//! one a line, each after a line `{"reason": ...}`, which an import passes over.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use serde_json::{Value, json};
+
+use super::csv::{Head, REASON_COLUMN, detect_delimiter};
+use super::items::Raw;
+
+/// Only the owner may read it: refused records may hold secrets.
+const MODE: u32 = 0o600;
+
+/// The file of refused records.
+pub(super) struct Rejects {
+    path: PathBuf,
+    file: BufWriter<File>,
+    form: Option<Form>,
+    count: u64,
+}
+
+#[derive(PartialEq)]
+enum Form {
+    Json,
+    Csv(Head),
+}
+
+impl Rejects {
+    /// Creates the file. One that has content is not overwritten: it may be what was mended.
+    pub(super) fn create(path: &Path) -> anyhow::Result<Self> {
+        let name = || path.display().to_string();
+        if path.metadata().is_ok_and(|existing| existing.is_file() && existing.len() > 0) {
+            bail!("{}: exists; give --rejects a new file", name());
+        }
+        let file =
+            OpenOptions::new().write(true).create(true).truncate(false).mode(MODE).open(path).with_context(name)?;
+        if file.metadata().with_context(name)?.is_file() {
+            file.set_permissions(fs::Permissions::from_mode(MODE)).with_context(name)?;
+        }
+        Ok(Self { path: path.to_owned(), file: BufWriter::new(file), form: None, count: 0 })
+    }
+
+    /// Says of what form the next file is. All that are read must have the same, or one mapping could not read the refused rows.
+    pub(super) fn accept(&mut self, head: Option<&Head>) -> anyhow::Result<()> {
+        let form = head.map_or(Form::Json, |head| Form::Csv(head.clone()));
+        match &self.form {
+            Some(earlier) if *earlier != form => {
+                bail!("has another form or header than the file before it: with --rejects, import it by itself")
+            }
+            _ => self.form = Some(form),
+        }
+        Ok(())
+    }
+
+    /// Writes a refused record, or only the reason where nothing is known of it.
+    pub(super) fn write(&mut self, raw: Option<&Raw>, reason: &str) -> io::Result<()> {
+        match (&self.form, raw) {
+            (Some(Form::Csv(head)), raw) => {
+                if self.count == 0 {
+                    self.file.write_all(beginning(head).as_bytes())?;
+                }
+                let cells: &[String] = if let Some(Raw::Row(cells)) = raw { cells } else { &[] };
+                let missing = head.columns.len().saturating_sub(cells.len());
+                let cells = cells.iter().map(String::as_str).chain(std::iter::repeat_n("", missing)).chain([reason]);
+                self.file.write_all(row(cells, head.delimiter).as_bytes())?;
+            }
+            (_, raw) => {
+                writeln!(self.file, "{}", json!({ "reason": reason }))?;
+                if let Some(Raw::Json(text)) = raw {
+                    writeln!(self.file, "{}", one_line(text))?;
+                }
+            }
+        }
+        self.count += 1;
+        Ok(())
+    }
+
+    /// Writes what was held back.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+
+    /// Closes the file, and removes it when nothing is in it. Returns how many records it has, with its name.
+    pub(super) fn finish(self) -> anyhow::Result<Option<(u64, String)>> {
+        let name = self.path.display().to_string();
+        let file = self.file.into_inner().map_err(io::IntoInnerError::into_error).with_context(|| name.clone())?;
+        if !file.metadata().with_context(|| name.clone())?.is_file() {
+            return Ok((self.count > 0).then_some((self.count, name)));
+        }
+        file.sync_all().with_context(|| name.clone())?;
+        if self.count == 0 {
+            fs::remove_file(&self.path).with_context(|| name.clone())?;
+            return Ok(None);
+        }
+        Ok(Some((self.count, name)))
+    }
+}
+
+/// The mark of UTF-8, so that an encoding in the mapping is not applied; the delimiter where the header does not show it; the header.
+fn beginning(head: &Head) -> String {
+    let names = head.columns.iter().map(String::as_str).chain([REASON_COLUMN]);
+    let header = if head.has_header { row(names, head.delimiter) } else { String::new() };
+    let is_shown = head.has_header && detect_delimiter(header.as_bytes()) == head.delimiter;
+    let stated = if is_shown { String::new() } else { format!("sep={}\r\n", char::from(head.delimiter)) };
+    format!("\u{feff}{stated}{header}")
+}
+
+fn row<'c>(cells: impl Iterator<Item = &'c str>, delimiter: u8) -> String {
+    let is_plain = |c: char| c != '"' && c != '\n' && c != '\r' && c != char::from(delimiter);
+    let quoted = |cell: &str| {
+        if cell.chars().all(is_plain) { cell.to_owned() } else { format!("\"{}\"", cell.replace('"', "\"\"")) }
+    };
+    cells.map(quoted).collect::<Vec<_>>().join(&char::from(delimiter).to_string()) + "\r\n"
+}
+
+/// The text without line breaks, if it is JSON.
+fn one_line(text: &str) -> String {
+    if !text.contains('\n') {
+        return text.to_owned();
+    }
+    serde_json::from_str::<Value>(text).map_or_else(|_| text.replace('\n', " "), |value| value.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(delimiter: u8, columns: &[&str]) -> Head {
+        Head { delimiter, columns: columns.iter().map(|name| (*name).to_owned()).collect(), has_header: true }
+    }
+
+    #[test]
+    fn the_file_is_private_new_and_gone_when_it_is_empty() {
+        let directory = tempfile::TempDir::new().expect("a directory");
+        let path = directory.path().join("rejects.csv");
+        let rejects = Rejects::create(&path).expect("created");
+        assert_eq!(fs::metadata(&path).expect("a file").permissions().mode() & 0o777, MODE);
+        assert_eq!(rejects.finish().expect("closed"), None);
+        assert!(!path.exists());
+        // An empty one may be left of an import that was interrupted, with the mode that others gave it.
+        fs::write(&path, "").expect("written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("set");
+        let mut rejects = Rejects::create(&path).expect("taken");
+        rejects.accept(Some(&head(b';', &["a"]))).expect("the first");
+        rejects.write(Some(&Raw::Row(vec!["1;\"2\"\n".to_owned()])), "a.csv:2: no").expect("written");
+        rejects.write(None, "a.csv:4: too large").expect("written");
+        rejects.accept(Some(&head(b';', &["a"]))).expect("the same header");
+        rejects.accept(Some(&head(b',', &["a"]))).expect_err("another delimiter");
+        rejects.accept(None).expect_err("another form");
+        assert_eq!(rejects.finish().expect("closed").map(|(count, _)| count), Some(2));
+        assert_eq!(fs::metadata(&path).expect("a file").permissions().mode() & 0o777, MODE);
+        let text = fs::read_to_string(&path).expect("a file");
+        assert_eq!(text, "\u{feff}a;reason\r\n\"1;\"\"2\"\"\n\";a.csv:2: no\r\n;a.csv:4: too large\r\n");
+        assert!(Rejects::create(&path).is_err(), "what was mended is not overwritten");
+    }
+
+    #[test]
+    fn a_delimiter_that_the_header_does_not_show_is_stated() {
+        assert!(
+            beginning(&head(b';', &["a,b,c"])).starts_with("\u{feff}a,b,c;reason\r\n")
+                || beginning(&head(b';', &["a,b,c"])).contains("sep=;")
+        );
+        assert_eq!(beginning(&head(b'#', &["a"])), "\u{feff}sep=#\r\na#reason\r\n");
+        assert_eq!(beginning(&head(b',', &["a"])), "\u{feff}a,reason\r\n");
+        let bare = Head { has_header: false, ..head(b',', &["1"]) };
+        assert_eq!(beginning(&bare), "\u{feff}sep=,\r\n");
+    }
+}

@@ -1,0 +1,181 @@
+//! What an import says: a message for each refused record up to a limit, and a summary by reason.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use access_tokens_domain::Error;
+use access_tokens_domain::import::Outcome;
+
+/// Maximum number of messages about records that are refused for the same reason and field. More are counted.
+const MAX_MESSAGES: u64 = 20;
+/// Maximum number of reasons and fields that are told apart. More are counted together.
+const MAX_GROUPS: usize = 200;
+/// Refused records from which on the summary lists the reasons, also where every message was shown.
+const SUMMARY_FROM: u64 = 10;
+
+/// Where a record stands, for messages.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Spot<'a> {
+    pub(super) file: &'a str,
+    pub(super) line: usize,
+    /// The number of the record where its text has several.
+    pub(super) number: Option<usize>,
+}
+
+/// What became of the records of an import.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    created: u64,
+    updated: u64,
+    unchanged: u64,
+    kept: u64,
+    failed: u64,
+    groups: BTreeMap<(String, String), Group>,
+    warnings: Vec<String>,
+}
+
+#[derive(Debug, Default)]
+struct Group {
+    count: u64,
+    first: String,
+}
+
+impl Report {
+    pub(super) fn count(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Created => self.created += 1,
+            Outcome::Updated => self.updated += 1,
+            Outcome::Unchanged => self.unchanged += 1,
+            Outcome::Kept => self.kept += 1,
+        }
+    }
+
+    /// Counts a refused record. Returns the message to show, if it is not one of too many of its kind.
+    pub(super) fn fail(&mut self, spot: Spot<'_>, error: &Error, message: &str) -> Option<String> {
+        self.failed += 1;
+        let field = error.violations().first().map(|violation| violation.field.clone()).unwrap_or_default();
+        let mut key = (error.reason().name(), field);
+        if self.groups.len() >= MAX_GROUPS && !self.groups.contains_key(&key) {
+            key = ("other reasons".to_owned(), String::new());
+        }
+        let group = self.groups.entry(key).or_default();
+        group.count += 1;
+        if group.count == 1 {
+            group.first = format!("{message}, first at {}:{}", spot.file, spot.line);
+        }
+        match group.count {
+            MAX_MESSAGES => Some(format!("{}\n{}", complaint(spot, message), "(more of this kind are counted only)")),
+            ..MAX_MESSAGES => Some(complaint(spot, message)),
+            _ => None,
+        }
+    }
+
+    /// Adds a line to the end of the summary.
+    pub(super) fn warn(&mut self, warning: String) {
+        self.warnings.push(warning);
+    }
+
+    pub(super) fn failed(&self) -> u64 {
+        self.failed
+    }
+
+    pub(super) fn has_changes(&self) -> bool {
+        self.created + self.updated > 0
+    }
+
+    pub(super) fn records(&self) -> u64 {
+        self.created + self.updated + self.unchanged + self.kept + self.failed
+    }
+
+    /// The counts, on one line.
+    pub(super) fn counts(&self, check: bool) -> String {
+        let Self { created, updated, unchanged, kept, failed, .. } = self;
+        let checked = if check { "checked, nothing written: " } else { "" };
+        let kept = if *kept > 0 { format!("{kept} kept, ") } else { String::new() };
+        format!("{checked}{created} created, {updated} updated, {unchanged} unchanged, {kept}{failed} failed")
+    }
+
+    /// The reasons of refused records, the commonest first, and what else is to be known.
+    pub(super) fn details(&self) -> String {
+        let mut text = String::new();
+        let is_cut = self.groups.values().any(|group| group.count > MAX_MESSAGES);
+        if is_cut || self.failed >= SUMMARY_FROM {
+            let mut groups: Vec<_> = self.groups.iter().collect();
+            groups.sort_by_key(|(_, group)| std::cmp::Reverse(group.count));
+            text.push_str("refused by reason:\n");
+            for (_, group) in groups {
+                // Writing to a text does not fail.
+                let _ = writeln!(text, "{:>8}  {}", group.count, group.first);
+            }
+        }
+        for warning in &self.warnings {
+            let _ = writeln!(text, "{warning}");
+        }
+        text
+    }
+}
+
+/// `FILE:LINE: REASON field: description`, all fields at fault on one line.
+fn complaint(spot: Spot<'_>, message: &str) -> String {
+    let number = spot.number.map(|number| format!(" record {number}:")).unwrap_or_default();
+    format!("{}:{}:{number} {message}", spot.file, spot.line)
+}
+
+/// `REASON field: description`, all fields at fault on one line.
+pub(super) fn message(error: &Error) -> String {
+    // What stands for the whole record has an empty field name.
+    let message = error.message().trim_start_matches(": ").replace(['\n', '\r'], " ");
+    format!("{} {message}", error.reason().name())
+}
+
+#[cfg(test)]
+mod tests {
+    use access_tokens_domain::Reason;
+
+    use super::*;
+
+    fn spot(line: usize) -> Spot<'static> {
+        Spot { file: "a.ndjson", line, number: None }
+    }
+
+    #[test]
+    fn a_complaint_is_one_line_with_place_reason_and_field() {
+        let error = Error::field(Reason::FieldTooLong, "unit.name", "is longer than 1000 characters");
+        let expected = "a.ndjson:7: FIELD_TOO_LONG unit.name: is longer than 1000 characters";
+        assert_eq!(complaint(spot(7), &message(&error)), expected);
+        let error = Error::field(Reason::InvalidFieldValue, "", "is not valid JSON (column 3)");
+        let expected = "a.ndjson:7: record 2: INVALID_FIELD_VALUE is not valid JSON (column 3)";
+        assert_eq!(complaint(Spot { number: Some(2), ..spot(7) }, &message(&error)), expected);
+    }
+
+    #[test]
+    fn one_cause_is_one_line_of_the_summary() {
+        let mut report = Report::default();
+        let mut shown = 0;
+        for line in 1..=30_000 {
+            let field = if line % 3 == 0 { "access_token.udf_date_1" } else { "access_token.number" };
+            let error = Error::field(Reason::InvalidFieldValue, field, "is wrong");
+            shown += report.fail(spot(line), &error, &message(&error)).map_or(0, |text| text.lines().count());
+        }
+        assert_eq!(shown, 42, "twenty of each kind, and that there are more");
+        let expected = "refused by reason:\n   20000  INVALID_FIELD_VALUE access_token.number: is wrong, first at a.ndjson:1\n   10000  INVALID_FIELD_VALUE access_token.udf_date_1: is wrong, first at a.ndjson:3\n";
+        assert_eq!(report.details(), expected);
+        // Names that the file makes up do not make the summary endless.
+        for line in 1..=10_000 {
+            let error = Error::field(Reason::UnknownField, format!("unit.f{line}"), "is not a field");
+            report.fail(spot(line), &error, &message(&error));
+        }
+        assert!(report.details().lines().count() <= MAX_GROUPS + 2);
+        assert_eq!((report.failed(), report.records()), (40_000, 40_000));
+    }
+
+    #[test]
+    fn few_messages_need_no_summary() {
+        let mut report = Report::default();
+        let error = Error::field(Reason::InvalidFieldValue, "unit", "is wrong");
+        assert!(report.fail(spot(1), &error, &message(&error)).is_some());
+        assert_eq!(report.details(), "");
+        report.warn("a warning".to_owned());
+        assert_eq!(report.details(), "a warning\n");
+    }
+}

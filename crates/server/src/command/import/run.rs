@@ -1,0 +1,222 @@
+//! Records of files in batches, and what becomes of them.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use access_tokens_domain::import::{Kind, Outcome, Record};
+use access_tokens_domain::service::import::{self as service, RecordResult};
+use access_tokens_domain::session::Caller;
+use access_tokens_domain::{Error, Reason};
+use access_tokens_storage::Database;
+use anyhow::Context as _;
+use indicatif::ProgressBar;
+
+use super::super::context::{Context, explained};
+use super::items::{Item, Items, Raw};
+use super::notes::{Note, Notes};
+use super::rejects::Rejects;
+use super::report::{Report, Spot, message};
+
+/// Maximum number of records, and of bytes, that are written in one transaction.
+const BATCH_RECORDS: usize = 500;
+const BATCH_BYTES: usize = 4 * 1_024 * 1_024;
+
+/// Where a record stands, and what is known of it beside its content.
+struct Place {
+    file: Arc<str>,
+    line: usize,
+    /// Its number where one text has several.
+    number: Option<usize>,
+    note: Note,
+    raw: Option<Raw>,
+}
+
+impl Place {
+    fn spot(&self) -> Spot<'_> {
+        Spot { file: &self.file, line: self.line, number: self.number }
+    }
+}
+
+/// An import of files.
+pub(super) struct Run<'a> {
+    context: &'a Context,
+    caller: Caller,
+    import: service::Run<Database>,
+    refuses_card_numbers: bool,
+    rejects: Option<Rejects>,
+    /// In the order of the files: records to write, and what is known to be bad.
+    batch: Vec<(Place, Result<Record, Error>)>,
+    batch_bytes: usize,
+    /// Number of records that were given to the import.
+    imported: usize,
+    /// Places of records without a result, by position: these records wait for a code of another one.
+    waiting: HashMap<usize, Place>,
+    notes: Notes,
+    assumed_states: u64,
+    card_numbers: u64,
+    report: Report,
+    progress: &'a ProgressBar,
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn new(
+        context: &'a Context,
+        caller: Caller,
+        import: service::Run<Database>,
+        progress: &'a ProgressBar,
+    ) -> Self {
+        Self {
+            context,
+            caller,
+            import,
+            refuses_card_numbers: false,
+            rejects: None,
+            batch: Vec::new(),
+            batch_bytes: 0,
+            imported: 0,
+            waiting: HashMap::new(),
+            notes: Notes::new(),
+            assumed_states: 0,
+            card_numbers: 0,
+            report: Report::default(),
+            progress,
+        }
+    }
+
+    /// Collects refused records in a file.
+    pub(super) fn with_rejects(self, rejects: Option<Rejects>) -> Self {
+        Self { rejects, ..self }
+    }
+
+    /// Refuses access tokens whose code or identifier may be the number of a payment card.
+    pub(super) fn refusing_card_numbers(self, refuses_card_numbers: bool) -> Self {
+        Self { refuses_card_numbers, ..self }
+    }
+
+    /// Begins the next file. Returns whether its items have to carry what the file of refused records repeats.
+    pub(super) fn begin(&mut self, file: &Arc<str>, items: &Items) -> anyhow::Result<bool> {
+        if let Some(rejects) = &mut self.rejects {
+            rejects.accept(items.head())?;
+        }
+        let warning = self.notes.begin(file);
+        self.warn(warning);
+        if !items.unmapped().is_empty() {
+            let names: Vec<String> = items.unmapped().iter().map(|name| format!("{name:?}")).collect();
+            self.report.warn(format!("{file}: columns that are not imported: {}", names.join(", ")));
+        }
+        Ok(self.rejects.is_some())
+    }
+
+    fn warn(&mut self, warning: Option<String>) {
+        warning.into_iter().for_each(|warning| self.report.warn(warning));
+    }
+
+    /// Takes the next record. Writes what has come together when it is enough.
+    pub(super) async fn take(&mut self, file: &Arc<str>, item: Item) -> anyhow::Result<()> {
+        let Item { line, number, bytes, mut record, raw, .. } = item;
+        let note = record.as_ref().map(|record| self.notes.look(record, line)).unwrap_or_default();
+        self.card_numbers += u64::from(note.may_be_card_number);
+        if note.may_be_card_number && self.refuses_card_numbers {
+            let text = "may be the number of a payment card, which --refuse-card-numbers refuses";
+            record = Err(Error::field(Reason::CardNumberNotMasked, "access_token", text));
+        }
+        self.batch.push((Place { file: Arc::clone(file), line, number, note, raw }, record));
+        self.batch_bytes += bytes;
+        let full = self.batch.len() >= BATCH_RECORDS || self.batch_bytes >= BATCH_BYTES;
+        if full { self.flush().await } else { Ok(()) }
+    }
+
+    /// Writes what has come together. An error here is no record's fault, such as a database that went away.
+    async fn flush(&mut self) -> anyhow::Result<()> {
+        self.batch_bytes = 0;
+        let (mut places, mut records) = (Vec::new(), Vec::new());
+        for (place, record) in std::mem::take(&mut self.batch) {
+            let bad = record.map(|record| records.push(record)).err();
+            places.push((place, bad));
+        }
+        let Some((first, _)) = places.first() else { return Ok(()) };
+        let stopped =
+            format!("{}:{}: stopped; what came before is in, importing again is safe", first.file, first.line);
+        let mut results = HashMap::new();
+        if !records.is_empty() {
+            let imported = self.context.importer.batch(&self.caller, &mut self.import, records).await;
+            results.extend(imported.map_err(explained).context(stopped)?);
+        }
+        for (place, bad) in places {
+            if let Some(error) = bad {
+                self.fail(&place, &error)?;
+                continue;
+            }
+            let position = self.imported;
+            self.imported += 1;
+            match results.remove(&position) {
+                Some(result) => self.count(&place, result)?,
+                None => _ = self.waiting.insert(position, place),
+            }
+        }
+        if let Some(rejects) = &mut self.rejects {
+            rejects.flush().context("--rejects")?;
+        }
+        self.progress.set_message(format!("{} records, {} bad", self.report.records(), self.report.failed()));
+        Ok(())
+    }
+
+    /// Writes the rest, and what waits for codes of other records. Returns what is to be said.
+    pub(super) async fn finish(mut self) -> anyhow::Result<Report> {
+        self.flush().await?;
+        let mut results = self.context.importer.finish(&self.caller, &mut self.import).await.map_err(explained)?;
+        results.sort_by_key(|(position, _)| *position);
+        for (position, result) in results {
+            let place = self.waiting.remove(&position).context("the import answered too much")?;
+            self.count(&place, result)?;
+        }
+        anyhow::ensure!(self.waiting.is_empty(), "the import answered too little");
+        let warning = self.notes.end();
+        self.warn(warning);
+        if self.assumed_states > 0 {
+            let text =
+                format!("{} new access tokens have no state in the file: EFFECTIVE was assumed", self.assumed_states);
+            self.report.warn(text);
+        }
+        if self.card_numbers > 0 {
+            let help = if self.refuses_card_numbers { "" } else { " (--refuse-card-numbers refuses them)" };
+            self.report.warn(format!("{} codes may be payment card numbers{help}", self.card_numbers));
+        }
+        if let Some((count, name)) = self.rejects.take().map(Rejects::finish).transpose()?.flatten() {
+            self.report.warn(format!("{count} refused records are in {name}: mend and import it"));
+        }
+        Ok(self.report)
+    }
+
+    fn count(&mut self, place: &Place, result: RecordResult) -> anyhow::Result<()> {
+        match result.result {
+            Ok((outcome, _)) => {
+                let is_new = outcome == Outcome::Created && result.kind == Kind::AccessToken;
+                self.assumed_states += u64::from(is_new && place.note.assumes_state);
+                self.report.count(outcome);
+                Ok(())
+            }
+            Err(error) => self.fail(place, &error),
+        }
+    }
+
+    fn fail(&mut self, place: &Place, error: &Error) -> anyhow::Result<()> {
+        let mut text = message(error);
+        let is_taken =
+            matches!(error.reason(), Reason::AuthenticationCodeAlreadyExists | Reason::IdentifierAlreadyExists);
+        let other = if is_taken { self.notes.other(&place.note, &place.file, place.line) } else { None };
+        if let Some(other) = other {
+            text = format!("{text}; see {other}");
+        }
+        if let Some(rejects) = &mut self.rejects {
+            let reason = format!("{}:{}: {text}", place.file, place.line);
+            rejects.write(place.raw.as_ref(), &reason).context("--rejects")?;
+        }
+        if let Some(line) = self.report.fail(place.spot(), error, &text) {
+            // A closed pipe must not end the import.
+            self.progress.suspend(|| drop(writeln!(io::stderr(), "{line}")));
+        }
+        Ok(())
+    }
+}
