@@ -371,9 +371,13 @@ fn check_unique(
 ) {
     for unique in Unique::ALL {
         let owner = unique.of(token).and_then(|value| batch.tokens.find(unique, value));
-        if owner.is_some_and(|owner| owner.id != token.id && Some(owner.id.as_str()) != replaces) {
+        if let Some(owner) = owner.filter(|owner| owner.id != token.id && Some(owner.id.as_str()) != replaces) {
             let (field, reason) = unique.field_and_reason();
-            violations.add(reason, format!("{path}.{field}"), "is already used by another access token");
+            // A token of the same batch may not get the number that it has so far.
+            let of_stored = || format!("is already used by access token {}", owner.number);
+            let is_stored = batch.tokens.stored.contains(&owner.id);
+            let text = if is_stored { of_stored() } else { "is already used by another access token".to_owned() };
+            violations.add(reason, format!("{path}.{field}"), text);
         }
     }
 }
