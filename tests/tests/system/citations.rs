@@ -1,4 +1,5 @@
-//! SECURITY.md and docs/asvs.md name tests and files: each of them exists, and no requirement is left out.
+//! SECURITY.md and docs/asvs.md name tests and files: each of them exists, and no requirement is left out. So do messages of the log
+//! that docs/operations.md lists.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -204,5 +205,33 @@ fn every_requirement_of_asvs_has_a_state_with_its_proof_or_reason() {
     };
     for id in stated {
         assert!(known(id), "{id} is no requirement of level 1 or 2");
+    }
+}
+
+/// The text of all Rust files below a directory.
+fn sources(directory: &Path) -> String {
+    let entries = std::fs::read_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    paths
+        .map(|path| match path.extension() {
+            _ if path.is_dir() => sources(&path),
+            Some(extension) if extension == "rs" => read(&path),
+            _ => String::new(),
+        })
+        .collect()
+}
+
+#[test]
+fn logged_messages_exist() {
+    let operations = read(&root().join("docs/operations.md"));
+    let (_, section) = operations.split_once("\n## Logs\n").expect("a section about logs");
+    let section = section.split("\n## ").next().expect("its text");
+    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    let messages = rows.filter_map(|row| row.split(" | ").next()).flat_map(|first| first.split('`').skip(1).step_by(2));
+    let messages: BTreeSet<&str> = messages.collect();
+    assert!(messages.len() > 10, "{messages:?}");
+    let sources = sources(&root().join("crates/server/src")) + &sources(&root().join("crates/storage/src"));
+    for message in messages {
+        assert!(sources.contains(&format!("\"{message}\"")), "nothing logs {message:?}");
     }
 }
