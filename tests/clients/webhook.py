@@ -45,7 +45,7 @@ def free_port():
 def call(port, path, **body):
     request = urllib.request.Request(f"http://127.0.0.1:{port}/v1/{path}", json.dumps(body).encode())
     with direct.open(request, timeout=30) as answer:
-        return json.load(answer)["data"]
+        return json.load(answer).get("data")
 
 
 def until(condition, what):
