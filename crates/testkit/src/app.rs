@@ -92,6 +92,11 @@ impl TestApp {
         (Self::prepared(proxy.through(&url), None).await, proxy)
     }
 
+    /// The address at which the server listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// The URL of the database.
     pub fn url(&self) -> &str {
         &self.url

@@ -30,6 +30,7 @@ mod gateway_sessions;
 mod import;
 mod import_formats;
 mod import_race;
+mod import_stream;
 mod key_ring;
 mod life_cycle_model;
 mod listing;

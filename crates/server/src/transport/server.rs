@@ -36,6 +36,13 @@ const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 /// answered before their callers give up, and most would be looked at only to be late.
 pub(crate) const WIDE: u32 = 128;
 pub(crate) const NARROW: u32 = 16;
+/// Maximum number of bytes that a client may send on one stream before the service has read them. A small window bounds what an
+/// import leaves unread while a batch is written.
+const STREAM_WINDOW: u32 = 64 * 1024;
+/// Smallest window of a connection, in bytes. The HTTP library allows half of the window for the overhead of small DATA frames that
+/// wait to be read: 256 bytes less their length for each. At the limit it closes the connection with ENHANCE_YOUR_CALM. Records of 10
+/// bytes, the smallest that exist, fill a stream's window with frames of 1.6 MiB of overhead (ADR 34).
+const MIN_CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 /// After so many streams that had to be reset for a client's fault, its connection is closed. The HTTP library would have
 /// no limit if it were not told one.
 const FAULTS_PER_CONNECTION: usize = 1024;
@@ -113,6 +120,8 @@ pub(crate) fn routers<S: Store + AccountStore>(app: Arc<App<S>>, health: &Health
             .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
             .max_concurrent_streams(streams)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(connection_window(streams))
             // The setting is advice until a client has read it; these hold at once.
             .concurrency_limit_per_connection(streams as usize)
             .load_shed(true)
@@ -124,6 +133,11 @@ pub(crate) fn routers<S: Store + AccountStore>(app: Arc<App<S>>, health: &Health
             .tcp_nodelay(true)
             .add_routes(routes.clone())
     })
+}
+
+/// Returns the window of a connection in bytes: a stream that is not read for a while leaves the others their windows.
+fn connection_window(streams: u32) -> u32 {
+    (streams * STREAM_WINDOW).max(MIN_CONNECTION_WINDOW)
 }
 
 /// The same services but for reflection, inside of the same layers, for callers in this process. The generated clients take it as a channel.
