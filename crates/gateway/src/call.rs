@@ -67,7 +67,7 @@ impl Gateway {
         let peer = head.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
         let trusted = &self.config.trusted_proxies;
         let client = peer.map(|peer| ClientAddress::resolve(peer.ip(), &head.headers, trusted));
-        let metadata = forward::inwards(&head.headers, asked.token.as_deref(), client);
+        let metadata = forward::inwards(&head.headers, asked.token.as_deref(), client)?;
         let path = route.grpc_path.clone();
         let called = self.upstream.call(path, asked.message, metadata, client, self.config.timeout).await;
         let answered = called.map_err(|status| Refusal::of_status(&status))?;

@@ -122,6 +122,12 @@ impl Refusal {
         refusal
     }
 
+    /// With a part of the request that is at fault.
+    pub(crate) fn about(mut self, field: &str, description: String) -> Self {
+        self.0.fields.push((field.to_owned(), description));
+        self
+    }
+
     /// With the verbs that are allowed.
     pub(crate) fn allowing(mut self, verbs: &'static str) -> Self {
         self.0.allow = Some(verbs);

@@ -1,21 +1,34 @@
 //! Headers that pass the gateway, by name; all others stay behind.
+//!
+//! What passes is bounded here. The service refuses a list of headers above 16 KiB, and an HTTP/2 library answers one above 64 KiB
+//! or so by closing the connection, which is that of all callers (ADR 35).
 
+use access_tokens_proto::v1::ErrorReason;
 use base64::Engine;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use http::header::{AUTHORIZATION, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tonic::metadata::MetadataMap;
 
 use crate::address::{ClientAddress, FORWARDED_FOR};
+use crate::error::Refusal;
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Maximum size of the credentials of a call in bytes, together: session tokens, API keys, `Authorization`. The service reads no session token
+/// above 8 KiB.
+pub(crate) const MAX_CREDENTIAL_BYTES: usize = 8 * 1024 + 64;
+/// Maximum size of all other headers that pass, together, in bytes as HTTP/2 counts them: name, value and 32 for each.
+pub(crate) const MAX_HEADER_BYTES: usize = 4 * 1024;
+/// What HTTP/2 counts for a header besides its name and value, in bytes.
+const HEADER_OVERHEAD_BYTES: usize = 32;
 
 /// How far a caller has written, where the service reads from replicas.
 const READ_AFTER: HeaderName = HeaderName::from_static("x-read-after");
 
 /// What passes to the service as it is.
-const INWARDS: [HeaderName; 6] = [
+static INWARDS: [HeaderName; 6] = [
     HeaderName::from_static("traceparent"),
     HeaderName::from_static("tracestate"),
     REQUEST_ID,
@@ -33,11 +46,23 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// The metadata of a call. The session token among the parameters counts before the headers.
-pub(crate) fn inwards(headers: &HeaderMap, token: Option<&str>, client: Option<ClientAddress>) -> MetadataMap {
+/// Returns the metadata of a call. The session token among the parameters counts before the headers.
+///
+/// Errors: INVALID_TOKEN (401) for credentials above [`MAX_CREDENTIAL_BYTES`], because no credential is that long; REQUEST_TOO_LARGE
+/// (431) for other headers above [`MAX_HEADER_BYTES`].
+pub(crate) fn inwards(
+    headers: &HeaderMap,
+    token: Option<&str>,
+    client: Option<ClientAddress>,
+) -> Result<MetadataMap, Refusal> {
+    let credentials = [AUTHORIZATION, API_KEY].map(|name| size(headers, &name)).iter().sum::<usize>();
+    if credentials + token.map_or(0, str::len) > MAX_CREDENTIAL_BYTES {
+        return Err(Refusal::new(ErrorReason::InvalidToken, StatusCode::UNAUTHORIZED, "the session is not valid"));
+    }
+    bounded(headers)?;
     let mut metadata = HeaderMap::new();
-    for name in INWARDS {
-        for value in headers.get_all(&name) {
+    for name in &INWARDS {
+        for value in headers.get_all(name) {
             metadata.append(name.clone(), value.clone());
         }
     }
@@ -51,7 +76,31 @@ pub(crate) fn inwards(headers: &HeaderMap, token: Option<&str>, client: Option<C
     if let Some(client) = client {
         insert(&mut metadata, FORWARDED_FOR, &client.to_string());
     }
-    MetadataMap::from_headers(metadata)
+    Ok(MetadataMap::from_headers(metadata))
+}
+
+/// Refuses headers that are larger than what passes, and names the largest.
+fn bounded(headers: &HeaderMap) -> Result<(), Refusal> {
+    let sizes = || INWARDS.iter().filter(|name| **name != API_KEY).map(|name| (size(headers, name), name));
+    if sizes().map(|(size, _)| size).sum::<usize>() <= MAX_HEADER_BYTES {
+        return Ok(());
+    }
+    let largest = sizes().max_by_key(|(size, _)| *size).map_or("", |(_, name)| name.as_str());
+    let description = format!("is too large: {} together are at most {MAX_HEADER_BYTES} bytes", names());
+    let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    Err(Refusal::new(ErrorReason::RequestTooLarge, status, "the headers are too large").about(largest, description))
+}
+
+/// Returns the names of the headers that share one bound.
+fn names() -> String {
+    let names = INWARDS.iter().filter(|name| **name != API_KEY).map(HeaderName::as_str);
+    names.collect::<Vec<_>>().join(", ")
+}
+
+/// Returns the size of all values of a header in bytes, as HTTP/2 counts it.
+fn size(headers: &HeaderMap, name: &HeaderName) -> usize {
+    let values = headers.get_all(name).iter();
+    values.map(|value| name.as_str().len() + value.len() + HEADER_OVERHEAD_BYTES).sum()
 }
 
 /// Adds what passes back to the headers of an answer.
@@ -111,7 +160,7 @@ mod tests {
     }
 
     fn forwarded(pairs: &[(&'static str, &str)], token: Option<&str>) -> HeaderMap {
-        inwards(&headers(pairs), token, None).into_headers()
+        inwards(&headers(pairs), token, None).expect("small enough").into_headers()
     }
 
     fn basic(credentials: &str) -> HeaderMap {
@@ -163,10 +212,59 @@ mod tests {
     #[test]
     fn the_address_of_the_client_replaces_what_it_says_itself() {
         let client = Some(ClientAddress::new([192, 0, 2, 7].into()));
-        let metadata = inwards(&headers(&[("x-forwarded-for", "1.2.3.4")]), None, client).into_headers();
+        let metadata =
+            inwards(&headers(&[("x-forwarded-for", "1.2.3.4")]), None, client).expect("small").into_headers();
         let sent: Vec<_> = metadata.get_all(FORWARDED_FOR).iter().collect();
         assert_eq!(sent, ["192.0.2.7"]);
-        let unknown = inwards(&headers(&[("x-forwarded-for", "1.2.3.4")]), None, None).into_headers();
+        let unknown = inwards(&headers(&[("x-forwarded-for", "1.2.3.4")]), None, None).expect("small").into_headers();
         assert!(!unknown.contains_key(FORWARDED_FOR));
+    }
+
+    /// HTTP status and description of a refusal.
+    fn refused(pairs: &[(&'static str, &str)], token: Option<&str>) -> (u16, String) {
+        let refusal = inwards(&headers(pairs), token, None).expect_err("too large");
+        let response = refusal.into_response(crate::route::Mount::Canonical);
+        let reason = response.headers()[crate::error::ERROR_REASON].to_str().expect("text").to_owned();
+        (response.status().as_u16(), reason)
+    }
+
+    #[test]
+    fn credentials_that_are_too_long_are_no_credentials() {
+        for length in [MAX_CREDENTIAL_BYTES + 1, 16_000, 65_000, 1_000_000] {
+            let long = "a".repeat(length);
+            let (bearer, basic) = (format!("Bearer {long}"), format!("Basic {}", BASE64.encode(&long)));
+            let invalid = (401, "INVALID_TOKEN".to_owned());
+            assert_eq!(refused(&[], Some(&long)), invalid);
+            for header in [("x-api-key", &long), ("authorization", &bearer), ("authorization", &basic)] {
+                assert_eq!(refused(&[(header.0, header.1.as_str())], None), invalid, "{} {length}", header.0);
+                assert_eq!(refused(&[(header.0, header.1.as_str())], Some("short")), invalid);
+            }
+        }
+        let half = "a".repeat(MAX_CREDENTIAL_BYTES / 2);
+        assert_eq!(refused(&[("x-api-key", &half), ("authorization", &half)], None).0, 401, "together");
+        let longest = "a".repeat(8 * 1024);
+        assert_eq!(forwarded(&[], Some(&longest))[AUTHORIZATION].len(), 7 + 8 * 1024);
+    }
+
+    #[test]
+    fn other_headers_are_bounded_together() {
+        let too_large = (431, "REQUEST_TOO_LARGE".to_owned());
+        for name in ["traceparent", "tracestate", "x-request-id", "user-agent", "x-read-after"] {
+            for length in [MAX_HEADER_BYTES, 16_000, 65_000] {
+                assert_eq!(refused(&[(name, &"a".repeat(length))], None), too_large, "{name}");
+            }
+            let part = "a".repeat(MAX_HEADER_BYTES / 2);
+            assert_eq!(refused(&[(name, &part), (name, &part)], Some("t")), too_large, "{name} twice");
+            let many: Vec<_> = std::iter::repeat_n((name, ""), MAX_HEADER_BYTES / 32).collect();
+            assert_eq!(refused(&many, None), too_large, "{name} many times");
+        }
+        assert!(forwarded(&[("cookie", &"a".repeat(100_000)), ("x-unknown", &"a".repeat(100_000))], None).is_empty());
+    }
+
+    #[test]
+    fn whatever_passes_is_smaller_than_what_the_service_takes() {
+        // Its bound, less what the client of gRPC and traces add: path, authority, content type, deadline, a second traceparent.
+        let limit = 16 * 1024 - 2 * 1024;
+        assert!(MAX_CREDENTIAL_BYTES + MAX_HEADER_BYTES + "Bearer ".len() + 2 * HEADER_OVERHEAD_BYTES + 100 < limit);
     }
 }

@@ -2,6 +2,8 @@
 
 use std::error::Error;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use access_tokens_proto::Unchanged;
@@ -9,6 +11,7 @@ use bytes::Bytes;
 use h2::Reason;
 use http::uri::PathAndQuery;
 use http_body_util::BodyExt;
+use tokio::time::{Instant, sleep};
 use tonic::body::Body;
 use tonic::client::Grpc;
 use tonic::metadata::{MetadataMap, MetadataValue};
@@ -22,9 +25,13 @@ const MAX_ANSWER_BYTES: usize = 256 * 1024 * 1024;
 /// The service ends a call at its deadline and says so. If it does not, we do, so much later.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// A call that the service has not looked at is made again so often. That happens on a new connection, to those who call
-/// before it has said how many calls it may have at a time; whoever calls again knows.
-const REPEATS: usize = 2;
+/// Maximum number of times that a call is sent again which the service has not processed. Connections end by age while calls are
+/// on their way, and a new connection may refuse calls that are sent before it has said how many it takes at a time.
+const MAX_REPEATS: u32 = 5;
+/// Time since the first attempt after which a call is not sent again.
+const REPEAT_TIME: Duration = Duration::from_secs(1);
+/// Pause before the second repeat. It doubles with each further one. The first repeat has none.
+const REPEAT_PAUSE: Duration = Duration::from_millis(5);
 
 type Calls = tower::util::BoxCloneSyncService<http::Request<Body>, http::Response<Body>, Status>;
 
@@ -40,9 +47,15 @@ impl Upstream {
         S: Clone + Send + Sync + 'static,
         B: axum::body::HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
-        let whole = |body: B| Body::new(body.map_err(lost));
+        // An error of the body comes after the answer has begun: the call was processed.
+        let whole = |body: B| Body::new(body.map_err(|error| lost(error).0));
         let service = service.map_response(move |response: http::Response<B>| response.map(whole));
-        Self(tower::util::BoxCloneSyncService::new(service.map_err(lost)))
+        let unanswered = |error| {
+            let (mut status, failure) = lost(error);
+            status.set_source(Arc::new(failure));
+            status
+        };
+        Self(tower::util::BoxCloneSyncService::new(service.map_err(unanswered)))
     }
 
     /// Calls a method: a message in, a message out. A service in this process finds the client's address in the extensions;
@@ -60,15 +73,18 @@ impl Upstream {
             extensions.insert(address);
         }
         let call = Prepared { path, message, metadata: identified(metadata), extensions, timeout };
-        let mut client = Grpc::new(self.0.clone()).max_decoding_message_size(MAX_ANSWER_BYTES);
         let calling = async {
-            for _ in 0..REPEATS {
-                match call.once(&mut client).await {
-                    Err(status) if is_unprocessed(&status) => {}
-                    answered => return answered,
+            let started = Instant::now();
+            for repeat in 0..MAX_REPEATS {
+                match call.once(&self.0).await {
+                    (Err(_), Processed::No) if started.elapsed() < REPEAT_TIME => {}
+                    (answered, _) => return answered,
+                }
+                if repeat > 0 {
+                    sleep(REPEAT_PAUSE * (1 << (repeat - 1))).await;
                 }
             }
-            call.once(&mut client).await
+            call.once(&self.0).await.0
         };
         let expired = |_| Err(Status::deadline_exceeded("the deadline passed"));
         tokio::time::timeout(timeout + GRACE, calling).await.unwrap_or_else(expired)
@@ -85,16 +101,63 @@ struct Prepared {
 }
 
 impl Prepared {
-    async fn once(&self, client: &mut Grpc<Calls>) -> Result<Response<Bytes>, Status> {
+    /// Makes one attempt.
+    async fn once(&self, calls: &Calls) -> (Result<Response<Bytes>, Status>, Processed) {
+        let message_taken = Arc::new(AtomicBool::new(false));
+        let attempt = Attempt { calls: calls.clone(), message_taken: Arc::clone(&message_taken) };
+        let mut client = Grpc::new(attempt).max_decoding_message_size(MAX_ANSWER_BYTES);
         let mut request = Request::from_parts(self.metadata.clone(), self.extensions.clone(), self.message.clone());
         request.set_timeout(self.timeout);
-        client.ready().await?;
-        client.unary(request, self.path.clone(), Unchanged).await
+        let answered = async {
+            client.ready().await?;
+            client.unary(request, self.path.clone(), Unchanged).await
+        };
+        let answered = answered.await;
+        let failure = answered.as_ref().err().and_then(failure);
+        let unprocessed = |failure| failure == Failure::Refused || !message_taken.load(Ordering::Acquire);
+        let processed = if failure.is_some_and(unprocessed) { Processed::No } else { Processed::Perhaps };
+        (answered, processed)
     }
 }
 
-/// The service may know the gateway itself, by the certificate of its connections. Whoever calls without a session must not
-/// become the gateway: such a call goes with a session that is none.
+/// Whether the service may have begun with a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Processed {
+    /// It has not, and will not: the call may be sent again.
+    No,
+    /// It may have.
+    Perhaps,
+}
+
+/// The service for one attempt. It notes that the message of the call has been taken to be sent: no method begins without its
+/// message.
+#[derive(Clone)]
+struct Attempt {
+    calls: Calls,
+    message_taken: Arc<AtomicBool>,
+}
+
+impl Service<http::Request<Body>> for Attempt {
+    type Response = http::Response<Body>;
+    type Error = Status;
+    type Future = <Calls as Service<http::Request<Body>>>::Future;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        self.calls.poll_ready(context)
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let taken = Arc::clone(&self.message_taken);
+        let noted = move |frame| {
+            taken.store(true, Ordering::Release);
+            frame
+        };
+        self.calls.call(request.map(|body| Body::new(body.map_frame(noted))))
+    }
+}
+
+/// The service may know the gateway itself, by the certificate of its connections. A caller without a session must not become
+/// the gateway: its call goes with a session that is none.
 fn identified(mut metadata: MetadataMap) -> MetadataMap {
     if !["authorization", "x-api-key"].iter().any(|name| metadata.contains_key(*name)) {
         metadata.insert("authorization", MetadataValue::from_static("Bearer none"));
@@ -102,51 +165,69 @@ fn identified(mut metadata: MetadataMap) -> MetadataMap {
     metadata
 }
 
-/// The way to the service is broken, or was while the call was under way: to the caller the service is away. What tonic makes
-/// of such errors by itself depends on the moment.
-fn lost(error: impl Into<BoxError>) -> Status {
+/// How a call failed on its way to the service, before an answer began. The source of its status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+enum Failure {
+    /// The other side says that it has not processed the call: a stream above the last one that GOAWAY names (RFC 9113, section
+    /// 6.8), or one that REFUSED_STREAM ends (section 8.7).
+    #[error("refused unprocessed")]
+    Refused,
+    /// Anything else.
+    #[error("lost")]
+    Lost,
+}
+
+/// Returns how a call failed, if it was not the service that answered.
+fn failure(status: &Status) -> Option<Failure> {
+    causes(status).find_map(|cause| cause.downcast_ref::<Failure>()).copied()
+}
+
+/// Returns the status of a call that failed on its way: to the caller the service is away. What tonic makes of such errors by
+/// itself depends on the moment.
+fn lost(error: impl Into<BoxError>) -> (Status, Failure) {
     let error = error.into();
     let mut causes = causes(&*error);
     if causes.clone().any(|cause| cause.is::<tonic::TimeoutExpired>()) {
-        return Status::deadline_exceeded("the deadline passed");
+        return (Status::deadline_exceeded("the deadline passed"), Failure::Lost);
     }
-    let mut status = Status::unavailable("the way to the service is broken");
-    let reason = causes.find_map(|cause| cause.downcast_ref::<h2::Error>()?.reason());
-    if reason == Some(Reason::REFUSED_STREAM) {
-        status.set_source(Arc::new(Unprocessed));
-    }
-    status
+    // The error of a stream is a GOAWAY of the other side only where the stream is above the last one that the GOAWAY names.
+    let refused = causes.any(|cause| {
+        let error = cause.downcast_ref::<h2::Error>();
+        error.is_some_and(|error| {
+            (error.is_go_away() && error.is_remote()) || error.reason() == Some(Reason::REFUSED_STREAM)
+        })
+    });
+    let failure = if refused { Failure::Refused } else { Failure::Lost };
+    (Status::unavailable("the way to the service is broken"), failure)
 }
 
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> + Clone + use<'a> {
     std::iter::successors(Some(error), |cause| (*cause).source())
 }
 
-/// The service has refused a call before it has looked at it.
-#[derive(Debug, thiserror::Error)]
-#[error("refused unprocessed")]
-struct Unprocessed;
-
-fn is_unprocessed(status: &Status) -> bool {
-    causes(status).any(|cause| cause.is::<Unprocessed>())
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
 
     use tonic::Code;
 
     use super::*;
 
-    /// What comes of a call whose stream is reset the first time, and how often it is made.
-    async fn reset(reason: Reason) -> (Code, usize) {
+    /// Returns what comes of a call that fails in this way the first time, with its message taken or not, and how often it is made.
+    async fn failing<E: Into<BoxError> + 'static>(taken: bool, fail: fn() -> E) -> (Code, usize) {
         let calls = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&calls);
-        let service = tower::service_fn(move |_: http::Request<Body>| {
+        let service = tower::service_fn(move |request: http::Request<Body>| {
             let first = counted.fetch_add(1, Ordering::Relaxed) == 0;
             async move {
-                if first { Err(h2::Error::from(reason)) } else { Ok(Status::not_found("answered").into_http::<Body>()) }
+                if taken {
+                    let _ = request.into_body().collect().await;
+                }
+                if first {
+                    Err::<_, BoxError>(fail().into())
+                } else {
+                    Ok(Status::not_found("answered").into_http::<Body>())
+                }
             }
         });
         let path = PathAndQuery::from_static("/s/m");
@@ -156,9 +237,50 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_what_was_not_looked_at_is_called_again() {
-        assert_eq!(reset(Reason::REFUSED_STREAM).await, (Code::NotFound, 2));
-        assert_eq!(reset(Reason::CANCEL).await, (Code::Unavailable, 1));
-        assert_eq!(reset(Reason::INTERNAL_ERROR).await, (Code::Unavailable, 1));
+    async fn only_what_was_not_processed_is_sent_again() {
+        let refused = || h2::Error::from(Reason::REFUSED_STREAM);
+        assert_eq!(failing(true, refused).await, (Code::NotFound, 2));
+        let others: [fn() -> h2::Error; 3] = [
+            || h2::Error::from(Reason::CANCEL),
+            || h2::Error::from(Reason::INTERNAL_ERROR),
+            || h2::Error::from(Reason::NO_ERROR),
+        ];
+        for other in others {
+            assert_eq!(failing(true, other).await, (Code::Unavailable, 1));
+            assert_eq!(failing(false, other).await, (Code::NotFound, 2), "the message never left");
+        }
+        let broken = || std::io::Error::from(std::io::ErrorKind::BrokenPipe);
+        assert_eq!(failing(true, broken).await, (Code::Unavailable, 1));
+        assert_eq!(failing(false, broken).await, (Code::NotFound, 2));
+    }
+
+    #[tokio::test]
+    async fn what_the_service_answers_is_not_sent_again() {
+        let calls = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&calls);
+        // It answers without a look at the message.
+        let service = tower::service_fn(move |_: http::Request<Body>| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            async { Ok::<_, BoxError>(Status::unavailable("away").into_http::<Body>()) }
+        });
+        let path = PathAndQuery::from_static("/s/m");
+        let time = Duration::from_secs(5);
+        let answer = Upstream::new(service).call(path, Bytes::new(), MetadataMap::new(), None, time).await;
+        assert_eq!((answer.expect_err("an error").code(), calls.load(Ordering::Relaxed)), (Code::Unavailable, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn repeats_are_bounded() {
+        let calls = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&calls);
+        let service = tower::service_fn(move |_: http::Request<Body>| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            async { Err::<http::Response<Body>, _>(h2::Error::from(Reason::REFUSED_STREAM)) }
+        });
+        let path = PathAndQuery::from_static("/s/m");
+        let time = Duration::from_secs(5);
+        let answer = Upstream::new(service).call(path, Bytes::new(), MetadataMap::new(), None, time).await;
+        assert_eq!(answer.expect_err("an error").code(), Code::Unavailable);
+        assert_eq!(calls.load(Ordering::Relaxed), 1 + MAX_REPEATS as usize);
     }
 }
