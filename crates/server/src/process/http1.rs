@@ -1,9 +1,10 @@
-//! HTTP/1 over a port: as many connections as are allowed and as long as they behave, until told to stop.
+//! HTTP/1 over a port: a bounded number of connections, until the process is asked to stop.
 //!
 //! The HTTP library gives every request the same time to arrive, be it the first one or the next one of a client that
 //! keeps its connection. Here the first one must be there five seconds after its first byte, and a connection may idle for
 //! longer, between requests.
 
+use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,30 +13,31 @@ use std::time::Duration;
 
 use access_tokens_gateway::Authenticated;
 use axum::Router;
-use axum::body::Body;
 use axum::extract::ConnectInfo;
-use futures::TryFutureExt;
+use http::HeaderValue;
+use http::header::{CONNECTION, EXPECT};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tower::ServiceExt;
 
 use super::accept::{Incoming as Arrivals, Room, Slot};
 use super::greeting::{GREETING_TIME, Greeted, Greeting};
 use super::http_log;
 use super::port::Port;
+use super::unread_body::CurrentBody;
 
 /// How long a connection of the gateway may be idle, from the answer before.
 pub(super) const IDLE_TIME: Duration = Duration::from_secs(60);
 /// Most bytes of the head of a request: a query is at most 64 KiB.
 const MAX_HEAD_BYTES: usize = 128 * 1024;
 
-/// Serves a router, over connections that may be idle for so long, until `stop`, and then until every request that is under way is answered. When it is dropped, so are
-/// its connections.
+/// Serves a router until `stop`, and then until every request in progress is answered. Connections may be idle for this long. They are
+/// dropped with the future.
 pub(super) async fn serve(port: Port, room: Room, idle: Duration, router: Router, stop: impl Future<Output = ()>) {
     let router =
         http_log::around(router, if port.tls.is_some() { "https" } else { "http" }, Arc::clone(&room.trusted_proxies));
@@ -62,16 +64,23 @@ async fn connection(greeted: Greeted, mut slot: Slot, idle: Duration, router: Ro
     let spoke = AtomicBool::new(false);
     let stranger = Mutex::new(slot.take_stranger());
     let (spoke, stranger) = (&spoke, &stranger);
-    let service = service_fn(move |mut request: http::Request<Incoming>| {
+    let current = &CurrentBody::new();
+    let service = service_fn(move |request: http::Request<Incoming>| {
         spoke.store(true, Ordering::Relaxed);
+        let (began, awaits_continue) = (Instant::now(), request.headers().contains_key(EXPECT));
+        let mut request = request.map(|body| current.lend(body));
         request.extensions_mut().insert(ConnectInfo(address));
-        let answer = router.clone().oneshot(request.map(Body::new));
-        answer.map_ok(move |answer| {
+        let answer = router.clone().oneshot(request);
+        async move {
+            let mut answer = answer.await?;
             if answer.extensions().get::<Authenticated>().is_some() {
                 drop(stranger.lock().unwrap_or_else(PoisonError::into_inner).take());
             }
-            answer
-        })
+            if !current.drain(began, awaits_continue).await {
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(answer)
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -112,7 +121,6 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream};
     use tokio::sync::oneshot;
     use tokio::task::JoinHandle;
-    use tokio::time::Instant;
 
     use super::*;
 

@@ -16,6 +16,7 @@ mod serve;
 mod signals;
 mod starting;
 mod stream;
+mod unread_body;
 mod upstream;
 
 use std::net::SocketAddr;

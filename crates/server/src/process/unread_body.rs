@@ -1,0 +1,131 @@
+//! Bodies of requests that are answered before they have been read to their end.
+//!
+//! On an HTTP/1 connection the next request begins behind the body of this one. The HTTP library closes a connection whose body is
+//! not read, without a word in the answer, and the client's next call fails. So the rest of a body is read here, within bounds; where
+//! it does not end within them, the answer says `connection: close` (ADR 35).
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Body, HttpBody};
+use http_body_util::BodyExt;
+use hyper::body::{Bytes, Frame, SizeHint};
+use tokio::time::{Instant, timeout_at};
+
+/// Maximum size in bytes of a body that is read to its end for the sake of the connection. The gateway itself reads as much of one that
+/// is too large.
+const MAX_DRAINED_BYTES: u64 = 8 * 1024 * 1024;
+/// Time from the head of a request within which its body must end.
+const DRAIN_TIME: Duration = Duration::from_secs(5);
+
+/// The body of the request that a connection is at. Clones are of the same connection.
+pub(super) struct CurrentBody<B>(Arc<Mutex<State<B>>>);
+
+enum State<B> {
+    /// There is none, or it has been read to its end.
+    Ended,
+    /// The handler has it.
+    Lent,
+    /// The handler has dropped it, after this many bytes.
+    Unread(B, u64),
+}
+
+impl<B> CurrentBody<B> {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Mutex::new(State::Ended)))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<B>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<B> CurrentBody<B>
+where
+    B: HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Unpin + Send + 'static,
+{
+    /// Lends the body of a new request to its handler.
+    pub(super) fn lend(&self, body: B) -> Body {
+        if body.is_end_stream() {
+            *self.state() = State::Ended;
+            return Body::empty();
+        }
+        *self.state() = State::Lent;
+        Body::new(LentBody { body: Some(body), seen: 0, current: Self(Arc::clone(&self.0)) })
+    }
+
+    /// Reads what the handler has left of the body of a request whose head came at this time. Returns false if the body has not ended
+    /// then: the connection cannot be used any more.
+    ///
+    /// A client that waits for `100 Continue` is not asked for a body that nothing reads.
+    pub(super) async fn drain(&self, began: Instant, awaits_continue: bool) -> bool {
+        let (mut body, mut seen) = match std::mem::replace(&mut *self.state(), State::Ended) {
+            State::Ended => return true,
+            State::Lent => return false,
+            State::Unread(body, seen) => (body, seen),
+        };
+        if awaits_continue && seen == 0 {
+            return false;
+        }
+        let rest = async {
+            while seen <= MAX_DRAINED_BYTES {
+                match body.frame().await {
+                    Some(Ok(frame)) => seen += frame.data_ref().map_or(0, |data| data.len() as u64),
+                    Some(Err(_)) => return false,
+                    None => return true,
+                }
+            }
+            false
+        };
+        timeout_at(began + DRAIN_TIME, rest).await.unwrap_or(false)
+    }
+}
+
+/// A body in the hands of a handler. It goes back when the handler drops it.
+struct LentBody<B> {
+    /// None once it has ended or broken.
+    body: Option<B>,
+    /// Bytes that the handler has read.
+    seen: u64,
+    current: CurrentBody<B>,
+}
+
+impl<B> HttpBody for LentBody<B>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let polled = Pin::new(body).poll_frame(context);
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => self.seen += frame.data_ref().map_or(0, |data| data.len() as u64),
+            // The library closes the connection of a body that breaks.
+            Poll::Ready(Some(Err(_)) | None) => self.body = None,
+            Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(HttpBody::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map_or(SizeHint::with_exact(0), HttpBody::size_hint)
+    }
+}
+
+impl<B> Drop for LentBody<B> {
+    fn drop(&mut self) {
+        let left = self.body.take().map_or(State::Ended, |body| State::Unread(body, self.seen));
+        *self.current.state() = left;
+    }
+}
+
+#[cfg(test)]
+mod tests;
