@@ -18,6 +18,8 @@ pub struct GatewayConfig {
     pub timeout: Duration,
     /// The proxies whose `x-forwarded-for` is believed.
     pub trusted_proxies: Vec<Network>,
+    /// Whether the page at `/docs` and `/openapi.json` are served.
+    pub docs: bool,
 }
 
 impl Default for GatewayConfig {
@@ -27,6 +29,7 @@ impl Default for GatewayConfig {
             time_zone: TimeZone::UTC,
             timeout: Duration::from_secs(30),
             trusted_proxies: Vec::new(),
+            docs: true,
         }
     }
 }

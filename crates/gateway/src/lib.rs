@@ -20,8 +20,10 @@ mod openapi;
 mod release;
 mod request;
 mod route;
+mod spelling;
 mod upstream;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use access_tokens_proto::v1::ErrorReason;
@@ -29,14 +31,16 @@ use axum::Router;
 use axum::body::Body;
 use axum::routing::{MethodFilter, on};
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
-use tower::{BoxError, Service};
+use http::uri::PathAndQuery;
+use http::{Method, Request, Response, StatusCode, Uri};
+use tower::{BoxError, Service, ServiceExt};
 
 pub use access_tokens_domain::time::TimeZone;
 pub use address::{ClientAddress, FORWARDED_FOR};
 pub use call::Authenticated;
 pub use config::{GatewayConfig, InvalidNetwork, Network};
 pub use release::{InvalidRelease, Release};
+pub use spelling::RewrittenPath;
 
 use call::Gateway;
 use error::Refusal;
@@ -45,7 +49,7 @@ use upstream::Upstream;
 
 /// The HTTP API over a service: one in this process, or a channel to one elsewhere.
 ///
-/// `/openapi.json` describes it, `/docs` is a page for people. The address of the client is passed on where the server
+/// `/openapi.json` describes it, `/docs` is a page for people, unless the configuration switches both off. The address of the client is passed on where the server
 /// gives it as `ConnectInfo<SocketAddr>`.
 pub fn router<S, B>(service: S, config: GatewayConfig) -> Router
 where
@@ -54,13 +58,33 @@ where
     B: axum::body::HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     let (routes, plans) = route::routes(config.release);
-    let description = openapi::document(&routes, config.release);
+    let mut router = Router::new();
+    if config.docs {
+        router = docs::mount(router, &openapi::document(&routes, config.release));
+    }
     let gateway = Arc::new(Gateway { upstream: Upstream::new(service), config, plans });
-    let mut router = docs::mount(Router::new(), &description);
+    let legacy = routes.iter().filter(|route| route.mount == Mount::Legacy);
+    let legacy: Arc<HashSet<Arc<str>>> = Arc::new(legacy.map(|route| route.path.as_str().into()).collect());
     for route in routes {
         router = mount(router, &gateway, route);
     }
-    router.fallback(unknown_path)
+    let usual = router.clone();
+    router.fallback(move |request: Request<Body>| other_path(usual.clone(), Arc::clone(&legacy), request))
+}
+
+/// Answers a request whose path is none of the contract as it is written. It may be an unusual spelling of one.
+async fn other_path(routes: Router, legacy: Arc<HashSet<Arc<str>>>, mut request: Request<Body>) -> Response<Body> {
+    let Some(usual) = spelling::usual(request.uri().path()) else { return unknown_path() };
+    let Some(path) = legacy.get(usual.trim_end_matches('/')).cloned() else { return unknown_path() };
+    let path_and_query = match request.uri().query() {
+        Some(query) => PathAndQuery::try_from(format!("{path}?{query}")),
+        None => PathAndQuery::try_from(&*path),
+    };
+    let Ok(path_and_query) = path_and_query else { return unknown_path() };
+    *request.uri_mut() = Uri::from(path_and_query);
+    let Ok(mut response) = routes.oneshot(request).await;
+    response.extensions_mut().insert(RewrittenPath(path));
+    response
 }
 
 /// Adds a route, with and without a slash at its end.
@@ -82,7 +106,7 @@ fn wrong_verb(verbs: &'static str) -> Response<Body> {
 }
 
 /// Where there is no method, it is HTTP that fails, below the paths of the original API too.
-async fn unknown_path() -> Response<Body> {
+fn unknown_path() -> Response<Body> {
     let refusal = Refusal::new(ErrorReason::MethodNotFound, StatusCode::NOT_FOUND, "there is no method at this path");
     refusal.into_response(Mount::Canonical)
 }

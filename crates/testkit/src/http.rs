@@ -1,6 +1,7 @@
 //! A caller over HTTP that sends exactly what it is told to, as odd as it may be.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -100,6 +101,59 @@ impl HttpClient {
     /// The target of a method, for [`send`](Self::send).
     pub fn target(&self, method: &str) -> String {
         format!("{}/{method}", self.mount)
+    }
+}
+
+/// A connection that is kept between calls, as HTTP libraries do.
+#[derive(Debug)]
+pub struct KeptConnection {
+    address: SocketAddr,
+    stream: Option<TcpStream>,
+}
+
+impl KeptConnection {
+    /// Connects with the first call.
+    pub fn new(address: SocketAddr) -> Self {
+        Self { address, stream: None }
+    }
+
+    /// Sends a request in two packets, its body after this pause. None: no whole answer came. The connection is used again unless the
+    /// answer says that it is closed.
+    pub async fn send(
+        &mut self,
+        verb: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+        pause: Duration,
+    ) -> Option<HttpAnswer> {
+        let mut stream = match self.stream.take() {
+            Some(stream) => stream,
+            None => TcpStream::connect(self.address).await.ok()?,
+        };
+        stream.set_nodelay(true).ok()?;
+        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let head =
+            format!("{verb} {target} HTTP/1.1\r\nhost: localhost\r\n{headers}content-length: {}\r\n\r\n", body.len());
+        if pause.is_zero() {
+            stream.write_all(format!("{head}{body}").as_bytes()).await.ok()?;
+        } else {
+            stream.write_all(head.as_bytes()).await.ok()?;
+            tokio::time::sleep(pause).await;
+            stream.write_all(body.as_bytes()).await.ok()?;
+        }
+        let (mut text, mut part) = (Vec::new(), [0; 4096]);
+        loop {
+            let length = stream.read(&mut part).await.ok()?;
+            text.extend_from_slice(&part[..length]);
+            if let Some(answer) = HttpAnswer::read(&String::from_utf8_lossy(&text)) {
+                self.stream = (answer.header("connection") != "close").then_some(stream);
+                return Some(answer);
+            }
+            if length == 0 {
+                return None;
+            }
+        }
     }
 }
 

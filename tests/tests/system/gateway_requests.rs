@@ -43,9 +43,12 @@ on_both_databases! {
         ] {
             at_fault(&http.post(SHOW, named(name)).await, "INVALID_IDENTIFIER", "access_token_identifier");
         }
-        for name in [json!("180581"), json!(180581), json!([]), json!(true)] {
+        for name in [json!("180581"), json!(180581), json!([1]), json!(true)] {
             at_fault(&http.post(SHOW, named(name)).await, "INVALID_FIELD_VALUE", "access_token_identifier");
         }
+        // PHP writes an empty object like an empty array.
+        at_fault(&http.post(SHOW, named(json!([]))).await, "INVALID_IDENTIFIER", "access_token_identifier");
+        at_fault(&http.canonical().post(SHOW, named(json!([]))).await, "INVALID_FIELD_VALUE", "access_token_identifier");
         let wrong = json!({"identifier": "login", "pass_code": "wrong"});
         let answer = http.canonical().post(SHOW, named(wrong)).await;
         assert_eq!(answer.status, 403);
@@ -108,10 +111,15 @@ on_both_databases! {
             }
         }
         http.get(LIST, "accounts_receivable_identifier=number=ACR2").await.refused("ACCOUNTS_RECEIVABLE_NOT_FOUND");
-        for bad in ["ACR1", "", "=ACR1", "{", "[1]"] {
+        for bad in ["ACR1", "=ACR1", "{", "[1]"] {
             let answer = http.get(LIST, &format!("accounts_receivable_identifier={bad}")).await;
             at_fault(&answer, "INVALID_FIELD_VALUE", "accounts_receivable_identifier");
         }
+        let empty = "accounts_receivable_identifier=";
+        http.get(LIST, empty).await.refused("REQUIRED_FIELD_MISSING");
+        at_fault(&http.canonical().get(LIST, empty).await, "INVALID_FIELD_VALUE", "accounts_receivable_identifier");
+        let optional = "accounts_receivable_identifier=id=A&rewards_participant_identifier=&classification_identifier=&number_of_results=&offset=&page_token=&fields_set=";
+        assert_eq!(http.get(LIST, optional).await.data()[0]["number"], "AT1");
         at_fault(&http.get(LIST, "accounts_receivable_identifier=nmber=1").await, "UNKNOWN_FIELD", "accounts_receivable_identifier.nmber");
         let both = "accounts_receivable_identifier=id=A&rewards_participant_identifier=id=P";
         at_fault(&http.get(LIST, both).await, "INVALID_IDENTIFIER", "accounts_receivable_identifier");
@@ -148,7 +156,7 @@ on_both_databases! {
     async fn malformed_bodies_have_clear_answers(app) {
         let http = app.http().await;
         let deep = format!("{}1{}", r#"{"access_token_identifier":"#.repeat(5_000), "}".repeat(5_000)).chars().take(60_000).collect::<String>();
-        for body in ["{", "[]", "null", "7", "\"x\"", "{'a':1}", "token=x", &deep, "{\"a\":\"\\ud800\"}", &"[".repeat(60_000)] {
+        for body in ["{", "[1]", "null", "7", "\"x\"", "{'a':1}", "token=x", &deep, "{\"a\":\"\\ud800\"}", &"[".repeat(60_000)] {
             for (http, status) in [(&http, 200), (&http.canonical(), 400)] {
                 let answer = http.post_text(SHOW, body).await;
                 assert_eq!(answer.status, status);
@@ -198,5 +206,48 @@ on_both_databases! {
         }
         assert_eq!(http.send("GET", &http.target(SHOW), &[], "").await.status, 405);
         assert_eq!(http.send("POST", &http.target("access_tokens/nonsense"), &[], "{}").await.status, 404);
+    }
+
+    async fn old_clients_leave_optional_values_empty(app) {
+        app.import("DEMO", RECORDS).await;
+        let http = app.http().await;
+        let empty = json!({"authentication_code": "700", "identifier": "", "pass_code": "", "accounts_receivable_identifier": "", "udf_string_1": "", "udf_date_1": "", "udf_float_1": ""});
+        let created = http.post(CREATE, empty.clone()).await.data();
+        for key in ["identifier", "udf_string_1", "udf_date_1", "udf_float_1", "accounts_receivable"] {
+            assert_eq!(created[key], Value::Null, "{key}");
+        }
+        http.canonical().post(CREATE, empty).await.refused("INVALID_FIELD_VALUE");
+        let by_code = json!({"authentication_code": "700", "identifier": "", "pass_code": ""});
+        http.post(SHOW, named(by_code)).await.data();
+        // A caller who may look identifiers up must not get there by a customer that types no pass code.
+        for field in ["pass_code", "one_time_password"] {
+            let answer = http.post(SHOW, named(json!({"identifier": "login", field: ""}))).await;
+            assert_eq!(answer.code(), "COM.CRM.EXCEPTION.ACCESSTOKENS.INVALIDCREDENTIALEXCEPTION", "{field}: {}", answer.text);
+        }
+        let update = |field: &str| json!({"access_token_identifier": {"id": "T"}, field: ""});
+        for field in ["authentication_code", "identifier", "udf_float_1", "udf_date_1"] {
+            let answer = http.post(UPDATE, update(field)).await;
+            assert!(!answer.reason().is_empty() && answer.description().contains(field), "{field}: {}", answer.text);
+        }
+        assert_eq!(http.post(UPDATE, update("udf_string_2")).await.data()["udf_string_2"], "");
+        assert_eq!(http.post(SHOW, named(json!({"identifier": "login", "pass_code": "secret"}))).await.data(), json!({"number": "AT1"}));
+        http.send("POST", "//crmapi/rest/v2/access%5Ftokens//show", &[], &json!({"token": app.session(), "access_token_identifier": {"id": "T"}}).to_string()).await.data();
+    }
+
+    async fn a_log_in_takes_credentials_from_the_body_only(app) {
+        let http = app.http().await;
+        let login = json!({"username": "tester", "password": "correct horse", "organisation": "DEMO"}).to_string();
+        http.post_text("authentication/token", &login).await.data();
+        let query = "username=tester&password=correct+horse&organisation=DEMO";
+        for target in [http.target("authentication/token"), http.canonical().target("authentication/token")] {
+            let answer = http.send("POST", &format!("{target}?{query}"), &[], "").await;
+            at_fault(&answer, "INVALID_FIELD_VALUE", "password");
+            let answer = http.send("POST", &format!("{target}?password=correct+horse"), &[], &login).await;
+            at_fault(&answer, "INVALID_FIELD_VALUE", "password");
+        }
+        let key = app.add_api_key("till", "access_tokens.read").await;
+        let target = http.target("authentication/web_api_key/token");
+        http.send("POST", &target, &[], &json!({"api_key": key}).to_string()).await.data();
+        at_fault(&http.send("POST", &format!("{target}?api_key={key}"), &[], "").await, "INVALID_FIELD_VALUE", "api_key");
     }
 }

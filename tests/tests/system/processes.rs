@@ -12,6 +12,8 @@ use access_tokens_testkit::postgres;
 use access_tokens_testkit::process::{Server, Workplace};
 use serde_json::json;
 use tempfile::TempDir;
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic::transport::Channel;
 
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_access-tokens-under-test");
 const PASSWORD: &str = "correct horse";
@@ -290,6 +292,37 @@ fn http_can_be_switched_off() {
     assert_eq!(server.terminate().0, Some(0));
     let nothing = place.run(&["gateway", "--upstream", "http://127.0.0.1:1", "--set", "http.listen="]);
     assert!(nothing.status.code() == Some(1) && text(&nothing).contains("http.listen is empty"), "{}", text(&nothing));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reflection_and_documentation_can_be_switched_off() {
+    let directory = TempDir::new().expect("a directory");
+    let place = sqlite(&directory);
+    // An empty message: what matters is whether the method is there.
+    let reflected = async |address: SocketAddr| {
+        use tonic::Code;
+        let channel = Channel::from_shared(format!("http://{address}")).expect("a URI").connect_lazy();
+        let mut client = tonic::client::Grpc::new(channel);
+        client.ready().await.expect("connected");
+        let path = PathAndQuery::from_static("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo");
+        let messages = tonic::Request::new(tokio_stream::empty::<()>());
+        let codec = tonic_prost::ProstCodec::<(), ()>::default();
+        client.streaming(messages, path, codec).await.map_or_else(|status| status.code(), |_| Code::Ok)
+    };
+    for (switches, on) in [(&[][..], true), (&["--set", "grpc.reflection=false", "--set", "http.docs=false"], false)] {
+        let server = place.start(&[&["serve"], switches].concat());
+        place.wait_until_ready();
+        let code = reflected(server.address()).await;
+        assert_eq!(code, if on { tonic::Code::Ok } else { tonic::Code::Unimplemented });
+        let http = HttpClient::new(server.http_address(), "");
+        for path in ["/openapi.json", "/docs"] {
+            let answer = http.send("GET", path, &[], "").await;
+            assert_eq!(answer.status, if on { 200 } else { 404 }, "{path}");
+            assert_eq!(answer.header("strict-transport-security"), "", "the port speaks plain text");
+        }
+        http.post("access_tokens/show", json!({})).await.refused("INVALID_TOKEN");
+        assert_eq!(server.terminate().0, Some(0));
+    }
 }
 
 #[test]

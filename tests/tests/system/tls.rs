@@ -132,8 +132,10 @@ async fn all_ports_speak_their_protocol_over_tls_1_2_and_1_3_and_over_nothing_ol
     let (grpc, http, authority) = (server.address(), server.http_address(), authority.pem());
     for versions in [&[&TLS12][..], &[&TLS13]] {
         let answer = exchange(http, &authority, versions, b"http/1.1").await.expect("answered");
+        assert!(answer.contains("strict-transport-security: max-age=31536000\r\n"), "{answer}");
         assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("openapi"), "{answer}");
         let answer = exchange(server.ops_address(), &authority, versions, b"http/1.1").await.expect("answered");
+        assert!(!answer.contains("strict-transport-security"), "{answer}");
         assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
         // It is HTTP/2, which a client of HTTP/1 notices by an answer that it does not understand.
         let answer = exchange(grpc, &authority, versions, b"h2").await;

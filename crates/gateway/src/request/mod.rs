@@ -7,17 +7,17 @@ mod scalar;
 use access_tokens_proto::fields::validate_path;
 use access_tokens_proto::v1::ErrorReason;
 use bytes::Bytes;
-use http::StatusCode;
+use http::{Method, StatusCode};
 use prost_reflect::prost::Message;
 
 use crate::answer::{self, Plans, Selection};
 use crate::error::{Fault, Refusal, shown};
 use crate::json::{self, Node};
-use crate::route::Route;
+use crate::route::{Mount, Route};
 use crate::{GatewayConfig, Release};
 
-use read::Reader;
 pub(crate) use read::{FIELDS_SET, Place, UPDATE_MASK, is_choice, is_object, keys};
+use read::{Reader, Tolerance};
 
 /// The member that carries the session token.
 pub(crate) const TOKEN: &str = "token";
@@ -40,12 +40,17 @@ pub(crate) fn read(
     query: Option<&str>,
     body: &[u8],
 ) -> Result<Request, Refusal> {
-    let mut members = members(query, body)?;
+    let legacy = route.mount == Mount::Legacy;
+    let tolerance = Tolerance {
+        empty_is_absent: legacy && route.request.get_field_by_name(UPDATE_MASK).is_none(),
+        array_is_object: legacy,
+    };
+    let mut members = members(route, tolerance, query, body)?;
     let token = take(&mut members, TOKEN).map(scalar::token).transpose()?.flatten();
     let wanted =
         route.request.get_field_by_name(FIELDS_SET).and_then(|field| Some((field, take(&mut members, FIELDS_SET)?)));
 
-    let mut reader = Reader { zone: config.time_zone, faults: Vec::new() };
+    let mut reader = Reader { zone: config.time_zone, tolerance, faults: Vec::new() };
     let mut message = reader.request(&route.request, &members);
     let mut selection = Selection::All;
     if let Some((field, node)) = wanted {
@@ -94,9 +99,15 @@ fn fields_set(route: &Route, plans: &Plans, release: Release, paths: &[String], 
 }
 
 /// The parameters of the query and the members of the body, in this order.
-fn members(query: Option<&str>, body: &[u8]) -> Result<Vec<(String, Node)>, Refusal> {
+fn members(
+    route: &Route,
+    tolerance: Tolerance,
+    query: Option<&str>,
+    body: &[u8],
+) -> Result<Vec<(String, Node)>, Refusal> {
     let mut members = query::parse(query.unwrap_or_default())?;
-    members.extend(body_members(body)?);
+    credentials_outside(route, &members)?;
+    members.extend(body_members(body, tolerance)?);
     let mut seen = std::collections::HashSet::new();
     let twice = members.iter().find(|(key, _)| !seen.insert(key.as_str()));
     match twice {
@@ -105,8 +116,20 @@ fn members(query: Option<&str>, body: &[u8]) -> Result<Vec<(String, Node)>, Refu
     }
 }
 
+/// Refuses parameters of a log-in in the query: proxies and servers log queries. A session token there is not read by a log-in.
+fn credentials_outside(route: &Route, parameters: &[(String, Node)]) -> Result<(), Refusal> {
+    if route.needs_session || route.verb != Method::POST {
+        return Ok(());
+    }
+    let outside = parameters.iter().filter(|(key, _)| key != TOKEN);
+    let faults: Vec<_> = outside
+        .map(|(key, _)| Fault::invalid(json::join("", key), "must be in the body: queries are logged on the way"))
+        .collect();
+    if faults.is_empty() { Ok(()) } else { Err(Refusal::of_faults(faults)) }
+}
+
 /// The members of the one object in the body. Without a body there are none.
-fn body_members(body: &[u8]) -> Result<Vec<(String, Node)>, Refusal> {
+fn body_members(body: &[u8], tolerance: Tolerance) -> Result<Vec<(String, Node)>, Refusal> {
     let bad = |message: &str| Refusal::new(ErrorReason::InvalidFieldValue, StatusCode::BAD_REQUEST, message);
     let text = std::str::from_utf8(body).map_err(|_| bad("the body is not UTF-8"))?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -115,6 +138,7 @@ fn body_members(body: &[u8]) -> Result<Vec<(String, Node)>, Refusal> {
     }
     match json::parse(text, "")? {
         Node::Object(members) => Ok(members),
+        Node::List(items) if items.is_empty() && tolerance.array_is_object => Ok(Vec::new()),
         _ => Err(bad("the body must be one JSON object")),
     }
 }

@@ -86,9 +86,19 @@ fn alternatives(oneof: &OneofDescriptor) -> String {
     names.collect::<Vec<_>>().join(", ")
 }
 
+/// What clients of the original API write that `/v1` refuses.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Tolerance {
+    /// An empty text is no value. Not in an update, where it would have to be told from null.
+    pub(super) empty_is_absent: bool,
+    /// An empty array is an empty object: PHP has one notation for both.
+    pub(super) array_is_object: bool,
+}
+
 /// Reads messages and collects what is at fault.
 pub(super) struct Reader {
     pub(super) zone: TimeZone,
+    pub(super) tolerance: Tolerance,
     pub(super) faults: Vec<Fault>,
 }
 
@@ -114,7 +124,7 @@ impl Reader {
                 self.unknown(&places, key, path);
                 continue;
             };
-            if matches!(node, Node::Null) {
+            if matches!(node, Node::Null) || (is_empty(node) && self.is_absent(place, &places, members)) {
                 continue;
             }
             given.push(place);
@@ -132,6 +142,22 @@ impl Reader {
             self.choice(&oneof, &given, path);
         }
         message
+    }
+
+    /// Returns whether an empty text for this key counts as no value.
+    ///
+    /// What is spread belongs together: an empty pass code beside an identifier is a wrong pass code. Without it the identifier alone
+    /// would name the access token, and a check would become a lookup.
+    fn is_absent(&self, place: &Place, places: &[Place], members: &[(String, Node)]) -> bool {
+        let together = |other: &&Place| match (place, *other) {
+            (Place::Spread(outer, _), Place::Spread(other, _)) => outer == other,
+            _ => false,
+        };
+        let has_value = |other: &Place| {
+            let mut given = members.iter().filter(|(key, _)| key == other.field().name());
+            given.any(|(_, node)| !matches!(node, Node::Null) && !is_empty(node))
+        };
+        self.tolerance.empty_is_absent && !places.iter().filter(together).any(has_value)
     }
 
     /// Exactly one alternative, and all that belongs to it. At the top, where a oneof has no name, none is the service's
@@ -184,6 +210,11 @@ impl Reader {
                     None
                 }
             },
+            (Kind::Message(inner), Node::List(items))
+                if is_object(field) && items.is_empty() && self.tolerance.array_is_object =>
+            {
+                Some(Value::Message(self.message(inner, &[], path)))
+            }
             (Kind::Message(_), _) if is_object(field) => self.fault(path, "must be an object"),
             _ => scalar::read(&kind, node, self.zone).map_or_else(|what| self.fault(path, what), Some),
         }
@@ -200,6 +231,10 @@ impl Reader {
         self.faults.push(Fault::invalid(path, what));
         None
     }
+}
+
+fn is_empty(node: &Node) -> bool {
+    matches!(node, Node::Text(text) | Node::Query(text) if text.is_empty())
 }
 
 /// Sets a field mask, unless it would be empty.

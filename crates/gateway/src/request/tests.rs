@@ -20,8 +20,17 @@ fn method(path: &str) -> Method {
 }
 
 fn method_in(path: &str, release: Release) -> Method {
+    mounted(&format!("/v1/{path}"), release)
+}
+
+/// The method below the paths of the original API.
+fn legacy(path: &str) -> Method {
+    mounted(&format!("/crmapi/rest/v2/{path}"), Release::default())
+}
+
+fn mounted(path: &str, release: Release) -> Method {
     let (routes, plans) = routes(release);
-    let route = routes.into_iter().find(|route| route.mount == Mount::Canonical && route.path == format!("/v1/{path}"));
+    let route = routes.into_iter().find(|route| route.path == path);
     Method { route: route.expect("a route"), plans, config: GatewayConfig { release, ..Default::default() } }
 }
 
@@ -375,3 +384,5 @@ proptest::proptest! {
         let _ = method("access_tokens/list").read(&query, &body);
     }
 }
+
+mod tolerance;

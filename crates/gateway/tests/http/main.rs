@@ -1,5 +1,7 @@
 //! The gateway from outside: HTTP requests over a service that stands for the real one.
 
+mod old_clients;
+
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};

@@ -106,6 +106,8 @@ pub struct GrpcSettings {
     /// Peers whose forwarded addresses count.
     #[serde(deserialize_with = "listed")]
     pub trusted_proxies: Vec<Network>,
+    /// Whether reflection is served.
+    pub reflection: bool,
 }
 
 /// The HTTP server of the gateway.
@@ -123,6 +125,8 @@ pub struct HttpSettings {
     pub connections: usize,
     /// Connections from one address without an authenticated call.
     pub anonymous_connections_per_address: usize,
+    /// Whether the page at `/docs` and its `/openapi.json` are served.
+    pub docs: bool,
 }
 
 /// What the gateway presents.
@@ -355,14 +359,15 @@ impl GrpcSettings {
     }
 }
 
-impl GatewaySettings {
+impl Settings {
     /// The same for the gateway, which presents dates in the time zone.
-    pub fn config(&self, time_zone: TimeZone) -> GatewayConfig {
+    pub fn gateway_config(&self) -> GatewayConfig {
         GatewayConfig {
-            release: self.release,
-            time_zone,
-            timeout: Duration::from_millis(self.timeout_ms),
-            trusted_proxies: self.trusted_proxies.clone(),
+            release: self.gateway.release,
+            time_zone: self.time_zone,
+            timeout: Duration::from_millis(self.gateway.timeout_ms),
+            trusted_proxies: self.gateway.trusted_proxies.clone(),
+            docs: self.http.docs,
         }
     }
 }

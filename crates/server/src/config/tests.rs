@@ -28,7 +28,7 @@ fn the_defaults_are_valid_and_the_documented_ones() {
     assert_eq!(settings.keys.file, Path::new("access-tokens.keys"));
     assert_eq!(settings.log.format, LogFormat::Pretty);
     assert_eq!(settings.http.listen.map(|address| address.to_string()).as_deref(), Some("127.0.0.1:8080"));
-    assert_eq!(settings.gateway.config(settings.time_zone), GatewayConfig::default());
+    assert_eq!(settings.gateway_config(), GatewayConfig::default());
     assert_eq!(settings.ops.listen.map(|address| address.to_string()).as_deref(), Some("127.0.0.1:9090"));
     assert!(!settings.ops.allow_plain_text && settings.ops.tls.certificate.is_none());
     assert_eq!(settings.grpc.idle_seconds, 300);

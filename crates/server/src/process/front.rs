@@ -3,7 +3,10 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use http::{Request, Response};
+use axum::Router;
+use axum::middleware::map_response;
+use http::header::STRICT_TRANSPORT_SECURITY;
+use http::{HeaderValue, Request, Response};
 use tokio::sync::SetOnce;
 use tokio::task::{JoinError, JoinHandle};
 use tonic::body::Body;
@@ -18,6 +21,9 @@ use super::{http1, starting};
 use crate::config::Settings;
 use crate::telemetry::rpc;
 use crate::transport::layer::Calls;
+
+/// What browsers are told of an encrypted port: one year, this host only.
+const STRICT_TRANSPORT: &str = "max-age=31536000";
 
 /// The services in this process, as soon as they are there.
 type Services = Arc<SetOnce<Calls<Routes>>>;
@@ -50,10 +56,9 @@ impl<'a> Front<'a> {
     pub(super) fn start(&mut self) {
         let Some(port) = self.port.take() else { return };
         let services = Arc::clone(&self.services);
-        let router = access_tokens_gateway::router(
-            rpc::Client(service_fn(move |request| answer(services.get().cloned(), request))),
-            self.settings.gateway.config(self.settings.time_zone),
-        );
+        let service = rpc::Client(service_fn(move |request| answer(services.get().cloned(), request)));
+        let router = access_tokens_gateway::router(service, self.settings.gateway_config());
+        let router = with_strict_transport(router, self.settings);
         let mut stop = self.stop.clone();
         let room = room(self.settings);
         let served = http1::serve(port, room, http1::IDLE_TIME, router, async move { stop.asked().await });
@@ -97,6 +102,17 @@ pub(super) fn room(settings: &Settings) -> Room {
         strangers_per_address: settings.http.anonymous_connections_per_address,
         trusted_proxies: settings.gateway.trusted_proxies.as_slice().into(),
     }
+}
+
+/// Adds `Strict-Transport-Security` to every answer where the port is encrypted: browsers then never send the host plain text.
+pub(super) fn with_strict_transport(router: Router, settings: &Settings) -> Router {
+    if settings.http.tls.certificate.is_none() {
+        return router;
+    }
+    router.layer(map_response(async |mut response: axum::response::Response| {
+        response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(STRICT_TRANSPORT));
+        response
+    }))
 }
 
 async fn answer(services: Option<Calls<Routes>>, request: Request<Body>) -> Result<Response<Body>, Infallible> {

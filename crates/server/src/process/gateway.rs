@@ -10,7 +10,7 @@ use http::uri::Scheme;
 use tokio::time::timeout;
 use tonic::transport::{Channel, Endpoint};
 
-use super::front::room;
+use super::front::{room, with_strict_transport};
 use super::ops::Ops;
 use super::port::Port;
 use super::signals::Stop;
@@ -46,7 +46,7 @@ pub async fn gateway(settings: &Settings, upstream: Uri) -> anyhow::Result<()> {
     };
 
     let service = rpc::Client(Measured::new(channel, &metrics));
-    let router = router(service, settings.gateway.config(settings.time_zone));
+    let router = with_strict_transport(router(service, settings.gateway_config()), settings);
     let mut told = stop.clone();
     let served = http1::serve(port, room(settings), http1::IDLE_TIME, router, async move { told.asked().await });
     let mut server = tokio::spawn(served);

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use access_tokens_gateway::{ClientAddress, Network};
+use access_tokens_gateway::{ClientAddress, Network, RewrittenPath};
 use axum::Router;
 use axum::extract::{ConnectInfo, MatchedPath, Request};
 use axum::middleware::{Next, from_fn};
@@ -50,6 +50,7 @@ async fn log(
         method,
         // A path that is not ours is whatever a caller sends: it is not repeated.
         path: path.cloned(),
+        rewritten: None,
         trace_id: telemetry::trace_id(&span, request.headers()),
         request_id: id.clone(),
         client,
@@ -67,6 +68,7 @@ async fn log(
     let (status, reason) = (response.status().as_u16(), reason.unwrap_or_default().to_owned());
     telemetry::http::answered(&span, status, &reason);
     line.answer = Some((status, reason));
+    line.rewritten = response.extensions().get::<RewrittenPath>().cloned();
     response
 }
 
@@ -89,6 +91,8 @@ struct Line {
     started: Instant,
     method: &'static str,
     path: Option<MatchedPath>,
+    /// The path of the contract, where the caller has spelled it in another way.
+    rewritten: Option<RewrittenPath>,
     trace_id: Option<TraceId>,
     request_id: RequestId,
     client: Option<ClientAddress>,
@@ -100,7 +104,8 @@ impl Drop for Line {
     fn drop(&mut self) {
         let ms = elapsed_ms(self.started);
         let (method, request_id) = (self.method, self.request_id.as_str());
-        let path = self.path.as_ref().map_or("unknown", MatchedPath::as_str);
+        let rewritten = self.rewritten.as_ref().map(|path| &*path.0);
+        let path = self.path.as_ref().map(MatchedPath::as_str).or(rewritten).unwrap_or("unknown");
         let trace_id = self.trace_id.map(display);
         let address = self.client.map(display);
         match &self.answer {

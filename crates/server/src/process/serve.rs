@@ -102,7 +102,8 @@ pub async fn serve(
     };
     let incoming = connections(port, Bounds::new(&settings.grpc, &stop));
     front.open(in_process(Arc::clone(&app), &health, limits));
-    let mut server = tokio::spawn(answer(routers(app, &health, limits), incoming, stop.clone()));
+    let mut server =
+        tokio::spawn(answer(routers(app, &health, limits, settings.grpc.reflection), incoming, stop.clone()));
 
     let (seen, mut over) = (stop.clone(), false);
     tokio::select! {

@@ -106,14 +106,22 @@ pub type CallRouter = Router<Stack<CallLayers, Identity>>;
 
 /// The server, to be given a socket. All its connections are wide.
 pub fn router<S: Store + AccountStore>(app: Arc<App<S>>, health: &Health, limits: Limits) -> CallRouter {
-    let [wide, _] = routers(app, health, limits);
+    let [wide, _] = routers(app, health, limits, true);
     wide
 }
 
 /// The server of wide connections and that of narrow ones. They share the services, and the bound on calls.
-pub(crate) fn routers<S: Store + AccountStore>(app: Arc<App<S>>, health: &Health, limits: Limits) -> [CallRouter; 2] {
+pub(crate) fn routers<S: Store + AccountStore>(
+    app: Arc<App<S>>,
+    health: &Health,
+    limits: Limits,
+    reflected: bool,
+) -> [CallRouter; 2] {
     let layers = layers(&app, limits);
-    let routes = routes(app, health).add_service(reflection::v1()).add_service(reflection::v1alpha());
+    let mut routes = routes(app, health);
+    if reflected {
+        routes = routes.add_service(reflection::v1()).add_service(reflection::v1alpha());
+    }
     [WIDE, NARROW].map(|streams| {
         Server::builder()
             .layer(layers.clone())

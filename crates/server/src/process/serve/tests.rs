@@ -49,7 +49,7 @@ async fn those_who_come_while_many_are_there_may_have_fewer_calls_at_a_time() {
     let asked = watch::Sender::new(false);
     let stop = Stop::by(asked.subscribe());
     let incoming = connections(Port::plain(listener), Bounds::new(&settings.grpc, &stop));
-    let server = tokio::spawn(answer(routers(app, &health, Limits::default()), incoming, stop));
+    let server = tokio::spawn(answer(routers(app, &health, Limits::default(), true), incoming, stop));
 
     let mut open = Vec::new();
     for _ in 0..WIDE {
