@@ -1,7 +1,7 @@
 use std::sync::LazyLock;
 
 use access_tokens_domain::session::Session;
-use access_tokens_server::authentication::SessionTokens;
+use access_tokens_server::authentication::{Form, Names, SessionTokens};
 use access_tokens_server::crypto::KeyRing;
 use chrono::DateTime;
 
@@ -14,7 +14,8 @@ pub fn sessions(data: &[u8]) {
         LazyLock::new(|| SessionTokens::new(&KeyRing::parse(RING).expect("a good ring")));
     let Ok(text) = std::str::from_utf8(data) else { return };
     if let Some(session) = TOKENS.read(text) {
-        assert_eq!(TOKENS.sign(&session).expect("signed").expose(), text, "another text for the same session");
+        let again = TOKENS.sign(&session, Form::Ids).expect("signed");
+        assert_eq!(TOKENS.read(again.expose()), Some(session), "another session of the same token");
     }
     let mut parts = text.split('\n');
     let mut part = || parts.next().unwrap_or_default().to_owned();
@@ -23,7 +24,10 @@ pub fn sessions(data: &[u8]) {
     let Some(time) = DateTime::from_timestamp(seconds, 0) else { return };
     let unit = Some(unit).filter(|unit| !unit.is_empty());
     let session = Session { id, organisation, user, unit, issued_at: time, expires_at: time, api_key: None };
-    let token = TOKENS.sign(&session).expect("signed");
+    // The text is the names as well.
+    let names = Names { user: text.to_owned(), organisation: text.to_owned(), unit: session.unit.clone() };
+    let form = if seconds % 2 == 0 { Form::Ids } else { Form::Names(&names) };
+    let token = TOKENS.sign(&session, form).expect("signed");
     // Longer ones are not even decoded.
     if token.expose().len() <= 8 * 1_024 {
         assert_eq!(TOKENS.read(token.expose()), Some(session));

@@ -17,6 +17,9 @@ use crate::error::{Failure, store_error};
 use crate::sessions;
 use crate::sql::{Sql, cannot_exist};
 
+/// What servers of version 0.2.0 and before call themselves. Later ones add their version.
+const FORMER_APPLICATION_NAME: &str = "access-tokens";
+
 /// How precisely the last use of a key is recorded: one minute, in microseconds.
 const USE_PRECISION: i64 = 60_000_000;
 
@@ -168,6 +171,17 @@ impl AccountStore for Database {
     async fn released_sessions(&self, after: &ReleasedAfter, now: Timestamp, limit: u32) -> StoreResult<ReleasedPage> {
         let rows = sessions::released(after, now, limit, self.is_sqlite()).find(&self.readers()).await?;
         sessions::page(&rows)
+    }
+
+    async fn has_former_servers(&self) -> StoreResult<bool> {
+        // One process serves a SQLite file.
+        if self.is_sqlite() {
+            return Ok(false);
+        }
+        let mut sql = Sql::new("SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_stat_activity WHERE application_name = ");
+        sql.bind(FORMER_APPLICATION_NAME).push(" AND datname = current_database()) AS found");
+        let rows = sql.find(&self.readers()).await?;
+        rows.first().map_or(Ok(false), |row| get(row, "found"))
     }
 
     async fn forget_sessions(&self, now: Timestamp, limit: u32) -> StoreResult<bool> {

@@ -157,12 +157,15 @@ pub(crate) async fn connect_if(
         .test_before_acquire_if_idle_for(PING_AFTER_IDLE)
         .sqlx_logging(false)
         .record_stmt_in_spans(false)
-        .set_application_name("access-tokens")
+        .set_application_name(APPLICATION_NAME)
         .map_sqlx_postgres_pool_opts(move |pool| roll_back_on_release(set_on_connect(pool, &settings), purpose));
     let mut connection = sea_orm::Database::connect(connect).await?;
     statements::attach(&mut connection, options);
     Ok(connection)
 }
+
+/// What PostgreSQL shows of a connection. Version 0.2.0 and those before leave the version out.
+const APPLICATION_NAME: &str = concat!("access-tokens ", env!("CARGO_PKG_VERSION"));
 
 /// Settings of the session. They are statements, not start-up parameters, because a pgbouncer refuses those.
 fn settings(options: &DatabaseOptions, purpose: Purpose) -> String {

@@ -235,4 +235,10 @@ pub trait AccountStore: LoginStore {
 
     /// Deletes at most `limit` released sessions and `limit` open sessions that have expired. `true`: there may be more.
     fn forget_sessions(&self, now: Timestamp, limit: u32) -> impl Future<Output = StoreResult<bool>> + Send;
+
+    /// Returns whether servers of version 0.2.0 or before are connected to the database. They read ids where session tokens of
+    /// later versions have names.
+    fn has_former_servers(&self) -> impl Future<Output = StoreResult<bool>> + Send {
+        std::future::ready(Ok(false))
+    }
 }

@@ -22,11 +22,12 @@ use tokio::time::timeout;
 use super::api_key::PresentedKey;
 use super::callers::Callers;
 use super::certificate::{Bindings, BoundUser, CertificateUser};
+use super::former_servers::FormerServers;
 use super::key_uses::{KeyUse, KeyUses};
 use super::login::{Attempt, Login, Logins};
 use super::login_rate::{LoginLimits, LoginRate};
 use super::released::Released;
-use super::session_token::SessionTokens;
+use super::session_token::{Form, Names, SessionTokens};
 
 /// How long a session lives, used or not.
 const LIFETIME: TimeDelta = TimeDelta::hours(2);
@@ -60,6 +61,7 @@ pub struct Authenticator<S> {
     /// Rows of open sessions that are to be deleted.
     released_rows: Mutex<Vec<(OrganisationKey, String)>>,
     login_rate: LoginRate,
+    former_servers: FormerServers,
     users: Callers<Arc<KnownUser>>,
     api_keys: Callers<Arc<KnownKey>>,
     key_uses: KeyUses,
@@ -83,6 +85,7 @@ struct Opening<'a> {
     public: &'a str,
     user: &'a str,
     unit: Option<&'a str>,
+    names: Names,
     /// Of the client, where it is known.
     address: Option<String>,
 }
@@ -120,6 +123,7 @@ impl<S: Store + AccountStore> Authenticator<S> {
             released,
             released_rows,
             login_rate,
+            former_servers: FormerServers::default(),
             users,
             api_keys,
             key_uses,
@@ -179,6 +183,7 @@ impl<S: Store + AccountStore> Authenticator<S> {
             public: &organisation.id,
             user: &credential.user,
             unit: unit.as_deref(),
+            names: names(&reference, &credential.user, unit.as_deref()),
             address: address.map(|address| address.to_string()),
         };
         self.open_for_user(&opening, password, credential.password.clone()).await
@@ -194,6 +199,7 @@ impl<S: Store + AccountStore> Authenticator<S> {
             public: &reference.organisation.id,
             user: &known.key.user,
             unit: known.caller.unit.as_deref(),
+            names: names(&reference, &known.key.user, known.caller.unit.as_deref()),
             address: address.map(|address| address.to_string()),
         };
         let token = self.open(&opening, SessionProof::ApiKey(&known.key.id)).await?;
@@ -244,7 +250,10 @@ impl<S: Store + AccountStore> Authenticator<S> {
         let (organisation, user) = (opening.public.to_owned(), opening.user.to_owned());
         let unit = opening.unit.map(str::to_owned);
         let expires_at = expires_at.trunc_subsecs(0);
-        self.tokens.sign(&Session { id, organisation, user, unit, issued_at, expires_at, api_key }).map(Some)
+        let session = Session { id, organisation, user, unit, issued_at, expires_at, api_key };
+        let former = self.former_servers.are_connected(self.store.as_ref(), self.clock.now()).await;
+        let form = if former { Form::Ids } else { Form::Names(&opening.names) };
+        self.tokens.sign(&session, form).map(Some)
     }
 
     /// Ends a session: at once here, within a second on other replicas.
@@ -460,6 +469,17 @@ fn named_unit(reference: &Reference, name: &str) -> Result<String> {
             Err(Error::field(Reason::UnitNotFound, "unit", "several units have this alternative code: use the id"))
         }
         (None, _) => Err(Error::field(Reason::UnitNotFound, "unit", "no such unit")),
+    }
+}
+
+/// Returns the names that a token states. What has no name is stated by its id.
+fn names(reference: &Reference, user: &str, unit: Option<&str>) -> Names {
+    let username = reference.users.get(user).and_then(|user| user.username.clone());
+    let unit_name = |id: &str| reference.units.get(id).and_then(|unit| unit.name.clone());
+    Names {
+        user: username.unwrap_or_else(|| user.to_owned()),
+        organisation: reference.organisation.name.clone(),
+        unit: unit.map(|id| unit_name(id).unwrap_or_else(|| id.to_owned())),
     }
 }
 

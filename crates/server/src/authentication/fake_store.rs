@@ -41,6 +41,8 @@ pub(super) struct FakeStore {
     pub(super) networks: Mutex<HashMap<(String, Network), Option<Timestamp>>>,
     pub(super) first_logins: Mutex<HashMap<String, Timestamp>>,
     pub(super) away: AtomicBool,
+    /// Whether servers of version 0.2.0 share the database.
+    pub(super) former_servers: AtomicBool,
     pub(super) round_trips: AtomicUsize,
 }
 
@@ -193,6 +195,10 @@ impl AccountStore for FakeStore {
         self.round_trip()?;
         self.released.lock().expect("lock").retain(|(_, expires)| *expires > now);
         Ok(false)
+    }
+
+    async fn has_former_servers(&self) -> StoreResult<bool> {
+        Ok(self.former_servers.load(Ordering::SeqCst))
     }
 }
 

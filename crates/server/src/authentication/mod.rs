@@ -9,6 +9,7 @@ mod callers;
 mod certificate;
 #[cfg(test)]
 mod fake_store;
+mod former_servers;
 mod key_uses;
 mod login;
 mod login_rate;
@@ -25,4 +26,4 @@ pub use authenticator::Authenticator;
 pub use certificate::CertificateUser;
 pub use login::Login;
 pub use login_rate::LoginLimits;
-pub use session_token::SessionTokens;
+pub use session_token::{Form, Names, SessionTokens};

@@ -11,10 +11,12 @@ use access_tokens_domain::session::{Caller, Permission, Permissions};
 use access_tokens_domain::store::{ApiKey, Credential, KeyTerms};
 use access_tokens_domain::time::Timestamp;
 use access_tokens_domain::{Reason, Result};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::DateTime;
 
 use super::fake_store::{FakeStore, ORGANISATION};
-use super::{Authenticator, CertificateUser, Login, LoginLimits, NewApiKey, SessionTokens};
+use super::{Authenticator, CertificateUser, Form, Login, LoginLimits, NewApiKey, SessionTokens};
 use crate::crypto::tests::{RING_A, RING_B, ring};
 use crate::crypto::{KeyedSecrets, SystemRandom};
 
@@ -123,6 +125,38 @@ async fn a_login_opens_a_session_of_its_user_organisation_and_unit() {
     }
 }
 
+/// The claims `usr`, `org` and `oun` of a token.
+fn documented(token: &Secret) -> [String; 3] {
+    let claims = token.expose().split('.').nth(1).expect("three parts");
+    let claims: serde_json::Value =
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).expect("base64url")).expect("JSON");
+    ["usr", "org", "oun"].map(|claim| claims[claim].as_str().unwrap_or_default().to_owned())
+}
+
+#[tokio::test]
+async fn tokens_state_names_unless_servers_of_the_last_release_are_to_read_them() {
+    let world = world().await;
+    world.store.units.lock().expect("lock")[0].name = Some("Main".to_owned());
+    let key = world.api_key();
+    let by_key = async || world.sessions.login_with_api_key(&key.key, None).await.expect("logged in");
+    // The users of this store have no names of their own.
+    assert_eq!(documented(&world.token().await), ["U1", "DEMO", "Main"]);
+    assert_eq!(documented(&by_key().await), ["U2", "DEMO", "Main"]);
+    let shop = world.login("anna", "secret", "DEMO", Some("shop")).await.expect("logged in");
+    assert_eq!(documented(&shop), ["U1", "DEMO", "2"], "the unit has no name");
+
+    world.store.former_servers.store(true, Ordering::SeqCst);
+    assert_eq!(documented(&world.token().await)[1], "DEMO", "asked a moment ago");
+    world.clock.0.fetch_add(5 * SECOND, Ordering::SeqCst);
+    for token in [world.token().await, by_key().await] {
+        assert_eq!(documented(&token)[1..], ["ORG", "1"]);
+        world.caller(&token).await.expect("valid");
+    }
+    world.store.former_servers.store(false, Ordering::SeqCst);
+    world.clock.0.fetch_sub(60 * SECOND, Ordering::SeqCst);
+    assert_eq!(documented(&world.token().await)[1], "DEMO", "the clock went back: it is asked again");
+}
+
 #[tokio::test]
 async fn a_password_whose_hash_is_outdated_logs_in() {
     let world = world().await;
@@ -208,7 +242,7 @@ async fn tokens_of_other_keys_and_other_texts_are_refused_without_a_round_trip()
     let world = world().await;
     let token = world.token().await;
     let session = SessionTokens::new(&ring(&[RING_A])).read(token.expose()).expect("ours");
-    let foreign = SessionTokens::new(&ring(&[&RING_B.replace("b ", "a ")])).sign(&session).expect("signed");
+    let foreign = SessionTokens::new(&ring(&[&RING_B.replace("b ", "a ")])).sign(&session, Form::Ids).expect("signed");
     world.store.trips();
     for bad in [foreign, Secret::new(""), Secret::new("a.b.c")] {
         assert_eq!(world.caller(&bad).await, Err(Reason::InvalidToken));

@@ -93,7 +93,7 @@ async fn who_was_asked_for_together_hears_of_the_failure_and_the_next_one_is_ans
     lock.rollback().await.expect("unlocked");
     assert!(race(40, |_| look(&test)).await.into_iter().all(|found| found));
     // Sessions that end at once: nobody is left waiting.
-    let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'access-tokens' \
+    let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'access-tokens%' \
                 AND datname = current_database()";
     execute(&test.options.url, kill).await;
     let _ = race(40, |_| look(&test)).await;

@@ -42,7 +42,7 @@ async fn a_database_behind_a_link_that_swallows_everything_is_away_until_it_answ
     drop(stuck);
 
     // A server that ends its sessions and takes new ones has not been away.
-    let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'access-tokens' \
+    let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'access-tokens%' \
                 AND datname = current_database()";
     execute(&direct, kill).await;
     let away = timeout(SOON, presence.wait_for(|present| !present)).await;

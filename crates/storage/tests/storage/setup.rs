@@ -100,7 +100,7 @@ async fn postgres_that_loses_commits_is_refused() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_postgres_that_goes_away_is_unavailable_and_comes_back() {
     let test = postgres().await;
-    let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'access-tokens' \
+    let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'access-tokens%' \
                 AND datname = current_database()";
     test.sql(kill).await;
     // The first to use a dead connection may notice it.
