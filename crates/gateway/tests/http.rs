@@ -1,5 +1,6 @@
 //! The gateway from outside: HTTP requests over a service that stands for the real one.
 
+#[path = "http/old_clients.rs"]
 mod old_clients;
 
 use std::collections::HashMap;
