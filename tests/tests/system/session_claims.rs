@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use access_tokens_domain::directory::Organisation;
 use access_tokens_testkit::app::TestApp;
 use access_tokens_testkit::postgres as cluster;
 use base64::Engine;
@@ -35,6 +36,8 @@ on_both_databases! {
         // Another organisation takes the name, and a user of the same name is in it; the first user gets another name.
         let demo = app.database.organisation_by_name("DEMO").await.expect("a store").expect("DEMO");
         app.database.rename_organisation(demo.key, "RENAMED").await.expect("renamed");
+        let newcomer = Organisation::new("ANOTHER ID".to_owned(), "DEMO");
+        app.database.ensure_organisation(&newcomer).await.expect("created");
         let user = json!({"user": {"username": "tester", "password": "correct horse", "permissions": ["access_tokens.read"]}});
         app.import("DEMO", &user.to_string()).await;
         app.import("RENAMED", &json!({"user": {"id": "tester", "username": "other name"}}).to_string()).await;
