@@ -29,6 +29,7 @@ def settings(binary, variables):
     """The settings that the program takes from these variables, by name. What it refuses is raised as a ValueError."""
     with tempfile.TemporaryDirectory() as directory:
         secret = Path(directory, "secret")
+        secret.touch(0o600)
         secret.write_text("postgres://user:password@database/name\n")
         given = {name: str(secret) if name.endswith("_FILE") and "KEYS__FILE" not in name else value
                  for name, value in variables.items() if name.startswith("ACCESS_TOKENS__")}

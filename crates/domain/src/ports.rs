@@ -140,6 +140,12 @@ pub trait Secrets: Send + Sync + 'static {
     /// Compares in constant time. Without a stored hash the same work is done and the answer is no.
     fn code_matches(&self, purpose: Purpose, subject: &str, code: &Secret, stored: Option<&CodeHash>) -> bool;
 
+    /// Is a stored hash of a code under the key that writes? One that is not should be made anew when its code is presented. With
+    /// one key, each is.
+    fn code_is_current(&self, _purpose: Purpose, _stored: &CodeHash) -> bool {
+        true
+    }
+
     /// Encrypts a code that must be readable again, bound to `subject` and purpose.
     fn seal(&self, purpose: Purpose, subject: &str, code: &Secret) -> Result<SealedCode>;
 

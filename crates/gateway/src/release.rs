@@ -12,6 +12,9 @@ pub struct Release {
 }
 
 impl Release {
+    /// The first release that is documented.
+    pub const FIRST: Self = Self::new(5, 0, 0);
+
     /// A release by its numbers.
     pub const fn new(major: u16, minor: u16, patch: u16) -> Self {
         Self { major, minor, patch }

@@ -6,13 +6,16 @@ pub mod config;
 pub mod crypto;
 mod databases;
 mod eviction;
+mod files;
 #[doc(hidden)]
 pub mod fuzzing;
+mod key_fit;
 pub mod metrics;
 mod mutation;
 pub mod notification;
 pub mod process;
 pub mod telemetry;
+mod throttle;
 mod tls;
 pub mod transport;
 

@@ -1,6 +1,7 @@
 //! Organisations, logins, API keys and released sessions.
 
 use access_tokens_domain::directory::Organisation;
+use access_tokens_domain::secret::CodeHash;
 use access_tokens_domain::session::{OrganisationKey, Permissions};
 use access_tokens_domain::store::{
     AccountStore, ApiKey, Credential, KeyTerms, NewSession, OrganisationRef, ReleasedAfter, ReleasedPage, Store,
@@ -137,6 +138,13 @@ impl AccountStore for Database {
         administration::make_room(&mut unit, key).await?;
         unit.all(administration::insert_key(key, created)).await?;
         unit.commit().await
+    }
+
+    async fn replace_api_key_hash(&self, id: &str, old: &CodeHash, new: &CodeHash) -> StoreResult<bool> {
+        let mut sql = Sql::new("UPDATE api_key SET secret_hash = ");
+        sql.bind(new.as_stored()).push(" WHERE id = ").bind(id).push(" AND secret_hash = ").bind(old.as_stored());
+        sql.push(" AND revoked_date IS NULL RETURNING id");
+        Ok(self.write(sql).await?.first().is_some())
     }
 
     async fn record_key_use(&self, id: &str, used: Timestamp, address: Option<&str>) -> StoreResult<()> {

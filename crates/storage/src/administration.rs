@@ -22,6 +22,10 @@ use crate::unit_of_work::Unit;
 /// For the statements of one transaction: a minute.
 const LONG_STATEMENTS: &str = "SET LOCAL statement_timeout = 60000";
 
+/// The columns of a key that [`key_of_row`] reads.
+const KEY_COLUMNS: &str =
+    "id, organisation_key, user_id, secret_hash, created_date, permissions, unit, expires_date, revoked_date";
+
 impl AdministrationStore for Database {
     async fn api_keys(
         &self,
@@ -247,7 +251,7 @@ pub(crate) async fn make_room(unit: &mut Unit, key: &ApiKey) -> StoreResult<()> 
     if user.contains_all(wanted) {
         return Ok(());
     }
-    let mut sql = Sql::new("SELECT * FROM api_key WHERE organisation_key = ");
+    let mut sql = Sql::new(format!("SELECT {KEY_COLUMNS} FROM api_key WHERE organisation_key = "));
     sql.bind(key.organisation.0).push(" AND user_id = ").bind(key.user.as_str());
     for other in unit.all(sql).await?.iter().map(key_of_row) {
         let other = other?;
@@ -270,7 +274,7 @@ pub(crate) async fn make_room(unit: &mut Unit, key: &ApiKey) -> StoreResult<()> 
 }
 
 async fn key(unit: &mut Unit, organisation: OrganisationKey, id: &str) -> StoreResult<Option<ApiKey>> {
-    let mut sql = Sql::new("SELECT * FROM api_key WHERE organisation_key = ");
+    let mut sql = Sql::new(format!("SELECT {KEY_COLUMNS} FROM api_key WHERE organisation_key = "));
     sql.bind(organisation.0).push(" AND id = ").bind(id);
     unit.all(sql).await?.first().map(key_of_row).transpose()
 }

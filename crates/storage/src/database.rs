@@ -99,6 +99,7 @@ pub async fn connect(options: &DatabaseOptions) -> Result<Database> {
         Backend::Sqlite { readers, lookups, writer, file, identity, closing, claim: Mutex::default() }
     } else if postgres::accepts(&options.url) {
         postgres::check_url(&options)?;
+        postgres::warn_of_ignored_parameters(&options.url);
         let pools = Pools::open(&options).await?;
         replicas = Replicas::of(&options, &pools)?;
         postgres::warn_of_strangers(&options.url);
@@ -167,6 +168,15 @@ impl Database {
                 Ok(())
             }
             Backend::Postgres(pools) => pools.check(),
+        }
+    }
+
+    /// Why calls would get no connection although the database answers: PostgreSQL gives this process none. `None`: they get one,
+    /// or it is SQLite.
+    pub async fn connection_trouble(&self) -> Option<SetupError> {
+        match &*self.backend {
+            Backend::Sqlite { .. } => None,
+            Backend::Postgres(pools) => pools.trouble(&self.options).await,
         }
     }
 

@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 
 use access_tokens_domain::access_token::VerificationCode;
 use access_tokens_domain::session::OrganisationKey;
-use access_tokens_domain::store::{KeyStore, KeyUse, Position, Store, StoreError, StoreResult, UnitOfWork};
+use access_tokens_domain::store::{
+    KeySample, KeyStore, KeyUse, Position, Store, StoreError, StoreResult, UnitOfWork, Unused,
+};
 use access_tokens_domain::time::Timestamp;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, QueryResult};
 
-use crate::convert;
+use crate::convert::{self, micros};
 use crate::database::Database;
 use crate::error::store_error;
 use crate::sql::Sql;
@@ -59,15 +61,7 @@ impl KeyStore for Database {
         let snapshot = self.long_snapshot("enable_sort = off").await?;
         let rows = sql.find(&snapshot).await?;
         snapshot.commit().await.map_err(store_error)?;
-        let mut found = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let text = |column| row.try_get("", column).map_err(store_error);
-            let code = convert::verification(text("verification_hash")?, text("verification_sealed")?)?;
-            let organisation = OrganisationKey(row.try_get("", "organisation_key").map_err(store_error)?);
-            let id = row.try_get("", "id").map_err(store_error)?;
-            found.extend(code.map(|code| ((organisation, id), code)));
-        }
-        Ok(found)
+        codes(&rows)
     }
 
     async fn replace_verification_codes(
@@ -84,42 +78,162 @@ impl KeyStore for Database {
         }
     }
 
+    async fn withdraw_passwords(&self, unused: Unused<'_>, now: Timestamp) -> StoreResult<Vec<String>> {
+        let mut unit = self.begin().await?;
+        let mut users = Vec::new();
+        for column in ["password_hash", "disabled_password_hash"] {
+            let mut sql = Sql::new(format!("UPDATE user_credential SET {column} = NULL, password_changed_date = "));
+            sql.bind(micros(now)).push(", revision = revision + 1 WHERE ");
+            sql.push(&named_key(column, Form::Parameter, self.backend_name())).push(" = ").bind(parameter(unused.key));
+            for date in ["last_login_date", "password_changed_date"] {
+                sql.push(&format!(" AND ({date} IS NULL OR {date} < ")).bind(micros(unused.since)).push(")");
+            }
+            sql.push(" RETURNING user_id");
+            for row in unit.all(sql).await? {
+                users.push(row.try_get("", "user_id").map_err(store_error)?);
+            }
+        }
+        unit.commit().await?;
+        users.sort();
+        users.dedup();
+        Ok(users)
+    }
+
+    async fn withdraw_pass_codes(
+        &self,
+        unused: Unused<'_>,
+        after: Option<&Position>,
+        limit: u32,
+    ) -> StoreResult<Option<(u64, Position)>> {
+        let key = named_key("pass_code_hash", Form::Parameter, self.backend_name());
+        let mut sql = Sql::new(format!("SELECT organisation_key, id, pass_code_hash FROM access_token WHERE {key} = "));
+        sql.bind(parameter(unused.key)).push(" AND updated_date < ").bind(micros(unused.since));
+        if let Some((organisation, id)) = after {
+            sql.push(" AND (organisation_key, id) > (").bind(organisation.0).push(", ").bind(id.as_str()).push(")");
+        }
+        sql.push(" ORDER BY organisation_key, id").limit(limit);
+        let snapshot = self.long_snapshot("enable_sort = off").await?;
+        let rows = sql.find(&snapshot).await?;
+        snapshot.commit().await.map_err(store_error)?;
+        let (mut unit, mut withdrawn, mut last) = (self.begin().await?, 0, None);
+        for row in &rows {
+            let organisation: i32 = row.try_get("", "organisation_key").map_err(store_error)?;
+            let id: String = row.try_get("", "id").map_err(store_error)?;
+            let hash: String = row.try_get("", "pass_code_hash").map_err(store_error)?;
+            let mut sql = Sql::new(
+                "UPDATE access_token SET pass_code_hash = NULL, otp_hash = NULL, otp_expiration = NULL \
+                 WHERE organisation_key = ",
+            );
+            sql.bind(organisation).push(" AND id = ").bind(id.as_str()).push(" AND pass_code_hash = ").bind(hash);
+            sql.push(" RETURNING id");
+            withdrawn += unit.all(sql).await?.len() as u64;
+            last = Some((OrganisationKey(organisation), id));
+        }
+        unit.commit().await?;
+        Ok(last.map(|last| (withdrawn, last)))
+    }
+
+    async fn unused_api_keys(&self, unused: Unused<'_>, now: Timestamp) -> StoreResult<Vec<(OrganisationKey, String)>> {
+        let key = named_key("secret_hash", Form::Prefix, self.backend_name());
+        let mut sql = Sql::new(format!("SELECT organisation_key, id FROM api_key WHERE {key} = "));
+        sql.bind(unused.key).push(" AND revoked_date IS NULL AND (expires_date IS NULL OR expires_date > ");
+        sql.bind(micros(now)).push(") AND COALESCE(last_used_date, created_date) < ").bind(micros(unused.since));
+        sql.push(" ORDER BY organisation_key, id");
+        let rows = sql.find(&self.readers()).await?;
+        let read =
+            |row: &QueryResult| Ok((OrganisationKey(row.try_get("", "organisation_key")?), row.try_get("", "id")?));
+        rows.iter().map(read).collect::<Result<_, DbErr>>().map_err(store_error)
+    }
+
     async fn key_use(&self, now: Timestamp) -> StoreResult<Vec<KeyUse>> {
         let snapshot = self.long_snapshot("enable_seqscan = on").await?;
-        let mut counts = Counts::new();
-        let live_otp = format!("(CASE WHEN otp_expiration > {} THEN otp_hash END)", convert::micros(now));
-        // Everything about tokens in one go. Hash and seal of a code are written together, so their keys are one key;
-        // should they not be, the token needs both.
-        let columns = [
-            ("pass_code_hash", Form::Parameter),
-            ("verification_hash", Form::Prefix),
-            ("verification_sealed", Form::Prefix),
-            (live_otp.as_str(), Form::Prefix),
-        ];
-        for (keys, rows) in group(&snapshot, "access_token", &columns).await? {
-            let [pass_code, verification, sealed, otp] = keys.as_slice() else { continue };
-            add(&mut counts, PASS_CODES, pass_code, rows);
-            add(&mut counts, VERIFICATION_CODES, verification, rows);
-            if sealed != verification {
-                add(&mut counts, VERIFICATION_CODES, sealed, rows);
-            }
-            add(&mut counts, ONE_TIME_PASSWORDS, otp, rows);
-        }
-        for (what, table, column) in [
-            (PASSWORDS, "user_credential", ("password_hash", Form::Parameter)),
-            (PASSWORDS, "user_credential", ("disabled_password_hash", Form::Parameter)),
-            (API_KEYS, "api_key", ("secret_hash", Form::Prefix)),
-        ] {
-            for (keys, rows) in group(&snapshot, table, &[column]).await? {
-                keys.iter().for_each(|key| add(&mut counts, what, key, rows));
-            }
+        let counts = count(&snapshot, "access_token", now).await?;
+        snapshot.commit().await.map_err(store_error)?;
+        Ok(counts)
+    }
+
+    async fn sampled_key_use(&self, now: Timestamp, tokens: u32, most: u32) -> StoreResult<KeySample> {
+        // By the primary key from both ends, so that little is read however many tokens there are.
+        let ends = [("ASC", "oldest"), ("DESC", "newest")].map(|(direction, name)| {
+            format!(
+                "(SELECT {COLUMNS} FROM access_token ORDER BY organisation_key {direction}, id {direction} LIMIT {tokens}) \
+                 AS {name}"
+            )
+        });
+        let [oldest, newest] = ends.each_ref().map(|end| format!("SELECT * FROM {end}"));
+        let snapshot = self.long_snapshot("enable_sort = off").await?;
+        let uses = count(&snapshot, &format!("({oldest} UNION ALL {newest}) AS access_token"), now).await?;
+        let mut found = Vec::new();
+        for end in &ends {
+            let mut sql = Sql::new(format!("SELECT * FROM {end} WHERE verification_sealed IS NOT NULL"));
+            sql.limit(most);
+            found.extend(codes(&sql.find(&snapshot).await?)?);
         }
         snapshot.commit().await.map_err(store_error)?;
-        Ok(counts.into_iter().map(|((what, key), rows)| KeyUse { what, key, rows }).collect())
+        Ok((uses, found))
     }
 }
 
+/// The columns of tokens that name keys, with what is needed to read them.
+const COLUMNS: &str =
+    "organisation_key, id, pass_code_hash, verification_hash, verification_sealed, otp_hash, otp_expiration";
+
+/// The verification codes of rows.
+fn codes(rows: &[QueryResult]) -> StoreResult<Vec<(Position, VerificationCode)>> {
+    let mut found = Vec::with_capacity(rows.len());
+    for row in rows {
+        let text = |column| row.try_get("", column).map_err(store_error);
+        let code = convert::verification(text("verification_hash")?, text("verification_sealed")?)?;
+        let organisation = OrganisationKey(row.try_get("", "organisation_key").map_err(store_error)?);
+        let id = row.try_get("", "id").map_err(store_error)?;
+        found.extend(code.map(|code| ((organisation, id), code)));
+    }
+    Ok(found)
+}
+
+/// Counts what needs keys: in a table of tokens, or a query in its place, and in the tables of users and API keys.
+async fn count(snapshot: &DatabaseTransaction, tokens: &str, now: Timestamp) -> StoreResult<Vec<KeyUse>> {
+    let mut counts = Counts::new();
+    let live_otp = format!("(CASE WHEN otp_expiration > {} THEN otp_hash END)", convert::micros(now));
+    // Everything about tokens in one go. Hash and seal of a code are written together, so their keys are one key;
+    // should they not be, the token needs both.
+    let columns = [
+        ("pass_code_hash", Form::Parameter),
+        ("verification_hash", Form::Prefix),
+        ("verification_sealed", Form::Prefix),
+        (live_otp.as_str(), Form::Prefix),
+    ];
+    for (keys, rows) in group(snapshot, tokens, &columns).await? {
+        let [pass_code, verification, sealed, otp] = keys.as_slice() else { continue };
+        add(&mut counts, PASS_CODES, pass_code, rows);
+        add(&mut counts, VERIFICATION_CODES, verification, rows);
+        if sealed != verification {
+            add(&mut counts, VERIFICATION_CODES, sealed, rows);
+        }
+        add(&mut counts, ONE_TIME_PASSWORDS, otp, rows);
+    }
+    // A key that is revoked or has expired is never accepted again.
+    let live_key = format!(
+        "(CASE WHEN revoked_date IS NULL AND (expires_date IS NULL OR expires_date > {}) THEN secret_hash END)",
+        convert::micros(now)
+    );
+    for (what, table, column) in [
+        (PASSWORDS, "user_credential", ("password_hash", Form::Parameter)),
+        (PASSWORDS, "user_credential", ("disabled_password_hash", Form::Parameter)),
+        (API_KEYS, "api_key", (live_key.as_str(), Form::Prefix)),
+    ] {
+        for (keys, rows) in group(snapshot, table, &[column]).await? {
+            keys.iter().for_each(|key| add(&mut counts, what, key, rows));
+        }
+    }
+    Ok(counts.into_iter().map(|((what, key), rows)| KeyUse { what, key, rows }).collect())
+}
+
 impl Database {
+    fn backend_name(&self) -> DbBackend {
+        if self.is_sqlite() { DbBackend::Sqlite } else { DbBackend::Postgres }
+    }
+
     /// Writes a batch of codes in one transaction, each where it is still as it was read.
     async fn replace_once(&self, replacements: &[(Position, VerificationCode, VerificationCode)]) -> StoreResult<u64> {
         let mut unit = self.begin().await?;
@@ -135,6 +249,11 @@ impl Database {
         unit.commit().await?;
         Ok(replaced)
     }
+}
+
+/// The id of a key as a parameter of a hash has it.
+fn parameter(key: &str) -> String {
+    STANDARD_NO_PAD.encode(key)
 }
 
 fn add(counts: &mut Counts, what: &'static str, key: &Option<String>, rows: u64) {

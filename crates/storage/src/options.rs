@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::sqlite;
 use crate::statements::StatementObserver;
+use crate::{postgres, sqlite};
 
 /// Where the database is and how many connections it gets.
 #[derive(Clone)]
@@ -63,6 +63,17 @@ impl DatabaseOptions {
             replica_urls: Vec::new(),
             replica_max_lag: Duration::from_secs(1),
             watcher: None,
+        }
+    }
+
+    /// Refuses a URL with which no database can be opened, without a connection to it.
+    pub fn check(&self) -> Result<(), SetupError> {
+        if sqlite::accepts(&self.url) {
+            sqlite::check_url(&self.url).map(drop)
+        } else if postgres::accepts(&self.url) {
+            postgres::check_url(self)
+        } else {
+            Err(SetupError::Url("expected sqlite://path or postgres://user:password@host/database".to_owned()))
         }
     }
 
@@ -165,6 +176,14 @@ pub enum SetupError {
     /// The database cannot be reached, or refused.
     #[error("the database cannot be used: {0}")]
     Database(String),
+    /// No connection to PostgreSQL can be opened.
+    #[error("the database cannot be used: {cause}")]
+    Unreachable {
+        /// Why: refused, an unknown host, a wrong password, a database that does not exist, TLS.
+        cause: String,
+        /// What mends it.
+        cure: &'static str,
+    },
     /// Another session holds the lock for migrations.
     #[error(
         "the schema has pending migrations, and another session has held the lock for migrations for {seconds} s: {holder}; \
@@ -218,4 +237,43 @@ pub enum SetupError {
          pool by session (pgbouncer: pool_mode = session)"
     )]
     Pooled,
+}
+
+impl SetupError {
+    /// What is wrong, and what mends it, apart: where the error says both in one text. `None`: it says no cure.
+    pub fn parts(&self) -> (String, Option<String>) {
+        match self {
+            Self::Unreachable { cause, cure } => (cause.clone(), Some((*cure).to_owned())),
+            Self::ForeignLog { file, why } => {
+                let file = file.display();
+                let cure = format!(
+                    "if {file} was put there by copying, move {file}-wal and {file}-shm away, which are of the file before; if \
+                     the log has what is wanted, put the file back that it belongs to; if both were copied together, remove \
+                     {file}-generation"
+                );
+                (format!("{file}-wal does not belong to {file}: {why}"), Some(cure))
+            }
+            Self::Damaged { file, said, log } => (
+                format!("{} is damaged ({said}){log}", file.display()),
+                Some("keep a copy of all its files, and `access-tokens restore --replace` a backup".to_owned()),
+            ),
+            Self::Encoding(encoding) => (
+                format!("the database has the encoding {encoding}, which cannot hold every text"),
+                Some(
+                    "make a database with `createdb --encoding=UTF8 --template=template0`, and move what is in this one there \
+                     (pg_dump --encoding=UTF8)"
+                        .to_owned(),
+                ),
+            ),
+            Self::Pooled => (
+                "a pooler in front of the database lends its connections for one transaction".to_owned(),
+                Some("let it pool by session (pgbouncer: pool_mode = session)".to_owned()),
+            ),
+            Self::OtherSchema { schema, configured } => (
+                format!("the schema {configured} has no tables of this service, and the schema {schema} has"),
+                Some(format!("set database.schema = \"{schema}\"")),
+            ),
+            other => (other.to_string(), None),
+        }
+    }
 }

@@ -15,7 +15,8 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, Weak};
 use std::time::Duration;
 
 use access_tokens_domain::store::StoreResult;
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
+use sea_orm::sqlx::PgPool;
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, RuntimeErr};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -25,8 +26,10 @@ use crate::lanes::Lanes;
 use crate::options::{DatabaseOptions, SetupError};
 use crate::postgres::{Purpose, check_encoding, check_safe, check_session, connect};
 use crate::single::Single;
-use crate::sqlite::setup_error;
+use crate::unreachable;
 
+/// The question of the connection that watches. By its text, `doctor` counts the processes that serve a database.
+pub(crate) const WATCH: &str = "SELECT 1 AS access_tokens_watch";
 /// Between two questions.
 const BEAT: Duration = Duration::from_millis(250);
 /// After so long without an answer on an open connection the database is away.
@@ -37,7 +40,11 @@ const OUTAGE: Duration = Duration::from_secs(4);
 /// The connections for each purpose.
 struct Pair {
     statements: DatabaseConnection,
-    /// Over some of these connections tokens are looked up, over the others goes everything else.
+    /// Connections over which tokens are looked up. `None`: there are too few, and lookups share those for statements.
+    ///
+    /// They are a pool of their own: lanes keep connections, so that in one pool the lanes of statements could keep the only
+    /// connection that the server gives, and no lookup would ever get one.
+    looking_up: Option<DatabaseConnection>,
     lookups: Arc<Lanes>,
     singles: Arc<Lanes>,
     transactions: DatabaseConnection,
@@ -45,23 +52,34 @@ struct Pair {
 
 impl Pair {
     async fn open(options: &DatabaseOptions) -> Result<Self, DbErr> {
-        let (transactions, statements) =
-            tokio::try_join!(connect(options, Purpose::Transaction), connect(options, Purpose::Statement))?;
-        let pool = statements.get_postgres_connection_pool();
-        let all = pool.options().get_max_connections() as usize;
-        // Lookups share statements. What writes waits for the disk, and many can do that at once.
-        let third = all / 3;
-        let singles = Lanes::new(pool.clone(), all - third, options.watcher.clone());
-        let lookups = match third {
-            0 => Arc::clone(&singles),
-            some => Lanes::new(pool.clone(), some, options.watcher.clone()),
+        let looking_up = async {
+            if Purpose::Lookup.connections(options) == 0 {
+                return Ok(None);
+            }
+            connect(options, Purpose::Lookup).await.map(Some)
         };
-        Ok(Self { statements, lookups, singles, transactions })
+        // Each opens one connection: where there is none left, the start waits and says so.
+        let (transactions, statements, looking_up) =
+            tokio::try_join!(connect(options, Purpose::Transaction), connect(options, Purpose::Statement), looking_up)?;
+        let lanes = |pool: &DatabaseConnection, purpose: Purpose| {
+            let pool = pool.get_postgres_connection_pool().clone();
+            Lanes::new(pool, purpose.connections(options) as usize, options.watcher.clone())
+        };
+        let singles = lanes(&statements, Purpose::Statement);
+        let lookups = looking_up.as_ref().map_or_else(|| Arc::clone(&singles), |pool| lanes(pool, Purpose::Lookup));
+        Ok(Self { statements, looking_up, lookups, singles, transactions })
+    }
+
+    /// The pools of calls.
+    fn pools(&self) -> impl Iterator<Item = PgPool> {
+        let pools = [Some(&self.statements), self.looking_up.as_ref(), Some(&self.transactions)];
+        let pools: Vec<_> = pools.into_iter().flatten().map(|one| one.get_postgres_connection_pool().clone()).collect();
+        pools.into_iter()
     }
 
     /// Lets nobody in from now on. In the answer, waits for those who are.
     fn close(&self) -> impl Future<Output = ()> + use<> {
-        let pools = [&self.statements, &self.transactions].map(|pool| pool.get_postgres_connection_pool().clone());
+        let pools: Vec<_> = self.pools().collect();
         for pool in &pools {
             // It is closed with the call; the waiting is for later.
             drop(pool.close());
@@ -88,13 +106,19 @@ pub(crate) struct Pools {
 impl Pools {
     /// Connects, and watches from then on. Refuses a database that would lose what it has acknowledged.
     pub(crate) async fn open(options: &Arc<DatabaseOptions>) -> Result<Arc<Self>, SetupError> {
-        let pair = Pair::open(options).await.map_err(setup_error)?;
+        let pair = match Pair::open(options).await {
+            Ok(pair) => pair,
+            Err(error) => return Err(unreachable::explained(options, error).await),
+        };
         check_session(&pair.statements, &pair.transactions).await?;
         if !options.read_only {
             check_encoding(&pair.transactions).await?;
             check_safe(&pair.transactions).await?;
         }
-        let watching = connect(options, Purpose::Watch).await.map_err(setup_error)?;
+        let watching = match connect(options, Purpose::Watch).await {
+            Ok(watching) => watching,
+            Err(error) => return Err(unreachable::explained(options, error).await),
+        };
         let pools = Arc::new(Self {
             pair: RwLock::new(pair),
             present: watch::Sender::new(true),
@@ -124,8 +148,15 @@ impl Pools {
     pub(crate) fn connections(&self) -> Vec<Connections> {
         let pair = self.pair();
         let mut statements = Connections::of("statements", &pair.statements);
+        let mut parked = pair.singles.parked();
+        if let Some(pool) = &pair.looking_up {
+            let lookups = Connections::of("statements", pool);
+            statements.open += lookups.open;
+            statements.idle += lookups.idle;
+            statements.most += lookups.most;
+            parked += pair.lookups.parked();
+        }
         // They are counted one after the other, and used meanwhile.
-        let parked = pair.lookups.parked() + pair.singles.parked();
         statements.idle = (statements.idle + parked).min(statements.open);
         vec![statements, Connections::of("transactions", &pair.transactions)]
     }
@@ -156,6 +187,22 @@ impl Pools {
     /// The same, as a refusal.
     pub(crate) fn check(&self) -> StoreResult<()> {
         if *self.present.borrow() { Ok(()) } else { Err(Failure::unavailable("the database does not answer").into()) }
+    }
+
+    /// Why calls would get no connection although the database answers: a pool of calls has none, and cannot open one. `None`: each
+    /// has at least one, be it in use. A pool that is merely busy is no reason: its calls wait their turn.
+    pub(crate) async fn trouble(&self, options: &DatabaseOptions) -> Option<SetupError> {
+        let pools: Vec<_> = self.pair().pools().collect();
+        for pool in pools {
+            if pool.size() == 0
+                && let Err(error) = pool.acquire().await
+                && pool.size() == 0
+            {
+                let error = DbErr::Conn(RuntimeErr::SqlxError(error.into()));
+                return Some(unreachable::explained(options, error).await);
+            }
+        }
+        None
     }
 
     /// Closes the connections that are not in use and lets no new ones open.
@@ -218,5 +265,5 @@ async fn ask(connection: &mut Option<DatabaseConnection>, options: &DatabaseOpti
         Some(connection) => connection,
         None => connection.insert(connect(options, Purpose::Watch).await?),
     };
-    connection.execute_unprepared("SELECT 1").await.map(|_| ())
+    connection.execute_unprepared(WATCH).await.map(|_| ())
 }

@@ -46,12 +46,33 @@ const PARAMETERS: [&str; 18] = [
 pub(crate) enum Purpose {
     /// Statements that read, or commit by themselves.
     Statement,
+    /// Lookups of tokens.
+    Lookup,
+    /// Everything that a replica is read for.
+    Replica,
     /// Transactions.
     Transaction,
     /// The schema: one connection, no limits of time.
     Migrate,
     /// Whether the database answers: one connection.
     Watch,
+}
+
+impl Purpose {
+    /// Number of connections, of all that a process has for calls: a quarter for transactions, and of the rest a third for
+    /// lookups, which share statements. What writes waits for the disk, and many can do that at once.
+    pub(crate) fn connections(self, options: &DatabaseOptions) -> u32 {
+        let all = options.postgres_connections.max(2);
+        let transactions = (all / 4).max(1);
+        let lookups = (all - transactions) / 3;
+        match self {
+            Self::Transaction => transactions,
+            Self::Lookup => lookups,
+            Self::Statement => all - transactions - lookups,
+            Self::Replica => all - transactions,
+            Self::Migrate | Self::Watch => 1,
+        }
+    }
 }
 
 /// Is this a PostgreSQL URL?
@@ -73,13 +94,17 @@ pub(crate) fn check_url(options: &DatabaseOptions) -> Result<(), SetupError> {
             PgSslMode::Require | PgSslMode::VerifyCa | PgSslMode::VerifyFull => {}
         }
     }
+    Ok(())
+}
+
+/// Warns of parameters that the driver ignores.
+pub(crate) fn warn_of_ignored_parameters(url: &str) {
     let ignored = ignored_parameters(url);
     if ignored > 0 {
         // Not even their names: what follows a `?` may be the rest of a password.
         let known = PARAMETERS.join(", ");
         tracing::warn!(ignored, known, "the database URL has parameters that are ignored");
     }
-    Ok(())
 }
 
 /// How many parameters the driver will ignore. It says so too, with their values: the log does not take that.
@@ -94,7 +119,7 @@ fn parameter_names(url: &str) -> impl Iterator<Item = &str> {
 
 /// How connections are encrypted. Where the URL says nothing, those to another machine fully: left to itself, the driver
 /// takes plain text from a server, or from whoever stands in its place and says that it cannot encrypt.
-fn ssl_mode(url: &str, parsed: &PgConnectOptions) -> PgSslMode {
+pub(crate) fn ssl_mode(url: &str, parsed: &PgConnectOptions) -> PgSslMode {
     let said = parameter_names(url).any(|name| ["sslmode", "ssl-mode"].contains(&name));
     if said || is_local(parsed) { parsed.get_ssl_mode() } else { PgSslMode::VerifyFull }
 }
@@ -133,14 +158,6 @@ pub(crate) async fn connect_if(
     // sea-orm knows only the shorter of the two names of the scheme.
     let url = options.url.strip_prefix("postgresql:").map(|rest| format!("postgres:{rest}"));
     let mut connect = ConnectOptions::new(url.unwrap_or_else(|| options.url.clone()));
-    // Most work is single statements.
-    let all = options.postgres_connections.max(2);
-    let transactions = (all / 4).max(1);
-    let connections = match purpose {
-        Purpose::Statement => all - transactions,
-        Purpose::Transaction => transactions,
-        Purpose::Migrate | Purpose::Watch => 1,
-    };
     let mut settings = settings(options, purpose);
     if let Some(condition) = condition {
         settings += &format!("SELECT 1 / ({condition})::integer;");
@@ -151,7 +168,7 @@ pub(crate) async fn connect_if(
             let mode = ssl_mode(&url, &parsed);
             parsed.ssl_mode(mode)
         })
-        .max_connections(connections)
+        .max_connections(purpose.connections(options))
         .min_connections(1)
         .acquire_timeout(options.acquire_timeout)
         .test_before_acquire_if_idle_for(PING_AFTER_IDLE)
@@ -208,7 +225,7 @@ fn set_on_connect(pool: PgPoolOptions, settings: &str) -> PgPoolOptions {
 /// So nothing goes back into the pool before the server has been told to roll back, which is a round trip. Connections that
 /// only run single statements never begin one.
 fn roll_back_on_release(pool: PgPoolOptions, purpose: Purpose) -> PgPoolOptions {
-    if matches!(purpose, Purpose::Statement | Purpose::Watch) {
+    if matches!(purpose, Purpose::Statement | Purpose::Lookup | Purpose::Replica | Purpose::Watch) {
         return pool;
     }
     pool.after_release(|connection, _| Box::pin(async move { connection.execute("ROLLBACK").await.map(|_| true) }))

@@ -260,6 +260,10 @@ impl Secrets for CountingSecrets {
         self.inner.code_hash(purpose, subject, code)
     }
 
+    fn code_is_current(&self, purpose: Purpose, stored: &CodeHash) -> bool {
+        self.inner.code_is_current(purpose, stored)
+    }
+
     fn code_matches(&self, purpose: Purpose, subject: &str, code: &Secret, stored: Option<&CodeHash>) -> bool {
         self.compared(stored.is_some());
         self.inner.code_matches(purpose, subject, code, stored)

@@ -261,7 +261,7 @@ fn what_is_unsafe_in_postgresql_is_found() {
     let away = Workplace::new(BINARY, directory.path(), "postgres://nobody:hunter2@127.0.0.1:1/nowhere");
     let said = away.run(&["doctor"]);
     assert!(said.status.code() == Some(1) && !text(&said).contains("hunter2"), "{}", text(&said));
-    suffers(&away, &[], "problem database: the database cannot be used");
+    suffers(&away, &[], "problem database: connection refused by 127.0.0.1:1");
 }
 
 #[test]

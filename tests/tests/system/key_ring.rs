@@ -134,3 +134,157 @@ fn a_database_of_another_encoding_is_refused() {
         assert_eq!(tables.expect("counted").trim(), "0", "nothing was made");
     }
 }
+
+/// A place on each kind of database, with keys, and with a user whose password needs them.
+pub(crate) fn places_with_a_user() -> [(TempDir, Workplace); 2] {
+    [None, Some(postgres::create_database())].map(|url| {
+        let directory = TempDir::new().expect("a directory");
+        let url = url.unwrap_or_else(|| "sqlite://access-tokens.db".to_owned());
+        let place = Workplace::new(BINARY, directory.path(), &url);
+        assert!(place.run(&["keys", "init"]).status.success());
+        assert!(place.run(&["migrate"]).status.success());
+        add_user(&place);
+        (directory, place)
+    })
+}
+
+/// Writes a key file that only its owner can read.
+fn put_keys(directory: &Path, text: &str) {
+    fs::write(directory.join(KEYS), text).expect("written");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    fs::set_permissions(directory.join(KEYS), mode).expect("chmod");
+}
+
+/// Starts a server, waits until it is ready, and stops it.
+fn serves(place: &Workplace, arguments: &[&str]) {
+    let server = place.start(arguments);
+    place.wait_until_ready();
+    assert_eq!(server.terminate().0, Some(0), "{}", place.log());
+}
+
+const OTHER_RING: &str = "other AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n";
+
+#[test]
+fn a_ring_that_is_not_that_of_the_database_is_not_served() {
+    for (directory, place) in places_with_a_user() {
+        let path = directory.path();
+        let own = fs::read_to_string(path.join(KEYS)).expect("keys");
+        serves(&place, &["serve"]);
+        put_keys(path, OTHER_RING);
+        let words = ["are not those of the database", "passwords: 1 (key ", "Bring the newest copy"];
+        for arguments in
+            [&["serve"][..], &["serve", "--demo"], &["import", "/dev/null", "--organisation", "DEMO"], &ADD]
+        {
+            refused(&place, path, arguments, &words);
+        }
+        // The ring as a setting is compared as well.
+        let ring = place.with("ACCESS_TOKENS__KEYS__RING", OTHER_RING.trim());
+        refused(&ring, path, &["serve"], &["the setting keys.ring", words[0]]);
+        let doctor = text(&place.run(&["doctor"]));
+        assert!(
+            doctor.contains("passwords: 1 (key ") && doctor.contains("cure: put the keys that the database"),
+            "{doctor}"
+        );
+        // Doing what doctor says.
+        put_keys(path, &format!("{OTHER_RING}{own}"));
+        assert!(!text(&place.run(&["doctor"])).contains("keys are missing"));
+        serves(&place, &["serve"]);
+    }
+}
+
+#[test]
+fn a_rotated_ring_is_served_and_an_older_copy_of_it_is_not() {
+    for (directory, place) in places_with_a_user() {
+        let path = directory.path();
+        let old = fs::read_to_string(path.join(KEYS)).expect("keys");
+        let rotated = place.run(&["keys", "rotate"]);
+        assert!(rotated.status.success(), "{}", text(&rotated));
+        serves(&place, &["serve"]);
+        // While nothing is under the new key, the old copy opens everything.
+        let new = fs::read_to_string(path.join(KEYS)).expect("keys");
+        put_keys(path, &old);
+        serves(&place, &["serve"]);
+        put_keys(path, &new);
+        let second = [
+            "user",
+            "add",
+            "--organisation",
+            "DEMO",
+            "--username",
+            "second",
+            "--password-stdin",
+            "--permissions",
+            "admin",
+        ];
+        assert!(place.run_with_input(&second, "correct horse battery staple\n").status.success());
+        put_keys(path, &old);
+        refused(&place, path, &["serve"], &["are not those of the database", "passwords: 1 (key "]);
+        // A server that runs is told, and goes on.
+        put_keys(path, &new);
+        let server = place.start(&["serve"]);
+        place.wait_until_ready();
+        put_keys(path, &old);
+        let told = || place.log().contains("the keys are not those of the database");
+        let started = std::time::Instant::now();
+        while !told() {
+            assert!(started.elapsed() < std::time::Duration::from_secs(20), "{}", place.log());
+            assert!(place.run(&["healthcheck"]).status.success(), "it is ready all the same");
+        }
+        assert_eq!(server.terminate().0, Some(0));
+    }
+}
+
+#[test]
+fn keys_that_are_lost_for_ever_are_accepted_once() {
+    for (directory, place) in places_with_a_user() {
+        let path = directory.path();
+        put_keys(path, OTHER_RING);
+        refused(&place, path, &["serve"], &["--accept-missing-keys"]);
+        serves(&place, &["serve", "--accept-missing-keys"]);
+        assert!(fs::read_to_string(path.join(KEYS)).expect("keys").contains("# Lost keys, accepted: "));
+        serves(&place, &["serve"]);
+        let doctor = place.run(&["doctor"]);
+        assert!(
+            text(&doctor).contains("they are accepted as lost") && doctor.status.code() == Some(3),
+            "{}",
+            text(&doctor)
+        );
+        // The cure of doctor: the user gets a new password, under the key that is there.
+        let password = ["user", "password", "--organisation", "DEMO", "--username", "ops", "--password-stdin"];
+        let given = place.run_with_input(&password, "another correct horse\n");
+        assert!(given.status.success(), "{}", text(&given));
+        assert!(!text(&place.run(&["doctor"])).contains("accepted as lost"));
+        // Keys that are made anew for a database whose keys are lost.
+        fs::remove_file(path.join(KEYS)).expect("removed");
+        refused(&place, path, &["keys", "init"], &["passwords: 1 (key other)"]);
+        assert!(place.run(&["keys", "init", "--accept-missing-keys"]).status.success());
+        serves(&place, &["serve"]);
+    }
+}
+
+#[test]
+fn a_lost_key_file_is_not_replaced_by_what_backup_and_restore_say() {
+    let directory = TempDir::new().expect("a directory");
+    let (place, path) = (sqlite(&directory), directory.path());
+    let server = place.start(&["serve", "--demo"]);
+    place.wait_until_ready();
+    assert_eq!(server.terminate().0, Some(0), "{}", place.log());
+    let keys = fs::read_to_string(path.join(KEYS)).expect("keys");
+    fs::remove_file(path.join(KEYS)).expect("removed");
+    let backup = place.run(&["backup", "copy.db"]);
+    let said = text(&backup);
+    assert!(backup.status.success() && said.contains("bring the file back") && !said.contains("keys init"), "{said}");
+    for arguments in
+        [&["restore", "copy.db"][..], &["restore", "--verify", "copy.db"], &["keys", "list"], &["keys", "rotate"]]
+    {
+        let output = place.run(arguments);
+        let said = text(&output);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+        assert!(
+            said.contains("access-tokens.keys does not exist") && !said.contains("keys init"),
+            "{arguments:?}: {said}"
+        );
+    }
+    put_keys(path, &keys);
+    assert!(place.run(&["keys", "list"]).status.success());
+}

@@ -77,6 +77,17 @@ async fn exchange(
     versions: &[&'static SupportedProtocolVersion],
     protocol: &[u8],
 ) -> std::io::Result<String> {
+    exchange_path(address, authority, versions, protocol, "/openapi.json").await
+}
+
+/// The same with another path.
+async fn exchange_path(
+    address: SocketAddr,
+    authority: &str,
+    versions: &[&'static SupportedProtocolVersion],
+    protocol: &[u8],
+    path: &str,
+) -> std::io::Result<String> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(authority.as_bytes()).expect("a certificate")).expect("an authority");
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
@@ -86,7 +97,7 @@ async fn exchange(
     let stream = tokio::net::TcpStream::connect(address).await?;
     let name = address.ip().into();
     let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
-    stream.write_all(b"GET /openapi.json HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").await?;
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").as_bytes()).await?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await?;
     Ok(String::from_utf8_lossy(&answer).into_owned())
@@ -111,16 +122,59 @@ async fn who_knows_the_authority_calls_over_tls_and_nobody_else() {
     let wrong = connect(server.address(), name).await.expect_err("another name");
     assert!(wrong.contains("not valid for name"), "{wrong}");
 
-    authority.expired_server(LOOPBACK).put(directory.path(), "server");
-    let started = Instant::now();
-    loop {
-        match connect(server.address(), trust(&authority.pem(), None)).await {
-            Ok(_) => assert!(started.elapsed() < Duration::from_secs(5), "the expired certificate is not shown"),
-            Err(error) => break assert!(error.contains("expired"), "{error}"),
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
     caller.ok("ListClassifications", json!({})).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_that_no_client_could_take_is_refused_at_the_start_and_not_taken_live() {
+    let (directory, authority) = (TempDir::new().expect("a directory"), Authority::new());
+    let good = authority.server(LOOPBACK);
+    let place = encrypted(&directory, &good);
+    let early = authority.sign(|params| params.not_before = rcgen::date_time_ymd(2190, 1, 1));
+    let key_of_another = Pair { key: authority.server(LOOPBACK).key, ..good.clone() };
+    let chain = format!("{}{}", good.certificate, Authority::new().pem());
+    let chain_of_another = Pair { certificate: chain, ..good.clone() };
+    let client = authority.client("spiffe://example.com/till", "till");
+    let bad = [
+        (authority.expired_server(LOOPBACK), "has expired: it was valid until 2020-01-01"),
+        (early, "is not valid before 2190-01-01"),
+        (key_of_another, "do not fit together"),
+        (chain_of_another, "was not signed by the second one"),
+        (client, "is not for servers"),
+    ];
+    for (pair, expected) in &bad {
+        pair.put(directory.path(), "server");
+        let refused = place.run(&["serve"]);
+        let said = text(&refused);
+        assert!(refused.status.code() == Some(1) && said.contains("grpc.tls") && said.contains(expected), "{said}");
+    }
+    good.put(directory.path(), "server");
+    let server = place.start(&["serve"]);
+    place.wait_until_ready();
+    let read_again = || place.log().matches("the certificate was read again").count();
+    for (pair, expected) in &bad {
+        pair.put(directory.path(), "server");
+        let started = Instant::now();
+        // Three listeners have this certificate.
+        while place.log().matches(expected).count() < 3 {
+            assert!(started.elapsed() < Duration::from_secs(10), "{expected}: {}", place.log());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        connect(server.address(), trust(&authority.pem(), None)).await.expect("the old certificate is shown");
+        // A good one in between, so that each trouble is news.
+        let before = read_again();
+        good.put(directory.path(), "server");
+        while read_again() < before + 3 {
+            assert!(started.elapsed() < Duration::from_secs(20), "{}", place.log());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+    let metrics = exchange_path(server.ops_address(), &authority.pem(), &[&TLS13], b"http/1.1", "/metrics").await;
+    let metrics = metrics.expect("answered");
+    let line =
+        metrics.lines().find(|line| line.starts_with("access_tokens_tls_reload_failures_total{listener=\"grpc\""));
+    let count = line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+    assert!(count.is_some_and(|count| count >= 5.0), "{line:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

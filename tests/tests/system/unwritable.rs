@@ -17,7 +17,7 @@ use crate::processes::{add_user, sqlite};
 const READINESS_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What `/readyz` answers: status and text.
-fn readiness(place: &Workplace) -> Option<(u16, String)> {
+pub(crate) fn readiness(place: &Workplace) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(place.ops_address()).ok()?;
     stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").ok()?;
     let mut answer = String::new();
@@ -27,7 +27,7 @@ fn readiness(place: &Workplace) -> Option<(u16, String)> {
 }
 
 #[track_caller]
-fn wait_until(place: &Workplace, expected: (u16, &str)) {
+pub(crate) fn wait_until(place: &Workplace, expected: (u16, &str)) {
     let started = Instant::now();
     loop {
         let found = readiness(place);

@@ -69,7 +69,7 @@ mod tests {
     use crate::ports::{BoxFuture, HashWork, Verdict};
     use crate::secret::{CodeHash, PassCodeHash, SealedCode, Secret};
     use crate::session::OrganisationKey;
-    use crate::store::{KeyUse, StoreResult};
+    use crate::store::{KeySample, KeyUse, StoreResult, Unused};
 
     /// Seals in clear, as `<key>$<subject>$<code>`, and opens what is under `new` and `old`.
     struct Plain;
@@ -152,6 +152,31 @@ mod tests {
                 }
             }
             Ok(replaced)
+        }
+
+        async fn withdraw_passwords(&self, _: Unused<'_>, _: crate::time::Timestamp) -> StoreResult<Vec<String>> {
+            unreachable!("nothing is withdrawn here")
+        }
+
+        async fn withdraw_pass_codes(
+            &self,
+            _: Unused<'_>,
+            _: Option<&Position>,
+            _: u32,
+        ) -> StoreResult<Option<(u64, Position)>> {
+            unreachable!("nothing is withdrawn here")
+        }
+
+        async fn unused_api_keys(
+            &self,
+            _: Unused<'_>,
+            _: crate::time::Timestamp,
+        ) -> StoreResult<Vec<(OrganisationKey, String)>> {
+            unreachable!("nothing is withdrawn here")
+        }
+
+        async fn sampled_key_use(&self, _: crate::time::Timestamp, _: u32, _: u32) -> StoreResult<KeySample> {
+            unreachable!("no start here")
         }
 
         async fn key_use(&self, _: crate::time::Timestamp) -> StoreResult<Vec<KeyUse>> {

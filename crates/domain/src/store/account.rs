@@ -203,6 +203,14 @@ pub trait AccountStore: LoginStore {
     /// permissions of the user's other keys stay as they are.
     fn add_api_key(&self, key: &ApiKey, created: Timestamp) -> impl Future<Output = StoreResult<()>> + Send;
 
+    /// Replaces the hash of a key that is not revoked, if it is still `old`. Answers whether it was.
+    fn replace_api_key_hash(
+        &self,
+        id: &str,
+        old: &CodeHash,
+        new: &CodeHash,
+    ) -> impl Future<Output = StoreResult<bool>> + Send;
+
     /// Records that a key was used, unless a use within the last minute is recorded. `address` is the client's.
     fn record_key_use(
         &self,

@@ -21,6 +21,18 @@ pub struct KeyUse {
     pub rows: u64,
 }
 
+/// What needs keys in a part of the tokens, and verification codes of it.
+pub type KeySample = (Vec<KeyUse>, Vec<(Position, VerificationCode)>);
+
+/// Secrets under one key that were not used for a while.
+#[derive(Debug, Clone, Copy)]
+pub struct Unused<'a> {
+    /// The id of the key.
+    pub key: &'a str,
+    /// They were neither used nor changed since then, as far as is known.
+    pub since: Timestamp,
+}
+
 /// What the keys protect.
 pub trait KeyStore: Send + Sync + 'static {
     /// Up to `limit` tokens after a position whose verification code is sealed or hashed with another key than
@@ -38,7 +50,42 @@ pub trait KeyStore: Send + Sync + 'static {
         replacements: &[(Position, VerificationCode, VerificationCode)],
     ) -> impl Future<Output = StoreResult<u64>> + Send;
 
-    /// Which keys are needed at `now`, and for how many rows: an expired one-time password needs none. Reads everything:
-    /// for a command, not for a call.
+    /// Takes the passwords of users away whose hash is under a key, and who have neither logged in nor changed it since. Answers the
+    /// ids of these users.
+    fn withdraw_passwords(
+        &self,
+        unused: Unused<'_>,
+        now: Timestamp,
+    ) -> impl Future<Output = StoreResult<Vec<String>>> + Send;
+
+    /// Takes the pass codes of tokens away whose hash is under a key, and that were not changed since, with their one-time
+    /// passwords: of at most `limit` tokens after a position, in one transaction. Answers how many, and where the next batch
+    /// begins. `None`: there are no more. A pass code that moved to another key meanwhile stays.
+    fn withdraw_pass_codes(
+        &self,
+        unused: Unused<'_>,
+        after: Option<&Position>,
+        limit: u32,
+    ) -> impl Future<Output = StoreResult<Option<(u64, Position)>>> + Send;
+
+    /// API keys that are valid at `now`, whose hash is under a key, and that were not used since.
+    fn unused_api_keys(
+        &self,
+        unused: Unused<'_>,
+        now: Timestamp,
+    ) -> impl Future<Output = StoreResult<Vec<(OrganisationKey, String)>>> + Send;
+
+    /// Which keys are needed at `now`, and for how many rows: an expired one-time password needs none, nor does an API key that
+    /// is revoked or has expired. Reads everything: for a command, not for a call.
     fn key_use(&self, now: Timestamp) -> impl Future<Output = StoreResult<Vec<KeyUse>>> + Send;
+
+    /// The same of all users and API keys, and of the first and last `tokens` tokens by organisation and id; and up to `codes`
+    /// verification codes of each of these two groups. For a start, which must not take longer with more tokens. In a small
+    /// table, tokens are in both groups.
+    fn sampled_key_use(
+        &self,
+        now: Timestamp,
+        tokens: u32,
+        codes: u32,
+    ) -> impl Future<Output = StoreResult<KeySample>> + Send;
 }

@@ -13,7 +13,7 @@ pub use account::{
 };
 pub use administration::{AdministrationStore, Disabled, KeyDetails, Rotated, UserDetails};
 pub use import::{ImportChanges, ImportKeys, ImportRows};
-pub use keys::{KeyStore, KeyUse, Position};
+pub use keys::{KeySample, KeyStore, KeyUse, Position, Unused};
 pub use ledger::{Entry, LedgerStore, Revision};
 pub use login::LoginStore;
 

@@ -62,6 +62,11 @@ impl PresentedKey {
         good.then(|| Self { id: id.to_owned(), secret: Secret::new(secret) })
     }
 
+    /// A hash of it under the key that writes.
+    pub(super) fn hash(&self, secrets: &dyn Secrets) -> Result<CodeHash> {
+        secrets.code_hash(Purpose::ApiKey, &self.id, &self.secret)
+    }
+
     /// Is it the key of this hash? Without a hash the same work is done and the answer is no.
     pub(super) fn matches(&self, secrets: &dyn Secrets, stored: Option<&CodeHash>) -> bool {
         secrets.code_matches(Purpose::ApiKey, &self.id, &self.secret, stored)

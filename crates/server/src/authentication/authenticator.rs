@@ -1,15 +1,16 @@
 //! Logging in, staying in, leaving.
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use access_tokens_domain::error::Violations;
 use access_tokens_domain::login::Network;
 use access_tokens_domain::observer::{NoObserver, Observer};
-use access_tokens_domain::ports::{Clock, HashWork, Random, Secrets, Verdict};
+use access_tokens_domain::ports::{Clock, HashWork, Purpose, Random, Secrets, Verdict};
 use access_tokens_domain::reference::Reference;
-use access_tokens_domain::secret::{PassCodeHash, Secret};
+use access_tokens_domain::secret::{CodeHash, PassCodeHash, Secret};
 use access_tokens_domain::session::{Caller, OrganisationKey, Permissions, Session};
 use access_tokens_domain::store::{
     AccountStore, ApiKey, Credential, KeyTerms, NewSession, SessionProof, Store, UserAccount,
@@ -30,7 +31,7 @@ use super::released::Released;
 use super::session_token::{Form, Names, SessionTokens};
 
 /// How long a session lives, used or not.
-const LIFETIME: TimeDelta = TimeDelta::hours(2);
+pub(crate) const LIFETIME: TimeDelta = TimeDelta::hours(2);
 /// How often other replicas' releases are read. Below the age at which a call would have to wait for them.
 const REFRESH: Duration = Duration::from_millis(500);
 /// How often sessions that have expired are deleted, in refreshes: every minute.
@@ -95,6 +96,15 @@ struct KnownKey {
     key: ApiKey,
     caller: Caller,
     uses: Arc<KeyUse>,
+    /// Was its hash made anew since it was looked up?
+    moved: AtomicBool,
+}
+
+impl KnownKey {
+    /// Is this the first call since the look-up that would make its hash anew?
+    fn is_first_move(&self) -> bool {
+        !self.moved.swap(true, Ordering::Relaxed)
+    }
 }
 
 impl<S: Store + AccountStore> Authenticator<S> {
@@ -317,7 +327,24 @@ impl<S: Store + AccountStore> Authenticator<S> {
         let now = self.clock.now();
         let Some(known) = found.filter(|known| matches && known.key.terms.are_valid(now)) else { return Ok(None) };
         known.uses.note(now);
+        if !self.secrets.code_is_current(Purpose::ApiKey, &known.key.hash) && known.is_first_move() {
+            self.hash_key_again(&key, &known.key.hash).await;
+        }
         Ok(Some(known))
+    }
+
+    /// Stores the hash of an API key that was right under the key of the ring that writes, so that older ones can be retired. The
+    /// call does not depend on it.
+    async fn hash_key_again(&self, key: &PresentedKey, old: &CodeHash) {
+        let replaced = async {
+            let new = key.hash(self.secrets.as_ref())?;
+            Ok::<_, Error>(self.store.replace_api_key_hash(&key.id, old, &new).await?)
+        };
+        match replaced.await {
+            Ok(true) => tracing::info!(api_key = key.id, "hash of the API key replaced by one under the current key"),
+            Ok(false) => {}
+            Err(error) => tracing::debug!(api_key = key.id, cause = cause(&error), "hash of the API key not replaced"),
+        }
     }
 
     async fn find_api_key(&self, id: &str) -> Result<Option<Arc<KnownKey>>> {
@@ -334,7 +361,7 @@ impl<S: Store + AccountStore> Authenticator<S> {
             permissions: key.terms.granted(credential.permissions),
         };
         let uses = self.key_uses.of(&key.id);
-        Ok(Some(Arc::new(KnownKey { key, caller, uses })))
+        Ok(Some(Arc::new(KnownKey { key, caller, uses, moved: AtomicBool::new(false) })))
     }
 
     /// Binds the users of certificates to the ids that have their names now. Those that do not exist yet are bound as soon as

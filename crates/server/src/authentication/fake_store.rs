@@ -13,7 +13,7 @@ use access_tokens_domain::life_cycle::LifeCycleState;
 use access_tokens_domain::login::{KnownNetwork, LoginAccount, Network};
 use access_tokens_domain::policy::Policy;
 use access_tokens_domain::reference::Reference;
-use access_tokens_domain::secret::PassCodeHash;
+use access_tokens_domain::secret::{CodeHash, PassCodeHash};
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{
     AccountStore, ApiKey, Credential, Entry, FoundOwners, FoundPage, FoundToken, ImportChanges, ImportKeys, ImportRows,
@@ -136,6 +136,13 @@ impl AccountStore for FakeStore {
     async fn api_key(&self, id: &str) -> StoreResult<Option<ApiKey>> {
         self.round_trip()?;
         Ok(self.keys.lock().expect("lock").iter().find(|key| key.id == id).cloned())
+    }
+
+    async fn replace_api_key_hash(&self, id: &str, old: &CodeHash, new: &CodeHash) -> StoreResult<bool> {
+        self.round_trip()?;
+        let mut keys = self.keys.lock().expect("lock");
+        let found = keys.iter_mut().find(|key| key.id == id && key.hash == *old);
+        Ok(found.map(|key| key.hash = new.clone()).is_some())
     }
 
     async fn add_api_key(&self, _: &ApiKey, _: Timestamp) -> StoreResult<()> {

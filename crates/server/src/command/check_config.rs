@@ -1,9 +1,11 @@
-//! `check-config`: the settings that apply. Wrong ones were refused before.
+//! `check-config`: the settings that apply, or what is wrong with each of those that cannot be used.
+
+use std::process::ExitCode;
 
 use clap::Args;
 
 use super::output::say;
-use crate::config::{Loaded, reference};
+use crate::config::{ConfigError, Loaded, meaning, reference};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -14,4 +16,15 @@ pub(super) struct Arguments {
 
 pub(super) fn run(loaded: &Loaded, arguments: &Arguments) -> anyhow::Result<()> {
     Ok(say(&if arguments.markdown { reference() } else { loaded.describe() })?)
+}
+
+/// Shows every problem on a line of its own, each with what its setting means.
+pub(super) fn refused(error: &ConfigError) -> ExitCode {
+    for problem in error.problems() {
+        eprintln!("error: {problem}");
+        if let Some(meaning) = problem.split_once(' ').and_then(|(key, _)| meaning(key)) {
+            eprintln!("       {meaning}");
+        }
+    }
+    ExitCode::FAILURE
 }

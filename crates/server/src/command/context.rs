@@ -7,9 +7,9 @@ use access_tokens_domain::import::{Existing, Outcome, Record, from_value};
 use access_tokens_domain::ports::{Clock, Random, Secrets};
 use access_tokens_domain::service::import::{Importer, Run};
 use access_tokens_domain::session::{Caller, OrganisationKey, Permissions};
-use access_tokens_domain::store::{AccountStore, KeyStore, OrganisationRef};
+use access_tokens_domain::store::{AccountStore, KeyStore, KeyUse, OrganisationRef};
 use access_tokens_domain::{code, password};
-use access_tokens_storage::{Database, DatabaseOptions, connect_read_only, has_tables};
+use access_tokens_storage::{Database, DatabaseOptions, SetupError, connect_read_only, has_tables};
 use anyhow::{Context as _, anyhow, bail};
 use serde_json::{Value, json};
 
@@ -17,6 +17,7 @@ use super::organisation;
 use crate::config::Settings;
 use crate::crypto::{KeyRing, KeyRingError, KeyedSecrets, SystemClock, SystemRandom};
 use crate::databases;
+use crate::key_fit::{Fit, in_words_by_key};
 
 /// The ports, for commands that write to the database.
 pub(super) struct Context {
@@ -27,6 +28,18 @@ pub(super) struct Context {
     pub(super) importer: Importer<Database>,
 }
 
+/// What to do where a key file is missing, and what needs its keys is not known.
+pub(super) const BRING_KEYS_BACK: &str = "bring the file back from its copy (keys.file)";
+
+/// Whether a database holds what keys protect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Needs {
+    /// It was read, and holds nothing of the kind.
+    Nothing,
+    /// It does not answer.
+    Unknown,
+}
+
 /// The key ring: from the variable, else from the file. On SQLite a missing file is made, unless the database holds what
 /// other keys protect.
 pub(super) async fn keys(settings: &Settings) -> anyhow::Result<KeyRing> {
@@ -34,12 +47,22 @@ pub(super) async fn keys(settings: &Settings) -> anyhow::Result<KeyRing> {
     if !ring.is_empty() {
         return KeyRing::parse(ring).context("keys.ring");
     }
-    match KeyRing::read(file) {
+    let needs = match KeyRing::read(file) {
         Err(KeyRingError::Missing { .. }) => refuse_new_keys(settings).await?,
         other => return Ok(other?),
-    }
+    };
     if !settings.database.is_sqlite() {
-        return Ok(KeyRing::read(file)?);
+        let file = file.display();
+        match needs {
+            Needs::Nothing => bail!(
+                "the key file {file} does not exist, and nothing in the database needs keys: make them with `access-tokens \
+                 keys init`, the same for all replicas, and keep a copy in a safe place"
+            ),
+            Needs::Unknown => bail!(
+                "the key file {file} does not exist, and the database does not answer, so that what needs its keys is not \
+                 known: {BRING_KEYS_BACK}. Only for a new installation: `access-tokens keys init`"
+            ),
+        }
     }
     let (ring, created) = KeyRing::read_or_create(file, &SystemRandom)?;
     if created {
@@ -50,34 +73,94 @@ pub(super) async fn keys(settings: &Settings) -> anyhow::Result<KeyRing> {
 
 /// Refuses to do without the keys of a database: everything that is in it, protected by a key, would be lost. A database
 /// that is not there, or does not answer, holds nothing as far as can be told.
-pub(super) async fn refuse_new_keys(settings: &Settings) -> anyhow::Result<()> {
+pub(super) async fn refuse_new_keys(settings: &Settings) -> anyhow::Result<Needs> {
     let file = settings.keys.file.display();
     let database = match look(settings).await {
         Ok(Some(database)) => database,
-        Ok(None) => return Ok(()),
+        Ok(None) => return Ok(Needs::Nothing),
         Err(error) if settings.database.is_sqlite() => {
             return Err(error.context(format!("{file} does not exist, and what needs its keys cannot be read")));
         }
-        Err(_) => return Ok(()),
+        Err(_) => return Ok(Needs::Unknown),
     };
     let needed = needed_keys(&database).await;
     database.close().await;
-    match needed? {
+    match in_words_by_key(&needed?) {
         Some(needed) => bail!(
             "{file} does not exist, and the database holds what other keys protect: {needed}. Bring the file back from its \
              copy (keys.file). Only where it is lost for ever: `access-tokens keys init --accept-missing-keys`"
         ),
-        None => Ok(()),
+        None => Ok(Needs::Nothing),
     }
 }
 
-/// What a database holds that keys protect, with the ids of the keys. `None`: nothing.
-pub(super) async fn needed_keys(database: &Database) -> anyhow::Result<Option<String>> {
+/// What a database holds that keys protect.
+pub(super) async fn needed_keys(database: &Database) -> anyhow::Result<Vec<KeyUse>> {
     if database.schema().await.map_err(domain)?.applied == 0 {
-        return Ok(None);
+        return Ok(Vec::new());
     }
-    let uses = database.key_use(SystemClock.now()).await.map_err(domain)?;
-    Ok(super::keys::in_words_by_key(&uses))
+    database.key_use(SystemClock.now()).await.map_err(domain)
+}
+
+/// The ids of the keys that the database of an installation needs. Empty where there is no database, or none that answers.
+pub(super) async fn needed_key_ids(settings: &Settings) -> Vec<String> {
+    let Ok(Some(database)) = look(settings).await else { return Vec::new() };
+    let uses = needed_keys(&database).await.unwrap_or_default();
+    database.close().await;
+    let mut ids: Vec<_> = uses.into_iter().filter_map(|one| one.key).collect();
+    ids.sort();
+    ids.dedup();
+    ids
+}
+
+/// Refuses a ring that is not the one of the database: with it, secrets that are right would be refused, and new ones would be
+/// written that the right ring cannot read. Looks at users, API keys and a part of the tokens ([`Fit::sampled`]).
+pub(super) async fn refuse_foreign_keys(
+    settings: &Settings,
+    database: &Database,
+    ring: &KeyRing,
+) -> anyhow::Result<()> {
+    let Some(fit) = Fit::sampled(database, ring).await.map_err(domain)? else { return Ok(()) };
+    if !fit.is_foreign() {
+        return Ok(());
+    }
+    if ring.accepts_missing() {
+        tracing::warn!(%fit, "the keys are not those of the database, which was accepted: what needs other keys is lost");
+        note_lost_keys(settings, fit.missing_ids());
+        return Ok(());
+    }
+    let ids: Vec<_> = ring.ids().collect();
+    bail!(
+        "the keys of {} (ids {}) are not those of the database: {fit}. Bring the newest copy of its own key ring back, or point \
+         database.url at the database of these keys. Only where the missing keys are lost for ever: `access-tokens serve \
+         --accept-missing-keys`",
+        ring_place(settings),
+        ids.join(", ")
+    )
+}
+
+/// Where the key ring comes from, in words.
+fn ring_place(settings: &Settings) -> String {
+    if settings.keys.ring.expose().is_empty() {
+        settings.keys.file.display().to_string()
+    } else {
+        "the setting keys.ring".to_owned()
+    }
+}
+
+/// Notes in the key file that keys are lost for ever. Where it cannot be written, the operator is told the line.
+pub(super) fn note_lost_keys(settings: &Settings, ids: &[String]) {
+    if ids.is_empty() {
+        return;
+    }
+    let noted = match settings.keys.ring.expose() {
+        "" => KeyRing::note_lost(&settings.keys.file, ids, &SystemRandom).map_err(|error| error.to_string()),
+        _ => Err("it is a setting".to_owned()),
+    };
+    if let Err(error) = noted {
+        let line = format!("# Lost keys, accepted: {}", ids.join(", "));
+        eprintln!("warning: the key ring does not note the lost keys ({error}): add the line {line:?} to it");
+    }
 }
 
 /// The database, to look at it with few connections. `None`: there is none yet.
@@ -98,7 +181,7 @@ async fn look(settings: &Settings) -> anyhow::Result<Option<Database>> {
 pub(super) fn refuse_empty_database(settings: &Settings, new_database: bool) -> anyhow::Result<()> {
     let Some(file) = settings.database.sqlite_file().filter(|_| !new_database) else { return Ok(()) };
     let keys = &settings.keys.file;
-    if !settings.keys.ring.expose().is_empty() || !KeyRing::is_marked_used(keys) || has_tables(file)? {
+    if !is_empty_beside_used_keys(settings)? {
         return Ok(());
     }
     bail!(
@@ -107,6 +190,13 @@ pub(super) fn refuse_empty_database(settings: &Settings, new_database: bool) -> 
         file.display(),
         keys.display()
     )
+}
+
+/// Is the SQLite database empty or missing, beside a key file that a database was opened with?
+pub(super) fn is_empty_beside_used_keys(settings: &Settings) -> Result<bool, SetupError> {
+    let Some(file) = settings.database.sqlite_file() else { return Ok(false) };
+    let used = settings.keys.ring.expose().is_empty() && KeyRing::is_marked_used(&settings.keys.file);
+    Ok(used && !has_tables(file)?)
 }
 
 /// Notes in the key file that a SQLite database was opened with it. Where the file cannot be written, such as on a mount
@@ -136,9 +226,7 @@ pub(super) async fn database(settings: &Settings) -> anyhow::Result<Arc<Database
         }
         anyhow::Ok(())
     };
-    let database = databases::open(&settings.database.options(), migrated).await?;
-    mark_keys_used(settings);
-    Ok(database)
+    databases::open(&settings.database.options(), migrated).await
 }
 
 /// Refuses a database that has to be migrated first.
@@ -154,7 +242,10 @@ impl Context {
     pub(super) async fn open(settings: &Settings) -> anyhow::Result<Self> {
         refuse_empty_database(settings, false)?;
         let ring = keys(settings).await?;
-        let context = Self::on(database(settings).await?, &ring);
+        let database = database(settings).await?;
+        refuse_foreign_keys(settings, &database, &ring).await?;
+        mark_keys_used(settings);
+        let context = Self::on(database, &ring);
         let importer = context
             .importer
             .refusing_policies_above(settings.policy.max_guess_chance)

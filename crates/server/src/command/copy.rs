@@ -10,9 +10,9 @@ use access_tokens_storage::{Database, DatabaseOptions, connect_read_only};
 use anyhow::{Context as _, bail, ensure};
 
 use super::context::explained;
-use super::keys::Fit;
 use super::output::say;
 use crate::crypto::{KeyRing, SystemClock};
+use crate::key_fit::Fit;
 
 /// The exit code where the database is one that has tools of its own.
 const OTHER_TOOLS: u8 = 4;
@@ -48,7 +48,7 @@ impl Checked {
     /// Whether a ring opens all that is in it.
     pub(super) async fn fit(&self, ring: &KeyRing) -> anyhow::Result<Fit> {
         let uses = self.database.key_use(SystemClock.now()).await.map_err(stored)?;
-        Fit::of(&self.database, ring, &uses, None).await
+        Fit::of(&self.database, ring, &uses, None).await.map_err(stored)
     }
 
     /// Lets the file go.

@@ -79,6 +79,14 @@ Examples:
   access-tokens api-key rotate --organisation DEMO 0123456789abcdef
   access-tokens api-key rotate --organisation DEMO --overlap 3600 0123456789abcdef";
 
+pub(super) const ORGANISATION_LIST: &str = "\
+Examples:
+  access-tokens organisation list";
+
+pub(super) const USER_NETWORK: &str = "\
+Examples:
+  access-tokens user network --organisation DEMO --username anna --network 192.0.2.0/24 --network 2001:db8::/64";
+
 pub(super) const KEYS_INIT: &str = "\
 Examples:
   access-tokens keys init
@@ -98,9 +106,15 @@ pub(super) const KEYS_REENCRYPT: &str = "\
 Examples:
   access-tokens keys re-encrypt";
 
+pub(super) const KEYS_WITHDRAW: &str = "\
+Examples:
+  access-tokens keys withdraw --passwords --api-keys 9f31c0aa
+  access-tokens keys withdraw --pass-codes --unused-days 365 9f31c0aa";
+
 pub(super) const KEYS_RETIRE: &str = "\
 Examples:
-  access-tokens keys retire 9f31c0aa";
+  access-tokens keys retire 9f31c0aa
+  access-tokens keys retire --end-sessions 9f31c0aa                         # after a leak";
 
 pub(super) const HEALTHCHECK: &str = "\
 Examples:

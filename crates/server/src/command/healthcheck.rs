@@ -20,6 +20,7 @@ use tonic_health::pb::health_client::HealthClient;
 
 use crate::config::{GrpcSettings, OpsSettings, Settings};
 use crate::tls::{Link, Trust, local};
+use crate::transport::ALIVE;
 
 /// Maximum time for an answer. Probes give up after a second or more.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -44,6 +45,13 @@ pub(super) async fn run(settings: Settings, arguments: &Arguments) -> anyhow::Re
     };
     println!("{address} {state}");
     Ok(if state == "SERVING" { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Does a server of this service answer on its port of gRPC, be it ready or not?
+pub(super) async fn lives(settings: &Settings) -> bool {
+    let Ok(channel) = channel(reachable(settings.grpc.listen), &settings.grpc) else { return false };
+    let answer = HealthClient::new(channel).check(HealthCheckRequest { service: ALIVE.to_owned() }).await;
+    answer.is_ok_and(|answer| answer.get_ref().status == ServingStatus::Serving as i32)
 }
 
 async fn service_state(channel: Channel) -> &'static str {

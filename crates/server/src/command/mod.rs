@@ -137,7 +137,7 @@ enum Command {
     /// Ask a running server whether it is ready: exit code 0 or 1.
     #[command(after_help = examples::HEALTHCHECK)]
     Healthcheck(healthcheck::Arguments),
-    /// Show the settings that apply, with where they come from and without secrets.
+    /// Show the settings that apply, with where they come from and without secrets; or everything that is wrong with them.
     #[command(after_help = examples::CHECK_CONFIG)]
     CheckConfig(check_config::Arguments),
     /// Say what is wrong with this installation, or soon will be, and what cures it.
@@ -180,6 +180,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let Global { config, set } = cli.global;
     let loaded = match (Loaded::load(config.as_deref(), std::env::vars_os(), &set), &cli.command) {
         (Err(error), Command::Doctor(arguments)) => return doctor::refused(&error, arguments),
+        (Err(error), Command::CheckConfig(_)) => return Ok(check_config::refused(&error)),
         (loaded, _) => loaded?,
     };
     let runtime = if serves(&cli.command) {

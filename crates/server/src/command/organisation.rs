@@ -1,4 +1,4 @@
-//! `organisation add` and `organisation rename`: the only ways in which an organisation gets its name.
+//! `organisation add` and `organisation rename`: the only ways in which an organisation gets its name. `organisation list`.
 
 use access_tokens_domain::store::{AccountStore, StoreError};
 use access_tokens_domain::text;
@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 
 use super::context::{Context, domain};
 use super::examples;
+use super::output::say;
 use crate::config::Settings;
 
 /// Largest edit distance at which a name counts as similar to a longer one. For a short name it is a third of its length.
@@ -19,6 +20,9 @@ pub(super) enum Command {
     /// Add an organisation. A name that is taken is an error.
     #[command(after_help = examples::ORGANISATION_ADD)]
     Add(Add),
+    /// List the organisations: one line for each, with its id and its name.
+    #[command(after_help = examples::ORGANISATION_LIST)]
+    List,
     /// Give an organisation another name.
     ///
     /// Log-ins and settings (grpc.tls.identities) name the organisation: under the old name they fail from now on. Sessions,
@@ -54,6 +58,11 @@ pub(super) async fn run(settings: Settings, command: Command) -> anyhow::Result<
                 bail!("there is an organisation {name:?} already, id {}", organisation.id);
             }
             println!("organisation {name} added, id {}", organisation.id);
+        }
+        Command::List => {
+            let all = context.database.organisations().await.map_err(domain)?;
+            let lines: Vec<_> = all.iter().map(|one| format!("{}  {}\n", one.id, one.name)).collect();
+            say(&lines.concat())?;
         }
         Command::Rename(Rename { old, new }) => {
             check_name(&new)?;

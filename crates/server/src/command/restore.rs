@@ -8,6 +8,7 @@ use access_tokens_storage::backup::{Draft, Place, require_finished};
 use anyhow::{Context as _, bail};
 use clap::Args;
 
+use super::context;
 use super::copy::{Checked, check, other_tools};
 use super::keys::key_ring;
 use super::progress::Progress;
@@ -68,9 +69,9 @@ pub(super) async fn run(settings: &Settings, arguments: Arguments) -> anyhow::Re
 async fn restore(settings: &Settings, arguments: &Arguments) -> anyhow::Result<()> {
     let Arguments { source, verify, .. } = arguments;
     require_finished(source)?;
-    let ring = key_ring(settings).context("without its keys a database is worth nothing")?;
+    let ring = key_ring(settings).context("without its keys a database is worth nothing, and nothing was restored")?;
     if *verify {
-        let copy = looked_at(source, &ring, arguments).await?;
+        let (copy, _) = looked_at(source, &ring, arguments).await?;
         println!("{} can be restored: {}", source.display(), copy.counts);
         copy.close().await;
         return Ok(());
@@ -83,7 +84,7 @@ async fn restore(settings: &Settings, arguments: &Arguments) -> anyhow::Result<(
     let draft = Draft::of(source, place.file(), &|done, total| progress.tell(done, total))?;
     progress.now("reading the copy");
     // Of the copy of the copy: nobody can exchange it any more, and what was read is what will be served.
-    let copy = looked_at(draft.path(), &ring, arguments).await?;
+    let (copy, lost) = looked_at(draft.path(), &ring, arguments).await?;
     let (counts, pending) = (copy.counts.clone(), copy.pending.clone());
     copy.close().await;
     let aside = place.clear(&SystemClock.now().format("replaced-%Y%m%dT%H%M%SZ").to_string()).await?;
@@ -92,6 +93,7 @@ async fn restore(settings: &Settings, arguments: &Arguments) -> anyhow::Result<(
         None => "nothing was restored".to_owned(),
     })?;
     drop(progress);
+    context::note_lost_keys(settings, &lost);
     println!("{}: {counts}", place.file().display());
     if let Some(aside) = aside {
         println!("the database of before is {} now: remove it when it is not needed any more", aside.display());
@@ -102,8 +104,8 @@ async fn restore(settings: &Settings, arguments: &Arguments) -> anyhow::Result<(
     Ok(())
 }
 
-/// A copy that may be restored.
-async fn looked_at(file: &Path, ring: &KeyRing, arguments: &Arguments) -> anyhow::Result<Checked> {
+/// A copy that may be restored, and the ids of keys that it needs and that are accepted as lost by it.
+async fn looked_at(file: &Path, ring: &KeyRing, arguments: &Arguments) -> anyhow::Result<(Checked, Vec<String>)> {
     let copy = check(file).await.with_context(|| arguments.source.display().to_string())?;
     let fit = copy.fit(ring).await.with_context(|| arguments.source.display().to_string())?;
     if fit.is_good() {
@@ -118,5 +120,5 @@ async fn looked_at(file: &Path, ring: &KeyRing, arguments: &Arguments) -> anyhow
         Err(error) if arguments.accept_unsigned => eprintln!("warning: {error:#}"),
         Err(error) => bail!("{error:#}; where you know who made it: --accept-unsigned"),
     }
-    Ok(copy)
+    Ok((copy, fit.missing_ids().to_vec()))
 }

@@ -26,6 +26,11 @@ pub(super) struct Arguments {
     /// such keys is taken for one that was lost.
     #[arg(long)]
     new_database: bool,
+
+    /// Serve although the database needs keys that are not in the ring, and note in the key file that they are lost: the pass
+    /// codes, passwords, API keys and codes under them are never accepted again.
+    #[arg(long)]
+    accept_missing_keys: bool,
 }
 
 pub(super) async fn run(mut settings: Settings, arguments: Arguments) -> anyhow::Result<()> {
@@ -40,7 +45,9 @@ pub(super) async fn run(mut settings: Settings, arguments: Arguments) -> anyhow:
     }
     context::refuse_empty_database(&settings, arguments.new_database)?;
     let ring = context::keys(&settings).await?;
+    let ring = if arguments.accept_missing_keys { ring.accepting_missing() } else { ring };
     process::serve(&settings, &ring, async |database| {
+        context::refuse_foreign_keys(&settings, &database, &ring).await?;
         context::mark_keys_used(&settings);
         if arguments.demo {
             context::require_current(&database).await?;

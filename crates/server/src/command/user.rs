@@ -20,6 +20,9 @@ pub(super) enum Command {
     #[command(after_help = examples::USER_ADD)]
     Add(Add),
 
+    /// Enter networks that an existing user logs in from. Wrong passwords from other networks never lock the user out on them.
+    #[command(after_help = examples::USER_NETWORK)]
+    Network(NetworkOf),
     /// End the locks of a user's log-ins: wrong passwords lock a user on the network that they come from.
     #[command(after_help = examples::USER_UNLOCK)]
     Unlock(Unlock),
@@ -71,6 +74,21 @@ pub(super) struct Add {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct NetworkOf {
+    /// Name of the organisation.
+    #[arg(long, value_name = "NAME")]
+    organisation: String,
+
+    /// Name of the user.
+    #[arg(long, value_name = "NAME")]
+    username: String,
+
+    /// Network, such as 192.0.2.0/24 or 2001:db8::/64; may be given several times. It is kept until the user is deleted.
+    #[arg(long = "network", value_name = "CIDR", value_parser = networks, required = true)]
+    networks: Vec<Block>,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct Unlock {
     /// Name of the organisation.
     #[arg(long, value_name = "NAME")]
@@ -92,6 +110,7 @@ fn networks(text: &str) -> Result<Block, String> {
 pub(super) async fn run(settings: Settings, command: Command) -> anyhow::Result<()> {
     match command {
         Command::Add(arguments) => add(settings, arguments).await,
+        Command::Network(arguments) => enter_networks(settings, arguments).await,
         Command::Unlock(arguments) => unlock(settings, arguments).await,
         Command::Password(arguments) => {
             let password = first_line(std::io::stdin().lock())?;
@@ -119,6 +138,19 @@ async fn add(settings: Settings, add: Add) -> anyhow::Result<()> {
         Outcome::Updated | Outcome::Unchanged | Outcome::Kept => "changed",
     };
     println!("user {} of {} {done}, id {id}, may: {permissions}", add.username, organisation.name);
+    Ok(())
+}
+
+async fn enter_networks(settings: Settings, arguments: NetworkOf) -> anyhow::Result<()> {
+    let NetworkOf { organisation: name, username, networks } = arguments;
+    let context = Context::open(&settings).await?;
+    let domain = |error: StoreError| explained(error.into());
+    let organisation = context.organisation(&name).await?;
+    let found = context.database.credential_by_username(organisation.key, &username).await.map_err(domain)?;
+    let user = found.with_context(|| format!("there is no user {username:?} in {name}"))?.user;
+    let networks: Vec<_> = networks.into_iter().flat_map(|block| block.0).collect();
+    context.database.enter_networks(organisation.key, &user, &networks).await.map_err(domain)?;
+    println!("user {username} of {name} logs in from {} network(s) more, id {user}", networks.len());
     Ok(())
 }
 

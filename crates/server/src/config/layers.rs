@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use config::{Config, File, FileFormat, Map, Source, Value, ValueKind};
 
 use super::{DEFAULTS, Settings};
+use crate::files::{self, Access};
 
 /// The environment variable that names the file. One underscore: it is no setting.
 pub const ENVIRONMENT_FILE: &str = "ACCESS_TOKENS_CONFIG";
@@ -56,8 +57,19 @@ impl fmt::Display for Origin {
 /// What is wrong with the configuration. Names keys and places, never values: a value may be a password in the wrong
 /// place.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct ConfigError(String);
+#[error("{}", .0.join("; "))]
+pub struct ConfigError(Vec<String>);
+
+impl ConfigError {
+    /// Each problem by itself.
+    pub fn problems(&self) -> &[String] {
+        &self.0
+    }
+
+    fn one(problem: String) -> Self {
+        Self(vec![problem])
+    }
+}
 
 /// The settings that apply.
 pub struct Loaded {
@@ -152,13 +164,13 @@ impl Layers {
     }
 
     fn lay_file(&mut self, path: &Path) -> Result<(), ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| ConfigError(format!("the configuration file {}: {error}", path.display())))?;
+        let text = files::read(path, Access::Any)
+            .map_err(|error| ConfigError::one(format!("the configuration file {}: {error}", path.display())))?;
         let table = File::from_str(&text, FileFormat::Toml).collect().map_err(|error| {
             // The first line says where; those after it show the text, which may be a password.
             let error = error.to_string();
             let place = error.lines().next().unwrap_or_default();
-            ConfigError(format!("the configuration file {} is not TOML: {place}", path.display()))
+            ConfigError::one(format!("the configuration file {} is not TOML: {place}", path.display()))
         })?;
         for (key, value) in flatten(table) {
             self.lay(&key, value, Origin::File(path.to_owned()));
@@ -186,10 +198,10 @@ impl Layers {
         }
         let key = key.to_lowercase().replace("__", ".");
         match key.strip_suffix(IN_FILE) {
-            Some(setting) if self.is_known(setting) => match std::fs::read_to_string(value) {
+            Some(setting) if self.is_known(setting) => match files::read(Path::new(value), Access::OwnerOnly) {
                 // The line ends where an editor says so, not the secret.
                 Ok(text) => self.lay_text(setting, text.trim_end_matches(['\r', '\n']), name),
-                Err(error) => self.problems.push(format!("the file that {name} names: {error}")),
+                Err(error) => self.problems.push(format!("{setting}: the file that {name} names: {error}")),
             },
             _ => self.lay_text(&key, value, name),
         }
@@ -236,52 +248,62 @@ impl Layers {
 
     fn finish(mut self) -> Result<Loaded, ConfigError> {
         self.resolve_aliases();
-        if self.problems.is_empty() {
-            match self.typed() {
-                Ok(settings) => {
-                    for (key, what) in settings.out_of_range() {
-                        self.problems.push(format!("{key} ({}) {what}", self.origin(key)));
-                    }
-                    for (key, what) in settings.inconsistent() {
-                        self.problems.push(format!("{key} ({}) {what}", self.origin(&key)));
-                    }
-                    if self.problems.is_empty() {
-                        return Ok(Loaded { settings, values: self.values });
-                    }
-                }
-                Err(problem) => self.problems.push(problem),
-            }
+        let settings = self.typed();
+        for (key, what) in settings.problems() {
+            self.problems.push(format!("{key} ({}) {what}", self.origin(&key)));
         }
-        Err(ConfigError(self.problems.join("; ")))
+        if self.problems.is_empty() {
+            return Ok(Loaded { settings, values: self.values });
+        }
+        Err(ConfigError(self.problems))
     }
 
     fn origin(&self, key: &str) -> &Origin {
         self.values.get(key).map_or(&Origin::Default, |(_, origin)| origin)
     }
 
-    /// One setting at a time, so that the message can name it instead of repeating its value.
-    fn typed(&self) -> Result<Settings, String> {
-        let whole = |values: &BTreeMap<String, (Value, Origin)>| {
-            let mut builder = Config::builder();
-            for (key, (value, _)) in values {
-                builder = builder.set_override(key, value.clone())?;
-            }
-            builder.build()?.try_deserialize::<Settings>()
-        };
-        whole(&self.values).map_err(|_| {
-            let mut defaults = Self::new().values;
-            for (key, (value, origin)) in &self.values {
-                let default = defaults.insert(key.clone(), (value.clone(), origin.clone()));
-                if whole(&defaults).is_err() {
-                    let kind = default.map_or("something else", |(value, _)| expected(key, &value));
-                    return format!("{key} ({origin}) must be {kind}");
+    /// The settings as types. One that cannot be read becomes a problem and has its default, so that the others are looked at
+    /// too: one at a time, so that the message can name it instead of repeating its value.
+    fn typed(&mut self) -> Settings {
+        let mut good = Self::new().values;
+        let mut settings = whole(&good).expect("the defaults are valid");
+        let set = self.values.iter().filter(|(_, (_, origin))| *origin != Origin::Default);
+        for (key, (value, origin)) in set {
+            let Some(default) = good.insert(key.clone(), (value.clone(), origin.clone())) else { continue };
+            match whole(&good) {
+                Ok(read) if is_of_kind(&default.0, value) => settings = read,
+                _ => {
+                    self.problems.push(format!("{key} ({origin}) must be {}", expected(key, &default.0)));
+                    good.insert(key.clone(), default);
                 }
             }
-            // Cannot be: the whole is wrong only if one setting is.
-            "the configuration is not valid".to_owned()
-        })
+        }
+        settings
     }
 }
+
+fn whole(values: &BTreeMap<String, (Value, Origin)>) -> Result<Settings, config::ConfigError> {
+    let mut builder = Config::builder();
+    for (key, (value, _)) in values {
+        builder = builder.set_override(key, value.clone())?;
+    }
+    builder.build()?.try_deserialize::<Settings>()
+}
+
+/// Is a value of the kind of its default? The library takes `yes` for 1, 3.7 for 4 and 7 for true.
+fn is_of_kind(default: &Value, value: &Value) -> bool {
+    use ValueKind::{Array, Boolean, Float, I64, I128, String, U64, U128};
+    match (&default.kind, &value.kind) {
+        (I64(_), I64(_) | U64(_) | I128(_) | U128(_)) | (Float(_), Float(_) | I64(_) | U64(_)) => true,
+        (Boolean(_), Boolean(_)) | (String(_), String(_)) | (Array(_), Array(_) | String(_)) => true,
+        // Variables and flags are texts.
+        (Boolean(_), String(text)) => SWITCHES.contains(&text.to_ascii_lowercase().as_str()),
+        _ => false,
+    }
+}
+
+/// What a variable may say where a file has true or false.
+const SWITCHES: [&str; 8] = ["true", "false", "on", "off", "yes", "no", "1", "0"];
 
 fn expected(key: &str, default: &Value) -> &'static str {
     match (key, &default.kind) {

@@ -2,9 +2,12 @@
 //!
 //! `default.toml` is both the defaults and their documentation. What it does not name does not exist.
 
+mod checks;
 mod describe;
 mod hidden;
 mod layers;
+#[cfg(test)]
+mod nonsense;
 mod notifications;
 mod reference;
 mod settings;
@@ -13,10 +16,11 @@ mod telemetry;
 mod tests;
 mod tls;
 
+pub(crate) use checks::is_level;
 pub use hidden::Hidden;
 pub use layers::{ConfigError, ENVIRONMENT_FILE, Loaded, Origin};
 pub use notifications::{NotificationSettings, Webhook, WebhookSettings};
-pub use reference::reference;
+pub use reference::{meaning, reference};
 pub use settings::{
     DatabaseSettings, GatewaySettings, GrpcSettings, HttpSettings, KeySettings, LogFormat, LogSettings, OpsSettings,
     PolicySettings, ProcessSettings, Settings,

@@ -13,6 +13,7 @@ use http::uri::Scheme;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
+use super::checks::has_good_port;
 use super::settings::{listed, unless_empty};
 use super::{Hidden, host_address, is_local};
 
@@ -138,7 +139,7 @@ impl FromStr for Webhook {
         let host = uri.host().is_some_and(|host| !host.is_empty());
         // A user and a password would have to be sent as a header; nobody would expect them to be left out.
         let user = uri.authority().is_some_and(|authority| authority.as_str().contains('@'));
-        if known && host && !user { Ok(Self(uri)) } else { Err(wrong) }
+        if known && host && !user && has_good_port(&uri) { Ok(Self(uri)) } else { Err(wrong) }
     }
 }
 

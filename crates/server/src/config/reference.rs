@@ -36,6 +36,29 @@ pub fn reference() -> String {
     text
 }
 
+/// What a setting means, in one paragraph. `None`: there is no such setting.
+pub fn meaning(key: &str) -> Option<String> {
+    let (mut comment, mut section) = (Vec::new(), "");
+    for line in DEFAULTS.lines() {
+        if let Some(words) = line.strip_prefix('#') {
+            comment.push(words.trim());
+        } else if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            section = name;
+            comment.clear();
+        } else if let Some((name, _)) = line.split_once(" = ") {
+            let meaning = paragraph(&mut comment);
+            let known =
+                if section.is_empty() { key == name } else { key.strip_prefix(section) == Some(&format!(".{name}")) };
+            if known {
+                return Some(meaning);
+            }
+        } else {
+            comment.clear();
+        }
+    }
+    None
+}
+
 fn paragraph(lines: &mut Vec<&str>) -> String {
     std::mem::take(lines).join(" ")
 }
@@ -61,6 +84,17 @@ mod tests {
         }
         let rows = text.lines().filter(|line| line.contains("`ACCESS_TOKENS__")).count();
         assert_eq!(rows, loaded.origins().count());
+    }
+
+    #[test]
+    fn the_meaning_of_each_setting_is_found_by_its_name() {
+        for (key, _) in Loaded::load(None, [], &[]).expect("the defaults").origins() {
+            assert!(meaning(key).is_some_and(|meaning| meaning.len() > 5), "{key}");
+        }
+        assert_eq!(meaning("grpc.tls.key").as_deref(), Some("Its key."));
+        for unknown in ["", "grpc", "grpc.", "listen", "grpc.listenx", "tls.key"] {
+            assert_eq!(meaning(unknown), None, "{unknown}");
+        }
     }
 
     #[test]

@@ -222,74 +222,6 @@ pub enum LogFormat {
     Json,
 }
 
-impl Settings {
-    /// What is out of range, as (key, what it must be).
-    pub(super) fn out_of_range(&self) -> Vec<(&'static str, String)> {
-        let mut found = Vec::new();
-        let mut range = |key, value: u64, low: u64, high: u64| {
-            if !(low..=high).contains(&value) {
-                found.push((key, format!("must be between {low} and {high}")));
-            }
-        };
-        let (database, grpc) = (&self.database, &self.grpc);
-        range("sessions.logins_per_second", self.sessions.logins_per_second.into(), 0, 100_000);
-        range("sessions.login_burst", self.sessions.login_burst.into(), 1, 1_000_000);
-        range("database.connections", database.connections.into(), 2, 100);
-        range("database.sqlite_readers", database.sqlite_readers.into(), 1, 100);
-        range("database.acquire_timeout_ms", database.acquire_timeout_ms, 1, 60_000);
-        range("database.statement_timeout_ms", database.statement_timeout_ms, 1, 600_000);
-        range("database.replica_max_lag_ms", database.replica_max_lag_ms, 200, 60_000);
-        range("database.lock_timeout_ms", database.lock_timeout_ms, 1, 600_000);
-        range("grpc.calls_at_once", grpc.calls_at_once as u64, 1, 100_000);
-        range("grpc.anonymous_calls_at_once", grpc.anonymous_calls_at_once as u64, 1, 100_000);
-        range("grpc.anonymous_calls_per_address", grpc.anonymous_calls_per_address as u64, 1, 100_000);
-        range("grpc.connections", grpc.connections as u64, 1, 1_000_000);
-        range("grpc.connection_age_seconds", grpc.connection_age_seconds, 1, 604_800);
-        range("grpc.idle_seconds", grpc.idle_seconds, 1, 604_800);
-        let strangers = grpc.anonymous_connections_per_address as u64;
-        range("grpc.anonymous_connections_per_address", strangers, 1, 1_000_000);
-        range("http.connections", self.http.connections as u64, 1, 1_000_000);
-        let strangers = self.http.anonymous_connections_per_address as u64;
-        range("http.anonymous_connections_per_address", strangers, 1, 1_000_000);
-        range("process.workers", self.process.workers as u64, 0, 1_024);
-        range("gateway.timeout_ms", self.gateway.timeout_ms, 1, 600_000);
-        range("notifications.timeout_seconds", self.notifications.timeout_seconds, 1, 60);
-        range("notifications.queue", self.notifications.queue as u64, 1, 100_000);
-        found.extend(self.notifications.problems(&self.webhooks));
-        let chance = self.policy.max_guess_chance;
-        if !(chance > 0.0 && chance <= 1.0) {
-            found.push(("policy.max_guess_chance", "must be above 0 and at most 1".to_owned()));
-        }
-        if !(database.is_sqlite() || database.is_postgres()) {
-            found.push(("database.url", "must begin with sqlite:// or postgres://".to_owned()));
-        }
-        if !is_schema(&database.schema) {
-            let what = "must be the name of a schema: 1 to 63 bytes, no control character, not beginning with pg_";
-            found.push(("database.schema", what.to_owned()));
-        }
-        if !database.replica_urls.is_empty() && database.is_sqlite() {
-            found.push(("database.replica_urls", "must be empty on SQLite".to_owned()));
-        } else if !database.replica_urls.iter().all(|url| is_postgres(url.expose())) {
-            found.push(("database.replica_urls", "must be URLs that begin with postgres://".to_owned()));
-        }
-        if tracing_subscriber::EnvFilter::try_new(&self.log.level).is_err() {
-            found.push(("log.level", "must be a level, or a list such as info,access_tokens_server=debug".to_owned()));
-        }
-        if self.keys.file.as_os_str().is_empty() && self.keys.ring.expose().is_empty() {
-            found.push(("keys.file", "must not be empty while keys.ring is".to_owned()));
-        }
-        found
-    }
-
-    /// What does not fit together, as (key, what it must be).
-    pub(super) fn inconsistent(&self) -> Vec<(String, String)> {
-        let listeners = [("grpc.tls", &self.grpc.tls), ("http.tls", &self.http.tls), ("ops.tls", &self.ops.tls)];
-        let listeners = listeners.into_iter().flat_map(|(section, tls)| tls.problems(section));
-        let upstream = self.gateway.upstream.problems("gateway.upstream");
-        listeners.chain(upstream).chain(self.telemetry.problems()).collect()
-    }
-}
-
 impl ProcessSettings {
     /// How many threads calls run on: half of the cores, where it is not said. The others hash, and are the kernel's and the
     /// database's; threads that hand calls to each other cost more than they bring.
@@ -314,10 +246,6 @@ impl DatabaseSettings {
         Some(Path::new(path.split('?').next().unwrap_or(path)))
     }
 
-    fn is_postgres(&self) -> bool {
-        is_postgres(self.url.expose())
-    }
-
     /// The same for the storage.
     pub fn options(&self) -> DatabaseOptions {
         DatabaseOptions {
@@ -333,18 +261,6 @@ impl DatabaseSettings {
             ..DatabaseOptions::new(self.url.expose())
         }
     }
-}
-
-/// Can a schema of PostgreSQL have this name, and belong to the service?
-fn is_schema(name: &str) -> bool {
-    (1..=63).contains(&name.len())
-        && !name.chars().any(char::is_control)
-        && !name.starts_with("pg_")
-        && name != "information_schema"
-}
-
-fn is_postgres(url: &str) -> bool {
-    ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme))
 }
 
 impl GrpcSettings {

@@ -4,6 +4,7 @@ use http::Uri;
 use http::uri::Scheme;
 use serde::Deserialize;
 
+use super::checks::has_good_port;
 use super::settings::{number, unless_empty};
 use super::{Hidden, UpstreamSettings};
 
@@ -59,7 +60,12 @@ impl TelemetrySettings {
 fn is_collector(url: &Uri) -> bool {
     let known = [Scheme::HTTP, Scheme::HTTPS].iter().any(|scheme| url.scheme() == Some(scheme));
     let user = url.authority().is_some_and(|authority| authority.as_str().contains('@'));
-    known && !user && url.host().is_some_and(|host| !host.is_empty()) && url.path() == "/" && url.query().is_none()
+    known
+        && !user
+        && has_good_port(url)
+        && url.host().is_some_and(|host| !host.is_empty())
+        && url.path() == "/"
+        && url.query().is_none()
 }
 
 /// `name=value` with commas between, and values percent-encoded, as in the variables of OpenTelemetry. None: it is not.

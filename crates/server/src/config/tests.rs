@@ -251,7 +251,7 @@ fn a_file_that_is_not_toml_is_not_shown() {
 fn secrets_are_shown_nowhere() {
     let environment = [
         ("ACCESS_TOKENS__DATABASE__URL", "postgres://app:hunter2@db:5432/tokens?sslmode=require&password=hunter2"),
-        ("ACCESS_TOKENS__KEYS__RING", "a hunter2"),
+        ("ACCESS_TOKENS__KEYS__RING", "hunter2 AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="),
         ("ACCESS_TOKENS__NOTIFICATIONS__SECRET", "hunter2-hunter2-hunter2-hunter2-hunter2"),
         ("ACCESS_TOKENS__TELEMETRY__HEADERS", "x-api-key=hunter2"),
         ("ACCESS_TOKENS__NOTIFICATIONS__WEBHOOK", "http://127.0.0.1:9000/hooks/hunter2?key=hunter2"),
@@ -269,6 +269,8 @@ fn a_variable_may_name_a_file_with_the_value() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("uri");
     std::fs::write(&path, "postgres://u:hunter2@h/d\n").expect("written");
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&path, private).expect("chmod");
     let (variable, file) = ("ACCESS_TOKENS__DATABASE__URL_FILE", path.to_str().expect("text"));
     let loaded = load(None, &[(variable, file)], &[]).expect("valid");
     assert_eq!(loaded.settings.database.url.expose(), "postgres://u:hunter2@h/d");

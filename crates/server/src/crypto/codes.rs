@@ -66,6 +66,11 @@ impl CodeHashes {
         Ok(CodeHash::from_stored(format!("{id}${}", STANDARD_NO_PAD.encode([salt.as_slice(), &tag].concat()))))
     }
 
+    /// Is a hash under the key that writes?
+    pub(super) fn is_current(&self, purpose: Purpose, stored: &CodeHash) -> bool {
+        stored.as_stored().split_once('$').is_some_and(|(id, _)| id == self.0.of(purpose).current().0)
+    }
+
     /// Compares in constant time: the code, and where it is a number the code with leading zeros, which clients lose
     /// that send codes as integers. Without a hash, or with a text that is none of ours, it takes as long and the answer
     /// is no.

@@ -4,12 +4,13 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::Path;
 
-use access_tokens_domain::ports::Random;
+use access_tokens_domain::ports::{Clock, Random};
 use zeroize::Zeroizing;
 
 use super::key_file::{check_mode, io_error, missing, read_text, sync_directory, temporary_beside, write_private};
 use super::keys::{KeyRing, KeyRingError};
 use super::ring_text;
+use super::system::SystemClock;
 
 type Edited = Result<Zeroizing<String>, KeyRingError>;
 
@@ -17,7 +18,7 @@ impl KeyRing {
     /// Adds a new key to a key file, after all others, and answers its id: it is read, not yet written with.
     pub fn add_key(file: &Path, random: &dyn Random) -> Result<String, KeyRingError> {
         let (id, key) = Self::new_key(random).map_err(KeyRingError::Random)?;
-        edit(file, random, |text| Ok(ring_text::append(text, &key)))?;
+        edit(file, random, |text| Ok(ring_text::note_made(&ring_text::append(text, &key), &id, SystemClock.now())))?;
         Ok(id)
     }
 
@@ -27,7 +28,8 @@ impl KeyRing {
             if Self::parse(text)?.ids().next() == Some(id) {
                 return Ok(Zeroizing::new(text.to_owned()));
             }
-            ring_text::promote(text, id).ok_or_else(|| KeyRingError::Unknown { id: id.to_owned() })
+            let promoted = ring_text::promote(text, id).ok_or_else(|| KeyRingError::Unknown { id: id.to_owned() })?;
+            Ok(ring_text::note_writes(&promoted, id, SystemClock.now()))
         })
     }
 
@@ -38,6 +40,11 @@ impl KeyRing {
             ring_text::remove(text, id).ok_or_else(|| KeyRingError::Unknown { id: id.to_owned() })
         })?;
         Ok(())
+    }
+
+    /// Notes in a key file that keys are lost for ever, so that a database that names them is served.
+    pub fn note_lost(file: &Path, ids: &[String], random: &dyn Random) -> Result<(), KeyRingError> {
+        edit(file, random, |text| Ok(ring_text::note_lost(text, ids))).map(drop)
     }
 
     /// Notes in a key file that a database was opened with it, above all keys. Was that not known before?
@@ -168,14 +175,17 @@ mod tests {
         let (directory, path) = key_file(&format!("# head\n\n{RING_A}\n# tail\n"));
         let id = KeyRing::add_key(&path, &SystemRandom).expect("added");
         assert_eq!(ids(&path), ["a", &id], "prepared: the old key still writes");
+        assert!(KeyRing::read(&path).expect("a ring").is_prepared(&id));
         assert!(KeyRing::promote_key(&path, &id, &SystemRandom).expect("moved"));
         assert_eq!(ids(&path), [&id, "a"]);
         assert!(!KeyRing::promote_key(&path, &id, &SystemRandom).expect("nothing to do"));
         let text = fs::read_to_string(&path).expect("text");
         assert!(
-            text.starts_with(&format!("# head\n\n{id} ")) && text.ends_with(&format!("\n{RING_A}\n# tail\n")),
+            text.contains(&format!("\n# head\n\n{id} ")) && text.ends_with(&format!("\n{RING_A}\n# tail\n")),
             "{text}"
         );
+        let ring = KeyRing::read(&path).expect("a ring");
+        assert!(ring.writes_since().is_some() && !ring.is_prepared(&id), "{text}");
         assert_eq!(fs::metadata(&path).expect("a file").mode() & 0o777, 0o600);
 
         KeyRing::remove_key(&path, "a", &SystemRandom).expect("removed");

@@ -9,9 +9,10 @@ use access_tokens_domain::ports::Random;
 use zeroize::Zeroizing;
 
 use super::keys::{KeyRing, KeyRingError};
+use crate::files::mode_open_to_others;
 
-/// Far more than a key ring has.
-const MAX_RESERVED: usize = 64 * 1_024;
+/// Maximum size of a key file, in bytes: far more than a key ring has.
+const MAX_BYTES: u64 = 64 * 1_024;
 
 impl KeyRing {
     /// Reads a key file. It must exist, and nobody else may be able to read it.
@@ -70,9 +71,12 @@ pub(super) fn temporary_beside(path: &Path, random: &dyn Random) -> Result<PathB
 pub(super) fn read_text(path: &Path, file: &mut File) -> Result<Zeroizing<String>, KeyRingError> {
     let failed = |source| io_error(path, "read", source);
     // Reserved at once: a buffer that grows leaves copies of keys behind.
-    let length = usize::try_from(file.metadata().map_err(failed)?.len()).unwrap_or_default().min(MAX_RESERVED);
-    let mut text = Zeroizing::new(String::with_capacity(length + 1));
-    file.read_to_string(&mut text).map_err(failed)?;
+    let length = file.metadata().map_err(failed)?.len().min(MAX_BYTES);
+    let mut text = Zeroizing::new(String::with_capacity(usize::try_from(length).unwrap_or_default() + 1));
+    let read = file.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(failed)?;
+    if read as u64 > MAX_BYTES {
+        return Err(failed(io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {MAX_BYTES} bytes"))));
+    }
     Ok(text)
 }
 
@@ -92,25 +96,13 @@ pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(directory)?.sync_all() } else { Ok(()) }
 }
 
-#[cfg(unix)]
+/// Refuses a key file that others can read.
 pub(super) fn check_mode(path: &Path, file: &File) -> Result<(), KeyRingError> {
-    use std::os::unix::fs::MetadataExt;
-
     let metadata = file.metadata().map_err(|source| io_error(path, "read", source))?;
-    let mode = metadata.mode() & 0o777;
-    // Kubernetes gives a secret to a process through the group: owned by root, mode 0440. There the group is the
-    // only way in; where the file is our own, the group has no business with it.
-    let own = fs::metadata("/proc/self").map(|me| me.uid()).unwrap_or(metadata.uid());
-    let allowed = if metadata.uid() == 0 && own != 0 { 0o740 } else { 0o700 };
-    if mode & !allowed != 0 {
-        return Err(KeyRingError::Permissions { path: path.display().to_string(), mode });
+    match mode_open_to_others(&metadata) {
+        Some(mode) => Err(KeyRingError::Permissions { path: path.display().to_string(), mode }),
+        None => Ok(()),
     }
-    Ok(())
-}
-
-#[cfg(not(unix))]
-pub(super) fn check_mode(_: &Path, _: &File) -> Result<(), KeyRingError> {
-    Ok(())
 }
 
 pub(super) fn missing(path: &Path) -> KeyRingError {
@@ -172,11 +164,22 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_file_says_how_to_make_one() {
+    fn a_missing_file_is_named_and_a_new_one_is_not_recommended() {
         let error = KeyRing::read(Path::new("/nowhere/keys")).expect_err("missing").to_string();
-        assert!(error.contains("/nowhere/keys") && error.contains("access-tokens keys init"), "{error}");
+        assert!(error.contains("/nowhere/keys") && !error.contains("keys init"), "{error}");
         let error = KeyRing::read_or_create(Path::new("/nowhere/keys"), &SystemRandom).expect_err("no directory");
         assert!(error.to_string().contains("cannot be written"), "{error}");
+    }
+
+    #[test]
+    fn a_file_without_end_is_not_read() {
+        let error = KeyRing::read(Path::new("/dev/zero")).expect_err("refused").to_string();
+        assert!(error.contains("/dev/zero"), "{error}");
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("keys");
+        write_private(&path, "# long\n".repeat(20_000).as_bytes()).expect("written");
+        let error = KeyRing::read(&path).expect_err("refused").to_string();
+        assert!(error.contains("more than 65536 bytes"), "{error}");
     }
 
     #[test]

@@ -11,6 +11,7 @@
 
 use access_tokens_domain::Result;
 use access_tokens_domain::ports::Random;
+use access_tokens_domain::time::Timestamp;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hkdf::Hkdf;
@@ -18,6 +19,8 @@ use hmac::{Hmac, KeyInit};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
+
+use super::ring_text::Notes;
 
 /// The keyed hash that everything here is built on.
 pub(crate) type HmacSha256 = Hmac<Sha256>;
@@ -43,10 +46,8 @@ pub enum KeyRingError {
         /// What is wrong, for people.
         problem: &'static str,
     },
-    /// The file is not there, and is not made by itself.
-    #[error(
-        "the key file {path} does not exist; make one with `access-tokens keys init`, the same for all replicas, and keep a copy in a safe place"
-    )]
+    /// The file is not there, and is not made by itself. What to do depends on what the database holds: the caller says it.
+    #[error("the key file {path} does not exist")]
     Missing {
         /// The path.
         path: String,
@@ -90,6 +91,8 @@ pub enum KeyRingError {
 #[derive(Clone)]
 pub struct KeyRing {
     keys: Vec<RootKey>,
+    notes: Notes,
+    accepts_missing: bool,
 }
 
 #[derive(Clone)]
@@ -118,7 +121,11 @@ impl KeyRing {
                 keys.push(key);
             }
         }
-        if keys.is_empty() { Err(KeyRingError::Empty) } else { Ok(Self { keys }) }
+        if keys.is_empty() {
+            Err(KeyRingError::Empty)
+        } else {
+            Ok(Self { keys, notes: Notes::of(text), accepts_missing: false })
+        }
     }
 
     /// A ring of one new key, in the text form.
@@ -148,10 +155,37 @@ impl KeyRing {
         self.keys.iter().map(|key| key.id.as_str())
     }
 
-    /// Are these the same keys, in the same order?
+    /// The ids of keys that are lost for ever: an operator has accepted that nothing under them can be used again.
+    pub fn lost(&self) -> impl Iterator<Item = &str> {
+        self.notes.lost.iter().map(String::as_str)
+    }
+
+    /// The same ring, for a process that serves although the database needs other keys.
+    pub fn accepting_missing(self) -> Self {
+        Self { accepts_missing: true, ..self }
+    }
+
+    /// Was it said that keys which the database needs may be missing?
+    pub fn accepts_missing(&self) -> bool {
+        self.accepts_missing
+    }
+
+    /// When the key that writes began to. `None`: the text of the ring does not say so.
+    pub fn writes_since(&self) -> Option<Timestamp> {
+        self.notes.writes_since(self.ids().next()?)
+    }
+
+    /// Was this key made, and has never been the one that writes?
+    pub fn is_prepared(&self, id: &str) -> bool {
+        self.notes.is_prepared(id)
+    }
+
+    /// Are these the same keys, in the same order, with the same ones lost?
     pub(super) fn is_same(&self, other: &Self) -> bool {
         let same = |(a, b): (&RootKey, &RootKey)| a.id == b.id && bool::from(a.bytes.ct_eq(b.bytes.as_slice()));
-        self.keys.len() == other.keys.len() && self.keys.iter().zip(&other.keys).all(same)
+        self.notes.lost == other.notes.lost
+            && self.keys.len() == other.keys.len()
+            && self.keys.iter().zip(&other.keys).all(same)
     }
 
     /// For every root key, what `make` makes of the key derived for `label`. Labels never change.

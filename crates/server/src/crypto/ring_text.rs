@@ -1,5 +1,6 @@
 //! Changes of a key ring's text that leave everything else in it as it is: comments, blank lines, the other keys.
 
+use access_tokens_domain::time::Timestamp;
 use zeroize::Zeroizing;
 
 use super::keys::{entries, id_of};
@@ -15,16 +16,90 @@ fn buffer(text: &str, added: &str) -> Text {
 /// The line that notes that a database was opened with a ring. It never changes: older files have it.
 const USED: &str = "# A database was opened with these keys. Beside an empty database they need --new-database.";
 
+/// What a note about lost keys begins with. It never changes: older files have it.
+const LOST: &str = "# Lost keys, accepted: ";
+/// What notes about one key begin with, and what follows the id of the key.
+const KEY: &str = "# Key ";
+const MADE: &str = " was made at ";
+const WRITES: &str = " writes since ";
+
+/// What the comments of a ring's text say about keys. Other comments are for people.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Notes {
+    /// Keys that are lost for ever, as an operator has said.
+    pub(super) lost: Vec<String>,
+    made: Vec<(String, Timestamp)>,
+    writes: Vec<(String, Timestamp)>,
+}
+
+impl Notes {
+    /// Reads the notes of a text. A note that cannot be read is a comment for people.
+    pub(super) fn of(text: &str) -> Self {
+        let mut notes = Self::default();
+        for line in text.lines().map(str::trim) {
+            if let Some(ids) = line.strip_prefix(LOST) {
+                notes.lost.extend(ids.split(',').map(str::trim).filter(|id| !id.is_empty()).map(str::to_owned));
+            } else if let Some((id, since)) = dated(line, MADE) {
+                notes.made.push((id, since));
+            } else if let Some((id, since)) = dated(line, WRITES) {
+                notes.writes.push((id, since));
+            }
+        }
+        notes
+    }
+
+    /// When a key became the one that writes, the last time. `None`: no note says so.
+    pub(super) fn writes_since(&self, id: &str) -> Option<Timestamp> {
+        self.writes.iter().filter(|(other, _)| other == id).map(|(_, since)| *since).max()
+    }
+
+    /// Was the key made and has never been the one that writes?
+    pub(super) fn is_prepared(&self, id: &str) -> bool {
+        self.made.iter().any(|(other, _)| other == id) && self.writes_since(id).is_none()
+    }
+}
+
+/// The id and the time of a note about one key.
+fn dated(line: &str, what: &str) -> Option<(String, Timestamp)> {
+    let (id, time) = line.strip_prefix(KEY)?.split_once(what)?;
+    Some((id.to_owned(), time.parse().ok()?))
+}
+
+/// The text with the note that a key was made.
+pub(super) fn note_made(text: &str, id: &str, at: Timestamp) -> Text {
+    noted(text, &format!("{KEY}{id}{MADE}{}", at.format(TIME)))
+}
+
+/// The text with the note that a key writes from now on.
+pub(super) fn note_writes(text: &str, id: &str, since: Timestamp) -> Text {
+    noted(text, &format!("{KEY}{id}{WRITES}{}", since.format(TIME)))
+}
+
+/// The text with the note that keys are lost for ever. Without `ids`, or where they are noted, it is the text itself.
+pub(super) fn note_lost(text: &str, ids: &[String]) -> Text {
+    let known = Notes::of(text).lost;
+    let new: Vec<_> = ids.iter().filter(|id| !known.contains(id)).map(String::as_str).collect();
+    if new.is_empty() { Zeroizing::new(text.to_owned()) } else { noted(text, &format!("{LOST}{}", new.join(", "))) }
+}
+
+/// How notes write a time, in UTC.
+const TIME: &str = "%Y-%m-%dT%H:%M:%SZ";
+
+/// The text below one more line.
+fn noted(text: &str, note: &str) -> Text {
+    let mut noted = buffer(text, note);
+    noted.push_str(note);
+    noted.push('\n');
+    noted.push_str(text);
+    noted
+}
+
 /// The text with the note that a database was opened with it.
 pub(super) fn mark_used(text: &str) -> Text {
     if is_marked_used(text) {
         return Zeroizing::new(text.to_owned());
     }
-    let mut marked = buffer(text, USED);
-    marked.push_str(USED);
-    marked.push('\n');
-    marked.push_str(text);
-    marked
+    noted(text, USED)
 }
 
 /// Has the text that note?
@@ -60,9 +135,13 @@ pub(super) fn promote(text: &str, id: &str) -> Option<Text> {
     if waiting { Some(append(&rest, &key)) } else { Some(changed) }
 }
 
-/// The text without a key. `None`: it is not there.
+/// The text without a key and the notes about it. `None`: it is not there.
 pub(super) fn remove(text: &str, id: &str) -> Option<Text> {
-    take(text, id).map(|(rest, _)| rest)
+    let (rest, _) = take(text, id)?;
+    let mut kept = buffer(&rest, "");
+    let about = |line: &str| [MADE, WRITES].iter().any(|what| dated(line.trim(), what).is_some_and(|(of, _)| of == id));
+    rest.split_inclusive('\n').filter(|line| !about(line)).for_each(|line| kept.push_str(line));
+    Some(kept)
 }
 
 /// The text without a key, and the key.
@@ -110,6 +189,30 @@ mod tests {
         assert!(marked.ends_with(TEXT) && entries(marked.lines().next().expect("a line")).next().is_none());
         assert_eq!(*mark_used(&marked), *marked);
         assert!(is_marked_used(&remove(&append(&promote(&marked, "c").expect("there"), "d KD"), "a").expect("there")));
+    }
+
+    #[test]
+    fn notes_are_read_and_go_with_their_key() {
+        let at = |second: i64| Timestamp::from_timestamp(1_800_000_000 + second, 0).expect("a time");
+        let made = note_made(TEXT, "b", at(0));
+        assert!(Notes::of(&made).is_prepared("b") && !Notes::of(&made).is_prepared("a"));
+        let writes = note_writes(&note_writes(&made, "b", at(5)), "b", at(9));
+        let notes = Notes::of(&writes);
+        assert_eq!(
+            (notes.writes_since("b"), notes.writes_since("a"), notes.is_prepared("b")),
+            (Some(at(9)), None, false)
+        );
+        let lost = note_lost(&writes, &["x".to_owned(), "y-1".to_owned()]);
+        assert_eq!(Notes::of(&lost).lost, ["x", "y-1"]);
+        assert_eq!(*note_lost(&lost, &["y-1".to_owned()]), *lost, "noted once");
+        assert_eq!(*note_lost(TEXT, &[]), *TEXT);
+        let rest = remove(&lost, "b").expect("there");
+        assert_eq!((Notes::of(&rest).writes_since("b"), Notes::of(&rest).lost.len()), (None, 2));
+        for odd in
+            ["# Key b writes since yesterday", "# Key b", "Key b writes since 2026-01-01T00:00:00Z", "# Lost keys"]
+        {
+            assert_eq!(Notes::of(odd), Notes::default(), "{odd}");
+        }
     }
 
     #[test]

@@ -108,6 +108,10 @@ impl Secrets for KeyedSecrets {
         self.keys.get().hashes.matches(purpose, subject, code, stored)
     }
 
+    fn code_is_current(&self, purpose: Purpose, stored: &CodeHash) -> bool {
+        self.keys.get().hashes.is_current(purpose, stored)
+    }
+
     fn seal(&self, purpose: Purpose, subject: &str, code: &Secret) -> Result<SealedCode> {
         self.keys.get().seals.seal(self.random.as_ref(), purpose, subject, code)
     }

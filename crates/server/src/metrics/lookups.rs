@@ -9,6 +9,7 @@ use opentelemetry::KeyValue;
 use super::Metrics;
 use crate::crypto::HashingLoad;
 use crate::process::Dropped;
+use crate::tls;
 
 impl Metrics {
     /// Looks the load of the hasher up, whenever somebody reads.
@@ -46,6 +47,14 @@ impl Metrics {
         let gauge = self.meter.u64_observable_gauge("access_tokens.sqlite.waiting");
         let gauge = gauge.with_description("Units of work that wait for their turns to write");
         gauge.with_callback(move |seen| waiting().iter().for_each(|count| seen.observe(*count as u64, &[]))).build();
+    }
+
+    /// Looks up how often the certificate of a listener changed and could not be used, whenever somebody reads.
+    pub fn watch_certificate_reloads(&self) {
+        let counter = self.meter.u64_observable_counter("access_tokens.tls.reload_failures");
+        let counter = counter.with_description("Changes of the certificate of a listener that could not be used");
+        let look = || tls::reload_failures().map(|(listener, count)| (count, [KeyValue::new("listener", listener)]));
+        counter.with_callback(move |seen| look().for_each(|(count, listener)| seen.observe(count, &listener))).build();
     }
 
     /// Looks up how many reads the primary has answered and how many a replica, whenever somebody reads.

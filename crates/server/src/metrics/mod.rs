@@ -20,6 +20,7 @@
 //! | `db_client_connection_max` | gauge | `db_client_connection_pool_name` | how many there may be |
 //! | `access_tokens_reads_total` | counter | `source` | with replicas only: reads that may be a moment old, answered by the `primary` or by a `replica` |
 //! | `access_tokens_handshakes_dropped_total` | counter | `listener` | connections that were closed before their handshake was complete, to make room for newer ones |
+//! | `access_tokens_tls_reload_failures_total` | counter | `listener` | changes of the certificate of a listener that could not be used: the old one is shown on |
 //! | `access_tokens_connections_dropped_total` | counter | `listener` | connections without an authenticated call that were closed to make room for newer ones |
 //! | `rpc_client_duration_seconds` | histogram | `rpc_method`, `rpc_grpc_status_code` | of `access-tokens gateway` only: calls to the service behind it, and the time until their answer; `_count` counts them |
 //! | `access_tokens_upstream_ready` | gauge | | of `access-tokens gateway` only: 1 while the service behind it says that it is ready, else 0 |

@@ -22,6 +22,7 @@ const SHOW: &str = "accesstoken.v1.AccessTokenService/ShowAccessToken";
 fn full() -> (Metrics, TempDir) {
     let metrics = Metrics::new();
     let directory = tempfile::tempdir().expect("a directory");
+    metrics.watch_certificate_reloads();
     metrics.watch_certificates(vec![lifetimes::tests::file(directory.path())]);
     metrics.watch_key(|| Timestamp::from_timestamp(1_800_000_000, 0));
     metrics.watch_upstream(|| true);

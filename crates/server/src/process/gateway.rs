@@ -9,6 +9,7 @@ use http::Uri;
 use http::uri::Scheme;
 use tokio::time::timeout;
 use tonic::transport::{Channel, Endpoint};
+use tower::ServiceExt;
 
 use super::front::{room, with_strict_transport};
 use super::ops::Ops;
@@ -19,6 +20,7 @@ use super::{DRAIN, http1};
 use crate::config::{Settings, UpstreamSettings, is_local};
 use crate::metrics::{CertificateFile, Metrics};
 use crate::telemetry::rpc;
+use crate::throttle::Throttle;
 use crate::tls::{Link, Trust};
 
 /// A service that cannot be reached within this time is away.
@@ -45,7 +47,8 @@ pub async fn gateway(settings: &Settings, upstream: Uri) -> anyhow::Result<()> {
         tokio::spawn(async move { upstream::watch(channel, &health).await })
     };
 
-    let service = rpc::Client(Measured::new(channel, &metrics));
+    let logged = channel.map_err(logged(Arc::new(Throttle::default())));
+    let service = rpc::Client(Measured::new(logged, &metrics));
     let router = with_strict_transport(router(service, settings.gateway_config()), settings);
     let mut told = stop.clone();
     let served = http1::serve(port, room(settings), http1::IDLE_TIME, router, async move { told.asked().await });
@@ -93,6 +96,19 @@ fn channel(upstream: Uri, settings: &UpstreamSettings) -> anyhow::Result<Channel
          gateway.upstream.allow_plain_text = true, where something else encrypts"
     );
     Ok(patient(Endpoint::from(upstream)).connect_lazy())
+}
+
+/// Says once a minute why calls do not reach the service: to their callers, each cause is DATABASE_UNAVAILABLE.
+fn logged(throttle: Arc<Throttle>) -> impl Fn(tonic::transport::Error) -> tonic::transport::Error + Clone {
+    move |error| {
+        if throttle.permits() {
+            let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |cause| cause.source());
+            let mut causes: Vec<_> = causes.map(ToString::to_string).collect();
+            causes.dedup();
+            tracing::warn!(cause = causes.join(": "), "calls do not reach the service behind the gateway");
+        }
+        error
+    }
 }
 
 fn patient(endpoint: Endpoint) -> Endpoint {

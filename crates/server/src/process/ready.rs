@@ -1,12 +1,16 @@
-//! When the service is ready: the database answers, its schema is current, it can be written, and the list of released
-//! sessions is read.
+//! When the service is ready: the database answers, its schema is current, it can be written, the list of released sessions
+//! is read, and the key ring is the one that the database was written with.
+
+use std::sync::Arc;
 
 use std::time::Duration;
 
 use access_tokens_storage::Database;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::authentication::Authenticator;
+use crate::crypto::{KeyRing, LiveKeys};
+use crate::key_fit::Fit;
 use crate::transport::{Health, Readiness};
 
 const PERIOD: Duration = Duration::from_secs(1);
@@ -14,58 +18,134 @@ const PERIOD: Duration = Duration::from_secs(1);
 const LIMIT: Duration = Duration::from_secs(5);
 /// So many times in a row the database must not answer before clients are sent elsewhere: a single late answer under
 /// load must not make the load of the other replicas higher.
-const PATIENCE: u32 = 3;
+const MISSES_UNTIL_NOT_READY: u32 = 3;
+
+/// Time between two comparisons of the ring with the database, while neither changes.
+const COMPARISON_INTERVAL: Duration = Duration::from_secs(600);
+
+/// The comparison of the key ring with what the database holds. A start compares before it serves; here it is made again when
+/// the ring changes, and from time to time: another replica may write with a key that has not come here.
+struct Comparison<'a> {
+    keys: &'a LiveKeys,
+    compared: Option<(Arc<KeyRing>, Instant)>,
+    /// What was said last.
+    said: Option<String>,
+}
+
+impl Comparison<'_> {
+    /// Compares, if it is time, and says in the log what does not fit. `false`: the ring of this process has never fitted. `None`:
+    /// that is not known yet.
+    async fn allows(&mut self, database: &Database) -> Option<bool> {
+        let ring = self.keys.ring();
+        let young = |at: &Instant| at.elapsed() < COMPARISON_INTERVAL;
+        if self.compared.as_ref().is_some_and(|(of, at)| Arc::ptr_eq(of, &ring) && young(at)) {
+            return Some(true);
+        }
+        let foreign = match Fit::sampled(database, &ring).await {
+            Ok(Some(fit)) => Some(fit.to_string()).filter(|_| fit.is_foreign() && !ring.accepts_missing()),
+            // The database is away, which is said elsewhere, or was migrated just now. The next look compares.
+            Ok(None) | Err(_) => return self.compared.is_some().then_some(true),
+        };
+        if foreign != self.said {
+            match &foreign {
+                Some(fit) => tracing::error!(
+                    %fit,
+                    "the keys are not those of the database: bring the newest copy of its key ring to this replica"
+                ),
+                None => tracing::info!("the keys are those of the database"),
+            }
+            self.said.clone_from(&foreign);
+        }
+        if foreign.is_some() && self.compared.is_none() {
+            return Some(false);
+        }
+        self.compared = Some((ring, Instant::now()));
+        Some(true)
+    }
+}
 
 /// Keeps health true, until the task that runs it ends.
-pub(super) async fn watch(database: &Database, sessions: &Authenticator<Database>, health: &Health) {
+pub(super) async fn watch(database: &Database, sessions: &Authenticator<Database>, keys: &LiveKeys, health: &Health) {
     let mut ticks = tokio::time::interval(PERIOD);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let (mut current, mut waiting, mut misses) = (false, false, 0);
-    let mut said = None;
+    let comparison = Comparison { keys, compared: None, said: None };
+    let mut watch = Watch { database, sessions, comparison, health, current: false, misses: 0, said: None };
     loop {
         ticks.tick().await;
-        let answer = if current {
-            database.ping().await.map(|()| true)
+        if let Some((readiness, cause)) = watch.look().await {
+            watch.tell(readiness, cause).await;
+        }
+    }
+}
+
+struct Watch<'a> {
+    database: &'a Database,
+    sessions: &'a Authenticator<Database>,
+    comparison: Comparison<'a>,
+    health: &'a Health,
+    /// Was the schema found to be current? It stays so.
+    current: bool,
+    /// Number of looks in a row that found it not ready.
+    misses: u32,
+    said: Option<Readiness>,
+}
+
+impl Watch<'_> {
+    /// The readiness of this moment, and its cause for people. `None`: not known yet.
+    async fn look(&mut self) -> Option<(Readiness, Option<String>)> {
+        let answer = if self.current {
+            self.database.ping().await.map(|()| true)
         } else {
-            let pending = timeout(LIMIT, database.pending_migrations()).await;
-            // One that swallows the question is asked again.
-            let Ok(pending) = pending else { continue };
+            // A question that is swallowed is asked again.
+            let pending = timeout(LIMIT, self.database.pending_migrations()).await.ok()?;
             pending.map(|pending| pending.is_empty())
         };
         match answer {
-            // Calls would wait for the list. The task that reads it says when it cannot.
-            Ok(true) if !sessions.has_read_releases() => current = true,
-            Ok(true) => {
-                current = true;
-                let trouble = database.write_trouble().await;
-                misses = if trouble.is_some() { misses + 1 } else { 0 };
-                let readiness = trouble.map_or(Readiness::Ready, Readiness::Unwritable);
-                // One late commit is no trouble yet.
-                let certain = trouble.is_none() || said != Some(Readiness::Ready) || misses >= PATIENCE;
-                if certain && said != Some(readiness) {
-                    match trouble {
-                        None => tracing::info!("ready"),
-                        Some(trouble) => tracing::warn!(trouble, "not ready: the database cannot be written"),
-                    }
-                    said = Some(readiness);
-                    health.set(readiness).await;
-                }
-            }
-            Ok(false) => {
-                if !waiting {
-                    tracing::warn!("the schema of the database is not current: run `access-tokens migrate`");
-                    waiting = true;
-                    health.set(Readiness::Unmigrated).await;
-                }
-            }
-            Err(error) => {
-                misses += 1;
-                if said.is_some_and(|said| said != Readiness::Away) && misses >= PATIENCE {
-                    tracing::warn!(%error, "not ready");
-                    said = Some(Readiness::Away);
-                    health.set(Readiness::Away).await;
-                }
-            }
+            Err(error) => return Some((Readiness::Away, Some(error.to_string()))),
+            Ok(false) => return Some((Readiness::Unmigrated, None)),
+            Ok(true) => self.current = true,
+        }
+        // Calls would wait for the list. The task that reads it says when it cannot.
+        if !self.sessions.has_read_releases() {
+            return self.no_connection().await;
+        }
+        match self.comparison.allows(self.database).await {
+            Some(true) => {}
+            Some(false) => return Some((Readiness::ForeignKeys, None)),
+            None => return self.no_connection().await,
+        }
+        if let Some(trouble) = self.no_connection().await {
+            return Some(trouble);
+        }
+        Some((self.database.write_trouble().await.map_or(Readiness::Ready, Readiness::Unwritable), None))
+    }
+
+    async fn no_connection(&self) -> Option<(Readiness, Option<String>)> {
+        let trouble = self.database.connection_trouble().await?;
+        Some((Readiness::NoConnection, Some(trouble.parts().0)))
+    }
+
+    /// Says it in the log and to clients, if it is news and certain: one late answer or commit is no trouble yet.
+    async fn tell(&mut self, readiness: Readiness, cause: Option<String>) {
+        let ready = readiness == Readiness::Ready;
+        self.misses = if ready { 0 } else { self.misses + 1 };
+        let certain = match readiness {
+            Readiness::Ready => true,
+            // Until it has answered, the process is starting.
+            Readiness::Away => self.said.is_some() && self.misses >= MISSES_UNTIL_NOT_READY,
+            _ => self.said != Some(Readiness::Ready) || self.misses >= MISSES_UNTIL_NOT_READY,
+        };
+        if !certain || self.said == Some(readiness) {
+            return;
+        }
+        match readiness.check() {
+            Ok(()) => tracing::info!("ready"),
+            Err(why) => tracing::warn!(why = why.trim_start_matches("not ready: "), cause, "not ready"),
+        }
+        self.said = Some(readiness);
+        self.health.set(readiness).await;
+        if let Some(cause) = cause.filter(|_| readiness != Readiness::Away) {
+            self.health.explain(cause);
         }
     }
 }

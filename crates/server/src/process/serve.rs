@@ -67,11 +67,12 @@ pub async fn serve(
     metrics.set_guess_limit(max_guess_chance);
     metrics.watch_certificates(CertificateFile::of_service(settings));
     let known = health.clone();
-    let ops = Ops::start(&settings.ops, &metrics, move || known.readiness().check()).await?;
+    let ops = Ops::start(&settings.ops, &metrics, move || known.check()).await?;
     let dropped = [Some(Arc::clone(&port.dropped)), front.dropped(), ops.dropped()];
+    metrics.watch_certificate_reloads();
     metrics.watch_dropped(dropped.into_iter().flatten().collect());
 
-    let Some(database) = database(settings, &port, &mut front, &mut stop).await? else { return Ok(()) };
+    let Some(database) = database(settings, &port, &mut front, &mut stop, &health).await? else { return Ok(()) };
     prepare(Arc::clone(&database)).await?;
     ops.open(&database);
 
@@ -91,7 +92,8 @@ pub async fn serve(
     let sweeps = tokio::spawn(async move { sessions.sweep_logins().await });
     let readiness = {
         let (database, sessions, health) = (Arc::clone(&database), Arc::clone(&app.sessions), health.clone());
-        tokio::spawn(async move { ready::watch(&database, &sessions, &health).await })
+        let keys = Arc::clone(&keys);
+        tokio::spawn(async move { ready::watch(&database, &sessions, &keys, &health).await })
     };
 
     let limits = Limits {
@@ -169,8 +171,9 @@ async fn database(
     port: &Port,
     front: &mut Front<'_>,
     stop: &mut Stop,
+    health: &Health,
 ) -> anyhow::Result<Option<Arc<Database>>> {
-    let mut connecting = Box::pin(connect_patiently(settings));
+    let mut connecting = Box::pin(connect_patiently(settings, health));
     if let Ok(connected) = timeout(GRACE, &mut connecting).await {
         return connected.map(Some);
     }
@@ -206,9 +209,9 @@ impl From<SetupError> for Start {
     }
 }
 
-async fn connect_patiently(settings: &Settings) -> anyhow::Result<Arc<Database>> {
+async fn connect_patiently(settings: &Settings, health: &Health) -> anyhow::Result<Arc<Database>> {
     let options = DatabaseOptions { watcher: telemetry::watcher(), ..settings.database.options() };
-    let mut complained = false;
+    let mut complained = None;
     loop {
         let prepared = async |database: &Database| {
             database.claim().map_err(Start::Refused)?;
@@ -223,11 +226,16 @@ async fn connect_patiently(settings: &Settings) -> anyhow::Result<Arc<Database>>
         match databases::open(&options, prepared).await {
             Ok(database) => return Ok(database),
             // A file that cannot be opened will not mend itself; a server that is away comes back.
-            Err(Start::Unopened(SetupError::Database(error))) if !settings.database.is_sqlite() => {
-                if !complained {
+            Err(Start::Unopened(error @ (SetupError::Database(_) | SetupError::Unreachable { .. })))
+                if !settings.database.is_sqlite() =>
+            {
+                let error = error.parts().0;
+                // Said again when the cause is another one, such as a password after a refusal.
+                if complained.as_ref() != Some(&error) {
                     tracing::warn!(error, "waiting for the database");
+                    health.explain(error.as_str());
                 }
-                complained = true;
+                complained = Some(error);
                 sleep(RETRY).await;
             }
             Err(Start::Unopened(error) | Start::Refused(error)) => return Err(error.into()),

@@ -9,7 +9,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
 use super::SPANS;
-use crate::config::{LogFormat, LogSettings};
+use crate::config::{LogFormat, LogSettings, is_level};
 
 /// Parts of libraries that repeat what they were given, which may be a secret in the wrong place, and what of them is
 /// logged at most, whatever anybody asks for. Found by the system test `canaries`.
@@ -34,10 +34,13 @@ fn coloured() -> bool {
 /// Starts the log of this process, and hands spans to whoever exports them. `RUST_LOG` beats the configured level, and nothing
 /// beats the caps.
 pub(super) fn start(log: &LogSettings, spans: Option<SdkTracer>) -> anyhow::Result<()> {
-    let filter = match std::env::var("RUST_LOG") {
-        Ok(filter) if !filter.is_empty() => EnvFilter::try_new(filter).context("RUST_LOG")?,
-        _ => EnvFilter::try_new(&log.level).context("log.level")?,
+    let variable = std::env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty());
+    let (filter, ignored) = match variable {
+        Some(filter) if is_level(&filter) => (filter, false),
+        // It may be meant for another program. With a word that is no level there would be no log at all.
+        other => (log.level.clone(), other.is_some()),
     };
+    let filter = EnvFilter::try_new(filter).context("log.level")?;
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let lines = match log.format {
         LogFormat::Pretty => lines.with_ansi(coloured()).boxed(),
@@ -51,7 +54,11 @@ pub(super) fn start(log: &LogSettings, spans: Option<SdkTracer>) -> anyhow::Resu
             tracing_subscriber::registry().with(lines).with(exporting(tracer)).try_init()
         }
     };
-    started.context("the log cannot be started")
+    started.context("the log cannot be started")?;
+    if ignored {
+        tracing::warn!("RUST_LOG has a word that is no level, and is ignored: log.level counts");
+    }
+    Ok(())
 }
 
 /// Hands our spans, and nothing else, to an exporter: no lines of the log, and no spans of libraries, which may hold anything.

@@ -17,8 +17,9 @@ use tokio_rustls::rustls::{self, ClientConfig, DigitallySignedStruct, RootCertSt
 use tonic::transport::{Channel, Endpoint};
 use tower::service_fn;
 
-use super::{HTTP2, files, provider};
+use super::{HTTP2, files, provider, validity};
 use crate::config::UpstreamSettings;
+use crate::throttle::Throttle;
 
 /// Which certificates of a service are good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +40,7 @@ pub(crate) struct Link {
     settings: Arc<UpstreamSettings>,
     /// Where those are set.
     section: &'static str,
+    throttle: Arc<Throttle>,
 }
 
 impl Link {
@@ -53,9 +55,15 @@ impl Link {
         let host = url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_owned();
         let name = ServerName::try_from(host.clone()).with_context(|| format!("{host} is no name of a host"))?;
         let port = url.port_u16().unwrap_or(443);
-        let link = Self { host, port, name, trust, settings: Arc::new(settings.clone()), section };
+        let link =
+            Self { host, port, name, trust, settings: Arc::new(settings.clone()), section, throttle: Arc::default() };
         link.config().context(section)?;
         Ok(link)
+    }
+
+    /// Opens a connection and closes it. The error says why there is none.
+    pub(crate) async fn probe(&self) -> Result<(), String> {
+        self.connect().await.map(drop).map_err(|error| error.to_string())
     }
 
     /// A channel that connects by it when it is needed.
@@ -73,7 +81,9 @@ impl Link {
     async fn connect(&self) -> io::Result<TlsStream<TcpStream>> {
         let config = self.config().map_err(|error| {
             let error = format!("{error:#}");
-            tracing::warn!(error, section = self.section, "the service cannot be reached");
+            if self.throttle.permits() {
+                tracing::warn!(error, section = self.section, "the service cannot be reached");
+            }
             io::Error::other(error)
         })?;
         let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
@@ -96,9 +106,13 @@ impl Link {
             }
         };
         let mut config = match (&self.settings.certificate, &self.settings.key) {
-            (Some(certificate), Some(key)) => builder
-                .with_client_auth_cert(files::certificates(certificate)?, files::key(key)?)
-                .with_context(|| format!("{} and {} do not fit together", certificate.display(), key.display()))?,
+            (Some(certificate), Some(key)) => {
+                let chain = files::certificates(certificate)?;
+                validity::check_dates(certificate, &chain)?;
+                builder
+                    .with_client_auth_cert(chain, files::key(key)?)
+                    .with_context(|| format!("{} and {} do not fit together", certificate.display(), key.display()))?
+            }
             _ => builder.with_no_client_auth(),
         };
         config.alpn_protocols = vec![HTTP2.to_vec()];

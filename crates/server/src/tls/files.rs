@@ -8,17 +8,22 @@ use tokio_rustls::rustls::RootCertStore;
 use tokio_rustls::rustls::pki_types::pem::{Error, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::files::{self, Access};
+
 /// A certificate, and those that lead from it to an authority.
 pub(super) fn certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
     let wrong = |error| explained(error, path, "certificate");
-    let found: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).map_err(wrong)?.collect();
+    let text = files::read_bytes(path, Access::Any).map_err(|error| wrong(Error::Io(error)))?;
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
     let found = found.map_err(wrong)?;
     if found.is_empty() { Err(wrong(Error::NoItemsFound)) } else { Ok(found) }
 }
 
 /// A private key.
 pub(super) fn key(path: &Path) -> anyhow::Result<PrivateKeyDer<'static>> {
-    PrivateKeyDer::from_pem_file(path).map_err(|error| explained(error, path, "private key"))
+    let wrong = |error| explained(error, path, "private key");
+    let text = files::read_bytes(path, Access::Any).map_err(|error| wrong(Error::Io(error)))?;
+    PrivateKeyDer::from_pem_slice(&text).map_err(wrong)
 }
 
 /// Authorities, all of which are believed.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 
 use anyhow::Context as _;
@@ -13,7 +14,7 @@ use tokio_rustls::rustls::server::{NoServerSessionStorage, WebPkiClientVerifier}
 use tokio_rustls::server::TlsStream;
 
 use super::identity::{Identities, Peer};
-use super::{files, provider};
+use super::{files, provider, validity};
 use crate::config::{ClientAuth, TlsSettings};
 use crate::crypto::{Mark, POLL, mark};
 
@@ -45,7 +46,7 @@ impl LiveTls {
         let identities = Identities::new(&settings.identities);
         let current = RwLock::new(Arc::new(config));
         let tls = Arc::new(Self { settings: settings.clone(), protocol, identities, current });
-        let follower = Follower { tls: Arc::downgrade(&tls), seen, failing: false };
+        let follower = Follower { tls: Arc::downgrade(&tls), seen, failing: None };
         tokio::spawn(follow(follower, section));
         Ok(Some(tls))
     }
@@ -82,9 +83,11 @@ fn server_config(settings: &TlsSettings, protocol: &[u8]) -> anyhow::Result<Serv
         }
     };
     let (chain, private) = (files::certificates(certificate)?, files::key(key)?);
+    let shown = chain.clone();
     let mut config = builder
         .with_single_cert(chain, private)
         .with_context(|| format!("{} and {} do not fit together", certificate.display(), key.display()))?;
+    validity::check_server(certificate, &shown)?;
     config.alpn_protocols = vec![protocol.to_vec()];
     if settings.client_ca.is_some() {
         // A session that is taken up again shows no certificate: one that has expired since would count.
@@ -114,17 +117,34 @@ async fn follow(mut follower: Follower, section: &'static str) {
             Some(Noticed::Changed) => tracing::info!(section, "the certificate was read again: it counts now"),
             Some(Noticed::Broken(error)) => {
                 let error = format!("{error:#}");
+                count_failure(section);
                 tracing::warn!(section, error, "the certificate changed, but cannot be used: it stays as it was");
             }
         }
     }
 }
 
+/// Number of times that files of a listener changed and could not be used, by the section of its settings.
+static FAILURES: [(&str, AtomicU64); 3] =
+    [("grpc.tls", AtomicU64::new(0)), ("http.tls", AtomicU64::new(0)), ("ops.tls", AtomicU64::new(0))];
+
+fn count_failure(section: &str) {
+    for (_, count) in FAILURES.iter().filter(|(of, _)| *of == section) {
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Number of times that the certificate of a listener changed in this process and could not be used: listener and count.
+pub(crate) fn reload_failures() -> impl Iterator<Item = (&'static str, u64)> {
+    FAILURES.iter().map(|(section, count)| (section.trim_end_matches(".tls"), count.load(Ordering::Relaxed)))
+}
+
 struct Follower {
     tls: Weak<LiveTls>,
     /// The marks of the files when they were read last, be it in vain.
     seen: [Option<Mark>; 3],
-    failing: bool,
+    /// Why they could not be used then, as it was said.
+    failing: Option<String>,
 }
 
 /// What is worth a line in the log.
@@ -140,18 +160,21 @@ impl Follower {
         let tls = self.tls.upgrade()?;
         let now = marks(&tls.settings);
         // What failed may be mended without another mark, such as a directory that could not be entered.
-        if now == self.seen && !self.failing {
+        if now == self.seen && self.failing.is_none() {
             return Some(Noticed::Nothing);
         }
         self.seen = now;
         Some(match server_config(&tls.settings, tls.protocol) {
             Ok(config) => {
-                self.failing = false;
+                self.failing = None;
                 *tls.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
                 Noticed::Changed
             }
-            Err(_) if std::mem::replace(&mut self.failing, true) => Noticed::Nothing,
-            Err(error) => Noticed::Broken(error),
+            Err(error) => {
+                let said = format!("{error:#}");
+                // Said once, and again when it is another trouble, as while several files are exchanged.
+                if self.failing.replace(said.clone()) == Some(said) { Noticed::Nothing } else { Noticed::Broken(error) }
+            }
         })
     }
 }

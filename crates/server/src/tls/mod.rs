@@ -17,7 +17,7 @@ use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 
 pub(crate) use client::{Link, Trust};
 pub(crate) use identity::Peer;
-pub(crate) use live::{LiveTls, TlsConnection, check};
+pub(crate) use live::{LiveTls, TlsConnection, check, reload_failures};
 pub(crate) use validity::validities;
 
 /// What gRPC is called in a handshake.

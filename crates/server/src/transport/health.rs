@@ -24,6 +24,10 @@ pub enum Readiness {
     Starting,
     /// The schema of the database is not current.
     Unmigrated,
+    /// The key ring is not the one that the database was written with.
+    ForeignKeys,
+    /// The database answers, and gives no connection to calls.
+    NoConnection,
     /// The database answers no longer.
     Away,
     /// The database is there, and cannot be written: why.
@@ -39,7 +43,9 @@ impl Readiness {
             Self::Ready => return Ok(()),
             Self::Unwritable(why) => return Err(format!("not ready: the database cannot be written: {why}")),
             Self::Starting => "starting, the database has not answered yet",
-            Self::Unmigrated => "the schema of the database is not current",
+            Self::Unmigrated => "the schema of the database is not current: run `access-tokens migrate`",
+            Self::ForeignKeys => "the keys are not those of the database: `access-tokens doctor` says more",
+            Self::NoConnection => "the database gives no connection to calls",
             Self::Away => "the database does not answer",
             Self::Stopping => "stopping",
         };
@@ -52,20 +58,38 @@ impl Readiness {
 pub struct Health {
     reporter: HealthReporter,
     readiness: Arc<Mutex<Readiness>>,
+    /// Why it is not ready, beyond what the readiness itself says.
+    cause: Arc<Mutex<Option<String>>>,
 }
 
 impl Health {
     /// NOT_SERVING, for the server and every service.
     pub async fn new() -> Self {
         let readiness = Readiness::Starting;
-        let health = Self { reporter: HealthReporter::new(), readiness: Arc::new(Mutex::new(readiness)) };
+        let (reporter, readiness_now) = (HealthReporter::new(), Arc::new(Mutex::new(readiness)));
+        let health = Self { reporter, readiness: readiness_now, cause: Arc::default() };
         health.reporter.set_service_status(ALIVE, ServingStatus::Serving).await;
         health.set(readiness).await;
         health
     }
 
+    /// Says why it is not ready, for the operator. It counts until the readiness is another one.
+    pub fn explain(&self, cause: impl Into<String>) {
+        *self.cause.lock().unwrap_or_else(PoisonError::into_inner) = Some(cause.into());
+    }
+
+    /// Why the service is not ready, for people, with the cause.
+    pub fn check(&self) -> Result<(), String> {
+        let why = self.readiness().check();
+        match &*self.cause.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(cause) => why.map_err(|why| format!("{why}: {cause}")),
+            None => why,
+        }
+    }
+
     /// It has changed.
     pub async fn set(&self, readiness: Readiness) {
+        *self.cause.lock().unwrap_or_else(PoisonError::into_inner) = None;
         *self.readiness.lock().unwrap_or_else(PoisonError::into_inner) = readiness;
         let ready = readiness == Readiness::Ready;
         let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };

@@ -148,7 +148,7 @@ impl Replica {
         if self.state().pool.is_none() {
             // Behind one URL there may be several servers. This one is known, the others are not.
             let this = position::this_server(watching).await?;
-            let pool = connect_if(&self.options, Purpose::Statement, Some(&this)).await.map_err(store_error)?;
+            let pool = connect_if(&self.options, Purpose::Replica, Some(&this)).await.map_err(store_error)?;
             self.state().pool = Some(pool);
         }
         Ok(position)

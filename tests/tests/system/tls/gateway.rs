@@ -25,18 +25,18 @@ async fn the_gateway_reaches_a_service_whose_authority_it_knows() {
     let upstream = format!("https://{}", server.address());
     let login = json!({"username": "ops", "password": PASSWORD, "organisation": "DEMO"}).to_string();
     let gateway = async |settings: &[&str]| {
-        let gateway = sqlite(&directory);
+        let place = sqlite(&directory);
         let settings = settings.iter().flat_map(|setting| ["--set", setting]);
         let running =
-            gateway.start(&["gateway", "--upstream", &upstream].into_iter().chain(settings).collect::<Vec<_>>());
-        gateway.wait_until_listening();
+            place.start(&["gateway", "--upstream", &upstream].into_iter().chain(settings).collect::<Vec<_>>());
+        place.wait_until_listening();
         let answer = HttpClient::new(running.http_address(), "").post_text("authentication/token", &login).await;
-        (running, answer)
+        (running, answer, place)
     };
     let shown = ["gateway.upstream.certificate=gateway.pem", "gateway.upstream.key=gateway.key"];
     let known = "gateway.upstream.ca=authority.pem";
 
-    let (running, answer) = gateway(&[&shown[..], &[known]].concat()).await;
+    let (running, answer, _) = gateway(&[&shown[..], &[known]].concat()).await;
     let session = answer.data()["token"].as_str().expect("a token").to_owned();
     let http = HttpClient::new(running.http_address(), &session);
     http.post("access_tokens/create", json!({})).await.data();
@@ -45,9 +45,18 @@ async fn the_gateway_reaches_a_service_whose_authority_it_knows() {
         let target = http.target(target);
         http.send("POST", &target, &[], "{}").await.refused("INVALID_TOKEN");
     }
-    for settings in [&[known][..], &shown, &[&shown[..], &["gateway.upstream.ca=other.pem"]].concat()] {
-        let (_running, answer) = gateway(settings).await;
+    let foreign = [&shown[..], &["gateway.upstream.ca=other.pem"]].concat();
+    for (settings, cause) in [(&[known][..], ""), (&shown, "UnknownIssuer"), (&foreign, "UnknownIssuer")] {
+        let (running, answer, place) = gateway(settings).await;
         assert_eq!(answer.reason(), "DATABASE_UNAVAILABLE", "{settings:?}: {}", answer.text);
+        for _ in 0..3 {
+            HttpClient::new(running.http_address(), "").post_text("authentication/token", &login).await;
+        }
+        // The cause is in the log, once a minute.
+        let log = place.log();
+        let told: Vec<_> = log.lines().filter(|line| line.contains("calls do not reach the service")).collect();
+        assert!(told.len() == 1 && told[0].contains(cause), "{settings:?}: {log}");
+        assert!(!log.contains(PASSWORD), "{log}");
     }
     let refused = place.run(&["gateway", "--upstream", &upstream, "--set", "gateway.upstream.ca=nowhere.pem"]);
     assert!(text(&refused).contains("nowhere.pem cannot be read"), "{}", text(&refused));

@@ -19,39 +19,50 @@ const SOON: TimeDelta = TimeDelta::days(14);
 const LAST_PART: i32 = 3;
 
 pub(super) fn check(settings: &Settings, report: &mut Report) {
-    let Settings { grpc, http, ops, gateway, .. } = settings;
+    let Settings { grpc, http, ops, gateway, telemetry, .. } = settings;
     let now = SystemClock.now();
     for (section, tls) in [("grpc.tls", &grpc.tls), ("http.tls", &http.tls), ("ops.tls", &ops.tls)] {
         if tls.certificate.is_none() {
             continue;
         }
-        if let Err(error) = tls::check(tls, section) {
+        let mut valid = true;
+        for (name, file) in [("certificate", &tls.certificate), ("client_ca", &tls.client_ca)] {
+            if let Some(file) = file {
+                valid &= lives(&format!("{section}.{name}"), file, now, report);
+            }
+        }
+        // What is out of date, or cannot be read, was said.
+        if valid && let Err(error) = tls::check(tls, section) {
             let cure =
                 "give a certificate with its chain and the key that belongs to it, in PEM; `serve` refuses these";
             report.problem(CHECK, format!("{error:#}"), cure);
         }
-        for (name, file) in [("certificate", &tls.certificate), ("client_ca", &tls.client_ca)] {
+    }
+    for (section, way) in [("gateway.upstream", &gateway.upstream), ("telemetry.collector", &telemetry.collector)] {
+        for (name, file) in [("ca", &way.ca), ("certificate", &way.certificate)] {
             if let Some(file) = file {
                 lives(&format!("{section}.{name}"), file, now, report);
             }
         }
     }
-    for (name, file) in [("ca", &gateway.upstream.ca), ("certificate", &gateway.upstream.certificate)] {
-        if let Some(file) = file {
-            lives(&format!("gateway.upstream.{name}"), file, now, report);
-        }
-    }
 }
 
-/// The certificate of a file that ends first says how long all of them are good for.
-fn lives(setting: &str, file: &Path, now: Timestamp, report: &mut Report) {
+/// Reports how long the certificates of a file are good: the one that ends first counts. `false`: not now.
+fn lives(setting: &str, file: &Path, now: Timestamp, report: &mut Report) -> bool {
     const RENEW: &str = "renew it; the service reads the file again within a second, without a restart";
     let named = format!("{setting} ({})", file.display());
     let validities = match tls::validities(file) {
         Ok(validities) => validities,
-        Err(error) => return report.problem(CHECK, format!("{named}: {error:#}"), "give a certificate in PEM"),
+        Err(error) => {
+            report.problem(
+                CHECK,
+                format!("{named}: {error:#}"),
+                "give a certificate in PEM, which the service can read",
+            );
+            return false;
+        }
     };
-    let Some((from, until)) = validities.into_iter().min_by_key(|(_, until)| *until) else { return };
+    let Some((from, until)) = validities.into_iter().min_by_key(|(_, until)| *until) else { return true };
     let left = until - now;
     let date = until.format("%Y-%m-%d %H:%M UTC");
     if left <= TimeDelta::zero() {
@@ -64,6 +75,7 @@ fn lives(setting: &str, file: &Path, now: Timestamp, report: &mut Report) {
     } else {
         report.well(CHECK, format!("{named} is good until {date}"));
     }
+    from <= now && now < until
 }
 
 #[cfg(test)]
@@ -82,7 +94,7 @@ mod tests {
         let file = directory.path().join("c.pem");
         std::fs::write(&file, params.self_signed(&key).expect("a certificate").pem()).expect("written");
         let mut report = Report::default();
-        lives("grpc.tls.certificate", &file, on.parse().expect("a time"), &mut report);
+        let _ = lives("grpc.tls.certificate", &file, on.parse().expect("a time"), &mut report);
         format!("{report:?}")
     }
 

@@ -9,7 +9,7 @@ use access_tokens_storage::Database;
 use access_tokens_storage::backup::sqlite_file;
 use chrono::TimeDelta;
 
-use super::database::told;
+use super::database::failed;
 use super::report::Report;
 use crate::config::Settings;
 use crate::crypto::SystemClock;
@@ -31,7 +31,7 @@ pub(super) async fn check(database: &Database, settings: &Settings, report: &mut
         }
         Ok(None) => put_back(settings, report),
         Err(error) => {
-            report.problem(CHECK, format!("the database does not tell the time: {}", told(error)), "see above")
+            failed(CHECK, "the database does not tell the time", error, report);
         }
     }
 }

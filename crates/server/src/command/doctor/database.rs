@@ -14,7 +14,7 @@ const SCHEMA: &str = "schema";
 pub(super) async fn check(database: &Database, settings: &Settings, deep: bool, report: &mut Report) -> bool {
     match database.settings().await {
         Ok(found) => found.iter().for_each(|setting| judge(setting, database.is_sqlite(), report)),
-        Err(error) => report.problem(CHECK, format!("it does not tell its settings: {}", told(error)), UNREADABLE),
+        Err(error) => failed(CHECK, "it does not tell its settings", error, report),
     }
     if deep && database.is_sqlite() {
         match database.faults().await {
@@ -31,9 +31,15 @@ pub(super) async fn check(database: &Database, settings: &Settings, deep: bool, 
             let counts: Vec<_> = counts.iter().map(|(what, rows)| format!("{what}: {rows}")).collect();
             report.well(CHECK, counts.join(", "));
         }
-        Err(error) => report.problem(CHECK, format!("it cannot be read: {}", told(error)), UNREADABLE),
+        Err(error) => failed(CHECK, "it cannot be read", error, report),
     }
     true
+}
+
+/// Reports that something of the database cannot be read.
+pub(super) fn failed(check: &'static str, what: &str, error: StoreError, report: &mut Report) {
+    let error = told(error);
+    report.problem(check, format!("{what}: {error}"), cure_of(&error));
 }
 
 /// What went wrong, with its cause: whoever runs a command is an operator.
@@ -41,7 +47,19 @@ pub(super) fn told(error: StoreError) -> String {
     explained(error.into()).to_string()
 }
 
-const UNREADABLE: &str = "look at what else is said here, and at the log of the database";
+/// The cure where something of the database cannot be read.
+pub(super) fn cure_of(error: &str) -> &'static str {
+    if ["malformed", "not a database", "disk image"].iter().any(|sign| error.contains(sign)) {
+        DAMAGED
+    } else if error.contains("permission denied") {
+        "grant the role its rights: \"PostgreSQL roles\" in docs/operations.md has the statements"
+    } else if error.starts_with("DATABASE_UNAVAILABLE") {
+        "look at the log of the database, and run doctor again when it answers"
+    } else {
+        "run `access-tokens doctor --deep`, which reads all of a SQLite file; on PostgreSQL, look at its log"
+    }
+}
+
 const FOREIGN: &str = "undo what is not of this service, such as by DROP TRIGGER, or `access-tokens restore` a backup; then find out how it got there";
 const DAMAGED: &str = "stop the service, keep the file, and `access-tokens restore` the last backup";
 
@@ -69,7 +87,7 @@ async fn schema(database: &Database, settings: &Settings, report: &mut Report) -
     let schema = match database.schema().await {
         Ok(schema) => schema,
         Err(error) => {
-            report.problem(SCHEMA, format!("it cannot be read: {}", told(error)), UNREADABLE);
+            failed(SCHEMA, "it cannot be read", error, report);
             return false;
         }
     };
@@ -82,7 +100,7 @@ async fn schema(database: &Database, settings: &Settings, report: &mut Report) -
         Ok(faults) => {
             report.problem(SCHEMA, format!("it is not what this service makes: {}", faults.join("; ")), FOREIGN)
         }
-        Err(error) => report.problem(SCHEMA, format!("it cannot be compared: {}", told(error)), UNREADABLE),
+        Err(error) => failed(SCHEMA, "it cannot be compared", error, report),
     }
     let pending = schema.pending.join(", ");
     if schema.pending.is_empty() {

@@ -8,6 +8,7 @@ use access_tokens_storage::backup::sqlite_file;
 
 use super::report::Report;
 use crate::config::Settings;
+use crate::files::mode_open_to_others;
 
 const CHECK: &str = "files";
 
@@ -55,9 +56,9 @@ pub(super) fn check(settings: &Settings, report: &mut Report) {
     }
 }
 
-/// May anybody but the owner read it, or write to it?
+/// May anybody but the service read it, or write to it?
 pub(super) fn others_may_read(path: &Path) -> bool {
-    std::fs::metadata(path).is_ok_and(|metadata| permissions(&metadata) & NOT_OWNER != 0)
+    std::fs::metadata(path).is_ok_and(|metadata| mode_open_to_others(&metadata).is_some())
 }
 
 fn exchangeable(file: &Path, report: &mut Report) {
@@ -72,9 +73,10 @@ fn exchangeable(file: &Path, report: &mut Report) {
 }
 
 fn tls_keys(settings: &Settings) -> Vec<PathBuf> {
-    let Settings { grpc, http, ops, gateway, .. } = settings;
-    let keys = [&grpc.tls.key, &http.tls.key, &ops.tls.key, &gateway.upstream.key];
-    let mut keys: Vec<_> = keys.into_iter().flatten().cloned().collect();
+    let Settings { grpc, http, ops, gateway, telemetry, .. } = settings;
+    let ways = [&gateway.upstream.key, &telemetry.collector.key];
+    let keys = [&grpc.tls.key, &http.tls.key, &ops.tls.key].into_iter().chain(ways);
+    let mut keys: Vec<_> = keys.flatten().cloned().collect();
     keys.sort();
     keys.dedup();
     keys

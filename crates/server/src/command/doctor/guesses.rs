@@ -4,7 +4,7 @@ use access_tokens_domain::service::PolicyBudget;
 use access_tokens_domain::store::{AccountStore, Store, StoreResult};
 use access_tokens_storage::Database;
 
-use super::database::told;
+use super::database::failed;
 use super::report::Report;
 
 const CHECK: &str = "guesses";
@@ -20,7 +20,7 @@ pub(super) async fn check(database: &Database, limit: f64, report: &mut Report) 
             report.well(CHECK, message);
         }
         Err(error) => {
-            report.problem(CHECK, format!("policies cannot be read: {}", told(error)), "see what is said of the schema")
+            failed(CHECK, "policies cannot be read", error, report);
         }
     }
 }

@@ -1,20 +1,25 @@
 //! Are the keys there, and are they those that the database was written with?
 
+use std::io::ErrorKind;
+
 use access_tokens_domain::ports::Clock;
 use access_tokens_domain::store::KeyStore;
 use access_tokens_storage::Database;
 
-use super::database::told;
+use super::database::failed;
 use super::report::Report;
-use crate::command::context::needed_keys;
-use crate::command::keys::{Fit, key_ring};
+use crate::command::context::{BRING_KEYS_BACK, needed_keys};
 use crate::config::Settings;
-use crate::crypto::{KeyRing, SystemClock};
+use crate::crypto::{KeyRing, KeyRingError, SystemClock};
+use crate::key_fit::{Fit, in_words_by_key};
 
 const CHECK: &str = "keys";
 
-/// So many verification codes are opened: wrong keys show at the first.
+/// Number of verification codes that are opened: wrong keys show at the first.
 const TRIED: u64 = 1_000;
+
+const PUT_BACK: &str = "put the keys that the database was written with back into the ring, behind those that are there, from \
+                        the newest copy of its key file";
 
 /// What there is of keys.
 pub(super) enum Ring {
@@ -27,58 +32,84 @@ pub(super) enum Ring {
 
 /// Reads the ring.
 pub(super) fn ring(settings: &Settings, report: &mut Report) -> Ring {
+    let (file, text) = (&settings.keys.file, settings.keys.ring.expose());
+    let from_file = text.is_empty();
     let fresh = settings.database.sqlite_file().is_some_and(|file| !file.exists());
-    if fresh && settings.keys.ring.expose().is_empty() && !settings.keys.file.exists() {
+    if from_file && fresh && !file.exists() {
         report.well(CHECK, "there are none yet: `access-tokens serve` makes them");
         return Ring::None;
     }
-    if settings.keys.ring.expose().is_empty() && !settings.keys.file.exists() {
-        return Ring::Missing(format!("the key file {} does not exist", settings.keys.file.display()));
-    }
-    match key_ring(settings) {
+    let read = if from_file { KeyRing::read(file) } else { KeyRing::parse(text) };
+    let (message, cure) = match read {
         Ok(ring) => {
             let ids: Vec<_> = ring.ids().collect();
             report.well(CHECK, format!("{} key(s): {}; the first one writes", ids.len(), ids.join(", ")));
-            Ring::Good(ring)
+            return Ring::Good(ring);
         }
-        Err(error) => {
-            let cure =
-                "bring the file back from its copy (keys.file, or keys.ring), for the owner of the service alone";
-            report.problem(CHECK, format!("{error:#}"), cure);
-            Ring::None
+        Err(error @ KeyRingError::Missing { .. }) => return Ring::Missing(error.to_string()),
+        Err(KeyRingError::Permissions { path, mode }) => {
+            (format!("the key file {path} has mode {mode:04o}: others can read it"), format!("chmod 600 {path}"))
         }
-    }
+        Err(error @ KeyRingError::Io { .. }) => {
+            let denied =
+                matches!(&error, KeyRingError::Io { source, .. } if source.kind() == ErrorKind::PermissionDenied);
+            let cure = if denied {
+                format!("let the user of the service read it, and nobody else: chown that user {}", file.display())
+            } else {
+                BRING_KEYS_BACK.to_owned()
+            };
+            (error.to_string(), cure)
+        }
+        Err(error) if from_file => (format!("{}: {error}", file.display()), BRING_KEYS_BACK.to_owned()),
+        Err(error) => (format!("keys.ring: {error}"), "set keys.ring to the ring again, from its copy".to_owned()),
+    };
+    report.problem(CHECK, message, cure);
+    Ring::None
 }
 
 /// Reports a key file that is missing, with what the database needs of it as far as that can be read.
 pub(super) async fn missing(database: Option<&Database>, message: String, report: &mut Report) {
-    const RESTORE: &str = "bring the file back from its copy (keys.file), for the owner of the service alone";
     let needed = match database {
         Some(database) => needed_keys(database).await,
-        None => return report.problem(CHECK, message, RESTORE),
+        None => return report.problem(CHECK, message, BRING_KEYS_BACK),
     };
-    match needed {
-        Ok(Some(needed)) => report.problem(CHECK, format!("{message}, and the database needs it: {needed}"), RESTORE),
-        Ok(None) => report.problem(CHECK, message, "`access-tokens keys init`: nothing in the database needs others"),
-        Err(error) => report.problem(CHECK, format!("{message}; what needs it cannot be read: {error:#}"), RESTORE),
+    match needed.map(|uses| in_words_by_key(&uses)) {
+        Ok(Some(needed)) => {
+            report.problem(CHECK, format!("{message}, and the database needs it: {needed}"), BRING_KEYS_BACK)
+        }
+        Ok(None) => {
+            report.problem(CHECK, format!("{message}; nothing in the database needs it"), "access-tokens keys init")
+        }
+        Err(error) => {
+            report.problem(CHECK, format!("{message}; what needs it cannot be read: {error:#}"), BRING_KEYS_BACK)
+        }
     }
 }
 
 /// Whether it opens what is stored.
 pub(super) async fn check(database: &Database, ring: &KeyRing, report: &mut Report) {
-    let uses = match database.key_use(SystemClock.now()).await {
-        Ok(uses) => uses,
+    let fit = match database.key_use(SystemClock.now()).await {
+        Ok(uses) => Fit::of(database, ring, &uses, Some(TRIED)).await,
+        Err(error) => Err(error),
+    };
+    let fit = match fit {
+        Ok(fit) => fit,
         Err(error) => {
-            return report.problem(CHECK, format!("what needs them cannot be read: {}", told(error)), "see above");
+            return failed(CHECK, "what needs them cannot be read", error, report);
         }
     };
-    match Fit::of(database, ring, &uses, Some(TRIED)).await {
-        Ok(fit) if fit.is_good() => report.well(CHECK, fit.to_string()),
-        Ok(fit) => report.problem(
-            CHECK,
-            fit.to_string(),
-            "put the keys that the database was written with back into the ring, behind those that are there",
-        ),
-        Err(error) => report.problem(CHECK, format!("what they protect cannot be read: {error:#}"), "see above"),
+    if fit.is_good() {
+        report.well(CHECK, fit.to_string());
+    } else if fit.is_foreign() {
+        report.problem(CHECK, fit.to_string(), PUT_BACK);
+    } else {
+        let cure = "ResetVerificationCode makes new codes for the tokens; other codes under these keys are good, so that they \
+                    were damaged: look at what else is said of the database";
+        report.problem(CHECK, fit.to_string(), cure);
+    }
+    if let Some(lost) = fit.lost() {
+        let cure = "give the users new passwords (`access-tokens user password`), callers new API keys (`access-tokens api-key \
+                    add`) and tokens new codes (ResetPassCode, ResetVerificationCode); or put the keys back into the ring";
+        report.warning(CHECK, format!("keys are missing: {lost}; they are accepted as lost"), cure);
     }
 }

@@ -8,13 +8,17 @@ mod files;
 mod guesses;
 mod hashing;
 mod keys;
+mod listeners;
 mod passwords;
+mod peers;
 mod report;
 mod rights;
+mod space;
 
+use std::path::Path;
 use std::process::ExitCode;
 
-use access_tokens_storage::{Database, DatabaseOptions, connect_read_only};
+use access_tokens_storage::{Database, DatabaseOptions, SetupError, connect_read_only};
 use clap::Args;
 
 use self::keys::Ring;
@@ -38,9 +42,13 @@ pub(super) async fn run(loaded: &Loaded, arguments: &Arguments) -> anyhow::Resul
     configuration::check(loaded, &mut report);
     files::check(settings, &mut report);
     certificates::check(settings, &mut report);
+    listeners::check(settings, &mut report).await;
+    peers::check(settings, &mut report).await;
+    space::check_file(settings, &mut report);
     let ring = keys::ring(settings, &mut report);
     if let Some(database) = opened(settings, &mut report).await {
         rights::check(&database, &mut report).await;
+        space::check_connections(&database, settings, &mut report).await;
         let readable = database::check(&database, settings, arguments.deep, &mut report).await;
         clock::check(&database, settings, &mut report).await;
         if readable {
@@ -63,8 +71,10 @@ pub(super) async fn run(loaded: &Loaded, arguments: &Arguments) -> anyhow::Resul
 /// The report on a configuration that cannot be used: nothing else can be looked at.
 pub(super) fn refused(error: &ConfigError, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut report = Report::default();
-    let cure = "mend it where it is set; `access-tokens check-config --markdown` explains every setting";
-    report.problem("configuration", error.to_string(), cure);
+    for problem in error.problems() {
+        let cure = "mend it where it is set; `access-tokens check-config` says what the setting means";
+        report.problem("configuration", problem.clone(), cure);
+    }
     report.print(arguments.json)
 }
 
@@ -72,13 +82,25 @@ pub(super) fn refused(error: &ConfigError, arguments: &Arguments) -> anyhow::Res
 async fn opened(settings: &Settings, report: &mut Report) -> Option<Database> {
     const CHECK: &str = "database";
     let options = DatabaseOptions { postgres_connections: 2, sqlite_readers: 1, ..settings.database.options() };
-    if let Err(error) = super::context::refuse_empty_database(settings, false) {
-        report.problem(
-            CHECK,
-            error.to_string(),
-            "look at database.url; without a path it is a file of the working directory",
-        );
-        return None;
+    match super::context::is_empty_beside_used_keys(settings) {
+        Ok(false) => {}
+        Ok(true) => {
+            let file = settings.database.sqlite_file().unwrap_or(Path::new(""));
+            let message = format!(
+                "{} is empty or missing, and a database was opened with the keys in {}",
+                file.display(),
+                settings.keys.file.display()
+            );
+            let cure = "point database.url at the database (without a path it is a file of the working directory), or \
+                        `access-tokens restore` a backup; only for a new database with these keys: `access-tokens migrate \
+                        --new-database`";
+            report.problem(CHECK, message, cure);
+            return None;
+        }
+        Err(error) => {
+            unopened(&error, settings, report);
+            return None;
+        }
     }
     if settings.database.sqlite_file().is_some_and(|file| !file.exists()) {
         report.well(CHECK, "there is none yet: `access-tokens serve` makes it");
@@ -87,13 +109,22 @@ async fn opened(settings: &Settings, report: &mut Report) -> Option<Database> {
     match connect_read_only(&options).await {
         Ok(database) => Some(database),
         Err(error) => {
-            let cure = if settings.database.is_sqlite() {
-                "look at the file and its directory: database.url, owner, permissions; or `access-tokens restore` a backup"
-            } else {
-                "look whether PostgreSQL runs, and at database.url: host, port, user, password, database, sslmode"
-            };
-            report.problem(CHECK, error.to_string(), cure);
+            unopened(&error, settings, report);
             None
         }
     }
+}
+
+/// Reports a database that cannot be opened, with the one cure of its cause.
+fn unopened(error: &SetupError, settings: &Settings, report: &mut Report) {
+    let (message, cure) = error.parts();
+    let cure = cure.unwrap_or_else(|| {
+        let cure = if settings.database.is_sqlite() {
+            "let the user of the service read and write the file and its directory; or `access-tokens restore` a backup"
+        } else {
+            "look at the log of PostgreSQL, and at database.url: host, port, user, password, database, sslmode"
+        };
+        cure.to_owned()
+    });
+    report.problem("database", message, cure);
 }

@@ -3,7 +3,7 @@
 use access_tokens_domain::store::LoginStore;
 use access_tokens_storage::Database;
 
-use super::database::told;
+use super::database::failed;
 use super::report::Report;
 use crate::crypto::current_form;
 
@@ -21,10 +21,6 @@ pub(super) async fn check(database: &Database, report: &mut Report) {
                         (`access-tokens user add`) or none";
             report.warning(CHECK, message, cure);
         }
-        Err(error) => report.problem(
-            CHECK,
-            format!("passwords cannot be counted: {}", told(error)),
-            "see the check of the schema",
-        ),
+        Err(error) => failed(CHECK, "passwords cannot be counted", error, report),
     }
 }

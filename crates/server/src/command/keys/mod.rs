@@ -1,20 +1,18 @@
 //! `keys`: the key ring, and moving from one key to the next while servers run.
 
-mod fit;
 mod need;
 mod reencrypt;
 mod ring;
+mod withdraw;
 
 use std::path::Path;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use clap::{Args, Subcommand};
 
-pub(super) use self::fit::Fit;
-pub(super) use self::need::in_words_by_key;
 use super::{context, examples};
 use crate::config::Settings;
-use crate::crypto::KeyRing;
+use crate::crypto::{KeyRing, KeyRingError};
 
 /// The keys that passwords, codes and session tokens are protected with.
 #[derive(Debug, Subcommand)]
@@ -43,9 +41,15 @@ pub(super) enum Command {
     /// The rest moves by itself, or cannot: `keys list` says how.
     #[command(after_help = examples::KEYS_REENCRYPT)]
     ReEncrypt,
-    /// Remove a key that nothing in the database needs any more.
+    /// Take away secrets under an old key that their owners do not use any more, so that the key can be retired.
     ///
-    /// Not before two hours have gone by since it made its last code: sessions that are signed with it end.
+    /// A secret moves to the key that writes when it is used. One that is never used again keeps its old key needed for ever: this
+    /// ends it.
+    #[command(after_help = examples::KEYS_WITHDRAW)]
+    Withdraw(withdraw::Withdraw),
+    /// Remove a key that nothing needs any more: nothing in the database, and no session.
+    ///
+    /// Sessions that are signed with it live for two hours after another key began to write.
     #[command(after_help = examples::KEYS_RETIRE)]
     Retire(Retire),
 }
@@ -75,24 +79,39 @@ pub(super) struct Retire {
     #[arg(value_name = "ID")]
     id: String,
 
-    /// Remove it even if it is needed, without asking the database: what needs it is lost.
+    /// Remove it even if it is needed, without asking the database: what needs it is lost. The key file notes that.
     #[arg(long)]
     force: bool,
+
+    /// Remove it although sessions may be signed with it: those end.
+    #[arg(long)]
+    end_sessions: bool,
 }
 
 pub(super) async fn run(settings: &Settings, command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Init(Init { accept_missing_keys }) => {
-            if !settings.keys.file.exists() && !accept_missing_keys {
-                context::refuse_new_keys(settings).await?;
+            let mut lost = Vec::new();
+            if !settings.keys.file.exists() {
+                if *accept_missing_keys {
+                    lost = context::needed_key_ids(settings).await;
+                } else {
+                    context::refuse_new_keys(settings).await?;
+                }
             }
-            ring::init(&settings.keys.file)
+            ring::init(&settings.keys.file)?;
+            context::note_lost_keys(settings, &lost);
+            Ok(())
         }
         Command::List => need::list(settings).await,
         Command::Rotate(Rotate { to: Some(id), .. }) => ring::rotate_to(key_file(settings)?, id).await,
         Command::Rotate(Rotate { prepare, .. }) => ring::rotate(key_file(settings)?, *prepare).await,
         Command::ReEncrypt => reencrypt::run(settings).await,
-        Command::Retire(Retire { id, force }) => ring::retire(settings, key_file(settings)?, id, *force).await,
+        Command::Withdraw(withdraw) => withdraw::run(settings, withdraw).await,
+        Command::Retire(Retire { id, force: true, .. }) => ring::retire_by_force(settings, key_file(settings)?, id),
+        Command::Retire(Retire { id, end_sessions, .. }) => {
+            ring::retire(settings, key_file(settings)?, id, *end_sessions).await
+        }
     }
 }
 
@@ -110,7 +129,10 @@ fn key_file(settings: &Settings) -> anyhow::Result<&Path> {
 /// The key ring as it is. Other than for a server, a file that is not there is not made.
 pub(super) fn key_ring(settings: &Settings) -> anyhow::Result<KeyRing> {
     match settings.keys.ring.expose() {
-        "" => Ok(KeyRing::read(&settings.keys.file)?),
+        "" => KeyRing::read(&settings.keys.file).map_err(|error| match error {
+            KeyRingError::Missing { .. } => anyhow!("{error}: {}", context::BRING_KEYS_BACK),
+            error => error.into(),
+        }),
         ring => KeyRing::parse(ring).context("keys.ring"),
     }
 }

@@ -4,38 +4,49 @@ use std::fmt::Write;
 
 use access_tokens_domain::ports::Clock;
 use access_tokens_domain::store::{KeyStore, KeyUse};
+use access_tokens_domain::time::Timestamp;
 
 use super::super::context;
+use super::ring;
 use crate::config::Settings;
 use crate::crypto::SystemClock;
 
 /// Shows the ring, and what needs each of its keys.
 pub(super) async fn list(settings: &Settings) -> anyhow::Result<()> {
     let ring = super::key_ring(settings)?;
-    let ids: Vec<_> = ring.ids().collect();
-    print!("{}", table(&ids, &all(settings).await?));
+    let (uses, now) = (all(settings).await?, SystemClock.now());
+    let key = |id| Key {
+        id,
+        is_prepared: ring.is_prepared(id),
+        sessions_until: ring::sessions_until(settings, &ring, id).filter(|until| *until > now),
+    };
+    let keys: Vec<_> = ring.ids().map(key).collect();
+    print!("{}", table(&keys, &uses));
     Ok(())
+}
+
+/// A key of the ring.
+struct Key<'a> {
+    id: &'a str,
+    /// It was made, and has never been the one that writes.
+    is_prepared: bool,
+    /// Sessions that it has signed may live until then.
+    sessions_until: Option<Timestamp>,
 }
 
 /// What needs a key, in words. `None`: nothing does.
 pub(super) async fn of(settings: &Settings, id: &str) -> anyhow::Result<Option<String>> {
-    Ok(in_words(all(settings).await?.iter().filter(|one| one.key.as_deref() == Some(id)), true))
+    Ok(of_key(&all(settings).await?, id))
+}
+
+/// The same of what was read.
+pub(super) fn of_key(uses: &[KeyUse], id: &str) -> Option<String> {
+    in_words(uses.iter().filter(|one| one.key.as_deref() == Some(id)), true)
 }
 
 /// What needs other keys than `current`, in words. `None`: nothing does.
 pub(super) fn of_others(uses: &[KeyUse], current: &str) -> Option<String> {
     in_words(uses.iter().filter(|one| one.key.as_deref().is_some_and(|key| key != current)), true)
-}
-
-/// What needs keys that are none of `ids`, in words. `None`: nothing does.
-pub(super) fn of_missing(uses: &[KeyUse], ids: &[&str]) -> Option<String> {
-    in_words(uses.iter().filter(|one| one.key.as_deref().is_some_and(|key| !ids.contains(&key))), false)
-}
-
-/// What a database holds that keys protect, with the ids of the keys. `None`: nothing.
-pub(in crate::command) fn in_words_by_key(uses: &[KeyUse]) -> Option<String> {
-    let words = uses.iter().filter_map(|one| Some(format!("{}: {} (key {})", one.what, one.rows, one.key.as_ref()?)));
-    Some(words.collect::<Vec<_>>().join(", ")).filter(|words| !words.is_empty())
 }
 
 /// Everything that needs keys. Where there is no database yet, nothing does, and none is made to find that out. Refuses keys that a
@@ -50,14 +61,27 @@ async fn all(settings: &Settings) -> anyhow::Result<Vec<KeyUse>> {
 }
 
 /// One line a key: those of the ring in its order, then those that are needed and not in it.
-fn table(ids: &[&str], uses: &[KeyUse]) -> String {
+fn table(keys: &[Key<'_>], uses: &[KeyUse]) -> String {
+    let ids: Vec<_> = keys.iter().map(|key| key.id).collect();
     let mut lines = Vec::new();
-    for (index, id) in ids.iter().enumerate() {
+    for (index, Key { id, is_prepared, sessions_until }) in keys.iter().enumerate() {
         let need = in_words(uses.iter().filter(|one| one.key.as_deref() == Some(id)), index > 0);
-        lines.push(match (index, need) {
-            (0, need) => (*id, "writes", need.unwrap_or_else(|| "nothing needs it yet".to_owned())),
-            (_, Some(need)) => (*id, "reads", need),
-            (_, None) => (*id, "reads", format!("nothing needs it: `access-tokens keys retire {id}`")),
+        let sessions = sessions_until.map(|until| format!("sessions, until {}", until.format("%Y-%m-%d %H:%M:%S UTC")));
+        lines.push(match (index, need, sessions) {
+            (0, need, _) => (*id, "writes", need.unwrap_or_else(|| "nothing needs it yet".to_owned())),
+            (_, Some(need), sessions) => {
+                let sessions = sessions.map(|sessions| format!(", {sessions}")).unwrap_or_default();
+                (
+                    *id,
+                    "reads",
+                    format!("{need}{sessions}; `access-tokens keys withdraw {id}` ends what is not used any more"),
+                )
+            }
+            (_, None, _) if *is_prepared => {
+                (*id, "reads", format!("nothing needs it yet: `access-tokens keys rotate --to {id}` lets it write"))
+            }
+            (_, None, Some(sessions)) => (*id, "reads", sessions),
+            (_, None, None) => (*id, "reads", format!("nothing needs it: `access-tokens keys retire {id}`")),
         });
     }
     let mut missing: Vec<_> =
@@ -91,10 +115,10 @@ fn in_words<'a>(uses: impl Iterator<Item = &'a KeyUse>, how: bool) -> Option<Str
 fn moves(what: &str) -> Option<&'static str> {
     match what {
         "pass codes" => Some("each moves when it is used"),
-        "passwords" => Some("each moves when it is set again"),
+        "passwords" => Some("each moves at the next log-in"),
         "verification codes" => Some("`access-tokens keys re-encrypt` moves them"),
         "one-time passwords" => Some("they expire"),
-        "API keys" => Some("make new ones"),
+        "API keys" => Some("each moves when it is used"),
         _ => None,
     }
 }
@@ -118,13 +142,24 @@ mod tests {
         ];
         let expected = "\
 9f31c0aa  writes   pass codes: 17
-old       reads    pass codes: 3 (each moves when it is used), API keys: 1 (make new ones)
+old       reads    pass codes: 3 (each moves when it is used), API keys: 1 (each moves when it is used), sessions, until 2027-01-15 08:00:00 UTC; `access-tokens keys withdraw old` ends what is not used any more
 older     reads    nothing needs it: `access-tokens keys retire older`
+recent    reads    sessions, until 2027-01-15 08:00:00 UTC
+next      reads    nothing needs it yet: `access-tokens keys rotate --to next` lets it write
 gone      MISSING  verification codes: 2: worth nothing until this key is in the ring again
 -         no key   pass codes: 5: imported hashes, which no key protects
 ";
-        assert_eq!(table(&["9f31c0aa", "old", "older"], &uses), expected);
-        assert_eq!(table(&["a"], &[]), "a  writes   nothing needs it yet\n");
+        let until = Timestamp::from_timestamp(1_800_000_000, 0);
+        let key = |id, is_prepared, sessions_until| Key { id, is_prepared, sessions_until };
+        let keys = [
+            key("9f31c0aa", false, None),
+            key("old", false, until),
+            key("older", false, None),
+            key("recent", false, until),
+            key("next", true, None),
+        ];
+        assert_eq!(table(&keys, &uses), expected);
+        assert_eq!(table(&keys[..1], &[]), "9f31c0aa  writes   nothing needs it yet\n");
     }
 
     #[test]
@@ -133,9 +168,5 @@ gone      MISSING  verification codes: 2: worth nothing until this key is in the
         assert_eq!(of_others(&uses, "new"), None);
         let uses = [needed("one-time passwords", Some("old"), 4)];
         assert_eq!(of_others(&uses, "new").as_deref(), Some("one-time passwords: 4 (they expire)"));
-        assert_eq!(of_missing(&uses, &["new", "old"]), None);
-        assert_eq!(of_missing(&uses, &["new"]).as_deref(), Some("one-time passwords: 4"));
-        assert_eq!(in_words_by_key(&uses).as_deref(), Some("one-time passwords: 4 (key old)"));
-        assert_eq!(in_words_by_key(&[needed("passwords", None, 1)]), None, "an imported hash needs no key");
     }
 }

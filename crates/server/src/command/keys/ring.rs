@@ -4,9 +4,10 @@ use std::path::Path;
 
 use access_tokens_domain::ports::Clock;
 use anyhow::{Context as _, bail};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::need;
+use crate::authentication::SESSION_LIFETIME;
 use crate::config::Settings;
 use crate::crypto::{KeyRing, SETTLED, SystemClock, SystemRandom};
 
@@ -52,14 +53,50 @@ fn done(id: &str) {
     );
 }
 
-pub(super) async fn retire(settings: &Settings, file: &Path, id: &str, force: bool) -> anyhow::Result<()> {
-    if !force {
-        // Before the database is asked: the id may be none, or that of the key that writes.
-        KeyRing::read(file)?.require_retirable(id)?;
-        if let Some(need) = need::of(settings, id).await? {
-            bail!("key {id} is needed, for {need}; with --force it goes, and so do they");
-        }
+/// Removes a key that nothing needs: what is stored, and sessions unless they may end.
+pub(super) async fn retire(settings: &Settings, file: &Path, id: &str, end_sessions: bool) -> anyhow::Result<()> {
+    // Before the database is asked: the id may be none, or that of the key that writes.
+    let ring = KeyRing::read(file)?;
+    ring.require_retirable(id)?;
+    if let Some(need) = need::of(settings, id).await? {
+        bail!(
+            "key {id} is needed, for {need}; `access-tokens keys withdraw {id}` ends what is not used any more; with --force the \
+             key goes, and so do they"
+        );
     }
+    let until = sessions_until(settings, &ring, id).filter(|until| *until > SystemClock.now());
+    if let Some(until) = until.filter(|_| !end_sessions) {
+        let until = until.format("%Y-%m-%d %H:%M:%S UTC");
+        bail!(
+            "sessions that key {id} has signed may live until {until}: wait until then, or end them with --end-sessions"
+        );
+    }
+    remove(file, id)
+}
+
+/// Removes a key without asking what needs it, and notes that it is lost.
+pub(super) fn retire_by_force(settings: &Settings, file: &Path, id: &str) -> anyhow::Result<()> {
+    remove(file, id)?;
+    super::context::note_lost_keys(settings, &[id.to_owned()]);
+    Ok(())
+}
+
+/// When the last session that a key may have signed ends, from the time at which the current key began to write. A ring without
+/// a note about it has begun to at the last change of its file, at the latest. `None`: the key has signed none, or the ring is a
+/// setting and does not say.
+pub(super) fn sessions_until(settings: &Settings, ring: &KeyRing, id: &str) -> Option<DateTime<Utc>> {
+    if ring.is_prepared(id) {
+        return None;
+    }
+    let changed = || {
+        let file = Some(&settings.keys.file).filter(|_| settings.keys.ring.expose().is_empty())?;
+        Some(DateTime::<Utc>::from(std::fs::metadata(file).ok()?.modified().ok()?))
+    };
+    let since = ring.writes_since().or_else(changed)?;
+    Some(since + SESSION_LIFETIME + TimeDelta::from_std(SETTLED).ok()?)
+}
+
+fn remove(file: &Path, id: &str) -> anyhow::Result<()> {
     KeyRing::remove_key(file, id, &SystemRandom)?;
     println!("removed key {id}: what it protects cannot be read without it, in older copies of the database either");
     Ok(())
@@ -118,7 +155,7 @@ mod tests {
         assert_eq!(ids(&file), [prepared[1].clone(), prepared[0].clone()]);
         rotate_to(&file, &prepared[1]).await.expect("nothing to do");
         let text = fs::read_to_string(&file).expect("text");
-        assert!(text.starts_with("# Keys of access-tokens"), "{text}");
+        assert!(text.contains("# Keys of access-tokens"), "{text}");
         assert!(rotate_to(&file, "unknown").await.is_err());
     }
 }

@@ -51,7 +51,7 @@ impl Place {
         let current = RwLock::new(Arc::new(config));
         let identities = Identities::default();
         let tls = Arc::new(LiveTls { settings: self.settings.clone(), protocol: b"h2", identities, current });
-        let follower = Follower { tls: Arc::downgrade(&tls), seen: marks(&self.settings), failing: false };
+        let follower = Follower { tls: Arc::downgrade(&tls), seen: marks(&self.settings), failing: None };
         (tls, follower)
     }
 }
@@ -100,6 +100,7 @@ async fn a_new_pair_counts_and_a_bad_one_changes_nothing_and_is_complained_about
         let _ = follower.look();
     }
     fs::remove_file(place.directory.path().join("key")).expect("removed");
+    let _ = follower.look();
     assert!(matches!(follower.look(), Some(Noticed::Nothing)), "said once");
     assert_eq!(shown(&tls).await, second.der);
 

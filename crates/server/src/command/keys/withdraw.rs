@@ -1,0 +1,97 @@
+//! `keys withdraw`: the end of secrets under an old key whose owners do not come back, so that the key can be retired.
+//!
+//! A secret moves to the key that writes when its owner presents it. One that is still under an old key was therefore not used
+//! since that key stopped writing, and nothing but its owner can move it: what is stored is a hash.
+
+use access_tokens_domain::administration::Administration;
+use access_tokens_domain::session::{Caller, Permissions};
+use access_tokens_domain::store::{KeyStore, Unused};
+use access_tokens_domain::time::Timestamp;
+use anyhow::bail;
+use chrono::TimeDelta;
+use clap::Args;
+
+use super::super::context::{Context, domain, explained};
+use super::need;
+use crate::config::Settings;
+
+/// Number of tokens whose pass codes are withdrawn in one transaction.
+const BATCH: u32 = 500;
+
+#[derive(Debug, Args)]
+pub(in crate::command) struct Withdraw {
+    /// The id of the key. It must not be the one that writes.
+    #[arg(value_name = "ID")]
+    id: String,
+
+    /// Passwords of users, also of disabled ones: such a user cannot log in until `user password` sets a new one.
+    #[arg(long)]
+    passwords: bool,
+
+    /// Pass codes of tokens, with their one-time passwords: such a token needs ResetPassCode.
+    #[arg(long)]
+    pass_codes: bool,
+
+    /// API keys: they are revoked.
+    #[arg(long)]
+    api_keys: bool,
+
+    /// Only what was neither used nor changed for this number of days, as far as that is recorded: of users the last log-in and the
+    /// last change of the password, of tokens the last change, of API keys the last use.
+    #[arg(long, value_name = "DAYS", default_value_t = 90, value_parser = clap::value_parser!(u32).range(0..=36_500))]
+    unused_days: u32,
+}
+
+pub(super) async fn run(settings: &Settings, withdraw: &Withdraw) -> anyhow::Result<()> {
+    let Withdraw { id, passwords, pass_codes, api_keys, unused_days } = withdraw;
+    if !(*passwords || *pass_codes || *api_keys) {
+        bail!("say what is to be withdrawn: --passwords, --pass-codes, --api-keys");
+    }
+    super::key_ring(settings)?.require_retirable(id)?;
+    let context = Context::open(settings).await?;
+    let now = context.clock.now();
+    let unused = Unused { key: id, since: now - TimeDelta::days(i64::from(*unused_days)) };
+    let mut done = Vec::new();
+    if *passwords {
+        let users = context.database.withdraw_passwords(unused, now).await.map_err(domain)?;
+        done.push(match users.as_slice() {
+            [] => "passwords: 0".to_owned(),
+            users => format!("passwords: {} (users {})", users.len(), users.join(", ")),
+        });
+    }
+    if *pass_codes {
+        done.push(format!("pass codes: {}", withdraw_pass_codes(&context, unused).await?));
+    }
+    if *api_keys {
+        done.push(format!("API keys: {}", revoke_api_keys(&context, unused, now).await?));
+    }
+    let uses = context.database.key_use(context.clock.now()).await.map_err(domain)?;
+    let left = match need::of_key(&uses, id) {
+        Some(left) => format!("still needed for {left}"),
+        None => "nothing needs it any more".to_owned(),
+    };
+    println!("withdrawn from key {id}: {}; {left}", done.join(", "));
+    Ok(())
+}
+
+async fn withdraw_pass_codes(context: &Context, unused: Unused<'_>) -> anyhow::Result<u64> {
+    let (mut all, mut after) = (0, None);
+    while let Some((withdrawn, last)) =
+        context.database.withdraw_pass_codes(unused, after.as_ref(), BATCH).await.map_err(domain)?
+    {
+        all += withdrawn;
+        after = Some(last);
+    }
+    Ok(all)
+}
+
+async fn revoke_api_keys(context: &Context, unused: Unused<'_>, now: Timestamp) -> anyhow::Result<usize> {
+    let (database, clock) = (context.database.clone(), context.clock.clone());
+    let administration = Administration::new(database, clock, context.random.clone(), context.secrets.clone());
+    let keys = context.database.unused_api_keys(unused, now).await.map_err(domain)?;
+    for (organisation, id) in &keys {
+        let caller = Caller { organisation: *organisation, user: None, unit: None, permissions: Permissions::all() };
+        administration.revoke_api_key(&caller, id).await.map_err(explained)?;
+    }
+    Ok(keys.len())
+}

@@ -1,0 +1,296 @@
+//! What a setting must be, beyond its type: ranges, names, URLs, and what does not fit together.
+//!
+//! Every problem is found, not only the first. No message repeats a value, which may be a password in the wrong place.
+
+use std::collections::HashSet;
+use std::fmt::Display;
+use std::path::Path;
+
+use access_tokens_gateway::Release;
+use access_tokens_storage::DatabaseOptions;
+use http::Uri;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+
+use super::{DatabaseSettings, Settings};
+use crate::crypto::KeyRing;
+
+/// Minimum number of different characters in `notifications.secret`: random texts of its length have more, repetitions have fewer.
+const MIN_DIFFERENT_CHARS: usize = 8;
+/// Maximum length of the name of a file, in bytes: that of Linux.
+const MAX_PATH_BYTES: usize = 4_095;
+/// Maximum length of a name that goes to a collector, in bytes.
+const MAX_NAME_BYTES: usize = 255;
+/// Maximum length of `log.level`, in bytes.
+const MAX_LEVEL_BYTES: usize = 4_096;
+/// Maximum length of `database.schema`, in bytes: that of PostgreSQL.
+const MAX_SCHEMA_BYTES: usize = 63;
+
+/// Settings that are wrong, each with what it must be.
+#[derive(Default)]
+struct Problems(Vec<(String, String)>);
+
+impl Problems {
+    fn add(&mut self, key: &str, what: impl Display) {
+        self.0.push((key.to_owned(), what.to_string()));
+    }
+
+    fn range(&mut self, key: &str, value: u64, low: u64, high: u64) {
+        if !(low..=high).contains(&value) {
+            self.add(key, format_args!("must be between {low} and {high}"));
+        }
+    }
+
+    /// A file, where one is named. Whether it exists and is good is seen where it is read.
+    fn file(&mut self, key: &str, path: Option<&Path>) {
+        if !path.is_none_or(is_file_name) {
+            self.add(key, "must be the name of a file: no directory, no control characters, no blanks around it");
+        }
+    }
+}
+
+impl Settings {
+    /// What is wrong, as (key, what it must be).
+    pub(super) fn problems(&self) -> Vec<(String, String)> {
+        let mut problems = Problems::default();
+        self.ranges(&mut problems);
+        self.files(&mut problems);
+        self.database.check(&mut problems);
+        self.check_notifications(&mut problems);
+        if !(Release::FIRST..=Release::default()).contains(&self.gateway.release) {
+            let (first, last) = (Release::FIRST, Release::default());
+            problems.add("gateway.release", format_args!("must be a documented release, from {first} to {last}"));
+        }
+        if !is_level(&self.log.level) {
+            problems.add(
+                "log.level",
+                "must be a level (off, error, warn, info, debug or trace), or a list such as info,access_tokens_server=debug",
+            );
+        }
+        let ring = self.keys.ring.expose();
+        if !ring.is_empty()
+            && let Err(error) = KeyRing::parse(ring)
+        {
+            problems.add("keys.ring", format_args!("must be a key ring: {error}"));
+        }
+        let chance = self.policy.max_guess_chance;
+        if !(chance > 0.0 && chance <= 1.0) {
+            problems.add("policy.max_guess_chance", "must be above 0 and at most 1");
+        }
+        let listeners = [("grpc.tls", &self.grpc.tls), ("http.tls", &self.http.tls), ("ops.tls", &self.ops.tls)];
+        problems.0.extend(listeners.into_iter().flat_map(|(section, tls)| tls.problems(section)));
+        problems.0.extend(self.gateway.upstream.problems("gateway.upstream"));
+        problems.0.extend(self.telemetry.problems());
+        if !is_name(&self.telemetry.service_name) {
+            problems.add("telemetry.service_name", format_args!("must be a name of at most {MAX_NAME_BYTES} bytes"));
+        }
+        problems.0
+    }
+
+    fn check_notifications(&self, problems: &mut Problems) {
+        let found = self.notifications.problems(&self.webhooks);
+        let told = found.iter().any(|(key, _)| *key == "notifications.secret");
+        found.iter().for_each(|(key, what)| problems.add(key, what));
+        let secret = self.notifications.secret.expose();
+        let different = secret.chars().collect::<HashSet<_>>().len();
+        if !told && !secret.is_empty() && different < MIN_DIFFERENT_CHARS {
+            problems.add("notifications.secret", "must be random: it has few different characters");
+        }
+    }
+
+    fn ranges(&self, problems: &mut Problems) {
+        let (database, grpc, sessions) = (&self.database, &self.grpc, &self.sessions);
+        problems.range("sessions.logins_per_second", sessions.logins_per_second.into(), 0, 100_000);
+        problems.range("sessions.login_burst", sessions.login_burst.into(), 1, 1_000_000);
+        problems.range("database.connections", database.connections.into(), 2, 100);
+        problems.range("database.sqlite_readers", database.sqlite_readers.into(), 1, 100);
+        problems.range("database.acquire_timeout_ms", database.acquire_timeout_ms, 1, 60_000);
+        problems.range("database.statement_timeout_ms", database.statement_timeout_ms, 1, 600_000);
+        problems.range("database.replica_max_lag_ms", database.replica_max_lag_ms, 200, 60_000);
+        problems.range("database.lock_timeout_ms", database.lock_timeout_ms, 1, 600_000);
+        problems.range("grpc.calls_at_once", grpc.calls_at_once as u64, 1, 100_000);
+        problems.range("grpc.anonymous_calls_at_once", grpc.anonymous_calls_at_once as u64, 1, 100_000);
+        problems.range("grpc.anonymous_calls_per_address", grpc.anonymous_calls_per_address as u64, 1, 100_000);
+        problems.range("grpc.connections", grpc.connections as u64, 1, 1_000_000);
+        problems.range("grpc.connection_age_seconds", grpc.connection_age_seconds, 1, 604_800);
+        problems.range("grpc.idle_seconds", grpc.idle_seconds, 1, 604_800);
+        let strangers = grpc.anonymous_connections_per_address as u64;
+        problems.range("grpc.anonymous_connections_per_address", strangers, 1, 1_000_000);
+        problems.range("http.connections", self.http.connections as u64, 1, 1_000_000);
+        let strangers = self.http.anonymous_connections_per_address as u64;
+        problems.range("http.anonymous_connections_per_address", strangers, 1, 1_000_000);
+        problems.range("process.workers", self.process.workers as u64, 0, 1_024);
+        problems.range("gateway.timeout_ms", self.gateway.timeout_ms, 1, 600_000);
+        problems.range("notifications.timeout_seconds", self.notifications.timeout_seconds, 1, 60);
+        problems.range("notifications.queue", self.notifications.queue as u64, 1, 100_000);
+    }
+
+    fn files(&self, problems: &mut Problems) {
+        let listeners = [("grpc.tls", &self.grpc.tls), ("http.tls", &self.http.tls), ("ops.tls", &self.ops.tls)];
+        for (section, tls) in listeners {
+            for (name, file) in [("certificate", &tls.certificate), ("key", &tls.key), ("client_ca", &tls.client_ca)] {
+                problems.file(&format!("{section}.{name}"), file.as_deref());
+            }
+        }
+        let ways = [("gateway.upstream", &self.gateway.upstream), ("telemetry.collector", &self.telemetry.collector)];
+        for (section, way) in ways {
+            for (name, file) in [("ca", &way.ca), ("certificate", &way.certificate), ("key", &way.key)] {
+                problems.file(&format!("{section}.{name}"), file.as_deref());
+            }
+        }
+        if self.keys.file.as_os_str().is_empty() {
+            if self.keys.ring.expose().is_empty() {
+                problems.add("keys.file", "must not be empty while keys.ring is");
+            }
+        } else {
+            problems.file("keys.file", Some(&self.keys.file));
+        }
+    }
+}
+
+impl DatabaseSettings {
+    fn check(&self, problems: &mut Problems) {
+        if !(self.is_sqlite() || is_postgres(self.url.expose())) {
+            problems.add("database.url", "must begin with sqlite:// or postgres://");
+        } else if let Err(error) = self.options().check() {
+            problems.add("database.url", format_args!("cannot be used: {error}"));
+        } else if self.sqlite_file().is_some_and(|file| !is_file_name(file)) {
+            problems.add("database.url", "must name a file: no directory, no control characters, no blanks around it");
+        }
+        if !is_schema(&self.schema) {
+            let what = "must be the name of a schema: 1 to 63 bytes, no control character, not beginning with pg_";
+            problems.add("database.schema", what);
+        }
+        let replicas = &self.replica_urls;
+        if !replicas.is_empty() && self.is_sqlite() {
+            problems.add("database.replica_urls", "must be empty on SQLite");
+        } else if !replicas.iter().all(|url| is_postgres(url.expose())) {
+            problems.add("database.replica_urls", "must be URLs that begin with postgres://");
+        } else {
+            for (index, url) in replicas.iter().enumerate() {
+                let options = DatabaseOptions { url: url.expose().to_owned(), ..self.options() };
+                if let Err(error) = options.check() {
+                    problems.add(
+                        "database.replica_urls",
+                        format_args!("has an entry ({}) that cannot be used: {error}", index + 1),
+                    );
+                }
+            }
+            let mut seen = HashSet::new();
+            if !replicas.iter().all(|url| seen.insert(url.expose())) {
+                problems.add("database.replica_urls", "must name each replica once");
+            }
+        }
+    }
+}
+
+/// Can a schema of PostgreSQL have this name, and belong to the service?
+fn is_schema(name: &str) -> bool {
+    (1..=MAX_SCHEMA_BYTES).contains(&name.len())
+        && !name.chars().any(char::is_control)
+        && name.trim() == name
+        && !name.starts_with("pg_")
+        && name != "information_schema"
+}
+
+fn is_postgres(url: &str) -> bool {
+    ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme))
+}
+
+/// Can a file have this name? The name of a directory cannot.
+fn is_file_name(path: &Path) -> bool {
+    let Some(text) = path.to_str() else { return true };
+    let good = (1..=MAX_PATH_BYTES).contains(&text.len()) && !text.chars().any(char::is_control) && text.trim() == text;
+    good && !text.ends_with('/') && path.file_name().is_some()
+}
+
+fn is_name(text: &str) -> bool {
+    text.len() <= MAX_NAME_BYTES && !text.chars().any(char::is_control) && text.trim() == text
+}
+
+/// Has the authority of a URL a port, if it has one, that there can be? The library takes any digits.
+pub(super) fn has_good_port(url: &Uri) -> bool {
+    let Some(authority) = url.authority() else { return false };
+    let after_host = authority.as_str().rsplit(']').next().unwrap_or_default();
+    after_host.split_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_ok_and(|port| port > 0))
+}
+
+/// Is this a level, or a list of parts with their levels? A word that is no level would be taken by the library for a part whose
+/// lines are all shown, with no line of any other.
+pub(crate) fn is_level(text: &str) -> bool {
+    let level = |text: &str| text.parse::<LevelFilter>().is_ok() && !text.is_empty();
+    let part = |one: &str| match one.trim().rsplit_once('=') {
+        // `part[span{field=value}]=level`: what stands before is looked at by the library.
+        Some((part, text)) => is_part(part.trim()) && level(text.trim()),
+        None => level(one.trim()),
+    };
+    text.len() <= MAX_LEVEL_BYTES && text.split(',').all(part) && EnvFilter::try_new(text).is_ok()
+}
+
+/// Can a part of the program be called this: a path of Rust, perhaps with a span behind it?
+fn is_part(text: &str) -> bool {
+    let (path, span) = text.split_once('[').map_or((text, None), |(path, span)| (path, Some(span)));
+    let named = path.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | ':' | '-'));
+    named && (!path.is_empty() || span.is_some()) && span.is_none_or(|span| span.ends_with(']'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_are_words_that_the_log_knows() {
+        for good in [
+            "info",
+            "WARN",
+            "off",
+            "info,sea_orm_migration=warn",
+            "error,access_tokens::comparison=trace",
+            "h2=debug",
+            "info,[call]=trace",
+        ] {
+            assert!(is_level(good), "{good}");
+        }
+        for bad in [
+            "",
+            " ",
+            "loud",
+            "info,loud",
+            "access_tokens",
+            "h2=loud",
+            "info,,warn",
+            "=info",
+            "h2=",
+            "a b=info",
+            "info=",
+            "h2/x",
+        ] {
+            assert!(!is_level(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_no_directory() {
+        for good in ["a", "a.db", "/a/b", "./a", "../a", "a b", "\u{3b1}"] {
+            assert!(is_file_name(Path::new(good)), "{good}");
+        }
+        for bad in ["", "/", "a/", ".", "..", "a/..", " a", "a ", "a\nb", "a\0b", &"a".repeat(5_000)] {
+            assert!(!is_file_name(Path::new(bad)), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_port_is_between_one_and_65535() {
+        for (url, good) in [
+            ("http://h", true),
+            ("http://h:1", true),
+            ("http://[::1]:65535/x", true),
+            ("http://[::1]", true),
+            ("http://h:0", false),
+            ("http://h:65536", false),
+            ("http://[::1]:99999", false),
+        ] {
+            assert_eq!(url.parse::<Uri>().is_ok_and(|url| has_good_port(&url)), good, "{url}");
+        }
+    }
+}

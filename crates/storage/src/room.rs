@@ -1,0 +1,81 @@
+//! How many connections PostgreSQL gives, and how many of them are in use.
+
+use access_tokens_domain::store::StoreResult;
+
+use crate::administration::get;
+use crate::database::Database;
+use crate::error::Failure;
+use crate::pools::WATCH;
+use crate::sql::Sql;
+
+/// The connections of a PostgreSQL server, seen from one database and role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConnectionRoom {
+    /// Connections that there may be for this role, in this database: the smallest of all limits, without those that are reserved
+    /// for superusers.
+    pub available: u32,
+    /// Connections of other programs, and to other databases.
+    pub others: u32,
+    /// Processes of this service that serve this database now.
+    pub processes: u32,
+}
+
+impl ConnectionRoom {
+    /// Connections that one process opens at most: those of its pools, one that watches, and one for a command or a migration.
+    pub fn per_process(connections: u32) -> u32 {
+        connections + 2
+    }
+
+    /// Number of processes that find room beside the other programs.
+    pub fn processes_that_fit(&self, connections: u32) -> u32 {
+        self.available.saturating_sub(self.others) / Self::per_process(connections)
+    }
+}
+
+impl Database {
+    /// The connections of the server. `None`: it is SQLite. Sessions of other roles are counted; what they do is not seen.
+    pub async fn connection_room(&self) -> StoreResult<Option<ConnectionRoom>> {
+        if self.is_sqlite() {
+            return Ok(None);
+        }
+        let mut sql = Sql::new(
+            "SELECT CAST(current_setting('max_connections') AS integer) AS most, \
+             CAST(current_setting('superuser_reserved_connections') AS integer) AS reserved, \
+             CAST(COALESCE(current_setting('reserved_connections', true), '0') AS integer) AS reserved_more, \
+             (SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user) AS role_limit, \
+             (SELECT datconnlimit FROM pg_database WHERE datname = current_database()) AS database_limit, \
+             count(*) AS sessions, \
+             count(*) FILTER (WHERE datname = current_database() AND application_name = 'access-tokens') AS own, \
+             count(*) FILTER (WHERE datname = current_database() AND query = ",
+        );
+        sql.bind(WATCH).push(") AS processes FROM pg_stat_activity WHERE backend_type = 'client backend'");
+        let rows = sql.all(&self.readers()).await?;
+        let row = rows.first().ok_or_else(|| Failure::fault("an answer without a row"))?;
+        let number = |column: &str| get::<i32>(row, column).map(|number| u32::try_from(number).unwrap_or_default());
+        let count = |column: &str| get::<i64>(row, column).map(|count| u32::try_from(count).unwrap_or(u32::MAX));
+        let most = number("most")?.saturating_sub(number("reserved")? + number("reserved_more")?);
+        // A negative limit is none.
+        let limit = |column: &str| {
+            get::<Option<i32>>(row, column).map(|limit| limit.and_then(|limit| u32::try_from(limit).ok()))
+        };
+        let (role, database) = (limit("role_limit")?, limit("database_limit")?);
+        let available = [role, database].into_iter().flatten().fold(most, u32::min);
+        // Below a limit of its own, the others take nothing from this role.
+        let others = if available < most { 0 } else { count("sessions")?.saturating_sub(count("own")?) };
+        Ok(Some(ConnectionRoom { available, others, processes: count("processes")? }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processes_share_what_the_others_leave() {
+        let room = |available, others| ConnectionRoom { available, others, processes: 0 };
+        assert_eq!(room(97, 7).processes_that_fit(8), 9);
+        assert_eq!(room(97, 0).processes_that_fit(95), 1);
+        assert_eq!(room(97, 1).processes_that_fit(95), 0);
+        assert_eq!(room(10, 20).processes_that_fit(8), 0);
+    }
+}

@@ -1,0 +1,160 @@
+//! The end of a key: what needs it moves, is withdrawn or expires, and then it goes.
+
+use std::time::{Duration, Instant};
+
+use access_tokens_testkit::process::Workplace;
+use serde_json::json;
+use tokio::task::block_in_place;
+
+use crate::key_ring::places_with_a_user;
+use crate::processes::{EVERYTHING, logged_in, text};
+
+/// Runs a command that must succeed, and answers what it says.
+#[track_caller]
+fn done(place: &Workplace, arguments: &[&str]) -> String {
+    let output = place.run_with_input(arguments, "correct horse battery staple\n");
+    assert!(output.status.success(), "{arguments:?}: {}", text(&output));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[track_caller]
+fn refused(place: &Workplace, arguments: &[&str], words: &str) {
+    let output = place.run(arguments);
+    let said = text(&output);
+    assert!(output.status.code() == Some(1) && said.contains(words), "{arguments:?}: expected {words}: {said}");
+}
+
+fn api_key(place: &Workplace, name: &str) -> String {
+    let said = done(place, &["api-key", "add", "--organisation", "DEMO", "--name", name, "--permissions", EVERYTHING]);
+    said.split_whitespace().last().expect("a key").to_owned()
+}
+
+/// The line of a key in `keys list`.
+fn line(place: &Workplace, id: &str) -> String {
+    let listed = done(place, &["keys", "list"]);
+    listed
+        .lines()
+        .find(|line| line.starts_with(id))
+        .unwrap_or_else(|| panic!("{id} is not listed: {listed}"))
+        .to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_is_retired_when_its_secrets_have_moved_or_were_withdrawn_and_its_sessions_have_ended() {
+    for (directory, place) in block_in_place(places_with_a_user) {
+        let keys = || std::fs::read_to_string(directory.path().join("access-tokens.keys")).expect("keys");
+        let idle = [
+            "user",
+            "add",
+            "--organisation",
+            "DEMO",
+            "--username",
+            "idle",
+            "--password-stdin",
+            "--permissions",
+            "admin",
+        ];
+        done(&place, &idle);
+        let (used, unused) = (api_key(&place, "used"), api_key(&place, "unused"));
+        let server = place.start(&["serve"]);
+        place.wait_until_ready();
+        let caller = logged_in(&server).await;
+        for (identifier, pass_code) in [("active@example.com", "first-12345"), ("idle@example.com", "second-12345")] {
+            caller.ok("CreateAccessToken", json!({"identifier": identifier, "pass_code": pass_code})).await;
+        }
+        let old = keys().lines().last().and_then(|line| line.split(' ').next()).expect("an id").to_owned();
+
+        // A key that was made and does not write yet is not offered for retirement.
+        done(&place, &["keys", "rotate", "--prepare"]);
+        let listed = done(&place, &["keys", "list"]);
+        assert!(listed.contains("lets it write") && !listed.contains("keys retire"), "{listed}");
+        let new = listed.lines().find(|line| line.contains("lets it write")).and_then(|line| line.split(' ').next());
+        let new = new.expect("an id").to_owned();
+        done(&place, &["keys", "rotate", "--to", &new]);
+        let writes = |key: &str| line(&place, key).contains("writes");
+        assert!(writes(&new) && !writes(&old));
+        let before = line(&place, &old);
+        for expected in
+            ["passwords: 2 (each moves at the next log-in)", "API keys: 2", "pass codes: 2", "sessions, until"]
+        {
+            assert!(before.contains(expected), "{expected}: {before}");
+        }
+        refused(&place, &["keys", "retire", &old], "is needed, for ");
+        refused(&place, &["keys", "retire", &new], "new codes are made with key");
+
+        // What is used moves. Servers follow the file within seconds.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let again = logged_in(&server).await;
+        server.client().with_api_key(&used).ok("ListClassifications", json!({})).await;
+        let identifier = json!({"credential": {"identifier": "active@example.com", "pass_code": "first-12345"}});
+        again.ok("CheckPassCode", json!({"access_token_identifier": identifier})).await;
+        let started = Instant::now();
+        let moved = || {
+            let line = line(&place, &old);
+            ["passwords: 1 ", "API keys: 1 ", "pass codes: 1 "].iter().all(|one| line.contains(one))
+        };
+        while !moved() {
+            assert!(started.elapsed() < Duration::from_secs(20), "{}", line(&place, &old));
+        }
+        server.client().with_api_key(&used).ok("ListClassifications", json!({})).await;
+
+        // What is not used is withdrawn: not while it counts as used, and not of the key that writes.
+        refused(&place, &["keys", "withdraw", &new, "--passwords"], "new codes are made with key");
+        refused(&place, &["keys", "withdraw", &old], "say what is to be withdrawn");
+        let nothing = done(&place, &["keys", "withdraw", &old, "--pass-codes", "--api-keys"]);
+        assert!(nothing.contains("pass codes: 0, API keys: 0; still needed for"), "{nothing}");
+        let all = ["keys", "withdraw", old.as_str(), "--passwords", "--pass-codes", "--api-keys", "--unused-days", "0"];
+        let withdrawn = done(&place, &all);
+        let said = ["passwords: 1 (users ", "pass codes: 1", "API keys: 1", "nothing needs it any more"];
+        assert!(said.iter().all(|one| withdrawn.contains(one)), "{withdrawn}");
+        assert!(line(&place, &old).contains("reads    sessions, until "), "{}", line(&place, &old));
+
+        // Sessions are the last to need it.
+        refused(&place, &["keys", "retire", &old], "sessions that key");
+        caller.ok("ListClassifications", json!({})).await;
+        done(&place, &["keys", "retire", "--end-sessions", &old]);
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        caller.refused("ListClassifications", json!({}), "INVALID_TOKEN").await;
+        again.ok("ListClassifications", json!({})).await;
+        again.ok("CheckPassCode", json!({"access_token_identifier": identifier})).await;
+        logged_in(&server).await;
+        server.client().with_api_key(&used).ok("ListClassifications", json!({})).await;
+        let dead = server.client().with_api_key(&unused).try_call("ListClassifications", json!({})).await;
+        assert_eq!(dead.expect_err("revoked").reason, "INVALID_TOKEN");
+
+        // The owners of what was withdrawn get new secrets.
+        let login = async || server.client().login("DEMO", "idle", "correct horse battery staple", None).await;
+        assert_eq!(login().await.expect_err("withdrawn").reason, "INVALID_LOGIN");
+        done(&place, &["user", "password", "--organisation", "DEMO", "--username", "idle", "--password-stdin"]);
+        login().await.expect("a new password");
+        again.ok("ResetPassCode", json!({"identifier": "idle@example.com"})).await;
+        let doctor = text(&place.run(&["doctor"]));
+        assert!(!doctor.contains("keys are missing"), "{doctor}");
+        assert_eq!(block_in_place(|| server.terminate()).0, Some(0), "{}", place.log());
+        assert!(place.run(&["doctor"]).status.code() != Some(1));
+        // A start with the ring that is left.
+        let server = place.start(&["serve"]);
+        place.wait_until_ready();
+        drop(server);
+    }
+}
+
+#[test]
+fn the_same_password_again_ends_nothing_and_a_retired_key_by_force_is_noted() {
+    for (directory, place) in places_with_a_user() {
+        let password = ["user", "password", "--organisation", "DEMO", "--username", "ops", "--password-stdin"];
+        let same = place.run_with_input(&password, "correct horse\n");
+        assert!(same.status.success() && text(&same).contains("has this password already"), "{}", text(&same));
+        let file = directory.path().join("access-tokens.keys");
+        let old = std::fs::read_to_string(&file).expect("keys");
+        let old = old.lines().last().and_then(|line| line.split(' ').next()).expect("an id").to_owned();
+        done(&place, &["keys", "rotate"]);
+        done(&place, &["keys", "retire", "--force", &old]);
+        let noted = std::fs::read_to_string(&file).expect("keys");
+        assert!(noted.contains(&format!("# Lost keys, accepted: {old}")), "the password of ops is lost: {noted}");
+        let server = place.start(&["serve"]);
+        place.wait_until_ready();
+        drop(server);
+        assert!(text(&place.run(&["doctor"])).contains("they are accepted as lost"));
+    }
+}
