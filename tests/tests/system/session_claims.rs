@@ -66,7 +66,7 @@ async fn beside_servers_of_the_last_release_the_documented_claims_are_ids() {
     };
     assert_eq!(login().await["org"], "DEMO");
     let name = app.url().rsplit('/').next().and_then(|name| name.split('?').next()).expect("a name").to_owned();
-    let former = tokio::task::spawn_blocking(move || cluster::shared().psql(&name, FORMER));
+    let former = tokio::spawn(async move { tokio::task::block_in_place(|| cluster::shared().psql(&name, FORMER)) });
     let mut beside = login().await;
     while !former.is_finished() && beside["org"] == "DEMO" {
         beside = login().await;
