@@ -15,7 +15,8 @@ pub(super) struct Arguments {
     upstream: Uri,
 }
 
-/// `default_ops`: nobody has set ops.listen. A `serve` on the same machine has the same default: a gateway beside it goes on without.
+/// Runs the gateway. With `default_ops`, ops.listen is not set: a `serve` on the same machine has the same default, and the gateway does
+/// without the port where it is taken.
 pub(super) async fn run(mut settings: Settings, arguments: Arguments, default_ops: bool) -> anyhow::Result<()> {
     if default_ops {
         serve::without_taken_ops(&mut settings).await;

@@ -75,7 +75,7 @@ impl Signer {
         Some(Self { text: keyed(settings.secret.expose().as_bytes()), standard: keyed(&standard) })
     }
 
-    /// Returns `t=<seconds>,v1=<hex>`. The time is signed too, so that a receiver can refuse what somebody recorded.
+    /// Returns `t=<seconds>,v1=<hex>`. The time is signed too, so that a receiver can refuse a recorded request.
     pub(super) fn sign(&self, now: Timestamp, body: &[u8]) -> String {
         let seconds = now.timestamp();
         let tag = self.text.clone().chain_update(format!("{seconds}.")).chain_update(body).finalize().into_bytes();

@@ -19,8 +19,8 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// Returns what a process of this machine shows to its own listener: its own certificate, where the listener lets nobody in
-/// without one. A server whose authority is that of clients as well takes it.
+/// Returns what a process of this machine shows to its own listener: its own certificate, where the listener
+/// requires one. A server whose authority is that of clients as well takes it.
 pub(crate) fn own_certificate(tls: &TlsSettings) -> UpstreamSettings {
     let mut shown = UpstreamSettings::default();
     if tls.client_auth == ClientAuth::Required {
