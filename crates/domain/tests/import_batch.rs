@@ -87,7 +87,7 @@ impl World {
         let prepared: Vec<_> = records.map(|record| Prepared { record, hash: None }).collect();
         let decided = batch.add_all(&prepared).into_iter().map(|verdict| match verdict {
             Decision::Decided(result) => result,
-            Decision::Waiting(error) => Err(error),
+            Decision::Waiting { error, .. } => Err(error),
         });
         let results = decided.collect();
         let changes = batch.into_changes();

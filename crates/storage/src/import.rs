@@ -7,7 +7,10 @@
 //! exclude each other by the lock on the directory. SQLite has one writer, so that the transaction is the lock.
 
 mod documents;
+mod drafts;
 mod pieces;
+
+pub(crate) use drafts::DraftFile;
 
 use std::collections::HashSet;
 

@@ -1,32 +1,27 @@
 //! The store of tokens on a database: where each of its methods runs.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use access_tokens_domain::access_token::{AccessToken, Guard, Stamp, TokenChanges};
-use access_tokens_domain::directory::Organisation;
 use access_tokens_domain::identifier::{AccountsReceivableIdentifier, RewardsParticipantIdentifier, TokenKey};
 use access_tokens_domain::life_cycle::LifeCycleState;
 use access_tokens_domain::reference::Reference;
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{
-    AccountStore, FoundOwners, FoundPage, FoundToken, Load, Lookup, Owners, Sequence, Store, StoreResult, TokenPage,
+    DraftStore, FoundOwners, FoundPage, FoundToken, Load, Lookup, Owners, Sequence, Store, StoreResult, TokenPage,
     UnitOfWork,
 };
 use access_tokens_domain::strength::StoredStrength;
 use sea_orm::TransactionTrait;
 
-use crate::database::{Backend, Database, connect};
-use crate::error::{Failure, store_error};
+use crate::database::{Backend, Database};
+use crate::error::store_error;
+use crate::import::DraftFile;
 use crate::lookup::{Ambiguous, Lookup as _, OwnersLookup, TokenLookup};
-use crate::options::DatabaseOptions;
 use crate::sql::Sql;
 use crate::tokens::Found;
 use crate::unit_of_work::{Transaction, Unit};
 use crate::{counts, new_token, owners, reference, sequence, statements, tokens};
-
-/// Time that a check may wait for its next records.
-const SCRATCH_IDLE_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Database {
     /// Reference data of this version, or a younger one: from memory, nearly always.
@@ -176,18 +171,9 @@ impl Store for Database {
     async fn take_numbers(&self, organisation: OrganisationKey, sequence: Sequence, count: u32) -> StoreResult<i64> {
         sequence::first(&self.write(sequence::take(organisation, sequence, count)).await?)
     }
-    async fn scratch(&self, organisation: &Organisation) -> StoreResult<(Unit, OrganisationKey)> {
-        let fault = |error: &dyn std::error::Error| Failure::fault(format!("no database for a check: {error}"));
-        let folder =
-            tempfile::Builder::new().prefix("access-tokens-check-").tempdir().map_err(|error| fault(&error))?;
-        let mut options = DatabaseOptions::new(format!("sqlite://{}", folder.path().join("check.db").display()));
-        // The transaction waits for the next records as long as it has to.
-        options.idle_unit_timeout = SCRATCH_IDLE_TIMEOUT;
-        let database = connect(&options).await.map_err(|error| fault(&error))?;
-        database.migrate().await.map_err(|error| fault(&error))?;
-        let key = database.ensure_organisation(organisation).await?.key;
-        let unit = database.begin().await?;
-        Ok((unit.with_scratch(database, folder), key))
+
+    fn drafts(&self) -> StoreResult<Box<dyn DraftStore>> {
+        Ok(Box::new(DraftFile::new()?))
     }
 
     async fn realign_sequence(

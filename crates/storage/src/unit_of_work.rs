@@ -8,10 +8,8 @@ use access_tokens_domain::reference::Reference;
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{ImportChanges, ImportKeys, ImportRows, OwnerKey, Sequence, StoreResult, UnitOfWork};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, QueryResult};
-use tempfile::TempDir;
 use tokio::sync::MappedMutexGuard;
 
-use crate::database::Database;
 use crate::error::{Failure, store_error};
 use crate::options::DatabaseOptions;
 use crate::reference::ReferenceCache;
@@ -32,8 +30,6 @@ pub struct Unit {
     held: import::Held,
     spoiled: bool,
     options: Arc<DatabaseOptions>,
-    /// The database and the folder of a unit that has a database of its own. They go after the transaction.
-    _scratch: Option<Box<(Database, TempDir)>>,
 }
 
 pub(crate) enum Transaction {
@@ -60,15 +56,7 @@ impl Deref for Connection<'_> {
 
 impl Unit {
     pub(crate) fn new(transaction: Transaction, cache: Arc<ReferenceCache>, options: Arc<DatabaseOptions>) -> Self {
-        Self {
-            transaction,
-            cache,
-            snapshot: None,
-            held: import::Held::default(),
-            spoiled: false,
-            options,
-            _scratch: None,
-        }
+        Self { transaction, cache, snapshot: None, held: import::Held::default(), spoiled: false, options }
     }
 
     /// Begins a statement. The unit counts as spoiled until [`Self::leave`] is told that it went well.
@@ -91,11 +79,6 @@ impl Unit {
     pub(crate) async fn all(&mut self, sql: Sql) -> StoreResult<Vec<QueryResult>> {
         let result = sql.all(&*self.enter().await?).await;
         self.leave(result)
-    }
-
-    /// Ties a database of its own to the unit.
-    pub(crate) fn with_scratch(self, database: Database, folder: TempDir) -> Self {
-        Self { _scratch: Some(Box::new((database, folder))), ..self }
     }
 
     /// Sets a sequence above what is stored.

@@ -8,7 +8,6 @@ use std::time::Duration;
 use access_tokens_domain::Result;
 use access_tokens_domain::access_token::{AccessToken, Guard, Stamp, TokenChanges};
 use access_tokens_domain::attempts::{Attempts, SecretKind};
-use access_tokens_domain::directory::Organisation;
 use access_tokens_domain::identifier::{AccountsReceivableIdentifier, RewardsParticipantIdentifier, TokenKey};
 use access_tokens_domain::issues::Issues;
 use access_tokens_domain::life_cycle::LifeCycleState;
@@ -17,7 +16,8 @@ use access_tokens_domain::reference::Reference;
 use access_tokens_domain::secret::{CodeHash, PassCodeHash, SealedCode, Secret};
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{
-    Entry, FoundOwners, FoundPage, FoundToken, LedgerStore, Load, Lookup, Sequence, Store, StoreResult, TokenPage,
+    DraftStore, Entry, FoundOwners, FoundPage, FoundToken, LedgerStore, Load, Lookup, Sequence, Store, StoreResult,
+    TokenPage,
 };
 use access_tokens_domain::strength::StoredStrength;
 use access_tokens_domain::time::Timestamp;
@@ -116,8 +116,8 @@ impl<S: Store> Store for CountingStore<S> {
         self.call().await.take_numbers(organisation, sequence, count).await
     }
 
-    async fn scratch(&self, organisation: &Organisation) -> StoreResult<(S::Unit, OrganisationKey)> {
-        self.call().await.scratch(organisation).await
+    fn drafts(&self) -> StoreResult<Box<dyn DraftStore>> {
+        self.inner.drafts()
     }
 
     async fn realign_sequence(

@@ -298,7 +298,7 @@ async fn checked_in_file(
     };
     let importer = app.importer();
     let caller = app.direct_caller("directory.write,admin").await;
-    let mut run = Run::long_check(app.database.as_ref(), existing, None).await.expect("a check");
+    let mut run = Run::long_check(app.database.as_ref(), existing, None).expect("a check");
     let mut results = Vec::new();
     for batch in records.chunks(500) {
         let batch = batch.iter().flat_map(|record| import::from_value(record.clone()).expect("a record")).collect();

@@ -5,7 +5,9 @@
 //! that they change, and are worked through once more: chains and swaps work out, and a value that its owner keeps is refused.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
+use super::token::{self, UniqueValue};
 use super::{Batch, Kind, Outcome, Prepared, Record};
 use crate::error::Error;
 use crate::{Reason, Result};
@@ -18,9 +20,36 @@ const MAX_ROUNDS: usize = 16;
 pub enum Verdict {
     /// It is decided.
     Decided(Result<(Outcome, String)>),
-    /// It wants a number, code or identifier of another token, which a later record may change. The error is what it gets if
-    /// none does.
-    Waiting(Error),
+    /// It wants a number, code or identifier of another token, which a later record may change.
+    Waiting {
+        /// What the record gets if no other record changes the value.
+        error: Error,
+        /// What connects the record with others that wait.
+        links: Links,
+    },
+}
+
+/// Hashes of codes and identifiers. A token gives a value up to the token that wants it. Two values with the same hash do no harm: their
+/// records are worked through together then.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Links {
+    /// What the token of the record has and the record changes.
+    pub gives: Vec<u64>,
+    /// What the record names.
+    pub wants: Vec<u64>,
+}
+
+impl Links {
+    /// The links of a record whose token is not known.
+    pub fn of(record: &Record) -> Self {
+        Self { gives: Vec::new(), wants: token::named(&record.object).map(|value| hash(&value)).collect() }
+    }
+}
+
+fn hash(value: &UniqueValue) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// By what a record names its token: a later record of the same token must not overtake one that waits.
@@ -50,25 +79,39 @@ impl Batch<'_> {
         for prepared in records {
             let follows = !keys.is_empty() && RecordKey::of(&prepared.record).any(|key| keys.contains(&key));
             let result = if follows { Err(conflict()) } else { self.add(prepared.clone()) };
-            match result {
-                Err(error) if follows || is_taken(&error) => {
-                    keys.extend(RecordKey::of(&prepared.record));
-                    waiting.push((verdicts.len(), prepared));
-                    verdicts.push(Verdict::Waiting(error));
-                }
-                result => verdicts.push(Verdict::Decided(result)),
+            if result.as_ref().is_err_and(|error| follows || wants_taken(error)) {
+                keys.extend(RecordKey::of(&prepared.record));
+                waiting.push((verdicts.len(), prepared));
             }
+            verdicts.push(result);
         }
-        self.exchange(waiting, &mut verdicts);
-        verdicts
+        let mut undecided: HashMap<_, _> = waiting.iter().copied().collect();
+        for (place, result) in self.exchange(waiting) {
+            if !result.as_ref().is_err_and(wants_taken) {
+                undecided.remove(&place);
+            }
+            verdicts[place] = result;
+        }
+        let verdicts = verdicts.into_iter().enumerate().map(|(place, result)| match (result, undecided.get(&place)) {
+            (Err(error), Some(prepared)) => Verdict::Waiting { error, links: self.links(&prepared.record) },
+            (result, _) => Verdict::Decided(result),
+        });
+        verdicts.collect()
     }
 
-    /// Works the records that wait through once more, while none of them holds the values that it changes.
-    fn exchange(&mut self, mut group: Vec<(usize, &Prepared)>, verdicts: &mut [Verdict]) {
+    fn links(&self, record: &Record) -> Links {
+        let gives = self.tokens.gives_up(&record.object);
+        Links { gives: gives.iter().map(hash).collect(), ..Links::of(record) }
+    }
+
+    /// Works the records that wait through once more, while none of them holds the values that it changes. Answers the results of
+    /// those that have one.
+    fn exchange(&mut self, mut group: Vec<(usize, &Prepared)>) -> HashMap<usize, Result<(Outcome, String)>> {
+        let mut decided = HashMap::new();
         self.retain_possible(&mut group);
         for _ in 0..MAX_ROUNDS {
             if group.is_empty() {
-                return;
+                break;
             }
             let before = self.clone();
             for (_, Prepared { record, .. }) in &group {
@@ -78,24 +121,17 @@ impl Batch<'_> {
             }
             let results: Vec<_> = group.iter().map(|(place, one)| (*place, self.add((*one).clone()))).collect();
             if results.iter().all(|(_, result)| result.is_ok()) {
-                for (place, result) in results {
-                    verdicts[place] = Verdict::Decided(result);
-                }
-                return;
+                decided.extend(results);
+                break;
             }
             // A token whose record fails keeps its values, so the others are worked through without it.
             *self = before;
             let failed: HashSet<_> =
                 results.iter().filter(|(_, result)| result.is_err()).map(|(place, _)| *place).collect();
-            for (place, result) in results {
-                match result {
-                    Err(error) if is_taken(&error) => verdicts[place] = Verdict::Waiting(error),
-                    Err(error) => verdicts[place] = Verdict::Decided(Err(error)),
-                    Ok(_) => {}
-                }
-            }
+            decided.extend(results.into_iter().filter(|(_, result)| result.is_err()));
             group.retain(|(place, _)| !failed.contains(place));
         }
+        decided
     }
 
     /// Leaves the records out that want a value which its owner keeps, and those that want a value of the token of such a record.
@@ -125,7 +161,7 @@ impl Batch<'_> {
 }
 
 /// Whether a record fails for nothing but values that another token has.
-fn is_taken(error: &Error) -> bool {
+fn wants_taken(error: &Error) -> bool {
     let taken = |reason| {
         matches!(
             reason,

@@ -23,7 +23,7 @@ mod token_fields;
 pub use answer::Answers;
 pub use batch::{Batch, Outcome, Prepared};
 pub use drafts::Drafts;
-pub use exchange::{RecordKey, Verdict};
+pub use exchange::{Links, RecordKey, Verdict};
 pub use kept::Existing;
 pub use keys::keys;
 pub use overlay::Stored;

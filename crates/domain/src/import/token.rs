@@ -155,12 +155,7 @@ impl Tokens {
     /// The codes of this record that another token has.
     pub(super) fn wants(&self, record: &Object) -> Vec<UniqueValue> {
         let own = self.of_record(record).map(|token| &token.id);
-        let values = [Unique::AuthenticationCode, Unique::Identifier].into_iter().filter_map(|unique| {
-            let (field, _) = unique.field_and_reason();
-            let value = (unique, record.get(field)?.as_str()?.to_owned());
-            self.owners.get(&value).is_some_and(|owner| Some(owner) != own).then_some(value)
-        });
-        values.collect()
+        named(record).filter(|value| self.owners.get(value).is_some_and(|owner| Some(owner) != own)).collect()
     }
 
     /// Lets other tokens have the code and the identifier that the token of this record gives up.
@@ -209,6 +204,14 @@ impl Tokens {
         }
         Changed { tokens: self.changed.into_values().collect(), removed: self.removed, vacated }
     }
+}
+
+/// The code and the identifier that a record names.
+pub(super) fn named(record: &Object) -> impl Iterator<Item = UniqueValue> {
+    [Unique::AuthenticationCode, Unique::Identifier].into_iter().filter_map(move |unique| {
+        let (field, _) = unique.field_and_reason();
+        Some((unique, record.get(field)?.as_str()?.to_owned()))
+    })
 }
 
 /// Upserts one token. References are ids already.

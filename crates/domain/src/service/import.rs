@@ -1,15 +1,18 @@
 //! Import records: one code path for files and for the directory RPC.
 
-use std::collections::HashSet;
+mod run;
+mod waiting;
+
 use std::sync::Arc;
+
+pub use run::Run;
 
 use futures::stream::{self, StreamExt};
 use serde_json::Value;
 
-use crate::directory::Organisation;
 use crate::guess_budget;
 use crate::identifier::TokenKey;
-use crate::import::{self, Batch, Drafts, Existing, Kind, Outcome, Prepared, Record, RecordKey, Stored, Verdict};
+use crate::import::{self, Batch, Existing, Kind, Links, Outcome, Prepared, Record, Stored, Verdict};
 use crate::ports::{Clock, HashWork, Random, Secrets, Verdict as Verified};
 use crate::reference::Reference;
 use crate::secret::{PassCodeHash, Secret};
@@ -17,17 +20,14 @@ use crate::session::{Caller, Permission};
 use crate::store::{AccountStore, ImportChanges, ImportKeys, Load, Store, UnitOfWork};
 use crate::time::TimeZone;
 use crate::{Error, Reason, Result, text};
+use run::Checked;
+use waiting::WaitingRecord;
 
 /// Secrets that are hashed at a time. The hasher's own bound is the number of cores.
 const SECRETS_AT_ONCE: usize = 8;
 
 /// Number of times that a batch, or a record alone, is written while changes of others come in between.
 const WRITE_ATTEMPTS: usize = 4;
-
-/// Records that wait for the end of an import, because they want a value of another token: at most this many, and this many
-/// bytes as JSON.
-const MAX_WAITING_RECORDS: usize = 10_000;
-const MAX_WAITING_BYTES: usize = 4 * 1024 * 1024;
 
 /// What became of one record.
 #[derive(Debug)]
@@ -36,83 +36,6 @@ pub struct RecordResult {
     pub kind: Kind,
     /// What became of it, with the id of its object.
     pub result: Result<(Outcome, String)>,
-}
-
-/// One import: what its batches have in common.
-pub struct Run<S: Store> {
-    existing: Existing,
-    checked: Option<Checked<S::Unit>>,
-    /// Records that came so far.
-    records: usize,
-    waiting: Vec<Waiting>,
-    waiting_bytes: usize,
-    waiting_keys: HashSet<RecordKey>,
-}
-
-/// A record that wants a value of another token, which a later batch may change.
-struct Waiting {
-    position: usize,
-    candidate: Candidate,
-}
-
-/// What a check would have written so far.
-struct Checked<U> {
-    reference: Option<Reference>,
-    drafts: Drafts<U>,
-}
-
-impl<S: Store> Run<S> {
-    /// An import that writes.
-    pub fn new(existing: Existing) -> Self {
-        Self {
-            existing,
-            checked: None,
-            records: 0,
-            waiting: Vec::new(),
-            waiting_bytes: 0,
-            waiting_keys: HashSet::new(),
-        }
-    }
-
-    /// An import of few records that says what it would do, and writes nothing. What it would write stays in memory.
-    pub fn check(existing: Existing) -> Self {
-        let checked = Checked { reference: None, drafts: Drafts::default() };
-        Self { checked: Some(checked), ..Self::new(existing) }
-    }
-
-    /// The same for any number of records: what it would write goes to a file. The organisation is given when it does not exist
-    /// yet: the caller has [`OrganisationKey::NONE`] then.
-    ///
-    /// [`OrganisationKey::NONE`]: crate::session::OrganisationKey::NONE
-    pub async fn long_check(store: &S, existing: Existing, new: Option<Organisation>) -> Result<Self> {
-        let organisation = new.clone().unwrap_or_else(|| Organisation::new("check", "check"));
-        let (unit, key) = store.scratch(&organisation).await?;
-        let checked = Checked { reference: new.map(Reference::empty), drafts: Drafts::in_file(unit, key) };
-        Ok(Self { checked: Some(checked), ..Self::new(existing) })
-    }
-
-    /// Whether the import writes nothing.
-    pub fn only_checks(&self) -> bool {
-        self.checked.is_some()
-    }
-
-    /// Whether a record must wait, because an earlier one of the same token does.
-    fn follows(&self, record: &Record) -> bool {
-        !self.waiting_keys.is_empty() && RecordKey::of(record).any(|key| self.waiting_keys.contains(&key))
-    }
-
-    /// Keeps a record for the end of the import. Gives it back when too much waits.
-    fn wait(&mut self, position: usize, candidate: Candidate) -> Option<Candidate> {
-        let Ok(prepared) = &candidate.prepared else { return Some(candidate) };
-        let bytes = serde_json::to_string(&prepared.record.object).map_or(MAX_WAITING_BYTES, |text| text.len());
-        if self.waiting.len() >= MAX_WAITING_RECORDS || self.waiting_bytes.saturating_add(bytes) > MAX_WAITING_BYTES {
-            return Some(candidate);
-        }
-        self.waiting_bytes += bytes;
-        self.waiting_keys.extend(RecordKey::of(&prepared.record));
-        self.waiting.push(Waiting { position, candidate });
-        None
-    }
 }
 
 /// Imports records into one organisation.
@@ -168,68 +91,69 @@ impl<S: Store + AccountStore> Importer<S> {
     pub async fn batch(
         &self,
         caller: &Caller,
-        run: &mut Run<S>,
+        run: &mut Run,
         records: Vec<Record>,
     ) -> Result<Vec<(usize, RecordResult)>> {
         caller.require(Permission::DirectoryWrite)?;
         let (mut now, mut later) = (Vec::new(), Vec::new());
-        let positions = run.records..;
-        run.records += records.len();
-        for (position, candidate) in positions.zip(self.prepare(caller, run.only_checks(), records).await?) {
-            let follows = candidate.prepared.as_ref().is_ok_and(|prepared| run.follows(&prepared.record));
+        let candidates = self.prepare(caller, run.only_checks(), records).await?;
+        for (position, candidate) in run.number(candidates) {
+            let follows = candidate.prepared.as_ref().is_ok_and(|prepared| run.waiting.precedes(&prepared.record));
             if follows { later.push((position, candidate)) } else { now.push((position, candidate)) }
         }
-        let mut verdicts = self.decide(caller, run, &now).await?;
+        let verdicts = self.decide(caller, run, &now).await?;
         let mut results = Vec::with_capacity(now.len());
-        for ((position, candidate), verdict) in now.into_iter().zip(verdicts.drain(..)) {
+        for ((position, candidate), verdict) in now.into_iter().zip(verdicts) {
             let kind = candidate.kind;
             match verdict {
                 Verdict::Decided(result) => results.push((position, RecordResult { kind, result })),
-                Verdict::Waiting(error) => {
-                    if run.wait(position, candidate).is_some() {
+                Verdict::Waiting { error, links } => {
+                    if !candidate.prepared.is_ok_and(|prepared| run.waiting.add(position, prepared, links)) {
                         results.push((position, RecordResult { kind, result: Err(error) }));
                     }
                 }
             }
         }
         for (position, candidate) in later {
-            if let Some(candidate) = run.wait(position, candidate) {
+            let kind = candidate.kind;
+            let waits = candidate.prepared.is_ok_and(|prepared| {
+                let links = Links::of(&prepared.record);
+                run.waiting.add(position, prepared, links)
+            });
+            if !waits {
                 let text = "an earlier record of the same access token waits for a code, and too many records do; import it again";
-                results.push((
-                    position,
-                    RecordResult { kind: candidate.kind, result: Err(Error::new(Reason::Conflict, text)) },
-                ));
+                results.push((position, RecordResult { kind, result: Err(Error::new(Reason::Conflict, text)) }));
             }
         }
         Ok(results)
     }
 
     /// Imports what waits: all other records of the run have been seen.
-    pub async fn finish(&self, caller: &Caller, run: &mut Run<S>) -> Result<Vec<(usize, RecordResult)>> {
-        let waiting = std::mem::take(&mut run.waiting);
-        (run.waiting_bytes, run.waiting_keys) = (0, HashSet::new());
-        if waiting.is_empty() {
-            return Ok(Vec::new());
+    pub async fn finish(&self, caller: &Caller, run: &mut Run) -> Result<Vec<(usize, RecordResult)>> {
+        let mut results = Vec::new();
+        while let Some(more) = self.finish_next(caller, run).await? {
+            results.extend(more);
         }
+        Ok(results)
+    }
+
+    /// Imports some of what waits, in one transaction. Answers nothing when no record waits any more.
+    pub async fn finish_next(&self, caller: &Caller, run: &mut Run) -> Result<Option<Vec<(usize, RecordResult)>>> {
+        let Some(group) = run.next_group() else { return Ok(None) };
         caller.require(Permission::DirectoryWrite)?;
-        let waiting: Vec<_> = waiting.into_iter().map(|one| (one.position, one.candidate)).collect();
-        let verdicts = self.decide(caller, run, &waiting).await?;
-        let results = waiting.into_iter().zip(verdicts).map(|((position, candidate), verdict)| {
+        let group: Vec<_> = group.into_iter().map(WaitingRecord::into_candidate).collect::<Result<_>>()?;
+        let verdicts = self.decide(caller, run, &group).await?;
+        let results = group.into_iter().zip(verdicts).map(|((position, candidate), verdict)| {
             let result = match verdict {
                 Verdict::Decided(result) => result,
-                Verdict::Waiting(error) => Err(error),
+                Verdict::Waiting { error, .. } => Err(error),
             };
             (position, RecordResult { kind: candidate.kind, result })
         });
-        Ok(results.collect())
+        Ok(Some(results.collect()))
     }
 
-    async fn decide(
-        &self,
-        caller: &Caller,
-        run: &mut Run<S>,
-        candidates: &[(usize, Candidate)],
-    ) -> Result<Vec<Verdict>> {
+    async fn decide(&self, caller: &Caller, run: &mut Run, candidates: &[(usize, Candidate)]) -> Result<Vec<Verdict>> {
         let existing = run.existing;
         if candidates.is_empty() {
             return Ok(Vec::new());
@@ -275,7 +199,7 @@ impl<S: Store + AccountStore> Importer<S> {
         &self,
         caller: &Caller,
         existing: Existing,
-        checked: &mut Checked<S::Unit>,
+        checked: &mut Checked,
         candidates: &[(usize, Candidate)],
     ) -> Result<Vec<Verdict>> {
         let mut reference = match checked.reference.take() {
@@ -286,7 +210,7 @@ impl<S: Store + AccountStore> Importer<S> {
         let mut unit = self.store.begin().await?;
         let rows = unit.load_import(caller.organisation, &keys).await?;
         drop(unit);
-        let stored = checked.drafts.over(keys, rows).await?;
+        let stored = checked.drafts.over(keys, rows)?;
         let (verdicts, mut changes) = self.work_through(caller, existing, &reference, &stored, candidates);
         let drafts = ImportChanges {
             credentials: std::mem::take(&mut changes.credentials),
@@ -298,7 +222,7 @@ impl<S: Store + AccountStore> Importer<S> {
             tokens: std::mem::take(&mut changes.tokens),
             ..ImportChanges::default()
         };
-        checked.drafts.write(drafts).await?;
+        checked.drafts.write(drafts)?;
         reference.lay_over(changes);
         checked.reference = Some(reference);
         Ok(verdicts)

@@ -1,6 +1,6 @@
 //! What an import reads and writes.
 
-use super::Credential;
+use super::{Credential, StoreResult};
 use crate::access_token::AccessToken;
 use crate::directory::{
     AccountsReceivable, BusinessUnit, Classification, ContactInformation, Country, Industry, IndustrySector,
@@ -121,4 +121,13 @@ impl ImportChanges {
                 && self.industry_sectors.is_empty()
                 && self.classifications.is_empty())
     }
+}
+
+/// Rows that a check would have written so far. Each method works on a file and does not wait for anything else.
+pub trait DraftStore: Send + Sync {
+    /// Returns the rows that have one of the keys, each as it was written last. A row that had a key earlier may come too.
+    fn load(&self, keys: &ImportKeys) -> StoreResult<ImportRows>;
+
+    /// Writes contact information, credentials, accounts, participants and tokens over those of the same ids, and removes tokens.
+    fn save(&mut self, changes: &ImportChanges) -> StoreResult<()>;
 }

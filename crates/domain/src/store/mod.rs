@@ -12,7 +12,7 @@ pub use account::{
     ReleasedSession, SessionProof, UserAccount,
 };
 pub use administration::{AdministrationStore, Disabled, KeyDetails, Rotated, UserDetails};
-pub use import::{ImportChanges, ImportKeys, ImportRows};
+pub use import::{DraftStore, ImportChanges, ImportKeys, ImportRows};
 pub use keys::{KeySample, KeyStore, KeyUse, Position, Unused};
 pub use ledger::{Entry, LedgerStore, Revision};
 pub use login::LoginStore;
@@ -21,7 +21,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use crate::access_token::{AccessToken, Guard, Stamp, TokenChanges};
-use crate::directory::{AccountsReceivable, ContactInformation, Organisation, RewardsParticipant};
+use crate::directory::{AccountsReceivable, ContactInformation, RewardsParticipant};
 use crate::identifier::{AccountsReceivableIdentifier, OwnerIdentifier, RewardsParticipantIdentifier, TokenKey};
 use crate::life_cycle::LifeCycleState;
 use crate::reference::Reference;
@@ -300,13 +300,9 @@ pub trait Store: LedgerStore {
         count: u32,
     ) -> impl Future<Output = StoreResult<i64>> + Send;
 
-    /// A transaction on an empty store of its own, for what a check would write. It is never committed, and all of it goes when it
-    /// is dropped. Most of it is in a file, so that it takes little memory whatever is written to it. Answers the key of the
-    /// organisation there.
-    fn scratch(
-        &self,
-        organisation: &Organisation,
-    ) -> impl Future<Output = StoreResult<(Self::Unit, OrganisationKey)>> + Send;
+    /// An empty store of its own for what a check would write. It is in a temporary file, so that it takes little memory whatever
+    /// is written to it, and gone when it is dropped.
+    fn drafts(&self) -> StoreResult<Box<dyn DraftStore>>;
 
     /// Sets a sequence above the highest stored number that is this prefix and ten digits, and back there where it is past
     /// [`LAST_NUMBER`]. Committed at once. For a sequence that has met a number which came in past it.

@@ -16,8 +16,8 @@ use access_tokens_domain::reference::Reference;
 use access_tokens_domain::secret::{CodeHash, PassCodeHash};
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{
-    AccountStore, ApiKey, Credential, Entry, FoundOwners, FoundPage, FoundToken, ImportChanges, ImportKeys, ImportRows,
-    KeyTerms, LedgerStore, Load, LoginStore, Lookup, NewSession, OrganisationRef, OwnerKey, ReleasedAfter,
+    AccountStore, ApiKey, Credential, DraftStore, Entry, FoundOwners, FoundPage, FoundToken, ImportChanges, ImportKeys,
+    ImportRows, KeyTerms, LedgerStore, Load, LoginStore, Lookup, NewSession, OrganisationRef, OwnerKey, ReleasedAfter,
     ReleasedPage, ReleasedSession, Sequence, SessionProof, Store, StoreError, StoreResult, TokenPage, UnitOfWork,
     UserAccount,
 };
@@ -416,7 +416,7 @@ impl Store for FakeStore {
         not_here()
     }
 
-    async fn scratch(&self, _: &Organisation) -> StoreResult<(Never, OrganisationKey)> {
+    fn drafts(&self) -> StoreResult<Box<dyn DraftStore>> {
         not_here()
     }
 

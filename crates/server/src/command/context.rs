@@ -285,7 +285,7 @@ impl Context {
         &self,
         name: &str,
         existing: Existing,
-    ) -> anyhow::Result<(OrganisationRef, Run<Database>)> {
+    ) -> anyhow::Result<(OrganisationRef, Run)> {
         let fresh = self.new_organisation(name)?;
         let (organisation, new) = match self.database.organisation_by_name(name).await.map_err(domain)? {
             Some(organisation) => (organisation, None),
@@ -294,7 +294,7 @@ impl Context {
                 (OrganisationRef { key: OrganisationKey::NONE, id, name }, Some(fresh))
             }
         };
-        let run = Run::long_check(self.database.as_ref(), existing, new).await.map_err(explained)?;
+        let run = Run::long_check(self.database.as_ref(), existing, new).map_err(explained)?;
         Ok((organisation, run))
     }
 

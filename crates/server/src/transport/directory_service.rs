@@ -80,7 +80,7 @@ struct Run<'a, S: Store> {
     app: &'a App<S>,
     caller: Caller,
     /// The import, from the first record on, which says what kind of import it is.
-    import: Option<import::Run<S>>,
+    import: Option<import::Run>,
     /// Positions of the records of the import.
     positions: Vec<usize>,
     /// Records that came so far.

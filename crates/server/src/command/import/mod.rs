@@ -150,7 +150,7 @@ pub(super) async fn run(settings: Settings, arguments: Arguments) -> anyhow::Res
         (true, false) => (context.create_organisation(name).await?.0, service::Run::new(existing)),
         (false, true) => {
             let organisation = context.organisation(name).await?;
-            let check = service::Run::long_check(context.database.as_ref(), existing, None).await;
+            let check = service::Run::long_check(context.database.as_ref(), existing, None);
             (organisation, check.map_err(explained)?)
         }
         (false, false) => (context.organisation(name).await?, service::Run::new(existing)),

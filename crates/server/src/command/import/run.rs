@@ -8,7 +8,6 @@ use access_tokens_domain::import::{Kind, Outcome, Record};
 use access_tokens_domain::service::import::{self as service, RecordResult};
 use access_tokens_domain::session::Caller;
 use access_tokens_domain::{Error, Reason};
-use access_tokens_storage::Database;
 use anyhow::Context as _;
 use indicatif::ProgressBar;
 
@@ -42,7 +41,7 @@ impl Place {
 pub(super) struct Run<'a> {
     context: &'a Context,
     caller: Caller,
-    import: service::Run<Database>,
+    import: service::Run,
     refuses_card_numbers: bool,
     rejects: Option<Rejects>,
     /// In the order of the files: records to write, and what is known to be bad.
@@ -60,12 +59,7 @@ pub(super) struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    pub(super) fn new(
-        context: &'a Context,
-        caller: Caller,
-        import: service::Run<Database>,
-        progress: &'a ProgressBar,
-    ) -> Self {
+    pub(super) fn new(context: &'a Context, caller: Caller, import: service::Run, progress: &'a ProgressBar) -> Self {
         Self {
             context,
             caller,
@@ -165,11 +159,12 @@ impl<'a> Run<'a> {
     /// Writes the rest, and what waits for codes of other records. Returns what is to be said.
     pub(super) async fn finish(mut self) -> anyhow::Result<Report> {
         self.flush().await?;
-        let mut results = self.context.importer.finish(&self.caller, &mut self.import).await.map_err(explained)?;
-        results.sort_by_key(|(position, _)| *position);
-        for (position, result) in results {
-            let place = self.waiting.remove(&position).context("the import answered too much")?;
-            self.count(&place, result)?;
+        let importer = &self.context.importer;
+        while let Some(results) = importer.finish_next(&self.caller, &mut self.import).await.map_err(explained)? {
+            for (position, result) in results {
+                let place = self.waiting.remove(&position).context("the import answered too much")?;
+                self.count(&place, result)?;
+            }
         }
         anyhow::ensure!(self.waiting.is_empty(), "the import answered too little");
         let warning = self.notes.end();

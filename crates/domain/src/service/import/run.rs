@@ -1,0 +1,70 @@
+//! One import: what its batches have in common.
+
+use std::collections::VecDeque;
+
+use super::Candidate;
+use super::waiting::{Waiting, WaitingRecord};
+use crate::Result;
+use crate::directory::Organisation;
+use crate::import::{Drafts, Existing};
+use crate::reference::Reference;
+use crate::store::Store;
+
+/// One import: what its batches have in common.
+pub struct Run {
+    pub(super) existing: Existing,
+    pub(super) checked: Option<Checked>,
+    /// Number of records that came so far.
+    records: usize,
+    pub(super) waiting: Waiting,
+    /// Groups of records that waited, to be worked through at the end.
+    groups: VecDeque<Vec<WaitingRecord>>,
+}
+
+/// What a check would have written so far.
+pub(super) struct Checked {
+    pub(super) reference: Option<Reference>,
+    pub(super) drafts: Drafts,
+}
+
+impl Run {
+    /// An import that writes.
+    pub fn new(existing: Existing) -> Self {
+        Self { existing, checked: None, records: 0, waiting: Waiting::default(), groups: VecDeque::new() }
+    }
+
+    /// An import of few records that says what it would do, and writes nothing. What it would write stays in memory.
+    pub fn check(existing: Existing) -> Self {
+        let checked = Checked { reference: None, drafts: Drafts::default() };
+        Self { checked: Some(checked), ..Self::new(existing) }
+    }
+
+    /// The same for any number of records: what it would write goes to a file. The organisation is given when it does not exist
+    /// yet: the caller has [`OrganisationKey::NONE`] then.
+    ///
+    /// [`OrganisationKey::NONE`]: crate::session::OrganisationKey::NONE
+    pub fn long_check(store: &impl Store, existing: Existing, new: Option<Organisation>) -> Result<Self> {
+        let checked = Checked { reference: new.map(Reference::empty), drafts: Drafts::in_file(store.drafts()?) };
+        Ok(Self { checked: Some(checked), ..Self::new(existing) })
+    }
+
+    /// Whether the import writes nothing.
+    pub fn only_checks(&self) -> bool {
+        self.checked.is_some()
+    }
+
+    /// Gives the next records their positions in the run.
+    pub(super) fn number(&mut self, candidates: Vec<Candidate>) -> impl Iterator<Item = (usize, Candidate)> + use<> {
+        let first = self.records;
+        self.records += candidates.len();
+        (first..).zip(candidates)
+    }
+
+    /// Takes the next group of records that waited.
+    pub(super) fn next_group(&mut self) -> Option<Vec<WaitingRecord>> {
+        if self.groups.is_empty() {
+            self.groups = std::mem::take(&mut self.waiting).into_groups();
+        }
+        self.groups.pop_front()
+    }
+}

@@ -1,0 +1,344 @@
+//! Rows that a check would have written, in temporary files.
+//!
+//! Rows are appended to one file and never changed: a row that comes again is written again. The other file is an index, a hash
+//! table with chains: each of its entries is for one key of one row and leads to the entry before it in the same chain. Only the
+//! heads of the chains are in memory. Most keys of an import come once, so most look-ups end at the first entry or before it.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use access_tokens_domain::session::OrganisationKey;
+use access_tokens_domain::store::{DraftStore, ImportChanges, ImportKeys, ImportRows, StoreResult};
+use sea_orm::{ActiveModelTrait, EntityTrait, Iterable, ModelTrait, TryIntoModel, Value};
+
+use crate::convert;
+use crate::entities::{access_token, accounts_receivable, contact_information, rewards_participant, user_credential};
+use crate::error::{Failure, store_error};
+
+/// Chains of the index. Their heads take 8 MiB.
+const CHAINS: usize = 1 << 21;
+
+/// Bytes of an entry of the index.
+const ENTRY_BYTES: usize = 24;
+
+/// By what a row is found.
+#[derive(Debug, Clone, Copy, Hash)]
+enum Key {
+    Contact,
+    Credential,
+    Account,
+    AccountNumber,
+    Participant,
+    ParticipantNumber,
+    Token,
+    TokenNumber,
+    AuthenticationCode,
+    Identifier,
+}
+
+impl Key {
+    fn hash(self, value: &str) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (self, value).hash(&mut hasher);
+        hasher.finish()
+    }
+}
+
+/// Where a row is in its file. A length of 0: the row of this id was removed.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    offset: u64,
+    length: u32,
+}
+
+/// An entry of the index.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    hash: u64,
+    row: Place,
+    /// The entry before it in its chain, counted from 1. 0: none.
+    before: u32,
+}
+
+impl Entry {
+    fn to_bytes(self) -> [u8; ENTRY_BYTES] {
+        let mut bytes = [0; ENTRY_BYTES];
+        bytes[..8].copy_from_slice(&self.hash.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.row.offset.to_le_bytes());
+        bytes[16..20].copy_from_slice(&self.row.length.to_le_bytes());
+        bytes[20..].copy_from_slice(&self.before.to_le_bytes());
+        bytes
+    }
+
+    fn from_bytes(bytes: [u8; ENTRY_BYTES]) -> Self {
+        let mut rest = &bytes[..];
+        let mut word = |size: usize| {
+            let (first, others) = rest.split_at(size);
+            rest = others;
+            first.iter().rev().fold(0_u64, |word, byte| (word << 8) | u64::from(*byte))
+        };
+        let (hash, offset, length, before) = (word(8), word(8), word(4) as u32, word(4) as u32);
+        Self { hash, row: Place { offset, length }, before }
+    }
+}
+
+/// Drafts of one check. The files have no names, so that they are gone with the process.
+pub(crate) struct DraftFile {
+    rows: File,
+    /// Bytes of the rows that were written.
+    written: u64,
+    index: File,
+    /// Entries of the index that were written.
+    entries: u32,
+    /// The last entry of each chain, counted from 1. 0: none.
+    heads: Vec<u32>,
+}
+
+/// What one batch appends.
+#[derive(Default)]
+struct Batch {
+    rows: Vec<u8>,
+    entries: Vec<u8>,
+}
+
+impl DraftFile {
+    /// Drafts without rows, in the directory for temporary files.
+    pub(crate) fn new() -> StoreResult<Self> {
+        let file = || tempfile::tempfile().map_err(|error| fault(&error));
+        Ok(Self { rows: file()?, written: 0, index: file()?, entries: 0, heads: vec![0; CHAINS] })
+    }
+
+    /// Adds a row to a batch, with the keys by which it is found.
+    fn add<'k, M: ModelTrait>(
+        &mut self,
+        batch: &mut Batch,
+        row: &M,
+        keys: impl IntoIterator<Item = (Key, Option<&'k str>)>,
+    ) -> StoreResult<()> {
+        let start = batch.rows.len();
+        encode(row, &mut batch.rows)?;
+        let length = u32::try_from(batch.rows.len() - start).map_err(|error| fault(&error))?;
+        let row = Place { offset: self.written + start as u64, length };
+        for (key, value) in keys {
+            if let Some(value) = value {
+                self.enter(batch, key.hash(value), row)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn enter(&mut self, batch: &mut Batch, hash: u64, row: Place) -> StoreResult<()> {
+        let head = &mut self.heads[chain(hash)];
+        let entry = Entry { hash, row, before: *head };
+        self.entries = self.entries.checked_add(1).ok_or_else(|| Failure::fault("too many drafts of a check"))?;
+        *head = self.entries;
+        batch.entries.extend(entry.to_bytes());
+        Ok(())
+    }
+
+    /// The last row that was written with this key.
+    fn last(&self, key: Key, value: &str) -> StoreResult<Option<Place>> {
+        let hash = key.hash(value);
+        let mut next = self.heads[chain(hash)];
+        while next != 0 {
+            let mut bytes = [0; ENTRY_BYTES];
+            let offset = u64::from(next - 1) * ENTRY_BYTES as u64;
+            self.index.read_exact_at(&mut bytes, offset).map_err(|error| fault(&error))?;
+            let entry = Entry::from_bytes(bytes);
+            if entry.hash == hash {
+                return Ok((entry.row.length > 0).then_some(entry.row));
+            }
+            next = entry.before;
+        }
+        Ok(None)
+    }
+
+    fn read<E: EntityTrait>(&self, place: Place) -> StoreResult<E::Model>
+    where
+        E::ActiveModel: TryIntoModel<E::Model>,
+    {
+        let mut bytes = vec![0; place.length as usize];
+        self.rows.read_exact_at(&mut bytes, place.offset).map_err(|error| fault(&error))?;
+        decode::<E>(&bytes)
+    }
+
+    /// The rows with these ids and other keys, each once, as they were written last.
+    fn find<E: EntityTrait>(
+        &self,
+        (id, ids): (Key, &[String]),
+        others: &[(Key, &[String])],
+        id_of: impl Fn(&E::Model) -> &String,
+    ) -> StoreResult<Vec<E::Model>>
+    where
+        E::ActiveModel: TryIntoModel<E::Model>,
+    {
+        let (mut rows, mut seen) = (Vec::new(), HashSet::new());
+        for value in ids {
+            if let Some(place) = self.last(id, value)?
+                && seen.insert(place.offset)
+            {
+                rows.push(self.read::<E>(place)?);
+            }
+        }
+        for (key, value) in others.iter().flat_map(|(key, values)| values.iter().map(|value| (*key, value))) {
+            let Some(place) = self.last(key, value)? else { continue };
+            // It may have been written again since, without this key.
+            let found = self.read::<E>(place)?;
+            if let Some(place) = self.last(id, id_of(&found))?
+                && seen.insert(place.offset)
+            {
+                rows.push(self.read::<E>(place)?);
+            }
+        }
+        Ok(rows)
+    }
+}
+
+impl DraftStore for DraftFile {
+    fn load(&self, keys: &ImportKeys) -> StoreResult<ImportRows> {
+        macro_rules! rows {
+            ($module:ident, $convert:path, $id:ident, $first:ident in $ids:expr $(, $key:ident in $values:expr)*) => {{
+                let (ids, others) = ((Key::$first, $ids.as_slice()), [$((Key::$key, $values.as_slice())),*]);
+                let rows = self.find::<$module::Entity>(ids, &others, |row: &$module::Model| &row.$id)?;
+                rows.into_iter().map($convert).collect::<StoreResult<Vec<_>>>()?
+            }};
+        }
+        Ok(ImportRows {
+            contacts: rows!(contact_information, convert::contact, id, Contact in keys.contacts),
+            credentials: rows!(user_credential, convert::credential, user_id, Credential in keys.credentials),
+            accounts: rows!(
+                accounts_receivable, convert::accounts_receivable, id, Account in keys.account_ids,
+                AccountNumber in keys.account_numbers
+            ),
+            participants: rows!(
+                rewards_participant, convert::rewards_participant, id, Participant in keys.participant_ids,
+                ParticipantNumber in keys.participant_numbers
+            ),
+            tokens: rows!(
+                access_token, convert::token, id, Token in keys.token_ids, TokenNumber in keys.token_numbers,
+                AuthenticationCode in keys.authentication_codes, Identifier in keys.identifiers
+            ),
+        })
+    }
+
+    fn save(&mut self, changes: &ImportChanges) -> StoreResult<()> {
+        let (mut batch, none) = (Batch::default(), OrganisationKey::NONE);
+        for id in &changes.removed_tokens {
+            let removed = Place { offset: self.written, length: 0 };
+            self.enter(&mut batch, Key::Token.hash(id), removed)?;
+        }
+        for one in &changes.contacts {
+            let row = convert::contact_row(none, one)?;
+            self.add(&mut batch, &row, [(Key::Contact, Some(one.id.as_str()))])?;
+        }
+        for one in &changes.credentials {
+            let row = convert::credential_row(none, one)?;
+            self.add(&mut batch, &row, [(Key::Credential, Some(one.user.as_str()))])?;
+        }
+        for one in &changes.accounts {
+            let row = convert::accounts_receivable_row(none, one)?;
+            let keys = [(Key::Account, Some(one.id.as_str())), (Key::AccountNumber, one.number.as_deref())];
+            self.add(&mut batch, &row, keys)?;
+        }
+        for one in &changes.participants {
+            let row = convert::rewards_participant_row(none, one)?;
+            let keys = [(Key::Participant, Some(one.id.as_str())), (Key::ParticipantNumber, one.number.as_deref())];
+            self.add(&mut batch, &row, keys)?;
+        }
+        for one in &changes.tokens {
+            let keys = [
+                (Key::Token, Some(one.id.as_str())),
+                (Key::TokenNumber, Some(one.number.as_str())),
+                (Key::AuthenticationCode, Some(one.authentication_code.as_str())),
+                (Key::Identifier, one.identifier.as_deref()),
+            ];
+            self.add(&mut batch, &convert::token_row(none, one), keys)?;
+        }
+        let index_end = u64::from(self.entries) * ENTRY_BYTES as u64 - batch.entries.len() as u64;
+        self.rows.write_all_at(&batch.rows, self.written).map_err(|error| fault(&error))?;
+        self.index.write_all_at(&batch.entries, index_end).map_err(|error| fault(&error))?;
+        self.written += batch.rows.len() as u64;
+        Ok(())
+    }
+}
+
+fn chain(hash: u64) -> usize {
+    // The remainder is below the number of chains.
+    (hash % CHAINS as u64) as usize
+}
+
+fn fault(error: &dyn std::error::Error) -> Failure {
+    Failure::fault(format!("the drafts of a check: {error}"))
+}
+
+/// Appends a row: a byte for the type of each column, and the value where it has one.
+fn encode<M: ModelTrait>(row: &M, out: &mut Vec<u8>) -> StoreResult<()> {
+    for column in <M::Entity as EntityTrait>::Column::iter() {
+        match row.get(column) {
+            Value::String(None) => out.push(0),
+            Value::Int(None) => out.push(1),
+            Value::BigInt(None) => out.push(2),
+            Value::Double(None) => out.push(3),
+            Value::String(Some(text)) => {
+                out.push(4);
+                out.extend(u32::try_from(text.len()).map_err(|error| fault(&error))?.to_le_bytes());
+                out.extend(text.as_bytes());
+            }
+            Value::Int(Some(number)) => {
+                out.push(5);
+                out.extend(number.to_le_bytes());
+            }
+            Value::BigInt(Some(number)) => {
+                out.push(6);
+                out.extend(number.to_le_bytes());
+            }
+            Value::Double(Some(number)) => {
+                out.push(7);
+                out.extend(number.to_le_bytes());
+            }
+            _ => return Err(Failure::fault("a column is of a type that no draft has").into()),
+        }
+    }
+    Ok(())
+}
+
+fn decode<E: EntityTrait>(bytes: &[u8]) -> StoreResult<E::Model>
+where
+    E::ActiveModel: TryIntoModel<E::Model>,
+{
+    let (mut rest, mut row) = (bytes, <E::ActiveModel as ActiveModelTrait>::default());
+    for column in E::Column::iter() {
+        let value = value(&mut rest).map_err(|error| fault(&error))?;
+        row.try_set(column, value).map_err(store_error)?;
+    }
+    row.try_into_model().map_err(store_error)
+}
+
+fn value(rest: &mut &[u8]) -> io::Result<Value> {
+    let [kind] = bytes(rest)?;
+    Ok(match kind {
+        0 => Value::String(None),
+        1 => Value::Int(None),
+        2 => Value::BigInt(None),
+        3 => Value::Double(None),
+        4 => {
+            let length = u32::from_le_bytes(bytes(rest)?) as usize;
+            let (text, others) = rest.split_at_checked(length).ok_or(io::ErrorKind::UnexpectedEof)?;
+            *rest = others;
+            Value::from(str::from_utf8(text).map_err(io::Error::other)?)
+        }
+        5 => Value::Int(Some(i32::from_le_bytes(bytes(rest)?))),
+        6 => Value::BigInt(Some(i64::from_le_bytes(bytes(rest)?))),
+        7 => Value::Double(Some(f64::from_le_bytes(bytes(rest)?))),
+        _ => return Err(io::ErrorKind::InvalidData.into()),
+    })
+}
+
+fn bytes<const N: usize>(rest: &mut &[u8]) -> io::Result<[u8; N]> {
+    let (first, others) = rest.split_first_chunk().ok_or(io::ErrorKind::UnexpectedEof)?;
+    *rest = others;
+    Ok(*first)
+}
