@@ -6,7 +6,10 @@ use std::sync::Arc;
 use access_tokens_domain::access_token::AccessToken;
 use access_tokens_domain::reference::Reference;
 use access_tokens_domain::session::OrganisationKey;
-use access_tokens_domain::store::{ImportChanges, ImportKeys, ImportRows, OwnerKey, Sequence, StoreResult, UnitOfWork};
+use access_tokens_domain::store::{
+    ImportChanges, ImportKeys, ImportRows, LoginState, OwnerKey, Sequence, StoreResult, UnitOfWork,
+};
+use access_tokens_domain::time::Timestamp;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, QueryResult};
 use tokio::sync::MappedMutexGuard;
 
@@ -15,7 +18,7 @@ use crate::options::DatabaseOptions;
 use crate::reference::ReferenceCache;
 use crate::sql::Sql;
 use crate::sqlite_writer::Turn;
-use crate::{import, new_token, reference, sequence, statements, tokens};
+use crate::{administration, import, new_token, reference, sequence, statements, tokens};
 
 /// A unit of work. Dropped without commit, it leaves nothing behind.
 ///
@@ -152,6 +155,15 @@ impl UnitOfWork for Unit {
         let rows = self.leave(result)?;
         self.held.add(&rows);
         Ok(rows)
+    }
+
+    async fn login_states(
+        &mut self,
+        organisation: OrganisationKey,
+        users: &[String],
+        now: Timestamp,
+    ) -> StoreResult<Vec<LoginState>> {
+        administration::login_states(self, organisation, users, now).await
     }
 
     async fn save_import(&mut self, organisation: OrganisationKey, changes: &ImportChanges) -> StoreResult<()> {

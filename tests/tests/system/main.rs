@@ -35,6 +35,7 @@ mod import_race;
 mod import_stream;
 mod key_retirement;
 mod key_ring;
+mod last_admin;
 mod life_cycle_model;
 mod listing;
 mod lock_model;

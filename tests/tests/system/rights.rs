@@ -110,7 +110,8 @@ fn attacks(n: &str) -> Vec<Attack> {
     }
     let weak = |value: Value| json!({"user": {"id": "W", "password": value}});
     found.push((weak(json!("another password")), Some(WEAK), Way::Grpc));
-    found.push((json!({"user": {"id": "S", "username": null}}), Some(ALL), Way::Importer));
+    // A user with a password has a name to log in with.
+    found.push((json!({"user": {"id": "S", "username": null}}), None, Way::Importer));
     found.push((json!({"user": {"id": "W", "permissions": null}}), Some(WEAK), Way::Importer));
     for (settings, needs) in [
         (json!({"definition": {"otp_length": 8}}), Some("admin")),

@@ -10,7 +10,7 @@ use super::credential::CredentialPart;
 use super::entity::Entity;
 use super::kept::is_of_the_stored;
 use super::overlay::{Overlay, Stored};
-use super::{Existing, Kind, Object, Record, merge, reference, token};
+use super::{Administrators, Existing, Kind, Object, Record, merge, reference, token};
 use crate::directory::{
     AccountsReceivable, BusinessUnit, Classification, ContactInformation, Country, Industry, IndustrySector,
     Organisation, RewardsParticipant, Unit, User,
@@ -75,6 +75,7 @@ pub struct Batch<'a> {
     contacts: Overlay<'a, ContactInformation>,
     accounts: Overlay<'a, AccountsReceivable>,
     participants: Overlay<'a, RewardsParticipant>,
+    pub(super) administrators: Option<Administrators>,
     pub(super) credentials: HashMap<String, Credential>,
     pub(super) credentials_at_hand: BTreeMap<String, Credential>,
     changed_credentials: BTreeMap<String, Credential>,
@@ -116,6 +117,7 @@ impl<'a> Batch<'a> {
             contacts: Overlay::new(&stored.contacts),
             accounts: Overlay::new(&stored.accounts),
             participants: Overlay::new(&stored.participants),
+            administrators: None,
             credentials: stored.credentials.clone(),
             credentials_at_hand: BTreeMap::new(),
             changed_credentials: BTreeMap::new(),
@@ -391,6 +393,9 @@ impl<'a> Batch<'a> {
                 let before = self.credentials.get(&user).and_then(|before| before.password.as_ref());
                 if before.is_some_and(|before| credential.password.as_ref() != Some(before)) {
                     self.password_changes.insert(user.clone());
+                }
+                if let Some(administrators) = &mut self.administrators {
+                    administrators.set(&credential);
                 }
                 self.credentials.insert(user.clone(), credential.clone());
                 self.changed_credentials.insert(user, credential);

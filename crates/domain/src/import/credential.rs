@@ -82,6 +82,7 @@ impl Batch<'_> {
             self.require_control(existing.as_ref(), format!("{path}.default_unit"), violations);
         }
         self.require_held(credential.permissions, format!("{path}.permissions"), violations);
+        self.require_administrator(&credential, path, violations);
         self.credentials_at_hand.insert(user.to_owned(), credential);
     }
 

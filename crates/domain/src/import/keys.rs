@@ -20,6 +20,7 @@ pub fn keys<'r>(reference: &Reference, records: impl IntoIterator<Item = &'r Rec
                 Kind::User => {
                     keys.credentials.extend(text("id"));
                     usernames.extend(text("username"));
+                    keys.permissions |= object.contains_key("permissions");
                 }
                 Kind::AccountsReceivable => {
                     keys.account_ids.extend(text("id"));

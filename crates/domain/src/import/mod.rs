@@ -4,6 +4,7 @@
 //! left out stays as it is; `null` clears it. `{"id": …}` refers to an object; an object with more than its id is
 //! itself upserted. A whole answer of the original API (`status` and `data`) counts as access tokens.
 
+mod administrators;
 mod answer;
 mod batch;
 mod credential;
@@ -20,6 +21,7 @@ mod rights;
 mod token;
 mod token_fields;
 
+pub use administrators::{Administrators, DraftedAdministrators};
 pub use answer::Answers;
 pub use batch::{Batch, Outcome, Prepared};
 pub use drafts::Drafts;

@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use super::entity::Entity;
 use crate::access_token::AccessToken;
 use crate::directory::{AccountsReceivable, ContactInformation, RewardsParticipant};
+use crate::session::Permission;
 use crate::store::{Credential, ImportChanges, ImportRows};
 
 /// Stored objects of one kind, and those that were changed over them.
@@ -100,6 +101,12 @@ impl Stored {
             participants: changes.participants.clone(),
             tokens: changes.tokens.clone(),
         })
+    }
+
+    /// Ids of the users with credentials, if one of them is an administrator.
+    pub fn users_with_administrator(&self) -> Option<Vec<String>> {
+        let admin = |credential: &Credential| credential.permissions.contains(Permission::Admin);
+        self.credentials.values().any(admin).then(|| self.credentials.keys().cloned().collect())
     }
 
     /// Takes newer rows over older ones.

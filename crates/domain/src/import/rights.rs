@@ -84,6 +84,10 @@ impl Batch<'_> {
             return;
         }
         let Some(name) = object.get("username") else { return };
+        if name.is_null() && credential.password.is_some() {
+            let text = "cannot be removed from a user that logs in with a password";
+            violations.add(Reason::InvalidFieldValue, format!("{path}.username"), text);
+        }
         let known = self.users.get(id).and_then(|user| user.username.as_deref());
         if known != name.as_str() {
             self.require_control(Some(credential), format!("{path}.username"), violations);

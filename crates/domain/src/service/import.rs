@@ -12,7 +12,10 @@ use serde_json::Value;
 
 use crate::guess_budget;
 use crate::identifier::TokenKey;
-use crate::import::{self, Batch, Existing, Kind, Links, Outcome, Prepared, Record, Stored, Verdict};
+use crate::import::{
+    self, Administrators, Batch, DraftedAdministrators, Existing, Kind, Links, Outcome, Prepared, Record, Stored,
+    Verdict,
+};
 use crate::ports::{Clock, HashWork, Random, Secrets, Verdict as Verified};
 use crate::reference::Reference;
 use crate::secret::{PassCodeHash, Secret};
@@ -52,6 +55,13 @@ pub struct Importer<S> {
 struct Candidate {
     kind: Kind,
     prepared: Result<Prepared, Error>,
+}
+
+/// What a batch is laid over.
+struct Base<'a> {
+    reference: &'a Reference,
+    stored: &'a Stored,
+    administrators: Option<Administrators>,
 }
 
 impl<S: Store + AccountStore> Importer<S> {
@@ -207,11 +217,16 @@ impl<S: Store + AccountStore> Importer<S> {
             None => self.store.reference(caller.organisation).await?.as_ref().clone(),
         };
         let keys = keys(&reference, candidates);
+        let names_permissions = keys.permissions;
         let mut unit = self.store.begin().await?;
         let rows = unit.load_import(caller.organisation, &keys).await?;
-        drop(unit);
         let stored = checked.drafts.over(keys, rows)?;
-        let (verdicts, mut changes) = self.work_through(caller, existing, &reference, &stored, candidates);
+        let drafted = names_permissions.then_some(&checked.administrators);
+        let administrators = self.administrators(caller, &mut unit, &stored, drafted).await?;
+        drop(unit);
+        let base = Base { reference: &reference, stored: &stored, administrators };
+        let (verdicts, mut changes) = self.work_through(caller, existing, base, candidates);
+        checked.administrators.add(&stored, &changes);
         let drafts = ImportChanges {
             credentials: std::mem::take(&mut changes.credentials),
             contacts: std::mem::take(&mut changes.contacts),
@@ -236,8 +251,13 @@ impl<S: Store + AccountStore> Importer<S> {
     ) -> Result<Vec<Verdict>> {
         let mut unit = self.store.begin().await?;
         let reference = unit.lock_directory(caller.organisation).await?;
-        let rows = unit.load_import(caller.organisation, &keys(&reference, candidates)).await?;
-        let (verdicts, changes) = self.work_through(caller, existing, &reference, &Stored::from(rows), candidates);
+        let keys = keys(&reference, candidates);
+        let stored = Stored::from(unit.load_import(caller.organisation, &keys).await?);
+        let none = DraftedAdministrators::default();
+        let drafted = keys.permissions.then_some(&none);
+        let administrators = self.administrators(caller, &mut unit, &stored, drafted).await?;
+        let base = Base { reference: &reference, stored: &stored, administrators };
+        let (verdicts, changes) = self.work_through(caller, existing, base, candidates);
         if changes != ImportChanges::default() {
             unit.save_import(caller.organisation, &changes).await?;
         }
@@ -245,16 +265,36 @@ impl<S: Store + AccountStore> Importer<S> {
         Ok(verdicts)
     }
 
+    /// The administrators of the organisation, where a record could take the permission from one. `drafted` is given where a record
+    /// names permissions.
+    async fn administrators(
+        &self,
+        caller: &Caller,
+        unit: &mut S::Unit,
+        stored: &Stored,
+        drafted: Option<&DraftedAdministrators>,
+    ) -> Result<Option<Administrators>> {
+        let (Some(drafted), Some(mut users)) = (drafted, stored.users_with_administrator()) else { return Ok(None) };
+        users.extend(drafted.users().cloned());
+        let states = unit.login_states(caller.organisation, &users, self.clock.now()).await?;
+        let mut administrators = Administrators::new(states);
+        administrators.lay_over(drafted);
+        Ok(Some(administrators))
+    }
+
     fn work_through(
         &self,
         caller: &Caller,
         existing: Existing,
-        reference: &Reference,
-        stored: &Stored,
+        base: Base<'_>,
         candidates: &[(usize, Candidate)],
     ) -> (Vec<Verdict>, ImportChanges) {
         let now = self.clock.now();
+        let Base { reference, stored, administrators } = base;
         let mut batch = Batch::new(reference, stored, self.random.as_ref(), self.secrets.as_ref(), now);
+        if let Some(administrators) = administrators {
+            batch.administrators(administrators);
+        }
         batch.existing(existing);
         batch.refuse_policies_above(self.guess_limit);
         batch.dates_in(self.time_zone);

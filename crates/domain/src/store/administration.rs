@@ -60,6 +60,21 @@ pub struct UserDetails {
     pub disabled: Option<Timestamp>,
 }
 
+/// How a user can log in, and whether it may administrate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoginState {
+    /// The id of the user.
+    pub user: String,
+    /// Does the user have the permission `admin`?
+    pub admin: bool,
+    /// Is the user enabled?
+    pub enabled: bool,
+    /// Does the user have a password?
+    pub password: bool,
+    /// Does the user have a valid API key that may administrate if the user may?
+    pub key: bool,
+}
+
 /// What became of disabling a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disabled {

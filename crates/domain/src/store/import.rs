@@ -31,6 +31,8 @@ pub struct ImportKeys {
     pub authentication_codes: Vec<String>,
     /// Tokens, by identifier.
     pub identifiers: Vec<String>,
+    /// Does a record name permissions of a user?
+    pub permissions: bool,
 }
 
 impl ImportKeys {

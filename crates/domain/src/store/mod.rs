@@ -11,7 +11,7 @@ pub use account::{
     AccountStore, ApiKey, Credential, KeyTerms, NewSession, OrganisationRef, ReleasedAfter, ReleasedPage,
     ReleasedSession, SessionProof, UserAccount,
 };
-pub use administration::{AdministrationStore, Disabled, KeyDetails, Rotated, UserDetails};
+pub use administration::{AdministrationStore, Disabled, KeyDetails, LoginState, Rotated, UserDetails};
 pub use import::{DraftStore, ImportChanges, ImportKeys, ImportRows};
 pub use keys::{KeySample, KeyStore, KeyUse, Position, Unused};
 pub use ledger::{Entry, LedgerStore, Revision};
@@ -27,6 +27,7 @@ use crate::life_cycle::LifeCycleState;
 use crate::reference::Reference;
 use crate::session::OrganisationKey;
 use crate::strength::StoredStrength;
+use crate::time::Timestamp;
 use crate::{Error, Reason};
 
 /// What can go wrong in a store.
@@ -343,6 +344,14 @@ pub trait UnitOfWork: Send + 'static {
         organisation: OrganisationKey,
         keys: &ImportKeys,
     ) -> impl Future<Output = StoreResult<ImportRows>> + Send;
+
+    /// How the users with the permission `admin`, and the users with these ids, can log in at a moment.
+    fn login_states(
+        &mut self,
+        organisation: OrganisationKey,
+        users: &[String],
+        now: Timestamp,
+    ) -> impl Future<Output = StoreResult<Vec<LoginState>>> + Send;
 
     /// Writes a batch, raises the version of the reference data if it changed, and raises every sequence above what came in, and
     /// above what is stored where a prefix or a policy changes. Numbers from 9,900,000,000 raise none. Replaces only tokens and

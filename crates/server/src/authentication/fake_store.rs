@@ -17,9 +17,9 @@ use access_tokens_domain::secret::{CodeHash, PassCodeHash};
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{
     AccountStore, ApiKey, Credential, DraftStore, Entry, FoundOwners, FoundPage, FoundToken, ImportChanges, ImportKeys,
-    ImportRows, KeyTerms, LedgerStore, Load, LoginStore, Lookup, NewSession, OrganisationRef, OwnerKey, ReleasedAfter,
-    ReleasedPage, ReleasedSession, Sequence, SessionProof, Store, StoreError, StoreResult, TokenPage, UnitOfWork,
-    UserAccount,
+    ImportRows, KeyTerms, LedgerStore, Load, LoginState, LoginStore, Lookup, NewSession, OrganisationRef, OwnerKey,
+    ReleasedAfter, ReleasedPage, ReleasedSession, Sequence, SessionProof, Store, StoreError, StoreResult, TokenPage,
+    UnitOfWork, UserAccount,
 };
 use access_tokens_domain::strength::StoredStrength;
 use access_tokens_domain::time::Timestamp;
@@ -447,6 +447,10 @@ impl UnitOfWork for Never {
     }
 
     async fn load_import(&mut self, _: OrganisationKey, _: &ImportKeys) -> StoreResult<ImportRows> {
+        match *self {}
+    }
+
+    async fn login_states(&mut self, _: OrganisationKey, _: &[String], _: Timestamp) -> StoreResult<Vec<LoginState>> {
         match *self {}
     }
 

@@ -155,6 +155,7 @@ async fn directory_rows_are_found_by_all_their_keys(test: TestDatabase) {
         token_numbers: vec!["N-T1".into(), "N-T2".into()],
         authentication_codes: vec!["C-T3".into()],
         identifiers: vec!["me".into()],
+        permissions: false,
     };
     let mut unit = test.database.begin().await.expect("begins");
     let mut rows = unit.load_import(test.organisation, &keys).await.expect("loads");

@@ -6,7 +6,7 @@ use super::Candidate;
 use super::waiting::{Waiting, WaitingRecord};
 use crate::Result;
 use crate::directory::Organisation;
-use crate::import::{Drafts, Existing};
+use crate::import::{DraftedAdministrators, Drafts, Existing};
 use crate::reference::Reference;
 use crate::store::Store;
 
@@ -25,6 +25,13 @@ pub struct Run {
 pub(super) struct Checked {
     pub(super) reference: Option<Reference>,
     pub(super) drafts: Drafts,
+    pub(super) administrators: DraftedAdministrators,
+}
+
+impl Checked {
+    fn new(reference: Option<Reference>, drafts: Drafts) -> Self {
+        Self { reference, drafts, administrators: DraftedAdministrators::default() }
+    }
 }
 
 impl Run {
@@ -35,7 +42,7 @@ impl Run {
 
     /// An import of few records that says what it would do, and writes nothing. What it would write stays in memory.
     pub fn check(existing: Existing) -> Self {
-        let checked = Checked { reference: None, drafts: Drafts::default() };
+        let checked = Checked::new(None, Drafts::default());
         Self { checked: Some(checked), ..Self::new(existing) }
     }
 
@@ -44,7 +51,7 @@ impl Run {
     ///
     /// [`OrganisationKey::NONE`]: crate::session::OrganisationKey::NONE
     pub fn long_check(store: &impl Store, existing: Existing, new: Option<Organisation>) -> Result<Self> {
-        let checked = Checked { reference: new.map(Reference::empty), drafts: Drafts::in_file(store.drafts()?) };
+        let checked = Checked::new(new.map(Reference::empty), Drafts::in_file(store.drafts()?));
         Ok(Self { checked: Some(checked), ..Self::new(existing) })
     }
 

@@ -1,0 +1,153 @@
+//! The administrators of an organisation: an import leaves at least one of them.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::Batch;
+use crate::Reason;
+use crate::error::Violations;
+use crate::session::Permission;
+use crate::store::{Credential, ImportChanges, LoginState};
+
+/// The users of an organisation who can log in and administrate, as a batch leaves them.
+#[derive(Debug, Clone, Default)]
+pub struct Administrators {
+    states: HashMap<String, LoginState>,
+    present: HashSet<String>,
+}
+
+impl Administrators {
+    /// The administrators that are stored, given the administrators and the users of a batch.
+    pub fn new(states: Vec<LoginState>) -> Self {
+        let administrates = |state: &&LoginState| state.admin && state.enabled && (state.password || state.key);
+        let present = states.iter().filter(administrates).map(|state| state.user.clone()).collect();
+        Self { states: states.into_iter().map(|state| (state.user.clone(), state)).collect(), present }
+    }
+
+    /// Takes over what an earlier batch of a check would have changed.
+    pub fn lay_over(&mut self, drafted: &DraftedAdministrators) {
+        for credential in drafted.0.values() {
+            self.set(credential);
+        }
+    }
+
+    /// Whether a user can log in with this credential and administrate.
+    fn administrates(&self, credential: &Credential) -> bool {
+        let can_log_in = match self.states.get(&credential.user) {
+            Some(state) => state.enabled && (credential.password.is_some() || state.key),
+            None => credential.password.is_some(),
+        };
+        can_log_in && credential.permissions.contains(Permission::Admin)
+    }
+
+    /// Takes over a credential as it is from now on.
+    pub(super) fn set(&mut self, credential: &Credential) {
+        if self.administrates(credential) {
+            self.present.insert(credential.user.clone());
+        } else {
+            self.present.remove(&credential.user);
+        }
+    }
+
+    /// Whether no administrator is left with these credentials, and this user is one without them.
+    fn loses_the_last(&self, user: &str, changed: &BTreeMap<String, &Credential>) -> bool {
+        self.present.contains(user)
+            && self.present.iter().all(|user| changed.contains_key(user))
+            && !changed.values().any(|credential| self.administrates(credential))
+    }
+}
+
+/// Credentials with which users became administrators in earlier batches of a check, or were administrators before.
+#[derive(Debug, Default)]
+pub struct DraftedAdministrators(HashMap<String, Credential>);
+
+impl DraftedAdministrators {
+    /// Notes what a batch would change.
+    pub fn add(&mut self, before: &super::Stored, changes: &ImportChanges) {
+        let admin = |credential: &Credential| credential.permissions.contains(Permission::Admin);
+        for credential in &changes.credentials {
+            let was = before.credentials.get(&credential.user).is_some_and(admin);
+            if was || admin(credential) {
+                self.0.insert(credential.user.clone(), credential.clone());
+            }
+        }
+    }
+
+    /// Ids of the users.
+    pub fn users(&self) -> impl Iterator<Item = &String> {
+        self.0.keys()
+    }
+}
+
+impl Batch<'_> {
+    /// Sets the administrators. Without this call no stored user whose permissions a record names is one.
+    pub fn administrators(&mut self, administrators: Administrators) {
+        self.administrators = Some(administrators);
+    }
+
+    /// Records a violation when no user could administrate the organisation after the record at hand.
+    pub(super) fn require_administrator(&self, credential: &Credential, path: &str, violations: &mut Violations) {
+        let Some(administrators) = &self.administrators else { return };
+        let mut changed: BTreeMap<_, _> =
+            self.credentials_at_hand.iter().map(|(user, credential)| (user.clone(), credential)).collect();
+        changed.insert(credential.user.clone(), credential);
+        if administrators.loses_the_last(&credential.user, &changed) {
+            let text = "is missing admin, and the user is the last enabled administrator of the organisation who can log in: \
+                give another user the permission admin first";
+            violations.add(Reason::LastAdmin, format!("{path}.permissions"), text);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::PassCodeHash;
+    use crate::session::Permissions;
+
+    fn state(user: &str, admin: bool, enabled: bool, password: bool, key: bool) -> LoginState {
+        LoginState { user: user.to_owned(), admin, enabled, password, key }
+    }
+
+    fn credential(user: &str, password: bool, permissions: &str) -> Credential {
+        Credential {
+            user: user.to_owned(),
+            password: password.then(|| PassCodeHash::from_stored("hash")),
+            permissions: Permissions::parse(permissions).expect("permissions"),
+            default_unit: None,
+        }
+    }
+
+    /// Whether the first of these credentials takes the last administrator away.
+    fn none_with(administrators: &Administrators, changed: &[Credential]) -> bool {
+        let user = &changed[0].user;
+        let changed = changed.iter().map(|credential| (credential.user.clone(), credential)).collect();
+        administrators.loses_the_last(user, &changed)
+    }
+
+    #[test]
+    fn only_who_can_log_in_counts() {
+        let states = vec![
+            state("password", true, true, true, false),
+            state("disabled", true, false, true, true),
+            state("nothing", true, true, false, false),
+            state("user", false, true, true, false),
+        ];
+        let mut administrators = Administrators::new(states.clone());
+        let demoted = credential("password", true, "access_tokens.read");
+        assert!(none_with(&administrators, std::slice::from_ref(&demoted)));
+        // Others may lose what they cannot use.
+        assert!(!none_with(&administrators, &[credential("disabled", true, ""), credential("nothing", false, "")]));
+        // A new administrator in the same record, unless it cannot log in.
+        assert!(!none_with(&administrators, &[demoted.clone(), credential("user", true, "admin")]));
+        assert!(!none_with(&administrators, &[demoted.clone(), credential("new", true, "admin")]));
+        assert!(none_with(&administrators, &[demoted.clone(), credential("new", false, "admin")]));
+        assert!(none_with(&administrators, &[demoted.clone(), credential("disabled", true, "admin")]));
+        administrators.set(&credential("user", true, "admin"));
+        administrators.set(&demoted);
+        assert!(!none_with(&administrators, &[demoted]));
+        assert!(none_with(&administrators, &[credential("user", true, "directory.write")]));
+        let by_key = Administrators::new(vec![state("key", true, true, false, true)]);
+        assert!(none_with(&by_key, &[credential("key", false, "access_tokens.read")]));
+        assert!(!none_with(&by_key, &[credential("key", false, "admin")]));
+    }
+}
