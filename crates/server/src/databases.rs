@@ -13,7 +13,8 @@ use tokio::sync::Mutex;
 /// Maximum time that an interrupted command gets to end by itself, after its database was closed.
 const END_TIMEOUT: Duration = Duration::from_secs(1);
 
-static STATE: SyncMutex<State> = SyncMutex::new(State { interruption: None, open: Vec::new(), interruptible: false });
+static STATE: SyncMutex<State> =
+    SyncMutex::new(State { interruption: None, open: Vec::new(), interruptible: false, report: None });
 /// Held while a SQLite file is opened and its schema brought up to date: what is half open cannot be closed.
 static OPENING: Mutex<()> = Mutex::const_new(());
 
@@ -23,7 +24,11 @@ struct State {
     open: Vec<Arc<Database>>,
     /// Whether signals are to be watched from the moment on in which a database is opened.
     interruptible: bool,
+    /// What an interrupted command says last.
+    report: Option<Report>,
 }
+
+type Report = Box<dyn FnOnce() -> String + Send>;
 
 /// Opens a database, which [`close_all`] closes if it is a SQLite file, and prepares it, such as by bringing its schema up to date.
 pub(crate) async fn open<E: From<SetupError>>(
@@ -60,6 +65,22 @@ pub(crate) fn interruption() -> Option<u8> {
     state().interruption
 }
 
+/// Sets what the process says last when a signal ends it. It must not wait for anything.
+pub(crate) fn set_report(report: impl FnOnce() -> String + Send + 'static) {
+    state().report = Some(Box::new(report));
+}
+
+/// Forgets what the process would say last: the command has ended by itself.
+pub(crate) fn clear_report() {
+    state().report = None;
+}
+
+/// Takes what an interrupted command says last.
+pub(crate) fn take_report() -> Option<String> {
+    let report = state().report.take();
+    report.map(|report| report())
+}
+
 /// Makes SIGINT and SIGTERM close the databases before the process ends. Until a database is opened they end the process at
 /// once, as they do by default.
 pub(crate) fn close_on_signals() {
@@ -84,10 +105,12 @@ async fn watch((mut interrupt, mut terminate): (Signal, Signal)) {
     state().interruption = Some(code);
     eprintln!("interrupted: what was acknowledged stays, what is under way is finished or undone as a whole");
     tokio::select! {
-        () = close_all() => {}
-        _ = first(&mut interrupt, &mut terminate) => std::process::exit(code.into()),
+        () = close_all() => tokio::time::sleep(END_TIMEOUT).await,
+        _ = first(&mut interrupt, &mut terminate) => {}
     }
-    tokio::time::sleep(END_TIMEOUT).await;
+    if let Some(report) = take_report() {
+        eprintln!("{report}");
+    }
     std::process::exit(code.into());
 }
 

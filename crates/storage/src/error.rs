@@ -35,7 +35,7 @@ impl Failure {
 
     pub(crate) fn of_sqlx(error: &sqlx::Error) -> Self {
         use sqlx::Error;
-        let cause = Cause(error.to_string());
+        let cause = Cause(words(error));
         match error {
             Error::Database(error) => Self::of_driver(error.as_ref(), cause),
             Error::Io(_)
@@ -119,6 +119,16 @@ impl From<Failure> for StoreError {
             Failure::Conflict(cause) => Self::Conflict(Box::new(cause)),
             Failure::Fault(cause) => Self::Fault(Box::new(cause)),
         }
+    }
+}
+
+/// What a driver reports, for people. The driver of PostgreSQL adds the line of PostgreSQL's source that raised the error.
+fn words(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Database(error) if error.try_downcast_ref::<SqliteError>().is_none() => {
+            format!("error returned from database: {}", error.message())
+        }
+        _ => error.to_string(),
     }
 }
 

@@ -32,6 +32,7 @@ mod gateway_upstream;
 mod import;
 mod import_formats;
 mod import_race;
+mod import_refusals;
 mod import_stream;
 mod key_retirement;
 mod key_ring;

@@ -1,6 +1,6 @@
 //! No import gives a right that its caller does not hold: every set of permissions against every kind of record.
 
-use access_tokens_domain::directory::Organisation;
+use access_tokens_domain::directory::{Organisation, User};
 use access_tokens_domain::session::{Permission, Permissions};
 use access_tokens_domain::store::{AccountStore, Credential, Store};
 use access_tokens_proto::v1::record_result::Outcome;
@@ -51,7 +51,9 @@ fn users(n: &str) -> Vec<(Value, &'static str, Option<&'static str>)> {
     let unit = json!({"id": format!("D{n}"), "name": "New unit"});
     vec![
         (json!({"id": "S", "username": format!("taken{n}")}), ALL, Some("")),
-        (json!({"id": "S", "username": "strong", "email": format!("{n}@example.com")}), "", Some("")),
+        (json!({"id": "S", "username": "strong", "email": format!("{n}@example.com")}), "admin", Some("")),
+        (json!({"username": "strong", "person_name": format!("Strong {n}")}), "admin", Some("")),
+        (json!({"id": "S", "username": "strong"}), "", Some("")),
         (json!({"id": "W", "username": format!("taken{n}")}), WEAK, Some("")),
         (json!({"id": plain, "username": format!("taken{n}")}), "", Some("")),
         (json!({"id": fresh, "username": format!("new{n}")}), "", Some("")),
@@ -164,7 +166,7 @@ struct State {
     version: i64,
     organisation: Organisation,
     policies: Vec<(String, Option<access_tokens_domain::policy::Policy>)>,
-    users: Vec<(String, Option<String>, Option<Credential>)>,
+    users: Vec<(String, Option<User>, Option<Credential>)>,
     token: Option<Value>,
 }
 
@@ -174,7 +176,7 @@ async fn state(app: &TestApp, n: &str) -> State {
     let mut users = Vec::new();
     for id in ["S".to_owned(), "W".to_owned(), format!("P{n}"), format!("N{n}"), "tester".to_owned()] {
         let credential = app.database.credential(key, &id).await.expect("a store");
-        users.push((id.clone(), reference.users.get(&id).and_then(|user| user.username.clone()), credential));
+        users.push((id.clone(), reference.users.get(&id).cloned(), credential));
     }
     let mut policies: Vec<_> =
         reference.classifications.values().map(|one| (one.id.clone(), one.policy.clone())).collect();
@@ -188,7 +190,9 @@ fn check(before: &State, after: &State, rights: Permissions, what: &str) {
     let admin = rights.contains(Permission::Admin);
     let held = |credential: &Option<Credential>| credential.as_ref().map(|one| one.permissions).unwrap_or_default();
     let password = |credential: &Option<Credential>| credential.as_ref().and_then(|one| one.password.clone());
-    for ((id, name, credential), (_, new_name, new_credential)) in before.users.iter().zip(&after.users) {
+    let name = |user: &Option<User>| user.as_ref().and_then(|user| user.username.clone());
+    let person = |user: &Option<User>| user.as_ref().map(|user| (user.person_name.clone(), user.email.clone()));
+    for ((id, user, credential), (_, new_user, new_credential)) in before.users.iter().zip(&after.users) {
         let gained = held(new_credential).without(held(credential)).without(rights);
         assert!(gained.is_empty(), "{id} gained {gained}: {what}");
         if password(credential) != password(new_credential) {
@@ -196,7 +200,9 @@ fn check(before: &State, after: &State, rights: Permissions, what: &str) {
             assert!(admin && beyond.is_empty(), "the password of {id}, who may {beyond}: {what}");
             assert!(held(new_credential).without(rights).is_empty(), "{id}: {what}");
         }
-        let renamed = name != new_name && (credential.is_some() || new_credential.is_some());
+        let administrates = held(credential).contains(Permission::Admin);
+        assert!(admin || !administrates || person(user) == person(new_user), "the person of {id}: {what}");
+        let renamed = name(user) != name(new_user) && (credential.is_some() || new_credential.is_some());
         let changed = credential != new_credential || renamed;
         assert!(!changed || admin, "{id} changed: {what}");
         assert!(!renamed || held(credential).without(rights).is_empty(), "{id} has another name: {what}");

@@ -71,7 +71,7 @@ pub struct Batch<'a> {
     countries: Overlay<'a, Country>,
     industries: Overlay<'a, Industry>,
     industry_sectors: Overlay<'a, IndustrySector>,
-    classifications: Overlay<'a, Classification>,
+    pub(super) classifications: Overlay<'a, Classification>,
     contacts: Overlay<'a, ContactInformation>,
     accounts: Overlay<'a, AccountsReceivable>,
     participants: Overlay<'a, RewardsParticipant>,
@@ -210,7 +210,9 @@ impl<'a> Batch<'a> {
             Kind::AccessToken => token::upsert(self, object, path, hash, violations),
             Kind::User => {
                 let credential = CredentialPart::take_from(&mut object, hash);
-                self.guard_username(&mut object, path != kind.name(), path, violations);
+                let embedded = path != kind.name();
+                self.guard_username(&mut object, embedded, path, violations);
+                self.guard_person(&mut object, embedded, path, violations);
                 let (existed, id) = self.merge_into(|b| &mut b.users, object, path, violations)?;
                 self.upsert_credential(&id, credential, path, violations);
                 Some((existed, id))

@@ -160,7 +160,8 @@ impl Batch<'_> {
     }
 }
 
-/// Whether a record fails for nothing but values that another token has.
+/// Whether a record fails for a value that another token has, perhaps besides others. In the end it may turn out to be free, and the
+/// record is refused for its own faults only.
 fn wants_taken(error: &Error) -> bool {
     let taken = |reason| {
         matches!(
@@ -168,7 +169,7 @@ fn wants_taken(error: &Error) -> bool {
             Reason::NumberAlreadyExists | Reason::AuthenticationCodeAlreadyExists | Reason::IdentifierAlreadyExists
         )
     };
-    taken(error.reason()) && error.violations().iter().all(|violation| taken(violation.reason))
+    taken(error.reason()) || error.violations().iter().any(|violation| taken(violation.reason))
 }
 
 fn conflict() -> Error {

@@ -74,6 +74,31 @@ impl Batch<'_> {
         }
     }
 
+    /// Checks the name and the email address of a user record. Those of an administrator are changed by administrators only; a captured
+    /// answer that embeds the user may have older ones, which are ignored then.
+    pub(super) fn guard_person(&self, object: &mut Object, embedded: bool, path: &str, violations: &mut Violations) {
+        if self.rights.contains(Permission::Admin) {
+            return;
+        }
+        let text = |name: &str| object.get(name).and_then(Value::as_str);
+        let id = text("id").map(str::to_owned).or_else(|| text("username").and_then(|name| self.users.find(name)));
+        let Some(id) = id else { return };
+        if !self.credential_of(&id).is_some_and(|credential| credential.permissions.contains(Permission::Admin)) {
+            return;
+        }
+        let known = self.users.get(&id);
+        for (name, known) in [
+            ("person_name", known.and_then(|user| user.person_name.as_deref())),
+            ("email", known.and_then(|user| user.email.as_deref())),
+        ] {
+            if embedded {
+                object.remove(name);
+            } else if object.get(name).is_some_and(|value| value.as_str() != known) {
+                self.require_admin(format!("{path}.{name}"), violations);
+            }
+        }
+    }
+
     /// Checks the user name of a user record, whose id is known. A user who can log in is known by that name: it is changed by
     /// an administrator only, and never by an embedded user. Captured answers embed users under the names of their time.
     pub(super) fn guard_username(&self, object: &mut Object, embedded: bool, path: &str, violations: &mut Violations) {
@@ -84,11 +109,11 @@ impl Batch<'_> {
             return;
         }
         let Some(name) = object.get("username") else { return };
-        if name.is_null() && credential.password.is_some() {
+        let known = self.users.get(id).and_then(|user| user.username.as_deref());
+        if name.is_null() && known.is_some() && credential.password.is_some() {
             let text = "cannot be removed from a user that logs in with a password";
             violations.add(Reason::InvalidFieldValue, format!("{path}.username"), text);
         }
-        let known = self.users.get(id).and_then(|user| user.username.as_deref());
         if known != name.as_str() {
             self.require_control(Some(credential), format!("{path}.username"), violations);
         }

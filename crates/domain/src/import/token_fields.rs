@@ -1,5 +1,6 @@
 //! The members of an access token's record.
 
+use chrono::TimeDelta;
 use serde_json::Value;
 
 use super::token::seal;
@@ -42,11 +43,21 @@ impl Fields<'_, '_> {
         // Read in any case: whether a wrong date is reported must not depend on what is stored.
         let stored = token.one_time_password.as_ref().map(|password| password.expiration_date);
         let date = expiration_date.and_then(|date| self.date("expiration_date", date, stored));
+        // One that is issued here lives no longer either. A later date may be that of a clock which is ahead, so it is no fault.
+        let latest = self.latest_expiration(token);
         if let (Some(password), Some(date)) = (&mut token.one_time_password, date.filter(|_| has_password && comes_in))
         {
-            password.expiration_date = date;
+            password.expiration_date = date.min(latest);
         }
         has_password && comes_in
+    }
+
+    /// When a one-time password that is issued now for this token expires.
+    fn latest_expiration(&self, token: &AccessToken) -> Timestamp {
+        let classification = token.classification.as_deref().and_then(|id| self.batch.classifications.get(id));
+        let organisation = self.batch.organisation_at_hand.as_ref().unwrap_or(&self.batch.organisation);
+        let policy = classification.and_then(|one| one.policy.as_ref()).unwrap_or(&organisation.definition);
+        self.batch.now + TimeDelta::seconds(policy.otp_lifetime_seconds.into())
     }
 
     fn member(&mut self, token: &mut AccessToken, key: &str, value: Value) {

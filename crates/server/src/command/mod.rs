@@ -195,11 +195,14 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         // Of a command that has failed, too.
         databases::close_all().await;
         let result = match (databases::interruption(), result) {
-            (Some(code), Err(error)) => {
-                eprintln!("error: {error:#}");
+            (Some(code), result) => {
+                match (databases::take_report(), result) {
+                    (Some(report), _) => eprintln!("{report}"),
+                    (None, Err(error)) => eprintln!("error: {error:#}"),
+                    (None, Ok(_)) => {}
+                }
                 Ok(ExitCode::from(code))
             }
-            (Some(code), Ok(_)) => Ok(ExitCode::from(code)),
             (None, result) => result,
         };
         // What is exported last goes over connections of this runtime, which has to run meanwhile.

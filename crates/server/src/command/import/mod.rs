@@ -4,6 +4,7 @@ mod array;
 mod csv;
 mod input;
 mod inspect;
+mod interruption;
 mod items;
 mod notes;
 mod rejects;
@@ -30,6 +31,7 @@ use self::run::Run;
 use self::source::Source;
 use super::context::{Context, command_line, explained};
 use crate::config::Settings;
+use crate::databases;
 
 /// Maximum size of a mapping file in bytes.
 const MAX_MAPPING_BYTES: u64 = 1_024 * 1_024;
@@ -156,24 +158,27 @@ pub(super) async fn run(settings: Settings, arguments: Arguments) -> anyhow::Res
         (false, false) => (context.organisation(name).await?, service::Run::new(existing)),
     };
     let progress = progress(total);
+    let done = interruption::report(arguments.check, &progress);
     let mut run = Run::new(&context, command_line(&organisation), import, &progress)
+        .counting_in(done)
         .with_rejects(rejects)
         .refusing_card_numbers(reading.refuse_card_numbers);
     let (mut empty, mut stopped) = (Vec::new(), None);
     for path in &arguments.files {
         let (name, _) = input::look(path)?;
         let name: Arc<str> = name.into();
-        let (records, read) = run_file(&mut run, path, &name, &mapping, answers, &progress).await?;
+        let (found, read) = run_file(&mut run, path, &name, &mapping, answers, &progress).await?;
         if let Err(error) = read {
             // What was read so far is imported and counted, as with a file that ends there.
             stopped = Some(error.context(format!("{name}: stopped; what came before is in, importing again is safe")));
             break;
         }
-        if records == 0 {
-            empty.push(name);
+        if found.records == 0 {
+            empty.push((name, found.refused));
         }
     }
     let report = run.finish().await?;
+    databases::clear_report();
     progress.finish_and_clear();
     if report.has_changes() && !arguments.check {
         // The import is in; PostgreSQL would come to it by itself in a minute or so.
@@ -183,7 +188,8 @@ pub(super) async fn run(settings: Settings, arguments: Arguments) -> anyhow::Res
     }
     println!("{}", report.counts(arguments.check));
     eprint!("{}", report.details());
-    for name in &empty {
+    // A file whose texts were refused has said why.
+    for (name, _) in empty.iter().filter(|(_, refused)| *refused == 0) {
         eprintln!("{name}: there is no record in this file");
     }
     if let Some(error) = stopped {
@@ -221,8 +227,16 @@ fn check_files(
     Ok(total)
 }
 
-/// Imports the records of a file. Returns how many it has, good or bad, and whether it could be read to its end. Answers about something
-/// else count as none.
+/// What a file has.
+#[derive(Default)]
+struct Found {
+    /// Number of records, good or bad. Answers about something else count as none.
+    records: usize,
+    /// Number of refused texts that are no records.
+    refused: usize,
+}
+
+/// Imports the records of a file. Returns what it has, and whether it could be read to its end.
 async fn run_file(
     run: &mut Run<'_>,
     path: &Path,
@@ -230,27 +244,29 @@ async fn run_file(
     mapping: &Mapping,
     answers: Answers,
     progress: &ProgressBar,
-) -> anyhow::Result<(usize, anyhow::Result<()>)> {
+) -> anyhow::Result<(Found, anyhow::Result<()>)> {
     let open = || {
         let text = input::open(path, progress, mapping.options.encoding)?;
         Items::open(name, text, mapping, answers)
     };
     let mut items = match open() {
         Ok(items) => items,
-        Err(error) => return Ok((0, Err(error))),
+        Err(error) => return Ok((Found::default(), Err(error))),
     };
     if run.begin(name, &items).with_context(|| name.to_string())? {
         items.keep_raw();
     }
-    let mut records = 0;
+    let mut found = Found::default();
     loop {
+        anyhow::ensure!(databases::interruption().is_none(), "interrupted");
         match items.next() {
             Ok(Some(item)) => {
-                records += usize::from(item.is_record);
+                found.records += usize::from(item.is_record);
+                found.refused += usize::from(!item.is_record);
                 run.take(name, item).await?;
             }
-            Ok(None) => return Ok((records, Ok(()))),
-            Err(error) => return Ok((records, Err(error))),
+            Ok(None) => return Ok((found, Ok(()))),
+            Err(error) => return Ok((found, Err(error))),
         }
     }
 }

@@ -6,6 +6,8 @@ use std::fmt::Write as _;
 use access_tokens_domain::Error;
 use access_tokens_domain::import::Outcome;
 
+use super::interruption::Done;
+
 /// Maximum number of messages about records that are refused for the same reason and field. More are counted.
 const MAX_MESSAGES: u64 = 20;
 /// Maximum number of reasons and fields that are told apart. More are counted together.
@@ -85,6 +87,11 @@ impl Report {
 
     pub(super) fn records(&self) -> u64 {
         self.created + self.updated + self.unchanged + self.kept + self.failed
+    }
+
+    /// The counts, for an interruption.
+    pub(super) fn done(&self) -> Done {
+        Done { records: self.records(), created: self.created, updated: self.updated, failed: self.failed }
     }
 
     /// The counts, on one line.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, Write};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use access_tokens_domain::import::{Kind, Outcome, Record};
 use access_tokens_domain::service::import::{self as service, RecordResult};
@@ -12,13 +12,15 @@ use anyhow::Context as _;
 use indicatif::ProgressBar;
 
 use super::super::context::{Context, explained};
+use super::interruption::Done;
 use super::items::{Item, Items, Raw};
 use super::notes::{Note, Notes};
 use super::rejects::Rejects;
 use super::report::{Report, Spot, message};
+use crate::databases;
 
 /// Maximum number of records, and of bytes, that are written in one transaction.
-const BATCH_RECORDS: usize = 500;
+pub(super) const BATCH_RECORDS: usize = 500;
 const BATCH_BYTES: usize = 4 * 1_024 * 1_024;
 
 /// Where a record stands, and what is known of it beside its content.
@@ -56,6 +58,8 @@ pub(super) struct Run<'a> {
     card_numbers: u64,
     report: Report,
     progress: &'a ProgressBar,
+    /// The counts of the batches that are done, for an interruption.
+    done: Arc<Mutex<Done>>,
 }
 
 impl<'a> Run<'a> {
@@ -75,7 +79,13 @@ impl<'a> Run<'a> {
             card_numbers: 0,
             report: Report::default(),
             progress,
+            done: Arc::default(),
         }
+    }
+
+    /// Keeps the counts of the batches that are done up to date.
+    pub(super) fn counting_in(self, done: Arc<Mutex<Done>>) -> Self {
+        Self { done, ..self }
     }
 
     /// Collects refused records in a file.
@@ -152,8 +162,13 @@ impl<'a> Run<'a> {
         if let Some(rejects) = &mut self.rejects {
             rejects.flush().context("--rejects")?;
         }
+        self.batch_is_done();
         self.progress.set_message(format!("{} records, {} bad", self.report.records(), self.report.failed()));
         Ok(())
+    }
+
+    fn batch_is_done(&self) {
+        *self.done.lock().unwrap_or_else(PoisonError::into_inner) = self.report.done();
     }
 
     /// Writes the rest, and what waits for codes of other records. Returns what is to be said.
@@ -165,6 +180,8 @@ impl<'a> Run<'a> {
                 let place = self.waiting.remove(&position).context("the import answered too much")?;
                 self.count(&place, result)?;
             }
+            self.batch_is_done();
+            anyhow::ensure!(databases::interruption().is_none(), "interrupted");
         }
         anyhow::ensure!(self.waiting.is_empty(), "the import answered too little");
         let warning = self.notes.end();

@@ -1,0 +1,142 @@
+//! What an import says about records that it refuses, and about itself when it is interrupted.
+
+use std::io::{Read, Write};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use access_tokens_proto::v1::import_directory_request::Existing;
+use access_tokens_testkit::process::Workplace;
+use chrono::TimeDelta;
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::on_both_databases;
+use crate::processes::{BINARY, add_organisation, sqlite, text};
+
+on_both_databases! {
+    /// Also where the records of the ring are in different batches.
+    async fn a_bad_record_among_codes_that_change_hands_has_its_own_reason_only(app) {
+        let card = |id: usize, code: &str| json!({"access_token": {"id": format!("T{id:03}"), "number": format!("AT{id}"), "authentication_code": code}});
+        let before: Vec<_> = (0..700).map(|id| card(id, &format!("code {id}"))).collect();
+        app.caller().import_directory(&before).await.expect("imported");
+        // A ring in one batch, and one of the first and the last.
+        for ring in [[0, 1, 2], [3, 600, 699]] {
+            for (field, value) in [("udf_string_1", "x".repeat(5_000)), ("card_masked_number", "4111111111111111".to_owned()), ("verified_date", "today".to_owned())] {
+                let mut records: Vec<_> = (0..700).map(|id| card(id, &format!("code {id}"))).collect();
+                for (at, id) in ring.into_iter().enumerate() {
+                    records[id] = card(id, &format!("code {}", ring[(at + 1) % 3]));
+                }
+                records[ring[0]]["access_token"][field] = json!(value);
+                for check in [true, false] {
+                    let answer = app.caller().import_directory_as(&records, Existing::Overwrite, check).await.expect("imported");
+                    let fields = |id: usize| answer.results[id].field_violations.iter().map(|one| one.field.as_str()).collect::<Vec<_>>();
+                    assert_eq!(fields(ring[0]), [field], "check {check}");
+                    // The others want what it keeps.
+                    for other in &ring[1..] {
+                        assert_eq!(fields(*other), ["authentication_code"]);
+                    }
+                    assert_eq!(answer.failed, 3);
+                }
+            }
+        }
+        // A code that its owner keeps is a fault beside the other one.
+        let taken = json!({"access_token": {"id": "T000", "authentication_code": "code 9", "card_masked_number": "4111111111111111"}});
+        let answer = app.caller().import_directory(&[taken]).await.expect("imported");
+        assert_eq!(answer.results[0].field_violations.len(), 2, "{:?}", answer.results);
+    }
+
+    async fn an_imported_one_time_password_lives_no_longer_than_one_that_is_issued(app) {
+        let classification = json!({"id": "C", "name": "Short", "policy": {"otp_lifetime_seconds": 60}});
+        app.import("DEMO", &json!({ "classification": classification }).to_string()).await;
+        let never = "2999-01-01T00:00:00Z";
+        let soon = (app.now() + TimeDelta::seconds(30)).to_rfc3339();
+        for (number, classification, date, lifetime) in [("1", None, never, 300), ("2", Some("C"), never, 60), ("3", None, soon.as_str(), 30), ("4", Some("C"), soon.as_str(), 30)] {
+            let classification = classification.map(|id| json!({"id": id}));
+            let token = |number: &str| json!({"access_token": {"number": number, "one_time_password": "123456", "expiration_date": date, "classification": classification}});
+            let use_it = async |number: &str| app.try_call("VerifyOtp", json!({"access_token_identifier": {"number": number}, "one_time_password": "123456"})).await;
+            let late = format!("{number}-late");
+            let start = app.now();
+            app.import("DEMO", &[token(number), token(&late)].map(|token| token.to_string()).join("\n")).await;
+            app.clock.set(start + TimeDelta::seconds(lifetime - 1));
+            use_it(number).await.expect("in time");
+            app.clock.set(start + TimeDelta::seconds(lifetime));
+            use_it(&late).await.expect_err("too late");
+            app.clock.set(start);
+        }
+    }
+}
+
+/// A place with a database of PostgreSQL.
+fn postgres(directory: &TempDir) -> (Workplace, String) {
+    let url = tokio::task::block_in_place(access_tokens_testkit::postgres::create_database);
+    let place = Workplace::new(BINARY, directory.path(), &url);
+    assert!(place.run(&["keys", "init"]).status.success() && place.run(&["migrate"]).status.success());
+    (place, url)
+}
+
+/// Interrupts an import that waits for more records after 1,500, and answers what it has said.
+fn interrupt(place: &Workplace, arguments: &[&str], tag: usize) -> String {
+    let mut command = place.command(arguments);
+    let command = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut import = command.spawn().expect("the binary runs");
+    let mut input = import.stdin.take().expect("a pipe");
+    let line = |number: usize| json!({"access_token": {"number": format!("AT{tag}{number:09}"), "authentication_code": format!("{tag}/{number}")}});
+    let lines: String = (0..1_499).map(|number| format!("{}\n", line(number))).collect();
+    input.write_all(lines.as_bytes()).expect("written");
+    // The last line of the third batch is told when it is written, and then the import reads again.
+    input.write_all(b"nonsense\n{}\n").expect("written");
+    let mut said = import.stderr.take().expect("a pipe");
+    let mut seen = Vec::new();
+    let started = Instant::now();
+    while !String::from_utf8_lossy(&seen).contains("-:1500:") {
+        let mut bytes = [0; 4_096];
+        let count = said.read(&mut bytes).expect("read");
+        assert!(count > 0 && started.elapsed() < Duration::from_secs(60), "{}", String::from_utf8_lossy(&seen));
+        seen.extend(&bytes[..count]);
+    }
+    let sent = std::process::Command::new("kill").args(["-s", "INT", &import.id().to_string()]).status().expect("kill");
+    assert!(sent.success());
+    said.read_to_end(&mut seen).expect("read");
+    assert_eq!(import.wait().expect("it ends").code(), Some(130));
+    drop(input);
+    let seen = String::from_utf8_lossy(&seen).into_owned();
+    let last: Vec<_> = seen.lines().skip_while(|line| !line.starts_with("interrupted")).collect();
+    last.join("\n")
+}
+
+fn an_interrupted_import_says_how_far_it_came(place: &Workplace) {
+    let said = interrupt(place, &["import", "-"], 1);
+    assert!(!said.contains("DATABASE_UNAVAILABLE") && !said.contains("error:"), "{said}");
+    assert!(said.contains("after 1500 records: 1499 are written") && said.contains("1 failed"), "{said}");
+    assert!(said.contains("import the same files again"), "{said}");
+    let said = interrupt(place, &["import", "--check", "-"], 2);
+    assert!(said.contains("interrupted after 1500 records; nothing was written"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_interrupted_import_says_how_far_it_came_on_sqlite() {
+    let directory = TempDir::new().expect("a directory");
+    let place = sqlite(&directory);
+    add_organisation(&place);
+    an_interrupted_import_says_how_far_it_came(&place);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_interrupted_import_says_how_far_it_came_on_postgres() {
+    let directory = TempDir::new().expect("a directory");
+    let (place, _) = postgres(&directory);
+    add_organisation(&place);
+    an_interrupted_import_says_how_far_it_came(&place);
+}
+
+/// The driver adds the line of PostgreSQL's source.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_error_of_postgresql_names_no_line_of_its_source() {
+    let directory = TempDir::new().expect("a directory");
+    let (_, url) = postgres(&directory);
+    let elsewhere = Workplace::new(BINARY, directory.path(), &format!("{url}_missing"));
+    for arguments in [&["import", "-"][..], &["user", "list", "--organisation", "DEMO"], &["migrate"]] {
+        let said = text(&elsewhere.run(arguments));
+        assert!(said.contains("does not exist") && !said.contains("at line"), "{said}");
+    }
+}
