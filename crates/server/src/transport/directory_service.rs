@@ -33,12 +33,13 @@ const STALLED_AFTER: Duration = Duration::from_secs(5);
 /// The service over the import.
 pub(super) struct DirectoryGrpc<S> {
     app: Arc<App<S>>,
-    budget: ImportBudget,
+    batches: ImportBudget,
+    waiting: ImportBudget,
 }
 
 impl<S> DirectoryGrpc<S> {
     pub(super) fn new(app: Arc<App<S>>) -> Self {
-        Self { app, budget: ImportBudget::default() }
+        Self { app, batches: ImportBudget::of_batches(), waiting: ImportBudget::of_waiting_records() }
     }
 }
 
@@ -50,7 +51,7 @@ impl<S: Store + AccountStore> DirectoryService for DirectoryGrpc<S> {
     ) -> Result<Response<v1::ImportDirectoryResponse>, Status> {
         let caller = caller(&request).map_err(|error| status::from_error(&error))?;
         let mut stream = request.into_inner();
-        let mut run = Run::new(&self.app, &self.budget, caller);
+        let mut run = Run::new(self, caller);
         loop {
             let message = match timeout(STALLED_AFTER, stream.message()).await {
                 Ok(message) => message.map_err(refused)?,
@@ -88,20 +89,23 @@ struct Run<'a, S: Store> {
     /// Records that wait for their batch, with their positions.
     batch: Vec<(usize, Record)>,
     held: Held<'a>,
+    /// What the records take that wait for the end of the import.
+    waiting: Held<'a>,
     results: Vec<v1::RecordResult>,
 }
 
 impl<'a, S: Store + AccountStore> Run<'a, S> {
-    fn new(app: &'a App<S>, budget: &'a ImportBudget, caller: Caller) -> Self {
-        let held = budget.account(caller.organisation);
+    fn new(service: &'a DirectoryGrpc<S>, caller: Caller) -> Self {
+        let [held, waiting] = [&service.batches, &service.waiting].map(|budget| budget.account(caller.organisation));
         Self {
-            app,
+            app: &service.app,
             caller,
             import: None,
             positions: Vec::new(),
             count: 0,
             batch: Vec::new(),
             held,
+            waiting,
             results: Vec::new(),
         }
     }
@@ -139,8 +143,11 @@ impl<'a, S: Store + AccountStore> Run<'a, S> {
         };
         self.positions.extend(positions);
         let name = if import.only_checks() { "Importer.check" } else { "Importer.import" };
+        import.limit_waiting(self.waiting.room());
         let results = rpc::use_case(name, self.app.importer.batch(&self.caller, import, records)).await?;
         self.held.release();
+        self.waiting.release();
+        self.waiting.add(import.waiting_memory());
         self.tell_all(results);
         Ok(())
     }

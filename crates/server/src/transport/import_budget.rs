@@ -6,13 +6,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use access_tokens_domain::session::OrganisationKey;
 
 /// Maximum number of bytes of records that wait for their batches, of all imports.
-const MAX_BYTES: usize = 32 << 20;
-/// The same of the imports of one organisation.
-const MAX_BYTES_PER_ORGANISATION: usize = MAX_BYTES / 2;
+const BATCH_BYTES: usize = 32 << 20;
+/// Maximum number of bytes of records that wait for the ends of their imports, of all imports.
+const WAITING_BYTES: usize = 16 << 20;
 
-/// What imports hold, by organisation. An import that finds no room writes what it has: its batches are smaller then.
-#[derive(Debug, Default)]
-pub(super) struct ImportBudget(Mutex<HashMap<OrganisationKey, usize>>);
+/// What imports hold, by organisation. One organisation gets half of it.
+#[derive(Debug)]
+pub(super) struct ImportBudget {
+    limit: usize,
+    held: Mutex<HashMap<OrganisationKey, usize>>,
+}
 
 /// What one import holds.
 #[derive(Debug)]
@@ -23,13 +26,23 @@ pub(super) struct Held<'a> {
 }
 
 impl ImportBudget {
+    /// For records that wait for their batches. An import that finds no room writes what it has: its batches are smaller then.
+    pub(super) fn of_batches() -> Self {
+        Self { limit: BATCH_BYTES, held: Mutex::default() }
+    }
+
+    /// For records that wait for the ends of their imports. An import that finds no room refuses further ones.
+    pub(super) fn of_waiting_records() -> Self {
+        Self { limit: WAITING_BYTES, held: Mutex::default() }
+    }
+
     /// Returns an account for an import that holds nothing yet.
     pub(super) fn account(&self, organisation: OrganisationKey) -> Held<'_> {
         Held { budget: self, organisation, bytes: 0 }
     }
 
     fn held(&self) -> MutexGuard<'_, HashMap<OrganisationKey, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -42,7 +55,16 @@ impl Held<'_> {
         *own += bytes;
         let own = *own;
         let all: usize = held.values().sum();
-        own <= MAX_BYTES_PER_ORGANISATION && all <= MAX_BYTES
+        own <= self.budget.limit / 2 && all <= self.budget.limit
+    }
+
+    /// Returns how many bytes the import may hold, as things are.
+    pub(super) fn room(&self) -> usize {
+        let held = self.budget.held();
+        let own = held.get(&self.organisation).copied().unwrap_or_default();
+        let all: usize = held.values().sum();
+        let free = (self.budget.limit / 2).saturating_sub(own).min(self.budget.limit.saturating_sub(all));
+        self.bytes + free
     }
 
     /// Returns how many bytes the import holds.
@@ -77,7 +99,7 @@ mod tests {
 
     #[test]
     fn one_organisation_has_half_and_all_have_the_whole() {
-        let budget = ImportBudget::default();
+        let budget = ImportBudget::of_batches();
         let mut imports: Vec<_> = (0..8).map(|n| budget.account(OrganisationKey(n % 3))).collect();
         for import in &mut imports[..4] {
             assert!(import.add(4 * MIB));
@@ -89,6 +111,7 @@ mod tests {
         assert!(greedy.add(8 * MIB));
         assert!(imports[4].add(4 * MIB) && imports[5].add(4 * MIB), "all of it");
         assert!(!imports[7].add(1));
+        assert_eq!((imports[0].room(), imports[7].room()), (4 * MIB, 1));
         drop((greedy, imports));
         assert!(budget.held().is_empty());
     }

@@ -60,6 +60,17 @@ impl Run {
         self.checked.is_some()
     }
 
+    /// Sets the maximum memory of records that wait for the end of the run, in bytes. The default is that of 10,000 records. More
+    /// records are refused with the reason that they have.
+    pub fn limit_waiting(&mut self, bytes: usize) {
+        self.waiting.limit(bytes);
+    }
+
+    /// Returns the memory of the records that wait for the end of the run, in bytes.
+    pub fn waiting_memory(&self) -> usize {
+        self.waiting.memory()
+    }
+
     /// Gives the next records their positions in the run.
     pub(super) fn number(&mut self, candidates: Vec<Candidate>) -> impl Iterator<Item = (usize, Candidate)> + use<> {
         let first = self.records;

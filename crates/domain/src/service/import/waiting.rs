@@ -14,11 +14,16 @@ const MAX_BYTES: usize = 4 * 1024 * 1024;
 /// Number of records from which on a group takes no more. Only records that have to be worked through together make a larger one.
 const GROUP_RECORDS: usize = 500;
 
+/// Memory that a record takes beside its text, in bytes.
+const RECORD_OVERHEAD: usize = 512;
+
 /// Records that wait, in their order.
-#[derive(Default)]
 pub(super) struct Waiting {
     records: Vec<WaitingRecord>,
+    /// Bytes of the records as JSON.
     bytes: usize,
+    /// Maximum memory of all, in bytes.
+    limit: usize,
     /// The last record that waits, by the keys of its token.
     last: HashMap<RecordKey, usize>,
 }
@@ -68,7 +73,23 @@ impl WaitingRecord {
     }
 }
 
+impl Default for Waiting {
+    fn default() -> Self {
+        Self { records: Vec::new(), bytes: 0, limit: usize::MAX, last: HashMap::new() }
+    }
+}
+
 impl Waiting {
+    /// Sets the maximum memory of records that wait, in bytes. Those that wait already stay.
+    pub(super) fn limit(&mut self, bytes: usize) {
+        self.limit = bytes;
+    }
+
+    /// Returns the memory of all, in bytes.
+    pub(super) fn memory(&self) -> usize {
+        self.bytes + self.records.len() * RECORD_OVERHEAD
+    }
+
     /// Whether a record of the same token waits: a later one must not overtake it.
     pub(super) fn precedes(&self, record: &Record) -> bool {
         !self.last.is_empty() && RecordKey::of(record).any(|key| self.last.contains_key(&key))
@@ -78,7 +99,9 @@ impl Waiting {
     pub(super) fn add(&mut self, position: usize, prepared: Prepared, links: Links) -> bool {
         let Prepared { mut record, hash } = prepared;
         let Ok(text) = serde_json::to_string(&record.object) else { return false };
-        if self.records.len() >= MAX_RECORDS || self.bytes.saturating_add(text.len()) > MAX_BYTES {
+        let memory = self.memory().saturating_add(text.len() + RECORD_OVERHEAD);
+        if self.records.len() >= MAX_RECORDS || self.bytes.saturating_add(text.len()) > MAX_BYTES || memory > self.limit
+        {
             return false;
         }
         self.bytes += text.len();
