@@ -84,7 +84,7 @@ impl World {
         batch.dates_in(self.time_zone);
         let lines = text.lines().filter(|line| !line.trim().is_empty());
         let records = lines.flat_map(|line| import::parse(line).expect("a record"));
-        let prepared: Vec<_> = records.map(|record| Prepared { record, hash: None }).collect();
+        let prepared: Vec<_> = records.map(|record| Prepared::new(record, None)).collect();
         let decided = batch.add_all(&prepared).into_iter().map(|verdict| match verdict {
             Decision::Decided(result) => result,
             Decision::Waiting { error, .. } => Err(error),

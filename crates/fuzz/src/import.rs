@@ -59,7 +59,7 @@ fn work_through(records: &[Record], size: usize, secret: &str) -> ImportChanges 
     batch.limit_to(Permissions::all());
     batch.existing(Existing::Overwrite);
     for record in records {
-        let prepared = Prepared { record: record.clone(), hash: None };
+        let prepared = Prepared::new(record.clone(), None);
         match batch.add(prepared.clone()) {
             Ok((_, id)) => {
                 let again = batch.add(prepared).map_err(|error| error.message().to_owned());

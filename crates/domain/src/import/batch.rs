@@ -10,7 +10,7 @@ use super::credential::CredentialPart;
 use super::entity::Entity;
 use super::kept::is_of_the_stored;
 use super::overlay::{Overlay, Stored};
-use super::{Administrators, Existing, Kind, Object, Record, merge, reference, token};
+use super::{Administrators, Existing, Kind, Object, Prepared, Record, merge, reference, token};
 use crate::directory::{
     AccountsReceivable, BusinessUnit, Classification, ContactInformation, Country, Industry, IndustrySector,
     Organisation, RewardsParticipant, Unit, User,
@@ -24,15 +24,6 @@ use crate::session::{Permission, Permissions};
 use crate::store::{Credential, ImportChanges};
 use crate::time::{TimeZone, Timestamp};
 use crate::{Reason, Result, code};
-
-/// A record whose secret, if it had one, is hashed already.
-#[derive(Debug, Clone)]
-pub struct Prepared {
-    /// The record without the secret.
-    pub record: Record,
-    /// The hash of its pass code or password, or the stored one where the secret matches it.
-    pub hash: Option<PassCodeHash>,
-}
 
 /// What became of a record that is all right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,7 +141,7 @@ impl<'a> Batch<'a> {
 
     /// Takes a record in, with everything embedded in it, or leaves everything as it was.
     pub fn add(&mut self, prepared: Prepared) -> Result<(Outcome, String)> {
-        let Prepared { record: Record { kind, object, incomplete }, hash } = prepared;
+        let (Record { kind, object, incomplete }, hash) = prepared.into_parts();
         self.incomplete = incomplete;
         let mut violations = Violations::default();
         let kept = if kind == Kind::AccessToken { self.kept(&object) } else { None };

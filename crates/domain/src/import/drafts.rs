@@ -1,6 +1,7 @@
 //! What the batches of a check would have written so far: later batches see it as if it were stored.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use super::Stored;
 use crate::Result;
@@ -99,7 +100,10 @@ impl Memory {
             credentials: pick(&self.rows.credentials, keys.credentials.iter()),
             accounts: pick(&self.rows.accounts, keys.account_ids.iter().chain(accounts)),
             participants: pick(&self.rows.participants, keys.participant_ids.iter().chain(participants)),
-            tokens: pick(&self.rows.tokens, keys.token_ids.iter().chain(tokens.iter().flatten())),
+            tokens: pick(&self.rows.tokens, keys.token_ids.iter().chain(tokens.iter().flatten()))
+                .into_iter()
+                .map(Arc::unwrap_or_clone)
+                .collect(),
         }
     }
 

@@ -77,10 +77,10 @@ impl Batch<'_> {
     pub fn add_all<'r>(&mut self, records: impl IntoIterator<Item = &'r Prepared>) -> Vec<Verdict> {
         let (mut verdicts, mut waiting, mut keys) = (Vec::new(), Vec::new(), HashSet::new());
         for prepared in records {
-            let follows = !keys.is_empty() && RecordKey::of(&prepared.record).any(|key| keys.contains(&key));
+            let follows = !keys.is_empty() && RecordKey::of(&prepared.record()).any(|key| keys.contains(&key));
             let result = if follows { Err(conflict()) } else { self.add(prepared.clone()) };
             if result.as_ref().is_err_and(|error| follows || wants_taken(error)) {
-                keys.extend(RecordKey::of(&prepared.record));
+                keys.extend(RecordKey::of(&prepared.record()));
                 waiting.push((verdicts.len(), prepared));
             }
             verdicts.push(result);
@@ -93,7 +93,7 @@ impl Batch<'_> {
             verdicts[place] = result;
         }
         let verdicts = verdicts.into_iter().enumerate().map(|(place, result)| match (result, undecided.get(&place)) {
-            (Err(error), Some(prepared)) => Verdict::Waiting { error, links: self.links(&prepared.record) },
+            (Err(error), Some(prepared)) => Verdict::Waiting { error, links: self.links(&prepared.record()) },
             (result, _) => Verdict::Decided(result),
         });
         verdicts.collect()
@@ -114,7 +114,8 @@ impl Batch<'_> {
                 break;
             }
             let before = self.clone();
-            for (_, Prepared { record, .. }) in &group {
+            for (_, prepared) in &group {
+                let record = prepared.record();
                 if self.kept(&record.object).is_none() {
                     self.tokens.let_go(&record.object);
                 }
@@ -137,12 +138,15 @@ impl Batch<'_> {
     /// Leaves the records out that want a value which its owner keeps, and those that want a value of the token of such a record.
     fn retain_possible(&self, group: &mut Vec<(usize, &Prepared)>) {
         let mut givers = HashMap::new();
-        for (index, one) in group.iter().enumerate().filter(|(_, one)| self.kept(&one.1.record.object).is_none()) {
-            givers.extend(self.tokens.gives_up(&one.1.record.object).into_iter().map(|value| (value, index)));
+        for (index, (_, prepared)) in group.iter().enumerate() {
+            let record = prepared.record();
+            if self.kept(&record.object).is_none() {
+                givers.extend(self.tokens.gives_up(&record.object).into_iter().map(|value| (value, index)));
+            }
         }
         let (mut takers, mut impossible) = (vec![Vec::new(); group.len()], Vec::new());
         for (index, one) in group.iter().enumerate() {
-            for value in self.tokens.wants(&one.1.record.object) {
+            for value in self.tokens.wants(&one.1.record().object) {
                 match givers.get(&value) {
                     Some(giver) => takers[*giver].push(index),
                     None => impossible.push(index),

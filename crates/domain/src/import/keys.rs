@@ -1,5 +1,6 @@
 //! Which stored objects a batch of records may touch.
 
+use std::borrow::Borrow;
 use std::collections::HashSet;
 
 use serde_json::Value;
@@ -9,10 +10,11 @@ use crate::reference::Reference;
 use crate::store::ImportKeys;
 
 /// The keys under which the objects of a batch may be stored.
-pub fn keys<'r>(reference: &Reference, records: impl IntoIterator<Item = &'r Record>) -> ImportKeys {
+pub fn keys(reference: &Reference, records: impl IntoIterator<Item: Borrow<Record>>) -> ImportKeys {
     let mut keys = ImportKeys::default();
     let mut usernames = HashSet::new();
     for record in records {
+        let record: &Record = record.borrow();
         reference::visit(record.kind, &record.object, &mut |kind, object| {
             let text = |name: &str| object.get(name).and_then(Value::as_str).map(str::to_owned);
             match kind {

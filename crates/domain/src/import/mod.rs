@@ -16,6 +16,7 @@ mod keys;
 mod merge;
 mod organisation;
 mod overlay;
+mod prepared;
 mod reference;
 mod rights;
 mod token;
@@ -23,12 +24,13 @@ mod token_fields;
 
 pub use administrators::{Administrators, DraftedAdministrators};
 pub use answer::Answers;
-pub use batch::{Batch, Outcome, Prepared};
+pub use batch::{Batch, Outcome};
 pub use drafts::Drafts;
 pub use exchange::{Links, RecordKey, Verdict};
 pub use kept::Existing;
 pub use keys::keys;
 pub use overlay::Stored;
+pub use prepared::Prepared;
 pub(crate) use rights::check_record;
 
 use serde_json::{Map, Value};

@@ -1,7 +1,7 @@
 //! Stored objects, and what a batch changes over them.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use super::entity::Entity;
 use crate::access_token::AccessToken;
@@ -76,7 +76,7 @@ pub struct Stored {
     pub(super) accounts: HashMap<String, AccountsReceivable>,
     pub(super) participants: HashMap<String, RewardsParticipant>,
     pub(super) credentials: HashMap<String, Credential>,
-    pub(super) tokens: HashMap<String, AccessToken>,
+    pub(super) tokens: HashMap<String, Arc<AccessToken>>,
 }
 
 impl From<ImportRows> for Stored {
@@ -86,7 +86,7 @@ impl From<ImportRows> for Stored {
             accounts: rows.accounts.into_iter().map(|row| (row.id.clone(), row)).collect(),
             participants: rows.participants.into_iter().map(|row| (row.id.clone(), row)).collect(),
             credentials: rows.credentials.into_iter().map(|row| (row.user.clone(), row)).collect(),
-            tokens: rows.tokens.into_iter().map(|row| (row.id.clone(), row)).collect(),
+            tokens: rows.tokens.into_iter().map(|row| (row.id.clone(), Arc::new(row))).collect(),
         }
     }
 }

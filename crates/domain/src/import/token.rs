@@ -1,6 +1,7 @@
 //! Access tokens in a batch.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -49,9 +50,9 @@ pub(super) type UniqueValue = (Unique, String);
 /// The tokens of a batch, found by each of their unique members.
 #[derive(Clone)]
 pub(super) struct Tokens {
-    all: HashMap<String, AccessToken>,
+    all: HashMap<String, Arc<AccessToken>>,
     owners: HashMap<(Unique, String), String>,
-    changed: BTreeMap<String, AccessToken>,
+    changed: BTreeMap<String, Arc<AccessToken>>,
     removed: Vec<String>,
     /// Ids of the tokens that were stored before the batch.
     stored: HashSet<String>,
@@ -79,7 +80,7 @@ pub(super) struct Changed {
 }
 
 impl Tokens {
-    pub(super) fn new(stored: impl Iterator<Item = AccessToken>) -> Self {
+    pub(super) fn new(stored: impl Iterator<Item = Arc<AccessToken>>) -> Self {
         let mut tokens = Self {
             all: HashMap::new(),
             owners: HashMap::new(),
@@ -97,14 +98,14 @@ impl Tokens {
     }
 
     pub(super) fn get(&self, id: &str) -> Option<&AccessToken> {
-        self.all.get(id)
+        self.all.get(id).map(Arc::as_ref)
     }
 
     fn find(&self, unique: Unique, value: &str) -> Option<&AccessToken> {
-        self.owners.get(&(unique, value.to_owned())).and_then(|id| self.all.get(id))
+        self.owners.get(&(unique, value.to_owned())).and_then(|id| self.get(id))
     }
 
-    fn put(&mut self, token: AccessToken) {
+    fn put(&mut self, token: Arc<AccessToken>) {
         self.take(&token.id.clone());
         for unique in Unique::ALL {
             if let Some(value) = unique.of(&token) {
@@ -176,7 +177,8 @@ impl Tokens {
                 }
             }
             self.leave(&token);
-            self.changed.insert(token.id.clone(), token.clone());
+            let token = Arc::new(token);
+            self.changed.insert(token.id.clone(), Arc::clone(&token));
             self.put(token);
         }
         differs
@@ -202,7 +204,10 @@ impl Tokens {
             vacated.sort_unstable();
             vacated.dedup();
         }
-        Changed { tokens: self.changed.into_values().collect(), removed: self.removed, vacated }
+        // The only other place that has the changed tokens.
+        drop(self.all);
+        let tokens = self.changed.into_values().map(Arc::unwrap_or_clone).collect();
+        Changed { tokens, removed: self.removed, vacated }
     }
 }
 

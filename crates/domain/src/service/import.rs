@@ -108,7 +108,7 @@ impl<S: Store + AccountStore> Importer<S> {
         let (mut now, mut later) = (Vec::new(), Vec::new());
         let candidates = self.prepare(caller, run.only_checks(), records).await?;
         for (position, candidate) in run.number(candidates) {
-            let follows = candidate.prepared.as_ref().is_ok_and(|prepared| run.waiting.precedes(&prepared.record));
+            let follows = candidate.prepared.as_ref().is_ok_and(|prepared| run.waiting.precedes(&prepared.record()));
             if follows { later.push((position, candidate)) } else { now.push((position, candidate)) }
         }
         let verdicts = self.decide(caller, run, &now).await?;
@@ -127,7 +127,7 @@ impl<S: Store + AccountStore> Importer<S> {
         for (position, candidate) in later {
             let kind = candidate.kind;
             let waits = candidate.prepared.is_ok_and(|prepared| {
-                let links = Links::of(&prepared.record);
+                let links = Links::of(&prepared.record());
                 run.waiting.add(position, prepared, links)
             });
             if !waits {
@@ -151,7 +151,7 @@ impl<S: Store + AccountStore> Importer<S> {
     pub async fn finish_next(&self, caller: &Caller, run: &mut Run) -> Result<Option<Vec<(usize, RecordResult)>>> {
         let Some(group) = run.next_group() else { return Ok(None) };
         caller.require(Permission::DirectoryWrite)?;
-        let group: Vec<_> = group.into_iter().map(WaitingRecord::into_candidate).collect::<Result<_>>()?;
+        let group: Vec<_> = group.into_iter().map(WaitingRecord::into_candidate).collect();
         let verdicts = self.decide(caller, run, &group).await?;
         let results = group.into_iter().zip(verdicts).map(|((position, candidate), verdict)| {
             let result = match verdict {
@@ -348,7 +348,7 @@ impl<S: Store + AccountStore> Importer<S> {
             }
             None => None,
         };
-        Ok(Candidate { kind, prepared: Ok(Prepared { record, hash }) })
+        Ok(Candidate { kind, prepared: Ok(Prepared::new(record, hash)) })
     }
 
     async fn stored_hash(&self, caller: &Caller, record: &Record) -> Result<Option<PassCodeHash>> {
@@ -377,7 +377,7 @@ impl<S: Store + AccountStore> Importer<S> {
 /// The keys under which the objects of a batch may be stored.
 fn keys(reference: &Reference, candidates: &[(usize, Candidate)]) -> ImportKeys {
     let prepared = candidates.iter().filter_map(|(_, candidate)| candidate.prepared.as_ref().ok());
-    let mut keys = import::keys(reference, prepared.map(|prepared| &prepared.record));
+    let mut keys = import::keys(reference, prepared.map(Prepared::record));
     keys.keep_storable();
     keys
 }
