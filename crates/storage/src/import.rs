@@ -30,6 +30,9 @@ use crate::sequence;
 use crate::sessions;
 use crate::sql::Sql;
 
+/// Maximum number of tokens that one statement locks and reads. The rows of a statement take as much memory as the tokens again.
+const LOCKED_TOKENS: usize = 2_000;
+
 /// Ids of the rows that a transaction has read and locked until its end: only these may be replaced.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
@@ -123,8 +126,14 @@ async fn tokens<C: ConnectionTrait>(
         }
         ids.sort_unstable();
         ids.dedup();
-        let rows = documents::lock::<Entity, C>(connection, organisation, Column::Id, &ids).await?;
-        return rows.into_iter().map(convert::token).collect();
+        let mut found = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(LOCKED_TOKENS) {
+            let rows = documents::lock::<Entity, C>(connection, organisation, Column::Id, ids).await?;
+            for row in rows {
+                found.push(convert::token(row)?);
+            }
+        }
+        return Ok(found);
     }
     let (mut seen, mut found) = (HashSet::new(), Vec::new());
     for (column, keys) in [(Column::Id, &keys.token_ids)].into_iter().chain(other_keys) {

@@ -24,7 +24,7 @@ use crate::store::{AccountStore, ImportChanges, ImportKeys, Load, Store, UnitOfW
 use crate::time::TimeZone;
 use crate::{Error, Reason, Result, text};
 use run::Checked;
-use waiting::WaitingRecord;
+use waiting::{MAX_RING, WaitingRecord};
 
 /// Secrets that are hashed at a time. The hasher's own bound is the number of cores.
 const SECRETS_AT_ONCE: usize = 8;
@@ -152,6 +152,17 @@ impl<S: Store + AccountStore> Importer<S> {
         let Some(group) = run.next_group() else { return Ok(None) };
         caller.require(Permission::DirectoryWrite)?;
         let group: Vec<_> = group.into_iter().map(WaitingRecord::into_candidate).collect();
+        if group.len() > MAX_RING {
+            let text = format!(
+                "the codes of {} access tokens change hands in one ring, and those of {MAX_RING} can; import fewer of them at a time",
+                group.len()
+            );
+            let refused = group.into_iter().map(|(position, candidate)| {
+                let result = Err(Error::field(Reason::Conflict, "access_token", text.as_str()));
+                (position, RecordResult { kind: candidate.kind, result })
+            });
+            return Ok(Some(refused.collect()));
+        }
         let verdicts = self.decide(caller, run, &group).await?;
         let results = group.into_iter().zip(verdicts).map(|((position, candidate), verdict)| {
             let result = match verdict {

@@ -12,6 +12,9 @@ const MAX_BYTES: usize = 4 * 1024 * 1024;
 /// Number of records from which on a group takes no more. Only records that have to be worked through together make a larger one.
 const GROUP_RECORDS: usize = 500;
 
+/// Maximum number of records that are worked through together. They take 5 KiB each meanwhile.
+pub(super) const MAX_RING: usize = 6_000;
+
 /// Memory that a record takes beside its text, in bytes.
 const RECORD_OVERHEAD: usize = 512;
 
