@@ -1,8 +1,8 @@
 //! Compiles the contract in `proto/` for `crates/proto`, without a `protoc` on the machine.
 //!
-//! Four files come out, in `OUT_DIR`: the Rust code (`accesstoken.v1.rs`), the descriptors with comments and custom
-//! options (`descriptors.bin`), those without comments (`uncommented.bin`), and a `Debug` that hides secrets for every
-//! message that has any (`debug.rs`).
+//! Five files come out, in `OUT_DIR`: the Rust code (`accesstoken.v1.rs`, and `grpc.health.v1.rs` for health), the descriptors
+//! with comments and custom options (`descriptors.bin`), those without comments (`uncommented.bin`), and a `Debug` that hides
+//! secrets for every message that has any (`debug.rs`).
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,10 @@ use std::{env, fs};
 use protox::prost_reflect::{DescriptorPool, FieldDescriptor, MessageDescriptor, OneofDescriptor, Value};
 
 const PACKAGE: &str = "accesstoken.v1";
+
+/// Folders whose files are compiled, with what they import: the contract, health, and what the details of an error consist of. A
+/// client that knows nothing but reflection needs all of them.
+const FOLDERS: [&str; 3] = ["accesstoken", "google/rpc", "grpc"];
 
 /// Messages that are kept apart from the one that holds them. An answer is handed on several times before it is encoded:
 /// all in one it would have five kilobytes to be moved each time.
@@ -32,7 +36,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=../../build.rs");
     let mut files = Vec::new();
     visit(&root, &mut files)?;
-    files.retain(|file| file.starts_with(root.join("accesstoken")));
+    files.retain(|file| FOLDERS.iter().any(|folder| file.starts_with(root.join(folder))));
 
     let compiled = |comments| -> Result<protox::Compiler, Box<dyn Error>> {
         let mut compiler = protox::Compiler::new([&root])?;

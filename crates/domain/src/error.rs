@@ -92,11 +92,15 @@ pub enum Reason {
     LastAdmin,
     /// The user or the API key has opened as many sessions as it may for now.
     TooManyLogins,
+    /// The message is compressed, or encoded in another way that the service does not read.
+    UnsupportedEncoding,
+    /// The connection is closing: a stream ends with it.
+    ConnectionClosing,
 }
 
 impl Reason {
     /// Every reason, in the order of the contract.
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 45] = [
         Self::InvalidToken,
         Self::InvalidLogin,
         Self::PermissionDenied,
@@ -140,6 +144,8 @@ impl Reason {
         Self::NotificationsDisabled,
         Self::LastAdmin,
         Self::TooManyLogins,
+        Self::UnsupportedEncoding,
+        Self::ConnectionClosing,
     ];
 
     /// The name in the contract, such as `WRONG_LIFE_CYCLE_STATE`.

@@ -11,6 +11,12 @@ pub mod v1 {
     include!(concat!(env!("OUT_DIR"), "/debug.rs"));
 }
 
+/// Messages, client and server of health, as gRPC defines it.
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::unwrap_used)]
+pub mod health {
+    include!(concat!(env!("OUT_DIR"), "/grpc.health.v1.rs"));
+}
+
 /// What `Debug` shows of a secret: whether there is one.
 fn hidden<T: Default + PartialEq>(secret: &T) -> &'static str {
     if *secret == T::default() { "" } else { "<hidden>" }

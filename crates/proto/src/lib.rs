@@ -1,6 +1,7 @@
 //! The contract: the messages, clients and servers of `proto/`, and what a program can read from it.
 //!
 //! - [`v1`] is generated from package `accesstoken.v1`.
+//! - [`health`] is generated from package `grpc.health.v1`.
 //! - [`options`] reads what the contract says of methods and fields: permissions, HTTP paths, releases.
 //! - [`fields`] checks and applies field masks.
 //! - [`json`] maps messages to JSON and back.
@@ -16,10 +17,11 @@ pub mod json;
 pub mod options;
 mod unchanged;
 
-pub use generated::v1;
+pub use generated::{health, v1};
 pub use unchanged::Unchanged;
 
-/// The compiled contract with comments and custom options: what reflection serves.
+/// The compiled contract with comments and custom options, health, and the details of errors (`google.rpc`): what reflection
+/// serves.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 /// The `domain` of every `google.rpc.ErrorInfo` of this service.

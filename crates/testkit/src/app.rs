@@ -142,8 +142,8 @@ impl TestApp {
         let (present, replicas) = (database.presence(), database.replicas());
         let app = Arc::new(App { access_tokens, importer, sessions, metrics: Arc::default(), present, replicas });
 
-        let health = Health::new().await;
-        health.set(Readiness::Ready).await;
+        let health = Health::new();
+        health.set(Readiness::Ready);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let server = router(app.clone(), &health, Limits::default());

@@ -73,7 +73,7 @@ pub(super) async fn watch(database: &Database, sessions: &Authenticator<Database
     loop {
         ticks.tick().await;
         if let Some((readiness, cause)) = watch.look().await {
-            watch.tell(readiness, cause).await;
+            watch.tell(readiness, cause);
         }
     }
 }
@@ -126,7 +126,7 @@ impl Watch<'_> {
     }
 
     /// Says it in the log and to clients, if it is news and certain: one late answer or commit is no trouble yet.
-    async fn tell(&mut self, readiness: Readiness, cause: Option<String>) {
+    fn tell(&mut self, readiness: Readiness, cause: Option<String>) {
         let ready = readiness == Readiness::Ready;
         self.misses = if ready { 0 } else { self.misses + 1 };
         let certain = match readiness {
@@ -143,7 +143,7 @@ impl Watch<'_> {
             Err(why) => tracing::warn!(why = why.trim_start_matches("not ready: "), cause, "not ready"),
         }
         self.said = Some(readiness);
-        self.health.set(readiness).await;
+        self.health.set(readiness);
         if let Some(cause) = cause.filter(|_| readiness != Readiness::Away) {
             self.health.explain(cause);
         }

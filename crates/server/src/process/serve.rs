@@ -63,7 +63,7 @@ pub async fn serve(
     }
     let port = Port::grpc(&settings.grpc).await?;
     let mut front = Front::bind(settings, &stop).await?;
-    let (health, metrics) = (Health::new().await, Arc::new(Metrics::exported()));
+    let (health, metrics) = (Health::new(), Arc::new(Metrics::exported()));
     metrics.set_guess_limit(max_guess_chance);
     metrics.watch_certificates(CertificateFile::of_service(settings));
     let known = health.clone();
@@ -125,7 +125,7 @@ pub async fn serve(
     readiness.abort();
     // Until it is gone it could still say something else.
     let _ = readiness.await;
-    health.set(Readiness::Stopping).await;
+    health.set(Readiness::Stopping);
     let rest = async {
         if !over {
             let _ = (&mut server).await;

@@ -7,37 +7,27 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use access_tokens_domain::{Error, Reason};
-use access_tokens_proto::v1::access_token_service_server::SERVICE_NAME as ACCESS_TOKENS;
-use access_tokens_proto::v1::authentication_service_server::SERVICE_NAME as AUTHENTICATION;
-use access_tokens_proto::v1::directory_service_server::SERVICE_NAME as DIRECTORY;
 use http::{Request, Response};
 use tonic::body::Body;
 use tonic::transport::Server;
-use tonic_health::ServingStatus;
-use tonic_health::server::health_reporter;
 use tower::layer::layer_fn;
 use tower::{Service, ServiceExt};
 
 use super::connections::{Bounds, connections};
 use super::port::Port;
-use crate::transport::ALIVE;
 use crate::transport::layer::OccupyLayer;
-use crate::transport::status;
+use crate::transport::layer::protocol::Violation;
+use crate::transport::{Health, status};
 
 /// What a probe asks.
 const HEALTH: &str = "/grpc.health.v1.Health/";
 
 /// Serves health, and refuses everything else with DATABASE_UNAVAILABLE, until `stop`.
 pub(super) async fn serve(port: Port, bounds: Bounds, stop: impl Future<Output = ()>) {
-    let (reporter, health) = health_reporter();
-    for name in ["", ACCESS_TOKENS, AUTHENTICATION, DIRECTORY] {
-        reporter.set_service_status(name, ServingStatus::NotServing).await;
-    }
-    reporter.set_service_status(ALIVE, ServingStatus::Serving).await;
     let server = Server::builder()
         .layer(OccupyLayer)
         .layer(layer_fn(|inner| OnlyHealth { inner }))
-        .add_service(health)
+        .add_service(Health::new().service())
         .serve_with_incoming_shutdown(connections(port, bounds), stop);
     if let Err(error) = server.await {
         tracing::warn!(%error, "connections were cut while starting");
@@ -70,6 +60,9 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let inner = self.inner.clone();
         Box::pin(async move {
+            if let Some(violation) = Violation::of(&request) {
+                return Ok(violation.answer());
+            }
             if request.uri().path().starts_with(HEALTH) {
                 return inner.oneshot(request).await;
             }
@@ -82,11 +75,13 @@ where
 mod tests {
     use std::future::pending;
 
+    use access_tokens_proto::health::HealthCheckRequest;
+    use access_tokens_proto::health::health_check_response::ServingStatus;
+    use access_tokens_proto::health::health_client::HealthClient;
+    use access_tokens_proto::v1::access_token_service_server::SERVICE_NAME as ACCESS_TOKENS;
     use tokio::net::TcpListener;
     use tokio::sync::watch;
     use tonic::transport::Endpoint;
-    use tonic_health::pb::HealthCheckRequest;
-    use tonic_health::pb::health_client::HealthClient;
 
     use super::*;
     use crate::config::Loaded;
@@ -103,7 +98,7 @@ mod tests {
 
         let mut client = HealthClient::new(Endpoint::from_shared(url).expect("a URL").connect_lazy());
         let (no, yes) = (ServingStatus::NotServing, ServingStatus::Serving);
-        for (name, expected) in [("", no), (ACCESS_TOKENS, no), (ALIVE, yes)] {
+        for (name, expected) in [("", no), (ACCESS_TOKENS, no), ("alive", yes)] {
             let answer = client.check(HealthCheckRequest { service: name.to_owned() }).await.expect("known");
             assert_eq!(answer.into_inner().status, expected as i32, "{name:?}");
         }

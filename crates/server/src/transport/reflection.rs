@@ -1,70 +1,131 @@
-//! What grpcurl asks: the contract and health. The service itself is added by the builder.
+//! Reflection, as gRPC defines it: clients read the contract from the service. In version 1, and in the version before, which
+//! older clients ask for.
+//!
+//! A question that has no answer is answered with an error of its own, and the stream stays open. The library's service ends the
+//! stream, and knows no extensions.
 
-use std::sync::{Arc, LazyLock};
-use std::task::{Context, Poll};
+mod index;
 
-use access_tokens_proto::FILE_DESCRIPTOR_SET;
-use http::Request;
-use tonic::body::Body;
-use tonic::server::NamedService;
-use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
-use tonic_reflection::server::{Builder, v1alpha};
-use tower::Service;
+use std::pin::Pin;
+use std::sync::LazyLock;
 
+use futures::{Stream, StreamExt};
+use tonic::{Code, Request, Response, Status, Streaming};
+use tonic_reflection::pb;
+use tonic_reflection::pb::v1::server_reflection_server::ServerReflectionServer;
+use tonic_reflection::pb::v1alpha::server_reflection_server::ServerReflectionServer as ServerReflectionServerAlpha;
+
+use self::index::Index;
 use super::layer::method::MAX_REQUEST_BYTES;
+use super::status;
 
-/// Version 1.
-pub(super) fn v1() -> Lazy<ServerReflectionServer<impl ServerReflection>> {
-    Lazy::new(|| {
-        let service = builder().build_v1().expect("the descriptors were compiled together");
-        service.max_decoding_message_size(MAX_REQUEST_BYTES)
-    })
+/// Returns the service of version 1.
+pub(super) fn v1() -> ServerReflectionServer<Reflection> {
+    ServerReflectionServer::new(Reflection).max_decoding_message_size(MAX_REQUEST_BYTES)
 }
 
-/// The version before, which older clients ask for.
-pub(super) fn v1alpha() -> Lazy<v1alpha::ServerReflectionServer<impl v1alpha::ServerReflection>> {
-    Lazy::new(|| {
-        let service = builder().build_v1alpha().expect("the descriptors were compiled together");
-        service.max_decoding_message_size(MAX_REQUEST_BYTES)
-    })
+/// Returns the service of the version before.
+pub(super) fn v1alpha() -> ServerReflectionServerAlpha<Reflection> {
+    ServerReflectionServerAlpha::new(Reflection).max_decoding_message_size(MAX_REQUEST_BYTES)
 }
 
-fn builder() -> Builder<'static> {
-    Builder::configure()
-        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+/// The descriptors. They are read when a client asks first: most processes are never asked, and the contract is half a megabyte.
+fn index() -> &'static Index {
+    static INDEX: LazyLock<Index> = LazyLock::new(Index::of_service);
+    &INDEX
 }
 
-/// A service that is made when somebody asks first: most processes are never asked, and the contract is half a megabyte.
-pub(super) struct Lazy<S>(Arc<LazyLock<S>>);
+/// A question that has no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Unanswerable(Code, &'static str);
 
-impl<S> Lazy<S> {
-    fn new(service: fn() -> S) -> Self {
-        Self(Arc::new(LazyLock::new(service)))
-    }
+impl Unanswerable {
+    const FILE: Self = Self(Code::NotFound, "there is no file of this name");
+    const SYMBOL: Self = Self(Code::NotFound, "there is no symbol of this name");
+    const EXTENSION: Self = Self(Code::NotFound, "there is no extension of this message with this number");
+    const MESSAGE: Self = Self(Code::NotFound, "there is no message of this name");
+    const NOTHING: Self = Self(Code::InvalidArgument, "the request asks for nothing that reflection knows");
 }
 
-impl<S> Clone for Lazy<S> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
+/// The error of a stream that cannot be read any further.
+fn broken(broken: Status) -> Status {
+    status::of_bad_message(&broken, MAX_REQUEST_BYTES).map_or(broken, |error| status::from_error(&error))
 }
 
-impl<S: NamedService> NamedService for Lazy<S> {
-    const NAME: &'static str = S::NAME;
+/// The service, in both versions.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reflection;
+
+/// Implements the service of one version. Their messages are alike, and distinct types.
+macro_rules! version {
+    ($version:ident) => {
+        const _: () = {
+            use pb::$version::server_reflection_request::MessageRequest;
+            use pb::$version::server_reflection_response::MessageResponse;
+            use pb::$version::{
+                ErrorResponse, ExtensionNumberResponse, FileDescriptorResponse, ListServiceResponse,
+                ServerReflectionRequest, ServerReflectionResponse, ServiceResponse,
+            };
+
+            fn response(request: ServerReflectionRequest) -> ServerReflectionResponse {
+                let found =
+                    find(index(), request.message_request.as_ref()).unwrap_or_else(|Unanswerable(code, text)| {
+                        MessageResponse::ErrorResponse(ErrorResponse {
+                            error_code: code as i32,
+                            error_message: text.to_owned(),
+                        })
+                    });
+                ServerReflectionResponse {
+                    valid_host: request.host.clone(),
+                    original_request: Some(request),
+                    message_response: Some(found),
+                }
+            }
+
+            fn find(index: &Index, request: Option<&MessageRequest>) -> Result<MessageResponse, Unanswerable> {
+                let file = |found: Option<&'static [u8]>, unknown| {
+                    let file = found.ok_or(unknown)?.to_vec();
+                    let files = FileDescriptorResponse { file_descriptor_proto: vec![file] };
+                    Ok(MessageResponse::FileDescriptorResponse(files))
+                };
+                match request.ok_or(Unanswerable::NOTHING)? {
+                    MessageRequest::FileByFilename(name) => file(index.file(name), Unanswerable::FILE),
+                    MessageRequest::FileContainingSymbol(name) => file(index.symbol(name), Unanswerable::SYMBOL),
+                    MessageRequest::FileContainingExtension(extension) => {
+                        let found = index.extension(&extension.containing_type, extension.extension_number);
+                        file(found, Unanswerable::EXTENSION)
+                    }
+                    MessageRequest::AllExtensionNumbersOfType(name) => {
+                        let numbers = index.extension_numbers(name).ok_or(Unanswerable::MESSAGE)?;
+                        Ok(MessageResponse::AllExtensionNumbersResponse(ExtensionNumberResponse {
+                            base_type_name: name.clone(),
+                            extension_number: numbers,
+                        }))
+                    }
+                    MessageRequest::ListServices(_) => {
+                        let names = index.services().iter().map(|name| ServiceResponse { name: name.clone() });
+                        Ok(MessageResponse::ListServicesResponse(ListServiceResponse { service: names.collect() }))
+                    }
+                }
+            }
+
+            #[tonic::async_trait]
+            impl pb::$version::server_reflection_server::ServerReflection for Reflection {
+                type ServerReflectionInfoStream =
+                    Pin<Box<dyn Stream<Item = Result<ServerReflectionResponse, Status>> + Send>>;
+
+                /// Reads a question when the answer to the one before has been taken.
+                async fn server_reflection_info(
+                    &self,
+                    request: Request<Streaming<ServerReflectionRequest>>,
+                ) -> Result<Response<Self::ServerReflectionInfoStream>, Status> {
+                    let answers = request.into_inner().map(|request| request.map(response).map_err(broken));
+                    Ok(Response::new(Box::pin(answers)))
+                }
+            }
+        };
+    };
 }
 
-impl<S: Service<Request<Body>> + Clone> Service<Request<Body>> for Lazy<S> {
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = S::Future;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        // Like every generated service.
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> S::Future {
-        S::clone(&self.0).call(request)
-    }
-}
+version!(v1);
+version!(v1alpha);

@@ -14,8 +14,6 @@ use tokio::sync::watch;
 use tonic::service::{LayerExt, Routes};
 use tonic::transport::Server;
 use tonic::transport::server::Router;
-use tonic_health::pb::health_server::HealthServer;
-use tonic_health::server::HealthService;
 use tower::Layer;
 use tower::layer::util::{Identity, Stack};
 
@@ -24,6 +22,7 @@ use super::access_token_service::AccessTokenGrpc;
 use super::authentication_service::AuthenticationGrpc;
 use super::directory_service::DirectoryGrpc;
 use super::layer::method::{MAX_RECORD_BYTES, MAX_REQUEST_BYTES};
+use super::layer::protocol::MAX_METADATA_BYTES;
 use super::layer::{CallLayers, Calls};
 use super::read_after::ReadAfter;
 use super::reflection;
@@ -49,8 +48,10 @@ const FAULTS_PER_CONNECTION: usize = 1024;
 /// Most calls at a time that a client has taken back before they were looked at. When the service is late, that may be all
 /// of an honest client's; on a narrow connection it takes some back and sends others meanwhile.
 const RESETS_PER_CONNECTION: usize = 2 * WIDE as usize;
-/// Most bytes of the metadata of a call.
-const MAX_HEADER_BYTES: u32 = 16 * 1024;
+/// Maximum size of a header list that the HTTP library reads, in bytes. It is above the limit of the service, so that most of
+/// those that are too large get an error with details: the library answers HTTP 431 without any, and closes the connection
+/// at four times this size.
+const MAX_HEADER_LIST_BYTES: u32 = 4 * MAX_METADATA_BYTES as u32;
 /// A silent connection is asked for a sign of life after the first, and closed after the second.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -127,15 +128,13 @@ pub(crate) fn routers<S: Store + AccountStore>(
             .layer(layers.clone())
             .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+            // The HTTP library refuses streams above it from the first one on, also before the client has read the setting.
             .max_concurrent_streams(streams)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(connection_window(streams))
-            // The setting is advice until a client has read it; these hold at once.
-            .concurrency_limit_per_connection(streams as usize)
-            .load_shed(true)
             .http2_max_local_error_reset_streams(Some(FAULTS_PER_CONNECTION))
             .http2_max_pending_accept_reset_streams(Some(RESETS_PER_CONNECTION))
-            .http2_max_header_list_size(MAX_HEADER_BYTES)
+            .http2_max_header_list_size(MAX_HEADER_LIST_BYTES)
             // Without a grace time: tonic would then drop the connection, with the calls on it, instead of closing it.
             .max_connection_age(limits.connection_age)
             .tcp_nodelay(true)
@@ -168,10 +167,8 @@ fn routes<S: Store + AccountStore>(app: Arc<App<S>>, health: &Health) -> Routes 
     let directory = DirectoryServiceServer::new(DirectoryGrpc::new(app))
         .max_decoding_message_size(MAX_RECORD_BYTES)
         .max_encoding_message_size(MAX_ANSWER_BYTES);
-    let health = HealthServer::new(HealthService::from_health_reporter(health.reporter()))
-        .max_decoding_message_size(MAX_REQUEST_BYTES);
     Routes::new(replicas.named_layer(access_tokens))
         .add_service(authentication)
         .add_service(replicas.named_layer(directory))
-        .add_service(health)
+        .add_service(health.service())
 }

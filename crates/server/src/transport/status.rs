@@ -1,7 +1,10 @@
 //! Errors on the wire: one function from the domain's error to a `tonic::Status` with its details.
 
+use std::time::Duration;
+
 use access_tokens_domain::{Error, FieldViolation, Reason};
 use access_tokens_proto::ERROR_DOMAIN;
+use http::HeaderMap;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
@@ -86,9 +89,9 @@ pub fn code(reason: Reason) -> Code {
         | Reason::Overloaded
         | Reason::TooManyCodes
         | Reason::TooManyLogins => Code::ResourceExhausted,
-        Reason::DatabaseUnavailable => Code::Unavailable,
+        Reason::DatabaseUnavailable | Reason::ConnectionClosing => Code::Unavailable,
         Reason::Internal => Code::Internal,
-        Reason::MethodNotFound => Code::Unimplemented,
+        Reason::MethodNotFound | Reason::UnsupportedEncoding => Code::Unimplemented,
         Reason::DeadlineExceeded => Code::DeadlineExceeded,
     }
 }
@@ -107,6 +110,56 @@ pub(super) fn of_bad_message(status: &Status, limit: usize) -> Option<Error> {
         }
         _ => None,
     }
+}
+
+/// The metadata of a status: its code, and its details.
+const GRPC_STATUS: &str = "grpc-status";
+const GRPC_STATUS_DETAILS: &str = "grpc-status-details-bin";
+/// When to try again after an error that waiting ends.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Gives the details that every error has to a status in these headers or trailers, if it is an error without any. Its text is
+/// replaced too: it is of a library, and could tell more than a caller may know.
+pub(super) fn complete(headers: &mut HeaderMap) {
+    let Some(code) = headers.get(GRPC_STATUS) else { return };
+    if code == "0" || headers.contains_key(GRPC_STATUS_DETAILS) {
+        return;
+    }
+    let Some(error) = of_bare_code(Code::from_bytes(code.as_bytes())) else { return };
+    // `add_header` refuses only metadata that is not valid, and an error has none.
+    let _ = from_error(&error).add_header(headers);
+}
+
+/// Returns the error that stands for a status of which only the code is known. None: it is no error.
+///
+/// Every error of this service has details, so this one was made by the transport. Its code becomes that of its reason.
+fn of_bare_code(code: Code) -> Option<Error> {
+    let error = match code {
+        Code::Ok => return None,
+        Code::Unauthenticated => Error::invalid_token(),
+        Code::PermissionDenied => Error::new(Reason::PermissionDenied, "the caller may not do this"),
+        Code::InvalidArgument | Code::OutOfRange | Code::FailedPrecondition => {
+            Error::new(Reason::InvalidFieldValue, "the request is not valid")
+        }
+        Code::NotFound => Error::new(Reason::ReferenceNotFound, "what the request names does not exist"),
+        Code::AlreadyExists => Error::new(Reason::RecordAlreadyExists, "it exists already"),
+        Code::Aborted => Error::new(Reason::Conflict, "another call changed the same thing; try again"),
+        Code::ResourceExhausted => {
+            Error::new(Reason::Overloaded, "the service is overloaded; try again").retry_after(RETRY_AFTER)
+        }
+        Code::Unavailable => connection_closing(),
+        Code::DeadlineExceeded | Code::Cancelled => {
+            Error::new(Reason::DeadlineExceeded, "the deadline passed; the call may or may not have taken effect")
+        }
+        Code::Unimplemented => Error::new(Reason::MethodNotFound, "there is no such method"),
+        Code::Internal | Code::Unknown | Code::DataLoss => Error::internal("an error without details"),
+    };
+    Some(error)
+}
+
+/// Returns the error of a stream that ends with its connection.
+pub(super) fn connection_closing() -> Error {
+    Error::new(Reason::ConnectionClosing, "the connection is closing; connect again").retry_after(RETRY_AFTER)
 }
 
 /// Tells the log what the caller is not told.
@@ -198,6 +251,35 @@ mod tests {
         let fields: Vec<_> = details.bad_request().expect("fields").field_violations.iter().map(|v| &v.field).collect();
         assert_eq!(fields, ["identifier", "pass_code"]);
         assert_eq!(details.retry_info().expect("a wait").retry_delay, Some(Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn a_status_of_the_transport_gets_a_documented_reason_with_its_code() {
+        let documented: Vec<_> = documented_codes().into_iter().map(|(reason, _)| reason).collect();
+        for number in 0..=17 {
+            let bare = Status::new(Code::from(number), "hunter2").into_http::<()>();
+            let mut headers = bare.headers().clone();
+            complete(&mut headers);
+            let status = Status::from_header_map(&headers).expect("a status");
+            if number == 0 {
+                assert_eq!(headers, *bare.headers());
+                continue;
+            }
+            let details = status.get_error_details();
+            let info = details.error_info().expect("details");
+            assert_eq!(info.domain, ERROR_DOMAIN);
+            assert!(documented.contains(&info.reason), "{}", info.reason);
+            let reason = Reason::ALL.into_iter().find(|reason| reason.name() == info.reason).expect("known");
+            assert_eq!(status.code(), code(reason), "{number}");
+            assert!(!status.message().contains("hunter2"));
+            // It is complete now.
+            let once = headers.clone();
+            complete(&mut headers);
+            assert_eq!(headers, once);
+        }
+        let mut none = HeaderMap::new();
+        complete(&mut none);
+        assert!(none.is_empty());
     }
 
     #[test]

@@ -43,7 +43,7 @@ async fn those_who_come_while_many_are_there_may_have_fewer_calls_at_a_time() {
     let (keys, notifier) = (Arc::new(LiveKeys::new(ring(&[RING_A]))), Arc::new(NoNotifier));
     let settings = Loaded::load(None, [], &[]).expect("the defaults").settings;
     let app = Arc::new(assemble(&database, &keys, notifier, &settings, Arc::default()));
-    let health = Health::new().await;
+    let health = Health::new();
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
     let asked = watch::Sender::new(false);

@@ -4,6 +4,7 @@
 //! of them is missing for the others. The steps are in this order, so that work of strangers never takes what authenticated
 //! calls need (ADR 26):
 //!
+//! 0. What is no call of gRPC is refused.
 //! 1. The credential is checked, under a permit of the client's address. Methods without a session have none.
 //! 2. The message arrives, without a permit: within [`MESSAGE_TIME`] for methods without a session.
 //! 3. The work gets a permit: of the organisation, or of the client's address for methods without a session.
@@ -25,7 +26,8 @@ use super::completion::RunToCompletion;
 use super::message::{Messages, Missing};
 use super::method::{self, Access, Method};
 use super::occupy::Call;
-use super::permits::{Party, Permit, PermitPool, PoolLimits};
+use super::permits::{Party, Permit, PermitPool, PoolLimits, Wait};
+use super::protocol::Violation;
 use super::trace::ApiKeyId;
 use super::{Answers, Around, Next, deadline, detach};
 use crate::authentication::public_part;
@@ -122,7 +124,13 @@ impl Admit {
 
 impl Around for Admit {
     async fn around<N: Answers>(&self, mut request: Request<Body>, next: Next<'_, N>) -> Response<Body> {
-        let came = Instant::now();
+        let came = request.extensions().get::<Arc<Call>>().map_or_else(Instant::now, |call| call.came());
+        if let Some(violation) = Violation::of(&request) {
+            // Nothing reads the rest of it.
+            *request.body_mut() = Body::empty();
+            request.extensions_mut().insert(violation);
+            return Box::pin(next.run(request)).await;
+        }
         // What is no method is refused further on, with a line in the log.
         let Some(method) = method::find(request.uri().path()) else { return next.run(request).await };
         match self.shared.admit(method, &mut request, came).await {
@@ -152,12 +160,12 @@ impl Shared {
     async fn admit(&self, method: &Method, request: &mut Request<Body>, came: Instant) -> Result<Option<Permit>, Stop> {
         let asked = deadline::asked(request.headers());
         let deadline = came + asked.map_or(method.time_limit, |asked| asked.min(method.time_limit));
-        let wait = asked.map_or(PERMIT_WAIT, |asked| asked.min(PERMIT_WAIT));
+        let wait = |longest| Wait { longest, deadline: Some(deadline) };
         let address = Party::of_address(request.extensions().get::<ClientAddress>().copied());
         if Guard::Admission.is_off() && !method.probe {
-            let permit = self.calls.acquire(Party::of_address(None), 0, wait).await.ok_or(Stop::Full)?;
+            let permit = self.calls.acquire(Party::of_address(None), 0, wait(PERMIT_WAIT)).await.ok_or(Stop::Full)?;
             if method.access != Access::Open {
-                let caller = self.caller(request, address, wait, deadline).await?;
+                let caller = self.caller(request, address, deadline).await?;
                 auth::permit(method.access, &caller)?;
                 request.extensions_mut().insert(caller);
             }
@@ -166,7 +174,7 @@ impl Shared {
         let (party, arrives_by) = if method.access == Access::Open {
             (address, deadline.min(came + MESSAGE_TIME))
         } else {
-            let caller = self.caller(request, address, wait, deadline).await?;
+            let caller = self.caller(request, address, deadline).await?;
             auth::permit(method.access, &caller)?;
             let party = Party::Organisation(caller.organisation);
             request.extensions_mut().insert(caller);
@@ -176,23 +184,17 @@ impl Shared {
             true => 0,
             false => self.complete(request, method, party, arrives_by).await?,
         };
-        let (pool, wait) = match method.access {
+        let (pool, longest) = match method.access {
             Access::Open if method.probe => return Ok(None),
-            Access::Open => (&self.anonymous, wait.min(ANONYMOUS_PERMIT_WAIT)),
-            _ if method.client_streaming => (&self.streams, wait),
-            _ => (&self.calls, wait),
+            Access::Open => (&self.anonymous, ANONYMOUS_PERMIT_WAIT),
+            _ if method.client_streaming => (&self.streams, PERMIT_WAIT),
+            _ => (&self.calls, PERMIT_WAIT),
         };
-        pool.acquire(party, bytes, wait).await.map(Some).ok_or(Stop::Full)
+        pool.acquire(party, bytes, wait(longest)).await.map(Some).ok_or(Stop::Full)
     }
 
     /// Returns who calls. The session, if there is one, goes into the extensions.
-    async fn caller(
-        &self,
-        request: &mut Request<Body>,
-        address: Party,
-        wait: Duration,
-        deadline: Instant,
-    ) -> Result<Caller, Stop> {
+    async fn caller(&self, request: &mut Request<Body>, address: Party, deadline: Instant) -> Result<Caller, Stop> {
         if !*self.database_present.borrow() {
             return Err(detach::away().into());
         }
@@ -201,6 +203,7 @@ impl Shared {
             Credential::ApiKey(key) => public_part(key),
             _ => None,
         };
+        let wait = Wait { longest: PERMIT_WAIT, deadline: Some(deadline) };
         let permit = self.checks.acquire(address, 0, wait).await.ok_or(Stop::Full)?;
         let mut check = RunToCompletion::new(Arc::clone(&self.sessions).check(credential), permit);
         // Nearly always it is known already.

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use access_tokens_domain::{Error, Reason};
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderName, Request, Response};
 use hyper::body::{Body as HttpBody, Bytes, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 use tonic::Status;
@@ -18,9 +18,14 @@ use super::admit::Admitted;
 use super::{Answers, Around, Next, method};
 use crate::transport::status;
 
-/// How much earlier than the caller we give up: a tenth of the time, at most this. The answer has to travel, and tonic
-/// knows the caller's deadline too: when that passes it drops the call and says CANCELLED.
-const HEAD_START: Duration = Duration::from_millis(100);
+/// How much earlier than its caller a call ends: a tenth of the time, within these bounds. The answer has to travel, and tonic
+/// knows the caller's deadline too: when that passes, tonic drops the call and says CANCELLED, without details. Timers are exact
+/// to a millisecond.
+const MIN_HEAD_START: Duration = Duration::from_millis(1);
+const MAX_HEAD_START: Duration = Duration::from_millis(100);
+
+/// The metadata that carries the caller's timeout.
+const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 #[derive(Debug, Clone)]
 pub struct Deadline;
@@ -43,7 +48,12 @@ impl Around for Deadline {
 
 /// How long the caller waits, less the time that the answer takes.
 pub(super) fn asked(headers: &HeaderMap) -> Option<Duration> {
-    grpc_timeout(headers).map(|timeout| timeout - HEAD_START.min(timeout / 10))
+    grpc_timeout(headers).map(|timeout| timeout.saturating_sub((timeout / 10).clamp(MIN_HEAD_START, MAX_HEAD_START)))
+}
+
+/// Is there a timeout that cannot be read?
+pub(super) fn is_malformed(headers: &HeaderMap) -> bool {
+    headers.contains_key(GRPC_TIMEOUT) && grpc_timeout(headers).is_none()
 }
 
 fn exceeded() -> Status {
@@ -57,7 +67,7 @@ pub(super) fn exceeded_error() -> Error {
 
 /// The caller's timeout: up to eight digits and a unit.
 fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    let text = headers.get(GRPC_TIMEOUT)?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return None;

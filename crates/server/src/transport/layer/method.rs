@@ -5,6 +5,8 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use access_tokens_domain::session::Permission;
+use access_tokens_proto::descriptor_pool;
+use access_tokens_proto::health::health_server::SERVICE_NAME as HEALTH;
 use access_tokens_proto::options::{self, MethodInfo};
 use prost::Message;
 use prost_types::FileDescriptorSet;
@@ -96,28 +98,35 @@ fn access(permission: Option<options::Permission>) -> Access {
 
 /// The methods of health and reflection, which need no session.
 fn probes() -> impl Iterator<Item = Method> {
-    let sets = [
-        tonic_health::pb::FILE_DESCRIPTOR_SET,
-        tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
-        tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
-    ];
+    let health = descriptor_pool().get_service_by_name(HEALTH);
+    let health = health.into_iter().flat_map(|service| service.methods().collect::<Vec<_>>()).map(|method| {
+        let path = format!("/{HEALTH}/{}", method.name());
+        probe(path, method.is_client_streaming(), method.is_server_streaming())
+    });
+    let sets = [tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET, tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET];
     let files = sets.into_iter().flat_map(|set| FileDescriptorSet::decode(set).unwrap_or_default().file);
-    files.flat_map(|file| {
+    let reflection = files.flat_map(|file| {
         let package = file.package().to_owned();
-        let paths = file.service.into_iter().flat_map(move |service| {
+        file.service.into_iter().flat_map(move |service| {
             let service_name = format!("/{package}.{}", service.name());
-            service.method.into_iter().map(move |method| (format!("{service_name}/{}", method.name()), method))
-        });
-        paths.map(|(path, method)| Method {
-            path,
-            access: Access::Open,
-            probe: true,
-            client_streaming: method.client_streaming(),
-            long_lived: method.server_streaming(),
-            time_limit: UNARY_LIMIT,
-            size_limit: MAX_REQUEST_BYTES,
+            let path = move |method: &str| format!("{service_name}/{method}");
+            let methods = service.method.into_iter();
+            methods.map(move |method| probe(path(method.name()), method.client_streaming(), method.server_streaming()))
         })
-    })
+    });
+    health.chain(reflection)
+}
+
+fn probe(path: String, client_streaming: bool, server_streaming: bool) -> Method {
+    Method {
+        path,
+        access: Access::Open,
+        probe: true,
+        client_streaming,
+        long_lived: server_streaming,
+        time_limit: UNARY_LIMIT,
+        size_limit: MAX_REQUEST_BYTES,
+    }
 }
 
 #[cfg(test)]
@@ -148,11 +157,14 @@ mod tests {
         assert_eq!(names, [format!("{service}/Login"), format!("{service}/LoginWithApiKey")]);
         for probe in [
             "/grpc.health.v1.Health/Check",
+            "/grpc.health.v1.Health/List",
             "/grpc.health.v1.Health/Watch",
             "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
             "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
         ] {
             assert!(find(probe).is_some_and(|method| method.probe && method.access == Access::Open), "{probe}");
+            let streams = probe.ends_with("Watch") || probe.ends_with("Info");
+            assert!(find(probe).is_some_and(|method| method.long_lived == streams), "{probe}");
         }
         assert!(find("/accesstoken.v1.AccessTokenService/Nonsense").is_none());
     }

@@ -3,20 +3,21 @@
 //! The order is that of [`Calls`], outermost first, and nowhere else:
 //!
 //! 1. `occupy`: a connection with calls in progress is not idle.
-//! 2. `admit`: checks the credential, waits for the whole message, then for a permit. The number of permits is bounded; calls
-//!    that find none wait for a moment, and are refused here.
+//! 2. `admit`: looks whether it is a call of gRPC, checks the credential, waits for the whole message, then for a permit. The
+//!    number of permits is bounded; calls that find none wait for a moment, and are refused here.
 //! 3. `catch-panic`: a panic in a layer is an INTERNAL answer, not a closed connection.
 //! 4. `request-id`: accepts or makes the id of the call and echoes it.
 //! 5. `trace`: one span and one line a call.
 //! 6. `measure`: how often each method is called, with what outcome, and for how long. Outside of `auth`, so that
 //!    rejections count.
-//! 7. `unsent`: large answers that wait for their callers to take them, bounded in bytes and in time.
-//! 8. `deadline`: the caller's, at most ours. It ends the wait and the reading of the request, never the work.
-//! 9. `detach`: goes on with a call in a task of its own when nobody waits for it any more, so that neither a deadline nor a
-//!    disconnect drops a future that holds a database connection. All that may touch the database is inside; while
-//!    there is none, a call is refused here.
-//! 10. `auth`: answers calls whose credential or message admission has found to be wrong.
-//! 11. `refusals`: what tonic itself refuses gets the details that every error has.
+//! 7. `protocol`: answers requests that are no calls of gRPC.
+//! 8. `unsent`: large answers that wait for their callers to take them, bounded in bytes and in time.
+//! 9. `deadline`: the caller's, at most ours. It ends the wait and the reading of the request, never the work.
+//! 10. `detach`: goes on with a call in a task of its own when nobody waits for it any more, so that neither a deadline nor a
+//!     disconnect drops a future that holds a database connection. All that may touch the database is inside; while
+//!     there is none, a call is refused here.
+//! 11. `auth`: answers calls whose credential or message admission has found to be wrong.
+//! 12. `refusals`: what tonic itself refuses gets the details that every error has.
 
 mod admit;
 mod auth;
@@ -29,6 +30,7 @@ mod message;
 pub(crate) mod method;
 mod occupy;
 mod permits;
+pub(crate) mod protocol;
 mod refusals;
 mod request_id;
 mod trace;
@@ -55,6 +57,7 @@ use catch_panic::CatchPanic;
 use deadline::Deadline;
 use detach::Detach;
 use measure::Measure;
+use protocol::Protocol;
 use refusals::Refusals;
 use request_id::GiveRequestId;
 use trace::Trace;
@@ -151,7 +154,10 @@ pub type Calls<S> = Occupy<
                 GiveRequestId,
                 Layered<
                     Trace,
-                    Layered<Measure, Layered<Unsent, Layered<Deadline, Layered<Detach, Arc<Authenticated<S>>>>>>,
+                    Layered<
+                        Measure,
+                        Layered<Protocol, Layered<Unsent, Layered<Deadline, Layered<Detach, Arc<Authenticated<S>>>>>>,
+                    >,
                 >,
             >,
         >,
@@ -202,6 +208,7 @@ impl<S: Handler> tower::Layer<S> for CallLayers {
         let inner = Layered { around: self.detach.clone(), inner };
         let inner = Layered { around: Deadline, inner };
         let inner = Layered { around: self.unsent.clone(), inner };
+        let inner = Layered { around: Protocol, inner };
         let inner = Layered { around: self.measure.clone(), inner };
         let inner = Layered { around: Trace, inner };
         let inner = Layered { around: GiveRequestId, inner };

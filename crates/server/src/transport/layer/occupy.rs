@@ -21,7 +21,7 @@ use tower::Service;
 use super::unsent::PER_CONNECTION;
 use super::{Answers, Handler, Innermost, method};
 use crate::tls::Peer;
-use crate::transport::RemoteAddress;
+use crate::transport::{RemoteAddress, status};
 
 /// What the paths of probes begin with.
 const PROBES: &str = "/grpc.";
@@ -54,8 +54,8 @@ pub(crate) struct Activity {
 #[derive(Debug)]
 struct Counts {
     in_progress: usize,
+    begun: u64,
     since: Instant,
-    used: bool,
 }
 
 impl Activity {
@@ -64,7 +64,7 @@ impl Activity {
         let now = Instant::now();
         let stranger = stranger.map(|stranger| Box::new(stranger) as Box<dyn Debug + Send + Sync>);
         Self {
-            counts: Mutex::new(Counts { in_progress: 0, since: now, used: false }),
+            counts: Mutex::new(Counts { in_progress: 0, begun: 0, since: now }),
             unsent: Arc::new(Semaphore::new(PER_CONNECTION)),
             ends: now + age,
             authenticated: AtomicBool::new(false),
@@ -93,7 +93,12 @@ impl Activity {
 
     /// Has there ever been a call?
     pub(crate) fn used(&self) -> bool {
-        self.state().used
+        self.calls() > 0
+    }
+
+    /// Returns how many calls have come.
+    pub(crate) fn calls(&self) -> u64 {
+        self.state().begun
     }
 
     /// Room for its answers that wait.
@@ -110,15 +115,21 @@ impl Activity {
 #[derive(Debug)]
 pub(super) struct Call {
     activity: Arc<Activity>,
+    came: Instant,
     ended: AtomicBool,
 }
 
 impl Call {
     fn begin(activity: Arc<Activity>) -> Self {
         let mut counts = activity.state();
-        (counts.in_progress, counts.used) = (counts.in_progress + 1, true);
+        (counts.in_progress, counts.begun) = (counts.in_progress + 1, counts.begun + 1);
         drop(counts);
-        Self { activity, ended: AtomicBool::new(false) }
+        Self { activity, came: Instant::now(), ended: AtomicBool::new(false) }
+    }
+
+    /// Returns when the call came. tonic counts its caller's deadline from this moment.
+    pub(super) fn came(&self) -> Instant {
+        self.came
     }
 
     /// It counts no longer, whatever is left of it.
@@ -145,7 +156,8 @@ impl Drop for Call {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TrustedProxy;
 
-/// Marks the calls of connections, up to the end of their answers. Calls of this process have none.
+/// Marks the calls of connections, up to the end of their answers. Calls of this process have none. What leaves here is complete:
+/// every error has its details.
 #[derive(Debug)]
 pub struct Occupy<N> {
     inner: Arc<N>,
@@ -202,7 +214,8 @@ impl<N: Answers> Service<Request<Body>> for Occupy<N> {
         let inner = Arc::clone(&self.inner);
         Box::pin(async move {
             let long_lived = is_long_lived(request.uri().path());
-            let response = inner.answer(request).await;
+            let mut response = inner.answer(request).await;
+            status::complete(response.headers_mut());
             let Some(call) = call else { return Ok(response) };
             let limits = long_lived.then(|| LongLived::begin(&call));
             Ok(response.map(|body| Body::new(Occupied { body, limits, ended: false, _call: call })))
@@ -258,16 +271,20 @@ impl HttpBody for Occupied {
         if self.ended {
             return Poll::Ready(None);
         }
-        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
+        if let Poll::Ready(mut frame) = Pin::new(&mut self.body).poll_frame(context) {
+            if let Some(Ok(frame)) = &mut frame
+                && let Some(trailers) = frame.trailers_mut()
+            {
+                status::complete(trailers);
+            }
             return Poll::Ready(frame);
         }
         let Some(limits) = &mut self.limits else { return Poll::Pending };
         ready!(limits.end.as_mut().poll(context));
         self.ended = true;
         let mut trailers = HeaderMap::new();
-        let status = Status::unavailable("the connection has reached its age; connect again");
-        // It has no details that a header could not hold.
-        let _ = status.add_header(&mut trailers);
+        // Its details are no more than a header holds.
+        let _ = status::from_error(&status::connection_closing()).add_header(&mut trailers);
         Poll::Ready(Some(Ok(Frame::trailers(trailers))))
     }
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use access_tokens_domain::session::OrganisationKey;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 use crate::transport::ClientAddress;
 
@@ -56,6 +56,21 @@ pub(super) struct PoolLimits {
     pub(super) waiting_per_party: usize,
     /// Maximum number of bytes of the messages of calls that wait.
     pub(super) waiting_bytes: usize,
+}
+
+/// How long a call waits for a permit.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wait {
+    /// Maximum time from now on.
+    pub(super) longest: Duration,
+    /// When its caller gives up.
+    pub(super) deadline: Option<Instant>,
+}
+
+impl From<Duration> for Wait {
+    fn from(longest: Duration) -> Self {
+        Self { longest, deadline: None }
+    }
 }
 
 /// The permits of one kind of work. Clones share them.
@@ -103,7 +118,7 @@ impl PermitPool {
     }
 
     /// Returns a permit for a call whose message has this many bytes. None: there was none within `wait`.
-    pub(super) async fn acquire(&self, party: Party, bytes: usize, wait: Duration) -> Option<Permit> {
+    pub(super) async fn acquire(&self, party: Party, bytes: usize, wait: impl Into<Wait>) -> Option<Permit> {
         let turn = {
             let mut state = self.state();
             let (free, per_party) = (state.free, state.limits.per_party);
@@ -118,7 +133,9 @@ impl PermitPool {
             state.push(party, Waiter { since: Instant::now(), bytes, turn: give });
             turn
         };
-        timeout(wait, turn).await.ok()?.ok()
+        let Wait { longest, deadline } = wait.into();
+        let end = Instant::now() + longest;
+        timeout_at(deadline.map_or(end, |deadline| deadline.min(end)), turn).await.ok()?.ok()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

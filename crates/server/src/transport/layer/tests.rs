@@ -104,7 +104,7 @@ where
 }
 
 fn request(path: &str, headers: &[(&str, &str)]) -> Request<Body> {
-    let mut request = Request::builder().uri(path);
+    let mut request = Request::builder().method("POST").uri(path).header("content-type", "application/grpc");
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
@@ -141,6 +141,7 @@ fn the_order_is_the_declared_one() {
         "GiveRequestId",
         "Trace",
         "Measure",
+        "Protocol",
         "Unsent",
         "Deadline",
         "Detach",
@@ -426,7 +427,7 @@ async fn what_tonic_refuses_has_a_reason_and_what_we_refuse_stays() {
     let refusals = [
         (Status::out_of_range("decoded message length too large"), Code::ResourceExhausted, "REQUEST_TOO_LARGE"),
         (Status::internal("failed to decode: invalid wire type"), Code::InvalidArgument, "INVALID_FIELD_VALUE"),
-        (Status::unimplemented("compression"), Code::Unimplemented, ""),
+        (Status::unimplemented("compression"), Code::Unimplemented, "METHOD_NOT_FOUND"),
         (status::from_error(&Error::internal("ours")), Code::Internal, "INTERNAL"),
         (status::from_error(&Error::new(Reason::Conflict, "ours")), Code::Aborted, "CONFLICT"),
     ];

@@ -110,6 +110,10 @@ fn full() -> Response<Body> {
     status::from_error(&error.retry_after(RETRY_AFTER)).into_http()
 }
 
+fn not_taken() -> Status {
+    status::from_error(&Error::new(Reason::DeadlineExceeded, "the answer was not taken in time"))
+}
+
 /// Frames, and then the rest of a body.
 fn ahead(frames: impl Iterator<Item = Result<Frame<Bytes>, Status>> + Send + 'static, rest: Body) -> Body {
     Body::new(StreamBody::new(stream::iter(frames).chain(BodyStream::new(rest))))
@@ -155,7 +159,7 @@ impl HttpBody for Answer {
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         match &mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) {
             Some(waiting) => Pin::new(&mut waiting.body).poll_frame(context),
-            None => Poll::Ready(Some(Err(Status::deadline_exceeded("the answer was not taken in time")))),
+            None => Poll::Ready(Some(Err(not_taken()))),
         }
     }
 }

@@ -3,6 +3,8 @@
 mod access_tokens;
 mod credentials;
 mod directory;
+mod protocol;
+mod reflection;
 mod sessions;
 mod wire;
 
@@ -98,7 +100,7 @@ impl World {
             terms: KeyTerms::default(),
         };
         store.add_api_key(&stored, clock.now()).await.expect("kept");
-        let health = Health::new().await;
+        let health = Health::new();
         let service = server::in_process(app.clone(), &health, Limits::default());
         Self { app, health, service, api_key: key.key.expose().to_owned(), _folder: folder }
     }

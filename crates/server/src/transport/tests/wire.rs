@@ -26,7 +26,7 @@ use crate::transport::Readiness;
 use crate::transport::server::{self, Limits};
 
 /// A channel to the service over a socket of this machine.
-async fn channel(world: &World, limits: Limits) -> Channel {
+pub(super) async fn channel(world: &World, limits: Limits) -> Channel {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("its address");
     let router = server::router(world.app.clone(), &world.health, limits);
@@ -71,7 +71,7 @@ async fn health_says_no_until_told() {
         (Some(Readiness::Away), ServingStatus::NotServing),
     ] {
         if let Some(readiness) = readiness {
-            world.health.set(readiness).await;
+            world.health.set(readiness);
         }
         for name in names {
             let answer =
@@ -170,8 +170,9 @@ async fn calls_that_nobody_waits_for_leave_nothing_behind() {
         let mut request = Request::new(login("anna"));
         request.metadata_mut().insert("grpc-timeout", "5m".parse().expect("metadata"));
         let status = client.login(request).await.expect_err("a hash takes longer");
-        // The client has a timer of its own, which may be first.
-        assert!(matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled), "{status:?}");
+        // The client has a timer of its own, which may be first. The permits may still be held by hashes of calls before.
+        let expected = matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled | Code::ResourceExhausted);
+        assert!(expected, "{status:?}");
     }
     // The hashes that were begun are finished, and each keeps its permit until then.
     let free = async {

@@ -36,7 +36,8 @@ fn connection() -> Arc<Activity> {
 }
 
 async fn call(unsent: &Unsent, path: &str, size: usize, over: Option<&Arc<Activity>>) -> Response<Body> {
-    let mut request = Request::builder().uri(path).header("size", size).body(Body::empty()).expect("a request");
+    let request = Request::builder().method("POST").uri(path).header("content-type", "application/grpc");
+    let mut request = request.header("size", size).body(Body::empty()).expect("a request");
     if let Some(activity) = over {
         request.extensions_mut().insert(Origin {
             remote: RemoteAddress::new([127, 0, 0, 1].into(), &Arc::default()),
