@@ -11,8 +11,8 @@ import json
 import sys
 import time
 
-from hyperframe.frame import ContinuationFrame, DataFrame, HeadersFrame, PingFrame, RstStreamFrame, SettingsFrame
-from hyperframe.frame import WindowUpdateFrame
+from hyperframe.frame import ContinuationFrame, DataFrame, HeadersFrame, PingFrame, PriorityFrame, RstStreamFrame
+from hyperframe.frame import SettingsFrame, WindowUpdateFrame
 
 from wire import Gone, Wire
 
@@ -92,6 +92,24 @@ def settings(wire):
     yield from itertools.repeat(frames)
 
 
+def priority(wire):
+    """Priorities of streams that do not exist."""
+    frames = PriorityFrame(1, depends_on=0, stream_weight=16).serialize() * BATCH
+    yield from itertools.repeat(frames)
+
+
+def window_update(wire):
+    """A window that grows a byte at a time."""
+    frames = WindowUpdateFrame(0, window_increment=1).serialize() * BATCH
+    yield from itertools.repeat(frames)
+
+
+def unknown(wire):
+    """Frames of a type that does not exist."""
+    frames = b"\x00\x00\x08\x42\x00\x00\x00\x00\x0012345678" * BATCH
+    yield from itertools.repeat(frames)
+
+
 def many_streams(wire):
     """Calls without an end, more than the server has allowed."""
     block = wire.method("ShowAccessToken")
@@ -137,6 +155,9 @@ FLOODS = {
         empty_data,
         ping,
         settings,
+        priority,
+        window_update,
+        unknown,
         many_streams,
         open_window,
         closed_window,

@@ -14,6 +14,8 @@ pub(crate) enum Guard {
     Connections,
     /// Unfinished handshakes are bounded per address.
     Handshakes,
+    /// Control frames of a connection are bounded.
+    ControlFrames,
 }
 
 impl Guard {
@@ -28,6 +30,7 @@ impl Guard {
             Self::Admission => "admission",
             Self::Connections => "connections",
             Self::Handshakes => "handshakes",
+            Self::ControlFrames => "control_frames",
         }
     }
 }

@@ -31,6 +31,8 @@ pub(super) const SCENARIO: Scenario = Scenario {
 enum Enough {
     /// Closes the connection.
     Closes,
+    /// Closes the connection with ENHANCE_YOUR_CALM.
+    Calms,
     /// Refuses streams, or closes the connection.
     Refuses,
     /// Has no room for more answers that nobody takes, and says so.
@@ -48,8 +50,11 @@ const FLOODS: &[(&str, Enough)] = &[
     ("header-list", Enough::Closes),
     ("many-streams", Enough::Refuses),
     ("empty-data", Enough::Bears),
-    ("ping", Enough::Bears),
-    ("settings", Enough::Bears),
+    ("ping", Enough::Calms),
+    ("settings", Enough::Calms),
+    ("priority", Enough::Calms),
+    ("window-update", Enough::Calms),
+    ("unknown", Enough::Calms),
     ("closed-window", Enough::Overloads),
 ];
 /// The same calls as those of a closed window, whose answers are taken.
@@ -57,6 +62,8 @@ const TAKEN: &str = "open-window";
 
 /// What the service may need in addition. Answers that nobody takes may need so much more than the same that are taken.
 const GROWTH: u64 = 64 * MIB;
+/// What a flood tells when the server has said so.
+const ENHANCE_YOUR_CALM: &str = "GOAWAY 11";
 /// Between two honest calls.
 const PACE: Duration = Duration::from_millis(20);
 /// In which time 99 of 100 honest calls are answered by a service as it is shipped, on a quiet machine; and, during each
@@ -143,6 +150,7 @@ impl Story {
     fn ends_with(&self, enough: Enough) -> bool {
         match enough {
             Enough::Closes => self.count("closed") > 0,
+            Enough::Calms => self.count("closed") > 0 && self.count(ENHANCE_YOUR_CALM) > 0,
             Enough::Refuses => self.count("closed") + self.count("refused") > 0,
             Enough::Overloads => self.count("overloaded") > 0,
             Enough::Bears => true,

@@ -19,12 +19,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::transport::server::Connected;
 
 use super::accept::{Incoming, Room, Slot};
+use super::dropped::Dropped;
+use super::frames::{ENOUGH, FrameBudget};
 use super::greeting::{Greeted, Greeting};
 use super::idle::{Ending, Idle};
 use super::port::Port;
 use super::signals::Stop;
 use super::stream::Stream;
 use crate::config::GrpcSettings;
+use crate::mutation::Guard;
 use crate::transport::RemoteAddress;
 use crate::transport::layer::{Activity, Origin};
 
@@ -72,12 +75,14 @@ pub(super) fn connections(port: Port, bounds: Bounds) -> impl Connections<Item =
         strangers_per_address: bounds.strangers_per_address,
         trusted_proxies: Arc::clone(&bounds.trusted_proxies),
     };
+    let dropped = Arc::clone(&port.dropped);
     let incoming = Incoming::new(port, room, Greeting::Http2);
     let wide = Arc::new(Semaphore::new(WIDE));
-    stream::unfold((incoming, bounds, wide), |(mut incoming, bounds, wide)| async {
+    stream::unfold((incoming, bounds, wide, dropped), |(mut incoming, bounds, wide, dropped)| async {
         let (greeted, slot) = incoming.next().await;
         let place = Arc::clone(&wide).try_acquire_owned().ok();
-        Some((Ok(Connection::new(greeted, slot, place, &bounds)), (incoming, bounds, wide)))
+        let connection = Connection::new(greeted, slot, place, &bounds, Arc::clone(&dropped));
+        Some((Ok(connection), (incoming, bounds, wide, dropped)))
     })
 }
 
@@ -108,15 +113,62 @@ pub(super) struct Connection {
     idle: Idle,
     wide: Option<OwnedSemaphorePermit>,
     slot: Slot,
+    frames: FrameBudget,
+    /// Whether its client has sent more control frames than it may. Nothing more is read then, and nothing waits for it.
+    flooded: bool,
+    dropped: Arc<Dropped>,
 }
 
 impl Connection {
-    fn new(greeted: Greeted, mut slot: Slot, wide: Option<OwnedSemaphorePermit>, bounds: &Bounds) -> Self {
+    fn new(
+        greeted: Greeted,
+        mut slot: Slot,
+        wide: Option<OwnedSemaphorePermit>,
+        bounds: &Bounds,
+        dropped: Arc<Dropped>,
+    ) -> Self {
         let Greeted { stream, peer, address } = greeted;
         let activity = Arc::new(Activity::of_connection(bounds.age, slot.take_stranger()));
         let idle = Idle::new(Arc::clone(&activity), bounds.idle, bounds.stop.clone());
         let remote = RemoteAddress::new(address.ip(), &bounds.trusted_proxies);
-        Self { stream, origin: Origin { peer, activity, remote }, idle, wide, slot }
+        let origin = Origin { peer, activity, remote };
+        Self { stream, origin, idle, wide, slot, frames: FrameBudget::new(), flooded: false, dropped }
+    }
+
+    /// Reads, and counts the frames that come. Where there are too many, the HTTP library is led to close the connection.
+    fn poll_stream(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.flooded {
+            return match self.stream.has_ahead() {
+                true => Pin::new(&mut self.stream).poll_read(cx, buffer),
+                // The end of the stream.
+                false => Poll::Ready(Ok(())),
+            };
+        }
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        let Self { frames, origin, .. } = self;
+        if let Some(stop) = frames.received(&buffer.filled()[before..], || origin.activity.calls())
+            && !Guard::ControlFrames.is_off()
+        {
+            self.flooded = true;
+            self.dropped.flood();
+            buffer.set_filled(before + stop);
+            self.stream.put_ahead(&ENOUGH);
+            if stop == 0 {
+                return Pin::new(&mut self.stream).poll_read(cx, buffer);
+            }
+        }
+        read
+    }
+
+    /// Counts what was sent. A client that floods the connection and takes nothing is not waited for.
+    fn written(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match written {
+            Poll::Ready(Ok(bytes)) => self.frames.sent(bytes),
+            Poll::Pending if self.flooded => return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
+            _ => {}
+        }
+        written
     }
 }
 
@@ -124,7 +176,7 @@ impl AsyncRead for Connection {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         // What has arrived counts first: it may be a call.
-        if let Poll::Ready(read) = Pin::new(&mut this.stream).poll_read(cx, buffer) {
+        if let Poll::Ready(read) = this.poll_stream(cx, buffer) {
             return Poll::Ready(read);
         }
         if this.slot.poll_evicted(cx).is_ready() {
@@ -133,7 +185,7 @@ impl AsyncRead for Connection {
         match ready!(this.idle.poll(cx)) {
             Ending::Farewell => {
                 this.stream.put_ahead(GOAWAY);
-                Pin::new(&mut this.stream).poll_read(cx, buffer)
+                this.poll_stream(cx, buffer)
             }
             // The end of the stream.
             Ending::Cut => Poll::Ready(Ok(())),
@@ -146,7 +198,8 @@ impl AsyncWrite for Connection {
         if self.slot.poll_evicted(cx).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.written(written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -168,7 +221,8 @@ impl AsyncWrite for Connection {
         if self.slot.poll_evicted(cx).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.written(written)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -1,4 +1,5 @@
-//! Connections that a port has closed to make room for others: counted, and told once a minute.
+//! Connections that a port has closed: to make room for others, or because they sent too many control frames. They are counted,
+//! and told once a minute.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -15,12 +16,14 @@ pub(crate) struct Dropped {
     listener: &'static str,
     handshakes: AtomicU64,
     connections: AtomicU64,
+    floods: AtomicU64,
     told: Mutex<Option<Instant>>,
 }
 
 impl Dropped {
     pub(crate) fn new(listener: &'static str) -> Self {
-        Self { listener, handshakes: AtomicU64::new(0), connections: AtomicU64::new(0), told: Mutex::new(None) }
+        let [handshakes, connections, floods] = Default::default();
+        Self { listener, handshakes, connections, floods, told: Mutex::new(None) }
     }
 
     /// A connection was closed before its handshake was complete.
@@ -35,14 +38,20 @@ impl Dropped {
         self.tell();
     }
 
+    /// A connection was closed because its client sent too many control frames.
+    pub(crate) fn flood(&self) {
+        self.floods.fetch_add(1, Ordering::Relaxed);
+        self.tell();
+    }
+
     /// Returns the name of the listener in the settings.
     pub(crate) fn listener(&self) -> &'static str {
         self.listener
     }
 
-    /// Returns how many handshakes, and how many connections, were closed since the start.
-    pub(crate) fn counts(&self) -> [u64; 2] {
-        [&self.handshakes, &self.connections].map(|count| count.load(Ordering::Relaxed))
+    /// Returns how many handshakes, connections of strangers and floods of control frames were closed since the start.
+    pub(crate) fn counts(&self) -> [u64; 3] {
+        [&self.handshakes, &self.connections, &self.floods].map(|count| count.load(Ordering::Relaxed))
     }
 
     fn tell(&self) {
@@ -52,13 +61,14 @@ impl Dropped {
             return;
         }
         *told = Some(now);
-        let [handshakes, connections] = self.counts();
+        let [handshakes, connections, floods] = self.counts();
         let listener = self.listener;
         tracing::warn!(
             listener,
             handshakes,
             connections,
-            "connections of strangers were closed to make room; counts since the start"
+            floods,
+            "connections were closed: of strangers to make room, or for too many control frames; counts since the start"
         );
     }
 }

@@ -3,6 +3,7 @@
 mod accept;
 mod connections;
 mod dropped;
+mod frames;
 mod front;
 mod gateway;
 mod greeting;

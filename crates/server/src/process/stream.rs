@@ -44,6 +44,11 @@ impl Stream {
         self.ahead = bytes;
     }
 
+    /// Are there bytes that were put ahead, and not read yet?
+    pub(super) fn has_ahead(&self) -> bool {
+        !self.ahead.is_empty()
+    }
+
     /// Waits until there is something to read. False when the client has gone instead.
     pub(super) async fn speaks(&mut self) -> io::Result<bool> {
         match &mut self.wire {

@@ -16,6 +16,7 @@ use tonic_health::ServingStatus;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_health::server::{HealthReporter, health_reporter};
+use tonic_types::StatusExt;
 use tower::ServiceExt;
 use tower::layer::layer_fn;
 
@@ -194,6 +195,8 @@ async fn a_watch_ends_with_the_age_of_its_connection_and_counts_as_idle_before()
     let started = Instant::now();
     let ended = timeout(IDLE * 5, watched.message()).await.expect("in time").expect_err("it ends");
     assert_eq!(ended.code(), tonic::Code::Unavailable, "{ended:?}");
+    let info = ended.get_details_error_info().expect("details");
+    assert_eq!(info.reason, "CONNECTION_CLOSING");
     assert!(started.elapsed() <= IDLE * 3, "{:?}", started.elapsed());
 
     let running = start(Duration::ZERO).await;
@@ -205,4 +208,52 @@ async fn a_watch_ends_with_the_age_of_its_connection_and_counts_as_idle_before()
     tokio::time::resume();
     let ended = timeout(IDLE * 10, watched.message()).await.expect("in time");
     assert!(ended.is_err() || ended.is_ok_and(|message| message.is_none()), "its connection was idle");
+}
+
+/// The error codes of GOAWAY frames among what a server has said.
+fn goaways(mut heard: &[u8]) -> Vec<u32> {
+    let mut found = Vec::new();
+    while let Some((head, rest)) = heard.split_at_checked(9) {
+        let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
+        let Some((payload, rest)) = rest.split_at_checked(length) else { break };
+        if head[3] == 7 {
+            found.push(u32::from_be_bytes(payload[4..8].try_into().expect("four bytes")));
+        }
+        heard = rest;
+    }
+    found
+}
+
+#[tokio::test]
+async fn a_flood_of_control_frames_is_told_to_calm_down() {
+    const ENHANCE_YOUR_CALM: u32 = 11;
+    let running = start(Duration::ZERO).await;
+    let frames: [(&str, &[u8]); 5] = [
+        ("PING", &[0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]),
+        ("SETTINGS", SETTINGS),
+        ("PRIORITY", &[0, 0, 5, 2, 0, 0, 0, 0, 1, 0, 0, 0, 3, 16]),
+        ("WINDOW_UPDATE", &[0, 0, 4, 8, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
+        ("unknown", &[0, 0, 3, 0x42, 0, 0, 0, 0, 5, 1, 2, 3]),
+    ];
+    for (name, frame) in frames {
+        for (count, floods) in [(600, false), (20_000, true)] {
+            let client = connected(running.address, &[&PREFACE[..], SETTINGS].concat()).await;
+            let (mut hears, mut says) = client.into_split();
+            let flood = frame.repeat(count);
+            // It is cut in the middle.
+            let said = tokio::spawn(async move {
+                let _ = says.write_all(&flood).await;
+                says
+            });
+            let mut heard = Vec::new();
+            let _ = timeout(IDLE * 10, hears.read_to_end(&mut heard)).await.expect("it is closed, or idle");
+            drop(said);
+            assert_eq!(
+                goaways(&heard).contains(&ENHANCE_YOUR_CALM),
+                floods,
+                "{count} of {name}: {:?}",
+                goaways(&heard)
+            );
+        }
+    }
 }

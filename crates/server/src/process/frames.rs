@@ -1,0 +1,239 @@
+//! Control frames of a connection, counted against what is useful.
+//!
+//! PING, SETTINGS, PRIORITY, WINDOW_UPDATE, RST_STREAM and frames of unknown types cost their sender nothing, and this process a
+//! microsecond each. The HTTP library bounds DATA, CONTINUATION and refused streams, and none of these. So each connection has a
+//! credit of frames: calls that come over it, bytes that are sent over it, and time add to it. Where it is used up, the
+//! connection closes with GOAWAY and ENHANCE_YOUR_CALM.
+//!
+//! The counter reads the headers of frames as they pass. It copies no more than those, and keeps a few words for each connection.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::greeting::PREFACE;
+
+/// Number of frames that a new connection may send. A client sends about ten at its start.
+const FIRST_CREDIT: u64 = 1_000;
+/// Maximum credit: a client may update the windows of a large answer long after it was sent.
+const MAX_CREDIT: u64 = 64 * 1024;
+/// Frames that each call adds. A call has HEADERS; its client may update two windows, measure the round trip and take it back.
+const FRAMES_PER_CALL: u64 = 16;
+/// Number of bytes sent that add a frame. Clients with the smallest usual windows update two of them for each KiB.
+const BYTES_PER_FRAME: u64 = 512;
+/// Frames that each second adds: clients keep connections alive with a PING.
+const FRAMES_PER_SECOND: u64 = 10;
+
+/// Bytes of the header of a frame.
+const HEADER_BYTES: usize = 9;
+/// The type of frames that the HTTP library bounds.
+const DATA: u8 = 0;
+
+/// Number of frames in [`ENOUGH`], beside the first.
+const CONTINUATIONS: usize = 32;
+
+/// Frames that let the HTTP library close the connection as it closes others that ask too much of it: a header list without an
+/// end. It then says GOAWAY with ENHANCE_YOUR_CALM, and which calls it has begun.
+pub(super) static ENOUGH: [u8; (1 + CONTINUATIONS) * HEADER_BYTES] = endless_headers();
+
+const fn endless_headers() -> [u8; (1 + CONTINUATIONS) * HEADER_BYTES] {
+    const HEADERS: u8 = 1;
+    const CONTINUATION: u8 = 9;
+    let mut bytes = [0; (1 + CONTINUATIONS) * HEADER_BYTES];
+    let mut at = 0;
+    while at < bytes.len() {
+        bytes[at + 3] = if at == 0 { HEADERS } else { CONTINUATION };
+        // The last stream that a client can have.
+        (bytes[at + 5], bytes[at + 6], bytes[at + 7], bytes[at + 8]) = (0x7f, 0xff, 0xff, 0xff);
+        at += HEADER_BYTES;
+    }
+    bytes
+}
+
+/// The frames of one connection.
+#[derive(Debug)]
+pub(super) struct FrameBudget {
+    /// The header of the frame that has begun, and how many bytes of it there are.
+    header: [u8; HEADER_BYTES],
+    known: usize,
+    /// Bytes until the next header.
+    payload: usize,
+    /// Number of frames that may come until the credit is counted again.
+    left: u64,
+    used_up: bool,
+    /// What had been added when the credit was counted last.
+    counted: Useful,
+    sent: u64,
+}
+
+/// What adds to the credit.
+#[derive(Debug, Clone, Copy)]
+struct Useful {
+    calls: u64,
+    bytes: u64,
+    at: Instant,
+}
+
+impl FrameBudget {
+    /// Of a connection that begins now, with the preface.
+    pub(super) fn new() -> Self {
+        Self {
+            header: [0; HEADER_BYTES],
+            known: 0,
+            payload: PREFACE.len(),
+            left: FIRST_CREDIT,
+            used_up: false,
+            counted: Useful { calls: 0, bytes: 0, at: Instant::now() },
+            sent: 0,
+        }
+    }
+
+    /// Counts bytes that were sent.
+    pub(super) fn sent(&mut self, bytes: usize) {
+        self.sent += bytes as u64;
+    }
+
+    /// Counts the frames that begin in these bytes, which were received. `calls` is how many calls have come over the connection.
+    ///
+    /// Returns where to stop, which is between two frames, once the credit is used up.
+    pub(super) fn received(&mut self, bytes: &[u8], calls: impl Fn() -> u64) -> Option<usize> {
+        let mut at = 0;
+        loop {
+            let skipped = self.payload.min(bytes.len() - at);
+            (self.payload, at) = (self.payload - skipped, at + skipped);
+            if self.used_up && self.payload == 0 && self.known == 0 {
+                return Some(at);
+            }
+            if at == bytes.len() {
+                return None;
+            }
+            let rest = &bytes[at..];
+            let part = rest.len().min(HEADER_BYTES - self.known);
+            self.header[self.known..self.known + part].copy_from_slice(&rest[..part]);
+            (self.known, at) = (self.known + part, at + part);
+            if self.known < HEADER_BYTES {
+                return None;
+            }
+            self.known = 0;
+            let [a, b, c, kind, ..] = self.header;
+            self.payload = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
+            if kind != DATA && !self.used_up {
+                self.count(&calls);
+            }
+        }
+    }
+
+    fn count(&mut self, calls: impl Fn() -> u64) {
+        if self.left == 0 {
+            let now = Useful { calls: calls(), bytes: self.sent, at: Instant::now() };
+            let time = now.at.duration_since(self.counted.at);
+            self.left = (now.calls - self.counted.calls)
+                .saturating_mul(FRAMES_PER_CALL)
+                .saturating_add((now.bytes - self.counted.bytes) / BYTES_PER_FRAME)
+                .saturating_add(frames_in(time))
+                .min(MAX_CREDIT);
+            if self.left == 0 {
+                self.used_up = true;
+                return;
+            }
+            self.counted = now;
+        }
+        self.left -= 1;
+    }
+}
+
+fn frames_in(time: Duration) -> u64 {
+    time.as_secs().saturating_mul(FRAMES_PER_SECOND) + u64::from(time.subsec_millis()) * FRAMES_PER_SECOND / 1_000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PING: u8 = 6;
+    const WINDOW_UPDATE: u8 = 8;
+
+    fn frame(kind: u8, length: usize) -> Vec<u8> {
+        let length_bytes = u32::try_from(length).expect("short").to_be_bytes();
+        let mut bytes = length_bytes[1..].to_vec();
+        bytes.extend([kind, 0, 0, 0, 0, 0]);
+        // What a parser that loses its place would take for headers of PING.
+        bytes.extend(std::iter::repeat_n(PING, length));
+        bytes
+    }
+
+    /// Frames after the preface.
+    fn wire(frames: impl IntoIterator<Item = Vec<u8>>) -> Vec<u8> {
+        frames.into_iter().fold(PREFACE.to_vec(), |mut all, frame| {
+            all.extend(frame);
+            all
+        })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_credit_ends_between_two_frames_however_they_are_cut() {
+        let frames = |count: u64| wire((0..count).map(|n| if n % 2 == 0 { frame(PING, 8) } else { frame(0x42, 0) }));
+        let enough = frames(FIRST_CREDIT);
+        let flood = frames(FIRST_CREDIT + 500);
+        let last = frames(FIRST_CREDIT + 1).len();
+        for size in [1, 2, 5, 8, 9, 10, 13, 17, 24, 100, 4_096, usize::MAX] {
+            let mut budget = FrameBudget::new();
+            for part in enough.chunks(size.min(enough.len())) {
+                assert_eq!(budget.received(part, || 0), None);
+            }
+            let mut budget = FrameBudget::new();
+            let mut before = 0;
+            let stop = flood.chunks(size.min(flood.len())).find_map(|part| {
+                let stop = budget.received(part, || 0).map(|at| before + at);
+                before += part.len();
+                stop
+            });
+            assert_eq!(stop, Some(last), "in parts of {size}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn data_is_not_counted_and_its_bytes_are_no_headers() {
+        let mut budget = FrameBudget::new();
+        let data = wire((0..5_000).map(|n| frame(DATA, n % 300)));
+        for part in data.chunks(1_000) {
+            assert_eq!(budget.received(part, || 0), None);
+        }
+        assert_eq!(budget.left, FIRST_CREDIT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_answers_and_time_add_to_the_credit() {
+        // Two windows for each KiB that is sent, for ten gigabytes.
+        let mut budget = FrameBudget::new();
+        assert_eq!(budget.received(PREFACE, || 0), None);
+        let updates = [frame(WINDOW_UPDATE, 4), frame(WINDOW_UPDATE, 4)].concat();
+        for _ in 0..10_000_000 / 64 {
+            budget.sent(1_024);
+            assert_eq!(budget.received(&updates, || 0), None);
+        }
+        // A client that takes every call back, and measures the round trip for each.
+        let mut budget = FrameBudget::new();
+        assert_eq!(budget.received(PREFACE, || 0), None);
+        let call = [frame(1, 30), frame(DATA, 5), frame(PING, 8), frame(3, 4), frame(WINDOW_UPDATE, 4)].concat();
+        for calls in 1..100_000 {
+            assert_eq!(budget.received(&call, || calls), None);
+        }
+        // A PING a second, for a day.
+        let mut budget = FrameBudget::new();
+        assert_eq!(budget.received(PREFACE, || 0), None);
+        for _ in 0..24 * 3_600 {
+            tokio::time::advance(Duration::from_secs(1)).await;
+            assert_eq!(budget.received(&frame(PING, 8), || 0), None);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_saved_is_bounded() {
+        let mut budget = FrameBudget::new();
+        assert_eq!(budget.received(PREFACE, || 0), None);
+        budget.sent(1 << 40);
+        let flood = (0..1_000_000).find(|_| budget.received(&frame(PING, 8), || 1_000_000).is_some());
+        assert_eq!(flood, Some(FIRST_CREDIT + MAX_CREDIT));
+    }
+}
