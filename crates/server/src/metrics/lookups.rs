@@ -9,6 +9,7 @@ use opentelemetry::KeyValue;
 use super::Metrics;
 use crate::crypto::HashingLoad;
 use crate::process::Dropped;
+use crate::telemetry;
 use crate::tls;
 
 impl Metrics {
@@ -101,6 +102,7 @@ impl Metrics {
                 "access_tokens.connections.dropped",
                 "Connections without an authenticated call that were closed to make room",
             ),
+            ("access_tokens.control_floods", "Connections that were closed for too many control frames"),
         ];
         for (place, (name, described)) in names.into_iter().enumerate() {
             let dropped = Arc::clone(&dropped);
@@ -119,6 +121,18 @@ impl Metrics {
         let gauge = self.meter.u64_observable_gauge("access_tokens.upstream.ready");
         let gauge = gauge.with_description("1 while the service behind the gateway says that it is ready");
         gauge.with_callback(move |seen| seen.observe(u64::from(ready()), &[])).build();
+    }
+
+    /// Looks up how many exports to the collector have failed, whenever somebody reads.
+    pub(super) fn watch_exports(&self) {
+        let counter = self.meter.u64_observable_counter("access_tokens.exports.failed");
+        let counter = counter.with_description("Exports to the collector that failed");
+        let counter = counter.with_callback(|seen| {
+            for signal in telemetry::exported_signals() {
+                seen.observe(signal.failed(), &[KeyValue::new("signal", signal.name())]);
+            }
+        });
+        counter.build();
     }
 
     /// Looks up how many sessions were ended and have not expired yet, whenever somebody reads.

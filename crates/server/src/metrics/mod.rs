@@ -34,6 +34,8 @@
 //! | `process_max_fds` | gauge | | file descriptors that may be open |
 //! | `process_threads` | gauge | | threads |
 //! | `process_start_time_seconds` | gauge | | start of the process, in seconds since 1970 |
+//! | `access_tokens_control_floods_total` | counter | `listener` | connections that were closed since their clients sent too many control frames of HTTP/2 |
+//! | `access_tokens_exports_failed_total` | counter | `signal` | with a collector only: exports of `traces` or `metrics` that failed |
 //! | `access_tokens_sqlite_waiting` | gauge | | SQLite only: units of work that wait for their turns to write |
 //! | `access_tokens_sqlite_units_total` | counter | | SQLite only: units of work that were acknowledged |
 //! | `access_tokens_sqlite_commits_total` | counter | | SQLite only: commits that it took, each for one unit or several |
@@ -125,6 +127,7 @@ impl Metrics {
         };
         let metrics = Self::of(SdkMeterProvider::builder().with_resource(resource).with_reader(reader));
         telemetry::outlive(&metrics.provider);
+        metrics.watch_exports();
         metrics
     }
 

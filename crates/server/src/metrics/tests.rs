@@ -34,6 +34,7 @@ fn full() -> (Metrics, TempDir) {
     metrics.watch_reads(|| Some((7, 8)));
     metrics.watch_connections(|| vec![Connections { purpose: "readers", open: 3, idle: 1, most: 4 }]);
     metrics.watch_released(|| 6);
+    metrics.watch_exports();
     metrics.watch_dropped(vec![std::sync::Arc::new(crate::process::Dropped::new("grpc"))]);
     metrics.set_tokens(vec![(LifeCycleState::Effective, 7), (LifeCycleState::NotEffective, 0)]);
     metrics.locked(SecretKind::PassCode);

@@ -15,6 +15,11 @@ use super::sampling::TrustedParent;
 
 const TRACEPARENT: &str = "traceparent";
 
+const TRACESTATE: &str = "tracestate";
+
+/// Maximum length of `tracestate`, which W3C asks everybody to hand on. A longer one is left out as a whole.
+const MAX_TRACESTATE_BYTES: usize = 512;
+
 /// Version, trace, span and flags, with dashes between.
 const TRACE: std::ops::Range<usize> = 3..35;
 
@@ -42,14 +47,19 @@ pub(crate) fn carried<F: Future>(work: F) -> impl Future<Output = F::Output> {
     if export::is_on() { Either::Left(work.with_context(Context::current())) } else { Either::Right(work) }
 }
 
-/// Makes a span part of the trace that a caller names. A trusted caller also decides whether it is exported.
+/// Makes a span part of the trace that a caller names. A trusted caller also decides whether it is exported, and what else goes
+/// along with the trace (`tracestate`): each span is exported with it.
 pub(super) fn enter(span: &Span, headers: &HeaderMap, trusted: bool) {
     if headers.contains_key(TRACEPARENT) {
-        let parent = TraceContextPropagator::new().extract_with_context(&Context::new(), &Headers(headers));
+        let parent = extract(headers, trusted);
         let parent = if trusted { parent.with_value(TrustedParent) } else { parent };
         // It fails where nobody exports.
         let _ = span.set_parent(parent);
     }
+}
+
+fn extract(headers: &HeaderMap, trusted: bool) -> Context {
+    TraceContextPropagator::new().extract_with_context(&Context::new(), &Headers { headers, trusted })
 }
 
 /// Names the trace of a span, and the span as the one that calls, in the headers of a call.
@@ -57,15 +67,20 @@ pub(super) fn leave(span: &Span, headers: &mut HeaderMap) {
     TraceContextPropagator::new().inject_context(&span.context(), &mut HeadersMut(headers));
 }
 
-struct Headers<'a>(&'a HeaderMap);
+struct Headers<'a> {
+    headers: &'a HeaderMap,
+    trusted: bool,
+}
 
 impl Extractor for Headers<'_> {
     fn get(&self, key: &str) -> Option<&str> {
-        self.0.get(key)?.to_str().ok()
+        let value = self.headers.get(key)?.to_str().ok()?;
+        let allowed = key != TRACESTATE || (self.trusted && value.len() <= MAX_TRACESTATE_BYTES);
+        allowed.then_some(value)
     }
 
     fn keys(&self) -> Vec<&str> {
-        self.0.keys().map(HeaderName::as_str).collect()
+        self.headers.keys().map(HeaderName::as_str).collect()
     }
 }
 
@@ -88,6 +103,32 @@ impl Injector for HeadersMut<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_trusted_caller_sends_a_state_along_and_a_short_one() {
+        let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let state = |state: &str, trusted| {
+            let mut headers = HeaderMap::new();
+            headers.insert(TRACEPARENT, HeaderValue::from_static(parent));
+            headers.insert(TRACESTATE, HeaderValue::from_str(state).expect("a value"));
+            let context = extract(&headers, trusted);
+            let span = context.span().span_context().clone();
+            assert_eq!(span.trace_id().to_string(), "0af7651916cd43dd8448eb211c80319c", "the trace stays");
+            span.trace_state().header()
+        };
+        let longest = format!("a={}", "x".repeat(MAX_TRACESTATE_BYTES / 2 - 3));
+        let longest = format!("{longest},b={}", "x".repeat(MAX_TRACESTATE_BYTES - longest.len() - 3));
+        assert_eq!(longest.len(), MAX_TRACESTATE_BYTES);
+        for (text, trusted, kept) in [
+            ("vendor=1", true, true),
+            ("vendor=1", false, false),
+            (&*longest, true, true),
+            (&*format!("{longest}x"), true, false),
+            (&*format!("a={}", "x".repeat(14_000)), false, false),
+        ] {
+            assert_eq!(!state(text, trusted).is_empty(), kept, "{} {trusted}", text.len());
+        }
+    }
 
     #[test]
     fn a_trace_is_named_by_a_whole_traceparent_only() {

@@ -21,6 +21,7 @@ use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, Endpoint};
 
+use super::exports::{METRICS, TRACES, Watched};
 use super::sampling::TrustingSampler;
 use crate::config::{TelemetrySettings, UpstreamSettings, is_local, pairs};
 use crate::crypto::SystemRandom;
@@ -61,7 +62,7 @@ pub(super) fn start(settings: &TelemetrySettings, name: &'static str) -> anyhow:
     let traces = SdkTracerProvider::builder()
         .with_resource(resource.clone())
         .with_sampler(TrustingSampler::new(settings.sampling_ratio))
-        .with_batch_exporter(exporter)
+        .with_batch_exporter(Watched::new(exporter, &TRACES))
         .build();
     let tracer = traces.tracer("access-tokens");
     let export = Export { channel, headers, resource, traces, tracer: tracer.clone(), metrics: OnceLock::new() };
@@ -82,12 +83,12 @@ pub(super) fn tracer() -> Option<SdkTracer> {
 
 /// What reads metrics from time to time and sends them to the collector, with whom they are of; none when there is nobody to
 /// send them to.
-pub(crate) fn metrics_reader() -> Option<(PeriodicReader<MetricExporter>, Resource)> {
+pub(crate) fn metrics_reader() -> Option<(PeriodicReader<Watched<MetricExporter>>, Resource)> {
     let export = EXPORT.get()?;
     let exporter = MetricExporter::builder().with_tonic().with_channel(export.channel.clone());
     // What it could refuse was taken for spans.
     let exporter = exporter.with_metadata(export.headers.clone()).build().ok()?;
-    Some((PeriodicReader::builder(exporter).build(), export.resource.clone()))
+    Some((PeriodicReader::builder(Watched::new(exporter, &METRICS)).build(), export.resource.clone()))
 }
 
 /// Keeps metrics until [`finish`]: dropped elsewhere, they would wait for the collector.

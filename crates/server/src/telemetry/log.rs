@@ -11,11 +11,13 @@ use tracing_subscriber::{EnvFilter, Layer};
 use super::SPANS;
 use crate::config::{LogFormat, LogSettings, is_level};
 
-/// Parts of libraries that repeat what they were given, which may be a secret in the wrong place, and what of them is
-/// logged at most, whatever anybody asks for. Found by the system test `canaries`.
-const CAPS: [(&str, LevelFilter); 5] = [
+/// Parts of libraries that repeat what they were given, which may be a secret in the wrong place, or that a stranger can let write
+/// without end, and what of them is logged at most, whatever anybody asks for. Found by the system test `canaries`.
+const CAPS: [(&str, LevelFilter); 6] = [
     // A path or a host that is malformed, as a whole.
     ("h2::server", LevelFilter::INFO),
+    // A line for each PING that a stranger says it answers.
+    ("h2::proto::ping_pong", LevelFilter::ERROR),
     // Spans with all arguments of a call, the database URL with its password among them.
     ("sea_orm", LevelFilter::DEBUG),
     // A parameter of the database URL that the driver does not know, with its value: `?pwd=...`.

@@ -3,7 +3,8 @@
 //! The log is always there. Spans exist only while somebody wants them: where `telemetry.endpoint` is empty there is no
 //! layer for them, so a span of the target [`SPANS`] is disabled where it is made, and nothing listens to statements.
 //!
-//! A trace goes through every process by the headers `traceparent` and `tracestate`. A call has these spans: of HTTP
+//! A trace goes through every process by the headers `traceparent` and `tracestate`; the second one counts only where a trusted or
+//! authenticated caller sends it. A call has these spans: of HTTP
 //! (`http`), of the gateway's call of the service and of the service itself (`rpc`), of the use case, and of each statement
 //! (`statements`). Names follow the semantic conventions of OpenTelemetry. No attribute holds what a caller sent.
 //!
@@ -11,6 +12,7 @@
 
 mod context;
 mod export;
+mod exports;
 pub(crate) mod http;
 mod log;
 pub(crate) mod rpc;
@@ -22,6 +24,7 @@ use std::time::Instant;
 pub(crate) use context::{carried, trace_id};
 pub use export::finish;
 pub(crate) use export::{is_on as is_exporting, metrics_reader, outlive};
+pub(crate) use exports::signals as exported_signals;
 pub(crate) use statements::watcher;
 
 use crate::config::Settings;
