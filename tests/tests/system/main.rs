@@ -29,6 +29,7 @@ mod gateway_process;
 mod gateway_requests;
 mod gateway_sessions;
 mod gateway_upstream;
+mod grpc_port;
 mod import;
 mod import_formats;
 mod import_race;
