@@ -10,7 +10,7 @@
 //! ```
 
 use access_tokens_domain::Result;
-use access_tokens_domain::ports::Random;
+use access_tokens_domain::ports::{Clock, Random};
 use access_tokens_domain::time::Timestamp;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -20,7 +20,8 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use super::ring_text::Notes;
+use super::ring_text::{self, Notes};
+use super::system::SystemClock;
 
 /// The keyed hash that everything here is built on.
 pub(crate) type HmacSha256 = Hmac<Sha256>;
@@ -130,13 +131,15 @@ impl KeyRing {
 
     /// A ring of one new key, in the text form.
     pub fn generate(random: &dyn Random) -> Result<Zeroizing<String>> {
-        let (_, key) = Self::new_key(random)?;
-        Ok(Zeroizing::new(format!(
+        let (id, key) = Self::new_key(random)?;
+        let text = Zeroizing::new(format!(
             "# Keys of access-tokens: an id and 32 random bytes in base64. The first key writes, all of them read.\n\
              # Without this file no stored password or code can be checked: keep a copy, apart from the database's.\n\
              {}\n",
             key.as_str()
-        )))
+        ));
+        let now = SystemClock.now();
+        Ok(ring_text::note_made(&ring_text::note_writes(&text, &id, now), &id, now))
     }
 
     /// A new key: its id, and its text form.
@@ -173,6 +176,11 @@ impl KeyRing {
     /// When the key that writes began to. `None`: the text of the ring does not say so.
     pub fn writes_since(&self) -> Option<Timestamp> {
         self.notes.writes_since(self.ids().next()?)
+    }
+
+    /// Returns when the key that writes was made, or began to write where only that is noted. `None`: the text of the ring says neither.
+    pub fn made(&self) -> Option<Timestamp> {
+        self.notes.made(self.ids().next()?).or_else(|| self.writes_since())
     }
 
     /// Was this key made, and has never been the one that writes?
@@ -294,7 +302,11 @@ pub(crate) mod tests {
     fn generated_rings_are_good_and_different() {
         let texts = [(); 2].map(|()| KeyRing::generate(&SystemRandom).expect("random bytes"));
         assert_ne!(texts[0], texts[1]);
-        assert_eq!(KeyRing::parse(&texts[0]).expect("a good ring").ids().count(), 1);
+        let ring = KeyRing::parse(&texts[0]).expect("a good ring");
+        assert_eq!(ring.ids().count(), 1);
+        let age = SystemClock.now() - ring.made().expect("a note");
+        assert!(age.num_seconds().abs() < 60, "{age}");
+        assert_eq!((ring.made(), KeyRing::parse(RING_A).expect("a ring").made()), (ring.writes_since(), None));
     }
 
     #[test]

@@ -53,6 +53,11 @@ impl Notes {
         self.writes.iter().filter(|(other, _)| other == id).map(|(_, since)| *since).max()
     }
 
+    /// Returns when a key was made. `None`: no note says so.
+    pub(super) fn made(&self, id: &str) -> Option<Timestamp> {
+        self.made.iter().filter(|(other, _)| other == id).map(|(_, at)| *at).min()
+    }
+
     /// Was the key made and has never been the one that writes?
     pub(super) fn is_prepared(&self, id: &str) -> bool {
         self.made.iter().any(|(other, _)| other == id) && self.writes_since(id).is_none()

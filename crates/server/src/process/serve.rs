@@ -260,6 +260,8 @@ fn assemble(
     let keyed = Arc::new(KeyedSecrets::live(Arc::clone(keys), Arc::clone(&random)));
     let secrets: Arc<dyn Secrets> = keyed.clone();
     metrics.watch_hashing(move || keyed.hashing());
+    let live = Arc::clone(keys);
+    metrics.watch_key(move || live.ring().made());
     let watched = Arc::downgrade(database);
     metrics.watch_sqlite(move || watched.upgrade()?.group_commit_counts());
     let watched = Arc::downgrade(database);
