@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use access_tokens_domain::store::StoreResult;
 use sea_orm::sqlx::PgPool;
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, RuntimeErr};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -36,6 +36,9 @@ const BEAT: Duration = Duration::from_millis(250);
 const SILENCE: Duration = Duration::from_millis(1_250);
 /// After so long without an answer the database is away, while connections break or cannot be opened.
 const OUTAGE: Duration = Duration::from_secs(4);
+
+/// Time between two looks at whether a new connection is back in its pool.
+const RETURN_INTERVAL: Duration = Duration::from_millis(2);
 
 /// The connections for each purpose.
 struct Pair {
@@ -67,7 +70,17 @@ impl Pair {
         };
         let singles = lanes(&statements, Purpose::Statement);
         let lookups = looking_up.as_ref().map_or_else(|| Arc::clone(&singles), |pool| lanes(pool, Purpose::Lookup));
-        Ok(Self { statements, looking_up, lookups, singles, transactions })
+        let pair = Self { statements, looking_up, lookups, singles, transactions };
+        // Until a new connection is back in its pool, who asks for one would open another.
+        for pool in pair.pools() {
+            let back = async {
+                while pool.num_idle() == 0 {
+                    sleep(RETURN_INTERVAL).await;
+                }
+            };
+            let _ = timeout(SILENCE, back).await;
+        }
+        Ok(pair)
     }
 
     /// The pools of calls.
@@ -189,20 +202,29 @@ impl Pools {
         if *self.present.borrow() { Ok(()) } else { Err(Failure::unavailable("the database does not answer").into()) }
     }
 
-    /// Why calls would get no connection although the database answers: a pool of calls has none, and cannot open one. `None`: each
-    /// has at least one, be it in use. A pool that is merely busy is no reason: its calls wait their turn.
+    /// Why calls get no connection although the database answers: the server gives none. Each pool of calls is asked, by the way
+    /// that calls take. `None`: each answers, or is merely busy, so that its calls wait their turn.
     pub(crate) async fn trouble(&self, options: &DatabaseOptions) -> Option<SetupError> {
-        let pools: Vec<_> = self.pair().pools().collect();
-        for pool in pools {
-            if pool.size() == 0
-                && let Err(error) = pool.acquire().await
-                && pool.size() == 0
-            {
-                let error = DbErr::Conn(RuntimeErr::SqlxError(error.into()));
-                return Some(unreachable::explained(options, error).await);
-            }
+        let (singles, lookups, pools) = {
+            let pair = self.pair();
+            (Arc::clone(&pair.singles), Arc::clone(&pair.lookups), pair.pools().collect::<Vec<_>>())
+        };
+        let question = || Statement::from_string(DbBackend::Postgres, "SELECT 1");
+        let transactions = pools.last()?.clone();
+        let (single, lookup, transaction) =
+            tokio::join!(singles.execute(question()), lookups.execute(question()), async {
+                transactions.acquire().await.map(drop)
+            });
+        if single.is_ok() && lookup.is_ok() && transaction.is_ok() {
+            return None;
         }
-        None
+        // With all of its connections, a pool is busy. A connection that is being opened counts, so that one is not enough to tell.
+        let all = |pool: &PgPool| pool.options().get_max_connections();
+        if pools.iter().all(|pool| all(pool) > 1 && pool.size() >= all(pool)) {
+            return None;
+        }
+        // Another cause is for the connection that watches, which has more patience.
+        unreachable::cause(options).await.filter(unreachable::is_exhaustion)
     }
 
     /// Closes the connections that are not in use and lets no new ones open.
@@ -265,5 +287,7 @@ async fn ask(connection: &mut Option<DatabaseConnection>, options: &DatabaseOpti
         Some(connection) => connection,
         None => connection.insert(connect(options, Purpose::Watch).await?),
     };
-    connection.execute_unprepared(WATCH).await.map(|_| ())
+    // A process that only looks, such as `doctor`, is not counted.
+    let question = if options.read_only { "SELECT 1" } else { WATCH };
+    connection.execute_unprepared(question).await.map(|_| ())
 }

@@ -50,6 +50,14 @@ pub(crate) async fn cause(options: &DatabaseOptions) -> Option<SetupError> {
     }
 }
 
+/// Is it a server that answers, and has no connection left for this role?
+pub(crate) fn is_exhaustion(error: &SetupError) -> bool {
+    matches!(error, SetupError::Unreachable { cause, .. } if cause.ends_with(TOO_MANY_CONNECTIONS))
+}
+
+/// How a cause ends where the server, the database or the role has reached its limit of connections.
+const TOO_MANY_CONNECTIONS: &str = "[53300]";
+
 /// The message of PostgreSQL names roles and databases, which are no secrets.
 fn of_sqlx(place: &PgConnectOptions, error: &sqlx::Error) -> SetupError {
     let at = name(place);

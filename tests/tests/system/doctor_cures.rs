@@ -330,3 +330,21 @@ fn why_postgresql_refuses_is_said() {
     cluster.psql("postgres", "SELECT pg_reload_conf()").expect("read");
     is_well(&place(&url), &[]);
 }
+
+#[test]
+fn a_server_with_too_few_connections_is_found() {
+    let directory = TempDir::new().expect("a directory");
+    let cluster = Cluster::start_with(&["max_connections=20"]).expect("a cluster");
+    let url = cluster.create_database().expect("a database");
+    let place = Workplace::new(BINARY, directory.path(), &url);
+    assert!(place.run(&["keys", "init"]).status.success() && place.run(&["migrate"]).status.success());
+    let server = place.start(&["serve"]);
+    place.wait_until_ready();
+    // 17 connections are left by the superuser, and a replica takes 10 at most: one fits, and no second one.
+    let warned = text(&place.run(&["doctor"]));
+    assert!(warned.contains("1 replicas fit, and 1 run now") && warned.contains("no room for one more"), "{warned}");
+    is_well(&place, &["--set", "database.connections=4"]);
+    let cure = cure(&place, &["--set", "database.connections=30"], "0 replicas fit");
+    assert!(cure.contains("max_connections") && cure.contains("database.connections"), "{cure}");
+    drop(server);
+}

@@ -21,6 +21,7 @@ mod documented_examples;
 mod equal_work;
 mod errors;
 mod examples;
+mod exhausted;
 mod fleet;
 mod gateway_agrees;
 mod gateway_answers;

@@ -1,0 +1,51 @@
+//! A PostgreSQL that gives few connections, or none.
+
+use access_tokens_testkit::postgres::{Cluster, ROLE};
+use access_tokens_testkit::process::Workplace;
+use tempfile::TempDir;
+
+use crate::processes::{BINARY, add_user};
+use crate::unwritable::wait_until;
+
+const BY_HAND: [&str; 5] = ["serve", "--set", "database.migrate_at_start=false", "--set", "database.connections=4"];
+
+/// A cluster of its own, and a migrated place with a user in it.
+fn stage(directory: &TempDir) -> (Cluster, Workplace) {
+    let cluster = Cluster::start().expect("a cluster");
+    let place = Workplace::new(BINARY, directory.path(), &cluster.create_database().expect("a database"));
+    assert!(place.run(&["keys", "init"]).status.success());
+    assert!(place.run(&["migrate"]).status.success());
+    add_user(&place);
+    (cluster, place)
+}
+
+fn limit(cluster: &Cluster, connections: i32) {
+    cluster.psql("postgres", &format!("ALTER ROLE {ROLE} CONNECTION LIMIT {connections}")).expect("altered");
+}
+
+#[test]
+fn without_a_connection_for_calls_a_server_is_not_ready_and_says_why() {
+    let directory = TempDir::new().expect("a directory");
+    let (cluster, place) = stage(&directory);
+    limit(&cluster, 2);
+    let server = place.start(&BY_HAND);
+    wait_until(&place, (503, "not ready: starting, the database has not answered yet: "));
+    let started = std::time::Instant::now();
+    while !place.log().contains("too many connections for role") {
+        assert!(started.elapsed() < std::time::Duration::from_secs(20), "{}", place.log());
+        assert!(!place.run(&["healthcheck"]).status.success());
+    }
+    limit(&cluster, 20);
+    place.wait_until_ready();
+    // Only the connection that watches is left, and no other can be opened.
+    limit(&cluster, 1);
+    let kill = format!(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{ROLE}' \
+         AND query <> 'SELECT 1 AS access_tokens_watch'"
+    );
+    cluster.psql("postgres", &kill).expect("ended");
+    wait_until(&place, (503, "not ready: the database gives no connection to calls: "));
+    limit(&cluster, 20);
+    wait_until(&place, (200, "ready"));
+    assert_eq!(server.terminate().0, Some(0), "{}", place.log());
+}
