@@ -56,6 +56,15 @@ pub enum Verdict {
     Outdated,
 }
 
+/// What it costs to guess a secret against a stored hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HashCost {
+    /// As much as is asked for today, or more.
+    Enough,
+    /// Less. The hash is replaced at the next use of the secret.
+    Weak,
+}
+
 /// The queue that a slow hash waits in. A flood in one queue takes neither places nor room from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum HashQueue {
@@ -133,6 +142,12 @@ pub trait Secrets: Send + Sync + 'static {
 
     /// Is this a hash that `verify` can check: a PHC string with sane parameters?
     fn accepts(&self, stored: &PassCodeHash) -> bool;
+
+    /// Says what it costs to guess against a hash that an import brings, or what is wrong with the hash, for people and without
+    /// repeating it. What may be imported can be less than what [`Self::accepts`] takes.
+    fn examine(&self, stored: &PassCodeHash) -> std::result::Result<HashCost, String> {
+        if self.accepts(stored) { Ok(HashCost::Enough) } else { Err("must be a hash that can be checked".to_owned()) }
+    }
 
     /// A salted, keyed hash of the code, bound to `subject` (a token's id) and purpose. Two hashes of one code differ.
     fn code_hash(&self, purpose: Purpose, subject: &str, code: &Secret) -> Result<CodeHash>;

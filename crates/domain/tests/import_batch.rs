@@ -80,7 +80,7 @@ impl World {
         let now = time::parse("2026-01-02T03:04:05").expect("a date");
         let mut batch = Batch::new(&self.reference, &self.stored, &self.random, &PlainSecrets, now);
         batch.limit_to(Permissions::all());
-        batch.existing(existing);
+        batch.options(existing);
         batch.dates_in(self.time_zone);
         let lines = text.lines().filter(|line| !line.trim().is_empty());
         let records = lines.flat_map(|line| import::parse(line).expect("a record"));

@@ -7,6 +7,7 @@ pub mod crypto;
 mod databases;
 mod eviction;
 mod files;
+mod first_places;
 #[doc(hidden)]
 pub mod fuzzing;
 mod key_fit;

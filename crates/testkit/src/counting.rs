@@ -11,7 +11,7 @@ use access_tokens_domain::attempts::{Attempts, SecretKind};
 use access_tokens_domain::identifier::{AccountsReceivableIdentifier, RewardsParticipantIdentifier, TokenKey};
 use access_tokens_domain::issues::Issues;
 use access_tokens_domain::life_cycle::LifeCycleState;
-use access_tokens_domain::ports::{BoxFuture, HashWork, Purpose, Secrets, Verdict};
+use access_tokens_domain::ports::{BoxFuture, HashCost, HashWork, Purpose, Secrets, Verdict};
 use access_tokens_domain::reference::Reference;
 use access_tokens_domain::secret::{CodeHash, PassCodeHash, SealedCode, Secret};
 use access_tokens_domain::session::OrganisationKey;
@@ -254,6 +254,10 @@ impl Secrets for CountingSecrets {
 
     fn accepts(&self, stored: &PassCodeHash) -> bool {
         self.inner.accepts(stored)
+    }
+
+    fn examine(&self, stored: &PassCodeHash) -> std::result::Result<HashCost, String> {
+        self.inner.examine(stored)
     }
 
     fn code_hash(&self, purpose: Purpose, subject: &str, code: &Secret) -> Result<CodeHash> {

@@ -33,6 +33,7 @@ mod gateway_upstream;
 mod grpc_port;
 mod import;
 mod import_formats;
+mod import_identity;
 mod import_race;
 mod import_refusals;
 mod import_stream;

@@ -1,11 +1,12 @@
 //! Saved answers of the original API, as records.
 //!
 //! Answers of every method have the same envelope. Only those about access tokens are taken: each object has an authentication
-//! code and a state among its members, null or not. Whatever else an answer is about has no state that means the same.
+//! code and a state among its members, null or not. Whatever else an answer is about has no state that means the same. Of answers
+//! about owners, the access tokens nested in them are taken.
 
 use serde_json::Value;
 
-use super::{Kind, Object, Record};
+use super::{Kind, Object, Record, owner_answer};
 use crate::{Error, Reason, Result};
 
 /// Longest code and message of another system that an error repeats, in characters.
@@ -35,7 +36,11 @@ pub(super) fn records(mut answer: Object, answers: Answers) -> Result<Vec<Record
         Some(Value::Null) | None => Vec::new(),
         Some(item) => vec![item],
     };
-    items.into_iter().map(|item| record(item, answers)).collect()
+    let mut records = Vec::with_capacity(items.len());
+    for item in items {
+        records.extend(records_of(item, answers)?);
+    }
+    Ok(records)
 }
 
 /// An answer that refuses has no records, whatever is in its data.
@@ -57,12 +62,20 @@ fn quote(text: &str) -> String {
     text.chars().filter(|character| !character.is_control()).take(MAX_QUOTE).collect()
 }
 
-/// Takes an object of an answer as a record. A new token of an object without a state is not effective: the answer may be about a
-/// blocked one.
-fn record(item: Value, answers: Answers) -> Result<Record> {
-    let Value::Object(mut object) = item else {
+/// The access tokens of one object of an answer: itself, or those that are nested in an owner.
+fn records_of(item: Value, answers: Answers) -> Result<Vec<Record>> {
+    let Value::Object(object) = item else {
         return Err(Error::field(Reason::InvalidFieldValue, "data", "must be an object or an array of objects"));
     };
+    if owner_answer::is_owner(&object) {
+        return owner_answer::records(object, answers);
+    }
+    token_record(object, answers).map(|record| vec![record])
+}
+
+/// Takes an object of an answer as a record. A new token of an object without a state is not effective: the answer may be about a
+/// blocked one.
+pub(super) fn token_record(mut object: Object, answers: Answers) -> Result<Record> {
     let missing = ["authentication_code", "life_cycle_state"].into_iter().find(|name| !object.contains_key(*name));
     if let Some(missing) = missing {
         if let Some(other) = resembles(&object) {

@@ -9,8 +9,11 @@ use sha2::{Digest, Sha256};
 use super::credential::CredentialPart;
 use super::entity::Entity;
 use super::kept::is_of_the_stored;
+use super::new_numbers::NewNumbers;
 use super::overlay::{Overlay, Stored};
-use super::{Administrators, Existing, Kind, Object, Prepared, Record, merge, reference, token};
+use super::{
+    Administrators, Existing, Kind, Object, Options, Prepared, Record, Tally, Unknown, merge, reference, token,
+};
 use crate::directory::{
     AccountsReceivable, BusinessUnit, Classification, ContactInformation, Country, Industry, IndustrySector,
     Organisation, RewardsParticipant, Unit, User,
@@ -42,7 +45,7 @@ pub enum Outcome {
 /// A batch at work.
 #[derive(Clone)]
 pub struct Batch<'a> {
-    pub(super) existing: Existing,
+    pub(super) options: Options,
     /// Whether the record at hand lacks members of an access token.
     pub(super) incomplete: bool,
     pub(super) random: &'a dyn Random,
@@ -72,6 +75,9 @@ pub struct Batch<'a> {
     changed_credentials: BTreeMap<String, Credential>,
     password_changes: BTreeSet<String>,
     pub(super) tokens: token::Tokens,
+    pub(super) numbers: NewNumbers,
+    tally: Tally,
+    pub(super) tally_at_hand: Tally,
     seen: HashSet<(Kind, String)>,
 }
 
@@ -85,7 +91,7 @@ impl<'a> Batch<'a> {
         now: Timestamp,
     ) -> Self {
         Self {
-            existing: Existing::default(),
+            options: Options::default(),
             incomplete: false,
             random,
             secrets,
@@ -113,7 +119,10 @@ impl<'a> Batch<'a> {
             credentials_at_hand: BTreeMap::new(),
             changed_credentials: BTreeMap::new(),
             password_changes: BTreeSet::new(),
-            tokens: token::Tokens::new(stored.tokens.values().cloned()),
+            tokens: token::Tokens::new(&reference.organisation.id, stored.tokens.values().cloned()),
+            numbers: NewNumbers::default(),
+            tally: Tally::default(),
+            tally_at_hand: Tally::default(),
             seen: HashSet::new(),
         }
     }
@@ -124,9 +133,15 @@ impl<'a> Batch<'a> {
         self.by_unit = unit;
     }
 
-    /// Says what becomes of tokens that are stored already.
-    pub fn existing(&mut self, existing: Existing) {
-        self.existing = existing;
+    /// Says what the import may do. The default is [`Options::default`].
+    pub fn options(&mut self, options: impl Into<Options>) {
+        self.options = options.into();
+        self.tokens.finding.by_derived_id = self.options.existing != Existing::UpdateOnly;
+    }
+
+    /// Returns the counts of all records so far that were not refused.
+    pub fn tally(&self) -> Tally {
+        self.tally
     }
 
     /// Sets the chance of an attacker above which a policy is refused.
@@ -141,18 +156,24 @@ impl<'a> Batch<'a> {
 
     /// Takes a record in, with everything embedded in it, or leaves everything as it was.
     pub fn add(&mut self, prepared: Prepared) -> Result<(Outcome, String)> {
-        let (Record { kind, object, incomplete }, hash) = prepared.into_parts();
+        let (Record { kind, object, incomplete, ignored_members }, hash) = prepared.into_parts();
         self.incomplete = incomplete;
         let mut violations = Violations::default();
+        let mark = self.numbers.mark();
         let kept = if kind == Kind::AccessToken { self.kept(&object) } else { None };
         let existed_and_id = self.upsert(kind, object, kind.name(), hash, &mut violations);
         self.seen.clear();
         if let Some(id) = kept.filter(|_| is_of_the_stored(&violations)) {
             self.settle(false);
+            self.numbers.reset(mark);
             return Ok((Outcome::Kept, id));
         }
         let result = violations.into_result();
+        self.tally_at_hand.ignored_members += ignored_members as u64;
         let touched = self.settle(result.is_ok());
+        if result.is_err() {
+            self.numbers.reset(mark);
+        }
         result?;
         let (existed, id) = existed_and_id.unwrap_or((true, String::new()));
         let outcome = match (existed, touched) {
@@ -293,8 +314,13 @@ impl<'a> Batch<'a> {
         object.insert("id".to_owned(), Value::String(id.clone()));
         let (guess_limit, time_zone) = (self.guess_limit, self.time_zone);
         let admin = self.rights.contains(Permission::Admin);
+        let existing = overlay(self).get(&id).cloned();
+        if existing.is_none() && !self.may_create(T::KIND, path) {
+            let text = format!("is a {} that does not exist, and this import creates none", T::KIND.name());
+            violations.add(Reason::ReferenceNotFound, path, text);
+            return None;
+        }
         let overlay = overlay(self);
-        let existing = overlay.get(&id).cloned();
         let before = existing.clone().unwrap_or_else(|| T::new(&id));
         let entity = match merge::merge(&before, object, path, time_zone) {
             Ok(entity) => entity,
@@ -316,7 +342,31 @@ impl<'a> Batch<'a> {
             return None;
         }
         overlay.stage(entity);
+        if existing.is_none() && path != T::KIND.name() {
+            self.count_created(T::KIND);
+        }
         Some((existing.is_some(), id))
+    }
+
+    /// Whether the import may create an object of this kind that a record is about, or refers to at this path.
+    fn may_create(&self, kind: Kind, path: &str) -> bool {
+        let unknown = match kind {
+            _ if path == kind.name() => Unknown::Create,
+            Kind::AccountsReceivable | Kind::RewardsParticipant => self.options.owners,
+            Kind::Classification => self.options.classifications,
+            _ => Unknown::Create,
+        };
+        self.options.existing != Existing::UpdateOnly && unknown == Unknown::Create
+    }
+
+    fn count_created(&mut self, kind: Kind) {
+        let tally = &mut self.tally_at_hand;
+        match kind {
+            Kind::AccountsReceivable => tally.accounts_receivable += 1,
+            Kind::RewardsParticipant => tally.rewards_participants += 1,
+            Kind::Classification => tally.classifications += 1,
+            _ => {}
+        }
     }
 
     /// The id of a record: its own, else that of the object with its natural key, else one derived from that key, so
@@ -342,6 +392,12 @@ impl<'a> Batch<'a> {
                 return None;
             }
         }
+        if let Some(name) = natural_key
+            && object.get(name).is_some_and(|value| !value.is_null() && !value.is_string())
+        {
+            violations.add(Reason::InvalidFieldValue, format!("{path}.{name}"), "must be a string");
+            return None;
+        }
         let keys = format!("{path}.{}", natural_key.map_or_else(|| "id".to_owned(), |key| format!("id or {key}")));
         let Some(key) = natural_key.and_then(|name| object.get(name)).and_then(Value::as_str) else {
             violations.add(Reason::RequiredFieldMissing, keys, "is required");
@@ -366,6 +422,10 @@ impl<'a> Batch<'a> {
 
     /// Keeps or forgets what the record at hand changed. Answers whether it changed anything but secrets.
     fn settle(&mut self, keep: bool) -> bool {
+        let tally = std::mem::take(&mut self.tally_at_hand);
+        if keep {
+            self.tally.add(tally);
+        }
         let mut touched = false;
         touched |= self.units.settle(keep);
         touched |= self.business_units.settle(keep);
@@ -411,6 +471,11 @@ fn flatten_flag(object: &mut Object) {
     if let Some(Value::Object(file)) = flag.remove("file") {
         flag.extend(file);
     }
+}
+
+/// The id of an access token whose record brings a code, but neither id nor number.
+pub(crate) fn derived_token_id(organisation: &str, authentication_code: &str) -> String {
+    derived_id(organisation, Kind::AccessToken, authentication_code)
 }
 
 /// An id for a record that has none, the same whenever the record comes again.

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::{Batch, Object};
 use crate::Reason;
 use crate::error::Violations;
+use crate::ports::HashCost;
 use crate::secret::PassCodeHash;
 use crate::session::Permissions;
 use crate::store::Credential;
@@ -73,7 +74,8 @@ impl Batch<'_> {
             default_unit: None,
         });
         let carries_secret = part.hash.is_some() || part.password_hash.as_ref().is_some_and(|hash| !hash.is_null());
-        self.lay_over_credential(&mut credential, part, path, violations);
+        let weak = self.lay_over_credential(&mut credential, part, path, violations);
+        self.tally_at_hand.weak_hashes += u64::from(weak);
         // What carries a secret is checked and written whether or not it is the stored one: nothing tells which it is.
         if existing.as_ref() == Some(&credential) && !carries_secret {
             return;
@@ -86,24 +88,28 @@ impl Batch<'_> {
         self.credentials_at_hand.insert(user.to_owned(), credential);
     }
 
+    /// Answers whether the record brings a hash that is cheap to guess against.
     fn lay_over_credential(
         &self,
         credential: &mut Credential,
         part: CredentialPart,
         path: &str,
         violations: &mut Violations,
-    ) {
+    ) -> bool {
+        let mut weak = false;
         if part.hash.is_some() && part.password_hash.is_some() {
             violations.add(Reason::InvalidFieldValue, format!("{path}.password_hash"), "is given beside a password");
         }
         // A null secret never clears a secret.
         if let Some(stored) = part.password_hash.filter(|hash| !hash.is_null()) {
-            let stored = stored.as_str().map(PassCodeHash::from_stored).filter(|hash| self.secrets.accepts(hash));
-            if stored.is_none() {
-                let text = "must be a hash by Argon2, scrypt, PBKDF2 (PHC strings) or bcrypt, within the limits of memory and time";
-                violations.add(Reason::InvalidFieldValue, format!("{path}.password_hash"), text);
+            let hash = stored.as_str().map(PassCodeHash::from_stored).ok_or_else(|| "must be a string".to_owned());
+            match hash.and_then(|hash| self.secrets.examine(&hash).map(|cost| (hash, cost))) {
+                Ok((hash, cost)) => {
+                    weak = cost == HashCost::Weak;
+                    credential.password = Some(hash);
+                }
+                Err(what) => violations.add(Reason::InvalidFieldValue, format!("{path}.password_hash"), what),
             }
-            credential.password = stored;
         }
         if part.hash.is_some() {
             credential.password = part.hash;
@@ -125,5 +131,6 @@ impl Batch<'_> {
                 }
             }
         }
+        weak
     }
 }

@@ -76,6 +76,8 @@ impl Batch<'_> {
     /// Takes records in, in their order. A record that wants a value of another token may get it from a record that comes later.
     pub fn add_all<'r>(&mut self, records: impl IntoIterator<Item = &'r Prepared>) -> Vec<Verdict> {
         let (mut verdicts, mut waiting, mut keys) = (Vec::new(), Vec::new(), HashSet::new());
+        let records: Vec<_> = records.into_iter().collect();
+        self.reserve_named_numbers(&records);
         for prepared in records {
             let follows = !keys.is_empty() && RecordKey::of(&prepared.record()).any(|key| keys.contains(&key));
             let result = if follows { Err(conflict()) } else { self.add(prepared.clone()) };

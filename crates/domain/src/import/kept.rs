@@ -15,12 +15,14 @@ pub enum Existing {
     KeepNewer,
     /// The record is written, whatever was changed since.
     Overwrite,
+    /// As [`Self::Overwrite`], and nothing is created: neither what a record is about nor what it refers to.
+    UpdateOnly,
 }
 
 impl Batch<'_> {
     /// The id of the stored token that a record of an access token may not change.
     pub(super) fn kept(&self, record: &Object) -> Option<String> {
-        if self.existing == Existing::Overwrite {
+        if self.options.existing != Existing::KeepNewer {
             return None;
         }
         let found = self.tokens.of_record(record)?;

@@ -5,6 +5,8 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
+use super::batch::derived_token_id;
+use super::new_numbers::is_unnumbered;
 use super::{Kind, Record, reference};
 use crate::reference::Reference;
 use crate::store::ImportKeys;
@@ -37,6 +39,9 @@ pub fn keys(reference: &Reference, records: impl IntoIterator<Item: Borrow<Recor
                     keys.token_numbers.extend(text("number"));
                     keys.authentication_codes.extend(text("authentication_code"));
                     keys.identifiers.extend(text("identifier"));
+                    let code = text("authentication_code").filter(|_| is_unnumbered(object));
+                    let organisation = &reference.organisation.id;
+                    keys.token_ids.extend(code.map(|code| derived_token_id(organisation, &code)));
                 }
                 _ => {}
             }

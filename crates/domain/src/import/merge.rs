@@ -11,7 +11,7 @@ use crate::time::{self, TimeZone};
 use crate::{Reason, text};
 
 /// Members that are laid over member by member, and how they look empty. Every other object replaces what was there.
-fn empty_document(key: &str) -> Option<Value> {
+pub(super) fn empty_document(key: &str) -> Option<Value> {
     match key {
         "demographics" => serde_json::to_value(Demographics::default()).ok(),
         "company_profile" => serde_json::to_value(CompanyProfile::default()).ok(),

@@ -11,11 +11,15 @@ mod credential;
 mod drafts;
 mod entity;
 mod exchange;
+mod identity;
 mod kept;
 mod keys;
 mod merge;
+mod new_numbers;
+mod options;
 mod organisation;
 mod overlay;
+mod owner_answer;
 mod prepared;
 mod reference;
 mod rights;
@@ -24,11 +28,15 @@ mod token_fields;
 
 pub use administrators::{Administrators, DraftedAdministrators};
 pub use answer::Answers;
+pub(crate) use batch::derived_token_id;
 pub use batch::{Batch, Outcome};
 pub use drafts::Drafts;
 pub use exchange::{Links, RecordKey, Verdict};
 pub use kept::Existing;
 pub use keys::keys;
+pub use new_numbers::is_unnumbered;
+pub(crate) use new_numbers::needs_number;
+pub use options::{Options, Tally, Unknown};
 pub use overlay::Stored;
 pub use prepared::Prepared;
 pub(crate) use rights::check_record;
@@ -121,6 +129,8 @@ pub struct Record {
     pub object: Object,
     /// Whether it comes from an answer that lacks members of an access token: a new token without a state is NOT_EFFECTIVE then.
     pub incomplete: bool,
+    /// Members of the answer that it comes from which this service does not keep.
+    pub ignored_members: usize,
 }
 
 impl Record {
@@ -133,7 +143,7 @@ impl Record {
             let text = "is given under its old name too, reward_participant";
             return Err(Error::field(Reason::InvalidFieldValue, "access_token.rewards_participant", text));
         }
-        Ok(Self { kind, object, incomplete: false })
+        Ok(Self { kind, object, incomplete: false, ignored_members: 0 })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::new_numbers::is_unnumbered;
 use super::{Batch, Kind, Object, Record};
 use crate::error::Violations;
 use crate::session::{Caller, Permission, Permissions};
@@ -12,9 +13,16 @@ use crate::{Error, Reason, Result};
 /// outcome for other callers must not depend on them.
 pub(super) const GUARDED: [&str; 3] = ["password", "password_hash", "permissions"];
 
-/// Refuses a user record of a caller who may not give users passwords and permissions. Must come before the password of the
-/// record is hashed.
+/// Refuses a user record of a caller who may not give users passwords and permissions, and a record that names an access token by
+/// its identifier alone of a caller who may not do so in other calls. Must come before anything is looked up and before the secret
+/// of the record is hashed.
 pub(crate) fn check_record(caller: &Caller, record: &Record) -> Result<()> {
+    let lookup = Permission::AccessTokensLookup;
+    if names_by_identifier(record) && !caller.permissions.contains(lookup) {
+        let text = format!("needs the permission {} when nothing else names the access token", lookup.name());
+        let error = Error::field(Reason::PermissionDenied, "access_token.identifier", text);
+        return Err(error.with("permission", lookup.name()));
+    }
     if record.kind != Kind::User || caller.permissions.contains(Permission::Admin) {
         return Ok(());
     }
@@ -27,6 +35,15 @@ pub(crate) fn check_record(caller: &Caller, record: &Record) -> Result<()> {
     }
 }
 
+/// Whether nothing but the identifier names the access token of a record.
+fn names_by_identifier(record: &Record) -> bool {
+    let names = |name: &str| record.object.get(name).is_some_and(Value::is_string);
+    record.kind == Kind::AccessToken
+        && is_unnumbered(&record.object)
+        && !names("authentication_code")
+        && names("identifier")
+}
+
 fn needs_admin() -> String {
     format!("needs the permission {}", Permission::Admin.name())
 }
@@ -35,6 +52,7 @@ impl Batch<'_> {
     /// Sets the permissions of the caller. Without this call the caller has none.
     pub fn limit_to(&mut self, rights: Permissions) {
         self.rights = rights;
+        self.tokens.finding.by_identifier = rights.contains(Permission::AccessTokensLookup);
     }
 
     /// Records a violation when the caller is not an administrator. Returns whether the caller is one.

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::batch::derived_id;
+use super::identity::{self, Finding};
 use super::kept::carries_secret;
+use super::new_numbers::is_unnumbered;
 use super::token_fields::Fields;
-use super::{Batch, Kind, Object, merge};
+use super::{Batch, Object, merge};
 use crate::access_token::{AccessToken, Stamp, UserDefinedFields, VerificationCode};
 use crate::error::Violations;
 use crate::life_cycle::LifeCycleState;
@@ -50,6 +51,9 @@ pub(super) type UniqueValue = (Unique, String);
 /// The tokens of a batch, found by each of their unique members.
 #[derive(Clone)]
 pub(super) struct Tokens {
+    /// The id of the organisation, which ids are derived from.
+    pub(super) organisation: String,
+    pub(super) finding: Finding,
     all: HashMap<String, Arc<AccessToken>>,
     owners: HashMap<(Unique, String), String>,
     changed: BTreeMap<String, Arc<AccessToken>>,
@@ -80,8 +84,10 @@ pub(super) struct Changed {
 }
 
 impl Tokens {
-    pub(super) fn new(stored: impl Iterator<Item = Arc<AccessToken>>) -> Self {
+    pub(super) fn new(organisation: &str, stored: impl Iterator<Item = Arc<AccessToken>>) -> Self {
         let mut tokens = Self {
+            organisation: organisation.to_owned(),
+            finding: Finding::default(),
             all: HashMap::new(),
             owners: HashMap::new(),
             changed: BTreeMap::new(),
@@ -101,7 +107,7 @@ impl Tokens {
         self.all.get(id).map(Arc::as_ref)
     }
 
-    fn find(&self, unique: Unique, value: &str) -> Option<&AccessToken> {
+    pub(super) fn find(&self, unique: Unique, value: &str) -> Option<&AccessToken> {
         self.owners.get(&(unique, value.to_owned())).and_then(|id| self.get(id))
     }
 
@@ -128,16 +134,8 @@ impl Tokens {
         }
     }
 
-    /// The token that a record names by its id, else by its number, else by its code.
-    pub(super) fn of_record(&self, record: &Object) -> Option<&AccessToken> {
-        let text = |key: &str| record.get(key).and_then(Value::as_str);
-        let by_id = text("id").and_then(|id| self.get(id));
-        let by_number = || text("number").and_then(|number| self.find(Unique::Number, number));
-        let by_code = || {
-            let code = text("authentication_code").filter(|_| text("id").is_none() && text("number").is_none());
-            code.and_then(|code| self.find(Unique::AuthenticationCode, code))
-        };
-        by_id.or_else(by_number).or_else(by_code)
+    pub(super) fn has_number(&self, number: &str) -> bool {
+        self.find(Unique::Number, number).is_some()
     }
 
     /// The code and the identifier that the token of this record gives up.
@@ -232,28 +230,9 @@ pub(super) fn upsert(
     if violations.len() > before {
         return None;
     }
-    let text = |key: &str| object.get(key).and_then(Value::as_str);
     let found = batch.tokens.of_record(&object).cloned();
-    let organisation = batch.organisation.id.clone();
-    let derived =
-        text("number").or(text("authentication_code")).map(|key| derived_id(&organisation, Kind::AccessToken, key));
-    let id = match (text("id"), &found) {
-        (Some(id), Some(found)) if found.id != id && derived.as_ref() != Some(&found.id) => {
-            let field = format!("{path}.number");
-            violations.add(Reason::NumberAlreadyExists, field, "belongs to an access token with another id");
-            return None;
-        }
-        (Some(id), _) => id.to_owned(),
-        (None, Some(found)) => found.id.clone(),
-        (None, None) => match derived {
-            Some(id) => id,
-            None => {
-                let field = format!("{path}.id, number or authentication_code");
-                violations.add(Reason::RequiredFieldMissing, field, "is required");
-                return None;
-            }
-        },
-    };
+    let id = identity::id_of(batch, &object, found.as_ref(), path, violations)?;
+    let draws_number = found.is_none() && is_unnumbered(&object);
     let existed = found.is_some();
     let replaces = found.as_ref().map(|found| found.id.clone()).filter(|old| *old != id);
     let mut token = found.clone().unwrap_or_else(|| blank(batch, &id));
@@ -261,24 +240,28 @@ pub(super) fn upsert(
         rename(batch, &mut token, &id, violations);
     }
     let carries_secret = hash.is_some() || carries_secret(&object);
-    let brings_one_time_password = Fields { batch, path, new: !existed, violations }.apply(&mut token, object);
+    let brought = Fields { batch, path, new: !existed, violations, weak_hash: false }.apply(&mut token, object);
     if hash.is_some() {
         token.pass_code = hash;
     }
     // A secret that is given counts as new, also when it is the stored one: whether the one-time password is there afterwards, which
     // later records of a batch show, must not tell.
     let ends = carries_secret || found.as_ref().is_some_and(|found| changes_code_or_state(found, &token));
-    if !brings_one_time_password && ends {
+    if !brought.one_time_password && ends {
         token.one_time_password = None;
     }
     if found.as_ref().is_some_and(|found| found.life_cycle_state != token.life_cycle_state) {
         token.life_cycle_state_date = Some(batch.now);
+    }
+    if draws_number {
+        token.number = batch.next_number(&id);
     }
     complete(batch, &mut token, path, violations);
     check_unique(batch, &token, replaces.as_deref(), path, violations);
     if violations.len() > before {
         return None;
     }
+    batch.tally_at_hand.weak_hashes += u64::from(brought.weak_hash);
     let differs = found.as_ref().is_none_or(|found| !is_same_but_secrets(found, &token));
     // Written whether or not the secret is the stored one: the time of a write says nothing about it.
     if carries_secret || found.as_ref() != Some(&token) {

@@ -8,7 +8,7 @@ use super::{Batch, Existing, Object};
 use crate::access_token::{AccessToken, OneTimePassword};
 use crate::error::Violations;
 use crate::life_cycle::LifeCycleState;
-use crate::ports::Purpose;
+use crate::ports::{HashCost, Purpose};
 use crate::secret::{PassCodeHash, Secret};
 use crate::time::{self, DateError, Timestamp};
 use crate::{Reason, card};
@@ -23,11 +23,19 @@ pub(super) struct Fields<'f, 'a> {
     /// Whether the token is new.
     pub(super) new: bool,
     pub(super) violations: &'f mut Violations,
+    /// Whether the record has brought a hash that is cheap to guess against.
+    pub(super) weak_hash: bool,
+}
+
+/// What the members of a record have brought.
+pub(super) struct Brought {
+    pub(super) one_time_password: bool,
+    pub(super) weak_hash: bool,
 }
 
 impl Fields<'_, '_> {
-    /// Answers whether the record brought a one-time password in.
-    pub(super) fn apply(mut self, token: &mut AccessToken, mut object: Object) -> bool {
+    /// Reads the members into a token.
+    pub(super) fn apply(mut self, token: &mut AccessToken, mut object: Object) -> Brought {
         let expiration_date = object.remove("expiration_date");
         let has_password = object.get("one_time_password").is_some_and(|value| !value.is_null());
         let before = token.updated.date;
@@ -36,7 +44,7 @@ impl Fields<'_, '_> {
             self.member(token, &key, value);
         }
         // The token may have used its one-time password since. So one comes in only with a record that is younger than the token.
-        let comes_in = self.new || self.batch.existing == Existing::Overwrite || token.updated.date > before;
+        let comes_in = self.new || self.batch.options.existing != Existing::KeepNewer || token.updated.date > before;
         if let Some(value) = password.filter(|_| comes_in) {
             self.one_time_password("one_time_password", value, token);
         }
@@ -49,7 +57,7 @@ impl Fields<'_, '_> {
         {
             password.expiration_date = date.min(latest);
         }
-        has_password && comes_in
+        Brought { one_time_password: has_password && comes_in, weak_hash: self.weak_hash }
     }
 
     /// When a one-time password that is issued now for this token expires.
@@ -186,13 +194,12 @@ impl Fields<'_, '_> {
 
     fn pass_code_hash(&mut self, key: &str, value: Value, token: &mut AccessToken) {
         let Some(hash) = self.string(key, value).map(PassCodeHash::from_stored) else { return };
-        if self.batch.secrets.accepts(&hash) {
-            token.pass_code = Some(hash);
-        } else {
-            self.bad(
-                key,
-                "a hash by Argon2, scrypt, PBKDF2 (PHC strings) or bcrypt, within the limits of memory and time",
-            );
+        match self.batch.secrets.examine(&hash) {
+            Ok(cost) => {
+                self.weak_hash = cost == HashCost::Weak;
+                token.pass_code = Some(hash);
+            }
+            Err(what) => self.violations.add(Reason::InvalidFieldValue, format!("{}.{key}", self.path), what),
         }
     }
 

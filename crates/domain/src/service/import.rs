@@ -1,5 +1,6 @@
 //! Import records: one code path for files and for the directory RPC.
 
+mod numbers;
 mod run;
 mod waiting;
 
@@ -13,7 +14,7 @@ use serde_json::Value;
 use crate::guess_budget;
 use crate::identifier::TokenKey;
 use crate::import::{
-    self, Administrators, Batch, DraftedAdministrators, Existing, Kind, Links, Outcome, Prepared, Record, Stored,
+    self, Administrators, Batch, DraftedAdministrators, Kind, Links, Options, Outcome, Prepared, Record, Stored, Tally,
     Verdict,
 };
 use crate::ports::{Clock, HashWork, Random, Secrets, Verdict as Verified};
@@ -23,7 +24,7 @@ use crate::session::{Caller, Permission};
 use crate::store::{AccountStore, ImportChanges, ImportKeys, Load, Store, UnitOfWork};
 use crate::time::TimeZone;
 use crate::{Error, Reason, Result, text};
-use run::Checked;
+use run::{Checked, Terms};
 use waiting::{MAX_RING, WaitingRecord};
 
 /// Secrets that are hashed at a time. The hasher's own bound is the number of cores.
@@ -57,6 +58,15 @@ struct Candidate {
     prepared: Result<Prepared, Error>,
 }
 
+/// What working candidates through in memory came to.
+struct Worked {
+    verdicts: Vec<Verdict>,
+    changes: ImportChanges,
+    tally: Tally,
+    used_numbers: usize,
+    missing_numbers: usize,
+}
+
 /// What a batch is laid over.
 struct Base<'a> {
     reference: &'a Reference,
@@ -85,8 +95,13 @@ impl<S: Store + AccountStore> Importer<S> {
     }
 
     /// Imports records that are an import of their own, a few hundred at most. See [`Self::batch`].
-    pub async fn import(&self, caller: &Caller, existing: Existing, records: Vec<Record>) -> Result<Vec<RecordResult>> {
-        let mut run = Run::new(existing);
+    pub async fn import(
+        &self,
+        caller: &Caller,
+        options: impl Into<Options>,
+        records: Vec<Record>,
+    ) -> Result<Vec<RecordResult>> {
+        let mut run = Run::new(options);
         let mut results = self.batch(caller, &mut run, records).await?;
         results.extend(self.finish(caller, &mut run).await?);
         results.sort_by_key(|(position, _)| *position);
@@ -175,21 +190,21 @@ impl<S: Store + AccountStore> Importer<S> {
     }
 
     async fn decide(&self, caller: &Caller, run: &mut Run, candidates: &[(usize, Candidate)]) -> Result<Vec<Verdict>> {
-        let existing = run.existing;
+        let terms = &mut run.terms;
         if candidates.is_empty() {
             return Ok(Vec::new());
         }
         if let Some(checked) = &mut run.checked {
-            return self.check(caller, existing, checked, candidates).await;
+            return self.check(caller, terms, checked, candidates).await;
         }
-        match self.write_again(caller, existing, candidates).await {
+        match self.write_again(caller, terms, candidates).await {
             Err(error) if is_race(&error) => {}
             result => return result,
         }
         // Written one by one, only the record at fault fails.
         let mut verdicts = Vec::with_capacity(candidates.len());
         for one in candidates.chunks(1) {
-            match self.write_again(caller, existing, one).await {
+            match self.write_again(caller, terms, one).await {
                 Err(error) if is_race(&error) => verdicts.push(Verdict::Decided(Err(error))),
                 written => verdicts.extend(written?),
             }
@@ -203,23 +218,27 @@ impl<S: Store + AccountStore> Importer<S> {
     async fn write_again(
         &self,
         caller: &Caller,
-        existing: Existing,
+        terms: &mut Terms,
         candidates: &[(usize, Candidate)],
     ) -> Result<Vec<Verdict>> {
         for _ in 1..WRITE_ATTEMPTS {
-            match self.write(caller, existing, candidates).await {
-                Err(error) if is_race(&error) => {}
+            match self.write(caller, terms, candidates).await {
+                Err(error) if is_race(&error) => {
+                    if error.reason() == Reason::NumberAlreadyExists {
+                        self.give_up_numbers(caller, terms).await?;
+                    }
+                }
                 result => return result,
             }
         }
-        self.write(caller, existing, candidates).await
+        self.write(caller, terms, candidates).await
     }
 
     /// Says what an import would do, and writes nothing.
     async fn check(
         &self,
         caller: &Caller,
-        existing: Existing,
+        terms: &mut Terms,
         checked: &mut Checked,
         candidates: &[(usize, Candidate)],
     ) -> Result<Vec<Verdict>> {
@@ -236,7 +255,8 @@ impl<S: Store + AccountStore> Importer<S> {
         let administrators = self.administrators(caller, &mut unit, &stored, drafted).await?;
         drop(unit);
         let base = Base { reference: &reference, stored: &stored, administrators };
-        let (verdicts, mut changes) = self.work_through(caller, existing, base, candidates);
+        let Worked { verdicts, mut changes, tally, .. } = self.work_through(caller, terms, base, candidates);
+        terms.tally.add(tally);
         checked.administrators.add(&stored, &changes);
         let drafts = ImportChanges {
             credentials: std::mem::take(&mut changes.credentials),
@@ -254,26 +274,43 @@ impl<S: Store + AccountStore> Importer<S> {
         Ok(verdicts)
     }
 
+    /// Writes candidates in one transaction. When new tokens need more numbers than were drawn, nothing is written, numbers are
+    /// drawn, and the candidates are worked through again: where there is one writer, none can be drawn meanwhile.
     async fn write(
         &self,
         caller: &Caller,
-        existing: Existing,
+        terms: &mut Terms,
         candidates: &[(usize, Candidate)],
     ) -> Result<Vec<Verdict>> {
-        let mut unit = self.store.begin().await?;
-        let reference = unit.lock_directory(caller.organisation).await?;
-        let keys = keys(&reference, candidates);
-        let stored = Stored::from(unit.load_import(caller.organisation, &keys).await?);
-        let none = DraftedAdministrators::default();
-        let drafted = keys.permissions.then_some(&none);
-        let administrators = self.administrators(caller, &mut unit, &stored, drafted).await?;
-        let base = Base { reference: &reference, stored: &stored, administrators };
-        let (verdicts, changes) = self.work_through(caller, existing, base, candidates);
-        if changes != ImportChanges::default() {
-            unit.save_import(caller.organisation, &changes).await?;
+        self.draw_expected_numbers(caller, terms, candidates).await?;
+        for _ in 0..WRITE_ATTEMPTS {
+            let mut unit = self.store.begin().await?;
+            let reference = unit.lock_directory(caller.organisation).await?;
+            let keys = keys(&reference, candidates);
+            let stored = Stored::from(unit.load_import(caller.organisation, &keys).await?);
+            let none = DraftedAdministrators::default();
+            let drafted = keys.permissions.then_some(&none);
+            let administrators = self.administrators(caller, &mut unit, &stored, drafted).await?;
+            let base = Base { reference: &reference, stored: &stored, administrators };
+            let worked = self.work_through(caller, terms, base, candidates);
+            terms.expected_numbers = worked.used_numbers + worked.missing_numbers;
+            if worked.missing_numbers > 0 {
+                drop(unit);
+                self.draw_numbers(caller, terms, worked.missing_numbers).await?;
+                continue;
+            }
+            if worked.changes != ImportChanges::default() {
+                unit.save_import(caller.organisation, &worked.changes).await?;
+            }
+            unit.commit().await?;
+            terms.numbers.drain(..worked.used_numbers);
+            terms.tally.add(worked.tally);
+            return Ok(worked.verdicts);
         }
-        unit.commit().await?;
-        Ok(verdicts)
+        Err(Error::new(
+            Reason::Conflict,
+            "numbers for new access tokens are taken as fast as they are drawn; try again",
+        ))
     }
 
     /// The administrators of the organisation, where a record could take the permission from one. `drafted` is given where a record
@@ -296,17 +333,18 @@ impl<S: Store + AccountStore> Importer<S> {
     fn work_through(
         &self,
         caller: &Caller,
-        existing: Existing,
+        terms: &Terms,
         base: Base<'_>,
         candidates: &[(usize, Candidate)],
-    ) -> (Vec<Verdict>, ImportChanges) {
+    ) -> Worked {
         let now = self.clock.now();
         let Base { reference, stored, administrators } = base;
         let mut batch = Batch::new(reference, stored, self.random.as_ref(), self.secrets.as_ref(), now);
         if let Some(administrators) = administrators {
             batch.administrators(administrators);
         }
-        batch.existing(existing);
+        batch.options(terms.options);
+        batch.number_from(terms.numbers.clone());
         batch.refuse_policies_above(self.guess_limit);
         batch.dates_in(self.time_zone);
         batch.by(caller.user.clone(), caller.unit.clone());
@@ -320,8 +358,13 @@ impl<S: Store + AccountStore> Importer<S> {
             // A batch that is repeated gives the same answer again.
             Err(error) => Verdict::Decided(Err(error.copy())),
         });
-        let verdicts = verdicts.collect();
-        (verdicts, batch.into_changes())
+        Worked {
+            verdicts: verdicts.collect(),
+            tally: batch.tally(),
+            used_numbers: batch.used_numbers(),
+            missing_numbers: batch.missing_numbers(),
+            changes: batch.into_changes(),
+        }
     }
 
     /// Takes the plain secrets out of the records and hashes them, before any transaction begins.
@@ -373,10 +416,26 @@ impl<S: Store + AccountStore> Importer<S> {
             };
             return Ok(credential.and_then(|credential| credential.password));
         }
-        let by_id = member("id").map(TokenKey::Id);
-        let by_number = member("number").map(TokenKey::Number);
-        let by_code = member("authentication_code").map(TokenKey::AuthenticationCode);
-        for key in [by_id, by_number, by_code].into_iter().flatten() {
+        let (id, number) = (member("id"), member("number"));
+        let unnumbered = import::is_unnumbered(&record.object);
+        let code = member("authentication_code").filter(|_| unnumbered);
+        let derived = match code {
+            Some(code) => {
+                let reference = self.store.reference(organisation).await?;
+                Some(import::derived_token_id(&reference.organisation.id, code))
+            }
+            None => None,
+        };
+        let may_look_up = caller.permissions.contains(Permission::AccessTokensLookup);
+        let identifier = member("identifier").filter(|_| unnumbered && may_look_up);
+        let keys = [
+            id.map(TokenKey::Id),
+            number.map(TokenKey::Number),
+            code.map(TokenKey::AuthenticationCode),
+            derived.as_deref().map(TokenKey::Id),
+            identifier.map(TokenKey::Identifier),
+        ];
+        for key in keys.into_iter().flatten() {
             if let Some(found) = self.store.find_token(organisation, key, Load::NONE).await?.found {
                 return Ok(found.token.pass_code);
             }

@@ -55,17 +55,9 @@ impl Numbers {
             }
             std::mem::take(&mut held.dry).saturating_mul(LEAST).clamp(LEAST, MOST)
         };
-        let mut first = store.take_numbers(organisation, sequence, count).await?;
-        if first > LAST_NUMBER {
-            // A number with eleven digits came in once, before such numbers were ignored.
-            store.realign_sequence(organisation, sequence, prefix).await?;
-            first = store.take_numbers(organisation, sequence, count).await?;
-        }
-        if first > LAST_NUMBER {
-            return Err(Error::new(Reason::Conflict, "the numbers of the sequence are used up"));
-        }
-        blocks.held().rest = first + 1..(first + i64::from(count)).min(LAST_NUMBER + 1);
-        Ok(first)
+        let taken = take(store, organisation, sequence, prefix, count).await?;
+        blocks.held().rest = taken.start + 1..taken.end;
+        Ok(taken.start)
     }
 
     /// Gives the rest of a block up, after one of its numbers turned out to be taken, and begins above what is stored.
@@ -88,6 +80,26 @@ impl Numbers {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(all.entry((organisation, sequence)).or_default())
     }
+}
+
+/// Takes at least one and at most `count` numbers of a sequence. An error when they are used up.
+pub(super) async fn take<S: Store>(
+    store: &S,
+    organisation: OrganisationKey,
+    sequence: Sequence,
+    prefix: &str,
+    count: u32,
+) -> Result<Range<i64>> {
+    let mut first = store.take_numbers(organisation, sequence, count).await?;
+    if first > LAST_NUMBER {
+        // A number with eleven digits came in once, before such numbers were ignored.
+        store.realign_sequence(organisation, sequence, prefix).await?;
+        first = store.take_numbers(organisation, sequence, count).await?;
+    }
+    if first > LAST_NUMBER {
+        return Err(Error::new(Reason::Conflict, "the numbers of the sequence are used up"));
+    }
+    Ok(first..(first + i64::from(count)).min(LAST_NUMBER + 1))
 }
 
 impl Blocks {

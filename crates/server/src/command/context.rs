@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use access_tokens_domain::directory::Organisation;
-use access_tokens_domain::import::{Existing, Outcome, Record, from_value};
+use access_tokens_domain::import::{Existing, Options, Outcome, Record, from_value};
 use access_tokens_domain::ports::{Clock, Random, Secrets};
 use access_tokens_domain::service::import::{Importer, Run};
 use access_tokens_domain::session::{Caller, OrganisationKey, Permissions};
@@ -14,7 +14,7 @@ use anyhow::{Context as _, anyhow, bail};
 use serde_json::{Value, json};
 
 use super::organisation;
-use crate::config::Settings;
+use crate::config::{Memory, Settings};
 use crate::crypto::{KeyRing, KeyRingError, KeyedSecrets, SystemClock, SystemRandom};
 use crate::databases;
 use crate::key_fit::{Fit, in_words_by_key};
@@ -245,7 +245,7 @@ impl Context {
         let database = database(settings).await?;
         refuse_foreign_keys(settings, &database, &ring).await?;
         mark_keys_used(settings);
-        let context = Self::on(database, &ring);
+        let context = Self::with_limit(database, &ring, Some(settings.hashing.max_foreign_memory));
         let importer = context
             .importer
             .refusing_policies_above(settings.policy.max_guess_chance)
@@ -254,9 +254,18 @@ impl Context {
     }
 
     pub(super) fn on(database: Arc<Database>, ring: &KeyRing) -> Self {
+        Self::with_limit(database, ring, None)
+    }
+
+    /// The same with a limit on the memory of hashes that are imported, where it is not the default.
+    fn with_limit(database: Arc<Database>, ring: &KeyRing, max_foreign_memory: Option<Memory>) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
-        let secrets: Arc<dyn Secrets> = Arc::new(KeyedSecrets::new(ring, Arc::clone(&random)));
+        let secrets = KeyedSecrets::new(ring, Arc::clone(&random));
+        let secrets: Arc<dyn Secrets> = Arc::new(match max_foreign_memory {
+            Some(memory) => secrets.with_max_foreign_memory(memory.kib()),
+            None => secrets,
+        });
         let importer =
             Importer::new(Arc::clone(&database), Arc::clone(&clock), Arc::clone(&random), Arc::clone(&secrets));
         Self { database, clock, random, secrets, importer }
@@ -284,7 +293,7 @@ impl Context {
     pub(super) async fn imagined_organisation(
         &self,
         name: &str,
-        existing: Existing,
+        options: Options,
     ) -> anyhow::Result<(OrganisationRef, Run)> {
         let fresh = self.new_organisation(name)?;
         let (organisation, new) = match self.database.organisation_by_name(name).await.map_err(domain)? {
@@ -294,7 +303,7 @@ impl Context {
                 (OrganisationRef { key: OrganisationKey::NONE, id, name }, Some(fresh))
             }
         };
-        let run = Run::long_check(self.database.as_ref(), existing, new).map_err(explained)?;
+        let run = Run::long_check(self.database.as_ref(), options, new).map_err(explained)?;
         Ok((organisation, run))
     }
 

@@ -25,7 +25,9 @@ Examples:
   access-tokens import --inspect cards.csv                                  # what a mapping file has to say
   access-tokens import --organisation DEMO --mapping cards.toml --rejects refused.csv cards.csv
   access-tokens import --organisation DEMO --map authentication_code=Code --map number=No cards.csv
-  access-tokens import --organisation DEMO -                                # from standard input";
+  access-tokens import --organisation DEMO -                                # from standard input
+  access-tokens import --organisation DEMO --update-only hashes.ndjson      # changes tokens, creates none
+  access-tokens import --organisation DEMO --owners existing --classifications existing cards.ndjson";
 
 pub(super) const ORGANISATION_ADD: &str = "\
 Examples:

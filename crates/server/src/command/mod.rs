@@ -117,6 +117,10 @@ enum Command {
     /// such date; --existing=overwrite writes the record. A null secret never clears a secret. Codes may change hands within
     /// one import.
     ///
+    /// A record of an access token is found by its id, else by its number. One without both is found by its authentication code,
+    /// else by its identifier; with a new authentication code it is created under the next number of the organisation. The same
+    /// code or identifier in two such records of one file is an error of the second one. --update-only creates nothing.
+    ///
     /// A bad record is reported on standard error as FILE:LINE: REASON field: description, and the others go in. Of many with
     /// one reason, the first 20 are shown and all are counted at the end; --rejects collects them in a file that can be mended
     /// and imported. The exit code is 0 only when every record went in, and 2 when a file has no record at all.
@@ -305,6 +309,7 @@ mod tests {
             "import --organisation NEW --create-organisation a.ndjson",
             "import --map number=No --mapping a.toml --rejects b.csv --refuse-card-numbers a.csv",
             "import --inspect --mapping a.toml a.csv",
+            "import --update-only --owners existing --classifications existing a.ndjson",
             "organisation add NEW",
             "organisation rename NEW NEWER",
             "user add --organisation DEMO --username anna --password-stdin --permissions access_tokens.read",

@@ -4,6 +4,7 @@
 
 mod checks;
 mod describe;
+mod hashing;
 mod hidden;
 mod layers;
 #[cfg(test)]
@@ -17,6 +18,7 @@ mod tests;
 mod tls;
 
 pub(crate) use checks::is_level;
+pub use hashing::{HashingSettings, Memory};
 pub use hidden::Hidden;
 pub use layers::{ConfigError, ENVIRONMENT_FILE, Loaded, Origin};
 pub use notifications::{NotificationSettings, Webhook, WebhookSettings};

@@ -12,7 +12,9 @@ use access_tokens_storage::DatabaseOptions;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
-use super::{Hidden, NotificationSettings, TelemetrySettings, TlsSettings, UpstreamSettings, WebhookSettings};
+use super::{
+    HashingSettings, Hidden, NotificationSettings, TelemetrySettings, TlsSettings, UpstreamSettings, WebhookSettings,
+};
 use crate::authentication::LoginLimits;
 
 /// Everything that can be set.
@@ -36,6 +38,8 @@ pub struct Settings {
     pub keys: KeySettings,
     /// What policies may allow.
     pub policy: PolicySettings,
+    /// Limits on hashes that other systems made.
+    pub hashing: HashingSettings,
     /// Limits on sessions.
     pub sessions: SessionSettings,
     /// Notifications to owners.

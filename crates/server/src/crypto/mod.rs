@@ -23,6 +23,6 @@ pub(crate) use keys::{HmacSha256, PerKey};
 pub use keys::{KeyRing, KeyRingError};
 pub(crate) use live::{Derived, Mark, POLL, SETTLED, mark};
 pub use live::{LiveKeys, watch};
-pub(crate) use pass_code::current_form;
+pub(crate) use pass_code::{Refusal, current_form, examine_foreign};
 pub use secrets::KeyedSecrets;
 pub use system::{SystemClock, SystemRandom};

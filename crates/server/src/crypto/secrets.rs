@@ -3,21 +3,31 @@
 use std::sync::Arc;
 
 use access_tokens_domain::Result;
-use access_tokens_domain::ports::{BoxFuture, HashQueue, HashWork, Purpose, Random, Secrets, Verdict};
+use access_tokens_domain::ports::{BoxFuture, HashCost, HashQueue, HashWork, Purpose, Random, Secrets, Verdict};
 use access_tokens_domain::secret::{CodeHash, PassCodeHash, SealedCode, Secret};
 use access_tokens_domain::strength::Strength;
 
+use tokio::sync::{Mutex, Semaphore};
+
 use super::codes::{CodeHashes, CodeSeals};
-use super::hasher::{Hasher, HashingLoad};
+use super::hasher::{Hasher, HashingLoad, overloaded};
 use super::keys::KeyRing;
 use super::live::{Derived, LiveKeys};
-use super::pass_code::{PassCodes, SALT_BYTES};
+use super::pass_code::{LARGE_MEMORY, PassCodes, SALT_BYTES};
+
+/// Maximum number of callers that wait to compare with a hash of much memory.
+const MAX_WAITING_FOR_LARGE: usize = 16;
 
 /// Hashes, compares, seals and opens with the keys that count now. What has begun ends with the keys it began with.
 pub struct KeyedSecrets {
     keys: Derived<Keys>,
     hasher: Hasher,
     random: Arc<dyn Random>,
+    /// Maximum memory of a hash that is imported, in KiB.
+    max_foreign_memory: u64,
+    /// One comparison of much memory runs at a time. The permits count those that run or wait.
+    large: Semaphore,
+    large_turn: Mutex<()>,
 }
 
 /// What is derived from one ring.
@@ -40,7 +50,22 @@ impl KeyedSecrets {
             hashes: CodeHashes::new(ring),
             seals: CodeSeals::new(ring),
         };
-        Self { keys: Derived::new(keys, derive), hasher: Hasher::new(), random }
+        Self {
+            keys: Derived::new(keys, derive),
+            hasher: Hasher::new(),
+            random,
+            max_foreign_memory: LARGE_MEMORY,
+            large: Semaphore::new(MAX_WAITING_FOR_LARGE),
+            large_turn: Mutex::const_new(()),
+        }
+    }
+
+    /// Sets the maximum memory in KiB of hashes that are imported. The default is 64 MiB. Hashes that are stored already are compared
+    /// up to 256 MiB, whatever this is.
+    #[must_use]
+    pub fn with_max_foreign_memory(mut self, kib: u64) -> Self {
+        self.max_foreign_memory = kib;
+        self
     }
 
     async fn hash_noting(&self, work: HashWork, secret: Secret, strength: Option<Strength>) -> Result<PassCodeHash> {
@@ -87,6 +112,12 @@ impl Secrets for KeyedSecrets {
     fn verify(&self, work: HashWork, secret: Secret, stored: Option<PassCodeHash>) -> BoxFuture<'_, Result<Verdict>> {
         Box::pin(async move {
             let keys = self.keys.get();
+            let is_large = stored.as_ref().is_some_and(|stored| keys.pass_codes.is_large(stored));
+            // Waits before it takes a place, which is meant for hashes of 15 ms.
+            let _large = match is_large {
+                true => Some((self.large.try_acquire().map_err(|_| overloaded())?, self.large_turn.lock().await)),
+                false => None,
+            };
             let compare = move |memory: &mut _| {
                 trace_comparison("pass-code", stored.is_some());
                 keys.pass_codes.verify(&secret, stored.as_ref(), memory)
@@ -97,6 +128,10 @@ impl Secrets for KeyedSecrets {
 
     fn accepts(&self, stored: &PassCodeHash) -> bool {
         self.keys.get().pass_codes.accepts(stored)
+    }
+
+    fn examine(&self, stored: &PassCodeHash) -> std::result::Result<HashCost, String> {
+        self.keys.get().pass_codes.examine(stored, self.max_foreign_memory).map_err(|refusal| refusal.to_string())
     }
 
     fn code_hash(&self, purpose: Purpose, subject: &str, code: &Secret) -> Result<CodeHash> {

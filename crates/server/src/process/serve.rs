@@ -257,7 +257,9 @@ fn assemble(
     let max_guess_chance = settings.policy.max_guess_chance;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let random: Arc<dyn Random> = Arc::new(SystemRandom);
-    let keyed = Arc::new(KeyedSecrets::live(Arc::clone(keys), Arc::clone(&random)));
+    let max_foreign_memory = settings.hashing.max_foreign_memory.kib();
+    let keyed = KeyedSecrets::live(Arc::clone(keys), Arc::clone(&random)).with_max_foreign_memory(max_foreign_memory);
+    let keyed = Arc::new(keyed);
     let secrets: Arc<dyn Secrets> = keyed.clone();
     metrics.watch_hashing(move || keyed.hashing());
     let live = Arc::clone(keys);

@@ -19,6 +19,7 @@ use super::convert::record;
 use super::import_budget::{Held, ImportBudget};
 use super::layer::method::MAX_RECORD_BYTES;
 use super::{App, caller, status};
+use crate::first_places::{FirstPlaces, Scope};
 use crate::telemetry::rpc;
 
 /// Most records of one call.
@@ -91,6 +92,8 @@ struct Run<'a, S: Store> {
     held: Held<'a>,
     /// What the records take that wait for the end of the import.
     waiting: Held<'a>,
+    /// Codes and identifiers that came, with the positions of their records.
+    first_places: FirstPlaces,
     results: Vec<v1::RecordResult>,
 }
 
@@ -106,14 +109,15 @@ impl<'a, S: Store + AccountStore> Run<'a, S> {
             batch: Vec::new(),
             held,
             waiting,
+            first_places: FirstPlaces::new(Scope::Unnumbered),
             results: Vec::new(),
         }
     }
 
     async fn take(&mut self, request: &v1::ImportDirectoryRequest) -> Result<()> {
         if self.import.is_none() {
-            let existing = record::existing(request);
-            let import = if request.check { import::Run::check(existing) } else { import::Run::new(existing) };
+            let options = record::options(request);
+            let import = if request.check { import::Run::check(options) } else { import::Run::new(options) };
             self.import = Some(import);
         }
         if self.count == MAX_RECORDS {
@@ -124,7 +128,7 @@ impl<'a, S: Store + AccountStore> Run<'a, S> {
         }
         let index = self.count;
         self.count += 1;
-        match record::record(request) {
+        match record::record(request).and_then(|record| self.not_repeated(index, record)) {
             Ok(record) => self.batch.push((index, record)),
             Err(error) => self.tell(record::result(index, record::kind(request), Err(error))),
         }
@@ -133,6 +137,13 @@ impl<'a, S: Store + AccountStore> Run<'a, S> {
             self.flush().await?;
         }
         Ok(())
+    }
+
+    /// Refuses a record that has the code or the identifier of an earlier one of the call, unless it has an id or a number.
+    fn not_repeated(&mut self, index: usize, record: Record) -> Result<Record> {
+        let in_words = |first| format!("the record at position {first}");
+        let checked = self.first_places.check(&record, index as u64, in_words).map_err(Error::internal)?;
+        checked.map(|()| record)
     }
 
     async fn flush(&mut self) -> Result<()> {
@@ -191,7 +202,11 @@ impl<'a, S: Store + AccountStore> Run<'a, S> {
             let found = self.results.iter().filter(|result| result.outcome() == outcome).count();
             i64::try_from(found).unwrap_or(i64::MAX)
         };
+        let tally = self.import.as_ref().map(import::Run::tally).unwrap_or_default();
+        let number = |count| i64::try_from(count).unwrap_or(i64::MAX);
         Ok(v1::ImportDirectoryResponse {
+            created_owners: number(tally.accounts_receivable + tally.rewards_participants),
+            created_classifications: number(tally.classifications),
             created: count(Outcome::Created),
             updated: count(Outcome::Updated),
             unchanged: count(Outcome::Unchanged),

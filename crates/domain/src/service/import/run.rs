@@ -6,19 +6,30 @@ use super::Candidate;
 use super::waiting::{Waiting, WaitingRecord};
 use crate::Result;
 use crate::directory::Organisation;
-use crate::import::{DraftedAdministrators, Drafts, Existing};
+use crate::import::{DraftedAdministrators, Drafts, Options, Tally};
 use crate::reference::Reference;
 use crate::store::Store;
 
 /// One import: what its batches have in common.
 pub struct Run {
-    pub(super) existing: Existing,
+    pub(super) terms: Terms,
     pub(super) checked: Option<Checked>,
     /// Number of records that came so far.
     records: usize,
     pub(super) waiting: Waiting,
     /// Groups of records that waited, to be worked through at the end.
     groups: VecDeque<Vec<WaitingRecord>>,
+}
+
+/// What the batches of a run share: what the import may do, the numbers that were drawn for it and are not used yet, and what it
+/// has counted.
+#[derive(Default)]
+pub(super) struct Terms {
+    pub(super) options: Options,
+    pub(super) numbers: Vec<i64>,
+    /// Numbers that the batch before has needed: the next one probably needs as many.
+    pub(super) expected_numbers: usize,
+    pub(super) tally: Tally,
 }
 
 /// What a check would have written so far.
@@ -36,28 +47,34 @@ impl Checked {
 
 impl Run {
     /// An import that writes.
-    pub fn new(existing: Existing) -> Self {
-        Self { existing, checked: None, records: 0, waiting: Waiting::default(), groups: VecDeque::new() }
+    pub fn new(options: impl Into<Options>) -> Self {
+        let terms = Terms { options: options.into(), ..Terms::default() };
+        Self { terms, checked: None, records: 0, waiting: Waiting::default(), groups: VecDeque::new() }
     }
 
     /// An import of few records that says what it would do, and writes nothing. What it would write stays in memory.
-    pub fn check(existing: Existing) -> Self {
+    pub fn check(options: impl Into<Options>) -> Self {
         let checked = Checked::new(None, Drafts::default());
-        Self { checked: Some(checked), ..Self::new(existing) }
+        Self { checked: Some(checked), ..Self::new(options) }
     }
 
     /// The same for any number of records: what it would write goes to a file. The organisation is given when it does not exist
     /// yet: the caller has [`OrganisationKey::NONE`] then.
     ///
     /// [`OrganisationKey::NONE`]: crate::session::OrganisationKey::NONE
-    pub fn long_check(store: &impl Store, existing: Existing, new: Option<Organisation>) -> Result<Self> {
+    pub fn long_check(store: &impl Store, options: impl Into<Options>, new: Option<Organisation>) -> Result<Self> {
         let checked = Checked::new(new.map(Reference::empty), Drafts::in_file(store.drafts()?));
-        Ok(Self { checked: Some(checked), ..Self::new(existing) })
+        Ok(Self { checked: Some(checked), ..Self::new(options) })
     }
 
     /// Whether the import writes nothing.
     pub fn only_checks(&self) -> bool {
         self.checked.is_some()
+    }
+
+    /// Returns what the run has counted so far, besides the outcomes of its records.
+    pub fn tally(&self) -> Tally {
+        self.terms.tally
     }
 
     /// Sets the maximum memory of records that wait for the end of the run, in bytes. The default is that of 10,000 records. More

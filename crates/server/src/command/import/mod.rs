@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use access_tokens_domain::import::{self, Answers};
+use access_tokens_domain::import::{self, Answers, Options};
 use access_tokens_domain::service::import as service;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
@@ -56,6 +56,19 @@ pub(super) struct Arguments {
     #[arg(long, value_enum, value_name = "WHICH", default_value_t = Existing::KeepNewer)]
     existing: Existing,
 
+    /// Only change what exists: create neither the object of a record nor what it refers to. A record replaces the members that it
+    /// names, whatever was changed here since.
+    #[arg(long, conflicts_with = "existing")]
+    update_only: bool,
+
+    /// What becomes of accounts receivable and rewards participants that a record refers to and that do not exist.
+    #[arg(long, value_enum, value_name = "WHICH", default_value_t = Unknown::Create)]
+    owners: Unknown,
+
+    /// What becomes of classifications that a record refers to and that do not exist.
+    #[arg(long, value_enum, value_name = "WHICH", default_value_t = Unknown::Create)]
+    classifications: Unknown,
+
     /// Take saved answers that lack the authentication code or the state of an access token. A new access token without a state is
     /// NOT_EFFECTIVE then.
     #[arg(long)]
@@ -84,6 +97,31 @@ impl From<Existing> for import::Existing {
             Existing::KeepNewer => Self::KeepNewer,
             Existing::Overwrite => Self::Overwrite,
         }
+    }
+}
+
+/// What becomes of an object that a record refers to and that does not exist.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Unknown {
+    /// It is created, and counted in the summary.
+    Create,
+    /// The record is refused: only existing ones are referred to.
+    Existing,
+}
+
+impl From<Unknown> for import::Unknown {
+    fn from(unknown: Unknown) -> Self {
+        match unknown {
+            Unknown::Create => Self::Create,
+            Unknown::Existing => Self::Refuse,
+        }
+    }
+}
+
+impl Arguments {
+    fn options(&self) -> Options {
+        let existing = if self.update_only { import::Existing::UpdateOnly } else { self.existing.into() };
+        Options { existing, owners: self.owners.into(), classifications: self.classifications.into() }
     }
 }
 
@@ -146,16 +184,16 @@ pub(super) async fn run(settings: Settings, arguments: Arguments) -> anyhow::Res
     let mut rejects = reading.rejects.as_deref().map(Rejects::create).transpose()?;
     let total = check_files(&arguments.files, &mapping, answers, rejects.as_mut())?;
     let context = Context::open(&settings).await?;
-    let (name, existing) = (&arguments.organisation, arguments.existing.into());
+    let (name, options) = (&arguments.organisation, arguments.options());
     let (organisation, import) = match (arguments.create_organisation, arguments.check) {
-        (true, true) => context.imagined_organisation(name, existing).await?,
-        (true, false) => (context.create_organisation(name).await?.0, service::Run::new(existing)),
+        (true, true) => context.imagined_organisation(name, options).await?,
+        (true, false) => (context.create_organisation(name).await?.0, service::Run::new(options)),
         (false, true) => {
             let organisation = context.organisation(name).await?;
-            let check = service::Run::long_check(context.database.as_ref(), existing, None);
+            let check = service::Run::long_check(context.database.as_ref(), options, None);
             (organisation, check.map_err(explained)?)
         }
-        (false, false) => (context.organisation(name).await?, service::Run::new(existing)),
+        (false, false) => (context.organisation(name).await?, service::Run::new(options)),
     };
     let progress = progress(total);
     let done = interruption::report(arguments.check, &progress);

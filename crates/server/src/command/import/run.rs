@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use access_tokens_domain::import::{Kind, Outcome, Record};
+use access_tokens_domain::import::{Kind, Outcome, Record, Tally};
 use access_tokens_domain::service::import::{self as service, RecordResult};
 use access_tokens_domain::session::Caller;
 use access_tokens_domain::{Error, Reason};
@@ -18,6 +18,7 @@ use super::notes::{Note, Notes};
 use super::rejects::Rejects;
 use super::report::{Report, Spot, message};
 use crate::databases;
+use crate::first_places::{FirstPlaces, Scope};
 
 /// Maximum number of records, and of bytes, that are written in one transaction.
 pub(super) const BATCH_RECORDS: usize = 500;
@@ -54,6 +55,8 @@ pub(super) struct Run<'a> {
     /// Places of records without a result, by position: these records wait for a code of another one.
     waiting: HashMap<usize, Place>,
     notes: Notes,
+    /// Codes and identifiers of the file at hand, with the places of their records.
+    first_places: FirstPlaces,
     assumed_states: u64,
     card_numbers: u64,
     report: Report,
@@ -75,6 +78,7 @@ impl<'a> Run<'a> {
             imported: 0,
             waiting: HashMap::new(),
             notes: Notes::new(),
+            first_places: FirstPlaces::new(Scope::Unnumbered),
             assumed_states: 0,
             card_numbers: 0,
             report: Report::default(),
@@ -103,6 +107,7 @@ impl<'a> Run<'a> {
         if let Some(rejects) = &mut self.rejects {
             rejects.accept(items.head())?;
         }
+        self.first_places = FirstPlaces::new(if items.head().is_some() { Scope::All } else { Scope::Unnumbered });
         let warning = self.notes.begin(file);
         self.warn(warning);
         if !items.unmapped().is_empty() {
@@ -119,16 +124,38 @@ impl<'a> Run<'a> {
     /// Takes the next record. Writes what has come together when it is enough.
     pub(super) async fn take(&mut self, file: &Arc<str>, item: Item) -> anyhow::Result<()> {
         let Item { line, number, bytes, mut record, raw, .. } = item;
-        let note = record.as_ref().map(|record| self.notes.look(record, line)).unwrap_or_default();
+        let mut note = record.as_ref().map(|record| self.notes.look(record, line)).unwrap_or_default();
         self.card_numbers += u64::from(note.may_be_card_number);
         if note.may_be_card_number && self.refuses_card_numbers {
             let text = "may be the number of a payment card, which --refuse-card-numbers refuses";
             record = Err(Error::field(Reason::CardNumberNotMasked, "access_token", text));
         }
+        if let Some(error) = self.repeated(&record, line, number)? {
+            // It names the first record itself.
+            note = Note::default();
+            record = Err(error);
+        }
         self.batch.push((Place { file: Arc::clone(file), line, number, note, raw }, record));
         self.batch_bytes += bytes;
         let full = self.batch.len() >= BATCH_RECORDS || self.batch_bytes >= BATCH_BYTES;
         if full { self.flush().await } else { Ok(()) }
+    }
+
+    /// Says what is wrong with a record that has the code or the identifier of an earlier one of its file. In JSON, records with an id
+    /// or a number may repeat both.
+    fn repeated(
+        &mut self,
+        record: &Result<Record, Error>,
+        line: usize,
+        number: Option<usize>,
+    ) -> anyhow::Result<Option<Error>> {
+        let Ok(record) = record else { return Ok(None) };
+        let in_words = |place| match split(place) {
+            (line, 0) => format!("line {line}"),
+            (line, number) => format!("line {line}, record {number}"),
+        };
+        let checked = self.first_places.check(record, joined(line, number.unwrap_or(0)), in_words);
+        Ok(checked.context("a temporary file for the codes of the import")?.err())
     }
 
     /// Writes what has come together. An error here is no record's fault, such as a database that went away.
@@ -195,6 +222,7 @@ impl<'a> Run<'a> {
             let help = if self.refuses_card_numbers { "" } else { " (--refuse-card-numbers refuses them)" };
             self.report.warn(format!("{} codes may be payment card numbers{help}", self.card_numbers));
         }
+        summary(self.import.tally()).into_iter().for_each(|line| self.report.warn(line));
         if let Some((count, name)) = self.rejects.take().map(Rejects::finish).transpose()?.flatten() {
             self.report.warn(format!("{count} refused records are in {name}: mend and import it"));
         }
@@ -231,4 +259,38 @@ impl<'a> Run<'a> {
         }
         Ok(())
     }
+}
+
+/// What was done besides the outcomes of records.
+fn summary(tally: Tally) -> Vec<String> {
+    let mut lines = Vec::new();
+    let created = [
+        (tally.accounts_receivable, "accounts receivable"),
+        (tally.rewards_participants, "rewards participants"),
+        (tally.classifications, "classifications"),
+    ];
+    let created: Vec<_> =
+        created.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+    if !created.is_empty() {
+        lines.push(format!("created because records refer to them: {}", created.join(", ")));
+    }
+    if tally.ignored_members > 0 {
+        lines.push(format!("members of owners in saved answers that are not kept: {}", tally.ignored_members));
+    }
+    if tally.weak_hashes > 0 {
+        lines.push(format!("weak hashes, each replaced at the first use of its secret: {}", tally.weak_hashes));
+    }
+    lines
+}
+
+/// Bits of the number of a record in a place that is one number.
+const RECORD_BITS: u32 = 24;
+
+/// A line, and the number of a record in it, as one number.
+fn joined(line: usize, number: usize) -> u64 {
+    ((line as u64) << RECORD_BITS) | (number as u64 & ((1 << RECORD_BITS) - 1))
+}
+
+fn split(place: u64) -> (u64, u64) {
+    (place >> RECORD_BITS, place & ((1 << RECORD_BITS) - 1))
 }

@@ -12,11 +12,12 @@
 //! variant. Hashes of other schemes are imported too, see [`foreign`].
 
 mod foreign;
+mod refusal;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use access_tokens_domain::ports::Verdict;
+use access_tokens_domain::ports::{HashCost, Verdict};
 use access_tokens_domain::secret::{PassCodeHash, Secret};
 use access_tokens_domain::strength::Strength;
 use access_tokens_domain::{Error, Result};
@@ -29,6 +30,7 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use self::foreign::Foreign;
+pub(crate) use self::refusal::Refusal;
 use super::keys::{HmacSha256, KeyRing, PerKey};
 
 /// Argon2's work space. It is 19 MiB: making it anew costs a third of a hash.
@@ -41,8 +43,13 @@ const RESERVED: usize = 33 * 1_024;
 
 /// OWASP's minimum, in KiB, passes and lanes.
 const COST: (u32, u32, u32) = (19_456, 2, 1);
-/// The most that a stored hash may ask for, or whoever imports one could stop the service with a login.
-const MAX_COST: (u32, u32, u32) = (64 * 1_024, 10, 4);
+/// Maximum passes and lanes of a stored hash. Lanes are computed one after the other.
+const MAX_PASSES: u32 = 10;
+const MAX_LANES: u32 = 16;
+/// Memory of a stored hash in KiB above which hashes are computed one at a time.
+pub(super) const LARGE_MEMORY: u64 = 64 * 1_024;
+/// Maximum memory of a stored hash in KiB. What may be imported is often less, see [`PassCodes::examine`].
+const MAX_MEMORY: u64 = 256 * 1_024;
 const OUTPUT_BYTES: usize = 32;
 const MIN_OUTPUT_BYTES: usize = 16;
 const MAX_STORED: usize = 512;
@@ -139,7 +146,7 @@ impl PassCodes {
         stored: Option<&PassCodeHash>,
         memory: &mut Memory,
     ) -> Result<Verdict> {
-        let (matches, current) = match stored.and_then(|stored| self.parse(stored)) {
+        let (matches, current) = match stored.and_then(|stored| self.parse(stored, MAX_MEMORY).ok()) {
             Some(Stored::Argon2(stored)) if stored.current => (self.measured(|| stored.matches(secret, memory))?, true),
             Some(stored) => {
                 let started = Instant::now();
@@ -199,49 +206,119 @@ impl PassCodes {
 
     /// Can it be checked: of a known scheme and bounded cost, under a key of ours or none?
     pub(super) fn accepts(&self, stored: &PassCodeHash) -> bool {
-        self.parse(stored).is_some()
+        self.parse(stored, MAX_MEMORY).is_ok()
     }
 
-    fn parse(&self, stored: &PassCodeHash) -> Option<Stored<'_>> {
-        let text = Some(stored.as_stored()).filter(|text| text.len() <= MAX_STORED)?;
+    /// Says whether a hash may be imported, and what it costs to guess against it. `max_memory` is in KiB.
+    pub(super) fn examine(&self, stored: &PassCodeHash, max_memory: u64) -> Result<HashCost, Refusal> {
+        self.parse(stored, max_memory.min(MAX_MEMORY)).map(|stored| stored.cost())
+    }
+
+    /// Whether a comparison needs so much memory that only one may run at a time.
+    pub(super) fn is_large(&self, stored: &PassCodeHash) -> bool {
+        self.parse(stored, MAX_MEMORY).is_ok_and(|stored| stored.memory() > LARGE_MEMORY)
+    }
+
+    fn parse(&self, stored: &PassCodeHash, max_memory: u64) -> Result<Stored<'_>, Refusal> {
+        let text = stored.as_stored();
+        if text.len() > MAX_STORED {
+            return Err(Refusal::NotPhc);
+        }
         if text.starts_with("$argon2") {
-            self.parse_argon2(text).map(|stored| Stored::Argon2(Box::new(stored)))
+            parse_argon2(text, Some(&self.peppers), max_memory).map(|stored| Stored::Argon2(Box::new(stored)))
         } else {
-            Foreign::parse(text).map(Stored::Foreign)
+            Foreign::parse(text, max_memory).map(Stored::Foreign)
+        }
+    }
+}
+
+/// Says whether a hash may be imported, without the keys of this service. `max_memory` is in KiB.
+pub(crate) fn examine_foreign(text: &str, max_memory: u64) -> Result<HashCost, Refusal> {
+    if text.len() > MAX_STORED {
+        Err(Refusal::NotPhc)
+    } else if text.starts_with("$argon2") {
+        parse_argon2(text, None, max_memory.min(MAX_MEMORY)).map(|stored| stored.cost())
+    } else {
+        Foreign::parse(text, max_memory.min(MAX_MEMORY)).map(|stored| stored.cost())
+    }
+}
+
+fn parse_argon2<'k>(
+    text: &str,
+    peppers: Option<&'k PerKey<HmacSha256>>,
+    max_memory: u64,
+) -> Result<StoredArgon2<'k>, Refusal> {
+    let phc = foreign::read_phc(text)?;
+    let algorithm = Algorithm::try_from(phc.algorithm.as_str()).map_err(|_| Refusal::Scheme(None))?;
+    // The oldest hashes name no version; they are of the first.
+    let version = phc.version.map_or(Ok(Version::V0x10), Version::try_from).map_err(|_| Refusal::Malformed)?;
+    let params = Params::try_from(&phc).map_err(|_| Refusal::Malformed)?;
+    let memory = u64::from(params.m_cost());
+    if memory > max_memory {
+        return Err(Refusal::Memory { needed: memory, limit: max_memory });
+    }
+    for (what, found, limit) in [("t", params.t_cost(), MAX_PASSES), ("p", params.p_cost(), MAX_LANES)] {
+        if found > limit {
+            return Err(Refusal::Time { what, found: found.into(), limit: limit.into() });
+        }
+    }
+    let pepper = match (params.keyid(), peppers) {
+        ([], _) => None,
+        (id, Some(peppers)) => {
+            let id = std::str::from_utf8(id).map_err(|_| Refusal::Key)?;
+            Some(peppers.get(id).ok_or(Refusal::Key)?)
+        }
+        (_, None) => return Err(Refusal::Key),
+    };
+    let salt = phc.salt.ok_or(Refusal::Malformed)?.to_vec();
+    let expected = phc.hash.ok_or(Refusal::Malformed)?.as_bytes().to_vec();
+    if salt.len() < argon2::MIN_SALT_LEN || expected.len() < MIN_OUTPUT_BYTES {
+        return Err(Refusal::Malformed);
+    }
+    // The parameters hold the id of the key, the length of the output and the note too.
+    let is_todays = |peppers: &PerKey<HmacSha256>| {
+        self::params(peppers.current().0, params.data()).is_ok_and(|todays| todays == params)
+    };
+    let current = algorithm == Algorithm::Argon2id
+        && version == Version::V0x13
+        && peppers.is_some_and(is_todays)
+        && salt.len() == SALT_BYTES
+        && pepper.is_some();
+    let argon2 = Argon2::new(algorithm, version, params);
+    Ok(StoredArgon2 { argon2, salt, expected, pepper, current })
+}
+
+impl Stored<'_> {
+    fn cost(&self) -> HashCost {
+        match self {
+            Self::Argon2(stored) => stored.cost(),
+            Self::Foreign(stored) => stored.cost(),
         }
     }
 
-    fn parse_argon2(&self, text: &str) -> Option<StoredArgon2<'_>> {
-        let phc = PasswordHash::new(text).ok()?;
-        let algorithm = Algorithm::try_from(phc.algorithm.as_str()).ok()?;
-        // The oldest hashes name no version; they are of the first.
-        let version = phc.version.map_or(Ok(Version::V0x10), Version::try_from).ok()?;
-        let params = Params::try_from(&phc).ok()?;
-        let (memory, passes, lanes) = MAX_COST;
-        if params.m_cost() > memory || params.t_cost() > passes || params.p_cost() > lanes {
-            return None;
+    /// Memory of a comparison in KiB.
+    fn memory(&self) -> u64 {
+        match self {
+            Self::Argon2(stored) => stored.argon2.params().m_cost().into(),
+            Self::Foreign(stored) => stored.memory(),
         }
-        let pepper = match params.keyid() {
-            [] => None,
-            id => Some(self.peppers.get(std::str::from_utf8(id).ok()?)?),
-        };
-        let salt = phc.salt?.to_vec();
-        let expected = phc.hash?.as_bytes().to_vec();
-        // The parameters hold the id of the key, the length of the output and the note too.
-        let todays = self::params(self.peppers.current().0, params.data()).is_ok_and(|todays| todays == params);
-        let current = algorithm == Algorithm::Argon2id
-            && version == Version::V0x13
-            && todays
-            && salt.len() == SALT_BYTES
-            && pepper.is_some();
-        let strong = salt.len() >= argon2::MIN_SALT_LEN && expected.len() >= MIN_OUTPUT_BYTES;
-        let argon2 = Argon2::new(algorithm, version, params);
-        strong.then_some(StoredArgon2 { argon2, salt, expected, pepper, current })
     }
 }
 
 impl StoredArgon2<'_> {
+    /// Whether it costs as much to guess against as a hash of the current form.
+    fn cost(&self) -> HashCost {
+        let (memory, passes, _) = COST;
+        let work = |memory: u32, passes: u32| u64::from(memory) * u64::from(passes);
+        let params = self.argon2.params();
+        if work(params.m_cost(), params.t_cost()) < work(memory, passes) { HashCost::Weak } else { HashCost::Enough }
+    }
+
     fn matches(&self, secret: &Secret, memory: &mut Memory) -> Result<bool> {
+        // A large work space is freed at once, and not kept for the next hash.
+        let mut own = Memory(Vec::new());
+        let is_large = u64::from(self.argon2.params().m_cost()) > LARGE_MEMORY;
+        let memory = if is_large { &mut own } else { memory };
         let mut output = vec![0; self.expected.len()];
         let input = match self.pepper {
             Some(pepper) => peppered(pepper, secret),

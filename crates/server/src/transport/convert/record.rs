@@ -3,7 +3,7 @@
 //! Inwards a record takes the form that files have: JSON with the names of the contract, so that both ways in are one.
 
 use access_tokens_domain::error::Violations;
-use access_tokens_domain::import::{self, Existing, Kind, Object, Outcome, Record};
+use access_tokens_domain::import::{self, Existing, Kind, Object, Options, Outcome, Record, Unknown};
 use access_tokens_domain::{Error, Reason, Result};
 use access_tokens_proto::v1::import_directory_request::Record as Wire;
 use access_tokens_proto::v1::record_result;
@@ -18,6 +18,10 @@ use crate::transport::status;
 const NULL_FIELDS: &str = "null_fields";
 const CHECK: &str = "check";
 const EXISTING: &str = "existing";
+const REFUSE_UNKNOWN_OWNERS: &str = "refuse_unknown_owners";
+const REFUSE_UNKNOWN_CLASSIFICATIONS: &str = "refuse_unknown_classifications";
+
+const OPTIONS: [&str; 5] = [NULL_FIELDS, CHECK, EXISTING, REFUSE_UNKNOWN_OWNERS, REFUSE_UNKNOWN_CLASSIFICATIONS];
 
 /// What a request is about; none without a record.
 pub(crate) fn kind(request: &v1::ImportDirectoryRequest) -> Option<Kind> {
@@ -37,11 +41,18 @@ pub(crate) fn kind(request: &v1::ImportDirectoryRequest) -> Option<Kind> {
     })
 }
 
-/// What becomes of access tokens that are stored already.
-pub(crate) fn existing(request: &v1::ImportDirectoryRequest) -> Existing {
-    match request.existing() {
-        v1::import_directory_request::Existing::Overwrite => Existing::Overwrite,
-        _ => Existing::KeepNewer,
+/// What the import may do.
+pub(crate) fn options(request: &v1::ImportDirectoryRequest) -> Options {
+    use v1::import_directory_request::Existing as Wire;
+    let unknown = |refused| if refused { Unknown::Refuse } else { Unknown::Create };
+    Options {
+        existing: match request.existing() {
+            Wire::Unspecified | Wire::KeepNewer => Existing::KeepNewer,
+            Wire::Overwrite => Existing::Overwrite,
+            Wire::UpdateOnly => Existing::UpdateOnly,
+        },
+        owners: unknown(request.refuse_unknown_owners),
+        classifications: unknown(request.refuse_unknown_classifications),
     }
 }
 
@@ -51,9 +62,9 @@ pub(crate) fn record(request: &v1::ImportDirectoryRequest) -> Result<Record> {
     let Value::Object(mut members) = json::to_value(request) else {
         return Err(Error::internal("a message is not an object"));
     };
-    members.remove(NULL_FIELDS);
-    members.remove(CHECK);
-    members.remove(EXISTING);
+    for name in OPTIONS {
+        members.remove(name);
+    }
     let mut violations = Violations::default();
     if let Some(object) = members.get_mut(kind.name()).and_then(Value::as_object_mut) {
         for path in request.null_fields.iter().flat_map(|mask| &mask.paths) {
@@ -269,8 +280,7 @@ mod tests {
     fn every_kind_has_its_name_in_the_contract() {
         let pool = access_tokens_proto::descriptor_pool();
         let message = pool.get_message_by_name(&v1::ImportDirectoryRequest::full_name()).expect("the request");
-        let options = [NULL_FIELDS, CHECK, "existing"];
-        let names = message.fields().map(|f| f.name().to_owned()).filter(|name| !options.contains(&name.as_str()));
+        let names = message.fields().map(|f| f.name().to_owned()).filter(|name| !OPTIONS.contains(&name.as_str()));
         assert_eq!(names.collect::<Vec<_>>(), Kind::ALL.map(Kind::name));
     }
 

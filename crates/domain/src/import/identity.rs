@@ -1,0 +1,89 @@
+//! Which access token a record is about.
+
+use serde_json::Value;
+
+use super::batch::{derived_id, derived_token_id};
+use super::new_numbers::is_unnumbered;
+use super::token::{Tokens, Unique};
+use super::{Batch, Existing, Kind, Object};
+use crate::Reason;
+use crate::access_token::AccessToken;
+use crate::error::Violations;
+
+/// How records that have neither id nor number find their tokens, besides by the authentication code.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Finding {
+    /// By the id that a record with this code was given, whose code is another one since.
+    pub(super) by_derived_id: bool,
+    /// By the identifier.
+    pub(super) by_identifier: bool,
+}
+
+impl Tokens {
+    /// The token that a record names by its id, else by its number. A record without both names it by its authentication code, else
+    /// by its identifier. A token that such a record has created is found by the code of that record for ever: when it has another
+    /// code since, an old file neither creates a second token nor brings a replaced card back.
+    pub(super) fn of_record(&self, record: &Object) -> Option<&AccessToken> {
+        let text = |key: &str| record.get(key).and_then(Value::as_str);
+        if !is_unnumbered(record) {
+            let by_id = text("id").and_then(|id| self.get(id));
+            return by_id.or_else(|| text("number").and_then(|number| self.find(Unique::Number, number)));
+        }
+        let code = text("authentication_code");
+        let by_code = code.and_then(|code| self.find(Unique::AuthenticationCode, code));
+        let by_derived_id = || {
+            let code = code.filter(|_| self.finding.by_derived_id)?;
+            self.get(&derived_token_id(&self.organisation, code))
+        };
+        let by_identifier = || {
+            let identifier = text("identifier").filter(|_| self.finding.by_identifier)?;
+            self.find(Unique::Identifier, identifier)
+        };
+        by_code.or_else(by_derived_id).or_else(by_identifier)
+    }
+}
+
+/// The id of the token of a record: that of the token that was found, else that of the new token.
+pub(super) fn id_of(
+    batch: &Batch<'_>,
+    object: &Object,
+    found: Option<&AccessToken>,
+    path: &str,
+    violations: &mut Violations,
+) -> Option<String> {
+    let text = |key: &str| object.get(key).and_then(Value::as_str);
+    if object.get("id").is_some_and(|id| !id.is_null() && !id.is_string()) {
+        violations.add(Reason::InvalidFieldValue, format!("{path}.id"), "must be a string");
+        return None;
+    }
+    let organisation = &batch.organisation.id;
+    let derived =
+        text("number").or(text("authentication_code")).map(|key| derived_id(organisation, Kind::AccessToken, key));
+    match (text("id"), found) {
+        (Some(id), Some(found)) if found.id != id && derived.as_ref() != Some(&found.id) => {
+            let field = format!("{path}.number");
+            violations.add(Reason::NumberAlreadyExists, field, "belongs to an access token with another id");
+            return None;
+        }
+        (Some(id), Some(_)) => return Some(id.to_owned()),
+        (None, Some(found)) => return Some(found.id.clone()),
+        (_, None) => {}
+    }
+    let names = ["id", "number", "authentication_code", "identifier"];
+    let Some(name) = names.into_iter().find(|name| text(name).is_some()) else {
+        let field = format!("{path}.id, number, authentication_code or identifier");
+        violations.add(Reason::RequiredFieldMissing, field, "is required");
+        return None;
+    };
+    if batch.options.existing == Existing::UpdateOnly {
+        let text = "no access token has it, and this import creates none";
+        violations.add(Reason::AccessTokenNotFound, format!("{path}.{name}"), text);
+        return None;
+    }
+    if name == "identifier" {
+        let text = "no access token has it, and a record without an authentication code creates none";
+        violations.add(Reason::AccessTokenNotFound, format!("{path}.{name}"), text);
+        return None;
+    }
+    text("id").map(str::to_owned).or(derived)
+}

@@ -1,0 +1,51 @@
+//! Numbers of new access tokens whose records bring none, drawn from the organisation's sequence before they are needed.
+
+use super::{Candidate, Importer, Terms};
+use crate::service::numbers;
+use crate::session::Caller;
+use crate::store::{AccountStore, Sequence, Store};
+use crate::{Result, import};
+
+impl<S: Store + AccountStore> Importer<S> {
+    /// Draws the numbers that candidates probably need: as many as the batch before, and none where that needed none. Importing
+    /// the same file again therefore draws no number.
+    pub(super) async fn draw_expected_numbers(
+        &self,
+        caller: &Caller,
+        terms: &mut Terms,
+        candidates: &[(usize, Candidate)],
+    ) -> Result<()> {
+        if terms.expected_numbers <= terms.numbers.len() {
+            return Ok(());
+        }
+        let prepared = candidates.iter().filter_map(|(_, candidate)| candidate.prepared.as_ref().ok());
+        let possible = prepared.filter(|prepared| import::needs_number(&prepared.record())).count();
+        let expected = terms.expected_numbers.min(possible);
+        self.draw_numbers(caller, terms, expected.saturating_sub(terms.numbers.len())).await
+    }
+
+    /// Draws numbers for new access tokens. What the run does not use is a gap.
+    pub(super) async fn draw_numbers(&self, caller: &Caller, terms: &mut Terms, count: usize) -> Result<()> {
+        let wanted = terms.numbers.len() + count;
+        while terms.numbers.len() < wanted {
+            let count = u32::try_from(wanted - terms.numbers.len()).unwrap_or(u32::MAX);
+            let reference = self.store.reference(caller.organisation).await?;
+            let prefix = &reference.organisation.number_prefix;
+            let (store, sequence) = (self.store.as_ref(), Sequence::TokenNumber);
+            terms.numbers.extend(numbers::take(store, caller.organisation, sequence, prefix, count).await?);
+        }
+        Ok(())
+    }
+
+    /// Gives up the numbers that were drawn, after one of them may have turned out to be taken. The next ones are above what is
+    /// stored.
+    pub(super) async fn give_up_numbers(&self, caller: &Caller, terms: &mut Terms) -> Result<()> {
+        if !terms.numbers.is_empty() {
+            terms.numbers.clear();
+            let reference = self.store.reference(caller.organisation).await?;
+            let prefix = &reference.organisation.number_prefix;
+            self.store.realign_sequence(caller.organisation, Sequence::TokenNumber, prefix).await?;
+        }
+        Ok(())
+    }
+}
