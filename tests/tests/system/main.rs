@@ -23,6 +23,7 @@ mod errors;
 mod examples;
 mod exhausted;
 mod fleet;
+mod foreign_hashes;
 mod gateway_agrees;
 mod gateway_answers;
 mod gateway_examples;

@@ -29,6 +29,13 @@ Examples:
   access-tokens import --organisation DEMO --update-only hashes.ndjson      # changes tokens, creates none
   access-tokens import --organisation DEMO --owners existing --classifications existing cards.ndjson";
 
+pub(super) const CONVERT_HASHES: &str = "\
+Examples:
+  access-tokens convert-hashes --from keycloak --output hashes.ndjson realm-export.json
+  access-tokens convert-hashes --from django --join identifier=email --unsupported others.csv users.csv
+  access-tokens convert-hashes --from phc --join authentication_code --output hashes.ndjson lines.txt
+  access-tokens convert-hashes --from ldap --kind user --output users.ndjson people.ldif";
+
 pub(super) const ORGANISATION_ADD: &str = "\
 Examples:
   access-tokens organisation add ACME";

@@ -5,6 +5,7 @@ mod backup;
 mod check_config;
 mod completions;
 mod context;
+mod convert_hashes;
 mod copy;
 mod demo;
 mod doctor;
@@ -126,6 +127,18 @@ enum Command {
     /// and imported. The exit code is 0 only when every record went in, and 2 when a file has no record at all.
     #[command(after_help = examples::IMPORT)]
     Import(import::Arguments),
+    /// Convert hashes of pass codes or passwords from an export of another system into records for `import --update-only`.
+    ///
+    /// Writes one record a line, such as {"access_token": {"identifier": "m@example.org", "pass_code_hash": "$argon2id$..."}}, and
+    /// counts at the end. Reads Keycloak, Auth0, Kratos, passlib (Odoo, Zitadel), Django, Werkzeug, ASP.NET Identity, LDAP, Magento,
+    /// Better Auth and PHC strings, as JSON, CSV with a header, or one value and hash a line. It needs no database, and nothing in
+    /// clear text.
+    ///
+    /// Fast hashes are not supported by decision: MD5, SHA-1, SHA-crypt, salted SHA, phpass, Drupal, PBKDF2 with SHA-1 and others;
+    /// --unsupported lists whose they are. The exit code is 0 only when every hash was written, 1 when some were left out, and 2 when
+    /// the file has no record.
+    #[command(after_help = examples::CONVERT_HASHES)]
+    ConvertHashes(convert_hashes::Arguments),
     /// Organisations: each has its own directory, users and access tokens.
     #[command(subcommand)]
     Organisation(organisation::Command),
@@ -238,6 +251,7 @@ async fn execute(command: Command, loaded: Loaded) -> anyhow::Result<ExitCode> {
         }
         Command::Migrate(arguments) => migrate::run(settings, arguments).await?,
         Command::Import(arguments) => return import::run(settings, arguments).await,
+        Command::ConvertHashes(arguments) => return convert_hashes::run(&settings, &arguments),
         Command::Organisation(command) => organisation::run(settings, command).await?,
         Command::User(command) => user::run(settings, command).await?,
         Command::ApiKey(command) => api_key::run(settings, command).await?,
@@ -310,6 +324,8 @@ mod tests {
             "import --map number=No --mapping a.toml --rejects b.csv --refuse-card-numbers a.csv",
             "import --inspect --mapping a.toml a.csv",
             "import --update-only --owners existing --classifications existing a.ndjson",
+            "convert-hashes --from keycloak --kind user --output hashes.ndjson --unsupported others.csv realm.json",
+            "convert-hashes --from better-auth --join identifier=email -",
             "organisation add NEW",
             "organisation rename NEW NEWER",
             "user add --organisation DEMO --username anna --password-stdin --permissions access_tokens.read",

@@ -1,0 +1,101 @@
+//! What a hash of another system becomes, and the parts that formats share.
+
+use base64::Engine;
+use base64::alphabet;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use base64::engine::{DecodePaddingMode, general_purpose::STANDARD_NO_PAD};
+
+use crate::crypto::Refusal;
+
+/// Reads base64 with and without padding, and with unused bits.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
+
+/// What a hash of another system becomes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Conversion {
+    /// The hash in the form that an import takes.
+    Hash(String),
+    /// It cannot be converted. The name of its scheme, which never repeats a part of the hash.
+    Unsupported(&'static str),
+}
+
+/// The scheme of a text that says nothing of itself.
+pub(super) const UNKNOWN: &str = "unknown";
+pub(super) const PBKDF2_SHA1: &str = "PBKDF2-SHA1";
+pub(super) const DAMAGED: &str = "damaged";
+
+impl Conversion {
+    pub(super) fn of(hash: Option<String>) -> Self {
+        hash.map_or(Self::Unsupported(DAMAGED), Self::Hash)
+    }
+}
+
+/// Hash functions of PBKDF2 that an import takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Digest {
+    Sha256,
+    Sha512,
+}
+
+impl Digest {
+    /// Reads a name such as `sha256`.
+    pub(super) fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "sha256" => Some(Self::Sha256),
+            "sha512" => Some(Self::Sha512),
+            _ => None,
+        }
+    }
+}
+
+/// The PHC string of a PBKDF2 hash.
+pub(super) fn pbkdf2(digest: Digest, rounds: &str, salt: &[u8], hash: &[u8]) -> Option<String> {
+    let name = match digest {
+        Digest::Sha256 => "pbkdf2-sha256",
+        Digest::Sha512 => "pbkdf2-sha512",
+    };
+    let rounds: u32 = rounds.parse().ok()?;
+    Some(format!("${name}$i={rounds},l={}${}${}", hash.len(), encode(salt), encode(hash)))
+}
+
+/// The PHC string of a scrypt hash. `n` is a power of two.
+pub(super) fn scrypt(n: &str, r: &str, p: &str, salt: &[u8], hash: &[u8]) -> Option<String> {
+    let n: u64 = n.parse().ok().filter(|n: &u64| n.is_power_of_two())?;
+    let (r, p): (u32, u32) = (r.parse().ok()?, p.parse().ok()?);
+    Some(format!("$scrypt$ln={},r={r},p={p}${}${}", n.ilog2(), encode(salt), encode(hash)))
+}
+
+/// Base64 without padding.
+pub(super) fn encode(bytes: &[u8]) -> String {
+    STANDARD_NO_PAD.encode(bytes)
+}
+
+/// Reads base64, with padding or without.
+pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
+    LENIENT.decode(text).ok()
+}
+
+/// Reads the base64 of passlib, which has `.` for `+`.
+pub(super) fn decode_passlib(text: &str) -> Option<Vec<u8>> {
+    decode(&text.replace('.', "+"))
+}
+
+/// Reads hexadecimal digits.
+pub(super) fn decode_hex(text: &str) -> Option<Vec<u8>> {
+    let digits = text.as_bytes();
+    if !digits.len().is_multiple_of(2) || !digits.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    digits.chunks_exact(2).map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?)).collect()
+}
+
+/// The name of a scheme that is not supported, by how its hashes begin.
+pub(super) fn unsupported(text: &str) -> Conversion {
+    Conversion::Unsupported(Refusal::of_scheme(text).unwrap_or(UNKNOWN))
+}

@@ -1,0 +1,82 @@
+//! Credentials of Keycloak: in users of a realm export, or rows of the table `credential`.
+
+use serde_json::{Map, Value};
+
+use super::conversion::{Conversion, DAMAGED, Digest, PBKDF2_SHA1, UNKNOWN, decode, encode, pbkdf2};
+use super::phc;
+
+/// The hash of a user or of a row of `credential`. `None`: it has no password.
+pub(super) fn convert(record: &Map<String, Value>) -> Option<Conversion> {
+    match record.get("credentials") {
+        Some(Value::Array(credentials)) => {
+            credentials.iter().filter_map(Value::as_object).filter(|one| is_password(one)).find_map(credential)
+        }
+        _ if is_password(record) => credential(record),
+        _ => None,
+    }
+}
+
+fn is_password(credential: &Map<String, Value>) -> bool {
+    credential.get("type").and_then(Value::as_str).is_none_or(|kind| kind == "password")
+}
+
+fn credential(credential: &Map<String, Value>) -> Option<Conversion> {
+    let part = |names: [&str; 2]| names.into_iter().find_map(|name| document(credential.get(name)?));
+    let (secret, data) = match (part(["secretData", "secret_data"]), part(["credentialData", "credential_data"])) {
+        (Some(secret), Some(data)) => (secret, data),
+        // Before Keycloak 8 the members were in the credential itself.
+        _ if credential.contains_key("hashedSaltedValue") => (credential.clone(), credential.clone()),
+        (None, None) => return None,
+        _ => return Some(Conversion::Unsupported(DAMAGED)),
+    };
+    let text = |object: &Map<String, Value>, name: &str| object.get(name).and_then(Value::as_str).map(str::to_owned);
+    let value = text(&secret, "value").or_else(|| text(&secret, "hashedSaltedValue"))?;
+    let algorithm = text(&data, "algorithm").unwrap_or_default();
+    if value.starts_with("$2") {
+        return Some(phc::convert(&value));
+    }
+    let salt = text(&secret, "salt").unwrap_or_default();
+    let (Some(salt), Some(hash)) = (decode(&salt), decode(&value)) else {
+        return Some(Conversion::Unsupported(DAMAGED));
+    };
+    let rounds = data.get("hashIterations").and_then(Value::as_u64).unwrap_or_default().to_string();
+    Some(match algorithm.as_str() {
+        "pbkdf2-sha256" => Conversion::of(pbkdf2(Digest::Sha256, &rounds, &salt, &hash)),
+        "pbkdf2-sha512" => Conversion::of(pbkdf2(Digest::Sha512, &rounds, &salt, &hash)),
+        "pbkdf2" => Conversion::Unsupported(PBKDF2_SHA1),
+        "argon2" => Conversion::of(argon2(&data, &rounds, &salt, &hash)),
+        _ => Conversion::Unsupported(UNKNOWN),
+    })
+}
+
+/// Parameters are lists of one text.
+fn argon2(data: &Map<String, Value>, rounds: &str, salt: &[u8], hash: &[u8]) -> Option<String> {
+    let parameters = data.get("additionalParameters").and_then(Value::as_object)?;
+    let text = |name: &str| match parameters.get(name)? {
+        Value::Array(list) => list.first().and_then(Value::as_str),
+        other => other.as_str(),
+    };
+    let number = |name: &str| text(name).and_then(|text| text.parse::<u32>().ok());
+    let name = match text("type").unwrap_or("id") {
+        "id" => "argon2id",
+        "i" => "argon2i",
+        "d" => "argon2d",
+        _ => return None,
+    };
+    let version = match text("version").unwrap_or("1.3") {
+        "1.3" => 19,
+        "1.0" => 16,
+        _ => return None,
+    };
+    let (memory, lanes) = (number("memory")?, number("parallelism")?);
+    Some(format!("${name}$v={version}$m={memory},t={rounds},p={lanes}${}${}", encode(salt), encode(hash)))
+}
+
+/// A document is a text with JSON in exports, and may be an object in rows.
+fn document(value: &Value) -> Option<Map<String, Value>> {
+    match value {
+        Value::Object(object) => Some(object.clone()),
+        Value::String(text) => serde_json::from_str(text).ok(),
+        _ => None,
+    }
+}

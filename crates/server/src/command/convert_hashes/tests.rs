@@ -1,0 +1,248 @@
+//! Exports of each format, with hashes that libraries of the products have made (`tests/data/hashes/make.py`).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use access_tokens_domain::ports::{HashQueue, HashWork, Secrets, Verdict};
+use access_tokens_domain::secret::{PassCodeHash, Secret};
+
+use super::conversion::Conversion;
+use super::format::Format;
+use super::input::{self, Found, Join, Wanted};
+use crate::crypto::tests::{RING_A, ring};
+use crate::crypto::{KeyedSecrets, SystemRandom, examine_foreign};
+
+const PASSWORD: &str = "pässword 0042";
+const WORK: HashWork = HashWork { queue: HashQueue::Authenticated, share: 0 };
+/// Enough for every hash of the exports, in KiB.
+const LIMIT: u64 = 128 * 1_024;
+
+macro_rules! export {
+    ($name:literal) => {
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/data/hashes/", $name))
+    };
+}
+
+/// What becomes of each record: the value that its hash belongs to, and the hash or the scheme that is not supported.
+fn converted(format: Format, join: Option<&str>, text: &str) -> Vec<(Option<String>, Option<Conversion>)> {
+    let wanted = Wanted::new(format, Join { field: "identifier".to_owned(), member: join.map(str::to_owned) });
+    let mut found = Vec::new();
+    let mut reader = text.as_bytes();
+    input::read(&mut reader, format, &wanted, &mut |one| {
+        match one {
+            Found::Row(row) => found.push((wanted.value(&row), format.convert(&row))),
+            Found::Broken { .. } => found.push((None, None)),
+        }
+        Ok(())
+    })
+    .expect("read");
+    found
+}
+
+/// Checks that hashes match the password and no other, and returns what is not supported, by what it belongs to.
+async fn unsupported(format: Format, text: &str) -> BTreeMap<String, String> {
+    let secrets = KeyedSecrets::new(&ring(&[RING_A]), Arc::new(SystemRandom));
+    let mut others = BTreeMap::new();
+    let mut matching = 0;
+    for (value, conversion) in converted(format, None, text) {
+        let value = value.expect("it belongs to something");
+        let hash = match conversion {
+            Some(Conversion::Hash(hash)) => hash,
+            Some(Conversion::Unsupported(scheme)) => {
+                others.insert(value, scheme.to_owned());
+                continue;
+            }
+            None => {
+                others.insert(value, "none".to_owned());
+                continue;
+            }
+        };
+        if let Err(refusal) = examine_foreign(&hash, LIMIT) {
+            others.insert(value, refusal.to_string());
+            continue;
+        }
+        for (secret, verdict) in [(PASSWORD, Verdict::Outdated), ("pässword 0043", Verdict::Wrong)] {
+            let stored = PassCodeHash::from_stored(hash.clone());
+            let found = secrets.verify(WORK, Secret::new(secret), Some(stored)).await.expect("compared");
+            assert_eq!(found, verdict, "{format:?} {value}: {hash}");
+        }
+        matching += 1;
+    }
+    assert!(matching > 0, "{format:?}");
+    others
+}
+
+fn expected<const N: usize>(entries: [(&str, &str); N]) -> BTreeMap<String, String> {
+    entries.into_iter().map(|(value, scheme)| (value.to_owned(), scheme.to_owned())).collect()
+}
+
+#[tokio::test]
+async fn keycloak() {
+    let realm = unsupported(Format::Keycloak, export!("keycloak-realm.json")).await;
+    assert_eq!(realm, expected([("nothing", "none"), ("sha1", "PBKDF2-SHA1")]));
+    assert_eq!(unsupported(Format::Keycloak, export!("keycloak-credential.csv")).await, expected([]));
+    let by_email = converted(Format::Keycloak, Some("email"), export!("keycloak-realm.json"));
+    assert_eq!(by_email[0].0.as_deref(), Some("sha256@example.org"));
+    // A row as JSON has its documents as objects or as texts; before version 8 the members were in the credential.
+    let rows = r#"{"user_id": "u", "secret_data": {"value": "AAAA", "salt": "c2FsdHNhbHQ="}, "credential_data": {"hashIterations": 7, "algorithm": "pbkdf2-sha512"}}
+        {"username": "old", "credentials": [{"type": "password", "hashedSaltedValue": "AAAA", "salt": "c2FsdHNhbHQ=", "hashIterations": 9, "algorithm": "pbkdf2-sha256"}]}
+        {"user_id": "v", "secret_data": "{\"value\": 1", "credential_data": "{}"}"#;
+    let hashes: Vec<_> = converted(Format::Keycloak, None, rows).into_iter().map(|(_, hash)| hash).collect();
+    let hash = |text: &str| Some(Conversion::Hash(text.to_owned()));
+    assert_eq!(hashes[0], hash("$pbkdf2-sha512$i=7,l=3$c2FsdHNhbHQ$AAAA"));
+    assert_eq!(hashes[1], hash("$pbkdf2-sha256$i=9,l=3$c2FsdHNhbHQ$AAAA"));
+    assert_eq!(hashes[2], Some(Conversion::Unsupported("damaged")));
+}
+
+#[tokio::test]
+async fn auth0_and_json_of_others() {
+    assert_eq!(unsupported(Format::Auth0, export!("auth0.ndjson")).await, expected([]));
+    assert_eq!(unsupported(Format::Ndjson, export!("others.json")).await, expected([]));
+    let values: Vec<_> = converted(Format::Auth0, None, export!("auth0.ndjson")).into_iter().map(|one| one.0).collect();
+    assert_eq!(values, [Some("b10@example.org".to_owned()), Some("a5@example.org".to_owned())]);
+}
+
+#[tokio::test]
+async fn kratos() {
+    assert_eq!(unsupported(Format::Kratos, export!("kratos.json")).await, expected([]));
+    let hash = converted(Format::Kratos, None, export!("kratos.json")).remove(0).1;
+    assert!(
+        matches!(hash, Some(Conversion::Hash(hash)) if hash.starts_with("$scrypt$ln=14,r=8,p=1$") && !hash.ends_with('='))
+    );
+}
+
+#[tokio::test]
+async fn passlib() {
+    let others = unsupported(Format::Passlib, export!("odoo.csv")).await;
+    let long = "has a salt longer than 48 bytes";
+    let expected =
+        expected([("too long salt", long), ("sha1", "PBKDF2-SHA1"), ("crypt", "SHA-crypt"), ("nothing", "none")]);
+    assert_eq!(others, expected);
+}
+
+#[tokio::test]
+async fn django() {
+    let expected = expected([("bcrypt sha256", "bcrypt of SHA-256"), ("md5", "MD5"), ("nobody", "none")]);
+    assert_eq!(unsupported(Format::Django, export!("django.json")).await, expected);
+    assert_eq!(unsupported(Format::Django, export!("django.csv")).await, expected);
+}
+
+#[tokio::test]
+async fn werkzeug() {
+    let others = unsupported(Format::Werkzeug, export!("werkzeug.csv")).await;
+    assert_eq!(others, expected([("pbkdf2:sha1:1000", "PBKDF2-SHA1")]));
+    let plain = converted(Format::Werkzeug, None, "name\thash\nx\tplain$$hunter2\n").remove(0).1;
+    assert_eq!(plain, Some(Conversion::Unsupported("clear text")));
+}
+
+#[tokio::test]
+async fn aspnet() {
+    let others = unsupported(Format::Aspnet, export!("aspnet.csv")).await;
+    let v2 = "ASP.NET Identity 2 (PBKDF2-SHA1)";
+    assert_eq!(others, expected([("sha1", "PBKDF2-SHA1"), ("v2", v2), ("nothing", "none")]));
+}
+
+#[tokio::test]
+async fn ldap() {
+    let others = unsupported(Format::Ldap, export!("ldap.ldif")).await;
+    assert_eq!(others, expected([("ssha", "salted SHA"), ("sha-crypt", "SHA-crypt")]));
+}
+
+#[tokio::test]
+async fn magento() {
+    let others = unsupported(Format::Magento, export!("magento.csv")).await;
+    let chained = "chained hashes of Magento";
+    assert_eq!(others, expected([("v1@example.org", "salted SHA"), ("chain@example.org", chained)]));
+}
+
+#[tokio::test]
+async fn better_auth() {
+    assert_eq!(unsupported(Format::BetterAuth, export!("better-auth.json")).await, expected([("user-2", "none")]));
+}
+
+#[tokio::test]
+async fn lines_of_phc_strings() {
+    assert_eq!(unsupported(Format::Phc, export!("lines.txt")).await, expected([("no", "unknown")]));
+    let values: Vec<_> =
+        converted(Format::Phc, None, export!("lines.txt")).into_iter().filter_map(|one| one.0).collect();
+    assert_eq!(values, ["0042", "0043", "0044", "0045", "no"]);
+}
+
+/// Damaged parts of every kind are told from good hashes, and no name of a scheme repeats a part of a hash.
+#[test]
+fn damaged_hashes_are_not_converted() {
+    for (format, text) in [
+        (Format::Django, "pbkdf2_sha256$1000$salt"),
+        (Format::Django, "pbkdf2_sha256$many$saltsalt$AAAA"),
+        (Format::Django, "scrypt$16383$saltsalt$8$1$AAAA"),
+        (Format::Werkzeug, "scrypt:32768:8:1$saltsalt$abc"),
+        (Format::Werkzeug, "pbkdf2:sha256$saltsalt$abcd"),
+        (Format::Aspnet, "AQAAAAEAACcQAAAA8A=="),
+        (Format::Aspnet, "hunter2 hunter2"),
+        (Format::Magento, "abcd:short:3_32_2_67108864"),
+        (Format::Magento, "abcd:abcdefghijklmnop:2"),
+        (Format::BetterAuth, "salt:xyz"),
+        (Format::Ldap, "{PBKDF2-SHA256}1000$c2FsdA"),
+        (Format::Ldap, "{hunter2}secret"),
+        (Format::Passlib, "$pbkdf2-sha256$-1$c2FsdHNhbHQ$AAAA"),
+        (Format::Phc, "hunter2"),
+        (Format::Kratos, "$scrypt$ln=99999,r=8,p=1$c2FsdHNhbHQ$AAAA"),
+    ] {
+        let text = format!("value\thash\nx\t{text}\n");
+        let found = converted(format, None, &text).remove(0).1;
+        let Some(Conversion::Unsupported(scheme)) = found else { panic!("{format:?} {text}: {found:?}") };
+        assert!(!scheme.contains("hunter2"), "{scheme}");
+    }
+}
+
+#[test]
+fn files_in_other_forms_are_read_as_far_as_they_can_be() {
+    let hash = "$2b$04$abcdefghijklmnopqrstuum174eFeoTj0DHmtuueFaS3Wde4P7wHG";
+    let count = |text: &str| {
+        let found = converted(Format::Ndjson, None, text);
+        let good = found.iter().filter(|one| matches!(one.1, Some(Conversion::Hash(_)))).count();
+        (good, found.len())
+    };
+    let object = format!(r#"{{"username": "a", "hash": "{hash}", "other": {{"deep": [1, {{}}]}}}}"#);
+    assert_eq!(count(&object), (1, 1));
+    assert_eq!(count(&format!("\u{feff}\n {object}\n\n{object}\n{{broken\n{object}")), (3, 4));
+    assert_eq!(count(&format!("[{object},{object}]")), (2, 2));
+    assert_eq!(count(&format!("{{\n\"meta\": {{}}, \"users\": [\n{object},\n{object}]}}\n{object}")), (3, 3));
+    assert_eq!(count(&format!("[\n{object}\n]\n[\n{object}\n]\n")), (2, 2));
+    assert_eq!(
+        count(&format!("username,hash,note\r\n\"a, \"\"b\"\"\",{hash},\"two\r\nlines\"\r\nb,{hash}\r\n")),
+        (2, 2)
+    );
+    assert_eq!(count(&format!("a {hash}\n\"b c\",{hash}\n")), (2, 2));
+    assert_eq!(count(""), (0, 0));
+    assert_eq!(count("{}"), (0, 1));
+    let values = converted(Format::Ndjson, None, &format!("username,hash\n\"a, \"\"b\"\"\",{hash}\n"));
+    assert_eq!(values[0].0.as_deref(), Some("a, \"b\""));
+}
+
+#[test]
+fn broken_documents_end_with_an_error_that_repeats_nothing() {
+    let wanted = Wanted::new(Format::Ndjson, Join { field: "identifier".to_owned(), member: None });
+    for text in ["[\n{\"hash\": \"hunter2\"", "[\n{\"hash\": hunter2}]", "[\n{}, hunter2\n]"] {
+        let mut reader = text.as_bytes();
+        let error = input::read(&mut reader, Format::Ndjson, &wanted, &mut |_| Ok(())).expect_err(text).to_string();
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+}
+
+/// Texts of every kind are read without a panic.
+#[test]
+fn no_text_panics() {
+    use proptest::prelude::*;
+    let formats = [Format::Keycloak, Format::Django, Format::Ldap, Format::Magento, Format::Aspnet, Format::Werkzeug];
+    proptest!(|(text in "[ -~\n\t\"{}\\[\\]:,$é]{0,120}", which in 0..formats.len())| {
+        let wanted = Wanted::new(formats[which], Join { field: "identifier".to_owned(), member: None });
+        let mut reader = text.as_bytes();
+        let _ = input::read(&mut reader, formats[which], &wanted, &mut |found| {
+            if let Found::Row(row) = found {
+                let _ = (wanted.value(&row), formats[which].convert(&row));
+            }
+            Ok(())
+        });
+    });
+}
