@@ -208,6 +208,18 @@ impl Policy {
     }
 }
 
+impl Policy {
+    /// Whether an access token with this code and identifier keeps the policy. Its pass code, of which only a hash is stored, is not
+    /// looked at, nor is how many tokens its owner has.
+    pub fn admits(&self, authentication_code: &str, identifier: Option<&str>) -> bool {
+        let admits_identifier = match identifier {
+            Some(identifier) => self.identifier.check(identifier).is_ok(),
+            None => self.allow_without_identifier_and_pass_code,
+        };
+        admits_identifier && self.authentication_code.check(authentication_code).is_ok()
+    }
+}
+
 impl CodePolicy {
     /// What stands before the ten digits of a code of [`Creation::AutoNumber`]: zeros, where the policy wants longer codes.
     pub fn auto_number_prefix(&self) -> String {
@@ -325,6 +337,23 @@ mod tests {
 
     fn policy(format: Format) -> CodePolicy {
         CodePolicy { format, ..CodePolicy::default() }
+    }
+
+    #[test]
+    fn a_policy_admits_what_keeps_all_its_rules() {
+        let rules = Policy {
+            authentication_code: CodePolicy { format: Format::Number, min_length: 4, ..CodePolicy::default() },
+            identifier: CodePolicy { format: Format::Email, ..CodePolicy::default() },
+            allow_without_identifier_and_pass_code: false,
+            ..Policy::default()
+        };
+        assert!(rules.admits("0042", Some("me@example.org")));
+        for (code, identifier) in
+            [("42", Some("me@example.org")), ("004A", Some("me@example.org")), ("0042", Some("me")), ("0042", None)]
+        {
+            assert!(!rules.admits(code, identifier), "{code} {identifier:?}");
+        }
+        assert!(Policy::default().admits("A", None));
     }
 
     #[test]

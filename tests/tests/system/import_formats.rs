@@ -383,6 +383,31 @@ async fn numbers_of_payment_cards_and_lost_digits_are_counted() {
     assert!(said.contains("25 of 28 authentication codes have zeros after the fifteenth digit"), "{said}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_outside_of_a_policy_is_counted_and_imported() {
+    for on_postgres in [false, true] {
+        let site = Site::new(on_postgres);
+        let digits = json!({"creation": "AUTO_NUMBER", "format": "NUMBER", "min_length": 4});
+        let policy = json!({"classification": {"name": "Digits", "policy": {"authentication_code": digits}}});
+        site.write("policy.ndjson", policy.to_string());
+        site.run(&["import", "policy.ndjson"], 0);
+        let rows =
+            "number,authentication_code,classification.name\n1,0042,Digits\n2,042,Digits\n3,A042,Digits\n4,A042x,\n";
+        site.write("cards.csv", rows);
+        let outside = "2 access tokens have a code or an identifier outside of their policy";
+        for (arguments, counts) in [
+            (&["import", "--check", "cards.csv"][..], "4 created"),
+            (&["import", "cards.csv"], "4 created"),
+            (&["import", "--existing=overwrite", "cards.csv"], "4 unchanged"),
+        ] {
+            let said = site.run(arguments, 0);
+            assert!(said.contains(counts) && said.contains(outside), "{arguments:?}: {said}");
+        }
+        let kept = site.run(&["import", "cards.csv"], 0);
+        assert!(kept.contains("4 kept") && !kept.contains("outside"), "{kept}");
+    }
+}
+
 /// The files and commands of the guide: each command is run, and says what stands below it.
 #[test]
 fn the_guide_is_executed() {

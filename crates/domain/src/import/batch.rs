@@ -20,6 +20,7 @@ use crate::directory::{
 };
 use crate::error::Violations;
 use crate::guess_budget;
+use crate::policy::Policy;
 use crate::ports::{Random, Secrets};
 use crate::reference::Reference;
 use crate::secret::PassCodeHash;
@@ -357,6 +358,12 @@ impl<'a> Batch<'a> {
             _ => Unknown::Create,
         };
         self.options.existing != Existing::UpdateOnly && unknown == Unknown::Create
+    }
+
+    /// The policy that applies to a token: its classification's, else the organisation's definition.
+    pub(super) fn policy(&self, classification: Option<&str>) -> &Policy {
+        let classification = classification.and_then(|id| self.classifications.get(id));
+        classification.and_then(|one| one.policy.as_ref()).unwrap_or(&self.organisation.definition)
     }
 
     fn count_created(&mut self, kind: Kind) {

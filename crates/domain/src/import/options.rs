@@ -38,6 +38,8 @@ pub struct Tally {
     pub rewards_participants: u64,
     /// Classifications that were created because a record of another kind refers to them.
     pub classifications: u64,
+    /// Access tokens whose authentication code or identifier breaks a rule of their policy. They are imported as they are.
+    pub outside_policy: u64,
     /// Hashes of pass codes and passwords that are cheaper to guess against than those that are made here. Each is replaced at the
     /// next use of its secret.
     pub weak_hashes: u64,
@@ -51,6 +53,7 @@ impl Tally {
         self.accounts_receivable += other.accounts_receivable;
         self.rewards_participants += other.rewards_participants;
         self.classifications += other.classifications;
+        self.outside_policy += other.outside_policy;
         self.weak_hashes += other.weak_hashes;
         self.ignored_members += other.ignored_members;
     }

@@ -261,6 +261,9 @@ pub(super) fn upsert(
     if violations.len() > before {
         return None;
     }
+    let policy = batch.policy(token.classification.as_deref());
+    let keeps_policy = policy.admits(&token.authentication_code, token.identifier.as_deref());
+    batch.tally_at_hand.outside_policy += u64::from(!keeps_policy);
     batch.tally_at_hand.weak_hashes += u64::from(brought.weak_hash);
     let differs = found.as_ref().is_none_or(|found| !is_same_but_secrets(found, &token));
     // Written whether or not the secret is the stored one: the time of a write says nothing about it.

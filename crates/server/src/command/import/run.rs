@@ -274,6 +274,10 @@ fn summary(tally: Tally) -> Vec<String> {
     if !created.is_empty() {
         lines.push(format!("created because records refer to them: {}", created.join(", ")));
     }
+    if tally.outside_policy > 0 {
+        let text = "access tokens have a code or an identifier outside of their policy; they are imported as they are";
+        lines.push(format!("{} {text}", tally.outside_policy));
+    }
     if tally.ignored_members > 0 {
         lines.push(format!("members of owners in saved answers that are not kept: {}", tally.ignored_members));
     }

@@ -112,7 +112,7 @@ fn rules_by_name(columns: &[String]) -> Result<Vec<(FieldName, Rule)>, String> {
             // An empty column at the end is what spreadsheets leave.
             None if name.is_empty() || (index + 1 == columns.len() && name == REASON_COLUMN) => {}
             None => {
-                let text = "without --map and --mapping, each column must have the name of a field";
+                let text = "without --map and --mapping (see --inspect), each column must have the name of a field";
                 return Err(format!("{name:?} is not a field; {text}: {}", FieldName::known()));
             }
         }
