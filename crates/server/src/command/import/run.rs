@@ -12,6 +12,7 @@ use anyhow::Context as _;
 use indicatif::ProgressBar;
 
 use super::super::context::{Context, explained};
+use super::csv::listed;
 use super::interruption::Done;
 use super::items::{Item, Items, Raw};
 use super::notes::{Note, Notes};
@@ -111,8 +112,8 @@ impl<'a> Run<'a> {
         let warning = self.notes.begin(file);
         self.warn(warning);
         if !items.unmapped().is_empty() {
-            let names: Vec<String> = items.unmapped().iter().map(|name| format!("{name:?}")).collect();
-            self.report.warn(format!("{file}: columns that are not imported: {}", names.join(", ")));
+            let text = format!("{file}: columns that are not imported: {}", listed(items.unmapped()));
+            self.report.warn(text);
         }
         Ok(self.rejects.is_some())
     }

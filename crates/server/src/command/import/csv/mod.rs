@@ -294,12 +294,16 @@ fn too_large(what: TooLarge) -> Error {
 
 /// What does not fit a file, with the columns of the file.
 fn with_columns(what: &str, columns: &[String]) -> anyhow::Error {
-    let names =
-        columns.iter().take(MAX_LISTED_COLUMNS).map(|name| name.chars().take(MAX_LISTED_NAME).collect::<String>());
-    let names: Vec<String> = names.map(|name| format!("{name:?}")).collect();
+    anyhow!("{what}; columns of the file: {}", listed(columns))
+}
+
+/// Names of columns for a message, which is short however many there are.
+pub(super) fn listed(columns: &[String]) -> String {
+    let short = |name: &String| name.chars().take(MAX_LISTED_NAME).collect::<String>();
+    let names: Vec<String> = columns.iter().take(MAX_LISTED_COLUMNS).map(|name| format!("{:?}", short(name))).collect();
     let more = columns.len().saturating_sub(MAX_LISTED_COLUMNS);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    anyhow!("{what}; columns of the file: {}{more}", names.join(", "))
+    format!("{}{more}", names.join(", "))
 }
 
 /// The columns of a file for an error about its mapping, which cannot say how the file is read.
