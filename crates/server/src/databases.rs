@@ -50,6 +50,17 @@ pub(crate) async fn open<E: From<SetupError>>(
     Ok(database)
 }
 
+/// Says why the schema does not seem current: steps have to be applied, or this role may not read which ones were.
+pub(crate) async fn outdated(database: &Database) -> String {
+    match database.rights().await {
+        Ok(Some(rights)) if rights.hide_the_schema() => format!(
+            "the role {} may not read the tables of the service: \"PostgreSQL roles\" in docs/operations.md has the grants",
+            rights.role
+        ),
+        _ => "the schema of the database is not current: run `access-tokens migrate`".to_owned(),
+    }
+}
+
 /// Closes the databases that were opened. Returns when they are closed; there may have been none.
 pub(crate) async fn close_all() {
     let _opening = OPENING.lock().await;

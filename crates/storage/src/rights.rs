@@ -82,6 +82,14 @@ const OBJECTS: &str = "
     UNION ALL SELECT 'type', t.typname::text, t.typowner FROM pg_catalog.pg_type t
         WHERE t.typnamespace = n.oid AND t.typrelid = 0 AND t.typelem = 0";
 
+impl Rights {
+    /// Reports whether the tables exist and this role may not read which steps of the schema were applied. All steps seem to be
+    /// pending then.
+    pub fn hide_the_schema(&self) -> bool {
+        self.has_tables && self.missing.iter().any(|right| *right == format!("SELECT on {MIGRATIONS}"))
+    }
+}
+
 impl Database {
     /// Rights in the schema of PostgreSQL. `None` on SQLite, which has no roles.
     pub async fn rights(&self) -> StoreResult<Option<Rights>> {

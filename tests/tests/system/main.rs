@@ -32,6 +32,7 @@ mod gateway_requests;
 mod gateway_sessions;
 mod gateway_upstream;
 mod grpc_port;
+mod grants;
 mod import;
 mod import_formats;
 mod import_identity;

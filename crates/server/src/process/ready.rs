@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::authentication::Authenticator;
 use crate::crypto::{KeyRing, LiveKeys};
+use crate::databases;
 use crate::key_fit::Fit;
 use crate::transport::{Health, Readiness};
 
@@ -102,7 +103,11 @@ impl Watch<'_> {
         };
         match answer {
             Err(error) => return Some((Readiness::Away, Some(error.to_string()))),
-            Ok(false) => return Some((Readiness::Unmigrated, None)),
+            Ok(false) if self.said == Some(Readiness::Unmigrated) => return Some((Readiness::Unmigrated, None)),
+            Ok(false) => {
+                let cause = timeout(LIMIT, databases::outdated(self.database)).await.ok()?;
+                return Some((Readiness::Unmigrated, Some(cause)));
+            }
             Ok(true) => self.current = true,
         }
         // Calls would wait for the list. The task that reads it says when it cannot.

@@ -103,7 +103,15 @@ async fn schema(database: &Database, settings: &Settings, report: &mut Report) -
         Err(error) => failed(SCHEMA, "it cannot be compared", error, report),
     }
     let pending = schema.pending.join(", ");
-    if schema.pending.is_empty() {
+    let hidden = database.rights().await.is_ok_and(|rights| rights.is_some_and(|rights| rights.hide_the_schema()));
+    if hidden {
+        // The rights that the role lacks have a finding of their own, with the cure.
+        report.problem(
+            SCHEMA,
+            "which steps were applied cannot be read: this role may not read seaql_migrations",
+            UNREADABLE,
+        );
+    } else if schema.pending.is_empty() {
         report.well(SCHEMA, format!("current: {} step(s)", schema.applied));
     } else if database.is_sqlite() || settings.database.migrate_at_start {
         report.warning(SCHEMA, format!("still to be applied: {pending}"), "the next start of `serve` applies it");
