@@ -109,7 +109,7 @@ async fn schema(database: &Database, settings: &Settings, report: &mut Report) -
         report.problem(
             SCHEMA,
             "which steps were applied cannot be read: this role may not read seaql_migrations",
-            UNREADABLE,
+            "\"PostgreSQL roles\" in docs/operations.md has the grants",
         );
     } else if schema.pending.is_empty() {
         report.well(SCHEMA, format!("current: {} step(s)", schema.applied));
