@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex as SyncMutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use access_tokens_storage::{Database, DatabaseOptions, SetupError};
+use access_tokens_storage::{Database, DatabaseOptions, Rights, SetupError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Mutex;
 
@@ -50,15 +50,11 @@ pub(crate) async fn open<E: From<SetupError>>(
     Ok(database)
 }
 
-/// Says why the schema does not seem current: steps have to be applied, or this role may not read which ones were.
-pub(crate) async fn outdated(database: &Database) -> String {
-    match database.rights().await {
-        Ok(Some(rights)) if rights.hide_the_schema() => format!(
-            "the role {} may not read the tables of the service: \"PostgreSQL roles\" in docs/operations.md has the grants",
-            rights.role
-        ),
-        _ => "the schema of the database is not current: run `access-tokens migrate`".to_owned(),
-    }
+/// Says that this role may not read which steps of the schema were applied, and the cure. `None`: it may.
+pub(crate) async fn unreadable(database: &Database) -> Option<String> {
+    let rights = database.rights().await.ok().flatten().filter(Rights::hide_the_schema)?;
+    let grants = "\"PostgreSQL roles\" in docs/operations.md has the grants";
+    Some(format!("the role {} may not read the tables of the service: {grants}", rights.role))
 }
 
 /// Closes the databases that were opened. Returns when they are closed; there may have been none.

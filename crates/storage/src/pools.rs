@@ -54,7 +54,7 @@ struct Pair {
 }
 
 impl Pair {
-    async fn open(options: &DatabaseOptions) -> Result<Self, DbErr> {
+    async fn open(options: &DatabaseOptions) -> Result<Self, SetupError> {
         let looking_up = async {
             if Purpose::Lookup.connections(options) == 0 {
                 return Ok(None);
@@ -62,8 +62,20 @@ impl Pair {
             connect(options, Purpose::Lookup).await.map(Some)
         };
         // Each opens one connection: where there is none left, the start waits and says so.
-        let (transactions, statements, looking_up) =
-            tokio::try_join!(connect(options, Purpose::Transaction), connect(options, Purpose::Statement), looking_up)?;
+        let (transactions, statements, looking_up) = match tokio::join!(
+            connect(options, Purpose::Transaction),
+            connect(options, Purpose::Statement),
+            looking_up
+        ) {
+            (Ok(transactions), Ok(statements), Ok(looking_up)) => (transactions, statements, looking_up),
+            // The pools that have opened a connection keep it until the cause is known: the limit of connections may be it.
+            (transactions, statements, looking_up) => {
+                let failed = [transactions.as_ref().err(), statements.as_ref().err(), looking_up.as_ref().err()];
+                let error = failed.into_iter().flatten().next().cloned();
+                let error = error.unwrap_or_else(|| DbErr::Custom("no pool has failed".to_owned()));
+                return Err(unreachable::explained(options, error).await);
+            }
+        };
         let lanes = |pool: &DatabaseConnection, purpose: Purpose| {
             let pool = pool.get_postgres_connection_pool().clone();
             Lanes::new(pool, purpose.connections(options) as usize, options.watcher.clone())
@@ -119,10 +131,7 @@ pub(crate) struct Pools {
 impl Pools {
     /// Connects, and watches from then on. Refuses a database that would lose what it has acknowledged.
     pub(crate) async fn open(options: &Arc<DatabaseOptions>) -> Result<Arc<Self>, SetupError> {
-        let pair = match Pair::open(options).await {
-            Ok(pair) => pair,
-            Err(error) => return Err(unreachable::explained(options, error).await),
-        };
+        let pair = Pair::open(options).await?;
         check_session(&pair.statements, &pair.transactions).await?;
         if !options.read_only {
             check_encoding(&pair.transactions).await?;

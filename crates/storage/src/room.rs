@@ -45,7 +45,7 @@ impl Database {
              (SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user) AS role_limit, \
              (SELECT datconnlimit FROM pg_database WHERE datname = current_database()) AS database_limit, \
              count(*) AS sessions, \
-             count(*) FILTER (WHERE datname = current_database() AND application_name = 'access-tokens') AS own, \
+             count(*) FILTER (WHERE datname = current_database() AND application_name LIKE 'access-tokens%') AS own, \
              count(*) FILTER (WHERE datname = current_database() AND query = ",
         );
         sql.bind(WATCH).push(") AS processes FROM pg_stat_activity WHERE backend_type = 'client backend'");

@@ -173,7 +173,9 @@ fn ports_in_use_are_found_and_those_of_the_service_itself_are_not() {
         let cure = cure(&place, &["--set", &set], &format!("another program listens on {taken} ({setting})"));
         assert!(cure.contains("stop it, or set ") && cure.contains(setting), "{cure}");
     }
-    let both = ["--set", "http.listen=127.0.0.1:18080", "--set", "ops.listen=127.0.0.1:18080"];
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("an address");
+    let both = [format!("http.listen={free}"), format!("ops.listen={free}")];
+    let both = ["--set", &both[0], "--set", &both[1]];
     assert_eq!(cure(&place, &both, "ops.listen and http.listen are the same port"), "set ops.listen to another port");
     let plain = ["--set", "grpc.listen=192.0.2.1:1", "--set", "grpc.allow_plain_text=true"];
     assert!(cure(&place, &plain, "nothing can listen on 192.0.2.1:1").contains("an address of this machine"));

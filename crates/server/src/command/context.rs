@@ -232,7 +232,8 @@ pub(super) async fn database(settings: &Settings) -> anyhow::Result<Arc<Database
 /// Refuses a database that has to be migrated first.
 pub(super) async fn require_current(database: &Database) -> anyhow::Result<()> {
     if !database.pending_migrations().await?.is_empty() {
-        bail!(databases::outdated(database).await);
+        let outdated = "the schema of the database is not current: run `access-tokens migrate`";
+        bail!(databases::unreadable(database).await.unwrap_or_else(|| outdated.to_owned()));
     }
     Ok(())
 }

@@ -103,10 +103,10 @@ impl Watch<'_> {
         };
         match answer {
             Err(error) => return Some((Readiness::Away, Some(error.to_string()))),
-            Ok(false) if self.said == Some(Readiness::Unmigrated) => return Some((Readiness::Unmigrated, None)),
             Ok(false) => {
-                let cause = timeout(LIMIT, databases::outdated(self.database)).await.ok()?;
-                return Some((Readiness::Unmigrated, Some(cause)));
+                let cause = timeout(LIMIT, databases::unreadable(self.database)).await.ok()?;
+                let readiness = if cause.is_some() { Readiness::Unreadable } else { Readiness::Unmigrated };
+                return Some((readiness, cause));
             }
             Ok(true) => self.current = true,
         }

@@ -33,6 +33,8 @@ pub enum Readiness {
     Starting,
     /// The schema of the database is not current.
     Unmigrated,
+    /// The role of the service may not read its tables.
+    Unreadable,
     /// The key ring is not the one that the database was written with.
     ForeignKeys,
     /// The database answers, and gives no connection to calls.
@@ -53,6 +55,7 @@ impl Readiness {
             Self::Unwritable(why) => return Err(format!("not ready: the database cannot be written: {why}")),
             Self::Starting => "starting, the database has not answered yet",
             Self::Unmigrated => "the schema of the database is not current: run `access-tokens migrate`",
+            Self::Unreadable => "the tables cannot be read",
             Self::ForeignKeys => "the keys are not those of the database: `access-tokens doctor` says more",
             Self::NoConnection => "the database gives no connection to calls",
             Self::Away => "the database does not answer",
