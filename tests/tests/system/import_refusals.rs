@@ -21,7 +21,7 @@ on_both_databases! {
         app.caller().import_directory(&before).await.expect("imported");
         // A ring in one batch, and one of the first and the last.
         for ring in [[0, 1, 2], [3, 600, 699]] {
-            for (field, value) in [("udf_string_1", "x".repeat(5_000)), ("card_masked_number", "4111111111111111".to_owned()), ("verified_date", "today".to_owned())] {
+            for (field, value) in [("udf_string_1", "x".repeat(5_000)), ("card_masked_number", "4111111111111111".to_owned()), ("udf_string_2", "\u{0}".to_owned())] {
                 let mut records: Vec<_> = (0..700).map(|id| card(id, &format!("code {id}"))).collect();
                 for (at, id) in ring.into_iter().enumerate() {
                     records[id] = card(id, &format!("code {}", ring[(at + 1) % 3]));
