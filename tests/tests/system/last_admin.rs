@@ -75,7 +75,7 @@ on_both_databases! {
         }
         // A check notes what it would have given and taken.
         let other = user("other", &["admin"]);
-        let records = [other.clone(), me.clone(), json!({"user": {"id": "other", "permissions": []}})];
+        let records = [other.clone(), me.clone(), json!({"user": {"id": "other", "permissions": ["access_tokens.read"]}})];
         for check in [true, false] {
             let answer = app.caller().import_directory_as(&records, Existing::Overwrite, check).await.expect("an answer");
             let reasons: Vec<_> = answer.results.iter().map(|one| one.reason().as_str_name()).collect();
