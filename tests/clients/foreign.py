@@ -8,7 +8,7 @@ Exits with 0 only if every answer is the expected one.
 import sys
 
 import grpc
-from google.protobuf import descriptor_pool, message_factory
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
@@ -47,15 +47,19 @@ def refused(pool, call, code, reason):
     raise SystemExit(f"{reason} was expected, and the call answered")
 
 
-def extensions(database):
+def extensions(channel, database):
     """What the contract says of its methods and fields, in options of its own: permissions and releases."""
-    found = set()
+    stub, found = reflection_pb2_grpc.ServerReflectionStub(channel), set()
     for message in ("google.protobuf.MethodOptions", "google.protobuf.FieldOptions"):
         for number in database.FindAllExtensionNumbers(message):
-            file = database.FindFileContainingExtension(message, number)
-            extension = next(one for one in file.extension if one.number == number)
-            expect(f".{message}", extension.extendee, "what is extended")
-            found.add(f"{file.package}.{extension.name}")
+            # The database of the library does not look extensions up.
+            asked = {"containing_type": message, "extension_number": number}
+            question = reflection_pb2.ServerReflectionRequest(file_containing_extension=asked)
+            answer = next(stub.ServerReflectionInfo(iter([question]), timeout=TIMEOUT))
+            file = descriptor_pb2.FileDescriptorProto.FromString(answer.file_descriptor_response.file_descriptor_proto[0])
+            extended = [one.name for one in file.extension if (one.number, one.extendee) == (number, f".{message}")]
+            expect(1, len(extended), f"the number of extensions {number} of {message}")
+            found.add(f"{file.package}.{extended[0]}")
     for name in NAMES:
         expect(True, name in found, f"the extension {name}")
 
@@ -118,7 +122,7 @@ def main(address):
     with grpc.insecure_channel(address, [("grpc.enable_http_proxy", 0)]) as channel:
         database = ProtoReflectionDescriptorDatabase(channel)
         pool = descriptor_pool.DescriptorPool(database)
-        extensions(database)
+        extensions(channel, database)
         reflection(channel)
         health(channel, pool)
         errors(channel, pool)
