@@ -196,7 +196,7 @@ fn a_token_without_id_is_found_again_and_takes_its_id_when_that_comes() {
     assert_eq!(outcomes(&world.import(line).0), [Outcome::Unchanged]);
     let (results, changes) = world.import(r#"{"access_token": {"id": "607F", "number": "AT671"}}"#);
     assert_eq!(outcomes(&results), [Outcome::Updated]);
-    assert_eq!(changes.removed_tokens, [provisional]);
+    assert_eq!(changes.renamed_tokens, [(provisional, "607F".to_owned())]);
     let token = &changes.tokens[0];
     assert_eq!((token.id.as_str(), token.authentication_code.as_str()), ("607F", "990"));
     let code = token.verification.as_ref().expect("kept");
@@ -359,7 +359,7 @@ fn a_token_that_comes_several_times_in_a_batch_gives_up_what_it_had_before_the_b
     let derived = changes.tokens[0].id.clone();
     let (results, changes) = world.import(&[record(r#", "udf_string_1": "x""#), record(r#", "id": "OWN""#)].join("\n"));
     assert!(results.iter().all(Result::is_ok), "{results:?}");
-    assert_eq!((changes.removed_tokens, changes.tokens.len()), (vec![derived], 1));
+    assert_eq!((changes.renamed_tokens, changes.tokens.len()), (vec![(derived, "OWN".to_owned())], 1));
 }
 
 fn card(id: &str, code: &str, more: &str) -> String {

@@ -195,12 +195,15 @@ pub(crate) async fn save<C: ConnectionTrait>(
     save!(accounts_receivable, convert::accounts_receivable_row, changes.accounts);
     save!(rewards_participant, convert::rewards_participant_row, changes.participants);
     // First those that go: the token that comes in their place has their number or codes.
-    let removed = &changes.removed_tokens;
+    let removed = &changes.renamed_tokens.iter().map(|(old, _)| old.clone()).collect::<Vec<_>>();
     if is_postgres(connection) {
         documents::remove::<access_token::Entity, C>(connection, key, removed).await?;
     } else {
         let (organisation, id) = (access_token::Column::OrganisationKey, access_token::Column::Id);
         pieces::remove::<access_token::Entity, C>(connection, key, organisation, id, removed).await?;
+    }
+    for table in ["credential_attempt", "code_issue"] {
+        move_counts(connection, table, key, &changes.renamed_tokens).await?;
     }
     vacate(connection, key, &changes.vacated_tokens).await?;
     if !changes.tokens.is_empty() {
@@ -220,6 +223,46 @@ async fn vacate<C: ConnectionTrait>(connection: &C, organisation: OrganisationKe
     let unused = if is_postgres(connection) { "chr(1) || id" } else { "char(1) || id" };
     let sql = format!("UPDATE access_token SET number = {unused}, authentication_code = {unused}, identifier = NULL");
     update(connection, &sql, organisation, ids).await
+}
+
+/// Number of renamed tokens in one statement.
+const RENAMED_AT_ONCE: usize = 100;
+
+/// Moves what is counted for tokens to their new ids. No id begins with a control character: with one in front, rows of an old id
+/// are not in the way of a token that gets that id.
+async fn move_counts<C: ConnectionTrait>(
+    connection: &C,
+    table: &str,
+    organisation: OrganisationKey,
+    renamed: &[(String, String)],
+) -> StoreResult<()> {
+    let renamed: Vec<_> = renamed.iter().filter(|(old, new)| old != new).collect();
+    let aside = if is_postgres(connection) { "chr(1) || " } else { "char(1) || " };
+    let of_organisation = |sql: &mut Sql, renamed: &[&(String, String)], prefix: &str, new: bool| {
+        sql.push(" WHERE organisation_key = ").bind(organisation.0).push(" AND subject IN (");
+        for (i, (old_id, new_id)) in renamed.iter().enumerate() {
+            sql.push(if i == 0 { "" } else { ", " }).push(prefix).bind(if new { new_id } else { old_id }.as_str());
+        }
+        sql.push(")");
+    };
+    for renamed in renamed.chunks(RENAMED_AT_ONCE) {
+        let mut sql = Sql::new(&format!("UPDATE {table} SET subject = {aside}subject"));
+        of_organisation(&mut sql, renamed, "", false);
+        sql.all(connection).await?;
+    }
+    for renamed in renamed.chunks(RENAMED_AT_ONCE) {
+        let mut sql = Sql::new(&format!("DELETE FROM {table}"));
+        of_organisation(&mut sql, renamed, "", true);
+        sql.all(connection).await?;
+        let mut sql = Sql::new(&format!("UPDATE {table} SET subject = CASE subject"));
+        for (old, new) in renamed {
+            sql.push(" WHEN ").push(aside).bind(old.as_str()).push(" THEN ").bind(new.as_str());
+        }
+        sql.push(" END");
+        of_organisation(&mut sql, renamed, aside, false);
+        sql.all(connection).await?;
+    }
+    Ok(())
 }
 
 /// Runs an update for the rows with these ids.

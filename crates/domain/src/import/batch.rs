@@ -187,7 +187,7 @@ impl<'a> Batch<'a> {
 
     /// What the batch writes.
     pub fn into_changes(self) -> ImportChanges {
-        let token::Changed { tokens, removed: removed_tokens, vacated: vacated_tokens } = self.tokens.into_changed();
+        let token::Changed { tokens, renamed: renamed_tokens, vacated: vacated_tokens } = self.tokens.into_changed();
         ImportChanges {
             organisation: self.organisation_changed.then_some(self.organisation),
             units: self.units.into_changed(),
@@ -202,7 +202,7 @@ impl<'a> Batch<'a> {
             contacts: self.contacts.into_changed(),
             accounts: self.accounts.into_changed(),
             participants: self.participants.into_changed(),
-            removed_tokens,
+            renamed_tokens,
             vacated_tokens,
             tokens,
         }

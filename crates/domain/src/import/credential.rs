@@ -80,8 +80,9 @@ impl Batch<'_> {
         if existing.as_ref() == Some(&credential) && !carries_secret {
             return;
         }
-        if guarded.is_empty() {
-            self.require_control(existing.as_ref(), format!("{path}.default_unit"), violations);
+        // A caller without control learns nothing of the permissions of the user.
+        if guarded.is_empty() && !self.require_control(existing.as_ref(), format!("{path}.default_unit"), violations) {
+            return;
         }
         self.require_held(credential.permissions, format!("{path}.permissions"), violations);
         self.require_administrator(&credential, path, violations);

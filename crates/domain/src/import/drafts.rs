@@ -69,7 +69,7 @@ impl Drafts {
 
     /// Writes what a batch would have written, but for reference data.
     pub fn write(&mut self, changes: ImportChanges) -> Result<()> {
-        self.removed.extend(changes.removed_tokens.iter().cloned());
+        self.removed.extend(changes.renamed_tokens.iter().map(|(old, _)| old.clone()));
         match &mut self.place {
             Place::Memory(memory) => memory.write(changes),
             Place::File(store) => store.save(&changes)?,
@@ -108,7 +108,7 @@ impl Memory {
     }
 
     fn write(&mut self, changes: ImportChanges) {
-        for id in &changes.removed_tokens {
+        for (id, _) in &changes.renamed_tokens {
             self.rows.tokens.remove(id);
         }
         // A key may lead to a token that has it no longer. The batch looks at the rows, so that does no harm.

@@ -9,6 +9,7 @@ use super::{Batch, Existing, Kind, Object};
 use crate::Reason;
 use crate::access_token::AccessToken;
 use crate::error::Violations;
+use crate::session::Permission;
 
 /// How records that have neither id nor number find their tokens, besides by the authentication code.
 #[derive(Debug, Clone, Copy, Default)]
@@ -65,7 +66,17 @@ pub(super) fn id_of(
             violations.add(Reason::NumberAlreadyExists, field, "belongs to an access token with another id");
             return None;
         }
-        (Some(id), Some(_)) => return Some(id.to_owned()),
+        (Some(id), Some(found)) => {
+            let needed = Permission::AccessTokensSecrets;
+            // What is counted for a token moves with it. A guess that is compared at that moment may be counted for the old id, which
+            // is why the right to begin a new count is needed.
+            if found.id != id && !batch.rights.contains(needed) {
+                let text = format!("needs the permission {} to give the access token another id", needed.name());
+                violations.add(Reason::PermissionDenied, format!("{path}.id"), text);
+                return None;
+            }
+            return Some(id.to_owned());
+        }
         (None, Some(found)) => return Some(found.id.clone()),
         (_, None) => {}
     }

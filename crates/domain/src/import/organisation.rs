@@ -34,8 +34,10 @@ impl Batch<'_> {
                     organisation.definition.check(limit, &format!("{path}.definition"), violations);
                 }
                 let prefix = &organisation.number_prefix;
-                if prefix.chars().count() > 16 || prefix.chars().any(|c| c.is_control() || c.is_ascii_digit()) {
-                    let text = "must be at most 16 characters, none of them a digit";
+                let fits = |c: char| c.is_alphabetic() || c.is_ascii_punctuation();
+                let changed = *prefix != self.organisation.number_prefix;
+                if changed && (prefix.chars().count() > 16 || !prefix.chars().all(fits)) {
+                    let text = "must be at most 16 letters and punctuation marks";
                     violations.add(Reason::InvalidFieldValue, format!("{path}.number_prefix"), text);
                 }
                 if violations.len() > before {

@@ -15,6 +15,7 @@ use crate::error::Violations;
 use crate::life_cycle::LifeCycleState;
 use crate::ports::Purpose;
 use crate::secret::{PassCodeHash, Secret};
+use crate::session::Permission;
 use crate::{Reason, code};
 
 /// A unique member of a token.
@@ -57,7 +58,8 @@ pub(super) struct Tokens {
     all: HashMap<String, Arc<AccessToken>>,
     owners: HashMap<(Unique, String), String>,
     changed: BTreeMap<String, Arc<AccessToken>>,
-    removed: Vec<String>,
+    /// Ids of stored tokens, and the ids that they have now.
+    renamed: BTreeMap<String, String>,
     /// Ids of the tokens that were stored before the batch.
     stored: HashSet<String>,
     /// Values that a token had and has no longer, with the id of the first that gave each up: of all tokens only that one can
@@ -79,7 +81,7 @@ struct AtHand {
 /// What a batch writes of its tokens.
 pub(super) struct Changed {
     pub(super) tokens: Vec<AccessToken>,
-    pub(super) removed: Vec<String>,
+    pub(super) renamed: Vec<(String, String)>,
     pub(super) vacated: Vec<String>,
 }
 
@@ -91,7 +93,7 @@ impl Tokens {
             all: HashMap::new(),
             owners: HashMap::new(),
             changed: BTreeMap::new(),
-            removed: Vec::new(),
+            renamed: BTreeMap::new(),
             stored: HashSet::new(),
             left: HashMap::new(),
             at_hand: None,
@@ -170,8 +172,11 @@ impl Tokens {
             if let Some(old) = replaces {
                 self.take(&old);
                 self.changed.remove(&old);
-                if self.stored.contains(&old) {
-                    self.removed.push(old);
+                // A token may be renamed more than once in a batch.
+                match self.renamed.values_mut().find(|now| **now == old) {
+                    Some(now) => now.clone_from(&token.id),
+                    None if self.stored.contains(&old) => drop(self.renamed.insert(old, token.id.clone())),
+                    None => {}
                 }
             }
             self.leave(&token);
@@ -205,7 +210,7 @@ impl Tokens {
         // The only other place that has the changed tokens.
         drop(self.all);
         let tokens = self.changed.into_values().map(Arc::unwrap_or_clone).collect();
-        Changed { tokens, removed: self.removed, vacated }
+        Changed { tokens, renamed: self.renamed.into_iter().collect(), vacated }
     }
 }
 
@@ -367,10 +372,15 @@ fn check_unique(
         let owner = unique.of(token).and_then(|value| batch.tokens.find(unique, value));
         if let Some(owner) = owner.filter(|owner| owner.id != token.id && Some(owner.id.as_str()) != replaces) {
             let (field, reason) = unique.field_and_reason();
-            // A token of the same batch may not get the number that it has so far.
-            let of_stored = || format!("is already used by access token {}", owner.number);
-            let is_stored = batch.tokens.stored.contains(&owner.id);
-            let text = if is_stored { of_stored() } else { "is already used by another access token".to_owned() };
+            // A token of the same batch may not get the number that it has so far. The number of a stored one is for callers who could
+            // look it up.
+            let may_know = batch.rights.contains(Permission::AccessTokensRead)
+                && (unique != Unique::Identifier || batch.rights.contains(Permission::AccessTokensLookup));
+            let text = if may_know && batch.tokens.stored.contains(&owner.id) {
+                format!("is already used by access token {}", owner.number)
+            } else {
+                "is already used by another access token".to_owned()
+            };
             violations.add(reason, format!("{path}.{field}"), text);
         }
     }

@@ -263,7 +263,7 @@ impl<S: Store + AccountStore> Importer<S> {
             contacts: std::mem::take(&mut changes.contacts),
             accounts: std::mem::take(&mut changes.accounts),
             participants: std::mem::take(&mut changes.participants),
-            removed_tokens: std::mem::take(&mut changes.removed_tokens),
+            renamed_tokens: std::mem::take(&mut changes.renamed_tokens),
             vacated_tokens: std::mem::take(&mut changes.vacated_tokens),
             tokens: std::mem::take(&mut changes.tokens),
             ..ImportChanges::default()

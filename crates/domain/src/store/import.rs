@@ -102,8 +102,9 @@ pub struct ImportChanges {
     pub accounts: Vec<AccountsReceivable>,
     /// Participants.
     pub participants: Vec<RewardsParticipant>,
-    /// Ids of tokens whose rows go because the same token comes again under its own id.
-    pub removed_tokens: Vec<String>,
+    /// Old and new ids of the tokens that come again under ids of their own. The rows of the old ids go; attempts and issues of
+    /// codes that are counted for the token come with it, so that a new id brings no more guesses.
+    pub renamed_tokens: Vec<(String, String)>,
     /// Ids of stored tokens among [`Self::tokens`] that lose a number, code or identifier to another one of them. They give theirs
     /// up before any token is written.
     pub vacated_tokens: Vec<String>,

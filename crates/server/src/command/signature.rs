@@ -71,6 +71,10 @@ impl Drop for Signed {
 pub(super) fn check(content: &Path, copy: &Path, ring: &KeyRing) -> anyhow::Result<()> {
     let path = path(copy);
     let mut text = String::new();
+    // A pipe would be waited for without an end.
+    if fs::metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
+        bail!("{} is no regular file", path.display());
+    }
     let Ok(file) = File::open(&path) else { bail!("there is no {}, which proves who made the copy", path.display()) };
     file.take(MAX_LENGTH).read_to_string(&mut text).with_context(|| path.display().to_string())?;
     let words: Vec<_> = text.split_whitespace().collect();

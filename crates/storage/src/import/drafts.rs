@@ -226,7 +226,7 @@ impl DraftStore for DraftFile {
 
     fn save(&mut self, changes: &ImportChanges) -> StoreResult<()> {
         let (mut batch, none) = (Batch::default(), OrganisationKey::NONE);
-        for id in &changes.removed_tokens {
+        for (id, _) in &changes.renamed_tokens {
             let removed = Place { offset: self.written, length: 0 };
             self.enter(&mut batch, Key::Token.hash(id), removed)?;
         }

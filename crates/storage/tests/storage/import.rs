@@ -310,8 +310,11 @@ async fn removed_tokens_make_room(test: TestDatabase) {
     let old = AccessToken { identifier: text("me"), ..token("OLD") };
     let new = AccessToken { id: "NEW".into(), ..old.clone() };
     import(&test.database, test.organisation, &ImportChanges { tokens: vec![old], ..ImportChanges::default() }).await;
-    let changes =
-        ImportChanges { removed_tokens: vec!["OLD".into()], tokens: vec![new.clone()], ..ImportChanges::default() };
+    let changes = ImportChanges {
+        renamed_tokens: vec![("OLD".into(), "NEW".into())],
+        tokens: vec![new.clone()],
+        ..ImportChanges::default()
+    };
     import(&test.database, test.organisation, &changes).await;
     let found = test.database.find_token(test.organisation, TokenKey::Identifier("me"), Load::NONE).await;
     assert_eq!(found.expect("finds").found.map(|found| found.token), Some(new));

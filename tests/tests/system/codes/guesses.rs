@@ -176,4 +176,28 @@ on_both_databases! {
             }
         }
     }
+
+    /// A token that came without an id gets one of its own: what is counted comes with it.
+    async fn a_new_id_brings_no_more_guesses(app) {
+        app.import("DEMO", POLICY).await;
+        let token = json!({"number": "V1", "authentication_code": "V1", "identifier": "v1", "pass_code": "secret"});
+        app.import("DEMO", &json!({ "access_token": token }).to_string()).await;
+        let named = json!({"access_token_identifier": {"number": "V1"}, "fields_set": "id"});
+        let id = app.ok("ShowAccessToken", named).await["id"].as_str().expect("an id").to_owned();
+        let record = [json!({"access_token": {"id": "OWN", "number": "V1"}})];
+        let door = Door::Grpc(app.client("DEMO", ATTACKER).await);
+        for _ in 0..PER_DAY {
+            guess(&door, &id, "PASS_CODE").await;
+        }
+        let before = refused(&app, &id, "PASS_CODE").await;
+        assert!(before > 0, "it is locked");
+        let writer = app.client("DEMO", "access_tokens.read,directory.write").await;
+        let answer = writer.import_directory(&record).await.expect("an answer");
+        assert_eq!(answer.results[0].reason().as_str_name(), "PERMISSION_DENIED", "{:?}", answer.results);
+        let answer = app.caller().import_directory(&record).await.expect("an answer");
+        assert_eq!(answer.updated, 1, "{:?}", answer.results);
+        assert_eq!(refused(&app, "OWN", "PASS_CODE").await, before);
+        guess(&door, "OWN", "PASS_CODE").await;
+        assert_eq!(refused(&app, "OWN", "PASS_CODE").await, before + 1);
+    }
 }
