@@ -108,7 +108,8 @@ async fn the_commands_count_keep_secrets_and_obey_the_limit() {
         "--unsupported",
         "others.csv",
     ];
-    std::fs::write(directory.path().join("users.ndjson"), "of an earlier run").expect("written");
+    // An empty file is taken, and gets the mode of a new one.
+    std::fs::write(directory.path().join("users.ndjson"), "").expect("written");
     let output = place.run(&[&from[..], &[&export("django.json")]].concat());
     let said = text(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
@@ -126,7 +127,14 @@ async fn the_commands_count_keep_secrets_and_obey_the_limit() {
     let users = std::fs::read_to_string(directory.path().join("users.ndjson")).expect("a file");
     assert!(users.lines().all(|line| line.starts_with("{\"user\":{") && line.contains("\"username\":")), "{users}");
 
-    // With more memory, the others come in, into users that exist.
+    // With more memory, the others come in, into users that exist. What an earlier run has written stays.
+    let again = place.run(&[&from[..], &[&export("django.json")]].concat());
+    assert_eq!(again.status.code(), Some(1), "{}", text(&again));
+    assert!(text(&again).contains("users.ndjson: exists; give --output a new file"), "{}", text(&again));
+    assert_eq!(std::fs::read_to_string(directory.path().join("users.ndjson")).expect("a file"), users);
+    for file in ["users.ndjson", "others.csv"] {
+        std::fs::remove_file(directory.path().join(file)).expect("removed");
+    }
     let place = place.with("ACCESS_TOKENS__HASHING__MAX_FOREIGN_MEMORY", "128 MiB");
     let output = place.run(&[&from[..], &[&export("django.json")]].concat());
     assert!(text(&output).contains("4 converted, 0 above the limit"), "{}", text(&output));
@@ -170,4 +178,54 @@ async fn the_commands_count_keep_secrets_and_obey_the_limit() {
     assert_eq!(nothing.status.code(), Some(2), "{}", text(&nothing));
     let unknown = place.run(&["convert-hashes", "--from", "phc", "--join", "name", "nowhere"]);
     assert_eq!(unknown.status.code(), Some(1), "{}", text(&unknown));
+}
+
+/// Neither the export nor another file with content is overwritten, by whatever name it is given.
+#[test]
+fn the_commands_files_replace_nothing() {
+    let directory = TempDir::new().expect("a directory");
+    let place = sqlite(&directory);
+    let path = |name: &str| directory.path().join(name);
+    std::fs::copy(export("keycloak-realm.json"), path("kc.json")).expect("copied");
+    std::os::unix::fs::symlink("kc.json", path("link")).expect("a link");
+    std::os::unix::fs::symlink("missing", path("to nothing")).expect("a link");
+    let before = std::fs::read(path("kc.json")).expect("a file");
+    for (options, said) in [
+        (&["--output", "kc.json"][..], "kc.json: exists; give --output a new file"),
+        (&["--unsupported", "kc.json"], "kc.json: exists; give --unsupported a new file"),
+        (&["--output", "link"], "link: is a link; give --output a new file"),
+        (&["--output", "to nothing"], "to nothing: is a link; give --output a new file"),
+        (&["--output", "same", "--unsupported", "same"], "--output and --unsupported name the same file"),
+        (&["--output", "same", "--unsupported", "./same"], "--output and --unsupported name the same file"),
+    ] {
+        let output = place.run(&[&["convert-hashes", "--from", "keycloak"][..], options, &["kc.json"]].concat());
+        assert_eq!(output.status.code(), Some(1), "{options:?}: {}", text(&output));
+        assert!(text(&output).contains(said), "{options:?}: {}", text(&output));
+        assert_eq!(std::fs::read(path("kc.json")).expect("a file"), before, "{options:?}");
+    }
+    assert!(!path("missing").exists());
+}
+
+/// A file of another format has no hash where one is looked for, and so is told from one of which everything was written.
+#[test]
+fn a_file_of_another_format_is_told() {
+    let directory = TempDir::new().expect("a directory");
+    let place = sqlite(&directory);
+    let convert = |format: &str, options: &[&str]| {
+        let export = export("keycloak-realm.json");
+        let output = place.run(&[&["convert-hashes", "--from", format][..], options, &[&export]].concat());
+        (output.status.code(), text(&output))
+    };
+    let files = ["--output", "hashes.ndjson", "--unsupported", "others.csv"];
+    let (code, said) = convert("aspnet", &files);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("5 without a hash"), "{said}");
+    assert!(said.contains("no record was written; the file may have another format than --from says"), "{said}");
+    // Nothing is in the files, so that they are taken again.
+    let (code, said) = convert("keycloak", &files);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(!said.contains("another format"), "{said}");
+    let empty = place.run_with_input(&["convert-hashes", "--from", "django", "-"], "username,password\na,NULL\nb,\n");
+    assert_eq!(empty.status.code(), Some(2), "{}", text(&empty));
+    assert!(text(&empty).contains("0 not supported, 2 without a hash"), "{}", text(&empty));
 }

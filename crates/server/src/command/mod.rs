@@ -17,6 +17,7 @@ mod keys;
 mod list;
 mod man;
 mod migrate;
+mod new_file;
 mod organisation;
 mod output;
 mod progress;
@@ -136,7 +137,7 @@ enum Command {
     ///
     /// Fast hashes are not supported by decision: MD5, SHA-1, SHA-crypt, salted SHA, phpass, Drupal, PBKDF2 with SHA-1 and others;
     /// --unsupported lists whose they are. The exit code is 0 only when every hash was written, 1 when some were left out, and 2 when
-    /// the file has no record.
+    /// no record was written, as of a file without records or of another format.
     #[command(after_help = examples::CONVERT_HASHES)]
     ConvertHashes(convert_hashes::Arguments),
     /// Organisations: each has its own directory, users and access tokens.

@@ -89,14 +89,14 @@ impl Format {
         }
         let text = self.original(row)?;
         // Django and others write this where a user cannot log in.
-        let is_none = text.is_empty() || text == "*" || text.starts_with('!');
+        let is_none = text == "*" || text.starts_with('!');
         (!is_none).then(|| self.convert_text(text))
     }
 
-    /// The text of the hash of a row, as the export has it.
+    /// The text of the hash of a row, as the export has it. `None`: nothing is there, or what stands for nothing.
     pub(super) fn original(self, row: &Row) -> Option<&str> {
         let mut members = [table::HASH].into_iter().chain(self.hash_members().iter().copied());
-        members.find_map(|path| at(row, path)?.as_str()).map(str::trim)
+        members.find_map(|path| at(row, path)?.as_str().map(str::trim).filter(|text| !is_nothing(text)))
     }
 
     fn convert_text(self, text: &str) -> Conversion {
@@ -115,6 +115,11 @@ impl Format {
             Self::Magento => products::magento(text),
         }
     }
+}
+
+/// Whether a text stands for no hash: databases write NULL or `\N` into a text file, and some put quotes around nothing.
+pub(super) fn is_nothing(text: &str) -> bool {
+    ["", "\"\"", "''", "\\N"].contains(&text) || text.eq_ignore_ascii_case("null")
 }
 
 /// The member at a path with dots, or of that very name, without regard to upper and lower case of ASCII letters.

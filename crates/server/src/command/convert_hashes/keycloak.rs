@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::conversion::{Conversion, DAMAGED, Digest, PBKDF2_SHA1, UNKNOWN, decode, encode, pbkdf2};
+use super::format::is_nothing;
 use super::phc;
 
 /// The hash of a user or of a row of `credential`. `None`: it has no password.
@@ -27,10 +28,13 @@ fn credential(credential: &Map<String, Value>) -> Option<Conversion> {
         // Before Keycloak 8 the members were in the credential itself.
         _ if credential.contains_key("hashedSaltedValue") => (credential.clone(), credential.clone()),
         (None, None) => return None,
+        // Beside the parameters of a hash, the cell of the hash has nothing.
+        (None, Some(_)) if ["secretData", "secret_data"].iter().all(|name| lacks(credential, name)) => return None,
         _ => return Some(Conversion::Unsupported(DAMAGED)),
     };
     let text = |object: &Map<String, Value>, name: &str| object.get(name).and_then(Value::as_str).map(str::to_owned);
-    let value = text(&secret, "value").or_else(|| text(&secret, "hashedSaltedValue"))?;
+    let value =
+        text(&secret, "value").or_else(|| text(&secret, "hashedSaltedValue")).filter(|text| !is_nothing(text))?;
     let algorithm = text(&data, "algorithm").unwrap_or_default();
     if value.starts_with("$2") {
         return Some(phc::convert(&value));
@@ -47,6 +51,15 @@ fn credential(credential: &Map<String, Value>) -> Option<Conversion> {
         "argon2" => Conversion::of(argon2(&data, &rounds, &salt, &hash)),
         _ => Conversion::Unsupported(UNKNOWN),
     })
+}
+
+/// Whether a member is not there, or stands for nothing.
+fn lacks(credential: &Map<String, Value>, name: &str) -> bool {
+    match credential.get(name) {
+        None | Some(Value::Null) => true,
+        Some(Value::String(text)) => is_nothing(text.trim()),
+        Some(_) => false,
+    }
 }
 
 /// Parameters are lists of one text.

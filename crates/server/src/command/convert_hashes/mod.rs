@@ -29,7 +29,7 @@ use self::input::{Found, Join, Wanted};
 use self::output::Output;
 use crate::config::Settings;
 
-/// Exit code when a file has no record at all.
+/// Exit code when no record was written.
 const NO_RECORD: u8 = 2;
 
 #[derive(Debug, Args)]
@@ -48,11 +48,11 @@ pub(super) struct Arguments {
     #[arg(long, value_enum, value_name = "KIND", default_value_t = Kind::AccessToken)]
     kind: Kind,
 
-    /// File for the records, which only its owner may read. Default: standard output.
+    /// New file for the records, which only its owner may read. Default: standard output.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 
-    /// File for what was left out, as CSV: what the hash belongs to, and why. It has no hashes.
+    /// New file for what was left out, as CSV: what the hash belongs to, and why. It has no hashes.
     #[arg(long, value_name = "FILE")]
     unsupported: Option<PathBuf>,
 
@@ -130,9 +130,13 @@ pub(super) fn run(settings: &Settings, arguments: &Arguments) -> anyhow::Result<
     let counts = output.finish()?;
     eprintln!("{counts}");
     read.with_context(|| name.clone())?;
-    Ok(match (counts.records(), counts.left_out()) {
-        (0, 0) => {
-            eprintln!("{name}: there is no record in this file");
+    Ok(match (counts.written(), counts.left_out()) {
+        (0, _) => {
+            let why = match counts.records() {
+                0 => "there is no record in this file",
+                _ => "no record was written; the file may have another format than --from says",
+            };
+            eprintln!("{name}: {why}");
             ExitCode::from(NO_RECORD)
         }
         (_, 0) => ExitCode::SUCCESS,

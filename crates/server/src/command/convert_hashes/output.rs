@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
-use std::fs::{File, OpenOptions, Permissions};
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use access_tokens_domain::ports::HashCost;
@@ -14,10 +13,9 @@ use serde_json::json;
 use super::conversion::{Conversion, UNKNOWN};
 use super::input::Join;
 use super::{Arguments, Kind};
+use crate::command::new_file;
 use crate::crypto::{Refusal, examine_foreign};
 
-/// The mode of files with hashes, and with names.
-const MODE: u32 = 0o600;
 /// Maximum number of lines about what cannot be read.
 const MAX_COMPLAINTS: u64 = 20;
 
@@ -42,21 +40,32 @@ pub(super) struct Output {
     limit: u64,
     records: BufWriter<Box<dyn Write>>,
     unsupported: Option<BufWriter<File>>,
+    /// Whether the list of what was left out has its header.
+    has_header: bool,
     counts: Counts,
 }
 
 impl Output {
     pub(super) fn create(arguments: &Arguments, join: Join, limit: u64) -> anyhow::Result<Self> {
-        let records: Box<dyn Write> = match &arguments.output {
-            Some(path) => Box::new(private_file(path)?),
+        let create = |path: Option<&Path>, option: &str| path.map(|path| new_file::create(path, option)).transpose();
+        let output = create(arguments.output.as_deref(), "--output")?;
+        let unsupported = create(arguments.unsupported.as_deref(), "--unsupported")?;
+        if let (Some(output), Some(unsupported)) = (&output, &unsupported) {
+            anyhow::ensure!(!new_file::is_same(output, unsupported)?, "--output and --unsupported name the same file");
+        }
+        let records: Box<dyn Write> = match output {
+            Some(file) => Box::new(file),
             None => Box::new(io::stdout()),
         };
-        let mut unsupported = arguments.unsupported.as_deref().map(private_file).transpose()?.map(BufWriter::new);
-        if let Some(file) = &mut unsupported {
-            writeln!(file, "{},reason", join.field)?;
-        }
-        let records = BufWriter::new(records);
-        Ok(Self { kind: arguments.kind, join, limit, records, unsupported, counts: Counts::default() })
+        Ok(Self {
+            kind: arguments.kind,
+            join,
+            limit,
+            records: BufWriter::new(records),
+            unsupported: unsupported.map(BufWriter::new),
+            has_header: false,
+            counts: Counts::default(),
+        })
     }
 
     /// Writes a record, or counts why it is left out. `original` is the text that the hash had.
@@ -115,6 +124,10 @@ impl Output {
 
     fn list(&mut self, value: Option<&str>, why: &str) -> anyhow::Result<()> {
         let Some(file) = &mut self.unsupported else { return Ok(()) };
+        if !self.has_header {
+            writeln!(file, "{},reason", self.join.field)?;
+            self.has_header = true;
+        }
         let cell = |text: &str| match text.contains(['"', ',', '\n', '\r', ';']) {
             true => format!("\"{}\"", text.replace('"', "\"\"")),
             false => text.to_owned(),
@@ -132,19 +145,15 @@ impl Output {
     }
 }
 
-/// A new or emptied file that only its owner may read and write.
-fn private_file(path: &Path) -> anyhow::Result<File> {
-    let name = || path.display().to_string();
-    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(MODE).open(path).with_context(name)?;
-    // A file that was there before has the mode of before.
-    file.set_permissions(Permissions::from_mode(MODE)).with_context(name)?;
-    Ok(file)
-}
-
 impl Counts {
     /// Records that were found.
     pub(super) fn records(&self) -> u64 {
-        self.same + self.converted + self.without_hash + self.left_out()
+        self.written() + self.without_hash + self.left_out()
+    }
+
+    /// Records that were written.
+    pub(super) fn written(&self) -> u64 {
+        self.same + self.converted
     }
 
     /// Records with a hash that was not written.

@@ -195,6 +195,26 @@ fn damaged_hashes_are_not_converted() {
     }
 }
 
+/// What databases write for nothing is no hash, in every form; a hash in a later column counts.
+#[test]
+fn cells_of_nothing_are_no_hashes() {
+    let none = |value: &str| -> (Option<String>, Option<Conversion>) { (Some(value.to_owned()), None) };
+    for cell in ["NULL", "null", "\\N", "", "\"\"", "''"] {
+        for format in [Format::Django, Format::Aspnet, Format::Magento, Format::Phc] {
+            let rows = format!("username,password,other\na,{cell},b\n");
+            assert_eq!(converted(format, None, &rows), [none("a")], "{format:?} {cell}");
+        }
+        let lines = format!("a,$2b$04$x\nb,{cell}\n");
+        assert_eq!(converted(Format::Phc, None, &lines)[1], none("b"), "{cell}");
+        let json = serde_json::json!({"username": "a", "hash": cell}).to_string();
+        assert_eq!(converted(Format::Ndjson, None, &json), [none("a")], "{cell}");
+        let keycloak = serde_json::json!({"user_id": "a", "secret_data": cell, "credential_data": "{}"}).to_string();
+        assert_eq!(converted(Format::Keycloak, None, &keycloak), [none("a")], "{cell}");
+    }
+    let later = converted(Format::Ndjson, None, "username,password_hash,hash\na,NULL,$2b$04$x\n").remove(0).1;
+    assert_eq!(later, Some(Conversion::Hash("$2b$04$x".to_owned())));
+}
+
 #[test]
 fn files_in_other_forms_are_read_as_far_as_they_can_be() {
     let hash = "$2b$04$abcdefghijklmnopqrstuum174eFeoTj0DHmtuueFaS3Wde4P7wHG";

@@ -3,9 +3,8 @@
 //! Of CSV it has the rows as they were, with the same header, and a last column with the reason. Of JSON it has the texts as they were,
 //! one a line, each after a line `{"reason": ...}`, which an import passes over.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -13,9 +12,7 @@ use serde_json::{Value, json};
 
 use super::csv::{Head, REASON_COLUMN, detect_delimiter};
 use super::items::Raw;
-
-/// Only the owner may read it: refused records may hold secrets.
-const MODE: u32 = 0o600;
+use crate::command::new_file;
 
 /// The file of refused records.
 pub(super) struct Rejects {
@@ -34,15 +31,7 @@ enum Form {
 impl Rejects {
     /// Creates the file. One that has content is not overwritten: it may be what was mended.
     pub(super) fn create(path: &Path) -> anyhow::Result<Self> {
-        let name = || path.display().to_string();
-        if path.metadata().is_ok_and(|existing| existing.is_file() && existing.len() > 0) {
-            bail!("{}: exists; give --rejects a new file", name());
-        }
-        let file =
-            OpenOptions::new().write(true).create(true).truncate(false).mode(MODE).open(path).with_context(name)?;
-        if file.metadata().with_context(name)?.is_file() {
-            file.set_permissions(fs::Permissions::from_mode(MODE)).with_context(name)?;
-        }
+        let file = new_file::create(path, "--rejects")?;
         Ok(Self { path: path.to_owned(), file: BufWriter::new(file), form: None, count: 0 })
     }
 
@@ -129,7 +118,10 @@ fn one_line(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
+    use crate::command::new_file::MODE;
 
     fn head(delimiter: u8, columns: &[&str]) -> Head {
         Head { delimiter, columns: columns.iter().map(|name| (*name).to_owned()).collect(), has_header: true }
