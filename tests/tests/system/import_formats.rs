@@ -271,6 +271,7 @@ fn a_file_that_does_not_fit_is_refused_before_anything_is_written() {
     write("columns.csv", b"Karte;Status\n1;aktiv\n");
     write("unknown.toml", b"[access_token]\nauthentication_code = { colum = \"Karte\" }\n");
     write("missing.toml", b"[access_token]\nauthentication_code = \"Card\"\n");
+    write("owners.csv", b"Code,Name\n1,Doe\n");
     write("lines.ndjson", b"{\"unit\": {\"id\": \"1\"}}\n");
     for (arguments, expected) in [
         (&["sheet.xlsx"][..], &["sheet.xlsx: ", "save it as CSV UTF-8"][..]),
@@ -286,6 +287,10 @@ fn a_file_that_does_not_fit_is_refused_before_anything_is_written() {
         (&["--map", "code=Karte", "columns.csv"], &["code is not a field", "columns of the file: \"Karte\""]),
         (&["--mapping", "unknown.toml", "columns.csv"], &["unknown.toml", "colum", "columns of the file: \"Karte\""]),
         (&["--mapping", "missing.toml", "columns.csv"], &["no column \"Card\"", "\"Status\""]),
+        (
+            &["--map", "authentication_code=Code", "--map", "accounts_receivable.name=Name", "owners.csv"],
+            &["accounts_receivable.number is missing", "columns of the file: \"Code\", \"Name\""],
+        ),
         (&["--map", "number=n", "lines.ndjson"], &["is JSON"]),
         (&["good.csv", "."], &["is a directory"]),
         (&["good.csv", "columns.csv", "--rejects", "r.csv", "--map", "number=number"], &["no column \"number\""]),
@@ -296,6 +301,40 @@ fn a_file_that_does_not_fit_is_refused_before_anything_is_written() {
         assert!(expected.iter().all(|part| said.contains(part)), "{arguments:?}: {said}");
     }
     assert!(!directory.path().join("access-tokens.keys").exists());
+}
+
+/// Good rows are never part of a cell without a word, neither of the file nor of the refused rows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_whose_quotes_do_not_pair_are_refused_until_they_are_mended() {
+    let site = Site::new(false);
+    let head = "authentication_code,udf_string_1\n";
+    site.write("open.csv", format!("{head}RA1,a\nRA2,\"b\nRA3,c\nRA4,d\n"));
+    let said = site.run(&["import", "--rejects", "refused.csv", "open.csv"], 1);
+    assert!(said.contains("1 created, 0 updated, 0 unchanged, 1 failed"), "{said}");
+    assert!(said.contains("open.csv:3: INVALID_FIELD_VALUE") && said.contains("opens on line 3"), "{said}");
+    let refused = site.read("refused.csv");
+    assert!(refused.contains("RA2,\"b\nRA3,c\nRA4,d\n\",,"), "{refused}");
+    for (file, rejects) in [("refused.csv", "again.csv"), ("again.csv", "still.csv")] {
+        let said = site.run(&["import", "--rejects", rejects, file], 1);
+        assert!(said.contains("0 created, 0 updated, 0 unchanged, 1 failed"), "{file}: {said}");
+    }
+    site.write("after.csv", format!("{head}\"M1\",\"6\\\" pipe\"\nM2,\"6\"\" pipe\"\r\nM3,\"two\nlines\""));
+    let said = site.run(&["import", "--rejects", "pipes.csv", "after.csv"], 1);
+    assert!(said.contains("2 created, 0 updated, 0 unchanged, 1 failed"), "{said}");
+    assert!(
+        said.contains("line 2 has text after the closing quote") && site.read("pipes.csv").contains("M1"),
+        "{said}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_that_stops_does_not_say_that_records_are_in() {
+    let site = Site::new(false);
+    site.write("latin.csv", b"number,authentication_code\n1,A\n2,Stra\xdfe\n");
+    let said = site.run(&["import", "--check", "latin.csv"], 1);
+    assert!(said.contains("stopped; what came before was checked") && !said.contains("before is in"), "{said}");
+    let said = site.run(&["import", "latin.csv"], 1);
+    assert!(said.contains("stopped; what came before is in, importing again is safe"), "{said}");
 }
 
 #[test]

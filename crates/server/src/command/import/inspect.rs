@@ -49,7 +49,11 @@ fn inspect(path: &std::path::Path, name: &str, mapping: &Mapping) -> anyhow::Res
     }
     let head = table.head();
     let gzip = if is_compressed { ", gzip" } else { "" };
-    let wrong = if wrong > 0 { format!(", {wrong} of them with too many cells or too large") } else { String::new() };
+    let wrong = if wrong > 0 {
+        format!(", {wrong} of them with wrong quotes, too many cells or too large")
+    } else {
+        String::new()
+    };
     let mut text =
         format!("{name}: {encoding}{gzip}, delimiter {:?}, {rows} rows{wrong}\n", char::from(head.delimiter));
     for (column, values) in head.columns.iter().zip(&values) {

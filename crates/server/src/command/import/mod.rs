@@ -208,7 +208,7 @@ pub(super) async fn run(settings: Settings, arguments: Arguments) -> anyhow::Res
         let (found, read) = run_file(&mut run, path, &name, &mapping, answers, &progress).await?;
         if let Err(error) = read {
             // What was read so far is imported and counted, as with a file that ends there.
-            stopped = Some(error.context(format!("{name}: stopped; what came before is in, importing again is safe")));
+            stopped = Some(error.context(format!("{name}: {}", run::stopped(arguments.check))));
             break;
         }
         if found.records == 0 {

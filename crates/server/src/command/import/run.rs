@@ -168,8 +168,7 @@ impl<'a> Run<'a> {
             places.push((place, bad));
         }
         let Some((first, _)) = places.first() else { return Ok(()) };
-        let stopped =
-            format!("{}:{}: stopped; what came before is in, importing again is safe", first.file, first.line);
+        let stopped = format!("{}:{}: {}", first.file, first.line, stopped(self.import.only_checks()));
         let mut results = HashMap::new();
         if !records.is_empty() {
             let imported = self.context.importer.batch(&self.caller, &mut self.import, records).await;
@@ -259,6 +258,15 @@ impl<'a> Run<'a> {
             self.progress.suspend(|| drop(writeln!(io::stderr(), "{line}")));
         }
         Ok(())
+    }
+}
+
+/// What became of the records before the place where an import or a check stopped.
+pub(super) fn stopped(checks: bool) -> &'static str {
+    if checks {
+        "stopped; what came before was checked, nothing is written"
+    } else {
+        "stopped; what came before is in, importing again is safe"
     }
 }
 

@@ -98,6 +98,27 @@ fn an_error_about_the_mapping_lists_the_columns() {
 }
 
 #[test]
+fn a_row_whose_quotes_do_not_pair_is_refused() {
+    let found = rows(b"code,text\nRA1,a\nRA2,\"b\nRA3,c\nRA4,d\n", CODES).expect("read");
+    assert_eq!((found.len(), &found[0]), (2, &code(2, "RA1", "a")));
+    let open = "the quote that opens on line 3 is not closed";
+    assert!(found[1].0 == 3 && found[1].1.as_ref().is_err_and(|what| what.contains(open)), "{found:?}");
+    let found = rows(b"code,text\n\"M1\",\"6\\\" pipe\"\n\"q\"tail,b\n3,c\n", CODES).expect("read");
+    for (row, line) in found.iter().zip([2, 3]) {
+        let after = format!("line {line} has text after the closing quote of a cell that opens on line {line}");
+        assert!(row.0 == line && row.1.as_ref().is_err_and(|what| what.contains(&after)), "{row:?}");
+        assert!(row.1.as_ref().is_err_and(|what| !what.contains("pipe") && !what.contains("tail")), "{row:?}");
+    }
+    assert_eq!(found[2..], [code(4, "3", "c")]);
+    // A row that would be skipped is not: it may have swallowed others.
+    let skip = format!("[csv]\nskip_without = \"code\"\n{CODES}");
+    assert!(rows(b"code,text\n,\"a\n2,b\n", &skip).expect("read")[0].1.is_err());
+    assert!(rows(b"code,text\n,\"", CODES).expect("read")[0].1.is_err());
+    let error = rows(b"\"code\"s,text\n1,a\n", CODES).expect_err("refused").to_string();
+    assert!(error.starts_with("line 1 has text after the closing quote"), "{error}");
+}
+
+#[test]
 fn rows_without_a_header_and_rows_to_skip() {
     let bare =
         "[csv]\nheader = false\n[access_token]\nauthentication_code = { column = \"1\", pad = 13, check = \"ean13\" }";

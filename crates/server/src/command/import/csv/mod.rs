@@ -22,7 +22,7 @@ pub(super) use self::mapping::Mapping;
 pub(super) use self::options::Options;
 use self::plan::Plan;
 pub(super) use self::plan::REASON_COLUMN;
-use self::reader::{Cells, Lines, MAX_CELLS, MAX_ROW_BYTES, Reader, TooLarge};
+use self::reader::{Cells, Lines, MAX_CELLS, MAX_ROW_BYTES, Reader, TooLarge, WrongQuote};
 pub(super) use self::value::{may_be_card_number, may_have_lost_digits};
 use super::input::Text;
 
@@ -111,18 +111,25 @@ impl<R: BufRead> Rows<R> {
     /// The next row that is not skipped. An error ends the file: a part of it is not UTF-8, or cannot be read.
     pub(super) fn next(&mut self) -> anyhow::Result<Option<Row>> {
         loop {
-            let (line, cells) = match self.first.take() {
-                Some((line, cells)) => (line, Ok(cells)),
+            let (line, cells, wrong_quote) = match self.first.take() {
+                Some((line, cells)) => (line, Ok(cells), None),
                 None => match self.reader.next()? {
-                    Some(row) => (row.line, row.cells),
+                    Some(row) => (row.line, row.cells, row.wrong_quote),
                     None => return Ok(None),
                 },
             };
             let cells = match cells {
                 Ok(cells) => cells,
-                Err(what) => return Ok(Some(Row { line, bytes: 0, cells: None, record: Err(too_large(what)) })),
+                Err(what) => {
+                    let error = wrong_quote.map_or_else(|| too_large(what), refused_quote);
+                    return Ok(Some(Row { line, bytes: 0, cells: None, record: Err(error) }));
+                }
             };
             let texts = self.texts(line, &cells)?;
+            if let Some(wrong_quote) = wrong_quote {
+                let (bytes, record) = (cells.bytes(), Err(refused_quote(wrong_quote)));
+                return Ok(Some(Row { line, bytes, cells: Some(self.with_wrong_quote(&texts)), record }));
+            }
             let Some(record) = self.plan.record(&texts) else { continue };
             let lost = self.transcoded.filter(|_| texts.iter().any(|text| text.contains(char::REPLACEMENT_CHARACTER)));
             let record = match lost {
@@ -132,10 +139,24 @@ impl<R: BufRead> Rows<R> {
                 }
                 None => record,
             };
-            let own = if self.plan.has_reasons() { texts.len().min(self.head.columns.len()) } else { texts.len() };
+            let columns = self.head.columns.len();
+            // One cell more is the reason; a row with still more is refused again, and keeps them.
+            let own = if self.plan.has_reasons() && texts.len() <= columns + 1 {
+                texts.len().min(columns)
+            } else {
+                texts.len()
+            };
             let cells_of_row = texts[..own].iter().map(|text| (*text).to_owned()).collect();
             return Ok(Some(Row { line, bytes: cells.bytes(), cells: Some(cells_of_row), record }));
         }
+    }
+
+    /// The cells of a row with a wrong quote, which may be parts of several rows. In a file of refused rows their quotes are right, so
+    /// they get more cells than there are columns: the row is refused again until it is mended.
+    fn with_wrong_quote(&self, texts: &[&str]) -> Vec<String> {
+        let mut cells: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
+        cells.resize(cells.len().max(self.head.columns.len() + 1), String::new());
+        cells
     }
 
     fn texts<'c>(&self, line: usize, cells: &'c Cells) -> anyhow::Result<Vec<&'c str>> {
@@ -161,12 +182,12 @@ impl<R: BufRead> Table<R> {
         &self.opened.head
     }
 
-    /// The next row: its line, and its cells where it is not too large.
+    /// The next row: its line, and its cells where it is not too large and its quotes are right.
     pub(super) fn next(&mut self) -> anyhow::Result<Option<(usize, Option<Vec<String>>)>> {
         let (line, cells) = match self.opened.first.take() {
             Some((line, cells)) => (line, Some(cells)),
             None => match self.opened.reader.next()? {
-                Some(row) => (row.line, row.cells.ok()),
+                Some(row) => (row.line, row.cells.ok().filter(|_| row.wrong_quote.is_none())),
                 None => return Ok(None),
             },
         };
@@ -193,6 +214,9 @@ fn open<R: BufRead>(input: Input<R>, options: &Options) -> anyhow::Result<Option
     let mut reader = Reader::new(Cursor::new(begin).chain(input), delimiter, lines);
     let Some(row) = reader.next()? else { return Ok(None) };
     let cells = row.cells.map_err(|what| anyhow!("line {}: {}", row.line, too_large(what)))?;
+    if let Some(wrong_quote) = row.wrong_quote {
+        bail!("{}", in_words(wrong_quote));
+    }
     let names = texts(row.line, &cells, |place| Some((place + 1).to_string()))?;
     if transcoded.is_none() && names.iter().any(|name| name.contains('\0')) {
         bail!("has NUL characters: is it UTF-16 without a byte order mark? set encoding, for example utf-16le");
@@ -290,6 +314,23 @@ fn too_large(what: TooLarge) -> Error {
         TooLarge::Cells => format!("the row has more than {MAX_CELLS} cells"),
     };
     Error::new(Reason::RequestTooLarge, text)
+}
+
+fn refused_quote(wrong_quote: WrongQuote) -> Error {
+    Error::field(Reason::InvalidFieldValue, "", in_words(wrong_quote))
+}
+
+/// What is wrong with a quote. It repeats no text of the row, which may be a code.
+fn in_words(wrong_quote: WrongQuote) -> String {
+    match wrong_quote {
+        WrongQuote::NotClosed { opened } => {
+            format!("the quote that opens on line {opened} is not closed until the end of the file")
+        }
+        WrongQuote::TextAfter { line, opened } => format!(
+            "line {line} has text after the closing quote of a cell that opens on line {opened}: \
+             is a quote missing, or one inside of the cell not doubled?"
+        ),
+    }
 }
 
 /// What does not fit a file, with the columns of the file.

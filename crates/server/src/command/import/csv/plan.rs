@@ -13,6 +13,10 @@ use super::value::trim;
 /// The name of the last column of a file of refused rows.
 pub(in super::super) const REASON_COLUMN: &str = "reason";
 
+/// Fields whose members are those of another object, with the member that names it where its id does not.
+const NAMED_BY: [(&str, &str); 3] =
+    [("classification", "name"), ("accounts_receivable", "number"), ("rewards_participant", "number")];
+
 /// A mapping that is bound to the columns of one file.
 #[derive(Debug)]
 pub(super) struct Plan {
@@ -45,6 +49,7 @@ impl Plan {
             let bound = Field::new(*field, rule, &mapping.options, place);
             fields.push(bound.map_err(|what| format!("{}: {what}", field.path))?);
         }
+        check_names(&rules)?;
         let skip_without = skip_without.map(place).transpose().map_err(|what| format!("skip_without: {what}"))?;
         let unmapped = visible.iter().filter(|name| !name.is_empty() && !used(name)).cloned().collect();
         Ok(Self { fields, skip_without, unmapped, has_reasons, columns })
@@ -121,6 +126,18 @@ fn rules_by_name(columns: &[String]) -> Result<Vec<(FieldName, Rule)>, String> {
         return Err(format!("no column has the name of a field: {}", FieldName::known()));
     }
     Ok(rules)
+}
+
+/// Refuses members of an object that no field names: each row would be refused.
+fn check_names(rules: &[(FieldName, Rule)]) -> Result<(), String> {
+    for (object, key) in NAMED_BY {
+        let mut members = rules.iter().filter_map(|(field, _)| field.path.strip_prefix(object)?.strip_prefix('.'));
+        let Some(first) = members.next() else { continue };
+        if !std::iter::once(first).chain(members).any(|member| member == "id" || member == key) {
+            return Err(format!("{object}.{key} is missing: {object}.{first} needs it, or {object}.id"));
+        }
+    }
+    Ok(())
 }
 
 fn columns_of(rule: &Rule) -> impl Iterator<Item = &str> {

@@ -156,9 +156,19 @@ fn every_mistake_of_a_mapping_is_found_before_the_first_row() {
         ("life_cycle_state = { column = \"c\", map = { a = \"ACTIVE\" } }", "no state"),
         ("life_cycle_state = { column = \"c\", default = \"x\", map = { a = \"EFFECTIVE\" } }", "not in map"),
         ("authentication_code = { column = \"c\", default = \"7\", check = \"ean13\" }", "EAN-13"),
+        (
+            "accounts_receivable.name = \"c\"",
+            "accounts_receivable.number is missing: accounts_receivable.name needs it",
+        ),
+        ("accounts_receivable.life_cycle_state = \"c\"", "or accounts_receivable.id"),
+        ("classification.alternative_code = \"c\"", "classification.name is missing"),
     ] {
         let error = plan(&format!("[access_token]\n{rule}"), &["c", "d", "d"]).expect_err(rule);
         assert!(error.contains(what), "{rule}: {error}");
+    }
+    for named in ["id", "number"] {
+        let mapping = format!("[access_token]\naccounts_receivable.name = \"c\"\naccounts_receivable.{named} = \"d\"");
+        assert!(plan(&mapping, &["c", "d"]).is_ok(), "{named}");
     }
     assert!(
         plan("[csv]\nskip_without = \"x\"\n[access_token]\nnumber = \"c\"", &["c"])

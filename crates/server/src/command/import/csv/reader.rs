@@ -12,12 +12,14 @@ pub(super) const MAX_ROW_BYTES: usize = MAX_RECORD_BYTES;
 /// Maximum number of cells of a row.
 pub(super) const MAX_CELLS: usize = 4_096;
 
-/// A row: where it begins, and its cells.
+/// A row: where it begins, its cells, and what is wrong with its quotes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Row {
     /// The line on which it begins, counted from one.
     pub(super) line: usize,
     pub(super) cells: Result<Cells, TooLarge>,
+    /// With such a quote, the cells may have swallowed other rows.
+    pub(super) wrong_quote: Option<WrongQuote>,
 }
 
 /// Cells of a row as bytes, which need not be UTF-8.
@@ -50,11 +52,21 @@ pub(super) enum TooLarge {
     Cells,
 }
 
+/// The first quote of a row that is not one of RFC 4180.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WrongQuote {
+    /// The file ends inside of the quoted cell that begins on this line.
+    NotClosed { opened: usize },
+    /// On this line, text stands between a closing quote and the next delimiter. The quoted cell begins on the line `opened`.
+    TextAfter { line: usize, opened: usize },
+}
+
 /// Reads rows. Quotes are those of RFC 4180: a quoted cell may hold delimiters, line breaks and doubled quotes. Lines end with CRLF,
 /// LF or CR.
 pub(super) struct Reader<R> {
     input: R,
     parser: csv_core::Reader,
+    delimiter: u8,
     lines: Lines,
     bytes: Box<[u8]>,
     ends: Box<[usize]>,
@@ -66,6 +78,7 @@ impl<R: BufRead> Reader<R> {
         Self {
             input,
             parser: csv_core::ReaderBuilder::new().delimiter(delimiter).build(),
+            delimiter,
             lines,
             bytes: vec![0; MAX_ROW_BYTES].into(),
             ends: vec![0; MAX_CELLS].into(),
@@ -80,11 +93,15 @@ impl<R: BufRead> Reader<R> {
         let line = self.lines.line;
         let (mut bytes, mut ends) = (0, 0);
         let mut too_large = None;
+        let mut quotes = Quotes::new(self.delimiter);
         loop {
             let input = self.input.fill_buf()?;
             let (result, read, written, ended) =
                 self.parser.read_record(input, &mut self.bytes[bytes..], &mut self.ends[ends..]);
-            self.lines.pass(&input[..read]);
+            for byte in &input[..read] {
+                quotes.pass(*byte, self.lines.line);
+                self.lines.pass_byte(*byte);
+            }
             self.input.consume(read);
             (bytes, ends) = (bytes + written, ends + ended);
             match result {
@@ -105,7 +122,7 @@ impl<R: BufRead> Reader<R> {
             Some(what) => Err(what),
             None => Ok(Cells { bytes: self.bytes[..bytes].to_vec(), ends: self.ends[..ends].to_vec() }),
         };
-        Ok(Some(Row { line, cells }))
+        Ok(Some(Row { line, cells, wrong_quote: quotes.finish() }))
     }
 
     /// Returns whether something follows.
@@ -126,6 +143,58 @@ impl<R: BufRead> Reader<R> {
     }
 }
 
+/// Follows the quotes of one row beside the parser, which takes wrong ones as they come.
+struct Quotes {
+    delimiter: u8,
+    at: At,
+    /// The line on which the last quoted cell begins.
+    opened: usize,
+    wrong: Option<WrongQuote>,
+}
+
+/// Where in a row a byte stands.
+#[derive(Clone, Copy)]
+enum At {
+    /// At the begin of a cell.
+    Begin,
+    /// In a cell without quotes, in which a quote is text.
+    Plain,
+    /// Inside of quotes.
+    Quoted,
+    /// After a quote inside of quotes: it is the closing one, or the first of two.
+    Quote,
+}
+
+impl Quotes {
+    fn new(delimiter: u8) -> Self {
+        Self { delimiter, at: At::Begin, opened: 0, wrong: None }
+    }
+
+    fn pass(&mut self, byte: u8, line: usize) {
+        let ends_cell = byte == self.delimiter || matches!(byte, b'\n' | b'\r');
+        self.at = match (self.at, byte) {
+            (At::Begin, b'"') => {
+                self.opened = line;
+                At::Quoted
+            }
+            (At::Quoted, b'"') => At::Quote,
+            (At::Quoted, _) | (At::Quote, b'"') => At::Quoted,
+            (At::Begin | At::Plain | At::Quote, _) if ends_cell => At::Begin,
+            (At::Begin | At::Plain, _) => At::Plain,
+            (At::Quote, _) => {
+                self.wrong.get_or_insert(WrongQuote::TextAfter { line, opened: self.opened });
+                At::Plain
+            }
+        };
+    }
+
+    /// What is wrong with the quotes of the row, at its end.
+    fn finish(self) -> Option<WrongQuote> {
+        let not_closed = matches!(self.at, At::Quoted).then_some(WrongQuote::NotClosed { opened: self.opened });
+        self.wrong.or(not_closed)
+    }
+}
+
 /// Counts lines that end with CRLF, LF or CR. The first is line one.
 pub(super) struct Lines {
     line: usize,
@@ -140,10 +209,14 @@ impl Lines {
 
     pub(super) fn pass(&mut self, bytes: &[u8]) {
         for byte in bytes {
-            let ends_line = *byte == b'\r' || (*byte == b'\n' && !self.after_return);
-            self.line += usize::from(ends_line);
-            self.after_return = *byte == b'\r';
+            self.pass_byte(*byte);
         }
+    }
+
+    fn pass_byte(&mut self, byte: u8) {
+        let ends_line = byte == b'\r' || (byte == b'\n' && !self.after_return);
+        self.line += usize::from(ends_line);
+        self.after_return = byte == b'\r';
     }
 }
 
@@ -172,6 +245,7 @@ mod tests {
         let rows = std::iter::from_fn(|| reader.next().expect("memory can be read"));
         rows.map(|row| {
             let cells = row.cells.expect("small rows");
+            assert_eq!(row.wrong_quote, None, "line {}", row.line);
             (row.line, cells.iter().map(|cell| String::from_utf8_lossy(cell).into_owned()).collect())
         })
         .collect()
@@ -204,6 +278,57 @@ mod tests {
         assert_eq!(rows(b"a\"b,=\"0042\"\n", b','), [row(1, &["a\"b", "=\"0042\""])]);
     }
 
+    /// The first line of each row, and what is wrong with its quotes.
+    fn wrong_quotes(text: &[u8]) -> Vec<(usize, Option<WrongQuote>)> {
+        let read = |size| {
+            let mut reader = Reader::new(BufReader::with_capacity(size, text), b',', Lines::after(0));
+            let rows = std::iter::from_fn(|| reader.next().expect("memory can be read"));
+            rows.map(|row| (row.line, row.wrong_quote)).collect::<Vec<_>>()
+        };
+        // With a buffer of one byte, each pair of quotes is split.
+        [1, 2, 3, 8_192].map(read).into_iter().reduce(same).expect("rows")
+    }
+
+    #[test]
+    fn quotes_that_do_not_pair_are_found() {
+        let not_closed = |opened| Some(WrongQuote::NotClosed { opened });
+        let text_after = |line, opened| Some(WrongQuote::TextAfter { line, opened });
+        for (text, expected) in [
+            ("1,a\n2,\"b\n3,c\n4,d\n", &[(1, None), (2, not_closed(2))][..]),
+            ("1,\"a\nb\",\"c\nd", &[(1, not_closed(2))]),
+            ("1,\"", &[(1, not_closed(1))]),
+            ("1,\"\"\"", &[(1, not_closed(1))]),
+            ("1,\"6\\\" pipe\"\n2,b\n", &[(1, text_after(1, 1)), (2, None)]),
+            ("\"q\"tail\r\n2,b", &[(1, text_after(1, 1)), (2, None)]),
+            ("1,\"a\" ,b\n", &[(1, text_after(1, 1))]),
+            // A quote that is missing pairs with a later one.
+            ("1,\"a\n2,b\n3,\"c\"\n4,d\n", &[(1, text_after(3, 1)), (4, None)]),
+            ("1,\"a\"b,\"c", &[(1, text_after(1, 1))]),
+        ] {
+            assert_eq!(wrong_quotes(text.as_bytes()), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn quotes_that_pair_are_right_wherever_they_are_split() {
+        for text in [
+            "1,\"Line 1\nLine 2, \"\"quoted\"\"\"\n",
+            "1,\"\"\"\"\r\n",
+            "\"\"\"a\"\"\",\"\"\n",
+            "\"1\",\"a\"\r\n",
+            "1,\"a\"",
+            "1,\"\"",
+            "1,a",
+            "1,6\" pipe\n",
+            "1, \"a\n",
+            "1,=\"0042\"\r",
+        ] {
+            assert_eq!(wrong_quotes(text.as_bytes()), [(1, None)], "{text:?}");
+        }
+        assert_eq!(wrong_quotes(b"\"1\"\r\n\"2\"\r\n\r\n\"3\""), [(1, None), (2, None), (4, None)]);
+        assert_eq!(rows(b"\"1\",\"a \"\"b\"\"\"\r\n2,c", b','), [row(1, &["1", "a \"b\""]), row(2, &["2", "c"])]);
+    }
+
     #[test]
     fn a_large_row_is_skipped_and_the_next_one_is_whole() {
         let long = "x".repeat(MAX_ROW_BYTES + 1);
@@ -220,6 +345,7 @@ mod tests {
         reader.next().expect("memory can be read").expect("a header");
         let row = reader.next().expect("memory can be read").expect("a row");
         assert_eq!((row.line, row.cells), (2, Err(TooLarge::Bytes)));
+        assert_eq!(row.wrong_quote, Some(WrongQuote::NotClosed { opened: 2 }));
         assert!(reader.next().expect("memory can be read").is_none());
     }
 
