@@ -166,8 +166,8 @@ pub(crate) fn end(organisation: OrganisationKey, ended: Ended<'_>, now: Timestam
     [release, delete]
 }
 
-/// After an import has written credentials: ends the sessions of users whose password it has changed, and keeps the passwords
-/// of disabled users where servers of the previous release do not read them.
+/// After an import has written credentials: ends the sessions of users whose password it has changed, records when users got a
+/// password, and keeps the passwords of disabled users where servers of the previous release do not read them.
 pub(crate) async fn end_after_import<C: ConnectionTrait>(
     connection: &C,
     organisation: OrganisationKey,
@@ -183,6 +183,12 @@ pub(crate) async fn end_after_import<C: ConnectionTrait>(
         for sql in end(organisation, Ended::User(user), *now, sqlite) {
             sql.all(connection).await?;
         }
+    }
+    for (user, now) in &changes.first_passwords {
+        let mut sql = Sql::new("UPDATE user_credential SET password_changed_date = ");
+        sql.bind(micros(*now)).push(" WHERE organisation_key = ").bind(organisation.0);
+        sql.push(" AND user_id = ").bind(user.as_str());
+        sql.all(connection).await?;
     }
     for credential in changes.credentials.iter().filter(|credential| credential.password.is_some()) {
         let mut sql = Sql::new(

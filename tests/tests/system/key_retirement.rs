@@ -2,12 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use access_tokens_testkit::postgres;
 use access_tokens_testkit::process::Workplace;
 use serde_json::json;
+use tempfile::TempDir;
 use tokio::task::block_in_place;
 
 use crate::key_ring::places_with_a_user;
-use crate::processes::{EVERYTHING, logged_in, text};
+use crate::processes::{BINARY, EVERYTHING, add_user, logged_in, text};
 
 /// Runs a command that must succeed, and answers what it says.
 #[track_caller]
@@ -156,5 +158,53 @@ fn the_same_password_again_ends_nothing_and_a_retired_key_by_force_is_noted() {
         place.wait_until_ready();
         drop(server);
         assert!(text(&place.run(&["doctor"])).contains("they are accepted as lost"));
+    }
+}
+
+#[test]
+fn passwords_of_new_users_and_of_the_last_administrator_are_not_withdrawn() {
+    for database in [None, Some(postgres::create_database())] {
+        let directory = TempDir::new().expect("a directory");
+        let url = database.as_deref().unwrap_or("sqlite://access-tokens.db");
+        let place = Workplace::new(BINARY, directory.path(), url);
+        done(&place, &["keys", "init"]);
+        done(&place, &["migrate"]);
+        add_user(&place);
+        let user = |command: &str, rest: &[&str]| {
+            let named = ["user", command, "--organisation", "DEMO", "--password-stdin", "--username"];
+            done(&place, &[&named[..], rest].concat());
+        };
+        user("add", &["clerk", "--permissions", "access_tokens.read"]);
+        let old = std::fs::read_to_string(directory.path().join("access-tokens.keys")).expect("keys");
+        let old = old.lines().last().and_then(|line| line.split(' ').next()).expect("an id").to_owned();
+        done(&place, &["keys", "rotate"]);
+        let withdraw = ["keys", "withdraw", old.as_str(), "--passwords"];
+        let with = |rest: &[&'static str]| [&withdraw[..], rest].concat();
+
+        let new = done(&place, &withdraw);
+        assert!(new.contains("passwords: 0;") && new.contains("still needed for passwords: 2"), "{new}");
+        refused(&place, &with(&["--unused-days", "0"]), "LAST_ADMIN");
+        refused(&place, &with(&["--unused-days", "0"]), "the password of ops of DEMO");
+        assert!(line(&place, &old).contains("passwords: 2 "), "nothing is withdrawn: {}", line(&place, &old));
+
+        // As users of older versions are.
+        let forget = "UPDATE user_credential SET password_changed_date = NULL";
+        match database.as_deref().and_then(|url| url.rsplit('/').next()) {
+            Some(name) => drop(postgres::shared().psql(name, forget).expect("the superuser may")),
+            None => {
+                let file = rusqlite::Connection::open(directory.path().join("access-tokens.db")).expect("opens");
+                assert_eq!(file.execute(forget, []).expect("forgotten"), 2);
+            }
+        }
+        let left_out = done(&place, &withdraw);
+        assert!(left_out.contains("passwords: 0 (left out: 2 of users"), "{left_out}");
+        refused(&place, &with(&["--undated"]), "the password of ops of DEMO");
+        user("password", &["ops"]);
+        let withdrawn = done(&place, &with(&["--undated"]));
+        assert!(withdrawn.contains("passwords: 1 (users ") && withdrawn.contains("nothing needs it"), "{withdrawn}");
+        // Who gets a password again is new again.
+        user("password", &["clerk"]);
+        let kept = done(&place, &withdraw);
+        assert!(kept.contains("passwords: 0; nothing needs it"), "{kept}");
     }
 }

@@ -75,6 +75,7 @@ pub struct Batch<'a> {
     pub(super) credentials_at_hand: BTreeMap<String, Credential>,
     changed_credentials: BTreeMap<String, Credential>,
     password_changes: BTreeSet<String>,
+    first_passwords: BTreeSet<String>,
     pub(super) tokens: token::Tokens,
     pub(super) numbers: NewNumbers,
     tally: Tally,
@@ -120,6 +121,7 @@ impl<'a> Batch<'a> {
             credentials_at_hand: BTreeMap::new(),
             changed_credentials: BTreeMap::new(),
             password_changes: BTreeSet::new(),
+            first_passwords: BTreeSet::new(),
             tokens: token::Tokens::new(&reference.organisation.id, stored.tokens.values().cloned()),
             numbers: NewNumbers::default(),
             tally: Tally::default(),
@@ -195,6 +197,7 @@ impl<'a> Batch<'a> {
             users: self.users.into_changed(),
             credentials: self.changed_credentials.into_values().collect(),
             password_changes: self.password_changes.into_iter().map(|user| (user, self.now)).collect(),
+            first_passwords: self.first_passwords.into_iter().map(|user| (user, self.now)).collect(),
             countries: self.countries.into_changed(),
             industries: self.industries.into_changed(),
             industry_sectors: self.industry_sectors.into_changed(),
@@ -451,8 +454,14 @@ impl<'a> Batch<'a> {
             touched |= self.credentials.get(&user).map(public) != Some(public(&credential));
             if keep {
                 let before = self.credentials.get(&user).and_then(|before| before.password.as_ref());
-                if before.is_some_and(|before| credential.password.as_ref() != Some(before)) {
-                    self.password_changes.insert(user.clone());
+                match (before, credential.password.as_ref()) {
+                    (None, Some(_)) => {
+                        self.first_passwords.insert(user.clone());
+                    }
+                    (Some(before), after) if after != Some(before) => {
+                        self.password_changes.insert(user.clone());
+                    }
+                    _ => {}
                 }
                 if let Some(administrators) = &mut self.administrators {
                     administrators.set(&credential);

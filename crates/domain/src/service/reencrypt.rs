@@ -69,7 +69,7 @@ mod tests {
     use crate::ports::{BoxFuture, HashWork, Verdict};
     use crate::secret::{CodeHash, PassCodeHash, SealedCode, Secret};
     use crate::session::OrganisationKey;
-    use crate::store::{KeySample, KeyUse, StoreResult, Unused};
+    use crate::store::{KeySample, KeyUse, StoreResult, Unused, WithdrawnPasswords};
 
     /// Seals in clear, as `<key>$<subject>$<code>`, and opens what is under `new` and `old`.
     struct Plain;
@@ -154,7 +154,12 @@ mod tests {
             Ok(replaced)
         }
 
-        async fn withdraw_passwords(&self, _: Unused<'_>, _: crate::time::Timestamp) -> StoreResult<Vec<String>> {
+        async fn withdraw_passwords(
+            &self,
+            _: Unused<'_>,
+            _: bool,
+            _: crate::time::Timestamp,
+        ) -> StoreResult<WithdrawnPasswords> {
             unreachable!("nothing is withdrawn here")
         }
 

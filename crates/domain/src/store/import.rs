@@ -88,6 +88,8 @@ pub struct ImportChanges {
     pub credentials: Vec<Credential>,
     /// The users among them whose password is replaced or removed, by id, and when. Their sessions end.
     pub password_changes: Vec<(String, Timestamp)>,
+    /// The users among them who had no password before and have one now, by id, and when. No session ends.
+    pub first_passwords: Vec<(String, Timestamp)>,
     /// Countries.
     pub countries: Vec<Country>,
     /// Industries.

@@ -33,6 +33,21 @@ pub struct Unused<'a> {
     pub since: Timestamp,
 }
 
+/// What became of withdrawing passwords.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WithdrawnPasswords {
+    /// They are withdrawn.
+    Done {
+        /// The ids of the users who had them.
+        users: Vec<String>,
+        /// Number of users who keep theirs because neither a log-in nor a change is recorded.
+        undated: u64,
+    },
+    /// Nothing is withdrawn: an organisation would have no enabled administrator left who can log in. Names the administrators
+    /// whose passwords would go, as `user of organisation`.
+    LastAdmin(Vec<String>),
+}
+
 /// What the keys protect.
 pub trait KeyStore: Send + Sync + 'static {
     /// Up to `limit` tokens after a position whose verification code is sealed or hashed with another key than
@@ -50,13 +65,14 @@ pub trait KeyStore: Send + Sync + 'static {
         replacements: &[(Position, VerificationCode, VerificationCode)],
     ) -> impl Future<Output = StoreResult<u64>> + Send;
 
-    /// Takes the passwords of users away whose hash is under a key, and who have neither logged in nor changed it since. Answers the
-    /// ids of these users.
+    /// Takes the passwords of users away whose hash is under a key, and who have neither logged in nor changed it since. Users of
+    /// whom neither is recorded, as older versions did not, are among them only with `undated`.
     fn withdraw_passwords(
         &self,
         unused: Unused<'_>,
+        undated: bool,
         now: Timestamp,
-    ) -> impl Future<Output = StoreResult<Vec<String>>> + Send;
+    ) -> impl Future<Output = StoreResult<WithdrawnPasswords>> + Send;
 
     /// Takes the pass codes of tokens away whose hash is under a key, and that were not changed since, with their one-time
     /// passwords: of at most `limit` tokens after a position, in one transaction. Answers how many, and where the next batch

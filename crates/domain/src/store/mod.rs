@@ -13,7 +13,7 @@ pub use account::{
 };
 pub use administration::{AdministrationStore, Disabled, KeyDetails, LoginState, Rotated, UserDetails};
 pub use import::{DraftStore, ImportChanges, ImportKeys, ImportRows};
-pub use keys::{KeySample, KeyStore, KeyUse, Position, Unused};
+pub use keys::{KeySample, KeyStore, KeyUse, Position, Unused, WithdrawnPasswords};
 pub use ledger::{Entry, LedgerStore, Revision};
 pub use login::LoginStore;
 

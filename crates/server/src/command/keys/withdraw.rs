@@ -3,9 +3,11 @@
 //! A secret moves to the key that writes when its owner presents it. One that is still under an old key was therefore not used
 //! since that key stopped writing, and nothing but its owner can move it: what is stored is a hash.
 
+use std::fmt::Write as _;
+
 use access_tokens_domain::administration::Administration;
 use access_tokens_domain::session::{Caller, Permissions};
-use access_tokens_domain::store::{KeyStore, Unused};
+use access_tokens_domain::store::{KeyStore, Unused, WithdrawnPasswords};
 use access_tokens_domain::time::Timestamp;
 use anyhow::bail;
 use chrono::TimeDelta;
@@ -40,10 +42,14 @@ pub(in crate::command) struct Withdraw {
     /// last change of the password, of tokens the last change, of API keys the last use.
     #[arg(long, value_name = "DAYS", default_value_t = 90, value_parser = clap::value_parser!(u32).range(0..=36_500))]
     unused_days: u32,
+
+    /// With --passwords: also those of users for whom neither a log-in nor a change is recorded. Older versions recorded neither.
+    #[arg(long, requires = "passwords")]
+    undated: bool,
 }
 
 pub(super) async fn run(settings: &Settings, withdraw: &Withdraw) -> anyhow::Result<()> {
-    let Withdraw { id, passwords, pass_codes, api_keys, unused_days } = withdraw;
+    let Withdraw { id, passwords, pass_codes, api_keys, unused_days, undated } = withdraw;
     if !(*passwords || *pass_codes || *api_keys) {
         bail!("say what is to be withdrawn: --passwords, --pass-codes, --api-keys");
     }
@@ -53,11 +59,7 @@ pub(super) async fn run(settings: &Settings, withdraw: &Withdraw) -> anyhow::Res
     let unused = Unused { key: id, since: now - TimeDelta::days(i64::from(*unused_days)) };
     let mut done = Vec::new();
     if *passwords {
-        let users = context.database.withdraw_passwords(unused, now).await.map_err(domain)?;
-        done.push(match users.as_slice() {
-            [] => "passwords: 0".to_owned(),
-            users => format!("passwords: {} (users {})", users.len(), users.join(", ")),
-        });
+        done.push(withdraw_passwords(&context, unused, *undated, now).await?);
     }
     if *pass_codes {
         done.push(format!("pass codes: {}", withdraw_pass_codes(&context, unused).await?));
@@ -72,6 +74,33 @@ pub(super) async fn run(settings: &Settings, withdraw: &Withdraw) -> anyhow::Res
     };
     println!("withdrawn from key {id}: {}; {left}", done.join(", "));
     Ok(())
+}
+
+async fn withdraw_passwords(
+    context: &Context,
+    unused: Unused<'_>,
+    undated: bool,
+    now: Timestamp,
+) -> anyhow::Result<String> {
+    let (users, left_out) = match context.database.withdraw_passwords(unused, undated, now).await.map_err(domain)? {
+        WithdrawnPasswords::Done { users, undated } => (users, undated),
+        WithdrawnPasswords::LastAdmin(users) => bail!(
+            "LAST_ADMIN nothing is withdrawn: no enabled administrator who can log in would be left without the password of {}; \
+             give one of them a new password with `access-tokens user password` first",
+            users.join(", ")
+        ),
+    };
+    let mut done = match users.as_slice() {
+        [] => "passwords: 0".to_owned(),
+        users => format!("passwords: {} (users {})", users.len(), users.join(", ")),
+    };
+    if left_out > 0 {
+        let _ = write!(
+            done,
+            " (left out: {left_out} of users for whom neither a log-in nor a change is recorded; --undated takes them too)"
+        );
+    }
+    Ok(done)
 }
 
 async fn withdraw_pass_codes(context: &Context, unused: Unused<'_>) -> anyhow::Result<u64> {
