@@ -151,7 +151,7 @@ fn damage_is_cured_by_the_last_backup() {
         let found = problems(&place, &["--deep"]);
         assert!(!found.is_empty(), "{from}..{to}");
         for (message, cure) in &found {
-            assert!(cure.contains("restore") || cure.contains("doctor --deep"), "{from}..{to}: {message}: {cure}");
+            assert!(cure.contains("access-tokens restore --replace"), "{from}..{to}: {message}: {cure}");
         }
         assert!(found.iter().any(|(_, cure)| cure.contains("access-tokens restore")), "{from}..{to}: {found:#?}");
         // Two restores within a second would give the same name to what they replace.

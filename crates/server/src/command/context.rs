@@ -358,10 +358,37 @@ pub(super) fn command_line(organisation: &OrganisationRef) -> Caller {
     Caller { organisation: organisation.key, user: None, unit: None, permissions: Permissions::all() }
 }
 
-/// A refusal, with its cause: whoever runs a command is an operator.
+/// A refusal, with its causes down to what a driver says: whoever runs a command is an operator.
+pub(super) fn with_causes(error: &access_tokens_domain::Error) -> String {
+    let mut text = format!("{} {}", error.reason().name(), error.message());
+    if let Some(cause) = error.cause() {
+        text.push_str(&format!(": {cause}"));
+        let mut deeper = cause.source();
+        while let Some(source) = deeper {
+            text.push_str(&format!(": {source}"));
+            deeper = source.source();
+        }
+    }
+    text
+}
+
+/// Does a driver say that a file of SQLite is damaged?
+pub(super) fn says_damaged(text: &str) -> bool {
+    ["disk image is malformed", "malformed database schema", "not a database"].iter().any(|sign| text.contains(sign))
+}
+
+/// The cure of a damaged database.
+pub(super) const RESTORE: &str =
+    "stop the service, keep a copy of all files of the database, and `access-tokens restore --replace` the last backup";
+
+/// A refusal, with its causes, and with the cure of a damaged database.
 pub(super) fn explained(error: access_tokens_domain::Error) -> anyhow::Error {
-    let cause = error.cause().map(|cause| format!(": {cause}")).unwrap_or_default();
-    anyhow!("{} {}{cause}", error.reason().name(), error.message())
+    let text = with_causes(&error);
+    if error.reason() == access_tokens_domain::Reason::Internal && says_damaged(&text) {
+        anyhow!("{text}; the database is damaged: {RESTORE}")
+    } else {
+        anyhow!("{text}")
+    }
 }
 
 pub(super) fn domain(error: access_tokens_domain::store::StoreError) -> anyhow::Error {

@@ -4,7 +4,7 @@ use access_tokens_domain::store::StoreError;
 use access_tokens_storage::{Database, Setting, Verdict};
 
 use super::report::Report;
-use crate::command::context::explained;
+use crate::command::context::{RESTORE, says_damaged, with_causes};
 use crate::config::Settings;
 
 const CHECK: &str = "database";
@@ -19,8 +19,8 @@ pub(super) async fn check(database: &Database, settings: &Settings, deep: bool, 
     if deep && database.is_sqlite() {
         match database.faults().await {
             Ok(faults) if faults.is_empty() => report.well(CHECK, "all of it was read, and fits together"),
-            Ok(faults) => report.problem(CHECK, format!("it is damaged: {}", faults.join("; ")), DAMAGED),
-            Err(error) => report.problem(CHECK, format!("it is damaged: {}", told(error)), DAMAGED),
+            Ok(faults) => report.problem(CHECK, format!("it is damaged: {}", faults.join("; ")), RESTORE),
+            Err(error) => report.problem(CHECK, format!("it is damaged: {}", told(error)), RESTORE),
         }
     }
     if !schema(database, settings, report).await {
@@ -39,29 +39,32 @@ pub(super) async fn check(database: &Database, settings: &Settings, deep: bool, 
 /// Reports that something of the database cannot be read.
 pub(super) fn failed(check: &'static str, what: &str, error: StoreError, report: &mut Report) {
     let error = told(error);
-    report.problem(check, format!("{what}: {error}"), cure_of(&error));
+    let cure = cure_of(&error, report.deep);
+    report.problem(check, format!("{what}: {error}"), cure);
 }
 
-/// What went wrong, with its cause: whoever runs a command is an operator.
+/// What went wrong, with its causes: whoever runs a command is an operator.
 pub(super) fn told(error: StoreError) -> String {
-    explained(error.into()).to_string()
+    with_causes(&error.into())
 }
 
-/// The cure where something of the database cannot be read.
-pub(super) fn cure_of(error: &str) -> &'static str {
-    if ["malformed", "not a database", "disk image"].iter().any(|sign| error.contains(sign)) {
-        DAMAGED
+/// The cure where something of the database cannot be read. `deep`: is all of a SQLite file read anyway?
+pub(super) fn cure_of(error: &str, deep: bool) -> &'static str {
+    if says_damaged(error) {
+        RESTORE
     } else if error.contains("permission denied") {
         "grant the role its rights: \"PostgreSQL roles\" in docs/operations.md has the statements"
     } else if error.starts_with("DATABASE_UNAVAILABLE") {
         "look at the log of the database, and run doctor again when it answers"
+    } else if deep {
+        "look at the log of PostgreSQL; of SQLite, stop the service, keep a copy of all files of the database, and \
+         `access-tokens restore --replace` the last backup"
     } else {
         "run `access-tokens doctor --deep`, which reads all of a SQLite file; on PostgreSQL, look at its log"
     }
 }
 
-const FOREIGN: &str = "undo what is not of this service, such as by DROP TRIGGER, or `access-tokens restore` a backup; then find out how it got there";
-const DAMAGED: &str = "stop the service, keep the file, and `access-tokens restore` the last backup";
+const FOREIGN: &str = "undo what is not of this service, such as by DROP TRIGGER, or `access-tokens restore --replace` a backup; then find out how it got there";
 
 fn judge(setting: &Setting, sqlite: bool, report: &mut Report) {
     let Setting { name, value, needed, verdict, about } = setting;
@@ -73,7 +76,20 @@ fn judge(setting: &Setting, sqlite: bool, report: &mut Report) {
             "make a database with `createdb --encoding={needed} --template=template0`, and move what is in this one there"
         )
     } else {
-        format!("it has to be {needed}: `ALTER DATABASE name SET {name} = ...`, or in postgresql.conf")
+        match *name {
+            // Settings of the whole server.
+            "fsync" | "full_page_writes" => format!(
+                "as a superuser, in psql: `ALTER SYSTEM SET {name} = {needed}; SELECT pg_reload_conf();`, and start the server \
+                 without `-c {name}=...`"
+            ),
+            "in_hot_standby" => "name the primary in database.url".to_owned(),
+            // Each connection sets them itself.
+            "statement_timeout" | "lock_timeout" | "idle_in_transaction_session_timeout" => {
+                "name PostgreSQL itself in database.url, or let the pooler pool by session (pgbouncer: pool_mode = session)"
+                    .to_owned()
+            }
+            _ => format!("as a superuser: `ALTER DATABASE name SET {name} = {needed}`, or in postgresql.conf"),
+        }
     };
     match verdict {
         Verdict::Safe => report.well(CHECK, is),
@@ -123,4 +139,35 @@ async fn schema(database: &Database, settings: &Settings, report: &mut Report) -
         );
     }
     schema.pending.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cure(name: &'static str) -> String {
+        let setting = Setting { name, value: "off".to_owned(), needed: "on", verdict: Verdict::Unsafe, about: "lost" };
+        let mut report = Report::default();
+        judge(&setting, false, &mut report);
+        format!("{report:?}")
+    }
+
+    #[test]
+    fn settings_of_the_whole_server_are_not_set_for_a_database() {
+        for name in ["fsync", "full_page_writes"] {
+            let found = cure(name);
+            assert!(found.contains(&format!("ALTER SYSTEM SET {name} = on; SELECT pg_reload_conf();")), "{found}");
+            assert!(!found.contains("ALTER DATABASE"), "{found}");
+        }
+        assert!(cure("synchronous_commit").contains("ALTER DATABASE name SET synchronous_commit = on"));
+    }
+
+    #[test]
+    fn the_cause_of_a_fault_is_told_and_has_one_cure() {
+        let error = StoreError::Fault(Box::new(std::io::Error::other("database disk image is malformed")));
+        let told = told(error);
+        assert!(told.contains("database disk image is malformed"), "{told}");
+        assert_eq!(cure_of(&told, true), RESTORE);
+        assert!(!cure_of("INTERNAL internal error", true).contains("doctor --deep"));
+    }
 }

@@ -38,7 +38,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn run(loaded: &Loaded, arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let (settings, mut report) = (&loaded.settings, Report::default());
+    let (settings, mut report) = (&loaded.settings, Report { deep: arguments.deep, ..Report::default() });
     configuration::check(loaded, &mut report);
     files::check(settings, &mut report);
     certificates::check(settings, &mut report);
@@ -120,7 +120,7 @@ fn unopened(error: &SetupError, settings: &Settings, report: &mut Report) {
     let (message, cure) = error.parts();
     let cure = cure.unwrap_or_else(|| {
         let cure = if settings.database.is_sqlite() {
-            "let the user of the service read and write the file and its directory; or `access-tokens restore` a backup"
+            "let the user of the service read and write the file and its directory; or `access-tokens restore --replace` a backup"
         } else {
             "look at the log of PostgreSQL, and at database.url: host, port, user, password, database, sslmode"
         };

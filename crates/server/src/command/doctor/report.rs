@@ -36,6 +36,8 @@ struct Finding {
 #[derive(Debug, Default)]
 pub(super) struct Report {
     findings: Vec<Finding>,
+    /// Is all of a SQLite file read?
+    pub(super) deep: bool,
 }
 
 /// The same for scripts.

@@ -68,7 +68,8 @@ pub(super) async fn check_connections(database: &Database, settings: &Settings, 
         Ok(None) => return,
         Err(error) => {
             let error = told(error);
-            return report.problem(CHECK, format!("they cannot be counted: {error}"), cure_of(&error));
+            let cure = cure_of(&error, report.deep);
+            return report.problem(CHECK, format!("they cannot be counted: {error}"), cure);
         }
     };
     let connections = settings.database.connections;
