@@ -28,11 +28,8 @@ pub(crate) fn read(path: &Path, access: Access) -> io::Result<Zeroizing<String>>
 
 /// Reads a file of any content.
 pub(crate) fn read_bytes(path: &Path, access: Access) -> io::Result<Zeroizing<Vec<u8>>> {
-    let file = File::open(path)?;
+    let file = open_regular(path)?;
     let metadata = file.metadata()?;
-    if metadata.is_dir() {
-        return Err(io::ErrorKind::IsADirectory.into());
-    }
     // Of the open file, so that it cannot be exchanged between the check and the reading.
     if access == Access::OwnerOnly
         && let Some(mode) = mode_open_to_others(&metadata)
@@ -47,6 +44,25 @@ pub(crate) fn read_bytes(path: &Path, access: Access) -> io::Result<Zeroizing<Ve
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {MAX_BYTES} bytes")));
     }
     Ok(bytes)
+}
+
+/// Opens a file, or what a symbolic link leads to. Refuses before it opens what is no regular file: opening a FIFO waits for
+/// whoever writes to it, and a device may never end. What was handed over open, as a shell does it, has such a name and no wait.
+pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
+    let metadata = std::fs::metadata(path)?;
+    if metadata.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if !metadata.is_file() && !is_handed_over(path) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+    }
+    File::open(path)
+}
+
+/// Is it the name of a file that this process has open already?
+fn is_handed_over(path: &Path) -> bool {
+    let folders = ["/dev/fd", "/proc/self/fd"].map(Path::new);
+    path == Path::new("/dev/stdin") || path.parent().is_some_and(|parent| folders.contains(&parent))
 }
 
 /// The mode of a file with a secret, if it lets others than the service read or change it.
@@ -95,7 +111,25 @@ mod tests {
         fs::write(&path, vec![b'a'; 1_024 * 1_024 + 1]).expect("written");
         assert!(read(&path, Access::OwnerOnly).expect_err("refused").to_string().contains("more than 1048576 bytes"));
         let endless = read(Path::new("/dev/zero"), Access::Any).expect_err("refused").to_string();
-        assert!(endless.contains("more than 1048576 bytes"), "{endless}");
+        assert!(endless.contains("not a regular file"), "{endless}");
         assert!(read(directory.path(), Access::Any).is_err());
+    }
+
+    #[test]
+    fn a_fifo_is_refused_and_a_link_to_a_file_is_read() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (fifo, file, link) =
+            (directory.path().join("fifo"), directory.path().join("file"), directory.path().join("link"));
+        assert!(std::process::Command::new("mkfifo").arg(&fifo).status().expect("runs").success());
+        for access in [Access::Any, Access::OwnerOnly] {
+            let error = read(&fifo, access).expect_err("refused").to_string();
+            assert!(error.contains("not a regular file"), "{error}");
+        }
+        fs::write(&file, "hunter2\n").expect("written");
+        fs::set_permissions(&file, Permissions::from_mode(0o600)).expect("chmod");
+        std::os::unix::fs::symlink(&file, &link).expect("a link");
+        assert_eq!(read(&link, Access::OwnerOnly).expect("a file").as_str(), "hunter2\n");
+        assert!(is_handed_over(Path::new("/dev/stdin")) && is_handed_over(Path::new("/dev/fd/63")));
+        assert!(!is_handed_over(Path::new("/dev/zero")) && !is_handed_over(&fifo));
     }
 }

@@ -99,6 +99,13 @@ fn a_lost_key_file_has_one_cure_that_depends_on_the_database() {
         cure(&place, &[], "does not exist, and the database needs it"),
         "bring the file back from its copy (keys.file)"
     );
+    // A directory in its place, as a container makes it for a mount that does not exist.
+    fs::create_dir(&keys).expect("a directory");
+    assert_eq!(
+        cure(&place, &[], "is a directory"),
+        "move access-tokens.keys away, and bring the file back from its copy (keys.file)"
+    );
+    fs::remove_dir(&keys).expect("removed");
     fs::rename(directory.path().join("copy"), &keys).expect("renamed");
     is_well(&place, &[]);
     fs::copy(&keys, directory.path().join("copy")).expect("copied");

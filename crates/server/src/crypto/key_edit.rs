@@ -11,6 +11,7 @@ use super::key_file::{check_mode, io_error, missing, read_text, sync_directory, 
 use super::keys::{KeyRing, KeyRingError};
 use super::ring_text;
 use super::system::SystemClock;
+use crate::files::open_regular;
 
 type Edited = Result<Zeroizing<String>, KeyRingError>;
 
@@ -55,7 +56,8 @@ impl KeyRing {
     /// Says a key file that a database was opened with it? One that `keys init` has just made does not, and one that cannot
     /// be read neither.
     pub fn is_marked_used(file: &Path) -> bool {
-        fs::read_to_string(file).map(Zeroizing::new).is_ok_and(|text| ring_text::is_marked_used(&text))
+        let read = open_regular(file).map_err(|source| io_error(file, "read", source));
+        read.and_then(|mut open| read_text(file, &mut open)).is_ok_and(|text| ring_text::is_marked_used(&text))
     }
 
     /// Refuses the key that writes, and one that is not there.
@@ -76,6 +78,7 @@ fn edit(file: &Path, random: &dyn Random, change: impl FnOnce(&str) -> Edited) -
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing(file)),
         other => other.map_err(|source| io_error(file, "read", source))?,
     };
+    open_regular(&path).map_err(|source| io_error(file, "read", source))?;
     let mut locked = lock(&path).map_err(|source| io_error(file, "locked", source))?;
     check_mode(file, &locked)?;
     let text = read_text(file, &mut locked)?;

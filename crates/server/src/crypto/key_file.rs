@@ -9,7 +9,7 @@ use access_tokens_domain::ports::Random;
 use zeroize::Zeroizing;
 
 use super::keys::{KeyRing, KeyRingError};
-use crate::files::mode_open_to_others;
+use crate::files::{mode_open_to_others, open_regular};
 
 /// Maximum size of a key file, in bytes: far more than a key ring has.
 const MAX_BYTES: u64 = 64 * 1_024;
@@ -17,7 +17,8 @@ const MAX_BYTES: u64 = 64 * 1_024;
 impl KeyRing {
     /// Reads a key file. It must exist, and nobody else may be able to read it.
     pub fn read(path: &Path) -> Result<Self, KeyRingError> {
-        let mut file = match File::open(path) {
+        // Its kind comes before its mode: a directory is not mended by another mode.
+        let mut file = match open_regular(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing(path)),
             other => other.map_err(|source| io_error(path, "read", source))?,
         };
@@ -180,6 +181,21 @@ mod tests {
         write_private(&path, "# long\n".repeat(20_000).as_bytes()).expect("written");
         let error = KeyRing::read(&path).expect_err("refused").to_string();
         assert!(error.contains("more than 65536 bytes"), "{error}");
+    }
+
+    #[test]
+    fn a_directory_and_a_fifo_are_refused_for_what_they_are() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("keys");
+        fs::create_dir(&path).expect("a directory");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("chmod");
+        let error = KeyRing::read(&path).expect_err("refused").to_string();
+        assert!(error.contains("is a directory") && !error.contains("chmod"), "{error}");
+        fs::remove_dir(&path).expect("removed");
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().expect("runs").success());
+        let error = KeyRing::read(&path).expect_err("refused").to_string();
+        assert!(error.contains("not a regular file"), "{error}");
+        assert!(!KeyRing::is_marked_used(&path));
     }
 
     #[test]

@@ -51,12 +51,15 @@ pub(super) fn ring(settings: &Settings, report: &mut Report) -> Ring {
             (format!("the key file {path} has mode {mode:04o}: others can read it"), format!("chmod 600 {path}"))
         }
         Err(error @ KeyRingError::Io { .. }) => {
-            let denied =
-                matches!(&error, KeyRingError::Io { source, .. } if source.kind() == ErrorKind::PermissionDenied);
-            let cure = if denied {
-                format!("let the user of the service read it, and nobody else: chown that user {}", file.display())
-            } else {
-                BRING_KEYS_BACK.to_owned()
+            let kind = if let KeyRingError::Io { source, .. } = &error { Some(source.kind()) } else { None };
+            let cure = match kind {
+                Some(ErrorKind::PermissionDenied) => {
+                    format!("let the user of the service read it, and nobody else: chown that user {}", file.display())
+                }
+                Some(ErrorKind::IsADirectory | ErrorKind::InvalidInput) => {
+                    format!("move {} away, and {BRING_KEYS_BACK}", file.display())
+                }
+                _ => BRING_KEYS_BACK.to_owned(),
             };
             (error.to_string(), cure)
         }
