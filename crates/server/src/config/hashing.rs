@@ -7,6 +7,9 @@ use serde::{Deserialize, Deserializer, de};
 /// Range of [`HashingSettings::max_foreign_memory`], in MiB.
 const RANGE_MIB: std::ops::RangeInclusive<u64> = 64..=256;
 
+/// The same, for people.
+pub(super) const MEMORY: &str = "between 64 MiB and 256 MiB, such as 128 MiB";
+
 /// Limits on hashes that other systems made.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,11 +35,10 @@ impl FromStr for Memory {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (low, high) = (RANGE_MIB.start(), RANGE_MIB.end());
         let number = text.trim().strip_suffix("MiB").unwrap_or(text).trim();
         match number.parse() {
             Ok(mib) if RANGE_MIB.contains(&mib) => Ok(Self { mib }),
-            _ => Err(format!("must be between {low} MiB and {high} MiB, such as 128 MiB")),
+            _ => Err(format!("must be {MEMORY}")),
         }
     }
 }
@@ -59,5 +61,7 @@ mod tests {
         for text in ["", "63 MiB", "257 MiB", "134217728", "128 MB", "128 KiB", "-128", "1e2", "MiB"] {
             assert!(text.parse::<Memory>().is_err(), "{text}");
         }
+        let (low, high) = (RANGE_MIB.start(), RANGE_MIB.end());
+        assert!(MEMORY.starts_with(&format!("between {low} MiB and {high} MiB")), "{MEMORY}");
     }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use config::{Config, File, FileFormat, Map, Source, Value, ValueKind};
 
+use super::hashing::MEMORY;
 use super::{DEFAULTS, Settings};
 use crate::files::{self, Access};
 
@@ -307,6 +308,7 @@ const SWITCHES: [&str; 8] = ["true", "false", "on", "off", "yes", "no", "1", "0"
 
 fn expected(key: &str, default: &Value) -> &'static str {
     match (key, &default.kind) {
+        ("hashing.max_foreign_memory", _) => MEMORY,
         ("log.format", _) => "pretty or json",
         ("grpc.listen", _) => "an address and a port, such as 0.0.0.0:50051 or [::]:50051",
         ("http.listen", _) => "an address and a port, such as 0.0.0.0:8080, or empty",

@@ -292,6 +292,16 @@ fn a_variable_may_name_a_file_with_the_value() {
 }
 
 #[test]
+fn an_amount_of_memory_is_refused_with_its_range() {
+    for value in ["1GiB", "0 MiB", "-1 MiB", "257", "loud"] {
+        let refused = load(None, &[("ACCESS_TOKENS__HASHING__MAX_FOREIGN_MEMORY", value)], &[]).expect_err("refused");
+        assert!(refused.contains("must be between 64 MiB and 256 MiB"), "{value}: {refused}");
+    }
+    let file = load(Some("[hashing]\nmax_foreign_memory = 128"), &[], &[]).expect_err("a number");
+    assert!(file.contains("must be between 64 MiB and 256 MiB, such as 128 MiB"), "{file}");
+}
+
+#[test]
 fn replicas_are_a_list_of_hidden_urls_however_they_are_written() {
     let postgres = ("ACCESS_TOKENS__DATABASE__URL", "postgres://u@h/d");
     let variable = ("ACCESS_TOKENS__DATABASE__REPLICA_URLS", "postgres://u:hunter2@a/d, postgres://u:hunter2@b/d");
