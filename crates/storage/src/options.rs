@@ -239,6 +239,18 @@ pub enum SetupError {
     Pooled,
 }
 
+/// The cure of a damaged SQLite file.
+const RESTORE: &str = "keep a copy of all its files, and `access-tokens restore --replace` a backup";
+
+/// An error with what its driver says, and with the cure where that is damage of a SQLite file.
+pub(crate) fn unusable(said: String) -> SetupError {
+    if said.contains("disk image is malformed") {
+        SetupError::Database(format!("{said}; {RESTORE}"))
+    } else {
+        SetupError::Database(said)
+    }
+}
+
 impl SetupError {
     /// What is wrong, and what mends it, apart: where the error says both in one text. `None`: it says no cure.
     pub fn parts(&self) -> (String, Option<String>) {
@@ -255,7 +267,7 @@ impl SetupError {
             }
             Self::Damaged { file, said, log } => (
                 format!("{} is damaged ({said}){log}", file.display()),
-                Some("keep a copy of all its files, and `access-tokens restore --replace` a backup".to_owned()),
+                Some(RESTORE.to_owned()),
             ),
             Self::Encoding(encoding) => (
                 format!("the database has the encoding {encoding}, which cannot hold every text"),
@@ -273,7 +285,13 @@ impl SetupError {
                 format!("the schema {configured} has no tables of this service, and the schema {schema} has"),
                 Some(format!("set database.schema = \"{schema}\"")),
             ),
-            other => (other.to_string(), None),
+            other => {
+                let text = other.to_string();
+                if let Some(message) = text.strip_suffix(RESTORE) {
+                    return (message.trim_end_matches("; ").to_owned(), Some(RESTORE.to_owned()));
+                }
+                (text, None)
+            }
         }
     }
 }

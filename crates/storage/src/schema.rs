@@ -13,7 +13,7 @@ use sea_orm_migration::MigratorTrait;
 use crate::database::Database;
 use crate::error::{Failure, store_error};
 use crate::migration::Migrator;
-use crate::options::SetupError;
+use crate::options::{SetupError, unusable};
 use crate::sql::Sql;
 
 /// The table in which the library that migrates keeps the names of the steps. It is made as that library likes.
@@ -30,8 +30,10 @@ const SQLITE_QUERY: &str = "SELECT type, name, tbl_name, coalesce(sql, '') FROM 
 impl Database {
     /// Refuses a database whose schema is not what the migrations make.
     pub async fn check_schema(&self) -> Result<(), SetupError> {
-        let mut faults =
-            self.schema_faults().await.map_err(|error| SetupError::Database(format!("its schema: {error}")))?;
+        let mut faults = self.schema_faults().await.map_err(|error| {
+            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+            unusable(format!("its schema: {error}{cause}"))
+        })?;
         faults.truncate(MAX_FAULTS);
         if faults.is_empty() { Ok(()) } else { Err(SetupError::ForeignSchema(faults.join("; "))) }
     }

@@ -14,7 +14,7 @@ use sea_orm::sqlx::{Sqlite, pool::PoolOptions};
 use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement};
 
 use crate::error::Failure;
-use crate::options::{DatabaseOptions, SetupError};
+use crate::options::{DatabaseOptions, SetupError, unusable};
 use crate::statements;
 
 /// How long SQLite waits for another process, such as an import, that writes to the same file.
@@ -291,5 +291,5 @@ pub(crate) fn has_log(file: &Path) -> bool {
 
 /// A driver's error at start, without details.
 pub(crate) fn setup_error(error: DbErr) -> SetupError {
-    SetupError::Database(Failure::from(error).to_string())
+    unusable(Failure::from(error).to_string())
 }
