@@ -246,15 +246,15 @@ async fn move_counts<C: ConnectionTrait>(
         sql.push(")");
     };
     for renamed in renamed.chunks(RENAMED_AT_ONCE) {
-        let mut sql = Sql::new(&format!("UPDATE {table} SET subject = {aside}subject"));
+        let mut sql = Sql::new(format!("UPDATE {table} SET subject = {aside}subject"));
         of_organisation(&mut sql, renamed, "", false);
         sql.all(connection).await?;
     }
     for renamed in renamed.chunks(RENAMED_AT_ONCE) {
-        let mut sql = Sql::new(&format!("DELETE FROM {table}"));
+        let mut sql = Sql::new(format!("DELETE FROM {table}"));
         of_organisation(&mut sql, renamed, "", true);
         sql.all(connection).await?;
-        let mut sql = Sql::new(&format!("UPDATE {table} SET subject = CASE subject"));
+        let mut sql = Sql::new(format!("UPDATE {table} SET subject = CASE subject"));
         for (old, new) in renamed {
             sql.push(" WHEN ").push(aside).bind(old.as_str()).push(" THEN ").bind(new.as_str());
         }

@@ -38,7 +38,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn run(loaded: &Loaded, arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let (settings, mut report) = (&loaded.settings, Report { deep: arguments.deep, ..Report::default() });
+    let (settings, mut report) = (&loaded.settings, Report::new(arguments.deep));
     configuration::check(loaded, &mut report);
     files::check(settings, &mut report);
     certificates::check(settings, &mut report);

@@ -49,6 +49,11 @@ struct Answer<'a> {
 }
 
 impl Report {
+    /// Nothing was looked at yet.
+    pub(super) fn new(deep: bool) -> Self {
+        Self { findings: Vec::new(), deep }
+    }
+
     /// It is as it should be.
     pub(super) fn well(&mut self, check: &'static str, message: impl Into<String>) {
         self.findings.push(Finding { check, level: Level::Ok, message: message.into(), cure: None });
