@@ -5,7 +5,7 @@
 //! before it is let in. So no replica accepts a session that was released more than a second ago.
 //!
 //! A release has the time of the database's clock, and becomes visible when it is committed, which may be after a later one.
-//! So each reading begins some time before the last one ([`OVERLAP`]), and now and then a longer time ([`WIDE_OVERLAP`]). The
+//! So each reading begins some time before the last one ([`OVERLAP`]). Now and then a longer time ([`WIDE_OVERLAP`]) is read as well, in parts. The
 //! first reading reads the whole list in pages, in the order of the ids, and a call that gives up leaves its place to the next.
 
 use std::collections::{HashMap, HashSet};
@@ -28,6 +28,9 @@ const OVERLAP: i64 = 10_000_000;
 /// which put down their own time.
 const WIDE_OVERLAP: i64 = 300_000_000;
 const WIDE_INTERVAL: Duration = Duration::from_secs(30);
+/// Maximum number of pages of the wide reading at a time: a million releases within the wide overlap take minutes, and no call
+/// waits for more than these.
+const WIDE_PAGES: u32 = 4;
 
 /// The list of released sessions.
 #[derive(Default)]
@@ -56,6 +59,8 @@ struct Progress {
     loaded: bool,
     /// When the last reading with the wide overlap began.
     wide: Option<Instant>,
+    /// Where that one continues. `None`: it is complete.
+    wide_after: Option<ReleasedAfter>,
 }
 
 impl Released {
@@ -83,7 +88,8 @@ impl Released {
     /// Reads what is new.
     pub(super) async fn refresh<S: AccountStore>(&self, store: &S, now: Timestamp) -> Result<()> {
         let mut progress = self.reading.lock().await;
-        self.read(store, now, &mut progress).await
+        self.read(store, now, &mut progress).await?;
+        self.read_wide(store, now, &mut progress).await
     }
 
     /// Is the whole list read?
@@ -103,29 +109,38 @@ impl Released {
             self.add_page(&page);
         }
         let asked = Instant::now();
-        let wide = progress.wide.is_none_or(|wide| asked.duration_since(wide) >= WIDE_INTERVAL);
-        let overlap = if wide { WIDE_OVERLAP } else { OVERLAP };
-        let mut after = ReleasedAfter::Release(progress.read_at.unwrap_or_default() - overlap, String::new());
+        let mut after = Some(ReleasedAfter::Release(progress.read_at.unwrap_or_default() - OVERLAP, String::new()));
         let mut read_at = None;
-        loop {
-            let page = store.released_sessions(&after, now, PAGE).await?;
+        while let Some(position) = after {
+            let page = store.released_sessions(&position, now, PAGE).await?;
             read_at.get_or_insert(page.read_at);
             self.add_page(&page);
-            match page.sessions.last() {
-                Some(last) if page.sessions.len() >= PAGE as usize => {
-                    after = ReleasedAfter::Release(last.released_at, last.id.clone());
-                }
-                _ => break,
-            }
+            after = next(&page);
         }
         // A clock that went back is followed.
         progress.read_at = read_at;
-        if wide {
-            progress.wide = Some(asked);
-        }
         let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);
         list.ids.forget(now);
         list.asked = Some(asked);
+        Ok(())
+    }
+
+    /// Reads what servers with another clock have released: at most some pages at a time, since calls may wait for what is new
+    /// meanwhile.
+    async fn read_wide<S: AccountStore>(&self, store: &S, now: Timestamp, progress: &mut Progress) -> Result<()> {
+        let began = Instant::now();
+        if progress.wide_after.is_none() && progress.wide.is_none_or(|wide| began.duration_since(wide) >= WIDE_INTERVAL)
+        {
+            progress.wide = Some(began);
+            let from = progress.read_at.unwrap_or_default() - WIDE_OVERLAP;
+            progress.wide_after = Some(ReleasedAfter::Release(from, String::new()));
+        }
+        for _ in 0..WIDE_PAGES {
+            let Some(after) = &progress.wide_after else { return Ok(()) };
+            let page = store.released_sessions(after, now, PAGE).await?;
+            self.add_page(&page);
+            progress.wide_after = next(&page);
+        }
         Ok(())
     }
 
@@ -152,6 +167,12 @@ impl Released {
             self.list.write().unwrap_or_else(PoisonError::into_inner).ids.insert(id, session.expires_at);
         }
     }
+}
+
+/// Where the next page begins. `None`: this was the last one.
+fn next(page: &ReleasedPage) -> Option<ReleasedAfter> {
+    let last = page.sessions.last().filter(|_| page.sessions.len() >= PAGE as usize)?;
+    Some(ReleasedAfter::Release(last.released_at, last.id.clone()))
 }
 
 impl List {
