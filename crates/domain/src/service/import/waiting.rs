@@ -13,7 +13,7 @@ const MAX_BYTES: usize = 4 * 1024 * 1024;
 const GROUP_RECORDS: usize = 500;
 
 /// Maximum number of records that are worked through together. They take 5 KiB each meanwhile.
-pub(super) const MAX_RING: usize = 6_000;
+pub(super) const MAX_RING: usize = 5_000;
 
 /// Memory that a record takes beside its text, in bytes.
 const RECORD_OVERHEAD: usize = 512;
