@@ -297,7 +297,7 @@ async fn checked_in_file(
         _ => import::Existing::KeepNewer,
     };
     let importer = app.importer();
-    let caller = app.direct_caller("directory.write,admin").await;
+    let caller = app.direct_caller("directory.write,admin,access_tokens.secrets").await;
     let mut run = Run::long_check(app.database.as_ref(), existing, None).expect("a check");
     let mut results = Vec::new();
     for batch in records.chunks(500) {
