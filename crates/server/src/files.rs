@@ -12,7 +12,7 @@ const MAX_BYTES: u64 = 1_024 * 1_024;
 /// Who may be able to read a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// Anybody: what is in it is no secret.
+    /// All users: the content is no secret.
     Any,
     /// The owner, and the group where the file belongs to root: see [`mode_open_to_others`].
     OwnerOnly,
@@ -47,7 +47,7 @@ pub(crate) fn read_bytes(path: &Path, access: Access) -> io::Result<Zeroizing<Ve
 }
 
 /// Opens a file, or what a symbolic link leads to. Refuses before it opens what is no regular file: opening a FIFO waits for
-/// whoever writes to it, and a device may never end. What was handed over open, as a shell does it, has such a name and no wait.
+/// a writer, and a device may never end. A file that the shell has opened, such as `/dev/stdin`, may be of any kind.
 pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
     let metadata = std::fs::metadata(path)?;
     if metadata.is_dir() {

@@ -83,7 +83,7 @@ impl Pair {
         let singles = lanes(&statements, Purpose::Statement);
         let lookups = looking_up.as_ref().map_or_else(|| Arc::clone(&singles), |pool| lanes(pool, Purpose::Lookup));
         let pair = Self { statements, looking_up, lookups, singles, transactions };
-        // Until a new connection is back in its pool, who asks for one would open another.
+        // Waits until the new connection is back in its pool. Without the wait, the first call would open another one.
         for pool in pair.pools() {
             let back = async {
                 while pool.num_idle() == 0 {

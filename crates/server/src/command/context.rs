@@ -358,7 +358,7 @@ pub(super) fn command_line(organisation: &OrganisationRef) -> Caller {
     Caller { organisation: organisation.key, user: None, unit: None, permissions: Permissions::all() }
 }
 
-/// A refusal, with its causes down to what a driver says: whoever runs a command is an operator.
+/// A refusal, with its causes down to the text of the driver. Only operators run commands, so that it may be shown.
 pub(super) fn with_causes(error: &access_tokens_domain::Error) -> String {
     let mut text = format!("{} {}", error.reason().name(), error.message());
     if let Some(cause) = error.cause() {

@@ -55,7 +55,7 @@ async fn organisation(context: &Context) -> anyhow::Result<OrganisationRef> {
     Ok(context.create_organisation(ORGANISATION).await?.0)
 }
 
-/// Refuses a database in which anybody can log in as the demo user, for a server that other machines reach at `open`.
+/// Refuses a database whose demo user has a published password, for a server that other machines reach at `open`.
 pub(super) async fn refuse(context: &Context, open: &str) -> anyhow::Result<()> {
     let pending = !context.database.pending_migrations().await?.is_empty();
     match open_demo(context).await {

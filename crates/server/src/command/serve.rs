@@ -18,7 +18,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     demo: bool,
 
-    /// Serve the demo to other machines too. Anybody who reaches the server can log in as its user, who may do everything.
+    /// Serve the demo to other machines too. Every caller that reaches the server can log in as the demo user, which has all permissions.
     #[arg(long, requires = "demo")]
     demo_public: bool,
 
@@ -38,7 +38,7 @@ pub(super) async fn run(mut settings: Settings, arguments: Arguments) -> anyhow:
     if arguments.demo {
         if let (Some(open), false) = (&open, arguments.demo_public) {
             bail!(
-                "anybody who reaches {open} could log in as the demo user: listen on 127.0.0.1, or give --demo-public as well"
+                "every caller that reaches {open} could log in as the demo user: listen on 127.0.0.1, or give --demo-public as well"
             );
         }
         without_taken_ops(&mut settings).await;

@@ -50,7 +50,7 @@ impl Metrics {
         gauge.with_callback(move |seen| waiting().iter().for_each(|count| seen.observe(*count as u64, &[]))).build();
     }
 
-    /// Looks up how often the certificate of a listener changed and could not be used, whenever somebody reads.
+    /// Looks up how often the certificate of a listener changed and could not be used, at each scrape.
     pub fn watch_certificate_reloads(&self) {
         let counter = self.meter.u64_observable_counter("access_tokens.tls.reload_failures");
         let counter = counter.with_description("Changes of the certificate of a listener that could not be used");
@@ -123,7 +123,7 @@ impl Metrics {
         gauge.with_callback(move |seen| seen.observe(u64::from(ready()), &[])).build();
     }
 
-    /// Looks up how many exports to the collector have failed, whenever somebody reads.
+    /// Looks up how many exports to the collector have failed, at each scrape.
     pub(super) fn watch_exports(&self) {
         let counter = self.meter.u64_observable_counter("access_tokens.exports.failed");
         let counter = counter.with_description("Exports to the collector that failed");

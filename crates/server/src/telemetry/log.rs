@@ -12,7 +12,7 @@ use super::SPANS;
 use crate::config::{LogFormat, LogSettings, is_level};
 
 /// Parts of libraries that repeat what they were given, which may be a secret in the wrong place, or that a stranger can let write
-/// without end, and what of them is logged at most, whatever anybody asks for. Found by the system test `canaries`.
+/// without end, and what of them is logged at most, whatever the settings say. Found by the system test `canaries`.
 const CAPS: [(&str, LevelFilter); 6] = [
     // A path or a host that is malformed, as a whole.
     ("h2::server", LevelFilter::INFO),

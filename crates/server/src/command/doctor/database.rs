@@ -43,7 +43,7 @@ pub(super) fn failed(check: &'static str, what: &str, error: StoreError, report:
     report.problem(check, format!("{what}: {error}"), cure);
 }
 
-/// What went wrong, with its causes: whoever runs a command is an operator.
+/// What went wrong, with its causes. Only operators run commands, so that the text of the driver may be shown.
 pub(super) fn told(error: StoreError) -> String {
     with_causes(&error.into())
 }

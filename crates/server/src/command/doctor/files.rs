@@ -56,7 +56,7 @@ pub(super) fn check(settings: &Settings, report: &mut Report) {
     }
 }
 
-/// May anybody but the service read it, or write to it?
+/// Reports whether other users than that of the service may read the file, or write to it.
 pub(super) fn others_may_read(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|metadata| mode_open_to_others(&metadata).is_some())
 }

@@ -30,7 +30,7 @@ pub(super) struct Source<R> {
 }
 
 impl<R: BufRead> Source<R> {
-    /// The pieces of a text that begins after so many lines.
+    /// Creates the source of a text. `lines` is the number of lines that were read before it.
     pub(super) fn new(reader: R, lines: usize) -> Self {
         Self { reader, lines, started: false, ready: VecDeque::new(), finished: false }
     }

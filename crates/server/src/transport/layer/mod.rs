@@ -13,7 +13,7 @@
 //! 7. `protocol`: answers requests that are no calls of gRPC.
 //! 8. `unsent`: large answers that wait for their callers to take them, bounded in bytes and in time.
 //! 9. `deadline`: the caller's, at most ours. It ends the wait and the reading of the request, never the work.
-//! 10. `detach`: goes on with a call in a task of its own when nobody waits for it any more, so that neither a deadline nor a
+//! 10. `detach`: runs a call to its end in a task of its own after its client has gone, so that neither a deadline nor a
 //!     disconnect drops a future that holds a database connection. All that may touch the database is inside; while
 //!     there is none, a call is refused here.
 //! 11. `auth`: answers calls whose credential or message admission has found to be wrong.

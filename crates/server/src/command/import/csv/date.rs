@@ -107,7 +107,7 @@ impl DateForm {
     }
 }
 
-/// A number of at least and at most so many digits, and what follows it.
+/// Reads a number of `min` to `max` digits. Returns it with the text behind it.
 fn digits(text: &str, min: usize, max: usize) -> Option<(u32, &str)> {
     let length = text.bytes().take(max).take_while(u8::is_ascii_digit).count();
     let (digits, rest) = text.split_at(length);
