@@ -278,9 +278,9 @@ impl<S: Store + AccountStore> Authenticator<S> {
         Ok(())
     }
 
-    /// Who sends this session token? INVALID_TOKEN when it is not ours, has expired or was released, or when its user
-    /// or organisation is gone.
-    pub async fn authenticate_bearer(&self, token: &str) -> Result<(Caller, Session)> {
+    /// Returns the caller and the session of a session token. INVALID_TOKEN when it is not ours, has expired or was released, or when
+    /// its user or organisation is gone.
+    pub async fn authenticate_bearer(&self, token: &str) -> Result<(Caller, Arc<Session>)> {
         let session = self.tokens.read(token).ok_or_else(Error::invalid_token)?;
         let now = self.clock.now();
         if session.expires_at <= now || self.released.contains(self.store.as_ref(), &session, now).await? {

@@ -1,7 +1,7 @@
-//! Sessions: who calls, and may they still.
+//! Sessions: identifies callers, and decides whether their credentials are still valid.
 //!
-//! A session token is signed, so that reading one takes no database. What a signature cannot know is looked up and kept
-//! for less than a second: whether the session was released ([`released`]), and what its user may do ([`callers`]).
+//! A session token is signed, so reading one needs no database; its signature is verified once ([`verified_tokens`]). Whether the
+//! session was released ([`released`]) and what its user may do ([`callers`]) is looked up and kept for less than a second.
 
 mod api_key;
 mod authenticator;
@@ -19,6 +19,7 @@ mod released;
 mod session_token;
 #[cfg(test)]
 mod tests;
+mod verified_tokens;
 
 pub use api_key::NewApiKey;
 pub(crate) use api_key::public_part;

@@ -15,8 +15,10 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::DateTime;
 use hmac::Mac;
+use hmac::digest::CtOutput;
 use serde::{Deserialize, Serialize};
 
+use super::verified_tokens::VerifiedTokens;
 use crate::crypto::{Derived, HmacSha256, KeyRing, LiveKeys, PerKey};
 
 /// Maximum length of a token that is decoded, in bytes. Tokens of this service have about 500, and at most 7,000 with the longest
@@ -26,9 +28,18 @@ const MAX_LENGTH: usize = 8 * 1_024;
 /// Maximum length of one name in a token, in bytes of JSON. Longer names are cut: nothing is decided by them.
 const MAX_NAME_LENGTH: usize = 1_024;
 
+/// Length of a signature, in bytes.
+const SIGNATURE_BYTES: usize = 32;
+
 /// Signs sessions and reads them back. Whether a session has expired or was released is not decided here.
 pub struct SessionTokens {
-    signers: Derived<PerKey<Signer>>,
+    keys: Derived<Keys>,
+}
+
+/// What depends on the key ring.
+struct Keys {
+    signers: PerKey<Signer>,
+    verified: VerifiedTokens,
 }
 
 struct Signer {
@@ -79,7 +90,7 @@ struct Claims<'a> {
     nid: Option<&'a str>,
 }
 
-/// The same as they are read. Every call reads them, so the names are not copied.
+/// The same as they are read. The names are not copied.
 #[derive(Deserialize)]
 struct ReadClaims<'a> {
     jti: String,
@@ -109,7 +120,8 @@ impl SessionTokens {
 
     /// On a ring that may be exchanged: the first key signs, and what any of its keys signed is read.
     pub fn live(keys: Arc<LiveKeys>) -> Self {
-        Self { signers: Derived::new(keys, signers) }
+        let derive = |ring: &KeyRing| Keys { signers: signers(ring), verified: VerifiedTokens::default() };
+        Self { keys: Derived::new(keys, derive) }
     }
 
     /// Returns the signed token of a session. Fractions of a second are lost: the claims are whole seconds.
@@ -136,8 +148,8 @@ impl SessionTokens {
             nid,
         };
         let claims = serde_json::to_vec(&claims).map_err(Error::internal)?;
-        let signers = self.signers.get();
-        let Signer { header, key } = signers.current().1;
+        let keys = self.keys.get();
+        let Signer { header, key } = keys.signers.current().1;
         let mut token = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims));
         let signature = key.clone().chain_update(&token).finalize().into_bytes();
         token.push('.');
@@ -145,32 +157,50 @@ impl SessionTokens {
         Ok(Secret::new(token))
     }
 
-    /// The session of a token, if one of our keys signed it.
-    pub fn read(&self, token: &str) -> Option<Session> {
+    /// Returns the session of a token. `None`: none of our keys signed it.
+    pub fn read(&self, token: &str) -> Option<Arc<Session>> {
         let (signed, signature) = token.rsplit_once('.').filter(|_| token.len() <= MAX_LENGTH)?;
+        let mut presented = [0; SIGNATURE_BYTES];
+        let length = URL_SAFE_NO_PAD.decode_slice(signature, &mut presented).ok()?;
+        let presented = CtOutput::new(presented.into());
+        if length != SIGNATURE_BYTES {
+            return None;
+        }
+        let keys = self.keys.get();
+        if let Some(session) = keys.verified.get(signed, &presented) {
+            return Some(session);
+        }
         let (header, claims) = signed.split_once('.')?;
-        let signers = self.signers.get();
-        let signer = signers.values().find(|signer| signer.header == header)?;
-        let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
-        signer.key.clone().chain_update(signed).verify_slice(&signature).ok()?;
-        let claims = URL_SAFE_NO_PAD.decode(claims).ok()?;
-        let claims: ReadClaims<'_> = serde_json::from_slice(&claims).ok()?;
-        // A token has all of its ids in claims of their own, or none.
-        let (user, organisation, unit) = match (claims.uid, claims.oid) {
-            (Some(user), Some(organisation)) => (user, organisation, claims.nid),
-            (None, None) if claims.nid.is_none() => (claims.usr.into_owned(), claims.org.into_owned(), claims.oun),
-            _ => return None,
-        };
-        Some(Session {
-            id: claims.jti,
-            organisation,
-            user,
-            unit,
-            issued_at: time(claims.iat)?,
-            expires_at: time(claims.exp)?,
-            api_key: claims.key,
-        })
+        let signer = keys.signers.values().find(|signer| signer.header == header)?;
+        let signature = signer.key.clone().chain_update(signed).finalize();
+        if signature != presented {
+            return None;
+        }
+        let session = Arc::new(session(claims)?);
+        keys.verified.put(signed, signature, &session);
+        Some(session)
     }
+}
+
+/// Returns the session that the encoded claims of a token describe.
+fn session(claims: &str) -> Option<Session> {
+    let claims = URL_SAFE_NO_PAD.decode(claims).ok()?;
+    let claims: ReadClaims<'_> = serde_json::from_slice(&claims).ok()?;
+    // A token has all of its ids in claims of their own, or none.
+    let (user, organisation, unit) = match (claims.uid, claims.oid) {
+        (Some(user), Some(organisation)) => (user, organisation, claims.nid),
+        (None, None) if claims.nid.is_none() => (claims.usr.into_owned(), claims.org.into_owned(), claims.oun),
+        _ => return None,
+    };
+    Some(Session {
+        id: claims.jti,
+        organisation,
+        user,
+        unit,
+        issued_at: time(claims.iat)?,
+        expires_at: time(claims.exp)?,
+        api_key: claims.key,
+    })
 }
 
 impl std::fmt::Debug for SessionTokens {
@@ -258,7 +288,7 @@ mod tests {
         {
             for form in [Form::Ids, Form::Names(&names())] {
                 let token = tokens.sign(&session, form).expect("signed");
-                assert_eq!(tokens.read(token.expose()).as_ref(), Some(&session));
+                assert_eq!(tokens.read(token.expose()).as_deref(), Some(&session));
             }
         }
     }
@@ -310,7 +340,7 @@ mod tests {
             };
             let token = tokens.sign(&session, Form::Names(&names)).expect("signed");
             assert!(token.expose().len() <= 7_000, "{character:?}: {}", token.expose().len());
-            assert_eq!(tokens.read(token.expose()), Some(session));
+            assert_eq!(tokens.read(token.expose()).as_deref(), Some(&session));
             let length = part(&token, 1)["usr"].to_string().len() - 2;
             assert!((MAX_NAME_LENGTH - 6..=MAX_NAME_LENGTH).contains(&length), "{character:?}: {length}");
         }
@@ -326,8 +356,8 @@ mod tests {
             missing.split(' ').for_each(|claim| drop(members.remove(claim)));
             let header = token.expose().split('.').next().expect("a header");
             let signed = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims.to_string()));
-            let signers = tokens.signers.get();
-            let key = &signers.current().1.key;
+            let keys = tokens.keys.get();
+            let key = &keys.signers.current().1.key;
             let signature = URL_SAFE_NO_PAD.encode(key.clone().chain_update(&signed).finalize().into_bytes());
             assert!(tokens.read(&format!("{signed}.{signature}")).is_none(), "{missing}");
         }
@@ -350,10 +380,49 @@ mod tests {
         let tokens = SessionTokens::live(Arc::clone(&keys));
         let old = tokens.sign(&session(), Form::Ids).expect("signed");
         keys.replace(ring(&[RING_B, RING_A]));
-        assert_eq!(tokens.read(old.expose()), Some(session()));
+        assert_eq!(tokens.read(old.expose()).as_deref(), Some(&session()));
         assert_eq!(part(&tokens.sign(&session(), Form::Ids).expect("signed"), 0)["kid"], "b");
         keys.replace(ring(&[RING_B]));
         assert!(tokens.read(old.expose()).is_none(), "its key is gone");
+    }
+
+    #[test]
+    fn another_signature_is_refused_after_the_right_one() {
+        let tokens = SessionTokens::new(&ring(&[RING_A]));
+        let token = tokens.sign(&session(), Form::Ids).expect("signed");
+        assert!(tokens.read(token.expose()).is_some());
+        let (signed, signature) = token.expose().rsplit_once('.').expect("a signature");
+        for index in 0..signature.len() {
+            let mut other = signature.as_bytes().to_vec();
+            other[index] = if other[index] == b'A' { b'E' } else { b'A' };
+            let other = String::from_utf8(other).expect("ASCII");
+            assert!(tokens.read(&format!("{signed}.{other}")).is_none(), "position {index}");
+        }
+        let others = [signature.len() - 1, signature.len() - 2].map(|length| signature[..length].to_owned());
+        for other in others.into_iter().chain([String::new(), format!("{signature}A"), format!("{signature}=")]) {
+            assert!(tokens.read(&format!("{signed}.{other}")).is_none(), "{other}");
+        }
+        assert!(tokens.read(token.expose()).is_some());
+        assert_eq!(tokens.keys.get().verified.len(), 1, "only what was verified is kept");
+    }
+
+    #[test]
+    fn verified_tokens_are_bounded_and_end_with_the_ring() {
+        let keys = Arc::new(LiveKeys::new(ring(&[RING_A])));
+        let tokens = SessionTokens::live(Arc::clone(&keys));
+        for id in 0..5_000 {
+            let session = Session { id: id.to_string(), ..session() };
+            let token = tokens.sign(&session, Form::Ids).expect("signed");
+            assert_eq!(tokens.read(token.expose()).as_deref(), Some(&session));
+            assert!((1..=2_048).contains(&tokens.keys.get().verified.len()));
+        }
+        let long = Names { user: "a".repeat(1_000), ..names() };
+        let before = tokens.keys.get().verified.len();
+        let token = tokens.sign(&session(), Form::Names(&long)).expect("signed");
+        assert!(tokens.read(token.expose()).is_some());
+        assert_eq!(tokens.keys.get().verified.len(), before, "a long token is not kept");
+        keys.replace(ring(&[RING_B, RING_A]));
+        assert_eq!(tokens.keys.get().verified.len(), 0);
     }
 
     #[test]
@@ -373,8 +442,8 @@ mod tests {
         ];
         for header in headers {
             let signed = format!("{}.{claims}", URL_SAFE_NO_PAD.encode(header));
-            let signers = tokens.signers.get();
-            let key = &signers.current().1.key;
+            let keys = tokens.keys.get();
+            let key = &keys.signers.current().1.key;
             let signature = URL_SAFE_NO_PAD.encode(key.clone().chain_update(&signed).finalize().into_bytes());
             for token in [format!("{signed}.{signature}"), format!("{signed}."), signed.clone()] {
                 assert!(tokens.read(&token).is_none(), "{header}");

@@ -37,7 +37,7 @@ impl<S: Store + AccountStore> AuthenticationGrpc<S> {
         self.0.sessions.login_with_api_key(&key, address).await
     }
 
-    async fn end(&self, caller: Option<&Caller>, session: Option<&Session>) -> Result<()> {
+    async fn end(&self, caller: Option<&Caller>, session: Option<&Arc<Session>>) -> Result<()> {
         // A caller with an API key has no session that could end.
         let (Some(caller), Some(session)) = (caller, session) else { return Err(Error::invalid_token()) };
         self.0.sessions.release(caller.organisation, session).await
@@ -61,7 +61,7 @@ impl<S: Store + AccountStore> AuthenticationService for AuthenticationGrpc<S> {
         &self,
         request: Request<v1::ReleaseTokenRequest>,
     ) -> Result<Response<v1::ReleaseTokenResponse>, Status> {
-        let (caller, session) = (request.extensions().get::<Caller>(), request.extensions().get::<Session>());
+        let (caller, session) = (request.extensions().get::<Caller>(), request.extensions().get::<Arc<Session>>());
         let released = rpc::use_case("Sessions.release", self.end(caller, session)).await;
         released.map_err(|error| status::from_error(&error))?;
         Ok(Response::new(v1::ReleaseTokenResponse {}))

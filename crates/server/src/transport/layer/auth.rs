@@ -24,11 +24,11 @@ pub(crate) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// Checks credentials.
 pub trait Authenticate: Send + Sync + 'static {
     /// Returns who calls with this credential, and the session if it is one. INVALID_TOKEN when it is wrong, or no longer valid.
-    fn check(self: Arc<Self>, credential: Credential) -> BoxFuture<'static, Result<(Caller, Option<Session>)>>;
+    fn check(self: Arc<Self>, credential: Credential) -> BoxFuture<'static, Result<(Caller, Option<Arc<Session>>)>>;
 }
 
 impl<S: Store + AccountStore> Authenticate for Authenticator<S> {
-    fn check(self: Arc<Self>, credential: Credential) -> BoxFuture<'static, Result<(Caller, Option<Session>)>> {
+    fn check(self: Arc<Self>, credential: Credential) -> BoxFuture<'static, Result<(Caller, Option<Arc<Session>>)>> {
         Box::pin(async move {
             match credential {
                 Credential::Bearer(token) => {

@@ -42,9 +42,9 @@ fn caller(permissions: &[Permission]) -> Caller {
 }
 
 impl Authenticate for Gate {
-    fn check(self: Arc<Self>, credential: Credential) -> BoxFuture<'static, Result<(Caller, Option<Session>)>> {
+    fn check(self: Arc<Self>, credential: Credential) -> BoxFuture<'static, Result<(Caller, Option<Arc<Session>>)>> {
         let reader = || caller(&[Permission::AccessTokensRead]);
-        let session = Session {
+        let session = Arc::new(Session {
             id: "S1".to_owned(),
             organisation: "O1".to_owned(),
             user: "U1".to_owned(),
@@ -52,7 +52,7 @@ impl Authenticate for Gate {
             issued_at: DateTime::UNIX_EPOCH,
             expires_at: DateTime::UNIX_EPOCH,
             api_key: None,
-        };
+        });
         let known = match credential {
             Credential::Bearer(token) if token.expose() == "reader" => Some((reader(), Some(session))),
             Credential::Bearer(token) if token.expose() == "nobody" => Some((caller(&[]), Some(session))),
@@ -227,7 +227,7 @@ async fn a_handler_knows_the_caller_and_not_the_credential() {
         assert!(request.extensions().get::<Caller>().is_some_and(|caller| caller.user.as_deref() == Some("U1")));
         assert!(!request.headers().contains_key("authorization") && !request.headers().contains_key("x-api-key"));
         Response::builder()
-            .header("with-session", request.extensions().get::<Session>().is_some().to_string())
+            .header("with-session", request.extensions().get::<Arc<Session>>().is_some().to_string())
             .body(Body::empty())
             .expect("a response")
     });

@@ -17,7 +17,7 @@ async fn a_certificate_counts_where_nothing_else_is_sent() {
     let service = calls(|request| async move {
         let extensions = request.extensions();
         assert!(extensions.get::<Caller>().is_some() && extensions.get::<Peer>().is_none());
-        assert!(extensions.get::<Session>().is_none(), "there is no session to release");
+        assert!(extensions.get::<Arc<Session>>().is_none(), "there is no session to release");
         ok(request).await
     });
     assert_eq!(call(service.clone(), from(Some("reader"), SHOW, &[])).await.code(), Code::Ok);
