@@ -129,6 +129,44 @@ async fn an_interrupted_import_says_how_far_it_came_on_postgres() {
     an_interrupted_import_says_how_far_it_came(&place);
 }
 
+/// More records wait for codes of others than there is room for. Rings whose records have all come are imported meanwhile.
+fn many_codes_change_hands(place: &Workplace) {
+    const CARDS: usize = 12_000;
+    let import = |code: &dyn Fn(usize) -> usize| {
+        let line = |card: usize| json!({"access_token": {"number": format!("AT{card}"), "authentication_code": format!("code {}", code(card))}});
+        let lines: String = (0..CARDS).map(|card| format!("{}\n", line(card))).collect();
+        text(&place.run_with_input(&["import", "--existing", "overwrite", "-"], &lines))
+    };
+    assert!(import(&|card| card).contains("12000 created"));
+    let rings = |card: usize| card / 1_000 * 1_000 + (card + 1) % 1_000;
+    let said = import(&rings);
+    assert!(said.contains("0 created, 12000 updated, 0 unchanged, 0 failed"), "{said}");
+    let said = import(&rings);
+    assert!(said.contains("0 created, 0 updated, 12000 unchanged, 0 failed"), "{said}");
+    // Each card wants the code of the next one, and so of the last one, which comes too late for most of them.
+    let said = import(&|card| rings(card) + 1);
+    assert!(
+        said.contains("AUTHENTICATION_CODE_ALREADY_EXISTS") && said.contains("too many records of this import wait"),
+        "{said}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_codes_change_hands_on_sqlite() {
+    let directory = TempDir::new().expect("a directory");
+    let place = sqlite(&directory);
+    add_organisation(&place);
+    many_codes_change_hands(&place);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_codes_change_hands_on_postgres() {
+    let directory = TempDir::new().expect("a directory");
+    let (place, _) = postgres(&directory);
+    add_organisation(&place);
+    many_codes_change_hands(&place);
+}
+
 /// The driver adds the line of PostgreSQL's source.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_error_of_postgresql_names_no_line_of_its_source() {

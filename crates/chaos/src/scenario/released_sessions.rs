@@ -41,6 +41,11 @@ const BESIDE: u64 = 32 * MIB;
 /// The time that 99 of 100 honest calls keep.
 const SHOWN: Duration = Duration::from_millis(250);
 const SETTLED: Duration = Duration::from_secs(2);
+/// Time for which calls are measured without the list, and as long with it, at size soak. Releases of the last 5 minutes are read again
+/// every 30 seconds, so such a reading falls into it.
+const QUIET: Duration = Duration::from_secs(40);
+/// The time that no call may exceed because of the list.
+const LONGEST: Duration = Duration::from_millis(50);
 
 async fn play(run: &Run) -> Result<Report> {
     let mut plan = Plan { liar: false, ..run.plan()? };
@@ -54,10 +59,20 @@ async fn play(run: &Run) -> Result<Report> {
     let before = Process::of(stage.server(0)?)?.memory()?;
     let many = run.cycles >= 60;
     if run.kind == Kind::Postgres {
+        let without = if many { slow(&stage).await? } else { (0, Duration::ZERO) };
         release(&stage, if many { RELEASED } else { FEW_RELEASED })?;
         stage.terminate(0)?;
         let ready = stage.start(0).await?;
         report.note(format!("ready after {} ms with them", ready.as_millis()));
+        if many {
+            let with = slow(&stage).await?;
+            let limit = LONGEST.as_millis();
+            report.note(format!(
+                "calls of more than {limit} ms, and the slowest: {without:?} without them, {with:?} with them"
+            ));
+            report
+                .expect(with.0 <= without.0, || format!("{} calls took more than {limit} ms because of them", with.0));
+        }
     }
     let process = Process::of(stage.server(0)?)?;
     let steady = Steady::begin(stage.caller(0).await?, PACE);
@@ -97,6 +112,16 @@ async fn play(run: &Run) -> Result<Report> {
     report.operations = all as u64;
     report.acknowledged = honest.times.len() as u64;
     Ok(report)
+}
+
+/// Returns how many honest calls took longer than [`LONGEST`] in a quiet time, and how long the slowest one took.
+async fn slow(stage: &Stage) -> Result<(usize, Duration)> {
+    let steady = Steady::begin(stage.caller(0).await?, PACE);
+    tokio::time::sleep(QUIET).await;
+    let honest = steady.end().await?;
+    anyhow::ensure!(honest.refused.is_empty(), "a call was refused in a quiet time: {:?}", honest.refused.first());
+    let slow = honest.times.iter().filter(|time| **time > LONGEST).count();
+    Ok((slow, honest.times.iter().max().copied().unwrap_or_default()))
 }
 
 /// Sessions that were released just now, as the service writes them.

@@ -37,12 +37,15 @@ pub struct Links {
     pub gives: Vec<u64>,
     /// What the record names.
     pub wants: Vec<u64>,
+    /// What the record names and another token has, as far as is known.
+    pub taken: Vec<u64>,
 }
 
 impl Links {
     /// The links of a record whose token is not known.
     pub fn of(record: &Record) -> Self {
-        Self { gives: Vec::new(), wants: token::named(&record.object).map(|value| hash(&value)).collect() }
+        let wants: Vec<_> = token::named(&record.object).map(|value| hash(&value)).collect();
+        Self { gives: Vec::new(), taken: wants.clone(), wants }
     }
 }
 
@@ -102,8 +105,9 @@ impl Batch<'_> {
     }
 
     fn links(&self, record: &Record) -> Links {
-        let gives = self.tokens.gives_up(&record.object);
-        Links { gives: gives.iter().map(hash).collect(), ..Links::of(record) }
+        let [gives, taken] = [self.tokens.gives_up(&record.object), self.tokens.wants(&record.object)]
+            .map(|values| values.iter().map(hash).collect());
+        Links { gives, taken, ..Links::of(record) }
     }
 
     /// Works the records that wait through once more, while none of them holds the values that it changes. Answers the results of

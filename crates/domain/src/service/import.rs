@@ -11,6 +11,7 @@ pub use run::Run;
 use futures::stream::{self, StreamExt};
 use serde_json::Value;
 
+use crate::error::{FieldViolation, Violations};
 use crate::guess_budget;
 use crate::identifier::TokenKey;
 use crate::import::{
@@ -134,7 +135,7 @@ impl<S: Store + AccountStore> Importer<S> {
                 Verdict::Decided(result) => results.push((position, RecordResult { kind, result })),
                 Verdict::Waiting { error, links } => {
                     if !candidate.prepared.is_ok_and(|prepared| run.waiting.add(position, prepared, links)) {
-                        results.push((position, RecordResult { kind, result: Err(error) }));
+                        results.push((position, RecordResult { kind, result: Err(without_room(&error)) }));
                     }
                 }
             }
@@ -162,9 +163,30 @@ impl<S: Store + AccountStore> Importer<S> {
         Ok(results)
     }
 
+    /// Imports some of what waits, in one transaction, when so many records wait that there may soon be no room for more. Answers
+    /// nothing when there is room, or when the waiting records still lack others. To be called after each batch of a
+    /// long import, until it answers nothing.
+    pub async fn make_room(&self, caller: &Caller, run: &mut Run) -> Result<Option<Vec<(usize, RecordResult)>>> {
+        match run.next_complete_group() {
+            Some(group) => self.import_group(caller, run, group).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// Imports some of what waits, in one transaction. Answers nothing when no record waits any more.
     pub async fn finish_next(&self, caller: &Caller, run: &mut Run) -> Result<Option<Vec<(usize, RecordResult)>>> {
-        let Some(group) = run.next_group() else { return Ok(None) };
+        match run.next_group() {
+            Some(group) => self.import_group(caller, run, group).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn import_group(
+        &self,
+        caller: &Caller,
+        run: &mut Run,
+        group: Vec<WaitingRecord>,
+    ) -> Result<Vec<(usize, RecordResult)>> {
         caller.require(Permission::DirectoryWrite)?;
         let group: Vec<_> = group.into_iter().map(WaitingRecord::into_candidate).collect();
         if group.len() > MAX_RING {
@@ -176,7 +198,7 @@ impl<S: Store + AccountStore> Importer<S> {
                 let result = Err(Error::field(Reason::Conflict, "access_token", text.as_str()));
                 (position, RecordResult { kind: candidate.kind, result })
             });
-            return Ok(Some(refused.collect()));
+            return Ok(refused.collect());
         }
         let verdicts = self.decide(caller, run, &group).await?;
         let results = group.into_iter().zip(verdicts).map(|((position, candidate), verdict)| {
@@ -186,7 +208,7 @@ impl<S: Store + AccountStore> Importer<S> {
             };
             (position, RecordResult { kind: candidate.kind, result })
         });
-        Ok(Some(results.collect()))
+        Ok(results.collect())
     }
 
     async fn decide(&self, caller: &Caller, run: &mut Run, candidates: &[(usize, Candidate)]) -> Result<Vec<Verdict>> {
@@ -480,6 +502,16 @@ fn take_secret(record: &mut Record) -> Result<Option<Secret>> {
         }
     }
     Ok(secret)
+}
+
+/// Returns the error of a record that wants values of other tokens and cannot wait for their records.
+fn without_room(error: &Error) -> Error {
+    let mut violations = Violations::default();
+    for FieldViolation { reason, field, description } in error.violations() {
+        let text = "; too many records of this import wait for others: put the records that give codes up first";
+        violations.add(*reason, field.as_str(), format!("{description}{text}"));
+    }
+    violations.into_result().err().unwrap_or_else(|| error.copy())
 }
 
 /// Whether the batch was refused because another caller wrote at the same time.

@@ -17,7 +17,7 @@ pub struct Run {
     /// Number of records that came so far.
     records: usize,
     pub(super) waiting: Waiting,
-    /// Groups of records that waited, to be worked through at the end.
+    /// Groups of records that waited, to be worked through next.
     groups: VecDeque<Vec<WaitingRecord>>,
 }
 
@@ -93,6 +93,14 @@ impl Run {
         let first = self.records;
         self.records += candidates.len();
         (first..).zip(candidates)
+    }
+
+    /// Takes the next group of complete records, when so many records wait that there may soon be no room for more.
+    pub(super) fn next_complete_group(&mut self) -> Option<Vec<WaitingRecord>> {
+        if self.groups.is_empty() {
+            self.groups = self.waiting.take_complete();
+        }
+        self.groups.pop_front()
     }
 
     /// Takes the next group of records that waited.

@@ -9,6 +9,11 @@ use crate::import::{Links, Prepared, Record, RecordKey};
 const MAX_RECORDS: usize = 10_000;
 const MAX_BYTES: usize = 4 * 1024 * 1024;
 
+/// The sizes from which on complete records are looked for, for the first and the last time. Between the last one and [`MAX_BYTES`] there
+/// is room for a batch.
+const FIRST_ATTEMPT: usize = MAX_BYTES / 2;
+const LAST_ATTEMPT: usize = MAX_BYTES / 10 * 9;
+
 /// Number of records from which on a group takes no more. Only records that have to be worked through together make a larger one.
 const GROUP_RECORDS: usize = 500;
 
@@ -27,6 +32,8 @@ pub(super) struct Waiting {
     limit: usize,
     /// The last record that waits, by the keys of its token.
     last: HashMap<RecordKey, usize>,
+    /// The [`Self::size`] from which on complete records are taken before the end of the import.
+    full: usize,
 }
 
 /// A record that waits.
@@ -46,7 +53,7 @@ impl WaitingRecord {
 
 impl Default for Waiting {
     fn default() -> Self {
-        Self { records: Vec::new(), bytes: 0, limit: usize::MAX, last: HashMap::new() }
+        Self { records: Vec::new(), bytes: 0, limit: usize::MAX, last: HashMap::new(), full: FIRST_ATTEMPT }
     }
 }
 
@@ -73,21 +80,63 @@ impl Waiting {
         if self.records.len() >= MAX_RECORDS || self.bytes.saturating_add(length) > MAX_BYTES || memory > self.limit {
             return false;
         }
-        self.bytes += length;
-        let place = self.records.len();
-        let follows = RecordKey::of(&prepared.record()).filter_map(|key| self.last.insert(key, place)).collect();
-        self.records.push(WaitingRecord { position, prepared, links, follows });
+        self.push(WaitingRecord { position, prepared, links, follows: Vec::new() }, length);
         true
+    }
+
+    /// Adds a record whose text has `length` bytes.
+    fn push(&mut self, mut record: WaitingRecord, length: usize) {
+        let place = self.records.len();
+        let follows = RecordKey::of(&record.prepared.record()).filter_map(|key| self.last.insert(key, place)).collect();
+        record.follows = follows;
+        self.bytes += length;
+        self.records.push(record);
+    }
+
+    /// Returns which part of [`MAX_BYTES`] or of [`MAX_RECORDS`] is used, whichever is more, in parts of [`MAX_BYTES`].
+    fn size(&self) -> usize {
+        self.bytes.max(self.records.len() * MAX_BYTES.div_ceil(MAX_RECORDS))
+    }
+
+    /// Takes complete records out, in groups as [`Self::into_groups`] makes them, when there may soon be no room for more. A record is
+    /// complete when the records that give up what it wants wait too, and are complete themselves. Otherwise the record
+    /// that gives the value up may still come.
+    pub(super) fn take_complete(&mut self) -> VecDeque<Vec<WaitingRecord>> {
+        if self.size() < self.full {
+            return VecDeque::new();
+        }
+        let before = std::mem::take(self);
+        self.limit = before.limit;
+        let complete = complete(&before.records);
+        let (groups, rest) = before.groups(|place| complete[place]);
+        for mut record in rest {
+            let (prepared, length) = record.prepared.packed();
+            record.prepared = prepared;
+            self.push(record, length);
+        }
+        // Each attempt looks at all records, so the next one comes when there are twice as many, or a last time before there is no room.
+        self.full = match self.size() {
+            size if 2 * size <= LAST_ATTEMPT => FIRST_ATTEMPT.max(2 * size),
+            size if size < LAST_ATTEMPT => LAST_ATTEMPT,
+            _ => usize::MAX,
+        };
+        groups
     }
 
     /// Cuts the records into groups to be worked through one after the other. A record comes after those that give up what it wants, so
     /// that it finds the value free. Records that wait for each other in a ring come together.
     pub(super) fn into_groups(self) -> VecDeque<Vec<WaitingRecord>> {
+        self.groups(|_| true).0
+    }
+
+    /// Returns groups of the records whose place is chosen, and the other records in their order.
+    fn groups(self, is_chosen: impl Fn(usize) -> bool) -> (VecDeque<Vec<WaitingRecord>>, Vec<WaitingRecord>) {
         let mut groups = VecDeque::new();
         let mut group: Vec<WaitingRecord> = Vec::new();
         let order = order(&self.records);
         let mut records: Vec<_> = self.records.into_iter().map(Some).collect();
-        for together in order {
+        for mut together in order {
+            together.retain(|place| is_chosen(*place));
             if !group.is_empty() && group.len() + together.len() > GROUP_RECORDS {
                 groups.push_back(std::mem::take(&mut group));
             }
@@ -96,18 +145,23 @@ impl Waiting {
         if !group.is_empty() {
             groups.push_back(group);
         }
-        groups
+        (groups, records.into_iter().flatten().collect())
     }
 }
 
-/// The places of records in the order in which they are worked through. Those of one list belong together.
-fn order(records: &[WaitingRecord]) -> Vec<Vec<usize>> {
+/// Returns the places of records by the values that they give up.
+fn givers(records: &[WaitingRecord]) -> HashMap<u64, usize> {
     let mut givers = HashMap::new();
     for (place, record) in records.iter().enumerate() {
         for value in &record.links.gives {
             givers.entry(*value).or_insert(place);
         }
     }
+    givers
+}
+
+/// Returns which records each record comes after, and which come after it.
+fn dependencies(records: &[WaitingRecord], givers: &HashMap<u64, usize>) -> (Vec<HashSet<usize>>, Vec<Vec<usize>>) {
     let needs = records.iter().enumerate().map(|(place, record)| {
         let values = record.links.wants.iter().filter_map(|value| givers.get(value).copied());
         values.chain(record.follows.iter().copied()).filter(|other| *other != place).collect()
@@ -117,6 +171,27 @@ fn order(records: &[WaitingRecord]) -> Vec<Vec<usize>> {
     for (place, others) in needs.iter().enumerate() {
         others.iter().for_each(|other| needed_by[*other].push(place));
     }
+    (needs, needed_by)
+}
+
+/// Returns which records are complete. See [`Waiting::take_complete`].
+fn complete(records: &[WaitingRecord]) -> Vec<bool> {
+    let givers = givers(records);
+    let (_, needed_by) = dependencies(records, &givers);
+    let mut complete = vec![true; records.len()];
+    let lacks = |record: &WaitingRecord| record.links.taken.iter().any(|value| !givers.contains_key(value));
+    let mut incomplete: Vec<usize> = (0..records.len()).filter(|place| lacks(&records[*place])).collect();
+    while let Some(place) = incomplete.pop() {
+        if std::mem::replace(&mut complete[place], false) {
+            incomplete.extend(&needed_by[place]);
+        }
+    }
+    complete
+}
+
+/// The places of records in the order in which they are worked through. Those of one list belong together.
+fn order(records: &[WaitingRecord]) -> Vec<Vec<usize>> {
+    let (needs, needed_by) = dependencies(records, &givers(records));
     // First the records that need no other, or only such before them.
     let mut open: Vec<usize> = needs.iter().map(HashSet::len).collect();
     let mut ready: VecDeque<usize> = (0..records.len()).filter(|place| open[*place] == 0).collect();
@@ -161,7 +236,11 @@ mod tests {
         let position = waiting.records.len();
         let mut records = crate::import::parse(&format!(r#"{{"access_token": {{"id": "{id}"}}}}"#)).expect("a record");
         let prepared = Prepared::new(records.remove(0), None);
-        assert!(waiting.add(position, prepared, Links { gives: gives.to_vec(), wants: wants.to_vec() }));
+        assert!(waiting.add(
+            position,
+            prepared,
+            Links { gives: gives.to_vec(), wants: wants.to_vec(), taken: wants.to_vec() }
+        ));
     }
 
     fn positions(waiting: Waiting) -> Vec<Vec<usize>> {
@@ -205,5 +284,42 @@ mod tests {
         add(&mut waiting, "x", &[1], &[1]);
         add(&mut waiting, "y", &[2], &[3]);
         assert_eq!(positions(waiting), [[2, 0, 1]]);
+    }
+
+    #[test]
+    fn complete_rings_make_room_and_the_others_stay_in_their_order() {
+        let mut waiting = Waiting::default();
+        for n in 0..5_000 {
+            if n == 4_900 {
+                assert!(waiting.take_complete().is_empty(), "there is room");
+            }
+            // Rings of 100, and a chain whose end has not come.
+            let next = if n % 10 == 0 { n + 10 } else { n / 100 * 100 + (n + 1) % 100 };
+            let next = if n % 10 == 9 { n / 100 * 100 + (n + 2) % 100 } else { next };
+            add(&mut waiting, &n.to_string(), &[n], &[next]);
+        }
+        let groups = waiting.take_complete();
+        assert!(groups.iter().all(|group| group.len() <= 500));
+        let mut taken: Vec<_> = groups.into_iter().flatten().map(|record| record.position).collect();
+        taken.sort_unstable();
+        assert!(taken.into_iter().eq((0..5_000).filter(|n| n % 10 != 0)));
+        assert!(waiting.precedes(&crate::import::parse(r#"{"access_token": {"id": "4990"}}"#).expect("a record")[0]));
+        assert!(waiting.take_complete().is_empty(), "it is not full again");
+        assert!(positions(waiting).concat().into_iter().eq((0..500).rev().map(|n| n * 10)));
+    }
+
+    #[test]
+    fn a_record_is_incomplete_when_one_before_it_is() {
+        let mut waiting = Waiting::default();
+        for n in 0..4_998 {
+            add(&mut waiting, &n.to_string(), &[n], &[(n + 1) % 4_998]);
+        }
+        // A token whose first record lacks what it wants: its second one, and what wants a value of that, stay.
+        add(&mut waiting, "x", &[10_001], &[99_999]);
+        add(&mut waiting, "x", &[10_002], &[0]);
+        add(&mut waiting, "y", &[10_003], &[10_002]);
+        let taken: usize = waiting.take_complete().iter().map(Vec::len).sum();
+        assert_eq!(taken, 4_998);
+        assert_eq!(positions(waiting).concat().len(), 3);
     }
 }

@@ -186,11 +186,26 @@ impl<'a> Run<'a> {
                 None => _ = self.waiting.insert(position, place),
             }
         }
+        while let Some(results) =
+            self.context.importer.make_room(&self.caller, &mut self.import).await.map_err(explained)?
+        {
+            self.count_waiting(results)?;
+        }
         if let Some(rejects) = &mut self.rejects {
             rejects.flush().context("--rejects")?;
         }
         self.batch_is_done();
         self.progress.set_message(format!("{} records, {} bad", self.report.records(), self.report.failed()));
+        Ok(())
+    }
+
+    /// Counts records that waited for codes of other records.
+    fn count_waiting(&mut self, results: Vec<(usize, RecordResult)>) -> anyhow::Result<()> {
+        for (position, result) in results {
+            let place = self.waiting.remove(&position).context("the import answered too much")?;
+            self.count(&place, result)?;
+        }
+        self.batch_is_done();
         Ok(())
     }
 
@@ -203,11 +218,7 @@ impl<'a> Run<'a> {
         self.flush().await?;
         let importer = &self.context.importer;
         while let Some(results) = importer.finish_next(&self.caller, &mut self.import).await.map_err(explained)? {
-            for (position, result) in results {
-                let place = self.waiting.remove(&position).context("the import answered too much")?;
-                self.count(&place, result)?;
-            }
-            self.batch_is_done();
+            self.count_waiting(results)?;
             anyhow::ensure!(databases::interruption().is_none(), "interrupted");
         }
         anyhow::ensure!(self.waiting.is_empty(), "the import answered too little");
