@@ -19,7 +19,7 @@ import bcrypt
 import django
 from argon2.low_level import Type, hash_secret, hash_secret_raw
 from django.conf import settings
-from passlib.hash import ldap_pbkdf2_sha256, ldap_pbkdf2_sha512, ldap_salted_sha1, pbkdf2_sha1, pbkdf2_sha256, pbkdf2_sha512, sha512_crypt
+from passlib.hash import apr_md5_crypt, ldap_pbkdf2_sha256, ldap_pbkdf2_sha512, ldap_salted_sha1, pbkdf2_sha1, pbkdf2_sha256, pbkdf2_sha512, phpass, sha512_crypt
 from werkzeug.security import generate_password_hash
 
 PASSWORD = "pässword 0042"
@@ -209,3 +209,94 @@ write_json("better-auth.json", {"accounts": [
 salt = os.urandom(16)
 padded = f"$scrypt$ln=12,r=8,p=1${b64(salt)}${b64(hashlib.scrypt(SECRET, salt=salt, n=4096, r=8, p=1, dklen=32))}"
 write("lines.txt", f"0042,{argon2id(7168, 5, 1)}\n0043 {padded}\n0044\t{bcrypt_hash('2y', 4)}\n0045:{argon2id(19456, 2, 1)}\n\nno hash\n")
+
+
+# Spring
+def spring_scrypt(ln):
+    salt = os.urandom(16)
+    value = hashlib.scrypt(SECRET, salt=salt, n=1 << ln, r=8, p=1, maxmem=1 << 28, dklen=32)
+    return f"${ln << 16 | 8 << 8 | 1:x}${b64(salt)}${b64(value)}"
+
+
+def spring_pbkdf2(digest, salt_bytes, rounds):
+    salt = os.urandom(salt_bytes)
+    return (salt + hashlib.pbkdf2_hmac(digest, SECRET, salt, rounds, 32)).hex()
+
+
+write_csv("spring.csv", ["username", "password", "enabled"], [
+    ("bcrypt", "{bcrypt}" + bcrypt_hash("2a", 10), "t"),
+    ("argon2", "{argon2@SpringSecurity_v5_8}" + argon2id(16384, 2, 1), "t"),
+    ("scrypt", "{scrypt@SpringSecurity_v5_8}" + spring_scrypt(16), "t"),
+    ("old scrypt", "{scrypt}" + spring_scrypt(14), "t"),
+    ("pbkdf2", "{pbkdf2@SpringSecurity_v5_8}" + spring_pbkdf2("sha256", 16, 310000), "t"),
+    ("old pbkdf2", "{pbkdf2}" + spring_pbkdf2("sha1", 8, 185000), "t"),
+    ("noop", "{noop}" + PASSWORD, "t"),
+    ("sha256", "{sha256}" + os.urandom(40).hex(), "t"),
+    ("other", "{company}" + PASSWORD, "t"),
+])
+
+# Tables of users of PHP and Ruby applications
+wordpress = base64.b64encode(hashlib.sha384(b"wp-sha384" + SECRET).digest())
+write_csv("wordpress.csv", ["ID", "user_login", "user_pass", "user_nicename", "user_email", "user_registered"], [
+    (1, "plain", bcrypt_hash("2y", 10), "plain", "plain@example.org", "2024-01-01 10:00:00"),
+    (2, "portable", phpass.using(rounds=8).hash(PASSWORD), "portable", "portable@example.org", "2012-01-01 10:00:00"),
+    (3, "six eight", "$wp" + bcrypt.hashpw(wordpress, bcrypt.gensalt(10)).decode().replace("$2b$", "$2y$"), "six", "six@example.org", "2025-05-01 10:00:00"),
+])
+write_csv("rails.csv", ["id", "email", "encrypted_password", "reset_password_token", "sign_in_count"], [
+    (1, "devise@example.org", bcrypt_hash("2a", 12), "", 7), (2, "omniauth@example.org", "", "", 0),
+])
+write_csv("laravel.csv", ["id", "name", "email", "email_verified_at", "password", "remember_token"], [
+    (1, "Müller; Jörg", "joerg@example.org", "2024-01-01 10:00:00", bcrypt_hash("2y", 12), "NULL"),
+    (2, "Ana", "ana@example.org", "NULL", argon2id(65536, 4, 1), "NULL"),
+], delimiter=";")
+write_csv("drupal.csv", ["uid", "name", "pass", "mail"], [
+    (0, "", "NULL", "NULL"), (1, "ten", bcrypt_hash("2y", 10), "ten@example.org"),
+    (2, "seven", "$S$DWGrxef6.D0cwB5Ts.GlnLw15chRRWH2s1R3QBwC0EkvBQ/9TCGg", "seven@example.org"),
+    (3, "six", "U$S$DWGrxef6.D0cwB5Ts.GlnLw15chRRWH2s1R3QBwC0EkvBQ/9TCGg", "six@example.org"),
+])
+
+# Lines of Unix and of web servers
+write("shadow.txt", "\n".join([
+    "root:*:19700:0:99999:7:::", "# a comment: of the operator", "daemon:!:19700:0:99999:7:::",
+    f"ana:{sha512_crypt.using(rounds=5000).hash(PASSWORD)}:19700:0:99999:7:::",
+    "ben:$y$j9T$F5Jx5fExrKuPp53xLKQ..1$X3DX6M94c7o.9agCG9G317fhZg9SqC.5i5rd.RhAtQ7:19700:0:99999:7:::",
+    f"eva:{bcrypt_hash('2b', 8)}:19700:0:99999:7:::", "new::19700:0:99999:7:::", "",
+]))
+write("htpasswd.txt", "\n".join([
+    "# of the shop", f"md5:{apr_md5_crypt.hash(PASSWORD)}", f"ben:{bcrypt_hash('2y', 5)}",
+    "sha:{SHA}" + b64(hashlib.sha1(SECRET).digest()), f"a b:{bcrypt_hash('2y', 5)}", "",
+]))
+
+# Identity providers
+write_json("firebase.json", {"users": [
+    {"localId": "f1", "email": "f1@example.org", "passwordHash": b64(os.urandom(64)), "salt": b64(os.urandom(12)), "providerUserInfo": []},
+    {"localId": "f2", "email": "f2@example.org", "providerUserInfo": [{"providerId": "google.com"}]},
+]})
+write_csv("cognito.csv", ["name", "email", "email_verified", "phone_number", "cognito:mfa_enabled", "cognito:username"],
+          [("Ana", "ana@example.org", "true", "+35799000000", "false", "ana")])
+
+
+# LDAP: several values, schemes in either case, values that are folded or base64, comments
+def attribute(text, encoded, at=60):
+    value = f": {base64.b64encode(text.encode()).decode()}" if encoded else f" {text}"
+    line = f"userPassword:{value}"
+    return "\n ".join([line[:at]] + [line[place:place + at] for place in range(at, len(line), at)])
+
+
+def person(uid, *attributes):
+    return "\n".join([f"dn: uid={uid},ou=people,dc=example,dc=org", "objectClass: inetOrgPerson", f"uid: {uid}", *attributes, ""])
+
+
+salted = ldap_salted_sha1.hash(PASSWORD)
+write("ldap-several.ldif", "version: 1\n\n# entries of a\n  directory, uid: folded comment\n" + "\n".join([
+    person("several", attribute(salted, True), attribute("{bcrypt}" + bcrypt_hash("2b", 6), False), attribute("{ARGON2}" + argon2id(19456, 2, 1), True)),
+    person("weak and strong", attribute("{Argon2}" + argon2id(7168, 5, 1), False), attribute("{Crypt}" + bcrypt_hash("2y", 10), True)),
+    person("lower", "userpassword" + attribute(ldap_pbkdf2_sha256.using(rounds=6000).hash(PASSWORD).replace("PBKDF2-SHA256", "pbkdf2-sha256"), True, 20).removeprefix("userPassword")),
+    person("options", "userPassword;x-old" + attribute("{CRYPT}" + bcrypt_hash("2y", 5), False).removeprefix("userPassword")),
+    person("ssha", attribute(salted.replace("{SSHA}", "{ssha}"), True), attribute("{md5}" + b64(hashlib.md5(SECRET).digest()), False)),
+    person("none", "description: has no password"),
+    person("elsewhere", "userPassword: {SASL}elsewhere@EXAMPLE.ORG"),
+    person("in a file", "userPassword:< file:///var/secrets/password"),
+    person("locked", "userPassword: {CRYPT}!"),
+    "dn: ou=people,dc=example,dc=org\nobjectClass: organizationalUnit\nou: people\n",
+]))

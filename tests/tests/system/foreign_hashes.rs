@@ -41,6 +41,14 @@ on_both_databases! {
             ("auth0", "auth0.ndjson", 2, 0),
             ("ndjson", "others.json", 2, 0),
             ("phc", "lines.txt", 4, 1),
+            ("ldap", "ldap-several.ldif", 4, 1),
+            ("spring", "spring.csv", 5, 1),
+            ("wordpress", "wordpress.csv", 1, 1),
+            ("rails", "rails.csv", 1, 0),
+            ("laravel", "laravel.csv", 2, 0),
+            ("drupal", "drupal.csv", 1, 1),
+            ("htpasswd", "htpasswd.txt", 2, 1),
+            ("shadow", "shadow.txt", 1, 1),
         ] {
             let (records, exit) = converted(format, name);
             assert_eq!((records.len(), exit), (count, Some(code)), "{format}");
@@ -221,11 +229,65 @@ fn a_file_of_another_format_is_told() {
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("5 without a hash"), "{said}");
     assert!(said.contains("no record was written; the file may have another format than --from says"), "{said}");
-    // Nothing is in the files, so that they are taken again.
+    let others = directory.path().join("others.csv");
+    assert!(std::fs::read_to_string(&others).expect("a file").contains("sha256,no hash\n"));
+    std::fs::remove_file(&others).expect("removed");
+    // Nothing is in the file of records, so that it is taken again.
     let (code, said) = convert("keycloak", &files);
     assert_eq!(code, Some(1), "{said}");
     assert!(!said.contains("another format"), "{said}");
     let empty = place.run_with_input(&["convert-hashes", "--from", "django", "-"], "username,password\na,NULL\nb,\n");
     assert_eq!(empty.status.code(), Some(2), "{}", text(&empty));
     assert!(text(&empty).contains("0 not supported, 2 without a hash"), "{}", text(&empty));
+}
+
+/// Exports in other forms and encodings have the same records, and what cannot be converted is told by line and cause.
+#[test]
+fn exports_are_read_in_every_form_and_refused_with_what_to_do() {
+    let directory = TempDir::new().expect("a directory");
+    let place = sqlite(&directory);
+    let write = |name: &str, bytes: &[u8]| std::fs::write(directory.path().join(name), bytes).expect("written");
+    let convert = |arguments: &[&str]| {
+        let output = place.run(&[&["convert-hashes"][..], arguments].concat());
+        (output.status.code(), String::from_utf8(output.stdout.clone()).expect("UTF-8"), text(&output))
+    };
+    let (_, plain, _) = convert(&["--from", "ldap", &export("ldap-several.ldif")]);
+    let content = std::fs::read_to_string(export("ldap-several.ldif")).expect("a file");
+    write("utf16.ldif", &content.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>());
+    write(
+        "packed.ldif",
+        &[b"\xff\xfe".to_vec(), std::fs::read(directory.path().join("utf16.ldif")).expect("a file")].concat(),
+    );
+    let packed = std::process::Command::new("gzip").arg(directory.path().join("packed.ldif")).status();
+    assert!(packed.expect("gzip").success());
+    for arguments in [&["packed.ldif.gz"][..], &["--encoding", "utf-16le", "utf16.ldif"]] {
+        let (code, records, said) = convert(&[&["--from", "ldap"][..], arguments].concat());
+        assert_eq!((code, &records), (Some(1), &plain), "{said}");
+        assert!(said.contains("records with several hashes, of which the strongest was taken: 2"), "{said}");
+        assert!(said.contains("2 without a hash"), "{said}");
+    }
+    let hash = "$2y$05$gbSY6y5bO/GRHtD1XWFE2uOae8h5GVu2MR2Uultx8Ban7hMgSGM/i";
+    let latin = format!("login;password\r\nJ\u{1}rg;{hash}\r\nAna;{hash}\r\n").into_bytes();
+    write("latin.csv", &latin.iter().map(|byte| if *byte == 1 { 0xf6 } else { *byte }).collect::<Vec<_>>());
+    let (code, records, said) = convert(&["--from", "laravel", "latin.csv"]);
+    assert_eq!((code, records.lines().count()), (Some(1), 1), "{said}");
+    assert!(said.contains("latin.csv:2: is not UTF-8: say --encoding"), "{said}");
+    let (code, records, said) = convert(&["--from", "laravel", "--encoding", "windows-1252", "latin.csv"]);
+    assert_eq!((code, records.contains("Jörg")), (Some(0), true), "{said}");
+    let (code, _, said) = convert(&["--from", "firebase", &export("firebase.json")]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("1 (1 scrypt of Firebase) not supported, 1 without a hash"), "{said}");
+    let (code, _, said) = convert(&["--from", "phc", &export("cognito.csv")]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("cognito.csv: no column of the first line is known to have hashes: name it by --hash"),
+        "{said}"
+    );
+    let (code, _, said) = convert(&["--from", "spring", "--unsupported", "others.csv", &export("spring.csv")]);
+    assert_eq!(code, Some(1), "{said}");
+    let others = std::fs::read_to_string(directory.path().join("others.csv")).expect("a file");
+    assert!(
+        others.contains("noop,clear text\n") && !others.contains("0042") && !said.contains("0042"),
+        "{others} {said}"
+    );
 }

@@ -447,6 +447,46 @@ async fn what_is_outside_of_a_policy_is_counted_and_imported() {
     }
 }
 
+/// A hash for an access token that has a pass code is written, or the summary says that it was not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hash_over_a_pass_code_is_written_or_reported() {
+    for on_postgres in [false, true] {
+        let site = Site::new(on_postgres);
+        let token =
+            json!({"access_token": {"authentication_code": "1", "identifier": "ana", "pass_code": "before 0042"}});
+        let user = json!({"user": {"username": "u", "password": "before the hash"}});
+        site.write("login.ndjson", format!("{token}\n{user}"));
+        let said = site.run(&["import", "login.ndjson"], 0);
+        assert!(said.contains("pass codes and passwords that were written: 2"), "{said}");
+        // Of "pässword 0042".
+        let hash = "$2y$05$gbSY6y5bO/GRHtD1XWFE2uOae8h5GVu2MR2Uultx8Ban7hMgSGM/i";
+        let with_hash = json!({"access_token": {"identifier": "ana", "pass_code_hash": hash}}).to_string();
+        site.write("hash.ndjson", &with_hash);
+        let user = json!({"user": {"username": "u", "password_hash": hash}});
+        site.write("hashes.ndjson", format!("{with_hash}\n{user}"));
+        let kept =
+            "1 kept records have a pass code that was not written; --update-only and --existing=overwrite write it";
+        for check in [&["--check"][..], &[]] {
+            let said = site.run(&[&["import", "hash.ndjson"], check].concat(), 0);
+            assert!(said.contains("1 kept") && said.contains(kept) && !said.contains("were written"), "{said}");
+        }
+        let (server, client) = site.serve().await;
+        let check =
+            |code: &str| json!({"access_token_identifier": {"credential": {"identifier": "ana", "pass_code": code}}});
+        client.ok("CheckPassCode", check("before 0042")).await;
+        drop(server);
+        for arguments in [&["--update-only", "--check"][..], &["--update-only"], &["--existing=overwrite"]] {
+            let said = site.run(&[&["import", "hashes.ndjson"], arguments].concat(), 0);
+            assert!(said.contains("0 created, 0 updated, 2 unchanged, 0 failed"), "{said}");
+            assert!(said.contains("pass codes and passwords that were written: 2") && !said.contains("kept"), "{said}");
+        }
+        let (server, client) = site.serve().await;
+        client.ok("CheckPassCode", check("pässword 0042")).await;
+        client.refused("CheckPassCode", check("before 0042"), "INVALID_CREDENTIAL").await;
+        server.client().login("DEMO", "u", "pässword 0042", None).await.expect("the password of the hash");
+    }
+}
+
 /// The files and commands of the guide: each command is run, and says what stands below it.
 #[test]
 fn the_guide_is_executed() {

@@ -161,6 +161,7 @@ impl<'a> Batch<'a> {
     pub fn add(&mut self, prepared: Prepared) -> Result<(Outcome, String)> {
         let (Record { kind, object, incomplete, ignored_members }, hash) = prepared.into_parts();
         self.incomplete = incomplete;
+        let brings_secret = hash.is_some() || brings_hash(&object);
         let mut violations = Violations::default();
         let mark = self.numbers.mark();
         let kept = if kind == Kind::AccessToken { self.kept(&object) } else { None };
@@ -168,11 +169,13 @@ impl<'a> Batch<'a> {
         self.seen.clear();
         if let Some(id) = kept.filter(|_| is_of_the_stored(&violations)) {
             self.settle(false);
+            self.tally.kept_secrets += u64::from(brings_secret);
             self.numbers.reset(mark);
             return Ok((Outcome::Kept, id));
         }
         let result = violations.into_result();
         self.tally_at_hand.ignored_members += ignored_members as u64;
+        self.tally_at_hand.secrets += u64::from(brings_secret);
         let touched = self.settle(result.is_ok());
         if result.is_err() {
             self.numbers.reset(mark);
@@ -479,6 +482,11 @@ impl<'a> Batch<'a> {
         }
         touched
     }
+}
+
+/// Whether a record carries the hash of a pass code or of a password.
+fn brings_hash(object: &Object) -> bool {
+    ["pass_code_hash", "password_hash"].into_iter().any(|name| object.get(name).is_some_and(|value| !value.is_null()))
 }
 
 /// The documented flag is an object in an object; it is kept flat.

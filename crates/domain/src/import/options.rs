@@ -43,6 +43,10 @@ pub struct Tally {
     /// Hashes of pass codes and passwords that are cheaper to guess against than those that are made here. Each is replaced at the
     /// next use of its secret.
     pub weak_hashes: u64,
+    /// Records whose pass code or password, or a hash of one, was written.
+    pub secrets: u64,
+    /// Records of access tokens that were kept, and whose pass code or hash was not written for this reason.
+    pub kept_secrets: u64,
     /// Members of saved answers about owners that are not kept here.
     pub ignored_members: u64,
 }
@@ -55,6 +59,8 @@ impl Tally {
         self.classifications += other.classifications;
         self.outside_policy += other.outside_policy;
         self.weak_hashes += other.weak_hashes;
+        self.secrets += other.secrets;
+        self.kept_secrets += other.kept_secrets;
         self.ignored_members += other.ignored_members;
     }
 }

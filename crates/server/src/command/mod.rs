@@ -10,6 +10,7 @@ mod copy;
 mod demo;
 mod doctor;
 mod examples;
+mod files;
 mod gateway;
 mod healthcheck;
 mod import;

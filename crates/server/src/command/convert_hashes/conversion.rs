@@ -24,6 +24,14 @@ pub(super) enum Conversion {
     Unsupported(&'static str),
 }
 
+/// A hash of a record, converted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Candidate {
+    pub(super) conversion: Conversion,
+    /// Whether the export has the hash in the form that an import takes.
+    pub(super) is_same: bool,
+}
+
 /// The scheme of a text that says nothing of itself.
 pub(super) const UNKNOWN: &str = "unknown";
 pub(super) const PBKDF2_SHA1: &str = "PBKDF2-SHA1";
@@ -97,5 +105,21 @@ pub(super) fn decode_hex(text: &str) -> Option<Vec<u8>> {
 
 /// The name of a scheme that is not supported, by how its hashes begin.
 pub(super) fn unsupported(text: &str) -> Conversion {
-    Conversion::Unsupported(Refusal::of_scheme(text).unwrap_or(UNKNOWN))
+    Conversion::Unsupported(Refusal::of_scheme(text).or_else(|| of_digits(text)).unwrap_or(UNKNOWN))
+}
+
+/// The name of a bare digest, by the number of its hexadecimal digits.
+fn of_digits(text: &str) -> Option<&'static str> {
+    let digits = text.strip_prefix('*').unwrap_or(text);
+    if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    match (digits.len(), text.starts_with('*')) {
+        (40, true) => Some("password of MySQL"),
+        (32, false) => Some("bare digest as of MD5"),
+        (40, false) => Some("bare digest as of SHA-1"),
+        (64, false) => Some("bare digest as of SHA-256"),
+        (128, false) => Some("bare digest as of SHA-512"),
+        _ => None,
+    }
 }

@@ -3,8 +3,8 @@
 use clap::ValueEnum;
 use serde_json::{Map, Value};
 
-use super::conversion::Conversion;
-use super::{frameworks, keycloak, phc, products, table};
+use super::conversion::{Candidate, Conversion, UNKNOWN};
+use super::{frameworks, keycloak, phc, products};
 
 /// The system that an export comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -13,7 +13,9 @@ pub(super) enum Format {
     Keycloak,
     /// An export of Auth0, with `passwordHash`.
     Auth0,
-    /// JSON with bcrypt, Argon2 or PHC strings in `passwordHash`, `password_hash` or `custom_password_hash.hash.value`.
+    /// JSON with bcrypt, Argon2 or PHC strings in `passwordHash`, `password_hash` or `custom_password_hash.hash.value`. Also named
+    /// firebase, whose scrypt is not supported.
+    #[value(alias = "firebase")]
     Ndjson,
     /// Identities of Ory Kratos.
     Kratos,
@@ -31,12 +33,20 @@ pub(super) enum Format {
     Magento,
     /// Rows of `account` of Better Auth.
     BetterAuth,
-    /// One hash a line, after what it belongs to.
+    /// Hashes with the scheme in braces, of Spring's `DelegatingPasswordEncoder`.
+    Spring,
+    /// bcrypt, Argon2 and PHC strings: one a line after what it belongs to, or a table of users. Also named htpasswd, shadow, laravel,
+    /// rails, wordpress and drupal.
+    #[value(aliases = ["htpasswd", "shadow", "laravel", "rails", "wordpress", "drupal"])]
     Phc,
 }
 
 /// Members of an object, or columns of a table.
 pub(super) type Row = Map<String, Value>;
+
+/// Members by which a user of Firebase is recognised: its hashes do not say what they are.
+const FIREBASE_ID: &str = "localId";
+const FIREBASE_SALT: &str = "salt";
 
 /// Longest text that is taken as a hash, in bytes.
 const MAX_HASH_BYTES: usize = 4_096;
@@ -54,8 +64,13 @@ impl Format {
                 "custom_password_hash.hash.value",
                 "pass_code_hash",
                 "hashed_password",
+                "encrypted_password",
+                "password_digest",
+                "crypted_password",
+                "user_pass",
                 "hash",
                 "password",
+                "pass",
                 "fields.password",
             ],
         }
@@ -66,11 +81,23 @@ impl Format {
         match self {
             Self::Auth0 => &["email", "username", "_id.$oid", "_id"],
             Self::Kratos => &["credentials.password.identifiers.0", "traits.username", "traits.email", "id"],
-            Self::Ldap => &["uid", "mail", "cn"],
+            Self::Ldap => &["uid", "sAMAccountName", "mail", "cn"],
             Self::BetterAuth => &["email", "username", "accountId", "account_id", "userId", "user_id"],
-            _ => {
-                &["username", "user_name", "login", "email", "mail", "user_id", "fields.username", "fields.email", "id"]
-            }
+            _ => &[
+                "username",
+                "user_name",
+                "user_login",
+                "login",
+                "email",
+                "user_email",
+                "mail",
+                "user_id",
+                "fields.username",
+                "fields.email",
+                "localId",
+                "name",
+                "id",
+            ],
         }
     }
 
@@ -78,30 +105,38 @@ impl Format {
     pub(super) fn other_members(self) -> &'static [&'static str] {
         match self {
             Self::Keycloak => &["credentialData", "credential_data", "type", "salt", "hashIterations", "algorithm"],
+            Self::Ndjson | Self::Auth0 => &[FIREBASE_ID, FIREBASE_SALT],
             _ => &[],
         }
     }
 
-    /// Converts the hash of a row. `None`: it has none.
-    pub(super) fn convert(self, row: &Row) -> Option<Conversion> {
+    /// Converts the hashes of a row: of the first of `members` that has any. There is none where the row has no password.
+    pub(super) fn hashes<'m>(self, row: &Row, mut members: impl Iterator<Item = &'m str>) -> Vec<Candidate> {
         if self == Self::Keycloak {
-            return keycloak::convert(row);
+            return keycloak::convert(row)
+                .map(|conversion| Candidate { conversion, is_same: false })
+                .into_iter()
+                .collect();
         }
-        let text = self.original(row)?;
-        // Django and others write this where a user cannot log in.
-        let is_none = text == "*" || text.starts_with('!');
-        (!is_none).then(|| self.convert_text(text))
-    }
-
-    /// The text of the hash of a row, as the export has it. `None`: nothing is there, or what stands for nothing.
-    pub(super) fn original(self, row: &Row) -> Option<&str> {
-        let mut members = [table::HASH].into_iter().chain(self.hash_members().iter().copied());
-        members.find_map(|path| at(row, path)?.as_str().map(str::trim).filter(|text| !is_nothing(text)))
+        let is_firebase = at(row, FIREBASE_ID).is_some() && at(row, FIREBASE_SALT).is_some();
+        let found = members.find_map(|path| {
+            let texts = texts(at(row, path)?);
+            (!texts.is_empty()).then_some(texts)
+        });
+        let hashes = found.into_iter().flatten().filter(|text| !is_disabled(text));
+        let converted = hashes.map(|text| {
+            let conversion = match is_firebase && !text.starts_with('$') {
+                true => Conversion::Unsupported("scrypt of Firebase"),
+                false => self.convert_text(text),
+            };
+            Candidate { is_same: conversion == Conversion::Hash(text.to_owned()), conversion }
+        });
+        converted.collect()
     }
 
     fn convert_text(self, text: &str) -> Conversion {
         if text.len() > MAX_HASH_BYTES {
-            return Conversion::Unsupported(super::conversion::UNKNOWN);
+            return Conversion::Unsupported(UNKNOWN);
         }
         match self {
             Self::Keycloak | Self::Auth0 | Self::Ndjson | Self::Kratos | Self::Passlib | Self::Phc => {
@@ -113,8 +148,25 @@ impl Format {
             Self::Aspnet => products::aspnet(text),
             Self::Ldap => products::ldap(text),
             Self::Magento => products::magento(text),
+            Self::Spring => products::spring(text),
         }
     }
+}
+
+/// The texts of a value, but for those that stand for no hash.
+fn texts(value: &Value) -> Vec<&str> {
+    let values = match value {
+        Value::Array(values) => values.as_slice(),
+        value => std::slice::from_ref(value),
+    };
+    values.iter().filter_map(Value::as_str).map(str::trim).filter(|text| !is_nothing(text)).collect()
+}
+
+/// Whether a text stands for an account that has no password. Django and `/etc/shadow` write these, and LDAP servers write them after a
+/// scheme.
+fn is_disabled(text: &str) -> bool {
+    let rest = text.strip_prefix('{').and_then(|text| text.split_once('}')).map_or(text, |(_, rest)| rest);
+    matches!(rest, "*" | "*NP*" | "*LK*") || rest.starts_with('!')
 }
 
 /// Whether a text stands for no hash: databases write NULL or `\N` into a text file, and some put quotes around nothing.

@@ -1,17 +1,19 @@
 //! Which form a file has, and its records.
 
-use std::io::BufRead;
-
-use super::format::{Format, Row, at};
-use super::{json, table};
+use super::conversion::Candidate;
+use super::format::{Format, Row, at, is_nothing};
+use super::{json, ldif, table};
+use crate::command::files::{Text, peek};
 
 /// What a file has next.
 #[derive(Debug)]
 pub(super) enum Found {
     /// A record.
     Row(Row),
-    /// Something that cannot be read.
-    Broken { line: usize },
+    /// A line that is a comment.
+    Comment,
+    /// Something that cannot be read, and why. The text repeats nothing of it.
+    Broken { line: usize, why: &'static str },
 }
 
 /// Takes what was found.
@@ -29,18 +31,25 @@ pub(super) struct Join {
 pub(super) struct Wanted {
     format: Format,
     join: Join,
+    /// The member or column of the hash, when it was said.
+    hash: Option<String>,
 }
 
 impl Wanted {
-    pub(super) fn new(format: Format, join: Join) -> Self {
-        Self { format, join }
+    pub(super) fn new(format: Format, join: Join, hash: Option<String>) -> Self {
+        Self { format, join, hash }
     }
 
     fn names(&self) -> impl Iterator<Item = &str> {
         let join = self.join.member.as_deref().into_iter().chain([self.join.field.as_str()]);
-        let format = self.format;
-        let of_format = [format.hash_members(), format.join_members(), format.other_members()];
-        join.chain(of_format.into_iter().flatten().copied())
+        let of_format = [self.format.join_members(), self.format.other_members()];
+        join.chain(self.hash_members()).chain(of_format.into_iter().flatten().copied())
+    }
+
+    /// Where the hash may be, the first of these that is there.
+    fn hash_members(&self) -> impl Iterator<Item = &str> {
+        let known = self.format.hash_members().iter().copied().filter(|_| self.hash.is_none());
+        self.hash.as_deref().into_iter().chain(known)
     }
 
     /// Whether a member is read.
@@ -49,16 +58,17 @@ impl Wanted {
         self.names().any(|name| name.eq_ignore_ascii_case(member) || is_first(name))
     }
 
-    /// Whether a column has hashes.
-    pub(super) fn is_hash(&self, column: &str) -> bool {
-        self.format.hash_members().iter().any(|name| name.eq_ignore_ascii_case(column))
+    /// Whether a member or column has hashes.
+    pub(super) fn is_hash(&self, name: &str) -> bool {
+        self.hash_members().any(|member| member.eq_ignore_ascii_case(name))
     }
 
     /// What the hash of a row belongs to.
     pub(super) fn value(&self, row: &Row) -> Option<String> {
         let text = |path: &str| match at(row, path)? {
-            serde_json::Value::String(text) if !text.trim().is_empty() => Some(text.trim().to_owned()),
+            serde_json::Value::String(text) if !is_nothing(text.trim()) => Some(text.trim().to_owned()),
             serde_json::Value::Number(number) => Some(number.to_string()),
+            serde_json::Value::Array(values) => values.iter().find_map(serde_json::Value::as_str).map(str::to_owned),
             _ => None,
         };
         match &self.join.member {
@@ -69,31 +79,25 @@ impl Wanted {
                 .find_map(text),
         }
     }
-}
 
-/// Reads the records of a file.
-pub(super) fn read(
-    reader: &mut dyn BufRead,
-    format: Format,
-    wanted: &Wanted,
-    each: &mut Each<'_>,
-) -> anyhow::Result<()> {
-    let start = reader.fill_buf()?;
-    let bom = if start.starts_with("\u{feff}".as_bytes()) { 3 } else { 0 };
-    let blank = start[bom..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
-    reader.consume(bom + blank);
-    let start = reader.fill_buf()?;
-    let is_json = start.first().is_some_and(|first| [b'{', b'['].contains(first));
-    let is_ldif = format == Format::Ldap && is_ldif(start);
-    if is_json {
-        json::read(reader, wanted, each)
-    } else if is_ldif {
-        table::read_ldif(reader, wanted, each)
-    } else {
-        table::read(reader, wanted, each)
+    /// The hashes of a row, converted. Of several members that may have them, the first that has any counts.
+    pub(super) fn hashes(&self, row: &Row) -> Vec<Candidate> {
+        self.format.hashes(row, [table::HASH].into_iter().chain(self.hash_members()))
     }
 }
 
-fn is_ldif(start: &[u8]) -> bool {
-    ["dn:", "version:", "#"].iter().any(|prefix| start.starts_with(prefix.as_bytes()))
+/// Reads the records of a file.
+pub(super) fn read(text: Text, format: Format, wanted: &Wanted, each: &mut Each<'_>) -> anyhow::Result<()> {
+    let Text { mut reader, skipped_lines, first, .. } = text;
+    match first {
+        None => Ok(()),
+        Some(b'{' | b'[') => json::read(&mut reader, wanted, each),
+        Some(_) => {
+            let (mark, reader) = peek(reader)?;
+            match format == Format::Ldap && ldif::begins(&mark) {
+                true => ldif::read(reader, skipped_lines, wanted, each),
+                false => table::read(reader, skipped_lines, wanted, each),
+            }
+        }
+    }
 }

@@ -30,7 +30,7 @@ pub(super) fn read(reader: &mut dyn BufRead, wanted: &Wanted, each: &mut Each<'_
         if is_whole(&line) {
             document(line.as_slice(), wanted, each)?;
         } else if line.iter().any(|byte| !byte.is_ascii_whitespace()) {
-            each(Found::Broken { line: number })?;
+            each(Found::Broken { line: number, why: "is not valid JSON" })?;
         }
         line.clear();
         number += 1;

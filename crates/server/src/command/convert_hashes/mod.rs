@@ -9,6 +9,7 @@ mod frameworks;
 mod input;
 mod json;
 mod keycloak;
+mod ldif;
 mod output;
 mod phc;
 mod products;
@@ -16,17 +17,18 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
+use encoding_rs::Encoding;
+use indicatif::ProgressBar;
 
 use self::format::Format;
 use self::input::{Found, Join, Wanted};
 use self::output::Output;
+use super::files;
 use crate::config::Settings;
 
 /// Exit code when no record was written.
@@ -44,6 +46,14 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FIELD[=MEMBER]")]
     join: Option<String>,
 
+    /// The member or column of the export that has the hashes, where it is not found by itself.
+    #[arg(long, value_name = "MEMBER")]
+    hash: Option<String>,
+
+    /// Encoding of an export that is neither UTF-8 nor has a byte order mark, such as windows-1252.
+    #[arg(long, value_name = "NAME", value_parser = files::find_encoding)]
+    encoding: Option<&'static Encoding>,
+
     /// What the records are about.
     #[arg(long, value_enum, value_name = "KIND", default_value_t = Kind::AccessToken)]
     kind: Kind,
@@ -56,7 +66,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE")]
     unsupported: Option<PathBuf>,
 
-    /// The export; - is standard input.
+    /// The export, also packed by gzip; - is standard input.
     #[arg(value_name = "FILE")]
     file: PathBuf,
 }
@@ -108,21 +118,25 @@ impl Kind {
 
 pub(super) fn run(settings: &Settings, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let join = arguments.kind.join(arguments.join.as_deref())?;
-    let mut reader = open(&arguments.file)?;
+    let is_keycloak = arguments.from == Format::Keycloak;
+    anyhow::ensure!(
+        !is_keycloak || arguments.hash.is_none(),
+        "--hash: exports of Keycloak have hashes in members of one name"
+    );
+    let (name, _) = files::look(&arguments.file)?;
+    let text =
+        files::open(&arguments.file, &ProgressBar::hidden(), arguments.encoding).with_context(|| name.clone())?;
     let limit = settings.hashing.max_foreign_memory.kib();
     let mut output = Output::create(arguments, join.clone(), limit)?;
-    let wanted = Wanted::new(arguments.from, join);
-    let name = arguments.file.display().to_string();
-    let read = input::read(reader.as_mut(), arguments.from, &wanted, &mut |found| match found {
-        Found::Row(row) => match arguments.from.convert(&row) {
-            Some(conversion) => output.take(wanted.value(&row), conversion, arguments.from.original(&row)),
-            None => {
-                output.count_without_hash();
-                Ok(())
-            }
-        },
-        Found::Broken { line } => {
-            output.count_broken(&name, line);
+    let wanted = Wanted::new(arguments.from, join, arguments.hash.clone());
+    let read = input::read(text, arguments.from, &wanted, &mut |found| match found {
+        Found::Row(row) => output.take(wanted.value(&row), wanted.hashes(&row)),
+        Found::Comment => {
+            output.count_comment();
+            Ok(())
+        }
+        Found::Broken { line, why } => {
+            output.count_broken(&name, line, why);
             Ok(())
         }
     });
@@ -142,12 +156,4 @@ pub(super) fn run(settings: &Settings, arguments: &Arguments) -> anyhow::Result<
         (_, 0) => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,
     })
-}
-
-fn open(path: &Path) -> anyhow::Result<Box<dyn BufRead>> {
-    if path == Path::new("-") {
-        return Ok(Box::new(BufReader::new(io::stdin())));
-    }
-    let file = File::open(path).with_context(|| path.display().to_string())?;
-    Ok(Box::new(BufReader::new(file)))
 }

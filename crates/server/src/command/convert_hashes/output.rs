@@ -10,7 +10,7 @@ use access_tokens_domain::ports::HashCost;
 use anyhow::Context as _;
 use serde_json::json;
 
-use super::conversion::{Conversion, UNKNOWN};
+use super::conversion::{Candidate, Conversion, UNKNOWN};
 use super::input::Join;
 use super::{Arguments, Kind};
 use crate::command::new_file;
@@ -27,6 +27,9 @@ pub(super) struct Counts {
     weak: u64,
     without_hash: u64,
     without_value: u64,
+    /// Records with several hashes, of which one was written.
+    several: u64,
+    comments: u64,
     broken: u64,
     over_limit: BTreeMap<String, u64>,
     unsupported: BTreeMap<String, u64>,
@@ -68,29 +71,17 @@ impl Output {
         })
     }
 
-    /// Writes a record, or counts why it is left out. `original` is the text that the hash had.
-    pub(super) fn take(
-        &mut self,
-        value: Option<String>,
-        conversion: Conversion,
-        original: Option<&str>,
-    ) -> anyhow::Result<()> {
-        let hash = match conversion {
-            Conversion::Hash(hash) => hash,
-            Conversion::Unsupported(scheme) => {
-                *self.counts.unsupported.entry(scheme.to_owned()).or_default() += 1;
-                return self.list(value.as_deref(), scheme);
-            }
+    /// Writes a record, or counts why it is left out. Of several hashes the strongest counts that an import takes.
+    pub(super) fn take(&mut self, value: Option<String>, candidates: Vec<Candidate>) -> anyhow::Result<()> {
+        let several = candidates.len() > 1;
+        let Some(best) = strongest(candidates, self.limit) else {
+            self.counts.without_hash += 1;
+            return value.map_or(Ok(()), |value| self.list(Some(&value), "no hash"));
         };
-        let cost = match examine_foreign(&hash, self.limit) {
-            Ok(cost) => cost,
-            Err(refusal) => {
-                let (why, counts) = match refusal {
-                    Refusal::NotPhc | Refusal::Scheme(None) => (UNKNOWN.to_owned(), &mut self.counts.unsupported),
-                    Refusal::Scheme(Some(name)) => (name.to_owned(), &mut self.counts.unsupported),
-                    over if over.is_over_limit() => (over.to_string(), &mut self.counts.over_limit),
-                    other => (other.to_string(), &mut self.counts.unsupported),
-                };
+        let Accepted { hash, cost, is_same } = match best {
+            Ok(accepted) => accepted,
+            Err(Rejected { why, is_over_limit }) => {
+                let counts = if is_over_limit { &mut self.counts.over_limit } else { &mut self.counts.unsupported };
                 *counts.entry(why.clone()).or_default() += 1;
                 return self.list(value.as_deref(), &why);
             }
@@ -99,26 +90,27 @@ impl Output {
             self.counts.without_value += 1;
             return Ok(());
         };
-        match original == Some(hash.as_str()) {
+        match is_same {
             true => self.counts.same += 1,
             false => self.counts.converted += 1,
         }
+        self.counts.several += u64::from(several);
         self.counts.weak += u64::from(cost == HashCost::Weak);
         let record = json!({ self.kind.name(): { &self.join.field: value, self.kind.hash_member(): hash } });
         serde_json::to_writer(&mut self.records, &record)?;
         Ok(self.records.write_all(b"\n")?)
     }
 
-    /// Counts a record that has no hash: its owner cannot log in with one.
-    pub(super) fn count_without_hash(&mut self) {
-        self.counts.without_hash += 1;
+    /// Counts a line that is a comment.
+    pub(super) fn count_comment(&mut self) {
+        self.counts.comments += 1;
     }
 
-    /// Counts something that cannot be read, and says where it is.
-    pub(super) fn count_broken(&mut self, file: &str, line: usize) {
+    /// Counts something that cannot be read, and says where it is and why.
+    pub(super) fn count_broken(&mut self, file: &str, line: usize, why: &str) {
         self.counts.broken += 1;
         if self.counts.broken <= MAX_COMPLAINTS {
-            eprintln!("{file}:{line}: cannot be read as a record");
+            eprintln!("{file}:{line}: {why}");
         }
     }
 
@@ -142,6 +134,51 @@ impl Output {
             file.flush().context("the list of what was left out cannot be written")?;
         }
         Ok(self.counts)
+    }
+}
+
+/// A hash that an import takes.
+pub(super) struct Accepted {
+    pub(super) hash: String,
+    cost: HashCost,
+    /// Whether the export has it in this form.
+    is_same: bool,
+}
+
+impl Accepted {
+    /// How strong it is against guessing: first whether it costs as much as is asked for today, then by its scheme.
+    fn strength(&self) -> (bool, u8) {
+        let schemes = ["$pbkdf2", "$2", "$scrypt", "$argon2"];
+        let scheme = (1..).zip(schemes).find(|(_, prefix)| self.hash.starts_with(prefix)).map_or(0, |(rank, _)| rank);
+        (self.cost == HashCost::Enough, scheme + 1)
+    }
+}
+
+/// A hash that an import does not take.
+pub(super) struct Rejected {
+    pub(super) why: String,
+    is_over_limit: bool,
+}
+
+/// Of the hashes of a record, the strongest that an import takes, else the first. `limit` is the maximum memory in KiB.
+pub(super) fn strongest(candidates: Vec<Candidate>, limit: u64) -> Option<Result<Accepted, Rejected>> {
+    let judged = candidates.into_iter().map(|candidate| judge(candidate, limit));
+    // Of equal ones, the last that comes counts.
+    judged.rev().max_by_key(|judged| judged.as_ref().map_or((false, 0), Accepted::strength))
+}
+
+/// Says whether an import takes a hash. `limit` is the maximum memory in KiB.
+fn judge(candidate: Candidate, limit: u64) -> Result<Accepted, Rejected> {
+    let unsupported = |why: &str| Rejected { why: why.to_owned(), is_over_limit: false };
+    let hash = match candidate.conversion {
+        Conversion::Hash(hash) => hash,
+        Conversion::Unsupported(scheme) => return Err(unsupported(scheme)),
+    };
+    match examine_foreign(&hash, limit) {
+        Ok(cost) => Ok(Accepted { hash, cost, is_same: candidate.is_same }),
+        Err(Refusal::NotPhc | Refusal::Scheme(None)) => Err(unsupported(UNKNOWN)),
+        Err(Refusal::Scheme(Some(name))) => Err(unsupported(name)),
+        Err(refusal) => Err(Rejected { why: refusal.to_string(), is_over_limit: refusal.is_over_limit() }),
     }
 }
 
@@ -177,10 +214,14 @@ impl Display for Counts {
             (self.without_hash, "without a hash"),
             (self.without_value, "without what they belong to (--join FIELD=MEMBER names it)"),
             (self.broken, "not readable"),
+            (self.comments, "comments"),
         ] {
             if count > 0 {
                 write!(f, ", {count} {what}")?;
             }
+        }
+        if self.several > 0 {
+            write!(f, "\nrecords with several hashes, of which the strongest was taken: {}", self.several)?;
         }
         if self.weak > 0 {
             write!(

@@ -1,7 +1,7 @@
-//! Hashes of ASP.NET Identity, LDAP directories and Magento.
+//! Hashes of ASP.NET Identity, LDAP directories, Spring and Magento.
 
 use super::conversion::{
-    Conversion, DAMAGED, Digest, PBKDF2_SHA1, UNKNOWN, decode, decode_hex, encode, pbkdf2, unsupported,
+    Conversion, DAMAGED, Digest, PBKDF2_SHA1, UNKNOWN, decode, decode_hex, encode, pbkdf2, scrypt, unsupported,
 };
 use super::phc;
 
@@ -49,9 +49,47 @@ pub(super) fn ldap(text: &str) -> Conversion {
             }
         }
         "PBKDF2_SHA256" => Conversion::Unsupported("PBKDF2 of 389 Directory Server"),
+        "URL" => Conversion::Unsupported("in a file of its own"),
         "CRYPT" | "ARGON2" | "BCRYPT" | "BLF-CRYPT" => phc::convert(rest),
         _ => unsupported(&format!("{{{scheme}}}")),
     }
+}
+
+/// Spring: the name of an encoder in braces. PBKDF2 of version 5.8 has 310,000 rounds of SHA-256 and 16 bytes of salt before the hash,
+/// in hexadecimal digits; earlier ones have SHA-1. scrypt states its parameters as one number: 65,536 times the logarithm of N, plus 256
+/// times r, plus p.
+pub(super) fn spring(text: &str) -> Conversion {
+    let Some((encoder, rest)) = text.strip_prefix('{').and_then(|rest| rest.split_once('}')) else {
+        return if text.starts_with('$') {
+            spring_scrypt(text).unwrap_or_else(|| phc::convert(text))
+        } else {
+            unsupported(text)
+        };
+    };
+    match encoder {
+        "bcrypt" | "argon2" | "argon2@SpringSecurity_v5_8" => phc::convert(rest),
+        "scrypt" | "scrypt@SpringSecurity_v5_8" => spring_scrypt(rest).unwrap_or(Conversion::Unsupported(DAMAGED)),
+        "pbkdf2@SpringSecurity_v5_8" => {
+            let bytes = decode_hex(rest).filter(|bytes| bytes.len() == 16 + 32);
+            Conversion::of(bytes.and_then(|bytes| pbkdf2(Digest::Sha256, "310000", &bytes[..16], &bytes[16..])))
+        }
+        "pbkdf2" => Conversion::Unsupported(PBKDF2_SHA1),
+        "noop" => Conversion::Unsupported("clear text"),
+        "ldap" => ldap(rest),
+        "MD4" | "MD5" => Conversion::Unsupported("MD5"),
+        "SHA-1" | "SHA-256" | "sha256" => Conversion::Unsupported("salted SHA"),
+        _ => Conversion::Unsupported(UNKNOWN),
+    }
+}
+
+/// `None`: the text has another form.
+fn spring_scrypt(text: &str) -> Option<Conversion> {
+    let ["", parameters, salt, hash] = text.split('$').collect::<Vec<_>>()[..] else { return None };
+    let parameters = u32::from_str_radix(parameters, 16).ok()?;
+    let (ln, r, p) = (parameters >> 16, (parameters >> 8) & 0xff, parameters & 0xff);
+    let n = 1_u64.checked_shl(ln)?;
+    let bytes = decode(salt).zip(decode(hash))?;
+    Some(Conversion::of(scrypt(&n.to_string(), &r.to_string(), &p.to_string(), &bytes.0, &bytes.1)))
 }
 
 /// Magento: hexadecimal digits, salt, version. Version 3 states length, passes and memory of Argon2id, version 2 has those of

@@ -1,173 +1,139 @@
-//! Records of text files: CSV with a header, LDIF, or lines of a value and its hash.
+//! Records of text files: CSV with a header, or lines of a value and its hash.
 
-use std::io::{BufRead, Read};
+use std::io::{BufRead, Cursor};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use super::format::Row;
 use super::input::{Each, Found, Wanted};
+use crate::command::files::{Cells, Line, MAX_CELLS, Reader, Start, TooLarge, Unreadable, WrongQuote};
 
-/// Maximum number of bytes of a row, or of an entry of LDIF.
-const MAX_ROW_BYTES: usize = 256 * 1_024;
-/// What separates columns. The most frequent one of the header does.
-const DELIMITERS: [char; 4] = [',', ';', '\t', '|'];
-/// What separates a value from its hash on a line.
-const SEPARATORS: [char; 6] = ['\t', ',', ';', '|', ' ', ':'];
+/// What separates a value from its hash on a line, also where the value has blanks or colons.
+const SEPARATORS: [char; 4] = ['\t', ',', ';', '|'];
+/// All that may separate them.
+const ALL_SEPARATORS: [char; 6] = ['\t', ',', ';', '|', ' ', ':'];
+/// Number of fields of a line of `/etc/shadow`.
+const SHADOW_FIELDS: usize = 9;
+/// Number of columns from which on a first line without hashes is a header and not a value with its hash.
+const MIN_HEADER_COLUMNS: usize = 3;
 
 /// The column of the value, and that of the hash, of lines without a header.
 pub(super) const VALUE: &str = "value of the line";
 pub(super) const HASH: &str = "hash of the line";
 
+pub(super) const TOO_LONG: &str = "is longer than 256 KiB";
+pub(super) const NOT_UTF8: &str = "is not UTF-8: say --encoding, for example windows-1252";
+
 /// Reads CSV where the first line names a column with hashes, else lines of a value and its hash.
-pub(super) fn read(reader: &mut dyn BufRead, wanted: &Wanted, each: &mut Each<'_>) -> anyhow::Result<()> {
-    let mut rows = Rows { reader, line: 0 };
-    let Some((number, first)) = rows.next()? else { return Ok(()) };
-    let Ok(first) = first else { anyhow::bail!("line {number} is longer than 256 KiB or not UTF-8") };
-    let delimiter = delimiter(&first);
-    let columns = cells(&first, delimiter);
-    if !columns.iter().any(|column| wanted.is_hash(column)) {
-        each(pair(&first, number))?;
-        while let Some((number, row)) = rows.next()? {
-            each(row.map_or(Found::Broken { line: number }, |row| pair(&row, number)))?;
-        }
-        return Ok(());
+pub(super) fn read(
+    mut input: impl BufRead,
+    skipped_lines: usize,
+    wanted: &Wanted,
+    each: &mut Each<'_>,
+) -> anyhow::Result<()> {
+    let start = Start::read(&mut input, skipped_lines, None, 0)?;
+    let columns = cells_of(start.first_line(), start.delimiter);
+    if columns.iter().any(|column| wanted.is_hash(column)) {
+        return rows(start.rows(input), &columns, wanted, each);
     }
-    while let Some((number, row)) = rows.next()? {
-        let Ok(row) = row else {
-            each(Found::Broken { line: number })?;
-            continue;
-        };
-        let cells = cells(&row, delimiter);
-        let named = columns.iter().cloned().zip(cells).filter(|(name, cell)| wanted.contains(name) && !cell.is_empty());
-        each(Found::Row(named.map(|(name, cell)| (name, Value::String(cell))).collect()))?;
+    let has_hash = columns.iter().any(|cell| looks_like_hash(cell));
+    anyhow::ensure!(
+        columns.len() < MIN_HEADER_COLUMNS || has_hash,
+        "no column of the first line is known to have hashes: name it by --hash COLUMN, if there is one"
+    );
+    let delimiter = start.delimiter;
+    let mut lines = start.lines(input);
+    while let Some(Line { number, text }) = lines.next()? {
+        match text {
+            Ok(text) if text.trim().is_empty() => {}
+            Ok(text) => each(pair(text.trim(), number, delimiter))?,
+            Err(Unreadable::TooLong) => each(Found::Broken { line: number, why: TOO_LONG })?,
+            Err(Unreadable::NotUtf8) => each(Found::Broken { line: number, why: NOT_UTF8 })?,
+        }
     }
     Ok(())
 }
 
+/// Reads the rows below a header.
+fn rows<R: BufRead>(
+    mut rows: Reader<R>,
+    columns: &[String],
+    wanted: &Wanted,
+    each: &mut Each<'_>,
+) -> anyhow::Result<()> {
+    rows.next()?;
+    while let Some(row) = rows.next()? {
+        let why = match (row.cells, row.wrong_quote) {
+            (_, Some(WrongQuote::NotClosed { .. })) => "has a quote that is not closed until the end of the file",
+            (_, Some(WrongQuote::TextAfter { .. })) => "has text after a closing quote: quotes in cells are doubled",
+            (Err(TooLarge::Bytes), None) => TOO_LONG,
+            (Err(TooLarge::Cells), None) => "has too many cells",
+            (Ok(cells), None) => match texts(&cells) {
+                Some(cells) if cells.iter().all(String::is_empty) => continue,
+                Some(cells) => {
+                    let named = columns.iter().zip(cells);
+                    let wanted = named.filter(|(name, cell)| wanted.contains(name) && !cell.is_empty());
+                    each(Found::Row(wanted.map(|(name, cell)| (name.clone(), Value::String(cell))).collect()))?;
+                    continue;
+                }
+                None => NOT_UTF8,
+            },
+        };
+        each(Found::Broken { line: row.line, why })?;
+    }
+    Ok(())
+}
+
+/// The cells of one line: RFC 4180, blanks around cells removed.
+fn cells_of(line: &[u8], delimiter: u8) -> Vec<String> {
+    let mut reader = Reader::of_line(Cursor::new(line), delimiter);
+    let row = reader.next().ok().flatten();
+    row.and_then(|row| texts(&row.cells.ok()?)).unwrap_or_default()
+}
+
+fn texts(cells: &Cells) -> Option<Vec<String>> {
+    debug_assert!(cells.len() <= MAX_CELLS, "the reader has this limit");
+    cells.iter().map(|cell| Some(std::str::from_utf8(cell).ok()?.trim().to_owned())).collect()
+}
+
+/// Whether a cell may be a hash, or stand for one that is not there, and not the name of a column.
+fn looks_like_hash(cell: &str) -> bool {
+    cell.contains(['$', '{', '*', '!']) || super::format::is_nothing(cell) || cell.len() >= 32
+}
+
 /// A value and its hash.
-fn pair(row: &str, line: usize) -> Found {
-    let row = row.trim();
-    let pair = match row.starts_with('"') {
-        true => match cells(row, delimiter(row)).as_slice() {
+fn pair(line: &str, number: usize, delimiter: u8) -> Found {
+    let broken = Found::Broken { line: number, why: "has no value with a hash after it" };
+    if line.starts_with('#') {
+        return Found::Comment;
+    }
+    let pair = match line.starts_with('"') {
+        true => match cells_of(line.as_bytes(), delimiter).as_slice() {
             [value, hash, ..] => Some((value.clone(), hash.clone())),
             _ => None,
         },
-        false => row.split_once(SEPARATORS).map(|(value, hash)| (value.to_owned(), hash.trim().to_owned())),
+        false => split(line).map(|(value, hash)| (value.to_owned(), hash.to_owned())),
     };
-    let Some((value, hash)) = pair else { return Found::Broken { line } };
+    let Some((value, hash)) = pair else { return broken };
     let members = [(VALUE, value), (HASH, hash)];
     Found::Row(members.into_iter().map(|(name, text)| (name.to_owned(), Value::String(text))).collect())
 }
 
-/// Rows of text: a line, and those after it while a quote is open.
-struct Rows<'r> {
-    reader: &'r mut dyn BufRead,
-    line: usize,
-}
-
-impl Rows<'_> {
-    /// The next row that is not blank, with the number of its first line. The error is a row that is too long or not UTF-8.
-    fn next(&mut self) -> anyhow::Result<Option<(usize, Result<String, ()>)>> {
-        let (mut row, mut first) = (Vec::new(), 0);
-        loop {
-            let room = (MAX_ROW_BYTES + 1).saturating_sub(row.len()) as u64;
-            let read = Read::take(&mut *self.reader, room).read_until(b'\n', &mut row)?;
-            self.line += 1;
-            if first == 0 {
-                first = self.line;
-            }
-            if read == 0 && row.is_empty() {
-                return Ok(None);
-            }
-            if row.len() > MAX_ROW_BYTES {
-                self.skip_line()?;
-                return Ok(Some((first, Err(()))));
-            }
-            let is_open = row.iter().filter(|byte| **byte == b'"').count() % 2 == 1;
-            if read > 0 && is_open {
-                continue;
-            }
-            if row.iter().all(u8::is_ascii_whitespace) {
-                (row, first) = (Vec::new(), 0);
-                continue;
-            }
-            return Ok(Some((first, String::from_utf8(row).map_err(|_| ()))));
+/// The value of a line and its hash. The hash begins with the first `$` or `{` after a separator, else after the first separator. In
+/// lines with colons, as those of `htpasswd` and `/etc/shadow`, more fields may follow.
+fn split(line: &str) -> Option<(&str, &str)> {
+    let marked = line.match_indices(['$', '{']).find_map(|(at, _)| {
+        let value = line[..at].trim_end_matches(['"', '\'']);
+        value.ends_with(ALL_SEPARATORS).then(|| (value, &line[at..]))
+    });
+    let (value, hash) = match marked {
+        Some(found) => found,
+        None => {
+            let at = line.find(SEPARATORS).or_else(|| line.find(ALL_SEPARATORS))?;
+            (&line[..=at], &line[at + 1..])
         }
-    }
-
-    fn skip_line(&mut self) -> anyhow::Result<()> {
-        loop {
-            let mut rest = Vec::new();
-            let read = Read::take(&mut *self.reader, MAX_ROW_BYTES as u64).read_until(b'\n', &mut rest)?;
-            if read == 0 || rest.ends_with(b"\n") {
-                return Ok(());
-            }
-        }
-    }
-}
-
-fn delimiter(header: &str) -> char {
-    let count = |delimiter: char| header.matches(delimiter).count();
-    DELIMITERS.into_iter().rev().max_by_key(|delimiter| count(*delimiter)).unwrap_or(',')
-}
-
-/// The cells of a row: RFC 4180, blanks around cells removed.
-fn cells(row: &str, delimiter: char) -> Vec<String> {
-    let (mut cells, mut cell, mut quoted) = (Vec::new(), String::new(), false);
-    let mut characters = row.trim_end_matches(['\r', '\n']).chars().peekable();
-    while let Some(character) = characters.next() {
-        match character {
-            '"' if quoted && characters.peek() == Some(&'"') => {
-                characters.next();
-                cell.push('"');
-            }
-            '"' if quoted || cell.trim().is_empty() => quoted = !quoted,
-            other if other == delimiter && !quoted => cells.push(std::mem::take(&mut cell).trim().to_owned()),
-            other => cell.push(other),
-        }
-    }
-    cells.push(cell.trim().to_owned());
-    cells
-}
-
-/// Reads the entries of LDIF: an attribute a line, `::` before base64, blank lines between entries, and lines that begin with a blank
-/// continue the one before. Of an attribute that comes several times the first value counts.
-pub(super) fn read_ldif(reader: &mut dyn BufRead, wanted: &Wanted, each: &mut Each<'_>) -> anyhow::Result<()> {
-    let (mut entry, mut attribute, mut number) = (Row::new(), String::new(), 0);
-    loop {
-        let mut bytes = Vec::new();
-        let read = Read::take(&mut *reader, MAX_ROW_BYTES as u64 + 1).read_until(b'\n', &mut bytes)?;
-        number += 1;
-        anyhow::ensure!(bytes.len() <= MAX_ROW_BYTES, "line {number} is longer than 256 KiB");
-        let text = String::from_utf8_lossy(&bytes);
-        let line = text.trim_end_matches(['\r', '\n']);
-        if let Some(continued) = line.strip_prefix(' ') {
-            attribute.push_str(continued);
-            anyhow::ensure!(attribute.len() <= MAX_ROW_BYTES, "line {number}: the attribute is longer than 256 KiB");
-            continue;
-        }
-        add_attribute(&mut entry, &std::mem::take(&mut attribute), wanted);
-        if !line.trim().is_empty() {
-            attribute = line.to_owned();
-        } else if !entry.is_empty() {
-            each(Found::Row(std::mem::take(&mut entry)))?;
-        }
-        if read == 0 {
-            return Ok(());
-        }
-    }
-}
-
-fn add_attribute(entry: &mut Row, line: &str, wanted: &Wanted) {
-    let Some((name, value)) = line.split_once(':').filter(|(name, _)| wanted.contains(name)) else { return };
-    let value = match value.strip_prefix(':') {
-        Some(encoded) => {
-            let bytes = STANDARD.decode(encoded.trim()).ok();
-            bytes.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default()
-        }
-        None => value.trim().to_owned(),
     };
-    entry.entry(name.to_owned()).or_insert(Value::String(value));
+    let fields = value.ends_with(':') && (hash.starts_with('$') || line.split(':').count() == SHADOW_FIELDS);
+    let hash = if fields { hash.split(':').next().unwrap_or_default() } else { hash };
+    let blank = |c: char| c.is_whitespace() || c == '"' || c == '\'';
+    Some((value.trim_end_matches(ALL_SEPARATORS).trim_matches(blank), hash.trim_matches(blank)))
 }

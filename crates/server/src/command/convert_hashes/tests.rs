@@ -1,6 +1,7 @@
 //! Exports of each format, with hashes that libraries of the products have made (`tests/data/hashes/make.py`).
 
 use std::collections::BTreeMap;
+use std::io::Cursor;
 use std::sync::Arc;
 
 use access_tokens_domain::ports::{HashQueue, HashWork, Secrets, Verdict};
@@ -9,6 +10,8 @@ use access_tokens_domain::secret::{PassCodeHash, Secret};
 use super::conversion::Conversion;
 use super::format::Format;
 use super::input::{self, Found, Join, Wanted};
+use super::output::strongest;
+use crate::command::files;
 use crate::crypto::tests::{RING_A, ring};
 use crate::crypto::{KeyedSecrets, SystemRandom, examine_foreign};
 
@@ -25,12 +28,24 @@ macro_rules! export {
 
 /// What becomes of each record: the value that its hash belongs to, and the hash or the scheme that is not supported.
 fn converted(format: Format, join: Option<&str>, text: &str) -> Vec<(Option<String>, Option<Conversion>)> {
-    let wanted = Wanted::new(format, Join { field: "identifier".to_owned(), member: join.map(str::to_owned) });
+    converted_bytes(format, join, text.as_bytes().to_vec())
+}
+
+fn converted_bytes(format: Format, join: Option<&str>, bytes: Vec<u8>) -> Vec<(Option<String>, Option<Conversion>)> {
+    let wanted = wanted(format, join);
     let mut found = Vec::new();
-    let mut reader = text.as_bytes();
-    input::read(&mut reader, format, &wanted, &mut |one| {
+    read(bytes, &wanted, format, &mut |one| {
         match one {
-            Found::Row(row) => found.push((wanted.value(&row), format.convert(&row))),
+            Found::Row(row) => {
+                let candidates = wanted.hashes(&row);
+                let first = candidates.first().map(|candidate| candidate.conversion.clone());
+                let hash = match strongest(candidates, LIMIT) {
+                    Some(Ok(accepted)) => Some(Conversion::Hash(accepted.hash)),
+                    _ => first,
+                };
+                found.push((wanted.value(&row), hash));
+            }
+            Found::Comment => {}
             Found::Broken { .. } => found.push((None, None)),
         }
         Ok(())
@@ -39,13 +54,25 @@ fn converted(format: Format, join: Option<&str>, text: &str) -> Vec<(Option<Stri
     found
 }
 
+fn wanted(format: Format, join: Option<&str>) -> Wanted {
+    Wanted::new(format, Join { field: "identifier".to_owned(), member: join.map(str::to_owned) }, None)
+}
+
+fn read(bytes: Vec<u8>, wanted: &Wanted, format: Format, each: &mut input::Each<'_>) -> anyhow::Result<()> {
+    input::read(files::text(Cursor::new(bytes), None)?, format, wanted, each)
+}
+
 /// Checks that hashes match the password and no other, and returns what is not supported, by what it belongs to.
 async fn unsupported(format: Format, text: &str) -> BTreeMap<String, String> {
     let secrets = KeyedSecrets::new(&ring(&[RING_A]), Arc::new(SystemRandom));
     let mut others = BTreeMap::new();
     let mut matching = 0;
     for (value, conversion) in converted(format, None, text) {
-        let value = value.expect("it belongs to something");
+        // A row that belongs to nothing has no hash either.
+        let Some(value) = value else {
+            assert_eq!(conversion, None);
+            continue;
+        };
         let hash = match conversion {
             Some(Conversion::Hash(hash)) => hash,
             Some(Conversion::Unsupported(scheme)) => {
@@ -149,6 +176,129 @@ async fn ldap() {
 }
 
 #[tokio::test]
+async fn ldap_with_several_values() {
+    let found = unsupported(Format::Ldap, export!("ldap-several.ldif")).await;
+    let expected = expected([
+        ("ssha", "salted SHA"),
+        ("none", "none"),
+        ("elsewhere", "SASL, which keeps it elsewhere"),
+        ("in a file", "in a file of its own"),
+        ("locked", "none"),
+    ]);
+    assert_eq!(found, expected);
+    // The same in every form of a file.
+    let text = export!("ldap-several.ldif");
+    let plain = converted(Format::Ldap, None, text);
+    assert_eq!(converted(Format::Ldap, None, &text.replace('\n', "\r\n")), plain);
+    assert_eq!(converted(Format::Ldap, None, &text.replace('\n', "\r")), plain);
+    // One entry that cannot be read costs no other.
+    let entry = |value: &str| format!("dn: uid=a\nuid: a\nuserPassword:{value}\n\ndn: uid=b\nuid: b\n");
+    let (broken, next) = ((None, None), (Some("b".to_owned()), None));
+    let long = format!(" {}\n {}", "x".repeat(200_000), "y".repeat(200_000));
+    for value in [": not base64", &long] {
+        assert_eq!(converted(Format::Ldap, None, &entry(value)), [broken.clone(), next.clone()]);
+    }
+    let latin = entry(" $2b$04$\u{e4}").replace('\u{e4}', "\u{1}").into_bytes();
+    let latin = latin.into_iter().map(|byte| if byte == 1 { 0xe4 } else { byte }).collect();
+    assert_eq!(converted_bytes(Format::Ldap, None, latin), [broken, next]);
+}
+
+#[tokio::test]
+async fn spring() {
+    let found = unsupported(Format::Spring, export!("spring.csv")).await;
+    let expected = expected([
+        ("old pbkdf2", "PBKDF2-SHA1"),
+        ("noop", "clear text"),
+        ("sha256", "salted SHA"),
+        ("other", "unknown"),
+    ]);
+    assert_eq!(found, expected);
+}
+
+#[tokio::test]
+async fn tables_of_applications() {
+    let wordpress = unsupported(Format::Phc, export!("wordpress.csv")).await;
+    assert_eq!(wordpress, expected([("portable", "phpass"), ("six eight", "WordPress bcrypt")]));
+    assert_eq!(unsupported(Format::Phc, export!("rails.csv")).await, expected([("omniauth@example.org", "none")]));
+    assert_eq!(unsupported(Format::Phc, export!("laravel.csv")).await, expected([]));
+    let drupal = unsupported(Format::Phc, export!("drupal.csv")).await;
+    let old = "Drupal 7";
+    assert_eq!(drupal, expected([("seven@example.org", old), ("six@example.org", old)]));
+    let firebase = converted(Format::Ndjson, None, export!("firebase.json"));
+    assert_eq!(firebase[0].1, Some(Conversion::Unsupported("scrypt of Firebase")));
+    assert_eq!(firebase[1], (Some("f2@example.org".to_owned()), None));
+}
+
+#[tokio::test]
+async fn lines_of_unix_and_of_web_servers() {
+    let shadow = unsupported(Format::Phc, export!("shadow.txt")).await;
+    let none = "none";
+    let kinds = [("ana", "SHA-crypt"), ("ben", "yescrypt"), ("root", none), ("daemon", none), ("new", none)];
+    assert_eq!(shadow, expected(kinds));
+    assert_eq!(
+        unsupported(Format::Phc, export!("htpasswd.txt")).await,
+        expected([("md5", "MD5-crypt"), ("sha", "SHA")])
+    );
+    let values = |text: &str| converted(Format::Phc, None, text).into_iter().map(|one| one.0).collect::<Vec<_>>();
+    assert_eq!(
+        values("a b:$2y$05$x\nDoe, Jane;$2y$05$x\n\"c\" , \"$2y$05$x\"\n#d:$2y$05$x\n"),
+        [Some("a b".to_owned()), Some("Doe, Jane".to_owned()), Some("c".to_owned())]
+    );
+}
+
+/// A table without hashes is an error that names the option and repeats no cell.
+#[test]
+fn a_table_without_hashes_is_refused() {
+    let wanted = wanted(Format::Phc, None);
+    let bytes = |text: &str| text.as_bytes().to_vec();
+    let refused = read(bytes(export!("cognito.csv")), &wanted, Format::Phc, &mut |_| Ok(())).expect_err("refused");
+    assert!(refused.to_string().contains("--hash COLUMN") && !refused.to_string().contains("email"), "{refused}");
+    let join = Join { field: "identifier".to_owned(), member: None };
+    let named = Wanted::new(Format::Phc, join, Some("Kennwort".to_owned()));
+    let mut hashes = Vec::new();
+    let table = "login;password;Kennwort\na;hunter2;$2y$05$x\n";
+    let read = read(bytes(table), &named, Format::Phc, &mut |found| {
+        if let Found::Row(row) = found {
+            hashes.extend(named.hashes(&row).into_iter().map(|one| one.conversion));
+        }
+        Ok(())
+    });
+    assert!(read.is_ok());
+    assert_eq!(hashes, [Conversion::Hash("$2y$05$x".to_owned())]);
+}
+
+/// The forms of files that an import reads are read here too.
+#[test]
+fn packed_and_transcoded_exports_are_the_same() {
+    use std::io::Write;
+    let texts = [
+        (Format::Keycloak, export!("keycloak-realm.json")),
+        (Format::Ldap, export!("ldap.ldif")),
+        (Format::Django, export!("django.csv")),
+        (Format::Phc, export!("lines.txt")),
+        (Format::Auth0, export!("auth0.ndjson")),
+    ];
+    for (format, text) in texts {
+        let plain = converted(format, None, text);
+        let utf_16 = |bytes: fn(u16) -> [u8; 2]| -> Vec<u8> {
+            "\u{feff}".encode_utf16().chain(text.encode_utf16()).flat_map(bytes).collect()
+        };
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        packed.write_all(text.as_bytes()).expect("memory");
+        let forms = [
+            utf_16(u16::to_le_bytes),
+            utf_16(u16::to_be_bytes),
+            packed.finish().expect("memory"),
+            format!("\u{feff}\n\n{text}").into_bytes(),
+            text.replace("\r\n", "\n").replace('\n', "\r").into_bytes(),
+        ];
+        for (place, bytes) in forms.into_iter().enumerate() {
+            assert_eq!(converted_bytes(format, None, bytes), plain, "{format:?} {place}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn magento() {
     let others = unsupported(Format::Magento, export!("magento.csv")).await;
     let chained = "chained hashes of Magento";
@@ -242,10 +392,10 @@ fn files_in_other_forms_are_read_as_far_as_they_can_be() {
 
 #[test]
 fn broken_documents_end_with_an_error_that_repeats_nothing() {
-    let wanted = Wanted::new(Format::Ndjson, Join { field: "identifier".to_owned(), member: None });
+    let wanted = wanted(Format::Ndjson, None);
     for text in ["[\n{\"hash\": \"hunter2\"", "[\n{\"hash\": hunter2}]", "[\n{}, hunter2\n]"] {
-        let mut reader = text.as_bytes();
-        let error = input::read(&mut reader, Format::Ndjson, &wanted, &mut |_| Ok(())).expect_err(text).to_string();
+        let bytes = text.as_bytes().to_vec();
+        let error = read(bytes, &wanted, Format::Ndjson, &mut |_| Ok(())).expect_err(text).to_string();
         assert!(!error.contains("hunter2"), "{error}");
     }
 }
@@ -256,11 +406,10 @@ fn no_text_panics() {
     use proptest::prelude::*;
     let formats = [Format::Keycloak, Format::Django, Format::Ldap, Format::Magento, Format::Aspnet, Format::Werkzeug];
     proptest!(|(text in "[ -~\n\t\"{}\\[\\]:,$é]{0,120}", which in 0..formats.len())| {
-        let wanted = Wanted::new(formats[which], Join { field: "identifier".to_owned(), member: None });
-        let mut reader = text.as_bytes();
-        let _ = input::read(&mut reader, formats[which], &wanted, &mut |found| {
+        let wanted = wanted(formats[which], None);
+        let _ = read(text.into_bytes(), &wanted, formats[which], &mut |found| {
             if let Found::Row(row) = found {
-                let _ = (wanted.value(&row), formats[which].convert(&row));
+                let _ = (wanted.value(&row), wanted.hashes(&row));
             }
             Ok(())
         });

@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use indicatif::ProgressBar;
 
+use super::super::files;
 use super::super::output::say;
 use super::csv::{Head, Mapping, Table, suggested_field};
-use super::input;
 
 /// Number of values that are shown of a column, and of characters of each.
 const SHOWN_VALUES: usize = 3;
@@ -16,14 +16,14 @@ const SHOWN_CHARACTERS: usize = 40;
 
 pub(super) fn run(files: &[PathBuf], mapping: &Mapping) -> anyhow::Result<ExitCode> {
     for path in files {
-        let (name, _) = input::look(path)?;
+        let (name, _) = files::look(path)?;
         say(&inspect(path, &name, mapping).with_context(|| name.clone())?)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn inspect(path: &std::path::Path, name: &str, mapping: &Mapping) -> anyhow::Result<String> {
-    let text = input::open(path, &ProgressBar::hidden(), mapping.options.encoding)?;
+    let text = files::open(path, &ProgressBar::hidden(), mapping.options.encoding)?;
     if text.is_json(name) {
         bail!("is JSON or empty: --inspect is for CSV");
     }
@@ -86,6 +86,9 @@ fn proposal(head: &Head, encoding: Option<&str>) -> String {
         text.push_str(&format!("encoding = {}\n", quoted(encoding)));
     }
     text.push_str(&format!("delimiter = {}\n", quoted(&char::from(head.delimiter).to_string())));
+    if !head.skipped.is_empty() {
+        text.push_str(&format!("skip_lines = {}\n", head.skipped.len()));
+    }
     if !head.has_header {
         text.push_str("header = false\n");
     }
@@ -112,7 +115,7 @@ mod tests {
     fn the_proposal_is_a_mapping_file() {
         let columns =
             ["Authentication Code", "number", "Punkte \"P\"", "a\nb", "authentication-code", ""].map(str::to_owned);
-        let head = Head { delimiter: b'\t', columns: columns.to_vec(), has_header: false };
+        let head = Head { delimiter: b'\t', skipped: Vec::new(), columns: columns.to_vec(), has_header: false };
         let text = proposal(&head, Some("windows-1252"));
         let mapping = Mapping::read(Some(&text), &[]).expect("a mapping file");
         assert!(mapping.names_fields && text.contains("authentication_code = \"Authentication Code\""), "{text}");

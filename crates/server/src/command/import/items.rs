@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use super::array::Elements;
 use super::csv::{self, Head, Mapping, Rows};
-use super::input::Text;
 use super::source::{Piece, Source};
+use crate::command::files::Text;
 
 /// A record of a file, or what is wrong with it.
 pub(super) struct Item {
@@ -186,11 +186,11 @@ fn size(record: &Record) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::input;
     use super::*;
+    use crate::command::files;
 
     fn items(name: &str, text: &str) -> Vec<Item> {
-        let text = input::text(io::Cursor::new(text.as_bytes().to_vec()), None).expect("a text");
+        let text = files::text(io::Cursor::new(text.as_bytes().to_vec()), None).expect("a text");
         let mut items = Items::open(name, text, &Mapping::default(), Answers::Complete).expect("a file");
         items.keep_raw();
         std::iter::from_fn(|| items.next().expect("memory can be read")).collect()

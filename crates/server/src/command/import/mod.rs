@@ -2,7 +2,6 @@
 
 mod array;
 mod csv;
-mod input;
 mod inspect;
 mod interruption;
 mod items;
@@ -30,6 +29,7 @@ use self::rejects::Rejects;
 use self::run::Run;
 use self::source::Source;
 use super::context::{Context, command_line, explained};
+use super::files;
 use crate::config::Settings;
 use crate::databases;
 
@@ -166,7 +166,7 @@ impl Reading {
             let name = self.mapping.as_ref().map(|path| format!("{}: ", path.display())).unwrap_or_default();
             let what = format!("{name}{what}");
             let first = files.iter().find(|path| path.is_file());
-            match first.and_then(|path| input::open(path, &ProgressBar::hidden(), None).ok()) {
+            match first.and_then(|path| files::open(path, &ProgressBar::hidden(), None).ok()) {
                 Some(text) if !text.is_json("") => csv::explain_columns(&what, text.into()),
                 _ => anyhow::anyhow!("{what}"),
             }
@@ -203,7 +203,7 @@ pub(super) async fn run(settings: Settings, arguments: Arguments) -> anyhow::Res
         .refusing_card_numbers(reading.refuse_card_numbers);
     let (mut empty, mut stopped) = (Vec::new(), None);
     for path in &arguments.files {
-        let (name, _) = input::look(path)?;
+        let (name, _) = files::look(path)?;
         let name: Arc<str> = name.into();
         let (found, read) = run_file(&mut run, path, &name, &mapping, answers, &progress).await?;
         if let Err(error) = read {
@@ -249,14 +249,14 @@ fn check_files(
 ) -> anyhow::Result<u64> {
     let mut total = 0;
     for path in files {
-        let (name, size) = input::look(path)?;
+        let (name, size) = files::look(path)?;
         total += size;
         // What is no regular file, such as a pipe, can be read only once.
         if size == 0 {
             continue;
         }
         let mut open = || -> anyhow::Result<()> {
-            let text = input::open(path, &ProgressBar::hidden(), mapping.options.encoding)?;
+            let text = files::open(path, &ProgressBar::hidden(), mapping.options.encoding)?;
             let items = Items::open(&name, text, mapping, answers)?;
             rejects.as_mut().map_or(Ok(()), |rejects| rejects.accept(items.head()))
         };
@@ -284,7 +284,7 @@ async fn run_file(
     progress: &ProgressBar,
 ) -> anyhow::Result<(Found, anyhow::Result<()>)> {
     let open = || {
-        let text = input::open(path, progress, mapping.options.encoding)?;
+        let text = files::open(path, progress, mapping.options.encoding)?;
         Items::open(name, text, mapping, answers)
     };
     let mut items = match open() {

@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 
-use super::csv::{Head, REASON_COLUMN, detect_delimiter};
+use super::csv::{Head, REASON_COLUMN};
 use super::items::Raw;
+use crate::command::files::detect_delimiter;
 use crate::command::new_file;
 
 /// The file of refused records.
@@ -91,13 +92,15 @@ impl Rejects {
     }
 }
 
-/// The mark of UTF-8, so that an encoding in the mapping is not applied; the delimiter where the header does not show it; the header.
+/// The mark of UTF-8, so that an encoding in the mapping is not applied; the delimiter where the header does not show it; the lines
+/// before the header; the header.
 fn beginning(head: &Head) -> String {
     let names = head.columns.iter().map(String::as_str).chain([REASON_COLUMN]);
     let header = if head.has_header { row(names, head.delimiter) } else { String::new() };
     let is_shown = head.has_header && detect_delimiter(header.as_bytes()) == head.delimiter;
     let stated = if is_shown { String::new() } else { format!("sep={}\r\n", char::from(head.delimiter)) };
-    format!("\u{feff}{stated}{header}")
+    let skipped: String = head.skipped.iter().map(|line| format!("{line}\r\n")).collect();
+    format!("\u{feff}{stated}{skipped}{header}")
 }
 
 fn row<'c>(cells: impl Iterator<Item = &'c str>, delimiter: u8) -> String {
@@ -124,7 +127,12 @@ mod tests {
     use crate::command::new_file::MODE;
 
     fn head(delimiter: u8, columns: &[&str]) -> Head {
-        Head { delimiter, columns: columns.iter().map(|name| (*name).to_owned()).collect(), has_header: true }
+        Head {
+            delimiter,
+            skipped: Vec::new(),
+            columns: columns.iter().map(|name| (*name).to_owned()).collect(),
+            has_header: true,
+        }
     }
 
     #[test]

@@ -301,6 +301,13 @@ fn summary(tally: Tally) -> Vec<String> {
     if tally.ignored_members > 0 {
         lines.push(format!("members of owners in saved answers that are not kept: {}", tally.ignored_members));
     }
+    if tally.secrets > 0 {
+        lines.push(format!("pass codes and passwords that were written: {}", tally.secrets));
+    }
+    if tally.kept_secrets > 0 {
+        let text = "kept records have a pass code that was not written; --update-only and --existing=overwrite write it";
+        lines.push(format!("{} {text}", tally.kept_secrets));
+    }
     if tally.weak_hashes > 0 {
         lines.push(format!("weak hashes, each replaced at the first use of its secret: {}", tally.weak_hashes));
     }

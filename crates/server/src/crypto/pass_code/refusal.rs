@@ -24,16 +24,22 @@ pub(crate) enum Refusal {
 }
 
 /// Schemes that are refused by decision, by how their hashes begin: too fast, or broken.
-const UNSUPPORTED: [(&str, &str); 18] = [
+const UNSUPPORTED: [(&str, &str); 30] = [
     ("$1$", "MD5-crypt"),
     ("$apr1$", "MD5-crypt"),
     ("$5$", "SHA-crypt"),
     ("$6$", "SHA-crypt"),
     ("$y$", "yescrypt"),
+    ("$gy$", "yescrypt"),
+    ("$md5", "MD5-crypt"),
+    ("$sha1$", "SHA-1-crypt"),
+    ("$NT$", "NT hash"),
     ("$7$", "scrypt of crypt"),
     ("$P$", "phpass"),
     ("$H$", "phpass"),
     ("$S$", "Drupal 7"),
+    ("U$S$", "Drupal 7"),
+    ("U$P$", "phpass"),
     ("$wp$", "WordPress bcrypt"),
     ("$2x$", "bcrypt 2x"),
     ("$2$", "bcrypt 2"),
@@ -43,12 +49,23 @@ const UNSUPPORTED: [(&str, &str); 18] = [
     ("{SHA", "SHA"),
     ("{SMD5}", "salted MD5"),
     ("{MD5}", "MD5"),
+    ("{X-ISSHA", "salted SHA"),
+    ("{SASL}", "SASL, which keeps it elsewhere"),
+    ("{NOOP}", "clear text"),
+    ("{CLEAR", "clear text"),
+    ("{PLAIN", "clear text"),
+    ("{CRYPT}", "crypt"),
 ];
 
 impl Refusal {
     /// Returns the name of a scheme that is not supported, by how the text of the hash begins.
     pub(crate) fn of_scheme(text: &str) -> Option<&'static str> {
-        UNSUPPORTED.into_iter().find(|(prefix, _)| text.starts_with(prefix)).map(|(_, name)| name)
+        let begins = |prefix: &str| match text.get(..prefix.len()) {
+            // Systems write schemes in braces in either case.
+            Some(begin) if prefix.starts_with('{') => begin.eq_ignore_ascii_case(prefix),
+            begin => begin == Some(prefix),
+        };
+        UNSUPPORTED.into_iter().find(|(prefix, _)| begins(prefix)).map(|(_, name)| name)
     }
 
     /// Whether the hash is above a limit of memory or time.

@@ -1,12 +1,14 @@
+use std::io::Read;
+
 use serde_json::{Value, json};
 
-use super::super::input;
 use super::*;
+use crate::command::files;
 
 /// Rows of a file: the line of each, and its record or what is wrong with it.
 fn rows(bytes: &[u8], mapping: &str) -> anyhow::Result<Vec<(usize, Result<Value, String>)>> {
     let mapping = Mapping::read(Some(mapping), &[]).map_err(|what| anyhow!(what))?;
-    let text = input::text(Cursor::new(bytes.to_vec()), mapping.options.encoding)?;
+    let text = files::text(Cursor::new(bytes.to_vec()), mapping.options.encoding)?;
     let Some(mut rows) = Rows::open(text.into(), &mapping)? else { return Ok(Vec::new()) };
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
@@ -85,14 +87,14 @@ fn encodings_are_stated_and_never_guessed() {
 #[test]
 fn an_error_about_the_mapping_lists_the_columns() {
     let mapping = Mapping::read(Some("[access_token]\nnumber = \"No\""), &[]).expect("a mapping");
-    let text = input::text(Cursor::new(b"Karten-Nr.;Status\n".to_vec()), None).expect("a text");
+    let text = files::text(Cursor::new(b"Karten-Nr.;Status\n".to_vec()), None).expect("a text");
     let error = Rows::open(text.into(), &mapping).err().expect("refused").to_string();
     assert!(
         error.contains("no column \"No\"") && error.ends_with("columns of the file: \"Karten-Nr.\", \"Status\""),
         "{error}"
     );
     let many: String = (0..3_000).map(|i| format!("column {i},")).collect();
-    let text = input::text(Cursor::new(many.into_bytes()), None).expect("a text");
+    let text = files::text(Cursor::new(many.into_bytes()), None).expect("a text");
     let error = Rows::open(text.into(), &mapping).err().expect("refused").to_string();
     assert!(error.ends_with("and 2901 more") && error.len() < 10_000, "{error}");
 }

@@ -7,11 +7,10 @@ mod fields;
 mod mapping;
 mod options;
 mod plan;
-mod reader;
 mod rule;
 mod value;
 
-use std::io::{self, BufRead, Cursor, Read};
+use std::io::{self, BufRead, Cursor};
 
 use access_tokens_domain::import::Record;
 use access_tokens_domain::{Error, Reason};
@@ -22,12 +21,9 @@ pub(super) use self::mapping::Mapping;
 pub(super) use self::options::Options;
 use self::plan::Plan;
 pub(super) use self::plan::REASON_COLUMN;
-use self::reader::{Cells, Lines, MAX_CELLS, MAX_ROW_BYTES, Reader, TooLarge, WrongQuote};
 pub(super) use self::value::{may_be_card_number, may_have_lost_digits};
-use super::input::Text;
+use crate::command::files::{Cells, MAX_CELLS, MAX_ROW_BYTES, Reader, Start, Text, TooLarge, WrongQuote};
 
-/// Delimiters that are recognised, the first of those that are found as often.
-const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
 /// Maximum number of columns that an error lists, and of characters of a name among them.
 const MAX_LISTED_COLUMNS: usize = 100;
 const MAX_LISTED_NAME: usize = 60;
@@ -38,6 +34,8 @@ const MAX_SHOWN_CELL: usize = 40;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Head {
     pub(super) delimiter: u8,
+    /// Lines before the header that are no rows.
+    pub(super) skipped: Vec<String>,
     /// Names of the columns as the file has them, without that of the reasons of an earlier import.
     pub(super) columns: Vec<String>,
     pub(super) has_header: bool,
@@ -201,17 +199,9 @@ impl<R: BufRead> Table<R> {
 /// Reads the first line for the delimiter, and the header.
 fn open<R: BufRead>(input: Input<R>, options: &Options) -> anyhow::Result<Option<Opened<R>>> {
     let Input { reader: mut input, transcoded, skipped_lines } = input;
-    let mut lines = Lines::after(skipped_lines);
-    let mut delimiter = options.delimiter;
-    let (mut begin, mut first) = first_line(&mut input)?;
-    // A spreadsheet writes this line, and shows no row of it.
-    if let Some(stated) = stated_delimiter(&begin[first..])? {
-        delimiter = delimiter.or(Some(stated));
-        lines.pass(&begin);
-        (begin, first) = first_line(&mut input)?;
-    }
-    let delimiter = delimiter.unwrap_or_else(|| detect_delimiter(&begin[first..]));
-    let mut reader = Reader::new(Cursor::new(begin).chain(input), delimiter, lines);
+    let start = Start::read(&mut input, skipped_lines, options.delimiter, options.skip_lines)?;
+    let (delimiter, skipped) = (start.delimiter, start.skipped.clone());
+    let mut reader = start.rows(input);
     let Some(row) = reader.next()? else { return Ok(None) };
     let cells = row.cells.map_err(|what| anyhow!("line {}: {}", row.line, too_large(what)))?;
     if let Some(wrong_quote) = row.wrong_quote {
@@ -227,68 +217,8 @@ fn open<R: BufRead>(input: Input<R>, options: &Options) -> anyhow::Result<Option
         (1..=names.len()).map(|number| number.to_string()).collect()
     };
     let first = (!options.header).then_some((row.line, cells));
-    let head = Head { delimiter, columns, has_header: options.header };
+    let head = Head { delimiter, skipped, columns, has_header: options.header };
     Ok(Some(Opened { reader, head, first }))
-}
-
-/// The bytes up to the end of the first line that is not empty, and where that line begins: at most as many bytes as two rows have.
-fn first_line(input: &mut impl BufRead) -> io::Result<(Vec<u8>, usize)> {
-    let (mut bytes, mut begin) = (Vec::new(), 0);
-    loop {
-        let line = read_line(input)?;
-        bytes.extend_from_slice(&line);
-        if line.is_empty() || !line.iter().all(|byte| matches!(byte, b'\n' | b'\r')) || bytes.len() >= MAX_ROW_BYTES {
-            return Ok((bytes, begin));
-        }
-        begin = bytes.len();
-    }
-}
-
-/// The next line with the first byte of what ends it: at most as many bytes as a row may have.
-fn read_line(input: &mut impl BufRead) -> io::Result<Vec<u8>> {
-    let mut line = Vec::new();
-    while line.len() < MAX_ROW_BYTES {
-        let buffer = input.fill_buf()?;
-        if buffer.is_empty() {
-            break;
-        }
-        let end = buffer.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
-        let length = end.map_or(buffer.len(), |end| end + 1);
-        line.extend_from_slice(&buffer[..length]);
-        input.consume(length);
-        if end.is_some() {
-            break;
-        }
-    }
-    Ok(line)
-}
-
-/// The delimiter of a line `sep=;`.
-fn stated_delimiter(line: &[u8]) -> anyhow::Result<Option<u8>> {
-    match line.strip_suffix(b"\n").or_else(|| line.strip_suffix(b"\r")).unwrap_or(line) {
-        [s @ .., delimiter] if s.eq_ignore_ascii_case(b"sep=") => {
-            if !delimiter.is_ascii() || *delimiter == b'"' {
-                bail!("line 1: sep= must name one ASCII character other than a quote");
-            }
-            Ok(Some(*delimiter))
-        }
-        _ => Ok(None),
-    }
-}
-
-/// The delimiter that the line has most often outside of quotes.
-pub(super) fn detect_delimiter(line: &[u8]) -> u8 {
-    let mut counts = [0_usize; DELIMITERS.len()];
-    let mut quoted = false;
-    for byte in line {
-        if *byte == b'"' {
-            quoted = !quoted;
-        } else if let Some(place) = DELIMITERS.iter().position(|one| one == byte).filter(|_| !quoted) {
-            counts[place] += 1;
-        }
-    }
-    let most = counts.iter().copied().max().unwrap_or(0);
-    DELIMITERS.into_iter().zip(counts).find(|(_, count)| *count == most).map_or(b',', |(delimiter, _)| delimiter)
 }
 
 /// The cells as texts. The error about one that is not UTF-8 shows it, with the name of its column, where `shown` gives a name.

@@ -4,6 +4,10 @@ use encoding_rs::Encoding;
 use serde::Deserialize;
 
 use super::date::DateForm;
+use crate::command::files::find_encoding;
+
+/// Maximum number of lines before the header.
+const MAX_SKIPPED_LINES: usize = 100;
 
 /// The table `[csv]` as it is written.
 #[derive(Debug, Default, Deserialize)]
@@ -12,6 +16,7 @@ pub(super) struct RawOptions {
     encoding: Option<String>,
     delimiter: Option<String>,
     header: Option<bool>,
+    skip_lines: Option<usize>,
     skip_without: Option<String>,
     decimal: Option<String>,
     date: Option<String>,
@@ -24,6 +29,8 @@ pub(in super::super) struct Options {
     pub(in super::super) encoding: Option<&'static Encoding>,
     pub(super) delimiter: Option<u8>,
     pub(super) header: bool,
+    /// Number of lines before the header.
+    pub(super) skip_lines: usize,
     pub(super) skip_without: Option<String>,
     pub(super) decimal: char,
     pub(super) date: Option<DateForm>,
@@ -31,7 +38,15 @@ pub(in super::super) struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { encoding: None, delimiter: None, header: true, skip_without: None, decimal: '.', date: None }
+        Self {
+            encoding: None,
+            delimiter: None,
+            header: true,
+            skip_lines: 0,
+            skip_without: None,
+            decimal: '.',
+            date: None,
+        }
     }
 }
 
@@ -39,11 +54,12 @@ impl TryFrom<RawOptions> for Options {
     type Error = String;
 
     fn try_from(raw: RawOptions) -> Result<Self, String> {
-        let RawOptions { encoding, delimiter, header, skip_without, decimal, date } = raw;
+        let RawOptions { encoding, delimiter, header, skip_lines, skip_without, decimal, date } = raw;
         Ok(Self {
             encoding: encoding.as_deref().map(find_encoding).transpose()?,
             delimiter: delimiter.as_deref().map(read_delimiter).transpose()?,
             header: header.unwrap_or(true),
+            skip_lines: read_skip_lines(skip_lines.unwrap_or(0))?,
             skip_without,
             decimal: decimal.as_deref().map_or(Ok('.'), read_decimal)?,
             date: date.as_deref().map(DateForm::parse).transpose()?,
@@ -51,21 +67,18 @@ impl TryFrom<RawOptions> for Options {
     }
 }
 
-/// An encoding by a name that the WHATWG standard gives it.
-fn find_encoding(name: &str) -> Result<&'static Encoding, String> {
-    // Its decoder makes one character of every input, so that nothing would be read.
-    Encoding::for_label_no_replacement(name.as_bytes()).ok_or_else(|| {
-        format!(
-            "encoding = {name:?} is not known; examples are utf-8, utf-16le, windows-1252, windows-1253 and iso-8859-7"
-        )
-    })
-}
-
 fn read_delimiter(text: &str) -> Result<u8, String> {
     match text.as_bytes() {
         [byte] if byte.is_ascii() && !matches!(byte, b'"' | b'\n' | b'\r' | 0) => Ok(*byte),
         _ => Err(format!("delimiter = {text:?} must be one ASCII character other than a quote")),
     }
+}
+
+fn read_skip_lines(count: usize) -> Result<usize, String> {
+    if count > MAX_SKIPPED_LINES {
+        return Err(format!("skip_lines = {count} must be at most {MAX_SKIPPED_LINES}"));
+    }
+    Ok(count)
 }
 
 /// The decimal separator of numbers.
@@ -94,6 +107,8 @@ mod tests {
         for bad in [
             "encoding = \"klingon\"",
             "encoding = \"iso-2022-kr\"",
+            "skip_lines = 101",
+            "skip_lines = -1",
             "delimiter = \"\"",
             "delimiter = \";;\"",
             "delimiter = \"\\\"\"",

@@ -1,4 +1,4 @@
-//! Files as texts: gzip, byte order marks, encodings, and whether they are JSON or CSV.
+//! Files as texts: gzip, byte order marks, encodings, and whether they are JSON or rows.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
@@ -25,27 +25,37 @@ const REFUSED: [(&[u8], &str); 6] = [
     (b"%PDF", "is a PDF file: save the table as CSV UTF-8"),
 ];
 
+/// An encoding by a name that the WHATWG standard gives it.
+pub(in crate::command) fn find_encoding(name: &str) -> Result<&'static Encoding, String> {
+    // Its decoder makes one character of every input, so that nothing would be read.
+    Encoding::for_label_no_replacement(name.as_bytes()).ok_or_else(|| {
+        format!(
+            "encoding = {name:?} is not known; examples are utf-8, utf-16le, windows-1252, windows-1253 and iso-8859-7"
+        )
+    })
+}
+
 /// A file as a text.
-pub(super) struct Text {
-    pub(super) reader: Box<dyn BufRead + Send>,
+pub(in crate::command) struct Text {
+    pub(in crate::command) reader: Box<dyn BufRead + Send>,
     /// The encoding of the file.
-    pub(super) encoding: &'static Encoding,
+    pub(in crate::command) encoding: &'static Encoding,
     /// Whether the text was compressed.
-    pub(super) is_compressed: bool,
+    pub(in crate::command) is_compressed: bool,
     /// Empty lines before the first character.
-    pub(super) skipped_lines: usize,
+    pub(in crate::command) skipped_lines: usize,
     /// The first character that is no blank; `None`: the file says nothing.
-    pub(super) first: Option<u8>,
+    pub(in crate::command) first: Option<u8>,
 }
 
 impl Text {
     /// The encoding that the text was decoded from, if it was not UTF-8.
-    pub(super) fn transcoded(&self) -> Option<&'static str> {
+    pub(in crate::command) fn transcoded(&self) -> Option<&'static str> {
         (self.encoding != UTF_8).then(|| self.encoding.name())
     }
 
     /// Whether the text is JSON: by its first character, else by the end of the name of its file.
-    pub(super) fn is_json(&self, name: &str) -> bool {
+    pub(in crate::command) fn is_json(&self, name: &str) -> bool {
         let name = name.to_ascii_lowercase();
         let name = name.strip_suffix(".gz").unwrap_or(&name);
         let is_named_so = [".json", ".ndjson", ".jsonl"].iter().any(|end| name.ends_with(end));
@@ -54,7 +64,7 @@ impl Text {
 }
 
 /// The name of a file for messages, and its size in bytes: 0 for one that is not a regular file, such as a pipe.
-pub(super) fn look(path: &Path) -> anyhow::Result<(String, u64)> {
+pub(in crate::command) fn look(path: &Path) -> anyhow::Result<(String, u64)> {
     let name = path.display().to_string();
     if path == Path::new("-") {
         return Ok((name, 0));
@@ -67,7 +77,11 @@ pub(super) fn look(path: &Path) -> anyhow::Result<(String, u64)> {
 }
 
 /// Opens a file; - is standard input. What is read of it moves the bar on. `encoding` is that of a file without a byte order mark.
-pub(super) fn open(path: &Path, bar: &ProgressBar, encoding: Option<&'static Encoding>) -> anyhow::Result<Text> {
+pub(in crate::command) fn open(
+    path: &Path,
+    bar: &ProgressBar,
+    encoding: Option<&'static Encoding>,
+) -> anyhow::Result<Text> {
     if path == Path::new("-") {
         return text(BufReader::new(bar.wrap_read(io::stdin())), encoding);
     }
@@ -75,7 +89,10 @@ pub(super) fn open(path: &Path, bar: &ProgressBar, encoding: Option<&'static Enc
 }
 
 /// The text of bytes.
-pub(super) fn text(bytes: impl BufRead + Send + 'static, encoding: Option<&'static Encoding>) -> anyhow::Result<Text> {
+pub(in crate::command) fn text(
+    bytes: impl BufRead + Send + 'static,
+    encoding: Option<&'static Encoding>,
+) -> anyhow::Result<Text> {
     let (mark, bytes) = peek(bytes)?;
     if mark.starts_with(b"\x1f\x8b") {
         // Read as it is needed: the memory does not grow with what it is unpacked to.
@@ -110,10 +127,10 @@ fn decoded(bytes: impl BufRead + Send + 'static, encoding: Option<&'static Encod
 }
 
 /// A reader that begins with bytes that were looked at.
-type Peeked<R> = io::Chain<Cursor<Vec<u8>>, R>;
+pub(in crate::command) type Peeked<R> = io::Chain<Cursor<Vec<u8>>, R>;
 
-/// The first bytes, and a reader that begins with them.
-fn peek<R: BufRead>(mut bytes: R) -> io::Result<(Vec<u8>, Peeked<R>)> {
+/// The first [`MAX_MARK_BYTES`], and a reader that begins with them.
+pub(in crate::command) fn peek<R: BufRead>(mut bytes: R) -> io::Result<(Vec<u8>, Peeked<R>)> {
     let mut mark = Vec::new();
     bytes.by_ref().take(MAX_MARK_BYTES as u64).read_to_end(&mut mark)?;
     Ok((mark.clone(), Cursor::new(mark).chain(bytes)))

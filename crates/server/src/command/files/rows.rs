@@ -8,38 +8,38 @@ use access_tokens_domain::import::MAX_RECORD_BYTES;
 use csv_core::ReadRecordResult;
 
 /// Maximum size of a row in bytes, without its quotes and delimiters.
-pub(super) const MAX_ROW_BYTES: usize = MAX_RECORD_BYTES;
+pub(in crate::command) const MAX_ROW_BYTES: usize = MAX_RECORD_BYTES;
 /// Maximum number of cells of a row.
-pub(super) const MAX_CELLS: usize = 4_096;
+pub(in crate::command) const MAX_CELLS: usize = 4_096;
 
 /// A row: where it begins, its cells, and what is wrong with its quotes.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Row {
+pub(in crate::command) struct Row {
     /// The line on which it begins, counted from one.
-    pub(super) line: usize,
-    pub(super) cells: Result<Cells, TooLarge>,
+    pub(in crate::command) line: usize,
+    pub(in crate::command) cells: Result<Cells, TooLarge>,
     /// With such a quote, the cells may have swallowed other rows.
-    pub(super) wrong_quote: Option<WrongQuote>,
+    pub(in crate::command) wrong_quote: Option<WrongQuote>,
 }
 
 /// Cells of a row as bytes, which need not be UTF-8.
 #[derive(Debug, PartialEq, Eq, Default)]
-pub(super) struct Cells {
+pub(in crate::command) struct Cells {
     bytes: Vec<u8>,
     ends: Vec<usize>,
 }
 
 impl Cells {
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::command) fn len(&self) -> usize {
         self.ends.len()
     }
 
     /// The size of all cells in bytes.
-    pub(super) fn bytes(&self) -> usize {
+    pub(in crate::command) fn bytes(&self) -> usize {
         self.bytes.len()
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+    pub(in crate::command) fn iter(&self) -> impl Iterator<Item = &[u8]> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
         starts.zip(&self.ends).map(|(start, end)| self.bytes.get(start..*end).unwrap_or_default())
     }
@@ -47,14 +47,14 @@ impl Cells {
 
 /// What a row has too much of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum TooLarge {
+pub(in crate::command) enum TooLarge {
     Bytes,
     Cells,
 }
 
 /// The first quote of a row that is not one of RFC 4180.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum WrongQuote {
+pub(in crate::command) enum WrongQuote {
     /// The file ends inside of the quoted cell that begins on this line.
     NotClosed { opened: usize },
     /// On this line, text stands between a closing quote and the next delimiter. The quoted cell begins on the line `opened`.
@@ -63,7 +63,7 @@ pub(super) enum WrongQuote {
 
 /// Reads rows. Quotes are those of RFC 4180: a quoted cell may hold delimiters, line breaks and doubled quotes. Lines end with CRLF,
 /// LF or CR.
-pub(super) struct Reader<R> {
+pub(in crate::command) struct Reader<R> {
     input: R,
     parser: csv_core::Reader,
     delimiter: u8,
@@ -74,7 +74,7 @@ pub(super) struct Reader<R> {
 
 impl<R: BufRead> Reader<R> {
     /// A reader of rows, after lines that were read already.
-    pub(super) fn new(input: R, delimiter: u8, lines: Lines) -> Self {
+    pub(in crate::command) fn new(input: R, delimiter: u8, lines: Lines) -> Self {
         Self {
             input,
             parser: csv_core::ReaderBuilder::new().delimiter(delimiter).build(),
@@ -85,8 +85,13 @@ impl<R: BufRead> Reader<R> {
         }
     }
 
+    /// A reader of the rows of one line.
+    pub(in crate::command) fn of_line(line: R, delimiter: u8) -> Self {
+        Self::new(line, delimiter, Lines::after(0))
+    }
+
     /// The next row that is not an empty line; `None` at the end.
-    pub(super) fn next(&mut self) -> io::Result<Option<Row>> {
+    pub(in crate::command) fn next(&mut self) -> io::Result<Option<Row>> {
         if !self.skip_line_breaks()? {
             return Ok(None);
         }
@@ -196,18 +201,23 @@ impl Quotes {
 }
 
 /// Counts lines that end with CRLF, LF or CR. The first is line one.
-pub(super) struct Lines {
+pub(in crate::command) struct Lines {
     line: usize,
     after_return: bool,
 }
 
 impl Lines {
     /// Counts on after lines that were read already.
-    pub(super) fn after(lines: usize) -> Self {
+    pub(in crate::command) fn after(lines: usize) -> Self {
         Self { line: lines + 1, after_return: false }
     }
 
-    pub(super) fn pass(&mut self, bytes: &[u8]) {
+    /// Returns the number of the line at hand, counted from one.
+    pub(in crate::command) fn line(&self) -> usize {
+        self.line
+    }
+
+    pub(in crate::command) fn pass(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.pass_byte(*byte);
         }

@@ -1,0 +1,136 @@
+//! Entries of LDIF (RFC 2849).
+
+use std::io::BufRead;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
+use super::format::Row;
+use super::input::{Each, Found, Wanted};
+use super::table::{NOT_UTF8, TOO_LONG};
+use crate::command::files::{Line, MAX_ROW_BYTES, TextLines, Unreadable};
+
+/// What a value that is in another file becomes: a scheme that is not supported.
+const IN_OTHER_FILE: &str = "{URL}";
+
+/// Whether a text begins as LDIF does.
+pub(super) fn begins(text: &[u8]) -> bool {
+    let begins = |prefix: &[u8]| text.get(..prefix.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(prefix));
+    [&b"dn:"[..], b"version:", b"#"].into_iter().any(begins)
+}
+
+/// Reads the entries of LDIF: an attribute a line, `::` before base64, blank lines between entries, comments after `#`, and lines that
+/// begin with a blank continue the one before. An attribute has one value or several.
+pub(super) fn read(
+    input: impl BufRead,
+    skipped_lines: usize,
+    wanted: &Wanted,
+    each: &mut Each<'_>,
+) -> anyhow::Result<()> {
+    let mut lines = TextLines::new(input, skipped_lines);
+    let mut entry = Entry::default();
+    loop {
+        let line = lines.next()?;
+        let (number, text) = match line {
+            None => (0, None),
+            Some(Line { number, text }) => (number, Some(text)),
+        };
+        let text = match text {
+            Some(Ok(text)) => Some(text),
+            Some(Err(why)) => {
+                let why = if why == Unreadable::TooLong { TOO_LONG } else { NOT_UTF8 };
+                entry.broken.get_or_insert((number, why));
+                continue;
+            }
+            None => None,
+        };
+        if let Some(continued) = text.as_deref().and_then(|text| text.strip_prefix(' ')) {
+            entry.continue_line(continued, number);
+            continue;
+        }
+        entry.end_line(wanted, number);
+        match text {
+            Some(text) if !text.trim().is_empty() => entry.begin_line(text, number),
+            ended => {
+                std::mem::take(&mut entry).end(each)?;
+                if ended.is_none() {
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+/// An entry, as far as it is read.
+#[derive(Default)]
+struct Entry {
+    attributes: Row,
+    /// The line at hand, with those that continue it.
+    line: String,
+    /// Size of the lines in bytes.
+    bytes: usize,
+    /// The first line that cannot be read, and why.
+    broken: Option<(usize, &'static str)>,
+}
+
+impl Entry {
+    fn begin_line(&mut self, text: String, number: usize) {
+        self.grow(text.len(), number);
+        self.line = text;
+    }
+
+    fn continue_line(&mut self, text: &str, number: usize) {
+        self.grow(text.len(), number);
+        if self.broken.is_none() {
+            self.line.push_str(text);
+        }
+    }
+
+    fn grow(&mut self, bytes: usize, number: usize) {
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.bytes > MAX_ROW_BYTES {
+            self.broken.get_or_insert((number, "the entry is longer than 256 KiB"));
+        }
+    }
+
+    /// Takes the attribute of the line at hand.
+    fn end_line(&mut self, wanted: &Wanted, number: usize) {
+        let line = std::mem::take(&mut self.line);
+        if line.starts_with('#') || self.broken.is_some() {
+            return;
+        }
+        let Some((name, value)) = line.split_once(':') else { return };
+        // Options follow the name, such as `userPassword;x-hashed`.
+        let name = name.split(';').next().unwrap_or_default().trim();
+        if !wanted.contains(name) {
+            return;
+        }
+        let value = match (value.strip_prefix(':'), value.strip_prefix('<')) {
+            (Some(encoded), _) => match STANDARD.decode(encoded.trim()) {
+                // A value in clear may have any bytes. Its text is no hash.
+                Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+                Err(_) => {
+                    self.broken = Some((number.saturating_sub(1), "has a value that is not base64"));
+                    return;
+                }
+            },
+            (None, Some(_)) if wanted.is_hash(name) => IN_OTHER_FILE.to_owned(),
+            _ => value.trim().to_owned(),
+        };
+        let key = self.attributes.keys().find(|key| key.eq_ignore_ascii_case(name)).cloned();
+        let values =
+            self.attributes.entry(key.unwrap_or_else(|| name.to_owned())).or_insert_with(|| Value::Array(Vec::new()));
+        if let Value::Array(values) = values {
+            values.push(Value::String(value));
+        }
+    }
+
+    fn end(self, each: &mut Each<'_>) -> anyhow::Result<()> {
+        match self.broken {
+            Some((line, why)) => each(Found::Broken { line, why }),
+            None if self.attributes.is_empty() => Ok(()),
+            None => each(Found::Row(self.attributes)),
+        }
+    }
+}

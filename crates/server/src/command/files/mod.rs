@@ -1,0 +1,14 @@
+//! Files that commands read: their text, and its rows and lines. `import` and `convert-hashes` share this code, so that both read the
+//! same forms of files.
+
+mod lines;
+mod rows;
+mod start;
+mod text;
+
+pub(super) use lines::{Line, TextLines, Unreadable};
+pub(super) use rows::{Cells, MAX_CELLS, MAX_ROW_BYTES, Reader, TooLarge, WrongQuote};
+pub(super) use start::{Start, detect_delimiter};
+#[cfg(test)]
+pub(super) use text::text;
+pub(super) use text::{Text, find_encoding, look, open, peek};

@@ -1,0 +1,131 @@
+//! The begin of a text with rows: the line that states the delimiter, lines before the header, and the first row.
+
+use std::io::{self, BufRead, Chain, Cursor, Read};
+
+use anyhow::bail;
+
+use super::lines::TextLines;
+use super::rows::{Lines, MAX_ROW_BYTES, Reader};
+
+/// Delimiters that are recognised, the first of those that are found as often.
+const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
+
+/// What was read of a text to recognise the delimiter of its rows.
+pub(in crate::command) struct Start {
+    /// Empty lines, and the first row up to the end of its line.
+    bytes: Vec<u8>,
+    /// Where in these the first row begins.
+    first: usize,
+    pub(in crate::command) delimiter: u8,
+    /// Lines before the first row that are no rows, such as a title.
+    pub(in crate::command) skipped: Vec<String>,
+    lines: Lines,
+}
+
+impl Start {
+    /// Reads up to the end of the line with which the first row begins. `delimiter` wins over what the text says. `skip` is the number
+    /// of lines before the first row, without empty ones and the line that states the delimiter.
+    pub(in crate::command) fn read(
+        input: &mut impl BufRead,
+        skipped_lines: usize,
+        delimiter: Option<u8>,
+        skip: usize,
+    ) -> anyhow::Result<Self> {
+        let mut lines = Lines::after(skipped_lines);
+        let mut delimiter = delimiter;
+        let (mut bytes, mut first) = first_line(input)?;
+        // A spreadsheet writes this line, and shows no row of it.
+        if let Some(stated) = stated_delimiter(&bytes[first..])? {
+            delimiter = delimiter.or(Some(stated));
+            lines.pass(&bytes);
+            (bytes, first) = first_line(input)?;
+        }
+        let mut skipped = Vec::new();
+        for _ in 0..skip {
+            if bytes.len() >= MAX_ROW_BYTES {
+                bail!("line {} is longer than {} KiB", lines.line(), MAX_ROW_BYTES / 1_024);
+            }
+            skipped.push(String::from_utf8_lossy(&bytes[first..]).trim_end().to_owned());
+            lines.pass(&bytes);
+            (bytes, first) = first_line(input)?;
+        }
+        let delimiter = delimiter.unwrap_or_else(|| detect_delimiter(&bytes[first..]));
+        Ok(Self { bytes, first, delimiter, skipped, lines })
+    }
+
+    /// Returns the line with which the first row begins.
+    pub(in crate::command) fn first_line(&self) -> &[u8] {
+        &self.bytes[self.first..]
+    }
+
+    /// Returns a reader of all rows. `input` is what follows.
+    pub(in crate::command) fn rows<R: BufRead>(self, input: R) -> Reader<Chain<Cursor<Vec<u8>>, R>> {
+        Reader::new(Cursor::new(self.bytes).chain(input), self.delimiter, self.lines)
+    }
+
+    /// Returns a reader of all lines. `input` is what follows.
+    pub(in crate::command) fn lines<R: BufRead>(self, input: R) -> TextLines<Chain<Cursor<Vec<u8>>, R>> {
+        let before = self.lines.line() - 1;
+        TextLines::new(Cursor::new(self.bytes).chain(input), before)
+    }
+}
+
+/// The bytes up to the end of the first line that is not empty, and where that line begins: at most as many bytes as two rows have.
+fn first_line(input: &mut impl BufRead) -> io::Result<(Vec<u8>, usize)> {
+    let (mut bytes, mut begin) = (Vec::new(), 0);
+    loop {
+        let line = read_line(input)?;
+        bytes.extend_from_slice(&line);
+        if line.is_empty() || !line.iter().all(|byte| matches!(byte, b'\n' | b'\r')) || bytes.len() >= MAX_ROW_BYTES {
+            return Ok((bytes, begin));
+        }
+        begin = bytes.len();
+    }
+}
+
+/// The next line with the first byte of what ends it: at most as many bytes as a row may have.
+fn read_line(input: &mut impl BufRead) -> io::Result<Vec<u8>> {
+    let mut line = Vec::new();
+    while line.len() < MAX_ROW_BYTES {
+        let buffer = input.fill_buf()?;
+        if buffer.is_empty() {
+            break;
+        }
+        let end = buffer.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
+        let length = end.map_or(buffer.len(), |end| end + 1);
+        line.extend_from_slice(&buffer[..length]);
+        input.consume(length);
+        if end.is_some() {
+            break;
+        }
+    }
+    Ok(line)
+}
+
+/// The delimiter of a line `sep=;`.
+fn stated_delimiter(line: &[u8]) -> anyhow::Result<Option<u8>> {
+    match line.strip_suffix(b"\n").or_else(|| line.strip_suffix(b"\r")).unwrap_or(line) {
+        [s @ .., delimiter] if s.eq_ignore_ascii_case(b"sep=") => {
+            if !delimiter.is_ascii() || *delimiter == b'"' {
+                bail!("line 1: sep= must name one ASCII character other than a quote");
+            }
+            Ok(Some(*delimiter))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// The delimiter that the line has most often outside of quotes.
+pub(in crate::command) fn detect_delimiter(line: &[u8]) -> u8 {
+    let mut counts = [0_usize; DELIMITERS.len()];
+    let mut quoted = false;
+    for byte in line {
+        if *byte == b'"' {
+            quoted = !quoted;
+        } else if let Some(place) = DELIMITERS.iter().position(|one| one == byte).filter(|_| !quoted) {
+            counts[place] += 1;
+        }
+    }
+    let most = counts.iter().copied().max().unwrap_or(0);
+    DELIMITERS.into_iter().zip(counts).find(|(_, count)| *count == most).map_or(b',', |(delimiter, _)| delimiter)
+}
