@@ -33,6 +33,9 @@ use crate::sql::Sql;
 /// Maximum number of tokens that one statement locks and reads. The rows of a statement take as much memory as the tokens again.
 const LOCKED_TOKENS: usize = 2_000;
 
+/// Number of characters of a name that are in the index of names.
+const INDEXED_CHARACTERS: usize = 100;
+
 /// Ids of the rows that a transaction has read and locked until its end: only these may be replaced.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
@@ -74,6 +77,9 @@ pub(crate) async fn load<C: ConnectionTrait>(
     if is_postgres(connection) {
         documents::begin(connection).await?;
     }
+    let named = accounts_named(connection, organisation, &keys.account_names).await?;
+    let mut account_ids = keys.account_ids.clone();
+    account_ids.extend(named);
     Ok(ImportRows {
         contacts: rows!(
             contact_information, convert::contact, |row: &contact_information::Model| row.id.clone(),
@@ -82,7 +88,7 @@ pub(crate) async fn load<C: ConnectionTrait>(
         credentials: credentials(connection, organisation, &keys.credentials).await?,
         accounts: rows!(
             accounts_receivable, convert::accounts_receivable, |row: &accounts_receivable::Model| row.id.clone(),
-            Id in &keys.account_ids, Number in &keys.account_numbers
+            Id in &account_ids, Number in &keys.account_numbers
         ),
         participants: rows!(
             rewards_participant, convert::rewards_participant, |row: &rewards_participant::Model| row.id.clone(),
@@ -90,6 +96,37 @@ pub(crate) async fn load<C: ConnectionTrait>(
         ),
         tokens: tokens(connection, organisation, keys).await?,
     })
+}
+
+/// Maximum number of names in one statement.
+const NAMES_AT_ONCE: usize = 256;
+
+/// The ids of accounts with these names: one or two for each name, which is enough to know whether several have it.
+async fn accounts_named<C: ConnectionTrait>(
+    connection: &C,
+    organisation: OrganisationKey,
+    names: &[String],
+) -> StoreResult<Vec<String>> {
+    let mut ids = Vec::new();
+    for names in names.chunks(NAMES_AT_ONCE) {
+        let mut sql = Sql::new("SELECT min(id), max(id) FROM accounts_receivable WHERE organisation_key = ");
+        sql.bind(organisation.0);
+        // Only the beginning of a name is indexed.
+        for (i, name) in names.iter().enumerate() {
+            let beginning: String = name.chars().take(INDEXED_CHARACTERS).collect();
+            sql.push(if i == 0 { " AND substr(name, 1, 100) IN (" } else { ", " }).bind(beginning);
+        }
+        for (i, name) in names.iter().enumerate() {
+            sql.push(if i == 0 { ") AND name IN (" } else { ", " }).bind(name.as_str());
+        }
+        sql.push(") GROUP BY name");
+        for row in sql.all(connection).await? {
+            for column in 0..2 {
+                ids.push(row.try_get_by_index(column).map_err(store_error)?);
+            }
+        }
+    }
+    Ok(ids)
 }
 
 /// The credentials of these users.

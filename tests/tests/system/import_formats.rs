@@ -288,8 +288,11 @@ fn a_file_that_does_not_fit_is_refused_before_anything_is_written() {
         (&["--mapping", "unknown.toml", "columns.csv"], &["unknown.toml", "colum", "columns of the file: \"Karte\""]),
         (&["--mapping", "missing.toml", "columns.csv"], &["no column \"Card\"", "\"Status\""]),
         (
-            &["--map", "authentication_code=Code", "--map", "accounts_receivable.name=Name", "owners.csv"],
-            &["accounts_receivable.number is missing", "columns of the file: \"Code\", \"Name\""],
+            &["--map", "authentication_code=Code", "--map", "accounts_receivable.life_cycle_state=Name", "owners.csv"],
+            &[
+                "accounts_receivable.number or accounts_receivable.name is missing",
+                "columns of the file: \"Code\", \"Name\"",
+            ],
         ),
         (&["--map", "number=n", "lines.ndjson"], &["is JSON"]),
         (&["good.csv", "."], &["is a directory"]),
@@ -444,6 +447,48 @@ async fn what_is_outside_of_a_policy_is_counted_and_imported() {
         }
         let kept = site.run(&["import", "cards.csv"], 0);
         assert!(kept.contains("4 kept") && !kept.contains("outside"), "{kept}");
+    }
+}
+
+/// The owner of a row may be named by the name alone, also from several columns.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn owners_of_rows_are_named_by_their_names() {
+    for on_postgres in [false, true] {
+        let site = Site::new(on_postgres);
+        site.write("accounts.ndjson", r#"{"accounts_receivable": {"number": "ACR1", "name": "Ana Ríos"}}"#);
+        site.run(&["import", "accounts.ndjson"], 0);
+        site.write(
+            "cards.csv",
+            "Code;Vorname;Name;Nr\n1;Ana;Ríos;\n2;Jörg;Müller;\n3;Jörg;Müller;\n4;;;\n5;Jörg;Müller;ACR9\n",
+        );
+        let mapping = "[access_token]\nauthentication_code = \"Code\"\naccounts_receivable.name = { columns = [\"Vorname\", \"Name\"], join = \" \" }\n";
+        site.write("cards.toml", mapping);
+        let existing = ["import", "--mapping", "cards.toml", "--owners", "existing", "--check", "cards.csv"];
+        let said = site.run(&existing, 1);
+        assert!(
+            said.contains("2 created")
+                && said.contains("3 failed")
+                && said.contains("cards.csv:3: REFERENCE_NOT_FOUND"),
+            "{said}"
+        );
+        for check in [&["--check"][..], &[]] {
+            let said = site.run(&[&["import", "--mapping", "cards.toml", "cards.csv"], check].concat(), 0);
+            assert!(said.contains("5 created") && said.contains("refer to them: 1 accounts receivable"), "{said}");
+        }
+        let said = site.run(&["import", "--mapping", "cards.toml", "--existing=overwrite", "cards.csv"], 0);
+        assert!(said.contains("0 created, 0 updated, 5 unchanged") && !said.contains("refer to them"), "{said}");
+        // Where the number is mapped too, a row without one is refused: its owner is not guessed by the name.
+        site.write("cards.toml", format!("{mapping}accounts_receivable.number = \"Nr\"\n"));
+        let said = site.run(&["import", "--mapping", "cards.toml", "--existing=overwrite", "cards.csv"], 1);
+        assert!(said.contains("1 updated, 1 unchanged, 3 failed"), "{said}");
+        assert!(said.contains("cards.csv:2: REQUIRED_FIELD_MISSING access_token.accounts_receivable"), "{said}");
+        let (_server, client) = site.serve().await;
+        assert_eq!(shown(&client, "1").await["accounts_receivable"]["number"], "ACR1");
+        let owner = shown(&client, "3").await["accounts_receivable"].clone();
+        assert_eq!(
+            (&owner["name"], &shown(&client, "2").await["accounts_receivable"]["id"]),
+            (&json!("Jörg Müller"), &owner["id"])
+        );
     }
 }
 

@@ -225,6 +225,71 @@ on_both_databases! {
         let answer = app.caller().import_directory_as(&refused, Existing::Overwrite, false).await.expect("imported");
         assert_eq!(verdicts(&answer)[..4], ["UNCHANGED"; 4]);
     }
+
+    /// An owner that is named by its name alone is the one account of this name, else a new one. Several of one name are no guess.
+    async fn owners_are_named_by_their_names(app) {
+        let accounts = [
+            json!({"accounts_receivable": {"id": "A1", "number": "ACR1", "name": "Ana Ríos"}}),
+            json!({"accounts_receivable": {"number": "ACR2", "name": "Doe"}}),
+            json!({"accounts_receivable": {"number": "ACR3", "name": "Doe"}}),
+            json!({"classification": {"name": "Gold", "alternative_code": "G"}}),
+            json!({"classification": {"name": "Silver", "alternative_code": "S"}}),
+            json!({"classification": {"name": "Old silver", "alternative_code": "S"}}),
+        ];
+        let owned = |code: &str, name: &str| json!({"access_token": {"authentication_code": code, "accounts_receivable": {"name": name}}});
+        let classified = |code: &str, other: &str| json!({"access_token": {"authentication_code": code, "classification": {"alternative_code": other}}});
+        let long = "n".repeat(150);
+        let cards = [
+            owned("1", "Ana Ríos"),
+            owned("2", "Doe"),
+            owned("3", "New One"),
+            owned("4", "New One"),
+            owned("5", &format!("{long}a")),
+            owned("6", &format!("{long}b")),
+            classified("7", "G"),
+            classified("8", "S"),
+            classified("9", "X"),
+            json!({"access_token": {"authentication_code": "10", "rewards_participant": {"number": "RP1", "accounts_receivable": {"name": "Ana Ríos"}}}}),
+        ];
+        let (created, ambiguous) = ("CREATED", "AMBIGUOUS_NAME");
+        let missing = "REFERENCE_NOT_FOUND";
+        let expected = [created, ambiguous, created, created, created, created, created, ambiguous, missing, created];
+        // A check finds what it would have written, in the same verdicts; accounts that are stored, and those of the same records.
+        let all: Vec<_> = accounts.iter().chain(&cards).cloned().collect();
+        let checked = app.caller().import_directory_as(&all, Existing::Overwrite, true).await.expect("checked");
+        assert_eq!(verdicts(&checked)[6..], expected);
+        assert_eq!(app.caller().import_directory(&accounts).await.expect("imported").failed, 0);
+        let refusing = |record: &Value| {
+            let mut record = record.clone();
+            record["refuse_unknown_owners"] = json!(true);
+            record
+        };
+        let refused: Vec<_> = cards[..4].iter().map(refusing).collect();
+        let answer = app.caller().import_directory_as(&refused, Existing::Overwrite, true).await.expect("checked");
+        assert_eq!(verdicts(&answer), [created, ambiguous, missing, missing]);
+        for (check, first, owners) in [(true, created, 4), (false, created, 4), (false, "UNCHANGED", 0)] {
+            let answer = app.caller().import_directory_as(&cards, Existing::Overwrite, check).await.expect("imported");
+            let expected: Vec<_> = expected.iter().map(|one| if *one == created { first } else { one }).collect();
+            assert_eq!(verdicts(&answer), expected, "{answer:?}");
+            assert_eq!(answer.created_owners, owners);
+            assert_eq!(answer.results[1].field_violations[0].field, "accounts_receivable.name");
+        }
+        let owner = |code: &str| show("authentication_code", code);
+        assert_eq!(app.ok("ShowAccessToken", owner("1")).await["accounts_receivable"]["id"], "A1");
+        let new = app.ok("ShowAccessToken", owner("3")).await["accounts_receivable"].clone();
+        assert_eq!((&new["name"], &new["number"]), (&json!("New One"), &Value::Null));
+        assert_eq!(app.ok("ShowAccessToken", owner("4")).await["accounts_receivable"]["id"], new["id"]);
+        assert_eq!(app.ok("ShowAccessToken", owner("7")).await["classification"]["name"], "Gold");
+        let listed = app.ok("ListAccessTokens", json!({"accounts_receivable_identifier": {"name": "New One"}})).await;
+        assert_eq!(listed["access_tokens"].as_array().map(Vec::len), Some(2), "{listed}");
+        // An old file does not give a renamed account its old name back, and finds it.
+        let renamed = json!({"accounts_receivable": {"id": new["id"], "name": "Renamed"}});
+        let answer = app.caller().import_directory(&[renamed, owned("3", "New One"), owned("11", "New One")]).await.expect("imported");
+        assert_eq!(verdicts(&answer), ["UPDATED", "UNCHANGED", "CREATED"], "{answer:?}");
+        assert_eq!(app.ok("ShowAccessToken", owner("11")).await["accounts_receivable"]["name"], "Renamed");
+        let only = app.caller().import_directory_as(&[owned("1", "Nobody")], Existing::UpdateOnly, false).await.expect("an answer");
+        assert_eq!(verdicts(&only), [missing]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -68,7 +68,7 @@ pub struct Batch<'a> {
     industry_sectors: Overlay<'a, IndustrySector>,
     pub(super) classifications: Overlay<'a, Classification>,
     contacts: Overlay<'a, ContactInformation>,
-    accounts: Overlay<'a, AccountsReceivable>,
+    pub(super) accounts: Overlay<'a, AccountsReceivable>,
     participants: Overlay<'a, RewardsParticipant>,
     pub(super) administrators: Option<Administrators>,
     pub(super) credentials: HashMap<String, Credential>,
@@ -274,7 +274,8 @@ impl<'a> Batch<'a> {
         (!failed).then_some(())
     }
 
-    fn refer(&mut self, kind: Kind, embedded: Object, field: &str, violations: &mut Violations) -> Option<String> {
+    fn refer(&mut self, kind: Kind, mut embedded: Object, field: &str, violations: &mut Violations) -> Option<String> {
+        self.find_by_name(kind, &mut embedded, field, violations)?;
         match (embedded.len(), embedded.get("id")) {
             (1, Some(Value::String(id))) => {
                 if self.exists(kind, id) {

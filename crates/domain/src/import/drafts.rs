@@ -34,6 +34,8 @@ struct Memory {
     rows: Stored,
     tokens: HashMap<(Key, String), String>,
     accounts: HashMap<String, String>,
+    /// Ids of the accounts that have or had a name.
+    named_accounts: HashMap<String, HashSet<String>>,
     participants: HashMap<String, String>,
 }
 
@@ -94,11 +96,12 @@ impl Memory {
             by(Key::Identifier, &keys.identifiers),
         ];
         let accounts = keys.account_numbers.iter().filter_map(|number| self.accounts.get(number));
+        let named = keys.account_names.iter().filter_map(|name| self.named_accounts.get(name)).flatten();
         let participants = keys.participant_numbers.iter().filter_map(|number| self.participants.get(number));
         ImportRows {
             contacts: pick(&self.rows.contacts, keys.contacts.iter()),
             credentials: pick(&self.rows.credentials, keys.credentials.iter()),
-            accounts: pick(&self.rows.accounts, keys.account_ids.iter().chain(accounts)),
+            accounts: pick(&self.rows.accounts, keys.account_ids.iter().chain(accounts).chain(named)),
             participants: pick(&self.rows.participants, keys.participant_ids.iter().chain(participants)),
             tokens: pick(&self.rows.tokens, keys.token_ids.iter().chain(tokens.iter().flatten()))
                 .into_iter()
@@ -123,6 +126,11 @@ impl Memory {
         let numbered =
             changes.accounts.iter().filter_map(|account| Some((account.number.clone()?, account.id.clone())));
         self.accounts.extend(numbered);
+        for account in &changes.accounts {
+            if let Some(name) = &account.name {
+                self.named_accounts.entry(name.clone()).or_default().insert(account.id.clone());
+            }
+        }
         let members =
             changes.participants.iter().filter_map(|member| Some((member.number.clone()?, member.id.clone())));
         self.participants.extend(members);

@@ -46,6 +46,7 @@ pub(super) fn is_of_the_stored(violations: &Violations) -> bool {
         matches!(
             reason,
             Reason::ReferenceNotFound
+                | Reason::AmbiguousName
                 | Reason::RecordAlreadyExists
                 | Reason::NumberAlreadyExists
                 | Reason::AuthenticationCodeAlreadyExists

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::batch::derived_token_id;
 use super::new_numbers::is_unnumbered;
-use super::{Kind, Record, reference};
+use super::{Kind, Record, naming, reference};
 use crate::reference::Reference;
 use crate::store::ImportKeys;
 
@@ -29,6 +29,10 @@ pub fn keys(reference: &Reference, records: impl IntoIterator<Item: Borrow<Recor
                 Kind::AccountsReceivable => {
                     keys.account_ids.extend(text("id"));
                     keys.account_numbers.extend(text("number"));
+                    if let Some(name) = naming::name_alone(object) {
+                        keys.account_names.push(name.to_owned());
+                        keys.account_ids.push(naming::named_account_id(&reference.organisation.id, name));
+                    }
                 }
                 Kind::RewardsParticipant => {
                     keys.participant_ids.extend(text("id"));

@@ -15,6 +15,7 @@ mod identity;
 mod kept;
 mod keys;
 mod merge;
+mod naming;
 mod new_numbers;
 mod options;
 mod organisation;

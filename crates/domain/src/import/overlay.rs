@@ -49,6 +49,16 @@ impl<'a, T: Entity> Overlay<'a, T> {
         index.get(natural_key).filter(|id| self.get(id).and_then(T::natural_key) == Some(natural_key)).cloned()
     }
 
+    /// Returns the ids of the objects that match, as they are now.
+    pub(super) fn ids_where(&self, matches: impl Fn(&T) -> bool) -> Vec<String> {
+        let at_hand = self.at_hand.values();
+        let changed = self.changed.values().filter(|one| !self.at_hand.contains_key(one.id()));
+        let is_newer = |id: &str| self.at_hand.contains_key(id) || self.changed.contains_key(id);
+        let stored = self.stored.values().filter(|one| matches(one) && !is_newer(one.id()));
+        let newer = at_hand.chain(changed).filter(|one| matches(one));
+        newer.chain(stored).map(|one| one.id().to_owned()).collect()
+    }
+
     pub(super) fn stage(&mut self, entity: T) {
         self.at_hand.insert(entity.id().to_owned(), entity);
     }

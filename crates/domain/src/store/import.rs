@@ -19,6 +19,8 @@ pub struct ImportKeys {
     pub account_ids: Vec<String>,
     /// Accounts, by number.
     pub account_numbers: Vec<String>,
+    /// Accounts, by name. Of those that share a name, two are enough to know that they do.
+    pub account_names: Vec<String>,
     /// Participants, by id.
     pub participant_ids: Vec<String>,
     /// Participants, by number.
@@ -50,6 +52,9 @@ impl ImportKeys {
             &mut self.authentication_codes,
             &mut self.identifiers,
         ];
+        self.account_names.retain(|name| crate::text::bounded(name, crate::text::NAME).is_ok());
+        self.account_names.sort_unstable();
+        self.account_names.dedup();
         for list in lists {
             list.retain(|key| crate::text::code(key).is_ok());
             list.sort_unstable();

@@ -10,6 +10,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use access_tokens_domain::directory::AccountsReceivable;
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{DraftStore, ImportChanges, ImportKeys, ImportRows, StoreResult};
 use sea_orm::{ActiveModelTrait, EntityTrait, Iterable, ModelTrait, TryIntoModel, Value};
@@ -31,6 +32,7 @@ enum Key {
     Credential,
     Account,
     AccountNumber,
+    AccountName,
     Participant,
     ParticipantNumber,
     Token,
@@ -139,15 +141,20 @@ impl DraftFile {
         Ok(())
     }
 
+    /// An entry of the index, counted from 1.
+    fn entry(&self, number: u32) -> StoreResult<Entry> {
+        let mut bytes = [0; ENTRY_BYTES];
+        let offset = u64::from(number - 1) * ENTRY_BYTES as u64;
+        self.index.read_exact_at(&mut bytes, offset).map_err(|error| fault(&error))?;
+        Ok(Entry::from_bytes(bytes))
+    }
+
     /// The last row that was written with this key.
     fn last(&self, key: Key, value: &str) -> StoreResult<Option<Place>> {
         let hash = key.hash(value);
         let mut next = self.heads[chain(hash)];
         while next != 0 {
-            let mut bytes = [0; ENTRY_BYTES];
-            let offset = u64::from(next - 1) * ENTRY_BYTES as u64;
-            self.index.read_exact_at(&mut bytes, offset).map_err(|error| fault(&error))?;
-            let entry = Entry::from_bytes(bytes);
+            let entry = self.entry(next)?;
             if entry.hash == hash {
                 return Ok((entry.row.length > 0).then_some(entry.row));
             }
@@ -197,6 +204,41 @@ impl DraftFile {
     }
 }
 
+impl DraftFile {
+    fn accounts(&self, keys: &ImportKeys) -> StoreResult<Vec<AccountsReceivable>> {
+        use accounts_receivable::Entity;
+        let mut ids = keys.account_ids.clone();
+        for name in &keys.account_names {
+            ids.extend(self.accounts_named(name)?);
+        }
+        let numbers = [(Key::AccountNumber, keys.account_numbers.as_slice())];
+        let rows = self.find::<Entity>((Key::Account, &ids), &numbers, |row| &row.id)?;
+        rows.into_iter().map(convert::accounts_receivable).collect()
+    }
+
+    /// The ids of accounts that have this name, at most two: more are not needed to know that several have it.
+    fn accounts_named(&self, name: &str) -> StoreResult<Vec<String>> {
+        use accounts_receivable::Entity;
+        let mut ids = Vec::new();
+        let hash = Key::AccountName.hash(name);
+        let mut next = self.heads[chain(hash)];
+        while next != 0 && ids.len() < 2 {
+            let entry = self.entry(next)?;
+            next = entry.before;
+            if entry.hash != hash {
+                continue;
+            }
+            let id = self.read::<Entity>(entry.row)?.id;
+            // It may have been written again since, with another name.
+            let now = self.last(Key::Account, &id)?.map(|place| self.read::<Entity>(place)).transpose()?;
+            if now.is_some_and(|now| now.name.as_deref() == Some(name)) && !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
+        Ok(ids)
+    }
+}
+
 impl DraftStore for DraftFile {
     fn load(&self, keys: &ImportKeys) -> StoreResult<ImportRows> {
         macro_rules! rows {
@@ -209,10 +251,7 @@ impl DraftStore for DraftFile {
         Ok(ImportRows {
             contacts: rows!(contact_information, convert::contact, id, Contact in keys.contacts),
             credentials: rows!(user_credential, convert::credential, user_id, Credential in keys.credentials),
-            accounts: rows!(
-                accounts_receivable, convert::accounts_receivable, id, Account in keys.account_ids,
-                AccountNumber in keys.account_numbers
-            ),
+            accounts: self.accounts(keys)?,
             participants: rows!(
                 rewards_participant, convert::rewards_participant, id, Participant in keys.participant_ids,
                 ParticipantNumber in keys.participant_numbers
@@ -240,7 +279,11 @@ impl DraftStore for DraftFile {
         }
         for one in &changes.accounts {
             let row = convert::accounts_receivable_row(none, one)?;
-            let keys = [(Key::Account, Some(one.id.as_str())), (Key::AccountNumber, one.number.as_deref())];
+            let keys = [
+                (Key::Account, Some(one.id.as_str())),
+                (Key::AccountNumber, one.number.as_deref()),
+                (Key::AccountName, one.name.as_deref()),
+            ];
             self.add(&mut batch, &row, keys)?;
         }
         for one in &changes.participants {

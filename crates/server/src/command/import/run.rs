@@ -305,7 +305,8 @@ fn summary(tally: Tally) -> Vec<String> {
         lines.push(format!("pass codes and passwords that were written: {}", tally.secrets));
     }
     if tally.kept_secrets > 0 {
-        let text = "kept records have a pass code that was not written; --update-only and --existing=overwrite write it";
+        let text =
+            "kept records have a pass code that was not written; --update-only and --existing=overwrite write it";
         lines.push(format!("{} {text}", tally.kept_secrets));
     }
     if tally.weak_hashes > 0 {

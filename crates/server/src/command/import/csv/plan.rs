@@ -13,9 +13,12 @@ use super::value::trim;
 /// The name of the last column of a file of refused rows.
 pub(in super::super) const REASON_COLUMN: &str = "reason";
 
-/// Fields whose members are those of another object, with the member that names it where its id does not.
-const NAMED_BY: [(&str, &str); 3] =
-    [("classification", "name"), ("accounts_receivable", "number"), ("rewards_participant", "number")];
+/// Fields whose members are those of another object, with the members that name it where its id does not, the usual one first.
+const NAMED_BY: [(&str, &[&str]); 3] = [
+    ("classification", &["name", "alternative_code"]),
+    ("accounts_receivable", &["number", "name"]),
+    ("rewards_participant", &["number"]),
+];
 
 /// A mapping that is bound to the columns of one file.
 #[derive(Debug)]
@@ -103,8 +106,22 @@ impl Plan {
             }
         }
         violations.into_result()?;
+        self.keep_keys(&mut object);
         let mut records = import::from_value(serde_json::json!({ "access_token": object }))?;
         records.pop().ok_or_else(|| Error::internal("a row without a record"))
+    }
+}
+
+impl Plan {
+    /// Puts null where the number or id of an owner is mapped and its cell is empty, so that a row never names the owner by the name
+    /// alone where the mapping says otherwise.
+    fn keep_keys(&self, object: &mut Map<String, Value>) {
+        for field in &self.fields {
+            let Some((group, member @ ("id" | "number"))) = field.name().path.split_once('.') else { continue };
+            if let Some(Value::Object(members)) = object.get_mut(group) {
+                members.entry(member).or_insert(Value::Null);
+            }
+        }
     }
 }
 
@@ -130,11 +147,12 @@ fn rules_by_name(columns: &[String]) -> Result<Vec<(FieldName, Rule)>, String> {
 
 /// Refuses members of an object that no field names: each row would be refused.
 fn check_names(rules: &[(FieldName, Rule)]) -> Result<(), String> {
-    for (object, key) in NAMED_BY {
+    for (object, keys) in NAMED_BY {
         let mut members = rules.iter().filter_map(|(field, _)| field.path.strip_prefix(object)?.strip_prefix('.'));
         let Some(first) = members.next() else { continue };
-        if !std::iter::once(first).chain(members).any(|member| member == "id" || member == key) {
-            return Err(format!("{object}.{key} is missing: {object}.{first} needs it, or {object}.id"));
+        if !std::iter::once(first).chain(members).any(|member| member == "id" || keys.contains(&member)) {
+            let names = keys.iter().map(|key| format!("{object}.{key}")).collect::<Vec<_>>().join(" or ");
+            return Err(format!("{names} is missing: {object}.{first} needs it, or {object}.id"));
         }
     }
     Ok(())

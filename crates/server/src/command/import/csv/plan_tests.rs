@@ -157,11 +157,9 @@ fn every_mistake_of_a_mapping_is_found_before_the_first_row() {
         ("life_cycle_state = { column = \"c\", default = \"x\", map = { a = \"EFFECTIVE\" } }", "not in map"),
         ("authentication_code = { column = \"c\", default = \"7\", check = \"ean13\" }", "EAN-13"),
         (
-            "accounts_receivable.name = \"c\"",
-            "accounts_receivable.number is missing: accounts_receivable.name needs it",
+            "accounts_receivable.life_cycle_state = \"c\"",
+            "accounts_receivable.number or accounts_receivable.name is missing: accounts_receivable.life_cycle_state needs it, or accounts_receivable.id",
         ),
-        ("accounts_receivable.life_cycle_state = \"c\"", "or accounts_receivable.id"),
-        ("classification.alternative_code = \"c\"", "classification.name is missing"),
     ] {
         let error = plan(&format!("[access_token]\n{rule}"), &["c", "d", "d"]).expect_err(rule);
         assert!(error.contains(what), "{rule}: {error}");

@@ -1,0 +1,94 @@
+//! References by something else than an id or a key: an account by its name, a classification by its alternative code. Neither is
+//! unique, so a reference that several objects match is refused and never guessed.
+
+use serde_json::Value;
+
+use super::batch::derived_id;
+use super::entity::Entity;
+use super::overlay::Overlay;
+use super::{Batch, Kind, Object};
+use crate::Reason;
+use crate::error::Violations;
+
+/// Returns the name of an account in an object that has neither the member `id` nor the member `number`. Saved answers have both, if
+/// only with null: an account of theirs is never looked up by its name.
+pub(super) fn name_alone(account: &Object) -> Option<&str> {
+    alone(account, "name", ["id", "number"])
+}
+
+fn alone<'o>(object: &'o Object, member: &str, keys: [&str; 2]) -> Option<&'o str> {
+    let has_key = keys.into_iter().any(|key| object.contains_key(key));
+    object.get(member).and_then(Value::as_str).filter(|text| !has_key && !text.is_empty())
+}
+
+/// Returns the id of an account that is created because a record refers to it by this name. No number has a control character, so it
+/// is never the id that is derived from a number.
+pub(super) fn named_account_id(organisation: &str, name: &str) -> String {
+    derived_id(organisation, Kind::AccountsReceivable, &format!("\u{1}{name}"))
+}
+
+impl Batch<'_> {
+    /// Puts the id into an object that refers by a name or an alternative code alone. An account that no account has the name of gets an
+    /// id of its own, under which it is created. Returns `None` after a violation.
+    pub(super) fn find_by_name(
+        &self,
+        kind: Kind,
+        object: &mut Object,
+        field: &str,
+        violations: &mut Violations,
+    ) -> Option<()> {
+        let found = match kind {
+            Kind::AccountsReceivable => {
+                let Some(name) = name_alone(object) else { return Some(()) };
+                let found = of_one(&self.accounts, |account| account.name.as_deref() == Some(name));
+                let derived = named_account_id(&self.organisation.id, name);
+                match found {
+                    Found::None if self.accounts.get(&derived).is_some() => {
+                        // It was created by this name and has another one since, which an old file must not change back.
+                        object.remove("name");
+                        Found::One(derived)
+                    }
+                    Found::None => Found::One(derived),
+                    found => found,
+                }
+            }
+            Kind::Classification => {
+                let Some(code) = alone(object, "alternative_code", ["id", "name"]) else { return Some(()) };
+                of_one(&self.classifications, |one| one.alternative_code.as_deref() == Some(code))
+            }
+            _ => return Some(()),
+        };
+        let member = if kind == Kind::Classification { "alternative_code" } else { "name" };
+        match found {
+            Found::One(id) => {
+                object.insert("id".to_owned(), Value::String(id));
+                return Some(());
+            }
+            Found::None => {
+                let text = format!("is that of no {}, and none is created without a name", kind.name());
+                violations.add(Reason::ReferenceNotFound, format!("{field}.{member}"), text);
+            }
+            Found::Several => {
+                let text = format!("is that of several {}: name the id or number of one", kind.name());
+                violations.add(Reason::AmbiguousName, format!("{field}.{member}"), text);
+            }
+        }
+        None
+    }
+}
+
+/// What a name matches.
+enum Found {
+    None,
+    One(String),
+    Several,
+}
+
+fn of_one<T: Entity>(overlay: &Overlay<'_, T>, matches: impl Fn(&T) -> bool) -> Found {
+    let mut ids = overlay.ids_where(matches);
+    match (ids.pop(), ids.is_empty()) {
+        (None, _) => Found::None,
+        (Some(id), true) => Found::One(id),
+        (Some(_), false) => Found::Several,
+    }
+}
