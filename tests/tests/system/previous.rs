@@ -94,10 +94,14 @@ async fn the_last_release_goes_on_beside_this_version() {
     let (url, cluster) = block_in_place(|| (postgres::create_database(), postgres::shared()));
     let name = url.rsplit('/').next().expect("a name").to_owned();
     let old = Workplace::new(&binary, directory.path(), &url);
-    let add = |user| ["user", "add", "--organisation", "DEMO", "--username", user, "--password-stdin"];
+    let permissions = "access_tokens.read,access_tokens.write,access_tokens.secrets,access_tokens.lookup";
+    let add = |user| {
+        ["user", "add", "--organisation", "DEMO", "--username", user, "--permissions", permissions, "--password-stdin"]
+    };
     block_in_place(|| {
         done(&old, &["keys", "init"], "");
         done(&old, &["migrate"], "");
+        done(&old, &["organisation", "add", "DEMO"], "");
         done(&old, &add("ops"), PASSWORD);
         done(&old, &add("leaver"), PASSWORD);
     });
