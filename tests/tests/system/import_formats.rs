@@ -70,8 +70,15 @@ async fn shown(client: &Client, code: &str) -> Value {
 }
 
 /// The files of other programs with their mappings: how many rows are good and bad, and a card of each.
-const EXPORTS: [(&str, usize, usize); 5] =
-    [("spreadsheet", 2, 3), ("barcodes", 3, 0), ("loyalty", 2, 0), ("gift-cards", 2, 0), ("labels", 1, 1)];
+const EXPORTS: [(&str, usize, usize); 7] = [
+    ("spreadsheet", 2, 3),
+    ("barcodes", 3, 0),
+    ("loyalty", 2, 0),
+    ("gift-cards", 2, 0),
+    ("labels", 1, 1),
+    ("till", 3, 3),
+    ("shop", 2, 0),
+];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn exports_of_other_programs_are_imported_and_change_nothing_again() {
@@ -145,11 +152,57 @@ async fn check_cards(name: &str, client: &Client, imported: &str) {
             assert!(created.starts_with("2024-01-31T22:00:00"), "{created}");
             assert!(imported.contains("columns that are not imported: \"message\", \"balance\""), "{imported}");
         }
+        "till" => {
+            let card = shown(client, "0004711000017").await;
+            assert_eq!((&card["udf_float_1"], &card["udf_string_1"]), (&json!(1_234.5), &json!("zwei\r\nZeilen")));
+            let card = shown(client, "0004711000024").await;
+            assert_eq!((&card["udf_float_1"], &card["life_cycle_state"]), (&json!(12_345.0), &json!("NOT_EFFECTIVE")));
+            assert_eq!(shown(client, "0004711000031").await["udf_float_1"], -7.5);
+            for (line, what) in [(8, "damaged by a spreadsheet"), (10, "stands for nothing"), (12, "line of totals")] {
+                let complaint = imported.lines().find(|one| one.contains(&format!("till.csv:{line}: ")));
+                assert!(complaint.is_some_and(|complaint| complaint.contains(what)), "{imported}");
+            }
+        }
+        "shop" => {
+            let card = shown(client, "GIFT-600000000001").await;
+            assert_eq!((&card["udf_float_1"], &card["identifier"]), (&json!(1_012.5), &json!("ana@example.org")));
+            assert_eq!(
+                (&card["udf_string_1"], &card["accounts_receivable"]["name"]),
+                (&json!("+30 690 000 0000"), &json!("Ríos, Ana"))
+            );
+            assert!(imported.contains("refer to them: 2 accounts receivable"), "{imported}");
+        }
         _ => {
             let card = shown(client, "L-044e-a1b2-c3d5").await;
             assert_eq!((&card["udf_float_1"], &card["number"]), (&json!(1_120.0), &json!("044e-a1b2-c3d5/03/31/2027")));
         }
     }
+}
+
+/// The refused rows of a file with a title can be read by the same mapping, which skips the title.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refused_rows_below_a_title_are_mended_by_the_same_mapping() {
+    let site = Site::new(false);
+    let (mapping, till) = (data("till.toml"), data("till.csv"));
+    let import = |file: &str, rejects: &str, code: i32| {
+        site.run(&["import", "--mapping", &mapping, "--rejects", rejects, file], code)
+    };
+    import(&till, "refused.csv", 1);
+    let refused = site.read("refused.csv");
+    let (title, rows) = refused.split_once("Karten-Nr.;").expect("a header");
+    assert_eq!(title, "\u{feff}Kundenkarten;Stand: 31.01.2026\r\nFiliale Wien\r\n");
+    assert_eq!(rows.lines().count(), 4, "{refused}");
+    let said = import("refused.csv", "again.csv", 1);
+    assert!(said.contains("0 created, 0 updated, 0 unchanged, 3 failed"), "{said}");
+    assert_eq!(site.read("again.csv").lines().next(), refused.lines().next());
+    let is_mended = |line: &&str| !line.starts_with("Summe") && !line.starts_with("NULL");
+    let mended: Vec<&str> = refused.lines().filter(is_mended).collect();
+    site.write("mended.csv", mended.join("\r\n").replace("4,00E+15", "4000000000000"));
+    let said = import("mended.csv", "third.csv", 0);
+    assert!(said.contains("1 created, 0 updated, 0 unchanged, 0 failed"), "{said}");
+    // Without skip_lines the error says where the header is.
+    let said = site.run(&["import", "--map", "authentication_code=Karten-Nr.", &till], 1);
+    assert!(said.contains("line 4 has the columns: set skip_lines = 2"), "{said}");
 }
 
 /// 30,000 rows, of which several thousand are wrong for a few reasons: the summary is short, and the refused rows can be mended and

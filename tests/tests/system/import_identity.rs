@@ -274,7 +274,7 @@ on_both_databases! {
             assert_eq!(answer.created_owners, owners);
             assert_eq!(answer.results[1].field_violations[0].field, "accounts_receivable.name");
         }
-        let owner = |code: &str| show("authentication_code", code);
+        let owner = |code: &str| json!({"access_token_identifier": {"authentication_code": code}});
         assert_eq!(app.ok("ShowAccessToken", owner("1")).await["accounts_receivable"]["id"], "A1");
         let new = app.ok("ShowAccessToken", owner("3")).await["accounts_receivable"].clone();
         assert_eq!((&new["name"], &new["number"]), (&json!("New One"), &Value::Null));

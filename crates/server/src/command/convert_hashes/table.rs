@@ -1,11 +1,11 @@
 //! Records of text files: CSV with a header, or lines of a value and its hash.
 
-use std::io::{BufRead, Cursor};
+use std::io::BufRead;
 
 use serde_json::Value;
 
 use super::input::{Each, Found, Wanted};
-use crate::command::files::{Cells, Line, MAX_CELLS, Reader, Start, TooLarge, Unreadable, WrongQuote};
+use crate::command::files::{Line, Reader, Start, TooLarge, Unreadable, WrongQuote, columns_of};
 
 /// What separates a value from its hash on a line, also where the value has blanks or colons.
 const SEPARATORS: [char; 4] = ['\t', ',', ';', '|'];
@@ -31,7 +31,7 @@ pub(super) fn read(
     each: &mut Each<'_>,
 ) -> anyhow::Result<()> {
     let start = Start::read(&mut input, skipped_lines, None, 0)?;
-    let columns = cells_of(start.first_line(), start.delimiter);
+    let columns = columns_of(start.first_line(), start.delimiter);
     if columns.iter().any(|column| wanted.is_hash(column)) {
         return rows(start.rows(input), &columns, wanted, each);
     }
@@ -67,7 +67,7 @@ fn rows<R: BufRead>(
             (_, Some(WrongQuote::TextAfter { .. })) => "has text after a closing quote: quotes in cells are doubled",
             (Err(TooLarge::Bytes), None) => TOO_LONG,
             (Err(TooLarge::Cells), None) => "has too many cells",
-            (Ok(cells), None) => match texts(&cells) {
+            (Ok(cells), None) => match cells.trimmed() {
                 Some(cells) if cells.iter().all(String::is_empty) => continue,
                 Some(cells) => {
                     let named = columns.iter().zip(cells);
@@ -83,18 +83,6 @@ fn rows<R: BufRead>(
     Ok(())
 }
 
-/// The cells of one line: RFC 4180, blanks around cells removed.
-fn cells_of(line: &[u8], delimiter: u8) -> Vec<String> {
-    let mut reader = Reader::of_line(Cursor::new(line), delimiter);
-    let row = reader.next().ok().flatten();
-    row.and_then(|row| texts(&row.cells.ok()?)).unwrap_or_default()
-}
-
-fn texts(cells: &Cells) -> Option<Vec<String>> {
-    debug_assert!(cells.len() <= MAX_CELLS, "the reader has this limit");
-    cells.iter().map(|cell| Some(std::str::from_utf8(cell).ok()?.trim().to_owned())).collect()
-}
-
 /// Whether a cell may be a hash, or stand for one that is not there, and not the name of a column.
 fn looks_like_hash(cell: &str) -> bool {
     cell.contains(['$', '{', '*', '!']) || super::format::is_nothing(cell) || cell.len() >= 32
@@ -107,7 +95,7 @@ fn pair(line: &str, number: usize, delimiter: u8) -> Found {
         return Found::Comment;
     }
     let pair = match line.starts_with('"') {
-        true => match cells_of(line.as_bytes(), delimiter).as_slice() {
+        true => match columns_of(line.as_bytes(), delimiter).as_slice() {
             [value, hash, ..] => Some((value.clone(), hash.clone())),
             _ => None,
         },

@@ -8,7 +8,7 @@ mod text;
 
 pub(super) use lines::{Line, TextLines, Unreadable};
 pub(super) use rows::{Cells, MAX_CELLS, MAX_ROW_BYTES, Reader, TooLarge, WrongQuote};
-pub(super) use start::{Start, detect_delimiter};
+pub(super) use start::{Start, columns_of, detect_delimiter};
 #[cfg(test)]
 pub(super) use text::text;
 pub(super) use text::{Text, find_encoding, look, open, peek};

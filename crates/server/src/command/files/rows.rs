@@ -34,6 +34,11 @@ impl Cells {
         self.ends.len()
     }
 
+    /// The cells as texts without outer blanks; `None` where one is not UTF-8.
+    pub(in crate::command) fn trimmed(&self) -> Option<Vec<String>> {
+        self.iter().map(|cell| Some(std::str::from_utf8(cell).ok()?.trim().to_owned())).collect()
+    }
+
     /// The size of all cells in bytes.
     pub(in crate::command) fn bytes(&self) -> usize {
         self.bytes.len()

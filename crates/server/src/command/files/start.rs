@@ -70,6 +70,12 @@ impl Start {
     }
 }
 
+/// The cells of one line, without outer blanks. There are none in a line that is too long or not UTF-8.
+pub(in crate::command) fn columns_of(line: &[u8], delimiter: u8) -> Vec<String> {
+    let row = Reader::of_line(Cursor::new(line), delimiter).next().ok().flatten();
+    row.and_then(|row| row.cells.ok()?.trimmed()).unwrap_or_default()
+}
+
 /// The bytes up to the end of the first line that is not empty, and where that line begins: at most as many bytes as two rows have.
 fn first_line(input: &mut impl BufRead) -> io::Result<(Vec<u8>, usize)> {
     let (mut bytes, mut begin) = (Vec::new(), 0);

@@ -109,8 +109,8 @@ impl<'a> Run<'a> {
             rejects.accept(items.head())?;
         }
         self.first_places = FirstPlaces::new(if items.head().is_some() { Scope::All } else { Scope::Unnumbered });
-        let warning = self.notes.begin(file);
-        self.warn(warning);
+        let warnings = self.notes.begin(file);
+        self.warn(warnings);
         if !items.unmapped().is_empty() {
             let text = format!("{file}: columns that are not imported: {}", listed(items.unmapped()));
             self.report.warn(text);
@@ -118,8 +118,8 @@ impl<'a> Run<'a> {
         Ok(self.rejects.is_some())
     }
 
-    fn warn(&mut self, warning: Option<String>) {
-        warning.into_iter().for_each(|warning| self.report.warn(warning));
+    fn warn(&mut self, warnings: Vec<String>) {
+        warnings.into_iter().for_each(|warning| self.report.warn(warning));
     }
 
     /// Takes the next record. Writes what has come together when it is enough.
@@ -222,8 +222,8 @@ impl<'a> Run<'a> {
             anyhow::ensure!(databases::interruption().is_none(), "interrupted");
         }
         anyhow::ensure!(self.waiting.is_empty(), "the import answered too little");
-        let warning = self.notes.end();
-        self.warn(warning);
+        let warnings = self.notes.end();
+        self.warn(warnings);
         if self.assumed_states > 0 {
             let text =
                 format!("{} new access tokens have no state in the file: EFFECTIVE was assumed", self.assumed_states);

@@ -121,6 +121,32 @@ fn a_row_whose_quotes_do_not_pair_is_refused() {
 }
 
 #[test]
+fn a_header_below_a_title_is_skipped_to_and_found() {
+    let title = "Customer cards;as of 31.01.2026\n\nVienna\ncode;text\n1;a\n";
+    let error = rows(title.as_bytes(), CODES).expect_err("refused").to_string();
+    assert!(error.contains("line 4 has the columns: set skip_lines = 2"), "{error}");
+    let skipping = |count: usize| format!("[csv]\nskip_lines = {count}\n{CODES}");
+    assert_eq!(rows(title.as_bytes(), &skipping(2)).expect("read"), [code(5, "1", "a")]);
+    // A title without a delimiter, and the line of a spreadsheet before it.
+    for text in [
+        "Customer cards\ncode;text\n1;a\n",
+        "sep=;\r\nCustomer cards\r\ncode;text\r\n1;a\r\n",
+        "Customer cards\rcode\ttext\r1\ta\r",
+    ] {
+        let error = rows(text.as_bytes(), CODES).expect_err("refused").to_string();
+        assert!(error.contains("set skip_lines = 1"), "{text:?}: {error}");
+        let line = 3 + usize::from(text.starts_with("sep"));
+        assert_eq!(rows(text.as_bytes(), &skipping(1)).expect("read"), [code(line, "1", "a")], "{text:?}");
+    }
+    assert!(rows(b"a\n", &skipping(3)).expect("read").is_empty());
+    let twice = rows(b"code;code;text\n1;2;a\n", CODES).expect_err("refused").to_string();
+    assert!(twice.contains("more than one column \"code\"") && twice.contains("skip_lines"), "{twice}");
+    let bare =
+        "[csv]\nheader = false\nskip_lines = 1\n[access_token]\nauthentication_code = \"2\"\nudf_string_1 = \"3\"";
+    assert_eq!(rows(b"code;code;text\n1;2;a\n", bare).expect("read"), [code(2, "2", "a")]);
+}
+
+#[test]
 fn rows_without_a_header_and_rows_to_skip() {
     let bare =
         "[csv]\nheader = false\n[access_token]\nauthentication_code = { column = \"1\", pad = 13, check = \"ean13\" }";

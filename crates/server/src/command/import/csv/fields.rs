@@ -2,6 +2,8 @@
 
 use access_tokens_domain::life_cycle::LifeCycleState;
 
+use super::value;
+
 /// How the text of a field is read, and whether a message may repeat it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FieldKind {
@@ -74,6 +76,18 @@ impl FieldName {
     /// Whether fields of this name have members, as `classification` has.
     pub(super) fn is_group(path: &str) -> bool {
         FIELDS.iter().any(|(name, _)| name.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')))
+    }
+
+    /// Says why a cell is no value of this field, where the field names something: a text that stands for nothing would be one name of
+    /// many rows. As a pass code it would be one that many share.
+    pub(super) fn refusal(self, text: &str) -> Option<&'static str> {
+        let is_key = self.path == "id" || self.path.ends_with(".id") || self.path.ends_with("number");
+        match self.path {
+            "pass_code" => value::is_placeholder(text),
+            "authentication_code" | "identifier" | "classification.name" => value::is_no_name(text),
+            _ if is_key => value::is_no_name(text),
+            _ => None,
+        }
     }
 
     /// The names of all fields, for messages.

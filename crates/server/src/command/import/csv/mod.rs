@@ -22,8 +22,12 @@ pub(super) use self::options::Options;
 use self::plan::Plan;
 pub(super) use self::plan::REASON_COLUMN;
 pub(super) use self::value::{may_be_card_number, may_have_lost_digits};
-use crate::command::files::{Cells, MAX_CELLS, MAX_ROW_BYTES, Reader, Start, Text, TooLarge, WrongQuote};
+use crate::command::files::{
+    Cells, MAX_CELLS, MAX_ROW_BYTES, Reader, Start, Text, TooLarge, WrongQuote, columns_of, detect_delimiter,
+};
 
+/// Maximum number of rows in which a header below a title is looked for.
+const MAX_TITLE_ROWS: usize = 20;
 /// Maximum number of columns that an error lists, and of characters of a name among them.
 const MAX_LISTED_COLUMNS: usize = 100;
 const MAX_LISTED_NAME: usize = 60;
@@ -89,8 +93,16 @@ impl<R: BufRead> Rows<R> {
     pub(super) fn open(input: Input<R>, mapping: &Mapping) -> anyhow::Result<Option<Self>> {
         let transcoded = input.transcoded;
         let Some(opened) = open(input, &mapping.options)? else { return Ok(None) };
-        let Opened { reader, mut head, first } = opened;
-        let plan = Plan::new(mapping, &head.columns).map_err(|what| with_columns(&what, &head.columns))?;
+        let Opened { mut reader, mut head, first } = opened;
+        let plan = match Plan::new(mapping, &head.columns) {
+            Ok(plan) => plan,
+            Err(what) => {
+                let further = if head.has_header { header_further_down(&mut reader, &head, mapping)? } else { None };
+                let hint =
+                    further.map(|(line, skip)| format!("; line {line} has the columns: set skip_lines = {skip}"));
+                return Err(with_columns(&(what + &hint.unwrap_or_default()), &head.columns));
+            }
+        };
         if plan.has_reasons() {
             head.columns.pop();
         }
@@ -219,6 +231,27 @@ fn open<R: BufRead>(input: Input<R>, options: &Options) -> anyhow::Result<Option
     let first = (!options.header).then_some((row.line, cells));
     let head = Head { delimiter, skipped, columns, has_header: options.header };
     Ok(Some(Opened { reader, head, first }))
+}
+
+/// Looks for a header that the mapping fits, below a title. Returns its line, and the number of lines before it.
+fn header_further_down<R: BufRead>(
+    reader: &mut Reader<R>,
+    head: &Head,
+    mapping: &Mapping,
+) -> anyhow::Result<Option<(usize, usize)>> {
+    for place in 1..=MAX_TITLE_ROWS {
+        let Some(row) = reader.next()? else { return Ok(None) };
+        let Ok(cells) = row.cells else { continue };
+        let mut columns: Vec<String> = cells.iter().map(|cell| String::from_utf8_lossy(cell).into_owned()).collect();
+        if let [line] = columns.as_slice() {
+            // A title has no delimiter, so that another one was taken for that of the rows.
+            columns = columns_of(line.as_bytes(), detect_delimiter(line.as_bytes()));
+        }
+        if Plan::new(mapping, &columns).is_ok() {
+            return Ok(Some((row.line, head.skipped.len() + place)));
+        }
+    }
+    Ok(None)
 }
 
 /// The cells as texts. The error about one that is not UTF-8 shows it, with the name of its column, where `shown` gives a name.

@@ -167,7 +167,10 @@ fn find(columns: &[String], name: &str) -> Result<usize, String> {
     let mut places = columns.iter().enumerate().filter(|(_, column)| *column == trim(name)).map(|(place, _)| place);
     match (places.next(), places.next()) {
         (Some(place), None) => Ok(place),
-        (Some(_), Some(_)) => Err(format!("the file has more than one column {name:?}")),
+        (Some(_), Some(_)) => Err(format!(
+            "the file has more than one column {name:?}: rename one in the file, or set header = false and skip_lines so that columns \
+             are named 1, 2, ..."
+        )),
         (None, _) => Err(format!("the file has no column {name:?}")),
     }
 }

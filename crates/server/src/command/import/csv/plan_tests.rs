@@ -208,6 +208,53 @@ fn reasons_of_an_earlier_import_are_no_part_of_the_file() {
 }
 
 #[test]
+fn cells_that_name_nothing_are_refused_where_they_would_be_names() {
+    for (field, cell, what) in [
+        ("authentication_code", "NULL", "list it in empty"),
+        ("identifier", "\\N", "list it in empty"),
+        ("accounts_receivable.number", "null", "list it in empty"),
+        ("pass_code", "NULL", "list it in empty"),
+        ("authentication_code", "Summe:", "line of totals"),
+        ("authentication_code", "'ABC'", "quotes"),
+        ("number", "4200000000000.0", "decimal point"),
+    ] {
+        let plan = one(field, "case = \"upper\"");
+        let refused = record(&plan, &[cell]).expect_err(cell);
+        assert!(refused.contains(what) && refused.contains("column \"c\"") && !refused.contains("ABC"), "{refused}");
+    }
+    for (field, cell) in [("udf_string_1", "NULL"), ("pass_code", "total"), ("pass_code", "'ABC'")] {
+        assert!(record(&one(field, "prefix = \"\""), &[cell]).is_ok(), "{field} {cell}");
+    }
+    // What the mapping names is wanted.
+    assert_eq!(
+        value(&one("authentication_code", "map = { Total = \"T\" }"), "authentication_code", "Total"),
+        Ok(json!("T"))
+    );
+    assert_eq!(value(&one("number", "match = \"^'(.*)'$\""), "number", "'7'"), Ok(json!("7")));
+    let empty = one("authentication_code", "empty = [\"NULL\"]");
+    assert_eq!(record(&empty, &["NULL"]), Ok(json!({})));
+}
+
+#[test]
+fn owners_are_named_by_number_or_by_name() {
+    let both = "[access_token]\nnumber = \"n\"\naccounts_receivable.name = \"c\"\naccounts_receivable.number = \"d\"";
+    let plan = plan(both, &["n", "c", "d"]).expect("a plan");
+    assert_eq!(
+        record(&plan, &["1", "Ana", "7"]),
+        Ok(json!({"number": "1", "accounts_receivable": {"name": "Ana", "number": "7"}}))
+    );
+    assert_eq!(
+        record(&plan, &["1", "Ana"]),
+        Ok(json!({"number": "1", "accounts_receivable": {"name": "Ana", "number": null}}))
+    );
+    assert_eq!(record(&plan, &["1"]), Ok(json!({"number": "1"})));
+    let name =
+        self::plan("[access_token]\nnumber = \"n\"\naccounts_receivable.name = \"c\"", &["n", "c"]).expect("a plan");
+    assert_eq!(record(&name, &["1", "Ana"]), Ok(json!({"number": "1", "accounts_receivable": {"name": "Ana"}})));
+    assert!(self::plan("[access_token]\nclassification.alternative_code = \"c\"", &["c"]).is_ok());
+}
+
+#[test]
 fn codes_are_not_repeated_and_other_values_are() {
     let mapping = "[access_token]\nauthentication_code = { column = \"a\", map = { x = \"y\" } }\nudf_string_1 = { column = \"b\", map = { x = \"y\" } }\npass_code = { column = \"p\", pad = 4 }";
     let plan = plan(mapping, &["a", "b", "p"]).expect("a plan");

@@ -134,6 +134,10 @@ impl Field {
             if is_damaged(&text) && !is_mapped {
                 return Err(format!("column {name:?} was damaged by a spreadsheet{}", self.quote(&text)));
             }
+            let is_as_it_is = self.pattern.is_none() && !is_mapped;
+            if let Some(what) = self.name.refusal(&text).filter(|_| is_as_it_is) {
+                return Err(format!("column {name:?} {what}"));
+            }
             joined = Some(match joined {
                 None => text,
                 Some(before) => Cow::Owned(format!("{before}{join}{text}")),

@@ -4,14 +4,17 @@ use std::borrow::Cow;
 
 use access_tokens_domain::card;
 
-/// The cell without outer blanks, and without what keeps a spreadsheet from reading a number: `="0042"` and a leading `'`.
+/// The cell without outer blanks, and without what keeps a spreadsheet from reading a number or a formula: `="0042"`, and a leading `'`
+/// before a digit or a sign. A cell that also ends with `'` is in quotes of another kind, and stays as it is.
 pub(super) fn clean(cell: &str) -> Cow<'_, str> {
     let cell = trim(cell);
     if let Some(text) = cell.strip_prefix("=\"").and_then(|rest| rest.strip_suffix('"')) {
         return Cow::Owned(trim(&text.replace("\"\"", "\"")).to_owned());
     }
     match cell.strip_prefix('\'') {
-        Some(rest) if rest.starts_with(|first: char| first.is_ascii_digit()) => Cow::Borrowed(rest),
+        Some(rest) if rest.starts_with(|c: char| c.is_ascii_digit() || "+-=@".contains(c)) && !rest.ends_with('\'') => {
+            Cow::Borrowed(rest)
+        }
         _ => Cow::Borrowed(cell),
     }
 }
@@ -46,9 +49,11 @@ fn is_spreadsheet_error(text: &str) -> bool {
     }
 }
 
-/// `4,2E+12` and the like. A spreadsheet always writes the sign, so a code such as `12E5` is none.
+/// `4,2E+12`, `4.2e+12` and the like. Programs always write the sign, so a code such as `12E5` is none.
 fn is_scientific(text: &str) -> bool {
-    let Some((mantissa, exponent)) = text.split_once("E+").or_else(|| text.split_once("E-")) else { return false };
+    let Some((mantissa, exponent)) = ["E+", "E-", "e+", "e-"].into_iter().find_map(|sign| text.split_once(sign)) else {
+        return false;
+    };
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let mantissa = mantissa.trim_start_matches(['-', '+']);
     let is_number = match mantissa.split_once([',', '.']) {
@@ -58,13 +63,64 @@ fn is_scientific(text: &str) -> bool {
     is_number && digits(exponent)
 }
 
-/// Reads a number. With a decimal comma the thousands separator is a point, else a comma; it must stand between groups of three digits,
-/// so that a number in the other notation is refused and not misread.
+/// What databases and programs write for nothing. In a column of codes it would become one code for many rows.
+const PLACEHOLDERS: [&str; 9] = ["null", "(null)", "<null>", "[null]", "\\n", "nan", "undefined", "n/a", "none"];
+/// What reports write before the sums of their last line.
+const TOTALS: [&str; 14] = [
+    "total",
+    "totals",
+    "grand total",
+    "subtotal",
+    "sum",
+    "summe",
+    "gesamt",
+    "gesamtsumme",
+    "zwischensumme",
+    "totale",
+    "totaux",
+    "suma",
+    "σύνολο",
+    "γενικό σύνολο",
+];
+/// Digits before `.0` from which on a text is a number that lost its form, and no code.
+const MIN_DECIMAL_DIGITS: usize = 5;
+
+/// Says why the text of a cell is no code, and what to do: it stands for nothing.
+pub(super) fn is_placeholder(text: &str) -> Option<&'static str> {
+    PLACEHOLDERS.contains(&text.to_lowercase().as_str()).then_some("stands for nothing: list it in empty, or in map")
+}
+
+/// Says why the text of a cell is no code or number of anything, and what to do.
+pub(super) fn is_no_name(text: &str) -> Option<&'static str> {
+    let lower = text.trim_end_matches(':').to_lowercase();
+    let in_quotes = |quote: char| text.len() > 1 && text.starts_with(quote) && text.ends_with(quote);
+    if let Some(what) = is_placeholder(text) {
+        Some(what)
+    } else if TOTALS.contains(&lower.as_str()) {
+        Some("seems to begin the line of totals of a report: remove the row, or list the text in map")
+    } else if in_quotes('\'') || in_quotes('"') {
+        Some(
+            "is in quotes that are not those of CSV (a double quote, without a blank before it); match can take them off",
+        )
+    } else if text
+        .strip_suffix(".0")
+        .is_some_and(|digits| digits.len() >= MIN_DECIMAL_DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit()))
+    {
+        Some("was saved as a number with a decimal point: save the column as text, or take it off by match")
+    } else {
+        None
+    }
+}
+
+/// Reads a number. With a decimal comma the thousands separator is a point, else a comma; a blank or an apostrophe is one in either
+/// notation. Only one kind may be in a number, and it must stand between groups of three digits, so that a number in the other notation
+/// is refused and not misread.
 pub(super) fn number(text: &str, decimal: char) -> Option<f64> {
-    let thousands = if decimal == ',' { '.' } else { ',' };
+    let separators = [if decimal == ',' { '.' } else { ',' }, ' ', '\u{a0}', '\u{202f}', '\'', '’'];
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
     let (whole, fraction) = unsigned.split_once(decimal).unwrap_or((unsigned, "0"));
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let thousands = whole.chars().find(|c| separators.contains(c)).unwrap_or(separators[0]);
     let mut groups = whole.split(thousands);
     let first = groups.next()?;
     let rest: Vec<&str> = groups.collect();
@@ -126,6 +182,9 @@ mod tests {
             ("'0042", "0042"),
             ("'0042-AB", "0042-AB"),
             ("'tis", "'tis"),
+            ("'+30 690", "+30 690"),
+            ("'=1+1", "=1+1"),
+            ("'0042'", "'0042'"),
             ("=0042", "=0042"),
             ("=\"", "=\""),
             ("", ""),
@@ -160,6 +219,8 @@ mod tests {
             "4E+12",
             "-1.5E-05",
             "Err:502",
+            "4.2e+12",
+            "4.00E+15",
         ] {
             assert!(is_damaged(text), "{text}");
         }
@@ -201,7 +262,13 @@ mod tests {
             ("5,", ',', None),
             ("", '.', None),
             ("-", '.', None),
-            ("1 234", '.', None),
+            ("1 234", '.', Some(1_234.0)),
+            ("1\u{a0}234\u{a0}567,5", ',', Some(1_234_567.5)),
+            ("1'234.50", '.', Some(1_234.5)),
+            ("1’234,5", ',', Some(1_234.5)),
+            ("1 23", '.', None),
+            ("1 234,567.0", '.', None),
+            ("12 34", ',', None),
             ("12 EUR", '.', None),
             ("1.2.3", '.', None),
             ("1e5", '.', None),
@@ -211,6 +278,16 @@ mod tests {
             assert_eq!(number(text, decimal), number_read, "{text:?} {decimal}");
         }
         assert_eq!(number(&"9".repeat(400), '.'), None);
+    }
+
+    #[test]
+    fn texts_that_name_nothing() {
+        for text in ["NULL", "null", "\\N", "NaN", "Total", "Summe:", "ΣΎΝΟΛΟ", "'0042'", "\"A-1\"", "12345.0"] {
+            assert!(is_no_name(text).is_some(), "{text}");
+        }
+        for text in ["0042", "Total-7", "NULL1", "O'Neil", "'", "12.0", "1.0.0", "AB.0", "12345.01", "-"] {
+            assert_eq!(is_no_name(text), None, "{text}");
+        }
     }
 
     #[test]
