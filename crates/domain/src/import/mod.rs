@@ -26,6 +26,7 @@ mod reference;
 mod rights;
 mod token;
 mod token_fields;
+mod upsert;
 
 pub use administrators::{Administrators, DraftedAdministrators};
 pub use answer::Answers;

@@ -1,0 +1,237 @@
+//! From the object of a record to the object that is stored: what it refers to, which one it is, and what it changes.
+
+use serde_json::Value;
+
+use super::batch::derived_id;
+use super::credential::CredentialPart;
+use super::entity::Entity;
+use super::overlay::Overlay;
+use super::{Batch, Existing, Kind, Object, Unknown, merge, reference, token};
+use crate::error::Violations;
+use crate::secret::PassCodeHash;
+use crate::session::Permission;
+use crate::{Reason, code};
+
+impl<'a> Batch<'a> {
+    /// Upserts one object. Answers whether it existed, and its id; `None` after a violation.
+    pub(super) fn upsert(
+        &mut self,
+        kind: Kind,
+        mut object: Object,
+        path: &str,
+        hash: Option<PassCodeHash>,
+        violations: &mut Violations,
+    ) -> Option<(bool, String)> {
+        self.resolve(kind, &mut object, path, violations)?;
+        match kind {
+            Kind::Organisation => self.upsert_organisation(object, path, violations),
+            Kind::AccessToken => token::upsert(self, object, path, hash, violations),
+            Kind::User => {
+                let credential = CredentialPart::take_from(&mut object, hash);
+                let embedded = path != kind.name();
+                self.guard_username(&mut object, embedded, path, violations);
+                self.guard_person(&mut object, embedded, path, violations);
+                let (existed, id) = self.merge_into(|b| &mut b.users, object, path, violations)?;
+                self.upsert_credential(&id, credential, path, violations);
+                Some((existed, id))
+            }
+            Kind::Country => {
+                flatten_flag(&mut object);
+                self.merge_into(|b| &mut b.countries, object, path, violations)
+            }
+            Kind::Unit => self.merge_into(|b| &mut b.units, object, path, violations),
+            Kind::BusinessUnit => self.merge_into(|b| &mut b.business_units, object, path, violations),
+            Kind::Industry => self.merge_into(|b| &mut b.industries, object, path, violations),
+            Kind::IndustrySector => self.merge_into(|b| &mut b.industry_sectors, object, path, violations),
+            Kind::Classification => self.merge_into(|b| &mut b.classifications, object, path, violations),
+            Kind::ContactInformation => self.merge_into(|b| &mut b.contacts, object, path, violations),
+            Kind::AccountsReceivable => {
+                // An account always has a state.
+                object.retain(|key, value| key != "life_cycle_state" || !value.is_null());
+                self.merge_into(|b| &mut b.accounts, object, path, violations)
+            }
+            Kind::RewardsParticipant => self.merge_into(|b| &mut b.participants, object, path, violations),
+        }
+    }
+
+    /// Puts ids in place of referred and embedded objects; embedded ones are upserted first.
+    fn resolve(&mut self, kind: Kind, object: &mut Object, path: &str, violations: &mut Violations) -> Option<()> {
+        let mut failed = false;
+        for (member, target) in reference::members(kind) {
+            let Some(value) = reference::at(object, member) else { continue };
+            let field = format!("{path}.{}", member.join("."));
+            let Value::Object(embedded) = value.take() else {
+                violations.add(Reason::InvalidFieldValue, field, "must be an object");
+                failed = true;
+                continue;
+            };
+            match self.refer(*target, embedded, &field, violations) {
+                Some(id) => *value = Value::String(id),
+                None => failed = true,
+            }
+        }
+        (!failed).then_some(())
+    }
+
+    fn refer(&mut self, kind: Kind, mut embedded: Object, field: &str, violations: &mut Violations) -> Option<String> {
+        self.find_by_name(kind, &mut embedded, field, violations)?;
+        match (embedded.len(), embedded.get("id")) {
+            (1, Some(Value::String(id))) => {
+                if self.exists(kind, id) {
+                    return Some(id.clone());
+                }
+                let text = format!("refers to a {} that does not exist", kind.name());
+                violations.add(Reason::ReferenceNotFound, field, text);
+                None
+            }
+            _ => self.upsert(kind, embedded, field, None, violations).map(|(_, id)| id),
+        }
+    }
+
+    fn exists(&self, kind: Kind, id: &str) -> bool {
+        match kind {
+            Kind::Organisation => self.organisation.id == id,
+            Kind::Unit => self.units.get(id).is_some(),
+            Kind::BusinessUnit => self.business_units.get(id).is_some(),
+            Kind::User => self.users.get(id).is_some(),
+            Kind::Country => self.countries.get(id).is_some(),
+            Kind::Industry => self.industries.get(id).is_some(),
+            Kind::IndustrySector => self.industry_sectors.get(id).is_some(),
+            Kind::ContactInformation => self.contacts.get(id).is_some(),
+            Kind::AccountsReceivable => self.accounts.get(id).is_some(),
+            Kind::RewardsParticipant => self.participants.get(id).is_some(),
+            Kind::Classification => self.classifications.get(id).is_some(),
+            Kind::AccessToken => self.tokens.get(id).is_some(),
+        }
+    }
+
+    fn merge_into<T: Entity + 'a>(
+        &mut self,
+        overlay: impl Fn(&mut Self) -> &mut Overlay<'a, T>,
+        mut object: Object,
+        path: &str,
+        violations: &mut Violations,
+    ) -> Option<(bool, String)> {
+        let id =
+            self.id_of(|batch, key| overlay(batch).find(key), T::KIND, T::NATURAL_KEY, &object, path, violations)?;
+        // An object that a record shows twice keeps what it had the first time where the second shows null.
+        if !self.seen.insert((T::KIND, id.clone())) {
+            merge::drop_nulls(&mut object);
+        }
+        object.insert("id".to_owned(), Value::String(id.clone()));
+        let (guess_limit, time_zone) = (self.guess_limit, self.time_zone);
+        let admin = self.rights.contains(Permission::Admin);
+        let existing = overlay(self).get(&id).cloned();
+        if existing.is_none() && !self.may_create(T::KIND, path) {
+            let text = format!("is a {} that does not exist, and this import creates none", T::KIND.name());
+            violations.add(Reason::ReferenceNotFound, path, text);
+            return None;
+        }
+        let overlay = overlay(self);
+        let before = existing.clone().unwrap_or_else(|| T::new(&id));
+        let entity = match merge::merge(&before, object, path, time_zone) {
+            Ok(entity) => entity,
+            Err(found) => {
+                violations.extend(found);
+                return None;
+            }
+        };
+        if existing.as_ref() != Some(&entity) {
+            if let Some(field) = entity.guarded_change(&before).filter(|_| !admin) {
+                violations.add(Reason::PermissionDenied, format!("{path}.{field}"), "needs the permission admin");
+            }
+            entity.check(guess_limit, path, violations);
+        }
+        let natural_key = entity.natural_key().filter(|_| T::UNIQUE);
+        if let Some(other) = natural_key.and_then(|key| overlay.find(key)).filter(|other| *other != id) {
+            let field = format!("{path}.{}", T::NATURAL_KEY.unwrap_or("id"));
+            violations.add(Reason::RecordAlreadyExists, field, format!("is the one of {} {other}", T::KIND.name()));
+            return None;
+        }
+        overlay.stage(entity);
+        if existing.is_none() && path != T::KIND.name() {
+            self.count_created(T::KIND);
+        }
+        Some((existing.is_some(), id))
+    }
+
+    /// Whether the import may create an object of this kind that a record is about, or refers to at this path.
+    fn may_create(&self, kind: Kind, path: &str) -> bool {
+        let unknown = match kind {
+            _ if path == kind.name() => Unknown::Create,
+            Kind::AccountsReceivable | Kind::RewardsParticipant => self.options.owners,
+            Kind::Classification => self.options.classifications,
+            _ => Unknown::Create,
+        };
+        self.options.existing != Existing::UpdateOnly && unknown == Unknown::Create
+    }
+
+    fn count_created(&mut self, kind: Kind) {
+        let tally = &mut self.tally_at_hand;
+        match kind {
+            Kind::AccountsReceivable => tally.accounts_receivable += 1,
+            Kind::RewardsParticipant => tally.rewards_participants += 1,
+            Kind::Classification => tally.classifications += 1,
+            _ => {}
+        }
+    }
+
+    /// The id of a record: its own, else that of the object with its natural key, else one derived from that key, so
+    /// that the same record finds its object again.
+    fn id_of(
+        &mut self,
+        find: impl FnOnce(&mut Self, &str) -> Option<String>,
+        kind: Kind,
+        natural_key: Option<&str>,
+        object: &Object,
+        path: &str,
+        violations: &mut Violations,
+    ) -> Option<String> {
+        match object.get("id") {
+            Some(Value::String(id)) => {
+                let before = violations.len();
+                violations.check(&format!("{path}.id"), crate::text::code(id));
+                return (violations.len() == before).then(|| id.clone());
+            }
+            None | Some(Value::Null) => {}
+            Some(_) => {
+                violations.add(Reason::InvalidFieldValue, format!("{path}.id"), "must be a string");
+                return None;
+            }
+        }
+        if let Some(name) = natural_key
+            && object.get(name).is_some_and(|value| !value.is_null() && !value.is_string())
+        {
+            violations.add(Reason::InvalidFieldValue, format!("{path}.{name}"), "must be a string");
+            return None;
+        }
+        let keys = format!("{path}.{}", natural_key.map_or_else(|| "id".to_owned(), |key| format!("id or {key}")));
+        let Some(key) = natural_key.and_then(|name| object.get(name)).and_then(Value::as_str) else {
+            violations.add(Reason::RequiredFieldMissing, keys, "is required");
+            return None;
+        };
+        if let Some(id) = find(self, key) {
+            return Some(id);
+        }
+        let derived = derived_id(&self.organisation.id, kind, key);
+        if kind != Kind::User || self.users.get(&derived).is_none() {
+            return Some(derived);
+        }
+        // A user of another name has the id, because it was renamed: a new user must not come by what that user may do.
+        match code::hex_id(self.random) {
+            Ok(id) => Some(id),
+            Err(_) => {
+                violations.add(Reason::Internal, format!("{path}.id"), "cannot be created");
+                None
+            }
+        }
+    }
+}
+
+/// The documented flag is an object in an object; it is kept flat.
+fn flatten_flag(object: &mut Object) {
+    let Some(Value::Object(flag)) = object.get_mut("country_flag") else { return };
+    if let Some(Value::Object(file)) = flag.remove("file") {
+        flag.extend(file);
+    }
+}
