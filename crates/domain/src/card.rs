@@ -6,7 +6,7 @@ use crate::text::{self, Check};
 /// Refuses what is a whole card number, or too much of one: more than the first eight and the last four digits in
 /// clear, or 13 to 19 digits that pass the Luhn check (PCI DSS 3.4.1).
 pub fn check(masked: &str) -> Check {
-    text::code(masked)?;
+    text::written(masked)?;
     let digits: Vec<u8> = masked.chars().filter_map(|c| c.to_digit(10)).map(|d| d as u8).collect();
     let whole = (13..=19).contains(&digits.len()) && luhn(&digits);
     if whole || shows_too_much(masked, digits.len()) {

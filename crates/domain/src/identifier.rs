@@ -110,6 +110,24 @@ pub enum TokenKey<'a> {
     Identifier(&'a str),
 }
 
+impl<'a> TokenKey<'a> {
+    /// The value to look for.
+    pub fn text(self) -> &'a str {
+        let (Self::Id(text) | Self::Number(text) | Self::AuthenticationCode(text) | Self::Identifier(text)) = self;
+        text
+    }
+
+    /// The same column with another value.
+    pub fn with_text<'b>(self, text: &'b str) -> TokenKey<'b> {
+        match self {
+            Self::Id(_) => TokenKey::Id(text),
+            Self::Number(_) => TokenKey::Number(text),
+            Self::AuthenticationCode(_) => TokenKey::AuthenticationCode(text),
+            Self::Identifier(_) => TokenKey::Identifier(text),
+        }
+    }
+}
+
 impl AccessTokenIdentifier {
     /// The column to look in.
     pub fn key(&self) -> TokenKey<'_> {

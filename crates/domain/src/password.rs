@@ -8,17 +8,18 @@ pub const MIN_LENGTH: usize = 12;
 /// Maximum number of characters.
 pub const MAX_LENGTH: usize = text::CODE;
 
-/// Checks a new password of a user: 12 to 256 characters, none of them a control character, not the user name, and not among
+/// Checks a new password of a user: 12 to 256 characters, none of them a control character or invisible, without outer blanks, not the user name, and not among
 /// the passwords that many people use. There are no rules about kinds of characters.
 ///
 /// The text of an error does not contain the password.
 pub fn check(password: &str, username: &str) -> Check {
-    text::code(password)?;
+    let (password, username) = (&*text::nfc(password), &*text::nfc(username));
+    text::written(password)?;
     let wrong = |what: &str| Err((Reason::InvalidFieldValue, what.to_owned()));
     if password.chars().count() < MIN_LENGTH {
         return Err((Reason::InvalidFieldValue, format!("must have at least {MIN_LENGTH} characters")));
     }
-    if password.trim().to_lowercase() == username.trim().to_lowercase() {
+    if password.to_lowercase() == username.trim().to_lowercase() {
         return wrong("must not be the user name");
     }
     if common_secrets::is_common(password) {
@@ -55,7 +56,7 @@ mod tests {
             (long.as_str(), "is longer than 256 characters"),
             ("long enough\tbut odd", "contains a control character"),
             ("Anna.Papadopoulou", "must not be the user name"),
-            (" anna.papadopoulou ", "must not be the user name"),
+            (" anna.papadopoulou ", "begins or ends with a blank"),
             ("1Q2W3E4R5T6Y", "is among the passwords that many people use"),
             ("passwordpassword", "is among the passwords that many people use"),
             ("aaaaaaaaaaaaaaaa", "is among the passwords that many people use"),

@@ -228,7 +228,8 @@ impl CodePolicy {
 
     /// Checks what a caller gave. The answer names the rule, never the value.
     pub fn check(&self, text: &str) -> Check {
-        crate::text::code(text)?;
+        let text = &*crate::text::nfc(text);
+        crate::text::written(text)?;
         let broken = |what: String| Err((Reason::PolicyViolation, what));
         let form = match self.format {
             Format::FreeText => None,

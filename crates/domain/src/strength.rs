@@ -14,6 +14,8 @@ use crate::{Reason, common_secrets};
 const UNNOTED_LENGTH: usize = 10;
 /// What stands before the note in the text of a hash.
 const PARAMETER: &str = ",data=";
+/// Length of a note, in characters.
+const NOTE_CHARACTERS: usize = 4;
 /// Bytes that a sealed code has besides the code: a nonce and a tag.
 pub const SEAL_BYTES: usize = 28;
 
@@ -42,7 +44,8 @@ pub struct StoredStrength {
 impl Strength {
     /// Returns what a hash of this pass code has to note. `None`: nothing.
     pub fn of(pass_code: &Secret) -> Option<Self> {
-        let (length, common) = (pass_code.expose().chars().count(), is_easy(pass_code.expose()));
+        let pass_code = &*crate::text::nfc(pass_code.expose());
+        let (length, common) = (pass_code.chars().count(), is_easy(pass_code));
         let noted = u8::try_from(length.min(UNNOTED_LENGTH - 1)).ok()?;
         (length < UNNOTED_LENGTH || common).then_some(Self { length: noted, common })
     }
@@ -67,7 +70,8 @@ impl Strength {
     /// Returns what a stored hash notes.
     pub fn of_hash(hash: &PassCodeHash) -> Option<Self> {
         let (_, rest) = hash.as_stored().split_once(PARAMETER)?;
-        Self::from_note(rest.split_once('$')?.0)
+        // A mark of another kind may follow.
+        Self::from_note(rest.split_once('$')?.0.get(..NOTE_CHARACTERS)?)
     }
 
     /// Returns the length of a sealed code.
@@ -96,6 +100,7 @@ impl Strength {
 impl Policy {
     /// Checks a pass code that a person chose for a token with these names. The answer names the rule, never the value.
     pub fn check_pass_code<'a>(&self, pass_code: &str, names: impl IntoIterator<Item = &'a str>) -> Check {
+        let pass_code = &*crate::text::nfc(pass_code);
         self.pass_code.check(pass_code)?;
         let chosen = pass_code.to_lowercase();
         if self.refuse_common_codes

@@ -1,5 +1,7 @@
 //! Organisations, logins, API keys and released sessions.
 
+use std::borrow::Cow;
+
 use access_tokens_domain::directory::Organisation;
 use access_tokens_domain::secret::CodeHash;
 use access_tokens_domain::session::{OrganisationKey, Permissions};
@@ -7,6 +9,7 @@ use access_tokens_domain::store::{
     AccountStore, ApiKey, Credential, KeyTerms, NewSession, OrganisationRef, ReleasedAfter, ReleasedPage, Store,
     StoreResult, UnitOfWork, UserAccount,
 };
+use access_tokens_domain::text;
 use access_tokens_domain::time::Timestamp;
 use sea_orm::{ColumnTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QueryResult, QuerySelect};
 
@@ -26,7 +29,13 @@ const USE_PRECISION: i64 = 60_000_000;
 
 impl AccountStore for Database {
     async fn organisation_by_name(&self, name: &str) -> StoreResult<Option<OrganisationRef>> {
-        self.organisation(organisations::Column::Name, name).await
+        if let Some(found) = self.organisation(organisations::Column::Name, name).await? {
+            return Ok(Some(found));
+        }
+        match text::nfc(name) {
+            Cow::Borrowed(_) => Ok(None),
+            Cow::Owned(normalised) => self.organisation(organisations::Column::Name, &normalised).await,
+        }
     }
 
     async fn organisation_by_id(&self, id: &str) -> StoreResult<Option<OrganisationRef>> {
@@ -75,7 +84,8 @@ impl AccountStore for Database {
             "SELECT c.* FROM app_user u JOIN user_credential c ON c.organisation_key = u.organisation_key \
              AND c.user_id = u.id WHERE u.organisation_key = ",
         );
-        sql.bind(organisation.0).push(" AND u.username = ").bind(username);
+        sql.bind(organisation.0);
+        with_username(&mut sql, username);
         let rows = sql.find(&self.readers()).await?;
         let row = rows.first().map(|row| user_credential::Model::from_query_result(row, ""));
         row.transpose().map_err(store_error)?.map(convert::credential).transpose()
@@ -209,6 +219,17 @@ impl Database {
         let select = organisations::Entity::find().filter(column.eq(value));
         let mut rows = select.all(&self.readers()).await.map_err(store_error)?;
         Ok(rows.pop().map(convert::organisation_ref))
+    }
+}
+
+/// Adds the condition on the name of a user `u`: the name as it is presented, else its normalised form.
+pub(super) fn with_username(sql: &mut Sql, username: &str) {
+    match text::nfc(username) {
+        Cow::Borrowed(_) => _ = sql.push(" AND u.username = ").bind(username),
+        Cow::Owned(normalised) => {
+            sql.push(" AND u.username IN (").bind(username).push(", ").bind(normalised);
+            sql.push(") ORDER BY CASE WHEN u.username = ").bind(username).push(" THEN 0 ELSE 1 END");
+        }
     }
 }
 

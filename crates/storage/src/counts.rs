@@ -86,7 +86,7 @@ pub(crate) async fn strengths<C: ConnectionTrait>(
     let mut sql = Sql::new("SELECT classification, substr(pass_code_hash, ");
     sql.push(find).push("(pass_code_hash, ',data=') + 6, 4) AS note, NULL AS seal, count(*) AS tokens");
     sql.push(" FROM access_token WHERE organisation_key = ").bind(organisation.0);
-    sql.push(" AND (pass_code_hash LIKE '%,data=len_$%' OR pass_code_hash LIKE '%,data=cmn_$%') GROUP BY 1, 2");
+    sql.push(" AND (pass_code_hash LIKE '%,data=len_%' OR pass_code_hash LIKE '%,data=cmn_%') GROUP BY 1, 2");
     sql.push(" UNION ALL SELECT classification, NULL, length(verification_sealed) - ");
     sql.push(find).push("(verification_sealed, '$'), count(*) FROM access_token WHERE organisation_key = $1");
     sql.push(" AND life_cycle_state = 'PENDING_VERIFICATION' AND verification_sealed IS NOT NULL GROUP BY 1, 3");

@@ -10,6 +10,7 @@ use access_tokens_domain::store::{AccountStore, Entry, LoginStore, StoreResult};
 use access_tokens_domain::time::Timestamp;
 use sea_orm::{FromQueryResult, QueryResult};
 
+use crate::accounts::with_username;
 use crate::convert::{self, micros, optional_time};
 use crate::database::Database;
 use crate::entities::{credential_attempt, user_credential};
@@ -49,7 +50,7 @@ impl LoginStore for Database {
              AND n.network = ",
         );
         sql.bind(network.as_str()).push(" WHERE u.organisation_key = ").bind(organisation.0);
-        sql.push(" AND u.username = ").bind(username);
+        with_username(&mut sql, username);
         let rows = sql.find(&self.readers()).await?;
         rows.first().map(account).transpose()
     }

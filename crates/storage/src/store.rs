@@ -1,5 +1,6 @@
 //! The store of tokens on a database: where each of its methods runs.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use access_tokens_domain::access_token::{AccessToken, Guard, Stamp, TokenChanges};
@@ -12,6 +13,7 @@ use access_tokens_domain::store::{
     UnitOfWork,
 };
 use access_tokens_domain::strength::StoredStrength;
+use access_tokens_domain::text;
 use sea_orm::TransactionTrait;
 
 use crate::database::{Backend, Database};
@@ -52,6 +54,23 @@ impl Database {
         let reference = self.reference_since(organisation, version).await?;
         Ok(page.into_iter().map(|found| with(&reference, found.value)).collect())
     }
+
+    /// Finds a token by a key as it is presented.
+    async fn find_token_exactly(
+        &self,
+        organisation: OrganisationKey,
+        key: TokenKey<'_>,
+        load: Load,
+    ) -> StoreResult<Lookup> {
+        let lookup = TokenLookup::new(organisation, key, load);
+        let found = match self.on_replica(|connection| lookup.find(connection)).await {
+            Some(found) => found,
+            None => self.look_up(&lookup).await?,
+        };
+        let reference = self.reference_since(organisation, found.version).await?;
+        let found = found.value.map(|value| with(&reference, value));
+        Ok(Lookup { found, reference })
+    }
 }
 
 /// A token with its owners and what they refer to.
@@ -85,14 +104,11 @@ impl Store for Database {
     }
 
     async fn find_token(&self, organisation: OrganisationKey, key: TokenKey<'_>, load: Load) -> StoreResult<Lookup> {
-        let lookup = TokenLookup::new(organisation, key, load);
-        let found = match self.on_replica(|connection| lookup.find(connection)).await {
-            Some(found) => found,
-            None => self.look_up(&lookup).await?,
-        };
-        let reference = self.reference_since(organisation, found.version).await?;
-        let found = found.value.map(|value| with(&reference, value));
-        Ok(Lookup { found, reference })
+        let presented = self.find_token_exactly(organisation, key, load).await?;
+        let Cow::Owned(normalised) = text::nfc(key.text()) else { return Ok(presented) };
+        // In both cases, so that the work does not tell whether there is such a token. Boxed to keep the usual future small.
+        let other = Box::pin(self.find_token_exactly(organisation, key.with_text(&normalised), load)).await?;
+        Ok(if presented.found.is_some() { presented } else { other })
     }
 
     async fn list_tokens(

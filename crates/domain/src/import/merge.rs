@@ -74,6 +74,8 @@ fn lay_over(target: &mut Object, patch: Object, path: &str, time_zone: TimeZone,
                     Err(error) => violations.add(Reason::InvalidFieldValue, field, error.to_string()),
                 }
             }
+            // What stays may have been written before a rule.
+            (old, new) if *old == new => {}
             (old, new) => {
                 check_texts(&field, &new, violations);
                 *old = new;
@@ -88,7 +90,7 @@ pub(super) fn check_texts(field: &str, value: &Value, violations: &mut Violation
         Value::String(string) => {
             let last = field.rsplit('.').next().unwrap_or(field);
             let checked = match last {
-                "id" | "number" | "username" | "authentication_code" | "identifier" => text::code(string),
+                "id" | "number" | "username" | "authentication_code" | "identifier" => text::written(string),
                 "description" => text::bounded(string, text::LONG),
                 _ if last.starts_with("udf_string_") => text::bounded(string, text::LONG),
                 _ => text::bounded(string, text::NAME),

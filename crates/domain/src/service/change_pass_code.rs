@@ -28,7 +28,7 @@ impl<S: Store> AccessTokens<S> {
     pub async fn change_pass_code(&self, caller: &Caller, request: ChangePassCode, want: Want) -> Result<Answer> {
         caller.require(Permission::AccessTokensWrite)?;
         let proof = request.presented.proof(&[SecretKind::PassCode, SecretKind::OneTimePassword])?;
-        Error::of_check("new_pass_code", crate::text::code(request.new_pass_code.expose()))?;
+        Error::of_check("new_pass_code", crate::text::written(request.new_pass_code.expose()))?;
         let (key, state) = (request.presented.identifier.key(), Some(LifeCycleState::Effective));
         let check = Check { key, kind: proof.kind(), secret: proof.secret(), state, load: want.owners };
         let Proven { found, .. } = match self.examine(caller, check).await? {

@@ -5,7 +5,9 @@ use super::{AccessTokens, Answer, Want, udf};
 use crate::access_token::{AccessToken, UserDefinedFields};
 use crate::directory::{AccountsReceivableState, RewardsParticipantState};
 use crate::error::Violations;
-use crate::identifier::{AccountsReceivableIdentifier, ClassificationIdentifier, RewardsParticipantIdentifier};
+use crate::identifier::{
+    AccountsReceivableIdentifier, ClassificationIdentifier, RewardsParticipantIdentifier, TokenKey,
+};
 use crate::life_cycle::LifeCycleState;
 use crate::notification::{Notification, NotificationKind};
 use crate::policy::{Creation, Policy};
@@ -55,7 +57,7 @@ pub struct CreateToken {
 
 impl<S: Store> AccessTokens<S> {
     /// Creates a token: EFFECTIVE, or PENDING_VERIFICATION where the policy asks for verification.
-    pub async fn create(&self, caller: &Caller, request: CreateToken, want: Want) -> Result<Answer> {
+    pub async fn create(&self, caller: &Caller, mut request: CreateToken, want: Want) -> Result<Answer> {
         caller.require(Permission::AccessTokensWrite)?;
         let (account, participant) = (request.accounts_receivable.as_ref(), request.rewards_participant.as_ref());
         let found = self.store.find_owners(caller.organisation, account, participant).await?;
@@ -73,6 +75,12 @@ impl<S: Store> AccessTokens<S> {
         }
 
         let organisation = caller.organisation;
+        if let Some(code) = &mut request.authentication_code {
+            *code = self.normalised(organisation, TokenKey::AuthenticationCode(code), None).await?;
+        }
+        if let Some(identifier) = &mut request.identifier {
+            *identifier = self.normalised(organisation, TokenKey::Identifier(identifier), None).await?;
+        }
         let now = self.clock.now();
         let stamp = caller.stamp(&reference, now);
         let id = uuid_v7(now, self.random.as_ref())?;

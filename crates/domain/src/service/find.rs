@@ -1,12 +1,14 @@
 //! Finding the one token that a caller names.
 
+use std::borrow::Cow;
+
 use super::{AccessTokens, token_not_found};
 use crate::error::Violations;
 use crate::identifier::{
     AccessTokenIdentifier, AccountsReceivableIdentifier, Proof, ResetIdentifier, RewardsParticipantIdentifier, TokenKey,
 };
-use crate::session::{Caller, Permission};
-use crate::store::{FoundToken, Load, Lookup, Store};
+use crate::session::{Caller, OrganisationKey, Permission};
+use crate::store::{FoundToken, Load, Lookup, Store, StoreError, Unique};
 use crate::{Error, Reason, Result, text};
 
 impl<S: Store> AccessTokens<S> {
@@ -28,6 +30,26 @@ impl<S: Store> AccessTokens<S> {
         }
         let lookup = self.store.find_token(caller.organisation, identifier.key(), load).await?;
         lookup.found.ok_or_else(|| not_found(identifier.key()))
+    }
+
+    /// Returns a code or identifier in the form in which it is written. Refused where another token than `own` has it in the presented
+    /// form, from before texts were normalised: two would look the same.
+    pub(super) async fn normalised(
+        &self,
+        organisation: OrganisationKey,
+        key: TokenKey<'_>,
+        own: Option<&str>,
+    ) -> Result<String> {
+        let Cow::Owned(normalised) = text::nfc(key.text()) else { return Ok(key.text().to_owned()) };
+        let other = self.store.find_token(organisation, key, Load::NONE).await?.found;
+        let unique = match key {
+            TokenKey::Identifier(_) => Unique::Identifier,
+            _ => Unique::AuthenticationCode,
+        };
+        match other.is_some_and(|other| Some(other.token.id.as_str()) != own) {
+            true => Err(StoreError::Duplicate(unique).into()),
+            false => Ok(normalised),
+        }
     }
 
     /// The token of a reset call, which is found by identifier without its pass code.

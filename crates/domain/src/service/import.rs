@@ -1,5 +1,6 @@
 //! Import records: one code path for files and for the directory RPC.
 
+mod normalise;
 mod numbers;
 mod run;
 mod waiting;
@@ -402,6 +403,7 @@ impl<S: Store + AccountStore> Importer<S> {
             Ok(secret) => secret,
             Err(error) => return Ok(Candidate { kind, prepared: Err(error) }),
         };
+        self.normalise(caller, &mut record).await?;
         let hash = match secret {
             // What a check answers does not depend on the secret, and the hash goes nowhere.
             Some(_) if only_checks => Some(PassCodeHash::from_stored(String::new())),
@@ -492,7 +494,7 @@ fn take_secret(record: &mut Record) -> Result<Option<Secret>> {
             }
             Some(Value::String(_)) => {
                 if let Some(Value::String(plain)) = record.object.remove(*name) {
-                    if let Err((reason, what)) = text::code(&plain) {
+                    if let Err((reason, what)) = text::written(&plain) {
                         return Err(Error::field(reason, field(), what));
                     }
                     secret = Some(Secret::new(plain));

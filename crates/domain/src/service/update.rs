@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{AccessTokens, Answer, Want, udf};
 use crate::access_token::{AccessToken, Guard, TokenChanges};
 use crate::error::Violations;
-use crate::identifier::AccessTokenIdentifier;
+use crate::identifier::{AccessTokenIdentifier, TokenKey};
 use crate::policy::Policy;
 use crate::ports::HashWork;
 use crate::secret::Secret;
@@ -42,7 +42,7 @@ impl<S: Store> AccessTokens<S> {
         &self,
         caller: &Caller,
         identifier: &AccessTokenIdentifier,
-        request: UpdateToken,
+        mut request: UpdateToken,
         want: Want,
     ) -> Result<Answer> {
         caller.require(Permission::AccessTokensWrite)?;
@@ -50,6 +50,13 @@ impl<S: Store> AccessTokens<S> {
         let reference = Arc::clone(&found.reference);
         let policy = reference.policy(found.token.classification.as_deref());
         check(&request, policy, &found.token)?;
+        let own = Some(found.token.id.as_str());
+        if let Some(Some(code)) = &mut request.authentication_code {
+            *code = self.normalised(caller.organisation, TokenKey::AuthenticationCode(code), own).await?;
+        }
+        if let Some(Some(identifier)) = &mut request.identifier {
+            *identifier = self.normalised(caller.organisation, TokenKey::Identifier(identifier), own).await?;
+        }
 
         let request_clears_pass_code_only =
             matches!(request.pass_code, Some(None)) && !matches!(request.identifier, Some(None));

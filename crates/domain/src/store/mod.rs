@@ -235,7 +235,7 @@ pub trait Store: LedgerStore {
     /// The organisation's current reference data; never older than what was committed before the call.
     fn reference(&self, organisation: OrganisationKey) -> impl Future<Output = StoreResult<Arc<Reference>>> + Send;
 
-    /// The token of a key.
+    /// The token of a key: as it is presented, else in its normalised form ([`crate::text::nfc`]).
     fn find_token(
         &self,
         organisation: OrganisationKey,

@@ -79,8 +79,8 @@ pub(super) async fn run(settings: Settings, command: Command) -> anyhow::Result<
 
 /// Refuses what cannot be the name of an organisation.
 pub(super) fn check_name(name: &str) -> anyhow::Result<()> {
-    if text::code(name).is_err() {
-        bail!("the name of an organisation is 1 to 256 characters, none of them a control character");
+    if let Err((_, what)) = text::written(name) {
+        bail!("the name of an organisation {what}; it has 1 to 256 visible characters");
     }
     Ok(())
 }

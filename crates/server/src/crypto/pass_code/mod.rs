@@ -5,7 +5,9 @@
 //! ```
 //!
 //! A parameter `data` before the salt notes how easily the pass code is guessed, where no policy was asked about it; see
-//! [`Strength`]. It enters Argon2, so the note cannot be changed without the hash.
+//! [`Strength`]. After it, [`NORMALISED`] marks a hash whose secret was not ASCII and was normalised: what is presented is normalised
+//! too before it is compared. A hash without the mark was made of the presented bytes, here before version 0.3.0 or
+//! elsewhere, and is compared with them. Both enter Argon2, so they cannot be changed without the hash.
 //!
 //! With `keyid`, what enters Argon2 is HMAC-SHA256(pepper, pass code): a stolen database alone is worthless, however
 //! short the pass codes are. Without `keyid` it is the pass code itself: such hashes are imported, and of any Argon2
@@ -20,7 +22,7 @@ use std::time::{Duration, Instant};
 use access_tokens_domain::ports::{HashCost, Verdict};
 use access_tokens_domain::secret::{PassCodeHash, Secret};
 use access_tokens_domain::strength::Strength;
-use access_tokens_domain::{Error, Result};
+use access_tokens_domain::{Error, Result, text};
 use argon2::password_hash::phc::{Output, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, AssociatedData, Block, KeyId, Params, ParamsBuilder, Version};
 use base64::Engine;
@@ -59,6 +61,9 @@ pub(crate) fn current_form() -> String {
     let (memory, passes, lanes) = COST;
     format!("$argon2id$v=19$m={memory},t={passes},p={lanes},keyid=")
 }
+
+/// Marks hashes of normalised secrets, in the form in which it stands in the text of a hash: four characters of base64.
+const NORMALISED: &str = "nfc0";
 
 /// Bytes of a salt.
 pub(super) const SALT_BYTES: usize = 16;
@@ -105,6 +110,8 @@ struct StoredArgon2<'k> {
     pepper: Option<&'k HmacSha256>,
     /// Is it what would be written today?
     current: bool,
+    /// Whether it was made of a normalised secret.
+    normalised: bool,
 }
 
 impl PassCodes {
@@ -122,7 +129,10 @@ impl PassCodes {
     ) -> Result<PassCodeHash> {
         let (key_id, pepper) = self.peppers.current();
         // Four characters of base64 are three bytes.
-        let note = STANDARD_NO_PAD.decode(strength.map(Strength::note).unwrap_or_default()).map_err(internal)?;
+        let mark = if secret.expose().is_ascii() { "" } else { NORMALISED };
+        let note = strength.map(Strength::note).unwrap_or_default() + mark;
+        let note = STANDARD_NO_PAD.decode(note).map_err(internal)?;
+        let secret = &normalised(secret);
         let params = params(key_id, &note).map_err(internal)?;
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
         let mut output = [0; OUTPUT_BYTES];
@@ -284,8 +294,10 @@ fn parse_argon2<'k>(
         && peppers.is_some_and(is_todays)
         && salt.len() == SALT_BYTES
         && pepper.is_some();
+    // Only hashes under keys of this service have the mark.
+    let normalised = pepper.is_some() && STANDARD_NO_PAD.encode(params.data()).ends_with(NORMALISED);
     let argon2 = Argon2::new(algorithm, version, params);
-    Ok(StoredArgon2 { argon2, salt, expected, pepper, current })
+    Ok(StoredArgon2 { argon2, salt, expected, pepper, current, normalised })
 }
 
 impl Stored<'_> {
@@ -320,6 +332,8 @@ impl StoredArgon2<'_> {
         let is_large = u64::from(self.argon2.params().m_cost()) > LARGE_MEMORY;
         let memory = if is_large { &mut own } else { memory };
         let mut output = vec![0; self.expected.len()];
+        let form = self.normalised.then(|| normalised(secret));
+        let secret = form.as_ref().unwrap_or(secret);
         let input = match self.pepper {
             Some(pepper) => peppered(pepper, secret),
             None => Zeroizing::new(secret.expose().as_bytes().to_vec()),
@@ -337,6 +351,11 @@ fn params(key_id: &str, note: &[u8]) -> argon2::Result<Params> {
         builder.data(AssociatedData::new(note)?);
     }
     builder.build()
+}
+
+/// Returns a secret in the form in which it is hashed.
+fn normalised(secret: &Secret) -> Secret {
+    Secret::new(text::nfc(secret.expose()))
 }
 
 fn peppered(pepper: &HmacSha256, secret: &Secret) -> Zeroizing<Vec<u8>> {
