@@ -15,6 +15,7 @@ mod docs;
 mod error;
 mod forward;
 mod json;
+mod malformed;
 mod names;
 mod openapi;
 mod release;
@@ -39,6 +40,7 @@ pub use access_tokens_domain::time::TimeZone;
 pub use address::{ClientAddress, FORWARDED_FOR};
 pub use call::Authenticated;
 pub use config::{GatewayConfig, InvalidNetwork, Network};
+pub use malformed::Malformed;
 pub use release::{InvalidRelease, Release};
 pub use spelling::RewrittenPath;
 

@@ -164,8 +164,10 @@ fn nobody_who_is_connected_keeps_it_from_stopping() {
     let _stuck = connect(&server, PREFACE);
     let _silent_http = connect_http(server.http_address(), b"");
     let _half_http = connect_http(server.http_address(), b"POST /crmapi/rest/v2/access_to");
-    let _stuck_http =
-        connect_http(server.http_address(), b"POST /v1/access_tokens/show HTTP/1.1\r\ncontent-length: 9\r\n\r\n{");
+    let _stuck_http = connect_http(
+        server.http_address(),
+        b"POST /v1/access_tokens/show HTTP/1.1\r\nhost: h\r\ncontent-length: 9\r\n\r\n{",
+    );
     let (code, took) = server.terminate();
     assert_eq!(code, Some(0), "{}", place.log());
     assert!(took < Duration::from_secs(10), "{took:?}");

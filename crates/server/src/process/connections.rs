@@ -38,6 +38,9 @@ const GOAWAY: &[u8] = &[0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0,
 /// So many connections at once are wide: they may have many calls at a time.
 pub(super) const WIDE: usize = 16;
 
+/// Maximum number of connections at once that have sent a part of a large header list. The library keeps it until its end comes.
+const MAX_LARGE_LISTS: usize = 128;
+
 /// What connections are allowed.
 #[derive(Clone)]
 pub(super) struct Bounds {
@@ -75,14 +78,16 @@ pub(super) fn connections(port: Port, bounds: Bounds) -> impl Connections<Item =
         strangers_per_address: bounds.strangers_per_address,
         trusted_proxies: Arc::clone(&bounds.trusted_proxies),
     };
-    let dropped = Arc::clone(&port.dropped);
+    let shared = Shared {
+        dropped: Arc::clone(&port.dropped),
+        wide: Arc::new(Semaphore::new(WIDE)),
+        large_lists: Arc::new(Semaphore::new(MAX_LARGE_LISTS)),
+    };
     let incoming = Incoming::new(port, room, Greeting::Http2);
-    let wide = Arc::new(Semaphore::new(WIDE));
-    stream::unfold((incoming, bounds, wide, dropped), |(mut incoming, bounds, wide, dropped)| async {
+    stream::unfold((incoming, bounds, shared), |(mut incoming, bounds, shared)| async {
         let (greeted, slot) = incoming.next().await;
-        let place = Arc::clone(&wide).try_acquire_owned().ok();
-        let connection = Connection::new(greeted, slot, place, &bounds, Arc::clone(&dropped));
-        Some((Ok(connection), (incoming, bounds, wide, dropped)))
+        let connection = Connection::new(greeted, slot, &bounds, &shared);
+        Some((Ok(connection), (incoming, bounds, shared)))
     })
 }
 
@@ -106,6 +111,15 @@ pub(super) fn dealt(
     (wide, narrow)
 }
 
+/// What the connections of a port share.
+struct Shared {
+    dropped: Arc<Dropped>,
+    /// Places of wide connections.
+    wide: Arc<Semaphore>,
+    /// Places of large header lists.
+    large_lists: Arc<Semaphore>,
+}
+
 /// A connection with its place among the allowed ones, and among the wide ones if it has found one.
 pub(super) struct Connection {
     stream: Stream,
@@ -114,25 +128,36 @@ pub(super) struct Connection {
     wide: Option<OwnedSemaphorePermit>,
     slot: Slot,
     frames: FrameBudget,
-    /// Whether its client has sent more control frames than it may. Nothing more is read then, and nothing waits for it.
+    /// Whether its client has sent more control frames or fields than it may. Nothing more is read then, and nothing waits for it.
     flooded: bool,
+    /// Whether the library handles what it has read before the next frame is read.
+    yields: bool,
+    large_lists: Arc<Semaphore>,
+    /// The place of the large header list that is arriving.
+    large_list: Option<OwnedSemaphorePermit>,
     dropped: Arc<Dropped>,
 }
 
 impl Connection {
-    fn new(
-        greeted: Greeted,
-        mut slot: Slot,
-        wide: Option<OwnedSemaphorePermit>,
-        bounds: &Bounds,
-        dropped: Arc<Dropped>,
-    ) -> Self {
+    fn new(greeted: Greeted, mut slot: Slot, bounds: &Bounds, shared: &Shared) -> Self {
         let Greeted { stream, peer, address } = greeted;
         let activity = Arc::new(Activity::of_connection(bounds.age, slot.take_stranger()));
         let idle = Idle::new(Arc::clone(&activity), bounds.idle, bounds.stop.clone());
         let remote = RemoteAddress::new(address.ip(), &bounds.trusted_proxies);
         let origin = Origin { peer, activity, remote };
-        Self { stream, origin, idle, wide, slot, frames: FrameBudget::new(), flooded: false, dropped }
+        Self {
+            stream,
+            origin,
+            idle,
+            wide: Arc::clone(&shared.wide).try_acquire_owned().ok(),
+            slot,
+            frames: FrameBudget::new(),
+            flooded: false,
+            yields: false,
+            large_lists: Arc::clone(&shared.large_lists),
+            large_list: None,
+            dropped: Arc::clone(&shared.dropped),
+        }
     }
 
     /// Reads, and counts the frames that come. Where there are too many, the HTTP library is led to close the connection.
@@ -144,21 +169,60 @@ impl Connection {
                 false => Poll::Ready(Ok(())),
             };
         }
-        let before = buffer.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if std::mem::take(&mut self.yields) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        ready!(self.origin.activity.poll_all_seen(cx));
+        let (before, lists) = (buffer.filled().len(), self.frames.lists());
+        let is_stranger = self.origin.activity.is_stranger() && !Guard::ControlFrames.is_off();
+        let read =
+            if is_stranger { self.poll_frame(cx, buffer) } else { Pin::new(&mut self.stream).poll_read(cx, buffer) };
         let Self { frames, origin, .. } = self;
-        if let Some(stop) = frames.received(&buffer.filled()[before..], || origin.activity.calls())
-            && !Guard::ControlFrames.is_off()
-        {
+        let stop = frames.received(&buffer.filled()[before..], || origin.activity.calls());
+        self.yields = is_stranger && self.frames.lists() > lists;
+        if Guard::ControlFrames.is_off() {
+            return read;
+        }
+        if let Some(stop) = stop {
             self.flooded = true;
             self.dropped.flood();
             buffer.set_filled(before + stop);
+            if self.frames.has_too_many_fields() {
+                // The stream ends within a frame. The library has not begun to read its list.
+                return read;
+            }
             self.stream.put_ahead(&ENOUGH);
             if stop == 0 {
                 return Pin::new(&mut self.stream).poll_read(cx, buffer);
             }
+        } else if !self.has_room_for_list() {
+            self.flooded = true;
+            self.dropped.flood();
         }
         read
+    }
+
+    /// Reads at most the rest of a frame, or of its header. A library that gets more begins all calls in it before the first of them
+    /// is looked at, so a few bytes each on many connections would fill the memory.
+    fn poll_frame(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let length = self.frames.until_end().min(buffer.remaining());
+        let mut part = ReadBuf::new(buffer.initialize_unfilled_to(length));
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut part))?;
+        let read = part.filled().len();
+        buffer.advance(read);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Takes a place for the header list that is arriving, if it is large. Returns false if there is none.
+    fn has_room_for_list(&mut self) -> bool {
+        if !self.frames.has_large_list() {
+            self.large_list = None;
+        } else if self.large_list.is_none() {
+            self.large_list = Arc::clone(&self.large_lists).try_acquire_owned().ok();
+            return self.large_list.is_some();
+        }
+        true
     }
 
     /// Counts what was sent. A client that floods the connection and takes nothing is not waited for.

@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::greeting::PREFACE;
+use super::header_block::HeaderBlock;
 
 /// Number of frames that a new connection may send. A client sends about ten at its start.
 const FIRST_CREDIT: u64 = 1_000;
@@ -24,10 +25,18 @@ const BYTES_PER_FRAME: u64 = 512;
 /// Frames that each second adds: clients keep connections alive with a PING.
 const FRAMES_PER_SECOND: u64 = 10;
 
+/// Maximum number of fields of a header list. A call has about ten, proxies add as many; above 100 the call is refused with a reason.
+const MAX_FIELDS: usize = 256;
+/// Number of bytes of a header list, as it is encoded, above which it needs a place among the large ones.
+const LARGE_LIST_BYTES: usize = 16 * 1024;
+
 /// Bytes of the header of a frame.
 const HEADER_BYTES: usize = 9;
 /// The type of frames that the HTTP library bounds.
 const DATA: u8 = 0;
+/// The types of frames that header lists come in.
+const HEADERS: u8 = 1;
+const CONTINUATION: u8 = 9;
 
 /// Number of frames in [`ENOUGH`], beside the first.
 const CONTINUATIONS: usize = 32;
@@ -37,8 +46,6 @@ const CONTINUATIONS: usize = 32;
 pub(super) static ENOUGH: [u8; (1 + CONTINUATIONS) * HEADER_BYTES] = endless_headers();
 
 const fn endless_headers() -> [u8; (1 + CONTINUATIONS) * HEADER_BYTES] {
-    const HEADERS: u8 = 1;
-    const CONTINUATION: u8 = 9;
     let mut bytes = [0; (1 + CONTINUATIONS) * HEADER_BYTES];
     let mut at = 0;
     while at < bytes.len() {
@@ -64,6 +71,11 @@ pub(super) struct FrameBudget {
     /// What had been added when the credit was counted last.
     counted: Useful,
     sent: u64,
+    /// Number of header lists that have begun.
+    lists: u64,
+    list: HeaderBlock,
+    /// Whether the frame that has begun belongs to a header list.
+    in_list: bool,
 }
 
 /// What adds to the credit.
@@ -85,7 +97,30 @@ impl FrameBudget {
             used_up: false,
             counted: Useful { calls: 0, bytes: 0, at: Instant::now() },
             sent: 0,
+            lists: 0,
+            list: HeaderBlock::default(),
+            in_list: false,
         }
+    }
+
+    /// Returns how many header lists have begun. Each of them is a call, or the end of one.
+    pub(super) fn lists(&self) -> u64 {
+        self.lists
+    }
+
+    /// Has a header list more fields than it may have?
+    pub(super) fn has_too_many_fields(&self) -> bool {
+        self.list.fields() > MAX_FIELDS
+    }
+
+    /// Is there a large header list whose end has not come?
+    pub(super) fn has_large_list(&self) -> bool {
+        self.list.unfinished_bytes().is_some_and(|bytes| bytes > LARGE_LIST_BYTES)
+    }
+
+    /// Returns how many bytes come until a frame, or the header of one, ends.
+    pub(super) fn until_end(&self) -> usize {
+        if self.payload > 0 { self.payload } else { HEADER_BYTES - self.known }
     }
 
     /// Counts bytes that were sent.
@@ -95,11 +130,17 @@ impl FrameBudget {
 
     /// Counts the frames that begin in these bytes, which were received. `calls` is how many calls have come over the connection.
     ///
-    /// Returns where to stop, which is between two frames, once the credit is used up.
+    /// Returns where to stop: once the credit is used up, between two frames; or within a header list that has too many fields.
     pub(super) fn received(&mut self, bytes: &[u8], calls: impl Fn() -> u64) -> Option<usize> {
         let mut at = 0;
         loop {
             let skipped = self.payload.min(bytes.len() - at);
+            if self.in_list && skipped > 0 {
+                let read = self.list.read(&bytes[at..at + skipped], MAX_FIELDS);
+                if self.has_too_many_fields() {
+                    return Some(at + read);
+                }
+            }
             (self.payload, at) = (self.payload - skipped, at + skipped);
             if self.used_up && self.payload == 0 && self.known == 0 {
                 return Some(at);
@@ -115,8 +156,17 @@ impl FrameBudget {
                 return None;
             }
             self.known = 0;
-            let [a, b, c, kind, ..] = self.header;
+            let [a, b, c, kind, flags, ..] = self.header;
             self.payload = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
+            self.in_list = matches!(kind, HEADERS | CONTINUATION);
+            match kind {
+                HEADERS => {
+                    self.lists += 1;
+                    self.list.headers(self.payload, flags);
+                }
+                CONTINUATION => self.list.continuation(self.payload, flags),
+                _ => {}
+            }
             if kind != DATA && !self.used_up {
                 self.count(&calls);
             }

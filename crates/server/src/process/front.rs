@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use access_tokens_gateway::Malformed;
 use axum::Router;
 use axum::middleware::map_response;
 use http::header::STRICT_TRANSPORT_SECURITY;
@@ -61,7 +62,8 @@ impl<'a> Front<'a> {
         let router = with_strict_transport(router, self.settings);
         let mut stop = self.stop.clone();
         let room = room(self.settings);
-        let served = http1::serve(port, room, http1::IDLE_TIME, router, async move { stop.asked().await });
+        let site = http1::Site { router, refuse: Malformed::answer, idle: http1::IDLE_TIME };
+        let served = http1::serve(port, room, site, async move { stop.asked().await });
         self.server = Some(tokio::spawn(served));
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use access_tokens_gateway::router;
+use access_tokens_gateway::{Malformed, router};
 use anyhow::{Context, ensure};
 use http::Uri;
 use http::uri::Scheme;
@@ -51,7 +51,8 @@ pub async fn gateway(settings: &Settings, upstream: Uri) -> anyhow::Result<()> {
     let service = rpc::Client(Measured::new(logged, &metrics));
     let router = with_strict_transport(router(service, settings.gateway_config()), settings);
     let mut told = stop.clone();
-    let served = http1::serve(port, room(settings), http1::IDLE_TIME, router, async move { told.asked().await });
+    let site = http1::Site { router, refuse: Malformed::answer, idle: http1::IDLE_TIME };
+    let served = http1::serve(port, room(settings), site, async move { told.asked().await });
     let mut server = tokio::spawn(served);
     let (seen, mut over) = (stop.clone(), false);
     tokio::select! {
@@ -98,17 +99,31 @@ fn channel(upstream: Uri, settings: &UpstreamSettings) -> anyhow::Result<Channel
     Ok(patient(Endpoint::from(upstream)).connect_lazy())
 }
 
-/// Says once a minute why calls do not reach the service: to their callers, each cause is DATABASE_UNAVAILABLE.
+/// Logs once a minute why calls do not reach the service: to their callers, each cause is DATABASE_UNAVAILABLE.
+///
+/// A connection that ends as the service wants it to is no trouble. Its calls are sent again.
 fn logged(throttle: Arc<Throttle>) -> impl Fn(tonic::transport::Error) -> tonic::transport::Error + Clone {
     move |error| {
-        if throttle.permits() {
-            let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |cause| cause.source());
-            let mut causes: Vec<_> = causes.map(ToString::to_string).collect();
+        let causes = || std::iter::successors(Some(&error as &dyn std::error::Error), |cause| cause.source());
+        if causes().any(is_usual_end) {
+            tracing::debug!("a connection to the service has ended; calls that were not processed are sent again");
+        } else if throttle.permits() {
+            let mut causes: Vec<_> = causes().map(ToString::to_string).collect();
             causes.dedup();
             tracing::warn!(cause = causes.join(": "), "calls do not reach the service behind the gateway");
         }
         error
     }
+}
+
+/// Has a call failed because the service closes its connection by age or at its stop, and not processed it? The service then says
+/// GOAWAY without an error, or refuses the stream; calls that wait for the connection are taken back.
+fn is_usual_end(cause: &(dyn std::error::Error + 'static)) -> bool {
+    let h2 = cause.downcast_ref::<h2::Error>().is_some_and(|error| match error.reason() {
+        Some(h2::Reason::NO_ERROR) => error.is_go_away() && error.is_remote(),
+        reason => reason == Some(h2::Reason::REFUSED_STREAM),
+    });
+    h2 || cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled)
 }
 
 fn patient(endpoint: Endpoint) -> Endpoint {
@@ -118,4 +133,18 @@ fn patient(endpoint: Endpoint) -> Endpoint {
         .keep_alive_timeout(KEEPALIVE_TIMEOUT)
         .keep_alive_while_idle(true)
         .tcp_nodelay(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_calls_that_were_refused_unprocessed_are_no_trouble() {
+        assert!(is_usual_end(&h2::Error::from(h2::Reason::REFUSED_STREAM)));
+        for reason in [h2::Reason::NO_ERROR, h2::Reason::CANCEL, h2::Reason::ENHANCE_YOUR_CALM] {
+            assert!(!is_usual_end(&h2::Error::from(reason)), "{reason}");
+        }
+        assert!(!is_usual_end(&std::io::Error::from(std::io::ErrorKind::ConnectionRefused)));
+    }
 }

@@ -11,9 +11,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use access_tokens_gateway::Authenticated;
+use access_tokens_gateway::{Authenticated, Malformed};
 use axum::Router;
-use axum::extract::ConnectInfo;
+use axum::extract::{ConnectInfo, Request};
+use axum::middleware::{Next, from_fn};
+use axum::response::Response;
 use http::HeaderValue;
 use http::header::{CONNECTION, EXPECT};
 use hyper::body::Incoming;
@@ -28,6 +30,7 @@ use tower::ServiceExt;
 use super::accept::{Incoming as Arrivals, Room, Slot};
 use super::greeting::{GREETING_TIME, Greeted, Greeting};
 use super::http_log;
+use super::own_answers::{OwnAnswers, Refuse};
 use super::port::Port;
 use super::unread_body::CurrentBody;
 
@@ -36,11 +39,22 @@ pub(super) const IDLE_TIME: Duration = Duration::from_secs(60);
 /// Most bytes of the head of a request: a query is at most 64 KiB.
 const MAX_HEAD_BYTES: usize = 128 * 1024;
 
-/// Serves a router until `stop`, and then until every request in progress is answered. Connections may be idle for this long. They are
-/// dropped with the future.
-pub(super) async fn serve(port: Port, room: Room, idle: Duration, router: Router, stop: impl Future<Output = ()>) {
+/// What a port serves.
+pub(super) struct Site {
+    pub(super) router: Router,
+    /// Answers requests that HTTP does not allow, before the router sees them.
+    pub(super) refuse: Refuse,
+    /// Maximum time that a connection may be idle.
+    pub(super) idle: Duration,
+}
+
+/// Serves a site until `stop`, and then until every request in progress is answered. Connections are dropped with the future.
+pub(super) async fn serve(port: Port, room: Room, site: Site, stop: impl Future<Output = ()>) {
+    let Site { router, refuse, idle } = site;
+    let router = router.layer(from_fn(move |request, next| with_host(refuse, request, next)));
     let router =
         http_log::around(router, if port.tls.is_some() { "https" } else { "http" }, Arc::clone(&room.trusted_proxies));
+    let site = Site { router, refuse, idle };
     let mut arrivals = Arrivals::new(port, room, Greeting::Http1);
     let (stopping, told) = watch::channel(false);
     let mut connections = JoinSet::new();
@@ -52,15 +66,24 @@ pub(super) async fn serve(port: Port, room: Room, idle: Duration, router: Router
         };
         // Those that have ended. A panic has told about itself.
         while connections.try_join_next().is_some() {}
-        connections.spawn(connection(greeted, slot, idle, router.clone(), told.clone()));
+        let site = Site { router: site.router.clone(), ..site };
+        connections.spawn(connection(greeted, slot, site, told.clone()));
     }
     drop(arrivals);
     let _ = stopping.send(true);
     while connections.join_next().await.is_some() {}
 }
 
-async fn connection(greeted: Greeted, mut slot: Slot, idle: Duration, router: Router, mut told: watch::Receiver<bool>) {
-    let Greeted { stream, address, .. } = greeted;
+/// Refuses a request without exactly one valid `Host`.
+async fn with_host(refuse: Refuse, request: Request, next: Next) -> Response {
+    match Malformed::of_host(&request) {
+        Some(malformed) => refuse(malformed),
+        None => next.run(request).await,
+    }
+}
+
+async fn connection(greeted: Greeted, mut slot: Slot, site: Site, mut told: watch::Receiver<bool>) {
+    let (Greeted { stream, address, .. }, Site { router, refuse, idle }) = (greeted, site);
     let spoke = AtomicBool::new(false);
     let stranger = Mutex::new(slot.take_stranger());
     let (spoke, stranger) = (&spoke, &stranger);
@@ -86,7 +109,7 @@ async fn connection(greeted: Greeted, mut slot: Slot, idle: Duration, router: Ro
         .timer(TokioTimer::new())
         .header_read_timeout(idle)
         .max_buf_size(MAX_HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(OwnAnswers::new(stream, address, refuse)), service);
     let mut connection = pin!(connection);
     let mut late = pin!(sleep(GREETING_TIME));
     let (mut watched, mut stopping) = (true, false);
@@ -143,8 +166,9 @@ mod tests {
         let known = async || (axum::Extension(Authenticated), "known");
         let router = Router::new().route("/peer", get(peer)).route("/slow", get(slow)).route("/known", get(known));
         let (stop, told) = oneshot::channel();
+        let site = Site { router, refuse: Malformed::answer, idle: IDLE_TIME };
         let room = Room { connections: limit, strangers_per_address: limit, trusted_proxies: Default::default() };
-        let server = tokio::spawn(serve(Port::plain(listener), room, IDLE_TIME, router, async { drop(told.await) }));
+        let server = tokio::spawn(serve(Port::plain(listener), room, site, async { drop(told.await) }));
         Running { address, stop, server }
     }
 
@@ -173,6 +197,83 @@ mod tests {
             let _ = client.read_to_end(&mut Vec::new()).await;
             assert!(started.elapsed() <= GREETING_TIME + Duration::from_secs(1), "{:?}", started.elapsed());
             tokio::time::resume();
+        }
+    }
+
+    /// Sends a request, and returns all answers until the server closes the connection.
+    async fn exchange(address: SocketAddr, request: &[u8]) -> String {
+        let mut client = connect(address).await;
+        // It may be closed before it has taken all.
+        let _ = client.write_all(request).await;
+        let mut answers = Vec::new();
+        client.read_to_end(&mut answers).await.expect("no reset");
+        String::from_utf8(answers).expect("text")
+    }
+
+    #[tokio::test]
+    async fn a_request_names_one_host() {
+        let running = start(10).await;
+        let close = "connection: close\r\n\r\n";
+        for (head, status) in [
+            ("GET /peer HTTP/1.1\r\n", 400),
+            ("GET /peer HTTP/1.1\r\nhost: h\r\nhost: h\r\n", 400),
+            ("GET /peer HTTP/1.1\r\nHost: a b\r\n", 400),
+            ("GET /nothing HTTP/1.1\r\nHost: h:x\r\n", 400),
+            ("GET http://other/peer HTTP/1.1\r\n", 400),
+            ("GET http://other/peer HTTP/1.1\r\nhost: h\r\n", 200),
+            ("GET /peer HTTP/1.1\r\nhost:\r\n", 200),
+            ("GET /peer HTTP/1.1\r\nHOST: h:80\r\n", 200),
+            ("GET /peer HTTP/1.0\r\n", 200),
+            ("GET /peer HTTP/1.0\r\nhost: h\r\nhost: i\r\n", 400),
+        ] {
+            let answer = exchange(running.address, format!("{head}{close}").as_bytes()).await;
+            assert!(answer.get(9..12) == Some(&status.to_string()), "{head}: {answer}");
+            assert_eq!(
+                answer.contains("INVALID_FIELD_VALUE") && answer.contains("Host: must"),
+                status == 400,
+                "{answer}"
+            );
+        }
+        // The connection is as good as before.
+        let mut client = connect(running.address).await;
+        client.write_all(b"GET /peer HTTP/1.1\r\n\r\n").await.expect("sent");
+        assert!(answer(&mut client).await.starts_with("HTTP/1.1 400"));
+        client.write_all(REQUEST).await.expect("sent");
+        assert!(answer(&mut client).await.starts_with("HTTP/1.1 200"));
+    }
+
+    #[tokio::test]
+    async fn what_the_library_refuses_has_a_reason() {
+        let running = start(10).await;
+        let large = format!("GET / HTTP/1.1\r\nhost: h\r\nx: {}\r\n\r\n", "y".repeat(3 * MAX_HEAD_BYTES));
+        let many = format!("GET / HTTP/1.1\r\nhost: h\r\n{}\r\n", "x: y\r\n".repeat(500));
+        let long = format!("GET /{} HTTP/1.1\r\nhost: h\r\n\r\n", "p".repeat(70_000));
+        for (request, status, reason) in [
+            (&*large, "431", "REQUEST_TOO_LARGE"),
+            (&many, "431", "REQUEST_TOO_LARGE"),
+            (&long, "414", "REQUEST_TOO_LARGE"),
+            ("GET / HTTP/1.1\r\nhost : h\r\n\r\n", "400", "INVALID_FIELD_VALUE"),
+            ("GET / HTTP/1.1\r\nhost: h\r\n folded: x\r\n\r\n", "400", "INVALID_FIELD_VALUE"),
+            ("GET / HTTP/9.9\r\nhost: h\r\n\r\n", "400", "INVALID_FIELD_VALUE"),
+            ("G\0T / HTTP/1.1\r\nhost: h\r\n\r\n", "400", "INVALID_FIELD_VALUE"),
+            (
+                "POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
+                "400",
+                "INVALID_FIELD_VALUE",
+            ),
+        ] {
+            for pipelined in ["", "GET /slow HTTP/1.1\r\nhost: h\r\n\r\n"] {
+                let shown = &request[..request.len().min(80)];
+                let answers = exchange(running.address, format!("{pipelined}{request}").as_bytes()).await;
+                let last = answers.rfind("HTTP/1.1 ").expect("an answer");
+                assert_eq!(last > 0, !pipelined.is_empty(), "{shown:?}: {answers}");
+                let (head, body) = answers[last..].split_once("\r\n\r\n").expect("a head");
+                assert!(head.contains(status) && head.contains("connection: close"), "{shown:?}: {head}");
+                assert!(head.contains(&format!("x-error-reason: {reason}")), "{shown:?}: {head}");
+                assert!(head.contains(&format!("content-length: {}", body.len())), "{shown:?}: {head}");
+                let body: serde_json::Value = serde_json::from_str(body).expect("JSON");
+                assert!(body["status"]["message"].is_string(), "{shown:?}: {body}");
+            }
         }
     }
 

@@ -7,10 +7,11 @@ use std::future::pending;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
+use access_tokens_gateway::Malformed;
 use access_tokens_storage::Database;
 use axum::Router;
 use axum::extract::State;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
@@ -87,7 +88,8 @@ impl Ops {
             Some(address) => {
                 let port = Port::ops(address, settings).await?;
                 dropped = Some(Arc::clone(&port.dropped));
-                let served = http1::serve(port, room(), IDLE_TIME, router(Arc::clone(&shown)), pending());
+                let site = http1::Site { router: router(Arc::clone(&shown)), refuse: malformed, idle: IDLE_TIME };
+                let served = http1::serve(port, room(), site, pending());
                 Some(tokio::spawn(served))
             }
             None => None,
@@ -120,6 +122,11 @@ impl Drop for Ops {
 
 fn room() -> Room {
     Room { connections: CONNECTIONS, strangers_per_address: CONNECTIONS_PER_ADDRESS, trusted_proxies: Arc::default() }
+}
+
+/// Answers a request that HTTP does not allow, in plain text as everything on this port.
+fn malformed(malformed: Malformed) -> Response {
+    (malformed.status(), format!("{}\n", malformed.description())).into_response()
 }
 
 fn router(shown: Arc<Shown>) -> Router {

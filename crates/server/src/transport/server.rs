@@ -48,10 +48,10 @@ const FAULTS_PER_CONNECTION: usize = 1024;
 /// Most calls at a time that a client has taken back before they were looked at. When the service is late, that may be all
 /// of an honest client's; on a narrow connection it takes some back and sends others meanwhile.
 const RESETS_PER_CONNECTION: usize = 2 * WIDE as usize;
-/// Maximum size of a header list that the HTTP library reads, in bytes. It is above the limit of the service, so that most of
-/// those that are too large get an error with details: the library answers HTTP 431 without any, and closes the connection
-/// at four times this size.
-const MAX_HEADER_LIST_BYTES: u32 = 4 * MAX_METADATA_BYTES as u32;
+/// Maximum size of a header list that the HTTP library reads, in bytes. It is far above the limit of the service, so that those that
+/// are too large get an error with details: the library answers HTTP 431 without any, and closes the connection at four times this
+/// size. Connections bound how many of these lists there are at once, and how many fields they have.
+const MAX_HEADER_LIST_BYTES: u32 = 16 * MAX_METADATA_BYTES as u32;
 /// A silent connection is asked for a sign of life after the first, and closed after the second.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);

@@ -36,6 +36,14 @@ async fn listen_aged(
     idle: Duration,
     age: Duration,
 ) -> (impl Connections<Item = io::Result<Connection>> + Send + Unpin, SocketAddr) {
+    listen_to(idle, age, &[]).await
+}
+
+async fn listen_to(
+    idle: Duration,
+    age: Duration,
+    trusted_proxies: &[Network],
+) -> (impl Connections<Item = io::Result<Connection>> + Send + Unpin, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
     static NEVER: LazyLock<watch::Sender<bool>> = LazyLock::new(|| watch::Sender::new(false));
@@ -45,7 +53,7 @@ async fn listen_aged(
         age,
         idle,
         stop: Stop::by(NEVER.subscribe()),
-        trusted_proxies: Arc::default(),
+        trusted_proxies: trusted_proxies.into(),
     };
     (Box::pin(connections(Port::plain(listener), bounds)), address)
 }
@@ -254,6 +262,101 @@ async fn a_flood_of_control_frames_is_told_to_calm_down() {
                 "{count} of {name}: {:?}",
                 goaways(&heard)
             );
+        }
+    }
+}
+
+/// A call with this many fields beside those that make it a request. All but one of them take one byte each.
+fn call(stream: u32, fields: usize) -> Vec<u8> {
+    let mut list = vec![0x83, 0x86, 0x84, 0x40, 1, b'x', 0];
+    list.extend(std::iter::repeat_n(0xbe, fields - 1));
+    let length = u32::try_from(list.len()).expect("short").to_be_bytes();
+    [&length[1..], &[1, 4], &stream.to_be_bytes(), &list].concat()
+}
+
+#[tokio::test]
+async fn a_list_of_too_many_fields_ends_its_connection() {
+    let running = start(Duration::ZERO).await;
+    for (fields, closes) in [(10, false), (250, false), (260, true), (10_000, true)] {
+        let mut client = connected(running.address, &[&PREFACE[..], SETTINGS, &call(1, fields)].concat()).await;
+        let (mut heard, began) = (Vec::new(), Instant::now());
+        let _ = timeout(IDLE * 10, client.read_to_end(&mut heard)).await.expect("it is closed, or idle");
+        assert_eq!(began.elapsed() < IDLE / 2, closes, "{fields} fields: {:?}", began.elapsed());
+        // The library answers a call of no method.
+        let answered = heard.windows(9).any(|frame| frame[3] == 1 && frame[5..] == [0, 0, 0, 1]);
+        assert_eq!(answered, !closes, "{fields} fields: {heard:?}");
+    }
+}
+
+#[tokio::test]
+async fn large_lists_that_do_not_end_are_bounded_in_number() {
+    // A field that is not indexed, of 60,000 bytes, in frames of 15,000; the list does not end.
+    let mut list = vec![0x83, 0x86, 0x84, 0x00, 1, b'x', 0x7f, 0xe1, 0xd3, 0x03];
+    list.resize(60_000, b'y');
+    let frames = list.chunks(15_000).enumerate().flat_map(|(at, part)| {
+        let length = u32::try_from(part.len()).expect("short").to_be_bytes();
+        [&length[1..], &[if at == 0 { 1 } else { 9 }, 0, 0, 0, 0, 1], part].concat()
+    });
+    let words = [PREFACE.to_vec(), SETTINGS.to_vec(), frames.collect()].concat();
+    let (mut incoming, address) = listen(GREETING_TIME).await;
+    let mut held = Vec::new();
+    for number in 0..3 {
+        let client = connected(address, &words).await;
+        let mut connection = incoming.next().await.expect("a connection").expect("no error");
+        let places = connection.large_lists.available_permits();
+        if number == 2 {
+            // Others have all of them.
+            held.push(Arc::clone(&connection.large_lists).acquire_many_owned(places as u32).await.expect("places"));
+        }
+        let (mut heard, mut space) = (0, vec![0; 100_000]);
+        while heard < words.len() {
+            match timeout(IDLE, connection.read(&mut space)).await.expect("bytes").expect("no error") {
+                0 => break,
+                count => heard += count,
+            }
+        }
+        // The place goes with the connection.
+        assert_eq!((heard == words.len(), places), (number < 2, MAX_LARGE_LISTS));
+        drop((connection, client));
+    }
+}
+
+/// Reads from a connection until it has read this many bytes. Returns how often it had to wait, and the most bytes of one read.
+async fn reads(connection: &mut Connection, mut bytes: usize) -> (usize, usize) {
+    let (mut waits, mut most, mut space) = (0, 0, [0; 8_192]);
+    while bytes > 0 {
+        let mut buffer = ReadBuf::new(&mut space);
+        match futures::poll!(future::poll_fn(|cx| Pin::new(&mut *connection).poll_read(cx, &mut buffer))) {
+            Poll::Ready(read) => {
+                read.expect("no error");
+                let count = buffer.filled().len();
+                (bytes, most) = (bytes - count, most.max(count));
+            }
+            Poll::Pending => {
+                waits += 1;
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+    (waits, most)
+}
+
+#[tokio::test]
+async fn others_run_between_two_calls_of_a_stranger() {
+    const CALLS: u32 = 16;
+    let words: Vec<u8> = (0..CALLS).flat_map(|n| call(2 * n + 1, 20)).collect();
+    let words = [PREFACE, SETTINGS, &words].concat();
+    let everybody = ["127.0.0.0/8".parse::<Network>().expect("a network")];
+    for (trusted, least_waits) in [(&[][..], CALLS as usize - 1), (&everybody, 0)] {
+        let (mut incoming, address) = listen_to(IDLE * 100, IDLE * 100, trusted).await;
+        let _client = connected(address, &words).await;
+        let mut connection = incoming.next().await.expect("a connection").expect("no error");
+        sleep(IDLE / 4).await;
+        let (waits, most) = reads(&mut connection, words.len()).await;
+        if trusted.is_empty() {
+            assert!(waits >= least_waits && most < 40, "{waits} waits, {most} bytes");
+        } else {
+            assert!(waits < 3 && most == words.len() - PREFACE.len(), "{waits} waits, {most} bytes");
         }
     }
 }

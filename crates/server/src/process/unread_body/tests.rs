@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use access_tokens_gateway::Malformed;
 use axum::Router;
 use axum::body::to_bytes;
 use axum::routing::{get, post};
@@ -10,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::process::accept::Room;
-use crate::process::http1::{IDLE_TIME, serve};
+use crate::process::http1::{IDLE_TIME, Site, serve};
 use crate::process::port::Port;
 
 use super::*;
@@ -45,7 +46,8 @@ async fn start() -> SocketAddr {
         .route("/keeping", post(keeping))
         .route("/late", post(late));
     let room = Room { connections: 100, strangers_per_address: 100, trusted_proxies: Default::default() };
-    tokio::spawn(serve(Port::plain(listener), room, IDLE_TIME, router, std::future::pending()));
+    let site = Site { router, refuse: Malformed::answer, idle: IDLE_TIME };
+    tokio::spawn(serve(Port::plain(listener), room, site, std::future::pending()));
     address
 }
 

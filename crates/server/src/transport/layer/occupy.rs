@@ -3,12 +3,13 @@
 use std::convert::Infallible;
 use std::fmt::Debug;
 use std::future::Future;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use futures::task::AtomicWaker;
 use http::{HeaderMap, Request, Response};
 use hyper::body::{Body as HttpBody, Bytes, Frame, SizeHint};
 use tokio::sync::Semaphore;
@@ -46,7 +47,12 @@ pub(crate) struct Activity {
     unsent: Arc<Semaphore>,
     /// When streams that could last for ever end.
     ends: Instant,
+    /// Whether the connection is none of a stranger: there was an authenticated call, or its peer is a trusted proxy.
     authenticated: AtomicBool,
+    /// Number of calls that began while it was one of a stranger and that nothing has looked at.
+    unseen: AtomicUsize,
+    /// Woken when there are none.
+    reader: AtomicWaker,
     /// Dropped with the first authenticated call.
     stranger: Mutex<Option<Box<dyn Debug + Send + Sync>>>,
 }
@@ -61,13 +67,15 @@ struct Counts {
 impl Activity {
     /// Of a new connection without calls, whose streams end at this age. `stranger` is dropped with its first authenticated call.
     pub(crate) fn of_connection(age: Duration, stranger: Option<impl Debug + Send + Sync + 'static>) -> Self {
-        let now = Instant::now();
+        let (now, authenticated) = (Instant::now(), AtomicBool::new(stranger.is_none()));
         let stranger = stranger.map(|stranger| Box::new(stranger) as Box<dyn Debug + Send + Sync>);
         Self {
             counts: Mutex::new(Counts { in_progress: 0, begun: 0, since: now }),
             unsent: Arc::new(Semaphore::new(PER_CONNECTION)),
             ends: now + age,
-            authenticated: AtomicBool::new(false),
+            authenticated,
+            unseen: AtomicUsize::new(0),
+            reader: AtomicWaker::new(),
             stranger: Mutex::new(stranger),
         }
     }
@@ -83,6 +91,21 @@ impl Activity {
         if !self.authenticated.load(Ordering::Relaxed) && !self.authenticated.swap(true, Ordering::Relaxed) {
             drop(self.stranger.lock().unwrap_or_else(PoisonError::into_inner).take());
         }
+    }
+
+    /// Is the connection one of a stranger, over which no authenticated call has come?
+    pub(crate) fn is_stranger(&self) -> bool {
+        !self.authenticated.load(Ordering::Relaxed)
+    }
+
+    /// Ready when there is no call of a stranger that nothing has looked at.
+    pub(crate) fn poll_all_seen(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.unseen.load(Ordering::Acquire) == 0 {
+            return Poll::Ready(());
+        }
+        self.reader.register(cx.waker());
+        // The last one may have been seen meanwhile.
+        if self.unseen.load(Ordering::Acquire) == 0 { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// Since when there is no call in progress. None while there is one.
@@ -117,6 +140,8 @@ pub(super) struct Call {
     activity: Arc<Activity>,
     came: Instant,
     ended: AtomicBool,
+    /// Whether it counts as unseen.
+    unseen: AtomicBool,
 }
 
 impl Call {
@@ -124,7 +149,19 @@ impl Call {
         let mut counts = activity.state();
         (counts.in_progress, counts.begun) = (counts.in_progress + 1, counts.begun + 1);
         drop(counts);
-        Self { activity, came: Instant::now(), ended: AtomicBool::new(false) }
+        let unseen = activity.is_stranger();
+        if unseen {
+            activity.unseen.fetch_add(1, Ordering::Relaxed);
+        }
+        Self { activity, came: Instant::now(), ended: AtomicBool::new(false), unseen: AtomicBool::new(unseen) }
+    }
+
+    /// It has been looked at: it is answered, or waits for something.
+    fn seen(&self) {
+        if self.unseen.load(Ordering::Relaxed) && self.unseen.swap(false, Ordering::Relaxed) {
+            self.activity.unseen.fetch_sub(1, Ordering::Release);
+            self.activity.reader.wake();
+        }
     }
 
     /// Returns when the call came. tonic counts its caller's deadline from this moment.
@@ -148,6 +185,7 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
+        self.seen();
         self.end();
     }
 }
@@ -214,7 +252,13 @@ impl<N: Answers> Service<Request<Body>> for Occupy<N> {
         let inner = Arc::clone(&self.inner);
         Box::pin(async move {
             let long_lived = is_long_lived(request.uri().path());
-            let mut response = inner.answer(request).await;
+            let mut answer = pin!(inner.answer(request));
+            let begun = futures::poll!(&mut answer);
+            call.iter().for_each(|call| call.seen());
+            let mut response = match begun {
+                Poll::Ready(response) => response,
+                Poll::Pending => answer.await,
+            };
             status::complete(response.headers_mut());
             let Some(call) = call else { return Ok(response) };
             let limits = long_lived.then(|| LongLived::begin(&call));

@@ -14,6 +14,8 @@ use crate::transport::status;
 
 /// Maximum size of the metadata of a call in bytes. Counted as HTTP/2 counts it: the name and the value of each header, and 32.
 pub(crate) const MAX_METADATA_BYTES: usize = 16 * 1024;
+/// Maximum number of header fields of a call. Each takes about a hundred bytes of memory, beside its name and value.
+const MAX_FIELDS: usize = 100;
 /// What HTTP/2 adds for each header.
 const HEADER_OVERHEAD: usize = 32;
 
@@ -35,6 +37,8 @@ pub(crate) enum Violation {
     ContentType,
     /// It has more metadata than a call may have.
     Metadata,
+    /// Its metadata has more fields than that of a call may have.
+    Fields,
     /// Its deadline cannot be read. To ignore it would let the call run for longer than its caller waits.
     Timeout,
     /// Its messages are compressed, or encoded in another way.
@@ -49,6 +53,8 @@ impl Violation {
             Some(Self::Method)
         } else if !is_grpc(headers) {
             Some(Self::ContentType)
+        } else if headers.len() > MAX_FIELDS {
+            Some(Self::Fields)
         } else if size(headers) > MAX_METADATA_BYTES {
             Some(Self::Metadata)
         } else if deadline::is_malformed(headers) {
@@ -72,7 +78,7 @@ impl Violation {
             Self::ContentType => *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE,
             // A client may send the message again without compression.
             Self::Encoding => drop(headers.insert(GRPC_ACCEPT_ENCODING, HeaderValue::from_static(IDENTITY))),
-            Self::Metadata | Self::Timeout => {}
+            Self::Metadata | Self::Fields | Self::Timeout => {}
         }
         response
     }
@@ -85,6 +91,10 @@ impl Violation {
             Self::Metadata => {
                 let text = format!("the metadata is larger than {MAX_METADATA_BYTES} bytes");
                 Error::new(Reason::RequestTooLarge, text).with("limit", MAX_METADATA_BYTES.to_string())
+            }
+            Self::Fields => {
+                let text = format!("the metadata has more than {MAX_FIELDS} fields");
+                Error::new(Reason::RequestTooLarge, text).with("limit", MAX_FIELDS.to_string())
             }
             Self::Encoding => {
                 let text = "messages must not be compressed: the only value of grpc-encoding is identity";
@@ -206,6 +216,14 @@ mod tests {
             MAX_METADATA_BYTES - size(request("POST", &[("content-type", "application/grpc"), ("x", "")]).headers());
         assert_eq!(with("x", &"v".repeat(room)), None);
         assert_eq!(with("x", &"v".repeat(room + 1)), Some(Violation::Metadata));
+        let fields = |count: usize| {
+            let mut request = request("POST", &[("content-type", "application/grpc")]);
+            for _ in 1..count {
+                request.headers_mut().append("x", "".parse().expect("a value"));
+            }
+            Violation::of(&request)
+        };
+        assert_eq!((fields(MAX_FIELDS), fields(MAX_FIELDS + 1)), (None, Some(Violation::Fields)));
         for bad in ["", "5", "S", "-1S", "123456789S", "5s", "1 S", "١S"] {
             assert_eq!(with("grpc-timeout", bad), Some(Violation::Timeout), "{bad}");
         }

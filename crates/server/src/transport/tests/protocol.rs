@@ -234,7 +234,10 @@ async fn every_error_says_why() {
         let large = raw(&vec![0; 300_000], 0);
         expect(client.post(path, &[key], large).await, Code::ResourceExhausted, "REQUEST_TOO_LARGE", path);
     }
-    for size in [MAX_METADATA_BYTES, 2 * MAX_METADATA_BYTES, 4 * MAX_METADATA_BYTES - 1_000] {
+    let fields: Vec<_> = (0..100).map(|_| ("x-field", "")).collect();
+    expect(client.post(CHECK, &fields, Body::empty()).await, Code::ResourceExhausted, "REQUEST_TOO_LARGE", "fields");
+    for factor in [1, 2, 4, 8, 15] {
+        let size = factor * MAX_METADATA_BYTES;
         for path in [SHOW, CHECK, "/nonsense"] {
             let answer = client.post(path, &[("x-large", &"x".repeat(size))], Body::empty()).await;
             expect(answer, Code::ResourceExhausted, "REQUEST_TOO_LARGE", path);

@@ -1,0 +1,136 @@
+//! Requests that HTTP itself does not allow: they are refused before anything looks at their paths.
+
+use std::net::Ipv6Addr;
+
+use access_tokens_proto::v1::ErrorReason;
+use axum::body::Body;
+use http::header::HOST;
+use http::{Request, Response, StatusCode, Version};
+
+use crate::error::{Fault, Refusal};
+use crate::route::Mount;
+
+/// What is wrong with a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Malformed {
+    /// It is not written as HTTP demands.
+    Syntax,
+    /// It names no host, several ones, or something that is none (RFC 9112, section 3.2).
+    Host,
+    /// Its head has too many bytes or fields.
+    HeadTooLarge,
+    /// Its path and query are too long.
+    TargetTooLong,
+}
+
+impl Malformed {
+    /// Returns what is wrong with the host of a request. None: nothing.
+    ///
+    /// A request of HTTP/1.1 has exactly one `Host`, which may be empty. One of HTTP/1.0 may have none.
+    pub fn of_host<B>(request: &Request<B>) -> Option<Self> {
+        let mut hosts = request.headers().get_all(HOST).iter();
+        let good = match (hosts.next(), hosts.next()) {
+            (None, _) => request.version() < Version::HTTP_11,
+            (Some(host), None) => is_host(host.as_bytes()),
+            (Some(_), Some(_)) => false,
+        };
+        (!good).then_some(Self::Host)
+    }
+
+    /// Returns the status of HTTP that says so.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::Syntax | Self::Host => StatusCode::BAD_REQUEST,
+            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::TargetTooLong => StatusCode::URI_TOO_LONG,
+        }
+    }
+
+    /// Returns what is wrong, for people.
+    pub fn description(self) -> &'static str {
+        match self {
+            Self::Syntax => "the request is not valid HTTP",
+            Self::Host => "must stand once, and name a host with or without a port",
+            Self::HeadTooLarge => "the head of the request is too large",
+            Self::TargetTooLong => "the path and the query are too long",
+        }
+    }
+
+    /// Returns the answer of the gateway.
+    pub fn answer(self) -> Response<Body> {
+        let text = self.description();
+        let refusal = match self {
+            Self::Host => Refusal::from(Fault::invalid("Host", text)),
+            Self::Syntax => Refusal::new(ErrorReason::InvalidFieldValue, self.status(), text),
+            Self::HeadTooLarge | Self::TargetTooLong => Refusal::new(ErrorReason::RequestTooLarge, self.status(), text),
+        };
+        // It is HTTP that fails, below the paths of the original API too.
+        refusal.into_response(Mount::Canonical)
+    }
+}
+
+/// Is this a host with or without a port, as RFC 3986 writes them? An empty one is.
+fn is_host(host: &[u8]) -> bool {
+    let (name, port) = match host.iter().rposition(|byte| *byte == b':') {
+        // Colons within an address of IPv6 are none before a port.
+        Some(at) if !host[at..].contains(&b']') => (&host[..at], &host[at + 1..]),
+        _ => (host, &b""[..]),
+    };
+    port.iter().all(u8::is_ascii_digit) && (is_address(name) || is_name(name))
+}
+
+fn is_address(name: &[u8]) -> bool {
+    let inner = name.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]"));
+    inner.and_then(|inner| std::str::from_utf8(inner).ok()).is_some_and(|inner| inner.parse::<Ipv6Addr>().is_ok())
+}
+
+/// Letters, digits, the marks that RFC 3986 allows, and bytes that are escaped by a percent sign.
+fn is_name(mut name: &[u8]) -> bool {
+    while let Some((first, rest)) = name.split_first() {
+        name = match first {
+            b'%' => match rest {
+                [a, b, rest @ ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => rest,
+                _ => return false,
+            },
+            byte if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(byte) => rest,
+            _ => return false,
+        };
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_with_or_without_a_port() {
+        for good in ["", "h", "h:80", "h:", ":80", "127.0.0.1:8080", "[::1]", "[::1]:80", "a_b.example", "x%20y", "h."]
+        {
+            assert!(is_host(good.as_bytes()), "{good}");
+        }
+        for bad in [
+            "a b", "a/b", "http://h", "u@h", "h:x", "h:80:80", "h:-1", "a, b", "::1", "[::1", "::1]", "[x]", "[::1]x",
+            "h%2", "h%zz", "h?q", "h#f", "<h>", "h\\", "h\t", "\u{e9}",
+        ] {
+            assert!(!is_host(bad.as_bytes()), "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_old_requests_may_name_no_host() {
+        let of = |version, hosts: &[&str]| {
+            let mut request = Request::builder().version(version).uri("/");
+            for host in hosts {
+                request = request.header(HOST, *host);
+            }
+            Malformed::of_host(&request.body(()).expect("a request"))
+        };
+        for (version, missing) in [(Version::HTTP_11, Some(Malformed::Host)), (Version::HTTP_10, None)] {
+            assert_eq!(of(version, &[]), missing);
+            assert_eq!(of(version, &["h"]), None);
+            assert_eq!(of(version, &["h", "h"]), Some(Malformed::Host));
+            assert_eq!(of(version, &["a b"]), Some(Malformed::Host));
+        }
+    }
+}
