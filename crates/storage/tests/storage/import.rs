@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use access_tokens_domain::access_token::{AccessToken, UserDefinedFields};
 use access_tokens_domain::directory::{
-    AccountsReceivableState, BusinessUnit, Classification, CompanyProfile, ContactInformation, ContactState,
-    ContactType, Country, DateOfBirth, Demographics, Gender, Image, Industry, IndustrySector, NameDay, Organisation,
-    RewardsParticipant, Unit, User,
+    AccountsReceivable, AccountsReceivableState, BusinessUnit, Classification, CompanyProfile, ContactInformation,
+    ContactState, ContactType, Country, DateOfBirth, Demographics, Gender, Image, Industry, IndustrySector, NameDay,
+    Organisation, RewardsParticipant, Unit, User,
 };
 use access_tokens_domain::identifier::{
     AccountsReceivableIdentifier, OwnerIdentifier, RewardsParticipantIdentifier, TokenKey,
@@ -26,6 +26,7 @@ on_both!(
     reference_data_comes_back_as_it_was_and_at_once,
     directory_rows_are_found_by_all_their_keys,
     a_large_batch_is_inserted_and_replaced,
+    accounts_are_found_by_name_and_two_of_one_name_are_enough,
     every_column_comes_back_as_it_was_and_can_become_null,
     a_taken_code_is_named_and_nothing_of_its_batch_is_written,
     removed_tokens_make_room,
@@ -149,6 +150,7 @@ async fn directory_rows_are_found_by_all_their_keys(test: TestDatabase) {
         credentials: vec!["U1".into(), "U2".into()],
         account_ids: vec!["A1".into()],
         account_numbers: vec!["AR-A1".into()],
+        account_names: Vec::new(),
         participant_ids: vec!["P1".into()],
         participant_numbers: vec!["RP-1".into()],
         token_ids: vec!["T1".into(), "T9".into()],
@@ -171,6 +173,38 @@ async fn directory_rows_are_found_by_all_their_keys(test: TestDatabase) {
     let mut unit = test.database.begin().await.expect("begins");
     let rows = unit.load_import(other, &keys).await.expect("loads");
     assert!(rows.tokens.is_empty() && rows.accounts.is_empty() && rows.contacts.is_empty());
+}
+
+async fn accounts_are_found_by_name_and_two_of_one_name_are_enough(test: TestDatabase) {
+    let named =
+        |id: &str, name: &str| AccountsReceivable { name: text(name), ..account(id, AccountsReceivableState::Active) };
+    let long = "n".repeat(150);
+    let (longer, other) = (format!("{long}a"), format!("{long}b"));
+    let mut accounts: Vec<_> = (1..=5).map(|i| named(&format!("D{i}"), "Doe")).collect();
+    accounts.extend([named("A1", "Ana"), named("L1", &longer), named("L2", &other)]);
+    let mut changes = ImportChanges { accounts, ..ImportChanges::default() };
+    import(&test.database, test.organisation, &changes).await;
+    let keys = ImportKeys {
+        account_names: ["Ana", "Doe", "Nobody", longer.as_str()].map(str::to_owned).to_vec(),
+        ..ImportKeys::default()
+    };
+    let ids = |accounts: Vec<AccountsReceivable>| {
+        let mut ids: Vec<_> = accounts.into_iter().map(|account| account.id).collect();
+        ids.sort_unstable();
+        ids
+    };
+    let mut unit = test.database.begin().await.expect("begins");
+    let found = unit.load_import(test.organisation, &keys).await.expect("loads");
+    assert_eq!(ids(found.accounts), ["A1", "D1", "D5", "L1"]);
+    drop(unit);
+    // Drafts of a check: those that have another name since do not count.
+    let mut drafts = test.database.drafts().expect("drafts");
+    drafts.save(&changes).expect("saved");
+    assert_eq!(ids(drafts.load(&keys).expect("loads").accounts), ["A1", "D4", "D5", "L1"]);
+    changes.accounts = ["D2", "D3", "D4", "D5"].map(|id| named(id, "Ana")).to_vec();
+    drafts.save(&changes).expect("saved");
+    let found = ids(drafts.load(&keys).expect("loads").accounts);
+    assert_eq!(found, ["D1", "D4", "D5", "L1"]);
 }
 
 async fn a_large_batch_is_inserted_and_replaced(test: TestDatabase) {
