@@ -23,7 +23,9 @@ pub(super) type Signature = CtOutput<HmacSha256>;
 /// signature, which is secret, is compared in constant time. Expiry and release are decided at every call, not here. An
 /// instance belongs to one key ring: another ring begins with an empty one.
 #[derive(Default)]
-pub(super) struct VerifiedTokens(Mutex<HashMap<Box<str>, (Signature, Arc<Session>)>>);
+pub(super) struct VerifiedTokens(Mutex<Sessions>);
+
+type Sessions = HashMap<Box<str>, (Signature, Arc<Session>)>;
 
 impl VerifiedTokens {
     /// Returns the session of a token that was verified before with this signature.

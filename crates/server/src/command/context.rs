@@ -8,7 +8,7 @@ use access_tokens_domain::ports::{Clock, Random, Secrets};
 use access_tokens_domain::service::import::{Importer, Run};
 use access_tokens_domain::session::{Caller, OrganisationKey, Permissions};
 use access_tokens_domain::store::{AccountStore, KeyStore, KeyUse, OrganisationRef};
-use access_tokens_domain::{code, password};
+use access_tokens_domain::{code, password, text};
 use access_tokens_storage::{Database, DatabaseOptions, SetupError, connect_read_only, has_tables};
 use anyhow::{Context as _, anyhow, bail};
 use serde_json::{Value, json};
@@ -310,7 +310,7 @@ impl Context {
 
     fn new_organisation(&self, name: &str) -> anyhow::Result<Organisation> {
         organisation::check_name(name)?;
-        Ok(Organisation::new(code::hex_id(self.random.as_ref())?, name))
+        Ok(Organisation::new(code::hex_id(self.random.as_ref())?, &*text::nfc(name)))
     }
 
     /// Writes one user with what lets it log in, and answers its id.

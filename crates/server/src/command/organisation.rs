@@ -67,7 +67,7 @@ pub(super) async fn run(settings: Settings, command: Command) -> anyhow::Result<
         Command::Rename(Rename { old, new }) => {
             check_name(&new)?;
             let organisation = context.organisation(&old).await?;
-            match context.database.rename_organisation(organisation.key, &new).await {
+            match context.database.rename_organisation(organisation.key, &text::nfc(&new)).await {
                 Err(StoreError::Duplicate(_)) => bail!("there is an organisation {new:?} already"),
                 renamed => renamed.map_err(domain)?,
             }

@@ -50,6 +50,52 @@ fn the_stored_form_states_parameters_and_key() {
 }
 
 #[test]
+fn hashes_of_normalised_secrets_are_marked_and_others_are_compared_with_the_presented_bytes() {
+    let codes = PassCodes::new(&ring(&[RING_A]));
+    let (composed, decomposed) = ("caf\u{e9} noir", "cafe\u{301} noir");
+    for written in [composed, decomposed] {
+        let stored = hash(&codes, written);
+        assert!(stored.as_stored().contains(",data=nfc0$"), "{}", stored.as_stored());
+        for presented in [composed, decomposed] {
+            assert_eq!(verdict(&codes, presented, stored.as_stored()), Verdict::Right, "{written:?} {presented:?}");
+        }
+        assert!(!verify(&codes, "cafe noir", stored.as_stored()));
+    }
+    // Such as the Kelvin sign, which is normalised to a letter of ASCII.
+    let kelvin = hash(&codes, "300 \u{212a}");
+    assert!(verify(&codes, "300 \u{212a}", kelvin.as_stored()) && verify(&codes, "300 K", kelvin.as_stored()));
+
+    // As version 0.2.0 wrote them, and as others did.
+    let ring = ring(&[RING_A]);
+    let peppers = ring.derive_hmac("pass-code-pepper");
+    for written in [composed, decomposed] {
+        let params = params("a", &[]).expect("parameters");
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
+        let mut output = [0; OUTPUT_BYTES];
+        let input = peppered(peppers.current().1, &Secret::new(written));
+        run(&argon2, &input, b"0123456789abcdef", &mut output, &mut Memory::default()).expect("hashed");
+        let old = PasswordHash {
+            algorithm: Algorithm::Argon2id.ident(),
+            version: Some(Version::V0x13.into()),
+            params: (&params).try_into().expect("parameters"),
+            salt: Some(Salt::new(b"0123456789abcdef").expect("a salt")),
+            hash: Some(Output::new(&output).expect("an output")),
+        };
+        for presented in [composed, decomposed] {
+            let expected = if presented == written { Verdict::Right } else { Verdict::Wrong };
+            assert_eq!(verdict(&codes, presented, &old.to_string()), expected, "{written:?} {presented:?}");
+        }
+    }
+    // The mark stands after the note of the strength, which is read as before.
+    let strength = Strength::of(&Secret::new("\u{e9}1234"));
+    let noted = codes.hash(&Secret::new("e\u{301}1234"), strength, *b"0123456789abcdef", &mut Memory::default());
+    let noted = noted.expect("hashed");
+    assert!(noted.as_stored().contains(",data=len5nfc0$"), "{}", noted.as_stored());
+    assert_eq!(Strength::of_hash(&noted), strength);
+    assert_eq!(verdict(&codes, "\u{e9}1234", noted.as_stored()), Verdict::Right);
+}
+
+#[test]
 fn only_the_same_pass_code_matches() {
     let codes = PassCodes::new(&ring(&[RING_A]));
     let stored = hash(&codes, "pässcode ");
