@@ -183,7 +183,12 @@ fn ports_in_use_are_found_and_those_of_the_service_itself_are_not() {
     let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("an address");
     let both = [format!("http.listen={free}"), format!("ops.listen={free}")];
     let both = ["--set", &both[0], "--set", &both[1]];
-    assert_eq!(cure(&place, &both, "ops.listen and http.listen are the same port"), "set ops.listen to another port");
+    let shared = "ops.listen (--set) and http.listen (--set) are the same port: set ops.listen to another one";
+    assert!(cure(&place, &both, shared).contains("where it is set"));
+    for command in ["check-config", "serve"] {
+        let refused = place.run(&[&[command][..], &both].concat());
+        assert!(refused.status.code() == Some(1) && text(&refused).contains(shared), "{}", text(&refused));
+    }
     let plain = ["--set", "grpc.listen=192.0.2.1:1", "--set", "grpc.allow_plain_text=true"];
     assert!(cure(&place, &plain, "nothing can listen on 192.0.2.1:1").contains("an address of this machine"));
     drop(other);

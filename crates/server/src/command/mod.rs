@@ -197,7 +197,10 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         _ => {}
     }
     let Global { config, set } = cli.global;
-    let loaded = match (Loaded::load(config.as_deref(), std::env::vars_os(), &set), &cli.command) {
+    let gateway = matches!(cli.command, Command::Gateway(_));
+    let loaded = Loaded::load(config.as_deref(), std::env::vars_os(), &set)
+        .and_then(|loaded| loaded.with_distinct_ports(gateway));
+    let loaded = match (loaded, &cli.command) {
         (Err(error), Command::Doctor(arguments)) => return doctor::refused(&error, arguments),
         (Err(error), Command::CheckConfig(_)) => return Ok(check_config::refused(&error)),
         (loaded, _) => loaded?,

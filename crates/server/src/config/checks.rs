@@ -4,6 +4,7 @@
 
 use std::collections::HashSet;
 use std::fmt::Display;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use access_tokens_gateway::Release;
@@ -15,8 +16,8 @@ use tracing_subscriber::filter::LevelFilter;
 use super::{DatabaseSettings, Settings};
 use crate::crypto::KeyRing;
 
-/// Minimum number of different characters in `notifications.secret`: random texts of its length have more, repetitions have fewer.
-const MIN_DIFFERENT_CHARS: usize = 8;
+/// Minimum number of different bytes in a secret that operators supply: random keys of 32 bytes have more, repetitions have fewer.
+const MIN_DISTINCT_BYTES: usize = 8;
 /// Maximum length of the name of a file, in bytes: that of Linux.
 const MAX_PATH_BYTES: usize = 4_095;
 /// Maximum length of a name that goes to a collector, in bytes.
@@ -88,14 +89,29 @@ impl Settings {
     }
 
     fn check_notifications(&self, problems: &mut Problems) {
-        let found = self.notifications.problems(&self.webhooks);
-        let told = found.iter().any(|(key, _)| *key == "notifications.secret");
-        found.iter().for_each(|(key, what)| problems.add(key, what));
-        let secret = self.notifications.secret.expose();
-        let different = secret.chars().collect::<HashSet<_>>().len();
-        if !told && !secret.is_empty() && different < MIN_DIFFERENT_CHARS {
-            problems.add("notifications.secret", "must be random: it has few different characters");
-        }
+        self.notifications.problems(&self.webhooks).iter().for_each(|(key, what)| problems.add(key, what));
+    }
+
+    /// Returns listeners of one process that cannot both be bound, as (key, key of the other): the same port, on one address or on a
+    /// wildcard address that covers the other. Port 0 is a free port for each listener. Only the listeners `used` count.
+    pub(super) fn shared_ports(&self, used: &[&str]) -> Vec<(&'static str, &'static str)> {
+        let listeners = [
+            ("grpc.listen", Some(self.grpc.listen)),
+            ("http.listen", self.http.listen),
+            ("ops.listen", self.ops.listen),
+        ];
+        let all: Vec<_> = listeners
+            .into_iter()
+            .filter(|(name, _)| used.contains(name))
+            .filter_map(|(name, address)| Some((name, address?)))
+            .collect();
+        let earlier =
+            |index: usize, address| all[..index].iter().find(move |(_, other)| are_in_conflict(*other, address));
+        let shared = all
+            .iter()
+            .enumerate()
+            .filter_map(|(index, (name, address))| earlier(index, *address).map(|(other, _)| (*name, *other)));
+        shared.collect()
     }
 
     fn ranges(&self, problems: &mut Problems) {
@@ -184,6 +200,28 @@ impl DatabaseSettings {
     }
 }
 
+/// Returns what is wrong with a secret that an operator supplies, given the bytes of its key: the text must have no outer blanks, and
+/// the key at least [`MIN_DISTINCT_BYTES`] different bytes. For every setting that holds such a secret.
+pub(super) fn weakness(text: &str, key: &[u8]) -> Option<String> {
+    if text.trim() != text {
+        return Some("must have no blanks around it".to_owned());
+    }
+    let distinct = key.iter().collect::<HashSet<_>>().len();
+    (distinct < MIN_DISTINCT_BYTES)
+        .then(|| format!("must be random: it must have at least {MIN_DISTINCT_BYTES} different bytes"))
+}
+
+/// Returns whether two sockets of one process cannot both be bound to these addresses. `[::]` takes IPv4 too where the system
+/// lets it, so `[::]` is in conflict with every address, and `0.0.0.0` with those of IPv4 and with `[::]`.
+fn are_in_conflict(one: SocketAddr, other: SocketAddr) -> bool {
+    let (a, b) = (one.ip().to_canonical(), other.ip().to_canonical());
+    let covers = |wildcard: IpAddr, address: IpAddr| match wildcard {
+        IpAddr::V4(any) => any.is_unspecified() && (address.is_ipv4() || address.is_unspecified()),
+        IpAddr::V6(any) => any.is_unspecified(),
+    };
+    one.port() == other.port() && one.port() != 0 && (a == b || covers(a, b) || covers(b, a))
+}
+
 /// Can a schema of PostgreSQL have this name, and belong to the service?
 fn is_schema(name: &str) -> bool {
     (1..=MAX_SCHEMA_BYTES).contains(&name.len())
@@ -266,6 +304,32 @@ mod tests {
             "h2/x",
         ] {
             assert!(!is_level(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn two_listeners_cannot_share_a_port() {
+        for (one, other, conflict) in [
+            ("127.0.0.1:1", "127.0.0.1:1", true),
+            ("127.0.0.1:1", "127.0.0.1:2", false),
+            ("127.0.0.1:0", "127.0.0.1:0", false),
+            ("0.0.0.0:0", "[::]:0", false),
+            ("127.0.0.1:1", "127.0.0.2:1", false),
+            ("127.0.0.1:1", "[::1]:1", false),
+            ("0.0.0.0:1", "10.0.0.1:1", true),
+            ("0.0.0.0:1", "[::ffff:10.0.0.1]:1", true),
+            ("[::]:1", "10.0.0.1:1", true),
+            ("[::]:1", "[::1]:1", true),
+            ("[::]:1", "0.0.0.0:1", true),
+            ("0.0.0.0:1", "[::1]:1", false),
+            ("[::ffff:0.0.0.0]:1", "10.0.0.1:1", true),
+        ] {
+            let (one, other) = (one.parse().expect("an address"), other.parse().expect("an address"));
+            assert_eq!(
+                (are_in_conflict(one, other), are_in_conflict(other, one)),
+                (conflict, conflict),
+                "{one} {other}"
+            );
         }
     }
 

@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use config::{Config, File, FileFormat, Map, Source, Value, ValueKind};
 
 use super::hashing::MEMORY;
-use super::{DEFAULTS, Settings};
+use super::{DEFAULTS, Settings, strays};
 use crate::files::{self, Access};
 
 /// The environment variable that names the file. One underscore: it is no setting.
 pub const ENVIRONMENT_FILE: &str = "ACCESS_TOKENS_CONFIG";
 
-const PREFIX: &str = "ACCESS_TOKENS__";
+pub(super) const PREFIX: &str = "ACCESS_TOKENS__";
 
 /// Variables of OpenTelemetry that mean one of ours. What is ours counts before them.
 const STANDARD: [(&str, &str); 2] =
@@ -117,6 +117,27 @@ impl Loaded {
 }
 
 impl Loaded {
+    /// Refuses two listeners with one port, naming both settings. The `gateway` has no gRPC listener, and does without `ops.listen` where
+    /// nothing sets it and it is taken.
+    pub fn with_distinct_ports(self, gateway: bool) -> Result<Self, ConfigError> {
+        let used: &[&str] = match gateway {
+            false => &["grpc.listen", "http.listen", "ops.listen"],
+            true if self.is_default("ops.listen") => &[],
+            true => &["http.listen", "ops.listen"],
+        };
+        let origin = |key: &str| self.values.get(key).map_or(&Origin::Default, |(_, origin)| origin);
+        let shared = self.settings.shared_ports(used);
+        let problem = |(key, other): &(&'static str, &'static str)| {
+            format!(
+                "{key} ({}) and {other} ({}) are the same port: set {key} to another one",
+                origin(key),
+                origin(other)
+            )
+        };
+        let problems: Vec<_> = shared.iter().map(problem).collect();
+        if problems.is_empty() { Ok(self) } else { Err(ConfigError(problems)) }
+    }
+
     /// Returns whether a setting has its default because nothing sets it.
     pub(crate) fn is_default(&self, key: &str) -> bool {
         matches!(self.values.get(key), Some((_, Origin::Default)))
@@ -154,6 +175,10 @@ impl Layers {
             }
             None => {
                 let section = key.split('.').next().unwrap_or_default();
+                if let Some(similar) = strays::similar(key, self.values.keys().map(String::as_str)) {
+                    self.problems.push(format!("{key} ({origin}) is not a setting; did you mean {similar}?"));
+                    return;
+                }
                 let mut near: Vec<&str> =
                     self.values.keys().map(String::as_str).filter(|k| k.split('.').next() == Some(section)).collect();
                 if near.is_empty() {
@@ -187,7 +212,15 @@ impl Layers {
     }
 
     fn lay_variable(&mut self, name: &OsStr, value: &OsStr) {
-        let Some(name) = name.to_str() else { return };
+        // A name that is not UTF-8 is no setting, but may be meant as one.
+        let name = &*name.to_string_lossy();
+        if !value.is_empty() && strays::is_stray(name, &value.to_string_lossy()) {
+            let cure = match strays::similar(name, self.values.keys().map(String::as_str)) {
+                Some(key) => format!("; {key} is {}", variable(key)),
+                None => format!("; settings begin with {PREFIX}, and `access-tokens check-config` lists them"),
+            };
+            self.problems.push(format!("the variable {name} is not a setting{cure}"));
+        }
         let Some(key) = name.strip_prefix(PREFIX) else { return };
         let Some(value) = value.to_str() else {
             self.problems.push(format!("{name} is not UTF-8"));

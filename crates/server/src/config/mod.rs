@@ -12,6 +12,7 @@ mod nonsense;
 mod notifications;
 mod reference;
 mod settings;
+mod strays;
 mod telemetry;
 #[cfg(test)]
 mod tests;

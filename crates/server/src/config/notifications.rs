@@ -13,7 +13,7 @@ use http::uri::Scheme;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::checks::has_good_port;
+use super::checks::{has_good_port, weakness};
 use super::settings::{listed, unless_empty};
 use super::{Hidden, host_address, is_local};
 
@@ -67,8 +67,13 @@ impl NotificationSettings {
     pub(super) fn problems(&self, webhooks: &WebhookSettings) -> Vec<(&'static str, String)> {
         let mut found = Vec::new();
         let mut add = |key, what: &str| found.push((key, what.to_owned()));
-        if let Err(what) = self.signing_key() {
-            add("notifications.secret", what);
+        match self.signing_key() {
+            Err(what) => add("notifications.secret", what),
+            Ok(key) => {
+                if let Some(what) = key.and_then(|key| weakness(self.secret.expose(), &key)) {
+                    add("notifications.secret", &what);
+                }
+            }
         }
         if self.webhook.as_ref().is_some_and(Webhook::is_https) {
             let what = "must be http: notifications are not sent over TLS; let a sidecar or a relay on this machine take \
@@ -212,21 +217,33 @@ mod tests {
             ("https://relay/", "10.0.0.0/24", false),
             ("https://127.0.0.1/", "", false),
         ] {
-            let found = problems(webhook, &"x".repeat(32), allowed);
+            let found = problems(webhook, &"12345678".repeat(4), allowed);
             assert_eq!(found.is_empty(), good, "{webhook} with {allowed}: {found:?}");
             assert!(found.iter().all(|(key, _)| *key == "notifications.webhook"), "{found:?}");
         }
     }
 
     #[test]
-    fn a_secret_has_at_least_32_bytes() {
-        let encoded = |bytes: usize| format!("whsec_{}", STANDARD.encode(vec![b'k'; bytes]));
-        let good = ["".to_owned(), "x".repeat(32), "é".repeat(16), "x".repeat(300), encoded(32), encoded(64)];
+    fn a_secret_has_at_least_32_bytes_of_which_8_differ() {
+        let various = |bytes: usize| b"0123456789abcdef".iter().copied().cycle().take(bytes).collect::<Vec<_>>();
+        let text = |bytes: usize| String::from_utf8(various(bytes)).expect("text");
+        let encoded = |bytes: usize| format!("whsec_{}", STANDARD.encode(various(bytes)));
+        let good = ["".to_owned(), text(32), "éèabcdefgh".repeat(3), text(300), encoded(32), encoded(64)];
         for secret in good {
             assert!(problems("http://127.0.0.1/", &secret, "").is_empty(), "{secret}");
         }
-        let bad =
-            ["x".to_owned(), "x".repeat(31), "é".repeat(15), encoded(31), "whsec_".to_owned(), "whsec_*".repeat(10)];
+        let weak = [
+            "x".repeat(32),
+            " ".repeat(40),
+            "\t".repeat(32),
+            "1234567".repeat(6),
+            "é".repeat(16),
+            format!(" {}", text(32)),
+            format!("{}\n", text(32)),
+            format!("whsec_{}", STANDARD.encode([b'k'; 32])),
+        ];
+        let short = [text(1), text(31), "é".repeat(15), encoded(31), "whsec_".to_owned(), "whsec_*".repeat(10)];
+        let bad = weak.into_iter().chain(short);
         for secret in bad {
             let found = problems("http://127.0.0.1/", &secret, "");
             let [("notifications.secret", what)] = found.as_slice() else { panic!("{secret}: {found:?}") };

@@ -102,7 +102,11 @@ fn unknown_keys_are_named_all_at_once_with_where_they_come_from() {
     let environment = [
         ("ACCESS_TOKENS__GRPC__LISEN", "x"),
         ("ACCESS_TOKENS__GRPC", "x"),
-        ("ACCESS_TOKENS_GRPC_LISTEN", "not ours: one underscore"),
+        ("ACCESS_TOKENS__GRPC_LISTEN", "x"),
+        ("ACCESS_TOKENS_GRPC__LISTEN", "hunter2"),
+        ("ACCESS_TOKENS_WEBHOOK", "hunter2"),
+        ("ACCESS_TOKENS_EMPTY", ""),
+        ("ACCESS_TOKENS_SERVICE_HOST", "10.0.0.1"),
     ];
     let error = load(Some("[grpcc]\nlisten = 1\n[log]\nlevel.x = 1"), &environment, &["nonsense=1", "x"]);
     let error = error.expect_err("refused");
@@ -113,10 +117,32 @@ fn unknown_keys_are_named_all_at_once_with_where_they_come_from() {
         "grpc (ACCESS_TOKENS__GRPC)",
         "nonsense (--set)",
         "--set takes key=value",
+        "grpc_listen (ACCESS_TOKENS__GRPC_LISTEN) is not a setting; did you mean grpc.listen?",
+        "the variable ACCESS_TOKENS_GRPC__LISTEN is not a setting; grpc.listen is ACCESS_TOKENS__GRPC__LISTEN",
+        "the variable ACCESS_TOKENS_WEBHOOK is not a setting; settings begin with ACCESS_TOKENS__",
     ] {
         assert!(error.contains(expected), "{expected} is not in: {error}");
     }
-    assert!(!error.contains("ACCESS_TOKENS_GRPC_LISTEN"), "{error}");
+    for silent in ["hunter2", "ACCESS_TOKENS_EMPTY", "SERVICE_HOST"] {
+        assert!(!error.contains(silent), "{silent}: {error}");
+    }
+}
+
+#[test]
+fn two_listeners_with_one_port_are_both_named() {
+    let refused = |flags: &[&str], gateway: bool| {
+        load(None, &[], flags).expect("valid").with_distinct_ports(gateway).err().map(|error| error.to_string())
+    };
+    let error = refused(&["http.listen=0.0.0.0:50051", "ops.listen=[::]:50051"], false).expect("refused");
+    for expected in ["http.listen (--set) and grpc.listen (default)", "ops.listen (--set) and grpc.listen (default)"] {
+        assert!(error.contains(expected), "{error}");
+    }
+    assert_eq!(refused(&["grpc.listen=127.0.0.1:0", "http.listen=127.0.0.1:0", "ops.listen=127.0.0.1:0"], false), None);
+    assert_eq!(refused(&["http.listen=", "ops.listen=127.0.0.1:8080"], false), None);
+    // The gateway has no gRPC listener.
+    assert_eq!(refused(&["http.listen=127.0.0.1:50051"], true), None);
+    assert_eq!(refused(&["http.listen=127.0.0.1:9090"], true), None);
+    assert!(refused(&["http.listen=127.0.0.1:9091", "ops.listen=127.0.0.1:9091"], true).is_some());
 }
 
 #[test]
