@@ -1,8 +1,10 @@
 //! The access token as it is kept, and the changes that can be written to it.
 
+use chrono::TimeDelta;
+
 use crate::life_cycle::LifeCycleState;
 use crate::secret::{CodeHash, PassCodeHash, SealedCode};
-use crate::time::Timestamp;
+use crate::time::{self, Timestamp};
 
 /// An access token: what a customer presents. References are ids of directory objects of the same organisation.
 #[derive(Debug, Clone, PartialEq)]
@@ -92,6 +94,20 @@ pub struct Stamp {
     pub unit: Option<String>,
     /// The business unit of that unit.
     pub business_unit: Option<String>,
+}
+
+impl Stamp {
+    /// Returns the stamp of a change that follows another one. Its date is later, also where the date of the other one is ahead of the
+    /// clock, as imported dates can be: an import compares dates to see what was changed since.
+    #[must_use]
+    pub fn after(mut self, earlier: &Self) -> Self {
+        let next = earlier
+            .date
+            .checked_add_signed(TimeDelta::microseconds(1))
+            .filter(|next| time::CALENDAR.contains(&next.timestamp()));
+        self.date = self.date.max(next.unwrap_or(earlier.date));
+        self
+    }
 }
 
 /// What must still be true when a change is written. It is part of the write's own condition, so that of

@@ -100,8 +100,15 @@ impl Database {
     async fn postgres_settings(&self) -> StoreResult<Vec<Setting>> {
         let mut found = Vec::new();
         for (name, needed, bad, verdict, about) in POSTGRES {
-            let mut sql = Sql::new("SELECT current_setting(");
-            sql.bind(*name).push(", true) AS value");
+            let mut sql;
+            if *name == READ_ONLY {
+                // A process that only looks sets it itself. What it replaced is what every other connection has.
+                sql = Sql::new("SELECT (SELECT reset_val FROM pg_catalog.pg_settings WHERE name = ");
+                sql.bind(*name).push(") AS value");
+            } else {
+                sql = Sql::new("SELECT current_setting(");
+                sql.bind(*name).push(", true) AS value");
+            }
             let value: Option<String> = self.one(sql).await?;
             // One that this version of PostgreSQL does not have can do no harm.
             let Some(value) = value else { continue };
@@ -188,6 +195,7 @@ const POSTGRES: &[(&str, &str, Bad, Verdict, &str)] = &[
     ("full_page_writes", "on", is_off, Verdict::Unsafe, LOST),
     ("synchronous_commit", "on", is_off, Verdict::Unsafe, LOST),
     ("in_hot_standby", "off", |value| value == "on", Verdict::Unsafe, STANDBY),
+    (READ_ONLY, "off", |value| value == "on", Verdict::Unsafe, REFUSES),
     ("statement_timeout", "above 0", is_zero, Verdict::Unsafe, SWALLOWED),
     ("lock_timeout", "above 0", is_zero, Verdict::Unsafe, SWALLOWED),
     ("idle_in_transaction_session_timeout", "above 0", is_zero, Verdict::Unsafe, SWALLOWED),
@@ -197,6 +205,8 @@ const POSTGRES: &[(&str, &str, Bad, Verdict, &str)] = &[
 ];
 const TEXTS: &str = "the database cannot hold every text";
 const LOST: &str = "without it, a crash takes acknowledged commits with it";
+const READ_ONLY: &str = "default_transaction_read_only";
+const REFUSES: &str = "no log-in and no change can be written";
 const STANDBY: &str = "a standby takes no writes: name its primary in database.url";
 const SWALLOWED: &str =
     "each connection sets it: something on the way, such as a pool of transactions, does not keep it";

@@ -231,6 +231,14 @@ pub enum SetupError {
         /// The schema of the configuration.
         configured: String,
     },
+    /// The role does not see the tables.
+    #[error("the role {role} may not use the schema {schema}: GRANT USAGE ON SCHEMA \"{schema}\" TO \"{role}\"")]
+    NoUsage {
+        /// The schema of the configuration.
+        schema: String,
+        /// The role of the connection.
+        role: String,
+    },
     /// What is set for a connection would be others', or nobody's.
     #[error(
         "a pooler that gives its connections to somebody else after each transaction is in front of the database: it has to \
@@ -280,6 +288,10 @@ impl SetupError {
             Self::Pooled => (
                 "a pooler in front of the database lends its connections for one transaction".to_owned(),
                 Some("let it pool by session (pgbouncer: pool_mode = session)".to_owned()),
+            ),
+            Self::NoUsage { schema, role } => (
+                format!("the role {role} may not use the schema {schema}"),
+                Some(format!("GRANT USAGE ON SCHEMA \"{schema}\" TO \"{role}\"")),
             ),
             Self::OtherSchema { schema, configured } => (
                 format!("the schema {configured} has no tables of this service, and the schema {schema} has"),

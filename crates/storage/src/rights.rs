@@ -86,7 +86,8 @@ impl Rights {
     /// Reports whether the tables exist and this role may not read which steps of the schema were applied. All steps seem to be
     /// pending then.
     pub fn hide_the_schema(&self) -> bool {
-        self.has_tables && self.missing.iter().any(|right| *right == format!("SELECT on {MIGRATIONS}"))
+        let hiding = [format!("SELECT on {MIGRATIONS}"), usage(&self.schema)];
+        self.has_tables && self.missing.iter().any(|right| hiding.contains(right))
     }
 }
 
@@ -129,7 +130,10 @@ pub(crate) async fn prepare(connection: &DatabaseConnection, options: &DatabaseO
 
 /// `migrates`: this process changes the schema, so a trusted role must own what is there.
 fn check(rights: &Rights, migrates: bool) -> Result<(), SetupError> {
-    let Rights { schema, creators, foreign, table_owner, .. } = rights;
+    let Rights { schema, creators, foreign, table_owner, role, .. } = rights;
+    if rights.missing.iter().any(|right| *right == usage(schema)) {
+        return Err(SetupError::NoUsage { schema: schema.clone(), role: role.clone() });
+    }
     if !creators.is_empty() {
         let (roles, cure) = (creators.join(", "), cure(rights));
         if migrates && !rights.has_tables && foreign.is_empty() {
@@ -246,8 +250,19 @@ async fn connectors(connection: &impl ConnectionTrait, schema: &str) -> Result<V
     texts(connection, sql).await
 }
 
+/// The right without which a role does not see the tables of a schema: PostgreSQL leaves the schema out of the search path then, so that a
+/// migration would write temporary tables.
+fn usage(schema: &str) -> String {
+    format!("USAGE on the schema {schema}")
+}
+
 async fn missing(connection: &impl ConnectionTrait, schema: &str, tables: &[&str]) -> Result<Vec<String>, DbErr> {
-    let mut missing = Vec::new();
+    let mut sql = Sql::new(
+        "SELECT CAST(n.nspname AS text) FROM pg_catalog.pg_namespace n \
+         WHERE NOT pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND n.nspname = ",
+    );
+    sql.bind(schema);
+    let mut missing: Vec<_> = texts(connection, sql).await?.iter().map(|schema| usage(schema)).collect();
     for right in TABLE_RIGHTS {
         let mut sql = Sql::new(format!(
             "SELECT CAST(c.relname AS text) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \

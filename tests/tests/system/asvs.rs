@@ -78,8 +78,11 @@ async fn every_answer_over_http_has_its_headers() {
         assert!(policy.split("; ").any(|found| found.trim() == directive), "{directive}: {policy}");
     }
     assert_eq!(page.header("referrer-policy"), "no-referrer");
-    let redirect = http.send("GET", "/", &[("host", "evil.example.com")], "").await;
+    let redirect = http.send("GET", "/", &hostile, "").await;
     assert_eq!((redirect.status, redirect.header("location")), (307, "/docs"));
+    let two_hosts = http.send("GET", "/", &[("host", "evil.example.com")], "").await;
+    assert_eq!(two_hosts.status, 400);
+    plain("two hosts", &two_hosts);
 }
 
 /// What every answer with a body has, and what none has: cookies, and headers that let other origins read it.

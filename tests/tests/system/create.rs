@@ -151,9 +151,18 @@ on_both_databases! {
         let request = json!({"identifier": "login", "pass_code": "1234"});
         let refusal = app.refused("CreateAccessToken", request, "IDENTIFIER_ALREADY_EXISTS").await;
         assert_eq!(refusal.fields(), ["identifier"]);
-        // Codes are compared as they are: case and blanks count.
+        // Codes are compared as they are: case counts, and so do blanks between words.
         app.ok("CreateAccessToken", json!({"authentication_code": "One"})).await;
-        app.ok("CreateAccessToken", json!({"authentication_code": "one "})).await;
+        app.ok("CreateAccessToken", json!({"authentication_code": "o ne"})).await;
+        // Two that look the same cannot be both: blanks at the ends and invisible characters are refused, accents have one form.
+        for unseen in ["one ", "\u{a0}one", "o\u{200b}ne", "one\u{202e}", "\u{feff}one"] {
+            let refusal = app.refused("CreateAccessToken", json!({"authentication_code": unseen}), "INVALID_FIELD_VALUE").await;
+            assert_eq!(refusal.fields(), ["authentication_code"], "{unseen:?}");
+        }
+        app.ok("CreateAccessToken", json!({"authentication_code": "caf\u{e9}"})).await;
+        app.refused("CreateAccessToken", json!({"authentication_code": "cafe\u{301}"}), "AUTHENTICATION_CODE_ALREADY_EXISTS").await;
+        let shown = app.ok("ShowAccessToken", json!({"access_token_identifier": {"authentication_code": "cafe\u{301}"}})).await;
+        assert_eq!(shown["authentication_code"], "caf\u{e9}");
     }
 
     async fn an_owner_has_at_most_as_many_as_the_policy_allows(app) {

@@ -45,6 +45,28 @@ on_both_databases! {
         assert_eq!(answer.results[0].field_violations.len(), 2, "{:?}", answer.results);
     }
 
+    /// An export from a clock that is ahead, or from a time zone that was not configured.
+    async fn a_record_from_the_future_undoes_no_change_when_it_is_imported_again(app) {
+        for (number, date) in [("AT1", "2050-01-01T00:00:00Z"), ("AT2", "9999-12-31T23:59:59Z")] {
+            let record = json!({"access_token": {"number": number, "authentication_code": number, "life_cycle_state": "EFFECTIVE", "pass_code": "518273", "log_information": {"updated_date": date}}});
+            let named = json!({"access_token_identifier": {"number": number}});
+            let outcome = async || app.caller().import_directory(std::slice::from_ref(&record)).await.expect("imported").results[0].outcome;
+            let created = outcome().await;
+            for _ in 0..2 {
+                app.ok("SetAsNotEffective", named.clone()).await;
+                assert_ne!(outcome().await, created);
+                assert_eq!(app.ok("ShowAccessToken", named.clone()).await["life_cycle_state"], "NOT_EFFECTIVE");
+                app.ok("SetAsEffective", named.clone()).await;
+            }
+            app.ok("ResetPassCode", json!({"authentication_code": number})).await;
+            let shown = app.ok("ShowAccessToken", named.clone()).await;
+            let kept = outcome().await;
+            assert_eq!(app.ok("ShowAccessToken", named.clone()).await, shown, "outcome {kept:?}");
+            let old = json!({"access_token_identifier": {"number": number}, "pass_code": "518273"});
+            app.try_call("CheckPassCode", old).await.expect_err("the old pass code");
+        }
+    }
+
     async fn an_imported_one_time_password_lives_no_longer_than_one_that_is_issued(app) {
         let classification = json!({"id": "C", "name": "Short", "policy": {"otp_lifetime_seconds": 60}});
         app.import("DEMO", &json!({ "classification": classification }).to_string()).await;

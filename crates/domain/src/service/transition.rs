@@ -58,7 +58,7 @@ impl<S: Store> AccessTokens<S> {
             life_cycle::require(expected, found.token.life_cycle_state)?;
         }
         let changes = changes.ending_one_time_password();
-        let stamp = caller.stamp(&found.reference, self.clock.now());
+        let stamp = caller.stamp(&found.reference, self.clock.now()).after(&found.token.updated);
         let id = &found.token.id;
         let written = self.store.update_token(caller.organisation, id, &guard, &changes, Some(&stamp)).await?;
         if let Some(written) = written {

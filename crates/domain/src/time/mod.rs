@@ -5,6 +5,7 @@ mod text;
 use chrono::{DateTime, SubsecRound, Utc};
 
 pub use chrono_tz::Tz as TimeZone;
+pub(crate) use text::CALENDAR;
 pub use text::{DateError, read, read_over, write};
 
 /// A point in time.

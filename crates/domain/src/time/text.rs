@@ -22,7 +22,7 @@ use chrono_tz::{GapInfo, OffsetName, Tz};
 use super::{Timestamp, stored_precision};
 
 /// First and last second of the years 1 to 9999 in UTC, since 1970.
-const CALENDAR: RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
+pub(crate) const CALENDAR: RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
 
 /// Microseconds of the first and last second of the calendar that count seconds beyond it: more than the largest offset of a zone
 /// in seconds.

@@ -64,7 +64,16 @@ pub(super) fn cure_of(error: &str, deep: bool) -> &'static str {
     }
 }
 
-const FOREIGN: &str = "undo what is not of this service, such as by DROP TRIGGER, or `access-tokens restore --replace` a backup; then find out how it got there";
+/// The cure of a schema that was changed by others.
+const fn foreign(sqlite: bool) -> &'static str {
+    if sqlite {
+        "undo what is not of this service, such as by DROP TRIGGER, or `access-tokens restore --replace` a backup; then find out how it got \
+         there"
+    } else {
+        "undo what was changed, such as by DROP TRIGGER or ALTER TABLE; what is missing is made by `access-tokens migrate` in an empty schema, \
+         to compare with, or comes back with a backup of PostgreSQL; then find out who changed it"
+    }
+}
 
 fn judge(setting: &Setting, sqlite: bool, report: &mut Report) {
     let Setting { name, value, needed, verdict, about } = setting;
@@ -82,6 +91,11 @@ fn judge(setting: &Setting, sqlite: bool, report: &mut Report) {
                 "as a superuser, in psql: `ALTER SYSTEM SET {name} = {needed}; SELECT pg_reload_conf();`, and start the server \
                  without `-c {name}=...`"
             ),
+            "default_transaction_read_only" => {
+                "ALTER ROLE role RESET default_transaction_read_only, or ALTER DATABASE name RESET it: whichever was set; a provider may have \
+                 set it because the disk is full"
+                    .to_owned()
+            }
             "in_hot_standby" => "name the primary in database.url".to_owned(),
             // Each connection sets them itself.
             "statement_timeout" | "lock_timeout" | "idle_in_transaction_session_timeout" => {
@@ -113,9 +127,11 @@ async fn schema(database: &Database, settings: &Settings, report: &mut Report) -
     }
     match database.schema_faults().await {
         Ok(faults) if faults.is_empty() => {}
-        Ok(faults) => {
-            report.problem(SCHEMA, format!("it is not what this service makes: {}", faults.join("; ")), FOREIGN)
-        }
+        Ok(faults) => report.problem(
+            SCHEMA,
+            format!("it is not what this service makes: {}", faults.join("; ")),
+            foreign(database.is_sqlite()),
+        ),
         Err(error) => failed(SCHEMA, "it cannot be compared", error, report),
     }
     let pending = schema.pending.join(", ");
@@ -124,7 +140,7 @@ async fn schema(database: &Database, settings: &Settings, report: &mut Report) -
         // The rights that the role lacks have a finding of their own, with the cure.
         report.problem(
             SCHEMA,
-            "which steps were applied cannot be read: this role may not read seaql_migrations",
+            "which steps were applied cannot be read: this role lacks rights",
             "\"PostgreSQL roles\" in docs/operations.md has the grants",
         );
     } else if schema.pending.is_empty() {

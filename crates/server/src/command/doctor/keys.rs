@@ -54,7 +54,10 @@ pub(super) fn ring(settings: &Settings, report: &mut Report) -> Ring {
             let kind = if let KeyRingError::Io { source, .. } = &error { Some(source.kind()) } else { None };
             let cure = match kind {
                 Some(ErrorKind::PermissionDenied) => {
-                    format!("let only the user of the service read it: chown that user {}", file.display())
+                    format!(
+                        "let the user of the service read it, and no other: chown that user {0} && chmod 600 {0}",
+                        file.display()
+                    )
                 }
                 Some(ErrorKind::IsADirectory | ErrorKind::InvalidInput) => {
                     format!("move {} away, and {BRING_KEYS_BACK}", file.display())
