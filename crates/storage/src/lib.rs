@@ -29,6 +29,7 @@ mod logins;
 mod lookup;
 mod migration;
 mod new_token;
+mod old_texts;
 mod options;
 mod owners;
 #[cfg(test)]
@@ -57,6 +58,7 @@ pub use counts::Connections;
 pub use database::{Database, Result, connect, connect_read_only};
 pub use generation::has_tables;
 pub use inspect::{Schema, Setting, Verdict};
+pub use old_texts::OldTexts;
 pub use options::{DatabaseOptions, SetupError};
 pub use replicas::{Replicas, Route, Writing, may_lag};
 pub use rights::{ForeignObject, Rights, cure};

@@ -33,6 +33,7 @@ mod gateway_sessions;
 mod gateway_upstream;
 mod grants;
 mod grpc_port;
+mod identity_of_names;
 mod import;
 mod import_formats;
 mod import_identity;

@@ -3,8 +3,6 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use super::identity::{self, Finding};
 use super::kept::carries_secret;
 use super::new_numbers::is_unnumbered;
@@ -231,11 +229,11 @@ pub(super) fn upsert(
     violations: &mut Violations,
 ) -> Option<(bool, String)> {
     let before = violations.len();
-    merge::check_texts(path, &Value::Object(object.clone()), violations);
+    let found = batch.tokens.of_record(&object).cloned();
+    check_texts(found.as_ref(), &object, path, violations);
     if violations.len() > before {
         return None;
     }
-    let found = batch.tokens.of_record(&object).cloned();
     let id = identity::id_of(batch, &object, found.as_ref(), path, violations)?;
     let draws_number = found.is_none() && is_unnumbered(&object);
     let existed = found.is_some();
@@ -276,6 +274,25 @@ pub(super) fn upsert(
         batch.tokens.at_hand = Some(AtHand { token, replaces, differs });
     }
     Some((existed, id))
+}
+
+/// The limits of the texts of a record. A code that is stored like this may have been written before a rule, and stays.
+fn check_texts(found: Option<&AccessToken>, object: &Object, path: &str, violations: &mut Violations) {
+    let stored = |key: &str| {
+        let found = found?;
+        match key {
+            "id" => Some(&found.id),
+            "number" => Some(&found.number),
+            "authentication_code" => Some(&found.authentication_code),
+            "identifier" => found.identifier.as_ref(),
+            _ => None,
+        }
+    };
+    for (key, value) in object {
+        if value.as_str().is_none_or(|text| stored(key).is_none_or(|stored| stored != text)) {
+            merge::check_texts(&format!("{path}.{key}"), value, violations);
+        }
+    }
 }
 
 /// Is this a change that ends a one-time password? See [`TokenChanges::ending_one_time_password`].

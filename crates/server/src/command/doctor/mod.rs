@@ -14,6 +14,7 @@ mod peers;
 mod report;
 mod rights;
 mod space;
+mod texts;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -32,7 +33,8 @@ pub(super) struct Arguments {
     #[arg(long)]
     json: bool,
 
-    /// Read all of a SQLite file as well, and say what does not fit together. It takes as long as reading it does.
+    /// Read all of a SQLite file as well, and say what does not fit together; and count old codes and names without a limit of time. It
+    /// takes as long as reading them does.
     #[arg(long)]
     deep: bool,
 }
@@ -54,6 +56,7 @@ pub(super) async fn run(loaded: &Loaded, arguments: &Arguments) -> anyhow::Resul
         if readable {
             guesses::check(&database, settings.policy.max_guess_chance, &mut report).await;
             passwords::check(&database, &mut report).await;
+            texts::check(&database, arguments.deep, &mut report).await;
         }
         match ring {
             Ring::Good(ring) if readable => keys::check(&database, &ring, &mut report).await,

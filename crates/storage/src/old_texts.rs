@@ -1,0 +1,93 @@
+//! Counts codes and names that were written before texts were normalised, and that would be refused or changed today.
+
+use std::time::{Duration, Instant};
+
+use access_tokens_domain::store::{AccountStore, StoreResult};
+use access_tokens_domain::text;
+
+use crate::database::Database;
+use crate::error::store_error;
+use crate::sql::Sql;
+
+/// Rows that are read at once. A row has at most three texts, so a page is a few MiB at most.
+const PAGE_ROWS: u32 = 5_000;
+
+/// The columns of tokens and of users that identify something.
+const TOKENS: (&str, &[&str]) = ("access_token", &["authentication_code", "identifier", "card_masked_number"]);
+const USERS: (&str, &[&str]) = ("app_user", &["username"]);
+
+/// How many rows have a text that is not written like this today: with an invisible character, with a blank at an end, or not in
+/// normalisation form C.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OldTexts {
+    /// Organisations, by their names.
+    pub organisations: u64,
+    /// Users, by their user names.
+    pub users: u64,
+    /// Access tokens, by their codes, identifiers and masked card numbers.
+    pub access_tokens: u64,
+    /// Access tokens that were read.
+    pub read: u64,
+    /// Whether all rows were read, or the time was over before.
+    pub complete: bool,
+}
+
+impl Database {
+    /// Counts rows with old texts, page by page, for as long as `time` allows. `None`: until all are read.
+    pub async fn count_old_texts(&self, time: Option<Duration>) -> StoreResult<OldTexts> {
+        let started = Instant::now();
+        let is_over = || time.is_some_and(|time| started.elapsed() >= time);
+        let mut counts = OldTexts { complete: true, ..OldTexts::default() };
+        let organisations = self.organisations().await?;
+        counts.organisations = organisations.iter().map(|one| u64::from(is_old(&one.name))).sum();
+        for organisation in &organisations {
+            let key = organisation.key.0;
+            let (_, old, complete) = self.count_in(USERS, key, &is_over).await?;
+            counts.users += old;
+            counts.complete &= complete;
+        }
+        for organisation in &organisations {
+            let (read, old, complete) = self.count_in(TOKENS, organisation.key.0, &is_over).await?;
+            counts.read += read;
+            counts.access_tokens += old;
+            counts.complete &= complete;
+        }
+        Ok(counts)
+    }
+
+    /// Rows of one organisation that were read, those of them with an old text, and whether all were read.
+    async fn count_in(
+        &self,
+        (table, columns): (&str, &[&str]),
+        organisation: i32,
+        is_over: &impl Fn() -> bool,
+    ) -> StoreResult<(u64, u64, bool)> {
+        let (mut read, mut old, mut after) = (0, 0, String::new());
+        loop {
+            if is_over() {
+                return Ok((read, old, false));
+            }
+            let mut sql = Sql::new(format!("SELECT id, {} FROM {table} WHERE organisation_key = ", columns.join(", ")));
+            sql.bind(organisation).push(" AND id > ").bind(after.as_str()).push(" ORDER BY id").limit(PAGE_ROWS);
+            let rows = sql.find(&self.readers()).await?;
+            for row in &rows {
+                let mut is_old_row = false;
+                for column in columns {
+                    let value: Option<String> = row.try_get("", column).map_err(store_error)?;
+                    is_old_row |= value.as_deref().is_some_and(is_old);
+                }
+                old += u64::from(is_old_row);
+            }
+            read += rows.len() as u64;
+            match rows.last().filter(|_| rows.len() == PAGE_ROWS as usize) {
+                Some(last) => after = last.try_get("", "id").map_err(store_error)?,
+                None => return Ok((read, old, true)),
+            }
+        }
+    }
+}
+
+/// Whether the text would be refused, or stored in another form.
+fn is_old(value: &str) -> bool {
+    text::written(value).is_err() || text::nfc(value) != value
+}
