@@ -72,11 +72,11 @@ on_both_databases! {
             for member in ["authentication_code", "identifier", "pass_code"] {
                 let refusal = app.refused("CreateAccessToken", create(member, &value), "INVALID_FIELD_VALUE").await;
                 assert_eq!(refusal.fields(), [member], "{value:?}");
-                let answer = http.post("create", create(member, &value)).await;
+                let answer = http.post("access_tokens/create", create(member, &value)).await;
                 assert!(answer.refused("INVALID_FIELD_VALUE").contains(member), "{value:?}");
                 let mut update = create(member, &value);
                 update["access_token_identifier"] = json!({ "id": id });
-                let answer = http.post("update", update).await;
+                let answer = http.post("access_tokens/update", update).await;
                 assert!(answer.refused("INVALID_FIELD_VALUE").contains(member), "{value:?}");
             }
             let records = [
@@ -110,7 +110,7 @@ on_both_databases! {
                 for form in [show("authentication_code", value), json!({"access_token_identifier": {"credential": {"identifier": value, "pass_code": value}}, "fields_set": "id"})] {
                     assert_eq!(app.ok("ShowAccessToken", form).await["id"], made["id"], "{value:?}");
                 }
-                let shown = http.post("show", json!({"access_token_identifier": {"identifier": value, "pass_code": value}, "fields_set": "id"})).await;
+                let shown = http.post("access_tokens/show", json!({"access_token_identifier": {"identifier": value, "pass_code": value}, "fields_set": "id"})).await;
                 assert_eq!(shown.data()["id"], made["id"], "{value:?}");
                 app.refused("CreateAccessToken", create("authentication_code", value), "AUTHENTICATION_CODE_ALREADY_EXISTS").await;
                 app.refused("CreateAccessToken", create("identifier", value), "IDENTIFIER_ALREADY_EXISTS").await;
@@ -217,7 +217,7 @@ fn the_command_line_and_csv_files_follow_the_rules_and_doctor_warns_of_old_rows(
     // The other form of the same code is the same card.
     fs::write(directory.path().join("cards.csv"), "Card\nRen\u{e9}\nRene\u{301}e\n").expect("written");
     let said = text(&place.run(&["import", "--organisation", "Caf\u{e9}", "--mapping", "cards.toml", "cards.csv"]));
-    assert!(said.contains("0 created, 0 updated, 2 unchanged, 0 failed"), "{said}");
+    assert!(said.contains("0 created, 0 updated, 0 unchanged, 2 kept, 0 failed"), "{said}");
 
     let names = || {
         let report: Value = serde_json::from_slice(&place.run(&["doctor", "--json"]).stdout).expect("a report");
