@@ -3,18 +3,21 @@
 //! A SQLite file is complete by itself only after its last connection was closed: until then, acknowledged changes may be
 //! in the log beside it. Every command opens its database here, so that none of them can forget to close it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex as SyncMutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use access_tokens_storage::{Database, DatabaseOptions, Rights, SetupError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, oneshot};
 
 /// Maximum time that an interrupted command gets to end by itself, after its database was closed.
 const END_TIMEOUT: Duration = Duration::from_secs(1);
 
 static STATE: SyncMutex<State> =
     SyncMutex::new(State { interruption: None, open: Vec::new(), interruptible: false, report: None });
+/// Whether a signal has asked the command to stop.
+static STOPPING: AtomicBool = AtomicBool::new(false);
 /// Held while a SQLite file is opened and its schema brought up to date: what is half open cannot be closed.
 static OPENING: Mutex<()> = Mutex::const_new(());
 
@@ -94,25 +97,47 @@ pub(crate) fn close_on_signals() {
     state().interruptible = true;
 }
 
-/// Waits for the first of SIGINT and SIGTERM.
-pub(crate) async fn interrupted() {
-    match signals() {
-        Ok((mut interrupt, mut terminate)) => {
-            first(&mut interrupt, &mut terminate).await;
-        }
-        // They end the process, as they do by default.
+/// Waits for the first of SIGINT and SIGTERM, and returns the exit code for it. A second signal ends the process at once: a task of
+/// its own waits for it, so that a command that blocks its thread does not delay it.
+pub(crate) async fn interrupted() -> u8 {
+    // Without handlers the signals end the process, as they do by default.
+    let Ok((mut interrupt, mut terminate)) = signals() else { return std::future::pending().await };
+    let (sender, receiver) = oneshot::channel();
+    tokio::spawn(async move {
+        let code = first(&mut interrupt, &mut terminate).await;
+        STOPPING.store(true, Ordering::Relaxed);
+        let _ = sender.send(code);
+        let code = first(&mut interrupt, &mut terminate).await;
+        std::process::exit(code.into());
+    });
+    match receiver.await {
+        Ok(code) => code,
+        // The runtime ends.
         Err(_) => std::future::pending().await,
     }
 }
 
-/// The command itself may be blocked in reading its standard input, so it is not asked: its unit of work is finished, later
-/// ones are refused, and the process ends.
+/// Returns whether [`interrupted`] has received a signal. For loops that block the thread.
+pub(crate) fn is_stopping() -> bool {
+    STOPPING.load(Ordering::Relaxed)
+}
+
+/// Sets the exit code of a command that has stopped because of a signal.
+pub(crate) fn stopped_with(code: u8) {
+    state().interruption = Some(code);
+}
+
+/// Ends the process at the first signal: the database finishes the transaction that runs and refuses later ones. Does not wait for
+/// the command, which may be blocked in reading its standard input. A second signal ends the process at once.
 async fn watch((mut interrupt, mut terminate): (Signal, Signal)) {
     let code = first(&mut interrupt, &mut terminate).await;
     state().interruption = Some(code);
     eprintln!("interrupted: what was acknowledged stays, what is under way is finished or undone as a whole");
     tokio::select! {
-        () = close_all() => tokio::time::sleep(END_TIMEOUT).await,
+        () = async {
+            close_all().await;
+            tokio::time::sleep(END_TIMEOUT).await;
+        } => {}
         _ = first(&mut interrupt, &mut terminate) => {}
     }
     if let Some(report) = take_report() {

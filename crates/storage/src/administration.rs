@@ -6,7 +6,8 @@
 use access_tokens_domain::secret::CodeHash;
 use access_tokens_domain::session::{OrganisationKey, Permission, Permissions};
 use access_tokens_domain::store::{
-    AdministrationStore, ApiKey, Disabled, KeyDetails, LoginState, Rotated, Store, StoreResult, UnitOfWork, UserDetails,
+    AdministrationStore, ApiKey, Change, Disabled, KeyDetails, LoginState, Rotated, Store, StoreResult, UnitOfWork,
+    UserDetails,
 };
 use access_tokens_domain::time::Timestamp;
 use sea_orm::{FromQueryResult, QueryResult, TryGetable};
@@ -87,16 +88,18 @@ impl AdministrationStore for Database {
         unit.all(sql).await?;
         self.end_sessions(&mut unit, organisation, Ended::User(&user.id), now).await?;
         unit.commit().await?;
-        Ok(Disabled::Done)
+        Ok(if user.disabled.is_none() { Disabled::Done } else { Disabled::Already })
     }
 
-    async fn enable_user(&self, organisation: OrganisationKey, username: &str) -> StoreResult<bool> {
+    async fn enable_user(&self, organisation: OrganisationKey, username: &str) -> StoreResult<Change> {
         if cannot_exist(username) {
-            return Ok(false);
+            return Ok(Change::Unknown);
         }
         let mut unit = self.begin().await?;
         unit.lock_accounts(organisation).await?;
-        let Some(user) = user_by_name(&mut unit, organisation, username).await? else { return Ok(false) };
+        let Some(user) = user_by_name(&mut unit, organisation, username).await? else {
+            return Ok(Change::Unknown);
+        };
         let mut sql = Sql::new(
             "UPDATE user_credential SET disabled_date = NULL, \
              password_hash = COALESCE(password_hash, disabled_password_hash), disabled_password_hash = NULL, \
@@ -105,7 +108,7 @@ impl AdministrationStore for Database {
         sql.bind(organisation.0).push(" AND user_id = ").bind(user.id.as_str());
         unit.all(sql).await?;
         unit.commit().await?;
-        Ok(true)
+        Ok(if user.disabled.is_some() { Change::Done } else { Change::Already })
     }
 
     async fn revoke_api_key(
@@ -114,19 +117,20 @@ impl AdministrationStore for Database {
         id: &str,
         no_key: &CodeHash,
         now: Timestamp,
-    ) -> StoreResult<bool> {
+    ) -> StoreResult<Change> {
         if cannot_exist(id) {
-            return Ok(false);
+            return Ok(Change::Unknown);
         }
         let mut unit = self.begin().await?;
         unit.lock_accounts(organisation).await?;
+        let Some(key) = key(&mut unit, organisation, id).await? else { return Ok(Change::Unknown) };
         let mut sql = Sql::new("UPDATE api_key SET revoked_date = COALESCE(revoked_date, ");
         sql.bind(micros(now)).push("), secret_hash = ").bind(no_key.as_stored());
-        sql.push(" WHERE organisation_key = ").bind(organisation.0).push(" AND id = ").bind(id).push(" RETURNING id");
-        let known = !unit.all(sql).await?.is_empty();
+        sql.push(" WHERE organisation_key = ").bind(organisation.0).push(" AND id = ").bind(id);
+        unit.all(sql).await?;
         self.end_sessions(&mut unit, organisation, Ended::ApiKey(id), now).await?;
         unit.commit().await?;
-        Ok(known)
+        Ok(if key.terms.revoked.is_none() { Change::Done } else { Change::Already })
     }
 
     async fn rotate_api_key(
@@ -164,7 +168,7 @@ impl AdministrationStore for Database {
 
 impl Database {
     /// Ends sessions within a transaction that has changed the row of the user or the key.
-    async fn end_sessions(
+    pub(crate) async fn end_sessions(
         &self,
         unit: &mut Unit,
         organisation: OrganisationKey,

@@ -41,7 +41,7 @@ pub enum CopyError {
     #[error("{} exists; it was left as it is", .0.display())]
     Exists(PathBuf),
     /// A process serves the file, or works on it.
-    #[error("{} is in use: stop whoever serves it or imports into it", .0.display())]
+    #[error("{} is in use: stop the server or command that holds it first", .0.display())]
     InUse(PathBuf),
     /// A copy that was made by copying the file of a database in use, without what was in its log.
     #[error("{} has a log beside it ({}): it is no finished copy; `access-tokens backup` makes one", .0.display(), .1)]
@@ -59,6 +59,9 @@ pub enum CopyError {
     /// SQLite refused.
     #[error("SQLite cannot copy the database: {0}")]
     Database(String),
+    /// The caller asked to stop. Nothing was written in the place of the target.
+    #[error("stopped")]
+    Stopped,
     /// The setting is not good, or the file is served.
     #[error(transparent)]
     Setup(#[from] SetupError),
@@ -175,8 +178,8 @@ impl Draft {
         Ok(Self { path, target: target.to_owned() })
     }
 
-    /// Copies a finished copy as it is.
-    pub fn of(source: &Path, target: &Path, told: Told<'_>) -> Result<Self> {
+    /// Copies a finished copy as it is. Ends early, with an error, when `stop` says so.
+    pub fn of(source: &Path, target: &Path, told: Told<'_>, stop: &dyn Fn() -> bool) -> Result<Self> {
         let mut from = File::open(source).map_err(|error| failed(source, "read", error))?;
         let total = from.metadata().map_err(|error| failed(source, "read", error))?.len();
         let draft = Self::new(target)?;
@@ -191,6 +194,9 @@ impl Draft {
             to.write_all(&chunk[..bytes]).map_err(written)?;
             done += bytes as u64;
             told(done, total);
+            if stop() {
+                return Err(CopyError::Stopped);
+            }
         }
         drop(to);
         draft.sync()?;

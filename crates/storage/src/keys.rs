@@ -1,12 +1,12 @@
 //! What the keys of the ring protect. Which key it is stands in what is stored: hashes and sealed codes begin with
 //! `<key id>$`, hashes of pass codes and passwords have a parameter `keyid=<key id in base64>`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use access_tokens_domain::access_token::VerificationCode;
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{
-    KeySample, KeyStore, KeyUse, Position, Store, StoreError, StoreResult, UnitOfWork, Unused, WithdrawnPasswords,
+    KeySample, KeyStore, KeyUse, Position, Store, StoreError, StoreResult, UnitOfWork, Unused, Withdrawal, Withdrawn,
 };
 use access_tokens_domain::time::Timestamp;
 use base64::Engine;
@@ -17,7 +17,6 @@ use crate::convert::{self, micros};
 use crate::database::Database;
 use crate::error::store_error;
 use crate::sql::Sql;
-use crate::unit_of_work::Unit;
 
 /// Number of times that a batch is written while another transaction is in its way each time.
 const REPLACE_ATTEMPTS: usize = 4;
@@ -28,16 +27,12 @@ const VERIFICATION_CODES: &str = "verification codes";
 const ONE_TIME_PASSWORDS: &str = "one-time passwords";
 const API_KEYS: &str = "API keys";
 
-/// The condition that it is recorded when a user logged in last, or when the password was changed.
-const DATED: &str = " AND (last_login_date IS NOT NULL OR password_changed_date IS NOT NULL)";
-const UNDATED: &str = " AND last_login_date IS NULL AND password_changed_date IS NULL";
-
 /// Rows by what is protected, and the key.
 type Counts = BTreeMap<(&'static str, Option<String>), u64>;
 
 /// Where a stored text names its key.
 #[derive(Clone, Copy)]
-enum Form {
+pub(crate) enum Form {
     /// `<key id>$...`
     Prefix,
     /// `$...,keyid=<key id in base64>$...`, or the like without it.
@@ -83,53 +78,13 @@ impl KeyStore for Database {
         }
     }
 
-    async fn withdraw_passwords(
+    async fn withdraw_credentials(
         &self,
         unused: Unused<'_>,
-        undated: bool,
+        withdrawal: Withdrawal<'_>,
         now: Timestamp,
-    ) -> StoreResult<WithdrawnPasswords> {
-        let mut unit = self.begin().await?;
-        // In the order of their keys, so that two commands do not wait for each other.
-        let organisations = organisations(&mut unit).await?;
-        let mut before = Vec::new();
-        for organisation in organisations {
-            unit.lock_accounts(organisation).await?;
-            before.push((organisation, administrators(&mut unit, organisation, now).await?));
-        }
-        let (mut withdrawn, mut left_out) = (BTreeSet::new(), BTreeSet::new());
-        for column in ["password_hash", "disabled_password_hash"] {
-            let under_key = |sql: &mut Sql| {
-                sql.push(" WHERE ").push(&named_key(column, Form::Parameter, self.backend_name()));
-                sql.push(" = ").bind(parameter(unused.key));
-            };
-            let mut sql = Sql::new(format!("UPDATE user_credential SET {column} = NULL, password_changed_date = "));
-            sql.bind(micros(now)).push(", revision = revision + 1");
-            under_key(&mut sql);
-            for date in ["last_login_date", "password_changed_date"] {
-                sql.push(&format!(" AND ({date} IS NULL OR {date} < ")).bind(micros(unused.since)).push(")");
-            }
-            sql.push(if undated { "" } else { DATED }).push(" RETURNING organisation_key, user_id");
-            withdrawn.extend(users(&unit.all(sql).await?)?);
-            let mut sql = Sql::new("SELECT organisation_key, user_id FROM user_credential");
-            under_key(&mut sql);
-            // Those that are withdrawn have a date now.
-            sql.push(UNDATED);
-            left_out.extend(users(&unit.all(sql).await?)?);
-        }
-        for (organisation, before) in before {
-            let lost: Vec<_> =
-                before.iter().filter(|user| withdrawn.contains(&(organisation.0, (*user).clone()))).collect();
-            if !lost.is_empty() && administrators(&mut unit, organisation, now).await?.is_empty() {
-                // The unit ends without a commit.
-                return Ok(WithdrawnPasswords::LastAdmin(names(&mut unit, organisation, &lost).await?));
-            }
-        }
-        unit.commit().await?;
-        let mut users: Vec<_> = withdrawn.into_iter().map(|(_, user)| user).collect();
-        users.sort();
-        users.dedup();
-        Ok(WithdrawnPasswords::Done { users, undated: left_out.len() as u64 })
+    ) -> StoreResult<Withdrawn> {
+        self.withdraw_once(unused, withdrawal, now).await
     }
 
     async fn withdraw_pass_codes(
@@ -166,18 +121,6 @@ impl KeyStore for Database {
         Ok(last.map(|last| (withdrawn, last)))
     }
 
-    async fn unused_api_keys(&self, unused: Unused<'_>, now: Timestamp) -> StoreResult<Vec<(OrganisationKey, String)>> {
-        let key = named_key("secret_hash", Form::Prefix, self.backend_name());
-        let mut sql = Sql::new(format!("SELECT organisation_key, id FROM api_key WHERE {key} = "));
-        sql.bind(unused.key).push(" AND revoked_date IS NULL AND (expires_date IS NULL OR expires_date > ");
-        sql.bind(micros(now)).push(") AND COALESCE(last_used_date, created_date) < ").bind(micros(unused.since));
-        sql.push(" ORDER BY organisation_key, id");
-        let rows = sql.find(&self.readers()).await?;
-        let read =
-            |row: &QueryResult| Ok((OrganisationKey(row.try_get("", "organisation_key")?), row.try_get("", "id")?));
-        rows.iter().map(read).collect::<Result<_, DbErr>>().map_err(store_error)
-    }
-
     async fn key_use(&self, now: Timestamp) -> StoreResult<Vec<KeyUse>> {
         let snapshot = self.long_snapshot("enable_seqscan = on").await?;
         let counts = count(&snapshot, "access_token", now).await?;
@@ -210,43 +153,6 @@ impl KeyStore for Database {
 /// The columns of tokens that name keys, with what is needed to read them.
 const COLUMNS: &str =
     "organisation_key, id, pass_code_hash, verification_hash, verification_sealed, otp_hash, otp_expiration";
-
-/// All organisations, in the order of their keys.
-async fn organisations(unit: &mut Unit) -> StoreResult<Vec<OrganisationKey>> {
-    let rows = unit.all(Sql::new("SELECT key FROM organisation ORDER BY key")).await?;
-    rows.iter().map(|row| row.try_get("", "key").map(OrganisationKey).map_err(store_error)).collect()
-}
-
-/// The ids of the enabled administrators of an organisation who can log in.
-async fn administrators(unit: &mut Unit, organisation: OrganisationKey, now: Timestamp) -> StoreResult<Vec<String>> {
-    let states = unit.login_states(organisation, &[], now).await?;
-    let can = states.into_iter().filter(|state| state.admin && state.enabled && (state.password || state.key));
-    Ok(can.map(|state| state.user).collect())
-}
-
-/// The keys of organisations and the ids of users in rows.
-fn users(rows: &[QueryResult]) -> StoreResult<Vec<(i32, String)>> {
-    let read = |row: &QueryResult| Ok((row.try_get("", "organisation_key")?, row.try_get("", "user_id")?));
-    rows.iter().map(read).collect::<Result<_, DbErr>>().map_err(store_error)
-}
-
-/// Users as people know them.
-async fn names(unit: &mut Unit, organisation: OrganisationKey, users: &[&String]) -> StoreResult<Vec<String>> {
-    let mut names = Vec::with_capacity(users.len());
-    for user in users {
-        let mut sql = Sql::new(
-            "SELECT COALESCE(u.username, c.user_id) || ' of ' || o.name AS name FROM user_credential c \
-             JOIN organisation o ON o.key = c.organisation_key \
-             LEFT JOIN app_user u ON u.organisation_key = c.organisation_key AND u.id = c.user_id \
-             WHERE c.organisation_key = ",
-        );
-        sql.bind(organisation.0).push(" AND c.user_id = ").bind(user.as_str());
-        for row in unit.all(sql).await? {
-            names.push(row.try_get("", "name").map_err(store_error)?);
-        }
-    }
-    Ok(names)
-}
 
 /// The verification codes of rows.
 fn codes(rows: &[QueryResult]) -> StoreResult<Vec<(Position, VerificationCode)>> {
@@ -300,7 +206,7 @@ async fn count(snapshot: &DatabaseTransaction, tokens: &str, now: Timestamp) -> 
 }
 
 impl Database {
-    fn backend_name(&self) -> DbBackend {
+    pub(crate) fn backend_name(&self) -> DbBackend {
         if self.is_sqlite() { DbBackend::Sqlite } else { DbBackend::Postgres }
     }
 
@@ -322,7 +228,7 @@ impl Database {
 }
 
 /// The id of a key as a parameter of a hash has it.
-fn parameter(key: &str) -> String {
+pub(crate) fn parameter(key: &str) -> String {
     STANDARD_NO_PAD.encode(key)
 }
 
@@ -350,7 +256,7 @@ async fn group(
 }
 
 /// The part of a column that names the key, in SQL: columns have millions of values, and few keys.
-fn named_key(column: &str, form: Form, backend: DbBackend) -> String {
+pub(crate) fn named_key(column: &str, form: Form, backend: DbBackend) -> String {
     let find = if backend == DbBackend::Sqlite { "instr" } else { "strpos" };
     match form {
         Form::Prefix => {

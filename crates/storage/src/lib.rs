@@ -52,6 +52,7 @@ mod store;
 mod tokens;
 mod unit_of_work;
 mod unreachable;
+mod withdrawal;
 
 pub use caller::{Call, queued};
 pub use counts::Connections;

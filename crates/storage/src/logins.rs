@@ -2,15 +2,16 @@
 
 use access_tokens_domain::attempts::{Attempts, DECAY};
 use access_tokens_domain::login::{
-    KNOWN_NETWORK_LIFETIME, KnownNetwork, LoginAccount, Network, subject_prefix, user_of_subject,
+    KNOWN_NETWORK_LIFETIME, KnownNetwork, LoginAccount, NETWORK_LOCK, Network, subject_prefix, user_of_subject,
 };
 use access_tokens_domain::secret::PassCodeHash;
 use access_tokens_domain::session::OrganisationKey;
-use access_tokens_domain::store::{AccountStore, Entry, LoginStore, StoreResult};
+use access_tokens_domain::store::{AccountStore, Entry, LoginStore, Store, StoreResult, UnitOfWork, Unlocked};
 use access_tokens_domain::time::Timestamp;
 use sea_orm::{FromQueryResult, QueryResult};
 
 use crate::accounts::with_username;
+use crate::administration::get;
 use crate::convert::{self, micros, optional_time};
 use crate::database::Database;
 use crate::entities::{credential_attempt, user_credential};
@@ -135,7 +136,20 @@ impl LoginStore for Database {
         Ok(self.write(sql).await?.first().is_some())
     }
 
-    async fn unlock_logins(&self, organisation: OrganisationKey, user: &str) -> StoreResult<bool> {
+    async fn unlock_logins(&self, organisation: OrganisationKey, user: &str, now: Timestamp) -> StoreResult<Unlocked> {
+        let mut unit = self.begin().await?;
+        let mut sql = Sql::new("SELECT in_a_row, locked_until, day_arrival FROM credential_attempt WHERE ");
+        subjects(&mut sql, organisation, &subject_prefix(user));
+        let mut locked = false;
+        for row in unit.all(sql).await? {
+            let attempts = Attempts {
+                locked_until: convert::optional_time(get(&row, "locked_until")?, "credential_attempt.locked_until")?,
+                day_arrival: convert::optional_time(get(&row, "day_arrival")?, "credential_attempt.day_arrival")?,
+                ..Attempts::default()
+            };
+            // Of networks and of the meter of a user alike: they differ in the number of attempts in a row only.
+            locked |= attempts.lock(&NETWORK_LOCK, now).is_some();
+        }
         // The revision rises, so that an attempt that is being counted just now reads again.
         let mut sql = Sql::new(
             "UPDATE credential_attempt SET in_a_row = 0, locked_until = NULL, day_arrival = NULL, \
@@ -143,7 +157,13 @@ impl LoginStore for Database {
         );
         subjects(&mut sql, organisation, &subject_prefix(user));
         sql.push(" AND (in_a_row > 0 OR day_arrival IS NOT NULL) RETURNING revision");
-        Ok(self.write(sql).await?.first().is_some())
+        let counted = !unit.all(sql).await?.is_empty();
+        unit.commit().await?;
+        Ok(match (locked, counted) {
+            (true, _) => Unlocked::Locked,
+            (false, true) => Unlocked::Counted,
+            (false, false) => Unlocked::Nothing,
+        })
     }
 
     async fn locked_users(&self, organisation: OrganisationKey, now: Timestamp) -> StoreResult<Vec<String>> {

@@ -58,7 +58,8 @@ async fn keys_of_one_name_have_their_own_permissions_and_end_by_themselves() {
     let said = api_key(&place, &format!("revoke --organisation DEMO {}", id(&writer)));
     let revoked = Instant::now();
     assert!(said.contains("revoked"), "{said}");
-    api_key(&place, &format!("revoke --organisation DEMO {}", id(&writer)));
+    let again = api_key(&place, &format!("revoke --organisation DEMO {}", id(&writer)));
+    assert!(again.contains("was revoked before, nothing changed"), "{again}");
     tokio::time::sleep(OBEYED.saturating_sub(revoked.elapsed())).await;
     assert_eq!(create(&writes, "c").await.expect_err("revoked").reason, "INVALID_TOKEN");
     assert_eq!(server.client().login_with_api_key(&writer).await.expect_err("revoked").reason, "INVALID_LOGIN");

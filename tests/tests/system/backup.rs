@@ -127,7 +127,9 @@ fn a_database_that_is_served_is_not_replaced_and_none_is_lost() {
     assert!(place.run(&["backup", "copy.db"]).status.success());
     let served = place.run(&["restore", "--replace", "copy.db"]);
     assert!(
-        served.status.code() == Some(1) && text(&served).contains("is served by another process"),
+        served.status.code() == Some(1)
+            && text(&served).contains("a server or another command holds ")
+            && text(&served).contains("stop it first"),
         "{}",
         text(&served)
     );

@@ -7,7 +7,7 @@ use std::time::Duration;
 use access_tokens_domain::Reason;
 use access_tokens_domain::ports::Clock;
 use access_tokens_domain::secret::Secret;
-use access_tokens_domain::store::{AccountStore, LoginStore};
+use access_tokens_domain::store::{AccountStore, LoginStore, Unlocked};
 use access_tokens_server::authentication::{Authenticator, Login, SessionTokens};
 use access_tokens_server::crypto::{KeyRing, SystemRandom};
 use access_tokens_storage::Database;
@@ -84,7 +84,10 @@ on_both_databases! {
         }
         let locked = async || app.database.locked_users(demo, app.now()).await.expect("listed");
         assert_eq!(locked().await, ["anna"]);
-        assert!(app.database.unlock_logins(demo, "anna").await.expect("unlocked"));
+        let unlock = async || app.database.unlock_logins(demo, "anna", app.now()).await.expect("unlocked");
+        assert_eq!((unlock().await, unlock().await), (Unlocked::Locked, Unlocked::Nothing));
+        assert!(!replica.log_in("anna", "wrong", "192.0.2.1").await);
+        assert_eq!((unlock().await, unlock().await), (Unlocked::Counted, Unlocked::Nothing));
         assert_eq!(locked().await, Vec::<String>::new());
         assert!(replica.log_in("anna", "correct horse", "192.0.2.1").await);
     }
@@ -146,6 +149,8 @@ async fn a_server_locks_by_the_address_of_the_client_and_a_command_unlocks() {
     let unlocked = place.run(&[&unlock[..], &["anna"]].concat());
     assert!(unlocked.status.success() && text(&unlocked).contains("unlocked"), "{}", text(&unlocked));
     right(&stranger).await.expect("unlocked");
+    let again = place.run(&[&unlock[..], &["anna"]].concat());
+    assert!(again.status.success() && text(&again).contains("was not locked, nothing changed"), "{}", text(&again));
     let unknown = place.run(&[&unlock[..], &["unknown"]].concat());
     assert!(!unknown.status.success() && text(&unknown).contains("no user"), "{}", text(&unknown));
     let log = place.log();

@@ -7,7 +7,7 @@ use crate::error::Violations;
 use crate::ports::Purpose;
 use crate::secret::{CodeHash, Secret};
 use crate::session::{Caller, Permission, Permissions};
-use crate::store::{AccountStore, AdministrationStore, ApiKey, KeyDetails, KeyTerms, Rotated, Store};
+use crate::store::{AccountStore, AdministrationStore, ApiKey, Change, KeyDetails, KeyTerms, Rotated, Store};
 use crate::time::Timestamp;
 use crate::{Error, Reason, Result, code};
 
@@ -71,15 +71,16 @@ impl<S: Store + AccountStore + AdministrationStore> Administration<S> {
         Ok(self.store.api_keys(caller.organisation, after, PAGE).await?)
     }
 
-    /// Revokes a key. It ends within a second on every server, and with it the sessions that it opened. To revoke a key
-    /// twice is no error.
-    pub async fn revoke_api_key(&self, caller: &Caller, id: &str) -> Result<()> {
+    /// Revokes a key. It ends within a second on every server, and with it the sessions that it opened. Returns whether
+    /// the key was not revoked before: to revoke a key twice is no error.
+    pub async fn revoke_api_key(&self, caller: &Caller, id: &str) -> Result<bool> {
         caller.require(Permission::Admin)?;
-        // A hash of the form of all others, of a secret that nothing has.
-        let nothing = Secret::new(format!("{}{}", self.random_id()?, self.random_id()?));
-        let no_key = self.secrets.code_hash(Purpose::ApiKey, id, &nothing)?;
-        let known = self.store.revoke_api_key(caller.organisation, id, &no_key, self.clock.now()).await?;
-        if known { Ok(()) } else { Err(unknown_key()) }
+        let no_key = self.unusable_hash(id)?;
+        match self.store.revoke_api_key(caller.organisation, id, &no_key, self.clock.now()).await? {
+            Change::Done => Ok(true),
+            Change::Already => Ok(false),
+            Change::Unknown => Err(unknown_key()),
+        }
     }
 
     /// Replaces a key by a new one with the same user, permissions, unit and expiry. The old key ends after `overlap`, or
@@ -117,6 +118,12 @@ impl<S: Store + AccountStore + AdministrationStore> Administration<S> {
                 Err(Error::field(Reason::InvalidFieldValue, "api_key", text))
             }
         }
+    }
+
+    /// Returns a hash of the form of all others that no key has: its secret is random and is dropped.
+    pub fn unusable_hash(&self, id: &str) -> Result<CodeHash> {
+        let secret = Secret::new(format!("{}{}", self.random_id()?, self.random_id()?));
+        self.secrets.code_hash(Purpose::ApiKey, id, &secret)
     }
 
     fn random_id(&self) -> Result<String> {

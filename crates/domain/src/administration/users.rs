@@ -2,7 +2,7 @@
 
 use super::{Administration, PAGE};
 use crate::session::{Caller, Permission};
-use crate::store::{AccountStore, AdministrationStore, Disabled, Store, UserDetails};
+use crate::store::{AccountStore, AdministrationStore, Change, Disabled, Store, UserDetails};
 use crate::{Error, Reason, Result};
 
 impl<S: Store + AccountStore + AdministrationStore> Administration<S> {
@@ -14,13 +14,14 @@ impl<S: Store + AccountStore + AdministrationStore> Administration<S> {
     }
 
     /// Disables a user. The user cannot log in, and its sessions, its API keys and certificates that stand for it are refused
-    /// within a second on every server. To disable a user twice is no error.
+    /// within a second on every server. Returns whether the user was enabled before: to disable a user twice is no error.
     ///
     /// LAST_ADMIN: no other user of the organisation could administrate.
-    pub async fn disable_user(&self, caller: &Caller, username: &str) -> Result<()> {
+    pub async fn disable_user(&self, caller: &Caller, username: &str) -> Result<bool> {
         self.may_change(caller, username).await?;
         match self.store.disable_user(caller.organisation, username, self.clock.now()).await? {
-            Disabled::Done => Ok(()),
+            Disabled::Done => Ok(true),
+            Disabled::Already => Ok(false),
             Disabled::Unknown => Err(unknown_user()),
             Disabled::LastAdmin => Err(Error::new(
                 Reason::LastAdmin,
@@ -29,10 +30,15 @@ impl<S: Store + AccountStore + AdministrationStore> Administration<S> {
         }
     }
 
-    /// Enables a user, with the password that it had. Sessions that ended stay ended. To enable a user twice is no error.
-    pub async fn enable_user(&self, caller: &Caller, username: &str) -> Result<()> {
+    /// Enables a user, with the password that it had. Sessions that ended stay ended. Returns whether the user was disabled
+    /// before: to enable a user twice is no error.
+    pub async fn enable_user(&self, caller: &Caller, username: &str) -> Result<bool> {
         self.may_change(caller, username).await?;
-        if self.store.enable_user(caller.organisation, username).await? { Ok(()) } else { Err(unknown_user()) }
+        match self.store.enable_user(caller.organisation, username).await? {
+            Change::Done => Ok(true),
+            Change::Already => Ok(false),
+            Change::Unknown => Err(unknown_user()),
+        }
     }
 
     /// Only a caller that holds all permissions of a user may disable or enable it.

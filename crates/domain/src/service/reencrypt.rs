@@ -69,7 +69,7 @@ mod tests {
     use crate::ports::{BoxFuture, HashWork, Verdict};
     use crate::secret::{CodeHash, PassCodeHash, SealedCode, Secret};
     use crate::session::OrganisationKey;
-    use crate::store::{KeySample, KeyUse, StoreResult, Unused, WithdrawnPasswords};
+    use crate::store::{KeySample, KeyUse, StoreResult, Unused, Withdrawal, Withdrawn};
 
     /// Seals in clear, as `<key>$<subject>$<code>`, and opens what is under `new` and `old`.
     struct Plain;
@@ -154,12 +154,12 @@ mod tests {
             Ok(replaced)
         }
 
-        async fn withdraw_passwords(
+        async fn withdraw_credentials(
             &self,
             _: Unused<'_>,
-            _: bool,
+            _: Withdrawal<'_>,
             _: crate::time::Timestamp,
-        ) -> StoreResult<WithdrawnPasswords> {
+        ) -> StoreResult<Withdrawn> {
             unreachable!("nothing is withdrawn here")
         }
 
@@ -169,14 +169,6 @@ mod tests {
             _: Option<&Position>,
             _: u32,
         ) -> StoreResult<Option<(u64, Position)>> {
-            unreachable!("nothing is withdrawn here")
-        }
-
-        async fn unused_api_keys(
-            &self,
-            _: Unused<'_>,
-            _: crate::time::Timestamp,
-        ) -> StoreResult<Vec<(OrganisationKey, String)>> {
             unreachable!("nothing is withdrawn here")
         }
 

@@ -78,12 +78,25 @@ pub struct LoginState {
 /// What became of disabling a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disabled {
-    /// The user is disabled, now or since earlier.
+    /// The user is disabled now.
     Done,
+    /// The user was disabled before.
+    Already,
     /// There is no user of this name that could log in.
     Unknown,
     /// The user is the last enabled one with the permission `admin`.
     LastAdmin,
+}
+
+/// The result of a change that may be repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// The item has changed.
+    Done,
+    /// The item was in this state before.
+    Already,
+    /// There is no such item.
+    Unknown,
 }
 
 /// Administration of API keys and users. Each method is one transaction, and waits for imports into the same organisation.
@@ -116,22 +129,23 @@ pub trait AdministrationStore: Send + Sync + 'static {
         now: Timestamp,
     ) -> impl Future<Output = StoreResult<Disabled>> + Send;
 
-    /// Enables the user of a name, with the password that it had. `false`: there is no such user.
+    /// Enables the user of a name, with the password that it had.
     fn enable_user(
         &self,
         organisation: OrganisationKey,
         username: &str,
-    ) -> impl Future<Output = StoreResult<bool>> + Send;
+    ) -> impl Future<Output = StoreResult<Change>> + Send;
 
     /// Revokes a key and replaces its hash by `no_key`, a hash that no key has: servers of the previous release do not read
-    /// the revocation. The sessions that the key opened end. A key that is revoked keeps its date. `false`: there is no such key in the organisation.
+    /// the revocation.
+    /// The sessions that the key opened end. A key that is revoked keeps its date.
     fn revoke_api_key(
         &self,
         organisation: OrganisationKey,
         id: &str,
         no_key: &CodeHash,
         now: Timestamp,
-    ) -> impl Future<Output = StoreResult<bool>> + Send;
+    ) -> impl Future<Output = StoreResult<Change>> + Send;
 
     /// Stores `new` with the user, the permissions, the unit and the expiry of the key `old`, which ends at `ends`, or
     /// earlier if it expires earlier.

@@ -4,6 +4,7 @@ use std::future::Future;
 
 use super::StoreResult;
 use crate::access_token::VerificationCode;
+use crate::secret::CodeHash;
 use crate::session::OrganisationKey;
 use crate::time::Timestamp;
 
@@ -33,18 +34,31 @@ pub struct Unused<'a> {
     pub since: Timestamp,
 }
 
-/// What became of withdrawing passwords.
+/// The credentials of users that are withdrawn.
+#[derive(Debug, Clone, Copy)]
+pub struct Withdrawal<'a> {
+    /// Passwords are withdrawn.
+    pub passwords: bool,
+    /// Passwords of users for whom neither a log-in nor a change is recorded are withdrawn too. Older versions recorded neither.
+    pub undated: bool,
+    /// API keys are revoked. Their hashes are replaced by this one, which no key has. `None`: they stay.
+    pub api_keys: Option<&'a CodeHash>,
+}
+
+/// The result of a withdrawal of credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum WithdrawnPasswords {
-    /// They are withdrawn.
+pub enum Withdrawn {
+    /// The credentials are withdrawn.
     Done {
-        /// The ids of the users who had them.
+        /// Ids of the users who had passwords.
         users: Vec<String>,
-        /// Number of users who keep theirs because neither a log-in nor a change is recorded.
+        /// Number of users who keep their passwords because neither a log-in nor a change is recorded.
         undated: u64,
+        /// Number of API keys.
+        api_keys: u64,
     },
-    /// Nothing is withdrawn: an organisation would have no enabled administrator left who can log in. Names the administrators
-    /// whose passwords would go, as `user of organisation`.
+    /// Nothing is withdrawn: an organisation would have no enabled administrator left who can log in or has a valid API key. Names
+    /// the administrators whose credentials would go, as `user of organisation`.
     LastAdmin(Vec<String>),
 }
 
@@ -65,14 +79,14 @@ pub trait KeyStore: Send + Sync + 'static {
         replacements: &[(Position, VerificationCode, VerificationCode)],
     ) -> impl Future<Output = StoreResult<u64>> + Send;
 
-    /// Takes the passwords of users away whose hash is under a key, and who have neither logged in nor changed it since. Users of
-    /// whom neither is recorded, as older versions did not, are among them only with `undated`.
-    fn withdraw_passwords(
+    /// Withdraws passwords and API keys whose hash is under a key and that were neither used nor changed since, in one transaction.
+    /// The sessions of the API keys end. Nothing is withdrawn where an organisation would lose its last administrator.
+    fn withdraw_credentials(
         &self,
         unused: Unused<'_>,
-        undated: bool,
+        withdrawal: Withdrawal<'_>,
         now: Timestamp,
-    ) -> impl Future<Output = StoreResult<WithdrawnPasswords>> + Send;
+    ) -> impl Future<Output = StoreResult<Withdrawn>> + Send;
 
     /// Takes the pass codes of tokens away whose hash is under a key, and that were not changed since, with their one-time
     /// passwords: of at most `limit` tokens after a position, in one transaction. Answers how many, and where the next batch
@@ -83,13 +97,6 @@ pub trait KeyStore: Send + Sync + 'static {
         after: Option<&Position>,
         limit: u32,
     ) -> impl Future<Output = StoreResult<Option<(u64, Position)>>> + Send;
-
-    /// API keys that are valid at `now`, whose hash is under a key, and that were not used since.
-    fn unused_api_keys(
-        &self,
-        unused: Unused<'_>,
-        now: Timestamp,
-    ) -> impl Future<Output = StoreResult<Vec<(OrganisationKey, String)>>> + Send;
 
     /// Which keys are needed at `now`, and for how many rows: an expired one-time password needs none, nor does an API key that
     /// is revoked or has expired. Reads everything: for a command, not for a call.

@@ -9,6 +9,17 @@ use crate::secret::PassCodeHash;
 use crate::session::OrganisationKey;
 use crate::time::Timestamp;
 
+/// The state of the log-ins of a user before they were unlocked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unlocked {
+    /// At least one network was locked, or the wrong passwords of the day were used up.
+    Locked,
+    /// No log-in was locked. Wrong passwords were counted, and no longer are.
+    Counted,
+    /// Nothing was counted, and nothing has changed.
+    Nothing,
+}
+
 /// Log-ins of users. Attempts are stored in the ledger under the kind PASSWORD. Each write of them is one statement and is
 /// committed before it is answered; reads see each write that was answered before, on each replica.
 pub trait LoginStore: Send + Sync + 'static {
@@ -70,12 +81,13 @@ pub trait LoginStore: Send + Sync + 'static {
         new: &PassCodeHash,
     ) -> impl Future<Output = StoreResult<bool>> + Send;
 
-    /// Ends all locks of the log-ins of a user, and the count of the day. Answers whether there was anything to end.
+    /// Ends all locks of the log-ins of a user, and the count of the day.
     fn unlock_logins(
         &self,
         organisation: OrganisationKey,
         user: &str,
-    ) -> impl Future<Output = StoreResult<bool>> + Send;
+        now: Timestamp,
+    ) -> impl Future<Output = StoreResult<Unlocked>> + Send;
 
     /// The ids of users with a lock at `now`, on any network.
     fn locked_users(

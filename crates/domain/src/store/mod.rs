@@ -11,11 +11,11 @@ pub use account::{
     AccountStore, ApiKey, Credential, KeyTerms, NewSession, OrganisationRef, ReleasedAfter, ReleasedPage,
     ReleasedSession, SessionProof, UserAccount,
 };
-pub use administration::{AdministrationStore, Disabled, KeyDetails, LoginState, Rotated, UserDetails};
+pub use administration::{AdministrationStore, Change, Disabled, KeyDetails, LoginState, Rotated, UserDetails};
 pub use import::{DraftStore, ImportChanges, ImportKeys, ImportRows};
-pub use keys::{KeySample, KeyStore, KeyUse, Position, Unused, WithdrawnPasswords};
+pub use keys::{KeySample, KeyStore, KeyUse, Position, Unused, Withdrawal, Withdrawn};
 pub use ledger::{Entry, LedgerStore, Revision};
-pub use login::LoginStore;
+pub use login::{LoginStore, Unlocked};
 
 use std::future::Future;
 use std::sync::Arc;

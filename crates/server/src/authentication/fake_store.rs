@@ -19,7 +19,7 @@ use access_tokens_domain::store::{
     AccountStore, ApiKey, Credential, DraftStore, Entry, FoundOwners, FoundPage, FoundToken, ImportChanges, ImportKeys,
     ImportRows, KeyTerms, LedgerStore, Load, LoginState, LoginStore, Lookup, NewSession, OrganisationRef, OwnerKey,
     ReleasedAfter, ReleasedPage, ReleasedSession, Sequence, SessionProof, Store, StoreError, StoreResult, TokenPage,
-    UnitOfWork, UserAccount,
+    UnitOfWork, Unlocked, UserAccount,
 };
 use access_tokens_domain::strength::StoredStrength;
 use access_tokens_domain::time::Timestamp;
@@ -289,7 +289,7 @@ impl LoginStore for FakeStore {
         Ok(found.map(|credential| credential.password = Some(new.clone())).is_some())
     }
 
-    async fn unlock_logins(&self, _: OrganisationKey, _: &str) -> StoreResult<bool> {
+    async fn unlock_logins(&self, _: OrganisationKey, _: &str, _: Timestamp) -> StoreResult<Unlocked> {
         not_here()
     }
 

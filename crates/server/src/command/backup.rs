@@ -60,7 +60,10 @@ pub(super) async fn run(settings: &Settings, arguments: Arguments) -> anyhow::Re
     let counts = tokio::select! {
         biased;
         // What was begun is removed with it.
-        () = databases::interrupted() => bail!("stopped; there is no copy"),
+        code = databases::interrupted() => {
+            databases::stopped_with(code);
+            bail!("stopped; there is no copy")
+        }
         done = copying => done?,
     };
     drop(progress);

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use access_tokens_domain::ports::Clock;
-use access_tokens_storage::backup::{Draft, Place, require_finished};
-use anyhow::{Context as _, bail};
+use access_tokens_storage::SetupError;
+use access_tokens_storage::backup::{CopyError, Draft, Place, require_finished};
+use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 
 use super::context;
@@ -60,8 +61,11 @@ pub(super) async fn run(settings: &Settings, arguments: Arguments) -> anyhow::Re
     }
     tokio::select! {
         biased;
-        // What was begun is removed with it. The steps that exchange the files follow each other without a wait.
-        () = databases::interrupted() => bail!("stopped; nothing was restored"),
+        // Removes the draft. The steps that exchange the files follow each other without a wait, so they run to their end.
+        code = databases::interrupted() => {
+            databases::stopped_with(code);
+            bail!("stopped; nothing was restored")
+        }
         restored = restore(settings, &arguments) => restored.map(|()| ExitCode::SUCCESS),
     }
 }
@@ -76,13 +80,27 @@ async fn restore(settings: &Settings, arguments: &Arguments) -> anyhow::Result<(
         copy.close().await;
         return Ok(());
     }
-    let place = Place::claim(&settings.database.options())?;
+    let place = Place::claim(&settings.database.options()).map_err(|error| match error {
+        CopyError::Setup(SetupError::Served(file)) => anyhow!(
+            "a server or another command holds {}: stop it first, such as with `systemctl stop access-tokens`, restore, and start it \
+             again; nothing was restored",
+            file.display()
+        ),
+        error => error.into(),
+    })?;
     if place.is_taken() && !arguments.replace {
         bail!("{} exists; with --replace it gets another name", place.file().display());
     }
     let progress = Progress::new("copying");
-    let draft = Draft::of(source, place.file(), &|done, total| progress.tell(done, total))?;
+    let told = |done, total| progress.tell(done, total);
+    let draft = match Draft::of(source, place.file(), &told, &databases::is_stopping) {
+        // `run` answers the signal.
+        Err(CopyError::Stopped) => return std::future::pending().await,
+        draft => draft?,
+    };
     progress.now("reading the copy");
+    // A signal that came while the file was copied is answered here.
+    tokio::task::yield_now().await;
     // Of the copy of the copy: nobody can exchange it any more, and what was read is what will be served.
     let (copy, lost) = looked_at(draft.path(), &ring, arguments).await?;
     let (counts, pending) = (copy.counts.clone(), copy.pending.clone());

@@ -5,7 +5,7 @@ use std::io::BufRead;
 use access_tokens_domain::import::Outcome;
 use access_tokens_domain::login::Network;
 use access_tokens_domain::session::Permissions;
-use access_tokens_domain::store::{AccountStore, LoginStore, StoreError};
+use access_tokens_domain::store::{AccountStore, LoginStore, StoreError, Unlocked};
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use zeroize::Zeroizing;
@@ -161,8 +161,13 @@ async fn unlock(settings: Settings, unlock: Unlock) -> anyhow::Result<()> {
     let organisation = context.organisation(&name).await?;
     let found = context.database.credential_by_username(organisation.key, &username).await.map_err(domain)?;
     let user = found.with_context(|| format!("there is no user {username:?} in {name}"))?.user;
-    let unlocked = context.database.unlock_logins(organisation.key, &user).await.map_err(domain)?;
-    println!("user {username} of {name} {}, id {user}", if unlocked { "unlocked" } else { "was not locked" });
+    let now = context.clock.now();
+    let done = match context.database.unlock_logins(organisation.key, &user, now).await.map_err(domain)? {
+        Unlocked::Locked => "unlocked",
+        Unlocked::Counted => "was not locked; wrong passwords that were counted no longer count",
+        Unlocked::Nothing => "was not locked, nothing changed",
+    };
+    println!("user {username} of {name} {done}, id {user}");
     Ok(())
 }
 

@@ -65,16 +65,19 @@ pub(super) async fn password(context: &Context, arguments: &Password, password: 
 pub(super) async fn disable(context: &Context, user: &Named) -> anyhow::Result<()> {
     let organisation = context.organisation(&user.organisation).await?;
     let caller = command_line(&organisation);
-    administration(context).disable_user(&caller, &user.username).await.map_err(explained)?;
-    println!("user {} of {} is disabled; the sessions of the user have ended", user.username, organisation.name);
+    let done = administration(context).disable_user(&caller, &user.username).await.map_err(explained)?;
+    let what =
+        if done { "is disabled; the sessions of the user have ended" } else { "was disabled before, nothing changed" };
+    println!("user {} of {} {what}", user.username, organisation.name);
     Ok(())
 }
 
 pub(super) async fn enable(context: &Context, user: &Named) -> anyhow::Result<()> {
     let organisation = context.organisation(&user.organisation).await?;
     let caller = command_line(&organisation);
-    administration(context).enable_user(&caller, &user.username).await.map_err(explained)?;
-    println!("user {} of {} is enabled", user.username, organisation.name);
+    let done = administration(context).enable_user(&caller, &user.username).await.map_err(explained)?;
+    let what = if done { "is enabled" } else { "was not disabled, nothing changed" };
+    println!("user {} of {} {what}", user.username, organisation.name);
     Ok(())
 }
 

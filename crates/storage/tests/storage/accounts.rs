@@ -5,8 +5,8 @@ use access_tokens_domain::policy::Policy;
 use access_tokens_domain::secret::{CodeHash, PassCodeHash};
 use access_tokens_domain::session::{OrganisationKey, Permission, Permissions};
 use access_tokens_domain::store::{
-    AccountStore, AdministrationStore, ApiKey, Credential, Disabled, ImportChanges, KeyTerms, NewSession,
-    ReleasedAfter, ReleasedPage, Rotated, SessionProof, StoreError, Unique,
+    AccountStore, AdministrationStore, ApiKey, Change, Credential, Disabled, ImportChanges, KeyStore, KeyTerms,
+    NewSession, ReleasedAfter, ReleasedPage, Rotated, SessionProof, StoreError, Unique, Unused, Withdrawal, Withdrawn,
 };
 use access_tokens_domain::time::Timestamp;
 
@@ -22,6 +22,7 @@ on_both!(
     the_use_of_a_key_is_recorded_once_a_minute,
     released_sessions_are_read_in_pages_and_forgotten_in_pieces,
     a_session_opens_only_while_its_proof_counts,
+    a_withdrawal_leaves_the_last_administrator_a_credential,
     of_two_administrators_who_disable_each_other_one_remains
 );
 
@@ -188,7 +189,8 @@ async fn a_session_opens_only_while_its_proof_counts(test: TestDatabase) {
     test.sql(&format!("UPDATE api_key SET expires_date = {} WHERE id = '1'", ends.timestamp_micros())).await;
     assert_eq!(open("S7", SessionProof::ApiKey("1")).await, Some((second(1), ends)));
     let nothing = CodeHash::from_stored("k1:nothing");
-    assert!(test.database.revoke_api_key(test.organisation, "1", &nothing, at(0)).await.expect("revokes"));
+    let revoked = test.database.revoke_api_key(test.organisation, "1", &nothing, at(0)).await.expect("revokes");
+    assert_eq!(revoked, Change::Done);
     assert_eq!(released(&test).await, ["S1", "S3", "S7"]);
     assert_eq!(open("S8", SessionProof::ApiKey("1")).await, None);
     test.database.delete_sessions(&[(test.organisation, "S6".into())]).await.expect("deletes");
@@ -204,7 +206,7 @@ async fn a_session_opens_only_while_its_proof_counts(test: TestDatabase) {
     assert_eq!(open("S9", SessionProof::Password(&other)).await, Some((second(1), second(7_201))));
     let disable = async |name: &str| test.database.disable_user(test.organisation, name, at(5)).await.expect("answers");
     assert_eq!(disable("till").await, Disabled::Done);
-    assert_eq!(disable("till").await, Disabled::Done);
+    assert_eq!(disable("till").await, Disabled::Already);
     assert_eq!(disable("nobody").await, Disabled::Unknown);
     assert_eq!(released(&test).await, ["S1", "S3", "S7", "S9"]);
     assert_eq!(open("T1", SessionProof::Password(&other)).await, None);
@@ -212,7 +214,9 @@ async fn a_session_opens_only_while_its_proof_counts(test: TestDatabase) {
     import(&test.database, test.organisation, &password(Some(&hash))).await;
     let stored = test.database.credential(test.organisation, "U1").await.expect("finds").expect("is there");
     assert_eq!(stored.password, None, "a disabled user has no password that the previous release reads");
-    assert!(test.database.enable_user(test.organisation, "till").await.expect("answers"));
+    let enable = async |name: &str| test.database.enable_user(test.organisation, name).await.expect("answers");
+    assert_eq!([enable("till").await, enable("till").await], [Change::Done, Change::Already]);
+    assert_eq!(enable("nobody").await, Change::Unknown);
     let stored = test.database.credential(test.organisation, "U1").await.expect("finds").expect("is there");
     assert_eq!(stored.password, Some(hash));
 }
@@ -242,7 +246,8 @@ async fn of_two_administrators_who_disable_each_other_one_remains(test: TestData
         both.sort_by_key(|one| *one == Disabled::LastAdmin);
         assert_eq!(both, [Disabled::Done, Disabled::LastAdmin], "round {round}");
         for user in users {
-            assert!(elsewhere.enable_user(organisation, user).await.expect("answers"));
+            let enabled = elsewhere.enable_user(organisation, user).await.expect("answers");
+            assert_ne!(enabled, Change::Unknown);
         }
     }
     // A technical user counts while it has a key with the permission.
@@ -251,10 +256,48 @@ async fn of_two_administrators_who_disable_each_other_one_remains(test: TestData
     assert_eq!(list("admin"), Permissions::from_iter([Permission::Admin]));
     let disable = async |name: &str| test.database.disable_user(test.organisation, name, at(0)).await.expect("answers");
     assert_eq!((disable("anna").await, disable("bob").await), (Disabled::Done, Disabled::Done));
-    assert!(elsewhere.enable_user(test.organisation, "bob").await.expect("answers"));
+    assert_eq!(elsewhere.enable_user(test.organisation, "bob").await.expect("answers"), Change::Done);
     let nothing = CodeHash::from_stored("k1:nothing");
-    assert!(test.database.revoke_api_key(test.organisation, "2", &nothing, at(0)).await.expect("revokes"));
+    let revoked = test.database.revoke_api_key(test.organisation, "2", &nothing, at(0)).await.expect("revokes");
+    assert_eq!(revoked, Change::Done);
     assert_eq!(disable("bob").await, Disabled::LastAdmin);
+}
+
+async fn a_withdrawal_leaves_the_last_administrator_a_credential(test: TestDatabase) {
+    // The only administrator has a password and an API key, both under the key `k1`. `k1` is azE in base64.
+    keyed(&test, "admin", &[("1", Some("admin"))]).await;
+    test.sql("UPDATE api_key SET secret_hash = 'k1$hash'").await;
+    test.sql("UPDATE user_credential SET password_hash = '$argon2id$v=19$m=8,t=1,p=1,keyid=azE$s$h'").await;
+    let no_key = CodeHash::from_stored("k2$nothing");
+    let unused = Unused { key: "k1", since: at(1_000_000) };
+    let withdraw = async |passwords: bool, keys: bool| {
+        let withdrawal = Withdrawal { passwords, undated: true, api_keys: keys.then_some(&no_key) };
+        test.database.withdraw_credentials(unused, withdrawal, at(1_000_000)).await.expect("answers")
+    };
+    let key = async || test.database.api_key("1").await.expect("finds").expect("is there");
+    assert_eq!(withdraw(true, true).await, Withdrawn::LastAdmin(vec!["till of DEMO".into()]));
+    let stored = test.database.credential(test.organisation, "U1").await.expect("finds").expect("is there");
+    assert!(stored.password.is_some() && key().await.terms.revoked.is_none(), "nothing is withdrawn");
+
+    // One after the other: the second is refused.
+    let done = |users: &[&str], api_keys| Withdrawn::Done {
+        users: users.iter().map(|user| (*user).to_owned()).collect(),
+        undated: 0,
+        api_keys,
+    };
+    assert_eq!(withdraw(true, false).await, done(&["U1"], 0));
+    assert_eq!(withdraw(false, true).await, Withdrawn::LastAdmin(vec!["till of DEMO".into()]));
+    assert_eq!((key().await.terms.revoked, key().await.hash), (None, CodeHash::from_stored("k1$hash")));
+
+    // With another administrator the key goes.
+    test.sql(
+        "INSERT INTO user_credential (organisation_key, user_id, password_hash, permissions) \
+         SELECT key, 'U9', 'h', 'admin' FROM organisation WHERE name = 'DEMO'",
+    )
+    .await;
+    assert_eq!(withdraw(true, true).await, done(&[], 1));
+    assert_eq!((key().await.terms.revoked, key().await.hash), (Some(at(1_000_000)), no_key.clone()));
+    assert_eq!(withdraw(true, true).await, done(&[], 0));
 }
 
 /// A user U1 with these permissions, and a key of it with its own list.
@@ -329,10 +372,11 @@ async fn a_revoked_key_stays_revoked_and_its_hash_is_gone(test: TestDatabase) {
     let revoke = async |id: &str, time| {
         test.database.revoke_api_key(test.organisation, id, &nothing, at(time)).await.expect("revokes")
     };
-    assert!(revoke("1", 10).await && revoke("1", 20).await, "twice is no error");
-    assert!(!revoke("9", 10).await && !revoke("a\0", 10).await);
+    assert_eq!([revoke("1", 10).await, revoke("1", 20).await], [Change::Done, Change::Already]);
+    assert_eq!([revoke("9", 10).await, revoke("a\0", 10).await], [Change::Unknown; 2]);
     let other = organisation(&test.database, "OTHER").await;
-    assert!(!test.database.revoke_api_key(other, "2", &nothing, at(10)).await.expect("finds nothing"));
+    let elsewhere = test.database.revoke_api_key(other, "2", &nothing, at(10)).await.expect("finds nothing");
+    assert_eq!(elsewhere, Change::Unknown);
     let found = test.database.api_key("1").await.expect("finds").expect("is kept");
     assert_eq!((found.terms.revoked, found.hash), (Some(at(10)), nothing));
     assert_eq!(test.database.api_key("2").await.expect("finds").expect("is there").terms.revoked, None);

@@ -5,7 +5,7 @@ use access_tokens_domain::directory::User;
 use access_tokens_domain::login::{KnownNetwork, Network, decoy_subject, meter_subject, network_subject};
 use access_tokens_domain::secret::PassCodeHash;
 use access_tokens_domain::session::Permissions;
-use access_tokens_domain::store::{Credential, Entry, ImportChanges, LoginStore};
+use access_tokens_domain::store::{Credential, Entry, ImportChanges, LoginStore, Unlocked};
 
 use crate::common::{TestDatabase, at, import, organisation, race};
 
@@ -122,15 +122,23 @@ async fn unlocking_ends_the_locks_of_one_user_only(test: TestDatabase) {
     let listed = async |now| test.database.locked_users(test.organisation, at(now)).await.expect("lists");
     assert_eq!(listed(0).await, ["U%2F", "U1", "U1/10.0.1.0", "U10"]);
     assert_eq!(listed(900).await, Vec::<String>::new());
-    assert!(test.database.unlock_logins(test.organisation, "U1").await.expect("unlocks"));
-    assert!(!test.database.unlock_logins(test.organisation, "U1").await.expect("nothing is left to unlock"));
+    let unlock = async |organisation, user: &str, now| {
+        test.database.unlock_logins(organisation, user, at(now)).await.expect("unlocks")
+    };
+    assert_eq!(unlock(test.organisation, "U1", 0).await, Unlocked::Locked);
+    assert_eq!(unlock(test.organisation, "U1", 0).await, Unlocked::Nothing);
     assert_eq!(listed(0).await, ["U%2F", "U1/10.0.1.0", "U10"]);
     let unlocked = read(&test, &network_subject("U1", &network(1))).await;
     assert_eq!((unlocked.state.in_a_row, unlocked.state.locked_until, unlocked.revision), (0, None, 2));
     assert!(!save(&test, &network_subject("U1", &network(1)), locked, 1).await, "an attempt that was read before");
     assert_eq!(read(&test, &meter_subject("U1")).await.state.day_arrival, None);
     let other = organisation(&test.database, "OTHER").await;
-    assert!(!test.database.unlock_logins(other, "U10").await.expect("unlocks"));
+    assert_eq!(unlock(other, "U10", 0).await, Unlocked::Nothing);
+    // A lock that has passed, and a few wrong passwords, are no lock. A day whose wrong passwords are used up is one.
+    assert_eq!(unlock(test.organisation, "U10", 1_000_000).await, Unlocked::Counted);
+    let day = Attempts { day_arrival: Some(at(86_400 * 2)), ..attempts(5, 900) };
+    assert!(save(&test, &meter_subject("U11"), day, 0).await);
+    assert_eq!(unlock(test.organisation, "U11", 0).await, Unlocked::Locked);
 }
 
 async fn a_sweep_deletes_what_no_longer_counts(test: TestDatabase) {

@@ -72,11 +72,12 @@ pub(super) async fn run(settings: Settings, command: Command) -> anyhow::Result<
         Command::List(list) => list::run(&context, &list).await,
         Command::Revoke(revoke) => {
             let organisation = context.organisation(&revoke.organisation).await?;
-            administration(&context)
+            let done = administration(&context)
                 .revoke_api_key(&command_line(&organisation), &revoke.id)
                 .await
                 .map_err(explained)?;
-            println!("API key {} of {} is revoked", revoke.id, organisation.name);
+            let what = if done { "is revoked" } else { "was revoked before, nothing changed" };
+            println!("API key {} of {} {what}", revoke.id, organisation.name);
             Ok(())
         }
         Command::Rotate(rotate) => {

@@ -1,13 +1,12 @@
-//! `keys withdraw`: the end of secrets under an old key whose owners do not come back, so that the key can be retired.
+//! `keys withdraw`: withdraws unused secrets under an old key, so that the key can be retired.
 //!
-//! A secret moves to the key that writes when its owner presents it. One that is still under an old key was therefore not used
-//! since that key stopped writing, and nothing but its owner can move it: what is stored is a hash.
+//! A secret moves to the key that writes when its owner presents it. A secret that is still under an old key was therefore not used
+//! since that key stopped writing. Only its owner can move it, because the database has a hash of it.
 
 use std::fmt::Write as _;
 
 use access_tokens_domain::administration::Administration;
-use access_tokens_domain::session::{Caller, Permissions};
-use access_tokens_domain::store::{KeyStore, Unused, WithdrawnPasswords};
+use access_tokens_domain::store::{KeyStore, Unused, Withdrawal, Withdrawn};
 use access_tokens_domain::time::Timestamp;
 use anyhow::bail;
 use chrono::TimeDelta;
@@ -49,7 +48,7 @@ pub(in crate::command) struct Withdraw {
 }
 
 pub(super) async fn run(settings: &Settings, withdraw: &Withdraw) -> anyhow::Result<()> {
-    let Withdraw { id, passwords, pass_codes, api_keys, unused_days, undated } = withdraw;
+    let Withdraw { id, passwords, pass_codes, api_keys, unused_days, .. } = withdraw;
     if !(*passwords || *pass_codes || *api_keys) {
         bail!("say what is to be withdrawn: --passwords, --pass-codes, --api-keys");
     }
@@ -57,15 +56,10 @@ pub(super) async fn run(settings: &Settings, withdraw: &Withdraw) -> anyhow::Res
     let context = Context::open(settings).await?;
     let now = context.clock.now();
     let unused = Unused { key: id, since: now - TimeDelta::days(i64::from(*unused_days)) };
-    let mut done = Vec::new();
-    if *passwords {
-        done.push(withdraw_passwords(&context, unused, *undated, now).await?);
-    }
+    let mut done = withdraw_credentials(&context, withdraw, unused, now).await?;
     if *pass_codes {
-        done.push(format!("pass codes: {}", withdraw_pass_codes(&context, unused).await?));
-    }
-    if *api_keys {
-        done.push(format!("API keys: {}", revoke_api_keys(&context, unused, now).await?));
+        let place = usize::from(*passwords);
+        done.insert(place, format!("pass codes: {}", withdraw_pass_codes(&context, unused).await?));
     }
     let uses = context.database.key_use(context.clock.now()).await.map_err(domain)?;
     let left = match need::of_key(&uses, id) {
@@ -76,29 +70,57 @@ pub(super) async fn run(settings: &Settings, withdraw: &Withdraw) -> anyhow::Res
     Ok(())
 }
 
-async fn withdraw_passwords(
+/// Withdraws passwords and API keys in one transaction, so that an organisation cannot lose its last administrator by both together.
+/// Returns what is withdrawn, in words.
+async fn withdraw_credentials(
     context: &Context,
+    withdraw: &Withdraw,
     unused: Unused<'_>,
-    undated: bool,
     now: Timestamp,
-) -> anyhow::Result<String> {
-    let (users, left_out) = match context.database.withdraw_passwords(unused, undated, now).await.map_err(domain)? {
-        WithdrawnPasswords::Done { users, undated } => (users, undated),
-        WithdrawnPasswords::LastAdmin(users) => bail!(
-            "LAST_ADMIN nothing is withdrawn: no enabled administrator who can log in would be left without the password of {}; \
-             give one of them a new password with `access-tokens user password` first",
+) -> anyhow::Result<Vec<String>> {
+    let Withdraw { passwords, api_keys, undated, .. } = *withdraw;
+    if !(passwords || api_keys) {
+        return Ok(Vec::new());
+    }
+    let (database, clock) = (context.database.clone(), context.clock.clone());
+    let administration = Administration::new(database, clock, context.random.clone(), context.secrets.clone());
+    let no_key = api_keys.then(|| administration.unusable_hash("withdrawn")).transpose().map_err(explained)?;
+    let withdrawal = Withdrawal { passwords, undated, api_keys: no_key.as_ref() };
+    let (users, left_out, keys) = match context
+        .database
+        .withdraw_credentials(unused, withdrawal, now)
+        .await
+        .map_err(domain)?
+    {
+        Withdrawn::Done { users, undated, api_keys } => (users, undated, api_keys),
+        Withdrawn::LastAdmin(users) => bail!(
+            "LAST_ADMIN nothing is withdrawn: no enabled administrator who can log in or has a valid API key would be left \
+                 without the {} of {}; give one of them a new password with `access-tokens user password`, or a new key with \
+                 `access-tokens api-key add` or `api-key rotate`, first",
+            match (passwords, api_keys) {
+                (true, true) => "passwords and API keys",
+                (true, false) => "password",
+                (false, _) => "API key",
+            },
             users.join(", ")
         ),
     };
-    let mut done = match users.as_slice() {
-        [] => "passwords: 0".to_owned(),
-        users => format!("passwords: {} (users {})", users.len(), users.join(", ")),
-    };
-    if left_out > 0 {
-        let _ = write!(
-            done,
-            " (left out: {left_out} of users for whom neither a log-in nor a change is recorded; --undated takes them too)"
-        );
+    let mut done = Vec::new();
+    if passwords {
+        let mut text = match users.as_slice() {
+            [] => "passwords: 0".to_owned(),
+            users => format!("passwords: {} (users {})", users.len(), users.join(", ")),
+        };
+        if left_out > 0 {
+            let _ = write!(
+                text,
+                " (left out: {left_out} of users for whom neither a log-in nor a change is recorded; --undated takes them too)"
+            );
+        }
+        done.push(text);
+    }
+    if api_keys {
+        done.push(format!("API keys: {keys}"));
     }
     Ok(done)
 }
@@ -112,15 +134,4 @@ async fn withdraw_pass_codes(context: &Context, unused: Unused<'_>) -> anyhow::R
         after = Some(last);
     }
     Ok(all)
-}
-
-async fn revoke_api_keys(context: &Context, unused: Unused<'_>, now: Timestamp) -> anyhow::Result<usize> {
-    let (database, clock) = (context.database.clone(), context.clock.clone());
-    let administration = Administration::new(database, clock, context.random.clone(), context.secrets.clone());
-    let keys = context.database.unused_api_keys(unused, now).await.map_err(domain)?;
-    for (organisation, id) in &keys {
-        let caller = Caller { organisation: *organisation, user: None, unit: None, permissions: Permissions::all() };
-        administration.revoke_api_key(&caller, id).await.map_err(explained)?;
-    }
-    Ok(keys.len())
 }

@@ -1,0 +1,155 @@
+//! Withdraws passwords and API keys that are under an old key, and leaves each organisation an administrator.
+
+use std::collections::BTreeSet;
+
+use access_tokens_domain::secret::CodeHash;
+use access_tokens_domain::session::OrganisationKey;
+use access_tokens_domain::store::{Store, StoreResult, UnitOfWork, Unused, Withdrawal, Withdrawn};
+use access_tokens_domain::time::Timestamp;
+use sea_orm::{DbErr, QueryResult};
+
+use crate::administration::get;
+use crate::convert::micros;
+use crate::database::Database;
+use crate::error::store_error;
+use crate::keys::{Form, named_key, parameter};
+use crate::sessions::Ended;
+use crate::sql::Sql;
+use crate::unit_of_work::Unit;
+
+/// The condition that it is recorded when a user logged in last, or when the password was changed.
+const DATED: &str = " AND (last_login_date IS NOT NULL OR password_changed_date IS NOT NULL)";
+const UNDATED: &str = " AND last_login_date IS NULL AND password_changed_date IS NULL";
+
+/// The key of an organisation and the id of a user in it.
+type UserKey = (i32, String);
+
+impl Database {
+    /// Withdraws credentials in one transaction, which other changes of users and API keys wait for. So the administrators that are
+    /// counted after the changes are those that are left.
+    pub(crate) async fn withdraw_once(
+        &self,
+        unused: Unused<'_>,
+        withdrawal: Withdrawal<'_>,
+        now: Timestamp,
+    ) -> StoreResult<Withdrawn> {
+        let mut unit = self.begin().await?;
+        // In the order of their keys, so that two commands do not wait for each other.
+        let mut before = Vec::new();
+        for organisation in organisations(&mut unit).await? {
+            unit.lock_accounts(organisation).await?;
+            before.push((organisation, administrators(&mut unit, organisation, now).await?));
+        }
+        let (mut without_password, mut undated) = (BTreeSet::new(), BTreeSet::new());
+        if withdrawal.passwords {
+            (without_password, undated) = self.withdraw_passwords(&mut unit, unused, withdrawal.undated, now).await?;
+        }
+        let mut without_key = Vec::new();
+        if let Some(no_key) = withdrawal.api_keys {
+            without_key = self.revoke_unused(&mut unit, unused, no_key, now).await?;
+        }
+        let loses = |user: &UserKey| without_password.contains(user) || without_key.contains(user);
+        for (organisation, before) in before {
+            let lost: Vec<_> = before.iter().filter(|user| loses(&(organisation.0, (*user).clone()))).collect();
+            if !lost.is_empty() && administrators(&mut unit, organisation, now).await?.is_empty() {
+                // The transaction ends without a commit.
+                return Ok(Withdrawn::LastAdmin(names(&mut unit, organisation, &lost).await?));
+            }
+        }
+        unit.commit().await?;
+        let mut users: Vec<_> = without_password.into_iter().map(|(_, user)| user).collect();
+        users.sort();
+        users.dedup();
+        Ok(Withdrawn::Done { users, undated: undated.len() as u64, api_keys: without_key.len() as u64 })
+    }
+
+    /// Takes passwords away. Returns the users who had them, and those who keep theirs because no date is recorded.
+    async fn withdraw_passwords(
+        &self,
+        unit: &mut Unit,
+        unused: Unused<'_>,
+        undated: bool,
+        now: Timestamp,
+    ) -> StoreResult<(BTreeSet<UserKey>, BTreeSet<UserKey>)> {
+        let (mut withdrawn, mut left_out) = (BTreeSet::new(), BTreeSet::new());
+        for column in ["password_hash", "disabled_password_hash"] {
+            let under_key = |sql: &mut Sql| {
+                sql.push(" WHERE ").push(&named_key(column, Form::Parameter, self.backend_name()));
+                sql.push(" = ").bind(parameter(unused.key));
+            };
+            let mut sql = Sql::new(format!("UPDATE user_credential SET {column} = NULL, password_changed_date = "));
+            sql.bind(micros(now)).push(", revision = revision + 1");
+            under_key(&mut sql);
+            for date in ["last_login_date", "password_changed_date"] {
+                sql.push(&format!(" AND ({date} IS NULL OR {date} < ")).bind(micros(unused.since)).push(")");
+            }
+            sql.push(if undated { "" } else { DATED }).push(" RETURNING organisation_key, user_id");
+            withdrawn.extend(users(&unit.all(sql).await?)?);
+            let mut sql = Sql::new("SELECT organisation_key, user_id FROM user_credential");
+            under_key(&mut sql);
+            // Users whose passwords were withdrawn have a date now.
+            sql.push(UNDATED);
+            left_out.extend(users(&unit.all(sql).await?)?);
+        }
+        Ok((withdrawn, left_out))
+    }
+
+    /// Revokes valid API keys and ends their sessions. Returns the user of each.
+    async fn revoke_unused(
+        &self,
+        unit: &mut Unit,
+        unused: Unused<'_>,
+        no_key: &CodeHash,
+        now: Timestamp,
+    ) -> StoreResult<Vec<UserKey>> {
+        let mut sql = Sql::new("UPDATE api_key SET revoked_date = ");
+        sql.bind(micros(now)).push(", secret_hash = ").bind(no_key.as_stored());
+        sql.push(" WHERE ").push(&named_key("secret_hash", Form::Prefix, self.backend_name())).push(" = ");
+        sql.bind(unused.key).push(" AND revoked_date IS NULL AND (expires_date IS NULL OR expires_date > ");
+        sql.bind(micros(now)).push(") AND COALESCE(last_used_date, created_date) < ").bind(micros(unused.since));
+        sql.push(" RETURNING organisation_key, user_id, id");
+        let rows = unit.all(sql).await?;
+        for row in &rows {
+            let (organisation, id): (_, String) = (OrganisationKey(get(row, "organisation_key")?), get(row, "id")?);
+            self.end_sessions(unit, organisation, Ended::ApiKey(&id), now).await?;
+        }
+        users(&rows)
+    }
+}
+
+/// All organisations, in the order of their keys.
+async fn organisations(unit: &mut Unit) -> StoreResult<Vec<OrganisationKey>> {
+    let rows = unit.all(Sql::new("SELECT key FROM organisation ORDER BY key")).await?;
+    rows.iter().map(|row| row.try_get("", "key").map(OrganisationKey).map_err(store_error)).collect()
+}
+
+/// The ids of the enabled administrators of an organisation who can log in.
+async fn administrators(unit: &mut Unit, organisation: OrganisationKey, now: Timestamp) -> StoreResult<Vec<String>> {
+    let states = unit.login_states(organisation, &[], now).await?;
+    let can = states.into_iter().filter(|state| state.admin && state.enabled && (state.password || state.key));
+    Ok(can.map(|state| state.user).collect())
+}
+
+/// The keys of organisations and the ids of users in rows.
+fn users(rows: &[QueryResult]) -> StoreResult<Vec<(i32, String)>> {
+    let read = |row: &QueryResult| Ok((row.try_get("", "organisation_key")?, row.try_get("", "user_id")?));
+    rows.iter().map(read).collect::<Result<_, DbErr>>().map_err(store_error)
+}
+
+/// Users as people know them.
+async fn names(unit: &mut Unit, organisation: OrganisationKey, users: &[&String]) -> StoreResult<Vec<String>> {
+    let mut names = Vec::with_capacity(users.len());
+    for user in users {
+        let mut sql = Sql::new(
+            "SELECT COALESCE(u.username, c.user_id) || ' of ' || o.name AS name FROM user_credential c \
+             JOIN organisation o ON o.key = c.organisation_key \
+             LEFT JOIN app_user u ON u.organisation_key = c.organisation_key AND u.id = c.user_id \
+             WHERE c.organisation_key = ",
+        );
+        sql.bind(organisation.0).push(" AND c.user_id = ").bind(user.as_str());
+        for row in unit.all(sql).await? {
+            names.push(row.try_get("", "name").map_err(store_error)?);
+        }
+    }
+    Ok(names)
+}
