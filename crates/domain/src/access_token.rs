@@ -97,15 +97,15 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// Returns the stamp of a change that follows another one. Its date is later, also where the date of the other one is ahead of the
-    /// clock, as imported dates can be: an import compares dates to see what was changed since.
+    /// Returns the stamp of a change that follows another one. Where the date of the other one is ahead of the clock, as imported dates can
+    /// be, its date is a microsecond later: an import compares dates to see what was changed since.
     #[must_use]
     pub fn after(mut self, earlier: &Self) -> Self {
-        let next = earlier
-            .date
-            .checked_add_signed(TimeDelta::microseconds(1))
-            .filter(|next| time::CALENDAR.contains(&next.timestamp()));
-        self.date = self.date.max(next.unwrap_or(earlier.date));
+        if earlier.date > self.date {
+            let next = earlier.date.checked_add_signed(TimeDelta::microseconds(1));
+            let in_calendar = next.filter(|next| time::CALENDAR.contains(&next.timestamp()));
+            self.date = in_calendar.unwrap_or(earlier.date);
+        }
         self
     }
 }

@@ -50,7 +50,7 @@ on_both_databases! {
         for (number, date) in [("AT1", "2050-01-01T00:00:00Z"), ("AT2", "9999-12-31T23:59:59Z")] {
             let record = json!({"access_token": {"number": number, "authentication_code": number, "life_cycle_state": "EFFECTIVE", "pass_code": "518273", "log_information": {"updated_date": date}}});
             let named = json!({"access_token_identifier": {"number": number}});
-            let outcome = async || app.caller().import_directory(std::slice::from_ref(&record)).await.expect("imported").results[0].outcome;
+            let outcome = async || app.caller().import_directory_as(std::slice::from_ref(&record), Existing::KeepNewer, false).await.expect("imported").results[0].outcome;
             let created = outcome().await;
             for _ in 0..2 {
                 app.ok("SetAsNotEffective", named.clone()).await;
