@@ -1,9 +1,10 @@
-//! Other spellings of a name or of a code: case, blanks, full width, look-alikes, in composed and decomposed form. None
-//! is taken for the right one, and none brings a comparison more.
+//! Other spellings of a name or of a code: case, blanks, full width, look-alikes. None is taken for the right one, and none brings a
+//! comparison more. Composed and decomposed forms of one text are one spelling.
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::Instant;
 
+use access_tokens_domain::text::nfc;
 use access_tokens_testkit::postgres;
 use access_tokens_testkit::random::SeededRandom;
 use serde_json::{Value, json};
@@ -50,7 +51,7 @@ struct Respell {
 
 impl Respell {
     fn new() -> Self {
-        let right = [LOGIN, NUMBER, SCANNED, ID, CODE, WIDE].map(str::to_owned);
+        let right = [LOGIN, NUMBER, SCANNED, ID, CODE, WIDE].map(|text| nfc(text).into_owned());
         Self { random: SeededRandom::new(7), seen: right.into() }
     }
 
@@ -65,7 +66,7 @@ impl Respell {
             for _ in 0..=self.below(3) {
                 spelled = self.once(&spelled);
             }
-            if self.seen.insert(spelled.clone()) {
+            if self.seen.insert(nfc(&spelled).into_owned()) {
                 return spelled;
             }
         }
