@@ -8,7 +8,7 @@ pub const MIN_LENGTH: usize = 12;
 /// Maximum number of characters.
 pub const MAX_LENGTH: usize = text::CODE;
 
-/// Checks a new password of a user: 12 to 256 characters, none of them a control character or invisible, without outer blanks, not the user name, and not among
+/// Checks a new password of a user: 12 to 256 visible characters (see [`text::written`]), not the user name, and not among
 /// the passwords that many people use. There are no rules about kinds of characters.
 ///
 /// The text of an error does not contain the password.

@@ -39,7 +39,10 @@ impl<S: Store> AccessTokens<S> {
         let guard = Guard { life_cycle_state: Some(LifeCycleState::Effective), ..Guard::default() };
         let now = self.clock.now();
         let stamp = caller.stamp(&reference, now);
-        let stamp = token.as_ref().map_or(stamp.clone(), |token| stamp.after(&token.updated));
+        let stamp = match &token {
+            Some(token) => stamp.after(&token.updated),
+            None => stamp,
+        };
         // No token has the id of a decoy: the same write, without an effect.
         let target = if issued.is_ok() { subject } else { &decoy };
         // A write that changes no row leaves nothing to commit, and so is faster. The row of a decoy is therefore written at

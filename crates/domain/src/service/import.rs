@@ -164,9 +164,9 @@ impl<S: Store + AccountStore> Importer<S> {
         Ok(results)
     }
 
-    /// Imports some of what waits, in one transaction, when so many records wait that there may soon be no room for more. Answers
-    /// nothing when there is room, or when the waiting records still lack others. To be called after each batch of a
-    /// long import, until it answers nothing.
+    /// Imports one group of complete waiting records, in one transaction, when at least half of the room for waiting records is used.
+    /// Returns `None` while there is room, and when no waiting record is complete. A long import calls it after each batch, until it
+    /// returns `None`.
     pub async fn make_room(&self, caller: &Caller, run: &mut Run) -> Result<Option<Vec<(usize, RecordResult)>>> {
         match run.next_complete_group() {
             Some(group) => self.import_group(caller, run, group).await.map(Some),

@@ -164,7 +164,7 @@ async fn unlock(settings: Settings, unlock: Unlock) -> anyhow::Result<()> {
     let now = context.clock.now();
     let done = match context.database.unlock_logins(organisation.key, &user, now).await.map_err(domain)? {
         Unlocked::Locked => "unlocked",
-        Unlocked::Counted => "was not locked; wrong passwords that were counted no longer count",
+        Unlocked::Counted => "was not locked; the attempts that were counted no longer count",
         Unlocked::Nothing => "was not locked, nothing changed",
     };
     println!("user {username} of {name} {done}, id {user}");

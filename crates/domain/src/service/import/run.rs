@@ -95,7 +95,7 @@ impl Run {
         (first..).zip(candidates)
     }
 
-    /// Takes the next group of complete records, when so many records wait that there may soon be no room for more.
+    /// Takes the next group of complete records, when at least half of the room for waiting records is used.
     pub(super) fn next_complete_group(&mut self) -> Option<Vec<WaitingRecord>> {
         if self.groups.is_empty() {
             self.groups = self.waiting.take_complete();

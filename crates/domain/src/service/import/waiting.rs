@@ -98,7 +98,7 @@ impl Waiting {
         self.bytes.max(self.records.len() * MAX_BYTES.div_ceil(MAX_RECORDS))
     }
 
-    /// Takes complete records out, in groups as [`Self::into_groups`] makes them, when there may soon be no room for more. A record is
+    /// Takes complete records out, in groups as [`Self::into_groups`] makes them, when at least half of the room is used. A record is
     /// complete when the records that give up what it wants wait too, and are complete themselves. Otherwise the record
     /// that gives the value up may still come.
     pub(super) fn take_complete(&mut self) -> VecDeque<Vec<WaitingRecord>> {
