@@ -151,6 +151,14 @@ async fn an_interrupted_import_says_how_far_it_came_on_postgres() {
     an_interrupted_import_says_how_far_it_came(&place);
 }
 
+/// Nothing of an organisation that does not exist yet can be looked up.
+fn a_new_organisation_is_checked_with_decomposed_names(place: &Workplace) {
+    let lines = "{\"user\": {\"id\": \"U1\", \"username\": \"rene\u{301}\"}}\n{\"access_token\": {\"number\": \"AT1\", \"authentication_code\": \"cafe\u{301}\", \"identifier\": \"rene\u{301}\"}}\n";
+    let arguments = ["import", "--check", "--create-organisation", "--organisation", "NEW", "-"];
+    let said = text(&place.run_with_input(&arguments, lines));
+    assert!(said.contains("2 created") && said.contains("0 failed"), "{said}");
+}
+
 /// More records wait for codes of others than there is room for. Rings whose records have all come are imported meanwhile.
 fn many_codes_change_hands(place: &Workplace) {
     const CARDS: usize = 12_000;
@@ -178,6 +186,7 @@ async fn many_codes_change_hands_on_sqlite() {
     let directory = TempDir::new().expect("a directory");
     let place = sqlite(&directory);
     add_organisation(&place);
+    a_new_organisation_is_checked_with_decomposed_names(&place);
     many_codes_change_hands(&place);
 }
 
@@ -186,6 +195,7 @@ async fn many_codes_change_hands_on_postgres() {
     let directory = TempDir::new().expect("a directory");
     let (place, _) = postgres(&directory);
     add_organisation(&place);
+    a_new_organisation_is_checked_with_decomposed_names(&place);
     many_codes_change_hands(&place);
 }
 

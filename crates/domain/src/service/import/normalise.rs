@@ -27,8 +27,15 @@ impl<S: Store + AccountStore> Importer<S> {
             }
         }
         if has_unusual_username(&record.object) {
-            let reference = self.store.reference(organisation).await?;
-            let is_known = |name: &str| reference.users.values().any(|user| user.username.as_deref() == Some(name));
+            // A check may be about an organisation that does not exist yet.
+            let reference = match organisation {
+                OrganisationKey::NONE => None,
+                organisation => Some(self.store.reference(organisation).await?),
+            };
+            let is_known = |name: &str| {
+                let mut users = reference.iter().flat_map(|reference| reference.users.values());
+                users.any(|user| user.username.as_deref() == Some(name))
+            };
             normalise_usernames(&mut record.object, &is_known);
         }
         Ok(())
@@ -36,7 +43,7 @@ impl<S: Store + AccountStore> Importer<S> {
 
     /// Whether a token has the code or identifier in exactly this form.
     async fn is_token_of(&self, organisation: OrganisationKey, member: &str, value: &str) -> Result<bool> {
-        if text::code(value).is_err() {
+        if organisation == OrganisationKey::NONE || text::code(value).is_err() {
             return Ok(false);
         }
         let is_code = member == "authentication_code";
