@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use access_tokens_testkit::app::Client;
+use access_tokens_testapp::Client;
+use access_tokens_testapp::process::Workplace;
 use access_tokens_testkit::postgres::{Cluster, ROLE};
-use access_tokens_testkit::process::Workplace;
 use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 use tokio::task::block_in_place;

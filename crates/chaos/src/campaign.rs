@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use access_tokens_testkit::app::Client;
+use access_tokens_testapp::Client;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use tokio::sync::watch;

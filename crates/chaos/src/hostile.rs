@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use access_tokens_testkit::app::Client;
+use access_tokens_testapp::Client;
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use http::Request;

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
-use access_tokens_testkit::app::Client;
+use access_tokens_testapp::Client;
 use serde_json::{Value, json};
 use stateright::semantics::SequentialSpec;
 

@@ -1,6 +1,6 @@
 //! What became of a call, as far as its caller can know.
 
-use access_tokens_testkit::app::{Client, Refusal};
+use access_tokens_testapp::{Client, Refusal};
 use serde_json::Value;
 
 /// Reasons that leave open whether the call took effect.

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use access_tokens_testkit::app::Client;
+use access_tokens_testapp::Client;
+use access_tokens_testapp::process::{Server, Workplace};
 use access_tokens_testkit::postgres::{Cluster, ROLE};
-use access_tokens_testkit::process::{Server, Workplace};
 use access_tokens_testkit::proxy::FaultProxy;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use access_tokens_testkit::app::Client;
+use access_tokens_testapp::Client;
 use anyhow::Result;
 use serde_json::{Value, json};
 use tokio::sync::watch;

@@ -3,13 +3,9 @@
 //!
 //! Nothing here is skipped when something is missing: a test without its PostgreSQL fails and says how to get one.
 
-pub mod app;
-pub mod canary;
 pub mod clock;
 pub mod counting;
 pub mod http;
-pub mod import_race;
 pub mod postgres;
-pub mod process;
 pub mod proxy;
 pub mod random;

@@ -201,7 +201,6 @@ pub(crate) const FILES: &[(&str, &str)] = &[
     ("crates/storage/src/replicas/follow.rs", "crates/storage/src/replicas/mod.rs"),
     ("crates/storage/src/sqlite_writer/singles.rs", "crates/storage/src/sqlite_writer.rs"),
     ("crates/storage/src/sqlite_writer/turns.rs", "crates/storage/src/sqlite_writer.rs"),
-    ("crates/testkit/src/app/gateway.rs", "crates/testkit/src/app.rs"),
-    ("crates/testkit/src/canary/scan.rs", "crates/testkit/src/canary.rs"),
+    ("crates/testapp/src/canary/scan.rs", "crates/testapp/src/canary.rs"),
     ("crates/testkit/src/postgres/pgbouncer.rs", "crates/testkit/src/postgres/mod.rs"),
 ];

@@ -9,7 +9,7 @@ use access_tokens_domain::store::{AccountStore, AdministrationStore, Disabled};
 use access_tokens_server::authentication::NewApiKey;
 use access_tokens_server::crypto::SystemRandom;
 use access_tokens_storage::Database;
-use access_tokens_testkit::app::{Client, TestApp};
+use access_tokens_testapp::{Client, TestApp};
 use chrono::TimeDelta;
 use serde_json::json;
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use access_tokens_testkit::process::Workplace;
+use access_tokens_testapp::process::Workplace;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -37,7 +37,7 @@ async fn keys_of_one_name_have_their_own_permissions_and_end_by_themselves() {
     let server = place.start(&["serve"]);
     place.wait_until_ready();
     let reads = server.client().with_api_key(&reader);
-    let create = async |client: &access_tokens_testkit::app::Client, code: &str| {
+    let create = async |client: &access_tokens_testapp::Client, code: &str| {
         client.try_call("CreateAccessToken", json!({"authentication_code": code})).await.map(drop)
     };
     reads.ok("ListClassifications", json!({})).await;

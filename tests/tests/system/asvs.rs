@@ -5,8 +5,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use access_tokens_proto::options::{self, HttpBinding, MethodInfo};
+use access_tokens_testapp::process::{Server, Workplace};
 use access_tokens_testkit::http::{HttpAnswer, HttpClient};
-use access_tokens_testkit::process::{Server, Workplace};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use access_tokens_testkit::app::Client;
-use access_tokens_testkit::process::Workplace;
+use access_tokens_testapp::Client;
+use access_tokens_testapp::process::Workplace;
 use serde_json::json;
 use tempfile::TempDir;
 

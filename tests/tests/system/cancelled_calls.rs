@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use access_tokens_testkit::app::TestApp;
+use access_tokens_testapp::TestApp;
 use serde_json::json;
 
 /// Answers of the database are delayed, calls are cut off while their transaction begins, and then others write.

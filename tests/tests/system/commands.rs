@@ -2,7 +2,7 @@
 
 use access_tokens_domain::store::AccountStore;
 use access_tokens_storage::{DatabaseOptions, connect};
-use access_tokens_testkit::process::Workplace;
+use access_tokens_testapp::process::Workplace;
 use serde_json::json;
 use tempfile::TempDir;
 

@@ -1,6 +1,6 @@
 //! Creating access tokens: the rules of policies, owners and uniqueness.
 
-use access_tokens_testkit::app::TestApp;
+use access_tokens_testapp::TestApp;
 use serde_json::{Value, json};
 
 use crate::on_both_databases;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use access_tokens_testkit::app::TestApp;
+use access_tokens_testapp::TestApp;
 use serde_json::{Value, json};
 
 use crate::on_both_databases;

@@ -1,7 +1,7 @@
 //! The demo has a published password: other machines reach it only where that is said.
 
+use access_tokens_testapp::process::Workplace;
 use access_tokens_testkit::postgres;
-use access_tokens_testkit::process::Workplace;
 use tempfile::TempDir;
 
 use crate::processes::text;

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::process::Output;
 use std::time::Duration;
 
+use access_tokens_testapp::process::Workplace;
 use access_tokens_testkit::postgres;
-use access_tokens_testkit::process::Workplace;
 use serde_json::Value;
 use tempfile::TempDir;
 

@@ -6,8 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
+use access_tokens_testapp::process::Workplace;
 use access_tokens_testkit::postgres::{self, Cluster};
-use access_tokens_testkit::process::Workplace;
 use serde_json::Value;
 use tempfile::TempDir;
 

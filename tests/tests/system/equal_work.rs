@@ -12,7 +12,7 @@ use access_tokens_domain::service::{AccessTokens, ChangePassCode, Presented, Ver
 use access_tokens_domain::session::Caller;
 use access_tokens_server::crypto::SystemRandom;
 use access_tokens_storage::Database;
-use access_tokens_testkit::app::TestApp;
+use access_tokens_testapp::TestApp;
 use access_tokens_testkit::counting::{Comparisons, CountingSecrets, CountingStore};
 
 use crate::on_both_databases;

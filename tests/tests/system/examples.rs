@@ -3,7 +3,7 @@
 //! Left out are generated ids, numbers, codes and dates, the caller, and the places where an example contradicts itself. A
 //! test of the gateway sees to it that nothing is left out without need.
 
-use access_tokens_testkit::app::TestApp;
+use access_tokens_testapp::TestApp;
 use serde_json::{Value, json};
 
 /// Examples 1 and 6 show one owner twice, the second time with more: what either says is kept.

@@ -1,7 +1,7 @@
 //! A PostgreSQL that gives few connections, or none.
 
+use access_tokens_testapp::process::Workplace;
 use access_tokens_testkit::postgres::{Cluster, ROLE};
-use access_tokens_testkit::process::Workplace;
 use tempfile::TempDir;
 
 use crate::processes::{BINARY, add_user};

@@ -1,9 +1,9 @@
 //! Several server processes on one database, the ways into them, and what they tell of their comparisons.
 
 use access_tokens_proto::options::methods;
-use access_tokens_testkit::app::Client;
+use access_tokens_testapp::Client;
+use access_tokens_testapp::process::{Server, Workplace};
 use access_tokens_testkit::http::HttpClient;
-use access_tokens_testkit::process::{Server, Workplace};
 use serde_json::Value;
 use tempfile::TempDir;
 

@@ -1,7 +1,7 @@
 //! Answers over HTTP: exactly the fields that were asked for, in the configured release and time zone.
 
 use access_tokens_gateway::GatewayConfig;
-use access_tokens_testkit::app::{Deployment, TestApp};
+use access_tokens_testapp::{Deployment, TestApp};
 use access_tokens_testkit::http::HttpClient;
 use serde_json::{Value, json};
 

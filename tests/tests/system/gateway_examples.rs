@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use access_tokens_gateway::{GatewayConfig, Release};
-use access_tokens_testkit::app::{Deployment, TestApp};
+use access_tokens_testapp::{Deployment, TestApp};
 use serde_json::{Value, json};
 
 use crate::examples::{EXAMPLES, example, except, import_before};

@@ -3,8 +3,8 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
+use access_tokens_testapp::process::{Server, Workplace};
 use access_tokens_testkit::http::{HttpAnswer, HttpClient};
-use access_tokens_testkit::process::{Server, Workplace};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::time::sleep;

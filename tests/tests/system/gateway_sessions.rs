@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use access_tokens_gateway::GatewayConfig;
-use access_tokens_testkit::app::{Deployment, TestApp};
+use access_tokens_testapp::{Deployment, TestApp};
 use access_tokens_testkit::http::{HttpAnswer, HttpClient};
 use serde_json::{Value, json};
 

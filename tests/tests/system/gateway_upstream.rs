@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use access_tokens_testapp::process::{Server, Workplace};
 use access_tokens_testkit::http::{HttpClient, KeptConnection};
-use access_tokens_testkit::process::{Server, Workplace};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::block_in_place;

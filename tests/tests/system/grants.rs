@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use access_tokens_testapp::process::Workplace;
 use access_tokens_testkit::postgres;
-use access_tokens_testkit::process::Workplace;
 use tempfile::TempDir;
 
 use crate::processes::text;

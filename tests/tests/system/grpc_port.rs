@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use access_tokens_proto::v1::CreateAccessTokenRequest;
-use access_tokens_testkit::process::Workplace;
+use access_tokens_testapp::process::Workplace;
 use h2::client::SendRequest;
 use hyper::body::Bytes;
 use prost::Message;

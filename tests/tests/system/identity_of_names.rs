@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use access_tokens_domain::store::AccountStore;
 use access_tokens_proto::v1::import_directory_request::Existing;
-use access_tokens_testkit::app::TestApp;
+use access_tokens_testapp::TestApp;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

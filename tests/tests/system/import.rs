@@ -5,7 +5,7 @@ use access_tokens_domain::service::import::Run;
 use access_tokens_proto::v1::import_directory_request::Existing;
 use access_tokens_proto::v1::record_result::Outcome;
 use access_tokens_proto::v1::{ErrorReason, RecordResult};
-use access_tokens_testkit::app::TestApp;
+use access_tokens_testapp::TestApp;
 use access_tokens_testkit::random::SeededRandom;
 use serde_json::{Value, json};
 

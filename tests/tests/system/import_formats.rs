@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use access_tokens_testkit::app::Client;
+use access_tokens_testapp::Client;
+use access_tokens_testapp::process::{Server, Workplace};
 use access_tokens_testkit::postgres::create_database;
-use access_tokens_testkit::process::{Server, Workplace};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::block_in_place;

@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use access_tokens_testkit::app::TestApp;
-use access_tokens_testkit::import_race::{self, Findings, Size};
+use access_tokens_testapp::TestApp;
+use access_tokens_testapp::import_race::{self, Findings, Size};
 use access_tokens_testkit::proxy::FaultProxy;
 
 use crate::on_both_databases;

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use access_tokens_proto::v1::import_directory_request::Existing;
-use access_tokens_testkit::process::Workplace;
+use access_tokens_testapp::process::Workplace;
 use chrono::TimeDelta;
 use serde_json::json;
 use tempfile::TempDir;

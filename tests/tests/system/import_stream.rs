@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use access_tokens_proto::v1::directory_service_server::SERVICE_NAME;
 use access_tokens_proto::v1::import_directory_request::Record;
 use access_tokens_proto::v1::{AccessTokenRecord, Country, ImportDirectoryRequest, ImportDirectoryResponse};
-use access_tokens_testkit::app::TestApp;
+use access_tokens_testapp::TestApp;
 use futures::future::join_all;
 use h2::client::SendRequest;
 use hyper::body::Bytes;

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use access_tokens_testapp::process::Workplace;
 use access_tokens_testkit::postgres;
-use access_tokens_testkit::process::Workplace;
 use tempfile::TempDir;
 
 use crate::processes::{add_user, sqlite, text};

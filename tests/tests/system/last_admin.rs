@@ -1,7 +1,7 @@
 //! No import takes the last administrator of an organisation away.
 
 use access_tokens_proto::v1::import_directory_request::Existing;
-use access_tokens_testkit::app::{Refusal, TestApp};
+use access_tokens_testapp::{Refusal, TestApp};
 use serde_json::{Value, json};
 
 use crate::on_both_databases;

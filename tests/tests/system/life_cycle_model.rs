@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use access_tokens_domain::policy::LockPolicy;
-use access_tokens_testkit::app::Client;
+use access_tokens_testapp::Client;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use access_tokens_testkit::app::{Client, TestApp};
+use access_tokens_testapp::{Client, TestApp};
 use serde_json::{Value, json};
 
 use crate::on_both_databases;

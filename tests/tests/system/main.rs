@@ -74,13 +74,13 @@ mod user_logins;
 /// Runs each test on both databases, each time with a database of its own.
 macro_rules! on_both_databases {
     ($($(#[$meta:meta])* async fn $name:ident($app:ident) $body:block)+) => {
-        $($(#[$meta])* async fn $name($app: ::access_tokens_testkit::app::TestApp) $body)+
+        $($(#[$meta])* async fn $name($app: ::access_tokens_testapp::TestApp) $body)+
 
         mod sqlite {
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $name() {
-                    super::$name(::access_tokens_testkit::app::TestApp::sqlite().await).await;
+                    super::$name(::access_tokens_testapp::TestApp::sqlite().await).await;
                 }
             )+
         }
@@ -89,7 +89,7 @@ macro_rules! on_both_databases {
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $name() {
-                    super::$name(::access_tokens_testkit::app::TestApp::postgres().await).await;
+                    super::$name(::access_tokens_testapp::TestApp::postgres().await).await;
                 }
             )+
         }

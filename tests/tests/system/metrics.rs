@@ -3,9 +3,9 @@
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use access_tokens_testapp::process::{Server, Workplace};
 use access_tokens_testkit::http::{HttpAnswer, HttpClient};
 use access_tokens_testkit::postgres;
-use access_tokens_testkit::process::{Server, Workplace};
 use serde_json::json;
 use tempfile::TempDir;
 

@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use access_tokens_server::command::documented;
-use access_tokens_testkit::app::Client;
-use access_tokens_testkit::process::{Server, Workplace};
+use access_tokens_testapp::Client;
+use access_tokens_testapp::process::{Server, Workplace};
 use serde_json::json;
 use tempfile::TempDir;
 

@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
+use access_tokens_testapp::process::Workplace;
 use access_tokens_testkit::postgres::{self, PgBouncer, Pooling};
-use access_tokens_testkit::process::Workplace;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::task::block_in_place;

@@ -4,9 +4,9 @@
 use std::process::Command;
 use std::time::Duration;
 
-use access_tokens_testkit::app::Client;
+use access_tokens_testapp::Client;
+use access_tokens_testapp::process::{Server, Workplace};
 use access_tokens_testkit::postgres;
-use access_tokens_testkit::process::{Server, Workplace};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::block_in_place;

@@ -6,10 +6,10 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::Output;
 use std::time::Duration;
 
-use access_tokens_testkit::app::Client;
+use access_tokens_testapp::Client;
+use access_tokens_testapp::process::{Server, Workplace};
 use access_tokens_testkit::http::HttpClient;
 use access_tokens_testkit::postgres;
-use access_tokens_testkit::process::{Server, Workplace};
 use serde_json::json;
 use tempfile::TempDir;
 use tonic::codegen::http::uri::PathAndQuery;

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use access_tokens_testkit::app::{Client, Refusal, TestApp};
+use access_tokens_testapp::{Client, Refusal, TestApp};
 use serde_json::{Value, json};
 
 use crate::on_both_databases;

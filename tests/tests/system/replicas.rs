@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use access_tokens_testkit::app::Client;
+use access_tokens_testapp::Client;
+use access_tokens_testapp::process::{Server, Workplace};
 use access_tokens_testkit::http::HttpClient;
 use access_tokens_testkit::postgres::Cluster;
-use access_tokens_testkit::process::{Server, Workplace};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};

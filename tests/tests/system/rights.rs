@@ -4,7 +4,7 @@ use access_tokens_domain::directory::{Organisation, User};
 use access_tokens_domain::session::{Permission, Permissions};
 use access_tokens_domain::store::{AccountStore, Credential, Store};
 use access_tokens_proto::v1::record_result::Outcome;
-use access_tokens_testkit::app::TestApp;
+use access_tokens_testapp::TestApp;
 use serde_json::{Value, json};
 
 use crate::on_both_databases;

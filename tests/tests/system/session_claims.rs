@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use access_tokens_domain::directory::Organisation;
-use access_tokens_testkit::app::TestApp;
+use access_tokens_testapp::TestApp;
 use access_tokens_testkit::postgres as cluster;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -6,8 +6,8 @@ use std::net::TcpStream;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use access_tokens_testkit::app::Client;
-use access_tokens_testkit::process::Workplace;
+use access_tokens_testapp::Client;
+use access_tokens_testapp::process::Workplace;
 use serde_json::json;
 use tempfile::TempDir;
 

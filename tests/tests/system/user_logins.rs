@@ -11,7 +11,7 @@ use access_tokens_domain::store::{AccountStore, LoginStore, Unlocked};
 use access_tokens_server::authentication::{Authenticator, Login, SessionTokens};
 use access_tokens_server::crypto::{KeyRing, SystemRandom};
 use access_tokens_storage::Database;
-use access_tokens_testkit::app::{Client, TestApp};
+use access_tokens_testapp::{Client, TestApp};
 use access_tokens_testkit::counting::CountingSecrets;
 use futures::future::join_all;
 use tempfile::TempDir;

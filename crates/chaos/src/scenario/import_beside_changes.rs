@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use access_tokens_testkit::import_race::{self, Size};
+use access_tokens_testapp::import_race::{self, Size};
 use access_tokens_testkit::proxy::FaultProxy;
 use anyhow::Result;
 

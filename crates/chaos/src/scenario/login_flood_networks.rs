@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use access_tokens_testkit::app::{Client, Refusal};
+use access_tokens_testapp::{Client, Refusal};
 use anyhow::{Result, anyhow};
 use serde_json::json;
 use tokio::task::JoinSet;

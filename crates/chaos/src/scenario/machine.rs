@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use access_tokens_testkit::process::Server;
+use access_tokens_testapp::process::Server;
 use anyhow::{Context, Result};
 
 /// For people, and for bounds.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use access_tokens_testkit::app::{Client, Refusal};
+use access_tokens_testapp::{Client, Refusal};
 use anyhow::Result;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use access_tokens_testkit::app::Client;
+use access_tokens_testapp::Client;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -155,7 +155,7 @@ impl Honest {
     }
 
     async fn once(&self, kind: Kind) -> Result<()> {
-        let refused = |refusal: access_tokens_testkit::app::Refusal| anyhow::anyhow!("{}", refusal.text());
+        let refused = |refusal: access_tokens_testapp::Refusal| anyhow::anyhow!("{}", refusal.text());
         let named = json!({"access_token_identifier": {"authentication_code": CODE}});
         match kind {
             Kind::Show => self.client.try_call("ShowAccessToken", named).await.map(drop).map_err(refused),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use access_tokens_testkit::app::Client;
+use access_tokens_testapp::Client;
 use anyhow::{Result, ensure};
 use serde_json::json;
 use tokio::sync::watch;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use access_tokens_testkit::app::Client;
+use access_tokens_testapp::Client;
 use access_tokens_testkit::proxy::FaultProxy;
 use anyhow::{Result, ensure};
 use serde_json::json;

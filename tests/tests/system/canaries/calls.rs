@@ -1,6 +1,6 @@
 //! What callers do, right and wrong: every method with every kind of value that nobody else may see.
 
-use access_tokens_testkit::canary::Kind;
+use access_tokens_testapp::canary::Kind;
 use serde_json::{Value, json};
 
 use super::stage::Way;

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::process::Output;
 
-use access_tokens_testkit::canary::Kind;
-use access_tokens_testkit::process::Workplace;
+use access_tokens_testapp::canary::Kind;
+use access_tokens_testapp::process::Workplace;
 use serde_json::{Value, json};
 
 use super::stage::{Stage, policy};

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use access_tokens_proto::v1;
-use access_tokens_testkit::canary::Canaries;
+use access_tokens_testapp::canary::Canaries;
+use access_tokens_testapp::process::Server;
 use access_tokens_testkit::http::HttpClient;
-use access_tokens_testkit::process::Server;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};

@@ -14,10 +14,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use access_tokens_testkit::canary::Scan;
+use access_tokens_testapp::canary::Scan;
+use access_tokens_testapp::process::{Server, Workplace};
 use access_tokens_testkit::http::HttpClient;
 use access_tokens_testkit::postgres::{self, Cluster};
-use access_tokens_testkit::process::{Server, Workplace};
 use access_tokens_testkit::proxy::FaultProxy;
 use serde_json::json;
 use tempfile::TempDir;

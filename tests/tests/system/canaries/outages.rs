@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use access_tokens_domain::store::Store;
 use access_tokens_storage::{DatabaseOptions, connect};
+use access_tokens_testapp::process::Workplace;
 use access_tokens_testkit::postgres::Cluster;
-use access_tokens_testkit::process::Workplace;
 use access_tokens_testkit::proxy::FaultProxy;
 use serde_json::{Value, json};
 

@@ -3,8 +3,8 @@
 use std::sync::{Mutex, PoisonError};
 
 use access_tokens_proto::options::methods;
-use access_tokens_testkit::app::Client;
-use access_tokens_testkit::canary::{Canaries, Kind};
+use access_tokens_testapp::Client;
+use access_tokens_testapp::canary::{Canaries, Kind};
 use access_tokens_testkit::http::{HttpAnswer, HttpClient};
 use serde_json::{Value, json};
 

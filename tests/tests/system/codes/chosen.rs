@@ -1,6 +1,6 @@
 //! Pass codes that people choose, and secrets that an import stored below the policy.
 
-use access_tokens_testkit::app::TestApp;
+use access_tokens_testapp::TestApp;
 use serde_json::{Value, json};
 
 use crate::fleet::{Door, Outcome};

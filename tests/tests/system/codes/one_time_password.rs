@@ -8,7 +8,7 @@ use access_tokens_domain::notification::{Notification, Notifier};
 use access_tokens_domain::service::{AccessTokens, Presented, Want};
 use access_tokens_proto::options::methods;
 use access_tokens_server::crypto::SystemRandom;
-use access_tokens_testkit::app::TestApp;
+use access_tokens_testapp::TestApp;
 use serde_json::{Value, json};
 
 use crate::fleet::{Door, Outcome};

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use access_tokens_gateway::GatewayConfig;
-use access_tokens_testkit::app::{Client, Deployment, TestApp};
+use access_tokens_testapp::{Client, Deployment, TestApp};
 use access_tokens_testkit::http::{HttpAnswer, HttpClient};
 use serde_json::{Value, json};
 

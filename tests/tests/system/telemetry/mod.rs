@@ -4,10 +4,10 @@ mod collector;
 
 use std::time::{Duration, Instant};
 
-use access_tokens_testkit::canary::{Canaries, Kind};
+use access_tokens_testapp::canary::{Canaries, Kind};
+use access_tokens_testapp::process::Workplace;
 use access_tokens_testkit::http::HttpClient;
 use access_tokens_testkit::postgres;
-use access_tokens_testkit::process::Workplace;
 use access_tokens_testkit::proxy::FaultProxy;
 use serde_json::json;
 use tempfile::TempDir;

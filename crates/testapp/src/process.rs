@@ -7,7 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::app::Client;
+use crate::client::Client;
 
 /// How long a start may take, on a busy machine with an unoptimised build.
 const PATIENCE: Duration = Duration::from_secs(60);

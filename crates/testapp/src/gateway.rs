@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 
 use access_tokens_gateway::{GatewayConfig, router};
 use access_tokens_server::transport::server::{Limits, in_process};
+use access_tokens_testkit::http::HttpClient;
 use tokio::net::TcpListener;
 use tonic::transport::Channel;
 
-use super::TestApp;
-use crate::http::HttpClient;
+use crate::app::TestApp;
 
 /// Where a gateway runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use access_tokens_testkit::random::SeededRandom;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::app::{Client, Refusal};
-use crate::random::SeededRandom;
+use crate::client::{Client, Refusal};
 
 /// Records of one import call.
 const BATCH: usize = 500;

@@ -5,7 +5,7 @@
 //! program may have written them down.
 //!
 //! ```
-//! use access_tokens_testkit::canary::Canaries;
+//! use access_tokens_testapp::canary::Canaries;
 //!
 //! let canaries = Canaries::default();
 //! let pass_code = canaries.secret("pass code");

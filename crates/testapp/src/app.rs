@@ -1,8 +1,5 @@
 //! The application under test: the production stack over a real socket, with the clock in the test's hand.
 
-mod client;
-mod gateway;
-
 use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -20,17 +17,15 @@ use access_tokens_server::crypto::{KeyRing, KeyedSecrets, SystemRandom};
 use access_tokens_server::transport::server::{App, Limits, router};
 use access_tokens_server::transport::{Health, Readiness};
 use access_tokens_storage::{Database, DatabaseOptions, connect};
+use access_tokens_testkit::clock::ManualClock;
+use access_tokens_testkit::postgres;
+use access_tokens_testkit::proxy::FaultProxy;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 
-pub use client::{Client, Refusal};
-pub use gateway::Deployment;
-
-use crate::clock::ManualClock;
-use crate::postgres;
-use crate::proxy::FaultProxy;
+use crate::client::{Client, Refusal};
 
 /// The user that [`TestApp`] calls as: all permissions, a unit, a business unit.
 const TESTER: &str = r#"
@@ -38,9 +33,9 @@ const TESTER: &str = r#"
 "#;
 
 /// What is served: over the socket, and by gateways in the same process.
-struct Services {
-    app: Arc<App<Database>>,
-    health: Health,
+pub(crate) struct Services {
+    pub(crate) app: Arc<App<Database>>,
+    pub(crate) health: Health,
 }
 
 /// A running server and a caller who may do everything. Dereferences to that caller.
@@ -53,8 +48,8 @@ pub struct TestApp {
     keys: String,
     secrets: Arc<dyn Secrets>,
     client: Client,
-    address: SocketAddr,
-    services: Services,
+    pub(crate) address: SocketAddr,
+    pub(crate) services: Services,
     _files: Option<Arc<TempDir>>,
 }
 
