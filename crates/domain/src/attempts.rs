@@ -17,38 +17,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::policy::LockPolicy;
 use crate::rate::Rate;
+pub use crate::secret::SecretKind;
 use crate::time::Timestamp;
-
-/// The secrets of a token that can be guessed at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum SecretKind {
-    /// The pass code that goes with the identifier.
-    PassCode,
-    /// The code that verifies a token.
-    VerificationCode,
-    /// The code that logs in once.
-    OneTimePassword,
-}
-
-impl SecretKind {
-    /// Every kind.
-    pub const ALL: [Self; 3] = [Self::PassCode, Self::VerificationCode, Self::OneTimePassword];
-
-    /// The name in the contract and in the database.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::PassCode => "PASS_CODE",
-            Self::VerificationCode => "VERIFICATION_CODE",
-            Self::OneTimePassword => "ONE_TIME_PASSWORD",
-        }
-    }
-
-    /// The kind of a name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
-    }
-}
 
 /// Without an attempt for this long, and without a lock, the row is forgotten.
 pub const DECAY: Duration = Duration::hours(24);

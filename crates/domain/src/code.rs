@@ -1,6 +1,7 @@
 //! Random codes: uniform, from the operating system's generator, leading zeros kept.
 
 use crate::Result;
+use crate::policy::{CodePolicy, Creation, Format};
 use crate::ports::Random;
 use crate::secret::Secret;
 
@@ -31,6 +32,28 @@ pub fn from_alphabet(random: &dyn Random, alphabet: &[u8], length: usize) -> Res
         }
     }
     Ok(code)
+}
+
+impl CodePolicy {
+    /// A random code that this policy accepts: an id where the policy says so and an id will do; otherwise six digits, or as
+    /// many and as mixed as the rules ask for.
+    pub fn random(&self, random: &dyn Random) -> Result<Secret> {
+        if self.creation == Creation::AutoId && self.format == Format::FreeText {
+            let id = hex_id(random)?;
+            if self.check(&id).is_ok() {
+                return Ok(Secret::new(id));
+            }
+        }
+        let special = usize::from(self.min_special);
+        let letters = usize::from(self.min_letters);
+        let digits = usize::from(self.min_length.max(6)).saturating_sub(special + letters);
+        let text = [
+            from_alphabet(random, b"ABCDEFGHJKLMNPQRSTUVWXYZ", letters)?,
+            from_alphabet(random, b"!#%+-=?@", special)?,
+            from_alphabet(random, b"0123456789", digits.max(self.min_digits.into()))?,
+        ];
+        Ok(Secret::new(text.concat()))
+    }
 }
 
 #[cfg(test)]
@@ -77,5 +100,26 @@ mod tests {
         let id = hex_id(&EveryByte(AtomicU8::new(7))).expect("id");
         assert_eq!(id.len(), 32);
         assert!(id.chars().all(|c| c.is_ascii_digit() || ('A'..='F').contains(&c)));
+    }
+
+    #[test]
+    fn an_id_that_the_rules_refuse_is_not_drawn() {
+        struct Same;
+        impl Random for Same {
+            fn fill(&self, buffer: &mut [u8]) -> Result<()> {
+                buffer.fill(10);
+                Ok(())
+            }
+        }
+        let id = CodePolicy { creation: Creation::AutoId, ..CodePolicy::default() };
+        assert_eq!(id.random(&Same).expect("drawn").expose(), "A".repeat(32));
+        for rules in [
+            CodePolicy { min_special: 1, ..id.clone() },
+            CodePolicy { min_length: 64, ..id.clone() },
+            CodePolicy { min_digits: 2, ..id },
+        ] {
+            let drawn = rules.random(&Same).expect("drawn");
+            assert_eq!(rules.check(drawn.expose()), Ok(()), "{}", drawn.expose());
+        }
     }
 }

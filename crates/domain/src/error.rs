@@ -345,6 +345,9 @@ impl Violations {
     }
 }
 
+/// The result of every use case.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,9 +15,9 @@
 //! [`LockPolicy::attempts_per_day`]: crate::policy::LockPolicy::attempts_per_day
 
 use crate::Reason;
-use crate::attempts::SecretKind;
 use crate::error::Violations;
 use crate::policy::{Format, Policy};
+use crate::secret::SecretKind;
 use crate::strength::Strength;
 
 /// The chance above which a policy is refused, unless the operator sets another one: one in a thousand.
@@ -144,6 +144,17 @@ fn pass_codes(policy: &Policy) -> f64 {
     };
     let drawn = count(DRAWN, 10.0, length.max(6));
     chosen.min(drawn)
+}
+
+impl Policy {
+    /// Checks the ranges, and that an attacker's chance to guess a secret stays within the limit.
+    pub fn check(&self, guess_limit: f64, path: &str, violations: &mut Violations) {
+        let found = self.validate(path);
+        if found.is_empty() {
+            GuessBudget::of(self).check(guess_limit, path, violations);
+        }
+        violations.extend(found);
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! Naming one thing: the alternatives by which a caller may point at a token, an owner or a classification.
 
-use crate::attempts::SecretKind;
-use crate::secret::Secret;
+use crate::secret::{Secret, SecretKind};
 
 /// How a caller names one access token. Exactly one alternative.
 #[derive(Clone)]

@@ -33,7 +33,4 @@ pub mod strength;
 pub mod text;
 pub mod time;
 
-pub use error::{Error, FieldViolation, Reason};
-
-/// The result of every use case.
-pub type Result<T, E = Error> = std::result::Result<T, E>;
+pub use error::{Error, FieldViolation, Reason, Result};

@@ -5,13 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::code;
+use crate::Reason;
 use crate::error::Violations;
-use crate::guess_budget::GuessBudget;
-use crate::ports::Random;
-use crate::secret::Secret;
 use crate::text::Check;
-use crate::{Reason, Result};
 
 /// The rules for the tokens of an organisation or of one classification.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -165,15 +161,6 @@ impl Default for IssuePolicy {
 }
 
 impl Policy {
-    /// Checks the ranges, and that an attacker's chance to guess a secret stays within the limit.
-    pub fn check(&self, guess_limit: f64, path: &str, violations: &mut Violations) {
-        let found = self.validate(path);
-        if found.is_empty() {
-            GuessBudget::of(self).check(guess_limit, path, violations);
-        }
-        violations.extend(found);
-    }
-
     /// Checks the ranges. `path` is where the policy stands, such as `definition`.
     pub fn validate(&self, path: &str) -> Violations {
         let mut violations = Violations::default();
@@ -254,26 +241,6 @@ impl CodePolicy {
             }
         }
         Ok(())
-    }
-
-    /// A random code that this policy accepts: an id where the policy says so and an id will do; otherwise six digits, or as
-    /// many and as mixed as the rules ask for.
-    pub fn random(&self, random: &dyn Random) -> Result<Secret> {
-        if self.creation == Creation::AutoId && self.format == Format::FreeText {
-            let id = code::hex_id(random)?;
-            if self.check(&id).is_ok() {
-                return Ok(Secret::new(id));
-            }
-        }
-        let special = usize::from(self.min_special);
-        let letters = usize::from(self.min_letters);
-        let digits = usize::from(self.min_length.max(6)).saturating_sub(special + letters);
-        let text = [
-            code::from_alphabet(random, b"ABCDEFGHJKLMNPQRSTUVWXYZ", letters)?,
-            code::from_alphabet(random, b"!#%+-=?@", special)?,
-            code::from_alphabet(random, b"0123456789", digits.max(self.min_digits.into()))?,
-        ];
-        Ok(Secret::new(text.concat()))
     }
 }
 
@@ -393,27 +360,6 @@ mod tests {
             let (reason, text) = rule.check(bad).expect_err(bad);
             assert_eq!(reason, Reason::PolicyViolation);
             assert!(text.contains(what) && !text.contains(bad), "{text}");
-        }
-    }
-
-    #[test]
-    fn an_id_that_the_rules_refuse_is_not_drawn() {
-        struct Same;
-        impl Random for Same {
-            fn fill(&self, buffer: &mut [u8]) -> Result<()> {
-                buffer.fill(10);
-                Ok(())
-            }
-        }
-        let id = CodePolicy { creation: Creation::AutoId, ..CodePolicy::default() };
-        assert_eq!(id.random(&Same).expect("drawn").expose(), "A".repeat(32));
-        for rules in [
-            CodePolicy { min_special: 1, ..id.clone() },
-            CodePolicy { min_length: 64, ..id.clone() },
-            CodePolicy { min_digits: 2, ..id },
-        ] {
-            let drawn = rules.random(&Same).expect("drawn");
-            assert_eq!(rules.check(drawn.expose()), Ok(()), "{}", drawn.expose());
         }
     }
 

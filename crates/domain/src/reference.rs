@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use crate::directory::{BusinessUnit, Classification, Country, Industry, IndustrySector, Organisation, Unit, User};
 use crate::identifier::ClassificationIdentifier;
 use crate::policy::Policy;
-use crate::store::ImportChanges;
 use crate::{Error, Reason, Result};
 
 /// A snapshot of the reference data of one organisation, by id.
@@ -53,20 +52,6 @@ impl Reference {
             .and_then(|id| self.classifications.get(id))
             .and_then(|classification| classification.policy.as_ref())
             .unwrap_or(&self.organisation.definition)
-    }
-
-    /// The reference data that an import's changes would leave.
-    pub fn lay_over(&mut self, changes: ImportChanges) {
-        if let Some(organisation) = changes.organisation {
-            self.organisation = organisation;
-        }
-        self.units.extend(changes.units.into_iter().map(|row| (row.id.clone(), row)));
-        self.business_units.extend(changes.business_units.into_iter().map(|row| (row.id.clone(), row)));
-        self.users.extend(changes.users.into_iter().map(|row| (row.id.clone(), row)));
-        self.countries.extend(changes.countries.into_iter().map(|row| (row.id.clone(), row)));
-        self.industries.extend(changes.industries.into_iter().map(|row| (row.id.clone(), row)));
-        self.industry_sectors.extend(changes.industry_sectors.into_iter().map(|row| (row.id.clone(), row)));
-        self.classifications.extend(changes.classifications.into_iter().map(|row| (row.id.clone(), row)));
     }
 
     /// The classification that a caller names.

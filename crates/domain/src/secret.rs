@@ -1,7 +1,7 @@
 //! Secrets as types that cannot be shown by accident. What is in clear has neither `Debug` nor `Display` nor
 //! `Serialize`; hashes and sealed codes show nothing; whatever is compared is compared in constant time.
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
@@ -88,4 +88,35 @@ opaque! {
 opaque! {
     /// A code encrypted and authenticated, bound to the token and the purpose, with its key id.
     SealedCode
+}
+
+/// The secrets of a token that can be guessed at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum SecretKind {
+    /// The pass code that goes with the identifier.
+    PassCode,
+    /// The code that verifies a token.
+    VerificationCode,
+    /// The code that logs in once.
+    OneTimePassword,
+}
+
+impl SecretKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::PassCode, Self::VerificationCode, Self::OneTimePassword];
+
+    /// The name in the contract and in the database.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PassCode => "PASS_CODE",
+            Self::VerificationCode => "VERIFICATION_CODE",
+            Self::OneTimePassword => "ONE_TIME_PASSWORD",
+        }
+    }
+
+    /// The kind of a name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
 }

@@ -4,9 +4,8 @@
 //! parameter `data` is fed into the hash and stated in its text. The note goes with the hash when another one replaces
 //! it. The length of a verification code is that of its sealed form.
 
-use crate::attempts::SecretKind;
 use crate::policy::Policy;
-use crate::secret::{PassCodeHash, SealedCode, Secret};
+use crate::secret::{PassCodeHash, SealedCode, Secret, SecretKind};
 use crate::text::Check;
 use crate::{Reason, common_secrets};
 

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 
-use super::{Administration, PAGE, may_grant};
+use super::grants::{Administration, PAGE, may_grant};
 use crate::error::Violations;
 use crate::ports::Purpose;
 use crate::secret::{CodeHash, Secret};

@@ -1,6 +1,6 @@
 //! Users: list, disable, enable.
 
-use super::{Administration, PAGE};
+use super::grants::{Administration, PAGE, may_grant};
 use crate::session::{Caller, Permission};
 use crate::store::{AccountStore, AdministrationStore, Change, Disabled, Store, UserDetails};
 use crate::{Error, Reason, Result};
@@ -45,7 +45,7 @@ impl<S: Store + AccountStore + AdministrationStore> Administration<S> {
     async fn may_change(&self, caller: &Caller, username: &str) -> Result<()> {
         caller.require(Permission::Admin)?;
         let credential = self.store.credential_by_username(caller.organisation, username).await?;
-        super::may_grant(caller, credential.ok_or_else(unknown_user)?.permissions)
+        may_grant(caller, credential.ok_or_else(unknown_user)?.permissions)
     }
 }
 

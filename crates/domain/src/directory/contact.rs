@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::named;
+use super::named::named;
 use crate::time::Timestamp;
 
 named! {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::named;
+use super::named::named;
 
 named! {
     /// The state of an accounts receivable.

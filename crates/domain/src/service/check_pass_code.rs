@@ -2,9 +2,9 @@
 
 use super::find::{check_key, field_of_proof};
 use super::{AccessTokens, Answer, Want};
-use crate::attempts::SecretKind;
 use crate::identifier::{AccessTokenIdentifier, Proof};
 use crate::life_cycle::LifeCycleState;
+use crate::secret::SecretKind;
 use crate::session::{Caller, Permission};
 use crate::store::Store;
 use crate::{Error, Reason, Result, text};

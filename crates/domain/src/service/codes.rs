@@ -3,10 +3,9 @@
 use super::AccessTokens;
 use super::verifier::TRIES;
 use crate::access_token::VerificationCode;
-use crate::attempts::SecretKind;
 use crate::policy::{CodePolicy, Creation, Policy};
 use crate::ports::Purpose;
-use crate::secret::Secret;
+use crate::secret::{Secret, SecretKind};
 use crate::session::OrganisationKey;
 use crate::store::{Entry, Sequence, Store};
 use crate::time::Timestamp;

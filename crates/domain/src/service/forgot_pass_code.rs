@@ -5,11 +5,11 @@ use futures::try_join;
 
 use super::AccessTokens;
 use crate::access_token::{Guard, OneTimePassword, TokenChanges};
-use crate::attempts::SecretKind;
 use crate::identifier::ResetIdentifier;
 use crate::life_cycle::LifeCycleState;
 use crate::notification::{Notification, NotificationKind};
 use crate::ports::Purpose;
+use crate::secret::SecretKind;
 use crate::session::{Caller, Permission};
 use crate::store::{FoundToken, Lookup, Store};
 use crate::{Error, Reason, Result, code};

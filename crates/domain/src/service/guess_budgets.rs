@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use super::AccessTokens;
 use crate::Result;
-use crate::attempts::SecretKind;
 use crate::directory::Classification;
 use crate::guess_budget::{GuessBudget, Weaker};
 use crate::reference::Reference;
+use crate::secret::SecretKind;
 use crate::session::{Caller, Permission};
 use crate::store::Store;
 use crate::strength::StoredStrength;

@@ -6,11 +6,10 @@ use chrono::Duration;
 
 use super::AccessTokens;
 use crate::access_token::{AccessToken, Guard, OneTimePassword, TokenChanges};
-use crate::attempts::SecretKind;
 use crate::identifier::AccessTokenIdentifier;
 use crate::life_cycle::{self, LifeCycleState};
 use crate::ports::Purpose;
-use crate::secret::Secret;
+use crate::secret::{Secret, SecretKind};
 use crate::session::{Caller, Permission};
 use crate::store::{Load, Store};
 use crate::time::Timestamp;

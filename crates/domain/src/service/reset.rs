@@ -5,13 +5,12 @@ use std::sync::Arc;
 use super::AccessTokens;
 use crate::Result;
 use crate::access_token::{AccessToken, Guard, TokenChanges};
-use crate::attempts::SecretKind;
 use crate::identifier::ResetIdentifier;
 use crate::life_cycle::{self, LifeCycleState};
 use crate::policy::{CodePolicy, Creation};
 use crate::ports::HashWork;
 use crate::reference::Reference;
-use crate::secret::Secret;
+use crate::secret::{Secret, SecretKind};
 use crate::session::{Caller, Permission};
 use crate::store::{FoundToken, Store};
 

@@ -2,8 +2,9 @@
 
 use super::{AccessTokens, Answer, Want};
 use crate::Result;
-use crate::attempts::{Attempts, SecretKind};
+use crate::attempts::Attempts;
 use crate::identifier::AccessTokenIdentifier;
+use crate::secret::SecretKind;
 use crate::session::{Caller, Permission};
 use crate::store::Store;
 

@@ -13,13 +13,13 @@ use std::time::Duration;
 
 use super::AccessTokens;
 use crate::access_token::{AccessToken, Guard, TokenChanges};
-use crate::attempts::{Attempts, Lock, SecretKind};
+use crate::attempts::{Attempts, Lock};
 use crate::identifier::{Proof, TokenKey};
 use crate::life_cycle::LifeCycleState;
 use crate::observer::AttemptOutcome;
 use crate::policy::LockPolicy;
 use crate::ports::{HashWork, Purpose, Verdict};
-use crate::secret::Secret;
+use crate::secret::{Secret, SecretKind};
 use crate::session::{Caller, OrganisationKey, Permission};
 use crate::store::{Entry, FoundToken, Load, Lookup, Store};
 use crate::time::Timestamp;

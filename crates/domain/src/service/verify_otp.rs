@@ -3,7 +3,7 @@
 use super::check_pass_code::Presented;
 use super::{AccessTokens, Answer, Want};
 use crate::Result;
-use crate::attempts::SecretKind;
+use crate::secret::SecretKind;
 use crate::session::{Caller, Permission};
 use crate::store::Store;
 

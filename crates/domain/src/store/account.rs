@@ -4,24 +4,13 @@ use std::future::Future;
 
 use chrono::TimeDelta;
 
-use super::{LoginStore, StoreResult};
+use super::credential::Credential;
+use super::error::StoreResult;
+use super::login::LoginStore;
 use crate::directory::Organisation;
 use crate::secret::{CodeHash, PassCodeHash};
 use crate::session::{OrganisationKey, Permissions};
 use crate::time::Timestamp;
-
-/// What lets a user log in.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Credential {
-    /// The user's id.
-    pub user: String,
-    /// The hash of the password; without one the user cannot log in.
-    pub password: Option<PassCodeHash>,
-    /// What the user may do.
-    pub permissions: Permissions,
-    /// The unit of a login that names none, by id.
-    pub default_unit: Option<String>,
-}
 
 /// An enabled user as calls are checked against it.
 #[derive(Debug, Clone, PartialEq)]

@@ -2,7 +2,8 @@
 
 use std::future::Future;
 
-use super::{KeyTerms, StoreResult};
+use super::account::KeyTerms;
+use super::error::StoreResult;
 use crate::secret::CodeHash;
 use crate::session::{OrganisationKey, Permissions};
 use crate::time::Timestamp;

@@ -1,11 +1,13 @@
 //! What an import reads and writes.
 
-use super::{Credential, StoreResult};
+use super::credential::Credential;
+use super::error::StoreResult;
 use crate::access_token::AccessToken;
 use crate::directory::{
     AccountsReceivable, BusinessUnit, Classification, ContactInformation, Country, Industry, IndustrySector,
     Organisation, RewardsParticipant, Unit, User,
 };
+use crate::reference::Reference;
 use crate::time::Timestamp;
 
 /// What a batch of records names.
@@ -140,4 +142,20 @@ pub trait DraftStore: Send + Sync {
 
     /// Writes contact information, credentials, accounts, participants and tokens over those of the same ids, and removes tokens.
     fn save(&mut self, changes: &ImportChanges) -> StoreResult<()>;
+}
+
+impl Reference {
+    /// The reference data that an import's changes would leave.
+    pub fn lay_over(&mut self, changes: ImportChanges) {
+        if let Some(organisation) = changes.organisation {
+            self.organisation = organisation;
+        }
+        self.units.extend(changes.units.into_iter().map(|row| (row.id.clone(), row)));
+        self.business_units.extend(changes.business_units.into_iter().map(|row| (row.id.clone(), row)));
+        self.users.extend(changes.users.into_iter().map(|row| (row.id.clone(), row)));
+        self.countries.extend(changes.countries.into_iter().map(|row| (row.id.clone(), row)));
+        self.industries.extend(changes.industries.into_iter().map(|row| (row.id.clone(), row)));
+        self.industry_sectors.extend(changes.industry_sectors.into_iter().map(|row| (row.id.clone(), row)));
+        self.classifications.extend(changes.classifications.into_iter().map(|row| (row.id.clone(), row)));
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use super::StoreResult;
+use super::error::StoreResult;
 use crate::access_token::VerificationCode;
 use crate::secret::CodeHash;
 use crate::session::OrganisationKey;

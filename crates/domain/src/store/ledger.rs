@@ -2,9 +2,10 @@
 
 use std::future::Future;
 
-use super::StoreResult;
-use crate::attempts::{Attempts, SecretKind};
+use super::error::StoreResult;
+use crate::attempts::Attempts;
 use crate::issues::Issues;
+use crate::secret::SecretKind;
 use crate::session::OrganisationKey;
 use crate::time::Timestamp;
 

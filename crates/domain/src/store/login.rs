@@ -2,7 +2,8 @@
 
 use std::future::Future;
 
-use super::{Entry, StoreResult};
+use super::error::StoreResult;
+use super::ledger::Entry;
 use crate::attempts::Attempts;
 use crate::login::{LoginAccount, Network};
 use crate::secret::PassCodeHash;

@@ -19,7 +19,7 @@ use chrono::{
 };
 use chrono_tz::{GapInfo, OffsetName, Tz};
 
-use super::{Timestamp, stored_precision};
+use super::timestamp::{Timestamp, stored_precision};
 
 /// First and last second of the years 1 to 9999 in UTC, since 1970.
 pub(crate) const CALENDAR: RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
@@ -278,3 +278,9 @@ fn named_offset(name: &str) -> Option<FixedOffset> {
 #[cfg(test)]
 #[path = "text_tests.rs"]
 mod tests;
+
+/// Reads a date of which UTC is the time zone, such as a date that this program wrote. Dates of callers and files are read by [`read`],
+/// in the configured zone.
+pub fn parse(text: &str) -> Option<Timestamp> {
+    read(text, Tz::UTC).ok()
+}

@@ -1,0 +1,35 @@
+//! What the use cases of administration share: their ports, and what a caller can grant.
+
+use std::sync::Arc;
+
+use crate::ports::{Clock, Random, Secrets};
+use crate::session::{Caller, Permission, Permissions};
+use crate::{Error, Reason, Result};
+
+/// Items of one page of a list.
+pub(super) const PAGE: u32 = 200;
+
+/// The use cases of administration.
+pub struct Administration<S> {
+    pub(super) store: Arc<S>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) random: Arc<dyn Random>,
+    pub(super) secrets: Arc<dyn Secrets>,
+}
+
+impl<S> Administration<S> {
+    /// Connects the use cases to their ports.
+    pub fn new(store: Arc<S>, clock: Arc<dyn Clock>, random: Arc<dyn Random>, secrets: Arc<dyn Secrets>) -> Self {
+        Self { store, clock, random, secrets }
+    }
+}
+
+/// Refuses a caller that grants, or takes over, more than it holds.
+pub(super) fn may_grant(caller: &Caller, permissions: Permissions) -> Result<()> {
+    caller.require(Permission::Admin)?;
+    if caller.permissions.contains_all(permissions) {
+        return Ok(());
+    }
+    let text = "a caller can grant only permissions that it holds";
+    Err(Error::field(Reason::PermissionDenied, "permissions", text))
+}

@@ -1,0 +1,64 @@
+//! What can go wrong in a store.
+
+use crate::{Error, Reason};
+
+/// What can go wrong in a store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A unique index refused the write.
+    #[error("duplicate {0:?}")]
+    Duplicate(Unique),
+    /// The database is away, or did not answer in time. Nothing was written, unless a commit ended so: then nobody
+    /// knows.
+    #[error("the database is not available")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A deadlock or serialisation failure: the same call may succeed when it is made again.
+    #[error("concurrent change")]
+    Conflict(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Anything else.
+    #[error("storage fault")]
+    Fault(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Which unique index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unique {
+    /// A token's id.
+    TokenId,
+    /// A token's number.
+    TokenNumber,
+    /// A token's authentication code.
+    AuthenticationCode,
+    /// A token's identifier.
+    Identifier,
+    /// Another index, by its name.
+    Other(String),
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        let taken = |reason, field| Error::field(reason, field, "is already used by another access token");
+        match error {
+            StoreError::Duplicate(Unique::AuthenticationCode) => {
+                taken(Reason::AuthenticationCodeAlreadyExists, "authentication_code")
+            }
+            StoreError::Duplicate(Unique::Identifier) => taken(Reason::IdentifierAlreadyExists, "identifier"),
+            StoreError::Duplicate(Unique::TokenId | Unique::TokenNumber) => {
+                taken(Reason::NumberAlreadyExists, "number")
+            }
+            StoreError::Duplicate(Unique::Other(_)) => {
+                Error::new(Reason::RecordAlreadyExists, "another record has the same key").caused_by(error)
+            }
+            StoreError::Unavailable(_) => Error::new(Reason::DatabaseUnavailable, "the database is not available")
+                .retry_after(std::time::Duration::from_secs(1))
+                .caused_by(error),
+            StoreError::Conflict(_) => {
+                Error::new(Reason::Conflict, "somebody else changed the same thing; try again").caused_by(error)
+            }
+            StoreError::Fault(_) => Error::internal(error),
+        }
+    }
+}
+
+/// The result of a store's method.
+pub type StoreResult<T> = Result<T, StoreError>;
