@@ -2,9 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::Batch;
-use crate::Reason;
-use crate::error::Violations;
+use super::overlay::Stored;
 use crate::session::Permission;
 use crate::store::{Credential, ImportChanges, LoginState};
 
@@ -49,7 +47,7 @@ impl Administrators {
     }
 
     /// Whether no administrator is left with these credentials, and this user is one without them.
-    fn loses_the_last(&self, user: &str, changed: &BTreeMap<String, &Credential>) -> bool {
+    pub(super) fn loses_the_last(&self, user: &str, changed: &BTreeMap<String, &Credential>) -> bool {
         self.present.contains(user)
             && self.present.iter().all(|user| changed.contains_key(user))
             && !changed.values().any(|credential| self.administrates(credential))
@@ -62,7 +60,7 @@ pub struct DraftedAdministrators(HashMap<String, Credential>);
 
 impl DraftedAdministrators {
     /// Notes what a batch would change.
-    pub fn add(&mut self, before: &super::Stored, changes: &ImportChanges) {
+    pub fn add(&mut self, before: &Stored, changes: &ImportChanges) {
         let admin = |credential: &Credential| credential.permissions.contains(Permission::Admin);
         for credential in &changes.credentials {
             let was = before.credentials.get(&credential.user).is_some_and(admin);
@@ -75,26 +73,6 @@ impl DraftedAdministrators {
     /// Ids of the users.
     pub fn users(&self) -> impl Iterator<Item = &String> {
         self.0.keys()
-    }
-}
-
-impl Batch<'_> {
-    /// Sets the administrators. Without this call no stored user whose permissions a record names is one.
-    pub fn administrators(&mut self, administrators: Administrators) {
-        self.administrators = Some(administrators);
-    }
-
-    /// Records a violation when no user could administrate the organisation after the record at hand.
-    pub(super) fn require_administrator(&self, credential: &Credential, path: &str, violations: &mut Violations) {
-        let Some(administrators) = &self.administrators else { return };
-        let mut changed: BTreeMap<_, _> =
-            self.credentials_at_hand.iter().map(|(user, credential)| (user.clone(), credential)).collect();
-        changed.insert(credential.user.clone(), credential);
-        if administrators.loses_the_last(&credential.user, &changed) {
-            let text = "is missing admin, and the user is the last enabled administrator of the organisation who can log in: \
-                give another user the permission admin first";
-            violations.add(Reason::LastAdmin, format!("{path}.permissions"), text);
-        }
     }
 }
 

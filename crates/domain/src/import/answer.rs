@@ -6,22 +6,13 @@
 
 use serde_json::Value;
 
-use super::{Kind, Object, Record, owner_answer};
+use super::owner_answer;
+use super::record::{Object, Record};
+use super::token_answer::{Answers, token_record};
 use crate::{Error, Reason, Result};
 
 /// Longest code and message of another system that an error repeats, in characters.
 const MAX_QUOTE: usize = 200;
-
-/// Which answers are taken as access tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Answers {
-    /// Those whose objects all have an authentication code and a state.
-    #[default]
-    Complete,
-    /// Also those that lack one, unless they look like answers about something else. A new token without a state is
-    /// NOT_EFFECTIVE.
-    Incomplete,
-}
 
 /// The records of a whole answer.
 pub(super) fn records(mut answer: Object, answers: Answers) -> Result<Vec<Record>> {
@@ -71,52 +62,6 @@ fn records_of(item: Value, answers: Answers) -> Result<Vec<Record>> {
         return owner_answer::records(object, answers);
     }
     token_record(object, answers).map(|record| vec![record])
-}
-
-/// Takes an object of an answer as a record. A new token of an object without a state is not effective: the answer may be about a
-/// blocked one.
-pub(super) fn token_record(mut object: Object, answers: Answers) -> Result<Record> {
-    let missing = ["authentication_code", "life_cycle_state"].into_iter().find(|name| !object.contains_key(*name));
-    if let Some(missing) = missing {
-        if let Some(other) = resembles(&object) {
-            return Err(Error::field(
-                Reason::InvalidFieldValue,
-                "data",
-                format!("looks like {other}, not an access token"),
-            ));
-        }
-        if answers == Answers::Complete {
-            let what =
-                format!("has no {missing}: it is no whole answer about access tokens (--allow-incomplete takes it)");
-            return Err(Error::field(Reason::InvalidFieldValue, "data", what));
-        }
-    }
-    // What reset_pass_code answers once was for the customer, who has changed it since.
-    object.remove("random_pass_code");
-    let stateless = object.get("life_cycle_state").is_none_or(Value::is_null);
-    let record = Record::new(Kind::AccessToken, object)?;
-    Ok(Record { incomplete: missing.is_some() || stateless, ..record })
-}
-
-/// What an answer without the members of an access token is about, if it can be told.
-fn resembles(object: &Object) -> Option<&'static str> {
-    let has = |name: &str| object.contains_key(name);
-    let state = object.get("life_cycle_state").and_then(Value::as_str);
-    if has("sign_up_on") || has("participating_schemes_set") {
-        Some("a rewards participant")
-    } else if has("account_owner") || matches!(state, Some("ACTIVE" | "SUSPENDED")) {
-        Some("an accounts receivable")
-    } else if has("one_time_password") {
-        Some("an answer of generate_otp")
-    } else if has("token") {
-        Some("an answer of a login")
-    } else if has("name")
-        && object.keys().all(|key| ["id", "name", "alternative_code", "description"].contains(&key.as_str()))
-    {
-        Some("a classification; import it as a record of that kind")
-    } else {
-        None
-    }
 }
 
 #[cfg(test)]

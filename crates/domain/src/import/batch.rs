@@ -3,18 +3,16 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use sha2::{Digest, Sha256};
-
-use super::kept::is_of_the_stored;
+use super::administrators::Administrators;
 use super::new_numbers::NewNumbers;
+use super::options::{Existing, Options, Tally};
 use super::overlay::{Overlay, Stored};
-use super::{Administrators, Existing, Kind, Object, Options, Prepared, Record, Tally, token};
-use crate::Result;
+use super::record::Kind;
+use super::tokens::{Changed, Tokens};
 use crate::directory::{
     AccountsReceivable, BusinessUnit, Classification, ContactInformation, Country, Industry, IndustrySector,
     Organisation, RewardsParticipant, Unit, User,
 };
-use crate::error::Violations;
 use crate::guess_budget;
 use crate::policy::Policy;
 use crate::ports::{Random, Secrets};
@@ -22,20 +20,6 @@ use crate::reference::Reference;
 use crate::session::Permissions;
 use crate::store::{Credential, ImportChanges};
 use crate::time::{TimeZone, Timestamp};
-
-/// What became of a record that is all right.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// Its object is new.
-    Created,
-    /// Its object, or one embedded in it, changed.
-    Updated,
-    /// Everything was as the record says. A secret that the record carries is written and does not count, whether or not it is
-    /// the one that is stored: the outcome of a record says nothing about a secret (ADR 24).
-    Unchanged,
-    /// An access token was changed here after the record's date, or the record has no date: nothing of the record was written.
-    Kept,
-}
 
 /// A batch at work.
 #[derive(Clone)]
@@ -70,9 +54,9 @@ pub struct Batch<'a> {
     changed_credentials: BTreeMap<String, Credential>,
     password_changes: BTreeSet<String>,
     first_passwords: BTreeSet<String>,
-    pub(super) tokens: token::Tokens,
+    pub(super) tokens: Tokens,
     pub(super) numbers: NewNumbers,
-    tally: Tally,
+    pub(super) tally: Tally,
     pub(super) tally_at_hand: Tally,
     pub(super) seen: HashSet<(Kind, String)>,
 }
@@ -116,7 +100,7 @@ impl<'a> Batch<'a> {
             changed_credentials: BTreeMap::new(),
             password_changes: BTreeSet::new(),
             first_passwords: BTreeSet::new(),
-            tokens: token::Tokens::new(&reference.organisation.id, stored.tokens.values().cloned()),
+            tokens: Tokens::new(&reference.organisation.id, stored.tokens.values().cloned()),
             numbers: NewNumbers::default(),
             tally: Tally::default(),
             tally_at_hand: Tally::default(),
@@ -151,42 +135,9 @@ impl<'a> Batch<'a> {
         self.time_zone = time_zone;
     }
 
-    /// Takes a record in, with everything embedded in it, or leaves everything as it was.
-    pub fn add(&mut self, prepared: Prepared) -> Result<(Outcome, String)> {
-        let (Record { kind, object, incomplete, ignored_members }, hash) = prepared.into_parts();
-        self.incomplete = incomplete;
-        let brings_secret = hash.is_some() || brings_hash(&object);
-        let mut violations = Violations::default();
-        let mark = self.numbers.mark();
-        let kept = if kind == Kind::AccessToken { self.kept(&object) } else { None };
-        let existed_and_id = self.upsert(kind, object, kind.name(), hash, &mut violations);
-        self.seen.clear();
-        if let Some(id) = kept.filter(|_| is_of_the_stored(&violations)) {
-            self.settle(false);
-            self.tally.kept_secrets += u64::from(brings_secret);
-            self.numbers.reset(mark);
-            return Ok((Outcome::Kept, id));
-        }
-        let result = violations.into_result();
-        self.tally_at_hand.ignored_members += ignored_members as u64;
-        self.tally_at_hand.secrets += u64::from(brings_secret);
-        let touched = self.settle(result.is_ok());
-        if result.is_err() {
-            self.numbers.reset(mark);
-        }
-        result?;
-        let (existed, id) = existed_and_id.unwrap_or((true, String::new()));
-        let outcome = match (existed, touched) {
-            (false, _) => Outcome::Created,
-            (true, true) => Outcome::Updated,
-            (true, false) => Outcome::Unchanged,
-        };
-        Ok((outcome, id))
-    }
-
     /// What the batch writes.
     pub fn into_changes(self) -> ImportChanges {
-        let token::Changed { tokens, renamed: renamed_tokens, vacated: vacated_tokens } = self.tokens.into_changed();
+        let Changed { tokens, renamed: renamed_tokens, vacated: vacated_tokens } = self.tokens.into_changed();
         ImportChanges {
             organisation: self.organisation_changed.then_some(self.organisation),
             units: self.units.into_changed(),
@@ -215,7 +166,7 @@ impl<'a> Batch<'a> {
     }
 
     /// Keeps or forgets what the record at hand changed. Answers whether it changed anything but secrets.
-    fn settle(&mut self, keep: bool) -> bool {
+    pub(super) fn settle(&mut self, keep: bool) -> bool {
         let tally = std::mem::take(&mut self.tally_at_hand);
         if keep {
             self.tally.add(tally);
@@ -265,18 +216,9 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// Whether a record carries the hash of a pass code or of a password.
-fn brings_hash(object: &Object) -> bool {
-    ["pass_code_hash", "password_hash"].into_iter().any(|name| object.get(name).is_some_and(|value| !value.is_null()))
-}
-
-/// The id of an access token whose record brings a code, but neither id nor number.
-pub(crate) fn derived_token_id(organisation: &str, authentication_code: &str) -> String {
-    derived_id(organisation, Kind::AccessToken, authentication_code)
-}
-
-/// An id for a record that has none, the same whenever the record comes again.
-pub(super) fn derived_id(organisation: &str, kind: Kind, natural_key: &str) -> String {
-    let digest = Sha256::digest(format!("{organisation}/{}/{natural_key}", kind.name()));
-    digest.iter().take(16).map(|byte| format!("{byte:02X}")).collect()
+impl Batch<'_> {
+    /// Sets the administrators. Without this call no stored user whose permissions a record names is one.
+    pub fn administrators(&mut self, administrators: Administrators) {
+        self.administrators = Some(administrators);
+    }
 }

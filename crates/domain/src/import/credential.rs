@@ -1,5 +1,7 @@
 //! What a user record says about logging in.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::{Batch, Object};
@@ -133,5 +135,20 @@ impl Batch<'_> {
             }
         }
         weak
+    }
+}
+
+impl Batch<'_> {
+    /// Records a violation when no user could administrate the organisation after the record at hand.
+    pub(super) fn require_administrator(&self, credential: &Credential, path: &str, violations: &mut Violations) {
+        let Some(administrators) = &self.administrators else { return };
+        let mut changed: BTreeMap<_, _> =
+            self.credentials_at_hand.iter().map(|(user, credential)| (user.clone(), credential)).collect();
+        changed.insert(credential.user.clone(), credential);
+        if administrators.loses_the_last(&credential.user, &changed) {
+            let text = "is missing admin, and the user is the last enabled administrator of the organisation who can log in: \
+                give another user the permission admin first";
+            violations.add(Reason::LastAdmin, format!("{path}.permissions"), text);
+        }
     }
 }

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::token::{self, UniqueValue};
+use super::tokens::{self, UniqueValue};
 use super::{Batch, Kind, Outcome, Prepared, Record};
 use crate::error::Error;
 use crate::{Reason, Result};
@@ -44,7 +44,7 @@ pub struct Links {
 impl Links {
     /// The links of a record whose token is not known.
     pub fn of(record: &Record) -> Self {
-        let wants: Vec<_> = token::named(&record.object).map(|value| hash(&value)).collect();
+        let wants: Vec<_> = tokens::named(&record.object).map(|value| hash(&value)).collect();
         Self { gives: Vec::new(), taken: wants.clone(), wants }
     }
 }

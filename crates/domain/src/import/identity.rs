@@ -2,47 +2,14 @@
 
 use serde_json::Value;
 
-use super::batch::{derived_id, derived_token_id};
-use super::new_numbers::is_unnumbered;
-use super::token::{Tokens, Unique};
-use super::{Batch, Existing, Kind, Object};
+use super::batch::Batch;
+use super::derived_id::derived_id;
+use super::options::Existing;
+use super::record::{Kind, Object};
 use crate::Reason;
 use crate::access_token::AccessToken;
 use crate::error::Violations;
 use crate::session::Permission;
-
-/// How records that have neither id nor number find their tokens, besides by the authentication code.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Finding {
-    /// By the id that a record with this code was given, whose code is another one since.
-    pub(super) by_derived_id: bool,
-    /// By the identifier.
-    pub(super) by_identifier: bool,
-}
-
-impl Tokens {
-    /// The token that a record names by its id, else by its number. A record without both names it by its authentication code, else
-    /// by its identifier. A token that such a record has created is found by the code of that record for ever: when it has another
-    /// code since, an old file neither creates a second token nor brings a replaced card back.
-    pub(super) fn of_record(&self, record: &Object) -> Option<&AccessToken> {
-        let text = |key: &str| record.get(key).and_then(Value::as_str);
-        if !is_unnumbered(record) {
-            let by_id = text("id").and_then(|id| self.get(id));
-            return by_id.or_else(|| text("number").and_then(|number| self.find(Unique::Number, number)));
-        }
-        let code = text("authentication_code");
-        let by_code = code.and_then(|code| self.find(Unique::AuthenticationCode, code));
-        let by_derived_id = || {
-            let code = code.filter(|_| self.finding.by_derived_id)?;
-            self.get(&derived_token_id(&self.organisation, code))
-        };
-        let by_identifier = || {
-            let identifier = text("identifier").filter(|_| self.finding.by_identifier)?;
-            self.find(Unique::Identifier, identifier)
-        };
-        by_code.or_else(by_derived_id).or_else(by_identifier)
-    }
-}
 
 /// The id of the token of a record: that of the token that was found, else that of the new token.
 pub(super) fn id_of(

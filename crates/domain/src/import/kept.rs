@@ -2,22 +2,11 @@
 
 use serde_json::Value;
 
-use super::{Batch, Object};
+use super::batch::Batch;
+use super::options::Existing;
+use super::record::Object;
 use crate::error::Violations;
 use crate::{Reason, time};
-
-/// What an import does with access tokens that are stored already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Existing {
-    /// A token that was changed after the `updated_date` of the record stays as it is, and so does every token of which the
-    /// record has no such date.
-    #[default]
-    KeepNewer,
-    /// The record is written, whatever was changed since.
-    Overwrite,
-    /// As [`Self::Overwrite`], and nothing is created: neither what a record is about nor what it refers to.
-    UpdateOnly,
-}
 
 impl Batch<'_> {
     /// The id of the stored token that a record of an access token may not change.

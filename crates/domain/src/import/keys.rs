@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::batch::derived_token_id;
+use super::derived_id::derived_token_id;
 use super::new_numbers::is_unnumbered;
 use super::{Kind, Record, naming, reference};
 use crate::reference::Reference;

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::batch::derived_id;
+use super::derived_id::derived_id;
 use super::entity::Entity;
 use super::overlay::Overlay;
 use super::{Batch, Kind, Object};

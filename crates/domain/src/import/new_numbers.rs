@@ -2,16 +2,16 @@
 
 use std::collections::HashSet;
 
-use super::{Batch, Kind, Object, Prepared, Record};
+use super::record::{Kind, Object, Record};
 
 /// Numbers that were drawn from the organisation's sequence, in the order in which a batch uses them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct NewNumbers {
-    drawn: Vec<i64>,
-    used: usize,
-    missing: usize,
+    pub(super) drawn: Vec<i64>,
+    pub(super) used: usize,
+    pub(super) missing: usize,
     /// Numbers that records of the batch name themselves.
-    named: HashSet<String>,
+    pub(super) named: HashSet<String>,
 }
 
 /// The position in the numbers before a record.
@@ -40,46 +40,5 @@ impl NewNumbers {
     /// Takes back what was used since the mark.
     pub(super) fn reset(&mut self, mark: Mark) {
         (self.used, self.missing) = (mark.used, mark.missing);
-    }
-}
-
-impl Batch<'_> {
-    /// Gives the batch numbers for new access tokens. Without enough of them, [`Self::missing_numbers`] says how many more it needs,
-    /// and what it would write must not be written.
-    pub fn number_from(&mut self, drawn: Vec<i64>) {
-        self.numbers.drawn = drawn;
-    }
-
-    /// Returns how many of the drawn numbers are used, from the first one on.
-    pub fn used_numbers(&self) -> usize {
-        self.numbers.used
-    }
-
-    /// Returns how many numbers the batch needs besides those that it was given.
-    pub fn missing_numbers(&self) -> usize {
-        self.numbers.missing
-    }
-
-    /// Keeps numbers that records name from being given to other access tokens of the batch.
-    pub(super) fn reserve_named_numbers(&mut self, records: &[&Prepared]) {
-        if records.iter().any(|one| needs_number(&one.record())) {
-            let named = records.iter().filter_map(|one| Some(one.record().object.get("number")?.as_str()?.to_owned()));
-            self.numbers.named.extend(named);
-        }
-    }
-
-    /// Returns the number of a new access token. Where none is left, a stand-in that no record can name: a check stores it, an
-    /// import repeats the batch with more numbers.
-    pub(super) fn next_number(&mut self, id: &str) -> String {
-        let prefix = &self.organisation.number_prefix;
-        while let Some(number) = self.numbers.drawn.get(self.numbers.used) {
-            self.numbers.used += 1;
-            let number = format!("{prefix}{number:010}");
-            if !self.tokens.has_number(&number) && !self.numbers.named.contains(&number) {
-                return number;
-            }
-        }
-        self.numbers.missing += 1;
-        format!("\u{1}{id}")
     }
 }

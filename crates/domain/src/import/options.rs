@@ -1,7 +1,5 @@
 //! What an import may do, and what it counts besides the outcomes of its records.
 
-use super::Existing;
-
 /// What an import may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Options {
@@ -63,4 +61,17 @@ impl Tally {
         self.kept_secrets += other.kept_secrets;
         self.ignored_members += other.ignored_members;
     }
+}
+
+/// What an import does with access tokens that are stored already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Existing {
+    /// A token that was changed after the `updated_date` of the record stays as it is, and so does every token of which the
+    /// record has no such date.
+    #[default]
+    KeepNewer,
+    /// The record is written, whatever was changed since.
+    Overwrite,
+    /// As [`Self::Overwrite`], and nothing is created: neither what a record is about nor what it refers to.
+    UpdateOnly,
 }

@@ -4,7 +4,9 @@ use serde_json::Value;
 
 use super::entity::Entity;
 use super::merge::empty_document;
-use super::{Answers, Kind, MAX_RECORD_BYTES, Object, Record, answer, reference};
+use super::record::{Kind, MAX_RECORD_BYTES, Object, Record};
+use super::reference;
+use super::token_answer::{Answers, token_record};
 use crate::directory::{
     AccountsReceivable, Classification, ContactInformation, Country, Industry, IndustrySector, RewardsParticipant,
 };
@@ -56,7 +58,7 @@ pub(super) fn records(mut owner: Object, answers: Answers) -> Result<Vec<Record>
         if member.is_null() {
             *member = Value::Object(owner.clone());
         }
-        records.push(answer::token_record(token, answers)?);
+        records.push(token_record(token, answers)?);
     }
     if let Some(first) = records.first_mut() {
         first.ignored_members = ignored;

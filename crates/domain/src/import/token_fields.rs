@@ -3,9 +3,8 @@
 use chrono::TimeDelta;
 use serde_json::Value;
 
-use super::token::seal;
 use super::{Batch, Existing, Object};
-use crate::access_token::{AccessToken, OneTimePassword};
+use crate::access_token::{AccessToken, OneTimePassword, VerificationCode};
 use crate::error::Violations;
 use crate::life_cycle::LifeCycleState;
 use crate::ports::{HashCost, Purpose};
@@ -244,4 +243,12 @@ impl Fields<'_, '_> {
     fn bad(&mut self, key: &str, what: &str) {
         self.violations.add(Reason::InvalidFieldValue, format!("{}.{key}", self.path), format!("must be {what}"));
     }
+}
+
+/// Hashes and encrypts a verification code of the access token with this id.
+pub(super) fn seal(batch: &Batch<'_>, id: &str, code: &Secret) -> crate::Result<VerificationCode> {
+    Ok(VerificationCode {
+        hash: batch.secrets.code_hash(Purpose::Verification, id, code)?,
+        sealed: batch.secrets.seal(Purpose::Verification, id, code)?,
+    })
 }

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::batch::derived_id;
 use super::credential::CredentialPart;
+use super::derived_id::derived_id;
 use super::entity::Entity;
 use super::overlay::Overlay;
 use super::{Batch, Existing, Kind, Object, Unknown, merge, reference, token};

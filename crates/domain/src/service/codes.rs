@@ -1,6 +1,7 @@
 //! Issuing codes and creating what a policy creates.
 
 use super::AccessTokens;
+use super::turns::contended;
 use super::verifier::TRIES;
 use crate::access_token::VerificationCode;
 use crate::policy::{CodePolicy, Creation, Policy};
@@ -59,7 +60,7 @@ impl<S: Store> AccessTokens<S> {
                 return Ok(answer);
             }
         }
-        Err(super::verifier::contended())
+        Err(contended())
     }
 
     /// What the policy creates in place of a code that the caller did not give; `None` when the policy creates nothing.

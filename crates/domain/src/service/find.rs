@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{AccessTokens, token_not_found};
+use super::AccessTokens;
 use crate::error::Violations;
 use crate::identifier::{
     AccessTokenIdentifier, AccountsReceivableIdentifier, Proof, ResetIdentifier, RewardsParticipantIdentifier, TokenKey,
@@ -148,4 +148,9 @@ fn field_of(key: TokenKey<'_>) -> String {
         TokenKey::Identifier(_) => "credential.identifier",
     };
     format!("access_token_identifier.{alternative}")
+}
+
+/// The error of a token that does not exist. It names the alternative that was used, not its value.
+fn token_not_found(field: &str) -> Error {
+    Error::field(Reason::AccessTokenNotFound, field, "no such access token")
 }

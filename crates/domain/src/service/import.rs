@@ -1,5 +1,6 @@
 //! Import records: one code path for files and for the directory RPC.
 
+mod candidate;
 mod normalise;
 mod numbers;
 mod run;
@@ -26,6 +27,7 @@ use crate::session::{Caller, Permission};
 use crate::store::{AccountStore, ImportChanges, ImportKeys, Load, Store, UnitOfWork};
 use crate::time::TimeZone;
 use crate::{Error, Reason, Result, text};
+use candidate::Candidate;
 use run::{Checked, Terms};
 use waiting::{MAX_RING, WaitingRecord};
 
@@ -52,12 +54,6 @@ pub struct Importer<S> {
     secrets: Arc<dyn Secrets>,
     guess_limit: f64,
     time_zone: TimeZone,
-}
-
-/// A record ready to be worked through, or the reason why it is not.
-struct Candidate {
-    kind: Kind,
-    prepared: Result<Prepared, Error>,
 }
 
 /// What working candidates through in memory came to.

@@ -1,6 +1,7 @@
 //! Use cases, one a file. Each takes the caller first, checks permission before existence, and begins and commits its
 //! own unit of work.
 
+mod access_tokens;
 mod change_pass_code;
 mod check_pass_code;
 mod classifications;
@@ -27,8 +28,7 @@ mod verifier;
 mod verify;
 mod verify_otp;
 
-use std::sync::Arc;
-
+pub use access_tokens::{AccessTokens, Answer, Want};
 pub use change_pass_code::ChangePassCode;
 pub use check_pass_code::Presented;
 pub use create::CreateToken;
@@ -40,111 +40,3 @@ pub use otp::IssuedOneTimePassword;
 pub use reset::{IssuedPassCode, IssuedVerificationCode};
 pub use update::UpdateToken;
 pub use verify::VerifyToken;
-
-use crate::access_token::AccessToken;
-use crate::guess_budget;
-use crate::notification::{NoNotifier, Notifier};
-use crate::observer::{NoObserver, Observer};
-use crate::ports::{Clock, Purpose, Random, Secrets};
-use crate::reference::Reference;
-use crate::secret::Secret;
-use crate::session::{Caller, Permission};
-use crate::store::{FoundToken, Load, Owners, Store};
-use crate::{Error, Reason, Result};
-use numbers::Numbers;
-use turns::Turns;
-
-/// The use cases of access tokens.
-pub struct AccessTokens<S> {
-    store: Arc<S>,
-    clock: Arc<dyn Clock>,
-    random: Arc<dyn Random>,
-    secrets: Arc<dyn Secrets>,
-    notifier: Arc<dyn Notifier>,
-    observer: Arc<dyn Observer>,
-    numbers: Numbers,
-    guess_limit: f64,
-    turns: Turns,
-}
-
-/// What an answer needs. What is not asked for is neither loaded nor decrypted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Want {
-    /// The owners.
-    pub owners: Load,
-    /// The verification code, which the caller sees only with `access_tokens.secrets`.
-    pub verification_code: bool,
-}
-
-impl Want {
-    /// Everything.
-    pub const ALL: Self = Self { owners: Load::ALL, verification_code: true };
-}
-
-/// A token with everything that an answer about it shows.
-pub struct Answer {
-    /// The token.
-    pub token: AccessToken,
-    /// Its owners, as far as wanted.
-    pub owners: Owners,
-    /// What the token and its owners refer to.
-    pub reference: Arc<Reference>,
-    /// The verification code, if wanted, present and permitted.
-    pub verification_code: Option<Secret>,
-}
-
-impl<S: Store> AccessTokens<S> {
-    /// Puts the use cases on their ports.
-    pub fn new(store: Arc<S>, clock: Arc<dyn Clock>, random: Arc<dyn Random>, secrets: Arc<dyn Secrets>) -> Self {
-        Self {
-            store,
-            clock,
-            random,
-            secrets,
-            notifier: Arc::new(NoNotifier),
-            observer: Arc::new(NoObserver),
-            numbers: Numbers::default(),
-            guess_limit: guess_budget::DEFAULT_LIMIT,
-            turns: Turns::default(),
-        }
-    }
-
-    /// Sets who delivers notifications to owners. Without, nobody does.
-    #[must_use]
-    pub fn notifying(mut self, notifier: Arc<dyn Notifier>) -> Self {
-        self.notifier = notifier;
-        self
-    }
-
-    /// Sets who is told how it goes. Without, nobody is.
-    #[must_use]
-    pub fn observed_by(mut self, observer: Arc<dyn Observer>) -> Self {
-        self.observer = observer;
-        self
-    }
-
-    /// Sets the chance of an attacker, per token and day, that a policy must not exceed.
-    #[must_use]
-    pub fn refusing_policies_above(mut self, guess_limit: f64) -> Self {
-        self.guess_limit = guess_limit;
-        self
-    }
-
-    /// The answer about a token that was read or written just now.
-    fn answer(&self, caller: &Caller, found: FoundToken, want: Want) -> Result<Answer> {
-        let FoundToken { token, owners, reference } = found;
-        let visible = want.verification_code && caller.permissions.contains(Permission::AccessTokensSecrets);
-        let verification_code = token
-            .verification
-            .as_ref()
-            .filter(|_| visible)
-            .map(|code| self.secrets.open(Purpose::Verification, &token.id, &code.sealed))
-            .transpose()?;
-        Ok(Answer { token, owners, reference, verification_code })
-    }
-}
-
-/// The error of a token that does not exist. It names the alternative that was used, not its value.
-fn token_not_found(field: &str) -> Error {
-    Error::field(Reason::AccessTokenNotFound, field, "no such access token")
-}

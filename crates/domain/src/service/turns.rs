@@ -9,11 +9,11 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures::lock::{Mutex as AsyncMutex, OwnedMutexGuard};
 
-use super::verifier::contended;
-use crate::Result;
+use crate::{Error, Reason, Result};
 
 type Line = Arc<AsyncMutex<()>>;
 
@@ -64,6 +64,12 @@ impl Drop for Turn {
             lines.remove(&self.key);
         }
     }
+}
+
+/// The answer to one call too many about one access token.
+pub(super) fn contended() -> Error {
+    Error::new(Reason::Overloaded, "too many calls about one access token at once; try again")
+        .retry_after(Duration::from_secs(1))
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@
 use std::time::Duration;
 
 use super::AccessTokens;
+use super::turns::contended;
 use crate::access_token::{AccessToken, Guard, TokenChanges};
 use crate::attempts::{Attempts, Lock};
 use crate::identifier::{Proof, TokenKey};
@@ -332,9 +333,4 @@ fn incomparable(
 /// The public answer to a credential that is not right.
 pub(super) fn invalid_credential() -> Error {
     Error::new(Reason::InvalidCredential, "the access token is unknown, or what was presented for it is not valid")
-}
-
-pub(super) fn contended() -> Error {
-    Error::new(Reason::Overloaded, "too many calls about one access token at once; try again")
-        .retry_after(Duration::from_secs(1))
 }

@@ -1,6 +1,8 @@
 //! Numbers of new access tokens whose records bring none, drawn from the organisation's sequence before they are needed.
 
-use super::{Candidate, Importer, Terms};
+use super::Importer;
+use super::candidate::Candidate;
+use super::run::Terms;
 use crate::service::numbers;
 use crate::session::Caller;
 use crate::store::{AccountStore, Sequence, Store};

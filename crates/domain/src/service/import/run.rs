@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::Candidate;
+use super::candidate::Candidate;
 use super::waiting::{Waiting, WaitingRecord};
 use crate::Result;
 use crate::directory::Organisation;

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use super::Candidate;
+use super::candidate::Candidate;
 use crate::import::{Links, Prepared, Record, RecordKey};
 
 /// Maximum number of records that wait, and of their bytes as JSON.

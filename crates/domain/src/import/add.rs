@@ -1,0 +1,62 @@
+//! Takes one record into a batch.
+
+use super::batch::Batch;
+use super::kept::is_of_the_stored;
+use super::prepared::Prepared;
+use super::record::{Kind, Object, Record};
+use crate::Result;
+use crate::error::Violations;
+
+/// What became of a record that is all right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Its object is new.
+    Created,
+    /// Its object, or one embedded in it, changed.
+    Updated,
+    /// Everything was as the record says. A secret that the record carries is written and does not count, whether or not it is
+    /// the one that is stored: the outcome of a record says nothing about a secret (ADR 24).
+    Unchanged,
+    /// An access token was changed here after the record's date, or the record has no date: nothing of the record was written.
+    Kept,
+}
+
+impl Batch<'_> {
+    /// Takes a record in, with everything embedded in it, or leaves everything as it was.
+    pub fn add(&mut self, prepared: Prepared) -> Result<(Outcome, String)> {
+        let (Record { kind, object, incomplete, ignored_members }, hash) = prepared.into_parts();
+        self.incomplete = incomplete;
+        let brings_secret = hash.is_some() || brings_hash(&object);
+        let mut violations = Violations::default();
+        let mark = self.numbers.mark();
+        let kept = if kind == Kind::AccessToken { self.kept(&object) } else { None };
+        let existed_and_id = self.upsert(kind, object, kind.name(), hash, &mut violations);
+        self.seen.clear();
+        if let Some(id) = kept.filter(|_| is_of_the_stored(&violations)) {
+            self.settle(false);
+            self.tally.kept_secrets += u64::from(brings_secret);
+            self.numbers.reset(mark);
+            return Ok((Outcome::Kept, id));
+        }
+        let result = violations.into_result();
+        self.tally_at_hand.ignored_members += ignored_members as u64;
+        self.tally_at_hand.secrets += u64::from(brings_secret);
+        let touched = self.settle(result.is_ok());
+        if result.is_err() {
+            self.numbers.reset(mark);
+        }
+        result?;
+        let (existed, id) = existed_and_id.unwrap_or((true, String::new()));
+        let outcome = match (existed, touched) {
+            (false, _) => Outcome::Created,
+            (true, true) => Outcome::Updated,
+            (true, false) => Outcome::Unchanged,
+        };
+        Ok((outcome, id))
+    }
+}
+
+/// Whether a record carries the hash of a pass code or of a password.
+fn brings_hash(object: &Object) -> bool {
+    ["pass_code_hash", "password_hash"].into_iter().any(|name| object.get(name).is_some_and(|value| !value.is_null()))
+}

@@ -1,0 +1,46 @@
+//! Gives numbers to the new access tokens of a batch.
+
+use super::batch::Batch;
+use super::new_numbers::needs_number;
+use super::prepared::Prepared;
+
+impl Batch<'_> {
+    /// Gives the batch numbers for new access tokens. Without enough of them, [`Self::missing_numbers`] says how many more it needs,
+    /// and what it would write must not be written.
+    pub fn number_from(&mut self, drawn: Vec<i64>) {
+        self.numbers.drawn = drawn;
+    }
+
+    /// Returns how many of the drawn numbers are used, from the first one on.
+    pub fn used_numbers(&self) -> usize {
+        self.numbers.used
+    }
+
+    /// Returns how many numbers the batch needs besides those that it was given.
+    pub fn missing_numbers(&self) -> usize {
+        self.numbers.missing
+    }
+
+    /// Keeps numbers that records name from being given to other access tokens of the batch.
+    pub(super) fn reserve_named_numbers(&mut self, records: &[&Prepared]) {
+        if records.iter().any(|one| needs_number(&one.record())) {
+            let named = records.iter().filter_map(|one| Some(one.record().object.get("number")?.as_str()?.to_owned()));
+            self.numbers.named.extend(named);
+        }
+    }
+
+    /// Returns the number of a new access token. Where none is left, a stand-in that no record can name: a check stores it, an
+    /// import repeats the batch with more numbers.
+    pub(super) fn next_number(&mut self, id: &str) -> String {
+        let prefix = &self.organisation.number_prefix;
+        while let Some(number) = self.numbers.drawn.get(self.numbers.used) {
+            self.numbers.used += 1;
+            let number = format!("{prefix}{number:010}");
+            if !self.tokens.has_number(&number) && !self.numbers.named.contains(&number) {
+                return number;
+            }
+        }
+        self.numbers.missing += 1;
+        format!("\u{1}{id}")
+    }
+}

@@ -1,0 +1,249 @@
+//! The access tokens of a batch, found by each of their unique members.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::derived_id::derived_token_id;
+use super::new_numbers::is_unnumbered;
+use super::record::Object;
+use crate::Reason;
+use crate::access_token::AccessToken;
+
+/// A unique member of a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Unique {
+    Number,
+    AuthenticationCode,
+    Identifier,
+}
+
+impl Unique {
+    pub(super) const ALL: [Self; 3] = [Self::Number, Self::AuthenticationCode, Self::Identifier];
+
+    pub(super) fn of(self, token: &AccessToken) -> Option<&str> {
+        match self {
+            Self::Number => Some(&token.number),
+            Self::AuthenticationCode => Some(&token.authentication_code),
+            Self::Identifier => token.identifier.as_deref(),
+        }
+    }
+
+    pub(super) fn field_and_reason(self) -> (&'static str, Reason) {
+        match self {
+            Self::Number => ("number", Reason::NumberAlreadyExists),
+            Self::AuthenticationCode => ("authentication_code", Reason::AuthenticationCodeAlreadyExists),
+            Self::Identifier => ("identifier", Reason::IdentifierAlreadyExists),
+        }
+    }
+}
+
+/// A number, code or identifier.
+pub(super) type UniqueValue = (Unique, String);
+
+/// The tokens of a batch, found by each of their unique members.
+#[derive(Clone)]
+pub(super) struct Tokens {
+    /// The id of the organisation, which ids are derived from.
+    pub(super) organisation: String,
+    pub(super) finding: Finding,
+    all: HashMap<String, Arc<AccessToken>>,
+    owners: HashMap<(Unique, String), String>,
+    changed: BTreeMap<String, Arc<AccessToken>>,
+    /// Ids of stored tokens, and the ids that they have now.
+    renamed: BTreeMap<String, String>,
+    /// Ids of the tokens that were stored before the batch.
+    pub(super) stored: HashSet<String>,
+    /// Values that a token had and has no longer, with the id of the first that gave each up: of all tokens only that one can
+    /// have the value in the database.
+    left: HashMap<(Unique, String), String>,
+    pub(super) at_hand: Option<AtHand>,
+}
+
+/// The token of the record at hand.
+#[derive(Clone)]
+pub(super) struct AtHand {
+    pub(super) token: AccessToken,
+    /// The id under which the same token was stored before.
+    pub(super) replaces: Option<String>,
+    /// Whether something other than a secret differs from what was there.
+    pub(super) differs: bool,
+}
+
+/// What a batch writes of its tokens.
+pub(super) struct Changed {
+    pub(super) tokens: Vec<AccessToken>,
+    pub(super) renamed: Vec<(String, String)>,
+    pub(super) vacated: Vec<String>,
+}
+
+impl Tokens {
+    pub(super) fn new(organisation: &str, stored: impl Iterator<Item = Arc<AccessToken>>) -> Self {
+        let mut tokens = Self {
+            organisation: organisation.to_owned(),
+            finding: Finding::default(),
+            all: HashMap::new(),
+            owners: HashMap::new(),
+            changed: BTreeMap::new(),
+            renamed: BTreeMap::new(),
+            stored: HashSet::new(),
+            left: HashMap::new(),
+            at_hand: None,
+        };
+        for token in stored {
+            tokens.stored.insert(token.id.clone());
+            tokens.put(token);
+        }
+        tokens
+    }
+
+    pub(super) fn get(&self, id: &str) -> Option<&AccessToken> {
+        self.all.get(id).map(Arc::as_ref)
+    }
+
+    pub(super) fn find(&self, unique: Unique, value: &str) -> Option<&AccessToken> {
+        self.owners.get(&(unique, value.to_owned())).and_then(|id| self.get(id))
+    }
+
+    fn put(&mut self, token: Arc<AccessToken>) {
+        self.take(&token.id.clone());
+        for unique in Unique::ALL {
+            if let Some(value) = unique.of(&token) {
+                self.owners.insert((unique, value.to_owned()), token.id.clone());
+            }
+        }
+        self.all.insert(token.id.clone(), token);
+    }
+
+    fn take(&mut self, id: &str) {
+        let Some(old) = self.all.remove(id) else { return };
+        for unique in Unique::ALL {
+            if let Some(value) = unique.of(&old) {
+                // Another token may have the value by now.
+                let key = (unique, value.to_owned());
+                if self.owners.get(&key).is_some_and(|owner| owner == id) {
+                    self.owners.remove(&key);
+                }
+            }
+        }
+    }
+
+    pub(super) fn has_number(&self, number: &str) -> bool {
+        self.find(Unique::Number, number).is_some()
+    }
+
+    /// The code and the identifier that the token of this record gives up.
+    pub(super) fn gives_up(&self, record: &Object) -> Vec<UniqueValue> {
+        let Some(token) = self.of_record(record) else { return Vec::new() };
+        let gone = [Unique::AuthenticationCode, Unique::Identifier].into_iter().filter_map(|unique| {
+            let (field, _) = unique.field_and_reason();
+            let (old, new) = (unique.of(token)?, record.get(field)?);
+            // A null code is no change of it, a null identifier is.
+            let changes = new.as_str() != Some(old) && (unique == Unique::Identifier || new.is_string());
+            changes.then(|| (unique, old.to_owned()))
+        });
+        gone.collect()
+    }
+
+    /// The codes of this record that another token has.
+    pub(super) fn wants(&self, record: &Object) -> Vec<UniqueValue> {
+        let own = self.of_record(record).map(|token| &token.id);
+        named(record).filter(|value| self.owners.get(value).is_some_and(|owner| Some(owner) != own)).collect()
+    }
+
+    /// Lets other tokens have the code and the identifier that the token of this record gives up.
+    pub(super) fn let_go(&mut self, record: &Object) {
+        for value in self.gives_up(record) {
+            self.owners.remove(&value);
+        }
+    }
+
+    pub(super) fn settle(&mut self, keep: bool) -> bool {
+        let Some(AtHand { token, replaces, differs }) = self.at_hand.take() else { return false };
+        if keep {
+            if let Some(old) = replaces {
+                self.take(&old);
+                self.changed.remove(&old);
+                // A token may be renamed more than once in a batch.
+                match self.renamed.values_mut().find(|now| **now == old) {
+                    Some(now) => now.clone_from(&token.id),
+                    None if self.stored.contains(&old) => drop(self.renamed.insert(old, token.id.clone())),
+                    None => {}
+                }
+            }
+            self.leave(&token);
+            let token = Arc::new(token);
+            self.changed.insert(token.id.clone(), Arc::clone(&token));
+            self.put(token);
+        }
+        differs
+    }
+
+    /// Notes the values of a token that it has no longer.
+    fn leave(&mut self, new: &AccessToken) {
+        let Some(old) = self.all.get(&new.id) else { return };
+        for unique in Unique::ALL {
+            if let Some(value) = unique.of(old).filter(|value| unique.of(new) != Some(value)) {
+                self.left.entry((unique, value.to_owned())).or_insert_with(|| old.id.clone());
+            }
+        }
+    }
+
+    pub(super) fn into_changed(self) -> Changed {
+        let mut vacated = Vec::new();
+        if !self.left.is_empty() {
+            for (token, unique) in self.changed.values().flat_map(|token| Unique::ALL.map(|unique| (token, unique))) {
+                let before = unique.of(token).and_then(|value| self.left.get(&(unique, value.to_owned())));
+                vacated.extend(before.filter(|id| **id != token.id && self.changed.contains_key(*id)).cloned());
+            }
+            vacated.sort_unstable();
+            vacated.dedup();
+        }
+        // The only other place that has the changed tokens.
+        drop(self.all);
+        let tokens = self.changed.into_values().map(Arc::unwrap_or_clone).collect();
+        Changed { tokens, renamed: self.renamed.into_iter().collect(), vacated }
+    }
+}
+
+/// The code and the identifier that a record names.
+pub(super) fn named(record: &Object) -> impl Iterator<Item = UniqueValue> {
+    [Unique::AuthenticationCode, Unique::Identifier].into_iter().filter_map(move |unique| {
+        let (field, _) = unique.field_and_reason();
+        Some((unique, record.get(field)?.as_str()?.to_owned()))
+    })
+}
+
+/// How records that have neither id nor number find their tokens, besides by the authentication code.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Finding {
+    /// By the id that a record with this code was given, whose code is another one since.
+    pub(super) by_derived_id: bool,
+    /// By the identifier.
+    pub(super) by_identifier: bool,
+}
+
+impl Tokens {
+    /// The token that a record names by its id, else by its number. A record without both names it by its authentication code, else
+    /// by its identifier. A token that such a record has created is found by the code of that record for ever: when it has another
+    /// code since, an old file neither creates a second token nor brings a replaced card back.
+    pub(super) fn of_record(&self, record: &Object) -> Option<&AccessToken> {
+        let text = |key: &str| record.get(key).and_then(Value::as_str);
+        if !is_unnumbered(record) {
+            let by_id = text("id").and_then(|id| self.get(id));
+            return by_id.or_else(|| text("number").and_then(|number| self.find(Unique::Number, number)));
+        }
+        let code = text("authentication_code");
+        let by_code = code.and_then(|code| self.find(Unique::AuthenticationCode, code));
+        let by_derived_id = || {
+            let code = code.filter(|_| self.finding.by_derived_id)?;
+            self.get(&derived_token_id(&self.organisation, code))
+        };
+        let by_identifier = || {
+            let identifier = text("identifier").filter(|_| self.finding.by_identifier)?;
+            self.find(Unique::Identifier, identifier)
+        };
+        by_code.or_else(by_derived_id).or_else(by_identifier)
+    }
+}
