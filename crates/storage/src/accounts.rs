@@ -13,13 +13,13 @@ use access_tokens_domain::text;
 use access_tokens_domain::time::Timestamp;
 use sea_orm::{ColumnTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QueryResult, QuerySelect};
 
-use crate::administration::{self, get};
+use crate::administration;
 use crate::convert::{self, micros};
 use crate::database::Database;
 use crate::entities::{api_key, organisation as organisations, user_credential};
 use crate::error::{Failure, store_error};
 use crate::sessions;
-use crate::sql::{Sql, cannot_exist};
+use crate::sql::{Sql, cannot_exist, get};
 
 /// What servers of version 0.2.0 and before call themselves. Later ones add their version.
 const FORMER_APPLICATION_NAME: &str = "access-tokens";

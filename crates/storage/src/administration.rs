@@ -6,18 +6,18 @@
 use access_tokens_domain::secret::CodeHash;
 use access_tokens_domain::session::{OrganisationKey, Permission, Permissions};
 use access_tokens_domain::store::{
-    AdministrationStore, ApiKey, Change, Disabled, KeyDetails, LoginState, Rotated, Store, StoreResult, UnitOfWork,
-    UserDetails,
+    AdministrationStore, ApiKey, Change, Disabled, KeyDetails, Rotated, Store, StoreResult, UnitOfWork, UserDetails,
 };
 use access_tokens_domain::time::Timestamp;
-use sea_orm::{FromQueryResult, QueryResult, TryGetable};
+use sea_orm::{FromQueryResult, QueryResult};
 
+use crate::administrators::{has_admin, push_has_key};
 use crate::convert::{self, micros};
 use crate::database::Database;
 use crate::entities::api_key;
 use crate::error::store_error;
 use crate::sessions::{self, Ended};
-use crate::sql::{Sql, cannot_exist};
+use crate::sql::{Sql, cannot_exist, get};
 use crate::unit_of_work::Unit;
 
 /// For the statements of one transaction: a minute.
@@ -200,20 +200,6 @@ async fn user_by_name(
     unit.all(sql).await?.first().map(user_details).transpose()
 }
 
-/// The condition that a list of permissions has `admin`.
-fn has_admin(column: &str) -> String {
-    format!("(',' || {column} || ',') LIKE '%,admin,%'")
-}
-
-/// Appends the condition that the user of `c` has a valid key that may administrate if the user may.
-fn push_has_key(sql: &mut Sql, now: Timestamp) {
-    sql.push(
-        "EXISTS (SELECT 1 FROM api_key k WHERE k.organisation_key = c.organisation_key AND k.user_id = c.user_id ",
-    );
-    sql.push("AND k.revoked_date IS NULL AND (k.expires_date IS NULL OR k.expires_date > ").bind(micros(now));
-    sql.push(") AND (k.permissions IS NULL OR ").push(&has_admin("k.permissions")).push("))");
-}
-
 /// Is there an enabled user besides this one who has the permission `admin`, and a password or a valid key with it?
 async fn another_administrator(
     unit: &mut Unit,
@@ -227,38 +213,6 @@ async fn another_administrator(
     push_has_key(&mut sql, now);
     sql.push(")").limit(1);
     Ok(!unit.all(sql).await?.is_empty())
-}
-
-/// See [`UnitOfWork::login_states`].
-pub(crate) async fn login_states(
-    unit: &mut Unit,
-    organisation: OrganisationKey,
-    users: &[String],
-    now: Timestamp,
-) -> StoreResult<Vec<LoginState>> {
-    let admin = has_admin("c.permissions");
-    let mut sql = Sql::new(format!(
-        "SELECT c.user_id, CASE WHEN {admin} THEN 1 ELSE 0 END AS administrator, c.disabled_date, \
-         CASE WHEN c.password_hash IS NULL THEN 0 ELSE 1 END AS has_password, CASE WHEN "
-    ));
-    push_has_key(&mut sql, now);
-    sql.push(" THEN 1 ELSE 0 END AS has_key FROM user_credential c WHERE c.organisation_key = ").bind(organisation.0);
-    sql.push(&format!(" AND ({admin}"));
-    for (i, user) in users.iter().enumerate() {
-        sql.push(if i == 0 { " OR c.user_id IN (" } else { ", " }).bind(user.as_str());
-    }
-    sql.push(if users.is_empty() { ")" } else { "))" });
-    let state = |row: &QueryResult| {
-        let flag = |column| get::<i32>(row, column).map(|flag| flag != 0);
-        Ok(LoginState {
-            user: get(row, "user_id")?,
-            admin: flag("administrator")?,
-            enabled: get::<Option<i64>>(row, "disabled_date")?.is_none(),
-            password: flag("has_password")?,
-            key: flag("has_key")?,
-        })
-    };
-    unit.all(sql).await?.iter().map(state).collect()
 }
 
 fn user_details(row: &QueryResult) -> StoreResult<UserDetails> {
@@ -348,8 +302,4 @@ fn details(row: &QueryResult) -> StoreResult<KeyDetails> {
         user: key.user,
         terms: key.terms,
     })
-}
-
-pub(crate) fn get<T: TryGetable>(row: &QueryResult, column: &str) -> StoreResult<T> {
-    row.try_get("", column).map_err(store_error)
 }

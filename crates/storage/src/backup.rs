@@ -19,6 +19,7 @@ use crate::error::Failure;
 use crate::generation;
 use crate::options::{DatabaseOptions, SetupError};
 use crate::sqlite::{self, Claim, beside};
+use crate::url;
 
 /// How often is told how far it is.
 const TELL: Duration = Duration::from_millis(100);
@@ -86,10 +87,10 @@ pub struct Place {
 
 /// The file of a SQLite database.
 pub fn sqlite_file(options: &DatabaseOptions) -> Result<PathBuf> {
-    if !sqlite::accepts(&options.url) {
+    if !url::sqlite::accepts(&options.url) {
         return Err(CopyError::NotSqlite);
     }
-    Ok(sqlite::check_url(&options.url)?)
+    Ok(url::sqlite::check_url(&options.url)?)
 }
 
 /// Copies a database, which may be in use, into a draft of `target`, and makes it durable.

@@ -19,16 +19,16 @@ use crate::counts::{self, Connections};
 use crate::error::store_error;
 use crate::file_lookups::FileLookups;
 use crate::lookup::Lookup;
-use crate::options::{DatabaseOptions, SetupError};
+use crate::options::{DatabaseOptions, SetupError, setup_error};
 use crate::pools::Pools;
 use crate::postgres::{self, Purpose};
 use crate::reference::ReferenceCache;
 use crate::replicas::Replicas;
 use crate::single::Single;
 use crate::sql::Sql;
-use crate::sqlite::{self, Claim, setup_error};
+use crate::sqlite::{self, Claim};
 use crate::sqlite_writer::SqliteWriter;
-use crate::{generation, migration, rights, statements};
+use crate::{generation, migration, rights, statements, url};
 
 /// The result of setting the database up.
 pub type Result<T, E = SetupError> = std::result::Result<T, E>;
@@ -72,8 +72,8 @@ pub async fn connect_read_only(options: &DatabaseOptions) -> Result<Database> {
 pub async fn connect(options: &DatabaseOptions) -> Result<Database> {
     let options = Arc::new(options.clone());
     let mut replicas = None;
-    let backend = if sqlite::accepts(&options.url) {
-        let file = sqlite::check_url(&options.url)?;
+    let backend = if url::sqlite::accepts(&options.url) {
+        let file = url::sqlite::check_url(&options.url)?;
         let log = sqlite::has_log(&file);
         let failed = |error: DbErr| sqlite::setup_failure(&file, log, &error.into());
         let opening = if options.read_only {
@@ -97,12 +97,12 @@ pub async fn connect(options: &DatabaseOptions) -> Result<Database> {
         let lookups = FileLookups::new(&file, options.watcher.clone());
         let identity = sqlite::identity(&file);
         Backend::Sqlite { readers, lookups, writer, file, identity, closing, claim: Mutex::default() }
-    } else if postgres::accepts(&options.url) {
-        postgres::check_url(&options)?;
-        postgres::warn_of_ignored_parameters(&options.url);
+    } else if url::postgres::accepts(&options.url) {
+        url::postgres::check_url(&options)?;
+        url::postgres::warn_of_ignored_parameters(&options.url);
         let pools = Pools::open(&options).await?;
         replicas = Replicas::of(&options, &pools)?;
-        postgres::warn_of_strangers(&options.url);
+        url::postgres::warn_of_strangers(&options.url);
         Backend::Postgres(pools)
     } else {
         return Err(SetupError::Url("expected sqlite://path or postgres://user:password@host/database".to_owned()));

@@ -19,7 +19,7 @@ use std::collections::HashSet;
 use access_tokens_domain::policy::Creation;
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{Credential, ImportChanges, ImportRows, Sequence, StoreResult};
-use sea_orm::{ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, IntoActiveModel, QueryFilter};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter};
 
 use crate::convert;
 use crate::entities::{
@@ -29,7 +29,7 @@ use crate::entities::{
 use crate::error::store_error;
 use crate::sequence;
 use crate::sessions;
-use crate::sql::Sql;
+use crate::sql::{Sql, is_postgres};
 
 /// Ids of the rows that a transaction has read and locked until its end: only these may be replaced.
 #[derive(Debug, Default)]
@@ -276,8 +276,4 @@ async fn number_prefix<C: ConnectionTrait>(connection: &C, key: OrganisationKey)
     let organisation = organisations::Entity::find().filter(organisations::Column::Key.eq(key.0));
     let organisation = organisation.all(connection).await.map_err(store_error)?.pop();
     Ok(organisation.map(|row| row.number_prefix).unwrap_or_default())
-}
-
-fn is_postgres<C: ConnectionTrait>(connection: &C) -> bool {
-    connection.get_database_backend() == DbBackend::Postgres
 }

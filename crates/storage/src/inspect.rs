@@ -9,7 +9,9 @@ use sea_orm_migration::{MigratorTrait, SchemaManager};
 use crate::database::Database;
 use crate::error::{Failure, store_error};
 use crate::migration::Migrator;
+use crate::options::{SetupError, setup_error};
 use crate::postgres::ENCODING;
+use crate::rights::{self, Rights};
 use crate::sql::Sql;
 
 /// What is counted, and its table.
@@ -218,4 +220,25 @@ fn is_off(value: &str) -> bool {
 
 fn is_zero(value: &str) -> bool {
     value == "0"
+}
+
+impl Database {
+    /// Rights in the schema of PostgreSQL. `None` on SQLite, which has no roles.
+    pub async fn rights(&self) -> StoreResult<Option<Rights>> {
+        if self.is_sqlite() {
+            return Ok(None);
+        }
+        rights::read(&self.readers(), &self.options.schema).await.map(Some).map_err(store_error)
+    }
+
+    /// Refuses a PostgreSQL schema in which another role could run code as the service, and logs the roles that may create objects
+    /// in it. For processes that do not migrate: [`Database::migrate`] checks more.
+    pub async fn check_rights(&self) -> Result<(), SetupError> {
+        if self.is_sqlite() {
+            return Ok(());
+        }
+        let readers = self.readers();
+        rights::check_place(&readers, &self.options).await?;
+        rights::check(&rights::read(&readers, &self.options.schema).await.map_err(setup_error)?, false)
+    }
 }

@@ -10,6 +10,7 @@
 
 mod accounts;
 mod administration;
+mod administrators;
 pub mod backup;
 mod caller;
 mod cells;
@@ -29,6 +30,7 @@ mod logins;
 mod lookup;
 mod migration;
 mod new_token;
+mod observed;
 mod old_texts;
 mod options;
 mod owners;
@@ -49,9 +51,11 @@ mod sqlite;
 mod sqlite_writer;
 mod statements;
 mod store;
+mod tables;
 mod tokens;
 mod unit_of_work;
 mod unreachable;
+mod url;
 mod withdrawal;
 
 pub use caller::{Call, queued};

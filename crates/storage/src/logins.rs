@@ -11,13 +11,12 @@ use access_tokens_domain::time::Timestamp;
 use sea_orm::{FromQueryResult, QueryResult};
 
 use crate::accounts::with_username;
-use crate::administration::get;
 use crate::convert::{self, micros, optional_time};
 use crate::database::Database;
 use crate::entities::{credential_attempt, user_credential};
 use crate::error::store_error;
 use crate::ledger::Row;
-use crate::sql::Sql;
+use crate::sql::{Sql, get};
 
 const KIND: &str = "PASSWORD";
 

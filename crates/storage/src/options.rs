@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use sea_orm::DbErr;
+
+use crate::error::Failure;
 use crate::statements::StatementObserver;
-use crate::{postgres, sqlite};
 
 /// Where the database is and how many connections it gets.
 #[derive(Clone)]
@@ -64,22 +66,6 @@ impl DatabaseOptions {
             replica_max_lag: Duration::from_secs(1),
             watcher: None,
         }
-    }
-
-    /// Refuses a URL with which no database can be opened, without a connection to it.
-    pub fn check(&self) -> Result<(), SetupError> {
-        if sqlite::accepts(&self.url) {
-            sqlite::check_url(&self.url).map(drop)
-        } else if postgres::accepts(&self.url) {
-            postgres::check_url(self)
-        } else {
-            Err(SetupError::Url("expected sqlite://path or postgres://user:password@host/database".to_owned()))
-        }
-    }
-
-    /// Is the database a SQLite file?
-    pub fn is_sqlite(&self) -> bool {
-        sqlite::accepts(&self.url)
     }
 
     /// The defaults, to look only, for a SQLite file by its path.
@@ -306,4 +292,9 @@ impl SetupError {
             }
         }
     }
+}
+
+/// A driver's error at start, without details.
+pub(crate) fn setup_error(error: DbErr) -> SetupError {
+    unusable(Failure::from(error).to_string())
 }

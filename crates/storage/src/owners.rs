@@ -11,9 +11,8 @@ use sea_orm::ConnectionTrait;
 use crate::cells::{Cells, columns};
 use crate::convert;
 use crate::entities::{accounts_receivable, contact_information, rewards_participant};
-use crate::reference;
+use crate::reference::{self, Versioned};
 use crate::sql::{Sql, cannot_exist};
-use crate::tokens::Versioned;
 
 // Aliases in the statements below: `t` the token, `a` its account and `c` that one's contact information,
 // `p` its participant, `b` the participant's account where it is not `a`, and `d` that one's contact information.

@@ -1,45 +1,21 @@
 //! Connections to PostgreSQL: some that run single statements, and some that run transactions.
 
-use std::net::IpAddr;
-use std::str::FromStr;
 use std::time::Duration;
 
-use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
+use sea_orm::sqlx::postgres::PgPoolOptions;
 use sea_orm::sqlx::{self, Executor};
 use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, RuntimeErr, Statement};
 
-use crate::options::{DatabaseOptions, SetupError};
-use crate::rights::quoted;
-use crate::sqlite::setup_error;
-use crate::statements;
+use crate::observed;
+use crate::options::{DatabaseOptions, SetupError, setup_error};
+use crate::sql::quoted;
+use crate::url::postgres::ssl_mode;
 
 /// A connection that has rested for this long is asked whether it still lives before it is used.
 pub(crate) const PING_AFTER_IDLE: Duration = Duration::from_secs(1);
 
 /// The encoding that a database must have, by the name that PostgreSQL gives it.
 pub(crate) const ENCODING: &str = "UTF8";
-
-/// What the driver takes behind the `?` of a URL.
-const PARAMETERS: [&str; 18] = [
-    "application_name",
-    "dbname",
-    "host",
-    "hostaddr",
-    "options",
-    "password",
-    "port",
-    "ssl-ca",
-    "ssl-cert",
-    "ssl-key",
-    "ssl-mode",
-    "ssl-root-cert",
-    "sslcert",
-    "sslkey",
-    "sslmode",
-    "sslrootcert",
-    "statement-cache-capacity",
-    "user",
-];
 
 /// What a pool is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -73,74 +49,6 @@ impl Purpose {
             Self::Migrate | Self::Watch => 1,
         }
     }
-}
-
-/// Is this a PostgreSQL URL?
-pub(crate) fn accepts(url: &str) -> bool {
-    url.starts_with("postgres:") || url.starts_with("postgresql:")
-}
-
-/// Refuses what the driver would refuse with the URL, and so the password, in its message; and plain text to another machine.
-pub(crate) fn check_url(options: &DatabaseOptions) -> Result<(), SetupError> {
-    let url = options.url.as_str();
-    let Ok(parsed) = PgConnectOptions::from_str(url) else {
-        return Err(SetupError::Url("expected postgres://user:password@host/database".to_owned()));
-    };
-    if !is_local(&parsed) && !options.allow_plain_text {
-        match ssl_mode(url, &parsed) {
-            PgSslMode::Disable => return Err(SetupError::PlainText("disable")),
-            PgSslMode::Allow => return Err(SetupError::PlainText("allow")),
-            PgSslMode::Prefer => return Err(SetupError::PlainText("prefer")),
-            PgSslMode::Require | PgSslMode::VerifyCa | PgSslMode::VerifyFull => {}
-        }
-    }
-    Ok(())
-}
-
-/// Warns of parameters that the driver ignores.
-pub(crate) fn warn_of_ignored_parameters(url: &str) {
-    let ignored = ignored_parameters(url);
-    if ignored > 0 {
-        // Not even their names: what follows a `?` may be the rest of a password.
-        let known = PARAMETERS.join(", ");
-        tracing::warn!(ignored, known, "the database URL has parameters that are ignored");
-    }
-}
-
-/// How many parameters the driver will ignore. It says so too, with their values: the log does not take that.
-fn ignored_parameters(url: &str) -> usize {
-    parameter_names(url).filter(|name| !PARAMETERS.contains(name) && !name.starts_with("options[")).count()
-}
-
-fn parameter_names(url: &str) -> impl Iterator<Item = &str> {
-    let parameters = url.split_once('?').map_or("", |(_, parameters)| parameters).split('&');
-    parameters.filter_map(|one| one.split('=').next()).filter(|name| !name.is_empty())
-}
-
-/// How connections are encrypted. Where the URL says nothing, those to another machine fully: left to itself, the driver
-/// takes plain text from a server, or from whoever stands in its place and says that it cannot encrypt.
-pub(crate) fn ssl_mode(url: &str, parsed: &PgConnectOptions) -> PgSslMode {
-    let said = parameter_names(url).any(|name| ["sslmode", "ssl-mode"].contains(&name));
-    if said || is_local(parsed) { parsed.get_ssl_mode() } else { PgSslMode::VerifyFull }
-}
-
-/// Warns of what is encrypted, but for whoever answers.
-pub(crate) fn warn_of_strangers(url: &str) {
-    let Ok(parsed) = PgConnectOptions::from_str(url) else { return };
-    match ssl_mode(url, &parsed) {
-        PgSslMode::VerifyCa | PgSslMode::VerifyFull => {}
-        _ if is_local(&parsed) => {}
-        mode => {
-            tracing::warn!(?mode, "the database need not prove who it is: sslmode=verify-full in its URL asks for it");
-        }
-    }
-}
-
-/// Is it on this machine? A name counts as another one, whatever it resolves to.
-fn is_local(parsed: &PgConnectOptions) -> bool {
-    let host = parsed.get_host().trim_start_matches('[').trim_end_matches(']');
-    let loopback = host.parse::<IpAddr>().map(|address| address.to_canonical().is_loopback());
-    parsed.get_socket().is_some() || host.starts_with('/') || loopback.unwrap_or(host.eq_ignore_ascii_case("localhost"))
 }
 
 /// A pool for one purpose.
@@ -177,7 +85,7 @@ pub(crate) async fn connect_if(
         .set_application_name(APPLICATION_NAME)
         .map_sqlx_postgres_pool_opts(move |pool| roll_back_on_release(set_on_connect(pool, &settings), purpose));
     let mut connection = sea_orm::Database::connect(connect).await?;
-    statements::attach(&mut connection, options);
+    observed::attach(&mut connection, options);
     Ok(connection)
 }
 
@@ -273,58 +181,4 @@ pub(crate) async fn check_safe(connection: &DatabaseConnection) -> Result<(), Se
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn checked(url: &str, allow_plain_text: bool) -> Result<(), String> {
-        let options = DatabaseOptions { allow_plain_text, ..DatabaseOptions::new(url) };
-        check_url(&options).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn plain_text_to_another_machine_is_refused_unless_it_is_allowed() {
-        for mode in ["disable", "allow", "prefer", "PREFER"] {
-            for host in ["192.0.2.1", "[2001:db8::1]", "db", "localhost.example.com"] {
-                let url = format!("postgres://u:hunter2@{host}/d?sslmode={mode}");
-                let refused = checked(&url, false).expect_err(&url);
-                assert!(refused.contains("database.allow_plain_text") && !refused.contains("hunter2"), "{refused}");
-                checked(&url, true).expect("allowed");
-            }
-            for host in ["127.0.0.1", "[::1]", "localhost", "%2Fvar%2Frun"] {
-                checked(&format!("postgres://u@{host}/d?ssl-mode={mode}"), false).expect(host);
-            }
-            let elsewhere = format!("postgres://u@127.0.0.1/d?host=db&sslmode={mode}");
-            checked(&elsewhere, false).expect_err("the parameter counts");
-        }
-        for mode in ["require", "verify-ca", "verify-full"] {
-            checked(&format!("postgres://u@db/d?sslmode={mode}"), false).expect(mode);
-        }
-    }
-
-    #[test]
-    fn where_the_url_says_nothing_another_machine_must_prove_itself() {
-        let mode = |url: &str| format!("{:?}", ssl_mode(url, &url.parse().expect("a URL")));
-        for url in ["postgres://db/d", "postgres://192.0.2.1/d?application_name=sslmode", "postgres:///d?host=db"] {
-            assert_eq!(mode(url), "VerifyFull", "{url}");
-            checked(url, false).expect("encrypted");
-        }
-        assert_eq!(mode("postgres://db/d?sslmode=require"), "Require");
-        assert_ne!(mode("postgres://127.0.0.1/d"), "VerifyFull");
-    }
-
-    #[test]
-    fn parameters_that_the_driver_ignores_are_counted() {
-        for (url, count) in [
-            ("postgres://u:p@h/d", 0),
-            ("postgres://u:p@h/d?", 0),
-            ("postgres://u:p@h/d?sslmode=require&application_name=x&options[a]=b", 0),
-            ("postgres://u:p@h/d?sslmod=require", 1),
-            ("postgres://h/d?user=u&pwd=hunter2&x", 2),
-        ] {
-            assert_eq!(ignored_parameters(url), count, "{url}");
-        }
-    }
 }

@@ -145,6 +145,12 @@ pub(crate) fn unknown(organisation: OrganisationKey) -> Failure {
     Failure::fault(format!("there is no organisation with the key {}", organisation.0))
 }
 
+/// A version of reference data, and what was read together with it.
+pub(crate) struct Versioned<T> {
+    pub(crate) version: i64,
+    pub(crate) value: T,
+}
+
 #[cfg(test)]
 mod tests {
     use access_tokens_domain::directory::{Organisation, Unit};

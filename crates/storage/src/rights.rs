@@ -6,14 +6,11 @@
 
 use std::fmt;
 
-use access_tokens_domain::store::StoreResult;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr};
 
-use crate::database::Database;
-use crate::error::store_error;
-use crate::options::{DatabaseOptions, SetupError};
-use crate::sql::Sql;
-use crate::sqlite::setup_error;
+use crate::options::{DatabaseOptions, SetupError, setup_error};
+use crate::sql::{Sql, quoted};
+use crate::tables::TABLES;
 
 /// Maximum number of objects, roles or rights that a check lists.
 const LISTED: u32 = 10;
@@ -91,27 +88,6 @@ impl Rights {
     }
 }
 
-impl Database {
-    /// Rights in the schema of PostgreSQL. `None` on SQLite, which has no roles.
-    pub async fn rights(&self) -> StoreResult<Option<Rights>> {
-        if self.is_sqlite() {
-            return Ok(None);
-        }
-        read(&self.readers(), &self.options.schema).await.map(Some).map_err(store_error)
-    }
-
-    /// Refuses a PostgreSQL schema in which another role could run code as the service, and logs the roles that may create objects
-    /// in it. For processes that do not migrate: [`Database::migrate`] checks more.
-    pub async fn check_rights(&self) -> Result<(), SetupError> {
-        if self.is_sqlite() {
-            return Ok(());
-        }
-        let readers = self.readers();
-        check_place(&readers, &self.options).await?;
-        check(&read(&readers, &self.options.schema).await.map_err(setup_error)?, false)
-    }
-}
-
 /// Makes the schema where it does not exist, and refuses one in which another role could run code as the service.
 pub(crate) async fn prepare(connection: &DatabaseConnection, options: &DatabaseOptions) -> Result<(), SetupError> {
     check_place(connection, options).await?;
@@ -129,7 +105,7 @@ pub(crate) async fn prepare(connection: &DatabaseConnection, options: &DatabaseO
 }
 
 /// `migrates`: this process changes the schema, so a trusted role must own what is there.
-fn check(rights: &Rights, migrates: bool) -> Result<(), SetupError> {
+pub(crate) fn check(rights: &Rights, migrates: bool) -> Result<(), SetupError> {
     let Rights { schema, creators, foreign, table_owner, role, .. } = rights;
     if rights.missing.iter().any(|right| *right == usage(schema)) {
         return Err(SetupError::NoUsage { schema: schema.clone(), role: role.clone() });
@@ -160,14 +136,9 @@ pub fn cure(rights: &Rights) -> String {
     format!("REVOKE CREATE ON SCHEMA {} FROM {}", quoted(&rights.schema), roles.collect::<Vec<_>>().join(", "))
 }
 
-/// An identifier of SQL.
-pub(crate) fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
 /// Reads the rights that concern a schema.
 pub(crate) async fn read(connection: &impl ConnectionTrait, schema: &str) -> Result<Rights, DbErr> {
-    let tables = crate::migration::TABLES.iter().chain([&MIGRATIONS]).copied().collect::<Vec<_>>();
+    let tables = TABLES.iter().chain([&MIGRATIONS]).copied().collect::<Vec<_>>();
     let role = texts(connection, Sql::new("SELECT CAST(current_user AS text)")).await?;
     let mut sql = Sql::new("SELECT CAST(n.nspname AS text) FROM pg_catalog.pg_namespace n WHERE n.nspname = ");
     sql.bind(schema);

@@ -2,11 +2,10 @@
 
 use access_tokens_domain::store::StoreResult;
 
-use crate::administration::get;
 use crate::database::Database;
 use crate::error::Failure;
 use crate::pools::WATCH;
-use crate::sql::Sql;
+use crate::sql::{Sql, get};
 
 /// The connections of a PostgreSQL server, seen from one database and role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

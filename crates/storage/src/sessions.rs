@@ -10,9 +10,8 @@ use access_tokens_domain::store::{
 use access_tokens_domain::time::Timestamp;
 use sea_orm::{ConnectionTrait, DbBackend, QueryResult};
 
-use crate::administration::get;
 use crate::convert::{self, micros};
-use crate::sql::Sql;
+use crate::sql::{Sql, get};
 
 /// The tables with rows that expire: each with its key and with the column that says when.
 pub(crate) const EXPIRING: [(&str, &str, &str); 2] =

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement, Value};
+use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement, TryGetable, Value};
 
 use access_tokens_domain::store::StoreResult;
 
@@ -77,4 +77,17 @@ impl Sql {
 /// PostgreSQL has no text with a NUL in it, and fails when asked for one. There is nothing to be found.
 pub(crate) fn cannot_exist(text: &str) -> bool {
     text.contains('\0')
+}
+
+/// An identifier of SQL.
+pub(crate) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+pub(crate) fn get<T: TryGetable>(row: &QueryResult, column: &str) -> StoreResult<T> {
+    row.try_get("", column).map_err(store_error)
+}
+
+pub(crate) fn is_postgres<C: ConnectionTrait>(connection: &C) -> bool {
+    connection.get_database_backend() == DbBackend::Postgres
 }

@@ -3,19 +3,19 @@
 use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rusqlite::OpenFlags;
-use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use sea_orm::sqlx::{Sqlite, pool::PoolOptions};
 use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement};
 
 use crate::error::Failure;
-use crate::options::{DatabaseOptions, SetupError, unusable};
-use crate::statements;
+use crate::observed;
+use crate::options::{DatabaseOptions, SetupError, setup_error};
+use crate::url::sqlite::check_url;
 
 /// How long SQLite waits for another process, such as an import, that writes to the same file.
 pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -29,23 +29,6 @@ pub(crate) const CHECKPOINT_PAGES: &str = "2000";
 /// Instructions of SQLite's machine between two looks at whether a statement that reads has to end: well below a
 /// millisecond.
 const INSTRUCTIONS_PER_LOOK: i32 = 10_000;
-
-/// Is this a SQLite URL?
-pub(crate) fn accepts(url: &str) -> bool {
-    url.starts_with("sqlite:")
-}
-
-/// The file of a URL. Refuses what cannot work before a driver sees it.
-pub(crate) fn check_url(url: &str) -> Result<PathBuf, SetupError> {
-    let wrong = |what: &str| Err(SetupError::Url(what.to_owned()));
-    match SqliteConnectOptions::from_str(url) {
-        Err(_) => wrong("expected sqlite://path"),
-        Ok(options) if options.get_filename().as_os_str().is_empty() => wrong("it names no file"),
-        // Every connection would have a database of its own.
-        Ok(_) if url.contains(":memory:") || url.contains("mode=memory") => wrong("SQLite in memory is not supported"),
-        Ok(options) => Ok(options.get_filename().to_owned()),
-    }
-}
 
 /// Creates the file, if it is missing, for its owner only: it holds hashes and personal data. SQLite gives the files
 /// beside it the same permissions.
@@ -177,7 +160,7 @@ async fn connect(
         connect.map_sqlx_sqlite_pool_opts(move |pool| interrupted_by(pool, &closing));
     }
     let mut connection = sea_orm::Database::connect(connect).await?;
-    statements::attach(&mut connection, options);
+    observed::attach(&mut connection, options);
     Ok(connection)
 }
 
@@ -287,9 +270,4 @@ pub(crate) fn setup_failure(file: &Path, log: bool, failure: &Failure) -> SetupE
 /// Is there a log beside a file?
 pub(crate) fn has_log(file: &Path) -> bool {
     beside(file, "-wal").exists()
-}
-
-/// A driver's error at start, without details.
-pub(crate) fn setup_error(error: DbErr) -> SetupError {
-    unusable(Failure::from(error).to_string())
 }

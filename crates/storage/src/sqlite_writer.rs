@@ -6,21 +6,26 @@
 //! all of them are told. A unit that fails or goes away costs only itself. Whatever leaves the transaction in doubt costs
 //! the whole batch: every unit of it gets the error, and the connection is thrown away.
 
+mod batch;
+mod queue;
 mod singles;
+mod turn;
 mod turns;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sea_orm::{DatabaseConnection, DbBackend, Statement};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
 
+use self::batch::{Counters, Limits, stopped};
+use self::queue::{Queue, Request};
 pub(crate) use self::singles::Rows;
 use self::singles::{Single, Singles};
-pub(crate) use self::turns::Turn;
+pub(crate) use self::turn::Turn;
 use self::turns::Turns;
 use crate::error::Failure;
 use crate::options::DatabaseOptions;
@@ -33,30 +38,6 @@ const APPLICATION_ID: i32 = 0x6163_7473;
 /// So many units may wait.
 const QUEUE: usize = 1_024;
 
-/// What bounds a batch and a wait.
-struct Limits {
-    /// At most so many units share a commit...
-    batch_units: usize,
-    /// ...and no unit gets a turn in a batch that is this old.
-    batch_time: Duration,
-    /// How long a unit waits for its turn.
-    turn: Duration,
-    /// How long a unit may go without a statement. At least that, at most twice as long.
-    idle: Duration,
-    /// The write-ahead log is emptied when it has so many bytes.
-    log_bytes: u64,
-}
-
-type Reply<T> = oneshot::Sender<Result<T, Failure>>;
-
-/// What somebody waits for.
-enum Request {
-    Turn(Reply<Turn>),
-    Single(Box<Single>),
-    /// Empties the log, closes the connections and ends the task.
-    Close,
-}
-
 /// The queue's end that units of work see.
 pub(crate) struct SqliteWriter {
     requests: mpsc::Sender<Request>,
@@ -64,37 +45,6 @@ pub(crate) struct SqliteWriter {
     counters: Arc<Counters>,
     /// Its sender is dropped when the task has ended.
     running: watch::Receiver<()>,
-}
-
-#[derive(Default)]
-struct Counters {
-    units: AtomicU64,
-    commits: AtomicU64,
-    /// When the last commit was made; none after a batch that could not be written.
-    last_good: Mutex<Option<Instant>>,
-}
-
-impl Counters {
-    fn last_good(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.last_good.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A batch has ended, well or not. Before anybody is told.
-    fn settle(&self, result: &Result<(), Failure>, units: usize) {
-        match result {
-            Ok(()) if units == 0 => {}
-            Ok(()) => *self.last_good() = Some(Instant::now()),
-            Err(_) => *self.last_good() = None,
-        }
-        match result {
-            Ok(()) if units == 0 => {}
-            Ok(()) => {
-                self.commits.fetch_add(1, Ordering::Relaxed);
-                self.units.fetch_add(units as u64, Ordering::Relaxed);
-            }
-            Err(failure) => tracing::error!(%failure, units, "a batch of writes was rolled back"),
-        }
-    }
 }
 
 impl SqliteWriter {
@@ -201,48 +151,6 @@ impl SqliteWriter {
     }
 }
 
-/// The queue's other end.
-struct Queue {
-    received: mpsc::Receiver<Request>,
-    /// What came when something else was wanted.
-    next: Option<Request>,
-}
-
-impl Queue {
-    async fn wait(&mut self) -> Option<Request> {
-        match self.next.take() {
-            Some(request) => Some(request),
-            None => self.received.recv().await,
-        }
-    }
-
-    /// The next one, if it is a turn, and there already.
-    fn turn(&mut self) -> Option<Reply<Turn>> {
-        match self.poll()? {
-            Request::Turn(reply) => Some(reply),
-            other => {
-                self.next = Some(other);
-                None
-            }
-        }
-    }
-
-    /// The next one, if it is a single statement, and there already.
-    fn single(&mut self) -> Option<Single> {
-        match self.poll()? {
-            Request::Single(single) => Some(*single),
-            other => {
-                self.next = Some(other);
-                None
-            }
-        }
-    }
-
-    fn poll(&mut self) -> Option<Request> {
-        self.next.take().or_else(|| self.received.try_recv().ok())
-    }
-}
-
 /// Whoever serves the queue.
 struct Task {
     turns: Turns,
@@ -343,10 +251,6 @@ fn reason(failure: &Failure) -> &'static str {
 
 fn busy() -> Failure {
     Failure::unavailable("the queue of writers is too long")
-}
-
-fn stopped() -> Failure {
-    Failure::unavailable("the writer has stopped")
 }
 
 #[cfg(test)]

@@ -1,14 +1,13 @@
-//! Telling which statements ran, and for how long: to whoever asked to be told, by [`DatabaseOptions`]. Where nobody did,
+//! Telling which statements ran, and for how long: to whoever asked to be told, by [`DatabaseOptions`](crate::DatabaseOptions). Where nobody did,
 //! nothing is measured.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sea_orm::{DatabaseConnection, DbBackend};
+use sea_orm::DbBackend;
 
-use crate::migration::TABLES;
-use crate::options::DatabaseOptions;
+use crate::tables::TABLES;
 
 /// What a statement can be.
 const OPERATIONS: [&str; 6] = ["SELECT", "INSERT", "UPDATE", "DELETE", "BEGIN", "COMMIT"];
@@ -21,7 +20,7 @@ pub trait StatementObserver: Send + Sync + 'static {
 
 /// A statement that has ended. Its text and its values cannot be had from it.
 pub struct Ended<'a> {
-    sql: &'a str,
+    pub(crate) sql: &'a str,
     /// `sqlite` or `postgresql`.
     pub system: &'static str,
     /// How long it took, the wait for a connection left out; but what SQLite commits by itself, with its turn and the commit.
@@ -65,27 +64,8 @@ fn words(sql: &str) -> impl Iterator<Item = &str> {
     sql.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_').filter(|word| !word.is_empty())
 }
 
-/// Tells of all statements of this connection, and of the transactions that begin on it.
-pub(crate) fn attach(connection: &mut DatabaseConnection, options: &DatabaseOptions) {
-    let Some(observer) = options.watcher.clone() else { return };
-    connection.set_metric_callback(move |info| {
-        let system = system(info.statement.db_backend);
-        observer.ended(&Ended { sql: &info.statement.sql, system, took: info.elapsed, failed: info.failed });
-    });
-}
-
 /// Who is told, if anybody is.
 pub(crate) type Watcher = Option<Arc<dyn StatementObserver>>;
-
-/// Tells of a step that is no statement of ours: BEGIN or COMMIT, with the wait for its turn.
-pub(crate) async fn step<T, E>(
-    options: &DatabaseOptions,
-    step: &'static str,
-    work: impl Future<Output = Result<T, E>>,
-) -> Result<T, E> {
-    let backend = if crate::sqlite::accepts(&options.url) { DbBackend::Sqlite } else { DbBackend::Postgres };
-    told(&options.watcher, backend, step, work).await
-}
 
 /// Tells of a statement that does not go through sea-orm.
 pub(crate) async fn told<T, E>(
@@ -120,7 +100,7 @@ fn tell<T, E>(
     observer.ended(&Ended { sql, system: system(backend), took: started.elapsed(), failed: result.is_err() });
 }
 
-fn system(backend: DbBackend) -> &'static str {
+pub(crate) fn system(backend: DbBackend) -> &'static str {
     if backend == DbBackend::Sqlite { "sqlite" } else { "postgresql" }
 }
 

@@ -23,7 +23,7 @@ use crate::lookup::{Ambiguous, Lookup as _, OwnersLookup, TokenLookup};
 use crate::sql::Sql;
 use crate::tokens::Found;
 use crate::unit_of_work::{Transaction, Unit};
-use crate::{counts, new_token, owners, reference, sequence, statements, tokens};
+use crate::{counts, new_token, observed, owners, reference, sequence, tokens};
 
 impl Database {
     /// Reference data of this version, or a younger one: from memory, nearly always.
@@ -94,7 +94,7 @@ impl Store for Database {
                 }
             })
         };
-        let transaction = statements::step(&self.options, "BEGIN", begin).await?;
+        let transaction = observed::step(&self.options, "BEGIN", begin).await?;
         Ok(Unit::new(transaction, Arc::clone(&self.cache), Arc::clone(&self.options)))
     }
 

@@ -14,18 +14,12 @@ use crate::convert;
 use crate::entities::access_token::Model;
 use crate::error::store_error;
 use crate::owners::{self, Reader};
-use crate::reference;
+use crate::reference::{self, Versioned};
 use crate::sql::{Sql, cannot_exist};
 
 pub(crate) static TOKEN: LazyLock<String> = LazyLock::new(|| columns::<Model>("t"));
 /// By their own names: SQLite does not know an alias after RETURNING.
 static COLUMNS: LazyLock<String> = LazyLock::new(|| Model::COLUMNS.join(", "));
-/// A version of reference data, and what was read together with it.
-pub(crate) struct Versioned<T> {
-    pub(crate) version: i64,
-    pub(crate) value: T,
-}
-
 /// A token with its owners.
 pub(crate) type Found = Versioned<(AccessToken, Owners)>;
 

@@ -13,12 +13,13 @@ use access_tokens_domain::time::Timestamp;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, QueryResult};
 use tokio::sync::MappedMutexGuard;
 
+use crate::administrators::{has_admin, push_has_key};
 use crate::error::{Failure, store_error};
 use crate::options::DatabaseOptions;
 use crate::reference::ReferenceCache;
-use crate::sql::Sql;
+use crate::sql::{Sql, get};
 use crate::sqlite_writer::Turn;
-use crate::{administration, import, new_token, reference, sequence, statements, tokens};
+use crate::{import, new_token, observed, reference, sequence, tokens};
 
 /// A unit of work. Dropped without commit, it leaves nothing behind.
 ///
@@ -163,7 +164,7 @@ impl UnitOfWork for Unit {
         users: &[String],
         now: Timestamp,
     ) -> StoreResult<Vec<LoginState>> {
-        administration::login_states(self, organisation, users, now).await
+        login_states(self, organisation, users, now).await
     }
 
     async fn save_import(&mut self, organisation: OrganisationKey, changes: &ImportChanges) -> StoreResult<()> {
@@ -186,10 +187,42 @@ impl UnitOfWork for Unit {
                 Transaction::Postgres(transaction) => transaction.commit().await.map_err(store_error),
             }
         };
-        statements::step(&self.options, "COMMIT", commit).await?;
+        observed::step(&self.options, "COMMIT", commit).await?;
         if let Some((organisation, snapshot)) = &self.snapshot {
             self.cache.put(*organisation, snapshot);
         }
         Ok(())
     }
+}
+
+/// See [`UnitOfWork::login_states`].
+async fn login_states(
+    unit: &mut Unit,
+    organisation: OrganisationKey,
+    users: &[String],
+    now: Timestamp,
+) -> StoreResult<Vec<LoginState>> {
+    let admin = has_admin("c.permissions");
+    let mut sql = Sql::new(format!(
+        "SELECT c.user_id, CASE WHEN {admin} THEN 1 ELSE 0 END AS administrator, c.disabled_date, \
+         CASE WHEN c.password_hash IS NULL THEN 0 ELSE 1 END AS has_password, CASE WHEN "
+    ));
+    push_has_key(&mut sql, now);
+    sql.push(" THEN 1 ELSE 0 END AS has_key FROM user_credential c WHERE c.organisation_key = ").bind(organisation.0);
+    sql.push(&format!(" AND ({admin}"));
+    for (i, user) in users.iter().enumerate() {
+        sql.push(if i == 0 { " OR c.user_id IN (" } else { ", " }).bind(user.as_str());
+    }
+    sql.push(if users.is_empty() { ")" } else { "))" });
+    let state = |row: &QueryResult| {
+        let flag = |column| get::<i32>(row, column).map(|flag| flag != 0);
+        Ok(LoginState {
+            user: get(row, "user_id")?,
+            admin: flag("administrator")?,
+            enabled: get::<Option<i64>>(row, "disabled_date")?.is_none(),
+            password: flag("has_password")?,
+            key: flag("has_key")?,
+        })
+    };
+    unit.all(sql).await?.iter().map(state).collect()
 }

@@ -8,13 +8,12 @@ use access_tokens_domain::store::{Store, StoreResult, UnitOfWork, Unused, Withdr
 use access_tokens_domain::time::Timestamp;
 use sea_orm::{DbErr, QueryResult};
 
-use crate::administration::get;
 use crate::convert::micros;
 use crate::database::Database;
 use crate::error::store_error;
 use crate::keys::{Form, named_key, parameter};
 use crate::sessions::Ended;
-use crate::sql::Sql;
+use crate::sql::{Sql, get};
 use crate::unit_of_work::Unit;
 
 /// The condition that it is recorded when a user logged in last, or when the password was changed.

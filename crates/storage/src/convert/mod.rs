@@ -1,51 +1,11 @@
 //! Rows to domain and back. The only place that maps them; reading a corrupt row is a fault, never a panic.
 
+mod cell;
 mod directory;
 mod ledger;
 mod token;
 
+pub(crate) use cell::{micros, optional_time, time};
 pub(crate) use directory::*;
 pub(crate) use ledger::*;
 pub(crate) use token::*;
-
-use access_tokens_domain::store::{StoreError, StoreResult};
-use access_tokens_domain::time::Timestamp;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
-/// A row that this service cannot have written. Names the column, never the value.
-#[derive(Debug, thiserror::Error)]
-#[error("corrupt value in {0}")]
-struct Corrupt(&'static str);
-
-fn corrupt(column: &'static str) -> StoreError {
-    StoreError::Fault(Box::new(Corrupt(column)))
-}
-
-/// Reads a documented name.
-fn named<T>(value: &str, from_name: fn(&str) -> Option<T>, column: &'static str) -> StoreResult<T> {
-    from_name(value).ok_or_else(|| corrupt(column))
-}
-
-/// Reads a document.
-fn document<T: DeserializeOwned>(json: &str, column: &'static str) -> StoreResult<T> {
-    serde_json::from_str(json).map_err(|_| corrupt(column))
-}
-
-/// Writes a document. Numbers that JSON cannot hold are refused long before; should one come, it is a fault.
-fn to_document<T: Serialize>(value: &T) -> StoreResult<String> {
-    serde_json::to_string(value).map_err(|error| StoreError::Fault(Box::new(error)))
-}
-
-/// Microseconds since the epoch, the form of all times in the database.
-pub(crate) fn micros(time: Timestamp) -> i64 {
-    time.timestamp_micros()
-}
-
-pub(crate) fn time(micros: i64, column: &'static str) -> StoreResult<Timestamp> {
-    Timestamp::from_timestamp_micros(micros).ok_or_else(|| corrupt(column))
-}
-
-pub(crate) fn optional_time(micros: Option<i64>, column: &'static str) -> StoreResult<Option<Timestamp>> {
-    micros.map(|micros| time(micros, column)).transpose()
-}

@@ -7,11 +7,11 @@ use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{Credential, ImportKeys, ImportRows, StoreResult};
 use sea_orm::{ConnectionTrait, EntityTrait};
 
-use super::{documents, is_postgres, pieces};
+use super::{documents, pieces};
 use crate::convert;
 use crate::entities::{access_token, accounts_receivable, contact_information, rewards_participant, user_credential};
 use crate::error::store_error;
-use crate::sql::Sql;
+use crate::sql::{Sql, is_postgres};
 
 /// Maximum number of tokens that one statement locks and reads. The rows of a statement take as much memory as the tokens again.
 const LOCKED_TOKENS: usize = 2_000;

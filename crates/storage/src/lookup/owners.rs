@@ -6,10 +6,10 @@ use access_tokens_domain::identifier::{AccountsReceivableIdentifier, RewardsPart
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{Load, Owners, StoreResult};
 
-use super::{Lookup, Question, Statements};
+use super::question::{Lookup, Question, Statements};
 use crate::cells::Cells;
 use crate::owners::{Reader, both, existing};
-use crate::tokens::Versioned;
+use crate::reference::Versioned;
 
 /// For each kind of key of an account, and of a participant.
 static STATEMENTS: LazyLock<[[Statements; 2]; 2]> = LazyLock::new(|| {

@@ -7,13 +7,14 @@ use access_tokens_domain::identifier::TokenKey;
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{Load, Owners, StoreResult};
 
-use super::{Lookup, Question, Statements};
+use super::question::{Lookup, Question, Statements};
 use crate::cells::Cells;
 use crate::convert;
 use crate::entities::access_token::Model;
 use crate::owners::{self, Reader, existing};
+use crate::reference::Versioned;
 use crate::sql::Sql;
-use crate::tokens::{TOKEN, Versioned};
+use crate::tokens::TOKEN;
 
 /// For each kind of key and of load.
 static STATEMENTS: LazyLock<[[Statements; 4]; 4]> = LazyLock::new(|| {

@@ -4,7 +4,7 @@
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend};
 
-use super::dialect;
+use super::dialect::dialect;
 
 pub(super) struct Migration;
 

@@ -11,7 +11,6 @@ use tokio::time::{Instant, sleep, timeout};
 use super::position::{self, Identity, Position};
 use super::{Replica, Replicas, Seen};
 use crate::error::{Failure, store_error};
-use crate::options::DatabaseOptions;
 use crate::postgres::{Purpose, connect, connect_if};
 
 /// Between two questions: so long a caller reads from the primary after a write, if the replicas have kept up.
@@ -20,25 +19,16 @@ const BEAT: Duration = Duration::from_millis(100);
 const RETRY: Duration = Duration::from_secs(1);
 /// After so long without an answer a replica is away, and the primary has not said where it is.
 const SILENCE: Duration = Duration::from_secs(1);
-/// How long a read waits for a connection to a replica, how long its statement may take, and how long both may together.
-/// After that the primary is asked, which has to be done with it before the caller's patience ends.
-const ACQUIRE: Duration = Duration::from_millis(500);
-const STATEMENT: Duration = Duration::from_secs(1);
-pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How a replica is spoken to.
-pub(super) fn options(options: &DatabaseOptions, url: &str) -> DatabaseOptions {
-    DatabaseOptions {
-        url: url.to_owned(),
-        acquire_timeout: options.acquire_timeout.min(ACQUIRE),
-        statement_timeout: options.statement_timeout.min(STATEMENT),
-        replica_urls: Vec::new(),
-        ..options.clone()
+impl Replicas {
+    /// Watches them from now on, as long as there is anybody who could read from them.
+    pub(crate) fn follow(self: &Arc<Self>) {
+        self.following.call_once(|| start(self));
     }
 }
 
 /// Watches all of them.
-pub(super) fn start(replicas: &Arc<Replicas>) {
+fn start(replicas: &Arc<Replicas>) {
     tokio::spawn(sample(Arc::downgrade(replicas)));
     for replica in &replicas.all {
         tokio::spawn(follow(Arc::downgrade(replicas), Arc::clone(replica)));

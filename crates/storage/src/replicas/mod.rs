@@ -26,11 +26,16 @@ use tokio::time::{Instant, timeout};
 use crate::caller;
 use crate::options::{DatabaseOptions, SetupError};
 use crate::pools::Pools;
-use crate::postgres;
 use crate::single::Single;
-use follow::PATIENCE;
+use crate::url;
 use memory::Memory;
 use position::Position;
+
+/// How long a read waits for a connection to a replica, how long its statement may take, and how long both may together.
+/// After that the primary is asked, which has to be done with it before the caller's patience ends.
+const ACQUIRE: Duration = Duration::from_millis(500);
+const STATEMENT: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 tokio::task_local! {
     static ROUTE: Route;
@@ -88,12 +93,12 @@ impl Replicas {
         }
         let mut all = Vec::new();
         for (index, url) in options.replica_urls.iter().enumerate() {
-            let options = follow::options(options, url);
-            if !postgres::accepts(url) {
+            let options = replica_options(options, url);
+            if !url::postgres::accepts(url) {
                 return Err(SetupError::Url("expected postgres://user:password@host/database of a replica".to_owned()));
             }
-            postgres::check_url(&options)?;
-            postgres::warn_of_strangers(url);
+            url::postgres::check_url(&options)?;
+            url::postgres::warn_of_strangers(url);
             all.push(Arc::new(Replica { number: index + 1, options, state: Mutex::default() }));
         }
         Ok(Some(Arc::new(Self {
@@ -107,11 +112,6 @@ impl Replicas {
             following: Once::new(),
             closed: AtomicBool::new(false),
         })))
-    }
-
-    /// Watches them from now on, as long as there is anybody who could read from them.
-    pub(crate) fn follow(self: &Arc<Self>) {
-        self.following.call_once(|| follow::start(self));
     }
 
     /// A replica that may answer this caller, who has sent `after` along: what [`Writing::done`] has answered before,
@@ -174,6 +174,17 @@ impl Replicas {
 impl std::fmt::Debug for Replicas {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Replicas").field("count", &self.all.len()).finish_non_exhaustive()
+    }
+}
+
+/// How a replica is spoken to.
+fn replica_options(options: &DatabaseOptions, url: &str) -> DatabaseOptions {
+    DatabaseOptions {
+        url: url.to_owned(),
+        acquire_timeout: options.acquire_timeout.min(ACQUIRE),
+        statement_timeout: options.statement_timeout.min(STATEMENT),
+        replica_urls: Vec::new(),
+        ..options.clone()
     }
 }
 

@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags};
 use sea_orm::{Statement, Value};
 use tokio::sync::oneshot;
 
-use super::{Counters, Reply, stopped};
+use super::batch::{Counters, Reply, stopped};
 use crate::error::Failure;
 use crate::sqlite::{self, BUSY_TIMEOUT, CHECKPOINT_PAGES, JOURNAL_SIZE_LIMIT};
 

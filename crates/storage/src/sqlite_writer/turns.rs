@@ -6,45 +6,15 @@
 use std::sync::Arc;
 
 use sea_orm::{DatabaseConnection, DatabaseTransaction, SqliteTransactionMode, TransactionOptions, TransactionTrait};
-use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard, oneshot};
+use tokio::sync::{Mutex, oneshot};
 use tokio::time::{Instant, timeout};
 
-use super::{Counters, Limits, Queue, Reply, stopped};
+use super::batch::{Counters, Limits, Reply};
+use super::queue::Queue;
+use super::turn::{Ack, Slot, Turn};
 use crate::error::Failure;
 use crate::options::DatabaseOptions;
 use crate::sqlite::connect_writer;
-
-/// One unit's time on the connection. Dropped without commit, it leaves nothing behind.
-pub(crate) struct Turn {
-    slot: Arc<Mutex<Slot>>,
-    done: oneshot::Sender<Ack>,
-}
-
-/// Told whether the batch was committed.
-type Ack = Reply<()>;
-
-/// The transaction while a unit has its turn. The savepoint comes first, so that it is dropped first.
-struct Slot {
-    savepoint: Option<DatabaseTransaction>,
-    batch: Option<DatabaseTransaction>,
-    statements: u64,
-}
-
-impl Turn {
-    /// The connection, for one statement or a few that belong together.
-    pub(crate) async fn lock(&self) -> Result<MappedMutexGuard<'_, DatabaseTransaction>, Failure> {
-        let mut slot = self.slot.lock().await;
-        slot.statements += 1;
-        MutexGuard::try_map(slot, |slot| slot.savepoint.as_mut()).map_err(|_| rested())
-    }
-
-    /// Makes it durable, together with others.
-    pub(crate) async fn commit(self) -> Result<(), Failure> {
-        let (ack, result) = oneshot::channel();
-        self.done.send(ack).map_err(|_| rested())?;
-        result.await.map_err(|_| stopped())?
-    }
-}
 
 /// The connection of turns.
 pub(super) struct Turns {
@@ -169,8 +139,4 @@ async fn outcome(outcome: &mut oneshot::Receiver<Ack>, slot: &Mutex<Slot>, limit
             seen = slot.statements;
         }
     }
-}
-
-fn rested() -> Failure {
-    Failure::unavailable("the unit of work rested for too long and was rolled back")
 }

@@ -1,0 +1,61 @@
+//! What both kinds of units share: the limits of a batch, its counts, and replies.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::error::Failure;
+
+/// What bounds a batch and a wait.
+pub(super) struct Limits {
+    /// At most so many units share a commit...
+    pub(super) batch_units: usize,
+    /// ...and no unit gets a turn in a batch that is this old.
+    pub(super) batch_time: Duration,
+    /// How long a unit waits for its turn.
+    pub(super) turn: Duration,
+    /// How long a unit may go without a statement. At least that, at most twice as long.
+    pub(super) idle: Duration,
+    /// The write-ahead log is emptied when it has so many bytes.
+    pub(super) log_bytes: u64,
+}
+
+pub(super) type Reply<T> = oneshot::Sender<Result<T, Failure>>;
+
+#[derive(Default)]
+pub(super) struct Counters {
+    pub(super) units: AtomicU64,
+    pub(super) commits: AtomicU64,
+    /// When the last commit was made; none after a batch that could not be written.
+    last_good: Mutex<Option<Instant>>,
+}
+
+impl Counters {
+    pub(super) fn last_good(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.last_good.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A batch has ended, well or not. Before anybody is told.
+    pub(super) fn settle(&self, result: &Result<(), Failure>, units: usize) {
+        match result {
+            Ok(()) if units == 0 => {}
+            Ok(()) => *self.last_good() = Some(Instant::now()),
+            Err(_) => *self.last_good() = None,
+        }
+        match result {
+            Ok(()) if units == 0 => {}
+            Ok(()) => {
+                self.commits.fetch_add(1, Ordering::Relaxed);
+                self.units.fetch_add(units as u64, Ordering::Relaxed);
+            }
+            Err(failure) => tracing::error!(%failure, units, "a batch of writes was rolled back"),
+        }
+    }
+}
+
+pub(super) fn stopped() -> Failure {
+    Failure::unavailable("the writer has stopped")
+}
