@@ -16,6 +16,7 @@ use http_body_util::BodyExt;
 use crate::address::ClientAddress;
 use crate::answer::Plans;
 use crate::error::{Refusal, json};
+use crate::outward::outwards;
 use crate::route::Route;
 use crate::upstream::Upstream;
 use crate::{GatewayConfig, forward, request as reading};
@@ -82,7 +83,7 @@ impl Gateway {
         if route.needs_session {
             response.extensions_mut().insert(Authenticated);
         }
-        forward::outwards(answered.metadata(), response.headers_mut());
+        outwards(answered.metadata(), response.headers_mut());
         if let Some(token) = envelope.next_page.and_then(|token| HeaderValue::from_str(&token).ok()) {
             response.headers_mut().insert(NEXT_PAGE_TOKEN, token);
         }

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::forward;
+use crate::outward::outwards;
 use crate::route::Mount;
 
 /// The header with the reason of an error, as a program reads it.
@@ -97,7 +97,7 @@ impl Refusal {
                 refusal.0.headers.insert(ERROR_CAUSE, cause);
             }
         }
-        forward::outwards(status.metadata(), &mut refusal.0.headers);
+        outwards(status.metadata(), &mut refusal.0.headers);
         refusal
     }
 

@@ -1,4 +1,4 @@
-//! Headers that pass the gateway, by name; all others stay behind.
+//! Headers that pass to the service, by name; all others stay behind.
 //!
 //! What passes is bounded here. The service refuses a list of headers above 16 KiB, and an HTTP/2 library answers one above 64 KiB
 //! or so by closing the connection, which is that of all callers (ADR 35).
@@ -12,9 +12,9 @@ use tonic::metadata::MetadataMap;
 
 use crate::address::{ClientAddress, FORWARDED_FOR};
 use crate::error::Refusal;
+use crate::outward::{READ_AFTER, REQUEST_ID};
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Maximum size of the credentials of a call in bytes, together: session tokens, API keys, `Authorization`. The service reads no session token
 /// above 8 KiB.
@@ -23,9 +23,6 @@ pub(crate) const MAX_CREDENTIAL_BYTES: usize = 8 * 1024 + 64;
 pub(crate) const MAX_HEADER_BYTES: usize = 4 * 1024;
 /// What HTTP/2 counts for a header besides its name and value, in bytes.
 const HEADER_OVERHEAD_BYTES: usize = 32;
-
-/// How far a caller has written, where the service reads from replicas.
-const READ_AFTER: HeaderName = HeaderName::from_static("x-read-after");
 
 /// What passes to the service as it is.
 static INWARDS: [HeaderName; 6] = [
@@ -36,9 +33,6 @@ static INWARDS: [HeaderName; 6] = [
     API_KEY,
     READ_AFTER,
 ];
-
-/// What passes to the client as it is.
-const OUTWARDS: [HeaderName; 2] = [REQUEST_ID, READ_AFTER];
 
 /// Base64 as clients write it, with padding or without.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -101,15 +95,6 @@ fn names() -> String {
 fn size(headers: &HeaderMap, name: &HeaderName) -> usize {
     let values = headers.get_all(name).iter();
     values.map(|value| name.as_str().len() + value.len() + HEADER_OVERHEAD_BYTES).sum()
-}
-
-/// Adds what passes back to the headers of an answer.
-pub(crate) fn outwards(metadata: &MetadataMap, headers: &mut HeaderMap) {
-    for name in OUTWARDS {
-        if let Some(value) = metadata.as_ref().get(&name) {
-            headers.insert(name, value.clone());
-        }
-    }
 }
 
 /// `Bearer` passes as it is, `Basic` becomes an API key. All else passes too: the service refuses it.

@@ -18,6 +18,7 @@ mod json;
 mod malformed;
 mod names;
 mod openapi;
+mod outward;
 mod release;
 mod request;
 mod route;
