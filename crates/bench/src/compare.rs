@@ -5,9 +5,9 @@ use std::time::Duration;
 use anyhow::{Result, bail, ensure};
 use tokio::task::block_in_place;
 
-use crate::How;
 use crate::contest::{Contestant, Field, Loop, Results, Sample, Subject, any_show, median};
 use crate::cpu;
+use crate::how::How;
 use crate::import;
 use crate::report::{self, Size};
 use crate::scenario::Scenario;

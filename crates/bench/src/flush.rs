@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
-use crate::How;
 use crate::compare::field;
 use crate::contest::{Contestant, Results, Subject};
+use crate::how::How;
 use crate::report;
 use crate::scenario::Scenario;
 use crate::stage::Kind;

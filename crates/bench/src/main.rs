@@ -7,6 +7,7 @@ mod contest;
 mod cpu;
 mod empty;
 mod flush;
+mod how;
 mod http1;
 mod import;
 mod load;
@@ -19,14 +20,14 @@ mod stage;
 mod statements;
 mod svg;
 mod targets;
+mod thousands;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::Result;
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
+use crate::how::How;
 use crate::scenario::Scenario;
 use crate::stage::Kind;
 
@@ -90,34 +91,6 @@ enum What {
         #[arg(long)]
         size: usize,
     },
-}
-
-#[derive(Args)]
-struct How {
-    /// The binary of the service: a release build.
-    #[arg(long, default_value = "target/release/access-tokens")]
-    binary: PathBuf,
-    /// The peer, built.
-    #[arg(long)]
-    peer: Option<PathBuf>,
-    /// How many tokens there are.
-    #[arg(long, default_value_t = 100_000)]
-    tokens: u64,
-    /// How long a run takes.
-    #[arg(long, default_value_t = 3)]
-    seconds: u64,
-    /// How often each run is made.
-    #[arg(long, default_value_t = 5)]
-    rounds: usize,
-    /// The folder with performance.md; nothing is written without it.
-    #[arg(long)]
-    docs: Option<PathBuf>,
-}
-
-impl How {
-    fn time(&self) -> Duration {
-        Duration::from_secs(self.seconds)
-    }
 }
 
 fn main() -> Result<()> {

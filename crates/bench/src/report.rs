@@ -5,11 +5,12 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::How;
 use crate::contest::{Contestant, Loop, Results};
+use crate::how::How;
 use crate::scenario::Scenario;
 use crate::svg::{Bars, Curve, Curves};
 use crate::targets::{STEADY, Target};
+use crate::thousands::thousands;
 
 /// The same call on a table of a size: CPU microseconds of the service with its database and of the bare SQL, and the
 /// rates of both.
@@ -201,27 +202,9 @@ fn replace(docs: &Path, mark: &str, text: &str) -> Result<()> {
     Ok(std::fs::write(path, format!("{before}{begin}{text}{end}{after}"))?)
 }
 
-/// With commas.
-pub(crate) fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_have_commas() {
-        assert_eq!([0, 999, 1_000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
-    }
 
     #[test]
     fn a_table_takes_the_place_of_the_one_before() {

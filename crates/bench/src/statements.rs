@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use tokio::task::block_in_place;
 
-use crate::How;
+use crate::how::How;
 use crate::load::Script as _;
 use crate::scenario::{Scenario, Script};
 use crate::stage::{Kind, Stage};

@@ -14,8 +14,10 @@ mod linear;
 mod outcome;
 mod program;
 mod report;
+mod run;
 mod scenario;
 mod stage;
+mod table;
 mod writer;
 
 use std::path::PathBuf;
@@ -25,7 +27,8 @@ use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
-use scenario::{ALL, OPEN, Run, Scenario};
+use run::{Run, Scenario};
+use scenario::{ALL, OPEN};
 use stage::Kind;
 
 /// How much of everything.
@@ -139,7 +142,7 @@ async fn play(arguments: Arguments) -> Result<bool> {
     }
     let played = program::play(runs, arguments.jobs.unwrap_or(choice.jobs)).await?;
     let rows: Vec<_> = played.iter().map(|played| played.row.as_str()).collect();
-    println!("\n{}\n{}", report::head(), rows.join("\n"));
+    println!("\n{}\n{}", table::head(), rows.join("\n"));
     Ok(played.iter().all(|played| if choice.all_red { played.report.caught() } else { !played.report.failed() }))
 }
 

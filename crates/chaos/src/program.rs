@@ -10,7 +10,8 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::report::Report;
-use crate::scenario::{ALONE, Run};
+use crate::run::Run;
+use crate::scenario::ALONE;
 
 /// A run that is over.
 pub(crate) struct Played {

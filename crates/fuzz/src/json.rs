@@ -4,7 +4,7 @@ use prost::{Message, Name};
 use serde_json::Value;
 
 use crate::canary::{self, CANARY};
-use crate::choose;
+use crate::choose::choose;
 
 macro_rules! messages {
     ($($name:ident)*) => { [$(round_trip::<v1::$name>),*] };

@@ -5,6 +5,7 @@
 //! keeping. `docs/fuzzing.md` says what each asserts.
 
 mod canary;
+mod choose;
 mod dates;
 mod gateway;
 mod import;
@@ -42,9 +43,3 @@ pub const TARGETS: [(&str, Target); 10] = [
     ("policies", policies),
     ("sessions", sessions),
 ];
-
-/// One of several by the first byte of an input, and the rest of it. Printable first bytes count from `0`.
-fn choose<'t, 'd, T>(all: &'t [T], data: &'d [u8]) -> Option<(&'t T, &'d [u8])> {
-    let (first, rest) = data.split_first()?;
-    Some((&all[usize::from(first.wrapping_sub(b'0')) % all.len()], rest))
-}

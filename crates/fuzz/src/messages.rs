@@ -7,7 +7,7 @@ use prost::Message;
 use prost_reflect::{DynamicMessage, FieldDescriptor, MessageDescriptor};
 
 use crate::canary::{self, CANARY};
-use crate::choose;
+use crate::choose::choose;
 
 /// Headers that clients accept.
 const MAX_HEADER_BYTES: usize = 8 * 1_024;

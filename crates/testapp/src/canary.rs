@@ -16,6 +16,7 @@
 
 mod scan;
 mod spelling;
+mod value;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -23,40 +24,18 @@ use access_tokens_domain::code;
 use access_tokens_server::crypto::SystemRandom;
 
 pub use scan::Scan;
+pub use value::Kind;
+
+use value::Canary;
 
 /// 150 bits; and 75 in each half, which are looked for.
 const LETTERS: usize = 32;
-/// Digits that are too few to be unique in files of some megabytes.
-const SHORT_NUMBER: usize = 12;
 /// What is shorter than this turns up by chance.
 const SHORTEST: usize = 8;
-
-/// Who may know a value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Only who was told: it is written down nowhere.
-    Secret,
-    /// The database, and who asks for it: no log, no trace, no metric, no error.
-    Personal,
-}
 
 /// All values of a run.
 #[derive(Default)]
 pub struct Canaries(Mutex<Vec<Canary>>);
-
-#[derive(Debug, Clone)]
-struct Canary {
-    kind: Kind,
-    what: String,
-    value: Vec<u8>,
-}
-
-impl Canary {
-    /// A code of a few digits. Unlike all others, it may be part of something longer by chance.
-    fn is_short_number(&self) -> bool {
-        self.value.len() < SHORT_NUMBER && self.value.iter().all(u8::is_ascii_digit)
-    }
-}
 
 impl Canaries {
     /// A new secret, in letters.

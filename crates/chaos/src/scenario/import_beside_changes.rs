@@ -6,8 +6,8 @@ use access_tokens_testapp::import_race::{self, Size};
 use access_tokens_testkit::proxy::FaultProxy;
 use anyhow::Result;
 
-use super::{Playing, Run, Scenario};
 use crate::report::Report;
+use crate::run::{Playing, Run, Scenario};
 use crate::stage::{Kind, Plan, Stage};
 
 pub(super) const SCENARIO: Scenario = Scenario {

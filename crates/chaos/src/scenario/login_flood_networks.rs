@@ -11,8 +11,8 @@ use tokio::time::{MissedTickBehavior, interval};
 use tonic::transport::Endpoint;
 
 use super::steady::percentile;
-use super::{Playing, Run, Scenario};
 use crate::report::Report;
+use crate::run::{Playing, Run, Scenario};
 use crate::stage::{Kind, ORGANISATION, PASSWORD, Plan, Stage, USER};
 
 pub(super) const SCENARIO: Scenario = Scenario {

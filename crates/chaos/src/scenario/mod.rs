@@ -27,31 +27,7 @@ mod t29;
 mod unfinished_bodies;
 mod volley;
 
-use std::pin::Pin;
-
-use access_tokens_testkit::postgres::Cluster;
-use anyhow::Result;
-use tokio::task::block_in_place;
-
-use crate::report::Report;
-use crate::stage::{Kind, Plan};
-
-/// A scenario on one database: in the work, its report.
-pub(crate) type Playing<'a> = Pin<Box<dyn Future<Output = Result<Report>> + Send + 'a>>;
-
-/// A scenario.
-pub(crate) struct Scenario {
-    /// By which it is called.
-    pub(crate) name: &'static str,
-    /// What it does.
-    pub(crate) title: &'static str,
-    /// On which databases, and how often at size ci and at size soak.
-    pub(crate) sizes: &'static [(Kind, usize, usize)],
-    /// What its red mode switches off; empty when there is none.
-    pub(crate) red: &'static str,
-    /// Plays it.
-    pub(crate) play: for<'a> fn(&'a Run) -> Playing<'a>,
-}
+use crate::run::Scenario;
 
 /// All of them, in their order.
 pub(crate) const ALL: &[Scenario] = &[
@@ -94,38 +70,3 @@ pub(crate) const ALONE: &[&str] = &[
 
 /// What is not part of `ci`: its promise is not kept yet.
 pub(crate) const OPEN: &[&str] = &["overload"];
-
-/// The red mode that most scenarios have.
-pub(crate) const LIAR: &str = "a proxy before the service acknowledges writes that it passes on later";
-
-/// One run of a scenario on one database.
-pub(crate) struct Run {
-    /// Which one.
-    pub(crate) scenario: &'static Scenario,
-    /// Where.
-    pub(crate) kind: Kind,
-    /// How often.
-    pub(crate) cycles: usize,
-    /// With the guard off.
-    pub(crate) red: bool,
-    /// Where chance begins.
-    pub(crate) seed: u64,
-    /// The binary of the service.
-    pub(crate) binary: String,
-}
-
-impl Run {
-    /// How the binary was built, as far as its folder tells.
-    pub(crate) fn build(&self) -> &'static str {
-        if self.binary.contains("/release/") { "release" } else { "debug" }
-    }
-
-    /// The usual stage: one process, a cluster of its own where it is PostgreSQL, and a liar in red mode.
-    pub(crate) fn plan(&self) -> Result<Plan> {
-        let cluster = match self.kind {
-            Kind::Sqlite => None,
-            Kind::Postgres => Some(block_in_place(Cluster::start)?),
-        };
-        Ok(Plan { binary: self.binary.clone(), cluster, replicas: 1, liar: self.red, ..Plan::default() })
-    }
-}

@@ -11,8 +11,8 @@ use tonic::Code;
 use super::machine::{MIB, Process, restrained};
 use super::steady::{Refused, Steady, percentile};
 use super::volley::{DEADLINE, Pace, Score, Volley};
-use super::{Playing, Run, Scenario};
 use crate::report::Report;
+use crate::run::{Playing, Run, Scenario};
 use crate::stage::{Kind, Plan, Stage};
 
 pub(super) const SCENARIO: Scenario = Scenario {

@@ -11,8 +11,8 @@ use tokio::task::JoinSet;
 
 use super::machine::{MIB, Process};
 use super::steady::{Steady, percentile};
-use super::{Playing, Run, Scenario};
 use crate::report::Report;
+use crate::run::{Playing, Run, Scenario};
 use crate::stage::{Kind, Plan, Stage};
 
 pub(super) const SCENARIO: Scenario = Scenario {

@@ -8,8 +8,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
 
 use super::strangers::{self, HONEST, Honest, connect};
-use super::{Playing, Run, Scenario};
 use crate::report::Report;
+use crate::run::{Playing, Run, Scenario};
 use crate::stage::Kind;
 
 pub(super) const SCENARIO: Scenario = Scenario {

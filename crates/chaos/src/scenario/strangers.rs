@@ -14,10 +14,10 @@ use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
-use super::Run;
 use super::machine::{MIB, Process};
 use super::steady::percentile;
 use crate::report::Report;
+use crate::run::Run;
 use crate::stage::{Plan, Stage};
 
 /// The address of honest callers.

@@ -5,10 +5,10 @@ use std::time::Duration;
 use access_tokens_testkit::proxy::FaultProxy;
 use anyhow::Result;
 
-use super::{LIAR, Playing, Run, Scenario};
 use crate::campaign::{Campaign, Crew};
 use crate::inspect;
 use crate::report::Report;
+use crate::run::{LIAR, Playing, Run, Scenario};
 use crate::stage::{Kind, Plan, Stage};
 use crate::writer::{Manner, Task};
 

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::{LIAR, Playing, Run, Scenario};
 use crate::campaign::{Campaign, Crew};
 use crate::report::Report;
+use crate::run::{LIAR, Playing, Run, Scenario};
 use crate::stage::{Kind, Stage};
 
 pub(super) const SCENARIO: Scenario = Scenario {

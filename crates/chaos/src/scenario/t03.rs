@@ -4,10 +4,10 @@ use access_tokens_testkit::postgres::Cluster;
 use anyhow::Result;
 use tokio::task::block_in_place;
 
-use super::{Playing, Run, Scenario};
 use crate::campaign::{Campaign, Crew};
 use crate::disk::{self, Disk};
 use crate::report::Report;
+use crate::run::{Playing, Run, Scenario};
 use crate::stage::{Kind, Plan, Stage};
 
 pub(super) const SCENARIO: Scenario = Scenario {

@@ -6,10 +6,10 @@ use access_tokens_testkit::postgres::{Cluster, ROLE};
 use anyhow::{Context, Result};
 use tokio::task::block_in_place;
 
-use super::{Playing, Run, Scenario};
 use crate::campaign::{Campaign, Crew};
 use crate::inspect;
 use crate::report::Report;
+use crate::run::{Playing, Run, Scenario};
 use crate::stage::{Kind, Plan, Stage};
 
 pub(super) const SCENARIO: Scenario = Scenario {

@@ -6,11 +6,11 @@ use access_tokens_testkit::postgres::Cluster;
 use anyhow::{Context, Result};
 use tokio::task::block_in_place;
 
-use super::{Playing, Run, Scenario};
 use crate::campaign::{Campaign, Crew};
 use crate::inspect;
 use crate::junction::Junction;
 use crate::report::Report;
+use crate::run::{Playing, Run, Scenario};
 use crate::stage::{Kind, Plan, Stage};
 
 pub(super) const SCENARIO: Scenario = Scenario {

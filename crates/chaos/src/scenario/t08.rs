@@ -9,11 +9,11 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use super::{LIAR, Playing, Run, Scenario};
 use crate::chance::Chance;
 use crate::inspect;
 use crate::outcome::{Outcome, call};
 use crate::report::Report;
+use crate::run::{LIAR, Playing, Run, Scenario};
 use crate::stage::{Kind, Plan, Stage};
 
 pub(super) const SCENARIO: Scenario = Scenario {

@@ -9,11 +9,11 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::{JoinSet, block_in_place};
 
-use super::{LIAR, Playing, Run, Scenario};
 use crate::chance::Chance;
 use crate::inspect;
 use crate::linear::{History, Op, State};
 use crate::report::Report;
+use crate::run::{LIAR, Playing, Run, Scenario};
 use crate::stage::{Kind, Plan, Stage};
 
 pub(super) const SCENARIO: Scenario = Scenario {

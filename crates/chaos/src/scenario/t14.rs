@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use tokio::task::JoinSet;
 
-use super::{Playing, Run, Scenario};
 use crate::campaign::{Campaign, Crew};
 use crate::hostile::{self, Door, Hostility, Stuck};
 use crate::report::Report;
+use crate::run::{Playing, Run, Scenario};
 use crate::stage::{Kind, Stage};
 
 pub(super) const SCENARIO: Scenario = Scenario {

@@ -14,8 +14,8 @@ use tokio::task::{JoinHandle, JoinSet, block_in_place};
 
 use super::machine::{MIB, Process, is_quiet};
 use super::steady::{Steady, percentile};
-use super::{Playing, Run, Scenario};
 use crate::report::Report;
+use crate::run::{Playing, Run, Scenario};
 use crate::stage::{Kind, Plan, Stage};
 
 pub(super) const SCENARIO: Scenario = Scenario {

@@ -7,10 +7,10 @@ use tokio::net::TcpStream;
 
 use super::machine::{MIB, Process, restrained};
 use super::steady::Steady;
-use super::{Playing, Run, Scenario};
 use crate::campaign::{Campaign, Crew};
 use crate::hostile::{CLOSED, Door, Hostility, Newcomers, Sponge, attack, open_files};
 use crate::report::Report;
+use crate::run::{Playing, Run, Scenario};
 use crate::stage::{Kind, Plan, Stage};
 
 pub(super) const SCENARIO: Scenario = Scenario {

@@ -14,8 +14,8 @@ use tonic::Code;
 
 use super::machine::{MIB, Process, is_quiet};
 use super::steady::{Experience, Refused, Steady, percentile};
-use super::{Playing, Run, Scenario};
 use crate::report::Report;
+use crate::run::{Playing, Run, Scenario};
 use crate::stage::{Kind, Plan, Stage};
 
 pub(super) const SCENARIO: Scenario = Scenario {

@@ -10,10 +10,10 @@ use anyhow::{Context, Result};
 use serde_json::json;
 use tokio::task::block_in_place;
 
-use super::{LIAR, Playing, Run, Scenario};
 use crate::campaign::{Campaign, Crew};
 use crate::disk::{self, Disk};
 use crate::report::Report;
+use crate::run::{LIAR, Playing, Run, Scenario};
 use crate::stage::{Kind, Plan, Stage};
 
 pub(super) const SCENARIO: Scenario = Scenario {

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use serde_json::json;
 
-use super::{LIAR, Playing, Run, Scenario};
 use crate::campaign::{Campaign, Crew};
 use crate::report::Report;
+use crate::run::{LIAR, Playing, Run, Scenario};
 use crate::stage::{Kind, Plan, Stage};
 use crate::writer::Task;
 

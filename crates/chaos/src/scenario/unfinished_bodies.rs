@@ -15,8 +15,8 @@ use tonic::transport::Channel;
 use tower::ServiceExt;
 
 use super::strangers::{self, Honest, channel, connect};
-use super::{Playing, Run, Scenario};
 use crate::report::Report;
+use crate::run::{Playing, Run, Scenario};
 use crate::stage::Kind;
 
 pub(super) const SCENARIO: Scenario = Scenario {

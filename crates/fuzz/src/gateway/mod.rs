@@ -17,7 +17,7 @@ use serde_json::Value;
 pub(crate) use stage::{Answer, Stage};
 
 use crate::canary::{self, CANARY};
-use crate::choose;
+use crate::choose::choose;
 
 /// Twenty faults at most, each with a path of 32 names of 64 characters and the names that are known, listed twice.
 const MAX_ANSWER_BYTES: usize = 256 * 1_024;

@@ -6,7 +6,7 @@ use std::path::Path;
 use aho_corasick::AhoCorasick;
 
 use super::spelling::spellings;
-use super::{Canary, Kind};
+use super::value::{Canary, Kind};
 
 /// Bytes of the surroundings that a report shows.
 const BEFORE: usize = 100;

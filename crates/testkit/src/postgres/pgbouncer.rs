@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
+use super::cluster::{Cluster, ROLE, free_port};
 use super::tools::Tools;
-use super::{Cluster, ROLE, free_port};
 
 const MISSING: &str = "these tests start a pgbouncer of their own. Install it with `apt-get install pgbouncer`, or run \
     `scripts/test`, which does so.";

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
+use super::cluster::{Cluster, PATIENCE, data};
 use super::tools::{self, Tools};
 use super::watchdog::Watchdog;
-use super::{Cluster, PATIENCE, data};
 
 const POLL: Duration = Duration::from_millis(20);
 

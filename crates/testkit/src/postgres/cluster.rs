@@ -1,0 +1,322 @@
+//! A PostgreSQL cluster, and the one that the tests of a process share.
+
+use std::fs::Permissions;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::tools::{self, Tools};
+use super::watchdog::Watchdog;
+
+/// The role that owns the databases; not a superuser.
+pub const ROLE: &str = "access_tokens";
+
+/// A role that serves and owns nothing: see [`Cluster::serve_as_other_role`].
+pub const SERVICE: &str = "access_tokens_service";
+
+/// How long a start may take, with recovery after a crash.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Enough for many tests at once.
+const SETTINGS: &[&str] = &["max_connections=300", "fsync=on", "synchronous_commit=on", "full_page_writes=on"];
+
+/// The URL of a new, empty database in the cluster that the tests of this process share.
+///
+/// # Panics
+/// When there is no PostgreSQL; the message says how to get one.
+pub fn create_database() -> String {
+    shared().create_database().unwrap_or_else(|error| panic!("{error:#}"))
+}
+
+/// The cluster that the tests of this process share. Tests that stop it take one of their own: [`Cluster::start`].
+///
+/// # Panics
+/// When there is no PostgreSQL; the message says how to get one.
+pub fn shared() -> &'static Cluster {
+    static SHARED: OnceLock<Result<Cluster, String>> = OnceLock::new();
+    let cluster = SHARED.get_or_init(|| Cluster::start().map_err(|error| format!("{error:#}")));
+    cluster.as_ref().unwrap_or_else(|message| panic!("{message}"))
+}
+
+/// A PostgreSQL cluster. It and its data go when it is dropped.
+#[derive(Debug)]
+pub struct Cluster {
+    // The order matters: the server ends before the watchdog removes its data.
+    server: Mutex<Option<Server>>,
+    pub(super) port: u16,
+    pub(super) tools: Tools,
+    pub(super) settings: Vec<String>,
+    pub(super) variables: Vec<(String, String)>,
+    databases: AtomicU32,
+    pub(super) watchdog: Watchdog,
+}
+
+impl Cluster {
+    /// Makes and starts a cluster.
+    pub fn start() -> Result<Self> {
+        Self::start_with(&[])
+    }
+
+    /// Makes and starts a cluster with settings (`name=value`) that win over the usual ones, such as `fsync=off`.
+    pub fn start_with(settings: &[&str]) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("access-tokens-postgres-").tempdir()?;
+        Self::start_in(&folder.keep(), settings, &[])
+    }
+
+    /// Makes and starts a cluster that encrypts whoever asks for it, with a certificate and its key in PEM.
+    pub fn start_encrypted(certificate: &str, key: &str) -> Result<Self> {
+        let (folder, tools) = (tempfile::Builder::new().prefix("access-tokens-postgres-").tempdir()?, Tools::find()?);
+        let mut settings = vec!["ssl=on".to_owned()];
+        for (setting, text) in [("ssl_cert_file", certificate), ("ssl_key_file", key)] {
+            let path = folder.path().join(setting);
+            std::fs::write(&path, text)?;
+            // It takes no key that others could read.
+            std::fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+            tools.give(&path)?;
+            settings.push(format!("{setting}={}", path.display()));
+        }
+        let settings: Vec<_> = settings.iter().map(String::as_str).collect();
+        Self::start_in(&folder.keep(), &settings, &[])
+    }
+
+    /// The same in an empty folder, of a small disk for instance, and with environment variables for the server. The
+    /// folder goes with the cluster.
+    pub fn start_in(folder: &Path, settings: &[&str], variables: &[(&str, &str)]) -> Result<Self> {
+        let tools = Tools::find()?;
+        tools.give(folder)?;
+        let watchdog = Watchdog::over(&tools, folder.to_owned())?;
+        initialise(&tools, &data(&watchdog))?;
+        let settings = SETTINGS.iter().chain(settings).map(ToString::to_string).collect();
+        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let cluster = Self::launched(tools, settings, variables, watchdog)?;
+        cluster.psql("postgres", &format!("CREATE ROLE {ROLE} LOGIN; CREATE ROLE {SERVICE} LOGIN"))?;
+        Ok(cluster)
+    }
+
+    /// A cluster whose data are there.
+    pub(super) fn launched(
+        tools: Tools,
+        settings: Vec<String>,
+        variables: Vec<(String, String)>,
+        watchdog: Watchdog,
+    ) -> Result<Self> {
+        let (server, databases) = (Mutex::new(None), AtomicU32::new(0));
+        let mut cluster = Self { server, port: 0, tools, settings, variables, databases, watchdog };
+        cluster.start_on_a_free_port()?;
+        Ok(cluster)
+    }
+
+    /// The URL of a new, empty database that belongs to [`ROLE`].
+    pub fn create_database(&self) -> Result<String> {
+        let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed) + 1);
+        // From template0, which nobody can be connected to: that would make the command fail.
+        self.psql("postgres", &format!("CREATE DATABASE {name} OWNER {ROLE} TEMPLATE template0"))?;
+        self.psql("postgres", &format!("REVOKE ALL ON DATABASE {name} FROM PUBLIC"))?;
+        Ok(format!("postgres://{ROLE}@127.0.0.1:{}/{name}", self.port))
+    }
+
+    /// Gives [`SERVICE`] the rights of a role that serves, in a migrated database of [`ROLE`], and returns its URL: the statements
+    /// of docs/operations.md.
+    pub fn serve_as_other_role(&self, url: &str) -> Result<String> {
+        let database = url.rsplit('/').next().context("a URL without a database")?;
+        let grants = format!(
+            "GRANT CONNECT ON DATABASE {database} TO {SERVICE}; GRANT USAGE ON SCHEMA public TO {SERVICE}; \
+             GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {SERVICE}; \
+             REVOKE INSERT, UPDATE, DELETE ON seaql_migrations FROM {SERVICE}"
+        );
+        self.psql(database, &grants)?;
+        Ok(url.replace(&format!("//{ROLE}@"), &format!("//{SERVICE}@")))
+    }
+
+    /// The port on 127.0.0.1; the same after a restart.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Where its files are: the folder `data`, and the server's own `log`.
+    pub fn folder(&self) -> &Path {
+        self.watchdog.folder()
+    }
+
+    /// Runs SQL as the superuser; answers the rows, a line each, columns parted by `|`.
+    pub fn psql(&self, database: &str, sql: &str) -> Result<String> {
+        let mut psql = self.tools.command("psql");
+        psql.args(["-XqAt", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-U", "postgres"]);
+        tools::run(psql.args(["-p", &self.port.to_string(), "-d", database, "-c", sql]))
+    }
+
+    /// Stops as an operator does, cutting all connections, and starts again.
+    pub fn restart(&self) -> Result<()> {
+        self.end(&mut self.server(), "INT")?;
+        self.resume()
+    }
+
+    /// Stops as a crash does: nothing is flushed, the next start recovers from the log.
+    pub fn stop_immediate(&self) -> Result<()> {
+        self.end(&mut self.server(), "QUIT")
+    }
+
+    /// Stops the time for all its processes. They can only be killed then.
+    pub fn freeze(&self) -> Result<()> {
+        self.server().as_ref().map_or(Ok(()), |server| server.signal_all("STOP"))
+    }
+
+    /// From now on all its processes, those that are still to come included, run on these cores only: `0`, or `1-3`.
+    pub fn pin(&self, cores: &str) -> Result<()> {
+        self.server().as_ref().map_or(Ok(()), |server| server.pin(cores))
+    }
+
+    /// Kills all its processes, as a power cut does.
+    pub fn kill(&self) -> Result<()> {
+        let Some(mut server) = self.server().take() else { return Ok(()) };
+        server.signal_all("KILL")?;
+        server.0.wait()?;
+        Ok(())
+    }
+
+    /// Starts again after a stop, on the same port.
+    pub fn resume(&self) -> Result<()> {
+        let mut server = self.server();
+        if server.is_none() {
+            *server = Some(self.launch(self.port)?);
+        }
+        Ok(())
+    }
+
+    fn server(&self) -> MutexGuard<'_, Option<Server>> {
+        self.server.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn end(&self, server: &mut Option<Server>, signal: &str) -> Result<()> {
+        server.take().map_or(Ok(()), |mut server| server.end(signal))
+    }
+
+    /// Somebody else may take a port between our look and the server's bind: then another port is tried.
+    fn start_on_a_free_port(&mut self) -> Result<()> {
+        let mut failure = None;
+        for _ in 0..10 {
+            let port = free_port()?;
+            match self.launch(port) {
+                Ok(server) => {
+                    self.port = port;
+                    *self.server() = Some(server);
+                    return Ok(());
+                }
+                Err(error) => failure = Some(error),
+            }
+        }
+        failure.map_or(Ok(()), Err)
+    }
+
+    fn launch(&self, port: u16) -> Result<Server> {
+        let log_path = self.watchdog.folder().join("log");
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(&log_path)?;
+        let mut command = self.tools.command("postgres");
+        command.arg("-D").arg(data(&self.watchdog)).args(["-p", &port.to_string()]);
+        for setting in ["listen_addresses=127.0.0.1", "unix_socket_directories="] {
+            command.args(["-c", setting]);
+        }
+        for setting in &self.settings {
+            command.args(["-c", setting]);
+        }
+        command.envs(self.variables.iter().cloned());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).process_group(0);
+        let mut server = Server(command.spawn().context("cannot run postgres")?);
+        let ready = server.wait_until_ready(&data(&self.watchdog).join("postmaster.pid"));
+        ready.with_context(|| std::fs::read_to_string(&log_path).unwrap_or_default())?;
+        Ok(server)
+    }
+}
+
+pub(super) fn data(watchdog: &Watchdog) -> PathBuf {
+    watchdog.folder().join("data")
+}
+
+fn initialise(tools: &Tools, data: &Path) -> Result<()> {
+    let mut initdb = tools.command("initdb");
+    initdb.arg("-D").arg(data).args(["--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8"]);
+    initdb.args(["--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en-US"]);
+    tools::run(&mut initdb).context("the tests need PostgreSQL 15 or later, with ICU")?;
+    Ok(())
+}
+
+/// A port nobody listens on, below the range from which outgoing connections get theirs: a stopped cluster finds it
+/// free again.
+pub(super) fn free_port() -> Result<u16> {
+    let somewhere = RandomState::new().build_hasher().finish();
+    let ports = (0..1_000).map(|step| 15_000 + ((somewhere.wrapping_add(step * 7)) % 17_000) as u16);
+    let free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    ports.into_iter().find(free).context("no free port on 127.0.0.1")
+}
+
+/// A running postmaster. Dropped, it stops at once.
+#[derive(Debug)]
+struct Server(Child);
+
+impl Server {
+    /// The last line of the lock file says when connections are welcome.
+    #[expect(clippy::disallowed_methods, reason = "waits for another process, in synchronous code")]
+    fn wait_until_ready(&mut self, lock_file: &Path) -> Result<()> {
+        let start = Instant::now();
+        while start.elapsed() < PATIENCE {
+            if let Some(status) = self.0.try_wait()? {
+                bail!("postgres did not start ({status})");
+            }
+            let lock = std::fs::read_to_string(lock_file).unwrap_or_default();
+            let mine = lock.lines().next() == Some(self.0.id().to_string().as_str());
+            if mine && lock.lines().nth(7).is_some_and(|line| line.trim() == "ready") {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        bail!("postgres was not ready after {} s", PATIENCE.as_secs())
+    }
+
+    /// The parent comes first: its next children are like it.
+    fn pin(&self, cores: &str) -> Result<()> {
+        let parent = self.0.id();
+        tools::pin(cores, parent)?;
+        // Children end by themselves too.
+        for child in tools::children(parent)? {
+            let _ = tools::pin(cores, child);
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, signal: &str) -> Result<()> {
+        tools::signal(signal, &[self.0.id()])?;
+        let status = self.0.wait()?;
+        ensure!(status.code().is_some(), "postgres ended by {status}");
+        Ok(())
+    }
+
+    /// The parent comes first, so that it makes no more children.
+    fn signal_all(&self, signal: &str) -> Result<()> {
+        let parent = self.0.id();
+        let children = tools::children(parent)?;
+        tools::signal(signal, &[parent])?;
+        let new = tools::children(parent)?;
+        // Children end by themselves too.
+        for child in children.into_iter().chain(new) {
+            let _ = tools::signal(signal, &[child]);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if matches!(self.0.try_wait(), Ok(None)) && self.end("QUIT").is_err() {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+}
