@@ -1,36 +1,24 @@
 //! The rules of access tokens: types, life cycle, policies, use cases and the ports they need.
 //!
-//! This crate knows no transport, no database and no runtime. A use case is one file in [`service`];
-//! what it needs from outside is a trait in [`ports`] or [`store`].
+//! This crate knows no transport, no database and no runtime. Each folder imports from those before it only:
+//!
+//! 1. [`model`]: the types and what holds of each alone.
+//! 2. [`policy`]: limits on guessing.
+//! 3. [`ports`]: what the use cases need from outside, as traits.
+//! 4. [`import`]: records of an import, worked through in memory.
+//! 5. [`usecase`]: one use case a file.
 
-pub mod access_token;
-pub mod administration;
-pub mod attempts;
-pub mod card;
-pub mod code;
-pub mod common_secrets;
-pub mod directory;
-pub mod error;
-pub mod guess_budget;
-pub mod identifier;
 pub mod import;
-pub mod issues;
-pub mod life_cycle;
-pub mod login;
-pub mod notification;
-pub mod observer;
-pub mod page;
-pub mod password;
+pub mod model;
 pub mod policy;
 pub mod ports;
-pub mod rate;
-pub mod reference;
-pub mod secret;
-pub mod service;
-pub mod session;
-pub mod store;
-pub mod strength;
-pub mod text;
-pub mod time;
+pub mod usecase;
 
-pub use error::{Error, FieldViolation, Reason, Result};
+pub use model::error::{Error, FieldViolation, Reason, Result};
+pub use model::{
+    access_token, card, directory, error, identifier, life_cycle, page, reference, secret, session, text, time,
+};
+pub use policy::{attempts, common_secrets, guess_budget, issues, login, password, rate, strength};
+pub use ports::{code, notification, observer, store};
+pub use usecase as service;
+pub use usecase::administration;

@@ -1,4 +1,9 @@
-//! What the rules need from the world besides a store: time, chance, and keys.
+//! What the rules need from the world: time, chance, keys, and stores. Knows the model and the policies.
+
+pub mod code;
+pub mod notification;
+pub mod observer;
+pub mod store;
 
 use std::future::Future;
 use std::pin::Pin;

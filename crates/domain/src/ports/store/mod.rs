@@ -2,7 +2,6 @@
 
 mod account;
 mod administration;
-mod credential;
 mod error;
 mod found;
 mod import;
@@ -12,12 +11,12 @@ mod login;
 mod sequence;
 mod token;
 
+pub use crate::model::credential::Credential;
 pub use account::{
     AccountStore, ApiKey, KeyTerms, NewSession, OrganisationRef, ReleasedAfter, ReleasedPage, ReleasedSession,
     SessionProof, UserAccount,
 };
 pub use administration::{AdministrationStore, Change, Disabled, KeyDetails, LoginState, Rotated, UserDetails};
-pub use credential::Credential;
 pub use error::{StoreError, StoreResult, Unique};
 pub use found::{Account, FoundOwners, FoundPage, FoundToken, Load, Lookup, OwnerKey, Owners, Participant, TokenPage};
 pub use import::{DraftStore, ImportChanges, ImportKeys, ImportRows};

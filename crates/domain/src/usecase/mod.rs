@@ -2,6 +2,7 @@
 //! own unit of work.
 
 mod access_tokens;
+pub mod administration;
 mod change_pass_code;
 mod check_pass_code;
 mod classifications;

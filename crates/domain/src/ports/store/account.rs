@@ -4,10 +4,10 @@ use std::future::Future;
 
 use chrono::TimeDelta;
 
-use super::credential::Credential;
 use super::error::StoreResult;
 use super::login::LoginStore;
 use crate::directory::Organisation;
+use crate::model::credential::Credential;
 use crate::secret::{CodeHash, PassCodeHash};
 use crate::session::{OrganisationKey, Permissions};
 use crate::time::Timestamp;

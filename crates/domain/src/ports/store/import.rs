@@ -1,12 +1,12 @@
 //! What an import reads and writes.
 
-use super::credential::Credential;
 use super::error::StoreResult;
 use crate::access_token::AccessToken;
 use crate::directory::{
     AccountsReceivable, BusinessUnit, Classification, ContactInformation, Country, Industry, IndustrySector,
     Organisation, RewardsParticipant, Unit, User,
 };
+use crate::model::credential::Credential;
 use crate::reference::Reference;
 use crate::time::Timestamp;
 

@@ -1,0 +1,17 @@
+//! What the service is about: tokens, owners, reference data, policies and sessions, with the rules of each alone. Knows no other
+//! folder of this crate.
+
+pub mod access_token;
+pub mod card;
+pub mod credential;
+pub mod directory;
+pub mod error;
+pub mod identifier;
+pub mod life_cycle;
+pub mod page;
+pub mod policy;
+pub mod reference;
+pub mod secret;
+pub mod session;
+pub mod text;
+pub mod time;
