@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use access_tokens_domain::life_cycle::LifeCycleState;
-use access_tokens_domain::store::{StoreError, StoreResult};
+use access_tokens_domain::store::{CallState, ReadConsistency, StoreError, StoreResult};
 use sea_orm::{
     AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, IsolationLevel,
     TransactionTrait,
@@ -292,22 +292,30 @@ impl Database {
         }
     }
 
-    /// Runs a read on a replica, where the call has one and may be answered by it. `None`: it has to be the primary.
-    pub(crate) async fn on_replica<T: Send, W>(&self, work: impl Fn(Single) -> W + Send + Sync) -> Option<T>
+    /// Runs a read on a replica that is as current as `consistency` demands. `None`: the primary has to answer.
+    pub(crate) async fn on_replica<T: Send, W>(
+        &self,
+        consistency: ReadConsistency,
+        work: impl Fn(Single) -> W + Send + Sync,
+    ) -> Option<T>
     where
         W: Future<Output = StoreResult<T>> + Send,
     {
         let replicas = self.replicas.as_ref()?;
-        // In a box: who has no replicas has no room for this either.
-        Box::pin(replicas.read(&work)).await
+        // Boxed to keep the future small where there are no replicas.
+        Box::pin(replicas.read(consistency, &work)).await
     }
 
-    /// The same, else on the primary.
-    pub(crate) async fn read<T: Send, W>(&self, work: impl Fn(Single) -> W + Send + Sync) -> StoreResult<T>
+    /// Runs a read on such a replica, or else on the primary.
+    pub(crate) async fn read<T: Send, W>(
+        &self,
+        consistency: ReadConsistency,
+        work: impl Fn(Single) -> W + Send + Sync,
+    ) -> StoreResult<T>
     where
         W: Future<Output = StoreResult<T>> + Send,
     {
-        if let Some(found) = self.on_replica(&work).await {
+        if let Some(found) = self.on_replica(consistency, &work).await {
             return Ok(found);
         }
         let asked = Instant::now();
@@ -316,12 +324,13 @@ impl Database {
         Ok(found)
     }
 
-    pub(crate) async fn look_up<L: Lookup>(&self, lookup: &L) -> StoreResult<L::Found> {
+    /// Looks up one row on the primary. `call` may be dropped while the lookup waits for a connection.
+    pub(crate) async fn look_up<L: Lookup>(&self, lookup: &L, call: Option<&CallState>) -> StoreResult<L::Found> {
         match &*self.backend {
             Backend::Sqlite { lookups, writer, .. } => lookups.find(lookup, writer.counts().1),
             Backend::Postgres(pools) => {
                 let asked = Instant::now();
-                let row = pools.lookups().find(lookup.question(), lookup.keys()).await?;
+                let row = pools.lookups().find(lookup.question(), lookup.keys(), call).await?;
                 self.heard(asked);
                 lookup.read(Cells::of_postgres(&row.ok_or_else(|| lookup.question().unknown())?))
             }

@@ -14,6 +14,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use access_tokens_domain::store::CallState;
 use sea_orm::sqlx::pool::PoolConnection;
 use sea_orm::sqlx::postgres::{PgQueryResult, PgRow};
 use sea_orm::sqlx::query::Query;
@@ -24,7 +25,6 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use self::job::{Job, bound};
-use crate::caller::queued;
 use crate::error::Failure;
 use crate::lookup::Question;
 use crate::postgres::PING_AFTER_IDLE;
@@ -92,12 +92,21 @@ impl Lanes {
         Arc::new(Self { pool, watcher, state: Mutex::new(state) })
     }
 
-    /// The row of a question. None: there is no such organisation. A call that nobody waits for any more may be dropped here
-    /// before it has been asked for: who asks skips it.
-    pub(crate) async fn find(self: &Arc<Self>, question: Question, keys: &[&str]) -> Result<Option<PgRow>, Failure> {
+    /// Returns the row of a question. `None`: there is no such organisation. `call` may be dropped while it waits here: the leader
+    /// of the next batch skips it.
+    pub(crate) async fn find(
+        self: &Arc<Self>,
+        question: Question,
+        keys: &[&str],
+        call: Option<&CallState>,
+    ) -> Result<Option<PgRow>, Failure> {
         let keys = keys.iter().map(ToString::to_string).collect();
         let job = Arc::new(Job::Lookup { question, keys });
-        let reply = queued(self.turn(&job)).await;
+        let turn = self.turn(&job);
+        let reply = match call {
+            Some(call) => call.queue(turn).await,
+            None => turn.await,
+        };
         match reply.map_err(|error| Failure::of_sqlx(&error))? {
             Reply::Lane(lane) => lane.ask(&job, true).await.0,
             Reply::Answer(answer) => answer,

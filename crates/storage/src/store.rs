@@ -9,8 +9,8 @@ use access_tokens_domain::life_cycle::LifeCycleState;
 use access_tokens_domain::reference::Reference;
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{
-    DraftStore, FoundOwners, FoundPage, FoundToken, Load, Lookup, Owners, Sequence, Store, StoreResult, TokenPage,
-    UnitOfWork,
+    DraftStore, FoundOwners, FoundPage, FoundToken, Load, Lookup, Owners, ReadConsistency, ReadOptions, Sequence,
+    Store, StoreResult, TokenPage, UnitOfWork,
 };
 use access_tokens_domain::strength::StoredStrength;
 use access_tokens_domain::text;
@@ -61,11 +61,12 @@ impl Database {
         organisation: OrganisationKey,
         key: TokenKey<'_>,
         load: Load,
+        read: ReadOptions<'_>,
     ) -> StoreResult<Lookup> {
         let lookup = TokenLookup::new(organisation, key, load);
-        let found = match self.on_replica(|connection| lookup.find(connection)).await {
+        let found = match self.on_replica(read.consistency, |connection| lookup.find(connection)).await {
             Some(found) => found,
-            None => self.look_up(&lookup).await?,
+            None => self.look_up(&lookup, read.call).await?,
         };
         let reference = self.reference_since(organisation, found.version).await?;
         let found = found.value.map(|value| with(&reference, value));
@@ -103,11 +104,17 @@ impl Store for Database {
         self.reference_since(organisation, version).await
     }
 
-    async fn find_token(&self, organisation: OrganisationKey, key: TokenKey<'_>, load: Load) -> StoreResult<Lookup> {
-        let presented = self.find_token_exactly(organisation, key, load).await?;
+    async fn find_token(
+        &self,
+        organisation: OrganisationKey,
+        key: TokenKey<'_>,
+        load: Load,
+        read: ReadOptions<'_>,
+    ) -> StoreResult<Lookup> {
+        let presented = self.find_token_exactly(organisation, key, load, read).await?;
         let Cow::Owned(normalised) = text::nfc(key.text()) else { return Ok(presented) };
         // In both cases, so that the work does not tell whether there is such a token. Boxed to keep the usual future small.
-        let other = Box::pin(self.find_token_exactly(organisation, key.with_text(&normalised), load)).await?;
+        let other = Box::pin(self.find_token_exactly(organisation, key.with_text(&normalised), load, read)).await?;
         Ok(if presented.found.is_some() { presented } else { other })
     }
 
@@ -116,12 +123,13 @@ impl Store for Database {
         organisation: OrganisationKey,
         page: TokenPage<'_>,
         load: Load,
+        consistency: ReadConsistency,
     ) -> StoreResult<FoundPage> {
         let list = |connection| {
             let page = page.clone();
             async move { tokens::list(&connection, organisation, page, load).await }
         };
-        let found = self.read(list).await?;
+        let found = self.read(consistency, list).await?;
         let reference = self.reference_since(organisation, found.version).await?;
         let (owners, tokens) = found.value;
         Ok(FoundPage { owners, tokens: tokens.into_iter().map(|value| with(&reference, value)).collect() })
@@ -133,10 +141,11 @@ impl Store for Database {
         state: Option<LifeCycleState>,
         limit: u32,
         load: Load,
+        consistency: ReadConsistency,
     ) -> StoreResult<Vec<FoundToken>> {
         let list =
             |connection| async move { tokens::not_associated(&connection, organisation, state, limit, load).await };
-        let page = self.read(list).await?;
+        let page = self.read(consistency, list).await?;
         self.with_reference(organisation, page).await
     }
 
@@ -148,7 +157,7 @@ impl Store for Database {
     ) -> StoreResult<FoundOwners> {
         let (version, accounts, participant) = match OwnersLookup::new(organisation, account, participant) {
             Ok(lookup) => {
-                let found = self.look_up(&lookup).await?;
+                let found = self.look_up(&lookup, None).await?;
                 let Owners { accounts_receivable, rewards_participant } = found.value;
                 (found.version, accounts_receivable.into_iter().collect(), rewards_participant)
             }

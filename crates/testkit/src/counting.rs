@@ -16,8 +16,8 @@ use access_tokens_domain::reference::Reference;
 use access_tokens_domain::secret::{CodeHash, PassCodeHash, SealedCode, Secret};
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{
-    DraftStore, Entry, FoundOwners, FoundPage, FoundToken, LedgerStore, Load, Lookup, Sequence, Store, StoreResult,
-    TokenPage,
+    DraftStore, Entry, FoundOwners, FoundPage, FoundToken, LedgerStore, Load, Lookup, ReadConsistency, ReadOptions,
+    Sequence, Store, StoreResult, TokenPage,
 };
 use access_tokens_domain::strength::StoredStrength;
 use access_tokens_domain::time::Timestamp;
@@ -61,8 +61,14 @@ impl<S: Store> Store for CountingStore<S> {
         self.call().await.reference(organisation).await
     }
 
-    async fn find_token(&self, organisation: OrganisationKey, key: TokenKey<'_>, load: Load) -> StoreResult<Lookup> {
-        self.call().await.find_token(organisation, key, load).await
+    async fn find_token(
+        &self,
+        organisation: OrganisationKey,
+        key: TokenKey<'_>,
+        load: Load,
+        read: ReadOptions<'_>,
+    ) -> StoreResult<Lookup> {
+        self.call().await.find_token(organisation, key, load, read).await
     }
 
     async fn list_tokens(
@@ -70,8 +76,9 @@ impl<S: Store> Store for CountingStore<S> {
         organisation: OrganisationKey,
         page: TokenPage<'_>,
         load: Load,
+        consistency: ReadConsistency,
     ) -> StoreResult<FoundPage> {
-        self.call().await.list_tokens(organisation, page, load).await
+        self.call().await.list_tokens(organisation, page, load, consistency).await
     }
 
     async fn not_associated(
@@ -80,8 +87,9 @@ impl<S: Store> Store for CountingStore<S> {
         state: Option<LifeCycleState>,
         limit: u32,
         load: Load,
+        consistency: ReadConsistency,
     ) -> StoreResult<Vec<FoundToken>> {
-        self.call().await.not_associated(organisation, state, limit, load).await
+        self.call().await.not_associated(organisation, state, limit, load, consistency).await
     }
 
     async fn find_owners(

@@ -144,7 +144,7 @@ on_both_databases! {
         let stored = async || {
             let (key, caller) = (access_tokens_domain::identifier::TokenKey::Id("T"), app.direct_caller("").await);
             let load = access_tokens_domain::store::Load::NONE;
-            let found = access_tokens_domain::store::Store::find_token(&*app.database, caller.organisation, key, load).await;
+            let found = access_tokens_domain::store::Store::find_token(&*app.database, caller.organisation, key, load, access_tokens_domain::store::ReadOptions::STRONG).await;
             found.expect("a store").found.expect("a token").token.pass_code.expect("a hash").as_stored().to_owned()
         };
         app.refused("ShowAccessToken", json!({"access_token_identifier": named("wrong")}), "INVALID_CREDENTIAL").await;

@@ -10,6 +10,7 @@ use access_tokens_domain::notification::{Notification, Notifier};
 use access_tokens_domain::secret::Secret;
 use access_tokens_domain::service::{AccessTokens, ChangePassCode, Presented, VerifyToken, Want};
 use access_tokens_domain::session::Caller;
+use access_tokens_domain::store::ReadOptions;
 use access_tokens_server::crypto::SystemRandom;
 use access_tokens_storage::Database;
 use access_tokens_testapp::TestApp;
@@ -130,7 +131,7 @@ impl Measured {
 
     async fn show(&self, identifier: &str, proof: Proof) -> Result<(), Error> {
         let identifier = AccessTokenIdentifier::Credential { identifier: identifier.to_owned(), proof: Some(proof) };
-        self.tokens.show(&self.caller, &identifier, Want::ALL).await.map(drop)
+        self.tokens.show(&self.caller, &identifier, Want::ALL, ReadOptions::STRONG).await.map(drop)
     }
 
     async fn forgot(&self, identifier: &str) -> Result<(), Error> {

@@ -13,7 +13,7 @@ use crate::life_cycle::LifeCycleState;
 use crate::policy::Policy;
 use crate::secret::SecretKind;
 use crate::session::{Caller, Permission};
-use crate::store::{Load, Owners, Store};
+use crate::store::{Load, Owners, ReadOptions, Store};
 use crate::strength::Strength;
 use crate::time::Timestamp;
 
@@ -110,7 +110,7 @@ impl<S: Store> AccessTokens<S> {
     /// Explains the token that the caller names.
     pub async fn explain(&self, caller: &Caller, identifier: &AccessTokenIdentifier) -> Result<Explanation> {
         caller.require(Permission::AccessTokensRead)?;
-        let found = self.find(caller, identifier, Load::ALL).await?;
+        let found = self.find(caller, identifier, Load::ALL, ReadOptions::STRONG).await?;
         let disclosed = caller.permissions.contains(Permission::AccessTokensSecrets);
         let counted = match disclosed {
             true => self.store.all_attempts(caller.organisation, &found.token.id).await?,

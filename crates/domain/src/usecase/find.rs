@@ -8,16 +8,18 @@ use crate::identifier::{
     AccessTokenIdentifier, AccountsReceivableIdentifier, Proof, ResetIdentifier, RewardsParticipantIdentifier, TokenKey,
 };
 use crate::session::{Caller, OrganisationKey, Permission};
-use crate::store::{FoundToken, Load, Lookup, Store, StoreError, Unique};
+use crate::store::{FoundToken, Load, Lookup, ReadOptions, Store, StoreError, Unique};
 use crate::{Error, Reason, Result, text};
 
 impl<S: Store> AccessTokens<S> {
-    /// The token of an identifier. A credential with a secret is a check, and goes through the verifier.
+    /// Returns the token of an identifier. A credential with a secret is a check: it goes through the verifier, which reads
+    /// strongly whatever `read` says.
     pub(super) async fn find(
         &self,
         caller: &Caller,
         identifier: &AccessTokenIdentifier,
         load: Load,
+        read: ReadOptions<'_>,
     ) -> Result<FoundToken> {
         if let AccessTokenIdentifier::Credential { proof: None, .. } = identifier {
             caller.require(Permission::AccessTokensLookup)?;
@@ -28,7 +30,7 @@ impl<S: Store> AccessTokens<S> {
             let proven = Box::pin(self.authenticate(caller, identifier.key(), proof, None, load)).await?;
             return Ok(proven.found);
         }
-        let lookup = self.store.find_token(caller.organisation, identifier.key(), load).await?;
+        let lookup = self.store.find_token(caller.organisation, identifier.key(), load, read).await?;
         lookup.found.ok_or_else(|| not_found(identifier.key()))
     }
 
@@ -41,7 +43,7 @@ impl<S: Store> AccessTokens<S> {
         own: Option<&str>,
     ) -> Result<String> {
         let Cow::Owned(normalised) = text::nfc(key.text()) else { return Ok(key.text().to_owned()) };
-        let other = self.store.find_token(organisation, key, Load::NONE).await?.found;
+        let other = self.store.find_token(organisation, key, Load::NONE, ReadOptions::STRONG).await?.found;
         let unique = match key {
             TokenKey::Identifier(_) => Unique::Identifier,
             _ => Unique::AuthenticationCode,
@@ -66,7 +68,8 @@ impl<S: Store> AccessTokens<S> {
     ) -> Result<Lookup> {
         let (ResetIdentifier::AuthenticationCode(value) | ResetIdentifier::Identifier(value)) = identifier;
         check_text(identifier.field(), value, text::CODE)?;
-        Ok(self.store.find_token(caller.organisation, identifier.key(), Load::NONE).await?)
+        let (key, read) = (identifier.key(), ReadOptions::STRONG);
+        Ok(self.store.find_token(caller.organisation, key, Load::NONE, read).await?)
     }
 }
 

@@ -24,7 +24,7 @@ use crate::ports::{Clock, HashWork, Random, Secrets, Verdict as Verified};
 use crate::reference::Reference;
 use crate::secret::{PassCodeHash, Secret};
 use crate::session::{Caller, Permission};
-use crate::store::{AccountStore, ImportChanges, ImportKeys, Load, Store, UnitOfWork};
+use crate::store::{AccountStore, ImportChanges, ImportKeys, Load, ReadOptions, Store, UnitOfWork};
 use crate::time::TimeZone;
 use crate::{Error, Reason, Result, text};
 use candidate::Candidate;
@@ -456,7 +456,8 @@ impl<S: Store + AccountStore> Importer<S> {
             identifier.map(TokenKey::Identifier),
         ];
         for key in keys.into_iter().flatten() {
-            if let Some(found) = self.store.find_token(organisation, key, Load::NONE).await?.found {
+            if let Some(found) = self.store.find_token(organisation, key, Load::NONE, ReadOptions::STRONG).await?.found
+            {
                 return Ok(found.token.pass_code);
             }
         }

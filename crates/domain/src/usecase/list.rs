@@ -4,7 +4,7 @@ use super::find::{check_account, check_participant, known_participant, only_acco
 use super::{AccessTokens, Answer, Want};
 use crate::identifier::{ClassificationIdentifier, OwnerIdentifier};
 use crate::session::{Caller, Permission};
-use crate::store::{Store, TokenPage};
+use crate::store::{ReadConsistency, Store, TokenPage};
 use crate::{Error, Reason, Result, page};
 
 /// Most results of one call, and the default.
@@ -35,7 +35,13 @@ pub struct TokenList {
 
 impl<S: Store> AccessTokens<S> {
     /// Lists an owner's tokens. An unknown owner is an error, an owner without tokens an empty list.
-    pub async fn list(&self, caller: &Caller, request: &ListTokens, want: Want) -> Result<TokenList> {
+    pub async fn list(
+        &self,
+        caller: &Caller,
+        request: &ListTokens,
+        want: Want,
+        consistency: ReadConsistency,
+    ) -> Result<TokenList> {
         caller.require(Permission::AccessTokensRead)?;
         let limit = results("number_of_results", request.number_of_results.unwrap_or(MAX_RESULTS as i32))?;
         let offset = offset(request)?;
@@ -57,7 +63,7 @@ impl<S: Store> AccessTokens<S> {
             // One more than asked for tells whether another page follows.
             limit: limit + 1,
         };
-        let page = self.store.list_tokens(caller.organisation, page, want.owners).await?;
+        let page = self.store.list_tokens(caller.organisation, page, want.owners, consistency).await?;
         let (kind, owner) = match &request.owner {
             OwnerIdentifier::AccountsReceivable(_) => ("accounts_receivable", only_account(page.owners)?),
             OwnerIdentifier::RewardsParticipant(_) => {

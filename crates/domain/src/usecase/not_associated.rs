@@ -4,7 +4,7 @@ use super::list::results;
 use super::{AccessTokens, Answer, Want};
 use crate::life_cycle::LifeCycleState;
 use crate::session::{Caller, Permission};
-use crate::store::Store;
+use crate::store::{ReadConsistency, Store};
 use crate::{Error, Reason, Result};
 
 /// What to list.
@@ -18,13 +18,19 @@ pub struct NotAssociated {
 
 impl<S: Store> AccessTokens<S> {
     /// Lists tokens without an existing owner, in ascending id. A terminated owner does not exist (D2).
-    pub async fn not_associated(&self, caller: &Caller, request: NotAssociated, want: Want) -> Result<Vec<Answer>> {
+    pub async fn not_associated(
+        &self,
+        caller: &Caller,
+        request: NotAssociated,
+        want: Want,
+        consistency: ReadConsistency,
+    ) -> Result<Vec<Answer>> {
         caller.require(Permission::AccessTokensRead)?;
         let number =
             request.number.ok_or_else(|| Error::field(Reason::RequiredFieldMissing, "number", "is required"))?;
         let limit = results("number", number)?;
-        let found =
-            self.store.not_associated(caller.organisation, request.life_cycle_state, limit, want.owners).await?;
+        let (organisation, state) = (caller.organisation, request.life_cycle_state);
+        let found = self.store.not_associated(organisation, state, limit, want.owners, consistency).await?;
         found.into_iter().map(|found| self.answer(caller, found, want)).collect()
     }
 }

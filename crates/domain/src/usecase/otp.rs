@@ -11,7 +11,7 @@ use crate::life_cycle::{self, LifeCycleState};
 use crate::ports::Purpose;
 use crate::secret::{Secret, SecretKind};
 use crate::session::{Caller, Permission};
-use crate::store::{Load, Store};
+use crate::store::{Load, ReadOptions, Store};
 use crate::time::Timestamp;
 use crate::{Result, code};
 
@@ -33,7 +33,7 @@ impl<S: Store> AccessTokens<S> {
         identifier: &AccessTokenIdentifier,
     ) -> Result<IssuedOneTimePassword> {
         caller.require(Permission::AccessTokensSecrets)?;
-        let found = self.find(caller, identifier, Load::NONE).await?;
+        let found = self.find(caller, identifier, Load::NONE, ReadOptions::STRONG).await?;
         life_cycle::require(LifeCycleState::Effective, found.token.life_cycle_state)?;
         let reference = Arc::clone(&found.reference);
         let policy = reference.policy(found.token.classification.as_deref());

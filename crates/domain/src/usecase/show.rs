@@ -4,13 +4,19 @@ use super::{AccessTokens, Answer, Want};
 use crate::Result;
 use crate::identifier::AccessTokenIdentifier;
 use crate::session::{Caller, Permission};
-use crate::store::Store;
+use crate::store::{ReadOptions, Store};
 
 impl<S: Store> AccessTokens<S> {
-    /// Shows the token that the caller names.
-    pub async fn show(&self, caller: &Caller, identifier: &AccessTokenIdentifier, want: Want) -> Result<Answer> {
+    /// Shows the token that the caller names. With a pass code or one-time password it is read strongly, whatever `read` says.
+    pub async fn show(
+        &self,
+        caller: &Caller,
+        identifier: &AccessTokenIdentifier,
+        want: Want,
+        read: ReadOptions<'_>,
+    ) -> Result<Answer> {
         caller.require(Permission::AccessTokensRead)?;
-        let found = self.find(caller, identifier, want.owners).await?;
+        let found = self.find(caller, identifier, want.owners, read).await?;
         self.answer(caller, found, want)
     }
 }

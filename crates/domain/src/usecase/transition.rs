@@ -5,7 +5,7 @@ use crate::access_token::{Guard, TokenChanges};
 use crate::identifier::{AccessTokenIdentifier, TokenKey};
 use crate::life_cycle::{self, Transition};
 use crate::session::{Caller, Permission};
-use crate::store::{FoundToken, Load, Store};
+use crate::store::{FoundToken, Load, ReadOptions, Store};
 use crate::{Error, Reason, Result};
 
 impl<S: Store> AccessTokens<S> {
@@ -37,7 +37,7 @@ impl<S: Store> AccessTokens<S> {
         want: Want,
     ) -> Result<Answer> {
         caller.require(Permission::AccessTokensWrite)?;
-        let found = self.find(caller, identifier, want.owners).await?;
+        let found = self.find(caller, identifier, want.owners, ReadOptions::STRONG).await?;
         let changes = TokenChanges { life_cycle_state: Some(transition.target()), ..TokenChanges::default() };
         let guard = Guard { life_cycle_state: Some(transition.source()), ..Guard::default() };
         let found = self.write(caller, found, guard, changes).await?;
@@ -65,7 +65,7 @@ impl<S: Store> AccessTokens<S> {
             return Ok(FoundToken { owners: found.owners, ..written });
         }
         let key = TokenKey::Id(id);
-        let now = self.store.find_token(caller.organisation, key, Load::NONE).await?.found;
+        let now = self.store.find_token(caller.organisation, key, Load::NONE, ReadOptions::STRONG).await?.found;
         if let (Some(expected), Some(now)) = (guard.life_cycle_state, now) {
             life_cycle::require(expected, now.token.life_cycle_state)?;
         }

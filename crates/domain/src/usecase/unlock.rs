@@ -6,7 +6,7 @@ use crate::attempts::Attempts;
 use crate::identifier::AccessTokenIdentifier;
 use crate::secret::SecretKind;
 use crate::session::{Caller, Permission};
-use crate::store::Store;
+use crate::store::{ReadOptions, Store};
 
 impl<S: Store> AccessTokens<S> {
     /// Ends the locks of a token at once, of these kinds of secrets or, if none is named, of all.
@@ -21,7 +21,7 @@ impl<S: Store> AccessTokens<S> {
         want: Want,
     ) -> Result<Answer> {
         caller.require(Permission::AccessTokensWrite)?;
-        let found = self.find(caller, identifier, want.owners).await?;
+        let found = self.find(caller, identifier, want.owners, ReadOptions::STRONG).await?;
         let secrets = caller.permissions.contains(Permission::AccessTokensSecrets);
         let unlock = if secrets { Attempts::unlocked } else { Attempts::forgiven };
         let (organisation, id) = (caller.organisation, &found.token.id);

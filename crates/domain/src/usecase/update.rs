@@ -10,7 +10,7 @@ use crate::policy::Policy;
 use crate::ports::HashWork;
 use crate::secret::Secret;
 use crate::session::{Caller, Permission};
-use crate::store::{FoundToken, Sequence, Store};
+use crate::store::{FoundToken, ReadOptions, Sequence, Store};
 use crate::time::Timestamp;
 use crate::{Error, Reason, Result, card, code};
 
@@ -46,7 +46,7 @@ impl<S: Store> AccessTokens<S> {
         want: Want,
     ) -> Result<Answer> {
         caller.require(Permission::AccessTokensWrite)?;
-        let found = self.find(caller, identifier, want.owners).await?;
+        let found = self.find(caller, identifier, want.owners, ReadOptions::STRONG).await?;
         let reference = Arc::clone(&found.reference);
         let policy = reference.policy(found.token.classification.as_deref());
         check(&request, policy, &found.token)?;

@@ -22,7 +22,7 @@ use crate::policy::LockPolicy;
 use crate::ports::{HashWork, Purpose, Verdict};
 use crate::secret::{Secret, SecretKind};
 use crate::session::{Caller, OrganisationKey, Permission};
-use crate::store::{Entry, FoundToken, Load, Lookup, Store};
+use crate::store::{Entry, FoundToken, Load, Lookup, ReadOptions, Store};
 use crate::time::Timestamp;
 use crate::{Error, Reason, Result};
 
@@ -145,7 +145,7 @@ impl<S: Store> AccessTokens<S> {
             self.secrets.check_queue(HashWork::call(caller.organisation))?;
         }
         let _turn = self.turns.enter((organisation, key, kind)).await?;
-        let Lookup { found, reference } = self.store.find_token(organisation, key, load).await?;
+        let Lookup { found, reference } = self.store.find_token(organisation, key, load, ReadOptions::STRONG).await?;
         let token = found.as_ref().map(|found| &found.token);
         let policy = reference.policy(token.and_then(|token| token.classification.as_deref())).lock;
         let subject = match token {

@@ -9,7 +9,7 @@ use crate::life_cycle::{self, Transition};
 use crate::ports::HashWork;
 use crate::secret::{Secret, SecretKind};
 use crate::session::{Caller, Permission};
-use crate::store::Store;
+use crate::store::{ReadOptions, Store};
 use crate::{Error, Reason, Result, text};
 
 /// What a caller presents.
@@ -35,7 +35,7 @@ impl<S: Store> AccessTokens<S> {
             AccessTokenIdentifier::Credential { proof: None, .. } => caller.require(Permission::AccessTokensLookup)?,
             // The credential is a check of its own, of another secret.
             AccessTokenIdentifier::Credential { proof: Some(_), .. } => {
-                self.find(caller, &request.identifier, want.owners).await?;
+                self.find(caller, &request.identifier, want.owners, ReadOptions::STRONG).await?;
             }
             _ => {}
         }

@@ -18,8 +18,8 @@ use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{
     AccountStore, ApiKey, Credential, DraftStore, Entry, FoundOwners, FoundPage, FoundToken, ImportChanges, ImportKeys,
     ImportRows, KeyTerms, LedgerStore, Load, LoginState, LoginStore, Lookup, NewSession, OrganisationRef, OwnerKey,
-    ReleasedAfter, ReleasedPage, ReleasedSession, Sequence, SessionProof, Store, StoreError, StoreResult, TokenPage,
-    UnitOfWork, Unlocked, UserAccount,
+    ReadConsistency, ReadOptions, ReleasedAfter, ReleasedPage, ReleasedSession, Sequence, SessionProof, Store,
+    StoreError, StoreResult, TokenPage, UnitOfWork, Unlocked, UserAccount,
 };
 use access_tokens_domain::strength::StoredStrength;
 use access_tokens_domain::time::Timestamp;
@@ -370,11 +370,23 @@ impl Store for FakeStore {
         }))
     }
 
-    async fn find_token(&self, _: OrganisationKey, _: TokenKey<'_>, _: Load) -> StoreResult<Lookup> {
+    async fn find_token(
+        &self,
+        _: OrganisationKey,
+        _: TokenKey<'_>,
+        _: Load,
+        _: ReadOptions<'_>,
+    ) -> StoreResult<Lookup> {
         not_here()
     }
 
-    async fn list_tokens(&self, _: OrganisationKey, _: TokenPage<'_>, _: Load) -> StoreResult<FoundPage> {
+    async fn list_tokens(
+        &self,
+        _: OrganisationKey,
+        _: TokenPage<'_>,
+        _: Load,
+        _: ReadConsistency,
+    ) -> StoreResult<FoundPage> {
         not_here()
     }
 
@@ -384,6 +396,7 @@ impl Store for FakeStore {
         _: Option<LifeCycleState>,
         _: u32,
         _: Load,
+        _: ReadConsistency,
     ) -> StoreResult<Vec<FoundToken>> {
         not_here()
     }

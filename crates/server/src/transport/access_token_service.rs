@@ -3,16 +3,16 @@
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 
-use access_tokens_domain::identifier::AccessTokenIdentifier;
-use access_tokens_domain::store::{AccountStore, Store};
+use access_tokens_domain::session::Caller;
+use access_tokens_domain::store::{AccountStore, ReadConsistency, ReadOptions, Store};
 use access_tokens_domain::{Result, service};
 use access_tokens_proto::v1;
 use access_tokens_proto::v1::access_token_service_server::AccessTokenService;
-use access_tokens_storage::may_lag;
 use tonic::{Request, Response, Status};
 
 use super::convert::{changes, request, token};
-use super::{App, caller, status};
+use super::layer::Admitted;
+use super::{App, caller, read_after, status};
 use crate::telemetry::rpc;
 
 /// The service over the use cases.
@@ -30,21 +30,25 @@ impl<S: Store + AccountStore> AccessTokenGrpc<S> {
         &self.0.access_tokens
     }
 
+    /// Returns how current the reads of a call must be that decides nothing.
+    fn consistency<T>(&self, request: &Request<T>, caller: &Caller) -> ReadConsistency {
+        read_after::consistency(self.0.replicas.as_deref(), request.metadata(), caller)
+    }
+
     async fn show(&self, request: Request<v1::ShowAccessTokenRequest>) -> Result<v1::AccessToken> {
         let caller = caller(&request)?;
+        let (consistency, admitted) = (self.consistency(&request, &caller), Admitted::of(&request));
         let (identifier, fields) = request::show(request.into_inner())?;
-        if !matches!(identifier, AccessTokenIdentifier::Credential { proof: Some(_), .. }) {
-            may_lag();
-        }
-        let found = self.use_cases().show(&caller, &identifier, fields.want()).await?;
+        let read = ReadOptions { consistency, call: admitted.as_ref().map(Admitted::state) };
+        let found = self.use_cases().show(&caller, &identifier, fields.want(), read).await?;
         Ok(token::access_token(found, &fields))
     }
 
     async fn list(&self, request: Request<v1::ListAccessTokensRequest>) -> Result<v1::ListAccessTokensResponse> {
         let caller = caller(&request)?;
+        let consistency = self.consistency(&request, &caller);
         let (list, fields) = request::list(request.into_inner())?;
-        may_lag();
-        let page = self.use_cases().list(&caller, &list, fields.want()).await?;
+        let page = self.use_cases().list(&caller, &list, fields.want(), consistency).await?;
         Ok(v1::ListAccessTokensResponse {
             access_tokens: page.tokens.into_iter().map(|found| token::access_token(found, &fields)).collect(),
             next_page_token: page.next_page_token.unwrap_or_default(),
@@ -56,9 +60,9 @@ impl<S: Store + AccountStore> AccessTokenGrpc<S> {
         request: Request<v1::GetNotAssociatedAccessTokensRequest>,
     ) -> Result<v1::GetNotAssociatedAccessTokensResponse> {
         let caller = caller(&request)?;
+        let consistency = self.consistency(&request, &caller);
         let (filter, fields) = request::not_associated(request.into_inner())?;
-        may_lag();
-        let found = self.use_cases().not_associated(&caller, filter, fields.want()).await?;
+        let found = self.use_cases().not_associated(&caller, filter, fields.want(), consistency).await?;
         Ok(v1::GetNotAssociatedAccessTokensResponse {
             access_tokens: found.into_iter().map(|found| token::access_token(found, &fields)).collect(),
         })

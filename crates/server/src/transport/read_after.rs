@@ -1,9 +1,9 @@
 //! Own writes are seen where replicas answer reads.
 //!
-//! A call that may write answers how far the log of the database had come when it was over, as the metadata
-//! `x-read-after`; a call that only reads may send it along, to whichever process, and is then shown what was written. Who
-//! does not send it is shown what the same user has written through the same process. To a caller it is opaque, and it is
-//! a proof of nothing: a false one sends a read to the primary, or to where it would have gone without.
+//! A call that may write answers how far the log of the database had come when it ended, as the metadata `x-read-after`. A call
+//! that only reads may send it along, to any process, and is then shown what was written. Without it the call is shown what the
+//! same user has written through the same process. The value is opaque to callers, and it proves nothing: a false one sends a read
+//! to the primary, or to where it would have gone without.
 //!
 //! Without replicas calls pass through as they are.
 
@@ -14,20 +14,35 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use access_tokens_domain::session::Caller;
+use access_tokens_domain::store::ReadConsistency;
 use access_tokens_storage::Replicas;
 use http::{HeaderName, HeaderValue, Request, Response};
 use tonic::body::Body;
+use tonic::metadata::MetadataMap;
 use tower::{Layer, Service};
 
 /// The metadata that carries a position, both ways.
 const READ_AFTER: HeaderName = HeaderName::from_static("x-read-after");
 
-/// What only reads, and may read from a replica as soon as it says so.
-const MAY_LAG: [&str; 3] = ["ShowAccessToken", "ListAccessTokens", "GetNotAssociatedAccessTokens"];
-/// What only reads, and what is decided upon.
-const READS: [&str; 3] = ["ListClassifications", "ExplainAccessToken", "ListGuessBudgets"];
+/// Methods that only read.
+const READS: [&str; 6] = [
+    "ShowAccessToken",
+    "ListAccessTokens",
+    "GetNotAssociatedAccessTokens",
+    "ListClassifications",
+    "ExplainAccessToken",
+    "ListGuessBudgets",
+];
 
-/// Puts services between their callers and the replicas of the database, if it has any.
+/// Returns how current the reads of a caller must be, so that it sees its own writes.
+pub(super) fn consistency(replicas: Option<&Replicas>, metadata: &MetadataMap, caller: &Caller) -> ReadConsistency {
+    let Some(replicas) = replicas else { return ReadConsistency::BoundedStaleness };
+    // A value that is no text is no position.
+    let after = metadata.get(READ_AFTER.as_str()).map(|value| value.to_str().unwrap_or_default());
+    replicas.consistency(caller, after)
+}
+
+/// Notes what calls write, where the database has replicas.
 #[derive(Debug, Clone)]
 pub(super) struct ReadAfter(Option<Arc<Replicas>>);
 
@@ -45,7 +60,7 @@ impl<S> Layer<S> for ReadAfter {
     }
 }
 
-/// A service whose reads may be answered by replicas.
+/// A service whose writes are noted.
 #[derive(Debug, Clone)]
 pub(super) struct Routed<S> {
     replicas: Option<Arc<Replicas>>,
@@ -69,21 +84,11 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Answering {
         let Some(replicas) = &self.replicas else { return self.inner.call(request) };
-        // Whoever is nobody is refused by the service.
+        // A call without a caller is refused by the service.
         let Some(caller) = request.extensions().get::<Caller>() else { return self.inner.call(request) };
         let method = request.uri().path().rsplit('/').next().unwrap_or_default();
         if READS.contains(&method) {
             return self.inner.call(request);
-        }
-        if MAY_LAG.contains(&method) {
-            // What is no text is no position either.
-            let after = request.headers().get(READ_AFTER).map(|value| value.to_str().unwrap_or_default());
-            let route = replicas.choose(caller, after);
-            let call = self.inner.call(request);
-            return match route {
-                Some(route) => Box::pin(route.around(call)),
-                None => call,
-            };
         }
         let writing = replicas.writing(caller);
         let call = self.inner.call(request);
@@ -106,7 +111,7 @@ mod tests {
 
     #[test]
     fn the_methods_that_only_read_are_those_of_the_contract() {
-        for name in MAY_LAG.iter().chain(&READS) {
+        for name in READS {
             let paths = options::methods().iter().filter(|method| method.grpc_path.ends_with(&format!("/{name}")));
             assert_eq!(paths.count(), 1, "{name}");
         }

@@ -4,11 +4,11 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
-use access_tokens_domain::store::{StoreError, StoreResult};
+use access_tokens_domain::store::{LogPosition, StoreError, StoreResult};
 use sea_orm::DatabaseConnection;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::position::{self, Identity, Position};
+use super::position::{self, Identity};
 use super::{Replica, Replicas, Seen};
 use crate::error::{Failure, store_error};
 use crate::postgres::{Purpose, connect, connect_if};
@@ -50,15 +50,15 @@ async fn sample(replicas: Weak<Replicas>) {
 
 impl Replicas {
     /// Where the primary is; `None` if it does not say so soon.
-    pub(super) async fn ask_primary(&self) -> Option<Position> {
+    pub(super) async fn ask_primary(&self) -> Option<LogPosition> {
         let asked = Instant::now();
-        let answer = timeout(SILENCE, Position::of_primary(&self.primary.singles())).await;
+        let answer = timeout(SILENCE, position::of_primary(&self.primary.singles())).await;
         let position = answer.ok()?.ok()?;
         self.primary.heard(asked);
         Some(position)
     }
 
-    fn keep(&self, asked: Instant, position: Position) {
+    fn keep(&self, asked: Instant, position: LogPosition) {
         let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
         while samples.len() > 1 && samples.front().is_some_and(|(then, _)| asked - *then > self.max_lag) {
             samples.pop_front();
@@ -68,7 +68,7 @@ impl Replicas {
 
     /// Until when whoever is at this position has everything that was acknowledged. `None`: that was too long ago, or it
     /// has another history than the primary.
-    fn fresh(&self, position: Position) -> Option<Instant> {
+    fn fresh(&self, position: LogPosition) -> Option<Instant> {
         let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
         let (_, primary) = samples.back()?;
         if primary.timeline != position.timeline {
@@ -122,7 +122,7 @@ async fn follow(replicas: Weak<Replicas>, replica: Arc<Replica>) {
 
 impl Replica {
     /// How far it has come.
-    async fn ask(&self, watching: &mut Option<DatabaseConnection>, replicas: &Replicas) -> StoreResult<Position> {
+    async fn ask(&self, watching: &mut Option<DatabaseConnection>, replicas: &Replicas) -> StoreResult<LogPosition> {
         let watching = match watching {
             Some(watching) => watching,
             None => {
@@ -133,7 +133,7 @@ impl Replica {
                 watching.insert(connection)
             }
         };
-        let position = Position::of_replica(watching).await?;
+        let position = position::of_replica(watching).await?;
         let position = position.ok_or_else(|| Failure::fault("it does not follow anybody"))?;
         if self.state().pool.is_none() {
             // Behind one URL there may be several servers. This one is known, the others are not.

@@ -5,8 +5,7 @@ use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use access_tokens_domain::session::Caller;
-
-use super::position::Position;
+use access_tokens_domain::store::LogPosition;
 
 /// So many callers are told apart, more or less. Those who share a place wait for each other's writes too.
 const PLACES: usize = 4_096;
@@ -44,19 +43,19 @@ impl Memory {
     }
 
     /// What a caller in this place has written lies before this position.
-    pub(crate) fn note(&self, place: usize, written: Position) {
-        self.places[place].fetch_max(written.log, Ordering::AcqRel);
+    pub(crate) fn note(&self, place: usize, written: LogPosition) {
+        self.places[place].fetch_max(written.offset, Ordering::AcqRel);
         self.timeline.fetch_max(written.timeline, Ordering::AcqRel);
     }
 
     /// What a caller in this place must be shown. `None`: nobody knows at the moment.
-    pub(crate) fn written(&self, place: usize) -> Option<Position> {
+    pub(crate) fn written(&self, place: usize) -> Option<LogPosition> {
         // First: what is settled meanwhile is under the floor.
         if self.settled.load(Ordering::Acquire) < self.doubts.load(Ordering::Acquire) {
             return None;
         }
-        let log = self.places[place].load(Ordering::Acquire).max(self.floor.load(Ordering::Acquire));
-        Some(Position { timeline: self.timeline.load(Ordering::Acquire), log })
+        let offset = self.places[place].load(Ordering::Acquire).max(self.floor.load(Ordering::Acquire));
+        Some(LogPosition { timeline: self.timeline.load(Ordering::Acquire), offset })
     }
 
     /// Somebody may have written, and where is not known.
@@ -70,9 +69,9 @@ impl Memory {
     }
 
     /// Whatever was in doubt then lies before this position, which was asked for later.
-    pub(crate) fn settle(&self, doubts: u64, reached: Position) {
+    pub(crate) fn settle(&self, doubts: u64, reached: LogPosition) {
         if self.settled.load(Ordering::Acquire) < doubts {
-            self.floor.fetch_max(reached.log, Ordering::AcqRel);
+            self.floor.fetch_max(reached.offset, Ordering::AcqRel);
             self.timeline.fetch_max(reached.timeline, Ordering::AcqRel);
             self.settled.fetch_max(doubts, Ordering::AcqRel);
         }
@@ -85,8 +84,8 @@ mod tests {
 
     use super::*;
 
-    fn at(log: u64) -> Position {
-        Position { timeline: 1, log }
+    fn at(offset: u64) -> LogPosition {
+        LogPosition { timeline: 1, offset }
     }
 
     fn caller(user: &str) -> Caller {

@@ -4,14 +4,13 @@
 //! be not before the last position that this caller has written to, and if it was the primary's own position not too long
 //! ago. Whatever is in doubt goes to the primary, as does whatever a replica fails at: a replica makes no call fail.
 //!
-//! Only what a use case declares to be good enough as it was a moment ago is read here ([`may_lag`]); whatever a
-//! decision depends on, and above all a comparison with a secret, is read where it is written.
+//! Each read says how current its answer must be ([`ReadConsistency`]). What a decision depends on, and above all what a secret is
+//! compared with, is read from the primary.
 
 mod follow;
 mod memory;
 mod position;
 
-use std::cell::Cell;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -19,17 +18,15 @@ use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::time::Duration;
 
 use access_tokens_domain::session::Caller;
-use access_tokens_domain::store::{StoreError, StoreResult};
+use access_tokens_domain::store::{LogPosition, ReadConsistency, StoreError, StoreResult};
 use sea_orm::DatabaseConnection;
 use tokio::time::{Instant, timeout};
 
-use crate::caller;
 use crate::options::{DatabaseOptions, SetupError};
 use crate::pools::Pools;
 use crate::single::Single;
 use crate::url;
 use memory::Memory;
-use position::Position;
 
 /// How long a read waits for a connection to a replica, how long its statement may take, and how long both may together.
 /// After that the primary is asked, which has to be done with it before the caller's patience ends.
@@ -37,17 +34,13 @@ const ACQUIRE: Duration = Duration::from_millis(500);
 const STATEMENT: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(2);
 
-tokio::task_local! {
-    static ROUTE: Route;
-}
-
 /// The replicas of a database, and what its callers must not be shown without.
 pub struct Replicas {
     primary: Arc<Pools>,
     all: Vec<Arc<Replica>>,
     memory: Memory,
     /// When the primary was asked, and where it was then; the oldest first.
-    samples: Mutex<VecDeque<(Instant, Position)>>,
+    samples: Mutex<VecDeque<(Instant, LogPosition)>>,
     max_lag: Duration,
     next: AtomicUsize,
     reads: ReadCounts,
@@ -80,7 +73,7 @@ struct State {
 #[derive(Clone, Copy)]
 struct Seen {
     /// It has replayed so much.
-    position: Position,
+    position: LogPosition,
     /// It has replayed whatever was acknowledged before.
     fresh: Instant,
 }
@@ -114,23 +107,30 @@ impl Replicas {
         })))
     }
 
-    /// A replica that may answer this caller, who has sent `after` along: what [`Writing::done`] has answered before,
-    /// in whichever process. `None`: nobody but the primary.
-    pub fn choose(self: &Arc<Self>, caller: &Caller, after: Option<&str>) -> Option<Route> {
-        let written = self.memory.written(self.memory.place(caller))?;
-        // What is no position may have been one that we do not understand.
-        let after = after.map(str::parse::<Position>).transpose().ok()?;
+    /// Returns how current the reads of a caller must be, so that it sees its own writes. `after` is what it has sent along: what
+    /// [`Writing::done`] has returned before, in any process.
+    pub fn consistency(&self, caller: &Caller, after: Option<&str>) -> ReadConsistency {
+        let Some(written) = self.memory.written(self.memory.place(caller)) else { return ReadConsistency::Strong };
+        // A text that is not understood may be the position of a later version.
+        let Ok(after) = after.map(str::parse::<LogPosition>).transpose() else { return ReadConsistency::Strong };
+        let position = written.join(after.unwrap_or_default());
+        if position == LogPosition::default() {
+            ReadConsistency::BoundedStaleness
+        } else {
+            ReadConsistency::AtLeast(position)
+        }
+    }
+
+    /// Returns a replica that covers this position and is within the bound on staleness. Each is chosen in turn.
+    fn choose(&self, position: LogPosition) -> Option<&Replica> {
         let now = Instant::now();
         let ready = |replica: &Arc<Replica>| {
             let Some(seen) = replica.state().seen else { return false };
-            seen.position.covers(written)
-                && after.is_none_or(|after| seen.position.covers(after))
-                && now.saturating_duration_since(seen.fresh) <= self.max_lag
+            seen.position.covers(position) && now.saturating_duration_since(seen.fresh) <= self.max_lag
         };
-        // Each in turn.
         let first = self.next.fetch_add(1, Ordering::Relaxed) % self.all.len();
-        let found = self.all.iter().cycle().skip(first).take(self.all.len()).find(|replica| ready(replica))?;
-        Some(Route { replica: Arc::clone(found), allowed: Cell::new(false) })
+        let found = self.all.iter().cycle().skip(first).take(self.all.len()).find(|replica| ready(replica));
+        found.map(AsRef::as_ref)
     }
 
     /// To be called before a call that may write: until it has said where it has, nothing is read from replicas that it
@@ -144,12 +144,17 @@ impl Replicas {
         (self.reads.primary.load(Ordering::Relaxed), self.reads.replica.load(Ordering::Relaxed))
     }
 
-    /// Runs a read on the replica of this call, if it has one and has said that it may lag. `None`: ask the primary.
-    pub(crate) async fn read<T, W>(&self, work: impl Fn(Single) -> W) -> Option<T>
+    /// Runs a read on a replica that is as current as `consistency` demands. `None`: there is none, or it failed; the primary has to
+    /// answer.
+    pub(crate) async fn read<T, W>(&self, consistency: ReadConsistency, work: impl Fn(Single) -> W) -> Option<T>
     where
         W: Future<Output = StoreResult<T>>,
     {
-        let replica = ROUTE.try_with(|route| route.allowed.get().then(|| Arc::clone(&route.replica))).ok().flatten();
+        let replica = match consistency {
+            ReadConsistency::Strong => None,
+            ReadConsistency::AtLeast(position) => self.choose(position),
+            ReadConsistency::BoundedStaleness => self.choose(LogPosition::default()),
+        };
         let found = match replica {
             Some(replica) => replica.read(work).await,
             None => None,
@@ -231,33 +236,6 @@ impl Replica {
     }
 }
 
-/// A replica that may answer one call.
-pub struct Route {
-    replica: Arc<Replica>,
-    allowed: Cell<bool>,
-}
-
-impl Route {
-    /// Runs a call that may read there, from when it says so ([`may_lag`]).
-    pub async fn around<T>(self, call: impl Future<Output = T>) -> T {
-        ROUTE.scope(self, call).await
-    }
-}
-
-impl std::fmt::Debug for Route {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Route").field("replica", &self.replica.number).finish()
-    }
-}
-
-/// Says of the call that this is part of: what it reads from now on may be as old as its replica, if it has one. Nothing
-/// may be decided by it, and no secret be compared with it. So it need not be read at all when nobody waits for it
-/// ([`Call::is_idle`](crate::Call::is_idle)).
-pub fn may_lag() {
-    caller::only_reads();
-    let _ = ROUTE.try_with(|route| route.allowed.set(true));
-}
-
 /// A call that may write.
 pub struct Writing {
     replicas: Arc<Replicas>,
@@ -266,9 +244,8 @@ pub struct Writing {
 }
 
 impl Writing {
-    /// It is over, whatever came of it. Asks how far the primary's log has come, notes it for the caller, and answers it
-    /// as a text for [`Replicas::choose`] anywhere. `None`: the primary did not say; for a moment nobody reads from a
-    /// replica.
+    /// Ends the call, with any outcome. Asks how far the primary's log has come, notes it for the caller, and returns it as a text
+    /// for [`Replicas::consistency`] in any process. `None`: the primary did not say; for a moment no call reads from a replica.
     pub async fn done(mut self) -> Option<String> {
         let position = self.replicas.ask_primary().await?;
         self.replicas.memory.note(self.place, position);

@@ -9,7 +9,7 @@ use access_tokens_domain::life_cycle::LifeCycleState;
 use access_tokens_domain::policy::Policy;
 use access_tokens_domain::secret::{CodeHash, PassCodeHash, SealedCode};
 use access_tokens_domain::session::OrganisationKey;
-use access_tokens_domain::store::{AccountStore, ImportChanges, ImportKeys, Load, Store, UnitOfWork};
+use access_tokens_domain::store::{AccountStore, ImportChanges, ImportKeys, Load, ReadOptions, Store, UnitOfWork};
 use access_tokens_domain::time::Timestamp;
 use access_tokens_storage::{Database, DatabaseOptions, connect};
 use sea_orm::ConnectionTrait;
@@ -141,7 +141,11 @@ pub(crate) fn full(id: &str) -> AccessToken {
 
 /// The token as it is stored.
 pub(crate) async fn find(test: &TestDatabase, id: &str) -> Option<AccessToken> {
-    let found = test.database.find_token(test.organisation, TokenKey::Id(id), Load::NONE).await.expect("finds");
+    let found = test
+        .database
+        .find_token(test.organisation, TokenKey::Id(id), Load::NONE, ReadOptions::STRONG)
+        .await
+        .expect("finds");
     found.found.map(|found| found.token)
 }
 

@@ -9,7 +9,9 @@ use access_tokens_domain::access_token::{AccessToken, Guard, TokenChanges};
 use access_tokens_domain::directory::AccountsReceivableState;
 use access_tokens_domain::identifier::TokenKey;
 use access_tokens_domain::life_cycle::LifeCycleState;
-use access_tokens_domain::store::{ImportChanges, Load, OwnerKey, Sequence, Store, StoreError, Unique, UnitOfWork};
+use access_tokens_domain::store::{
+    ImportChanges, Load, OwnerKey, ReadOptions, Sequence, Store, StoreError, Unique, UnitOfWork,
+};
 use access_tokens_storage::{DatabaseOptions, connect};
 
 use crate::common::{self, TestDatabase, account, import, insert, race, stamp, token};
@@ -28,7 +30,12 @@ const CALLERS: usize = 64;
 
 async fn exists(test: &TestDatabase, id: &str) -> bool {
     let other = test.again().await;
-    other.find_token(test.organisation, TokenKey::Id(id), Load::NONE).await.expect("finds").found.is_some()
+    other
+        .find_token(test.organisation, TokenKey::Id(id), Load::NONE, ReadOptions::STRONG)
+        .await
+        .expect("finds")
+        .found
+        .is_some()
 }
 
 async fn of_64_state_changes_one_succeeds(test: TestDatabase) {
@@ -139,7 +146,8 @@ async fn aborted_units_leave_nothing_and_take_nothing(test: TestDatabase) {
     assert!(acked.len() > CALLERS, "{}", acked.len());
     let other = test.again().await;
     for id in &acked {
-        let found = other.find_token(organisation, TokenKey::Id(id), Load::NONE).await.expect("finds");
+        let found =
+            other.find_token(organisation, TokenKey::Id(id), Load::NONE, ReadOptions::STRONG).await.expect("finds");
         assert!(found.found.is_some(), "{id} was acknowledged");
     }
     if let Some((units, commits)) = test.database.group_commit_counts() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use access_tokens_domain::access_token::AccessToken;
 use access_tokens_domain::identifier::TokenKey;
-use access_tokens_domain::store::{Load, Store, StoreError, Unique};
+use access_tokens_domain::store::{Load, ReadOptions, Store, StoreError, Unique};
 use access_tokens_storage::{Ended, StatementObserver, connect};
 use sea_orm::{ConnectionTrait, TransactionTrait};
 
@@ -49,7 +49,11 @@ async fn what_is_wrong_with_one_is_no_fault_of_the_others(test: TestDatabase) {
     for (caller, result) in created.await.into_iter().enumerate() {
         let organisation = if caller % 4 < 2 { test.organisation } else { other };
         let id = format!("T{caller}");
-        let lookup = test.database.find_token(organisation, TokenKey::Id(&id), Load::NONE).await.expect("an answer");
+        let lookup = test
+            .database
+            .find_token(organisation, TokenKey::Id(&id), Load::NONE, ReadOptions::STRONG)
+            .await
+            .expect("an answer");
         let found = lookup.found.map(|found| found.token);
         match result {
             Ok(()) if caller % 8 == 0 => assert!(test.database.is_sqlite()),
@@ -134,7 +138,8 @@ async fn nobody_is_written_again_when_the_one_who_wrote_is_cut() {
         for (caller, created) in creating.into_iter().enumerate() {
             let Ok(result) = created.await else { continue };
             let id = name(caller);
-            let found = test.database.find_token(test.organisation, TokenKey::Id(&id), Load::NONE).await;
+            let found =
+                test.database.find_token(test.organisation, TokenKey::Id(&id), Load::NONE, ReadOptions::STRONG).await;
             match result {
                 Ok(()) => assert!(found.expect("an answer").found.is_some(), "{caller}"),
                 Err(StoreError::Unavailable(_)) => unknown += 1,

@@ -15,8 +15,8 @@ use access_tokens_domain::policy::Policy;
 use access_tokens_domain::secret::PassCodeHash;
 use access_tokens_domain::session::Permissions;
 use access_tokens_domain::store::{
-    AccountStore, Credential, ImportChanges, ImportKeys, Load, Sequence, Store, StoreError, TokenPage, Unique,
-    UnitOfWork,
+    AccountStore, Credential, ImportChanges, ImportKeys, Load, ReadConsistency, ReadOptions, Sequence, Store,
+    StoreError, TokenPage, Unique, UnitOfWork,
 };
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 
@@ -350,7 +350,8 @@ async fn removed_tokens_make_room(test: TestDatabase) {
         ..ImportChanges::default()
     };
     import(&test.database, test.organisation, &changes).await;
-    let found = test.database.find_token(test.organisation, TokenKey::Identifier("me"), Load::NONE).await;
+    let found =
+        test.database.find_token(test.organisation, TokenKey::Identifier("me"), Load::NONE, ReadOptions::STRONG).await;
     assert_eq!(found.expect("finds").found.map(|found| found.token), Some(new));
 }
 
@@ -373,7 +374,8 @@ async fn corrupt_rows_are_faults(test: TestDatabase) {
     test.sql("UPDATE access_token SET otp_hash = 'secret';").await;
     let refused = test.database.reference(test.organisation).await.expect_err("corrupt");
     assert!(matches!(refused, StoreError::Fault(_)) && !format!("{refused:?}").contains("secret"), "{refused:?}");
-    let refused = test.database.find_token(test.organisation, TokenKey::Id("T1"), Load::NONE).await;
+    let refused =
+        test.database.find_token(test.organisation, TokenKey::Id("T1"), Load::NONE, ReadOptions::STRONG).await;
     let refused = refused.expect_err("corrupt");
     assert!(matches!(refused, StoreError::Fault(_)) && !format!("{refused:?}").contains("secret"), "{refused:?}");
 }
@@ -436,7 +438,11 @@ async fn owners_are_found_by_what_names_them(test: TestDatabase) {
         // A list finds them in the same way.
         let owner = OwnerIdentifier::AccountsReceivable(identifier);
         let page = TokenPage { owner: &owner, classification: None, after: None, offset: 0, limit: 1 };
-        let listed = test.database.list_tokens(test.organisation, page, Load::NONE).await.expect("lists");
+        let listed = test
+            .database
+            .list_tokens(test.organisation, page, Load::NONE, ReadConsistency::Strong)
+            .await
+            .expect("lists");
         assert_eq!(listed.owners, ids);
         ids
     };

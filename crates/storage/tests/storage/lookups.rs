@@ -1,11 +1,11 @@
 //! Many lookups at once, which on PostgreSQL share connections and statements.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use access_tokens_domain::identifier::TokenKey;
-use access_tokens_domain::store::{Load, Store};
-use access_tokens_storage::{Call, may_lag};
+use access_tokens_domain::store::{CallState, Load, ReadConsistency, ReadOptions, Store};
 use sea_orm::{ConnectionTrait, TransactionTrait};
 use tokio::time::timeout;
 
@@ -37,7 +37,12 @@ async fn everybody_gets_the_own_answer(test: TestDatabase) {
                 3 => TokenKey::Identifier(token.identifier.as_deref().unwrap_or_default()),
                 _ => TokenKey::Id(&missing),
             };
-            database.find_token(organisation, key, load).await.expect("an answer").found.map(|found| found.token)
+            database
+                .find_token(organisation, key, load, ReadOptions::STRONG)
+                .await
+                .expect("an answer")
+                .found
+                .map(|found| found.token)
         }
     });
     for (caller, found) in found.await.into_iter().enumerate() {
@@ -59,7 +64,7 @@ async fn standing_still(test: &TestDatabase) -> sea_orm::DatabaseTransaction {
 fn look(test: &TestDatabase) -> impl Future<Output = bool> + Send + 'static {
     let (database, organisation) = (test.database.clone(), test.organisation);
     async move {
-        let found = database.find_token(organisation, TokenKey::Id("T1"), Load::NONE).await;
+        let found = database.find_token(organisation, TokenKey::Id("T1"), Load::NONE, ReadOptions::STRONG).await;
         found.is_ok_and(|lookup| lookup.found.is_some())
     }
 }
@@ -100,42 +105,44 @@ async fn who_was_asked_for_together_hears_of_the_failure_and_the_next_one_is_ans
     assert!(race(40, |_| look(&test)).await.into_iter().all(|found| found));
 }
 
-/// A lookup for somebody who may go, and whether it is part of a call that only reads.
-fn call(test: &TestDatabase, reads: bool) -> (Call, Pin<Box<dyn Future<Output = bool> + Send>>) {
-    let (call, look) = (Call::default(), look(test));
-    let work = call.clone().around(async move {
-        if reads {
-            may_lag();
-        }
-        look.await
-    });
-    (call, Box::pin(work))
+/// The lookup of a call, and its state. The call may be dropped in the queue if it only reads.
+fn call(test: &TestDatabase, reads: bool) -> (Arc<CallState>, Pin<Box<dyn Future<Output = bool> + Send>>) {
+    let (database, organisation, state) = (test.database.clone(), test.organisation, Arc::new(CallState::default()));
+    let call = Arc::clone(&state);
+    let work = async move {
+        let (consistency, call) = (ReadConsistency::BoundedStaleness, Some(call.as_ref()));
+        let read = if reads { ReadOptions { consistency, call } } else { ReadOptions::STRONG };
+        let found = database.find_token(organisation, TokenKey::Id("T1"), Load::NONE, read).await;
+        found.is_ok_and(|lookup| lookup.found.is_some())
+    };
+    (state, Box::pin(work))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn nobody_asks_for_what_nobody_waits_for() {
+async fn a_queued_read_of_a_client_that_has_left_is_not_made() {
     const MOMENT: Duration = Duration::from_millis(20);
     let test = postgres().await;
     insert(&test.database, test.organisation, &[token("T1")]).await;
     let (gone, read) = call(&test, true);
-    assert_eq!(gone.alone(read).await, None, "nobody has ever waited");
+    assert_eq!(gone.run_abandoned(read).await, None, "its client left before the read");
 
     let lock = standing_still(&test).await;
     let (asking, mut asked) = call(&test, true);
     assert!(timeout(MOMENT, &mut asked).await.is_err());
-    assert!(!asking.is_idle(), "it has a lane");
+    assert!(!asking.is_queued(), "it has a connection");
     // Those who take the others.
     let holders: Vec<_> = (0..8).map(|_| tokio::spawn(look(&test))).collect();
     tokio::time::sleep(MOMENT).await;
     let (reading, mut read) = call(&test, true);
     let (deciding, mut decided) = call(&test, false);
     let stays = tokio::spawn(look(&test));
-    for (waiting, idle) in [(&mut read, true), (&mut decided, false)] {
+    for (waiting, state, queued) in [(&mut read, &reading, true), (&mut decided, &deciding, false)] {
         assert!(timeout(MOMENT, waiting).await.is_err());
-        assert_eq!(if idle { &reading } else { &deciding }.is_idle(), idle);
+        assert_eq!(state.is_queued(), queued);
     }
-    assert_eq!(timeout(MOMENT, reading.alone(read)).await, Ok(None), "at once");
-    let (asked, decided) = (tokio::spawn(asking.alone(asked)), tokio::spawn(deciding.alone(decided)));
+    assert_eq!(timeout(MOMENT, reading.run_abandoned(read)).await, Ok(None), "at once");
+    let asked = tokio::spawn(async move { asking.run_abandoned(asked).await });
+    let decided = tokio::spawn(async move { deciding.run_abandoned(decided).await });
     tokio::time::sleep(MOMENT).await;
     lock.rollback().await.expect("unlocked");
     assert_eq!(asked.await.expect("an end"), Some(true), "it had begun");

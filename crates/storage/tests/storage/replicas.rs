@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use access_tokens_domain::access_token::{AccessToken, Guard, TokenChanges};
 use access_tokens_domain::identifier::TokenKey;
 use access_tokens_domain::session::{Caller, OrganisationKey, Permissions};
-use access_tokens_domain::store::{Load, Store};
-use access_tokens_storage::{Database, DatabaseOptions, Replicas, connect, may_lag};
+use access_tokens_domain::store::{Load, ReadConsistency, ReadOptions, Store};
+use access_tokens_storage::{Database, DatabaseOptions, Replicas, connect};
 use access_tokens_testkit::postgres::Cluster;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::block_in_place;
@@ -57,16 +57,13 @@ impl Stage {
         Caller { organisation, user: Some(user.to_owned()), unit: None, permissions }
     }
 
-    /// What a caller is shown of the token, as a call would be: and whether a replica could have answered.
+    /// What a call of this caller is shown of the token, and whether a replica has answered.
     async fn shown(&self, user: &str, after: Option<&str>) -> (String, bool) {
-        let read = async {
-            may_lag();
-            masked(&self.database, self.organisation).await
-        };
-        match self.replicas.choose(&self.caller(user), after) {
-            Some(route) => (route.around(read).await, true),
-            None => (read.await, false),
-        }
+        let (_, before) = self.replicas.read_counts();
+        let consistency = self.replicas.consistency(&self.caller(user), after);
+        let shown = masked(&self.database, self.organisation, consistency).await;
+        let (_, now) = self.replicas.read_counts();
+        (shown, now > before)
     }
 
     /// Writes as a call would. Answers what the caller may send along.
@@ -81,15 +78,16 @@ impl Stage {
 
     async fn until_it_is_used(&self) {
         let start = Instant::now();
-        while self.replicas.choose(&self.caller("nobody"), None).is_none() {
+        while !self.shown("nobody", None).await.1 {
             assert!(start.elapsed() < PATIENCE, "the replica is not used");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 }
 
-async fn masked(database: &Database, organisation: OrganisationKey) -> String {
-    let found = database.find_token(organisation, TokenKey::Id("T"), Load::ALL).await.expect("answered").found;
+async fn masked(database: &Database, organisation: OrganisationKey, consistency: ReadConsistency) -> String {
+    let read = ReadOptions { consistency, call: None };
+    let found = database.find_token(organisation, TokenKey::Id("T"), Load::ALL, read).await.expect("answered").found;
     let AccessToken { card_masked_number, .. } = found.expect("there").token;
     card_masked_number.unwrap_or_default()
 }
@@ -105,6 +103,7 @@ async fn own_writes_are_seen_and_those_of_others_as_soon_as_the_replica_has_them
     block_in_place(|| stage.standby.wait_for_replay(&stage.primary)).expect("replayed");
     tokio::time::sleep(BEATS).await;
     assert_eq!(stage.shown("a", None).await, is("old", true));
+    let before = stage.replicas.read_counts();
 
     block_in_place(|| stage.standby.pause_replay()).expect("paused");
     let after = stage.write("a", "new").await;
@@ -112,11 +111,10 @@ async fn own_writes_are_seen_and_those_of_others_as_soon_as_the_replica_has_them
     assert_eq!(stage.shown("b", None).await, is("old", true), "it came from the replica");
     assert_eq!(stage.shown("b", Some(&after)).await, is("new", false), "what another process has written");
     assert_eq!(stage.shown("b", Some("nonsense")).await, is("new", false), "whoever is not understood is safe");
-    let decides = masked(&stage.database, stage.organisation);
-    let route = stage.replicas.choose(&stage.caller("b"), None).expect("a replica");
-    assert_eq!(route.around(decides).await, "new", "what does not say that it may lag is read from the primary");
+    let decides = masked(&stage.database, stage.organisation, ReadConsistency::Strong).await;
+    assert_eq!(decides, "new", "a strong read is made from the primary");
     let (primary, replica) = stage.replicas.read_counts();
-    assert!(replica == 2 && primary >= 4, "{replica} reads from the replica, {primary} from the primary");
+    assert_eq!((primary - before.0, replica - before.1), (4, 1), "reads from the primary and from the replica");
 
     // A call that was cut may have written.
     drop(stage.replicas.writing(&stage.caller("c")));
@@ -149,21 +147,20 @@ async fn a_replica_that_is_late_is_not_read_from() {
 async fn a_replica_makes_no_read_fail() {
     let stage = Stage::set(Duration::from_secs(60)).await;
     for stop in [Cluster::freeze, Cluster::kill] {
-        let route = stage.replicas.choose(&stage.caller("b"), None).expect("a replica");
         block_in_place(|| stop(&stage.standby)).expect("stopped");
         let (asked, database, organisation) = (Instant::now(), stage.database.clone(), stage.organisation);
-        let read = tokio::spawn(route.around(async move {
-            may_lag();
-            masked(&database, organisation).await
-        }));
+        let read =
+            tokio::spawn(async move { masked(&database, organisation, ReadConsistency::BoundedStaleness).await });
         let (shown, took) = (read.await, asked.elapsed());
         tokio::time::sleep(Duration::from_millis(1_500)).await;
-        let used = stage.replicas.choose(&stage.caller("b"), None).is_some();
+        let asked_again = Instant::now();
+        let (_, used) = stage.shown("b", None).await;
+        let took_again = asked_again.elapsed();
         // First: nobody waits for processes that are frozen.
         block_in_place(|| stage.standby.kill().and_then(|()| stage.standby.resume())).expect("started");
         assert_eq!(shown.expect("answered"), "");
         assert!(took < Duration::from_secs(3), "{took:?}");
-        assert!(!used, "it is known to be gone");
+        assert!(!used && took_again < Duration::from_secs(1), "it is known to be gone: {took_again:?}");
         stage.until_it_is_used().await;
     }
 }
@@ -191,7 +188,8 @@ async fn a_standby_of_another_history_is_not_read_from() {
         let database = connect(&options).await.expect("connects");
         let replicas = database.replicas().expect("replicas");
         tokio::time::sleep(4 * BEATS).await;
-        replicas.choose(&stage.caller("b"), None).is_some()
+        masked(&database, stage.organisation, ReadConsistency::BoundedStaleness).await;
+        replicas.read_counts().1 > 0
     };
     assert!(follow(&stage.primary, &stage.standby).await, "it has followed all the time");
     assert!(!follow(&new, &stage.standby).await, "it has another history");
@@ -239,24 +237,19 @@ async fn behind_one_url_only_the_server_that_is_known_is_read_from() {
     };
     let database = connect(&options).await.expect("connects");
     let replicas = database.replicas().expect("replicas");
-    let (start, mut seen) = (Instant::now(), [0, 0]);
+    let (start, mut old) = (Instant::now(), 0);
     // Its first connection, on which it asks how far the replica has come, has led to the one that has everything.
-    while seen[1] < 40 && start.elapsed() < PATIENCE {
-        let Some(route) = replicas.choose(&stage.caller("b"), None) else {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            continue;
-        };
-        let shown = route.around(async {
-            may_lag();
-            let reads = (0..6).map(|_| masked(&database, stage.organisation));
-            futures_of(reads).await
-        });
-        for mask in shown.await {
-            seen[usize::from(mask == "new")] += 1;
-        }
+    while replicas.read_counts().1 < 40 && start.elapsed() < PATIENCE {
+        let reads = (0..6).map(|_| masked(&database, stage.organisation, ReadConsistency::BoundedStaleness));
+        let shown = futures_of(reads).await;
+        old += shown.iter().filter(|mask| *mask != "new").count();
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let [old, new] = seen;
-    assert!(old == 0 && new >= 40, "{old} reads came from the server that is not known, {new} from the one that is");
+    let (_, answered) = replicas.read_counts();
+    assert!(
+        old == 0 && answered >= 40,
+        "{old} reads came from the server that is not known, {answered} from a replica"
+    );
 }
 
 /// All of them at once, so that each needs a connection of its own.

@@ -9,7 +9,7 @@ use access_tokens_domain::identifier::{
 };
 use access_tokens_domain::life_cycle::LifeCycleState;
 use access_tokens_domain::store::{
-    AccountStore, ImportChanges, Load, Store, StoreError, TokenPage, Unique, UnitOfWork,
+    AccountStore, ImportChanges, Load, ReadConsistency, ReadOptions, Store, StoreError, TokenPage, Unique, UnitOfWork,
 };
 
 use crate::common::{TestDatabase, account, contact, find, full, import, insert, organisation, stamp, token};
@@ -33,8 +33,13 @@ async fn a_token_comes_back_as_it_was(test: TestDatabase) {
         TokenKey::AuthenticationCode("C-T1"),
         TokenKey::Identifier("me@example.com"),
     ] {
-        let found =
-            test.database.find_token(test.organisation, key, Load::ALL).await.expect("finds").found.expect("is there");
+        let found = test
+            .database
+            .find_token(test.organisation, key, Load::ALL, ReadOptions::STRONG)
+            .await
+            .expect("finds")
+            .found
+            .expect("is there");
         assert_eq!(found.token, written, "{key:?}");
         assert!(found.owners.accounts_receivable.is_none(), "its row does not exist");
     }
@@ -45,16 +50,37 @@ async fn what_cannot_be_stored_is_not_found(test: TestDatabase) {
     let (database, organisation) = (&test.database, test.organisation);
     let nul = "C-T1\0";
     for key in [TokenKey::Id(nul), TokenKey::AuthenticationCode(nul), TokenKey::Identifier(nul)] {
-        assert!(database.find_token(organisation, key, Load::ALL).await.expect("finds").found.is_none());
+        assert!(
+            database
+                .find_token(organisation, key, Load::ALL, ReadOptions::STRONG)
+                .await
+                .expect("finds")
+                .found
+                .is_none()
+        );
     }
     let page = TokenPage { owner: &account_of("A1"), classification: None, after: Some(nul), offset: 0, limit: 1 };
-    assert!(database.list_tokens(organisation, page, Load::NONE).await.expect("lists").tokens.is_empty());
+    assert!(
+        database
+            .list_tokens(organisation, page, Load::NONE, ReadConsistency::Strong)
+            .await
+            .expect("lists")
+            .tokens
+            .is_empty()
+    );
     let account = AccountsReceivableIdentifier::Name(nul.into());
     let found = database.find_owners(organisation, Some(&account), None).await.expect("finds");
     assert!(found.accounts.is_empty());
     let owner = OwnerIdentifier::AccountsReceivable(account);
     let page = TokenPage { owner: &owner, classification: Some(nul), after: None, offset: 0, limit: 1 };
-    assert!(database.list_tokens(organisation, page, Load::NONE).await.expect("lists").owners.is_empty());
+    assert!(
+        database
+            .list_tokens(organisation, page, Load::NONE, ReadConsistency::Strong)
+            .await
+            .expect("lists")
+            .owners
+            .is_empty()
+    );
     assert!(database.credential_by_username(organisation, nul).await.expect("finds").is_none());
     assert!(database.credential(organisation, nul).await.expect("finds").is_none());
     assert!(database.api_key(nul).await.expect("finds").is_none());
@@ -101,7 +127,7 @@ async fn owners_are_loaded_once_and_only_when_asked_for(test: TestDatabase) {
 
     let find = async |id: &str, load: Load| {
         test.database
-            .find_token(test.organisation, TokenKey::Id(id), load)
+            .find_token(test.organisation, TokenKey::Id(id), load, ReadOptions::STRONG)
             .await
             .expect("finds")
             .found
@@ -132,7 +158,8 @@ async fn owners_are_loaded_once_and_only_when_asked_for(test: TestDatabase) {
 
     let owner = OwnerIdentifier::RewardsParticipant(RewardsParticipantIdentifier::Id("P1".to_owned()));
     let page = TokenPage { owner: &owner, classification: None, after: None, offset: 0, limit: 9 };
-    let found = test.database.list_tokens(test.organisation, page, Load::ALL).await.expect("lists");
+    let found =
+        test.database.list_tokens(test.organisation, page, Load::ALL, ReadConsistency::Strong).await.expect("lists");
     let owners: Vec<_> = found.tokens.iter().filter_map(|found| found.owners.rewards_participant.as_ref()).collect();
     assert_eq!(owners.len(), 2);
     assert!(Arc::ptr_eq(owners[0], owners[1]), "read once");
@@ -198,7 +225,11 @@ async fn pages_come_in_the_order_of_bytes(test: TestDatabase) {
     import(&test.database, test.organisation, &ImportChanges { accounts, ..ImportChanges::default() }).await;
     let all = TokenPage { owner: &owner, classification: None, after: None, offset: 0, limit: 100 };
     let list = async |page: TokenPage<'_>| {
-        let found = test.database.list_tokens(test.organisation, page, Load::ALL).await.expect("lists");
+        let found = test
+            .database
+            .list_tokens(test.organisation, page, Load::ALL, ReadConsistency::Strong)
+            .await
+            .expect("lists");
         found.tokens.into_iter().map(|found| found.token.id).collect::<Vec<_>>()
     };
     assert_eq!(list(all.clone()).await, ids);
@@ -211,7 +242,11 @@ async fn pages_come_in_the_order_of_bytes(test: TestDatabase) {
 
     let owners = async |owner: &OwnerIdentifier| {
         let page = TokenPage { owner, ..all.clone() };
-        let found = test.database.list_tokens(test.organisation, page, Load::ALL).await.expect("lists");
+        let found = test
+            .database
+            .list_tokens(test.organisation, page, Load::ALL, ReadConsistency::Strong)
+            .await
+            .expect("lists");
         (found.owners, found.tokens.len())
     };
     assert_eq!(owners(&account_of("A1")).await, (vec!["A1".to_owned()], ids.len()));
@@ -266,7 +301,11 @@ async fn not_associated_is_what_has_no_existing_owner(test: TestDatabase) {
     insert(&test.database, test.organisation, &tokens).await;
 
     let list = async |state, limit| {
-        let found = test.database.not_associated(test.organisation, state, limit, Load::ALL).await.expect("lists");
+        let found = test
+            .database
+            .not_associated(test.organisation, state, limit, Load::ALL, ReadConsistency::Strong)
+            .await
+            .expect("lists");
         found.into_iter().map(|found| (found.token.id, found.token.life_cycle_state)).collect::<Vec<_>>()
     };
     assert_eq!(list(None, 1_000).await, expected);
@@ -276,5 +315,11 @@ async fn not_associated_is_what_has_no_existing_owner(test: TestDatabase) {
         assert_eq!(list(Some(state), 1_000).await, expected);
     }
     let other = organisation(&test.database, "OTHER").await;
-    assert!(test.database.not_associated(other, None, 10, Load::ALL).await.expect("lists").is_empty());
+    assert!(
+        test.database
+            .not_associated(other, None, 10, Load::ALL, ReadConsistency::Strong)
+            .await
+            .expect("lists")
+            .is_empty()
+    );
 }

@@ -8,6 +8,7 @@ mod import;
 mod keys;
 mod ledger;
 mod login;
+mod read;
 mod sequence;
 mod token;
 
@@ -23,5 +24,6 @@ pub use import::{DraftStore, ImportChanges, ImportKeys, ImportRows};
 pub use keys::{KeySample, KeyStore, KeyUse, Position, Unused, Withdrawal, Withdrawn};
 pub use ledger::{Entry, LedgerStore, Revision};
 pub use login::{LoginStore, Unlocked};
+pub use read::{CallState, LogPosition, ReadConsistency, ReadOptions};
 pub use sequence::{LAST_NUMBER, Sequence};
 pub use token::{Store, UnitOfWork};

@@ -8,6 +8,7 @@ use super::error::StoreResult;
 use super::found::{FoundOwners, FoundPage, FoundToken, Load, Lookup, OwnerKey, TokenPage};
 use super::import::{DraftStore, ImportChanges, ImportKeys, ImportRows};
 use super::ledger::LedgerStore;
+use super::read::{ReadConsistency, ReadOptions};
 use super::sequence::Sequence;
 use crate::access_token::{AccessToken, Guard, Stamp, TokenChanges};
 use crate::identifier::{AccountsReceivableIdentifier, RewardsParticipantIdentifier, TokenKey};
@@ -26,7 +27,7 @@ pub trait Store: LedgerStore {
     /// that writes, such as [`Self::take_numbers`]: where there is one writer, it would wait for itself.
     fn begin(&self) -> impl Future<Output = StoreResult<Self::Unit>> + Send;
 
-    /// The organisation's current reference data; never older than what was committed before the call.
+    /// The organisation's current reference data; never older than what was committed before the call, since decisions depend on it.
     fn reference(&self, organisation: OrganisationKey) -> impl Future<Output = StoreResult<Arc<Reference>>> + Send;
 
     /// The token of a key: as it is presented, else in its normalised form ([`crate::text::nfc`]).
@@ -35,6 +36,7 @@ pub trait Store: LedgerStore {
         organisation: OrganisationKey,
         key: TokenKey<'_>,
         load: Load,
+        read: ReadOptions<'_>,
     ) -> impl Future<Output = StoreResult<Lookup>> + Send;
 
     /// A page of an owner's tokens, of one moment with the owner itself.
@@ -43,6 +45,7 @@ pub trait Store: LedgerStore {
         organisation: OrganisationKey,
         page: TokenPage<'_>,
         load: Load,
+        consistency: ReadConsistency,
     ) -> impl Future<Output = StoreResult<FoundPage>> + Send;
 
     /// Tokens without an existing owner, in ascending id. A terminated owner does not exist.
@@ -52,6 +55,7 @@ pub trait Store: LedgerStore {
         state: Option<LifeCycleState>,
         limit: u32,
         load: Load,
+        consistency: ReadConsistency,
     ) -> impl Future<Output = StoreResult<Vec<FoundToken>>> + Send;
 
     /// What a new token refers to, all of one moment where the database can say that in one statement.

@@ -9,7 +9,7 @@ use crate::Result;
 use crate::identifier::TokenKey;
 use crate::import::{Kind, Object, Record};
 use crate::session::{Caller, OrganisationKey};
-use crate::store::{AccountStore, Load, Store};
+use crate::store::{AccountStore, Load, ReadOptions, Store};
 use crate::text;
 
 impl<S: Store + AccountStore> Importer<S> {
@@ -48,7 +48,7 @@ impl<S: Store + AccountStore> Importer<S> {
         }
         let is_code = member == "authentication_code";
         let key = if is_code { TokenKey::AuthenticationCode(value) } else { TokenKey::Identifier(value) };
-        let found = self.store.find_token(organisation, key, Load::NONE).await?.found;
+        let found = self.store.find_token(organisation, key, Load::NONE, ReadOptions::STRONG).await?.found;
         Ok(found.is_some_and(|found| match is_code {
             true => found.token.authentication_code == value,
             false => found.token.identifier.as_deref() == Some(value),

@@ -14,6 +14,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use access_tokens_domain::session::Caller;
+use access_tokens_domain::store::CallState;
 use access_tokens_domain::{Error, Reason};
 use http::{HeaderMap, Request, Response};
 use tokio::sync::watch;
@@ -135,7 +136,7 @@ impl Around for Admit {
         let Some(method) = method::find(request.uri().path()) else { return next.run(request).await };
         match self.shared.admit(method, &mut request, came).await {
             Ok(Some(permit)) => {
-                request.extensions_mut().insert(Admitted { came, _permit: Arc::new(permit) });
+                request.extensions_mut().insert(Admitted::new(came, permit));
             }
             Ok(None) => {}
             Err(Stop::Full) => {
@@ -267,12 +268,36 @@ impl Shared {
     }
 }
 
-/// A call that has a permit. That belongs to the work, which may go on after its caller has gone.
+/// A call that has a permit, which is free again when all clones are dropped: the work may go on after its client has left.
 #[derive(Debug, Clone)]
-pub(super) struct Admitted {
+pub(crate) struct Admitted(Arc<AdmittedCall>);
+
+#[derive(Debug)]
+struct AdmittedCall {
+    came: Instant,
+    state: CallState,
+    _permit: Permit,
+}
+
+impl Admitted {
+    pub(super) fn new(came: Instant, permit: Permit) -> Self {
+        Self(Arc::new(AdmittedCall { came, state: CallState::default(), _permit: permit }))
+    }
+
+    /// Returns the call of a request. `None` in tests that call a service without its layers.
+    pub(crate) fn of<T>(request: &tonic::Request<T>) -> Option<Self> {
+        request.extensions().get::<Self>().cloned()
+    }
+
     /// When the call came.
-    pub(super) came: Instant,
-    _permit: Arc<Permit>,
+    pub(super) fn came(&self) -> Instant {
+        self.0.came
+    }
+
+    /// What the transport and the store tell each other about the call.
+    pub(crate) fn state(&self) -> &CallState {
+        &self.0.state
+    }
 }
 
 fn overloaded() -> Error {

@@ -33,7 +33,7 @@ pub struct Deadline;
 impl Around for Deadline {
     async fn around<N: Answers>(&self, request: Request<Body>, next: Next<'_, N>) -> Response<Body> {
         let Some(method) = method::find(request.uri().path()) else { return next.run(request).await };
-        let came = request.extensions().get().map_or_else(Instant::now, |admitted: &Admitted| admitted.came);
+        let came = request.extensions().get().map_or_else(Instant::now, Admitted::came);
         let asked = asked(request.headers());
         let deadline = came + asked.map_or(method.time_limit, |asked| asked.min(method.time_limit));
         // A unary call has its whole message.

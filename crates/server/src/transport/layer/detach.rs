@@ -1,6 +1,6 @@
-//! Goes on with each call when nobody waits for it any more, as long as there is a database. Without one a call is refused at
-//! once, and those under way are cut: the one moment in which any work may be dropped, as no connection of before is used
-//! again. What only reads, and has not been asked of the database yet, goes with whoever waits for it.
+//! Runs each call to completion after its client has left, so that a transaction is never dropped half-way (ADR 7). While the
+//! database is away, calls are refused at once and calls in progress are dropped: no connection from before is used again. A call
+//! that only reads and waits in a queue of the store has begun nothing, and is dropped with its client.
 
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -8,7 +8,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use access_tokens_domain::{Error, Reason};
-use access_tokens_storage::Call;
 use futures::FutureExt;
 use http::{Request, Response};
 use tokio::runtime::Handle;
@@ -37,23 +36,17 @@ impl Detach {
 }
 
 impl Around for Detach {
-    async fn around<N: Answers>(&self, mut request: Request<Body>, next: Next<'_, N>) -> Response<Body> {
+    async fn around<N: Answers>(&self, request: Request<Body>, next: Next<'_, N>) -> Response<Body> {
         if method::find(request.uri().path()).is_some_and(|method| method.probe) {
             // Whether the service is alive can be asked without a database.
-            return Work::new(next.run_detached(request)).await;
+            return Work::new(next.run_detached(request), None).await;
         }
         let mut present = self.present.clone();
         if !*present.borrow_and_update() {
             return status::from_error(&away()).into_http();
         }
-        let place = request.extensions_mut().remove::<Admitted>();
-        let response = next.run_detached(request);
-        let mut work = Work::new(async move {
-            let response = response.await;
-            // The place is taken until the work is done, whoever still waits for it.
-            drop(place);
-            response
-        });
+        let admitted = request.extensions().get::<Admitted>().cloned();
+        let mut work = Work::new(next.run_detached(request), admitted);
         tokio::select! {
             biased;
             response = &mut work => response,
@@ -75,22 +68,25 @@ pub(super) async fn lost(present: &mut watch::Receiver<bool>) {
     }
 }
 
-/// Work that is not dropped with whoever waits for it, unless it is idle: what is left of it then goes on in a task of its
-/// own. Until then it needs none, and nobody has to be woken for its answer.
+/// The work of a call. When it is dropped before its end, the rest runs in a task of its own, unless the call waits in a queue to
+/// read. Without that no task is needed, and none has to be woken for the answer.
 struct Work {
     rest: Option<Pin<Box<dyn Future<Output = Response<Body>> + Send>>>,
-    call: Call,
+    /// The permit is taken until the work ends.
+    admitted: Option<Admitted>,
     span: Span,
 }
 
 impl Work {
-    fn new(work: impl Future<Output = Response<Body>> + Send + 'static) -> Self {
+    fn new(work: impl Future<Output = Response<Body>> + Send + 'static, admitted: Option<Admitted>) -> Self {
         // A panic's own message is for the panic hook only: it may hold anything.
         let panicked = |_| status::from_error(&Error::internal("a handler panicked")).into_http();
-        let call = Call::default();
-        let rest =
-            AssertUnwindSafe(call.clone().around(work)).catch_unwind().map(move |done| done.unwrap_or_else(panicked));
-        Self { rest: Some(Box::pin(rest)), call, span: Span::current() }
+        let rest = AssertUnwindSafe(work).catch_unwind().map(move |done| done.unwrap_or_else(panicked));
+        Self { rest: Some(Box::pin(rest)), admitted, span: Span::current() }
+    }
+
+    fn is_queued(&self) -> bool {
+        self.admitted.as_ref().is_some_and(|admitted| admitted.state().is_queued())
     }
 
     /// Drops it.
@@ -116,10 +112,17 @@ impl Drop for Work {
     fn drop(&mut self) {
         // Without a runtime the process is at its end.
         if let Some(rest) = self.rest.take()
-            && !self.call.is_idle()
+            && !self.is_queued()
             && let Ok(runtime) = Handle::try_current()
         {
-            runtime.spawn(carried(self.call.clone().alone(rest).instrument(self.span.clone())));
+            let admitted = self.admitted.take();
+            let rest = async move {
+                match &admitted {
+                    Some(admitted) => _ = admitted.state().run_abandoned(rest).await,
+                    None => _ = rest.await,
+                }
+            };
+            runtime.spawn(carried(rest.instrument(self.span.clone())));
         }
     }
 }
@@ -135,31 +138,39 @@ fn unavailable(text: &'static str) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use access_tokens_storage::{may_lag, queued};
     use futures::poll;
     use tokio::sync::oneshot;
+    use tokio::time::Instant;
 
     use super::*;
+    use crate::transport::layer::permits::{Party, PermitPool, PoolLimits, Wait};
 
-    /// A call that waits twice, the second time for its turn. Tells what has become of it.
-    fn begin(reads: bool) -> (Work, [oneshot::Sender<()>; 2], oneshot::Receiver<()>) {
+    async fn admitted() -> Admitted {
+        let limits = PoolLimits { permits: 1, per_party: 1, waiting: 1, waiting_per_party: 1, waiting_bytes: 0 };
+        let wait = Wait { longest: Duration::from_secs(1), deadline: None };
+        let permit = PermitPool::new(limits).acquire(Party::of_address(None), 0, wait).await;
+        Admitted::new(Instant::now(), permit.expect("a permit"))
+    }
+
+    /// A call that waits twice, the second time for a turn in a queue, where it may be dropped if it only reads. The receiver tells
+    /// whether it has come to its end.
+    async fn begin(reads: bool) -> (Work, [oneshot::Sender<()>; 2], oneshot::Receiver<()>) {
         let ((go, gone), (give, turn), (end, ended)) = (oneshot::channel(), oneshot::channel(), oneshot::channel());
-        let work = Work::new(async move {
-            if reads {
-                may_lag();
-            }
+        let admitted = admitted().await;
+        let call = admitted.clone();
+        let work = async move {
             let _ = gone.await;
-            let _ = queued(turn).await;
+            let _ = if reads { call.state().queue(turn).await } else { turn.await };
             let _ = end.send(());
             Response::new(Body::empty())
-        });
-        (work, [go, give], ended)
+        };
+        (Work::new(work, Some(admitted)), [go, give], ended)
     }
 
     #[tokio::test]
-    async fn what_only_reads_and_waits_for_its_turn_goes_with_its_caller() {
+    async fn a_read_that_waits_in_a_queue_is_dropped_with_its_client() {
         for queues in [true, false] {
-            let (mut work, [go, give], ended) = begin(true);
+            let (mut work, [go, give], ended) = begin(true).await;
             assert!(poll!(&mut work).is_pending());
             let mut go = Some(go);
             if queues {
@@ -175,8 +186,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whatever_else_comes_to_its_end() {
-        let (mut work, [go, give], ended) = begin(false);
+    async fn other_work_runs_to_its_end() {
+        let (mut work, [go, give], ended) = begin(false).await;
         drop(go);
         assert!(poll!(&mut work).is_pending());
         drop(work);

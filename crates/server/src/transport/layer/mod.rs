@@ -45,6 +45,7 @@ use tokio::sync::watch;
 use tonic::body::Body;
 use tower::Service;
 
+pub(crate) use admit::Admitted;
 pub use auth::{Authenticate, Credential};
 pub(crate) use occupy::{Activity, Origin};
 pub use occupy::{Occupy, OccupyLayer};
