@@ -16,7 +16,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 TIMEOUT = 20
 SERVICE = "accesstoken.v1.AccessTokenService"
 # Options of the contract: extensions of what protobuf has.
-NAMES = [f"accesstoken.v1.{name}" for name in ("permission", "available_from", "deprecated_from", "method_available_from")]
+NAMES = [f"accesstoken.v1.{name}" for name in ("permission", "available_from", "deprecated_from", "method_available_from", "reads")]
 
 
 def expect(expected, found, what):

@@ -107,6 +107,8 @@ pub struct MethodInfo {
     pub client_streaming: bool,
     /// What a caller needs. `None` here means that the contract does not say: refuse everybody.
     pub permission: Option<Permission>,
+    /// Whether the method changes no record. Every other method may write.
+    pub reads: bool,
     /// The HTTP paths, that of the original API first. A streaming method has none.
     pub http: Vec<HttpBinding>,
     /// The first release of the original API that has the method.
@@ -180,6 +182,7 @@ fn method_info(method: &MethodDescriptor) -> MethodInfo {
         output: method.output().full_name().to_owned(),
         client_streaming: method.is_client_streaming(),
         permission: text(&options, "accesstoken.v1.permission").and_then(|name| name.parse().ok()),
+        reads: extension(&options, "accesstoken.v1.reads").is_some_and(|value| value.as_bool() == Some(true)),
         http: extension(&options, "google.api.http").map(|rule| bindings(&rule)).unwrap_or_default(),
         available_from: text(&options, "accesstoken.v1.method_available_from"),
         deprecated_from: text(&options, "accesstoken.v1.method_deprecated_from"),

@@ -29,37 +29,56 @@ fn comment(file: &FileDescriptor, path: &[i32]) -> String {
 /// The services and methods of the contract; one that is missing or added here changes what clients can rely on.
 #[test]
 fn methods_are_those_of_the_specification() {
+    const READS: bool = true;
+    const WRITES: bool = false;
     let expected = [
-        ("AccessTokenService", "ShowAccessToken", "access_tokens.read"),
-        ("AccessTokenService", "ListAccessTokens", "access_tokens.read"),
-        ("AccessTokenService", "GetNotAssociatedAccessTokens", "access_tokens.read"),
-        ("AccessTokenService", "CreateAccessToken", "access_tokens.write"),
-        ("AccessTokenService", "UpdateAccessToken", "access_tokens.write"),
-        ("AccessTokenService", "VerifyAccessToken", "access_tokens.write"),
-        ("AccessTokenService", "ResetPassCode", "access_tokens.secrets"),
-        ("AccessTokenService", "ResetVerificationCode", "access_tokens.secrets"),
-        ("AccessTokenService", "GenerateOtp", "access_tokens.secrets"),
-        ("AccessTokenService", "SetAsEffective", "access_tokens.write"),
-        ("AccessTokenService", "SetAsNotEffective", "access_tokens.write"),
-        ("AccessTokenService", "ListClassifications", "access_tokens.read"),
-        ("AccessTokenService", "CheckPassCode", "access_tokens.read"),
-        ("AccessTokenService", "ChangePassCode", "access_tokens.write"),
-        ("AccessTokenService", "VerifyOtp", "access_tokens.write"),
-        ("AccessTokenService", "ForgotPassCode", "access_tokens.write"),
-        ("AccessTokenService", "UnlockAccessToken", "access_tokens.write"),
-        ("AccessTokenService", "ExplainAccessToken", "access_tokens.read"),
-        ("AccessTokenService", "ListGuessBudgets", "access_tokens.read"),
-        ("AuthenticationService", "Login", "none"),
-        ("AuthenticationService", "LoginWithApiKey", "none"),
-        ("AuthenticationService", "ReleaseToken", "session"),
-        ("DirectoryService", "ImportDirectory", "directory.write"),
+        ("AccessTokenService", "ShowAccessToken", "access_tokens.read", READS),
+        ("AccessTokenService", "ListAccessTokens", "access_tokens.read", READS),
+        ("AccessTokenService", "GetNotAssociatedAccessTokens", "access_tokens.read", READS),
+        ("AccessTokenService", "CreateAccessToken", "access_tokens.write", WRITES),
+        ("AccessTokenService", "UpdateAccessToken", "access_tokens.write", WRITES),
+        ("AccessTokenService", "VerifyAccessToken", "access_tokens.write", WRITES),
+        ("AccessTokenService", "ResetPassCode", "access_tokens.secrets", WRITES),
+        ("AccessTokenService", "ResetVerificationCode", "access_tokens.secrets", WRITES),
+        ("AccessTokenService", "GenerateOtp", "access_tokens.secrets", WRITES),
+        ("AccessTokenService", "SetAsEffective", "access_tokens.write", WRITES),
+        ("AccessTokenService", "SetAsNotEffective", "access_tokens.write", WRITES),
+        ("AccessTokenService", "ListClassifications", "access_tokens.read", READS),
+        ("AccessTokenService", "CheckPassCode", "access_tokens.read", WRITES),
+        ("AccessTokenService", "ChangePassCode", "access_tokens.write", WRITES),
+        ("AccessTokenService", "VerifyOtp", "access_tokens.write", WRITES),
+        ("AccessTokenService", "ForgotPassCode", "access_tokens.write", WRITES),
+        ("AccessTokenService", "UnlockAccessToken", "access_tokens.write", WRITES),
+        ("AccessTokenService", "ExplainAccessToken", "access_tokens.read", READS),
+        ("AccessTokenService", "ListGuessBudgets", "access_tokens.read", READS),
+        ("AuthenticationService", "Login", "none", WRITES),
+        ("AuthenticationService", "LoginWithApiKey", "none", WRITES),
+        ("AuthenticationService", "ReleaseToken", "session", WRITES),
+        ("DirectoryService", "ImportDirectory", "directory.write", WRITES),
     ];
-    let expected: BTreeSet<_> = expected.map(|(s, m, p)| (format!("/{PACKAGE}.{s}/{m}"), p.to_owned())).into();
+    let expected: BTreeSet<_> =
+        expected.map(|(s, m, p, reads)| (format!("/{PACKAGE}.{s}/{m}"), p.to_owned(), reads)).into();
     let found: BTreeSet<_> = options::methods()
         .iter()
-        .map(|method| (method.grpc_path.clone(), method.permission.map_or("", Permission::name).to_owned()))
+        .map(|method| {
+            let permission = method.permission.map_or("", Permission::name).to_owned();
+            (method.grpc_path.clone(), permission, method.reads)
+        })
         .collect();
     assert_eq!(found, expected);
+}
+
+/// A method reads if its permission is one to read, and only then. `CheckPassCode` is the exception: it has that permission, and
+/// counts attempts, on which later calls decide.
+#[test]
+fn methods_that_read_are_those_with_the_permission_to_read() {
+    for method in options::methods() {
+        let path = &method.grpc_path;
+        let permitted = method.permission == Some(Permission::AccessTokensRead) && !path.ends_with("/CheckPassCode");
+        assert_eq!(method.reads, permitted, "{path}: the option `reads` and the permission do not go together");
+        let gets = method.http.iter().any(|binding| binding.verb == "GET");
+        assert!(method.reads || !gets, "{path}: HTTP clients repeat GET, and the method may write");
+    }
 }
 
 #[test]

@@ -21,18 +21,10 @@ use tonic::body::Body;
 use tonic::metadata::MetadataMap;
 use tower::{Layer, Service};
 
+use super::layer::method;
+
 /// The metadata that carries a position, both ways.
 const READ_AFTER: HeaderName = HeaderName::from_static("x-read-after");
-
-/// Methods that only read.
-const READS: [&str; 6] = [
-    "ShowAccessToken",
-    "ListAccessTokens",
-    "GetNotAssociatedAccessTokens",
-    "ListClassifications",
-    "ExplainAccessToken",
-    "ListGuessBudgets",
-];
 
 /// Returns how current the reads of a caller must be, so that it sees its own writes.
 pub(super) fn consistency(replicas: Option<&Replicas>, metadata: &MetadataMap, caller: &Caller) -> ReadConsistency {
@@ -86,8 +78,7 @@ where
         let Some(replicas) = &self.replicas else { return self.inner.call(request) };
         // A call without a caller is refused by the service.
         let Some(caller) = request.extensions().get::<Caller>() else { return self.inner.call(request) };
-        let method = request.uri().path().rsplit('/').next().unwrap_or_default();
-        if READS.contains(&method) {
+        if method::find(request.uri().path()).is_some_and(|method| method.reads) {
             return self.inner.call(request);
         }
         let writing = replicas.writing(caller);
@@ -100,20 +91,5 @@ where
             }
             Ok(response)
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use access_tokens_proto::options;
-
-    use super::*;
-
-    #[test]
-    fn the_methods_that_only_read_are_those_of_the_contract() {
-        for name in READS {
-            let paths = options::methods().iter().filter(|method| method.grpc_path.ends_with(&format!("/{name}")));
-            assert_eq!(paths.count(), 1, "{name}");
-        }
     }
 }

@@ -41,6 +41,9 @@ pub(crate) struct Method {
     pub(crate) path: String,
     /// Who may call it.
     pub(crate) access: Access,
+    /// Whether the contract says that it changes no record: to refuse its answer is to refuse the call. `false` for probes, which are
+    /// served at any load.
+    pub(crate) reads: bool,
     /// Health and reflection: neither counted nor logged as calls, and served when everything else is refused.
     pub(crate) probe: bool,
     /// Whether its request is a stream of messages.
@@ -78,6 +81,7 @@ fn of_contract(method: &MethodInfo) -> Method {
     Method {
         path: method.grpc_path.clone(),
         access: access(method.permission),
+        reads: method.reads,
         probe: false,
         client_streaming: method.client_streaming,
         long_lived: false,
@@ -121,6 +125,7 @@ fn probe(path: String, client_streaming: bool, server_streaming: bool) -> Method
     Method {
         path,
         access: Access::Open,
+        reads: false,
         probe: true,
         client_streaming,
         long_lived: server_streaming,

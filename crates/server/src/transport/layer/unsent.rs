@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use access_tokens_domain::session::Permission;
 use access_tokens_domain::{Error, Reason};
 use futures::{FutureExt, StreamExt, stream};
 use http::{Request, Response};
@@ -64,7 +63,7 @@ fn take(room: &Arc<Semaphore>, size: usize, bound: usize) -> Option<OwnedSemapho
 impl Around for Unsent {
     async fn around<N: Answers>(&self, mut request: Request<Body>, next: Next<'_, N>) -> Response<Body> {
         let call = request.extensions_mut().remove::<Arc<Call>>();
-        let may_be_refused = only_reads(request.uri().path());
+        let may_be_refused = method::find(request.uri().path()).is_some_and(|method| method.reads);
         let (head, mut body) = next.run(request).await.into_parts();
         if body.is_end_stream() {
             return Response::from_parts(head, body);
@@ -97,12 +96,6 @@ fn rest(mut body: Body) -> Body {
         Some(Some(Ok(trailers))) if trailers.is_trailers() => ahead(iter::once(Ok(trailers)), Body::empty()),
         Some(Some(more)) => ahead(iter::once(more), body),
     }
-}
-
-/// Does the method only read, so that to refuse its answer is to refuse the call?
-fn only_reads(path: &str) -> bool {
-    let needed = method::Access::Permission(Permission::AccessTokensRead);
-    method::find(path).is_some_and(|method| method.access == needed)
 }
 
 fn full() -> Response<Body> {
