@@ -19,6 +19,7 @@ pub mod telemetry;
 mod throttle;
 mod tls;
 pub mod transport;
+mod watch;
 
 use std::process::ExitCode;
 

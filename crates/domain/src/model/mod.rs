@@ -3,6 +3,7 @@
 
 pub mod access_token;
 pub mod card;
+pub mod certificate_user;
 pub mod credential;
 pub mod directory;
 pub mod error;

@@ -22,13 +22,14 @@ use tokio::time::timeout;
 
 use super::api_key::PresentedKey;
 use super::callers::Callers;
-use super::certificate::{Bindings, BoundUser, CertificateUser};
+use super::certificate::{Bindings, BoundUser};
 use super::former_servers::FormerServers;
 use super::key_uses::{KeyUse, KeyUses};
 use super::login::{Attempt, Login, Logins};
 use super::login_rate::{LoginLimits, LoginRate};
 use super::released::Released;
 use super::session_token::{Form, Names, SessionTokens};
+use access_tokens_domain::certificate_user::CertificateUser;
 
 /// How long a session lives, used or not.
 pub(crate) const LIFETIME: TimeDelta = TimeDelta::hours(2);

@@ -3,23 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
+use access_tokens_domain::certificate_user::CertificateUser;
 use access_tokens_domain::session::OrganisationKey;
-
-/// The user that a certificate stands for, by the names that the settings give. [`Bindings`] keeps whose names they are.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct CertificateUser {
-    /// The name of the organisation.
-    pub organisation: String,
-    /// The name of the user.
-    pub username: String,
-}
-
-impl CertificateUser {
-    /// What its caller is kept under. Names have no control characters in them, so no two users share a key.
-    pub(super) fn key(&self) -> String {
-        format!("{}\n{}", self.organisation, self.username)
-    }
-}
 
 /// A user that a certificate stands for, by id.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -25,7 +25,6 @@ pub use api_key::NewApiKey;
 pub(crate) use api_key::public_part;
 pub use authenticator::Authenticator;
 pub(crate) use authenticator::LIFETIME as SESSION_LIFETIME;
-pub use certificate::CertificateUser;
 pub use login::Login;
 pub use login_rate::LoginLimits;
 pub use session_token::{Form, Names, SessionTokens};

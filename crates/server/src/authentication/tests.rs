@@ -16,9 +16,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::DateTime;
 
 use super::fake_store::{FakeStore, ORGANISATION};
-use super::{Authenticator, CertificateUser, Form, Login, LoginLimits, NewApiKey, SessionTokens};
+use super::{Authenticator, Form, Login, LoginLimits, NewApiKey, SessionTokens};
 use crate::crypto::tests::{RING_A, RING_B, ring};
 use crate::crypto::{KeyedSecrets, SystemRandom};
+use access_tokens_domain::certificate_user::CertificateUser;
 
 /// Microseconds since 1970.
 pub(super) struct SetClock(pub(super) AtomicI64);

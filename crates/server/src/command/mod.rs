@@ -248,7 +248,7 @@ async fn execute(command: Command, loaded: Loaded) -> anyhow::Result<ExitCode> {
         // Other commands answer on standard output; the log is for what goes wrong.
         settings.log.level = "warn".to_owned();
     }
-    telemetry::start(&settings, exporting(&command))?;
+    telemetry::start(&settings.log, &settings.telemetry, exporting(&command))?;
     match command {
         Command::Serve(arguments) => serve::run(settings, arguments).await?,
         Command::Gateway(arguments) => {

@@ -9,12 +9,10 @@ use std::path::Path;
 
 use access_tokens_gateway::Release;
 use access_tokens_storage::DatabaseOptions;
-use http::Uri;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
 
 use super::{DatabaseSettings, Settings};
 use crate::crypto::KeyRing;
+use crate::telemetry::is_level;
 
 /// Minimum number of different bytes in a secret that operators supply: random keys of 32 bytes have more, repetitions have fewer.
 const MIN_DISTINCT_BYTES: usize = 8;
@@ -22,8 +20,6 @@ const MIN_DISTINCT_BYTES: usize = 8;
 const MAX_PATH_BYTES: usize = 4_095;
 /// Maximum length of a name that goes to a collector, in bytes.
 const MAX_NAME_BYTES: usize = 255;
-/// Maximum length of `log.level`, in bytes.
-const MAX_LEVEL_BYTES: usize = 4_096;
 /// Maximum length of `database.schema`, in bytes: that of PostgreSQL.
 const MAX_SCHEMA_BYTES: usize = 63;
 
@@ -246,66 +242,9 @@ fn is_name(text: &str) -> bool {
     text.len() <= MAX_NAME_BYTES && !text.chars().any(char::is_control) && text.trim() == text
 }
 
-/// Has the authority of a URL a port, if it has one, that there can be? The library takes any digits.
-pub(super) fn has_good_port(url: &Uri) -> bool {
-    let Some(authority) = url.authority() else { return false };
-    let after_host = authority.as_str().rsplit(']').next().unwrap_or_default();
-    after_host.split_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_ok_and(|port| port > 0))
-}
-
-/// Is this a level, or a list of parts with their levels? A word that is no level would be taken by the library for a part whose
-/// lines are all shown, with no line of any other.
-pub(crate) fn is_level(text: &str) -> bool {
-    let level = |text: &str| text.parse::<LevelFilter>().is_ok() && !text.is_empty();
-    let part = |one: &str| match one.trim().rsplit_once('=') {
-        // `part[span{field=value}]=level`: what stands before is looked at by the library.
-        Some((part, text)) => is_part(part.trim()) && level(text.trim()),
-        None => level(one.trim()),
-    };
-    text.len() <= MAX_LEVEL_BYTES && text.split(',').all(part) && EnvFilter::try_new(text).is_ok()
-}
-
-/// Can a part of the program be called this: a path of Rust, perhaps with a span behind it?
-fn is_part(text: &str) -> bool {
-    let (path, span) = text.split_once('[').map_or((text, None), |(path, span)| (path, Some(span)));
-    let named = path.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | ':' | '-'));
-    named && (!path.is_empty() || span.is_some()) && span.is_none_or(|span| span.ends_with(']'))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn levels_are_words_that_the_log_knows() {
-        for good in [
-            "info",
-            "WARN",
-            "off",
-            "info,sea_orm_migration=warn",
-            "error,access_tokens::comparison=trace",
-            "h2=debug",
-            "info,[call]=trace",
-        ] {
-            assert!(is_level(good), "{good}");
-        }
-        for bad in [
-            "",
-            " ",
-            "loud",
-            "info,loud",
-            "access_tokens",
-            "h2=loud",
-            "info,,warn",
-            "=info",
-            "h2=",
-            "a b=info",
-            "info=",
-            "h2/x",
-        ] {
-            assert!(!is_level(bad), "{bad}");
-        }
-    }
 
     #[test]
     fn two_listeners_cannot_share_a_port() {
@@ -340,21 +279,6 @@ mod tests {
         }
         for bad in ["", "/", "a/", ".", "..", "a/..", " a", "a ", "a\nb", "a\0b", &"a".repeat(5_000)] {
             assert!(!is_file_name(Path::new(bad)), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn a_port_is_between_one_and_65535() {
-        for (url, good) in [
-            ("http://h", true),
-            ("http://h:1", true),
-            ("http://[::1]:65535/x", true),
-            ("http://[::1]", true),
-            ("http://h:0", false),
-            ("http://h:65536", false),
-            ("http://[::1]:99999", false),
-        ] {
-            assert_eq!(url.parse::<Uri>().is_ok_and(|url| has_good_port(&url)), good, "{url}");
         }
     }
 }

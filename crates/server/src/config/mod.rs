@@ -17,21 +17,22 @@ mod telemetry;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod url;
+mod value;
 
-pub(crate) use checks::is_level;
 pub use hashing::{HashingSettings, Memory};
 pub use hidden::Hidden;
 pub use layers::{ConfigError, ENVIRONMENT_FILE, Loaded, Origin};
 pub use notifications::{NotificationSettings, Webhook, WebhookSettings};
 pub use reference::{meaning, reference};
 pub use settings::{
-    DatabaseSettings, GatewaySettings, GrpcSettings, HttpSettings, KeySettings, LogFormat, LogSettings, OpsSettings,
-    PolicySettings, ProcessSettings, Settings,
+    DatabaseSettings, GatewaySettings, GrpcSettings, HttpSettings, KeySettings, OpsSettings, PolicySettings,
+    ProcessSettings, Settings,
 };
-pub use telemetry::TelemetrySettings;
 pub(crate) use telemetry::pairs;
+pub use telemetry::{LogFormat, LogSettings, TelemetrySettings};
 pub use tls::{ClientAuth, IdentitySettings, TlsSettings, UpstreamSettings};
-pub(crate) use tls::{host_address, is_local};
+pub(crate) use url::is_local;
 
 /// The defaults with their documentation.
 pub const DEFAULTS: &str = include_str!("default.toml");

@@ -13,9 +13,10 @@ use http::uri::Scheme;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::checks::{has_good_port, weakness};
-use super::settings::{listed, unless_empty};
-use super::{Hidden, host_address, is_local};
+use super::Hidden;
+use super::checks::weakness;
+use super::url::{has_good_port, host_address, is_local};
+use super::value::{listed, unless_empty};
 
 /// Minimum length of the key that notifications are signed with, in bytes.
 const MIN_KEY_BYTES: usize = 32;

@@ -1,19 +1,18 @@
 //! The settings as types, and the ranges that they must keep.
 
-use std::fmt::Display;
 use std::net::SocketAddr;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::time::Duration;
 
 use access_tokens_gateway::{GatewayConfig, Network, Release, TimeZone};
 use access_tokens_storage::DatabaseOptions;
-use serde::de::Error;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
+use super::value::{listed, number, parsed, unless_empty};
 use super::{
-    HashingSettings, Hidden, NotificationSettings, TelemetrySettings, TlsSettings, UpstreamSettings, WebhookSettings,
+    HashingSettings, Hidden, LogSettings, NotificationSettings, TelemetrySettings, TlsSettings, UpstreamSettings,
+    WebhookSettings,
 };
 use crate::authentication::LoginLimits;
 
@@ -206,26 +205,6 @@ pub struct ProcessSettings {
     pub workers: usize,
 }
 
-/// The log.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LogSettings {
-    /// For people or for machines.
-    pub format: LogFormat,
-    /// What is logged.
-    pub level: String,
-}
-
-/// The form of log lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// For people.
-    Pretty,
-    /// For machines.
-    Json,
-}
-
 impl ProcessSettings {
     /// How many threads calls run on: half of the cores, where it is not said. The others hash, and are the kernel's and the
     /// database's; threads that hand calls to each other cost more than they bring.
@@ -290,42 +269,4 @@ impl Settings {
             docs: self.http.docs,
         }
     }
-}
-
-fn parsed<'de, D: Deserializer<'de>, T: FromStr<Err: Display>>(from: D) -> Result<T, D::Error> {
-    String::deserialize(from)?.trim().parse().map_err(D::Error::custom)
-}
-
-pub(super) fn unless_empty<'de, D: Deserializer<'de>, T: FromStr<Err: Display>>(
-    from: D,
-) -> Result<Option<T>, D::Error> {
-    let text = String::deserialize(from)?;
-    if text.is_empty() { Ok(None) } else { text.parse().map(Some).map_err(D::Error::custom) }
-}
-
-/// A number and nothing else: left to itself, the library takes `yes` for 1.
-pub(super) fn number<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Number {
-        Number(f64),
-    }
-    let Number::Number(number) = Number::deserialize(from)?;
-    Ok(number)
-}
-
-/// A list, or a text with commas between.
-pub(super) fn listed<'de, D: Deserializer<'de>, T: FromStr<Err: Display>>(from: D) -> Result<Vec<T>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum List {
-        Text(String),
-        Texts(Vec<String>),
-    }
-    let texts = match List::deserialize(from)? {
-        List::Texts(texts) => texts,
-        List::Text(text) if text.trim().is_empty() => Vec::new(),
-        List::Text(text) => text.split(',').map(str::to_owned).collect(),
-    };
-    texts.iter().map(|text| text.trim().parse().map_err(D::Error::custom)).collect()
 }

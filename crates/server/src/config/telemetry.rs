@@ -1,12 +1,32 @@
-//! The settings of telemetry: where spans and metrics go.
+//! The settings of telemetry: the form of the log, and where spans and metrics go.
 
 use http::Uri;
 use http::uri::Scheme;
 use serde::Deserialize;
 
-use super::checks::has_good_port;
-use super::settings::{number, unless_empty};
+use super::url::has_good_port;
+use super::value::{number, unless_empty};
 use super::{Hidden, UpstreamSettings};
+
+/// The log.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogSettings {
+    /// For people or for machines.
+    pub format: LogFormat,
+    /// What is logged.
+    pub level: String,
+}
+
+/// The form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Pretty,
+    /// For machines.
+    Json,
+}
 
 /// Where spans and metrics go, beside the metrics that are read from the ops port.
 #[derive(Debug, Clone, Deserialize)]

@@ -1,16 +1,14 @@
 //! The settings of encryption: of the listeners, and of the way to a service elsewhere.
 
 use std::collections::HashSet;
-use std::net::IpAddr;
 use std::path::PathBuf;
 
+use access_tokens_domain::certificate_user::CertificateUser;
 use config::{Config, File, FileFormat};
-use http::Uri;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
-use super::settings::unless_empty;
-use crate::authentication::CertificateUser;
+use super::value::unless_empty;
 
 /// What a listener encrypts with; in plain text when there is no certificate.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -113,17 +111,6 @@ impl UpstreamSettings {
     pub(super) fn problems(&self, section: &str) -> Vec<(String, String)> {
         pair(section, self.certificate.is_some(), self.key.is_some())
     }
-}
-
-/// Does what is sent to a URL stay on this machine?
-pub(crate) fn is_local(url: &Uri) -> bool {
-    let named = || url.host().is_some_and(|host| host.eq_ignore_ascii_case("localhost"));
-    host_address(url).map_or_else(named, |address| address.to_canonical().is_loopback())
-}
-
-/// Returns the host of a URL where it is an address and not a name.
-pub(crate) fn host_address(url: &Uri) -> Option<IpAddr> {
-    url.host()?.trim_start_matches('[').trim_end_matches(']').parse().ok()
 }
 
 /// A certificate and its key come together.

@@ -1,6 +1,5 @@
 //! The key ring of a process that runs: it can be exchanged, and whatever is derived from it follows.
 
-use std::fs::Metadata;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -8,9 +7,7 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::keys::{KeyRing, KeyRingError};
-
-/// How often the key file is looked at. Commands that change it count on a server having seen it after [`SETTLED`].
-pub(crate) const POLL: Duration = Duration::from_secs(1);
+use crate::watch::{Mark, POLL, mark};
 
 /// After so long, every server that follows a key file reads with its keys.
 pub(crate) const SETTLED: Duration = Duration::from_secs(3);
@@ -141,25 +138,6 @@ impl Follower {
             }
         }
     }
-}
-
-/// What changes whenever a file is written or replaced: its length, times, and place.
-pub(crate) type Mark = (u64, [i64; 4], [u64; 2]);
-
-/// The mark of a file.
-#[cfg(unix)]
-pub(crate) fn mark(metadata: &Metadata) -> Mark {
-    use std::os::unix::fs::MetadataExt;
-
-    let times = [metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec()];
-    (metadata.len(), times, [metadata.dev(), metadata.ino()])
-}
-
-/// The mark of a file.
-#[cfg(not(unix))]
-pub(crate) fn mark(metadata: &Metadata) -> Mark {
-    let modified = metadata.modified().ok().map(chrono::DateTime::<chrono::Utc>::from);
-    (metadata.len(), [modified.map_or(0, |time| time.timestamp_micros()), 0, 0, 0], [0, 0])
 }
 
 #[cfg(test)]

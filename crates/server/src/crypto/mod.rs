@@ -21,7 +21,7 @@ pub(crate) use hasher::overloaded;
 pub(crate) use keys::tests;
 pub(crate) use keys::{HmacSha256, PerKey};
 pub use keys::{KeyRing, KeyRingError};
-pub(crate) use live::{Derived, Mark, POLL, SETTLED, mark};
+pub(crate) use live::{Derived, SETTLED};
 pub use live::{LiveKeys, watch};
 pub(crate) use pass_code::{Refusal, current_form, examine_foreign};
 pub use secrets::KeyedSecrets;

@@ -7,7 +7,7 @@ use access_tokens_domain::time::Timestamp;
 use opentelemetry::KeyValue;
 
 use super::Metrics;
-use crate::config::{Settings, TlsSettings, UpstreamSettings};
+use crate::config::{TlsSettings, UpstreamSettings};
 use crate::tls;
 
 /// A file with certificates.
@@ -41,36 +41,21 @@ impl Role {
 }
 
 impl CertificateFile {
-    /// Returns the files of `serve`.
-    pub(crate) fn of_service(settings: &Settings) -> Vec<Self> {
-        let mut files = Self::of_listener("grpc", &settings.grpc.tls);
-        files.extend(Self::of_listener("http", &settings.http.tls));
-        files.extend(Self::of_both(settings));
-        files
-    }
-
-    /// Returns the files of the gateway as a process of its own.
-    pub(crate) fn of_gateway(settings: &Settings) -> Vec<Self> {
-        let mut files = Self::of_listener("http", &settings.http.tls);
-        files.extend(Self::of_client("upstream", &settings.gateway.upstream));
-        files.extend(Self::of_both(settings));
-        files
-    }
-
-    fn of_both(settings: &Settings) -> Vec<Self> {
-        let mut files = Self::of_listener("ops", &settings.ops.tls);
-        files.extend(Self::of_client("collector", &settings.telemetry.collector));
-        files
-    }
-
-    fn of_listener(place: &'static str, tls: &TlsSettings) -> Vec<Self> {
+    /// Returns the files of a listener.
+    pub(crate) fn of_listener(place: &'static str, tls: &TlsSettings) -> Vec<Self> {
         let files = [(Role::Server, &tls.certificate), (Role::Authority, &tls.client_ca)];
         files.into_iter().filter_map(|(role, path)| Self::new(place, role, path.as_deref())).collect()
     }
 
-    fn of_client(place: &'static str, client: &UpstreamSettings) -> Vec<Self> {
+    /// Returns the files for calls of another service.
+    pub(crate) fn of_client(place: &'static str, client: &UpstreamSettings) -> Vec<Self> {
         let files = [(Role::Client, &client.certificate), (Role::Authority, &client.ca)];
         files.into_iter().filter_map(|(role, path)| Self::new(place, role, path.as_deref())).collect()
+    }
+
+    /// Returns the place, the role and the path of the file.
+    pub(crate) fn describe(&self) -> (&'static str, &'static str, &Path) {
+        (self.place, self.role.name(), &self.path)
     }
 
     fn new(place: &'static str, role: Role, path: Option<&Path>) -> Option<Self> {
@@ -123,12 +108,9 @@ impl Metrics {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use std::path::PathBuf;
-
     use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 
     use super::*;
-    use crate::config::Loaded;
 
     /// A certificate in PEM that is good between the first of January of two years.
     fn certificate(from: i32, until: i32, authority: bool) -> String {
@@ -188,39 +170,6 @@ pub(super) mod tests {
         }
         std::fs::remove_file(&file.path).expect("removed");
         assert_eq!(shown(vec![file]), <[String; 0]>::default());
-    }
-
-    #[test]
-    fn each_process_watches_what_it_uses() {
-        let set = [
-            "grpc.tls.certificate=g",
-            "grpc.tls.key=k",
-            "grpc.tls.client_ca=gc",
-            "http.tls.certificate=h",
-            "http.tls.key=k",
-            "ops.tls.certificate=o",
-            "ops.tls.key=k",
-            "gateway.upstream.ca=uc",
-            "gateway.upstream.certificate=u",
-            "gateway.upstream.key=k",
-            "telemetry.collector.ca=cc",
-        ];
-        let settings = Loaded::load(None, [], &set.map(str::to_owned)).expect("settings").settings;
-        let named = |files: Vec<CertificateFile>| {
-            let name = |file: &CertificateFile| {
-                (file.place, file.role.name(), PathBuf::from(&*file.path).display().to_string())
-            };
-            files.iter().map(name).collect::<Vec<_>>()
-        };
-        let entry = |place, role, path: &str| (place, role, path.to_owned());
-        let both = [entry("ops", "server", "o"), entry("collector", "authority", "cc")];
-        let service = [entry("grpc", "server", "g"), entry("grpc", "authority", "gc"), entry("http", "server", "h")];
-        assert_eq!(named(CertificateFile::of_service(&settings)), [&service[..], &both].concat());
-        let gateway =
-            [entry("http", "server", "h"), entry("upstream", "client", "u"), entry("upstream", "authority", "uc")];
-        assert_eq!(named(CertificateFile::of_gateway(&settings)), [&gateway[..], &both].concat());
-        let bare = Loaded::load(None, [], &[]).expect("the defaults").settings;
-        assert!(CertificateFile::of_service(&bare).is_empty() && CertificateFile::of_gateway(&bare).is_empty());
     }
 
     #[test]

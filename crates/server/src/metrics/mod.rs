@@ -70,9 +70,7 @@ pub use guesses::GuessBounds;
 pub(crate) use lifetimes::CertificateFile;
 
 use crate::telemetry;
-
-/// The version of this program.
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+use crate::telemetry::VERSION;
 
 /// The type of [`Metrics::text`].
 pub const TEXT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";

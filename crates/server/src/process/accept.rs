@@ -13,11 +13,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::greeting::{Greeted, Greeting, Greetings};
+use super::party::Party;
 use super::port::Port;
 use crate::eviction::{EvictingSet, MemberId};
 use crate::mutation::Guard;
 use crate::transport::ClientAddress;
-use crate::transport::layer::Party;
 
 /// Most clients that have not greeted yet. They have no place among the allowed connections.
 const GREETINGS: usize = 2_048;

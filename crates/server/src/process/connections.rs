@@ -19,6 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::transport::server::Connected;
 
 use super::accept::{Incoming, Room, Slot};
+use super::activity::{Activity, Origin};
 use super::dropped::Dropped;
 use super::frames::{ENOUGH, FrameBudget};
 use super::greeting::{Greeted, Greeting};
@@ -26,10 +27,8 @@ use super::idle::{Ending, Idle};
 use super::port::Port;
 use super::signals::Stop;
 use super::stream::Stream;
-use crate::config::GrpcSettings;
 use crate::mutation::Guard;
 use crate::transport::RemoteAddress;
-use crate::transport::layer::{Activity, Origin};
 
 /// A frame with which a client says that it will call no more. The library answers it in kind once no call is in progress,
 /// and closes: so a client hears that none of its calls was lost, and which came too late.
@@ -56,19 +55,6 @@ pub(super) struct Bounds {
     pub(super) stop: Stop,
     /// Peers whose forwarded addresses count.
     pub(super) trusted_proxies: Arc<[Network]>,
-}
-
-impl Bounds {
-    pub(super) fn new(settings: &GrpcSettings, stop: &Stop) -> Self {
-        Self {
-            at_once: settings.connections,
-            strangers_per_address: settings.anonymous_connections_per_address,
-            age: settings.connection_age(),
-            idle: settings.idle(),
-            stop: stop.clone(),
-            trusted_proxies: settings.trusted_proxies.as_slice().into(),
-        }
-    }
 }
 
 /// HTTP/2 connections of a port. Never ends. Calls over them must pass [`Occupy`](crate::transport::layer::Occupy).

@@ -1,6 +1,7 @@
 //! The gateway within `serve`: its port is bound before there is a service behind it.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use access_tokens_gateway::Malformed;
@@ -16,12 +17,12 @@ use tower::{ServiceExt, service_fn};
 
 use super::accept::Room;
 use super::dropped::Dropped;
-use super::port::Port;
+use super::port::{Names, Port};
 use super::signals::Stop;
-use super::{http1, starting};
-use crate::config::Settings;
+use super::{http_log, http1, starting};
+use crate::config::{HttpSettings, Settings};
 use crate::telemetry::rpc;
-use crate::transport::layer::Calls;
+use crate::transport::layer::{Calls, method};
 
 /// What browsers are told of an encrypted port: one year, this host only.
 const STRICT_TRANSPORT: &str = "max-age=31536000";
@@ -42,7 +43,7 @@ impl<'a> Front<'a> {
     /// Binds the port. Nobody is answered yet.
     pub(super) async fn bind(settings: &'a Settings, stop: &Stop) -> anyhow::Result<Self> {
         let port = match settings.http.listen {
-            Some(address) => Some(Port::http(address, &settings.http).await?),
+            Some(address) => Some(bind(address, settings).await?),
             None => None,
         };
         Ok(Self { settings, stop: stop.clone(), services: Services::default(), port, server: None })
@@ -57,12 +58,13 @@ impl<'a> Front<'a> {
     pub(super) fn start(&mut self) {
         let Some(port) = self.port.take() else { return };
         let services = Arc::clone(&self.services);
-        let service = rpc::Client(service_fn(move |request| answer(services.get().cloned(), request)));
+        let service = service_fn(move |request| answer(services.get().cloned(), request));
+        let service = rpc::Client::new(service, method::name);
         let router = access_tokens_gateway::router(service, self.settings.gateway_config());
         let router = with_strict_transport(router, self.settings);
         let mut stop = self.stop.clone();
         let room = room(self.settings);
-        let site = http1::Site { router, refuse: Malformed::answer, idle: http1::IDLE_TIME };
+        let site = http1::Site { router, refuse: Malformed::answer, log: http_log::around, idle: http1::IDLE_TIME };
         let served = http1::serve(port, room, site, async move { stop.asked().await });
         self.server = Some(tokio::spawn(served));
     }
@@ -95,6 +97,12 @@ impl<'a> Front<'a> {
             server.abort();
         }
     }
+}
+
+/// Binds the port of the gateway, at its address.
+pub(super) async fn bind(address: SocketAddr, settings: &Settings) -> anyhow::Result<Port> {
+    let HttpSettings { tls, allow_plain_text, .. } = &settings.http;
+    Port::bind(&Names::HTTP, address, tls, *allow_plain_text).await
 }
 
 /// The connections that the port of the gateway has.

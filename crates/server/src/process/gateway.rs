@@ -11,17 +11,17 @@ use tokio::time::timeout;
 use tonic::transport::{Channel, Endpoint};
 use tower::ServiceExt;
 
-use super::front::{room, with_strict_transport};
+use super::front::{bind, room, with_strict_transport};
 use super::ops::Ops;
-use super::port::Port;
 use super::signals::Stop;
 use super::upstream::{self, Measured, UpstreamHealth};
-use super::{DRAIN, http1};
+use super::{DRAIN, certificates, http_log, http1};
 use crate::config::{Settings, UpstreamSettings, is_local};
-use crate::metrics::{CertificateFile, Metrics};
+use crate::metrics::Metrics;
 use crate::telemetry::rpc;
 use crate::throttle::Throttle;
 use crate::tls::{Link, Trust};
+use crate::transport::layer::method;
 
 /// A service that cannot be reached within this time is away.
 const CONNECT_TIME: Duration = Duration::from_secs(3);
@@ -38,7 +38,7 @@ pub async fn gateway(settings: &Settings, upstream: Uri) -> anyhow::Result<()> {
     let mut stop = Stop::on_signals()?;
     let address = settings.http.listen.context("http.listen is empty: there is nothing to serve on")?;
     let channel = channel(upstream, &settings.gateway.upstream)?;
-    let port = Port::http(address, &settings.http).await?;
+    let port = bind(address, settings).await?;
     let (metrics, health) = (Arc::new(Metrics::exported_of_gateway()), Arc::new(UpstreamHealth::new()));
     let ops = start_ops(settings, &metrics, &health).await?;
     metrics.watch_dropped([Some(Arc::clone(&port.dropped)), ops.dropped()].into_iter().flatten().collect());
@@ -48,10 +48,10 @@ pub async fn gateway(settings: &Settings, upstream: Uri) -> anyhow::Result<()> {
     };
 
     let logged = channel.map_err(logged(Arc::new(Throttle::default())));
-    let service = rpc::Client(Measured::new(logged, &metrics));
+    let service = rpc::Client::new(Measured::new(logged, &metrics), method::name);
     let router = with_strict_transport(router(service, settings.gateway_config()), settings);
     let mut told = stop.clone();
-    let site = http1::Site { router, refuse: Malformed::answer, idle: http1::IDLE_TIME };
+    let site = http1::Site { router, refuse: Malformed::answer, log: http_log::around, idle: http1::IDLE_TIME };
     let served = http1::serve(port, room(settings), site, async move { told.asked().await });
     let mut server = tokio::spawn(served);
     let (seen, mut over) = (stop.clone(), false);
@@ -79,7 +79,7 @@ pub async fn gateway(settings: &Settings, upstream: Uri) -> anyhow::Result<()> {
 
 /// The port for operators, which shows the state of the service behind the gateway.
 async fn start_ops(settings: &Settings, metrics: &Arc<Metrics>, health: &Arc<UpstreamHealth>) -> anyhow::Result<Ops> {
-    metrics.watch_certificates(CertificateFile::of_gateway(settings));
+    metrics.watch_certificates(certificates::of_gateway(settings));
     let known = Arc::clone(health);
     metrics.watch_upstream(move || known.readiness().is_ok());
     let known = Arc::clone(health);

@@ -16,12 +16,12 @@ use tokio::task::{AbortHandle, Id, JoinSet};
 use tokio::time::timeout;
 
 use super::dropped::Dropped;
+use super::party::Party;
 use super::stream::Stream;
 use crate::eviction::{EvictingSet, MemberId};
 use crate::mutation::Guard;
 use crate::tls::{LiveTls, Peer};
 use crate::transport::ClientAddress;
-use crate::transport::layer::Party;
 
 /// How long a client may take for its handshake and its first words, both together.
 pub(super) const GREETING_TIME: Duration = Duration::from_secs(5);

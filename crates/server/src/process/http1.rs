@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use access_tokens_gateway::{Authenticated, Malformed};
+use access_tokens_gateway::{Authenticated, Malformed, Network};
 use axum::Router;
 use axum::extract::{ConnectInfo, Request};
 use axum::middleware::{Next, from_fn};
@@ -29,7 +29,6 @@ use tower::ServiceExt;
 
 use super::accept::{Incoming as Arrivals, Room, Slot};
 use super::greeting::{GREETING_TIME, Greeted, Greeting};
-use super::http_log;
 use super::own_answers::{OwnAnswers, Refuse};
 use super::port::Port;
 use super::unread_body::CurrentBody;
@@ -39,22 +38,27 @@ pub(super) const IDLE_TIME: Duration = Duration::from_secs(60);
 /// Most bytes of the head of a request: a query is at most 64 KiB.
 const MAX_HEAD_BYTES: usize = 128 * 1024;
 
+/// Adds a log to a router whose requests come by a scheme. These proxies say for whom they call.
+pub(super) type LogLayer = fn(Router, &'static str, Arc<[Network]>) -> Router;
+
 /// What a port serves.
 pub(super) struct Site {
     pub(super) router: Router,
     /// Answers requests that HTTP does not allow, before the router sees them.
     pub(super) refuse: Refuse,
+    /// Wraps the router in the log of its requests.
+    pub(super) log: LogLayer,
     /// Maximum time that a connection may be idle.
     pub(super) idle: Duration,
 }
 
 /// Serves a site until `stop`, and then until every request in progress is answered. Connections are dropped with the future.
 pub(super) async fn serve(port: Port, room: Room, site: Site, stop: impl Future<Output = ()>) {
-    let Site { router, refuse, idle } = site;
+    let Site { router, refuse, log, idle } = site;
     let router = router.layer(from_fn(move |request, next| with_host(refuse, request, next)));
-    let router =
-        http_log::around(router, if port.tls.is_some() { "https" } else { "http" }, Arc::clone(&room.trusted_proxies));
-    let site = Site { router, refuse, idle };
+    let scheme = if port.tls.is_some() { "https" } else { "http" };
+    let router = log(router, scheme, Arc::clone(&room.trusted_proxies));
+    let site = Site { router, refuse, log, idle };
     let mut arrivals = Arrivals::new(port, room, Greeting::Http1);
     let (stopping, told) = watch::channel(false);
     let mut connections = JoinSet::new();
@@ -83,7 +87,7 @@ async fn with_host(refuse: Refuse, request: Request, next: Next) -> Response {
 }
 
 async fn connection(greeted: Greeted, mut slot: Slot, site: Site, mut told: watch::Receiver<bool>) {
-    let (Greeted { stream, address, .. }, Site { router, refuse, idle }) = (greeted, site);
+    let (Greeted { stream, address, .. }, Site { router, refuse, idle, .. }) = (greeted, site);
     let spoke = AtomicBool::new(false);
     let stranger = Mutex::new(slot.take_stranger());
     let (spoke, stranger) = (&spoke, &stranger);
@@ -166,7 +170,7 @@ mod tests {
         let known = async || (axum::Extension(Authenticated), "known");
         let router = Router::new().route("/peer", get(peer)).route("/slow", get(slow)).route("/known", get(known));
         let (stop, told) = oneshot::channel();
-        let site = Site { router, refuse: Malformed::answer, idle: IDLE_TIME };
+        let site = Site { router, refuse: Malformed::answer, log: |router, _, _| router, idle: IDLE_TIME };
         let room = Room { connections: limit, strangers_per_address: limit, trusted_proxies: Default::default() };
         let server = tokio::spawn(serve(Port::plain(listener), room, site, async { drop(told.await) }));
         Running { address, stop, server }

@@ -14,7 +14,7 @@ use opentelemetry::trace::TraceId;
 use tracing::field::display;
 use tracing::{Instrument, Span};
 
-use super::ops::ROUTINE;
+use super::ops_paths::ROUTINE;
 use crate::telemetry::{self, elapsed_ms};
 use crate::transport::layer::RequestId;
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::activity::Activity;
 use super::greeting::GREETING_TIME;
 use super::signals::Stop;
-use crate::transport::layer::Activity;
 
 /// How long a connection may wait for its first call: whoever greets, and no more, takes a place from somebody who has calls.
 const FIRST_CALL: Duration = Duration::from_secs(30);

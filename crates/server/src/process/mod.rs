@@ -1,6 +1,8 @@
 //! The process around the services: how it starts, when it is ready, how it stops.
 
 mod accept;
+pub(crate) mod activity;
+mod certificates;
 mod connections;
 mod dropped;
 mod frames;
@@ -12,7 +14,9 @@ mod http1;
 mod http_log;
 mod idle;
 mod ops;
+mod ops_paths;
 mod own_answers;
+pub(crate) mod party;
 mod port;
 mod ready;
 mod serve;
@@ -22,12 +26,7 @@ mod stream;
 mod unread_body;
 mod upstream;
 
-use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
-
-use anyhow::Context;
-use tokio::net::TcpListener;
 
 pub(crate) use dropped::Dropped;
 pub use gateway::gateway;
@@ -35,11 +34,3 @@ pub use serve::serve;
 
 /// How long calls that are under way may take after the signal to stop.
 const DRAIN: Duration = Duration::from_secs(8);
-
-/// A port, for the setting of that name.
-async fn listen(address: SocketAddr, setting: &str) -> anyhow::Result<Arc<TcpListener>> {
-    let listener =
-        TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} ({setting})"))?;
-    tracing::info!(address = %listener.local_addr().unwrap_or(address), setting, "listening");
-    Ok(Arc::new(listener))
-}

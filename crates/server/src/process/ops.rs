@@ -22,19 +22,12 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::accept::Room;
 use super::dropped::Dropped;
-use super::http1;
-use super::port::Port;
+use super::ops_paths::{BUILDINFO, LIVEZ, METRICS, READYZ};
+use super::port::{Names, Port};
+use super::{http_log, http1};
 use crate::config::OpsSettings;
-use crate::metrics::{GuessBounds, Metrics, TEXT_TYPE, VERSION};
-use crate::telemetry;
-
-/// What is asked all the time, and not worth a line of the log each.
-pub(super) const ROUTINE: [&str; 3] = [LIVEZ, READYZ, METRICS];
-
-const LIVEZ: &str = "/livez";
-const READYZ: &str = "/readyz";
-const METRICS: &str = "/metrics";
-const BUILDINFO: &str = "/buildinfo";
+use crate::metrics::{GuessBounds, Metrics, TEXT_TYPE};
+use crate::telemetry::{self, VERSION};
 
 /// How often access tokens are counted at most...
 const COUNT_EVERY: Duration = Duration::from_secs(60);
@@ -86,9 +79,14 @@ impl Ops {
         let mut dropped = None;
         let server = match settings.listen {
             Some(address) => {
-                let port = Port::ops(address, settings).await?;
+                let port = Port::bind(&Names::OPS, address, &settings.tls, settings.allow_plain_text).await?;
                 dropped = Some(Arc::clone(&port.dropped));
-                let site = http1::Site { router: router(Arc::clone(&shown)), refuse: malformed, idle: IDLE_TIME };
+                let site = http1::Site {
+                    router: router(Arc::clone(&shown)),
+                    refuse: malformed,
+                    log: http_log::around,
+                    idle: IDLE_TIME,
+                };
                 let served = http1::serve(port, room(), site, pending());
                 Some(tokio::spawn(served))
             }

@@ -3,12 +3,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use tokio::net::TcpListener;
 
 use super::dropped::Dropped;
-use super::listen;
-use crate::config::{GrpcSettings, HttpSettings, OpsSettings, TlsSettings};
+use crate::config::TlsSettings;
 use crate::tls::{HTTP1, HTTP2, LiveTls};
 
 /// A port that somebody listens on.
@@ -20,22 +19,25 @@ pub(super) struct Port {
 }
 
 impl Port {
-    /// That of gRPC.
-    pub(super) async fn grpc(settings: &GrpcSettings) -> anyhow::Result<Self> {
-        let names = Names { listener: "grpc", listen: "grpc.listen", tls: "grpc.tls", protocol: HTTP2 };
-        names.bind(settings.listen, &settings.tls, settings.allow_plain_text).await
-    }
-
-    /// That of HTTP, at its address.
-    pub(super) async fn http(address: SocketAddr, settings: &HttpSettings) -> anyhow::Result<Self> {
-        let names = Names { listener: "http", listen: "http.listen", tls: "http.tls", protocol: HTTP1 };
-        names.bind(address, &settings.tls, settings.allow_plain_text).await
-    }
-
-    /// That for operators, at its address.
-    pub(super) async fn ops(address: SocketAddr, settings: &OpsSettings) -> anyhow::Result<Self> {
-        let names = Names { listener: "ops", listen: "ops.listen", tls: "ops.tls", protocol: HTTP1 };
-        names.bind(address, &settings.tls, settings.allow_plain_text).await
+    /// Binds the port of a listener. `plain` allows plain text to other machines.
+    pub(super) async fn bind(
+        names: &Names,
+        address: SocketAddr,
+        tls: &TlsSettings,
+        plain: bool,
+    ) -> anyhow::Result<Self> {
+        let tls = LiveTls::start(tls, names.tls, names.protocol)?;
+        if tls.is_none() && !is_loopback(address) {
+            let Names { listener, listen, .. } = names;
+            ensure!(
+                plain,
+                "{address} ({listen}) is open to other machines, and would speak plain text: set {listener}.tls.certificate \
+                 and {listener}.tls.key; or {listener}.allow_plain_text = true, where something else encrypts"
+            );
+            tracing::warn!(%address, "{listen} speaks plain text to other machines");
+        }
+        let dropped = Arc::new(Dropped::new(names.listener));
+        Ok(Self { listener: listen(address, names.listen).await?, tls, dropped })
     }
 
     #[cfg(test)]
@@ -45,28 +47,31 @@ impl Port {
 }
 
 /// What a port is called, in settings and in handshakes.
-struct Names {
+pub(super) struct Names {
+    /// The section of its settings.
     listener: &'static str,
+    /// The setting with its address.
     listen: &'static str,
+    /// The section of its encryption.
     tls: &'static str,
     protocol: &'static [u8],
 }
 
 impl Names {
-    async fn bind(self, address: SocketAddr, tls: &TlsSettings, plain: bool) -> anyhow::Result<Port> {
-        let tls = LiveTls::start(tls, self.tls, self.protocol)?;
-        if tls.is_none() && !is_loopback(address) {
-            let Self { listener, listen, .. } = self;
-            ensure!(
-                plain,
-                "{address} ({listen}) is open to other machines, and would speak plain text: set {listener}.tls.certificate \
-                 and {listener}.tls.key; or {listener}.allow_plain_text = true, where something else encrypts"
-            );
-            tracing::warn!(%address, "{listen} speaks plain text to other machines");
-        }
-        let dropped = Arc::new(Dropped::new(self.listener));
-        Ok(Port { listener: listen(address, self.listen).await?, tls, dropped })
-    }
+    /// Those of the gRPC port.
+    pub(super) const GRPC: Self = Self { listener: "grpc", listen: "grpc.listen", tls: "grpc.tls", protocol: HTTP2 };
+    /// Those of the HTTP port of the gateway.
+    pub(super) const HTTP: Self = Self { listener: "http", listen: "http.listen", tls: "http.tls", protocol: HTTP1 };
+    /// Those of the port for operators.
+    pub(super) const OPS: Self = Self { listener: "ops", listen: "ops.listen", tls: "ops.tls", protocol: HTTP1 };
+}
+
+/// Listens on an address, for the setting of that name.
+async fn listen(address: SocketAddr, setting: &str) -> anyhow::Result<Arc<TcpListener>> {
+    let listener =
+        TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} ({setting})"))?;
+    tracing::info!(address = %listener.local_addr().unwrap_or(address), setting, "listening");
+    Ok(Arc::new(listener))
 }
 
 /// Is it reached from this machine alone?
@@ -78,33 +83,24 @@ fn is_loopback(address: SocketAddr) -> bool {
 mod tests {
     use super::*;
 
-    async fn bind(address: &str, plain: bool) -> Result<(), String> {
-        let names = Names { listener: "grpc", listen: "grpc.listen", tls: "grpc.tls", protocol: HTTP2 };
+    async fn bind(names: &Names, address: &str, plain: bool) -> Result<(), String> {
         let address = address.parse().expect("an address");
-        names.bind(address, &TlsSettings::default(), plain).await.map(drop).map_err(|error| error.to_string())
+        let bound = Port::bind(names, address, &TlsSettings::default(), plain).await;
+        bound.map(drop).map_err(|error| error.to_string())
     }
 
     #[tokio::test]
     async fn plain_text_stays_on_the_loopback_unless_it_is_allowed() {
-        bind("127.0.0.1:0", false).await.expect("a loopback");
-        bind("127.1.2.3:0", false).await.expect("a loopback");
-        for open in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0", "[::ffff:192.0.2.1]:0"] {
-            let refused = bind(open, false).await.expect_err(open);
-            assert!(
-                refused.contains("set grpc.tls.certificate") && refused.contains("grpc.allow_plain_text"),
-                "{refused}"
-            );
+        for (names, listener) in [(&Names::GRPC, "grpc"), (&Names::HTTP, "http"), (&Names::OPS, "ops")] {
+            bind(names, "127.0.0.1:0", false).await.expect("a loopback");
+            bind(names, "127.1.2.3:0", false).await.expect("a loopback");
+            for open in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0", "[::ffff:192.0.2.1]:0"] {
+                let refused = bind(names, open, false).await.expect_err(open);
+                for part in ["listen", "tls.certificate", "allow_plain_text"] {
+                    assert!(refused.contains(&format!("{listener}.{part}")), "{refused}");
+                }
+            }
+            bind(names, "0.0.0.0:0", true).await.expect("allowed");
         }
-        bind("0.0.0.0:0", true).await.expect("allowed");
-    }
-
-    #[tokio::test]
-    async fn the_port_for_operators_keeps_the_same_rule() {
-        let settings = |allow_plain_text| OpsSettings { listen: None, allow_plain_text, tls: TlsSettings::default() };
-        let open = "0.0.0.0:0".parse().expect("an address");
-        let Err(refused) = Port::ops(open, &settings(false)).await else { panic!("it is open") };
-        let refused = refused.to_string();
-        assert!(refused.contains("ops.listen") && refused.contains("set ops.tls.certificate"), "{refused}");
-        Port::ops(open, &settings(true)).await.expect("allowed");
     }
 }

@@ -18,14 +18,14 @@ use tokio::time::{Instant, sleep, timeout};
 use super::connections::{Bounds, Connection, connections, dealt};
 use super::front::Front;
 use super::ops::Ops;
-use super::port::Port;
+use super::port::{Names, Port};
 use super::signals::Stop;
-use super::{DRAIN, ready, starting};
+use super::{DRAIN, certificates, ready, starting};
 use crate::authentication::{Authenticator, SessionTokens};
-use crate::config::Settings;
+use crate::config::{GrpcSettings, Settings};
 use crate::crypto::{self, KeyRing, KeyedSecrets, LiveKeys, SystemClock, SystemRandom};
 use crate::databases;
-use crate::metrics::{CertificateFile, Metrics};
+use crate::metrics::Metrics;
 use crate::notification;
 use crate::telemetry;
 use crate::transport::server::{App, CallRouter, Limits, in_process, routers};
@@ -61,11 +61,14 @@ pub async fn serve(
             "policy.max_guess_chance is raised: policies may make secrets easier to guess"
         );
     }
-    let port = Port::grpc(&settings.grpc).await?;
+    let port = {
+        let GrpcSettings { listen, tls, allow_plain_text, .. } = &settings.grpc;
+        Port::bind(&Names::GRPC, *listen, tls, *allow_plain_text).await?
+    };
     let mut front = Front::bind(settings, &stop).await?;
     let (health, metrics) = (Health::new(), Arc::new(Metrics::exported()));
     metrics.set_guess_limit(max_guess_chance);
-    metrics.watch_certificates(CertificateFile::of_service(settings));
+    metrics.watch_certificates(certificates::of_service(settings));
     let known = health.clone();
     let ops = Ops::start(&settings.ops, &metrics, move || known.check()).await?;
     let dropped = [Some(Arc::clone(&port.dropped)), front.dropped(), ops.dropped()];
@@ -102,7 +105,7 @@ pub async fn serve(
         anonymous_calls_per_address: settings.grpc.anonymous_calls_per_address,
         connection_age: settings.grpc.connection_age(),
     };
-    let incoming = connections(port, Bounds::new(&settings.grpc, &stop));
+    let incoming = connections(port, bounds(&settings.grpc, &stop));
     front.open(in_process(Arc::clone(&app), &health, limits));
     let mut server =
         tokio::spawn(answer(routers(app, &health, limits, settings.grpc.reflection), incoming, stop.clone()));
@@ -180,7 +183,7 @@ async fn database(
     front.start();
     let (done, ended) = tokio::sync::oneshot::channel::<()>();
     let waiting = {
-        let (port, bounds) = (port.clone(), Bounds::new(&settings.grpc, stop));
+        let (port, bounds) = (port.clone(), bounds(&settings.grpc, stop));
         tokio::spawn(starting::serve(port, bounds, async { drop(ended.await) }))
     };
     let connected = tokio::select! {
@@ -243,6 +246,18 @@ async fn connect_patiently(settings: &Settings, health: &Health) -> anyhow::Resu
                 return Err(error).context("the schema of the database cannot be brought up to date");
             }
         }
+    }
+}
+
+/// What connections of the gRPC port are allowed.
+pub(super) fn bounds(settings: &GrpcSettings, stop: &Stop) -> Bounds {
+    Bounds {
+        at_once: settings.connections,
+        strangers_per_address: settings.anonymous_connections_per_address,
+        age: settings.connection_age(),
+        idle: settings.idle(),
+        stop: stop.clone(),
+        trusted_proxies: settings.trusted_proxies.as_slice().into(),
     }
 }
 

@@ -85,6 +85,7 @@ mod tests {
 
     use super::*;
     use crate::config::Loaded;
+    use crate::process::serve::bounds;
     use crate::process::signals::Stop;
 
     #[tokio::test]
@@ -93,7 +94,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let asked = watch::Sender::new(false);
-        let bounds = Bounds::new(&settings.grpc, &Stop::by(asked.subscribe()));
+        let bounds = bounds(&settings.grpc, &Stop::by(asked.subscribe()));
         tokio::spawn(serve(Port::plain(listener), bounds, pending()));
 
         let mut client = HealthClient::new(Endpoint::from_shared(url).expect("a URL").connect_lazy());

@@ -23,9 +23,9 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::exports::{METRICS, TRACES, Watched};
 use super::sampling::TrustingSampler;
+use super::version::VERSION;
 use crate::config::{TelemetrySettings, UpstreamSettings, is_local, pairs};
 use crate::crypto::SystemRandom;
-use crate::metrics::VERSION;
 use crate::tls::{Link, Trust};
 
 /// A collector that cannot be reached within this time is away.

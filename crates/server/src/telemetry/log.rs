@@ -9,7 +9,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
 use super::SPANS;
-use crate::config::{LogFormat, LogSettings, is_level};
+use super::level::is_level;
+use crate::config::{LogFormat, LogSettings};
 
 /// Parts of libraries that repeat what they were given, which may be a secret in the wrong place, or that a stranger can let write
 /// without end, and what of them is logged at most, whatever the settings say. Found by the system test `canaries`.

@@ -14,10 +14,12 @@ mod context;
 mod export;
 mod exports;
 pub(crate) mod http;
+mod level;
 mod log;
 pub(crate) mod rpc;
 mod sampling;
 mod statements;
+mod version;
 
 use std::time::Instant;
 
@@ -25,21 +27,23 @@ pub(crate) use context::{carried, trace_id};
 pub use export::finish;
 pub(crate) use export::{is_on as is_exporting, metrics_reader, outlive};
 pub(crate) use exports::signals as exported_signals;
+pub(crate) use level::is_level;
 pub(crate) use statements::watcher;
+pub(crate) use version::VERSION;
 
-use crate::config::Settings;
+use crate::config::{LogSettings, TelemetrySettings};
 
 /// The target of spans that are for the collector only. The log never shows them.
 pub(crate) const SPANS: &str = "access_tokens::spans";
 
 /// Starts the log of this process and, for a process of this name, the export of spans and metrics. Needs a runtime, and
 /// [`finish`] in the end.
-pub fn start(settings: &Settings, exporting: Option<&'static str>) -> anyhow::Result<()> {
+pub fn start(log: &LogSettings, telemetry: &TelemetrySettings, exporting: Option<&'static str>) -> anyhow::Result<()> {
     let spans = match exporting {
-        Some(name) => export::start(&settings.telemetry, name)?,
+        Some(name) => export::start(telemetry, name)?,
         None => None,
     };
-    log::start(&settings.log, spans)
+    log::start(log, spans)
 }
 
 /// Milliseconds since then, to the microsecond: what a line of the log shows.

@@ -40,9 +40,22 @@ pub(crate) fn use_case<F: Future>(name: &'static str, work: F) -> impl Future<Ou
     work.instrument(tracing::info_span!(target: SPANS, "use case", otel.name = name))
 }
 
+/// Returns the path of a method as the contract has it, for the path of a call. None if there is no such method.
+pub(crate) type MethodName = fn(&str) -> Option<&'static str>;
+
 /// A service that is called from here: each call has a span, which the service learns from its headers.
 #[derive(Clone, Debug)]
-pub(crate) struct Client<S>(pub(crate) S);
+pub(crate) struct Client<S> {
+    service: S,
+    method_name: MethodName,
+}
+
+impl<S> Client<S> {
+    /// Calls this service. Spans have the names of its methods.
+    pub(crate) fn new(service: S, method_name: MethodName) -> Self {
+        Self { service, method_name }
+    }
+}
 
 impl<S, Q, A> Service<Request<Q>> for Client<S>
 where
@@ -55,18 +68,17 @@ where
     type Future = Pin<Box<dyn Future<Output = Result<Response<A>, S::Error>> + Send>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.0.poll_ready(context)
+        self.service.poll_ready(context)
     }
 
     fn call(&mut self, mut request: Request<Q>) -> Self::Future {
         let span = tracing::info_span!(target: SPANS, "gRPC", otel.name = tracing::field::Empty, otel.kind = "client");
         if span.is_disabled() {
-            return Box::pin(self.0.call(request));
+            return Box::pin(self.service.call(request));
         }
-        let method = crate::transport::layer::method::find(request.uri().path());
-        describe(&span, method.map_or("unknown", |method| method.path.as_str()));
+        describe(&span, (self.method_name)(request.uri().path()).unwrap_or("unknown"));
         context::leave(&span, request.headers_mut());
-        let called = span.in_scope(|| self.0.call(request));
+        let called = span.in_scope(|| self.service.call(request));
         let whole = span.clone();
         let answer = async move {
             let answer = called.await;

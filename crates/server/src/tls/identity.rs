@@ -6,8 +6,8 @@ use std::sync::Arc;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 
 use super::name::names;
-use crate::authentication::CertificateUser;
 use crate::config::IdentitySettings;
+use access_tokens_domain::certificate_user::CertificateUser;
 
 /// Who is at the other end of a connection. Goes along with every call that comes over it.
 #[derive(Debug, Clone, Default)]

@@ -16,7 +16,7 @@ use tokio_rustls::server::TlsStream;
 use super::identity::{Identities, Peer};
 use super::{files, provider, validity};
 use crate::config::{ClientAuth, TlsSettings};
-use crate::crypto::{Mark, POLL, mark};
+use crate::watch::{Mark, POLL, mark};
 
 /// A connection after its handshake.
 pub(crate) type TlsConnection = TlsStream<TcpStream>;

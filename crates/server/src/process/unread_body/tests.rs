@@ -46,7 +46,7 @@ async fn start() -> SocketAddr {
         .route("/keeping", post(keeping))
         .route("/late", post(late));
     let room = Room { connections: 100, strangers_per_address: 100, trusted_proxies: Default::default() };
-    let site = Site { router, refuse: Malformed::answer, idle: IDLE_TIME };
+    let site = Site { router, refuse: Malformed::answer, log: |router, _, _| router, idle: IDLE_TIME };
     tokio::spawn(serve(Port::plain(listener), room, site, std::future::pending()));
     address
 }

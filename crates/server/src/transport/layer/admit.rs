@@ -26,14 +26,15 @@ use super::auth::{self, Authenticate, Credential, Refused};
 use super::completion::RunToCompletion;
 use super::message::{Messages, Missing};
 use super::method::{self, Access, Method};
-use super::occupy::Call;
-use super::permits::{Party, Permit, PermitPool, PoolLimits, Wait};
+use super::permits::{Permit, PermitPool, PoolLimits, Wait};
 use super::protocol::Violation;
 use super::trace::ApiKeyId;
 use super::{Answers, Around, Next, deadline, detach};
 use crate::authentication::public_part;
 use crate::metrics::Metrics;
 use crate::mutation::Guard;
+use crate::process::activity::Call;
+use crate::process::party::Party;
 use crate::transport::server::Limits;
 use crate::transport::{ClientAddress, status};
 

@@ -14,9 +14,10 @@ use tonic::body::Body;
 
 use super::method::{self, Access};
 use super::{Answers, Around, Next};
-use crate::authentication::{Authenticator, CertificateUser};
+use crate::authentication::Authenticator;
 use crate::tls::Peer;
 use crate::transport::status;
+use access_tokens_domain::certificate_user::CertificateUser;
 
 /// The metadata that carries an API key.
 pub(crate) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");

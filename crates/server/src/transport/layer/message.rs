@@ -13,8 +13,8 @@ use tokio::time::{Instant, sleep_until};
 use tonic::Status;
 use tonic::body::Body;
 
-use super::permits::Party;
 use crate::eviction::{EvictingSet, MemberId};
+use crate::process::party::Party;
 
 /// Maximum number of messages that have begun to arrive and are not complete. Each has at most 64 KiB.
 const MAX_UNFINISHED: usize = 2_048;

@@ -66,6 +66,11 @@ pub(super) fn counted(path: &str) -> Option<&'static str> {
     }
 }
 
+/// Returns the path of a method as the contract has it. None when nothing is served at this path.
+pub(crate) fn name(path: &str) -> Option<&'static str> {
+    find(path).map(|method| method.path.as_str())
+}
+
 /// The method of a path; none when nothing is served there.
 pub(crate) fn find(path: &str) -> Option<&'static Method> {
     static METHODS: LazyLock<HashMap<String, Method>> = LazyLock::new(|| {

@@ -47,9 +47,7 @@ use tower::Service;
 
 pub(crate) use admit::Admitted;
 pub use auth::{Authenticate, Credential};
-pub(crate) use occupy::{Activity, Origin};
 pub use occupy::{Occupy, OccupyLayer};
-pub(crate) use permits::Party;
 pub use request_id::RequestId;
 
 use admit::Admit;

@@ -10,38 +10,16 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
-use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use access_tokens_domain::session::OrganisationKey;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use crate::transport::ClientAddress;
+use crate::process::party::Party;
 
 /// When the oldest call of a party has waited for this long, its newest call is served first.
 const STALLED_AFTER: Duration = Duration::from_millis(300);
-
-/// A party that permits are counted by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Party {
-    /// A client address: an IPv4 address, or the /64 network of an IPv6 address.
-    Address(IpAddr),
-    /// An organisation.
-    Organisation(OrganisationKey),
-}
-
-impl Party {
-    /// Returns the party of a client that is not authenticated. Calls within this process have no address.
-    pub(crate) fn of_address(address: Option<ClientAddress>) -> Self {
-        let address = address.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), ClientAddress::ip);
-        Self::Address(match address {
-            IpAddr::V4(_) => address,
-            IpAddr::V6(address) => Ipv6Addr::from(u128::from(address) >> 64 << 64).into(),
-        })
-    }
-}
 
 /// Bounds of a [`PermitPool`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -23,8 +23,8 @@ use tonic_types::StatusExt;
 use tower::{Layer, ServiceExt, service_fn};
 
 use super::*;
-use crate::authentication::CertificateUser;
 use crate::transport::status;
+use access_tokens_domain::certificate_user::CertificateUser;
 
 const SHOW: &str = "/accesstoken.v1.AccessTokenService/ShowAccessToken";
 const RELEASE: &str = "/accesstoken.v1.AuthenticationService/ReleaseToken";

@@ -13,8 +13,9 @@ use tracing::field::display;
 use tracing::{Instrument, Span};
 
 use super::method::{self, Method};
-use super::occupy::{Call, TrustedProxy};
+use super::occupy::TrustedProxy;
 use super::{Answers, Around, Next, RequestId};
+use crate::process::activity::Call;
 use crate::telemetry::{self, elapsed_ms, rpc};
 use crate::transport::ClientAddress;
 

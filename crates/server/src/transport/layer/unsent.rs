@@ -18,15 +18,14 @@ use tokio::task::AbortHandle;
 use tonic::Status;
 use tonic::body::Body;
 
-use super::occupy::Call;
 use super::{Answers, Around, Next, method};
+use crate::process::activity::{Call, UNSENT_BYTES_PER_CONNECTION};
 use crate::transport::status;
 
 /// Answers up to this are not looked after: the streams that a connection may have bound them.
 const SMALL: usize = 64 * 1024;
-/// Most bytes of larger answers that wait: for all callers, and for those of one connection.
+/// Maximum number of bytes of larger answers that wait, for all callers.
 const FOR_ALL: usize = 64 * 1024 * 1024;
-pub(super) const PER_CONNECTION: usize = 16 * 1024 * 1024;
 /// What the HTTP library takes ahead of the caller. It is a copy: a part of a buffer would keep the whole of it.
 const PIECE: usize = 16 * 1024;
 /// How long a caller may take for one, and how much longer for each MiB of it.
@@ -48,7 +47,7 @@ impl Unsent {
     /// Room for an answer: on its connection, and among all.
     fn room(&self, size: usize, call: Option<&Call>) -> Option<Vec<OwnedSemaphorePermit>> {
         let all = (&self.room, FOR_ALL);
-        let own = call.map(|call| (call.activity().unsent(), PER_CONNECTION));
+        let own = call.map(|call| (call.activity().unsent(), UNSENT_BYTES_PER_CONNECTION));
         let bounds = own.into_iter().chain(iter::once(all));
         bounds.map(|(room, bound)| take(room, size, bound)).collect()
     }

@@ -3,9 +3,11 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 
+use access_tokens_domain::session::OrganisationKey;
 use futures::poll;
 
 use super::*;
+use crate::transport::ClientAddress;
 
 const SECOND: Duration = Duration::from_secs(1);
 const A: Party = Party::Organisation(OrganisationKey(1));

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use access_tokens_gateway::Network;
 
 use super::*;
+use crate::process::activity::{Activity, Origin};
 use crate::tls::Peer;
 use crate::transport::{ClientAddress, RemoteAddress};
 

@@ -7,8 +7,9 @@ use tonic::Code;
 use tonic_types::StatusExt;
 use tower::{ServiceExt, service_fn};
 
-use super::super::{Activity, Handler, Innermost, Layered, Occupy, Origin};
+use super::super::{Handler, Innermost, Layered, Occupy};
 use super::*;
+use crate::process::activity::{Activity, Origin};
 use crate::tls::Peer;
 use crate::transport::RemoteAddress;
 
@@ -114,7 +115,7 @@ async fn a_connection_has_so_much_and_all_together_have_so_much_until_it_is_take
     let connections: Vec<_> = (0..5).map(|_| connection()).collect();
     let mut held = Vec::new();
     for connection in &connections[..4] {
-        for _ in 0..PER_CONNECTION / MIB {
+        for _ in 0..UNSENT_BYTES_PER_CONNECTION / MIB {
             held.push(list(&unsent, MIB, Some(connection)).await.expect("room"));
         }
         assert!(list(&unsent, MIB, Some(connection)).await.is_none(), "more than one connection may have");
