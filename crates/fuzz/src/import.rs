@@ -4,7 +4,7 @@ use access_tokens_domain::reference::Reference;
 use access_tokens_domain::session::Permissions;
 use access_tokens_domain::store::ImportChanges;
 use access_tokens_domain::{Error, time};
-use access_tokens_server::fuzzing::pieces;
+use access_tokens_server::command::import_pieces as pieces;
 use serde_json::Value;
 
 use crate::canary::{self, CANARY};

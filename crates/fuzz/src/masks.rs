@@ -1,7 +1,7 @@
+use access_tokens_grpc::fuzzing::convert;
 use access_tokens_proto::fields::{select, validate_path_of};
 use access_tokens_proto::json::{field_mask_from_str, field_mask_to_string};
 use access_tokens_proto::v1;
-use access_tokens_server::fuzzing::convert;
 use prost::Message;
 use prost_types::{FieldMask, Timestamp};
 

@@ -1,8 +1,8 @@
 use access_tokens_domain::{Error, Reason};
+use access_tokens_grpc::fuzzing::convert;
+use access_tokens_grpc::status;
 use access_tokens_proto::descriptor_pool;
 use access_tokens_proto::options::methods;
-use access_tokens_server::fuzzing::convert;
-use access_tokens_server::transport::status;
 use prost::Message;
 use prost_reflect::{DynamicMessage, FieldDescriptor, MessageDescriptor};
 

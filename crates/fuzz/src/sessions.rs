@@ -1,8 +1,8 @@
 use std::sync::LazyLock;
 
+use access_tokens_auth::{Form, Names, SessionTokens};
 use access_tokens_domain::session::Session;
-use access_tokens_server::authentication::{Form, Names, SessionTokens};
-use access_tokens_server::crypto::KeyRing;
+use access_tokens_secrets::KeyRing;
 use chrono::DateTime;
 
 /// Of tests only.

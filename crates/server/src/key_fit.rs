@@ -6,9 +6,9 @@ use std::sync::Arc;
 use access_tokens_domain::access_token::VerificationCode;
 use access_tokens_domain::ports::{Clock, Purpose, Secrets};
 use access_tokens_domain::store::{KeyStore, KeyUse, Position, StoreResult};
+use access_tokens_host::{SystemClock, SystemRandom};
+use access_tokens_secrets::{KeyRing, KeyedSecrets};
 use access_tokens_storage::Database;
-
-use crate::crypto::{KeyRing, KeyedSecrets, SystemClock, SystemRandom};
 
 /// Number of verification codes that are read at a time.
 const BATCH: u32 = 500;
@@ -146,7 +146,7 @@ fn in_words(needed: &[(&KeyUse, &str)]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crypto::tests::{RING_A, RING_B, ring};
+    use access_tokens_testkit::keys::{RING_A, RING_B, ring};
 
     fn needed(what: &'static str, key: Option<&str>, rows: u64) -> KeyUse {
         KeyUse { what, key: key.map(str::to_owned), rows }

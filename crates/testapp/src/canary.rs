@@ -21,7 +21,7 @@ mod value;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use access_tokens_domain::code;
-use access_tokens_server::crypto::SystemRandom;
+use access_tokens_host::SystemRandom;
 
 pub use scan::Scan;
 pub use value::Kind;

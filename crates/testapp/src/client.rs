@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use access_tokens_grpc::status::from_error;
 use access_tokens_proto::json;
 use access_tokens_proto::v1::access_token_service_client::AccessTokenServiceClient;
 use access_tokens_proto::v1::authentication_service_client::AuthenticationServiceClient;
@@ -13,7 +14,6 @@ use access_tokens_proto::v1::{
     CreateAccessTokenRequest, ImportDirectoryRequest, ImportDirectoryResponse, LoginRequest, LoginWithApiKeyRequest,
     ReleaseTokenRequest,
 };
-use access_tokens_server::transport::status::from_error;
 use serde_json::Value;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};

@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod counting;
 pub mod http;
+pub mod keys;
 pub mod postgres;
 pub mod proxy;
 pub mod random;

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use access_tokens_auth::NewApiKey;
 use access_tokens_domain::administration::{Administration, NewKey};
 use access_tokens_domain::session::Permissions;
 use access_tokens_domain::store::{AccountStore, AdministrationStore, Disabled};
-use access_tokens_server::authentication::NewApiKey;
-use access_tokens_server::crypto::SystemRandom;
+use access_tokens_host::SystemRandom;
 use access_tokens_storage::Database;
 use access_tokens_testapp::{Client, TestApp};
 use chrono::TimeDelta;

@@ -11,7 +11,7 @@ use access_tokens_domain::secret::Secret;
 use access_tokens_domain::service::{AccessTokens, ChangePassCode, Presented, VerifyToken, Want};
 use access_tokens_domain::session::Caller;
 use access_tokens_domain::store::ReadOptions;
-use access_tokens_server::crypto::SystemRandom;
+use access_tokens_host::SystemRandom;
 use access_tokens_storage::Database;
 use access_tokens_testapp::TestApp;
 use access_tokens_testkit::counting::{Comparisons, CountingSecrets, CountingStore};

@@ -4,12 +4,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use access_tokens_auth::{Authenticator, Login, SessionTokens};
 use access_tokens_domain::Reason;
 use access_tokens_domain::ports::Clock;
 use access_tokens_domain::secret::Secret;
 use access_tokens_domain::store::{AccountStore, LoginStore, Unlocked};
-use access_tokens_server::authentication::{Authenticator, Login, SessionTokens};
-use access_tokens_server::crypto::{KeyRing, SystemRandom};
+use access_tokens_host::SystemRandom;
+use access_tokens_secrets::KeyRing;
 use access_tokens_storage::Database;
 use access_tokens_testapp::{Client, TestApp};
 use access_tokens_testkit::counting::CountingSecrets;

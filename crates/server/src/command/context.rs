@@ -9,13 +9,14 @@ use access_tokens_domain::service::import::{Importer, Run};
 use access_tokens_domain::session::{Caller, OrganisationKey, Permissions};
 use access_tokens_domain::store::{AccountStore, KeyStore, KeyUse, OrganisationRef};
 use access_tokens_domain::{code, password, text};
+use access_tokens_host::{SystemClock, SystemRandom};
+use access_tokens_secrets::{KeyRing, KeyRingError, KeyedSecrets};
 use access_tokens_storage::{Database, DatabaseOptions, SetupError, connect_read_only, has_tables};
 use anyhow::{Context as _, anyhow, bail};
 use serde_json::{Value, json};
 
 use super::organisation;
 use crate::config::{Memory, Settings};
-use crate::crypto::{KeyRing, KeyRingError, KeyedSecrets, SystemClock, SystemRandom};
 use crate::databases;
 use crate::key_fit::{Fit, in_words_by_key};
 

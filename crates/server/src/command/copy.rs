@@ -6,12 +6,13 @@ use std::process::ExitCode;
 use access_tokens_domain::Error;
 use access_tokens_domain::ports::Clock;
 use access_tokens_domain::store::KeyStore;
+use access_tokens_host::SystemClock;
+use access_tokens_secrets::KeyRing;
 use access_tokens_storage::{Database, DatabaseOptions, connect_read_only};
 use anyhow::{Context as _, bail, ensure};
 
 use super::context::explained;
 use super::output::say;
-use crate::crypto::{KeyRing, SystemClock};
 use crate::key_fit::Fit;
 
 /// The exit code where the database is one that has tools of its own.

@@ -4,6 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use access_tokens_grpc::ALIVE;
+use access_tokens_net::tls::{Link, Trust, local};
 use anyhow::Context;
 use clap::Args;
 use http::header::HOST;
@@ -19,8 +21,6 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::config::{GrpcSettings, OpsSettings, Settings};
-use crate::tls::{Link, Trust, local};
-use crate::transport::ALIVE;
 
 /// Maximum time for an answer. Probes give up after a second or more.
 const TIMEOUT: Duration = Duration::from_secs(3);

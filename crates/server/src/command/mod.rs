@@ -32,13 +32,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use access_tokens_telemetry as telemetry;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::config::Loaded;
 use crate::databases;
-use crate::telemetry;
 
 #[doc(hidden)]
 pub use import::pieces as import_pieces;

@@ -4,18 +4,18 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use access_tokens_domain::ports::Clock;
+use access_tokens_host::SystemClock;
+use access_tokens_secrets::KeyRing;
 use access_tokens_storage::SetupError;
 use access_tokens_storage::backup::{CopyError, Draft, Place, require_finished};
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 
-use super::context;
 use super::copy::{Checked, check, other_tools};
 use super::keys::key_ring;
 use super::progress::Progress;
-use super::signature;
+use super::{context, signature};
 use crate::config::Settings;
-use crate::crypto::{KeyRing, SystemClock};
 use crate::databases;
 
 #[derive(Debug, Args)]

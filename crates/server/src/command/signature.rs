@@ -6,12 +6,11 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
+use access_tokens_secrets::{HmacSha256, KeyRing};
 use anyhow::{Context as _, bail};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::Mac;
-
-use crate::crypto::{HmacSha256, KeyRing};
 
 /// What the key is derived for. It never changes: older copies need it.
 const LABEL: &str = "backup";
@@ -104,7 +103,7 @@ fn hashed(content: &Path, mut mac: HmacSha256) -> anyhow::Result<HmacSha256> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crypto::tests::{RING_A, RING_B, ring};
+    use access_tokens_testkit::keys::{RING_A, RING_B, ring};
 
     #[test]
     fn a_copy_that_was_changed_or_is_of_other_keys_is_refused() {

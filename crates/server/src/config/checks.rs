@@ -8,11 +8,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use access_tokens_gateway::Release;
+use access_tokens_secrets::KeyRing;
 use access_tokens_storage::DatabaseOptions;
+use access_tokens_telemetry::is_level;
 
 use super::{DatabaseSettings, Settings};
-use crate::crypto::KeyRing;
-use crate::telemetry::is_level;
 
 /// Minimum number of different bytes in a secret that operators supply: random keys of 32 bytes have more, repetitions have fewer.
 const MIN_DISTINCT_BYTES: usize = 8;

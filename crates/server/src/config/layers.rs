@@ -5,11 +5,11 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use access_tokens_host::files::{self, Access};
 use config::{Config, File, FileFormat, Map, Source, Value, ValueKind};
 
 use super::hashing::MEMORY;
 use super::{DEFAULTS, Settings, strays};
-use crate::files::{self, Access};
 
 /// The environment variable that names the file. One underscore: it is no setting.
 pub const ENVIRONMENT_FILE: &str = "ACCESS_TOKENS_CONFIG";

@@ -6,6 +6,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use access_tokens_gateway::Network;
+use access_tokens_host::Hidden;
+use access_tokens_host::url::{has_good_port, host_address, is_local};
+use access_tokens_host::value::{listed, unless_empty};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::Uri;
@@ -13,10 +16,7 @@ use http::uri::Scheme;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::Hidden;
 use super::checks::weakness;
-use super::url::{has_good_port, host_address, is_local};
-use super::value::{listed, unless_empty};
 
 /// Minimum length of the key that notifications are signed with, in bytes.
 const MIN_KEY_BYTES: usize = 32;

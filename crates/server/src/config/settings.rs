@@ -5,16 +5,16 @@ use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use access_tokens_auth::LoginLimits;
 use access_tokens_gateway::{GatewayConfig, Network, Release, TimeZone};
+use access_tokens_host::Hidden;
+use access_tokens_host::value::{listed, number, parsed, unless_empty};
+use access_tokens_net::tls::{TlsSettings, UpstreamSettings};
 use access_tokens_storage::DatabaseOptions;
+use access_tokens_telemetry::settings::{LogSettings, TelemetrySettings};
 use serde::Deserialize;
 
-use super::value::{listed, number, parsed, unless_empty};
-use super::{
-    HashingSettings, Hidden, LogSettings, NotificationSettings, TelemetrySettings, TlsSettings, UpstreamSettings,
-    WebhookSettings,
-};
-use crate::authentication::LoginLimits;
+use super::{HashingSettings, NotificationSettings, WebhookSettings};
 
 /// Everything that can be set.
 #[derive(Debug, Clone, Deserialize)]

@@ -5,7 +5,9 @@ use std::path::Path;
 
 use access_tokens_domain::guess_budget::DEFAULT_LIMIT;
 use access_tokens_gateway::GatewayConfig;
+use access_tokens_net::tls::ClientAuth;
 use access_tokens_storage::DatabaseOptions;
+use access_tokens_telemetry::settings::LogFormat;
 
 use super::*;
 

@@ -2,6 +2,7 @@
 
 use access_tokens_domain::notification::Notification;
 use access_tokens_domain::time::Timestamp;
+use access_tokens_secrets::HmacSha256;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{KeyInit, Mac};
@@ -10,7 +11,6 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::config::NotificationSettings;
-use crate::crypto::HmacSha256;
 
 /// Names, punctuation, kind and date.
 const FRAME_BYTES: usize = 512;

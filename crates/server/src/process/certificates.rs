@@ -1,7 +1,8 @@
 //! Files with certificates that a process uses.
 
+use access_tokens_telemetry::metrics::CertificateFile;
+
 use crate::config::Settings;
-use crate::metrics::CertificateFile;
 
 /// Returns the files of `serve`.
 pub(super) fn of_service(settings: &Settings) -> Vec<CertificateFile> {

@@ -5,6 +5,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use access_tokens_gateway::Malformed;
+use access_tokens_grpc::layer::{Calls, method};
+use access_tokens_net::accept::Room;
+use access_tokens_net::dropped::Dropped;
+use access_tokens_net::http1;
+use access_tokens_net::port::{Names, Port};
+use access_tokens_net::signals::Stop;
+use access_tokens_telemetry::rpc;
 use axum::Router;
 use axum::middleware::map_response;
 use http::header::STRICT_TRANSPORT_SECURITY;
@@ -15,14 +22,8 @@ use tonic::body::Body;
 use tonic::service::Routes;
 use tower::{ServiceExt, service_fn};
 
-use super::accept::Room;
-use super::dropped::Dropped;
-use super::port::{Names, Port};
-use super::signals::Stop;
-use super::{http_log, http1, starting};
+use super::{http_log, starting};
 use crate::config::{HttpSettings, Settings};
-use crate::telemetry::rpc;
-use crate::transport::layer::{Calls, method};
 
 /// What browsers are told of an encrypted port: one year, this host only.
 const STRICT_TRANSPORT: &str = "max-age=31536000";

@@ -4,6 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use access_tokens_gateway::{Malformed, router};
+use access_tokens_grpc::layer::method;
+use access_tokens_host::url::is_local;
+use access_tokens_net::http1;
+use access_tokens_net::signals::Stop;
+use access_tokens_net::throttle::Throttle;
+use access_tokens_net::tls::{Link, Trust, UpstreamSettings};
+use access_tokens_telemetry::metrics::Metrics;
+use access_tokens_telemetry::rpc;
 use anyhow::{Context, ensure};
 use http::Uri;
 use http::uri::Scheme;
@@ -13,15 +21,9 @@ use tower::ServiceExt;
 
 use super::front::{bind, room, with_strict_transport};
 use super::ops::Ops;
-use super::signals::Stop;
 use super::upstream::{self, Measured, UpstreamHealth};
-use super::{DRAIN, certificates, http_log, http1};
-use crate::config::{Settings, UpstreamSettings, is_local};
-use crate::metrics::Metrics;
-use crate::telemetry::rpc;
-use crate::throttle::Throttle;
-use crate::tls::{Link, Trust};
-use crate::transport::layer::method;
+use super::{DRAIN, certificates, http_log};
+use crate::config::Settings;
 
 /// A service that cannot be reached within this time is away.
 const CONNECT_TIME: Duration = Duration::from_secs(3);

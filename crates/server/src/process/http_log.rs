@@ -5,6 +5,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use access_tokens_gateway::{ClientAddress, Network, RewrittenPath};
+use access_tokens_grpc::layer::RequestId;
+use access_tokens_telemetry as telemetry;
+use access_tokens_telemetry::elapsed_ms;
 use axum::Router;
 use axum::extract::{ConnectInfo, MatchedPath, Request};
 use axum::middleware::{Next, from_fn};
@@ -15,8 +18,6 @@ use tracing::field::display;
 use tracing::{Instrument, Span};
 
 use super::ops_paths::ROUTINE;
-use crate::telemetry::{self, elapsed_ms};
-use crate::transport::layer::RequestId;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const ERROR_REASON: HeaderName = HeaderName::from_static("x-error-reason");

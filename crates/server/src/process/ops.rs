@@ -8,7 +8,14 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use access_tokens_gateway::Malformed;
+use access_tokens_net::accept::Room;
+use access_tokens_net::dropped::Dropped;
+use access_tokens_net::http1;
+use access_tokens_net::port::{Names, Port};
 use access_tokens_storage::Database;
+use access_tokens_telemetry as telemetry;
+use access_tokens_telemetry::VERSION;
+use access_tokens_telemetry::metrics::{GuessBounds, Metrics, TEXT_TYPE};
 use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -20,14 +27,9 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::accept::Room;
-use super::dropped::Dropped;
+use super::http_log;
 use super::ops_paths::{BUILDINFO, LIVEZ, METRICS, READYZ};
-use super::port::{Names, Port};
-use super::{http_log, http1};
 use crate::config::OpsSettings;
-use crate::metrics::{GuessBounds, Metrics, TEXT_TYPE};
-use crate::telemetry::{self, VERSION};
 
 /// How often access tokens are counted at most...
 const COUNT_EVERY: Duration = Duration::from_secs(60);

@@ -2,17 +2,16 @@
 //! is read, and the key ring is the one that the database was written with.
 
 use std::sync::Arc;
-
 use std::time::Duration;
 
+use access_tokens_auth::Authenticator;
+use access_tokens_grpc::{Health, Readiness};
+use access_tokens_secrets::{KeyRing, LiveKeys};
 use access_tokens_storage::Database;
 use tokio::time::{Instant, timeout};
 
-use crate::authentication::Authenticator;
-use crate::crypto::{KeyRing, LiveKeys};
 use crate::databases;
 use crate::key_fit::Fit;
-use crate::transport::{Health, Readiness};
 
 const PERIOD: Duration = Duration::from_secs(1);
 /// How long the schema is asked for.

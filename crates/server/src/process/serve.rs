@@ -5,31 +5,31 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use access_tokens_auth::{Authenticator, SessionTokens};
 use access_tokens_domain::guess_budget::DEFAULT_LIMIT;
 use access_tokens_domain::notification::Notifier;
 use access_tokens_domain::ports::{Clock, Random, Secrets};
 use access_tokens_domain::service::AccessTokens;
 use access_tokens_domain::service::import::Importer;
+use access_tokens_grpc::server::{App, CallRouter, Limits, in_process, routers};
+use access_tokens_grpc::{Health, Readiness};
+use access_tokens_host::{SystemClock, SystemRandom};
+use access_tokens_net::connections::{Bounds, Connection, connections, dealt};
+use access_tokens_net::port::{Names, Port};
+use access_tokens_net::signals::Stop;
+use access_tokens_secrets::{KeyRing, KeyedSecrets, LiveKeys};
 use access_tokens_storage::{Database, DatabaseOptions, SetupError};
+use access_tokens_telemetry::metrics::Metrics;
 use anyhow::Context;
 use futures::Stream;
 use tokio::time::{Instant, sleep, timeout};
+use {access_tokens_secrets as crypto, access_tokens_telemetry as telemetry};
 
-use super::connections::{Bounds, Connection, connections, dealt};
 use super::front::Front;
 use super::ops::Ops;
-use super::port::{Names, Port};
-use super::signals::Stop;
 use super::{DRAIN, certificates, ready, starting};
-use crate::authentication::{Authenticator, SessionTokens};
 use crate::config::{GrpcSettings, Settings};
-use crate::crypto::{self, KeyRing, KeyedSecrets, LiveKeys, SystemClock, SystemRandom};
-use crate::databases;
-use crate::metrics::Metrics;
-use crate::notification;
-use crate::telemetry;
-use crate::transport::server::{App, CallRouter, Limits, in_process, routers};
-use crate::transport::{Health, Readiness};
+use crate::{databases, notification};
 
 /// A database that answers within this time is there before anybody notices that it was not.
 const GRACE: Duration = Duration::from_secs(1);

@@ -7,17 +7,16 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use access_tokens_domain::{Error, Reason};
+use access_tokens_grpc::layer::OccupyLayer;
+use access_tokens_grpc::layer::protocol::Violation;
+use access_tokens_grpc::{Health, status};
+use access_tokens_net::connections::{Bounds, connections};
+use access_tokens_net::port::Port;
 use http::{Request, Response};
 use tonic::body::Body;
 use tonic::transport::Server;
 use tower::layer::layer_fn;
 use tower::{Service, ServiceExt};
-
-use super::connections::{Bounds, connections};
-use super::port::Port;
-use crate::transport::layer::OccupyLayer;
-use crate::transport::layer::protocol::Violation;
-use crate::transport::{Health, status};
 
 /// What a probe asks.
 const HEALTH: &str = "/grpc.health.v1.Health/";
@@ -86,7 +85,7 @@ mod tests {
     use super::*;
     use crate::config::Loaded;
     use crate::process::serve::bounds;
-    use crate::process::signals::Stop;
+    use access_tokens_net::signals::Stop;
 
     #[tokio::test]
     async fn without_a_database_it_is_alive_and_not_ready() {

@@ -6,6 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use access_tokens_grpc::layer::method;
+use access_tokens_telemetry::metrics::Metrics;
+use access_tokens_telemetry::rpc;
 use http::{Request, Response};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tonic::transport::Channel;
@@ -14,10 +17,6 @@ use tonic_health::ServingStatus;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 use tower::Service;
-
-use crate::metrics::Metrics;
-use crate::telemetry::rpc;
-use crate::transport::layer::method;
 
 /// Time between two questions.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use access_tokens_domain::identifier::{AccessTokenIdentifier, Proof, ResetIdentifier};
 use access_tokens_domain::notification::{Notification, Notifier};
 use access_tokens_domain::service::{AccessTokens, Presented, Want};
+use access_tokens_host::SystemRandom;
 use access_tokens_proto::options::methods;
-use access_tokens_server::crypto::SystemRandom;
 use access_tokens_testapp::TestApp;
 use serde_json::{Value, json};
 

@@ -1,5 +1,6 @@
 //! `api-key add`: a key with which a service calls.
 
+use access_tokens_auth::NewApiKey;
 use access_tokens_domain::administration::NewKey;
 use access_tokens_domain::session::Permissions;
 use access_tokens_domain::store::AccountStore;
@@ -8,7 +9,6 @@ use anyhow::bail;
 use clap::Args;
 
 use super::{administration, date, refuse_person, shown};
-use crate::authentication::NewApiKey;
 use crate::command::context::{Context, command_line, explained};
 use crate::command::permissions;
 

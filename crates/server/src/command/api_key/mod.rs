@@ -3,6 +3,7 @@
 mod add;
 mod list;
 
+use access_tokens_auth::NewApiKey;
 use access_tokens_domain::administration::Administration;
 use access_tokens_domain::time::Timestamp;
 use access_tokens_storage::Database;
@@ -12,7 +13,6 @@ use clap::{Args, Subcommand};
 
 use super::context::{Context, command_line, explained};
 use super::examples;
-use crate::authentication::NewApiKey;
 use crate::config::Settings;
 
 #[derive(Debug, Subcommand)]

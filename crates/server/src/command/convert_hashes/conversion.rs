@@ -1,11 +1,9 @@
 //! What a hash of another system becomes, and the parts that formats share.
 
-use base64::Engine;
-use base64::alphabet;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
-use base64::engine::{DecodePaddingMode, general_purpose::STANDARD_NO_PAD};
-
-use crate::crypto::Refusal;
+use access_tokens_secrets::Refusal;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD_NO_PAD};
+use base64::{Engine, alphabet};
 
 /// Reads base64 with and without padding, and with unused bits.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(

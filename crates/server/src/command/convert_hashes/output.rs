@@ -7,6 +7,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use access_tokens_domain::ports::HashCost;
+use access_tokens_secrets::{Refusal, examine_foreign};
 use anyhow::Context as _;
 use serde_json::json;
 
@@ -14,7 +15,6 @@ use super::conversion::{Candidate, Conversion, UNKNOWN};
 use super::input::Join;
 use super::{Arguments, Kind};
 use crate::command::new_file;
-use crate::crypto::{Refusal, examine_foreign};
 
 /// Maximum number of lines about what cannot be read.
 const MAX_COMPLAINTS: u64 = 20;

@@ -6,14 +6,15 @@ use std::sync::Arc;
 
 use access_tokens_domain::ports::{HashQueue, HashWork, Secrets, Verdict};
 use access_tokens_domain::secret::{PassCodeHash, Secret};
+use access_tokens_host::SystemRandom;
+use access_tokens_secrets::{KeyedSecrets, examine_foreign};
+use access_tokens_testkit::keys::{RING_A, ring};
 
 use super::conversion::Conversion;
 use super::format::Format;
 use super::input::{self, Found, Join, Wanted};
 use super::output::strongest;
 use crate::command::files;
-use crate::crypto::tests::{RING_A, ring};
-use crate::crypto::{KeyedSecrets, SystemRandom, examine_foreign};
 
 const PASSWORD: &str = "pässword 0042";
 const WORK: HashWork = HashWork { queue: HashQueue::Authenticated, share: 0 };

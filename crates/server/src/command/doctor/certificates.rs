@@ -4,12 +4,12 @@ use std::path::Path;
 
 use access_tokens_domain::ports::Clock;
 use access_tokens_domain::time::Timestamp;
+use access_tokens_host::SystemClock;
+use access_tokens_net::tls;
 use chrono::TimeDelta;
 
 use super::report::Report;
 use crate::config::Settings;
-use crate::crypto::SystemClock;
-use crate::tls;
 
 const CHECK: &str = "certificates";
 

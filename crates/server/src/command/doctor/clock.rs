@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use access_tokens_domain::ports::Clock;
 use access_tokens_domain::time::Timestamp;
+use access_tokens_host::SystemClock;
 use access_tokens_storage::Database;
 use access_tokens_storage::backup::sqlite_file;
 use chrono::TimeDelta;
@@ -12,7 +13,6 @@ use chrono::TimeDelta;
 use super::database::failed;
 use super::report::Report;
 use crate::config::Settings;
-use crate::crypto::SystemClock;
 
 const CHECK: &str = "clock";
 

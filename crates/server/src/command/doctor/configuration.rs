@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use access_tokens_domain::guess_budget::DEFAULT_LIMIT;
+use access_tokens_net::tls::TlsSettings;
 
 use super::files;
 use super::report::Report;
-use crate::config::{Loaded, Origin, Settings, TlsSettings};
+use crate::config::{Loaded, Origin, Settings};
 
 const CHECK: &str = "configuration";
 

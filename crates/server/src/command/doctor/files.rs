@@ -4,11 +4,11 @@ use std::fs::Metadata;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use access_tokens_host::files::mode_open_to_others;
 use access_tokens_storage::backup::sqlite_file;
 
 use super::report::Report;
 use crate::config::Settings;
-use crate::files::mode_open_to_others;
 
 const CHECK: &str = "files";
 

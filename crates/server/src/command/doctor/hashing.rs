@@ -7,9 +7,10 @@ use access_tokens_domain::Result;
 use access_tokens_domain::ports::{HashWork, Secrets};
 use access_tokens_domain::secret::Secret;
 use access_tokens_domain::session::OrganisationKey;
+use access_tokens_host::SystemRandom;
+use access_tokens_secrets::{KeyRing, KeyedSecrets};
 
 use super::report::Report;
-use crate::crypto::{KeyRing, KeyedSecrets, SystemRandom};
 
 const CHECK: &str = "hashing";
 

@@ -4,13 +4,14 @@ use std::io::ErrorKind;
 
 use access_tokens_domain::ports::Clock;
 use access_tokens_domain::store::KeyStore;
+use access_tokens_host::SystemClock;
+use access_tokens_secrets::{KeyRing, KeyRingError};
 use access_tokens_storage::Database;
 
 use super::database::failed;
 use super::report::Report;
 use crate::command::context::{BRING_KEYS_BACK, needed_keys};
 use crate::config::Settings;
-use crate::crypto::{KeyRing, KeyRingError, SystemClock};
 use crate::key_fit::{Fit, in_words_by_key};
 
 const CHECK: &str = "keys";

@@ -1,11 +1,11 @@
 //! Checks the passwords of users: how many hashes are of another form than the current one.
 
 use access_tokens_domain::store::LoginStore;
+use access_tokens_secrets::current_form;
 use access_tokens_storage::Database;
 
 use super::database::failed;
 use super::report::Report;
-use crate::crypto::current_form;
 
 const CHECK: &str = "passwords";
 

@@ -3,14 +3,15 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
+use access_tokens_host::url::is_local;
+use access_tokens_net::tls::{Link, Trust};
 use http::Uri;
 use http::uri::Scheme;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::report::Report;
-use crate::config::{Settings, is_local};
-use crate::tls::{Link, Trust};
+use crate::config::Settings;
 
 /// Maximum time of a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);

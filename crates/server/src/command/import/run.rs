@@ -8,6 +8,7 @@ use access_tokens_domain::import::{Kind, Outcome, Record, Tally};
 use access_tokens_domain::service::import::{self as service, RecordResult};
 use access_tokens_domain::session::Caller;
 use access_tokens_domain::{Error, Reason};
+use access_tokens_grpc::first_places::{FirstPlaces, Scope};
 use anyhow::Context as _;
 use indicatif::ProgressBar;
 
@@ -19,7 +20,6 @@ use super::notes::{Note, Notes};
 use super::rejects::Rejects;
 use super::report::{Report, Spot, message};
 use crate::databases;
-use crate::first_places::{FirstPlaces, Scope};
 
 /// Maximum number of records, and of bytes, that are written in one transaction.
 pub(super) const BATCH_RECORDS: usize = 500;

@@ -7,12 +7,12 @@ mod withdraw;
 
 use std::path::Path;
 
+use access_tokens_secrets::{KeyRing, KeyRingError};
 use anyhow::{Context as _, anyhow, bail};
 use clap::{Args, Subcommand};
 
 use super::{context, examples};
 use crate::config::Settings;
-use crate::crypto::{KeyRing, KeyRingError};
 
 /// The keys that passwords, codes and session tokens are protected with.
 #[derive(Debug, Subcommand)]

@@ -5,11 +5,11 @@ use std::fmt::Write;
 use access_tokens_domain::ports::Clock;
 use access_tokens_domain::store::{KeyStore, KeyUse};
 use access_tokens_domain::time::Timestamp;
+use access_tokens_host::SystemClock;
 
 use super::super::context;
 use super::ring;
 use crate::config::Settings;
-use crate::crypto::SystemClock;
 
 /// Shows the ring, and what needs each of its keys.
 pub(super) async fn list(settings: &Settings) -> anyhow::Result<()> {

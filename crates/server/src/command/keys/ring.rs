@@ -2,14 +2,15 @@
 
 use std::path::Path;
 
+use access_tokens_auth::SESSION_LIFETIME;
 use access_tokens_domain::ports::Clock;
+use access_tokens_host::{SystemClock, SystemRandom};
+use access_tokens_secrets::{KeyRing, SETTLED};
 use anyhow::{Context as _, bail};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::need;
-use crate::authentication::SESSION_LIFETIME;
 use crate::config::Settings;
-use crate::crypto::{KeyRing, SETTLED, SystemClock, SystemRandom};
 
 pub(super) fn init(file: &Path) -> anyhow::Result<()> {
     let (_, created) = KeyRing::read_or_create(file, &SystemRandom)?;

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use access_tokens_domain::ports::Clock;
+use access_tokens_host::SystemClock;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::{LONG, Receiver, dead, expiring, notification, started};
-use crate::crypto::SystemClock;
 
 /// What was logged.
 #[derive(Clone, Default)]

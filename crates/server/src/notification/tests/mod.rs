@@ -10,6 +10,7 @@ use access_tokens_domain::notification::{Notification, NotificationKind, Notifie
 use access_tokens_domain::ports::Clock;
 use access_tokens_domain::secret::Secret;
 use access_tokens_domain::time::Timestamp;
+use access_tokens_host::{SystemClock, SystemRandom};
 use axum::Router;
 use axum::extract::State;
 use chrono::TimeDelta;
@@ -21,7 +22,6 @@ use tokio::time::{sleep, timeout};
 use super::message::Signer;
 use super::{Deliveries, start};
 use crate::config::{NotificationSettings, WebhookSettings};
-use crate::crypto::{SystemClock, SystemRandom};
 
 const SHARED: &str = "hunter2-shared-by-both-0123456789";
 const LONG: Duration = Duration::from_secs(10);

@@ -3,6 +3,10 @@
 use std::net::SocketAddr;
 
 use access_tokens_domain::notification::NoNotifier;
+use access_tokens_grpc::server;
+use access_tokens_net::connections::WIDE;
+use access_tokens_net::greeting::PREFACE;
+use access_tokens_testkit::keys::{RING_A, ring};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -10,12 +14,8 @@ use tonic::transport::Endpoint;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
-use super::super::connections::WIDE;
-use super::super::greeting::PREFACE;
 use super::*;
 use crate::config::Loaded;
-use crate::crypto::tests::{RING_A, ring};
-use crate::transport::server;
 
 const SETTINGS: u8 = 4;
 const MAX_CONCURRENT_STREAMS: [u8; 2] = [0, 3];

@@ -1,0 +1,30 @@
+//! Sessions: identifies callers, and decides whether their credentials are still valid.
+//!
+//! A session token is signed, so reading one needs no database; its signature is verified once ([`verified_tokens`]). Whether the
+//! session was released ([`released`]) and what its user may do ([`callers`]) is looked up and kept for less than a second.
+
+mod api_key;
+mod authenticator;
+mod callers;
+mod certificate;
+#[cfg(test)]
+mod fake_store;
+mod former_servers;
+mod key_uses;
+mod login;
+mod login_rate;
+#[cfg(test)]
+mod login_tests;
+mod released;
+mod session_token;
+#[cfg(test)]
+mod tests;
+mod verified_tokens;
+
+pub use api_key::NewApiKey;
+pub use api_key::public_part;
+pub use authenticator::Authenticator;
+pub use authenticator::LIFETIME as SESSION_LIFETIME;
+pub use login::Login;
+pub use login_rate::LoginLimits;
+pub use session_token::{Form, Names, SessionTokens};

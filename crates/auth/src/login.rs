@@ -1,0 +1,387 @@
+//! Checks the password of a user: counts the attempt first, compares, and counts what was right as right.
+//!
+//! Attempts are counted per user and network, and on one meter per user for networks that are new to the user (see
+//! [`access_tokens_domain::login`]). Each refusal takes the same number of reads, writes and hash computations, whether the
+//! user is unknown, has no password, is locked, or the password is wrong. Attempts that compare nothing are counted on decoys,
+//! so that invented names and addresses add no rows.
+
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use access_tokens_domain::attempts::{Attempts, Lock};
+use access_tokens_domain::login::{
+    LoginAccount, Meter, NETWORK_LOCK, Network, USER_METER, decoy_subject, meter_subject, network_subject,
+};
+use access_tokens_domain::observer::{AttemptOutcome, Observer};
+use access_tokens_domain::policy::LockPolicy;
+use access_tokens_domain::ports::{Clock, HashWork, Random, Secrets, Verdict};
+use access_tokens_domain::secret::Secret;
+use access_tokens_domain::service::turns::Turns;
+use access_tokens_domain::session::OrganisationKey;
+use access_tokens_domain::store::{Entry, LoginStore};
+use access_tokens_domain::time::Timestamp;
+use access_tokens_domain::{Error, Result};
+use access_tokens_secrets::overloaded;
+use futures::try_join;
+
+/// Maximum number of tries of a compare-and-set. Within a process the attempts of one user and network take turns, so the
+/// others are of other networks (for the meter) or of other replicas.
+const MAX_TRIES: usize = 256;
+
+/// A log-in as it was requested.
+pub struct Login<'a> {
+    /// The user name.
+    pub username: &'a str,
+    /// The password.
+    pub password: Secret,
+    /// The name of the organisation.
+    pub organisation: &'a str,
+    /// The unit, by id or alternative code. `None` or empty: the default unit of the user.
+    pub unit: Option<&'a str>,
+    /// The IP address of the client, if it is known.
+    pub address: Option<IpAddr>,
+}
+
+impl std::fmt::Debug for Login<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Login([REDACTED])")
+    }
+}
+
+/// A password to check.
+pub(super) struct Attempt<'a> {
+    pub(super) organisation: OrganisationKey,
+    pub(super) username: &'a str,
+    pub(super) password: Secret,
+    pub(super) network: Network,
+}
+
+/// Checks passwords of users.
+pub(super) struct Logins<S> {
+    store: Arc<S>,
+    secrets: Arc<dyn Secrets>,
+    random: Arc<dyn Random>,
+    clock: Arc<dyn Clock>,
+    observer: Arc<dyn Observer>,
+    turns: Turns,
+    /// Keyed, so that a client cannot choose a network that shares its turns with another one.
+    hasher: RandomState,
+}
+
+/// Why a password is refused. Only the log tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    Unknown,
+    NoPassword,
+    NetworkLocked,
+    MeterFull,
+    Wrong,
+}
+
+impl Cause {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "UNKNOWN",
+            Self::NoPassword => "NOT_SET",
+            Self::NetworkLocked => "LOCKED",
+            Self::MeterFull => "TOO_MANY_ATTEMPTS",
+            Self::Wrong => "WRONG",
+        }
+    }
+}
+
+/// The entries of an attempt as they were written.
+struct Counted {
+    network: Entry<Attempts>,
+    meter: Option<Entry<Attempts>>,
+}
+
+/// Where the attempts at one account are counted.
+struct Subjects {
+    network: String,
+    meter: String,
+    part: Meter,
+}
+
+impl<S: LoginStore> Logins<S> {
+    pub(super) fn new(
+        store: Arc<S>,
+        secrets: Arc<dyn Secrets>,
+        random: Arc<dyn Random>,
+        clock: Arc<dyn Clock>,
+        observer: Arc<dyn Observer>,
+    ) -> Self {
+        Self { store, secrets, random, clock, observer, turns: Turns::default(), hasher: RandomState::new() }
+    }
+
+    /// Counts attempts for an observer.
+    pub(super) fn observed_by(&mut self, observer: Arc<dyn Observer>) {
+        self.observer = observer;
+    }
+
+    /// The account, if the password is right. `None` for every refusal.
+    pub(super) async fn check(&self, attempt: Attempt<'_>) -> Result<Option<LoginAccount>> {
+        let Attempt { organisation, username, password, network } = attempt;
+        // One at a time per user and network: else five right passwords at the same time would lock the sixth.
+        let turn = self.turns.enter((organisation, username, network.as_str())).await;
+        let _turn = turn.map_err(|_| overloaded())?;
+        let account = self.store.login_account(organisation, username, &network).await?;
+        let now = self.clock.now();
+        let work = match &account {
+            Some(account) if account.knows_network(now) => HashWork::known_login(organisation),
+            _ => HashWork::anonymous_login(self.hasher.hash_one(network.as_str())),
+        };
+        // Before anything is counted: an attempt that is not compared would have to be taken back.
+        self.secrets.check_queue(work)?;
+        let counted = self.count(organisation, account.as_ref(), &network, now).await?;
+        let stored = match &counted {
+            Ok(_) => account.as_ref().and_then(|account| account.credential.password.clone()),
+            Err(_) => None,
+        };
+        let verdict = match self.secrets.verify(work, password.clone(), stored).await {
+            Ok(verdict) => verdict,
+            Err(error) => {
+                if let (Ok(counted), Some(account)) = (counted, &account) {
+                    self.recount(organisation, account, &network, counted, now, Attempts::withdrawn).await?;
+                }
+                return Err(error);
+            }
+        };
+        match (account, counted, verdict) {
+            (Some(account), Ok(counted), Verdict::Right | Verdict::Outdated) => {
+                self.observer.login(AttemptOutcome::Right);
+                let remember = async {
+                    if account.is_stale(now) {
+                        let user = account.credential.user.as_str();
+                        self.store.remember_login(organisation, user, &network, now).await?;
+                    }
+                    Ok::<_, Error>(())
+                };
+                try_join!(self.recount(organisation, &account, &network, counted, now, Attempts::succeeded), remember)?;
+                if verdict == Verdict::Outdated {
+                    self.hash_again(organisation, &account, work, password).await;
+                }
+                Ok(Some(account))
+            }
+            (account, counted, _) => {
+                self.refused(account.as_ref(), &network, counted, now);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Counts an attempt as wrong before it is compared, or as refused. Two reads and two writes in each case.
+    async fn count(
+        &self,
+        organisation: OrganisationKey,
+        account: Option<&LoginAccount>,
+        network: &Network,
+        now: Timestamp,
+    ) -> Result<Result<Counted, Cause>> {
+        let [one, other] = self.decoys()?;
+        let cause = match account {
+            Some(account) if account.credential.password.is_some() => {
+                let subjects = Subjects::of(account, network, now);
+                match self.admit(organisation, &subjects, &other, now).await? {
+                    Ok(counted) => return Ok(Ok(counted)),
+                    Err(cause) => {
+                        // A row that exists counts the refusal. A decoy stands in for the other row.
+                        let counted = if cause == Cause::MeterFull { subjects.meter } else { subjects.network };
+                        self.count_refused(organisation, &counted, &other, now).await?;
+                        return Ok(Err(cause));
+                    }
+                }
+            }
+            Some(_) => Cause::NoPassword,
+            None => Cause::Unknown,
+        };
+        try_join!(self.store.login_attempts(organisation, &one), self.store.login_attempts(organisation, &other))?;
+        self.count_refused(organisation, &one, &other, now).await?;
+        Ok(Err(cause))
+    }
+
+    async fn count_refused(&self, organisation: OrganisationKey, one: &str, other: &str, now: Timestamp) -> Result<()> {
+        try_join!(
+            self.store.count_refused_login(organisation, one, now),
+            self.store.count_refused_login(organisation, other, now)
+        )?;
+        Ok(())
+    }
+
+    /// Writes the attempt to the row of the network and to the meter, each by compare-and-set.
+    async fn admit(
+        &self,
+        organisation: OrganisationKey,
+        subjects: &Subjects,
+        decoy: &str,
+        now: Timestamp,
+    ) -> Result<Result<Counted, Cause>> {
+        let Subjects { network, meter, part } = subjects;
+        let (mut network_saved, mut meter_saved, mut decoy_saved) = (None, None, false);
+        for _ in 0..MAX_TRIES {
+            let (read, metered) = try_join!(
+                self.store.login_attempts(organisation, network),
+                self.store.login_attempts(organisation, meter)
+            )?;
+            // An entry that is written already is not admitted again.
+            let next = network_saved.is_none().then(|| read.state.admit(&NETWORK_LOCK, now, None)).transpose();
+            let metering = meter_saved.is_none() && *part != Meter::Exempt;
+            let next_metered = metering.then(|| part.admit(&metered.state, now)).transpose();
+            let (next, next_metered) = match (next, next_metered) {
+                (Ok(next), Ok(next_metered)) => (next, next_metered),
+                (Err(_), _) => {
+                    self.take_back(organisation, meter, meter_saved, &USER_METER, now).await?;
+                    return Ok(Err(Cause::NetworkLocked));
+                }
+                (_, Err(_)) => {
+                    self.take_back(organisation, network, network_saved, &NETWORK_LOCK, now).await?;
+                    return Ok(Err(Cause::MeterFull));
+                }
+            };
+            let save = async |subject: &str, state: Option<Attempts>, revision| match state {
+                None => Ok(None),
+                Some(state) => {
+                    let entry = Entry { state, revision };
+                    let saved = self.store.save_login_attempts(organisation, subject, &entry).await?;
+                    Ok::<_, Error>(saved.then(|| Entry { revision: revision + 1, ..entry }))
+                }
+            };
+            let stand_in = async {
+                if *part == Meter::Exempt && !decoy_saved {
+                    self.store.count_refused_login(organisation, decoy, now).await?;
+                }
+                Ok::<_, Error>(())
+            };
+            let (saved, saved_meter, ()) =
+                try_join!(save(network, next, read.revision), save(meter, next_metered, metered.revision), stand_in)?;
+            decoy_saved = true;
+            network_saved = network_saved.or(saved);
+            meter_saved = meter_saved.or(saved_meter);
+            match network_saved.take() {
+                Some(network) if *part == Meter::Exempt || meter_saved.is_some() => {
+                    return Ok(Ok(Counted { network, meter: meter_saved }));
+                }
+                unfinished => network_saved = unfinished,
+            }
+        }
+        Err(overloaded())
+    }
+
+    /// Takes back one entry of an attempt that the other entry refuses.
+    async fn take_back(
+        &self,
+        organisation: OrganisationKey,
+        subject: &str,
+        entry: Option<Entry<Attempts>>,
+        policy: &LockPolicy,
+        now: Timestamp,
+    ) -> Result<()> {
+        let Some(entry) = entry else { return Ok(()) };
+        self.change(organisation, subject, entry, |state| state.withdrawn(policy, now)).await
+    }
+
+    /// Changes the entries of an attempt once its outcome is known.
+    async fn recount(
+        &self,
+        organisation: OrganisationKey,
+        account: &LoginAccount,
+        network: &Network,
+        counted: Counted,
+        now: Timestamp,
+        change: fn(&Attempts, &LockPolicy, Timestamp) -> Attempts,
+    ) -> Result<()> {
+        let Subjects { network, meter, .. } = Subjects::of(account, network, now);
+        let metered = async {
+            match counted.meter {
+                Some(entry) => self.change(organisation, &meter, entry, |state| change(state, &USER_METER, now)).await,
+                None => Ok(()),
+            }
+        };
+        let row = self.change(organisation, &network, counted.network, |state| change(state, &NETWORK_LOCK, now));
+        try_join!(row, metered)?;
+        Ok(())
+    }
+
+    /// Changes an entry as it was written, or as others have written it since.
+    async fn change(
+        &self,
+        organisation: OrganisationKey,
+        subject: &str,
+        mut entry: Entry<Attempts>,
+        change: impl Fn(&Attempts) -> Attempts,
+    ) -> Result<()> {
+        for _ in 0..MAX_TRIES {
+            let changed = Entry { state: change(&entry.state), revision: entry.revision };
+            if self.store.save_login_attempts(organisation, subject, &changed).await? {
+                return Ok(());
+            }
+            entry = self.store.login_attempts(organisation, subject).await?;
+        }
+        Err(overloaded())
+    }
+
+    /// Counts and logs a refusal. The user name is never logged: people type passwords into its field.
+    fn refused(
+        &self,
+        account: Option<&LoginAccount>,
+        network: &Network,
+        counted: Result<Counted, Cause>,
+        now: Timestamp,
+    ) {
+        let user = account.map(|account| account.credential.user.as_str()).unwrap_or_default();
+        let (outcome, cause) = match &counted {
+            Ok(_) => (AttemptOutcome::Wrong, Cause::Wrong),
+            Err(cause) => (AttemptOutcome::Refused, *cause),
+        };
+        self.observer.login(outcome);
+        tracing::info!(user, network = network.as_str(), cause = cause.name(), "log-in refused");
+        let (Ok(counted), Some(account)) = (counted, account) else { return };
+        if let Some(Lock { until, .. }) = counted.network.state.lock(&NETWORK_LOCK, now) {
+            self.observer.login_locked();
+            let until = until.map(|until| until.to_rfc3339()).unwrap_or_default();
+            tracing::warn!(user, network = network.as_str(), until, "user locked on this network");
+        }
+        let meter = counted.meter.as_ref();
+        if let Some(Lock { until, .. }) = meter.and_then(|meter| Meter::of(account, now).lock(&meter.state, now)) {
+            self.observer.login_locked();
+            let until = until.map(|until| until.to_rfc3339()).unwrap_or_default();
+            tracing::warn!(user, until, "user locked on new networks: too many wrong passwords today");
+        }
+    }
+
+    /// Stores a password that was right under a hash of the current form. The log-in does not depend on it.
+    async fn hash_again(
+        &self,
+        organisation: OrganisationKey,
+        account: &LoginAccount,
+        work: HashWork,
+        password: Secret,
+    ) {
+        let Some(old) = &account.credential.password else { return };
+        let user = account.credential.user.as_str();
+        let replaced = async {
+            let new = self.secrets.hash(work, password).await?;
+            Ok::<_, Error>(self.store.replace_password(organisation, user, old, &new).await?)
+        };
+        match replaced.await {
+            Ok(true) => tracing::info!(user, "password hash replaced by one of the current form"),
+            Ok(false) => {}
+            Err(error) => tracing::debug!(user, reason = error.reason().name(), "password hash not replaced"),
+        }
+    }
+
+    /// Two decoys that are not the same row.
+    fn decoys(&self) -> Result<[String; 2]> {
+        let mut byte = [0];
+        self.random.fill(&mut byte)?;
+        Ok([decoy_subject(byte[0]), decoy_subject(byte[0].wrapping_add(1))])
+    }
+}
+
+impl Subjects {
+    fn of(account: &LoginAccount, network: &Network, now: Timestamp) -> Self {
+        let user = account.credential.user.as_str();
+        Self { network: network_subject(user, network), meter: meter_subject(user), part: Meter::of(account, now) }
+    }
+}

@@ -1,0 +1,119 @@
+//! `AuthenticationService`: opens and ends sessions.
+
+use std::sync::Arc;
+
+use access_tokens_auth::Login;
+use access_tokens_domain::secret::Secret;
+use access_tokens_domain::session::{Caller, Session};
+use access_tokens_domain::store::{AccountStore, Store};
+use access_tokens_domain::{Error, Result};
+use access_tokens_net::client_address::ClientAddress;
+use access_tokens_proto::v1;
+use access_tokens_proto::v1::authentication_service_server::AuthenticationService;
+use access_tokens_telemetry::rpc;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Response, Status};
+
+use super::convert::login;
+use super::{App, status};
+
+/// The service over sessions.
+pub(super) struct AuthenticationGrpc<S>(pub(super) Arc<App<S>>);
+
+impl<S: Store + AccountStore> AuthenticationGrpc<S> {
+    async fn open(&self, request: Request<v1::LoginRequest>) -> Result<Secret> {
+        let address = request.extensions().get::<ClientAddress>().map(|address| address.ip());
+        let v1::LoginRequest { username, password, organisation, unit, .. } = request.into_inner();
+        let (password, unit) = (Secret::new(password), unit.as_deref());
+        let login = Login { username: &username, password, organisation: &organisation, unit, address };
+        self.0.sessions.login(login).await
+    }
+
+    async fn open_with_api_key(&self, request: Request<v1::LoginWithApiKeyRequest>) -> Result<Secret> {
+        let given = api_key(request.metadata());
+        let address = request.extensions().get::<ClientAddress>().map(|address| address.ip());
+        let key = login::api_key(given, request.into_inner())?;
+        self.0.sessions.login_with_api_key(&key, address).await
+    }
+
+    async fn end(&self, caller: Option<&Caller>, session: Option<&Arc<Session>>) -> Result<()> {
+        // A caller with an API key has no session that could end.
+        let (Some(caller), Some(session)) = (caller, session) else { return Err(Error::invalid_token()) };
+        self.0.sessions.release(caller.organisation, session).await
+    }
+}
+
+#[tonic::async_trait]
+impl<S: Store + AccountStore> AuthenticationService for AuthenticationGrpc<S> {
+    async fn login(&self, request: Request<v1::LoginRequest>) -> Result<Response<v1::LoginResponse>, Status> {
+        answer(rpc::use_case("Sessions.login", self.open(request)).await)
+    }
+
+    async fn login_with_api_key(
+        &self,
+        request: Request<v1::LoginWithApiKeyRequest>,
+    ) -> Result<Response<v1::LoginResponse>, Status> {
+        answer(rpc::use_case("Sessions.login_with_api_key", self.open_with_api_key(request)).await)
+    }
+
+    async fn release_token(
+        &self,
+        request: Request<v1::ReleaseTokenRequest>,
+    ) -> Result<Response<v1::ReleaseTokenResponse>, Status> {
+        let (caller, session) = (request.extensions().get::<Caller>(), request.extensions().get::<Arc<Session>>());
+        let released = rpc::use_case("Sessions.release", self.end(caller, session)).await;
+        released.map_err(|error| status::from_error(&error))?;
+        Ok(Response::new(v1::ReleaseTokenResponse {}))
+    }
+}
+
+fn answer(token: Result<Secret>) -> Result<Response<v1::LoginResponse>, Status> {
+    let token = token.map_err(|error| status::from_error(&error))?;
+    Ok(Response::new(v1::LoginResponse { token: token.expose().to_owned() }))
+}
+
+/// The API key of the metadata: `x-api-key`, else the user name of HTTP Basic, whose password is empty.
+fn api_key(metadata: &MetadataMap) -> Option<Secret> {
+    let plain = metadata.get("x-api-key").and_then(|value| value.to_str().ok());
+    plain.map(Secret::new).or_else(|| basic(metadata.get("authorization")?.to_str().ok()?))
+}
+
+fn basic(authorization: &str) -> Option<Secret> {
+    let (scheme, encoded) = authorization.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
+    let key = decoded.strip_suffix(':').unwrap_or(&decoded);
+    // A colon in the middle is a user name and a password, which is no API key.
+    (!key.contains(':')).then(|| Secret::new(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(headers: &[(&'static str, &str)]) -> Option<String> {
+        let mut metadata = MetadataMap::new();
+        for (name, value) in headers {
+            metadata.insert(*name, value.parse().expect("a value"));
+        }
+        api_key(&metadata).map(|key| key.expose().to_owned())
+    }
+
+    #[test]
+    fn an_api_key_comes_as_metadata_or_basic_with_and_without_colon() {
+        let basic = |text: &str| format!("Basic {}", STANDARD.encode(text));
+        assert_eq!(key(&[("x-api-key", "k.1")]).as_deref(), Some("k.1"));
+        for text in ["k.1:", "k.1"] {
+            assert_eq!(key(&[("authorization", &basic(text))]).as_deref(), Some("k.1"), "{text}");
+        }
+        assert_eq!(key(&[("authorization", &basic("user:password"))]), None);
+        for bad in ["Basic !", "Bearer abc", "Basic"] {
+            assert_eq!(key(&[("authorization", bad)]), None, "{bad}");
+        }
+        assert_eq!(key(&[]), None);
+    }
+}

@@ -1,0 +1,218 @@
+//! `DirectoryService`: imports a stream of records in batches, and answers with a result for each.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use access_tokens_domain::import::Record;
+use access_tokens_domain::service::import::{self, RecordResult};
+use access_tokens_domain::session::Caller;
+use access_tokens_domain::store::{AccountStore, Store};
+use access_tokens_domain::{Error, Reason, Result};
+use access_tokens_proto::v1;
+use access_tokens_proto::v1::directory_service_server::DirectoryService;
+use access_tokens_proto::v1::record_result::Outcome;
+use access_tokens_telemetry::rpc;
+use prost::Message;
+use tokio::time::timeout;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::convert::record;
+use super::import_budget::{Held, ImportBudget};
+use super::layer::method::MAX_RECORD_BYTES;
+use super::{App, caller, status};
+use crate::first_places::{FirstPlaces, Scope};
+
+/// Most records of one call.
+const MAX_RECORDS: usize = 10_000;
+/// A batch is written when it has so many records, or so many bytes.
+const BATCH_RECORDS: usize = 500;
+const BATCH_BYTES: usize = 4 * 1024 * 1024;
+
+/// A client that sends nothing for this long keeps no records in memory: what there is of a batch is written.
+const STALLED_AFTER: Duration = Duration::from_secs(5);
+
+/// The service over the import.
+pub(super) struct DirectoryGrpc<S> {
+    app: Arc<App<S>>,
+    batches: ImportBudget,
+    waiting: ImportBudget,
+}
+
+impl<S> DirectoryGrpc<S> {
+    pub(super) fn new(app: Arc<App<S>>) -> Self {
+        Self { app, batches: ImportBudget::of_batches(), waiting: ImportBudget::of_waiting_records() }
+    }
+}
+
+#[tonic::async_trait]
+impl<S: Store + AccountStore> DirectoryService for DirectoryGrpc<S> {
+    async fn import_directory(
+        &self,
+        request: Request<Streaming<v1::ImportDirectoryRequest>>,
+    ) -> Result<Response<v1::ImportDirectoryResponse>, Status> {
+        let caller = caller(&request).map_err(|error| status::from_error(&error))?;
+        let mut stream = request.into_inner();
+        let mut run = Run::new(self, caller);
+        loop {
+            let message = match timeout(STALLED_AFTER, stream.message()).await {
+                Ok(message) => message.map_err(refused)?,
+                Err(_) => {
+                    run.flush().await.map_err(|error| status::from_error(&error))?;
+                    stream.message().await.map_err(refused)?
+                }
+            };
+            let Some(message) = message else { break };
+            run.take(&message).await.map_err(|error| status::from_error(&error))?;
+        }
+        let response = run.finish().await.map_err(|error| status::from_error(&error))?;
+        Ok(Response::new(response))
+    }
+}
+
+/// The stream broke: by a message that is none, or because the caller went.
+fn refused(status: Status) -> Status {
+    match status::of_bad_message(&status, MAX_RECORD_BYTES) {
+        Some(error) => status::from_error(&error),
+        None => status,
+    }
+}
+
+/// One call.
+struct Run<'a, S: Store> {
+    app: &'a App<S>,
+    caller: Caller,
+    /// The import, from the first record on, which says what kind of import it is.
+    import: Option<import::Run>,
+    /// Positions of the records of the import.
+    positions: Vec<usize>,
+    /// Records that came so far.
+    count: usize,
+    /// Records that wait for their batch, with their positions.
+    batch: Vec<(usize, Record)>,
+    held: Held<'a>,
+    /// What the records take that wait for the end of the import.
+    waiting: Held<'a>,
+    /// Codes and identifiers that came, with the positions of their records.
+    first_places: FirstPlaces,
+    results: Vec<v1::RecordResult>,
+}
+
+impl<'a, S: Store + AccountStore> Run<'a, S> {
+    fn new(service: &'a DirectoryGrpc<S>, caller: Caller) -> Self {
+        let [held, waiting] = [&service.batches, &service.waiting].map(|budget| budget.account(caller.organisation));
+        Self {
+            app: &service.app,
+            caller,
+            import: None,
+            positions: Vec::new(),
+            count: 0,
+            batch: Vec::new(),
+            held,
+            waiting,
+            first_places: FirstPlaces::new(Scope::Unnumbered),
+            results: Vec::new(),
+        }
+    }
+
+    async fn take(&mut self, request: &v1::ImportDirectoryRequest) -> Result<()> {
+        if self.import.is_none() {
+            let options = record::options(request);
+            let import = if request.check { import::Run::check(options) } else { import::Run::new(options) };
+            self.import = Some(import);
+        }
+        if self.count == MAX_RECORDS {
+            // Those before stay written.
+            self.finish_import().await?;
+            let text = format!("one call carries at most {MAX_RECORDS} records; send the others in further calls");
+            return Err(Error::new(Reason::TooManyRecords, text).with("limit", MAX_RECORDS.to_string()));
+        }
+        let index = self.count;
+        self.count += 1;
+        match record::record(request).and_then(|record| self.not_repeated(index, record)) {
+            Ok(record) => self.batch.push((index, record)),
+            Err(error) => self.tell(record::result(index, record::kind(request), Err(error))),
+        }
+        let has_room = self.held.add(request.encoded_len());
+        if !has_room || self.batch.len() >= BATCH_RECORDS || self.held.bytes() >= BATCH_BYTES {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// Refuses a record that has the code or the identifier of an earlier one of the call, unless it has an id or a number.
+    fn not_repeated(&mut self, index: usize, record: Record) -> Result<Record> {
+        let in_words = |first| format!("the record at position {first}");
+        let checked = self.first_places.check(&record, index as u64, in_words).map_err(Error::internal)?;
+        checked.map(|()| record)
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        let (positions, records): (Vec<usize>, Vec<Record>) = std::mem::take(&mut self.batch).into_iter().unzip();
+        let (false, Some(import)) = (records.is_empty(), &mut self.import) else {
+            self.held.release();
+            return Ok(());
+        };
+        self.positions.extend(positions);
+        let name = if import.only_checks() { "Importer.check" } else { "Importer.import" };
+        import.limit_waiting(self.waiting.room());
+        let results = rpc::use_case(name, self.app.importer.batch(&self.caller, import, records)).await?;
+        self.held.release();
+        self.waiting.release();
+        self.waiting.add(import.waiting_memory());
+        self.tell_all(results);
+        Ok(())
+    }
+
+    fn tell_all(&mut self, results: Vec<(usize, RecordResult)>) {
+        for (place, one) in results {
+            let index = self.positions.get(place).copied().unwrap_or(place);
+            self.tell(record::result(index, Some(one.kind), one.result));
+        }
+    }
+
+    /// What has come of a record. What is only checked does not count.
+    fn tell(&mut self, result: v1::RecordResult) {
+        let outcome = match result.outcome() {
+            Outcome::Created => "created",
+            Outcome::Updated => "updated",
+            Outcome::Unchanged => "unchanged",
+            Outcome::Kept => "kept",
+            Outcome::Failed | Outcome::Unspecified => "failed",
+        };
+        if self.import.as_ref().is_some_and(|import| !import.only_checks()) {
+            self.app.metrics.imported(outcome, 1);
+        }
+        self.results.push(result);
+    }
+
+    /// Imports what has not been imported yet, and the records that wait for others.
+    async fn finish_import(&mut self) -> Result<()> {
+        self.flush().await?;
+        if let Some(import) = &mut self.import {
+            let results = rpc::use_case("Importer.finish", self.app.importer.finish(&self.caller, import)).await?;
+            self.tell_all(results);
+        }
+        Ok(())
+    }
+
+    async fn finish(mut self) -> Result<v1::ImportDirectoryResponse> {
+        self.finish_import().await?;
+        self.results.sort_by_key(|result| result.index);
+        let count = |outcome| {
+            let found = self.results.iter().filter(|result| result.outcome() == outcome).count();
+            i64::try_from(found).unwrap_or(i64::MAX)
+        };
+        let tally = self.import.as_ref().map(import::Run::tally).unwrap_or_default();
+        let number = |count| i64::try_from(count).unwrap_or(i64::MAX);
+        Ok(v1::ImportDirectoryResponse {
+            created_owners: number(tally.accounts_receivable + tally.rewards_participants),
+            created_classifications: number(tally.classifications),
+            created: count(Outcome::Created),
+            updated: count(Outcome::Updated),
+            unchanged: count(Outcome::Unchanged),
+            failed: count(Outcome::Failed),
+            kept: count(Outcome::Kept),
+            results: self.results,
+        })
+    }
+}

@@ -1,0 +1,248 @@
+//! Health, as gRPC defines it: what Kubernetes and grpcurl are told about readiness.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use access_tokens_domain::{Error, Reason};
+use access_tokens_proto::health::health_check_response::ServingStatus;
+use access_tokens_proto::health::health_server::{self, HealthServer};
+use access_tokens_proto::health::{HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse};
+use access_tokens_proto::v1::access_token_service_server::SERVICE_NAME as ACCESS_TOKENS;
+use access_tokens_proto::v1::authentication_service_server::SERVICE_NAME as AUTHENTICATION;
+use access_tokens_proto::v1::directory_service_server::SERVICE_NAME as DIRECTORY;
+use futures::{Stream, stream};
+use tokio::sync::watch;
+use tonic::{Request, Response, Status};
+
+use super::layer::method::MAX_REQUEST_BYTES;
+use super::status;
+
+/// The names that health is asked for: the whole server and each service.
+const NAMES: [&str; 4] = ["", ACCESS_TOKENS, AUTHENTICATION, DIRECTORY];
+
+/// The name under which a process says that it lives, whatever it waits for: Kubernetes ends those that do not, which helps
+/// against a process that is stuck and not against a database that is away.
+pub const ALIVE: &str = "alive";
+
+/// Whether the service is ready, and why not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readiness {
+    /// It is.
+    Ready,
+    /// The database has not answered yet.
+    Starting,
+    /// The schema of the database is not current.
+    Unmigrated,
+    /// The role of the service may not read its tables.
+    Unreadable,
+    /// The key ring is not the one that the database was written with.
+    ForeignKeys,
+    /// The database answers, and gives no connection to calls.
+    NoConnection,
+    /// The database answers no longer.
+    Away,
+    /// The database is there, and cannot be written: why.
+    Unwritable(&'static str),
+    /// The process was asked to stop.
+    Stopping,
+}
+
+impl Readiness {
+    /// Returns why the service is not ready, for people.
+    pub fn check(self) -> Result<(), String> {
+        let why = match self {
+            Self::Ready => return Ok(()),
+            Self::Unwritable(why) => return Err(format!("not ready: the database cannot be written: {why}")),
+            Self::Starting => "starting, the database has not answered yet",
+            Self::Unmigrated => "the schema of the database is not current: run `access-tokens migrate`",
+            Self::Unreadable => "the tables cannot be read",
+            Self::ForeignKeys => "the keys are not those of the database: `access-tokens doctor` says more",
+            Self::NoConnection => "the database gives no connection to calls",
+            Self::Away => "the database does not answer",
+            Self::Stopping => "stopping",
+        };
+        Err(format!("not ready: {why}"))
+    }
+}
+
+/// Says whether the service is ready. It is not until told. Clones share what was said.
+#[derive(Debug, Clone)]
+pub struct Health {
+    readiness: watch::Sender<Readiness>,
+    /// Why it is not ready, beyond what the readiness itself says.
+    cause: Arc<Mutex<Option<String>>>,
+}
+
+impl Health {
+    /// NOT_SERVING, for the server and every service.
+    pub fn new() -> Self {
+        Self { readiness: watch::Sender::new(Readiness::Starting), cause: Arc::default() }
+    }
+
+    /// Says why it is not ready, for the operator. It counts until the readiness is another one.
+    pub fn explain(&self, cause: impl Into<String>) {
+        *self.cause.lock().unwrap_or_else(PoisonError::into_inner) = Some(cause.into());
+    }
+
+    /// Why the service is not ready, for people, with the cause.
+    pub fn check(&self) -> Result<(), String> {
+        let why = self.readiness().check();
+        match &*self.cause.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(cause) => why.map_err(|why| format!("{why}: {cause}")),
+            None => why,
+        }
+    }
+
+    /// It has changed.
+    pub fn set(&self, readiness: Readiness) {
+        *self.cause.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.readiness.send_replace(readiness);
+    }
+
+    /// What was said last.
+    pub fn readiness(&self) -> Readiness {
+        *self.readiness.borrow()
+    }
+
+    /// Returns the service that answers probes.
+    pub fn service(&self) -> HealthServer<HealthGrpc> {
+        HealthServer::new(HealthGrpc { readiness: self.readiness.clone() }).max_decoding_message_size(MAX_REQUEST_BYTES)
+    }
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What a probe asks for, by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Subject {
+    /// Whether the process lives.
+    Process,
+    /// Whether the service is ready.
+    Service,
+    /// Nothing that is served, now or later.
+    Unknown,
+}
+
+impl Subject {
+    fn of(name: &str) -> Self {
+        match name {
+            ALIVE => Self::Process,
+            name if NAMES.contains(&name) => Self::Service,
+            _ => Self::Unknown,
+        }
+    }
+
+    fn status(self, readiness: Readiness) -> ServingStatus {
+        match (self, readiness) {
+            (Self::Process, _) | (Self::Service, Readiness::Ready) => ServingStatus::Serving,
+            (Self::Service, _) => ServingStatus::NotServing,
+            (Self::Unknown, _) => ServingStatus::ServiceUnknown,
+        }
+    }
+}
+
+/// The service. Its streams have no end of their own: the layers end them with the age of their connection, and let the
+/// connection count as idle before.
+#[derive(Debug)]
+pub struct HealthGrpc {
+    readiness: watch::Sender<Readiness>,
+}
+
+#[tonic::async_trait]
+impl health_server::Health for HealthGrpc {
+    async fn check(&self, request: Request<HealthCheckRequest>) -> Result<Response<HealthCheckResponse>, Status> {
+        match Subject::of(&request.get_ref().service) {
+            Subject::Unknown => {
+                let unknown = Error::field(Reason::ReferenceNotFound, "service", "is not the name of a service");
+                Err(status::from_error(&unknown))
+            }
+            known => Ok(Response::new(answer(known.status(*self.readiness.borrow())))),
+        }
+    }
+
+    async fn list(&self, _: Request<HealthListRequest>) -> Result<Response<HealthListResponse>, Status> {
+        let readiness = *self.readiness.borrow();
+        let names = NAMES.into_iter().chain([ALIVE]);
+        let statuses = names.map(|name| (name.to_owned(), answer(Subject::of(name).status(readiness)))).collect();
+        Ok(Response::new(HealthListResponse { statuses }))
+    }
+
+    type WatchStream = Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send>>;
+
+    /// Tells the status now, and each time that it changes. A name that is unknown is SERVICE_UNKNOWN, which is no error.
+    async fn watch(&self, request: Request<HealthCheckRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let subject = Subject::of(&request.get_ref().service);
+        let changes = stream::unfold((self.readiness.subscribe(), None), move |(mut readiness, told)| async move {
+            loop {
+                let now = subject.status(*readiness.borrow_and_update());
+                if told != Some(now) {
+                    return Some((Ok(answer(now)), (readiness, Some(now))));
+                }
+                // The sender ends with the process.
+                readiness.changed().await.ok()?;
+            }
+        });
+        Ok(Response::new(Box::pin(changes)))
+    }
+}
+
+fn answer(status: ServingStatus) -> HealthCheckResponse {
+    HealthCheckResponse { status: status.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use access_tokens_proto::health::health_server::Health as _;
+    use futures::{FutureExt, StreamExt};
+
+    use super::*;
+
+    fn named(name: &str) -> Request<HealthCheckRequest> {
+        Request::new(HealthCheckRequest { service: name.to_owned() })
+    }
+
+    #[tokio::test]
+    async fn a_watch_tells_changes_of_what_it_watches_and_nothing_twice() {
+        let health = Health::new();
+        let service = HealthGrpc { readiness: health.readiness.clone() };
+        for (name, before, after) in [
+            ("", ServingStatus::NotServing, Some(ServingStatus::Serving)),
+            (DIRECTORY, ServingStatus::NotServing, Some(ServingStatus::Serving)),
+            (ALIVE, ServingStatus::Serving, None),
+            ("nonsense", ServingStatus::ServiceUnknown, None),
+            ("accesstoken.v1.DirectoryService ", ServingStatus::ServiceUnknown, None),
+        ] {
+            health.set(Readiness::Starting);
+            let mut told = service.watch(named(name)).await.expect("watched").into_inner();
+            let mut next = || told.next().now_or_never().map(|next| next.expect("no end").expect("no error").status());
+            assert_eq!(next(), Some(before), "{name:?}");
+            health.set(Readiness::Away);
+            assert_eq!(next(), None, "{name:?}");
+            health.set(Readiness::Ready);
+            assert_eq!(next(), after, "{name:?}");
+            health.set(Readiness::Ready);
+            assert_eq!(next(), None, "{name:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_list_has_what_a_check_knows() {
+        let health = Health::new();
+        let service = HealthGrpc { readiness: health.readiness.clone() };
+        for readiness in [Readiness::Starting, Readiness::Ready, Readiness::Stopping] {
+            health.set(readiness);
+            let statuses =
+                service.list(Request::new(HealthListRequest {})).await.expect("a list").into_inner().statuses;
+            assert_eq!(statuses.len(), NAMES.len() + 1);
+            for (name, listed) in &statuses {
+                assert_eq!(*listed, service.check(named(name)).await.expect("known").into_inner(), "{name:?}");
+            }
+        }
+        let unknown = service.check(named("nonsense")).await.expect_err("unknown");
+        assert_eq!(unknown.code(), tonic::Code::NotFound);
+    }
+}

@@ -1,0 +1,317 @@
+//! Admission: who calls, is the whole message there, and is there a permit for the work?
+//!
+//! It stands before almost everything else: under too much load nearly all calls come no further, and all that is done for one
+//! of them is missing for the others. The steps are in this order, so that work of strangers never takes what authenticated
+//! calls need (ADR 26):
+//!
+//! 0. What is no call of gRPC is refused.
+//! 1. The credential is checked, under a permit of the client's address. Methods without a session have none.
+//! 2. The message arrives, without a permit: within [`MESSAGE_TIME`] for methods without a session.
+//! 3. The work gets a permit: of the organisation, or of the client's address for methods without a session.
+
+use std::sync::{Arc, LazyLock};
+use std::task::Poll;
+use std::time::Duration;
+
+use access_tokens_auth::public_part;
+use access_tokens_domain::session::Caller;
+use access_tokens_domain::store::CallState;
+use access_tokens_domain::{Error, Reason};
+use access_tokens_net::activity::Call;
+use access_tokens_net::client_address::ClientAddress;
+use access_tokens_net::mutation::Guard;
+use access_tokens_net::party::Party;
+use access_tokens_telemetry::metrics::Metrics;
+use http::{HeaderMap, Request, Response};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+use tonic::Code;
+use tonic::body::Body;
+
+use super::auth::{self, Authenticate, Credential, Refused};
+use super::completion::RunToCompletion;
+use super::message::{Messages, Missing};
+use super::method::{self, Access, Method};
+use super::permits::{Permit, PermitPool, PoolLimits, Wait};
+use super::protocol::Violation;
+use super::trace::ApiKeyId;
+use super::{Answers, Around, Next, deadline, detach};
+use crate::server::Limits;
+use crate::status;
+
+/// Maximum number of calls that wait for each permit.
+const WAITING_PER_PERMIT: usize = 32;
+/// Maximum number of logins of one address that wait for each of its permits. They hash: more would be answered too late.
+const LOGINS_WAITING_PER_PERMIT: usize = 4;
+/// Maximum number of bytes of the messages of authenticated calls that wait for permits.
+const WAITING_BYTES: usize = 64 << 20;
+/// The same of methods without a session.
+const ANONYMOUS_WAITING_BYTES: usize = 16 << 20;
+/// How long a call waits for a permit.
+const PERMIT_WAIT: Duration = Duration::from_secs(1);
+/// The same for a call without a session. Shorter, so that a flood of log-ins is refused within a second.
+const ANONYMOUS_PERMIT_WAIT: Duration = Duration::from_millis(500);
+/// Number of permits for calls for each permit for a call that streams its request. Those last for minutes.
+const CALLS_PER_STREAM: usize = 8;
+/// How long the message of a method without a session may take to arrive.
+const MESSAGE_TIME: Duration = Duration::from_secs(5);
+/// When to try again after there was no permit.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+#[derive(Clone)]
+pub struct Admit {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    sessions: Arc<dyn Authenticate>,
+    database_present: watch::Receiver<bool>,
+    messages: Messages,
+    /// Checks of credentials, by address.
+    checks: PermitPool,
+    /// Methods without a session, by address.
+    anonymous: PermitPool,
+    /// Authenticated calls of one message, by organisation.
+    calls: PermitPool,
+    /// Authenticated calls that stream their messages, by organisation.
+    streams: PermitPool,
+    metrics: Arc<Metrics>,
+}
+
+/// Why a call goes no further.
+enum Stop {
+    /// There is no permit.
+    Full,
+    /// It is answered with an error, in its place among the layers: it has a line in the log like others.
+    Refuse(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Refuse(error)
+    }
+}
+
+impl Admit {
+    pub(super) fn new(
+        sessions: Arc<dyn Authenticate>,
+        metrics: Arc<Metrics>,
+        limits: &Limits,
+        database_present: watch::Receiver<bool>,
+    ) -> Self {
+        let bounds = |permits: usize, per_party: usize, waiting_bytes: usize| {
+            let waiting = permits.saturating_mul(WAITING_PER_PERMIT);
+            PoolLimits { permits, per_party, waiting, waiting_per_party: waiting, waiting_bytes }
+        };
+        let pool = |permits, per_party, waiting_bytes| PermitPool::new(bounds(permits, per_party, waiting_bytes));
+        let (all, anonymous) = (limits.calls_at_once, limits.anonymous_calls_at_once);
+        let per_address = limits.anonymous_calls_per_address;
+        let streams = (all / CALLS_PER_STREAM).max(1);
+        let shared = Shared {
+            sessions,
+            database_present,
+            messages: Messages::new(),
+            checks: pool(anonymous, per_address, 0),
+            anonymous: PermitPool::new(PoolLimits {
+                waiting_per_party: per_address.saturating_mul(LOGINS_WAITING_PER_PERMIT),
+                ..bounds(anonymous, per_address, ANONYMOUS_WAITING_BYTES)
+            }),
+            calls: pool(all, all, WAITING_BYTES),
+            // They last for minutes, so an organisation cannot give back soon what others wait for: it has half at most, always.
+            streams: pool(streams, streams.div_ceil(2), 0),
+            metrics,
+        };
+        Self { shared: Arc::new(shared) }
+    }
+}
+
+impl Around for Admit {
+    async fn around<N: Answers>(&self, mut request: Request<Body>, next: Next<'_, N>) -> Response<Body> {
+        let came = request.extensions().get::<Arc<Call>>().map_or_else(Instant::now, |call| call.came());
+        if let Some(violation) = Violation::of(&request) {
+            // Nothing reads the rest of it.
+            *request.body_mut() = Body::empty();
+            request.extensions_mut().insert(violation);
+            return Box::pin(next.run(request)).await;
+        }
+        // What is no method is refused further on, with a line in the log.
+        let Some(method) = method::find(request.uri().path()) else { return next.run(request).await };
+        match self.shared.admit(method, &mut request, came).await {
+            Ok(Some(permit)) => {
+                request.extensions_mut().insert(Admitted::new(came, permit));
+            }
+            Ok(None) => {}
+            Err(Stop::Full) => {
+                if let Some(name) = method::counted(request.uri().path()) {
+                    self.shared.metrics.call(name, Code::ResourceExhausted, came.elapsed());
+                }
+                return full();
+            }
+            Err(Stop::Refuse(error)) => {
+                // Nothing reads the rest of the message.
+                *request.body_mut() = Body::empty();
+                request.extensions_mut().insert(Refused(Arc::new(error)));
+            }
+        }
+        // Boxed from here on: calls that wait need little room.
+        Box::pin(next.run(request)).await
+    }
+}
+
+impl Shared {
+    /// Returns the permit of a call once its message is there. Probes have none: they are answered at any load.
+    async fn admit(&self, method: &Method, request: &mut Request<Body>, came: Instant) -> Result<Option<Permit>, Stop> {
+        let asked = deadline::asked(request.headers());
+        let deadline = came + asked.map_or(method.time_limit, |asked| asked.min(method.time_limit));
+        let wait = |longest| Wait { longest, deadline: Some(deadline) };
+        let address = Party::of_address(request.extensions().get::<ClientAddress>().copied());
+        if Guard::Admission.is_off() && !method.probe {
+            let permit = self.calls.acquire(Party::of_address(None), 0, wait(PERMIT_WAIT)).await.ok_or(Stop::Full)?;
+            if method.access != Access::Open {
+                let caller = self.caller(request, address, deadline).await?;
+                auth::permit(method.access, &caller)?;
+                request.extensions_mut().insert(caller);
+            }
+            return Ok(Some(permit));
+        }
+        let (party, arrives_by) = if method.access == Access::Open {
+            (address, deadline.min(came + MESSAGE_TIME))
+        } else {
+            let caller = self.caller(request, address, deadline).await?;
+            auth::permit(method.access, &caller)?;
+            let party = Party::Organisation(caller.organisation);
+            request.extensions_mut().insert(caller);
+            (party, deadline)
+        };
+        let bytes = match method.client_streaming {
+            true => 0,
+            false => self.complete(request, method, party, arrives_by).await?,
+        };
+        let (pool, longest) = match method.access {
+            Access::Open if method.probe => return Ok(None),
+            Access::Open => (&self.anonymous, ANONYMOUS_PERMIT_WAIT),
+            _ if method.client_streaming => (&self.streams, PERMIT_WAIT),
+            _ => (&self.calls, PERMIT_WAIT),
+        };
+        pool.acquire(party, bytes, wait(longest)).await.map(Some).ok_or(Stop::Full)
+    }
+
+    /// Returns who calls. The session, if there is one, goes into the extensions.
+    async fn caller(&self, request: &mut Request<Body>, address: Party, deadline: Instant) -> Result<Caller, Stop> {
+        if !*self.database_present.borrow() {
+            return Err(detach::away().into());
+        }
+        let credential = auth::take_credential(request)?;
+        let api_key = match &credential {
+            Credential::ApiKey(key) => public_part(key),
+            _ => None,
+        };
+        let wait = Wait { longest: PERMIT_WAIT, deadline: Some(deadline) };
+        let permit = self.checks.acquire(address, 0, wait).await.ok_or(Stop::Full)?;
+        let mut check = RunToCompletion::new(Arc::clone(&self.sessions).check(credential), permit);
+        // Nearly always it is known already.
+        let checked = match futures::poll!(&mut check) {
+            Poll::Ready(checked) => checked,
+            Poll::Pending => Box::pin(self.wait_for(check, deadline)).await,
+        };
+        let (caller, session) = checked?;
+        if let Some(call) = request.extensions().get::<Arc<Call>>() {
+            call.activity().authenticate();
+        }
+        if let Some(id) = api_key {
+            request.extensions_mut().insert(ApiKeyId(id.into()));
+        }
+        if let Some(session) = session {
+            request.extensions_mut().insert(session);
+        }
+        Ok(caller)
+    }
+
+    async fn wait_for<T: Send + 'static>(
+        &self,
+        mut check: RunToCompletion<T>,
+        deadline: Instant,
+    ) -> access_tokens_domain::Result<T> {
+        let mut present = self.database_present.clone();
+        tokio::select! {
+            biased;
+            checked = timeout_at(deadline, &mut check) => checked.unwrap_or_else(|_| Err(deadline::exceeded_error())),
+            () = detach::lost(&mut present) => {
+                check.cut();
+                Err(detach::away())
+            }
+        }
+    }
+
+    /// Waits for the message and puts it in the place of the body. Returns how many bytes it has.
+    async fn complete(
+        &self,
+        request: &mut Request<Body>,
+        method: &Method,
+        party: Party,
+        deadline: Instant,
+    ) -> Result<usize, Stop> {
+        let body = std::mem::take(request.body_mut());
+        match self.messages.complete(body, method.size_limit, party, deadline).await {
+            Ok((body, bytes)) => {
+                *request.body_mut() = body;
+                Ok(bytes)
+            }
+            Err(Missing::Late) => {
+                let text = "the request did not arrive in time; nothing was done";
+                Err(Error::new(Reason::DeadlineExceeded, text).into())
+            }
+            Err(Missing::Displaced) => Err(overloaded().into()),
+            Err(Missing::Broken(status)) => {
+                let broken = Error::new(Reason::InvalidFieldValue, "the request could not be read to its end");
+                Err(broken.caused_by(status).into())
+            }
+        }
+    }
+}
+
+/// A call that has a permit, which is free again when all clones are dropped: the work may go on after its client has left.
+#[derive(Debug, Clone)]
+pub(crate) struct Admitted(Arc<AdmittedCall>);
+
+#[derive(Debug)]
+struct AdmittedCall {
+    came: Instant,
+    state: CallState,
+    _permit: Permit,
+}
+
+impl Admitted {
+    pub(super) fn new(came: Instant, permit: Permit) -> Self {
+        Self(Arc::new(AdmittedCall { came, state: CallState::default(), _permit: permit }))
+    }
+
+    /// Returns the call of a request. `None` in tests that call a service without its layers.
+    pub(crate) fn of<T>(request: &tonic::Request<T>) -> Option<Self> {
+        request.extensions().get::<Self>().cloned()
+    }
+
+    /// When the call came.
+    pub(super) fn came(&self) -> Instant {
+        self.0.came
+    }
+
+    /// What the transport and the store tell each other about the call.
+    pub(crate) fn state(&self) -> &CallState {
+        &self.0.state
+    }
+}
+
+fn overloaded() -> Error {
+    let error = Error::new(Reason::Overloaded, "the service has as many calls as it can take; try again");
+    error.retry_after(RETRY_AFTER)
+}
+
+/// Made once: there may be more of these than of all other answers.
+fn full() -> Response<Body> {
+    static HEAD: LazyLock<HeaderMap> =
+        LazyLock::new(|| status::from_error(&overloaded()).into_http::<Body>().into_parts().0.headers);
+    let mut response = Response::new(Body::empty());
+    *response.headers_mut() = HEAD.clone();
+    response
+}

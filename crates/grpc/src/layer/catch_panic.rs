@@ -1,0 +1,22 @@
+//! A panic is an INTERNAL answer.
+
+use std::panic::AssertUnwindSafe;
+
+use access_tokens_domain::Error;
+use futures::FutureExt;
+use http::{Request, Response};
+use tonic::body::Body;
+
+use super::{Answers, Around, Next};
+use crate::status;
+
+#[derive(Debug, Clone)]
+pub struct CatchPanic;
+
+impl Around for CatchPanic {
+    async fn around<N: Answers>(&self, request: Request<Body>, next: Next<'_, N>) -> Response<Body> {
+        // The panic hook has told the log where it happened. Its message is not repeated: it may hold anything.
+        let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+        answer.unwrap_or_else(|_| status::from_error(&Error::internal("a layer panicked")).into_http())
+    }
+}

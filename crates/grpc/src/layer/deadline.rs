@@ -1,0 +1,146 @@
+//! The deadline of a call: the caller's `grpc-timeout`, at most the limit of the method.
+//!
+//! It ends the wait of the caller and the reading of the request. The work itself goes on to its end in a task of its
+//! own: dropping it could leave a transaction open.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use access_tokens_domain::{Error, Reason};
+use http::{HeaderMap, HeaderName, Request, Response};
+use hyper::body::{Body as HttpBody, Bytes, Frame, SizeHint};
+use tokio::time::{Instant, Sleep};
+use tonic::Status;
+use tonic::body::Body;
+
+use super::admit::Admitted;
+use super::{Answers, Around, Next, method};
+use crate::status;
+
+/// How much earlier than its caller a call ends: a tenth of the time, within these bounds. The answer has to travel, and tonic
+/// knows the caller's deadline too: when that passes, tonic drops the call and says CANCELLED, without details. Timers are exact
+/// to a millisecond.
+const MIN_HEAD_START: Duration = Duration::from_millis(1);
+const MAX_HEAD_START: Duration = Duration::from_millis(100);
+
+/// The metadata that carries the caller's timeout.
+const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+
+#[derive(Debug, Clone)]
+pub struct Deadline;
+
+impl Around for Deadline {
+    async fn around<N: Answers>(&self, request: Request<Body>, next: Next<'_, N>) -> Response<Body> {
+        let Some(method) = method::find(request.uri().path()) else { return next.run(request).await };
+        let came = request.extensions().get().map_or_else(Instant::now, Admitted::came);
+        let asked = asked(request.headers());
+        let deadline = came + asked.map_or(method.time_limit, |asked| asked.min(method.time_limit));
+        // A unary call has its whole message.
+        let streams = method.client_streaming && !method.probe;
+        let request = if streams { request.map(|body| until(deadline, body)) } else { request };
+        match tokio::time::timeout_at(deadline, next.run(request)).await {
+            Ok(response) => response,
+            Err(_) => exceeded().into_http(),
+        }
+    }
+}
+
+/// How long the caller waits, less the time that the answer takes.
+pub(super) fn asked(headers: &HeaderMap) -> Option<Duration> {
+    grpc_timeout(headers).map(|timeout| timeout.saturating_sub((timeout / 10).clamp(MIN_HEAD_START, MAX_HEAD_START)))
+}
+
+/// Is there a timeout that cannot be read?
+pub(super) fn is_malformed(headers: &HeaderMap) -> bool {
+    headers.contains_key(GRPC_TIMEOUT) && grpc_timeout(headers).is_none()
+}
+
+fn exceeded() -> Status {
+    status::from_error(&exceeded_error())
+}
+
+/// The error of a call whose deadline has passed.
+pub(super) fn exceeded_error() -> Error {
+    Error::new(Reason::DeadlineExceeded, "the deadline passed; the call may or may not have taken effect")
+}
+
+/// The caller's timeout: up to eight digits and a unit.
+fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(GRPC_TIMEOUT)?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let number: u64 = digits.parse().ok()?;
+    match unit {
+        "H" => Some(Duration::from_secs(number * 3_600)),
+        "M" => Some(Duration::from_secs(number * 60)),
+        "S" => Some(Duration::from_secs(number)),
+        "m" => Some(Duration::from_millis(number)),
+        "u" => Some(Duration::from_micros(number)),
+        "n" => Some(Duration::from_nanos(number)),
+        _ => None,
+    }
+}
+
+/// The body, which fails at the deadline: a caller that stops sending must not keep a task for ever.
+fn until(deadline: Instant, body: Body) -> Body {
+    Body::new(Until { body, deadline, sleep: None })
+}
+
+struct Until {
+    body: Body,
+    deadline: Instant,
+    /// Only once there is something to wait for: most requests are there with their head.
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl HttpBody for Until {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
+            return Poll::Ready(frame);
+        }
+        let deadline = self.deadline;
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        sleep.as_mut().poll(context).map(|()| Some(Err(exceeded())))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn timeout(text: &'static str) -> Option<Duration> {
+        grpc_timeout(&HeaderMap::from_iter([(
+            http::HeaderName::from_static("grpc-timeout"),
+            HeaderValue::from_static(text),
+        )]))
+    }
+
+    #[test]
+    fn timeouts_have_digits_and_a_unit() {
+        assert_eq!(timeout("2H"), Some(Duration::from_secs(7_200)));
+        assert_eq!(timeout("99999999M"), Some(Duration::from_secs(99_999_999 * 60)));
+        assert_eq!(timeout("3S"), Some(Duration::from_secs(3)));
+        assert_eq!(timeout("40m"), Some(Duration::from_millis(40)));
+        assert_eq!(timeout("5u"), Some(Duration::from_micros(5)));
+        assert_eq!(timeout("6n"), Some(Duration::from_nanos(6)));
+        for bad in ["", "S", "5", "-5S", "5s", "123456789S", "+1S"] {
+            assert_eq!(timeout(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! How often each method is called, with what outcome, and for how long.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use access_tokens_telemetry::metrics::Metrics;
+use http::{Request, Response};
+use tonic::Code;
+use tonic::body::Body;
+
+use super::{Answers, Around, Next, method, trace};
+
+#[derive(Debug, Clone)]
+pub struct Measure {
+    metrics: Arc<Metrics>,
+}
+
+impl Measure {
+    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
+        Self { metrics }
+    }
+}
+
+impl Around for Measure {
+    async fn around<N: Answers>(&self, request: Request<Body>, next: Next<'_, N>) -> Response<Body> {
+        let Some(method) = method::counted(request.uri().path()) else { return next.run(request).await };
+        let mut call =
+            Call { metrics: Arc::clone(&self.metrics), method, started: Instant::now(), code: Code::Cancelled };
+        let response = next.run(request).await;
+        call.code = trace::code(&response);
+        response
+    }
+}
+
+/// Counts itself when it goes: also when the caller has gone before the answer.
+struct Call {
+    metrics: Arc<Metrics>,
+    method: &'static str,
+    started: Instant,
+    code: Code,
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.metrics.call(self.method, self.code, self.started.elapsed());
+    }
+}

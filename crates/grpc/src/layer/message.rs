@@ -1,0 +1,230 @@
+//! Waits for the whole message of a call before the call gets a permit.
+//!
+//! A client that sends half of a message and then nothing has a stream of its connection, and nothing that other clients
+//! need. Unfinished messages are bounded in number, for each party and in all; the oldest gives way.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use access_tokens_net::eviction::{EvictingSet, MemberId};
+use access_tokens_net::party::Party;
+use futures::FutureExt;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body as HttpBody, Bytes, Frame};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep_until};
+use tonic::Status;
+use tonic::body::Body;
+
+/// Maximum number of messages that have begun to arrive and are not complete. Each has at most 64 KiB.
+const MAX_UNFINISHED: usize = 2_048;
+/// Maximum number of those of one party.
+const MAX_UNFINISHED_PER_PARTY: usize = MAX_UNFINISHED / 8;
+/// Bytes of a frame of gRPC before its message: a flag and the length.
+const FRAME_HEADER_BYTES: usize = 5;
+
+type Set = EvictingSet<Party, oneshot::Sender<()>>;
+
+/// The unfinished messages of the process. Clones share them.
+#[derive(Debug, Clone)]
+pub(super) struct Messages(Arc<Mutex<Set>>);
+
+/// Why a message is not there.
+#[derive(Debug)]
+pub(super) enum Missing {
+    /// It did not arrive in time.
+    Late,
+    /// Newer ones displaced it.
+    Displaced,
+    /// The client has taken it back, or broken the protocol.
+    Broken(Status),
+}
+
+impl Messages {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Mutex::new(EvictingSet::new(MAX_UNFINISHED, MAX_UNFINISHED_PER_PARTY))))
+    }
+
+    /// Returns the body once it is there to its end, and how many bytes it has. Of one that is larger than `limit` it returns
+    /// as much as shows that.
+    pub(super) async fn complete(
+        &self,
+        mut body: Body,
+        limit: usize,
+        party: Party,
+        deadline: Instant,
+    ) -> Result<(Body, usize), Missing> {
+        if body.is_end_stream() {
+            return Ok((body, 0));
+        }
+        let mut read = Read { bytes: Bytes::new(), limit: limit + FRAME_HEADER_BYTES };
+        // Nearly always the message has arrived with the head of the call.
+        while let Some(frame) = body.frame().now_or_never() {
+            if read.take(frame)? || body.is_end_stream() {
+                return Ok(read.into_body());
+            }
+        }
+        // Boxed to keep the future of the usual case small.
+        Box::pin(self.wait(body, read, party, deadline)).await
+    }
+
+    async fn wait(
+        &self,
+        mut body: Body,
+        mut read: Read,
+        party: Party,
+        deadline: Instant,
+    ) -> Result<(Body, usize), Missing> {
+        let (displace, displaced) = oneshot::channel();
+        let _unfinished = Unfinished::begin(self, party, displace);
+        let rest = async {
+            while !read.take(body.frame().await)? {}
+            Ok::<_, Missing>(())
+        };
+        tokio::select! {
+            biased;
+            done = rest => done?,
+            _ = displaced => return Err(Missing::Displaced),
+            () = sleep_until(deadline) => return Err(Missing::Late),
+        }
+        Ok(read.into_body())
+    }
+
+    fn set(&self) -> MutexGuard<'_, Set> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An entry among the unfinished messages.
+struct Unfinished<'a> {
+    messages: &'a Messages,
+    party: Party,
+    id: MemberId,
+}
+
+impl<'a> Unfinished<'a> {
+    fn begin(messages: &'a Messages, party: Party, displace: oneshot::Sender<()>) -> Self {
+        // The message that gives way learns it from its sender, which goes here.
+        let (id, _) = messages.set().insert(party, displace);
+        Self { messages, party, id }
+    }
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        self.messages.set().remove(self.party, self.id);
+    }
+}
+
+/// What has arrived.
+struct Read {
+    bytes: Bytes,
+    limit: usize,
+}
+
+impl Read {
+    /// Adds a frame. Returns true when the message has ended, or is too large.
+    fn take(&mut self, frame: Option<Result<Frame<Bytes>, Status>>) -> Result<bool, Missing> {
+        let Some(frame) = frame else { return Ok(true) };
+        let Ok(data) = frame.map_err(Missing::Broken)?.into_data() else { return Ok(false) };
+        if self.bytes.is_empty() {
+            // A part of the buffer that it was read into: no copy.
+            self.bytes = data;
+        } else if !data.is_empty() {
+            let mut all = std::mem::take(&mut self.bytes).try_into_mut().unwrap_or_else(|part| part[..].into());
+            all.extend_from_slice(&data);
+            self.bytes = all.freeze();
+        }
+        Ok(self.bytes.len() > self.limit)
+    }
+
+    fn into_body(self) -> (Body, usize) {
+        let size = self.bytes.len();
+        (Body::new(Full::new(self.bytes)), size)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Poll;
+    use std::time::Duration;
+
+    use access_tokens_domain::session::OrganisationKey;
+    use futures::{StreamExt, poll, stream};
+    use http_body_util::StreamBody;
+
+    use super::*;
+
+    const LIMIT: usize = 100;
+
+    fn body(parts: &[&'static [u8]], ends: bool) -> Body {
+        let parts: Vec<_> = parts.iter().map(|part| Ok::<_, Status>(Frame::data(Bytes::from_static(part)))).collect();
+        let parts = stream::iter(parts);
+        if ends {
+            Body::new(StreamBody::new(parts))
+        } else {
+            Body::new(StreamBody::new(parts.chain(stream::pending())))
+        }
+    }
+
+    /// Parts with this time before each.
+    fn slow(parts: impl Iterator<Item = &'static [u8]> + Send + 'static, pause: Duration) -> Body {
+        Body::new(StreamBody::new(Box::pin(stream::iter(parts).then(move |part| async move {
+            tokio::time::sleep(pause).await;
+            Ok::<_, Status>(Frame::data(Bytes::from_static(part)))
+        }))))
+    }
+
+    async fn complete(messages: &Messages, party: i32, body: Body) -> Result<Vec<u8>, Missing> {
+        let party = Party::Organisation(OrganisationKey(party));
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let (body, size) = messages.complete(body, LIMIT, party, deadline).await?;
+        let bytes = body.collect().await.expect("a body").to_bytes();
+        assert_eq!(bytes.len(), size);
+        Ok(bytes.to_vec())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_arrives_in_one_piece_or_several() {
+        let messages = Messages::new();
+        assert_eq!(complete(&messages, 1, Body::empty()).await.expect("empty"), b"");
+        for parts in [&[&b"abcdef"[..]][..], &[b"abc", b"def"], &[b"", b"a", b"", b"bcdef", b""]] {
+            assert_eq!(complete(&messages, 1, body(parts, true)).await.expect("complete"), b"abcdef");
+        }
+        let slow = slow([&b"abc"[..], b"def"].into_iter(), Duration::from_secs(2));
+        assert_eq!(complete(&messages, 1, slow).await.expect("complete"), b"abcdef");
+        assert_eq!(messages.set().count(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_unfinished_is_late() {
+        let messages = Messages::new();
+        let trickle = slow(std::iter::repeat(&b"x"[..]), Duration::from_secs(1));
+        for body in [body(&[], false), body(&[b"\0\0\0\0\x10half"], false), trickle] {
+            let started = Instant::now();
+            assert!(matches!(complete(&messages, 1, body).await, Err(Missing::Late)));
+            assert_eq!(started.elapsed().as_secs(), 5);
+        }
+        assert_eq!(messages.set().count(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_too_large_is_not_read_to_its_end() {
+        let part: &'static [u8] = &[7; 60];
+        let read = complete(&Messages::new(), 1, body(&[part, part, part], false)).await.expect("enough to see it");
+        assert_eq!(read.len(), 120);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn unfinished_messages_of_one_party_displace_each_other_only() {
+        let messages = Messages::new();
+        let mut other = Box::pin(complete(&messages, 1, body(&[], false)));
+        assert!(poll!(&mut other).is_pending());
+        let flood = (0..=MAX_UNFINISHED_PER_PARTY).map(|_| Box::pin(complete(&messages, 2, body(&[], false))));
+        let mut flood: Vec<_> = flood.collect();
+        for each in &mut flood {
+            assert!(poll!(each).is_pending());
+        }
+        assert!(matches!(poll!(&mut flood[0]), Poll::Ready(Err(Missing::Displaced))));
+        assert!(poll!(&mut flood[1]).is_pending() && poll!(&mut other).is_pending());
+    }
+}

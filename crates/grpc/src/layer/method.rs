@@ -1,0 +1,181 @@
+//! What is known of each method before it is called.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use access_tokens_domain::session::Permission;
+use access_tokens_proto::descriptor_pool;
+use access_tokens_proto::health::health_server::SERVICE_NAME as HEALTH;
+use access_tokens_proto::options::{self, MethodInfo};
+use prost::Message;
+use prost_types::FileDescriptorSet;
+
+/// Most bytes of a request.
+pub(crate) const MAX_REQUEST_BYTES: usize = 64 * 1024;
+/// Most bytes of one message of an import.
+pub(crate) const MAX_RECORD_BYTES: usize = access_tokens_domain::import::MAX_RECORD_BYTES;
+
+/// Longest time for one call.
+const UNARY_LIMIT: Duration = Duration::from_secs(30);
+/// Longest time for a call that streams its request: thousands of records, some with a password to hash.
+const STREAMING_LIMIT: Duration = Duration::from_secs(300);
+
+/// Who may call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Everybody.
+    Open,
+    /// Whoever has a session or an API key.
+    Session,
+    /// Whoever has this permission.
+    Permission(Permission),
+    /// Nobody: the contract does not say who may.
+    Nobody,
+}
+
+/// One method.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Method {
+    /// Its path.
+    pub path: String,
+    /// Who may call it.
+    pub(crate) access: Access,
+    /// Whether the contract says that it changes no record: to refuse its answer is to refuse the call. `false` for probes, which are
+    /// served at any load.
+    pub(crate) reads: bool,
+    /// Health and reflection: neither counted nor logged as calls, and served when everything else is refused.
+    pub(crate) probe: bool,
+    /// Whether its request is a stream of messages.
+    pub(crate) client_streaming: bool,
+    /// Whether it is a probe whose answer is a stream without an end of its own.
+    pub(crate) long_lived: bool,
+    /// The longest time for one call.
+    pub(crate) time_limit: Duration,
+    /// The largest message.
+    pub(crate) size_limit: usize,
+}
+
+/// The name under which a call is counted; none for probes, which are not.
+pub(super) fn counted(path: &str) -> Option<&'static str> {
+    match find(path) {
+        Some(method) if method.probe => None,
+        Some(method) => Some(method.path.trim_start_matches('/')),
+        // A path that is not ours is whatever a caller sends: each would be a series of its own.
+        None => Some("unknown"),
+    }
+}
+
+/// Returns the path of a method as the contract has it. None when nothing is served at this path.
+pub fn name(path: &str) -> Option<&'static str> {
+    find(path).map(|method| method.path.as_str())
+}
+
+/// The method of a path; none when nothing is served there.
+pub fn find(path: &str) -> Option<&'static Method> {
+    static METHODS: LazyLock<HashMap<String, Method>> = LazyLock::new(|| {
+        let all = options::methods().iter().map(of_contract).chain(probes());
+        all.map(|method| (method.path.clone(), method)).collect()
+    });
+    METHODS.get(path)
+}
+
+fn of_contract(method: &MethodInfo) -> Method {
+    let (time_limit, size_limit) =
+        if method.client_streaming { (STREAMING_LIMIT, MAX_RECORD_BYTES) } else { (UNARY_LIMIT, MAX_REQUEST_BYTES) };
+    Method {
+        path: method.grpc_path.clone(),
+        access: access(method.permission),
+        reads: method.reads,
+        probe: false,
+        client_streaming: method.client_streaming,
+        long_lived: false,
+        time_limit,
+        size_limit,
+    }
+}
+
+fn access(permission: Option<options::Permission>) -> Access {
+    match permission {
+        None => Access::Nobody,
+        Some(options::Permission::None) => Access::Open,
+        Some(options::Permission::Session) => Access::Session,
+        // One vocabulary, two types: the rules do not know the contract.
+        Some(named) => Permission::from_name(named.name()).map_or(Access::Nobody, Access::Permission),
+    }
+}
+
+/// The methods of health and reflection, which need no session.
+fn probes() -> impl Iterator<Item = Method> {
+    let health = descriptor_pool().get_service_by_name(HEALTH);
+    let health = health.into_iter().flat_map(|service| service.methods().collect::<Vec<_>>()).map(|method| {
+        let path = format!("/{HEALTH}/{}", method.name());
+        probe(path, method.is_client_streaming(), method.is_server_streaming())
+    });
+    let sets = [tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET, tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET];
+    let files = sets.into_iter().flat_map(|set| FileDescriptorSet::decode(set).unwrap_or_default().file);
+    let reflection = files.flat_map(|file| {
+        let package = file.package().to_owned();
+        file.service.into_iter().flat_map(move |service| {
+            let service_name = format!("/{package}.{}", service.name());
+            let path = move |method: &str| format!("{service_name}/{method}");
+            let methods = service.method.into_iter();
+            methods.map(move |method| probe(path(method.name()), method.client_streaming(), method.server_streaming()))
+        })
+    });
+    health.chain(reflection)
+}
+
+fn probe(path: String, client_streaming: bool, server_streaming: bool) -> Method {
+    Method {
+        path,
+        access: Access::Open,
+        reads: false,
+        probe: true,
+        client_streaming,
+        long_lived: server_streaming,
+        time_limit: UNARY_LIMIT,
+        size_limit: MAX_REQUEST_BYTES,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_method_of_the_contract_says_who_may_call_it() {
+        for method in options::methods() {
+            let found = find(&method.grpc_path).expect("known");
+            assert_ne!(found.access, Access::Nobody, "{}", method.grpc_path);
+        }
+    }
+
+    #[test]
+    fn a_method_that_does_not_say_is_for_nobody() {
+        assert_eq!(access(None), Access::Nobody);
+        for permission in options::Permission::ALL {
+            assert_ne!(access(Some(permission)), Access::Nobody, "{permission}");
+        }
+    }
+
+    #[test]
+    fn only_logins_and_probes_are_open() {
+        let open = options::methods().iter().filter(|m| find(&m.grpc_path).is_some_and(|m| m.access == Access::Open));
+        let names: Vec<_> = open.map(|m| m.grpc_path.as_str()).collect();
+        let service = "/accesstoken.v1.AuthenticationService";
+        assert_eq!(names, [format!("{service}/Login"), format!("{service}/LoginWithApiKey")]);
+        for probe in [
+            "/grpc.health.v1.Health/Check",
+            "/grpc.health.v1.Health/List",
+            "/grpc.health.v1.Health/Watch",
+            "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+            "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+        ] {
+            assert!(find(probe).is_some_and(|method| method.probe && method.access == Access::Open), "{probe}");
+            let streams = probe.ends_with("Watch") || probe.ends_with("Info");
+            assert!(find(probe).is_some_and(|method| method.long_lived == streams), "{probe}");
+        }
+        assert!(find("/accesstoken.v1.AccessTokenService/Nonsense").is_none());
+    }
+}

@@ -1,0 +1,221 @@
+//! What every call passes through before it reaches a service.
+//!
+//! The order is that of [`Calls`], outermost first, and nowhere else:
+//!
+//! 1. `occupy`: a connection with calls in progress is not idle.
+//! 2. `admit`: looks whether it is a call of gRPC, checks the credential, waits for the whole message, then for a permit. The
+//!    number of permits is bounded; calls that find none wait for a moment, and are refused here.
+//! 3. `catch-panic`: a panic in a layer is an INTERNAL answer, not a closed connection.
+//! 4. `request-id`: accepts or makes the id of the call and echoes it.
+//! 5. `trace`: one span and one line a call.
+//! 6. `measure`: how often each method is called, with what outcome, and for how long. Outside of `auth`, so that
+//!    rejections count.
+//! 7. `protocol`: answers requests that are no calls of gRPC.
+//! 8. `unsent`: large answers that wait for their callers to take them, bounded in bytes and in time.
+//! 9. `deadline`: the caller's, at most ours. It ends the wait and the reading of the request, never the work.
+//! 10. `detach`: runs a call to its end in a task of its own after its client has gone, so that neither a deadline nor a
+//!     disconnect drops a future that holds a database connection. All that may touch the database is inside; while
+//!     there is none, a call is refused here.
+//! 11. `auth`: answers calls whose credential or message admission has found to be wrong.
+//! 12. `refusals`: what tonic itself refuses gets the details that every error has.
+
+mod admit;
+mod auth;
+mod catch_panic;
+mod completion;
+mod deadline;
+mod detach;
+mod measure;
+mod message;
+pub mod method;
+mod occupy;
+mod permits;
+pub mod protocol;
+mod refusals;
+mod request_id;
+mod trace;
+mod unsent;
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::sync::Arc;
+
+use http::{Request, Response};
+use tokio::sync::watch;
+use tonic::body::Body;
+use tower::Service;
+
+pub(crate) use admit::Admitted;
+pub use auth::{Authenticate, Credential};
+pub use occupy::{Occupy, OccupyLayer};
+pub use request_id::RequestId;
+
+use admit::Admit;
+use auth::Auth;
+use catch_panic::CatchPanic;
+use deadline::Deadline;
+use detach::Detach;
+use measure::Measure;
+use protocol::Protocol;
+use refusals::Refusals;
+use request_id::GiveRequestId;
+use trace::Trace;
+use unsent::Unsent;
+
+use crate::server::Limits;
+use access_tokens_telemetry::metrics::Metrics;
+
+/// A service that answers every call, be it with an error, and is always ready for one.
+pub trait Handler:
+    Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
+{
+}
+
+impl<S> Handler for S where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static
+{
+}
+
+/// What answers calls, by shared reference: for one call no layer is copied, and all of them are one future.
+pub trait Answers: Clone + Send + Sync + 'static {
+    /// Answers one call.
+    fn answer(&self, request: Request<Body>) -> impl Future<Output = Response<Body>> + Send;
+}
+
+/// The service inside of all layers.
+#[derive(Debug, Clone)]
+pub struct Innermost<S>(S);
+
+impl<S: Handler> Answers for Innermost<S> {
+    async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        let Ok(response) = self.0.clone().call(request).await;
+        response
+    }
+}
+
+/// Shared where a layer needs to own the rest.
+impl<N: Answers> Answers for Arc<N> {
+    fn answer(&self, request: Request<Body>) -> impl Future<Output = Response<Body>> + Send {
+        N::answer(self, request)
+    }
+}
+
+/// One layer: sees the call, hands it on or refuses it, and sees the answer.
+pub trait Around: Clone + Send + Sync + 'static {
+    /// Takes one call.
+    fn around<N: Answers>(
+        &self,
+        request: Request<Body>,
+        next: Next<'_, N>,
+    ) -> impl Future<Output = Response<Body>> + Send;
+}
+
+/// The rest of the layers and the service.
+#[derive(Debug)]
+pub struct Next<'a, N>(&'a N);
+
+impl<N: Answers> Next<'_, N> {
+    fn run(&self, request: Request<Body>) -> impl Future<Output = Response<Body>> + Send {
+        self.0.answer(request)
+    }
+
+    /// The same for somebody who may outlive the layers around.
+    fn run_detached(&self, request: Request<Body>) -> impl Future<Output = Response<Body>> + Send + use<N> {
+        let rest = self.0.clone();
+        async move { rest.answer(request).await }
+    }
+}
+
+/// What answers calls, inside of a layer.
+#[derive(Debug, Clone)]
+pub struct Layered<A, N> {
+    around: A,
+    inner: N,
+}
+
+impl<A: Around, N: Answers> Answers for Layered<A, N> {
+    fn answer(&self, request: Request<Body>) -> impl Future<Output = Response<Body>> + Send {
+        self.around.around(request, Next(&self.inner))
+    }
+}
+
+/// A service inside of all layers: the order.
+pub type Calls<S> = Occupy<
+    Layered<
+        Admit,
+        Layered<
+            CatchPanic,
+            Layered<
+                GiveRequestId,
+                Layered<
+                    Trace,
+                    Layered<
+                        Measure,
+                        Layered<Protocol, Layered<Unsent, Layered<Deadline, Layered<Detach, Arc<Authenticated<S>>>>>>,
+                    >,
+                >,
+            >,
+        >,
+    >,
+>;
+
+type Authenticated<S> = Layered<Auth, Layered<Refusals, Innermost<S>>>;
+
+/// Puts services inside of all layers. All clones share one bound on calls.
+#[derive(Clone)]
+pub struct CallLayers {
+    admit: Admit,
+    measure: Measure,
+    unsent: Unsent,
+    detach: Detach,
+}
+
+impl CallLayers {
+    /// Makes the layers. Calls are refused while the database is not present.
+    pub fn new(
+        sessions: Arc<dyn Authenticate>,
+        metrics: Arc<Metrics>,
+        limits: &Limits,
+        present: watch::Receiver<bool>,
+    ) -> Self {
+        Self {
+            admit: Admit::new(sessions, Arc::clone(&metrics), limits, present.clone()),
+            measure: Measure::new(metrics),
+            unsent: Unsent::new(),
+            detach: Detach::new(present),
+        }
+    }
+}
+
+impl std::fmt::Debug for CallLayers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("CallLayers")
+    }
+}
+
+impl<S: Handler> tower::Layer<S> for CallLayers {
+    type Service = Calls<S>;
+
+    fn layer(&self, service: S) -> Calls<S> {
+        let inner = Innermost(service);
+        let inner = Layered { around: Refusals, inner };
+        let inner = Arc::new(Layered { around: Auth, inner });
+        let inner = Layered { around: self.detach.clone(), inner };
+        let inner = Layered { around: Deadline, inner };
+        let inner = Layered { around: self.unsent.clone(), inner };
+        let inner = Layered { around: Protocol, inner };
+        let inner = Layered { around: self.measure.clone(), inner };
+        let inner = Layered { around: Trace, inner };
+        let inner = Layered { around: GiveRequestId, inner };
+        let inner = Layered { around: CatchPanic, inner };
+        let inner = Layered { around: self.admit.clone(), inner };
+        Occupy::new(inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,176 @@
+//! Which connections have calls in progress: one that has had none for long is closed.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use access_tokens_net::activity::{Call, Origin};
+use http::{HeaderMap, Request, Response};
+use hyper::body::{Body as HttpBody, Bytes, Frame, SizeHint};
+use tokio::task::AbortHandle;
+use tokio::time::{Sleep, sleep, sleep_until};
+use tonic::Status;
+use tonic::body::Body;
+use tower::Service;
+
+use super::{Answers, Handler, Innermost, method};
+use crate::status;
+
+/// What the paths of probes begin with.
+const PROBES: &str = "/grpc.";
+/// After this time a stream of a probe does not keep its connection from being idle.
+const LONG_LIVED_IDLE: Duration = Duration::from_secs(60);
+
+/// Stands in the extensions of calls over connections of trusted proxies.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TrustedProxy;
+
+/// Marks the calls of connections, up to the end of their answers. Calls of this process have none. What leaves here is complete:
+/// every error has its details.
+#[derive(Debug)]
+pub struct Occupy<N> {
+    inner: Arc<N>,
+}
+
+impl<N> Occupy<N> {
+    /// Around all other layers.
+    pub(super) fn new(inner: N) -> Self {
+        Self { inner: Arc::new(inner) }
+    }
+}
+
+impl<N> Clone for Occupy<N> {
+    fn clone(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner) }
+    }
+}
+
+/// Occupies around a service alone.
+#[derive(Debug, Clone, Copy)]
+pub struct OccupyLayer;
+
+impl<S: Handler> tower::Layer<S> for OccupyLayer {
+    type Service = Occupy<Innermost<S>>;
+
+    fn layer(&self, service: S) -> Self::Service {
+        Occupy::new(Innermost(service))
+    }
+}
+
+impl<N: Answers> Service<Request<Body>> for Occupy<N> {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        // At once, and not when it is polled: in between, the connection would seem to be idle.
+        let call = request.extensions_mut().remove::<Origin>().map(|Origin { peer, activity, remote }| {
+            let address = remote.client(request.headers());
+            let extensions = request.extensions_mut();
+            extensions.insert(address);
+            extensions.insert(peer);
+            if remote.is_trusted_proxy() {
+                extensions.insert(TrustedProxy);
+            }
+            let call = Arc::new(Call::begin(activity));
+            extensions.insert(Arc::clone(&call));
+            call
+        });
+        let inner = Arc::clone(&self.inner);
+        Box::pin(async move {
+            let long_lived = is_long_lived(request.uri().path());
+            let mut answer = pin!(inner.answer(request));
+            let begun = futures::poll!(&mut answer);
+            call.iter().for_each(|call| call.seen());
+            let mut response = match begun {
+                Poll::Ready(response) => response,
+                Poll::Pending => answer.await,
+            };
+            status::complete(response.headers_mut());
+            let Some(call) = call else { return Ok(response) };
+            let limits = long_lived.then(|| LongLived::begin(&call));
+            Ok(response.map(|body| Body::new(Occupied { body, limits, ended: false, _call: call })))
+        })
+    }
+}
+
+/// Is the answer a stream without an end of its own?
+fn is_long_lived(path: &str) -> bool {
+    path.starts_with(PROBES) && method::find(path).is_some_and(|method| method.long_lived)
+}
+
+/// Ends a stream with its connection, and lets the connection count as idle before.
+#[derive(Debug)]
+struct LongLived {
+    end: Pin<Box<Sleep>>,
+    idle: AbortHandle,
+}
+
+impl LongLived {
+    fn begin(call: &Arc<Call>) -> Self {
+        let watched = Arc::downgrade(call);
+        // In a task of its own: while a client takes no answers, nothing asks the stream for them.
+        let idle = tokio::spawn(async move {
+            sleep(LONG_LIVED_IDLE).await;
+            if let Some(call) = watched.upgrade() {
+                call.end();
+            }
+        });
+        Self { end: Box::pin(sleep_until(call.activity().ends())), idle: idle.abort_handle() }
+    }
+}
+
+impl Drop for LongLived {
+    fn drop(&mut self) {
+        self.idle.abort();
+    }
+}
+
+/// An answer that holds its call until it goes.
+struct Occupied {
+    body: Body,
+    limits: Option<LongLived>,
+    ended: bool,
+    _call: Arc<Call>,
+}
+
+impl HttpBody for Occupied {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        if let Poll::Ready(mut frame) = Pin::new(&mut self.body).poll_frame(context) {
+            if let Some(Ok(frame)) = &mut frame
+                && let Some(trailers) = frame.trailers_mut()
+            {
+                status::complete(trailers);
+            }
+            return Poll::Ready(frame);
+        }
+        let Some(limits) = &mut self.limits else { return Poll::Pending };
+        ready!(limits.end.as_mut().poll(context));
+        self.ended = true;
+        let mut trailers = HeaderMap::new();
+        // Its details are no more than a header holds.
+        let _ = status::from_error(&status::connection_closing()).add_header(&mut trailers);
+        Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ended || self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

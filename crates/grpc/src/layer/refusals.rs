@@ -1,0 +1,25 @@
+//! What tonic refuses by itself (a message that is too large, bytes that are no message) gets the reason and the details
+//! that every error has.
+
+use http::{Request, Response};
+use tonic::Status;
+use tonic::body::Body;
+
+use super::{Answers, Around, Next, method};
+use crate::status;
+
+#[derive(Debug, Clone)]
+pub struct Refusals;
+
+impl Around for Refusals {
+    async fn around<N: Answers>(&self, request: Request<Body>, next: Next<'_, N>) -> Response<Body> {
+        let limit = method::find(request.uri().path()).map_or(method::MAX_REQUEST_BYTES, |method| method.size_limit);
+        let response = next.run(request).await;
+        // Our own errors have details; what has none was made before a handler was reached.
+        let refused = response.extensions().get::<Status>().filter(|status| status.details().is_empty());
+        match refused.and_then(|status| status::of_bad_message(status, limit)) {
+            Some(error) => status::from_error(&error).into_http(),
+            None => response,
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! One span and one line a call: which method, what came of it and why, how long it took, who called from which address. Never
+//! what was asked or answered, nor a credential.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use access_tokens_domain::session::{Caller, OrganisationKey};
+use access_tokens_net::activity::Call;
+use access_tokens_net::client_address::ClientAddress;
+use access_tokens_telemetry as telemetry;
+use access_tokens_telemetry::{elapsed_ms, rpc};
+use http::{Request, Response};
+use tonic::body::Body;
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+use tracing::field::display;
+use tracing::{Instrument, Span};
+
+use super::method::{self, Method};
+use super::occupy::TrustedProxy;
+use super::{Answers, Around, Next, RequestId};
+
+/// The reason of a log-in that failed. It has a level of its own, so that attempts to guess show.
+const INVALID_LOGIN: &str = "INVALID_LOGIN";
+
+#[derive(Debug, Clone)]
+pub struct Trace;
+
+impl Around for Trace {
+    async fn around<N: Answers>(&self, request: Request<Body>, next: Next<'_, N>) -> Response<Body> {
+        let method = method::find(request.uri().path());
+        // A path that is not ours is whatever a caller sends: it is not repeated.
+        let name = method.map_or("unknown", |method| method.path.as_str());
+        let request_id = request.extensions().get::<RequestId>().map_or("", RequestId::as_str);
+        // At the highest level, so that whatever is logged within has the request id.
+        let exported = match method {
+            Some(Method { probe: true, .. }) => Span::none(),
+            _ => rpc::server(request.headers(), name, decides(&request)),
+        };
+        let trace_id = telemetry::trace_id(&exported, request.headers()).map(display);
+        let span = tracing::error_span!("call", method = name, request_id, trace_id);
+        let outer = exported.clone();
+        async move {
+            let caller = request.extensions().get::<Caller>();
+            let mut line = Line {
+                started: Instant::now(),
+                quiet: method.is_some_and(|m: &Method| m.probe),
+                code: None,
+                reason: None,
+                user: caller.and_then(|caller| caller.user.clone()),
+                organisation: caller.map(|caller| caller.organisation),
+                api_key: request.extensions().get::<ApiKeyId>().cloned(),
+                address: request.extensions().get::<ClientAddress>().copied(),
+                exported,
+            };
+            let response = next.run(request).await;
+            line.answered(&response);
+            response
+        }
+        .instrument(span)
+        .instrument(outer)
+        .await
+    }
+}
+
+/// Does the caller decide whether its trace is exported? An authenticated one does, a trusted proxy, and the gateway in this process,
+/// which has no connection.
+fn decides(request: &Request<Body>) -> bool {
+    let extensions = request.extensions();
+    extensions.get::<Caller>().is_some()
+        || extensions.get::<TrustedProxy>().is_some()
+        || extensions.get::<Arc<Call>>().is_none()
+}
+
+/// The gRPC code of an answer. An answer with data carries it behind the data, where only OK can stand for a unary call.
+pub(super) fn code(response: &Response<Body>) -> Code {
+    response.extensions().get::<Status>().map_or_else(
+        || response.headers().get(Status::GRPC_STATUS).map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes())),
+        Status::code,
+    )
+}
+
+/// The public part of the API key that a call is authenticated by.
+#[derive(Debug, Clone)]
+pub(super) struct ApiKeyId(pub(super) Arc<str>);
+
+/// Writes its line when it goes: also when the caller has gone before the answer.
+struct Line {
+    started: Instant,
+    quiet: bool,
+    code: Option<Code>,
+    reason: Option<String>,
+    user: Option<String>,
+    organisation: Option<OrganisationKey>,
+    api_key: Option<ApiKeyId>,
+    address: Option<ClientAddress>,
+    exported: Span,
+}
+
+impl Line {
+    fn answered(&mut self, response: &Response<Body>) {
+        let code = code(response);
+        self.code = Some(code);
+        if code != Code::Ok {
+            let details = response.extensions().get::<Status>().and_then(StatusExt::get_details_error_info);
+            self.reason = details.map(|info| info.reason);
+        }
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        let ms = elapsed_ms(self.started);
+        let code = self.code.unwrap_or(Code::Cancelled);
+        rpc::answered(&self.exported, code, is_fault(code));
+        let (user, organisation) = (self.user.as_deref(), self.organisation.map(|key| key.0));
+        let api_key = self.api_key.as_ref().map(|key| &*key.0);
+        let address = self.address.map(display);
+        let reason = self.reason.as_deref();
+        // The same fields at each level.
+        macro_rules! log {
+            ($level:ident) => {
+                tracing::$level!(?code, reason, ms, user, api_key, organisation, address, "answered")
+            };
+        }
+        match code {
+            _ if self.quiet => log!(debug),
+            _ if is_fault(code) || reason == Some(INVALID_LOGIN) => log!(warn),
+            _ => log!(info),
+        }
+    }
+}
+
+/// Is it ours, and not the caller's?
+fn is_fault(code: Code) -> bool {
+    matches!(code, Code::Internal | Code::Unknown | Code::DataLoss | Code::Unavailable)
+}

@@ -1,0 +1,36 @@
+//! The gRPC face of the service: wire types in, use cases called, wire types out.
+//!
+//! - [`convert`] is the only place where messages of the contract meet types of the domain.
+//! - [`status`] is the only place where an error becomes a `tonic::Status`.
+//! - [`layer`] is what every call passes through before it reaches a service, in one declared order.
+//! - [`server`] puts services and layers together, over a socket or without one.
+
+mod access_token_service;
+mod authentication_service;
+mod convert;
+mod credentials;
+mod directory_service;
+pub mod first_places;
+#[doc(hidden)]
+pub mod fuzzing;
+mod health;
+mod import_budget;
+pub mod layer;
+mod read_after;
+mod reflection;
+pub mod server;
+pub mod status;
+#[cfg(test)]
+mod tests;
+
+use access_tokens_domain::session::Caller;
+use access_tokens_domain::{Error, Result};
+
+pub use health::ALIVE;
+pub use health::{Health, Readiness};
+pub use server::App;
+
+/// Who calls, as the auth layer found out. Without it the call fails closed.
+fn caller<T>(request: &tonic::Request<T>) -> Result<Caller> {
+    request.extensions().get::<Caller>().cloned().ok_or_else(Error::invalid_token)
+}

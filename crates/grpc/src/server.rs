@@ -1,0 +1,174 @@
+//! Services and layers put together: over sockets, or in this process without one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use access_tokens_auth::Authenticator;
+use access_tokens_domain::service::AccessTokens;
+use access_tokens_domain::service::import::Importer;
+use access_tokens_domain::store::{AccountStore, Store};
+use access_tokens_proto::v1::access_token_service_server::AccessTokenServiceServer;
+use access_tokens_proto::v1::authentication_service_server::AuthenticationServiceServer;
+use access_tokens_proto::v1::directory_service_server::DirectoryServiceServer;
+use access_tokens_storage::Replicas;
+use access_tokens_telemetry::metrics::Metrics;
+use tokio::sync::watch;
+use tonic::service::{LayerExt, Routes};
+use tonic::transport::Server;
+use tonic::transport::server::Router;
+use tower::Layer;
+use tower::layer::util::{Identity, Stack};
+
+use super::access_token_service::AccessTokenGrpc;
+use super::authentication_service::AuthenticationGrpc;
+use super::directory_service::DirectoryGrpc;
+use super::layer::method::{MAX_RECORD_BYTES, MAX_REQUEST_BYTES};
+use super::layer::protocol::MAX_METADATA_BYTES;
+use super::layer::{CallLayers, Calls};
+use super::read_after::ReadAfter;
+use super::{Health, reflection};
+
+/// Most bytes of an answer: a thousand tokens with everything around them stay far below.
+const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
+/// Most calls at a time on a wide connection, and on a narrow one. If all were wide, more calls could wait than are
+/// answered before their callers give up, and most would be looked at only to be late.
+pub const WIDE: u32 = 128;
+/// Maximum number of calls at a time on a narrow connection.
+pub const NARROW: u32 = 16;
+/// Maximum number of bytes that a client may send on one stream before the service has read them. A small window bounds what an
+/// import leaves unread while a batch is written.
+const STREAM_WINDOW: u32 = 64 * 1024;
+/// Smallest window of a connection, in bytes. The HTTP library allows half of the window for the overhead of small DATA frames that
+/// wait to be read: 256 bytes less their length for each. At the limit it closes the connection with ENHANCE_YOUR_CALM. Records of 10
+/// bytes, the smallest that exist, fill a stream's window with frames of 1.6 MiB of overhead (ADR 34).
+const MIN_CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// After so many streams that had to be reset for a client's fault, its connection is closed. The HTTP library would have
+/// no limit if it were not told one.
+const FAULTS_PER_CONNECTION: usize = 1024;
+/// Most calls at a time that a client has taken back before they were looked at. When the service is late, that may be all
+/// of an honest client's; on a narrow connection it takes some back and sends others meanwhile.
+const RESETS_PER_CONNECTION: usize = 2 * WIDE as usize;
+/// Maximum size of a header list that the HTTP library reads, in bytes. It is far above the limit of the service, so that those that
+/// are too large get an error with details: the library answers HTTP 431 without any, and closes the connection at four times this
+/// size. Connections bound how many of these lists there are at once, and how many fields they have.
+const MAX_HEADER_LIST_BYTES: u32 = 16 * MAX_METADATA_BYTES as u32;
+/// A silent connection is asked for a sign of life after the first, and closed after the second.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the services serve.
+pub struct App<S> {
+    /// The use cases of access tokens.
+    pub access_tokens: AccessTokens<S>,
+    /// The import of the directory.
+    pub importer: Importer<S>,
+    /// Sessions and API keys.
+    pub sessions: Arc<Authenticator<S>>,
+    /// What calls are counted in.
+    pub metrics: Arc<Metrics>,
+    /// Does the database answer? While it does not, calls are refused.
+    pub present: watch::Receiver<bool>,
+    /// Replicas of the database that may answer reads.
+    pub replicas: Option<Arc<Replicas>>,
+}
+
+impl<S> std::fmt::Debug for App<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("App")
+    }
+}
+
+/// How much is served at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Most calls at a time, of all connections together. Further ones wait for a moment, and are refused with OVERLOADED then.
+    pub calls_at_once: usize,
+    /// Most calls without a checked credential at a time. They have permits of their own.
+    pub anonymous_calls_at_once: usize,
+    /// Most of those from one client address.
+    pub anonymous_calls_per_address: usize,
+    /// A connection is closed, gracefully, when it is so old: clients spread over new replicas.
+    pub connection_age: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            calls_at_once: 512,
+            anonymous_calls_at_once: 128,
+            anonymous_calls_per_address: 16,
+            connection_age: Duration::from_secs(30 * 60),
+        }
+    }
+}
+
+/// What [`router`] answers.
+pub type CallRouter = Router<Stack<CallLayers, Identity>>;
+
+/// The server, to be given a socket. All its connections are wide.
+pub fn router<S: Store + AccountStore>(app: Arc<App<S>>, health: &Health, limits: Limits) -> CallRouter {
+    let [wide, _] = routers(app, health, limits, true);
+    wide
+}
+
+/// The server of wide connections and that of narrow ones. They share the services, and the bound on calls.
+pub fn routers<S: Store + AccountStore>(
+    app: Arc<App<S>>,
+    health: &Health,
+    limits: Limits,
+    reflected: bool,
+) -> [CallRouter; 2] {
+    let layers = layers(&app, limits);
+    let mut routes = routes(app, health);
+    if reflected {
+        routes = routes.add_service(reflection::v1()).add_service(reflection::v1alpha());
+    }
+    [WIDE, NARROW].map(|streams| {
+        Server::builder()
+            .layer(layers.clone())
+            .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+            .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+            // The HTTP library refuses streams above it from the first one on, also before the client has read the setting.
+            .max_concurrent_streams(streams)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(connection_window(streams))
+            .http2_max_local_error_reset_streams(Some(FAULTS_PER_CONNECTION))
+            .http2_max_pending_accept_reset_streams(Some(RESETS_PER_CONNECTION))
+            .http2_max_header_list_size(MAX_HEADER_LIST_BYTES)
+            // Without a grace time: tonic would then drop the connection, with the calls on it, instead of closing it.
+            .max_connection_age(limits.connection_age)
+            .tcp_nodelay(true)
+            .add_routes(routes.clone())
+    })
+}
+
+/// Returns the window of a connection in bytes: a stream that is not read for a while leaves the others their windows.
+fn connection_window(streams: u32) -> u32 {
+    (streams * STREAM_WINDOW).max(MIN_CONNECTION_WINDOW)
+}
+
+/// The same services but for reflection, inside of the same layers, for callers in this process. The generated clients take it as a channel.
+pub fn in_process<S: Store + AccountStore>(app: Arc<App<S>>, health: &Health, limits: Limits) -> Calls<Routes> {
+    layers(&app, limits).layer(routes(app, health))
+}
+
+fn layers<S: Store + AccountStore>(app: &App<S>, limits: Limits) -> CallLayers {
+    CallLayers::new(app.sessions.clone(), app.metrics.clone(), &limits, app.present.clone())
+}
+
+fn routes<S: Store + AccountStore>(app: Arc<App<S>>, health: &Health) -> Routes {
+    let replicas = ReadAfter::new(app.replicas.clone());
+    let access_tokens = AccessTokenServiceServer::new(AccessTokenGrpc(app.clone()))
+        .max_decoding_message_size(MAX_REQUEST_BYTES)
+        .max_encoding_message_size(MAX_ANSWER_BYTES);
+    let authentication = AuthenticationServiceServer::new(AuthenticationGrpc(app.clone()))
+        .max_decoding_message_size(MAX_REQUEST_BYTES)
+        .max_encoding_message_size(MAX_ANSWER_BYTES);
+    let directory = DirectoryServiceServer::new(DirectoryGrpc::new(app))
+        .max_decoding_message_size(MAX_RECORD_BYTES)
+        .max_encoding_message_size(MAX_ANSWER_BYTES);
+    Routes::new(replicas.named_layer(access_tokens))
+        .add_service(authentication)
+        .add_service(replicas.named_layer(directory))
+        .add_service(health.service())
+}

@@ -1,0 +1,135 @@
+//! Files that operators name: read up to a bound, and refused where others can read what is secret.
+
+use std::fs::{File, Metadata};
+use std::io::{self, Read};
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+/// Maximum size of a configuration file, of a file with the value of a setting, and of a file in PEM, in bytes.
+const MAX_BYTES: u64 = 1_024 * 1_024;
+
+/// Who may be able to read a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// All users: the content is no secret.
+    Any,
+    /// The owner, and the group where the file belongs to root: see [`mode_open_to_others`].
+    OwnerOnly,
+}
+
+/// Reads a text. The error does not show anything of it.
+pub fn read(path: &Path, access: Access) -> io::Result<Zeroizing<String>> {
+    let bytes = read_bytes(path, access)?;
+    let text =
+        std::str::from_utf8(&bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))?;
+    Ok(Zeroizing::new(text.to_owned()))
+}
+
+/// Reads a file of any content.
+pub fn read_bytes(path: &Path, access: Access) -> io::Result<Zeroizing<Vec<u8>>> {
+    let file = open_regular(path)?;
+    let metadata = file.metadata()?;
+    // Of the open file, so that it cannot be exchanged between the check and the reading.
+    if access == Access::OwnerOnly
+        && let Some(mode) = mode_open_to_others(&metadata)
+    {
+        let error = format!("it has mode {mode:04o}, so that others can read it: chmod 600 {}", path.display());
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, error));
+    }
+    let length = usize::try_from(metadata.len().min(MAX_BYTES)).unwrap_or_default();
+    // Reserved at once: a buffer that grows leaves copies of secrets behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(length + 1));
+    if file.take(MAX_BYTES + 1).read_to_end(&mut bytes)? as u64 > MAX_BYTES {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {MAX_BYTES} bytes")));
+    }
+    Ok(bytes)
+}
+
+/// Opens a file, or what a symbolic link leads to. Refuses before it opens what is no regular file: opening a FIFO waits for
+/// a writer, and a device may never end. A file that the shell has opened, such as `/dev/stdin`, may be of any kind.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    let metadata = std::fs::metadata(path)?;
+    if metadata.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if !metadata.is_file() && !is_handed_over(path) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+    }
+    File::open(path)
+}
+
+/// Is it the name of a file that this process has open already?
+fn is_handed_over(path: &Path) -> bool {
+    let folders = ["/dev/fd", "/proc/self/fd"].map(Path::new);
+    path == Path::new("/dev/stdin") || path.parent().is_some_and(|parent| folders.contains(&parent))
+}
+
+/// The mode of a file with a secret, if it lets others than the service read or change it.
+///
+/// Kubernetes gives a secret to a process through the group: owned by root, mode 0440. There the group is the only way in.
+/// Where the file belongs to the user of the service, the group has no business with it.
+#[cfg(unix)]
+pub fn mode_open_to_others(metadata: &Metadata) -> Option<u32> {
+    use std::os::unix::fs::MetadataExt;
+
+    let mode = metadata.mode() & 0o777;
+    let own = std::fs::metadata("/proc/self").map(|me| me.uid()).unwrap_or(metadata.uid());
+    let allowed = if metadata.uid() == 0 && own != 0 { 0o740 } else { 0o700 };
+    (mode & !allowed != 0).then_some(mode)
+}
+
+/// The mode of a file with a secret, if it lets others than the service read or change it.
+#[cfg(not(unix))]
+pub(crate) fn mode_open_to_others(_: &Metadata) -> Option<u32> {
+    None
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn what_is_too_long_open_to_others_or_no_text_is_refused() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("secret");
+        fs::write(&path, "hunter2\n").expect("written");
+        for mode in [0o644, 0o640, 0o604, 0o660, 0o622] {
+            fs::set_permissions(&path, Permissions::from_mode(mode)).expect("chmod");
+            let error = read(&path, Access::OwnerOnly).expect_err("refused").to_string();
+            assert!(error.contains(&format!("{mode:04o}")) && !error.contains("hunter2"), "{error}");
+            assert_eq!(read(&path, Access::Any).expect("no secret").as_str(), "hunter2\n");
+        }
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("chmod");
+        assert_eq!(read(&path, Access::OwnerOnly).expect("private").as_str(), "hunter2\n");
+        fs::write(&path, b"hunter\xff").expect("written");
+        let error = read(&path, Access::OwnerOnly).expect_err("refused").to_string();
+        assert!(error.contains("not UTF-8") && !error.contains("hunter"), "{error}");
+        fs::write(&path, vec![b'a'; 1_024 * 1_024 + 1]).expect("written");
+        assert!(read(&path, Access::OwnerOnly).expect_err("refused").to_string().contains("more than 1048576 bytes"));
+        let endless = read(Path::new("/dev/zero"), Access::Any).expect_err("refused").to_string();
+        assert!(endless.contains("not a regular file"), "{endless}");
+        assert!(read(directory.path(), Access::Any).is_err());
+    }
+
+    #[test]
+    fn a_fifo_is_refused_and_a_link_to_a_file_is_read() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (fifo, file, link) =
+            (directory.path().join("fifo"), directory.path().join("file"), directory.path().join("link"));
+        assert!(std::process::Command::new("mkfifo").arg(&fifo).status().expect("runs").success());
+        for access in [Access::Any, Access::OwnerOnly] {
+            let error = read(&fifo, access).expect_err("refused").to_string();
+            assert!(error.contains("not a regular file"), "{error}");
+        }
+        fs::write(&file, "hunter2\n").expect("written");
+        fs::set_permissions(&file, Permissions::from_mode(0o600)).expect("chmod");
+        std::os::unix::fs::symlink(&file, &link).expect("a link");
+        assert_eq!(read(&link, Access::OwnerOnly).expect("a file").as_str(), "hunter2\n");
+        assert!(is_handed_over(Path::new("/dev/stdin")) && is_handed_over(Path::new("/dev/fd/63")));
+        assert!(!is_handed_over(Path::new("/dev/zero")) && !is_handed_over(&fifo));
+    }
+}

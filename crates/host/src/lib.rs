@@ -1,0 +1,13 @@
+//! What the operating system and the operator give to the process: files, values of settings, the clock and random bytes.
+//!
+//! Nothing else reads them. It knows no service, no network and no database.
+
+pub mod files;
+mod hidden;
+pub mod system;
+pub mod url;
+pub mod value;
+pub mod watch;
+
+pub use hidden::Hidden;
+pub use system::{SystemClock, SystemRandom};

@@ -1,0 +1,44 @@
+//! Address of the client of a call, for limits per address and for the log.
+//!
+//! Every call that comes over a network has a [`ClientAddress`] in its extensions, over gRPC and through the gateway:
+//! `request.extensions().get::<ClientAddress>()` in a layer or in a service (tonic keeps the extensions). It is absent only
+//! where a test calls the services in its own process. [`ClientAddress::network`] is the network that attempts are counted by
+//! (/24 for IPv4, /64 for IPv6); its `Display` is the text to store.
+//!
+//! `grpc.trusted_proxies` and `gateway.trusted_proxies` say whose forwarded address counts (ADR 27).
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+pub use access_tokens_gateway::ClientAddress;
+use access_tokens_gateway::Network;
+use http::HeaderMap;
+
+/// Address at the other end of a connection, and whether it may speak for others.
+#[derive(Debug, Clone)]
+pub struct RemoteAddress {
+    address: IpAddr,
+    /// All trusted proxies, if the peer is one of them.
+    proxies: Option<Arc<[Network]>>,
+}
+
+impl RemoteAddress {
+    /// Describes a connection from this address, where these proxies are trusted.
+    pub fn new(address: IpAddr, proxies: &Arc<[Network]>) -> Self {
+        let trusted = proxies.iter().any(|network| network.contains(address));
+        Self { address, proxies: trusted.then(|| Arc::clone(proxies)) }
+    }
+
+    /// Returns whether the peer is a trusted proxy.
+    pub fn is_trusted_proxy(&self) -> bool {
+        self.proxies.is_some()
+    }
+
+    /// Returns the client of a call over the connection.
+    pub fn client(&self, headers: &HeaderMap) -> ClientAddress {
+        match &self.proxies {
+            Some(proxies) => ClientAddress::resolve(self.address, headers, proxies),
+            None => ClientAddress::new(self.address),
+        }
+    }
+}

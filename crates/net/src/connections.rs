@@ -1,0 +1,291 @@
+//! Connections of gRPC, for as long as they are used.
+//!
+//! The HTTP library keeps a connection for as long as its client likes. Here one without calls ends after a while, and
+//! its place is free for somebody who has some.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use access_tokens_gateway::Network;
+use futures::channel::mpsc;
+use futures::stream::{self, Stream as Connections};
+use futures::{StreamExt, future};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tonic::transport::server::Connected;
+
+use super::accept::{Incoming, Room, Slot};
+use super::activity::{Activity, Origin};
+use super::dropped::Dropped;
+use super::frames::{ENOUGH, FrameBudget};
+use super::greeting::{Greeted, Greeting};
+use super::idle::{Ending, Idle};
+use super::port::Port;
+use super::signals::Stop;
+use super::stream::Stream;
+use crate::client_address::RemoteAddress;
+use crate::mutation::Guard;
+
+/// A frame with which a client says that it will call no more. The library answers it in kind once no call is in progress,
+/// and closes: so a client hears that none of its calls was lost, and which came too late.
+pub const GOAWAY: &[u8] = &[0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0];
+
+/// So many connections at once are wide: they may have many calls at a time.
+pub const WIDE: usize = 16;
+
+/// Maximum number of connections at once that have sent a part of a large header list. The library keeps it until its end comes.
+const MAX_LARGE_LISTS: usize = 128;
+
+/// What connections are allowed.
+#[derive(Clone)]
+pub struct Bounds {
+    /// So many at once.
+    pub at_once: usize,
+    /// Most connections of one address over which no authenticated call has come.
+    pub strangers_per_address: usize,
+    /// When calls that may last for ever end.
+    pub age: Duration,
+    /// So long without a call.
+    pub idle: Duration,
+    /// And hardly any time without one, after this.
+    pub stop: Stop,
+    /// Peers whose forwarded addresses count.
+    pub trusted_proxies: Arc<[Network]>,
+}
+
+/// HTTP/2 connections of a port. Never ends. Calls over them must pass the layer `Occupy` of gRPC.
+pub fn connections(port: Port, bounds: Bounds) -> impl Connections<Item = io::Result<Connection>> {
+    let room = Room {
+        connections: bounds.at_once,
+        strangers_per_address: bounds.strangers_per_address,
+        trusted_proxies: Arc::clone(&bounds.trusted_proxies),
+    };
+    let shared = Shared {
+        dropped: Arc::clone(&port.dropped),
+        wide: Arc::new(Semaphore::new(WIDE)),
+        large_lists: Arc::new(Semaphore::new(MAX_LARGE_LISTS)),
+    };
+    let incoming = Incoming::new(port, room, Greeting::Http2);
+    stream::unfold((incoming, bounds, shared), |(mut incoming, bounds, shared)| async {
+        let (greeted, slot) = incoming.next().await;
+        let connection = Connection::new(greeted, slot, &bounds, &shared);
+        Some((Ok(connection), (incoming, bounds, shared)))
+    })
+}
+
+/// The wide ones of these connections, and the narrow ones, who have come while as many wide ones as may be were open. A
+/// narrow one gets in only while somebody takes the wide ones; when nobody does any more, there are no further ones.
+pub fn dealt(
+    connections: impl Connections<Item = io::Result<Connection>>,
+) -> (impl Connections<Item = io::Result<Connection>>, impl Connections<Item = io::Result<Connection>>) {
+    // Bounded by the places of connections.
+    let (hand, narrow) = mpsc::unbounded();
+    let wide = connections.filter_map(move |connection| {
+        future::ready(match connection {
+            Ok(connection) if connection.wide.is_none() => {
+                // Nobody takes them only when the process ends.
+                let _ = hand.unbounded_send(Ok(connection));
+                None
+            }
+            other => Some(other),
+        })
+    });
+    (wide, narrow)
+}
+
+/// What the connections of a port share.
+struct Shared {
+    dropped: Arc<Dropped>,
+    /// Places of wide connections.
+    wide: Arc<Semaphore>,
+    /// Places of large header lists.
+    large_lists: Arc<Semaphore>,
+}
+
+/// A connection with its place among the allowed ones, and among the wide ones if it has found one.
+pub struct Connection {
+    stream: Stream,
+    origin: Origin,
+    idle: Idle,
+    wide: Option<OwnedSemaphorePermit>,
+    slot: Slot,
+    frames: FrameBudget,
+    /// Whether its client has sent more control frames or fields than it may. Nothing more is read then, and nothing waits for it.
+    flooded: bool,
+    /// Whether the library handles what it has read before the next frame is read.
+    yields: bool,
+    large_lists: Arc<Semaphore>,
+    /// The place of the large header list that is arriving.
+    large_list: Option<OwnedSemaphorePermit>,
+    dropped: Arc<Dropped>,
+}
+
+impl Connection {
+    fn new(greeted: Greeted, mut slot: Slot, bounds: &Bounds, shared: &Shared) -> Self {
+        let Greeted { stream, peer, address } = greeted;
+        let activity = Arc::new(Activity::of_connection(bounds.age, slot.take_stranger()));
+        let idle = Idle::new(Arc::clone(&activity), bounds.idle, bounds.stop.clone());
+        let remote = RemoteAddress::new(address.ip(), &bounds.trusted_proxies);
+        let origin = Origin { peer, activity, remote };
+        Self {
+            stream,
+            origin,
+            idle,
+            wide: Arc::clone(&shared.wide).try_acquire_owned().ok(),
+            slot,
+            frames: FrameBudget::new(),
+            flooded: false,
+            yields: false,
+            large_lists: Arc::clone(&shared.large_lists),
+            large_list: None,
+            dropped: Arc::clone(&shared.dropped),
+        }
+    }
+
+    /// Reads, and counts the frames that come. Where there are too many, the HTTP library is led to close the connection.
+    fn poll_stream(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.flooded {
+            return match self.stream.has_ahead() {
+                true => Pin::new(&mut self.stream).poll_read(cx, buffer),
+                // The end of the stream.
+                false => Poll::Ready(Ok(())),
+            };
+        }
+        if std::mem::take(&mut self.yields) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        ready!(self.origin.activity.poll_all_seen(cx));
+        let (before, lists) = (buffer.filled().len(), self.frames.lists());
+        let is_stranger = self.origin.activity.is_stranger() && !Guard::ControlFrames.is_off();
+        let read =
+            if is_stranger { self.poll_frame(cx, buffer) } else { Pin::new(&mut self.stream).poll_read(cx, buffer) };
+        let Self { frames, origin, .. } = self;
+        let stop = frames.received(&buffer.filled()[before..], || origin.activity.calls());
+        self.yields = is_stranger && self.frames.lists() > lists;
+        if Guard::ControlFrames.is_off() {
+            return read;
+        }
+        if let Some(stop) = stop {
+            self.flooded = true;
+            self.dropped.flood();
+            buffer.set_filled(before + stop);
+            if self.frames.has_too_many_fields() {
+                // The stream ends within a frame. The library has not begun to read its list.
+                return read;
+            }
+            self.stream.put_ahead(&ENOUGH);
+            if stop == 0 {
+                return Pin::new(&mut self.stream).poll_read(cx, buffer);
+            }
+        } else if !self.has_room_for_list() {
+            self.flooded = true;
+            self.dropped.flood();
+        }
+        read
+    }
+
+    /// Reads at most the rest of a frame, or of its header. A library that gets more begins all calls in it before the first of them
+    /// is looked at, so a few bytes each on many connections would fill the memory.
+    fn poll_frame(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let length = self.frames.until_end().min(buffer.remaining());
+        let mut part = ReadBuf::new(buffer.initialize_unfilled_to(length));
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut part))?;
+        let read = part.filled().len();
+        buffer.advance(read);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Takes a place for the header list that is arriving, if it is large. Returns false if there is none.
+    fn has_room_for_list(&mut self) -> bool {
+        if !self.frames.has_large_list() {
+            self.large_list = None;
+        } else if self.large_list.is_none() {
+            self.large_list = Arc::clone(&self.large_lists).try_acquire_owned().ok();
+            return self.large_list.is_some();
+        }
+        true
+    }
+
+    /// Counts what was sent. A client that floods the connection and takes nothing is not waited for.
+    fn written(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match written {
+            Poll::Ready(Ok(bytes)) => self.frames.sent(bytes),
+            Poll::Pending if self.flooded => return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
+            _ => {}
+        }
+        written
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        // What has arrived counts first: it may be a call.
+        if let Poll::Ready(read) = this.poll_stream(cx, buffer) {
+            return Poll::Ready(read);
+        }
+        if this.slot.poll_evicted(cx).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        match ready!(this.idle.poll(cx)) {
+            Ending::Farewell => {
+                this.stream.put_ahead(GOAWAY);
+                this.poll_stream(cx, buffer)
+            }
+            // The end of the stream.
+            Ending::Cut => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.slot.poll_evicted(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.written(written)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.slot.poll_evicted(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if self.slot.poll_evicted(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.written(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+impl Connected for Connection {
+    type ConnectInfo = Origin;
+
+    fn connect_info(&self) -> Origin {
+        self.origin.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,63 @@
+//! Places of large header lists. The tests of gRPC have those of connections with calls.
+
+use std::net::SocketAddr;
+use std::sync::LazyLock;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::*;
+use crate::greeting::{GREETING_TIME, PREFACE};
+
+const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+
+async fn listen() -> (impl Connections<Item = io::Result<Connection>> + Send + Unpin, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    static NEVER: LazyLock<watch::Sender<bool>> = LazyLock::new(|| watch::Sender::new(false));
+    let bounds = Bounds {
+        at_once: 10,
+        strangers_per_address: 10,
+        age: GREETING_TIME * 1_000,
+        idle: GREETING_TIME,
+        stop: Stop::by(NEVER.subscribe()),
+        trusted_proxies: Arc::default(),
+    };
+    (Box::pin(connections(Port::plain(listener), bounds)), address)
+}
+
+#[tokio::test]
+async fn large_lists_that_do_not_end_are_bounded_in_number() {
+    // A field that is not indexed, of 60,000 bytes, in frames of 15,000; the list does not end.
+    let mut list = vec![0x83, 0x86, 0x84, 0x00, 1, b'x', 0x7f, 0xe1, 0xd3, 0x03];
+    list.resize(60_000, b'y');
+    let frames = list.chunks(15_000).enumerate().flat_map(|(at, part)| {
+        let length = u32::try_from(part.len()).expect("short").to_be_bytes();
+        [&length[1..], &[if at == 0 { 1 } else { 9 }, 0, 0, 0, 0, 1], part].concat()
+    });
+    let words = [PREFACE.to_vec(), SETTINGS.to_vec(), frames.collect()].concat();
+    let (mut incoming, address) = listen().await;
+    let mut held = Vec::new();
+    for number in 0..3 {
+        let mut client = TcpStream::connect(address).await.expect("connected");
+        client.write_all(&words).await.expect("sent");
+        let mut connection = incoming.next().await.expect("a connection").expect("no error");
+        let places = connection.large_lists.available_permits();
+        if number == 2 {
+            // Others have all of them.
+            held.push(Arc::clone(&connection.large_lists).acquire_many_owned(places as u32).await.expect("places"));
+        }
+        let (mut heard, mut space) = (0, vec![0; 100_000]);
+        while heard < words.len() {
+            match timeout(GREETING_TIME, connection.read(&mut space)).await.expect("bytes").expect("no error") {
+                0 => break,
+                count => heard += count,
+            }
+        }
+        // The place goes with the connection.
+        assert_eq!((heard == words.len(), places), (number < 2, MAX_LARGE_LISTS));
+        drop((connection, client));
+    }
+}

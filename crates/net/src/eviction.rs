@@ -1,0 +1,107 @@
+//! Bounded sets whose members give way to newer ones: first to those of the same key.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
+
+/// Members by key and age, at most `max_per_key` of one key and `max` in all.
+///
+/// A new member of a key that is full displaces the oldest one of that key. Where all together are full, the oldest one of the
+/// key with the most members goes. So what one client address does costs other addresses nothing.
+#[derive(Debug)]
+pub struct EvictingSet<K, T> {
+    max: usize,
+    max_per_key: usize,
+    /// The oldest first.
+    members: HashMap<K, BTreeMap<u64, T>>,
+    count: usize,
+    next: u64,
+}
+
+/// Identifies a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemberId(u64);
+
+impl<K: Copy + Eq + Hash, T> EvictingSet<K, T> {
+    /// Makes an empty set. Both bounds are at least 1.
+    pub fn new(max: usize, max_per_key: usize) -> Self {
+        Self { max: max.max(1), max_per_key: max_per_key.max(1), members: HashMap::new(), count: 0, next: 0 }
+    }
+
+    /// Adds a member. Returns its id, and the member that gives way, if one does.
+    pub fn insert(&mut self, key: K, member: T) -> (MemberId, Option<T>) {
+        let of_key = self.members.get(&key).map_or(0, BTreeMap::len);
+        let displaced = if of_key >= self.max_per_key {
+            self.pop(key)
+        } else if self.count >= self.max {
+            self.evict()
+        } else {
+            None
+        };
+        let id = self.next;
+        self.next += 1;
+        self.count += 1;
+        self.members.entry(key).or_default().insert(id, member);
+        (MemberId(id), displaced)
+    }
+
+    /// Removes a member. None: it has given way before.
+    pub fn remove(&mut self, key: K, id: MemberId) -> Option<T> {
+        let of_key = self.members.get_mut(&key)?;
+        let member = of_key.remove(&id.0)?;
+        self.count -= 1;
+        if of_key.is_empty() {
+            self.members.remove(&key);
+        }
+        Some(member)
+    }
+
+    /// Removes the oldest member of the key that has the most.
+    pub(crate) fn evict(&mut self) -> Option<T> {
+        let age = |of_key: &BTreeMap<u64, T>| Reverse(of_key.first_key_value().map(|(id, _)| *id));
+        let (key, _) = self.members.iter().max_by_key(|(_, of_key)| (of_key.len(), age(of_key)))?;
+        self.pop(*key)
+    }
+
+    fn pop(&mut self, key: K) -> Option<T> {
+        let id = *self.members.get(&key)?.first_key_value()?.0;
+        self.remove(key, MemberId(id))
+    }
+
+    /// Returns the number of members.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_is_full_displaces_its_own() {
+        let mut set = EvictingSet::new(10, 2);
+        let (other, _) = set.insert("b", 0);
+        assert_eq!(set.insert("a", 1).1, None);
+        assert_eq!(set.insert("a", 2).1, None);
+        assert_eq!(set.insert("a", 3).1, Some(1));
+        assert_eq!(set.insert("a", 4).1, Some(2));
+        assert_eq!(set.remove("b", other), Some(0));
+        assert_eq!(set.remove("b", other), None);
+        assert_eq!(set.count(), 2);
+    }
+
+    #[test]
+    fn where_all_are_full_the_key_with_the_most_gives_way() {
+        let mut set = EvictingSet::new(4, 3);
+        set.insert("single", 0);
+        set.insert("many", 1);
+        set.insert("many", 2);
+        set.insert("many", 3);
+        assert_eq!(set.insert("new", 4).1, Some(1));
+        assert_eq!(set.insert("newer", 5).1, Some(2));
+        // One each: the oldest of all.
+        assert_eq!(set.insert("newest", 6).1, Some(0));
+        assert_eq!(set.count(), 4);
+    }
+}

@@ -1,0 +1,145 @@
+//! The first words of clients: who does not say them in time is let in nowhere.
+//!
+//! The HTTP library waits for ever for a client that connects and says nothing, so whoever opens enough of such
+//! connections would shut all others out. Here a bounded number finishes its handshake first, outside of these places. Of too many
+//! from one address the oldest of that address goes, so that an honest client with a slow link has its time whatever others do.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::task::{AbortHandle, Id, JoinSet};
+use tokio::time::timeout;
+
+use super::dropped::Dropped;
+use super::party::Party;
+use super::stream::Stream;
+use crate::client_address::ClientAddress;
+use crate::eviction::{EvictingSet, MemberId};
+use crate::mutation::Guard;
+use crate::tls::{LiveTls, Peer};
+
+/// How long a client may take for its handshake and its first words, both together.
+pub const GREETING_TIME: Duration = Duration::from_secs(5);
+/// What a client of HTTP/2 says first.
+pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// What has to be said.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Greeting {
+    /// [`PREFACE`].
+    Http2,
+    /// Anything: HTTP/1 begins with the request itself.
+    Http1,
+}
+
+/// A client that has greeted.
+pub(super) struct Greeted {
+    pub(super) stream: Stream,
+    /// From where it comes.
+    pub(super) address: SocketAddr,
+    /// Who shows a certificate.
+    pub(super) peer: Peer,
+}
+
+/// Clients that have not greeted yet, beside each other. They go with it.
+pub(super) struct Greetings {
+    words: Greeting,
+    tasks: JoinSet<Option<Greeted>>,
+    waiting: EvictingSet<Party, AbortHandle>,
+    /// Which member of `waiting` each task is.
+    members: HashMap<Id, (Party, MemberId)>,
+    dropped: Arc<Dropped>,
+}
+
+impl Greetings {
+    /// At most `max` clients, of which `max_per_address` from one address.
+    pub(super) fn new(words: Greeting, max: usize, max_per_address: usize, dropped: Arc<Dropped>) -> Self {
+        let waiting = EvictingSet::new(max, max_per_address);
+        Self { words, tasks: JoinSet::new(), waiting, members: HashMap::new(), dropped }
+    }
+
+    pub(super) fn begin(&mut self, stream: TcpStream, address: SocketAddr, tls: Option<Arc<LiveTls>>) {
+        let task = self.tasks.spawn(greet(stream, address, tls, self.words));
+        let client = (!Guard::Handshakes.is_off()).then(|| ClientAddress::new(address.ip()));
+        let (party, id) = (Party::of_address(client), task.id());
+        let (member, displaced) = self.waiting.insert(party, task);
+        self.members.insert(id, (party, member));
+        if let Some(displaced) = displaced {
+            displaced.abort();
+            self.dropped.handshake();
+        }
+    }
+
+    /// The next one that has greeted. None where nobody is there to greet.
+    pub(super) async fn next(&mut self) -> Option<Greeted> {
+        loop {
+            // One that was cut, or has told of its panic, is as one that failed.
+            let (id, greeted) = match self.tasks.join_next_with_id().await? {
+                Ok((id, greeted)) => (id, greeted),
+                Err(ended) => (ended.id(), None),
+            };
+            if let Some((party, member)) = self.members.remove(&id) {
+                self.waiting.remove(party, member);
+            }
+            if greeted.is_some() {
+                return greeted;
+            }
+        }
+    }
+}
+
+async fn greet(stream: TcpStream, address: SocketAddr, tls: Option<Arc<LiveTls>>, words: Greeting) -> Option<Greeted> {
+    let hear = async {
+        let (mut stream, peer) = match tls {
+            None => (Stream::plain(stream), Peer::default()),
+            Some(tls) => {
+                let (stream, peer) = tls.accept(stream).await?;
+                (Stream::tls(stream), peer)
+            }
+        };
+        words.hear(&mut stream).await?;
+        Ok::<_, io::Error>(Greeted { stream, address, peer })
+    };
+    match timeout(GREETING_TIME, hear).await {
+        Ok(Ok(greeted)) => Some(greeted),
+        Ok(Err(error)) => {
+            tracing::debug!(%address, %error, "a greeting failed");
+            None
+        }
+        Err(_) => {
+            tracing::debug!(%address, "a greeting took too long");
+            None
+        }
+    }
+}
+
+impl Greeting {
+    /// Waits for the words. Whoever reads the stream then will read them, too.
+    async fn hear(self, stream: &mut Stream) -> io::Result<()> {
+        match self {
+            Self::Http1 => match stream.speaks().await? {
+                true => Ok(()),
+                false => Err(io::ErrorKind::UnexpectedEof.into()),
+            },
+            Self::Http2 => {
+                let mut missing = &PREFACE[..];
+                while !missing.is_empty() {
+                    let mut words = [0; PREFACE.len()];
+                    let length = stream.read(&mut words[..missing.len()]).await?;
+                    if length == 0 {
+                        return Err(io::ErrorKind::UnexpectedEof.into());
+                    }
+                    let rest = missing.strip_prefix(&words[..length]);
+                    missing = rest.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "it is not HTTP/2"))?;
+                }
+                stream.put_ahead(PREFACE);
+                Ok(())
+            }
+        }
+    }
+}

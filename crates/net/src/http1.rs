@@ -1,0 +1,340 @@
+//! HTTP/1 over a port: a bounded number of connections, until the process is asked to stop.
+//!
+//! The HTTP library gives every request the same time to arrive, be it the first one or the next one of a client that
+//! keeps its connection. Here the first one must be there five seconds after its first byte, and a connection may idle for
+//! longer, between requests.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use access_tokens_gateway::{Authenticated, Malformed, Network};
+use axum::Router;
+use axum::extract::{ConnectInfo, Request};
+use axum::middleware::{Next, from_fn};
+use axum::response::Response;
+use http::HeaderValue;
+use http::header::{CONNECTION, EXPECT};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+use tower::ServiceExt;
+
+use super::accept::{Incoming as Arrivals, Room, Slot};
+use super::greeting::{GREETING_TIME, Greeted, Greeting};
+use super::own_answers::{OwnAnswers, Refuse};
+use super::port::Port;
+use super::unread_body::CurrentBody;
+
+/// How long a connection of the gateway may be idle, from the answer before.
+pub const IDLE_TIME: Duration = Duration::from_secs(60);
+/// Most bytes of the head of a request: a query is at most 64 KiB.
+const MAX_HEAD_BYTES: usize = 128 * 1024;
+
+/// Adds a log to a router whose requests come by a scheme. These proxies say for whom they call.
+pub(super) type LogLayer = fn(Router, &'static str, Arc<[Network]>) -> Router;
+
+/// What a port serves.
+pub struct Site {
+    /// Answers requests.
+    pub router: Router,
+    /// Answers requests that HTTP does not allow, before the router sees them.
+    pub refuse: Refuse,
+    /// Wraps the router in the log of its requests.
+    pub log: LogLayer,
+    /// Maximum time that a connection may be idle.
+    pub idle: Duration,
+}
+
+/// Serves a site until `stop`, and then until every request in progress is answered. Connections are dropped with the future.
+pub async fn serve(port: Port, room: Room, site: Site, stop: impl Future<Output = ()>) {
+    let Site { router, refuse, log, idle } = site;
+    let router = router.layer(from_fn(move |request, next| with_host(refuse, request, next)));
+    let scheme = if port.tls.is_some() { "https" } else { "http" };
+    let router = log(router, scheme, Arc::clone(&room.trusted_proxies));
+    let site = Site { router, refuse, log, idle };
+    let mut arrivals = Arrivals::new(port, room, Greeting::Http1);
+    let (stopping, told) = watch::channel(false);
+    let mut connections = JoinSet::new();
+    let mut stop = pin!(stop);
+    loop {
+        let (greeted, slot) = tokio::select! {
+            arrival = arrivals.next() => arrival,
+            () = &mut stop => break,
+        };
+        // Those that have ended. A panic has told about itself.
+        while connections.try_join_next().is_some() {}
+        let site = Site { router: site.router.clone(), ..site };
+        connections.spawn(connection(greeted, slot, site, told.clone()));
+    }
+    drop(arrivals);
+    let _ = stopping.send(true);
+    while connections.join_next().await.is_some() {}
+}
+
+/// Refuses a request without exactly one valid `Host`.
+async fn with_host(refuse: Refuse, request: Request, next: Next) -> Response {
+    match Malformed::of_host(&request) {
+        Some(malformed) => refuse(malformed),
+        None => next.run(request).await,
+    }
+}
+
+async fn connection(greeted: Greeted, mut slot: Slot, site: Site, mut told: watch::Receiver<bool>) {
+    let (Greeted { stream, address, .. }, Site { router, refuse, idle, .. }) = (greeted, site);
+    let spoke = AtomicBool::new(false);
+    let stranger = Mutex::new(slot.take_stranger());
+    let (spoke, stranger) = (&spoke, &stranger);
+    let current = &CurrentBody::new();
+    let service = service_fn(move |request: http::Request<Incoming>| {
+        spoke.store(true, Ordering::Relaxed);
+        let (began, awaits_continue) = (Instant::now(), request.headers().contains_key(EXPECT));
+        let mut request = request.map(|body| current.lend(body));
+        request.extensions_mut().insert(ConnectInfo(address));
+        let answer = router.clone().oneshot(request);
+        async move {
+            let mut answer = answer.await?;
+            if answer.extensions().get::<Authenticated>().is_some() {
+                drop(stranger.lock().unwrap_or_else(PoisonError::into_inner).take());
+            }
+            if !current.drain(began, awaits_continue).await {
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(answer)
+        }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(idle)
+        .max_buf_size(MAX_HEAD_BYTES)
+        .serve_connection(TokioIo::new(OwnAnswers::new(stream, address, refuse)), service);
+    let mut connection = pin!(connection);
+    let mut late = pin!(sleep(GREETING_TIME));
+    let (mut watched, mut stopping) = (true, false);
+    loop {
+        tokio::select! {
+            // A client that breaks the connection or the protocol is its own affair.
+            _ = &mut connection => return,
+            () = poll_fn(|context| slot.poll_evicted(context)) => return,
+            () = &mut late, if watched => {
+                watched = false;
+                if !spoke.load(Ordering::Relaxed) {
+                    return;
+                }
+            }
+            _ = told.wait_for(|stop| *stop), if !stopping => {
+                stopping = true;
+                if !spoke.load(Ordering::Relaxed) {
+                    return;
+                }
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::sync::oneshot;
+    use tokio::task::JoinHandle;
+
+    use super::*;
+
+    const REQUEST: &[u8] = b"GET /peer HTTP/1.1\r\nhost: h\r\n\r\n";
+
+    struct Running {
+        address: SocketAddr,
+        stop: oneshot::Sender<()>,
+        server: JoinHandle<()>,
+    }
+
+    async fn start(limit: usize) -> Running {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let peer = async |ConnectInfo(peer): ConnectInfo<SocketAddr>| peer.to_string();
+        let slow = async || {
+            sleep(Duration::from_millis(300)).await;
+            "slow"
+        };
+        let known = async || (axum::Extension(Authenticated), "known");
+        let router = Router::new().route("/peer", get(peer)).route("/slow", get(slow)).route("/known", get(known));
+        let (stop, told) = oneshot::channel();
+        let site = Site { router, refuse: Malformed::answer, log: |router, _, _| router, idle: IDLE_TIME };
+        let room = Room { connections: limit, strangers_per_address: limit, trusted_proxies: Default::default() };
+        let server = tokio::spawn(serve(Port::plain(listener), room, site, async { drop(told.await) }));
+        Running { address, stop, server }
+    }
+
+    async fn connect(address: SocketAddr) -> TcpStream {
+        TcpStream::connect(address).await.expect("connected")
+    }
+
+    async fn answer(stream: &mut TcpStream) -> String {
+        let mut bytes = vec![0; 4096];
+        let length = stream.read(&mut bytes).await.expect("an answer");
+        String::from_utf8_lossy(&bytes[..length]).into_owned()
+    }
+
+    #[tokio::test]
+    async fn silence_and_half_a_request_end_after_five_seconds() {
+        let running = start(10).await;
+        for first_words in [&b""[..], b"GET / HT"] {
+            let mut client = connect(running.address).await;
+            client.write_all(first_words).await.expect("sent");
+            // It is there: a second one is answered.
+            let mut other = connect(running.address).await;
+            other.write_all(REQUEST).await.expect("sent");
+            answer(&mut other).await;
+            tokio::time::pause();
+            let started = Instant::now();
+            let _ = client.read_to_end(&mut Vec::new()).await;
+            assert!(started.elapsed() <= GREETING_TIME + Duration::from_secs(1), "{:?}", started.elapsed());
+            tokio::time::resume();
+        }
+    }
+
+    /// Sends a request, and returns all answers until the server closes the connection.
+    async fn exchange(address: SocketAddr, request: &[u8]) -> String {
+        let mut client = connect(address).await;
+        // It may be closed before it has taken all.
+        let _ = client.write_all(request).await;
+        let mut answers = Vec::new();
+        client.read_to_end(&mut answers).await.expect("no reset");
+        String::from_utf8(answers).expect("text")
+    }
+
+    #[tokio::test]
+    async fn a_request_names_one_host() {
+        let running = start(10).await;
+        let close = "connection: close\r\n\r\n";
+        for (head, status) in [
+            ("GET /peer HTTP/1.1\r\n", 400),
+            ("GET /peer HTTP/1.1\r\nhost: h\r\nhost: h\r\n", 400),
+            ("GET /peer HTTP/1.1\r\nHost: a b\r\n", 400),
+            ("GET /nothing HTTP/1.1\r\nHost: h:x\r\n", 400),
+            ("GET http://other/peer HTTP/1.1\r\n", 400),
+            ("GET http://other/peer HTTP/1.1\r\nhost: h\r\n", 200),
+            ("GET /peer HTTP/1.1\r\nhost:\r\n", 200),
+            ("GET /peer HTTP/1.1\r\nHOST: h:80\r\n", 200),
+            ("GET /peer HTTP/1.0\r\n", 200),
+            ("GET /peer HTTP/1.0\r\nhost: h\r\nhost: i\r\n", 400),
+        ] {
+            let answer = exchange(running.address, format!("{head}{close}").as_bytes()).await;
+            assert!(answer.get(9..12) == Some(&status.to_string()), "{head}: {answer}");
+            assert_eq!(
+                answer.contains("INVALID_FIELD_VALUE") && answer.contains("Host: must"),
+                status == 400,
+                "{answer}"
+            );
+        }
+        // The connection is as good as before.
+        let mut client = connect(running.address).await;
+        client.write_all(b"GET /peer HTTP/1.1\r\n\r\n").await.expect("sent");
+        assert!(answer(&mut client).await.starts_with("HTTP/1.1 400"));
+        client.write_all(REQUEST).await.expect("sent");
+        assert!(answer(&mut client).await.starts_with("HTTP/1.1 200"));
+    }
+
+    #[tokio::test]
+    async fn what_the_library_refuses_has_a_reason() {
+        let running = start(10).await;
+        let large = format!("GET / HTTP/1.1\r\nhost: h\r\nx: {}\r\n\r\n", "y".repeat(3 * MAX_HEAD_BYTES));
+        let many = format!("GET / HTTP/1.1\r\nhost: h\r\n{}\r\n", "x: y\r\n".repeat(500));
+        let long = format!("GET /{} HTTP/1.1\r\nhost: h\r\n\r\n", "p".repeat(70_000));
+        for (request, status, reason) in [
+            (&*large, "431", "REQUEST_TOO_LARGE"),
+            (&many, "431", "REQUEST_TOO_LARGE"),
+            (&long, "414", "REQUEST_TOO_LARGE"),
+            ("GET / HTTP/1.1\r\nhost : h\r\n\r\n", "400", "INVALID_FIELD_VALUE"),
+            ("GET / HTTP/1.1\r\nhost: h\r\n folded: x\r\n\r\n", "400", "INVALID_FIELD_VALUE"),
+            ("GET / HTTP/9.9\r\nhost: h\r\n\r\n", "400", "INVALID_FIELD_VALUE"),
+            ("G\0T / HTTP/1.1\r\nhost: h\r\n\r\n", "400", "INVALID_FIELD_VALUE"),
+            (
+                "POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
+                "400",
+                "INVALID_FIELD_VALUE",
+            ),
+        ] {
+            for pipelined in ["", "GET /slow HTTP/1.1\r\nhost: h\r\n\r\n"] {
+                let shown = &request[..request.len().min(80)];
+                let answers = exchange(running.address, format!("{pipelined}{request}").as_bytes()).await;
+                let last = answers.rfind("HTTP/1.1 ").expect("an answer");
+                assert_eq!(last > 0, !pipelined.is_empty(), "{shown:?}: {answers}");
+                let (head, body) = answers[last..].split_once("\r\n\r\n").expect("a head");
+                assert!(head.contains(status) && head.contains("connection: close"), "{shown:?}: {head}");
+                assert!(head.contains(&format!("x-error-reason: {reason}")), "{shown:?}: {head}");
+                assert!(head.contains(&format!("content-length: {}", body.len())), "{shown:?}: {head}");
+                let body: serde_json::Value = serde_json::from_str(body).expect("JSON");
+                assert!(body["status"]["message"].is_string(), "{shown:?}: {body}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_may_think_between_requests_and_is_told_where_it_comes_from() {
+        let running = start(10).await;
+        let mut client = connect(running.address).await;
+        let from = client.local_addr().expect("an address").to_string();
+        for _ in 0..2 {
+            client.write_all(REQUEST).await.expect("sent");
+            let answer = answer(&mut client).await;
+            assert!(answer.starts_with("HTTP/1.1 200") && answer.contains(&from), "{answer}");
+            assert!(answer.contains("x-request-id: "), "{answer}");
+            tokio::time::pause();
+            tokio::time::advance(GREETING_TIME * 2).await;
+            tokio::time::resume();
+        }
+    }
+
+    #[tokio::test]
+    async fn where_all_places_are_taken_an_idle_stranger_gives_way_and_a_known_caller_stays() {
+        let running = start(1).await;
+        let mut first = connect(running.address).await;
+        first.write_all(REQUEST).await.expect("sent");
+        answer(&mut first).await;
+        let mut second = connect(running.address).await;
+        second.write_all(b"GET /known HTTP/1.1\r\nhost: h\r\n\r\n").await.expect("sent");
+        assert!(answer(&mut second).await.starts_with("HTTP/1.1 200"));
+        assert_eq!(first.read(&mut [0]).await.expect("closed"), 0);
+        let mut third = connect(running.address).await;
+        third.write_all(REQUEST).await.expect("sent");
+        assert!(tokio::time::timeout(Duration::from_millis(300), third.readable()).await.is_err());
+        drop(second);
+        assert!(answer(&mut third).await.starts_with("HTTP/1.1 200"));
+    }
+
+    #[tokio::test]
+    async fn stopping_answers_what_is_under_way_and_waits_for_nobody_else() {
+        let running = start(10).await;
+        let (mut silent, mut half, mut idle, mut busy) = (
+            connect(running.address).await,
+            connect(running.address).await,
+            connect(running.address).await,
+            connect(running.address).await,
+        );
+        half.write_all(b"GET / HT").await.expect("sent");
+        idle.write_all(REQUEST).await.expect("sent");
+        answer(&mut idle).await;
+        busy.write_all(b"GET /slow HTTP/1.1\r\nhost: h\r\n\r\n").await.expect("sent");
+        sleep(Duration::from_millis(100)).await;
+        running.stop.send(()).expect("it listens");
+        assert!(answer(&mut busy).await.ends_with("slow"));
+        tokio::time::timeout(Duration::from_secs(1), running.server).await.expect("soon").expect("no panic");
+        for stream in [&mut silent, &mut half, &mut idle] {
+            let _ = stream.read_to_end(&mut Vec::new()).await;
+        }
+        assert!(TcpStream::connect(running.address).await.is_err());
+    }
+}

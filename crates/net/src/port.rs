@@ -1,0 +1,101 @@
+//! The ports of gRPC, of HTTP and for operators: where they are, and what they are encrypted with.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::{Context, ensure};
+use tokio::net::TcpListener;
+
+use super::dropped::Dropped;
+use crate::tls::{HTTP1, HTTP2, LiveTls, TlsSettings};
+
+/// A port that somebody listens on.
+#[derive(Clone)]
+pub struct Port {
+    pub(super) listener: Arc<TcpListener>,
+    pub(super) tls: Option<Arc<LiveTls>>,
+    /// What the port has closed.
+    pub dropped: Arc<Dropped>,
+}
+
+impl Port {
+    /// Binds the port of a listener. `plain` allows plain text to other machines.
+    pub async fn bind(names: &Names, address: SocketAddr, tls: &TlsSettings, plain: bool) -> anyhow::Result<Self> {
+        let tls = LiveTls::start(tls, names.tls, names.protocol)?;
+        if tls.is_none() && !is_loopback(address) {
+            let Names { listener, listen, .. } = names;
+            ensure!(
+                plain,
+                "{address} ({listen}) is open to other machines, and would speak plain text: set {listener}.tls.certificate \
+                 and {listener}.tls.key; or {listener}.allow_plain_text = true, where something else encrypts"
+            );
+            tracing::warn!(%address, "{listen} speaks plain text to other machines");
+        }
+        let dropped = Arc::new(Dropped::new(names.listener));
+        Ok(Self { listener: listen(address, names.listen).await?, tls, dropped })
+    }
+
+    /// A port without encryption.
+    pub fn plain(listener: TcpListener) -> Self {
+        Self { listener: Arc::new(listener), tls: None, dropped: Arc::new(Dropped::new("grpc")) }
+    }
+}
+
+/// What a port is called, in settings and in handshakes.
+pub struct Names {
+    /// The section of its settings.
+    listener: &'static str,
+    /// The setting with its address.
+    listen: &'static str,
+    /// The section of its encryption.
+    tls: &'static str,
+    protocol: &'static [u8],
+}
+
+impl Names {
+    /// Those of the gRPC port.
+    pub const GRPC: Self = Self { listener: "grpc", listen: "grpc.listen", tls: "grpc.tls", protocol: HTTP2 };
+    /// Those of the HTTP port of the gateway.
+    pub const HTTP: Self = Self { listener: "http", listen: "http.listen", tls: "http.tls", protocol: HTTP1 };
+    /// Those of the port for operators.
+    pub const OPS: Self = Self { listener: "ops", listen: "ops.listen", tls: "ops.tls", protocol: HTTP1 };
+}
+
+/// Listens on an address, for the setting of that name.
+async fn listen(address: SocketAddr, setting: &str) -> anyhow::Result<Arc<TcpListener>> {
+    let listener =
+        TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} ({setting})"))?;
+    tracing::info!(address = %listener.local_addr().unwrap_or(address), setting, "listening");
+    Ok(Arc::new(listener))
+}
+
+/// Is it reached from this machine alone?
+fn is_loopback(address: SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn bind(names: &Names, address: &str, plain: bool) -> Result<(), String> {
+        let address = address.parse().expect("an address");
+        let bound = Port::bind(names, address, &TlsSettings::default(), plain).await;
+        bound.map(drop).map_err(|error| error.to_string())
+    }
+
+    #[tokio::test]
+    async fn plain_text_stays_on_the_loopback_unless_it_is_allowed() {
+        for (names, listener) in [(&Names::GRPC, "grpc"), (&Names::HTTP, "http"), (&Names::OPS, "ops")] {
+            bind(names, "127.0.0.1:0", false).await.expect("a loopback");
+            bind(names, "127.1.2.3:0", false).await.expect("a loopback");
+            for open in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0", "[::ffff:192.0.2.1]:0"] {
+                let refused = bind(names, open, false).await.expect_err(open);
+                for part in ["listen", "tls.certificate", "allow_plain_text"] {
+                    assert!(refused.contains(&format!("{listener}.{part}")), "{refused}");
+                }
+            }
+            bind(names, "0.0.0.0:0", true).await.expect("allowed");
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! The way to a service behind TLS: for the gateway, and for whoever asks a server of this machine how it is.
+
+use std::io;
+use std::sync::Arc;
+
+use anyhow::{Context, ensure};
+use http::Uri;
+use http::uri::Scheme;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use tokio_rustls::rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use tokio_rustls::rustls::{self, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use tonic::transport::{Channel, Endpoint};
+use tower::service_fn;
+
+use super::{HTTP2, files, provider, validity};
+use crate::throttle::Throttle;
+use crate::tls::UpstreamSettings;
+
+/// Which certificates of a service are good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// Those of an authority that bear the name of the service.
+    Authorities,
+    /// All. For a question about this very machine, whose answer is worth nothing to anybody else.
+    Anybody,
+}
+
+/// A way to a service. Its files are read for each connection, so that they may be exchanged.
+#[derive(Clone)]
+pub struct Link {
+    host: String,
+    port: u16,
+    name: ServerName<'static>,
+    trust: Trust,
+    settings: Arc<UpstreamSettings>,
+    /// Where those are set.
+    section: &'static str,
+    throttle: Arc<Throttle>,
+}
+
+impl Link {
+    /// The way to the service of an `https` URL. Refused when the files cannot be used now.
+    pub fn new(url: &Uri, trust: Trust, settings: &UpstreamSettings, section: &'static str) -> anyhow::Result<Self> {
+        ensure!(url.scheme() == Some(&Scheme::HTTPS), "{url} is no URL of https");
+        let host = url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let name = ServerName::try_from(host.clone()).with_context(|| format!("{host} is no name of a host"))?;
+        let port = url.port_u16().unwrap_or(443);
+        let link =
+            Self { host, port, name, trust, settings: Arc::new(settings.clone()), section, throttle: Arc::default() };
+        link.config().context(section)?;
+        Ok(link)
+    }
+
+    /// Opens a connection and closes it. The error says why there is none.
+    pub async fn probe(&self) -> Result<(), String> {
+        self.connect().await.map(drop).map_err(|error| error.to_string())
+    }
+
+    /// A channel that connects by it when it is needed.
+    pub fn channel(self, url: &Uri, shaped: impl FnOnce(Endpoint) -> Endpoint) -> anyhow::Result<Channel> {
+        // To the client it is a connection like any other: that it is encrypted is our matter.
+        let plain = Uri::builder().scheme(Scheme::HTTP).authority(format!("{}:{}", bracketed(&self.host), self.port));
+        let endpoint = shaped(Endpoint::from(plain.path_and_query("/").build()?).origin(url.clone()));
+        let connect = service_fn(move |_: Uri| {
+            let link = self.clone();
+            async move { link.connect().await.map(TokioIo::new) }
+        });
+        Ok(endpoint.connect_with_connector_lazy(connect))
+    }
+
+    async fn connect(&self) -> io::Result<TlsStream<TcpStream>> {
+        let config = self.config().map_err(|error| {
+            let error = format!("{error:#}");
+            if self.throttle.permits() {
+                tracing::warn!(error, section = self.section, "the service cannot be reached");
+            }
+            io::Error::other(error)
+        })?;
+        let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
+        stream.set_nodelay(true)?;
+        let stream = TlsConnector::from(Arc::new(config)).connect(self.name.clone(), stream).await?;
+        if stream.get_ref().1.alpn_protocol() != Some(HTTP2) {
+            return Err(io::Error::other("the service does not speak HTTP/2"));
+        }
+        Ok(stream)
+    }
+
+    pub(super) fn config(&self) -> anyhow::Result<ClientConfig> {
+        let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
+        let builder = match (self.trust, &self.settings.ca) {
+            (Trust::Anybody, _) => builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider()))),
+            (Trust::Authorities, Some(path)) => builder.with_root_certificates(files::authorities(path)?),
+            (Trust::Authorities, None) => {
+                let public = webpki_roots::TLS_SERVER_ROOTS.iter().cloned();
+                builder.with_root_certificates(public.collect::<RootCertStore>())
+            }
+        };
+        let mut config = match (&self.settings.certificate, &self.settings.key) {
+            (Some(certificate), Some(key)) => {
+                let chain = files::certificates(certificate)?;
+                validity::check_dates(certificate, &chain)?;
+                builder
+                    .with_client_auth_cert(chain, files::key(key)?)
+                    .with_context(|| format!("{} and {} do not fit together", certificate.display(), key.display()))?
+            }
+            _ => builder.with_no_client_auth(),
+        };
+        config.alpn_protocols = vec![HTTP2.to_vec()];
+        Ok(config)
+    }
+}
+
+fn bracketed(host: &str) -> String {
+    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
+}
+
+/// Whoever has the key of the certificate that it shows, whatever certificate that is.
+#[derive(Debug)]
+struct Anybody(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

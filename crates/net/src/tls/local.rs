@@ -1,0 +1,45 @@
+//! Connections to the HTTP ports of this machine, for questions about its own processes.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context;
+use http::Uri;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
+
+use super::{HTTP1, Link, Trust};
+use crate::tls::{ClientAuth, TlsSettings, UpstreamSettings};
+
+/// A connection, encrypted or not.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// Returns what a process of this machine shows to its own listener: its own certificate, where the listener
+/// requires one. A server whose authority is that of clients as well takes it.
+pub fn own_certificate(tls: &TlsSettings) -> UpstreamSettings {
+    let mut shown = UpstreamSettings::default();
+    if tls.client_auth == ClientAuth::Required {
+        (shown.certificate, shown.key) = (tls.certificate.clone(), tls.key.clone());
+    }
+    shown
+}
+
+/// Connects to the HTTP port at `address`, with TLS where its listener has a certificate. Any certificate is good: the answer is
+/// about this very machine.
+pub async fn connect(address: SocketAddr, tls: &TlsSettings, section: &'static str) -> anyhow::Result<Box<dyn Stream>> {
+    if tls.certificate.is_none() {
+        return Ok(Box::new(TcpStream::connect(address).await?));
+    }
+    let url: Uri = format!("https://{address}").parse()?;
+    let mut config = Link::new(&url, Trust::Anybody, &own_certificate(tls), section)?.config().context(section)?;
+    config.alpn_protocols = vec![HTTP1.to_vec()];
+    let stream = TcpStream::connect(address).await?;
+    let name = ServerName::from(address.ip());
+    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(io::Error::other)?;
+    Ok(Box::new(stream))
+}

@@ -1,0 +1,166 @@
+//! From when, and until when, certificates are good.
+
+use std::path::Path;
+use std::time::Duration;
+
+use access_tokens_domain::ports::Clock;
+use access_tokens_domain::time::Timestamp;
+use access_tokens_host::SystemClock;
+use anyhow::{Context, bail, ensure};
+use tokio_rustls::rustls::pki_types::{CertificateDer, UnixTime};
+use webpki::{EndEntityCert, Error, KeyUsage};
+
+use super::{files, provider};
+
+/// How dates are shown.
+const DATE: &str = "%Y-%m-%d %H:%M UTC";
+/// Later than any certificate ends.
+const NEVER: Duration = Duration::from_secs(1 << 40);
+
+/// Both moments for each certificate of a file in PEM.
+pub fn validities(path: &Path) -> anyhow::Result<Vec<(Timestamp, Timestamp)>> {
+    let certificates = files::certificates(path)?;
+    let validity = |one| validity(one).with_context(|| format!("{} holds a certificate that is none", path.display()));
+    certificates.iter().map(validity).collect()
+}
+
+/// The library tells them to whoever comes too early or too late, before it looks at anything else.
+fn validity(certificate: &CertificateDer<'_>) -> Option<(Timestamp, Timestamp)> {
+    let certificate = EndEntityCert::try_from(certificate).ok()?;
+    let refusal = |at: Duration| {
+        let time = UnixTime::since_unix_epoch(at);
+        certificate.verify_for_usage(&[], &[], &[], time, KeyUsage::server_auth(), None, None).err()
+    };
+    let from = match refusal(Duration::ZERO) {
+        Some(Error::CertNotValidYet { not_before, .. }) => not_before,
+        // As old as time itself.
+        _ => UnixTime::since_unix_epoch(Duration::ZERO),
+    };
+    let Some(Error::CertExpired { not_after, .. }) = refusal(NEVER) else { return None };
+    let moment = |time: UnixTime| Timestamp::from_timestamp(i64::try_from(time.as_secs()).ok()?, 0);
+    Some((moment(from)?, moment(not_after)?))
+}
+
+/// Refuses a certificate that is not valid at this moment.
+pub(super) fn check_dates(path: &Path, chain: &[CertificateDer<'_>]) -> anyhow::Result<()> {
+    let Some(own) = chain.first() else { return Ok(()) };
+    let (from, until) =
+        validity(own).with_context(|| format!("{} holds a certificate that is none", path.display()))?;
+    let now = SystemClock.now();
+    ensure!(from <= now, "the certificate of {} is not valid before {}", path.display(), from.format(DATE));
+    ensure!(
+        now < until,
+        "the certificate of {} has expired: it was valid until {}",
+        path.display(),
+        until.format(DATE)
+    );
+    Ok(())
+}
+
+/// Refuses a certificate of a server that no client could take: one that is not valid at this moment, that is not for servers,
+/// or that is followed by one which did not sign it or is no authority.
+pub(super) fn check_server(path: &Path, chain: &[CertificateDer<'_>]) -> anyhow::Result<()> {
+    check_dates(path, chain)?;
+    let Some((own, others)) = chain.split_first() else { return Ok(()) };
+    let file = path.display();
+    if let Some(Error::RequiredEkuNotFoundContext(_)) = refusal(own, &[])? {
+        bail!("the certificate of {file} is not for servers (extended key usage)");
+    }
+    let Some(issuer) = others.first() else { return Ok(()) };
+    // Looked at as the certificate of a server, an authority is refused for being one.
+    ensure!(
+        matches!(refusal(issuer, &[])?, Some(Error::CaUsedAsEndEntity)),
+        "the second certificate of {file} is no authority, or is not valid now"
+    );
+    if let Some(error) = refusal(own, std::slice::from_ref(issuer))? {
+        bail!("the first certificate of {file} was not signed by the second one, or is no good otherwise: {error}");
+    }
+    Ok(())
+}
+
+/// Why a certificate would be refused as that of a server by a client that knows these authorities. `None`: it is good. Names are
+/// not looked at.
+fn refusal(certificate: &CertificateDer<'_>, authorities: &[CertificateDer<'_>]) -> anyhow::Result<Option<Error>> {
+    let certificate = EndEntityCert::try_from(certificate)?;
+    let anchors = authorities.iter().map(webpki::anchor_from_trusted_cert).collect::<Result<Vec<_>, _>>()?;
+    let algorithms = provider().signature_verification_algorithms.all;
+    let usage = KeyUsage::server_auth();
+    let verified = certificate.verify_for_usage(algorithms, &anchors, &[], UnixTime::now(), usage, None, None);
+    Ok(verified.err())
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
+
+    use super::*;
+
+    #[test]
+    fn servers_and_authorities_say_how_long_they_are_good() {
+        for authority in [false, true] {
+            let mut params = CertificateParams::default();
+            if authority {
+                params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            }
+            params.not_before = rcgen::date_time_ymd(2026, 2, 3);
+            params.not_after = rcgen::date_time_ymd(2150, 4, 5);
+            let key = KeyPair::generate().expect("a key");
+            let certificate = params.self_signed(&key).expect("a certificate");
+            let (from, until) = validity(certificate.der()).expect("a certificate");
+            assert_eq!(from.to_rfc3339(), "2026-02-03T00:00:00+00:00");
+            assert_eq!(until.to_rfc3339(), "2150-04-05T00:00:00+00:00");
+        }
+        assert!(validity(&CertificateDer::from(vec![0; 8])).is_none());
+    }
+
+    fn issuer(is_ca: IsCa, name: &str) -> CertifiedIssuer<'static, KeyPair> {
+        let mut params = CertificateParams::default();
+        params.is_ca = is_ca;
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
+        CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("a certificate")
+    }
+
+    /// What is said of a chain that begins with a certificate of this kind.
+    fn said(
+        signer: &CertifiedIssuer<'static, KeyPair>,
+        shown: Option<&CertifiedIssuer<'static, KeyPair>>,
+        describe: impl FnOnce(&mut CertificateParams),
+    ) -> String {
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
+        describe(&mut params);
+        let key = KeyPair::generate().expect("a key");
+        let own = params.signed_by(&key, signer).expect("a certificate").der().clone();
+        let chain: Vec<_> = std::iter::once(own).chain(shown.map(|issuer| issuer.der().clone())).collect();
+        match check_server(Path::new("server.pem"), &chain) {
+            Ok(()) => "good".to_owned(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn a_server_shows_a_certificate_that_a_client_can_take() {
+        let authority = issuer(IsCa::Ca(BasicConstraints::Unconstrained), "authority");
+        let other = issuer(IsCa::Ca(BasicConstraints::Unconstrained), "other");
+        let same_name = issuer(IsCa::Ca(BasicConstraints::Unconstrained), "authority");
+        let no_authority = issuer(IsCa::ExplicitNoCa, "authority");
+        let nothing = |_: &mut CertificateParams| {};
+        assert_eq!(said(&authority, None, nothing), "good");
+        assert_eq!(said(&authority, Some(&authority), nothing), "good");
+        for (shown, expected) in
+            [(&other, "was not signed by the second"), (&same_name, "was not signed by the second")]
+        {
+            let said = said(&authority, Some(shown), nothing);
+            assert!(said.contains(expected), "{said}");
+        }
+        let foreign = said(&no_authority, Some(&no_authority), nothing);
+        assert!(foreign.contains("is no authority"), "{foreign}");
+        let expired = said(&authority, Some(&authority), |params| params.not_after = rcgen::date_time_ymd(2020, 1, 1));
+        assert!(expired.contains("has expired: it was valid until 2020-01-01 00:00 UTC"), "{expired}");
+        let early = said(&authority, None, |params| params.not_before = rcgen::date_time_ymd(2190, 1, 1));
+        assert!(early.contains("is not valid before 2190-01-01"), "{early}");
+        let client = said(&authority, None, |params| {
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        });
+        assert!(client.contains("is not for servers"), "{client}");
+    }
+}

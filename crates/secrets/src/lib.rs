@@ -1,0 +1,24 @@
+//! Everything that needs a key: pass codes, codes, sealed codes, and the keys themselves.
+//!
+//! A [`KeyRing`] holds root keys. No root key is used directly: HKDF derives one key a purpose from each, so that what
+//! is learned about one purpose says nothing about another. The first key of the ring writes, all of them read.
+//! A ring can be exchanged under a process that runs: whoever derives from [`LiveKeys`] follows.
+
+mod codes;
+mod hasher;
+mod key_edit;
+mod key_file;
+mod keys;
+mod live;
+mod pass_code;
+mod ring_text;
+mod secrets;
+
+pub use hasher::HashingLoad;
+pub use hasher::overloaded;
+pub use keys::{HmacSha256, PerKey};
+pub use keys::{KeyRing, KeyRingError};
+pub use live::{Derived, SETTLED};
+pub use live::{LiveKeys, watch};
+pub use pass_code::{Refusal, current_form, examine_foreign};
+pub use secrets::KeyedSecrets;

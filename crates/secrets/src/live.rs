@@ -1,0 +1,278 @@
+//! The key ring of a process that runs: it can be exchanged, and whatever is derived from it follows.
+
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use access_tokens_host::watch::{Mark, POLL, mark};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::keys::{KeyRing, KeyRingError};
+
+/// After so long, every server that follows a key file reads with its keys.
+pub const SETTLED: Duration = Duration::from_secs(3);
+
+/// The ring that counts now. Who works with a ring of before goes on with it until the end of what it does.
+pub struct LiveKeys(RwLock<Arc<KeyRing>>);
+
+impl LiveKeys {
+    /// Begins with a ring.
+    pub fn new(ring: KeyRing) -> Self {
+        Self(RwLock::new(Arc::new(ring)))
+    }
+
+    /// The ring that counts now.
+    pub fn ring(&self) -> Arc<KeyRing> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts another ring in its place, unless it is the same. Was it another?
+    pub fn replace(&self, ring: KeyRing) -> bool {
+        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let other = !current.is_same(&ring);
+        if other {
+            *current = Arc::new(ring);
+        }
+        other
+    }
+}
+
+impl std::fmt::Debug for LiveKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.ring().fmt(f)
+    }
+}
+
+/// Something derived from the ring that counts now: anew at the first use after the ring was exchanged.
+pub struct Derived<T> {
+    keys: Arc<LiveKeys>,
+    make: fn(&KeyRing) -> T,
+    latest: RwLock<(Arc<KeyRing>, Arc<T>)>,
+}
+
+impl<T> Derived<T> {
+    /// Makes it from the current ring.
+    pub fn new(keys: Arc<LiveKeys>, make: fn(&KeyRing) -> T) -> Self {
+        let ring = keys.ring();
+        let first = Arc::new(make(&ring));
+        Self { keys, make, latest: RwLock::new((ring, first)) }
+    }
+
+    /// Returns what the current ring makes.
+    pub fn get(&self) -> Arc<T> {
+        {
+            let ring = self.keys.ring();
+            let (of, value) = &*self.latest.read().unwrap_or_else(PoisonError::into_inner);
+            if Arc::ptr_eq(of, &ring) {
+                return Arc::clone(value);
+            }
+        }
+        let mut latest = self.latest.write().unwrap_or_else(PoisonError::into_inner);
+        // Asked again under the lock, so that nobody puts what is older over what is newer.
+        let ring = self.keys.ring();
+        if !Arc::ptr_eq(&latest.0, &ring) {
+            let value = Arc::new((self.make)(&ring));
+            *latest = (ring, value);
+        }
+        Arc::clone(&latest.1)
+    }
+}
+
+/// Follows a key file until its task ends: within a second of a change, the keys are those of the file. A file that
+/// cannot be read, or is no key ring, changes nothing, and is complained about once.
+pub async fn watch(file: PathBuf, keys: Arc<LiveKeys>) {
+    let mut ticks = interval(POLL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut follower = Follower { file, keys, seen: None, failing: false };
+    loop {
+        ticks.tick().await;
+        match follower.look().await {
+            Noticed::Nothing => {}
+            Noticed::Changed { before } => {
+                tracing::info!(keys = ?follower.keys, ?before, "the key file changed: its keys count now");
+            }
+            Noticed::Mended => tracing::info!("the key file can be read again"),
+            Noticed::Broken(error) => {
+                tracing::warn!(%error, "the key file changed, but cannot be used: the keys stay as they were");
+            }
+        }
+    }
+}
+
+struct Follower {
+    file: PathBuf,
+    keys: Arc<LiveKeys>,
+    /// The mark of the file that the keys are from. None is known at first: the file may have changed since the ring
+    /// was read.
+    seen: Option<Mark>,
+    failing: bool,
+}
+
+/// What is worth a line in the log.
+enum Noticed {
+    Nothing,
+    Changed { before: Arc<KeyRing> },
+    Mended,
+    Broken(KeyRingError),
+}
+
+impl Follower {
+    async fn look(&mut self) -> Noticed {
+        // Before it is read: what changes in between is read again at the next look.
+        let now = tokio::fs::metadata(&self.file).await.ok().map(|metadata| mark(&metadata));
+        if now.is_some() && now == self.seen {
+            return Noticed::Nothing;
+        }
+        match KeyRing::read(&self.file) {
+            Ok(ring) => {
+                let (before, mended) = (self.keys.ring(), self.failing);
+                (self.seen, self.failing) = (now, false);
+                match (self.keys.replace(ring), mended) {
+                    (true, _) => Noticed::Changed { before },
+                    (false, true) => Noticed::Mended,
+                    (false, false) => Noticed::Nothing,
+                }
+            }
+            Err(error) => {
+                // What is wrong may be mended without another mark, such as a directory that could not be entered.
+                self.seen = None;
+                if std::mem::replace(&mut self.failing, true) { Noticed::Nothing } else { Noticed::Broken(error) }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+    use std::sync::Mutex;
+
+    use access_tokens_domain::ports::{HashWork, Purpose, Secrets, Verdict};
+    use access_tokens_domain::secret::Secret;
+    use access_tokens_domain::session::OrganisationKey;
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+    use crate::KeyedSecrets;
+    use crate::keys::tests::{RING_A, RING_B, ring};
+    use access_tokens_host::SystemRandom;
+
+    fn write(path: &Path, text: &str) {
+        // Renamed into place, as editors and the commands do; private, as it must be.
+        let beside = path.with_extension("new");
+        fs::write(&beside, text).expect("written");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            fs::set_permissions(&beside, fs::Permissions::from_mode(0o600)).expect("chmod");
+        }
+        fs::rename(&beside, path).expect("renamed");
+    }
+
+    fn ids(keys: &LiveKeys) -> Vec<String> {
+        keys.ring().ids().map(str::to_owned).collect()
+    }
+
+    async fn becomes(keys: &LiveKeys, expected: &[&str]) {
+        let since = Instant::now();
+        while ids(keys) != expected {
+            assert!(since.elapsed() < Duration::from_secs(2), "{keys:?} after two seconds");
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    #[test]
+    fn what_is_derived_follows_the_ring_and_is_derived_once() {
+        static MADE: Mutex<Vec<String>> = Mutex::new(Vec::new());
+        let keys = Arc::new(LiveKeys::new(ring(&[RING_A])));
+        let derived = Derived::new(Arc::clone(&keys), |ring| {
+            let id = ring.ids().next().expect("a key").to_owned();
+            MADE.lock().expect("lock").push(id.clone());
+            id
+        });
+        let held = derived.get();
+        assert!(!keys.replace(ring(&[RING_A])), "it is the same");
+        assert_eq!(*derived.get(), "a");
+        assert!(keys.replace(ring(&[RING_B, RING_A])));
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| assert_eq!(*derived.get(), "b"));
+            }
+        });
+        assert_eq!(*held, "a", "who has it keeps it");
+        assert_eq!(*MADE.lock().expect("lock"), ["a", "b"]);
+    }
+
+    #[test]
+    fn another_key_under_the_same_id_is_another_ring() {
+        let keys = LiveKeys::new(ring(&[RING_A]));
+        assert!(keys.replace(ring(&[&RING_B.replace("b ", "a ")])));
+        assert!(keys.replace(ring(&[RING_A, RING_B])) && keys.replace(ring(&[RING_B, RING_A])), "order counts");
+    }
+
+    #[tokio::test]
+    async fn a_changed_file_counts_within_two_seconds_and_old_hashes_still_match() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("keys");
+        write(&path, RING_A);
+        let keys = Arc::new(LiveKeys::new(KeyRing::read(&path).expect("a ring")));
+        let secrets = KeyedSecrets::live(Arc::clone(&keys), Arc::new(SystemRandom));
+        let (code, subject, work) = (Secret::new("004711"), "T", HashWork::call(OrganisationKey::NONE));
+        let old = secrets.hash(work, code.clone()).await.expect("hashed");
+        let old_code = secrets.code_hash(Purpose::Verification, subject, &code).expect("hashed");
+        let old_seal = secrets.seal(Purpose::Verification, subject, &code).expect("sealed");
+
+        let watcher = tokio::spawn(watch(path.clone(), Arc::clone(&keys)));
+        write(&path, &format!("{RING_B}\n{RING_A}\n"));
+        becomes(&keys, &["b", "a"]).await;
+
+        assert_eq!(secrets.verify(work, code.clone(), Some(old)).await.expect("compared"), Verdict::Outdated);
+        assert!(secrets.code_matches(Purpose::Verification, subject, &code, Some(&old_code)));
+        assert_eq!(secrets.open(Purpose::Verification, subject, &old_seal).expect("opened").expose(), "004711");
+        assert!(secrets.hash(work, code.clone()).await.expect("hashed").as_stored().contains("keyid=Yg"));
+        assert!(secrets.code_hash(Purpose::ApiKey, subject, &code).expect("hashed").as_stored().starts_with("b$"));
+        assert!(secrets.seal(Purpose::ApiKey, subject, &code).expect("sealed").as_stored().starts_with("b$"));
+        watcher.abort();
+    }
+
+    #[tokio::test]
+    async fn a_broken_or_missing_file_keeps_the_old_ring_and_is_complained_about_once() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("keys");
+        write(&path, RING_A);
+        let keys = Arc::new(LiveKeys::new(ring(&[RING_A])));
+        let mut follower = Follower { file: path.clone(), keys: Arc::clone(&keys), seen: None, failing: false };
+        assert!(matches!(follower.look().await, Noticed::Nothing));
+
+        write(&path, "a not-a-key\n");
+        assert!(matches!(follower.look().await, Noticed::Broken(_)));
+        assert!(matches!(follower.look().await, Noticed::Nothing), "said once");
+        for broken in ["", "# nothing\n"] {
+            write(&path, broken);
+            assert!(matches!(follower.look().await, Noticed::Nothing), "said once");
+        }
+        fs::remove_file(&path).expect("removed");
+        assert!(matches!(follower.look().await, Noticed::Nothing), "said once");
+        assert_eq!(ids(&keys), ["a"]);
+
+        write(&path, RING_A);
+        assert!(matches!(follower.look().await, Noticed::Mended));
+        fs::remove_file(&path).expect("removed");
+        assert!(matches!(follower.look().await, Noticed::Broken(_)), "said again");
+        write(&path, RING_B);
+        assert!(matches!(follower.look().await, Noticed::Changed { before } if before.ids().eq(["a"])));
+        assert_eq!(ids(&keys), ["b"]);
+    }
+
+    #[tokio::test]
+    async fn what_changed_before_the_watching_began_is_noticed() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("keys");
+        let keys = Arc::new(LiveKeys::new(ring(&[RING_A])));
+        write(&path, RING_B);
+        let watcher = tokio::spawn(watch(path, Arc::clone(&keys)));
+        becomes(&keys, &["b"]).await;
+        watcher.abort();
+    }
+}

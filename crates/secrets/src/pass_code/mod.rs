@@ -1,0 +1,376 @@
+//! Pass codes and passwords: Argon2id over a keyed hash, as a PHC string.
+//!
+//! ```text
+//! $argon2id$v=19$m=19456,t=2,p=1,keyid=<key id in base64>$<salt>$<hash>
+//! ```
+//!
+//! A parameter `data` before the salt notes how easily the pass code is guessed, where no policy was asked about it; see
+//! [`Strength`]. After it, [`NORMALISED`] marks a hash whose secret was not ASCII and was normalised: what is presented is normalised
+//! too before it is compared. A hash without the mark was made of the presented bytes, here before version 0.3.0 or
+//! elsewhere, and is compared with them. Both enter Argon2, so they cannot be changed without the hash.
+//!
+//! With `keyid`, what enters Argon2 is HMAC-SHA256(pepper, pass code): a stolen database alone is worthless, however
+//! short the pass codes are. Without `keyid` it is the pass code itself: such hashes are imported, and of any Argon2
+//! variant. Hashes of other schemes are imported too, see [`foreign`].
+
+mod foreign;
+mod refusal;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use access_tokens_domain::ports::{HashCost, Verdict};
+use access_tokens_domain::secret::{PassCodeHash, Secret};
+use access_tokens_domain::strength::Strength;
+use access_tokens_domain::{Error, Result, text};
+use argon2::password_hash::phc::{Output, PasswordHash, Salt};
+use argon2::{Algorithm, Argon2, AssociatedData, Block, KeyId, Params, ParamsBuilder, Version};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use hmac::Mac;
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use self::foreign::Foreign;
+pub use self::refusal::Refusal;
+use super::keys::{HmacSha256, KeyRing, PerKey};
+
+/// Argon2's work space. It is 19 MiB: making it anew costs a third of a hash.
+pub(super) struct Memory(Vec<Block>);
+
+/// So many blocks (KiB) are asked for, although fewer are written. From 32 MiB on the C library maps memory that goes
+/// back to the system as soon as it is freed; smaller pieces stay with the thread that freed them, and after a flood of
+/// logins every blocking thread would sit on 19 MiB. What is not written costs nothing.
+const RESERVED: usize = 33 * 1_024;
+
+/// OWASP's minimum, in KiB, passes and lanes.
+const COST: (u32, u32, u32) = (19_456, 2, 1);
+/// Maximum passes and lanes of a stored hash. Lanes are computed one after the other.
+const MAX_PASSES: u32 = 10;
+const MAX_LANES: u32 = 16;
+/// Memory of a stored hash in KiB above which hashes are computed one at a time.
+pub(super) const LARGE_MEMORY: u64 = 64 * 1_024;
+/// Maximum memory of a stored hash in KiB. What may be imported is often less, see [`PassCodes::examine`].
+const MAX_MEMORY: u64 = 256 * 1_024;
+const OUTPUT_BYTES: usize = 32;
+const MIN_OUTPUT_BYTES: usize = 16;
+const MAX_STORED: usize = 512;
+
+/// What a hash of the current cost under a key begins with.
+pub fn current_form() -> String {
+    let (memory, passes, lanes) = COST;
+    format!("$argon2id$v=19$m={memory},t={passes},p={lanes},keyid=")
+}
+
+/// Marks hashes of normalised secrets, in the form in which it stands in the text of a hash: four characters of base64.
+const NORMALISED: &str = "nfc0";
+
+/// Bytes of a salt.
+pub(super) const SALT_BYTES: usize = 16;
+
+/// Minimum part of a hash, as a divisor, for which it is worth doing the missing work.
+const SMALLEST_PADDING: u32 = 32;
+/// Weight of a new measurement in [`PassCodes::usual`], as a divisor.
+const SMOOTHING: u64 = 8;
+
+/// Hashes and verifies, on the thread that calls.
+pub(super) struct PassCodes {
+    peppers: PerKey<HmacSha256>,
+    /// Nanoseconds that a hash of the current form takes on this machine, smoothed. 0: not measured yet.
+    usual: AtomicU64,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self(Vec::with_capacity(RESERVED))
+    }
+}
+
+impl Memory {
+    /// The first `count` blocks. What an earlier hash left in them does no harm: the first pass of Argon2 writes every
+    /// block before it is read.
+    fn blocks(&mut self, count: usize) -> &mut [Block] {
+        if self.0.len() < count {
+            self.0.resize(count, Block::new());
+        }
+        &mut self.0[..count]
+    }
+}
+
+/// A stored hash, taken apart.
+enum Stored<'k> {
+    Argon2(Box<StoredArgon2<'k>>),
+    Foreign(Foreign),
+}
+
+struct StoredArgon2<'k> {
+    argon2: Argon2<'static>,
+    salt: Vec<u8>,
+    expected: Vec<u8>,
+    pepper: Option<&'k HmacSha256>,
+    /// Is it what would be written today?
+    current: bool,
+    /// Whether it was made of a normalised secret.
+    normalised: bool,
+}
+
+impl PassCodes {
+    pub(super) fn new(ring: &KeyRing) -> Self {
+        Self { peppers: ring.derive_hmac("pass-code-pepper"), usual: AtomicU64::new(0) }
+    }
+
+    /// Hashes under the writing key. The hash notes the strength, if one is given.
+    pub(super) fn hash(
+        &self,
+        secret: &Secret,
+        strength: Option<Strength>,
+        salt: [u8; SALT_BYTES],
+        memory: &mut Memory,
+    ) -> Result<PassCodeHash> {
+        let (key_id, pepper) = self.peppers.current();
+        // Four characters of base64 are three bytes.
+        let mark = if secret.expose().is_ascii() { "" } else { NORMALISED };
+        let note = strength.map(Strength::note).unwrap_or_default() + mark;
+        let note = STANDARD_NO_PAD.decode(note).map_err(internal)?;
+        let secret = &normalised(secret);
+        let params = params(key_id, &note).map_err(internal)?;
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
+        let mut output = [0; OUTPUT_BYTES];
+        run(&argon2, &peppered(pepper, secret), &salt, &mut output, memory).map_err(internal)?;
+        let phc = PasswordHash {
+            algorithm: Algorithm::Argon2id.ident(),
+            version: Some(Version::V0x13.into()),
+            params: (&params).try_into().map_err(internal)?,
+            salt: Some(Salt::new(&salt).map_err(internal)?),
+            hash: Some(Output::new(&output).map_err(internal)?),
+        };
+        Ok(PassCodeHash::from_stored(phc.to_string()))
+    }
+
+    /// Does it match, and is it what would be written today? Without a hash, or with one that cannot be checked, the
+    /// same work is done for nothing. A hash of another form is often imported and cheaper; the missing work is done after
+    /// it, so that its time does not tell that there is such a hash.
+    pub(super) fn verify(
+        &self,
+        secret: &Secret,
+        stored: Option<&PassCodeHash>,
+        memory: &mut Memory,
+    ) -> Result<Verdict> {
+        let (matches, current) = match stored.and_then(|stored| self.parse(stored, MAX_MEMORY).ok()) {
+            Some(Stored::Argon2(stored)) if stored.current => (self.measured(|| stored.matches(secret, memory))?, true),
+            Some(stored) => {
+                let started = Instant::now();
+                let (matches, current) = match &stored {
+                    Stored::Argon2(stored) => (stored.matches(secret, memory)?, false),
+                    // What the scheme did not read may be wrong: a hash of it would lock the true secret out for ever.
+                    Stored::Foreign(stored) => (stored.matches(secret), !stored.reads_all_of(secret)),
+                };
+                self.pad(secret, started.elapsed(), memory)?;
+                (matches, current)
+            }
+            None => {
+                self.measured(|| self.hash(secret, None, [0; SALT_BYTES], memory))?;
+                (false, false)
+            }
+        };
+        Ok(match (matches, current) {
+            (false, _) => Verdict::Wrong,
+            (true, true) => Verdict::Right,
+            (true, false) => Verdict::Outdated,
+        })
+    }
+
+    /// Computes a hash of the current form, and takes its time for the usual one.
+    fn measured<T>(&self, hash: impl FnOnce() -> Result<T>) -> Result<T> {
+        let started = Instant::now();
+        let result = hash()?;
+        let took = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let usual = self.usual.load(Ordering::Relaxed);
+        // A thread that was not running for a while says nothing about the work.
+        let took = if usual == 0 { took } else { took.min(usual.saturating_mul(2)) };
+        let next = if usual == 0 { took } else { usual - usual / SMOOTHING + took / SMOOTHING };
+        self.usual.store(next.max(1), Ordering::Relaxed);
+        Ok(result)
+    }
+
+    /// Does the work that a comparison of `took` lacks, measured by a hash of the current form.
+    fn pad(&self, secret: &Secret, took: Duration, memory: &mut Memory) -> Result<()> {
+        let (blocks, passes, lanes) = COST;
+        let usual = match self.usual.load(Ordering::Relaxed) {
+            // The first comparison of this process: a whole hash, which is measured.
+            0 => return self.measured(|| self.hash(secret, None, [0; SALT_BYTES], memory)).map(drop),
+            usual => Duration::from_nanos(usual),
+        };
+        let missing = usual.saturating_sub(took);
+        if missing < usual / SMALLEST_PADDING {
+            return Ok(());
+        }
+        // The work of Argon2 is proportional to its memory.
+        let share = missing.as_nanos().saturating_mul(blocks.into()) / usual.as_nanos().max(1);
+        let blocks = u32::try_from(share).unwrap_or(blocks).clamp(Params::MIN_M_COST, blocks);
+        let params = Params::new(blocks, passes, lanes, Some(OUTPUT_BYTES)).map_err(internal)?;
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        let (_, pepper) = self.peppers.current();
+        run(&argon2, &peppered(pepper, secret), &[0; SALT_BYTES], &mut [0; OUTPUT_BYTES], memory).map_err(internal)
+    }
+
+    /// Can it be checked: of a known scheme and bounded cost, under a key of ours or none?
+    pub(super) fn accepts(&self, stored: &PassCodeHash) -> bool {
+        self.parse(stored, MAX_MEMORY).is_ok()
+    }
+
+    /// Says whether a hash may be imported, and what it costs to guess against it. `max_memory` is in KiB.
+    pub(super) fn examine(&self, stored: &PassCodeHash, max_memory: u64) -> Result<HashCost, Refusal> {
+        self.parse(stored, max_memory.min(MAX_MEMORY)).map(|stored| stored.cost())
+    }
+
+    /// Whether a comparison needs so much memory that only one may run at a time.
+    pub(super) fn is_large(&self, stored: &PassCodeHash) -> bool {
+        self.parse(stored, MAX_MEMORY).is_ok_and(|stored| stored.memory() > LARGE_MEMORY)
+    }
+
+    fn parse(&self, stored: &PassCodeHash, max_memory: u64) -> Result<Stored<'_>, Refusal> {
+        let text = stored.as_stored();
+        if text.len() > MAX_STORED {
+            return Err(Refusal::NotPhc);
+        }
+        if text.starts_with("$argon2") {
+            parse_argon2(text, Some(&self.peppers), max_memory).map(|stored| Stored::Argon2(Box::new(stored)))
+        } else {
+            Foreign::parse(text, max_memory).map(Stored::Foreign)
+        }
+    }
+}
+
+/// Says whether a hash may be imported, without the keys of this service. `max_memory` is in KiB.
+pub fn examine_foreign(text: &str, max_memory: u64) -> Result<HashCost, Refusal> {
+    if text.len() > MAX_STORED {
+        Err(Refusal::NotPhc)
+    } else if text.starts_with("$argon2") {
+        parse_argon2(text, None, max_memory.min(MAX_MEMORY)).map(|stored| stored.cost())
+    } else {
+        Foreign::parse(text, max_memory.min(MAX_MEMORY)).map(|stored| stored.cost())
+    }
+}
+
+fn parse_argon2<'k>(
+    text: &str,
+    peppers: Option<&'k PerKey<HmacSha256>>,
+    max_memory: u64,
+) -> Result<StoredArgon2<'k>, Refusal> {
+    let phc = foreign::read_phc(text)?;
+    let algorithm = Algorithm::try_from(phc.algorithm.as_str()).map_err(|_| Refusal::Scheme(None))?;
+    // The oldest hashes name no version; they are of the first.
+    let version = phc.version.map_or(Ok(Version::V0x10), Version::try_from).map_err(|_| Refusal::Malformed)?;
+    let params = Params::try_from(&phc).map_err(|_| Refusal::Malformed)?;
+    let memory = u64::from(params.m_cost());
+    if memory > max_memory {
+        return Err(Refusal::Memory { needed: memory, limit: max_memory });
+    }
+    for (what, found, limit) in [("t", params.t_cost(), MAX_PASSES), ("p", params.p_cost(), MAX_LANES)] {
+        if found > limit {
+            return Err(Refusal::Time { what, found: found.into(), limit: limit.into() });
+        }
+    }
+    let pepper = match (params.keyid(), peppers) {
+        ([], _) => None,
+        (id, Some(peppers)) => {
+            let id = std::str::from_utf8(id).map_err(|_| Refusal::Key)?;
+            Some(peppers.get(id).ok_or(Refusal::Key)?)
+        }
+        (_, None) => return Err(Refusal::Key),
+    };
+    let salt = phc.salt.ok_or(Refusal::Malformed)?.to_vec();
+    let expected = phc.hash.ok_or(Refusal::Malformed)?.as_bytes().to_vec();
+    if salt.len() < argon2::MIN_SALT_LEN || expected.len() < MIN_OUTPUT_BYTES {
+        return Err(Refusal::Malformed);
+    }
+    // The parameters hold the id of the key, the length of the output and the note too.
+    let is_todays = |peppers: &PerKey<HmacSha256>| {
+        self::params(peppers.current().0, params.data()).is_ok_and(|todays| todays == params)
+    };
+    let current = algorithm == Algorithm::Argon2id
+        && version == Version::V0x13
+        && peppers.is_some_and(is_todays)
+        && salt.len() == SALT_BYTES
+        && pepper.is_some();
+    // Only hashes under keys of this service have the mark.
+    let normalised = pepper.is_some() && STANDARD_NO_PAD.encode(params.data()).ends_with(NORMALISED);
+    let argon2 = Argon2::new(algorithm, version, params);
+    Ok(StoredArgon2 { argon2, salt, expected, pepper, current, normalised })
+}
+
+impl Stored<'_> {
+    fn cost(&self) -> HashCost {
+        match self {
+            Self::Argon2(stored) => stored.cost(),
+            Self::Foreign(stored) => stored.cost(),
+        }
+    }
+
+    /// Memory of a comparison in KiB.
+    fn memory(&self) -> u64 {
+        match self {
+            Self::Argon2(stored) => stored.argon2.params().m_cost().into(),
+            Self::Foreign(stored) => stored.memory(),
+        }
+    }
+}
+
+impl StoredArgon2<'_> {
+    /// Whether it costs as much to guess against as a hash of the current form.
+    fn cost(&self) -> HashCost {
+        let (memory, passes, _) = COST;
+        let work = |memory: u32, passes: u32| u64::from(memory) * u64::from(passes);
+        let params = self.argon2.params();
+        if work(params.m_cost(), params.t_cost()) < work(memory, passes) { HashCost::Weak } else { HashCost::Enough }
+    }
+
+    fn matches(&self, secret: &Secret, memory: &mut Memory) -> Result<bool> {
+        // A large work space is freed at once, and not kept for the next hash.
+        let mut own = Memory(Vec::new());
+        let is_large = u64::from(self.argon2.params().m_cost()) > LARGE_MEMORY;
+        let memory = if is_large { &mut own } else { memory };
+        let mut output = vec![0; self.expected.len()];
+        let form = self.normalised.then(|| normalised(secret));
+        let secret = form.as_ref().unwrap_or(secret);
+        let input = match self.pepper {
+            Some(pepper) => peppered(pepper, secret),
+            None => Zeroizing::new(secret.expose().as_bytes().to_vec()),
+        };
+        run(&self.argon2, &input, &self.salt, &mut output, memory).map_err(internal)?;
+        Ok(output.ct_eq(&self.expected).into())
+    }
+}
+
+fn params(key_id: &str, note: &[u8]) -> argon2::Result<Params> {
+    let (memory, passes, lanes) = COST;
+    let mut builder = ParamsBuilder::new();
+    builder.m_cost(memory).t_cost(passes).p_cost(lanes).output_len(OUTPUT_BYTES).keyid(KeyId::new(key_id.as_bytes())?);
+    if !note.is_empty() {
+        builder.data(AssociatedData::new(note)?);
+    }
+    builder.build()
+}
+
+/// Returns a secret in the form in which it is hashed.
+fn normalised(secret: &Secret) -> Secret {
+    Secret::new(text::nfc(secret.expose()))
+}
+
+fn peppered(pepper: &HmacSha256, secret: &Secret) -> Zeroizing<Vec<u8>> {
+    let tag = pepper.clone().chain_update(secret.expose().as_bytes()).finalize();
+    Zeroizing::new(tag.into_bytes().to_vec())
+}
+
+fn run(argon2: &Argon2<'_>, input: &[u8], salt: &[u8], out: &mut [u8], memory: &mut Memory) -> argon2::Result<()> {
+    let blocks = memory.blocks(argon2.params().block_count());
+    argon2.hash_password_into_with_memory(input, salt, out, blocks)
+}
+
+fn internal(error: impl std::fmt::Display) -> Error {
+    Error::internal(format!("argon2: {error}"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,170 @@
+//! The way to a collector: OTLP over gRPC, on threads of its own.
+//!
+//! A collector that is away, or that swallows everything, costs what was to be sent to it and nothing else: spans wait in a
+//! queue of bounded length and are dropped when it is full, and the end of the process waits for a bounded time.
+
+use std::sync::OnceLock;
+use std::sync::mpsc::{self, Sender};
+use std::time::Duration;
+
+use access_tokens_domain::code;
+use access_tokens_host::SystemRandom;
+use access_tokens_host::url::is_local;
+use access_tokens_net::tls::{Link, Trust, UpstreamSettings};
+use anyhow::{Context, ensure};
+use http::uri::Scheme;
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use opentelemetry::KeyValue;
+use opentelemetry::trace::TracerProvider;
+use opentelemetry_otlp::{MetricExporter, SpanExporter, WithTonicConfig};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
+use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
+use tonic::metadata::MetadataMap;
+use tonic::transport::{Channel, Endpoint};
+
+use super::exports::{METRICS, TRACES, Watched};
+use super::sampling::TrustingSampler;
+use super::version::VERSION;
+use crate::settings::{TelemetrySettings, pairs};
+
+/// A collector that cannot be reached within this time is away.
+const CONNECT_TIME: Duration = Duration::from_secs(3);
+/// One export takes so long at most.
+const EXPORT_TIME: Duration = Duration::from_secs(5);
+/// What is still to be sent at the end of the process has so long.
+const LAST_EXPORT: Duration = Duration::from_secs(1);
+
+/// What exports, from the start of the process to its end. It is never dropped: that would wait for the collector, wherever
+/// it happens.
+static EXPORT: OnceLock<Export> = OnceLock::new();
+
+struct Export {
+    channel: Channel,
+    headers: MetadataMap,
+    resource: Resource,
+    traces: SdkTracerProvider,
+    tracer: SdkTracer,
+    metrics: OnceLock<SdkMeterProvider>,
+}
+
+/// Starts the export of spans, and answers where they come from; none when there is nowhere to export to.
+pub(super) fn start(settings: &TelemetrySettings, name: &'static str) -> anyhow::Result<Option<SdkTracer>> {
+    let Some(endpoint) = &settings.endpoint else { return Ok(None) };
+    if std::env::var_os("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+        return Ok(None);
+    }
+    let channel = channel(endpoint, &settings.collector)?;
+    let headers = MetadataMap::from_headers(headers(settings));
+    let resource = resource(settings, name)?;
+    let exporter = SpanExporter::builder().with_tonic().with_channel(channel.clone()).with_metadata(headers.clone());
+    let exporter = exporter.build().context("the export of spans cannot be started")?;
+    let traces = SdkTracerProvider::builder()
+        .with_resource(resource.clone())
+        .with_sampler(TrustingSampler::new(settings.sampling_ratio))
+        .with_batch_exporter(Watched::new(exporter, &TRACES))
+        .build();
+    let tracer = traces.tracer("access-tokens");
+    let export = Export { channel, headers, resource, traces, tracer: tracer.clone(), metrics: OnceLock::new() };
+    // A process starts once.
+    let _ = EXPORT.set(export);
+    Ok(Some(tracer))
+}
+
+/// Does anybody export?
+pub fn is_on() -> bool {
+    EXPORT.get().is_some()
+}
+
+/// Where spans come from, if anybody exports them.
+pub(super) fn tracer() -> Option<SdkTracer> {
+    EXPORT.get().map(|export| export.tracer.clone())
+}
+
+/// What reads metrics from time to time and sends them to the collector, with whom they are of; none when there is nobody to
+/// send them to.
+pub(crate) fn metrics_reader() -> Option<(PeriodicReader<Watched<MetricExporter>>, Resource)> {
+    let export = EXPORT.get()?;
+    let exporter = MetricExporter::builder().with_tonic().with_channel(export.channel.clone());
+    // What it could refuse was taken for spans.
+    let exporter = exporter.with_metadata(export.headers.clone()).build().ok()?;
+    Some((PeriodicReader::builder(Watched::new(exporter, &METRICS)).build(), export.resource.clone()))
+}
+
+/// Keeps metrics until [`finish`]: dropped elsewhere, they would wait for the collector.
+pub(crate) fn outlive(metrics: &SdkMeterProvider) {
+    if let Some(export) = EXPORT.get() {
+        let _ = export.metrics.set(metrics.clone());
+    }
+}
+
+/// Sends what is still to be sent, for a second at most. The runtime must still be there; on a thread of it this must not be
+/// called.
+pub fn finish() {
+    let Some(export) = EXPORT.get() else { return };
+    let (done, ended) = mpsc::channel();
+    let traces = export.traces.clone();
+    let mut waiting = usize::from(aside(&done, move || drop(traces.shutdown_with_timeout(LAST_EXPORT))));
+    if let Some(metrics) = export.metrics.get().cloned() {
+        waiting += usize::from(aside(&done, move || drop(metrics.shutdown_with_timeout(LAST_EXPORT))));
+    }
+    let last = std::time::Instant::now() + LAST_EXPORT;
+    for _ in 0..waiting {
+        let left = last.saturating_duration_since(std::time::Instant::now());
+        if ended.recv_timeout(left).is_err() {
+            tracing::warn!("the collector does not take the last spans and metrics");
+            return;
+        }
+    }
+}
+
+/// On a thread of its own, which is left behind if it does not end: a shutdown may wait longer than it is told.
+fn aside(done: &Sender<()>, work: impl FnOnce() + Send + 'static) -> bool {
+    let done = done.clone();
+    let thread = std::thread::Builder::new().name("last-export".to_owned());
+    let started = thread.spawn(move || {
+        work();
+        let _ = done.send(());
+    });
+    started.is_ok()
+}
+
+/// The way to the collector: encrypted, or within this machine.
+fn channel(endpoint: &Uri, settings: &UpstreamSettings) -> anyhow::Result<Channel> {
+    let shaped = |endpoint: Endpoint| endpoint.connect_timeout(CONNECT_TIME).timeout(EXPORT_TIME).tcp_nodelay(true);
+    if endpoint.scheme() == Some(&Scheme::HTTPS) {
+        let link = Link::new(endpoint, Trust::Authorities, settings, "telemetry.collector")?;
+        return link.channel(endpoint, shaped);
+    }
+    ensure!(
+        is_local(endpoint) || settings.allow_plain_text,
+        "{endpoint} is on another machine, and spans would go there in plain text: write https; or set \
+         telemetry.collector.allow_plain_text = true, where something else encrypts"
+    );
+    Ok(shaped(Endpoint::from(endpoint.clone())).connect_lazy())
+}
+
+/// As the configuration was found to have them.
+fn headers(settings: &TelemetrySettings) -> HeaderMap {
+    let pairs = pairs(settings.headers.expose()).unwrap_or_default().into_iter();
+    let headers = pairs.filter_map(|(name, value)| {
+        let mut value = HeaderValue::try_from(value).ok()?;
+        value.set_sensitive(true);
+        Some((HeaderName::try_from(name).ok()?, value))
+    });
+    headers.collect()
+}
+
+/// Who it is that tells: which service, and which of its processes.
+fn resource(settings: &TelemetrySettings, name: &'static str) -> anyhow::Result<Resource> {
+    let name = if settings.service_name.is_empty() { name.to_owned() } else { settings.service_name.clone() };
+    let attributes = pairs(&settings.attributes).unwrap_or_default().into_iter();
+    // Without one, two replicas would add to one series and take turns at its value.
+    let instance = code::hex_id(&SystemRandom).context("there is no randomness")?;
+    let resource = Resource::builder()
+        .with_attribute(KeyValue::new("service.version", VERSION))
+        .with_attribute(KeyValue::new("service.instance.id", instance))
+        .with_attributes(attributes.map(|(name, value)| KeyValue::new(name, value)))
+        .with_service_name(name);
+    Ok(resource.build())
+}

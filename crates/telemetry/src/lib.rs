@@ -1,0 +1,55 @@
+//! What the process tells about itself: its log, and spans and metrics for a collector.
+//!
+//! The log is always there. Spans exist only while somebody wants them: where `telemetry.endpoint` is empty there is no
+//! layer for them, so a span of the target [`SPANS`] is disabled where it is made, and nothing listens to statements.
+//!
+//! A trace goes through every process by the headers `traceparent` and `tracestate`; the second one counts only where a trusted or
+//! authenticated caller sends it. A call has these spans: of HTTP
+//! (`http`), of the gateway's call of the service and of the service itself (`rpc`), of the use case, and of each statement
+//! (`statements`). Names follow the semantic conventions of OpenTelemetry. No attribute holds what a caller sent.
+//!
+//! The log has spans of its own, which nobody exports, with the same id of the trace.
+
+mod context;
+mod export;
+mod exports;
+pub mod http;
+mod level;
+mod log;
+pub mod metrics;
+pub mod rpc;
+mod sampling;
+pub mod settings;
+mod statements;
+mod version;
+
+use std::time::Instant;
+
+pub use context::{carried, trace_id};
+pub use export::finish;
+pub use export::is_on as is_exporting;
+pub(crate) use export::{metrics_reader, outlive};
+pub(crate) use exports::signals as exported_signals;
+pub use level::is_level;
+pub use statements::watcher;
+pub use version::VERSION;
+
+use crate::settings::{LogSettings, TelemetrySettings};
+
+/// The target of spans that are for the collector only. The log never shows them.
+pub const SPANS: &str = "access_tokens::spans";
+
+/// Starts the log of this process and, for a process of this name, the export of spans and metrics. Needs a runtime, and
+/// [`finish`] in the end.
+pub fn start(log: &LogSettings, telemetry: &TelemetrySettings, exporting: Option<&'static str>) -> anyhow::Result<()> {
+    let spans = match exporting {
+        Some(name) => export::start(telemetry, name)?,
+        None => None,
+    };
+    log::start(log, spans)
+}
+
+/// Milliseconds since then, to the microsecond: what a line of the log shows.
+pub fn elapsed_ms(started: Instant) -> f64 {
+    started.elapsed().as_micros() as f64 / 1_000.0
+}

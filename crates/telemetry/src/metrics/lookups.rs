@@ -1,0 +1,144 @@
+//! What is looked up whenever somebody reads, and costs nothing meanwhile.
+
+use std::sync::Arc;
+
+use access_tokens_domain::ports::HashQueue;
+use access_tokens_net::dropped::Dropped;
+use access_tokens_net::tls;
+use access_tokens_secrets::HashingLoad;
+use access_tokens_storage::Connections;
+use opentelemetry::KeyValue;
+
+use super::Metrics;
+use crate as telemetry;
+
+impl Metrics {
+    /// Looks the load of the hasher up, whenever somebody reads.
+    pub fn watch_hashing(&self, load: impl Fn() -> [(HashQueue, HashingLoad); 3] + Clone + Send + Sync + 'static) {
+        let gauge = |name, described, of: fn(HashingLoad) -> usize| {
+            let load = load.clone();
+            let gauge = self.meter.u64_observable_gauge(name).with_description(described);
+            let look = move || load().map(|(queue, load)| (of(load) as u64, [KeyValue::new("queue", queue.name())]));
+            gauge
+                .with_callback(move |seen| look().iter().for_each(|(count, queue)| seen.observe(*count, queue)))
+                .build();
+        };
+        gauge("access_tokens.hashing.running", "Pass codes and passwords that are being hashed", |load| load.running);
+        gauge("access_tokens.hashing.waiting", "Pass codes and passwords that wait for it", |load| load.waiting);
+        let counter = self.meter.u64_observable_counter("access_tokens.hashing.refused");
+        let counter = counter.with_description("Pass codes and passwords for which there was no room");
+        let look = move || load().map(|(queue, load)| (load.refused, [KeyValue::new("queue", queue.name())]));
+        counter.with_callback(move |seen| look().iter().for_each(|(count, queue)| seen.observe(*count, queue))).build();
+    }
+
+    /// Looks up how many units of work SQLite has acknowledged, and with how many commits, whenever somebody reads.
+    pub fn watch_sqlite(&self, counts: impl Fn() -> Option<(u64, u64)> + Clone + Send + Sync + 'static) {
+        let counter = |name, described, of: fn((u64, u64)) -> u64| {
+            let counts = counts.clone();
+            let counter = self.meter.u64_observable_counter(name).with_description(described);
+            let look = move || counts().map(of);
+            counter.with_callback(move |seen| look().iter().for_each(|count| seen.observe(*count, &[]))).build();
+        };
+        counter("access_tokens.sqlite.units", "Units of work that were acknowledged", |(units, _)| units);
+        counter("access_tokens.sqlite.commits", "Commits that it took", |(_, commits)| commits);
+    }
+
+    /// Looks up how many units of work wait to write to SQLite, whenever somebody reads.
+    pub fn watch_sqlite_queue(&self, waiting: impl Fn() -> Option<usize> + Send + Sync + 'static) {
+        let gauge = self.meter.u64_observable_gauge("access_tokens.sqlite.waiting");
+        let gauge = gauge.with_description("Units of work that wait for their turns to write");
+        gauge.with_callback(move |seen| waiting().iter().for_each(|count| seen.observe(*count as u64, &[]))).build();
+    }
+
+    /// Looks up how often the certificate of a listener changed and could not be used, at each scrape.
+    pub fn watch_certificate_reloads(&self) {
+        let counter = self.meter.u64_observable_counter("access_tokens.tls.reload_failures");
+        let counter = counter.with_description("Changes of the certificate of a listener that could not be used");
+        let look = || tls::reload_failures().map(|(listener, count)| (count, [KeyValue::new("listener", listener)]));
+        counter.with_callback(move |seen| look().for_each(|(count, listener)| seen.observe(count, &listener))).build();
+    }
+
+    /// Looks up how many reads the primary has answered and how many a replica, whenever somebody reads.
+    pub fn watch_reads(&self, counts: impl Fn() -> Option<(u64, u64)> + Send + Sync + 'static) {
+        let counter = self.meter.u64_observable_counter("access_tokens.reads");
+        let counter = counter.with_description("Reads that may be a moment old, where there are replicas");
+        let counter = counter.with_callback(move |seen| {
+            let Some((primary, replica)) = counts() else { return };
+            for (source, count) in [("primary", primary), ("replica", replica)] {
+                seen.observe(count, &[KeyValue::new("source", source)]);
+            }
+        });
+        counter.build();
+    }
+
+    /// Looks the connections to the database up, whenever somebody reads.
+    pub fn watch_connections(&self, connections: impl Fn() -> Vec<Connections> + Clone + Send + Sync + 'static) {
+        let pool = |name: &'static str| KeyValue::new("db.client.connection.pool.name", name);
+        let gauge = self.meter.u64_observable_gauge("db.client.connection.count");
+        let gauge = gauge.with_description("Connections to the database");
+        let look = connections.clone();
+        let gauge = gauge.with_callback(move |seen| {
+            for Connections { purpose, open, idle, .. } in look() {
+                for (state, count) in [("idle", idle), ("used", open - idle)] {
+                    seen.observe(count.into(), &[pool(purpose), KeyValue::new("db.client.connection.state", state)]);
+                }
+            }
+        });
+        gauge.build();
+        let gauge = self.meter.u64_observable_gauge("db.client.connection.max");
+        let gauge = gauge.with_description("How many connections to the database there may be");
+        let gauge = gauge.with_callback(move |seen| {
+            connections().iter().for_each(|found| seen.observe(found.most.into(), &[pool(found.purpose)]));
+        });
+        gauge.build();
+    }
+
+    /// Looks up how many connections listeners have closed to make room, at each reading of the metrics.
+    pub fn watch_dropped(&self, dropped: Vec<Arc<Dropped>>) {
+        let dropped: Arc<[Arc<Dropped>]> = dropped.into();
+        let names = [
+            ("access_tokens.handshakes.dropped", "Connections that were closed before their handshake, to make room"),
+            (
+                "access_tokens.connections.dropped",
+                "Connections without an authenticated call that were closed to make room",
+            ),
+            ("access_tokens.control_floods", "Connections that were closed for too many control frames"),
+        ];
+        for (place, (name, described)) in names.into_iter().enumerate() {
+            let dropped = Arc::clone(&dropped);
+            let counter = self.meter.u64_observable_counter(name).with_description(described);
+            let counter = counter.with_callback(move |seen| {
+                for port in dropped.iter() {
+                    seen.observe(port.counts()[place], &[KeyValue::new("listener", port.listener())]);
+                }
+            });
+            counter.build();
+        }
+    }
+
+    /// Looks up whether the service behind the gateway is ready, at each reading of the metrics.
+    pub fn watch_upstream(&self, ready: impl Fn() -> bool + Send + Sync + 'static) {
+        let gauge = self.meter.u64_observable_gauge("access_tokens.upstream.ready");
+        let gauge = gauge.with_description("1 while the service behind the gateway says that it is ready");
+        gauge.with_callback(move |seen| seen.observe(u64::from(ready()), &[])).build();
+    }
+
+    /// Looks up how many exports to the collector have failed, at each scrape.
+    pub(super) fn watch_exports(&self) {
+        let counter = self.meter.u64_observable_counter("access_tokens.exports.failed");
+        let counter = counter.with_description("Exports to the collector that failed");
+        let counter = counter.with_callback(|seen| {
+            for signal in telemetry::exported_signals() {
+                seen.observe(signal.failed(), &[KeyValue::new("signal", signal.name())]);
+            }
+        });
+        counter.build();
+    }
+
+    /// Looks up how many sessions were ended and have not expired yet, whenever somebody reads.
+    pub fn watch_released(&self, released: impl Fn() -> usize + Send + Sync + 'static) {
+        let gauge = self.meter.u64_observable_gauge("access_tokens.sessions.released");
+        let gauge = gauge.with_description("Sessions that were ended and have not expired yet");
+        gauge.with_callback(move |seen| seen.observe(released() as u64, &[])).build();
+    }
+}

@@ -1,0 +1,127 @@
+//! The spans of calls over gRPC: of who calls, of who answers, and of what the answer takes.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use http::{HeaderMap, Request, Response};
+use opentelemetry::trace::Status as SpanStatus;
+use tonic::{Code, Status};
+use tower::Service;
+use tracing::{Instrument, Span};
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+use super::{SPANS, context};
+
+/// The span of a call that is answered here; disabled where nobody exports. `method` is a path of the contract or `unknown`.
+/// A trusted caller decides whether its trace is exported.
+pub fn server(headers: &HeaderMap, method: &'static str, trusted: bool) -> Span {
+    let span = tracing::info_span!(target: SPANS, "gRPC", otel.name = tracing::field::Empty, otel.kind = "server");
+    if !span.is_disabled() {
+        context::enter(&span, headers, trusted);
+        describe(&span, method);
+    }
+    span
+}
+
+/// The call was answered with this code. Whether that is a fault depends on the side.
+pub fn answered(span: &Span, code: Code, fault: bool) {
+    if span.is_disabled() {
+        return;
+    }
+    span.set_attribute("rpc.response.status_code", name(code));
+    if fault {
+        span.set_attribute("error.type", name(code));
+        span.set_status(SpanStatus::error(""));
+    }
+}
+
+/// Runs a use case, in a span of its own where somebody exports.
+pub fn use_case<F: Future>(name: &'static str, work: F) -> impl Future<Output = F::Output> {
+    work.instrument(tracing::info_span!(target: SPANS, "use case", otel.name = name))
+}
+
+/// Returns the path of a method as the contract has it, for the path of a call. None if there is no such method.
+pub(crate) type MethodName = fn(&str) -> Option<&'static str>;
+
+/// A service that is called from here: each call has a span, which the service learns from its headers.
+#[derive(Clone, Debug)]
+pub struct Client<S> {
+    service: S,
+    method_name: MethodName,
+}
+
+impl<S> Client<S> {
+    /// Calls this service. Spans have the names of its methods.
+    pub fn new(service: S, method_name: MethodName) -> Self {
+        Self { service, method_name }
+    }
+}
+
+impl<S, Q, A> Service<Request<Q>> for Client<S>
+where
+    S: Service<Request<Q>, Response = Response<A>, Future: Send + 'static>,
+    S::Error: 'static,
+    A: 'static,
+{
+    type Response = Response<A>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<A>, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.service.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<Q>) -> Self::Future {
+        let span = tracing::info_span!(target: SPANS, "gRPC", otel.name = tracing::field::Empty, otel.kind = "client");
+        if span.is_disabled() {
+            return Box::pin(self.service.call(request));
+        }
+        describe(&span, (self.method_name)(request.uri().path()).unwrap_or("unknown"));
+        context::leave(&span, request.headers_mut());
+        let called = span.in_scope(|| self.service.call(request));
+        let whole = span.clone();
+        let answer = async move {
+            let answer = called.await;
+            let code = answer.as_ref().map_or(Code::Unavailable, code);
+            // To who calls, every refusal is one.
+            answered(&span, code, code != Code::Ok);
+            answer
+        };
+        Box::pin(answer.instrument(whole))
+    }
+}
+
+fn describe(span: &Span, method: &'static str) {
+    let method = if method == "unknown" { "_OTHER" } else { method.trim_start_matches('/') };
+    span.record("otel.name", method);
+    span.set_attribute("rpc.system.name", "grpc");
+    span.set_attribute("rpc.method", method);
+}
+
+/// The code of an answer. One with data carries it behind the data, where only OK can stand for a unary call.
+pub fn code<B>(response: &Response<B>) -> Code {
+    response.headers().get(Status::GRPC_STATUS).map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()))
+}
+
+/// As the contract of gRPC writes it.
+fn name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
