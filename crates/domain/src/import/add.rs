@@ -5,7 +5,7 @@ use super::kept::is_of_the_stored;
 use super::prepared::Prepared;
 use super::record::{Kind, Object, Record};
 use crate::Result;
-use crate::error::Violations;
+use crate::model::error::Violations;
 
 /// What became of a record that is all right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::overlay::Stored;
-use crate::session::Permission;
-use crate::store::{Credential, ImportChanges, LoginState};
+use crate::model::session::Permission;
+use crate::ports::store::{Credential, ImportChanges, LoginState};
 
 /// The users of an organisation who can log in and administrate, as a batch leaves them.
 #[derive(Debug, Clone, Default)]
@@ -79,8 +79,8 @@ impl DraftedAdministrators {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::secret::PassCodeHash;
-    use crate::session::Permissions;
+    use crate::model::secret::PassCodeHash;
+    use crate::model::session::Permissions;
 
     fn state(user: &str, admin: bool, enabled: bool, password: bool, key: bool) -> LoginState {
         LoginState { user: user.to_owned(), admin, enabled, password, key }

@@ -9,17 +9,17 @@ use super::options::{Existing, Options, Tally};
 use super::overlay::{Overlay, Stored};
 use super::record::Kind;
 use super::tokens::{Changed, Tokens};
-use crate::directory::{
+use crate::model::directory::{
     AccountsReceivable, BusinessUnit, Classification, ContactInformation, Country, Industry, IndustrySector,
     Organisation, RewardsParticipant, Unit, User,
 };
-use crate::guess_budget;
-use crate::policy::Policy;
+use crate::model::policy::Policy;
+use crate::model::reference::Reference;
+use crate::model::session::Permissions;
+use crate::model::time::{TimeZone, Timestamp};
+use crate::policy::guess_budget;
+use crate::ports::store::{Credential, ImportChanges};
 use crate::ports::{Random, Secrets};
-use crate::reference::Reference;
-use crate::session::Permissions;
-use crate::store::{Credential, ImportChanges};
-use crate::time::{TimeZone, Timestamp};
 
 /// A batch at work.
 #[derive(Clone)]

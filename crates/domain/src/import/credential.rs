@@ -6,11 +6,11 @@ use serde_json::Value;
 
 use super::{Batch, Object};
 use crate::Reason;
-use crate::error::Violations;
+use crate::model::error::Violations;
+use crate::model::secret::PassCodeHash;
+use crate::model::session::Permissions;
 use crate::ports::HashCost;
-use crate::secret::PassCodeHash;
-use crate::session::Permissions;
-use crate::store::Credential;
+use crate::ports::store::Credential;
 
 /// What a user record says about logging in.
 #[derive(Default, PartialEq)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Stored;
 use crate::Result;
-use crate::store::{DraftStore, ImportChanges, ImportKeys, ImportRows};
+use crate::ports::store::{DraftStore, ImportChanges, ImportKeys, ImportRows};
 
 /// What a check would have written so far.
 #[derive(Default)]

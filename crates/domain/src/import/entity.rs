@@ -5,11 +5,11 @@ use serde::de::DeserializeOwned;
 
 use super::Kind;
 use crate::Reason;
-use crate::directory::{
+use crate::model::directory::{
     AccountsReceivable, BusinessUnit, Classification, ContactInformation, Country, Industry, IndustrySector,
     RewardsParticipant, Unit, User,
 };
-use crate::error::Violations;
+use crate::model::error::Violations;
 
 /// A kind of directory object.
 pub(super) trait Entity: Serialize + DeserializeOwned + Clone + PartialEq {

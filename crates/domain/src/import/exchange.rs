@@ -9,7 +9,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::tokens::{self, UniqueValue};
 use super::{Batch, Kind, Outcome, Prepared, Record};
-use crate::error::Error;
+use crate::model::error::Error;
 use crate::{Reason, Result};
 
 /// Rounds in which records that fail drop out of a group that exchanges codes. Those that are left then fail too.

@@ -7,9 +7,9 @@ use super::derived_id::derived_id;
 use super::options::Existing;
 use super::record::{Kind, Object};
 use crate::Reason;
-use crate::access_token::AccessToken;
-use crate::error::Violations;
-use crate::session::Permission;
+use crate::model::access_token::AccessToken;
+use crate::model::error::Violations;
+use crate::model::session::Permission;
 
 /// The id of the token of a record: that of the token that was found, else that of the new token.
 pub(super) fn id_of(

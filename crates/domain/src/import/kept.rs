@@ -5,8 +5,9 @@ use serde_json::Value;
 use super::batch::Batch;
 use super::options::Existing;
 use super::record::Object;
-use crate::error::Violations;
-use crate::{Reason, time};
+use crate::Reason;
+use crate::model::error::Violations;
+use crate::model::time;
 
 impl Batch<'_> {
     /// The id of the stored token that a record of an access token may not change.

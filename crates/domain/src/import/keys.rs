@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::derived_id::derived_token_id;
 use super::new_numbers::is_unnumbered;
 use super::{Kind, Record, naming, reference};
-use crate::reference::Reference;
-use crate::store::ImportKeys;
+use crate::model::reference::Reference;
+use crate::ports::store::ImportKeys;
 
 /// The keys under which the objects of a batch may be stored.
 pub fn keys(reference: &Reference, records: impl IntoIterator<Item: Borrow<Record>>) -> ImportKeys {

@@ -5,10 +5,11 @@ use serde::ser::Serialize;
 use serde_json::Value;
 
 use super::Object;
-use crate::directory::{CompanyProfile, DateOfBirth, Demographics, NameDay};
-use crate::error::Violations;
-use crate::time::{self, TimeZone};
-use crate::{Reason, text};
+use crate::Reason;
+use crate::model::directory::{CompanyProfile, DateOfBirth, Demographics, NameDay};
+use crate::model::error::Violations;
+use crate::model::text;
+use crate::model::time::{self, TimeZone};
 
 /// Members that are laid over member by member, and how they look empty. Every other object replaces what was there.
 pub(super) fn empty_document(key: &str) -> Option<Value> {
@@ -189,7 +190,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::directory::{ContactInformation, Unit};
+    use crate::model::directory::{ContactInformation, Unit};
 
     fn object(value: Value) -> Object {
         value.as_object().cloned().expect("an object")

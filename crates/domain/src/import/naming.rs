@@ -8,7 +8,7 @@ use super::entity::Entity;
 use super::overlay::Overlay;
 use super::{Batch, Kind, Object};
 use crate::Reason;
-use crate::error::Violations;
+use crate::model::error::Violations;
 
 /// Returns the name of an account in an object that has neither the member `id` nor the member `number`. Saved answers have both, if
 /// only with null: an account of theirs is never looked up by its name.

@@ -2,8 +2,8 @@
 
 use super::{Batch, Object, merge};
 use crate::Reason;
-use crate::directory::Organisation;
-use crate::error::Violations;
+use crate::model::directory::Organisation;
+use crate::model::error::Violations;
 
 impl Batch<'_> {
     /// Lays a record over the settings of the organisation that is imported into. A record may repeat its id and its name, and

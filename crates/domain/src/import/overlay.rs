@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 
 use super::entity::Entity;
-use crate::access_token::AccessToken;
-use crate::directory::{AccountsReceivable, ContactInformation, RewardsParticipant};
-use crate::session::Permission;
-use crate::store::{Credential, ImportChanges, ImportRows};
+use crate::model::access_token::AccessToken;
+use crate::model::directory::{AccountsReceivable, ContactInformation, RewardsParticipant};
+use crate::model::session::Permission;
+use crate::ports::store::{Credential, ImportChanges, ImportRows};
 
 /// Stored objects of one kind, and those that were changed over them.
 #[derive(Clone)]

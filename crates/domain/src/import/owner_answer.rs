@@ -7,7 +7,7 @@ use super::merge::empty_document;
 use super::record::{Kind, MAX_RECORD_BYTES, Object, Record};
 use super::reference;
 use super::token_answer::{Answers, token_record};
-use crate::directory::{
+use crate::model::directory::{
     AccountsReceivable, Classification, ContactInformation, Country, Industry, IndustrySector, RewardsParticipant,
 };
 use crate::{Error, Reason, Result};

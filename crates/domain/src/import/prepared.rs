@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::{Kind, Object, Record};
-use crate::secret::PassCodeHash;
+use crate::model::secret::PassCodeHash;
 
 /// A record whose secret, if it had one, is hashed already.
 #[derive(Debug, Clone)]

@@ -4,9 +4,9 @@ use serde_json::Value;
 
 use super::new_numbers::is_unnumbered;
 use super::{Batch, Kind, Object, Record};
-use crate::error::Violations;
-use crate::session::{Caller, Permission, Permissions};
-use crate::store::Credential;
+use crate::model::error::Violations;
+use crate::model::session::{Caller, Permission, Permissions};
+use crate::ports::store::Credential;
 use crate::{Error, Reason, Result};
 
 /// Members of a user that only an administrator may name, whatever their value: a password and its hash are secrets, so the

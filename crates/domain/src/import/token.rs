@@ -6,13 +6,14 @@ use super::new_numbers::is_unnumbered;
 use super::token_fields::{Fields, seal};
 use super::tokens::{AtHand, Unique};
 use super::{Batch, Object, merge};
-use crate::access_token::{AccessToken, Stamp, UserDefinedFields};
-use crate::error::Violations;
-use crate::life_cycle::LifeCycleState;
+use crate::Reason;
+use crate::model::access_token::{AccessToken, Stamp, UserDefinedFields};
+use crate::model::error::Violations;
+use crate::model::life_cycle::LifeCycleState;
+use crate::model::secret::PassCodeHash;
+use crate::model::session::Permission;
 use crate::ports::Purpose;
-use crate::secret::PassCodeHash;
-use crate::session::Permission;
-use crate::{Reason, code};
+use crate::ports::code;
 
 /// Upserts one token. References are ids already.
 pub(super) fn upsert(
@@ -91,7 +92,7 @@ fn check_texts(found: Option<&AccessToken>, object: &Object, path: &str, violati
 
 /// Is this a change that ends a one-time password? See [`TokenChanges::ending_one_time_password`].
 ///
-/// [`TokenChanges::ending_one_time_password`]: crate::access_token::TokenChanges::ending_one_time_password
+/// [`TokenChanges::ending_one_time_password`]: crate::model::access_token::TokenChanges::ending_one_time_password
 fn changes_code_or_state(old: &AccessToken, new: &AccessToken) -> bool {
     old.life_cycle_state != new.life_cycle_state
         || old.authentication_code != new.authentication_code

@@ -4,13 +4,14 @@ use chrono::TimeDelta;
 use serde_json::Value;
 
 use super::{Batch, Existing, Object};
-use crate::access_token::{AccessToken, OneTimePassword, VerificationCode};
-use crate::error::Violations;
-use crate::life_cycle::LifeCycleState;
+use crate::Reason;
+use crate::model::access_token::{AccessToken, OneTimePassword, VerificationCode};
+use crate::model::card;
+use crate::model::error::Violations;
+use crate::model::life_cycle::LifeCycleState;
+use crate::model::secret::{PassCodeHash, Secret};
+use crate::model::time::{self, DateError, Timestamp};
 use crate::ports::{HashCost, Purpose};
-use crate::secret::{PassCodeHash, Secret};
-use crate::time::{self, DateError, Timestamp};
-use crate::{Reason, card};
 
 /// Digits of the shortest one-time password that a policy can ask for. Its hash does not tell its length later.
 const SHORTEST_OTP: usize = 6;

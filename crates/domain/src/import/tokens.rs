@@ -9,7 +9,7 @@ use super::derived_id::derived_token_id;
 use super::new_numbers::is_unnumbered;
 use super::record::Object;
 use crate::Reason;
-use crate::access_token::AccessToken;
+use crate::model::access_token::AccessToken;
 
 /// A unique member of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

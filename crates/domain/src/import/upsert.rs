@@ -7,10 +7,11 @@ use super::derived_id::derived_id;
 use super::entity::Entity;
 use super::overlay::Overlay;
 use super::{Batch, Existing, Kind, Object, Unknown, merge, reference, token};
-use crate::error::Violations;
-use crate::secret::PassCodeHash;
-use crate::session::Permission;
-use crate::{Reason, code};
+use crate::Reason;
+use crate::model::error::Violations;
+use crate::model::secret::PassCodeHash;
+use crate::model::session::Permission;
+use crate::ports::code;
 
 impl<'a> Batch<'a> {
     /// Upserts one object. Answers whether it existed, and its id; `None` after a violation.
@@ -190,7 +191,7 @@ impl<'a> Batch<'a> {
         match object.get("id") {
             Some(Value::String(id)) => {
                 let before = violations.len();
-                violations.check(&format!("{path}.id"), crate::text::code(id));
+                violations.check(&format!("{path}.id"), crate::model::text::code(id));
                 return (violations.len() == before).then(|| id.clone());
             }
             None | Some(Value::Null) => {}

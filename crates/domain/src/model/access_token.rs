@@ -2,9 +2,9 @@
 
 use chrono::TimeDelta;
 
-use crate::life_cycle::LifeCycleState;
-use crate::secret::{CodeHash, PassCodeHash, SealedCode};
-use crate::time::{self, Timestamp};
+use crate::model::life_cycle::LifeCycleState;
+use crate::model::secret::{CodeHash, PassCodeHash, SealedCode};
+use crate::model::time::{self, Timestamp};
 
 /// An access token: what a customer presents. References are ids of directory objects of the same organisation.
 #[derive(Debug, Clone, PartialEq)]

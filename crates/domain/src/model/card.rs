@@ -1,7 +1,7 @@
 //! Masked card numbers: shown as provided, refused when they give the card away.
 
 use crate::Reason;
-use crate::text::{self, Check};
+use crate::model::text::{self, Check};
 
 /// Refuses what is a whole card number, or too much of one: more than the first eight and the last four digits in
 /// clear, or 13 to 19 digits that pass the Luhn check (PCI DSS 3.4.1).

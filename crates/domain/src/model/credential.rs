@@ -1,7 +1,7 @@
 //! What lets a user log in.
 
-use crate::secret::PassCodeHash;
-use crate::session::Permissions;
+use crate::model::secret::PassCodeHash;
+use crate::model::session::Permissions;
 
 /// What lets a user log in.
 #[derive(Debug, Clone, PartialEq)]

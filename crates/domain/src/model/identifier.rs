@@ -1,6 +1,6 @@
 //! Naming one thing: the alternatives by which a caller may point at a token, an owner or a classification.
 
-use crate::secret::{Secret, SecretKind};
+use crate::model::secret::{Secret, SecretKind};
 
 /// How a caller names one access token. Exactly one alternative.
 #[derive(Clone)]

@@ -24,7 +24,7 @@ pub fn position(page_token: &str) -> Result<String> {
         })
         .collect();
     let id = bytes.and_then(|bytes| String::from_utf8(bytes.get(FINGERPRINT..)?.to_vec()).ok());
-    id.filter(|id| crate::text::code(id).is_ok()).ok_or_else(bad)
+    id.filter(|id| crate::model::text::code(id).is_ok()).ok_or_else(bad)
 }
 
 /// Is it a page token of this query?

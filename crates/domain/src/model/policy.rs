@@ -6,8 +6,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Reason;
-use crate::error::Violations;
-use crate::text::Check;
+use crate::model::error::Violations;
+use crate::model::text::Check;
 
 /// The rules for the tokens of an organisation or of one classification.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,7 +44,7 @@ pub struct Policy {
     pub refuse_common_codes: bool,
 }
 
-/// How often a secret of a token may be tried; see [`crate::attempts`].
+/// How often a secret of a token may be tried; see [`crate::policy::attempts`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LockPolicy {
@@ -215,8 +215,8 @@ impl CodePolicy {
 
     /// Checks what a caller gave. The answer names the rule, never the value.
     pub fn check(&self, text: &str) -> Check {
-        let text = &*crate::text::nfc(text);
-        crate::text::written(text)?;
+        let text = &*crate::model::text::nfc(text);
+        crate::model::text::written(text)?;
         let broken = |what: String| Err((Reason::PolicyViolation, what));
         let form = match self.format {
             Format::FreeText => None,

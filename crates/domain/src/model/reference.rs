@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 
-use crate::directory::{BusinessUnit, Classification, Country, Industry, IndustrySector, Organisation, Unit, User};
-use crate::identifier::ClassificationIdentifier;
-use crate::policy::Policy;
+use crate::model::directory::{
+    BusinessUnit, Classification, Country, Industry, IndustrySector, Organisation, Unit, User,
+};
+use crate::model::identifier::ClassificationIdentifier;
+use crate::model::policy::Policy;
 use crate::{Error, Reason, Result};
 
 /// A snapshot of the reference data of one organisation, by id.

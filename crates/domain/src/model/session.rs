@@ -1,8 +1,8 @@
 //! Who calls: organisation, user, unit and what the caller may do.
 
-use crate::access_token::Stamp;
-use crate::reference::Reference;
-use crate::time::Timestamp;
+use crate::model::access_token::Stamp;
+use crate::model::reference::Reference;
+use crate::model::time::Timestamp;
 use crate::{Error, Reason, Result};
 
 /// The internal key of an organisation. Everything that is stored is scoped by it.

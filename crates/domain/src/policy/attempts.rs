@@ -15,10 +15,10 @@
 use chrono::Duration;
 use serde::{Deserialize, Serialize};
 
-use crate::policy::LockPolicy;
-use crate::rate::Rate;
-pub use crate::secret::SecretKind;
-use crate::time::Timestamp;
+use crate::model::policy::LockPolicy;
+pub use crate::model::secret::SecretKind;
+use crate::model::time::Timestamp;
+use crate::policy::rate::Rate;
 
 /// Without an attempt for this long, and without a lock, the row is forgotten.
 pub const DECAY: Duration = Duration::hours(24);

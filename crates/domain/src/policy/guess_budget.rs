@@ -1,7 +1,7 @@
 //! How likely it is that somebody guesses a secret of a token within a day: an upper bound, from the policy alone.
 //!
 //! In any 24 hours at most [`LockPolicy::attempts_per_day`] guesses at one kind of secret are compared, over all
-//! replicas, paths and re-issued codes ([`crate::attempts`]). Each hits with at most one in as many codes as there can
+//! replicas, paths and re-issued codes ([`crate::policy::attempts`]). Each hits with at most one in as many codes as there can
 //! be. The sum over the kinds bounds the chance per token and day. Locks of a row only lower it; they are left out,
 //! since the owner's own successes end rows.
 //!
@@ -12,13 +12,13 @@
 //!
 //! Secrets that an import stored below the policy are not in the bound; they are reported beside it ([`Weaker`]).
 //!
-//! [`LockPolicy::attempts_per_day`]: crate::policy::LockPolicy::attempts_per_day
+//! [`LockPolicy::attempts_per_day`]: crate::model::policy::LockPolicy::attempts_per_day
 
 use crate::Reason;
-use crate::error::Violations;
-use crate::policy::{Format, Policy};
-use crate::secret::SecretKind;
-use crate::strength::Strength;
+use crate::model::error::Violations;
+use crate::model::policy::{Format, Policy};
+use crate::model::secret::SecretKind;
+use crate::policy::strength::Strength;
 
 /// The chance above which a policy is refused, unless the operator sets another one: one in a thousand.
 pub const DEFAULT_LIMIT: f64 = 1e-3;
@@ -160,7 +160,7 @@ impl Policy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::CodePolicy;
+    use crate::model::policy::CodePolicy;
 
     fn number(min_length: u16) -> Policy {
         let pass_code = CodePolicy { format: Format::Number, min_length, ..CodePolicy::default() };

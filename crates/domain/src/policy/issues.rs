@@ -1,10 +1,10 @@
-//! How often a code may be issued: a cooldown between codes, and a cap a day. Pure, like [`crate::attempts`].
+//! How often a code may be issued: a cooldown between codes, and a cap a day. Pure, like [`crate::policy::attempts`].
 
 use chrono::Duration;
 
-use crate::policy::IssuePolicy;
-use crate::rate::Rate;
-use crate::time::Timestamp;
+use crate::model::policy::IssuePolicy;
+use crate::model::time::Timestamp;
+use crate::policy::rate::Rate;
 
 /// What is remembered about the codes of one kind that one token got.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -10,10 +10,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use chrono::Duration;
 
-use crate::attempts::{Attempts, Lock};
-use crate::policy::LockPolicy;
-use crate::store::Credential;
-use crate::time::Timestamp;
+use crate::model::credential::Credential;
+use crate::model::policy::LockPolicy;
+use crate::model::time::Timestamp;
+use crate::policy::attempts::{Attempts, Lock};
 
 /// Time after the last log-in from a network for which the network stays known.
 pub const KNOWN_NETWORK_LIFETIME: Duration = Duration::days(30);
@@ -227,7 +227,7 @@ mod tests {
     use chrono::{TimeZone, Utc};
 
     use super::*;
-    use crate::session::Permissions;
+    use crate::model::session::Permissions;
 
     fn network(address: &str) -> String {
         Network::of(Some(address.parse().expect("an address"))).0

@@ -1,7 +1,8 @@
 //! What a password must be that is set here. Imported passwords come from elsewhere and may be shorter.
 
-use crate::text::{self, Check};
-use crate::{Reason, common_secrets};
+use crate::Reason;
+use crate::model::text::{self, Check};
+use crate::policy::common_secrets;
 
 /// Minimum number of characters.
 pub const MIN_LENGTH: usize = 12;

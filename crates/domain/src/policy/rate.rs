@@ -5,7 +5,7 @@
 
 use chrono::Duration;
 
-use crate::time::Timestamp;
+use crate::model::time::Timestamp;
 
 /// How far the clocks of replicas may be apart. Far more than they ever are: a clock that is believed to have gone back begins
 /// a new burst.

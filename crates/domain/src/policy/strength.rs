@@ -4,10 +4,11 @@
 //! parameter `data` is fed into the hash and stated in its text. The note goes with the hash when another one replaces
 //! it. The length of a verification code is that of its sealed form.
 
-use crate::policy::Policy;
-use crate::secret::{PassCodeHash, SealedCode, Secret, SecretKind};
-use crate::text::Check;
-use crate::{Reason, common_secrets};
+use crate::Reason;
+use crate::model::policy::Policy;
+use crate::model::secret::{PassCodeHash, SealedCode, Secret, SecretKind};
+use crate::model::text::Check;
+use crate::policy::common_secrets;
 
 /// Characters of a pass code from which on nothing is noted, unless it is common.
 const UNNOTED_LENGTH: usize = 10;
@@ -43,7 +44,7 @@ pub struct StoredStrength {
 impl Strength {
     /// Returns what a hash of this pass code has to note. `None`: nothing.
     pub fn of(pass_code: &Secret) -> Option<Self> {
-        let pass_code = &*crate::text::nfc(pass_code.expose());
+        let pass_code = &*crate::model::text::nfc(pass_code.expose());
         let (length, common) = (pass_code.chars().count(), is_easy(pass_code));
         let noted = u8::try_from(length.min(UNNOTED_LENGTH - 1)).ok()?;
         (length < UNNOTED_LENGTH || common).then_some(Self { length: noted, common })
@@ -99,7 +100,7 @@ impl Strength {
 impl Policy {
     /// Checks a pass code that a person chose for a token with these names. The answer names the rule, never the value.
     pub fn check_pass_code<'a>(&self, pass_code: &str, names: impl IntoIterator<Item = &'a str>) -> Check {
-        let pass_code = &*crate::text::nfc(pass_code);
+        let pass_code = &*crate::model::text::nfc(pass_code);
         self.pass_code.check(pass_code)?;
         let chosen = pass_code.to_lowercase();
         if self.refuse_common_codes

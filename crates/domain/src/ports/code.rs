@@ -1,9 +1,9 @@
 //! Random codes: uniform, from the operating system's generator, leading zeros kept.
 
 use crate::Result;
-use crate::policy::{CodePolicy, Creation, Format};
+use crate::model::policy::{CodePolicy, Creation, Format};
+use crate::model::secret::Secret;
 use crate::ports::Random;
-use crate::secret::Secret;
 
 const DIGITS: &[u8] = b"0123456789";
 const HEX: &[u8] = b"0123456789ABCDEF";

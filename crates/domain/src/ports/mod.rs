@@ -9,9 +9,9 @@ use std::future::Future;
 use std::pin::Pin;
 
 use crate::Result;
-use crate::secret::{CodeHash, PassCodeHash, SealedCode, Secret};
-use crate::session::OrganisationKey;
-use crate::time::Timestamp;
+use crate::model::secret::{CodeHash, PassCodeHash, SealedCode, Secret};
+use crate::model::session::OrganisationKey;
+use crate::model::time::Timestamp;
 
 /// A boxed future, for ports that are objects.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -137,7 +137,7 @@ pub trait Secrets: Send + Sync + 'static {
 
     /// Hashes a pass code that no policy was asked about, and notes its [`Strength`] in the hash.
     ///
-    /// [`Strength`]: crate::strength::Strength
+    /// [`Strength`]: crate::policy::strength::Strength
     fn hash_unchecked(&self, work: HashWork, pass_code: Secret) -> BoxFuture<'_, Result<PassCodeHash>> {
         self.hash(work, pass_code)
     }

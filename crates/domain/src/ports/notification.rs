@@ -1,8 +1,8 @@
 //! Telling the owner of a token something: the port through which secrets leave for people instead of callers.
 
-use crate::access_token::AccessToken;
-use crate::secret::Secret;
-use crate::time::Timestamp;
+use crate::model::access_token::AccessToken;
+use crate::model::secret::Secret;
+use crate::model::time::Timestamp;
 
 /// What an owner is told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

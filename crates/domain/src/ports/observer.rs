@@ -1,6 +1,6 @@
 //! Telling how it goes, for whoever watches the service: the port through which counts leave, and nothing but counts.
 
-use crate::secret::SecretKind;
+use crate::model::secret::SecretKind;
 
 /// What came of an attempt at a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

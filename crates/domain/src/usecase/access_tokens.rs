@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use super::numbers::Numbers;
 use super::turns::Turns;
-use crate::access_token::AccessToken;
-use crate::notification::{NoNotifier, Notifier};
-use crate::observer::{NoObserver, Observer};
+use crate::Result;
+use crate::model::access_token::AccessToken;
+use crate::model::reference::Reference;
+use crate::model::secret::Secret;
+use crate::model::session::{Caller, Permission};
+use crate::policy::guess_budget;
+use crate::ports::notification::{NoNotifier, Notifier};
+use crate::ports::observer::{NoObserver, Observer};
+use crate::ports::store::{FoundToken, Load, Owners, Store};
 use crate::ports::{Clock, Purpose, Random, Secrets};
-use crate::reference::Reference;
-use crate::secret::Secret;
-use crate::session::{Caller, Permission};
-use crate::store::{FoundToken, Load, Owners, Store};
-use crate::{Result, guess_budget};
 
 /// The use cases of access tokens.
 pub struct AccessTokens<S> {

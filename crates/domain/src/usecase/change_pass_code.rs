@@ -3,14 +3,14 @@
 use super::check_pass_code::Presented;
 use super::verifier::{Check, Proven, invalid_credential};
 use super::{AccessTokens, Answer, Want};
-use crate::access_token::{Guard, TokenChanges};
-use crate::attempts::Attempts;
-use crate::identifier::Proof;
-use crate::life_cycle::LifeCycleState;
+use crate::model::access_token::{Guard, TokenChanges};
+use crate::model::identifier::Proof;
+use crate::model::life_cycle::LifeCycleState;
+use crate::model::secret::{Secret, SecretKind};
+use crate::model::session::{Caller, Permission};
+use crate::policy::attempts::Attempts;
 use crate::ports::HashWork;
-use crate::secret::{Secret, SecretKind};
-use crate::session::{Caller, Permission};
-use crate::store::Store;
+use crate::ports::store::Store;
 use crate::{Error, Reason, Result};
 
 /// What a caller presents, and wants.
@@ -28,7 +28,7 @@ impl<S: Store> AccessTokens<S> {
     pub async fn change_pass_code(&self, caller: &Caller, request: ChangePassCode, want: Want) -> Result<Answer> {
         caller.require(Permission::AccessTokensWrite)?;
         let proof = request.presented.proof(&[SecretKind::PassCode, SecretKind::OneTimePassword])?;
-        Error::of_check("new_pass_code", crate::text::written(request.new_pass_code.expose()))?;
+        Error::of_check("new_pass_code", crate::model::text::written(request.new_pass_code.expose()))?;
         let (key, state) = (request.presented.identifier.key(), Some(LifeCycleState::Effective));
         let check = Check { key, kind: proof.kind(), secret: proof.secret(), state, load: want.owners };
         let Proven { found, .. } = match self.examine(caller, check).await? {

@@ -2,12 +2,13 @@
 
 use super::find::{check_key, field_of_proof};
 use super::{AccessTokens, Answer, Want};
-use crate::identifier::{AccessTokenIdentifier, Proof};
-use crate::life_cycle::LifeCycleState;
-use crate::secret::SecretKind;
-use crate::session::{Caller, Permission};
-use crate::store::Store;
-use crate::{Error, Reason, Result, text};
+use crate::model::identifier::{AccessTokenIdentifier, Proof};
+use crate::model::life_cycle::LifeCycleState;
+use crate::model::secret::SecretKind;
+use crate::model::session::{Caller, Permission};
+use crate::model::text;
+use crate::ports::store::Store;
+use crate::{Error, Reason, Result};
 
 /// A token, and the secret that is presented for it: within its identifier, or beside it.
 #[derive(Clone)]

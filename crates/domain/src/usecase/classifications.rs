@@ -2,9 +2,9 @@
 
 use super::AccessTokens;
 use crate::Result;
-use crate::directory::Classification;
-use crate::session::{Caller, Permission};
-use crate::store::Store;
+use crate::model::directory::Classification;
+use crate::model::session::{Caller, Permission};
+use crate::ports::store::Store;
 
 impl<S: Store> AccessTokens<S> {
     /// Lists the organisation's classifications by name, then by id.

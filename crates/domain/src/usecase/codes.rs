@@ -3,14 +3,15 @@
 use super::AccessTokens;
 use super::turns::contended;
 use super::verifier::TRIES;
-use crate::access_token::VerificationCode;
-use crate::policy::{CodePolicy, Creation, Policy};
+use crate::model::access_token::VerificationCode;
+use crate::model::policy::{CodePolicy, Creation, Policy};
+use crate::model::secret::{Secret, SecretKind};
+use crate::model::session::OrganisationKey;
+use crate::model::time::Timestamp;
 use crate::ports::Purpose;
-use crate::secret::{Secret, SecretKind};
-use crate::session::OrganisationKey;
-use crate::store::{Entry, Sequence, Store};
-use crate::time::Timestamp;
-use crate::{Error, Reason, Result, code};
+use crate::ports::code;
+use crate::ports::store::{Entry, Sequence, Store};
+use crate::{Error, Reason, Result};
 
 impl<S: Store> AccessTokens<S> {
     /// A new verification code, to show once and to keep.

@@ -2,23 +2,24 @@
 
 use super::find::{check_account, check_participant, known_participant, only_account};
 use super::{AccessTokens, Answer, Want, udf};
-use crate::access_token::{AccessToken, UserDefinedFields};
-use crate::directory::{AccountsReceivableState, RewardsParticipantState};
-use crate::error::Violations;
-use crate::identifier::{
+use crate::model::access_token::{AccessToken, UserDefinedFields};
+use crate::model::card;
+use crate::model::directory::{AccountsReceivableState, RewardsParticipantState};
+use crate::model::error::Violations;
+use crate::model::identifier::{
     AccountsReceivableIdentifier, ClassificationIdentifier, RewardsParticipantIdentifier, TokenKey,
 };
-use crate::life_cycle::LifeCycleState;
-use crate::notification::{Notification, NotificationKind};
-use crate::policy::{Creation, Policy};
+use crate::model::life_cycle::LifeCycleState;
+use crate::model::policy::{Creation, Policy};
+use crate::model::secret::Secret;
+use crate::model::session::{Caller, OrganisationKey, Permission};
 use crate::ports::HashWork;
-use crate::secret::Secret;
-use crate::session::{Caller, OrganisationKey, Permission};
-use crate::store::{
+use crate::ports::notification::{Notification, NotificationKind};
+use crate::ports::store::{
     Account, FoundOwners, FoundToken, OwnerKey, Owners, Participant, Sequence, Store, StoreError, StoreResult, Unique,
     UnitOfWork,
 };
-use crate::{Error, Reason, Result, card};
+use crate::{Error, Reason, Result};
 use std::sync::Arc;
 
 /// Number of times that a number or code is made when the one at hand turns out to be taken.
@@ -308,7 +309,7 @@ async fn check_owner_limit<U: UnitOfWork>(
 }
 
 /// A UUIDv7 as 32 upper-case hex digits: ids ascend with creation.
-fn uuid_v7(now: crate::time::Timestamp, random: &dyn crate::ports::Random) -> Result<String> {
+fn uuid_v7(now: crate::model::time::Timestamp, random: &dyn crate::ports::Random) -> Result<String> {
     let mut bytes = [0u8; 10];
     random.fill(&mut bytes)?;
     let millis = u64::try_from(now.timestamp_millis()).unwrap_or_default();

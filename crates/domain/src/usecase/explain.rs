@@ -5,17 +5,17 @@ use std::collections::BTreeMap;
 use super::guess_budgets::PolicyBudget;
 use super::{AccessTokens, Answer, Want};
 use crate::Result;
-use crate::access_token::AccessToken;
-use crate::attempts::{Attempts, Lock, LockCause};
-use crate::directory::{AccountsReceivableState, RewardsParticipantState};
-use crate::identifier::AccessTokenIdentifier;
-use crate::life_cycle::LifeCycleState;
-use crate::policy::Policy;
-use crate::secret::SecretKind;
-use crate::session::{Caller, Permission};
-use crate::store::{Load, Owners, ReadOptions, Store};
-use crate::strength::Strength;
-use crate::time::Timestamp;
+use crate::model::access_token::AccessToken;
+use crate::model::directory::{AccountsReceivableState, RewardsParticipantState};
+use crate::model::identifier::AccessTokenIdentifier;
+use crate::model::life_cycle::LifeCycleState;
+use crate::model::policy::Policy;
+use crate::model::secret::SecretKind;
+use crate::model::session::{Caller, Permission};
+use crate::model::time::Timestamp;
+use crate::policy::attempts::{Attempts, Lock, LockCause};
+use crate::policy::strength::Strength;
+use crate::ports::store::{Load, Owners, ReadOptions, Store};
 
 /// What is known about one token, as its support needs it.
 pub struct Explanation {

@@ -3,13 +3,14 @@
 use std::borrow::Cow;
 
 use super::AccessTokens;
-use crate::error::Violations;
-use crate::identifier::{
+use crate::model::error::Violations;
+use crate::model::identifier::{
     AccessTokenIdentifier, AccountsReceivableIdentifier, Proof, ResetIdentifier, RewardsParticipantIdentifier, TokenKey,
 };
-use crate::session::{Caller, OrganisationKey, Permission};
-use crate::store::{FoundToken, Load, Lookup, ReadOptions, Store, StoreError, Unique};
-use crate::{Error, Reason, Result, text};
+use crate::model::session::{Caller, OrganisationKey, Permission};
+use crate::model::text;
+use crate::ports::store::{FoundToken, Load, Lookup, ReadOptions, Store, StoreError, Unique};
+use crate::{Error, Reason, Result};
 
 impl<S: Store> AccessTokens<S> {
     /// Returns the token of an identifier. A credential with a secret is a check: it goes through the verifier, which reads

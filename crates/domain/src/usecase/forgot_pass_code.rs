@@ -4,15 +4,16 @@ use chrono::Duration;
 use futures::try_join;
 
 use super::AccessTokens;
-use crate::access_token::{Guard, OneTimePassword, TokenChanges};
-use crate::identifier::ResetIdentifier;
-use crate::life_cycle::LifeCycleState;
-use crate::notification::{Notification, NotificationKind};
+use crate::model::access_token::{Guard, OneTimePassword, TokenChanges};
+use crate::model::identifier::ResetIdentifier;
+use crate::model::life_cycle::LifeCycleState;
+use crate::model::secret::SecretKind;
+use crate::model::session::{Caller, Permission};
 use crate::ports::Purpose;
-use crate::secret::SecretKind;
-use crate::session::{Caller, Permission};
-use crate::store::{FoundToken, Lookup, Store};
-use crate::{Error, Reason, Result, code};
+use crate::ports::code;
+use crate::ports::notification::{Notification, NotificationKind};
+use crate::ports::store::{FoundToken, Lookup, Store};
+use crate::{Error, Reason, Result};
 
 impl<S: Store> AccessTokens<S> {
     /// Sends a one-time password to the owner of an EFFECTIVE token. The answer is the same, after the same work, when

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use super::AccessTokens;
 use crate::Result;
-use crate::directory::Classification;
-use crate::guess_budget::{GuessBudget, Weaker};
-use crate::reference::Reference;
-use crate::secret::SecretKind;
-use crate::session::{Caller, Permission};
-use crate::store::Store;
-use crate::strength::StoredStrength;
+use crate::model::directory::Classification;
+use crate::model::reference::Reference;
+use crate::model::secret::SecretKind;
+use crate::model::session::{Caller, Permission};
+use crate::policy::guess_budget::{GuessBudget, Weaker};
+use crate::policy::strength::StoredStrength;
+use crate::ports::store::Store;
 
 /// A policy, and what it lets an attacker do.
 #[derive(Debug, Clone, PartialEq)]

@@ -13,20 +13,21 @@ pub use run::Run;
 use futures::stream::{self, StreamExt};
 use serde_json::Value;
 
-use crate::error::{FieldViolation, Violations};
-use crate::guess_budget;
-use crate::identifier::TokenKey;
 use crate::import::{
     self, Administrators, Batch, DraftedAdministrators, Kind, Links, Options, Outcome, Prepared, Record, Stored, Tally,
     Verdict,
 };
+use crate::model::error::{FieldViolation, Violations};
+use crate::model::identifier::TokenKey;
+use crate::model::reference::Reference;
+use crate::model::secret::{PassCodeHash, Secret};
+use crate::model::session::{Caller, Permission};
+use crate::model::text;
+use crate::model::time::TimeZone;
+use crate::policy::guess_budget;
+use crate::ports::store::{AccountStore, ImportChanges, ImportKeys, Load, ReadOptions, Store, UnitOfWork};
 use crate::ports::{Clock, HashWork, Random, Secrets, Verdict as Verified};
-use crate::reference::Reference;
-use crate::secret::{PassCodeHash, Secret};
-use crate::session::{Caller, Permission};
-use crate::store::{AccountStore, ImportChanges, ImportKeys, Load, ReadOptions, Store, UnitOfWork};
-use crate::time::TimeZone;
-use crate::{Error, Reason, Result, text};
+use crate::{Error, Reason, Result};
 use candidate::Candidate;
 use run::{Checked, Terms};
 use waiting::{MAX_RING, WaitingRecord};

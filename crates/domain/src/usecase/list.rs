@@ -2,10 +2,11 @@
 
 use super::find::{check_account, check_participant, known_participant, only_account};
 use super::{AccessTokens, Answer, Want};
-use crate::identifier::{ClassificationIdentifier, OwnerIdentifier};
-use crate::session::{Caller, Permission};
-use crate::store::{ReadConsistency, Store, TokenPage};
-use crate::{Error, Reason, Result, page};
+use crate::model::identifier::{ClassificationIdentifier, OwnerIdentifier};
+use crate::model::page;
+use crate::model::session::{Caller, Permission};
+use crate::ports::store::{ReadConsistency, Store, TokenPage};
+use crate::{Error, Reason, Result};
 
 /// Most results of one call, and the default.
 pub const MAX_RESULTS: u32 = 1_000;

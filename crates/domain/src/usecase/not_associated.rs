@@ -2,9 +2,9 @@
 
 use super::list::results;
 use super::{AccessTokens, Answer, Want};
-use crate::life_cycle::LifeCycleState;
-use crate::session::{Caller, Permission};
-use crate::store::{ReadConsistency, Store};
+use crate::model::life_cycle::LifeCycleState;
+use crate::model::session::{Caller, Permission};
+use crate::ports::store::{ReadConsistency, Store};
 use crate::{Error, Reason, Result};
 
 /// What to list.

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::lock::Mutex as AsyncMutex;
 
-use crate::session::OrganisationKey;
-use crate::store::{LAST_NUMBER, Sequence, Store};
+use crate::model::session::OrganisationKey;
+use crate::ports::store::{LAST_NUMBER, Sequence, Store};
 use crate::{Error, Reason, Result};
 
 /// Numbers a block, at least and at most. What a process has not used when it ends is a gap.

@@ -5,15 +5,16 @@ use std::sync::Arc;
 use chrono::Duration;
 
 use super::AccessTokens;
-use crate::access_token::{AccessToken, Guard, OneTimePassword, TokenChanges};
-use crate::identifier::AccessTokenIdentifier;
-use crate::life_cycle::{self, LifeCycleState};
+use crate::Result;
+use crate::model::access_token::{AccessToken, Guard, OneTimePassword, TokenChanges};
+use crate::model::identifier::AccessTokenIdentifier;
+use crate::model::life_cycle::{self, LifeCycleState};
+use crate::model::secret::{Secret, SecretKind};
+use crate::model::session::{Caller, Permission};
+use crate::model::time::Timestamp;
 use crate::ports::Purpose;
-use crate::secret::{Secret, SecretKind};
-use crate::session::{Caller, Permission};
-use crate::store::{Load, ReadOptions, Store};
-use crate::time::Timestamp;
-use crate::{Result, code};
+use crate::ports::code;
+use crate::ports::store::{Load, ReadOptions, Store};
 
 /// A one-time password, shown this once.
 pub struct IssuedOneTimePassword {

@@ -4,9 +4,9 @@
 //! while a hash can only be made anew from what its owner presents.
 
 use crate::Result;
-use crate::access_token::VerificationCode;
+use crate::model::access_token::VerificationCode;
+use crate::ports::store::{KeyStore, Position};
 use crate::ports::{Purpose, Secrets};
-use crate::store::{KeyStore, Position};
 
 /// How many tokens are read, and written in one transaction.
 pub const BATCH: u32 = 500;
@@ -66,10 +66,10 @@ mod tests {
 
     use super::*;
     use crate::Error;
+    use crate::model::secret::{CodeHash, PassCodeHash, SealedCode, Secret};
+    use crate::model::session::OrganisationKey;
+    use crate::ports::store::{KeySample, KeyUse, StoreResult, Unused, Withdrawal, Withdrawn};
     use crate::ports::{BoxFuture, HashWork, Verdict};
-    use crate::secret::{CodeHash, PassCodeHash, SealedCode, Secret};
-    use crate::session::OrganisationKey;
-    use crate::store::{KeySample, KeyUse, StoreResult, Unused, Withdrawal, Withdrawn};
 
     /// Seals in clear, as `<key>$<subject>$<code>`, and opens what is under `new` and `old`.
     struct Plain;
@@ -158,7 +158,7 @@ mod tests {
             &self,
             _: Unused<'_>,
             _: Withdrawal<'_>,
-            _: crate::time::Timestamp,
+            _: crate::model::time::Timestamp,
         ) -> StoreResult<Withdrawn> {
             unreachable!("nothing is withdrawn here")
         }
@@ -172,11 +172,11 @@ mod tests {
             unreachable!("nothing is withdrawn here")
         }
 
-        async fn sampled_key_use(&self, _: crate::time::Timestamp, _: u32, _: u32) -> StoreResult<KeySample> {
+        async fn sampled_key_use(&self, _: crate::model::time::Timestamp, _: u32, _: u32) -> StoreResult<KeySample> {
             unreachable!("no start here")
         }
 
-        async fn key_use(&self, _: crate::time::Timestamp) -> StoreResult<Vec<KeyUse>> {
+        async fn key_use(&self, _: crate::model::time::Timestamp) -> StoreResult<Vec<KeyUse>> {
             Ok(Vec::new())
         }
     }

@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use super::AccessTokens;
 use crate::Result;
-use crate::access_token::{AccessToken, Guard, TokenChanges};
-use crate::identifier::ResetIdentifier;
-use crate::life_cycle::{self, LifeCycleState};
-use crate::policy::{CodePolicy, Creation};
+use crate::model::access_token::{AccessToken, Guard, TokenChanges};
+use crate::model::identifier::ResetIdentifier;
+use crate::model::life_cycle::{self, LifeCycleState};
+use crate::model::policy::{CodePolicy, Creation};
+use crate::model::reference::Reference;
+use crate::model::secret::{Secret, SecretKind};
+use crate::model::session::{Caller, Permission};
 use crate::ports::HashWork;
-use crate::reference::Reference;
-use crate::secret::{Secret, SecretKind};
-use crate::session::{Caller, Permission};
-use crate::store::{FoundToken, Store};
+use crate::ports::store::{FoundToken, Store};
 
 /// A new pass code, shown this once.
 pub struct IssuedPassCode {

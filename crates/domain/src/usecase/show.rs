@@ -2,9 +2,9 @@
 
 use super::{AccessTokens, Answer, Want};
 use crate::Result;
-use crate::identifier::AccessTokenIdentifier;
-use crate::session::{Caller, Permission};
-use crate::store::{ReadOptions, Store};
+use crate::model::identifier::AccessTokenIdentifier;
+use crate::model::session::{Caller, Permission};
+use crate::ports::store::{ReadOptions, Store};
 
 impl<S: Store> AccessTokens<S> {
     /// Shows the token that the caller names. With a pass code or one-time password it is read strongly, whatever `read` says.

@@ -1,11 +1,11 @@
 //! Switch an access token on or off.
 
 use super::{AccessTokens, Answer, Want};
-use crate::access_token::{Guard, TokenChanges};
-use crate::identifier::{AccessTokenIdentifier, TokenKey};
-use crate::life_cycle::{self, Transition};
-use crate::session::{Caller, Permission};
-use crate::store::{FoundToken, Load, ReadOptions, Store};
+use crate::model::access_token::{Guard, TokenChanges};
+use crate::model::identifier::{AccessTokenIdentifier, TokenKey};
+use crate::model::life_cycle::{self, Transition};
+use crate::model::session::{Caller, Permission};
+use crate::ports::store::{FoundToken, Load, ReadOptions, Store};
 use crate::{Error, Reason, Result};
 
 impl<S: Store> AccessTokens<S> {

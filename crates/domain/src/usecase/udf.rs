@@ -1,7 +1,8 @@
 //! The limits of user defined fields, of a new token and of a change alike.
 
-use crate::error::Violations;
-use crate::{Reason, text};
+use crate::Reason;
+use crate::model::error::Violations;
+use crate::model::text;
 
 /// Checks what is given; what is absent or null has no limits.
 pub(super) fn check<'a>(

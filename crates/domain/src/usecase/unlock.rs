@@ -2,11 +2,11 @@
 
 use super::{AccessTokens, Answer, Want};
 use crate::Result;
-use crate::attempts::Attempts;
-use crate::identifier::AccessTokenIdentifier;
-use crate::secret::SecretKind;
-use crate::session::{Caller, Permission};
-use crate::store::{ReadOptions, Store};
+use crate::model::identifier::AccessTokenIdentifier;
+use crate::model::secret::SecretKind;
+use crate::model::session::{Caller, Permission};
+use crate::policy::attempts::Attempts;
+use crate::ports::store::{ReadOptions, Store};
 
 impl<S: Store> AccessTokens<S> {
     /// Ends the locks of a token at once, of these kinds of secrets or, if none is named, of all.

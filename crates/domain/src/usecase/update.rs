@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use super::{AccessTokens, Answer, Want, udf};
-use crate::access_token::{AccessToken, Guard, TokenChanges};
-use crate::error::Violations;
-use crate::identifier::{AccessTokenIdentifier, TokenKey};
-use crate::policy::Policy;
+use crate::model::access_token::{AccessToken, Guard, TokenChanges};
+use crate::model::card;
+use crate::model::error::Violations;
+use crate::model::identifier::{AccessTokenIdentifier, TokenKey};
+use crate::model::policy::Policy;
+use crate::model::secret::Secret;
+use crate::model::session::{Caller, Permission};
+use crate::model::time::Timestamp;
 use crate::ports::HashWork;
-use crate::secret::Secret;
-use crate::session::{Caller, Permission};
-use crate::store::{FoundToken, ReadOptions, Sequence, Store};
-use crate::time::Timestamp;
-use crate::{Error, Reason, Result, card, code};
+use crate::ports::code;
+use crate::ports::store::{FoundToken, ReadOptions, Sequence, Store};
+use crate::{Error, Reason, Result};
 
 /// What to change: `None` leaves a field untouched, `Some(None)` sets it to null.
 #[derive(Clone, Default)]

@@ -13,17 +13,17 @@ use std::time::Duration;
 
 use super::AccessTokens;
 use super::turns::contended;
-use crate::access_token::{AccessToken, Guard, TokenChanges};
-use crate::attempts::{Attempts, Lock};
-use crate::identifier::{Proof, TokenKey};
-use crate::life_cycle::LifeCycleState;
-use crate::observer::AttemptOutcome;
-use crate::policy::LockPolicy;
+use crate::model::access_token::{AccessToken, Guard, TokenChanges};
+use crate::model::identifier::{Proof, TokenKey};
+use crate::model::life_cycle::LifeCycleState;
+use crate::model::policy::LockPolicy;
+use crate::model::secret::{Secret, SecretKind};
+use crate::model::session::{Caller, OrganisationKey, Permission};
+use crate::model::time::Timestamp;
+use crate::policy::attempts::{Attempts, Lock};
+use crate::ports::observer::AttemptOutcome;
+use crate::ports::store::{Entry, FoundToken, Load, Lookup, ReadOptions, Store};
 use crate::ports::{HashWork, Purpose, Verdict};
-use crate::secret::{Secret, SecretKind};
-use crate::session::{Caller, OrganisationKey, Permission};
-use crate::store::{Entry, FoundToken, Load, Lookup, ReadOptions, Store};
-use crate::time::Timestamp;
 use crate::{Error, Reason, Result};
 
 /// How often a write of the ledger is tried when others write the same entry. Of all that try at once one succeeds each

@@ -3,14 +3,15 @@
 use super::find::check_key;
 use super::verifier::{Check, Proven, Refusal};
 use super::{AccessTokens, Answer, Want};
-use crate::access_token::{Guard, TokenChanges};
-use crate::identifier::AccessTokenIdentifier;
-use crate::life_cycle::{self, Transition};
+use crate::model::access_token::{Guard, TokenChanges};
+use crate::model::identifier::AccessTokenIdentifier;
+use crate::model::life_cycle::{self, Transition};
+use crate::model::secret::{Secret, SecretKind};
+use crate::model::session::{Caller, Permission};
+use crate::model::text;
 use crate::ports::HashWork;
-use crate::secret::{Secret, SecretKind};
-use crate::session::{Caller, Permission};
-use crate::store::{ReadOptions, Store};
-use crate::{Error, Reason, Result, text};
+use crate::ports::store::{ReadOptions, Store};
+use crate::{Error, Reason, Result};
 
 /// What a caller presents.
 #[derive(Clone)]

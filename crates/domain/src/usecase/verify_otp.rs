@@ -3,9 +3,9 @@
 use super::check_pass_code::Presented;
 use super::{AccessTokens, Answer, Want};
 use crate::Result;
-use crate::secret::SecretKind;
-use crate::session::{Caller, Permission};
-use crate::store::Store;
+use crate::model::secret::SecretKind;
+use crate::model::session::{Caller, Permission};
+use crate::ports::store::Store;
 
 impl<S: Store> AccessTokens<S> {
     /// Checks the one-time password of an EFFECTIVE token and uses it up: of any number of concurrent calls with the

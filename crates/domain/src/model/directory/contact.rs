@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::named::named;
-use crate::time::Timestamp;
+use crate::model::time::Timestamp;
 
 named! {
     /// Person or company.
@@ -73,12 +73,12 @@ pub struct Demographics {
     /// Number of the identity card.
     pub id_number: Option<String>,
     /// Its expiration.
-    #[serde(with = "crate::time::documented")]
+    #[serde(with = "crate::model::time::documented")]
     pub id_number_expiration_date: Option<Timestamp>,
     /// Number of the passport.
     pub passport_number: Option<String>,
     /// Its expiration.
-    #[serde(with = "crate::time::documented")]
+    #[serde(with = "crate::model::time::documented")]
     pub passport_number_expiration_date: Option<Timestamp>,
     /// Social security number.
     pub social_security_number: Option<String>,
@@ -129,7 +129,7 @@ pub struct CompanyProfile {
     /// Turnover a year, in the organisation's currency.
     pub annual_turnover: Option<f64>,
     /// When it was founded.
-    #[serde(with = "crate::time::documented")]
+    #[serde(with = "crate::model::time::documented")]
     pub established_date: Option<Timestamp>,
     /// Employees.
     pub number_of_employees: Option<i64>,
@@ -140,7 +140,7 @@ pub struct CompanyProfile {
     /// Who registered it for VAT.
     pub vat_registered_by: Option<String>,
     /// When.
-    #[serde(with = "crate::time::documented")]
+    #[serde(with = "crate::model::time::documented")]
     pub vat_registration_date: Option<Timestamp>,
     /// Tax reference.
     pub tax_reference_number: Option<String>,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::policy::Policy;
+use crate::model::policy::Policy;
 
 /// An organisation: the wall that nothing crosses.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

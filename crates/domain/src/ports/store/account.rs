@@ -6,11 +6,11 @@ use chrono::TimeDelta;
 
 use super::error::StoreResult;
 use super::login::LoginStore;
-use crate::directory::Organisation;
 use crate::model::credential::Credential;
-use crate::secret::{CodeHash, PassCodeHash};
-use crate::session::{OrganisationKey, Permissions};
-use crate::time::Timestamp;
+use crate::model::directory::Organisation;
+use crate::model::secret::{CodeHash, PassCodeHash};
+use crate::model::session::{OrganisationKey, Permissions};
+use crate::model::time::Timestamp;
 
 /// An enabled user as calls are checked against it.
 #[derive(Debug, Clone, PartialEq)]

@@ -4,9 +4,9 @@ use std::future::Future;
 
 use super::account::KeyTerms;
 use super::error::StoreResult;
-use crate::secret::CodeHash;
-use crate::session::{OrganisationKey, Permissions};
-use crate::time::Timestamp;
+use crate::model::secret::CodeHash;
+use crate::model::session::{OrganisationKey, Permissions};
+use crate::model::time::Timestamp;
 
 /// An API key as an administrator sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]

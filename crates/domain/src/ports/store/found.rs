@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::access_token::AccessToken;
-use crate::directory::{AccountsReceivable, ContactInformation, RewardsParticipant};
-use crate::identifier::OwnerIdentifier;
-use crate::reference::Reference;
+use crate::model::access_token::AccessToken;
+use crate::model::directory::{AccountsReceivable, ContactInformation, RewardsParticipant};
+use crate::model::identifier::OwnerIdentifier;
+use crate::model::reference::Reference;
 
 /// Which owners an answer needs. What is not asked for is not loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,14 +1,14 @@
 //! What an import reads and writes.
 
 use super::error::StoreResult;
-use crate::access_token::AccessToken;
-use crate::directory::{
+use crate::model::access_token::AccessToken;
+use crate::model::credential::Credential;
+use crate::model::directory::{
     AccountsReceivable, BusinessUnit, Classification, ContactInformation, Country, Industry, IndustrySector,
     Organisation, RewardsParticipant, Unit, User,
 };
-use crate::model::credential::Credential;
-use crate::reference::Reference;
-use crate::time::Timestamp;
+use crate::model::reference::Reference;
+use crate::model::time::Timestamp;
 
 /// What a batch of records names.
 #[derive(Debug, Clone, Default)]
@@ -54,11 +54,11 @@ impl ImportKeys {
             &mut self.authentication_codes,
             &mut self.identifiers,
         ];
-        self.account_names.retain(|name| crate::text::bounded(name, crate::text::NAME).is_ok());
+        self.account_names.retain(|name| crate::model::text::bounded(name, crate::model::text::NAME).is_ok());
         self.account_names.sort_unstable();
         self.account_names.dedup();
         for list in lists {
-            list.retain(|key| crate::text::code(key).is_ok());
+            list.retain(|key| crate::model::text::code(key).is_ok());
             list.sort_unstable();
             list.dedup();
         }

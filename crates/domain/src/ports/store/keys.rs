@@ -3,10 +3,10 @@
 use std::future::Future;
 
 use super::error::StoreResult;
-use crate::access_token::VerificationCode;
-use crate::secret::CodeHash;
-use crate::session::OrganisationKey;
-use crate::time::Timestamp;
+use crate::model::access_token::VerificationCode;
+use crate::model::secret::CodeHash;
+use crate::model::session::OrganisationKey;
+use crate::model::time::Timestamp;
 
 /// Where a token stands in the order in which [`KeyStore::verification_codes`] goes through all of them.
 pub type Position = (OrganisationKey, String);

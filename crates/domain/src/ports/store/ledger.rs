@@ -3,11 +3,11 @@
 use std::future::Future;
 
 use super::error::StoreResult;
-use crate::attempts::Attempts;
-use crate::issues::Issues;
-use crate::secret::SecretKind;
-use crate::session::OrganisationKey;
-use crate::time::Timestamp;
+use crate::model::secret::SecretKind;
+use crate::model::session::OrganisationKey;
+use crate::model::time::Timestamp;
+use crate::policy::attempts::Attempts;
+use crate::policy::issues::Issues;
 
 /// The version of an entry. An entry that was never written has version 0.
 pub type Revision = i64;

@@ -4,11 +4,11 @@ use std::future::Future;
 
 use super::error::StoreResult;
 use super::ledger::Entry;
-use crate::attempts::Attempts;
-use crate::login::{LoginAccount, Network};
-use crate::secret::PassCodeHash;
-use crate::session::OrganisationKey;
-use crate::time::Timestamp;
+use crate::model::secret::PassCodeHash;
+use crate::model::session::OrganisationKey;
+use crate::model::time::Timestamp;
+use crate::policy::attempts::Attempts;
+use crate::policy::login::{LoginAccount, Network};
 
 /// The state of the log-ins of a user before they were unlocked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub trait LoginStore: Send + Sync + 'static {
         network: &Network,
     ) -> impl Future<Output = StoreResult<Option<LoginAccount>>> + Send;
 
-    /// The attempts of a subject of [`crate::login`].
+    /// The attempts of a subject of [`crate::policy::login`].
     fn login_attempts(
         &self,
         organisation: OrganisationKey,

@@ -10,13 +10,13 @@ use super::import::{DraftStore, ImportChanges, ImportKeys, ImportRows};
 use super::ledger::LedgerStore;
 use super::read::{ReadConsistency, ReadOptions};
 use super::sequence::Sequence;
-use crate::access_token::{AccessToken, Guard, Stamp, TokenChanges};
-use crate::identifier::{AccountsReceivableIdentifier, RewardsParticipantIdentifier, TokenKey};
-use crate::life_cycle::LifeCycleState;
-use crate::reference::Reference;
-use crate::session::OrganisationKey;
-use crate::strength::StoredStrength;
-use crate::time::Timestamp;
+use crate::model::access_token::{AccessToken, Guard, Stamp, TokenChanges};
+use crate::model::identifier::{AccountsReceivableIdentifier, RewardsParticipantIdentifier, TokenKey};
+use crate::model::life_cycle::LifeCycleState;
+use crate::model::reference::Reference;
+use crate::model::session::OrganisationKey;
+use crate::model::time::Timestamp;
+use crate::policy::strength::StoredStrength;
 
 /// Reads, each of which sees one committed state, and the beginning of writes.
 pub trait Store: LedgerStore {
@@ -30,7 +30,7 @@ pub trait Store: LedgerStore {
     /// The organisation's current reference data; never older than what was committed before the call, since decisions depend on it.
     fn reference(&self, organisation: OrganisationKey) -> impl Future<Output = StoreResult<Arc<Reference>>> + Send;
 
-    /// The token of a key: as it is presented, else in its normalised form ([`crate::text::nfc`]).
+    /// The token of a key: as it is presented, else in its normalised form ([`crate::model::text::nfc`]).
     fn find_token(
         &self,
         organisation: OrganisationKey,

@@ -3,13 +3,14 @@
 use chrono::TimeDelta;
 
 use super::grants::{Administration, PAGE, may_grant};
-use crate::error::Violations;
+use crate::model::error::Violations;
+use crate::model::secret::{CodeHash, Secret};
+use crate::model::session::{Caller, Permission, Permissions};
+use crate::model::time::Timestamp;
 use crate::ports::Purpose;
-use crate::secret::{CodeHash, Secret};
-use crate::session::{Caller, Permission, Permissions};
-use crate::store::{AccountStore, AdministrationStore, ApiKey, Change, KeyDetails, KeyTerms, Rotated, Store};
-use crate::time::Timestamp;
-use crate::{Error, Reason, Result, code};
+use crate::ports::code;
+use crate::ports::store::{AccountStore, AdministrationStore, ApiKey, Change, KeyDetails, KeyTerms, Rotated, Store};
+use crate::{Error, Reason, Result};
 
 /// The longest time for which both keys of a rotation are accepted: seven days.
 pub const MAX_OVERLAP: TimeDelta = TimeDelta::days(7);

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::model::session::{Caller, Permission, Permissions};
 use crate::ports::{Clock, Random, Secrets};
-use crate::session::{Caller, Permission, Permissions};
 use crate::{Error, Reason, Result};
 
 /// Items of one page of a list.

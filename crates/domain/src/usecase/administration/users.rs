@@ -1,8 +1,8 @@
 //! Users: list, disable, enable.
 
 use super::grants::{Administration, PAGE, may_grant};
-use crate::session::{Caller, Permission};
-use crate::store::{AccountStore, AdministrationStore, Change, Disabled, Store, UserDetails};
+use crate::model::session::{Caller, Permission};
+use crate::ports::store::{AccountStore, AdministrationStore, Change, Disabled, Store, UserDetails};
 use crate::{Error, Reason, Result};
 
 impl<S: Store + AccountStore + AdministrationStore> Administration<S> {

@@ -6,11 +6,11 @@ use serde_json::Value;
 
 use super::Importer;
 use crate::Result;
-use crate::identifier::TokenKey;
 use crate::import::{Kind, Object, Record};
-use crate::session::{Caller, OrganisationKey};
-use crate::store::{AccountStore, Load, ReadOptions, Store};
-use crate::text;
+use crate::model::identifier::TokenKey;
+use crate::model::session::{Caller, OrganisationKey};
+use crate::model::text;
+use crate::ports::store::{AccountStore, Load, ReadOptions, Store};
 
 impl<S: Store + AccountStore> Importer<S> {
     /// Normalises codes, identifiers and user names of a record. One that is stored in the presented form, from before texts were

@@ -3,9 +3,9 @@
 use super::Importer;
 use super::candidate::Candidate;
 use super::run::Terms;
-use crate::service::numbers;
-use crate::session::Caller;
-use crate::store::{AccountStore, Sequence, Store};
+use crate::model::session::Caller;
+use crate::ports::store::{AccountStore, Sequence, Store};
+use crate::usecase::numbers;
 use crate::{Result, import};
 
 impl<S: Store + AccountStore> Importer<S> {

@@ -5,10 +5,10 @@ use std::collections::VecDeque;
 use super::candidate::Candidate;
 use super::waiting::{Waiting, WaitingRecord};
 use crate::Result;
-use crate::directory::Organisation;
 use crate::import::{DraftedAdministrators, Drafts, Options, Tally};
-use crate::reference::Reference;
-use crate::store::Store;
+use crate::model::directory::Organisation;
+use crate::model::reference::Reference;
+use crate::ports::store::Store;
 
 /// One import: what its batches have in common.
 pub struct Run {
@@ -61,7 +61,7 @@ impl Run {
     /// The same for any number of records: what it would write goes to a file. The organisation is given when it does not exist
     /// yet: the caller has [`OrganisationKey::NONE`] then.
     ///
-    /// [`OrganisationKey::NONE`]: crate::session::OrganisationKey::NONE
+    /// [`OrganisationKey::NONE`]: crate::model::session::OrganisationKey::NONE
     pub fn long_check(store: &impl Store, options: impl Into<Options>, new: Option<Organisation>) -> Result<Self> {
         let checked = Checked::new(new.map(Reference::empty), Drafts::in_file(store.drafts()?));
         Ok(Self { checked: Some(checked), ..Self::new(options) })
