@@ -11,9 +11,11 @@ use access_tokens_proto::v1::access_token_service_server::AccessTokenService;
 use access_tokens_telemetry::rpc;
 use tonic::{Request, Response, Status};
 
+use super::app::App;
+use super::caller::caller;
 use super::convert::{changes, request, token};
 use super::layer::Admitted;
-use super::{App, caller, read_after, status};
+use super::{read_after, status};
 
 /// The service over the use cases.
 pub(super) struct AccessTokenGrpc<S>(pub(super) Arc<App<S>>);

@@ -16,8 +16,9 @@ use base64::engine::general_purpose::STANDARD;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
+use super::app::App;
 use super::convert::login;
-use super::{App, status};
+use super::status;
 
 /// The service over sessions.
 pub(super) struct AuthenticationGrpc<S>(pub(super) Arc<App<S>>);

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use tonic::Request;
 
 use super::access_token_service::AccessTokenGrpc;
-use super::caller;
+use super::caller::caller;
 use super::convert::{credential, explanation, request, token};
 
 /// Answers of ForgotPassCode leave at multiples of this time after the call began. What is done for a token that exists, and for

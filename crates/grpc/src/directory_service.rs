@@ -16,10 +16,12 @@ use prost::Message;
 use tokio::time::timeout;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::app::App;
+use super::caller::caller;
 use super::convert::record;
 use super::import_budget::{Held, ImportBudget};
 use super::layer::method::MAX_RECORD_BYTES;
-use super::{App, caller, status};
+use super::status;
 use crate::first_places::{FirstPlaces, Scope};
 
 /// Most records of one call.

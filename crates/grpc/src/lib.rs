@@ -6,7 +6,9 @@
 //! - [`server`] puts services and layers together, over a socket or without one.
 
 mod access_token_service;
+mod app;
 mod authentication_service;
+mod caller;
 mod convert;
 mod credentials;
 mod directory_service;
@@ -16,6 +18,7 @@ pub mod fuzzing;
 mod health;
 mod import_budget;
 pub mod layer;
+mod limits;
 mod read_after;
 mod reflection;
 pub mod server;
@@ -23,14 +26,7 @@ pub mod status;
 #[cfg(test)]
 mod tests;
 
-use access_tokens_domain::session::Caller;
-use access_tokens_domain::{Error, Result};
-
+pub use app::App;
 pub use health::ALIVE;
 pub use health::{Health, Readiness};
-pub use server::App;
-
-/// Who calls, as the auth layer found out. Without it the call fails closed.
-fn caller<T>(request: &tonic::Request<T>) -> Result<Caller> {
-    request.extensions().get::<Caller>().cloned().ok_or_else(Error::invalid_token)
-}
+pub use limits::Limits;

@@ -3,16 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use access_tokens_auth::Authenticator;
-use access_tokens_domain::service::AccessTokens;
-use access_tokens_domain::service::import::Importer;
 use access_tokens_domain::store::{AccountStore, Store};
 use access_tokens_proto::v1::access_token_service_server::AccessTokenServiceServer;
 use access_tokens_proto::v1::authentication_service_server::AuthenticationServiceServer;
 use access_tokens_proto::v1::directory_service_server::DirectoryServiceServer;
-use access_tokens_storage::Replicas;
-use access_tokens_telemetry::metrics::Metrics;
-use tokio::sync::watch;
 use tonic::service::{LayerExt, Routes};
 use tonic::transport::Server;
 use tonic::transport::server::Router;
@@ -20,13 +14,16 @@ use tower::Layer;
 use tower::layer::util::{Identity, Stack};
 
 use super::access_token_service::AccessTokenGrpc;
+use super::app::App;
 use super::authentication_service::AuthenticationGrpc;
 use super::directory_service::DirectoryGrpc;
+use super::health::Health;
 use super::layer::method::{MAX_RECORD_BYTES, MAX_REQUEST_BYTES};
 use super::layer::protocol::MAX_METADATA_BYTES;
 use super::layer::{CallLayers, Calls};
+use super::limits::Limits;
 use super::read_after::ReadAfter;
-use super::{Health, reflection};
+use super::reflection;
 
 /// Most bytes of an answer: a thousand tokens with everything around them stay far below.
 const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
@@ -55,52 +52,6 @@ const MAX_HEADER_LIST_BYTES: u32 = 16 * MAX_METADATA_BYTES as u32;
 /// A silent connection is asked for a sign of life after the first, and closed after the second.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// What the services serve.
-pub struct App<S> {
-    /// The use cases of access tokens.
-    pub access_tokens: AccessTokens<S>,
-    /// The import of the directory.
-    pub importer: Importer<S>,
-    /// Sessions and API keys.
-    pub sessions: Arc<Authenticator<S>>,
-    /// What calls are counted in.
-    pub metrics: Arc<Metrics>,
-    /// Does the database answer? While it does not, calls are refused.
-    pub present: watch::Receiver<bool>,
-    /// Replicas of the database that may answer reads.
-    pub replicas: Option<Arc<Replicas>>,
-}
-
-impl<S> std::fmt::Debug for App<S> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("App")
-    }
-}
-
-/// How much is served at a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Most calls at a time, of all connections together. Further ones wait for a moment, and are refused with OVERLOADED then.
-    pub calls_at_once: usize,
-    /// Most calls without a checked credential at a time. They have permits of their own.
-    pub anonymous_calls_at_once: usize,
-    /// Most of those from one client address.
-    pub anonymous_calls_per_address: usize,
-    /// A connection is closed, gracefully, when it is so old: clients spread over new replicas.
-    pub connection_age: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            calls_at_once: 512,
-            anonymous_calls_at_once: 128,
-            anonymous_calls_per_address: 16,
-            connection_age: Duration::from_secs(30 * 60),
-        }
-    }
-}
 
 /// What [`router`] answers.
 pub type CallRouter = Router<Stack<CallLayers, Identity>>;

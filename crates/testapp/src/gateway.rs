@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 
 use access_tokens_gateway::{GatewayConfig, router};
-use access_tokens_grpc::server::{Limits, in_process};
+use access_tokens_grpc::Limits;
+use access_tokens_grpc::server::in_process;
 use access_tokens_testkit::http::HttpClient;
 use tokio::net::TcpListener;
 use tonic::transport::Channel;

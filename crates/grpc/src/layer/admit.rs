@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use access_tokens_auth::public_part;
 use access_tokens_domain::session::Caller;
-use access_tokens_domain::store::CallState;
 use access_tokens_domain::{Error, Reason};
 use access_tokens_net::activity::Call;
 use access_tokens_net::client_address::ClientAddress;
@@ -28,15 +27,17 @@ use tokio::time::{Instant, timeout_at};
 use tonic::Code;
 use tonic::body::Body;
 
+use super::admitted::Admitted;
 use super::auth::{self, Authenticate, Credential, Refused};
 use super::completion::RunToCompletion;
 use super::message::{Messages, Missing};
 use super::method::{self, Access, Method};
+use super::middleware::{Answers, Around, Next};
 use super::permits::{Permit, PermitPool, PoolLimits, Wait};
 use super::protocol::Violation;
 use super::trace::ApiKeyId;
-use super::{Answers, Around, Next, deadline, detach};
-use crate::server::Limits;
+use super::{deadline, detach};
+use crate::limits::Limits;
 use crate::status;
 
 /// Maximum number of calls that wait for each permit.
@@ -267,38 +268,6 @@ impl Shared {
                 Err(broken.caused_by(status).into())
             }
         }
-    }
-}
-
-/// A call that has a permit, which is free again when all clones are dropped: the work may go on after its client has left.
-#[derive(Debug, Clone)]
-pub(crate) struct Admitted(Arc<AdmittedCall>);
-
-#[derive(Debug)]
-struct AdmittedCall {
-    came: Instant,
-    state: CallState,
-    _permit: Permit,
-}
-
-impl Admitted {
-    pub(super) fn new(came: Instant, permit: Permit) -> Self {
-        Self(Arc::new(AdmittedCall { came, state: CallState::default(), _permit: permit }))
-    }
-
-    /// Returns the call of a request. `None` in tests that call a service without its layers.
-    pub(crate) fn of<T>(request: &tonic::Request<T>) -> Option<Self> {
-        request.extensions().get::<Self>().cloned()
-    }
-
-    /// When the call came.
-    pub(super) fn came(&self) -> Instant {
-        self.0.came
-    }
-
-    /// What the transport and the store tell each other about the call.
-    pub(crate) fn state(&self) -> &CallState {
-        &self.0.state
     }
 }
 

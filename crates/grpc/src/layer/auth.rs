@@ -16,7 +16,7 @@ use http::{HeaderMap, HeaderName, Request, Response};
 use tonic::body::Body;
 
 use super::method::{self, Access};
-use super::{Answers, Around, Next};
+use super::middleware::{Answers, Around, Next};
 use crate::status;
 
 /// The metadata that carries an API key.

@@ -7,7 +7,7 @@ use futures::FutureExt;
 use http::{Request, Response};
 use tonic::body::Body;
 
-use super::{Answers, Around, Next};
+use super::middleware::{Answers, Around, Next};
 use crate::status;
 
 #[derive(Debug, Clone)]

@@ -14,8 +14,9 @@ use tokio::time::{Instant, Sleep};
 use tonic::Status;
 use tonic::body::Body;
 
-use super::admit::Admitted;
-use super::{Answers, Around, Next, method};
+use super::admitted::Admitted;
+use super::method;
+use super::middleware::{Answers, Around, Next};
 use crate::status;
 
 /// How much earlier than its caller a call ends: a tenth of the time, within these bounds. The answer has to travel, and tonic

@@ -16,8 +16,9 @@ use tokio::sync::watch;
 use tonic::body::Body;
 use tracing::{Instrument, Span};
 
-use super::admit::Admitted;
-use super::{Answers, Around, Next, method};
+use super::admitted::Admitted;
+use super::method;
+use super::middleware::{Answers, Around, Next};
 use crate::status;
 
 /// When to try again without a database.

@@ -8,7 +8,8 @@ use http::{Request, Response};
 use tonic::Code;
 use tonic::body::Body;
 
-use super::{Answers, Around, Next, method, trace};
+use super::middleware::{Answers, Around, Next};
+use super::{method, trace};
 
 #[derive(Debug, Clone)]
 pub struct Measure {

@@ -16,7 +16,8 @@ use tonic::Status;
 use tonic::body::Body;
 use tower::Service;
 
-use super::{Answers, Handler, Innermost, method};
+use super::method;
+use super::middleware::{Answers, Handler, Innermost};
 use crate::status;
 
 /// What the paths of probes begin with.

@@ -9,7 +9,8 @@ use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use tonic::body::Body;
 
-use super::{Answers, Around, Next, deadline};
+use super::deadline;
+use super::middleware::{Answers, Around, Next};
 use crate::status;
 
 /// Maximum size of the metadata of a call in bytes. Counted as HTTP/2 counts it: the name and the value of each header, and 32.

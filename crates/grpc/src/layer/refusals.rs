@@ -5,7 +5,8 @@ use http::{Request, Response};
 use tonic::Status;
 use tonic::body::Body;
 
-use super::{Answers, Around, Next, method};
+use super::method;
+use super::middleware::{Answers, Around, Next};
 use crate::status;
 
 #[derive(Debug, Clone)]

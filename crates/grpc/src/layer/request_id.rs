@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue, Request, Response};
 use tonic::body::Body;
 use uuid::Uuid;
 
-use super::{Answers, Around, Next};
+use super::middleware::{Answers, Around, Next};
 
 /// The metadata that carries it, both ways.
 const HEADER: HeaderName = HeaderName::from_static("x-request-id");

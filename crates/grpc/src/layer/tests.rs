@@ -5,6 +5,8 @@ mod admission;
 mod certificates;
 mod log;
 
+use std::convert::Infallible;
+use std::future::Future;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -22,6 +24,10 @@ use tokio::sync::{Notify, oneshot};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 use tower::{Layer, ServiceExt, service_fn};
+
+use http::{Request, Response};
+use tonic::body::Body;
+use tower::Service;
 
 use super::*;
 use crate::status;

@@ -17,8 +17,9 @@ use tracing::field::display;
 use tracing::{Instrument, Span};
 
 use super::method::{self, Method};
+use super::middleware::{Answers, Around, Next};
 use super::occupy::TrustedProxy;
-use super::{Answers, Around, Next, RequestId};
+use super::request_id::RequestId;
 
 /// The reason of a log-in that failed. It has a level of its own, so that attempts to guess show.
 const INVALID_LOGIN: &str = "INVALID_LOGIN";

@@ -19,7 +19,8 @@ use tokio::task::AbortHandle;
 use tonic::Status;
 use tonic::body::Body;
 
-use super::{Answers, Around, Next, method};
+use super::method;
+use super::middleware::{Answers, Around, Next};
 use crate::status;
 
 /// Answers up to this are not looked after: the streams that a connection may have bound them.

@@ -34,8 +34,10 @@ use tonic::service::Routes;
 use tonic::{Code, Request, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use super::app::App;
 use super::layer::Calls;
-use super::server::{self, App, Limits};
+use super::limits::Limits;
+use super::server;
 use super::{Health, caller};
 
 /// What the organisation `DEMO` begins with. `anna` may do everything, `rita` may only read, `will` may

@@ -20,7 +20,8 @@ use tonic_types::StatusExt;
 
 use super::World;
 use crate::layer::protocol::MAX_METADATA_BYTES;
-use crate::server::{self, Limits};
+use crate::limits::Limits;
+use crate::server;
 
 const CREATE: &str = "/accesstoken.v1.AccessTokenService/CreateAccessToken";
 const SHOW: &str = "/accesstoken.v1.AccessTokenService/ShowAccessToken";

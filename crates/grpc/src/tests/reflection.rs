@@ -17,7 +17,7 @@ use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use super::World;
 use super::wire::channel;
 use crate::Readiness;
-use crate::server::Limits;
+use crate::limits::Limits;
 
 fn extension(of: &str, number: i32) -> MessageRequest {
     MessageRequest::FileContainingExtension(ExtensionRequest {

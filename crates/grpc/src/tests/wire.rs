@@ -23,7 +23,8 @@ use tower::ServiceExt;
 
 use super::{World, refused, with};
 use crate::Readiness;
-use crate::server::{self, Limits};
+use crate::limits::Limits;
+use crate::server;
 
 /// A channel to the service over a socket of this machine.
 pub(super) async fn channel(world: &World, limits: Limits) -> Channel {

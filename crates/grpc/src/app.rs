@@ -1,0 +1,32 @@
+//! What the services need.
+
+use std::sync::Arc;
+
+use access_tokens_auth::Authenticator;
+use access_tokens_domain::service::AccessTokens;
+use access_tokens_domain::service::import::Importer;
+use access_tokens_storage::Replicas;
+use access_tokens_telemetry::metrics::Metrics;
+use tokio::sync::watch;
+
+/// What the services serve.
+pub struct App<S> {
+    /// The use cases of access tokens.
+    pub access_tokens: AccessTokens<S>,
+    /// The import of the directory.
+    pub importer: Importer<S>,
+    /// Sessions and API keys.
+    pub sessions: Arc<Authenticator<S>>,
+    /// What calls are counted in.
+    pub metrics: Arc<Metrics>,
+    /// Does the database answer? While it does not, calls are refused.
+    pub present: watch::Receiver<bool>,
+    /// Replicas of the database that may answer reads.
+    pub replicas: Option<Arc<Replicas>>,
+}
+
+impl<S> std::fmt::Debug for App<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("App")
+    }
+}
