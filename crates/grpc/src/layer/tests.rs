@@ -27,7 +27,6 @@ use tower::{Layer, ServiceExt, service_fn};
 
 use http::{Request, Response};
 use tonic::body::Body;
-use tower::Service;
 
 use super::*;
 use crate::status;

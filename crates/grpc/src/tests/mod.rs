@@ -34,11 +34,11 @@ use tonic::service::Routes;
 use tonic::{Code, Request, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use super::Health;
 use super::app::App;
 use super::layer::Calls;
 use super::limits::Limits;
 use super::server;
-use super::{Health, caller};
 
 /// What the organisation `DEMO` begins with. `anna` may do everything, `rita` may only read, `will` may
 /// write too.
@@ -174,6 +174,6 @@ fn fields(details: &ErrorDetails) -> Vec<&str> {
 
 #[test]
 fn without_the_auth_layer_a_call_fails_closed() {
-    let error = caller(&Request::new(())).expect_err("nobody");
+    let error = crate::caller::caller(&Request::new(())).expect_err("nobody");
     assert_eq!(error.reason(), access_tokens_domain::Reason::InvalidToken);
 }
