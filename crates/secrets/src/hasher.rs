@@ -17,6 +17,7 @@ use access_tokens_domain::{Error, Reason, Result};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+pub use self::scheduler::HashingLoad;
 use self::scheduler::{Limits, Scheduler};
 use super::pass_code::Memory;
 
@@ -30,17 +31,6 @@ const LIMITS: [Limits; 3] =
 /// Maximum time that a log-in waits for a place. Clients give up after a few seconds, and a place for a client that has gone
 /// is lost to the others. Authenticated calls wait as long as the bounded queue takes: imports belong to them.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// Load of one queue.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct HashingLoad {
-    /// Hashes that are being computed.
-    pub running: usize,
-    /// Callers that wait.
-    pub waiting: usize,
-    /// Callers that were refused since the start of the process.
-    pub refused: u64,
-}
 
 pub(super) struct Hasher {
     shared: Arc<Shared>,

@@ -114,7 +114,7 @@ impl KeyRing {
         let mut keys: Vec<RootKey> = Vec::new();
         for (index, line) in text.lines().enumerate() {
             let malformed = |problem| KeyRingError::Malformed { line: index + 1, problem };
-            for entry in entries(line) {
+            for entry in ring_text::entries(line) {
                 let key = parse_key(entry).map_err(malformed)?;
                 if keys.iter().any(|other| other.id == key.id) {
                     return Err(malformed("repeats the id of an earlier key"));
@@ -212,17 +212,6 @@ impl KeyRing {
     pub fn derive_hmac(&self, label: &str) -> PerKey<HmacSha256> {
         self.derive(label, |key| HmacSha256::new_from_slice(key).expect("HMAC takes keys of any length"))
     }
-}
-
-/// The keys of one line of a ring's text, each as it stands there.
-pub(super) fn entries(line: &str) -> impl Iterator<Item = &str> {
-    let line = if line.trim_start().starts_with('#') { "" } else { line };
-    line.split(',').map(str::trim).filter(|entry| !entry.is_empty())
-}
-
-/// The id of a key as it stands in a ring's text.
-pub(super) fn id_of(entry: &str) -> &str {
-    entry.split_whitespace().next().unwrap_or_default()
 }
 
 fn parse_key(line: &str) -> Result<RootKey, &'static str> {

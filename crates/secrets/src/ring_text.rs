@@ -3,8 +3,6 @@
 use access_tokens_domain::time::Timestamp;
 use zeroize::Zeroizing;
 
-use super::keys::{entries, id_of};
-
 /// Keys in clear, wiped when they go.
 type Text = Zeroizing<String>;
 
@@ -68,6 +66,17 @@ impl Notes {
 fn dated(line: &str, what: &str) -> Option<(String, Timestamp)> {
     let (id, time) = line.strip_prefix(KEY)?.split_once(what)?;
     Some((id.to_owned(), time.parse().ok()?))
+}
+
+/// The keys of one line of a ring's text, each as it stands there.
+pub(super) fn entries(line: &str) -> impl Iterator<Item = &str> {
+    let line = if line.trim_start().starts_with('#') { "" } else { line };
+    line.split(',').map(str::trim).filter(|entry| !entry.is_empty())
+}
+
+/// The id of a key as it stands in a ring's text.
+fn id_of(entry: &str) -> &str {
+    entry.split_whitespace().next().unwrap_or_default()
 }
 
 /// The text with the note that a key was made.

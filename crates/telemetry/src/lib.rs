@@ -31,13 +31,11 @@ pub use export::is_on as is_exporting;
 pub(crate) use export::{metrics_reader, outlive};
 pub(crate) use exports::signals as exported_signals;
 pub use level::is_level;
+pub use log::SPANS;
 pub use statements::watcher;
 pub use version::VERSION;
 
 use crate::settings::{LogSettings, TelemetrySettings};
-
-/// The target of spans that are for the collector only. The log never shows them.
-pub const SPANS: &str = "access_tokens::spans";
 
 /// Starts the log of this process and, for a process of this name, the export of spans and metrics. Needs a runtime, and
 /// [`finish`] in the end.

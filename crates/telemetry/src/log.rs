@@ -8,9 +8,11 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
-use super::SPANS;
 use super::level::is_level;
 use crate::settings::{LogFormat, LogSettings};
+
+/// The target of spans that are for the collector only. The log never shows them.
+pub const SPANS: &str = "access_tokens::spans";
 
 /// Parts of libraries that repeat what they were given, which may be a secret in the wrong place, or that a stranger can let write
 /// without end, and what of them is logged at most, whatever the settings say. Found by the system test `canaries`.

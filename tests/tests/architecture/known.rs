@@ -2,12 +2,6 @@
 
 /// Uses that close a circle: the first file uses the second one.
 pub(crate) const FILES: &[(&str, &str)] = &[
-    ("crates/net/src/tls/client.rs", "crates/net/src/tls/mod.rs"),
-    ("crates/net/src/tls/live.rs", "crates/net/src/tls/mod.rs"),
-    ("crates/net/src/tls/validity.rs", "crates/net/src/tls/mod.rs"),
-    ("crates/secrets/src/ring_text.rs", "crates/secrets/src/keys.rs"),
-    ("crates/secrets/src/hasher/scheduler.rs", "crates/secrets/src/hasher.rs"),
-    ("crates/secrets/src/pass_code/foreign.rs", "crates/secrets/src/pass_code/mod.rs"),
     ("crates/server/src/command/convert_hashes/json.rs", "crates/server/src/command/convert_hashes/input.rs"),
     ("crates/server/src/command/convert_hashes/keycloak.rs", "crates/server/src/command/convert_hashes/format.rs"),
     ("crates/server/src/command/convert_hashes/ldif.rs", "crates/server/src/command/convert_hashes/input.rs"),
@@ -33,6 +27,4 @@ pub(crate) const FILES: &[(&str, &str)] = &[
     ("crates/server/src/config/reference.rs", "crates/server/src/config/mod.rs"),
     ("crates/server/src/process/gateway.rs", "crates/server/src/process/mod.rs"),
     ("crates/server/src/process/serve.rs", "crates/server/src/process/mod.rs"),
-    ("crates/telemetry/src/log.rs", "crates/telemetry/src/lib.rs"),
-    ("crates/telemetry/src/metrics/lifetimes.rs", "crates/telemetry/src/metrics/mod.rs"),
 ];

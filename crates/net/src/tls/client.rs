@@ -17,7 +17,8 @@ use tokio_rustls::rustls::{self, ClientConfig, DigitallySignedStruct, RootCertSt
 use tonic::transport::{Channel, Endpoint};
 use tower::service_fn;
 
-use super::{HTTP2, files, provider, validity};
+use super::provider::provider;
+use super::{HTTP2, files, validity};
 use crate::throttle::Throttle;
 use crate::tls::UpstreamSettings;
 

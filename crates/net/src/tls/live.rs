@@ -15,7 +15,8 @@ use tokio_rustls::rustls::server::{NoServerSessionStorage, WebPkiClientVerifier}
 use tokio_rustls::server::TlsStream;
 
 use super::identity::{Identities, Peer};
-use super::{files, provider, validity};
+use super::provider::provider;
+use super::{files, validity};
 use crate::tls::{ClientAuth, TlsSettings};
 
 /// A connection after its handshake.

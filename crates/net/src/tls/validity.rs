@@ -10,7 +10,8 @@ use anyhow::{Context, bail, ensure};
 use tokio_rustls::rustls::pki_types::{CertificateDer, UnixTime};
 use webpki::{EndEntityCert, Error, KeyUsage};
 
-use super::{files, provider};
+use super::files;
+use super::provider::provider;
 
 /// How dates are shown.
 const DATE: &str = "%Y-%m-%d %H:%M UTC";

@@ -4,8 +4,6 @@ use std::collections::VecDeque;
 
 use access_tokens_domain::ports::{HashQueue, HashWork};
 
-use super::HashingLoad;
-
 /// Progress of a queue of weight 1 per place that it gets. Divisible by all weights in use.
 const STRIDE: u64 = 1 << 16;
 
@@ -16,6 +14,17 @@ pub(super) struct Limits {
     pub(super) weight: u64,
     /// Maximum number of waiting callers.
     pub(super) room: usize,
+}
+
+/// Load of one queue.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HashingLoad {
+    /// Hashes that are being computed.
+    pub running: usize,
+    /// Callers that wait.
+    pub waiting: usize,
+    /// Callers that were refused since the start of the process.
+    pub refused: u64,
 }
 
 /// Queues and places. `G` is what a waiting caller is told by.

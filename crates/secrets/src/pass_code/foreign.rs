@@ -10,9 +10,10 @@ use sha2::{Sha256, Sha512};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use super::MIN_OUTPUT_BYTES;
 use super::refusal::Refusal;
 
+/// Minimum length of a stored hash, in bytes.
+pub(super) const MIN_OUTPUT_BYTES: usize = 16;
 /// Maximum product of scrypt's work space and its lanes, in KiB: about a second.
 const SCRYPT_WORK_KIB: u64 = 256 * 1_024;
 const SCRYPT_LANES: u32 = 16;

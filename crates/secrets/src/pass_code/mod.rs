@@ -31,7 +31,7 @@ use hmac::Mac;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use self::foreign::Foreign;
+use self::foreign::{Foreign, MIN_OUTPUT_BYTES};
 pub use self::refusal::Refusal;
 use super::keys::{HmacSha256, KeyRing, PerKey};
 
@@ -53,7 +53,6 @@ pub(super) const LARGE_MEMORY: u64 = 64 * 1_024;
 /// Maximum memory of a stored hash in KiB. What may be imported is often less, see [`PassCodes::examine`].
 const MAX_MEMORY: u64 = 256 * 1_024;
 const OUTPUT_BYTES: usize = 32;
-const MIN_OUTPUT_BYTES: usize = 16;
 const MAX_STORED: usize = 512;
 
 /// What a hash of the current cost under a key begins with.

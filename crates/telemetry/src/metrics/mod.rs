@@ -46,6 +46,7 @@
 //!
 //! A measurement is an atomic addition. What can be looked up is looked up when somebody reads.
 
+mod certificate_file;
 mod guesses;
 mod lifetimes;
 mod lookups;
@@ -66,8 +67,8 @@ use opentelemetry_sdk::metrics::{Instrument, MeterProviderBuilder, SdkMeterProvi
 use prometheus::{Registry, TextEncoder};
 use tonic::Code;
 
+pub use certificate_file::CertificateFile;
 pub use guesses::GuessBounds;
-pub use lifetimes::CertificateFile;
 
 use crate as telemetry;
 use crate::VERSION;

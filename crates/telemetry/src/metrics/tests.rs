@@ -23,7 +23,7 @@ fn full() -> (Metrics, TempDir) {
     let metrics = Metrics::new();
     let directory = tempfile::tempdir().expect("a directory");
     metrics.watch_certificate_reloads();
-    metrics.watch_certificates(vec![lifetimes::tests::file(directory.path())]);
+    metrics.watch_certificates(vec![certificate_file::tests::file(directory.path())]);
     metrics.watch_key(|| Timestamp::from_timestamp(1_800_000_000, 0));
     metrics.watch_upstream(|| true);
     metrics.upstream_call(SHOW, Code::Ok, Duration::from_millis(7));
