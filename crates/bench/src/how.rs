@@ -7,8 +7,8 @@ use clap::Args;
 
 #[derive(Args)]
 pub(crate) struct How {
-    /// The binary of the service: a release build.
-    #[arg(long, default_value = "target/release/access-tokens")]
+    /// The binary of the service, of the profile `dist`.
+    #[arg(long, default_value = "target/dist/access-tokens")]
     pub(crate) binary: PathBuf,
     /// The peer, built.
     #[arg(long)]

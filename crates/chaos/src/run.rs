@@ -1,5 +1,6 @@
 //! What a scenario is, and one run of it.
 
+use std::path::Path;
 use std::pin::Pin;
 
 use access_tokens_testkit::postgres::Cluster;
@@ -46,9 +47,15 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// How the binary was built, as far as its folder tells.
-    pub(crate) fn build(&self) -> &'static str {
-        if self.binary.contains("/release/") { "release" } else { "debug" }
+    /// Returns how the binary was built: the name of its folder.
+    pub(crate) fn build(&self) -> &str {
+        let folder = Path::new(&self.binary).parent().and_then(Path::file_name);
+        folder.and_then(|name| name.to_str()).unwrap_or("unknown")
+    }
+
+    /// Returns whether the binary is one for use, not for development. Numbers are stated for those.
+    pub(crate) fn is_optimised(&self) -> bool {
+        self.build() != "debug"
     }
 
     /// The usual stage: one process, a cluster of its own where it is PostgreSQL, and a liar in red mode.

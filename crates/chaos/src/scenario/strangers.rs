@@ -41,7 +41,7 @@ const PASS_CODE: &str = "kettle-orbit-lantern";
 /// A stage whose service has a guard switched off in red mode. None: this build has no switch.
 pub(super) async fn stage(run: &Run, guard: &str, mut variables: Vec<(&'static str, String)>) -> Result<Option<Stage>> {
     if run.red {
-        if run.build() == "release" {
+        if run.is_optimised() {
             return Ok(None);
         }
         variables.push(("ACCESS_TOKENS_WITHOUT_GUARD", guard.to_owned()));
@@ -191,7 +191,7 @@ fn judge(kind: Kind, calls: &[Result<Duration, String>], run: &Run, report: &mut
         format!("{kind:?}: only {} of {} honest calls succeeded: {first:?}", times.len(), calls.len())
     });
     let p99 = percentile(&times, 99);
-    let build = usize::from(run.build() != "release");
+    let build = usize::from(!run.is_optimised());
     let limit = match kind {
         Kind::Show => SHOWN[build],
         // A new connection each time: one packet that is sent again costs a second.

@@ -52,7 +52,7 @@ async fn play(run: &Run) -> Result<Report> {
 fn idle(run: &Run, process: &Process, report: &mut Report) -> Result<()> {
     let memory = process.memory()?;
     report.note(format!("before anybody calls the service has {} MiB", memory / MIB));
-    if run.build() == "release" {
+    if run.is_optimised() {
         report.expect(memory <= IDLE, || format!("{} MiB before anybody calls", memory / MIB));
     }
     Ok(())

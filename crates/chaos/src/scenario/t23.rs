@@ -74,7 +74,7 @@ struct Login {
 }
 
 async fn play(run: &Run) -> Result<Report> {
-    let release = run.build() == "release";
+    let release = run.is_optimised();
     let strict = release && is_quiet().await?;
     let stage = Stage::set(Plan { liar: false, ..run.plan()? }).await?;
     Steady::furnish(&stage).await?;
