@@ -22,9 +22,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::counts::Connections;
 use crate::error::Failure;
-use crate::lanes::Lanes;
 use crate::options::{DatabaseOptions, SetupError};
 use crate::postgres::{Purpose, check_encoding, check_safe, check_session, connect};
+use crate::query_batcher::Lanes;
 use crate::single::Single;
 use crate::unreachable;
 

@@ -19,7 +19,7 @@
 //! 11. `auth`: answers calls whose credential or message admission has found to be wrong.
 //! 12. `refusals`: what tonic itself refuses gets the details that every error has.
 
-mod admit;
+mod admission;
 mod admitted;
 mod auth;
 mod catch_panic;
@@ -48,7 +48,7 @@ pub use middleware::{Answers, Around, Handler, Innermost, Layered, Next};
 pub use occupy::{Occupy, OccupyLayer};
 pub use request_id::RequestId;
 
-use admit::Admit;
+use admission::Admit;
 use auth::Auth;
 use catch_panic::CatchPanic;
 use deadline::Deadline;
