@@ -61,7 +61,7 @@ impl Settings {
         if !is_level(&self.log.level) {
             problems.add(
                 "log.level",
-                "must be a level (off, error, warn, info, debug or trace), or a list such as info,access_tokens_server=debug",
+                "must be a level (off, error, warn, info, debug or trace), or a list such as info,access_tokens=debug",
             );
         }
         let ring = self.keys.ring.expose();

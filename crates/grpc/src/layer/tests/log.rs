@@ -47,7 +47,7 @@ fn alone(test: &str) -> bool {
     if std::env::var_os("TEST_ALONE").is_some() {
         return true;
     }
-    let name = format!("transport::layer::tests::log::{test}");
+    let name = format!("layer::tests::log::{test}");
     let mut process = std::process::Command::new(std::env::current_exe().expect("this program"));
     let output = process.args([&name, "--exact", "--nocapture"]).env("TEST_ALONE", "1").output().expect("run");
     let said = String::from_utf8_lossy(&output.stdout);
