@@ -144,6 +144,7 @@ async fn connection(greeted: Greeted, mut slot: Slot, site: Site, mut told: watc
 mod tests {
     use std::net::SocketAddr;
 
+    use axum::middleware::map_response;
     use axum::routing::get;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
@@ -153,6 +154,14 @@ mod tests {
     use super::*;
 
     const REQUEST: &[u8] = b"GET /peer HTTP/1.1\r\nhost: h\r\n\r\n";
+
+    /// Stands for a log: adds the scheme to each answer.
+    fn with_scheme(router: Router, scheme: &'static str, _: Arc<[Network]>) -> Router {
+        router.layer(map_response(async move |mut response: Response| {
+            response.headers_mut().insert("x-scheme", HeaderValue::from_static(scheme));
+            response
+        }))
+    }
 
     struct Running {
         address: SocketAddr,
@@ -171,7 +180,7 @@ mod tests {
         let known = async || (axum::Extension(Authenticated), "known");
         let router = Router::new().route("/peer", get(peer)).route("/slow", get(slow)).route("/known", get(known));
         let (stop, told) = oneshot::channel();
-        let site = Site { router, refuse: Malformed::answer, log: |router, _, _| router, idle: IDLE_TIME };
+        let site = Site { router, refuse: Malformed::answer, log: with_scheme, idle: IDLE_TIME };
         let room = Room { connections: limit, strangers_per_address: limit, trusted_proxies: Default::default() };
         let server = tokio::spawn(serve(Port::plain(listener), room, site, async { drop(told.await) }));
         Running { address, stop, server }
@@ -291,7 +300,7 @@ mod tests {
             client.write_all(REQUEST).await.expect("sent");
             let answer = answer(&mut client).await;
             assert!(answer.starts_with("HTTP/1.1 200") && answer.contains(&from), "{answer}");
-            assert!(answer.contains("x-request-id: "), "{answer}");
+            assert!(answer.contains("x-scheme: http\r\n"), "{answer}");
             tokio::time::pause();
             tokio::time::advance(GREETING_TIME * 2).await;
             tokio::time::resume();
