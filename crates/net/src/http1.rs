@@ -157,7 +157,7 @@ mod tests {
 
     /// Stands for a log: adds the scheme to each answer.
     fn with_scheme(router: Router, scheme: &'static str, _: Arc<[Network]>) -> Router {
-        router.layer(map_response(async move |mut response: Response| {
+        router.layer(map_response(move |mut response: Response| async move {
             response.headers_mut().insert("x-scheme", HeaderValue::from_static(scheme));
             response
         }))
