@@ -10,8 +10,8 @@ use tokio::sync::{Mutex, Semaphore};
 
 use super::codes::{CodeHashes, CodeSeals};
 use super::hasher::{Hasher, HashingLoad, overloaded};
+use super::key_rotation::{Derived, LiveKeys};
 use super::keys::KeyRing;
-use super::live::{Derived, LiveKeys};
 use super::pass_code::{LARGE_MEMORY, PassCodes, SALT_BYTES};
 
 /// Maximum number of callers that wait to compare with a hash of much memory.

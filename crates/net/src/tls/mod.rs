@@ -3,10 +3,10 @@
 //!
 //! Files are read again when they change ([`LiveTls`]), so that certificates may live for hours.
 
+mod certificate_reload;
 mod client;
 mod files;
 mod identity;
-mod live;
 pub mod local;
 mod name;
 mod protocol;
@@ -14,9 +14,9 @@ mod provider;
 mod settings;
 mod validity;
 
+pub use certificate_reload::{LiveTls, TlsConnection, check, reload_failures};
 pub use client::{Link, Trust};
 pub use identity::Peer;
-pub use live::{LiveTls, TlsConnection, check, reload_failures};
 pub use protocol::{HTTP1, HTTP2};
 pub use settings::{ClientAuth, IdentitySettings, TlsSettings, UpstreamSettings};
 pub use validity::validities;
