@@ -1,4 +1,5 @@
-//! The HTTP API of the original, over the gRPC service: a client written for the old API changes its host name only.
+//! The HTTP API of the original, over the gRPC service: a client written for the old API changes its host name only. It knows the contract,
+//! and neither services nor sessions nor the database.
 //!
 //! Everything is read from the contract: the paths from its `google.api.http` annotations, requests and answers from its
 //! messages, releases from its options. There is one handler for all methods, so a new method needs its annotation and its

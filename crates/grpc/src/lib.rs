@@ -1,4 +1,4 @@
-//! The gRPC face of the service: wire types in, use cases called, wire types out.
+//! The gRPC services: convert a request, call its use case, convert the answer. It knows neither configuration nor command line.
 //!
 //! - [`convert`] is the only place where messages of the contract meet types of the domain.
 //! - [`status`] is the only place where an error becomes a `tonic::Status`.

@@ -1,4 +1,4 @@
-//! The contract: the messages, clients and servers of `proto/`, and what a program can read from it.
+//! The contract: the messages, clients and servers of `proto/`, and what a program can read from it. It knows no other crate.
 //!
 //! - [`v1`] is generated from package `accesstoken.v1`.
 //! - [`health`] is generated from package `grpc.health.v1`.

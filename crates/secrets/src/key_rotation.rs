@@ -1,4 +1,4 @@
-//! The key ring of a process that runs: it can be exchanged, and whatever is derived from it follows.
+//! Key rotation in a running process: follows the key file, replaces the ring, and derives again what was derived from it.
 
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};

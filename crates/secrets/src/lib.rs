@@ -1,8 +1,8 @@
-//! Everything that needs a key: pass codes, codes, sealed codes, and the keys themselves.
+//! Everything that needs a key: pass codes, codes, sealed codes, and the keys themselves. It knows neither callers nor the database.
 //!
 //! A [`KeyRing`] holds root keys. No root key is used directly: HKDF derives one key a purpose from each, so that what
 //! is learned about one purpose says nothing about another. The first key of the ring writes, all of them read.
-//! A ring can be exchanged under a process that runs: whoever derives from [`LiveKeys`] follows.
+//! A running process can replace its ring: what is derived from [`LiveKeys`] follows.
 
 mod codes;
 mod hasher;

@@ -1,4 +1,5 @@
-//! The access-tokens service: transport, sessions, keys, configuration, commands and the process around them.
+//! The program `access-tokens`: configuration, commands, wiring of the other crates, and the life cycle of the process. It knows all crates
+//! but those of tests, and has no rule of access tokens.
 
 pub mod command;
 pub mod config;

@@ -1,4 +1,5 @@
-//! The store of access tokens, on SQLite and PostgreSQL. sea-orm lives and dies here.
+//! The store of access tokens, on SQLite and PostgreSQL, with sea-orm. It knows neither the contract nor the transport, and no other crate
+//! knows sea-orm.
 //!
 //! [`connect`] answers a [`Database`], which implements the domain's
 //! [`Store`](access_tokens_domain::store::Store), [`LedgerStore`](access_tokens_domain::store::LedgerStore),

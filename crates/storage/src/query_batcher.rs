@@ -1,12 +1,12 @@
 //! Single statements on PostgreSQL: over few connections, and under load several lookups with one statement, and several new
 //! tokens with one statement and one commit.
 //!
-//! A pool asks each connection whether it still lives when it comes back, which is a round trip, and takes it back in a task of
-//! its own. Here it is kept by whoever is next.
+//! A connection is kept between statements. A pool would ask it whether it still works when it comes back, which is a round trip, and
+//! would take it back in a task of its own.
 //!
-//! Whoever finds nobody asking takes a lane and asks. Others wait for that lane, a moment at most, and are either answered by
-//! somebody else or handed the lane; who is asks for all who wait for the same kind of answer. More lanes are taken when
-//! many wait, or when an answer takes long. As long as there is little to do nobody has to be woken by anybody else.
+//! The first waiter becomes the leader: it takes a connection, collects the waiting items of the same kind and runs them as one
+//! statement. Followers wait for a bounded time, and either receive their answer through a channel or become the next leader. Another
+//! connection is used when many wait, or when an answer takes long. Under little load, no task wakes another one.
 
 mod job;
 

@@ -1,4 +1,5 @@
-//! What the process tells about itself: its log, and spans and metrics for a collector.
+//! What the process tells about itself: its log, and spans and metrics for a collector. It knows neither the services nor the
+//! configuration as a whole.
 //!
 //! The log is always there. Spans exist only while somebody wants them: where `telemetry.endpoint` is empty there is no
 //! layer for them, so a span of the target [`SPANS`] is disabled where it is made, and nothing listens to statements.

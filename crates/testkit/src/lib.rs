@@ -1,5 +1,5 @@
-//! What tests need and production does not: a PostgreSQL of their own, a network that fails on command, a clock that
-//! stands still and chance that repeats itself.
+//! What tests need and production does not: PostgreSQL clusters, a fault proxy, a clock, seeded random numbers, known keys and an HTTP
+//! client. It does not know the server.
 //!
 //! Nothing here is skipped when something is missing: a test without its PostgreSQL fails and says how to get one.
 

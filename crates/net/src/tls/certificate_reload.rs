@@ -1,4 +1,4 @@
-//! What a listener encrypts with now: exchanged when its files change, while connections of before go on.
+//! Reload of certificates: reads the files of a listener again when they change. Open connections keep what they have.
 
 use std::io;
 use std::path::Path;
