@@ -10,8 +10,6 @@ pub(crate) const FILES: &[(&str, &str)] = &[
     ("crates/server/src/command/import/run.rs", "crates/server/src/command/import/report.rs"),
     ("crates/server/src/command/keys/ring.rs", "crates/server/src/command/keys/need.rs"),
     ("crates/server/src/command/organisation.rs", "crates/server/src/command/context.rs"),
-    ("crates/server/src/config/settings.rs", "crates/server/src/config/notifications.rs"),
-    ("crates/server/src/config/strays.rs", "crates/server/src/config/layers.rs"),
     ("crates/server/src/command/api_key/add.rs", "crates/server/src/command/api_key/mod.rs"),
     ("crates/server/src/command/api_key/add.rs", "crates/server/src/command/mod.rs"),
     ("crates/server/src/command/api_key/list.rs", "crates/server/src/command/api_key/mod.rs"),
@@ -23,8 +21,4 @@ pub(crate) const FILES: &[(&str, &str)] = &[
     ("crates/server/src/command/list.rs", "crates/server/src/command/mod.rs"),
     ("crates/server/src/command/man.rs", "crates/server/src/command/mod.rs"),
     ("crates/server/src/command/user.rs", "crates/server/src/command/mod.rs"),
-    ("crates/server/src/config/layers.rs", "crates/server/src/config/mod.rs"),
-    ("crates/server/src/config/reference.rs", "crates/server/src/config/mod.rs"),
-    ("crates/server/src/process/gateway.rs", "crates/server/src/process/mod.rs"),
-    ("crates/server/src/process/serve.rs", "crates/server/src/process/mod.rs"),
 ];

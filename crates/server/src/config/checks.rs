@@ -14,8 +14,6 @@ use access_tokens_telemetry::is_level;
 
 use super::{DatabaseSettings, Settings};
 
-/// Minimum number of different bytes in a secret that operators supply: random keys of 32 bytes have more, repetitions have fewer.
-const MIN_DISTINCT_BYTES: usize = 8;
 /// Maximum length of the name of a file, in bytes: that of Linux.
 const MAX_PATH_BYTES: usize = 4_095;
 /// Maximum length of a name that goes to a collector, in bytes.
@@ -194,17 +192,6 @@ impl DatabaseSettings {
             }
         }
     }
-}
-
-/// Returns what is wrong with a secret that an operator supplies, given the bytes of its key: the text must have no outer blanks, and
-/// the key at least [`MIN_DISTINCT_BYTES`] different bytes. For every setting that holds such a secret.
-pub(super) fn weakness(text: &str, key: &[u8]) -> Option<String> {
-    if text.trim() != text {
-        return Some("must have no blanks around it".to_owned());
-    }
-    let distinct = key.iter().collect::<HashSet<_>>().len();
-    (distinct < MIN_DISTINCT_BYTES)
-        .then(|| format!("must be random: it must have at least {MIN_DISTINCT_BYTES} different bytes"))
 }
 
 /// Returns whether two sockets of one process cannot both be bound to these addresses. `[::]` takes IPv4 too where the system

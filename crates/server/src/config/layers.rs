@@ -9,12 +9,11 @@ use access_tokens_host::files::{self, Access};
 use config::{Config, File, FileFormat, Map, Source, Value, ValueKind};
 
 use super::hashing::MEMORY;
+use super::variables::{PREFIX, variable};
 use super::{DEFAULTS, Settings, strays};
 
 /// The environment variable that names the file. One underscore: it is no setting.
 pub const ENVIRONMENT_FILE: &str = "ACCESS_TOKENS_CONFIG";
-
-pub(super) const PREFIX: &str = "ACCESS_TOKENS__";
 
 /// Variables of OpenTelemetry that mean one of ours. What is ours counts before them.
 const STANDARD: [(&str, &str); 2] =
@@ -25,11 +24,6 @@ const ALIASES: [(&str, &str); 1] = [("gateway.time_zone", "time_zone")];
 
 /// What follows the key in a variable whose value is the name of a file that holds the setting.
 const IN_FILE: &str = "_file";
-
-/// The environment variable of a setting.
-pub(super) fn variable(key: &str) -> String {
-    format!("{PREFIX}{}", key.replace('.', "__").to_uppercase())
-}
 
 /// Where a setting comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 //! `default.toml` is both the defaults and their documentation. What it does not name does not exist.
 
 mod checks;
+mod defaults;
 mod describe;
 mod hashing;
 mod layers;
@@ -14,7 +15,10 @@ mod settings;
 mod strays;
 #[cfg(test)]
 mod tests;
+mod variables;
+mod weakness;
 
+pub use defaults::DEFAULTS;
 pub use hashing::{HashingSettings, Memory};
 pub use layers::{ConfigError, ENVIRONMENT_FILE, Loaded, Origin};
 pub use notifications::{NotificationSettings, Webhook, WebhookSettings};
@@ -23,6 +27,3 @@ pub use settings::{
     DatabaseSettings, GatewaySettings, GrpcSettings, HttpSettings, KeySettings, OpsSettings, PolicySettings,
     ProcessSettings, Settings,
 };
-
-/// The defaults with their documentation.
-pub const DEFAULTS: &str = include_str!("default.toml");

@@ -138,7 +138,7 @@ fn with_variable(key: &str, value: &str) -> Result<Loaded, ConfigError> {
     // SQLite has no replicas, whatever their URLs are.
     let postgres = (key == "database.replica_urls").then_some(("database.url", "postgres://h/d"));
     let given = [(key, value)].into_iter().chain(postgres);
-    Loaded::load(None, given.map(|(key, value)| (layers::variable(key).into(), OsString::from(value))), &[])
+    Loaded::load(None, given.map(|(key, value)| (variables::variable(key).into(), OsString::from(value))), &[])
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn every_setting_refuses_values_that_mean_nothing() {
         assert!(values.len() >= 5, "{key}");
         for value in values {
             let Err(error) = with_variable(&key, value) else { panic!("{key} = {value:?} is accepted") };
-            let named = format!("{key} ({})", layers::variable(&key));
+            let named = format!("{key} ({})", variables::variable(&key));
             assert!(error.problems().iter().any(|one| one.starts_with(&named)), "{key} = {value:?}: {error}");
             let secret = ["keys.ring", "notifications.secret", "telemetry.headers"].contains(&key.as_str());
             assert!(!secret || value.len() < 5 || !error.to_string().contains(value), "{error}");
@@ -227,7 +227,7 @@ fn a_file_with_a_value_is_bounded_and_private() {
     let path = directory.path().join("value");
     let text = path.to_str().expect("text");
     for key in all() {
-        let variable = format!("{}_FILE", layers::variable(&key));
+        let variable = format!("{}_FILE", variables::variable(&key));
         let load = |file: &str| Loaded::load(None, [(OsString::from(&variable), OsString::from(file))], &[]);
         std::fs::write(&path, "hunter2 hunter2").expect("written");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).expect("chmod");

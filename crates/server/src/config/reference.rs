@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{DEFAULTS, layers};
+use super::{DEFAULTS, variables};
 
 /// Every setting with its default, its variable and what it means, in Markdown: one table a section.
 ///
@@ -23,7 +23,7 @@ pub fn reference() -> String {
                 let _ = writeln!(text, "| Setting | Default | Meaning |\n|---|---|---|");
             }
             let key = if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") };
-            let variable = layers::variable(&key);
+            let variable = variables::variable(&key);
             let _ = writeln!(text, "| `{name}`<br>`{variable}` | `{default}` | {} |", meaning.replace('|', "\\|"));
         } else {
             // What stands before an empty line is about the file as a whole.
@@ -76,7 +76,7 @@ mod tests {
     fn every_setting_is_there_with_its_meaning() {
         let (text, loaded) = (reference(), Loaded::load(None, [], &[]).expect("the defaults"));
         for (key, _) in loaded.origins() {
-            let variable = layers::variable(key);
+            let variable = variables::variable(key);
             let row = text.lines().find(|line| line.contains(&format!("`{variable}`")));
             let row = row.unwrap_or_else(|| panic!("{key} is not there"));
             let meaning = row.trim_end_matches(" |").rsplit(" | ").next().unwrap_or_default();

@@ -14,7 +14,7 @@ const TESTS: &str = "ACCESS_TOKENS_TEST_";
 /// letters, is not of the form of settings, and neither the project nor Kubernetes sets it.
 pub(super) fn is_stray(name: &str, value: &str) -> bool {
     let upper = name.to_ascii_uppercase();
-    let setting = name.starts_with(super::layers::PREFIX);
+    let setting = name.starts_with(super::variables::PREFIX);
     upper.starts_with(PROJECT)
         && !setting
         && !OTHERS.contains(&name)

@@ -19,10 +19,11 @@ use tokio::time::timeout;
 use tonic::transport::{Channel, Endpoint};
 use tower::ServiceExt;
 
+use super::drain::DRAIN;
 use super::front::{bind, room, with_strict_transport};
 use super::ops::Ops;
 use super::upstream::{self, Measured, UpstreamHealth};
-use super::{DRAIN, certificates, http_log};
+use super::{certificates, http_log};
 use crate::config::Settings;
 
 /// A service that cannot be reached within this time is away.

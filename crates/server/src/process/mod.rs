@@ -1,6 +1,7 @@
 //! The process around the services: how it starts, when it is ready, how it stops.
 
 mod certificates;
+mod drain;
 mod front;
 mod gateway;
 mod http_log;
@@ -11,10 +12,5 @@ mod serve;
 mod starting;
 mod upstream;
 
-use std::time::Duration;
-
 pub use gateway::gateway;
 pub use serve::serve;
-
-/// How long calls that are under way may take after the signal to stop.
-const DRAIN: Duration = Duration::from_secs(8);

@@ -26,9 +26,10 @@ use futures::Stream;
 use tokio::time::{Instant, sleep, timeout};
 use {access_tokens_secrets as crypto, access_tokens_telemetry as telemetry};
 
+use super::drain::DRAIN;
 use super::front::Front;
 use super::ops::Ops;
-use super::{DRAIN, certificates, ready, starting};
+use super::{certificates, ready, starting};
 use crate::config::{GrpcSettings, Settings};
 use crate::{databases, notification};
 
