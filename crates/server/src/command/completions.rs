@@ -1,9 +1,8 @@
 //! `completions`: what shells ask before they offer anything.
 
-use clap::{Args, CommandFactory};
+use clap::Args;
 use clap_complete::{Shell, generate};
 
-use super::Cli;
 use super::output::say;
 
 #[derive(Debug, Args)]
@@ -13,8 +12,9 @@ pub(super) struct Arguments {
     shell: Shell,
 }
 
-pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+/// Prints the script for the commands below `cli`.
+pub(super) fn run(arguments: &Arguments, mut cli: clap::Command) -> anyhow::Result<()> {
     let mut script = Vec::new();
-    generate(arguments.shell, &mut Cli::command(), "access-tokens", &mut script);
+    generate(arguments.shell, &mut cli, "access-tokens", &mut script);
     Ok(say(&String::from_utf8(script)?)?)
 }

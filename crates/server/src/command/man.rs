@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use clap::{Args, CommandFactory};
+use clap::Args;
 use clap_mangen::{Man, generate_to};
 
-use super::Cli;
 use super::output::say;
 
 #[derive(Debug, Args)]
@@ -17,15 +16,16 @@ pub(super) struct Arguments {
     directory: Option<PathBuf>,
 }
 
-pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+/// Prints or writes the pages of the commands below `cli`.
+pub(super) fn run(arguments: &Arguments, cli: clap::Command) -> anyhow::Result<()> {
     match &arguments.directory {
         Some(directory) => {
             std::fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
-            generate_to(Cli::command(), directory).with_context(|| directory.display().to_string())
+            generate_to(cli, directory).with_context(|| directory.display().to_string())
         }
         None => {
             let mut page = Vec::new();
-            Man::new(Cli::command()).render(&mut page)?;
+            Man::new(cli).render(&mut page)?;
             Ok(say(&String::from_utf8(page)?)?)
         }
     }

@@ -34,7 +34,7 @@ use std::time::Duration;
 
 use access_tokens_telemetry as telemetry;
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::config::Loaded;
@@ -191,9 +191,9 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     // What needs no configuration works with a broken one.
     match &cli.command {
         Command::Completions(arguments) => {
-            return completions::run(arguments).map(|()| ExitCode::SUCCESS);
+            return completions::run(arguments, Cli::command()).map(|()| ExitCode::SUCCESS);
         }
-        Command::Man(arguments) => return man::run(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Man(arguments) => return man::run(arguments, Cli::command()).map(|()| ExitCode::SUCCESS),
         _ => {}
     }
     let Global { config, set } = cli.global;
@@ -296,8 +296,6 @@ fn permissions(list: &str) -> Result<access_tokens_domain::session::Permissions,
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
