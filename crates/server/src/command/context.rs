@@ -15,7 +15,7 @@ use access_tokens_storage::{Database, DatabaseOptions, SetupError, connect_read_
 use anyhow::{Context as _, anyhow, bail};
 use serde_json::{Value, json};
 
-use super::organisation;
+use super::organisation_name;
 use crate::config::{Memory, Settings};
 use crate::databases;
 use crate::key_fit::{Fit, in_words_by_key};
@@ -280,7 +280,7 @@ impl Context {
         }
         let known = self.database.organisations().await.map_err(domain)?;
         let known = known.iter().map(|organisation| organisation.name.as_str());
-        Err(anyhow!("{}", organisation::unknown(name, known)))
+        Err(anyhow!("{}", organisation_name::unknown(name, known)))
     }
 
     /// The organisation of a name, which is created when there is none, and whether it was.
@@ -310,7 +310,7 @@ impl Context {
     }
 
     fn new_organisation(&self, name: &str) -> anyhow::Result<Organisation> {
-        organisation::check_name(name)?;
+        organisation_name::check_name(name)?;
         Ok(Organisation::new(code::hex_id(self.random.as_ref())?, &*text::nfc(name)))
     }
 

@@ -2,7 +2,7 @@
 
 use clap::CommandFactory;
 
-use super::Cli;
+use super::cli::Cli;
 
 /// A command that does something.
 pub struct Documented {

@@ -11,7 +11,8 @@ use clap::{Args, Subcommand};
 use zeroize::Zeroizing;
 
 use super::context::{Context, explained};
-use super::{examples, permissions, users};
+use super::permissions::permissions;
+use super::{examples, users};
 use crate::config::Settings;
 
 #[derive(Debug, Subcommand)]

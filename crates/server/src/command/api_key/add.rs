@@ -8,9 +8,10 @@ use access_tokens_domain::time::Timestamp;
 use anyhow::bail;
 use clap::Args;
 
-use super::{administration, date, refuse_person, shown};
+use super::administration::administration;
+use super::date::{date, shown};
 use crate::command::context::{Context, command_line, explained};
-use crate::command::permissions;
+use crate::command::permissions::permissions;
 
 #[derive(Debug, Args)]
 pub(in crate::command) struct Add {
@@ -61,5 +62,14 @@ pub(super) async fn run(context: &Context, add: Add) -> anyhow::Result<()> {
     let until = expires.map(|expires| format!(", until {}", shown(expires))).unwrap_or_default();
     println!("API key of {} in {}, may: {permissions}{until}; it is shown only now:", add.name, organisation.name);
     println!("{}", made.key.expose());
+    Ok(())
+}
+
+/// Refuses a name that belongs to a user with a password: the key would be that person, and would change what that person
+/// may do.
+fn refuse_person(has_password: bool) -> anyhow::Result<()> {
+    if has_password {
+        bail!("a user of this name logs in with a password: give the key a name of its own");
+    }
     Ok(())
 }

@@ -6,7 +6,8 @@ use access_tokens_domain::store::KeyDetails;
 use access_tokens_domain::time::Timestamp;
 use clap::Args;
 
-use super::{administration, shown};
+use super::administration::administration;
+use super::date::shown;
 use crate::command::context::{Context, command_line, explained};
 use crate::command::output::say;
 

@@ -1,16 +1,16 @@
 //! `api-key`: the keys with which services call.
 
 mod add;
+mod administration;
+mod date;
 mod list;
 
 use access_tokens_auth::NewApiKey;
-use access_tokens_domain::administration::Administration;
-use access_tokens_domain::time::Timestamp;
-use access_tokens_storage::Database;
-use anyhow::bail;
 use chrono::TimeDelta;
 use clap::{Args, Subcommand};
 
+use self::administration::administration;
+use self::date::shown;
 use super::context::{Context, command_line, explained};
 use super::examples;
 use crate::config::Settings;
@@ -101,16 +101,6 @@ pub(super) async fn run(settings: Settings, command: Command) -> anyhow::Result<
     }
 }
 
-fn administration(context: &Context) -> Administration<Database> {
-    let (database, clock) = (context.database.clone(), context.clock.clone());
-    Administration::new(database, clock, context.random.clone(), context.secrets.clone())
-}
-
-/// A date as the commands of this file write it.
-fn shown(date: Timestamp) -> String {
-    date.format("%Y-%m-%dT%H:%M:%SZ").to_string()
-}
-
 /// The id of a key: 16 hex digits, with or without the prefix of keys. A whole key is refused: it would be visible to
 /// other users of the machine.
 fn key_id(text: &str) -> Result<String, String> {
@@ -121,41 +111,18 @@ fn key_id(text: &str) -> Result<String, String> {
     Err("the id of a key is the 16 hex digits that `api-key list` shows".to_owned())
 }
 
-/// A date of the command line: `2027-01-31` is midnight UTC, and the forms of import files are accepted.
-fn date(text: &str) -> Result<Timestamp, String> {
-    let parse = access_tokens_domain::time::parse;
-    parse(text)
-        .or_else(|| parse(&format!("{text}T00:00:00")))
-        .ok_or_else(|| "is not a date such as 2027-01-31, 2027-01-31T12:00:00Z or 2027-01-31T12:00:00+02:00".to_owned())
-}
-
-/// Refuses a name that belongs to a user with a password: the key would be that person, and would change what that person
-/// may do.
-fn refuse_person(has_password: bool) -> anyhow::Result<()> {
-    if has_password {
-        bail!("a user of this name logs in with a password: give the key a name of its own");
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn ids_and_dates_of_the_command_line() {
+    fn ids_of_the_command_line() {
         assert_eq!(key_id("0123456789abcdef").as_deref(), Ok("0123456789abcdef"));
         assert_eq!(key_id("atk_0123456789abcdef").as_deref(), Ok("0123456789abcdef"));
         let key = format!("atk_{}_{}", "0".repeat(16), "A".repeat(43));
         for bad in ["", "0123456789ABCDEF", "0123456789abcde", key.as_str()] {
             let error = key_id(bad).expect_err("refused");
             assert!(bad.is_empty() || !error.contains(bad), "a key is repeated");
-        }
-        let midnight = date("2027-01-31").expect("a date");
-        assert_eq!(shown(midnight), "2027-01-31T00:00:00Z");
-        assert_eq!(date("2027-01-31T02:00:00+02:00"), Ok(midnight));
-        for bad in ["", "tomorrow", "2027-02-30", "31.1.2027"] {
-            assert!(date(bad).is_err(), "{bad}");
         }
     }
 }

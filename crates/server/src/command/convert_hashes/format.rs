@@ -1,9 +1,10 @@
 //! The formats: where an export has its hashes and what they belong to, and how they are converted.
 
 use clap::ValueEnum;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::conversion::{Candidate, Conversion, UNKNOWN};
+use super::row::{Row, at, is_nothing};
 use super::{frameworks, keycloak, phc, products};
 
 /// The system that an export comes from.
@@ -40,9 +41,6 @@ pub(super) enum Format {
     #[value(aliases = ["htpasswd", "shadow", "laravel", "rails", "wordpress", "drupal"])]
     Phc,
 }
-
-/// Members of an object, or columns of a table.
-pub(super) type Row = Map<String, Value>;
 
 /// Members by which a user of Firebase is recognised: its hashes do not say what they are.
 const FIREBASE_ID: &str = "localId";
@@ -167,32 +165,4 @@ fn texts(value: &Value) -> Vec<&str> {
 fn is_disabled(text: &str) -> bool {
     let rest = text.strip_prefix('{').and_then(|text| text.split_once('}')).map_or(text, |(_, rest)| rest);
     matches!(rest, "*" | "*NP*" | "*LK*") || rest.starts_with('!')
-}
-
-/// Whether a text stands for no hash: databases write NULL or `\N` into a text file, and some put quotes around nothing.
-pub(super) fn is_nothing(text: &str) -> bool {
-    ["", "\"\"", "''", "\\N"].contains(&text) || text.eq_ignore_ascii_case("null")
-}
-
-/// The member at a path with dots, or of that very name, without regard to upper and lower case of ASCII letters.
-pub(super) fn at<'r>(row: &'r Row, path: &str) -> Option<&'r Value> {
-    let named = |object: &'r Row, name: &str| {
-        object
-            .get(name)
-            .or_else(|| object.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value))
-    };
-    let present = |value: &&Value| !value.is_null();
-    if let Some(value) = named(row, path) {
-        return Some(value).filter(present);
-    }
-    let (first, rest) = path.split_once('.')?;
-    let mut value = named(row, first)?;
-    for name in rest.split('.') {
-        value = match value {
-            Value::Object(object) => named(object, name)?,
-            Value::Array(items) => items.get(name.parse::<usize>().ok()?)?,
-            _ => return None,
-        };
-    }
-    Some(value).filter(present)
 }

@@ -8,8 +8,9 @@ use std::rc::Rc;
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
-use super::format::Row;
-use super::input::{Each, Found, Wanted};
+use super::found::{Each, Found};
+use super::row::Row;
+use super::wanted::Wanted;
 
 /// Members whose lists have the records.
 const CONTAINERS: [&str; 8] = ["users", "identities", "data", "items", "records", "rows", "accounts", "customers"];

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value};
 
 use super::conversion::{Conversion, DAMAGED, Digest, PBKDF2_SHA1, UNKNOWN, decode, encode, pbkdf2};
-use super::format::is_nothing;
 use super::phc;
+use super::row::is_nothing;
 
 /// The hash of a user or of a row of `credential`. `None`: it has no password.
 pub(super) fn convert(record: &Map<String, Value>) -> Option<Conversion> {

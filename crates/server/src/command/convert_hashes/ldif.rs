@@ -6,9 +6,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use super::format::Row;
-use super::input::{Each, Found, Wanted};
+use super::found::{Each, Found};
+use super::row::Row;
 use super::table::{NOT_UTF8, TOO_LONG};
+use super::wanted::Wanted;
 use crate::command::files::{Line, MAX_ROW_BYTES, TextLines, Unreadable};
 
 /// What a value that is in another file becomes: a scheme that is not supported.

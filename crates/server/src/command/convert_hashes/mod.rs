@@ -3,8 +3,10 @@
 //! Reads one record after the other and keeps none, so that its memory does not grow with the file. It needs neither a database nor
 //! keys, and never writes a hash anywhere but into its output.
 
+mod arguments;
 mod conversion;
 mod format;
+mod found;
 mod frameworks;
 mod input;
 mod json;
@@ -13,108 +15,27 @@ mod ldif;
 mod output;
 mod phc;
 mod products;
+mod row;
 mod table;
 #[cfg(test)]
 mod tests;
+mod wanted;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::{Args, ValueEnum};
-use encoding_rs::Encoding;
 use indicatif::ProgressBar;
 
+pub(super) use self::arguments::Arguments;
 use self::format::Format;
-use self::input::{Found, Join, Wanted};
+use self::found::Found;
 use self::output::Output;
+use self::wanted::Wanted;
 use super::files;
 use crate::config::Settings;
 
 /// Exit code when no record was written.
 const NO_RECORD: u8 = 2;
-
-#[derive(Debug, Args)]
-pub(super) struct Arguments {
-    /// Where the export comes from.
-    #[arg(long, value_enum, value_name = "FORMAT")]
-    from: Format,
-
-    /// The member of the records that says what a hash belongs to: identifier, authentication_code, number or id of an access token;
-    /// username or id of a user. After `=`, the member or column of the export that has its value, where it is not found by itself:
-    /// identifier=email.
-    #[arg(long, value_name = "FIELD[=MEMBER]")]
-    join: Option<String>,
-
-    /// The member or column of the export that has the hashes, where it is not found by itself.
-    #[arg(long, value_name = "MEMBER")]
-    hash: Option<String>,
-
-    /// Encoding of an export that is neither UTF-8 nor has a byte order mark, such as windows-1252.
-    #[arg(long, value_name = "NAME", value_parser = files::find_encoding)]
-    encoding: Option<&'static Encoding>,
-
-    /// What the records are about.
-    #[arg(long, value_enum, value_name = "KIND", default_value_t = Kind::AccessToken)]
-    kind: Kind,
-
-    /// New file for the records, which only its owner may read. Default: standard output.
-    #[arg(long, short, value_name = "FILE")]
-    output: Option<PathBuf>,
-
-    /// New file for what was left out, as CSV: what the hash belongs to, and why. It has no hashes.
-    #[arg(long, value_name = "FILE")]
-    unsupported: Option<PathBuf>,
-
-    /// The export, also packed by gzip; - is standard input.
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
-}
-
-/// What the records are about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Kind {
-    /// Access tokens: records with `pass_code_hash`.
-    #[value(name = "access_token")]
-    AccessToken,
-    /// Users: records with `password_hash`.
-    User,
-}
-
-impl Kind {
-    fn name(self) -> &'static str {
-        match self {
-            Self::AccessToken => "access_token",
-            Self::User => "user",
-        }
-    }
-
-    /// Members that name an object, the default first.
-    fn fields(self) -> &'static [&'static str] {
-        match self {
-            Self::AccessToken => &["identifier", "authentication_code", "number", "id"],
-            Self::User => &["username", "id"],
-        }
-    }
-
-    fn hash_member(self) -> &'static str {
-        match self {
-            Self::AccessToken => "pass_code_hash",
-            Self::User => "password_hash",
-        }
-    }
-
-    /// Reads `FIELD` or `FIELD=MEMBER`.
-    fn join(self, text: Option<&str>) -> anyhow::Result<Join> {
-        let (field, member) = match text.unwrap_or(self.fields()[0]).split_once('=') {
-            Some((field, member)) => (field, Some(member.to_owned())),
-            None => (text.unwrap_or(self.fields()[0]), None),
-        };
-        let known = self.fields().join(", ");
-        anyhow::ensure!(self.fields().contains(&field), "--join: {field} names no {}; known are {known}", self.name());
-        Ok(Join { field: field.to_owned(), member })
-    }
-}
 
 pub(super) fn run(settings: &Settings, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let join = arguments.kind.join(arguments.join.as_deref())?;

@@ -11,9 +11,9 @@ use access_tokens_secrets::{Refusal, examine_foreign};
 use anyhow::Context as _;
 use serde_json::json;
 
+use super::arguments::{Arguments, Kind};
 use super::conversion::{Candidate, Conversion, UNKNOWN};
-use super::input::Join;
-use super::{Arguments, Kind};
+use super::wanted::Join;
 use crate::command::new_file;
 
 /// Maximum number of lines about what cannot be read.

@@ -4,7 +4,9 @@ use std::io::BufRead;
 
 use serde_json::Value;
 
-use super::input::{Each, Found, Wanted};
+use super::found::{Each, Found};
+use super::row::is_nothing;
+use super::wanted::{HASH, VALUE, Wanted};
 use crate::command::files::{Line, Reader, Start, TooLarge, Unreadable, WrongQuote, columns_of};
 
 /// What separates a value from its hash on a line, also where the value has blanks or colons.
@@ -15,10 +17,6 @@ const ALL_SEPARATORS: [char; 6] = ['\t', ',', ';', '|', ' ', ':'];
 const SHADOW_FIELDS: usize = 9;
 /// Number of columns from which on a first line without hashes is a header and not a value with its hash.
 const MIN_HEADER_COLUMNS: usize = 3;
-
-/// The column of the value, and that of the hash, of lines without a header.
-pub(super) const VALUE: &str = "value of the line";
-pub(super) const HASH: &str = "hash of the line";
 
 pub(super) const TOO_LONG: &str = "is longer than 256 KiB";
 pub(super) const NOT_UTF8: &str = "is not UTF-8: say --encoding, for example windows-1252";
@@ -85,7 +83,7 @@ fn rows<R: BufRead>(
 
 /// Whether a cell may be a hash, or stand for one that is not there, and not the name of a column.
 fn looks_like_hash(cell: &str) -> bool {
-    cell.contains(['$', '{', '*', '!']) || super::format::is_nothing(cell) || cell.len() >= 32
+    cell.contains(['$', '{', '*', '!']) || is_nothing(cell) || cell.len() >= 32
 }
 
 /// A value and its hash.

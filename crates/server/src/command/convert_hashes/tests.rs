@@ -12,8 +12,10 @@ use access_tokens_testkit::keys::{RING_A, ring};
 
 use super::conversion::Conversion;
 use super::format::Format;
-use super::input::{self, Found, Join, Wanted};
+use super::found::{Each, Found};
+use super::input;
 use super::output::strongest;
+use super::wanted::{Join, Wanted};
 use crate::command::files;
 
 const PASSWORD: &str = "pässword 0042";
@@ -59,7 +61,7 @@ fn wanted(format: Format, join: Option<&str>) -> Wanted {
     Wanted::new(format, Join { field: "identifier".to_owned(), member: join.map(str::to_owned) }, None)
 }
 
-fn read(bytes: Vec<u8>, wanted: &Wanted, format: Format, each: &mut input::Each<'_>) -> anyhow::Result<()> {
+fn read(bytes: Vec<u8>, wanted: &Wanted, format: Format, each: &mut Each<'_>) -> anyhow::Result<()> {
     input::read(files::text(Cursor::new(bytes), None)?, format, wanted, each)
 }
 

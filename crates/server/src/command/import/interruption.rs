@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use indicatif::ProgressBar;
 
-use super::run::BATCH_RECORDS;
+use super::batch::BATCH_RECORDS;
 use crate::databases;
 
 /// Counts of the batches that are done.

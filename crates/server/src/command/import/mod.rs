@@ -1,6 +1,7 @@
 //! `import`: files into the directory.
 
 mod array;
+mod batch;
 mod codes;
 mod csv;
 mod inspect;

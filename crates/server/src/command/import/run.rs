@@ -13,6 +13,7 @@ use anyhow::Context as _;
 use indicatif::ProgressBar;
 
 use super::super::context::{Context, explained};
+use super::batch::{BATCH_BYTES, BATCH_RECORDS};
 use super::csv::listed;
 use super::interruption::Done;
 use super::items::{Item, Items, Raw};
@@ -20,10 +21,6 @@ use super::notes::{Note, Notes};
 use super::rejects::Rejects;
 use super::report::{Report, Spot, message};
 use crate::databases;
-
-/// Maximum number of records, and of bytes, that are written in one transaction.
-pub(super) const BATCH_RECORDS: usize = 500;
-const BATCH_BYTES: usize = 4 * 1_024 * 1_024;
 
 /// Where a record stands, and what is known of it beside its content.
 struct Place {

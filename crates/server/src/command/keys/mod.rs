@@ -3,14 +3,14 @@
 mod need;
 mod reencrypt;
 mod ring;
+mod sessions;
+mod source;
 mod withdraw;
 
-use std::path::Path;
-
-use access_tokens_secrets::{KeyRing, KeyRingError};
-use anyhow::{Context as _, anyhow, bail};
 use clap::{Args, Subcommand};
 
+use self::source::key_file;
+pub(super) use self::source::key_ring;
 use super::{context, examples};
 use crate::config::Settings;
 
@@ -112,27 +112,5 @@ pub(super) async fn run(settings: &Settings, command: &Command) -> anyhow::Resul
         Command::Retire(Retire { id, end_sessions, .. }) => {
             ring::retire(settings, key_file(settings)?, id, *end_sessions).await
         }
-    }
-}
-
-/// The key file, to change it.
-fn key_file(settings: &Settings) -> anyhow::Result<&Path> {
-    if !settings.keys.ring.expose().is_empty() {
-        bail!(
-            "the keys come from the setting keys.ring, not from a file: change it where it is set, and start the \
-             replicas again one by one"
-        );
-    }
-    Ok(&settings.keys.file)
-}
-
-/// The key ring as it is. Other than for a server, a file that is not there is not made.
-pub(super) fn key_ring(settings: &Settings) -> anyhow::Result<KeyRing> {
-    match settings.keys.ring.expose() {
-        "" => KeyRing::read(&settings.keys.file).map_err(|error| match error {
-            KeyRingError::Missing { .. } => anyhow!("{error}: {}", context::BRING_KEYS_BACK),
-            error => error.into(),
-        }),
-        ring => KeyRing::parse(ring).context("keys.ring"),
     }
 }

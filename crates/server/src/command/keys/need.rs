@@ -8,17 +8,18 @@ use access_tokens_domain::time::Timestamp;
 use access_tokens_host::SystemClock;
 
 use super::super::context;
-use super::ring;
+use super::sessions::sessions_until;
+use super::source::key_ring;
 use crate::config::Settings;
 
 /// Shows the ring, and what needs each of its keys.
 pub(super) async fn list(settings: &Settings) -> anyhow::Result<()> {
-    let ring = super::key_ring(settings)?;
+    let ring = key_ring(settings)?;
     let (uses, now) = (all(settings).await?, SystemClock.now());
     let key = |id| Key {
         id,
         is_prepared: ring.is_prepared(id),
-        sessions_until: ring::sessions_until(settings, &ring, id).filter(|until| *until > now),
+        sessions_until: sessions_until(settings, &ring, id).filter(|until| *until > now),
     };
     let keys: Vec<_> = ring.ids().map(key).collect();
     print!("{}", table(&keys, &uses));

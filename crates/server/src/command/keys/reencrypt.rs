@@ -7,6 +7,7 @@ use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::super::context::{self, Context, explained};
+use super::source::{key_file, key_ring};
 use super::{need, ring};
 use crate::config::Settings;
 
@@ -22,8 +23,8 @@ struct Counts {
 }
 
 pub(super) async fn run(settings: &Settings) -> anyhow::Result<()> {
-    let keys = super::key_ring(settings)?;
-    if let Ok(file) = super::key_file(settings) {
+    let keys = key_ring(settings)?;
+    if let Ok(file) = key_file(settings) {
         // Servers must be able to read what is written here.
         ring::settled(file).await?;
     }

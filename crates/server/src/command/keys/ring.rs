@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use access_tokens_auth::SESSION_LIFETIME;
 use access_tokens_domain::ports::Clock;
 use access_tokens_host::{SystemClock, SystemRandom};
 use access_tokens_secrets::{KeyRing, SETTLED};
 use anyhow::{Context as _, bail};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use super::need;
+use super::sessions::sessions_until;
 use crate::config::Settings;
 
 pub(super) fn init(file: &Path) -> anyhow::Result<()> {
@@ -80,21 +80,6 @@ pub(super) fn retire_by_force(settings: &Settings, file: &Path, id: &str) -> any
     remove(file, id)?;
     super::context::note_lost_keys(settings, &[id.to_owned()]);
     Ok(())
-}
-
-/// When the last session that a key may have signed ends, from the time at which the current key began to write. A ring without
-/// a note about it has begun to at the last change of its file, at the latest. `None`: the key has signed none, or the ring is a
-/// setting and does not say.
-pub(super) fn sessions_until(settings: &Settings, ring: &KeyRing, id: &str) -> Option<DateTime<Utc>> {
-    if ring.is_prepared(id) {
-        return None;
-    }
-    let changed = || {
-        let file = Some(&settings.keys.file).filter(|_| settings.keys.ring.expose().is_empty())?;
-        Some(DateTime::<Utc>::from(std::fs::metadata(file).ok()?.modified().ok()?))
-    };
-    let since = ring.writes_since().or_else(changed)?;
-    Some(since + SESSION_LIFETIME + TimeDelta::from_std(SETTLED).ok()?)
 }
 
 fn remove(file: &Path, id: &str) -> anyhow::Result<()> {

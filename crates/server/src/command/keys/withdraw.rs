@@ -14,6 +14,7 @@ use clap::Args;
 
 use super::super::context::{Context, domain, explained};
 use super::need;
+use super::source::key_ring;
 use crate::config::Settings;
 
 /// Number of tokens whose pass codes are withdrawn in one transaction.
@@ -52,7 +53,7 @@ pub(super) async fn run(settings: &Settings, withdraw: &Withdraw) -> anyhow::Res
     if !(*passwords || *pass_codes || *api_keys) {
         bail!("say what is to be withdrawn: --passwords, --pass-codes, --api-keys");
     }
-    super::key_ring(settings)?.require_retirable(id)?;
+    key_ring(settings)?.require_retirable(id)?;
     let context = Context::open(settings).await?;
     let now = context.clock.now();
     let unused = Unused { key: id, since: now - TimeDelta::days(i64::from(*unused_days)) };

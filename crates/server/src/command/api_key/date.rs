@@ -1,0 +1,31 @@
+//! Dates of the command line.
+
+use access_tokens_domain::time::Timestamp;
+
+/// A date as the commands of API keys write it.
+pub(super) fn shown(date: Timestamp) -> String {
+    date.format("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// A date of the command line: `2027-01-31` is midnight UTC, and the forms of import files are accepted.
+pub(super) fn date(text: &str) -> Result<Timestamp, String> {
+    let parse = access_tokens_domain::time::parse;
+    parse(text)
+        .or_else(|| parse(&format!("{text}T00:00:00")))
+        .ok_or_else(|| "is not a date such as 2027-01-31, 2027-01-31T12:00:00Z or 2027-01-31T12:00:00+02:00".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_of_the_command_line() {
+        let midnight = date("2027-01-31").expect("a date");
+        assert_eq!(shown(midnight), "2027-01-31T00:00:00Z");
+        assert_eq!(date("2027-01-31T02:00:00+02:00"), Ok(midnight));
+        for bad in ["", "tomorrow", "2027-02-30", "31.1.2027"] {
+            assert!(date(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! The command line as clap reads it.
+
+use std::path::PathBuf;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Args, Parser, Subcommand};
+
+use super::{
+    api_key, backup, check_config, completions, convert_hashes, doctor, examples, gateway, healthcheck, import, keys,
+    man, migrate, organisation, restore, serve, user,
+};
+
+/// The life cycle of access tokens - loyalty cards, app logins, till codes - as a gRPC service with an HTTP gateway.
+#[derive(Debug, Parser)]
+#[command(name = "access-tokens", version, propagate_version = true, after_help = AFTER_HELP, styles = STYLES)]
+pub struct Cli {
+    #[command(flatten)]
+    pub(super) global: Global,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// Of help on a terminal. Elsewhere, and where NO_COLOR is set, there are none.
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+const AFTER_HELP: &str = "\
+To try it:      access-tokens serve --demo
+On PostgreSQL:  access-tokens keys init; ACCESS_TOKENS__DATABASE__URL=postgres://... access-tokens serve
+
+Every setting is an environment variable too (grpc.listen is ACCESS_TOKENS__GRPC__LISTEN);
+`access-tokens check-config` lists them all, with where each value comes from.
+
+When something is wrong, or before it is:  access-tokens doctor
+
+Exit codes: 0 all is well; 1 it failed, or an import left records out; 2 the command line is wrong; 3 `doctor` has
+warnings; 4 `backup` and `restore` leave PostgreSQL to its own tools.";
+
+/// What every subcommand takes.
+#[derive(Debug, Args)]
+pub(super) struct Global {
+    /// Configuration file (TOML). ACCESS_TOKENS_CONFIG names one too.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+
+    /// Sets one setting, such as grpc.listen=0.0.0.0:50051; beats file and environment. Not for secrets: other users
+    /// of the machine see command lines.
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
+    pub(super) set: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Serve gRPC, and the HTTP API of the original over it, until SIGTERM or SIGINT.
+    #[command(after_help = examples::SERVE)]
+    Serve(serve::Arguments),
+    /// Serve only the HTTP API, on http.listen, over a service elsewhere. Needs no database and no keys.
+    ///
+    /// The port for operators (ops.listen) is that of `serve`: /livez, /readyz and /metrics. The gateway is ready while the service behind
+    /// it says that it is.
+    #[command(after_help = examples::GATEWAY)]
+    Gateway(gateway::Arguments),
+    /// Bring the schema of the database up to date. `serve` does it by itself, unless database.migrate_at_start is false.
+    #[command(after_help = examples::MIGRATE)]
+    Migrate(migrate::Arguments),
+    /// Import directory records and access tokens from files.
+    ///
+    /// A record is one JSON object a line, with one key, its kind: {"unit": {"id": "1", "name": "Main"}}. Kinds:
+    /// organisation, unit, business_unit, user, country, industry, industry_sector, contact_information,
+    /// accounts_receivable, rewards_participant, classification, access_token. A whole answer of the original API
+    /// (status and data) is imported as access tokens, with everything nested in them, if it is about access tokens. An array
+    /// of records or answers counts as several files.
+    ///
+    /// CSV files have access tokens: --map and --mapping say which column is which field, and --inspect shows a file with a
+    /// mapping to start from. gzip and UTF-16 with a byte order mark are recognised. See docs/import.md.
+    ///
+    /// Objects are inserted, or changed when they are known; importing a file again changes nothing. An access token that was
+    /// changed here after the updated_date of its record stays as it is and counts as kept, as it does when the record has no
+    /// such date; --existing=overwrite writes the record. A null secret never clears a secret. Codes may change hands within
+    /// one import.
+    ///
+    /// A record of an access token is found by its id, else by its number. One without both is found by its authentication code,
+    /// else by its identifier; with a new authentication code it is created under the next number of the organisation. The same
+    /// code or identifier in two such records of one file is an error of the second one. --update-only creates nothing.
+    ///
+    /// A bad record is reported on standard error as FILE:LINE: REASON field: description, and the others go in. Of many with
+    /// one reason, the first 20 are shown and all are counted at the end; --rejects collects them in a file that can be mended
+    /// and imported. The exit code is 0 only when every record went in, and 2 when a file has no record at all.
+    #[command(after_help = examples::IMPORT)]
+    Import(import::Arguments),
+    /// Convert hashes of pass codes or passwords from an export of another system into records for `import --update-only`.
+    ///
+    /// Writes one record a line, such as {"access_token": {"identifier": "m@example.org", "pass_code_hash": "$argon2id$..."}}, and
+    /// counts at the end. Reads Keycloak, Auth0, Kratos, passlib (Odoo, Zitadel), Django, Werkzeug, ASP.NET Identity, LDAP, Magento,
+    /// Better Auth and PHC strings, as JSON, CSV with a header, or one value and hash a line. It needs no database, and nothing in
+    /// clear text.
+    ///
+    /// Fast hashes are not supported by decision: MD5, SHA-1, SHA-crypt, salted SHA, phpass, Drupal, PBKDF2 with SHA-1 and others;
+    /// --unsupported lists whose they are. The exit code is 0 only when every hash was written, 1 when some were left out, and 2 when
+    /// no record was written, as of a file without records or of another format.
+    #[command(after_help = examples::CONVERT_HASHES)]
+    ConvertHashes(convert_hashes::Arguments),
+    /// Organisations: each has its own directory, users and access tokens.
+    #[command(subcommand)]
+    Organisation(organisation::Command),
+    /// Users that may log in.
+    #[command(subcommand)]
+    User(user::Command),
+    /// Keys with which services call.
+    #[command(subcommand)]
+    ApiKey(api_key::Command),
+    /// The keys that passwords, codes and session tokens are protected with.
+    #[command(subcommand)]
+    Keys(keys::Command),
+    /// Ask a running server whether it is ready: exit code 0 or 1.
+    #[command(after_help = examples::HEALTHCHECK)]
+    Healthcheck(healthcheck::Arguments),
+    /// Show the settings that apply, with where they come from and without secrets; or everything that is wrong with them.
+    #[command(after_help = examples::CHECK_CONFIG)]
+    CheckConfig(check_config::Arguments),
+    /// Say what is wrong with this installation, or soon will be, and what cures it.
+    ///
+    /// Looks at the configuration, the keys and whether they open what is stored, the database, its settings and its
+    /// schema, the clock, the time that a pass code takes, the policies of all organisations, the permissions of files, and
+    /// certificates. It changes nothing, and may run beside a server.
+    #[command(after_help = examples::DOCTOR)]
+    Doctor(doctor::Arguments),
+    /// Copy the SQLite database into a file, while it is served.
+    ///
+    /// The copy is one state of the database, later than everything that was acknowledged before. It is read as a whole
+    /// before it gets its name, is durable then, and nothing is overwritten. The keys are not in it.
+    #[command(after_help = examples::BACKUP)]
+    Backup(backup::Arguments),
+    /// Put a copy in the place of the SQLite database, when nobody serves it.
+    ///
+    /// The copy is read as a whole first: whether it is sound, whether this version understands it, and whether the keys
+    /// (keys.file) open what is in it.
+    #[command(after_help = examples::RESTORE)]
+    Restore(restore::Arguments),
+    /// Print what a shell needs to complete command lines.
+    #[command(after_help = examples::COMPLETIONS)]
+    Completions(completions::Arguments),
+    /// Print the manual, or write its pages into a directory.
+    #[command(after_help = examples::MAN)]
+    Man(man::Arguments),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+    use crate::command::documented;
+
+    #[test]
+    fn the_command_line_is_consistent_and_documented() {
+        let mut cli = Cli::command();
+        cli.build();
+        cli.clone().debug_assert();
+        let mut commands = vec![cli];
+        while let Some(command) = commands.pop() {
+            assert!(command.get_about().is_some(), "{} says nothing about itself", command.get_name());
+            for argument in command.get_arguments() {
+                assert!(argument.get_help().is_some(), "{} {} has no help", command.get_name(), argument.get_id());
+            }
+            commands.extend(command.get_subcommands().filter(|one| one.get_name() != "help").cloned());
+        }
+    }
+
+    #[test]
+    fn documented_command_lines_are_understood() {
+        for line in [
+            "serve",
+            "serve --demo --config access-tokens.toml --set grpc.listen=127.0.0.1:50051",
+            "serve --demo --demo-public --set grpc.listen=0.0.0.0:50051",
+            "gateway --upstream https://tokens.example.com --set gateway.upstream.ca=ca.pem --set http.listen=0.0.0.0:8080",
+            "migrate",
+            "import a.ndjson b.json -",
+            "import --organisation DEMO --check a.ndjson",
+            "import --organisation NEW --create-organisation a.ndjson",
+            "import --map number=No --mapping a.toml --rejects b.csv --refuse-card-numbers a.csv",
+            "import --inspect --mapping a.toml a.csv",
+            "import --update-only --owners existing --classifications existing a.ndjson",
+            "convert-hashes --from keycloak --kind user --output hashes.ndjson --unsupported others.csv realm.json",
+            "convert-hashes --from better-auth --join identifier=email -",
+            "organisation add NEW",
+            "organisation rename NEW NEWER",
+            "user add --organisation DEMO --username anna --password-stdin --permissions access_tokens.read",
+            "user add --organisation DEMO --username anna --password-stdin --unit 1 --permissions access_tokens.read,admin",
+            "api-key add --organisation DEMO --name till --unit 1 --permissions access_tokens.read",
+            "api-key add --organisation DEMO --name till --permissions access_tokens.read --expires 2027-01-31",
+            "user password --organisation DEMO --username anna --password-stdin",
+            "user disable --organisation DEMO --username anna",
+            "user enable --organisation DEMO --username anna",
+            "user list --organisation DEMO",
+            "api-key list --organisation DEMO",
+            "api-key revoke --organisation DEMO 0123456789abcdef",
+            "api-key rotate --organisation DEMO --overlap 0 atk_0123456789abcdef",
+            "healthcheck",
+            "healthcheck --gateway",
+            "check-config",
+            "doctor --json --deep",
+            "backup copy.db",
+            "restore --verify copy.db",
+            "restore --replace --accept-missing-keys copy.db",
+            "completions bash",
+            "man",
+            "man pages",
+        ] {
+            let words = std::iter::once("access-tokens").chain(line.split(' '));
+            Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+    }
+
+    #[test]
+    fn every_command_has_examples_that_are_understood() {
+        let commands = documented();
+        assert!(commands.len() > 15, "{}", commands.len());
+        for command in commands {
+            let lines = command.examples();
+            assert!(!lines.is_empty(), "{} has no example: {}", command.called, command.help);
+            for line in lines {
+                Cli::try_parse_from(line.split_whitespace()).unwrap_or_else(|error| panic!("{line}: {error}"));
+            }
+        }
+    }
+
+    #[test]
+    fn permissions_are_mandatory() {
+        for line in [
+            "user add --organisation DEMO --username anna --password-stdin",
+            "api-key add --organisation DEMO --name till",
+        ] {
+            let words = std::iter::once("access-tokens").chain(line.split(' '));
+            let error = Cli::try_parse_from(words).expect_err("refused").to_string();
+            assert!(error.contains("--permissions <LIST>"), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_permission_is_named_with_the_known_ones() {
+        let line = "access-tokens api-key add --organisation DEMO --name x --permissions read";
+        let error = Cli::try_parse_from(line.split(' ')).expect_err("refused").to_string();
+        assert!(error.contains("read is no permission") && error.contains("access_tokens.read"), "{error}");
+    }
+}

@@ -1,0 +1,92 @@
+//! The arguments of `convert-hashes`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use encoding_rs::Encoding;
+
+use super::format::Format;
+use super::wanted::Join;
+use crate::command::files;
+
+#[derive(Debug, Args)]
+pub(in crate::command) struct Arguments {
+    /// Where the export comes from.
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub(super) from: Format,
+
+    /// The member of the records that says what a hash belongs to: identifier, authentication_code, number or id of an access token;
+    /// username or id of a user. After `=`, the member or column of the export that has its value, where it is not found by itself:
+    /// identifier=email.
+    #[arg(long, value_name = "FIELD[=MEMBER]")]
+    pub(super) join: Option<String>,
+
+    /// The member or column of the export that has the hashes, where it is not found by itself.
+    #[arg(long, value_name = "MEMBER")]
+    pub(super) hash: Option<String>,
+
+    /// Encoding of an export that is neither UTF-8 nor has a byte order mark, such as windows-1252.
+    #[arg(long, value_name = "NAME", value_parser = files::find_encoding)]
+    pub(super) encoding: Option<&'static Encoding>,
+
+    /// What the records are about.
+    #[arg(long, value_enum, value_name = "KIND", default_value_t = Kind::AccessToken)]
+    pub(super) kind: Kind,
+
+    /// New file for the records, which only its owner may read. Default: standard output.
+    #[arg(long, short, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
+
+    /// New file for what was left out, as CSV: what the hash belongs to, and why. It has no hashes.
+    #[arg(long, value_name = "FILE")]
+    pub(super) unsupported: Option<PathBuf>,
+
+    /// The export, also packed by gzip; - is standard input.
+    #[arg(value_name = "FILE")]
+    pub(super) file: PathBuf,
+}
+
+/// What the records are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Kind {
+    /// Access tokens: records with `pass_code_hash`.
+    #[value(name = "access_token")]
+    AccessToken,
+    /// Users: records with `password_hash`.
+    User,
+}
+
+impl Kind {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::AccessToken => "access_token",
+            Self::User => "user",
+        }
+    }
+
+    /// Members that name an object, the default first.
+    fn fields(self) -> &'static [&'static str] {
+        match self {
+            Self::AccessToken => &["identifier", "authentication_code", "number", "id"],
+            Self::User => &["username", "id"],
+        }
+    }
+
+    pub(super) fn hash_member(self) -> &'static str {
+        match self {
+            Self::AccessToken => "pass_code_hash",
+            Self::User => "password_hash",
+        }
+    }
+
+    /// Reads `FIELD` or `FIELD=MEMBER`.
+    pub(super) fn join(self, text: Option<&str>) -> anyhow::Result<Join> {
+        let (field, member) = match text.unwrap_or(self.fields()[0]).split_once('=') {
+            Some((field, member)) => (field, Some(member.to_owned())),
+            None => (text.unwrap_or(self.fields()[0]), None),
+        };
+        let known = self.fields().join(", ");
+        anyhow::ensure!(self.fields().contains(&field), "--join: {field} names no {}; known are {known}", self.name());
+        Ok(Join { field: field.to_owned(), member })
+    }
+}

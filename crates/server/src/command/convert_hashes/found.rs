@@ -1,0 +1,17 @@
+//! What a file is read into.
+
+use super::row::Row;
+
+/// What a file has next.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// A record.
+    Row(Row),
+    /// A line that is a comment.
+    Comment,
+    /// Something that cannot be read, and why. The text repeats nothing of it.
+    Broken { line: usize, why: &'static str },
+}
+
+/// Takes what was found.
+pub(super) type Each<'a> = dyn FnMut(Found) -> anyhow::Result<()> + 'a;

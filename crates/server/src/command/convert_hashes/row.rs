@@ -1,0 +1,34 @@
+//! Rows of an export and their members.
+
+use serde_json::{Map, Value};
+
+/// Members of an object, or columns of a table.
+pub(super) type Row = Map<String, Value>;
+
+/// Whether a text stands for no hash: databases write NULL or `\N` into a text file, and some put quotes around nothing.
+pub(super) fn is_nothing(text: &str) -> bool {
+    ["", "\"\"", "''", "\\N"].contains(&text) || text.eq_ignore_ascii_case("null")
+}
+
+/// The member at a path with dots, or of that very name, without regard to upper and lower case of ASCII letters.
+pub(super) fn at<'r>(row: &'r Row, path: &str) -> Option<&'r Value> {
+    let named = |object: &'r Row, name: &str| {
+        object
+            .get(name)
+            .or_else(|| object.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value))
+    };
+    let present = |value: &&Value| !value.is_null();
+    if let Some(value) = named(row, path) {
+        return Some(value).filter(present);
+    }
+    let (first, rest) = path.split_once('.')?;
+    let mut value = named(row, first)?;
+    for name in rest.split('.') {
+        value = match value {
+            Value::Object(object) => named(object, name)?,
+            Value::Array(items) => items.get(name.parse::<usize>().ok()?)?,
+            _ => return None,
+        };
+    }
+    Some(value).filter(present)
+}
