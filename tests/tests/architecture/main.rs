@@ -13,6 +13,7 @@ mod production;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crates::Member;
 use graph::{Edges, circles, describe};
@@ -48,6 +49,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
 /// Largest share of one crate in the production lines of all crates, in percent.
 const MAX_SHARE_PERCENT: usize = 22;
 
+/// Maximum number of crates that `cargo run` compiles for the service, the project's own ones included.
+const MAX_CRATES: usize = 360;
+
 /// Crates above the largest share, with the share that they have, rounded up. A split shrinks this list.
 const LARGE: &[(&str, usize)] = &[];
 
@@ -82,6 +86,20 @@ fn no_crate_holds_too_large_a_share_of_the_code() {
     let roots = crate_roots(&crates::members(&workspace()));
     let faults = too_large(&roots.iter().map(|(name, roots)| (name.as_str(), lines(roots))).collect(), LARGE);
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn a_first_start_compiles_few_crates() {
+    let cargo = std::env::var_os("CARGO").expect("cargo runs this test");
+    let options =
+        ["--package", "access-tokens-server", "--edges", "normal,build", "--prefix", "none", "--locked", "--offline"];
+    let output =
+        Command::new(cargo).arg("tree").args(options).current_dir(workspace()).output().expect("cargo tree runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    // Name and version; a crate that was listed before has a mark behind them.
+    let text = String::from_utf8_lossy(&output.stdout);
+    let crates: BTreeSet<Vec<&str>> = text.lines().map(|line| line.split(' ').take(2).collect()).collect();
+    assert!((100..=MAX_CRATES).contains(&crates.len()), "{} crates, at most {MAX_CRATES} are allowed", crates.len());
 }
 
 /// Returns the circles that known edges do not explain, and the known edges that close no circle.
