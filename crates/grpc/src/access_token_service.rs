@@ -1,6 +1,6 @@
 //! `AccessTokenService`: converts, calls the use case, converts back. What is about secrets is in [`super::credentials`].
 
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 
 use access_tokens_domain::session::Caller;
@@ -8,24 +8,17 @@ use access_tokens_domain::store::{AccountStore, ReadConsistency, ReadOptions, St
 use access_tokens_domain::{Result, service};
 use access_tokens_proto::v1;
 use access_tokens_proto::v1::access_token_service_server::AccessTokenService;
-use access_tokens_telemetry::rpc;
-use tonic::{Request, Response, Status};
+use tonic::Request;
 
 use super::app::App;
 use super::caller::caller;
 use super::convert::{changes, request, token};
 use super::layer::Admitted;
-use super::{read_after, status};
+use super::read_after;
+use super::rpcs::{Answer, answer};
 
 /// The service over the use cases.
 pub(super) struct AccessTokenGrpc<S>(pub(super) Arc<App<S>>);
-
-type Answer<T> = Result<Response<T>, Status>;
-
-/// The answer of a use case, which stays where it is: by value it would be copied into this future.
-async fn answer<T>(use_case: &'static str, result: Pin<&mut (impl Future<Output = Result<T>> + Send)>) -> Answer<T> {
-    rpc::use_case(use_case, result).await.map(Response::new).map_err(|error| status::from_error(&error))
-}
 
 impl<S: Store + AccountStore> AccessTokenGrpc<S> {
     pub(super) fn use_cases(&self) -> &service::AccessTokens<S> {

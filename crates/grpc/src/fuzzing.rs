@@ -1,9 +1,9 @@
 //! Ways in for the fuzz targets, to what takes in the bytes of outsiders and is no part of the interface of this crate.
 
 use crate::convert::{changes, credential, login, record, request};
+use crate::rpcs::read;
 use access_tokens_domain::Result;
 use access_tokens_proto::v1;
-use prost::Message;
 
 /// Converts a request as the method of this name does. `None`: the bytes are not its message, or there is nothing to convert.
 pub fn convert(method: &str, message: &[u8]) -> Option<Result<()>> {
@@ -31,8 +31,4 @@ pub fn convert(method: &str, message: &[u8]) -> Option<Result<()>> {
         "ImportDirectory" => read(message, |request: v1::ImportDirectoryRequest| record::record(&request)),
         _ => None,
     }
-}
-
-fn read<M: Message + Default, T>(message: &[u8], convert: impl FnOnce(M) -> Result<T>) -> Option<Result<()>> {
-    M::decode(message).ok().map(|request| convert(request).map(drop))
 }

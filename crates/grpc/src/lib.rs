@@ -21,6 +21,7 @@ pub mod layer;
 mod limits;
 mod read_after;
 mod reflection;
+mod rpcs;
 pub mod server;
 pub mod status;
 #[cfg(test)]
