@@ -5,6 +5,8 @@ use access_tokens_proto::v1;
 use prost::Message;
 use prost_types::{FieldMask, Timestamp};
 
+const SHOW_ACCESS_TOKEN: &str = "/accesstoken.v1.AccessTokenService/ShowAccessToken";
+
 /// Field masks: names of fields survive camel case, a request with nothing but them is accepted and one with others is not,
 /// and choosing twice is choosing once.
 pub fn masks(data: &[u8]) {
@@ -35,7 +37,7 @@ fn accepted(mask: &FieldMask, all_known: bool) {
         access_token_identifier: Some(v1::AccessTokenIdentifier { identifier: Some(number) }),
         fields_set: Some(mask.clone()),
     };
-    let converted = convert("ShowAccessToken", &request.encode_to_vec()).expect("a request");
+    let converted = convert(SHOW_ACCESS_TOKEN, &request.encode_to_vec()).expect("a request");
     if let Err(error) = &converted {
         assert!(error.violations().iter().all(|fault| fault.field == "fields_set"), "{error}");
         assert!(error.message().len() < 8_000, "{}", error.message().len());

@@ -16,17 +16,16 @@ const MAX_HEADER_BYTES: usize = 8 * 1_024;
 /// request, repeats no value, and fits into the headers of an answer.
 pub fn messages(data: &[u8]) {
     let Some((method, bytes)) = choose(methods(), data) else { return };
-    let name = method.grpc_path.rsplit('/').next().unwrap_or_default();
-    let Some(converted) = convert(name, bytes) else { return };
+    let Some(converted) = convert(&method.grpc_path, bytes) else { return };
     let descriptor = descriptor_pool().get_message_by_name(&method.input).expect("a message of the contract");
     let mut message = DynamicMessage::decode(descriptor.clone(), bytes).expect("decoded before");
-    let again = convert(name, &message.encode_to_vec()).expect("decoded before");
+    let again = convert(&method.grpc_path, &message.encode_to_vec()).expect("decoded before");
     assert_eq!(again.as_ref().err().map(Error::message), converted.as_ref().err().map(Error::message));
     if let Err(error) = converted {
         refused(&error, &descriptor);
     }
     canary::in_message(&mut message);
-    if let Some(Err(error)) = convert(name, &message.encode_to_vec()) {
+    if let Some(Err(error)) = convert(&method.grpc_path, &message.encode_to_vec()) {
         refused(&error, &descriptor);
         assert!(!format!("{error:?}").contains(CANARY), "{error:?}");
     }

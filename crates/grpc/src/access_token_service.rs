@@ -1,6 +1,5 @@
 //! `AccessTokenService`: converts, calls the use case, converts back. What is about secrets is in [`super::credentials`].
 
-use std::pin::pin;
 use std::sync::Arc;
 
 use access_tokens_domain::session::Caller;
@@ -12,10 +11,10 @@ use tonic::Request;
 
 use super::app::App;
 use super::caller::caller;
-use super::convert::{changes, request, token};
+use super::convert::{changes, credential, request, token};
 use super::layer::Admitted;
 use super::read_after;
-use super::rpcs::{Answer, answer};
+use super::rpcs::rpcs;
 
 /// The service over the use cases.
 pub(super) struct AccessTokenGrpc<S>(pub(super) Arc<App<S>>);
@@ -135,102 +134,36 @@ impl<S: Store + AccountStore> AccessTokenGrpc<S> {
     }
 }
 
-#[tonic::async_trait]
-impl<S: Store + AccountStore> AccessTokenService for AccessTokenGrpc<S> {
-    async fn show_access_token(&self, request: Request<v1::ShowAccessTokenRequest>) -> Answer<v1::AccessToken> {
-        answer("AccessTokens.show_access_token", pin!(self.show(request))).await
-    }
+rpcs! {
+    AccessTokenService for AccessTokenGrpc, spans "AccessTokens";
 
-    async fn list_access_tokens(
-        &self,
-        request: Request<v1::ListAccessTokensRequest>,
-    ) -> Answer<v1::ListAccessTokensResponse> {
-        answer("AccessTokens.list_access_tokens", pin!(self.list(request))).await
-    }
-
-    async fn get_not_associated_access_tokens(
-        &self,
-        request: Request<v1::GetNotAssociatedAccessTokensRequest>,
-    ) -> Answer<v1::GetNotAssociatedAccessTokensResponse> {
-        answer("AccessTokens.get_not_associated_access_tokens", pin!(self.not_associated(request))).await
-    }
-
-    async fn create_access_token(&self, request: Request<v1::CreateAccessTokenRequest>) -> Answer<v1::AccessToken> {
-        answer("AccessTokens.create_access_token", pin!(self.create(request))).await
-    }
-
-    async fn update_access_token(&self, request: Request<v1::UpdateAccessTokenRequest>) -> Answer<v1::AccessToken> {
-        answer("AccessTokens.update_access_token", pin!(self.update(request))).await
-    }
-
-    async fn verify_access_token(&self, request: Request<v1::VerifyAccessTokenRequest>) -> Answer<v1::AccessToken> {
-        answer("AccessTokens.verify_access_token", pin!(self.verify(request))).await
-    }
-
-    async fn reset_pass_code(&self, request: Request<v1::ResetPassCodeRequest>) -> Answer<v1::ResetPassCodeResponse> {
-        answer("AccessTokens.reset_pass_code", pin!(self.reset_pass(request))).await
-    }
-
-    async fn reset_verification_code(
-        &self,
-        request: Request<v1::ResetVerificationCodeRequest>,
-    ) -> Answer<v1::ResetVerificationCodeResponse> {
-        answer("AccessTokens.reset_verification_code", pin!(self.reset_verification(request))).await
-    }
-
-    async fn generate_otp(&self, request: Request<v1::GenerateOtpRequest>) -> Answer<v1::GenerateOtpResponse> {
-        answer("AccessTokens.generate_otp", pin!(self.otp(request))).await
-    }
-
-    async fn set_as_effective(&self, request: Request<v1::SetAsEffectiveRequest>) -> Answer<v1::AccessToken> {
-        answer("AccessTokens.set_as_effective", pin!(self.switch_on(request))).await
-    }
-
-    async fn set_as_not_effective(&self, request: Request<v1::SetAsNotEffectiveRequest>) -> Answer<v1::AccessToken> {
-        answer("AccessTokens.set_as_not_effective", pin!(self.switch_off(request))).await
-    }
-
-    async fn list_classifications(
-        &self,
-        request: Request<v1::ListClassificationsRequest>,
-    ) -> Answer<v1::ListClassificationsResponse> {
-        answer("AccessTokens.list_classifications", pin!(self.classifications(request))).await
-    }
-
-    async fn check_pass_code(&self, request: Request<v1::CheckPassCodeRequest>) -> Answer<v1::AccessToken> {
-        answer("AccessTokens.check_pass_code", pin!(self.check(request))).await
-    }
-
-    async fn change_pass_code(&self, request: Request<v1::ChangePassCodeRequest>) -> Answer<v1::AccessToken> {
-        answer("AccessTokens.change_pass_code", pin!(self.change_pass(request))).await
-    }
-
-    async fn verify_otp(&self, request: Request<v1::VerifyOtpRequest>) -> Answer<v1::AccessToken> {
-        answer("AccessTokens.verify_otp", pin!(self.use_otp(request))).await
-    }
-
-    async fn forgot_pass_code(
-        &self,
-        request: Request<v1::ForgotPassCodeRequest>,
-    ) -> Answer<v1::ForgotPassCodeResponse> {
-        answer("AccessTokens.forgot_pass_code", pin!(self.forgot(request))).await
-    }
-
-    async fn unlock_access_token(&self, request: Request<v1::UnlockAccessTokenRequest>) -> Answer<v1::AccessToken> {
-        answer("AccessTokens.unlock_access_token", pin!(self.unlock(request))).await
-    }
-
-    async fn explain_access_token(
-        &self,
-        request: Request<v1::ExplainAccessTokenRequest>,
-    ) -> Answer<v1::ExplainAccessTokenResponse> {
-        answer("AccessTokens.explain_access_token", pin!(self.explain(request))).await
-    }
-
-    async fn list_guess_budgets(
-        &self,
-        request: Request<v1::ListGuessBudgetsRequest>,
-    ) -> Answer<v1::ListGuessBudgetsResponse> {
-        answer("AccessTokens.list_guess_budgets", pin!(self.guess_budgets(request))).await
-    }
+    ShowAccessToken: show_access_token(ShowAccessTokenRequest => request::show) -> AccessToken = show;
+    ListAccessTokens: list_access_tokens(ListAccessTokensRequest => request::list) -> ListAccessTokensResponse = list;
+    GetNotAssociatedAccessTokens: get_not_associated_access_tokens(
+        GetNotAssociatedAccessTokensRequest => request::not_associated
+    ) -> GetNotAssociatedAccessTokensResponse = not_associated;
+    CreateAccessToken: create_access_token(CreateAccessTokenRequest => changes::create) -> AccessToken = create;
+    UpdateAccessToken: update_access_token(UpdateAccessTokenRequest => changes::update) -> AccessToken = update;
+    VerifyAccessToken: verify_access_token(VerifyAccessTokenRequest => request::verify) -> AccessToken = verify;
+    ResetPassCode: reset_pass_code(ResetPassCodeRequest => request::reset_pass_code)
+        -> ResetPassCodeResponse = reset_pass;
+    ResetVerificationCode: reset_verification_code(ResetVerificationCodeRequest => request::reset_verification_code)
+        -> ResetVerificationCodeResponse = reset_verification;
+    GenerateOtp: generate_otp(GenerateOtpRequest => request::generate_otp) -> GenerateOtpResponse = otp;
+    SetAsEffective: set_as_effective(SetAsEffectiveRequest => request::set_as_effective) -> AccessToken = switch_on;
+    SetAsNotEffective: set_as_not_effective(SetAsNotEffectiveRequest => request::set_as_not_effective)
+        -> AccessToken = switch_off;
+    ListClassifications: list_classifications(ListClassificationsRequest => request::list_classifications)
+        -> ListClassificationsResponse = classifications;
+    CheckPassCode: check_pass_code(CheckPassCodeRequest => credential::check_pass_code) -> AccessToken = check;
+    ChangePassCode: change_pass_code(ChangePassCodeRequest => credential::change_pass_code)
+        -> AccessToken = change_pass;
+    VerifyOtp: verify_otp(VerifyOtpRequest => credential::verify_otp) -> AccessToken = use_otp;
+    ForgotPassCode: forgot_pass_code(ForgotPassCodeRequest => credential::forgot_pass_code)
+        -> ForgotPassCodeResponse = forgot;
+    UnlockAccessToken: unlock_access_token(UnlockAccessTokenRequest => credential::unlock) -> AccessToken = unlock;
+    ExplainAccessToken: explain_access_token(ExplainAccessTokenRequest => request::explain)
+        -> ExplainAccessTokenResponse = explain;
+    ListGuessBudgets: list_guess_budgets(ListGuessBudgetsRequest => request::list_guess_budgets)
+        -> ListGuessBudgetsResponse = guess_budgets;
 }

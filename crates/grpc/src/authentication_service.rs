@@ -10,69 +10,54 @@ use access_tokens_domain::{Error, Result};
 use access_tokens_net::client_address::ClientAddress;
 use access_tokens_proto::v1;
 use access_tokens_proto::v1::authentication_service_server::AuthenticationService;
-use access_tokens_telemetry::rpc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use tonic::Request;
 use tonic::metadata::MetadataMap;
-use tonic::{Request, Response, Status};
 
 use super::app::App;
 use super::convert::login;
-use super::status;
+use super::rpcs::rpcs;
 
 /// The service over sessions.
 pub(super) struct AuthenticationGrpc<S>(pub(super) Arc<App<S>>);
 
 impl<S: Store + AccountStore> AuthenticationGrpc<S> {
-    async fn open(&self, request: Request<v1::LoginRequest>) -> Result<Secret> {
+    async fn open(&self, request: Request<v1::LoginRequest>) -> Result<v1::LoginResponse> {
         let address = request.extensions().get::<ClientAddress>().map(|address| address.ip());
         let v1::LoginRequest { username, password, organisation, unit, .. } = request.into_inner();
         let (password, unit) = (Secret::new(password), unit.as_deref());
         let login = Login { username: &username, password, organisation: &organisation, unit, address };
-        self.0.sessions.login(login).await
+        self.0.sessions.login(login).await.map(opened)
     }
 
-    async fn open_with_api_key(&self, request: Request<v1::LoginWithApiKeyRequest>) -> Result<Secret> {
+    async fn open_with_api_key(&self, request: Request<v1::LoginWithApiKeyRequest>) -> Result<v1::LoginResponse> {
         let given = api_key(request.metadata());
         let address = request.extensions().get::<ClientAddress>().map(|address| address.ip());
         let key = login::api_key(given, request.into_inner())?;
-        self.0.sessions.login_with_api_key(&key, address).await
+        self.0.sessions.login_with_api_key(&key, address).await.map(opened)
     }
 
-    async fn end(&self, caller: Option<&Caller>, session: Option<&Arc<Session>>) -> Result<()> {
+    async fn end(&self, request: Request<v1::ReleaseTokenRequest>) -> Result<v1::ReleaseTokenResponse> {
+        let (caller, session) = (request.extensions().get::<Caller>(), request.extensions().get::<Arc<Session>>());
         // A caller with an API key has no session that could end.
         let (Some(caller), Some(session)) = (caller, session) else { return Err(Error::invalid_token()) };
-        self.0.sessions.release(caller.organisation, session).await
+        self.0.sessions.release(caller.organisation, session).await?;
+        Ok(v1::ReleaseTokenResponse {})
     }
 }
 
-#[tonic::async_trait]
-impl<S: Store + AccountStore> AuthenticationService for AuthenticationGrpc<S> {
-    async fn login(&self, request: Request<v1::LoginRequest>) -> Result<Response<v1::LoginResponse>, Status> {
-        answer(rpc::use_case("Sessions.login", self.open(request)).await)
-    }
+rpcs! {
+    AuthenticationService for AuthenticationGrpc, spans "Sessions";
 
-    async fn login_with_api_key(
-        &self,
-        request: Request<v1::LoginWithApiKeyRequest>,
-    ) -> Result<Response<v1::LoginResponse>, Status> {
-        answer(rpc::use_case("Sessions.login_with_api_key", self.open_with_api_key(request)).await)
-    }
-
-    async fn release_token(
-        &self,
-        request: Request<v1::ReleaseTokenRequest>,
-    ) -> Result<Response<v1::ReleaseTokenResponse>, Status> {
-        let (caller, session) = (request.extensions().get::<Caller>(), request.extensions().get::<Arc<Session>>());
-        let released = rpc::use_case("Sessions.release", self.end(caller, session)).await;
-        released.map_err(|error| status::from_error(&error))?;
-        Ok(Response::new(v1::ReleaseTokenResponse {}))
-    }
+    Login: login(LoginRequest => Ok) -> LoginResponse = open;
+    LoginWithApiKey: login_with_api_key(LoginWithApiKeyRequest => |request| login::api_key(None, request))
+        -> LoginResponse = open_with_api_key;
+    ReleaseToken: release_token(ReleaseTokenRequest => Ok) -> ReleaseTokenResponse = end in span "Sessions.release";
 }
 
-fn answer(token: Result<Secret>) -> Result<Response<v1::LoginResponse>, Status> {
-    let token = token.map_err(|error| status::from_error(&error))?;
-    Ok(Response::new(v1::LoginResponse { token: token.expose().to_owned() }))
+fn opened(token: Secret) -> v1::LoginResponse {
+    v1::LoginResponse { token: token.expose().to_owned() }
 }
 
 /// The API key of the metadata: `x-api-key`, else the user name of HTTP Basic, whose password is empty.

@@ -21,6 +21,7 @@ use super::caller::caller;
 use super::convert::record;
 use super::import_budget::{Held, ImportBudget};
 use super::layer::method::MAX_RECORD_BYTES;
+use super::rpcs::{Rpc, read};
 use super::status;
 use crate::first_places::{FirstPlaces, Scope};
 
@@ -70,6 +71,12 @@ impl<S: Store + AccountStore> DirectoryService for DirectoryGrpc<S> {
         Ok(Response::new(response))
     }
 }
+
+/// The method of the service. Each message of its stream is converted by itself.
+pub(super) const RPCS: &[Rpc] = &[Rpc::new::<v1::ImportDirectoryRequest, v1::ImportDirectoryResponse>(
+    "/accesstoken.v1.DirectoryService/ImportDirectory",
+    |message| read(message, |request: v1::ImportDirectoryRequest| record::record(&request)),
+)];
 
 /// The stream broke: by a message that is none, or because the caller went.
 fn refused(status: Status) -> Status {

@@ -1,34 +1,45 @@
-//! Ways in for the fuzz targets, to what takes in the bytes of outsiders and is no part of the interface of this crate.
+//! What fuzz targets need of this crate and no other caller does: the conversions of requests.
 
-use crate::convert::{changes, credential, login, record, request};
-use crate::rpcs::read;
 use access_tokens_domain::Result;
-use access_tokens_proto::v1;
 
-/// Converts a request as the method of this name does. `None`: the bytes are not its message, or there is nothing to convert.
-pub fn convert(method: &str, message: &[u8]) -> Option<Result<()>> {
-    match method {
-        "ShowAccessToken" => read(message, request::show),
-        "ListAccessTokens" => read(message, request::list),
-        "GetNotAssociatedAccessTokens" => read(message, request::not_associated),
-        "CreateAccessToken" => read(message, changes::create),
-        "UpdateAccessToken" => read(message, changes::update),
-        "VerifyAccessToken" => read(message, request::verify),
-        "ResetPassCode" => read(message, request::reset_pass_code),
-        "ResetVerificationCode" => read(message, request::reset_verification_code),
-        "GenerateOtp" => read(message, request::generate_otp),
-        "SetAsEffective" => read(message, request::set_as_effective),
-        "SetAsNotEffective" => read(message, request::set_as_not_effective),
-        "ListClassifications" => read(message, request::list_classifications),
-        "CheckPassCode" => read(message, credential::check_pass_code),
-        "ChangePassCode" => read(message, credential::change_pass_code),
-        "VerifyOtp" => read(message, credential::verify_otp),
-        "ForgotPassCode" => read(message, credential::forgot_pass_code),
-        "UnlockAccessToken" => read(message, credential::unlock),
-        "ExplainAccessToken" => read(message, request::explain),
-        "ListGuessBudgets" => read(message, request::list_guess_budgets),
-        "LoginWithApiKey" => read(message, |request| login::api_key(None, request)),
-        "ImportDirectory" => read(message, |request: v1::ImportDirectoryRequest| record::record(&request)),
-        _ => None,
+use crate::rpcs::Rpc;
+use crate::{access_token_service, authentication_service, directory_service};
+
+/// Returns every declared method.
+pub fn rpcs() -> impl Iterator<Item = &'static Rpc> {
+    [access_token_service::RPCS, authentication_service::RPCS, directory_service::RPCS].into_iter().flatten()
+}
+
+/// Converts an encoded request as the method of this path does. `None`: the bytes are not a message of the method.
+pub fn convert(path: &str, message: &[u8]) -> Option<Result<()>> {
+    let rpc = rpcs().find(|rpc| rpc.path == path)?;
+    (rpc.convert)(message)
+}
+
+#[cfg(test)]
+mod tests {
+    use access_tokens_proto::options;
+
+    use super::*;
+
+    #[test]
+    fn the_declared_methods_and_their_messages_are_those_of_the_contract() {
+        let full = |message: &str| format!("accesstoken.v1.{message}");
+        let mut declared: Vec<_> =
+            rpcs().map(|rpc| [rpc.path.to_owned(), full(rpc.request), full(rpc.response)]).collect();
+        let of_contract = options::methods().iter().map(|m| [m.grpc_path.clone(), m.input.clone(), m.output.clone()]);
+        let mut of_contract: Vec<_> = of_contract.collect();
+        declared.sort();
+        of_contract.sort();
+        assert_eq!(declared, of_contract);
+    }
+
+    #[test]
+    fn a_request_is_converted_by_the_method_of_its_path() {
+        let show = "/accesstoken.v1.AccessTokenService/ShowAccessToken";
+        let error = convert(show, &[]).expect("an empty message").expect_err("no identifier");
+        assert_eq!(error.violations()[0].field, "access_token_identifier");
+        assert!(convert(show, &[0xff]).is_none(), "the bytes are no message");
+        assert!(convert("/accesstoken.v1.AccessTokenService/Nonsense", &[]).is_none());
     }
 }

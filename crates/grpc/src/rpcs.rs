@@ -1,24 +1,114 @@
-//! What the methods of the services have in common.
+//! The declaration of RPCs. Each service has one table with a row for each of its methods ([`rpcs!`]).
 
 use std::pin::Pin;
 
 use access_tokens_domain::Result;
 use access_tokens_telemetry::rpc;
-use prost::Message;
+use prost::{Message, Name};
 use tonic::{Response, Status};
 
 use super::status;
 
-pub(super) type Answer<T> = Result<Response<T>, Status>;
+/// Declares the unary methods of a service:
+///
+/// ```text
+/// rpcs! {
+///     AccessTokenService for AccessTokenGrpc, spans "AccessTokens";
+///     ShowAccessToken: show_access_token(ShowAccessTokenRequest => request::show) -> AccessToken = show;
+/// }
+/// ```
+///
+/// The row says: the RPC `ShowAccessToken` is the method `show_access_token` of the trait. Its request is a `ShowAccessTokenRequest`, which
+/// `request::show` converts; `Ok` stands for a request without a conversion. The method `show` of `AccessTokenGrpc` answers the call. The
+/// span of the call is `AccessTokens.show_access_token`; a row may end in `in span "..."` to have another one.
+///
+/// From the table follow the implementation of the trait and `RPCS`, the list that the fuzz targets read. A method without a row does not
+/// compile. A row whose name and messages are not those of the contract fails a test of [`super::fuzzing`]. A row without a conversion does
+/// not compile.
+///
+/// A streaming method has no row: [`super::directory_service`] implements it and declares it in its own `RPCS`.
+///
+/// A new RPC touches these places:
+///
+/// 1. `proto/accesstoken/v1`: the method with its options (permission, `reads`, HTTP paths, release) and its messages. The rules of
+///    admission, the routes of the gateway, the OpenAPI document, and the client of `crates/testapp` read them there. The first byte of an
+///    input in `tests/fuzz/corpus/messages` is the position of the method in the contract; a method that is not the last one moves others.
+/// 2. `crates/proto/tests/completeness.rs` and `releases.rs`: what the specification says of the method.
+/// 3. `crates/domain`: the use case.
+/// 4. `convert`: the conversion of the request. A message has one conversion, which the method below and the row both name.
+/// 5. The service file: the row, and the method that the row names.
+/// 6. `crates/gateway/src/route.rs` and `tests/tests/system` (`gateway_agrees`, `codes/one_time_password.rs`): tests that list methods with
+///    example requests.
+macro_rules! rpcs {
+    (
+        $service:ident for $implementation:ident, spans $prefix:literal;
+        $(
+            $name:ident: $method:ident($request:ident => $convert:expr) -> $response:ident
+                = $answers:ident $(in span $span:literal)?;
+        )+
+    ) => {
+        #[tonic::async_trait]
+        impl<S> $service for $implementation<S>
+        where
+            S: access_tokens_domain::store::Store + access_tokens_domain::store::AccountStore,
+        {
+            $(
+                async fn $method(
+                    &self,
+                    request: tonic::Request<access_tokens_proto::v1::$request>,
+                ) -> $crate::rpcs::Answer<access_tokens_proto::v1::$response> {
+                    let span = $crate::rpcs::rpcs!(@span $prefix, $method $(, $span)?);
+                    $crate::rpcs::answer(span, std::pin::pin!(self.$answers(request))).await
+                }
+            )+
+        }
 
-/// The answer of a use case, which stays where it is: by value it would be copied into this future.
-pub(super) async fn answer<T>(
-    use_case: &'static str,
-    result: Pin<&mut (impl Future<Output = Result<T>> + Send)>,
-) -> Answer<T> {
-    rpc::use_case(use_case, result).await.map(Response::new).map_err(|error| status::from_error(&error))
+        /// The methods of the service.
+        pub(super) const RPCS: &[$crate::rpcs::Rpc] = &[$(
+            $crate::rpcs::Rpc::new::<access_tokens_proto::v1::$request, access_tokens_proto::v1::$response>(
+                concat!("/accesstoken.v1.", stringify!($service), "/", stringify!($name)),
+                |message| $crate::rpcs::read::<access_tokens_proto::v1::$request, _>(message, $convert),
+            ),
+        )+];
+    };
+    (@span $prefix:literal, $method:ident) => { concat!($prefix, ".", stringify!($method)) };
+    (@span $prefix:literal, $method:ident, $span:literal) => { $span };
 }
 
+pub(super) use rpcs;
+
+/// Converts an encoded request, and drops what comes of it. `None`: the bytes are not a message of the method.
+pub(super) type Convert = fn(&[u8]) -> Option<Result<()>>;
+
+/// A declared method of a service.
+pub struct Rpc {
+    /// The path of a call, for example `/accesstoken.v1.AccessTokenService/ShowAccessToken`.
+    pub path: &'static str,
+    /// The name of the request message, without its package.
+    pub request: &'static str,
+    /// The name of the response message, without its package.
+    pub response: &'static str,
+    /// The conversion of the request.
+    pub convert: Convert,
+}
+
+impl Rpc {
+    pub(super) const fn new<Q: Name, A: Name>(path: &'static str, convert: Convert) -> Self {
+        Self { path, request: Q::NAME, response: A::NAME, convert }
+    }
+}
+
+pub(super) type Answer<T> = Result<Response<T>, Status>;
+
+/// Runs a use case in a span and returns its answer. The future stays where it is: by value it would be copied into this one.
+pub(super) async fn answer<T>(
+    span: &'static str,
+    use_case: Pin<&mut (impl Future<Output = Result<T>> + Send)>,
+) -> Answer<T> {
+    rpc::use_case(span, use_case).await.map(Response::new).map_err(|error| status::from_error(&error))
+}
+
+/// Decodes a request and converts it. `None`: the bytes are not such a message.
 pub(super) fn read<M: Message + Default, T>(
     message: &[u8],
     convert: impl FnOnce(M) -> Result<T>,
