@@ -32,17 +32,24 @@ pub struct Fault {
 
 /// A message as JSON.
 pub fn to_value<M: Message + Name>(message: &M) -> Json {
-    write_message(&to_dynamic(message))
+    dynamic_to_value(&to_dynamic(message))
+}
+
+/// A message of a type that is known at run time, as JSON.
+pub fn dynamic_to_value(message: &DynamicMessage) -> Json {
+    write_message(message)
 }
 
 /// A message from JSON, or every fault of it.
 pub fn from_value<M: Message + Name + Default>(json: &Json) -> Result<M, Vec<Fault>> {
+    dynamic_from_value(&descriptor_of::<M>(), json).map(|dynamic| from_dynamic(&dynamic))
+}
+
+/// A message of a type that is known at run time, from JSON; or every fault of it.
+pub fn dynamic_from_value(descriptor: &MessageDescriptor, json: &Json) -> Result<DynamicMessage, Vec<Fault>> {
     let mut faults = Vec::new();
-    let dynamic = read_message(&descriptor_of::<M>(), json, "", &mut faults);
-    match dynamic {
-        Some(dynamic) if faults.is_empty() => Ok(from_dynamic(&dynamic)),
-        _ => Err(faults),
-    }
+    let dynamic = read_message(descriptor, json, "", &mut faults);
+    dynamic.filter(|_| faults.is_empty()).ok_or(faults)
 }
 
 /// The canonical form of a field mask: `udf_date_1` and `a_b.c_d` are `udfDate1,aB.cD`.

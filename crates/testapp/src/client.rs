@@ -5,16 +5,16 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use access_tokens_grpc::status::from_error;
-use access_tokens_proto::json;
 use access_tokens_proto::v1::access_token_service_client::AccessTokenServiceClient;
-use access_tokens_proto::v1::authentication_service_client::AuthenticationServiceClient;
 use access_tokens_proto::v1::directory_service_client::DirectoryServiceClient;
 use access_tokens_proto::v1::import_directory_request::Existing;
-use access_tokens_proto::v1::{
-    CreateAccessTokenRequest, ImportDirectoryRequest, ImportDirectoryResponse, LoginRequest, LoginWithApiKeyRequest,
-    ReleaseTokenRequest,
-};
-use serde_json::Value;
+use access_tokens_proto::v1::{CreateAccessTokenRequest, ImportDirectoryRequest, ImportDirectoryResponse};
+use access_tokens_proto::{Unchanged, descriptor_pool, json, options};
+use http::uri::PathAndQuery;
+use prost::Message;
+use prost_reflect::DynamicMessage;
+use serde_json::{Value, json};
+use tonic::client::Grpc;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
@@ -82,15 +82,6 @@ impl Refusal {
     }
 }
 
-/// Calls one method with a request from JSON, and turns its answer into JSON.
-macro_rules! call {
-    ($client:expr, $value:expr, $method:ident) => {{
-        let message = json::from_value(&$value).unwrap_or_else(|faults| panic!("not a request: {faults:?}"));
-        let answer = AccessTokenServiceClient::new($client.channel.clone()).$method($client.request(message)).await;
-        answer.map(|answer| json::to_value(answer.get_ref())).map_err(Refusal::new)
-    }};
-}
-
 impl Client {
     /// A caller without a session, over a channel.
     pub fn over(channel: Channel) -> Self {
@@ -142,28 +133,23 @@ impl Client {
 
     /// Calls a method of AccessTokenService by its name.
     pub async fn try_call(&self, method: &str, request: Value) -> Result<Value, Refusal> {
-        match method {
-            "ShowAccessToken" => call!(self, request, show_access_token),
-            "ListAccessTokens" => call!(self, request, list_access_tokens),
-            "GetNotAssociatedAccessTokens" => call!(self, request, get_not_associated_access_tokens),
-            "CreateAccessToken" => call!(self, request, create_access_token),
-            "UpdateAccessToken" => call!(self, request, update_access_token),
-            "VerifyAccessToken" => call!(self, request, verify_access_token),
-            "ResetPassCode" => call!(self, request, reset_pass_code),
-            "ResetVerificationCode" => call!(self, request, reset_verification_code),
-            "GenerateOtp" => call!(self, request, generate_otp),
-            "SetAsEffective" => call!(self, request, set_as_effective),
-            "SetAsNotEffective" => call!(self, request, set_as_not_effective),
-            "ListClassifications" => call!(self, request, list_classifications),
-            "CheckPassCode" => call!(self, request, check_pass_code),
-            "ChangePassCode" => call!(self, request, change_pass_code),
-            "VerifyOtp" => call!(self, request, verify_otp),
-            "ForgotPassCode" => call!(self, request, forgot_pass_code),
-            "UnlockAccessToken" => call!(self, request, unlock_access_token),
-            "ExplainAccessToken" => call!(self, request, explain_access_token),
-            "ListGuessBudgets" => call!(self, request, list_guess_budgets),
-            _ => panic!("there is no method {method}"),
-        }
+        self.unary("AccessTokenService", method, &request).await
+    }
+
+    /// Calls a unary method of the contract, which says what its messages are: no list of methods is kept here.
+    async fn unary(&self, service: &str, method: &str, request: &Value) -> Result<Value, Refusal> {
+        let path = format!("/accesstoken.v1.{service}/{method}");
+        let method = options::method(&path).unwrap_or_else(|| panic!("there is no method {path}"));
+        let descriptor = |name: &str| descriptor_pool().get_message_by_name(name).expect("a message of the contract");
+        let message = json::dynamic_from_value(&descriptor(&method.input), request);
+        let message = message.unwrap_or_else(|faults| panic!("not a request: {faults:?}")).encode_to_vec();
+        let mut client = Grpc::new(self.channel.clone());
+        let ready = client.ready().await;
+        ready.map_err(|error| Refusal::new(Status::unknown(format!("Service was not ready: {error}"))))?;
+        let path = PathAndQuery::from_static(&method.grpc_path);
+        let answer = client.unary(self.request(message.into()), path, Unchanged).await.map_err(Refusal::new)?;
+        let answer = DynamicMessage::decode(descriptor(&method.output), answer.into_inner()).expect("an answer");
+        Ok(json::dynamic_to_value(&answer))
     }
 
     /// Calls a method that must succeed.
@@ -234,21 +220,15 @@ impl Client {
         password: &str,
         unit: Option<&str>,
     ) -> Result<String, Refusal> {
-        let request = LoginRequest {
-            username: username.to_owned(),
-            password: password.to_owned(),
-            organisation: organisation.to_owned(),
-            unit: unit.map(str::to_owned),
-        };
-        let answer = AuthenticationServiceClient::new(self.channel.clone()).login(Request::new(request)).await;
-        answer.map(|answer| answer.into_inner().token).map_err(Refusal::new)
+        let request = json!({"username": username, "password": password, "organisation": organisation, "unit": unit});
+        let answer = Self::over(self.channel.clone()).unary("AuthenticationService", "Login", &request).await?;
+        Ok(token_of(&answer))
     }
 
     /// Opens a session with an API key.
     pub async fn login_with_api_key(&self, key: &str) -> Result<String, Refusal> {
-        let request = self.with_api_key(key).request(LoginWithApiKeyRequest::default());
-        let answer = AuthenticationServiceClient::new(self.channel.clone()).login_with_api_key(request).await;
-        answer.map(|answer| answer.into_inner().token).map_err(Refusal::new)
+        let caller = self.with_api_key(key);
+        Ok(token_of(&caller.unary("AuthenticationService", "LoginWithApiKey", &json!({})).await?))
     }
 
     /// Ends this caller's session.
@@ -258,8 +238,11 @@ impl Client {
 
     /// The same, or the refusal.
     pub async fn try_release(&self) -> Result<(), Refusal> {
-        let request = self.request(ReleaseTokenRequest {});
-        let answer = AuthenticationServiceClient::new(self.channel.clone()).release_token(request).await;
-        answer.map(drop).map_err(Refusal::new)
+        self.unary("AuthenticationService", "ReleaseToken", &json!({})).await.map(drop)
     }
+}
+
+/// Returns the session token of the answer to a login.
+fn token_of(answer: &Value) -> String {
+    answer["token"].as_str().unwrap_or_default().to_owned()
 }
