@@ -5,7 +5,6 @@
 
 mod crates;
 mod graph;
-mod known;
 mod modules;
 #[cfg(test)]
 mod modules_tests;
@@ -52,12 +51,6 @@ const MAX_SHARE_PERCENT: usize = 22;
 /// Maximum number of crates that `cargo run` compiles for the service, the project's own ones included.
 const MAX_CRATES: usize = 360;
 
-/// Crates above the largest share, with the share that they have, rounded up. A split shrinks this list.
-const LARGE: &[(&str, usize)] = &[];
-
-/// Dependencies that close a circle of crates. The list only shrinks.
-const KNOWN_CRATES: &[(&str, &str)] = &[];
-
 fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a folder").to_owned()
 }
@@ -66,7 +59,7 @@ fn workspace() -> PathBuf {
 fn crates_depend_in_one_direction() {
     let members = crates::members(&workspace());
     let mut faults = crates::disallowed(&members, ALLOWED);
-    faults.extend(unknown_circles(&crates::edges(&members), KNOWN_CRATES));
+    faults.extend(described(&crates::edges(&members)));
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
@@ -77,14 +70,14 @@ fn files_of_a_crate_form_no_circle() {
     for roots in crate_roots(&crates::members(&workspace)).into_values() {
         edges.extend(roots.iter().flat_map(|root| Modules::read(root).edges(&workspace)));
     }
-    let faults = unknown_circles(&edges, known::FILES);
+    let faults = described(&edges);
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
 #[test]
 fn no_crate_holds_too_large_a_share_of_the_code() {
     let roots = crate_roots(&crates::members(&workspace()));
-    let faults = too_large(&roots.iter().map(|(name, roots)| (name.as_str(), lines(roots))).collect(), LARGE);
+    let faults = too_large(&roots.iter().map(|(name, roots)| (name.as_str(), lines(roots))).collect());
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
@@ -102,42 +95,18 @@ fn a_first_start_compiles_few_crates() {
     assert!((100..=MAX_CRATES).contains(&crates.len()), "{} crates, at most {MAX_CRATES} are allowed", crates.len());
 }
 
-/// Returns the circles that known edges do not explain, and the known edges that close no circle.
-fn unknown_circles(edges: &Edges, known: &[(&str, &str)]) -> Vec<String> {
-    let without = |left_out: &[&(&str, &str)]| -> Edges {
-        let kept = edges.iter().filter(|((from, to), _)| !left_out.contains(&&(from.as_str(), to.as_str())));
-        kept.map(|(edge, reasons)| (edge.clone(), reasons.clone())).collect()
-    };
-    let all: Vec<_> = known.iter().collect();
-    let rest = without(&all);
-    let mut faults: Vec<String> = circles(&rest).iter().map(|circle| describe(circle, &rest)).collect();
-    for entry in known {
-        let others: Vec<_> = known.iter().filter(|other| *other != entry).collect();
-        if faults.is_empty() && circles(&without(&others)).is_empty() {
-            faults.push(format!("no longer needed in the list of known edges: {entry:?}"));
-            break;
-        }
-    }
-    faults
+/// Describes each circle.
+fn described(edges: &Edges) -> Vec<String> {
+    circles(edges).iter().map(|circle| describe(circle, edges)).collect()
 }
 
-/// Returns the crates above the largest share that have no entry, and the entries that are no longer true.
-fn too_large(lines: &BTreeMap<&str, usize>, large: &[(&str, usize)]) -> Vec<String> {
+/// Returns the crates above the largest share.
+fn too_large(lines: &BTreeMap<&str, usize>) -> Vec<String> {
     let total: usize = lines.values().sum();
-    let mut faults = Vec::new();
-    for (name, count) in lines {
-        let entry = large.iter().find(|(large, _)| large == name);
-        let limit = entry.map_or(MAX_SHARE_PERCENT, |(_, percent)| *percent);
-        let share = format!("`{name}` has {count} of {total} production lines");
-        if count * 100 > total * limit {
-            faults.push(format!("{share}, more than {limit} %"));
-        } else if entry.is_some() && count * 100 <= total * MAX_SHARE_PERCENT {
-            faults.push(format!("{share}: its entry in the list of large crates is no longer needed"));
-        }
-    }
-    let unknown = large.iter().filter(|(name, _)| !lines.contains_key(name));
-    faults.extend(unknown.map(|(name, _)| format!("`{name}` in the list of large crates is no crate")));
-    faults
+    let large = lines.iter().filter(|(_, count)| *count * 100 > total * MAX_SHARE_PERCENT);
+    let describe =
+        |(name, count)| format!("`{name}` has {count} of {total} production lines, more than {MAX_SHARE_PERCENT} %");
+    large.map(describe).collect()
 }
 
 /// Returns the root files of each crate below crates/: its library and its programs.
@@ -162,29 +131,9 @@ fn lines(roots: &[PathBuf]) -> usize {
 }
 
 #[test]
-fn a_known_edge_excuses_its_circle_and_is_refused_without_one() {
-    let edge = |from: &str, to: &str| ((from.to_owned(), to.to_owned()), BTreeSet::from(["name".to_owned()]));
-    let edges: Edges = [edge("a", "b"), edge("b", "a"), edge("b", "c")].into_iter().collect();
-    assert_eq!(unknown_circles(&edges, &[]).len(), 1);
-    assert_eq!(unknown_circles(&edges, &[("b", "a")]), [""; 0]);
-    for stale in [("b", "c"), ("c", "a")] {
-        let faults = unknown_circles(&edges, &[("b", "a"), stale]);
-        assert_eq!(faults, [format!("no longer needed in the list of known edges: {stale:?}")]);
-    }
-}
-
-#[test]
-fn a_crate_above_its_share_is_refused_and_so_is_an_excuse_for_a_small_one() {
-    let lines = BTreeMap::from([("large", 23), ("small", 22), ("rest", 55)]);
-    let large = [("rest", 55)];
-    assert_eq!(too_large(&lines, &large), ["`large` has 23 of 100 production lines, more than 22 %"]);
-    let large = [("rest", 54), ("large", 23), ("small", 22), ("gone", 30)];
+fn a_crate_above_its_share_is_refused() {
     assert_eq!(
-        too_large(&lines, &large),
-        [
-            "`rest` has 55 of 100 production lines, more than 54 %",
-            "`small` has 22 of 100 production lines: its entry in the list of large crates is no longer needed",
-            "`gone` in the list of large crates is no crate",
-        ]
+        too_large(&BTreeMap::from([("large", 23), ("small", 22), ("rest", 20), ("others", 18), ("more", 17)])),
+        ["`large` has 23 of 100 production lines, more than 22 %"]
     );
 }
