@@ -1,7 +1,7 @@
 //! The service under test: in the process of the test over a real socket, or as a program of its own; with a client for
 //! it, and what is checked of it as a whole.
 //!
-//! Depends on the server. What tests of a single crate need is in `testkit`, which does not.
+//! It puts the crates of the service together as the server does. What tests of a single crate need is in `testkit`.
 
 mod app;
 pub mod canary;

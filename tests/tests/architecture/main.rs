@@ -35,10 +35,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &["auth", "domain", "gateway", "grpc", "host", "net", "proto", "secrets", "storage", "telemetry", "testkit"],
     ),
     ("testkit", &["domain", "secrets"]),
-    (
-        "testapp",
-        &["auth", "domain", "gateway", "grpc", "host", "proto", "secrets", "server", "storage", "telemetry", "testkit"],
-    ),
+    ("testapp", &["auth", "domain", "gateway", "grpc", "host", "proto", "secrets", "storage", "telemetry", "testkit"]),
     ("bench", &["proto", "testapp", "testkit"]),
     ("chaos", &["testapp", "testkit"]),
     ("fuzz", &["auth", "domain", "gateway", "grpc", "proto", "secrets", "server"]),
