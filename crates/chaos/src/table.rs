@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::report::Report;
 use crate::run::Run;
 
-/// So many findings are spelled out; the others are counted.
+/// Number of findings that are written out; the others are counted.
 const SHOWN: usize = 5;
 
 impl Report {

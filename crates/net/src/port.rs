@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use super::dropped::Dropped;
 use crate::tls::{HTTP1, HTTP2, LiveTls, TlsSettings};
 
-/// A port that somebody listens on.
+/// A port with its listener, its encryption and its counts.
 #[derive(Clone)]
 pub struct Port {
     pub(super) listener: Arc<TcpListener>,

@@ -14,11 +14,8 @@ mod pass_code;
 mod ring_text;
 mod secrets;
 
-pub use hasher::HashingLoad;
-pub use hasher::overloaded;
-pub use key_rotation::{Derived, SETTLED};
-pub use key_rotation::{LiveKeys, watch};
-pub use keys::{HmacSha256, PerKey};
-pub use keys::{KeyRing, KeyRingError};
+pub use hasher::{HashingLoad, overloaded};
+pub use key_rotation::{Derived, LiveKeys, SETTLED, watch};
+pub use keys::{HmacSha256, KeyRing, KeyRingError, PerKey};
 pub use pass_code::{Refusal, current_form, examine_foreign};
 pub use secrets::KeyedSecrets;

@@ -1,5 +1,5 @@
-//! Telling which statements ran, and for how long: to whoever asked to be told, by [`DatabaseOptions`](crate::DatabaseOptions). Where nobody did,
-//! nothing is measured.
+//! Reports which statements ran, and for how long, to the observer of [`DatabaseOptions`](crate::DatabaseOptions). Without one, nothing
+//! is measured.
 
 use std::fmt;
 use std::sync::Arc;

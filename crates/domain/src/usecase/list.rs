@@ -20,7 +20,7 @@ pub struct ListTokens {
     pub classification: Option<ClassificationIdentifier>,
     /// Results a page, 1 to 1,000.
     pub number_of_results: Option<i32>,
-    /// Skip so many; not together with a page token.
+    /// Number of tokens to skip; not together with a page token.
     pub offset: Option<i32>,
     /// Continue after an earlier page.
     pub page_token: Option<String>,

@@ -67,7 +67,7 @@ impl<N: Answers> Next<'_, N> {
         self.0.answer(request)
     }
 
-    /// The same for somebody who may outlive the layers around.
+    /// Hands the call on in a future that may outlive the outer layers.
     pub(super) fn run_detached(&self, request: Request<Body>) -> impl Future<Output = Response<Body>> + Send + use<N> {
         let rest = self.0.clone();
         async move { rest.answer(request).await }

@@ -174,6 +174,6 @@ fn fields(details: &ErrorDetails) -> Vec<&str> {
 
 #[test]
 fn without_the_auth_layer_a_call_fails_closed() {
-    let error = crate::caller::caller(&Request::new(())).expect_err("nobody");
+    let error = crate::caller::caller(&Request::new(())).expect_err("no caller");
     assert_eq!(error.reason(), access_tokens_domain::Reason::InvalidToken);
 }

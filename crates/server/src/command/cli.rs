@@ -134,7 +134,7 @@ pub(super) enum Command {
     /// before it gets its name, is durable then, and nothing is overwritten. The keys are not in it.
     #[command(after_help = examples::BACKUP)]
     Backup(backup::Arguments),
-    /// Put a copy in the place of the SQLite database, when nobody serves it.
+    /// Put a copy in the place of the SQLite database, while no server uses it.
     ///
     /// The copy is read as a whole first: whether it is sound, whether this version understands it, and whether the keys
     /// (keys.file) open what is in it.

@@ -31,7 +31,7 @@ impl Job {
         }
     }
 
-    /// At most so many of its kind.
+    /// Returns the maximum number of items of this kind in one statement.
     pub(super) fn most(&self) -> usize {
         match self {
             Self::Statement => 1,

@@ -21,7 +21,7 @@ const RETRY: Duration = Duration::from_secs(1);
 const SILENCE: Duration = Duration::from_secs(1);
 
 impl Replicas {
-    /// Watches them from now on, as long as there is anybody who could read from them.
+    /// Starts to watch the replicas, until their last reader is dropped.
     pub(crate) fn follow(self: &Arc<Self>) {
         self.following.call_once(|| start(self));
     }

@@ -11,7 +11,7 @@ use crate::error::Failure;
 
 /// What bounds a batch and a wait.
 pub(super) struct Limits {
-    /// At most so many units share a commit...
+    /// Maximum number of units that share a commit...
     pub(super) batch_units: usize,
     /// ...and no unit gets a turn in a batch that is this old.
     pub(super) batch_time: Duration,
@@ -19,7 +19,7 @@ pub(super) struct Limits {
     pub(super) turn: Duration,
     /// How long a unit may go without a statement. At least that, at most twice as long.
     pub(super) idle: Duration,
-    /// The write-ahead log is emptied when it has so many bytes.
+    /// Size of the write-ahead log above which it is emptied, in bytes.
     pub(super) log_bytes: u64,
 }
 
@@ -38,7 +38,7 @@ impl Counters {
         self.last_good.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A batch has ended, well or not. Before anybody is told.
+    /// Records the end of a batch, before its units receive their result.
     pub(super) fn settle(&self, result: &Result<(), Failure>, units: usize) {
         match result {
             Ok(()) if units == 0 => {}

@@ -6,7 +6,7 @@ use super::batch::Reply;
 use super::singles::Single;
 use super::turn::Turn;
 
-/// What somebody waits for.
+/// A request in the queue.
 pub(super) enum Request {
     Turn(Reply<Turn>),
     Single(Box<Single>),

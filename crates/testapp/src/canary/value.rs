@@ -8,7 +8,7 @@ const SHORT_NUMBER: usize = 12;
 pub enum Kind {
     /// Only who was told: it is written down nowhere.
     Secret,
-    /// The database, and who asks for it: no log, no trace, no metric, no error.
+    /// The database and the caller that reads it: no log, no trace, no metric, no error.
     Personal,
 }
 

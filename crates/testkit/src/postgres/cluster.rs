@@ -71,7 +71,7 @@ impl Cluster {
         Self::start_in(&folder.keep(), settings, &[])
     }
 
-    /// Makes and starts a cluster that encrypts whoever asks for it, with a certificate and its key in PEM.
+    /// Makes and starts a cluster that encrypts a connection on request, with a certificate and its key in PEM.
     pub fn start_encrypted(certificate: &str, key: &str) -> Result<Self> {
         let (folder, tools) = (tempfile::Builder::new().prefix("access-tokens-postgres-").tempdir()?, Tools::find()?);
         let mut settings = vec!["ssl=on".to_owned()];
@@ -117,7 +117,7 @@ impl Cluster {
     /// The URL of a new, empty database that belongs to [`ROLE`].
     pub fn create_database(&self) -> Result<String> {
         let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed) + 1);
-        // From template0, which nobody can be connected to: that would make the command fail.
+        // From template0, which takes no connections: an open one would make the command fail.
         self.psql("postgres", &format!("CREATE DATABASE {name} OWNER {ROLE} TEMPLATE template0"))?;
         self.psql("postgres", &format!("REVOKE ALL ON DATABASE {name} FROM PUBLIC"))?;
         Ok(format!("postgres://{ROLE}@127.0.0.1:{}/{name}", self.port))
@@ -199,7 +199,7 @@ impl Cluster {
         server.take().map_or(Ok(()), |mut server| server.end(signal))
     }
 
-    /// Somebody else may take a port between our look and the server's bind: then another port is tried.
+    /// Another process may take a port between the look and the server's bind: then another port is tried.
     fn start_on_a_free_port(&mut self) -> Result<()> {
         let mut failure = None;
         for _ in 0..10 {
@@ -248,7 +248,7 @@ fn initialise(tools: &Tools, data: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A port nobody listens on, below the range from which outgoing connections get theirs: a stopped cluster finds it
+/// A port without a listener, below the range from which outgoing connections get theirs: a stopped cluster finds it
 /// free again.
 pub(super) fn free_port() -> Result<u16> {
     let somewhere = RandomState::new().build_hasher().finish();

@@ -8,8 +8,8 @@ pub enum StoreError {
     /// A unique index refused the write.
     #[error("duplicate {0:?}")]
     Duplicate(Unique),
-    /// The database is away, or did not answer in time. Nothing was written, unless a commit ended so: then nobody
-    /// knows.
+    /// The database is away, or did not answer in time. Nothing was written, unless it happened during a commit:
+    /// then it is unknown.
     #[error("the database is not available")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A deadlock or serialisation failure: the same call may succeed when it is made again.

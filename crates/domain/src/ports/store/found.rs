@@ -108,8 +108,8 @@ pub struct TokenPage<'a> {
     pub classification: Option<&'a str>,
     /// Only ids after this one.
     pub after: Option<&'a str>,
-    /// Skip so many.
+    /// Number of rows to skip.
     pub offset: u32,
-    /// At most so many.
+    /// Maximum number of rows.
     pub limit: u32,
 }

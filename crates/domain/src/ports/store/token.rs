@@ -23,7 +23,7 @@ pub trait Store: LedgerStore {
     /// A transaction.
     type Unit: UnitOfWork;
 
-    /// Begins a unit of work. Dropped without commit, it leaves nothing behind. Whoever holds one calls nothing else
+    /// Begins a unit of work. Dropped without commit, it leaves nothing behind. Its holder calls nothing else
     /// that writes, such as [`Self::take_numbers`]: where there is one writer, it would wait for itself.
     fn begin(&self) -> impl Future<Output = StoreResult<Self::Unit>> + Send;
 
