@@ -22,34 +22,34 @@ use chrono::{SubsecRound, TimeDelta};
 use tokio::time::timeout;
 
 use super::api_key::PresentedKey;
-use super::callers::Callers;
-use super::certificate::{Bindings, BoundUser};
+use super::caller_cache::CallerCache;
+use super::certificate_bindings::{Bindings, BoundUser};
 use super::former_servers::FormerServers;
 use super::key_uses::{KeyUse, KeyUses};
 use super::login::{Attempt, Login, Logins};
 use super::login_rate::{LoginLimits, LoginRate};
-use super::released::Released;
-use super::session_token::{Form, Names, SessionTokens};
+use super::revocation_list::RevocationList;
+use super::session_token::{ClaimForm, ClaimNames, SessionTokens};
 
 /// How long a session lives, used or not.
 pub const LIFETIME: TimeDelta = TimeDelta::hours(2);
 /// How often other replicas' releases are read. Below the age at which a call would have to wait for them.
-const REFRESH: Duration = Duration::from_millis(500);
+const REFRESH_INTERVAL: Duration = Duration::from_millis(500);
 /// How often sessions that have expired are deleted, in refreshes: every minute.
-const FORGET_EVERY: u64 = 120;
+const EXPIRY_INTERVAL_REFRESHES: u64 = 120;
 
 /// Time between two sweeps of log-in attempts and known networks.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
 
 /// How long a refresh may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const REFRESH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Rows of released sessions that wait to be deleted: a bound on memory.
 const MAX_RELEASED_ROWS: usize = 10_000;
 /// Expired rows that are deleted by one statement.
-const FORGOTTEN_AT_ONCE: u32 = 1_000;
+const MAX_EXPIRED_ROWS_PER_STATEMENT: u32 = 1_000;
 /// Statements of that kind in one tick.
-const FORGETTING_STATEMENTS: usize = 5;
+const MAX_EXPIRY_STATEMENTS: usize = 5;
 
 /// Opens, recognises and ends sessions.
 pub struct Authenticator<S> {
@@ -59,15 +59,15 @@ pub struct Authenticator<S> {
     random: Arc<dyn Random>,
     logins: Logins<S>,
     tokens: SessionTokens,
-    released: Released,
+    released: RevocationList,
     /// Rows of open sessions that are to be deleted.
     released_rows: Mutex<Vec<(OrganisationKey, String)>>,
     login_rate: LoginRate,
     former_servers: FormerServers,
-    users: Callers<Arc<KnownUser>>,
-    api_keys: Callers<Arc<KnownKey>>,
+    users: CallerCache<Arc<KnownUser>>,
+    api_keys: CallerCache<Arc<KnownKey>>,
     key_uses: KeyUses,
-    certificates: Callers<Caller>,
+    certificates: CallerCache<Caller>,
     bindings: Bindings,
 }
 
@@ -81,13 +81,13 @@ struct KnownUser {
 }
 
 /// The caller of a session that is to be opened.
-struct Opening<'a> {
+struct SessionRequest<'a> {
     organisation: OrganisationKey,
     /// The public id of the organisation.
     public: &'a str,
     user: &'a str,
     unit: Option<&'a str>,
-    names: Names,
+    names: ClaimNames,
     /// Of the client, where it is known.
     address: Option<String>,
 }
@@ -98,13 +98,13 @@ struct KnownKey {
     caller: Caller,
     uses: Arc<KeyUse>,
     /// Was its hash made anew since it was looked up?
-    moved: AtomicBool,
+    rehashed: AtomicBool,
 }
 
 impl KnownKey {
     /// Is this the first call since the look-up that would make its hash anew?
-    fn is_first_move(&self) -> bool {
-        !self.moved.swap(true, Ordering::Relaxed)
+    fn begin_rehash(&self) -> bool {
+        !self.rehashed.swap(true, Ordering::Relaxed)
     }
 }
 
@@ -117,9 +117,9 @@ impl<S: Store + AccountStore> Authenticator<S> {
         secrets: Arc<dyn Secrets>,
         tokens: SessionTokens,
     ) -> Self {
-        let (users, certificates) = (Callers::new(), Callers::new());
-        let (api_keys, key_uses) = (Callers::remembering_unknown(), KeyUses::default());
-        let released = Released::default();
+        let (users, certificates) = (CallerCache::new(), CallerCache::new());
+        let (api_keys, key_uses) = (CallerCache::remembering_unknown(), KeyUses::default());
+        let released = RevocationList::default();
         let (released_rows, login_rate) = (Mutex::default(), LoginRate::new(LoginLimits::default()));
         let bindings = Bindings::default();
         let (rows, hashing, chance) = (Arc::clone(&store), Arc::clone(&secrets), Arc::clone(&random));
@@ -189,7 +189,7 @@ impl<S: Store + AccountStore> Authenticator<S> {
             Some(unit) => Some(named_unit(&reference, unit)?),
             None => default_unit(&reference, &credential),
         };
-        let opening = Opening {
+        let request = SessionRequest {
             organisation: organisation.key,
             public: &organisation.id,
             user: &credential.user,
@@ -197,7 +197,7 @@ impl<S: Store + AccountStore> Authenticator<S> {
             names: names(&reference, &credential.user, unit.as_deref()),
             address: address.map(|address| address.to_string()),
         };
-        self.open_for_user(&opening, password, credential.password.clone()).await
+        self.open_for_user(&request, password, credential.password.clone()).await
     }
 
     /// Opens a session for an API key and answers its token.
@@ -205,7 +205,7 @@ impl<S: Store + AccountStore> Authenticator<S> {
         let known = self.known_key(key).await?.ok_or_else(invalid_login)?;
         self.login_rate.take(&format!("{}\n{}", known.key.organisation.0, known.key.id))?;
         let reference = self.store.reference(known.key.organisation).await?;
-        let opening = Opening {
+        let request = SessionRequest {
             organisation: known.key.organisation,
             public: &reference.organisation.id,
             user: &known.key.user,
@@ -213,57 +213,57 @@ impl<S: Store + AccountStore> Authenticator<S> {
             names: names(&reference, &known.key.user, known.caller.unit.as_deref()),
             address: address.map(|address| address.to_string()),
         };
-        let token = self.open(&opening, SessionProof::ApiKey(&known.key.id)).await?;
+        let token = self.open(&request, SessionProof::ApiKey(&known.key.id)).await?;
         token.ok_or_else(invalid_login)
     }
 
     /// Opens a session for a user whose password was right.
     async fn open_for_user(
         &self,
-        opening: &Opening<'_>,
+        request: &SessionRequest<'_>,
         password: Secret,
         hash: Option<PassCodeHash>,
     ) -> Result<Secret> {
         // No API key has a name of this form.
-        self.login_rate.take(&format!("{}\n{}\n", opening.organisation.0, opening.user))?;
+        self.login_rate.take(&format!("{}\n{}\n", request.organisation.0, request.user))?;
         let hash = hash.ok_or_else(invalid_login)?;
-        if let Some(token) = self.open(opening, SessionProof::Password(&hash)).await? {
+        if let Some(token) = self.open(request, SessionProof::Password(&hash)).await? {
             return Ok(token);
         }
         // The stored hash is another one by now: of the same password, or of a new one.
-        let account = self.store.account(opening.organisation, opening.user).await?.ok_or_else(invalid_login)?;
+        let account = self.store.account(request.organisation, request.user).await?.ok_or_else(invalid_login)?;
         let hash = account.credential.password.ok_or_else(invalid_login)?;
-        let work = HashWork::known_login(opening.organisation);
+        let work = HashWork::known_login(request.organisation);
         if self.secrets.verify(work, password, Some(hash.clone())).await? == Verdict::Wrong {
             return Err(invalid_login());
         }
-        self.open(opening, SessionProof::Password(&hash)).await?.ok_or_else(invalid_login)
+        self.open(request, SessionProof::Password(&hash)).await?.ok_or_else(invalid_login)
     }
 
     /// Stores a session and signs its token. `None`: the proof does not count any more.
-    async fn open(&self, opening: &Opening<'_>, proof: SessionProof<'_>) -> Result<Option<Secret>> {
+    async fn open(&self, request: &SessionRequest<'_>, proof: SessionProof<'_>) -> Result<Option<Secret>> {
         let id = code::hex_id(self.random.as_ref())?;
         let session = NewSession {
             id: &id,
-            organisation: opening.organisation,
-            user: opening.user,
-            unit: opening.unit,
+            organisation: request.organisation,
+            user: request.user,
+            unit: request.unit,
             proof,
             issued: self.clock.now().trunc_subsecs(0),
             lifetime: LIFETIME,
-            address: opening.address.as_deref(),
+            address: request.address.as_deref(),
         };
         let Some((issued_at, expires_at)) = self.store.open_session(&session).await? else { return Ok(None) };
         let api_key = match proof {
             SessionProof::ApiKey(key) => Some(key.to_owned()),
             SessionProof::Password(_) => None,
         };
-        let (organisation, user) = (opening.public.to_owned(), opening.user.to_owned());
-        let unit = opening.unit.map(str::to_owned);
+        let (organisation, user) = (request.public.to_owned(), request.user.to_owned());
+        let unit = request.unit.map(str::to_owned);
         let expires_at = expires_at.trunc_subsecs(0);
         let session = Session { id, organisation, user, unit, issued_at, expires_at, api_key };
         let former = self.former_servers.are_connected(self.store.as_ref(), self.clock.now()).await;
-        let form = if former { Form::Ids } else { Form::Names(&opening.names) };
+        let form = if former { ClaimForm::Ids } else { ClaimForm::Names(&request.names) };
         self.tokens.sign(&session, form).map(Some)
     }
 
@@ -328,15 +328,15 @@ impl<S: Store + AccountStore> Authenticator<S> {
         let now = self.clock.now();
         let Some(known) = found.filter(|known| matches && known.key.terms.are_valid(now)) else { return Ok(None) };
         known.uses.note(now);
-        if !self.secrets.code_is_current(Purpose::ApiKey, &known.key.hash) && known.is_first_move() {
-            self.hash_key_again(&key, &known.key.hash).await;
+        if !self.secrets.code_is_current(Purpose::ApiKey, &known.key.hash) && known.begin_rehash() {
+            self.rehash_api_key(&key, &known.key.hash).await;
         }
         Ok(Some(known))
     }
 
     /// Stores the hash of an API key that was right under the key of the ring that writes, so that older ones can be retired. The
     /// call does not depend on it.
-    async fn hash_key_again(&self, key: &PresentedKey, old: &CodeHash) {
+    async fn rehash_api_key(&self, key: &PresentedKey, old: &CodeHash) {
         let replaced = async {
             let new = key.hash(self.secrets.as_ref())?;
             Ok::<_, Error>(self.store.replace_api_key_hash(&key.id, old, &new).await?)
@@ -362,7 +362,7 @@ impl<S: Store + AccountStore> Authenticator<S> {
             permissions: key.terms.granted(credential.permissions),
         };
         let uses = self.key_uses.of(&key.id);
-        Ok(Some(Arc::new(KnownKey { key, caller, uses, moved: AtomicBool::new(false) })))
+        Ok(Some(Arc::new(KnownKey { key, caller, uses, rehashed: AtomicBool::new(false) })))
     }
 
     /// Binds the users of certificates to the ids that have their names now. Those that do not exist yet are bound as soon as
@@ -426,7 +426,7 @@ impl<S: Store + AccountStore> Authenticator<S> {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            if let Err(error) = patiently(async { Ok(self.store.sweep_logins(self.clock.now()).await?) }).await {
+            if let Err(error) = with_timeout(async { Ok(self.store.sweep_logins(self.clock.now()).await?) }).await {
                 tracing::warn!(cause = cause(&error), "expired log-in attempts cannot be deleted");
             }
         }
@@ -434,12 +434,12 @@ impl<S: Store + AccountStore> Authenticator<S> {
 
     /// Keeps the list of released sessions young and short, until the task that runs it ends.
     pub async fn watch_releases(&self) {
-        let mut ticks = tokio::time::interval(REFRESH);
+        let mut ticks = tokio::time::interval(REFRESH_INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let (mut failing, mut forgetting) = (false, false);
         for count in 0_u64.. {
             ticks.tick().await;
-            let refreshed = patiently(self.refresh_released()).await;
+            let refreshed = with_timeout(self.refresh_released()).await;
             match &refreshed {
                 Err(error) if !failing => tracing::warn!(cause = cause(error), "released sessions cannot be read"),
                 Ok(()) if failing => tracing::info!("released sessions can be read again"),
@@ -449,8 +449,8 @@ impl<S: Store + AccountStore> Authenticator<S> {
             if failing {
                 continue;
             }
-            forgetting |= count % FORGET_EVERY == 0;
-            match patiently(self.tidy(forgetting)).await {
+            forgetting |= count % EXPIRY_INTERVAL_REFRESHES == 0;
+            match with_timeout(self.tidy(forgetting)).await {
                 Ok(more) => forgetting = more,
                 Err(error) => tracing::warn!(cause = cause(&error), "sessions and uses of API keys cannot be written"),
             }
@@ -466,11 +466,11 @@ impl<S: Store + AccountStore> Authenticator<S> {
         }
         self.key_uses.write(self.store.as_ref()).await?;
         let mut more = forget;
-        for _ in 0..FORGETTING_STATEMENTS {
+        for _ in 0..MAX_EXPIRY_STATEMENTS {
             if !more {
                 break;
             }
-            more = self.store.forget_sessions(self.clock.now(), FORGOTTEN_AT_ONCE).await?;
+            more = self.store.forget_sessions(self.clock.now(), MAX_EXPIRED_ROWS_PER_STATEMENT).await?;
         }
         Ok(more)
     }
@@ -482,8 +482,8 @@ impl<S: Store + AccountStore> Authenticator<S> {
 }
 
 /// Whoever waits for a database that swallows everything waits for a quarter of an hour. A single statement may be dropped.
-async fn patiently<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    timeout(PATIENCE, work).await.unwrap_or_else(|_| Err(Error::internal("the database takes too long")))
+async fn with_timeout<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    timeout(REFRESH_TIMEOUT, work).await.unwrap_or_else(|_| Err(Error::internal("the database takes too long")))
 }
 
 fn named_unit(reference: &Reference, name: &str) -> Result<String> {
@@ -501,10 +501,10 @@ fn named_unit(reference: &Reference, name: &str) -> Result<String> {
 }
 
 /// Returns the names that a token states. What has no name is stated by its id.
-fn names(reference: &Reference, user: &str, unit: Option<&str>) -> Names {
+fn names(reference: &Reference, user: &str, unit: Option<&str>) -> ClaimNames {
     let username = reference.users.get(user).and_then(|user| user.username.clone());
     let unit_name = |id: &str| reference.units.get(id).and_then(|unit| unit.name.clone());
-    Names {
+    ClaimNames {
         user: username.unwrap_or_else(|| user.to_owned()),
         organisation: reference.organisation.name.clone(),
         unit: unit.map(|id| unit_name(id).unwrap_or_else(|| id.to_owned())),

@@ -2,12 +2,12 @@
 //! nor the database: it reads accounts through ports of the domain.
 //!
 //! A session token is signed, so reading one needs no database; its signature is verified once ([`verified_tokens`]). Whether the
-//! session was released ([`released`]) and what its user may do ([`callers`]) is looked up and kept for less than a second.
+//! session was released ([`revocation_list`]) and what its user may do ([`caller_cache`]) is looked up and kept for less than a second.
 
 mod api_key;
 mod authenticator;
-mod callers;
-mod certificate;
+mod caller_cache;
+mod certificate_bindings;
 #[cfg(test)]
 mod fake_store;
 mod former_servers;
@@ -16,7 +16,7 @@ mod login;
 mod login_rate;
 #[cfg(test)]
 mod login_tests;
-mod released;
+mod revocation_list;
 mod session_token;
 #[cfg(test)]
 mod tests;
@@ -28,4 +28,4 @@ pub use authenticator::Authenticator;
 pub use authenticator::LIFETIME as SESSION_LIFETIME;
 pub use login::Login;
 pub use login_rate::LoginLimits;
-pub use session_token::{Form, Names, SessionTokens};
+pub use session_token::{ClaimForm, ClaimNames, SessionTokens};

@@ -160,7 +160,7 @@ impl<S: LoginStore> Logins<S> {
                 };
                 try_join!(self.recount(organisation, &account, &network, counted, now, Attempts::succeeded), remember)?;
                 if verdict == Verdict::Outdated {
-                    self.hash_again(organisation, &account, work, password).await;
+                    self.rehash(organisation, &account, work, password).await;
                 }
                 Ok(Some(account))
             }
@@ -179,7 +179,7 @@ impl<S: LoginStore> Logins<S> {
         network: &Network,
         now: Timestamp,
     ) -> Result<Result<Counted, Cause>> {
-        let [one, other] = self.decoys()?;
+        let [one, other] = self.dummy_subjects()?;
         let cause = match account {
             Some(account) if account.credential.password.is_some() => {
                 let subjects = Subjects::of(account, network, now);
@@ -351,13 +351,7 @@ impl<S: LoginStore> Logins<S> {
     }
 
     /// Stores a password that was right under a hash of the current form. The log-in does not depend on it.
-    async fn hash_again(
-        &self,
-        organisation: OrganisationKey,
-        account: &LoginAccount,
-        work: HashWork,
-        password: Secret,
-    ) {
+    async fn rehash(&self, organisation: OrganisationKey, account: &LoginAccount, work: HashWork, password: Secret) {
         let Some(old) = &account.credential.password else { return };
         let user = account.credential.user.as_str();
         let replaced = async {
@@ -372,7 +366,7 @@ impl<S: LoginStore> Logins<S> {
     }
 
     /// Two decoys that are not the same row.
-    fn decoys(&self) -> Result<[String; 2]> {
+    fn dummy_subjects(&self) -> Result<[String; 2]> {
         let mut byte = [0];
         self.random.fill(&mut byte)?;
         Ok([decoy_subject(byte[0]), decoy_subject(byte[0].wrapping_add(1))])

@@ -11,7 +11,7 @@ use access_tokens_domain::secret::Secret;
 use access_tokens_domain::session::Session;
 use access_tokens_domain::time::Timestamp;
 use access_tokens_domain::{Error, Result};
-use access_tokens_secrets::{Derived, HmacSha256, KeyRing, LiveKeys, PerKey};
+use access_tokens_secrets::{Derived, HmacSha256, KeyProvider, KeyRing, PerKey};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::DateTime;
@@ -51,7 +51,7 @@ struct Signer {
 /// The names that a token states for its reader. No server decides anything by them: a user or an organisation that is renamed, or
 /// that takes the former name of another one, gains nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Names {
+pub struct ClaimNames {
     /// User name.
     pub user: String,
     /// Name of the organisation.
@@ -62,9 +62,9 @@ pub struct Names {
 
 /// What the claims `usr`, `org` and `oun` of a token hold.
 #[derive(Debug, Clone, Copy)]
-pub enum Form<'a> {
+pub enum ClaimForm<'a> {
     /// Names, as the original API documents them. The ids are in `uid`, `oid` and `nid`.
-    Names(&'a Names),
+    Names(&'a ClaimNames),
     /// Ids. Servers of version 0.2.0 and before write and read them there.
     Ids,
 }
@@ -115,21 +115,21 @@ struct ReadClaims<'a> {
 impl SessionTokens {
     /// On one ring, for as long as it lives.
     pub fn new(ring: &KeyRing) -> Self {
-        Self::live(Arc::new(LiveKeys::new(ring.clone())))
+        Self::live(Arc::new(KeyProvider::new(ring.clone())))
     }
 
     /// On a ring that may be exchanged: the first key signs, and what any of its keys signed is read.
-    pub fn live(keys: Arc<LiveKeys>) -> Self {
+    pub fn live(keys: Arc<KeyProvider>) -> Self {
         let derive = |ring: &KeyRing| Keys { signers: signers(ring), verified: VerifiedTokens::default() };
         Self { keys: Derived::new(keys, derive) }
     }
 
     /// Returns the signed token of a session. Fractions of a second are lost: the claims are whole seconds.
-    pub fn sign(&self, session: &Session, form: Form<'_>) -> Result<Secret> {
+    pub fn sign(&self, session: &Session, form: ClaimForm<'_>) -> Result<Secret> {
         let ids = [Some(session.user.as_str()), Some(session.organisation.as_str()), session.unit.as_deref()];
         let (documented, own) = match form {
-            Form::Ids => (ids, [None; 3]),
-            Form::Names(names) => {
+            ClaimForm::Ids => (ids, [None; 3]),
+            ClaimForm::Names(names) => {
                 let unit = names.unit.as_deref().filter(|_| session.unit.is_some());
                 ([Some(cut(&names.user)), Some(cut(&names.organisation)), unit.map(cut)], ids)
             }
@@ -255,8 +255,8 @@ mod tests {
         }
     }
 
-    fn names() -> Names {
-        Names { user: "anna".to_owned(), organisation: "DEMO".to_owned(), unit: Some("Shop".to_owned()) }
+    fn names() -> ClaimNames {
+        ClaimNames { user: "anna".to_owned(), organisation: "DEMO".to_owned(), unit: Some("Shop".to_owned()) }
     }
 
     fn part(token: &Secret, index: usize) -> Value {
@@ -267,7 +267,7 @@ mod tests {
     #[test]
     fn the_form_is_a_jwt_with_the_documented_claims() {
         let tokens = SessionTokens::new(&ring(&[RING_A]));
-        let token = tokens.sign(&session(), Form::Names(&names())).expect("signed");
+        let token = tokens.sign(&session(), ClaimForm::Names(&names())).expect("signed");
         assert_eq!(part(&token, 0), json!({"alg": "HS256", "kid": "a", "typ": "JWT"}));
         let claims = json!({
             "jti": "J", "usr": "anna", "org": "DEMO", "oun": "Shop", "iat": 1_700_000_000, "exp": 1_700_007_200,
@@ -276,7 +276,7 @@ mod tests {
         assert_eq!(part(&token, 1), claims);
         assert_eq!(token.expose().split('.').count(), 3);
         let without = Session { unit: None, ..session() };
-        let token = tokens.sign(&without, Form::Names(&names())).expect("signed");
+        let token = tokens.sign(&without, ClaimForm::Names(&names())).expect("signed");
         assert!(part(&token, 1).get("oun").is_none() && part(&token, 1).get("nid").is_none());
     }
 
@@ -286,7 +286,7 @@ mod tests {
         for session in
             [session(), Session { unit: None, ..session() }, Session { api_key: Some("0a".to_owned()), ..session() }]
         {
-            for form in [Form::Ids, Form::Names(&names())] {
+            for form in [ClaimForm::Ids, ClaimForm::Names(&names())] {
                 let token = tokens.sign(&session, form).expect("signed");
                 assert_eq!(tokens.read(token.expose()).as_deref(), Some(&session));
             }
@@ -310,7 +310,7 @@ mod tests {
     #[test]
     fn servers_of_the_last_release_read_a_token_with_ids() {
         let session = Session { api_key: Some("0a".to_owned()), ..session() };
-        let token = SessionTokens::new(&ring(&[RING_A])).sign(&session, Form::Ids).expect("signed");
+        let token = SessionTokens::new(&ring(&[RING_A])).sign(&session, ClaimForm::Ids).expect("signed");
         let former: FormerClaims = serde_json::from_value(part(&token, 1)).expect("read");
         let read = Session {
             id: former.jti,
@@ -329,7 +329,7 @@ mod tests {
         let tokens = SessionTokens::new(&ring(&[RING_A]));
         for character in ["a", "\"", "\u{1}", "\u{1F600}", "\u{e9}", "\\", "\u{7f}"] {
             let long = character.repeat(4_000);
-            let names = Names { user: long.clone(), organisation: long.clone(), unit: Some(long) };
+            let names = ClaimNames { user: long.clone(), organisation: long.clone(), unit: Some(long) };
             let session = Session {
                 id: "F".repeat(32),
                 organisation: "F".repeat(256),
@@ -338,7 +338,7 @@ mod tests {
                 api_key: Some("F".repeat(32)),
                 ..session()
             };
-            let token = tokens.sign(&session, Form::Names(&names)).expect("signed");
+            let token = tokens.sign(&session, ClaimForm::Names(&names)).expect("signed");
             assert!(token.expose().len() <= 7_000, "{character:?}: {}", token.expose().len());
             assert_eq!(tokens.read(token.expose()).as_deref(), Some(&session));
             let length = part(&token, 1)["usr"].to_string().len() - 2;
@@ -349,7 +349,7 @@ mod tests {
     #[test]
     fn a_token_with_some_of_its_ids_is_not_read() {
         let tokens = SessionTokens::new(&ring(&[RING_A]));
-        let token = tokens.sign(&session(), Form::Names(&names())).expect("signed");
+        let token = tokens.sign(&session(), ClaimForm::Names(&names())).expect("signed");
         for missing in ["uid", "oid", "uid oid"] {
             let mut claims = part(&token, 1);
             let members = claims.as_object_mut().expect("an object");
@@ -365,10 +365,10 @@ mod tests {
 
     #[test]
     fn keys_rotate() {
-        let old = SessionTokens::new(&ring(&[RING_A])).sign(&session(), Form::Ids).expect("signed");
+        let old = SessionTokens::new(&ring(&[RING_A])).sign(&session(), ClaimForm::Ids).expect("signed");
         let both = SessionTokens::new(&ring(&[RING_B, RING_A]));
         assert!(both.read(old.expose()).is_some());
-        assert_eq!(part(&both.sign(&session(), Form::Ids).expect("signed"), 0)["kid"], "b");
+        assert_eq!(part(&both.sign(&session(), ClaimForm::Ids).expect("signed"), 0)["kid"], "b");
         assert!(SessionTokens::new(&ring(&[RING_B])).read(old.expose()).is_none());
         let same_id = SessionTokens::new(&ring(&[&RING_B.replace("b ", "a ")]));
         assert!(same_id.read(old.expose()).is_none());
@@ -376,12 +376,12 @@ mod tests {
 
     #[test]
     fn a_session_outlives_an_exchange_of_the_ring() {
-        let keys = Arc::new(LiveKeys::new(ring(&[RING_A])));
+        let keys = Arc::new(KeyProvider::new(ring(&[RING_A])));
         let tokens = SessionTokens::live(Arc::clone(&keys));
-        let old = tokens.sign(&session(), Form::Ids).expect("signed");
+        let old = tokens.sign(&session(), ClaimForm::Ids).expect("signed");
         keys.replace(ring(&[RING_B, RING_A]));
         assert_eq!(tokens.read(old.expose()).as_deref(), Some(&session()));
-        assert_eq!(part(&tokens.sign(&session(), Form::Ids).expect("signed"), 0)["kid"], "b");
+        assert_eq!(part(&tokens.sign(&session(), ClaimForm::Ids).expect("signed"), 0)["kid"], "b");
         keys.replace(ring(&[RING_B]));
         assert!(tokens.read(old.expose()).is_none(), "its key is gone");
     }
@@ -389,7 +389,7 @@ mod tests {
     #[test]
     fn another_signature_is_refused_after_the_right_one() {
         let tokens = SessionTokens::new(&ring(&[RING_A]));
-        let token = tokens.sign(&session(), Form::Ids).expect("signed");
+        let token = tokens.sign(&session(), ClaimForm::Ids).expect("signed");
         assert!(tokens.read(token.expose()).is_some());
         let (signed, signature) = token.expose().rsplit_once('.').expect("a signature");
         for index in 0..signature.len() {
@@ -408,17 +408,17 @@ mod tests {
 
     #[test]
     fn verified_tokens_are_bounded_and_end_with_the_ring() {
-        let keys = Arc::new(LiveKeys::new(ring(&[RING_A])));
+        let keys = Arc::new(KeyProvider::new(ring(&[RING_A])));
         let tokens = SessionTokens::live(Arc::clone(&keys));
         for id in 0..5_000 {
             let session = Session { id: id.to_string(), ..session() };
-            let token = tokens.sign(&session, Form::Ids).expect("signed");
+            let token = tokens.sign(&session, ClaimForm::Ids).expect("signed");
             assert_eq!(tokens.read(token.expose()).as_deref(), Some(&session));
             assert!((1..=2_048).contains(&tokens.keys.get().verified.len()));
         }
-        let long = Names { user: "a".repeat(1_000), ..names() };
+        let long = ClaimNames { user: "a".repeat(1_000), ..names() };
         let before = tokens.keys.get().verified.len();
-        let token = tokens.sign(&session(), Form::Names(&long)).expect("signed");
+        let token = tokens.sign(&session(), ClaimForm::Names(&long)).expect("signed");
         assert!(tokens.read(token.expose()).is_some());
         assert_eq!(tokens.keys.get().verified.len(), before, "a long token is not kept");
         keys.replace(ring(&[RING_B, RING_A]));
@@ -428,7 +428,7 @@ mod tests {
     #[test]
     fn headers_of_others_are_refused_even_when_the_signature_is_right() {
         let tokens = SessionTokens::new(&ring(&[RING_A]));
-        let token = tokens.sign(&session(), Form::Ids).expect("signed");
+        let token = tokens.sign(&session(), ClaimForm::Ids).expect("signed");
         let claims = token.expose().split('.').nth(1).expect("claims");
         let headers = [
             r#"{"alg":"none","kid":"a","typ":"JWT"}"#,
@@ -454,7 +454,7 @@ mod tests {
     #[test]
     fn every_changed_character_is_noticed() {
         let tokens = SessionTokens::new(&ring(&[RING_A]));
-        let token = tokens.sign(&session(), Form::Ids).expect("signed");
+        let token = tokens.sign(&session(), ClaimForm::Ids).expect("signed");
         let token = token.expose();
         for i in 0..token.len() {
             let mut bytes = token.as_bytes().to_vec();
@@ -471,7 +471,7 @@ mod tests {
     fn tokens_of_other_purposes_do_not_pass() {
         // Signed with a key of the ring, but not with the one for sessions.
         let ring = ring(&[RING_A]);
-        let token = SessionTokens::new(&ring).sign(&session(), Form::Ids).expect("signed");
+        let token = SessionTokens::new(&ring).sign(&session(), ClaimForm::Ids).expect("signed");
         let (signed, _) = token.expose().rsplit_once('.').expect("signed");
         let other = ring.derive_hmac("code-hash/api-key");
         let signature = other.current().1.clone().chain_update(signed).finalize().into_bytes();

@@ -20,7 +20,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::DateTime;
 
 use super::fake_store::{FakeStore, ORGANISATION};
-use super::{Authenticator, Form, Login, LoginLimits, NewApiKey, SessionTokens};
+use super::{Authenticator, ClaimForm, Login, LoginLimits, NewApiKey, SessionTokens};
 
 /// Microseconds since 1970.
 pub(super) struct SetClock(pub(super) AtomicI64);
@@ -244,7 +244,8 @@ async fn tokens_of_other_keys_and_other_texts_are_refused_without_a_round_trip()
     let world = world().await;
     let token = world.token().await;
     let session = SessionTokens::new(&ring(&[RING_A])).read(token.expose()).expect("ours");
-    let foreign = SessionTokens::new(&ring(&[&RING_B.replace("b ", "a ")])).sign(&session, Form::Ids).expect("signed");
+    let foreign =
+        SessionTokens::new(&ring(&[&RING_B.replace("b ", "a ")])).sign(&session, ClaimForm::Ids).expect("signed");
     world.store.trips();
     for bad in [foreign, Secret::new(""), Secret::new("a.b.c")] {
         assert_eq!(world.caller(&bad).await, Err(Reason::InvalidToken));

@@ -1,6 +1,6 @@
 use std::sync::LazyLock;
 
-use access_tokens_auth::{Form, Names, SessionTokens};
+use access_tokens_auth::{ClaimForm, ClaimNames, SessionTokens};
 use access_tokens_domain::session::Session;
 use access_tokens_secrets::KeyRing;
 use chrono::DateTime;
@@ -14,7 +14,7 @@ pub fn sessions(data: &[u8]) {
         LazyLock::new(|| SessionTokens::new(&KeyRing::parse(RING).expect("a good ring")));
     let Ok(text) = std::str::from_utf8(data) else { return };
     if let Some(session) = TOKENS.read(text) {
-        let again = TOKENS.sign(&session, Form::Ids).expect("signed");
+        let again = TOKENS.sign(&session, ClaimForm::Ids).expect("signed");
         assert_eq!(TOKENS.read(again.expose()), Some(session), "another session of the same token");
     }
     let mut parts = text.split('\n');
@@ -25,8 +25,8 @@ pub fn sessions(data: &[u8]) {
     let unit = Some(unit).filter(|unit| !unit.is_empty());
     let session = Session { id, organisation, user, unit, issued_at: time, expires_at: time, api_key: None };
     // The text is the names as well.
-    let names = Names { user: text.to_owned(), organisation: text.to_owned(), unit: session.unit.clone() };
-    let form = if seconds % 2 == 0 { Form::Ids } else { Form::Names(&names) };
+    let names = ClaimNames { user: text.to_owned(), organisation: text.to_owned(), unit: session.unit.clone() };
+    let form = if seconds % 2 == 0 { ClaimForm::Ids } else { ClaimForm::Names(&names) };
     let token = TOKENS.sign(&session, form).expect("signed");
     // Longer ones are not even decoded.
     if token.expose().len() <= 8 * 1_024 {

@@ -3,11 +3,11 @@
 //! Nothing else reads them. It knows no service, no network and no database.
 
 pub mod files;
-mod hidden;
+mod secret_setting;
 pub mod system;
 pub mod url;
 pub mod value;
 pub mod watch;
 
-pub use hidden::Hidden;
+pub use secret_setting::SecretSetting;
 pub use system::{SystemClock, SystemRandom};

@@ -12,48 +12,48 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::greeting::{Greeted, Greeting, Greetings};
-use super::party::Party;
+use super::handshake::{Handshake, HandshakenClient, Handshakes};
+use super::limit_key::LimitKey;
 use super::port::Port;
 use crate::client_address::ClientAddress;
-use crate::eviction::{EvictingSet, MemberId};
-use crate::mutation::Guard;
+use crate::evicting_set::{EvictingSet, MemberId};
+use crate::protection::Protection;
 
 /// Most clients that have not greeted yet. They have no place among the allowed connections.
-const GREETINGS: usize = 2_048;
+const MAX_HANDSHAKES: usize = 2_048;
 /// Most of those from one address.
-const GREETINGS_PER_ADDRESS: usize = 512;
+const MAX_HANDSHAKES_PER_ADDRESS: usize = 512;
 /// How long a connection that gives way may take before another one is told to.
-const EVICTION_TIME: Duration = Duration::from_millis(200);
+const EVICTION_TIMEOUT: Duration = Duration::from_millis(200);
 /// After the system had no file left for a connection. One that ends makes room.
-const PAUSE: Duration = Duration::from_millis(50);
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
 /// Failures with less between them are one trouble, and told once.
-const CALM: Duration = Duration::from_secs(60);
+const MIN_QUIET_TIME: Duration = Duration::from_secs(60);
 
 /// How many connections a port has.
 #[derive(Debug, Clone)]
-pub struct Room {
+pub struct ConnectionLimits {
     /// Maximum number of connections.
-    pub connections: usize,
+    pub max_connections: usize,
     /// Maximum number of connections from one address over which no authenticated call has come.
-    pub strangers_per_address: usize,
+    pub anonymous_per_address: usize,
     /// Proxies that stand for many clients: the second bound is not for them.
     pub trusted_proxies: Arc<[Network]>,
 }
 
 /// A place among the allowed connections, for as long as it is kept.
-pub(super) struct Slot {
+pub(super) struct ConnectionPermit {
     _permit: OwnedSemaphorePermit,
-    stranger: Option<Stranger>,
+    anonymous: Option<AnonymousConnection>,
     /// Ends when the connection has to give way.
     evicted: Option<oneshot::Receiver<()>>,
     gone: bool,
 }
 
-impl Slot {
+impl ConnectionPermit {
     /// Takes out what makes the connection one of a stranger. Once that is dropped, the connection does not give way to others.
-    pub(super) fn take_stranger(&mut self) -> Option<Stranger> {
-        self.stranger.take()
+    pub(super) fn take_anonymous(&mut self) -> Option<AnonymousConnection> {
+        self.anonymous.take()
     }
 
     /// Ready when the connection has to close.
@@ -70,95 +70,97 @@ impl Slot {
 }
 
 /// The connections over which no authenticated call has come, by address.
-type Strangers = Arc<Mutex<EvictingSet<Party, oneshot::Sender<()>>>>;
+type AnonymousConnections = Arc<Mutex<EvictingSet<LimitKey, oneshot::Sender<()>>>>;
 
 /// Membership among the connections of strangers. Ends when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Stranger {
-    strangers: Strangers,
-    party: Party,
+pub(crate) struct AnonymousConnection {
+    anonymous_connections: AnonymousConnections,
+    limit_key: LimitKey,
     id: MemberId,
 }
 
-impl Drop for Stranger {
+impl Drop for AnonymousConnection {
     fn drop(&mut self) {
-        self.strangers.lock().unwrap_or_else(PoisonError::into_inner).remove(self.party, self.id);
+        self.anonymous_connections.lock().unwrap_or_else(PoisonError::into_inner).remove(self.limit_key, self.id);
     }
 }
 
 /// Lets connections in, at most so many at once; further ones wait in the system's queue.
-pub(super) struct Incoming {
+pub(super) struct Acceptor {
     port: Port,
-    slots: Arc<Semaphore>,
-    strangers: Strangers,
+    permits: Arc<Semaphore>,
+    anonymous_connections: AnonymousConnections,
     trusted_proxies: Arc<[Network]>,
-    greetings: Greetings,
+    handshakes: Handshakes,
     /// Has greeted, and waits for a place. Kept here, so that it is not lost with a wait that is given up.
-    arrived: Option<Greeted>,
-    trouble: Trouble,
+    arrived: Option<HandshakenClient>,
+    failures: FailureLog,
 }
 
-impl Incoming {
-    pub(super) fn new(port: Port, room: Room, words: Greeting) -> Self {
-        let (max, per_address) = match Guard::Handshakes.is_off() {
-            true => (GREETINGS_PER_ADDRESS, GREETINGS_PER_ADDRESS),
-            false => (GREETINGS, GREETINGS_PER_ADDRESS),
+impl Acceptor {
+    pub(super) fn new(port: Port, limits: ConnectionLimits, handshake: Handshake) -> Self {
+        let (max, per_address) = match Protection::Handshakes.is_off() {
+            true => (MAX_HANDSHAKES_PER_ADDRESS, MAX_HANDSHAKES_PER_ADDRESS),
+            false => (MAX_HANDSHAKES, MAX_HANDSHAKES_PER_ADDRESS),
         };
-        let greetings = Greetings::new(words, max, per_address, Arc::clone(&port.dropped));
-        let strangers = EvictingSet::new(room.connections, room.strangers_per_address);
+        let handshakes = Handshakes::new(handshake, max, per_address, Arc::clone(&port.dropped));
+        let anonymous_connections = EvictingSet::new(limits.max_connections, limits.anonymous_per_address);
         Self {
             port,
-            slots: Arc::new(Semaphore::new(room.connections)),
-            strangers: Arc::new(Mutex::new(strangers)),
-            trusted_proxies: room.trusted_proxies,
-            greetings,
+            permits: Arc::new(Semaphore::new(limits.max_connections)),
+            anonymous_connections: Arc::new(Mutex::new(anonymous_connections)),
+            trusted_proxies: limits.trusted_proxies,
+            handshakes,
             arrived: None,
-            trouble: Trouble::default(),
+            failures: FailureLog::default(),
         }
     }
 
     /// The next connection, and its place. No connection waits for the handshake of another. Where there is no place, a stranger
     /// gives way: the oldest of the address that has most of them.
-    pub(super) async fn next(&mut self) -> (Greeted, Slot) {
+    pub(super) async fn next(&mut self) -> (HandshakenClient, ConnectionPermit) {
         if self.arrived.is_none() {
-            self.arrived = Some(self.greeted().await);
+            self.arrived = Some(self.next_client().await);
         }
         let permit = self.permit().await;
-        let greeted = self.arrived.take().expect("it has arrived");
-        let slot = self.slot(permit, greeted.address.ip());
-        (greeted, slot)
+        let client = self.arrived.take().expect("it has arrived");
+        let permit = self.connection_permit(permit, client.address.ip());
+        (client, permit)
     }
 
     /// A place for the connection that has arrived.
     async fn permit(&self) -> OwnedSemaphorePermit {
-        if let Ok(permit) = Arc::clone(&self.slots).try_acquire_owned() {
+        if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
             return permit;
         }
         loop {
             self.make_room();
-            if let Ok(slot) = timeout(EVICTION_TIME, Arc::clone(&self.slots).acquire_owned()).await {
-                return slot.expect("nobody closes the semaphore");
+            if let Ok(permit) = timeout(EVICTION_TIMEOUT, Arc::clone(&self.permits).acquire_owned()).await {
+                return permit.expect("nobody closes the semaphore");
             }
         }
     }
 
-    fn slot(&self, permit: OwnedSemaphorePermit, address: IpAddr) -> Slot {
+    fn connection_permit(&self, permit: OwnedSemaphorePermit, address: IpAddr) -> ConnectionPermit {
         let trusted = self.trusted_proxies.iter().any(|network| network.contains(address));
-        if trusted || Guard::Connections.is_off() {
-            return Slot { _permit: permit, stranger: None, evicted: None, gone: false };
+        if trusted || Protection::Connections.is_off() {
+            return ConnectionPermit { _permit: permit, anonymous: None, evicted: None, gone: false };
         }
-        let party = Party::of_address(Some(ClientAddress::new(address)));
+        let limit_key = LimitKey::of_address(Some(ClientAddress::new(address)));
         let (evict, evicted) = oneshot::channel();
-        let (id, displaced) = self.strangers.lock().unwrap_or_else(PoisonError::into_inner).insert(party, evict);
+        let (id, displaced) =
+            self.anonymous_connections.lock().unwrap_or_else(PoisonError::into_inner).insert(limit_key, evict);
         self.close(displaced);
-        let stranger = Stranger { strangers: Arc::clone(&self.strangers), party, id };
-        Slot { _permit: permit, stranger: Some(stranger), evicted: Some(evicted), gone: false }
+        let anonymous =
+            AnonymousConnection { anonymous_connections: Arc::clone(&self.anonymous_connections), limit_key, id };
+        ConnectionPermit { _permit: permit, anonymous: Some(anonymous), evicted: Some(evicted), gone: false }
     }
 
     /// Tells a connection of a stranger to close, if there is one.
     fn make_room(&self) {
         loop {
-            let evicted = self.strangers.lock().unwrap_or_else(PoisonError::into_inner).evict();
+            let evicted = self.anonymous_connections.lock().unwrap_or_else(PoisonError::into_inner).evict();
             // One whose connection has ended has not made room.
             if evicted.is_none() || self.close(evicted) {
                 return;
@@ -175,21 +177,21 @@ impl Incoming {
         closed
     }
 
-    async fn greeted(&mut self) -> Greeted {
+    async fn next_client(&mut self) -> HandshakenClient {
         loop {
             tokio::select! {
                 // Those who have greeted first: they are bounded, and whoever is accepted next may cut one that has not.
                 biased;
-                Some(greeted) = self.greetings.next() => return greeted,
-                (stream, address) = accept(&self.port.listener, &mut self.trouble) => {
-                    self.greetings.begin(stream, address, self.port.tls.clone());
+                Some(client) = self.handshakes.next() => return client,
+                (stream, address) = accept(&self.port.listener, &mut self.failures) => {
+                    self.handshakes.begin(stream, address, self.port.tls.clone());
                 }
             }
         }
     }
 }
 
-async fn accept(listener: &TcpListener, trouble: &mut Trouble) -> (TcpStream, SocketAddr) {
+async fn accept(listener: &TcpListener, failures: &mut FailureLog) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
             Ok((stream, address)) => {
@@ -200,10 +202,10 @@ async fn accept(listener: &TcpListener, trouble: &mut Trouble) -> (TcpStream, So
             // The client left before it was accepted.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
-                if trouble.is_news(Instant::now()) {
+                if failures.should_log(Instant::now()) {
                     tracing::warn!(%error, "no further connection can be accepted");
                 }
-                sleep(PAUSE).await;
+                sleep(ACCEPT_RETRY_DELAY).await;
             }
         }
     }
@@ -211,11 +213,11 @@ async fn accept(listener: &TcpListener, trouble: &mut Trouble) -> (TcpStream, So
 
 /// When it failed last. At its limit the system lets one in, and fails for the next: that is no news.
 #[derive(Default)]
-struct Trouble(Option<Instant>);
+struct FailureLog(Option<Instant>);
 
-impl Trouble {
-    fn is_news(&mut self, now: Instant) -> bool {
-        self.0.replace(now).is_none_or(|last| now - last > CALM)
+impl FailureLog {
+    fn should_log(&mut self, now: Instant) -> bool {
+        self.0.replace(now).is_none_or(|last| now - last > MIN_QUIET_TIME)
     }
 }
 

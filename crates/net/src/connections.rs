@@ -17,24 +17,24 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::transport::server::Connected;
 
-use super::accept::{Incoming, Room, Slot};
-use super::activity::{Activity, Origin};
-use super::dropped::Dropped;
-use super::frames::{ENOUGH, FrameBudget};
-use super::greeting::{Greeted, Greeting};
-use super::idle::{Ending, Idle};
+use super::accept::{Acceptor, ConnectionLimits, ConnectionPermit};
+use super::connection_tracker::{ConnectionInfo, ConnectionTracker};
+use super::drop_counters::DropCounters;
+use super::frame_budget::{ENDLESS_HEADERS, FrameBudget};
+use super::handshake::{Handshake, HandshakenClient};
+use super::idle_timeout::{IdleAction, IdleTimeout};
 use super::port::Port;
-use super::signals::Stop;
+use super::signals::StopSignal;
 use super::stream::Stream;
 use crate::client_address::RemoteAddress;
-use crate::mutation::Guard;
+use crate::protection::Protection;
 
 /// A frame with which a client says that it will call no more. The library answers it in kind once no call is in progress,
 /// and closes: so a client hears that none of its calls was lost, and which came too late.
 pub const GOAWAY: &[u8] = &[0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0];
 
 /// So many connections at once are wide: they may have many calls at a time.
-pub const WIDE: usize = 16;
+pub const MAX_HIGH_LIMIT_CONNECTIONS: usize = 16;
 
 /// Maximum number of connections at once that have sent a part of a large header list. The library keeps it until its end comes.
 const MAX_LARGE_LISTS: usize = 128;
@@ -45,47 +45,47 @@ pub struct Bounds {
     /// So many at once.
     pub at_once: usize,
     /// Most connections of one address over which no authenticated call has come.
-    pub strangers_per_address: usize,
+    pub anonymous_per_address: usize,
     /// When calls that may last for ever end.
     pub age: Duration,
     /// So long without a call.
     pub idle: Duration,
     /// And hardly any time without one, after this.
-    pub stop: Stop,
+    pub stop: StopSignal,
     /// Peers whose forwarded addresses count.
     pub trusted_proxies: Arc<[Network]>,
 }
 
 /// HTTP/2 connections of a port. Never ends. Calls over them must pass the layer `Occupy` of gRPC.
 pub fn connections(port: Port, bounds: Bounds) -> impl Connections<Item = io::Result<Connection>> {
-    let room = Room {
-        connections: bounds.at_once,
-        strangers_per_address: bounds.strangers_per_address,
+    let limits = ConnectionLimits {
+        max_connections: bounds.at_once,
+        anonymous_per_address: bounds.anonymous_per_address,
         trusted_proxies: Arc::clone(&bounds.trusted_proxies),
     };
     let shared = Shared {
         dropped: Arc::clone(&port.dropped),
-        wide: Arc::new(Semaphore::new(WIDE)),
+        high_limit: Arc::new(Semaphore::new(MAX_HIGH_LIMIT_CONNECTIONS)),
         large_lists: Arc::new(Semaphore::new(MAX_LARGE_LISTS)),
     };
-    let incoming = Incoming::new(port, room, Greeting::Http2);
+    let incoming = Acceptor::new(port, limits, Handshake::Http2);
     stream::unfold((incoming, bounds, shared), |(mut incoming, bounds, shared)| async {
-        let (greeted, slot) = incoming.next().await;
-        let connection = Connection::new(greeted, slot, &bounds, &shared);
+        let (client, permit) = incoming.next().await;
+        let connection = Connection::new(client, permit, &bounds, &shared);
         Some((Ok(connection), (incoming, bounds, shared)))
     })
 }
 
 /// The wide ones of these connections, and the narrow ones, who have come while as many wide ones as may be were open. A
 /// narrow one gets in only while somebody takes the wide ones; when nobody does any more, there are no further ones.
-pub fn dealt(
+pub fn split_by_stream_limit(
     connections: impl Connections<Item = io::Result<Connection>>,
 ) -> (impl Connections<Item = io::Result<Connection>>, impl Connections<Item = io::Result<Connection>>) {
     // Bounded by the places of connections.
-    let (hand, narrow) = mpsc::unbounded();
-    let wide = connections.filter_map(move |connection| {
+    let (hand, low_limit) = mpsc::unbounded();
+    let high_limit = connections.filter_map(move |connection| {
         future::ready(match connection {
-            Ok(connection) if connection.wide.is_none() => {
+            Ok(connection) if connection.high_limit.is_none() => {
                 // Nobody takes them only when the process ends.
                 let _ = hand.unbounded_send(Ok(connection));
                 None
@@ -93,14 +93,14 @@ pub fn dealt(
             other => Some(other),
         })
     });
-    (wide, narrow)
+    (high_limit, low_limit)
 }
 
 /// What the connections of a port share.
 struct Shared {
-    dropped: Arc<Dropped>,
+    dropped: Arc<DropCounters>,
     /// Places of wide connections.
-    wide: Arc<Semaphore>,
+    high_limit: Arc<Semaphore>,
     /// Places of large header lists.
     large_lists: Arc<Semaphore>,
 }
@@ -108,10 +108,10 @@ struct Shared {
 /// A connection with its place among the allowed ones, and among the wide ones if it has found one.
 pub struct Connection {
     stream: Stream,
-    origin: Origin,
-    idle: Idle,
-    wide: Option<OwnedSemaphorePermit>,
-    slot: Slot,
+    origin: ConnectionInfo,
+    idle: IdleTimeout,
+    high_limit: Option<OwnedSemaphorePermit>,
+    permit: ConnectionPermit,
     frames: FrameBudget,
     /// Whether its client has sent more control frames or fields than it may. Nothing more is read then, and nothing waits for it.
     flooded: bool,
@@ -120,22 +120,22 @@ pub struct Connection {
     large_lists: Arc<Semaphore>,
     /// The place of the large header list that is arriving.
     large_list: Option<OwnedSemaphorePermit>,
-    dropped: Arc<Dropped>,
+    dropped: Arc<DropCounters>,
 }
 
 impl Connection {
-    fn new(greeted: Greeted, mut slot: Slot, bounds: &Bounds, shared: &Shared) -> Self {
-        let Greeted { stream, peer, address } = greeted;
-        let activity = Arc::new(Activity::of_connection(bounds.age, slot.take_stranger()));
-        let idle = Idle::new(Arc::clone(&activity), bounds.idle, bounds.stop.clone());
+    fn new(client: HandshakenClient, mut permit: ConnectionPermit, bounds: &Bounds, shared: &Shared) -> Self {
+        let HandshakenClient { stream, peer, address } = client;
+        let tracker = Arc::new(ConnectionTracker::of_connection(bounds.age, permit.take_anonymous()));
+        let idle = IdleTimeout::new(Arc::clone(&tracker), bounds.idle, bounds.stop.clone());
         let remote = RemoteAddress::new(address.ip(), &bounds.trusted_proxies);
-        let origin = Origin { peer, activity, remote };
+        let origin = ConnectionInfo { peer, tracker, remote };
         Self {
             stream,
             origin,
             idle,
-            wide: Arc::clone(&shared.wide).try_acquire_owned().ok(),
-            slot,
+            high_limit: Arc::clone(&shared.high_limit).try_acquire_owned().ok(),
+            permit,
             frames: FrameBudget::new(),
             flooded: false,
             yields: false,
@@ -148,7 +148,7 @@ impl Connection {
     /// Reads, and counts the frames that come. Where there are too many, the HTTP library is led to close the connection.
     fn poll_stream(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.flooded {
-            return match self.stream.has_ahead() {
+            return match self.stream.has_prepended() {
                 true => Pin::new(&mut self.stream).poll_read(cx, buffer),
                 // The end of the stream.
                 false => Poll::Ready(Ok(())),
@@ -158,15 +158,15 @@ impl Connection {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        ready!(self.origin.activity.poll_all_seen(cx));
+        ready!(self.origin.tracker.poll_all_seen(cx));
         let (before, lists) = (buffer.filled().len(), self.frames.lists());
-        let is_stranger = self.origin.activity.is_stranger() && !Guard::ControlFrames.is_off();
+        let is_anonymous = self.origin.tracker.is_anonymous() && !Protection::ControlFrames.is_off();
         let read =
-            if is_stranger { self.poll_frame(cx, buffer) } else { Pin::new(&mut self.stream).poll_read(cx, buffer) };
+            if is_anonymous { self.poll_frame(cx, buffer) } else { Pin::new(&mut self.stream).poll_read(cx, buffer) };
         let Self { frames, origin, .. } = self;
-        let stop = frames.received(&buffer.filled()[before..], || origin.activity.calls());
-        self.yields = is_stranger && self.frames.lists() > lists;
-        if Guard::ControlFrames.is_off() {
+        let stop = frames.received(&buffer.filled()[before..], || origin.tracker.calls());
+        self.yields = is_anonymous && self.frames.lists() > lists;
+        if Protection::ControlFrames.is_off() {
             return read;
         }
         if let Some(stop) = stop {
@@ -177,7 +177,7 @@ impl Connection {
                 // The stream ends within a frame. The library has not begun to read its list.
                 return read;
             }
-            self.stream.put_ahead(&ENOUGH);
+            self.stream.prepend(&ENDLESS_HEADERS);
             if stop == 0 {
                 return Pin::new(&mut self.stream).poll_read(cx, buffer);
             }
@@ -228,23 +228,23 @@ impl AsyncRead for Connection {
         if let Poll::Ready(read) = this.poll_stream(cx, buffer) {
             return Poll::Ready(read);
         }
-        if this.slot.poll_evicted(cx).is_ready() {
+        if this.permit.poll_evicted(cx).is_ready() {
             return Poll::Ready(Ok(()));
         }
         match ready!(this.idle.poll(cx)) {
-            Ending::Farewell => {
-                this.stream.put_ahead(GOAWAY);
+            IdleAction::Drain => {
+                this.stream.prepend(GOAWAY);
                 this.poll_stream(cx, buffer)
             }
             // The end of the stream.
-            Ending::Cut => Poll::Ready(Ok(())),
+            IdleAction::Close => Poll::Ready(Ok(())),
         }
     }
 }
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if self.slot.poll_evicted(cx).is_ready() {
+        if self.permit.poll_evicted(cx).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
@@ -252,7 +252,7 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.slot.poll_evicted(cx).is_ready() {
+        if self.permit.poll_evicted(cx).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         Pin::new(&mut self.stream).poll_flush(cx)
@@ -267,7 +267,7 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if self.slot.poll_evicted(cx).is_ready() {
+        if self.permit.poll_evicted(cx).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
@@ -280,9 +280,9 @@ impl AsyncWrite for Connection {
 }
 
 impl Connected for Connection {
-    type ConnectInfo = Origin;
+    type ConnectInfo = ConnectionInfo;
 
-    fn connect_info(&self) -> Origin {
+    fn connect_info(&self) -> ConnectionInfo {
         self.origin.clone()
     }
 }

@@ -27,11 +27,11 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tower::ServiceExt;
 
-use super::accept::{Incoming as Arrivals, Room, Slot};
-use super::greeting::{GREETING_TIME, Greeted, Greeting};
-use super::own_answers::{OwnAnswers, Refuse};
+use super::accept::{Acceptor, ConnectionLimits, ConnectionPermit};
+use super::body_drain::BodyDrain;
+use super::handshake::{HANDSHAKE_TIMEOUT, Handshake, HandshakenClient};
+use super::parse_error_responder::{ParseErrorResponder, RejectMalformed};
 use super::port::Port;
-use super::unread_body::CurrentBody;
 
 /// How long a connection of the gateway may be idle, from the answer before.
 pub const IDLE_TIME: Duration = Duration::from_secs(60);
@@ -42,11 +42,11 @@ const MAX_HEAD_BYTES: usize = 128 * 1024;
 pub(super) type LogLayer = fn(Router, &'static str, Arc<[Network]>) -> Router;
 
 /// What a port serves.
-pub struct Site {
+pub struct HttpService {
     /// Answers requests.
     pub router: Router,
     /// Answers requests that HTTP does not allow, before the router sees them.
-    pub refuse: Refuse,
+    pub refuse: RejectMalformed,
     /// Wraps the router in the log of its requests.
     pub log: LogLayer,
     /// Maximum time that a connection may be idle.
@@ -54,45 +54,50 @@ pub struct Site {
 }
 
 /// Serves a site until `stop`, and then until every request in progress is answered. Connections are dropped with the future.
-pub async fn serve(port: Port, room: Room, site: Site, stop: impl Future<Output = ()>) {
-    let Site { router, refuse, log, idle } = site;
+pub async fn serve(port: Port, limits: ConnectionLimits, service: HttpService, stop: impl Future<Output = ()>) {
+    let HttpService { router, refuse, log, idle } = service;
     let router = router.layer(from_fn(move |request, next| with_host(refuse, request, next)));
     let scheme = if port.tls.is_some() { "https" } else { "http" };
-    let router = log(router, scheme, Arc::clone(&room.trusted_proxies));
-    let site = Site { router, refuse, log, idle };
-    let mut arrivals = Arrivals::new(port, room, Greeting::Http1);
+    let router = log(router, scheme, Arc::clone(&limits.trusted_proxies));
+    let service = HttpService { router, refuse, log, idle };
+    let mut acceptor = Acceptor::new(port, limits, Handshake::Http1);
     let (stopping, told) = watch::channel(false);
     let mut connections = JoinSet::new();
     let mut stop = pin!(stop);
     loop {
-        let (greeted, slot) = tokio::select! {
-            arrival = arrivals.next() => arrival,
+        let (client, permit) = tokio::select! {
+            arrival = acceptor.next() => arrival,
             () = &mut stop => break,
         };
         // Those that have ended. A panic has told about itself.
         while connections.try_join_next().is_some() {}
-        let site = Site { router: site.router.clone(), ..site };
-        connections.spawn(connection(greeted, slot, site, told.clone()));
+        let service = HttpService { router: service.router.clone(), ..service };
+        connections.spawn(connection(client, permit, service, told.clone()));
     }
-    drop(arrivals);
+    drop(acceptor);
     let _ = stopping.send(true);
     while connections.join_next().await.is_some() {}
 }
 
 /// Refuses a request without exactly one valid `Host`.
-async fn with_host(refuse: Refuse, request: Request, next: Next) -> Response {
+async fn with_host(refuse: RejectMalformed, request: Request, next: Next) -> Response {
     match Malformed::of_host(&request) {
         Some(malformed) => refuse(malformed),
         None => next.run(request).await,
     }
 }
 
-async fn connection(greeted: Greeted, mut slot: Slot, site: Site, mut told: watch::Receiver<bool>) {
-    let (Greeted { stream, address, .. }, Site { router, refuse, idle, .. }) = (greeted, site);
+async fn connection(
+    client: HandshakenClient,
+    mut permit: ConnectionPermit,
+    service: HttpService,
+    mut told: watch::Receiver<bool>,
+) {
+    let (HandshakenClient { stream, address, .. }, HttpService { router, refuse, idle, .. }) = (client, service);
     let spoke = AtomicBool::new(false);
-    let stranger = Mutex::new(slot.take_stranger());
-    let (spoke, stranger) = (&spoke, &stranger);
-    let current = &CurrentBody::new();
+    let anonymous = Mutex::new(permit.take_anonymous());
+    let (spoke, anonymous) = (&spoke, &anonymous);
+    let current = &BodyDrain::new();
     let service = service_fn(move |request: http::Request<Incoming>| {
         spoke.store(true, Ordering::Relaxed);
         let (began, awaits_continue) = (Instant::now(), request.headers().contains_key(EXPECT));
@@ -102,7 +107,7 @@ async fn connection(greeted: Greeted, mut slot: Slot, site: Site, mut told: watc
         async move {
             let mut answer = answer.await?;
             if answer.extensions().get::<Authenticated>().is_some() {
-                drop(stranger.lock().unwrap_or_else(PoisonError::into_inner).take());
+                drop(anonymous.lock().unwrap_or_else(PoisonError::into_inner).take());
             }
             if !current.drain(began, awaits_continue).await {
                 answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -114,15 +119,15 @@ async fn connection(greeted: Greeted, mut slot: Slot, site: Site, mut told: watc
         .timer(TokioTimer::new())
         .header_read_timeout(idle)
         .max_buf_size(MAX_HEAD_BYTES)
-        .serve_connection(TokioIo::new(OwnAnswers::new(stream, address, refuse)), service);
+        .serve_connection(TokioIo::new(ParseErrorResponder::new(stream, address, refuse)), service);
     let mut connection = pin!(connection);
-    let mut late = pin!(sleep(GREETING_TIME));
+    let mut late = pin!(sleep(HANDSHAKE_TIMEOUT));
     let (mut watched, mut stopping) = (true, false);
     loop {
         tokio::select! {
             // A client that breaks the connection or the protocol is its own affair.
             _ = &mut connection => return,
-            () = poll_fn(|context| slot.poll_evicted(context)) => return,
+            () = poll_fn(|context| permit.poll_evicted(context)) => return,
             () = &mut late, if watched => {
                 watched = false;
                 if !spoke.load(Ordering::Relaxed) {
@@ -180,9 +185,13 @@ mod tests {
         let known = async || (axum::Extension(Authenticated), "known");
         let router = Router::new().route("/peer", get(peer)).route("/slow", get(slow)).route("/known", get(known));
         let (stop, told) = oneshot::channel();
-        let site = Site { router, refuse: Malformed::answer, log: with_scheme, idle: IDLE_TIME };
-        let room = Room { connections: limit, strangers_per_address: limit, trusted_proxies: Default::default() };
-        let server = tokio::spawn(serve(Port::plain(listener), room, site, async { drop(told.await) }));
+        let service = HttpService { router, refuse: Malformed::answer, log: with_scheme, idle: IDLE_TIME };
+        let limits = ConnectionLimits {
+            max_connections: limit,
+            anonymous_per_address: limit,
+            trusted_proxies: Default::default(),
+        };
+        let server = tokio::spawn(serve(Port::plain(listener), limits, service, async { drop(told.await) }));
         Running { address, stop, server }
     }
 
@@ -209,7 +218,7 @@ mod tests {
             tokio::time::pause();
             let started = Instant::now();
             let _ = client.read_to_end(&mut Vec::new()).await;
-            assert!(started.elapsed() <= GREETING_TIME + Duration::from_secs(1), "{:?}", started.elapsed());
+            assert!(started.elapsed() <= HANDSHAKE_TIMEOUT + Duration::from_secs(1), "{:?}", started.elapsed());
             tokio::time::resume();
         }
     }
@@ -302,7 +311,7 @@ mod tests {
             assert!(answer.starts_with("HTTP/1.1 200") && answer.contains(&from), "{answer}");
             assert!(answer.contains("x-scheme: http\r\n"), "{answer}");
             tokio::time::pause();
-            tokio::time::advance(GREETING_TIME * 2).await;
+            tokio::time::advance(HANDSHAKE_TIMEOUT * 2).await;
             tokio::time::resume();
         }
     }

@@ -4,22 +4,22 @@
 //! configuration as a whole.
 
 pub mod accept;
-pub mod activity;
+mod body_drain;
 pub mod client_address;
+pub mod connection_tracker;
 pub mod connections;
-pub mod dropped;
-pub mod eviction;
-mod frames;
-pub mod greeting;
+pub mod drop_counters;
+pub mod evicting_set;
+mod frame_budget;
+pub mod handshake;
 mod header_block;
 pub mod http1;
-mod idle;
-pub mod mutation;
-mod own_answers;
-pub mod party;
+mod idle_timeout;
+pub mod limit_key;
+pub mod log_throttle;
+mod parse_error_responder;
 pub mod port;
+pub mod protection;
 pub mod signals;
 mod stream;
-pub mod throttle;
 pub mod tls;
-mod unread_body;

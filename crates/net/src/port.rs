@@ -6,24 +6,24 @@ use std::sync::Arc;
 use anyhow::{Context, ensure};
 use tokio::net::TcpListener;
 
-use super::dropped::Dropped;
-use crate::tls::{HTTP1, HTTP2, LiveTls, TlsSettings};
+use super::drop_counters::DropCounters;
+use crate::tls::{HTTP1, HTTP2, ReloadingTls, TlsSettings};
 
 /// A port with its listener, its encryption and its counts.
 #[derive(Clone)]
 pub struct Port {
     pub(super) listener: Arc<TcpListener>,
-    pub(super) tls: Option<Arc<LiveTls>>,
+    pub(super) tls: Option<Arc<ReloadingTls>>,
     /// What the port has closed.
-    pub dropped: Arc<Dropped>,
+    pub dropped: Arc<DropCounters>,
 }
 
 impl Port {
     /// Binds the port of a listener. `plain` allows plain text to other machines.
-    pub async fn bind(names: &Names, address: SocketAddr, tls: &TlsSettings, plain: bool) -> anyhow::Result<Self> {
-        let tls = LiveTls::start(tls, names.tls, names.protocol)?;
+    pub async fn bind(names: &PortNames, address: SocketAddr, tls: &TlsSettings, plain: bool) -> anyhow::Result<Self> {
+        let tls = ReloadingTls::start(tls, names.tls, names.protocol)?;
         if tls.is_none() && !is_loopback(address) {
-            let Names { listener, listen, .. } = names;
+            let PortNames { listener, listen, .. } = names;
             ensure!(
                 plain,
                 "{address} ({listen}) is open to other machines, and would speak plain text: set {listener}.tls.certificate \
@@ -31,18 +31,18 @@ impl Port {
             );
             tracing::warn!(%address, "{listen} speaks plain text to other machines");
         }
-        let dropped = Arc::new(Dropped::new(names.listener));
+        let dropped = Arc::new(DropCounters::new(names.listener));
         Ok(Self { listener: listen(address, names.listen).await?, tls, dropped })
     }
 
     /// A port without encryption.
     pub fn plain(listener: TcpListener) -> Self {
-        Self { listener: Arc::new(listener), tls: None, dropped: Arc::new(Dropped::new("grpc")) }
+        Self { listener: Arc::new(listener), tls: None, dropped: Arc::new(DropCounters::new("grpc")) }
     }
 }
 
 /// What a port is called, in settings and in handshakes.
-pub struct Names {
+pub struct PortNames {
     /// The section of its settings.
     listener: &'static str,
     /// The setting with its address.
@@ -52,7 +52,7 @@ pub struct Names {
     protocol: &'static [u8],
 }
 
-impl Names {
+impl PortNames {
     /// Those of the gRPC port.
     pub const GRPC: Self = Self { listener: "grpc", listen: "grpc.listen", tls: "grpc.tls", protocol: HTTP2 };
     /// Those of the HTTP port of the gateway.
@@ -78,7 +78,7 @@ fn is_loopback(address: SocketAddr) -> bool {
 mod tests {
     use super::*;
 
-    async fn bind(names: &Names, address: &str, plain: bool) -> Result<(), String> {
+    async fn bind(names: &PortNames, address: &str, plain: bool) -> Result<(), String> {
         let address = address.parse().expect("an address");
         let bound = Port::bind(names, address, &TlsSettings::default(), plain).await;
         bound.map(drop).map_err(|error| error.to_string())
@@ -86,7 +86,7 @@ mod tests {
 
     #[tokio::test]
     async fn plain_text_stays_on_the_loopback_unless_it_is_allowed() {
-        for (names, listener) in [(&Names::GRPC, "grpc"), (&Names::HTTP, "http"), (&Names::OPS, "ops")] {
+        for (names, listener) in [(&PortNames::GRPC, "grpc"), (&PortNames::HTTP, "http"), (&PortNames::OPS, "ops")] {
             bind(names, "127.0.0.1:0", false).await.expect("a loopback");
             bind(names, "127.1.2.3:0", false).await.expect("a loopback");
             for open in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0", "[::ffff:192.0.2.1]:0"] {

@@ -7,13 +7,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 /// The process is gone so long after the first signal, whatever hangs.
-const AT_THE_LATEST: Duration = Duration::from_millis(9_700);
+const MAX_STOP_TIME: Duration = Duration::from_millis(9_700);
 
 /// Tells when to stop.
 #[derive(Clone)]
-pub struct Stop(watch::Receiver<bool>);
+pub struct StopSignal(watch::Receiver<bool>);
 
-impl Stop {
+impl StopSignal {
     /// Listens from now on.
     pub fn on_signals() -> anyhow::Result<Self> {
         let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be handled")?;
@@ -27,7 +27,7 @@ impl Stop {
                 }
                 if first {
                     tracing::info!("asked to stop");
-                    exit_at_the_latest();
+                    exit_after_max_stop_time();
                     let _ = sender.send(true);
                 } else {
                     tracing::warn!("asked to stop again: leaving at once");
@@ -57,9 +57,9 @@ impl Stop {
 
 /// On a thread of its own: even a runtime that does not move any more cannot keep the process alive.
 #[expect(clippy::disallowed_methods, reason = "this thread is no thread of the runtime")]
-fn exit_at_the_latest() {
+fn exit_after_max_stop_time() {
     std::thread::spawn(|| {
-        std::thread::sleep(AT_THE_LATEST);
+        std::thread::sleep(MAX_STOP_TIME);
         std::process::exit(0);
     });
 }

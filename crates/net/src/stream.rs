@@ -11,7 +11,7 @@ use crate::tls::TlsConnection;
 
 /// A connection, and what is read from it before that which arrives.
 pub(super) struct Stream {
-    ahead: &'static [u8],
+    prepended: &'static [u8],
     wire: Wire,
 }
 
@@ -32,25 +32,25 @@ macro_rules! either {
 
 impl Stream {
     pub(super) fn plain(stream: TcpStream) -> Self {
-        Self { ahead: &[], wire: Wire::Plain(stream) }
+        Self { prepended: &[], wire: Wire::Plain(stream) }
     }
 
     pub(super) fn tls(stream: TlsConnection) -> Self {
-        Self { ahead: &[], wire: Wire::Tls(Box::new(stream)) }
+        Self { prepended: &[], wire: Wire::Tls(Box::new(stream)) }
     }
 
     /// Lets these bytes be read next.
-    pub(super) fn put_ahead(&mut self, bytes: &'static [u8]) {
-        self.ahead = bytes;
+    pub(super) fn prepend(&mut self, bytes: &'static [u8]) {
+        self.prepended = bytes;
     }
 
     /// Are there bytes that were put ahead, and not read yet?
-    pub(super) fn has_ahead(&self) -> bool {
-        !self.ahead.is_empty()
+    pub(super) fn has_prepended(&self) -> bool {
+        !self.prepended.is_empty()
     }
 
     /// Waits until there is something to read. False when the client has gone instead.
-    pub(super) async fn speaks(&mut self) -> io::Result<bool> {
+    pub(super) async fn wait_readable(&mut self) -> io::Result<bool> {
         match &mut self.wire {
             Wire::Plain(stream) => Ok(stream.peek(&mut [0]).await? > 0),
             Wire::Tls(stream) => Ok(!stream.fill_buf().await?.is_empty()),
@@ -60,10 +60,10 @@ impl Stream {
 
 impl AsyncRead for Stream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if !self.ahead.is_empty() {
-            let (now, later) = self.ahead.split_at(self.ahead.len().min(buffer.remaining()));
+        if !self.prepended.is_empty() {
+            let (now, later) = self.prepended.split_at(self.prepended.len().min(buffer.remaining()));
             buffer.put_slice(now);
-            self.ahead = later;
+            self.prepended = later;
             return Poll::Ready(Ok(()));
         }
         either!(&mut self.wire, stream => Pin::new(stream).poll_read(cx, buffer))

@@ -37,13 +37,13 @@ pub(super) struct Hasher {
 }
 
 struct Shared {
-    scheduler: Mutex<Scheduler<oneshot::Sender<Place>>>,
+    scheduler: Mutex<Scheduler<oneshot::Sender<HashPermit>>>,
     /// Work space of earlier hashes, kept while there is more to do and freed after.
     memory: Mutex<Vec<Memory>>,
 }
 
 /// The right to compute one hash. Dropping it gives the place to the next caller.
-struct Place {
+struct HashPermit {
     /// `None` once the place is given back.
     shared: Option<Arc<Shared>>,
     queue: HashQueue,
@@ -105,7 +105,7 @@ impl Hasher {
         tokio::task::spawn_blocking(work).await.map_err(Error::internal)
     }
 
-    async fn place(&self, work: HashWork) -> Result<Place> {
+    async fn place(&self, work: HashWork) -> Result<HashPermit> {
         let (grant, granted) = oneshot::channel();
         let (ticket, evicted) = self.shared.scheduler().enter(work, grant).map_err(|_| overloaded())?;
         // Dropped outside of the lock: its caller hears that it is refused.
@@ -129,7 +129,7 @@ impl Hasher {
 }
 
 impl Shared {
-    fn scheduler(&self) -> MutexGuard<'_, Scheduler<oneshot::Sender<Place>>> {
+    fn scheduler(&self) -> MutexGuard<'_, Scheduler<oneshot::Sender<HashPermit>>> {
         self.scheduler.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -143,13 +143,13 @@ fn dispatch(shared: &Arc<Shared>) {
     loop {
         let Some((queue, grant)) = shared.scheduler().next() else { return };
         // The caller may have gone. Its place is given back, and the loop goes to the next caller.
-        if let Err(mut place) = grant.send(Place { shared: Some(Arc::clone(shared)), queue }) {
+        if let Err(mut place) = grant.send(HashPermit { shared: Some(Arc::clone(shared)), queue }) {
             place.give_back();
         }
     }
 }
 
-impl Place {
+impl HashPermit {
     /// Gives the place back. Answers the state that it belongs to, the first time.
     fn give_back(&mut self) -> Option<Arc<Shared>> {
         let shared = self.shared.take()?;
@@ -165,7 +165,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for HashPermit {
     fn drop(&mut self) {
         if let Some(shared) = self.give_back() {
             dispatch(&shared);

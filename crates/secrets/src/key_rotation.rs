@@ -10,12 +10,12 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::keys::{KeyRing, KeyRingError};
 
 /// After so long, every server that follows a key file reads with its keys.
-pub const SETTLED: Duration = Duration::from_secs(3);
+pub const KEY_PROPAGATION_TIME: Duration = Duration::from_secs(3);
 
 /// The ring that counts now. Who works with a ring of before goes on with it until the end of what it does.
-pub struct LiveKeys(RwLock<Arc<KeyRing>>);
+pub struct KeyProvider(RwLock<Arc<KeyRing>>);
 
-impl LiveKeys {
+impl KeyProvider {
     /// Begins with a ring.
     pub fn new(ring: KeyRing) -> Self {
         Self(RwLock::new(Arc::new(ring)))
@@ -37,7 +37,7 @@ impl LiveKeys {
     }
 }
 
-impl std::fmt::Debug for LiveKeys {
+impl std::fmt::Debug for KeyProvider {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.ring().fmt(f)
     }
@@ -45,14 +45,14 @@ impl std::fmt::Debug for LiveKeys {
 
 /// Something derived from the ring that counts now: anew at the first use after the ring was exchanged.
 pub struct Derived<T> {
-    keys: Arc<LiveKeys>,
+    keys: Arc<KeyProvider>,
     make: fn(&KeyRing) -> T,
     latest: RwLock<(Arc<KeyRing>, Arc<T>)>,
 }
 
 impl<T> Derived<T> {
     /// Makes it from the current ring.
-    pub fn new(keys: Arc<LiveKeys>, make: fn(&KeyRing) -> T) -> Self {
+    pub fn new(keys: Arc<KeyProvider>, make: fn(&KeyRing) -> T) -> Self {
         let ring = keys.ring();
         let first = Arc::new(make(&ring));
         Self { keys, make, latest: RwLock::new((ring, first)) }
@@ -80,7 +80,7 @@ impl<T> Derived<T> {
 
 /// Follows a key file until its task ends: within a second of a change, the keys are those of the file. A file that
 /// cannot be read, or is no key ring, changes nothing, and is complained about once.
-pub async fn watch(file: PathBuf, keys: Arc<LiveKeys>) {
+pub async fn watch(file: PathBuf, keys: Arc<KeyProvider>) {
     let mut ticks = interval(POLL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut follower = Follower { file, keys, seen: None, failing: false };
@@ -101,7 +101,7 @@ pub async fn watch(file: PathBuf, keys: Arc<LiveKeys>) {
 
 struct Follower {
     file: PathBuf,
-    keys: Arc<LiveKeys>,
+    keys: Arc<KeyProvider>,
     /// The mark of the file that the keys are from. None is known at first: the file may have changed since the ring
     /// was read.
     seen: Option<Mark>,
@@ -170,11 +170,11 @@ mod tests {
         fs::rename(&beside, path).expect("renamed");
     }
 
-    fn ids(keys: &LiveKeys) -> Vec<String> {
+    fn ids(keys: &KeyProvider) -> Vec<String> {
         keys.ring().ids().map(str::to_owned).collect()
     }
 
-    async fn becomes(keys: &LiveKeys, expected: &[&str]) {
+    async fn becomes(keys: &KeyProvider, expected: &[&str]) {
         let since = Instant::now();
         while ids(keys) != expected {
             assert!(since.elapsed() < Duration::from_secs(2), "{keys:?} after two seconds");
@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn what_is_derived_follows_the_ring_and_is_derived_once() {
         static MADE: Mutex<Vec<String>> = Mutex::new(Vec::new());
-        let keys = Arc::new(LiveKeys::new(ring(&[RING_A])));
+        let keys = Arc::new(KeyProvider::new(ring(&[RING_A])));
         let derived = Derived::new(Arc::clone(&keys), |ring| {
             let id = ring.ids().next().expect("a key").to_owned();
             MADE.lock().expect("lock").push(id.clone());
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn another_key_under_the_same_id_is_another_ring() {
-        let keys = LiveKeys::new(ring(&[RING_A]));
+        let keys = KeyProvider::new(ring(&[RING_A]));
         assert!(keys.replace(ring(&[&RING_B.replace("b ", "a ")])));
         assert!(keys.replace(ring(&[RING_A, RING_B])) && keys.replace(ring(&[RING_B, RING_A])), "order counts");
     }
@@ -216,7 +216,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("keys");
         write(&path, RING_A);
-        let keys = Arc::new(LiveKeys::new(KeyRing::read(&path).expect("a ring")));
+        let keys = Arc::new(KeyProvider::new(KeyRing::read(&path).expect("a ring")));
         let secrets = KeyedSecrets::live(Arc::clone(&keys), Arc::new(SystemRandom));
         let (code, subject, work) = (Secret::new("004711"), "T", HashWork::call(OrganisationKey::NONE));
         let old = secrets.hash(work, code.clone()).await.expect("hashed");
@@ -241,7 +241,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("keys");
         write(&path, RING_A);
-        let keys = Arc::new(LiveKeys::new(ring(&[RING_A])));
+        let keys = Arc::new(KeyProvider::new(ring(&[RING_A])));
         let mut follower = Follower { file: path.clone(), keys: Arc::clone(&keys), seen: None, failing: false };
         assert!(matches!(follower.look().await, Noticed::Nothing));
 
@@ -269,7 +269,7 @@ mod tests {
     async fn what_changed_before_the_watching_began_is_noticed() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("keys");
-        let keys = Arc::new(LiveKeys::new(ring(&[RING_A])));
+        let keys = Arc::new(KeyProvider::new(ring(&[RING_A])));
         write(&path, RING_B);
         let watcher = tokio::spawn(watch(path, Arc::clone(&keys)));
         becomes(&keys, &["b"]).await;

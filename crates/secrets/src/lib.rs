@@ -2,7 +2,7 @@
 //!
 //! A [`KeyRing`] holds root keys. No root key is used directly: HKDF derives one key a purpose from each, so that what
 //! is learned about one purpose says nothing about another. The first key of the ring writes, all of them read.
-//! A running process can replace its ring: what is derived from [`LiveKeys`] follows.
+//! A running process can replace its ring: what is derived from [`KeyProvider`] follows.
 
 mod codes;
 mod hasher;
@@ -15,7 +15,7 @@ mod ring_text;
 mod secrets;
 
 pub use hasher::{HashingLoad, overloaded};
-pub use key_rotation::{Derived, LiveKeys, SETTLED, watch};
+pub use key_rotation::{Derived, KEY_PROPAGATION_TIME, KeyProvider, watch};
 pub use keys::{HmacSha256, KeyRing, KeyRingError, PerKey};
-pub use pass_code::{Refusal, current_form, examine_foreign};
+pub use pass_code::{HashRejection, assess_foreign, current_form};
 pub use secrets::KeyedSecrets;

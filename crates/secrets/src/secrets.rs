@@ -10,7 +10,7 @@ use tokio::sync::{Mutex, Semaphore};
 
 use super::codes::{CodeHashes, CodeSeals};
 use super::hasher::{Hasher, HashingLoad, overloaded};
-use super::key_rotation::{Derived, LiveKeys};
+use super::key_rotation::{Derived, KeyProvider};
 use super::keys::KeyRing;
 use super::pass_code::{LARGE_MEMORY, PassCodes, SALT_BYTES};
 
@@ -39,11 +39,11 @@ struct Keys {
 impl KeyedSecrets {
     /// On one ring, for as long as it lives.
     pub fn new(ring: &KeyRing, random: Arc<dyn Random>) -> Self {
-        Self::live(Arc::new(LiveKeys::new(ring.clone())), random)
+        Self::live(Arc::new(KeyProvider::new(ring.clone())), random)
     }
 
     /// On a ring that may be exchanged.
-    pub fn live(keys: Arc<LiveKeys>, random: Arc<dyn Random>) -> Self {
+    pub fn live(keys: Arc<KeyProvider>, random: Arc<dyn Random>) -> Self {
         let derive = |ring: &KeyRing| Keys {
             pass_codes: PassCodes::new(ring),
             hashes: CodeHashes::new(ring),
@@ -130,7 +130,7 @@ impl Secrets for KeyedSecrets {
     }
 
     fn examine(&self, stored: &PassCodeHash) -> std::result::Result<HashCost, String> {
-        self.keys.get().pass_codes.examine(stored, self.max_foreign_memory).map_err(|refusal| refusal.to_string())
+        self.keys.get().pass_codes.assess(stored, self.max_foreign_memory).map_err(|refusal| refusal.to_string())
     }
 
     fn code_hash(&self, purpose: Purpose, subject: &str, code: &Secret) -> Result<CodeHash> {

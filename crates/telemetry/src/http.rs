@@ -5,7 +5,7 @@ use opentelemetry::trace::Status;
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use super::{SPANS, context};
+use super::{SPANS, trace_context};
 
 /// The span of a request with this method, which came by this scheme, as far as the method is known; disabled where nobody exports.
 /// A trusted caller decides whether its trace is exported.
@@ -33,7 +33,7 @@ pub fn server(request: &Request, method: &'static str, scheme: &'static str, tru
                 span.record("otel.name", if method == "unknown" { "HTTP" } else { method });
             }
         }
-        context::enter(&span, request.headers(), trusted);
+        trace_context::enter(&span, request.headers(), trusted);
     }
     span
 }

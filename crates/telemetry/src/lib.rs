@@ -11,29 +11,29 @@
 //!
 //! The log has spans of its own, which nobody exports, with the same id of the trace.
 
-mod context;
-mod export;
-mod exports;
 pub mod http;
 mod level;
 mod log;
 pub mod metrics;
+mod monitored_exporter;
+mod otlp;
 pub mod rpc;
 mod sampling;
 pub mod settings;
 mod statements;
+mod trace_context;
 mod version;
 
 use std::time::Instant;
 
-pub use context::{carried, trace_id};
-pub use export::finish;
-pub use export::is_on as is_exporting;
-pub(crate) use export::{metrics_reader, outlive};
-pub(crate) use exports::signals as exported_signals;
 pub use level::is_level;
 pub use log::SPANS;
-pub use statements::watcher;
+pub(crate) use monitored_exporter::signals as exported_signals;
+pub use otlp::finish;
+pub use otlp::is_on as is_exporting;
+pub(crate) use otlp::{keep_until_finish, metrics_reader};
+pub use statements::statement_observer;
+pub use trace_context::{in_current_trace, trace_id};
 pub use version::VERSION;
 
 use crate::settings::{LogSettings, TelemetrySettings};
@@ -42,7 +42,7 @@ use crate::settings::{LogSettings, TelemetrySettings};
 /// [`finish`] in the end.
 pub fn start(log: &LogSettings, telemetry: &TelemetrySettings, exporting: Option<&'static str>) -> anyhow::Result<()> {
     let spans = match exporting {
-        Some(name) => export::start(telemetry, name)?,
+        Some(name) => otlp::start(telemetry, name)?,
         None => None,
     };
     log::start(log, spans)

@@ -10,14 +10,14 @@ use tower::Service;
 use tracing::{Instrument, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use super::{SPANS, context};
+use super::{SPANS, trace_context};
 
 /// The span of a call that is answered here; disabled where nobody exports. `method` is a path of the contract or `unknown`.
 /// A trusted caller decides whether its trace is exported.
 pub fn server(headers: &HeaderMap, method: &'static str, trusted: bool) -> Span {
     let span = tracing::info_span!(target: SPANS, "gRPC", otel.name = tracing::field::Empty, otel.kind = "server");
     if !span.is_disabled() {
-        context::enter(&span, headers, trusted);
+        trace_context::enter(&span, headers, trusted);
         describe(&span, method);
     }
     span
@@ -77,7 +77,7 @@ where
             return Box::pin(self.service.call(request));
         }
         describe(&span, (self.method_name)(request.uri().path()).unwrap_or("unknown"));
-        context::leave(&span, request.headers_mut());
+        trace_context::leave(&span, request.headers_mut());
         let called = span.in_scope(|| self.service.call(request));
         let whole = span.clone();
         let answer = async move {

@@ -1,6 +1,6 @@
 //! The settings of telemetry: the form of the log, and where spans and metrics go.
 
-use access_tokens_host::Hidden;
+use access_tokens_host::SecretSetting;
 use access_tokens_host::url::has_good_port;
 use access_tokens_host::value::{number, unless_empty};
 use access_tokens_net::tls::UpstreamSettings;
@@ -36,7 +36,7 @@ pub struct TelemetrySettings {
     #[serde(deserialize_with = "unless_empty")]
     pub endpoint: Option<Uri>,
     /// Metadata of exports; such as the key of whoever takes them.
-    pub headers: Hidden,
+    pub headers: SecretSetting,
     /// The name of this service; empty for the usual one.
     pub service_name: String,
     /// Further attributes of the resource.

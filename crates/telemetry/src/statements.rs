@@ -8,11 +8,11 @@ use opentelemetry::trace::{Span, SpanKind, Status, TraceContextExt, Tracer};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::SdkTracer;
 
-use super::export;
+use super::otlp;
 
 /// Who is to be told of statements: nobody, where nobody exports.
-pub fn watcher() -> Option<Arc<dyn StatementObserver>> {
-    Some(Arc::new(Statements(export::tracer()?)))
+pub fn statement_observer() -> Option<Arc<dyn StatementObserver>> {
+    Some(Arc::new(Statements(otlp::tracer()?)))
 }
 
 struct Statements(SdkTracer);

@@ -16,10 +16,10 @@ use std::time::Duration;
 use access_tokens_auth::public_part;
 use access_tokens_domain::session::Caller;
 use access_tokens_domain::{Error, Reason};
-use access_tokens_net::activity::Call;
 use access_tokens_net::client_address::ClientAddress;
-use access_tokens_net::mutation::Guard;
-use access_tokens_net::party::Party;
+use access_tokens_net::connection_tracker::InFlightCall;
+use access_tokens_net::limit_key::LimitKey;
+use access_tokens_net::protection::Protection;
 use access_tokens_telemetry::metrics::Metrics;
 use http::{HeaderMap, Request, Response};
 use tokio::sync::watch;
@@ -128,7 +128,7 @@ impl Admit {
 
 impl Around for Admit {
     async fn around<N: Answers>(&self, mut request: Request<Body>, next: Next<'_, N>) -> Response<Body> {
-        let came = request.extensions().get::<Arc<Call>>().map_or_else(Instant::now, |call| call.came());
+        let came = request.extensions().get::<Arc<InFlightCall>>().map_or_else(Instant::now, |call| call.came());
         if let Some(violation) = Violation::of(&request) {
             // Nothing reads the rest of it.
             *request.body_mut() = Body::empty();
@@ -165,9 +165,10 @@ impl Shared {
         let asked = deadline::asked(request.headers());
         let deadline = came + asked.map_or(method.time_limit, |asked| asked.min(method.time_limit));
         let wait = |longest| Wait { longest, deadline: Some(deadline) };
-        let address = Party::of_address(request.extensions().get::<ClientAddress>().copied());
-        if Guard::Admission.is_off() && !method.probe {
-            let permit = self.calls.acquire(Party::of_address(None), 0, wait(PERMIT_WAIT)).await.ok_or(Stop::Full)?;
+        let address = LimitKey::of_address(request.extensions().get::<ClientAddress>().copied());
+        if Protection::Admission.is_off() && !method.probe {
+            let permit =
+                self.calls.acquire(LimitKey::of_address(None), 0, wait(PERMIT_WAIT)).await.ok_or(Stop::Full)?;
             if method.access != Access::Open {
                 let caller = self.caller(request, address, deadline).await?;
                 auth::permit(method.access, &caller)?;
@@ -180,7 +181,7 @@ impl Shared {
         } else {
             let caller = self.caller(request, address, deadline).await?;
             auth::permit(method.access, &caller)?;
-            let party = Party::Organisation(caller.organisation);
+            let party = LimitKey::Organisation(caller.organisation);
             request.extensions_mut().insert(caller);
             (party, deadline)
         };
@@ -198,7 +199,7 @@ impl Shared {
     }
 
     /// Returns who calls. The session, if there is one, goes into the extensions.
-    async fn caller(&self, request: &mut Request<Body>, address: Party, deadline: Instant) -> Result<Caller, Stop> {
+    async fn caller(&self, request: &mut Request<Body>, address: LimitKey, deadline: Instant) -> Result<Caller, Stop> {
         if !*self.database_present.borrow() {
             return Err(detach::away().into());
         }
@@ -216,8 +217,8 @@ impl Shared {
             Poll::Pending => Box::pin(self.wait_for(check, deadline)).await,
         };
         let (caller, session) = checked?;
-        if let Some(call) = request.extensions().get::<Arc<Call>>() {
-            call.activity().authenticate();
+        if let Some(call) = request.extensions().get::<Arc<InFlightCall>>() {
+            call.tracker().mark_authenticated();
         }
         if let Some(id) = api_key {
             request.extensions_mut().insert(ApiKeyId(id.into()));
@@ -249,7 +250,7 @@ impl Shared {
         &self,
         request: &mut Request<Body>,
         method: &Method,
-        party: Party,
+        party: LimitKey,
         deadline: Instant,
     ) -> Result<usize, Stop> {
         let body = std::mem::take(request.body_mut());

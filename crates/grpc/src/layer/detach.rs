@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use access_tokens_domain::{Error, Reason};
-use access_tokens_telemetry::carried;
+use access_tokens_telemetry::in_current_trace;
 use futures::FutureExt;
 use http::{Request, Response};
 use tokio::runtime::Handle;
@@ -123,7 +123,7 @@ impl Drop for Work {
                     None => _ = rest.await,
                 }
             };
-            runtime.spawn(carried(rest.instrument(self.span.clone())));
+            runtime.spawn(in_current_trace(rest.instrument(self.span.clone())));
         }
     }
 }
@@ -144,14 +144,14 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
-    use access_tokens_net::party::Party;
+    use access_tokens_net::limit_key::LimitKey;
 
     use crate::layer::permits::{PermitPool, PoolLimits, Wait};
 
     async fn admitted() -> Admitted {
         let limits = PoolLimits { permits: 1, per_party: 1, waiting: 1, waiting_per_party: 1, waiting_bytes: 0 };
         let wait = Wait { longest: Duration::from_secs(1), deadline: None };
-        let permit = PermitPool::new(limits).acquire(Party::of_address(None), 0, wait).await;
+        let permit = PermitPool::new(limits).acquire(LimitKey::of_address(None), 0, wait).await;
         Admitted::new(Instant::now(), permit.expect("a permit"))
     }
 

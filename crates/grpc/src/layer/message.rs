@@ -5,8 +5,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use access_tokens_net::eviction::{EvictingSet, MemberId};
-use access_tokens_net::party::Party;
+use access_tokens_net::evicting_set::{EvictingSet, MemberId};
+use access_tokens_net::limit_key::LimitKey;
 use futures::FutureExt;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body as HttpBody, Bytes, Frame};
@@ -22,7 +22,7 @@ const MAX_UNFINISHED_PER_PARTY: usize = MAX_UNFINISHED / 8;
 /// Bytes of a frame of gRPC before its message: a flag and the length.
 const FRAME_HEADER_BYTES: usize = 5;
 
-type Set = EvictingSet<Party, oneshot::Sender<()>>;
+type Set = EvictingSet<LimitKey, oneshot::Sender<()>>;
 
 /// The unfinished messages of the process. Clones share them.
 #[derive(Debug, Clone)]
@@ -50,7 +50,7 @@ impl Messages {
         &self,
         mut body: Body,
         limit: usize,
-        party: Party,
+        party: LimitKey,
         deadline: Instant,
     ) -> Result<(Body, usize), Missing> {
         if body.is_end_stream() {
@@ -71,7 +71,7 @@ impl Messages {
         &self,
         mut body: Body,
         mut read: Read,
-        party: Party,
+        party: LimitKey,
         deadline: Instant,
     ) -> Result<(Body, usize), Missing> {
         let (displace, displaced) = oneshot::channel();
@@ -97,12 +97,12 @@ impl Messages {
 /// An entry among the unfinished messages.
 struct Unfinished<'a> {
     messages: &'a Messages,
-    party: Party,
+    party: LimitKey,
     id: MemberId,
 }
 
 impl<'a> Unfinished<'a> {
-    fn begin(messages: &'a Messages, party: Party, displace: oneshot::Sender<()>) -> Self {
+    fn begin(messages: &'a Messages, party: LimitKey, displace: oneshot::Sender<()>) -> Self {
         // The message that gives way learns it from its sender, which goes here.
         let (id, _) = messages.set().insert(party, displace);
         Self { messages, party, id }
@@ -175,7 +175,7 @@ mod tests {
     }
 
     async fn complete(messages: &Messages, party: i32, body: Body) -> Result<Vec<u8>, Missing> {
-        let party = Party::Organisation(OrganisationKey(party));
+        let party = LimitKey::Organisation(OrganisationKey(party));
         let deadline = Instant::now() + Duration::from_secs(5);
         let (body, size) = messages.complete(body, LIMIT, party, deadline).await?;
         let bytes = body.collect().await.expect("a body").to_bytes();

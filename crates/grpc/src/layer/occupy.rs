@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use access_tokens_net::activity::{Call, Origin};
+use access_tokens_net::connection_tracker::{ConnectionInfo, InFlightCall};
 use http::{HeaderMap, Request, Response};
 use hyper::body::{Body as HttpBody, Bytes, Frame, SizeHint};
 use tokio::task::AbortHandle;
@@ -72,18 +72,19 @@ impl<N: Answers> Service<Request<Body>> for Occupy<N> {
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         // At once, and not when it is polled: in between, the connection would seem to be idle.
-        let call = request.extensions_mut().remove::<Origin>().map(|Origin { peer, activity, remote }| {
-            let address = remote.client(request.headers());
-            let extensions = request.extensions_mut();
-            extensions.insert(address);
-            extensions.insert(peer);
-            if remote.is_trusted_proxy() {
-                extensions.insert(TrustedProxy);
-            }
-            let call = Arc::new(Call::begin(activity));
-            extensions.insert(Arc::clone(&call));
-            call
-        });
+        let call =
+            request.extensions_mut().remove::<ConnectionInfo>().map(|ConnectionInfo { peer, tracker, remote }| {
+                let address = remote.client(request.headers());
+                let extensions = request.extensions_mut();
+                extensions.insert(address);
+                extensions.insert(peer);
+                if remote.is_trusted_proxy() {
+                    extensions.insert(TrustedProxy);
+                }
+                let call = Arc::new(InFlightCall::begin(tracker));
+                extensions.insert(Arc::clone(&call));
+                call
+            });
         let inner = Arc::clone(&self.inner);
         Box::pin(async move {
             let long_lived = is_long_lived(request.uri().path());
@@ -115,7 +116,7 @@ struct LongLived {
 }
 
 impl LongLived {
-    fn begin(call: &Arc<Call>) -> Self {
+    fn begin(call: &Arc<InFlightCall>) -> Self {
         let watched = Arc::downgrade(call);
         // In a task of its own: while a client takes no answers, nothing asks the stream for them.
         let idle = tokio::spawn(async move {
@@ -124,7 +125,7 @@ impl LongLived {
                 call.end();
             }
         });
-        Self { end: Box::pin(sleep_until(call.activity().ends())), idle: idle.abort_handle() }
+        Self { end: Box::pin(sleep_until(call.tracker().ends())), idle: idle.abort_handle() }
     }
 }
 
@@ -139,7 +140,7 @@ struct Occupied {
     body: Body,
     limits: Option<LongLived>,
     ended: bool,
-    _call: Arc<Call>,
+    _call: Arc<InFlightCall>,
 }
 
 impl HttpBody for Occupied {

@@ -13,7 +13,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use access_tokens_net::party::Party;
+use access_tokens_net::limit_key::LimitKey;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
@@ -60,7 +60,7 @@ struct State {
     free: usize,
     waiting: usize,
     waiting_bytes: usize,
-    parties: HashMap<Party, Share>,
+    parties: HashMap<LimitKey, Share>,
 }
 
 /// What one party holds and waits for.
@@ -86,7 +86,7 @@ struct Waiter {
 
 /// Permission for one call. When it is dropped, another call gets it.
 #[derive(Debug)]
-pub(super) struct Permit(Option<(PermitPool, Party)>);
+pub(super) struct Permit(Option<(PermitPool, LimitKey)>);
 
 impl PermitPool {
     pub(super) fn new(limits: PoolLimits) -> Self {
@@ -95,7 +95,7 @@ impl PermitPool {
     }
 
     /// Returns a permit for a call whose message has this many bytes. None: there was none within `wait`.
-    pub(super) async fn acquire(&self, party: Party, bytes: usize, wait: impl Into<Wait>) -> Option<Permit> {
+    pub(super) async fn acquire(&self, party: LimitKey, bytes: usize, wait: impl Into<Wait>) -> Option<Permit> {
         let turn = {
             let mut state = self.state();
             let (free, per_party) = (state.free, state.limits.per_party);
@@ -121,7 +121,7 @@ impl PermitPool {
 }
 
 impl State {
-    fn push(&mut self, party: Party, waiter: Waiter) {
+    fn push(&mut self, party: LimitKey, waiter: Waiter) {
         self.waiting += 1;
         self.waiting_bytes += waiter.bytes;
         self.parties.entry(party).or_default().queue.push_back(waiter);
@@ -129,7 +129,7 @@ impl State {
 
     /// Drops waiting calls until one more fits: the oldest of the same party where it has more than half of the queue, else the
     /// oldest of the party with the longest queue.
-    fn make_room(&mut self, party: Party, bytes: usize) {
+    fn make_room(&mut self, party: LimitKey, bytes: usize) {
         while self.parties.get(&party).is_some_and(|share| share.queue.front().is_some_and(|w| w.turn.is_closed())) {
             self.pop(party, false);
         }
@@ -150,13 +150,13 @@ impl State {
         }
     }
 
-    fn forget_empty(&mut self, party: Party) {
+    fn forget_empty(&mut self, party: LimitKey) {
         if self.parties.get(&party).is_some_and(Share::is_empty) {
             self.parties.remove(&party);
         }
     }
 
-    fn pop(&mut self, party: Party, newest: bool) -> Option<Waiter> {
+    fn pop(&mut self, party: LimitKey, newest: bool) -> Option<Waiter> {
         let queue = &mut self.parties.get_mut(&party)?.queue;
         let waiter = if newest { queue.pop_back() } else { queue.pop_front() }?;
         self.waiting -= 1;
@@ -165,7 +165,7 @@ impl State {
     }
 
     /// Returns the call that is next, and counts a permit for its party. It may have given up meanwhile.
-    fn next(&mut self) -> Option<(Party, Waiter)> {
+    fn next(&mut self) -> Option<(LimitKey, Waiter)> {
         while self.waiting > 0 {
             let (party, newest) = self.next_party()?;
             let waiter = self.pop(party, newest)?;
@@ -183,7 +183,7 @@ impl State {
 
     /// Returns the waiting party that holds the fewest permits, and whether its newest call is next. Among equals it is the one
     /// that has waited for longest; where one of them is stalled, the one whose newest call came last.
-    fn next_party(&self) -> Option<(Party, bool)> {
+    fn next_party(&self) -> Option<(LimitKey, bool)> {
         let stalled = |share: &Share| share.queue.front().is_some_and(|w| w.since.elapsed() > STALLED_AFTER);
         let per_party = self.limits.per_party;
         let may = self.parties.iter().filter(|(_, share)| !share.queue.is_empty() && share.held < per_party);
@@ -197,7 +197,7 @@ impl State {
         next.map(|(party, share)| (*party, stalled(share)))
     }
 
-    fn give_back(&mut self, party: Party) {
+    fn give_back(&mut self, party: LimitKey) {
         let Entry::Occupied(mut share) = self.parties.entry(party) else { return };
         share.get_mut().held -= 1;
         if share.get().is_empty() {

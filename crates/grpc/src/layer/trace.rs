@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use access_tokens_domain::session::{Caller, OrganisationKey};
-use access_tokens_net::activity::Call;
 use access_tokens_net::client_address::ClientAddress;
+use access_tokens_net::connection_tracker::InFlightCall;
 use access_tokens_telemetry as telemetry;
 use access_tokens_telemetry::{elapsed_ms, rpc};
 use http::{Request, Response};
@@ -70,7 +70,7 @@ fn decides(request: &Request<Body>) -> bool {
     let extensions = request.extensions();
     extensions.get::<Caller>().is_some()
         || extensions.get::<TrustedProxy>().is_some()
-        || extensions.get::<Arc<Call>>().is_none()
+        || extensions.get::<Arc<InFlightCall>>().is_none()
 }
 
 /// The gRPC code of an answer. An answer with data carries it behind the data, where only OK can stand for a unary call.

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use access_tokens_domain::{Error, Reason};
-use access_tokens_net::activity::{Call, UNSENT_BYTES_PER_CONNECTION};
+use access_tokens_net::connection_tracker::{InFlightCall, UNSENT_BYTES_PER_CONNECTION};
 use futures::{FutureExt, StreamExt, stream};
 use http::{Request, Response};
 use http_body_util::{BodyExt, BodyStream, StreamBody};
@@ -46,9 +46,9 @@ impl Unsent {
     }
 
     /// Room for an answer: on its connection, and among all.
-    fn room(&self, size: usize, call: Option<&Call>) -> Option<Vec<OwnedSemaphorePermit>> {
+    fn room(&self, size: usize, call: Option<&InFlightCall>) -> Option<Vec<OwnedSemaphorePermit>> {
         let all = (&self.room, FOR_ALL);
-        let own = call.map(|call| (call.activity().unsent(), UNSENT_BYTES_PER_CONNECTION));
+        let own = call.map(|call| (call.tracker().unsent(), UNSENT_BYTES_PER_CONNECTION));
         let bounds = own.into_iter().chain(iter::once(all));
         bounds.map(|(room, bound)| take(room, size, bound)).collect()
     }
@@ -62,7 +62,7 @@ fn take(room: &Arc<Semaphore>, size: usize, bound: usize) -> Option<OwnedSemapho
 
 impl Around for Unsent {
     async fn around<N: Answers>(&self, mut request: Request<Body>, next: Next<'_, N>) -> Response<Body> {
-        let call = request.extensions_mut().remove::<Arc<Call>>();
+        let call = request.extensions_mut().remove::<Arc<InFlightCall>>();
         let may_be_refused = method::find(request.uri().path()).is_some_and(|method| method.reads);
         let (head, mut body) = next.run(request).await.into_parts();
         if body.is_end_stream() {
@@ -125,7 +125,7 @@ struct Waiting {
 }
 
 impl Answer {
-    fn new(data: &Bytes, rest: Body, room: Vec<OwnedSemaphorePermit>, call: Option<Arc<Call>>) -> Self {
+    fn new(data: &Bytes, rest: Body, room: Vec<OwnedSemaphorePermit>, call: Option<Arc<InFlightCall>>) -> Self {
         let mebibytes = u32::try_from(data.len() >> 20).unwrap_or(u32::MAX);
         let time = TIME + TIME_PER_MIB.saturating_mul(mebibytes);
         let pieces: Vec<_> = data.chunks(PIECE).map(Bytes::copy_from_slice).collect();

@@ -27,9 +27,9 @@ use tower::layer::layer_fn;
 
 use access_tokens_gateway::Network;
 use access_tokens_net::connections::{Bounds, Connection, GOAWAY, connections};
-use access_tokens_net::greeting::{GREETING_TIME, PREFACE};
+use access_tokens_net::handshake::{HANDSHAKE_TIMEOUT, PREFACE};
 use access_tokens_net::port::Port;
-use access_tokens_net::signals::Stop;
+use access_tokens_net::signals::StopSignal;
 
 /// Long enough for a test to be on time, and short enough to wait for it.
 const IDLE: Duration = Duration::from_millis(400);
@@ -56,10 +56,10 @@ async fn listen_to(
     static NEVER: LazyLock<watch::Sender<bool>> = LazyLock::new(|| watch::Sender::new(false));
     let bounds = Bounds {
         at_once: 10,
-        strangers_per_address: 10,
+        anonymous_per_address: 10,
         age,
         idle,
-        stop: Stop::by(NEVER.subscribe()),
+        stop: StopSignal::by(NEVER.subscribe()),
         trusted_proxies: trusted_proxies.into(),
     };
     (Box::pin(connections(Port::plain(listener), bounds)), address)
@@ -73,12 +73,12 @@ async fn connected(address: SocketAddr, words: &[u8]) -> TcpStream {
 
 #[tokio::test]
 async fn after_the_preface_a_client_may_think() {
-    let (mut incoming, address) = listen(GREETING_TIME * 20).await;
+    let (mut incoming, address) = listen(HANDSHAKE_TIMEOUT * 20).await;
     let mut client = connected(address, PREFACE).await;
     let mut connection = incoming.next().await.expect("a connection").expect("no error");
     connection.read_exact(&mut [0; PREFACE.len()]).await.expect("the preface");
     tokio::time::pause();
-    tokio::time::advance(GREETING_TIME * 5).await;
+    tokio::time::advance(HANDSHAKE_TIMEOUT * 5).await;
     tokio::time::resume();
     client.write_all(b"x").await.expect("sent");
     assert_eq!(connection.read_u8().await.expect("one byte"), b'x');
@@ -86,7 +86,7 @@ async fn after_the_preface_a_client_may_think() {
 
 #[tokio::test]
 async fn who_does_not_call_is_asked_to_go_and_then_cut() {
-    let limit = GREETING_TIME * 5;
+    let limit = HANDSHAKE_TIMEOUT * 5;
     let (mut incoming, address) = listen(limit).await;
     let _client = connected(address, PREFACE).await;
     let mut connection = incoming.next().await.expect("a connection").expect("no error");
@@ -98,7 +98,7 @@ async fn who_does_not_call_is_asked_to_go_and_then_cut() {
     assert_eq!(farewell, GOAWAY);
     assert!(started.elapsed() >= limit - Duration::from_secs(1), "{:?}", started.elapsed());
     assert_eq!(connection.read(&mut farewell).await.expect("the end"), 0);
-    assert!(started.elapsed() <= limit + GREETING_TIME + Duration::from_secs(1), "{:?}", started.elapsed());
+    assert!(started.elapsed() <= limit + HANDSHAKE_TIMEOUT + Duration::from_secs(1), "{:?}", started.elapsed());
 }
 
 /// A server of health whose checks take some time.

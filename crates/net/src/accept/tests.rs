@@ -7,9 +7,9 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use super::super::greeting::{GREETING_TIME, PREFACE};
+use super::super::handshake::{HANDSHAKE_TIMEOUT, PREFACE};
 use super::*;
-use crate::tls::{HTTP2, LiveTls, TlsSettings};
+use crate::tls::{HTTP2, ReloadingTls, TlsSettings};
 
 async fn port() -> (Port, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -18,8 +18,12 @@ async fn port() -> (Port, SocketAddr) {
 }
 
 /// Permits for this number of connections, all of which may come from one address.
-fn room(connections: usize) -> Room {
-    Room { connections, strangers_per_address: connections, trusted_proxies: Arc::default() }
+fn limits(connections: usize) -> ConnectionLimits {
+    ConnectionLimits {
+        max_connections: connections,
+        anonymous_per_address: connections,
+        trusted_proxies: Arc::default(),
+    }
 }
 
 /// A port with a certificate, and the way to it.
@@ -29,7 +33,7 @@ async fn encrypted(directory: &std::path::Path) -> (Port, SocketAddr, TlsConnect
     std::fs::write(&certificate, made.cert.pem()).expect("written");
     std::fs::write(&key, made.signing_key.serialize_pem()).expect("written");
     let settings = TlsSettings { certificate: Some(certificate), key: Some(key), ..TlsSettings::default() };
-    let tls = LiveTls::start(&settings, "grpc.tls", HTTP2).expect("a good pair");
+    let tls = ReloadingTls::start(&settings, "grpc.tls", HTTP2).expect("a good pair");
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from(made.cert)).expect("an authority");
     let ring = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
@@ -41,7 +45,7 @@ async fn encrypted(directory: &std::path::Path) -> (Port, SocketAddr, TlsConnect
 }
 
 /// Lets in whoever greets, and holds on to them.
-fn serve(mut incoming: Incoming) -> JoinHandle<()> {
+fn serve(mut incoming: Acceptor) -> JoinHandle<()> {
     tokio::spawn(async move {
         let mut held = Vec::new();
         loop {
@@ -50,9 +54,9 @@ fn serve(mut incoming: Incoming) -> JoinHandle<()> {
     })
 }
 
-async fn connect(address: SocketAddr, words: &[u8]) -> TcpStream {
+async fn connect(address: SocketAddr, handshake: &[u8]) -> TcpStream {
     let mut client = TcpStream::connect(address).await.expect("connected");
-    client.write_all(words).await.expect("sent");
+    client.write_all(handshake).await.expect("sent");
     client
 }
 
@@ -63,12 +67,12 @@ async fn closed(client: &mut TcpStream, within: Duration) -> bool {
 
 #[test]
 fn one_trouble_is_told_once() {
-    let (mut trouble, start) = (Trouble::default(), Instant::now());
-    assert!(trouble.is_news(start));
+    let (mut failures, start) = (FailureLog::default(), Instant::now());
+    assert!(failures.should_log(start));
     for i in 1..100 {
-        assert!(!trouble.is_news(start + CALM / 2 * i), "{i}");
+        assert!(!failures.should_log(start + MIN_QUIET_TIME / 2 * i), "{i}");
     }
-    assert!(trouble.is_news(start + CALM * 52));
+    assert!(failures.should_log(start + MIN_QUIET_TIME * 52));
 }
 
 #[tokio::test]
@@ -77,8 +81,8 @@ async fn of_too_many_that_do_not_greet_the_oldest_is_cut() {
     let (encrypted, behind_tls, _) = encrypted(directory.path()).await;
     let (plain, in_the_open) = port().await;
     for (port, address) in [(encrypted, behind_tls), (plain, in_the_open)] {
-        let greetings = Greetings::new(Greeting::Http2, 2, 2, Arc::clone(&port.dropped));
-        let serving = serve(Incoming { greetings, ..Incoming::new(port, room(1), Greeting::Http2) });
+        let handshakes = Handshakes::new(Handshake::Http2, 2, 2, Arc::clone(&port.dropped));
+        let serving = serve(Acceptor { handshakes, ..Acceptor::new(port, limits(1), Handshake::Http2) });
         let mut clients = Vec::new();
         for _ in 0..4 {
             clients.push(connect(address, b"").await);
@@ -103,9 +107,9 @@ async fn silence_and_slow_talk_end_in_time() {
     let (plain, in_the_open) = self::port().await;
     let (http1, request) = self::port().await;
     let serving = [
-        serve(Incoming::new(port, room(1), Greeting::Http2)),
-        serve(Incoming::new(plain, room(1), Greeting::Http2)),
-        serve(Incoming::new(http1, room(1), Greeting::Http1)),
+        serve(Acceptor::new(port, limits(1), Handshake::Http2)),
+        serve(Acceptor::new(plain, limits(1), Handshake::Http2)),
+        serve(Acceptor::new(http1, limits(1), Handshake::Http1)),
     ];
     let mut clients = [
         connect(address, b"").await,
@@ -122,19 +126,19 @@ async fn silence_and_slow_talk_end_in_time() {
     tokio::time::pause();
     let started = Instant::now();
     for client in &mut clients {
-        assert!(closed(client, GREETING_TIME + Duration::from_secs(1)).await);
+        assert!(closed(client, HANDSHAKE_TIMEOUT + Duration::from_secs(1)).await);
     }
     let _ = half.read_to_end(&mut Vec::new()).await;
-    assert!(started.elapsed() <= GREETING_TIME + Duration::from_secs(1), "{:?}", started.elapsed());
+    assert!(started.elapsed() <= HANDSHAKE_TIMEOUT + Duration::from_secs(1), "{:?}", started.elapsed());
     serving.iter().for_each(JoinHandle::abort);
 }
 
 #[tokio::test]
 async fn other_words_end_at_once() {
     let (port, address) = port().await;
-    let serving = serve(Incoming::new(port, room(1), Greeting::Http2));
-    for words in [&b"G"[..], b"GET / HTTP/1.1\r\n\r\n", b"PRI * HTTP/1", b"\x16\x03\x01"] {
-        assert!(closed(&mut connect(address, words).await, Duration::from_secs(1)).await, "{words:?}");
+    let serving = serve(Acceptor::new(port, limits(1), Handshake::Http2));
+    for handshake in [&b"G"[..], b"GET / HTTP/1.1\r\n\r\n", b"PRI * HTTP/1", b"\x16\x03\x01"] {
+        assert!(closed(&mut connect(address, handshake).await, Duration::from_secs(1)).await, "{handshake:?}");
     }
     serving.abort();
 }
@@ -144,18 +148,18 @@ async fn who_greets_gets_in_whoever_does_not_and_nothing_of_it_is_lost() {
     let directory = tempfile::tempdir().expect("a directory");
     let (port, address, connector) = encrypted(directory.path()).await;
     let (plain, in_the_open) = self::port().await;
-    let mut behind_tls = Incoming::new(port, room(1), Greeting::Http2);
-    let mut incoming = Incoming::new(plain, room(1), Greeting::Http2);
+    let mut behind_tls = Acceptor::new(port, limits(1), Handshake::Http2);
+    let mut incoming = Acceptor::new(plain, limits(1), Handshake::Http2);
     let mut silent = Vec::new();
     for _ in 0..20 {
         silent.push((connect(address, b"").await, connect(in_the_open, b"").await));
     }
-    let words = [&PREFACE[..], b"and more"].concat();
-    let mut client = connect(in_the_open, &words[..5]).await;
-    let (sent, (greeted, _)) = tokio::join!(
+    let handshake = [&PREFACE[..], b"and more"].concat();
+    let mut client = connect(in_the_open, &handshake[..5]).await;
+    let (sent, (client, _)) = tokio::join!(
         async {
             tokio::time::sleep(Duration::from_millis(50)).await;
-            client.write_all(&words[5..]).await
+            client.write_all(&handshake[5..]).await
         },
         incoming.next()
     );
@@ -165,18 +169,18 @@ async fn who_greets_gets_in_whoever_does_not_and_nothing_of_it_is_lost() {
         async {
             let name = "localhost".try_into().expect("a name");
             let mut stream = connector.connect(name, stream).await.expect("a handshake");
-            stream.write_all(&words).await.expect("sent");
+            stream.write_all(&handshake).await.expect("sent");
             stream
         },
         behind_tls.next()
     );
-    for mut stream in [greeted.stream, greeted_behind_tls.stream] {
-        let mut heard = vec![0; words.len()];
+    for mut stream in [client.stream, greeted_behind_tls.stream] {
+        let mut heard = vec![0; handshake.len()];
         // In parts, such as a reader with little room has them.
         let (first, rest) = heard.split_at_mut(3);
         stream.read_exact(first).await.expect("the first words");
         stream.read_exact(rest).await.expect("the others");
-        assert_eq!(heard, words);
+        assert_eq!(heard, handshake);
     }
     drop((silent, encrypted));
 }
@@ -184,7 +188,7 @@ async fn who_greets_gets_in_whoever_does_not_and_nothing_of_it_is_lost() {
 #[tokio::test]
 async fn no_more_than_allowed_at_once() {
     let (port, address) = port().await;
-    let mut incoming = Incoming::new(port, room(1), Greeting::Http2);
+    let mut incoming = Acceptor::new(port, limits(1), Handshake::Http2);
     let _clients = [connect(address, PREFACE).await, connect(address, PREFACE).await];
     let first = incoming.next().await;
     assert!(timeout(Duration::from_millis(100), incoming.next()).await.is_err(), "there is no place");
@@ -193,11 +197,11 @@ async fn no_more_than_allowed_at_once() {
 }
 
 /// A client at this address of the machine.
-async fn connect_from(from: [u8; 4], address: SocketAddr, words: &[u8]) -> TcpStream {
+async fn connect_from(from: [u8; 4], address: SocketAddr, handshake: &[u8]) -> TcpStream {
     let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
     socket.bind((from, 0).into()).expect("an address of this machine");
     let mut client = socket.connect(address).await.expect("connected");
-    client.write_all(words).await.expect("sent");
+    client.write_all(handshake).await.expect("sent");
     client
 }
 
@@ -205,11 +209,11 @@ async fn connect_from(from: [u8; 4], address: SocketAddr, words: &[u8]) -> TcpSt
 async fn silent_connections_of_one_address_cost_others_nothing() {
     let (port, address) = port().await;
     let dropped = Arc::clone(&port.dropped);
-    let greetings = Greetings::new(Greeting::Http2, 8, 4, Arc::clone(&dropped));
-    let mut incoming = Incoming { greetings, ..Incoming::new(port, room(10), Greeting::Http2) };
+    let handshakes = Handshakes::new(Handshake::Http2, 8, 4, Arc::clone(&dropped));
+    let mut incoming = Acceptor { handshakes, ..Acceptor::new(port, limits(10), Handshake::Http2) };
     let accepting = tokio::spawn(async move {
-        let (greeted, _slot) = incoming.next().await;
-        greeted.address.ip()
+        let (client, _slot) = incoming.next().await;
+        client.address.ip()
     });
     let mut slow = connect_from([127, 0, 0, 7], address, &PREFACE[..5]).await;
     let mut silent = Vec::new();
@@ -221,8 +225,8 @@ async fn silent_connections_of_one_address_cost_others_nothing() {
     }
     sleep(Duration::from_millis(50)).await;
     slow.write_all(&PREFACE[5..]).await.expect("it was not closed");
-    let greeted = timeout(Duration::from_secs(1), accepting).await.expect("it is let in").expect("no panic");
-    assert_eq!(greeted, IpAddr::from([127, 0, 0, 7]));
+    let client = timeout(Duration::from_secs(1), accepting).await.expect("it is let in").expect("no panic");
+    assert_eq!(client, IpAddr::from([127, 0, 0, 7]));
     let [handshakes, ..] = dropped.counts();
     assert!(handshakes >= 90, "{handshakes}");
 }
@@ -230,22 +234,24 @@ async fn silent_connections_of_one_address_cost_others_nothing() {
 #[tokio::test]
 async fn where_all_places_are_taken_a_stranger_gives_way() {
     let (port, address) = port().await;
-    let room = Room { connections: 3, strangers_per_address: 2, trusted_proxies: Arc::default() };
-    let mut incoming = Incoming::new(port, room, Greeting::Http2);
+    let limits = ConnectionLimits { max_connections: 3, anonymous_per_address: 2, trusted_proxies: Arc::default() };
+    let mut incoming = Acceptor::new(port, limits, Handshake::Http2);
     let mut clients = Vec::new();
-    let mut slots = Vec::new();
+    let mut permits = Vec::new();
     for from in [[127, 0, 0, 1], [127, 0, 0, 2], [127, 0, 0, 2]] {
         clients.push(connect_from(from, address, PREFACE).await);
-        slots.push(incoming.next().await.1);
+        permits.push(incoming.next().await.1);
     }
-    let evicted = |slot: &mut Slot| slot.poll_evicted(&mut Context::from_waker(std::task::Waker::noop())).is_ready();
+    let evicted = |permit: &mut ConnectionPermit| {
+        permit.poll_evicted(&mut Context::from_waker(std::task::Waker::noop())).is_ready()
+    };
     // The first of them makes an authenticated call.
-    drop(slots[0].take_stranger());
+    drop(permits[0].take_anonymous());
     clients.push(connect_from([127, 0, 0, 3], address, PREFACE).await);
     assert!(timeout(Duration::from_millis(50), incoming.next()).await.is_err(), "it has not gone yet");
-    let gone: Vec<_> = slots.iter_mut().map(evicted).collect();
+    let gone: Vec<_> = permits.iter_mut().map(evicted).collect();
     assert_eq!(gone, [false, true, false], "the oldest of the address that has most");
-    slots.remove(1);
+    permits.remove(1);
     timeout(Duration::from_secs(1), incoming.next()).await.expect("there is a place");
 }
 
@@ -254,15 +260,19 @@ async fn one_address_has_its_part_of_the_connections_unless_it_is_a_trusted_prox
     for (proxies, expected) in [(&[][..], [true, false, false]), (&["127.0.0.9"], [false; 3])] {
         let (port, address) = port().await;
         let trusted_proxies = proxies.iter().map(|network| network.parse().expect("a network")).collect();
-        let mut incoming =
-            Incoming::new(port, Room { connections: 10, strangers_per_address: 2, trusted_proxies }, Greeting::Http2);
-        let (mut clients, mut slots) = (Vec::new(), Vec::new());
+        let mut incoming = Acceptor::new(
+            port,
+            ConnectionLimits { max_connections: 10, anonymous_per_address: 2, trusted_proxies },
+            Handshake::Http2,
+        );
+        let (mut clients, mut permits) = (Vec::new(), Vec::new());
         for _ in 0..3 {
             clients.push(connect_from([127, 0, 0, 9], address, PREFACE).await);
-            slots.push(incoming.next().await.1);
+            permits.push(incoming.next().await.1);
         }
-        let evicted =
-            |slot: &mut Slot| slot.poll_evicted(&mut Context::from_waker(std::task::Waker::noop())).is_ready();
-        assert_eq!(slots.iter_mut().map(evicted).collect::<Vec<_>>(), expected);
+        let evicted = |permit: &mut ConnectionPermit| {
+            permit.poll_evicted(&mut Context::from_waker(std::task::Waker::noop())).is_ready()
+        };
+        assert_eq!(permits.iter_mut().map(evicted).collect::<Vec<_>>(), expected);
     }
 }

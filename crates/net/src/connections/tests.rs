@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::*;
-use crate::greeting::{GREETING_TIME, PREFACE};
+use crate::handshake::{HANDSHAKE_TIMEOUT, PREFACE};
 
 const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
 
@@ -19,10 +19,10 @@ async fn listen() -> (impl Connections<Item = io::Result<Connection>> + Send + U
     static NEVER: LazyLock<watch::Sender<bool>> = LazyLock::new(|| watch::Sender::new(false));
     let bounds = Bounds {
         at_once: 10,
-        strangers_per_address: 10,
-        age: GREETING_TIME * 1_000,
-        idle: GREETING_TIME,
-        stop: Stop::by(NEVER.subscribe()),
+        anonymous_per_address: 10,
+        age: HANDSHAKE_TIMEOUT * 1_000,
+        idle: HANDSHAKE_TIMEOUT,
+        stop: StopSignal::by(NEVER.subscribe()),
         trusted_proxies: Arc::default(),
     };
     (Box::pin(connections(Port::plain(listener), bounds)), address)
@@ -37,12 +37,12 @@ async fn large_lists_that_do_not_end_are_bounded_in_number() {
         let length = u32::try_from(part.len()).expect("short").to_be_bytes();
         [&length[1..], &[if at == 0 { 1 } else { 9 }, 0, 0, 0, 0, 1], part].concat()
     });
-    let words = [PREFACE.to_vec(), SETTINGS.to_vec(), frames.collect()].concat();
+    let handshake = [PREFACE.to_vec(), SETTINGS.to_vec(), frames.collect()].concat();
     let (mut incoming, address) = listen().await;
     let mut held = Vec::new();
     for number in 0..3 {
         let mut client = TcpStream::connect(address).await.expect("connected");
-        client.write_all(&words).await.expect("sent");
+        client.write_all(&handshake).await.expect("sent");
         let mut connection = incoming.next().await.expect("a connection").expect("no error");
         let places = connection.large_lists.available_permits();
         if number == 2 {
@@ -50,14 +50,14 @@ async fn large_lists_that_do_not_end_are_bounded_in_number() {
             held.push(Arc::clone(&connection.large_lists).acquire_many_owned(places as u32).await.expect("places"));
         }
         let (mut heard, mut space) = (0, vec![0; 100_000]);
-        while heard < words.len() {
-            match timeout(GREETING_TIME, connection.read(&mut space)).await.expect("bytes").expect("no error") {
+        while heard < handshake.len() {
+            match timeout(HANDSHAKE_TIMEOUT, connection.read(&mut space)).await.expect("bytes").expect("no error") {
                 0 => break,
                 count => heard += count,
             }
         }
         // The place goes with the connection.
-        assert_eq!((heard == words.len(), places), (number < 2, MAX_LARGE_LISTS));
+        assert_eq!((heard == handshake.len(), places), (number < 2, MAX_LARGE_LISTS));
         drop((connection, client));
     }
 }

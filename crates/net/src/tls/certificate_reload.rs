@@ -23,14 +23,14 @@ use crate::tls::{ClientAuth, TlsSettings};
 pub type TlsConnection = TlsStream<TcpStream>;
 
 /// The certificate of a listener, its key, and the authorities of clients: as the files have them, or last had them.
-pub struct LiveTls {
+pub struct ReloadingTls {
     settings: TlsSettings,
     protocol: &'static [u8],
     identities: Identities,
     current: RwLock<Arc<ServerConfig>>,
 }
 
-impl LiveTls {
+impl ReloadingTls {
     /// Reads the files, and follows them for as long as anybody holds it. None without a certificate. `section` is that of
     /// the settings.
     pub(crate) fn start(
@@ -141,7 +141,7 @@ pub fn reload_failures() -> impl Iterator<Item = (&'static str, u64)> {
 }
 
 struct Follower {
-    tls: Weak<LiveTls>,
+    tls: Weak<ReloadingTls>,
     /// The marks of the files when they were read last, be it in vain.
     seen: [Option<Mark>; 3],
     /// Why they could not be used then, as it was said.

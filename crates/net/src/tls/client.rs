@@ -19,7 +19,7 @@ use tower::service_fn;
 
 use super::provider::provider;
 use super::{HTTP2, files, validity};
-use crate::throttle::Throttle;
+use crate::log_throttle::LogThrottle;
 use crate::tls::UpstreamSettings;
 
 /// Which certificates of a service are good.
@@ -28,12 +28,12 @@ pub enum Trust {
     /// Those of an authority that bear the name of the service.
     Authorities,
     /// All. For a question about this very machine, whose answer is worth nothing to anybody else.
-    Anybody,
+    AnyCertificate,
 }
 
 /// A way to a service. Its files are read for each connection, so that they may be exchanged.
 #[derive(Clone)]
-pub struct Link {
+pub struct UpstreamConnector {
     host: String,
     port: u16,
     name: ServerName<'static>,
@@ -41,10 +41,10 @@ pub struct Link {
     settings: Arc<UpstreamSettings>,
     /// Where those are set.
     section: &'static str,
-    throttle: Arc<Throttle>,
+    throttle: Arc<LogThrottle>,
 }
 
-impl Link {
+impl UpstreamConnector {
     /// The way to the service of an `https` URL. Refused when the files cannot be used now.
     pub fn new(url: &Uri, trust: Trust, settings: &UpstreamSettings, section: &'static str) -> anyhow::Result<Self> {
         ensure!(url.scheme() == Some(&Scheme::HTTPS), "{url} is no URL of https");
@@ -94,7 +94,9 @@ impl Link {
     pub(super) fn config(&self) -> anyhow::Result<ClientConfig> {
         let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
         let builder = match (self.trust, &self.settings.ca) {
-            (Trust::Anybody, _) => builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider()))),
+            (Trust::AnyCertificate, _) => {
+                builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider())))
+            }
             (Trust::Authorities, Some(path)) => builder.with_root_certificates(files::authorities(path)?),
             (Trust::Authorities, None) => {
                 let public = webpki_roots::TLS_SERVER_ROOTS.iter().cloned();
@@ -122,9 +124,9 @@ fn bracketed(host: &str) -> String {
 
 /// Whoever has the key of the certificate that it shows, whatever certificate that is.
 #[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
+struct AnyCertificate(Arc<CryptoProvider>);
 
-impl ServerCertVerifier for Anybody {
+impl ServerCertVerifier for AnyCertificate {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 
-use super::{HTTP1, Link, Trust};
+use super::{HTTP1, Trust, UpstreamConnector};
 use crate::tls::{ClientAuth, TlsSettings, UpstreamSettings};
 
 /// A connection, encrypted or not.
@@ -36,7 +36,9 @@ pub async fn connect(address: SocketAddr, tls: &TlsSettings, section: &'static s
         return Ok(Box::new(TcpStream::connect(address).await?));
     }
     let url: Uri = format!("https://{address}").parse()?;
-    let mut config = Link::new(&url, Trust::Anybody, &own_certificate(tls), section)?.config().context(section)?;
+    let mut config = UpstreamConnector::new(&url, Trust::AnyCertificate, &own_certificate(tls), section)?
+        .config()
+        .context(section)?;
     config.alpn_protocols = vec![HTTP1.to_vec()];
     let stream = TcpStream::connect(address).await?;
     let name = ServerName::from(address.ip());

@@ -1,7 +1,7 @@
 //! TLS, with rustls and ring: what listeners encrypt with, whom the certificates of clients stand for, and the way to a
 //! service that asks for it.
 //!
-//! Files are read again when they change ([`LiveTls`]), so that certificates may live for hours.
+//! Files are read again when they change ([`ReloadingTls`]), so that certificates may live for hours.
 
 mod certificate_reload;
 mod client;
@@ -14,8 +14,8 @@ mod provider;
 mod settings;
 mod validity;
 
-pub use certificate_reload::{LiveTls, TlsConnection, check, reload_failures};
-pub use client::{Link, Trust};
+pub use certificate_reload::{ReloadingTls, TlsConnection, check, reload_failures};
+pub use client::{Trust, UpstreamConnector};
 pub use identity::Peer;
 pub use protocol::{HTTP1, HTTP2};
 pub use settings::{ClientAuth, IdentitySettings, TlsSettings, UpstreamSettings};

@@ -10,7 +10,7 @@ use sha2::{Sha256, Sha512};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use super::refusal::Refusal;
+use super::rejection::HashRejection;
 
 /// Minimum length of a stored hash, in bytes.
 pub(super) const MIN_OUTPUT_BYTES: usize = 16;
@@ -50,7 +50,7 @@ enum Scheme {
 
 impl Foreign {
     /// Takes a hash apart, or says why it is not taken. `max_memory` is in KiB.
-    pub(super) fn parse(text: &str, max_memory: u64) -> Result<Self, Refusal> {
+    pub(super) fn parse(text: &str, max_memory: u64) -> Result<Self, HashRejection> {
         if ["$2a$", "$2b$", "$2y$"].iter().any(|prefix| text.starts_with(prefix)) {
             bcrypt(text)
         } else {
@@ -110,32 +110,32 @@ impl Foreign {
 }
 
 /// Reads a PHC string, and says what is wrong with it.
-pub(super) fn read_phc(text: &str) -> Result<PasswordHash, Refusal> {
+pub(super) fn read_phc(text: &str) -> Result<PasswordHash, HashRejection> {
     // passlib and others write the rounds without a name, which would be read as a salt.
     let is_number = |field: &str| !field.is_empty() && field.bytes().all(|byte| byte.is_ascii_digit());
-    if text.split('$').nth(2).is_some_and(is_number) && Refusal::of_scheme(text).is_none() {
-        return Err(Refusal::NotPhc);
+    if text.split('$').nth(2).is_some_and(is_number) && HashRejection::of_scheme(text).is_none() {
+        return Err(HashRejection::NotPhc);
     }
     PasswordHash::new(text).map_err(|error| match error {
-        _ if Refusal::of_scheme(text).is_some() => Refusal::Scheme(Refusal::of_scheme(text)),
-        PhcError::SaltTooLong => Refusal::SaltTooLong,
-        PhcError::SaltTooShort => Refusal::SaltTooShort,
-        PhcError::OutputSize { .. } => Refusal::Malformed,
-        _ => Refusal::NotPhc,
+        _ if HashRejection::of_scheme(text).is_some() => HashRejection::Scheme(HashRejection::of_scheme(text)),
+        PhcError::SaltTooLong => HashRejection::SaltTooLong,
+        PhcError::SaltTooShort => HashRejection::SaltTooShort,
+        PhcError::OutputSize { .. } => HashRejection::Malformed,
+        _ => HashRejection::NotPhc,
     })
 }
 
-fn phc(text: &str, max_memory: u64) -> Result<Foreign, Refusal> {
+fn phc(text: &str, max_memory: u64) -> Result<Foreign, HashRejection> {
     let phc = read_phc(text)?;
     let name = phc.algorithm.as_str();
     if !["scrypt", "pbkdf2-sha256", "pbkdf2-sha512"].contains(&name) {
-        return Err(Refusal::Scheme(Refusal::of_scheme(text)));
+        return Err(HashRejection::Scheme(HashRejection::of_scheme(text)));
     }
-    let number = |name: &str| phc.params.get_decimal(name).ok_or(Refusal::Malformed);
+    let number = |name: &str| phc.params.get_decimal(name).ok_or(HashRejection::Malformed);
     let only = |known: &[&str]| phc.params.iter().all(|(name, _)| known.contains(&name.as_str()));
     let known: &[&str] = if name == "scrypt" { &["ln", "r", "p"] } else { &["i", "l"] };
     if phc.version.is_some() || !only(known) {
-        return Err(Refusal::Malformed);
+        return Err(HashRejection::Malformed);
     }
     let scheme = if name == "scrypt" {
         scrypt_scheme(number("ln")?, number("r")?, number("p")?, max_memory)?
@@ -143,64 +143,64 @@ fn phc(text: &str, max_memory: u64) -> Result<Foreign, Refusal> {
         let rounds = rounds(number("i")?)?;
         if name.ends_with("256") { Scheme::Pbkdf2Sha256(rounds) } else { Scheme::Pbkdf2Sha512(rounds) }
     };
-    let expected = phc.hash.ok_or(Refusal::Malformed)?.as_bytes().to_vec();
+    let expected = phc.hash.ok_or(HashRejection::Malformed)?.as_bytes().to_vec();
     if phc.params.get_decimal("l").is_some_and(|length| usize::try_from(length) != Ok(expected.len())) {
-        return Err(Refusal::Malformed);
+        return Err(HashRejection::Malformed);
     }
-    let salt = phc.salt.ok_or(Refusal::Malformed)?.to_vec();
+    let salt = phc.salt.ok_or(HashRejection::Malformed)?.to_vec();
     if expected.len() < MIN_OUTPUT_BYTES {
-        return Err(Refusal::Malformed);
+        return Err(HashRejection::Malformed);
     }
     Ok(Foreign { scheme, salt, expected })
 }
 
-fn rounds(rounds: u32) -> Result<u32, Refusal> {
+fn rounds(rounds: u32) -> Result<u32, HashRejection> {
     match rounds {
-        0 => Err(Refusal::Malformed),
+        0 => Err(HashRejection::Malformed),
         1..=PBKDF2_ROUNDS => Ok(rounds),
-        _ => Err(Refusal::Time { what: "iterations", found: rounds.into(), limit: PBKDF2_ROUNDS.into() }),
+        _ => Err(HashRejection::Time { what: "iterations", found: rounds.into(), limit: PBKDF2_ROUNDS.into() }),
     }
 }
 
-fn scrypt_scheme(log_n: u32, r: u32, p: u32, max_memory: u64) -> Result<Scheme, Refusal> {
+fn scrypt_scheme(log_n: u32, r: u32, p: u32, max_memory: u64) -> Result<Scheme, HashRejection> {
     if log_n == 0 || r == 0 || p == 0 {
-        return Err(Refusal::Malformed);
+        return Err(HashRejection::Malformed);
     }
     if r > SCRYPT_BLOCK {
-        return Err(Refusal::Time { what: "r", found: r.into(), limit: SCRYPT_BLOCK.into() });
+        return Err(HashRejection::Time { what: "r", found: r.into(), limit: SCRYPT_BLOCK.into() });
     }
     // 128 bytes for each of the blocks; no real cost has 2^40 of them.
     let kib = (1_u64 << log_n.min(40)) * u64::from(r) / 8;
     if kib > max_memory {
-        return Err(Refusal::Memory { needed: kib, limit: max_memory });
+        return Err(HashRejection::Memory { needed: kib, limit: max_memory });
     }
     let lanes = u64::from(SCRYPT_LANES).min(SCRYPT_WORK_KIB / kib.max(1));
     if u64::from(p) > lanes {
-        return Err(Refusal::Time { what: "p", found: p.into(), limit: lanes });
+        return Err(HashRejection::Time { what: "p", found: p.into(), limit: lanes });
     }
-    let log_n = u8::try_from(log_n).map_err(|_| Refusal::Malformed)?;
-    let params = scrypt::Params::new(log_n, r, p).map_err(|_| Refusal::Malformed)?;
+    let log_n = u8::try_from(log_n).map_err(|_| HashRejection::Malformed)?;
+    let params = scrypt::Params::new(log_n, r, p).map_err(|_| HashRejection::Malformed)?;
     Ok(Scheme::Scrypt { params, kib, lanes: p })
 }
 
-fn bcrypt(text: &str) -> Result<Foreign, Refusal> {
+fn bcrypt(text: &str) -> Result<Foreign, HashRejection> {
     use base64::Engine;
 
     // `$2b$`, two digits, `$`, 22 characters of salt, 31 of hash.
     let parts = text.get(4..).and_then(|rest| rest.split_once('$'));
-    let (cost, rest) = parts.ok_or(Refusal::Malformed)?;
-    let (salt, hash) = rest.split_at_checked(22).ok_or(Refusal::Malformed)?;
+    let (cost, rest) = parts.ok_or(HashRejection::Malformed)?;
+    let (salt, hash) = rest.split_at_checked(22).ok_or(HashRejection::Malformed)?;
     if cost.len() != 2 || !cost.bytes().all(|byte| byte.is_ascii_digit()) || hash.len() != 31 {
-        return Err(Refusal::Malformed);
+        return Err(HashRejection::Malformed);
     }
-    let cost: u32 = cost.parse().map_err(|_| Refusal::Malformed)?;
+    let cost: u32 = cost.parse().map_err(|_| HashRejection::Malformed)?;
     if cost > *BCRYPT_COST.end() {
-        return Err(Refusal::Time { what: "cost", found: cost.into(), limit: (*BCRYPT_COST.end()).into() });
+        return Err(HashRejection::Time { what: "cost", found: cost.into(), limit: (*BCRYPT_COST.end()).into() });
     }
-    let decode = |text| bcrypt::BASE_64.decode(text).map_err(|_| Refusal::Malformed);
+    let decode = |text| bcrypt::BASE_64.decode(text).map_err(|_| HashRejection::Malformed);
     let (salt, expected) = (decode(salt)?, decode(hash)?);
     if !BCRYPT_COST.contains(&cost) || expected.len() != BCRYPT_OUTPUT {
-        return Err(Refusal::Malformed);
+        return Err(HashRejection::Malformed);
     }
     Ok(Foreign { scheme: Scheme::Bcrypt(cost), salt, expected })
 }

@@ -14,7 +14,7 @@
 //! variant. Hashes of other schemes are imported too, see [`foreign`].
 
 mod foreign;
-mod refusal;
+mod rejection;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -32,7 +32,7 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use self::foreign::{Foreign, MIN_OUTPUT_BYTES};
-pub use self::refusal::Refusal;
+pub use self::rejection::HashRejection;
 use super::keys::{HmacSha256, KeyRing, PerKey};
 
 /// Argon2's work space. It is 19 MiB: making it anew costs a third of a hash.
@@ -50,7 +50,7 @@ const MAX_PASSES: u32 = 10;
 const MAX_LANES: u32 = 16;
 /// Memory of a stored hash in KiB above which hashes are computed one at a time.
 pub(super) const LARGE_MEMORY: u64 = 64 * 1_024;
-/// Maximum memory of a stored hash in KiB. What may be imported is often less, see [`PassCodes::examine`].
+/// Maximum memory of a stored hash in KiB. What may be imported is often less, see [`PassCodes::assess`].
 const MAX_MEMORY: u64 = 256 * 1_024;
 const OUTPUT_BYTES: usize = 32;
 const MAX_STORED: usize = 512;
@@ -219,7 +219,7 @@ impl PassCodes {
     }
 
     /// Says whether a hash may be imported, and what it costs to guess against it. `max_memory` is in KiB.
-    pub(super) fn examine(&self, stored: &PassCodeHash, max_memory: u64) -> Result<HashCost, Refusal> {
+    pub(super) fn assess(&self, stored: &PassCodeHash, max_memory: u64) -> Result<HashCost, HashRejection> {
         self.parse(stored, max_memory.min(MAX_MEMORY)).map(|stored| stored.cost())
     }
 
@@ -228,10 +228,10 @@ impl PassCodes {
         self.parse(stored, MAX_MEMORY).is_ok_and(|stored| stored.memory() > LARGE_MEMORY)
     }
 
-    fn parse(&self, stored: &PassCodeHash, max_memory: u64) -> Result<Stored<'_>, Refusal> {
+    fn parse(&self, stored: &PassCodeHash, max_memory: u64) -> Result<Stored<'_>, HashRejection> {
         let text = stored.as_stored();
         if text.len() > MAX_STORED {
-            return Err(Refusal::NotPhc);
+            return Err(HashRejection::NotPhc);
         }
         if text.starts_with("$argon2") {
             parse_argon2(text, Some(&self.peppers), max_memory).map(|stored| Stored::Argon2(Box::new(stored)))
@@ -242,9 +242,9 @@ impl PassCodes {
 }
 
 /// Says whether a hash may be imported, without the keys of this service. `max_memory` is in KiB.
-pub fn examine_foreign(text: &str, max_memory: u64) -> Result<HashCost, Refusal> {
+pub fn assess_foreign(text: &str, max_memory: u64) -> Result<HashCost, HashRejection> {
     if text.len() > MAX_STORED {
-        Err(Refusal::NotPhc)
+        Err(HashRejection::NotPhc)
     } else if text.starts_with("$argon2") {
         parse_argon2(text, None, max_memory.min(MAX_MEMORY)).map(|stored| stored.cost())
     } else {
@@ -256,33 +256,33 @@ fn parse_argon2<'k>(
     text: &str,
     peppers: Option<&'k PerKey<HmacSha256>>,
     max_memory: u64,
-) -> Result<StoredArgon2<'k>, Refusal> {
+) -> Result<StoredArgon2<'k>, HashRejection> {
     let phc = foreign::read_phc(text)?;
-    let algorithm = Algorithm::try_from(phc.algorithm.as_str()).map_err(|_| Refusal::Scheme(None))?;
+    let algorithm = Algorithm::try_from(phc.algorithm.as_str()).map_err(|_| HashRejection::Scheme(None))?;
     // The oldest hashes name no version; they are of the first.
-    let version = phc.version.map_or(Ok(Version::V0x10), Version::try_from).map_err(|_| Refusal::Malformed)?;
-    let params = Params::try_from(&phc).map_err(|_| Refusal::Malformed)?;
+    let version = phc.version.map_or(Ok(Version::V0x10), Version::try_from).map_err(|_| HashRejection::Malformed)?;
+    let params = Params::try_from(&phc).map_err(|_| HashRejection::Malformed)?;
     let memory = u64::from(params.m_cost());
     if memory > max_memory {
-        return Err(Refusal::Memory { needed: memory, limit: max_memory });
+        return Err(HashRejection::Memory { needed: memory, limit: max_memory });
     }
     for (what, found, limit) in [("t", params.t_cost(), MAX_PASSES), ("p", params.p_cost(), MAX_LANES)] {
         if found > limit {
-            return Err(Refusal::Time { what, found: found.into(), limit: limit.into() });
+            return Err(HashRejection::Time { what, found: found.into(), limit: limit.into() });
         }
     }
     let pepper = match (params.keyid(), peppers) {
         ([], _) => None,
         (id, Some(peppers)) => {
-            let id = std::str::from_utf8(id).map_err(|_| Refusal::Key)?;
-            Some(peppers.get(id).ok_or(Refusal::Key)?)
+            let id = std::str::from_utf8(id).map_err(|_| HashRejection::Key)?;
+            Some(peppers.get(id).ok_or(HashRejection::Key)?)
         }
-        (_, None) => return Err(Refusal::Key),
+        (_, None) => return Err(HashRejection::Key),
     };
-    let salt = phc.salt.ok_or(Refusal::Malformed)?.to_vec();
-    let expected = phc.hash.ok_or(Refusal::Malformed)?.as_bytes().to_vec();
+    let salt = phc.salt.ok_or(HashRejection::Malformed)?.to_vec();
+    let expected = phc.hash.ok_or(HashRejection::Malformed)?.as_bytes().to_vec();
     if salt.len() < argon2::MIN_SALT_LEN || expected.len() < MIN_OUTPUT_BYTES {
-        return Err(Refusal::Malformed);
+        return Err(HashRejection::Malformed);
     }
     // The parameters hold the id of the key, the length of the output and the note too.
     let is_todays = |peppers: &PerKey<HmacSha256>| {

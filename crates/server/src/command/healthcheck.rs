@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use access_tokens_grpc::ALIVE;
-use access_tokens_net::tls::{Link, Trust, local};
+use access_tokens_net::tls::{Trust, UpstreamConnector, local};
 use anyhow::Context;
 use clap::Args;
 use http::header::HOST;
@@ -88,7 +88,7 @@ fn channel(address: SocketAddr, settings: &GrpcSettings) -> anyhow::Result<Chann
     }
     let url: Uri = format!("https://{address}").parse()?;
     let shown = local::own_certificate(tls);
-    Link::new(&url, Trust::Anybody, &shown, "grpc.tls")?.channel(&url, hurried)
+    UpstreamConnector::new(&url, Trust::AnyCertificate, &shown, "grpc.tls")?.channel(&url, hurried)
 }
 
 /// Where a server that listens on `address` is reached from the same machine.

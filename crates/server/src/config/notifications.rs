@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use access_tokens_gateway::Network;
-use access_tokens_host::Hidden;
+use access_tokens_host::SecretSetting;
 use access_tokens_host::url::{has_good_port, host_address, is_local};
 use access_tokens_host::value::{listed, unless_empty};
 use base64::Engine;
@@ -31,7 +31,7 @@ pub struct NotificationSettings {
     #[serde(deserialize_with = "unless_empty")]
     pub webhook: Option<Webhook>,
     /// What they are signed with; empty when they are not.
-    pub secret: Hidden,
+    pub secret: SecretSetting,
     /// Seconds for one try.
     pub timeout_seconds: u64,
     /// Notifications that may wait.

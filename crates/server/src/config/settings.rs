@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use access_tokens_auth::LoginLimits;
 use access_tokens_gateway::{GatewayConfig, Network, Release, TimeZone};
-use access_tokens_host::Hidden;
+use access_tokens_host::SecretSetting;
 use access_tokens_host::value::{listed, number, parsed, unless_empty};
 use access_tokens_net::tls::{TlsSettings, UpstreamSettings};
 use access_tokens_storage::DatabaseOptions;
@@ -58,7 +58,7 @@ pub struct Settings {
 #[serde(deny_unknown_fields)]
 pub struct DatabaseSettings {
     /// `sqlite://…` or `postgres://…`.
-    pub url: Hidden,
+    pub url: SecretSetting,
     /// May a PostgreSQL on another machine be spoken to in plain text?
     pub allow_plain_text: bool,
     /// The PostgreSQL schema of the tables.
@@ -77,7 +77,7 @@ pub struct DatabaseSettings {
     pub lock_timeout_ms: u64,
     /// PostgreSQL replicas that may answer reads.
     #[serde(deserialize_with = "listed")]
-    pub replica_urls: Vec<Hidden>,
+    pub replica_urls: Vec<SecretSetting>,
     /// Milliseconds that a replica may be later than the primary.
     pub replica_max_lag_ms: u64,
 }
@@ -168,7 +168,7 @@ pub struct KeySettings {
     /// The file with the key ring.
     pub file: PathBuf,
     /// The key ring itself; empty when the file is used.
-    pub ring: Hidden,
+    pub ring: SecretSetting,
 }
 
 /// What policies may allow.

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use access_tokens_gateway::Malformed;
 use access_tokens_grpc::layer::{Calls, method};
-use access_tokens_net::accept::Room;
-use access_tokens_net::dropped::Dropped;
+use access_tokens_net::accept::ConnectionLimits;
+use access_tokens_net::drop_counters::DropCounters;
 use access_tokens_net::http1;
-use access_tokens_net::port::{Names, Port};
-use access_tokens_net::signals::Stop;
+use access_tokens_net::port::{Port, PortNames};
+use access_tokens_net::signals::StopSignal;
 use access_tokens_telemetry::rpc;
 use axum::Router;
 use axum::middleware::map_response;
@@ -34,7 +34,7 @@ type Services = Arc<SetOnce<Calls<Routes>>>;
 /// An HTTP port with the gateway, or none when that is switched off.
 pub(super) struct Front<'a> {
     settings: &'a Settings,
-    stop: Stop,
+    stop: StopSignal,
     services: Services,
     port: Option<Port>,
     server: Option<JoinHandle<()>>,
@@ -42,7 +42,7 @@ pub(super) struct Front<'a> {
 
 impl<'a> Front<'a> {
     /// Binds the port. Nobody is answered yet.
-    pub(super) async fn bind(settings: &'a Settings, stop: &Stop) -> anyhow::Result<Self> {
+    pub(super) async fn bind(settings: &'a Settings, stop: &StopSignal) -> anyhow::Result<Self> {
         let port = match settings.http.listen {
             Some(address) => Some(bind(address, settings).await?),
             None => None,
@@ -51,7 +51,7 @@ impl<'a> Front<'a> {
     }
 
     /// What the port has closed. None where there is no port.
-    pub(super) fn dropped(&self) -> Option<Arc<Dropped>> {
+    pub(super) fn dropped(&self) -> Option<Arc<DropCounters>> {
         self.port.as_ref().map(|port| Arc::clone(&port.dropped))
     }
 
@@ -64,9 +64,10 @@ impl<'a> Front<'a> {
         let router = access_tokens_gateway::router(service, self.settings.gateway_config());
         let router = with_strict_transport(router, self.settings);
         let mut stop = self.stop.clone();
-        let room = room(self.settings);
-        let site = http1::Site { router, refuse: Malformed::answer, log: http_log::around, idle: http1::IDLE_TIME };
-        let served = http1::serve(port, room, site, async move { stop.asked().await });
+        let limits = connection_limits(self.settings);
+        let service =
+            http1::HttpService { router, refuse: Malformed::answer, log: http_log::around, idle: http1::IDLE_TIME };
+        let served = http1::serve(port, limits, service, async move { stop.asked().await });
         self.server = Some(tokio::spawn(served));
     }
 
@@ -103,14 +104,14 @@ impl<'a> Front<'a> {
 /// Binds the port of the gateway, at its address.
 pub(super) async fn bind(address: SocketAddr, settings: &Settings) -> anyhow::Result<Port> {
     let HttpSettings { tls, allow_plain_text, .. } = &settings.http;
-    Port::bind(&Names::HTTP, address, tls, *allow_plain_text).await
+    Port::bind(&PortNames::HTTP, address, tls, *allow_plain_text).await
 }
 
 /// The connections that the port of the gateway has.
-pub(super) fn room(settings: &Settings) -> Room {
-    Room {
-        connections: settings.http.connections,
-        strangers_per_address: settings.http.anonymous_connections_per_address,
+pub(super) fn connection_limits(settings: &Settings) -> ConnectionLimits {
+    ConnectionLimits {
+        max_connections: settings.http.connections,
+        anonymous_per_address: settings.http.anonymous_connections_per_address,
         trusted_proxies: settings.gateway.trusted_proxies.as_slice().into(),
     }
 }

@@ -7,9 +7,9 @@ use access_tokens_gateway::{Malformed, router};
 use access_tokens_grpc::layer::method;
 use access_tokens_host::url::is_local;
 use access_tokens_net::http1;
-use access_tokens_net::signals::Stop;
-use access_tokens_net::throttle::Throttle;
-use access_tokens_net::tls::{Link, Trust, UpstreamSettings};
+use access_tokens_net::log_throttle::LogThrottle;
+use access_tokens_net::signals::StopSignal;
+use access_tokens_net::tls::{Trust, UpstreamConnector, UpstreamSettings};
 use access_tokens_telemetry::metrics::Metrics;
 use access_tokens_telemetry::rpc;
 use anyhow::{Context, ensure};
@@ -20,7 +20,7 @@ use tonic::transport::{Channel, Endpoint};
 use tower::ServiceExt;
 
 use super::drain::DRAIN;
-use super::front::{bind, room, with_strict_transport};
+use super::front::{bind, connection_limits, with_strict_transport};
 use super::ops::Ops;
 use super::upstream::{self, Measured, UpstreamHealth};
 use super::{certificates, http_log};
@@ -38,7 +38,7 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// DATABASE_UNAVAILABLE. The port for operators is the first to answer and the last to close. The gateway is ready while the service
 /// says that it is; as soon as a signal comes, it is not any more.
 pub async fn gateway(settings: &Settings, upstream: Uri) -> anyhow::Result<()> {
-    let mut stop = Stop::on_signals()?;
+    let mut stop = StopSignal::on_signals()?;
     let address = settings.http.listen.context("http.listen is empty: there is nothing to serve on")?;
     let channel = channel(upstream, &settings.gateway.upstream)?;
     let port = bind(address, settings).await?;
@@ -50,12 +50,13 @@ pub async fn gateway(settings: &Settings, upstream: Uri) -> anyhow::Result<()> {
         tokio::spawn(async move { upstream::watch(channel, &health).await })
     };
 
-    let logged = channel.map_err(logged(Arc::new(Throttle::default())));
+    let logged = channel.map_err(logged(Arc::new(LogThrottle::default())));
     let service = rpc::Client::new(Measured::new(logged, &metrics), method::name);
     let router = with_strict_transport(router(service, settings.gateway_config()), settings);
     let mut told = stop.clone();
-    let site = http1::Site { router, refuse: Malformed::answer, log: http_log::around, idle: http1::IDLE_TIME };
-    let served = http1::serve(port, room(settings), site, async move { told.asked().await });
+    let service =
+        http1::HttpService { router, refuse: Malformed::answer, log: http_log::around, idle: http1::IDLE_TIME };
+    let served = http1::serve(port, connection_limits(settings), service, async move { told.asked().await });
     let mut server = tokio::spawn(served);
     let (seen, mut over) = (stop.clone(), false);
     tokio::select! {
@@ -92,7 +93,8 @@ async fn start_ops(settings: &Settings, metrics: &Arc<Metrics>, health: &Arc<Ups
 /// The way to the service: encrypted, or within this machine.
 fn channel(upstream: Uri, settings: &UpstreamSettings) -> anyhow::Result<Channel> {
     if upstream.scheme() == Some(&Scheme::HTTPS) {
-        return Link::new(&upstream, Trust::Authorities, settings, "gateway.upstream")?.channel(&upstream, patient);
+        return UpstreamConnector::new(&upstream, Trust::Authorities, settings, "gateway.upstream")?
+            .channel(&upstream, patient);
     }
     ensure!(
         is_local(&upstream) || settings.allow_plain_text,
@@ -105,7 +107,7 @@ fn channel(upstream: Uri, settings: &UpstreamSettings) -> anyhow::Result<Channel
 /// Logs once a minute why calls do not reach the service: to their callers, each cause is DATABASE_UNAVAILABLE.
 ///
 /// A connection that ends as the service wants it to is no trouble. Its calls are sent again.
-fn logged(throttle: Arc<Throttle>) -> impl Fn(tonic::transport::Error) -> tonic::transport::Error + Clone {
+fn logged(throttle: Arc<LogThrottle>) -> impl Fn(tonic::transport::Error) -> tonic::transport::Error + Clone {
     move |error| {
         let causes = || std::iter::successors(Some(&error as &dyn std::error::Error), |cause| cause.source());
         if causes().any(is_usual_end) {

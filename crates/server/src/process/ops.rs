@@ -8,10 +8,10 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use access_tokens_gateway::Malformed;
-use access_tokens_net::accept::Room;
-use access_tokens_net::dropped::Dropped;
+use access_tokens_net::accept::ConnectionLimits;
+use access_tokens_net::drop_counters::DropCounters;
 use access_tokens_net::http1;
-use access_tokens_net::port::{Names, Port};
+use access_tokens_net::port::{Port, PortNames};
 use access_tokens_storage::Database;
 use access_tokens_telemetry as telemetry;
 use access_tokens_telemetry::VERSION;
@@ -49,7 +49,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub(super) struct Ops {
     shown: Arc<Shown>,
     server: Option<JoinHandle<()>>,
-    dropped: Option<Arc<Dropped>>,
+    dropped: Option<Arc<DropCounters>>,
     looking: OnceLock<JoinHandle<()>>,
 }
 
@@ -81,15 +81,15 @@ impl Ops {
         let mut dropped = None;
         let server = match settings.listen {
             Some(address) => {
-                let port = Port::bind(&Names::OPS, address, &settings.tls, settings.allow_plain_text).await?;
+                let port = Port::bind(&PortNames::OPS, address, &settings.tls, settings.allow_plain_text).await?;
                 dropped = Some(Arc::clone(&port.dropped));
-                let site = http1::Site {
+                let service = http1::HttpService {
                     router: router(Arc::clone(&shown)),
                     refuse: malformed,
                     log: http_log::around,
                     idle: IDLE_TIME,
                 };
-                let served = http1::serve(port, room(), site, pending());
+                let served = http1::serve(port, connection_limits(), service, pending());
                 Some(tokio::spawn(served))
             }
             None => None,
@@ -98,7 +98,7 @@ impl Ops {
     }
 
     /// What the port has closed. None where there is no port.
-    pub(super) fn dropped(&self) -> Option<Arc<Dropped>> {
+    pub(super) fn dropped(&self) -> Option<Arc<DropCounters>> {
         self.dropped.clone()
     }
 
@@ -120,8 +120,12 @@ impl Drop for Ops {
     }
 }
 
-fn room() -> Room {
-    Room { connections: CONNECTIONS, strangers_per_address: CONNECTIONS_PER_ADDRESS, trusted_proxies: Arc::default() }
+fn connection_limits() -> ConnectionLimits {
+    ConnectionLimits {
+        max_connections: CONNECTIONS,
+        anonymous_per_address: CONNECTIONS_PER_ADDRESS,
+        trusted_proxies: Arc::default(),
+    }
 }
 
 /// Answers a request that HTTP does not allow, in plain text as everything on this port.

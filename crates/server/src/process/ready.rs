@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use access_tokens_auth::Authenticator;
 use access_tokens_grpc::{Health, Readiness};
-use access_tokens_secrets::{KeyRing, LiveKeys};
+use access_tokens_secrets::{KeyProvider, KeyRing};
 use access_tokens_storage::Database;
 use tokio::time::{Instant, timeout};
 
@@ -26,7 +26,7 @@ const COMPARISON_INTERVAL: Duration = Duration::from_secs(600);
 /// The comparison of the key ring with what the database holds. A start compares before it serves; here it is made again when
 /// the ring changes, and from time to time: another replica may write with a key that has not come here.
 struct Comparison<'a> {
-    keys: &'a LiveKeys,
+    keys: &'a KeyProvider,
     compared: Option<(Arc<KeyRing>, Instant)>,
     /// What was said last.
     said: Option<String>,
@@ -65,7 +65,12 @@ impl Comparison<'_> {
 }
 
 /// Keeps health true, until the task that runs it ends.
-pub(super) async fn watch(database: &Database, sessions: &Authenticator<Database>, keys: &LiveKeys, health: &Health) {
+pub(super) async fn watch(
+    database: &Database,
+    sessions: &Authenticator<Database>,
+    keys: &KeyProvider,
+    health: &Health,
+) {
     let mut ticks = tokio::time::interval(PERIOD);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let comparison = Comparison { keys, compared: None, said: None };

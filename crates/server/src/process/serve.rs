@@ -15,10 +15,10 @@ use access_tokens_grpc::server::{CallRouter, in_process, routers};
 use access_tokens_grpc::{App, Limits};
 use access_tokens_grpc::{Health, Readiness};
 use access_tokens_host::{SystemClock, SystemRandom};
-use access_tokens_net::connections::{Bounds, Connection, connections, dealt};
-use access_tokens_net::port::{Names, Port};
-use access_tokens_net::signals::Stop;
-use access_tokens_secrets::{KeyRing, KeyedSecrets, LiveKeys};
+use access_tokens_net::connections::{Bounds, Connection, connections, split_by_stream_limit};
+use access_tokens_net::port::{Port, PortNames};
+use access_tokens_net::signals::StopSignal;
+use access_tokens_secrets::{KeyProvider, KeyRing, KeyedSecrets};
 use access_tokens_storage::{Database, DatabaseOptions, SetupError};
 use access_tokens_telemetry::metrics::Metrics;
 use anyhow::Context;
@@ -55,7 +55,7 @@ pub async fn serve(
     ring: &KeyRing,
     prepare: impl AsyncFnOnce(Arc<Database>) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let mut stop = Stop::on_signals()?;
+    let mut stop = StopSignal::on_signals()?;
     let max_guess_chance = settings.policy.max_guess_chance;
     if max_guess_chance > DEFAULT_LIMIT {
         tracing::warn!(
@@ -65,7 +65,7 @@ pub async fn serve(
     }
     let port = {
         let GrpcSettings { listen, tls, allow_plain_text, .. } = &settings.grpc;
-        Port::bind(&Names::GRPC, *listen, tls, *allow_plain_text).await?
+        Port::bind(&PortNames::GRPC, *listen, tls, *allow_plain_text).await?
     };
     let mut front = Front::bind(settings, &stop).await?;
     let (health, metrics) = (Health::new(), Arc::new(Metrics::exported()));
@@ -84,7 +84,7 @@ pub async fn serve(
     let clock = Arc::new(SystemClock);
     let random = Arc::new(SystemRandom);
     let (notifier, deliveries) = notification::start(&settings.notifications, &settings.webhooks, clock, random);
-    let keys = Arc::new(LiveKeys::new(ring.clone()));
+    let keys = Arc::new(KeyProvider::new(ring.clone()));
     // A ring that is a setting stays as it is until the next start.
     let from_file = settings.keys.ring.expose().is_empty();
     let following = from_file.then(|| tokio::spawn(crypto::watch(settings.keys.file.clone(), Arc::clone(&keys))));
@@ -159,15 +159,16 @@ pub async fn serve(
 
 /// Answers calls until asked to stop, and to the last of those that are under way then.
 async fn answer(
-    [for_wide, for_narrow]: [CallRouter; 2],
+    [high_limit_router, low_limit_router]: [CallRouter; 2],
     incoming: impl Stream<Item = io::Result<Connection>>,
-    mut stop: Stop,
+    mut stop: StopSignal,
 ) -> Result<(), tonic::transport::Error> {
-    let (wide, narrow) = dealt(incoming);
-    let for_wide = for_wide.serve_with_incoming_shutdown(wide, async move { stop.asked().await });
+    let (high_limit, low_limit) = split_by_stream_limit(incoming);
+    let high_limit_router =
+        high_limit_router.serve_with_incoming_shutdown(high_limit, async move { stop.asked().await });
     // It ends when there are no further connections, which is when the other one is asked to: nobody falls between them.
-    let for_narrow = for_narrow.serve_with_incoming_shutdown(narrow, pending());
-    tokio::try_join!(for_wide, for_narrow).map(drop)
+    let low_limit_router = low_limit_router.serve_with_incoming_shutdown(low_limit, pending());
+    tokio::try_join!(high_limit_router, low_limit_router).map(drop)
 }
 
 /// The database, as soon as it answers; meanwhile somebody answers the probes. `None`: asked to stop before.
@@ -175,7 +176,7 @@ async fn database(
     settings: &Settings,
     port: &Port,
     front: &mut Front<'_>,
-    stop: &mut Stop,
+    stop: &mut StopSignal,
     health: &Health,
 ) -> anyhow::Result<Option<Arc<Database>>> {
     let mut connecting = Box::pin(connect_patiently(settings, health));
@@ -215,7 +216,7 @@ impl From<SetupError> for Start {
 }
 
 async fn connect_patiently(settings: &Settings, health: &Health) -> anyhow::Result<Arc<Database>> {
-    let options = DatabaseOptions { watcher: telemetry::watcher(), ..settings.database.options() };
+    let options = DatabaseOptions { watcher: telemetry::statement_observer(), ..settings.database.options() };
     let mut complained = None;
     loop {
         let prepared = async |database: &Database| {
@@ -252,10 +253,10 @@ async fn connect_patiently(settings: &Settings, health: &Health) -> anyhow::Resu
 }
 
 /// What connections of the gRPC port are allowed.
-pub(super) fn bounds(settings: &GrpcSettings, stop: &Stop) -> Bounds {
+pub(super) fn bounds(settings: &GrpcSettings, stop: &StopSignal) -> Bounds {
     Bounds {
         at_once: settings.connections,
-        strangers_per_address: settings.anonymous_connections_per_address,
+        anonymous_per_address: settings.anonymous_connections_per_address,
         age: settings.connection_age(),
         idle: settings.idle(),
         stop: stop.clone(),
@@ -266,7 +267,7 @@ pub(super) fn bounds(settings: &GrpcSettings, stop: &Stop) -> Bounds {
 /// The services on their ports.
 fn assemble(
     database: &Arc<Database>,
-    keys: &Arc<LiveKeys>,
+    keys: &Arc<KeyProvider>,
     notifier: Arc<dyn Notifier>,
     settings: &Settings,
     metrics: Arc<Metrics>,

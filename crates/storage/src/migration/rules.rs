@@ -65,7 +65,11 @@ fn steps_only_add_unless_they_say_since_when_nobody_needs_what_goes() {
         // Nobody has been there before the first one.
         if !earlier.is_empty() {
             let text = std::fs::read_to_string(folder.join(&name)).expect("a step");
-            assert_eq!(violations(&text, &earlier), Vec::<String>::new(), "{name}: see docs/adr/0010-schema-migrations.md");
+            assert_eq!(
+                violations(&text, &earlier),
+                Vec::<String>::new(),
+                "{name}: see docs/adr/0010-schema-migrations.md"
+            );
         }
         earlier.push(step);
     }

@@ -47,9 +47,9 @@
 //! A measurement is an atomic addition. What can be looked up is looked up when somebody reads.
 
 mod certificate_file;
-mod guesses;
+mod guess_bounds;
 mod lifetimes;
-mod lookups;
+mod observed;
 mod process;
 #[cfg(test)]
 mod tests;
@@ -68,7 +68,7 @@ use prometheus::{Registry, TextEncoder};
 use tonic::Code;
 
 pub use certificate_file::CertificateFile;
-pub use guesses::GuessBounds;
+pub use guess_bounds::GuessBounds;
 
 use crate as telemetry;
 use crate::VERSION;
@@ -81,7 +81,7 @@ const UPSTREAM_CALLS: &str = "rpc.client.duration";
 
 /// Most series of any other instrument. Further ones would be added up as one.
 const SERIES: usize = 128;
-const _: () = assert!(guesses::MAX_SERIES <= SERIES);
+const _: () = assert!(guess_bounds::MAX_SERIES <= SERIES);
 
 /// The kind of attempts and locks of user log-ins, beside the kinds of secrets of a token.
 const PASSWORD: &str = "PASSWORD";
@@ -125,7 +125,7 @@ impl Metrics {
             return Self::of(SdkMeterProvider::builder());
         };
         let metrics = Self::of(SdkMeterProvider::builder().with_resource(resource).with_reader(reader));
-        telemetry::outlive(&metrics.provider);
+        telemetry::keep_until_finish(&metrics.provider);
         metrics.watch_exports();
         metrics
     }

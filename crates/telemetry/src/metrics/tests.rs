@@ -35,7 +35,7 @@ fn full() -> (Metrics, TempDir) {
     metrics.watch_connections(|| vec![Connections { purpose: "readers", open: 3, idle: 1, most: 4 }]);
     metrics.watch_released(|| 6);
     metrics.watch_exports();
-    metrics.watch_dropped(vec![std::sync::Arc::new(access_tokens_net::dropped::Dropped::new("grpc"))]);
+    metrics.watch_dropped(vec![std::sync::Arc::new(access_tokens_net::drop_counters::DropCounters::new("grpc"))]);
     metrics.set_tokens(vec![(LifeCycleState::Effective, 7), (LifeCycleState::NotEffective, 0)]);
     metrics.locked(SecretKind::PassCode);
     metrics.imported("created", 8);

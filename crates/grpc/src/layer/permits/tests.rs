@@ -10,8 +10,8 @@ use futures::poll;
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
-const A: Party = Party::Organisation(OrganisationKey(1));
-const B: Party = Party::Organisation(OrganisationKey(2));
+const A: LimitKey = LimitKey::Organisation(OrganisationKey(1));
+const B: LimitKey = LimitKey::Organisation(OrganisationKey(2));
 
 fn pool(permits: usize, per_party: usize, waiting: usize) -> PermitPool {
     PermitPool::new(PoolLimits { permits, per_party, waiting, waiting_per_party: waiting, waiting_bytes: 1_000 })
@@ -117,7 +117,7 @@ async fn a_flood_of_one_party_does_not_push_out_the_others_that_wait() {
 
 #[test]
 fn addresses_of_one_customer_are_one_party() {
-    let party = |text: &str| Party::of_address(Some(ClientAddress::new(text.parse().expect("an address"))));
+    let party = |text: &str| LimitKey::of_address(Some(ClientAddress::new(text.parse().expect("an address"))));
     assert_eq!(party("2001:db8::1"), party("2001:db8::ffff:1"));
     assert_ne!(party("2001:db8::1"), party("2001:db8:0:1::1"));
     assert_ne!(party("192.0.2.1"), party("192.0.2.2"));
@@ -132,7 +132,7 @@ async fn no_permit_is_lost_and_none_is_given_twice() {
         let (pool, inside) = (pool.clone(), Arc::clone(&inside));
         tokio::spawn(async move {
             let wait = if number % 3 == 0 { Duration::from_micros(50) } else { SECOND };
-            let party = Party::Organisation(OrganisationKey(number % 5));
+            let party = LimitKey::Organisation(OrganisationKey(number % 5));
             let Some(_permit) = pool.acquire(party, 1, wait).await else { return };
             assert!(inside.fetch_add(1, Ordering::SeqCst) < 3);
             tokio::task::yield_now().await;

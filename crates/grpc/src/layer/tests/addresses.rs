@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use access_tokens_gateway::Network;
-use access_tokens_net::activity::{Activity, Origin};
 use access_tokens_net::client_address::{ClientAddress, RemoteAddress};
+use access_tokens_net::connection_tracker::{ConnectionInfo, ConnectionTracker};
 use access_tokens_net::tls::Peer;
 
 use super::*;
@@ -18,9 +18,9 @@ async fn seen(peer: &str, headers: &[(&str, &str)]) -> Option<String> {
     let proxies: Vec<Network> = vec!["10.0.0.0/8".parse().expect("a network")];
     let peer: IpAddr = peer.parse().expect("an address");
     let mut request = request(LOGIN, headers);
-    request.extensions_mut().insert(Origin {
+    request.extensions_mut().insert(ConnectionInfo {
         peer: Peer::default(),
-        activity: Arc::new(Activity::detached()),
+        tracker: Arc::new(ConnectionTracker::detached()),
         remote: RemoteAddress::new(peer, &proxies.into()),
     });
     let Ok(response) = service.oneshot(request).await;

@@ -2,8 +2,8 @@
 
 use std::convert::Infallible;
 
-use access_tokens_net::activity::{Activity, Origin};
 use access_tokens_net::client_address::RemoteAddress;
+use access_tokens_net::connection_tracker::{ConnectionInfo, ConnectionTracker};
 use access_tokens_net::tls::Peer;
 use http::HeaderMap;
 use tonic::Code;
@@ -32,18 +32,18 @@ fn status_ok() -> (http::HeaderName, http::HeaderValue) {
     (Status::GRPC_STATUS, http::HeaderValue::from_static("0"))
 }
 
-fn connection() -> Arc<Activity> {
-    Arc::new(Activity::detached())
+fn connection() -> Arc<ConnectionTracker> {
+    Arc::new(ConnectionTracker::detached())
 }
 
-async fn call(unsent: &Unsent, path: &str, size: usize, over: Option<&Arc<Activity>>) -> Response<Body> {
+async fn call(unsent: &Unsent, path: &str, size: usize, over: Option<&Arc<ConnectionTracker>>) -> Response<Body> {
     let request = Request::builder().method("POST").uri(path).header("content-type", "application/grpc");
     let mut request = request.header("size", size).body(Body::empty()).expect("a request");
-    if let Some(activity) = over {
-        request.extensions_mut().insert(Origin {
+    if let Some(tracker) = over {
+        request.extensions_mut().insert(ConnectionInfo {
             remote: RemoteAddress::new([127, 0, 0, 1].into(), &Arc::default()),
             peer: Peer::default(),
-            activity: Arc::clone(activity),
+            tracker: Arc::clone(tracker),
         });
     }
     let Ok(response) = service(unsent).oneshot(request).await;
@@ -51,7 +51,7 @@ async fn call(unsent: &Unsent, path: &str, size: usize, over: Option<&Arc<Activi
 }
 
 /// An answer, or that there was no room for it.
-async fn list(unsent: &Unsent, size: usize, over: Option<&Arc<Activity>>) -> Option<Response<Body>> {
+async fn list(unsent: &Unsent, size: usize, over: Option<&Arc<ConnectionTracker>>) -> Option<Response<Body>> {
     let response = call(unsent, LIST, size, over).await;
     let Some(status) = Status::from_header_map(response.headers()) else { return Some(response) };
     let details = status.get_error_details();

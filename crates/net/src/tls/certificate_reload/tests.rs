@@ -46,24 +46,26 @@ impl Place {
         fs::rename(beside, self.directory.path().join(name)).expect("renamed");
     }
 
-    fn start(&self) -> (Arc<LiveTls>, Follower) {
+    fn start(&self) -> (Arc<ReloadingTls>, Follower) {
         let config = server_config(&self.settings, b"h2").expect("a good pair");
         let current = RwLock::new(Arc::new(config));
         let identities = Identities::default();
-        let tls = Arc::new(LiveTls { settings: self.settings.clone(), protocol: b"h2", identities, current });
+        let tls = Arc::new(ReloadingTls { settings: self.settings.clone(), protocol: b"h2", identities, current });
         let follower = Follower { tls: Arc::downgrade(&tls), seen: marks(&self.settings), failing: None };
         (tls, follower)
     }
 }
 
 /// The certificate that a new connection is shown.
-async fn shown(tls: &LiveTls) -> CertificateDer<'static> {
+async fn shown(tls: &ReloadingTls) -> CertificateDer<'static> {
     use tokio_rustls::rustls::ClientConfig;
 
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
     let url = format!("https://{address}").parse().expect("a URL");
-    let link = super::super::Link::new(&url, super::super::Trust::Anybody, &Default::default(), "test").expect("a way");
+    let link =
+        super::super::UpstreamConnector::new(&url, super::super::Trust::AnyCertificate, &Default::default(), "test")
+            .expect("a way");
     let config: ClientConfig = link.config().expect("a configuration");
     let connect = async {
         let stream = TcpStream::connect(address).await.expect("connected");
@@ -120,7 +122,7 @@ async fn a_start_with_a_bad_pair_says_what_is_wrong_and_shows_no_key() {
         place.write("certificate", &first.certificate);
         place.write("key", &first.key);
         place.write(name, text);
-        let refused = LiveTls::start(&place.settings, "grpc.tls", b"h2").err().expect("refused");
+        let refused = ReloadingTls::start(&place.settings, "grpc.tls", b"h2").err().expect("refused");
         format!("{refused:#}")
     };
     let middle = first.key.lines().nth(1).expect("a line of the key");
@@ -137,6 +139,6 @@ async fn a_start_with_a_bad_pair_says_what_is_wrong_and_shows_no_key() {
     }
     place.write("certificate", &first.certificate);
     fs::remove_file(place.directory.path().join("key")).expect("removed");
-    let refused = LiveTls::start(&place.settings, "grpc.tls", b"h2").err().expect("refused");
+    let refused = ReloadingTls::start(&place.settings, "grpc.tls", b"h2").err().expect("refused");
     assert!(format!("{refused:#}").contains("cannot be read"), "{refused:#}");
 }

@@ -1,6 +1,6 @@
 //! What a hash of another system becomes, and the parts that formats share.
 
-use access_tokens_secrets::Refusal;
+use access_tokens_secrets::HashRejection;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD_NO_PAD};
 use base64::{Engine, alphabet};
@@ -103,7 +103,7 @@ pub(super) fn decode_hex(text: &str) -> Option<Vec<u8>> {
 
 /// The name of a scheme that is not supported, by how its hashes begin.
 pub(super) fn unsupported(text: &str) -> Conversion {
-    Conversion::Unsupported(Refusal::of_scheme(text).or_else(|| of_digits(text)).unwrap_or(UNKNOWN))
+    Conversion::Unsupported(HashRejection::of_scheme(text).or_else(|| of_digits(text)).unwrap_or(UNKNOWN))
 }
 
 /// The name of a bare digest, by the number of its hexadecimal digits.

@@ -7,7 +7,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use access_tokens_domain::ports::HashCost;
-use access_tokens_secrets::{Refusal, examine_foreign};
+use access_tokens_secrets::{HashRejection, assess_foreign};
 use anyhow::Context as _;
 use serde_json::json;
 
@@ -174,10 +174,10 @@ fn judge(candidate: Candidate, limit: u64) -> Result<Accepted, Rejected> {
         Conversion::Hash(hash) => hash,
         Conversion::Unsupported(scheme) => return Err(unsupported(scheme)),
     };
-    match examine_foreign(&hash, limit) {
+    match assess_foreign(&hash, limit) {
         Ok(cost) => Ok(Accepted { hash, cost, is_same: candidate.is_same }),
-        Err(Refusal::NotPhc | Refusal::Scheme(None)) => Err(unsupported(UNKNOWN)),
-        Err(Refusal::Scheme(Some(name))) => Err(unsupported(name)),
+        Err(HashRejection::NotPhc | HashRejection::Scheme(None)) => Err(unsupported(UNKNOWN)),
+        Err(HashRejection::Scheme(Some(name))) => Err(unsupported(name)),
         Err(refusal) => Err(Rejected { why: refusal.to_string(), is_over_limit: refusal.is_over_limit() }),
     }
 }

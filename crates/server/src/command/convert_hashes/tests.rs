@@ -7,7 +7,7 @@ use std::sync::Arc;
 use access_tokens_domain::ports::{HashQueue, HashWork, Secrets, Verdict};
 use access_tokens_domain::secret::{PassCodeHash, Secret};
 use access_tokens_host::SystemRandom;
-use access_tokens_secrets::{KeyedSecrets, examine_foreign};
+use access_tokens_secrets::{KeyedSecrets, assess_foreign};
 use access_tokens_testkit::keys::{RING_A, ring};
 
 use super::conversion::Conversion;
@@ -87,7 +87,7 @@ async fn unsupported(format: Format, text: &str) -> BTreeMap<String, String> {
                 continue;
             }
         };
-        if let Err(refusal) = examine_foreign(&hash, LIMIT) {
+        if let Err(refusal) = assess_foreign(&hash, LIMIT) {
             others.insert(value, refusal.to_string());
             continue;
         }

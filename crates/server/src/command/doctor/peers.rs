@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use access_tokens_host::url::is_local;
-use access_tokens_net::tls::{Link, Trust};
+use access_tokens_net::tls::{Trust, UpstreamConnector};
 use http::Uri;
 use http::uri::Scheme;
 use tokio::net::TcpStream;
@@ -35,7 +35,7 @@ pub(super) async fn check(settings: &Settings, report: &mut Report) {
             let reached = reach(endpoint).await.map_err(|error| (error, "telemetry.endpoint"));
             return tell("collector", &shown, reached, report);
         }
-        let reached = match Link::new(endpoint, Trust::Authorities, way, "telemetry.collector") {
+        let reached = match UpstreamConnector::new(endpoint, Trust::Authorities, way, "telemetry.collector") {
             Ok(link) => link.probe().await,
             Err(error) => Err(format!("{error:#}")),
         };

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use access_tokens_domain::ports::Clock;
 use access_tokens_host::{SystemClock, SystemRandom};
-use access_tokens_secrets::{KeyRing, SETTLED};
+use access_tokens_secrets::{KEY_PROPAGATION_TIME, KeyRing};
 use anyhow::{Context as _, bail};
 use chrono::{DateTime, Utc};
 
@@ -30,8 +30,8 @@ pub(super) async fn rotate(file: &Path, prepare: bool) -> anyhow::Result<()> {
         );
         return Ok(());
     }
-    eprintln!("made key {id}; waiting {} seconds, for servers to read it", SETTLED.as_secs());
-    tokio::time::sleep(SETTLED).await;
+    eprintln!("made key {id}; waiting {} seconds, for servers to read it", KEY_PROPAGATION_TIME.as_secs());
+    tokio::time::sleep(KEY_PROPAGATION_TIME).await;
     KeyRing::promote_key(file, &id, &SystemRandom)
         .with_context(|| format!("key {id} is there and not yet written with: `rotate --to {id}`"))?;
     done(&id);
@@ -93,7 +93,7 @@ pub(super) async fn settled(file: &Path) -> anyhow::Result<()> {
     let modified = std::fs::metadata(file).and_then(|metadata| metadata.modified());
     let modified = DateTime::<Utc>::from(modified.with_context(|| file.display().to_string())?);
     let age = SystemClock.now().signed_duration_since(modified).to_std().unwrap_or_default();
-    tokio::time::sleep(SETTLED.saturating_sub(age)).await;
+    tokio::time::sleep(KEY_PROPAGATION_TIME.saturating_sub(age)).await;
     Ok(())
 }
 
@@ -124,7 +124,7 @@ mod tests {
         let prepared = ids(&file);
         assert_eq!((prepared.len(), &prepared[0]), (2, &old[0]), "the old key still writes");
         rotation.await.expect("rotated");
-        assert!(start.elapsed() >= SETTLED);
+        assert!(start.elapsed() >= KEY_PROPAGATION_TIME);
         assert_eq!(ids(&file), [prepared[1].clone(), prepared[0].clone()]);
     }
 
@@ -137,7 +137,7 @@ mod tests {
         let prepared = ids(&file);
         let start = Instant::now();
         rotate_to(&file, &prepared[1]).await.expect("moved");
-        assert!(start.elapsed() + std::time::Duration::from_secs(1) >= SETTLED, "the file was new");
+        assert!(start.elapsed() + std::time::Duration::from_secs(1) >= KEY_PROPAGATION_TIME, "the file was new");
         assert_eq!(ids(&file), [prepared[1].clone(), prepared[0].clone()]);
         rotate_to(&file, &prepared[1]).await.expect("nothing to do");
         let text = fs::read_to_string(&file).expect("text");

@@ -1,7 +1,7 @@
 //! The sessions that a key may have signed.
 
 use access_tokens_auth::SESSION_LIFETIME;
-use access_tokens_secrets::{KeyRing, SETTLED};
+use access_tokens_secrets::{KEY_PROPAGATION_TIME, KeyRing};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::config::Settings;
@@ -18,5 +18,5 @@ pub(super) fn sessions_until(settings: &Settings, ring: &KeyRing, id: &str) -> O
         Some(DateTime::<Utc>::from(std::fs::metadata(file).ok()?.modified().ok()?))
     };
     let since = ring.writes_since().or_else(changed)?;
-    Some(since + SESSION_LIFETIME + TimeDelta::from_std(SETTLED).ok()?)
+    Some(since + SESSION_LIFETIME + TimeDelta::from_std(KEY_PROPAGATION_TIME).ok()?)
 }

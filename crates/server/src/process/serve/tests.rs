@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use access_tokens_domain::notification::NoNotifier;
 use access_tokens_grpc::server;
-use access_tokens_net::connections::WIDE;
-use access_tokens_net::greeting::PREFACE;
+use access_tokens_net::connections::MAX_HIGH_LIMIT_CONNECTIONS;
+use access_tokens_net::handshake::PREFACE;
 use access_tokens_testkit::keys::{RING_A, ring};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -40,19 +40,19 @@ async fn those_who_come_while_many_are_there_may_have_fewer_calls_at_a_time() {
     let folder = tempfile::tempdir().expect("a folder");
     let url = format!("sqlite://{}", folder.path().join("test.db").display());
     let database = Arc::new(access_tokens_storage::connect(&DatabaseOptions::new(url)).await.expect("a database"));
-    let (keys, notifier) = (Arc::new(LiveKeys::new(ring(&[RING_A]))), Arc::new(NoNotifier));
+    let (keys, notifier) = (Arc::new(KeyProvider::new(ring(&[RING_A]))), Arc::new(NoNotifier));
     let settings = Loaded::load(None, [], &[]).expect("the defaults").settings;
     let app = Arc::new(assemble(&database, &keys, notifier, &settings, Arc::default()));
     let health = Health::new();
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
     let asked = watch::Sender::new(false);
-    let stop = Stop::by(asked.subscribe());
+    let stop = StopSignal::by(asked.subscribe());
     let incoming = connections(Port::plain(listener), bounds(&settings.grpc, &stop));
     let server = tokio::spawn(answer(routers(app, &health, Limits::default(), true), incoming, stop));
 
     let mut open = Vec::new();
-    for _ in 0..WIDE {
+    for _ in 0..MAX_HIGH_LIMIT_CONNECTIONS {
         let (client, streams) = connected(address).await;
         assert_eq!(streams, server::WIDE);
         open.push(client);

@@ -112,12 +112,12 @@ fn cause(error: &OTelSdkError) -> &'static str {
 
 /// An exporter whose exports are bounded, and counted where they fail.
 #[derive(Debug)]
-pub(crate) struct Watched<E> {
+pub(crate) struct MonitoredExporter<E> {
     exporter: E,
     signal: &'static Signal,
 }
 
-impl<E> Watched<E> {
+impl<E> MonitoredExporter<E> {
     pub(super) fn new(exporter: E, signal: &'static Signal) -> Self {
         Self { exporter, signal }
     }
@@ -127,7 +127,7 @@ impl<E> Watched<E> {
     }
 }
 
-impl<E: SpanExporter> SpanExporter for Watched<E> {
+impl<E: SpanExporter> SpanExporter for MonitoredExporter<E> {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let mut result = Ok(());
         for part in parts(batch) {
@@ -150,7 +150,7 @@ impl<E: SpanExporter> SpanExporter for Watched<E> {
     }
 }
 
-impl<E: PushMetricExporter> PushMetricExporter for Watched<E> {
+impl<E: PushMetricExporter> PushMetricExporter for MonitoredExporter<E> {
     async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
         self.watch(self.exporter.export(metrics).await)
     }
@@ -281,7 +281,7 @@ mod tests {
     #[tokio::test]
     async fn an_export_that_fails_is_counted_and_logged_once_a_minute() {
         static SIGNAL: Signal = Signal::new("test");
-        let watched = Watched::new(Failing, &SIGNAL);
+        let watched = MonitoredExporter::new(Failing, &SIGNAL);
         for failed in 1..=3 {
             watched.export(vec![span(0)]).await.expect_err("it fails");
             assert_eq!(SIGNAL.failed(), failed);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use access_tokens_domain::ports::HashQueue;
-use access_tokens_net::dropped::Dropped;
+use access_tokens_net::drop_counters::DropCounters;
 use access_tokens_net::tls;
 use access_tokens_secrets::HashingLoad;
 use access_tokens_storage::Connections;
@@ -94,8 +94,8 @@ impl Metrics {
     }
 
     /// Looks up how many connections listeners have closed to make room, at each reading of the metrics.
-    pub fn watch_dropped(&self, dropped: Vec<Arc<Dropped>>) {
-        let dropped: Arc<[Arc<Dropped>]> = dropped.into();
+    pub fn watch_dropped(&self, dropped: Vec<Arc<DropCounters>>) {
+        let dropped: Arc<[Arc<DropCounters>]> = dropped.into();
         let names = [
             ("access_tokens.handshakes.dropped", "Connections that were closed before their handshake, to make room"),
             (

@@ -17,10 +17,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 /// Makes the answer to a request that cannot be read.
-pub(super) type Refuse = fn(Malformed) -> Response;
+pub(super) type RejectMalformed = fn(Malformed) -> Response;
 
 /// Maximum length in bytes of an answer of the library: a status and three headers.
-const MAX_OWN_ANSWER: usize = 256;
+const MAX_LIBRARY_RESPONSE_BYTES: usize = 256;
 /// Time in which a client may read such an answer while it still sends its request. A connection that is closed before has the
 /// client's system discard the answer.
 const LINGER_TIME: Duration = Duration::from_secs(1);
@@ -28,10 +28,10 @@ const LINGER_TIME: Duration = Duration::from_secs(1);
 const MAX_LINGER_BYTES: usize = 4 << 20;
 
 /// A connection whose library's own answers are replaced.
-pub(super) struct OwnAnswers<S> {
+pub(super) struct ParseErrorResponder<S> {
     stream: S,
     address: SocketAddr,
-    refuse: Refuse,
+    refuse: RejectMalformed,
     /// What is written in place of the library's answer, and how much of it has been.
     answer: Vec<u8>,
     written: usize,
@@ -44,16 +44,16 @@ struct Linger {
     bytes: usize,
 }
 
-impl<S> OwnAnswers<S> {
-    pub(super) fn new(stream: S, address: SocketAddr, refuse: Refuse) -> Self {
+impl<S> ParseErrorResponder<S> {
+    pub(super) fn new(stream: S, address: SocketAddr, refuse: RejectMalformed) -> Self {
         Self { stream, address, refuse, answer: Vec::new(), written: 0, linger: None }
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> OwnAnswers<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> ParseErrorResponder<S> {
     /// Takes what the library writes, if it is an answer of its own. It writes nothing after that.
     fn take(&mut self, bytes: &[u8]) -> bool {
-        let Some(head) = own_answer(bytes) else { return false };
+        let Some(head) = parse_library_response(bytes) else { return false };
         let malformed = match head.status {
             431 => Malformed::HeadTooLarge,
             414 => Malformed::TargetTooLong,
@@ -102,8 +102,8 @@ struct Head<'a> {
 }
 
 /// Reads an answer of the library. Answers of handlers have more headers.
-fn own_answer(bytes: &[u8]) -> Option<Head<'_>> {
-    if bytes.len() > MAX_OWN_ANSWER || !bytes.starts_with(b"HTTP/1.") {
+fn parse_library_response(bytes: &[u8]) -> Option<Head<'_>> {
+    if bytes.len() > MAX_LIBRARY_RESPONSE_BYTES || !bytes.starts_with(b"HTTP/1.") {
         return None;
     }
     let head = std::str::from_utf8(bytes).ok()?.strip_suffix("\r\n\r\n")?;
@@ -140,13 +140,13 @@ impl Head<'_> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for OwnAnswers<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for ParseErrorResponder<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for OwnAnswers<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ParseErrorResponder<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if self.take(bytes) {
             return Poll::Ready(Ok(bytes.len()));

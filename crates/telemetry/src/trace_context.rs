@@ -10,7 +10,7 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use super::export;
+use super::otlp;
 use super::sampling::TrustedParent;
 
 const TRACEPARENT: &str = "traceparent";
@@ -43,8 +43,8 @@ fn named(headers: &HeaderMap) -> Option<TraceId> {
 }
 
 /// Work for a task of its own, which stays in the trace that it comes from.
-pub fn carried<F: Future>(work: F) -> impl Future<Output = F::Output> {
-    if export::is_on() { Either::Left(work.with_context(Context::current())) } else { Either::Right(work) }
+pub fn in_current_trace<F: Future>(work: F) -> impl Future<Output = F::Output> {
+    if otlp::is_on() { Either::Left(work.with_context(Context::current())) } else { Either::Right(work) }
 }
 
 /// Makes a span part of the trace that a caller names. A trusted caller also decides whether it is exported, and what else goes

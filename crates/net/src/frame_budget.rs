@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::greeting::PREFACE;
+use super::handshake::PREFACE;
 use super::header_block::HeaderBlock;
 
 /// Number of frames that a new connection may send. A client sends about ten at its start.
@@ -38,12 +38,12 @@ const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const CONTINUATION: u8 = 9;
 
-/// Number of frames in [`ENOUGH`], beside the first.
+/// Number of frames in [`ENDLESS_HEADERS`], beside the first.
 const CONTINUATIONS: usize = 32;
 
 /// Frames that let the HTTP library close the connection as it closes others that ask too much of it: a header list without an
 /// end. It then says GOAWAY with ENHANCE_YOUR_CALM, and which calls it has begun.
-pub(super) static ENOUGH: [u8; (1 + CONTINUATIONS) * HEADER_BYTES] = endless_headers();
+pub(super) static ENDLESS_HEADERS: [u8; (1 + CONTINUATIONS) * HEADER_BYTES] = endless_headers();
 
 const fn endless_headers() -> [u8; (1 + CONTINUATIONS) * HEADER_BYTES] {
     let mut bytes = [0; (1 + CONTINUATIONS) * HEADER_BYTES];
@@ -69,7 +69,7 @@ pub(super) struct FrameBudget {
     left: u64,
     used_up: bool,
     /// What had been added when the credit was counted last.
-    counted: Useful,
+    counted: Earned,
     sent: u64,
     /// Number of header lists that have begun.
     lists: u64,
@@ -80,7 +80,7 @@ pub(super) struct FrameBudget {
 
 /// What adds to the credit.
 #[derive(Debug, Clone, Copy)]
-struct Useful {
+struct Earned {
     calls: u64,
     bytes: u64,
     at: Instant,
@@ -95,7 +95,7 @@ impl FrameBudget {
             payload: PREFACE.len(),
             left: FIRST_CREDIT,
             used_up: false,
-            counted: Useful { calls: 0, bytes: 0, at: Instant::now() },
+            counted: Earned { calls: 0, bytes: 0, at: Instant::now() },
             sent: 0,
             lists: 0,
             list: HeaderBlock::default(),
@@ -175,7 +175,7 @@ impl FrameBudget {
 
     fn count(&mut self, calls: impl Fn() -> u64) {
         if self.left == 0 {
-            let now = Useful { calls: calls(), bytes: self.sent, at: Instant::now() };
+            let now = Earned { calls: calls(), bytes: self.sent, at: Instant::now() };
             let time = now.at.duration_since(self.counted.at);
             self.left = (now.calls - self.counted.calls)
                 .saturating_mul(FRAMES_PER_CALL)

@@ -7,7 +7,7 @@ const VARIABLE: &str = "ACCESS_TOKENS_WITHOUT_GUARD";
 
 /// A guard that can be switched off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Guard {
+pub enum Protection {
     /// A call gets its permit after its message is complete, from the share of its party.
     Admission,
     /// Connections of strangers give way to others, and streams of probes end.
@@ -18,7 +18,7 @@ pub enum Guard {
     ControlFrames,
 }
 
-impl Guard {
+impl Protection {
     /// Returns whether the guard is switched off. Always false in a release.
     pub fn is_off(self) -> bool {
         static OFF: LazyLock<Option<String>> = LazyLock::new(|| std::env::var(VARIABLE).ok());

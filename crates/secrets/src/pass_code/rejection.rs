@@ -4,7 +4,7 @@ use std::fmt::{self, Display};
 
 /// Why a hash cannot be checked, or may not be imported. The text never repeats the hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refusal {
+pub enum HashRejection {
     /// It is of none of the forms that are read here.
     NotPhc,
     /// Its scheme is known and not supported, or not known. The name is given where it is known.
@@ -69,7 +69,7 @@ const UNSUPPORTED: [(&str, &str); 30] = [
     ("{CRYPT}", "crypt"),
 ];
 
-impl Refusal {
+impl HashRejection {
     /// Returns the name of a scheme that is not supported, by how the text of the hash begins.
     pub fn of_scheme(text: &str) -> Option<&'static str> {
         let begins = |prefix: &str| match text.get(..prefix.len()) {
@@ -86,7 +86,7 @@ impl Refusal {
     }
 }
 
-impl Display for Refusal {
+impl Display for HashRejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotPhc => f.write_str("is not a PHC string: use access-tokens convert-hashes for other forms"),

@@ -18,18 +18,18 @@ pub const UNSENT_BYTES_PER_CONNECTION: usize = 16 * 1024 * 1024;
 
 /// What a connection tells of itself, along with every call that comes over it.
 #[derive(Debug, Clone)]
-pub struct Origin {
+pub struct ConnectionInfo {
     /// Who is at its other end.
     pub peer: Peer,
     /// Its calls.
-    pub activity: Arc<Activity>,
+    pub tracker: Arc<ConnectionTracker>,
     /// Where it comes from.
     pub remote: RemoteAddress,
 }
 
 /// How many calls of a connection are in progress, since when there are none, and room for answers that wait.
 #[derive(Debug)]
-pub struct Activity {
+pub struct ConnectionTracker {
     counts: Mutex<Counts>,
     unsent: Arc<Semaphore>,
     /// When streams that could last for ever end.
@@ -41,7 +41,7 @@ pub struct Activity {
     /// Woken when there are none.
     reader: AtomicWaker,
     /// Dropped with the first authenticated call.
-    stranger: Mutex<Option<Box<dyn Debug + Send + Sync>>>,
+    anonymous: Mutex<Option<Box<dyn Debug + Send + Sync>>>,
 }
 
 #[derive(Debug)]
@@ -51,11 +51,11 @@ struct Counts {
     since: Instant,
 }
 
-impl Activity {
-    /// Of a new connection without calls, whose streams end at this age. `stranger` is dropped with its first authenticated call.
-    pub(crate) fn of_connection(age: Duration, stranger: Option<impl Debug + Send + Sync + 'static>) -> Self {
-        let (now, authenticated) = (Instant::now(), AtomicBool::new(stranger.is_none()));
-        let stranger = stranger.map(|stranger| Box::new(stranger) as Box<dyn Debug + Send + Sync>);
+impl ConnectionTracker {
+    /// Of a new connection without calls, whose streams end at this age. `anonymous` is dropped with its first authenticated call.
+    pub(crate) fn of_connection(age: Duration, anonymous: Option<impl Debug + Send + Sync + 'static>) -> Self {
+        let (now, authenticated) = (Instant::now(), AtomicBool::new(anonymous.is_none()));
+        let anonymous = anonymous.map(|anonymous| Box::new(anonymous) as Box<dyn Debug + Send + Sync>);
         Self {
             counts: Mutex::new(Counts { in_progress: 0, begun: 0, since: now }),
             unsent: Arc::new(Semaphore::new(UNSENT_BYTES_PER_CONNECTION)),
@@ -63,7 +63,7 @@ impl Activity {
             authenticated,
             unseen: AtomicUsize::new(0),
             reader: AtomicWaker::new(),
-            stranger: Mutex::new(stranger),
+            anonymous: Mutex::new(anonymous),
         }
     }
 
@@ -73,14 +73,14 @@ impl Activity {
     }
 
     /// An authenticated call has come over the connection.
-    pub fn authenticate(&self) {
+    pub fn mark_authenticated(&self) {
         if !self.authenticated.load(Ordering::Relaxed) && !self.authenticated.swap(true, Ordering::Relaxed) {
-            drop(self.stranger.lock().unwrap_or_else(PoisonError::into_inner).take());
+            drop(self.anonymous.lock().unwrap_or_else(PoisonError::into_inner).take());
         }
     }
 
     /// Is the connection one of a stranger, over which no authenticated call has come?
-    pub(crate) fn is_stranger(&self) -> bool {
+    pub(crate) fn is_anonymous(&self) -> bool {
         !self.authenticated.load(Ordering::Relaxed)
     }
 
@@ -127,32 +127,32 @@ impl Activity {
 
 /// A call in progress.
 #[derive(Debug)]
-pub struct Call {
-    activity: Arc<Activity>,
+pub struct InFlightCall {
+    tracker: Arc<ConnectionTracker>,
     came: Instant,
     ended: AtomicBool,
     /// Whether it counts as unseen.
     unseen: AtomicBool,
 }
 
-impl Call {
+impl InFlightCall {
     /// Begins a call over a connection.
-    pub fn begin(activity: Arc<Activity>) -> Self {
-        let mut counts = activity.state();
+    pub fn begin(tracker: Arc<ConnectionTracker>) -> Self {
+        let mut counts = tracker.state();
         (counts.in_progress, counts.begun) = (counts.in_progress + 1, counts.begun + 1);
         drop(counts);
-        let unseen = activity.is_stranger();
+        let unseen = tracker.is_anonymous();
         if unseen {
-            activity.unseen.fetch_add(1, Ordering::Relaxed);
+            tracker.unseen.fetch_add(1, Ordering::Relaxed);
         }
-        Self { activity, came: Instant::now(), ended: AtomicBool::new(false), unseen: AtomicBool::new(unseen) }
+        Self { tracker, came: Instant::now(), ended: AtomicBool::new(false), unseen: AtomicBool::new(unseen) }
     }
 
     /// It has been looked at: it is answered, or waits for something.
     pub fn seen(&self) {
         if self.unseen.load(Ordering::Relaxed) && self.unseen.swap(false, Ordering::Relaxed) {
-            self.activity.unseen.fetch_sub(1, Ordering::Release);
-            self.activity.reader.wake();
+            self.tracker.unseen.fetch_sub(1, Ordering::Release);
+            self.tracker.reader.wake();
         }
     }
 
@@ -164,18 +164,18 @@ impl Call {
     /// It counts no longer, whatever is left of it.
     pub fn end(&self) {
         if !self.ended.swap(true, Ordering::Relaxed) {
-            let mut counts = self.activity.state();
+            let mut counts = self.tracker.state();
             (counts.in_progress, counts.since) = (counts.in_progress - 1, Instant::now());
         }
     }
 
     /// The calls of its connection.
-    pub fn activity(&self) -> &Activity {
-        &self.activity
+    pub fn tracker(&self) -> &ConnectionTracker {
+        &self.tracker
     }
 }
 
-impl Drop for Call {
+impl Drop for InFlightCall {
     fn drop(&mut self) {
         self.seen();
         self.end();

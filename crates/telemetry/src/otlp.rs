@@ -10,7 +10,7 @@ use std::time::Duration;
 use access_tokens_domain::code;
 use access_tokens_host::SystemRandom;
 use access_tokens_host::url::is_local;
-use access_tokens_net::tls::{Link, Trust, UpstreamSettings};
+use access_tokens_net::tls::{Trust, UpstreamConnector, UpstreamSettings};
 use anyhow::{Context, ensure};
 use http::uri::Scheme;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
@@ -23,7 +23,7 @@ use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, Endpoint};
 
-use super::exports::{METRICS, TRACES, Watched};
+use super::monitored_exporter::{METRICS, MonitoredExporter, TRACES};
 use super::sampling::TrustingSampler;
 use super::version::VERSION;
 use crate::settings::{TelemetrySettings, pairs};
@@ -62,7 +62,7 @@ pub(super) fn start(settings: &TelemetrySettings, name: &'static str) -> anyhow:
     let traces = SdkTracerProvider::builder()
         .with_resource(resource.clone())
         .with_sampler(TrustingSampler::new(settings.sampling_ratio))
-        .with_batch_exporter(Watched::new(exporter, &TRACES))
+        .with_batch_exporter(MonitoredExporter::new(exporter, &TRACES))
         .build();
     let tracer = traces.tracer("access-tokens");
     let export = Export { channel, headers, resource, traces, tracer: tracer.clone(), metrics: OnceLock::new() };
@@ -83,16 +83,16 @@ pub(super) fn tracer() -> Option<SdkTracer> {
 
 /// What reads metrics from time to time and sends them to the collector, with whom they are of; none when there is nobody to
 /// send them to.
-pub(crate) fn metrics_reader() -> Option<(PeriodicReader<Watched<MetricExporter>>, Resource)> {
+pub(crate) fn metrics_reader() -> Option<(PeriodicReader<MonitoredExporter<MetricExporter>>, Resource)> {
     let export = EXPORT.get()?;
     let exporter = MetricExporter::builder().with_tonic().with_channel(export.channel.clone());
     // What it could refuse was taken for spans.
     let exporter = exporter.with_metadata(export.headers.clone()).build().ok()?;
-    Some((PeriodicReader::builder(Watched::new(exporter, &METRICS)).build(), export.resource.clone()))
+    Some((PeriodicReader::builder(MonitoredExporter::new(exporter, &METRICS)).build(), export.resource.clone()))
 }
 
 /// Keeps metrics until [`finish`]: dropped elsewhere, they would wait for the collector.
-pub(crate) fn outlive(metrics: &SdkMeterProvider) {
+pub(crate) fn keep_until_finish(metrics: &SdkMeterProvider) {
     if let Some(export) = EXPORT.get() {
         let _ = export.metrics.set(metrics.clone());
     }
@@ -104,9 +104,9 @@ pub fn finish() {
     let Some(export) = EXPORT.get() else { return };
     let (done, ended) = mpsc::channel();
     let traces = export.traces.clone();
-    let mut waiting = usize::from(aside(&done, move || drop(traces.shutdown_with_timeout(LAST_EXPORT))));
+    let mut waiting = usize::from(spawn_shutdown(&done, move || drop(traces.shutdown_with_timeout(LAST_EXPORT))));
     if let Some(metrics) = export.metrics.get().cloned() {
-        waiting += usize::from(aside(&done, move || drop(metrics.shutdown_with_timeout(LAST_EXPORT))));
+        waiting += usize::from(spawn_shutdown(&done, move || drop(metrics.shutdown_with_timeout(LAST_EXPORT))));
     }
     let last = std::time::Instant::now() + LAST_EXPORT;
     for _ in 0..waiting {
@@ -119,7 +119,7 @@ pub fn finish() {
 }
 
 /// On a thread of its own, which is left behind if it does not end: a shutdown may wait longer than it is told.
-fn aside(done: &Sender<()>, work: impl FnOnce() + Send + 'static) -> bool {
+fn spawn_shutdown(done: &Sender<()>, work: impl FnOnce() + Send + 'static) -> bool {
     let done = done.clone();
     let thread = std::thread::Builder::new().name("last-export".to_owned());
     let started = thread.spawn(move || {
@@ -133,7 +133,7 @@ fn aside(done: &Sender<()>, work: impl FnOnce() + Send + 'static) -> bool {
 fn channel(endpoint: &Uri, settings: &UpstreamSettings) -> anyhow::Result<Channel> {
     let shaped = |endpoint: Endpoint| endpoint.connect_timeout(CONNECT_TIME).timeout(EXPORT_TIME).tcp_nodelay(true);
     if endpoint.scheme() == Some(&Scheme::HTTPS) {
-        let link = Link::new(endpoint, Trust::Authorities, settings, "telemetry.collector")?;
+        let link = UpstreamConnector::new(endpoint, Trust::Authorities, settings, "telemetry.collector")?;
         return link.channel(endpoint, shaped);
     }
     ensure!(

@@ -11,8 +11,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
-use crate::accept::Room;
-use crate::http1::{IDLE_TIME, Site, serve};
+use crate::accept::ConnectionLimits;
+use crate::http1::{HttpService, IDLE_TIME, serve};
 use crate::port::Port;
 
 /// A server that answers without a look at the body, reads some of it, or reads all.
@@ -44,9 +44,10 @@ async fn start() -> SocketAddr {
         .route("/all", post(all))
         .route("/keeping", post(keeping))
         .route("/late", post(late));
-    let room = Room { connections: 100, strangers_per_address: 100, trusted_proxies: Default::default() };
-    let site = Site { router, refuse: Malformed::answer, log: |router, _, _| router, idle: IDLE_TIME };
-    tokio::spawn(serve(Port::plain(listener), room, site, std::future::pending()));
+    let limits =
+        ConnectionLimits { max_connections: 100, anonymous_per_address: 100, trusted_proxies: Default::default() };
+    let service = HttpService { router, refuse: Malformed::answer, log: |router, _, _| router, idle: IDLE_TIME };
+    tokio::spawn(serve(Port::plain(listener), limits, service, std::future::pending()));
     address
 }
 

@@ -15,22 +15,22 @@ use tokio::net::TcpStream;
 use tokio::task::{AbortHandle, Id, JoinSet};
 use tokio::time::timeout;
 
-use super::dropped::Dropped;
-use super::party::Party;
+use super::drop_counters::DropCounters;
+use super::limit_key::LimitKey;
 use super::stream::Stream;
 use crate::client_address::ClientAddress;
-use crate::eviction::{EvictingSet, MemberId};
-use crate::mutation::Guard;
-use crate::tls::{LiveTls, Peer};
+use crate::evicting_set::{EvictingSet, MemberId};
+use crate::protection::Protection;
+use crate::tls::{Peer, ReloadingTls};
 
 /// How long a client may take for its handshake and its first words, both together.
-pub const GREETING_TIME: Duration = Duration::from_secs(5);
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// What a client of HTTP/2 says first.
 pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What has to be said.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Greeting {
+pub(super) enum Handshake {
     /// [`PREFACE`].
     Http2,
     /// Anything: HTTP/1 begins with the request itself.
@@ -38,7 +38,7 @@ pub(super) enum Greeting {
 }
 
 /// A client that has greeted.
-pub(super) struct Greeted {
+pub(super) struct HandshakenClient {
     pub(super) stream: Stream,
     /// From where it comes.
     pub(super) address: SocketAddr,
@@ -47,28 +47,28 @@ pub(super) struct Greeted {
 }
 
 /// Clients that have not greeted yet, beside each other. They go with it.
-pub(super) struct Greetings {
-    words: Greeting,
-    tasks: JoinSet<Option<Greeted>>,
-    waiting: EvictingSet<Party, AbortHandle>,
+pub(super) struct Handshakes {
+    handshake: Handshake,
+    tasks: JoinSet<Option<HandshakenClient>>,
+    waiting: EvictingSet<LimitKey, AbortHandle>,
     /// Which member of `waiting` each task is.
-    members: HashMap<Id, (Party, MemberId)>,
-    dropped: Arc<Dropped>,
+    members: HashMap<Id, (LimitKey, MemberId)>,
+    dropped: Arc<DropCounters>,
 }
 
-impl Greetings {
+impl Handshakes {
     /// At most `max` clients, of which `max_per_address` from one address.
-    pub(super) fn new(words: Greeting, max: usize, max_per_address: usize, dropped: Arc<Dropped>) -> Self {
+    pub(super) fn new(handshake: Handshake, max: usize, max_per_address: usize, dropped: Arc<DropCounters>) -> Self {
         let waiting = EvictingSet::new(max, max_per_address);
-        Self { words, tasks: JoinSet::new(), waiting, members: HashMap::new(), dropped }
+        Self { handshake, tasks: JoinSet::new(), waiting, members: HashMap::new(), dropped }
     }
 
-    pub(super) fn begin(&mut self, stream: TcpStream, address: SocketAddr, tls: Option<Arc<LiveTls>>) {
-        let task = self.tasks.spawn(greet(stream, address, tls, self.words));
-        let client = (!Guard::Handshakes.is_off()).then(|| ClientAddress::new(address.ip()));
-        let (party, id) = (Party::of_address(client), task.id());
-        let (member, displaced) = self.waiting.insert(party, task);
-        self.members.insert(id, (party, member));
+    pub(super) fn begin(&mut self, stream: TcpStream, address: SocketAddr, tls: Option<Arc<ReloadingTls>>) {
+        let task = self.tasks.spawn(run_handshake(stream, address, tls, self.handshake));
+        let client = (!Protection::Handshakes.is_off()).then(|| ClientAddress::new(address.ip()));
+        let (limit_key, id) = (LimitKey::of_address(client), task.id());
+        let (member, displaced) = self.waiting.insert(limit_key, task);
+        self.members.insert(id, (limit_key, member));
         if let Some(displaced) = displaced {
             displaced.abort();
             self.dropped.handshake();
@@ -76,25 +76,30 @@ impl Greetings {
     }
 
     /// The next one that has greeted. None where nobody is there to greet.
-    pub(super) async fn next(&mut self) -> Option<Greeted> {
+    pub(super) async fn next(&mut self) -> Option<HandshakenClient> {
         loop {
             // One that was cut, or has told of its panic, is as one that failed.
-            let (id, greeted) = match self.tasks.join_next_with_id().await? {
-                Ok((id, greeted)) => (id, greeted),
+            let (id, client) = match self.tasks.join_next_with_id().await? {
+                Ok((id, client)) => (id, client),
                 Err(ended) => (ended.id(), None),
             };
-            if let Some((party, member)) = self.members.remove(&id) {
-                self.waiting.remove(party, member);
+            if let Some((limit_key, member)) = self.members.remove(&id) {
+                self.waiting.remove(limit_key, member);
             }
-            if greeted.is_some() {
-                return greeted;
+            if client.is_some() {
+                return client;
             }
         }
     }
 }
 
-async fn greet(stream: TcpStream, address: SocketAddr, tls: Option<Arc<LiveTls>>, words: Greeting) -> Option<Greeted> {
-    let hear = async {
+async fn run_handshake(
+    stream: TcpStream,
+    address: SocketAddr,
+    tls: Option<Arc<ReloadingTls>>,
+    handshake: Handshake,
+) -> Option<HandshakenClient> {
+    let read_first_bytes = async {
         let (mut stream, peer) = match tls {
             None => (Stream::plain(stream), Peer::default()),
             Some(tls) => {
@@ -102,11 +107,11 @@ async fn greet(stream: TcpStream, address: SocketAddr, tls: Option<Arc<LiveTls>>
                 (Stream::tls(stream), peer)
             }
         };
-        words.hear(&mut stream).await?;
-        Ok::<_, io::Error>(Greeted { stream, address, peer })
+        handshake.read_first_bytes(&mut stream).await?;
+        Ok::<_, io::Error>(HandshakenClient { stream, address, peer })
     };
-    match timeout(GREETING_TIME, hear).await {
-        Ok(Ok(greeted)) => Some(greeted),
+    match timeout(HANDSHAKE_TIMEOUT, read_first_bytes).await {
+        Ok(Ok(client)) => Some(client),
         Ok(Err(error)) => {
             tracing::debug!(%address, %error, "a greeting failed");
             None
@@ -118,26 +123,26 @@ async fn greet(stream: TcpStream, address: SocketAddr, tls: Option<Arc<LiveTls>>
     }
 }
 
-impl Greeting {
+impl Handshake {
     /// Waits for the words. Whoever reads the stream then will read them, too.
-    async fn hear(self, stream: &mut Stream) -> io::Result<()> {
+    async fn read_first_bytes(self, stream: &mut Stream) -> io::Result<()> {
         match self {
-            Self::Http1 => match stream.speaks().await? {
+            Self::Http1 => match stream.wait_readable().await? {
                 true => Ok(()),
                 false => Err(io::ErrorKind::UnexpectedEof.into()),
             },
             Self::Http2 => {
                 let mut missing = &PREFACE[..];
                 while !missing.is_empty() {
-                    let mut words = [0; PREFACE.len()];
-                    let length = stream.read(&mut words[..missing.len()]).await?;
+                    let mut handshake = [0; PREFACE.len()];
+                    let length = stream.read(&mut handshake[..missing.len()]).await?;
                     if length == 0 {
                         return Err(io::ErrorKind::UnexpectedEof.into());
                     }
-                    let rest = missing.strip_prefix(&words[..length]);
+                    let rest = missing.strip_prefix(&handshake[..length]);
                     missing = rest.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "it is not HTTP/2"))?;
                 }
-                stream.put_ahead(PREFACE);
+                stream.prepend(PREFACE);
                 Ok(())
             }
         }

@@ -12,7 +12,7 @@ const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What one listener has closed.
 #[derive(Debug)]
-pub struct Dropped {
+pub struct DropCounters {
     listener: &'static str,
     handshakes: AtomicU64,
     connections: AtomicU64,
@@ -20,7 +20,7 @@ pub struct Dropped {
     told: Mutex<Option<Instant>>,
 }
 
-impl Dropped {
+impl DropCounters {
     /// Counts for the listener of this name.
     pub fn new(listener: &'static str) -> Self {
         let [handshakes, connections, floods] = Default::default();

@@ -34,7 +34,7 @@ const WIDE_PAGES: u32 = 4;
 
 /// The list of released sessions.
 #[derive(Default)]
-pub(super) struct Released {
+pub(super) struct RevocationList {
     list: RwLock<List>,
     /// One call or task reads, the others wait for it.
     reading: tokio::sync::Mutex<Progress>,
@@ -63,7 +63,7 @@ struct Progress {
     wide_after: Option<ReleasedAfter>,
 }
 
-impl Released {
+impl RevocationList {
     /// Was the session released? Answers by a list that is young enough.
     pub(super) async fn contains<S: AccountStore>(&self, store: &S, session: &Session, now: Timestamp) -> Result<bool> {
         // Every session has an id of this form, so that another one cannot be released either.

@@ -21,7 +21,7 @@ const MAX_DRAINED_BYTES: u64 = 8 * 1024 * 1024;
 const DRAIN_TIME: Duration = Duration::from_secs(5);
 
 /// The body of the request that a connection is at. Clones are of the same connection.
-pub(super) struct CurrentBody<B>(Arc<Mutex<State<B>>>);
+pub(super) struct BodyDrain<B>(Arc<Mutex<State<B>>>);
 
 enum State<B> {
     /// There is none, or it has been read to its end.
@@ -32,7 +32,7 @@ enum State<B> {
     Unread(B, u64),
 }
 
-impl<B> CurrentBody<B> {
+impl<B> BodyDrain<B> {
     pub(super) fn new() -> Self {
         Self(Arc::new(Mutex::new(State::Ended)))
     }
@@ -42,7 +42,7 @@ impl<B> CurrentBody<B> {
     }
 }
 
-impl<B> CurrentBody<B>
+impl<B> BodyDrain<B>
 where
     B: HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Unpin + Send + 'static,
 {
@@ -53,7 +53,7 @@ where
             return Body::empty();
         }
         *self.state() = State::Lent;
-        Body::new(LentBody { body: Some(body), seen: 0, current: Self(Arc::clone(&self.0)) })
+        Body::new(TrackedBody { body: Some(body), seen: 0, current: Self(Arc::clone(&self.0)) })
     }
 
     /// Reads what the handler has left of the body of a request whose head came at this time. Returns false if the body has not ended
@@ -84,15 +84,15 @@ where
 }
 
 /// A body in the hands of a handler. It goes back when the handler drops it.
-struct LentBody<B> {
+struct TrackedBody<B> {
     /// None once it has ended or broken.
     body: Option<B>,
     /// Bytes that the handler has read.
     seen: u64,
-    current: CurrentBody<B>,
+    current: BodyDrain<B>,
 }
 
-impl<B> HttpBody for LentBody<B>
+impl<B> HttpBody for TrackedBody<B>
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
@@ -120,7 +120,7 @@ where
     }
 }
 
-impl<B> Drop for LentBody<B> {
+impl<B> Drop for TrackedBody<B> {
     fn drop(&mut self) {
         let left = self.body.take().map_or(State::Ended, |body| State::Unread(body, self.seen));
         *self.current.state() = left;

@@ -11,16 +11,16 @@ use serde::Deserialize;
 /// itself as `***`.
 #[derive(Clone, Deserialize)]
 #[serde(transparent)]
-pub struct Hidden(Secret);
+pub struct SecretSetting(Secret);
 
-impl Hidden {
+impl SecretSetting {
     /// The text, for the one place that needs it.
     pub fn expose(&self) -> &str {
         self.0.expose()
     }
 }
 
-impl FromStr for Hidden {
+impl FromStr for SecretSetting {
     type Err = Infallible;
 
     fn from_str(text: &str) -> Result<Self, Infallible> {
@@ -28,7 +28,7 @@ impl FromStr for Hidden {
     }
 }
 
-impl fmt::Debug for Hidden {
+impl fmt::Debug for SecretSetting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
     }

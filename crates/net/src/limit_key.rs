@@ -8,14 +8,14 @@ use crate::client_address::ClientAddress;
 
 /// A party that permits and places are counted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Party {
+pub enum LimitKey {
     /// A client address: an IPv4 address, or the /64 network of an IPv6 address.
     Address(IpAddr),
     /// An organisation.
     Organisation(OrganisationKey),
 }
 
-impl Party {
+impl LimitKey {
     /// Returns the party of a client that is not authenticated. Calls within this process have no address.
     pub fn of_address(address: Option<ClientAddress>) -> Self {
         let address = address.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), ClientAddress::ip);

@@ -16,7 +16,7 @@ const LIFETIME: Duration = Duration::from_millis(500);
 const MAX_ENTRIES: usize = 10_000;
 
 /// Answers by the key of the caller.
-pub(super) struct Callers<T> {
+pub(super) struct CallerCache<T> {
     found: Entries<T>,
     /// Keys without a caller. `None`: they are not kept, so that a new user works at once.
     unknown: Option<Entries<()>>,
@@ -27,7 +27,7 @@ struct Entries<T> {
     max: usize,
 }
 
-impl<T: Clone> Callers<T> {
+impl<T: Clone> CallerCache<T> {
     /// Keeps callers only.
     pub(super) fn new() -> Self {
         Self { found: Entries::new(MAX_ENTRIES), unknown: None }
@@ -93,58 +93,58 @@ impl<T: Clone> Entries<T> {
 mod tests {
     use super::*;
 
-    async fn get(callers: &Callers<u32>, key: &str, found: Option<u32>) -> Option<u32> {
-        callers.get(key, async { Ok(found) }).await.expect("no error")
+    async fn get(caller_cache: &CallerCache<u32>, key: &str, found: Option<u32>) -> Option<u32> {
+        caller_cache.get(key, async { Ok(found) }).await.expect("no error")
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_is_used_for_less_than_half_a_second() {
-        let callers = Callers::new();
-        assert_eq!(get(&callers, "a", Some(1)).await, Some(1));
+        let caller_cache = CallerCache::new();
+        assert_eq!(get(&caller_cache, "a", Some(1)).await, Some(1));
         tokio::time::advance(Duration::from_millis(499)).await;
-        assert_eq!(get(&callers, "a", Some(2)).await, Some(1));
-        assert_eq!(get(&callers, "b", Some(3)).await, Some(3));
+        assert_eq!(get(&caller_cache, "a", Some(2)).await, Some(1));
+        assert_eq!(get(&caller_cache, "b", Some(3)).await, Some(3));
         tokio::time::advance(Duration::from_millis(1)).await;
-        assert_eq!(get(&callers, "a", Some(2)).await, Some(2));
+        assert_eq!(get(&caller_cache, "a", Some(2)).await, Some(2));
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_is_as_old_as_its_question() {
-        let callers = Callers::new();
+        let caller_cache = CallerCache::new();
         let slow = async {
             tokio::time::sleep(Duration::from_millis(400)).await;
             Ok(Some(1))
         };
-        assert_eq!(callers.get("a", slow).await.expect("no error"), Some(1));
+        assert_eq!(caller_cache.get("a", slow).await.expect("no error"), Some(1));
         tokio::time::advance(Duration::from_millis(100)).await;
-        assert_eq!(get(&callers, "a", None).await, None);
+        assert_eq!(get(&caller_cache, "a", None).await, None);
     }
 
     #[tokio::test(start_paused = true)]
     async fn nothing_is_not_kept() {
-        let callers = Callers::new();
-        assert_eq!(get(&callers, "a", None).await, None);
-        assert_eq!(get(&callers, "a", Some(1)).await, Some(1));
+        let caller_cache = CallerCache::new();
+        assert_eq!(get(&caller_cache, "a", None).await, None);
+        assert_eq!(get(&caller_cache, "a", Some(1)).await, Some(1));
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_unknown_key_is_remembered_for_less_than_half_a_second() {
-        let callers = Callers::remembering_unknown();
-        assert_eq!(get(&callers, "a", None).await, None);
+        let caller_cache = CallerCache::remembering_unknown();
+        assert_eq!(get(&caller_cache, "a", None).await, None);
         tokio::time::advance(Duration::from_millis(499)).await;
-        assert_eq!(get(&callers, "a", Some(1)).await, None, "it is looked up too often");
+        assert_eq!(get(&caller_cache, "a", Some(1)).await, None, "it is looked up too often");
         tokio::time::advance(Duration::from_millis(1)).await;
-        assert_eq!(get(&callers, "a", Some(1)).await, Some(1));
+        assert_eq!(get(&caller_cache, "a", Some(1)).await, Some(1));
     }
 
     #[tokio::test(start_paused = true)]
     async fn memory_is_bounded() {
-        let callers = Callers { found: Entries::new(10), unknown: Some(Entries::new(10)) };
+        let caller_cache = CallerCache { found: Entries::new(10), unknown: Some(Entries::new(10)) };
         for i in 0..1_000 {
-            get(&callers, &i.to_string(), Some(i)).await;
-            get(&callers, &format!("unknown {i}"), None).await;
-            assert!(callers.found.entries.lock().expect("not poisoned").len() <= 10);
-            let unknown = callers.unknown.as_ref().expect("kept");
+            get(&caller_cache, &i.to_string(), Some(i)).await;
+            get(&caller_cache, &format!("unknown {i}"), None).await;
+            assert!(caller_cache.found.entries.lock().expect("not poisoned").len() <= 10);
+            let unknown = caller_cache.unknown.as_ref().expect("kept");
             assert!(unknown.entries.lock().expect("not poisoned").len() <= 10);
         }
     }

@@ -10,9 +10,9 @@ const INTERVAL: Duration = Duration::from_secs(60);
 
 /// Permits something once a minute.
 #[derive(Debug, Default)]
-pub struct Throttle(Mutex<Option<Instant>>);
+pub struct LogThrottle(Mutex<Option<Instant>>);
 
-impl Throttle {
+impl LogThrottle {
     /// May it be done now? Then not again within a minute.
     pub fn permits(&self) -> bool {
         let now = Instant::now();
@@ -31,7 +31,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn once_a_minute() {
-        let throttle = Throttle::default();
+        let throttle = LogThrottle::default();
         assert!(throttle.permits() && !throttle.permits());
         tokio::time::advance(Duration::from_secs(59)).await;
         assert!(!throttle.permits());
