@@ -4,8 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use access_tokens_host::watch::{Mark, POLL, mark};
-use tokio::time::{MissedTickBehavior, interval};
+use access_tokens_host::file_watcher::{FileWatcher, WatchEvent, poll_ticks};
 
 use super::keys::{KeyRing, KeyRingError};
 
@@ -78,66 +77,63 @@ impl<T> Derived<T> {
     }
 }
 
-/// Follows a key file until its task ends: within a second of a change, the keys are those of the file. A file that
-/// cannot be read, or is no key ring, changes nothing, and is complained about once.
-pub async fn watch(file: PathBuf, keys: Arc<KeyProvider>) {
-    let mut ticks = interval(POLL);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut follower = Follower { file, keys, seen: None, failing: false };
+/// Follows a key file until its task ends: within a second of a change, the provider has the keys of the file. A file that
+/// cannot be read, or is no key ring, changes nothing, and is reported once.
+pub async fn watch_key_file(file: PathBuf, keys: Arc<KeyProvider>) {
+    let mut ticks = poll_ticks();
+    let mut follower = KeyFileFollower::new(file, keys);
     loop {
         ticks.tick().await;
-        match follower.look().await {
-            Noticed::Nothing => {}
-            Noticed::Changed { before } => {
+        match follower.look() {
+            KeyFileEvent::Unchanged => {}
+            KeyFileEvent::Changed { before } => {
                 tracing::info!(keys = ?follower.keys, ?before, "the key file changed: its keys count now");
             }
-            Noticed::Mended => tracing::info!("the key file can be read again"),
-            Noticed::Broken(error) => {
+            KeyFileEvent::Recovered => tracing::info!("the key file can be read again"),
+            KeyFileEvent::Failed(error) => {
                 tracing::warn!(%error, "the key file changed, but cannot be used: the keys stay as they were");
             }
         }
     }
 }
 
-struct Follower {
-    file: PathBuf,
+struct KeyFileFollower {
+    path: PathBuf,
+    file: FileWatcher,
     keys: Arc<KeyProvider>,
-    /// The mark of the file that the keys are from. None is known at first: the file may have changed since the ring
-    /// was read.
-    seen: Option<Mark>,
+    /// Whether the file could not be used at the last look.
     failing: bool,
 }
 
-/// What is worth a line in the log.
-enum Noticed {
-    Nothing,
+/// What one look at the key file has found, as far as it is logged.
+enum KeyFileEvent {
+    Unchanged,
     Changed { before: Arc<KeyRing> },
-    Mended,
-    Broken(KeyRingError),
+    Recovered,
+    Failed(KeyRingError),
 }
 
-impl Follower {
-    async fn look(&mut self) -> Noticed {
-        // Before it is read: what changes in between is read again at the next look.
-        let now = tokio::fs::metadata(&self.file).await.ok().map(|metadata| mark(&metadata));
-        if now.is_some() && now == self.seen {
-            return Noticed::Nothing;
-        }
-        match KeyRing::read(&self.file) {
-            Ok(ring) => {
-                let (before, mended) = (self.keys.ring(), self.failing);
-                (self.seen, self.failing) = (now, false);
-                match (self.keys.replace(ring), mended) {
-                    (true, _) => Noticed::Changed { before },
-                    (false, true) => Noticed::Mended,
-                    (false, false) => Noticed::Nothing,
+impl KeyFileFollower {
+    fn new(path: PathBuf, keys: Arc<KeyProvider>) -> Self {
+        // The file may have changed since the ring was read, so the first look loads it.
+        Self { file: FileWatcher::new(vec![path.clone()]), path, keys, failing: false }
+    }
+
+    fn look(&mut self) -> KeyFileEvent {
+        match self.file.look(|| KeyRing::read(&self.path)) {
+            WatchEvent::Unchanged => KeyFileEvent::Unchanged,
+            WatchEvent::Loaded(ring) => {
+                let (before, recovered) = (self.keys.ring(), std::mem::take(&mut self.failing));
+                match (self.keys.replace(ring), recovered) {
+                    (true, _) => KeyFileEvent::Changed { before },
+                    (false, true) => KeyFileEvent::Recovered,
+                    (false, false) => KeyFileEvent::Unchanged,
                 }
             }
-            Err(error) => {
-                // What is wrong may be mended without another mark, such as a directory that could not be entered.
-                self.seen = None;
-                if std::mem::replace(&mut self.failing, true) { Noticed::Nothing } else { Noticed::Broken(error) }
-            }
+            WatchEvent::Failed(error) => match std::mem::replace(&mut self.failing, true) {
+                true => KeyFileEvent::Unchanged,
+                false => KeyFileEvent::Failed(error),
+            },
         }
     }
 }
@@ -223,7 +219,7 @@ mod tests {
         let old_code = secrets.code_hash(Purpose::Verification, subject, &code).expect("hashed");
         let old_seal = secrets.seal(Purpose::Verification, subject, &code).expect("sealed");
 
-        let watcher = tokio::spawn(watch(path.clone(), Arc::clone(&keys)));
+        let watcher = tokio::spawn(watch_key_file(path.clone(), Arc::clone(&keys)));
         write(&path, &format!("{RING_B}\n{RING_A}\n"));
         becomes(&keys, &["b", "a"]).await;
 
@@ -242,26 +238,26 @@ mod tests {
         let path = directory.path().join("keys");
         write(&path, RING_A);
         let keys = Arc::new(KeyProvider::new(ring(&[RING_A])));
-        let mut follower = Follower { file: path.clone(), keys: Arc::clone(&keys), seen: None, failing: false };
-        assert!(matches!(follower.look().await, Noticed::Nothing));
+        let mut follower = KeyFileFollower::new(path.clone(), Arc::clone(&keys));
+        assert!(matches!(follower.look(), KeyFileEvent::Unchanged));
 
         write(&path, "a not-a-key\n");
-        assert!(matches!(follower.look().await, Noticed::Broken(_)));
-        assert!(matches!(follower.look().await, Noticed::Nothing), "said once");
+        assert!(matches!(follower.look(), KeyFileEvent::Failed(_)));
+        assert!(matches!(follower.look(), KeyFileEvent::Unchanged), "said once");
         for broken in ["", "# nothing\n"] {
             write(&path, broken);
-            assert!(matches!(follower.look().await, Noticed::Nothing), "said once");
+            assert!(matches!(follower.look(), KeyFileEvent::Unchanged), "said once");
         }
         fs::remove_file(&path).expect("removed");
-        assert!(matches!(follower.look().await, Noticed::Nothing), "said once");
+        assert!(matches!(follower.look(), KeyFileEvent::Unchanged), "said once");
         assert_eq!(ids(&keys), ["a"]);
 
         write(&path, RING_A);
-        assert!(matches!(follower.look().await, Noticed::Mended));
+        assert!(matches!(follower.look(), KeyFileEvent::Recovered));
         fs::remove_file(&path).expect("removed");
-        assert!(matches!(follower.look().await, Noticed::Broken(_)), "said again");
+        assert!(matches!(follower.look(), KeyFileEvent::Failed(_)), "said again");
         write(&path, RING_B);
-        assert!(matches!(follower.look().await, Noticed::Changed { before } if before.ids().eq(["a"])));
+        assert!(matches!(follower.look(), KeyFileEvent::Changed { before } if before.ids().eq(["a"])));
         assert_eq!(ids(&keys), ["b"]);
     }
 
@@ -271,7 +267,7 @@ mod tests {
         let path = directory.path().join("keys");
         let keys = Arc::new(KeyProvider::new(ring(&[RING_A])));
         write(&path, RING_B);
-        let watcher = tokio::spawn(watch(path, Arc::clone(&keys)));
+        let watcher = tokio::spawn(watch_key_file(path, Arc::clone(&keys)));
         becomes(&keys, &["b"]).await;
         watcher.abort();
     }

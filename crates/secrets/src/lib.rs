@@ -15,7 +15,7 @@ mod ring_text;
 mod secrets;
 
 pub use hasher::{HashingLoad, overloaded};
-pub use key_rotation::{Derived, KEY_PROPAGATION_TIME, KeyProvider, watch};
+pub use key_rotation::{Derived, KEY_PROPAGATION_TIME, KeyProvider, watch_key_file};
 pub use keys::{HmacSha256, KeyRing, KeyRingError, PerKey};
 pub use pass_code::{HashRejection, assess_foreign, current_form};
 pub use secrets::KeyedSecrets;

@@ -5,10 +5,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 
-use access_tokens_host::watch::{Mark, POLL, mark};
+use access_tokens_host::file_watcher::{FileWatcher, WatchEvent, poll_ticks};
 use anyhow::Context as _;
 use tokio::net::TcpStream;
-use tokio::time::{MissedTickBehavior, interval};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
@@ -41,14 +40,13 @@ impl ReloadingTls {
         if settings.certificate.is_none() {
             return Ok(None);
         }
-        // Before they are read: what changes in between is read again.
-        let seen = marks(settings);
+        let files = [&settings.certificate, &settings.key, &settings.client_ca];
+        let files = FileWatcher::from_now(files.into_iter().flatten().cloned().collect());
         let config = server_config(settings, protocol).with_context(|| section.to_owned())?;
         let identities = Identities::new(&settings.identities);
         let current = RwLock::new(Arc::new(config));
         let tls = Arc::new(Self { settings: settings.clone(), protocol, identities, current });
-        let follower = Follower { tls: Arc::downgrade(&tls), seen, failing: None };
-        tokio::spawn(follow(follower, section));
+        tokio::spawn(follow(Reloader { tls: Arc::downgrade(&tls), files, reported: None }, section));
         Ok(Some(tls))
     }
 
@@ -98,26 +96,16 @@ fn server_config(settings: &TlsSettings, protocol: &[u8]) -> anyhow::Result<Serv
     Ok(config)
 }
 
-/// The state of the files; none for one that is not there.
-fn marks(settings: &TlsSettings) -> [Option<Mark>; 3] {
-    [&settings.certificate, &settings.key, &settings.client_ca].map(|path| {
-        let metadata = std::fs::metadata(path.as_deref()?).ok()?;
-        Some(mark(&metadata))
-    })
-}
-
-/// Looks at the files once a second, until nobody listens any more.
-async fn follow(mut follower: Follower, section: &'static str) {
-    let mut ticks = interval(POLL);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+/// Looks at the files once a second, until no listener uses the certificate any more.
+async fn follow(mut reloader: Reloader, section: &'static str) {
+    let mut ticks = poll_ticks();
     loop {
         ticks.tick().await;
-        match follower.look() {
+        match reloader.look() {
             None => return,
-            Some(Noticed::Nothing) => {}
-            Some(Noticed::Changed) => tracing::info!(section, "the certificate was read again: it counts now"),
-            Some(Noticed::Broken(error)) => {
-                let error = format!("{error:#}");
+            Some(WatchEvent::Unchanged) => {}
+            Some(WatchEvent::Loaded(())) => tracing::info!(section, "the certificate was read again: it counts now"),
+            Some(WatchEvent::Failed(error)) => {
                 count_failure(section);
                 tracing::warn!(section, error, "the certificate changed, but cannot be used: it stays as it was");
             }
@@ -140,41 +128,32 @@ pub fn reload_failures() -> impl Iterator<Item = (&'static str, u64)> {
     FAILURES.iter().map(|(section, count)| (section.trim_end_matches(".tls"), count.load(Ordering::Relaxed)))
 }
 
-struct Follower {
+/// Loads the files of a listener again when they change.
+struct Reloader {
     tls: Weak<ReloadingTls>,
-    /// The marks of the files when they were read last, be it in vain.
-    seen: [Option<Mark>; 3],
-    /// Why they could not be used then, as it was said.
-    failing: Option<String>,
+    files: FileWatcher,
+    /// The error that was reported last, if the files could not be used at the last look.
+    reported: Option<String>,
 }
 
-/// What is worth a line in the log.
-enum Noticed {
-    Nothing,
-    Changed,
-    Broken(anyhow::Error),
-}
-
-impl Follower {
-    /// None when nobody holds the certificate any more.
-    fn look(&mut self) -> Option<Noticed> {
+impl Reloader {
+    /// Loads the files if they have changed. None when no listener uses the certificate any more.
+    ///
+    /// An error is reported once, and again when it is another one, as while several files are exchanged.
+    fn look(&mut self) -> Option<WatchEvent<(), String>> {
         let tls = self.tls.upgrade()?;
-        let now = marks(&tls.settings);
-        // What failed may be mended without another mark, such as a directory that could not be entered.
-        if now == self.seen && self.failing.is_none() {
-            return Some(Noticed::Nothing);
-        }
-        self.seen = now;
-        Some(match server_config(&tls.settings, tls.protocol) {
-            Ok(config) => {
-                self.failing = None;
+        Some(match self.files.look(|| server_config(&tls.settings, tls.protocol)) {
+            WatchEvent::Unchanged => WatchEvent::Unchanged,
+            WatchEvent::Loaded(config) => {
+                self.reported = None;
                 *tls.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
-                Noticed::Changed
+                WatchEvent::Loaded(())
             }
-            Err(error) => {
-                let said = format!("{error:#}");
-                // Said once, and again when it is another trouble, as while several files are exchanged.
-                if self.failing.replace(said.clone()) == Some(said) { Noticed::Nothing } else { Noticed::Broken(error) }
+            WatchEvent::Failed(error) => {
+                let error = format!("{error:#}");
+                let is_known = self.reported.as_ref() == Some(&error);
+                self.reported = Some(error.clone());
+                if is_known { WatchEvent::Unchanged } else { WatchEvent::Failed(error) }
             }
         })
     }

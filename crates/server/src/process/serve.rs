@@ -87,7 +87,8 @@ pub async fn serve(
     let keys = Arc::new(KeyProvider::new(ring.clone()));
     // A ring that is a setting stays as it is until the next start.
     let from_file = settings.keys.ring.expose().is_empty();
-    let following = from_file.then(|| tokio::spawn(crypto::watch(settings.keys.file.clone(), Arc::clone(&keys))));
+    let following =
+        from_file.then(|| tokio::spawn(crypto::watch_key_file(settings.keys.file.clone(), Arc::clone(&keys))));
     let app = Arc::new(assemble(&database, &keys, notifier, settings, metrics));
     let certificate_users: Vec<_> = settings.grpc.tls.identities.iter().map(|one| one.certificate_user()).collect();
     app.sessions.bind_certificates(&certificate_users).await;

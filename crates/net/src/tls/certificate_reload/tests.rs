@@ -46,13 +46,15 @@ impl Place {
         fs::rename(beside, self.directory.path().join(name)).expect("renamed");
     }
 
-    fn start(&self) -> (Arc<ReloadingTls>, Follower) {
+    fn start(&self) -> (Arc<ReloadingTls>, Reloader) {
+        let TlsSettings { certificate, key, .. } = &self.settings;
+        let files = FileWatcher::from_now([certificate, key].into_iter().flatten().cloned().collect());
         let config = server_config(&self.settings, b"h2").expect("a good pair");
         let current = RwLock::new(Arc::new(config));
         let identities = Identities::default();
         let tls = Arc::new(ReloadingTls { settings: self.settings.clone(), protocol: b"h2", identities, current });
-        let follower = Follower { tls: Arc::downgrade(&tls), seen: marks(&self.settings), failing: None };
-        (tls, follower)
+        let reloader = Reloader { tls: Arc::downgrade(&tls), files, reported: None };
+        (tls, reloader)
     }
 }
 
@@ -85,33 +87,33 @@ async fn shown(tls: &ReloadingTls) -> CertificateDer<'static> {
 async fn a_new_pair_counts_and_a_bad_one_changes_nothing_and_is_complained_about_once() {
     let (first, second, third) = (pair(), pair(), pair());
     let place = Place::new(&first);
-    let (tls, mut follower) = place.start();
-    assert!(matches!(follower.look(), Some(Noticed::Nothing)));
+    let (tls, mut reloader) = place.start();
+    assert!(matches!(reloader.look(), Some(WatchEvent::Unchanged)));
     assert_eq!(shown(&tls).await, first.der);
 
     place.write("certificate", &second.certificate);
-    assert!(matches!(follower.look(), Some(Noticed::Broken(error)) if format!("{error:#}").contains("do not fit")));
-    assert!(matches!(follower.look(), Some(Noticed::Nothing)), "said once");
+    assert!(matches!(reloader.look(), Some(WatchEvent::Failed(error)) if error.contains("do not fit")));
+    assert!(matches!(reloader.look(), Some(WatchEvent::Unchanged)), "said once");
     assert_eq!(shown(&tls).await, first.der);
     place.write("key", &second.key);
-    assert!(matches!(follower.look(), Some(Noticed::Changed)));
+    assert!(matches!(reloader.look(), Some(WatchEvent::Loaded(()))));
     assert_eq!(shown(&tls).await, second.der);
 
     for bad in ["", "-----BEGIN CERTIFICATE-----\nMIIB", &third.key] {
         place.write("certificate", bad);
-        let _ = follower.look();
+        let _ = reloader.look();
     }
     fs::remove_file(place.directory.path().join("key")).expect("removed");
-    let _ = follower.look();
-    assert!(matches!(follower.look(), Some(Noticed::Nothing)), "said once");
+    let _ = reloader.look();
+    assert!(matches!(reloader.look(), Some(WatchEvent::Unchanged)), "said once");
     assert_eq!(shown(&tls).await, second.der);
 
     place.write("key", &third.key);
     place.write("certificate", &third.certificate);
-    assert!(matches!(follower.look(), Some(Noticed::Changed)));
+    assert!(matches!(reloader.look(), Some(WatchEvent::Loaded(()))));
     assert_eq!(shown(&tls).await, third.der);
     drop(tls);
-    assert!(follower.look().is_none(), "nobody listens any more");
+    assert!(reloader.look().is_none(), "nobody listens any more");
 }
 
 #[tokio::test]
