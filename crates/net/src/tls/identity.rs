@@ -6,7 +6,7 @@ use std::sync::Arc;
 use access_tokens_domain::certificate_user::CertificateUser;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 
-use super::name::names;
+use super::names::names;
 use crate::tls::IdentitySettings;
 
 /// Who is at the other end of a connection. Goes along with every call that comes over it.

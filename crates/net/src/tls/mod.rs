@@ -8,11 +8,12 @@ mod client;
 mod files;
 mod identity;
 pub mod local;
-mod name;
+mod names;
 mod protocol;
 mod provider;
 mod settings;
 mod validity;
+mod x509;
 
 pub use certificate_reload::{ReloadingTls, TlsConnection, check, reload_failures};
 pub use client::{Trust, UpstreamConnector};

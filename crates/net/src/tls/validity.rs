@@ -1,7 +1,6 @@
 //! From when, and until when, certificates are good.
 
 use std::path::Path;
-use std::time::Duration;
 
 use access_tokens_domain::ports::Clock;
 use access_tokens_domain::time::Timestamp;
@@ -9,14 +8,14 @@ use access_tokens_host::SystemClock;
 use anyhow::{Context, bail, ensure};
 use tokio_rustls::rustls::pki_types::{CertificateDer, UnixTime};
 use webpki::{EndEntityCert, Error, KeyUsage};
+use x509_parser::certificate::Validity;
+use x509_parser::time::ASN1Time;
 
-use super::files;
 use super::provider::provider;
+use super::{files, x509};
 
 /// How dates are shown.
 const DATE: &str = "%Y-%m-%d %H:%M UTC";
-/// Later than any certificate ends.
-const NEVER: Duration = Duration::from_secs(1 << 40);
 
 /// Both moments for each certificate of a file in PEM.
 pub fn validities(path: &Path) -> anyhow::Result<Vec<(Timestamp, Timestamp)>> {
@@ -25,21 +24,13 @@ pub fn validities(path: &Path) -> anyhow::Result<Vec<(Timestamp, Timestamp)>> {
     certificates.iter().map(validity).collect()
 }
 
-/// The library tells them to whoever comes too early or too late, before it looks at anything else.
+/// Returns the dates of a certificate, both in whole seconds. None for one that TLS cannot use, such as one of version 1.
 fn validity(certificate: &CertificateDer<'_>) -> Option<(Timestamp, Timestamp)> {
-    let certificate = EndEntityCert::try_from(certificate).ok()?;
-    let refusal = |at: Duration| {
-        let time = UnixTime::since_unix_epoch(at);
-        certificate.verify_for_usage(&[], &[], &[], time, KeyUsage::server_auth(), None, None).err()
-    };
-    let from = match refusal(Duration::ZERO) {
-        Some(Error::CertNotValidYet { not_before, .. }) => not_before,
-        // As old as time itself.
-        _ => UnixTime::since_unix_epoch(Duration::ZERO),
-    };
-    let Some(Error::CertExpired { not_after, .. }) = refusal(NEVER) else { return None };
-    let moment = |time: UnixTime| Timestamp::from_timestamp(i64::try_from(time.as_secs()).ok()?, 0);
-    Some((moment(from)?, moment(not_after)?))
+    EndEntityCert::try_from(certificate).ok()?;
+    let parsed = x509::parse(certificate)?;
+    let time = |time: ASN1Time| Timestamp::from_timestamp(time.timestamp(), 0);
+    let Validity { not_before, not_after } = *parsed.validity();
+    Some((time(not_before)?.max(Timestamp::UNIX_EPOCH), time(not_after)?))
 }
 
 /// Refuses a certificate that is not valid at this moment.
