@@ -1,7 +1,7 @@
-//! API keys: `atk_<16 hex digits>_<43 characters>`, a public id and 256 random bits.
+//! API keys: `atk_<16 hex digits>_<43 characters>`, which are a public id and 256 random bits.
 //!
-//! The prefix lets scanners find a key that was committed by mistake. What is stored is the id and a keyed hash of the
-//! secret part: a stolen database holds no key.
+//! The prefix lets scanners find a key that was committed by mistake. The id and a keyed hash of the secret part are
+//! stored: a stolen database contains no key.
 
 use access_tokens_domain::Result;
 use access_tokens_domain::ports::{Purpose, Random, Secrets};
@@ -14,18 +14,18 @@ const PREFIX: &str = "atk_";
 const ID: usize = 16;
 const SECRET: usize = 43;
 
-/// A key that was made just now: the only moment at which it is known.
+/// A new key. This is the only moment at which the whole key is known.
 pub struct NewApiKey {
     /// The public part.
     pub id: String,
     /// The whole key, for its owner.
     pub key: Secret,
-    /// What is stored of it.
+    /// The hash that is stored.
     pub hash: CodeHash,
 }
 
 impl NewApiKey {
-    /// Makes one.
+    /// Makes a new key.
     pub fn generate(random: &dyn Random, secrets: &dyn Secrets) -> Result<Self> {
         let (mut id, mut secret) = ([0; ID / 2], Zeroizing::new([0; 32]));
         random.fill(&mut id)?;
@@ -43,17 +43,17 @@ pub fn public_part(key: &Secret) -> Option<String> {
     PresentedKey::parse(key.expose()).map(|key| key.id)
 }
 
-/// A key as a caller presents it, taken apart.
+/// A key that a caller presents, parsed.
 pub(super) struct PresentedKey {
     pub(super) id: String,
     secret: Secret,
 }
 
 impl PresentedKey {
-    /// `None` for a text that cannot be a key.
+    /// Parses a key. None for a text that cannot be a key.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let rest = text.strip_prefix(PREFIX)?;
-        // By position: the alphabet of the secret has an underscore in it.
+        // Split by position, because the secret may contain an underscore.
         let (id, secret) = rest.split_at_checked(ID)?;
         let secret = secret.strip_prefix('_').filter(|secret| secret.len() == SECRET)?;
         let hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
@@ -62,12 +62,12 @@ impl PresentedKey {
         good.then(|| Self { id: id.to_owned(), secret: Secret::new(secret) })
     }
 
-    /// A hash of it under the key that writes.
+    /// Returns its hash under the current key of the key ring.
     pub(super) fn hash(&self, secrets: &dyn Secrets) -> Result<CodeHash> {
         secrets.code_hash(Purpose::ApiKey, &self.id, &self.secret)
     }
 
-    /// Is it the key of this hash? Without a hash the same work is done and the answer is no.
+    /// Returns whether it matches a stored hash. Without a hash the same work is done, and the result is false.
     pub(super) fn matches(&self, secrets: &dyn Secrets, stored: Option<&CodeHash>) -> bool {
         secrets.code_matches(Purpose::ApiKey, &self.id, &self.secret, stored)
     }

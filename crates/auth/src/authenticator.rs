@@ -1,4 +1,4 @@
-//! Logging in, staying in, leaving.
+//! Sessions: opening them, identifying their callers, and ending them.
 
 mod identify;
 mod open_session;
@@ -25,10 +25,10 @@ use super::login_rate::{LoginLimits, LoginRate};
 use super::revocation_list::RevocationList;
 use super::session_token::SessionTokens;
 
-/// How long a session lives, used or not.
+/// Lifetime of a session, whether it is used or not.
 pub const LIFETIME: TimeDelta = TimeDelta::hours(2);
 
-/// Opens, recognises and ends sessions.
+/// Opens sessions, identifies callers and ends sessions.
 pub struct Authenticator<S> {
     store: Arc<S>,
     secrets: Arc<dyn Secrets>,
@@ -37,7 +37,7 @@ pub struct Authenticator<S> {
     logins: Logins<S>,
     tokens: SessionTokens,
     released: RevocationList,
-    /// Rows of open sessions that are to be deleted.
+    /// Rows of released sessions that wait to be deleted.
     released_rows: Mutex<Vec<(OrganisationKey, String)>>,
     login_rate: LoginRate,
     former_servers: FormerServers,
@@ -48,33 +48,33 @@ pub struct Authenticator<S> {
     bindings: Bindings,
 }
 
-/// What sessions of a user, or of one of its keys, are checked against.
+/// The account against which sessions of a user, or of one of its keys, are checked.
 struct KnownUser {
     organisation: OrganisationKey,
     permissions: Permissions,
     not_before: Option<Timestamp>,
-    /// Those of the key that opened the session.
+    /// Terms of the key that opened the session.
     terms: KeyTerms,
 }
 
-/// A key as it is stored, the caller that it stands for, and where its uses are noted.
+/// A stored API key, its caller, and the record of its uses.
 struct KnownKey {
     key: ApiKey,
     caller: Caller,
     uses: Arc<KeyUse>,
-    /// Was its hash made anew since it was looked up?
+    /// Whether the hash was already replaced since the key was looked up.
     rehashed: AtomicBool,
 }
 
 impl KnownKey {
-    /// Is this the first call since the look-up that would make its hash anew?
+    /// Returns true for the first call since the look-up, which replaces the hash.
     fn begin_rehash(&self) -> bool {
         !self.rehashed.swap(true, Ordering::Relaxed)
     }
 }
 
 impl<S: Store + AccountStore> Authenticator<S> {
-    /// Puts sessions on their ports.
+    /// Makes an authenticator.
     pub fn new(
         store: Arc<S>,
         clock: Arc<dyn Clock>,
@@ -108,14 +108,14 @@ impl<S: Store + AccountStore> Authenticator<S> {
         }
     }
 
-    /// Counts log-ins for an observer.
+    /// Sets the observer that counts log-ins.
     #[must_use]
     pub fn observed_by(mut self, observer: Arc<dyn Observer>) -> Self {
         self.logins.observed_by(observer);
         self
     }
 
-    /// Limits how often each user and each API key may open a session.
+    /// Sets the rate at which each user and each API key may open sessions.
     #[must_use]
     pub fn limiting_logins(mut self, limits: LoginLimits) -> Self {
         self.login_rate = LoginRate::new(limits);
@@ -123,12 +123,12 @@ impl<S: Store + AccountStore> Authenticator<S> {
     }
 }
 
-/// The unit of a caller that names none, as long as it exists.
+/// Returns the unit of a caller that names none, if the unit exists.
 fn default_unit(reference: &Reference, credential: &Credential) -> Option<String> {
     credential.default_unit.clone().filter(|unit| reference.units.contains_key(unit))
 }
 
-/// For the log: what happened inside, down to the root.
+/// Returns the message of an error and of all its causes, for the log.
 fn cause(error: &Error) -> String {
     let mut text = error.message().to_owned();
     let mut next = error.cause().map(|cause| cause as &dyn std::error::Error);

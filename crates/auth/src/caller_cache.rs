@@ -1,7 +1,7 @@
-//! What was looked up about callers, kept for at most half a second.
+//! Caches look-ups of callers for at most half a second.
 //!
-//! A permission that is taken away, or an API key that is revoked, therefore ends within a second on every replica, and a
-//! caller that stays costs a look-up every half second, not one for each call.
+//! So a permission that is taken away, or an API key that is revoked, ends within a second on every replica, and a
+//! caller costs one look-up each half second instead of one for each call.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -10,15 +10,15 @@ use std::time::Duration;
 use access_tokens_domain::Result;
 use tokio::time::Instant;
 
-/// The longest that an answer is used.
+/// Maximum age of an entry.
 const LIFETIME: Duration = Duration::from_millis(500);
-/// Callers that are kept at once, and keys without a caller: a bound on memory.
+/// Maximum number of callers, and of keys without a caller. It bounds memory.
 const MAX_ENTRIES: usize = 10_000;
 
-/// Answers by the key of the caller.
+/// Look-ups by the key of the caller.
 pub(super) struct CallerCache<T> {
     found: Entries<T>,
-    /// Keys without a caller. `None`: they are not kept, so that a new user works at once.
+    /// Keys without a caller. None: they are not cached, so that a new user works at once.
     unknown: Option<Entries<()>>,
 }
 
@@ -28,19 +28,19 @@ struct Entries<T> {
 }
 
 impl<T: Clone> CallerCache<T> {
-    /// Keeps callers only.
+    /// Makes a cache that keeps callers only.
     pub(super) fn new() -> Self {
         Self { found: Entries::new(MAX_ENTRIES), unknown: None }
     }
 
-    /// Keeps callers, and which keys have none: for keys that strangers present before any session.
+    /// Makes a cache that also keeps keys without a caller: for keys that unauthenticated clients present.
     pub(super) fn remembering_unknown() -> Self {
         Self { unknown: Some(Entries::new(MAX_ENTRIES)), ..Self::new() }
     }
 
-    /// What is known of `key`, or else what `load` finds.
+    /// Returns the cached caller of `key`, or the result of `load`.
     pub(super) async fn get(&self, key: &str, load: impl Future<Output = Result<Option<T>>>) -> Result<Option<T>> {
-        // An answer is as old as its question.
+        // The age of an entry counts from the start of its look-up.
         let asked = Instant::now();
         if let Some(value) = self.found.get(key, asked) {
             return Ok(Some(value));

@@ -1,4 +1,4 @@
-//! A store in memory with what sessions need, for unit tests. It counts its round trips.
+//! A store in memory with the operations that sessions need, for unit tests. It counts its round trips.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -32,9 +32,9 @@ pub(super) struct FakeStore {
     pub(super) used: Mutex<Vec<(String, Timestamp)>>,
     /// In the order of the releases.
     pub(super) released: Mutex<Vec<(String, Timestamp)>>,
-    /// What the next question for a user name is answered with.
+    /// The result of the next look-up of a user name.
     pub(super) stale: Mutex<Option<Credential>>,
-    /// Of every user.
+    /// The time before which sessions of every user are invalid.
     pub(super) not_before: Mutex<Option<Timestamp>>,
     pub(super) attempts: Mutex<HashMap<String, Entry<Attempts>>>,
     /// The last date by user and network, and the first log-in by user.

@@ -1,6 +1,7 @@
-//! Whether servers of version 0.2.0 or before share the database, as they do while a new version is rolled out.
+//! Detects servers of version 0.2.0 or before on the same database, as there are during a rolling update.
 //!
-//! They read ids in the claims of a session token where later versions write names, so a token that they are to accept has ids there.
+//! They read ids in claims of a session token in which later versions write names. A token that they must accept has
+//! ids there.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -8,15 +9,16 @@ use access_tokens_domain::store::AccountStore;
 use access_tokens_domain::time::Timestamp;
 use chrono::TimeDelta;
 
-/// Age at which the answer of the database is asked for again.
+/// Age after which the database is asked again.
 const MAX_AGE: TimeDelta = TimeDelta::seconds(5);
 
-/// The last answer of the database, and when it came.
+/// The last answer of the database, and its time.
 #[derive(Debug, Default)]
 pub(super) struct FormerServers(Mutex<Option<(Timestamp, bool)>>);
 
 impl FormerServers {
-    /// Returns whether there are any. While the database does not answer there may be: a token with ids is right for every server.
+    /// Returns whether there are such servers. Returns true while the database does not answer: every server reads a
+    /// token with ids.
     pub(super) async fn are_connected<S: AccountStore>(&self, store: &S, now: Timestamp) -> bool {
         let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((asked, found)) = last

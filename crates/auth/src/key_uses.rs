@@ -1,4 +1,4 @@
-//! When API keys were used last. Kept in memory, and written once a minute and key at most.
+//! Records the last use of API keys in memory, and writes it at most once a minute and key.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -8,18 +8,18 @@ use access_tokens_domain::Result;
 use access_tokens_domain::store::AccountStore;
 use access_tokens_domain::time::Timestamp;
 
-/// The shortest time between two writes for one key, in microseconds. The store holds several replicas to the same.
+/// Minimum time between two writes for one key, in microseconds. The store enforces the same between replicas.
 const WRITE_INTERVAL: i64 = 60_000_000;
-/// Keys that are remembered: a bound on memory. Uses of further keys are not recorded until there is room.
+/// Maximum number of keys in memory. Uses of further keys are not recorded until there is room.
 const MAX_KEYS: usize = 10_000;
-/// Keys that are written at a time: a bound on the work of a tick.
+/// Maximum number of keys that one tick writes.
 const MAX_WRITES: usize = 50;
 
 /// The uses of all keys.
 #[derive(Default)]
 pub(super) struct KeyUses(Mutex<HashMap<String, Arc<KeyUse>>>);
 
-/// The uses of one key, in microseconds since 1970. 0: never.
+/// The uses of one key, in microseconds since 1970. 0 is never.
 #[derive(Default)]
 pub(super) struct KeyUse {
     last: AtomicI64,
@@ -27,20 +27,20 @@ pub(super) struct KeyUse {
 }
 
 impl KeyUse {
-    /// The key is used. Costs one store to memory.
+    /// Records a use. It costs one store to memory.
     pub(super) fn note(&self, now: Timestamp) {
         self.last.store(now.timestamp_micros(), Ordering::Relaxed);
     }
 
     fn due(&self) -> Option<i64> {
         let (last, written) = (self.last.load(Ordering::Relaxed), self.written.load(Ordering::Relaxed));
-        // A clock that went back is written too.
+        // A clock that was set back is written too.
         (last != 0 && (written == 0 || (last - written).abs() >= WRITE_INTERVAL)).then_some(last)
     }
 }
 
 impl KeyUses {
-    /// Where the uses of a key are noted.
+    /// Returns the record of a key.
     pub(super) fn of(&self, id: &str) -> Arc<KeyUse> {
         let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = keys.get(id) {

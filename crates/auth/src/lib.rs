@@ -1,5 +1,5 @@
-//! Sessions: identifies callers, and decides whether their credentials are still valid. It knows neither the contract nor the transport
-//! nor the database: it reads accounts through ports of the domain.
+//! Sessions: identifies callers, and decides whether their credentials are still valid. This crate knows neither the
+//! contract nor the transport nor the database: it reads accounts through ports of the domain.
 //!
 //! A session token is signed, so reading one needs no database; its signature is verified once ([`verified_tokens`]). Whether the
 //! session was released ([`revocation_list`]) and what its user may do ([`caller_cache`]) is looked up and kept for less than a second.

@@ -1,9 +1,10 @@
-//! Checks the password of a user: counts the attempt first, compares, and counts what was right as right.
+//! Checks the password of a user: counts the attempt as wrong, compares, and corrects the count if the password was
+//! right.
 //!
 //! Attempts are counted per user and network, and on one meter per user for networks that are new to the user (see
-//! [`access_tokens_domain::login`]). Each refusal takes the same number of reads, writes and hash computations, whether the
-//! user is unknown, has no password, is locked, or the password is wrong. Attempts that compare nothing are counted on decoys,
-//! so that invented names and addresses add no rows.
+//! [`access_tokens_domain::login`]). Each refusal takes the same number of reads, writes and hash computations, whether
+//! the user is unknown, has no password, is locked, or the password is wrong. Attempts without a comparison are counted
+//! on dummy subjects, so that invented names and addresses add no rows.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
@@ -25,11 +26,11 @@ use access_tokens_domain::{Error, Result};
 use access_tokens_secrets::overloaded;
 use futures::try_join;
 
-/// Maximum number of tries of a compare-and-set. Within a process the attempts of one user and network take turns, so the
-/// others are of other networks (for the meter) or of other replicas.
+/// Maximum number of tries of a compare-and-set. Within a process the attempts of one user and network run one after
+/// the other, so conflicts come from other networks (on the meter) or from other replicas.
 const MAX_TRIES: usize = 256;
 
-/// A log-in as it was requested.
+/// A request to log in.
 pub struct Login<'a> {
     /// The user name.
     pub username: &'a str,
@@ -37,7 +38,7 @@ pub struct Login<'a> {
     pub password: Secret,
     /// The name of the organisation.
     pub organisation: &'a str,
-    /// The unit, by id or alternative code. `None` or empty: the default unit of the user.
+    /// The unit, by id or alternative code. None or empty: the default unit of the user.
     pub unit: Option<&'a str>,
     /// The IP address of the client, if it is known.
     pub address: Option<IpAddr>,
@@ -65,11 +66,11 @@ pub(super) struct Logins<S> {
     clock: Arc<dyn Clock>,
     observer: Arc<dyn Observer>,
     turns: Turns,
-    /// Keyed, so that a client cannot choose a network that shares its turns with another one.
+    /// Keyed, so that a client cannot choose a network that has the same hash as another one.
     hasher: RandomState,
 }
 
-/// Why a password is refused. Only the log tells.
+/// The reason of a refusal. It is logged, and not told to the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cause {
     Unknown,
@@ -91,13 +92,13 @@ impl Cause {
     }
 }
 
-/// The entries of an attempt as they were written.
+/// The stored entries of an attempt.
 struct Counted {
     network: Entry<Attempts>,
     meter: Option<Entry<Attempts>>,
 }
 
-/// Where the attempts at one account are counted.
+/// Subjects under which the attempts at one account are counted.
 struct Subjects {
     network: String,
     meter: String,
@@ -115,15 +116,16 @@ impl<S: LoginStore> Logins<S> {
         Self { store, secrets, random, clock, observer, turns: Turns::default(), hasher: RandomState::new() }
     }
 
-    /// Counts attempts for an observer.
+    /// Sets the observer that counts attempts.
     pub(super) fn observed_by(&mut self, observer: Arc<dyn Observer>) {
         self.observer = observer;
     }
 
-    /// The account, if the password is right. `None` for every refusal.
+    /// Returns the account if the password is right, and None for every refusal.
     pub(super) async fn check(&self, attempt: Attempt<'_>) -> Result<Option<LoginAccount>> {
         let Attempt { organisation, username, password, network } = attempt;
-        // One at a time per user and network: else five right passwords at the same time would lock the sixth.
+        // One attempt at a time per user and network. Otherwise five right passwords at the same time would lock the
+        // sixth.
         let turn = self.turns.enter((organisation, username, network.as_str())).await;
         let _turn = turn.map_err(|_| overloaded())?;
         let account = self.store.login_account(organisation, username, &network).await?;
@@ -132,7 +134,7 @@ impl<S: LoginStore> Logins<S> {
             Some(account) if account.knows_network(now) => HashWork::known_login(organisation),
             _ => HashWork::anonymous_login(self.hasher.hash_one(network.as_str())),
         };
-        // Before anything is counted: an attempt that is not compared would have to be taken back.
+        // Checked before the attempt is counted: an attempt that is not compared would have to be withdrawn.
         self.secrets.check_queue(work)?;
         let counted = self.count(organisation, account.as_ref(), &network, now).await?;
         let stored = match &counted {
@@ -171,7 +173,7 @@ impl<S: LoginStore> Logins<S> {
         }
     }
 
-    /// Counts an attempt as wrong before it is compared, or as refused. Two reads and two writes in each case.
+    /// Counts an attempt as wrong before the comparison, or as refused. Each case takes two reads and two writes.
     async fn count(
         &self,
         organisation: OrganisationKey,
@@ -186,7 +188,7 @@ impl<S: LoginStore> Logins<S> {
                 match self.admit(organisation, &subjects, &other, now).await? {
                     Ok(counted) => return Ok(Ok(counted)),
                     Err(cause) => {
-                        // A row that exists counts the refusal. A decoy stands in for the other row.
+                        // An existing row counts the refusal. A dummy subject stands in for the other row.
                         let counted = if cause == Cause::MeterFull { subjects.meter } else { subjects.network };
                         self.count_refused(organisation, &counted, &other, now).await?;
                         return Ok(Err(cause));
@@ -224,7 +226,7 @@ impl<S: LoginStore> Logins<S> {
                 self.store.login_attempts(organisation, network),
                 self.store.login_attempts(organisation, meter)
             )?;
-            // An entry that is written already is not admitted again.
+            // An entry that is already written is not admitted again.
             let next = network_saved.is_none().then(|| read.state.admit(&NETWORK_LOCK, now, None)).transpose();
             let metering = meter_saved.is_none() && *part != Meter::Exempt;
             let next_metered = metering.then(|| part.admit(&metered.state, now)).transpose();
@@ -268,7 +270,7 @@ impl<S: LoginStore> Logins<S> {
         Err(overloaded())
     }
 
-    /// Takes back one entry of an attempt that the other entry refuses.
+    /// Withdraws one entry of an attempt that the other entry refuses.
     async fn take_back(
         &self,
         organisation: OrganisationKey,
@@ -303,7 +305,8 @@ impl<S: LoginStore> Logins<S> {
         Ok(())
     }
 
-    /// Changes an entry as it was written, or as others have written it since.
+    /// Changes an entry by compare-and-set. It starts from the state that was written, and reads the state again after
+    /// a conflict.
     async fn change(
         &self,
         organisation: OrganisationKey,
@@ -350,7 +353,7 @@ impl<S: LoginStore> Logins<S> {
         }
     }
 
-    /// Stores a password that was right under a hash of the current form. The log-in does not depend on it.
+    /// Replaces the hash of a right password by one of the current form. A failure does not affect the log-in.
     async fn rehash(&self, organisation: OrganisationKey, account: &LoginAccount, work: HashWork, password: Secret) {
         let Some(old) = &account.credential.password else { return };
         let user = account.credential.user.as_str();
@@ -365,7 +368,7 @@ impl<S: LoginStore> Logins<S> {
         }
     }
 
-    /// Two decoys that are not the same row.
+    /// Returns two different dummy subjects.
     fn dummy_subjects(&self) -> Result<[String; 2]> {
         let mut byte = [0];
         self.random.fill(&mut byte)?;

@@ -1,7 +1,7 @@
-//! How often a user or an API key may open a session.
+//! Limits the rate at which a user or an API key opens sessions.
 //!
-//! A session costs rows that live for hours: one while it is open, one after it was released. So each user and each key may
-//! open sessions at a rate, with a burst. The limit is one of the process: `n` replicas let through `n` times as much.
+//! A session costs rows that live for hours: one while it is open, and one after it was released. So each user and each
+//! key has a rate with a burst. The limit holds for the process: `n` replicas allow `n` times as much.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -12,19 +12,19 @@ use access_tokens_domain::{Error, Reason, Result};
 use chrono::TimeDelta;
 use tokio::time::Instant;
 
-/// Log-ins a second, for each user and each API key.
+/// Log-ins per second, for each user and each API key.
 const LOGINS_PER_SECOND: u32 = 50;
-/// Log-ins at once, for each user and each API key.
+/// Log-ins in a burst, for each user and each API key.
 const LOGIN_BURST: u32 = 500;
-/// Users and keys that are remembered: a bound on memory. They are those with log-ins of the last seconds.
+/// Maximum number of users and keys in memory: those with log-ins in the last seconds.
 const MAX_REMEMBERED: usize = 10_000;
 
 /// Limits on opening sessions, for each user and each API key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LoginLimits {
-    /// Log-ins a second. 0: no limit.
+    /// Log-ins per second. 0 is no limit.
     pub per_second: u32,
-    /// Log-ins at once, at least 1.
+    /// Log-ins in a burst, at least 1.
     pub burst: u32,
 }
 
@@ -34,7 +34,7 @@ impl Default for LoginLimits {
     }
 }
 
-/// Counts log-ins. By the clock of the process, which never goes back.
+/// Counts log-ins by the clock of the process, which is never set back.
 pub(super) struct LoginRate {
     rate: Rate,
     started: Instant,
@@ -48,7 +48,8 @@ impl LoginRate {
         Self { rate, started: Instant::now(), arrivals: Mutex::default() }
     }
 
-    /// Takes a log-in of a user or a key, by any name that no other one has. TOO_MANY_LOGINS with the time to wait.
+    /// Counts a log-in of a user or a key. `name` is unique among users and keys. Fails with TOO_MANY_LOGINS and the
+    /// time to wait.
     pub(super) fn take(&self, name: &str) -> Result<()> {
         if self.rate.interval.is_zero() {
             return Ok(());
@@ -62,7 +63,7 @@ impl LoginRate {
                     arrivals.retain(|_, arrival| *arrival > now);
                 }
                 if arrivals.len() >= MAX_REMEMBERED {
-                    // Each begins a new burst.
+                    // Each of them begins a new burst.
                     arrivals.clear();
                 }
                 arrivals.insert(name.to_owned(), arrival);

@@ -12,7 +12,7 @@ use super::tests::{SECOND, START, World, replica, world as slow_world};
 
 const DAY: i64 = 24 * 3_600;
 
-/// Passwords as they are, so that thousands of log-ins take no time. A hash of an old form begins with `old:`.
+/// Stores passwords in clear, so that thousands of log-ins take no time. A hash of an old form begins with `old:`.
 struct PlainSecrets;
 
 impl Secrets for PlainSecrets {
@@ -81,7 +81,7 @@ impl World {
         self.clock.0.store(START + seconds * SECOND, Ordering::SeqCst);
     }
 
-    /// Attempts that were compared, that is: counted as wrong, over all rows of networks.
+    /// Returns the number of attempts that were compared, which are those counted as wrong, over all rows of networks.
     fn compared(&self) -> u32 {
         let attempts = self.store.attempts.lock().expect("lock");
         let rows = attempts.iter().filter(|(subject, _)| subject.starts_with("login/") && !subject.ends_with('*'));
@@ -123,7 +123,8 @@ async fn from_50_networks_at_most_100_guesses_are_compared_and_the_known_network
     }
     assert!((1..=100).contains(&world.compared()), "{} were compared", world.compared());
     assert!(!world.from("10.9.0.1", "secret").await, "a new network has to wait");
-    // Refusals make no rows: one for each network that had a guess compared, one for the meter, one for the known network.
+    // Refusals add no rows. There is one row for each network whose guess was compared, one for the meter, and one for
+    // the known network.
     let rows = world.store.attempts.lock().expect("lock").keys().filter(|key| key.starts_with("login/")).count();
     assert!(rows <= 102, "{rows} rows");
 }

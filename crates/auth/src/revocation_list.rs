@@ -1,12 +1,13 @@
-//! Sessions that were released before they expired.
+//! The revocation list: sessions that were released before they expired.
 //!
-//! A release counts at once where it happens. Every half second a replica reads which sessions were released since it read
-//! last. Where that fails or is late (a process that was stopped and continued, a database that is away), a call reads it
-//! before it is let in. So no replica accepts a session that was released more than a second ago.
+//! A release counts at once in the process that makes it. Every half second a replica reads the releases since its last
+//! read. If that fails or is late (a process that was stopped and continued, a database that is away), a call reads the
+//! list before it is accepted. So no replica accepts a session that was released more than a second ago.
 //!
-//! A release has the time of the database's clock, and becomes visible when it is committed, which may be after a later one.
-//! So each reading begins some time before the last one ([`OVERLAP`]). Now and then a longer time ([`WIDE_OVERLAP`]) is read as well, in parts. The
-//! first reading reads the whole list in pages, in the order of the ids, and a call that gives up leaves its place to the next.
+//! A release has the time of the clock of the database, and becomes visible when it is committed, which may be after a
+//! later one. So each read begins some time before the last one ([`OVERLAP`]). Every half minute a longer time
+//! ([`WIDE_OVERLAP`]) is read as well, in parts. The first read reads the whole list in pages, in the order of the ids.
+//! If the call that reads gives up, the next one continues.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{PoisonError, RwLock};
@@ -18,55 +19,56 @@ use access_tokens_domain::time::Timestamp;
 use access_tokens_domain::{Error, Result};
 use tokio::time::Instant;
 
-/// The longest that the list may be out of date.
+/// Maximum age of the list.
 const MAX_AGE: Duration = Duration::from_millis(900);
-/// Sessions that are read, and added to the list, at a time.
+/// Number of sessions that one page holds.
 const PAGE: u32 = 2_000;
-/// Microseconds by which a reading begins before the last one: more than a commit takes.
+/// Microseconds by which a read begins before the last one: more than a commit takes.
 const OVERLAP: i64 = 10_000_000;
-/// The same for every reading after [`WIDE_INTERVAL`]: more than the clocks of servers of the previous release are apart,
-/// which put down their own time.
+/// Microseconds by which the wide read, which happens each [`WIDE_INTERVAL`], begins before the last one. It is more
+/// than the difference between the clocks of servers of the previous release, which stored the time of their own clock.
 const WIDE_OVERLAP: i64 = 300_000_000;
 const WIDE_INTERVAL: Duration = Duration::from_secs(30);
-/// Maximum number of pages of the wide reading at a time: a million releases within the wide overlap take minutes, and no call
-/// waits for more than these.
+/// Maximum number of pages of the wide read in one refresh. A million releases within the wide overlap take minutes,
+/// and no call waits for more than these pages.
 const WIDE_PAGES: u32 = 4;
 
 /// The list of released sessions.
 #[derive(Default)]
 pub(super) struct RevocationList {
     list: RwLock<List>,
-    /// One call or task reads, the others wait for it.
+    /// Held by the call or task that reads. The others wait for it.
     reading: tokio::sync::Mutex<Progress>,
 }
 
 #[derive(Default)]
 struct List {
     ids: ReleasedIds,
-    /// When the last complete reading began.
+    /// Start of the last complete read.
     asked: Option<Instant>,
 }
 
-/// How far the list is read.
+/// Progress of the reads.
 #[derive(Default)]
 struct Progress {
-    /// The time of the database when the last complete reading began, in microseconds. During the first reading: when
-    /// that one began.
+    /// Time of the database at the start of the last complete read, in microseconds. During the first read: at its
+    /// start.
     read_at: Option<i64>,
-    /// The last id of the first reading. `None`: the first reading has not begun.
+    /// The last id of the first read. None: the first read has not begun.
     first: Option<String>,
-    /// The first reading is complete.
+    /// Whether the first read is complete.
     loaded: bool,
-    /// When the last reading with the wide overlap began.
+    /// Start of the last wide read.
     wide: Option<Instant>,
-    /// Where that one continues. `None`: it is complete.
+    /// Position at which the wide read continues. None: it is complete.
     wide_after: Option<ReleasedAfter>,
 }
 
 impl RevocationList {
-    /// Was the session released? Answers by a list that is young enough.
+    /// Returns whether a session was released, by a list that is young enough. Fails if the list must be read and the
+    /// database does not answer.
     pub(super) async fn contains<S: AccountStore>(&self, store: &S, session: &Session, now: Timestamp) -> Result<bool> {
-        // Every session has an id of this form, so that another one cannot be released either.
+        // Every session has an id of this form. A session with another id could not be released, so it is refused.
         let id = session_id(&session.id).ok_or_else(Error::invalid_token)?;
         let known = |list: &List| list.ids.contains(id, session.expires_at);
         {
@@ -85,14 +87,14 @@ impl RevocationList {
         Ok(known(&self.list.read().unwrap_or_else(PoisonError::into_inner)))
     }
 
-    /// Reads what is new.
+    /// Reads the new releases.
     pub(super) async fn refresh<S: AccountStore>(&self, store: &S, now: Timestamp) -> Result<()> {
         let mut progress = self.reading.lock().await;
         self.read(store, now, &mut progress).await?;
         self.read_wide(store, now, &mut progress).await
     }
 
-    /// Is the whole list read?
+    /// Returns whether the whole list has been read.
     pub(super) fn is_loaded(&self) -> bool {
         self.list.read().unwrap_or_else(PoisonError::into_inner).asked.is_some()
     }
@@ -117,7 +119,7 @@ impl RevocationList {
             self.add_page(&page);
             after = next(&page);
         }
-        // A clock that went back is followed.
+        // A clock that was set back is followed.
         progress.read_at = read_at;
         let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);
         list.ids.forget(now);
@@ -125,7 +127,7 @@ impl RevocationList {
         Ok(())
     }
 
-    /// Reads what servers with another clock have released: at most some pages at a time, since calls may wait for what is new
+    /// Reads releases of servers with another clock, at most some pages at a time: calls may wait for new releases
     /// meanwhile.
     async fn read_wide<S: AccountStore>(&self, store: &S, now: Timestamp, progress: &mut Progress) -> Result<()> {
         let began = Instant::now();
@@ -156,12 +158,12 @@ impl RevocationList {
         }
     }
 
-    /// How many there are that have not expired yet, as far as is known here.
+    /// Returns the number of released sessions that have not expired, as far as this process knows.
     pub(super) fn count(&self) -> usize {
         self.list.read().unwrap_or_else(PoisonError::into_inner).ids.count()
     }
 
-    /// The session counts as released from now on.
+    /// Adds a session to the list.
     pub(super) fn add(&self, session: &Session) {
         if let Some(id) = session_id(&session.id) {
             self.list.write().unwrap_or_else(PoisonError::into_inner).ids.insert(id, session.expires_at);
@@ -169,7 +171,7 @@ impl RevocationList {
     }
 }
 
-/// Where the next page begins. `None`: this was the last one.
+/// Returns the position of the next page. None: this page was the last one.
 fn next(page: &ReleasedPage) -> Option<ReleasedAfter> {
     let last = page.sessions.last().filter(|_| page.sessions.len() >= PAGE as usize)?;
     Some(ReleasedAfter::Release(last.released_at, last.id.clone()))
@@ -181,7 +183,7 @@ impl List {
     }
 }
 
-/// The id of a session as a number: 32 hex digits.
+/// Parses the id of a session, which has 32 hex digits.
 fn session_id(id: &str) -> Option<u128> {
     if id.len() != 32 {
         return None;
@@ -189,13 +191,13 @@ fn session_id(id: &str) -> Option<u128> {
     id.bytes().try_fold(0, |id: u128, digit| Some(id << 4 | u128::from(char::from(digit).to_digit(16)?)))
 }
 
-/// Ids by the minute in which they expire, and by a part of the id: a set that grows, or that goes, is small. A million ids
-/// take at most 40 MiB.
+/// Ids by the minute in which they expire and by a part of the id, so that sets that grow or are dropped are small. A
+/// million ids take at most 40 MiB.
 #[derive(Default)]
 struct ReleasedIds(HashMap<(i64, u8), HashSet<u128>>);
 
 impl ReleasedIds {
-    /// The part of the last digits counts.
+    /// Number of parts. The last digits of an id decide.
     const PARTS: u128 = 64;
 
     fn place(id: u128, expires: Timestamp) -> (i64, u8) {
@@ -211,7 +213,7 @@ impl ReleasedIds {
         self.0.entry(Self::place(id, expires)).or_default().insert(id);
     }
 
-    /// Drops the minutes that are over.
+    /// Drops the minutes that have passed.
     fn forget(&mut self, now: Timestamp) {
         let minute = now.timestamp().div_euclid(60);
         self.0.retain(|(expires, _), _| *expires >= minute);
@@ -258,7 +260,7 @@ mod tests {
     #[test]
     fn a_million_ids_take_at_most_forty_mebibytes() {
         let mut ids = ReleasedIds::default();
-        // Two hours of them, and the worst case for sets that double.
+        // Releases of two hours, and the worst case for sets whose capacity doubles.
         for id in 0..1_000_000_u128 {
             ids.insert(
                 id.wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835),
@@ -266,7 +268,7 @@ mod tests {
             );
         }
         assert_eq!(ids.count(), 1_000_000);
-        // A control byte for each place, and 8 places for 7 ids.
+        // A control byte for each slot, and 8 slots for 7 ids.
         let bytes: usize = ids.0.values().map(|ids| (ids.capacity() * 8 / 7 + 16) * 17 + 16).sum::<usize>()
             + ids.0.capacity() * (size_of::<((i64, u8), HashSet<u128>)>() + 1);
         assert!(bytes <= 40 << 20, "{} KiB", bytes >> 10);

@@ -1,8 +1,8 @@
-//! Session tokens: JWTs under HMAC-SHA256, with one form of header and no other.
+//! Session tokens: JWTs under HMAC-SHA256, with exactly one form of header.
 //!
-//! A token's header is compared with the headers that this service writes, byte for byte, never interpreted. So there is
-//! nothing in it to negotiate: no other algorithm, no `none`, no key that the token brings along. The header that is
-//! equal says which of our keys signed.
+//! The header of a token is compared byte by byte with the headers that this service writes, and never interpreted. So
+//! nothing can be negotiated: no other algorithm, no `none`, no key in the token. The header that is equal tells which
+//! key of the ring signed.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -21,22 +21,22 @@ use serde::{Deserialize, Serialize};
 
 use super::verified_tokens::VerifiedTokens;
 
-/// Maximum length of a token that is decoded, in bytes. Tokens of this service have about 500, and at most 7,000 with the longest
-/// names.
+/// Maximum length of a token that is decoded, in bytes. Tokens of this service have about 500 bytes, and at most 7,000
+/// with the longest names.
 const MAX_LENGTH: usize = 8 * 1_024;
 
-/// Maximum length of one name in a token, in bytes of JSON. Longer names are cut: nothing is decided by them.
+/// Maximum length of one name in a token, in bytes of JSON. Longer names are cut: no decision depends on them.
 const MAX_NAME_LENGTH: usize = 1_024;
 
 /// Length of a signature, in bytes.
 const SIGNATURE_BYTES: usize = 32;
 
-/// Signs sessions and reads them back. Whether a session has expired or was released is not decided here.
+/// Signs session tokens and reads them. Expiry and release are checked elsewhere.
 pub struct SessionTokens {
     keys: Derived<Keys>,
 }
 
-/// What depends on the key ring.
+/// Values that are derived from the key ring.
 struct Keys {
     signers: PerKey<Signer>,
     verified: VerifiedTokens,
@@ -48,19 +48,19 @@ struct Signer {
     key: HmacSha256,
 }
 
-/// The names that a token states for its reader. No server decides anything by them: a user or an organisation that is renamed, or
-/// that takes the former name of another one, gains nothing.
+/// Names that a token states for its reader. No server decides anything by them: a user or an organisation that is
+/// renamed, or that takes the former name of another one, gains nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimNames {
     /// User name.
     pub user: String,
     /// Name of the organisation.
     pub organisation: String,
-    /// Name of the unit. `None`: the session has no unit.
+    /// Name of the unit. None: the session has no unit.
     pub unit: Option<String>,
 }
 
-/// What the claims `usr`, `org` and `oun` of a token hold.
+/// Content of the claims `usr`, `org` and `oun`.
 #[derive(Debug, Clone, Copy)]
 pub enum ClaimForm<'a> {
     /// Names, as the original API documents them. The ids are in `uid`, `oid` and `nid`.
@@ -69,7 +69,7 @@ pub enum ClaimForm<'a> {
     Ids,
 }
 
-/// The claims by their names, as they are written.
+/// The claims as they are written.
 #[derive(Serialize)]
 struct Claims<'a> {
     jti: &'a str,
@@ -90,7 +90,7 @@ struct Claims<'a> {
     nid: Option<&'a str>,
 }
 
-/// The same as they are read. The names are not copied.
+/// The claims as they are read. The names are not copied.
 #[derive(Deserialize)]
 struct ReadClaims<'a> {
     jti: String,
@@ -113,18 +113,18 @@ struct ReadClaims<'a> {
 }
 
 impl SessionTokens {
-    /// On one ring, for as long as it lives.
+    /// Uses one ring, which never changes.
     pub fn new(ring: &KeyRing) -> Self {
         Self::live(Arc::new(KeyProvider::new(ring.clone())))
     }
 
-    /// On a ring that may be exchanged: the first key signs, and what any of its keys signed is read.
+    /// Uses a ring that may be replaced. The first key signs; tokens of all keys are read.
     pub fn live(keys: Arc<KeyProvider>) -> Self {
         let derive = |ring: &KeyRing| Keys { signers: signers(ring), verified: VerifiedTokens::default() };
         Self { keys: Derived::new(keys, derive) }
     }
 
-    /// Returns the signed token of a session. Fractions of a second are lost: the claims are whole seconds.
+    /// Returns the signed token of a session. The claims are whole seconds: fractions are lost.
     pub fn sign(&self, session: &Session, form: ClaimForm<'_>) -> Result<Secret> {
         let ids = [Some(session.user.as_str()), Some(session.organisation.as_str()), session.unit.as_deref()];
         let (documented, own) = match form {
@@ -157,7 +157,7 @@ impl SessionTokens {
         Ok(Secret::new(token))
     }
 
-    /// Returns the session of a token. `None`: none of our keys signed it.
+    /// Returns the session of a token. None: no key of the ring signed it.
     pub fn read(&self, token: &str) -> Option<Arc<Session>> {
         let (signed, signature) = token.rsplit_once('.').filter(|_| token.len() <= MAX_LENGTH)?;
         let mut presented = [0; SIGNATURE_BYTES];
@@ -186,7 +186,7 @@ impl SessionTokens {
 fn session(claims: &str) -> Option<Session> {
     let claims = URL_SAFE_NO_PAD.decode(claims).ok()?;
     let claims: ReadClaims<'_> = serde_json::from_slice(&claims).ok()?;
-    // A token has all of its ids in claims of their own, or none.
+    // A token has either all of its ids in their own claims, or none.
     let (user, organisation, unit) = match (claims.uid, claims.oid) {
         (Some(user), Some(organisation)) => (user, organisation, claims.nid),
         (None, None) if claims.nid.is_none() => (claims.usr.into_owned(), claims.org.into_owned(), claims.oun),
@@ -217,7 +217,7 @@ fn signers(ring: &KeyRing) -> PerKey<Signer> {
     })
 }
 
-/// Returns as much of a name as fits into [`MAX_NAME_LENGTH`] bytes of JSON.
+/// Returns the longest prefix of a name that fits into [`MAX_NAME_LENGTH`] bytes of JSON.
 fn cut(name: &str) -> &str {
     let mut length = 0;
     let overlong = name.char_indices().find(|(_, character)| {

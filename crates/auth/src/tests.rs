@@ -127,7 +127,7 @@ async fn a_login_opens_a_session_of_its_user_organisation_and_unit() {
     }
 }
 
-/// The claims `usr`, `org` and `oun` of a token.
+/// Returns the claims `usr`, `org` and `oun` of a token.
 fn documented(token: &Secret) -> [String; 3] {
     let claims = token.expose().split('.').nth(1).expect("three parts");
     let claims: serde_json::Value =
@@ -290,7 +290,7 @@ async fn a_release_counts_here_at_once_and_elsewhere_within_a_second() {
     world.sessions.release(ORGANISATION, &session).await.expect("released");
     assert_eq!(world.caller(&token).await, Err(Reason::InvalidToken));
     world.sessions.release(ORGANISATION, &session).await.expect("twice is no error");
-    // Nobody refreshes the other replica in the background: the call itself must notice.
+    // No task refreshes the other replica in the background: the call itself must notice.
     tokio::time::advance(Duration::from_secs(1)).await;
     let error = other.authenticate_bearer(token.expose()).await.expect_err("released");
     assert_eq!(error.reason(), Reason::InvalidToken);
@@ -564,7 +564,7 @@ async fn a_certificate_keeps_its_user_when_another_gets_the_name() {
     rename("carol", "robert");
     rename("bob", "carol");
     assert_eq!(user_of("carol").await.as_deref(), Some("U2"));
-    // It does not pass to another user either when its own is gone.
+    // The name is not bound to another user either when its own user is gone.
     world.store.users.lock().expect("lock").remove("robert");
     assert_eq!((user_of("bob").await, user_of("carol").await), (None, None));
 }

@@ -1,4 +1,5 @@
-//! Session tokens whose signature was verified, so that the calls of one session compute and decode it once.
+//! Cache of session tokens with a verified signature, so that the calls of one session verify and decode the token
+//! once.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,10 +8,11 @@ use access_tokens_domain::session::Session;
 use access_tokens_secrets::HmacSha256;
 use hmac::digest::CtOutput;
 
-/// Maximum number of tokens that are kept. With [`MAX_SIGNED_LENGTH`] it bounds the memory to 4 MiB.
+/// Maximum number of tokens. With [`MAX_SIGNED_LENGTH`] it bounds the memory to 4 MiB.
 const MAX_TOKENS: usize = 2_048;
 
-/// Maximum length of the signed part of a token that is kept, in bytes. Longer ones, with very long names, are verified at every call.
+/// Maximum length of the signed part of a cached token, in bytes. Longer tokens, which have very long names, are
+/// verified at every call.
 const MAX_SIGNED_LENGTH: usize = 1_024;
 
 /// The signature of a token. Comparisons take the same time for all values.
@@ -18,9 +20,9 @@ pub(super) type Signature = CtOutput<HmacSha256>;
 
 /// Sessions by the signed part of their token.
 ///
-/// Only tokens with a right signature get in, so a caller without a session cannot fill it. The signed part holds nothing secret; the
-/// signature, which is secret, is compared in constant time. Expiry and release are decided at every call, not here. An
-/// instance belongs to one key ring: another ring begins with an empty one.
+/// Only tokens with a right signature are added, so a caller without a session cannot fill the cache. The signed part
+/// is not secret. The signature is secret, and compared in constant time. Expiry and release are checked at every call,
+/// not here. An instance belongs to one key ring: a new ring starts with an empty cache.
 #[derive(Default)]
 pub(super) struct VerifiedTokens(Mutex<Sessions>);
 
@@ -34,7 +36,7 @@ impl VerifiedTokens {
         (expected == signature).then(|| Arc::clone(session))
     }
 
-    /// Keeps a token whose signature is right. When there is no room, all others give way.
+    /// Adds a token with a right signature. If the cache is full, it is emptied first.
     pub(super) fn put(&self, signed: &str, signature: Signature, session: &Arc<Session>) {
         if signed.len() > MAX_SIGNED_LENGTH {
             return;

@@ -1,4 +1,4 @@
-//! Notices that files which an operator names were written or replaced, by looking at them once a second.
+//! Watches files that an operator names, and notices when they were written or replaced.
 
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-/// Time between two looks at a file. Commands that change the key file count on it.
+/// Time between two looks at a file. Commands that change the key file rely on it.
 pub const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Identifies one state of a file. It changes whenever the file is written or replaced: it has the length, the times and the
-/// place of the file.
+/// Identifies one state of a file: its length, its times and its place. It changes whenever the file is written or
+/// replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Fingerprint {
     length: u64,

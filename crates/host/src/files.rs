@@ -1,4 +1,4 @@
-//! Files that operators name: read up to a bound, and refused where others can read what is secret.
+//! Files that operators name. They are read up to a maximum size, and refused if others can read what is secret.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
@@ -9,16 +9,16 @@ use zeroize::Zeroizing;
 /// Maximum size of a configuration file, of a file with the value of a setting, and of a file in PEM, in bytes.
 const MAX_BYTES: u64 = 1_024 * 1_024;
 
-/// Who may be able to read a file.
+/// Users that may be able to read a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// All users: the content is no secret.
     Any,
-    /// The owner, and the group where the file belongs to root: see [`mode_open_to_others`].
+    /// The owner only, and the group if the file belongs to root: see [`mode_open_to_others`].
     OwnerOnly,
 }
 
-/// Reads a text. The error does not show anything of it.
+/// Reads a file as text. The error shows nothing of the content.
 pub fn read(path: &Path, access: Access) -> io::Result<Zeroizing<String>> {
     let bytes = read_bytes(path, access)?;
     let text =
@@ -26,11 +26,11 @@ pub fn read(path: &Path, access: Access) -> io::Result<Zeroizing<String>> {
     Ok(Zeroizing::new(text.to_owned()))
 }
 
-/// Reads a file of any content.
+/// Reads a file as bytes.
 pub fn read_bytes(path: &Path, access: Access) -> io::Result<Zeroizing<Vec<u8>>> {
     let file = open_regular(path)?;
     let metadata = file.metadata()?;
-    // Of the open file, so that it cannot be exchanged between the check and the reading.
+    // The mode of the open file is checked, so that the file cannot be exchanged between the check and the read.
     if access == Access::OwnerOnly
         && let Some(mode) = mode_open_to_others(&metadata)
     {
@@ -38,7 +38,7 @@ pub fn read_bytes(path: &Path, access: Access) -> io::Result<Zeroizing<Vec<u8>>>
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, error));
     }
     let length = usize::try_from(metadata.len().min(MAX_BYTES)).unwrap_or_default();
-    // Reserved at once: a buffer that grows leaves copies of secrets behind.
+    // The whole buffer is reserved first: a buffer that grows leaves copies of secrets in memory.
     let mut bytes = Zeroizing::new(Vec::with_capacity(length + 1));
     if file.take(MAX_BYTES + 1).read_to_end(&mut bytes)? as u64 > MAX_BYTES {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {MAX_BYTES} bytes")));
@@ -46,8 +46,9 @@ pub fn read_bytes(path: &Path, access: Access) -> io::Result<Zeroizing<Vec<u8>>>
     Ok(bytes)
 }
 
-/// Opens a file, or what a symbolic link leads to. Refuses before it opens what is no regular file: opening a FIFO waits for
-/// a writer, and a device may never end. A file that the shell has opened, such as `/dev/stdin`, may be of any kind.
+/// Opens a regular file, also through a symbolic link. Other kinds of files are refused before they are opened: to open
+/// a FIFO waits for a writer, and a device may never end. A file that the shell has already opened, such as
+/// `/dev/stdin`, may be of any kind.
 pub fn open_regular(path: &Path) -> io::Result<File> {
     let metadata = std::fs::metadata(path)?;
     if metadata.is_dir() {
@@ -59,16 +60,16 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
     File::open(path)
 }
 
-/// Is it the name of a file that this process has open already?
+/// Returns whether a path names a file that this process already has open.
 fn is_handed_over(path: &Path) -> bool {
     let folders = ["/dev/fd", "/proc/self/fd"].map(Path::new);
     path == Path::new("/dev/stdin") || path.parent().is_some_and(|parent| folders.contains(&parent))
 }
 
-/// The mode of a file with a secret, if it lets others than the service read or change it.
+/// Returns the mode of a file with a secret, if others than the service can read or change it.
 ///
-/// Kubernetes gives a secret to a process through the group: owned by root, mode 0440. There the group is the only way in.
-/// Where the file belongs to the user of the service, the group has no business with it.
+/// Kubernetes gives a secret to a process through the group: the file belongs to root and has mode 0440, so the group
+/// must be able to read it. If the file belongs to the user of the service, the group must not have access.
 #[cfg(unix)]
 pub fn mode_open_to_others(metadata: &Metadata) -> Option<u32> {
     use std::os::unix::fs::MetadataExt;

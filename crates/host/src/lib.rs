@@ -1,6 +1,7 @@
-//! What the operating system and the operator give to the process: files, values of settings, the clock and random bytes.
+//! Access to the operating system and to what the operator provides: files, values of settings, the clock and random
+//! bytes.
 //!
-//! Nothing else reads them. It knows no service, no network and no database.
+//! No other crate reads these. This crate knows no service, no network and no database.
 
 pub mod file_watcher;
 pub mod files;

@@ -1,4 +1,4 @@
-//! Settings that nobody is shown.
+//! Settings whose values are never shown.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -7,14 +7,14 @@ use std::str::FromStr;
 use access_tokens_domain::secret::Secret;
 use serde::Deserialize;
 
-/// A setting that is, or may hold, a secret. A [`Secret`] cannot be shown at all; settings as a whole can, so this shows
-/// itself as `***`.
+/// A setting that is a secret or may contain one. A [`Secret`] has no `Debug`; settings are printed as a whole, so this
+/// type prints as `***`.
 #[derive(Clone, Deserialize)]
 #[serde(transparent)]
 pub struct SecretSetting(Secret);
 
 impl SecretSetting {
-    /// The text, for the one place that needs it.
+    /// Returns the text, for the one place that needs it.
     pub fn expose(&self) -> &str {
         self.0.expose()
     }

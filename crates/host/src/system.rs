@@ -1,4 +1,4 @@
-//! Time and chance, from the operating system. Nothing else reads them.
+//! The clock and the random generator of the operating system. No other code reads them.
 
 use access_tokens_domain::ports::{Clock, Random};
 use access_tokens_domain::time::{Timestamp, stored_precision};

@@ -1,10 +1,10 @@
-//! URLs in settings: which host and port they name.
+//! Hosts and ports of URLs in settings.
 
 use std::net::IpAddr;
 
 use http::Uri;
 
-/// Does what is sent to a URL stay on this machine?
+/// Returns whether data sent to a URL stays on this machine.
 pub fn is_local(url: &Uri) -> bool {
     let named = || url.host().is_some_and(|host| host.eq_ignore_ascii_case("localhost"));
     host_address(url).map_or_else(named, |address| address.to_canonical().is_loopback())
@@ -15,7 +15,7 @@ pub fn host_address(url: &Uri) -> Option<IpAddr> {
     url.host()?.trim_start_matches('[').trim_end_matches(']').parse().ok()
 }
 
-/// Has the authority of a URL a port, if it has one, that there can be? The library takes any digits.
+/// Returns whether the port of a URL, if it has one, is between 1 and 65535. The library accepts any digits.
 pub fn has_good_port(url: &Uri) -> bool {
     let Some(authority) = url.authority() else { return false };
     let after_host = authority.as_str().rsplit(']').next().unwrap_or_default();

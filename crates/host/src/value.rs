@@ -1,4 +1,4 @@
-//! How the values of settings are read: from a file they have types, from variables and flags they are texts.
+//! Deserialisation of settings. Values from a file have types; values from variables and flags are texts.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -6,18 +6,18 @@ use std::str::FromStr;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
-/// Reads a text as what it stands for.
+/// Parses a text.
 pub fn parsed<'de, D: Deserializer<'de>, T: FromStr<Err: Display>>(from: D) -> Result<T, D::Error> {
     String::deserialize(from)?.trim().parse().map_err(D::Error::custom)
 }
 
-/// Reads a text as what it stands for. An empty text stands for nothing.
+/// Parses a text. An empty text is None.
 pub fn unless_empty<'de, D: Deserializer<'de>, T: FromStr<Err: Display>>(from: D) -> Result<Option<T>, D::Error> {
     let text = String::deserialize(from)?;
     if text.is_empty() { Ok(None) } else { text.parse().map(Some).map_err(D::Error::custom) }
 }
 
-/// A number and nothing else: left to itself, the library takes `yes` for 1.
+/// Reads a number. The library on its own also accepts `yes` for 1.
 pub fn number<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -28,7 +28,7 @@ pub fn number<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
     Ok(number)
 }
 
-/// A list, or a text with commas between.
+/// Reads a list, or a text whose items are separated by commas.
 pub fn listed<'de, D: Deserializer<'de>, T: FromStr<Err: Display>>(from: D) -> Result<Vec<T>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]

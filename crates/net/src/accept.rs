@@ -1,4 +1,4 @@
-//! Who comes in: clients that have greeted, as many at once as are allowed.
+//! Acceptance of connections: a bounded number of clients that have completed their handshake.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -19,60 +19,62 @@ use crate::client_address::ClientAddress;
 use crate::evicting_set::{EvictingSet, MemberId};
 use crate::protection::Protection;
 
-/// Most clients that have not greeted yet. They have no place among the allowed connections.
+/// Maximum number of clients that have not completed their handshake. They do not count as connections.
 const MAX_HANDSHAKES: usize = 2_048;
-/// Most of those from one address.
+/// Maximum number of such clients from one address.
 const MAX_HANDSHAKES_PER_ADDRESS: usize = 512;
-/// How long a connection that gives way may take before another one is told to.
+/// Time that a displaced connection has to close before the next one is displaced.
 const EVICTION_TIMEOUT: Duration = Duration::from_millis(200);
-/// After the system had no file left for a connection. One that ends makes room.
+/// Delay after the system had no file descriptor for a connection. A connection that ends frees one.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
-/// Failures with less between them are one trouble, and told once.
+/// Minimum time between two failures for the second one to be logged. Failures that follow each other faster are logged
+/// once.
 const MIN_QUIET_TIME: Duration = Duration::from_secs(60);
 
-/// How many connections a port has.
+/// Limits on the connections of a port.
 #[derive(Debug, Clone)]
 pub struct ConnectionLimits {
     /// Maximum number of connections.
     pub max_connections: usize,
-    /// Maximum number of connections from one address over which no authenticated call has come.
+    /// Maximum number of anonymous connections from one address: connections over which no authenticated call has come.
     pub anonymous_per_address: usize,
-    /// Proxies that stand for many clients: the second bound is not for them.
+    /// Proxies, which carry the calls of many clients: `anonymous_per_address` does not apply to them.
     pub trusted_proxies: Arc<[Network]>,
 }
 
-/// A place among the allowed connections, for as long as it is kept.
+/// Permit for one connection. It is held as long as the connection is open.
 pub(super) struct ConnectionPermit {
     _permit: OwnedSemaphorePermit,
     anonymous: Option<AnonymousConnection>,
-    /// Ends when the connection has to give way.
+    /// Receives a message when the connection must close to make room for another one.
     evicted: Option<oneshot::Receiver<()>>,
     gone: bool,
 }
 
 impl ConnectionPermit {
-    /// Takes out what makes the connection one of a stranger. Once that is dropped, the connection does not give way to others.
+    /// Takes the membership among anonymous connections. Once that is dropped, the connection is not displaced any
+    /// more.
     pub(super) fn take_anonymous(&mut self) -> Option<AnonymousConnection> {
         self.anonymous.take()
     }
 
-    /// Ready when the connection has to close.
+    /// Completes when the connection must close to make room for another one.
     pub(super) fn poll_evicted(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if let Some(evicted) = &mut self.evicted
             && let Poll::Ready(told) = Pin::new(evicted).poll(context)
         {
             self.evicted = None;
-            // A sender that is gone without a word: the connection has become one of a known caller.
+            // A sender that was dropped without a message: the connection has become authenticated.
             self.gone = told.is_ok();
         }
         if self.gone { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 
-/// The connections over which no authenticated call has come, by address.
+/// Connections over which no authenticated call has come, by address.
 type AnonymousConnections = Arc<Mutex<EvictingSet<LimitKey, oneshot::Sender<()>>>>;
 
-/// Membership among the connections of strangers. Ends when it is dropped.
+/// Membership of a connection among the anonymous ones. It ends when it is dropped.
 #[derive(Debug)]
 pub(crate) struct AnonymousConnection {
     anonymous_connections: AnonymousConnections,
@@ -86,14 +88,15 @@ impl Drop for AnonymousConnection {
     }
 }
 
-/// Lets connections in, at most so many at once; further ones wait in the system's queue.
+/// Accepts connections up to a limit. Further ones wait in the queue of the operating system.
 pub(super) struct Acceptor {
     port: Port,
     permits: Arc<Semaphore>,
     anonymous_connections: AnonymousConnections,
     trusted_proxies: Arc<[Network]>,
     handshakes: Handshakes,
-    /// Has greeted, and waits for a place. Kept here, so that it is not lost with a wait that is given up.
+    /// A client that has completed its handshake and waits for a permit. It is kept here, so that it is not lost when
+    /// the wait is cancelled.
     arrived: Option<HandshakenClient>,
     failures: FailureLog,
 }
@@ -117,8 +120,8 @@ impl Acceptor {
         }
     }
 
-    /// The next connection, and its place. No connection waits for the handshake of another. Where there is no place, a stranger
-    /// gives way: the oldest of the address that has most of them.
+    /// Returns the next connection and its permit. No connection waits for the handshake of another one. If there is no
+    /// permit, an anonymous connection is displaced: the oldest one of the address that has most of them.
     pub(super) async fn next(&mut self) -> (HandshakenClient, ConnectionPermit) {
         if self.arrived.is_none() {
             self.arrived = Some(self.next_client().await);
@@ -129,7 +132,7 @@ impl Acceptor {
         (client, permit)
     }
 
-    /// A place for the connection that has arrived.
+    /// Waits for a permit for the client that has arrived.
     async fn permit(&self) -> OwnedSemaphorePermit {
         if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
             return permit;
@@ -157,18 +160,18 @@ impl Acceptor {
         ConnectionPermit { _permit: permit, anonymous: Some(anonymous), evicted: Some(evicted), gone: false }
     }
 
-    /// Tells a connection of a stranger to close, if there is one.
+    /// Tells an anonymous connection to close, if there is one.
     fn make_room(&self) {
         loop {
             let evicted = self.anonymous_connections.lock().unwrap_or_else(PoisonError::into_inner).evict();
-            // One whose connection has ended has not made room.
+            // A connection that has already ended makes no room.
             if evicted.is_none() || self.close(evicted) {
                 return;
             }
         }
     }
 
-    /// Tells a connection to close. Returns whether it was still there.
+    /// Tells a connection to close. Returns whether it was still open.
     fn close(&self, connection: Option<oneshot::Sender<()>>) -> bool {
         let closed = connection.is_some_and(|connection| connection.send(()).is_ok());
         if closed {
@@ -180,7 +183,8 @@ impl Acceptor {
     async fn next_client(&mut self) -> HandshakenClient {
         loop {
             tokio::select! {
-                // Those who have greeted first: they are bounded, and whoever is accepted next may cut one that has not.
+                // Completed handshakes come first. They are bounded, and a newly accepted client may displace one that
+                // is not complete.
                 biased;
                 Some(client) = self.handshakes.next() => return client,
                 (stream, address) = accept(&self.port.listener, &mut self.failures) => {
@@ -195,7 +199,7 @@ async fn accept(listener: &TcpListener, failures: &mut FailureLog) -> (TcpStream
     loop {
         match listener.accept().await {
             Ok((stream, address)) => {
-                // Without it answers wait for acknowledgements. A failure costs time only.
+                // Without this option answers wait for acknowledgements. A failure costs time only.
                 let _ = stream.set_nodelay(true);
                 return (stream, address);
             }
@@ -211,7 +215,8 @@ async fn accept(listener: &TcpListener, failures: &mut FailureLog) -> (TcpStream
     }
 }
 
-/// When it failed last. At its limit the system lets one in, and fails for the next: that is no news.
+/// Time of the last failure. At its limit of files the system accepts one connection and fails for the next one, again
+/// and again: only the first failure is logged.
 #[derive(Default)]
 struct FailureLog(Option<Instant>);
 

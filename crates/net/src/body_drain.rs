@@ -1,8 +1,9 @@
-//! Bodies of requests that are answered before they have been read to their end.
+//! Reads the rest of a request body that was answered before its end.
 //!
-//! On an HTTP/1 connection the next request begins behind the body of this one. The HTTP library closes a connection whose body is
-//! not read, without a word in the answer, and the client's next call fails. So the rest of a body is read here, within bounds; where
-//! it does not end within them, the answer says `connection: close` (ADR 35).
+//! On an HTTP/1 connection the next request begins behind the body of this one. If a body is not read to its end, the
+//! HTTP library closes the connection, the answer does not say so, and the next call of the client fails. So the rest
+//! of the body is read here, within limits. If the body does not end within the limits, the answer says `connection:
+//! close` (ADR 35).
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,21 +15,21 @@ use http_body_util::BodyExt;
 use hyper::body::{Bytes, Frame, SizeHint};
 use tokio::time::{Instant, timeout_at};
 
-/// Maximum size in bytes of a body that is read to its end for the sake of the connection. The gateway itself reads as much of one that
-/// is too large.
+/// Maximum size in bytes of a body that is read to its end to keep the connection. The gateway itself reads as much of
+/// a body that is too large.
 const MAX_DRAINED_BYTES: u64 = 8 * 1024 * 1024;
 /// Time from the head of a request within which its body must end.
 const DRAIN_TIME: Duration = Duration::from_secs(5);
 
-/// The body of the request that a connection is at. Clones are of the same connection.
+/// The body of the current request of a connection. Clones belong to the same connection.
 pub(super) struct BodyDrain<B>(Arc<Mutex<State<B>>>);
 
 enum State<B> {
-    /// There is none, or it has been read to its end.
+    /// There is no body, or it was read to its end.
     Ended,
     /// The handler has it.
     Lent,
-    /// The handler has dropped it, after this many bytes.
+    /// The handler has dropped the body after it has read this many bytes.
     Unread(B, u64),
 }
 
@@ -46,7 +47,7 @@ impl<B> BodyDrain<B>
 where
     B: HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Unpin + Send + 'static,
 {
-    /// Lends the body of a new request to its handler.
+    /// Wraps the body of a new request for its handler.
     pub(super) fn lend(&self, body: B) -> Body {
         if body.is_end_stream() {
             *self.state() = State::Ended;
@@ -56,10 +57,10 @@ where
         Body::new(TrackedBody { body: Some(body), seen: 0, current: Self(Arc::clone(&self.0)) })
     }
 
-    /// Reads what the handler has left of the body of a request whose head came at this time. Returns false if the body has not ended
-    /// then: the connection cannot be used any more.
+    /// Reads the part of a body that the handler has left. `began` is the time at which the head of the request came.
+    /// Returns false if the body does not end within the limits: the connection cannot be used any more.
     ///
-    /// A client that waits for `100 Continue` is not asked for a body that nothing reads.
+    /// A client that waits for `100 Continue` is not asked for a body that is not needed.
     pub(super) async fn drain(&self, began: Instant, awaits_continue: bool) -> bool {
         let (mut body, mut seen) = match std::mem::replace(&mut *self.state(), State::Ended) {
             State::Ended => return true,
@@ -83,9 +84,9 @@ where
     }
 }
 
-/// A body in the hands of a handler. It goes back when the handler drops it.
+/// The body as its handler reads it. When the handler drops it, the rest goes back to [`BodyDrain`].
 struct TrackedBody<B> {
-    /// None once it has ended or broken.
+    /// None once the body has ended or has failed.
     body: Option<B>,
     /// Bytes that the handler has read.
     seen: u64,
@@ -104,7 +105,7 @@ where
         let polled = Pin::new(body).poll_frame(context);
         match &polled {
             Poll::Ready(Some(Ok(frame))) => self.seen += frame.data_ref().map_or(0, |data| data.len() as u64),
-            // The library closes the connection of a body that breaks.
+            // The library closes the connection when a body fails.
             Poll::Ready(Some(Err(_)) | None) => self.body = None,
             Poll::Pending => {}
         }

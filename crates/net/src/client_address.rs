@@ -1,11 +1,12 @@
 //! Address of the client of a call, for limits per address and for the log.
 //!
 //! Every call that comes over a network has a [`ClientAddress`] in its extensions, over gRPC and through the gateway:
-//! `request.extensions().get::<ClientAddress>()` in a layer or in a service (tonic keeps the extensions). It is absent only
-//! where a test calls the services in its own process. [`ClientAddress::network`] is the network that attempts are counted by
-//! (/24 for IPv4, /64 for IPv6); its `Display` is the text to store.
+//! `request.extensions().get::<ClientAddress>()` in a layer or in a service (tonic keeps the extensions). It is absent
+//! only if a test calls the services in its own process. [`ClientAddress::network`] is the network by which attempts
+//! are counted (/24 for IPv4, /64 for IPv6); its `Display` is the text to store.
 //!
-//! `grpc.trusted_proxies` and `gateway.trusted_proxies` say whose forwarded address counts (ADR 27).
+//! `grpc.trusted_proxies` and `gateway.trusted_proxies` name the proxies whose forwarded addresses are believed (ADR
+//! 27).
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ pub use access_tokens_gateway::ClientAddress;
 use access_tokens_gateway::Network;
 use http::HeaderMap;
 
-/// Address at the other end of a connection, and whether it may speak for others.
+/// Address of the peer of a connection, and whether the peer is a trusted proxy.
 #[derive(Debug, Clone)]
 pub struct RemoteAddress {
     address: IpAddr,
@@ -23,7 +24,7 @@ pub struct RemoteAddress {
 }
 
 impl RemoteAddress {
-    /// Describes a connection from this address, where these proxies are trusted.
+    /// Describes a connection from an address, given the trusted proxies.
     pub fn new(address: IpAddr, proxies: &Arc<[Network]>) -> Self {
         let trusted = proxies.iter().any(|network| network.contains(address));
         Self { address, proxies: trusted.then(|| Arc::clone(proxies)) }

@@ -1,4 +1,4 @@
-//! Calls of a connection: how many are in progress, and whether one of them was authenticated.
+//! Tracks the calls of a connection: the number in progress, and whether one of them was authenticated.
 
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -13,34 +13,36 @@ use tokio::time::Instant;
 use crate::client_address::RemoteAddress;
 use crate::tls::Peer;
 
-/// Maximum number of bytes of larger answers of one connection that wait.
+/// Maximum number of bytes of large answers of one connection that wait to be sent.
 pub const UNSENT_BYTES_PER_CONNECTION: usize = 16 * 1024 * 1024;
 
-/// What a connection tells of itself, along with every call that comes over it.
+/// Facts about a connection. Every call that comes over the connection carries them.
 #[derive(Debug, Clone)]
 pub struct ConnectionInfo {
-    /// Who is at its other end.
+    /// The client, as its certificate identifies it.
     pub peer: Peer,
-    /// Its calls.
+    /// The calls of the connection.
     pub tracker: Arc<ConnectionTracker>,
-    /// Where it comes from.
+    /// The address of the client.
     pub remote: RemoteAddress,
 }
 
-/// How many calls of a connection are in progress, since when there are none, and room for answers that wait.
+/// The calls of one connection: the number in progress, the time since which there is none, and the memory for answers
+/// that wait.
 #[derive(Debug)]
 pub struct ConnectionTracker {
     counts: Mutex<Counts>,
     unsent: Arc<Semaphore>,
-    /// When streams that could last for ever end.
+    /// Time at which streams that could last without limit end.
     ends: Instant,
-    /// Whether the connection is none of a stranger: there was an authenticated call, or its peer is a trusted proxy.
+    /// Whether the connection does not count as anonymous: an authenticated call has come over it, or its peer is a
+    /// trusted proxy.
     authenticated: AtomicBool,
-    /// Number of calls that began while it was one of a stranger and that nothing has looked at.
+    /// Number of calls that began while the connection was anonymous and that have not been processed yet.
     unseen: AtomicUsize,
-    /// Woken when there are none.
+    /// Woken when that number becomes 0.
     reader: AtomicWaker,
-    /// Dropped with the first authenticated call.
+    /// Membership among the anonymous connections. It is dropped with the first authenticated call.
     anonymous: Mutex<Option<Box<dyn Debug + Send + Sync>>>,
 }
 
@@ -52,7 +54,7 @@ struct Counts {
 }
 
 impl ConnectionTracker {
-    /// Of a new connection without calls, whose streams end at this age. `anonymous` is dropped with its first authenticated call.
+    /// Tracks a new connection. Its streams end at this age. `anonymous` is dropped with the first authenticated call.
     pub(crate) fn of_connection(age: Duration, anonymous: Option<impl Debug + Send + Sync + 'static>) -> Self {
         let (now, authenticated) = (Instant::now(), AtomicBool::new(anonymous.is_none()));
         let anonymous = anonymous.map(|anonymous| Box::new(anonymous) as Box<dyn Debug + Send + Sync>);
@@ -67,40 +69,40 @@ impl ConnectionTracker {
         }
     }
 
-    /// The same, that nothing depends on.
+    /// Tracks no real connection, for tests.
     pub fn detached() -> Self {
         Self::of_connection(Duration::from_secs(3_600), None::<()>)
     }
 
-    /// An authenticated call has come over the connection.
+    /// Records that an authenticated call has come over the connection.
     pub fn mark_authenticated(&self) {
         if !self.authenticated.load(Ordering::Relaxed) && !self.authenticated.swap(true, Ordering::Relaxed) {
             drop(self.anonymous.lock().unwrap_or_else(PoisonError::into_inner).take());
         }
     }
 
-    /// Is the connection one of a stranger, over which no authenticated call has come?
+    /// Returns whether the connection is anonymous: no authenticated call has come over it.
     pub(crate) fn is_anonymous(&self) -> bool {
         !self.authenticated.load(Ordering::Relaxed)
     }
 
-    /// Ready when there is no call of a stranger that nothing has looked at.
+    /// Completes when every call of an anonymous connection has been processed.
     pub(crate) fn poll_all_seen(&self, cx: &Context<'_>) -> Poll<()> {
         if self.unseen.load(Ordering::Acquire) == 0 {
             return Poll::Ready(());
         }
         self.reader.register(cx.waker());
-        // The last one may have been seen meanwhile.
+        // The last call may have been processed in between.
         if self.unseen.load(Ordering::Acquire) == 0 { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// Since when there is no call in progress. None while there is one.
+    /// Returns the time since which no call is in progress. None while there is one.
     pub fn idle_since(&self) -> Option<Instant> {
         let counts = self.state();
         (counts.in_progress == 0).then_some(counts.since)
     }
 
-    /// Has there ever been a call?
+    /// Returns whether there has been a call.
     pub(crate) fn used(&self) -> bool {
         self.calls() > 0
     }
@@ -110,12 +112,12 @@ impl ConnectionTracker {
         self.state().begun
     }
 
-    /// Room for its answers that wait.
+    /// Returns the bytes that are free for answers that wait to be sent.
     pub fn unsent(&self) -> &Arc<Semaphore> {
         &self.unsent
     }
 
-    /// Returns when streams that could last for ever end.
+    /// Returns the time at which streams that could last without limit end.
     pub fn ends(&self) -> Instant {
         self.ends
     }
@@ -131,7 +133,7 @@ pub struct InFlightCall {
     tracker: Arc<ConnectionTracker>,
     came: Instant,
     ended: AtomicBool,
-    /// Whether it counts as unseen.
+    /// Whether the call counts as not processed.
     unseen: AtomicBool,
 }
 
@@ -148,7 +150,7 @@ impl InFlightCall {
         Self { tracker, came: Instant::now(), ended: AtomicBool::new(false), unseen: AtomicBool::new(unseen) }
     }
 
-    /// It has been looked at: it is answered, or waits for something.
+    /// Records that the call has been processed: it is answered, or it waits for something else than its connection.
     pub fn seen(&self) {
         if self.unseen.load(Ordering::Relaxed) && self.unseen.swap(false, Ordering::Relaxed) {
             self.tracker.unseen.fetch_sub(1, Ordering::Release);
@@ -156,12 +158,12 @@ impl InFlightCall {
         }
     }
 
-    /// Returns when the call came. tonic counts its caller's deadline from this moment.
+    /// Returns the time at which the call came. tonic counts the deadline of the caller from this time.
     pub fn came(&self) -> Instant {
         self.came
     }
 
-    /// It counts no longer, whatever is left of it.
+    /// Ends the call. What is left of its answer does not count.
     pub fn end(&self) {
         if !self.ended.swap(true, Ordering::Relaxed) {
             let mut counts = self.tracker.state();
@@ -169,7 +171,7 @@ impl InFlightCall {
         }
     }
 
-    /// The calls of its connection.
+    /// Returns the tracker of the connection.
     pub fn tracker(&self) -> &ConnectionTracker {
         &self.tracker
     }

@@ -1,7 +1,7 @@
-//! Connections of gRPC, for as long as they are used.
+//! HTTP/2 connections of the gRPC port, closed when they are not used.
 //!
-//! The HTTP library keeps a connection for as long as its client likes. Here one without calls ends after a while, and
-//! its place is free for somebody who has some.
+//! The HTTP library keeps a connection as long as the client likes. Here a connection without calls is closed after a
+//! while, and its permit is free for a client that has calls.
 
 use std::io;
 use std::pin::Pin;
@@ -29,34 +29,37 @@ use super::stream::Stream;
 use crate::client_address::RemoteAddress;
 use crate::protection::Protection;
 
-/// A frame with which a client says that it will call no more. The library answers it in kind once no call is in progress,
-/// and closes: so a client hears that none of its calls was lost, and which came too late.
+/// GOAWAY as a client sends it before it closes the connection. When it is put into the stream of a connection, the
+/// library answers it with GOAWAY once no call is in progress, and closes. So the client learns that none of its calls
+/// was lost, and which ones came too late.
 pub const GOAWAY: &[u8] = &[0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0];
 
-/// So many connections at once are wide: they may have many calls at a time.
+/// Maximum number of connections at a time with the high stream limit: they may have many calls at a time.
 pub const MAX_HIGH_LIMIT_CONNECTIONS: usize = 16;
 
-/// Maximum number of connections at once that have sent a part of a large header list. The library keeps it until its end comes.
+/// Maximum number of connections at a time that have sent a part of a large header list. The library keeps the part
+/// until the end of the list comes.
 const MAX_LARGE_LISTS: usize = 128;
 
-/// What connections are allowed.
+/// Limits on the connections of the gRPC port.
 #[derive(Clone)]
 pub struct Bounds {
-    /// So many at once.
+    /// Maximum number of connections.
     pub at_once: usize,
-    /// Most connections of one address over which no authenticated call has come.
+    /// Maximum number of anonymous connections from one address: connections over which no authenticated call has come.
     pub anonymous_per_address: usize,
-    /// When calls that may last for ever end.
+    /// Age of a connection at which calls that could last without limit end.
     pub age: Duration,
-    /// So long without a call.
+    /// Maximum time without a call.
     pub idle: Duration,
-    /// And hardly any time without one, after this.
+    /// Signal to stop. After it, connections without a call are closed within a second.
     pub stop: StopSignal,
-    /// Peers whose forwarded addresses count.
+    /// Proxies whose forwarded addresses are believed.
     pub trusted_proxies: Arc<[Network]>,
 }
 
-/// HTTP/2 connections of a port. Never ends. Calls over them must pass the layer `Occupy` of gRPC.
+/// Returns the HTTP/2 connections of a port, without end. Calls over them must pass the layer `Occupy` of the crate
+/// `grpc`.
 pub fn connections(port: Port, bounds: Bounds) -> impl Connections<Item = io::Result<Connection>> {
     let limits = ConnectionLimits {
         max_connections: bounds.at_once,
@@ -76,17 +79,18 @@ pub fn connections(port: Port, bounds: Bounds) -> impl Connections<Item = io::Re
     })
 }
 
-/// The wide ones of these connections, and the narrow ones, who have come while as many wide ones as may be were open. A
-/// narrow one gets in only while somebody takes the wide ones; when nobody does any more, there are no further ones.
+/// Splits connections into those with the high stream limit, and those with the low one: they came while
+/// [`MAX_HIGH_LIMIT_CONNECTIONS`] were open. Connections of the second stream arrive only while the first one is
+/// polled. When the first one is dropped, the second one ends.
 pub fn split_by_stream_limit(
     connections: impl Connections<Item = io::Result<Connection>>,
 ) -> (impl Connections<Item = io::Result<Connection>>, impl Connections<Item = io::Result<Connection>>) {
-    // Bounded by the places of connections.
+    // Bounded by the maximum number of connections.
     let (hand, low_limit) = mpsc::unbounded();
     let high_limit = connections.filter_map(move |connection| {
         future::ready(match connection {
             Ok(connection) if connection.high_limit.is_none() => {
-                // Nobody takes them only when the process ends.
+                // The receiver is gone only when the process ends.
                 let _ = hand.unbounded_send(Ok(connection));
                 None
             }
@@ -96,16 +100,16 @@ pub fn split_by_stream_limit(
     (high_limit, low_limit)
 }
 
-/// What the connections of a port share.
+/// State that the connections of a port share.
 struct Shared {
     dropped: Arc<DropCounters>,
-    /// Places of wide connections.
+    /// Permits for the high stream limit.
     high_limit: Arc<Semaphore>,
-    /// Places of large header lists.
+    /// Permits for large header lists.
     large_lists: Arc<Semaphore>,
 }
 
-/// A connection with its place among the allowed ones, and among the wide ones if it has found one.
+/// A connection with its permit, and with a permit for the high stream limit if there was one.
 pub struct Connection {
     stream: Stream,
     origin: ConnectionInfo,
@@ -113,12 +117,13 @@ pub struct Connection {
     high_limit: Option<OwnedSemaphorePermit>,
     permit: ConnectionPermit,
     frames: FrameBudget,
-    /// Whether its client has sent more control frames or fields than it may. Nothing more is read then, and nothing waits for it.
+    /// Whether the client has sent more control frames or fields than it may. Nothing more is read then, and writes do
+    /// not wait for the client.
     flooded: bool,
-    /// Whether the library handles what it has read before the next frame is read.
+    /// Whether the library must process what it has read before the next frame is read.
     yields: bool,
     large_lists: Arc<Semaphore>,
-    /// The place of the large header list that is arriving.
+    /// The permit of the large header list that is arriving.
     large_list: Option<OwnedSemaphorePermit>,
     dropped: Arc<DropCounters>,
 }
@@ -145,12 +150,13 @@ impl Connection {
         }
     }
 
-    /// Reads, and counts the frames that come. Where there are too many, the HTTP library is led to close the connection.
+    /// Reads, and counts the frames that arrive. If there are too many, the HTTP library is made to close the
+    /// connection.
     fn poll_stream(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.flooded {
             return match self.stream.has_prepended() {
                 true => Pin::new(&mut self.stream).poll_read(cx, buffer),
-                // The end of the stream.
+                // End of the stream.
                 false => Poll::Ready(Ok(())),
             };
         }
@@ -174,7 +180,7 @@ impl Connection {
             self.dropped.flood();
             buffer.set_filled(before + stop);
             if self.frames.has_too_many_fields() {
-                // The stream ends within a frame. The library has not begun to read its list.
+                // The stream ends within a frame, and the library has not begun to read its header list.
                 return read;
             }
             self.stream.prepend(&ENDLESS_HEADERS);
@@ -188,8 +194,8 @@ impl Connection {
         read
     }
 
-    /// Reads at most the rest of a frame, or of its header. A library that gets more begins all calls in it before the first of them
-    /// is looked at, so a few bytes each on many connections would fill the memory.
+    /// Reads at most the rest of a frame or of its header. A library that gets more begins all calls in it before it
+    /// processes the first of them, so a few bytes each on many connections would fill the memory.
     fn poll_frame(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let length = self.frames.until_end().min(buffer.remaining());
         let mut part = ReadBuf::new(buffer.initialize_unfilled_to(length));
@@ -199,7 +205,7 @@ impl Connection {
         Poll::Ready(Ok(()))
     }
 
-    /// Takes a place for the header list that is arriving, if it is large. Returns false if there is none.
+    /// Takes a permit for the header list that is arriving, if it is large. Returns false if there is none.
     fn has_room_for_list(&mut self) -> bool {
         if !self.frames.has_large_list() {
             self.large_list = None;
@@ -210,7 +216,8 @@ impl Connection {
         true
     }
 
-    /// Counts what was sent. A client that floods the connection and takes nothing is not waited for.
+    /// Counts the bytes that were sent. The write fails instead of waiting for a client that floods the connection and
+    /// reads nothing.
     fn written(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match written {
             Poll::Ready(Ok(bytes)) => self.frames.sent(bytes),
@@ -224,7 +231,7 @@ impl Connection {
 impl AsyncRead for Connection {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        // What has arrived counts first: it may be a call.
+        // Data that has arrived comes first: it may be a call.
         if let Poll::Ready(read) = this.poll_stream(cx, buffer) {
             return Poll::Ready(read);
         }

@@ -1,5 +1,5 @@
-//! Connections that a port has closed: to make room for others, or because they sent too many control frames. They are counted,
-//! and told once a minute.
+//! Counts connections that a port has closed, to make room for others or because they sent too many control frames. The
+//! counts are logged at most once a minute.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Minimum time between two lines of the log about the same listener.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// What one listener has closed.
+/// Counts of the connections that one listener has closed.
 #[derive(Debug)]
 pub struct DropCounters {
     listener: &'static str,
@@ -21,25 +20,25 @@ pub struct DropCounters {
 }
 
 impl DropCounters {
-    /// Counts for the listener of this name.
+    /// Counts for a listener. `listener` is its name in the settings.
     pub fn new(listener: &'static str) -> Self {
         let [handshakes, connections, floods] = Default::default();
         Self { listener, handshakes, connections, floods, told: Mutex::new(None) }
     }
 
-    /// A connection was closed before its handshake was complete.
+    /// Counts a connection that was closed before its handshake was complete.
     pub(crate) fn handshake(&self) {
         self.handshakes.fetch_add(1, Ordering::Relaxed);
         self.tell();
     }
 
-    /// A connection without an authenticated call was closed.
+    /// Counts a connection that was closed without an authenticated call.
     pub(crate) fn connection(&self) {
         self.connections.fetch_add(1, Ordering::Relaxed);
         self.tell();
     }
 
-    /// A connection was closed because its client sent too many control frames.
+    /// Counts a connection that was closed because its client sent too many control frames.
     pub(crate) fn flood(&self) {
         self.floods.fetch_add(1, Ordering::Relaxed);
         self.tell();
@@ -50,7 +49,8 @@ impl DropCounters {
         self.listener
     }
 
-    /// Returns how many handshakes, connections of strangers and floods of control frames were closed since the start.
+    /// Returns the numbers of unfinished handshakes, anonymous connections and floods of control frames that were
+    /// closed since the start.
     pub fn counts(&self) -> [u64; 3] {
         [&self.handshakes, &self.connections, &self.floods].map(|count| count.load(Ordering::Relaxed))
     }

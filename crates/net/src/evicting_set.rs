@@ -1,18 +1,19 @@
-//! Bounded sets whose members give way to newer ones: first to those of the same key.
+//! Bounded sets whose members are displaced by newer ones, first by those of the same key.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 
-/// Members by key and age, at most `max_per_key` of one key and `max` in all.
+/// Members by key and age, at most `max_per_key` of one key and at most `max` together.
 ///
-/// A new member of a key that is full displaces the oldest one of that key. Where all together are full, the oldest one of the
-/// key with the most members goes. So what one client address does costs other addresses nothing.
+/// A new member of a key that is full displaces the oldest member of that key. If the whole set is full, the oldest
+/// member of the key with the most members is displaced. So the behaviour of one client address costs other addresses
+/// nothing.
 #[derive(Debug)]
 pub struct EvictingSet<K, T> {
     max: usize,
     max_per_key: usize,
-    /// The oldest first.
+    /// By age, the oldest first.
     members: HashMap<K, BTreeMap<u64, T>>,
     count: usize,
     next: u64,
@@ -23,12 +24,12 @@ pub struct EvictingSet<K, T> {
 pub struct MemberId(u64);
 
 impl<K: Copy + Eq + Hash, T> EvictingSet<K, T> {
-    /// Makes an empty set. Both bounds are at least 1.
+    /// Makes an empty set. Both limits are at least 1.
     pub fn new(max: usize, max_per_key: usize) -> Self {
         Self { max: max.max(1), max_per_key: max_per_key.max(1), members: HashMap::new(), count: 0, next: 0 }
     }
 
-    /// Adds a member. Returns its id, and the member that gives way, if one does.
+    /// Adds a member. Returns its id, and the member that it displaces, if any.
     pub fn insert(&mut self, key: K, member: T) -> (MemberId, Option<T>) {
         let of_key = self.members.get(&key).map_or(0, BTreeMap::len);
         let displaced = if of_key >= self.max_per_key {
@@ -45,7 +46,7 @@ impl<K: Copy + Eq + Hash, T> EvictingSet<K, T> {
         (MemberId(id), displaced)
     }
 
-    /// Removes a member. None: it has given way before.
+    /// Removes a member. Returns None if it was displaced before.
     pub fn remove(&mut self, key: K, id: MemberId) -> Option<T> {
         let of_key = self.members.get_mut(&key)?;
         let member = of_key.remove(&id.0)?;
@@ -56,7 +57,7 @@ impl<K: Copy + Eq + Hash, T> EvictingSet<K, T> {
         Some(member)
     }
 
-    /// Removes the oldest member of the key that has the most.
+    /// Removes the oldest member of the key that has the most members.
     pub(crate) fn evict(&mut self) -> Option<T> {
         let age = |of_key: &BTreeMap<u64, T>| Reverse(of_key.first_key_value().map(|(id, _)| *id));
         let (key, _) = self.members.iter().max_by_key(|(_, of_key)| (of_key.len(), age(of_key)))?;
@@ -100,7 +101,7 @@ mod tests {
         set.insert("many", 3);
         assert_eq!(set.insert("new", 4).1, Some(1));
         assert_eq!(set.insert("newer", 5).1, Some(2));
-        // One each: the oldest of all.
+        // Each key has one member: the oldest of all is displaced.
         assert_eq!(set.insert("newest", 6).1, Some(0));
         assert_eq!(set.count(), 4);
     }

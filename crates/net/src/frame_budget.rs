@@ -1,11 +1,12 @@
-//! Control frames of a connection, counted against what is useful.
+//! Limit on the control frames of a connection.
 //!
-//! PING, SETTINGS, PRIORITY, WINDOW_UPDATE, RST_STREAM and frames of unknown types cost their sender nothing, and this process a
-//! microsecond each. The HTTP library bounds DATA, CONTINUATION and refused streams, and none of these. So each connection has a
-//! credit of frames: calls that come over it, bytes that are sent over it, and time add to it. Where it is used up, the
-//! connection closes with GOAWAY and ENHANCE_YOUR_CALM.
+//! PING, SETTINGS, PRIORITY, WINDOW_UPDATE, RST_STREAM and frames of unknown types cost their sender nothing, and this
+//! process a microsecond each. The HTTP library limits DATA, CONTINUATION and refused streams, and none of these. So
+//! each connection has a credit of frames. Calls, bytes that are sent, and time add to the credit. When it is used up,
+//! the connection is closed with GOAWAY and ENHANCE_YOUR_CALM.
 //!
-//! The counter reads the headers of frames as they pass. It copies no more than those, and keeps a few words for each connection.
+//! The counter reads the headers of frames as they pass. It copies only the headers, and keeps a few words for each
+//! connection.
 
 use std::time::Duration;
 
@@ -16,33 +17,35 @@ use super::header_block::HeaderBlock;
 
 /// Number of frames that a new connection may send. A client sends about ten at its start.
 const FIRST_CREDIT: u64 = 1_000;
-/// Maximum credit: a client may update the windows of a large answer long after it was sent.
+/// Maximum credit. A client may update the windows of a large answer long after it was sent.
 const MAX_CREDIT: u64 = 64 * 1024;
-/// Frames that each call adds. A call has HEADERS; its client may update two windows, measure the round trip and take it back.
+/// Number of frames that each call adds. A call has HEADERS; its client may update two windows, measure the round trip
+/// and cancel the call.
 const FRAMES_PER_CALL: u64 = 16;
 /// Number of bytes sent that add a frame. Clients with the smallest usual windows update two of them for each KiB.
 const BYTES_PER_FRAME: u64 = 512;
-/// Frames that each second adds: clients keep connections alive with a PING.
+/// Number of frames that each second adds: clients keep connections alive with PING.
 const FRAMES_PER_SECOND: u64 = 10;
 
-/// Maximum number of fields of a header list. A call has about ten, proxies add as many; above 100 the call is refused with a reason.
+/// Maximum number of fields of a header list. A call has about ten, and proxies add as many. Above 100 fields the call
+/// is refused with a reason.
 const MAX_FIELDS: usize = 256;
-/// Number of bytes of a header list, as it is encoded, above which it needs a place among the large ones.
+/// Size in bytes of an encoded header list above which it needs a permit for large lists.
 const LARGE_LIST_BYTES: usize = 16 * 1024;
 
-/// Bytes of the header of a frame.
+/// Size of the header of a frame, in bytes.
 const HEADER_BYTES: usize = 9;
-/// The type of frames that the HTTP library bounds.
+/// Type of the frames that the HTTP library itself limits.
 const DATA: u8 = 0;
-/// The types of frames that header lists come in.
+/// Types of the frames that carry header lists.
 const HEADERS: u8 = 1;
 const CONTINUATION: u8 = 9;
 
-/// Number of frames in [`ENDLESS_HEADERS`], beside the first.
+/// Number of CONTINUATION frames in [`ENDLESS_HEADERS`].
 const CONTINUATIONS: usize = 32;
 
-/// Frames that let the HTTP library close the connection as it closes others that ask too much of it: a header list without an
-/// end. It then says GOAWAY with ENHANCE_YOUR_CALM, and which calls it has begun.
+/// Frames that make the HTTP library close the connection: a header list without an end. The library then sends GOAWAY
+/// with ENHANCE_YOUR_CALM, and with the last call that it has begun.
 pub(super) static ENDLESS_HEADERS: [u8; (1 + CONTINUATIONS) * HEADER_BYTES] = endless_headers();
 
 const fn endless_headers() -> [u8; (1 + CONTINUATIONS) * HEADER_BYTES] {
@@ -50,7 +53,7 @@ const fn endless_headers() -> [u8; (1 + CONTINUATIONS) * HEADER_BYTES] {
     let mut at = 0;
     while at < bytes.len() {
         bytes[at + 3] = if at == 0 { HEADERS } else { CONTINUATION };
-        // The last stream that a client can have.
+        // The highest stream id that a client can use.
         (bytes[at + 5], bytes[at + 6], bytes[at + 7], bytes[at + 8]) = (0x7f, 0xff, 0xff, 0xff);
         at += HEADER_BYTES;
     }
@@ -60,25 +63,25 @@ const fn endless_headers() -> [u8; (1 + CONTINUATIONS) * HEADER_BYTES] {
 /// The frames of one connection.
 #[derive(Debug)]
 pub(super) struct FrameBudget {
-    /// The header of the frame that has begun, and how many bytes of it there are.
+    /// The header of the frame that has begun, and the number of its bytes that have arrived.
     header: [u8; HEADER_BYTES],
     known: usize,
     /// Bytes until the next header.
     payload: usize,
-    /// Number of frames that may come until the credit is counted again.
+    /// Number of frames that may arrive until the credit is computed again.
     left: u64,
     used_up: bool,
-    /// What had been added when the credit was counted last.
+    /// The sources of credit when the credit was computed last.
     counted: Earned,
     sent: u64,
     /// Number of header lists that have begun.
     lists: u64,
     list: HeaderBlock,
-    /// Whether the frame that has begun belongs to a header list.
+    /// Whether the frame that has begun is a part of a header list.
     in_list: bool,
 }
 
-/// What adds to the credit.
+/// Sources of credit.
 #[derive(Debug, Clone, Copy)]
 struct Earned {
     calls: u64,
@@ -87,7 +90,7 @@ struct Earned {
 }
 
 impl FrameBudget {
-    /// Of a connection that begins now, with the preface.
+    /// Starts the budget of a new connection, whose first bytes are the preface.
     pub(super) fn new() -> Self {
         Self {
             header: [0; HEADER_BYTES],
@@ -103,22 +106,22 @@ impl FrameBudget {
         }
     }
 
-    /// Returns how many header lists have begun. Each of them is a call, or the end of one.
+    /// Returns the number of header lists that have begun. Each is the start or the end of a call.
     pub(super) fn lists(&self) -> u64 {
         self.lists
     }
 
-    /// Has a header list more fields than it may have?
+    /// Returns whether the current header list has more fields than allowed.
     pub(super) fn has_too_many_fields(&self) -> bool {
         self.list.fields() > MAX_FIELDS
     }
 
-    /// Is there a large header list whose end has not come?
+    /// Returns whether a large header list has begun and has not ended.
     pub(super) fn has_large_list(&self) -> bool {
         self.list.unfinished_bytes().is_some_and(|bytes| bytes > LARGE_LIST_BYTES)
     }
 
-    /// Returns how many bytes come until a frame, or the header of one, ends.
+    /// Returns the number of bytes to the end of the current frame, or of its header.
     pub(super) fn until_end(&self) -> usize {
         if self.payload > 0 { self.payload } else { HEADER_BYTES - self.known }
     }
@@ -128,9 +131,11 @@ impl FrameBudget {
         self.sent += bytes as u64;
     }
 
-    /// Counts the frames that begin in these bytes, which were received. `calls` is how many calls have come over the connection.
+    /// Counts the frames that begin in received bytes. `calls` returns the number of calls that have come over the
+    /// connection.
     ///
-    /// Returns where to stop: once the credit is used up, between two frames; or within a header list that has too many fields.
+    /// Returns the position at which to stop: between two frames when the credit is used up, or within a header list
+    /// that has too many fields.
     pub(super) fn received(&mut self, bytes: &[u8], calls: impl Fn() -> u64) -> Option<usize> {
         let mut at = 0;
         loop {
@@ -207,7 +212,7 @@ mod tests {
         let length_bytes = u32::try_from(length).expect("short").to_be_bytes();
         let mut bytes = length_bytes[1..].to_vec();
         bytes.extend([kind, 0, 0, 0, 0, 0]);
-        // What a parser that loses its place would take for headers of PING.
+        // A parser that loses its position would read this as headers of PING.
         bytes.extend(std::iter::repeat_n(PING, length));
         bytes
     }
@@ -254,7 +259,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn calls_answers_and_time_add_to_the_credit() {
-        // Two windows for each KiB that is sent, for ten gigabytes.
+        // Two window updates for each KiB that is sent, for ten gigabytes.
         let mut budget = FrameBudget::new();
         assert_eq!(budget.received(PREFACE, || 0), None);
         let updates = [frame(WINDOW_UPDATE, 4), frame(WINDOW_UPDATE, 4)].concat();
@@ -262,7 +267,7 @@ mod tests {
             budget.sent(1_024);
             assert_eq!(budget.received(&updates, || 0), None);
         }
-        // A client that takes every call back, and measures the round trip for each.
+        // A client that cancels every call, and measures the round trip for each.
         let mut budget = FrameBudget::new();
         assert_eq!(budget.received(PREFACE, || 0), None);
         let call = [frame(1, 30), frame(DATA, 5), frame(PING, 8), frame(3, 4), frame(WINDOW_UPDATE, 4)].concat();

@@ -1,8 +1,9 @@
-//! The first words of clients: who does not say them in time is let in nowhere.
+//! Handshakes: TLS, and the first bytes of HTTP. A client that does not complete them in time is not accepted.
 //!
-//! The HTTP library waits for ever for a client that connects and says nothing, so whoever opens enough of such
-//! connections would shut all others out. Here a bounded number finishes its handshake first, outside of these places. Of too many
-//! from one address the oldest of that address goes, so that an honest client with a slow link has its time whatever others do.
+//! The HTTP library waits without limit for a client that connects and sends nothing, so enough of such connections
+//! would shut out all other clients. Here a bounded number of clients completes the handshake first, without a
+//! connection permit. If one address has too many unfinished handshakes, its oldest one is cut. So an honest client on
+//! a slow link has its time, whatever other addresses do.
 
 use std::collections::HashMap;
 use std::io;
@@ -23,41 +24,41 @@ use crate::evicting_set::{EvictingSet, MemberId};
 use crate::protection::Protection;
 use crate::tls::{Peer, ReloadingTls};
 
-/// How long a client may take for its handshake and its first words, both together.
+/// Time within which a client must complete TLS and send its first bytes.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-/// What a client of HTTP/2 says first.
+/// The first bytes of an HTTP/2 client.
 pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// What has to be said.
+/// Protocol of a port, which defines the first bytes that a client must send.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Handshake {
     /// [`PREFACE`].
     Http2,
-    /// Anything: HTTP/1 begins with the request itself.
+    /// Any byte: HTTP/1 begins with the request itself.
     Http1,
 }
 
-/// A client that has greeted.
+/// A client that has completed its handshake.
 pub(super) struct HandshakenClient {
     pub(super) stream: Stream,
-    /// From where it comes.
+    /// Its address.
     pub(super) address: SocketAddr,
-    /// Who shows a certificate.
+    /// The identity in its certificate, if it has one.
     pub(super) peer: Peer,
 }
 
-/// Clients that have not greeted yet, beside each other. They go with it.
+/// Handshakes in progress, each in its own task. Dropping this ends them.
 pub(super) struct Handshakes {
     handshake: Handshake,
     tasks: JoinSet<Option<HandshakenClient>>,
     waiting: EvictingSet<LimitKey, AbortHandle>,
-    /// Which member of `waiting` each task is.
+    /// The member of `waiting` that belongs to each task.
     members: HashMap<Id, (LimitKey, MemberId)>,
     dropped: Arc<DropCounters>,
 }
 
 impl Handshakes {
-    /// At most `max` clients, of which `max_per_address` from one address.
+    /// Allows `max` handshakes at a time, and `max_per_address` from one address.
     pub(super) fn new(handshake: Handshake, max: usize, max_per_address: usize, dropped: Arc<DropCounters>) -> Self {
         let waiting = EvictingSet::new(max, max_per_address);
         Self { handshake, tasks: JoinSet::new(), waiting, members: HashMap::new(), dropped }
@@ -75,10 +76,10 @@ impl Handshakes {
         }
     }
 
-    /// The next one that has greeted. None where nobody is there to greet.
+    /// Waits for the next completed handshake. Returns None if none is in progress.
     pub(super) async fn next(&mut self) -> Option<HandshakenClient> {
         loop {
-            // One that was cut, or has told of its panic, is as one that failed.
+            // A task that was aborted or has panicked counts as a failed handshake.
             let (id, client) = match self.tasks.join_next_with_id().await? {
                 Ok((id, client)) => (id, client),
                 Err(ended) => (ended.id(), None),
@@ -124,7 +125,7 @@ async fn run_handshake(
 }
 
 impl Handshake {
-    /// Waits for the words. Whoever reads the stream then will read them, too.
+    /// Waits for the first bytes. They stay in the stream for its reader.
     async fn read_first_bytes(self, stream: &mut Stream) -> io::Result<()> {
         match self {
             Self::Http1 => match stream.wait_readable().await? {

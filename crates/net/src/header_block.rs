@@ -1,26 +1,27 @@
 //! Counts the fields of header lists as they arrive, without decoding them.
 //!
-//! HTTP/2 writes a field that both sides know in one byte (RFC 7541). In memory such a field takes about a hundred bytes, so a list of
-//! two kilobytes becomes one of two hundred. The HTTP library bounds the size of a list, and not the number of its fields.
+//! HTTP/2 encodes a field that both sides know as one byte (RFC 7541). In memory such a field takes about a hundred
+//! bytes, so a list of two kilobytes becomes one of two hundred. The HTTP library limits the size of a list, and not
+//! the number of its fields.
 
-/// Flags of a HEADERS frame: its header list ends with it, it has padding, it has a priority.
+/// Flags of a HEADERS frame: the header list ends with it, it has padding, it has a priority.
 const END_HEADERS: u8 = 0x4;
 const PADDED: u8 = 0x8;
 const PRIORITY: u8 = 0x20;
-/// Bytes of a priority.
+/// Size of a priority, in bytes.
 const PRIORITY_BYTES: usize = 5;
 
-/// Bits of a length above which it is no length of a header list. The HTTP library refuses such a list.
+/// Number of bits above which a length is not computed any more. The HTTP library refuses such a list.
 const MAX_LENGTH_BITS: u32 = 28;
 
 /// The header list that is arriving on a connection. Lists arrive one after the other.
 #[derive(Debug, Default)]
 pub(super) struct HeaderBlock {
-    /// Bytes of the current frame that have not come, its padding included.
+    /// Number of bytes of the current frame that have not arrived, including its padding.
     left: usize,
-    /// Bytes at the start of the current frame that do not belong to the list.
+    /// Number of bytes at the start of the current frame that do not belong to the list.
     before: usize,
-    /// Whether the first of those is the length of the padding.
+    /// Whether the first of these bytes is the length of the padding.
     padded: bool,
     padding: usize,
     last_frame: bool,
@@ -29,19 +30,19 @@ pub(super) struct HeaderBlock {
     step: Step,
 }
 
-/// What the next byte of a list is.
+/// Meaning of the next byte of a list.
 #[derive(Debug, Clone, Copy, Default)]
 enum Step {
     /// The first byte of a field.
     #[default]
     Field,
-    /// A further byte of an index. This number of texts follows.
+    /// A further byte of an index, followed by this number of texts.
     Index { texts: u8 },
-    /// The first byte of the length of a text, which is one of this number.
+    /// The first byte of the length of a text. This number of texts remains, including this one.
     Length { texts: u8 },
     /// A further byte of that length.
     LongLength { texts: u8, length: usize, bits: u32 },
-    /// A byte of a text, of which this many are left.
+    /// A byte of a text, of which `left` bytes remain.
     Text { texts: u8, left: usize },
 }
 
@@ -60,17 +61,18 @@ impl HeaderBlock {
         self.last_frame = flags & END_HEADERS != 0;
     }
 
-    /// Returns how many fields of the list have begun.
+    /// Returns the number of fields of the list that have begun.
     pub(super) fn fields(&self) -> usize {
         self.fields
     }
 
-    /// Returns how many bytes of the list have come, as it is encoded. None once it is complete.
+    /// Returns the number of encoded bytes of the list that have arrived. None once the list is complete.
     pub(super) fn unfinished_bytes(&self) -> Option<usize> {
         (!self.last_frame || self.left > 0).then_some(self.bytes)
     }
 
-    /// Reads bytes of the current frame. Stops where more fields than `max_fields` have begun. Returns how many bytes it has read.
+    /// Reads bytes of the current frame. Stops as soon as more than `max_fields` fields have begun. Returns the number
+    /// of bytes that it has read.
     pub(super) fn read(&mut self, bytes: &[u8], max_fields: usize) -> usize {
         let mut at = 0;
         while self.before > 0 && at < bytes.len() {
@@ -129,19 +131,20 @@ impl HeaderBlock {
         }
     }
 
-    /// The first byte of a field says how it is written, and begins an index.
+    /// Reads the first byte of a field, which defines its form and begins an index.
     fn field(&mut self, byte: u8) -> Step {
-        // Section 6.1: indexed; 6.2.1: literal, to be indexed; 6.3: the size of the table, which is no field; 6.2.2 and 6.2.3: literal.
+        // RFC 7541, 6.1: indexed; 6.2.1: literal that is added to the table; 6.3: new size of the table, which is not a
+        // field; 6.2.2 and 6.2.3: literal.
         let (mask, literal) = match byte.leading_zeros() {
             0 => (0x7f, false),
             1 => (0x3f, true),
             2 => (0x1f, false),
             _ => (0x0f, true),
         };
-        // The size of the table counts too. There is at most one or two of them in an honest list, and each takes a byte.
+        // A new size of the table counts as a field too. An honest list has one or two of them, and each takes a byte.
         self.fields += 1;
         let index = byte & mask;
-        // A literal names its field by an index, or where that is 0 by a text.
+        // A literal names its field by an index, or by a text if the index is 0.
         let texts = match (literal, index) {
             (false, _) => 0,
             (true, 0) => 2,
@@ -167,7 +170,7 @@ mod tests {
 
     const NO_LIMIT: usize = usize::MAX;
 
-    /// The ways to write a field, with how many there are in each.
+    /// All encodings of a field, one each.
     fn samples() -> Vec<Vec<u8>> {
         let long = |length: usize, filler: u8| {
             let rest = length - 0x7f;
@@ -180,11 +183,12 @@ mod tests {
             // Indexed: with an index in one byte, and in three.
             vec![0x82],
             vec![0xff, 0x80, 0x01],
-            // Literal, to be indexed: with a name, with an index, with an index in two bytes and a text of no bytes.
+            // Literal that is added to the table: with a name, with an index, with an index in two bytes and an empty
+            // text.
             vec![0x40, 1, b'x', 2, 0x82, 0x82],
             vec![0x41, 3, 0xff, 0xff, 0xff],
             vec![0x7f, 0x01, 0],
-            // Literal, not indexed and never indexed; with a text in the code of Huffman.
+            // Literal that is not or never added to the table; with a text in Huffman code.
             vec![0x00, 0, 0],
             vec![0x10, 0x82, 0x9d, 0x29, 0x81, 0x80],
             vec![0x0f, 0x10, 1, 0x40],
@@ -214,7 +218,7 @@ mod tests {
 
     #[test]
     fn padding_priority_and_further_frames_do_not_lead_it_astray() {
-        // Padding that would be a long text, if it were read: the fields behind it would not be counted.
+        // Padding that would be a long text if it were read: the fields behind it would not be counted.
         let padding = [0x00, 0x7f, 0xff, 0xff, 0xff];
         let mut frame = vec![padding.len() as u8, 0, 0, 0, 0, 16];
         frame.extend([0x82; 10]);

@@ -1,8 +1,8 @@
-//! HTTP/1 over a port: a bounded number of connections, until the process is asked to stop.
+//! HTTP/1 on a port: a bounded number of connections, until the process is asked to stop.
 //!
-//! The HTTP library gives every request the same time to arrive, be it the first one or the next one of a client that
-//! keeps its connection. Here the first one must be there five seconds after its first byte, and a connection may idle for
-//! longer, between requests.
+//! The HTTP library gives each request the same time to arrive, whether it is the first one or a later one of a kept
+//! connection. Here the first request must arrive within five seconds of the first byte, and a connection may be idle
+//! for longer between requests.
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -33,15 +33,15 @@ use super::handshake::{HANDSHAKE_TIMEOUT, Handshake, HandshakenClient};
 use super::parse_error_responder::{ParseErrorResponder, RejectMalformed};
 use super::port::Port;
 
-/// How long a connection of the gateway may be idle, from the answer before.
+/// Maximum time that a connection of the gateway may be idle after an answer.
 pub const IDLE_TIME: Duration = Duration::from_secs(60);
-/// Most bytes of the head of a request: a query is at most 64 KiB.
+/// Maximum size of the head of a request, in bytes. A query has at most 64 KiB.
 const MAX_HEAD_BYTES: usize = 128 * 1024;
 
-/// Adds a log to a router whose requests come by a scheme. These proxies say for whom they call.
+/// Wraps a router in the log of its requests. Arguments: the router, the scheme of the port, and the trusted proxies.
 pub(super) type LogLayer = fn(Router, &'static str, Arc<[Network]>) -> Router;
 
-/// What a port serves.
+/// The service of an HTTP/1 port.
 pub struct HttpService {
     /// Answers requests.
     pub router: Router,
@@ -53,7 +53,8 @@ pub struct HttpService {
     pub idle: Duration,
 }
 
-/// Serves a site until `stop`, and then until every request in progress is answered. Connections are dropped with the future.
+/// Serves requests until `stop`, and then until every request in progress is answered. Dropping the future closes the
+/// connections.
 pub async fn serve(port: Port, limits: ConnectionLimits, service: HttpService, stop: impl Future<Output = ()>) {
     let HttpService { router, refuse, log, idle } = service;
     let router = router.layer(from_fn(move |request, next| with_host(refuse, request, next)));
@@ -69,7 +70,7 @@ pub async fn serve(port: Port, limits: ConnectionLimits, service: HttpService, s
             arrival = acceptor.next() => arrival,
             () = &mut stop => break,
         };
-        // Those that have ended. A panic has told about itself.
+        // Removes ended tasks. A panic was already reported.
         while connections.try_join_next().is_some() {}
         let service = HttpService { router: service.router.clone(), ..service };
         connections.spawn(connection(client, permit, service, told.clone()));
@@ -125,7 +126,7 @@ async fn connection(
     let (mut watched, mut stopping) = (true, false);
     loop {
         tokio::select! {
-            // A client that breaks the connection or the protocol is its own affair.
+            // The connection has ended. Errors of the client need no action.
             _ = &mut connection => return,
             () = poll_fn(|context| permit.poll_evicted(context)) => return,
             () = &mut late, if watched => {
@@ -211,7 +212,7 @@ mod tests {
         for first_words in [&b""[..], b"GET / HT"] {
             let mut client = connect(running.address).await;
             client.write_all(first_words).await.expect("sent");
-            // It is there: a second one is answered.
+            // The connection was accepted: a second client is answered.
             let mut other = connect(running.address).await;
             other.write_all(REQUEST).await.expect("sent");
             answer(&mut other).await;
@@ -226,7 +227,7 @@ mod tests {
     /// Sends a request, and returns all answers until the server closes the connection.
     async fn exchange(address: SocketAddr, request: &[u8]) -> String {
         let mut client = connect(address).await;
-        // It may be closed before it has taken all.
+        // The server may close the connection before it has read everything.
         let _ = client.write_all(request).await;
         let mut answers = Vec::new();
         client.read_to_end(&mut answers).await.expect("no reset");
@@ -257,7 +258,7 @@ mod tests {
                 "{answer}"
             );
         }
-        // The connection is as good as before.
+        // The connection can still be used.
         let mut client = connect(running.address).await;
         client.write_all(b"GET /peer HTTP/1.1\r\n\r\n").await.expect("sent");
         assert!(answer(&mut client).await.starts_with("HTTP/1.1 400"));

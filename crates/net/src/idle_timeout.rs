@@ -1,4 +1,4 @@
-//! How connections without calls end: they are asked to go, and then cut.
+//! Closes connections without calls: first with GOAWAY, then without.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,28 +11,30 @@ use super::connection_tracker::ConnectionTracker;
 use super::handshake::HANDSHAKE_TIMEOUT;
 use super::signals::StopSignal;
 
-/// How long a connection may wait for its first call: whoever greets, and no more, takes a place from somebody who has calls.
+/// Maximum time that a connection may wait for its first call. A client that completes the handshake and sends no call
+/// must not keep a permit that others need.
 const FIRST_CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The same, once the service is to stop: its clients have been told so, and whoever listens has gone by then.
+/// Maximum time without a call once the service stops. By then clients have received GOAWAY, and those that follow it
+/// have closed the connection.
 const STOPPING_IDLE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What happens to a connection that has had no call for too long.
+/// Action on a connection that has had no call for too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum IdleAction {
-    /// It is asked to go.
+    /// Ask the client to close it, with GOAWAY.
     Drain,
-    /// It was asked, and has not gone.
+    /// Close it: the client was asked and has not closed it.
     Close,
 }
 
-/// Watches a connection for as long as it is polled.
+/// Measures the idle time of a connection while it is polled.
 pub(super) struct IdleTimeout {
     tracker: Arc<ConnectionTracker>,
     limit: Duration,
-    /// Ends with the signal to stop, and is gone then.
+    /// Completes with the signal to stop. None after that.
     stop: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-    /// When to look again: not before it can have been idle for long enough.
+    /// Time of the next check, which is the earliest time at which the connection can be idle for too long.
     look: Pin<Box<Sleep>>,
     asked: bool,
 }
@@ -50,7 +52,7 @@ impl IdleTimeout {
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<IdleAction> {
         if self.stop.as_mut().is_some_and(|stop| stop.as_mut().poll(cx).is_ready()) {
             self.stop = None;
-            // All have been asked to go. To ask once more could cross a call that is on its way, and break it.
+            // tonic has sent GOAWAY on all connections. A second GOAWAY could cross a call on its way, and break it.
             self.asked = true;
             self.limit = self.limit.min(STOPPING_IDLE_TIMEOUT);
             self.look.as_mut().reset(Instant::now() + self.limit);

@@ -1,7 +1,7 @@
-//! Listeners and their connections: TLS, handshakes, limits, HTTP/1 and the end of the process.
+//! Listeners and their connections: TLS, handshakes, limits, HTTP/1 and the signal to stop.
 //!
-//! It bounds what a connection may cost before a call is read. It knows neither the services behind a connection nor the
-//! configuration as a whole.
+//! This crate bounds the cost of a connection before a call is read. It knows neither the services behind a connection
+//! nor the configuration as a whole.
 
 pub mod accept;
 mod body_drain;

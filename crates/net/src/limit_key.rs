@@ -1,4 +1,4 @@
-//! Parties that share a bounded resource.
+//! Keys by which shares of a bounded resource are counted.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -6,7 +6,7 @@ use access_tokens_domain::session::OrganisationKey;
 
 use crate::client_address::ClientAddress;
 
-/// A party that permits and places are counted by.
+/// Key by which permits and connections are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LimitKey {
     /// A client address: an IPv4 address, or the /64 network of an IPv6 address.
@@ -16,7 +16,8 @@ pub enum LimitKey {
 }
 
 impl LimitKey {
-    /// Returns the party of a client that is not authenticated. Calls within this process have no address.
+    /// Returns the key of a client that is not authenticated. Calls within this process have no address, and share one
+    /// key.
     pub fn of_address(address: Option<ClientAddress>) -> Self {
         let address = address.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), ClientAddress::ip);
         Self::Address(match address {

@@ -1,19 +1,19 @@
-//! Lines of the log that would come with each call are written once a minute.
+//! Limits a log line to one a minute, where each call would write it.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Minimum time between two lines.
+/// Minimum time between two log lines.
 const INTERVAL: Duration = Duration::from_secs(60);
 
-/// Permits something once a minute.
+/// Permits a log line once a minute.
 #[derive(Debug, Default)]
 pub struct LogThrottle(Mutex<Option<Instant>>);
 
 impl LogThrottle {
-    /// May it be done now? Then not again within a minute.
+    /// Returns whether the line may be logged now. If so, the next minute is not permitted.
     pub fn permits(&self) -> bool {
         let now = Instant::now();
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,7 +1,7 @@
-//! Answers that the HTTP library makes itself, to requests that it cannot read: they get a body with a reason, as every error has.
+//! Gives a body with a reason to the answers that the HTTP library makes itself, to requests that it cannot read.
 //!
-//! The library answers such a request with a status alone, and closes the connection. Nothing else can answer it: there is no request
-//! that a handler could see. So the answer is replaced as it is written.
+//! The library answers such a request with a status only, and closes the connection. No handler can answer it, because
+//! there is no request for a handler. So the answer is replaced while it is written.
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -19,26 +19,26 @@ use tokio::time::{Sleep, sleep};
 /// Makes the answer to a request that cannot be read.
 pub(super) type RejectMalformed = fn(Malformed) -> Response;
 
-/// Maximum length in bytes of an answer of the library: a status and three headers.
+/// Maximum size in bytes of an answer of the library: a status and three headers.
 const MAX_LIBRARY_RESPONSE_BYTES: usize = 256;
-/// Time in which a client may read such an answer while it still sends its request. A connection that is closed before has the
-/// client's system discard the answer.
+/// Time in which a client that still sends its request may read such an answer. If the connection is closed earlier,
+/// the system of the client discards the answer.
 const LINGER_TIME: Duration = Duration::from_secs(1);
 /// Maximum number of bytes of the request that are read in that time.
 const MAX_LINGER_BYTES: usize = 4 << 20;
 
-/// A connection whose library's own answers are replaced.
+/// A connection on which answers of the library are replaced.
 pub(super) struct ParseErrorResponder<S> {
     stream: S,
     address: SocketAddr,
     refuse: RejectMalformed,
-    /// What is written in place of the library's answer, and how much of it has been.
+    /// The answer that is written instead of the library's answer, and the number of its bytes that are written.
     answer: Vec<u8>,
     written: usize,
     linger: Option<Linger>,
 }
 
-/// The end of a connection whose last request could not be read.
+/// State of a connection after a request that could not be read.
 struct Linger {
     end: Pin<Box<Sleep>>,
     bytes: usize,
@@ -51,7 +51,8 @@ impl<S> ParseErrorResponder<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> ParseErrorResponder<S> {
-    /// Takes what the library writes, if it is an answer of its own. It writes nothing after that.
+    /// Takes the bytes that the library writes, if they are an answer of its own. The library writes nothing after such
+    /// an answer.
     fn take(&mut self, bytes: &[u8]) -> bool {
         let Some(head) = parse_library_response(bytes) else { return false };
         let malformed = match head.status {
@@ -94,14 +95,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ParseErrorResponder<S> {
     }
 }
 
-/// The head of an answer that the library has made itself.
+/// The head of an answer that the library has made.
 struct Head<'a> {
     status: u16,
     /// The status and the headers, without the length of the body.
     lines: Vec<&'a str>,
 }
 
-/// Reads an answer of the library. Answers of handlers have more headers.
+/// Parses an answer of the library. None for an answer of a handler: those have more headers.
 fn parse_library_response(bytes: &[u8]) -> Option<Head<'_>> {
     if bytes.len() > MAX_LIBRARY_RESPONSE_BYTES || !bytes.starts_with(b"HTTP/1.") {
         return None;
@@ -122,10 +123,10 @@ fn parse_library_response(bytes: &[u8]) -> Option<Head<'_>> {
 }
 
 impl Head<'_> {
-    /// Returns the whole answer, with the headers and the body of another one.
+    /// Returns the whole answer, with the headers and the body of `answer`.
     fn with_body(&self, answer: Response) -> Vec<u8> {
         let (parts, body) = answer.into_parts();
-        // It is there: errors are no streams.
+        // The body is complete: errors are not streamed.
         let body = body.collect().now_or_never().and_then(Result::ok).map(|body| body.to_bytes()).unwrap_or_default();
         let mut bytes = self.lines.join("\r\n").into_bytes();
         for (name, value) in &parts.headers {

@@ -1,4 +1,4 @@
-//! The ports of gRPC, of HTTP and for operators: where they are, and what they are encrypted with.
+//! The ports for gRPC, for HTTP and for operators: addresses and encryption.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,17 +9,18 @@ use tokio::net::TcpListener;
 use super::drop_counters::DropCounters;
 use crate::tls::{HTTP1, HTTP2, ReloadingTls, TlsSettings};
 
-/// A port with its listener, its encryption and its counts.
+/// A port: its listener, its encryption and its counters.
 #[derive(Clone)]
 pub struct Port {
     pub(super) listener: Arc<TcpListener>,
     pub(super) tls: Option<Arc<ReloadingTls>>,
-    /// What the port has closed.
+    /// Counts of the connections that the port has closed.
     pub dropped: Arc<DropCounters>,
 }
 
 impl Port {
-    /// Binds the port of a listener. `plain` allows plain text to other machines.
+    /// Binds a port. `plain` allows plain text to other machines. Fails if the address cannot be bound, if the
+    /// certificate cannot be used, or if the port would speak plain text to other machines without `plain`.
     pub async fn bind(names: &PortNames, address: SocketAddr, tls: &TlsSettings, plain: bool) -> anyhow::Result<Self> {
         let tls = ReloadingTls::start(tls, names.tls, names.protocol)?;
         if tls.is_none() && !is_loopback(address) {
@@ -35,13 +36,13 @@ impl Port {
         Ok(Self { listener: listen(address, names.listen).await?, tls, dropped })
     }
 
-    /// A port without encryption.
+    /// Makes a port without encryption.
     pub fn plain(listener: TcpListener) -> Self {
         Self { listener: Arc::new(listener), tls: None, dropped: Arc::new(DropCounters::new("grpc")) }
     }
 }
 
-/// What a port is called, in settings and in handshakes.
+/// Names of a port in the settings, and its protocol in TLS handshakes.
 pub struct PortNames {
     /// The section of its settings.
     listener: &'static str,
@@ -53,15 +54,15 @@ pub struct PortNames {
 }
 
 impl PortNames {
-    /// Those of the gRPC port.
+    /// Names of the gRPC port.
     pub const GRPC: Self = Self { listener: "grpc", listen: "grpc.listen", tls: "grpc.tls", protocol: HTTP2 };
-    /// Those of the HTTP port of the gateway.
+    /// Names of the HTTP port of the gateway.
     pub const HTTP: Self = Self { listener: "http", listen: "http.listen", tls: "http.tls", protocol: HTTP1 };
-    /// Those of the port for operators.
+    /// Names of the port for operators.
     pub const OPS: Self = Self { listener: "ops", listen: "ops.listen", tls: "ops.tls", protocol: HTTP1 };
 }
 
-/// Listens on an address, for the setting of that name.
+/// Listens on an address. `setting` is named in errors and in the log.
 async fn listen(address: SocketAddr, setting: &str) -> anyhow::Result<Arc<TcpListener>> {
     let listener =
         TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} ({setting})"))?;
@@ -69,7 +70,7 @@ async fn listen(address: SocketAddr, setting: &str) -> anyhow::Result<Arc<TcpLis
     Ok(Arc::new(listener))
 }
 
-/// Is it reached from this machine alone?
+/// Returns whether an address is reachable from this machine only.
 fn is_loopback(address: SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
 }

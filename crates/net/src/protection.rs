@@ -1,16 +1,17 @@
-//! Guards that a chaos scenario switches off, to see that it fails without them. Only builds for development have the switch.
+//! Protections that a chaos scenario switches off, to show that it fails without them. Only debug builds have the
+//! switch.
 
 use std::sync::LazyLock;
 
-/// Variable with the name of the guard that is off.
+/// Environment variable with the name of the protection that is off.
 const VARIABLE: &str = "ACCESS_TOKENS_WITHOUT_GUARD";
 
-/// A guard that can be switched off.
+/// A protection that can be switched off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protection {
-    /// A call gets its permit after its message is complete, from the share of its party.
+    /// A call gets its permit after its message is complete, from the share of its limit key.
     Admission,
-    /// Connections of strangers give way to others, and streams of probes end.
+    /// Anonymous connections are displaced by others, and streams of probes end.
     Connections,
     /// Unfinished handshakes are bounded per address.
     Handshakes,
@@ -19,7 +20,7 @@ pub enum Protection {
 }
 
 impl Protection {
-    /// Returns whether the guard is switched off. Always false in a release.
+    /// Returns whether the protection is switched off. Always false in a release.
     pub fn is_off(self) -> bool {
         static OFF: LazyLock<Option<String>> = LazyLock::new(|| std::env::var(VARIABLE).ok());
         cfg!(debug_assertions) && OFF.as_deref() == Some(self.name())

@@ -1,4 +1,4 @@
-//! SIGTERM and SIGINT: the first asks to stop, the second insists.
+//! SIGTERM and SIGINT: the first signal asks the process to stop, the second one ends it at once.
 
 use std::time::Duration;
 
@@ -6,15 +6,15 @@ use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-/// The process is gone so long after the first signal, whatever hangs.
+/// Time after the first signal at which the process exits, even if something hangs.
 const MAX_STOP_TIME: Duration = Duration::from_millis(9_700);
 
-/// Tells when to stop.
+/// The signal to stop.
 #[derive(Clone)]
 pub struct StopSignal(watch::Receiver<bool>);
 
 impl StopSignal {
-    /// Listens from now on.
+    /// Starts to listen for signals.
     pub fn on_signals() -> anyhow::Result<Self> {
         let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be handled")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be handled")?;
@@ -38,12 +38,12 @@ impl StopSignal {
         Ok(Self(receiver))
     }
 
-    /// As a test says.
+    /// Makes a signal that a test controls.
     pub fn by(asked: watch::Receiver<bool>) -> Self {
         Self(asked)
     }
 
-    /// Was there a signal?
+    /// Returns whether a signal has come.
     pub fn was_asked(&self) -> bool {
         *self.0.borrow()
     }
@@ -55,7 +55,7 @@ impl StopSignal {
     }
 }
 
-/// On a thread of its own: even a runtime that does not move any more cannot keep the process alive.
+/// Runs on its own thread, so that a runtime that hangs cannot keep the process alive.
 #[expect(clippy::disallowed_methods, reason = "this thread is no thread of the runtime")]
 fn exit_after_max_stop_time() {
     std::thread::spawn(|| {

@@ -1,4 +1,4 @@
-//! What HTTP is spoken over: a socket, or TLS over one.
+//! The transport of HTTP: a socket, or TLS over a socket.
 
 use std::io;
 use std::pin::Pin;
@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 
 use crate::tls::TlsConnection;
 
-/// A connection, and what is read from it before that which arrives.
+/// A connection, and bytes that are read before those of the connection.
 pub(super) struct Stream {
     prepended: &'static [u8],
     wire: Wire,
@@ -20,7 +20,7 @@ enum Wire {
     Tls(Box<TlsConnection>),
 }
 
-/// Does the same with whichever it is.
+/// Evaluates one expression for either kind of stream.
 macro_rules! either {
     ($wire:expr, $stream:ident => $do:expr) => {
         match $wire {
@@ -39,17 +39,17 @@ impl Stream {
         Self { prepended: &[], wire: Wire::Tls(Box::new(stream)) }
     }
 
-    /// Lets these bytes be read next.
+    /// Makes these bytes the next ones to be read.
     pub(super) fn prepend(&mut self, bytes: &'static [u8]) {
         self.prepended = bytes;
     }
 
-    /// Are there bytes that were put ahead, and not read yet?
+    /// Returns whether prepended bytes are left.
     pub(super) fn has_prepended(&self) -> bool {
         !self.prepended.is_empty()
     }
 
-    /// Waits until there is something to read. False when the client has gone instead.
+    /// Waits until there is something to read. Returns false if the client has closed the connection.
     pub(super) async fn wait_readable(&mut self) -> io::Result<bool> {
         match &mut self.wire {
             Wire::Plain(stream) => Ok(stream.peek(&mut [0]).await? > 0),

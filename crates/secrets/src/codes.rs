@@ -1,7 +1,8 @@
-//! Codes that the service makes itself: compared by a keyed hash, or encrypted where they must be readable again.
+//! Codes that the service makes: compared by a keyed hash, or encrypted if they must be readable again.
 //!
 //! Such codes are random and short-lived, or random and long; a slow hash would add nothing to the key. Purpose and
-//! subject are part of every hash and seal, so that a code of one token or purpose is worthless for another.
+//! subject are part of every hash and every sealed code, so that a code of one token or purpose is worthless for
+//! another one.
 
 use access_tokens_domain::ports::{Purpose, Random};
 use access_tokens_domain::secret::{CodeHash, SealedCode, Secret};
@@ -19,10 +20,10 @@ use super::keys::{HmacSha256, KeyRing, PerKey};
 const NONCE_BYTES: usize = 12;
 const SALT_BYTES: usize = 8;
 const TAG_BYTES: usize = 32;
-/// Digits of the longest code that a policy can ask for.
+/// Number of digits of the longest code that a policy allows.
 const LONGEST_CODE: usize = 10;
 
-/// One set of keys a purpose.
+/// One set of keys for each purpose.
 struct ByPurpose<T> {
     verification: PerKey<T>,
     one_time_password: PerKey<T>,
@@ -49,8 +50,8 @@ impl<T> ByPurpose<T> {
 
 /// Keyed hashes. Stored as `<key id>$<salt and HMAC-SHA256 in base64>`.
 ///
-/// The salt keeps two hashes of one code apart: where a code of six digits is hashed again and again, equal hashes would
-/// tell equal codes. Hashes of 32 bytes are of before there were salts, and match still.
+/// The salt makes two hashes of one code differ: where a code of six digits is hashed again and again, equal hashes
+/// would reveal equal codes. Hashes of 32 bytes were made before salts were added, and still match.
 pub(super) struct CodeHashes(ByPurpose<HmacSha256>);
 
 impl CodeHashes {
@@ -66,14 +67,14 @@ impl CodeHashes {
         Ok(CodeHash::from_stored(format!("{id}${}", STANDARD_NO_PAD.encode([salt.as_slice(), &tag].concat()))))
     }
 
-    /// Is a hash under the key that writes?
+    /// Returns whether a hash is under the current key.
     pub(super) fn is_current(&self, purpose: Purpose, stored: &CodeHash) -> bool {
         stored.as_stored().split_once('$').is_some_and(|(id, _)| id == self.0.of(purpose).current().0)
     }
 
-    /// Compares in constant time: the code, and where it is a number the code with leading zeros, which clients lose
-    /// that send codes as integers. Without a hash, or with a text that is none of ours, it takes as long and the answer
-    /// is no.
+    /// Compares in constant time: the code and, if it is a number, the code with leading zeros, which are lost by
+    /// clients that send codes as integers. Without a hash, or with a malformed one, it takes as long and returns
+    /// false.
     pub(super) fn matches(&self, purpose: Purpose, subject: &str, code: &Secret, stored: Option<&CodeHash>) -> bool {
         let keys = self.0.of(purpose);
         let parsed = stored.and_then(|stored| {
@@ -93,7 +94,8 @@ impl CodeHashes {
 
 /// Returns the spellings of a number with leading zeros, up to [`LONGEST_CODE`] digits; none of any other text.
 ///
-/// A stored code has one length, and there is one spelling of each length: so it is one guess, however long the code is.
+/// A stored code has one length, and there is one spelling of each length, so this is one guess however long the code
+/// is.
 fn zero_filled(purpose: Purpose, code: &Secret) -> impl Iterator<Item = Secret> {
     let digits = code.expose();
     let number = purpose != Purpose::ApiKey && !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
@@ -101,13 +103,14 @@ fn zero_filled(purpose: Purpose, code: &Secret) -> impl Iterator<Item = Secret> 
     (shortest..=LONGEST_CODE).map(move |length| Secret::new(format!("{digits:0>length$}")))
 }
 
-/// The salt is of one length or absent, which the length of the stored form tells: no two inputs run together.
+/// The salt has one length or is absent, and the length of the stored hash tells which: two different inputs never give
+/// the same message.
 fn tag(key: &HmacSha256, purpose: Purpose, subject: &str, salt: &[u8], code: &Secret) -> [u8; TAG_BYTES] {
     let mac = key.clone().chain_update(context(purpose, subject)).chain_update([0]);
     mac.chain_update(salt).chain_update(code.expose()).finalize().into_bytes().into()
 }
 
-/// Purpose and subject. Labels have no zero byte in them, and neither has a subject: it is an id.
+/// Joins purpose and subject. Neither a label nor a subject, which is an id, contains a zero byte.
 fn context(purpose: Purpose, subject: &str) -> Vec<u8> {
     [purpose.label().as_bytes(), subject.as_bytes()].join(&0)
 }
@@ -341,7 +344,7 @@ mod tests {
     #[test]
     fn the_stored_form_never_changes() {
         let (hashes, _) = both(&[RING_A]);
-        // Likewise, with "saltsalt" before the code.
+        // Made in the same way, with "saltsalt" before the code.
         let stored = CodeHash::from_stored("a$c2FsdHNhbHTwe6WHxL/NWHxvTgkRNcmIpYPFnL+wyDrR/3Goxjpltw");
         assert!(hashes.matches(Purpose::Verification, "T", &Secret::new("004711"), Some(&stored)));
     }

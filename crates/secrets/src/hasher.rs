@@ -1,11 +1,11 @@
-//! Computes hashes of pass codes and passwords: off the async threads, a bounded number at a time.
+//! Computes hashes of pass codes and passwords on blocking threads, a bounded number at a time.
 //!
-//! A hash takes 15 ms of a core and 19 MiB. Without a bound, a flood of log-ins would take all cores and all memory.
+//! A hash takes 15 ms of a core and 19 MiB. Without a limit, a flood of log-ins would take all cores and all memory.
 //!
-//! There is one queue for each [`HashQueue`], each bounded. When a place becomes free, the queues take turns by weight, so
-//! that a flood of anonymous log-ins takes neither places nor room from authenticated calls. Within a queue the shares (an
-//! organisation, or the network of an anonymous log-in) take turns, and when a queue is full, a share with more waiting
-//! callers makes room for one with fewer. One share therefore holds at most half while others wait.
+//! Each [`HashQueue`] has a bounded queue. A free permit goes to the queues in turn by weight, so that a flood of
+//! anonymous log-ins takes neither permits nor queue space from authenticated calls. Within a queue the shares (an
+//! organisation, or the network of an anonymous log-in) take turns. When a queue is full, a share with more waiting
+//! callers makes room for one with fewer. So one share holds at most half of a queue while others wait.
 
 mod scheduler;
 
@@ -23,13 +23,13 @@ use super::pass_code::Memory;
 
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Weight and room of the queues, in the order of [`HashQueue::ALL`]. At 15 ms a hash and one place, 64 callers wait for a
-/// second at most.
+/// Weight and capacity of the queues, in the order of [`HashQueue::ALL`]. At 15 ms a hash and one permit, 64 callers
+/// wait for a second at most.
 const LIMITS: [Limits; 3] =
     [Limits { weight: 16, room: 64 }, Limits { weight: 4, room: 64 }, Limits { weight: 1, room: 32 }];
 
-/// Maximum time that a log-in waits for a place. Clients give up after a few seconds, and a place for a client that has gone
-/// is lost to the others. Authenticated calls wait as long as the bounded queue takes: imports belong to them.
+/// Maximum time that a log-in waits for a permit. Clients give up after a few seconds, and a permit for a client that
+/// has gone is lost to the others. Authenticated calls wait as long as the bounded queue takes: imports belong to them.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(3);
 
 pub(super) struct Hasher {
@@ -38,18 +38,18 @@ pub(super) struct Hasher {
 
 struct Shared {
     scheduler: Mutex<Scheduler<oneshot::Sender<HashPermit>>>,
-    /// Work space of earlier hashes, kept while there is more to do and freed after.
+    /// Work space of earlier hashes. It is kept while there is more to do, and then freed.
     memory: Mutex<Vec<Memory>>,
 }
 
-/// The right to compute one hash. Dropping it gives the place to the next caller.
+/// Permit to compute one hash. Dropping it gives the permit to the next caller.
 struct HashPermit {
-    /// `None` once the place is given back.
+    /// None once the permit is given back.
     shared: Option<Arc<Shared>>,
     queue: HashQueue,
 }
 
-/// A caller that waits. Dropping it leaves the queue.
+/// A caller in a queue. Dropping it leaves the queue.
 struct Waiting<'a> {
     shared: &'a Arc<Shared>,
     work: HashWork,
@@ -57,7 +57,7 @@ struct Waiting<'a> {
 }
 
 impl Hasher {
-    /// One core stays free for everything else.
+    /// Makes a hasher that leaves one core for other work.
     pub(super) fn new() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self::with_limits(cores.saturating_sub(1).max(1), LIMITS)
@@ -68,13 +68,13 @@ impl Hasher {
         Self { shared: Arc::new(Shared { scheduler, memory: Mutex::default() }) }
     }
 
-    /// Load of each queue at one moment.
+    /// Returns the load of each queue.
     pub(super) fn load(&self) -> [(HashQueue, HashingLoad); 3] {
         let scheduler = self.shared.scheduler();
         HashQueue::ALL.map(|queue| (queue, scheduler.load(queue)))
     }
 
-    /// Refuses a caller for which there is no room now.
+    /// Refuses a caller if its queue has no room for it now.
     pub(super) fn check_queue(&self, work: HashWork) -> Result<()> {
         let mut scheduler = self.shared.scheduler();
         if scheduler.has_room(work) {
@@ -84,8 +84,8 @@ impl Hasher {
         Err(overloaded())
     }
 
-    /// Runs a job on a blocking thread when its turn comes. A caller that stops waiting leaves the queue. A job that runs
-    /// keeps its place until it is done, so that callers who give up cannot start more than are allowed.
+    /// Runs a job on a blocking thread when it gets a permit. A caller that stops waiting leaves the queue. A job that
+    /// has started keeps its permit until it is done, so that callers who give up cannot start more jobs than allowed.
     #[expect(clippy::disallowed_methods, reason = "this is the bound")]
     pub(super) async fn run<T: Send + 'static>(
         &self,
@@ -97,7 +97,7 @@ impl Hasher {
         let work = move || {
             let mut memory = shared.memory().pop().unwrap_or_default();
             let result = job(&mut memory);
-            // Before the next job runs, which would allocate new memory.
+            // Returned before the permit, since the next job would allocate new memory.
             shared.memory().push(memory);
             drop(place);
             result
@@ -108,7 +108,7 @@ impl Hasher {
     async fn place(&self, work: HashWork) -> Result<HashPermit> {
         let (grant, granted) = oneshot::channel();
         let (ticket, evicted) = self.shared.scheduler().enter(work, grant).map_err(|_| overloaded())?;
-        // Dropped outside of the lock: its caller hears that it is refused.
+        // Dropped outside of the lock. Its caller learns that it is refused.
         drop(evicted);
         let waiting = Waiting { shared: &self.shared, work, ticket };
         dispatch(&self.shared);
@@ -138,11 +138,11 @@ impl Shared {
     }
 }
 
-/// Gives free places to waiting callers, until there are no more of either.
+/// Gives free permits to waiting callers, until there are no more of either.
 fn dispatch(shared: &Arc<Shared>) {
     loop {
         let Some((queue, grant)) = shared.scheduler().next() else { return };
-        // The caller may have gone. Its place is given back, and the loop goes to the next caller.
+        // The caller may have gone. Its permit is given back, and the loop continues with the next caller.
         if let Err(mut place) = grant.send(HashPermit { shared: Some(Arc::clone(shared)), queue }) {
             place.give_back();
         }
@@ -150,7 +150,7 @@ fn dispatch(shared: &Arc<Shared>) {
 }
 
 impl HashPermit {
-    /// Gives the place back. Answers the state that it belongs to, the first time.
+    /// Gives the permit back. Returns the shared state the first time, and None after that.
     fn give_back(&mut self) -> Option<Arc<Shared>> {
         let shared = self.shared.take()?;
         let is_idle = {
@@ -175,13 +175,13 @@ impl Drop for HashPermit {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        // Bound first: what is removed is dropped outside of the lock.
+        // Bound to a variable, so that the removed value is dropped outside of the lock.
         let removed = self.shared.scheduler().leave(self.work, self.ticket);
         drop(removed);
     }
 }
 
-/// The refusal of a caller for which there is no room.
+/// Returns the error for a caller for which there is no room.
 pub fn overloaded() -> Error {
     Error::new(Reason::Overloaded, "too many pass codes are being checked; try again").retry_after(RETRY_AFTER)
 }

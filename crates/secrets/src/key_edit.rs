@@ -1,4 +1,4 @@
-//! Changes of the key file while servers read it: whole or not at all, one at a time, and nobody's eyes on it.
+//! Changes of the key file while servers read it: atomic, one at a time, and readable by the owner only.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -16,14 +16,14 @@ use super::ring_text;
 type Edited = Result<Zeroizing<String>, KeyRingError>;
 
 impl KeyRing {
-    /// Adds a new key to a key file, after all others, and answers its id: it is read, not yet written with.
+    /// Adds a new key to a key file, after all others, and returns its id. The key is read, and does not write yet.
     pub fn add_key(file: &Path, random: &dyn Random) -> Result<String, KeyRingError> {
         let (id, key) = Self::new_key(random).map_err(KeyRingError::Random)?;
         edit(file, random, |text| Ok(ring_text::note_made(&ring_text::append(text, &key), &id, SystemClock.now())))?;
         Ok(id)
     }
 
-    /// Moves a key of a key file to the front: it is written with from now on. Was it elsewhere before?
+    /// Moves a key of a key file to the front, so that it writes from now on. Returns whether it was elsewhere before.
     pub fn promote_key(file: &Path, id: &str, random: &dyn Random) -> Result<bool, KeyRingError> {
         edit(file, random, |text| {
             if Self::parse(text)?.ids().next() == Some(id) {
@@ -34,7 +34,7 @@ impl KeyRing {
         })
     }
 
-    /// Removes a key from a key file. The one that is written with stays.
+    /// Removes a key from a key file. The current key cannot be removed.
     pub fn remove_key(file: &Path, id: &str, random: &dyn Random) -> Result<(), KeyRingError> {
         edit(file, random, |text| {
             Self::parse(text)?.require_retirable(id)?;
@@ -43,24 +43,24 @@ impl KeyRing {
         Ok(())
     }
 
-    /// Notes in a key file that keys are lost for ever, so that a database that names them is served.
+    /// Notes in a key file that keys are permanently lost, so that a database that refers to them is served.
     pub fn note_lost(file: &Path, ids: &[String], random: &dyn Random) -> Result<(), KeyRingError> {
         edit(file, random, |text| Ok(ring_text::note_lost(text, ids))).map(drop)
     }
 
-    /// Notes in a key file that a database was opened with it, above all keys. Was that not known before?
+    /// Notes at the top of a key file that a database was opened with it. Returns whether the note is new.
     pub fn mark_used(file: &Path, random: &dyn Random) -> Result<bool, KeyRingError> {
         edit(file, random, |text| Ok(ring_text::mark_used(text)))
     }
 
-    /// Says a key file that a database was opened with it? One that `keys init` has just made does not, and one that cannot
-    /// be read neither.
+    /// Returns whether a key file notes that a database was opened with it. A file that `keys init` has just made does
+    /// not. Returns false if the file cannot be read.
     pub fn is_marked_used(file: &Path) -> bool {
         let read = open_regular(file).map_err(|source| io_error(file, "read", source));
         read.and_then(|mut open| read_text(file, &mut open)).is_ok_and(|text| ring_text::is_marked_used(&text))
     }
 
-    /// Refuses the key that writes, and one that is not there.
+    /// Refuses the current key, and a key that does not exist.
     pub fn require_retirable(&self, id: &str) -> Result<(), KeyRingError> {
         match self.ids().position(|other| other == id) {
             Some(0) => Err(KeyRingError::Writes { id: id.to_owned() }),
@@ -70,10 +70,10 @@ impl KeyRing {
     }
 }
 
-/// Puts the changed text in the place of the text, if it is another, and answers whether it was. What is written is a
-/// good ring, or nothing is.
+/// Replaces the text of a key file by the changed text, if they differ. Returns whether they differ. Nothing is written
+/// unless the result is a valid ring.
 fn edit(file: &Path, random: &dyn Random, change: impl FnOnce(&str) -> Edited) -> Result<bool, KeyRingError> {
-    // A link stays a link: what it leads to is replaced.
+    // A symbolic link is kept: its target is replaced.
     let path = match fs::canonicalize(file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing(file)),
         other => other.map_err(|source| io_error(file, "read", source))?,
@@ -93,34 +93,37 @@ fn edit(file: &Path, random: &dyn Random, change: impl FnOnce(&str) -> Edited) -
     Ok(true)
 }
 
-/// The file, held against other commands that change it: of two that add a key at once, both keys must stay.
+/// Opens the file and locks it against other commands: if two commands add a key at the same time, both keys must stay.
 fn lock(path: &Path) -> io::Result<File> {
     loop {
         let writable = OpenOptions::new().read(true).write(true).open(path);
-        // Where the file itself is read-only its directory still lets it be replaced. NFS locks writable files only.
+        // A read-only file can still be replaced through its directory. NFS locks writable files only.
         let file = writable.or_else(|_| File::open(path))?;
         file.lock()?;
-        // Whoever held it may have put another file in its place.
+        // Another command may have replaced the file before it released the lock.
         if is_at(&file, path)? {
             return Ok(file);
         }
     }
 }
 
-/// Writes beside the file and renames over it. If anything fails, the file is as it was and nothing lies beside it.
+/// Writes a temporary file beside the file and renames it over the file. If anything fails, the file is unchanged and
+/// no temporary file is left.
 fn replace(path: &Path, temporary: &Path, old: &File, bytes: &[u8]) -> io::Result<()> {
     let written = write_private(temporary, bytes)
         .and_then(|()| keep_owner(old, temporary))
         .and_then(|()| fs::rename(temporary, path));
     if written.is_err() {
-        // The first error says more than this one would; and where nothing was made, nothing can be removed.
+        // The first error is more useful than an error of this removal. If the file was not made, there is nothing to
+        // remove.
         let _ = fs::remove_file(temporary);
     }
     written?;
     sync_directory(path)
 }
 
-/// The administrator may rotate the keys of a service that runs as another user, which must go on reading them.
+/// Keeps the owner of the file: an administrator may rotate the keys of a service that runs as another user, which must
+/// still be able to read them.
 #[cfg(unix)]
 fn keep_owner(old: &File, temporary: &Path) -> io::Result<()> {
     use std::os::unix::fs::{MetadataExt, chown};

@@ -1,4 +1,4 @@
-//! The key ring as a file: who may read it, and how it comes to be.
+//! The key ring as a file: its permissions, and its creation.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -15,21 +15,21 @@ use super::keys::{KeyRing, KeyRingError};
 const MAX_BYTES: u64 = 64 * 1_024;
 
 impl KeyRing {
-    /// Reads a key file. It must exist, and nobody else may be able to read it.
+    /// Reads a key file. It must exist, and other users must not be able to read it.
     pub fn read(path: &Path) -> Result<Self, KeyRingError> {
-        // Its kind comes before its mode: a directory is not mended by another mode.
+        // The kind of the file is checked before its mode: a different mode does not help a directory.
         let mut file = match open_regular(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing(path)),
             other => other.map_err(|source| io_error(path, "read", source))?,
         };
-        // Of the open file, so that nobody exchanges it between the check and the reading.
+        // The mode of the open file is checked, so that the file cannot be exchanged between the check and the read.
         check_mode(path, &file)?;
         Self::parse(&read_text(path, &mut file)?)
     }
 
-    /// Reads a key file, or makes one with mode 0600 when there is none. The answer says whether it was made.
+    /// Reads a key file, or makes one with mode 0600 if there is none. Returns the ring, and whether it was made.
     ///
-    /// The file appears whole or not at all, and of several processes that start at once exactly one makes it.
+    /// The file is created atomically. If several processes start at the same time, exactly one of them makes it.
     pub fn read_or_create(path: &Path, random: &dyn Random) -> Result<(Self, bool), KeyRingError> {
         match Self::read(path) {
             Err(KeyRingError::Missing { .. }) => {
@@ -41,7 +41,7 @@ impl KeyRing {
     }
 }
 
-/// Writes a new ring beside `path` and links it there. A link fails when the name is taken, which a rename does not.
+/// Writes a new ring to a temporary file and links it to `path`. A link fails if the name is taken; a rename does not.
 fn create(path: &Path, random: &dyn Random) -> Result<bool, KeyRingError> {
     let failed = |source| io_error(path, "written", source);
     let ring = KeyRing::generate(random).map_err(KeyRingError::Random)?;
@@ -51,7 +51,7 @@ fn create(path: &Path, random: &dyn Random) -> Result<bool, KeyRingError> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         other => other.map(|()| true),
     });
-    // Whatever happened, no second copy of the keys stays behind.
+    // In any case no second copy of the keys is left.
     let removed = fs::remove_file(&temporary);
     let created = linked.map_err(failed)?;
     removed.map_err(failed)?;
@@ -59,7 +59,7 @@ fn create(path: &Path, random: &dyn Random) -> Result<bool, KeyRingError> {
     Ok(created)
 }
 
-/// A name that nobody else takes, in the same directory.
+/// Returns an unused name in the same directory.
 pub(super) fn temporary_beside(path: &Path, random: &dyn Random) -> Result<PathBuf, KeyRingError> {
     let mut suffix = [0; 8];
     random.fill(&mut suffix).map_err(KeyRingError::Random)?;
@@ -68,10 +68,10 @@ pub(super) fn temporary_beside(path: &Path, random: &dyn Random) -> Result<PathB
     Ok(path.with_file_name(name))
 }
 
-/// The whole text of an open key file.
+/// Reads the whole text of an open key file.
 pub(super) fn read_text(path: &Path, file: &mut File) -> Result<Zeroizing<String>, KeyRingError> {
     let failed = |source| io_error(path, "read", source);
-    // Reserved at once: a buffer that grows leaves copies of keys behind.
+    // The whole buffer is reserved first: a buffer that grows leaves copies of keys in memory.
     let length = file.metadata().map_err(failed)?.len().min(MAX_BYTES);
     let mut text = Zeroizing::new(String::with_capacity(usize::try_from(length).unwrap_or_default() + 1));
     let read = file.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(failed)?;
@@ -91,7 +91,7 @@ pub(super) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Makes the new name itself durable: a power cut must not take the keys of what was hashed with them.
+/// Makes the new name durable: after a power cut, the keys of hashes that were stored must not be missing.
 pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
     let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if cfg!(unix) { File::open(directory)?.sync_all() } else { Ok(()) }

@@ -1,4 +1,4 @@
-//! Key rotation in a running process: follows the key file, replaces the ring, and derives again what was derived from it.
+//! Key rotation in a running process: follows the key file, replaces the ring, and derives values again.
 
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -8,24 +8,24 @@ use access_tokens_host::file_watcher::{FileWatcher, WatchEvent, poll_ticks};
 
 use super::keys::{KeyRing, KeyRingError};
 
-/// After so long, every server that follows a key file reads with its keys.
+/// Time after which every server that follows a key file reads with its keys.
 pub const KEY_PROPAGATION_TIME: Duration = Duration::from_secs(3);
 
-/// The ring that counts now. Who works with a ring of before goes on with it until the end of what it does.
+/// Provides the current key ring. Work that has started with an earlier ring finishes with it.
 pub struct KeyProvider(RwLock<Arc<KeyRing>>);
 
 impl KeyProvider {
-    /// Begins with a ring.
+    /// Makes a provider with a first ring.
     pub fn new(ring: KeyRing) -> Self {
         Self(RwLock::new(Arc::new(ring)))
     }
 
-    /// The ring that counts now.
+    /// Returns the current ring.
     pub fn ring(&self) -> Arc<KeyRing> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Puts another ring in its place, unless it is the same. Was it another?
+    /// Replaces the ring, unless it is the same. Returns whether it was another one.
     pub fn replace(&self, ring: KeyRing) -> bool {
         let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let other = !current.is_same(&ring);
@@ -42,7 +42,7 @@ impl std::fmt::Debug for KeyProvider {
     }
 }
 
-/// Something derived from the ring that counts now: anew at the first use after the ring was exchanged.
+/// A value that is derived from the current ring. It is derived again at the first use after the ring was replaced.
 pub struct Derived<T> {
     keys: Arc<KeyProvider>,
     make: fn(&KeyRing) -> T,
@@ -50,14 +50,14 @@ pub struct Derived<T> {
 }
 
 impl<T> Derived<T> {
-    /// Makes it from the current ring.
+    /// Derives the value from the current ring.
     pub fn new(keys: Arc<KeyProvider>, make: fn(&KeyRing) -> T) -> Self {
         let ring = keys.ring();
         let first = Arc::new(make(&ring));
         Self { keys, make, latest: RwLock::new((ring, first)) }
     }
 
-    /// Returns what the current ring makes.
+    /// Returns the value of the current ring.
     pub fn get(&self) -> Arc<T> {
         {
             let ring = self.keys.ring();
@@ -67,7 +67,7 @@ impl<T> Derived<T> {
             }
         }
         let mut latest = self.latest.write().unwrap_or_else(PoisonError::into_inner);
-        // Asked again under the lock, so that nobody puts what is older over what is newer.
+        // Read again under the lock, so that an older value never replaces a newer one.
         let ring = self.keys.ring();
         if !Arc::ptr_eq(&latest.0, &ring) {
             let value = Arc::new((self.make)(&ring));
@@ -105,7 +105,7 @@ struct KeyFileFollower {
     failing: bool,
 }
 
-/// What one look at the key file has found, as far as it is logged.
+/// Result of one look at the key file, as far as it is logged.
 enum KeyFileEvent {
     Unchanged,
     Changed { before: Arc<KeyRing> },
@@ -155,7 +155,7 @@ mod tests {
     use access_tokens_host::SystemRandom;
 
     fn write(path: &Path, text: &str) {
-        // Renamed into place, as editors and the commands do; private, as it must be.
+        // Renamed into place, as editors and the commands do, and with mode 0600.
         let beside = path.with_extension("new");
         fs::write(&beside, text).expect("written");
         #[cfg(unix)]

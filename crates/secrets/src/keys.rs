@@ -1,8 +1,8 @@
 //! The key ring: root keys with ids, and the keys that are derived from them.
 //!
-//! As text, a ring is one key a line: its id, blanks, and 32 random bytes in base64. Empty lines and lines that begin
-//! with `#` do not count. Keys may stand on one line with commas between them, for environment files that know no
-//! line breaks.
+//! As text, a ring has one key per line: its id, blanks, and 32 random bytes in base64. Empty lines and lines that
+//! begin with `#` are ignored. Several keys may stand on one line with commas between them, for environment files that
+//! cannot contain line breaks.
 //!
 //! ```text
 //! # The first key writes, all of them read. `access-tokens keys rotate` puts a new one on top.
@@ -23,20 +23,20 @@ use zeroize::Zeroizing;
 
 use super::ring_text::{self, Notes};
 
-/// The keyed hash that everything here is built on.
+/// The keyed hash of this crate.
 pub type HmacSha256 = Hmac<Sha256>;
 
-/// Bytes of a root key and of every derived key.
+/// Size of a root key and of every derived key, in bytes.
 const KEY_BYTES: usize = 32;
-/// The PHC form of a pass code hash has room for so many bytes of key id.
+/// Maximum length of a key id, in bytes: the PHC form of a pass code hash has room for no more.
 const MAX_ID: usize = 8;
-/// Separates this service's keys from those that anybody else may derive from the same bytes.
+/// Separates the keys of this service from keys that other programs derive from the same bytes.
 const SALT: &[u8] = b"access-tokens/1";
 
-/// What is wrong with a key ring. No message shows anything of a key.
+/// An error of a key ring. No message contains any part of a key.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyRingError {
-    /// No key in it.
+    /// It contains no key.
     #[error("the key ring holds no key; a line is an id, a blank and 32 random bytes in base64")]
     Empty,
     /// A line is not a key.
@@ -44,10 +44,11 @@ pub enum KeyRingError {
     Malformed {
         /// Counted from one.
         line: usize,
-        /// What is wrong, for people.
+        /// Description of the problem.
         problem: &'static str,
     },
-    /// The file is not there, and is not made by itself. What to do depends on what the database holds: the caller says it.
+    /// The file does not exist, and is not made automatically. The right action depends on the content of the database:
+    /// the caller tells it.
     #[error("the key file {path} does not exist")]
     Missing {
         /// The path.
@@ -67,7 +68,7 @@ pub enum KeyRingError {
         /// The id.
         id: String,
     },
-    /// The key cannot go: it is the one that writes.
+    /// The key cannot be removed, because it is the current key.
     #[error("new codes are made with key {id}: `access-tokens keys rotate` first, then move what still needs it")]
     Writes {
         /// The id.
@@ -80,7 +81,7 @@ pub enum KeyRingError {
         path: String,
         /// `read`, `locked` or `written`.
         action: &'static str,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
     /// The operating system gives no random bytes.
@@ -88,7 +89,7 @@ pub enum KeyRingError {
     Random(access_tokens_domain::Error),
 }
 
-/// Root keys, the writing one first. Its `Debug` shows the ids only.
+/// Root keys, the current one first. Its `Debug` shows the ids only.
 #[derive(Clone)]
 pub struct KeyRing {
     keys: Vec<RootKey>,
@@ -129,7 +130,7 @@ impl KeyRing {
         }
     }
 
-    /// A ring of one new key, in the text form.
+    /// Makes a ring of one new key, in the text form.
     pub fn generate(random: &dyn Random) -> Result<Zeroizing<String>> {
         let (id, key) = Self::new_key(random)?;
         let text = Zeroizing::new(format!(
@@ -142,7 +143,7 @@ impl KeyRing {
         Ok(ring_text::note_made(&ring_text::note_writes(&text, &id, now), &id, now))
     }
 
-    /// A new key: its id, and its text form.
+    /// Makes a new key. Returns its id and its text form.
     pub(super) fn new_key(random: &dyn Random) -> Result<(String, Zeroizing<String>)> {
         let (mut id, mut bytes) = ([0; MAX_ID / 2], Zeroizing::new([0; KEY_BYTES]));
         random.fill(&mut id)?;
@@ -153,42 +154,44 @@ impl KeyRing {
         Ok((id, text))
     }
 
-    /// The ids, the writing key's first.
+    /// Returns the ids, the current key's first.
     pub fn ids(&self) -> impl Iterator<Item = &str> {
         self.keys.iter().map(|key| key.id.as_str())
     }
 
-    /// The ids of keys that are lost for ever: an operator has accepted that nothing under them can be used again.
+    /// Returns the ids of keys that are permanently lost: an operator has accepted that nothing under them can be used
+    /// again.
     pub fn lost(&self) -> impl Iterator<Item = &str> {
         self.notes.lost.iter().map(String::as_str)
     }
 
-    /// The same ring, for a process that serves although the database needs other keys.
+    /// Returns the same ring, for a process that serves although the database needs other keys.
     pub fn accepting_missing(self) -> Self {
         Self { accepts_missing: true, ..self }
     }
 
-    /// Was it said that keys which the database needs may be missing?
+    /// Returns whether keys that the database needs may be missing.
     pub fn accepts_missing(&self) -> bool {
         self.accepts_missing
     }
 
-    /// When the key that writes began to. `None`: the text of the ring does not say so.
+    /// Returns the time since which the current key writes. None: the text of the ring does not say.
     pub fn writes_since(&self) -> Option<Timestamp> {
         self.notes.writes_since(self.ids().next()?)
     }
 
-    /// Returns when the key that writes was made, or began to write where only that is noted. `None`: the text of the ring says neither.
+    /// Returns the time at which the current key was made, or since which it writes if only that is noted. None: the
+    /// text of the ring says neither.
     pub fn made(&self) -> Option<Timestamp> {
         self.notes.made(self.ids().next()?).or_else(|| self.writes_since())
     }
 
-    /// Was this key made, and has never been the one that writes?
+    /// Returns whether this key was made and has never been the current one.
     pub fn is_prepared(&self, id: &str) -> bool {
         self.notes.is_prepared(id)
     }
 
-    /// Are these the same keys, in the same order, with the same ones lost?
+    /// Returns whether both rings have the same keys in the same order, and the same lost ones.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         let same = |(a, b): (&RootKey, &RootKey)| a.id == b.id && bool::from(a.bytes.ct_eq(b.bytes.as_slice()));
         self.notes.lost == other.notes.lost
@@ -196,7 +199,7 @@ impl KeyRing {
             && self.keys.iter().zip(&other.keys).all(same)
     }
 
-    /// For every root key, what `make` makes of the key derived for `label`. Labels never change.
+    /// Derives a key for `label` from every root key, and passes it to `make`. Labels never change.
     pub(crate) fn derive<T>(&self, label: &str, make: impl Fn(&[u8; KEY_BYTES]) -> T) -> PerKey<T> {
         let derive = |root: &RootKey| {
             let mut derived = Zeroizing::new([0; KEY_BYTES]);
@@ -208,7 +211,7 @@ impl KeyRing {
         PerKey(self.keys.iter().map(derive).collect())
     }
 
-    /// Keyed hashes for `label`, ready to take a message.
+    /// Returns keyed hashes for `label`, ready to take a message.
     pub fn derive_hmac(&self, label: &str) -> PerKey<HmacSha256> {
         self.derive(label, |key| HmacSha256::new_from_slice(key).expect("HMAC takes keys of any length"))
     }
@@ -225,27 +228,27 @@ fn parse_key(line: &str) -> Result<RootKey, &'static str> {
     Ok(RootKey { id: id.to_owned(), bytes: Zeroizing::new(bytes) })
 }
 
-/// One thing a root key, the writing key's first.
+/// One value for each root key, the current key's first.
 pub struct PerKey<T>(Vec<(String, T)>);
 
 impl<T> PerKey<T> {
-    /// The same keys, with what `make` makes of id and thing.
+    /// Maps the values. `make` gets the id of the key and its value.
     pub fn map<U>(self, make: impl Fn(&str, T) -> U) -> PerKey<U> {
         PerKey(self.0.into_iter().map(|(id, value)| (id.clone(), make(&id, value))).collect())
     }
 
-    /// Every thing, the writing key's first.
+    /// Returns all values, the current key's first.
     pub fn values(&self) -> impl Iterator<Item = &T> {
         self.0.iter().map(|(_, value)| value)
     }
 
-    /// The id of the key that writes, and its thing.
+    /// Returns the id of the current key, and its value.
     pub fn current(&self) -> (&str, &T) {
         let (id, value) = self.0.first().expect("a key ring is never empty");
         (id, value)
     }
 
-    /// The thing of a key id.
+    /// Returns the value of a key id.
     pub fn get(&self, id: &str) -> Option<&T> {
         self.0.iter().find(|(other, _)| other == id).map(|(_, value)| value)
     }

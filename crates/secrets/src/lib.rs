@@ -1,8 +1,9 @@
-//! Everything that needs a key: pass codes, codes, sealed codes, and the keys themselves. It knows neither callers nor the database.
+//! All operations that need a key: hashes of pass codes and codes, sealed codes, and the keys themselves. This crate
+//! knows neither callers nor the database.
 //!
-//! A [`KeyRing`] holds root keys. No root key is used directly: HKDF derives one key a purpose from each, so that what
-//! is learned about one purpose says nothing about another. The first key of the ring writes, all of them read.
-//! A running process can replace its ring: what is derived from [`KeyProvider`] follows.
+//! A [`KeyRing`] holds root keys. No root key is used directly: HKDF derives one key for each purpose from it, so that
+//! a key that becomes known for one purpose reveals nothing about another. The first key of the ring writes; all of
+//! them read. A running process can replace its ring: values that are derived from [`KeyProvider`] follow.
 
 mod codes;
 mod hasher;

@@ -1,37 +1,37 @@
-//! Changes of a key ring's text that leave everything else in it as it is: comments, blank lines, the other keys.
+//! Changes of the text of a key ring. They keep everything else in it: comments, blank lines and the other keys.
 
 use access_tokens_domain::time::Timestamp;
 use zeroize::Zeroizing;
 
-/// Keys in clear, wiped when they go.
+/// Keys in clear text. The memory is overwritten when the text is dropped.
 type Text = Zeroizing<String>;
 
-/// Reserved at once: a buffer that grows leaves copies of what was in it behind.
+/// Reserves a buffer for a text and an addition: a buffer that grows leaves copies of its content in memory.
 fn buffer(text: &str, added: &str) -> Text {
     Zeroizing::new(String::with_capacity(text.len() + added.len() + 2))
 }
 
-/// The line that notes that a database was opened with a ring. It never changes: older files have it.
+/// Note that a database was opened with a ring. It never changes, since older files contain it.
 const USED: &str = "# A database was opened with these keys. Beside an empty database they need --new-database.";
 
-/// What a note about lost keys begins with. It never changes: older files have it.
+/// Prefix of a note about lost keys. It never changes, since older files contain it.
 const LOST: &str = "# Lost keys, accepted: ";
-/// What notes about one key begin with, and what follows the id of the key.
+/// Prefix of notes about one key, and the texts that follow the id of the key.
 const KEY: &str = "# Key ";
 const MADE: &str = " was made at ";
 const WRITES: &str = " writes since ";
 
-/// What the comments of a ring's text say about keys. Other comments are for people.
+/// Notes about keys in the comments of a ring. Other comments are ignored.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Notes {
-    /// Keys that are lost for ever, as an operator has said.
+    /// Keys that are permanently lost, as an operator has accepted.
     pub(super) lost: Vec<String>,
     made: Vec<(String, Timestamp)>,
     writes: Vec<(String, Timestamp)>,
 }
 
 impl Notes {
-    /// Reads the notes of a text. A note that cannot be read is a comment for people.
+    /// Reads the notes of a text. A note that cannot be parsed is ignored.
     pub(super) fn of(text: &str) -> Self {
         let mut notes = Self::default();
         for line in text.lines().map(str::trim) {
@@ -46,60 +46,60 @@ impl Notes {
         notes
     }
 
-    /// When a key became the one that writes, the last time. `None`: no note says so.
+    /// Returns the last time at which a key became the current one. None: no note says so.
     pub(super) fn writes_since(&self, id: &str) -> Option<Timestamp> {
         self.writes.iter().filter(|(other, _)| other == id).map(|(_, since)| *since).max()
     }
 
-    /// Returns when a key was made. `None`: no note says so.
+    /// Returns the time at which a key was made. None: no note says so.
     pub(super) fn made(&self, id: &str) -> Option<Timestamp> {
         self.made.iter().filter(|(other, _)| other == id).map(|(_, at)| *at).min()
     }
 
-    /// Was the key made and has never been the one that writes?
+    /// Returns whether the key was made and has never been the current one.
     pub(super) fn is_prepared(&self, id: &str) -> bool {
         self.made.iter().any(|(other, _)| other == id) && self.writes_since(id).is_none()
     }
 }
 
-/// The id and the time of a note about one key.
+/// Returns the id and the time of a note about one key.
 fn dated(line: &str, what: &str) -> Option<(String, Timestamp)> {
     let (id, time) = line.strip_prefix(KEY)?.split_once(what)?;
     Some((id.to_owned(), time.parse().ok()?))
 }
 
-/// The keys of one line of a ring's text, each as it stands there.
+/// Returns the keys of one line, each as it is written.
 pub(super) fn entries(line: &str) -> impl Iterator<Item = &str> {
     let line = if line.trim_start().starts_with('#') { "" } else { line };
     line.split(',').map(str::trim).filter(|entry| !entry.is_empty())
 }
 
-/// The id of a key as it stands in a ring's text.
+/// Returns the id of a key as it is written.
 fn id_of(entry: &str) -> &str {
     entry.split_whitespace().next().unwrap_or_default()
 }
 
-/// The text with the note that a key was made.
+/// Adds the note that a key was made.
 pub(super) fn note_made(text: &str, id: &str, at: Timestamp) -> Text {
     noted(text, &format!("{KEY}{id}{MADE}{}", at.format(TIME)))
 }
 
-/// The text with the note that a key writes from now on.
+/// Adds the note that a key writes from this time on.
 pub(super) fn note_writes(text: &str, id: &str, since: Timestamp) -> Text {
     noted(text, &format!("{KEY}{id}{WRITES}{}", since.format(TIME)))
 }
 
-/// The text with the note that keys are lost for ever. Without `ids`, or where they are noted, it is the text itself.
+/// Adds the note that keys are permanently lost. Without new ids the text stays as it is.
 pub(super) fn note_lost(text: &str, ids: &[String]) -> Text {
     let known = Notes::of(text).lost;
     let new: Vec<_> = ids.iter().filter(|id| !known.contains(id)).map(String::as_str).collect();
     if new.is_empty() { Zeroizing::new(text.to_owned()) } else { noted(text, &format!("{LOST}{}", new.join(", "))) }
 }
 
-/// How notes write a time, in UTC.
+/// Format of times in notes, in UTC.
 const TIME: &str = "%Y-%m-%dT%H:%M:%SZ";
 
-/// The text below one more line.
+/// Adds a line at the top.
 fn noted(text: &str, note: &str) -> Text {
     let mut noted = buffer(text, note);
     noted.push_str(note);
@@ -108,7 +108,7 @@ fn noted(text: &str, note: &str) -> Text {
     noted
 }
 
-/// The text with the note that a database was opened with it.
+/// Adds the note that a database was opened with the ring.
 pub(super) fn mark_used(text: &str) -> Text {
     if is_marked_used(text) {
         return Zeroizing::new(text.to_owned());
@@ -116,12 +116,12 @@ pub(super) fn mark_used(text: &str) -> Text {
     noted(text, USED)
 }
 
-/// Has the text that note?
+/// Returns whether the text has that note.
 pub(super) fn is_marked_used(text: &str) -> bool {
     text.lines().any(|line| line.trim() == USED)
 }
 
-/// The text with one more key, after all others.
+/// Adds a key after all others.
 pub(super) fn append(text: &str, key: &str) -> Text {
     let mut changed = buffer(text, key);
     changed.push_str(text);
@@ -133,7 +133,7 @@ pub(super) fn append(text: &str, key: &str) -> Text {
     changed
 }
 
-/// The text with a key before all others. `None`: it is not there.
+/// Moves a key before all others. None: there is no such key.
 pub(super) fn promote(text: &str, id: &str) -> Option<Text> {
     let (rest, key) = take(text, id)?;
     let mut changed = buffer(text, &key);
@@ -149,7 +149,7 @@ pub(super) fn promote(text: &str, id: &str) -> Option<Text> {
     if waiting { Some(append(&rest, &key)) } else { Some(changed) }
 }
 
-/// The text without a key and the notes about it. `None`: it is not there.
+/// Removes a key and the notes about it. None: there is no such key.
 pub(super) fn remove(text: &str, id: &str) -> Option<Text> {
     let (rest, _) = take(text, id)?;
     let mut kept = buffer(&rest, "");
@@ -158,7 +158,7 @@ pub(super) fn remove(text: &str, id: &str) -> Option<Text> {
     Some(kept)
 }
 
-/// The text without a key, and the key.
+/// Splits a key from the text. Returns the rest, and the key.
 fn take(text: &str, id: &str) -> Option<(Text, Text)> {
     let (mut rest, mut taken) = (buffer(text, ""), None);
     for line in text.split_inclusive('\n') {
@@ -169,7 +169,7 @@ fn take(text: &str, id: &str) -> Option<(Text, Text)> {
         taken = Some(Zeroizing::new(key.to_owned()));
         let mut others = entries(line).filter(|key| id_of(key) != id).peekable();
         if others.peek().is_none() {
-            // A line of its own goes whole.
+            // A line with this key only is removed.
             continue;
         }
         while let Some(other) = others.next() {

@@ -1,4 +1,4 @@
-//! The domain's port for secrets, on a key ring.
+//! Implements the port for secrets of the domain with a key ring.
 
 use std::sync::Arc;
 
@@ -14,22 +14,23 @@ use super::key_rotation::{Derived, KeyProvider};
 use super::keys::KeyRing;
 use super::pass_code::{LARGE_MEMORY, PassCodes, SALT_BYTES};
 
-/// Maximum number of callers that wait to compare with a hash of much memory.
+/// Maximum number of callers that compare with a hash of much memory, or wait for it.
 const MAX_WAITING_FOR_LARGE: usize = 16;
 
-/// Hashes, compares, seals and opens with the keys that count now. What has begun ends with the keys it began with.
+/// Hashes, compares, seals and opens with the current keys. Work that has started finishes with the keys it started
+/// with.
 pub struct KeyedSecrets {
     keys: Derived<Keys>,
     hasher: Hasher,
     random: Arc<dyn Random>,
     /// Maximum memory of a hash that is imported, in KiB.
     max_foreign_memory: u64,
-    /// One comparison of much memory runs at a time. The permits count those that run or wait.
+    /// Only one comparison with much memory runs at a time. The permits count those that run or wait.
     large: Semaphore,
     large_turn: Mutex<()>,
 }
 
-/// What is derived from one ring.
+/// Values that are derived from one ring.
 struct Keys {
     pass_codes: PassCodes,
     hashes: CodeHashes,
@@ -37,12 +38,12 @@ struct Keys {
 }
 
 impl KeyedSecrets {
-    /// On one ring, for as long as it lives.
+    /// Uses one ring, which never changes.
     pub fn new(ring: &KeyRing, random: Arc<dyn Random>) -> Self {
         Self::live(Arc::new(KeyProvider::new(ring.clone())), random)
     }
 
-    /// On a ring that may be exchanged.
+    /// Uses a ring that may be replaced.
     pub fn live(keys: Arc<KeyProvider>, random: Arc<dyn Random>) -> Self {
         let derive = |ring: &KeyRing| Keys {
             pass_codes: PassCodes::new(ring),
@@ -59,8 +60,8 @@ impl KeyedSecrets {
         }
     }
 
-    /// Sets the maximum memory in KiB of hashes that are imported. The default is 64 MiB. Hashes that are stored already are compared
-    /// up to 256 MiB, whatever this is.
+    /// Sets the maximum memory of imported hashes in KiB. The default is 64 MiB. Hashes that are already stored are
+    /// compared up to 256 MiB, whatever this limit is.
     #[must_use]
     pub fn with_max_foreign_memory(mut self, kib: u64) -> Self {
         self.max_foreign_memory = kib;
@@ -74,14 +75,14 @@ impl KeyedSecrets {
         self.hasher.run(work, move |memory| keys.pass_codes.hash(&secret, strength, salt, memory)).await?
     }
 
-    /// Load of the queue of hashes.
+    /// Returns the load of the queues of hashes.
     pub fn hashing(&self) -> [(HashQueue, HashingLoad); 3] {
         self.hasher.load()
     }
 }
 
-/// Tells of each comparison with a stored hash before it is made, so that it can be counted whatever happens next. At
-/// the lowest level, since it tells more of a call than its answer does.
+/// Logs each comparison with a stored hash before it is made, so that tests can count comparisons. It uses the lowest
+/// level, because it reveals more about a call than its answer does.
 fn trace_comparison(kind: &'static str, stored: bool) {
     if stored {
         tracing::trace!(target: "access_tokens::comparison", kind);
@@ -112,7 +113,7 @@ impl Secrets for KeyedSecrets {
         Box::pin(async move {
             let keys = self.keys.get();
             let is_large = stored.as_ref().is_some_and(|stored| keys.pass_codes.is_large(stored));
-            // Waits before it takes a place, which is meant for hashes of 15 ms.
+            // Waits before it takes a permit, which is meant for hashes of 15 ms.
             let _large = match is_large {
                 true => Some((self.large.try_acquire().map_err(|_| overloaded())?, self.large_turn.lock().await)),
                 false => None,

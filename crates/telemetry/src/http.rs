@@ -1,4 +1,4 @@
-//! The span of a call over HTTP.
+//! Spans of HTTP requests.
 
 use axum::extract::{MatchedPath, Request};
 use opentelemetry::trace::Status;
@@ -7,8 +7,8 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use super::{SPANS, trace_context};
 
-/// The span of a request with this method, which came by this scheme, as far as the method is known; disabled where nobody exports.
-/// A trusted caller decides whether its trace is exported.
+/// Returns the span of a request. `method` is `unknown` for a method that is not standard. The span is disabled if
+/// nothing is exported. A trusted caller decides whether its trace is exported.
 pub fn server(request: &Request, method: &'static str, scheme: &'static str, trusted: bool) -> Span {
     let span = tracing::info_span!(
         target: SPANS,
@@ -21,7 +21,7 @@ pub fn server(request: &Request, method: &'static str, scheme: &'static str, tru
         network.protocol.version = "1.1",
     );
     if !span.is_disabled() {
-        // A path that is not ours is whatever a caller sends: it is not repeated.
+        // A path that is no route is chosen by the caller. It is not repeated.
         match request.extensions().get::<MatchedPath>().map(MatchedPath::as_str) {
             Some(route) => {
                 span.record("otel.name", format!("{method} {route}"));
@@ -38,13 +38,13 @@ pub fn server(request: &Request, method: &'static str, scheme: &'static str, tru
     span
 }
 
-/// The answer was this one. `reason` is empty when it is no refusal.
+/// Records the answer of a request. `reason` is empty if the request was not refused.
 pub fn answered(span: &Span, status: u16, reason: &str) {
     if span.is_disabled() {
         return;
     }
     span.set_attribute("http.response.status_code", i64::from(status));
-    // The paths of the original API answer errors with 200: there the reason tells.
+    // The paths of the original API answer errors with 200. There the reason decides.
     if status >= 500 || ["INTERNAL", "DATABASE_UNAVAILABLE"].contains(&reason) {
         span.set_attribute("error.type", if reason.is_empty() { status.to_string() } else { reason.to_owned() });
         span.set_status(Status::error(""));

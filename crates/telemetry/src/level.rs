@@ -6,19 +6,19 @@ use tracing_subscriber::filter::LevelFilter;
 /// Maximum length of `log.level`, in bytes.
 const MAX_LEVEL_BYTES: usize = 4_096;
 
-/// Is this a level, or a list of parts with their levels? A word that is no level would be taken by the library for a part whose
-/// lines are all shown, with no line of any other.
+/// Returns whether a text is a level, or a list of parts with their levels. The library would take a word that is no
+/// level for a part, show all of its lines, and show no line of any other part.
 pub fn is_level(text: &str) -> bool {
     let level = |text: &str| text.parse::<LevelFilter>().is_ok() && !text.is_empty();
     let part = |one: &str| match one.trim().rsplit_once('=') {
-        // `part[span{field=value}]=level`: what stands before is looked at by the library.
+        // `part[span{field=value}]=level`: the library checks the text before the level.
         Some((part, text)) => is_part(part.trim()) && level(text.trim()),
         None => level(one.trim()),
     };
     text.len() <= MAX_LEVEL_BYTES && text.split(',').all(part) && EnvFilter::try_new(text).is_ok()
 }
 
-/// Can a part of the program be called this: a path of Rust, perhaps with a span behind it?
+/// Returns whether a text can be the name of a part of the program: a path of Rust, which may be followed by a span.
 fn is_part(text: &str) -> bool {
     let (path, span) = text.split_once('[').map_or((text, None), |(path, span)| (path, Some(span)));
     let named = path.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | ':' | '-'));

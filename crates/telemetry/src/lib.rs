@@ -1,15 +1,14 @@
-//! What the process tells about itself: its log, and spans and metrics for a collector. It knows neither the services nor the
-//! configuration as a whole.
+//! Log, traces and metrics of the process. This crate knows neither the services nor the configuration as a whole.
 //!
-//! The log is always there. Spans exist only while somebody wants them: where `telemetry.endpoint` is empty there is no
-//! layer for them, so a span of the target [`SPANS`] is disabled where it is made, and nothing listens to statements.
+//! The log is always written. Spans exist only if they are exported: if `telemetry.endpoint` is empty there is no layer
+//! for them, so a span of the target [`SPANS`] is disabled when it is made, and no observer listens to statements.
 //!
-//! A trace goes through every process by the headers `traceparent` and `tracestate`; the second one counts only where a trusted or
-//! authenticated caller sends it. A call has these spans: of HTTP
-//! (`http`), of the gateway's call of the service and of the service itself (`rpc`), of the use case, and of each statement
-//! (`statements`). Names follow the semantic conventions of OpenTelemetry. No attribute holds what a caller sent.
+//! A trace passes from process to process in the headers `traceparent` and `tracestate`. The second one counts only
+//! from a trusted or authenticated caller. A call has these spans: of HTTP (`http`), of the gateway's call of the
+//! service and of the service itself (`rpc`), of the use case, and of each statement (`statements`). Names follow the
+//! semantic conventions of OpenTelemetry. No attribute contains text that a caller sent.
 //!
-//! The log has spans of its own, which nobody exports, with the same id of the trace.
+//! The log has its own spans, which are not exported, with the same trace id.
 
 pub mod http;
 mod level;
@@ -38,8 +37,8 @@ pub use version::VERSION;
 
 use crate::settings::{LogSettings, TelemetrySettings};
 
-/// Starts the log of this process and, for a process of this name, the export of spans and metrics. Needs a runtime, and
-/// [`finish`] in the end.
+/// Starts the log of this process and, if `exporting` names the process, the export of spans and metrics. Needs a
+/// runtime. Call [`finish`] at the end.
 pub fn start(log: &LogSettings, telemetry: &TelemetrySettings, exporting: Option<&'static str>) -> anyhow::Result<()> {
     let spans = match exporting {
         Some(name) => otlp::start(telemetry, name)?,
@@ -48,7 +47,7 @@ pub fn start(log: &LogSettings, telemetry: &TelemetrySettings, exporting: Option
     log::start(log, spans)
 }
 
-/// Milliseconds since then, to the microsecond: what a line of the log shows.
+/// Returns the milliseconds since a time, to the microsecond, for the log.
 pub fn elapsed_ms(started: Instant) -> f64 {
     started.elapsed().as_micros() as f64 / 1_000.0
 }

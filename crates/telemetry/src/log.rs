@@ -1,4 +1,4 @@
-//! The log: to standard error, for people or for machines. And beside it, where somebody exports them, spans.
+//! The log, on standard error, as text or as JSON. Spans for a collector are made beside it.
 
 use anyhow::Context;
 use opentelemetry_sdk::trace::SdkTracer;
@@ -11,38 +11,39 @@ use tracing_subscriber::{EnvFilter, Layer};
 use super::level::is_level;
 use crate::settings::{LogFormat, LogSettings};
 
-/// The target of spans that are for the collector only. The log never shows them.
+/// Target of spans for the collector. The log never shows them.
 pub const SPANS: &str = "access_tokens::spans";
 
-/// Parts of libraries that repeat what they were given, which may be a secret in the wrong place, or that a stranger can let write
-/// without end, and what of them is logged at most, whatever the settings say. Found by the system test `canaries`.
+/// Parts of libraries with the highest level that is logged of them, whatever the settings say. They repeat their
+/// input, which may be a secret in the wrong place, or an unauthenticated client can make them write without limit.
+/// Found by the system test `canaries`.
 const CAPS: [(&str, LevelFilter); 6] = [
-    // A path or a host that is malformed, as a whole.
+    // The whole of a malformed path or host.
     ("h2::server", LevelFilter::INFO),
-    // A line for each PING that a stranger says it answers.
+    // A line for each PING that a client acknowledges.
     ("h2::proto::ping_pong", LevelFilter::ERROR),
-    // Spans with all arguments of a call, the database URL with its password among them.
+    // Spans with all arguments of a call, including the database URL with its password.
     ("sea_orm", LevelFilter::DEBUG),
     // A parameter of the database URL that the driver does not know, with its value: `?pwd=...`.
     ("sqlx_postgres::options", LevelFilter::ERROR),
-    // What a collector answers, which may be the key that it was sent.
+    // The answer of a collector, which may contain the key that it received.
     ("opentelemetry-otlp", LevelFilter::INFO),
     // For the collector only.
     (SPANS, LevelFilter::OFF),
 ];
 
-/// On a terminal, unless NO_COLOR says otherwise.
+/// Returns whether the log is coloured: on a terminal, unless NO_COLOR is set.
 fn coloured() -> bool {
     anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never
 }
 
-/// Starts the log of this process, and hands spans to whoever exports them. `RUST_LOG` beats the configured level, and nothing
-/// beats the caps.
+/// Starts the log of this process, and the export of spans if a tracer is given. `RUST_LOG` overrides the configured
+/// level. Nothing overrides the caps.
 pub(super) fn start(log: &LogSettings, spans: Option<SdkTracer>) -> anyhow::Result<()> {
     let variable = std::env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty());
     let (filter, ignored) = match variable {
         Some(filter) if is_level(&filter) => (filter, false),
-        // It may be meant for another program. With a word that is no level there would be no log at all.
+        // The variable may be meant for another program. With a word that is no level there would be no log at all.
         other => (log.level.clone(), other.is_some()),
     };
     let filter = EnvFilter::try_new(filter).context("log.level")?;
@@ -52,7 +53,7 @@ pub(super) fn start(log: &LogSettings, spans: Option<SdkTracer>) -> anyhow::Resu
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed(),
     };
     let started = match spans {
-        // What neither wants is not even looked at twice.
+        // One filter for all: what is not logged is rejected first.
         None => tracing_subscriber::registry().with(lines).with(filter).with(caps()).try_init(),
         Some(tracer) => {
             let lines = lines.with_filter(filter.and(caps()));
@@ -66,7 +67,8 @@ pub(super) fn start(log: &LogSettings, spans: Option<SdkTracer>) -> anyhow::Resu
     Ok(())
 }
 
-/// Hands our spans, and nothing else, to an exporter: no lines of the log, and no spans of libraries, which may hold anything.
+/// Exports the spans of this service and nothing else: no log lines, and no spans of libraries, whose content is
+/// unknown.
 fn exporting<S>(tracer: SdkTracer) -> impl Layer<S>
 where
     S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
@@ -77,7 +79,7 @@ where
     spans.with_filter(filter_fn(ours).with_max_level_hint(LevelFilter::INFO))
 }
 
-/// Everything, except what is capped.
+/// Returns a filter that allows everything except what is capped.
 fn caps() -> Targets {
     Targets::new().with_default(LevelFilter::TRACE).with_targets(CAPS)
 }

@@ -1,6 +1,6 @@
-//! Exports that are bounded in bytes, and whose failures are counted and logged.
+//! Limits exports in bytes, and counts and logs their failures.
 //!
-//! A collector refuses a message of more than 4 MiB as a whole. The library bounds a batch in spans only.
+//! A collector refuses a message of more than 4 MiB as a whole. The library limits a batch only in spans.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -15,17 +15,17 @@ use opentelemetry_sdk::metrics::data::ResourceMetrics;
 use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 
-/// Maximum size of the spans of one export, in bytes. Half of what collectors take: the size is estimated, and the resource
-/// comes on top.
+/// Maximum size of the spans of one export, in bytes. It is half of the limit of collectors: the size is estimated, and
+/// the resource is added.
 const MAX_EXPORT_BYTES: usize = 2 << 20;
-/// What a span, an event and an attribute need beside their texts: ids, times, numbers, and the framing of each.
+/// Estimated bytes of a span, an event and an attribute beside their texts: ids, times, numbers and framing.
 const SPAN_BYTES: usize = 192;
 const EVENT_BYTES: usize = 32;
 const ATTRIBUTE_BYTES: usize = 24;
-/// Minimum time between two lines of the log about failed exports of one signal.
+/// Minimum time between two log lines about failed exports of one signal.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// What is exported.
+/// A kind of exported data.
 #[derive(Debug)]
 pub(crate) struct Signal {
     name: &'static str,
@@ -35,10 +35,10 @@ pub(crate) struct Signal {
 
 /// Spans.
 pub(super) static TRACES: Signal = Signal::new("traces");
-/// Measurements.
+/// Metrics.
 pub(super) static METRICS: Signal = Signal::new("metrics");
 
-/// Returns everything that is exported.
+/// Returns all signals.
 pub(crate) fn signals() -> [&'static Signal; 2] {
     [&TRACES, &METRICS]
 }
@@ -53,14 +53,15 @@ impl Signal {
         self.name
     }
 
-    /// Returns how many exports have failed since the start.
+    /// Returns the number of exports that have failed since the start.
     pub(crate) fn failed(&self) -> u64 {
         self.failed.load(Ordering::Relaxed)
     }
 
-    /// Counts an export that failed, and logs it where none was logged for a while.
+    /// Counts an export that failed, and logs it if none was logged for a while.
     ///
-    /// The log gets the kind of failure and the gRPC code, and no text: a collector may answer what it was sent, with the key.
+    /// The log gets the kind of failure and the gRPC code, and no text: a collector may repeat what it received,
+    /// including the key.
     fn fail(&self, error: &OTelSdkError) {
         let failed = self.failed.fetch_add(1, Ordering::Relaxed) + 1;
         if self.may_log(Instant::now()) {
@@ -79,9 +80,9 @@ impl Signal {
     }
 }
 
-/// Returns a word for people.
+/// Returns the kind of a failure, for the log.
 fn cause(error: &OTelSdkError) -> &'static str {
-    /// As the library writes codes of gRPC.
+    /// Codes of gRPC as the library writes them.
     const CODES: [&str; 16] = [
         "Cancelled",
         "Unknown",
@@ -110,7 +111,7 @@ fn cause(error: &OTelSdkError) -> &'static str {
     }
 }
 
-/// An exporter whose exports are bounded, and counted where they fail.
+/// An exporter that limits the size of exports and counts failures.
 #[derive(Debug)]
 pub(crate) struct MonitoredExporter<E> {
     exporter: E,
@@ -131,7 +132,7 @@ impl<E: SpanExporter> SpanExporter for MonitoredExporter<E> {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let mut result = Ok(());
         for part in parts(batch) {
-            // One that fails does not take the others along.
+            // A failed part does not prevent the other ones.
             result = result.and(self.watch(self.exporter.export(part).await));
         }
         result
@@ -168,7 +169,7 @@ impl<E: PushMetricExporter> PushMetricExporter for MonitoredExporter<E> {
     }
 }
 
-/// Cuts a batch into parts of at most [`MAX_EXPORT_BYTES`]. A span that is larger is a part of its own.
+/// Splits a batch into parts of at most [`MAX_EXPORT_BYTES`]. A larger span is a part of its own.
 fn parts(batch: Vec<SpanData>) -> Vec<Vec<SpanData>> {
     let (mut parts, mut part, mut bytes) = (Vec::new(), Vec::new(), 0);
     for span in batch {
@@ -186,7 +187,7 @@ fn parts(batch: Vec<SpanData>) -> Vec<Vec<SpanData>> {
     parts
 }
 
-/// Returns about how many bytes a span needs, rather too many than too few.
+/// Returns an estimate of the bytes of a span, rather too high than too low.
 fn size(span: &SpanData) -> usize {
     let events = span.events.iter().map(|event| EVENT_BYTES + event.name.len() + attributes(&event.attributes));
     let links = span
@@ -216,7 +217,7 @@ fn value(value: &Value) -> usize {
         Value::Array(Array::Bool(values)) => values.len() * ATTRIBUTE_BYTES,
         Value::Array(Array::I64(values)) => values.len() * ATTRIBUTE_BYTES,
         Value::Array(Array::F64(values)) => values.len() * ATTRIBUTE_BYTES,
-        // Of eight bytes at most.
+        // A value has eight bytes at most.
         _ => 0,
     }
 }

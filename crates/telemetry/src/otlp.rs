@@ -1,7 +1,7 @@
-//! The way to a collector: OTLP over gRPC, on threads of its own.
+//! Export to a collector: OTLP over gRPC, on separate threads.
 //!
-//! A collector that is away, or that swallows everything, costs what was to be sent to it and nothing else: spans wait in a
-//! queue of bounded length and are dropped when it is full, and the end of the process waits for a bounded time.
+//! A collector that is down or does not answer costs only the data for it: spans wait in a bounded queue and are
+//! dropped when it is full, and the end of the process waits for a bounded time.
 
 use std::sync::OnceLock;
 use std::sync::mpsc::{self, Sender};
@@ -28,15 +28,15 @@ use super::sampling::TrustingSampler;
 use super::version::VERSION;
 use crate::settings::{TelemetrySettings, pairs};
 
-/// A collector that cannot be reached within this time is away.
+/// Time within which a connection to the collector must be made.
 const CONNECT_TIME: Duration = Duration::from_secs(3);
-/// One export takes so long at most.
+/// Maximum duration of one export.
 const EXPORT_TIME: Duration = Duration::from_secs(5);
-/// What is still to be sent at the end of the process has so long.
+/// Time for the last export at the end of the process.
 const LAST_EXPORT: Duration = Duration::from_secs(1);
 
-/// What exports, from the start of the process to its end. It is never dropped: that would wait for the collector, wherever
-/// it happens.
+/// The export of this process, from its start to its end. It is never dropped: wherever that happened, it would wait
+/// for the collector.
 static EXPORT: OnceLock<Export> = OnceLock::new();
 
 struct Export {
@@ -48,7 +48,7 @@ struct Export {
     metrics: OnceLock<SdkMeterProvider>,
 }
 
-/// Starts the export of spans, and answers where they come from; none when there is nowhere to export to.
+/// Starts the export of spans. Returns their tracer, or None if no endpoint is set.
 pub(super) fn start(settings: &TelemetrySettings, name: &'static str) -> anyhow::Result<Option<SdkTracer>> {
     let Some(endpoint) = &settings.endpoint else { return Ok(None) };
     if std::env::var_os("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
@@ -71,35 +71,35 @@ pub(super) fn start(settings: &TelemetrySettings, name: &'static str) -> anyhow:
     Ok(Some(tracer))
 }
 
-/// Does anybody export?
+/// Returns whether spans are exported.
 pub fn is_on() -> bool {
     EXPORT.get().is_some()
 }
 
-/// Where spans come from, if anybody exports them.
+/// Returns the tracer, if spans are exported.
 pub(super) fn tracer() -> Option<SdkTracer> {
     EXPORT.get().map(|export| export.tracer.clone())
 }
 
-/// What reads metrics from time to time and sends them to the collector, with whom they are of; none when there is nobody to
-/// send them to.
+/// Returns the reader that sends metrics to the collector at intervals, and the resource that describes this process.
+/// None if nothing is exported.
 pub(crate) fn metrics_reader() -> Option<(PeriodicReader<MonitoredExporter<MetricExporter>>, Resource)> {
     let export = EXPORT.get()?;
     let exporter = MetricExporter::builder().with_tonic().with_channel(export.channel.clone());
-    // What it could refuse was taken for spans.
+    // The same settings were accepted for spans.
     let exporter = exporter.with_metadata(export.headers.clone()).build().ok()?;
     Some((PeriodicReader::builder(MonitoredExporter::new(exporter, &METRICS)).build(), export.resource.clone()))
 }
 
-/// Keeps metrics until [`finish`]: dropped elsewhere, they would wait for the collector.
+/// Keeps metrics until [`finish`]. If they were dropped elsewhere, the drop would wait for the collector.
 pub(crate) fn keep_until_finish(metrics: &SdkMeterProvider) {
     if let Some(export) = EXPORT.get() {
         let _ = export.metrics.set(metrics.clone());
     }
 }
 
-/// Sends what is still to be sent, for a second at most. The runtime must still be there; on a thread of it this must not be
-/// called.
+/// Sends the remaining spans and metrics, for a second at most. The runtime must still exist, and the caller must not
+/// be one of its threads.
 pub fn finish() {
     let Some(export) = EXPORT.get() else { return };
     let (done, ended) = mpsc::channel();
@@ -118,7 +118,7 @@ pub fn finish() {
     }
 }
 
-/// On a thread of its own, which is left behind if it does not end: a shutdown may wait longer than it is told.
+/// Runs a shutdown on its own thread. A shutdown may take longer than its timeout; the thread is then abandoned.
 fn spawn_shutdown(done: &Sender<()>, work: impl FnOnce() + Send + 'static) -> bool {
     let done = done.clone();
     let thread = std::thread::Builder::new().name("last-export".to_owned());
@@ -129,7 +129,7 @@ fn spawn_shutdown(done: &Sender<()>, work: impl FnOnce() + Send + 'static) -> bo
     started.is_ok()
 }
 
-/// The way to the collector: encrypted, or within this machine.
+/// Connects to the collector: with TLS, or within this machine.
 fn channel(endpoint: &Uri, settings: &UpstreamSettings) -> anyhow::Result<Channel> {
     let shaped = |endpoint: Endpoint| endpoint.connect_timeout(CONNECT_TIME).timeout(EXPORT_TIME).tcp_nodelay(true);
     if endpoint.scheme() == Some(&Scheme::HTTPS) {
@@ -144,7 +144,7 @@ fn channel(endpoint: &Uri, settings: &UpstreamSettings) -> anyhow::Result<Channe
     Ok(shaped(Endpoint::from(endpoint.clone())).connect_lazy())
 }
 
-/// As the configuration was found to have them.
+/// Returns the headers of exports. The configuration has checked them.
 fn headers(settings: &TelemetrySettings) -> HeaderMap {
     let pairs = pairs(settings.headers.expose()).unwrap_or_default().into_iter();
     let headers = pairs.filter_map(|(name, value)| {
@@ -155,11 +155,11 @@ fn headers(settings: &TelemetrySettings) -> HeaderMap {
     headers.collect()
 }
 
-/// Who it is that tells: which service, and which of its processes.
+/// Returns the resource: the service, and this process of it.
 fn resource(settings: &TelemetrySettings, name: &'static str) -> anyhow::Result<Resource> {
     let name = if settings.service_name.is_empty() { name.to_owned() } else { settings.service_name.clone() };
     let attributes = pairs(&settings.attributes).unwrap_or_default().into_iter();
-    // Without one, two replicas would add to one series and take turns at its value.
+    // Without an instance id, two replicas would write to one series and overwrite each other.
     let instance = code::hex_id(&SystemRandom).context("there is no randomness")?;
     let resource = Resource::builder()
         .with_attribute(KeyValue::new("service.version", VERSION))

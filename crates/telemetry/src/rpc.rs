@@ -1,4 +1,4 @@
-//! The spans of calls over gRPC: of who calls, of who answers, and of what the answer takes.
+//! Spans of gRPC calls: of clients, of servers and of use cases.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -12,8 +12,8 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use super::{SPANS, trace_context};
 
-/// The span of a call that is answered here; disabled where nobody exports. `method` is a path of the contract or `unknown`.
-/// A trusted caller decides whether its trace is exported.
+/// Returns the span of a call that this process answers. `method` is a path of the contract or `unknown`. The span is
+/// disabled if nothing is exported. A trusted caller decides whether its trace is exported.
 pub fn server(headers: &HeaderMap, method: &'static str, trusted: bool) -> Span {
     let span = tracing::info_span!(target: SPANS, "gRPC", otel.name = tracing::field::Empty, otel.kind = "server");
     if !span.is_disabled() {
@@ -23,7 +23,7 @@ pub fn server(headers: &HeaderMap, method: &'static str, trusted: bool) -> Span 
     span
 }
 
-/// The call was answered with this code. Whether that is a fault depends on the side.
+/// Records the code of an answer. Whether it is a fault depends on the side: server or client.
 pub fn answered(span: &Span, code: Code, fault: bool) {
     if span.is_disabled() {
         return;
@@ -35,15 +35,15 @@ pub fn answered(span: &Span, code: Code, fault: bool) {
     }
 }
 
-/// Runs a use case, in a span of its own where somebody exports.
+/// Runs a use case, in its own span if spans are exported.
 pub fn use_case<F: Future>(name: &'static str, work: F) -> impl Future<Output = F::Output> {
     work.instrument(tracing::info_span!(target: SPANS, "use case", otel.name = name))
 }
 
-/// Returns the path of a method as the contract has it, for the path of a call. None if there is no such method.
+/// Returns the path of a method in the contract, for the path of a call. None if there is no such method.
 pub(crate) type MethodName = fn(&str) -> Option<&'static str>;
 
-/// A service that is called from here: each call has a span, which the service learns from its headers.
+/// A client of a service. Each call has a span, which the service reads from the headers.
 #[derive(Clone, Debug)]
 pub struct Client<S> {
     service: S,
@@ -51,7 +51,7 @@ pub struct Client<S> {
 }
 
 impl<S> Client<S> {
-    /// Calls this service. Spans have the names of its methods.
+    /// Makes a client. `method_name` gives the names of spans.
     pub fn new(service: S, method_name: MethodName) -> Self {
         Self { service, method_name }
     }
@@ -83,7 +83,7 @@ where
         let answer = async move {
             let answer = called.await;
             let code = answer.as_ref().map_or(Code::Unavailable, code);
-            // To who calls, every refusal is one.
+            // For a client, every code but OK is a fault.
             answered(&span, code, code != Code::Ok);
             answer
         };
@@ -98,12 +98,12 @@ fn describe(span: &Span, method: &'static str) {
     span.set_attribute("rpc.method", method);
 }
 
-/// The code of an answer. One with data carries it behind the data, where only OK can stand for a unary call.
+/// Returns the code of an answer. An answer with data carries its code behind the data, where a unary call has only OK.
 pub fn code<B>(response: &Response<B>) -> Code {
     response.headers().get(Status::GRPC_STATUS).map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()))
 }
 
-/// As the contract of gRPC writes it.
+/// Returns the name of a code as the contract of gRPC writes it.
 fn name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",

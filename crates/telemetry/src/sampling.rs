@@ -1,7 +1,8 @@
-//! Whether a trace is exported: the caller decides where it is authenticated or a trusted proxy, else the ratio of the settings.
+//! Decides whether a trace is exported: the caller decides if it is authenticated or a trusted proxy, else the ratio of
+//! the settings.
 //!
-//! A stranger that could decide would fill the collector, or keep its own calls out of it. Its trace id still counts, so that its
-//! calls are found by it.
+//! An unauthenticated client that could decide would fill the collector, or keep its own calls out of it. Its trace id
+//! is still used, so that its calls can be found by it.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -9,7 +10,7 @@ use opentelemetry::trace::{Link, SpanKind, TraceContextExt, TraceId};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::{Sampler, SamplingResult, ShouldSample};
 
-/// Stands in the context of a parent whose decision counts.
+/// Marks the context of a parent whose decision counts.
 #[derive(Debug)]
 pub(super) struct TrustedParent;
 
@@ -18,12 +19,12 @@ pub(super) struct TrustedParent;
 pub(super) struct TrustingSampler {
     new: Sampler,
     parent_based: Sampler,
-    /// So that a stranger cannot choose an id that is exported.
+    /// Keyed, so that an unauthenticated client cannot choose an id that is exported.
     key: RandomState,
 }
 
 impl TrustingSampler {
-    /// Exports this part of the traces that begin here, 0 to 1.
+    /// Makes a sampler that exports this ratio, 0 to 1, of the traces that begin in this process.
     pub(super) fn new(ratio: f64) -> Self {
         let new = Sampler::TraceIdRatioBased(ratio);
         let parent_based = Sampler::ParentBased(Box::new(new.clone()));

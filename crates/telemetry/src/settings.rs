@@ -1,4 +1,4 @@
-//! The settings of telemetry: the form of the log, and where spans and metrics go.
+//! Settings of telemetry: the form of the log, and the destination of spans and metrics.
 
 use access_tokens_host::SecretSetting;
 use access_tokens_host::url::has_good_port;
@@ -12,9 +12,9 @@ use serde::Deserialize;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LogSettings {
-    /// For people or for machines.
+    /// Text or JSON.
     pub format: LogFormat,
-    /// What is logged.
+    /// Level, or parts of the program with their levels.
     pub level: String,
 }
 
@@ -22,34 +22,34 @@ pub struct LogSettings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// For people.
+    /// Text.
     Pretty,
-    /// For machines.
+    /// JSON.
     Json,
 }
 
-/// Where spans and metrics go, beside the metrics that are read from the ops port.
+/// Export of spans and metrics, beside the metrics on the port for operators.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TelemetrySettings {
-    /// The collector; none when nothing is exported.
+    /// The collector. None: nothing is exported.
     #[serde(deserialize_with = "unless_empty")]
     pub endpoint: Option<Uri>,
-    /// Metadata of exports; such as the key of whoever takes them.
+    /// Metadata of exports, such as a key for the collector.
     pub headers: SecretSetting,
-    /// The name of this service; empty for the usual one.
+    /// The name of this service. Empty: the default name.
     pub service_name: String,
     /// Further attributes of the resource.
     pub attributes: String,
     /// The part of new traces that is exported, 0 to 1.
     #[serde(deserialize_with = "number")]
     pub sampling_ratio: f64,
-    /// The way to the collector.
+    /// TLS of the connection to the collector.
     pub collector: UpstreamSettings,
 }
 
 impl TelemetrySettings {
-    /// What does not fit together, as (key, what it must be).
+    /// Returns settings that contradict each other, as (key, requirement).
     pub fn problems(&self) -> Vec<(String, String)> {
         let mut found = self.collector.problems("telemetry.collector");
         let mut add = |name: &str, what: &str| found.push((format!("telemetry.{name}"), what.to_owned()));
@@ -76,7 +76,7 @@ impl TelemetrySettings {
     }
 }
 
-/// A user and a password in it would be sent to nobody, and shown to everybody.
+/// Returns whether a URL can be that of a collector. A user and a password in it would not be sent, but would be shown.
 fn is_collector(url: &Uri) -> bool {
     let known = [Scheme::HTTP, Scheme::HTTPS].iter().any(|scheme| url.scheme() == Some(scheme));
     let user = url.authority().is_some_and(|authority| authority.as_str().contains('@'));
@@ -88,7 +88,8 @@ fn is_collector(url: &Uri) -> bool {
         && url.query().is_none()
 }
 
-/// `name=value` with commas between, and values percent-encoded, as in the variables of OpenTelemetry. None: it is not.
+/// Parses `name=value` with commas between, and with percent-encoded values, as in the variables of OpenTelemetry. None
+/// if it is malformed.
 pub(crate) fn pairs(text: &str) -> Option<Vec<(String, String)>> {
     let texts = text.split(',').map(str::trim).filter(|one| !one.is_empty());
     let pair = |one: &str| {

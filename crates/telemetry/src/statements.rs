@@ -1,4 +1,4 @@
-//! The spans of statements. The storage tells of each when it has ended, in the task that ran it.
+//! Spans of statements. The storage reports each statement when it has ended, in the task that ran it.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -10,7 +10,7 @@ use opentelemetry_sdk::trace::SdkTracer;
 
 use super::otlp;
 
-/// Who is to be told of statements: nobody, where nobody exports.
+/// Returns the observer of statements. None if nothing is exported.
 pub fn statement_observer() -> Option<Arc<dyn StatementObserver>> {
     Some(Arc::new(Statements(otlp::tracer()?)))
 }
@@ -21,7 +21,7 @@ impl StatementObserver for Statements {
     #[expect(clippy::disallowed_methods, reason = "it is for people who look at traces: no rule depends on it")]
     fn ended(&self, statement: &Ended<'_>) {
         let call = Context::current();
-        // What the service asks for itself, all the time, belongs to no trace.
+        // Statements of background work belong to no trace.
         if !call.span().span_context().is_sampled() {
             return;
         }
@@ -32,7 +32,7 @@ impl StatementObserver for Statements {
             KeyValue::new("db.operation.name", operation),
             KeyValue::new("db.query.summary", summary.clone()),
         ];
-        // What is asked of an organisation besides is its version.
+        // Statements also read the version of the organisation, so another table comes first.
         let table = tables.iter().find(|table| **table != "organisation").or(tables.first());
         attributes.extend(table.map(|table| KeyValue::new("db.collection.name", *table)));
         if statement.failed {

@@ -1,4 +1,4 @@
-//! The context of a trace, as W3C writes it into headers.
+//! The context of a trace in headers, in the form of W3C.
 
 use futures::future::Either;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -17,14 +17,14 @@ const TRACEPARENT: &str = "traceparent";
 
 const TRACESTATE: &str = "tracestate";
 
-/// Maximum length of `tracestate`, which W3C asks everybody to hand on. A longer one is left out as a whole.
+/// Maximum length of `tracestate` that W3C asks services to propagate. A longer one is dropped as a whole.
 const MAX_TRACESTATE_BYTES: usize = 512;
 
-/// Version, trace, span and flags, with dashes between.
+/// Position of the trace id. The header has version, trace, span and flags, with dashes between.
 const TRACE: std::ops::Range<usize> = 3..35;
 
-/// The trace that a call belongs to, for the log: that of its span where somebody exports, else the one that the caller
-/// names, if it does.
+/// Returns the trace of a call, for the log: the trace of its span if spans are exported, else the trace in the
+/// headers, if there is one.
 pub fn trace_id(span: &Span, headers: &HeaderMap) -> Option<TraceId> {
     if span.is_disabled() {
         return named(headers);
@@ -42,18 +42,18 @@ fn named(headers: &HeaderMap) -> Option<TraceId> {
     trace.filter(|_| dashes && hex)
 }
 
-/// Work for a task of its own, which stays in the trace that it comes from.
+/// Wraps work for a new task, so that it stays in the current trace.
 pub fn in_current_trace<F: Future>(work: F) -> impl Future<Output = F::Output> {
     if otlp::is_on() { Either::Left(work.with_context(Context::current())) } else { Either::Right(work) }
 }
 
-/// Makes a span part of the trace that a caller names. A trusted caller also decides whether it is exported, and what else goes
-/// along with the trace (`tracestate`): each span is exported with it.
+/// Makes a span a part of the trace that a caller names. A trusted caller also decides whether the span is exported,
+/// and sends the state (`tracestate`) that is exported with each span.
 pub(super) fn enter(span: &Span, headers: &HeaderMap, trusted: bool) {
     if headers.contains_key(TRACEPARENT) {
         let parent = extract(headers, trusted);
         let parent = if trusted { parent.with_value(TrustedParent) } else { parent };
-        // It fails where nobody exports.
+        // It fails if nothing is exported.
         let _ = span.set_parent(parent);
     }
 }
@@ -62,7 +62,7 @@ fn extract(headers: &HeaderMap, trusted: bool) -> Context {
     TraceContextPropagator::new().extract_with_context(&Context::new(), &Headers { headers, trusted })
 }
 
-/// Names the trace of a span, and the span as the one that calls, in the headers of a call.
+/// Writes the trace of a span, and the span as the parent, into the headers of a call.
 pub(super) fn leave(span: &Span, headers: &mut HeaderMap) {
     TraceContextPropagator::new().inject_context(&span.context(), &mut HeadersMut(headers));
 }

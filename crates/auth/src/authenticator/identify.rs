@@ -15,15 +15,15 @@ use crate::api_key::PresentedKey;
 use crate::certificate_bindings::BoundUser;
 
 impl<S: Store + AccountStore> Authenticator<S> {
-    /// Returns the caller and the session of a session token. INVALID_TOKEN when it is not ours, has expired or was released, or when
-    /// its user or organisation is gone.
+    /// Returns the caller and the session of a session token. Fails with INVALID_TOKEN if no key of this service signed
+    /// it, if it has expired or was released, or if its user or organisation does not exist any more.
     pub async fn authenticate_bearer(&self, token: &str) -> Result<(Caller, Arc<Session>)> {
         let session = self.tokens.read(token).ok_or_else(Error::invalid_token)?;
         let now = self.clock.now();
         if session.expires_at <= now || self.released.contains(self.store.as_ref(), &session, now).await? {
             return Err(Error::invalid_token());
         }
-        // Ids have no control characters in them, so no two users or keys share a name.
+        // Ids contain no control characters, so no two users or keys share a cache key.
         let key = session.api_key.as_deref().unwrap_or_default();
         let name = format!("{}\n{}\n{key}", session.organisation, session.user);
         let found = self.users.get(&name, self.find_user(&session)).await?;
@@ -50,7 +50,7 @@ impl<S: Store + AccountStore> Authenticator<S> {
         Ok(found.map(known))
     }
 
-    /// Who sends this API key with a call? INVALID_TOKEN when it is unknown or revoked.
+    /// Returns the caller of an API key. Fails with INVALID_TOKEN if the key is unknown or revoked.
     pub async fn authenticate_api_key(&self, key: &Secret) -> Result<Caller> {
         let known = self.known_key(key).await?.ok_or_else(Error::invalid_token)?;
         Ok(known.caller.clone())
@@ -70,8 +70,8 @@ impl<S: Store + AccountStore> Authenticator<S> {
         Ok(Some(known))
     }
 
-    /// Stores the hash of an API key that was right under the key of the ring that writes, so that older ones can be retired. The
-    /// call does not depend on it.
+    /// Replaces the hash of an API key by one under the current key of the key ring, so that older keys of the ring can
+    /// be retired. A failure does not affect the call.
     async fn rehash_api_key(&self, key: &PresentedKey, old: &CodeHash) {
         let replaced = async {
             let new = key.hash(self.secrets.as_ref())?;
@@ -101,8 +101,8 @@ impl<S: Store + AccountStore> Authenticator<S> {
         Ok(Some(Arc::new(KnownKey { key, caller, uses, rehashed: AtomicBool::new(false) })))
     }
 
-    /// Binds the users of certificates to the ids that have their names now. Those that do not exist yet are bound as soon as
-    /// they do.
+    /// Binds the users of certificates to the ids that have their names now. A user that does not exist yet is bound as
+    /// soon as it exists.
     pub async fn bind_certificates(&self, users: &[CertificateUser]) {
         for names in users {
             let CertificateUser { organisation, username } = names;
@@ -118,7 +118,8 @@ impl<S: Store + AccountStore> Authenticator<S> {
         }
     }
 
-    /// Who calls with a certificate that stands for this user? INVALID_TOKEN when there is no such user, or no longer.
+    /// Returns the caller of a certificate that identifies this user. Fails with INVALID_TOKEN if the user does not
+    /// exist, or no longer exists.
     pub async fn authenticate_certificate(&self, user: &CertificateUser) -> Result<Caller> {
         let found = self.certificates.get(&user.key(), self.find_certificate_user(user)).await?;
         found.ok_or_else(Error::invalid_token)
@@ -134,8 +135,8 @@ impl<S: Store + AccountStore> Authenticator<S> {
         Ok(Some(Caller { organisation, user, unit, permissions }))
     }
 
-    /// The user that the names of the settings are bound to. They are bound to a user that may log in or call: one that is only
-    /// referred to by tokens may come from any caller that imports.
+    /// Returns the user to which the names in the settings are bound. Names are bound only to a user that may log in or
+    /// call: a user that tokens merely refer to may have been created by any caller that imports.
     async fn bound(&self, names: &CertificateUser) -> Result<Option<BoundUser>> {
         if let Some(bound) = self.bindings.get(names) {
             return Ok(Some(bound));

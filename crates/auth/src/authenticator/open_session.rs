@@ -16,7 +16,7 @@ use super::{Authenticator, LIFETIME, default_unit};
 use crate::login::{Attempt, Login};
 use crate::session_token::{ClaimForm, ClaimNames};
 
-/// The caller of a session that is to be opened.
+/// A session to be opened.
 struct SessionRequest<'a> {
     organisation: OrganisationKey,
     /// The public id of the organisation.
@@ -24,15 +24,16 @@ struct SessionRequest<'a> {
     user: &'a str,
     unit: Option<&'a str>,
     names: ClaimNames,
-    /// Of the client, where it is known.
+    /// The address of the client, if it is known.
     address: Option<String>,
 }
 
 impl<S: Store + AccountStore> Authenticator<S> {
-    /// Opens a session for a user and answers its token.
+    /// Opens a session for a user and returns its token.
     ///
-    /// INVALID_LOGIN does not say whether the user name, the password or the organisation is wrong, or whether the user is
-    /// locked, and each case takes the same work. Only a caller with the right password learns that a unit does not exist.
+    /// Fails with INVALID_LOGIN if the user name, the password or the organisation is wrong, or if the user is locked.
+    /// The error does not say which, and each case takes the same work. Only a caller with the right password learns
+    /// that a unit does not exist.
     pub async fn login(&self, login: Login<'_>) -> Result<Secret> {
         let Login { username, password, organisation, unit, address } = login;
         let mut violations = Violations::default();
@@ -72,7 +73,7 @@ impl<S: Store + AccountStore> Authenticator<S> {
         self.open_for_user(&request, password, credential.password.clone()).await
     }
 
-    /// Opens a session for an API key and answers its token.
+    /// Opens a session for an API key and returns its token.
     pub async fn login_with_api_key(&self, key: &Secret, address: Option<IpAddr>) -> Result<Secret> {
         let known = self.known_key(key).await?.ok_or_else(invalid_login)?;
         self.login_rate.take(&format!("{}\n{}", known.key.organisation.0, known.key.id))?;
@@ -96,13 +97,13 @@ impl<S: Store + AccountStore> Authenticator<S> {
         password: Secret,
         hash: Option<PassCodeHash>,
     ) -> Result<Secret> {
-        // No API key has a name of this form.
+        // No API key has a rate key of this form.
         self.login_rate.take(&format!("{}\n{}\n", request.organisation.0, request.user))?;
         let hash = hash.ok_or_else(invalid_login)?;
         if let Some(token) = self.open(request, SessionProof::Password(&hash)).await? {
             return Ok(token);
         }
-        // The stored hash is another one by now: of the same password, or of a new one.
+        // The stored hash has changed since it was read: to a hash of the same password, or of a new one.
         let account = self.store.account(request.organisation, request.user).await?.ok_or_else(invalid_login)?;
         let hash = account.credential.password.ok_or_else(invalid_login)?;
         let work = HashWork::known_login(request.organisation);
@@ -112,7 +113,7 @@ impl<S: Store + AccountStore> Authenticator<S> {
         self.open(request, SessionProof::Password(&hash)).await?.ok_or_else(invalid_login)
     }
 
-    /// Stores a session and signs its token. `None`: the proof does not count any more.
+    /// Stores a session and signs its token. None: the proof is no longer valid.
     async fn open(&self, request: &SessionRequest<'_>, proof: SessionProof<'_>) -> Result<Option<Secret>> {
         let id = code::hex_id(self.random.as_ref())?;
         let session = NewSession {
@@ -154,7 +155,7 @@ fn named_unit(reference: &Reference, name: &str) -> Result<String> {
     }
 }
 
-/// Returns the names that a token states. What has no name is stated by its id.
+/// Returns the names that a token states. A user or unit without a name is stated by its id.
 fn names(reference: &Reference, user: &str, unit: Option<&str>) -> ClaimNames {
     let username = reference.users.get(user).and_then(|user| user.username.clone());
     let unit_name = |id: &str| reference.units.get(id).and_then(|unit| unit.name.clone());

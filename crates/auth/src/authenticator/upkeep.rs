@@ -1,4 +1,4 @@
-//! Releasing sessions, and the work in the background: the list of released sessions, and rows that are no longer needed.
+//! Release of sessions, and background work: reading the revocation list, and deleting rows that are no longer needed.
 
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -10,48 +10,49 @@ use tokio::time::timeout;
 
 use super::{Authenticator, cause};
 
-/// How often other replicas' releases are read. Below the age at which a call would have to wait for them.
+/// Interval at which releases of other replicas are read. It is below the age at which a call would have to wait for
+/// them.
 const REFRESH_INTERVAL: Duration = Duration::from_millis(500);
-/// How often sessions that have expired are deleted, in refreshes: every minute.
+/// Number of refreshes between two deletions of expired sessions: one minute.
 const EXPIRY_INTERVAL_REFRESHES: u64 = 120;
 
 /// Time between two sweeps of log-in attempts and known networks.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
 
-/// How long a refresh may take.
+/// Maximum duration of one piece of background work.
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Rows of released sessions that wait to be deleted: a bound on memory.
+/// Maximum number of rows of released sessions that wait to be deleted. It bounds memory.
 const MAX_RELEASED_ROWS: usize = 10_000;
-/// Expired rows that are deleted by one statement.
+/// Maximum number of expired rows that one statement deletes.
 const MAX_EXPIRED_ROWS_PER_STATEMENT: u32 = 1_000;
-/// Statements of that kind in one tick.
+/// Maximum number of such statements in one tick.
 const MAX_EXPIRY_STATEMENTS: usize = 5;
 
 impl<S: Store + AccountStore> Authenticator<S> {
-    /// Ends a session: at once here, within a second on other replicas.
+    /// Ends a session: at once in this process, within a second on other replicas.
     pub async fn release(&self, organisation: OrganisationKey, session: &Session) -> Result<()> {
         self.store.release_session(&session.id, session.expires_at).await?;
         self.released.add(session);
         let mut rows = self.released_rows.lock().unwrap_or_else(PoisonError::into_inner);
-        // What has no room goes when it has expired.
+        // Further rows are deleted when they have expired.
         if rows.len() < MAX_RELEASED_ROWS {
             rows.push((organisation, session.id.clone()));
         }
         Ok(())
     }
 
-    /// How many sessions were released and have not expired yet, as far as is known here.
+    /// Returns the number of released sessions that have not expired, as far as this process knows.
     pub fn count_released(&self) -> usize {
         self.released.count()
     }
 
-    /// Reads which sessions were released. Calls do so themselves where nobody else does in time.
+    /// Reads which sessions were released. A call does so itself if the list is too old.
     pub async fn refresh_released(&self) -> Result<()> {
         self.released.refresh(self.store.as_ref(), self.clock.now()).await
     }
 
-    /// Deletes what no longer counts about log-ins, every ten minutes, until the task that runs it ends.
+    /// Deletes expired log-in attempts and known networks every ten minutes, until the task is aborted.
     pub async fn sweep_logins(&self) {
         let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -63,7 +64,7 @@ impl<S: Store + AccountStore> Authenticator<S> {
         }
     }
 
-    /// Keeps the list of released sessions young and short, until the task that runs it ends.
+    /// Refreshes the revocation list and deletes expired sessions, until the task is aborted.
     pub async fn watch_releases(&self) {
         let mut ticks = tokio::time::interval(REFRESH_INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -88,8 +89,8 @@ impl<S: Store + AccountStore> Authenticator<S> {
         }
     }
 
-    /// Writes what may come late: last uses of keys, rows of released sessions, and, if asked to, a bounded number of rows
-    /// that have expired. `true`: there may be more of those.
+    /// Writes what may be delayed: last uses of keys, deletions of released sessions and, if `forget` is set, the
+    /// deletion of a bounded number of expired rows. Returns whether more rows may have expired.
     async fn tidy(&self, forget: bool) -> Result<bool> {
         let rows = std::mem::take(&mut *self.released_rows.lock().unwrap_or_else(PoisonError::into_inner));
         if !rows.is_empty() {
@@ -106,13 +107,15 @@ impl<S: Store + AccountStore> Authenticator<S> {
         Ok(more)
     }
 
-    /// Is the list of released sessions read? Before that the process is not ready: calls would wait for the list.
+    /// Returns whether the whole revocation list has been read. Before that the process is not ready: calls would wait
+    /// for the list.
     pub fn has_read_releases(&self) -> bool {
         self.released.is_loaded()
     }
 }
 
-/// Whoever waits for a database that swallows everything waits for a quarter of an hour. A single statement may be dropped.
+/// Runs background work with a timeout. The timeout of TCP for a peer that swallows all packets is a quarter of an
+/// hour. A single statement may be dropped.
 async fn with_timeout<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     timeout(REFRESH_TIMEOUT, work).await.unwrap_or_else(|_| Err(Error::internal("the database takes too long")))
 }

@@ -55,7 +55,7 @@ fn sessions_round_trip() {
     }
 }
 
-/// What servers of version 0.2.0 read of a token.
+/// The claims that servers of version 0.2.0 read.
 #[derive(Deserialize)]
 struct FormerClaims {
     jti: String,
@@ -231,7 +231,7 @@ fn every_changed_character_is_noticed() {
 
 #[test]
 fn tokens_of_other_purposes_do_not_pass() {
-    // Signed with a key of the ring, but not with the one for sessions.
+    // Signed with a key of the ring that is not the key for sessions.
     let ring = ring(&[RING_A]);
     let token = SessionTokens::new(&ring).sign(&session(), ClaimForm::Ids).expect("signed");
     let (signed, _) = token.expose().rsplit_once('.').expect("signed");

@@ -1,4 +1,4 @@
-//! Clients that greet, and clients that do not, over real sockets.
+//! Clients that complete their handshake and clients that do not, over real sockets.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
@@ -26,7 +26,7 @@ fn limits(connections: usize) -> ConnectionLimits {
     }
 }
 
-/// A port with a certificate, and the way to it.
+/// A port with a certificate, and a connector to it.
 async fn encrypted(directory: &std::path::Path) -> (Port, SocketAddr, TlsConnector) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
     let [certificate, key] = ["certificate", "key"].map(|name| directory.join(name));
@@ -44,7 +44,7 @@ async fn encrypted(directory: &std::path::Path) -> (Port, SocketAddr, TlsConnect
     (Port { tls, ..port }, address, TlsConnector::from(Arc::new(config)))
 }
 
-/// Lets in whoever greets, and holds on to them.
+/// Accepts every client that completes its handshake, and keeps it.
 fn serve(mut incoming: Acceptor) -> JoinHandle<()> {
     tokio::spawn(async move {
         let mut held = Vec::new();
@@ -60,7 +60,7 @@ async fn connect(address: SocketAddr, handshake: &[u8]) -> TcpStream {
     client
 }
 
-/// Is the connection closed by the server?
+/// Returns whether the server closes the connection within a time.
 async fn closed(client: &mut TcpStream, within: Duration) -> bool {
     timeout(within, client.read_to_end(&mut Vec::new())).await.is_ok()
 }
@@ -176,7 +176,7 @@ async fn who_greets_gets_in_whoever_does_not_and_nothing_of_it_is_lost() {
     );
     for mut stream in [client.stream, greeted_behind_tls.stream] {
         let mut heard = vec![0; handshake.len()];
-        // In parts, such as a reader with little room has them.
+        // Read in parts, as by a reader with a small buffer.
         let (first, rest) = heard.split_at_mut(3);
         stream.read_exact(first).await.expect("the first words");
         stream.read_exact(rest).await.expect("the others");

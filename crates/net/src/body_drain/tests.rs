@@ -15,7 +15,7 @@ use crate::accept::ConnectionLimits;
 use crate::http1::{HttpService, IDLE_TIME, serve};
 use crate::port::Port;
 
-/// A server that answers without a look at the body, reads some of it, or reads all.
+/// A server that answers without reading the body, after it has read a part, or after it has read all.
 async fn start() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");

@@ -1,4 +1,4 @@
-//! Places of large header lists. The tests of gRPC have those of connections with calls.
+//! Limits on large header lists. The tests of the crate `grpc` cover connections with calls.
 
 use std::net::SocketAddr;
 use std::sync::LazyLock;
@@ -46,7 +46,7 @@ async fn large_lists_that_do_not_end_are_bounded_in_number() {
         let mut connection = incoming.next().await.expect("a connection").expect("no error");
         let places = connection.large_lists.available_permits();
         if number == 2 {
-            // Others have all of them.
+            // Other connections have all permits.
             held.push(Arc::clone(&connection.large_lists).acquire_many_owned(places as u32).await.expect("places"));
         }
         let (mut heard, mut space) = (0, vec![0; 100_000]);
@@ -56,7 +56,7 @@ async fn large_lists_that_do_not_end_are_bounded_in_number() {
                 count => heard += count,
             }
         }
-        // The place goes with the connection.
+        // The permit is released with the connection.
         assert_eq!((heard == handshake.len(), places), (number < 2, MAX_LARGE_LISTS));
         drop((connection, client));
     }

@@ -1,4 +1,5 @@
-//! Reload of certificates: reads the files of a listener again when they change. Open connections keep what they have.
+//! Reloads the files of a listener when they change: its certificate, its key and the authorities of clients. Open
+//! connections keep their certificate.
 
 use std::io;
 use std::path::Path;
@@ -21,7 +22,7 @@ use crate::tls::{ClientAuth, TlsSettings};
 /// A connection after its handshake.
 pub type TlsConnection = TlsStream<TcpStream>;
 
-/// The certificate of a listener, its key, and the authorities of clients: as the files have them, or last had them.
+/// The TLS configuration of a listener, as its files were when they could last be used.
 pub struct ReloadingTls {
     settings: TlsSettings,
     protocol: &'static [u8],
@@ -30,8 +31,8 @@ pub struct ReloadingTls {
 }
 
 impl ReloadingTls {
-    /// Reads the files, and follows them for as long as anybody holds it. None without a certificate. `section` is that of
-    /// the settings.
+    /// Reads the files, and follows them until the value is dropped. None without a certificate. `section` is the
+    /// section of the settings. Must run within a runtime.
     pub(crate) fn start(
         settings: &TlsSettings,
         section: &'static str,
@@ -50,7 +51,7 @@ impl ReloadingTls {
         Ok(Some(tls))
     }
 
-    /// Shakes hands, with what counts in this moment. It lasts as long as the client likes.
+    /// Performs the server side of a handshake with the current configuration. There is no timeout here.
     pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<(TlsConnection, Peer)> {
         let config = Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner));
         let stream = TlsAcceptor::from(config).accept(stream).await?;
@@ -60,12 +61,12 @@ impl ReloadingTls {
     }
 }
 
-/// Refuses what a listener could not be started with. `section` is that of the settings.
+/// Checks that a listener can be started with these settings. `section` is the section of the settings.
 pub fn check(settings: &TlsSettings, section: &'static str) -> anyhow::Result<()> {
     server_config(settings, super::HTTP2).map(drop).with_context(|| section.to_owned())
 }
 
-/// TLS 1.2 and 1.3, and nothing older.
+/// Reads the files and makes a configuration for TLS 1.2 and 1.3.
 fn server_config(settings: &TlsSettings, protocol: &[u8]) -> anyhow::Result<ServerConfig> {
     let [certificate, key] =
         [&settings.certificate, &settings.key].map(|path| path.as_deref().unwrap_or(Path::new("")));
@@ -89,7 +90,8 @@ fn server_config(settings: &TlsSettings, protocol: &[u8]) -> anyhow::Result<Serv
     validity::check_server(certificate, &shown)?;
     config.alpn_protocols = vec![protocol.to_vec()];
     if settings.client_ca.is_some() {
-        // A session that is taken up again shows no certificate: one that has expired since would count.
+        // No session is resumed: a resumed session presents no certificate, so one that has expired since would still
+        // be accepted.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
     }

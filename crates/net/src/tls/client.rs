@@ -1,4 +1,4 @@
-//! The way to a service behind TLS: for the gateway, and for whoever asks a server of this machine how it is.
+//! TLS client connections: of the gateway to the service, and of commands that check a server of this machine.
 
 use std::io;
 use std::sync::Arc;
@@ -22,16 +22,16 @@ use super::{HTTP2, files, validity};
 use crate::log_throttle::LogThrottle;
 use crate::tls::UpstreamSettings;
 
-/// Which certificates of a service are good.
+/// Certificates of a service that are accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trust {
-    /// Those of an authority that bear the name of the service.
+    /// Certificates of an authority that state the name of the service.
     Authorities,
-    /// All. For a question about this very machine, whose answer is worth nothing to anybody else.
+    /// All certificates. For checks of this machine only, whose result has no value for anyone else.
     AnyCertificate,
 }
 
-/// A way to a service. Its files are read for each connection, so that they may be exchanged.
+/// Connects to a service with TLS. The files are read for each connection, so that they can be replaced.
 #[derive(Clone)]
 pub struct UpstreamConnector {
     host: String,
@@ -39,13 +39,13 @@ pub struct UpstreamConnector {
     name: ServerName<'static>,
     trust: Trust,
     settings: Arc<UpstreamSettings>,
-    /// Where those are set.
+    /// The section of the settings.
     section: &'static str,
     throttle: Arc<LogThrottle>,
 }
 
 impl UpstreamConnector {
-    /// The way to the service of an `https` URL. Refused when the files cannot be used now.
+    /// Makes a connector for an `https` URL. Fails if the URL is not one of https, or if the files cannot be used now.
     pub fn new(url: &Uri, trust: Trust, settings: &UpstreamSettings, section: &'static str) -> anyhow::Result<Self> {
         ensure!(url.scheme() == Some(&Scheme::HTTPS), "{url} is no URL of https");
         let host = url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_owned();
@@ -57,14 +57,14 @@ impl UpstreamConnector {
         Ok(link)
     }
 
-    /// Opens a connection and closes it. The error says why there is none.
+    /// Opens a connection and closes it. Returns the reason if it fails.
     pub async fn probe(&self) -> Result<(), String> {
         self.connect().await.map(drop).map_err(|error| error.to_string())
     }
 
-    /// A channel that connects by it when it is needed.
+    /// Makes a channel that connects when it is first used.
     pub fn channel(self, url: &Uri, shaped: impl FnOnce(Endpoint) -> Endpoint) -> anyhow::Result<Channel> {
-        // To the client it is a connection like any other: that it is encrypted is our matter.
+        // The channel sees a plain connection: this connector does the encryption.
         let plain = Uri::builder().scheme(Scheme::HTTP).authority(format!("{}:{}", bracketed(&self.host), self.port));
         let endpoint = shaped(Endpoint::from(plain.path_and_query("/").build()?).origin(url.clone()));
         let connect = service_fn(move |_: Uri| {
@@ -122,7 +122,7 @@ fn bracketed(host: &str) -> String {
     if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
 }
 
-/// Whoever has the key of the certificate that it shows, whatever certificate that is.
+/// Accepts any certificate, if the server has its key.
 #[derive(Debug)]
 struct AnyCertificate(Arc<CryptoProvider>);
 

@@ -1,4 +1,4 @@
-//! Certificates and keys in files, in PEM.
+//! Reads certificates and keys from PEM files.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use tokio_rustls::rustls::RootCertStore;
 use tokio_rustls::rustls::pki_types::pem::{Error, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-/// A certificate, and those that lead from it to an authority.
+/// Reads a certificate and the certificates that lead from it to an authority.
 pub(super) fn certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
     let wrong = |error| explained(error, path, "certificate");
     let text = files::read_bytes(path, Access::Any).map_err(|error| wrong(Error::Io(error)))?;
@@ -18,14 +18,14 @@ pub(super) fn certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'st
     if found.is_empty() { Err(wrong(Error::NoItemsFound)) } else { Ok(found) }
 }
 
-/// A private key.
+/// Reads a private key.
 pub(super) fn key(path: &Path) -> anyhow::Result<PrivateKeyDer<'static>> {
     let wrong = |error| explained(error, path, "private key");
     let text = files::read_bytes(path, Access::Any).map_err(|error| wrong(Error::Io(error)))?;
     PrivateKeyDer::from_pem_slice(&text).map_err(wrong)
 }
 
-/// Authorities, all of which are believed.
+/// Reads authorities, all of which are trusted.
 pub(super) fn authorities(path: &Path) -> anyhow::Result<Arc<RootCertStore>> {
     let mut store = RootCertStore::empty();
     for certificate in certificates(path)? {
@@ -34,7 +34,7 @@ pub(super) fn authorities(path: &Path) -> anyhow::Result<Arc<RootCertStore>> {
     Ok(Arc::new(store))
 }
 
-/// Without what the file says: it may be a key.
+/// Explains an error without the content of the file, which may be a key.
 fn explained(error: Error, path: &Path, what: &str) -> anyhow::Error {
     match error {
         Error::Io(error) => anyhow::Error::new(error).context(format!("{} cannot be read", path.display())),

@@ -1,4 +1,4 @@
-//! Whom certificates of clients stand for.
+//! Users that are identified by the certificates of clients.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,14 +9,14 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 use super::names::names;
 use crate::tls::IdentitySettings;
 
-/// Who is at the other end of a connection. Goes along with every call that comes over it.
+/// The identity of a client. Each call that comes over its connection carries it.
 #[derive(Debug, Clone, Default)]
 pub struct Peer {
-    /// The user that its certificate stands for.
+    /// The user that the certificate identifies.
     pub user: Option<Arc<CertificateUser>>,
 }
 
-/// The users by the names in certificates.
+/// Users by the names in certificates.
 #[derive(Debug, Default)]
 pub(super) struct Identities(HashMap<String, Arc<CertificateUser>>);
 
@@ -26,7 +26,7 @@ impl Identities {
         Self(settings.iter().map(user).collect())
     }
 
-    /// The user of a certificate that the handshake has found to be good: that of its first name which has one.
+    /// Returns the user of a certificate that the handshake has verified: the user of the first name that has one.
     pub(super) fn of(&self, certificate: &CertificateDer<'_>) -> Option<Arc<CertificateUser>> {
         if self.0.is_empty() {
             return None;
@@ -35,7 +35,7 @@ impl Identities {
     }
 }
 
-/// Hosts are the same in capitals; in URIs and common names every letter counts.
+/// Returns a name in the form in which names are compared. Hosts are case-insensitive; URIs and common names are not.
 fn comparable(name: &str) -> String {
     if name.contains([':', '=']) { name.to_owned() } else { name.to_ascii_lowercase() }
 }
@@ -71,7 +71,7 @@ mod tests {
             (&["CN=till", "till.example.com", "spiffe://example.com/Till"][..], Some("spiffe://example.com/Till")),
             (&["CN=till", "TILL.example.com"], Some("TILL.example.com")),
             (&["CN=till"], Some("CN=till")),
-            // A common name is no host, and a part of a name is none.
+            // A common name is not a host, and a part of a name does not match.
             (&["till", "CN=Till", "spiffe://example.com/till", "spiffe://example.com/", "example.com"], None),
             (&[], None),
         ] {

@@ -1,4 +1,4 @@
-//! Connections to the HTTP ports of this machine, for questions about its own processes.
+//! Connections to the HTTP ports of this machine, for commands that check its processes.
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,8 +19,9 @@ pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// Returns what a process of this machine shows to its own listener: its own certificate, where the listener
-/// requires one. A server whose authority is that of clients as well takes it.
+/// Returns the certificate with which a process of this machine connects to its own listener: the listener's own
+/// certificate, if it requires one. A server accepts it if one authority issues the certificates of servers and
+/// clients.
 pub fn own_certificate(tls: &TlsSettings) -> UpstreamSettings {
     let mut shown = UpstreamSettings::default();
     if tls.client_auth == ClientAuth::Required {
@@ -29,8 +30,8 @@ pub fn own_certificate(tls: &TlsSettings) -> UpstreamSettings {
     shown
 }
 
-/// Connects to the HTTP port at `address`, with TLS where its listener has a certificate. Any certificate is good: the answer is
-/// about this very machine.
+/// Connects to the HTTP port at `address`, with TLS if its listener has a certificate. Any certificate is accepted: the
+/// check is about this machine.
 pub async fn connect(address: SocketAddr, tls: &TlsSettings, section: &'static str) -> anyhow::Result<Box<dyn Stream>> {
     if tls.certificate.is_none() {
         return Ok(Box::new(TcpStream::connect(address).await?));

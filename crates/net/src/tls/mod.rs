@@ -1,7 +1,7 @@
-//! TLS, with rustls and ring: what listeners encrypt with, whom the certificates of clients stand for, and the way to a
-//! service that asks for it.
+//! TLS with rustls and ring: certificates of listeners, users of client certificates, and connections to other
+//! services.
 //!
-//! Files are read again when they change ([`ReloadingTls`]), so that certificates may live for hours.
+//! Files are read again when they change ([`ReloadingTls`]), so that certificates may be short-lived.
 
 mod certificate_reload;
 mod client;

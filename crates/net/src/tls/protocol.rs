@@ -1,6 +1,6 @@
 //! The names of protocols in a TLS handshake (ALPN).
 
-/// What gRPC is called in a handshake.
+/// Protocol of gRPC.
 pub const HTTP2: &[u8] = b"h2";
-/// What the gateway is called there.
+/// Protocol of the gateway.
 pub const HTTP1: &[u8] = b"http/1.1";

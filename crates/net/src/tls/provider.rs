@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 
-/// The algorithms. Said here and not left to a default of the process, which whoever comes first may set.
+/// Returns the algorithms. They are stated here, because the default of the process is set by the first library that
+/// uses it.
 pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }

@@ -1,4 +1,4 @@
-//! The settings of encryption: of the listeners, and of the way to a service elsewhere.
+//! Settings of encryption, for listeners and for connections to other services.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -9,38 +9,38 @@ use config::{Config, File, FileFormat};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
-/// What a listener encrypts with; in plain text when there is no certificate.
+/// TLS of a listener. Without a certificate it speaks plain text.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TlsSettings {
-    /// The certificate and what leads from it to an authority, in PEM.
+    /// The certificate and the certificates that lead from it to an authority, in PEM.
     #[serde(deserialize_with = "unless_empty")]
     pub certificate: Option<PathBuf>,
-    /// Its key, in PEM.
+    /// The key of the certificate, in PEM.
     #[serde(deserialize_with = "unless_empty")]
     pub key: Option<PathBuf>,
-    /// The authorities of clients' certificates, in PEM; none when clients are not asked for one.
+    /// The authorities of client certificates, in PEM. None: clients are not asked for a certificate.
     #[serde(deserialize_with = "unless_empty")]
     pub client_ca: Option<PathBuf>,
-    /// Whether clients must show one.
+    /// Whether clients must present a certificate.
     pub client_auth: ClientAuth,
-    /// Whom certificates stand for. Only gRPC has it.
+    /// Users that client certificates identify. Only gRPC has them.
     #[serde(default, deserialize_with = "identities")]
     pub identities: Vec<IdentitySettings>,
 }
 
-/// Whether clients must show a certificate, once they are asked for it.
+/// Whether clients must present a certificate when they are asked for one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ClientAuth {
-    /// One that is shown must be good.
+    /// A client may connect without a certificate. A certificate that it presents must be valid.
     #[default]
     Optional,
-    /// Nobody gets in without.
+    /// A client without a valid certificate is refused.
     Required,
 }
 
-/// Whom a certificate stands for.
+/// The user that a certificate identifies.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IdentitySettings {
@@ -53,31 +53,31 @@ pub struct IdentitySettings {
 }
 
 impl IdentitySettings {
-    /// The user of the entry.
+    /// Returns the user of the entry.
     pub fn certificate_user(&self) -> CertificateUser {
         CertificateUser { organisation: self.organisation.clone(), username: self.user.clone() }
     }
 }
 
-/// How a service elsewhere is reached: by the stand-alone gateway, and by telemetry.
+/// TLS of connections to another service, for the stand-alone gateway and for telemetry.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UpstreamSettings {
-    /// The authorities of the service's certificate, in PEM; the public ones when there are none.
+    /// The authorities of the service's certificate, in PEM. None: the public authorities.
     #[serde(deserialize_with = "unless_empty")]
     pub ca: Option<PathBuf>,
-    /// Our own certificate, in PEM; none when the service does not ask for one.
+    /// The certificate of this process, in PEM. None if the service does not ask for one.
     #[serde(deserialize_with = "unless_empty")]
     pub certificate: Option<PathBuf>,
-    /// Its key, in PEM.
+    /// The key of that certificate, in PEM.
     #[serde(deserialize_with = "unless_empty")]
     pub key: Option<PathBuf>,
-    /// May calls go to another machine in plain text?
+    /// Whether calls may go to another machine in plain text.
     pub allow_plain_text: bool,
 }
 
 impl TlsSettings {
-    /// What does not fit together, as (key, what it must be).
+    /// Returns settings that contradict each other, as (key, requirement).
     pub fn problems(&self, section: &str) -> Vec<(String, String)> {
         let mut found = pair(section, self.certificate.is_some(), self.key.is_some());
         let mut add = |name: &str, what: &str| found.push((format!("{section}.{name}"), what.to_owned()));
@@ -106,13 +106,13 @@ impl TlsSettings {
 }
 
 impl UpstreamSettings {
-    /// What does not fit together, as (key, what it must be).
+    /// Returns settings that contradict each other, as (key, requirement).
     pub fn problems(&self, section: &str) -> Vec<(String, String)> {
         pair(section, self.certificate.is_some(), self.key.is_some())
     }
 }
 
-/// A certificate and its key come together.
+/// Checks that a certificate and its key are both set or both missing.
 fn pair(section: &str, certificate: bool, key: bool) -> Vec<(String, String)> {
     let (there, missing) = match (certificate, key) {
         (true, false) => ("certificate", "key"),
@@ -122,7 +122,7 @@ fn pair(section: &str, certificate: bool, key: bool) -> Vec<(String, String)> {
     vec![(format!("{section}.{there}"), format!("needs {section}.{missing}"))]
 }
 
-/// A list, or the text of one as it would stand in a file: variables and flags are texts.
+/// Reads a list, or a text with the list as it would stand in a file: values of variables and flags are texts.
 fn identities<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<IdentitySettings>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]

@@ -1,4 +1,4 @@
-//! From when, and until when, certificates are good.
+//! Dates of certificates, and checks of the certificate of a server.
 
 use std::path::Path;
 
@@ -14,10 +14,11 @@ use x509_parser::time::ASN1Time;
 use super::provider::provider;
 use super::{files, x509};
 
-/// How dates are shown.
+/// Format of dates in messages.
 const DATE: &str = "%Y-%m-%d %H:%M UTC";
 
-/// Both moments for each certificate of a file in PEM.
+/// Returns the start and the end of each certificate in a PEM file. Fails if the file cannot be read or holds a
+/// malformed certificate.
 pub fn validities(path: &Path) -> anyhow::Result<Vec<(Timestamp, Timestamp)>> {
     let certificates = files::certificates(path)?;
     let validity = |one| validity(one).with_context(|| format!("{} holds a certificate that is none", path.display()));
@@ -33,7 +34,7 @@ fn validity(certificate: &CertificateDer<'_>) -> Option<(Timestamp, Timestamp)> 
     Some((time(not_before)?.max(Timestamp::UNIX_EPOCH), time(not_after)?))
 }
 
-/// Refuses a certificate that is not valid at this moment.
+/// Refuses a certificate that is not valid now.
 pub(super) fn check_dates(path: &Path, chain: &[CertificateDer<'_>]) -> anyhow::Result<()> {
     let Some(own) = chain.first() else { return Ok(()) };
     let (from, until) =
@@ -49,8 +50,8 @@ pub(super) fn check_dates(path: &Path, chain: &[CertificateDer<'_>]) -> anyhow::
     Ok(())
 }
 
-/// Refuses a certificate of a server that no client could take: one that is not valid at this moment, that is not for servers,
-/// or that is followed by one which did not sign it or is no authority.
+/// Refuses the certificate of a server that no client would accept: one that is not valid now, that is not for servers,
+/// or that is followed by a certificate which did not sign it or is not an authority.
 pub(super) fn check_server(path: &Path, chain: &[CertificateDer<'_>]) -> anyhow::Result<()> {
     check_dates(path, chain)?;
     let Some((own, others)) = chain.split_first() else { return Ok(()) };
@@ -59,7 +60,7 @@ pub(super) fn check_server(path: &Path, chain: &[CertificateDer<'_>]) -> anyhow:
         bail!("the certificate of {file} is not for servers (extended key usage)");
     }
     let Some(issuer) = others.first() else { return Ok(()) };
-    // Looked at as the certificate of a server, an authority is refused for being one.
+    // An authority that is checked as the certificate of a server is refused for being an authority.
     ensure!(
         matches!(refusal(issuer, &[])?, Some(Error::CaUsedAsEndEntity)),
         "the second certificate of {file} is no authority, or is not valid now"
@@ -70,8 +71,8 @@ pub(super) fn check_server(path: &Path, chain: &[CertificateDer<'_>]) -> anyhow:
     Ok(())
 }
 
-/// Why a certificate would be refused as that of a server by a client that knows these authorities. `None`: it is good. Names are
-/// not looked at.
+/// Returns the reason for which a client that trusts these authorities would refuse a certificate of a server. None:
+/// the client would accept it. Names are not checked.
 fn refusal(certificate: &CertificateDer<'_>, authorities: &[CertificateDer<'_>]) -> anyhow::Result<Option<Error>> {
     let certificate = EndEntityCert::try_from(certificate)?;
     let anchors = authorities.iter().map(webpki::anchor_from_trusted_cert).collect::<Result<Vec<_>, _>>()?;
@@ -112,7 +113,7 @@ mod tests {
         CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("a certificate")
     }
 
-    /// What is said of a chain that begins with a certificate of this kind.
+    /// Returns the message about a chain that begins with such a certificate.
     fn said(
         signer: &CertifiedIssuer<'static, KeyPair>,
         shown: Option<&CertifiedIssuer<'static, KeyPair>>,

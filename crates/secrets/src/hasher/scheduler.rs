@@ -1,16 +1,16 @@
-//! Decides which caller gets the next place. Without threads and clocks of its own.
+//! Decides which caller gets the next permit, without threads and clocks of its own.
 
 use std::collections::VecDeque;
 
 use access_tokens_domain::ports::{HashQueue, HashWork};
 
-/// Progress of a queue of weight 1 per place that it gets. Divisible by all weights in use.
+/// Progress of a queue of weight 1 for each permit that it gets. Divisible by all weights in use.
 const STRIDE: u64 = 1 << 16;
 
-/// Weight and room of a queue.
+/// Weight and capacity of a queue.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
-    /// Number of places that the queue gets while one of weight 1 gets one, where both have waiting callers.
+    /// Number of permits that the queue gets for each permit of a queue of weight 1, if both have waiting callers.
     pub(super) weight: u64,
     /// Maximum number of waiting callers.
     pub(super) room: usize,
@@ -27,11 +27,11 @@ pub struct HashingLoad {
     pub refused: u64,
 }
 
-/// Queues and places. `G` is what a waiting caller is told by.
+/// Queues and permits. `G` is the channel to a waiting caller.
 pub(super) struct Scheduler<G> {
     places: usize,
     queues: [Queue<G>; 3],
-    /// Progress of the queue that got a place last. A queue that was empty begins here, so that it saves up no turns.
+    /// Progress of the queue that got a permit last. A queue that was empty starts here, so that it saves up no turns.
     progress: u64,
     next_ticket: u64,
 }
@@ -64,13 +64,14 @@ impl<G> Scheduler<G> {
         self.queues[queue as usize].load.refused += 1;
     }
 
-    /// Would a caller be let in?
+    /// Returns whether a caller would be admitted.
     pub(super) fn has_room(&self, work: HashWork) -> bool {
         let queue = &self.queues[work.queue as usize];
         queue.load.waiting < queue.limits.room || queue.evictable(work.share).is_some()
     }
 
-    /// Lets a caller in, and answers its ticket, and the caller that it displaces. The error gives back what was given.
+    /// Admits a caller. Returns its ticket, and the caller that it displaces. Gives `grant` back if the caller is
+    /// refused.
     pub(super) fn enter(&mut self, work: HashWork, grant: G) -> Result<(u64, Option<G>), G> {
         let (ticket, progress) = (self.next_ticket, self.progress);
         let queue = &mut self.queues[work.queue as usize];
@@ -93,7 +94,7 @@ impl<G> Scheduler<G> {
         Ok((ticket, displaced))
     }
 
-    /// Takes a caller out that stops waiting. `None`: it does not wait any more.
+    /// Removes a caller that stops waiting. None: it does not wait any more.
     pub(super) fn leave(&mut self, work: HashWork, ticket: u64) -> Option<G> {
         let queue = &mut self.queues[work.queue as usize];
         let at = queue.shares.iter().position(|share| share.id == work.share)?;
@@ -107,7 +108,7 @@ impl<G> Scheduler<G> {
         Some(grant)
     }
 
-    /// The caller that gets a free place now.
+    /// Returns the caller that gets a free permit now.
     pub(super) fn next(&mut self) -> Option<(HashQueue, G)> {
         let running: usize = self.queues.iter().map(|queue| queue.load.running).sum();
         if running >= self.places {
@@ -128,19 +129,19 @@ impl<G> Scheduler<G> {
         Some((which, grant))
     }
 
-    /// A job is done.
+    /// Gives back the permit of a job that is done.
     pub(super) fn leave_place(&mut self, queue: HashQueue) {
         self.queues[queue as usize].load.running -= 1;
     }
 
-    /// Is there nothing that runs or waits?
+    /// Returns whether no job runs or waits.
     pub(super) fn is_idle(&self) -> bool {
         self.queues.iter().all(|queue| queue.load.running + queue.load.waiting == 0)
     }
 }
 
 impl<G> Queue<G> {
-    /// The share that makes room for another one: the largest, if it has at least two callers more.
+    /// Returns the share that makes room for another one: the largest, if it has at least two callers more.
     fn evictable(&self, arriving: u64) -> Option<usize> {
         let own = self.shares.iter().find(|share| share.id == arriving).map_or(0, |share| share.waiting.len());
         let (largest, share) = self.shares.iter().enumerate().max_by_key(|(_, share)| share.waiting.len())?;
@@ -159,7 +160,7 @@ mod tests {
         HashWork { queue, share }
     }
 
-    /// Serves `count` places one after the other; each caller that was served comes again.
+    /// Grants `count` permits one after the other. Each caller that was served comes again.
     fn serve(scheduler: &mut Scheduler<HashWork>, count: usize) -> Vec<HashWork> {
         let mut served = Vec::new();
         for _ in 0..count {
@@ -195,7 +196,7 @@ mod tests {
         }
         let served = serve(&mut scheduler, 170);
         assert_eq!(served.iter().filter(|work| work.queue == HashQueue::AnonymousLogin).count(), 10);
-        // Nor the other way round: an authenticated call waits for the job that runs, and no more.
+        // The reverse holds as well: an authenticated call waits only for the job that runs.
         let mut scheduler = Scheduler::new(1, LIMITS);
         for _ in 0..32 {
             scheduler.enter(strangers, strangers).expect("room");

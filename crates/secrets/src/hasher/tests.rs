@@ -43,7 +43,7 @@ async fn more_than_the_queue_holds_is_refused_at_once() {
     assert_eq!(load(&hasher, CALL.queue), HashingLoad { running: 1, waiting: 2, refused: 2 });
     hasher.check_queue(STRANGER).expect("other queues have room of their own");
 
-    // A caller that stops waiting makes room; a job that runs does not until it is done.
+    // A caller that stops waiting makes room. A running job makes room only when it is done.
     waiting[0].abort();
     first.abort();
     while load(&hasher, CALL.queue).waiting == 2 {

@@ -1,7 +1,7 @@
-//! Hashes that other systems made and an import brought along: scrypt and PBKDF2 as PHC strings, bcrypt as it is
-//! always written. They are checked, never made: at the next use of the pass code its hash becomes one of ours.
+//! Hashes that other systems made and that an import brings: scrypt and PBKDF2 as PHC strings, bcrypt in its usual
+//! form. They are checked, never made: at the next use of the pass code its hash is replaced by one of this service.
 //!
-//! Every hash states its own cost. Without bounds, an import could stop the service with the cost of one hash.
+//! Every hash states its own cost. Without limits, an import could stop the service with the cost of one hash.
 
 use access_tokens_domain::ports::HashCost;
 use access_tokens_domain::secret::Secret;
@@ -14,14 +14,14 @@ use super::rejection::HashRejection;
 
 /// Minimum length of a stored hash, in bytes.
 pub(super) const MIN_OUTPUT_BYTES: usize = 16;
-/// Maximum product of scrypt's work space and its lanes, in KiB: about a second.
+/// Maximum product of the memory of scrypt and its parallelism `p`, in KiB: about a second of work.
 const SCRYPT_WORK_KIB: u64 = 256 * 1_024;
 const SCRYPT_LANES: u32 = 16;
-/// Maximum block size. Systems use 8 or 16. The memory beside the work space grows with it.
+/// Maximum block size. Systems use 8 or 16. Memory beside the work space grows with it.
 const SCRYPT_BLOCK: u32 = 64;
-/// Maximum number of rounds of PBKDF2: a second, or a little more.
+/// Maximum number of rounds of PBKDF2: a second or a little more.
 const PBKDF2_ROUNDS: u32 = 2_000_000;
-/// Costs of bcrypt. Each doubles the work; 13 takes about a second.
+/// Allowed costs of bcrypt. Each step doubles the work; 13 takes about a second.
 const BCRYPT_COST: std::ops::RangeInclusive<u32> = 4..=13;
 
 /// Costs below which a hash counts as weak: the minimum of OWASP for each scheme.
@@ -30,11 +30,11 @@ const LEAST_SHA256_ROUNDS: u32 = 600_000;
 const LEAST_SHA512_ROUNDS: u32 = 210_000;
 const LEAST_BCRYPT_COST: u32 = 10;
 
-/// bcrypt reads no more of a password, its final zero included.
+/// Number of bytes that bcrypt reads of a password and its final zero.
 const BCRYPT_BYTES: usize = 72;
 const BCRYPT_OUTPUT: usize = 23;
 
-/// A hash, taken apart.
+/// A parsed hash.
 pub(super) struct Foreign {
     scheme: Scheme,
     salt: Vec<u8>,
@@ -49,7 +49,7 @@ enum Scheme {
 }
 
 impl Foreign {
-    /// Takes a hash apart, or says why it is not taken. `max_memory` is in KiB.
+    /// Parses a hash. `max_memory` is in KiB.
     pub(super) fn parse(text: &str, max_memory: u64) -> Result<Self, HashRejection> {
         if ["$2a$", "$2b$", "$2y$"].iter().any(|prefix| text.starts_with(prefix)) {
             bcrypt(text)
@@ -58,7 +58,7 @@ impl Foreign {
         }
     }
 
-    /// Memory of a comparison in KiB.
+    /// Returns the memory of a comparison in KiB.
     pub(super) fn memory(&self) -> u64 {
         match self.scheme {
             Scheme::Scrypt { kib, .. } => kib,
@@ -66,7 +66,7 @@ impl Foreign {
         }
     }
 
-    /// Whether it costs as much to guess against as is asked for today.
+    /// Returns whether a guess costs as much as today's minimum.
     pub(super) fn cost(&self) -> HashCost {
         let weak = match self.scheme {
             Scheme::Scrypt { kib, lanes, .. } => kib * u64::from(lanes) < LEAST_SCRYPT_WORK_KIB,
@@ -77,9 +77,9 @@ impl Foreign {
         if weak { HashCost::Weak } else { HashCost::Enough }
     }
 
-    /// Reports whether a match proves the whole secret, so that it may be hashed anew. bcrypt reads 72 bytes, which
-    /// include a final zero where there is room for it. Implementations of bcrypt differ about zero bytes, and HMAC, on
-    /// which scrypt and PBKDF2 stand, does not tell a short key from the same key with zeros behind it.
+    /// Returns whether a match proves the whole secret, so that it may be hashed again. bcrypt reads 72 bytes, which
+    /// include a final zero if there is room for it. Implementations of bcrypt differ about zero bytes, and HMAC, which
+    /// scrypt and PBKDF2 use, does not distinguish a short key from the same key followed by zeros.
     pub(super) fn reads_all_of(&self, secret: &Secret) -> bool {
         let bytes = secret.expose().as_bytes();
         let truncated = matches!(self.scheme, Scheme::Bcrypt(_)) && bytes.len() >= BCRYPT_BYTES;
@@ -101,7 +101,7 @@ impl Foreign {
                 let Ok(salt) = salt.try_into() else { return false };
                 let mut input = Zeroizing::new([password, &[0]].concat());
                 input.truncate(BCRYPT_BYTES);
-                // The written form leaves the last byte out.
+                // The text form omits the last byte.
                 output.copy_from_slice(&bcrypt::bcrypt(*cost, salt, &input)[..BCRYPT_OUTPUT]);
             }
         }
@@ -109,9 +109,9 @@ impl Foreign {
     }
 }
 
-/// Reads a PHC string, and says what is wrong with it.
+/// Parses a PHC string.
 pub(super) fn read_phc(text: &str) -> Result<PasswordHash, HashRejection> {
-    // passlib and others write the rounds without a name, which would be read as a salt.
+    // passlib and others write the rounds without a name, which would be parsed as a salt.
     let is_number = |field: &str| !field.is_empty() && field.bytes().all(|byte| byte.is_ascii_digit());
     if text.split('$').nth(2).is_some_and(is_number) && HashRejection::of_scheme(text).is_none() {
         return Err(HashRejection::NotPhc);
@@ -169,7 +169,7 @@ fn scrypt_scheme(log_n: u32, r: u32, p: u32, max_memory: u64) -> Result<Scheme, 
     if r > SCRYPT_BLOCK {
         return Err(HashRejection::Time { what: "r", found: r.into(), limit: SCRYPT_BLOCK.into() });
     }
-    // 128 bytes for each of the blocks; no real cost has 2^40 of them.
+    // 128 bytes for each block. No real cost has 2^40 of them.
     let kib = (1_u64 << log_n.min(40)) * u64::from(r) / 8;
     if kib > max_memory {
         return Err(HashRejection::Memory { needed: kib, limit: max_memory });
@@ -212,7 +212,7 @@ mod tests {
     /// The default of `hashing.max_foreign_memory`, in KiB.
     const LIMIT: u64 = 64 * 1_024;
 
-    /// Of `pässword`, from Python: `hashlib.scrypt`, `hashlib.pbkdf2_hmac` and `crypt.crypt`.
+    /// Hashes of `pässword`, from Python: `hashlib.scrypt`, `hashlib.pbkdf2_hmac` and `crypt.crypt`.
     const KNOWN: [&str; 9] = [
         "$scrypt$ln=4,r=8,p=1$c29tZXNhbHRzb21lc2FsdA$Uc9gJGhuio/W8l8zaP6AVtG0SxRCsmoraOFrRePLPzU",
         "$scrypt$ln=10,r=8,p=4$c29tZXNhbHRzb21lc2FsdA$1qe5I7WnNZqc2owEPcdkCcgM+ua/B+5Vg9qWqL4iCVm3KTSYbeBFW0aEhC1dyALqHY3pORzzH0bzu+wGhUtl7g",
@@ -362,7 +362,7 @@ mod tests {
             text in r"\$(scrypt|pbkdf2-sha(256|512)|2[aby])\$([a-z]{1,2}=[0-9]{0,10},?){0,4}[0-9]{0,2}\$.{0,60}",
             bcrypt in r"\$2b\$[0-9]{2}\$[A-Za-z0-9./é]{50,55}",
         ) {
-            // Parsed only: what has no bound would not end.
+            // Parsed only: a comparison without a limit would not end.
             let _ = (Foreign::parse(&text, LIMIT).is_ok(), Foreign::parse(&bcrypt, LIMIT).is_ok());
         }
     }

@@ -4,14 +4,15 @@
 //! $argon2id$v=19$m=19456,t=2,p=1,keyid=<key id in base64>$<salt>$<hash>
 //! ```
 //!
-//! A parameter `data` before the salt notes how easily the pass code is guessed, where no policy was asked about it; see
-//! [`Strength`]. After it, [`NORMALISED`] marks a hash whose secret was not ASCII and was normalised: what is presented is normalised
-//! too before it is compared. A hash without the mark was made of the presented bytes, here before version 0.3.0 or
-//! elsewhere, and is compared with them. Both enter Argon2, so they cannot be changed without the hash.
+//! A parameter `data` before the salt notes the strength of a pass code that no policy has checked; see [`Strength`].
+//! After it, [`NORMALISED`] marks a hash whose secret was not ASCII and was normalised: a presented secret is then
+//! normalised before the comparison. A hash without the mark was made from the presented bytes, by this service before
+//! version 0.3.0 or elsewhere, and is compared with them. Both enter Argon2, so they cannot be changed without the
+//! hash.
 //!
-//! With `keyid`, what enters Argon2 is HMAC-SHA256(pepper, pass code): a stolen database alone is worthless, however
-//! short the pass codes are. Without `keyid` it is the pass code itself: such hashes are imported, and of any Argon2
-//! variant. Hashes of other schemes are imported too, see [`foreign`].
+//! With `keyid`, the input of Argon2 is HMAC-SHA256(pepper, pass code): a stolen database alone is worthless, however
+//! short the pass codes are. Without `keyid` the input is the pass code itself: such hashes are imported, and of any
+//! Argon2 variant. Hashes of other schemes are imported too, see [`foreign`].
 
 mod foreign;
 mod rejection;
@@ -35,47 +36,47 @@ use self::foreign::{Foreign, MIN_OUTPUT_BYTES};
 pub use self::rejection::HashRejection;
 use super::keys::{HmacSha256, KeyRing, PerKey};
 
-/// Argon2's work space. It is 19 MiB: making it anew costs a third of a hash.
+/// The work space of Argon2, 19 MiB. To allocate it costs a third of a hash.
 pub(super) struct Memory(Vec<Block>);
 
-/// So many blocks (KiB) are asked for, although fewer are written. From 32 MiB on the C library maps memory that goes
-/// back to the system as soon as it is freed; smaller pieces stay with the thread that freed them, and after a flood of
-/// logins every blocking thread would sit on 19 MiB. What is not written costs nothing.
+/// Number of blocks (KiB) that are reserved, although fewer are written. From 32 MiB on, the C library maps memory that
+/// goes back to the system as soon as it is freed. Smaller memory stays with the thread that freed it, and after a
+/// flood of log-ins every blocking thread would hold 19 MiB. Blocks that are not written cost nothing.
 const RESERVED: usize = 33 * 1_024;
 
-/// OWASP's minimum, in KiB, passes and lanes.
+/// Minimum of OWASP: memory in KiB, passes and parallelism.
 const COST: (u32, u32, u32) = (19_456, 2, 1);
-/// Maximum passes and lanes of a stored hash. Lanes are computed one after the other.
+/// Maximum passes and parallelism of a stored hash. The parallel parts are computed one after the other.
 const MAX_PASSES: u32 = 10;
 const MAX_LANES: u32 = 16;
-/// Memory of a stored hash in KiB above which hashes are computed one at a time.
+/// Memory of a stored hash in KiB above which comparisons run one at a time.
 pub(super) const LARGE_MEMORY: u64 = 64 * 1_024;
-/// Maximum memory of a stored hash in KiB. What may be imported is often less, see [`PassCodes::assess`].
+/// Maximum memory of a stored hash in KiB. The maximum of an import is often lower, see [`PassCodes::assess`].
 const MAX_MEMORY: u64 = 256 * 1_024;
 const OUTPUT_BYTES: usize = 32;
 const MAX_STORED: usize = 512;
 
-/// What a hash of the current cost under a key begins with.
+/// Returns the prefix of hashes with the current cost and a key.
 pub fn current_form() -> String {
     let (memory, passes, lanes) = COST;
     format!("$argon2id$v=19$m={memory},t={passes},p={lanes},keyid=")
 }
 
-/// Marks hashes of normalised secrets, in the form in which it stands in the text of a hash: four characters of base64.
+/// Mark of hashes of normalised secrets, as it stands in the text of a hash: four characters of base64.
 const NORMALISED: &str = "nfc0";
 
-/// Bytes of a salt.
+/// Size of a salt, in bytes.
 pub(super) const SALT_BYTES: usize = 16;
 
-/// Minimum part of a hash, as a divisor, for which it is worth doing the missing work.
+/// Divisor of the time of a hash: missing work below this part is not made up for.
 const SMALLEST_PADDING: u32 = 32;
-/// Weight of a new measurement in [`PassCodes::usual`], as a divisor.
+/// Divisor that gives the weight of a new measurement in [`PassCodes::usual`].
 const SMOOTHING: u64 = 8;
 
-/// Hashes and verifies, on the thread that calls.
+/// Hashes and verifies on the calling thread.
 pub(super) struct PassCodes {
     peppers: PerKey<HmacSha256>,
-    /// Nanoseconds that a hash of the current form takes on this machine, smoothed. 0: not measured yet.
+    /// Smoothed time of a hash of the current form on this machine, in nanoseconds. 0: not measured yet.
     usual: AtomicU64,
 }
 
@@ -86,7 +87,7 @@ impl Default for Memory {
 }
 
 impl Memory {
-    /// The first `count` blocks. What an earlier hash left in them does no harm: the first pass of Argon2 writes every
+    /// Returns the first `count` blocks. Their earlier content does no harm: the first pass of Argon2 writes every
     /// block before it is read.
     fn blocks(&mut self, count: usize) -> &mut [Block] {
         if self.0.len() < count {
@@ -96,7 +97,7 @@ impl Memory {
     }
 }
 
-/// A stored hash, taken apart.
+/// A parsed stored hash.
 enum Stored<'k> {
     Argon2(Box<StoredArgon2<'k>>),
     Foreign(Foreign),
@@ -107,9 +108,9 @@ struct StoredArgon2<'k> {
     salt: Vec<u8>,
     expected: Vec<u8>,
     pepper: Option<&'k HmacSha256>,
-    /// Is it what would be written today?
+    /// Whether it has the current form: the current cost under the current key.
     current: bool,
-    /// Whether it was made of a normalised secret.
+    /// Whether it was made from a normalised secret.
     normalised: bool,
 }
 
@@ -118,7 +119,7 @@ impl PassCodes {
         Self { peppers: ring.derive_hmac("pass-code-pepper"), usual: AtomicU64::new(0) }
     }
 
-    /// Hashes under the writing key. The hash notes the strength, if one is given.
+    /// Hashes a secret under the current key. The hash notes the strength, if one is given.
     pub(super) fn hash(
         &self,
         secret: &Secret,
@@ -146,9 +147,9 @@ impl PassCodes {
         Ok(PassCodeHash::from_stored(phc.to_string()))
     }
 
-    /// Does it match, and is it what would be written today? Without a hash, or with one that cannot be checked, the
-    /// same work is done for nothing. A hash of another form is often imported and cheaper; the missing work is done after
-    /// it, so that its time does not tell that there is such a hash.
+    /// Compares a secret with a stored hash. Without a hash, or with one that cannot be checked, the same work is done.
+    /// A hash of another form is often imported and cheaper; the missing work is done after it, so that the time does
+    /// not reveal such a hash.
     pub(super) fn verify(
         &self,
         secret: &Secret,
@@ -161,7 +162,8 @@ impl PassCodes {
                 let started = Instant::now();
                 let (matches, current) = match &stored {
                     Stored::Argon2(stored) => (stored.matches(secret, memory)?, false),
-                    // What the scheme did not read may be wrong: a hash of it would lock the true secret out for ever.
+                    // The part that the scheme does not read may be wrong. A new hash of it would refuse the true
+                    // secret permanently.
                     Stored::Foreign(stored) => (stored.matches(secret), !stored.reads_all_of(secret)),
                 };
                 self.pad(secret, started.elapsed(), memory)?;
@@ -179,24 +181,24 @@ impl PassCodes {
         })
     }
 
-    /// Computes a hash of the current form, and takes its time for the usual one.
+    /// Computes a hash of the current form, and adds its time to the smoothed one.
     fn measured<T>(&self, hash: impl FnOnce() -> Result<T>) -> Result<T> {
         let started = Instant::now();
         let result = hash()?;
         let took = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let usual = self.usual.load(Ordering::Relaxed);
-        // A thread that was not running for a while says nothing about the work.
+        // The time of a thread that was suspended says nothing about the work.
         let took = if usual == 0 { took } else { took.min(usual.saturating_mul(2)) };
         let next = if usual == 0 { took } else { usual - usual / SMOOTHING + took / SMOOTHING };
         self.usual.store(next.max(1), Ordering::Relaxed);
         Ok(result)
     }
 
-    /// Does the work that a comparison of `took` lacks, measured by a hash of the current form.
+    /// Makes up for the work that a comparison of the duration `took` lacks compared with a hash of the current form.
     fn pad(&self, secret: &Secret, took: Duration, memory: &mut Memory) -> Result<()> {
         let (blocks, passes, lanes) = COST;
         let usual = match self.usual.load(Ordering::Relaxed) {
-            // The first comparison of this process: a whole hash, which is measured.
+            // The first comparison of this process computes a whole hash, which is measured.
             0 => return self.measured(|| self.hash(secret, None, [0; SALT_BYTES], memory)).map(drop),
             usual => Duration::from_nanos(usual),
         };
@@ -213,17 +215,19 @@ impl PassCodes {
         run(&argon2, &peppered(pepper, secret), &[0; SALT_BYTES], &mut [0; OUTPUT_BYTES], memory).map_err(internal)
     }
 
-    /// Can it be checked: of a known scheme and bounded cost, under a key of ours or none?
+    /// Returns whether a hash can be checked: it has a known scheme and an allowed cost, and no key or a key of the
+    /// ring.
     pub(super) fn accepts(&self, stored: &PassCodeHash) -> bool {
         self.parse(stored, MAX_MEMORY).is_ok()
     }
 
-    /// Says whether a hash may be imported, and what it costs to guess against it. `max_memory` is in KiB.
+    /// Returns the cost of a guess at a hash that may be imported, or the reason why it may not. `max_memory` is in
+    /// KiB.
     pub(super) fn assess(&self, stored: &PassCodeHash, max_memory: u64) -> Result<HashCost, HashRejection> {
         self.parse(stored, max_memory.min(MAX_MEMORY)).map(|stored| stored.cost())
     }
 
-    /// Whether a comparison needs so much memory that only one may run at a time.
+    /// Returns whether a comparison needs more than [`LARGE_MEMORY`], so that only one may run at a time.
     pub(super) fn is_large(&self, stored: &PassCodeHash) -> bool {
         self.parse(stored, MAX_MEMORY).is_ok_and(|stored| stored.memory() > LARGE_MEMORY)
     }
@@ -241,7 +245,7 @@ impl PassCodes {
     }
 }
 
-/// Says whether a hash may be imported, without the keys of this service. `max_memory` is in KiB.
+/// Assesses a hash for an import without the keys of this service. `max_memory` is in KiB.
 pub fn assess_foreign(text: &str, max_memory: u64) -> Result<HashCost, HashRejection> {
     if text.len() > MAX_STORED {
         Err(HashRejection::NotPhc)
@@ -259,7 +263,7 @@ fn parse_argon2<'k>(
 ) -> Result<StoredArgon2<'k>, HashRejection> {
     let phc = foreign::read_phc(text)?;
     let algorithm = Algorithm::try_from(phc.algorithm.as_str()).map_err(|_| HashRejection::Scheme(None))?;
-    // The oldest hashes name no version; they are of the first.
+    // The oldest hashes name no version. They have the first one.
     let version = phc.version.map_or(Ok(Version::V0x10), Version::try_from).map_err(|_| HashRejection::Malformed)?;
     let params = Params::try_from(&phc).map_err(|_| HashRejection::Malformed)?;
     let memory = u64::from(params.m_cost());
@@ -284,7 +288,7 @@ fn parse_argon2<'k>(
     if salt.len() < argon2::MIN_SALT_LEN || expected.len() < MIN_OUTPUT_BYTES {
         return Err(HashRejection::Malformed);
     }
-    // The parameters hold the id of the key, the length of the output and the note too.
+    // The parameters also hold the id of the key, the length of the output and the note.
     let is_todays = |peppers: &PerKey<HmacSha256>| {
         self::params(peppers.current().0, params.data()).is_ok_and(|todays| todays == params)
     };
@@ -307,7 +311,7 @@ impl Stored<'_> {
         }
     }
 
-    /// Memory of a comparison in KiB.
+    /// Returns the memory of a comparison in KiB.
     fn memory(&self) -> u64 {
         match self {
             Self::Argon2(stored) => stored.argon2.params().m_cost().into(),
@@ -317,7 +321,7 @@ impl Stored<'_> {
 }
 
 impl StoredArgon2<'_> {
-    /// Whether it costs as much to guess against as a hash of the current form.
+    /// Returns whether a guess costs as much as at a hash of the current form.
     fn cost(&self) -> HashCost {
         let (memory, passes, _) = COST;
         let work = |memory: u32, passes: u32| u64::from(memory) * u64::from(passes);
@@ -326,7 +330,7 @@ impl StoredArgon2<'_> {
     }
 
     fn matches(&self, secret: &Secret, memory: &mut Memory) -> Result<bool> {
-        // A large work space is freed at once, and not kept for the next hash.
+        // A large work space is freed after the comparison, and not kept for the next hash.
         let mut own = Memory(Vec::new());
         let is_large = u64::from(self.argon2.params().m_cost()) > LARGE_MEMORY;
         let memory = if is_large { &mut own } else { memory };

@@ -1,22 +1,22 @@
-//! Why a hash that another system made is not taken.
+//! Reasons to reject a hash that another system made.
 
 use std::fmt::{self, Display};
 
-/// Why a hash cannot be checked, or may not be imported. The text never repeats the hash.
+/// The reason why a hash cannot be checked or may not be imported. The text never contains the hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HashRejection {
-    /// It is of none of the forms that are read here.
+    /// It has none of the forms that are read here.
     NotPhc,
-    /// Its scheme is known and not supported, or not known. The name is given where it is known.
+    /// Its scheme is not supported. The name is given if it is known.
     Scheme(Option<&'static str>),
-    /// It needs more memory than is allowed, both in KiB.
+    /// It needs more memory than allowed.
     Memory {
         /// KiB that it needs.
         needed: u64,
         /// KiB that are allowed.
         limit: u64,
     },
-    /// It takes longer than is allowed.
+    /// It takes more time than allowed.
     Time {
         /// The parameter.
         what: &'static str,
@@ -29,13 +29,13 @@ pub enum HashRejection {
     SaltTooLong,
     /// Its salt is shorter than 8 bytes, or missing.
     SaltTooShort,
-    /// A part of it is missing, too short, or does not belong to its scheme.
+    /// A part is missing, too short, or does not belong to its scheme.
     Malformed,
     /// It is under a key that is not in the key ring.
     Key,
 }
 
-/// Schemes that are refused by decision, by how their hashes begin: too fast, or broken.
+/// Prefixes of hashes of schemes that are refused deliberately: they are too fast, or broken.
 const UNSUPPORTED: [(&str, &str); 30] = [
     ("$1$", "MD5-crypt"),
     ("$apr1$", "MD5-crypt"),
@@ -70,7 +70,7 @@ const UNSUPPORTED: [(&str, &str); 30] = [
 ];
 
 impl HashRejection {
-    /// Returns the name of a scheme that is not supported, by how the text of the hash begins.
+    /// Returns the name of an unsupported scheme, by the prefix of the hash.
     pub fn of_scheme(text: &str) -> Option<&'static str> {
         let begins = |prefix: &str| match text.get(..prefix.len()) {
             // Systems write schemes in braces in either case.
@@ -80,7 +80,7 @@ impl HashRejection {
         UNSUPPORTED.into_iter().find(|(prefix, _)| begins(prefix)).map(|(_, name)| name)
     }
 
-    /// Whether the hash is above a limit of memory or time.
+    /// Returns whether the hash is above a limit of memory or time.
     pub fn is_over_limit(&self) -> bool {
         matches!(self, Self::Memory { .. } | Self::Time { .. })
     }

@@ -23,7 +23,7 @@ const BCRYPT: [&str; 3] = [
     "$2b$04$abcdefghijklmnopqrstuuMFdJu9yVgmagVAIC24fOZkaFqd3s9JC",
 ];
 
-/// A hash as this service would have made it with other parameters, under the only key of the ring.
+/// A hash as this service would make it with other parameters, under the only key of the ring.
 fn made(ring: &KeyRing, algorithm: Algorithm, version: Version, params: &Params, salt: &[u8]) -> String {
     let peppers = ring.derive_hmac("pass-code-pepper");
     let input = match params.keyid() {

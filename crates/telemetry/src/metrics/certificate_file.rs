@@ -1,4 +1,4 @@
-//! Files with certificates, and how long these are good.
+//! Files with certificates, and their validity.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,14 +15,14 @@ pub struct CertificateFile {
     pub(super) path: Arc<Path>,
 }
 
-/// What the certificates of a file are for.
+/// Purpose of the certificates in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
-    /// Shown to clients.
+    /// Presented to clients.
     Server,
-    /// Shown to a service that is called.
+    /// Presented to a service that is called.
     Client,
-    /// Proves certificates of others.
+    /// Verifies certificates of others.
     Authority,
 }
 
@@ -58,10 +58,10 @@ impl CertificateFile {
         Some(Self { place, role, path: path?.into() })
     }
 
-    /// Returns from when until when the file is of use. None while it cannot be read.
+    /// Returns the start and the end of the validity of the file. None if it cannot be read.
     ///
-    /// A chain ends with its first certificate that ends. Authorities serve until the last one has ended: an old one may stay in
-    /// the file beside a new one.
+    /// A chain is valid until its first certificate expires. Authorities are valid until the last one expires: an old
+    /// one may stay in the file beside a new one.
     pub(super) fn validity(&self) -> Option<(Timestamp, Timestamp)> {
         let validities = tls::validities(&self.path).ok()?.into_iter();
         if self.role == Role::Authority {
@@ -78,7 +78,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// A certificate in PEM that is good between the first of January of two years.
+    /// Returns a certificate in PEM that is valid between the first of January of two years.
     pub(in crate::metrics) fn certificate(from: i32, until: i32, authority: bool) -> String {
         let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("names");
         if authority {

@@ -1,27 +1,28 @@
-//! How likely it is that somebody guesses a secret, under each policy of each organisation.
+//! Upper bounds on the probability that a secret is guessed, for each policy of each organisation.
 
 use std::collections::BTreeMap;
 
 use access_tokens_domain::service::PolicyBudget;
 use access_tokens_domain::store::{AccountStore, Store, StoreResult};
 
-/// Most series. Organisations come in the order in which they were created, so that the same ones are always there.
+/// Maximum number of series. Organisations come in the order in which they were created, so that the same ones are
+/// always reported.
 pub(super) const MAX_SERIES: usize = 100;
 
-/// The bounds at one moment.
+/// The bounds at one time.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct GuessBounds {
-    /// The chance by the names of organisation and classification. The latter is empty for the organisation's own
-    /// policy.
+    /// The probability by the names of organisation and classification. The classification is empty for the policy of
+    /// the organisation itself.
     pub(super) series: BTreeMap<(String, String), f64>,
-    /// How many are left out, at least.
+    /// Minimum number of bounds that are left out.
     pub(super) dropped: u64,
 }
 
 impl GuessBounds {
-    /// Those of the policies that are stored.
+    /// Computes the bounds of the stored policies.
     ///
-    /// Once there are enough, further organisations are not even looked at, and count as one each.
+    /// When there are enough series, further organisations are not read, and count as one bound each.
     pub async fn of(store: &(impl Store + AccountStore)) -> StoreResult<Self> {
         let mut bounds = Self::default();
         for organisation in store.organisations().await? {
@@ -30,7 +31,7 @@ impl GuessBounds {
                 continue;
             }
             let reference = store.reference(organisation.key).await?;
-            // The limit is reported on its own.
+            // The limit is a metric of its own.
             bounds.add(&organisation.name, PolicyBudget::all(&reference, 0.0));
         }
         Ok(bounds)
@@ -44,7 +45,7 @@ impl GuessBounds {
                 self.dropped += 1;
                 continue;
             }
-            // Names of classifications need not be unique: the worst one counts.
+            // Names of classifications need not be unique. The highest bound is reported.
             let worst = self.series.entry(name).or_insert(chance);
             *worst = worst.max(chance);
         }

@@ -1,4 +1,4 @@
-//! How long certificates are good, and how old the key is that writes.
+//! Metrics of the validity of certificates and of the age of the current key.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::Metrics;
 use super::certificate_file::CertificateFile;
 
 impl Metrics {
-    /// Reads from when until when these certificates are good, at each reading of the metrics.
+    /// Reads the validity of these certificates at each reading of the metrics.
     pub fn watch_certificates(&self, files: Vec<CertificateFile>) {
         let files: Arc<[CertificateFile]> = files.into();
         let gauge = |name, described, of: fn((Timestamp, Timestamp)) -> Timestamp| {
@@ -30,7 +30,7 @@ impl Metrics {
         gauge("access_tokens.certificate.start.timestamp", described, |(from, _)| from);
     }
 
-    /// Looks up when the key that writes was made, at each reading of the metrics.
+    /// Reads the time at which the current key was made at each reading of the metrics.
     pub fn watch_key(&self, made: impl Fn() -> Option<Timestamp> + Send + Sync + 'static) {
         let gauge = self.meter.i64_observable_gauge("access_tokens.key.created.timestamp").with_unit("s");
         let gauge = gauge.with_description("When the key that writes was made, in seconds since 1970");

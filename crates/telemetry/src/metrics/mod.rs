@@ -1,4 +1,4 @@
-//! What operators watch: counts and times, in memory, read when somebody asks.
+//! Metrics: counts and times in memory, read on request.
 //!
 //! | Name | Kind | Labels | What it is |
 //! |---|---|---|---|
@@ -40,11 +40,11 @@
 //! | `access_tokens_sqlite_units_total` | counter | | SQLite only: units of work that were acknowledged |
 //! | `access_tokens_sqlite_commits_total` | counter | | SQLite only: commits that it took, each for one unit or several |
 //!
-//! A label never holds what a caller sends, nor the id of a token, an identifier or the name of a user. `kind` is a
-//! SecretKind of the contract or PASSWORD (a log-in of a user), `rpc_method` a method of the contract or `unknown`, `rpc_grpc_status_code` a number.
-//! Attempts tell more than an answer does, so this is for operators and nobody else.
+//! A label never contains text that a caller sends, nor the id of a token, an identifier or the name of a user. `kind`
+//! is a SecretKind of the contract or PASSWORD (a log-in of a user), `rpc_method` a method of the contract or
+//! `unknown`, `rpc_grpc_status_code` a number. Attempts reveal more than an answer does, so this is for operators only.
 //!
-//! A measurement is an atomic addition. What can be looked up is looked up when somebody reads.
+//! A measurement is an atomic addition. Values that can be looked up are looked up when the metrics are read.
 
 mod certificate_file;
 mod guess_bounds;
@@ -79,20 +79,20 @@ pub const TEXT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 const CALLS: &str = "rpc.server.duration";
 const UPSTREAM_CALLS: &str = "rpc.client.duration";
 
-/// Most series of any other instrument. Further ones would be added up as one.
+/// Maximum number of series of any other instrument. Further ones would be added up as one.
 const SERIES: usize = 128;
 const _: () = assert!(guess_bounds::MAX_SERIES <= SERIES);
 
 /// The kind of attempts and locks of user log-ins, beside the kinds of secrets of a token.
 const PASSWORD: &str = "PASSWORD";
 
-/// What can come of a record of an import.
+/// Outcomes of a record of an import.
 const IMPORTED: [&str; 5] = ["created", "updated", "unchanged", "kept", "failed"];
 
-/// Seconds, from a lookup in memory to the longest call.
+/// Boundaries of the histograms in seconds, from a look-up in memory to the longest call.
 const DURATIONS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
-/// The metrics of one process. Whoever measures something is handed it; there is no global one.
+/// The metrics of one process. They are passed to the code that measures; there is no global instance.
 pub struct Metrics {
     registry: Registry,
     meter: Meter,
@@ -104,22 +104,22 @@ pub struct Metrics {
     imported: Counter<u64>,
     tokens: Arc<Mutex<Vec<(LifeCycleState, u64)>>>,
     bounds: Arc<Mutex<GuessBounds>>,
-    /// When it goes, so do the instruments.
+    /// Dropping it removes the instruments.
     provider: SdkMeterProvider,
 }
 
 impl Metrics {
-    /// Returns the metrics of the service, with nothing measured yet, and nothing looked up; to be read here.
+    /// Makes the metrics of the service, without values, which are read in this process only.
     pub fn new() -> Self {
         Self::of(SdkMeterProvider::builder()).of_service()
     }
 
-    /// Returns the same, to be sent to the collector as well, if there is one.
+    /// Makes the metrics of the service, which are also sent to the collector, if there is one.
     pub fn exported() -> Self {
         Self::exported_of_gateway().of_service()
     }
 
-    /// Returns the metrics of the gateway as a process of its own, to be sent to the collector as well, if there is one.
+    /// Makes the metrics of the gateway as its own process, which are also sent to the collector, if there is one.
     pub fn exported_of_gateway() -> Self {
         let Some((reader, resource)) = telemetry::metrics_reader() else {
             return Self::of(SdkMeterProvider::builder());
@@ -130,7 +130,7 @@ impl Metrics {
         metrics
     }
 
-    /// Adds what only the service has.
+    /// Adds the metrics that only the service has.
     fn of_service(self) -> Self {
         self.guess_bounds();
         self.tokens();
@@ -174,41 +174,42 @@ impl Metrics {
         metrics
     }
 
-    /// A call has ended. `method` is one of the contract: each makes a series.
+    /// Records a call that has ended. `method` is a method of the contract: each makes a series.
     pub fn call(&self, method: &'static str, code: Code, took: Duration) {
         self.calls.record(took.as_secs_f64(), &call_labels(method, code));
     }
 
-    /// A call to the service behind the gateway has ended. `method` is one of the contract: each makes a series.
+    /// Records a call to the service behind the gateway that has ended. `method` is a method of the contract: each
+    /// makes a series.
     pub fn upstream_call(&self, method: &'static str, code: Code, took: Duration) {
         self.upstream_calls.record(took.as_secs_f64(), &call_labels(method, code));
     }
 
-    /// Records of an import were taken, or not.
+    /// Counts records of an import.
     pub fn imported(&self, outcome: &'static str, records: u64) {
         self.imported.add(records, &[KeyValue::new("outcome", outcome)]);
     }
 
-    /// How many access tokens there are in each state now.
+    /// Sets the number of access tokens in each state.
     pub fn set_tokens(&self, counts: Vec<(LifeCycleState, u64)>) {
         *known(&self.tokens) = counts;
     }
 
-    /// The bound above which a policy is refused.
+    /// Sets the bound above which a policy is refused.
     pub fn set_guess_limit(&self, limit: f64) {
         let gauge = self.meter.f64_observable_gauge("access_tokens.guess_limit");
         let gauge = gauge.with_description("The bound above which a policy is refused");
         gauge.with_callback(move |seen| seen.observe(limit, &[])).build();
     }
 
-    /// What is known of the bounds now.
+    /// Sets the bounds of the stored policies.
     pub fn set_guess_bounds(&self, bounds: GuessBounds) {
         *known(&self.bounds) = bounds;
     }
 
-    /// Everything, in the text format of Prometheus.
+    /// Returns all metrics in the text format of Prometheus.
     pub fn text(&self) -> String {
-        // It refuses only metrics without a name or without values, which the registry does not have.
+        // The encoder refuses only metrics without a name or without values, which the registry does not have.
         TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
     }
 
@@ -248,7 +249,8 @@ impl Metrics {
         gauge.with_callback(move |seen| seen.observe(known(&bounds).dropped, &[])).build();
     }
 
-    /// A counter that appears with its first event hides that event from whoever asks for increases.
+    /// Makes all series of counters with the value 0. The first event of a counter that appears with it is invisible to
+    /// a query for increases.
     fn begin_at_zero(&self) {
         for outcome in IMPORTED {
             self.imported(outcome, 0);
@@ -284,7 +286,8 @@ fn call_labels(method: &'static str, code: Code) -> [KeyValue; 2] {
     [KeyValue::new("rpc.grpc.status_code", i64::from(code as i32)), KeyValue::new("rpc.method", method)]
 }
 
-/// The library makes room for 2,000 series of each instrument, used or not: two megabytes for all of them. Only calls have many.
+/// Limits the series of instruments. The library reserves 2,000 series for each instrument, used or not: two megabytes
+/// for all of them. Only calls have many.
 fn few_series(instrument: &Instrument) -> Option<Stream> {
     if [CALLS, UPSTREAM_CALLS].contains(&instrument.name()) {
         None

@@ -1,4 +1,4 @@
-//! What is looked up whenever somebody reads, and costs nothing meanwhile.
+//! Metrics that are looked up when they are read, and cost nothing otherwise.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::Metrics;
 use crate as telemetry;
 
 impl Metrics {
-    /// Looks the load of the hasher up, whenever somebody reads.
+    /// Looks up the load of the hasher at each reading of the metrics.
     pub fn watch_hashing(&self, load: impl Fn() -> [(HashQueue, HashingLoad); 3] + Clone + Send + Sync + 'static) {
         let gauge = |name, described, of: fn(HashingLoad) -> usize| {
             let load = load.clone();
@@ -31,7 +31,8 @@ impl Metrics {
         counter.with_callback(move |seen| look().iter().for_each(|(count, queue)| seen.observe(*count, queue))).build();
     }
 
-    /// Looks up how many units of work SQLite has acknowledged, and with how many commits, whenever somebody reads.
+    /// Looks up the number of transactions that SQLite has acknowledged, and of its commits, at each reading of the
+    /// metrics.
     pub fn watch_sqlite(&self, counts: impl Fn() -> Option<(u64, u64)> + Clone + Send + Sync + 'static) {
         let counter = |name, described, of: fn((u64, u64)) -> u64| {
             let counts = counts.clone();
@@ -43,14 +44,15 @@ impl Metrics {
         counter("access_tokens.sqlite.commits", "Commits that it took", |(_, commits)| commits);
     }
 
-    /// Looks up how many units of work wait to write to SQLite, whenever somebody reads.
+    /// Looks up the number of transactions that wait to write to SQLite at each reading of the metrics.
     pub fn watch_sqlite_queue(&self, waiting: impl Fn() -> Option<usize> + Send + Sync + 'static) {
         let gauge = self.meter.u64_observable_gauge("access_tokens.sqlite.waiting");
         let gauge = gauge.with_description("Units of work that wait for their turns to write");
         gauge.with_callback(move |seen| waiting().iter().for_each(|count| seen.observe(*count as u64, &[]))).build();
     }
 
-    /// Looks up how often the certificate of a listener changed and could not be used, at each scrape.
+    /// Looks up the number of times that the certificate of a listener changed and could not be used, at each reading
+    /// of the metrics.
     pub fn watch_certificate_reloads(&self) {
         let counter = self.meter.u64_observable_counter("access_tokens.tls.reload_failures");
         let counter = counter.with_description("Changes of the certificate of a listener that could not be used");
@@ -58,7 +60,7 @@ impl Metrics {
         counter.with_callback(move |seen| look().for_each(|(count, listener)| seen.observe(count, &listener))).build();
     }
 
-    /// Looks up how many reads the primary has answered and how many a replica, whenever somebody reads.
+    /// Looks up the numbers of reads that the primary and the replicas have answered, at each reading of the metrics.
     pub fn watch_reads(&self, counts: impl Fn() -> Option<(u64, u64)> + Send + Sync + 'static) {
         let counter = self.meter.u64_observable_counter("access_tokens.reads");
         let counter = counter.with_description("Reads that may be a moment old, where there are replicas");
@@ -71,7 +73,7 @@ impl Metrics {
         counter.build();
     }
 
-    /// Looks the connections to the database up, whenever somebody reads.
+    /// Looks up the connections to the database at each reading of the metrics.
     pub fn watch_connections(&self, connections: impl Fn() -> Vec<Connections> + Clone + Send + Sync + 'static) {
         let pool = |name: &'static str| KeyValue::new("db.client.connection.pool.name", name);
         let gauge = self.meter.u64_observable_gauge("db.client.connection.count");
@@ -93,7 +95,7 @@ impl Metrics {
         gauge.build();
     }
 
-    /// Looks up how many connections listeners have closed to make room, at each reading of the metrics.
+    /// Looks up the numbers of connections that listeners have closed, at each reading of the metrics.
     pub fn watch_dropped(&self, dropped: Vec<Arc<DropCounters>>) {
         let dropped: Arc<[Arc<DropCounters>]> = dropped.into();
         let names = [
@@ -123,7 +125,7 @@ impl Metrics {
         gauge.with_callback(move |seen| seen.observe(u64::from(ready()), &[])).build();
     }
 
-    /// Looks up how many exports to the collector have failed, at each scrape.
+    /// Looks up the number of failed exports at each reading of the metrics.
     pub(super) fn watch_exports(&self) {
         let counter = self.meter.u64_observable_counter("access_tokens.exports.failed");
         let counter = counter.with_description("Exports to the collector that failed");
@@ -135,7 +137,7 @@ impl Metrics {
         counter.build();
     }
 
-    /// Looks up how many sessions were ended and have not expired yet, whenever somebody reads.
+    /// Looks up the number of released sessions that have not expired, at each reading of the metrics.
     pub fn watch_released(&self, released: impl Fn() -> usize + Send + Sync + 'static) {
         let gauge = self.meter.u64_observable_gauge("access_tokens.sessions.released");
         let gauge = gauge.with_description("Sessions that were ended and have not expired yet");

@@ -1,7 +1,7 @@
 //! Metrics of the process, under the names that Prometheus client libraries use.
 //!
-//! They are read from `/proc` whenever the metrics are read, and cost nothing meanwhile. Where a file of `/proc` is missing, as on other
-//! systems than Linux, or says something unknown, the metric is left out.
+//! They are read from `/proc` when the metrics are read, and cost nothing otherwise. If a file of `/proc` is missing,
+//! as on other systems than Linux, or has unknown content, the metric is left out.
 
 use std::fs;
 
@@ -30,7 +30,7 @@ pub(super) fn watch(meter: &Meter) {
     gauge("process.max_fds", "", "File descriptors that may be open", || max_files(&read("/proc/self/limits")?));
 }
 
-/// What `/proc/self/stat` tells.
+/// Values of `/proc/self/stat`.
 #[derive(Debug, PartialEq)]
 struct Stat {
     cpu_seconds: f64,
@@ -42,7 +42,7 @@ struct Stat {
 impl Stat {
     /// Fields are counted as in proc_pid_stat(5), from 1.
     fn parse(text: &str) -> Option<Self> {
-        // The second field, the name, stands in parentheses and may have blanks and parentheses in it.
+        // The second field, the name, is in parentheses and may contain blanks and parentheses.
         let (_, after_name) = text.rsplit_once(')')?;
         let fields: Vec<&str> = after_name.split_whitespace().collect();
         let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
@@ -59,17 +59,17 @@ fn stat() -> Option<Stat> {
     Stat::parse(&read("/proc/self/stat")?)
 }
 
-/// The start of the process, in seconds since 1970.
+/// Returns the start of the process, in seconds since 1970.
 fn started() -> Option<f64> {
     Some(boot_time(&read("/proc/stat")?)? + stat()?.started)
 }
 
-/// The start of the machine, in seconds since 1970.
+/// Returns the start of the machine, in seconds since 1970.
 fn boot_time(text: &str) -> Option<f64> {
     text.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()
 }
 
-/// A size of `/proc/self/status`, in bytes.
+/// Returns a size of `/proc/self/status`, in bytes.
 fn memory(name: &str) -> Option<u64> {
     kibibytes(&read("/proc/self/status")?, name).map(|size| size * BYTES_PER_KIBIBYTE)
 }
@@ -84,7 +84,7 @@ fn open_files() -> Option<u64> {
     Some(count.saturating_sub(1))
 }
 
-/// The soft limit of open files. None where there is no limit.
+/// Returns the soft limit of open files. None if there is no limit.
 fn max_files(text: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix("Max open files"))?.split_whitespace().next()?.parse().ok()
 }

@@ -1,4 +1,4 @@
-//! What is read: the text, its names and its values.
+//! The text of the metrics, with names and values.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ use super::*;
 
 const SHOW: &str = "accesstoken.v1.AccessTokenService/ShowAccessToken";
 
-/// With everything in it that there can be, and the directory of the files that are read with the metrics.
+/// Makes metrics with all possible values, and the directory of the files that are read with them.
 fn full() -> (Metrics, TempDir) {
     let metrics = Metrics::new();
     let directory = tempfile::tempdir().expect("a directory");
@@ -44,7 +44,8 @@ fn full() -> (Metrics, TempDir) {
     (metrics, directory)
 }
 
-/// The bounds of an organisation with the default policy, and classifications of these names with the same.
+/// Adds the bounds of an organisation with the default policy, and of classifications of these names with the same
+/// policy.
 fn of_policies(organisation: &str, classifications: &[&str]) -> GuessBounds {
     let mut reference = Reference::empty(Organisation::new("O", organisation));
     for (i, name) in classifications.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Files of a listener that change under it.
+//! Files of a listener that change while it runs.
 
 use std::fs;
 use std::path::PathBuf;
@@ -39,7 +39,7 @@ impl Place {
         place
     }
 
-    /// Renamed into place, so that nobody reads a half.
+    /// Writes a file and renames it into place, so that a half-written file is never read.
     fn write(&self, name: &str, text: &str) {
         let beside = self.directory.path().join("new");
         fs::write(&beside, text).expect("written");
@@ -58,7 +58,7 @@ impl Place {
     }
 }
 
-/// The certificate that a new connection is shown.
+/// Returns the certificate that a new connection receives.
 async fn shown(tls: &ReloadingTls) -> CertificateDer<'static> {
     use tokio_rustls::rustls::ClientConfig;
 
