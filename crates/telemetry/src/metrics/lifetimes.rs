@@ -24,16 +24,16 @@ impl Metrics {
             });
             gauge.build();
         };
-        let described = "End of the certificates in a file, in seconds since 1970";
+        let described = "End of the validity of the certificates in a file, in seconds since 1970";
         gauge("access_tokens.certificate.expiry.timestamp", described, |(_, until)| until);
-        let described = "Begin of the certificates in a file, in seconds since 1970";
+        let described = "Start of the validity of the certificates in a file, in seconds since 1970";
         gauge("access_tokens.certificate.start.timestamp", described, |(from, _)| from);
     }
 
     /// Reads the time at which the current key was made at each reading of the metrics.
     pub fn watch_key(&self, made: impl Fn() -> Option<Timestamp> + Send + Sync + 'static) {
         let gauge = self.meter.i64_observable_gauge("access_tokens.key.created.timestamp").with_unit("s");
-        let gauge = gauge.with_description("When the key that writes was made, in seconds since 1970");
+        let gauge = gauge.with_description("Time at which the current key was made, in seconds since 1970");
         gauge.with_callback(move |seen| made().iter().for_each(|made| seen.observe(made.timestamp(), &[]))).build();
     }
 }

@@ -1,32 +1,32 @@
 //! Metrics: counts and times in memory, read on request.
 //!
-//! | Name | Kind | Labels | What it is |
+//! | Name | Kind | Labels | Value |
 //! |---|---|---|---|
 //! | `access_tokens_build_info` | gauge | `version` | 1 |
-//! | `rpc_server_duration_seconds` | histogram | `rpc_method`, `rpc_grpc_status_code` | calls of each method by gRPC and HTTP, and the time until their answer; `_count` counts them; without health and reflection |
-//! | `access_tokens_attempts_total` | counter | `kind`, `outcome` | secrets that were presented: `right`, `wrong`, or `refused` without a comparison |
-//! | `access_tokens_locks_total` | counter | `kind` | locks that began with a wrong secret |
-//! | `access_tokens_codes_total` | counter | `kind`, `outcome` | codes that were asked for: `admitted`, or `refused` as one too many |
-//! | `access_tokens_guess_bound` | gauge | `organisation`, `classification` | chance per token and day that somebody guesses a secret, at most: of the organisation's own policy, with an empty `classification`, and of each classification that has one |
-//! | `access_tokens_guess_bound_dropped` | gauge | | bounds that are left out, at least, since there are more than 100 |
-//! | `access_tokens_guess_limit` | gauge | | the bound above which a policy is refused |
-//! | `access_tokens_hashing_running` | gauge | `queue` | pass codes and passwords that are being hashed: for `authenticated` calls, for log-ins from networks that the user is known from (`known_login`), and for other log-ins (`anonymous_login`) |
-//! | `access_tokens_hashing_waiting` | gauge | `queue` | those that wait for it |
-//! | `access_tokens_hashing_refused_total` | counter | `queue` | those for which there was no room |
+//! | `rpc_server_duration_seconds` | histogram | `rpc_method`, `rpc_grpc_status_code` | duration of the calls of each method, by gRPC and HTTP; `_count` is their number; without health and reflection |
+//! | `access_tokens_attempts_total` | counter | `kind`, `outcome` | attempts to present a secret: `right`, `wrong`, or `refused` without a comparison |
+//! | `access_tokens_locks_total` | counter | `kind` | locks that were caused by wrong secrets |
+//! | `access_tokens_codes_total` | counter | `kind`, `outcome` | requests for a code: `admitted`, or `refused` because there were too many |
+//! | `access_tokens_guess_bound` | gauge | `organisation`, `classification` | upper bound on the probability that a secret of an access token is guessed within a day: under the policy of the organisation, with an empty `classification`, and under the policy of each classification that has one |
+//! | `access_tokens_guess_bound_dropped` | gauge | | minimum number of bounds that are left out because there are more than 100 |
+//! | `access_tokens_guess_limit` | gauge | | bound above which a policy is refused |
+//! | `access_tokens_hashing_running` | gauge | `queue` | hashes of pass codes and passwords that are being computed: for `authenticated` calls, for log-ins from networks that the user is known from (`known_login`), and for other log-ins (`anonymous_login`) |
+//! | `access_tokens_hashing_waiting` | gauge | `queue` | hashes that wait to be computed |
+//! | `access_tokens_hashing_refused_total` | counter | `queue` | hashes that were refused because the queue was full |
 //! | `access_tokens_imported_total` | counter | `outcome` | records of imports over gRPC: `created`, `updated`, `unchanged`, `kept` or `failed` |
 //! | `access_tokens_tokens` | gauge | `state` | access tokens of all organisations, once they were counted; on PostgreSQL with more than 100,000 of them as its planner believes |
-//! | `access_tokens_sessions_released` | gauge | | sessions that were ended and have not expired yet, as this process knows |
+//! | `access_tokens_sessions_released` | gauge | | released sessions that have not expired, as far as this process knows |
 //! | `db_client_connection_count` | gauge | `db_client_connection_pool_name`, `db_client_connection_state` | connections to the database that are `idle` or `used` |
-//! | `db_client_connection_max` | gauge | `db_client_connection_pool_name` | how many there may be |
-//! | `access_tokens_reads_total` | counter | `source` | with replicas only: reads that may be a moment old, answered by the `primary` or by a `replica` |
-//! | `access_tokens_handshakes_dropped_total` | counter | `listener` | connections that were closed before their handshake was complete, to make room for newer ones |
-//! | `access_tokens_tls_reload_failures_total` | counter | `listener` | changes of the certificate of a listener that could not be used: the old one is shown on |
+//! | `db_client_connection_max` | gauge | `db_client_connection_pool_name` | maximum number of connections to the database |
+//! | `access_tokens_reads_total` | counter | `source` | with replicas only: reads with bounded staleness, answered by the `primary` or by a `replica` |
+//! | `access_tokens_handshakes_dropped_total` | counter | `listener` | connections that were closed during their handshake, to make room for newer ones |
+//! | `access_tokens_tls_reload_failures_total` | counter | `listener` | changes of the certificate of a listener that could not be loaded: the old one stays in use |
 //! | `access_tokens_connections_dropped_total` | counter | `listener` | connections without an authenticated call that were closed to make room for newer ones |
-//! | `rpc_client_duration_seconds` | histogram | `rpc_method`, `rpc_grpc_status_code` | of `access-tokens gateway` only: calls to the service behind it, and the time until their answer; `_count` counts them |
-//! | `access_tokens_upstream_ready` | gauge | | of `access-tokens gateway` only: 1 while the service behind it says that it is ready, else 0 |
-//! | `access_tokens_certificate_expiry_timestamp_seconds` | gauge | `listener`, `role` | end of the certificates in a file of the settings, in seconds since 1970. `listener` is `grpc`, `http` or `ops`, or a service that is called: `upstream` or `collector`. `role` is `server` or `client` (shown by this process: the first of the chain to end) or `authority` (the last to end) |
-//! | `access_tokens_certificate_start_timestamp_seconds` | gauge | `listener`, `role` | begin of the same certificates |
-//! | `access_tokens_key_created_timestamp_seconds` | gauge | | when the key that writes was made, in seconds since 1970, where the key file says so |
+//! | `rpc_client_duration_seconds` | histogram | `rpc_method`, `rpc_grpc_status_code` | of `access-tokens gateway` only: duration of calls to the service behind it; `_count` is their number |
+//! | `access_tokens_upstream_ready` | gauge | | of `access-tokens gateway` only: 1 while the service behind it reports that it is ready, else 0 |
+//! | `access_tokens_certificate_expiry_timestamp_seconds` | gauge | `listener`, `role` | end of the validity of the certificates in a file of the settings, in seconds since 1970. `listener` is `grpc`, `http` or `ops`, or a service that is called: `upstream` or `collector`. `role` is `server` or `client` (presented by this process: the certificate of the chain that expires first) or `authority` (the one that expires last) |
+//! | `access_tokens_certificate_start_timestamp_seconds` | gauge | `listener`, `role` | start of the validity of the same certificates |
+//! | `access_tokens_key_created_timestamp_seconds` | gauge | | time at which the current key was made, in seconds since 1970, if the key file notes it |
 //! | `process_cpu_seconds_total` | counter | | seconds on a CPU, of user and system together |
 //! | `process_resident_memory_bytes` | gauge | | memory that is in use |
 //! | `process_virtual_memory_bytes` | gauge | | memory that is mapped |
@@ -34,11 +34,11 @@
 //! | `process_max_fds` | gauge | | file descriptors that may be open |
 //! | `process_threads` | gauge | | threads |
 //! | `process_start_time_seconds` | gauge | | start of the process, in seconds since 1970 |
-//! | `access_tokens_control_floods_total` | counter | `listener` | connections that were closed since their clients sent too many control frames of HTTP/2 |
+//! | `access_tokens_control_floods_total` | counter | `listener` | connections that were closed because their clients sent too many control frames of HTTP/2 |
 //! | `access_tokens_exports_failed_total` | counter | `signal` | with a collector only: exports of `traces` or `metrics` that failed |
-//! | `access_tokens_sqlite_waiting` | gauge | | SQLite only: units of work that wait for their turns to write |
-//! | `access_tokens_sqlite_units_total` | counter | | SQLite only: units of work that were acknowledged |
-//! | `access_tokens_sqlite_commits_total` | counter | | SQLite only: commits that it took, each for one unit or several |
+//! | `access_tokens_sqlite_waiting` | gauge | | SQLite only: write transactions that wait in the queue |
+//! | `access_tokens_sqlite_units_total` | counter | | SQLite only: write transactions that were acknowledged |
+//! | `access_tokens_sqlite_commits_total` | counter | | SQLite only: commits of write transactions, each of one transaction or several |
 //!
 //! A label never contains text that a caller sends, nor the id of a token, an identifier or the name of a user. `kind`
 //! is a SecretKind of the contract or PASSWORD (a log-in of a user), `rpc_method` a method of the contract or
@@ -148,14 +148,16 @@ impl Metrics {
             .expect("the registry is new, so nothing in it has the same name");
         let provider = provider.with_reader(reader).with_view(few_series).build();
         let meter = provider.meter("access-tokens");
-        let described = "Calls, and the seconds until their answer";
+        let described = "Duration of calls";
         let calls = meter.f64_histogram(CALLS).with_unit("s").with_description(described);
-        let described = "Calls to the service behind the gateway, and the seconds until their answer";
+        let described = "Duration of calls to the service behind the gateway";
         let upstream_calls = meter.f64_histogram(UPSTREAM_CALLS).with_unit("s").with_description(described);
-        let attempts = meter.u64_counter("access_tokens.attempts").with_description("Secrets that were presented");
-        let codes = meter.u64_counter("access_tokens.codes").with_description("Codes that were asked for");
-        let locks = meter.u64_counter("access_tokens.locks").with_description("Locks that began with a wrong secret");
-        let imported = meter.u64_counter("access_tokens.imported").with_description("Records of imports over gRPC");
+        let attempts = meter.u64_counter("access_tokens.attempts").with_description("Attempts to present a secret");
+        let codes = meter.u64_counter("access_tokens.codes").with_description("Requests for a code");
+        let locks =
+            meter.u64_counter("access_tokens.locks").with_description("Locks that were caused by wrong secrets");
+        let imported =
+            meter.u64_counter("access_tokens.imported").with_description("Records that were imported over gRPC");
         let metrics = Self {
             calls: calls.with_boundaries(DURATIONS.to_vec()).build(),
             upstream_calls: upstream_calls.with_boundaries(DURATIONS.to_vec()).build(),
@@ -198,7 +200,7 @@ impl Metrics {
     /// Sets the bound above which a policy is refused.
     pub fn set_guess_limit(&self, limit: f64) {
         let gauge = self.meter.f64_observable_gauge("access_tokens.guess_limit");
-        let gauge = gauge.with_description("The bound above which a policy is refused");
+        let gauge = gauge.with_description("Bound above which a policy is refused");
         gauge.with_callback(move |seen| seen.observe(limit, &[])).build();
     }
 
@@ -214,13 +216,19 @@ impl Metrics {
     }
 
     fn build_info(&self) {
-        let gauge = self.meter.u64_observable_gauge("access_tokens.build_info").with_description("1");
+        let gauge = self
+            .meter
+            .u64_observable_gauge("access_tokens.build_info")
+            .with_description("Always 1, with the version of the program as a label");
         gauge.with_callback(|seen| seen.observe(1, &[KeyValue::new("version", VERSION)])).build();
     }
 
     fn tokens(&self) {
         let counts = Arc::clone(&self.tokens);
-        let gauge = self.meter.u64_observable_gauge("access_tokens.tokens").with_description("Access tokens");
+        let gauge = self
+            .meter
+            .u64_observable_gauge("access_tokens.tokens")
+            .with_description("Access tokens of all organisations");
         let gauge = gauge.with_callback(move |seen| {
             for (state, count) in &*known(&counts) {
                 seen.observe(*count, &[KeyValue::new("state", state.name())]);
@@ -231,7 +239,7 @@ impl Metrics {
 
     fn guess_bounds(&self) {
         let bounds = Arc::clone(&self.bounds);
-        let described = "Chance per access token and day that somebody guesses a secret, at most";
+        let described = "Upper bound on the probability that a secret of an access token is guessed within a day";
         let gauge = self.meter.f64_observable_gauge("access_tokens.guess_bound").with_description(described);
         let gauge = gauge.with_callback(move |seen| {
             for ((organisation, classification), chance) in &known(&bounds).series {
@@ -245,7 +253,7 @@ impl Metrics {
         gauge.build();
         let bounds = Arc::clone(&self.bounds);
         let gauge = self.meter.u64_observable_gauge("access_tokens.guess_bound_dropped");
-        let gauge = gauge.with_description("Bounds that are left out, at least");
+        let gauge = gauge.with_description("Minimum number of bounds that are left out");
         gauge.with_callback(move |seen| seen.observe(known(&bounds).dropped, &[])).build();
     }
 

@@ -23,10 +23,15 @@ impl Metrics {
                 .with_callback(move |seen| look().iter().for_each(|(count, queue)| seen.observe(*count, queue)))
                 .build();
         };
-        gauge("access_tokens.hashing.running", "Pass codes and passwords that are being hashed", |load| load.running);
-        gauge("access_tokens.hashing.waiting", "Pass codes and passwords that wait for it", |load| load.waiting);
+        gauge("access_tokens.hashing.running", "Hashes of pass codes and passwords that are being computed", |load| {
+            load.running
+        });
+        gauge("access_tokens.hashing.waiting", "Hashes of pass codes and passwords that wait to be computed", |load| {
+            load.waiting
+        });
         let counter = self.meter.u64_observable_counter("access_tokens.hashing.refused");
-        let counter = counter.with_description("Pass codes and passwords for which there was no room");
+        let counter =
+            counter.with_description("Hashes of pass codes and passwords that were refused because the queue was full");
         let look = move || load().map(|(queue, load)| (load.refused, [KeyValue::new("queue", queue.name())]));
         counter.with_callback(move |seen| look().iter().for_each(|(count, queue)| seen.observe(*count, queue))).build();
     }
@@ -40,14 +45,18 @@ impl Metrics {
             let look = move || counts().map(of);
             counter.with_callback(move |seen| look().iter().for_each(|count| seen.observe(*count, &[]))).build();
         };
-        counter("access_tokens.sqlite.units", "Units of work that were acknowledged", |(units, _)| units);
-        counter("access_tokens.sqlite.commits", "Commits that it took", |(_, commits)| commits);
+        counter("access_tokens.sqlite.units", "Write transactions that were acknowledged", |(units, _)| units);
+        counter(
+            "access_tokens.sqlite.commits",
+            "Commits of write transactions, each of one transaction or several",
+            |(_, commits)| commits,
+        );
     }
 
     /// Looks up the number of transactions that wait to write to SQLite at each reading of the metrics.
     pub fn watch_sqlite_queue(&self, waiting: impl Fn() -> Option<usize> + Send + Sync + 'static) {
         let gauge = self.meter.u64_observable_gauge("access_tokens.sqlite.waiting");
-        let gauge = gauge.with_description("Units of work that wait for their turns to write");
+        let gauge = gauge.with_description("Write transactions that wait in the queue");
         gauge.with_callback(move |seen| waiting().iter().for_each(|count| seen.observe(*count as u64, &[]))).build();
     }
 
@@ -55,7 +64,7 @@ impl Metrics {
     /// of the metrics.
     pub fn watch_certificate_reloads(&self) {
         let counter = self.meter.u64_observable_counter("access_tokens.tls.reload_failures");
-        let counter = counter.with_description("Changes of the certificate of a listener that could not be used");
+        let counter = counter.with_description("Changes of the certificate of a listener that could not be loaded");
         let look = || tls::reload_failures().map(|(listener, count)| (count, [KeyValue::new("listener", listener)]));
         counter.with_callback(move |seen| look().for_each(|(count, listener)| seen.observe(count, &listener))).build();
     }
@@ -63,7 +72,7 @@ impl Metrics {
     /// Looks up the numbers of reads that the primary and the replicas have answered, at each reading of the metrics.
     pub fn watch_reads(&self, counts: impl Fn() -> Option<(u64, u64)> + Send + Sync + 'static) {
         let counter = self.meter.u64_observable_counter("access_tokens.reads");
-        let counter = counter.with_description("Reads that may be a moment old, where there are replicas");
+        let counter = counter.with_description("Reads with bounded staleness, where there are replicas");
         let counter = counter.with_callback(move |seen| {
             let Some((primary, replica)) = counts() else { return };
             for (source, count) in [("primary", primary), ("replica", replica)] {
@@ -88,7 +97,7 @@ impl Metrics {
         });
         gauge.build();
         let gauge = self.meter.u64_observable_gauge("db.client.connection.max");
-        let gauge = gauge.with_description("How many connections to the database there may be");
+        let gauge = gauge.with_description("Maximum number of connections to the database");
         let gauge = gauge.with_callback(move |seen| {
             connections().iter().for_each(|found| seen.observe(found.most.into(), &[pool(found.purpose)]));
         });
@@ -99,12 +108,18 @@ impl Metrics {
     pub fn watch_dropped(&self, dropped: Vec<Arc<DropCounters>>) {
         let dropped: Arc<[Arc<DropCounters>]> = dropped.into();
         let names = [
-            ("access_tokens.handshakes.dropped", "Connections that were closed before their handshake, to make room"),
+            (
+                "access_tokens.handshakes.dropped",
+                "Connections that were closed during their handshake, to make room for newer ones",
+            ),
             (
                 "access_tokens.connections.dropped",
-                "Connections without an authenticated call that were closed to make room",
+                "Connections without an authenticated call that were closed to make room for newer ones",
             ),
-            ("access_tokens.control_floods", "Connections that were closed for too many control frames"),
+            (
+                "access_tokens.control_floods",
+                "Connections that were closed because their clients sent too many control frames",
+            ),
         ];
         for (place, (name, described)) in names.into_iter().enumerate() {
             let dropped = Arc::clone(&dropped);
@@ -121,7 +136,7 @@ impl Metrics {
     /// Looks up whether the service behind the gateway is ready, at each reading of the metrics.
     pub fn watch_upstream(&self, ready: impl Fn() -> bool + Send + Sync + 'static) {
         let gauge = self.meter.u64_observable_gauge("access_tokens.upstream.ready");
-        let gauge = gauge.with_description("1 while the service behind the gateway says that it is ready");
+        let gauge = gauge.with_description("1 while the service behind the gateway reports that it is ready, else 0");
         gauge.with_callback(move |seen| seen.observe(u64::from(ready()), &[])).build();
     }
 
@@ -140,7 +155,7 @@ impl Metrics {
     /// Looks up the number of released sessions that have not expired, at each reading of the metrics.
     pub fn watch_released(&self, released: impl Fn() -> usize + Send + Sync + 'static) {
         let gauge = self.meter.u64_observable_gauge("access_tokens.sessions.released");
-        let gauge = gauge.with_description("Sessions that were ended and have not expired yet");
+        let gauge = gauge.with_description("Released sessions that have not expired");
         gauge.with_callback(move |seen| seen.observe(released() as u64, &[])).build();
     }
 }
