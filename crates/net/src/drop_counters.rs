@@ -2,12 +2,8 @@
 //! counts are logged at most once a minute.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
-use tokio::time::Instant;
-
-const LOG_INTERVAL: Duration = Duration::from_secs(60);
+use crate::log_throttle::LogThrottle;
 
 /// Counts of the connections that one listener has closed.
 #[derive(Debug)]
@@ -16,32 +12,29 @@ pub struct DropCounters {
     handshakes: AtomicU64,
     connections: AtomicU64,
     floods: AtomicU64,
-    told: Mutex<Option<Instant>>,
+    throttle: LogThrottle,
 }
 
 impl DropCounters {
     /// Counts for a listener. `listener` is its name in the settings.
     pub fn new(listener: &'static str) -> Self {
         let [handshakes, connections, floods] = Default::default();
-        Self { listener, handshakes, connections, floods, told: Mutex::new(None) }
+        Self { listener, handshakes, connections, floods, throttle: LogThrottle::new() }
     }
 
     /// Counts a connection that was closed before its handshake was complete.
     pub(crate) fn handshake(&self) {
-        self.handshakes.fetch_add(1, Ordering::Relaxed);
-        self.tell();
+        self.count(&self.handshakes);
     }
 
     /// Counts a connection that was closed without an authenticated call.
     pub(crate) fn connection(&self) {
-        self.connections.fetch_add(1, Ordering::Relaxed);
-        self.tell();
+        self.count(&self.connections);
     }
 
     /// Counts a connection that was closed because its client sent too many control frames.
     pub(crate) fn flood(&self) {
-        self.floods.fetch_add(1, Ordering::Relaxed);
-        self.tell();
+        self.count(&self.floods);
     }
 
     /// Returns the name of the listener in the settings.
@@ -55,13 +48,11 @@ impl DropCounters {
         [&self.handshakes, &self.connections, &self.floods].map(|count| count.load(Ordering::Relaxed))
     }
 
-    fn tell(&self) {
-        let now = Instant::now();
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.is_some_and(|last| now - last < LOG_INTERVAL) {
+    fn count(&self, counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+        if !self.throttle.permits() {
             return;
         }
-        *told = Some(now);
         let [handshakes, connections, floods] = self.counts();
         let listener = self.listener;
         tracing::warn!(
@@ -69,7 +60,7 @@ impl DropCounters {
             handshakes,
             connections,
             floods,
-            "connections were closed: of strangers to make room, or for too many control frames; counts since the start"
+            "connections were closed, to make room or because of too many control frames; the counts are since the start"
         );
     }
 }

@@ -114,11 +114,11 @@ async fn run_handshake(
     match timeout(HANDSHAKE_TIMEOUT, read_first_bytes).await {
         Ok(Ok(client)) => Some(client),
         Ok(Err(error)) => {
-            tracing::debug!(%address, %error, "a greeting failed");
+            tracing::debug!(%address, %error, "a handshake failed");
             None
         }
         Err(_) => {
-            tracing::debug!(%address, "a greeting took too long");
+            tracing::debug!(%address, "a handshake took too long");
             None
         }
     }

@@ -13,6 +13,11 @@ const INTERVAL: Duration = Duration::from_secs(60);
 pub struct LogThrottle(Mutex<Option<Instant>>);
 
 impl LogThrottle {
+    /// Makes a throttle that permits the first line.
+    pub const fn new() -> Self {
+        Self(Mutex::new(None))
+    }
+
     /// Returns whether the line may be logged now. If so, the next minute is not permitted.
     pub fn permits(&self) -> bool {
         let now = Instant::now();

@@ -3,9 +3,9 @@
 //! A collector refuses a message of more than 4 MiB as a whole. The library limits a batch only in spans.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use access_tokens_net::log_throttle::LogThrottle;
 use opentelemetry::trace::Status;
 use opentelemetry::{Array, KeyValue, Value};
 use opentelemetry_sdk::Resource;
@@ -22,15 +22,13 @@ const MAX_EXPORT_BYTES: usize = 2 << 20;
 const SPAN_BYTES: usize = 192;
 const EVENT_BYTES: usize = 32;
 const ATTRIBUTE_BYTES: usize = 24;
-/// Minimum time between two log lines about failed exports of one signal.
-const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// A kind of exported data.
 #[derive(Debug)]
 pub(crate) struct Signal {
     name: &'static str,
     failed: AtomicU64,
-    logged: Mutex<Option<Instant>>,
+    throttle: LogThrottle,
 }
 
 /// Spans.
@@ -45,7 +43,7 @@ pub(crate) fn signals() -> [&'static Signal; 2] {
 
 impl Signal {
     const fn new(name: &'static str) -> Self {
-        Self { name, failed: AtomicU64::new(0), logged: Mutex::new(None) }
+        Self { name, failed: AtomicU64::new(0), throttle: LogThrottle::new() }
     }
 
     /// Returns the name of the signal.
@@ -64,19 +62,10 @@ impl Signal {
     /// including the key.
     fn fail(&self, error: &OTelSdkError) {
         let failed = self.failed.fetch_add(1, Ordering::Relaxed) + 1;
-        if self.may_log(Instant::now()) {
+        if self.throttle.permits() {
             let (signal, cause) = (self.name, cause(error));
             tracing::warn!(signal, failed, cause, "an export to the collector failed; the count is since the start");
         }
-    }
-
-    fn may_log(&self, now: Instant) -> bool {
-        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
-        let may = logged.is_none_or(|last| now.duration_since(last) >= LOG_INTERVAL);
-        if may {
-            *logged = Some(now);
-        }
-        may
     }
 }
 
@@ -279,7 +268,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn an_export_that_fails_is_counted_and_logged_once_a_minute() {
         static SIGNAL: Signal = Signal::new("test");
         let watched = MonitoredExporter::new(Failing, &SIGNAL);
@@ -290,9 +279,9 @@ mod tests {
         // Each part is an export of its own.
         watched.export(vec![span(MAX_EXPORT_BYTES); 2]).await.expect_err("it fails");
         assert_eq!(SIGNAL.failed(), 5);
-        let logged = SIGNAL.logged.lock().expect("a lock").expect("it was logged");
-        assert!(!SIGNAL.may_log(logged + LOG_INTERVAL / 2));
-        assert!(SIGNAL.may_log(logged + LOG_INTERVAL));
+        assert!(!SIGNAL.throttle.permits(), "it was logged");
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert!(SIGNAL.throttle.permits());
     }
 
     #[test]

@@ -160,7 +160,7 @@ fn resource(settings: &TelemetrySettings, name: &'static str) -> anyhow::Result<
     let name = if settings.service_name.is_empty() { name.to_owned() } else { settings.service_name.clone() };
     let attributes = pairs(&settings.attributes).unwrap_or_default().into_iter();
     // Without an instance id, two replicas would write to one series and overwrite each other.
-    let instance = code::hex_id(&SystemRandom).context("there is no randomness")?;
+    let instance = code::hex_id(&SystemRandom).context("no random bytes")?;
     let resource = Resource::builder()
         .with_attribute(KeyValue::new("service.version", VERSION))
         .with_attribute(KeyValue::new("service.instance.id", instance))

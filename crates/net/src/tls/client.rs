@@ -47,9 +47,9 @@ pub struct UpstreamConnector {
 impl UpstreamConnector {
     /// Makes a connector for an `https` URL. Fails if the URL is not one of https, or if the files cannot be used now.
     pub fn new(url: &Uri, trust: Trust, settings: &UpstreamSettings, section: &'static str) -> anyhow::Result<Self> {
-        ensure!(url.scheme() == Some(&Scheme::HTTPS), "{url} is no URL of https");
+        ensure!(url.scheme() == Some(&Scheme::HTTPS), "{url} is not an https URL");
         let host = url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_owned();
-        let name = ServerName::try_from(host.clone()).with_context(|| format!("{host} is no name of a host"))?;
+        let name = ServerName::try_from(host.clone()).with_context(|| format!("{host} is not a host name"))?;
         let port = url.port_u16().unwrap_or(443);
         let link =
             Self { host, port, name, trust, settings: Arc::new(settings.clone()), section, throttle: Arc::default() };

@@ -29,7 +29,7 @@ pub(super) fn key(path: &Path) -> anyhow::Result<PrivateKeyDer<'static>> {
 pub(super) fn authorities(path: &Path) -> anyhow::Result<Arc<RootCertStore>> {
     let mut store = RootCertStore::empty();
     for certificate in certificates(path)? {
-        store.add(certificate).with_context(|| format!("{} holds a certificate that is none", path.display()))?;
+        store.add(certificate).with_context(|| format!("{} holds a malformed certificate", path.display()))?;
     }
     Ok(Arc::new(store))
 }

@@ -21,7 +21,7 @@ const DATE: &str = "%Y-%m-%d %H:%M UTC";
 /// malformed certificate.
 pub fn validities(path: &Path) -> anyhow::Result<Vec<(Timestamp, Timestamp)>> {
     let certificates = files::certificates(path)?;
-    let validity = |one| validity(one).with_context(|| format!("{} holds a certificate that is none", path.display()));
+    let validity = |one| validity(one).with_context(|| format!("{} holds a malformed certificate", path.display()));
     certificates.iter().map(validity).collect()
 }
 
@@ -37,8 +37,7 @@ fn validity(certificate: &CertificateDer<'_>) -> Option<(Timestamp, Timestamp)> 
 /// Refuses a certificate that is not valid now.
 pub(super) fn check_dates(path: &Path, chain: &[CertificateDer<'_>]) -> anyhow::Result<()> {
     let Some(own) = chain.first() else { return Ok(()) };
-    let (from, until) =
-        validity(own).with_context(|| format!("{} holds a certificate that is none", path.display()))?;
+    let (from, until) = validity(own).with_context(|| format!("{} holds a malformed certificate", path.display()))?;
     let now = SystemClock.now();
     ensure!(from <= now, "the certificate of {} is not valid before {}", path.display(), from.format(DATE));
     ensure!(
@@ -66,7 +65,9 @@ pub(super) fn check_server(path: &Path, chain: &[CertificateDer<'_>]) -> anyhow:
         "the second certificate of {file} is no authority, or is not valid now"
     );
     if let Some(error) = refusal(own, std::slice::from_ref(issuer))? {
-        bail!("the first certificate of {file} was not signed by the second one, or is no good otherwise: {error}");
+        bail!(
+            "the first certificate of {file} was not signed by the second one, or cannot be used for another reason: {error}"
+        );
     }
     Ok(())
 }
