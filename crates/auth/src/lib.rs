@@ -8,14 +8,10 @@ mod api_key;
 mod authenticator;
 mod caller_cache;
 mod certificate_bindings;
-#[cfg(test)]
-mod fake_store;
 mod former_servers;
 mod key_uses;
 mod login;
 mod login_rate;
-#[cfg(test)]
-mod login_tests;
 mod revocation_list;
 mod session_token;
 #[cfg(test)]

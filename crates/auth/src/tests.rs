@@ -1,5 +1,8 @@
 //! The rules of sessions, on a store in memory and a clock that is set.
 
+mod fake_store;
+mod logins;
+
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -19,7 +22,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::DateTime;
 
-use super::fake_store::{FakeStore, ORGANISATION};
+use self::fake_store::{FakeStore, ORGANISATION};
 use super::{Authenticator, ClaimForm, Login, LoginLimits, NewApiKey, SessionTokens};
 
 /// Microseconds since 1970.

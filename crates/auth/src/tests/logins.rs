@@ -8,7 +8,7 @@ use access_tokens_domain::ports::{BoxFuture, HashWork, Purpose, Secrets, Verdict
 use access_tokens_domain::secret::{CodeHash, PassCodeHash, SealedCode, Secret};
 use access_tokens_domain::{Error, Reason, Result};
 
-use super::tests::{SECOND, START, World, replica, world as slow_world};
+use super::{SECOND, START, World, replica, world as slow_world};
 
 const DAY: i64 = 24 * 3_600;
 
