@@ -26,7 +26,7 @@ use super::revocation_list::RevocationList;
 use super::session_token::SessionTokens;
 
 /// Lifetime of a session, whether it is used or not.
-pub const LIFETIME: TimeDelta = TimeDelta::hours(2);
+pub const SESSION_LIFETIME: TimeDelta = TimeDelta::hours(2);
 
 /// Opens sessions, identifies callers and ends sessions.
 pub struct Authenticator<S> {

@@ -11,7 +11,7 @@ use access_tokens_domain::Result;
 use tokio::time::Instant;
 
 /// Maximum age of an entry.
-const LIFETIME: Duration = Duration::from_millis(500);
+const MAX_AGE: Duration = Duration::from_millis(500);
 /// Maximum number of callers, and of keys without a caller. It bounds memory.
 const MAX_ENTRIES: usize = 10_000;
 
@@ -41,20 +41,20 @@ impl<T: Clone> CallerCache<T> {
     /// Returns the cached caller of `key`, or the result of `load`.
     pub(super) async fn get(&self, key: &str, load: impl Future<Output = Result<Option<T>>>) -> Result<Option<T>> {
         // The age of an entry counts from the start of its look-up.
-        let asked = Instant::now();
-        if let Some(value) = self.found.get(key, asked) {
+        let started = Instant::now();
+        if let Some(value) = self.found.get(key, started) {
             return Ok(Some(value));
         }
-        if self.unknown.as_ref().is_some_and(|unknown| unknown.get(key, asked).is_some()) {
+        if self.unknown.as_ref().is_some_and(|unknown| unknown.get(key, started).is_some()) {
             return Ok(None);
         }
         let found = load.await?;
         match &found {
-            Some(value) => self.found.put(key, asked, value.clone()),
+            Some(value) => self.found.put(key, started, value.clone()),
             None => {
                 self.found.remove(key);
                 if let Some(unknown) = &self.unknown {
-                    unknown.put(key, asked, ());
+                    unknown.put(key, started, ());
                 }
             }
         }
@@ -69,19 +69,19 @@ impl<T: Clone> Entries<T> {
 
     fn get(&self, key: &str, now: Instant) -> Option<T> {
         let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        let (since, value) = entries.get(key)?;
-        (now.duration_since(*since) < LIFETIME).then(|| value.clone())
+        let (stored, value) = entries.get(key)?;
+        (now.duration_since(*stored) < MAX_AGE).then(|| value.clone())
     }
 
-    fn put(&self, key: &str, asked: Instant, value: T) {
+    fn put(&self, key: &str, started: Instant, value: T) {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         if entries.len() >= self.max {
-            entries.retain(|_, (since, _)| asked.duration_since(*since) < LIFETIME);
+            entries.retain(|_, (stored, _)| started.duration_since(*stored) < MAX_AGE);
         }
         if entries.len() >= self.max {
             entries.clear();
         }
-        entries.insert(key.to_owned(), (asked, value));
+        entries.insert(key.to_owned(), (started, value));
     }
 
     fn remove(&self, key: &str) {

@@ -21,7 +21,7 @@ mod verified_tokens;
 pub use api_key::NewApiKey;
 pub use api_key::public_part;
 pub use authenticator::Authenticator;
-pub use authenticator::LIFETIME as SESSION_LIFETIME;
+pub use authenticator::SESSION_LIFETIME;
 pub use login::Login;
 pub use login_rate::LoginLimits;
 pub use session_token::{ClaimForm, ClaimNames, SessionTokens};

@@ -45,7 +45,7 @@ pub(super) struct RevocationList {
 struct List {
     ids: ReleasedIds,
     /// Start of the last complete read.
-    asked: Option<Instant>,
+    read_started: Option<Instant>,
 }
 
 /// Progress of the reads.
@@ -55,11 +55,11 @@ struct Progress {
     /// start.
     read_at: Option<i64>,
     /// The last id of the first read. None: the first read has not begun.
-    first: Option<String>,
+    first_read_after: Option<String>,
     /// Whether the first read is complete.
     loaded: bool,
     /// Start of the last wide read.
-    wide: Option<Instant>,
+    wide_started: Option<Instant>,
     /// Position at which the wide read continues. None: it is complete.
     wide_after: Option<ReleasedAfter>,
 }
@@ -74,13 +74,13 @@ impl RevocationList {
         {
             let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
             let known = known(&list);
-            if list.is_young() || known {
+            if list.is_fresh() || known {
                 return Ok(known);
             }
         }
         let mut progress = self.reading.lock().await;
-        let young = self.list.read().unwrap_or_else(PoisonError::into_inner).is_young();
-        if !young {
+        let fresh = self.list.read().unwrap_or_else(PoisonError::into_inner).is_fresh();
+        if !fresh {
             self.read(store, now, &mut progress).await?;
         }
         drop(progress);
@@ -96,21 +96,21 @@ impl RevocationList {
 
     /// Returns whether the whole list has been read.
     pub(super) fn is_loaded(&self) -> bool {
-        self.list.read().unwrap_or_else(PoisonError::into_inner).asked.is_some()
+        self.list.read().unwrap_or_else(PoisonError::into_inner).read_started.is_some()
     }
 
     async fn read<S: AccountStore>(&self, store: &S, now: Timestamp, progress: &mut Progress) -> Result<()> {
         while !progress.loaded {
-            let after = ReleasedAfter::Id(progress.first.clone().unwrap_or_default());
+            let after = ReleasedAfter::Id(progress.first_read_after.clone().unwrap_or_default());
             let page = store.released_sessions(&after, now, PAGE).await?;
             progress.read_at.get_or_insert(page.read_at);
             match page.sessions.last() {
-                Some(last) => progress.first = Some(last.id.clone()),
+                Some(last) => progress.first_read_after = Some(last.id.clone()),
                 None => progress.loaded = true,
             }
             self.add_page(&page);
         }
-        let asked = Instant::now();
+        let read_started = Instant::now();
         let mut after = Some(ReleasedAfter::Release(progress.read_at.unwrap_or_default() - OVERLAP, String::new()));
         let mut read_at = None;
         while let Some(position) = after {
@@ -122,8 +122,8 @@ impl RevocationList {
         // A clock that was set back is followed.
         progress.read_at = read_at;
         let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);
-        list.ids.forget(now);
-        list.asked = Some(asked);
+        list.ids.drop_expired(now);
+        list.read_started = Some(read_started);
         Ok(())
     }
 
@@ -131,9 +131,10 @@ impl RevocationList {
     /// meanwhile.
     async fn read_wide<S: AccountStore>(&self, store: &S, now: Timestamp, progress: &mut Progress) -> Result<()> {
         let began = Instant::now();
-        if progress.wide_after.is_none() && progress.wide.is_none_or(|wide| began.duration_since(wide) >= WIDE_INTERVAL)
+        if progress.wide_after.is_none()
+            && progress.wide_started.is_none_or(|wide_started| began.duration_since(wide_started) >= WIDE_INTERVAL)
         {
-            progress.wide = Some(began);
+            progress.wide_started = Some(began);
             let from = progress.read_at.unwrap_or_default() - WIDE_OVERLAP;
             progress.wide_after = Some(ReleasedAfter::Release(from, String::new()));
         }
@@ -178,8 +179,8 @@ fn next(page: &ReleasedPage) -> Option<ReleasedAfter> {
 }
 
 impl List {
-    fn is_young(&self) -> bool {
-        self.asked.is_some_and(|asked| asked.elapsed() < MAX_AGE)
+    fn is_fresh(&self) -> bool {
+        self.read_started.is_some_and(|read_started| read_started.elapsed() < MAX_AGE)
     }
 }
 
@@ -200,21 +201,21 @@ impl ReleasedIds {
     /// Number of parts. The last digits of an id decide.
     const PARTS: u128 = 64;
 
-    fn place(id: u128, expires: Timestamp) -> (i64, u8) {
+    fn bucket(id: u128, expires: Timestamp) -> (i64, u8) {
         let part = u8::try_from(id % Self::PARTS).unwrap_or_default();
         (expires.timestamp().div_euclid(60), part)
     }
 
     fn contains(&self, id: u128, expires: Timestamp) -> bool {
-        self.0.get(&Self::place(id, expires)).is_some_and(|ids| ids.contains(&id))
+        self.0.get(&Self::bucket(id, expires)).is_some_and(|ids| ids.contains(&id))
     }
 
     fn insert(&mut self, id: u128, expires: Timestamp) {
-        self.0.entry(Self::place(id, expires)).or_default().insert(id);
+        self.0.entry(Self::bucket(id, expires)).or_default().insert(id);
     }
 
     /// Drops the minutes that have passed.
-    fn forget(&mut self, now: Timestamp) {
+    fn drop_expired(&mut self, now: Timestamp) {
         let minute = now.timestamp().div_euclid(60);
         self.0.retain(|(expires, _), _| *expires >= minute);
     }
@@ -251,9 +252,9 @@ mod tests {
         }
         assert_eq!(ids.count(), 2_000);
         assert!(ids.contains(7, time(60)) && !ids.contains(1_007, time(60)));
-        ids.forget(time(119));
+        ids.drop_expired(time(119));
         assert!(ids.contains(7, time(60)));
-        ids.forget(time(120));
+        ids.drop_expired(time(120));
         assert!(!ids.contains(7, time(60)) && ids.contains(5_007, time(120)));
     }
 

@@ -48,7 +48,7 @@ pub(super) struct ConnectionPermit {
     anonymous: Option<AnonymousConnection>,
     /// Receives a message when the connection must close to make room for another one.
     evicted: Option<oneshot::Receiver<()>>,
-    gone: bool,
+    displaced: bool,
 }
 
 impl ConnectionPermit {
@@ -61,13 +61,13 @@ impl ConnectionPermit {
     /// Completes when the connection must close to make room for another one.
     pub(super) fn poll_evicted(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if let Some(evicted) = &mut self.evicted
-            && let Poll::Ready(told) = Pin::new(evicted).poll(context)
+            && let Poll::Ready(message) = Pin::new(evicted).poll(context)
         {
             self.evicted = None;
             // A sender that was dropped without a message: the connection has become authenticated.
-            self.gone = told.is_ok();
+            self.displaced = message.is_ok();
         }
-        if self.gone { Poll::Ready(()) } else { Poll::Pending }
+        if self.displaced { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 
@@ -97,7 +97,7 @@ pub(super) struct Acceptor {
     handshakes: Handshakes,
     /// A client that has completed its handshake and waits for a permit. It is kept here, so that it is not lost when
     /// the wait is cancelled.
-    arrived: Option<HandshakenClient>,
+    waiting_client: Option<HandshakenClient>,
     failures: FailureLog,
 }
 
@@ -115,7 +115,7 @@ impl Acceptor {
             anonymous_connections: Arc::new(Mutex::new(anonymous_connections)),
             trusted_proxies: limits.trusted_proxies,
             handshakes,
-            arrived: None,
+            waiting_client: None,
             failures: FailureLog::default(),
         }
     }
@@ -123,11 +123,11 @@ impl Acceptor {
     /// Returns the next connection and its permit. No connection waits for the handshake of another one. If there is no
     /// permit, an anonymous connection is displaced: the oldest one of the address that has most of them.
     pub(super) async fn next(&mut self) -> (HandshakenClient, ConnectionPermit) {
-        if self.arrived.is_none() {
-            self.arrived = Some(self.next_client().await);
+        if self.waiting_client.is_none() {
+            self.waiting_client = Some(self.next_client().await);
         }
         let permit = self.permit().await;
-        let client = self.arrived.take().expect("it has arrived");
+        let client = self.waiting_client.take().expect("it has arrived");
         let permit = self.connection_permit(permit, client.address.ip());
         (client, permit)
     }
@@ -148,16 +148,16 @@ impl Acceptor {
     fn connection_permit(&self, permit: OwnedSemaphorePermit, address: IpAddr) -> ConnectionPermit {
         let trusted = self.trusted_proxies.iter().any(|network| network.contains(address));
         if trusted || Protection::Connections.is_off() {
-            return ConnectionPermit { _permit: permit, anonymous: None, evicted: None, gone: false };
+            return ConnectionPermit { _permit: permit, anonymous: None, evicted: None, displaced: false };
         }
         let limit_key = LimitKey::of_address(Some(ClientAddress::new(address)));
         let (evict, evicted) = oneshot::channel();
-        let (id, displaced) =
+        let (id, evicted_member) =
             self.anonymous_connections.lock().unwrap_or_else(PoisonError::into_inner).insert(limit_key, evict);
-        self.close(displaced);
+        self.close(evicted_member);
         let anonymous =
             AnonymousConnection { anonymous_connections: Arc::clone(&self.anonymous_connections), limit_key, id };
-        ConnectionPermit { _permit: permit, anonymous: Some(anonymous), evicted: Some(evicted), gone: false }
+        ConnectionPermit { _permit: permit, anonymous: Some(anonymous), evicted: Some(evicted), displaced: false }
     }
 
     /// Tells an anonymous connection to close, if there is one.

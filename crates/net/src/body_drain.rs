@@ -28,7 +28,7 @@ enum State<B> {
     /// There is no body, or it was read to its end.
     Ended,
     /// The handler has it.
-    Lent,
+    InHandler,
     /// The handler has dropped the body after it has read this many bytes.
     Unread(B, u64),
 }
@@ -48,39 +48,39 @@ where
     B: HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Unpin + Send + 'static,
 {
     /// Wraps the body of a new request for its handler.
-    pub(super) fn lend(&self, body: B) -> Body {
+    pub(super) fn wrap(&self, body: B) -> Body {
         if body.is_end_stream() {
             *self.state() = State::Ended;
             return Body::empty();
         }
-        *self.state() = State::Lent;
-        Body::new(TrackedBody { body: Some(body), seen: 0, current: Self(Arc::clone(&self.0)) })
+        *self.state() = State::InHandler;
+        Body::new(TrackedBody { body: Some(body), bytes_read: 0, current: Self(Arc::clone(&self.0)) })
     }
 
-    /// Reads the part of a body that the handler has left. `began` is the time at which the head of the request came.
+    /// Reads the part of a body that the handler has left. `started` is the time at which the head of the request came.
     /// Returns false if the body does not end within the limits: the connection cannot be used any more.
     ///
     /// A client that waits for `100 Continue` is not asked for a body that is not needed.
-    pub(super) async fn drain(&self, began: Instant, awaits_continue: bool) -> bool {
-        let (mut body, mut seen) = match std::mem::replace(&mut *self.state(), State::Ended) {
+    pub(super) async fn drain(&self, started: Instant, awaits_continue: bool) -> bool {
+        let (mut body, mut bytes_read) = match std::mem::replace(&mut *self.state(), State::Ended) {
             State::Ended => return true,
-            State::Lent => return false,
-            State::Unread(body, seen) => (body, seen),
+            State::InHandler => return false,
+            State::Unread(body, bytes_read) => (body, bytes_read),
         };
-        if awaits_continue && seen == 0 {
+        if awaits_continue && bytes_read == 0 {
             return false;
         }
         let rest = async {
-            while seen <= MAX_DRAINED_BYTES {
+            while bytes_read <= MAX_DRAINED_BYTES {
                 match body.frame().await {
-                    Some(Ok(frame)) => seen += frame.data_ref().map_or(0, |data| data.len() as u64),
+                    Some(Ok(frame)) => bytes_read += frame.data_ref().map_or(0, |data| data.len() as u64),
                     Some(Err(_)) => return false,
                     None => return true,
                 }
             }
             false
         };
-        timeout_at(began + DRAIN_TIME, rest).await.unwrap_or(false)
+        timeout_at(started + DRAIN_TIME, rest).await.unwrap_or(false)
     }
 }
 
@@ -89,7 +89,7 @@ struct TrackedBody<B> {
     /// None once the body has ended or has failed.
     body: Option<B>,
     /// Bytes that the handler has read.
-    seen: u64,
+    bytes_read: u64,
     current: BodyDrain<B>,
 }
 
@@ -104,7 +104,7 @@ where
         let Some(body) = &mut self.body else { return Poll::Ready(None) };
         let polled = Pin::new(body).poll_frame(context);
         match &polled {
-            Poll::Ready(Some(Ok(frame))) => self.seen += frame.data_ref().map_or(0, |data| data.len() as u64),
+            Poll::Ready(Some(Ok(frame))) => self.bytes_read += frame.data_ref().map_or(0, |data| data.len() as u64),
             // The library closes the connection when a body fails.
             Poll::Ready(Some(Err(_)) | None) => self.body = None,
             Poll::Pending => {}
@@ -123,7 +123,7 @@ where
 
 impl<B> Drop for TrackedBody<B> {
     fn drop(&mut self) {
-        let left = self.body.take().map_or(State::Ended, |body| State::Unread(body, self.seen));
+        let left = self.body.take().map_or(State::Ended, |body| State::Unread(body, self.bytes_read));
         *self.current.state() = left;
     }
 }

@@ -32,16 +32,16 @@ pub struct ConnectionInfo {
 #[derive(Debug)]
 pub struct ConnectionTracker {
     counts: Mutex<Counts>,
-    unsent: Arc<Semaphore>,
+    unsent_budget: Arc<Semaphore>,
     /// Time at which streams that could last without limit end.
-    ends: Instant,
+    stream_deadline: Instant,
     /// Whether the connection does not count as anonymous: an authenticated call has come over it, or its peer is a
     /// trusted proxy.
     authenticated: AtomicBool,
     /// Number of calls that began while the connection was anonymous and that have not been processed yet.
-    unseen: AtomicUsize,
+    unprocessed: AtomicUsize,
     /// Woken when that number becomes 0.
-    reader: AtomicWaker,
+    waker: AtomicWaker,
     /// Membership among the anonymous connections. It is dropped with the first authenticated call.
     anonymous: Mutex<Option<Box<dyn Debug + Send + Sync>>>,
 }
@@ -49,8 +49,8 @@ pub struct ConnectionTracker {
 #[derive(Debug)]
 struct Counts {
     in_progress: usize,
-    begun: u64,
-    since: Instant,
+    started: u64,
+    idle_since: Instant,
 }
 
 impl ConnectionTracker {
@@ -59,12 +59,12 @@ impl ConnectionTracker {
         let (now, authenticated) = (Instant::now(), AtomicBool::new(anonymous.is_none()));
         let anonymous = anonymous.map(|anonymous| Box::new(anonymous) as Box<dyn Debug + Send + Sync>);
         Self {
-            counts: Mutex::new(Counts { in_progress: 0, begun: 0, since: now }),
-            unsent: Arc::new(Semaphore::new(UNSENT_BYTES_PER_CONNECTION)),
-            ends: now + age,
+            counts: Mutex::new(Counts { in_progress: 0, started: 0, idle_since: now }),
+            unsent_budget: Arc::new(Semaphore::new(UNSENT_BYTES_PER_CONNECTION)),
+            stream_deadline: now + age,
             authenticated,
-            unseen: AtomicUsize::new(0),
-            reader: AtomicWaker::new(),
+            unprocessed: AtomicUsize::new(0),
+            waker: AtomicWaker::new(),
             anonymous: Mutex::new(anonymous),
         }
     }
@@ -87,39 +87,39 @@ impl ConnectionTracker {
     }
 
     /// Completes when every call of an anonymous connection has been processed.
-    pub(crate) fn poll_all_seen(&self, cx: &Context<'_>) -> Poll<()> {
-        if self.unseen.load(Ordering::Acquire) == 0 {
+    pub(crate) fn poll_all_processed(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.unprocessed.load(Ordering::Acquire) == 0 {
             return Poll::Ready(());
         }
-        self.reader.register(cx.waker());
+        self.waker.register(cx.waker());
         // The last call may have been processed in between.
-        if self.unseen.load(Ordering::Acquire) == 0 { Poll::Ready(()) } else { Poll::Pending }
+        if self.unprocessed.load(Ordering::Acquire) == 0 { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// Returns the time since which no call is in progress. None while there is one.
     pub fn idle_since(&self) -> Option<Instant> {
         let counts = self.state();
-        (counts.in_progress == 0).then_some(counts.since)
+        (counts.in_progress == 0).then_some(counts.idle_since)
     }
 
     /// Returns whether there has been a call.
-    pub(crate) fn used(&self) -> bool {
-        self.calls() > 0
+    pub(crate) fn has_calls(&self) -> bool {
+        self.call_count() > 0
     }
 
     /// Returns how many calls have come.
-    pub(crate) fn calls(&self) -> u64 {
-        self.state().begun
+    pub(crate) fn call_count(&self) -> u64 {
+        self.state().started
     }
 
     /// Returns the bytes that are free for answers that wait to be sent.
-    pub fn unsent(&self) -> &Arc<Semaphore> {
-        &self.unsent
+    pub fn unsent_budget(&self) -> &Arc<Semaphore> {
+        &self.unsent_budget
     }
 
     /// Returns the time at which streams that could last without limit end.
-    pub fn ends(&self) -> Instant {
-        self.ends
+    pub fn stream_deadline(&self) -> Instant {
+        self.stream_deadline
     }
 
     fn state(&self) -> MutexGuard<'_, Counts> {
@@ -131,43 +131,48 @@ impl ConnectionTracker {
 #[derive(Debug)]
 pub struct InFlightCall {
     tracker: Arc<ConnectionTracker>,
-    came: Instant,
+    received_at: Instant,
     ended: AtomicBool,
     /// Whether the call counts as not processed.
-    unseen: AtomicBool,
+    unprocessed: AtomicBool,
 }
 
 impl InFlightCall {
     /// Begins a call over a connection.
     pub fn begin(tracker: Arc<ConnectionTracker>) -> Self {
         let mut counts = tracker.state();
-        (counts.in_progress, counts.begun) = (counts.in_progress + 1, counts.begun + 1);
+        (counts.in_progress, counts.started) = (counts.in_progress + 1, counts.started + 1);
         drop(counts);
-        let unseen = tracker.is_anonymous();
-        if unseen {
-            tracker.unseen.fetch_add(1, Ordering::Relaxed);
+        let unprocessed = tracker.is_anonymous();
+        if unprocessed {
+            tracker.unprocessed.fetch_add(1, Ordering::Relaxed);
         }
-        Self { tracker, came: Instant::now(), ended: AtomicBool::new(false), unseen: AtomicBool::new(unseen) }
+        Self {
+            tracker,
+            received_at: Instant::now(),
+            ended: AtomicBool::new(false),
+            unprocessed: AtomicBool::new(unprocessed),
+        }
     }
 
     /// Records that the call has been processed: it is answered, or it waits for something else than its connection.
-    pub fn seen(&self) {
-        if self.unseen.load(Ordering::Relaxed) && self.unseen.swap(false, Ordering::Relaxed) {
-            self.tracker.unseen.fetch_sub(1, Ordering::Release);
-            self.tracker.reader.wake();
+    pub fn mark_processed(&self) {
+        if self.unprocessed.load(Ordering::Relaxed) && self.unprocessed.swap(false, Ordering::Relaxed) {
+            self.tracker.unprocessed.fetch_sub(1, Ordering::Release);
+            self.tracker.waker.wake();
         }
     }
 
     /// Returns the time at which the call came. tonic counts the deadline of the caller from this time.
-    pub fn came(&self) -> Instant {
-        self.came
+    pub fn received_at(&self) -> Instant {
+        self.received_at
     }
 
     /// Ends the call. What is left of its answer does not count.
     pub fn end(&self) {
         if !self.ended.swap(true, Ordering::Relaxed) {
             let mut counts = self.tracker.state();
-            (counts.in_progress, counts.since) = (counts.in_progress - 1, Instant::now());
+            (counts.in_progress, counts.idle_since) = (counts.in_progress - 1, Instant::now());
         }
     }
 
@@ -179,7 +184,7 @@ impl InFlightCall {
 
 impl Drop for InFlightCall {
     fn drop(&mut self) {
-        self.seen();
+        self.mark_processed();
         self.end();
     }
 }

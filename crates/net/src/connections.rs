@@ -45,7 +45,7 @@ const MAX_LARGE_LISTS: usize = 128;
 #[derive(Clone)]
 pub struct Bounds {
     /// Maximum number of connections.
-    pub at_once: usize,
+    pub max_connections: usize,
     /// Maximum number of anonymous connections from one address: connections over which no authenticated call has come.
     pub anonymous_per_address: usize,
     /// Age of a connection at which calls that could last without limit end.
@@ -62,14 +62,14 @@ pub struct Bounds {
 /// `grpc`.
 pub fn connections(port: Port, bounds: Bounds) -> impl Connections<Item = io::Result<Connection>> {
     let limits = ConnectionLimits {
-        max_connections: bounds.at_once,
+        max_connections: bounds.max_connections,
         anonymous_per_address: bounds.anonymous_per_address,
         trusted_proxies: Arc::clone(&bounds.trusted_proxies),
     };
     let shared = Shared {
         dropped: Arc::clone(&port.dropped),
         high_limit: Arc::new(Semaphore::new(MAX_HIGH_LIMIT_CONNECTIONS)),
-        large_lists: Arc::new(Semaphore::new(MAX_LARGE_LISTS)),
+        large_list_permits: Arc::new(Semaphore::new(MAX_LARGE_LISTS)),
     };
     let incoming = Acceptor::new(port, limits, Handshake::Http2);
     stream::unfold((incoming, bounds, shared), |(mut incoming, bounds, shared)| async {
@@ -86,12 +86,12 @@ pub fn split_by_stream_limit(
     connections: impl Connections<Item = io::Result<Connection>>,
 ) -> (impl Connections<Item = io::Result<Connection>>, impl Connections<Item = io::Result<Connection>>) {
     // Bounded by the maximum number of connections.
-    let (hand, low_limit) = mpsc::unbounded();
+    let (sender, low_limit) = mpsc::unbounded();
     let high_limit = connections.filter_map(move |connection| {
         future::ready(match connection {
             Ok(connection) if connection.high_limit.is_none() => {
                 // The receiver is gone only when the process ends.
-                let _ = hand.unbounded_send(Ok(connection));
+                let _ = sender.unbounded_send(Ok(connection));
                 None
             }
             other => Some(other),
@@ -106,7 +106,7 @@ struct Shared {
     /// Permits for the high stream limit.
     high_limit: Arc<Semaphore>,
     /// Permits for large header lists.
-    large_lists: Arc<Semaphore>,
+    large_list_permits: Arc<Semaphore>,
 }
 
 /// A connection with its permit, and with a permit for the high stream limit if there was one.
@@ -121,10 +121,10 @@ pub struct Connection {
     /// not wait for the client.
     flooded: bool,
     /// Whether the library must process what it has read before the next frame is read.
-    yields: bool,
-    large_lists: Arc<Semaphore>,
+    yields_once: bool,
+    large_list_permits: Arc<Semaphore>,
     /// The permit of the large header list that is arriving.
-    large_list: Option<OwnedSemaphorePermit>,
+    large_list_permit: Option<OwnedSemaphorePermit>,
     dropped: Arc<DropCounters>,
 }
 
@@ -143,9 +143,9 @@ impl Connection {
             permit,
             frames: FrameBudget::new(),
             flooded: false,
-            yields: false,
-            large_lists: Arc::clone(&shared.large_lists),
-            large_list: None,
+            yields_once: false,
+            large_list_permits: Arc::clone(&shared.large_list_permits),
+            large_list_permit: None,
             dropped: Arc::clone(&shared.dropped),
         }
     }
@@ -160,18 +160,18 @@ impl Connection {
                 false => Poll::Ready(Ok(())),
             };
         }
-        if std::mem::take(&mut self.yields) {
+        if std::mem::take(&mut self.yields_once) {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        ready!(self.origin.tracker.poll_all_seen(cx));
-        let (before, lists) = (buffer.filled().len(), self.frames.lists());
+        ready!(self.origin.tracker.poll_all_processed(cx));
+        let (before, header_lists) = (buffer.filled().len(), self.frames.header_lists());
         let is_anonymous = self.origin.tracker.is_anonymous() && !Protection::ControlFrames.is_off();
         let read =
             if is_anonymous { self.poll_frame(cx, buffer) } else { Pin::new(&mut self.stream).poll_read(cx, buffer) };
         let Self { frames, origin, .. } = self;
-        let stop = frames.received(&buffer.filled()[before..], || origin.tracker.calls());
-        self.yields = is_anonymous && self.frames.lists() > lists;
+        let stop = frames.received(&buffer.filled()[before..], || origin.tracker.call_count());
+        self.yields_once = is_anonymous && self.frames.header_lists() > header_lists;
         if Protection::ControlFrames.is_off() {
             return read;
         }
@@ -187,7 +187,7 @@ impl Connection {
             if stop == 0 {
                 return Pin::new(&mut self.stream).poll_read(cx, buffer);
             }
-        } else if !self.has_room_for_list() {
+        } else if !self.has_permit_for_list() {
             self.flooded = true;
             self.dropped.flood();
         }
@@ -206,12 +206,12 @@ impl Connection {
     }
 
     /// Takes a permit for the header list that is arriving, if it is large. Returns false if there is none.
-    fn has_room_for_list(&mut self) -> bool {
-        if !self.frames.has_large_list() {
-            self.large_list = None;
-        } else if self.large_list.is_none() {
-            self.large_list = Arc::clone(&self.large_lists).try_acquire_owned().ok();
-            return self.large_list.is_some();
+    fn has_permit_for_list(&mut self) -> bool {
+        if !self.frames.has_large_header_list() {
+            self.large_list_permit = None;
+        } else if self.large_list_permit.is_none() {
+            self.large_list_permit = Arc::clone(&self.large_list_permits).try_acquire_owned().ok();
+            return self.large_list_permit.is_some();
         }
         true
     }

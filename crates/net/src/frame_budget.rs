@@ -65,20 +65,20 @@ const fn endless_headers() -> [u8; (1 + CONTINUATIONS) * HEADER_BYTES] {
 pub(super) struct FrameBudget {
     /// The header of the frame that has begun, and the number of its bytes that have arrived.
     header: [u8; HEADER_BYTES],
-    known: usize,
+    header_bytes: usize,
     /// Bytes until the next header.
     payload: usize,
     /// Number of frames that may arrive until the credit is computed again.
-    left: u64,
+    remaining: u64,
     used_up: bool,
     /// The sources of credit when the credit was computed last.
-    counted: Earned,
+    earned: Earned,
     sent: u64,
     /// Number of header lists that have begun.
-    lists: u64,
-    list: HeaderBlock,
+    header_lists: u64,
+    header_block: HeaderBlock,
     /// Whether the frame that has begun is a part of a header list.
-    in_list: bool,
+    in_header_list: bool,
 }
 
 /// Sources of credit.
@@ -94,36 +94,36 @@ impl FrameBudget {
     pub(super) fn new() -> Self {
         Self {
             header: [0; HEADER_BYTES],
-            known: 0,
+            header_bytes: 0,
             payload: PREFACE.len(),
-            left: FIRST_CREDIT,
+            remaining: FIRST_CREDIT,
             used_up: false,
-            counted: Earned { calls: 0, bytes: 0, at: Instant::now() },
+            earned: Earned { calls: 0, bytes: 0, at: Instant::now() },
             sent: 0,
-            lists: 0,
-            list: HeaderBlock::default(),
-            in_list: false,
+            header_lists: 0,
+            header_block: HeaderBlock::default(),
+            in_header_list: false,
         }
     }
 
     /// Returns the number of header lists that have begun. Each is the start or the end of a call.
-    pub(super) fn lists(&self) -> u64 {
-        self.lists
+    pub(super) fn header_lists(&self) -> u64 {
+        self.header_lists
     }
 
     /// Returns whether the current header list has more fields than allowed.
     pub(super) fn has_too_many_fields(&self) -> bool {
-        self.list.fields() > MAX_FIELDS
+        self.header_block.fields() > MAX_FIELDS
     }
 
     /// Returns whether a large header list has begun and has not ended.
-    pub(super) fn has_large_list(&self) -> bool {
-        self.list.unfinished_bytes().is_some_and(|bytes| bytes > LARGE_LIST_BYTES)
+    pub(super) fn has_large_header_list(&self) -> bool {
+        self.header_block.unfinished_bytes().is_some_and(|bytes| bytes > LARGE_LIST_BYTES)
     }
 
     /// Returns the number of bytes to the end of the current frame, or of its header.
     pub(super) fn until_end(&self) -> usize {
-        if self.payload > 0 { self.payload } else { HEADER_BYTES - self.known }
+        if self.payload > 0 { self.payload } else { HEADER_BYTES - self.header_bytes }
     }
 
     /// Counts bytes that were sent.
@@ -140,36 +140,36 @@ impl FrameBudget {
         let mut at = 0;
         loop {
             let skipped = self.payload.min(bytes.len() - at);
-            if self.in_list && skipped > 0 {
-                let read = self.list.read(&bytes[at..at + skipped], MAX_FIELDS);
+            if self.in_header_list && skipped > 0 {
+                let read = self.header_block.read(&bytes[at..at + skipped], MAX_FIELDS);
                 if self.has_too_many_fields() {
                     return Some(at + read);
                 }
             }
             (self.payload, at) = (self.payload - skipped, at + skipped);
-            if self.used_up && self.payload == 0 && self.known == 0 {
+            if self.used_up && self.payload == 0 && self.header_bytes == 0 {
                 return Some(at);
             }
             if at == bytes.len() {
                 return None;
             }
             let rest = &bytes[at..];
-            let part = rest.len().min(HEADER_BYTES - self.known);
-            self.header[self.known..self.known + part].copy_from_slice(&rest[..part]);
-            (self.known, at) = (self.known + part, at + part);
-            if self.known < HEADER_BYTES {
+            let part = rest.len().min(HEADER_BYTES - self.header_bytes);
+            self.header[self.header_bytes..self.header_bytes + part].copy_from_slice(&rest[..part]);
+            (self.header_bytes, at) = (self.header_bytes + part, at + part);
+            if self.header_bytes < HEADER_BYTES {
                 return None;
             }
-            self.known = 0;
+            self.header_bytes = 0;
             let [a, b, c, kind, flags, ..] = self.header;
             self.payload = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
-            self.in_list = matches!(kind, HEADERS | CONTINUATION);
+            self.in_header_list = matches!(kind, HEADERS | CONTINUATION);
             match kind {
                 HEADERS => {
-                    self.lists += 1;
-                    self.list.headers(self.payload, flags);
+                    self.header_lists += 1;
+                    self.header_block.headers(self.payload, flags);
                 }
-                CONTINUATION => self.list.continuation(self.payload, flags),
+                CONTINUATION => self.header_block.continuation(self.payload, flags),
                 _ => {}
             }
             if kind != DATA && !self.used_up {
@@ -179,21 +179,21 @@ impl FrameBudget {
     }
 
     fn count(&mut self, calls: impl Fn() -> u64) {
-        if self.left == 0 {
+        if self.remaining == 0 {
             let now = Earned { calls: calls(), bytes: self.sent, at: Instant::now() };
-            let time = now.at.duration_since(self.counted.at);
-            self.left = (now.calls - self.counted.calls)
+            let time = now.at.duration_since(self.earned.at);
+            self.remaining = (now.calls - self.earned.calls)
                 .saturating_mul(FRAMES_PER_CALL)
-                .saturating_add((now.bytes - self.counted.bytes) / BYTES_PER_FRAME)
+                .saturating_add((now.bytes - self.earned.bytes) / BYTES_PER_FRAME)
                 .saturating_add(frames_in(time))
                 .min(MAX_CREDIT);
-            if self.left == 0 {
+            if self.remaining == 0 {
                 self.used_up = true;
                 return;
             }
-            self.counted = now;
+            self.earned = now;
         }
-        self.left -= 1;
+        self.remaining -= 1;
     }
 }
 
@@ -254,7 +254,7 @@ mod tests {
         for part in data.chunks(1_000) {
             assert_eq!(budget.received(part, || 0), None);
         }
-        assert_eq!(budget.left, FIRST_CREDIT);
+        assert_eq!(budget.remaining, FIRST_CREDIT);
     }
 
     #[tokio::test(start_paused = true)]

@@ -62,7 +62,7 @@ pub async fn serve(port: Port, limits: ConnectionLimits, service: HttpService, s
     let router = log(router, scheme, Arc::clone(&limits.trusted_proxies));
     let service = HttpService { router, refuse, log, idle };
     let mut acceptor = Acceptor::new(port, limits, Handshake::Http1);
-    let (stopping, told) = watch::channel(false);
+    let (stopping, stop_requested) = watch::channel(false);
     let mut connections = JoinSet::new();
     let mut stop = pin!(stop);
     loop {
@@ -73,7 +73,7 @@ pub async fn serve(port: Port, limits: ConnectionLimits, service: HttpService, s
         // Removes ended tasks. A panic was already reported.
         while connections.try_join_next().is_some() {}
         let service = HttpService { router: service.router.clone(), ..service };
-        connections.spawn(connection(client, permit, service, told.clone()));
+        connections.spawn(connection(client, permit, service, stop_requested.clone()));
     }
     drop(acceptor);
     let _ = stopping.send(true);
@@ -92,17 +92,17 @@ async fn connection(
     client: HandshakenClient,
     mut permit: ConnectionPermit,
     service: HttpService,
-    mut told: watch::Receiver<bool>,
+    mut stop_requested: watch::Receiver<bool>,
 ) {
     let (HandshakenClient { stream, address, .. }, HttpService { router, refuse, idle, .. }) = (client, service);
-    let spoke = AtomicBool::new(false);
+    let has_request = AtomicBool::new(false);
     let anonymous = Mutex::new(permit.take_anonymous());
-    let (spoke, anonymous) = (&spoke, &anonymous);
+    let (has_request, anonymous) = (&has_request, &anonymous);
     let current = &BodyDrain::new();
     let service = service_fn(move |request: http::Request<Incoming>| {
-        spoke.store(true, Ordering::Relaxed);
-        let (began, awaits_continue) = (Instant::now(), request.headers().contains_key(EXPECT));
-        let mut request = request.map(|body| current.lend(body));
+        has_request.store(true, Ordering::Relaxed);
+        let (started_at, awaits_continue) = (Instant::now(), request.headers().contains_key(EXPECT));
+        let mut request = request.map(|body| current.wrap(body));
         request.extensions_mut().insert(ConnectInfo(address));
         let answer = router.clone().oneshot(request);
         async move {
@@ -110,7 +110,7 @@ async fn connection(
             if answer.extensions().get::<Authenticated>().is_some() {
                 drop(anonymous.lock().unwrap_or_else(PoisonError::into_inner).take());
             }
-            if !current.drain(began, awaits_continue).await {
+            if !current.drain(started_at, awaits_continue).await {
                 answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Ok::<_, Infallible>(answer)
@@ -122,22 +122,22 @@ async fn connection(
         .max_buf_size(MAX_HEAD_BYTES)
         .serve_connection(TokioIo::new(ParseErrorResponder::new(stream, address, refuse)), service);
     let mut connection = pin!(connection);
-    let mut late = pin!(sleep(HANDSHAKE_TIMEOUT));
-    let (mut watched, mut stopping) = (true, false);
+    let mut first_request_timeout = pin!(sleep(HANDSHAKE_TIMEOUT));
+    let (mut awaits_first_request, mut stopping) = (true, false);
     loop {
         tokio::select! {
             // The connection has ended. Errors of the client need no action.
             _ = &mut connection => return,
             () = poll_fn(|context| permit.poll_evicted(context)) => return,
-            () = &mut late, if watched => {
-                watched = false;
-                if !spoke.load(Ordering::Relaxed) {
+            () = &mut first_request_timeout, if awaits_first_request => {
+                awaits_first_request = false;
+                if !has_request.load(Ordering::Relaxed) {
                     return;
                 }
             }
-            _ = told.wait_for(|stop| *stop), if !stopping => {
+            _ = stop_requested.wait_for(|stop| *stop), if !stopping => {
                 stopping = true;
-                if !spoke.load(Ordering::Relaxed) {
+                if !has_request.load(Ordering::Relaxed) {
                     return;
                 }
                 connection.as_mut().graceful_shutdown();

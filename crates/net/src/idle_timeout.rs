@@ -35,40 +35,40 @@ pub(super) struct IdleTimeout {
     /// Completes with the signal to stop. None after that.
     stop: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     /// Time of the next check, which is the earliest time at which the connection can be idle for too long.
-    look: Pin<Box<Sleep>>,
-    asked: bool,
+    next_check: Pin<Box<Sleep>>,
+    drain_sent: bool,
 }
 
 impl IdleTimeout {
     pub(super) fn new(tracker: Arc<ConnectionTracker>, limit: Duration, mut stop: StopSignal) -> Self {
-        let look = Box::pin(sleep(limit.min(FIRST_CALL_TIMEOUT)));
-        Self { tracker, limit, stop: Some(Box::pin(async move { stop.asked().await })), look, asked: false }
+        let next_check = Box::pin(sleep(limit.min(FIRST_CALL_TIMEOUT)));
+        Self { tracker, limit, stop: Some(Box::pin(async move { stop.asked().await })), next_check, drain_sent: false }
     }
 
     fn limit(&self) -> Duration {
-        if self.tracker.used() { self.limit } else { self.limit.min(FIRST_CALL_TIMEOUT) }
+        if self.tracker.has_calls() { self.limit } else { self.limit.min(FIRST_CALL_TIMEOUT) }
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<IdleAction> {
         if self.stop.as_mut().is_some_and(|stop| stop.as_mut().poll(cx).is_ready()) {
             self.stop = None;
             // tonic has sent GOAWAY on all connections. A second GOAWAY could cross a call on its way, and break it.
-            self.asked = true;
+            self.drain_sent = true;
             self.limit = self.limit.min(STOPPING_IDLE_TIMEOUT);
-            self.look.as_mut().reset(Instant::now() + self.limit);
+            self.next_check.as_mut().reset(Instant::now() + self.limit);
         }
         loop {
-            ready!(self.look.as_mut().poll(cx));
+            ready!(self.next_check.as_mut().poll(cx));
             let now = Instant::now();
             let end = self.tracker.idle_since().unwrap_or(now) + self.limit();
             if end > now {
-                self.asked = self.stop.is_none();
-                self.look.as_mut().reset(end);
-            } else if self.asked {
+                self.drain_sent = self.stop.is_none();
+                self.next_check.as_mut().reset(end);
+            } else if self.drain_sent {
                 return Poll::Ready(IdleAction::Close);
             } else {
-                self.asked = true;
-                self.look.as_mut().reset(now + self.limit.min(HANDSHAKE_TIMEOUT));
+                self.drain_sent = true;
+                self.next_check.as_mut().reset(now + self.limit.min(HANDSHAKE_TIMEOUT));
                 return Poll::Ready(IdleAction::Drain);
             }
         }
@@ -98,14 +98,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn once_asked_to_stop_nobody_waits_for_long() {
-        let asked = watch::Sender::new(false);
+        let stop_sender = watch::Sender::new(false);
         let minutes = Duration::from_secs(300);
         let mut idle =
-            IdleTimeout::new(Arc::new(ConnectionTracker::detached()), minutes, StopSignal::by(asked.subscribe()));
+            IdleTimeout::new(Arc::new(ConnectionTracker::detached()), minutes, StopSignal::by(stop_sender.subscribe()));
         assert!(futures::poll!(poll_fn(|cx| idle.poll(cx))).is_pending());
         sleep(FIRST_CALL_TIMEOUT / 2).await;
         let start = Instant::now();
-        asked.send_replace(true);
+        stop_sender.send_replace(true);
         assert_eq!(poll_fn(|cx| idle.poll(cx)).await, IdleAction::Close);
         assert_eq!(start.elapsed(), STOPPING_IDLE_TIMEOUT);
     }

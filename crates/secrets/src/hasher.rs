@@ -25,8 +25,11 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Weight and capacity of the queues, in the order of [`HashQueue::ALL`]. At 15 ms a hash and one permit, 64 callers
 /// wait for a second at most.
-const LIMITS: [Limits; 3] =
-    [Limits { weight: 16, room: 64 }, Limits { weight: 4, room: 64 }, Limits { weight: 1, room: 32 }];
+const LIMITS: [Limits; 3] = [
+    Limits { weight: 16, max_waiting: 64 },
+    Limits { weight: 4, max_waiting: 64 },
+    Limits { weight: 1, max_waiting: 32 },
+];
 
 /// Maximum time that a log-in waits for a permit. Clients give up after a few seconds, and a permit for a client that
 /// has gone is lost to the others. Authenticated calls wait as long as the bounded queue takes: imports belong to them.
@@ -63,8 +66,8 @@ impl Hasher {
         Self::with_limits(cores.saturating_sub(1).max(1), LIMITS)
     }
 
-    fn with_limits(places: usize, limits: [Limits; 3]) -> Self {
-        let scheduler = Mutex::new(Scheduler::new(places, limits));
+    fn with_limits(permits: usize, limits: [Limits; 3]) -> Self {
+        let scheduler = Mutex::new(Scheduler::new(permits, limits));
         Self { shared: Arc::new(Shared { scheduler, memory: Mutex::default() }) }
     }
 
@@ -92,27 +95,27 @@ impl Hasher {
         work: HashWork,
         job: impl FnOnce(&mut Memory) -> T + Send + 'static,
     ) -> Result<T> {
-        let place = self.place(work).await?;
+        let permit = self.permit(work).await?;
         let shared = Arc::clone(&self.shared);
         let work = move || {
             let mut memory = shared.memory().pop().unwrap_or_default();
             let result = job(&mut memory);
             // Returned before the permit, since the next job would allocate new memory.
             shared.memory().push(memory);
-            drop(place);
+            drop(permit);
             result
         };
         tokio::task::spawn_blocking(work).await.map_err(Error::internal)
     }
 
-    async fn place(&self, work: HashWork) -> Result<HashPermit> {
+    async fn permit(&self, work: HashWork) -> Result<HashPermit> {
         let (grant, granted) = oneshot::channel();
         let (ticket, evicted) = self.shared.scheduler().enter(work, grant).map_err(|_| overloaded())?;
         // Dropped outside of the lock. Its caller learns that it is refused.
         drop(evicted);
         let waiting = Waiting { shared: &self.shared, work, ticket };
         dispatch(&self.shared);
-        let place = if work.queue == HashQueue::Authenticated {
+        let permit = if work.queue == HashQueue::Authenticated {
             granted.await.map_err(|_| overloaded())
         } else {
             match timeout(LOGIN_TIMEOUT, granted).await {
@@ -124,7 +127,7 @@ impl Hasher {
             }
         };
         drop(waiting);
-        place
+        permit
     }
 }
 
@@ -143,8 +146,8 @@ fn dispatch(shared: &Arc<Shared>) {
     loop {
         let Some((queue, grant)) = shared.scheduler().next() else { return };
         // The caller may have gone. Its permit is given back, and the loop continues with the next caller.
-        if let Err(mut place) = grant.send(HashPermit { shared: Some(Arc::clone(shared)), queue }) {
-            place.give_back();
+        if let Err(mut permit) = grant.send(HashPermit { shared: Some(Arc::clone(shared)), queue }) {
+            permit.give_back();
         }
     }
 }
@@ -155,7 +158,7 @@ impl HashPermit {
         let shared = self.shared.take()?;
         let is_idle = {
             let mut scheduler = shared.scheduler();
-            scheduler.leave_place(self.queue);
+            scheduler.release(self.queue);
             scheduler.is_idle()
         };
         if is_idle {

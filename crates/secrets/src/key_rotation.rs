@@ -45,35 +45,35 @@ impl std::fmt::Debug for KeyProvider {
 /// A value that is derived from the current ring. It is derived again at the first use after the ring was replaced.
 pub struct Derived<T> {
     keys: Arc<KeyProvider>,
-    make: fn(&KeyRing) -> T,
-    latest: RwLock<(Arc<KeyRing>, Arc<T>)>,
+    derive: fn(&KeyRing) -> T,
+    current: RwLock<(Arc<KeyRing>, Arc<T>)>,
 }
 
 impl<T> Derived<T> {
     /// Derives the value from the current ring.
-    pub fn new(keys: Arc<KeyProvider>, make: fn(&KeyRing) -> T) -> Self {
+    pub fn new(keys: Arc<KeyProvider>, derive: fn(&KeyRing) -> T) -> Self {
         let ring = keys.ring();
-        let first = Arc::new(make(&ring));
-        Self { keys, make, latest: RwLock::new((ring, first)) }
+        let first = Arc::new(derive(&ring));
+        Self { keys, derive, current: RwLock::new((ring, first)) }
     }
 
     /// Returns the value of the current ring.
     pub fn get(&self) -> Arc<T> {
         {
             let ring = self.keys.ring();
-            let (of, value) = &*self.latest.read().unwrap_or_else(PoisonError::into_inner);
+            let (of, value) = &*self.current.read().unwrap_or_else(PoisonError::into_inner);
             if Arc::ptr_eq(of, &ring) {
                 return Arc::clone(value);
             }
         }
-        let mut latest = self.latest.write().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         // Read again under the lock, so that an older value never replaces a newer one.
         let ring = self.keys.ring();
-        if !Arc::ptr_eq(&latest.0, &ring) {
-            let value = Arc::new((self.make)(&ring));
-            *latest = (ring, value);
+        if !Arc::ptr_eq(&current.0, &ring) {
+            let value = Arc::new((self.derive)(&ring));
+            *current = (ring, value);
         }
-        Arc::clone(&latest.1)
+        Arc::clone(&current.1)
     }
 }
 

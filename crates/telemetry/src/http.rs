@@ -39,7 +39,7 @@ pub fn server(request: &Request, method: &'static str, scheme: &'static str, tru
 }
 
 /// Records the answer of a request. `reason` is empty if the request was not refused.
-pub fn answered(span: &Span, status: u16, reason: &str) {
+pub fn record_answer(span: &Span, status: u16, reason: &str) {
     if span.is_disabled() {
         return;
     }

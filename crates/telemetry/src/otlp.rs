@@ -29,11 +29,11 @@ use super::version::VERSION;
 use crate::settings::{TelemetrySettings, pairs};
 
 /// Time within which a connection to the collector must be made.
-const CONNECT_TIME: Duration = Duration::from_secs(3);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Maximum duration of one export.
-const EXPORT_TIME: Duration = Duration::from_secs(5);
+const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time for the last export at the end of the process.
-const LAST_EXPORT: Duration = Duration::from_secs(1);
+const LAST_EXPORT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The export of this process, from its start to its end. It is never dropped: wherever that happened, it would wait
 /// for the collector.
@@ -104,11 +104,12 @@ pub fn finish() {
     let Some(export) = EXPORT.get() else { return };
     let (done, ended) = mpsc::channel();
     let traces = export.traces.clone();
-    let mut waiting = usize::from(spawn_shutdown(&done, move || drop(traces.shutdown_with_timeout(LAST_EXPORT))));
+    let mut waiting =
+        usize::from(spawn_shutdown(&done, move || drop(traces.shutdown_with_timeout(LAST_EXPORT_TIMEOUT))));
     if let Some(metrics) = export.metrics.get().cloned() {
-        waiting += usize::from(spawn_shutdown(&done, move || drop(metrics.shutdown_with_timeout(LAST_EXPORT))));
+        waiting += usize::from(spawn_shutdown(&done, move || drop(metrics.shutdown_with_timeout(LAST_EXPORT_TIMEOUT))));
     }
-    let last = std::time::Instant::now() + LAST_EXPORT;
+    let last = std::time::Instant::now() + LAST_EXPORT_TIMEOUT;
     for _ in 0..waiting {
         let left = last.saturating_duration_since(std::time::Instant::now());
         if ended.recv_timeout(left).is_err() {
@@ -131,17 +132,18 @@ fn spawn_shutdown(done: &Sender<()>, work: impl FnOnce() + Send + 'static) -> bo
 
 /// Connects to the collector: with TLS, or within this machine.
 fn channel(endpoint: &Uri, settings: &UpstreamSettings) -> anyhow::Result<Channel> {
-    let shaped = |endpoint: Endpoint| endpoint.connect_timeout(CONNECT_TIME).timeout(EXPORT_TIME).tcp_nodelay(true);
+    let with_timeouts =
+        |endpoint: Endpoint| endpoint.connect_timeout(CONNECT_TIMEOUT).timeout(EXPORT_TIMEOUT).tcp_nodelay(true);
     if endpoint.scheme() == Some(&Scheme::HTTPS) {
         let link = UpstreamConnector::new(endpoint, Trust::Authorities, settings, "telemetry.collector")?;
-        return link.channel(endpoint, shaped);
+        return link.channel(endpoint, with_timeouts);
     }
     ensure!(
         is_local(endpoint) || settings.allow_plain_text,
         "{endpoint} is on another machine, and spans would go there in plain text: write https; or set \
          telemetry.collector.allow_plain_text = true, where something else encrypts"
     );
-    Ok(shaped(Endpoint::from(endpoint.clone())).connect_lazy())
+    Ok(with_timeouts(Endpoint::from(endpoint.clone())).connect_lazy())
 }
 
 /// Returns the headers of exports. The configuration has checked them.

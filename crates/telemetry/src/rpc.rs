@@ -24,7 +24,7 @@ pub fn server(headers: &HeaderMap, method: &'static str, trusted: bool) -> Span 
 }
 
 /// Records the code of an answer. Whether it is a fault depends on the side: server or client.
-pub fn answered(span: &Span, code: Code, fault: bool) {
+pub fn record_answer(span: &Span, code: Code, fault: bool) {
     if span.is_disabled() {
         return;
     }
@@ -84,7 +84,7 @@ where
             let answer = called.await;
             let code = answer.as_ref().map_or(Code::Unavailable, code);
             // For a client, every code but OK is a fault.
-            answered(&span, code, code != Code::Ok);
+            record_answer(&span, code, code != Code::Ok);
             answer
         };
         Box::pin(answer.instrument(whole))

@@ -12,7 +12,7 @@ use access_tokens_domain::store::{AccountStore, NewSession, SessionProof, Store}
 use access_tokens_domain::{Error, Reason, Result, code, text};
 use chrono::SubsecRound;
 
-use super::{Authenticator, LIFETIME, default_unit};
+use super::{Authenticator, SESSION_LIFETIME, default_unit};
 use crate::login::{Attempt, Login};
 use crate::session_token::{ClaimForm, ClaimNames};
 
@@ -20,7 +20,7 @@ use crate::session_token::{ClaimForm, ClaimNames};
 struct SessionRequest<'a> {
     organisation: OrganisationKey,
     /// The public id of the organisation.
-    public: &'a str,
+    organisation_id: &'a str,
     user: &'a str,
     unit: Option<&'a str>,
     names: ClaimNames,
@@ -64,7 +64,7 @@ impl<S: Store + AccountStore> Authenticator<S> {
         };
         let request = SessionRequest {
             organisation: organisation.key,
-            public: &organisation.id,
+            organisation_id: &organisation.id,
             user: &credential.user,
             unit: unit.as_deref(),
             names: names(&reference, &credential.user, unit.as_deref()),
@@ -80,7 +80,7 @@ impl<S: Store + AccountStore> Authenticator<S> {
         let reference = self.store.reference(known.key.organisation).await?;
         let request = SessionRequest {
             organisation: known.key.organisation,
-            public: &reference.organisation.id,
+            organisation_id: &reference.organisation.id,
             user: &known.key.user,
             unit: known.caller.unit.as_deref(),
             names: names(&reference, &known.key.user, known.caller.unit.as_deref()),
@@ -123,7 +123,7 @@ impl<S: Store + AccountStore> Authenticator<S> {
             unit: request.unit,
             proof,
             issued: self.clock.now().trunc_subsecs(0),
-            lifetime: LIFETIME,
+            lifetime: SESSION_LIFETIME,
             address: request.address.as_deref(),
         };
         let Some((issued_at, expires_at)) = self.store.open_session(&session).await? else { return Ok(None) };
@@ -131,7 +131,7 @@ impl<S: Store + AccountStore> Authenticator<S> {
             SessionProof::ApiKey(key) => Some(key.to_owned()),
             SessionProof::Password(_) => None,
         };
-        let (organisation, user) = (request.public.to_owned(), request.user.to_owned());
+        let (organisation, user) = (request.organisation_id.to_owned(), request.user.to_owned());
         let unit = request.unit.map(str::to_owned);
         let expires_at = expires_at.trunc_subsecs(0);
         let session = Session { id, organisation, user, unit, issued_at, expires_at, api_key };

@@ -68,7 +68,7 @@ impl<S: Store + AccountStore> Authenticator<S> {
     pub async fn watch_releases(&self) {
         let mut ticks = tokio::time::interval(REFRESH_INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let (mut failing, mut forgetting) = (false, false);
+        let (mut failing, mut has_expired_rows) = (false, false);
         for count in 0_u64.. {
             ticks.tick().await;
             let refreshed = with_timeout(self.refresh_released()).await;
@@ -81,23 +81,23 @@ impl<S: Store + AccountStore> Authenticator<S> {
             if failing {
                 continue;
             }
-            forgetting |= count % EXPIRY_INTERVAL_REFRESHES == 0;
-            match with_timeout(self.tidy(forgetting)).await {
-                Ok(more) => forgetting = more,
+            has_expired_rows |= count % EXPIRY_INTERVAL_REFRESHES == 0;
+            match with_timeout(self.write_deferred(has_expired_rows)).await {
+                Ok(more) => has_expired_rows = more,
                 Err(error) => tracing::warn!(cause = cause(&error), "sessions and uses of API keys cannot be written"),
             }
         }
     }
 
-    /// Writes what may be delayed: last uses of keys, deletions of released sessions and, if `forget` is set, the
+    /// Writes what may be delayed: last uses of keys, deletions of released sessions and, if `delete_expired` is set, the
     /// deletion of a bounded number of expired rows. Returns whether more rows may have expired.
-    async fn tidy(&self, forget: bool) -> Result<bool> {
+    async fn write_deferred(&self, delete_expired: bool) -> Result<bool> {
         let rows = std::mem::take(&mut *self.released_rows.lock().unwrap_or_else(PoisonError::into_inner));
         if !rows.is_empty() {
             self.store.delete_sessions(&rows).await?;
         }
         self.key_uses.write(self.store.as_ref()).await?;
-        let mut more = forget;
+        let mut more = delete_expired;
         for _ in 0..MAX_EXPIRY_STATEMENTS {
             if !more {
                 break;

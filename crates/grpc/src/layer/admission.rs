@@ -128,7 +128,7 @@ impl Admit {
 
 impl Around for Admit {
     async fn around<N: Answers>(&self, mut request: Request<Body>, next: Next<'_, N>) -> Response<Body> {
-        let came = request.extensions().get::<Arc<InFlightCall>>().map_or_else(Instant::now, |call| call.came());
+        let came = request.extensions().get::<Arc<InFlightCall>>().map_or_else(Instant::now, |call| call.received_at());
         if let Some(violation) = Violation::of(&request) {
             // Nothing reads the rest of it.
             *request.body_mut() = Body::empty();

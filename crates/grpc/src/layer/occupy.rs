@@ -90,7 +90,7 @@ impl<N: Answers> Service<Request<Body>> for Occupy<N> {
             let long_lived = is_long_lived(request.uri().path());
             let mut answer = pin!(inner.answer(request));
             let begun = futures::poll!(&mut answer);
-            call.iter().for_each(|call| call.seen());
+            call.iter().for_each(|call| call.mark_processed());
             let mut response = match begun {
                 Poll::Ready(response) => response,
                 Poll::Pending => answer.await,
@@ -125,7 +125,7 @@ impl LongLived {
                 call.end();
             }
         });
-        Self { end: Box::pin(sleep_until(call.tracker().ends())), idle: idle.abort_handle() }
+        Self { end: Box::pin(sleep_until(call.tracker().stream_deadline())), idle: idle.abort_handle() }
     }
 }
 

@@ -113,7 +113,7 @@ impl Drop for Line {
     fn drop(&mut self) {
         let ms = elapsed_ms(self.started);
         let code = self.code.unwrap_or(Code::Cancelled);
-        rpc::answered(&self.exported, code, is_fault(code));
+        rpc::record_answer(&self.exported, code, is_fault(code));
         let (user, organisation) = (self.user.as_deref(), self.organisation.map(|key| key.0));
         let api_key = self.api_key.as_ref().map(|key| &*key.0);
         let address = self.address.map(display);

@@ -48,7 +48,7 @@ impl Unsent {
     /// Room for an answer: on its connection, and among all.
     fn room(&self, size: usize, call: Option<&InFlightCall>) -> Option<Vec<OwnedSemaphorePermit>> {
         let all = (&self.room, FOR_ALL);
-        let own = call.map(|call| (call.tracker().unsent(), UNSENT_BYTES_PER_CONNECTION));
+        let own = call.map(|call| (call.tracker().unsent_budget(), UNSENT_BYTES_PER_CONNECTION));
         let bounds = own.into_iter().chain(iter::once(all));
         bounds.map(|(room, bound)| take(room, size, bound)).collect()
     }

@@ -55,7 +55,7 @@ async fn listen_to(
     let address = listener.local_addr().expect("an address");
     static NEVER: LazyLock<watch::Sender<bool>> = LazyLock::new(|| watch::Sender::new(false));
     let bounds = Bounds {
-        at_once: 10,
+        max_connections: 10,
         anonymous_per_address: 10,
         age,
         idle,

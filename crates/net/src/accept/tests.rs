@@ -249,8 +249,8 @@ async fn where_all_places_are_taken_a_stranger_gives_way() {
     drop(permits[0].take_anonymous());
     clients.push(connect_from([127, 0, 0, 3], address, PREFACE).await);
     assert!(timeout(Duration::from_millis(50), incoming.next()).await.is_err(), "it has not gone yet");
-    let gone: Vec<_> = permits.iter_mut().map(evicted).collect();
-    assert_eq!(gone, [false, true, false], "the oldest of the address that has most");
+    let displaced: Vec<_> = permits.iter_mut().map(evicted).collect();
+    assert_eq!(displaced, [false, true, false], "the oldest of the address that has most");
     permits.remove(1);
     timeout(Duration::from_secs(1), incoming.next()).await.expect("there is a place");
 }

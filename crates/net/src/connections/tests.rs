@@ -18,7 +18,7 @@ async fn listen() -> (impl Connections<Item = io::Result<Connection>> + Send + U
     let address = listener.local_addr().expect("an address");
     static NEVER: LazyLock<watch::Sender<bool>> = LazyLock::new(|| watch::Sender::new(false));
     let bounds = Bounds {
-        at_once: 10,
+        max_connections: 10,
         anonymous_per_address: 10,
         age: HANDSHAKE_TIMEOUT * 1_000,
         idle: HANDSHAKE_TIMEOUT,
@@ -44,10 +44,12 @@ async fn large_lists_that_do_not_end_are_bounded_in_number() {
         let mut client = TcpStream::connect(address).await.expect("connected");
         client.write_all(&handshake).await.expect("sent");
         let mut connection = incoming.next().await.expect("a connection").expect("no error");
-        let places = connection.large_lists.available_permits();
+        let places = connection.large_list_permits.available_permits();
         if number == 2 {
             // Other connections have all permits.
-            held.push(Arc::clone(&connection.large_lists).acquire_many_owned(places as u32).await.expect("places"));
+            held.push(
+                Arc::clone(&connection.large_list_permits).acquire_many_owned(places as u32).await.expect("places"),
+            );
         }
         let (mut heard, mut space) = (0, vec![0; 100_000]);
         while heard < handshake.len() {

@@ -13,7 +13,7 @@ pub(super) struct Limits {
     /// Number of permits that the queue gets for each permit of a queue of weight 1, if both have waiting callers.
     pub(super) weight: u64,
     /// Maximum number of waiting callers.
-    pub(super) room: usize,
+    pub(super) max_waiting: usize,
 }
 
 /// Load of one queue.
@@ -29,7 +29,7 @@ pub struct HashingLoad {
 
 /// Queues and permits. `G` is the channel to a waiting caller.
 pub(super) struct Scheduler<G> {
-    places: usize,
+    permits: usize,
     queues: [Queue<G>; 3],
     /// Progress of the queue that got a permit last. A queue that was empty starts here, so that it saves up no turns.
     progress: u64,
@@ -51,9 +51,9 @@ struct Share<G> {
 }
 
 impl<G> Scheduler<G> {
-    pub(super) fn new(places: usize, limits: [Limits; 3]) -> Self {
+    pub(super) fn new(permits: usize, limits: [Limits; 3]) -> Self {
         let queue = |limits| Queue { limits, progress: 0, load: HashingLoad::default(), shares: VecDeque::new() };
-        Self { places, queues: limits.map(queue), progress: 0, next_ticket: 0 }
+        Self { permits, queues: limits.map(queue), progress: 0, next_ticket: 0 }
     }
 
     pub(super) fn load(&self, queue: HashQueue) -> HashingLoad {
@@ -67,7 +67,7 @@ impl<G> Scheduler<G> {
     /// Returns whether a caller would be admitted.
     pub(super) fn has_room(&self, work: HashWork) -> bool {
         let queue = &self.queues[work.queue as usize];
-        queue.load.waiting < queue.limits.room || queue.evictable(work.share).is_some()
+        queue.load.waiting < queue.limits.max_waiting || queue.evictable(work.share).is_some()
     }
 
     /// Admits a caller. Returns its ticket, and the caller that it displaces. Gives `grant` back if the caller is
@@ -76,7 +76,7 @@ impl<G> Scheduler<G> {
         let (ticket, progress) = (self.next_ticket, self.progress);
         let queue = &mut self.queues[work.queue as usize];
         let mut displaced = None;
-        if queue.load.waiting >= queue.limits.room {
+        if queue.load.waiting >= queue.limits.max_waiting {
             queue.load.refused += 1;
             let Some(largest) = queue.evictable(work.share) else { return Err(grant) };
             displaced = queue.shares[largest].waiting.pop_back().map(|(_, grant)| grant);
@@ -111,7 +111,7 @@ impl<G> Scheduler<G> {
     /// Returns the caller that gets a free permit now.
     pub(super) fn next(&mut self) -> Option<(HashQueue, G)> {
         let running: usize = self.queues.iter().map(|queue| queue.load.running).sum();
-        if running >= self.places {
+        if running >= self.permits {
             return None;
         }
         let waits = |queue: &HashQueue| self.queues[*queue as usize].load.waiting > 0;
@@ -130,7 +130,7 @@ impl<G> Scheduler<G> {
     }
 
     /// Gives back the permit of a job that is done.
-    pub(super) fn leave_place(&mut self, queue: HashQueue) {
+    pub(super) fn release(&mut self, queue: HashQueue) {
         self.queues[queue as usize].load.running -= 1;
     }
 
@@ -153,8 +153,11 @@ impl<G> Queue<G> {
 mod tests {
     use super::*;
 
-    const LIMITS: [Limits; 3] =
-        [Limits { weight: 16, room: 64 }, Limits { weight: 4, room: 64 }, Limits { weight: 1, room: 32 }];
+    const LIMITS: [Limits; 3] = [
+        Limits { weight: 16, max_waiting: 64 },
+        Limits { weight: 4, max_waiting: 64 },
+        Limits { weight: 1, max_waiting: 32 },
+    ];
 
     fn work(queue: HashQueue, share: u64) -> HashWork {
         HashWork { queue, share }
@@ -165,7 +168,7 @@ mod tests {
         let mut served = Vec::new();
         for _ in 0..count {
             let (queue, work) = scheduler.next().expect("a caller waits");
-            scheduler.leave_place(queue);
+            scheduler.release(queue);
             scheduler.enter(work, work).expect("it has just left");
             served.push(work);
         }
@@ -250,7 +253,7 @@ mod tests {
         assert_eq!(scheduler.leave(one, tickets[0]), None, "it runs");
         for _ in 0..2 {
             assert!(!scheduler.is_idle());
-            scheduler.leave_place(HashQueue::Authenticated);
+            scheduler.release(HashQueue::Authenticated);
         }
         assert!(scheduler.is_idle());
     }

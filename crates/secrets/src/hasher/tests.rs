@@ -8,8 +8,8 @@ use super::*;
 const CALL: HashWork = HashWork { queue: HashQueue::Authenticated, share: 1 };
 const STRANGER: HashWork = HashWork { queue: HashQueue::AnonymousLogin, share: 1 };
 
-fn with_room(places: usize, room: usize) -> Hasher {
-    Hasher::with_limits(places, LIMITS.map(|limits| Limits { room, ..limits }))
+fn with_room(permits: usize, max_waiting: usize) -> Hasher {
+    Hasher::with_limits(permits, LIMITS.map(|limits| Limits { max_waiting, ..limits }))
 }
 
 fn load(hasher: &Hasher, queue: HashQueue) -> HashingLoad {
@@ -95,13 +95,13 @@ async fn a_flood_of_strangers_delays_calls_by_one_job_and_refuses_none() {
 #[tokio::test(start_paused = true)]
 async fn a_log_in_does_not_wait_longer_than_its_client() {
     let hasher = with_room(1, 8);
-    let first = hasher.place(CALL).await.expect("a place");
+    let first = hasher.permit(CALL).await.expect("a place");
     let waited = tokio::time::Instant::now();
     let error = hasher.run(STRANGER, |_| ()).await.expect_err("refused");
     assert!(error.reason() == Reason::Overloaded && waited.elapsed() >= LOGIN_TIMEOUT);
     assert_eq!(load(&hasher, STRANGER.queue), HashingLoad { running: 0, waiting: 0, refused: 1 });
     drop(first);
-    hasher.place(STRANGER).await.expect("a place");
+    hasher.permit(STRANGER).await.expect("a place");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -70,14 +70,14 @@ pub(super) const SALT_BYTES: usize = 16;
 
 /// Divisor of the time of a hash: missing work below this part is not made up for.
 const SMALLEST_PADDING: u32 = 32;
-/// Divisor that gives the weight of a new measurement in [`PassCodes::usual`].
+/// Divisor that gives the weight of a new measurement in [`PassCodes::usual_nanos`].
 const SMOOTHING: u64 = 8;
 
 /// Hashes and verifies on the calling thread.
 pub(super) struct PassCodes {
     peppers: PerKey<HmacSha256>,
     /// Smoothed time of a hash of the current form on this machine, in nanoseconds. 0: not measured yet.
-    usual: AtomicU64,
+    usual_nanos: AtomicU64,
 }
 
 impl Default for Memory {
@@ -116,7 +116,7 @@ struct StoredArgon2<'k> {
 
 impl PassCodes {
     pub(super) fn new(ring: &KeyRing) -> Self {
-        Self { peppers: ring.derive_hmac("pass-code-pepper"), usual: AtomicU64::new(0) }
+        Self { peppers: ring.derive_hmac("pass-code-pepper"), usual_nanos: AtomicU64::new(0) }
     }
 
     /// Hashes a secret under the current key. The hash notes the strength, if one is given.
@@ -186,18 +186,18 @@ impl PassCodes {
         let started = Instant::now();
         let result = hash()?;
         let took = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        let usual = self.usual.load(Ordering::Relaxed);
+        let usual_nanos = self.usual_nanos.load(Ordering::Relaxed);
         // The time of a thread that was suspended says nothing about the work.
-        let took = if usual == 0 { took } else { took.min(usual.saturating_mul(2)) };
-        let next = if usual == 0 { took } else { usual - usual / SMOOTHING + took / SMOOTHING };
-        self.usual.store(next.max(1), Ordering::Relaxed);
+        let took = if usual_nanos == 0 { took } else { took.min(usual_nanos.saturating_mul(2)) };
+        let next = if usual_nanos == 0 { took } else { usual_nanos - usual_nanos / SMOOTHING + took / SMOOTHING };
+        self.usual_nanos.store(next.max(1), Ordering::Relaxed);
         Ok(result)
     }
 
     /// Makes up for the work that a comparison of the duration `took` lacks compared with a hash of the current form.
     fn pad(&self, secret: &Secret, took: Duration, memory: &mut Memory) -> Result<()> {
         let (blocks, passes, lanes) = COST;
-        let usual = match self.usual.load(Ordering::Relaxed) {
+        let usual = match self.usual_nanos.load(Ordering::Relaxed) {
             // The first comparison of this process computes a whole hash, which is measured.
             0 => return self.measured(|| self.hash(secret, None, [0; SALT_BYTES], memory)).map(drop),
             usual => Duration::from_nanos(usual),

@@ -67,7 +67,7 @@ async fn log(
     }
     let reason = response.headers().get(ERROR_REASON).and_then(|reason| reason.to_str().ok());
     let (status, reason) = (response.status().as_u16(), reason.unwrap_or_default().to_owned());
-    telemetry::http::answered(&span, status, &reason);
+    telemetry::http::record_answer(&span, status, &reason);
     line.answer = Some((status, reason));
     line.rewritten = response.extensions().get::<RewrittenPath>().cloned();
     response

@@ -256,7 +256,7 @@ async fn connect_patiently(settings: &Settings, health: &Health) -> anyhow::Resu
 /// What connections of the gRPC port are allowed.
 pub(super) fn bounds(settings: &GrpcSettings, stop: &StopSignal) -> Bounds {
     Bounds {
-        at_once: settings.connections,
+        max_connections: settings.connections,
         anonymous_per_address: settings.anonymous_connections_per_address,
         age: settings.connection_age(),
         idle: settings.idle(),

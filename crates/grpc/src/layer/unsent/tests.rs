@@ -104,7 +104,7 @@ async fn what_a_stream_has_to_say_later_does_not_hold_its_head() {
 #[tokio::test]
 async fn small_answers_need_no_room() {
     let (unsent, connection) = (Unsent::new(), connection());
-    let _full = (unsent.room.try_acquire_many(FOR_ALL as u32), connection.unsent().try_acquire_many(1 << 24));
+    let _full = (unsent.room.try_acquire_many(FOR_ALL as u32), connection.unsent_budget().try_acquire_many(1 << 24));
     assert!(list(&unsent, SMALL, Some(&connection)).await.is_some());
     assert!(list(&unsent, SMALL + 1, Some(&connection)).await.is_none());
 }
