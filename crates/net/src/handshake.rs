@@ -100,7 +100,7 @@ async fn run_handshake(
     tls: Option<Arc<ReloadingTls>>,
     handshake: Handshake,
 ) -> Option<HandshakenClient> {
-    let read_first_bytes = async {
+    let complete = async {
         let (mut stream, peer) = match tls {
             None => (Stream::plain(stream), Peer::default()),
             Some(tls) => {
@@ -111,7 +111,7 @@ async fn run_handshake(
         handshake.read_first_bytes(&mut stream).await?;
         Ok::<_, io::Error>(HandshakenClient { stream, address, peer })
     };
-    match timeout(HANDSHAKE_TIMEOUT, read_first_bytes).await {
+    match timeout(HANDSHAKE_TIMEOUT, complete).await {
         Ok(Ok(client)) => Some(client),
         Ok(Err(error)) => {
             tracing::debug!(%address, %error, "a handshake failed");
@@ -135,12 +135,12 @@ impl Handshake {
             Self::Http2 => {
                 let mut missing = &PREFACE[..];
                 while !missing.is_empty() {
-                    let mut handshake = [0; PREFACE.len()];
-                    let length = stream.read(&mut handshake[..missing.len()]).await?;
+                    let mut bytes = [0; PREFACE.len()];
+                    let length = stream.read(&mut bytes[..missing.len()]).await?;
                     if length == 0 {
                         return Err(io::ErrorKind::UnexpectedEof.into());
                     }
-                    let rest = missing.strip_prefix(&handshake[..length]);
+                    let rest = missing.strip_prefix(&bytes[..length]);
                     missing = rest.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "it is not HTTP/2"))?;
                 }
                 stream.prepend(PREFACE);

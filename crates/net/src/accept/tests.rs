@@ -54,9 +54,9 @@ fn serve(mut incoming: Acceptor) -> JoinHandle<()> {
     })
 }
 
-async fn connect(address: SocketAddr, handshake: &[u8]) -> TcpStream {
+async fn connect(address: SocketAddr, first_bytes: &[u8]) -> TcpStream {
     let mut client = TcpStream::connect(address).await.expect("connected");
-    client.write_all(handshake).await.expect("sent");
+    client.write_all(first_bytes).await.expect("sent");
     client
 }
 
@@ -137,8 +137,8 @@ async fn silence_and_slow_talk_end_in_time() {
 async fn other_words_end_at_once() {
     let (port, address) = port().await;
     let serving = serve(Acceptor::new(port, limits(1), Handshake::Http2));
-    for handshake in [&b"G"[..], b"GET / HTTP/1.1\r\n\r\n", b"PRI * HTTP/1", b"\x16\x03\x01"] {
-        assert!(closed(&mut connect(address, handshake).await, Duration::from_secs(1)).await, "{handshake:?}");
+    for first_bytes in [&b"G"[..], b"GET / HTTP/1.1\r\n\r\n", b"PRI * HTTP/1", b"\x16\x03\x01"] {
+        assert!(closed(&mut connect(address, first_bytes).await, Duration::from_secs(1)).await, "{first_bytes:?}");
     }
     serving.abort();
 }
@@ -154,12 +154,12 @@ async fn who_greets_gets_in_whoever_does_not_and_nothing_of_it_is_lost() {
     for _ in 0..20 {
         silent.push((connect(address, b"").await, connect(in_the_open, b"").await));
     }
-    let handshake = [&PREFACE[..], b"and more"].concat();
-    let mut client = connect(in_the_open, &handshake[..5]).await;
+    let first_bytes = [&PREFACE[..], b"and more"].concat();
+    let mut client = connect(in_the_open, &first_bytes[..5]).await;
     let (sent, (client, _)) = tokio::join!(
         async {
             tokio::time::sleep(Duration::from_millis(50)).await;
-            client.write_all(&handshake[5..]).await
+            client.write_all(&first_bytes[5..]).await
         },
         incoming.next()
     );
@@ -169,18 +169,18 @@ async fn who_greets_gets_in_whoever_does_not_and_nothing_of_it_is_lost() {
         async {
             let name = "localhost".try_into().expect("a name");
             let mut stream = connector.connect(name, stream).await.expect("a handshake");
-            stream.write_all(&handshake).await.expect("sent");
+            stream.write_all(&first_bytes).await.expect("sent");
             stream
         },
         behind_tls.next()
     );
     for mut stream in [client.stream, greeted_behind_tls.stream] {
-        let mut heard = vec![0; handshake.len()];
+        let mut heard = vec![0; first_bytes.len()];
         // Read in parts, as by a reader with a small buffer.
         let (first, rest) = heard.split_at_mut(3);
         stream.read_exact(first).await.expect("the first words");
         stream.read_exact(rest).await.expect("the others");
-        assert_eq!(heard, handshake);
+        assert_eq!(heard, first_bytes);
     }
     drop((silent, encrypted));
 }
@@ -197,11 +197,11 @@ async fn no_more_than_allowed_at_once() {
 }
 
 /// A client at this address of the machine.
-async fn connect_from(from: [u8; 4], address: SocketAddr, handshake: &[u8]) -> TcpStream {
+async fn connect_from(from: [u8; 4], address: SocketAddr, first_bytes: &[u8]) -> TcpStream {
     let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
     socket.bind((from, 0).into()).expect("an address of this machine");
     let mut client = socket.connect(address).await.expect("connected");
-    client.write_all(handshake).await.expect("sent");
+    client.write_all(first_bytes).await.expect("sent");
     client
 }
 

@@ -37,12 +37,12 @@ async fn large_lists_that_do_not_end_are_bounded_in_number() {
         let length = u32::try_from(part.len()).expect("short").to_be_bytes();
         [&length[1..], &[if at == 0 { 1 } else { 9 }, 0, 0, 0, 0, 1], part].concat()
     });
-    let handshake = [PREFACE.to_vec(), SETTINGS.to_vec(), frames.collect()].concat();
+    let first_bytes = [PREFACE.to_vec(), SETTINGS.to_vec(), frames.collect()].concat();
     let (mut incoming, address) = listen().await;
     let mut held = Vec::new();
     for number in 0..3 {
         let mut client = TcpStream::connect(address).await.expect("connected");
-        client.write_all(&handshake).await.expect("sent");
+        client.write_all(&first_bytes).await.expect("sent");
         let mut connection = incoming.next().await.expect("a connection").expect("no error");
         let places = connection.large_list_permits.available_permits();
         if number == 2 {
@@ -52,14 +52,14 @@ async fn large_lists_that_do_not_end_are_bounded_in_number() {
             );
         }
         let (mut heard, mut space) = (0, vec![0; 100_000]);
-        while heard < handshake.len() {
+        while heard < first_bytes.len() {
             match timeout(HANDSHAKE_TIMEOUT, connection.read(&mut space)).await.expect("bytes").expect("no error") {
                 0 => break,
                 count => heard += count,
             }
         }
         // The permit is released with the connection.
-        assert_eq!((heard == handshake.len(), places), (number < 2, MAX_LARGE_LISTS));
+        assert_eq!((heard == first_bytes.len(), places), (number < 2, MAX_LARGE_LISTS));
         drop((connection, client));
     }
 }

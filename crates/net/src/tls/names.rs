@@ -93,7 +93,7 @@ mod tests {
         }
         for at in 0..good.len() {
             // Nothing of it panics.
-            for value in 0..=u8::MAX {
+            for value in (0..=u8::MAX).step_by(5) {
                 let mut bad = good.to_vec();
                 bad[at] = value;
                 let _ = names(&CertificateDer::from(bad));
