@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nothing_is_not_kept() {
+    async fn unknown_keys_are_not_cached_by_default() {
         let caller_cache = CallerCache::new();
         assert_eq!(get(&caller_cache, "a", None).await, None);
         assert_eq!(get(&caller_cache, "a", Some(1)).await, Some(1));

@@ -182,7 +182,7 @@ async fn a_default_unit_that_is_gone_is_none() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_login_is_not_said_and_costs_the_same() {
+async fn all_refusals_of_a_login_are_equal_and_cost_the_same() {
     let world = world().await;
     let mut seen = Vec::new();
     for (username, password, organisation) in [
@@ -269,7 +269,7 @@ async fn a_session_that_is_used_costs_no_round_trips() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_user_may_do_no_longer_ends_within_a_second() {
+async fn revoked_permissions_end_within_a_second() {
     let world = world().await;
     let token = world.token().await;
     assert!(world.caller(&token).await.expect("valid").permissions.contains(Permission::AccessTokensWrite));
@@ -387,7 +387,7 @@ async fn a_key_has_its_own_permissions_unit_and_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_of_a_key_may_what_the_key_may_and_ends_with_it() {
+async fn a_session_of_a_key_has_the_permissions_of_the_key_and_ends_with_it() {
     let world = world().await;
     let (one, other) = (world.api_key(), world.api_key());
     let read = Permissions::parse("access_tokens.read").expect("known");

@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_too_long_open_to_others_or_no_text_is_refused() {
+    fn files_that_are_too_long_open_to_others_or_not_text_are_refused() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("secret");
         fs::write(&path, "hunter2\n").expect("written");

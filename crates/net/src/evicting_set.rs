@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_that_is_full_displaces_its_own() {
+    fn a_full_key_displaces_its_own_members() {
         let mut set = EvictingSet::new(10, 2);
         let (other, _) = set.insert("b", 0);
         assert_eq!(set.insert("a", 1).1, None);
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn where_all_are_full_the_key_with_the_most_gives_way() {
+    fn a_full_set_displaces_a_member_of_the_largest_key() {
         let mut set = EvictingSet::new(4, 3);
         set.insert("single", 0);
         set.insert("many", 1);

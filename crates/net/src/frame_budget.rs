@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_was_saved_is_bounded() {
+    async fn the_saved_credit_is_bounded() {
         let mut budget = FrameBudget::new();
         assert_eq!(budget.received(PREFACE, || 0), None);
         budget.sent(1 << 40);

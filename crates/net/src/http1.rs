@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_the_library_refuses_has_a_reason() {
+    async fn refusals_of_the_http_library_have_a_reason() {
         let running = start(10).await;
         let large = format!("GET / HTTP/1.1\r\nhost: h\r\nx: {}\r\n\r\n", "y".repeat(3 * MAX_HEAD_BYTES));
         let many = format!("GET / HTTP/1.1\r\nhost: h\r\n{}\r\n", "x: y\r\n".repeat(500));
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_may_think_between_requests_and_is_told_where_it_comes_from() {
+    async fn a_connection_may_be_idle_between_requests_and_its_address_is_known() {
         let running = start(10).await;
         let mut client = connect(running.address).await;
         let from = client.local_addr().expect("an address").to_string();
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn where_all_places_are_taken_an_idle_stranger_gives_way_and_a_known_caller_stays() {
+    async fn without_a_free_permit_an_anonymous_connection_is_displaced_and_an_authenticated_one_stays() {
         let running = start(1).await;
         let mut first = connect(running.address).await;
         first.write_all(REQUEST).await.expect("sent");
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn stopping_answers_what_is_under_way_and_waits_for_nobody_else() {
+    async fn stopping_answers_requests_in_progress_and_closes_other_connections() {
         let running = start(10).await;
         let (mut silent, mut half, mut idle, mut busy) = (
             connect(running.address).await,

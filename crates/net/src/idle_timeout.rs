@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn who_has_never_called_waits_half_a_minute_at_most() {
+    async fn a_connection_without_a_call_is_closed_after_30_seconds() {
         for (limit, waits) in [(10, 10), (300, 30)] {
             let start = Instant::now();
             let never = watch::Sender::new(false);
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn once_asked_to_stop_nobody_waits_for_long() {
+    async fn idle_connections_close_soon_after_the_stop_signal() {
         let stop_sender = watch::Sender::new(false);
         let minutes = Duration::from_secs(300);
         let mut idle =

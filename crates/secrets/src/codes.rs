@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_may_lack_its_leading_zeros_and_nothing_else() {
+    fn only_leading_zeros_of_a_number_may_be_missing() {
         let (hashes, _) = both(&[RING_A]);
         let matches = |purpose, code: &str, presented: &str| {
             hashes.matches(

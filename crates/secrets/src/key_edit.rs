@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_done_is_said_and_changes_nothing() {
+    fn refused_changes_of_the_key_file_leave_it_unchanged() {
         let text = format!("{RING_A}\n{RING_B}\n");
         let (directory, path) = key_file(&text);
         let unknown = KeyRing::promote_key(&path, "x", &SystemRandom).expect_err("refused").to_string();

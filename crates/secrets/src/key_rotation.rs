@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_derived_follows_the_ring_and_is_derived_once() {
+    fn derived_values_follow_the_ring_and_are_derived_once() {
         static MADE: Mutex<Vec<String>> = Mutex::new(Vec::new());
         let keys = Arc::new(KeyProvider::new(ring(&[RING_A])));
         let derived = Derived::new(Arc::clone(&keys), |ring| {
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_broken_or_missing_file_keeps_the_old_ring_and_is_complained_about_once() {
+    async fn a_broken_or_missing_key_file_keeps_the_old_ring_and_is_reported_once() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("keys");
         write(&path, RING_A);
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_changed_before_the_watching_began_is_noticed() {
+    async fn a_change_before_the_start_of_the_watcher_is_noticed() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("keys");
         let keys = Arc::new(KeyProvider::new(ring(&[RING_A])));

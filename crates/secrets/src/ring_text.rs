@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_removed_key_takes_nothing_with_it() {
+    fn removing_a_key_keeps_the_rest_of_the_text() {
         assert_eq!(*remove(TEXT, "a").expect("there"), "# head\n\n  # of a\n# of b and c\nb KB,c KC\r\n\n# tail");
         assert_eq!(*remove(TEXT, "b").expect("there"), "# head\n\n  # of a\na KA\n# of b and c\nc KC\r\n\n# tail");
         assert_eq!(*remove("a KA\nb KB", "b").expect("there"), "a KA\n");

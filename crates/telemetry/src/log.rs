@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn no_level_shows_what_is_capped() {
+    fn no_level_overrides_the_caps() {
         let lines = Lines::default();
         let writer = lines.clone();
         let filter = EnvFilter::new("trace,h2::server=trace,access_tokens=trace,sqlx_postgres::options::parse=trace");

@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stranger_cannot_choose_an_id_that_is_exported() {
+    fn an_unauthenticated_client_cannot_choose_an_exported_trace_id() {
         let exported = (0..400).filter(|_| exported(0.5, Some((TraceFlags::SAMPLED, false)))).count();
         assert!((100..300).contains(&exported), "{exported} of 400");
     }

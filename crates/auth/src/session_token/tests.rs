@@ -188,7 +188,7 @@ fn verified_tokens_are_bounded_and_end_with_the_ring() {
 }
 
 #[test]
-fn headers_of_others_are_refused_even_when_the_signature_is_right() {
+fn other_headers_are_refused_even_with_a_right_signature() {
     let tokens = SessionTokens::new(&ring(&[RING_A]));
     let token = tokens.sign(&session(), ClaimForm::Ids).expect("signed");
     let claims = token.expose().split('.').nth(1).expect("claims");

@@ -130,7 +130,7 @@ async fn from_50_networks_at_most_100_guesses_are_compared_and_the_known_network
 }
 
 #[tokio::test]
-async fn after_an_upgrade_strangers_lock_out_no_integration() {
+async fn after_an_upgrade_unknown_networks_lock_out_no_integration() {
     let world = world().await;
     for network in 0..60 {
         for _ in 0..5 {

@@ -66,7 +66,7 @@ async fn closed(client: &mut TcpStream, within: Duration) -> bool {
 }
 
 #[test]
-fn one_trouble_is_told_once() {
+fn repeated_failures_are_logged_once() {
     let (mut failures, start) = (FailureLog::default(), Instant::now());
     assert!(failures.should_log(start));
     for i in 1..100 {
@@ -76,7 +76,7 @@ fn one_trouble_is_told_once() {
 }
 
 #[tokio::test]
-async fn of_too_many_that_do_not_greet_the_oldest_is_cut() {
+async fn the_oldest_of_too_many_unfinished_handshakes_is_closed() {
     let directory = tempfile::tempdir().expect("a directory");
     let (encrypted, behind_tls, _) = encrypted(directory.path()).await;
     let (plain, in_the_open) = port().await;
@@ -144,7 +144,7 @@ async fn other_words_end_at_once() {
 }
 
 #[tokio::test]
-async fn who_greets_gets_in_whoever_does_not_and_nothing_of_it_is_lost() {
+async fn completed_handshakes_are_accepted_beside_unfinished_ones_and_keep_their_bytes() {
     let directory = tempfile::tempdir().expect("a directory");
     let (port, address, connector) = encrypted(directory.path()).await;
     let (plain, in_the_open) = self::port().await;
@@ -232,7 +232,7 @@ async fn silent_connections_of_one_address_cost_others_nothing() {
 }
 
 #[tokio::test]
-async fn where_all_places_are_taken_a_stranger_gives_way() {
+async fn without_a_free_permit_an_anonymous_connection_is_displaced() {
     let (port, address) = port().await;
     let limits = ConnectionLimits { max_connections: 3, anonymous_per_address: 2, trusted_proxies: Arc::default() };
     let mut incoming = Acceptor::new(port, limits, Handshake::Http2);

@@ -152,7 +152,7 @@ async fn a_body_that_does_not_end_within_the_bounds_is_the_last_of_its_connectio
 }
 
 #[tokio::test]
-async fn a_client_that_waits_for_permission_to_send_is_told_that_the_body_is_not_wanted() {
+async fn a_client_that_waits_for_100_continue_gets_the_answer_without_sending_a_body() {
     let address = start().await;
     let head = "POST /nowhere HTTP/1.1\r\nhost: h\r\ncontent-length: 3\r\nexpect: 100-continue\r\n\r\n";
     let text = answer(&mut connect(address, head).await).await;

@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn queues_share_places_by_weight() {
+    fn queues_share_permits_by_weight() {
         let mut scheduler = Scheduler::new(1, LIMITS);
         for queue in HashQueue::ALL {
             for _ in 0..10 {

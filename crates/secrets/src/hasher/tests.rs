@@ -62,7 +62,7 @@ async fn more_than_the_queue_holds_is_refused_at_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[expect(clippy::disallowed_methods, reason = "a job blocks its thread, as a hash does")]
-async fn a_flood_of_strangers_delays_calls_by_one_job_and_refuses_none() {
+async fn a_flood_of_anonymous_logins_delays_calls_by_one_job_and_refuses_none() {
     const JOB: Duration = Duration::from_millis(5);
     let hasher = Arc::new(Hasher::with_limits(1, LIMITS));
     let flood: Vec<_> = (0..120)
@@ -132,7 +132,7 @@ async fn never_more_at_once_than_allowed_even_when_callers_leave() {
 }
 
 #[tokio::test]
-async fn memory_is_given_back_when_nothing_is_left_to_do() {
+async fn memory_is_freed_when_no_hash_runs_or_waits() {
     let hasher = with_room(2, 8);
     let jobs = (0..3).map(|_| hasher.run(CALL, |_| ()));
     for result in futures::future::join_all(jobs).await {
@@ -143,7 +143,7 @@ async fn memory_is_given_back_when_nothing_is_left_to_do() {
 }
 
 #[tokio::test]
-async fn a_panic_frees_its_place() {
+async fn a_panic_frees_its_permit() {
     let hasher = with_room(1, 1);
     let error = hasher.run::<()>(CALL, |_| panic!("a test")).await.expect_err("no answer");
     assert_eq!(error.reason(), Reason::Internal);

@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_expensive_too_weak_or_unknown_is_refused() {
+    fn hashes_that_are_too_expensive_malformed_or_unknown_are_refused() {
         let [scrypt, _, pbkdf2, _, _, _, bcrypt, ..] = KNOWN;
         let cases = [
             scrypt.replace("ln=4", "ln=0"),
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn weak_hashes_are_told_from_others() {
+    fn weak_hashes_are_recognised() {
         let [scrypt, _, pbkdf2, _, _, sha512, bcrypt, ..] = KNOWN;
         for (text, cost) in [
             (scrypt.replace("ln=4", "ln=14"), HashCost::Weak),

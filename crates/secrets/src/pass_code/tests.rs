@@ -199,7 +199,7 @@ fn a_hash_states_the_strength_and_is_bound_to_it() {
 }
 
 #[test]
-fn what_a_scheme_does_not_read_is_not_hashed_anew() {
+fn secrets_that_a_scheme_reads_in_part_are_not_rehashed() {
     let codes = PassCodes::new(&ring(&[RING_A]));
     // bcrypt of 80 times `x`, as in `foreign`.
     let bcrypt = "$2b$04$abcdefghijklmnopqrstuubzadhGtS2zEF.gu0yd0opP6cVzb.e0i";
@@ -225,7 +225,7 @@ fn what_a_scheme_does_not_read_is_not_hashed_anew() {
 }
 
 #[test]
-fn what_cannot_be_checked_is_refused() {
+fn hashes_that_cannot_be_checked_are_refused() {
     let codes = PassCodes::new(&ring(&[RING_A]));
     let good = hash(&codes, "1234");
     let good = good.as_stored();

@@ -119,7 +119,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn what_is_read_of_this_process_is_plausible() {
+    fn values_of_this_process_are_plausible() {
         let held: Vec<_> = (0..10).map(|_| fs::File::open("/dev/null").expect("opened")).collect();
         let before = open_files().expect("counted");
         drop(held);

@@ -148,7 +148,7 @@ fn names_of_organisations_cannot_break_the_text() {
 }
 
 #[test]
-fn what_is_gone_is_not_shown_any_more() {
+fn values_that_no_longer_exist_are_not_shown() {
     let (metrics, _files) = full();
     assert!(metrics.text().contains("organisation=\"DEMO\""));
     metrics.set_guess_bounds(of_policies("OTHER", &[]));

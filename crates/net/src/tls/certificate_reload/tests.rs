@@ -84,7 +84,7 @@ async fn shown(tls: &ReloadingTls) -> CertificateDer<'static> {
 }
 
 #[tokio::test]
-async fn a_new_pair_counts_and_a_bad_one_changes_nothing_and_is_complained_about_once() {
+async fn a_new_pair_is_used_and_a_bad_one_is_reported_once() {
     let (first, second, third) = (pair(), pair(), pair());
     let place = Place::new(&first);
     let (tls, mut reloader) = place.start();
