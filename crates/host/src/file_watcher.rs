@@ -1,6 +1,6 @@
 //! Watches files that an operator names, and notices when they were written or replaced.
 
-use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -21,22 +21,9 @@ struct Fingerprint {
 impl Fingerprint {
     /// Returns the fingerprint of the file at a path. None while there is no such file, or while it cannot be reached.
     fn of(path: &Path) -> Option<Self> {
-        std::fs::metadata(path).ok().map(|metadata| Self::from_metadata(&metadata))
-    }
-
-    #[cfg(unix)]
-    fn from_metadata(metadata: &Metadata) -> Self {
-        use std::os::unix::fs::MetadataExt;
-
+        let metadata = std::fs::metadata(path).ok()?;
         let times = [metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec()];
-        Self { length: metadata.len(), times, place: [metadata.dev(), metadata.ino()] }
-    }
-
-    #[cfg(not(unix))]
-    fn from_metadata(metadata: &Metadata) -> Self {
-        let modified = metadata.modified().ok().map(chrono::DateTime::<chrono::Utc>::from);
-        let modified = modified.map_or(0, |time| time.timestamp_micros());
-        Self { length: metadata.len(), times: [modified, 0, 0, 0], place: [0, 0] }
+        Some(Self { length: metadata.len(), times, place: [metadata.dev(), metadata.ino()] })
     }
 }
 

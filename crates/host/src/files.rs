@@ -2,6 +2,7 @@
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use zeroize::Zeroizing;
@@ -20,10 +21,7 @@ pub enum Access {
 
 /// Reads a file as text. The error shows nothing of the content.
 pub fn read(path: &Path, access: Access) -> io::Result<Zeroizing<String>> {
-    let bytes = read_bytes(path, access)?;
-    let text =
-        std::str::from_utf8(&bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))?;
-    Ok(Zeroizing::new(text.to_owned()))
+    into_text(read_bytes(path, access)?)
 }
 
 /// Reads a file as bytes.
@@ -37,13 +35,26 @@ pub fn read_bytes(path: &Path, access: Access) -> io::Result<Zeroizing<Vec<u8>>>
         let error = format!("it has mode {mode:04o}, so that others can read it: chmod 600 {}", path.display());
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, error));
     }
-    let length = usize::try_from(metadata.len().min(MAX_BYTES)).unwrap_or_default();
+    read_open(&file, MAX_BYTES)
+}
+
+/// Reads an open file of at most `max_bytes`.
+pub fn read_open(file: &File, max_bytes: u64) -> io::Result<Zeroizing<Vec<u8>>> {
+    let length = usize::try_from(file.metadata()?.len().min(max_bytes)).unwrap_or_default();
     // The whole buffer is reserved first: a buffer that grows leaves copies of secrets in memory.
     let mut bytes = Zeroizing::new(Vec::with_capacity(length + 1));
-    if file.take(MAX_BYTES + 1).read_to_end(&mut bytes)? as u64 > MAX_BYTES {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {MAX_BYTES} bytes")));
+    if file.take(max_bytes + 1).read_to_end(&mut bytes)? as u64 > max_bytes {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {max_bytes} bytes")));
     }
     Ok(bytes)
+}
+
+/// Converts bytes to text without a copy. The error shows nothing of them.
+pub fn into_text(mut bytes: Zeroizing<Vec<u8>>) -> io::Result<Zeroizing<String>> {
+    String::from_utf8(std::mem::take(&mut *bytes)).map(Zeroizing::new).map_err(|error| {
+        drop(Zeroizing::new(error.into_bytes()));
+        io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8")
+    })
 }
 
 /// Opens a regular file, also through a symbolic link. Other kinds of files are refused before they are opened: to open
@@ -70,23 +81,14 @@ fn is_handed_over(path: &Path) -> bool {
 ///
 /// Kubernetes gives a secret to a process through the group: the file belongs to root and has mode 0440, so the group
 /// must be able to read it. If the file belongs to the user of the service, the group must not have access.
-#[cfg(unix)]
 pub fn mode_open_to_others(metadata: &Metadata) -> Option<u32> {
-    use std::os::unix::fs::MetadataExt;
-
     let mode = metadata.mode() & 0o777;
     let own = std::fs::metadata("/proc/self").map(|me| me.uid()).unwrap_or(metadata.uid());
     let allowed = if metadata.uid() == 0 && own != 0 { 0o740 } else { 0o700 };
     (mode & !allowed != 0).then_some(mode)
 }
 
-/// The mode of a file with a secret, if it lets others than the service read or change it.
-#[cfg(not(unix))]
-pub(crate) fn mode_open_to_others(_: &Metadata) -> Option<u32> {
-    None
-}
-
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
     use std::fs::{self, Permissions};
     use std::os::unix::fs::PermissionsExt;

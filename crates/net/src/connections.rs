@@ -216,6 +216,14 @@ impl Connection {
         true
     }
 
+    /// Fails if the connection must close to make room for another one.
+    fn check_evicted(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        match self.permit.poll_evicted(cx) {
+            Poll::Ready(()) => Err(io::ErrorKind::ConnectionAborted.into()),
+            Poll::Pending => Ok(()),
+        }
+    }
+
     /// Counts the bytes that were sent. The write fails instead of waiting for a client that floods the connection and
     /// reads nothing.
     fn written(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -251,17 +259,13 @@ impl AsyncRead for Connection {
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if self.permit.poll_evicted(cx).is_ready() {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
-        }
+        self.check_evicted(cx)?;
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.written(written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.permit.poll_evicted(cx).is_ready() {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
-        }
+        self.check_evicted(cx)?;
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
@@ -274,9 +278,7 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if self.permit.poll_evicted(cx).is_ready() {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
-        }
+        self.check_evicted(cx)?;
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
         self.written(written)
     }

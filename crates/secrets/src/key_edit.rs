@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::fs::{MetadataExt, chown};
 use std::path::Path;
 
 use access_tokens_domain::ports::{Clock, Random};
@@ -57,7 +58,7 @@ impl KeyRing {
     /// not. Returns false if the file cannot be read.
     pub fn is_marked_used(file: &Path) -> bool {
         let read = open_regular(file).map_err(|source| io_error(file, "read", source));
-        read.and_then(|mut open| read_text(file, &mut open)).is_ok_and(|text| ring_text::is_marked_used(&text))
+        read.and_then(|open| read_text(file, &open)).is_ok_and(|text| ring_text::is_marked_used(&text))
     }
 
     /// Refuses the current key, and a key that does not exist.
@@ -79,9 +80,9 @@ fn edit(file: &Path, random: &dyn Random, change: impl FnOnce(&str) -> Edited) -
         other => other.map_err(|source| io_error(file, "read", source))?,
     };
     open_regular(&path).map_err(|source| io_error(file, "read", source))?;
-    let mut locked = lock(&path).map_err(|source| io_error(file, "locked", source))?;
+    let locked = lock(&path).map_err(|source| io_error(file, "locked", source))?;
     check_mode(file, &locked)?;
-    let text = read_text(file, &mut locked)?;
+    let text = read_text(file, &locked)?;
     KeyRing::parse(&text)?;
     let changed = change(&text)?;
     if *changed == *text {
@@ -124,35 +125,19 @@ fn replace(path: &Path, temporary: &Path, old: &File, bytes: &[u8]) -> io::Resul
 
 /// Keeps the owner of the file: an administrator may rotate the keys of a service that runs as another user, which must
 /// still be able to read them.
-#[cfg(unix)]
 fn keep_owner(old: &File, temporary: &Path) -> io::Result<()> {
-    use std::os::unix::fs::{MetadataExt, chown};
-
     let (old, new) = (old.metadata()?, fs::metadata(temporary)?);
     if old.uid() == new.uid() { Ok(()) } else { chown(temporary, Some(old.uid()), Some(old.gid())) }
 }
 
-#[cfg(not(unix))]
-fn keep_owner(_: &File, _: &Path) -> io::Result<()> {
-    Ok(())
-}
-
-#[cfg(unix)]
 fn is_at(file: &File, path: &Path) -> io::Result<bool> {
-    use std::os::unix::fs::MetadataExt;
-
     let (open, there) = (file.metadata()?, fs::metadata(path)?);
     Ok((open.dev(), open.ino()) == (there.dev(), there.ino()))
 }
 
-#[cfg(not(unix))]
-fn is_at(_: &File, _: &Path) -> io::Result<bool> {
-    Ok(true)
-}
-
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+    use std::os::unix::fs::{PermissionsExt, symlink};
     use std::path::PathBuf;
 
     use tempfile::TempDir;

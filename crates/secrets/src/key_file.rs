@@ -1,12 +1,13 @@
 //! The key ring as a file: its permissions, and its creation.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use access_tokens_domain::Result;
 use access_tokens_domain::ports::Random;
-use access_tokens_host::files::{mode_open_to_others, open_regular};
+use access_tokens_host::files::{into_text, mode_open_to_others, open_regular, read_open};
 use zeroize::Zeroizing;
 
 use super::keys::{KeyRing, KeyRingError};
@@ -18,13 +19,13 @@ impl KeyRing {
     /// Reads a key file. It must exist, and other users must not be able to read it.
     pub fn read(path: &Path) -> Result<Self, KeyRingError> {
         // The kind of the file is checked before its mode: a different mode does not help a directory.
-        let mut file = match open_regular(path) {
+        let file = match open_regular(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing(path)),
             other => other.map_err(|source| io_error(path, "read", source))?,
         };
         // The mode of the open file is checked, so that the file cannot be exchanged between the check and the read.
         check_mode(path, &file)?;
-        Self::parse(&read_text(path, &mut file)?)
+        Self::parse(&read_text(path, &file)?)
     }
 
     /// Reads a key file, or makes one with mode 0600 if there is none. Returns the ring, and whether it was made.
@@ -69,24 +70,12 @@ pub(super) fn temporary_beside(path: &Path, random: &dyn Random) -> Result<PathB
 }
 
 /// Reads the whole text of an open key file.
-pub(super) fn read_text(path: &Path, file: &mut File) -> Result<Zeroizing<String>, KeyRingError> {
-    let failed = |source| io_error(path, "read", source);
-    // The whole buffer is reserved first: a buffer that grows leaves copies of keys in memory.
-    let length = file.metadata().map_err(failed)?.len().min(MAX_BYTES);
-    let mut text = Zeroizing::new(String::with_capacity(usize::try_from(length).unwrap_or_default() + 1));
-    let read = file.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(failed)?;
-    if read as u64 > MAX_BYTES {
-        return Err(failed(io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {MAX_BYTES} bytes"))));
-    }
-    Ok(text)
+pub(super) fn read_text(path: &Path, file: &File) -> Result<Zeroizing<String>, KeyRingError> {
+    read_open(file, MAX_BYTES).and_then(into_text).map_err(|source| io_error(path, "read", source))
 }
 
 pub(super) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
 }
@@ -94,7 +83,7 @@ pub(super) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Makes the new name durable: after a power cut, the keys of hashes that were stored must not be missing.
 pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
     let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if cfg!(unix) { File::open(directory)?.sync_all() } else { Ok(()) }
+    File::open(directory)?.sync_all()
 }
 
 /// Refuses a key file that others can read.
@@ -114,7 +103,7 @@ pub(super) fn io_error(path: &Path, action: &'static str, source: io::Error) -> 
     KeyRingError::Io { path: path.display().to_string(), action, source }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 

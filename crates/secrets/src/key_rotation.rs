@@ -141,6 +141,7 @@ impl KeyFileFollower {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::PermissionsExt;
     use std::path::Path;
     use std::sync::Mutex;
 
@@ -158,11 +159,7 @@ mod tests {
         // Renamed into place, as editors and the commands do, and with mode 0600.
         let beside = path.with_extension("new");
         fs::write(&beside, text).expect("written");
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            fs::set_permissions(&beside, fs::Permissions::from_mode(0o600)).expect("chmod");
-        }
+        fs::set_permissions(&beside, fs::Permissions::from_mode(0o600)).expect("chmod");
         fs::rename(&beside, path).expect("renamed");
     }
 
