@@ -42,9 +42,9 @@ impl ShouldSample for TrustingSampler {
         attributes: &[KeyValue],
         links: &[Link],
     ) -> SamplingResult {
-        let of_stranger = parent
+        let is_untrusted = parent
             .is_some_and(|parent| parent.span().span_context().is_remote() && parent.get::<TrustedParent>().is_none());
-        if !of_stranger {
+        if !is_untrusted {
             return self.parent_based.should_sample(parent, trace_id, name, kind, attributes, links);
         }
         let hash = u128::from(self.key.hash_one(trace_id.to_bytes()));

@@ -149,7 +149,7 @@ async fn after_an_upgrade_unknown_networks_lock_out_no_integration() {
     for network in 0..60 {
         assert!(!world.from(&format!("10.2.{network}.1"), "wrong").await);
     }
-    assert!(!world.from("203.0.113.1", "secret").await, "the meter binds, and strangers have filled it");
+    assert!(!world.from("203.0.113.1", "secret").await, "the meter is full of attempts from unknown networks");
     assert!(world.from("192.0.2.1", "secret").await);
 }
 

@@ -193,7 +193,7 @@ async fn no_more_than_allowed_at_once() {
     let first = incoming.next().await;
     assert!(timeout(Duration::from_millis(100), incoming.next()).await.is_err(), "there is no place");
     drop(first);
-    let _second = timeout(Duration::from_secs(1), incoming.next()).await.expect("there is a place");
+    let _second = timeout(Duration::from_secs(1), incoming.next()).await.expect("a permit is free");
 }
 
 /// A client at this address of the machine.
@@ -252,7 +252,7 @@ async fn without_a_free_permit_an_anonymous_connection_is_displaced() {
     let displaced: Vec<_> = permits.iter_mut().map(evicted).collect();
     assert_eq!(displaced, [false, true, false], "the oldest of the address that has most");
     permits.remove(1);
-    timeout(Duration::from_secs(1), incoming.next()).await.expect("there is a place");
+    timeout(Duration::from_secs(1), incoming.next()).await.expect("a permit is free");
 }
 
 #[tokio::test]

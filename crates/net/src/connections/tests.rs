@@ -44,11 +44,14 @@ async fn large_lists_that_do_not_end_are_bounded_in_number() {
         let mut client = TcpStream::connect(address).await.expect("connected");
         client.write_all(&first_bytes).await.expect("sent");
         let mut connection = incoming.next().await.expect("a connection").expect("no error");
-        let places = connection.large_list_permits.available_permits();
+        let free_permits = connection.large_list_permits.available_permits();
         if number == 2 {
             // Other connections have all permits.
             held.push(
-                Arc::clone(&connection.large_list_permits).acquire_many_owned(places as u32).await.expect("places"),
+                Arc::clone(&connection.large_list_permits)
+                    .acquire_many_owned(free_permits as u32)
+                    .await
+                    .expect("permits"),
             );
         }
         let (mut heard, mut space) = (0, vec![0; 100_000]);
@@ -59,7 +62,7 @@ async fn large_lists_that_do_not_end_are_bounded_in_number() {
             }
         }
         // The permit is released with the connection.
-        assert_eq!((heard == first_bytes.len(), places), (number < 2, MAX_LARGE_LISTS));
+        assert_eq!((heard == first_bytes.len(), free_permits), (number < 2, MAX_LARGE_LISTS));
         drop((connection, client));
     }
 }

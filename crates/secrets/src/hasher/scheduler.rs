@@ -191,18 +191,18 @@ mod tests {
     #[test]
     fn a_queue_that_was_empty_gets_no_turns_for_the_time_before() {
         let mut scheduler = Scheduler::new(1, LIMITS);
-        let (calls, strangers) = (work(HashQueue::Authenticated, 1), work(HashQueue::AnonymousLogin, 1));
+        let (calls, anonymous) = (work(HashQueue::Authenticated, 1), work(HashQueue::AnonymousLogin, 1));
         scheduler.enter(calls, calls).expect("room");
         serve(&mut scheduler, 1_000);
         for _ in 0..32 {
-            scheduler.enter(strangers, strangers).expect("room");
+            scheduler.enter(anonymous, anonymous).expect("room");
         }
         let served = serve(&mut scheduler, 170);
         assert_eq!(served.iter().filter(|work| work.queue == HashQueue::AnonymousLogin).count(), 10);
         // The reverse holds as well: an authenticated call waits only for the job that runs.
         let mut scheduler = Scheduler::new(1, LIMITS);
         for _ in 0..32 {
-            scheduler.enter(strangers, strangers).expect("room");
+            scheduler.enter(anonymous, anonymous).expect("room");
         }
         serve(&mut scheduler, 1_000);
         scheduler.enter(calls, calls).expect("room");

@@ -6,9 +6,9 @@ use std::sync::mpsc;
 use super::*;
 
 const CALL: HashWork = HashWork { queue: HashQueue::Authenticated, share: 1 };
-const STRANGER: HashWork = HashWork { queue: HashQueue::AnonymousLogin, share: 1 };
+const ANONYMOUS: HashWork = HashWork { queue: HashQueue::AnonymousLogin, share: 1 };
 
-fn with_room(permits: usize, max_waiting: usize) -> Hasher {
+fn hasher_with(permits: usize, max_waiting: usize) -> Hasher {
     Hasher::with_limits(permits, LIMITS.map(|limits| Limits { max_waiting, ..limits }))
 }
 
@@ -18,7 +18,7 @@ fn load(hasher: &Hasher, queue: HashQueue) -> HashingLoad {
 
 #[tokio::test]
 async fn more_than_the_queue_holds_is_refused_at_once() {
-    let hasher = Arc::new(with_room(1, 2));
+    let hasher = Arc::new(hasher_with(1, 2));
     let (release, blocked) = mpsc::channel::<()>();
     let first = {
         let hasher = Arc::clone(&hasher);
@@ -41,7 +41,7 @@ async fn more_than_the_queue_holds_is_refused_at_once() {
     assert_eq!(error.reason(), Reason::Overloaded);
     assert!(error.wait().is_some());
     assert_eq!(load(&hasher, CALL.queue), HashingLoad { running: 1, waiting: 2, refused: 2 });
-    hasher.check_queue(STRANGER).expect("other queues have room of their own");
+    hasher.check_queue(ANONYMOUS).expect("other queues have room of their own");
 
     // A caller that stops waiting makes room. A running job makes room only when it is done.
     waiting[0].abort();
@@ -70,7 +70,7 @@ async fn a_flood_of_anonymous_logins_delays_calls_by_one_job_and_refuses_none() 
             let hasher = Arc::clone(&hasher);
             tokio::spawn(async move {
                 loop {
-                    let job = hasher.run(STRANGER, |_| std::thread::sleep(JOB)).await;
+                    let job = hasher.run(ANONYMOUS, |_| std::thread::sleep(JOB)).await;
                     if job.is_err() {
                         tokio::time::sleep(Duration::from_millis(1)).await;
                     }
@@ -78,7 +78,7 @@ async fn a_flood_of_anonymous_logins_delays_calls_by_one_job_and_refuses_none() 
             })
         })
         .collect();
-    while load(&hasher, STRANGER.queue).refused == 0 {
+    while load(&hasher, ANONYMOUS.queue).refused == 0 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let known = HashWork { queue: HashQueue::KnownLogin, share: 1 };
@@ -94,20 +94,20 @@ async fn a_flood_of_anonymous_logins_delays_calls_by_one_job_and_refuses_none() 
 
 #[tokio::test(start_paused = true)]
 async fn a_log_in_does_not_wait_longer_than_its_client() {
-    let hasher = with_room(1, 8);
-    let first = hasher.permit(CALL).await.expect("a place");
+    let hasher = hasher_with(1, 8);
+    let first = hasher.permit(CALL).await.expect("a permit");
     let waited = tokio::time::Instant::now();
-    let error = hasher.run(STRANGER, |_| ()).await.expect_err("refused");
+    let error = hasher.run(ANONYMOUS, |_| ()).await.expect_err("refused");
     assert!(error.reason() == Reason::Overloaded && waited.elapsed() >= LOGIN_TIMEOUT);
-    assert_eq!(load(&hasher, STRANGER.queue), HashingLoad { running: 0, waiting: 0, refused: 1 });
+    assert_eq!(load(&hasher, ANONYMOUS.queue), HashingLoad { running: 0, waiting: 0, refused: 1 });
     drop(first);
-    hasher.permit(STRANGER).await.expect("a place");
+    hasher.permit(ANONYMOUS).await.expect("a permit");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 #[expect(clippy::disallowed_methods, reason = "a job blocks its thread, as a hash does")]
 async fn never_more_at_once_than_allowed_even_when_callers_leave() {
-    let hasher = Arc::new(with_room(2, 100));
+    let hasher = Arc::new(hasher_with(2, 100));
     let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let callers: Vec<_> = (0..60)
         .map(|i| {
@@ -133,7 +133,7 @@ async fn never_more_at_once_than_allowed_even_when_callers_leave() {
 
 #[tokio::test]
 async fn memory_is_freed_when_no_hash_runs_or_waits() {
-    let hasher = with_room(2, 8);
+    let hasher = hasher_with(2, 8);
     let jobs = (0..3).map(|_| hasher.run(CALL, |_| ()));
     for result in futures::future::join_all(jobs).await {
         result.expect("ran");
@@ -144,7 +144,7 @@ async fn memory_is_freed_when_no_hash_runs_or_waits() {
 
 #[tokio::test]
 async fn a_panic_frees_its_permit() {
-    let hasher = with_room(1, 1);
+    let hasher = hasher_with(1, 1);
     let error = hasher.run::<()>(CALL, |_| panic!("a test")).await.expect_err("no answer");
     assert_eq!(error.reason(), Reason::Internal);
     hasher.run(CALL, |_| ()).await.expect("the place is free");
