@@ -26,7 +26,7 @@ use self::fake_store::{FakeStore, ORGANISATION};
 use super::{Authenticator, ClaimForm, Login, LoginLimits, NewApiKey, SessionTokens};
 
 /// Microseconds since 1970.
-pub(super) struct SetClock(pub(super) AtomicI64);
+struct SetClock(AtomicI64);
 
 impl Clock for SetClock {
     fn now(&self) -> Timestamp {
@@ -34,27 +34,23 @@ impl Clock for SetClock {
     }
 }
 
-pub(super) const START: i64 = 1_700_000_000_400_000;
-pub(super) const SECOND: i64 = 1_000_000;
+const START: i64 = 1_700_000_000_400_000;
+const SECOND: i64 = 1_000_000;
 
-pub(super) struct World {
-    pub(super) store: Arc<FakeStore>,
-    pub(super) clock: Arc<SetClock>,
-    pub(super) secrets: Arc<KeyedSecrets>,
-    pub(super) sessions: Authenticator<FakeStore>,
+struct World {
+    store: Arc<FakeStore>,
+    clock: Arc<SetClock>,
+    secrets: Arc<KeyedSecrets>,
+    sessions: Authenticator<FakeStore>,
 }
 
-pub(super) fn replica(
-    store: &Arc<FakeStore>,
-    clock: &Arc<SetClock>,
-    secrets: Arc<dyn Secrets>,
-) -> Authenticator<FakeStore> {
+fn replica(store: &Arc<FakeStore>, clock: &Arc<SetClock>, secrets: Arc<dyn Secrets>) -> Authenticator<FakeStore> {
     let tokens = SessionTokens::new(&ring(&[RING_A]));
     Authenticator::new(Arc::clone(store), clock.clone(), Arc::new(SystemRandom), secrets, tokens)
 }
 
 /// User `anna` (id U1, password `secret`, default unit 1), user `bob` without a password.
-pub(super) async fn world() -> World {
+async fn world() -> World {
     let secrets = Arc::new(KeyedSecrets::new(&ring(&[RING_A]), Arc::new(SystemRandom)));
     let password = secrets.hash(HashWork::call(ORGANISATION), Secret::new("secret")).await.expect("hashed");
     let anna = Credential {
@@ -81,7 +77,7 @@ impl World {
         self.login_from(username, password, organisation, unit, "192.0.2.1").await
     }
 
-    pub(super) async fn login_from(
+    async fn login_from(
         &self,
         username: &str,
         password: &str,
