@@ -18,7 +18,7 @@ use crate::entities::api_key;
 use crate::error::store_error;
 use crate::sessions::{self, Ended};
 use crate::sql::{Sql, cannot_exist, get};
-use crate::unit_of_work::Unit;
+use crate::transaction::Unit;
 
 /// For the statements of one transaction: a minute.
 const LONG_STATEMENTS: &str = "SET LOCAL statement_timeout = 60000";

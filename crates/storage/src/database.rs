@@ -14,21 +14,24 @@ use sea_orm::{
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use crate::cells::{Answer, Cells};
 use crate::counts::{self, Connections};
 use crate::error::store_error;
-use crate::file_lookups::FileLookups;
 use crate::lookup::Lookup;
+use crate::migration;
 use crate::options::{DatabaseOptions, SetupError, setup_error};
-use crate::pools::Pools;
+use crate::postgres::pools::Pools;
+use crate::postgres::replicas::Replicas;
+use crate::postgres::rights;
 use crate::postgres::{self, Purpose};
 use crate::reference::ReferenceCache;
-use crate::replicas::Replicas;
-use crate::single::Single;
 use crate::sql::Sql;
+use crate::sql::executor::Single;
+use crate::sql::observer;
+use crate::sql::row_reader::{Answer, Cells};
+use crate::sqlite::generation;
+use crate::sqlite::read_pool::FileLookups;
+use crate::sqlite::writer::SqliteWriter;
 use crate::sqlite::{self, Claim};
-use crate::sqlite_writer::SqliteWriter;
-use crate::{generation, migration, rights, statements, url};
 
 /// The result of setting the database up.
 pub type Result<T, E = SetupError> = std::result::Result<T, E>;
@@ -72,8 +75,8 @@ pub async fn connect_read_only(options: &DatabaseOptions) -> Result<Database> {
 pub async fn connect(options: &DatabaseOptions) -> Result<Database> {
     let options = Arc::new(options.clone());
     let mut replicas = None;
-    let backend = if url::sqlite::accepts(&options.url) {
-        let file = url::sqlite::check_url(&options.url)?;
+    let backend = if sqlite::url::accepts(&options.url) {
+        let file = sqlite::url::check_url(&options.url)?;
         let log = sqlite::has_log(&file);
         let failed = |error: DbErr| sqlite::setup_failure(&file, log, &error.into());
         let opening = if options.read_only {
@@ -97,12 +100,12 @@ pub async fn connect(options: &DatabaseOptions) -> Result<Database> {
         let lookups = FileLookups::new(&file, options.watcher.clone());
         let identity = sqlite::identity(&file);
         Backend::Sqlite { readers, lookups, writer, file, identity, closing, claim: Mutex::default() }
-    } else if url::postgres::accepts(&options.url) {
-        url::postgres::check_url(&options)?;
-        url::postgres::warn_of_ignored_parameters(&options.url);
+    } else if postgres::url::accepts(&options.url) {
+        postgres::url::check_url(&options)?;
+        postgres::url::warn_of_ignored_parameters(&options.url);
         let pools = Pools::open(&options).await?;
         replicas = Replicas::of(&options, &pools)?;
-        url::postgres::warn_of_strangers(&options.url);
+        postgres::url::warn_of_strangers(&options.url);
         Backend::Postgres(pools)
     } else {
         return Err(SetupError::Url("expected sqlite://path or postgres://user:password@host/database".to_owned()));
@@ -352,7 +355,7 @@ impl Database {
                 let statement = sql.statement(DbBackend::Sqlite);
                 let text = self.options.watcher.as_ref().map(|_| statement.sql.clone()).unwrap_or_default();
                 let write = writer.write(statement);
-                Ok(Answer::Sqlite(statements::told(&self.options.watcher, DbBackend::Sqlite, &text, write).await?))
+                Ok(Answer::Sqlite(observer::told(&self.options.watcher, DbBackend::Sqlite, &text, write).await?))
             }
             Backend::Postgres(pools) => {
                 let (asked, statement) = (Instant::now(), sql.statement(DbBackend::Postgres));

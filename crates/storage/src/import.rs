@@ -6,10 +6,10 @@
 //! and the unique indexes refuse the batch if such a row has appeared since. All other rows are written by imports alone, which
 //! exclude each other by the lock on the directory. SQLite has one writer, so that the transaction is the lock.
 
-mod documents;
+mod bulk_json;
+mod bulk_values;
 mod drafts;
 mod load;
-mod pieces;
 
 pub(crate) use drafts::DraftFile;
 pub(crate) use load::load;
@@ -80,10 +80,10 @@ pub(crate) async fn save<C: ConnectionTrait>(
     // First those that go: the token that comes in their place has their number or codes.
     let removed = &changes.renamed_tokens.iter().map(|(old, _)| old.clone()).collect::<Vec<_>>();
     if is_postgres(connection) {
-        documents::remove::<access_token::Entity, C>(connection, key, removed).await?;
+        bulk_json::remove::<access_token::Entity, C>(connection, key, removed).await?;
     } else {
         let (organisation, id) = (access_token::Column::OrganisationKey, access_token::Column::Id);
-        pieces::remove::<access_token::Entity, C>(connection, key, organisation, id, removed).await?;
+        bulk_values::remove::<access_token::Entity, C>(connection, key, organisation, id, removed).await?;
     }
     for table in ["credential_attempt", "code_issue"] {
         move_counts(connection, table, key, &changes.renamed_tokens).await?;
@@ -160,7 +160,7 @@ async fn update<C: ConnectionTrait>(
         let mut sql = Sql::new(update);
         sql.push(" WHERE organisation_key = ").bind(organisation.0);
         if postgres {
-            documents::is_one_of(&mut sql, "id", ids)?;
+            bulk_json::is_one_of(&mut sql, "id", ids)?;
         } else {
             for (i, id) in ids.iter().enumerate() {
                 sql.push(if i == 0 { " AND id IN (" } else { ", " }).bind(id.as_str());
@@ -213,9 +213,9 @@ where
     E::Model: IntoActiveModel<E::ActiveModel>,
 {
     if is_postgres(connection) {
-        documents::upsert::<E, C>(connection, &rows).await
+        bulk_json::upsert::<E, C>(connection, &rows).await
     } else {
-        pieces::upsert::<E, C>(connection, rows).await
+        bulk_values::upsert::<E, C>(connection, rows).await
     }
 }
 
@@ -225,9 +225,9 @@ where
     E::Model: IntoActiveModel<E::ActiveModel>,
 {
     if is_postgres(connection) {
-        documents::insert::<E, C>(connection, &rows).await
+        bulk_json::insert::<E, C>(connection, &rows).await
     } else {
-        pieces::insert::<E, C>(connection, rows).await
+        bulk_values::insert::<E, C>(connection, rows).await
     }
 }
 

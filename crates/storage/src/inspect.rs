@@ -11,7 +11,7 @@ use crate::error::{Failure, store_error};
 use crate::migration::Migrator;
 use crate::options::{SetupError, setup_error};
 use crate::postgres::ENCODING;
-use crate::rights::{self, Rights};
+use crate::postgres::rights::{self, Rights};
 use crate::sql::Sql;
 
 /// What is counted, and its table.

@@ -1,11 +1,11 @@
 //! One row that is looked up by keys. The statements are written once, for one question and for several at a time.
 
 mod owners;
-mod question;
+mod prepared_query;
 mod token;
 
 pub(crate) use owners::{Ambiguous, OwnersLookup};
-pub(crate) use question::{Lookup, Question};
+pub(crate) use prepared_query::{Lookup, Question};
 pub(crate) use token::TokenLookup;
 
 #[cfg(test)]

@@ -7,11 +7,11 @@ use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::StoreResult;
 use sea_orm::{ConnectionTrait, Value};
 
-use crate::cells::Row;
 use crate::convert;
 use crate::entities::access_token::Model;
 use crate::error::store_error;
 use crate::sql::Sql;
+use crate::sql::row_reader::Row;
 
 /// Most tokens of one statement.
 pub(crate) const MOST: usize = 16;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use sea_orm::DbErr;
 
 use crate::error::Failure;
-use crate::statements::StatementObserver;
+use crate::sql::observer::StatementObserver;
 
 /// Where the database is and how many connections it gets.
 #[derive(Clone)]

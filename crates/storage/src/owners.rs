@@ -8,10 +8,10 @@ use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{Account, Load, Owners, Participant, StoreResult};
 use sea_orm::ConnectionTrait;
 
-use crate::cells::{Cells, columns};
 use crate::convert;
 use crate::entities::{accounts_receivable, contact_information, rewards_participant};
 use crate::reference::{self, Versioned};
+use crate::sql::row_reader::{Cells, columns};
 use crate::sql::{Sql, cannot_exist};
 
 // Aliases in the statements below: `t` the token, `a` its account and `c` that one's contact information,

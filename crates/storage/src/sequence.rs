@@ -5,9 +5,9 @@ use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{LAST_NUMBER, Sequence, StoreResult};
 use sea_orm::ConnectionTrait;
 
-use crate::cells::Answer;
 use crate::error::{Failure, store_error};
 use crate::sql::Sql;
+use crate::sql::row_reader::Answer;
 
 /// Digits of a number of a sequence.
 const DIGITS: usize = 10;

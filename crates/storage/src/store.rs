@@ -21,9 +21,10 @@ use crate::error::store_error;
 use crate::import::DraftFile;
 use crate::lookup::{Ambiguous, Lookup as _, OwnersLookup, TokenLookup};
 use crate::sql::Sql;
+use crate::sql::observed;
 use crate::tokens::Found;
-use crate::unit_of_work::{Transaction, Unit};
-use crate::{counts, new_token, observed, owners, reference, sequence, tokens};
+use crate::transaction::{Transaction, Unit};
+use crate::{counts, new_token, owners, reference, sequence, tokens};
 
 impl Database {
     /// Reference data of this version, or a younger one: from memory, nearly always.

@@ -9,12 +9,12 @@ use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{Load, OwnerKey, Owners, StoreResult, TokenPage};
 use sea_orm::{ConnectionTrait, DbBackend, IdenStatic, QueryResult};
 
-use crate::cells::{Answer, Cells, Row, columns};
 use crate::convert;
 use crate::entities::access_token::Model;
 use crate::error::store_error;
 use crate::owners::{self, Reader};
 use crate::reference::{self, Versioned};
+use crate::sql::row_reader::{Answer, Cells, Row, columns};
 use crate::sql::{Sql, cannot_exist};
 
 pub(crate) static TOKEN: LazyLock<String> = LazyLock::new(|| columns::<Model>("t"));

@@ -14,7 +14,7 @@ use crate::error::store_error;
 use crate::keys::{Form, named_key, parameter};
 use crate::sessions::Ended;
 use crate::sql::{Sql, get};
-use crate::unit_of_work::Unit;
+use crate::transaction::Unit;
 
 /// The condition that it is recorded when a user logged in last, or when the password was changed.
 const DATED: &str = " AND (last_login_date IS NOT NULL OR password_changed_date IS NOT NULL)";

@@ -9,7 +9,7 @@ use access_tokens_domain::secret::{CodeHash, PassCodeHash};
 use access_tokens_domain::session::{OrganisationKey, Permissions};
 use access_tokens_domain::store::{ApiKey, Credential, KeyTerms, OrganisationRef, StoreResult};
 
-use super::cell::{document, named, optional_time, to_document};
+use super::value::{document, named, optional_time, to_document};
 use crate::entities;
 
 /// Rows whose fields are those of the domain's type, in both directions.

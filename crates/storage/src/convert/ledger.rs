@@ -5,7 +5,7 @@ use access_tokens_domain::issues::Issues;
 use access_tokens_domain::store::{Entry, StoreResult};
 use sea_orm::Value;
 
-use super::cell::{corrupt, document, micros, named, optional_time, to_document};
+use super::value::{corrupt, document, micros, named, optional_time, to_document};
 use crate::entities::{code_issue, credential_attempt};
 
 /// Attempts of a row, and at what.

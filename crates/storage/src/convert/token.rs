@@ -10,7 +10,7 @@ use access_tokens_domain::store::StoreResult;
 use access_tokens_domain::time::Timestamp;
 use sea_orm::Value;
 
-use super::cell::{corrupt, micros, named, optional_time, time};
+use super::value::{corrupt, micros, named, optional_time, time};
 use crate::entities::access_token::{Column, Model};
 
 /// A token of a row.

@@ -7,7 +7,7 @@ use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{Credential, ImportKeys, ImportRows, StoreResult};
 use sea_orm::{ConnectionTrait, EntityTrait};
 
-use super::{documents, pieces};
+use super::{bulk_json, bulk_values};
 use crate::convert;
 use crate::entities::{access_token, accounts_receivable, contact_information, rewards_participant, user_credential};
 use crate::error::store_error;
@@ -43,7 +43,7 @@ pub(crate) async fn load<C: ConnectionTrait>(
         }};
     }
     if is_postgres(connection) {
-        documents::begin(connection).await?;
+        bulk_json::begin(connection).await?;
     }
     let named = accounts_named(connection, organisation, &keys.account_names).await?;
     let mut account_ids = keys.account_ids.clone();
@@ -105,9 +105,10 @@ async fn credentials<C: ConnectionTrait>(
 ) -> StoreResult<Vec<Credential>> {
     use user_credential::{Column, Entity};
     let rows = if is_postgres(connection) {
-        documents::lock::<Entity, C>(connection, organisation, Column::UserId, users).await?
+        bulk_json::lock::<Entity, C>(connection, organisation, Column::UserId, users).await?
     } else {
-        pieces::with_keys::<Entity, C>(connection, organisation, Column::OrganisationKey, Column::UserId, users).await?
+        bulk_values::with_keys::<Entity, C>(connection, organisation, Column::OrganisationKey, Column::UserId, users)
+            .await?
     };
     rows.into_iter().map(convert::credential).collect()
 }
@@ -127,13 +128,13 @@ async fn tokens<C: ConnectionTrait>(
     if is_postgres(connection) {
         let mut ids = keys.token_ids.clone();
         for (column, keys) in other_keys {
-            ids.extend(documents::ids::<Entity, C>(connection, organisation, column, Column::Id, keys).await?);
+            ids.extend(bulk_json::ids::<Entity, C>(connection, organisation, column, Column::Id, keys).await?);
         }
         ids.sort_unstable();
         ids.dedup();
         let mut found = Vec::with_capacity(ids.len());
         for ids in ids.chunks(LOCKED_TOKENS) {
-            let rows = documents::lock::<Entity, C>(connection, organisation, Column::Id, ids).await?;
+            let rows = bulk_json::lock::<Entity, C>(connection, organisation, Column::Id, ids).await?;
             for row in rows {
                 found.push(convert::token(row)?);
             }
@@ -143,7 +144,7 @@ async fn tokens<C: ConnectionTrait>(
     let (mut seen, mut found) = (HashSet::new(), Vec::new());
     for (column, keys) in [(Column::Id, &keys.token_ids)].into_iter().chain(other_keys) {
         for row in
-            pieces::with_keys::<Entity, C>(connection, organisation, Column::OrganisationKey, column, keys).await?
+            bulk_values::with_keys::<Entity, C>(connection, organisation, Column::OrganisationKey, column, keys).await?
         {
             if seen.insert(row.id.clone()) {
                 found.push(convert::token(row)?);
@@ -162,8 +163,8 @@ async fn with_keys<E: EntityTrait, C: ConnectionTrait>(
     keys: &[String],
 ) -> StoreResult<Vec<E::Model>> {
     if is_postgres(connection) {
-        documents::with_keys::<E, C>(connection, organisation, column, keys).await
+        bulk_json::with_keys::<E, C>(connection, organisation, column, keys).await
     } else {
-        pieces::with_keys::<E, C>(connection, organisation, organisation_column, column, keys).await
+        bulk_values::with_keys::<E, C>(connection, organisation, organisation_column, column, keys).await
     }
 }

@@ -6,10 +6,10 @@ use access_tokens_domain::identifier::{AccountsReceivableIdentifier, RewardsPart
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{Load, Owners, StoreResult};
 
-use super::question::{Lookup, Question, Statements};
-use crate::cells::Cells;
+use super::prepared_query::{Lookup, Question, Statements};
 use crate::owners::{Reader, both, existing};
 use crate::reference::Versioned;
+use crate::sql::row_reader::Cells;
 
 /// For each kind of key of an account, and of a participant.
 static STATEMENTS: LazyLock<[[Statements; 2]; 2]> = LazyLock::new(|| {

@@ -7,13 +7,13 @@ use access_tokens_domain::identifier::TokenKey;
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{Load, Owners, StoreResult};
 
-use super::question::{Lookup, Question, Statements};
-use crate::cells::Cells;
+use super::prepared_query::{Lookup, Question, Statements};
 use crate::convert;
 use crate::entities::access_token::Model;
 use crate::owners::{self, Reader, existing};
 use crate::reference::Versioned;
 use crate::sql::Sql;
+use crate::sql::row_reader::Cells;
 use crate::tokens::TOKEN;
 
 /// For each kind of key and of load.

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::error::Failure;
 use crate::options::{DatabaseOptions, SetupError};
-use crate::url::postgres::ssl_mode;
+use crate::postgres::url::ssl_mode;
 
 /// Maximum time of the connection that finds the cause.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);

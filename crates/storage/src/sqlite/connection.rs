@@ -13,9 +13,9 @@ use sea_orm::sqlx::{Sqlite, pool::PoolOptions};
 use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement};
 
 use crate::error::Failure;
-use crate::observed;
 use crate::options::{DatabaseOptions, SetupError, setup_error};
-use crate::url::sqlite::check_url;
+use crate::sql::observed;
+use crate::sqlite::url::check_url;
 
 /// How long SQLite waits for another process, such as an import, that writes to the same file.
 pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

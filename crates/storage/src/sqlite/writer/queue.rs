@@ -2,9 +2,9 @@
 
 use tokio::sync::mpsc;
 
+use super::autocommit::Single;
 use super::batch::Reply;
-use super::singles::Single;
-use super::turn::Turn;
+use super::write_transaction::Turn;
 
 /// A request in the queue.
 pub(super) enum Request {

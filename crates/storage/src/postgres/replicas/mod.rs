@@ -23,9 +23,9 @@ use sea_orm::DatabaseConnection;
 use tokio::time::{Instant, timeout};
 
 use crate::options::{DatabaseOptions, SetupError};
-use crate::pools::Pools;
-use crate::single::Single;
-use crate::url;
+use crate::postgres::pools::Pools;
+use crate::postgres::url;
+use crate::sql::executor::Single;
 use memory::Memory;
 
 /// How long a read waits for a connection to a replica, how long its statement may take, and how long both may together.
@@ -87,11 +87,11 @@ impl Replicas {
         let mut all = Vec::new();
         for (index, url) in options.replica_urls.iter().enumerate() {
             let options = replica_options(options, url);
-            if !url::postgres::accepts(url) {
+            if !url::accepts(url) {
                 return Err(SetupError::Url("expected postgres://user:password@host/database of a replica".to_owned()));
             }
-            url::postgres::check_url(&options)?;
-            url::postgres::warn_of_strangers(url);
+            url::check_url(&options)?;
+            url::warn_of_strangers(url);
             all.push(Arc::new(Replica { number: index + 1, options, state: Mutex::default() }));
         }
         Ok(Some(Arc::new(Self {

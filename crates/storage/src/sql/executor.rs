@@ -6,7 +6,7 @@ use sea_orm::sqlx;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, Statement};
 use sea_orm_migration::async_trait;
 
-use crate::query_batcher::Lanes;
+use crate::postgres::query_batcher::Lanes;
 
 /// The way of single statements, for sea-orm and for [`Sql`](crate::sql::Sql).
 #[derive(Clone)]

@@ -4,10 +4,10 @@ use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::StoreResult;
 use sea_orm::ConnectionTrait;
 
-use crate::cells::Cells;
 use crate::error::Failure;
 use crate::reference;
 use crate::sql::Sql;
+use crate::sql::row_reader::Cells;
 
 /// A lookup: a question, and what its row says.
 pub(crate) trait Lookup: Sync {

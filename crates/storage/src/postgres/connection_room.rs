@@ -4,7 +4,7 @@ use access_tokens_domain::store::StoreResult;
 
 use crate::database::Database;
 use crate::error::Failure;
-use crate::pools::WATCH;
+use crate::postgres::pools::WATCH;
 use crate::sql::{Sql, get};
 
 /// The connections of a PostgreSQL server, seen from one database and role.

@@ -8,7 +8,7 @@
 //! statement. Followers wait for a bounded time, and either receive their answer through a channel or become the next leader. Another
 //! connection is used when many wait, or when an answer takes long. Under little load, no task wakes another one.
 
-mod job;
+mod batch_item;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,11 +24,11 @@ use sea_query_sqlx::SqlxValues;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use self::job::{Job, bound};
+use self::batch_item::{Job, bound};
 use crate::error::Failure;
 use crate::lookup::Question;
 use crate::postgres::PING_AFTER_IDLE;
-use crate::statements::{self, Watcher};
+use crate::sql::observer::{self, Watcher};
 
 /// So many wait to be asked for together before another lane is taken; fewer do only for so long.
 const ENOUGH: usize = 8;
@@ -172,7 +172,7 @@ impl Lanes {
         W: Future<Output = sqlx::Result<T>>,
     {
         let text = self.watcher.as_ref().map(|_| statement.sql.clone()).unwrap_or_default();
-        statements::told(&self.watcher, DbBackend::Postgres, &text, run(bound(statement))).await
+        observer::told(&self.watcher, DbBackend::Postgres, &text, run(bound(statement))).await
     }
 
     async fn lane(self: &Arc<Self>) -> sqlx::Result<Lane> {
@@ -326,8 +326,8 @@ impl Lane {
         let others = if together { lanes.others(job) } else { Vec::new() };
         let alone = others.is_empty();
         let jobs: Vec<_> = std::iter::once(job).chain(others.iter().map(|other| &other.job)).collect();
-        let asked = job::ask(&mut connection.connection, &jobs);
-        let asked = statements::told(&lanes.watcher, DbBackend::Postgres, job::text(&jobs), asked).await;
+        let asked = batch_item::ask(&mut connection.connection, &jobs);
+        let asked = observer::told(&lanes.watcher, DbBackend::Postgres, batch_item::text(&jobs), asked).await;
         let rows = match asked {
             Ok(rows) => rows,
             Err(error) => {

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout};
 
 use super::batch::{Counters, Limits, Reply};
 use super::queue::Queue;
-use super::turn::{Ack, Slot, Turn};
+use super::write_transaction::{Ack, Slot, Turn};
 use crate::error::Failure;
 use crate::options::DatabaseOptions;
 use crate::sqlite::connect_writer;

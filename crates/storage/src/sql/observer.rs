@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use sea_orm::DbBackend;
 
-use crate::tables::TABLES;
+use crate::sql::tables::TABLES;
 
 /// What a statement can be.
 const OPERATIONS: [&str; 6] = ["SELECT", "INSERT", "UPDATE", "DELETE", "BEGIN", "COMMIT"];
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn there_is_a_name_for_each_table() {
-        let mut modules: Vec<_> = include_str!("entities/mod.rs")
+        let mut modules: Vec<_> = include_str!("../entities/mod.rs")
             .lines()
             .filter_map(|line| line.split_once("mod ")?.1.strip_suffix(';'))
             .chain(["known_network", "number_sequence", "released_session", "session"])

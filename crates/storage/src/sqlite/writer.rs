@@ -6,11 +6,11 @@
 //! all of them are told. A unit that fails or goes away costs only itself. Whatever leaves the transaction in doubt costs
 //! the whole batch: every unit of it gets the error, and the connection is thrown away.
 
+mod autocommit;
 mod batch;
 mod queue;
-mod singles;
-mod turn;
-mod turns;
+mod transaction_queue;
+mod write_transaction;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,12 +21,12 @@ use sea_orm::{DatabaseConnection, DbBackend, Statement};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
 
+pub(crate) use self::autocommit::Rows;
+use self::autocommit::{Single, Singles};
 use self::batch::{Counters, Limits, stopped};
 use self::queue::{Queue, Request};
-pub(crate) use self::singles::Rows;
-use self::singles::{Single, Singles};
-pub(crate) use self::turn::Turn;
-use self::turns::Turns;
+use self::transaction_queue::Turns;
+pub(crate) use self::write_transaction::Turn;
 use crate::error::Failure;
 use crate::options::DatabaseOptions;
 use crate::sqlite::{beside, truncate_log};

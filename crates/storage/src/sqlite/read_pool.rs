@@ -11,11 +11,11 @@ use rusqlite::{Connection, OpenFlags, ToSql};
 
 use access_tokens_domain::store::StoreResult;
 
-use crate::cells::Cells;
 use crate::error::Failure;
 use crate::lookup::{Lookup, Question};
+use crate::sql::observer::{Watcher, told_at_once};
+use crate::sql::row_reader::Cells;
 use crate::sqlite;
-use crate::statements::{Watcher, told_at_once};
 
 /// Who reads need not wait for who writes, except while the log of a process that was killed is taken over.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(100);

@@ -10,7 +10,7 @@ use sea_orm::{QueryResult, Value};
 
 use crate::entities::{access_token, accounts_receivable, contact_information, rewards_participant};
 use crate::error::Failure;
-use crate::sqlite_writer::Rows;
+use crate::sqlite::writer::Rows;
 
 /// A row, of whichever library.
 #[derive(Clone, Copy)]

@@ -17,9 +17,10 @@ use crate::administrators::{has_admin, push_has_key};
 use crate::error::{Failure, store_error};
 use crate::options::DatabaseOptions;
 use crate::reference::ReferenceCache;
+use crate::sql::observed;
 use crate::sql::{Sql, get};
-use crate::sqlite_writer::Turn;
-use crate::{import, new_token, observed, reference, sequence, tokens};
+use crate::sqlite::writer::Turn;
+use crate::{import, new_token, reference, sequence, tokens};
 
 /// A unit of work. Dropped without commit, it leaves nothing behind.
 ///

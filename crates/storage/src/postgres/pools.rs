@@ -23,10 +23,10 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::counts::Connections;
 use crate::error::Failure;
 use crate::options::{DatabaseOptions, SetupError};
+use crate::postgres::query_batcher::Lanes;
+use crate::postgres::unreachable;
 use crate::postgres::{Purpose, check_encoding, check_safe, check_session, connect};
-use crate::query_batcher::Lanes;
-use crate::single::Single;
-use crate::unreachable;
+use crate::sql::executor::Single;
 
 /// The question of the connection that watches. By its text, `doctor` counts the processes that serve a database.
 pub(crate) const WATCH: &str = "SELECT 1 AS access_tokens_watch";

@@ -3,8 +3,8 @@
 use sea_orm::{DatabaseConnection, DbBackend};
 
 use crate::options::DatabaseOptions;
-use crate::statements::{Ended, system, told};
-use crate::url;
+use crate::sql::observer::{Ended, system, told};
+use crate::sqlite::url;
 
 /// Tells of all statements of this connection, and of the transactions that begin on it.
 pub(crate) fn attach(connection: &mut DatabaseConnection, options: &DatabaseOptions) {
@@ -21,6 +21,6 @@ pub(crate) async fn step<T, E>(
     step: &'static str,
     work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
-    let backend = if url::sqlite::accepts(&options.url) { DbBackend::Sqlite } else { DbBackend::Postgres };
+    let backend = if url::accepts(&options.url) { DbBackend::Sqlite } else { DbBackend::Postgres };
     told(&options.watcher, backend, step, work).await
 }

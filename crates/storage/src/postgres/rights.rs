@@ -9,8 +9,8 @@ use std::fmt;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr};
 
 use crate::options::{DatabaseOptions, SetupError, setup_error};
+use crate::sql::tables::TABLES;
 use crate::sql::{Sql, quoted};
-use crate::tables::TABLES;
 
 /// Maximum number of objects, roles or rights that a check lists.
 const LISTED: u32 = 10;

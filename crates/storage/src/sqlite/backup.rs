@@ -16,10 +16,10 @@ use sea_orm::sqlx::{self, ConnectOptions as _, Connection as _};
 use tokio::sync::oneshot;
 
 use crate::error::Failure;
-use crate::generation;
 use crate::options::{DatabaseOptions, SetupError};
+use crate::sqlite::generation;
+use crate::sqlite::url;
 use crate::sqlite::{self, Claim, beside};
-use crate::url;
 
 /// How often is told how far it is.
 const TELL: Duration = Duration::from_millis(100);
@@ -87,10 +87,10 @@ pub struct Place {
 
 /// The file of a SQLite database.
 pub fn sqlite_file(options: &DatabaseOptions) -> Result<PathBuf> {
-    if !url::sqlite::accepts(&options.url) {
+    if !url::accepts(&options.url) {
         return Err(CopyError::NotSqlite);
     }
-    Ok(url::sqlite::check_url(&options.url)?)
+    Ok(url::check_url(&options.url)?)
 }
 
 /// Copies a database, which may be in use, into a draft of `target`, and makes it durable.

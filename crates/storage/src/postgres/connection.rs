@@ -6,10 +6,10 @@ use sea_orm::sqlx::postgres::PgPoolOptions;
 use sea_orm::sqlx::{self, Executor};
 use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, RuntimeErr, Statement};
 
-use crate::observed;
 use crate::options::{DatabaseOptions, SetupError, setup_error};
+use crate::postgres::url::ssl_mode;
+use crate::sql::observed;
 use crate::sql::quoted;
-use crate::url::postgres::ssl_mode;
 
 /// A connection that has rested for this long is asked whether it still lives before it is used.
 pub(crate) const PING_AFTER_IDLE: Duration = Duration::from_secs(1);

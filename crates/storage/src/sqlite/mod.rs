@@ -1,0 +1,13 @@
+//! SQLite: connections, the queue of writers, the read pool, and copies of the file.
+
+pub mod backup;
+mod connection;
+pub(crate) mod generation;
+pub(crate) mod read_pool;
+pub(crate) mod url;
+pub(crate) mod writer;
+
+pub(crate) use connection::{
+    BUSY_TIMEOUT, CHECKPOINT_PAGES, Claim, JOURNAL_SIZE_LIMIT, beside, cannot, check_safe, connect_readers,
+    connect_writer, create_private, has_log, identity, is_at, open, open_unchanged, setup_failure, truncate_log,
+};
