@@ -81,11 +81,11 @@ where
         if method::find(request.uri().path()).is_some_and(|method| method.reads) {
             return self.inner.call(request);
         }
-        let writing = replicas.writing(caller);
+        let writing = replicas.begin_write(caller);
         let call = self.inner.call(request);
         Box::pin(async move {
             let mut response = call.await?;
-            let written = writing.done().await.and_then(|text| HeaderValue::try_from(text).ok());
+            let written = writing.finish().await.and_then(|text| HeaderValue::try_from(text).ok());
             if let Some(written) = written {
                 response.headers_mut().insert(READ_AFTER, written);
             }

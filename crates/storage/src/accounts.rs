@@ -143,11 +143,11 @@ impl AccountStore for Database {
     }
 
     async fn add_api_key(&self, key: &ApiKey, created: Timestamp) -> StoreResult<()> {
-        let mut unit = self.begin().await?;
-        unit.lock_accounts(key.organisation).await?;
-        administration::make_room(&mut unit, key).await?;
-        unit.all(administration::insert_key(key, created)).await?;
-        unit.commit().await
+        let mut transaction = self.begin().await?;
+        transaction.lock_accounts(key.organisation).await?;
+        administration::grant_key_permissions(&mut transaction, key).await?;
+        transaction.all(administration::insert_key(key, created)).await?;
+        transaction.commit().await
     }
 
     async fn replace_api_key_hash(&self, id: &str, old: &CodeHash, new: &CodeHash) -> StoreResult<bool> {
@@ -169,8 +169,8 @@ impl AccountStore for Database {
 
     async fn open_session(&self, session: &NewSession<'_>) -> StoreResult<Option<(Timestamp, Timestamp)>> {
         let answer = self.write(sessions::open(session, self.is_sqlite())).await?;
-        let Some(mut cells) = answer.first() else { return Ok(None) };
-        let (issued, expires) = (cells.take::<i64>()?, cells.take::<i64>()?);
+        let Some(mut row_reader) = answer.first() else { return Ok(None) };
+        let (issued, expires) = (row_reader.read::<i64>()?, row_reader.read::<i64>()?);
         Ok(Some((convert::time(issued, "session.issued")?, convert::time(expires, "session.expires")?)))
     }
 

@@ -16,9 +16,9 @@ use crate::convert::{self, micros};
 use crate::database::Database;
 use crate::entities::api_key;
 use crate::error::store_error;
-use crate::sessions::{self, Ended};
+use crate::sessions::{self, SessionOwner};
 use crate::sql::{Sql, cannot_exist, get};
-use crate::transaction::Unit;
+use crate::transaction::Transaction;
 
 /// For the statements of one transaction: a minute.
 const LONG_STATEMENTS: &str = "SET LOCAL statement_timeout = 60000";
@@ -71,12 +71,14 @@ impl AdministrationStore for Database {
         if cannot_exist(username) {
             return Ok(Disabled::Unknown);
         }
-        let mut unit = self.begin().await?;
-        unit.lock_accounts(organisation).await?;
-        let Some(user) = user_by_name(&mut unit, organisation, username).await? else { return Ok(Disabled::Unknown) };
+        let mut transaction = self.begin().await?;
+        transaction.lock_accounts(organisation).await?;
+        let Some(user) = user_by_name(&mut transaction, organisation, username).await? else {
+            return Ok(Disabled::Unknown);
+        };
         if user.disabled.is_none()
             && user.permissions.contains(Permission::Admin)
-            && !another_administrator(&mut unit, organisation, &user.id, now).await?
+            && !another_administrator(&mut transaction, organisation, &user.id, now).await?
         {
             return Ok(Disabled::LastAdmin);
         }
@@ -85,9 +87,9 @@ impl AdministrationStore for Database {
         sql.push(", password_hash = NULL, sessions_not_before = ").bind(sessions::not_before(now));
         sql.push(", revision = revision + 1 WHERE organisation_key = ").bind(organisation.0);
         sql.push(" AND user_id = ").bind(user.id.as_str());
-        unit.all(sql).await?;
-        self.end_sessions(&mut unit, organisation, Ended::User(&user.id), now).await?;
-        unit.commit().await?;
+        transaction.all(sql).await?;
+        self.end_sessions(&mut transaction, organisation, SessionOwner::User(&user.id), now).await?;
+        transaction.commit().await?;
         Ok(if user.disabled.is_none() { Disabled::Done } else { Disabled::Already })
     }
 
@@ -95,9 +97,9 @@ impl AdministrationStore for Database {
         if cannot_exist(username) {
             return Ok(Change::Unknown);
         }
-        let mut unit = self.begin().await?;
-        unit.lock_accounts(organisation).await?;
-        let Some(user) = user_by_name(&mut unit, organisation, username).await? else {
+        let mut transaction = self.begin().await?;
+        transaction.lock_accounts(organisation).await?;
+        let Some(user) = user_by_name(&mut transaction, organisation, username).await? else {
             return Ok(Change::Unknown);
         };
         let mut sql = Sql::new(
@@ -106,8 +108,8 @@ impl AdministrationStore for Database {
              revision = revision + 1 WHERE disabled_date IS NOT NULL AND organisation_key = ",
         );
         sql.bind(organisation.0).push(" AND user_id = ").bind(user.id.as_str());
-        unit.all(sql).await?;
-        unit.commit().await?;
+        transaction.all(sql).await?;
+        transaction.commit().await?;
         Ok(if user.disabled.is_some() { Change::Done } else { Change::Already })
     }
 
@@ -121,15 +123,15 @@ impl AdministrationStore for Database {
         if cannot_exist(id) {
             return Ok(Change::Unknown);
         }
-        let mut unit = self.begin().await?;
-        unit.lock_accounts(organisation).await?;
-        let Some(key) = key(&mut unit, organisation, id).await? else { return Ok(Change::Unknown) };
+        let mut transaction = self.begin().await?;
+        transaction.lock_accounts(organisation).await?;
+        let Some(key) = key(&mut transaction, organisation, id).await? else { return Ok(Change::Unknown) };
         let mut sql = Sql::new("UPDATE api_key SET revoked_date = COALESCE(revoked_date, ");
         sql.bind(micros(now)).push("), secret_hash = ").bind(no_key.as_stored());
         sql.push(" WHERE organisation_key = ").bind(organisation.0).push(" AND id = ").bind(id);
-        unit.all(sql).await?;
-        self.end_sessions(&mut unit, organisation, Ended::ApiKey(id), now).await?;
-        unit.commit().await?;
+        transaction.all(sql).await?;
+        self.end_sessions(&mut transaction, organisation, SessionOwner::ApiKey(id), now).await?;
+        transaction.commit().await?;
         Ok(if key.terms.revoked.is_none() { Change::Done } else { Change::Already })
     }
 
@@ -144,24 +146,25 @@ impl AdministrationStore for Database {
         if cannot_exist(old) {
             return Ok(Rotated::Unknown);
         }
-        let mut unit = self.begin().await?;
-        unit.lock_accounts(organisation).await?;
-        let Some(key) = key(&mut unit, organisation, old).await? else { return Ok(Rotated::Unknown) };
+        let mut transaction = self.begin().await?;
+        transaction.lock_accounts(organisation).await?;
+        let Some(key) = key(&mut transaction, organisation, old).await? else { return Ok(Rotated::Unknown) };
         if !key.terms.are_valid(now) {
             return Ok(Rotated::Ended);
         }
         let mut sql = Sql::new("SELECT rotated_to FROM api_key WHERE id = ");
         sql.bind(old);
-        if let Some(next) = unit.all(sql).await?.first().map(|row| get(row, "rotated_to")).transpose()?.flatten() {
+        if let Some(next) = transaction.all(sql).await?.first().map(|row| get(row, "rotated_to")).transpose()?.flatten()
+        {
             return Ok(Rotated::Replaced(next));
         }
         let ends = key.terms.expires.map_or(ends, |expires| expires.min(ends));
         let mut sql = Sql::new("UPDATE api_key SET rotated_to = ");
         sql.bind(new.0).push(", expires_date = ").bind(micros(ends)).push(" WHERE id = ").bind(old);
-        unit.all(sql).await?;
+        transaction.all(sql).await?;
         let new = ApiKey { id: new.0.to_owned(), hash: new.1.clone(), ..key };
-        unit.all(insert_key(&new, now)).await?;
-        unit.commit().await?;
+        transaction.all(insert_key(&new, now)).await?;
+        transaction.commit().await?;
         Ok(Rotated::Done(ends))
     }
 }
@@ -170,24 +173,24 @@ impl Database {
     /// Ends sessions within a transaction that has changed the row of the user or the key.
     pub(crate) async fn end_sessions(
         &self,
-        unit: &mut Unit,
+        transaction: &mut Transaction,
         organisation: OrganisationKey,
-        ended: Ended<'_>,
+        ended: SessionOwner<'_>,
         now: Timestamp,
     ) -> StoreResult<()> {
         if !self.is_sqlite() {
             // There may be hundreds of thousands of them.
-            unit.all(Sql::new(LONG_STATEMENTS)).await?;
+            transaction.all(Sql::new(LONG_STATEMENTS)).await?;
         }
         for sql in sessions::end(organisation, ended, now, self.is_sqlite()) {
-            unit.all(sql).await?;
+            transaction.all(sql).await?;
         }
         Ok(())
     }
 }
 
 async fn user_by_name(
-    unit: &mut Unit,
+    transaction: &mut Transaction,
     organisation: OrganisationKey,
     username: &str,
 ) -> StoreResult<Option<UserDetails>> {
@@ -197,12 +200,12 @@ async fn user_by_name(
          WHERE u.organisation_key = ",
     );
     sql.bind(organisation.0).push(" AND u.username = ").bind(username);
-    unit.all(sql).await?.first().map(user_details).transpose()
+    transaction.all(sql).await?.first().map(user_details).transpose()
 }
 
 /// Is there an enabled user besides this one who has the permission `admin`, and a password or a valid key with it?
 async fn another_administrator(
-    unit: &mut Unit,
+    transaction: &mut Transaction,
     organisation: OrganisationKey,
     user: &str,
     now: Timestamp,
@@ -212,7 +215,7 @@ async fn another_administrator(
     sql.push(" AND c.user_id <> ").bind(user).push(" AND (c.password_hash IS NOT NULL OR ");
     push_has_key(&mut sql, now);
     sql.push(")").limit(1);
-    Ok(!unit.all(sql).await?.is_empty())
+    Ok(!transaction.all(sql).await?.is_empty())
 }
 
 fn user_details(row: &QueryResult) -> StoreResult<UserDetails> {
@@ -242,24 +245,24 @@ pub(crate) fn insert_key(key: &ApiKey, created: Timestamp) -> Sql {
 
 /// Gives the user of a new key the permissions of the key, after it has written down for every other key of the user what that
 /// key may do now.
-pub(crate) async fn make_room(unit: &mut Unit, key: &ApiKey) -> StoreResult<()> {
+pub(crate) async fn grant_key_permissions(transaction: &mut Transaction, key: &ApiKey) -> StoreResult<()> {
     let Some(wanted) = key.terms.permissions else { return Ok(()) };
     let mut sql = Sql::new("SELECT permissions FROM user_credential WHERE organisation_key = ");
     sql.bind(key.organisation.0).push(" AND user_id = ").bind(key.user.as_str());
-    let Some(row) = unit.all(sql).await?.into_iter().next() else { return Ok(()) };
+    let Some(row) = transaction.all(sql).await?.into_iter().next() else { return Ok(()) };
     let user = user_permissions(&row)?;
     if user.contains_all(wanted) {
         return Ok(());
     }
     let mut sql = Sql::new(format!("SELECT {KEY_COLUMNS} FROM api_key WHERE organisation_key = "));
     sql.bind(key.organisation.0).push(" AND user_id = ").bind(key.user.as_str());
-    for other in unit.all(sql).await?.iter().map(key_of_row) {
+    for other in transaction.all(sql).await?.iter().map(key_of_row) {
         let other = other?;
         let granted = other.terms.granted(user);
         if other.terms.permissions != Some(granted) {
             let mut sql = Sql::new("UPDATE api_key SET permissions = ");
             sql.bind(granted.to_string()).push(" WHERE id = ").bind(other.id);
-            unit.all(sql).await?;
+            transaction.all(sql).await?;
         }
     }
     // Names that this release does not know stay.
@@ -269,14 +272,14 @@ pub(crate) async fn make_room(unit: &mut Unit, key: &ApiKey) -> StoreResult<()> 
     let mut sql = Sql::new("UPDATE user_credential SET permissions = ");
     sql.bind(names.trim_start_matches(',')).push(" WHERE organisation_key = ").bind(key.organisation.0);
     sql.push(" AND user_id = ").bind(key.user.as_str());
-    unit.all(sql).await?;
+    transaction.all(sql).await?;
     Ok(())
 }
 
-async fn key(unit: &mut Unit, organisation: OrganisationKey, id: &str) -> StoreResult<Option<ApiKey>> {
+async fn key(transaction: &mut Transaction, organisation: OrganisationKey, id: &str) -> StoreResult<Option<ApiKey>> {
     let mut sql = Sql::new(format!("SELECT {KEY_COLUMNS} FROM api_key WHERE organisation_key = "));
     sql.bind(organisation.0).push(" AND id = ").bind(id);
-    unit.all(sql).await?.first().map(key_of_row).transpose()
+    transaction.all(sql).await?.first().map(key_of_row).transpose()
 }
 
 fn key_of_row(row: &QueryResult) -> StoreResult<ApiKey> {

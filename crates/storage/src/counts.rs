@@ -11,7 +11,7 @@ use crate::error::{Failure, store_error};
 use crate::sql::Sql;
 
 /// PostgreSQL: with more tokens than this they are estimated. So many are counted within a second.
-const COUNTED: f64 = 100_000.0;
+const MAX_COUNTED_TOKENS: f64 = 100_000.0;
 
 /// The rows of the table, as the planner believes, and the part of them in each state that it has seen.
 const ESTIMATE: &str = "SELECT c.reltuples::float8 AS rows, v.state, v.part::float8 AS part FROM pg_class c \
@@ -30,12 +30,12 @@ pub struct Connections {
     /// Those of them that nobody uses.
     pub idle: u32,
     /// How many there may be.
-    pub most: u32,
+    pub max: u32,
 }
 
 impl Connections {
     pub(crate) fn of(purpose: &'static str, connection: &DatabaseConnection) -> Self {
-        let (open, idle, most) = if connection.get_database_backend() == DbBackend::Sqlite {
+        let (open, idle, max) = if connection.get_database_backend() == DbBackend::Sqlite {
             let pool = connection.get_sqlite_connection_pool();
             (pool.size(), pool.num_idle(), pool.options().get_max_connections())
         } else {
@@ -43,7 +43,7 @@ impl Connections {
             (pool.size(), pool.num_idle(), pool.options().get_max_connections())
         };
         let idle = u32::try_from(idle).unwrap_or(u32::MAX).min(open);
-        Self { purpose, open, idle, most }
+        Self { purpose, open, idle, max }
     }
 }
 
@@ -56,7 +56,7 @@ pub(crate) async fn tokens_by_state<C: ConnectionTrait>(connection: &C) -> Store
     }
     let sql = Sql::new("SELECT life_cycle_state, count(*) AS tokens FROM access_token GROUP BY life_cycle_state");
     let rows = sql.all(connection).await?;
-    let mut counts = none();
+    let mut counts = zero_counts();
     for row in &rows {
         let tokens: i64 = row.try_get("", "tokens").map_err(store_error)?;
         add(&mut counts, row, "life_cycle_state", tokens.unsigned_abs())?;
@@ -67,11 +67,11 @@ pub(crate) async fn tokens_by_state<C: ConnectionTrait>(connection: &C) -> Store
 /// What the planner believes; none where there are few, or where it has not looked yet.
 async fn estimate<C: ConnectionTrait>(connection: &C) -> StoreResult<Option<Vec<(LifeCycleState, u64)>>> {
     let rows = Sql::new(ESTIMATE).all(connection).await?;
-    let mut counts = none();
+    let mut counts = zero_counts();
     for row in &rows {
         let tokens: f64 = row.try_get("", "rows").map_err(store_error)?;
         let part: Option<f64> = row.try_get("", "part").map_err(store_error)?;
-        let Some(part) = part.filter(|_| tokens > COUNTED) else { return Ok(None) };
+        let Some(part) = part.filter(|_| tokens > MAX_COUNTED_TOKENS) else { return Ok(None) };
         add(&mut counts, row, "state", (tokens * part).round() as u64)?;
     }
     Ok(Some(counts).filter(|_| !rows.is_empty()))
@@ -105,7 +105,7 @@ pub(crate) async fn strengths<C: ConnectionTrait>(
 }
 
 /// A state without tokens is one with none of them.
-fn none() -> Vec<(LifeCycleState, u64)> {
+fn zero_counts() -> Vec<(LifeCycleState, u64)> {
     LifeCycleState::ALL.map(|state| (state, 0)).to_vec()
 }
 

@@ -25,11 +25,11 @@ use crate::postgres::rights;
 use crate::postgres::{self, Purpose};
 use crate::reference::ReferenceCache;
 use crate::sql::Sql;
-use crate::sql::executor::Single;
+use crate::sql::executor::Executor;
 use crate::sql::observer;
-use crate::sql::row_reader::{Answer, Cells};
+use crate::sql::row_reader::{RowReader, WriteResult};
 use crate::sqlite::generation;
-use crate::sqlite::read_pool::FileLookups;
+use crate::sqlite::read_pool::ReadPool;
 use crate::sqlite::writer::SqliteWriter;
 use crate::sqlite::{self, Claim};
 
@@ -53,7 +53,7 @@ pub struct Database {
 pub(crate) enum Backend {
     Sqlite {
         readers: DatabaseConnection,
-        lookups: FileLookups,
+        read_pool: ReadPool,
         writer: SqliteWriter,
         file: PathBuf,
         /// Which file that was when it was opened.
@@ -97,15 +97,15 @@ pub async fn connect(options: &DatabaseOptions) -> Result<Database> {
         drop(opening);
         let writer = SqliteWriter::start(writer, Arc::clone(&options), &file)
             .map_err(|error| SetupError::Database(format!("no thread to write with: {error}")))?;
-        let lookups = FileLookups::new(&file, options.watcher.clone());
+        let read_pool = ReadPool::new(&file, options.observer.clone());
         let identity = sqlite::identity(&file);
-        Backend::Sqlite { readers, lookups, writer, file, identity, closing, claim: Mutex::default() }
+        Backend::Sqlite { readers, read_pool, writer, file, identity, closing, claim: Mutex::default() }
     } else if postgres::url::accepts(&options.url) {
         postgres::url::check_url(&options)?;
         postgres::url::warn_of_ignored_parameters(&options.url);
         let pools = Pools::open(&options).await?;
         replicas = Replicas::of(&options, &pools)?;
-        postgres::url::warn_of_strangers(&options.url);
+        postgres::url::warn_of_unverified_server(&options.url);
         Backend::Postgres(pools)
     } else {
         return Err(SetupError::Url("expected sqlite://path or postgres://user:password@host/database".to_owned()));
@@ -176,29 +176,29 @@ impl Database {
 
     /// Why calls would get no connection although the database answers: PostgreSQL gives this process none. `None`: they get one,
     /// or it is SQLite.
-    pub async fn connection_trouble(&self) -> Option<SetupError> {
+    pub async fn connection_problem(&self) -> Option<SetupError> {
         match &*self.backend {
             Backend::Sqlite { .. } => None,
-            Backend::Postgres(pools) => pools.trouble(&self.options).await,
+            Backend::Postgres(pools) => pools.exhaustion(&self.options).await,
         }
     }
 
     /// Why nothing can be written to a SQLite file just now: a full disk, a file that is read-only, or was removed or replaced
     /// while it is open. `None`: it can be written, or it is PostgreSQL, which says so itself.
-    pub async fn write_trouble(&self) -> Option<&'static str> {
+    pub async fn write_problem(&self) -> Option<&'static str> {
         let Backend::Sqlite { writer, file, identity, .. } = &*self.backend else { return None };
         if identity.is_some() && *identity != sqlite::identity(file) {
             return Some("its file was removed or replaced; stop the service, and put the right file in its place");
         }
-        writer.trouble().await
+        writer.problem().await
     }
 
     /// Whether the database answers, as it changes: known within a second or two, and asked for without waiting. When it
     /// no longer does, work on it may be dropped at any point, as no connection is used again. A file is always there.
-    pub fn presence(&self) -> watch::Receiver<bool> {
+    pub fn watch_health(&self) -> watch::Receiver<bool> {
         match &*self.backend {
             Backend::Sqlite { .. } => watch::Sender::new(true).subscribe(),
-            Backend::Postgres(pools) => pools.presence(),
+            Backend::Postgres(pools) => pools.subscribe(),
         }
     }
 
@@ -263,9 +263,9 @@ impl Database {
             replicas.close().await;
         }
         match &*self.backend {
-            Backend::Sqlite { readers, lookups, writer, closing, claim, file, .. } => {
+            Backend::Sqlite { readers, read_pool, writer, closing, claim, file, .. } => {
                 closing.store(true, Ordering::Relaxed);
-                lookups.close().await;
+                read_pool.close().await;
                 if timeout(READERS_TIMEOUT, readers.close_by_ref()).await.is_err() {
                     tracing::warn!("calls still read the database: its log stays beside it");
                 }
@@ -288,10 +288,10 @@ impl Database {
     }
 
     /// For single statements that read.
-    pub(crate) fn readers(&self) -> Single {
+    pub(crate) fn readers(&self) -> Executor {
         match &*self.backend {
-            Backend::Sqlite { readers, .. } => Single::Pool(readers.clone()),
-            Backend::Postgres(pools) => pools.singles(),
+            Backend::Sqlite { readers, .. } => Executor::Pool(readers.clone()),
+            Backend::Postgres(pools) => pools.executor(),
         }
     }
 
@@ -299,7 +299,7 @@ impl Database {
     pub(crate) async fn on_replica<T: Send, W>(
         &self,
         consistency: ReadConsistency,
-        work: impl Fn(Single) -> W + Send + Sync,
+        work: impl Fn(Executor) -> W + Send + Sync,
     ) -> Option<T>
     where
         W: Future<Output = StoreResult<T>> + Send,
@@ -313,7 +313,7 @@ impl Database {
     pub(crate) async fn read<T: Send, W>(
         &self,
         consistency: ReadConsistency,
-        work: impl Fn(Single) -> W + Send + Sync,
+        work: impl Fn(Executor) -> W + Send + Sync,
     ) -> StoreResult<T>
     where
         W: Future<Output = StoreResult<T>> + Send,
@@ -321,52 +321,54 @@ impl Database {
         if let Some(found) = self.on_replica(consistency, &work).await {
             return Ok(found);
         }
-        let asked = Instant::now();
+        let started = Instant::now();
         let found = work(self.readers()).await?;
-        self.heard(asked);
+        self.record_response(started);
         Ok(found)
     }
 
     /// Looks up one row on the primary. `call` may be dropped while the lookup waits for a connection.
     pub(crate) async fn look_up<L: Lookup>(&self, lookup: &L, call: Option<&CallState>) -> StoreResult<L::Found> {
         match &*self.backend {
-            Backend::Sqlite { lookups, writer, .. } => lookups.find(lookup, writer.counts().1),
+            Backend::Sqlite { read_pool, writer, .. } => read_pool.find(lookup, writer.counts().1),
             Backend::Postgres(pools) => {
-                let asked = Instant::now();
-                let row = pools.lookups().find(lookup.question(), lookup.keys(), call).await?;
-                self.heard(asked);
-                lookup.read(Cells::of_postgres(&row.ok_or_else(|| lookup.question().unknown())?))
+                let started = Instant::now();
+                let row = pools.lookup_batcher().find(lookup.query(), lookup.keys(), call).await?;
+                self.record_response(started);
+                lookup.read(RowReader::from_postgres(&row.ok_or_else(|| lookup.query().unknown_organisation())?))
             }
         }
     }
 
     /// It has just answered what was asked then: told where most of the answers are.
-    fn heard(&self, asked: Instant) {
+    fn record_response(&self, started: Instant) {
         if let Backend::Postgres(pools) = &*self.backend {
-            pools.heard(asked);
+            pools.record_response(started);
         }
     }
 
     /// Runs one statement that writes, and commits it at once. PostgreSQL ends a circle of waiting transactions by making one
     /// of them fail. It wrote nothing then, and is run again, so that no caller hears of the circle.
-    pub(crate) async fn write(&self, sql: Sql) -> StoreResult<Answer> {
+    pub(crate) async fn write(&self, sql: Sql) -> StoreResult<WriteResult> {
         match &*self.backend {
             Backend::Sqlite { writer, .. } => {
                 let statement = sql.statement(DbBackend::Sqlite);
-                let text = self.options.watcher.as_ref().map(|_| statement.sql.clone()).unwrap_or_default();
+                let text = self.options.observer.as_ref().map(|_| statement.sql.clone()).unwrap_or_default();
                 let write = writer.write(statement);
-                Ok(Answer::Sqlite(observer::told(&self.options.watcher, DbBackend::Sqlite, &text, write).await?))
+                Ok(WriteResult::Sqlite(
+                    observer::observe(&self.options.observer, DbBackend::Sqlite, &text, write).await?,
+                ))
             }
             Backend::Postgres(pools) => {
-                let (asked, statement) = (Instant::now(), sql.statement(DbBackend::Postgres));
+                let (started, statement) = (Instant::now(), sql.statement(DbBackend::Postgres));
                 loop {
-                    match pools.singles().query_all_raw(statement.clone()).await.map_err(store_error) {
+                    match pools.executor().query_all_raw(statement.clone()).await.map_err(store_error) {
                         Ok(rows) => {
-                            self.heard(asked);
-                            return Ok(Answer::Postgres(rows));
+                            self.record_response(started);
+                            return Ok(WriteResult::Postgres(rows));
                         }
                         // A lock that was not to be had in time has used the time up.
-                        Err(StoreError::Conflict(_)) if asked.elapsed() < self.options.lock_timeout => {}
+                        Err(StoreError::Conflict(_)) if started.elapsed() < self.options.lock_timeout => {}
                         Err(error) => return Err(error),
                     }
                 }

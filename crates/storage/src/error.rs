@@ -33,9 +33,9 @@ impl Failure {
         Self::Unavailable(Cause(cause.into()))
     }
 
-    pub(crate) fn of_sqlx(error: &sqlx::Error) -> Self {
+    pub(crate) fn from_sqlx(error: &sqlx::Error) -> Self {
         use sqlx::Error;
-        let cause = Cause(words(error));
+        let cause = Cause(message_of(error));
         match error {
             Error::Database(error) => Self::of_driver(error.as_ref(), cause),
             Error::Io(_)
@@ -51,7 +51,7 @@ impl Failure {
     }
 
     /// What the library of SQLite reports where it is used by itself.
-    pub(crate) fn of_rusqlite(error: &rusqlite::Error) -> Self {
+    pub(crate) fn from_rusqlite(error: &rusqlite::Error) -> Self {
         let cause = Cause(error.to_string());
         match error {
             rusqlite::Error::SqliteFailure(error, message) => {
@@ -98,7 +98,7 @@ impl From<&DbErr> for Failure {
         match error {
             DbErr::Conn(RuntimeErr::SqlxError(error))
             | DbErr::Exec(RuntimeErr::SqlxError(error))
-            | DbErr::Query(RuntimeErr::SqlxError(error)) => Self::of_sqlx(error),
+            | DbErr::Query(RuntimeErr::SqlxError(error)) => Self::from_sqlx(error),
             DbErr::ConnectionAcquire(_) => Self::unavailable(error.to_string()),
             _ => Self::fault(error.to_string()),
         }
@@ -123,7 +123,7 @@ impl From<Failure> for StoreError {
 }
 
 /// What a driver reports, for people. The driver of PostgreSQL adds the line of PostgreSQL's source that raised the error.
-fn words(error: &sqlx::Error) -> String {
+fn message_of(error: &sqlx::Error) -> String {
     match error {
         sqlx::Error::Database(error) if error.try_downcast_ref::<SqliteError>().is_none() => {
             format!("error returned from database: {}", error.message())

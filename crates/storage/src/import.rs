@@ -33,12 +33,12 @@ use crate::sql::{Sql, is_postgres};
 
 /// Ids of the rows that a transaction has read and locked until its end: only these may be replaced.
 #[derive(Debug, Default)]
-pub(crate) struct Held {
+pub(crate) struct LockedRows {
     tokens: HashSet<String>,
     credentials: HashSet<String>,
 }
 
-impl Held {
+impl LockedRows {
     /// Adds the rows that were read.
     pub(crate) fn add(&mut self, rows: &ImportRows) {
         self.tokens.extend(rows.tokens.iter().map(|token| token.id.clone()));
@@ -46,12 +46,12 @@ impl Held {
     }
 }
 
-/// Writes a batch. Replaces the tokens and credentials of `held`, and inserts all others.
+/// Writes a batch. Replaces the tokens and credentials of `locked_rows`, and inserts all others.
 pub(crate) async fn save<C: ConnectionTrait>(
     connection: &C,
     key: OrganisationKey,
     changes: &ImportChanges,
-    held: &Held,
+    locked_rows: &LockedRows,
 ) -> StoreResult<()> {
     macro_rules! save {
         ($module:ident, $convert:path, $values:expr) => {
@@ -68,7 +68,7 @@ pub(crate) async fn save<C: ConnectionTrait>(
     // Names may change hands within a batch, as codes of tokens do.
     update(connection, "UPDATE app_user SET username = NULL", key, &users).await?;
     save!(app_user, convert::user_row, changes.users);
-    save_credentials(connection, key, &changes.credentials, held).await?;
+    save_credentials(connection, key, &changes.credentials, locked_rows).await?;
     sessions::end_after_import(connection, key, changes).await?;
     save!(country, convert::country_row, changes.countries);
     save!(industry, convert::industry_row, changes.industries);
@@ -88,10 +88,10 @@ pub(crate) async fn save<C: ConnectionTrait>(
     for table in ["credential_attempt", "code_issue"] {
         move_counts(connection, table, key, &changes.renamed_tokens).await?;
     }
-    vacate(connection, key, &changes.vacated_tokens).await?;
+    free_unique_keys(connection, key, &changes.vacated_tokens).await?;
     if !changes.tokens.is_empty() {
         let rows = |new: bool| {
-            let tokens = changes.tokens.iter().filter(move |token| held.tokens.contains(&token.id) != new);
+            let tokens = changes.tokens.iter().filter(move |token| locked_rows.tokens.contains(&token.id) != new);
             tokens.map(|token| convert::token_row(key, token)).collect::<Vec<_>>()
         };
         upsert::<access_token::Entity, C>(connection, rows(false)).await?;
@@ -102,14 +102,18 @@ pub(crate) async fn save<C: ConnectionTrait>(
 
 /// Takes number, code and identifier from tokens that are about to be written with others, so that other tokens of the batch can
 /// have them: unique indexes look at each row as it is written. No code begins with a control character.
-async fn vacate<C: ConnectionTrait>(connection: &C, organisation: OrganisationKey, ids: &[String]) -> StoreResult<()> {
+async fn free_unique_keys<C: ConnectionTrait>(
+    connection: &C,
+    organisation: OrganisationKey,
+    ids: &[String],
+) -> StoreResult<()> {
     let unused = if is_postgres(connection) { "chr(1) || id" } else { "char(1) || id" };
     let sql = format!("UPDATE access_token SET number = {unused}, authentication_code = {unused}, identifier = NULL");
     update(connection, &sql, organisation, ids).await
 }
 
 /// Number of renamed tokens in one statement.
-const RENAMED_AT_ONCE: usize = 100;
+const RENAME_BATCH_SIZE: usize = 100;
 
 /// Moves what is counted for tokens to their new ids. No id begins with a control character: with one in front, rows of an old id
 /// are not in the way of a token that gets that id.
@@ -128,12 +132,12 @@ async fn move_counts<C: ConnectionTrait>(
         }
         sql.push(")");
     };
-    for renamed in renamed.chunks(RENAMED_AT_ONCE) {
+    for renamed in renamed.chunks(RENAME_BATCH_SIZE) {
         let mut sql = Sql::new(format!("UPDATE {table} SET subject = {aside}subject"));
         of_organisation(&mut sql, renamed, "", false);
         sql.all(connection).await?;
     }
-    for renamed in renamed.chunks(RENAMED_AT_ONCE) {
+    for renamed in renamed.chunks(RENAME_BATCH_SIZE) {
         let mut sql = Sql::new(format!("DELETE FROM {table}"));
         of_organisation(&mut sql, renamed, "", true);
         sql.all(connection).await?;
@@ -176,10 +180,10 @@ async fn save_credentials<C: ConnectionTrait>(
     connection: &C,
     key: OrganisationKey,
     credentials: &[Credential],
-    held: &Held,
+    locked_rows: &LockedRows,
 ) -> StoreResult<()> {
     let rows = |new: bool| {
-        let chosen = credentials.iter().filter(move |one| held.credentials.contains(&one.user) != new);
+        let chosen = credentials.iter().filter(move |one| locked_rows.credentials.contains(&one.user) != new);
         chosen.map(|one| convert::credential_row(key, one)).collect::<StoreResult<Vec<_>>>()
     };
     upsert::<user_credential::Entity, C>(connection, rows(false)?).await?;

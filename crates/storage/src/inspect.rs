@@ -23,7 +23,7 @@ const TABLES: [(&str, &str); 4] = [
 ];
 
 /// Most complaints of one check: one is enough to know.
-const MOST_FAULTS: u32 = 20;
+const MAX_FAULTS: u32 = 20;
 
 /// How good a setting is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +70,7 @@ impl Database {
 
     async fn sqlite_settings(&self) -> StoreResult<Vec<Setting>> {
         let number = |name| async move { self.pragma::<i64>(name).await };
-        let (synchronous, patience) = (number("synchronous").await?, number("busy_timeout").await?);
+        let (synchronous, busy_timeout) = (number("synchronous").await?, number("busy_timeout").await?);
         let journal: String = self.pragma("journal_mode").await?;
         let unless = |fine: bool, verdict| if fine { Verdict::Safe } else { verdict };
         Ok(vec![
@@ -91,9 +91,9 @@ impl Database {
             },
             Setting {
                 name: "busy_timeout",
-                value: patience.to_string(),
+                value: busy_timeout.to_string(),
                 needed: "above 0",
-                verdict: unless(patience > 0, Verdict::Unsafe),
+                verdict: unless(busy_timeout > 0, Verdict::Unsafe),
                 about: "without it, whoever meets another process fails at once",
             },
         ])
@@ -163,7 +163,7 @@ impl Database {
         if !self.is_sqlite() {
             return Ok(Vec::new());
         }
-        let check = Sql::new(format!("PRAGMA integrity_check({MOST_FAULTS})"));
+        let check = Sql::new(format!("PRAGMA integrity_check({MAX_FAULTS})"));
         let rows = check.all(&self.readers()).await?;
         let lines: Result<Vec<String>, _> = rows.iter().map(|row| row.try_get_by_index(0)).collect();
         let mut faults: Vec<_> = lines.map_err(store_error)?.into_iter().filter(|line| line != "ok").collect();

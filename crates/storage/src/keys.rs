@@ -103,7 +103,7 @@ impl KeyStore for Database {
         let snapshot = self.long_snapshot("enable_sort = off").await?;
         let rows = sql.find(&snapshot).await?;
         snapshot.commit().await.map_err(store_error)?;
-        let (mut unit, mut withdrawn, mut last) = (self.begin().await?, 0, None);
+        let (mut transaction, mut withdrawn, mut last) = (self.begin().await?, 0, None);
         for row in &rows {
             let organisation: i32 = row.try_get("", "organisation_key").map_err(store_error)?;
             let id: String = row.try_get("", "id").map_err(store_error)?;
@@ -114,10 +114,10 @@ impl KeyStore for Database {
             );
             sql.bind(organisation).push(" AND id = ").bind(id.as_str()).push(" AND pass_code_hash = ").bind(hash);
             sql.push(" RETURNING id");
-            withdrawn += unit.all(sql).await?.len() as u64;
+            withdrawn += transaction.all(sql).await?.len() as u64;
             last = Some((OrganisationKey(organisation), id));
         }
-        unit.commit().await?;
+        transaction.commit().await?;
         Ok(last.map(|last| (withdrawn, last)))
     }
 
@@ -212,7 +212,7 @@ impl Database {
 
     /// Writes a batch of codes in one transaction, each where it is still as it was read.
     async fn replace_once(&self, replacements: &[(Position, VerificationCode, VerificationCode)]) -> StoreResult<u64> {
-        let mut unit = self.begin().await?;
+        let mut transaction = self.begin().await?;
         let mut replaced = 0;
         for ((organisation, id), old, new) in replacements {
             let mut sql = Sql::new("UPDATE access_token SET verification_hash = ");
@@ -220,9 +220,9 @@ impl Database {
             sql.push(" WHERE organisation_key = ").bind(organisation.0).push(" AND id = ").bind(id.as_str());
             sql.push(" AND verification_hash = ").bind(old.hash.as_stored());
             sql.push(" AND verification_sealed = ").bind(old.sealed.as_stored()).push(" RETURNING id");
-            replaced += unit.all(sql).await?.len() as u64;
+            replaced += transaction.all(sql).await?.len() as u64;
         }
-        unit.commit().await?;
+        transaction.commit().await?;
         Ok(replaced)
     }
 }

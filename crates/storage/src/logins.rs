@@ -18,7 +18,7 @@ use crate::error::store_error;
 use crate::ledger::Row;
 use crate::sql::{Sql, get};
 
-const KIND: &str = "PASSWORD";
+const PASSWORD_KIND: &str = "PASSWORD";
 
 /// Maximum number of known networks of a user. Networks of further log-ins stay unknown.
 const MAX_KNOWN_NETWORKS: i64 = 1_000;
@@ -57,7 +57,7 @@ impl LoginStore for Database {
 
     async fn login_attempts(&self, organisation: OrganisationKey, subject: &str) -> StoreResult<Entry<Attempts>> {
         let mut sql = Sql::new("SELECT * FROM credential_attempt WHERE organisation_key = ");
-        sql.bind(organisation.0).push(" AND subject = ").bind(subject).push(" AND kind = ").bind(KIND);
+        sql.bind(organisation.0).push(" AND subject = ").bind(subject).push(" AND kind = ").bind(PASSWORD_KIND);
         let rows = sql.find(&self.readers()).await?;
         let Some(row) = rows.first() else { return Ok(Entry::default()) };
         convert::attempts_of_any_kind(credential_attempt::Model::from_query_result(row, "").map_err(store_error)?)
@@ -70,7 +70,7 @@ impl LoginStore for Database {
         attempts: &Entry<Attempts>,
     ) -> StoreResult<bool> {
         let columns = convert::attempts_columns(&attempts.state)?;
-        let row = Row::attempts(organisation, subject, KIND);
+        let row = Row::attempts(organisation, subject, PASSWORD_KIND);
         Ok(self.write(row.save(attempts.revision, columns)).await?.first().is_some())
     }
 
@@ -80,7 +80,7 @@ impl LoginStore for Database {
         subject: &str,
         at: Timestamp,
     ) -> StoreResult<()> {
-        self.write(Row::attempts(organisation, subject, KIND).count_refused(at)).await?;
+        self.write(Row::attempts(organisation, subject, PASSWORD_KIND).count_refused(at)).await?;
         Ok(())
     }
 
@@ -136,11 +136,11 @@ impl LoginStore for Database {
     }
 
     async fn unlock_logins(&self, organisation: OrganisationKey, user: &str, now: Timestamp) -> StoreResult<Unlocked> {
-        let mut unit = self.begin().await?;
+        let mut transaction = self.begin().await?;
         let mut sql = Sql::new("SELECT in_a_row, locked_until, day_arrival FROM credential_attempt WHERE ");
         subjects(&mut sql, organisation, &subject_prefix(user));
         let mut locked = false;
-        for row in unit.all(sql).await? {
+        for row in transaction.all(sql).await? {
             let attempts = Attempts {
                 locked_until: convert::optional_time(get(&row, "locked_until")?, "credential_attempt.locked_until")?,
                 day_arrival: convert::optional_time(get(&row, "day_arrival")?, "credential_attempt.day_arrival")?,
@@ -156,8 +156,8 @@ impl LoginStore for Database {
         );
         subjects(&mut sql, organisation, &subject_prefix(user));
         sql.push(" AND (in_a_row > 0 OR day_arrival IS NOT NULL) RETURNING revision");
-        let counted = !unit.all(sql).await?.is_empty();
-        unit.commit().await?;
+        let counted = !transaction.all(sql).await?.is_empty();
+        transaction.commit().await?;
         Ok(match (locked, counted) {
             (true, _) => Unlocked::Locked,
             (false, true) => Unlocked::Counted,
@@ -225,7 +225,7 @@ fn subjects(sql: &mut Sql, organisation: OrganisationKey, prefix: &str) {
     // The primary key is ordered by bytes on both databases. A zero comes right after a slash.
     let end = format!("{}0", prefix.trim_end_matches('/'));
     sql.push("organisation_key = ").bind(organisation.0).push(" AND subject >= ").bind(prefix);
-    sql.push(" AND subject < ").bind(end).push(" AND kind = ").bind(KIND);
+    sql.push(" AND subject < ").bind(end).push(" AND kind = ").bind(PASSWORD_KIND);
 }
 
 fn account(row: &QueryResult) -> StoreResult<LoginAccount> {

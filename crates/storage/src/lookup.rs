@@ -5,7 +5,7 @@ mod prepared_query;
 mod token;
 
 pub(crate) use owners::{Ambiguous, OwnersLookup};
-pub(crate) use prepared_query::{Lookup, Question};
+pub(crate) use prepared_query::{Lookup, PreparedQuery};
 pub(crate) use token::TokenLookup;
 
 #[cfg(test)]
@@ -13,6 +13,6 @@ use access_tokens_domain::session::OrganisationKey;
 
 /// All of them.
 #[cfg(test)]
-pub(crate) fn all(organisation: OrganisationKey) -> impl Iterator<Item = Question> {
-    token::all().chain(owners::all()).map(move |statements| Question { organisation, statements })
+pub(crate) fn all(organisation: OrganisationKey) -> impl Iterator<Item = PreparedQuery> {
+    token::all().chain(owners::all()).map(move |statements| PreparedQuery { organisation, statements })
 }

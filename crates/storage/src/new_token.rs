@@ -11,13 +11,13 @@ use crate::convert;
 use crate::entities::access_token::Model;
 use crate::error::store_error;
 use crate::sql::Sql;
-use crate::sql::row_reader::Row;
+use crate::sql::row_reader::TableRow;
 
 /// Most tokens of one statement.
-pub(crate) const MOST: usize = 16;
+pub(crate) const MAX_TOKENS: usize = 16;
 
 /// The statements for one token, for two, and so on: nothing of them depends on values.
-static STATEMENTS: LazyLock<[String; MOST]> = LazyLock::new(|| std::array::from_fn(|more| text(more + 1)));
+static STATEMENTS: LazyLock<[String; MAX_TOKENS]> = LazyLock::new(|| std::array::from_fn(|more| insert_sql(more + 1)));
 
 /// Writes one.
 pub(crate) async fn insert<C: ConnectionTrait>(
@@ -30,7 +30,7 @@ pub(crate) async fn insert<C: ConnectionTrait>(
     Ok(())
 }
 
-/// The statement for so many, at least one and at most [`MOST`]. It wants the values of each.
+/// The statement for so many, at least one and at most [`MAX_TOKENS`]. It wants the values of each.
 pub(crate) fn statement(tokens: usize) -> &'static str {
     &STATEMENTS[tokens - 1]
 }
@@ -40,7 +40,7 @@ pub(crate) fn values(organisation: OrganisationKey, token: &AccessToken) -> Vec<
     convert::token_row(organisation, token).into_values()
 }
 
-fn text(tokens: usize) -> String {
+fn insert_sql(tokens: usize) -> String {
     let mut sql = Sql::new("INSERT INTO access_token (organisation_key, ");
     sql.push(&Model::COLUMNS.join(", ")).push(") VALUES ");
     let columns = 1 + Model::COLUMNS.len();

@@ -32,7 +32,7 @@ pub struct DatabaseOptions {
     /// PostgreSQL: how long a migration waits for the lock that another session holds.
     pub migration_lock_timeout: Duration,
     /// How long a unit of work may rest between two statements before it is rolled back.
-    pub idle_unit_timeout: Duration,
+    pub idle_transaction_timeout: Duration,
     /// To look only: every write fails, nothing is created, and settings that would lose commits are not refused but can
     /// be asked for ([`Database::settings`](crate::Database::settings)).
     pub read_only: bool,
@@ -41,7 +41,7 @@ pub struct DatabaseOptions {
     /// How much later than the primary a replica may be.
     pub replica_max_lag: Duration,
     /// Who is told of statements; nobody by default.
-    pub watcher: Option<Arc<dyn StatementObserver>>,
+    pub observer: Option<Arc<dyn StatementObserver>>,
 }
 
 /// The schema of the tables where the configuration names none.
@@ -60,16 +60,16 @@ impl DatabaseOptions {
             lock_timeout: Duration::from_secs(2),
             schema: DEFAULT_SCHEMA.to_owned(),
             migration_lock_timeout: Duration::from_secs(60),
-            idle_unit_timeout: Duration::from_secs(5),
+            idle_transaction_timeout: Duration::from_secs(5),
             read_only: false,
             replica_urls: Vec::new(),
             replica_max_lag: Duration::from_secs(1),
-            watcher: None,
+            observer: None,
         }
     }
 
     /// The defaults, to look only, for a SQLite file by its path.
-    pub fn to_look_at(file: &Path) -> Result<Self, SetupError> {
+    pub fn read_only_file(file: &Path) -> Result<Self, SetupError> {
         let path = file.to_str().ok_or_else(|| SetupError::Url(format!("{} is not UTF-8", file.display())))?;
         let url = path.replace('%', "%25").replace('?', "%3F").replace('#', "%23");
         Ok(Self { read_only: true, ..Self::new(format!("sqlite://{url}")) })
@@ -87,7 +87,7 @@ impl std::fmt::Debug for DatabaseOptions {
             .field("statement_timeout", &self.statement_timeout)
             .field("lock_timeout", &self.lock_timeout)
             .field("schema", &self.schema)
-            .field("idle_unit_timeout", &self.idle_unit_timeout)
+            .field("idle_transaction_timeout", &self.idle_transaction_timeout)
             .field("read_only", &self.read_only)
             .field("replicas", &self.replica_urls.len())
             .field("replica_max_lag", &self.replica_max_lag)

@@ -11,7 +11,7 @@ use sea_orm::ConnectionTrait;
 use crate::convert;
 use crate::entities::{accounts_receivable, contact_information, rewards_participant};
 use crate::reference::{self, Versioned};
-use crate::sql::row_reader::{Cells, columns};
+use crate::sql::row_reader::{RowReader, columns};
 use crate::sql::{Sql, cannot_exist};
 
 // Aliases in the statements below: `t` the token, `a` its account and `c` that one's contact information,
@@ -73,35 +73,35 @@ impl Reader {
     }
 
     /// The owners of a row, as far as they were asked for.
-    pub(crate) fn owners(&mut self, cells: &mut Cells<'_>, load: Load) -> StoreResult<Owners> {
-        let accounts_receivable = if load.accounts_receivable { self.account(cells)? } else { None };
-        let rewards_participant = if load.rewards_participant { self.participant(cells)? } else { None };
+    pub(crate) fn owners(&mut self, row_reader: &mut RowReader<'_>, load: Load) -> StoreResult<Owners> {
+        let accounts_receivable = if load.accounts_receivable { self.account(row_reader)? } else { None };
+        let rewards_participant = if load.rewards_participant { self.participant(row_reader)? } else { None };
         Ok(Owners { accounts_receivable, rewards_participant })
     }
 
-    fn account(&mut self, cells: &mut Cells<'_>) -> StoreResult<Option<Arc<Account>>> {
-        if let Some(known) = known(&self.accounts, cells)? {
-            cells.skip::<accounts_receivable::Model>();
-            cells.skip::<contact_information::Model>();
+    fn account(&mut self, row_reader: &mut RowReader<'_>) -> StoreResult<Option<Arc<Account>>> {
+        if let Some(known) = known(&self.accounts, row_reader)? {
+            row_reader.skip::<accounts_receivable::Model>();
+            row_reader.skip::<contact_information::Model>();
             return Ok(Some(known));
         }
-        let Some(read) = read_account(cells, self.organisation)? else { return Ok(None) };
+        let Some(read) = read_account(row_reader, self.organisation)? else { return Ok(None) };
         let read = Arc::new(read);
         self.accounts.insert(read.record.id.clone(), Arc::clone(&read));
         Ok(Some(read))
     }
 
-    fn participant(&mut self, cells: &mut Cells<'_>) -> StoreResult<Option<Arc<Participant>>> {
-        if let Some(known) = known(&self.participants, cells)? {
+    fn participant(&mut self, row_reader: &mut RowReader<'_>) -> StoreResult<Option<Arc<Participant>>> {
+        if let Some(known) = known(&self.participants, row_reader)? {
             return Ok(Some(known));
         }
-        let joined = cells.joined::<rewards_participant::Model>(self.organisation.0)?;
+        let joined = row_reader.read_joined::<rewards_participant::Model>(self.organisation.0)?;
         let Some(record) = joined.map(convert::rewards_participant).transpose()? else { return Ok(None) };
         let accounts_receivable = match &record.accounts_receivable {
             // The token's own account was read just now, so it is known.
             Some(account) => match self.accounts.get(account) {
                 Some(known) => Some(Arc::clone(known)),
-                None => self.account(cells)?,
+                None => self.account(row_reader)?,
             },
             None => None,
         };
@@ -112,17 +112,17 @@ impl Reader {
 }
 
 /// The owner whose id comes next, if it was read before.
-fn known<T>(read: &HashMap<String, Arc<T>>, cells: &Cells<'_>) -> StoreResult<Option<Arc<T>>> {
+fn known<T>(read: &HashMap<String, Arc<T>>, row_reader: &RowReader<'_>) -> StoreResult<Option<Arc<T>>> {
     // Nearly always there is one row, with nothing before it.
     if read.is_empty() {
         return Ok(None);
     }
-    Ok(cells.peek::<Option<String>>()?.and_then(|id| read.get(&id).map(Arc::clone)))
+    Ok(row_reader.peek::<Option<String>>()?.and_then(|id| read.get(&id).map(Arc::clone)))
 }
 
-fn read_account(cells: &mut Cells<'_>, organisation: OrganisationKey) -> StoreResult<Option<Account>> {
-    let record = cells.joined::<accounts_receivable::Model>(organisation.0)?;
-    let owner = cells.joined::<contact_information::Model>(organisation.0)?;
+fn read_account(row_reader: &mut RowReader<'_>, organisation: OrganisationKey) -> StoreResult<Option<Account>> {
+    let record = row_reader.read_joined::<accounts_receivable::Model>(organisation.0)?;
+    let owner = row_reader.read_joined::<contact_information::Model>(organisation.0)?;
     let Some(record) = record else { return Ok(None) };
     let record = convert::accounts_receivable(record)?;
     Ok(Some(Account { record, account_owner: owner.map(convert::contact).transpose()? }))
@@ -155,18 +155,18 @@ pub(crate) async fn find_named<C: ConnectionTrait>(
     // Only the beginning is indexed.
     let account = "substr(a.name, 1, 100) = substr($2, 1, 100) AND a.name = $2";
     let text = both("", "", account, &format!("p.{column} = $3")) + " ORDER BY a.id LIMIT 2";
-    let values = vec![organisation.0.into(), existing(name).into(), existing(key).into()];
+    let values = vec![organisation.0.into(), matchable(name).into(), matchable(key).into()];
     let rows = Sql::fixed(&text, values).all(connection).await?;
     let (mut version, mut accounts, mut found) = (None, Vec::new(), None);
     let mut reader = Reader::new(organisation);
     for row in &rows {
-        let mut cells = Cells::of(row);
-        version = Some(cells.take()?);
-        let owners = reader.owners(&mut cells, Load::ALL)?;
+        let mut row_reader = RowReader::new(row);
+        version = Some(row_reader.read()?);
+        let owners = reader.owners(&mut row_reader, Load::ALL)?;
         accounts.extend(owners.accounts_receivable);
         found = owners.rewards_participant;
     }
-    let version = version.ok_or_else(|| reference::unknown(organisation))?;
+    let version = version.ok_or_else(|| reference::unknown_organisation(organisation))?;
     Ok(Versioned { version, value: (accounts, found) })
 }
 
@@ -176,13 +176,13 @@ pub(crate) const NONE: &str = "1 = 0";
 /// Appends what an account `a` is known by.
 pub(crate) fn is_account(sql: &mut Sql, identifier: &AccountsReceivableIdentifier) {
     match identifier {
-        AccountsReceivableIdentifier::Id(id) => sql.push("a.id = ").bind(existing(id)),
-        AccountsReceivableIdentifier::Number(number) => sql.push("a.number = ").bind(existing(number)),
+        AccountsReceivableIdentifier::Id(id) => sql.push("a.id = ").bind(matchable(id)),
+        AccountsReceivableIdentifier::Number(number) => sql.push("a.number = ").bind(matchable(number)),
         AccountsReceivableIdentifier::Name(name) => {
             // Only the beginning is indexed.
-            let beginning: String = existing(name).chars().take(100).collect();
+            let beginning: String = matchable(name).chars().take(100).collect();
             sql.push("substr(a.name, 1, 100) = ").bind(beginning);
-            sql.push(" AND a.name = ").bind(existing(name))
+            sql.push(" AND a.name = ").bind(matchable(name))
         }
     };
 }
@@ -197,12 +197,12 @@ pub(crate) fn only_two(sql: &mut Sql, identifier: &AccountsReceivableIdentifier)
 /// Appends what a participant `p` is known by.
 pub(crate) fn is_participant(sql: &mut Sql, identifier: &RewardsParticipantIdentifier) {
     match identifier {
-        RewardsParticipantIdentifier::Id(id) => sql.push("p.id = ").bind(existing(id)),
-        RewardsParticipantIdentifier::Number(number) => sql.push("p.number = ").bind(existing(number)),
+        RewardsParticipantIdentifier::Id(id) => sql.push("p.id = ").bind(matchable(id)),
+        RewardsParticipantIdentifier::Number(number) => sql.push("p.number = ").bind(matchable(number)),
     };
 }
 
 /// What cannot exist is looked for as any other, under a name that nothing has.
-pub(crate) fn existing(text: &str) -> &str {
+pub(crate) fn matchable(text: &str) -> &str {
     if cannot_exist(text) { "" } else { text }
 }

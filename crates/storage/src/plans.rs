@@ -17,7 +17,7 @@ pub(crate) const ORGANISATION: OrganisationKey = OrganisationKey(1);
 pub(crate) const TOKENS: usize = 20_000;
 
 /// Tokens: most have an account and a participant, each tenth is free. A few owners are terminated.
-const FURNITURE: [&str; 5] = [
+const FIXTURES: [&str; 5] = [
     "INSERT INTO organisation (id, name, number_prefix, legacy_compatibility, definition, directory_version) \
      SELECT 'O' || n, 'O' || n, 'AT', {true}, '{}', 1 FROM {numbers} WHERE n <= 10",
     "INSERT INTO contact_information (organisation_key, id, name) SELECT 1, 'C' || n, 'N' FROM {numbers}",
@@ -31,7 +31,7 @@ const FURNITURE: [&str; 5] = [
      CASE WHEN n % 10 > 0 THEN 'P' || n END, 1, 1 FROM {numbers}",
 ];
 
-pub(crate) async fn furnish(connection: &DatabaseConnection) {
+pub(crate) async fn insert_fixtures(connection: &DatabaseConnection) {
     let (numbers, yes) = match connection.get_database_backend() {
         DbBackend::Postgres => (format!("generate_series(1, {TOKENS}) AS s(n)"), "true"),
         _ => {
@@ -39,7 +39,7 @@ pub(crate) async fn furnish(connection: &DatabaseConnection) {
             (format!("({numbers} {TOKENS}) SELECT n FROM s)"), "1")
         }
     };
-    for sql in FURNITURE {
+    for sql in FIXTURES {
         let sql = sql.replace("{numbers}", &numbers).replace("{true}", yes);
         connection.execute_unprepared(&sql).await.expect("runs");
     }
@@ -49,14 +49,14 @@ pub(crate) async fn furnish(connection: &DatabaseConnection) {
 /// What is asked most, with values.
 fn statements(backend: DbBackend) -> Vec<(String, Vec<Value>)> {
     let mut statements = Vec::new();
-    for question in lookup::all(ORGANISATION) {
+    for query in lookup::all(ORGANISATION) {
         let values = |key: &str| {
-            let keys = ["$2", "$3"].into_iter().filter(|place| question.one().contains(place));
+            let keys = ["$2", "$3"].into_iter().filter(|place| query.single_sql().contains(place));
             std::iter::once(1.into()).chain(keys.map(|_| key.into())).collect()
         };
-        statements.push((question.one().to_owned(), values("T1")));
+        statements.push((query.single_sql().to_owned(), values("T1")));
         if backend == DbBackend::Postgres {
-            statements.push((question.many().to_owned(), values("{T1,T2}")));
+            statements.push((query.batch_sql().to_owned(), values("{T1,T2}")));
         }
     }
     let owners = [
@@ -80,7 +80,7 @@ fn statements(backend: DbBackend) -> Vec<(String, Vec<Value>)> {
 }
 
 /// May some rows be sorted? An account's members are, among themselves, and what belongs to terminated owners.
-fn few(text: &str) -> bool {
+fn may_sort(text: &str) -> bool {
     text.contains("members") || text.contains("ended")
 }
 
@@ -94,8 +94,8 @@ async fn postgres_goes_by_indexes() {
     let options = DatabaseOptions::new(access_tokens_testkit::postgres::create_database());
     let migrating = postgres::connect(&options, Purpose::Migrate).await.expect("connects");
     migration::migrate_postgres(&migrating, std::time::Duration::from_secs(9)).await.expect("migrates");
-    furnish(&migrating).await;
-    let connection = postgres::connect(&options, Purpose::Watch).await.expect("connects");
+    insert_fixtures(&migrating).await;
+    let connection = postgres::connect(&options, Purpose::Heartbeat).await.expect("connects");
     for (text, values) in statements(DbBackend::Postgres) {
         let values: Vec<_> = values.iter().map(ToString::to_string).collect();
         connection.execute_unprepared(&format!("PREPARE asked AS {text}")).await.expect("a statement");
@@ -104,7 +104,7 @@ async fn postgres_goes_by_indexes() {
         let plan = lines(&connection, explain, "QUERY PLAN").await;
         connection.execute_unprepared("DEALLOCATE asked").await.expect("gone");
         for line in &plan {
-            let wrong = line.contains("Seq Scan") || line.contains("Hash") || line.contains("Sort") && !few(&text);
+            let wrong = line.contains("Seq Scan") || line.contains("Hash") || line.contains("Sort") && !may_sort(&text);
             assert!(!wrong, "{line}:\n{text}\n{}", plan.join("\n"));
         }
         assert!(plan.iter().any(|line| line.contains("Index Scan")), "a plan: {plan:?}");
@@ -117,7 +117,7 @@ async fn sqlite_goes_by_indexes() {
     let options = DatabaseOptions::new(format!("sqlite://{}/test.db", folder.path().display()));
     let connection = sqlite::connect_writer(&options).await.expect("connects");
     migration::migrate_sqlite(&connection).await.expect("migrates");
-    furnish(&connection).await;
+    insert_fixtures(&connection).await;
     for (text, _) in statements(DbBackend::Sqlite) {
         let plan = lines(&connection, format!("EXPLAIN QUERY PLAN {text}"), "detail").await;
         for line in &plan {
@@ -131,7 +131,7 @@ async fn sqlite_goes_by_indexes() {
             let scans = scanned.is_some_and(|name| !made(name));
             // All of an organisation's tokens are no better than all tokens.
             let all = line.ends_with("(organisation_key=?)") && !line.contains("_terminated_idx");
-            let sorts = line.contains("TEMP B-TREE") && !few(&text);
+            let sorts = line.contains("TEMP B-TREE") && !may_sort(&text);
             assert!(!scans && !all && !sorts, "{line}:\n{text}\n{}", plan.join("\n"));
         }
         assert!(plan.iter().any(|line| line.starts_with("SEARCH")), "a plan: {plan:?}");

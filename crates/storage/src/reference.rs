@@ -25,14 +25,14 @@ const MAX_BYTES: usize = 96 << 20;
 /// The newest snapshot of each organisation. Only what is committed ever gets in.
 #[derive(Default)]
 pub(crate) struct ReferenceCache {
-    snapshots: RwLock<HashMap<OrganisationKey, Kept>>,
+    snapshots: RwLock<HashMap<OrganisationKey, CachedSnapshot>>,
     /// Counts the snapshots that came.
     clock: AtomicU64,
     /// Held while a snapshot is read, so that of many callers who find it stale one reads.
     pub(crate) loading: tokio::sync::Mutex<()>,
 }
 
-struct Kept {
+struct CachedSnapshot {
     snapshot: Arc<Reference>,
     bytes: usize,
     /// What the clock showed when it was used last.
@@ -44,9 +44,9 @@ impl ReferenceCache {
     /// referred to ever goes.
     pub(crate) fn get(&self, organisation: OrganisationKey, version: i64) -> Option<Arc<Reference>> {
         let snapshots = self.snapshots.read().unwrap_or_else(PoisonError::into_inner);
-        let kept = snapshots.get(&organisation).filter(|kept| kept.snapshot.version >= version)?;
-        kept.used.store(self.clock.load(Ordering::Relaxed), Ordering::Relaxed);
-        Some(Arc::clone(&kept.snapshot))
+        let cached = snapshots.get(&organisation).filter(|cached| cached.snapshot.version >= version)?;
+        cached.used.store(self.clock.load(Ordering::Relaxed), Ordering::Relaxed);
+        Some(Arc::clone(&cached.snapshot))
     }
 
     /// Keeps a committed snapshot, unless a newer one is there.
@@ -58,16 +58,16 @@ impl ReferenceCache {
         let bytes = size(snapshot);
         let now = self.clock.fetch_add(1, Ordering::Relaxed) + 1;
         let mut snapshots = self.snapshots.write().unwrap_or_else(PoisonError::into_inner);
-        let newer = snapshots.get(&organisation).is_some_and(|kept| kept.snapshot.version > snapshot.version);
+        let newer = snapshots.get(&organisation).is_some_and(|cached| cached.snapshot.version > snapshot.version);
         if newer {
             return;
         }
         let snapshot = Arc::clone(snapshot);
-        snapshots.insert(organisation, Kept { snapshot, bytes, used: AtomicU64::new(now) });
-        let mut all: usize = snapshots.values().map(|kept| kept.bytes).sum();
+        snapshots.insert(organisation, CachedSnapshot { snapshot, bytes, used: AtomicU64::new(now) });
+        let mut all: usize = snapshots.values().map(|cached| cached.bytes).sum();
         while all > max_bytes {
             let others = snapshots.iter().filter(|(key, _)| **key != organisation);
-            let oldest = others.min_by_key(|(_, kept)| kept.used.load(Ordering::Relaxed)).map(|(key, _)| *key);
+            let oldest = others.min_by_key(|(_, cached)| cached.used.load(Ordering::Relaxed)).map(|(key, _)| *key);
             let Some(gone) = oldest.and_then(|key| snapshots.remove(&key)) else { return };
             all -= gone.bytes;
         }
@@ -112,7 +112,7 @@ pub(crate) async fn version<C: ConnectionTrait>(connection: &C, organisation: Or
     let mut sql = Sql::new("SELECT directory_version FROM organisation WHERE key = ");
     sql.bind(organisation.0);
     let rows = sql.all(connection).await?;
-    let row = rows.first().ok_or_else(|| unknown(organisation))?;
+    let row = rows.first().ok_or_else(|| unknown_organisation(organisation))?;
     row.try_get("", "directory_version").map_err(store_error)
 }
 
@@ -127,7 +127,7 @@ pub(crate) async fn load<C: ConnectionTrait>(connection: &C, key: OrganisationKe
     }
     let organisation = organisations::Entity::find().filter(organisations::Column::Key.eq(key.0));
     let organisation = organisation.all(connection).await.map_err(store_error)?.pop();
-    let organisation = organisation.ok_or_else(|| unknown(key))?;
+    let organisation = organisation.ok_or_else(|| unknown_organisation(key))?;
     Ok(Reference {
         version: organisation.directory_version,
         organisation: convert::organisation(organisation)?,
@@ -141,7 +141,7 @@ pub(crate) async fn load<C: ConnectionTrait>(connection: &C, key: OrganisationKe
     })
 }
 
-pub(crate) fn unknown(organisation: OrganisationKey) -> Failure {
+pub(crate) fn unknown_organisation(organisation: OrganisationKey) -> Failure {
     Failure::fault(format!("there is no organisation with the key {}", organisation.0))
 }
 

@@ -7,14 +7,14 @@ use sea_orm::ConnectionTrait;
 
 use crate::error::{Failure, store_error};
 use crate::sql::Sql;
-use crate::sql::row_reader::Answer;
+use crate::sql::row_reader::WriteResult;
 
 /// Digits of a number of a sequence.
 const DIGITS: usize = 10;
 /// Numbers from here on raise no sequence: test cards and the like have them, and they would leave no room for others.
-const IGNORED_FROM: i64 = 9_900_000_000;
+const FIRST_IGNORED_NUMBER: i64 = 9_900_000_000;
 /// Rows that are read at a time when the highest stored number is looked for.
-const PAGE: u32 = 64;
+const PAGE_SIZE: u32 = 64;
 
 /// Takes `count` numbers; the answer is the row with the first.
 pub(crate) fn take(organisation: OrganisationKey, sequence: Sequence, count: u32) -> Sql {
@@ -26,8 +26,8 @@ pub(crate) fn take(organisation: OrganisationKey, sequence: Sequence, count: u32
 }
 
 /// The first number of a block that was taken.
-pub(crate) fn first(answer: &Answer) -> StoreResult<i64> {
-    answer.first().ok_or_else(|| Failure::fault("a sequence answered nothing"))?.take()
+pub(crate) fn first(answer: &WriteResult) -> StoreResult<i64> {
+    answer.first().ok_or_else(|| Failure::fault("a sequence answered nothing"))?.read()
 }
 
 /// Makes sure that a sequence begins above `highest`. Most often it does: then the row is not even locked.
@@ -81,14 +81,14 @@ async fn highest_stored<C: ConnectionTrait>(
         Sequence::AuthenticationCode => "authentication_code",
         Sequence::Identifier => "identifier",
     };
-    let mut below = format!("{prefix}{IGNORED_FROM}");
+    let mut below = format!("{prefix}{FIRST_IGNORED_NUMBER}");
     loop {
         let mut sql = Sql::new(format!("SELECT {column} FROM access_token WHERE organisation_key = "));
         sql.bind(organisation.0).push(&format!(" AND {column} >= ")).bind(format!("{prefix}0"));
         sql.push(&format!(" AND {column} < ")).bind(below.as_str());
         sql.push(&format!(" AND length({column}) = "))
             .bind(i64::try_from(prefix.chars().count() + DIGITS).unwrap_or(0));
-        sql.push(&format!(" ORDER BY {column} DESC")).limit(PAGE);
+        sql.push(&format!(" ORDER BY {column} DESC")).limit(PAGE_SIZE);
         let rows = sql.all(connection).await?;
         let found: Vec<String> =
             rows.iter().map(|row| row.try_get_by_index(0)).collect::<Result<_, _>>().map_err(store_error)?;
@@ -96,7 +96,7 @@ async fn highest_stored<C: ConnectionTrait>(
             return Ok(Some(highest));
         }
         match found.last() {
-            Some(last) if found.len() == PAGE as usize => below.clone_from(last),
+            Some(last) if found.len() == PAGE_SIZE as usize => below.clone_from(last),
             _ => return Ok(None),
         }
     }
@@ -106,7 +106,7 @@ async fn highest_stored<C: ConnectionTrait>(
 pub(crate) fn highest<'a>(numbers: impl Iterator<Item = &'a str>, prefix: &str) -> Option<i64> {
     let digits = numbers.filter_map(|number| number.strip_prefix(prefix));
     let digits = digits.filter(|digits| digits.len() <= DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit()));
-    digits.filter_map(|digits| digits.parse().ok()).filter(|number| *number < IGNORED_FROM).max()
+    digits.filter_map(|digits| digits.parse().ok()).filter(|number| *number < FIRST_IGNORED_NUMBER).max()
 }
 
 /// The highest of those codes that a sequence could make: ten digits, and zeros before them where a policy wants longer ones.

@@ -18,14 +18,14 @@ pub(crate) const EXPIRING: [(&str, &str, &str); 2] =
     [("released_session", "id", "expires_at"), ("session", "organisation_key, id", "expires")];
 
 /// Rows that a statement deletes by their ids.
-const DELETED_AT_ONCE: usize = 500;
+const DELETE_BATCH_SIZE: usize = 500;
 
 /// Microseconds of a second.
-const SECOND: i64 = 1_000_000;
+const MICROS_PER_SECOND: i64 = 1_000_000;
 
 /// Whose sessions end.
 #[derive(Clone, Copy)]
-pub(crate) enum Ended<'a> {
+pub(crate) enum SessionOwner<'a> {
     /// Those of a user, by id.
     User(&'a str),
     /// Those that an API key opened, by its id.
@@ -90,7 +90,7 @@ pub(crate) fn release(session: &str, expires: Timestamp, sqlite: bool) -> Sql {
 
 /// Deletes the rows of open sessions.
 pub(crate) fn delete(sessions: &[(OrganisationKey, String)]) -> Vec<Sql> {
-    let pieces = sessions.chunks(DELETED_AT_ONCE).map(|piece| {
+    let pieces = sessions.chunks(DELETE_BATCH_SIZE).map(|piece| {
         let mut sql = Sql::new("DELETE FROM session WHERE ");
         for (place, (organisation, id)) in piece.iter().enumerate() {
             sql.push(if place == 0 { "(organisation_key = " } else { " OR (organisation_key = " });
@@ -143,17 +143,17 @@ pub(crate) fn forget((table, key, expires): (&str, &str, &str), now: Timestamp, 
 /// The first whole second after `now`, in microseconds: sessions that were issued before it have ended. The claims of a
 /// session have whole seconds, so that one of this second could be from before or after the change.
 pub(crate) fn not_before(now: Timestamp) -> i64 {
-    micros(now).div_euclid(SECOND) * SECOND + SECOND
+    micros(now).div_euclid(MICROS_PER_SECOND) * MICROS_PER_SECOND + MICROS_PER_SECOND
 }
 
 /// Releases all open sessions of a user or a key. The row of the user or the key must have been changed before in the same
 /// transaction: a log-in that is under way then is either waited for and seen, or waits and is refused.
-pub(crate) fn end(organisation: OrganisationKey, ended: Ended<'_>, now: Timestamp, sqlite: bool) -> [Sql; 2] {
+pub(crate) fn end(organisation: OrganisationKey, ended: SessionOwner<'_>, now: Timestamp, sqlite: bool) -> [Sql; 2] {
     let of = |sql: &mut Sql| {
         sql.push(" WHERE organisation_key = ").bind(organisation.0);
         match ended {
-            Ended::User(user) => sql.push(" AND user_id = ").bind(user),
-            Ended::ApiKey(key) => sql.push(" AND api_key = ").bind(key),
+            SessionOwner::User(user) => sql.push(" AND user_id = ").bind(user),
+            SessionOwner::ApiKey(key) => sql.push(" AND api_key = ").bind(key),
         };
     };
     let mut release = Sql::new("INSERT INTO released_session (id, released_at, expires_at) SELECT id, ");
@@ -179,7 +179,7 @@ pub(crate) async fn end_after_import<C: ConnectionTrait>(
         sql.push(", revision = revision + 1 WHERE organisation_key = ").bind(organisation.0);
         sql.push(" AND user_id = ").bind(user.as_str());
         sql.all(connection).await?;
-        for sql in end(organisation, Ended::User(user), *now, sqlite) {
+        for sql in end(organisation, SessionOwner::User(user), *now, sqlite) {
             sql.all(connection).await?;
         }
     }

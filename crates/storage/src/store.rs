@@ -23,7 +23,7 @@ use crate::lookup::{Ambiguous, Lookup as _, OwnersLookup, TokenLookup};
 use crate::sql::Sql;
 use crate::sql::observed;
 use crate::tokens::Found;
-use crate::transaction::{Transaction, Unit};
+use crate::transaction::{Transaction, TransactionBackend};
 use crate::{counts, new_token, owners, reference, sequence, tokens};
 
 impl Database {
@@ -81,23 +81,23 @@ fn with(reference: &Arc<Reference>, (token, owners): (AccessToken, Owners)) -> F
 }
 
 impl Store for Database {
-    type Unit = Unit;
+    type Unit = Transaction;
 
     async fn stored_strengths(&self, organisation: OrganisationKey) -> StoreResult<Vec<StoredStrength>> {
         counts::strengths(&self.readers(), organisation).await
     }
 
-    async fn begin(&self) -> StoreResult<Unit> {
+    async fn begin(&self) -> StoreResult<Transaction> {
         let begin = async {
             StoreResult::Ok(match &*self.backend {
-                Backend::Sqlite { writer, .. } => Transaction::Sqlite(writer.begin().await?),
+                Backend::Sqlite { writer, .. } => TransactionBackend::Sqlite(writer.begin().await?),
                 Backend::Postgres(pools) => {
-                    Transaction::Postgres(pools.transactions().begin().await.map_err(store_error)?)
+                    TransactionBackend::Postgres(pools.transactions().begin().await.map_err(store_error)?)
                 }
             })
         };
-        let transaction = observed::step(&self.options, "BEGIN", begin).await?;
-        Ok(Unit::new(transaction, Arc::clone(&self.cache), Arc::clone(&self.options)))
+        let transaction = observed::observe_step(&self.options, "BEGIN", begin).await?;
+        Ok(Transaction::new(transaction, Arc::clone(&self.cache), Arc::clone(&self.options)))
     }
 
     async fn reference(&self, organisation: OrganisationKey) -> StoreResult<Arc<Reference>> {
@@ -175,7 +175,7 @@ impl Store for Database {
         let values = new_token::values(organisation, token);
         match &*self.backend {
             Backend::Sqlite { .. } => _ = self.write(Sql::fixed(new_token::statement(1), values)).await?,
-            Backend::Postgres(pools) => pools.creates().insert(values).await?,
+            Backend::Postgres(pools) => pools.statement_batcher().insert(values).await?,
         }
         Ok(())
     }
@@ -208,8 +208,8 @@ impl Store for Database {
         sequence: Sequence,
         prefix: &str,
     ) -> StoreResult<()> {
-        let mut unit = self.begin().await?;
-        unit.realign(organisation, sequence, prefix).await?;
-        unit.commit().await
+        let mut transaction = self.begin().await?;
+        transaction.realign(organisation, sequence, prefix).await?;
+        transaction.commit().await
     }
 }

@@ -14,7 +14,7 @@ use crate::entities::access_token::Model;
 use crate::error::store_error;
 use crate::owners::{self, Reader};
 use crate::reference::{self, Versioned};
-use crate::sql::row_reader::{Answer, Cells, Row, columns};
+use crate::sql::row_reader::{RowReader, TableRow, WriteResult, columns};
 use crate::sql::{Sql, cannot_exist};
 
 pub(crate) static TOKEN: LazyLock<String> = LazyLock::new(|| columns::<Model>("t"));
@@ -33,16 +33,17 @@ pub(crate) async fn list<C: ConnectionTrait>(
     let rows = page_of(organisation, page, load).all(connection).await?;
     let (mut head, mut tokens, mut owners) = (None, Vec::with_capacity(rows.len()), Reader::new(organisation));
     for row in &rows {
-        let mut cells = Cells::of(row);
-        let (version, first, last): (_, Option<String>, Option<String>) = (cells.take()?, cells.take()?, cells.take()?);
+        let mut row_reader = RowReader::new(row);
+        let (version, first, last): (_, Option<String>, Option<String>) =
+            (row_reader.read()?, row_reader.read()?, row_reader.read()?);
         head = Some((version, first, last));
-        if let Some(token) = cells.joined::<Model>(organisation.0)? {
-            tokens.push((convert::token(token)?, owners.owners(&mut cells, load)?));
+        if let Some(token) = row_reader.read_joined::<Model>(organisation.0)? {
+            tokens.push((convert::token(token)?, owners.owners(&mut row_reader, load)?));
         }
     }
     // Nearly always they are in order, as the page was.
     tokens.sort_by(|(a, _): &(AccessToken, _), (b, _)| a.id.cmp(&b.id));
-    let (version, first, last) = head.ok_or_else(|| reference::unknown(organisation))?;
+    let (version, first, last) = head.ok_or_else(|| reference::unknown_organisation(organisation))?;
     let mut named: Vec<_> = first.into_iter().chain(last).collect();
     named.dedup();
     Ok(Versioned { version, value: (named, tokens) })
@@ -222,10 +223,13 @@ pub(crate) fn update(
 }
 
 /// The token that an update answered, if its guard held.
-pub(crate) fn updated(answer: &Answer, organisation: OrganisationKey) -> StoreResult<Option<Versioned<AccessToken>>> {
-    let Some(mut cells) = answer.first() else { return Ok(None) };
-    let version = cells.take()?;
-    let value = convert::token(Model::read(&mut cells, organisation.0)?)?;
+pub(crate) fn updated(
+    answer: &WriteResult,
+    organisation: OrganisationKey,
+) -> StoreResult<Option<Versioned<AccessToken>>> {
+    let Some(mut row_reader) = answer.first() else { return Ok(None) };
+    let version = row_reader.read()?;
+    let value = convert::token(Model::read(&mut row_reader, organisation.0)?)?;
     Ok(Some(Versioned { version, value }))
 }
 
@@ -245,7 +249,7 @@ fn owned_by(sql: &mut Sql, owner: OwnerKey<'_>, classification: Option<&str>) {
 
 fn of_classification(sql: &mut Sql, column: &str, classification: Option<&str>) {
     if let Some(classification) = classification {
-        sql.push(" AND ").push(column).push(" = ").bind(owners::existing(classification));
+        sql.push(" AND ").push(column).push(" = ").bind(owners::matchable(classification));
     }
 }
 
@@ -260,10 +264,10 @@ fn after(sql: &mut Sql, column: &str, id: Option<&str>) {
 fn read(rows: &[QueryResult], organisation: OrganisationKey, load: Load) -> StoreResult<Vec<Found>> {
     let mut owners = Reader::new(organisation);
     let found = rows.iter().map(|row| {
-        let mut cells = Cells::of(row);
-        let version = cells.take()?;
-        let token = convert::token(Model::read(&mut cells, organisation.0)?)?;
-        Ok(Versioned { version, value: (token, owners.owners(&mut cells, load)?) })
+        let mut row_reader = RowReader::new(row);
+        let version = row_reader.read()?;
+        let token = convert::token(Model::read(&mut row_reader, organisation.0)?)?;
+        Ok(Versioned { version, value: (token, owners.owners(&mut row_reader, load)?) })
     });
     found.collect()
 }

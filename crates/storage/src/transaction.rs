@@ -19,26 +19,26 @@ use crate::options::DatabaseOptions;
 use crate::reference::ReferenceCache;
 use crate::sql::observed;
 use crate::sql::{Sql, get};
-use crate::sqlite::writer::Turn;
+use crate::sqlite::writer::WriteTransaction;
 use crate::{import, new_token, reference, sequence, tokens};
 
 /// A unit of work. Dropped without commit, it leaves nothing behind.
 ///
 /// After a statement that failed, or whose future was dropped half-way, it can only be dropped: PostgreSQL answers a
 /// commit of a failed transaction as if all were well.
-pub struct Unit {
-    transaction: Transaction,
+pub struct Transaction {
+    transaction: TransactionBackend,
     cache: Arc<ReferenceCache>,
     /// Reference data that was read here. Others may see it once it is committed.
     snapshot: Option<(OrganisationKey, Arc<Reference>)>,
     /// Rows that an import has read and may replace.
-    held: import::Held,
-    spoiled: bool,
+    locked_rows: import::LockedRows,
+    failed: bool,
     options: Arc<DatabaseOptions>,
 }
 
-pub(crate) enum Transaction {
-    Sqlite(Turn),
+pub(crate) enum TransactionBackend {
+    Sqlite(WriteTransaction),
     Postgres(DatabaseTransaction),
 }
 
@@ -59,31 +59,35 @@ impl Deref for Connection<'_> {
     }
 }
 
-impl Unit {
-    pub(crate) fn new(transaction: Transaction, cache: Arc<ReferenceCache>, options: Arc<DatabaseOptions>) -> Self {
-        Self { transaction, cache, snapshot: None, held: import::Held::default(), spoiled: false, options }
+impl Transaction {
+    pub(crate) fn new(
+        transaction: TransactionBackend,
+        cache: Arc<ReferenceCache>,
+        options: Arc<DatabaseOptions>,
+    ) -> Self {
+        Self { transaction, cache, snapshot: None, locked_rows: import::LockedRows::default(), failed: false, options }
     }
 
-    /// Begins a statement. The unit counts as spoiled until [`Self::leave`] is told that it went well.
-    async fn enter(&mut self) -> StoreResult<Connection<'_>> {
-        if std::mem::replace(&mut self.spoiled, true) {
+    /// Begins a statement. The unit counts as spoiled until [`Self::end_statement`] is told that it went well.
+    async fn begin_statement(&mut self) -> StoreResult<Connection<'_>> {
+        if std::mem::replace(&mut self.failed, true) {
             return Err(Failure::fault("an earlier statement of this unit of work failed").into());
         }
         Ok(match &self.transaction {
-            Transaction::Sqlite(turn) => Connection::Sqlite(turn.lock().await?),
-            Transaction::Postgres(transaction) => Connection::Postgres(transaction),
+            TransactionBackend::Sqlite(transaction) => Connection::Sqlite(transaction.lock().await?),
+            TransactionBackend::Postgres(transaction) => Connection::Postgres(transaction),
         })
     }
 
-    fn leave<T>(&mut self, result: StoreResult<T>) -> StoreResult<T> {
-        self.spoiled = result.is_err();
+    fn end_statement<T>(&mut self, result: StoreResult<T>) -> StoreResult<T> {
+        self.failed = result.is_err();
         result
     }
 
     /// Runs one statement.
     pub(crate) async fn all(&mut self, sql: Sql) -> StoreResult<Vec<QueryResult>> {
-        let result = sql.all(&*self.enter().await?).await;
-        self.leave(result)
+        let result = sql.all(&*self.begin_statement().await?).await;
+        self.end_statement(result)
     }
 
     /// Sets a sequence above what is stored.
@@ -93,14 +97,14 @@ impl Unit {
         sequence: Sequence,
         prefix: &str,
     ) -> StoreResult<()> {
-        let result = sequence::realign(&*self.enter().await?, organisation, sequence, prefix).await;
-        self.leave(result)
+        let result = sequence::realign(&*self.begin_statement().await?, organisation, sequence, prefix).await;
+        self.end_statement(result)
     }
 
     /// Waits for imports into the organisation, and for other changes of its users and keys, and keeps them waiting until
     /// the end of the unit. On SQLite a unit is alone anyway.
     pub(crate) async fn lock_accounts(&mut self, organisation: OrganisationKey) -> StoreResult<()> {
-        if matches!(self.transaction, Transaction::Postgres(_)) {
+        if matches!(self.transaction, TransactionBackend::Postgres(_)) {
             self.all(directory_lock(organisation)).await?;
         }
         Ok(())
@@ -108,7 +112,7 @@ impl Unit {
 
     async fn read_directory(&mut self, organisation: OrganisationKey) -> StoreResult<Arc<Reference>> {
         let cache = Arc::clone(&self.cache);
-        let connection = self.enter().await?;
+        let connection = self.begin_statement().await?;
         if connection.get_database_backend() == DbBackend::Postgres {
             directory_lock(organisation).all(&*connection).await?;
         }
@@ -129,10 +133,10 @@ fn directory_lock(organisation: OrganisationKey) -> Sql {
     sql
 }
 
-impl UnitOfWork for Unit {
+impl UnitOfWork for Transaction {
     async fn insert_token(&mut self, organisation: OrganisationKey, token: &AccessToken) -> StoreResult<()> {
-        let result = new_token::insert(&*self.enter().await?, organisation, token).await;
-        self.leave(result)
+        let result = new_token::insert(&*self.begin_statement().await?, organisation, token).await;
+        self.end_statement(result)
     }
 
     async fn count_tokens_exclusively(
@@ -141,21 +145,22 @@ impl UnitOfWork for Unit {
         owner: OwnerKey<'_>,
         classification: Option<&str>,
     ) -> StoreResult<u64> {
-        let result = tokens::count_exclusively(&*self.enter().await?, organisation, owner, classification).await;
-        self.leave(result)
+        let result =
+            tokens::count_exclusively(&*self.begin_statement().await?, organisation, owner, classification).await;
+        self.end_statement(result)
     }
 
     async fn lock_directory(&mut self, organisation: OrganisationKey) -> StoreResult<Arc<Reference>> {
         let result = self.read_directory(organisation).await;
-        let snapshot = self.leave(result)?;
+        let snapshot = self.end_statement(result)?;
         self.snapshot = Some((organisation, Arc::clone(&snapshot)));
         Ok(snapshot)
     }
 
     async fn load_import(&mut self, organisation: OrganisationKey, keys: &ImportKeys) -> StoreResult<ImportRows> {
-        let result = import::load(&*self.enter().await?, organisation, keys).await;
-        let rows = self.leave(result)?;
-        self.held.add(&rows);
+        let result = import::load(&*self.begin_statement().await?, organisation, keys).await;
+        let rows = self.end_statement(result)?;
+        self.locked_rows.add(&rows);
         Ok(rows)
     }
 
@@ -173,22 +178,22 @@ impl UnitOfWork for Unit {
             self.snapshot = None;
         }
         // What is read again is held again.
-        let held = std::mem::take(&mut self.held);
-        let result = import::save(&*self.enter().await?, organisation, changes, &held).await;
-        self.leave(result)
+        let locked_rows = std::mem::take(&mut self.locked_rows);
+        let result = import::save(&*self.begin_statement().await?, organisation, changes, &locked_rows).await;
+        self.end_statement(result)
     }
 
     async fn commit(self) -> StoreResult<()> {
-        if self.spoiled {
+        if self.failed {
             return Err(Failure::fault("commit of a unit of work in which a statement failed").into());
         }
         let commit = async {
             match self.transaction {
-                Transaction::Sqlite(turn) => Ok(turn.commit().await?),
-                Transaction::Postgres(transaction) => transaction.commit().await.map_err(store_error),
+                TransactionBackend::Sqlite(transaction) => Ok(transaction.commit().await?),
+                TransactionBackend::Postgres(transaction) => transaction.commit().await.map_err(store_error),
             }
         };
-        observed::step(&self.options, "COMMIT", commit).await?;
+        observed::observe_step(&self.options, "COMMIT", commit).await?;
         if let Some((organisation, snapshot)) = &self.snapshot {
             self.cache.put(*organisation, snapshot);
         }
@@ -198,7 +203,7 @@ impl UnitOfWork for Unit {
 
 /// See [`UnitOfWork::login_states`].
 async fn login_states(
-    unit: &mut Unit,
+    transaction: &mut Transaction,
     organisation: OrganisationKey,
     users: &[String],
     now: Timestamp,
@@ -225,5 +230,5 @@ async fn login_states(
             key: flag("has_key")?,
         })
     };
-    unit.all(sql).await?.iter().map(state).collect()
+    transaction.all(sql).await?.iter().map(state).collect()
 }

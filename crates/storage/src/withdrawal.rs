@@ -12,13 +12,13 @@ use crate::convert::micros;
 use crate::database::Database;
 use crate::error::store_error;
 use crate::keys::{Form, named_key, parameter};
-use crate::sessions::Ended;
+use crate::sessions::SessionOwner;
 use crate::sql::{Sql, get};
-use crate::transaction::Unit;
+use crate::transaction::Transaction;
 
 /// The condition that it is recorded when a user logged in last, or when the password was changed.
-const DATED: &str = " AND (last_login_date IS NOT NULL OR password_changed_date IS NOT NULL)";
-const UNDATED: &str = " AND last_login_date IS NULL AND password_changed_date IS NULL";
+const HAS_DATE: &str = " AND (last_login_date IS NOT NULL OR password_changed_date IS NOT NULL)";
+const HAS_NO_DATE: &str = " AND last_login_date IS NULL AND password_changed_date IS NULL";
 
 /// The key of an organisation and the id of a user in it.
 type UserKey = (i32, String);
@@ -32,30 +32,31 @@ impl Database {
         withdrawal: Withdrawal<'_>,
         now: Timestamp,
     ) -> StoreResult<Withdrawn> {
-        let mut unit = self.begin().await?;
+        let mut transaction = self.begin().await?;
         // In the order of their keys, so that two commands do not wait for each other.
         let mut before = Vec::new();
-        for organisation in organisations(&mut unit).await? {
-            unit.lock_accounts(organisation).await?;
-            before.push((organisation, administrators(&mut unit, organisation, now).await?));
+        for organisation in organisations(&mut transaction).await? {
+            transaction.lock_accounts(organisation).await?;
+            before.push((organisation, administrators(&mut transaction, organisation, now).await?));
         }
         let (mut without_password, mut undated) = (BTreeSet::new(), BTreeSet::new());
         if withdrawal.passwords {
-            (without_password, undated) = self.withdraw_passwords(&mut unit, unused, withdrawal.undated, now).await?;
+            (without_password, undated) =
+                self.withdraw_passwords(&mut transaction, unused, withdrawal.undated, now).await?;
         }
         let mut without_key = Vec::new();
         if let Some(no_key) = withdrawal.api_keys {
-            without_key = self.revoke_unused(&mut unit, unused, no_key, now).await?;
+            without_key = self.revoke_unused(&mut transaction, unused, no_key, now).await?;
         }
         let loses = |user: &UserKey| without_password.contains(user) || without_key.contains(user);
         for (organisation, before) in before {
             let lost: Vec<_> = before.iter().filter(|user| loses(&(organisation.0, (*user).clone()))).collect();
-            if !lost.is_empty() && administrators(&mut unit, organisation, now).await?.is_empty() {
+            if !lost.is_empty() && administrators(&mut transaction, organisation, now).await?.is_empty() {
                 // The transaction ends without a commit.
-                return Ok(Withdrawn::LastAdmin(names(&mut unit, organisation, &lost).await?));
+                return Ok(Withdrawn::LastAdmin(names(&mut transaction, organisation, &lost).await?));
             }
         }
-        unit.commit().await?;
+        transaction.commit().await?;
         let mut users: Vec<_> = without_password.into_iter().map(|(_, user)| user).collect();
         users.sort();
         users.dedup();
@@ -65,7 +66,7 @@ impl Database {
     /// Takes passwords away. Returns the users who had them, and those who keep theirs because no date is recorded.
     async fn withdraw_passwords(
         &self,
-        unit: &mut Unit,
+        transaction: &mut Transaction,
         unused: Unused<'_>,
         undated: bool,
         now: Timestamp,
@@ -82,13 +83,13 @@ impl Database {
             for date in ["last_login_date", "password_changed_date"] {
                 sql.push(&format!(" AND ({date} IS NULL OR {date} < ")).bind(micros(unused.since)).push(")");
             }
-            sql.push(if undated { "" } else { DATED }).push(" RETURNING organisation_key, user_id");
-            withdrawn.extend(users(&unit.all(sql).await?)?);
+            sql.push(if undated { "" } else { HAS_DATE }).push(" RETURNING organisation_key, user_id");
+            withdrawn.extend(users(&transaction.all(sql).await?)?);
             let mut sql = Sql::new("SELECT organisation_key, user_id FROM user_credential");
             under_key(&mut sql);
             // Users whose passwords were withdrawn have a date now.
-            sql.push(UNDATED);
-            left_out.extend(users(&unit.all(sql).await?)?);
+            sql.push(HAS_NO_DATE);
+            left_out.extend(users(&transaction.all(sql).await?)?);
         }
         Ok((withdrawn, left_out))
     }
@@ -96,7 +97,7 @@ impl Database {
     /// Revokes valid API keys and ends their sessions. Returns the user of each.
     async fn revoke_unused(
         &self,
-        unit: &mut Unit,
+        transaction: &mut Transaction,
         unused: Unused<'_>,
         no_key: &CodeHash,
         now: Timestamp,
@@ -107,24 +108,28 @@ impl Database {
         sql.bind(unused.key).push(" AND revoked_date IS NULL AND (expires_date IS NULL OR expires_date > ");
         sql.bind(micros(now)).push(") AND COALESCE(last_used_date, created_date) < ").bind(micros(unused.since));
         sql.push(" RETURNING organisation_key, user_id, id");
-        let rows = unit.all(sql).await?;
+        let rows = transaction.all(sql).await?;
         for row in &rows {
             let (organisation, id): (_, String) = (OrganisationKey(get(row, "organisation_key")?), get(row, "id")?);
-            self.end_sessions(unit, organisation, Ended::ApiKey(&id), now).await?;
+            self.end_sessions(transaction, organisation, SessionOwner::ApiKey(&id), now).await?;
         }
         users(&rows)
     }
 }
 
 /// All organisations, in the order of their keys.
-async fn organisations(unit: &mut Unit) -> StoreResult<Vec<OrganisationKey>> {
-    let rows = unit.all(Sql::new("SELECT key FROM organisation ORDER BY key")).await?;
+async fn organisations(transaction: &mut Transaction) -> StoreResult<Vec<OrganisationKey>> {
+    let rows = transaction.all(Sql::new("SELECT key FROM organisation ORDER BY key")).await?;
     rows.iter().map(|row| row.try_get("", "key").map(OrganisationKey).map_err(store_error)).collect()
 }
 
 /// The ids of the enabled administrators of an organisation who can log in.
-async fn administrators(unit: &mut Unit, organisation: OrganisationKey, now: Timestamp) -> StoreResult<Vec<String>> {
-    let states = unit.login_states(organisation, &[], now).await?;
+async fn administrators(
+    transaction: &mut Transaction,
+    organisation: OrganisationKey,
+    now: Timestamp,
+) -> StoreResult<Vec<String>> {
+    let states = transaction.login_states(organisation, &[], now).await?;
     let can = states.into_iter().filter(|state| state.admin && state.enabled && (state.password || state.key));
     Ok(can.map(|state| state.user).collect())
 }
@@ -136,7 +141,11 @@ fn users(rows: &[QueryResult]) -> StoreResult<Vec<(i32, String)>> {
 }
 
 /// Users as people know them.
-async fn names(unit: &mut Unit, organisation: OrganisationKey, users: &[&String]) -> StoreResult<Vec<String>> {
+async fn names(
+    transaction: &mut Transaction,
+    organisation: OrganisationKey,
+    users: &[&String],
+) -> StoreResult<Vec<String>> {
     let mut names = Vec::with_capacity(users.len());
     for user in users {
         let mut sql = Sql::new(
@@ -146,7 +155,7 @@ async fn names(unit: &mut Unit, organisation: OrganisationKey, users: &[&String]
              WHERE c.organisation_key = ",
         );
         sql.bind(organisation.0).push(" AND c.user_id = ").bind(user.as_str());
-        for row in unit.all(sql).await? {
+        for row in transaction.all(sql).await? {
             names.push(row.try_get("", "name").map_err(store_error)?);
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use access_tokens_storage::{Ended, StatementObserver};
+use access_tokens_storage::{FinishedStatement, StatementObserver};
 use opentelemetry::trace::{Span, SpanKind, Status, TraceContextExt, Tracer};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::SdkTracer;
@@ -19,7 +19,7 @@ struct Statements(SdkTracer);
 
 impl StatementObserver for Statements {
     #[expect(clippy::disallowed_methods, reason = "it is for people who look at traces: no rule depends on it")]
-    fn ended(&self, statement: &Ended<'_>) {
+    fn observe(&self, statement: &FinishedStatement<'_>) {
         let call = Context::current();
         // Statements of background work belong to no trace.
         if !call.span().span_context().is_sampled() {
@@ -40,7 +40,7 @@ impl StatementObserver for Statements {
         }
         let now = SystemTime::now();
         let builder = self.0.span_builder(summary).with_kind(SpanKind::Client).with_attributes(attributes);
-        let begun = now.checked_sub(statement.took).unwrap_or(now);
+        let begun = now.checked_sub(statement.duration).unwrap_or(now);
         let mut span = builder.with_start_time(begun).start_with_context(&self.0, &call);
         if statement.failed {
             span.set_status(Status::error(""));

@@ -7,7 +7,7 @@ use access_tokens_domain::ports::Clock;
 use access_tokens_host::SystemClock;
 use access_tokens_secrets::KeyRing;
 use access_tokens_storage::SetupError;
-use access_tokens_storage::backup::{CopyError, Draft, Place, require_finished};
+use access_tokens_storage::backup::{CopyError, Draft, RestoreTarget, require_finished};
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 
@@ -80,7 +80,7 @@ async fn restore(settings: &Settings, arguments: &Arguments) -> anyhow::Result<(
         copy.close().await;
         return Ok(());
     }
-    let place = Place::claim(&settings.database.options()).map_err(|error| match error {
+    let place = RestoreTarget::claim(&settings.database.options()).map_err(|error| match error {
         CopyError::Setup(SetupError::Served(file)) => anyhow!(
             "a server or another command holds {}: stop it first, such as with `systemctl stop access-tokens`, restore, and start it \
              again; nothing was restored",

@@ -126,11 +126,11 @@ impl Watch<'_> {
         if let Some(trouble) = self.no_connection().await {
             return Some(trouble);
         }
-        Some((self.database.write_trouble().await.map_or(Readiness::Ready, Readiness::Unwritable), None))
+        Some((self.database.write_problem().await.map_or(Readiness::Ready, Readiness::Unwritable), None))
     }
 
     async fn no_connection(&self) -> Option<(Readiness, Option<String>)> {
-        let trouble = self.database.connection_trouble().await?;
+        let trouble = self.database.connection_problem().await?;
         Some((Readiness::NoConnection, Some(trouble.parts().0)))
     }
 

@@ -217,7 +217,7 @@ impl From<SetupError> for Start {
 }
 
 async fn connect_patiently(settings: &Settings, health: &Health) -> anyhow::Result<Arc<Database>> {
-    let options = DatabaseOptions { watcher: telemetry::statement_observer(), ..settings.database.options() };
+    let options = DatabaseOptions { observer: telemetry::statement_observer(), ..settings.database.options() };
     let mut complained = None;
     loop {
         let prepared = async |database: &Database| {
@@ -303,7 +303,7 @@ fn assemble(
     let sessions = Authenticator::new(store, time, chance, keyed, SessionTokens::live(Arc::clone(keys)));
     let sessions = sessions.observed_by(metrics.clone()).limiting_logins(settings.sessions.limits());
     let sessions = Arc::new(sessions);
-    let (present, replicas) = (database.presence(), database.replicas());
+    let (present, replicas) = (database.watch_health(), database.replicas());
     let watched = Arc::downgrade(&sessions);
     metrics.watch_released(move || watched.upgrade().map_or(0, |sessions| sessions.count_released()));
     App { access_tokens, importer, sessions, metrics, present, replicas }

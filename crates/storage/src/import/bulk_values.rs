@@ -11,8 +11,8 @@ use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, Iterab
 
 use crate::error::store_error;
 
-const KEYS: [usize; 2] = [256, 16];
-const ROWS: [usize; 4] = [64, 16, 4, 1];
+const KEY_BATCH_SIZES: [usize; 2] = [256, 16];
+const ROW_BATCH_SIZES: [usize; 4] = [64, 16, 4, 1];
 
 /// The rows of an organisation that have one of these keys.
 pub(super) async fn with_keys<E: EntityTrait, C: ConnectionTrait>(
@@ -54,7 +54,7 @@ where
     let is_key = |column: &E::Column| keys.iter().any(|key| key.as_column_ref() == column.as_column_ref());
     let values: Vec<E::Column> = E::Column::iter().filter(|column| !is_key(column)).collect();
     let mut rest = rows.into_iter();
-    while let Some(size) = ROWS.into_iter().find(|size| *size <= rest.len()) {
+    while let Some(size) = ROW_BATCH_SIZES.into_iter().find(|size| *size <= rest.len()) {
         let rows = rest.by_ref().take(size).map(IntoActiveModel::into_active_model);
         let replace = OnConflict::columns(keys.iter().copied()).update_columns(values.iter().copied()).to_owned();
         let insert = E::insert_many(rows).on_conflict(replace);
@@ -69,16 +69,16 @@ where
     E::Model: IntoActiveModel<E::ActiveModel>,
 {
     let mut rest = rows.into_iter();
-    while let Some(size) = ROWS.into_iter().find(|size| *size <= rest.len()) {
+    while let Some(size) = ROW_BATCH_SIZES.into_iter().find(|size| *size <= rest.len()) {
         let rows = rest.by_ref().take(size).map(IntoActiveModel::into_active_model);
         E::insert_many(rows).exec_without_returning(connection).await.map_err(store_error)?;
     }
     Ok(())
 }
 
-/// Cuts a list into pieces of the sizes of [`KEYS`], the last one filled up with its last key.
+/// Cuts a list into pieces of the sizes of [`KEY_BATCH_SIZES`], the last one filled up with its last key.
 fn padded(keys: &[String]) -> impl Iterator<Item = Vec<&str>> {
-    let [large, small] = KEYS;
+    let [large, small] = KEY_BATCH_SIZES;
     keys.chunks(large).map(move |keys| {
         let size = if keys.len() <= small { small } else { large };
         let filler = keys.last().into_iter().cycle();

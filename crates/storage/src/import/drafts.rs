@@ -51,7 +51,7 @@ impl Key {
 
 /// Where a row is in its file. A length of 0: the row of this id was removed.
 #[derive(Debug, Clone, Copy)]
-struct Place {
+struct RowLocation {
     offset: u64,
     length: u32,
 }
@@ -60,9 +60,9 @@ struct Place {
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     hash: u64,
-    row: Place,
+    row: RowLocation,
     /// The entry before it in its chain, counted from 1. 0: none.
-    before: u32,
+    previous: u32,
 }
 
 impl Entry {
@@ -71,7 +71,7 @@ impl Entry {
         bytes[..8].copy_from_slice(&self.hash.to_le_bytes());
         bytes[8..16].copy_from_slice(&self.row.offset.to_le_bytes());
         bytes[16..20].copy_from_slice(&self.row.length.to_le_bytes());
-        bytes[20..].copy_from_slice(&self.before.to_le_bytes());
+        bytes[20..].copy_from_slice(&self.previous.to_le_bytes());
         bytes
     }
 
@@ -82,8 +82,8 @@ impl Entry {
             rest = others;
             first.iter().rev().fold(0_u64, |word, byte| (word << 8) | u64::from(*byte))
         };
-        let (hash, offset, length, before) = (word(8), word(8), word(4) as u32, word(4) as u32);
-        Self { hash, row: Place { offset, length }, before }
+        let (hash, offset, length, previous) = (word(8), word(8), word(4) as u32, word(4) as u32);
+        Self { hash, row: RowLocation { offset, length }, previous }
     }
 }
 
@@ -123,18 +123,18 @@ impl DraftFile {
         let start = batch.rows.len();
         encode(row, &mut batch.rows)?;
         let length = u32::try_from(batch.rows.len() - start).map_err(|error| fault(&error))?;
-        let row = Place { offset: self.written + start as u64, length };
+        let row = RowLocation { offset: self.written + start as u64, length };
         for (key, value) in keys {
             if let Some(value) = value {
-                self.enter(batch, key.hash(value), row)?;
+                self.add_index_entry(batch, key.hash(value), row)?;
             }
         }
         Ok(())
     }
 
-    fn enter(&mut self, batch: &mut Batch, hash: u64, row: Place) -> StoreResult<()> {
+    fn add_index_entry(&mut self, batch: &mut Batch, hash: u64, row: RowLocation) -> StoreResult<()> {
         let head = &mut self.heads[chain(hash)];
-        let entry = Entry { hash, row, before: *head };
+        let entry = Entry { hash, row, previous: *head };
         self.entries = self.entries.checked_add(1).ok_or_else(|| Failure::fault("too many drafts of a check"))?;
         *head = self.entries;
         batch.entries.extend(entry.to_bytes());
@@ -150,7 +150,7 @@ impl DraftFile {
     }
 
     /// The last row that was written with this key.
-    fn last(&self, key: Key, value: &str) -> StoreResult<Option<Place>> {
+    fn last(&self, key: Key, value: &str) -> StoreResult<Option<RowLocation>> {
         let hash = key.hash(value);
         let mut next = self.heads[chain(hash)];
         while next != 0 {
@@ -158,17 +158,17 @@ impl DraftFile {
             if entry.hash == hash {
                 return Ok((entry.row.length > 0).then_some(entry.row));
             }
-            next = entry.before;
+            next = entry.previous;
         }
         Ok(None)
     }
 
-    fn read<E: EntityTrait>(&self, place: Place) -> StoreResult<E::Model>
+    fn read<E: EntityTrait>(&self, location: RowLocation) -> StoreResult<E::Model>
     where
         E::ActiveModel: TryIntoModel<E::Model>,
     {
-        let mut bytes = vec![0; place.length as usize];
-        self.rows.read_exact_at(&mut bytes, place.offset).map_err(|error| fault(&error))?;
+        let mut bytes = vec![0; location.length as usize];
+        self.rows.read_exact_at(&mut bytes, location.offset).map_err(|error| fault(&error))?;
         decode::<E>(&bytes)
     }
 
@@ -184,20 +184,20 @@ impl DraftFile {
     {
         let (mut rows, mut seen) = (Vec::new(), HashSet::new());
         for value in ids {
-            if let Some(place) = self.last(id, value)?
-                && seen.insert(place.offset)
+            if let Some(location) = self.last(id, value)?
+                && seen.insert(location.offset)
             {
-                rows.push(self.read::<E>(place)?);
+                rows.push(self.read::<E>(location)?);
             }
         }
         for (key, value) in others.iter().flat_map(|(key, values)| values.iter().map(|value| (*key, value))) {
-            let Some(place) = self.last(key, value)? else { continue };
+            let Some(location) = self.last(key, value)? else { continue };
             // It may have been written again since, without this key.
-            let found = self.read::<E>(place)?;
-            if let Some(place) = self.last(id, id_of(&found))?
-                && seen.insert(place.offset)
+            let found = self.read::<E>(location)?;
+            if let Some(location) = self.last(id, id_of(&found))?
+                && seen.insert(location.offset)
             {
-                rows.push(self.read::<E>(place)?);
+                rows.push(self.read::<E>(location)?);
             }
         }
         Ok(rows)
@@ -224,13 +224,13 @@ impl DraftFile {
         let mut next = self.heads[chain(hash)];
         while next != 0 && ids.len() < 2 {
             let entry = self.entry(next)?;
-            next = entry.before;
+            next = entry.previous;
             if entry.hash != hash {
                 continue;
             }
             let id = self.read::<Entity>(entry.row)?.id;
             // It may have been written again since, with another name.
-            let now = self.last(Key::Account, &id)?.map(|place| self.read::<Entity>(place)).transpose()?;
+            let now = self.last(Key::Account, &id)?.map(|location| self.read::<Entity>(location)).transpose()?;
             if now.is_some_and(|now| now.name.as_deref() == Some(name)) && !ids.contains(&id) {
                 ids.push(id);
             }
@@ -266,8 +266,8 @@ impl DraftStore for DraftFile {
     fn save(&mut self, changes: &ImportChanges) -> StoreResult<()> {
         let (mut batch, none) = (Batch::default(), OrganisationKey::NONE);
         for (id, _) in &changes.renamed_tokens {
-            let removed = Place { offset: self.written, length: 0 };
-            self.enter(&mut batch, Key::Token.hash(id), removed)?;
+            let removed = RowLocation { offset: self.written, length: 0 };
+            self.add_index_entry(&mut batch, Key::Token.hash(id), removed)?;
         }
         for one in &changes.contacts {
             let row = convert::contact_row(none, one)?;

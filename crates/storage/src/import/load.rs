@@ -14,7 +14,7 @@ use crate::error::store_error;
 use crate::sql::{Sql, is_postgres};
 
 /// Maximum number of tokens that one statement locks and reads. The rows of a statement take as much memory as the tokens again.
-const LOCKED_TOKENS: usize = 2_000;
+const LOCK_BATCH_SIZE: usize = 2_000;
 
 /// Number of characters of a name that are in the index of names.
 const INDEXED_CHARACTERS: usize = 100;
@@ -67,7 +67,7 @@ pub(crate) async fn load<C: ConnectionTrait>(
 }
 
 /// Maximum number of names in one statement.
-const NAMES_AT_ONCE: usize = 256;
+const NAME_BATCH_SIZE: usize = 256;
 
 /// The ids of accounts with these names: one or two for each name, which is enough to know whether several have it.
 async fn accounts_named<C: ConnectionTrait>(
@@ -76,7 +76,7 @@ async fn accounts_named<C: ConnectionTrait>(
     names: &[String],
 ) -> StoreResult<Vec<String>> {
     let mut ids = Vec::new();
-    for names in names.chunks(NAMES_AT_ONCE) {
+    for names in names.chunks(NAME_BATCH_SIZE) {
         let mut sql = Sql::new("SELECT min(id), max(id) FROM accounts_receivable WHERE organisation_key = ");
         sql.bind(organisation.0);
         // Only the beginning of a name is indexed.
@@ -133,7 +133,7 @@ async fn tokens<C: ConnectionTrait>(
         ids.sort_unstable();
         ids.dedup();
         let mut found = Vec::with_capacity(ids.len());
-        for ids in ids.chunks(LOCKED_TOKENS) {
+        for ids in ids.chunks(LOCK_BATCH_SIZE) {
             let rows = bulk_json::lock::<Entity, C>(connection, organisation, Column::Id, ids).await?;
             for row in rows {
                 found.push(convert::token(row)?);

@@ -6,10 +6,10 @@ use access_tokens_domain::identifier::{AccountsReceivableIdentifier, RewardsPart
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{Load, Owners, StoreResult};
 
-use super::prepared_query::{Lookup, Question, Statements};
-use crate::owners::{Reader, both, existing};
+use super::prepared_query::{Lookup, PreparedQuery, Statements};
+use crate::owners::{Reader, both, matchable};
 use crate::reference::Versioned;
-use crate::sql::row_reader::Cells;
+use crate::sql::row_reader::RowReader;
 
 /// For each kind of key of an account, and of a participant.
 static STATEMENTS: LazyLock<[[Statements; 2]; 2]> = LazyLock::new(|| {
@@ -26,7 +26,7 @@ const MANY: &str = " CROSS JOIN unnest($2::text[], $3::text[]) WITH ORDINALITY A
 
 /// The version of reference data, in any case, and those owners that there are.
 pub(crate) struct OwnersLookup<'a> {
-    question: Question,
+    query: PreparedQuery,
     keys: [&'a str; 2],
 }
 
@@ -52,25 +52,25 @@ impl<'a> OwnersLookup<'a> {
             Some(RewardsParticipantIdentifier::Number(number)) => (1, number.as_str()),
             None => (0, ""),
         };
-        let question = Question { organisation, statements: &STATEMENTS[account_key][participant_key] };
-        Ok(Self { question, keys: [existing(account), existing(participant)] })
+        let query = PreparedQuery { organisation, statements: &STATEMENTS[account_key][participant_key] };
+        Ok(Self { query, keys: [matchable(account), matchable(participant)] })
     }
 }
 
 impl Lookup for OwnersLookup<'_> {
     type Found = Versioned<Owners>;
 
-    fn question(&self) -> Question {
-        self.question
+    fn query(&self) -> PreparedQuery {
+        self.query
     }
 
     fn keys(&self) -> &[&str] {
         &self.keys
     }
 
-    fn read(&self, mut cells: Cells<'_>) -> StoreResult<Self::Found> {
-        let version = cells.take()?;
-        let value = Reader::new(self.question.organisation).owners(&mut cells, Load::ALL)?;
+    fn read(&self, mut row_reader: RowReader<'_>) -> StoreResult<Self::Found> {
+        let version = row_reader.read()?;
+        let value = Reader::new(self.query.organisation).owners(&mut row_reader, Load::ALL)?;
         Ok(Versioned { version, value })
     }
 }

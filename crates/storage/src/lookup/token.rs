@@ -7,13 +7,13 @@ use access_tokens_domain::identifier::TokenKey;
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{Load, Owners, StoreResult};
 
-use super::prepared_query::{Lookup, Question, Statements};
+use super::prepared_query::{Lookup, PreparedQuery, Statements};
 use crate::convert;
 use crate::entities::access_token::Model;
-use crate::owners::{self, Reader, existing};
+use crate::owners::{self, Reader, matchable};
 use crate::reference::Versioned;
 use crate::sql::Sql;
-use crate::sql::row_reader::Cells;
+use crate::sql::row_reader::RowReader;
 use crate::tokens::TOKEN;
 
 /// For each kind of key and of load.
@@ -30,7 +30,7 @@ const LOADS: [Load; 4] = [
 
 /// The version of reference data, in any case, and the token, if there is one.
 pub(crate) struct TokenLookup<'a> {
-    question: Question,
+    query: PreparedQuery,
     load: Load,
     keys: [&'a str; 1],
 }
@@ -45,28 +45,28 @@ impl<'a> TokenLookup<'a> {
             TokenKey::Identifier(identifier) => (3, identifier),
         };
         let kind = usize::from(load.accounts_receivable) + 2 * usize::from(load.rewards_participant);
-        let question = Question { organisation, statements: &STATEMENTS[column][kind] };
-        Self { question, load, keys: [existing(value)] }
+        let query = PreparedQuery { organisation, statements: &STATEMENTS[column][kind] };
+        Self { query, load, keys: [matchable(value)] }
     }
 }
 
 impl Lookup for TokenLookup<'_> {
     type Found = Versioned<Option<(AccessToken, Owners)>>;
 
-    fn question(&self) -> Question {
-        self.question
+    fn query(&self) -> PreparedQuery {
+        self.query
     }
 
     fn keys(&self) -> &[&str] {
         &self.keys
     }
 
-    fn read(&self, mut cells: Cells<'_>) -> StoreResult<Self::Found> {
-        let (version, organisation) = (cells.take()?, self.question.organisation);
-        let value = match cells.joined::<Model>(organisation.0)? {
+    fn read(&self, mut row_reader: RowReader<'_>) -> StoreResult<Self::Found> {
+        let (version, organisation) = (row_reader.read()?, self.query.organisation);
+        let value = match row_reader.read_joined::<Model>(organisation.0)? {
             None => None,
             Some(token) => {
-                let owners = Reader::new(organisation).owners(&mut cells, self.load)?;
+                let owners = Reader::new(organisation).owners(&mut row_reader, self.load)?;
                 Some((convert::token(token)?, owners))
             }
         };

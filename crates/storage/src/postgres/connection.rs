@@ -31,7 +31,7 @@ pub(crate) enum Purpose {
     /// The schema: one connection, no limits of time.
     Migrate,
     /// Whether the database answers: one connection.
-    Watch,
+    Heartbeat,
 }
 
 impl Purpose {
@@ -46,7 +46,7 @@ impl Purpose {
             Self::Lookup => lookups,
             Self::Statement => all - transactions - lookups,
             Self::Replica => all - transactions,
-            Self::Migrate | Self::Watch => 1,
+            Self::Migrate | Self::Heartbeat => 1,
         }
     }
 }
@@ -85,7 +85,7 @@ pub(crate) async fn connect_if(
         .set_application_name(APPLICATION_NAME)
         .map_sqlx_postgres_pool_opts(move |pool| roll_back_on_release(set_on_connect(pool, &settings), purpose));
     let mut connection = sea_orm::Database::connect(connect).await?;
-    observed::attach(&mut connection, options);
+    observed::observe_connection(&mut connection, options);
     Ok(connection)
 }
 
@@ -108,7 +108,7 @@ fn settings(options: &DatabaseOptions, purpose: Purpose) -> String {
             ("enable_seqscan", "off".to_owned()),
             ("statement_timeout", options.statement_timeout.as_millis().to_string()),
             ("lock_timeout", options.lock_timeout.as_millis().to_string()),
-            ("idle_in_transaction_session_timeout", options.idle_unit_timeout.as_millis().to_string()),
+            ("idle_in_transaction_session_timeout", options.idle_transaction_timeout.as_millis().to_string()),
         ]);
     }
     // PostgreSQL looks into pg_catalog first where the path does not name it. Named first, it would be where new tables go.
@@ -133,7 +133,7 @@ fn set_on_connect(pool: PgPoolOptions, settings: &str) -> PgPoolOptions {
 /// So nothing goes back into the pool before the server has been told to roll back, which is a round trip. Connections that
 /// only run single statements never begin one.
 fn roll_back_on_release(pool: PgPoolOptions, purpose: Purpose) -> PgPoolOptions {
-    if matches!(purpose, Purpose::Statement | Purpose::Lookup | Purpose::Replica | Purpose::Watch) {
+    if matches!(purpose, Purpose::Statement | Purpose::Lookup | Purpose::Replica | Purpose::Heartbeat) {
         return pool;
     }
     pool.after_release(|connection, _| Box::pin(async move { connection.execute("ROLLBACK").await.map(|_| true) }))

@@ -1,7 +1,7 @@
 //! PostgreSQL: connections and their pools, batches of statements, replicas, rights of roles.
 
 mod connection;
-mod connection_room;
+mod connection_capacity;
 pub(crate) mod pools;
 pub(crate) mod query_batcher;
 pub(crate) mod replicas;
@@ -12,4 +12,4 @@ pub(crate) mod url;
 pub(crate) use connection::{
     ENCODING, PING_AFTER_IDLE, Purpose, check_encoding, check_safe, check_session, connect, connect_if,
 };
-pub use connection_room::ConnectionRoom;
+pub use connection_capacity::ConnectionCapacity;

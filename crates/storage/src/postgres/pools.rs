@@ -23,81 +23,82 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::counts::Connections;
 use crate::error::Failure;
 use crate::options::{DatabaseOptions, SetupError};
-use crate::postgres::query_batcher::Lanes;
+use crate::postgres::query_batcher::QueryBatcher;
 use crate::postgres::unreachable;
 use crate::postgres::{Purpose, check_encoding, check_safe, check_session, connect};
-use crate::sql::executor::Single;
+use crate::sql::executor::Executor;
 
 /// The question of the connection that watches. By its text, `doctor` counts the processes that serve a database.
-pub(crate) const WATCH: &str = "SELECT 1 AS access_tokens_watch";
+pub(crate) const HEARTBEAT_QUERY: &str = "SELECT 1 AS access_tokens_watch";
 /// Between two questions.
-const BEAT: Duration = Duration::from_millis(250);
+const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(250);
 /// After so long without an answer on an open connection the database is away.
-const SILENCE: Duration = Duration::from_millis(1_250);
+const RESPONSE_TIMEOUT: Duration = Duration::from_millis(1_250);
 /// After so long without an answer the database is away, while connections break or cannot be opened.
-const OUTAGE: Duration = Duration::from_secs(4);
+const OUTAGE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Time between two looks at whether a new connection is back in its pool.
 const RETURN_INTERVAL: Duration = Duration::from_millis(2);
 
 /// The connections for each purpose.
-struct Pair {
+struct PoolSet {
     statements: DatabaseConnection,
     /// Connections over which tokens are looked up. `None`: there are too few, and lookups share those for statements.
     ///
     /// They are a pool of their own: lanes keep connections, so that in one pool the lanes of statements could keep the only
     /// connection that the server gives, and no lookup would ever get one.
-    looking_up: Option<DatabaseConnection>,
-    lookups: Arc<Lanes>,
-    singles: Arc<Lanes>,
+    lookup_pool: Option<DatabaseConnection>,
+    lookup_batcher: Arc<QueryBatcher>,
+    statement_batcher: Arc<QueryBatcher>,
     transactions: DatabaseConnection,
 }
 
-impl Pair {
+impl PoolSet {
     async fn open(options: &DatabaseOptions) -> Result<Self, SetupError> {
-        let looking_up = async {
+        let lookup_pool = async {
             if Purpose::Lookup.connections(options) == 0 {
                 return Ok(None);
             }
             connect(options, Purpose::Lookup).await.map(Some)
         };
         // Each opens one connection: where there is none left, the start waits and says so.
-        let (transactions, statements, looking_up) = match tokio::join!(
+        let (transactions, statements, lookup_pool) = match tokio::join!(
             connect(options, Purpose::Transaction),
             connect(options, Purpose::Statement),
-            looking_up
+            lookup_pool
         ) {
-            (Ok(transactions), Ok(statements), Ok(looking_up)) => (transactions, statements, looking_up),
+            (Ok(transactions), Ok(statements), Ok(lookup_pool)) => (transactions, statements, lookup_pool),
             // The pools that have opened a connection keep it until the cause is known: the limit of connections may be it.
-            (transactions, statements, looking_up) => {
-                let failed = [transactions.as_ref().err(), statements.as_ref().err(), looking_up.as_ref().err()];
+            (transactions, statements, lookup_pool) => {
+                let failed = [transactions.as_ref().err(), statements.as_ref().err(), lookup_pool.as_ref().err()];
                 let error = failed.into_iter().flatten().next().cloned();
                 let error = error.unwrap_or_else(|| DbErr::Custom("no pool has failed".to_owned()));
                 return Err(unreachable::explained(options, error).await);
             }
         };
-        let lanes = |pool: &DatabaseConnection, purpose: Purpose| {
+        let batcher = |pool: &DatabaseConnection, purpose: Purpose| {
             let pool = pool.get_postgres_connection_pool().clone();
-            Lanes::new(pool, purpose.connections(options) as usize, options.watcher.clone())
+            QueryBatcher::new(pool, purpose.connections(options) as usize, options.observer.clone())
         };
-        let singles = lanes(&statements, Purpose::Statement);
-        let lookups = looking_up.as_ref().map_or_else(|| Arc::clone(&singles), |pool| lanes(pool, Purpose::Lookup));
-        let pair = Self { statements, looking_up, lookups, singles, transactions };
+        let statement_batcher = batcher(&statements, Purpose::Statement);
+        let lookup_batcher =
+            lookup_pool.as_ref().map_or_else(|| Arc::clone(&statement_batcher), |pool| batcher(pool, Purpose::Lookup));
+        let pool_set = Self { statements, lookup_pool, lookup_batcher, statement_batcher, transactions };
         // Waits until the new connection is back in its pool. Without the wait, the first call would open another one.
-        for pool in pair.pools() {
+        for pool in pool_set.pools() {
             let back = async {
                 while pool.num_idle() == 0 {
                     sleep(RETURN_INTERVAL).await;
                 }
             };
-            let _ = timeout(SILENCE, back).await;
+            let _ = timeout(RESPONSE_TIMEOUT, back).await;
         }
-        Ok(pair)
+        Ok(pool_set)
     }
 
     /// The pools of calls.
     fn pools(&self) -> impl Iterator<Item = PgPool> {
-        let pools = [Some(&self.statements), self.looking_up.as_ref(), Some(&self.transactions)];
+        let pools = [Some(&self.statements), self.lookup_pool.as_ref(), Some(&self.transactions)];
         let pools: Vec<_> = pools.into_iter().flatten().map(|one| one.get_postgres_connection_pool().clone()).collect();
         pools.into_iter()
     }
@@ -109,8 +110,8 @@ impl Pair {
             // It is closed with the call; the waiting is for later.
             drop(pool.close());
         }
-        self.lookups.close();
-        self.singles.close();
+        self.lookup_batcher.close();
+        self.statement_batcher.close();
         async move {
             for pool in pools {
                 pool.close().await;
@@ -121,107 +122,113 @@ impl Pair {
 
 /// The pools of today, and whether the database answers.
 pub(crate) struct Pools {
-    pair: RwLock<Pair>,
-    present: watch::Sender<bool>,
+    pool_set: RwLock<PoolSet>,
+    available: watch::Sender<bool>,
     start: Instant,
     /// When the last question that it has answered was asked, in milliseconds since the start.
-    heard: AtomicU64,
+    last_response: AtomicU64,
 }
 
 impl Pools {
     /// Connects, and watches from then on. Refuses a database that would lose what it has acknowledged.
     pub(crate) async fn open(options: &Arc<DatabaseOptions>) -> Result<Arc<Self>, SetupError> {
-        let pair = Pair::open(options).await?;
-        check_session(&pair.statements, &pair.transactions).await?;
+        let pool_set = PoolSet::open(options).await?;
+        check_session(&pool_set.statements, &pool_set.transactions).await?;
         if !options.read_only {
-            check_encoding(&pair.transactions).await?;
-            check_safe(&pair.transactions).await?;
+            check_encoding(&pool_set.transactions).await?;
+            check_safe(&pool_set.transactions).await?;
         }
-        let watching = match connect(options, Purpose::Watch).await {
-            Ok(watching) => watching,
+        let heartbeat = match connect(options, Purpose::Heartbeat).await {
+            Ok(heartbeat) => heartbeat,
             Err(error) => return Err(unreachable::explained(options, error).await),
         };
         let pools = Arc::new(Self {
-            pair: RwLock::new(pair),
-            present: watch::Sender::new(true),
+            pool_set: RwLock::new(pool_set),
+            available: watch::Sender::new(true),
             start: Instant::now(),
-            heard: AtomicU64::new(0),
+            last_response: AtomicU64::new(0),
         });
-        tokio::spawn(watch_over(Arc::downgrade(&pools), Arc::clone(options), watching));
+        tokio::spawn(run_heartbeat(Arc::downgrade(&pools), Arc::clone(options), heartbeat));
         Ok(pools)
     }
 
     /// For statements that read, or commit by themselves.
-    pub(crate) fn singles(&self) -> Single {
-        Single::Postgres(Arc::clone(&self.pair().singles))
+    pub(crate) fn executor(&self) -> Executor {
+        Executor::Postgres(Arc::clone(&self.pool_set().statement_batcher))
     }
 
     /// For new tokens.
-    pub(crate) fn creates(&self) -> Arc<Lanes> {
-        Arc::clone(&self.pair().singles)
+    pub(crate) fn statement_batcher(&self) -> Arc<QueryBatcher> {
+        Arc::clone(&self.pool_set().statement_batcher)
     }
 
     /// For looking up.
-    pub(crate) fn lookups(&self) -> Arc<Lanes> {
-        Arc::clone(&self.pair().lookups)
+    pub(crate) fn lookup_batcher(&self) -> Arc<QueryBatcher> {
+        Arc::clone(&self.pool_set().lookup_batcher)
     }
 
     /// How many connections there are, for what.
     pub(crate) fn connections(&self) -> Vec<Connections> {
-        let pair = self.pair();
-        let mut statements = Connections::of("statements", &pair.statements);
-        let mut parked = pair.singles.parked();
-        if let Some(pool) = &pair.looking_up {
+        let pool_set = self.pool_set();
+        let mut statements = Connections::of("statements", &pool_set.statements);
+        let mut idle_connections = pool_set.statement_batcher.idle_connections();
+        if let Some(pool) = &pool_set.lookup_pool {
             let lookups = Connections::of("statements", pool);
             statements.open += lookups.open;
             statements.idle += lookups.idle;
-            statements.most += lookups.most;
-            parked += pair.lookups.parked();
+            statements.max += lookups.max;
+            idle_connections += pool_set.lookup_batcher.idle_connections();
         }
         // They are counted one after the other, and used meanwhile.
-        statements.idle = (statements.idle + parked).min(statements.open);
-        vec![statements, Connections::of("transactions", &pair.transactions)]
+        statements.idle = (statements.idle + idle_connections).min(statements.open);
+        vec![statements, Connections::of("transactions", &pool_set.transactions)]
     }
 
     /// For transactions.
     pub(crate) fn transactions(&self) -> DatabaseConnection {
-        self.pair().transactions.clone()
+        self.pool_set().transactions.clone()
     }
 
     /// Does the database answer? When it no longer does, whatever uses the pools may be dropped at any point.
-    pub(crate) fn presence(&self) -> watch::Receiver<bool> {
-        self.present.subscribe()
+    pub(crate) fn subscribe(&self) -> watch::Receiver<bool> {
+        self.available.subscribe()
     }
 
     /// It has just answered what was asked then.
-    pub(crate) fn heard(&self, asked: Instant) {
-        self.heard.fetch_max(self.moment(asked), Ordering::Relaxed);
+    pub(crate) fn record_response(&self, asked: Instant) {
+        self.last_response.fetch_max(self.millis_since_start(asked), Ordering::Relaxed);
     }
 
-    fn silence(&self) -> Duration {
-        Duration::from_millis(self.moment(Instant::now()).saturating_sub(self.heard.load(Ordering::Relaxed)))
+    fn time_since_response(&self) -> Duration {
+        Duration::from_millis(
+            self.millis_since_start(Instant::now()).saturating_sub(self.last_response.load(Ordering::Relaxed)),
+        )
     }
 
-    fn moment(&self, at: Instant) -> u64 {
+    fn millis_since_start(&self, at: Instant) -> u64 {
         u64::try_from(at.saturating_duration_since(self.start).as_millis()).unwrap_or(u64::MAX)
     }
 
     /// The same, as a refusal.
     pub(crate) fn check(&self) -> StoreResult<()> {
-        if *self.present.borrow() { Ok(()) } else { Err(Failure::unavailable("the database does not answer").into()) }
+        if *self.available.borrow() { Ok(()) } else { Err(Failure::unavailable("the database does not answer").into()) }
     }
 
     /// Why calls get no connection although the database answers: the server gives none. Each pool of calls is asked, by the way
     /// that calls take. `None`: each answers, or is merely busy, so that its calls wait their turn.
-    pub(crate) async fn trouble(&self, options: &DatabaseOptions) -> Option<SetupError> {
-        let (singles, lookups, pools) = {
-            let pair = self.pair();
-            (Arc::clone(&pair.singles), Arc::clone(&pair.lookups), pair.pools().collect::<Vec<_>>())
+    pub(crate) async fn exhaustion(&self, options: &DatabaseOptions) -> Option<SetupError> {
+        let (statement_batcher, lookup_batcher, pools) = {
+            let pool_set = self.pool_set();
+            (
+                Arc::clone(&pool_set.statement_batcher),
+                Arc::clone(&pool_set.lookup_batcher),
+                pool_set.pools().collect::<Vec<_>>(),
+            )
         };
         let question = || Statement::from_string(DbBackend::Postgres, "SELECT 1");
         let transactions = pools.last()?.clone();
         let (single, lookup, transaction) =
-            tokio::join!(singles.execute(question()), lookups.execute(question()), async {
+            tokio::join!(statement_batcher.execute(question()), lookup_batcher.execute(question()), async {
                 transactions.acquire().await.map(drop)
             });
         if single.is_ok() && lookup.is_ok() && transaction.is_ok() {
@@ -238,43 +245,43 @@ impl Pools {
 
     /// Closes the connections that are not in use and lets no new ones open.
     pub(crate) async fn close(&self) {
-        let closing = self.pair().close();
+        let closing = self.pool_set().close();
         closing.await;
     }
 
-    fn pair(&self) -> RwLockReadGuard<'_, Pair> {
-        self.pair.read().unwrap_or_else(PoisonError::into_inner)
+    fn pool_set(&self) -> RwLockReadGuard<'_, PoolSet> {
+        self.pool_set.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lost(&self) {
-        if *self.present.borrow() {
-            tokio::spawn(self.pair().close());
-            self.present.send_replace(false);
+    fn mark_down(&self) {
+        if *self.available.borrow() {
+            tokio::spawn(self.pool_set().close());
+            self.available.send_replace(false);
             tracing::warn!("the database does not answer");
         }
     }
 
-    fn found(&self, pair: Pair) {
-        *self.pair.write().unwrap_or_else(PoisonError::into_inner) = pair;
-        self.present.send_replace(true);
+    fn mark_up(&self, pool_set: PoolSet) {
+        *self.pool_set.write().unwrap_or_else(PoisonError::into_inner) = pool_set;
+        self.available.send_replace(true);
         tracing::info!("the database answers again");
     }
 }
 
 /// Asks as long as there are pools.
-async fn watch_over(pools: Weak<Pools>, options: Arc<DatabaseOptions>, connection: DatabaseConnection) {
+async fn run_heartbeat(pools: Weak<Pools>, options: Arc<DatabaseOptions>, connection: DatabaseConnection) {
     let mut connection = Some(connection);
     loop {
-        sleep(BEAT).await;
+        sleep(HEARTBEAT_INTERVAL).await;
         let (open, asked) = (connection.is_some(), Instant::now());
-        let answer = timeout(SILENCE, ask(&mut connection, &options)).await;
+        let answer = timeout(RESPONSE_TIMEOUT, send_heartbeat(&mut connection, &options)).await;
         let Some(pools) = pools.upgrade() else { return };
         if matches!(answer, Ok(Ok(()))) {
-            pools.heard(asked);
-            if !*pools.present.borrow()
-                && let Ok(Ok(pair)) = timeout(SILENCE, Pair::open(&options)).await
+            pools.record_response(asked);
+            if !*pools.available.borrow()
+                && let Ok(Ok(pool_set)) = timeout(RESPONSE_TIMEOUT, PoolSet::open(&options)).await
             {
-                pools.found(pair);
+                pools.mark_up(pool_set);
             }
         } else {
             // Whatever it was, the next question is asked on a new connection.
@@ -282,21 +289,21 @@ async fn watch_over(pools: Weak<Pools>, options: Arc<DatabaseOptions>, connectio
             let swallowed = open && answer.is_err();
             if swallowed {
                 // Others may have asked a little later, and have been answered: they are given as much time.
-                sleep(SILENCE.saturating_sub(pools.silence())).await;
+                sleep(RESPONSE_TIMEOUT.saturating_sub(pools.time_since_response())).await;
             }
-            if pools.silence() >= if swallowed { SILENCE } else { OUTAGE } {
-                pools.lost();
+            if pools.time_since_response() >= if swallowed { RESPONSE_TIMEOUT } else { OUTAGE_TIMEOUT } {
+                pools.mark_down();
             }
         }
     }
 }
 
-async fn ask(connection: &mut Option<DatabaseConnection>, options: &DatabaseOptions) -> Result<(), DbErr> {
+async fn send_heartbeat(connection: &mut Option<DatabaseConnection>, options: &DatabaseOptions) -> Result<(), DbErr> {
     let connection = match connection {
         Some(connection) => connection,
-        None => connection.insert(connect(options, Purpose::Watch).await?),
+        None => connection.insert(connect(options, Purpose::Heartbeat).await?),
     };
     // A process that only looks, such as `doctor`, is not counted.
-    let question = if options.read_only { "SELECT 1" } else { WATCH };
+    let question = if options.read_only { "SELECT 1" } else { HEARTBEAT_QUERY };
     connection.execute_unprepared(question).await.map(|_| ())
 }

@@ -13,7 +13,7 @@ use crate::sql::tables::TABLES;
 use crate::sql::{Sql, quoted};
 
 /// Maximum number of objects, roles or rights that a check lists.
-const LISTED: u32 = 10;
+const MAX_LISTED: u32 = 10;
 
 /// What the current role needs on each table of the service, apart from the list of migrations, which it only reads.
 const TABLE_RIGHTS: [&str; 4] = ["SELECT", "INSERT", "UPDATE", "DELETE"];
@@ -179,7 +179,7 @@ async fn foreign(
         "SELECT o.kind, o.name, CAST(r.rolname AS text) FROM {SCOPE}, LATERAL ({OBJECTS}) o \
          WHERE r.oid = o.owner AND NOT {TRUSTED} AND d.datname = pg_catalog.current_database() AND n.nspname = $1 \
          ORDER BY 1, 2 LIMIT {}",
-        tables.len() as u32 + LISTED
+        tables.len() as u32 + MAX_LISTED
     );
     let sql = Sql::fixed(&text, vec![schema.into(), format!("{{{}}}", tables.join(",")).into()]);
     let rows = connection.query_all_raw(sql.statement(DbBackend::Postgres)).await?;
@@ -203,7 +203,7 @@ async fn creators(connection: &impl ConnectionTrait, schema: &str) -> Result<Vec
          CROSS JOIN pg_catalog.pg_database d WHERE r.oid = g.oid AND d.datname = pg_catalog.current_database() AND {TRUSTED})) \
          AND n.nspname = "
     ));
-    sql.bind(schema).push(&format!(" ORDER BY 1 LIMIT {LISTED}"));
+    sql.bind(schema).push(&format!(" ORDER BY 1 LIMIT {MAX_LISTED}"));
     texts(connection, sql).await
 }
 
@@ -217,7 +217,7 @@ async fn connectors(connection: &impl ConnectionTrait, schema: &str) -> Result<V
          WHERE c.relname = 'access_token' AND (c.relowner = r.oid OR pg_catalog.has_table_privilege(r.oid, c.oid, 'SELECT')) \
          AND n.nspname = ",
     );
-    sql.bind(schema).push(&format!(") ORDER BY 1 LIMIT {LISTED}"));
+    sql.bind(schema).push(&format!(") ORDER BY 1 LIMIT {MAX_LISTED}"));
     texts(connection, sql).await
 }
 

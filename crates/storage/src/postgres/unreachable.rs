@@ -24,7 +24,7 @@ pub(crate) async fn explained(options: &DatabaseOptions, error: DbErr) -> SetupE
     };
     match &error {
         DbErr::Conn(RuntimeErr::SqlxError(error)) if !matches!(error.as_ref(), sqlx::Error::PoolTimedOut) => {
-            return of_sqlx(&place, error);
+            return from_sqlx(&place, error);
         }
         DbErr::Conn(RuntimeErr::SqlxError(_)) | DbErr::ConnectionAcquire(_) => {}
         _ => return SetupError::Database(Failure::from(error).to_string()),
@@ -42,7 +42,7 @@ pub(crate) async fn cause(options: &DatabaseOptions) -> Option<SetupError> {
             let _ = connection.close().await;
             None
         }
-        Ok(Err(error)) => Some(of_sqlx(&place, &error)),
+        Ok(Err(error)) => Some(from_sqlx(&place, &error)),
         Err(_) => {
             let message = format!("no answer from {} within {} s", name(&place), CONNECT_TIMEOUT.as_secs());
             Some(unreachable(message, "look at host and port in database.url, and at firewalls and network policies"))
@@ -59,7 +59,7 @@ pub(crate) fn is_exhaustion(error: &SetupError) -> bool {
 const TOO_MANY_CONNECTIONS: &str = "[53300]";
 
 /// The message of PostgreSQL names roles and databases, which are no secrets.
-fn of_sqlx(place: &PgConnectOptions, error: &sqlx::Error) -> SetupError {
+fn from_sqlx(place: &PgConnectOptions, error: &sqlx::Error) -> SetupError {
     let at = name(place);
     match error {
         sqlx::Error::Io(error) => of_io(&at, error),
@@ -94,7 +94,7 @@ fn of_sqlx(place: &PgConnectOptions, error: &sqlx::Error) -> SetupError {
             format!("what answers at {at} does not speak as PostgreSQL does"),
             "mend host and port in database.url",
         ),
-        other => SetupError::Database(Failure::of_sqlx(other).to_string()),
+        other => SetupError::Database(Failure::from_sqlx(other).to_string()),
     }
 }
 

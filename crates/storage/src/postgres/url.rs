@@ -74,12 +74,12 @@ fn parameter_names(url: &str) -> impl Iterator<Item = &str> {
 /// How connections are encrypted. Where the URL says nothing, those to another machine fully: left to itself, the driver
 /// takes plain text from a server, or from an impostor that says that it cannot encrypt.
 pub(crate) fn ssl_mode(url: &str, parsed: &PgConnectOptions) -> PgSslMode {
-    let said = parameter_names(url).any(|name| ["sslmode", "ssl-mode"].contains(&name));
-    if said || is_local(parsed) { parsed.get_ssl_mode() } else { PgSslMode::VerifyFull }
+    let is_explicit = parameter_names(url).any(|name| ["sslmode", "ssl-mode"].contains(&name));
+    if is_explicit || is_local(parsed) { parsed.get_ssl_mode() } else { PgSslMode::VerifyFull }
 }
 
 /// Warns of a connection that is encrypted without a check of the server's certificate.
-pub(crate) fn warn_of_strangers(url: &str) {
+pub(crate) fn warn_of_unverified_server(url: &str) {
     let Ok(parsed) = PgConnectOptions::from_str(url) else { return };
     match ssl_mode(url, &parsed) {
         PgSslMode::VerifyCa | PgSslMode::VerifyFull => {}

@@ -6,19 +6,19 @@ use sea_orm::sqlx;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, Statement};
 use sea_orm_migration::async_trait;
 
-use crate::postgres::query_batcher::Lanes;
+use crate::postgres::query_batcher::QueryBatcher;
 
 /// The way of single statements, for sea-orm and for [`Sql`](crate::sql::Sql).
 #[derive(Clone)]
-pub(crate) enum Single {
+pub(crate) enum Executor {
     /// SQLite, or a replica of PostgreSQL.
     Pool(DatabaseConnection),
     /// PostgreSQL.
-    Postgres(Arc<Lanes>),
+    Postgres(Arc<QueryBatcher>),
 }
 
 #[async_trait::async_trait]
-impl ConnectionTrait for Single {
+impl ConnectionTrait for Executor {
     fn get_database_backend(&self) -> DbBackend {
         match self {
             Self::Pool(connection) => connection.get_database_backend(),
@@ -29,7 +29,7 @@ impl ConnectionTrait for Single {
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
         match self {
             Self::Pool(connection) => connection.execute_raw(statement).await,
-            Self::Postgres(lanes) => lanes.execute(statement).await.map(ExecResult::from).map_err(failed),
+            Self::Postgres(batcher) => batcher.execute(statement).await.map(ExecResult::from).map_err(failed),
         }
     }
 
@@ -50,8 +50,8 @@ impl ConnectionTrait for Single {
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
         match self {
             Self::Pool(connection) => connection.query_all_raw(statement).await,
-            Self::Postgres(lanes) => {
-                let rows = lanes.rows(statement).await.map_err(failed)?;
+            Self::Postgres(batcher) => {
+                let rows = batcher.rows(statement).await.map_err(failed)?;
                 Ok(rows.into_iter().map(QueryResult::from).collect())
             }
         }

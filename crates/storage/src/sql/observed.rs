@@ -3,24 +3,29 @@
 use sea_orm::{DatabaseConnection, DbBackend};
 
 use crate::options::DatabaseOptions;
-use crate::sql::observer::{Ended, system, told};
+use crate::sql::observer::{FinishedStatement, observe, system};
 use crate::sqlite::url;
 
 /// Tells of all statements of this connection, and of the transactions that begin on it.
-pub(crate) fn attach(connection: &mut DatabaseConnection, options: &DatabaseOptions) {
-    let Some(observer) = options.watcher.clone() else { return };
+pub(crate) fn observe_connection(connection: &mut DatabaseConnection, options: &DatabaseOptions) {
+    let Some(observer) = options.observer.clone() else { return };
     connection.set_metric_callback(move |info| {
         let system = system(info.statement.db_backend);
-        observer.ended(&Ended { sql: &info.statement.sql, system, took: info.elapsed, failed: info.failed });
+        observer.observe(&FinishedStatement {
+            sql: &info.statement.sql,
+            system,
+            duration: info.elapsed,
+            failed: info.failed,
+        });
     });
 }
 
 /// Tells of a step that is no statement of ours: BEGIN or COMMIT, with the wait for its turn.
-pub(crate) async fn step<T, E>(
+pub(crate) async fn observe_step<T, E>(
     options: &DatabaseOptions,
     step: &'static str,
     work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
     let backend = if url::accepts(&options.url) { DbBackend::Sqlite } else { DbBackend::Postgres };
-    told(&options.watcher, backend, step, work).await
+    observe(&options.observer, backend, step, work).await
 }

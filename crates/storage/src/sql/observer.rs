@@ -15,21 +15,21 @@ const OPERATIONS: [&str; 6] = ["SELECT", "INSERT", "UPDATE", "DELETE", "BEGIN", 
 /// Is told of statements, in the task that runs them, when they have ended. Returns at once, whatever it does with it.
 pub trait StatementObserver: Send + Sync + 'static {
     /// A statement has ended, just now.
-    fn ended(&self, statement: &Ended<'_>);
+    fn observe(&self, statement: &FinishedStatement<'_>);
 }
 
 /// A statement that has ended. Its text and its values cannot be had from it.
-pub struct Ended<'a> {
+pub struct FinishedStatement<'a> {
     pub(crate) sql: &'a str,
     /// `sqlite` or `postgresql`.
     pub system: &'static str,
     /// How long it took, the wait for a connection left out; but what SQLite commits by itself, with its turn and the commit.
-    pub took: Duration,
+    pub duration: Duration,
     /// Did the database refuse it, or not answer?
     pub failed: bool,
 }
 
-impl Ended<'_> {
+impl FinishedStatement<'_> {
     /// `SELECT`, `INSERT`, `UPDATE`, `DELETE`, `BEGIN`, `COMMIT`; `OTHER` for what is none of these.
     pub fn operation(&self) -> &'static str {
         let known = |word: &str| OPERATIONS.into_iter().find(|known| known.eq_ignore_ascii_case(word));
@@ -54,7 +54,7 @@ impl Ended<'_> {
     }
 }
 
-impl fmt::Debug for Ended<'_> {
+impl fmt::Debug for FinishedStatement<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {:?}", self.operation(), self.tables())
     }
@@ -65,39 +65,44 @@ fn words(sql: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Who is told, if anybody is.
-pub(crate) type Watcher = Option<Arc<dyn StatementObserver>>;
+pub(crate) type Observer = Option<Arc<dyn StatementObserver>>;
 
 /// Tells of a statement that does not go through sea-orm.
-pub(crate) async fn told<T, E>(
-    watcher: &Watcher,
+pub(crate) async fn observe<T, E>(
+    observer: &Observer,
     backend: DbBackend,
     sql: &str,
     work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
-    let Some(observer) = watcher else { return work.await };
+    let Some(observer) = observer else { return work.await };
     let started = Instant::now();
     let result = work.await;
-    tell(observer.as_ref(), backend, sql, started, &result);
+    report(observer.as_ref(), backend, sql, started, &result);
     result
 }
 
 /// The same for one of SQLite that nobody waits for.
-pub(crate) fn told_at_once<T, E>(watcher: &Watcher, sql: &str, work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
-    let Some(observer) = watcher else { return work() };
+pub(crate) fn observe_sync<T, E>(observer: &Observer, sql: &str, work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    let Some(observer) = observer else { return work() };
     let started = Instant::now();
     let result = work();
-    tell(observer.as_ref(), DbBackend::Sqlite, sql, started, &result);
+    report(observer.as_ref(), DbBackend::Sqlite, sql, started, &result);
     result
 }
 
-fn tell<T, E>(
+fn report<T, E>(
     observer: &dyn StatementObserver,
     backend: DbBackend,
     sql: &str,
     started: Instant,
     result: &Result<T, E>,
 ) {
-    observer.ended(&Ended { sql, system: system(backend), took: started.elapsed(), failed: result.is_err() });
+    observer.observe(&FinishedStatement {
+        sql,
+        system: system(backend),
+        duration: started.elapsed(),
+        failed: result.is_err(),
+    });
 }
 
 pub(crate) fn system(backend: DbBackend) -> &'static str {
@@ -109,7 +114,7 @@ mod tests {
     use super::*;
 
     fn ended(sql: &str) -> (&'static str, Vec<&'static str>) {
-        let ended = Ended { sql, system: "sqlite", took: Duration::ZERO, failed: false };
+        let ended = FinishedStatement { sql, system: "sqlite", duration: Duration::ZERO, failed: false };
         (ended.operation(), ended.tables())
     }
 

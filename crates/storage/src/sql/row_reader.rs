@@ -22,47 +22,47 @@ enum Source<'a> {
 }
 
 /// What a cell may hold. Its type is that of the column, which only the migrations decide: it is not asked for each cell.
-pub(crate) trait Cell: for<'r> Decode<'r, Postgres> + for<'r> Decode<'r, Sqlite> + FromSql {}
+pub(crate) trait ColumnValue: for<'r> Decode<'r, Postgres> + for<'r> Decode<'r, Sqlite> + FromSql {}
 
-impl<T: for<'r> Decode<'r, Postgres> + for<'r> Decode<'r, Sqlite> + FromSql> Cell for T {}
+impl<T: for<'r> Decode<'r, Postgres> + for<'r> Decode<'r, Sqlite> + FromSql> ColumnValue for T {}
 
 /// The cells of a row, one after the other.
-pub(crate) struct Cells<'a> {
+pub(crate) struct RowReader<'a> {
     row: Option<Source<'a>>,
     next: usize,
 }
 
-impl<'a> Cells<'a> {
+impl<'a> RowReader<'a> {
     /// From the first one.
-    pub(crate) fn of(row: &'a QueryResult) -> Self {
+    pub(crate) fn new(row: &'a QueryResult) -> Self {
         let postgres = row.try_as_pg_row().map(Source::Postgres);
         Self { row: postgres.or_else(|| row.try_as_sqlite_row().map(Source::Sqlite)), next: 0 }
     }
 
     /// Those of a row from PostgreSQL.
-    pub(crate) fn of_postgres(row: &'a PgRow) -> Self {
+    pub(crate) fn from_postgres(row: &'a PgRow) -> Self {
         Self { row: Some(Source::Postgres(row)), next: 0 }
     }
 
     /// Those of a row that was looked up in SQLite.
-    pub(crate) fn of_lookup(row: &'a rusqlite::Row<'a>) -> Self {
+    pub(crate) fn from_rusqlite(row: &'a rusqlite::Row<'a>) -> Self {
         Self { row: Some(Source::Lookup(row)), next: 0 }
     }
 
     /// Those of a row that was written to SQLite.
-    pub(crate) fn of_written(row: &'a [rusqlite::types::Value]) -> Self {
+    pub(crate) fn from_sqlite_write(row: &'a [rusqlite::types::Value]) -> Self {
         Self { row: Some(Source::Written(row)), next: 0 }
     }
 
     /// The next one.
-    pub(crate) fn take<T: Cell>(&mut self) -> StoreResult<T> {
-        let cell = self.peek()?;
+    pub(crate) fn read<T: ColumnValue>(&mut self) -> StoreResult<T> {
+        let value = self.peek()?;
         self.next += 1;
-        Ok(cell)
+        Ok(value)
     }
 
     /// What a join has found, if it has.
-    pub(crate) fn joined<R: Row>(&mut self, organisation_key: i32) -> StoreResult<Option<R>> {
+    pub(crate) fn read_joined<R: TableRow>(&mut self, organisation_key: i32) -> StoreResult<Option<R>> {
         match self.peek::<Option<String>>()? {
             Some(_) => R::read(self, organisation_key).map(Some),
             None => {
@@ -73,33 +73,33 @@ impl<'a> Cells<'a> {
     }
 
     /// Leaves out what is known already.
-    pub(crate) fn skip<R: Row>(&mut self) {
+    pub(crate) fn skip<R: TableRow>(&mut self) {
         self.next += R::COLUMNS.len();
     }
 
     /// The next one, which stays the next one.
-    pub(crate) fn peek<T: Cell>(&self) -> StoreResult<T> {
-        let cell = match self.row {
-            Some(Source::Postgres(row)) => row.try_get_unchecked(self.next).map_err(|error| Failure::of_sqlx(&error)),
-            Some(Source::Sqlite(row)) => row.try_get_unchecked(self.next).map_err(|error| Failure::of_sqlx(&error)),
-            Some(Source::Lookup(row)) => row.get(self.next).map_err(|error| Failure::of_rusqlite(&error)),
+    pub(crate) fn peek<T: ColumnValue>(&self) -> StoreResult<T> {
+        let value = match self.row {
+            Some(Source::Postgres(row)) => row.try_get_unchecked(self.next).map_err(|error| Failure::from_sqlx(&error)),
+            Some(Source::Sqlite(row)) => row.try_get_unchecked(self.next).map_err(|error| Failure::from_sqlx(&error)),
+            Some(Source::Lookup(row)) => row.get(self.next).map_err(|error| Failure::from_rusqlite(&error)),
             Some(Source::Written(row)) => {
-                let cell = row.get(self.next).map_or(ValueRef::Null, ValueRef::from);
-                T::column_result(cell).map_err(|error| Failure::fault(error.to_string()))
+                let value = row.get(self.next).map_or(ValueRef::Null, ValueRef::from);
+                T::column_result(value).map_err(|error| Failure::fault(error.to_string()))
             }
             None => Err(Failure::fault("a row of an unknown library")),
         };
-        Ok(cell?)
+        Ok(value?)
     }
 }
 
 /// What a statement that writes has answered.
-pub(crate) enum Answer {
+pub(crate) enum WriteResult {
     Postgres(Vec<QueryResult>),
     Sqlite(Rows),
 }
 
-impl Answer {
+impl WriteResult {
     /// How many rows it has.
     pub(crate) fn rows(&self) -> usize {
         match self {
@@ -109,38 +109,38 @@ impl Answer {
     }
 
     /// Its first row: none is written by more than one.
-    pub(crate) fn first(&self) -> Option<Cells<'_>> {
+    pub(crate) fn first(&self) -> Option<RowReader<'_>> {
         match self {
-            Self::Postgres(rows) => rows.first().map(Cells::of),
-            Self::Sqlite(rows) => rows.first().map(|row| Cells::of_written(row)),
+            Self::Postgres(rows) => rows.first().map(RowReader::new),
+            Self::Sqlite(rows) => rows.first().map(|row| RowReader::from_sqlite_write(row)),
         }
     }
 }
 
 /// A table's row, whose organisation is known. The first of its columns is never null.
-pub(crate) trait Row: Sized {
+pub(crate) trait TableRow: Sized {
     /// Its columns, in the order in which they are read.
     const COLUMNS: &'static [&'static str];
 
     /// Reads it.
-    fn read(cells: &mut Cells<'_>, organisation_key: i32) -> StoreResult<Self>;
+    fn read(row_reader: &mut RowReader<'_>, organisation_key: i32) -> StoreResult<Self>;
 
     /// The key of its organisation, and its columns.
     fn into_values(self) -> Vec<Value>;
 }
 
 /// The columns of a table under an alias.
-pub(crate) fn columns<R: Row>(alias: &str) -> String {
+pub(crate) fn columns<R: TableRow>(alias: &str) -> String {
     R::COLUMNS.iter().map(|column| format!("{alias}.{column}")).collect::<Vec<_>>().join(", ")
 }
 
 macro_rules! rows {
     ($($table:ident { $($column:ident),* $(,)? })*) => {$(
-        impl Row for $table::Model {
+        impl TableRow for $table::Model {
             const COLUMNS: &'static [&'static str] = &[$(stringify!($column)),*];
 
-            fn read(cells: &mut Cells<'_>, organisation_key: i32) -> StoreResult<Self> {
-                Ok(Self { organisation_key, $($column: cells.take()?),* })
+            fn read(row_reader: &mut RowReader<'_>, organisation_key: i32) -> StoreResult<Self> {
+                Ok(Self { organisation_key, $($column: row_reader.read()?),* })
             }
 
             fn into_values(self) -> Vec<Value> {

@@ -19,14 +19,12 @@ use crate::error::Failure;
 use crate::options::{DatabaseOptions, SetupError};
 use crate::sqlite::generation;
 use crate::sqlite::url;
-use crate::sqlite::{self, Claim, beside};
+use crate::sqlite::{self, BUSY_TIMEOUT, Claim, beside};
 
 /// How often is told how far it is.
-const TELL: Duration = Duration::from_millis(100);
-/// How long somebody else who writes is waited for.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 /// Bytes that are read at a time.
-const CHUNK: usize = 1024 * 1024;
+const CHUNK_BYTES: usize = 1024 * 1024;
 /// The files that SQLite has beside a database.
 const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
 /// What this service has beside it.
@@ -71,7 +69,7 @@ pub enum CopyError {
 type Result<T, E = CopyError> = std::result::Result<T, E>;
 
 /// Is told bytes that are done, and bytes in all as far as is known.
-pub type Told<'a> = &'a (dyn Fn(u64, u64) + Sync);
+pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);
 
 /// A copy that nobody sees yet. Dropped, it leaves nothing behind.
 pub struct Draft {
@@ -80,7 +78,7 @@ pub struct Draft {
 }
 
 /// The place of a database that nobody serves, as long as this lives.
-pub struct Place {
+pub struct RestoreTarget {
     file: PathBuf,
     _claim: Claim,
 }
@@ -96,7 +94,7 @@ pub fn sqlite_file(options: &DatabaseOptions) -> Result<PathBuf> {
 /// Copies a database, which may be in use, into a draft of `target`, and makes it durable.
 ///
 /// While it is read SQLite cannot empty its log, so that the log grows by what is written meanwhile.
-pub async fn backup(options: &DatabaseOptions, target: &Path, told: Told<'_>) -> Result<Draft> {
+pub async fn backup(options: &DatabaseOptions, target: &Path, progress: Progress<'_>) -> Result<Draft> {
     let file = sqlite_file(options)?;
     if target.symlink_metadata().is_ok() {
         return Err(CopyError::Exists(target.to_owned()));
@@ -105,38 +103,38 @@ pub async fn backup(options: &DatabaseOptions, target: &Path, told: Told<'_>) ->
     generation::check(&file)?;
     let draft = Draft::new(target)?;
     let path = draft.path.to_str().ok_or_else(|| SetupError::Url(format!("{} is not UTF-8", draft.path.display())))?;
-    let (total, mut copying) = Copying::start(&file, path.to_owned())?;
-    let mut ticks = tokio::time::interval(TELL);
+    let (total, mut copy) = CopyThread::start(&file, path.to_owned())?;
+    let mut ticks = tokio::time::interval(PROGRESS_INTERVAL);
     loop {
         tokio::select! {
             // An error means that the thread is gone.
-            done = &mut copying.done => {
+            done = &mut copy.done => {
                 done.map_err(|_| CopyError::Database("the copy broke off".to_owned()))??;
                 break;
             }
-            _ = ticks.tick() => told(fs::metadata(&draft.path).map_or(0, |draft| draft.len()).min(total), total),
+            _ = ticks.tick() => progress(fs::metadata(&draft.path).map_or(0, |draft| draft.len()).min(total), total),
         }
     }
-    drop(copying);
+    drop(copy);
     draft.sync()?;
     Ok(draft)
 }
 
 /// A copy under way, on a thread of its own. Dropped, it is interrupted, and its connection is closed: a connection that
 /// is not closed leaves a log beside the file.
-struct Copying {
+struct CopyThread {
     done: oneshot::Receiver<Result<()>>,
     interrupt: InterruptHandle,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Copying {
+impl CopyThread {
     /// Answers the size of what is copied, in bytes, too.
     fn start(file: &Path, target: String) -> Result<(u64, Self)> {
-        let refused = |error: rusqlite::Error| CopyError::Database(Failure::of_rusqlite(&error).to_string());
+        let refused = |error: rusqlite::Error| CopyError::Database(Failure::from_rusqlite(&error).to_string());
         // It may write, since a file in use is read through memory that is shared.
         let mode = OpenFlags::SQLITE_OPEN_READ_WRITE;
-        let connection = sqlite::open(file, mode, PATIENCE, 0).map_err(refused)?;
+        let connection = sqlite::open(file, mode, BUSY_TIMEOUT, 0).map_err(refused)?;
         let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(refused);
         let total = number("page_count")?.unsigned_abs().saturating_mul(number("page_size")?.unsigned_abs());
         let (interrupt, (send, done)) = (connection.get_interrupt_handle(), oneshot::channel());
@@ -151,7 +149,7 @@ impl Copying {
     }
 }
 
-impl Drop for Copying {
+impl Drop for CopyThread {
     fn drop(&mut self) {
         self.interrupt.interrupt();
         // Milliseconds: SQLite looks at the interruption all the time.
@@ -180,13 +178,13 @@ impl Draft {
     }
 
     /// Copies a finished copy as it is. Ends early, with an error, when `stop` says so.
-    pub fn of(source: &Path, target: &Path, told: Told<'_>, stop: &dyn Fn() -> bool) -> Result<Self> {
+    pub fn of(source: &Path, target: &Path, progress: Progress<'_>, stop: &dyn Fn() -> bool) -> Result<Self> {
         let mut from = File::open(source).map_err(|error| failed(source, "read", error))?;
         let total = from.metadata().map_err(|error| failed(source, "read", error))?.len();
         let draft = Self::new(target)?;
         let written = |error| failed(&draft.path, "written", error);
         let mut to = OpenOptions::new().write(true).open(&draft.path).map_err(written)?;
-        let (mut chunk, mut done) = (vec![0; CHUNK], 0);
+        let (mut chunk, mut done) = (vec![0; CHUNK_BYTES], 0);
         loop {
             let bytes = from.read(&mut chunk).map_err(|error| failed(source, "read", error))?;
             if bytes == 0 {
@@ -194,7 +192,7 @@ impl Draft {
             }
             to.write_all(&chunk[..bytes]).map_err(written)?;
             done += bytes as u64;
-            told(done, total);
+            progress(done, total);
             if stop() {
                 return Err(CopyError::Stopped);
             }
@@ -231,7 +229,7 @@ impl Drop for Draft {
     }
 }
 
-impl Place {
+impl RestoreTarget {
     /// Refuses the place of a file that is served, and lets nobody serve it from now on.
     pub fn claim(options: &DatabaseOptions) -> Result<Self> {
         let file = sqlite_file(options)?;
@@ -262,7 +260,7 @@ impl Place {
         // One beside which the log of another lies goes as it is, too.
         let own_log = generation::check(&self.file).is_ok();
         match self.is_taken() && own_log {
-            true if fold_log(&self.file).await == Some(false) => return Err(CopyError::InUse(self.file.clone())),
+            true if checkpoint_log(&self.file).await == Some(false) => return Err(CopyError::InUse(self.file.clone())),
             true => generation::end(&self.file),
             false => {}
         }
@@ -283,7 +281,7 @@ impl Place {
 }
 
 /// Brings what is in the log of a file into the file itself. False: somebody uses it. None: it cannot be read.
-async fn fold_log(file: &Path) -> Option<bool> {
+async fn checkpoint_log(file: &Path) -> Option<bool> {
     let mut connection = open(file).await.ok()?;
     let busy: i64 = ask(&mut connection, "PRAGMA wal_checkpoint(TRUNCATE)").await.ok()?;
     connection.close().await.ok()?;
@@ -292,7 +290,7 @@ async fn fold_log(file: &Path) -> Option<bool> {
 
 /// A connection that changes nothing by itself. It may write, since a file in use is read through memory that is shared.
 async fn open(file: &Path) -> Result<SqliteConnection> {
-    let options = SqliteConnectOptions::new().filename(file).create_if_missing(false).busy_timeout(PATIENCE);
+    let options = SqliteConnectOptions::new().filename(file).create_if_missing(false).busy_timeout(BUSY_TIMEOUT);
     options.disable_statement_logging().connect().await.map_err(refused)
 }
 
@@ -301,7 +299,7 @@ async fn ask(connection: &mut SqliteConnection, sql: &'static str) -> Result<i64
 }
 
 fn refused(error: sqlx::Error) -> CopyError {
-    CopyError::Database(Failure::of_sqlx(&error).to_string())
+    CopyError::Database(Failure::from_sqlx(&error).to_string())
 }
 
 fn failed(path: &Path, action: &'static str, source: io::Error) -> CopyError {

@@ -40,7 +40,7 @@ pub(crate) fn create_private(file: &Path) -> Result<(), SetupError> {
     match options.open(file) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(cannot("created", file, &error)),
+        Err(error) => Err(file_error("created", file, &error)),
     }
 }
 
@@ -61,13 +61,13 @@ impl Claim {
             let lock = match File::open(&path) {
                 // The process that served until now has removed it at this moment.
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
-                opened => opened.map_err(|error| cannot("opened", &path, &error))?,
+                opened => opened.map_err(|error| file_error("opened", &path, &error))?,
             };
             match lock.try_lock() {
                 Ok(()) if is_at(&lock, &path) => return Ok(Self { path, _lock: lock }),
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => return Err(SetupError::Served(file.to_owned())),
-                Err(TryLockError::Error(error)) => return Err(cannot("locked", &path, &error)),
+                Err(TryLockError::Error(error)) => return Err(file_error("locked", &path, &error)),
             }
         }
     }
@@ -97,7 +97,7 @@ fn identity_of(metadata: &std::fs::Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
 }
 
-pub(crate) fn cannot(be: &str, path: &Path, error: &std::io::Error) -> SetupError {
+pub(crate) fn file_error(be: &str, path: &Path, error: &std::io::Error) -> SetupError {
     SetupError::Database(format!("{} cannot be {be}: {error}", path.display()))
 }
 
@@ -128,7 +128,7 @@ async fn connect(
     closing: Option<Arc<AtomicBool>>,
 ) -> Result<DatabaseConnection, DbErr> {
     let query_only = closing.is_some();
-    let look = options.read_only.then(|| Look::at(&options.url));
+    let read_only = options.read_only.then(|| ReadOnlyMode::at(&options.url));
     let mut connect = ConnectOptions::new(&options.url);
     connect
         .max_connections(connections)
@@ -146,8 +146,10 @@ async fn connect(
                 .foreign_keys(true)
                 .busy_timeout(BUSY_TIMEOUT)
                 .pragma("trusted_schema", "OFF");
-            match look {
-                Some(look) => sqlite.create_if_missing(false).read_only(true).immutable(look == Look::Still),
+            match read_only {
+                Some(read_only) => {
+                    sqlite.create_if_missing(false).read_only(true).immutable(read_only == ReadOnlyMode::Unused)
+                }
                 None => sqlite
                     .create_if_missing(true)
                     .journal_mode(SqliteJournalMode::Wal)
@@ -160,7 +162,7 @@ async fn connect(
         connect.map_sqlx_sqlite_pool_opts(move |pool| interrupted_by(pool, &closing));
     }
     let mut connection = sea_orm::Database::connect(connect).await?;
-    observed::attach(&mut connection, options);
+    observed::observe_connection(&mut connection, options);
     Ok(connection)
 }
 
@@ -203,17 +205,17 @@ pub(crate) fn open_unchanged(file: &Path) -> rusqlite::Result<rusqlite::Connecti
 
 /// How a file is looked at without leaving a trace.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Look {
+enum ReadOnlyMode {
     /// Somebody has it open, or went away without closing it: with all locks, and through its log.
     InUse,
     /// Nobody has it open. Even whoever only reads would make a log and shared memory beside it, and leave them there.
-    Still,
+    Unused,
 }
 
-impl Look {
+impl ReadOnlyMode {
     fn at(url: &str) -> Self {
         let log = |file: PathBuf| ["-wal", "-journal"].iter().any(|ending| beside(&file, ending).exists());
-        if check_url(url).is_ok_and(log) { Self::InUse } else { Self::Still }
+        if check_url(url).is_ok_and(log) { Self::InUse } else { Self::Unused }
     }
 }
 

@@ -14,20 +14,20 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::error::Failure;
 use crate::options::SetupError;
-use crate::sqlite::{self, BUSY_TIMEOUT, beside, cannot, create_private, is_at};
+use crate::sqlite::{self, BUSY_TIMEOUT, beside, create_private, file_error, is_at};
 
 /// Ending of the file that holds the generation.
-const ENDING: &str = "-generation";
+const SUFFIX: &str = "-generation";
 /// A log that is not longer than its own header holds no change.
-const LOG_HEADER: u64 = 32;
+const LOG_HEADER_BYTES: u64 = 32;
 /// Bytes of the header of a SQLite file that are read here.
-const HEADER: usize = 64;
+const HEADER_BYTES: usize = 64;
 /// Where the header says with which kind of journal the file is written: 1 without a log, 2 with one.
-const JOURNAL_AT: usize = 18;
+const JOURNAL_OFFSET: usize = 18;
 /// Where the header has `user_version`.
-const GENERATION_AT: usize = 60;
+const GENERATION_OFFSET: usize = 60;
 /// Maximum length of the file that holds the generation: two numbers of ten digits and their line ends.
-const MAX_LENGTH: u64 = 64;
+const MAX_FILE_BYTES: u64 = 64;
 
 /// What the header of a file says.
 struct Header {
@@ -39,15 +39,15 @@ struct Header {
 impl Header {
     /// `None`: there is no file, or nothing in it.
     fn read(file: &Path) -> io::Result<Option<Self>> {
-        let mut bytes = [0; HEADER];
+        let mut bytes = [0; HEADER_BYTES];
         match File::open(file).and_then(|mut file| file.read_exact(&mut bytes)) {
             Ok(()) => {}
             Err(error) if [ErrorKind::NotFound, ErrorKind::UnexpectedEof].contains(&error.kind()) => return Ok(None),
             Err(error) => return Err(error),
         }
         let mut generation = [0; 4];
-        generation.copy_from_slice(&bytes[GENERATION_AT..]);
-        Ok(Some(Self { generation: u32::from_be_bytes(generation), logged: bytes[JOURNAL_AT] == 2 }))
+        generation.copy_from_slice(&bytes[GENERATION_OFFSET..]);
+        Ok(Some(Self { generation: u32::from_be_bytes(generation), logged: bytes[JOURNAL_OFFSET] == 2 }))
     }
 }
 
@@ -58,15 +58,15 @@ fn log_length(file: &Path) -> u64 {
 
 /// Refuses a file beside which the log of another one lies. Changes nothing.
 pub(crate) fn check(file: &Path) -> Result<(), SetupError> {
-    let path = beside(file, ENDING);
+    let path = beside(file, SUFFIX);
     let known = match File::open(&path) {
         Ok(mut known) => {
             // While another process writes a new generation, nothing can be told.
-            known.lock_shared().map_err(|error| cannot("locked", &path, &error))?;
-            read(&mut known).map_err(|error| cannot("read", &path, &error))?
+            known.lock_shared().map_err(|error| file_error("locked", &path, &error))?;
+            read(&mut known).map_err(|error| file_error("read", &path, &error))?
         }
         Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
-        Err(error) => return Err(cannot("read", &path, &error)),
+        Err(error) => return Err(file_error("read", &path, &error)),
     };
     compare(file, &known)
 }
@@ -74,10 +74,10 @@ pub(crate) fn check(file: &Path) -> Result<(), SetupError> {
 /// `known` are the generations of which the file may be; none where that is not known, as after a crash of a version that
 /// wrote none.
 fn compare(file: &Path, known: &[u32]) -> Result<(), SetupError> {
-    if log_length(file) <= LOG_HEADER {
+    if log_length(file) <= LOG_HEADER_BYTES {
         return Ok(());
     }
-    let why = match Header::read(file).map_err(|error| cannot("read", file, &error))? {
+    let why = match Header::read(file).map_err(|error| file_error("read", file, &error))? {
         None => "the file is empty or missing, and the log is not",
         Some(Header { logged: false, .. }) => {
             "the file is a copy that was made without a log, and was not opened since"
@@ -98,18 +98,18 @@ pub(crate) struct Opening {
 /// Refuses a file with the log of another one, and gives a file that was closed completely a new generation. The file must
 /// exist; it may be empty.
 pub(crate) fn begin(file: &Path) -> Result<Opening, SetupError> {
-    let path = beside(file, ENDING);
+    let path = beside(file, SUFFIX);
     let mut known = locked(&path)?;
-    let unreadable = |error: io::Error| cannot("written", &path, &error);
+    let unreadable = |error: io::Error| file_error("written", &path, &error);
     let generations = read(&mut known).map_err(unreadable)?;
     compare(file, &generations)?;
     if beside(file, "-wal").exists() {
         // Another process has it open, or was killed.
         return Ok(Opening { _connection: None });
     }
-    let failed = |error: rusqlite::Error| sqlite::setup_failure(file, false, &Failure::of_rusqlite(&error));
+    let failed = |error: rusqlite::Error| sqlite::setup_failure(file, false, &Failure::from_rusqlite(&error));
     let connection = sqlite::open(file, OpenFlags::SQLITE_OPEN_READ_WRITE, BUSY_TIMEOUT, 0).map_err(failed)?;
-    let current = Header::read(file).map_err(|error| cannot("read", file, &error))?;
+    let current = Header::read(file).map_err(|error| file_error("read", file, &error))?;
     let current = current.map_or(0, |header| header.generation);
     let next = generation(&connection, current).map_err(failed)?;
     // From here to the checkpoint the file may be of either.
@@ -148,7 +148,7 @@ fn generation(connection: &Connection, current: u32) -> rusqlite::Result<u32> {
 
 /// Removes the generation of a file that was closed completely, by this process or by the last one of several.
 pub(crate) fn end(file: &Path) {
-    let path = beside(file, ENDING);
+    let path = beside(file, SUFFIX);
     let Ok(known) = File::options().read(true).write(true).open(&path) else { return };
     if known.lock().is_ok() && is_at(&known, &path) && !beside(file, "-wal").exists() {
         // What cannot be removed says nothing about a file without a log.
@@ -163,7 +163,7 @@ pub fn has_tables(file: &Path) -> Result<bool, SetupError> {
         return Ok(false);
     }
     let log = sqlite::has_log(file);
-    let failed = |error: rusqlite::Error| sqlite::setup_failure(file, log, &Failure::of_rusqlite(&error));
+    let failed = |error: rusqlite::Error| sqlite::setup_failure(file, log, &Failure::from_rusqlite(&error));
     let connection = sqlite::open_unchanged(file).map_err(failed)?;
     let tables: i64 =
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
@@ -177,9 +177,9 @@ fn locked(path: &Path) -> Result<File, SetupError> {
         let file = match File::options().read(true).write(true).open(path) {
             // Another process has removed it at this moment.
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
-            opened => opened.map_err(|error| cannot("opened", path, &error))?,
+            opened => opened.map_err(|error| file_error("opened", path, &error))?,
         };
-        file.lock().map_err(|error| cannot("locked", path, &error))?;
+        file.lock().map_err(|error| file_error("locked", path, &error))?;
         if is_at(&file, path) {
             return Ok(file);
         }
@@ -188,7 +188,7 @@ fn locked(path: &Path) -> Result<File, SetupError> {
 
 fn read(file: &mut File) -> io::Result<Vec<u32>> {
     let mut text = String::new();
-    file.take(MAX_LENGTH).read_to_string(&mut text)?;
+    file.take(MAX_FILE_BYTES).read_to_string(&mut text)?;
     // A line that a power cut has left unfinished is no number of a file.
     Ok(text.lines().filter_map(|line| line.parse().ok()).collect())
 }
@@ -214,9 +214,9 @@ mod tests {
         let opening = begin(&file).expect("opened");
         let connection = opening._connection.as_ref().expect("a new generation");
         connection.execute_batch("CREATE TABLE t (x); INSERT INTO t VALUES (1)").expect("written");
-        let saved: Vec<_> = ["", "-wal", ENDING].map(|ending| fs::read(beside(&file, ending)).expect("a file")).into();
+        let saved: Vec<_> = ["", "-wal", SUFFIX].map(|ending| fs::read(beside(&file, ending)).expect("a file")).into();
         drop(opening);
-        for (ending, bytes) in ["", "-wal", ENDING].into_iter().zip(saved) {
+        for (ending, bytes) in ["", "-wal", SUFFIX].into_iter().zip(saved) {
             fs::write(beside(&file, ending), bytes).expect("written");
         }
         file
@@ -251,7 +251,7 @@ mod tests {
         // Whatever is known: nothing is, after a crash of an older version.
         for known in [true, false] {
             if !known {
-                fs::remove_file(beside(&file, ENDING)).expect("removed");
+                fs::remove_file(beside(&file, SUFFIX)).expect("removed");
             }
             fs::copy(&copy, &file).expect("copied");
             assert!(check(&file).expect_err("foreign").to_string().contains("made without a log"));
@@ -274,15 +274,15 @@ mod tests {
             let header = Header::read(&file).expect("read").expect("a header");
             assert!(!seen.contains(&header.generation) && header.logged);
             assert_eq!(
-                fs::read_to_string(beside(&file, ENDING)).expect("text"),
+                fs::read_to_string(beside(&file, SUFFIX)).expect("text"),
                 format!("{:010}\n", header.generation)
             );
             seen.push(header.generation);
             end(&file);
-            assert!(beside(&file, ENDING).exists(), "it is still open");
+            assert!(beside(&file, SUFFIX).exists(), "it is still open");
             drop(opening);
             end(&file);
-            assert!(!beside(&file, ENDING).exists());
+            assert!(!beside(&file, SUFFIX).exists());
         }
     }
 
@@ -303,6 +303,6 @@ mod tests {
                 });
             }
         });
-        assert!(!beside(&file, ENDING).exists() && !beside(&file, "-wal").exists());
+        assert!(!beside(&file, SUFFIX).exists() && !beside(&file, "-wal").exists());
     }
 }

@@ -8,6 +8,6 @@ pub(crate) mod url;
 pub(crate) mod writer;
 
 pub(crate) use connection::{
-    BUSY_TIMEOUT, CHECKPOINT_PAGES, Claim, JOURNAL_SIZE_LIMIT, beside, cannot, check_safe, connect_readers,
-    connect_writer, create_private, has_log, identity, is_at, open, open_unchanged, setup_failure, truncate_log,
+    BUSY_TIMEOUT, CHECKPOINT_PAGES, Claim, JOURNAL_SIZE_LIMIT, beside, check_safe, connect_readers, connect_writer,
+    create_private, file_error, has_log, identity, is_at, open, open_unchanged, setup_failure, truncate_log,
 };

@@ -12,61 +12,61 @@ use rusqlite::{Connection, OpenFlags, ToSql};
 use access_tokens_domain::store::StoreResult;
 
 use crate::error::Failure;
-use crate::lookup::{Lookup, Question};
-use crate::sql::observer::{Watcher, told_at_once};
-use crate::sql::row_reader::Cells;
+use crate::lookup::{Lookup, PreparedQuery};
+use crate::sql::observer::{Observer, observe_sync};
+use crate::sql::row_reader::RowReader;
 use crate::sqlite;
 
 /// Who reads need not wait for who writes, except while the log of a process that was killed is taken over.
-const BUSY_TIMEOUT: Duration = Duration::from_millis(100);
+const READ_BUSY_TIMEOUT: Duration = Duration::from_millis(100);
 /// Those of [`crate::lookup`]: 16 for tokens, 4 for owners.
-const STATEMENTS: usize = 20;
+const CACHED_STATEMENTS: usize = 20;
 /// So many bytes of the file are read where the system keeps them, instead of being copied: the copies are a fifth of a lookup.
-const MAPPED: i64 = 256 << 20;
+const MAPPED_BYTES: i64 = 256 << 20;
 /// So many lookups without a commit among them, and the file is mapped.
-const QUIET: u32 = 256;
-/// How often [`FileLookups::close`] looks whether the last lookup, which takes microseconds, has ended.
+const READS_BEFORE_MAPPING: u32 = 256;
+/// How often [`ReadPool::close`] looks whether the last lookup, which takes microseconds, has ended.
 const CLOSE_POLL: Duration = Duration::from_millis(1);
 
 /// Connections for looking up: as many as there have been threads that did it at once.
-pub(crate) struct FileLookups {
+pub(crate) struct ReadPool {
     file: PathBuf,
-    watcher: Watcher,
-    readers: Mutex<Readers>,
+    observer: Observer,
+    readers: Mutex<PoolState>,
 }
 
 #[derive(Default)]
-struct Readers {
+struct PoolState {
     idle: Vec<Reader>,
     /// Lookups that are under way.
-    used: usize,
+    active: usize,
     closed: bool,
 }
 
 /// A lookup that is under way. Dropped, it counts no longer.
-struct Use<'a>(&'a FileLookups);
+struct ActiveRead<'a>(&'a ReadPool);
 
-impl Drop for Use<'_> {
+impl Drop for ActiveRead<'_> {
     fn drop(&mut self) {
-        self.0.readers().used -= 1;
+        self.0.readers().active -= 1;
     }
 }
 
-impl FileLookups {
+impl ReadPool {
     /// Of this file. It is opened with the first question.
-    pub(crate) fn new(file: &Path, watcher: Watcher) -> Self {
-        Self { file: file.to_owned(), watcher, readers: Mutex::default() }
+    pub(crate) fn new(file: &Path, observer: Observer) -> Self {
+        Self { file: file.to_owned(), observer, readers: Mutex::default() }
     }
 
     /// What it finds, when this process has made so many commits.
     pub(crate) fn find<L: Lookup>(&self, lookup: &L, commits: u64) -> StoreResult<L::Found> {
         // Declared before the connection, so that it is dropped after it.
-        let (_use, idle) = self.start()?;
-        let failed = |error| Failure::of_rusqlite(&error);
-        let mut reader = idle.map_or_else(|| Reader::open(&self.file), Ok).map_err(failed)?;
-        reader.adapt(commits).map_err(failed)?;
-        let found = told_at_once(&self.watcher, lookup.question().one(), || {
-            ask(&reader.connection, lookup.question(), lookup.keys(), |cells| lookup.read(cells))
+        let (_active, idle) = self.start()?;
+        let failure = |error| Failure::from_rusqlite(&error);
+        let mut reader = idle.map_or_else(|| Reader::open(&self.file), Ok).map_err(failure)?;
+        reader.adjust_mapping(commits).map_err(failure)?;
+        let found = observe_sync(&self.observer, lookup.query().single_sql(), || {
+            run_lookup(&reader.connection, lookup.query(), lookup.keys(), |row_reader| lookup.read(row_reader))
         })?;
         self.keep(reader);
         Ok(found)
@@ -75,26 +75,26 @@ impl FileLookups {
     /// Refuses lookups from now on, and closes the connections. Returns when the last one is closed.
     pub(crate) async fn close(&self) {
         loop {
-            let (idle, used) = {
+            let (idle, active) = {
                 let mut readers = self.readers();
                 readers.closed = true;
-                (std::mem::take(&mut readers.idle), readers.used)
+                (std::mem::take(&mut readers.idle), readers.active)
             };
             drop(idle);
-            if used == 0 {
+            if active == 0 {
                 return;
             }
             tokio::time::sleep(CLOSE_POLL).await;
         }
     }
 
-    fn start(&self) -> Result<(Use<'_>, Option<Reader>), Failure> {
+    fn start(&self) -> Result<(ActiveRead<'_>, Option<Reader>), Failure> {
         let mut readers = self.readers();
         if readers.closed {
             return Err(Failure::unavailable("the database is closed"));
         }
-        readers.used += 1;
-        Ok((Use(self), readers.idle.pop()))
+        readers.active += 1;
+        Ok((ActiveRead(self), readers.idle.pop()))
     }
 
     fn keep(&self, reader: Reader) {
@@ -108,7 +108,7 @@ impl FileLookups {
         }
     }
 
-    fn readers(&self) -> MutexGuard<'_, Readers> {
+    fn readers(&self) -> MutexGuard<'_, PoolState> {
         self.readers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -117,56 +117,56 @@ impl FileLookups {
 struct Reader {
     connection: Connection,
     commits: u64,
-    quiet: u32,
+    reads_since_commit: u32,
 }
 
 impl Reader {
     fn open(file: &Path) -> rusqlite::Result<Self> {
-        let connection = sqlite::open(file, OpenFlags::SQLITE_OPEN_READ_ONLY, BUSY_TIMEOUT, STATEMENTS)?;
-        Ok(Self { connection, commits: 0, quiet: 0 })
+        let connection = sqlite::open(file, OpenFlags::SQLITE_OPEN_READ_ONLY, READ_BUSY_TIMEOUT, CACHED_STATEMENTS)?;
+        Ok(Self { connection, commits: 0, reads_since_commit: 0 })
     }
 
     /// SQLite takes the mapping down after each commit of somebody else, and to have it made again, page by page, costs more
     /// than copying. So the file is mapped while nobody writes.
-    fn adapt(&mut self, commits: u64) -> rusqlite::Result<()> {
+    fn adjust_mapping(&mut self, commits: u64) -> rusqlite::Result<()> {
         if self.commits != commits {
-            if self.quiet >= QUIET {
-                self.map(0)?;
+            if self.reads_since_commit >= READS_BEFORE_MAPPING {
+                self.set_mapped_bytes(0)?;
             }
-            (self.commits, self.quiet) = (commits, 0);
-        } else if self.quiet < QUIET {
-            self.quiet += 1;
-            if self.quiet == QUIET {
-                self.map(MAPPED)?;
+            (self.commits, self.reads_since_commit) = (commits, 0);
+        } else if self.reads_since_commit < READS_BEFORE_MAPPING {
+            self.reads_since_commit += 1;
+            if self.reads_since_commit == READS_BEFORE_MAPPING {
+                self.set_mapped_bytes(MAPPED_BYTES)?;
             }
         }
         Ok(())
     }
 
-    fn map(&self, bytes: i64) -> rusqlite::Result<()> {
+    fn set_mapped_bytes(&self, bytes: i64) -> rusqlite::Result<()> {
         self.connection.pragma_update(None, "mmap_size", bytes)
     }
 }
 
-fn ask<T>(
+fn run_lookup<T>(
     connection: &Connection,
-    question: Question,
+    query: PreparedQuery,
     keys: &[&str],
-    read: impl FnOnce(Cells<'_>) -> StoreResult<T>,
+    read: impl FnOnce(RowReader<'_>) -> StoreResult<T>,
 ) -> StoreResult<T> {
-    let failed = |error| Failure::of_rusqlite(&error);
-    let mut statement = connection.prepare_cached(question.one()).map_err(failed)?;
+    let failure = |error| Failure::from_rusqlite(&error);
+    let mut statement = connection.prepare_cached(query.single_sql()).map_err(failure)?;
     // By name: SQLite itself would count them as they come.
     let mut bind = |name: &str, value: &dyn ToSql| match statement.parameter_index(name)? {
         Some(place) => statement.raw_bind_parameter(place, value),
         None => Ok(()),
     };
-    bind("$1", &question.organisation.0).map_err(failed)?;
+    bind("$1", &query.organisation.0).map_err(failure)?;
     for (name, key) in ["$2", "$3"].into_iter().zip(keys) {
-        bind(name, key).map_err(failed)?;
+        bind(name, key).map_err(failure)?;
     }
     let mut rows = statement.raw_query();
-    read(Cells::of_lookup(rows.next().map_err(failed)?.ok_or_else(|| question.unknown())?))
+    read(RowReader::from_rusqlite(rows.next().map_err(failure)?.ok_or_else(|| query.unknown_organisation())?))
 }
 
 #[cfg(test)]
@@ -175,7 +175,7 @@ mod tests {
 
     use super::*;
     use crate::options::DatabaseOptions;
-    use crate::plans::{ORGANISATION, TOKENS, furnish};
+    use crate::plans::{ORGANISATION, TOKENS, insert_fixtures};
     use crate::{lookup, migration};
 
     #[tokio::test]
@@ -186,18 +186,18 @@ mod tests {
         let writer = sqlite::connect_writer(&options).await.expect("connects");
         migration::migrate_sqlite(&writer).await.expect("migrates");
         // With statistics: only then does SQLite look at values.
-        furnish(&writer).await;
+        insert_fixtures(&writer).await;
         let connection = Reader::open(&file).expect("opens").connection;
-        for question in lookup::all(ORGANISATION) {
+        for query in lookup::all(ORGANISATION) {
             for n in (1..=TOKENS).step_by(1_000) {
                 for kind in ["T", "N", "C", "I", "A", "P", "none"] {
                     let key = format!("{kind}{n}");
-                    ask(&connection, question, &[&key, &key], |_| Ok(())).expect("an answer");
+                    run_lookup(&connection, query, &[&key, &key], |_| Ok(())).expect("an answer");
                 }
             }
-            let statement = connection.prepare_cached(question.one()).expect("kept");
+            let statement = connection.prepare_cached(query.single_sql()).expect("kept");
             assert!(statement.get_status(StatementStatus::Run) >= 100, "it is the one that ran");
-            assert_eq!(statement.get_status(StatementStatus::RePrepare), 0, "{}", question.one());
+            assert_eq!(statement.get_status(StatementStatus::RePrepare), 0, "{}", query.single_sql());
         }
     }
 
@@ -208,14 +208,14 @@ mod tests {
         drop(Connection::open(&file).expect("a file"));
         let mut reader = Reader::open(&file).expect("opens");
         let mapped_after = |lookups: u32, commits: u64, reader: &mut Reader| {
-            (0..lookups).for_each(|_| reader.adapt(commits).expect("adapts"));
+            (0..lookups).for_each(|_| reader.adjust_mapping(commits).expect("adapts"));
             let mapped = reader.connection.pragma_query_value(None, "mmap_size", |row| row.get::<_, i64>(0));
             mapped.expect("an answer")
         };
-        assert_eq!(mapped_after(QUIET - 1, 0, &mut reader), 0, "somebody may have written just before");
-        assert_eq!(mapped_after(1, 0, &mut reader), MAPPED);
+        assert_eq!(mapped_after(READS_BEFORE_MAPPING - 1, 0, &mut reader), 0, "somebody may have written just before");
+        assert_eq!(mapped_after(1, 0, &mut reader), MAPPED_BYTES);
         assert_eq!(mapped_after(1, 1, &mut reader), 0, "somebody has written");
-        assert_eq!(mapped_after(QUIET, 2, &mut reader), 0);
-        assert_eq!(mapped_after(1, 2, &mut reader), MAPPED);
+        assert_eq!(mapped_after(READS_BEFORE_MAPPING, 2, &mut reader), 0);
+        assert_eq!(mapped_after(1, 2, &mut reader), MAPPED_BYTES);
     }
 }

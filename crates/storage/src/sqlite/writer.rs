@@ -1,7 +1,7 @@
 //! Whoever writes to SQLite waits in one fair queue, and shares a commit with those who wait too.
 //!
 //! One task serves requests in the order in which they came: units of several statements, which have turns one after the
-//! other ([`turns`]), and units of one statement, which is most of them ([`singles`]). Each kind has a connection; only one of
+//! other ([`transactions`]), and units of one statement, which is most of them ([`autocommit`]). Each kind has a connection; only one of
 //! them writes at a time. When nobody of a kind waits any more, or the batch is full, it is committed once, and only then
 //! all of them are told. A unit that fails or goes away costs only itself. Whatever leaves the transaction in doubt costs
 //! the whole batch: every unit of it gets the error, and the connection is thrown away.
@@ -22,11 +22,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
 
 pub(crate) use self::autocommit::Rows;
-use self::autocommit::{Single, Singles};
-use self::batch::{Counters, Limits, stopped};
+use self::autocommit::{AutocommitWrite, AutocommitWriter};
+use self::batch::{Counters, Limits, stopped_error};
 use self::queue::{Queue, Request};
-use self::transaction_queue::Turns;
-pub(crate) use self::write_transaction::Turn;
+use self::transaction_queue::TransactionQueue;
+pub(crate) use self::write_transaction::WriteTransaction;
 use crate::error::Failure;
 use crate::options::DatabaseOptions;
 use crate::sqlite::{beside, truncate_log};
@@ -36,12 +36,12 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(60);
 /// "acts" as a number: the mark of this service in the header of its files.
 const APPLICATION_ID: i32 = 0x6163_7473;
 /// So many units may wait.
-const QUEUE: usize = 1_024;
+const QUEUE_CAPACITY: usize = 1_024;
 
 /// The queue's end that units of work see.
 pub(crate) struct SqliteWriter {
     requests: mpsc::Sender<Request>,
-    turn_timeout: Duration,
+    queue_timeout: Duration,
     counters: Arc<Counters>,
     /// Its sender is dropped when the task has ended.
     running: watch::Receiver<()>,
@@ -55,11 +55,11 @@ impl SqliteWriter {
         file: &Path,
     ) -> std::io::Result<Self> {
         let limits = Limits {
-            batch_units: 64,
-            batch_time: Duration::from_millis(20),
-            turn: Duration::from_secs(5),
-            idle: options.idle_unit_timeout,
-            log_bytes: 32 * 1024 * 1024,
+            max_batch_size: 64,
+            max_batch_age: Duration::from_millis(20),
+            queue_timeout: Duration::from_secs(5),
+            idle_timeout: options.idle_transaction_timeout,
+            max_log_bytes: 32 * 1024 * 1024,
         };
         Self::start_with(connection, options, file, limits)
     }
@@ -70,48 +70,48 @@ impl SqliteWriter {
         file: &Path,
         limits: Limits,
     ) -> std::io::Result<Self> {
-        let (requests, received) = mpsc::channel(QUEUE);
+        let (requests, received) = mpsc::channel(QUEUE_CAPACITY);
         let counters = Arc::new(Counters::default());
-        let (turn_timeout, log_bytes) = (limits.turn, limits.log_bytes);
-        let task = Task {
-            singles: Singles::start(file, options.read_only, Arc::clone(&counters))?,
+        let (queue_timeout, max_log_bytes) = (limits.queue_timeout, limits.max_log_bytes);
+        let task = WriterTask {
+            autocommit: AutocommitWriter::start(file, options.read_only, Arc::clone(&counters))?,
             read_only: options.read_only,
-            turns: Turns { options, counters: Arc::clone(&counters), connection: Some(connection) },
+            transactions: TransactionQueue { options, counters: Arc::clone(&counters), connection: Some(connection) },
             log: beside(file, "-wal"),
             limits,
-            log_bytes,
+            max_log_bytes,
         };
         let (run, running) = watch::channel(());
         tokio::spawn(async move {
             task.run(Queue { received, next: None }).await;
             drop(run);
         });
-        Ok(Self { requests, turn_timeout, counters, running })
+        Ok(Self { requests, queue_timeout, counters, running })
     }
 
     /// Waits for a turn.
-    pub(crate) async fn begin(&self) -> Result<Turn, Failure> {
-        let (reply, turn) = oneshot::channel();
+    pub(crate) async fn begin(&self) -> Result<WriteTransaction, Failure> {
+        let (reply, granted) = oneshot::channel();
         let wait = async {
-            self.requests.send(Request::Turn(reply)).await.map_err(|_| stopped())?;
-            turn.await.map_err(|_| stopped())?
+            self.requests.send(Request::Transaction(reply)).await.map_err(|_| stopped_error())?;
+            granted.await.map_err(|_| stopped_error())?
         };
-        timeout(self.turn_timeout, wait).await.map_err(|_| busy())?
+        timeout(self.queue_timeout, wait).await.map_err(|_| queue_timeout_error())?
     }
 
     /// Runs one statement and makes it durable, together with others. Once it runs, however long, what became of it is told.
     pub(crate) async fn write(&self, statement: Statement) -> Result<Rows, Failure> {
         let (reply, mut answer) = oneshot::channel();
         let taken = Arc::new(AtomicBool::new(false));
-        let single = Single { statement, taken: Arc::clone(&taken), reply };
+        let write = AutocommitWrite { statement, taken: Arc::clone(&taken), reply };
         let wait = async {
-            self.requests.send(Request::Single(Box::new(single))).await.map_err(|_| stopped())?;
-            (&mut answer).await.map_err(|_| stopped())?
+            self.requests.send(Request::Autocommit(Box::new(write))).await.map_err(|_| stopped_error())?;
+            (&mut answer).await.map_err(|_| stopped_error())?
         };
-        match timeout(self.turn_timeout, wait).await {
+        match timeout(self.queue_timeout, wait).await {
             Ok(answer) => answer,
-            Err(_) if taken.swap(true, Ordering::Relaxed) => answer.await.map_err(|_| stopped())?,
-            Err(_) => Err(busy()),
+            Err(_) if taken.swap(true, Ordering::Relaxed) => answer.await.map_err(|_| stopped_error())?,
+            Err(_) => Err(queue_timeout_error()),
         }
     }
 
@@ -125,19 +125,19 @@ impl SqliteWriter {
     }
 
     /// Why nothing can be written just now. `None`: the last commit was good, and is not old; else one is tried.
-    pub(crate) async fn trouble(&self) -> Option<&'static str> {
+    pub(crate) async fn problem(&self) -> Option<&'static str> {
         let fresh = |last: &Instant| last.elapsed() < PROBE_INTERVAL;
-        if self.counters.last_good().as_ref().is_some_and(fresh) {
+        if self.counters.last_commit().as_ref().is_some_and(fresh) {
             return None;
         }
         // The same value each time: it is written, and changes nothing.
         let probe = Statement::from_string(DbBackend::Sqlite, format!("PRAGMA application_id = {APPLICATION_ID}"));
-        self.write(probe).await.err().map(|failure| reason(&failure))
+        self.write(probe).await.err().map(|failure| describe(&failure))
     }
 
     /// Does the task live? It outlives every error, but not a panic, its own or that of its thread.
     pub(crate) fn check(&self) -> Result<(), Failure> {
-        if self.requests.is_closed() { Err(stopped()) } else { Ok(()) }
+        if self.requests.is_closed() { Err(stopped_error()) } else { Ok(()) }
     }
 
     /// Units that wait for their turns, without the one that has it.
@@ -152,30 +152,30 @@ impl SqliteWriter {
 }
 
 /// Whoever serves the queue.
-struct Task {
-    turns: Turns,
-    singles: Singles,
+struct WriterTask {
+    transactions: TransactionQueue,
+    autocommit: AutocommitWriter,
     read_only: bool,
     log: PathBuf,
     limits: Limits,
     /// The log is left alone until it has so many bytes.
-    log_bytes: u64,
+    max_log_bytes: u64,
 }
 
-impl Task {
+impl WriterTask {
     async fn run(mut self, mut queue: Queue) {
         while let Some(request) = queue.wait().await {
             match request {
                 Request::Close => break,
-                Request::Turn(first) => self.turns.batch(first, &mut queue, &self.limits).await,
-                Request::Single(first) => {
-                    let others = std::iter::from_fn(|| queue.single()).take(self.limits.batch_units - 1);
-                    if self.singles.batch(std::iter::once(*first).chain(others).collect()).await.is_err() {
+                Request::Transaction(first) => self.transactions.batch(first, &mut queue, &self.limits).await,
+                Request::Autocommit(first) => {
+                    let others = std::iter::from_fn(|| queue.next_autocommit()).take(self.limits.max_batch_size - 1);
+                    if self.autocommit.batch(std::iter::once(*first).chain(others).collect()).await.is_err() {
                         break;
                     }
                 }
             }
-            self.empty_log().await;
+            self.checkpoint_log().await;
         }
         // Requests that are sent from now on fail: none of them can be acknowledged and lost.
         drop(queue);
@@ -184,14 +184,14 @@ impl Task {
 
     /// Moves what is in the log into the file, and closes both connections.
     async fn finish(mut self) {
-        self.singles.stop().await;
+        self.autocommit.stop().await;
         if self.read_only {
-            if let Some(connection) = self.turns.connection.take() {
+            if let Some(connection) = self.transactions.connection.take() {
                 let _ = connection.close().await;
             }
             return;
         }
-        let emptied = match self.turns.connection().await {
+        let emptied = match self.transactions.connection().await {
             Ok(connection) => truncate_log(connection).await.map_err(Failure::from),
             Err(failure) => Err(failure),
         };
@@ -201,7 +201,7 @@ impl Task {
             Ok(true) => {}
             Err(error) => tracing::warn!(%error, "the write-ahead log cannot be emptied: keep it with the file"),
         }
-        if let Some(connection) = self.turns.connection.take()
+        if let Some(connection) = self.transactions.connection.take()
             && let Err(error) = connection.close().await
         {
             tracing::warn!(%error, "the database file cannot be closed");
@@ -213,20 +213,20 @@ impl Task {
     ///
     /// Calls read for milliseconds. Who reads for minutes is a backup, which must not hold up everybody after each commit:
     /// it is waited for again when the log is twice as long.
-    async fn empty_log(&mut self) {
+    async fn checkpoint_log(&mut self) {
         // A question of a microsecond, compared with the milliseconds of the commit before.
         let bytes = std::fs::metadata(&self.log).map_or(0, |log| log.len());
-        if bytes < self.log_bytes {
+        if bytes < self.max_log_bytes {
             return;
         }
-        let emptied = match self.turns.connection().await {
+        let emptied = match self.transactions.connection().await {
             Ok(connection) => truncate_log(connection).await.map_err(Failure::from),
             Err(failure) => Err(failure),
         };
         match emptied {
-            Ok(true) => self.log_bytes = self.limits.log_bytes,
+            Ok(true) => self.max_log_bytes = self.limits.max_log_bytes,
             Ok(false) => {
-                self.log_bytes = bytes.saturating_mul(2);
+                self.max_log_bytes = bytes.saturating_mul(2);
                 tracing::warn!(bytes, "the write-ahead log grows: somebody reads from it for long, such as a backup");
             }
             Err(error) => tracing::warn!(%error, bytes, "the write-ahead log cannot be emptied"),
@@ -235,7 +235,7 @@ impl Task {
 }
 
 /// What keeps a file from being written, for people. By the text of SQLite, which is all that is left of its code here.
-fn reason(failure: &Failure) -> &'static str {
+fn describe(failure: &Failure) -> &'static str {
     let said = failure.to_string();
     let reasons = [
         ("full", "its disk is full"),
@@ -246,10 +246,10 @@ fn reason(failure: &Failure) -> &'static str {
         ("too long", "too many wait to write"),
         ("malformed", "its file is damaged"),
     ];
-    reasons.iter().find(|(sign, _)| said.contains(sign)).map_or("it refuses to be written", |(_, reason)| *reason)
+    reasons.iter().find(|(sign, _)| said.contains(sign)).map_or("it refuses to be written", |(_, describe)| *describe)
 }
 
-fn busy() -> Failure {
+fn queue_timeout_error() -> Failure {
     Failure::unavailable("the queue of writers is too long")
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use access_tokens_domain::access_token::AccessToken;
 use access_tokens_domain::identifier::TokenKey;
 use access_tokens_domain::store::{Load, ReadOptions, Store, StoreError, Unique};
-use access_tokens_storage::{Ended, StatementObserver, connect};
+use access_tokens_storage::{FinishedStatement, StatementObserver, connect};
 use sea_orm::{ConnectionTrait, TransactionTrait};
 
 use crate::common::{TestDatabase, full, organisation, postgres, race, token};
@@ -22,7 +22,7 @@ const CREATES: usize = 400;
 struct Inserts(AtomicUsize);
 
 impl StatementObserver for Inserts {
-    fn ended(&self, statement: &Ended<'_>) {
+    fn observe(&self, statement: &FinishedStatement<'_>) {
         if statement.operation() == "INSERT" && statement.tables() == ["access_token"] {
             self.0.fetch_add(1, Ordering::Relaxed);
         }
@@ -77,7 +77,7 @@ async fn those_who_wait_are_written_with_one_statement() {
     let test = postgres().await;
     let inserts = Arc::new(Inserts::default());
     let mut options = test.options.clone();
-    options.watcher = Some(Arc::clone(&inserts) as Arc<dyn StatementObserver>);
+    options.observer = Some(Arc::clone(&inserts) as Arc<dyn StatementObserver>);
     let database = connect(&options).await.expect("connects");
     let created = race(CREATES, |caller| {
         let (database, organisation) = (database.clone(), test.organisation);

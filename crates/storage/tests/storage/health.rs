@@ -20,22 +20,22 @@ async fn a_database_behind_a_link_that_swallows_everything_is_away_until_it_answ
     options.url = network.through(&direct);
     let database = connect(&options).await.expect("connects");
     database.migrate().await.expect("migrated");
-    let mut presence = database.presence();
-    assert!(*presence.borrow());
+    let mut health = database.watch_health();
+    assert!(*health.borrow());
 
     network.black_hole(true);
     let stuck = {
         let database = database.clone();
         tokio::spawn(async move { database.organisation_by_name("DEMO").await.map(drop) })
     };
-    timeout(SOON, presence.wait_for(|present| !present)).await.expect("noticed").expect("watched");
+    timeout(SOON, health.wait_for(|present| !present)).await.expect("noticed").expect("watched");
     assert!(matches!(database.ping().await, Err(StoreError::Unavailable(_))));
     assert!(!stuck.is_finished(), "nothing has broken its connection");
     let refused = timeout(Duration::from_millis(100), database.organisation_by_name("DEMO")).await.expect("at once");
     assert!(matches!(refused, Err(StoreError::Unavailable(_))));
 
     network.heal();
-    timeout(SOON, presence.wait_for(|present| *present)).await.expect("noticed").expect("watched");
+    timeout(SOON, health.wait_for(|present| *present)).await.expect("noticed").expect("watched");
     database.ping().await.expect("answers");
     let answer = timeout(Duration::from_millis(500), database.organisation_by_name("DEMO")).await;
     answer.expect("does not wait behind what is stuck").expect("answers");
@@ -45,7 +45,7 @@ async fn a_database_behind_a_link_that_swallows_everything_is_away_until_it_answ
     let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'access-tokens%' \
                 AND datname = current_database()";
     execute(&direct, kill).await;
-    let away = timeout(SOON, presence.wait_for(|present| !present)).await;
+    let away = timeout(SOON, health.wait_for(|present| !present)).await;
     assert!(away.is_err(), "it has been there all the time");
 }
 
@@ -57,7 +57,7 @@ async fn one_process_serves_a_file() {
     first.claim().expect("it does already");
     let second = connect(&options).await.expect("commands may use it");
     assert!(matches!(second.claim(), Err(SetupError::Served(_))));
-    assert!(*second.presence().borrow());
+    assert!(*second.watch_health().borrow());
     drop(first);
     second.claim().expect("the first is gone");
 }

@@ -68,12 +68,12 @@ impl Stage {
 
     /// Writes as a call would. Answers what the caller may send along.
     async fn write(&self, user: &str, mask: &str) -> String {
-        let writing = self.replicas.writing(&self.caller(user));
+        let writing = self.replicas.begin_write(&self.caller(user));
         let changes = TokenChanges { card_masked_number: Some(Some(mask.to_owned())), ..TokenChanges::default() };
         let (guard, by) = (Guard::default(), stamp(1));
         let updated = self.database.update_token(self.organisation, "T", &guard, &changes, Some(&by));
         updated.await.expect("written").expect("there");
-        writing.done().await.expect("the primary knows where it is")
+        writing.finish().await.expect("the primary knows where it is")
     }
 
     async fn until_it_is_used(&self) {
@@ -117,7 +117,7 @@ async fn own_writes_are_seen_and_those_of_others_as_soon_as_the_replica_has_them
     assert_eq!((primary - before.0, replica - before.1), (4, 1), "reads from the primary and from the replica");
 
     // A call that was cut may have written.
-    drop(stage.replicas.writing(&stage.caller("c")));
+    drop(stage.replicas.begin_write(&stage.caller("c")));
     assert_eq!(stage.shown("d", None).await, is("new", false), "nobody knows what was written");
     tokio::time::sleep(BEATS).await;
     assert_eq!(stage.shown("d", None).await, is("new", false), "the replica does not have it yet");

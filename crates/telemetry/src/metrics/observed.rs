@@ -96,7 +96,7 @@ impl Metrics {
             "db.client.connection.max",
             "Maximum number of connections to the database",
             move |values| {
-                connections().iter().for_each(|found| values.observe(found.most.into(), &[pool(found.purpose)]));
+                connections().iter().for_each(|found| values.observe(found.max.into(), &[pool(found.purpose)]));
             },
         );
     }

@@ -32,7 +32,7 @@ fn full() -> (Metrics, TempDir) {
     metrics.watch_sqlite(|| Some((10, 4)));
     metrics.watch_sqlite_queue(|| Some(5));
     metrics.watch_reads(|| Some((7, 8)));
-    metrics.watch_connections(|| vec![Connections { purpose: "readers", open: 3, idle: 1, most: 4 }]);
+    metrics.watch_connections(|| vec![Connections { purpose: "readers", open: 3, idle: 1, max: 4 }]);
     metrics.watch_released(|| 6);
     metrics.watch_exports();
     metrics.watch_dropped(vec![std::sync::Arc::new(access_tokens_net::drop_counters::DropCounters::new("grpc"))]);

@@ -18,7 +18,7 @@ const SHORT: Duration = Duration::from_millis(800);
 
 /// Somebody else writes to the file and does not end.
 pub(super) async fn lock_file(ways: &[Way<'_>; 3], url: &str) {
-    let options = DatabaseOptions { idle_unit_timeout: LONG, ..DatabaseOptions::new(url) };
+    let options = DatabaseOptions { idle_transaction_timeout: LONG, ..DatabaseOptions::new(url) };
     let database = connect(&options).await.expect("the file");
     let unit = database.begin().await.expect("the lock");
     write(&ways[0], Some(SHORT)).await;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use access_tokens_storage::{ConnectionRoom, Database};
+use access_tokens_storage::{ConnectionCapacity, Database};
 use rustix::fs::{Access, access, statvfs};
 use rustix::io::Errno;
 
@@ -63,7 +63,7 @@ pub(super) fn check_file(settings: &Settings, report: &mut Report) {
 /// The connections of PostgreSQL: those that it gives, and those that the replicas of the service take.
 pub(super) async fn check_connections(database: &Database, settings: &Settings, report: &mut Report) {
     const CHECK: &str = "connections";
-    let room = match database.connection_room().await {
+    let room = match database.connection_capacity().await {
         Ok(Some(room)) => room,
         Ok(None) => return,
         Err(error) => {
@@ -78,7 +78,7 @@ pub(super) async fn check_connections(database: &Database, settings: &Settings, 
         "PostgreSQL gives this role {} connections, others use {}; a replica takes up to {}: {fit} replicas fit, and {} run now",
         room.available,
         room.others,
-        ConnectionRoom::per_process(connections),
+        ConnectionCapacity::per_process(connections),
         room.processes
     );
     let cure = "raise max_connections of the server (or the limit of the role or the database), lower database.connections, or \

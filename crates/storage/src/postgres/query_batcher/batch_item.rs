@@ -8,100 +8,100 @@ use sea_orm::sqlx::{self, AssertSqlSafe, PgConnection, Postgres, Row};
 use sea_orm::{Statement, Value, Values};
 use sea_query_sqlx::SqlxValues;
 
-use crate::lookup::Question;
+use crate::lookup::PreparedQuery;
 use crate::new_token;
 
 /// What somebody wants of the database.
-pub(super) enum Job {
+pub(super) enum BatchItem {
     /// A lane to run a statement of its own.
     Statement,
     /// The row of a question.
-    Lookup { question: Question, keys: Vec<String> },
+    Lookup { query: PreparedQuery, keys: Vec<String> },
     /// A new token, by its values, of which the first is its organisation.
     NewToken { values: Vec<Value> },
 }
 
-impl Job {
+impl BatchItem {
     /// May both be asked for with one statement? Nobody has anything to do with another organisation's.
-    pub(super) fn goes_with(&self, other: &Self) -> bool {
+    pub(super) fn can_share_statement(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Lookup { question, .. }, Self::Lookup { question: other, .. }) => question == other,
+            (Self::Lookup { query, .. }, Self::Lookup { query: other, .. }) => query == other,
             (Self::NewToken { values }, Self::NewToken { values: other }) => values.first() == other.first(),
             _ => false,
         }
     }
 
     /// Returns the maximum number of items of this kind in one statement.
-    pub(super) fn most(&self) -> usize {
+    pub(super) fn max_batch_size(&self) -> usize {
         match self {
             Self::Statement => 1,
             Self::Lookup { .. } => 16,
-            Self::NewToken { .. } => new_token::MOST,
+            Self::NewToken { .. } => new_token::MAX_TOKENS,
         }
     }
 
     /// Must it not be asked for twice?
-    pub(super) fn writes(&self) -> bool {
+    pub(super) fn is_write(&self) -> bool {
         matches!(self, Self::NewToken { .. })
     }
 }
 
 /// The statement for these, all of one kind.
-pub(super) fn text(jobs: &[&Arc<Job>]) -> &'static str {
-    match jobs.first().map(|job| job.as_ref()) {
-        Some(Job::Lookup { question, .. }) if jobs.len() == 1 => question.one(),
-        Some(Job::Lookup { question, .. }) => question.many(),
-        Some(Job::NewToken { .. }) => new_token::statement(jobs.len()),
-        Some(Job::Statement) | None => "",
+pub(super) fn sql_of(items: &[&Arc<BatchItem>]) -> &'static str {
+    match items.first().map(|item| item.as_ref()) {
+        Some(BatchItem::Lookup { query, .. }) if items.len() == 1 => query.single_sql(),
+        Some(BatchItem::Lookup { query, .. }) => query.batch_sql(),
+        Some(BatchItem::NewToken { .. }) => new_token::statement(items.len()),
+        Some(BatchItem::Statement) | None => "",
     }
 }
 
 /// Asks for them. The rows are in the order of the jobs; of what is written there are none.
-pub(super) async fn ask(connection: &mut PgConnection, jobs: &[&Arc<Job>]) -> sqlx::Result<Vec<Option<PgRow>>> {
-    match jobs.first().map(|job| job.as_ref()) {
-        Some(Job::Lookup { question, keys }) if jobs.len() == 1 => {
-            let mut asked = sqlx::query(question.one()).bind(question.organisation.0);
+pub(super) async fn run(connection: &mut PgConnection, items: &[&Arc<BatchItem>]) -> sqlx::Result<Vec<Option<PgRow>>> {
+    match items.first().map(|item| item.as_ref()) {
+        Some(BatchItem::Lookup { query, keys }) if items.len() == 1 => {
+            let mut statement = sqlx::query(query.single_sql()).bind(query.organisation.0);
             for key in keys {
-                asked = asked.bind(key);
+                statement = statement.bind(key);
             }
-            Ok(vec![asked.fetch_optional(connection).await?])
+            Ok(vec![statement.fetch_optional(connection).await?])
         }
-        Some(Job::Lookup { question, keys }) => many(connection, *question, keys.len(), jobs).await,
-        Some(Job::NewToken { .. }) => {
-            let values = jobs.iter().flat_map(|job| match job.as_ref() {
-                Job::NewToken { values } => values.as_slice(),
+        Some(BatchItem::Lookup { query, keys }) => run_lookups(connection, *query, keys.len(), items).await,
+        Some(BatchItem::NewToken { .. }) => {
+            let values = items.iter().flat_map(|item| match item.as_ref() {
+                BatchItem::NewToken { values } => values.as_slice(),
                 _ => &[],
             });
-            let asked =
-                sqlx::query_with(new_token::statement(jobs.len()), SqlxValues(Values(values.cloned().collect())));
+            let statement =
+                sqlx::query_with(new_token::statement(items.len()), SqlxValues(Values(values.cloned().collect())));
             // In a box: lookups need not have room for it.
-            Box::pin(asked.execute(connection)).await?;
+            Box::pin(statement.execute(connection)).await?;
             Ok(Vec::new())
         }
-        Some(Job::Statement) | None => Ok(Vec::new()),
+        Some(BatchItem::Statement) | None => Ok(Vec::new()),
     }
 }
 
 /// Rows of one question, to be put in the order of the jobs.
-async fn many(
+async fn run_lookups(
     connection: &mut PgConnection,
-    question: Question,
+    query: PreparedQuery,
     keys: usize,
-    jobs: &[&Arc<Job>],
+    items: &[&Arc<BatchItem>],
 ) -> sqlx::Result<Vec<Option<PgRow>>> {
-    let mut asked = sqlx::query(question.many()).bind(question.organisation.0);
+    let mut statement = sqlx::query(query.batch_sql()).bind(query.organisation.0);
     for key in 0..keys {
-        let values = jobs.iter().map(|job| match job.as_ref() {
-            Job::Lookup { keys, .. } => keys.get(key).map_or("", String::as_str),
+        let values = items.iter().map(|item| match item.as_ref() {
+            BatchItem::Lookup { keys, .. } => keys.get(key).map_or("", String::as_str),
             _ => "",
         });
-        asked = asked.bind(values.collect::<Vec<_>>());
+        statement = statement.bind(values.collect::<Vec<_>>());
     }
-    let found = asked.fetch_all(connection).await?;
-    let mut rows: Vec<_> = jobs.iter().map(|_| None).collect();
+    let found = statement.fetch_all(connection).await?;
+    let mut rows: Vec<_> = items.iter().map(|_| None).collect();
     for row in found {
-        let place: i64 = row.try_get(row.len() - 1)?;
-        if let Some(slot) = usize::try_from(place - 1).ok().and_then(|place| rows.get_mut(place)) {
+        let position: i64 = row.try_get(row.len() - 1)?;
+        if let Some(slot) = usize::try_from(position - 1).ok().and_then(|position| rows.get_mut(position)) {
             *slot = Some(row);
         }
     }

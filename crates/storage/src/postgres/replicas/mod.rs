@@ -8,8 +8,8 @@
 //! compared with, is read from the primary.
 
 mod follow;
-mod memory;
 mod position;
+mod write_positions;
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -25,20 +25,20 @@ use tokio::time::{Instant, timeout};
 use crate::options::{DatabaseOptions, SetupError};
 use crate::postgres::pools::Pools;
 use crate::postgres::url;
-use crate::sql::executor::Single;
-use memory::Memory;
+use crate::sql::executor::Executor;
+use write_positions::WritePositions;
 
 /// How long a read waits for a connection to a replica, how long its statement may take, and how long both may together.
 /// After that the primary is asked, which has to be done with it before the caller's patience ends.
-const ACQUIRE: Duration = Duration::from_millis(500);
-const STATEMENT: Duration = Duration::from_secs(1);
-const PATIENCE: Duration = Duration::from_secs(2);
+const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(500);
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(1);
+const READ_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The replicas of a database, and what its callers must not be shown without.
 pub struct Replicas {
     primary: Arc<Pools>,
     all: Vec<Arc<Replica>>,
-    memory: Memory,
+    write_positions: WritePositions,
     /// When the primary was asked, and where it was then; the oldest first.
     samples: Mutex<VecDeque<(Instant, LogPosition)>>,
     max_lag: Duration,
@@ -66,16 +66,16 @@ struct Replica {
 struct State {
     pool: Option<DatabaseConnection>,
     /// `None`: not to be used.
-    seen: Option<Seen>,
+    observed: Option<ObservedPosition>,
 }
 
 /// What is known of it.
 #[derive(Clone, Copy)]
-struct Seen {
+struct ObservedPosition {
     /// It has replayed so much.
     position: LogPosition,
     /// It has replayed whatever was acknowledged before.
-    fresh: Instant,
+    covers_until: Instant,
 }
 
 impl Replicas {
@@ -91,13 +91,13 @@ impl Replicas {
                 return Err(SetupError::Url("expected postgres://user:password@host/database of a replica".to_owned()));
             }
             url::check_url(&options)?;
-            url::warn_of_strangers(url);
+            url::warn_of_unverified_server(url);
             all.push(Arc::new(Replica { number: index + 1, options, state: Mutex::default() }));
         }
         Ok(Some(Arc::new(Self {
             primary: Arc::clone(primary),
             all,
-            memory: Memory::default(),
+            write_positions: WritePositions::default(),
             samples: Mutex::default(),
             max_lag: options.replica_max_lag,
             next: AtomicUsize::new(0),
@@ -108,9 +108,11 @@ impl Replicas {
     }
 
     /// Returns how current the reads of a caller must be, so that it sees its own writes. `after` is what it has sent along: what
-    /// [`Writing::done`] has returned before, in any process.
+    /// [`PendingWrite::finish`] has returned before, in any process.
     pub fn consistency(&self, caller: &Caller, after: Option<&str>) -> ReadConsistency {
-        let Some(written) = self.memory.written(self.memory.place(caller)) else { return ReadConsistency::Strong };
+        let Some(written) = self.write_positions.required_position(self.write_positions.slot(caller)) else {
+            return ReadConsistency::Strong;
+        };
         // A text that is not understood may be the position of a later version.
         let Ok(after) = after.map(str::parse::<LogPosition>).transpose() else { return ReadConsistency::Strong };
         let position = written.join(after.unwrap_or_default());
@@ -125,8 +127,8 @@ impl Replicas {
     fn choose(&self, position: LogPosition) -> Option<&Replica> {
         let now = Instant::now();
         let ready = |replica: &Arc<Replica>| {
-            let Some(seen) = replica.state().seen else { return false };
-            seen.position.covers(position) && now.saturating_duration_since(seen.fresh) <= self.max_lag
+            let Some(observed) = replica.state().observed else { return false };
+            observed.position.covers(position) && now.saturating_duration_since(observed.covers_until) <= self.max_lag
         };
         let first = self.next.fetch_add(1, Ordering::Relaxed) % self.all.len();
         let found = self.all.iter().cycle().skip(first).take(self.all.len()).find(|replica| ready(replica));
@@ -135,8 +137,8 @@ impl Replicas {
 
     /// To be called before a call that may write: until it has said where it has, nothing is read from replicas that it
     /// might have changed.
-    pub fn writing(self: &Arc<Self>, caller: &Caller) -> Writing {
-        Writing { place: self.memory.place(caller), replicas: Arc::clone(self), known: false }
+    pub fn begin_write(self: &Arc<Self>, caller: &Caller) -> PendingWrite {
+        PendingWrite { slot: self.write_positions.slot(caller), replicas: Arc::clone(self), position_known: false }
     }
 
     /// How many reads that need not be of this very moment the primary has answered, and how many a replica.
@@ -146,7 +148,7 @@ impl Replicas {
 
     /// Runs a read on a replica that is as current as `consistency` demands. `None`: there is none, or it failed; the primary has to
     /// answer.
-    pub(crate) async fn read<T, W>(&self, consistency: ReadConsistency, work: impl Fn(Single) -> W) -> Option<T>
+    pub(crate) async fn read<T, W>(&self, consistency: ReadConsistency, work: impl Fn(Executor) -> W) -> Option<T>
     where
         W: Future<Output = StoreResult<T>>,
     {
@@ -168,7 +170,7 @@ impl Replicas {
     pub(crate) async fn close(&self) {
         self.closed.store(true, Ordering::Release);
         for replica in &self.all {
-            let pool = replica.leave();
+            let pool = replica.take_pool();
             if let Some(pool) = pool {
                 let _ = pool.close().await;
             }
@@ -186,8 +188,8 @@ impl std::fmt::Debug for Replicas {
 fn replica_options(options: &DatabaseOptions, url: &str) -> DatabaseOptions {
     DatabaseOptions {
         url: url.to_owned(),
-        acquire_timeout: options.acquire_timeout.min(ACQUIRE),
-        statement_timeout: options.statement_timeout.min(STATEMENT),
+        acquire_timeout: options.acquire_timeout.min(ACQUIRE_TIMEOUT),
+        statement_timeout: options.statement_timeout.min(STATEMENT_TIMEOUT),
         replica_urls: Vec::new(),
         ..options.clone()
     }
@@ -199,71 +201,71 @@ impl Replica {
     }
 
     /// Runs a read. `None`: it failed.
-    async fn read<T, W>(&self, work: impl Fn(Single) -> W) -> Option<T>
+    async fn read<T, W>(&self, work: impl Fn(Executor) -> W) -> Option<T>
     where
         W: Future<Output = StoreResult<T>>,
     {
         let pool = self.state().pool.clone()?;
         // A single statement may be dropped.
-        match timeout(PATIENCE, work(Single::Pool(pool))).await {
+        match timeout(READ_TIMEOUT, work(Executor::Pool(pool))).await {
             Ok(Ok(found)) => Some(found),
             // What it replays was in the way: next time it may not be.
             Ok(Err(StoreError::Conflict(_))) => None,
             Ok(Err(_)) => {
                 // Until it is heard of again.
-                self.state().seen = None;
+                self.state().observed = None;
                 None
             }
             Err(_) => {
                 // Whoever got one of its connections next would wait as long.
-                self.abandon();
+                self.discard_pool();
                 None
             }
         }
     }
 
     /// Uses none of its connections again.
-    fn abandon(&self) {
-        if let Some(pool) = self.leave() {
+    fn discard_pool(&self) {
+        if let Some(pool) = self.take_pool() {
             tokio::spawn(async move { pool.close().await });
         }
     }
 
-    fn leave(&self) -> Option<DatabaseConnection> {
+    fn take_pool(&self) -> Option<DatabaseConnection> {
         let mut state = self.state();
-        state.seen = None;
+        state.observed = None;
         state.pool.take()
     }
 }
 
 /// A call that may write.
-pub struct Writing {
+pub struct PendingWrite {
     replicas: Arc<Replicas>,
-    place: usize,
-    known: bool,
+    slot: usize,
+    position_known: bool,
 }
 
-impl Writing {
+impl PendingWrite {
     /// Ends the call, with any outcome. Asks how far the primary's log has come, notes it for the caller, and returns it as a text
     /// for [`Replicas::consistency`] in any process. `None`: the primary did not say; for a moment no call reads from a replica.
-    pub async fn done(mut self) -> Option<String> {
-        let position = self.replicas.ask_primary().await?;
-        self.replicas.memory.note(self.place, position);
-        self.known = true;
+    pub async fn finish(mut self) -> Option<String> {
+        let position = self.replicas.primary_position().await?;
+        self.replicas.write_positions.record_write(self.slot, position);
+        self.position_known = true;
         Some(position.to_string())
     }
 }
 
 /// Also when the call was cut: it may have written all the same.
-impl Drop for Writing {
+impl Drop for PendingWrite {
     fn drop(&mut self) {
-        if !self.known {
-            self.replicas.memory.doubt();
+        if !self.position_known {
+            self.replicas.write_positions.record_unknown_write();
         }
     }
 }
 
-impl std::fmt::Debug for Writing {
+impl std::fmt::Debug for PendingWrite {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Writing")
     }

@@ -7,23 +7,23 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 
-use rusqlite::types::{ToSqlOutput, Value as Cell, ValueRef};
+use rusqlite::types::{ToSqlOutput, Value as SqliteValue, ValueRef};
 use rusqlite::{Connection, OpenFlags};
 use sea_orm::{Statement, Value};
 use tokio::sync::oneshot;
 
-use super::batch::{Counters, Reply, stopped};
+use super::batch::{Counters, Reply, stopped_error};
 use crate::error::Failure;
 use crate::sqlite::{self, BUSY_TIMEOUT, CHECKPOINT_PAGES, JOURNAL_SIZE_LIMIT};
 
 /// What SQLite keeps prepared.
-const STATEMENTS: usize = 64;
+const CACHED_STATEMENTS: usize = 64;
 
 /// The rows that a statement has answered.
-pub(crate) type Rows = Vec<Vec<Cell>>;
+pub(crate) type Rows = Vec<Vec<SqliteValue>>;
 
 /// A statement, and who waits for it.
-pub(super) struct Single {
+pub(super) struct AutocommitWrite {
     pub(super) statement: Statement,
     /// Set by whoever comes first: the thread that runs it, or the one who waits no longer.
     pub(super) taken: Arc<AtomicBool>,
@@ -31,21 +31,21 @@ pub(super) struct Single {
 }
 
 /// A batch, and who is told when everybody of it has been.
-type Batch = (Vec<Single>, oneshot::Sender<()>);
+type BatchRequest = (Vec<AutocommitWrite>, oneshot::Sender<()>);
 
 /// The thread. It ends when this is dropped.
-pub(super) struct Singles {
-    batches: mpsc::Sender<Batch>,
+pub(super) struct AutocommitWriter {
+    batches: mpsc::Sender<BatchRequest>,
     /// Fails when the thread has ended and its connection is closed.
     ended: oneshot::Receiver<()>,
 }
 
-impl Singles {
+impl AutocommitWriter {
     /// Starts it. It opens the file with the first batch.
     pub(super) fn start(file: &Path, read_only: bool, counters: Arc<Counters>) -> std::io::Result<Self> {
-        let (batches, queue) = mpsc::channel::<Batch>();
+        let (batches, queue) = mpsc::channel::<BatchRequest>();
         let (running, ended) = oneshot::channel();
-        let mut writer = Writer { file: file.to_owned(), read_only, counters, connection: None };
+        let mut writer = WriterThread { file: file.to_owned(), read_only, counters, connection: None };
         std::thread::Builder::new().name("sqlite-writer".to_owned()).spawn(move || {
             while let Ok((batch, done)) = queue.recv() {
                 writer.batch(batch);
@@ -65,14 +65,14 @@ impl Singles {
     }
 
     /// Runs a batch, in one transaction, and tells each who waits. An error means that there is no thread any more.
-    pub(super) async fn batch(&self, batch: Vec<Single>) -> Result<(), Failure> {
-        let (done, told) = oneshot::channel();
-        self.batches.send((batch, done)).map_err(|_| stopped())?;
-        told.await.map_err(|_| stopped())
+    pub(super) async fn batch(&self, batch: Vec<AutocommitWrite>) -> Result<(), Failure> {
+        let (done, finished) = oneshot::channel();
+        self.batches.send((batch, done)).map_err(|_| stopped_error())?;
+        finished.await.map_err(|_| stopped_error())
     }
 }
 
-struct Writer {
+struct WriterThread {
     file: PathBuf,
     read_only: bool,
     counters: Arc<Counters>,
@@ -80,8 +80,8 @@ struct Writer {
     connection: Option<Connection>,
 }
 
-impl Writer {
-    fn batch(&mut self, batch: Vec<Single>) {
+impl WriterThread {
+    fn batch(&mut self, batch: Vec<AutocommitWrite>) {
         let mut written = Vec::with_capacity(batch.len());
         let opened = self.connection.take().map_or_else(|| open(&self.file, self.read_only), Ok);
         let result = match opened {
@@ -90,9 +90,9 @@ impl Writer {
                 self.connection = result.is_ok().then_some(connection);
                 result
             }
-            Err(error) => refuse(batch, Failure::of_rusqlite(&error)),
+            Err(error) => refuse(batch, Failure::from_rusqlite(&error)),
         };
-        self.counters.settle(&result, written.len());
+        self.counters.record_batch(&result, written.len());
         for (rows, reply) in written {
             let _ = reply.send(result.clone().map(|()| rows));
         }
@@ -101,7 +101,7 @@ impl Writer {
 
 fn open(file: &Path, read_only: bool) -> rusqlite::Result<Connection> {
     let mode = if read_only { OpenFlags::SQLITE_OPEN_READ_ONLY } else { OpenFlags::SQLITE_OPEN_READ_WRITE };
-    let connection = sqlite::open(file, mode, BUSY_TIMEOUT, STATEMENTS)?;
+    let connection = sqlite::open(file, mode, BUSY_TIMEOUT, CACHED_STATEMENTS)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "journal_size_limit", JOURNAL_SIZE_LIMIT)?;
@@ -110,14 +110,18 @@ fn open(file: &Path, read_only: bool) -> rusqlite::Result<Connection> {
 }
 
 /// Runs all of them and commits. `written` are those to be told the result. After a failure the connection is in doubt.
-fn run(connection: &Connection, batch: Vec<Single>, written: &mut Vec<(Rows, Reply<Rows>)>) -> Result<(), Failure> {
+fn run(
+    connection: &Connection,
+    batch: Vec<AutocommitWrite>,
+    written: &mut Vec<(Rows, Reply<Rows>)>,
+) -> Result<(), Failure> {
     let step = |step| connection.prepare_cached(step)?.raw_execute().map(|_| ());
-    let step = |text| step(text).map_err(|error| Failure::of_rusqlite(&error));
+    let step = |text| step(text).map_err(|error| Failure::from_rusqlite(&error));
     let mut batch = batch.into_iter();
     if let Err(failure) = step("BEGIN IMMEDIATE") {
         return refuse(batch, failure);
     }
-    while let Some(Single { statement, taken, reply }) = batch.next() {
+    while let Some(AutocommitWrite { statement, taken, reply }) = batch.next() {
         if reply.is_closed() || taken.swap(true, Ordering::Relaxed) {
             continue;
         }
@@ -136,20 +140,20 @@ fn run(connection: &Connection, batch: Vec<Single>, written: &mut Vec<(Rows, Rep
 }
 
 /// Tells those who have not had their turns.
-fn refuse(batch: impl IntoIterator<Item = Single>, failure: Failure) -> Result<(), Failure> {
-    for Single { reply, .. } in batch {
+fn refuse(batch: impl IntoIterator<Item = AutocommitWrite>, failure: Failure) -> Result<(), Failure> {
+    for AutocommitWrite { reply, .. } in batch {
         let _ = reply.send(Err(failure.clone()));
     }
     Err(failure)
 }
 
 fn execute(connection: &Connection, statement: &Statement) -> Result<Rows, Failure> {
-    let failed = |error| Failure::of_rusqlite(&error);
+    let failed = |error| Failure::from_rusqlite(&error);
     let mut prepared = connection.prepare_cached(&statement.sql).map_err(failed)?;
     for (place, value) in (1..).zip(statement.values.iter().flat_map(|values| &values.0)) {
         // SQLite counts them as they come, and so does whoever writes the text. To look for a name takes as long as all before it.
         debug_assert_eq!(prepared.parameter_name(place), Some(format!("${place}").as_str()));
-        prepared.raw_bind_parameter(place, cell(value)?).map_err(failed)?;
+        prepared.raw_bind_parameter(place, borrowed_value(value)?).map_err(failed)?;
     }
     let columns = prepared.column_count();
     let mut found = prepared.raw_query();
@@ -160,7 +164,7 @@ fn execute(connection: &Connection, statement: &Statement) -> Result<Rows, Failu
     Ok(rows)
 }
 
-fn cell(value: &Value) -> Result<ToSqlOutput<'_>, Failure> {
+fn borrowed_value(value: &Value) -> Result<ToSqlOutput<'_>, Failure> {
     Ok(ToSqlOutput::Borrowed(match value {
         Value::String(Some(text)) => ValueRef::Text(text.as_bytes()),
         Value::Int(Some(number)) => ValueRef::Integer((*number).into()),

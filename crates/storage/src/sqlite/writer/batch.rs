@@ -12,15 +12,15 @@ use crate::error::Failure;
 /// What bounds a batch and a wait.
 pub(super) struct Limits {
     /// Maximum number of units that share a commit...
-    pub(super) batch_units: usize,
+    pub(super) max_batch_size: usize,
     /// ...and no unit gets a turn in a batch that is this old.
-    pub(super) batch_time: Duration,
+    pub(super) max_batch_age: Duration,
     /// How long a unit waits for its turn.
-    pub(super) turn: Duration,
+    pub(super) queue_timeout: Duration,
     /// How long a unit may go without a statement. At least that, at most twice as long.
-    pub(super) idle: Duration,
+    pub(super) idle_timeout: Duration,
     /// Size of the write-ahead log above which it is emptied, in bytes.
-    pub(super) log_bytes: u64,
+    pub(super) max_log_bytes: u64,
 }
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, Failure>>;
@@ -30,20 +30,20 @@ pub(super) struct Counters {
     pub(super) units: AtomicU64,
     pub(super) commits: AtomicU64,
     /// When the last commit was made; none after a batch that could not be written.
-    last_good: Mutex<Option<Instant>>,
+    last_commit: Mutex<Option<Instant>>,
 }
 
 impl Counters {
-    pub(super) fn last_good(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.last_good.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn last_commit(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.last_commit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Records the end of a batch, before its units receive their result.
-    pub(super) fn settle(&self, result: &Result<(), Failure>, units: usize) {
+    pub(super) fn record_batch(&self, result: &Result<(), Failure>, units: usize) {
         match result {
             Ok(()) if units == 0 => {}
-            Ok(()) => *self.last_good() = Some(Instant::now()),
-            Err(_) => *self.last_good() = None,
+            Ok(()) => *self.last_commit() = Some(Instant::now()),
+            Err(_) => *self.last_commit() = None,
         }
         match result {
             Ok(()) if units == 0 => {}
@@ -56,6 +56,6 @@ impl Counters {
     }
 }
 
-pub(super) fn stopped() -> Failure {
+pub(super) fn stopped_error() -> Failure {
     Failure::unavailable("the writer has stopped")
 }

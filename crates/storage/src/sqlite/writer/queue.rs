@@ -2,14 +2,14 @@
 
 use tokio::sync::mpsc;
 
-use super::autocommit::Single;
+use super::autocommit::AutocommitWrite;
 use super::batch::Reply;
-use super::write_transaction::Turn;
+use super::write_transaction::WriteTransaction;
 
 /// A request in the queue.
 pub(super) enum Request {
-    Turn(Reply<Turn>),
-    Single(Box<Single>),
+    Transaction(Reply<WriteTransaction>),
+    Autocommit(Box<AutocommitWrite>),
     /// Empties the log, closes the connections and ends the task.
     Close,
 }
@@ -30,9 +30,9 @@ impl Queue {
     }
 
     /// The next one, if it is a turn, and there already.
-    pub(super) fn turn(&mut self) -> Option<Reply<Turn>> {
+    pub(super) fn next_transaction(&mut self) -> Option<Reply<WriteTransaction>> {
         match self.poll()? {
-            Request::Turn(reply) => Some(reply),
+            Request::Transaction(reply) => Some(reply),
             other => {
                 self.next = Some(other);
                 None
@@ -41,9 +41,9 @@ impl Queue {
     }
 
     /// The next one, if it is a single statement, and there already.
-    pub(super) fn single(&mut self) -> Option<Single> {
+    pub(super) fn next_autocommit(&mut self) -> Option<AutocommitWrite> {
         match self.poll()? {
-            Request::Single(single) => Some(*single),
+            Request::Autocommit(write) => Some(*write),
             other => {
                 self.next = Some(other);
                 None

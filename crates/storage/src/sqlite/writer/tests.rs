@@ -18,11 +18,11 @@ async fn fixture(idle: Duration) -> Fixture {
     fixture_with(idle, u64::MAX).await
 }
 
-async fn fixture_with(idle: Duration, log_bytes: u64) -> Fixture {
-    fixture_of(idle, log_bytes, Duration::from_secs(60)).await
+async fn fixture_with(idle: Duration, max_log_bytes: u64) -> Fixture {
+    fixture_of(idle, max_log_bytes, Duration::from_secs(60)).await
 }
 
-async fn fixture_of(idle: Duration, log_bytes: u64, turn: Duration) -> Fixture {
+async fn fixture_of(idle_timeout: Duration, max_log_bytes: u64, queue_timeout: Duration) -> Fixture {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("test.db");
     let options = Arc::new(DatabaseOptions::new(format!("sqlite://{}", file.display())));
@@ -31,7 +31,7 @@ async fn fixture_of(idle: Duration, log_bytes: u64, turn: Duration) -> Fixture {
     connection.execute_unprepared(schema).await.expect("a schema");
     // A batch ends only when nobody waits, however slow the machine is.
     let minute = Duration::from_secs(60);
-    let limits = Limits { batch_units: 64, batch_time: minute, turn, idle, log_bytes };
+    let limits = Limits { max_batch_size: 64, max_batch_age: minute, queue_timeout, idle_timeout, max_log_bytes };
     let writer = SqliteWriter::start_with(connection, options.clone(), &file, limits).expect("starts");
     Fixture { writer: Arc::new(writer), options, folder }
 }
@@ -39,7 +39,7 @@ async fn fixture_of(idle: Duration, log_bytes: u64, turn: Duration) -> Fixture {
 impl Fixture {
     /// Waits until so many requests are in the queue.
     async fn queued(&self, count: usize) {
-        while QUEUE - self.writer.requests.capacity() < count {
+        while QUEUE_CAPACITY - self.writer.requests.capacity() < count {
             tokio::task::yield_now().await;
         }
     }
@@ -52,8 +52,8 @@ impl Fixture {
     }
 }
 
-async fn insert(turn: &Turn, id: i64) -> Result<(), Failure> {
-    let connection = turn.lock().await?;
+async fn insert(transaction: &WriteTransaction, id: i64) -> Result<(), Failure> {
+    let connection = transaction.lock().await?;
     connection.execute_unprepared(&format!("INSERT INTO t VALUES ({id})")).await?;
     Ok(())
 }
@@ -66,7 +66,7 @@ fn write(writer: &Arc<SqliteWriter>, sql: String) -> JoinHandle<Result<Rows, Fai
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn statements_share_a_commit_and_a_refused_one_costs_only_itself() {
     let fixture = fixture(Duration::from_secs(60)).await;
-    let first = fixture.writer.begin().await.expect("a turn");
+    let first = fixture.writer.begin().await.expect("a transaction");
     insert(&first, 1_000).await.expect("inserts");
     let insert = |n| write(&fixture.writer, format!("INSERT INTO t VALUES ({}) RETURNING id", n / 2));
     let writes: Vec<_> = (0..60).map(insert).collect();
@@ -96,10 +96,10 @@ async fn a_statement_that_runs_is_waited_for_and_one_that_waits_is_withdrawn() {
         "WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 3000000) SELECT max(n) FROM s";
     let long = write(&fixture.writer, format!("INSERT INTO t {count}"));
     assert_eq!(long.await.expect("ran"), Ok(Vec::new()), "it takes longer than anybody waits for a turn");
-    let turn = fixture.writer.begin().await.expect("a turn");
+    let transaction = fixture.writer.begin().await.expect("a transaction");
     let refused = write(&fixture.writer, "INSERT INTO t VALUES (1)".to_owned()).await.expect("ran");
-    assert_eq!(refused, Err(busy()));
-    drop(turn);
+    assert_eq!(refused, Err(queue_timeout_error()));
+    drop(transaction);
     write(&fixture.writer, "INSERT INTO t VALUES (2)".to_owned()).await.expect("ran").expect("written");
     assert_eq!(fixture.ids().await, [2, 3_000_000]);
 }
@@ -107,7 +107,7 @@ async fn a_statement_that_runs_is_waited_for_and_one_that_waits_is_withdrawn() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_failed_commit_is_told_to_all_statements_and_the_next_batch_is_sound() {
     let fixture = fixture(Duration::from_secs(60)).await;
-    let first = fixture.writer.begin().await.expect("a turn");
+    let first = fixture.writer.begin().await.expect("a transaction");
     // Found out only when the whole transaction commits.
     let deferred = ["PRAGMA defer_foreign_keys = ON", "INSERT INTO t VALUES (1)", "INSERT INTO r VALUES (99)"];
     let mut writes = Vec::new();
@@ -127,17 +127,17 @@ async fn a_failed_commit_is_told_to_all_statements_and_the_next_batch_is_sound()
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn units_share_a_commit_and_bad_ones_cost_only_themselves() {
     let fixture = fixture(Duration::from_secs(60)).await;
-    let first = fixture.writer.begin().await.expect("a turn");
+    let first = fixture.writer.begin().await.expect("a transaction");
     insert(&first, 1_000).await.expect("inserts");
 
     let units = (0..60).map(|id| {
         let writer = Arc::clone(&fixture.writer);
         tokio::spawn(async move {
-            let turn = writer.begin().await.expect("a turn");
-            insert(&turn, id).await.expect("inserts");
+            let transaction = writer.begin().await.expect("a transaction");
+            insert(&transaction, id).await.expect("inserts");
             match id % 4 {
-                0 => turn.commit().await.is_ok(),
-                1 => insert(&turn, 1_000).await.is_ok(),
+                0 => transaction.commit().await.is_ok(),
+                1 => insert(&transaction, 1_000).await.is_ok(),
                 2 => panic!("a unit of work that panics, on purpose"),
                 _ => false,
             }
@@ -162,58 +162,64 @@ async fn units_share_a_commit_and_bad_ones_cost_only_themselves() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_failed_commit_is_told_to_everybody_and_the_next_batch_is_sound() {
     let fixture = fixture(Duration::from_secs(60)).await;
-    let first = fixture.writer.begin().await.expect("a turn");
+    let first = fixture.writer.begin().await.expect("a transaction");
     insert(&first, 1).await.expect("inserts");
     let writer = Arc::clone(&fixture.writer);
     let broken = tokio::spawn(async move {
-        let turn = writer.begin().await?;
+        let transaction = writer.begin().await?;
         // Found out only when the whole transaction commits.
         let deferred = "PRAGMA defer_foreign_keys = ON; INSERT INTO r VALUES (99);";
-        turn.lock().await?.execute_unprepared(deferred).await?;
-        turn.commit().await
+        transaction.lock().await?.execute_unprepared(deferred).await?;
+        transaction.commit().await
     });
     fixture.queued(1).await;
-    let told = first.commit().await.expect_err("the batch failed");
-    assert_eq!(broken.await.expect("ran"), Err(told));
+    let finished = first.commit().await.expect_err("the batch failed");
+    assert_eq!(broken.await.expect("ran"), Err(finished));
     assert!(fixture.ids().await.is_empty());
 
-    let turn = fixture.writer.begin().await.expect("a turn on a new connection");
-    insert(&turn, 2).await.expect("inserts");
-    turn.commit().await.expect("commits");
+    let transaction = fixture.writer.begin().await.expect("a transaction on a new connection");
+    insert(&transaction, 2).await.expect("inserts");
+    transaction.commit().await.expect("commits");
     assert_eq!(fixture.ids().await, [2]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_full_disk_never_takes_what_was_acknowledged() {
     let fixture = fixture(Duration::from_secs(60)).await;
-    let first = fixture.writer.begin().await.expect("a turn");
+    let first = fixture.writer.begin().await.expect("a transaction");
     insert(&first, 1).await.expect("inserts");
     let writer = Arc::clone(&fixture.writer);
     let full = tokio::spawn(async move {
-        let turn = writer.begin().await?;
+        let transaction = writer.begin().await?;
         let fill = "PRAGMA max_page_count = 6; CREATE TABLE big AS WITH RECURSIVE n (i) AS \
                     (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 100) SELECT randomblob(4000) AS b FROM n;";
-        turn.lock().await?.execute_unprepared(fill).await?;
-        turn.commit().await
+        transaction.lock().await?.execute_unprepared(fill).await?;
+        transaction.commit().await
     });
     fixture.queued(1).await;
     let acked = first.commit().await.is_ok();
     assert!(matches!(full.await.expect("ran"), Err(Failure::Unavailable(_))));
     assert_eq!(fixture.ids().await, if acked { vec![1] } else { vec![] });
 
-    let turn = fixture.writer.begin().await.expect("a turn");
-    turn.lock().await.expect("a connection").execute_unprepared("PRAGMA max_page_count = 100000").await.expect("runs");
-    insert(&turn, 2).await.expect("inserts");
-    turn.commit().await.expect("commits");
+    let transaction = fixture.writer.begin().await.expect("a transaction");
+    transaction
+        .lock()
+        .await
+        .expect("a connection")
+        .execute_unprepared("PRAGMA max_page_count = 100000")
+        .await
+        .expect("runs");
+    insert(&transaction, 2).await.expect("inserts");
+    transaction.commit().await.expect("commits");
     assert!(fixture.ids().await.contains(&2));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_unit_that_rests_for_too_long_loses_its_turn() {
     let fixture = fixture(Duration::from_millis(50)).await;
-    let idle = fixture.writer.begin().await.expect("a turn");
+    let idle = fixture.writer.begin().await.expect("a transaction");
     insert(&idle, 1).await.expect("inserts");
-    let next = fixture.writer.begin().await.expect("a turn, although the first was never given back");
+    let next = fixture.writer.begin().await.expect("a transaction, although the first was never given back");
     insert(&next, 2).await.expect("inserts");
     next.commit().await.expect("commits");
     assert!(matches!(insert(&idle, 3).await, Err(Failure::Unavailable(_))));
@@ -227,16 +233,16 @@ async fn requesters_that_go_away_do_not_hold_the_queue_up() {
     for round in 0..200_u64 {
         let writer = Arc::clone(&fixture.writer);
         let unit = tokio::spawn(async move {
-            let turn = writer.begin().await.expect("a turn");
-            insert(&turn, 5).await.expect("nobody ever commits it");
+            let transaction = writer.begin().await.expect("a transaction");
+            insert(&transaction, 5).await.expect("nobody ever commits it");
             std::future::pending::<()>().await;
         });
         tokio::time::sleep(Duration::from_micros(round % 50 * 20)).await;
         unit.abort();
     }
-    let turn = fixture.writer.begin().await.expect("a turn");
-    insert(&turn, 1).await.expect("inserts");
-    turn.commit().await.expect("commits");
+    let transaction = fixture.writer.begin().await.expect("a transaction");
+    insert(&transaction, 1).await.expect("inserts");
+    transaction.commit().await.expect("commits");
     assert_eq!(fixture.ids().await, [1]);
 }
 
@@ -273,9 +279,9 @@ async fn the_log_stays_small_however_much_is_read() {
     let reading = tokio::spawn(async move { always_read(&options).await });
     let mut most = 0;
     for id in 0..6_000 {
-        let turn = fixture.writer.begin().await.expect("a turn");
-        insert(&turn, id).await.expect("inserts");
-        turn.commit().await.expect("commits");
+        let transaction = fixture.writer.begin().await.expect("a transaction");
+        insert(&transaction, id).await.expect("inserts");
+        transaction.commit().await.expect("commits");
         most = most.max(std::fs::metadata(fixture.folder.path().join("test.db-wal")).expect("a log").len());
     }
     assert!(!reading.is_finished(), "somebody has always read");
@@ -294,9 +300,9 @@ async fn whoever_reads_for_minutes_holds_nobody_up_for_seconds() {
     let (mut slow, mut slowest, mut id) = (0, Duration::ZERO, 0);
     while std::fs::metadata(&log).expect("a log").len() < LIMIT * 6 {
         let asked = Instant::now();
-        let turn = fixture.writer.begin().await.expect("a turn");
-        insert(&turn, id).await.expect("inserts");
-        turn.commit().await.expect("commits");
+        let transaction = fixture.writer.begin().await.expect("a transaction");
+        insert(&transaction, id).await.expect("inserts");
+        transaction.commit().await.expect("commits");
         slow += u32::from(asked.elapsed() >= Duration::from_millis(200));
         slowest = slowest.max(asked.elapsed());
         id += 1;

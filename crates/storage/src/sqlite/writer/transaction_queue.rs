@@ -1,6 +1,6 @@
 //! Units of several statements: each has its turn on the connection that writes, in a savepoint.
 //!
-//! A unit cannot hold the queue up: it is noticed when its [`Turn`] is dropped, at whatever moment, and the savepoint is
+//! A unit cannot hold the queue up: it is noticed when its [`WriteTransaction`] is dropped, at whatever moment, and the savepoint is
 //! taken away from a unit that rests for too long.
 
 use std::sync::Arc;
@@ -11,22 +11,22 @@ use tokio::time::{Instant, timeout};
 
 use super::batch::{Counters, Limits, Reply};
 use super::queue::Queue;
-use super::write_transaction::{Ack, Slot, Turn};
+use super::write_transaction::{CommitReply, TransactionState, WriteTransaction};
 use crate::error::Failure;
 use crate::options::DatabaseOptions;
 use crate::sqlite::connect_writer;
 
 /// The connection of turns.
-pub(super) struct Turns {
+pub(super) struct TransactionQueue {
     pub(super) options: Arc<DatabaseOptions>,
     pub(super) counters: Arc<Counters>,
     /// None after a failure that leaves its transaction in doubt.
     pub(super) connection: Option<DatabaseConnection>,
 }
 
-impl Turns {
+impl TransactionQueue {
     /// Gives turns until somebody else waits, nobody does, or the batch is full; then commits, and tells all of them.
-    pub(super) async fn batch(&mut self, first: Reply<Turn>, queue: &mut Queue, limits: &Limits) {
+    pub(super) async fn batch(&mut self, first: Reply<WriteTransaction>, queue: &mut Queue, limits: &Limits) {
         let batch = match self.open().await {
             Ok(batch) => batch,
             Err(failure) => {
@@ -35,14 +35,14 @@ impl Turns {
                 return;
             }
         };
-        let mut acks = Vec::new();
-        let result = give(batch, first, queue, limits, &mut acks).await;
+        let mut replies = Vec::new();
+        let result = run_transactions(batch, first, queue, limits, &mut replies).await;
         if result.is_err() {
             self.connection = None;
         }
-        self.counters.settle(&result, acks.len());
-        for ack in acks {
-            let _ = ack.send(result.clone());
+        self.counters.record_batch(&result, replies.len());
+        for reply in replies {
+            let _ = reply.send(result.clone());
         }
     }
 
@@ -64,33 +64,33 @@ impl Turns {
     }
 }
 
-/// `acks` are those to be told the result.
-async fn give(
+/// `replies` are those to be told the result.
+async fn run_transactions(
     mut batch: DatabaseTransaction,
-    first: Reply<Turn>,
+    first: Reply<WriteTransaction>,
     queue: &mut Queue,
     limits: &Limits,
-    acks: &mut Vec<Ack>,
+    replies: &mut Vec<CommitReply>,
 ) -> Result<(), Failure> {
     let opened = Instant::now();
     let mut next = Some(first);
     let mut units = 0;
     while let Some(request) = next {
-        batch = turn(batch, request, limits, acks).await?;
+        batch = run_transaction(batch, request, limits, replies).await?;
         units += 1;
-        let full = units == limits.batch_units || opened.elapsed() >= limits.batch_time;
-        next = if full { None } else { queue.turn() };
+        let full = units == limits.max_batch_size || opened.elapsed() >= limits.max_batch_age;
+        next = if full { None } else { queue.next_transaction() };
     }
-    let ended = if acks.is_empty() { batch.rollback().await } else { batch.commit().await };
+    let ended = if replies.is_empty() { batch.rollback().await } else { batch.commit().await };
     Ok(ended?)
 }
 
 /// One unit's turn. An error means that the state of the whole transaction is in doubt.
-async fn turn(
+async fn run_transaction(
     batch: DatabaseTransaction,
-    request: Reply<Turn>,
+    request: Reply<WriteTransaction>,
     limits: &Limits,
-    acks: &mut Vec<Ack>,
+    replies: &mut Vec<CommitReply>,
 ) -> Result<DatabaseTransaction, Failure> {
     if request.is_closed() {
         return Ok(batch);
@@ -102,21 +102,21 @@ async fn turn(
             return Err(failure);
         }
     };
-    let slot = Slot { savepoint: Some(savepoint), batch: Some(batch), statements: 0 };
-    let slot = Arc::new(Mutex::new(slot));
-    let (done, mut outcome) = oneshot::channel();
+    let state = TransactionState { savepoint: Some(savepoint), batch: Some(batch), statements: 0 };
+    let state = Arc::new(Mutex::new(state));
+    let (done, mut commit) = oneshot::channel();
     // If the requester has just gone away, the turn is dropped here, which is an outcome like any other.
-    let _ = request.send(Ok(Turn { slot: Arc::clone(&slot), done }));
-    let outcome = self::outcome(&mut outcome, &slot, limits).await;
+    let _ = request.send(Ok(WriteTransaction { state: Arc::clone(&state), done }));
+    let commit = wait_for_commit(&mut commit, &state, limits).await;
 
-    let mut slot = slot.lock().await;
-    let (Some(savepoint), Some(batch)) = (slot.savepoint.take(), slot.batch.take()) else {
+    let mut state = state.lock().await;
+    let (Some(savepoint), Some(batch)) = (state.savepoint.take(), state.batch.take()) else {
         return Err(Failure::fault("a turn lost its transaction"));
     };
-    match outcome {
-        Some(ack) => {
+    match commit {
+        Some(reply) => {
             // In doubt from here on: this unit, too, learns what becomes of the batch.
-            acks.push(ack);
+            replies.push(reply);
             savepoint.commit().await?;
         }
         None => savepoint.rollback().await?,
@@ -125,18 +125,22 @@ async fn turn(
 }
 
 /// Waits for a unit to commit or to go away. One that runs no statement for too long is treated as gone.
-async fn outcome(outcome: &mut oneshot::Receiver<Ack>, slot: &Mutex<Slot>, limits: &Limits) -> Option<Ack> {
+async fn wait_for_commit(
+    commit: &mut oneshot::Receiver<CommitReply>,
+    state: &Mutex<TransactionState>,
+    limits: &Limits,
+) -> Option<CommitReply> {
     let mut seen = 0;
     loop {
-        if let Ok(outcome) = timeout(limits.idle, &mut *outcome).await {
-            return outcome.ok();
+        if let Ok(commit) = timeout(limits.idle_timeout, &mut *commit).await {
+            return commit.ok();
         }
         // A statement that runs holds the lock.
-        if let Ok(slot) = slot.try_lock() {
-            if slot.statements == seen {
+        if let Ok(state) = state.try_lock() {
+            if state.statements == seen {
                 return None;
             }
-            seen = slot.statements;
+            seen = state.statements;
         }
     }
 }

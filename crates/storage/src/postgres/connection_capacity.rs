@@ -4,12 +4,12 @@ use access_tokens_domain::store::StoreResult;
 
 use crate::database::Database;
 use crate::error::Failure;
-use crate::postgres::pools::WATCH;
+use crate::postgres::pools::HEARTBEAT_QUERY;
 use crate::sql::{Sql, get};
 
 /// The connections of a PostgreSQL server, seen from one database and role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ConnectionRoom {
+pub struct ConnectionCapacity {
     /// Connections that there may be for this role, in this database: the smallest of all limits, without those that are reserved
     /// for superusers.
     pub available: u32,
@@ -19,7 +19,7 @@ pub struct ConnectionRoom {
     pub processes: u32,
 }
 
-impl ConnectionRoom {
+impl ConnectionCapacity {
     /// Connections that one process opens at most: those of its pools, one that watches, and one for a command or a migration.
     pub fn per_process(connections: u32) -> u32 {
         connections + 2
@@ -33,7 +33,7 @@ impl ConnectionRoom {
 
 impl Database {
     /// The connections of the server. `None`: it is SQLite. Sessions of other roles are counted; what they do is not seen.
-    pub async fn connection_room(&self) -> StoreResult<Option<ConnectionRoom>> {
+    pub async fn connection_capacity(&self) -> StoreResult<Option<ConnectionCapacity>> {
         if self.is_sqlite() {
             return Ok(None);
         }
@@ -47,7 +47,7 @@ impl Database {
              count(*) FILTER (WHERE datname = current_database() AND application_name LIKE 'access-tokens%') AS own, \
              count(*) FILTER (WHERE datname = current_database() AND query = ",
         );
-        sql.bind(WATCH).push(") AS processes FROM pg_stat_activity WHERE backend_type = 'client backend'");
+        sql.bind(HEARTBEAT_QUERY).push(") AS processes FROM pg_stat_activity WHERE backend_type = 'client backend'");
         let rows = sql.all(&self.readers()).await?;
         let row = rows.first().ok_or_else(|| Failure::fault("an answer without a row"))?;
         let number = |column: &str| get::<i32>(row, column).map(|number| u32::try_from(number).unwrap_or_default());
@@ -61,7 +61,7 @@ impl Database {
         let available = [role, database].into_iter().flatten().fold(most, u32::min);
         // Below a limit of its own, the others take nothing from this role.
         let others = if available < most { 0 } else { count("sessions")?.saturating_sub(count("own")?) };
-        Ok(Some(ConnectionRoom { available, others, processes: count("processes")? }))
+        Ok(Some(ConnectionCapacity { available, others, processes: count("processes")? }))
     }
 }
 
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn processes_share_what_the_others_leave() {
-        let room = |available, others| ConnectionRoom { available, others, processes: 0 };
+        let room = |available, others| ConnectionCapacity { available, others, processes: 0 };
         assert_eq!(room(97, 7).processes_that_fit(8), 9);
         assert_eq!(room(97, 0).processes_that_fit(95), 1);
         assert_eq!(room(97, 1).processes_that_fit(95), 0);
