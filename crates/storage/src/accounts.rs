@@ -1,4 +1,4 @@
-//! Organisations, logins, API keys and released sessions.
+//! Organisations, log-ins, API keys and released sessions.
 
 use std::borrow::Cow;
 
@@ -21,10 +21,10 @@ use crate::error::{Failure, store_error};
 use crate::sessions;
 use crate::sql::{Sql, cannot_exist, get};
 
-/// What servers of version 0.2.0 and before call themselves. Later ones add their version.
+/// Application name of servers of version 0.2.0 and earlier. Later servers append their version.
 const FORMER_APPLICATION_NAME: &str = "access-tokens";
 
-/// How precisely the last use of a key is recorded: one minute, in microseconds.
+/// Minimum time between two records of the use of a key, in microseconds: one minute.
 const USE_PRECISION: i64 = 60_000_000;
 
 impl AccountStore for Database {
@@ -192,7 +192,7 @@ impl AccountStore for Database {
     }
 
     async fn has_former_servers(&self) -> StoreResult<bool> {
-        // One process serves a SQLite file.
+        // Only one process serves a SQLite file.
         if self.is_sqlite() {
             return Ok(false);
         }
@@ -222,7 +222,7 @@ impl Database {
     }
 }
 
-/// Adds the condition on the name of a user `u`: the name as it is presented, else its normalised form.
+/// Appends the condition on the name of the user `u`: the name as it was presented, otherwise its normalised form.
 pub(super) fn with_username(sql: &mut Sql, username: &str) {
     match text::nfc(username) {
         Cow::Borrowed(_) => _ = sql.push(" AND u.username = ").bind(username),
@@ -233,7 +233,7 @@ pub(super) fn with_username(sql: &mut Sql, username: &str) {
     }
 }
 
-/// The account of a row that has the columns of `user_credential`.
+/// Reads the account from a row with the columns of `user_credential`.
 fn account(row: &QueryResult) -> StoreResult<UserAccount> {
     let credential = user_credential::Model::from_query_result(row, "").map_err(store_error)?;
     let not_before: Option<i64> = get(row, "sessions_not_before")?;

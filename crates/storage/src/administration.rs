@@ -1,7 +1,7 @@
 //! API keys as an administrator sees and changes them.
 //!
-//! A change is one transaction that keeps imports into the organisation, and other changes of its users and keys, waiting.
-//! So what a change reads stays true until it is committed.
+//! Each change is one transaction. It keeps imports into the organisation, and other changes of its users and keys,
+//! waiting. Therefore what the transaction has read stays true until its commit.
 
 use access_tokens_domain::secret::CodeHash;
 use access_tokens_domain::session::{OrganisationKey, Permission, Permissions};
@@ -20,10 +20,10 @@ use crate::sessions::{self, SessionOwner};
 use crate::sql::{Sql, cannot_exist, get};
 use crate::transaction::Transaction;
 
-/// For the statements of one transaction: a minute.
+/// Sets the statement timeout of one transaction to one minute.
 const LONG_STATEMENTS: &str = "SET LOCAL statement_timeout = 60000";
 
-/// The columns of a key that [`key_of_row`] reads.
+/// Columns of a key that [`key_of_row`] reads.
 const KEY_COLUMNS: &str =
     "id, organisation_key, user_id, secret_hash, created_date, permissions, unit, expires_date, revoked_date";
 
@@ -170,7 +170,7 @@ impl AdministrationStore for Database {
 }
 
 impl Database {
-    /// Ends sessions within a transaction that has changed the row of the user or the key.
+    /// Ends sessions. The same transaction must have changed the row of the user or of the key before.
     pub(crate) async fn end_sessions(
         &self,
         transaction: &mut Transaction,
@@ -179,7 +179,7 @@ impl Database {
         now: Timestamp,
     ) -> StoreResult<()> {
         if !self.is_sqlite() {
-            // There may be hundreds of thousands of them.
+            // A user may have hundreds of thousands of sessions.
             transaction.all(Sql::new(LONG_STATEMENTS)).await?;
         }
         for sql in sessions::end(organisation, ended, now, self.is_sqlite()) {
@@ -203,7 +203,8 @@ async fn user_by_name(
     transaction.all(sql).await?.first().map(user_details).transpose()
 }
 
-/// Is there an enabled user besides this one who has the permission `admin`, and a password or a valid key with it?
+/// Reports whether the organisation has an enabled user other than `user` with the permission `admin` and with a
+/// password or a valid key that grants `admin`.
 async fn another_administrator(
     transaction: &mut Transaction,
     organisation: OrganisationKey,
@@ -229,7 +230,7 @@ fn user_details(row: &QueryResult) -> StoreResult<UserDetails> {
     })
 }
 
-/// The statement that stores a key.
+/// Returns the statement that inserts a key.
 pub(crate) fn insert_key(key: &ApiKey, created: Timestamp) -> Sql {
     let terms = &key.terms;
     let mut sql = Sql::new(
@@ -243,8 +244,8 @@ pub(crate) fn insert_key(key: &ApiKey, created: Timestamp) -> Sql {
     sql
 }
 
-/// Gives the user of a new key the permissions of the key, after it has written down for every other key of the user what that
-/// key may do now.
+/// Gives the user of a new key the permissions of that key. Before that, it stores for every other key of the user the
+/// permissions that this key has now, so that no other key gains a permission.
 pub(crate) async fn grant_key_permissions(transaction: &mut Transaction, key: &ApiKey) -> StoreResult<()> {
     let Some(wanted) = key.terms.permissions else { return Ok(()) };
     let mut sql = Sql::new("SELECT permissions FROM user_credential WHERE organisation_key = ");
@@ -265,7 +266,7 @@ pub(crate) async fn grant_key_permissions(transaction: &mut Transaction, key: &A
             transaction.all(sql).await?;
         }
     }
-    // Names that this release does not know stay.
+    // Permissions that this release does not know stay in the list.
     let missing = wanted.iter().filter(|permission| !user.contains(*permission)).map(Permission::name);
     let names: Vec<String> = std::iter::once(get(&row, "permissions")?).chain(missing.map(str::to_owned)).collect();
     let names = names.join(",");

@@ -1,16 +1,16 @@
-//! Conditions of SQL on users and their keys that administrate.
+//! SQL conditions on administrators and their keys.
 
 use access_tokens_domain::time::Timestamp;
 
 use crate::convert::micros;
 use crate::sql::Sql;
 
-/// The condition that a list of permissions has `admin`.
+/// Returns the condition that a list of permissions contains `admin`.
 pub(crate) fn has_admin(column: &str) -> String {
     format!("(',' || {column} || ',') LIKE '%,admin,%'")
 }
 
-/// Appends the condition that the user of `c` has a valid key that may administrate if the user may.
+/// Appends the condition that the user of `c` has a valid key that does not exclude the permission `admin`.
 pub(crate) fn push_has_key(sql: &mut Sql, now: Timestamp) {
     sql.push(
         "EXISTS (SELECT 1 FROM api_key k WHERE k.organisation_key = c.organisation_key AND k.user_id = c.user_id ",

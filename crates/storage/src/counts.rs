@@ -1,4 +1,4 @@
-//! How much there is, for operators.
+//! Counts for operators.
 
 use access_tokens_domain::attempts::SecretKind;
 use access_tokens_domain::life_cycle::LifeCycleState;
@@ -10,26 +10,26 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, QueryResult
 use crate::error::{Failure, store_error};
 use crate::sql::Sql;
 
-/// PostgreSQL: with more tokens than this they are estimated. So many are counted within a second.
+/// PostgreSQL: number of tokens above which the counts are estimated. This number of tokens is counted within a second.
 const MAX_COUNTED_TOKENS: f64 = 100_000.0;
 
-/// The rows of the table, as the planner believes, and the part of them in each state that it has seen.
+/// Number of rows of the table as PostgreSQL's planner estimates it, and the fraction of rows in each state.
 const ESTIMATE: &str = "SELECT c.reltuples::float8 AS rows, v.state, v.part::float8 AS part FROM pg_class c \
      LEFT JOIN pg_stats s ON s.schemaname = c.relnamespace::regnamespace::text AND s.tablename = c.relname \
      AND s.attname = 'life_cycle_state' \
      LEFT JOIN LATERAL unnest(s.most_common_vals::text::text[], s.most_common_freqs) AS v(state, part) ON true \
      WHERE c.oid = 'access_token'::regclass";
 
-/// Connections for one purpose.
+/// Number of connections for one purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Connections {
-    /// What they are for: `readers` of SQLite; `statements` and `transactions` of PostgreSQL.
+    /// Purpose: `readers` of SQLite; `statements` and `transactions` of PostgreSQL.
     pub purpose: &'static str,
-    /// Those that are open.
+    /// Number of open connections.
     pub open: u32,
-    /// Those of them that nobody uses.
+    /// Number of open connections that are not in use.
     pub idle: u32,
-    /// How many there may be.
+    /// Maximum number of connections.
     pub max: u32,
 }
 
@@ -47,7 +47,7 @@ impl Connections {
     }
 }
 
-/// How many access tokens there are in each state.
+/// Returns the number of access tokens in each state.
 pub(crate) async fn tokens_by_state<C: ConnectionTrait>(connection: &C) -> StoreResult<Vec<(LifeCycleState, u64)>> {
     if connection.get_database_backend() == DbBackend::Postgres
         && let Some(estimate) = estimate(connection).await?
@@ -64,7 +64,7 @@ pub(crate) async fn tokens_by_state<C: ConnectionTrait>(connection: &C) -> Store
     Ok(counts)
 }
 
-/// What the planner believes; none where there are few, or where it has not looked yet.
+/// Returns the estimates of PostgreSQL's planner. `None` if there are few tokens, or no statistics yet.
 async fn estimate<C: ConnectionTrait>(connection: &C) -> StoreResult<Option<Vec<(LifeCycleState, u64)>>> {
     let rows = Sql::new(ESTIMATE).all(connection).await?;
     let mut counts = zero_counts();
@@ -77,7 +77,7 @@ async fn estimate<C: ConnectionTrait>(connection: &C) -> StoreResult<Option<Vec<
     Ok(Some(counts).filter(|_| !rows.is_empty()))
 }
 
-/// What is noted of stored pass codes, and the lengths of verification codes that wait to be used.
+/// Returns the recorded strengths of stored pass codes, and the lengths of unused verification codes.
 pub(crate) async fn strengths<C: ConnectionTrait>(
     connection: &C,
     organisation: OrganisationKey,
@@ -104,7 +104,7 @@ pub(crate) async fn strengths<C: ConnectionTrait>(
     Ok(found.map_err(store_error)?.into_iter().flatten().collect())
 }
 
-/// A state without tokens is one with none of them.
+/// Returns a count of 0 for each state.
 fn zero_counts() -> Vec<(LifeCycleState, u64)> {
     LifeCycleState::ALL.map(|state| (state, 0)).to_vec()
 }

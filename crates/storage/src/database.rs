@@ -1,4 +1,4 @@
-//! The database as the rest of the service sees it.
+//! The database as the rest of the service uses it.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,10 +33,10 @@ use crate::sqlite::read_pool::ReadPool;
 use crate::sqlite::writer::SqliteWriter;
 use crate::sqlite::{self, Claim};
 
-/// The result of setting the database up.
+/// Result of an operation that opens or migrates the database.
 pub type Result<T, E = SetupError> = std::result::Result<T, E>;
 
-/// Maximum time that calls which read are waited for when a SQLite file is closed.
+/// Maximum time to wait for running reads when a SQLite file is closed.
 const READERS_TIMEOUT: Duration = Duration::from_millis(500);
 const ANALYZE: &str = "ANALYZE access_token, accounts_receivable, rewards_participant, contact_information";
 
@@ -56,22 +56,22 @@ pub(crate) enum Backend {
         read_pool: ReadPool,
         writer: SqliteWriter,
         file: PathBuf,
-        /// Which file that was when it was opened.
+        /// Device and inode of the file when it was opened.
         identity: Option<(u64, u64)>,
-        /// Set when the database is closed: statements that read end then.
+        /// Set when the database is closed: running reads then end with an error.
         closing: Arc<AtomicBool>,
-        /// Kept by the process that serves.
+        /// Held by the process that serves.
         claim: Mutex<Option<Claim>>,
     },
     Postgres(Arc<Pools>),
 }
 
-/// Opens a database to look at it: every write fails, and nothing is created. Needs a tokio runtime.
+/// Opens a database for reading only: every write fails, and no file is created. Needs a tokio runtime.
 pub async fn connect_read_only(options: &DatabaseOptions) -> Result<Database> {
     connect(&DatabaseOptions { read_only: true, ..options.clone() }).await
 }
 
-/// Opens a database, and refuses one that would lose what it has acknowledged. Needs a tokio runtime.
+/// Opens a database. Refuses one whose settings would lose acknowledged commits. Needs a tokio runtime.
 pub async fn connect(options: &DatabaseOptions) -> Result<Database> {
     let options = Arc::new(options.clone());
     let mut replicas = None;
@@ -83,7 +83,7 @@ pub async fn connect(options: &DatabaseOptions) -> Result<Database> {
             generation::check(&file)?;
             None
         } else {
-            // Before the file is made: a log without its file stays as it is.
+            // Before the file is created: a log without its file stays unchanged.
             generation::check(&file)?;
             sqlite::create_private(&file)?;
             Some(generation::begin(&file)?)
@@ -114,17 +114,18 @@ pub async fn connect(options: &DatabaseOptions) -> Result<Database> {
 }
 
 impl Database {
-    /// Is it SQLite? Its schema is brought up to date at start; that of PostgreSQL only on demand.
+    /// Reports whether this is SQLite, whose schema is migrated at each start. The schema of PostgreSQL is migrated
+    /// only on demand.
     pub fn is_sqlite(&self) -> bool {
         matches!(*self.backend, Backend::Sqlite { .. })
     }
 
-    /// Brings the schema up to date. Safe when several processes do it at once: one does it, the others wait. Refuses a
-    /// schema that is not what the steps make.
+    /// Brings the schema up to date. Safe when several processes do it at the same time: one migrates, the others wait.
+    /// Refuses a schema that differs from what the migrations create.
     pub async fn migrate(&self) -> Result<()> {
         let (connection, result) = match &*self.backend {
             Backend::Sqlite { file, .. } => {
-                // Before anything is changed: a trigger would run with each step.
+                // Before any change: a trigger would run with each step.
                 self.check_schema().await?;
                 let failed = |error: DbErr| sqlite::setup_failure(file, sqlite::has_log(file), &error.into());
                 let connection = sqlite::connect_writer(&self.options).await.map_err(failed)?;
@@ -147,8 +148,9 @@ impl Database {
         self.check_schema().await
     }
 
-    /// Tells PostgreSQL's planner what is in the tables that imports fill. Whatever was planned while they were empty takes any
-    /// index for the right one until then, or until PostgreSQL looks by itself. SQLite plans by its indexes.
+    /// Updates the statistics of PostgreSQL's planner on the tables that imports fill. A plan that was made while the
+    /// tables were empty may use any index until then, or until PostgreSQL analyses them itself. SQLite needs no
+    /// statistics.
     pub async fn analyze(&self) -> Result<()> {
         let Backend::Postgres(_) = &*self.backend else { return Ok(()) };
         let connection = postgres::connect(&self.options, Purpose::Migrate).await.map_err(setup_error)?;
@@ -157,12 +159,12 @@ impl Database {
         result.and(closed).map_err(setup_error)
     }
 
-    /// The names of the migrations that are still to be run. For health: a service is ready when there are none.
+    /// Returns the names of the migrations that are not applied yet. The service is ready only when there are none.
     pub async fn pending_migrations(&self) -> StoreResult<Vec<String>> {
         migration::pending(&self.pool()).await.map_err(store_error)
     }
 
-    /// Does the database answer?
+    /// Checks that the database answers.
     pub async fn ping(&self) -> StoreResult<()> {
         match &*self.backend {
             Backend::Sqlite { readers, writer, .. } => {
@@ -174,8 +176,8 @@ impl Database {
         }
     }
 
-    /// Why calls would get no connection although the database answers: PostgreSQL gives this process none. `None`: they get one,
-    /// or it is SQLite.
+    /// Returns the reason why calls get no connection although the database answers: PostgreSQL refuses this process
+    /// more connections. `None` if calls get connections, or on SQLite.
     pub async fn connection_problem(&self) -> Option<SetupError> {
         match &*self.backend {
             Backend::Sqlite { .. } => None,
@@ -183,8 +185,9 @@ impl Database {
         }
     }
 
-    /// Why nothing can be written to a SQLite file just now: a full disk, a file that is read-only, or was removed or replaced
-    /// while it is open. `None`: it can be written, or it is PostgreSQL, which says so itself.
+    /// Returns the reason why a SQLite file cannot be written now: a full disk, or a file that is read-only or that was
+    /// removed or replaced while it is open. `None` if it can be written, or on PostgreSQL, which reports such errors
+    /// itself.
     pub async fn write_problem(&self) -> Option<&'static str> {
         let Backend::Sqlite { writer, file, identity, .. } = &*self.backend else { return None };
         if identity.is_some() && *identity != sqlite::identity(file) {
@@ -193,8 +196,9 @@ impl Database {
         writer.problem().await
     }
 
-    /// Whether the database answers, as it changes: known within a second or two, and asked for without waiting. When it
-    /// no longer does, work on it may be dropped at any point, as no connection is used again. A file is always there.
+    /// Returns whether the database answers, as a value that can be watched. A change is noticed within one to two
+    /// seconds, and reading the value never waits. While the value is `false`, work on the database may be dropped at
+    /// any point, because no connection is used again. On SQLite the value is always `true`.
     pub fn watch_health(&self) -> watch::Receiver<bool> {
         match &*self.backend {
             Backend::Sqlite { .. } => watch::Sender::new(true).subscribe(),
@@ -202,8 +206,9 @@ impl Database {
         }
     }
 
-    /// Says that this process serves. On SQLite no other one can then say the same of this file, as long as this lives: a
-    /// second one would not know what the first keeps in memory. Commands that only change something need not say it.
+    /// Records that this process serves. On SQLite, no other process can then claim the same file until this one drops
+    /// the claim: a second server would not know what the first keeps in memory. Commands that only change data need no
+    /// claim.
     pub fn claim(&self) -> Result<()> {
         if let Backend::Sqlite { file, claim, .. } = &*self.backend {
             let mut claim = claim.lock().unwrap_or_else(PoisonError::into_inner);
@@ -214,7 +219,8 @@ impl Database {
         Ok(())
     }
 
-    /// How many units of work SQLite has acknowledged, and with how many commits.
+    /// Returns the number of write transactions that SQLite has acknowledged, and the number of commits that made them
+    /// durable.
     pub fn group_commit_counts(&self) -> Option<(u64, u64)> {
         match &*self.backend {
             Backend::Sqlite { writer, .. } => Some(writer.counts()),
@@ -222,14 +228,14 @@ impl Database {
         }
     }
 
-    /// Its replicas, which are followed from the first time on that somebody asks for them.
+    /// Returns the replicas. The first call starts to follow them.
     pub fn replicas(&self) -> Option<Arc<Replicas>> {
         let replicas = self.replicas.clone()?;
         replicas.follow();
         Some(replicas)
     }
 
-    /// Units of work that wait for their turns to write to SQLite.
+    /// Returns the number of write transactions that wait in the queue of SQLite.
     pub fn waiting_to_write(&self) -> Option<usize> {
         match &*self.backend {
             Backend::Sqlite { writer, .. } => Some(writer.waiting()),
@@ -237,7 +243,7 @@ impl Database {
         }
     }
 
-    /// The connections of calls, by what they are for.
+    /// Returns the connections that calls use, by purpose.
     pub fn connections(&self) -> Vec<Connections> {
         match &*self.backend {
             Backend::Sqlite { readers, .. } => vec![Connections::of("readers", readers)],
@@ -245,19 +251,19 @@ impl Database {
         }
     }
 
-    /// How many access tokens there are in each state, in all organisations.
+    /// Returns the number of access tokens in each state, in all organisations.
     ///
-    /// Counted, which is a walk through the whole table; but not on PostgreSQL where there are many: there the planner is
-    /// believed, who looks at a sample whenever a tenth of the table has changed.
+    /// The counts come from a scan of the whole table. On PostgreSQL with many tokens they are the estimates of the
+    /// planner, which takes a new sample whenever a tenth of the table has changed.
     pub async fn tokens_by_state(&self) -> StoreResult<Vec<(LifeCycleState, u64)>> {
         counts::tokens_by_state(&self.readers()).await
     }
 
-    /// Lets no new work begin, and closes the connections. Statements that read a SQLite file are interrupted, units of
-    /// work that wait for their turns are finished.
+    /// Refuses new work and closes the connections. Running reads of a SQLite file are interrupted; write transactions
+    /// in the queue are finished.
     ///
-    /// The connection that writes is the last to go: as the last connection of all processes it moves the log of a SQLite
-    /// file into the file, and removes it, so that the file is complete by itself.
+    /// The writing connection closes last: as the last connection of all processes it moves the log of a SQLite file
+    /// into the file and removes the log, so that the file is complete by itself.
     pub async fn close(&self) {
         if let Some(replicas) = &self.replicas {
             replicas.close().await;
@@ -279,7 +285,7 @@ impl Database {
         }
     }
 
-    /// For the library that migrates, which wants a pool.
+    /// Returns a pool, as the migration library needs one.
     pub(crate) fn pool(&self) -> DatabaseConnection {
         match &*self.backend {
             Backend::Sqlite { readers, .. } => readers.clone(),
@@ -287,7 +293,7 @@ impl Database {
         }
     }
 
-    /// For single statements that read.
+    /// Returns the executor for single statements that read.
     pub(crate) fn readers(&self) -> Executor {
         match &*self.backend {
             Backend::Sqlite { readers, .. } => Executor::Pool(readers.clone()),
@@ -309,7 +315,7 @@ impl Database {
         Box::pin(replicas.read(consistency, &work)).await
     }
 
-    /// Runs a read on such a replica, or else on the primary.
+    /// Runs a read on such a replica, otherwise on the primary.
     pub(crate) async fn read<T: Send, W>(
         &self,
         consistency: ReadConsistency,
@@ -340,15 +346,15 @@ impl Database {
         }
     }
 
-    /// It has just answered what was asked then: told where most of the answers are.
+    /// Records that the database has answered a statement that was sent at `started`.
     fn record_response(&self, started: Instant) {
         if let Backend::Postgres(pools) = &*self.backend {
             pools.record_response(started);
         }
     }
 
-    /// Runs one statement that writes, and commits it at once. PostgreSQL ends a circle of waiting transactions by making one
-    /// of them fail. It wrote nothing then, and is run again, so that no caller hears of the circle.
+    /// Runs one statement that writes, and commits it. PostgreSQL ends a deadlock by making one of its transactions
+    /// fail. That statement has written nothing and runs again, so that the caller does not see the deadlock.
     pub(crate) async fn write(&self, sql: Sql) -> StoreResult<WriteResult> {
         match &*self.backend {
             Backend::Sqlite { writer, .. } => {
@@ -367,7 +373,7 @@ impl Database {
                             self.record_response(started);
                             return Ok(WriteResult::Postgres(rows));
                         }
-                        // A lock that was not to be had in time has used the time up.
+                        // A statement that waited too long for a lock has used up the time.
                         Err(StoreError::Conflict(_)) if started.elapsed() < self.options.lock_timeout => {}
                         Err(error) => return Err(error),
                     }
@@ -376,10 +382,10 @@ impl Database {
         }
     }
 
-    /// A transaction that sees one state of the database and writes nothing.
+    /// Begins a transaction that sees one state of the database and writes nothing.
     pub(crate) async fn snapshot(&self) -> StoreResult<DatabaseTransaction> {
         let snapshot = match &*self.backend {
-            // A read transaction of SQLite sees one state by nature.
+            // Every read transaction of SQLite sees one state.
             Backend::Sqlite { readers, .. } => readers.begin().await,
             Backend::Postgres(pools) => {
                 let (isolation, access) = (IsolationLevel::RepeatableRead, AccessMode::ReadOnly);
@@ -389,7 +395,8 @@ impl Database {
         snapshot.map_err(store_error)
     }
 
-    /// The same for reading whole tables: a statement may take its time, and the planner is told so by `setting`.
+    /// Begins such a transaction for reading whole tables: without a statement timeout, and with `setting` for the
+    /// planner.
     pub(crate) async fn long_snapshot(&self, setting: &str) -> StoreResult<DatabaseTransaction> {
         let snapshot = self.snapshot().await?;
         if !self.is_sqlite() {

@@ -1,17 +1,18 @@
-//! What drivers report, translated. Looks at the driver's own codes: sea-orm knows only two of them.
+//! Errors of the database drivers, translated. They are classified by the codes of the driver: sea-orm knows only two
+//! of them.
 
 use access_tokens_domain::store::{StoreError, Unique};
 use sea_orm::sqlx::error::DatabaseError;
 use sea_orm::sqlx::sqlite::SqliteError;
 use sea_orm::{DbErr, RuntimeErr, sqlx};
 
-/// What happened, as text for the log. Made of the driver's message only: its details repeat the values of the row,
-/// and those may be codes.
+/// Cause of an error, as text for the log. It consists of the driver's message only: the driver's details repeat values
+/// of the row, and those may be codes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Cause(String);
 
-/// What can go wrong in the database. Unlike [`StoreError`] it can be told to several waiters.
+/// Error of the database. Unlike [`StoreError`] it is `Clone`, so that several waiters can receive it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Failure {
     #[error("duplicate {0:?}")]
@@ -40,7 +41,7 @@ impl Failure {
             Error::Database(error) => Self::of_driver(error.as_ref(), cause),
             Error::Io(_)
             | Error::Tls(_)
-            // Whoever answers is no database: a proxy, for instance, whose server went away before its first word.
+            // The peer is not a database, for instance a proxy whose server went away before its first message.
             | Error::Protocol(_)
             | Error::PoolTimedOut
             | Error::PoolClosed
@@ -50,7 +51,7 @@ impl Failure {
         }
     }
 
-    /// What the library of SQLite reports where it is used by itself.
+    /// Translates an error of rusqlite, which is used for SQLite without the driver of sea-orm.
     pub(crate) fn from_rusqlite(error: &rusqlite::Error) -> Self {
         let cause = Cause(error.to_string());
         match error {
@@ -61,7 +62,7 @@ impl Failure {
         }
     }
 
-    /// The low byte is the primary code, the rest refines it.
+    /// The low byte of `code` is the primary code, the other bytes refine it.
     fn of_sqlite(code: i32, message: &str, cause: Cause) -> Self {
         if [1_555, 2_067].contains(&code) {
             return Self::Duplicate(unique(&sqlite_index(message)));
@@ -83,9 +84,9 @@ impl Failure {
                 "23505" => Self::Duplicate(unique(error.constraint().unwrap_or_default())),
                 // Serialisation failure, deadlock, lock not available in time.
                 "40001" | "40P01" | "55P03" => Self::Conflict(cause),
-                // Idle in transaction for too long, and a server that has become a read-only standby.
+                // Idle in transaction for too long, or a server that has become a read-only standby.
                 "25P03" | "25006" => Self::Unavailable(cause),
-                // Connection, resources, operator, system.
+                // Classes: connection, resources, operator intervention, system.
                 _ if ["08", "53", "57", "58"].iter().any(|class| code.starts_with(class)) => Self::Unavailable(cause),
                 _ => Self::Fault(cause),
             }
@@ -122,7 +123,8 @@ impl From<Failure> for StoreError {
     }
 }
 
-/// What a driver reports, for people. The driver of PostgreSQL adds the line of PostgreSQL's source that raised the error.
+/// Returns the message of a driver error for people. The driver of PostgreSQL would add the line of PostgreSQL's source
+/// code that raised the error.
 fn message_of(error: &sqlx::Error) -> String {
     match error {
         sqlx::Error::Database(error) if error.try_downcast_ref::<SqliteError>().is_none() => {
@@ -132,12 +134,13 @@ fn message_of(error: &sqlx::Error) -> String {
     }
 }
 
-/// For `map_err`: an orphan rule keeps `?` from doing it.
+/// For `map_err`: the orphan rule prevents a conversion by `?`.
 pub(crate) fn store_error(error: DbErr) -> StoreError {
     Failure::from(error).into()
 }
 
-/// SQLite names the columns, `UNIQUE constraint failed: unit.organisation_key, unit.id`; the last one tells them apart.
+/// Returns the name of a unique index. SQLite names only the columns, as in `UNIQUE constraint failed:
+/// unit.organisation_key, unit.id`; the last column identifies the index.
 fn sqlite_index(message: &str) -> String {
     let column = message.rsplit([' ', ',']).next().unwrap_or_default();
     format!("{}_key", column.replace('.', "_"))

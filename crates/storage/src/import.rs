@@ -1,10 +1,11 @@
-//! What an import reads and writes: many rows a statement.
+//! Reads and writes of an import, with many rows for each statement.
 //!
-//! An import works in memory on the rows that it has read, and writes whole rows. So that no change of another caller is lost
-//! in between, it locks the rows that others change, tokens and credentials: it finds their ids without a lock, then locks and
-//! reads them in one pass in the order of their ids (ADR 23). It replaces only rows that it holds; every other row is inserted,
-//! and the unique indexes refuse the batch if such a row has appeared since. All other rows are written by imports alone, which
-//! exclude each other by the lock on the directory. SQLite has one writer, so that the transaction is the lock.
+//! An import works in memory on the rows that it has read, and writes whole rows. To lose no change of another caller
+//! in between, it locks the rows that others change: tokens and credentials. It finds their ids without a lock, then
+//! locks and reads them in one pass in the order of their ids (ADR 23). It replaces only rows that it has locked. It
+//! inserts all other rows, and the unique indexes refuse the batch if such a row has appeared meanwhile. Only imports
+//! write the other tables, and the lock on the directory allows one import at a time. SQLite has one writer, so that
+//! the transaction itself is the lock.
 
 mod bulk_json;
 mod bulk_values;
@@ -31,7 +32,7 @@ use crate::sequence;
 use crate::sessions;
 use crate::sql::{Sql, is_postgres};
 
-/// Ids of the rows that a transaction has read and locked until its end: only these may be replaced.
+/// Ids of the rows that a transaction has read and locked until its end. Only these may be replaced.
 #[derive(Debug, Default)]
 pub(crate) struct LockedRows {
     tokens: HashSet<String>,
@@ -39,14 +40,14 @@ pub(crate) struct LockedRows {
 }
 
 impl LockedRows {
-    /// Adds the rows that were read.
+    /// Adds the rows that a read has returned.
     pub(crate) fn add(&mut self, rows: &ImportRows) {
         self.tokens.extend(rows.tokens.iter().map(|token| token.id.clone()));
         self.credentials.extend(rows.credentials.iter().map(|credential| credential.user.clone()));
     }
 }
 
-/// Writes a batch. Replaces the tokens and credentials of `locked_rows`, and inserts all others.
+/// Writes a batch. Replaces the tokens and credentials in `locked_rows`, and inserts all others.
 pub(crate) async fn save<C: ConnectionTrait>(
     connection: &C,
     key: OrganisationKey,
@@ -65,7 +66,7 @@ pub(crate) async fn save<C: ConnectionTrait>(
     save!(business_unit, convert::business_unit_row, changes.business_units);
     save!(unit, convert::unit_row, changes.units);
     let users: Vec<_> = changes.users.iter().map(|user| user.id.clone()).collect();
-    // Names may change hands within a batch, as codes of tokens do.
+    // A batch may give the name of one user to another, as it may with the codes of tokens.
     update(connection, "UPDATE app_user SET username = NULL", key, &users).await?;
     save!(app_user, convert::user_row, changes.users);
     save_credentials(connection, key, &changes.credentials, locked_rows).await?;
@@ -77,7 +78,7 @@ pub(crate) async fn save<C: ConnectionTrait>(
     save!(contact_information, convert::contact_row, changes.contacts);
     save!(accounts_receivable, convert::accounts_receivable_row, changes.accounts);
     save!(rewards_participant, convert::rewards_participant_row, changes.participants);
-    // First those that go: the token that comes in their place has their number or codes.
+    // Removed tokens first: the tokens that replace them have their numbers or codes.
     let removed = &changes.renamed_tokens.iter().map(|(old, _)| old.clone()).collect::<Vec<_>>();
     if is_postgres(connection) {
         bulk_json::remove::<access_token::Entity, C>(connection, key, removed).await?;
@@ -100,8 +101,9 @@ pub(crate) async fn save<C: ConnectionTrait>(
     raise_sequences(connection, key, changes).await
 }
 
-/// Takes number, code and identifier from tokens that are about to be written with others, so that other tokens of the batch can
-/// have them: unique indexes look at each row as it is written. No code begins with a control character.
+/// Takes number, code and identifier from tokens that the batch is about to write with other values, so that other
+/// tokens of the batch can have the old ones: unique indexes check each row as it is written. No code begins with a
+/// control character, so that the temporary values are unique.
 async fn free_unique_keys<C: ConnectionTrait>(
     connection: &C,
     organisation: OrganisationKey,
@@ -112,11 +114,11 @@ async fn free_unique_keys<C: ConnectionTrait>(
     update(connection, &sql, organisation, ids).await
 }
 
-/// Number of renamed tokens in one statement.
+/// Maximum number of renamed tokens in one statement.
 const RENAME_BATCH_SIZE: usize = 100;
 
-/// Moves what is counted for tokens to their new ids. No id begins with a control character: with one in front, rows of an old id
-/// are not in the way of a token that gets that id.
+/// Moves the counters of tokens to the new ids of the tokens. No id begins with a control character: with one as
+/// prefix, the rows of an old id do not collide with a token that gets that id.
 async fn move_counts<C: ConnectionTrait>(
     connection: &C,
     table: &str,
@@ -190,8 +192,8 @@ async fn save_credentials<C: ConnectionTrait>(
     insert::<user_credential::Entity, C>(connection, rows(true)?).await
 }
 
-/// Writes the settings of the organisation, but neither its id nor its name. Raises its version if anything that is kept in
-/// memory changes.
+/// Writes the settings of the organisation, except its id and its name. Increments the version of the organisation if
+/// the import changes data that is cached in memory.
 async fn save_organisation<C: ConnectionTrait>(
     connection: &C,
     key: OrganisationKey,
@@ -211,7 +213,7 @@ async fn save_organisation<C: ConnectionTrait>(
     Ok(())
 }
 
-/// Whole rows, inserted or replaced by their primary key.
+/// Inserts whole rows, or replaces them by their primary key.
 async fn upsert<E: EntityTrait, C: ConnectionTrait>(connection: &C, rows: Vec<E::Model>) -> StoreResult<()>
 where
     E::Model: IntoActiveModel<E::ActiveModel>,
@@ -223,7 +225,7 @@ where
     }
 }
 
-/// Whole rows that must not exist yet.
+/// Inserts whole rows that must not exist yet.
 async fn insert<E: EntityTrait, C: ConnectionTrait>(connection: &C, rows: Vec<E::Model>) -> StoreResult<()>
 where
     E::Model: IntoActiveModel<E::ActiveModel>,
@@ -235,8 +237,8 @@ where
     }
 }
 
-/// Makes sure that no number or code that is handed out later has come in with this batch. A new prefix or policy may make
-/// numbers and codes of the sequences of what has been there before.
+/// Raises the sequences above the numbers and codes of this batch, so that none of them is issued again. A new prefix
+/// or policy may turn existing numbers and codes into those of a sequence.
 async fn raise_sequences<C: ConnectionTrait>(
     connection: &C,
     key: OrganisationKey,

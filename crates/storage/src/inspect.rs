@@ -1,4 +1,4 @@
-//! What a database says about itself, for people who look after it. Nothing here writes.
+//! Inspection of a database for operators. It never writes.
 
 use access_tokens_domain::store::StoreResult;
 use access_tokens_domain::time::Timestamp;
@@ -14,7 +14,7 @@ use crate::postgres::ENCODING;
 use crate::postgres::rights::{self, Rights};
 use crate::sql::Sql;
 
-/// What is counted, and its table.
+/// Names of the counts, and the tables that are counted.
 const TABLES: [(&str, &str); 4] = [
     ("organisations", "organisation"),
     ("access tokens", "access_token"),
@@ -22,48 +22,48 @@ const TABLES: [(&str, &str); 4] = [
     ("API keys", "api_key"),
 ];
 
-/// Most complaints of one check: one is enough to know.
+/// Maximum number of faults that one check returns. A single fault is enough to know that the file is damaged.
 const MAX_FAULTS: u32 = 20;
 
-/// How good a setting is.
+/// Assessment of a setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// As it has to be.
+    /// The setting has the required value.
     Safe,
-    /// It works, and something is the worse for it.
+    /// The service works, with a disadvantage.
     Risky,
-    /// Acknowledged commits can be lost, or one call can hold all others up. `serve` may refuse to start.
+    /// Acknowledged commits can be lost, or one call can delay all others. `serve` may refuse to start.
     Unsafe,
 }
 
-/// A setting of the database as the connections of this process have it.
+/// A setting of the database as the connections of this process see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting {
-    /// Its name.
+    /// Name of the setting.
     pub name: &'static str,
-    /// What it is, in the database's own words.
+    /// Current value, as the database writes it.
     pub value: String,
-    /// What it has to be.
+    /// Required value.
     pub needed: &'static str,
-    /// How good that is.
+    /// Assessment of the current value.
     pub verdict: Verdict,
-    /// What it is about.
+    /// Consequence of another value.
     pub about: &'static str,
 }
 
-/// The steps that have made the schema.
+/// Migrations of the schema.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Schema {
-    /// How many were applied; none: there is no schema.
+    /// Number of applied migrations. 0: there is no schema.
     pub applied: usize,
-    /// Those that are still to be applied.
+    /// Names of the migrations that are not applied yet.
     pub pending: Vec<String>,
-    /// Those that were applied and that this version does not know: a newer one was here.
+    /// Names of applied migrations that this version does not know: a newer version has applied them.
     pub unknown: Vec<String>,
 }
 
 impl Database {
-    /// The settings on which safety depends, all of them.
+    /// Returns all settings on which safety depends.
     pub async fn settings(&self) -> StoreResult<Vec<Setting>> {
         if self.is_sqlite() { self.sqlite_settings().await } else { self.postgres_settings().await }
     }
@@ -82,7 +82,7 @@ impl Database {
                 about: "with less, a power cut takes acknowledged commits with it",
             },
             Setting {
-                // What has never been served, such as a copy, has another one until it is.
+                // A file that was never served, such as a copy, has another journal mode until it is served.
                 verdict: unless(["wal", "delete"].contains(&journal.as_str()), Verdict::Unsafe),
                 name: "journal_mode",
                 value: journal,
@@ -104,7 +104,8 @@ impl Database {
         for (name, needed, bad, verdict, about) in POSTGRES {
             let mut sql;
             if *name == READ_ONLY {
-                // A process that only looks sets it itself. What it replaced is what every other connection has.
+                // A process that opens the database for reading only changes this setting itself. Its reset value is
+                // the value of all other connections.
                 sql = Sql::new("SELECT (SELECT reset_val FROM pg_catalog.pg_settings WHERE name = ");
                 sql.bind(*name).push(") AS value");
             } else {
@@ -112,7 +113,7 @@ impl Database {
                 sql.bind(*name).push(", true) AS value");
             }
             let value: Option<String> = self.one(sql).await?;
-            // One that this version of PostgreSQL does not have can do no harm.
+            // A setting that this version of PostgreSQL does not have can do no harm.
             let Some(value) = value else { continue };
             let verdict = if bad(&value) { *verdict } else { Verdict::Safe };
             found.push(Setting { name, value, needed, verdict, about });
@@ -120,7 +121,7 @@ impl Database {
         Ok(found)
     }
 
-    /// How far the schema is.
+    /// Returns the state of the migrations.
     pub async fn schema(&self) -> StoreResult<Schema> {
         let connection = self.pool();
         let manager = SchemaManager::new(&connection);
@@ -134,7 +135,7 @@ impl Database {
         Ok(Schema { applied: applied.len(), pending: without(&known, &applied), unknown: without(&applied, &known) })
     }
 
-    /// What time it is there. `None`: it has no clock of its own, being a file.
+    /// Returns the time of the database's clock. `None` on SQLite, which has no clock of its own.
     pub async fn clock(&self) -> StoreResult<Option<Timestamp>> {
         if self.is_sqlite() {
             return Ok(None);
@@ -145,7 +146,7 @@ impl Database {
         time.map(Some).ok_or_else(|| Failure::fault("no such time").into())
     }
 
-    /// How much there is, by what it is.
+    /// Returns the number of rows of the main tables, by name.
     pub async fn counts(&self) -> StoreResult<Vec<(&'static str, u64)>> {
         let snapshot = self.long_snapshot("enable_seqscan = on").await?;
         let mut counts = Vec::with_capacity(TABLES.len());
@@ -157,8 +158,8 @@ impl Database {
         Ok(counts)
     }
 
-    /// Reads all of a SQLite file, and answers what does not fit together: nothing, of a good one. PostgreSQL has its own
-    /// tools for that, and is not asked.
+    /// Reads a whole SQLite file and returns its inconsistencies; none for an intact file. On PostgreSQL it checks
+    /// nothing, because PostgreSQL has its own tools.
     pub async fn faults(&self) -> StoreResult<Vec<String>> {
         if !self.is_sqlite() {
             return Ok(Vec::new());
@@ -190,7 +191,7 @@ async fn scalar<T: sea_orm::TryGetable>(connection: &impl ConnectionTrait, sql: 
 
 type Bad = fn(&str) -> bool;
 
-/// Name, what it has to be, when it is not, how bad that is, and what it is about.
+/// Name, required value, test for a bad value, assessment of a bad value, and consequence.
 const POSTGRES: &[(&str, &str, Bad, Verdict, &str)] = &[
     ("server_encoding", ENCODING, |value| value != ENCODING, Verdict::Unsafe, TEXTS),
     ("fsync", "on", is_off, Verdict::Unsafe, LOST),
@@ -223,7 +224,7 @@ fn is_zero(value: &str) -> bool {
 }
 
 impl Database {
-    /// Rights in the schema of PostgreSQL. `None` on SQLite, which has no roles.
+    /// Returns the rights of roles in the schema of PostgreSQL. `None` on SQLite, which has no roles.
     pub async fn rights(&self) -> StoreResult<Option<Rights>> {
         if self.is_sqlite() {
             return Ok(None);
@@ -231,8 +232,8 @@ impl Database {
         rights::read(&self.readers(), &self.options.schema).await.map(Some).map_err(store_error)
     }
 
-    /// Refuses a PostgreSQL schema in which another role could run code as the service, and logs the roles that may create objects
-    /// in it. For processes that do not migrate: [`Database::migrate`] checks more.
+    /// Refuses a PostgreSQL schema in which another role could run code as the service, and logs the roles that may
+    /// create objects in it. For processes that do not migrate: [`Database::migrate`] checks more.
     pub async fn check_rights(&self) -> Result<(), SetupError> {
         if self.is_sqlite() {
             return Ok(());

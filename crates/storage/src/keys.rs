@@ -1,5 +1,5 @@
-//! What the keys of the ring protect. Which key it is stands in what is stored: hashes and sealed codes begin with
-//! `<key id>$`, hashes of pass codes and passwords have a parameter `keyid=<key id in base64>`.
+//! Data that the keys of the key ring protect. Stored texts name their key: hashes and sealed codes begin with `<key
+//! id>$`, hashes of pass codes and passwords have a parameter `keyid=<key id in base64>`.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ use crate::database::Database;
 use crate::error::store_error;
 use crate::sql::Sql;
 
-/// Number of times that a batch is written while another transaction is in its way each time.
+/// Number of times that a batch is written while each attempt conflicts with another transaction.
 const REPLACE_ATTEMPTS: usize = 4;
 
 const PASS_CODES: &str = "pass codes";
@@ -27,15 +27,15 @@ const VERIFICATION_CODES: &str = "verification codes";
 const ONE_TIME_PASSWORDS: &str = "one-time passwords";
 const API_KEYS: &str = "API keys";
 
-/// Rows by what is protected, and the key.
+/// Number of rows by kind of protected data and by key.
 type Counts = BTreeMap<(&'static str, Option<String>), u64>;
 
-/// Where a stored text names its key.
+/// Position of the key id in a stored text.
 #[derive(Clone, Copy)]
 pub(crate) enum Form {
     /// `<key id>$...`
     Prefix,
-    /// `$...,keyid=<key id in base64>$...`, or the like without it.
+    /// `$...,keyid=<key id in base64>$...`, or the same without the parameter.
     Parameter,
 }
 
@@ -50,14 +50,14 @@ impl KeyStore for Database {
         sql.push(" WHERE (");
         for (column, or) in [("verification_hash", " OR "), ("verification_sealed", ")")] {
             let prefix = format!("{current}$");
-            // Not LIKE: to SQLite it is all one whether a letter is large.
+            // Not LIKE, which ignores case on SQLite.
             sql.push(&format!("substr({column}, 1, {}) <> ", prefix.chars().count())).bind(prefix).push(or);
         }
         if let Some((organisation, id)) = after {
             sql.push(" AND (organisation_key, id) > (").bind(organisation.0).push(", ").bind(id.as_str()).push(")");
         }
         sql.push(" ORDER BY organisation_key, id").limit(limit);
-        // Without sorting there is only the primary key to go along.
+        // With sorting disabled, the planner can only follow the primary key.
         let snapshot = self.long_snapshot("enable_sort = off").await?;
         let rows = sql.find(&snapshot).await?;
         snapshot.commit().await.map_err(store_error)?;
@@ -68,7 +68,7 @@ impl KeyStore for Database {
         &self,
         replacements: &[(Position, VerificationCode, VerificationCode)],
     ) -> StoreResult<u64> {
-        // The order of the rows is that of their ids, as an import locks them.
+        // The rows are in the order of their ids, the order in which an import locks them.
         let mut attempt = 1;
         loop {
             match self.replace_once(replacements).await {
@@ -129,7 +129,7 @@ impl KeyStore for Database {
     }
 
     async fn sampled_key_use(&self, now: Timestamp, tokens: u32, most: u32) -> StoreResult<KeySample> {
-        // By the primary key from both ends, so that little is read however many tokens there are.
+        // By the primary key from both ends, so that few rows are read however large the table is.
         let ends = [("ASC", "oldest"), ("DESC", "newest")].map(|(direction, name)| {
             format!(
                 "(SELECT {COLUMNS} FROM access_token ORDER BY organisation_key {direction}, id {direction} LIMIT {tokens}) \
@@ -150,11 +150,11 @@ impl KeyStore for Database {
     }
 }
 
-/// The columns of tokens that name keys, with what is needed to read them.
+/// Columns of tokens that name keys, and the columns that are needed to read them.
 const COLUMNS: &str =
     "organisation_key, id, pass_code_hash, verification_hash, verification_sealed, otp_hash, otp_expiration";
 
-/// The verification codes of rows.
+/// Reads the verification codes of rows.
 fn codes(rows: &[QueryResult]) -> StoreResult<Vec<(Position, VerificationCode)>> {
     let mut found = Vec::with_capacity(rows.len());
     for row in rows {
@@ -167,12 +167,12 @@ fn codes(rows: &[QueryResult]) -> StoreResult<Vec<(Position, VerificationCode)>>
     Ok(found)
 }
 
-/// Counts what needs keys: in a table of tokens, or a query in its place, and in the tables of users and API keys.
+/// Counts what needs keys: in `tokens`, a table or a query in its place, and in the tables of users and API keys.
 async fn count(snapshot: &DatabaseTransaction, tokens: &str, now: Timestamp) -> StoreResult<Vec<KeyUse>> {
     let mut counts = Counts::new();
     let live_otp = format!("(CASE WHEN otp_expiration > {} THEN otp_hash END)", convert::micros(now));
-    // Everything about tokens in one go. Hash and seal of a code are written together, so their keys are one key;
-    // should they not be, the token needs both.
+    // All columns of tokens in one scan. Hash and sealed code are written together, so they normally have the same key.
+    // If the keys differ, the token needs both.
     let columns = [
         ("pass_code_hash", Form::Parameter),
         ("verification_hash", Form::Prefix),
@@ -188,7 +188,7 @@ async fn count(snapshot: &DatabaseTransaction, tokens: &str, now: Timestamp) -> 
         }
         add(&mut counts, ONE_TIME_PASSWORDS, otp, rows);
     }
-    // A key that is revoked or has expired is never accepted again.
+    // A key that is revoked or expired is never accepted again.
     let live_key = format!(
         "(CASE WHEN revoked_date IS NULL AND (expires_date IS NULL OR expires_date > {}) THEN secret_hash END)",
         convert::micros(now)
@@ -210,7 +210,7 @@ impl Database {
         if self.is_sqlite() { DbBackend::Sqlite } else { DbBackend::Postgres }
     }
 
-    /// Writes a batch of codes in one transaction, each where it is still as it was read.
+    /// Writes a batch of codes in one transaction. Each is written only if it is unchanged since it was read.
     async fn replace_once(&self, replacements: &[(Position, VerificationCode, VerificationCode)]) -> StoreResult<u64> {
         let mut transaction = self.begin().await?;
         let mut replaced = 0;
@@ -227,7 +227,7 @@ impl Database {
     }
 }
 
-/// The id of a key as a parameter of a hash has it.
+/// Returns the id of a key in the form of the parameter of a hash.
 pub(crate) fn parameter(key: &str) -> String {
     STANDARD_NO_PAD.encode(key)
 }
@@ -239,7 +239,8 @@ fn add(counts: &mut Counts, what: &'static str, key: &Option<String>, rows: u64)
     }
 }
 
-/// How many rows there are for each combination of keys. Nothing is stored: `None`; it names no key: an empty one.
+/// Counts the rows for each combination of keys. The key is `None` if nothing is stored, and empty if the stored text
+/// names no key.
 async fn group(
     snapshot: &DatabaseTransaction,
     table: &str,
@@ -255,7 +256,8 @@ async fn group(
     rows.iter().map(|row| read(row, columns).map_err(store_error)).collect()
 }
 
-/// The part of a column that names the key, in SQL: columns have millions of values, and few keys.
+/// Returns the SQL expression for the key id in a column. Grouping by it is possible because columns have millions of
+/// values but few keys.
 pub(crate) fn named_key(column: &str, form: Form, backend: DbBackend) -> String {
     let find = if backend == DbBackend::Sqlite { "instr" } else { "strpos" };
     match form {
@@ -282,7 +284,7 @@ fn read(row: &QueryResult, columns: &[(&str, Form)]) -> Result<(Vec<Option<Strin
     Ok((keys.collect::<Result<_, DbErr>>()?, rows.unsigned_abs()))
 }
 
-/// What is no base64 is no key of ours; it is shown as it is.
+/// Text that is not base64 is not a key id of this service; it is returned unchanged.
 fn decoded(text: String) -> String {
     STANDARD_NO_PAD.decode(&text).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or(text)
 }

@@ -1,8 +1,9 @@
-//! The ledger of attempts and issues: one row a subject and kind, compared and set by its revision.
+//! The ledger of attempts and issues: one row for each subject and kind, written by compare-and-set on its revision.
 //!
-//! A row has two halves that never meet: what [`LedgerStore::count_refused`] counts, and the rest, which the revision
-//! is the version of. Each is written without the other, so that refusals, which come in floods, neither fail anybody's
-//! compare-and-set nor are overwritten by one: `refused` and `last_refused` of a state that is saved are ignored.
+//! A row has two independent parts: the counters of [`LedgerStore::count_refused`], and all other columns, whose
+//! version is the revision. Each part is written without the other. Refused attempts arrive in floods; this way they
+//! neither make a compare-and-set of another caller fail, nor does such a write overwrite their counters: `refused` and
+//! `last_refused` of a saved state are ignored.
 
 use access_tokens_domain::attempts::{Attempts, SecretKind};
 use access_tokens_domain::issues::Issues;
@@ -114,7 +115,7 @@ fn of_subject(organisation: OrganisationKey, subject: &str) -> Select<credential
 
 type Columns = Vec<(&'static str, Value)>;
 
-/// Where a row is, or will be.
+/// Key of a row.
 pub(crate) struct Row<'a> {
     table: &'static str,
     organisation: OrganisationKey,
@@ -123,12 +124,12 @@ pub(crate) struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
-    /// The row of attempts of one kind.
+    /// Returns the key of the row of attempts of one kind.
     pub(crate) fn attempts(organisation: OrganisationKey, subject: &'a str, kind: &'static str) -> Self {
         Self { table: "credential_attempt", organisation, subject, kind }
     }
 
-    /// Counts one refused attempt; its order among others does not matter.
+    /// Counts one refused attempt. Concurrent counts may be applied in any order.
     pub(crate) fn count_refused(&self, at: Timestamp) -> Sql {
         let mut sql = self.insert(&[("refused", 1_i64.into()), ("last_refused", micros(at).into())]);
         sql.push(" DO UPDATE SET refused = credential_attempt.refused + 1, last_refused = CASE");
@@ -137,12 +138,12 @@ impl<'a> Row<'a> {
         sql
     }
 
-    /// Compare and set: answers a row if it wrote one.
+    /// Compare and set: returns a row if it wrote one.
     pub(crate) fn save(&self, read: Revision, mut columns: Columns) -> Sql {
         columns.push(("revision", (read + 1).into()));
         let mut sql;
         if read == 0 {
-            // There is no row, or one in which refusals were counted and nothing else.
+            // No row exists, or only a row in which refused attempts were counted.
             sql = self.insert(&columns);
             for (i, (column, _)) in columns.iter().enumerate() {
                 sql.push(if i == 0 { " DO UPDATE SET " } else { ", " }).push(column).push(" = excluded.").push(column);
@@ -161,7 +162,7 @@ impl<'a> Row<'a> {
         sql
     }
 
-    /// An insert up to what is to be done if the row exists.
+    /// Returns an insert up to the action for an existing row.
     fn insert(&self, columns: &[(&'static str, Value)]) -> Sql {
         let mut sql = Sql::new("INSERT INTO ");
         sql.push(self.table).push(" (organisation_key, subject, kind");

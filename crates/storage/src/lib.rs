@@ -1,13 +1,12 @@
-//! The store of access tokens, on SQLite and PostgreSQL, with sea-orm. It knows neither the contract nor the transport, and no other crate
-//! knows sea-orm.
+//! The store of access tokens, on SQLite and PostgreSQL, with sea-orm. It knows neither the contract nor the transport,
+//! and no other crate knows sea-orm.
 //!
-//! [`connect`] answers a [`Database`], which implements the domain's
-//! [`Store`](access_tokens_domain::store::Store), [`LedgerStore`](access_tokens_domain::store::LedgerStore),
-//! [`AccountStore`](access_tokens_domain::store::AccountStore) and
-//! [`KeyStore`](access_tokens_domain::store::KeyStore).
+//! [`connect`] returns a [`Database`], which implements the domain's [`Store`](access_tokens_domain::store::Store),
+//! [`LedgerStore`](access_tokens_domain::store::LedgerStore),
+//! [`AccountStore`](access_tokens_domain::store::AccountStore) and [`KeyStore`](access_tokens_domain::store::KeyStore).
 //!
 //! Two rules hold everywhere: a read is one statement, or runs in a transaction that sees one state; a change that
-//! depends on a state carries that state in its own condition.
+//! depends on a state has that state in its own condition.
 
 mod accounts;
 mod administration;

@@ -1,4 +1,4 @@
-//! Log-ins of users: accounts, known networks, and attempts under the kind PASSWORD of the ledger.
+//! Log-ins of users: accounts, known networks, and attempts of the kind PASSWORD in the ledger.
 
 use access_tokens_domain::attempts::{Attempts, DECAY};
 use access_tokens_domain::login::{
@@ -23,14 +23,14 @@ const PASSWORD_KIND: &str = "PASSWORD";
 /// Maximum number of known networks of a user. Networks of further log-ins stay unknown.
 const MAX_KNOWN_NETWORKS: i64 = 1_000;
 
-/// Number of rows of attempts per organisation above which the sweep deletes the oldest. It bounds the table where an
-/// attacker has many networks and the daily meter does not bind yet.
+/// Number of rows of attempts per organisation above which the sweep deletes the oldest. It bounds the table while an
+/// attacker has many networks and has not reached the daily limit yet.
 const MAX_ATTEMPT_ROWS: u32 = 100_000;
 
-/// Maximum number of rows that one sweep deletes above [`MAX_ATTEMPT_ROWS`].
+/// Maximum number of rows above [`MAX_ATTEMPT_ROWS`] that one sweep deletes.
 const MAX_SWEPT_ROWS: u32 = 1_000_000;
 
-/// Maximum number of locked users that are listed.
+/// Maximum number of locked users in a list.
 const MAX_LOCKED: u32 = 10_000;
 
 impl LoginStore for Database {
@@ -146,10 +146,11 @@ impl LoginStore for Database {
                 day_arrival: convert::optional_time(get(&row, "day_arrival")?, "credential_attempt.day_arrival")?,
                 ..Attempts::default()
             };
-            // Of networks and of the meter of a user alike: they differ in the number of attempts in a row only.
+            // The same for rows of networks and for the daily row of a user: they differ only in the number of
+            // consecutive attempts.
             locked |= attempts.lock(&NETWORK_LOCK, now).is_some();
         }
-        // The revision rises, so that an attempt that is being counted just now reads again.
+        // The revision is incremented, so that a concurrent count of an attempt reads the row again.
         let mut sql = Sql::new(
             "UPDATE credential_attempt SET in_a_row = 0, locked_until = NULL, day_arrival = NULL, \
              revision = revision + 1 WHERE ",
@@ -178,7 +179,7 @@ impl LoginStore for Database {
     }
 
     async fn count_passwords(&self, current: &[String]) -> StoreResult<(u64, u64)> {
-        // `count(*)` has no argument, so a function of another schema cannot match it better.
+        // `count(*)` has no argument, so that no function of another schema can match it better.
         let mut sql = Sql::new("SELECT count(*) AS passwords, count(*) FILTER (WHERE TRUE");
         for prefix in current {
             let length = i32::try_from(prefix.chars().count()).unwrap_or(i32::MAX);
@@ -198,8 +199,8 @@ impl LoginStore for Database {
         let mut sql = Sql::new("DELETE FROM known_network WHERE last_date < ");
         sql.bind(micros(now - KNOWN_NETWORK_LIFETIME));
         self.write(sql).await?;
-        // An attempt counts until a day after it, and after the lock that it led to. The meter of the day ends later than
-        // the last attempt, so it is the date of the row.
+        // An attempt counts until one day after it, and until the end of its lock. The daily limit ends later than the
+        // last attempt, so that its end is the date of the row.
         let decayed = micros(now - DECAY);
         for organisation in self.organisations().await? {
             let mut sql = Sql::new("DELETE FROM credential_attempt WHERE ");
@@ -220,9 +221,9 @@ impl LoginStore for Database {
     }
 }
 
-/// The attempts at log-ins whose subject begins with a prefix that ends with a slash.
+/// Appends the condition on attempts at log-ins whose subject begins with a prefix that ends with a slash.
 fn subjects(sql: &mut Sql, organisation: OrganisationKey, prefix: &str) {
-    // The primary key is ordered by bytes on both databases. A zero comes right after a slash.
+    // The primary key is ordered by bytes on both databases. In this order, `0` is the next character after a slash.
     let end = format!("{}0", prefix.trim_end_matches('/'));
     sql.push("organisation_key = ").bind(organisation.0).push(" AND subject >= ").bind(prefix);
     sql.push(" AND subject < ").bind(end).push(" AND kind = ").bind(PASSWORD_KIND);

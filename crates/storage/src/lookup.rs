@@ -1,4 +1,4 @@
-//! One row that is looked up by keys. The statements are written once, for one question and for several at a time.
+//! Lookups of one row by keys. Each has a statement for a single lookup and one for a batch of lookups.
 
 mod owners;
 mod prepared_query;
@@ -11,7 +11,7 @@ pub(crate) use token::TokenLookup;
 #[cfg(test)]
 use access_tokens_domain::session::OrganisationKey;
 
-/// All of them.
+/// Returns all prepared queries.
 #[cfg(test)]
 pub(crate) fn all(organisation: OrganisationKey) -> impl Iterator<Item = PreparedQuery> {
     token::all().chain(owners::all()).map(move |statements| PreparedQuery { organisation, statements })

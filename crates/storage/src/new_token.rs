@@ -1,4 +1,4 @@
-//! New tokens, one or several by one statement.
+//! Inserts of new tokens, one or several in one statement.
 
 use std::sync::LazyLock;
 
@@ -13,13 +13,13 @@ use crate::error::store_error;
 use crate::sql::Sql;
 use crate::sql::row_reader::TableRow;
 
-/// Most tokens of one statement.
+/// Maximum number of tokens in one statement.
 pub(crate) const MAX_TOKENS: usize = 16;
 
-/// The statements for one token, for two, and so on: nothing of them depends on values.
+/// Statements for 1 to [`MAX_TOKENS`] tokens. Their text does not depend on values.
 static STATEMENTS: LazyLock<[String; MAX_TOKENS]> = LazyLock::new(|| std::array::from_fn(|more| insert_sql(more + 1)));
 
-/// Writes one.
+/// Inserts one token.
 pub(crate) async fn insert<C: ConnectionTrait>(
     connection: &C,
     organisation: OrganisationKey,
@@ -30,12 +30,12 @@ pub(crate) async fn insert<C: ConnectionTrait>(
     Ok(())
 }
 
-/// The statement for so many, at least one and at most [`MAX_TOKENS`]. It wants the values of each.
+/// Returns the statement for a number of tokens from 1 to [`MAX_TOKENS`]. Its parameters are the values of each token.
 pub(crate) fn statement(tokens: usize) -> &'static str {
     &STATEMENTS[tokens - 1]
 }
 
-/// The values of one.
+/// Returns the values of one token.
 pub(crate) fn values(organisation: OrganisationKey, token: &AccessToken) -> Vec<Value> {
     convert::token_row(organisation, token).into_values()
 }

@@ -9,15 +9,15 @@ use crate::database::Database;
 use crate::error::store_error;
 use crate::sql::Sql;
 
-/// Rows that are read at once. A row has at most three texts, so a page is a few MiB at most.
+/// Number of rows that are read at a time. A row has at most three texts, so that a page is at most a few MiB.
 const PAGE_ROWS: u32 = 5_000;
 
-/// The columns of tokens and of users that identify something.
+/// Columns of tokens and of users that identify a row.
 const TOKENS: (&str, &[&str]) = ("access_token", &["authentication_code", "identifier", "card_masked_number"]);
 const USERS: (&str, &[&str]) = ("app_user", &["username"]);
 
-/// How many rows have a text that is not written like this today: with an invisible character, with a blank at an end, or not in
-/// normalisation form C.
+/// Number of rows with a text that would be written differently today: with an invisible character, with a blank at an
+/// end, or not in normalisation form C.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct OldTexts {
     /// Organisations, by their names.
@@ -28,12 +28,12 @@ pub struct OldTexts {
     pub access_tokens: u64,
     /// Access tokens that were read.
     pub read: u64,
-    /// Whether all rows were read, or the time was over before.
+    /// Whether all rows were read before the time limit.
     pub complete: bool,
 }
 
 impl Database {
-    /// Counts rows with old texts, page by page, for as long as `time` allows. `None`: until all are read.
+    /// Counts rows with old texts, page by page, until the time limit `time`. `None`: no limit.
     pub async fn count_old_texts(&self, time: Option<Duration>) -> StoreResult<OldTexts> {
         let started = Instant::now();
         let is_over = || time.is_some_and(|time| started.elapsed() >= time);
@@ -55,7 +55,8 @@ impl Database {
         Ok(counts)
     }
 
-    /// Rows of one organisation that were read, those of them with an old text, and whether all were read.
+    /// Returns the number of rows read in one organisation, the number of these with an old text, and whether all rows
+    /// were read.
     async fn count_in(
         &self,
         (table, columns): (&str, &[&str]),
@@ -87,7 +88,7 @@ impl Database {
     }
 }
 
-/// Whether the text would be refused, or stored in another form.
+/// Reports whether the text would be refused, or stored in another form.
 fn is_old(value: &str) -> bool {
     text::written(value).is_err() || text::nfc(value) != value
 }

@@ -1,4 +1,4 @@
-//! Where the database is and how many connections it gets.
+//! Options of the database, and errors in opening it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,46 +9,46 @@ use sea_orm::DbErr;
 use crate::error::Failure;
 use crate::sql::observer::StatementObserver;
 
-/// Where the database is and how many connections it gets.
+/// Options of the database.
 #[derive(Clone)]
 pub struct DatabaseOptions {
     /// `sqlite://path`, or `postgres://user:password@host/database`.
     pub url: String,
-    /// PostgreSQL: may one on another machine be spoken to in plain text, where the URL says so?
+    /// PostgreSQL: whether unencrypted connections to another machine are allowed where the URL asks for them.
     pub allow_plain_text: bool,
-    /// PostgreSQL: connections in all, at least 2; a quarter of them is for transactions. More than a few per core cost more than
-    /// they give.
+    /// PostgreSQL: total number of connections for calls, at least 2; a quarter of them is for transactions. More than
+    /// a few per core cost more than they bring.
     pub postgres_connections: u32,
-    /// SQLite: connections that read. There is always exactly one that writes.
+    /// SQLite: number of connections that read. Exactly one connection writes.
     pub sqlite_readers: u32,
-    /// How long a call waits for a free connection.
+    /// Maximum time that a call waits for a free connection.
     pub acquire_timeout: Duration,
-    /// PostgreSQL: how long one statement may take.
+    /// PostgreSQL: maximum time of one statement.
     pub statement_timeout: Duration,
-    /// PostgreSQL: how long a statement may wait for somebody else's lock.
+    /// PostgreSQL: maximum time that a statement waits for a lock of another transaction.
     pub lock_timeout: Duration,
-    /// PostgreSQL: the schema of the tables.
+    /// PostgreSQL: schema of the tables.
     pub schema: String,
-    /// PostgreSQL: how long a migration waits for the lock that another session holds.
+    /// PostgreSQL: maximum time that a migration waits for the lock that another session holds.
     pub migration_lock_timeout: Duration,
-    /// How long a unit of work may rest between two statements before it is rolled back.
+    /// Maximum time between two statements of a transaction. After it the transaction is rolled back.
     pub idle_transaction_timeout: Duration,
-    /// To look only: every write fails, nothing is created, and settings that would lose commits are not refused but can
-    /// be asked for ([`Database::settings`](crate::Database::settings)).
+    /// Opens the database for reading only: every write fails, no file is created, and settings that would lose commits
+    /// are not refused but can be queried ([`Database::settings`](crate::Database::settings)).
     pub read_only: bool,
-    /// PostgreSQL: replicas of the database that may answer reads, each by the URL of exactly one server.
+    /// PostgreSQL: replicas that may answer reads, each by the URL of exactly one server.
     pub replica_urls: Vec<String>,
-    /// How much later than the primary a replica may be.
+    /// Maximum lag of a replica behind the primary.
     pub replica_max_lag: Duration,
-    /// Who is told of statements; nobody by default.
+    /// Observer of all statements. None by default.
     pub observer: Option<Arc<dyn StatementObserver>>,
 }
 
-/// The schema of the tables where the configuration names none.
+/// Schema of the tables if the configuration names none.
 const DEFAULT_SCHEMA: &str = "public";
 
 impl DatabaseOptions {
-    /// The defaults.
+    /// Returns the defaults.
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
@@ -68,7 +68,7 @@ impl DatabaseOptions {
         }
     }
 
-    /// The defaults, to look only, for a SQLite file by its path.
+    /// Returns the defaults for reading a SQLite file by its path.
     pub fn read_only_file(file: &Path) -> Result<Self, SetupError> {
         let path = file.to_str().ok_or_else(|| SetupError::Url(format!("{} is not UTF-8", file.display())))?;
         let url = path.replace('%', "%25").replace('?', "%3F").replace('#', "%23");
@@ -76,7 +76,7 @@ impl DatabaseOptions {
     }
 }
 
-/// Leaves the URLs out: they may carry passwords.
+/// Leaves the URLs out, because they may contain passwords.
 impl std::fmt::Debug for DatabaseOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("DatabaseOptions")
@@ -95,31 +95,33 @@ impl std::fmt::Debug for DatabaseOptions {
     }
 }
 
-/// Why there is no database to work with.
+/// Reason why a database cannot be opened or migrated.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    /// The URL is not one that this service understands. It is not repeated: it may carry a password.
+    /// The URL is not one that this service understands. The message does not repeat it, because it may contain a
+    /// password.
     #[error("the database URL is not valid: {0}")]
     Url(String),
-    /// Whoever is on the way would read and change what is asked and answered.
+    /// The connection would not be encrypted, so that an attacker on the network could read and change statements and
+    /// results.
     #[error(
         "the database is on another machine, and sslmode={0} in its URL takes plain text: leave it out, which means \
          verify-full; or allow it by database.allow_plain_text = true, where something else encrypts"
     )]
     PlainText(&'static str),
-    /// The database would lose commits that it has acknowledged.
+    /// The settings of the database would lose commits that it has acknowledged.
     #[error(
         "the database runs with {setting} = {value}, which loses acknowledged commits at a crash; set it to {needed}"
     )]
     Unsafe {
-        /// The setting.
+        /// Name of the setting.
         setting: &'static str,
-        /// What it is.
+        /// Current value.
         value: String,
-        /// What it has to be.
+        /// Required value.
         needed: &'static str,
     },
-    /// The schema has what the migrations do not make, or lacks what they make.
+    /// The schema has objects that the migrations do not create, or lacks objects that they create.
     #[error(
         "the schema of the database is not what this service makes: {0}. Undo that, or restore a backup; nothing was changed"
     )]
@@ -133,7 +135,7 @@ pub enum SetupError {
     /// Another process serves this file.
     #[error("{} is served by another process; several of them need PostgreSQL", .0.display())]
     Served(PathBuf),
-    /// The log beside a SQLite file was written for another file.
+    /// The write-ahead log beside a SQLite file was written for another file.
     #[error(
         "{0}-wal does not belong to {0}: {why}; nothing was changed. If {0} was put there by copying, the log is what is \
          left of the file before: move {0}-wal and {0}-shm away, and start again. If the log has what is wanted, put the \
@@ -143,10 +145,10 @@ pub enum SetupError {
     ForeignLog {
         /// The file.
         file: PathBuf,
-        /// How it is known.
+        /// Evidence that the log belongs to another file.
         why: &'static str,
     },
-    /// A SQLite file cannot be read as one.
+    /// A SQLite file is damaged or is not a SQLite file.
     #[error(
         "{} is damaged ({said}){log}. Keep a copy of all its files, and `access-tokens restore --replace` a backup",
         .file.display()
@@ -154,20 +156,20 @@ pub enum SetupError {
     Damaged {
         /// The file.
         file: PathBuf,
-        /// What SQLite says.
+        /// Message of SQLite.
         said: String,
-        /// About the log beside it, where there is one.
+        /// Note on the log beside the file, if there is one.
         log: String,
     },
-    /// The database cannot be reached, or refused.
+    /// The database cannot be reached, or refused the connection.
     #[error("the database cannot be used: {0}")]
     Database(String),
     /// No connection to PostgreSQL can be opened.
     #[error("the database cannot be used: {cause}")]
     Unreachable {
-        /// Why: refused, an unknown host, a wrong password, a database that does not exist, TLS.
+        /// Cause: refused, unknown host, wrong password, missing database, TLS.
         cause: String,
-        /// What mends it.
+        /// Action that fixes it.
         cure: &'static str,
     },
     /// Another session holds the lock for migrations.
@@ -178,7 +180,7 @@ pub enum SetupError {
     MigrationLocked {
         /// Process id and role of the session.
         holder: String,
-        /// How long this process has waited.
+        /// Time that this process has waited, in seconds.
         seconds: u64,
     },
     /// Other roles own objects that the service would use.
@@ -203,7 +205,7 @@ pub enum SetupError {
         schema: String,
         /// The roles.
         roles: String,
-        /// The statement that mends it.
+        /// Statement that fixes it.
         cure: String,
     },
     /// The tables are in another schema.
@@ -225,7 +227,7 @@ pub enum SetupError {
         /// The role of the connection.
         role: String,
     },
-    /// What is set for a connection would be others', or nobody's.
+    /// A pooler lends its connections for one transaction, so that settings of a session do not stay with this service.
     #[error(
         "a pooler that gives its connections to somebody else after each transaction is in front of the database: it has to \
          pool by session (pgbouncer: pool_mode = session)"
@@ -233,10 +235,10 @@ pub enum SetupError {
     Pooled,
 }
 
-/// The cure of a damaged SQLite file.
+/// Fix for a damaged SQLite file.
 const RESTORE: &str = "keep a copy of all its files, and `access-tokens restore --replace` a backup";
 
-/// An error with what its driver says, and with the cure where that is damage of a SQLite file.
+/// Returns the error with the message of the driver, and with the fix if the message means a damaged SQLite file.
 pub(crate) fn unusable(said: String) -> SetupError {
     if said.contains("disk image is malformed") {
         SetupError::Database(format!("{said}; {RESTORE}"))
@@ -246,7 +248,8 @@ pub(crate) fn unusable(said: String) -> SetupError {
 }
 
 impl SetupError {
-    /// What is wrong, and what mends it, apart: where the error says both in one text. `None`: it says no cure.
+    /// Returns the problem and its fix as two texts, for errors whose message contains both. The fix is `None` if the
+    /// error has none.
     pub fn parts(&self) -> (String, Option<String>) {
         match self {
             Self::Unreachable { cause, cure } => (cause.clone(), Some((*cure).to_owned())),
@@ -294,7 +297,7 @@ impl SetupError {
     }
 }
 
-/// A driver's error at start, without details.
+/// Returns an error of the driver at start, without the driver's details.
 pub(crate) fn setup_error(error: DbErr) -> SetupError {
     unusable(Failure::from(error).to_string())
 }

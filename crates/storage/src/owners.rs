@@ -1,4 +1,4 @@
-//! Owners, joined to tokens or alone. Where several tokens of an answer have the same owner they share it.
+//! Owners, joined to tokens or alone. Tokens of one result with the same owner share it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
@@ -14,8 +14,8 @@ use crate::reference::{self, Versioned};
 use crate::sql::row_reader::{RowReader, columns};
 use crate::sql::{Sql, cannot_exist};
 
-// Aliases in the statements below: `t` the token, `a` its account and `c` that one's contact information,
-// `p` its participant, `b` the participant's account where it is not `a`, and `d` that one's contact information.
+// Aliases in the statements below: `t` the token, `a` its account and `c` the contact information of that account, `p`
+// its participant, `b` the participant's account if it is not `a`, and `d` the contact information of that account.
 static ACCOUNT: LazyLock<String> = LazyLock::new(|| {
     format!("{}, {}", columns::<accounts_receivable::Model>("a"), columns::<contact_information::Model>("c"))
 });
@@ -31,14 +31,14 @@ const PARTICIPANTS_ACCOUNT: &str =
 const PARTICIPANTS_ACCOUNT_OWNER: &str =
     " LEFT JOIN contact_information d ON d.organisation_key = b.organisation_key AND d.id = b.account_owner";
 
-/// The columns of the owners that are asked for, after those of the token.
+/// Returns the columns of the requested owners. They follow the columns of the token.
 pub(crate) fn select(load: Load) -> String {
     let account = if load.accounts_receivable { [", ", &ACCOUNT] } else { [""; 2] };
     let participant = if load.rewards_participant { [", ", &PARTICIPANT] } else { [""; 2] };
     [account, participant].concat().concat()
 }
 
-/// Appends the joins of the owners that are asked for.
+/// Appends the joins of the requested owners.
 pub(crate) fn join(sql: &mut Sql, load: Load) {
     if load.accounts_receivable {
         sql.push(
@@ -52,14 +52,14 @@ pub(crate) fn join(sql: &mut Sql, load: Load) {
         );
         sql.push(PARTICIPANTS_ACCOUNT);
         if load.accounts_receivable {
-            // Nearly always the token's own account: not read twice.
+            // Nearly always this is the token's own account: it is not read twice.
             sql.push(" AND (t.accounts_receivable IS NULL OR t.accounts_receivable <> p.accounts_receivable)");
         }
         sql.push(PARTICIPANTS_ACCOUNT_OWNER);
     }
 }
 
-/// Reads the owners of rows, each once.
+/// Reads the owners of rows, each owner once.
 pub(crate) struct Reader {
     organisation: OrganisationKey,
     accounts: HashMap<String, Arc<Account>>,
@@ -67,12 +67,12 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// A reader of rows of one organisation.
+    /// Creates a reader for rows of one organisation.
     pub(crate) fn new(organisation: OrganisationKey) -> Self {
         Self { organisation, accounts: HashMap::new(), participants: HashMap::new() }
     }
 
-    /// The owners of a row, as far as they were asked for.
+    /// Reads the requested owners of a row.
     pub(crate) fn owners(&mut self, row_reader: &mut RowReader<'_>, load: Load) -> StoreResult<Owners> {
         let accounts_receivable = if load.accounts_receivable { self.account(row_reader)? } else { None };
         let rewards_participant = if load.rewards_participant { self.participant(row_reader)? } else { None };
@@ -98,7 +98,7 @@ impl Reader {
         let joined = row_reader.read_joined::<rewards_participant::Model>(self.organisation.0)?;
         let Some(record) = joined.map(convert::rewards_participant).transpose()? else { return Ok(None) };
         let accounts_receivable = match &record.accounts_receivable {
-            // The token's own account was read just now, so it is known.
+            // The token's own account was read just before, so it is known.
             Some(account) => match self.accounts.get(account) {
                 Some(known) => Some(Arc::clone(known)),
                 None => self.account(row_reader)?,
@@ -111,9 +111,9 @@ impl Reader {
     }
 }
 
-/// The owner whose id comes next, if it was read before.
+/// Returns the owner whose id is the next column, if it was read before.
 fn known<T>(read: &HashMap<String, Arc<T>>, row_reader: &RowReader<'_>) -> StoreResult<Option<Arc<T>>> {
-    // Nearly always there is one row, with nothing before it.
+    // Nearly always the result has one row, with no owner read before it.
     if read.is_empty() {
         return Ok(None);
     }
@@ -128,8 +128,8 @@ fn read_account(row_reader: &mut RowReader<'_>, organisation: OrganisationKey) -
     Ok(Some(Account { record, account_owner: owner.map(convert::contact).transpose()? }))
 }
 
-/// The statement for an account `a` and a participant `p`, each by a condition, with the version of reference data: a row in any
-/// case, unless there is no such organisation.
+/// Returns the statement for an account `a` and a participant `p`, each by a condition, with the version of the
+/// reference data. It returns a row in any case, unless the organisation does not exist.
 pub(crate) fn both(place: &str, among: &str, account: &str, participant: &str) -> String {
     format!(
         "SELECT o.directory_version, {}, {}{place} FROM organisation o{among} \
@@ -140,7 +140,8 @@ pub(crate) fn both(place: &str, among: &str, account: &str, participant: &str) -
     )
 }
 
-/// The accounts of a name, and a participant. Two accounts are enough to know that there are several.
+/// Finds the accounts with a name, at most two, and a participant. Two accounts are enough to know that the name is
+/// ambiguous.
 pub(crate) async fn find_named<C: ConnectionTrait>(
     connection: &C,
     organisation: OrganisationKey,
@@ -152,7 +153,7 @@ pub(crate) async fn find_named<C: ConnectionTrait>(
         Some(RewardsParticipantIdentifier::Number(number)) => ("number", number.as_str()),
         None => ("id", ""),
     };
-    // Only the beginning is indexed.
+    // Only the beginning of a name is indexed.
     let account = "substr(a.name, 1, 100) = substr($2, 1, 100) AND a.name = $2";
     let text = both("", "", account, &format!("p.{column} = $3")) + " ORDER BY a.id LIMIT 2";
     let values = vec![organisation.0.into(), matchable(name).into(), matchable(key).into()];
@@ -170,16 +171,16 @@ pub(crate) async fn find_named<C: ConnectionTrait>(
     Ok(Versioned { version, value: (accounts, found) })
 }
 
-/// No row.
+/// Condition that matches no row.
 pub(crate) const NONE: &str = "1 = 0";
 
-/// Appends what an account `a` is known by.
+/// Appends the condition on the identifier of an account `a`.
 pub(crate) fn is_account(sql: &mut Sql, identifier: &AccountsReceivableIdentifier) {
     match identifier {
         AccountsReceivableIdentifier::Id(id) => sql.push("a.id = ").bind(matchable(id)),
         AccountsReceivableIdentifier::Number(number) => sql.push("a.number = ").bind(matchable(number)),
         AccountsReceivableIdentifier::Name(name) => {
-            // Only the beginning is indexed.
+            // Only the beginning of a name is indexed.
             let beginning: String = matchable(name).chars().take(100).collect();
             sql.push("substr(a.name, 1, 100) = ").bind(beginning);
             sql.push(" AND a.name = ").bind(matchable(name))
@@ -187,14 +188,14 @@ pub(crate) fn is_account(sql: &mut Sql, identifier: &AccountsReceivableIdentifie
     };
 }
 
-/// A name may match several: two of them are enough to know.
+/// Appends a limit of two rows for a name, which is enough to know that it is ambiguous.
 pub(crate) fn only_two(sql: &mut Sql, identifier: &AccountsReceivableIdentifier) {
     if let AccountsReceivableIdentifier::Name(_) = identifier {
         sql.push(" ORDER BY a.id").limit(2);
     }
 }
 
-/// Appends what a participant `p` is known by.
+/// Appends the condition on the identifier of a participant `p`.
 pub(crate) fn is_participant(sql: &mut Sql, identifier: &RewardsParticipantIdentifier) {
     match identifier {
         RewardsParticipantIdentifier::Id(id) => sql.push("p.id = ").bind(matchable(id)),
@@ -202,7 +203,8 @@ pub(crate) fn is_participant(sql: &mut Sql, identifier: &RewardsParticipantIdent
     };
 }
 
-/// What cannot exist is looked for as any other, under a name that nothing has.
+/// Returns the text, or an empty text, which matches no row, for a text that cannot be stored. Such a lookup runs like
+/// any other.
 pub(crate) fn matchable(text: &str) -> &str {
     if cannot_exist(text) { "" } else { text }
 }

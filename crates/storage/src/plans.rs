@@ -1,4 +1,5 @@
-//! How the databases go about what is asked most: by an index, without sorting, and without reading what is not in the answer.
+//! Query plans of the most frequent statements: they must use an index, must not sort, and must not read rows that are
+//! not in the result.
 
 use access_tokens_domain::identifier::{AccountsReceivableIdentifier, OwnerIdentifier, RewardsParticipantIdentifier};
 use access_tokens_domain::life_cycle::LifeCycleState;
@@ -46,7 +47,7 @@ pub(crate) async fn insert_fixtures(connection: &DatabaseConnection) {
     connection.execute_unprepared("ANALYZE").await.expect("runs");
 }
 
-/// What is asked most, with values.
+/// Returns the most frequent statements with values.
 fn statements(backend: DbBackend) -> Vec<(String, Vec<Value>)> {
     let mut statements = Vec::new();
     for query in lookup::all(ORGANISATION) {
@@ -79,7 +80,8 @@ fn statements(backend: DbBackend) -> Vec<(String, Vec<Value>)> {
     statements
 }
 
-/// May some rows be sorted? An account's members are, among themselves, and what belongs to terminated owners.
+/// Reports whether a plan may sort some rows: the tokens of an account's participants, and the tokens of terminated
+/// owners.
 fn may_sort(text: &str) -> bool {
     text.contains("members") || text.contains("ended")
 }
@@ -99,7 +101,7 @@ async fn postgres_goes_by_indexes() {
     for (text, values) in statements(DbBackend::Postgres) {
         let values: Vec<_> = values.iter().map(ToString::to_string).collect();
         connection.execute_unprepared(&format!("PREPARE asked AS {text}")).await.expect("a statement");
-        // Costs would say how it is wrong, and differ everywhere.
+        // Costs show only how a plan is wrong, and differ between machines.
         let explain = format!("EXPLAIN (COSTS OFF) EXECUTE asked({})", values.join(", "));
         let plan = lines(&connection, explain, "QUERY PLAN").await;
         connection.execute_unprepared("DEALLOCATE asked").await.expect("gone");
@@ -121,7 +123,7 @@ async fn sqlite_goes_by_indexes() {
     for (text, _) in statements(DbBackend::Sqlite) {
         let plan = lines(&connection, format!("EXPLAIN QUERY PLAN {text}"), "detail").await;
         for line in &plan {
-            // What was found by an index just before may be read from its beginning to its end.
+            // A scan of rows that an index has just found is allowed.
             let made = |name: &str| {
                 plan.iter().any(
                     |line| matches!(line.split_once(' '), Some(("CO-ROUTINE" | "MATERIALIZE", made)) if made == name),
@@ -129,7 +131,7 @@ async fn sqlite_goes_by_indexes() {
             };
             let scanned = line.strip_prefix("SCAN ").map(|name| name.trim_end_matches(" LEFT-JOIN"));
             let scans = scanned.is_some_and(|name| !made(name));
-            // All of an organisation's tokens are no better than all tokens.
+            // An index on all tokens of an organisation is no better than a scan of all tokens.
             let all = line.ends_with("(organisation_key=?)") && !line.contains("_terminated_idx");
             let sorts = line.contains("TEMP B-TREE") && !may_sort(&text);
             assert!(!scans && !all && !sorts, "{line}:\n{text}\n{}", plan.join("\n"));
@@ -138,7 +140,7 @@ async fn sqlite_goes_by_indexes() {
     }
 }
 
-/// As `.cargo/config.toml` says. With samples of values it would prepare a statement of the driver anew whenever its values change,
+/// See `.cargo/config.toml`. With samples of values, SQLite would prepare a statement again whenever its values change,
 /// which takes several times as long as running it.
 #[tokio::test]
 async fn sqlite_is_built_without_what_slows_it_down() {

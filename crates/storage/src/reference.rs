@@ -1,5 +1,6 @@
-//! Reference data in memory, one snapshot an organisation. It is current while its version is the stored one; that
-//! is asked with one small statement each time, so that an answer is never older than what was committed before.
+//! Cache of reference data, one snapshot for each organisation. A snapshot is current while its version is the stored
+//! version. Each read gets the stored version with a small statement, so that an answer is never older than what was
+//! committed before.
 
 use std::collections::HashMap;
 use std::io;
@@ -18,30 +19,30 @@ use crate::entities::{
 use crate::error::{Failure, store_error};
 use crate::sql::Sql;
 
-/// Maximum size of all snapshots together, as [`size`] measures it. Beyond it those go that were not used for longest; the one that
-/// came last stays, however large it is.
+/// Maximum size of all snapshots together, as [`size`] measures it, in bytes. Above it, the least recently used
+/// snapshots are removed; the newest one stays, however large it is.
 const MAX_BYTES: usize = 96 << 20;
 
-/// The newest snapshot of each organisation. Only what is committed ever gets in.
+/// The newest snapshot of each organisation. It contains only committed data.
 #[derive(Default)]
 pub(crate) struct ReferenceCache {
     snapshots: RwLock<HashMap<OrganisationKey, CachedSnapshot>>,
-    /// Counts the snapshots that came.
+    /// Counts the added snapshots.
     clock: AtomicU64,
-    /// Held while a snapshot is read, so that of many callers who find it stale one reads.
+    /// Held while a snapshot is read, so that only one of many callers with a stale snapshot reads it.
     pub(crate) loading: tokio::sync::Mutex<()>,
 }
 
 struct CachedSnapshot {
     snapshot: Arc<Reference>,
     bytes: usize,
-    /// What the clock showed when it was used last.
+    /// Value of the clock when the snapshot was last used.
     used: AtomicU64,
 }
 
 impl ReferenceCache {
-    /// The snapshot of a version, or a younger one: whatever a row of that version refers to is in it, as nothing that is
-    /// referred to ever goes.
+    /// Returns the snapshot of this version or a newer one. It contains everything that a row of this version refers
+    /// to, because referenced rows are never deleted.
     pub(crate) fn get(&self, organisation: OrganisationKey, version: i64) -> Option<Arc<Reference>> {
         let snapshots = self.snapshots.read().unwrap_or_else(PoisonError::into_inner);
         let cached = snapshots.get(&organisation).filter(|cached| cached.snapshot.version >= version)?;
@@ -49,7 +50,7 @@ impl ReferenceCache {
         Some(Arc::clone(&cached.snapshot))
     }
 
-    /// Keeps a committed snapshot, unless a newer one is there.
+    /// Stores a committed snapshot, unless a newer one is stored.
     pub(crate) fn put(&self, organisation: OrganisationKey, snapshot: &Arc<Reference>) {
         self.put_within(MAX_BYTES, organisation, snapshot);
     }
@@ -74,7 +75,7 @@ impl ReferenceCache {
     }
 }
 
-/// About how many bytes a snapshot takes in memory: as many as it has as JSON.
+/// Estimates the size of a snapshot in memory by its size as JSON, in bytes.
 fn size(reference: &Reference) -> usize {
     let Reference { version: _, organisation, units, business_units, users, .. } = reference;
     let Reference { countries, industries, industry_sectors, classifications, .. } = reference;
@@ -93,7 +94,7 @@ fn size(reference: &Reference) -> usize {
     counter.0
 }
 
-/// Counts what is written, and keeps nothing.
+/// Writer that only counts bytes.
 struct Counter(usize);
 
 impl io::Write for Counter {
@@ -107,7 +108,7 @@ impl io::Write for Counter {
     }
 }
 
-/// The stored version.
+/// Reads the stored version.
 pub(crate) async fn version<C: ConnectionTrait>(connection: &C, organisation: OrganisationKey) -> StoreResult<i64> {
     let mut sql = Sql::new("SELECT directory_version FROM organisation WHERE key = ");
     sql.bind(organisation.0);
@@ -116,7 +117,7 @@ pub(crate) async fn version<C: ConnectionTrait>(connection: &C, organisation: Or
     row.try_get("", "directory_version").map_err(store_error)
 }
 
-/// Reads a whole snapshot. Consistent only inside a transaction that sees one state, or keeps writers out.
+/// Reads a whole snapshot. It is consistent only inside a transaction that sees one state, or that excludes writers.
 pub(crate) async fn load<C: ConnectionTrait>(connection: &C, key: OrganisationKey) -> StoreResult<Reference> {
     macro_rules! by_id {
         ($module:ident, $convert:path) => {{
@@ -145,7 +146,7 @@ pub(crate) fn unknown_organisation(organisation: OrganisationKey) -> Failure {
     Failure::fault(format!("there is no organisation with the key {}", organisation.0))
 }
 
-/// A version of reference data, and what was read together with it.
+/// A value and the version of the reference data that was read together with it.
 pub(crate) struct Versioned<T> {
     pub(crate) version: i64,
     pub(crate) value: T,

@@ -1,8 +1,9 @@
-//! Whether the schema of a database is what the migrations make. A trigger can give every user all permissions, a table
-//! without its unique constraints spends codes twice, and neither is noticed by reading rows.
+//! Comparison of the schema with what the migrations create. A trigger can give every user all permissions, and a table
+//! without its unique constraints spends codes twice; reading rows shows neither.
 //!
-//! A newer release may have been here: what its steps add is accepted, as steps only add (ADR 10). On PostgreSQL, where
-//! operators add indexes for their reports, an index that is not unique and a column that may be left out are accepted too.
+//! A newer release may have migrated the database: its additions are accepted, as migrations only add (ADR 10). On
+//! PostgreSQL, where operators add indexes for their reports, indexes that are not unique and optional columns are
+//! accepted too.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,19 +17,19 @@ use crate::migration::Migrator;
 use crate::options::{SetupError, unusable};
 use crate::sql::Sql;
 
-/// The table in which the library that migrates keeps the names of the steps. It is made as that library likes.
+/// Table in which the migration library keeps the names of the migrations. Its definition depends on the library.
 const STEPS: &str = "seaql_migrations";
-/// Maximum number of differences that a message names.
+/// Maximum number of differences in a message.
 const MAX_FAULTS: usize = 20;
 
-/// The lines that [`POSTGRES_QUERY`] answers of a database that the migrations have made.
+/// Result of [`POSTGRES_QUERY`] on a database that the migrations have created.
 const POSTGRES: &str = include_str!("schema/postgres.txt");
 const POSTGRES_QUERY: &str = include_str!("schema/postgres.sql");
 
 const SQLITE_QUERY: &str = "SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_schema";
 
 impl Database {
-    /// Refuses a database whose schema is not what the migrations make.
+    /// Refuses a database whose schema differs from what the migrations create.
     pub async fn check_schema(&self) -> Result<(), SetupError> {
         let mut faults = self.schema_faults().await.map_err(|error| {
             let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
@@ -38,8 +39,8 @@ impl Database {
         if faults.is_empty() { Ok(()) } else { Err(SetupError::ForeignSchema(faults.join("; "))) }
     }
 
-    /// What the schema has that the migrations do not make, and what it lacks, in words. Nothing on PostgreSQL while steps
-    /// are pending: it is compared when they are applied.
+    /// Returns the differences between the schema and what the migrations create, as texts. Returns none on PostgreSQL
+    /// while migrations are pending: the schema is compared after they are applied.
     pub async fn schema_faults(&self) -> StoreResult<Vec<String>> {
         let schema = self.schema().await?;
         let newer = !schema.unknown.is_empty();
@@ -69,17 +70,17 @@ fn postgres_faults(expected: &BTreeSet<String>, found: &BTreeSet<String>) -> Vec
     missing.chain(foreign.map(|line| format!("not of this service: {line}"))).collect()
 }
 
-/// May a newer release, or an operator, have added this without harm?
+/// Reports whether a newer release or an operator may have added this without harm.
 fn is_addition(line: &str) -> bool {
     match line.split(' ').next() {
         Some("column") => !line.contains(" NOT NULL") || line.contains(" DEFAULT "),
-        // One that is being rebuilt beside the one in use is not valid yet, or any more.
+        // An index that is being rebuilt concurrently is not valid yet, or is the old one.
         Some("index") => !line.contains(" CREATE UNIQUE ") || line.ends_with(" (invalid)"),
         _ => false,
     }
 }
 
-/// The objects of a SQLite schema, by kind and name.
+/// Objects of a SQLite schema, by kind and name.
 type Objects = BTreeMap<(String, String), Object>;
 
 #[derive(Debug, PartialEq, Eq)]
@@ -88,13 +89,13 @@ struct Object {
     sql: String,
 }
 
-/// The objects that the first steps make.
+/// Returns the objects that the first `steps` migrations create.
 async fn made_by(steps: usize) -> Result<Objects, sea_orm::DbErr> {
     if steps == 0 {
         return Ok(Objects::new());
     }
     let mut options = ConnectOptions::new("sqlite::memory:");
-    // Each connection would have a database of its own.
+    // With several connections, each would have its own database.
     options.max_connections(1).min_connections(1).idle_timeout(None).max_lifetime(None).sqlx_logging(false);
     let connection = sea_orm::Database::connect(options).await?;
     Migrator::up(&connection, u32::try_from(steps).ok()).await?;
@@ -119,7 +120,7 @@ async fn objects(connection: &impl ConnectionTrait) -> StoreResult<Objects> {
     Ok(objects)
 }
 
-/// What SQLite makes by itself: for constraints, for AUTOINCREMENT, and by ANALYZE.
+/// Reports whether SQLite creates this object itself: for constraints, for AUTOINCREMENT, or by ANALYZE.
 fn is_internal(kind: &str, name: &str) -> bool {
     match kind {
         "table" => ["sqlite_sequence", "sqlite_stat1", "sqlite_stat4"].contains(&name),
@@ -149,7 +150,7 @@ fn sqlite_faults(expected: &Objects, found: &Objects, newer: bool) -> Vec<String
     faults
 }
 
-/// Is a table what another one is, with more columns that may be left out?
+/// Reports whether the table `there` is the table `made` with additional optional columns.
 fn extends(there: &str, made: &str) -> bool {
     let (Some((head, parts, tail)), Some((made_head, made_parts, made_tail))) = (parts(there), parts(made)) else {
         return false;
@@ -165,7 +166,8 @@ fn extends(there: &str, made: &str) -> bool {
         && parts.iter().filter(|part| !made_parts.contains(part)).all(added)
 }
 
-/// A `CREATE TABLE` in pieces: what stands before the list of columns and constraints, its items, what stands behind it.
+/// Splits a `CREATE TABLE` statement: the text before the list of columns and constraints, the items of the list, the
+/// text after it.
 fn parts(sql: &str) -> Option<(&str, Vec<&str>, &str)> {
     let (open, close) = (sql.find('(')?, sql.rfind(')')?);
     let list = sql.get(open + 1..close)?;

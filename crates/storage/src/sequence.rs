@@ -1,5 +1,5 @@
-//! Number sequences. One row each; whoever takes a block commits at once, so that nobody waits for anybody's unit of
-//! work. Blocks of callers that go away are gaps, which are allowed.
+//! Number sequences, one row each. A caller that takes a block of numbers commits at once, so that no transaction waits
+//! for another one. Blocks of callers that go away are gaps, which are allowed.
 
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{LAST_NUMBER, Sequence, StoreResult};
@@ -9,14 +9,15 @@ use crate::error::{Failure, store_error};
 use crate::sql::Sql;
 use crate::sql::row_reader::WriteResult;
 
-/// Digits of a number of a sequence.
+/// Number of digits of a number of a sequence.
 const DIGITS: usize = 10;
-/// Numbers from here on raise no sequence: test cards and the like have them, and they would leave no room for others.
+/// Numbers from this one on do not raise a sequence: test cards and the like have them, and no numbers would be left
+/// above them.
 const FIRST_IGNORED_NUMBER: i64 = 9_900_000_000;
-/// Rows that are read at a time when the highest stored number is looked for.
+/// Number of rows that are read at a time in the search for the highest stored number.
 const PAGE_SIZE: u32 = 64;
 
-/// Takes `count` numbers; the answer is the row with the first.
+/// Returns the statement that takes `count` numbers; its row has the first one.
 pub(crate) fn take(organisation: OrganisationKey, sequence: Sequence, count: u32) -> Sql {
     let mut sql = Sql::new("INSERT INTO number_sequence (organisation_key, name, next) VALUES (");
     sql.bind(organisation.0).push(", ").bind(sequence.name()).push(", 1 + CAST(").bind(i64::from(count));
@@ -25,12 +26,12 @@ pub(crate) fn take(organisation: OrganisationKey, sequence: Sequence, count: u32
     sql
 }
 
-/// The first number of a block that was taken.
+/// Reads the first number of a block that was taken.
 pub(crate) fn first(answer: &WriteResult) -> StoreResult<i64> {
     answer.first().ok_or_else(|| Failure::fault("a sequence answered nothing"))?.read()
 }
 
-/// Makes sure that a sequence begins above `highest`. Most often it does: then the row is not even locked.
+/// Raises a sequence above `highest`. Usually it is above already: then its row is not even locked.
 pub(crate) async fn raise<C: ConnectionTrait>(
     connection: &C,
     organisation: OrganisationKey,
@@ -50,8 +51,8 @@ pub(crate) async fn raise<C: ConnectionTrait>(
     Ok(())
 }
 
-/// Sets a sequence above the highest stored number of a prefix, where it does not begin there already, and back there where it
-/// has left the ten digits.
+/// Sets a sequence above the highest stored number of a prefix if it is below, and resets it to there if it has
+/// exceeded ten digits.
 pub(crate) async fn realign<C: ConnectionTrait>(
     connection: &C,
     organisation: OrganisationKey,
@@ -69,7 +70,7 @@ pub(crate) async fn realign<C: ConnectionTrait>(
     Ok(())
 }
 
-/// The highest stored number that is the prefix and ten digits. Goes along the index from above.
+/// Finds the highest stored number that consists of the prefix and ten digits. Reads the index in descending order.
 async fn highest_stored<C: ConnectionTrait>(
     connection: &C,
     organisation: OrganisationKey,
@@ -102,14 +103,15 @@ async fn highest_stored<C: ConnectionTrait>(
     }
 }
 
-/// The highest of those numbers that are the prefix and digits.
+/// Returns the highest of the numbers that consist of the prefix and digits.
 pub(crate) fn highest<'a>(numbers: impl Iterator<Item = &'a str>, prefix: &str) -> Option<i64> {
     let digits = numbers.filter_map(|number| number.strip_prefix(prefix));
     let digits = digits.filter(|digits| digits.len() <= DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit()));
     digits.filter_map(|digits| digits.parse().ok()).filter(|number| *number < FIRST_IGNORED_NUMBER).max()
 }
 
-/// The highest of those codes that a sequence could make: ten digits, and zeros before them where a policy wants longer ones.
+/// Returns the highest of the codes that a sequence could create: ten digits, and zeros before them where a policy
+/// requires longer codes.
 pub(crate) fn highest_code<'a>(codes: impl Iterator<Item = &'a str>) -> Option<i64> {
     let digits = codes.filter_map(|code| code.len().checked_sub(DIGITS).and_then(|zeros| code.split_at_checked(zeros)));
     let digits = digits.filter(|(zeros, _)| zeros.bytes().all(|byte| byte == b'0')).map(|(_, digits)| digits);

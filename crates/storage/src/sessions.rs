@@ -1,7 +1,7 @@
-//! Sessions: opened, released, ended, forgotten.
+//! Statements for sessions: open, release, end, delete.
 //!
-//! The moments at which sessions are released come from the clock of the database, so that replicas whose clocks differ read
-//! the same list in the same order.
+//! Release times come from the clock of the database, so that replicas whose clocks differ read the same list in the
+//! same order.
 
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{
@@ -13,27 +13,28 @@ use sea_orm::{ConnectionTrait, DbBackend, QueryResult};
 use crate::convert::{self, micros};
 use crate::sql::{Sql, get};
 
-/// The tables with rows that expire: each with its key and with the column that says when.
+/// Tables with rows that expire: name, key, and column with the time of expiry.
 pub(crate) const EXPIRING: [(&str, &str, &str); 2] =
     [("released_session", "id", "expires_at"), ("session", "organisation_key, id", "expires")];
 
-/// Rows that a statement deletes by their ids.
+/// Maximum number of rows that one statement deletes by their ids.
 const DELETE_BATCH_SIZE: usize = 500;
 
 /// Microseconds of a second.
 const MICROS_PER_SECOND: i64 = 1_000_000;
 
-/// Whose sessions end.
+/// Owner of the sessions that end.
 #[derive(Clone, Copy)]
 pub(crate) enum SessionOwner<'a> {
-    /// Those of a user, by id.
+    /// A user, by id.
     User(&'a str),
-    /// Those that an API key opened, by its id.
+    /// The API key that opened the sessions, by id.
     ApiKey(&'a str),
 }
 
-/// The time of the database's clock, in microseconds since 1970. The operator is named with its schema: the types of its operands
-/// match none of PostgreSQL's exactly, and an operator of another schema could match better.
+/// Returns the expression for the time of the database's clock, in microseconds since 1970. The operator is named with
+/// its schema: the types of its operands match none of PostgreSQL's exactly, and an operator of another schema could
+/// match better.
 fn database_time(sqlite: bool) -> &'static str {
     if sqlite {
         "CAST(unixepoch('subsec') * 1000000 AS INTEGER)"
@@ -42,8 +43,8 @@ fn database_time(sqlite: bool) -> &'static str {
     }
 }
 
-/// Stores a session, if its proof still counts. On PostgreSQL the rows of the user and of the key are locked: a change of them
-/// that is under way is waited for, and one that comes later sees the session.
+/// Stores a session if its proof is still valid. On PostgreSQL the rows of the user and of the key are locked: the
+/// statement waits for a concurrent change of them, and a later change sees the session.
 pub(crate) fn open(session: &NewSession<'_>, sqlite: bool) -> Sql {
     let key = match session.proof {
         SessionProof::ApiKey(key) => Some(key),
@@ -101,7 +102,8 @@ pub(crate) fn delete(sessions: &[(OrganisationKey, String)]) -> Vec<Sql> {
     pieces.collect()
 }
 
-/// A page of the list of released sessions, with the time of the database even if it is empty.
+/// Returns the statement for a page of released sessions. It returns the time of the database even if the page is
+/// empty.
 pub(crate) fn released(after: &ReleasedAfter, now: Timestamp, limit: u32, sqlite: bool) -> Sql {
     let mut sql = Sql::new("SELECT t.read_at, r.id, r.released_at, r.expires_at FROM (SELECT ");
     sql.push(database_time(sqlite)).push(" AS read_at) t LEFT JOIN (SELECT id, released_at, expires_at");
@@ -119,7 +121,7 @@ pub(crate) fn released(after: &ReleasedAfter, now: Timestamp, limit: u32, sqlite
     sql
 }
 
-/// Reads what [`released`] has found.
+/// Reads the rows of [`released`].
 pub(crate) fn page(rows: &[QueryResult]) -> StoreResult<ReleasedPage> {
     let mut page = ReleasedPage::default();
     for row in rows {
@@ -131,7 +133,7 @@ pub(crate) fn page(rows: &[QueryResult]) -> StoreResult<ReleasedPage> {
     Ok(page)
 }
 
-/// Deletes rows that have expired, and answers their ids. Rows that another replica deletes at this moment are left to it.
+/// Deletes expired rows and returns their ids. Skips rows that another replica is deleting.
 pub(crate) fn forget((table, key, expires): (&str, &str, &str), now: Timestamp, limit: u32, sqlite: bool) -> Sql {
     let mut sql =
         Sql::new(format!("DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM {table} WHERE {expires} <= "));
@@ -140,14 +142,14 @@ pub(crate) fn forget((table, key, expires): (&str, &str, &str), now: Timestamp, 
     sql
 }
 
-/// The first whole second after `now`, in microseconds: sessions that were issued before it have ended. The claims of a
-/// session have whole seconds, so that one of this second could be from before or after the change.
+/// Returns the first whole second after `now`, in microseconds: sessions issued before it have ended. The claims of a
+/// session have whole seconds, so that a session of the current second could be from before or after the change.
 pub(crate) fn not_before(now: Timestamp) -> i64 {
     micros(now).div_euclid(MICROS_PER_SECOND) * MICROS_PER_SECOND + MICROS_PER_SECOND
 }
 
-/// Releases all open sessions of a user or a key. The row of the user or the key must have been changed before in the same
-/// transaction: a log-in that is under way then is either waited for and seen, or waits and is refused.
+/// Releases all open sessions of a user or a key. The same transaction must have changed the row of the user or of the
+/// key before: a concurrent log-in then either has committed and is seen, or waits and is refused.
 pub(crate) fn end(organisation: OrganisationKey, ended: SessionOwner<'_>, now: Timestamp, sqlite: bool) -> [Sql; 2] {
     let of = |sql: &mut Sql| {
         sql.push(" WHERE organisation_key = ").bind(organisation.0);
@@ -165,8 +167,9 @@ pub(crate) fn end(organisation: OrganisationKey, ended: SessionOwner<'_>, now: T
     [release, delete]
 }
 
-/// After an import has written credentials: ends the sessions of users whose password it has changed, records when users got a
-/// password, and keeps the passwords of disabled users where servers of the previous release do not read them.
+/// Runs after an import has written credentials. Ends the sessions of users whose password has changed, records when
+/// users got a password, and moves the passwords of disabled users to a column that servers of the previous release do
+/// not read.
 pub(crate) async fn end_after_import<C: ConnectionTrait>(
     connection: &C,
     organisation: OrganisationKey,

@@ -1,4 +1,4 @@
-//! The store of tokens on a database: where each of its methods runs.
+//! Implementation of the domain's store: which connection runs each method.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -27,18 +27,18 @@ use crate::transaction::{Transaction, TransactionBackend};
 use crate::{counts, new_token, owners, reference, sequence, tokens};
 
 impl Database {
-    /// Reference data of this version, or a younger one: from memory, nearly always.
+    /// Returns reference data of this version or a newer one, nearly always from memory.
     async fn reference_since(&self, organisation: OrganisationKey, version: i64) -> StoreResult<Arc<Reference>> {
         match self.cache.get(organisation, version) {
             Some(snapshot) => Ok(snapshot),
-            // In a box, so that nobody else needs room for it.
+            // Boxed to keep the futures of all other calls small.
             None => Box::pin(self.read_reference(organisation, version)).await,
         }
     }
 
     async fn read_reference(&self, organisation: OrganisationKey, version: i64) -> StoreResult<Arc<Reference>> {
         let _loading = self.cache.loading.lock().await;
-        // Somebody else may have read it meanwhile.
+        // Another call may have read it meanwhile.
         if let Some(snapshot) = self.cache.get(organisation, version) {
             return Ok(snapshot);
         }
@@ -49,14 +49,14 @@ impl Database {
         Ok(snapshot)
     }
 
-    /// Tokens of one statement, and so of one version, with their reference data.
+    /// Adds the reference data to tokens of one statement, and so of one version.
     async fn with_reference(&self, organisation: OrganisationKey, page: Vec<Found>) -> StoreResult<Vec<FoundToken>> {
         let Some(version) = page.first().map(|found| found.version) else { return Ok(Vec::new()) };
         let reference = self.reference_since(organisation, version).await?;
         Ok(page.into_iter().map(|found| with(&reference, found.value)).collect())
     }
 
-    /// Finds a token by a key as it is presented.
+    /// Finds a token by a key in the form in which it was presented.
     async fn find_token_exactly(
         &self,
         organisation: OrganisationKey,
@@ -75,7 +75,7 @@ impl Database {
     }
 }
 
-/// A token with its owners and what they refer to.
+/// Returns a token with its owners and reference data.
 fn with(reference: &Arc<Reference>, (token, owners): (AccessToken, Owners)) -> FoundToken {
     FoundToken { token, owners, reference: Arc::clone(reference) }
 }
@@ -114,7 +114,8 @@ impl Store for Database {
     ) -> StoreResult<Lookup> {
         let presented = self.find_token_exactly(organisation, key, load, read).await?;
         let Cow::Owned(normalised) = text::nfc(key.text()) else { return Ok(presented) };
-        // In both cases, so that the work does not tell whether there is such a token. Boxed to keep the usual future small.
+        // Runs in both cases, so that its duration does not reveal whether such a token exists. Boxed to keep the usual
+        // future small.
         let other = Box::pin(self.find_token_exactly(organisation, key.with_text(&normalised), load, read)).await?;
         Ok(if presented.found.is_some() { presented } else { other })
     }

@@ -1,4 +1,5 @@
-//! Tokens: listed, counted, written; how one is looked up is in [`crate::lookup`]. A token and its owners come in one statement, and so from one state.
+//! Statements that list, count and update tokens. [`crate::lookup`] has the lookups. One statement reads a token and
+//! its owners, so that both are of one state.
 
 use std::sync::LazyLock;
 
@@ -18,12 +19,12 @@ use crate::sql::row_reader::{RowReader, TableRow, WriteResult, columns};
 use crate::sql::{Sql, cannot_exist};
 
 pub(crate) static TOKEN: LazyLock<String> = LazyLock::new(|| columns::<Model>("t"));
-/// By their own names: SQLite does not know an alias after RETURNING.
+/// Unqualified names: SQLite does not know an alias after RETURNING.
 static COLUMNS: LazyLock<String> = LazyLock::new(|| Model::COLUMNS.join(", "));
 /// A token with its owners.
 pub(crate) type Found = Versioned<(AccessToken, Owners)>;
 
-/// A page of an owner's tokens, and the ids of the owners whom the identifier names.
+/// Reads a page of an owner's tokens, and the ids of the owners that the identifier matches.
 pub(crate) async fn list<C: ConnectionTrait>(
     connection: &C,
     organisation: OrganisationKey,
@@ -41,7 +42,7 @@ pub(crate) async fn list<C: ConnectionTrait>(
             tokens.push((convert::token(token)?, owners.owners(&mut row_reader, load)?));
         }
     }
-    // Nearly always they are in order, as the page was.
+    // They are nearly always in this order, which is the order of the page.
     tokens.sort_by(|(a, _): &(AccessToken, _), (b, _)| a.id.cmp(&b.id));
     let (version, first, last) = head.ok_or_else(|| reference::unknown_organisation(organisation))?;
     let mut named: Vec<_> = first.into_iter().chain(last).collect();
@@ -49,10 +50,10 @@ pub(crate) async fn list<C: ConnectionTrait>(
     Ok(Versioned { version, value: (named, tokens) })
 }
 
-/// The one whose tokens are listed. If several have the name, nothing of them is shown.
+/// Owner whose tokens are listed. If several owners match a name, the caller shows no tokens.
 const OWNER: &str = "(SELECT min(id) FROM owner)";
 
-/// One row for each token, and one if there are none.
+/// Returns the statement for a page. It returns one row for each token, and one row if there are none.
 pub(crate) fn page_of(organisation: OrganisationKey, page: TokenPage<'_>, load: Load) -> Sql {
     let mut sql = Sql::new("WITH owner AS MATERIALIZED (SELECT ");
     match page.owner {
@@ -68,7 +69,7 @@ pub(crate) fn page_of(organisation: OrganisationKey, page: TokenPage<'_>, load: 
     }
     sql.push(") SELECT o.directory_version, (SELECT min(id) FROM owner), (SELECT max(id) FROM owner), ").push(&TOKEN);
     sql.push(&owners::select(load)).push(" FROM organisation o LEFT JOIN (");
-    // Each arm ends after as many rows as the page can need of it.
+    // Maximum number of rows that the page can need from each part of the union.
     let enough = page.limit.saturating_add(page.offset);
     sql.push("SELECT * FROM (SELECT * FROM access_token WHERE organisation_key = $1 AND ");
     sql.push(match page.owner {
@@ -80,7 +81,7 @@ pub(crate) fn page_of(organisation: OrganisationKey, page: TokenPage<'_>, load: 
     after(&mut sql, "id", page.after);
     sql.push(" ORDER BY id").limit(enough).push(") own");
     if let OwnerIdentifier::AccountsReceivable(_) = page.owner {
-        // A token whose participant belongs to the account is related with it, too.
+        // Tokens whose participant belongs to the account are listed too.
         sql.push(" UNION ALL SELECT * FROM (SELECT x.* FROM rewards_participant p CROSS JOIN access_token x");
         sql.push(" WHERE p.organisation_key = $1 AND p.accounts_receivable = ").push(OWNER);
         sql.push(" AND x.organisation_key = $1 AND x.rewards_participant = p.id");
@@ -99,8 +100,8 @@ pub(crate) fn page_of(organisation: OrganisationKey, page: TokenPage<'_>, load: 
     sql
 }
 
-/// How many tokens an owner has. Whoever counts in order to write first locks the owner, where the database lets
-/// others write at the same time.
+/// Counts the tokens of an owner. On PostgreSQL, where others may write at the same time, it locks the owner first, so
+/// that the caller can write depending on the count.
 pub(crate) async fn count_exclusively<C: ConnectionTrait>(
     connection: &C,
     organisation: OrganisationKey,
@@ -125,12 +126,12 @@ pub(crate) async fn count_exclusively<C: ConnectionTrait>(
     Ok(count.unwrap_or(0).unsigned_abs())
 }
 
-/// Tokens without an existing owner, in ascending id: free stock, tokens of terminated accounts whose participant does
-/// not exist either, and tokens of terminated participants without any account. A terminated owner does not exist, nor
-/// does one whose row is missing; a suspended one does.
+/// Reads tokens without an existing owner, in ascending order of ids: free stock, tokens of terminated accounts whose
+/// participant does not exist either, and tokens of terminated participants without any account. A terminated owner
+/// does not exist, nor does one whose row is missing; a suspended one does.
 ///
-/// Free stock comes straight from its index. The rest is worked out from the terminated owners, however many they are:
-/// to keep a mark on each token would make every write look at its owners.
+/// Free stock is read from its index. The rest is computed from the terminated owners, however many they are: a column
+/// on each token would make every write look at its owners.
 pub(crate) async fn not_associated<C: ConnectionTrait>(
     connection: &C,
     organisation: OrganisationKey,
@@ -148,21 +149,21 @@ pub(crate) fn free(organisation: OrganisationKey, state: Option<LifeCycleState>,
     sql.push(" FROM (SELECT id FROM (SELECT id FROM ended");
     let all = LifeCycleState::ALL;
     for state in all.iter().filter(|each| state.is_none_or(|state| state == **each)) {
-        // One a state, in the order of the index: no sorting.
+        // One part for each state, in the order of the index, which avoids sorting.
         sql.push(" UNION ALL SELECT id FROM (SELECT id FROM access_token WHERE organisation_key = $1");
         sql.push(" AND accounts_receivable IS NULL AND rewards_participant IS NULL AND life_cycle_state = '");
         sql.push(state.name()).push("' ORDER BY id").limit(limit).push(") free");
     }
     sql.push(") found ORDER BY id").limit(limit);
-    // Again it is CROSS JOIN that makes SQLite begin at the few.
+    // CROSS JOIN makes SQLite start with these few rows.
     sql.push(") k CROSS JOIN access_token t");
     owners::join(&mut sql, load);
     sql.push(" WHERE t.organisation_key = $1 AND t.id = k.id ORDER BY k.id");
     sql
 }
 
-/// The tokens that have a terminated owner and no existing one. MATERIALIZED keeps PostgreSQL from walking through all
-/// tokens in the order of their ids until it has found enough; CROSS JOIN makes SQLite begin at the owners.
+/// Appends the tokens that have a terminated owner and no existing one. MATERIALIZED keeps PostgreSQL from scanning all
+/// tokens in the order of their ids until it has found enough; CROSS JOIN makes SQLite start with the owners.
 fn ended(sql: &mut Sql, organisation: OrganisationKey, state: Option<LifeCycleState>) {
     sql.push("ended AS MATERIALIZED (SELECT x.id FROM accounts_receivable o CROSS JOIN access_token x");
     sql.push(" WHERE o.organisation_key = ").bind(organisation.0).push(" AND o.life_cycle_state = 'TERMINATED'");
@@ -184,8 +185,8 @@ fn in_state(sql: &mut Sql, state: Option<LifeCycleState>) {
     }
 }
 
-/// Writes changes where the guard still holds: the condition and the write are one statement, so that of concurrent
-/// callers exactly one succeeds. It answers the token; see [`updated`].
+/// Returns the statement that writes changes if the guard holds. Condition and write are one statement, so that exactly
+/// one of several concurrent callers succeeds. It returns the token; see [`updated`].
 pub(crate) fn update(
     organisation: OrganisationKey,
     id: &str,
@@ -196,7 +197,7 @@ pub(crate) fn update(
     let mut sql = Sql::new("UPDATE access_token SET ");
     let columns = convert::changed_columns(changes, updated);
     if columns.is_empty() {
-        // Whether the guard holds is still to be answered.
+        // The statement must still check the guard.
         sql.push("id = id");
     }
     for (i, (column, value)) in columns.into_iter().enumerate() {
@@ -222,7 +223,7 @@ pub(crate) fn update(
     sql
 }
 
-/// The token that an update answered, if its guard held.
+/// Reads the token that an update has returned. `None`: the guard did not hold.
 pub(crate) fn updated(
     answer: &WriteResult,
     organisation: OrganisationKey,
@@ -233,7 +234,7 @@ pub(crate) fn updated(
     Ok(Some(Versioned { version, value }))
 }
 
-/// What a page selects. Its first parameter is the organisation.
+/// Returns the SELECT clause of a page. The first parameter of the statement is the organisation.
 fn select(load: Load) -> String {
     let version = "(SELECT directory_version FROM organisation WHERE key = $1)";
     format!("SELECT {version}, {}{}", *TOKEN, owners::select(load))

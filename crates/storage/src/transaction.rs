@@ -1,4 +1,4 @@
-//! One transaction.
+//! Transactions of several statements.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -22,14 +22,14 @@ use crate::sql::{Sql, get};
 use crate::sqlite::writer::WriteTransaction;
 use crate::{import, new_token, reference, sequence, tokens};
 
-/// A unit of work. Dropped without commit, it leaves nothing behind.
+/// A transaction. It is rolled back if it is dropped without a commit.
 ///
-/// After a statement that failed, or whose future was dropped half-way, it can only be dropped: PostgreSQL answers a
-/// commit of a failed transaction as if all were well.
+/// After a failed statement, or one whose future was dropped, it can only be dropped: PostgreSQL reports success for
+/// the commit of a failed transaction.
 pub struct Transaction {
     transaction: TransactionBackend,
     cache: Arc<ReferenceCache>,
-    /// Reference data that was read here. Others may see it once it is committed.
+    /// Reference data that this transaction has read. It is shared with others after the commit.
     snapshot: Option<(OrganisationKey, Arc<Reference>)>,
     /// Rows that an import has read and may replace.
     locked_rows: import::LockedRows,
@@ -42,7 +42,7 @@ pub(crate) enum TransactionBackend {
     Postgres(DatabaseTransaction),
 }
 
-/// The connection, for the time of one statement.
+/// The connection during one statement.
 enum Connection<'a> {
     Sqlite(MappedMutexGuard<'a, DatabaseTransaction>),
     Postgres(&'a DatabaseTransaction),
@@ -68,7 +68,7 @@ impl Transaction {
         Self { transaction, cache, snapshot: None, locked_rows: import::LockedRows::default(), failed: false, options }
     }
 
-    /// Begins a statement. The unit counts as spoiled until [`Self::end_statement`] is told that it went well.
+    /// Begins a statement. The transaction counts as failed until [`Self::end_statement`] receives a success.
     async fn begin_statement(&mut self) -> StoreResult<Connection<'_>> {
         if std::mem::replace(&mut self.failed, true) {
             return Err(Failure::fault("an earlier statement of this unit of work failed").into());
@@ -90,7 +90,7 @@ impl Transaction {
         self.end_statement(result)
     }
 
-    /// Sets a sequence above what is stored.
+    /// Sets a sequence above the highest stored number.
     pub(crate) async fn realign(
         &mut self,
         organisation: OrganisationKey,
@@ -101,8 +101,8 @@ impl Transaction {
         self.end_statement(result)
     }
 
-    /// Waits for imports into the organisation, and for other changes of its users and keys, and keeps them waiting until
-    /// the end of the unit. On SQLite a unit is alone anyway.
+    /// Excludes imports into the organisation, and other changes of its users and keys, until the end of the
+    /// transaction. On SQLite only one transaction runs at a time.
     pub(crate) async fn lock_accounts(&mut self, organisation: OrganisationKey) -> StoreResult<()> {
         if matches!(self.transaction, TransactionBackend::Postgres(_)) {
             self.all(directory_lock(organisation)).await?;
@@ -116,7 +116,7 @@ impl Transaction {
         if connection.get_database_backend() == DbBackend::Postgres {
             directory_lock(organisation).all(&*connection).await?;
         }
-        // Nobody else writes reference data now, so several statements see one state.
+        // No other transaction writes reference data now, so that several statements see one state.
         let version = reference::version(&*connection, organisation).await?;
         match cache.get(organisation, version) {
             Some(snapshot) => Ok(snapshot),
@@ -125,8 +125,8 @@ impl Transaction {
     }
 }
 
-/// Locks the row of the organisation until the end of the transaction. It is a row of a table of the service: other roles cannot
-/// lock it, as they could an advisory lock. Reads and new tokens do not wait for it.
+/// Returns the statement that locks the row of the organisation until the end of the transaction. It is a row of a
+/// table of the service: unlike an advisory lock, other roles cannot lock it. Reads and new tokens do not wait for it.
 fn directory_lock(organisation: OrganisationKey) -> Sql {
     let mut sql = Sql::new("SELECT key FROM organisation WHERE key = ");
     sql.bind(organisation.0).push(" FOR NO KEY UPDATE");
@@ -177,7 +177,7 @@ impl UnitOfWork for Transaction {
         if changes.touches_reference() {
             self.snapshot = None;
         }
-        // What is read again is held again.
+        // Rows that are read again are locked again.
         let locked_rows = std::mem::take(&mut self.locked_rows);
         let result = import::save(&*self.begin_statement().await?, organisation, changes, &locked_rows).await;
         self.end_statement(result)

@@ -1,10 +1,10 @@
-//! URLs of databases: which database one names, and what is wrong with one, without a connection.
+//! URLs of databases, checked without a connection.
 
 use crate::options::{DatabaseOptions, SetupError};
 use crate::{postgres, sqlite};
 
 impl DatabaseOptions {
-    /// Refuses a URL with which no database can be opened, without a connection to it.
+    /// Refuses a URL with which no database can be opened.
     pub fn check(&self) -> Result<(), SetupError> {
         if sqlite::url::accepts(&self.url) {
             sqlite::url::check_url(&self.url).map(drop)
@@ -15,7 +15,7 @@ impl DatabaseOptions {
         }
     }
 
-    /// Is the database a SQLite file?
+    /// Reports whether the database is a SQLite file.
     pub fn is_sqlite(&self) -> bool {
         sqlite::url::accepts(&self.url)
     }

@@ -1,4 +1,4 @@
-//! Withdraws passwords and API keys that are under an old key, and leaves each organisation an administrator.
+//! Withdrawal of passwords and API keys under an old key. It leaves each organisation an administrator.
 
 use std::collections::BTreeSet;
 
@@ -16,16 +16,16 @@ use crate::sessions::SessionOwner;
 use crate::sql::{Sql, get};
 use crate::transaction::Transaction;
 
-/// The condition that it is recorded when a user logged in last, or when the password was changed.
+/// Condition that a date of the last log-in or of the last password change is recorded.
 const HAS_DATE: &str = " AND (last_login_date IS NOT NULL OR password_changed_date IS NOT NULL)";
 const HAS_NO_DATE: &str = " AND last_login_date IS NULL AND password_changed_date IS NULL";
 
-/// The key of an organisation and the id of a user in it.
+/// Key of an organisation and id of a user in it.
 type UserKey = (i32, String);
 
 impl Database {
-    /// Withdraws credentials in one transaction, which other changes of users and API keys wait for. So the administrators that are
-    /// counted after the changes are those that are left.
+    /// Withdraws credentials in one transaction that excludes other changes of users and API keys. Therefore the
+    /// administrators that are counted after the changes are those that remain.
     pub(crate) async fn withdraw_once(
         &self,
         unused: Unused<'_>,
@@ -33,7 +33,7 @@ impl Database {
         now: Timestamp,
     ) -> StoreResult<Withdrawn> {
         let mut transaction = self.begin().await?;
-        // In the order of their keys, so that two commands do not wait for each other.
+        // In the order of their keys, so that two commands cannot deadlock.
         let mut before = Vec::new();
         for organisation in organisations(&mut transaction).await? {
             transaction.lock_accounts(organisation).await?;
@@ -63,7 +63,7 @@ impl Database {
         Ok(Withdrawn::Done { users, undated: undated.len() as u64, api_keys: without_key.len() as u64 })
     }
 
-    /// Takes passwords away. Returns the users who had them, and those who keep theirs because no date is recorded.
+    /// Removes passwords. Returns the users who had them, and the users who keep theirs because no date is recorded.
     async fn withdraw_passwords(
         &self,
         transaction: &mut Transaction,
@@ -87,7 +87,7 @@ impl Database {
             withdrawn.extend(users(&transaction.all(sql).await?)?);
             let mut sql = Sql::new("SELECT organisation_key, user_id FROM user_credential");
             under_key(&mut sql);
-            // Users whose passwords were withdrawn have a date now.
+            // Users whose passwords were removed have a date now.
             sql.push(HAS_NO_DATE);
             left_out.extend(users(&transaction.all(sql).await?)?);
         }
@@ -117,13 +117,13 @@ impl Database {
     }
 }
 
-/// All organisations, in the order of their keys.
+/// Returns all organisations in the order of their keys.
 async fn organisations(transaction: &mut Transaction) -> StoreResult<Vec<OrganisationKey>> {
     let rows = transaction.all(Sql::new("SELECT key FROM organisation ORDER BY key")).await?;
     rows.iter().map(|row| row.try_get("", "key").map(OrganisationKey).map_err(store_error)).collect()
 }
 
-/// The ids of the enabled administrators of an organisation who can log in.
+/// Returns the ids of the enabled administrators of an organisation who can log in.
 async fn administrators(
     transaction: &mut Transaction,
     organisation: OrganisationKey,
@@ -134,13 +134,13 @@ async fn administrators(
     Ok(can.map(|state| state.user).collect())
 }
 
-/// The keys of organisations and the ids of users in rows.
+/// Reads the keys of organisations and the ids of users from rows.
 fn users(rows: &[QueryResult]) -> StoreResult<Vec<(i32, String)>> {
     let read = |row: &QueryResult| Ok((row.try_get("", "organisation_key")?, row.try_get("", "user_id")?));
     rows.iter().map(read).collect::<Result<_, DbErr>>().map_err(store_error)
 }
 
-/// Users as people know them.
+/// Returns the names of users for people.
 async fn names(
     transaction: &mut Transaction,
     organisation: OrganisationKey,

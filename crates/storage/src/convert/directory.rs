@@ -1,4 +1,4 @@
-//! The directory: reference data, owners, credentials.
+//! Conversion of directory rows: reference data, owners, credentials.
 
 use access_tokens_domain::directory::{
     AccountsReceivable, AccountsReceivableState, BusinessUnit, Classification, ContactInformation, ContactState,
@@ -12,7 +12,7 @@ use access_tokens_domain::store::{ApiKey, Credential, KeyTerms, OrganisationRef,
 use super::value::{document, named, optional_time, to_document};
 use crate::entities;
 
-/// Rows whose fields are those of the domain's type, in both directions.
+/// Defines both conversions for rows whose fields are those of the domain type.
 macro_rules! plain {
     ($($from_row:ident, $to_row:ident: $module:ident => $type:ident { $($field:ident),* };)+) => {$(
         pub(crate) fn $from_row(row: entities::$module::Model) -> StoreResult<$type> {

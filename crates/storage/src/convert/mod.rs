@@ -1,4 +1,4 @@
-//! Rows to domain and back. The only place that maps them; reading a corrupt row is a fault, never a panic.
+//! Conversion between rows and domain types, in this place only. A corrupt row is a fault, never a panic.
 
 mod directory;
 mod ledger;

@@ -1,4 +1,4 @@
-//! Access tokens.
+//! Conversion of access tokens.
 
 use access_tokens_domain::access_token::{
     AccessToken, OneTimePassword, Stamp, TokenChanges, UserDefinedFields, VerificationCode,
@@ -13,7 +13,7 @@ use sea_orm::Value;
 use super::value::{corrupt, micros, named, optional_time, time};
 use crate::entities::access_token::{Column, Model};
 
-/// A token of a row.
+/// Converts a row to a token.
 pub(crate) fn token(row: Model) -> StoreResult<AccessToken> {
     let one_time_password = match (row.otp_hash, row.otp_expiration) {
         (Some(hash), Some(expiration)) => Some(OneTimePassword {
@@ -74,7 +74,7 @@ pub(crate) fn token(row: Model) -> StoreResult<AccessToken> {
     })
 }
 
-/// A verification code of its two columns.
+/// Builds a verification code from its two columns.
 pub(crate) fn verification(hash: Option<String>, sealed: Option<String>) -> StoreResult<Option<VerificationCode>> {
     match (hash, sealed) {
         (Some(hash), Some(sealed)) => {
@@ -85,7 +85,7 @@ pub(crate) fn verification(hash: Option<String>, sealed: Option<String>) -> Stor
     }
 }
 
-/// The row of a token.
+/// Converts a token to its row.
 pub(crate) fn token_row(organisation: OrganisationKey, token: &AccessToken) -> Model {
     let token = token.clone();
     let (verification_hash, verification_sealed) = verification_columns(token.verification);
@@ -139,7 +139,7 @@ pub(crate) fn token_row(organisation: OrganisationKey, token: &AccessToken) -> M
     }
 }
 
-/// The columns that a change sets, and to what. The date of a new state is that of the stamp.
+/// Returns the columns that a change sets, with their values. A new state gets the date of the stamp.
 pub(crate) fn changed_columns(changes: &TokenChanges, updated: Option<&Stamp>) -> Vec<(Column, Value)> {
     const STRINGS: [Column; 8] = [
         Column::UdfString1,

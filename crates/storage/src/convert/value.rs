@@ -1,11 +1,11 @@
-//! The forms of single values in a row: names, documents and times.
+//! Conversion of single values: names, JSON documents and times.
 
 use access_tokens_domain::store::{StoreError, StoreResult};
 use access_tokens_domain::time::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// A row that this service cannot have written. Names the column, never the value.
+/// Error for a row that this service cannot have written. It names the column, never the value.
 #[derive(Debug, thiserror::Error)]
 #[error("corrupt value in {0}")]
 struct Corrupt(&'static str);
@@ -14,22 +14,23 @@ pub(super) fn corrupt(column: &'static str) -> StoreError {
     StoreError::Fault(Box::new(Corrupt(column)))
 }
 
-/// Reads a documented name.
+/// Reads a value that must be a documented name.
 pub(super) fn named<T>(value: &str, from_name: fn(&str) -> Option<T>, column: &'static str) -> StoreResult<T> {
     from_name(value).ok_or_else(|| corrupt(column))
 }
 
-/// Reads a document.
+/// Reads a JSON document.
 pub(super) fn document<T: DeserializeOwned>(json: &str, column: &'static str) -> StoreResult<T> {
     serde_json::from_str(json).map_err(|_| corrupt(column))
 }
 
-/// Writes a document. Numbers that JSON cannot hold are refused long before; should one come, it is a fault.
+/// Writes a JSON document. Numbers that JSON cannot represent are refused long before; one that arrives here is a
+/// fault.
 pub(super) fn to_document<T: Serialize>(value: &T) -> StoreResult<String> {
     serde_json::to_string(value).map_err(|error| StoreError::Fault(Box::new(error)))
 }
 
-/// Microseconds since the epoch, the form of all times in the database.
+/// Returns microseconds since the epoch, the form of all times in the database.
 pub(crate) fn micros(time: Timestamp) -> i64 {
     time.timestamp_micros()
 }

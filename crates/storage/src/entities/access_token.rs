@@ -1,4 +1,4 @@
-//! Access tokens. Of secrets only hashes and sealed codes are here; the keys to them are not in the database.
+//! Access tokens. Of secrets, the table holds only hashes and sealed codes; the keys to them are not in the database.
 
 use sea_orm::entity::prelude::*;
 

@@ -1,5 +1,5 @@
-//! API keys. The id is the public part of the key, unique over all organisations. Columns that no caller is checked against are
-//! left out.
+//! API keys. The id is the public part of the key, unique over all organisations. Columns that no check of a caller
+//! needs are left out.
 
 use sea_orm::entity::prelude::*;
 

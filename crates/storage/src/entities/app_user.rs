@@ -1,4 +1,4 @@
-//! Users; what lets them log in is in `user_credential`.
+//! Users. The table `user_credential` has their passwords and permissions.
 
 use sea_orm::entity::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Codes that were issued.
+//! Issued codes.
 
 use sea_orm::entity::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Contact information. `demographics` and `company_profile` are JSON documents: nothing is looked up by them.
+//! Contact information. `demographics` and `company_profile` are JSON documents, because no lookup uses their content.
 
 use sea_orm::entity::prelude::*;
 

@@ -1,5 +1,5 @@
-//! Attempts at secrets. `revision` is the version of everything but `refused` and `last_refused`; `recent` is a JSON
-//! array.
+//! Attempts at secrets. `revision` is the version of all columns except `refused` and `last_refused`; `recent` is a
+//! JSON array.
 
 use sea_orm::entity::prelude::*;
 

@@ -1,7 +1,7 @@
-//! One file a table. Timestamps are microseconds since the epoch, one form on both databases.
+//! Entities, one file for each table. Timestamps are microseconds since the epoch on both databases.
 //!
-//! `number_sequence` has no entity: it is only ever touched by the two statements in [`crate::sequence`].
-// The derive macros want `pub`, although nothing of this leaves the crate.
+//! `number_sequence` has no entity, because only the statements in [`crate::sequence`] use it.
+// The derive macros require `pub`, although no entity leaves the crate.
 #![allow(unreachable_pub)]
 
 pub(crate) mod access_token;

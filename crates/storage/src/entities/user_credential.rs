@@ -1,4 +1,4 @@
-//! What lets users log in; `permissions` is a comma-separated list of names.
+//! Passwords and permissions of users; `permissions` is a comma-separated list of names.
 
 use sea_orm::entity::prelude::*;
 

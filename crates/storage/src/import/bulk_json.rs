@@ -1,9 +1,11 @@
-//! Many rows a statement, on PostgreSQL: all keys or all rows are one value, a JSON text. The statement is the same however
-//! many they are, and PostgreSQL has neither thousands of parameters to parse nor one plan for each number of rows.
+//! Bulk statements of PostgreSQL: all keys or all rows are one parameter, a JSON text. The statement is the same for
+//! any number of rows, so that PostgreSQL neither parses thousands of parameters nor makes one plan for each number of
+//! rows.
 //!
-//! A plan is made once for a connection, perhaps while the tables were empty. To such a plan any index that begins with the
-//! organisation is as good as any other, and it would read all of the organisation's rows again and again while they become
-//! many: the time of a first import grew with the square of its size. So the statements leave no choice, see [`begin`].
+//! PostgreSQL makes a plan once for each connection, perhaps while the tables are empty. Such a plan considers all
+//! indexes that begin with the organisation equal, and may read all rows of the organisation again and again while
+//! their number grows: the time of a first import grew with the square of its size. Therefore the statements leave the
+//! planner no choice, see [`begin`].
 
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::StoreResult;
@@ -13,14 +15,14 @@ use serde::ser::{Error as _, Serialize, SerializeMap, Serializer};
 use crate::error::{Failure, store_error};
 use crate::sql::Sql;
 
-/// Must come before [`with_keys`] and [`lock`] in a transaction: an index that does not bring the rows in the order of the keys would have
-/// to be sorted, and that is now out of the question, whatever else it seems to cost.
+/// Disables sorting; runs before [`with_keys`] and [`lock`] in a transaction. The planner then cannot use an index that
+/// does not return the rows in the order of the keys, whatever it estimates.
 pub(super) async fn begin<C: ConnectionTrait>(connection: &C) -> StoreResult<()> {
     connection.execute_unprepared("SET LOCAL enable_sort = off").await.map_err(store_error)?;
     Ok(())
 }
 
-/// The rows of an organisation that have one of these keys in a column in which no two have the same.
+/// Returns the rows of an organisation that have one of these keys in a unique column.
 pub(super) async fn with_keys<E: EntityTrait, C: ConnectionTrait>(
     connection: &C,
     organisation: OrganisationKey,
@@ -35,7 +37,7 @@ pub(super) async fn with_keys<E: EntityTrait, C: ConnectionTrait>(
     E::find().from_raw_sql(statement).all(connection).await.map_err(store_error)
 }
 
-/// The ids of those rows.
+/// Returns the ids of the rows of an organisation that have one of these keys in a unique column.
 pub(super) async fn ids<E: EntityTrait, C: ConnectionTrait>(
     connection: &C,
     organisation: OrganisationKey,
@@ -50,9 +52,9 @@ pub(super) async fn ids<E: EntityTrait, C: ConnectionTrait>(
     rows.iter().map(|row| row.try_get_by_index(0).map_err(store_error)).collect()
 }
 
-/// The rows with these ids, which must be sorted. Waits for each row and locks it, in that order, until the end of the
-/// transaction: two transactions that lock rows in one order never wait for each other in a circle. Each row is as the last
-/// transaction that changed it has left it.
+/// Locks and reads the rows with these ids, which must be sorted. It waits for each row and locks it in this order
+/// until the end of the transaction: transactions that lock rows in one order cannot deadlock. Each row is returned as
+/// the last transaction that changed it has left it.
 pub(super) async fn lock<E: EntityTrait, C: ConnectionTrait>(
     connection: &C,
     organisation: OrganisationKey,
@@ -67,7 +69,8 @@ pub(super) async fn lock<E: EntityTrait, C: ConnectionTrait>(
     E::find().from_raw_sql(statement).all(connection).await.map_err(store_error)
 }
 
-/// Looks each key up by the index of its column. The outer loop is the list of keys, so rows come in its order.
+/// Returns a statement that looks up each key by the index of its column. The outer loop is the list of keys, so that
+/// rows are returned in its order.
 fn look_up<E: EntityTrait>(
     organisation: OrganisationKey,
     columns: &str,
@@ -79,7 +82,7 @@ fn look_up<E: EntityTrait>(
     sql.push(columns).push(" FROM pg_catalog.json_array_elements_text(CAST(").bind(json(&keys)?);
     sql.push(" AS json)) AS asked (key) CROSS JOIN LATERAL (SELECT ").push(columns);
     sql.push(" FROM ").push(E::default().table_name()).push(" WHERE organisation_key = ").bind(organisation.0);
-    // At most one row has a key. Of an equality PostgreSQL knows that it needs no order.
+    // At most one row has a key. For an equality, PostgreSQL would know that no order is needed.
     let column = column.as_str();
     sql.push(&format!(
         " AND {column} >= asked.key AND {column} <= asked.key ORDER BY {column} LIMIT 1{lock}) AS found"
@@ -96,7 +99,8 @@ pub(super) async fn remove<E: EntityTrait, C: ConnectionTrait>(
     if ids.is_empty() {
         return Ok(());
     }
-    // Rare, and nothing that could be ordered: planned when it runs, with the number of rows that there are by then.
+    // This statement is rare and has no order to enforce. It is planned when it runs, with the number of rows that
+    // exist then.
     connection.execute_unprepared("SET LOCAL plan_cache_mode = force_custom_plan").await.map_err(store_error)?;
     let mut sql = Sql::new("DELETE FROM ");
     sql.push(E::default().table_name()).push(" WHERE organisation_key = ").bind(organisation.0);
@@ -115,7 +119,7 @@ pub(super) fn is_one_of(sql: &mut Sql, column: &str, values: &[String]) -> Store
     Ok(())
 }
 
-/// Whole rows, inserted or replaced by their primary key.
+/// Inserts whole rows, or replaces them by their primary key.
 pub(super) async fn upsert<E: EntityTrait, C: ConnectionTrait>(connection: &C, rows: &[E::Model]) -> StoreResult<()> {
     if rows.is_empty() {
         return Ok(());
@@ -130,7 +134,7 @@ pub(super) async fn upsert<E: EntityTrait, C: ConnectionTrait>(connection: &C, r
     Ok(())
 }
 
-/// Whole rows that must not exist yet.
+/// Inserts whole rows that must not exist yet.
 pub(super) async fn insert<E: EntityTrait, C: ConnectionTrait>(connection: &C, rows: &[E::Model]) -> StoreResult<()> {
     if !rows.is_empty() {
         new_rows::<E>(rows)?.all(connection).await?;
@@ -140,7 +144,7 @@ pub(super) async fn insert<E: EntityTrait, C: ConnectionTrait>(connection: &C, r
 
 fn new_rows<E: EntityTrait>(rows: &[E::Model]) -> StoreResult<Sql> {
     let (table, columns) = (E::default().table_name(), columns::<E>().join(", "));
-    // The table is a type too. What a row does not have is null.
+    // The name of the table is a type too. Columns that a JSON row leaves out are NULL.
     let mut sql = Sql::new(format!(
         "INSERT INTO {table} ({columns}) SELECT {columns} FROM pg_catalog.json_populate_recordset(NULL::{table}, CAST("
     ));
@@ -156,7 +160,7 @@ fn json(value: &impl Serialize) -> StoreResult<String> {
     Ok(serde_json::to_string(value).map_err(|error| Failure::fault(error.to_string()))?)
 }
 
-/// A row as an object of its columns, those that are null left out: most are.
+/// Serialises a row as an object of its columns. NULL columns are left out: most columns of a row are NULL.
 struct Row<'a, M>(&'a M);
 
 impl<M: ModelTrait> Serialize for Row<'_, M> {

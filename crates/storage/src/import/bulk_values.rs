@@ -1,8 +1,8 @@
-//! Many rows a statement, on SQLite: one parameter for each key and each value.
+//! Bulk statements of SQLite: one parameter for each key and each value.
 //!
-//! Statements come in few sizes, so that each is prepared once: keys are looked up 256 or 16 at a time, the rest of
-//! a list filled up with its last key; rows are written 64, 16, 4 or 1 at a time. The largest statement has
-//! 64 rows of 42 columns, far below the 32,766 variables of SQLite.
+//! Statements have few sizes, so that each is prepared once: keys are looked up 256 or 16 at a time, and the rest of a
+//! list is filled up with its last key; rows are written 64, 16, 4 or 1 at a time. The largest statement has 64 rows of
+//! 42 columns, far below the 32,766 variables of SQLite.
 
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::StoreResult;
@@ -14,7 +14,7 @@ use crate::error::store_error;
 const KEY_BATCH_SIZES: [usize; 2] = [256, 16];
 const ROW_BATCH_SIZES: [usize; 4] = [64, 16, 4, 1];
 
-/// The rows of an organisation that have one of these keys.
+/// Returns the rows of an organisation that have one of these keys.
 pub(super) async fn with_keys<E: EntityTrait, C: ConnectionTrait>(
     connection: &C,
     organisation: OrganisationKey,
@@ -45,7 +45,7 @@ pub(super) async fn remove<E: EntityTrait, C: ConnectionTrait>(
     Ok(())
 }
 
-/// Whole rows, inserted or replaced by their primary key.
+/// Inserts whole rows, or replaces them by their primary key.
 pub(super) async fn upsert<E: EntityTrait, C: ConnectionTrait>(connection: &C, rows: Vec<E::Model>) -> StoreResult<()>
 where
     E::Model: IntoActiveModel<E::ActiveModel>,
@@ -63,7 +63,7 @@ where
     Ok(())
 }
 
-/// Whole rows that must not exist yet.
+/// Inserts whole rows that must not exist yet.
 pub(super) async fn insert<E: EntityTrait, C: ConnectionTrait>(connection: &C, rows: Vec<E::Model>) -> StoreResult<()>
 where
     E::Model: IntoActiveModel<E::ActiveModel>,
@@ -76,7 +76,7 @@ where
     Ok(())
 }
 
-/// Cuts a list into pieces of the sizes of [`KEY_BATCH_SIZES`], the last one filled up with its last key.
+/// Splits a list into parts of the sizes of [`KEY_BATCH_SIZES`]. The last part is filled up with its last key.
 fn padded(keys: &[String]) -> impl Iterator<Item = Vec<&str>> {
     let [large, small] = KEY_BATCH_SIZES;
     keys.chunks(large).map(move |keys| {

@@ -1,8 +1,9 @@
 //! Rows that a check would have written, in temporary files.
 //!
-//! Rows are appended to one file and never changed: a row that comes again is written again. The other file is an index, a hash
-//! table with chains: each of its entries is for one key of one row and leads to the entry before it in the same chain. Only the
-//! heads of the chains are in memory. Most keys of an import come once, so most look-ups end at the first entry or before it.
+//! Rows are appended to one file and never changed: a row that is written again is appended again. The other file is an
+//! index, a hash table with chains: each entry belongs to one key of one row and points to the previous entry of the
+//! same chain. Only the heads of the chains are in memory. Most keys of an import occur once, so that most lookups read
+//! at most one entry.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -19,13 +20,13 @@ use crate::convert;
 use crate::entities::{access_token, accounts_receivable, contact_information, rewards_participant, user_credential};
 use crate::error::{Failure, store_error};
 
-/// Chains of the index. Their heads take 8 MiB.
+/// Number of chains of the index. Their heads take 8 MiB.
 const CHAINS: usize = 1 << 21;
 
-/// Bytes of an entry of the index.
+/// Size of an index entry in bytes.
 const ENTRY_BYTES: usize = 24;
 
-/// By what a row is found.
+/// Kind of key by which a row is found.
 #[derive(Debug, Clone, Copy, Hash)]
 enum Key {
     Contact,
@@ -49,7 +50,7 @@ impl Key {
     }
 }
 
-/// Where a row is in its file. A length of 0: the row of this id was removed.
+/// Position of a row in its file. Length 0: the row with this id was removed.
 #[derive(Debug, Clone, Copy)]
 struct RowLocation {
     offset: u64,
@@ -61,7 +62,7 @@ struct RowLocation {
 struct Entry {
     hash: u64,
     row: RowLocation,
-    /// The entry before it in its chain, counted from 1. 0: none.
+    /// Number of the previous entry of the same chain, from 1. 0: none.
     previous: u32,
 }
 
@@ -87,19 +88,19 @@ impl Entry {
     }
 }
 
-/// Drafts of one check. The files have no names, so that they are gone with the process.
+/// Rows of one check. The files have no names, so that they disappear with the process.
 pub(crate) struct DraftFile {
     rows: File,
-    /// Bytes of the rows that were written.
+    /// Number of bytes written to the file of rows.
     written: u64,
     index: File,
-    /// Entries of the index that were written.
+    /// Number of entries written to the index.
     entries: u32,
-    /// The last entry of each chain, counted from 1. 0: none.
+    /// Number of the last entry of each chain, from 1. 0: none.
     heads: Vec<u32>,
 }
 
-/// What one batch appends.
+/// Bytes that one batch appends.
 #[derive(Default)]
 struct Batch {
     rows: Vec<u8>,
@@ -107,7 +108,7 @@ struct Batch {
 }
 
 impl DraftFile {
-    /// Drafts without rows, in the directory for temporary files.
+    /// Creates empty files in the directory for temporary files.
     pub(crate) fn new() -> StoreResult<Self> {
         let file = || tempfile::tempfile().map_err(|error| fault(&error));
         Ok(Self { rows: file()?, written: 0, index: file()?, entries: 0, heads: vec![0; CHAINS] })
@@ -141,7 +142,7 @@ impl DraftFile {
         Ok(())
     }
 
-    /// An entry of the index, counted from 1.
+    /// Reads an entry of the index by its number, from 1.
     fn entry(&self, number: u32) -> StoreResult<Entry> {
         let mut bytes = [0; ENTRY_BYTES];
         let offset = u64::from(number - 1) * ENTRY_BYTES as u64;
@@ -149,7 +150,7 @@ impl DraftFile {
         Ok(Entry::from_bytes(bytes))
     }
 
-    /// The last row that was written with this key.
+    /// Returns the position of the last row that was written with this key.
     fn last(&self, key: Key, value: &str) -> StoreResult<Option<RowLocation>> {
         let hash = key.hash(value);
         let mut next = self.heads[chain(hash)];
@@ -172,7 +173,7 @@ impl DraftFile {
         decode::<E>(&bytes)
     }
 
-    /// The rows with these ids and other keys, each once, as they were written last.
+    /// Returns the rows with these ids and with these other keys, each once, in their last written form.
     fn find<E: EntityTrait>(
         &self,
         (id, ids): (Key, &[String]),
@@ -192,7 +193,7 @@ impl DraftFile {
         }
         for (key, value) in others.iter().flat_map(|(key, values)| values.iter().map(|value| (*key, value))) {
             let Some(location) = self.last(key, value)? else { continue };
-            // It may have been written again since, without this key.
+            // The row may have been written again later, without this key.
             let found = self.read::<E>(location)?;
             if let Some(location) = self.last(id, id_of(&found))?
                 && seen.insert(location.offset)
@@ -216,7 +217,7 @@ impl DraftFile {
         rows.into_iter().map(convert::accounts_receivable).collect()
     }
 
-    /// The ids of accounts that have this name, at most two: more are not needed to know that several have it.
+    /// Returns the ids of accounts with this name, at most two: two are enough to know that the name is ambiguous.
     fn accounts_named(&self, name: &str) -> StoreResult<Vec<String>> {
         use accounts_receivable::Entity;
         let mut ids = Vec::new();
@@ -229,7 +230,7 @@ impl DraftFile {
                 continue;
             }
             let id = self.read::<Entity>(entry.row)?.id;
-            // It may have been written again since, with another name.
+            // The row may have been written again later, with another name.
             let now = self.last(Key::Account, &id)?.map(|location| self.read::<Entity>(location)).transpose()?;
             if now.is_some_and(|now| now.name.as_deref() == Some(name)) && !ids.contains(&id) {
                 ids.push(id);
@@ -317,7 +318,7 @@ fn fault(error: &dyn std::error::Error) -> Failure {
     Failure::fault(format!("the drafts of a check: {error}"))
 }
 
-/// Appends a row: a byte for the type of each column, and the value where it has one.
+/// Appends a row: a byte for the type of each column, and the value if the column is not NULL.
 fn encode<M: ModelTrait>(row: &M, out: &mut Vec<u8>) -> StoreResult<()> {
     for column in <M::Entity as EntityTrait>::Column::iter() {
         match row.get(column) {

@@ -1,4 +1,4 @@
-//! Reads what a batch of records may touch.
+//! Reads the stored rows that a batch of records may touch.
 
 use std::collections::HashSet;
 
@@ -13,13 +13,15 @@ use crate::entities::{access_token, accounts_receivable, contact_information, re
 use crate::error::store_error;
 use crate::sql::{Sql, is_postgres};
 
-/// Maximum number of tokens that one statement locks and reads. The rows of a statement take as much memory as the tokens again.
+/// Maximum number of tokens that one statement locks and reads. The rows of a statement take as much memory as the
+/// tokens themselves.
 const LOCK_BATCH_SIZE: usize = 2_000;
 
-/// Number of characters of a name that are in the index of names.
+/// Number of characters of a name in the index of names.
 const INDEXED_CHARACTERS: usize = 100;
 
-/// Everything stored that a batch of records may touch. Locks the tokens and the credentials until the end of the transaction.
+/// Reads all stored rows that a batch of records may touch. Locks the tokens and the credentials until the end of the
+/// transaction.
 pub(crate) async fn load<C: ConnectionTrait>(
     connection: &C,
     organisation: OrganisationKey,
@@ -69,7 +71,8 @@ pub(crate) async fn load<C: ConnectionTrait>(
 /// Maximum number of names in one statement.
 const NAME_BATCH_SIZE: usize = 256;
 
-/// The ids of accounts with these names: one or two for each name, which is enough to know whether several have it.
+/// Returns the ids of accounts with these names: one or two for each name, which is enough to know whether the name is
+/// ambiguous.
 async fn accounts_named<C: ConnectionTrait>(
     connection: &C,
     organisation: OrganisationKey,
@@ -97,7 +100,7 @@ async fn accounts_named<C: ConnectionTrait>(
     Ok(ids)
 }
 
-/// The credentials of these users.
+/// Reads the credentials of these users.
 async fn credentials<C: ConnectionTrait>(
     connection: &C,
     organisation: OrganisationKey,
@@ -113,7 +116,7 @@ async fn credentials<C: ConnectionTrait>(
     rows.into_iter().map(convert::credential).collect()
 }
 
-/// The tokens that have one of the keys, each once.
+/// Reads the tokens that have one of the keys, each once.
 async fn tokens<C: ConnectionTrait>(
     connection: &C,
     organisation: OrganisationKey,
@@ -154,7 +157,7 @@ async fn tokens<C: ConnectionTrait>(
     Ok(found)
 }
 
-/// The rows of an organisation that have one of these keys.
+/// Reads the rows of an organisation that have one of these keys.
 async fn with_keys<E: EntityTrait, C: ConnectionTrait>(
     connection: &C,
     organisation: OrganisationKey,

@@ -1,4 +1,4 @@
-//! What a new token refers to: an account, a participant, or both.
+//! Lookup of the owners that a new token refers to: an account, a participant, or both.
 
 use std::sync::LazyLock;
 
@@ -11,7 +11,7 @@ use crate::owners::{Reader, both, matchable};
 use crate::reference::Versioned;
 use crate::sql::row_reader::RowReader;
 
-/// For each kind of key of an account, and of a participant.
+/// One entry for each kind of key of an account and each kind of key of a participant.
 static STATEMENTS: LazyLock<[[Statements; 2]; 2]> = LazyLock::new(|| {
     KEYS.map(|account| {
         KEYS.map(|participant| {
@@ -24,23 +24,23 @@ static STATEMENTS: LazyLock<[[Statements; 2]; 2]> = LazyLock::new(|| {
 const KEYS: [&str; 2] = ["id", "number"];
 const MANY: &str = " CROSS JOIN unnest($2::text[], $3::text[]) WITH ORDINALITY AS k(account, participant, place)";
 
-/// The version of reference data, in any case, and those owners that there are.
+/// Lookup of the version of the reference data and of those owners that exist.
 pub(crate) struct OwnersLookup<'a> {
     query: PreparedQuery,
     keys: [&'a str; 2],
 }
 
-/// A name, which several accounts may have: they are more than one row.
+/// A name of an account. Several accounts may have it, so that one row is not enough.
 pub(crate) struct Ambiguous<'a>(pub(crate) &'a str);
 
 impl<'a> OwnersLookup<'a> {
-    /// That of these identifiers.
+    /// Creates the lookup for these identifiers.
     pub(crate) fn new(
         organisation: OrganisationKey,
         account: Option<&'a AccountsReceivableIdentifier>,
         participant: Option<&'a RewardsParticipantIdentifier>,
     ) -> Result<Self, Ambiguous<'a>> {
-        // Nobody has an empty id.
+        // No owner has an empty id.
         let (account_key, account) = match account {
             Some(AccountsReceivableIdentifier::Id(id)) => (0, id.as_str()),
             Some(AccountsReceivableIdentifier::Number(number)) => (1, number.as_str()),

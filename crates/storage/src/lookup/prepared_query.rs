@@ -1,4 +1,4 @@
-//! What is looked up: the question, its statements, and how its row is read.
+//! Prepared queries of lookups and the reading of their rows.
 
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::StoreResult;
@@ -9,21 +9,21 @@ use crate::reference;
 use crate::sql::Sql;
 use crate::sql::row_reader::RowReader;
 
-/// A lookup: a question, and what its row says.
+/// A lookup: a prepared query, its keys, and the conversion of its row.
 pub(crate) trait Lookup: Sync {
-    /// The answer.
+    /// Result of the lookup.
     type Found: Send;
 
-    /// What is asked, all but the keys.
+    /// Returns the prepared query.
     fn query(&self) -> PreparedQuery;
 
-    /// By what.
+    /// Returns the values of the keys.
     fn keys(&self) -> &[&str];
 
-    /// Reads the row of [`PreparedQuery::single_sql`] or [`PreparedQuery::batch_sql`].
+    /// Reads the row that [`PreparedQuery::single_sql`] or [`PreparedQuery::batch_sql`] has returned.
     fn read(&self, row_reader: RowReader<'_>) -> StoreResult<Self::Found>;
 
-    /// Looks it up on any connection.
+    /// Runs the lookup on any connection.
     fn find<C: ConnectionTrait + Send>(&self, connection: C) -> impl Future<Output = StoreResult<Self::Found>> + Send {
         async move {
             let query = self.query();
@@ -35,32 +35,34 @@ pub(crate) trait Lookup: Sync {
     }
 }
 
-/// What is looked up in an organisation, all but the keys.
+/// A lookup in one organisation, without the keys.
 #[derive(Clone, Copy)]
 pub(crate) struct PreparedQuery {
-    /// Whose.
+    /// Organisation of the rows.
     pub(crate) organisation: OrganisationKey,
     pub(super) statements: &'static Statements,
 }
 
-/// The statements of a question: nothing of them depends on values.
+/// Statements of a lookup. Their text does not depend on values.
 pub(crate) struct Statements {
     pub(super) one: String,
     pub(super) many: String,
 }
 
 impl PreparedQuery {
-    /// The statement for one of each key: `$1` is the organisation, the keys follow. One row, unless there is no such organisation.
+    /// Returns the statement for one of each key: `$1` is the organisation, the keys follow. It returns one row, or
+    /// none if the organisation does not exist.
     pub(crate) fn single_sql(self) -> &'static str {
         &self.statements.one
     }
 
-    /// The statement for arrays of keys, on PostgreSQL. One row each; the last column is its place, beginning at 1.
+    /// Returns the statement for arrays of keys, on PostgreSQL. It returns one row for each position; the last column
+    /// is the position, from 1.
     pub(crate) fn batch_sql(self) -> &'static str {
         &self.statements.many
     }
 
-    /// Without any row.
+    /// Returns the error for an answer without a row.
     pub(crate) fn unknown_organisation(self) -> Failure {
         reference::unknown_organisation(self.organisation)
     }

@@ -1,4 +1,4 @@
-//! One token by one of its keys.
+//! Lookup of one token by one of its keys.
 
 use std::sync::LazyLock;
 
@@ -16,7 +16,7 @@ use crate::sql::Sql;
 use crate::sql::row_reader::RowReader;
 use crate::tokens::TOKEN;
 
-/// For each kind of key and of load.
+/// One entry for each kind of key and each combination of loaded owners.
 static STATEMENTS: LazyLock<[[Statements; 4]; 4]> = LazyLock::new(|| {
     ["id", "number", "authentication_code", "identifier"]
         .map(|column| LOADS.map(|load| Statements { one: one(column, load), many: many(column, load) }))
@@ -28,7 +28,7 @@ const LOADS: [Load; 4] = [
     Load { accounts_receivable: true, rewards_participant: true },
 ];
 
-/// The version of reference data, in any case, and the token, if there is one.
+/// Lookup of the version of the reference data and of the token, if it exists.
 pub(crate) struct TokenLookup<'a> {
     query: PreparedQuery,
     load: Load,
@@ -36,7 +36,7 @@ pub(crate) struct TokenLookup<'a> {
 }
 
 impl<'a> TokenLookup<'a> {
-    /// That of a key.
+    /// Creates the lookup for a key.
     pub(crate) fn new(organisation: OrganisationKey, key: TokenKey<'a>, load: Load) -> Self {
         let (column, value) = match key {
             TokenKey::Id(id) => (0, id),

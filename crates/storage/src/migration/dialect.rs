@@ -1,8 +1,8 @@
-//! The words of each database.
+//! Differences between the SQL dialects of the databases.
 
 use sea_orm_migration::sea_orm::DbBackend;
 
-/// The names of types and options in a database's own words.
+/// Replaces the placeholders for types and options by the words of the database.
 pub(super) fn dialect(sql: &str, backend: DbBackend) -> String {
     let words = match backend {
         DbBackend::Sqlite => [

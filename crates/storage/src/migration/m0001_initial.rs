@@ -1,8 +1,8 @@
 //! The first schema.
 //!
-//! Everything is scoped by `organisation_key`. The text is the same for both databases but for the names of types;
-//! ids are compared by bytes on both, so that pages come in one order everywhere. Unique indexes are named
-//! `<table>_<column>_key`: errors are recognised by these names.
+//! All rows are scoped by `organisation_key`. The text is the same for both databases except the names of types. Ids
+//! are compared by bytes on both, so that pages have the same order. Unique indexes are named `<table>_<column>_key`:
+//! errors are recognised by these names.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::ConnectionTrait;
@@ -28,7 +28,7 @@ impl MigrationTrait for Migration {
     }
 }
 
-/// Reference data: small, read as a whole whenever `directory_version` has moved.
+/// Reference data: small tables, read as a whole when `directory_version` has changed.
 const DIRECTORY: &str = "
 CREATE TABLE organisation (
     key {serial},
@@ -106,8 +106,8 @@ CREATE TABLE classification (
 ){options};
 ";
 
-/// Owners. A name may be longer than an index entry can be, so only its beginning is indexed. Terminated owners are
-/// few and have an index of their own: their tokens count as not associated.
+/// Owners. A name may be longer than an index entry can be, so only its beginning is indexed. Terminated owners are few
+/// and have their own index, because their tokens count as not associated.
 const OWNERS: &str = "
 CREATE TABLE contact_information (
     organisation_key INTEGER NOT NULL,
@@ -152,8 +152,8 @@ CREATE INDEX rewards_participant_terminated_idx ON rewards_participant (organisa
 ";
 
 /// Tokens. They have no foreign keys: directory rows are never deleted, import and create look owners up before they
-/// write, and each check would cost every write 14 to 20 microseconds. Lists come in the order of the two owner
-/// indexes, free stock in that of the partial one. NULLs are distinct in unique indexes on both databases.
+/// write, and each check would cost every write 14 to 20 microseconds. Lists follow the order of the two owner indexes,
+/// free stock follows the partial index. NULLs are distinct in unique indexes on both databases.
 const TOKENS: &str = "
 CREATE TABLE access_token (
     organisation_key INTEGER NOT NULL,
@@ -215,7 +215,7 @@ CREATE TABLE number_sequence (
 ){options};
 ";
 
-/// What callers log in with.
+/// Credentials for log-in.
 const ACCOUNTS: &str = "
 CREATE TABLE user_credential (
     organisation_key INTEGER NOT NULL REFERENCES organisation (key),

@@ -1,5 +1,5 @@
-//! The ledger of attempts at secrets and of codes that were issued, and since when a token is in its state. New tables
-//! and a column that may be empty: a version that does not know them goes on working beside one that does.
+//! Adds the ledger of attempts at secrets and of issued codes, and the date of the state of a token. The step only adds
+//! tables and a nullable column, so that a version that does not know them works beside one that does.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend};
@@ -19,8 +19,8 @@ impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let (connection, backend) = (manager.get_connection(), manager.get_database_backend());
         if backend == DbBackend::Postgres {
-            // Whoever comes after a change of a table that waits, waits too. Rather than that, this fails soon, and is
-            // to be run again when the long transaction that was in its way, such as a backup, is over.
+            // Statements that arrive while this step waits for a table lock wait behind it. The step therefore fails
+            // soon and is run again after the long transaction that holds the lock, such as a backup.
             connection.execute_unprepared("SET LOCAL lock_timeout = '2s'").await?;
         }
         for part in [TOKENS, LEDGER] {
@@ -32,8 +32,8 @@ impl MigrationTrait for Migration {
 
 const TOKENS: &str = "ALTER TABLE access_token ADD COLUMN life_cycle_state_date {bigint}";
 
-/// Rows are updated over and over. Pages with room in them, and no index on what changes, let PostgreSQL put the new
-/// version of a row beside the old one without touching any index. No foreign keys: a subject may be nobody's.
+/// These rows are updated often. Pages with free space, and no index on columns that change, let PostgreSQL put the new
+/// version of a row beside the old one without a write to an index. No foreign keys: a subject need not be a row.
 const LEDGER: &str = "
 CREATE TABLE credential_attempt (
     organisation_key INTEGER NOT NULL,

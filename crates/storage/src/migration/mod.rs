@@ -1,4 +1,4 @@
-//! The schema, one file a step. Steps are never changed once released.
+//! The schema, with one file for each migration. A released migration is never changed.
 
 mod dialect;
 mod m0001_initial;
@@ -41,8 +41,8 @@ impl MigratorTrait for Migrator {
     }
 }
 
-/// Brings a SQLite file up to date in one transaction. Whoever comes second waits for the file's lock and finds
-/// nothing left to do.
+/// Brings a SQLite file up to date in one transaction. A concurrent process waits for the lock of the file and then
+/// finds nothing to do.
 pub(crate) async fn migrate_sqlite(connection: &DatabaseConnection) -> Result<(), DbErr> {
     let options = TransactionOptions {
         sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
@@ -96,7 +96,8 @@ async fn lock(connection: &DatabaseConnection, limit: Duration) -> Result<bool, 
     }
 }
 
-/// The session that holds the lock: its process id and role, and its application and address where this role may see them.
+/// Returns the session that holds the lock: its process id and role, and its application and address if this role may
+/// see them.
 async fn holder(connection: &DatabaseConnection) -> Result<String, SetupError> {
     let (class, object) = (ADVISORY_LOCK >> 32, ADVISORY_LOCK & 0xffff_ffff);
     let sql = format!(
@@ -114,8 +115,8 @@ async fn holder(connection: &DatabaseConnection) -> Result<String, SetupError> {
     Ok(seen.fold(format!("pid {pid}, role {role}"), |text, (name, value)| format!("{text}, {name} {value}")))
 }
 
-/// Runs what is pending. The migrator is only asked when there is something: it refuses a database with steps that only
-/// a newer version knows, and an old version could not be started again beside a new one.
+/// Applies pending migrations. It calls the migrator only if there are any: the migrator refuses a database with steps
+/// that only a newer version knows, so that an old version could not be started again beside a new one.
 async fn up<'c>(connection: impl IntoSchemaManagerConnection<'c> + Copy) -> Result<(), DbErr> {
     if pending(connection).await?.is_empty() {
         return Ok(());
@@ -123,8 +124,8 @@ async fn up<'c>(connection: impl IntoSchemaManagerConnection<'c> + Copy) -> Resu
     Migrator::up(connection, None).await
 }
 
-/// The names of the steps that are not applied yet. Writes nothing. Steps that only a newer version knows are no
-/// fault: while an upgrade rolls out, the old version goes on serving.
+/// Returns the names of the migrations that are not applied yet. Writes nothing. Migrations that only a newer version
+/// knows are no error: during an upgrade the old version keeps serving.
 pub(crate) async fn pending<'c>(connection: impl IntoSchemaManagerConnection<'c>) -> Result<Vec<String>, DbErr> {
     let mut pending: Vec<String> = Migrator::migrations().iter().map(|step| step.name().to_owned()).collect();
     let manager = SchemaManager::new(connection);

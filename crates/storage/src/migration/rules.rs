@@ -1,5 +1,5 @@
-//! What a step may do while servers of the release before go on working: decision 10, held against the steps as they are
-//! written.
+//! Rules for migrations while servers of the previous release keep working (ADR 10), checked against the text of each
+//! migration.
 
 use std::path::Path;
 
@@ -7,8 +7,8 @@ use sea_orm_migration::MigratorTrait;
 
 use super::Migrator;
 
-/// What takes something away that the release before may use, or refuses what it may write. In the words of SQL, and in
-/// those of the library.
+/// Phrases that remove something the previous release may use, or refuse something it may write, in SQL and in the
+/// calls of the migration library.
 const TAKES_AWAY: [&str; 18] = [
     "drop table",
     "drop column",
@@ -29,12 +29,14 @@ const TAKES_AWAY: [&str; 18] = [
     "unique_key",
     "add_foreign_key",
 ];
-/// What a step says that does so all the same: since which earlier step nobody needs it any more.
+/// Start of the line with which a migration that removes something names the earlier migration since which it is
+/// unused.
 const MARKER: &str = "//! contracts since ";
 
-/// What a step does that it may not, by its text.
+/// Returns the violations of the rules in the text of a migration.
 fn violations(text: &str, earlier: &[String]) -> Vec<String> {
-    // A step is a file, and a release may have several: what is taken away was given up in an earlier one.
+    // A migration is a file, and a release may have several: an earlier migration must have made the removed thing
+    // unused.
     let allowed = text.lines().find_map(|line| line.strip_prefix(MARKER));
     if allowed.is_some_and(|since| earlier.iter().any(|name| name == since.trim().trim_end_matches('.'))) {
         return Vec::new();
@@ -62,7 +64,7 @@ fn steps_only_add_unless_they_say_since_when_nobody_needs_what_goes() {
     let mut earlier: Vec<String> = Vec::new();
     for name in names {
         let step = name.trim_end_matches(".rs").to_owned();
-        // Nobody has been there before the first one.
+        // No release exists before the first migration.
         if !earlier.is_empty() {
             let text = std::fs::read_to_string(folder.join(&name)).expect("a step");
             assert_eq!(

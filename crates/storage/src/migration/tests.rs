@@ -4,7 +4,7 @@ use super::*;
 use crate::options::DatabaseOptions;
 use crate::{postgres, sqlite};
 
-/// What the first version writes: it names its columns.
+/// Start of an insert as the first version writes it: it names its columns.
 const FIRST: &str = "INSERT INTO access_token (organisation_key, id, number, life_cycle_state, authentication_code, \
                      created_date, updated_date) VALUES (1, ";
 
@@ -19,7 +19,7 @@ async fn a_database_of_the_first_version_is_brought_up_to_date(connection: &Data
         }
         assert!(pending(connection).await.expect("knows").is_empty());
     }
-    // The first version goes on beside it.
+    // The first version keeps working beside this one.
     write(connection, "'T2', 'N2', 'NOT_EFFECTIVE', 'C2', 30, 40").await;
     connection.execute_unprepared("UPDATE access_token SET updated_date = 50 WHERE id = 'T1'").await.expect("updates");
     let rows = rows(connection, "SELECT id, updated_date FROM access_token WHERE life_cycle_state_date IS NULL").await;
@@ -56,7 +56,7 @@ async fn postgres_of_the_first_version_is_brought_up_to_date() {
     a_database_of_the_first_version_is_brought_up_to_date(&connection).await;
 }
 
-/// Everybody who comes after a change of a table that waits would wait, too.
+/// Statements that arrive while the change waits for a table lock would wait behind it.
 #[tokio::test]
 async fn a_change_of_a_table_does_not_wait_for_long() {
     let options = DatabaseOptions::new(access_tokens_testkit::postgres::create_database());

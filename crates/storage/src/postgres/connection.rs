@@ -1,4 +1,4 @@
-//! Connections to PostgreSQL: some that run single statements, and some that run transactions.
+//! Connections to PostgreSQL: for single statements, and for transactions.
 
 use std::time::Duration;
 
@@ -11,32 +11,33 @@ use crate::postgres::url::ssl_mode;
 use crate::sql::observed;
 use crate::sql::quoted;
 
-/// A connection that has rested for this long is asked whether it still lives before it is used.
+/// Idle time after which a connection is tested before it is used.
 pub(crate) const PING_AFTER_IDLE: Duration = Duration::from_secs(1);
 
-/// The encoding that a database must have, by the name that PostgreSQL gives it.
+/// Required encoding of a database, by PostgreSQL's name for it.
 pub(crate) const ENCODING: &str = "UTF8";
 
-/// What a pool is for.
+/// Purpose of a pool.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// Statements that read, or commit by themselves.
+    /// Statements that read, or that commit by themselves.
     Statement,
     /// Lookups of tokens.
     Lookup,
-    /// Everything that a replica is read for.
+    /// All reads from a replica.
     Replica,
     /// Transactions.
     Transaction,
-    /// The schema: one connection, no limits of time.
+    /// Migration of the schema: one connection, no timeouts.
     Migrate,
-    /// Whether the database answers: one connection.
+    /// Check whether the database answers: one connection.
     Heartbeat,
 }
 
 impl Purpose {
-    /// Number of connections, of all that a process has for calls: a quarter for transactions, and of the rest a third for
-    /// lookups, which share statements. What writes waits for the disk, and many can do that at once.
+    /// Returns the number of connections for a purpose. Of all connections for calls, a quarter is for transactions,
+    /// and of the rest a third is for lookups, which share statements. Writes wait for the disk, and many can wait at
+    /// the same time.
     pub(crate) fn connections(self, options: &DatabaseOptions) -> u32 {
         let all = options.postgres_connections.max(2);
         let transactions = (all / 4).max(1);
@@ -51,13 +52,13 @@ impl Purpose {
     }
 }
 
-/// A pool for one purpose.
+/// Opens a pool for one purpose.
 pub(crate) async fn connect(options: &DatabaseOptions, purpose: Purpose) -> Result<DatabaseConnection, DbErr> {
     connect_if(options, purpose, None).await
 }
 
-/// The same with the servers of which this condition, a boolean of SQL, is true. Where a URL leads to several ones, others
-/// are tried; where it does not, this fails.
+/// Opens a pool on a server for which `condition`, a boolean of SQL, is true. Where a URL names several servers, the
+/// others are tried; otherwise this fails.
 pub(crate) async fn connect_if(
     options: &DatabaseOptions,
     purpose: Purpose,
@@ -89,21 +90,22 @@ pub(crate) async fn connect_if(
     Ok(connection)
 }
 
-/// What PostgreSQL shows of a connection. Version 0.2.0 and those before leave the version out.
+/// Name of a connection in PostgreSQL's views. Version 0.2.0 and earlier leave the version out.
 const APPLICATION_NAME: &str = concat!("access-tokens ", env!("CARGO_PKG_VERSION"));
 
-/// Settings of the session. They are statements, not start-up parameters, because a pgbouncer refuses those.
+/// Returns the statements that set up a session. They are not start-up parameters, because pgbouncer refuses those.
 fn settings(options: &DatabaseOptions, purpose: Purpose) -> String {
-    // `client_min_messages`: a ROLLBACK without a transaction, which is the normal case on release, would warn.
+    // `client_min_messages`: a ROLLBACK without a transaction, which is the normal case on release, would cause a
+    // warning.
     let mut settings = vec![("client_min_messages", "error".to_owned())];
     if purpose == Purpose::Migrate {
-        // Waits for whoever migrates just now, and then takes the time it takes.
+        // Waits until another process has migrated, and then for as long as the migration takes.
         settings.extend([("statement_timeout", "0".to_owned()), ("lock_timeout", "0".to_owned())]);
     } else {
         settings.extend([
-            // Planned once; the plan of a query here never depends on its values.
+            // Plans are made once; the plan of a statement here never depends on its values.
             ("plan_cache_mode", "force_generic_plan".to_owned()),
-            // Each statement has its index. A plan made while a table was empty would read all of it, and keep doing so
+            // Each statement has its index. A plan made while a table was empty would scan the table, and keep doing so
             // until the next ANALYZE: that made the first import of 100,000 tokens several times slower.
             ("enable_seqscan", "off".to_owned()),
             ("statement_timeout", options.statement_timeout.as_millis().to_string()),
@@ -111,8 +113,8 @@ fn settings(options: &DatabaseOptions, purpose: Purpose) -> String {
             ("idle_in_transaction_session_timeout", options.idle_transaction_timeout.as_millis().to_string()),
         ]);
     }
-    // PostgreSQL looks into pg_catalog first where the path does not name it. Named first, it would be where new tables go.
-    // Temporary objects come last: otherwise they would come before everything.
+    // PostgreSQL searches pg_catalog first if the path does not name it. If the path named it first, new tables would
+    // be created there. Temporary objects are last: otherwise they would be found before all others.
     let path = format!("SET search_path = {}, pg_temp;", quoted(&options.schema));
     if options.read_only {
         settings.push(("default_transaction_read_only", "on".to_owned()));
@@ -128,10 +130,10 @@ fn set_on_connect(pool: PgPoolOptions, settings: &str) -> PgPoolOptions {
     })
 }
 
-/// A `BEGIN` whose caller went away while it was under way leaves a transaction open on the server that the driver
-/// knows nothing of. Whoever got the connection next would write into it, be told that all is well, and lose it.
-/// So nothing goes back into the pool before the server has been told to roll back, which is a round trip. Connections that
-/// only run single statements never begin one.
+/// Rolls back on release to the pool. A `BEGIN` whose caller was dropped before the answer leaves an open transaction
+/// on the server that the driver does not know. The next user of the connection would write into it, get a success, and
+/// lose the write. Therefore no connection returns to the pool before a rollback, which is a round trip. Connections
+/// for single statements never begin a transaction and skip it.
 fn roll_back_on_release(pool: PgPoolOptions, purpose: Purpose) -> PgPoolOptions {
     if matches!(purpose, Purpose::Statement | Purpose::Lookup | Purpose::Replica | Purpose::Heartbeat) {
         return pool;
@@ -139,11 +141,12 @@ fn roll_back_on_release(pool: PgPoolOptions, purpose: Purpose) -> PgPoolOptions 
     pool.after_release(|connection, _| Box::pin(async move { connection.execute("ROLLBACK").await.map(|_| true) }))
 }
 
-/// Refuses a pooler that lends connections for a transaction only: settings of a session, its prepared statements and its
-/// advisory locks would be somebody else's by then. Two connections that are both held have a server process each, and keep it.
+/// Refuses a pooler that lends connections for one transaction only: settings of a session, prepared statements and
+/// advisory locks would belong to another client afterwards. Two connections that are held at the same time must have
+/// one server process each, and keep it.
 pub(crate) async fn check_session(one: &DatabaseConnection, other: &DatabaseConnection) -> Result<(), SetupError> {
     let failed = |error: sqlx::Error| match error.as_database_error().and_then(|error| error.code()).as_deref() {
-        // A prepared statement that is there already, or is not: it was prepared for somebody else.
+        // A prepared statement already exists, or does not exist: it was prepared for another client.
         Some("42P05" | "26000") => SetupError::Pooled,
         _ => setup_error(DbErr::Conn(RuntimeErr::SqlxError(error.into()))),
     };
@@ -156,8 +159,8 @@ pub(crate) async fn check_session(one: &DatabaseConnection, other: &DatabaseConn
     if first == again && first != another { Ok(()) } else { Err(SetupError::Pooled) }
 }
 
-/// Refuses a database that cannot hold every text: PostgreSQL would refuse names of customers, or store bytes that are no
-/// text of any encoding.
+/// Refuses a database whose encoding lacks characters: PostgreSQL would refuse names of customers, or store bytes that
+/// are no valid text.
 pub(crate) async fn check_encoding(connection: &DatabaseConnection) -> Result<(), SetupError> {
     match show(connection, "server_encoding").await? {
         encoding if encoding == ENCODING => Ok(()),
@@ -172,7 +175,7 @@ async fn show(connection: &DatabaseConnection, setting: &str) -> Result<String, 
     row.try_get("", setting).map_err(setup_error)
 }
 
-/// Refuses settings under which a crash takes acknowledged commits with it.
+/// Refuses settings under which a crash loses acknowledged commits.
 pub(crate) async fn check_safe(connection: &DatabaseConnection) -> Result<(), SetupError> {
     for setting in ["fsync", "synchronous_commit", "full_page_writes"] {
         let value = show(connection, setting).await?;

@@ -1,4 +1,4 @@
-//! How many connections PostgreSQL gives, and how many of them are in use.
+//! Number of connections that PostgreSQL allows, and number of those in use.
 
 use access_tokens_domain::store::StoreResult;
 
@@ -7,32 +7,34 @@ use crate::error::Failure;
 use crate::postgres::pools::HEARTBEAT_QUERY;
 use crate::sql::{Sql, get};
 
-/// The connections of a PostgreSQL server, seen from one database and role.
+/// Connections of a PostgreSQL server, as seen from one database and role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionCapacity {
-    /// Connections that there may be for this role, in this database: the smallest of all limits, without those that are reserved
-    /// for superusers.
+    /// Number of connections that this role may have in this database: the smallest of all limits, without those
+    /// reserved for superusers.
     pub available: u32,
-    /// Connections of other programs, and to other databases.
+    /// Number of connections of other programs, and to other databases.
     pub others: u32,
-    /// Processes of this service that serve this database now.
+    /// Number of processes of this service that serve this database now.
     pub processes: u32,
 }
 
 impl ConnectionCapacity {
-    /// Connections that one process opens at most: those of its pools, one that watches, and one for a command or a migration.
+    /// Returns the maximum number of connections of one process: those of its pools, one for the heartbeat, and one for
+    /// a command or a migration.
     pub fn per_process(connections: u32) -> u32 {
         connections + 2
     }
 
-    /// Number of processes that find room beside the other programs.
+    /// Returns the number of processes that fit beside the other programs.
     pub fn processes_that_fit(&self, connections: u32) -> u32 {
         self.available.saturating_sub(self.others) / Self::per_process(connections)
     }
 }
 
 impl Database {
-    /// The connections of the server. `None`: it is SQLite. Sessions of other roles are counted; what they do is not seen.
+    /// Returns the capacity of the server. `None` on SQLite. Sessions of other roles are counted, but their details are
+    /// not visible.
     pub async fn connection_capacity(&self) -> StoreResult<Option<ConnectionCapacity>> {
         if self.is_sqlite() {
             return Ok(None);
@@ -53,13 +55,13 @@ impl Database {
         let number = |column: &str| get::<i32>(row, column).map(|number| u32::try_from(number).unwrap_or_default());
         let count = |column: &str| get::<i64>(row, column).map(|count| u32::try_from(count).unwrap_or(u32::MAX));
         let most = number("most")?.saturating_sub(number("reserved")? + number("reserved_more")?);
-        // A negative limit is none.
+        // A negative limit means no limit.
         let limit = |column: &str| {
             get::<Option<i32>>(row, column).map(|limit| limit.and_then(|limit| u32::try_from(limit).ok()))
         };
         let (role, database) = (limit("role_limit")?, limit("database_limit")?);
         let available = [role, database].into_iter().flatten().fold(most, u32::min);
-        // Below a limit of its own, the others take nothing from this role.
+        // Under a smaller limit of the role or the database, other programs take no connection from this role.
         let others = if available < most { 0 } else { count("sessions")?.saturating_sub(count("own")?) };
         Ok(Some(ConnectionCapacity { available, others, processes: count("processes")? }))
     }

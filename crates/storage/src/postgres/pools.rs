@@ -1,14 +1,14 @@
-//! PostgreSQL as long as it answers: its pools, and a connection of its own that asks all the time.
+//! Pools of PostgreSQL, and a heartbeat on its own connection that watches the health of the database.
 //!
-//! A link that swallows everything breaks no connection. What was asked on it waits until the system gives up, which
-//! takes a quarter of an hour, and a new request on the same connection waits behind it. So when nobody has had an answer
-//! for a moment, the database is away: the pools are closed, so that none of their connections is ever used again, and
-//! only then is everybody told. Whoever waits for one of them may be cut now. When the database answers again there are
-//! new pools.
+//! A network that drops all packets breaks no connection. A statement on such a connection waits until the operating
+//! system gives up after a quarter of an hour, and later statements on the same connection wait behind it. So when no
+//! statement has been answered for a short time, the database is marked down: the pools are closed, so that their
+//! connections are never used again, and after that the subscribers are notified. Calls that wait for such a connection
+//! may then be aborted. When the database answers again, new pools are opened.
 //!
-//! A database that is only slow must not count as away: to begin anew with all connections is the last thing that it
-//! needs. So every question that was answered counts, whoever asked; and where connections break, those who use them
-//! hear of it by themselves, and there is more time.
+//! A database that is only slow must not be marked down, because new connections would add to its load. Therefore each
+//! answered statement of any call counts as a response. Where connections break, their users get an error at once, and
+//! the timeout is longer.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, Weak};
@@ -28,25 +28,26 @@ use crate::postgres::unreachable;
 use crate::postgres::{Purpose, check_encoding, check_safe, check_session, connect};
 use crate::sql::executor::Executor;
 
-/// The question of the connection that watches. By its text, `doctor` counts the processes that serve a database.
+/// Statement of the heartbeat. `doctor` counts the processes that serve a database by its text.
 pub(crate) const HEARTBEAT_QUERY: &str = "SELECT 1 AS access_tokens_watch";
-/// Between two questions.
+/// Time between two heartbeats.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(250);
-/// After so long without an answer on an open connection the database is away.
+/// Maximum time without a response while the connection of the heartbeat is open. After it the database is marked down.
 const RESPONSE_TIMEOUT: Duration = Duration::from_millis(1_250);
-/// After so long without an answer the database is away, while connections break or cannot be opened.
+/// Maximum time without a response while connections break or cannot be opened. After it the database is marked down.
 const OUTAGE_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Time between two looks at whether a new connection is back in its pool.
+/// Time between two checks whether a new connection is back in its pool.
 const RETURN_INTERVAL: Duration = Duration::from_millis(2);
 
-/// The connections for each purpose.
+/// The pools and batchers for each purpose.
 struct PoolSet {
     statements: DatabaseConnection,
-    /// Connections over which tokens are looked up. `None`: there are too few, and lookups share those for statements.
+    /// Connections for lookups of tokens. `None`: there are too few connections, and lookups share those for
+    /// statements.
     ///
-    /// They are a pool of their own: lanes keep connections, so that in one pool the lanes of statements could keep the only
-    /// connection that the server gives, and no lookup would ever get one.
+    /// They are a separate pool because a batcher keeps connections. In a shared pool, the batcher of statements could
+    /// keep the only connection that the server allows, and no lookup would ever get one.
     lookup_pool: Option<DatabaseConnection>,
     lookup_batcher: Arc<QueryBatcher>,
     statement_batcher: Arc<QueryBatcher>,
@@ -61,14 +62,15 @@ impl PoolSet {
             }
             connect(options, Purpose::Lookup).await.map(Some)
         };
-        // Each opens one connection: where there is none left, the start waits and says so.
+        // Each pool opens one connection: where the server has none left, the start waits and reports it.
         let (transactions, statements, lookup_pool) = match tokio::join!(
             connect(options, Purpose::Transaction),
             connect(options, Purpose::Statement),
             lookup_pool
         ) {
             (Ok(transactions), Ok(statements), Ok(lookup_pool)) => (transactions, statements, lookup_pool),
-            // The pools that have opened a connection keep it until the cause is known: the limit of connections may be it.
+            // The pools that have opened a connection keep it until the cause is known, because the connection limit
+            // may be the cause.
             (transactions, statements, lookup_pool) => {
                 let failed = [transactions.as_ref().err(), statements.as_ref().err(), lookup_pool.as_ref().err()];
                 let error = failed.into_iter().flatten().next().cloned();
@@ -96,18 +98,18 @@ impl PoolSet {
         Ok(pool_set)
     }
 
-    /// The pools of calls.
+    /// Returns the pools that calls use.
     fn pools(&self) -> impl Iterator<Item = PgPool> {
         let pools = [Some(&self.statements), self.lookup_pool.as_ref(), Some(&self.transactions)];
         let pools: Vec<_> = pools.into_iter().flatten().map(|one| one.get_postgres_connection_pool().clone()).collect();
         pools.into_iter()
     }
 
-    /// Lets nobody in from now on. In the answer, waits for those who are.
+    /// Refuses new users of the pools. The returned future waits for the current ones.
     fn close(&self) -> impl Future<Output = ()> + use<> {
         let pools: Vec<_> = self.pools().collect();
         for pool in &pools {
-            // It is closed with the call; the waiting is for later.
+            // The call itself closes the pool; the wait follows later.
             drop(pool.close());
         }
         self.lookup_batcher.close();
@@ -120,17 +122,17 @@ impl PoolSet {
     }
 }
 
-/// The pools of today, and whether the database answers.
+/// The current pools, and the health of the database.
 pub(crate) struct Pools {
     pool_set: RwLock<PoolSet>,
     available: watch::Sender<bool>,
     start: Instant,
-    /// When the last question that it has answered was asked, in milliseconds since the start.
+    /// Send time of the latest statement that was answered, in milliseconds since `start`.
     last_response: AtomicU64,
 }
 
 impl Pools {
-    /// Connects, and watches from then on. Refuses a database that would lose what it has acknowledged.
+    /// Opens the pools and starts the heartbeat. Refuses a database whose settings would lose acknowledged commits.
     pub(crate) async fn open(options: &Arc<DatabaseOptions>) -> Result<Arc<Self>, SetupError> {
         let pool_set = PoolSet::open(options).await?;
         check_session(&pool_set.statements, &pool_set.transactions).await?;
@@ -152,22 +154,22 @@ impl Pools {
         Ok(pools)
     }
 
-    /// For statements that read, or commit by themselves.
+    /// Returns the executor for statements that read, or that commit by themselves.
     pub(crate) fn executor(&self) -> Executor {
         Executor::Postgres(Arc::clone(&self.pool_set().statement_batcher))
     }
 
-    /// For new tokens.
+    /// Returns the batcher for new tokens.
     pub(crate) fn statement_batcher(&self) -> Arc<QueryBatcher> {
         Arc::clone(&self.pool_set().statement_batcher)
     }
 
-    /// For looking up.
+    /// Returns the batcher for lookups.
     pub(crate) fn lookup_batcher(&self) -> Arc<QueryBatcher> {
         Arc::clone(&self.pool_set().lookup_batcher)
     }
 
-    /// How many connections there are, for what.
+    /// Returns the number of connections by purpose.
     pub(crate) fn connections(&self) -> Vec<Connections> {
         let pool_set = self.pool_set();
         let mut statements = Connections::of("statements", &pool_set.statements);
@@ -179,22 +181,22 @@ impl Pools {
             statements.max += lookups.max;
             idle_connections += pool_set.lookup_batcher.idle_connections();
         }
-        // They are counted one after the other, and used meanwhile.
+        // The numbers are read one after the other while connections are in use.
         statements.idle = (statements.idle + idle_connections).min(statements.open);
         vec![statements, Connections::of("transactions", &pool_set.transactions)]
     }
 
-    /// For transactions.
+    /// Returns the pool for transactions.
     pub(crate) fn transactions(&self) -> DatabaseConnection {
         self.pool_set().transactions.clone()
     }
 
-    /// Does the database answer? When it no longer does, whatever uses the pools may be dropped at any point.
+    /// Returns whether the database answers. While it does not, work on the pools may be dropped at any point.
     pub(crate) fn subscribe(&self) -> watch::Receiver<bool> {
         self.available.subscribe()
     }
 
-    /// It has just answered what was asked then.
+    /// Records that the database has answered a statement that was sent at `asked`.
     pub(crate) fn record_response(&self, asked: Instant) {
         self.last_response.fetch_max(self.millis_since_start(asked), Ordering::Relaxed);
     }
@@ -209,13 +211,14 @@ impl Pools {
         u64::try_from(at.saturating_duration_since(self.start).as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// The same, as a refusal.
+    /// Returns an error while the database does not answer.
     pub(crate) fn check(&self) -> StoreResult<()> {
         if *self.available.borrow() { Ok(()) } else { Err(Failure::unavailable("the database does not answer").into()) }
     }
 
-    /// Why calls get no connection although the database answers: the server gives none. Each pool of calls is asked, by the way
-    /// that calls take. `None`: each answers, or is merely busy, so that its calls wait their turn.
+    /// Returns the reason why calls get no connection although the database answers: the server refuses more
+    /// connections. Each pool is tested in the way that calls use it. `None`: each pool answers, or is only busy, so
+    /// that its calls wait.
     pub(crate) async fn exhaustion(&self, options: &DatabaseOptions) -> Option<SetupError> {
         let (statement_batcher, lookup_batcher, pools) = {
             let pool_set = self.pool_set();
@@ -234,16 +237,17 @@ impl Pools {
         if single.is_ok() && lookup.is_ok() && transaction.is_ok() {
             return None;
         }
-        // With all of its connections, a pool is busy. A connection that is being opened counts, so that one is not enough to tell.
+        // A pool with all of its connections is busy. A connection that is being opened counts, so that a size of one
+        // does not prove it.
         let all = |pool: &PgPool| pool.options().get_max_connections();
         if pools.iter().all(|pool| all(pool) > 1 && pool.size() >= all(pool)) {
             return None;
         }
-        // Another cause is for the connection that watches, which has more patience.
+        // Other causes are for the heartbeat, which waits longer.
         unreachable::cause(options).await.filter(unreachable::is_exhaustion)
     }
 
-    /// Closes the connections that are not in use and lets no new ones open.
+    /// Closes the connections that are not in use and opens no new ones.
     pub(crate) async fn close(&self) {
         let closing = self.pool_set().close();
         closing.await;
@@ -268,7 +272,7 @@ impl Pools {
     }
 }
 
-/// Asks as long as there are pools.
+/// Sends heartbeats until the pools are dropped.
 async fn run_heartbeat(pools: Weak<Pools>, options: Arc<DatabaseOptions>, connection: DatabaseConnection) {
     let mut connection = Some(connection);
     loop {
@@ -284,11 +288,11 @@ async fn run_heartbeat(pools: Weak<Pools>, options: Arc<DatabaseOptions>, connec
                 pools.mark_up(pool_set);
             }
         } else {
-            // Whatever it was, the next question is asked on a new connection.
+            // After any failure, the next heartbeat uses a new connection.
             connection = None;
             let swallowed = open && answer.is_err();
             if swallowed {
-                // Others may have asked a little later, and have been answered: they are given as much time.
+                // Statements of calls that were sent a little later may have been answered: they get the same time.
                 sleep(RESPONSE_TIMEOUT.saturating_sub(pools.time_since_response())).await;
             }
             if pools.time_since_response() >= if swallowed { RESPONSE_TIMEOUT } else { OUTAGE_TIMEOUT } {
@@ -303,7 +307,7 @@ async fn send_heartbeat(connection: &mut Option<DatabaseConnection>, options: &D
         Some(connection) => connection,
         None => connection.insert(connect(options, Purpose::Heartbeat).await?),
     };
-    // A process that only looks, such as `doctor`, is not counted.
+    // A process that opens the database for reading only, such as `doctor`, is not counted.
     let question = if options.read_only { "SELECT 1" } else { HEARTBEAT_QUERY };
     connection.execute_unprepared(question).await.map(|_| ())
 }

@@ -1,12 +1,13 @@
-//! Single statements on PostgreSQL: over few connections, and under load several lookups with one statement, and several new
-//! tokens with one statement and one commit.
+//! Single statements on PostgreSQL over few connections. Under load, several lookups share one statement, and several
+//! new tokens share one statement and one commit.
 //!
-//! A connection is kept between statements. A pool would ask it whether it still works when it comes back, which is a round trip, and
-//! would take it back in a task of its own.
+//! A connection is kept between statements. A pool would test it on return, which is a round trip, and would take it
+//! back in a separate task.
 //!
-//! The first waiter becomes the leader: it takes a connection, collects the waiting items of the same kind and runs them as one
-//! statement. Followers wait for a bounded time, and either receive their answer through a channel or become the next leader. Another
-//! connection is used when many wait, or when an answer takes long. Under little load, no task wakes another one.
+//! The first waiter becomes the leader: it takes a connection, collects the waiting items of the same kind and runs
+//! them as one statement. Followers wait for a bounded time, and either receive their answer through a channel or
+//! become the next leader. Another connection is used when many items wait, or when an answer takes long. Under little
+//! load, no task wakes another one.
 
 mod batch_item;
 
@@ -30,16 +31,17 @@ use crate::lookup::PreparedQuery;
 use crate::postgres::PING_AFTER_IDLE;
 use crate::sql::observer::{self, Observer};
 
-/// So many wait to be asked for together before another lane is taken; fewer do only for so long.
+/// Number of queued items above which another connection is used immediately. Fewer items wait for at most
+/// [`MAX_FOLLOWER_WAIT`].
 const QUEUE_LENGTH_FOR_NEXT_CONNECTION: usize = 8;
 const MAX_FOLLOWER_WAIT: Duration = Duration::from_millis(1);
-/// After so long a connection goes back to its pool, which looks at its age.
+/// Maximum time that a connection is kept outside of its pool, which checks its age.
 const MAX_CONNECTION_HOLD: Duration = Duration::from_secs(60);
 
 /// Number of times that an insert is tried while each try ends in a deadlock.
 const INSERT_ATTEMPTS: usize = 4;
 
-/// The lanes of a pool.
+/// Runs single statements and batches over the connections of one pool.
 pub(crate) struct QueryBatcher {
     pool: PgPool,
     observer: Observer,
@@ -48,11 +50,11 @@ pub(crate) struct QueryBatcher {
 
 struct State {
     slots: usize,
-    /// Lanes that nobody uses.
+    /// Number of slots that are not in use.
     free: usize,
-    /// When somebody asked last.
+    /// Time of the latest statement.
     asked: Instant,
-    /// Connections for some of them.
+    /// Connections of some of the free slots.
     idle_connections: Vec<Connection>,
     waiting: VecDeque<Waiter>,
     closed: bool,
@@ -64,27 +66,27 @@ struct Connection {
     used: Instant,
 }
 
-/// Somebody who waits for a lane, or for the answer.
+/// An item that waits for a slot or for its answer.
 struct Waiter {
     item: Arc<BatchItem>,
     reply: oneshot::Sender<Reply>,
 }
 
 enum Reply {
-    /// Ask yourself.
+    /// The waiter becomes the leader and runs its item itself.
     Lead(ConnectionSlot),
-    /// Somebody has asked for several. No row: there is no such organisation, or nothing to be read.
+    /// A leader has run the item in a batch. No row: the organisation does not exist, or the item was a write.
     Finished(Result<Option<PgRow>, Failure>),
 }
 
-/// The right to ask. Whoever drops it hands it on.
+/// The right to use one connection. When it is dropped, the next waiter gets it.
 struct ConnectionSlot {
     batcher: Arc<QueryBatcher>,
     connection: Option<Connection>,
 }
 
 impl QueryBatcher {
-    /// So many lanes, over connections of this pool.
+    /// Creates a batcher with this number of slots over the connections of a pool.
     pub(crate) fn new(pool: PgPool, slots: usize, observer: Observer) -> Arc<Self> {
         let slots = slots.max(1);
         let (idle_connections, waiting, asked) = (Vec::new(), VecDeque::new(), Instant::now());
@@ -92,8 +94,8 @@ impl QueryBatcher {
         Arc::new(Self { pool, observer, state: Mutex::new(state) })
     }
 
-    /// Returns the row of a question. `None`: there is no such organisation. `call` may be dropped while it waits here: the leader
-    /// of the next batch skips it.
+    /// Returns the row of a lookup. `None`: the organisation does not exist. `call` may be dropped while it waits here:
+    /// the leader of the next batch skips it.
     pub(crate) async fn find(
         self: &Arc<Self>,
         query: PreparedQuery,
@@ -113,10 +115,10 @@ impl QueryBatcher {
         }
     }
 
-    /// Writes a new token, by its values, and commits it.
+    /// Inserts a new token, by its values, and commits it.
     ///
-    /// Together with others it may have been refused for what is wrong with one of them, and nothing was written. So it is
-    /// asked for again, alone. When nobody knows whether it was written, it is not.
+    /// A batch fails as a whole for an error in one of its tokens, and writes nothing. Then this token is inserted
+    /// again, alone. If it is not known whether the batch was committed, the token is not inserted again.
     pub(crate) async fn insert(self: &Arc<Self>, values: Vec<Value>) -> Result<(), Failure> {
         let item = Arc::new(BatchItem::NewToken { values });
         let (answer, alone) = match self.wait_for_slot(&item).await.map_err(|error| Failure::from_sqlx(&error))? {
@@ -131,8 +133,8 @@ impl QueryBatcher {
         }
     }
 
-    /// Writes a new token by a statement of its own. PostgreSQL may choose it to end a circle of waiting transactions; nothing
-    /// was written then, and it is asked for again.
+    /// Inserts a new token by its own statement. If PostgreSQL makes it fail to end a deadlock, it has written nothing,
+    /// and is tried again.
     async fn insert_alone(self: &Arc<Self>, item: &Arc<BatchItem>) -> Result<(), Failure> {
         for _ in 1..INSERT_ATTEMPTS {
             let slot = self.slot().await.map_err(|error| Failure::from_sqlx(&error))?;
@@ -145,7 +147,7 @@ impl QueryBatcher {
         slot.run_batch(item, false).await.0.map(|_| ())
     }
 
-    /// The rows of a statement.
+    /// Runs a statement and returns its rows.
     pub(crate) async fn rows(self: &Arc<Self>, statement: Statement) -> sqlx::Result<Vec<PgRow>> {
         let mut slot = self.slot().await?;
         let mut connection = slot.connection().await?;
@@ -154,7 +156,7 @@ impl QueryBatcher {
         Ok(rows)
     }
 
-    /// What a statement has done.
+    /// Runs a statement and returns the number of affected rows.
     pub(crate) async fn execute(self: &Arc<Self>, statement: Statement) -> sqlx::Result<PgQueryResult> {
         let mut slot = self.slot().await?;
         let mut connection = slot.connection().await?;
@@ -178,12 +180,12 @@ impl QueryBatcher {
     async fn slot(self: &Arc<Self>) -> sqlx::Result<ConnectionSlot> {
         match self.wait_for_slot(&Arc::new(BatchItem::Statement)).await? {
             Reply::Lead(slot) => Ok(slot),
-            // To no question.
+            // An item without a statement is never run in a batch.
             Reply::Finished(_) => Err(sqlx::Error::WorkerCrashed),
         }
     }
 
-    /// A lane, or the answer. Who gets neither in time is told what a pool would say.
+    /// Waits for a slot or for the answer of a leader. At the timeout of the pool it returns the error of the pool.
     async fn wait_for_slot(self: &Arc<Self>, item: &Arc<BatchItem>) -> sqlx::Result<Reply> {
         let deadline = Instant::now() + self.pool.options().get_acquire_timeout();
         let mut batchable = true;
@@ -192,11 +194,11 @@ impl QueryBatcher {
                 Ok(slot) => return Ok(Reply::Lead(slot)),
                 Err(receiver) => receiver,
             };
-            // What writes shares its lanes with statements that may take any time; lookups are among themselves.
+            // Writes share their slots with statements of any duration; lookups only with each other.
             let until = if batchable && item.is_write() { Instant::now() + MAX_FOLLOWER_WAIT } else { deadline };
             let reply = match timeout_at(until, &mut receiver).await {
                 Ok(reply) => reply,
-                // Somebody asks for it just now.
+                // A leader runs the item at this moment.
                 Err(_) if !self.stop_waiting(item) => receiver.await,
                 Err(_) if until == deadline => return Err(sqlx::Error::PoolTimedOut),
                 Err(_) => {
@@ -206,19 +208,19 @@ impl QueryBatcher {
             };
             match reply {
                 Ok(reply) => return Ok(reply),
-                // Who asked for it was cut in the middle of it, and it may be written.
+                // The leader was dropped during the statement, which may have been committed.
                 Err(_) if item.is_write() => return Err(sqlx::Error::WorkerCrashed),
                 Err(_) => {}
             }
         }
     }
 
-    /// How many connections nobody uses.
+    /// Returns the number of connections that are not in use.
     pub(crate) fn idle_connections(&self) -> u32 {
         u32::try_from(self.state().idle_connections.len()).unwrap_or(u32::MAX)
     }
 
-    /// Keeps no connection from now on, and lets nobody wait: whoever asks is told by the pool that it is closed.
+    /// Keeps no connection any more and ends all waits: later callers get the error of the closed pool.
     pub(crate) fn close(&self) {
         let mut state = self.state();
         state.closed = true;
@@ -244,7 +246,7 @@ impl QueryBatcher {
         Err(receiver)
     }
 
-    /// Waits no longer. False: somebody has been told to ask, or asks.
+    /// Removes the item from the queue. `false`: a leader has taken it, or it has become the leader.
     fn stop_waiting(&self, item: &Arc<BatchItem>) -> bool {
         let mut state = self.state();
         let before = state.waiting.len();
@@ -252,7 +254,7 @@ impl QueryBatcher {
         state.waiting.len() < before
     }
 
-    /// Those who wait for the same kind of answer, but for the one who asks.
+    /// Takes the waiting items from the queue that can share a statement with this one.
     fn followers(&self, item: &BatchItem) -> Vec<Waiter> {
         let mut state = self.state();
         state.asked = Instant::now();
@@ -287,7 +289,8 @@ impl QueryBatcher {
             }
             next
         };
-        // Without the lock: what is not kept goes back to the pool, and who goes at this very moment hands it on again.
+        // Without the lock: a connection that is not kept returns to the pool, and a waiter that is dropped now passes
+        // the slot on again.
         if let Some(next) = next {
             let _ = next.reply.send(Reply::Lead(ConnectionSlot { batcher: Arc::clone(self), connection }));
         }
@@ -299,7 +302,8 @@ impl QueryBatcher {
 }
 
 impl State {
-    /// Is there a lane to be taken? Who may rather waits for a lane that will soon be handed on, and is asked for with others.
+    /// Reports whether a slot can be taken now. A batchable item waits instead if a slot will soon be passed on, so
+    /// that it shares a statement.
     fn has_free_slot(&self, batchable: bool) -> bool {
         let soon = self.free < self.slots
             && self.waiting.len() < QUEUE_LENGTH_FOR_NEXT_CONNECTION
@@ -309,13 +313,14 @@ impl State {
 }
 
 impl ConnectionSlot {
-    /// Its connection, to be given back with [`Self::put_back`] after it has done well. Else the pool sees to it.
+    /// Returns the connection of the slot. After a success the caller gives it back with [`Self::put_back`]; otherwise
+    /// the pool handles it.
     async fn connection(&mut self) -> sqlx::Result<Connection> {
-        // One that has rested goes to the pool, where it is looked at.
+        // An idle connection goes back to the pool, which tests it.
         if let Some(kept) = self.connection.take().filter(|kept| kept.used.elapsed() < PING_AFTER_IDLE) {
             return Ok(kept);
         }
-        // In a box: it is four kilobytes, which every call would have to move around.
+        // Boxed: the future has four kilobytes, which every call would have to move.
         let (connection, taken) = (Box::pin(self.batcher.pool.acquire()).await?, Instant::now());
         Ok(Connection { connection, taken, used: taken })
     }
@@ -324,7 +329,7 @@ impl ConnectionSlot {
         self.connection = Some(Connection { used: Instant::now(), ..connection });
     }
 
-    /// Asks for it, with all who wait for the same kind of answer or alone. Was it alone?
+    /// Runs the item, together with its followers if it is `batchable`. The second value is `true` if it was alone.
     async fn run_batch(mut self, item: &Arc<BatchItem>, batchable: bool) -> (Result<Option<PgRow>, Failure>, bool) {
         let batcher = Arc::clone(&self.batcher);
         let mut connection = match self.connection().await {
@@ -339,7 +344,7 @@ impl ConnectionSlot {
         let rows = match asked {
             Ok(rows) => rows,
             Err(error) => {
-                // Whatever state the connection is in, the pool will see.
+                // The connection is in an unknown state, which the pool handles.
                 let failure = Failure::from_sqlx(&error);
                 for follower in followers {
                     let _ = follower.reply.send(Reply::Finished(Err(failure.clone())));
@@ -348,7 +353,7 @@ impl ConnectionSlot {
             }
         };
         self.put_back(connection);
-        // The next one may ask before the answers are read.
+        // The next leader may start before the answers are sent.
         drop(self);
         let mut rows = rows.into_iter();
         let own = rows.next().flatten();

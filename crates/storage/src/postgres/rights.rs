@@ -1,8 +1,10 @@
-//! Who may do what in the schema of a PostgreSQL database. Nothing here writes.
+//! Rights of roles in the schema of a PostgreSQL database. Apart from [`prepare`], which creates the schema, it never
+//! writes.
 //!
-//! A role that owns an object in the schema, or may create one, can make the service run its code: a function that matches a call
-//! better than the one of PostgreSQL, or a table with a trigger in place of ours. Statements of this crate name such functions with
-//! their schema, and these checks find objects of other roles before the service uses them (ADR 33).
+//! A role that owns an object in the schema, or may create one, can make the service run its code: a function that
+//! matches a call better than the one of PostgreSQL, or a table with a trigger in place of one of the service.
+//! Statements of this crate name such functions with their schema, and these checks find objects of other roles before
+//! the service uses them (ADR 33).
 
 use std::fmt;
 
@@ -15,10 +17,10 @@ use crate::sql::{Sql, quoted};
 /// Maximum number of objects, roles or rights that a check lists.
 const MAX_LISTED: u32 = 10;
 
-/// What the current role needs on each table of the service, apart from the list of migrations, which it only reads.
+/// Rights that the current role needs on each table of the service, except the list of migrations, which it only reads.
 const TABLE_RIGHTS: [&str; 4] = ["SELECT", "INSERT", "UPDATE", "DELETE"];
 
-/// The list of migrations, which the library that migrates makes.
+/// Table with the list of migrations, created by the migration library.
 const MIGRATIONS: &str = "seaql_migrations";
 
 /// An object in the schema that belongs to a role that the service does not trust.
@@ -44,9 +46,9 @@ impl fmt::Display for ForeignObject {
 pub struct Rights {
     /// The schema of the service.
     pub schema: String,
-    /// Does the schema exist?
+    /// Whether the schema exists.
     pub schema_exists: bool,
-    /// Does the schema have tables of the service?
+    /// Whether the schema has tables of the service.
     pub has_tables: bool,
     /// The role of this connection.
     pub role: String,
@@ -88,7 +90,7 @@ impl Rights {
     }
 }
 
-/// Makes the schema where it does not exist, and refuses one in which another role could run code as the service.
+/// Creates the schema if it does not exist. Refuses a schema in which another role could run code as the service.
 pub(crate) async fn prepare(connection: &DatabaseConnection, options: &DatabaseOptions) -> Result<(), SetupError> {
     check_place(connection, options).await?;
     let mut rights = read(connection, &options.schema).await.map_err(setup_error)?;
@@ -96,7 +98,7 @@ pub(crate) async fn prepare(connection: &DatabaseConnection, options: &DatabaseO
         let create = format!("CREATE SCHEMA IF NOT EXISTS {}", quoted(&options.schema));
         let created = connection.execute_unprepared(&create).await.map_err(setup_error);
         rights = read(connection, &options.schema).await.map_err(setup_error)?;
-        // Another process may have made it at the same moment.
+        // Another process may have created it at the same time.
         if !rights.schema_exists {
             created?;
         }
@@ -104,7 +106,8 @@ pub(crate) async fn prepare(connection: &DatabaseConnection, options: &DatabaseO
     check(&rights, true)
 }
 
-/// `migrates`: this process changes the schema, so a trusted role must own what is there.
+/// Refuses dangerous rights, and logs risky ones. `migrates`: this process changes the schema, so that a trusted role
+/// must own the objects in it.
 pub(crate) fn check(rights: &Rights, migrates: bool) -> Result<(), SetupError> {
     let Rights { schema, creators, foreign, table_owner, role, .. } = rights;
     if rights.missing.iter().any(|right| *right == usage(schema)) {
@@ -130,7 +133,7 @@ pub(crate) fn check(rights: &Rights, migrates: bool) -> Result<(), SetupError> {
     }
 }
 
-/// The statement after which other roles can no longer create objects in the schema.
+/// Returns the statement after which other roles can no longer create objects in the schema.
 pub fn cure(rights: &Rights) -> String {
     let roles = rights.creators.iter().map(|role| if role == "PUBLIC" { role.clone() } else { quoted(role) });
     format!("REVOKE CREATE ON SCHEMA {} FROM {}", quoted(&rights.schema), roles.collect::<Vec<_>>().join(", "))
@@ -159,7 +162,7 @@ pub(crate) async fn read(connection: &impl ConnectionTrait, schema: &str) -> Res
     Ok(rights)
 }
 
-/// The tables of the service that exist.
+/// Returns the number of tables of the service that exist.
 async fn existing(connection: &impl ConnectionTrait, schema: &str, tables: &[&str]) -> Result<usize, DbErr> {
     let mut sql = Sql::new(
         "SELECT CAST(c.relname AS text) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
@@ -187,7 +190,7 @@ async fn foreign(
     rows.iter().map(|row| row.try_get_many_by_index().map(object)).collect()
 }
 
-/// The one role that owns every table, where nothing else is foreign.
+/// Returns the role that owns every table, if no other object is foreign.
 fn one_owner(foreign: &[ForeignObject], existing: usize) -> Option<String> {
     let owner = &foreign.first()?.owner;
     let same = foreign.iter().all(|object| object.kind == "table" && object.owner == *owner);
@@ -208,7 +211,8 @@ async fn creators(connection: &impl ConnectionTrait, schema: &str) -> Result<Vec
 }
 
 async fn connectors(connection: &impl ConnectionTrait, schema: &str) -> Result<Vec<String>, DbErr> {
-    // A role that was given rights on the tables is one of the service, such as the role of the servers where this one migrates.
+    // A role that has rights on the tables belongs to the service, such as the role of the servers where this role
+    // migrates.
     let mut sql = Sql::new(
         "SELECT CAST(r.rolname AS text) FROM pg_catalog.pg_roles r CROSS JOIN pg_catalog.pg_database d \
          WHERE d.datname = pg_catalog.current_database() AND r.rolcanlogin AND NOT r.rolsuper AND r.oid <> d.datdba \
@@ -221,8 +225,8 @@ async fn connectors(connection: &impl ConnectionTrait, schema: &str) -> Result<V
     texts(connection, sql).await
 }
 
-/// The right without which a role does not see the tables of a schema: PostgreSQL leaves the schema out of the search path then, so that a
-/// migration would write temporary tables.
+/// Returns the name of the right without which a role does not see the tables of a schema: PostgreSQL then leaves the
+/// schema out of the search path, so that a migration would create temporary tables.
 fn usage(schema: &str) -> String {
     format!("USAGE on the schema {schema}")
 }
@@ -247,8 +251,8 @@ async fn missing(connection: &impl ConnectionTrait, schema: &str, tables: &[&str
     Ok(missing)
 }
 
-/// Refuses a schema without tables while another schema in the search path of the role has them: a release before
-/// `database.schema` put them there.
+/// Refuses a schema without tables while another schema in the search path of the role has them: a release before the
+/// setting `database.schema` has put them there.
 pub(crate) async fn check_place(
     connection: &impl ConnectionTrait,
     options: &DatabaseOptions,

@@ -1,4 +1,5 @@
-//! Why PostgreSQL cannot be reached. A pool tries again until its time is up, and then says only that.
+//! Finds the reason why PostgreSQL cannot be reached. A pool retries until its timeout, and then reports only the
+//! timeout.
 
 use std::io::ErrorKind;
 use std::str::FromStr;
@@ -13,11 +14,11 @@ use crate::error::Failure;
 use crate::options::{DatabaseOptions, SetupError};
 use crate::postgres::url::ssl_mode;
 
-/// Maximum time of the connection that finds the cause.
+/// Maximum time of the connection attempt that finds the cause.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A failure to connect, with its cause. The driver's own error counts where it has one; where a pool has given up, one more
-/// connection is tried, outside of it.
+/// Returns the error for a failed connection, with its cause. The driver's own error is used if there is one; after a
+/// timeout of a pool, one more connection is tried outside of it.
 pub(crate) async fn explained(options: &DatabaseOptions, error: DbErr) -> SetupError {
     let Ok(place) = PgConnectOptions::from_str(&options.url) else {
         return SetupError::Database(Failure::from(error).to_string());
@@ -32,7 +33,7 @@ pub(crate) async fn explained(options: &DatabaseOptions, error: DbErr) -> SetupE
     cause(options).await.unwrap_or_else(|| SetupError::Database(Failure::from(error).to_string()))
 }
 
-/// Opens one connection and says why it cannot be opened. `None`: it can.
+/// Opens one connection and returns the reason why it cannot be opened. `None`: it can be opened.
 pub(crate) async fn cause(options: &DatabaseOptions) -> Option<SetupError> {
     let place = PgConnectOptions::from_str(&options.url).ok()?;
     let mode = ssl_mode(&options.url, &place);
@@ -50,15 +51,15 @@ pub(crate) async fn cause(options: &DatabaseOptions) -> Option<SetupError> {
     }
 }
 
-/// Is it a server that answers, and has no connection left for this role?
+/// Reports whether the server answers, but has no connection left for this role.
 pub(crate) fn is_exhaustion(error: &SetupError) -> bool {
     matches!(error, SetupError::Unreachable { cause, .. } if cause.ends_with(TOO_MANY_CONNECTIONS))
 }
 
-/// How a cause ends where the server, the database or the role has reached its limit of connections.
+/// End of a cause if the server, the database or the role has reached its connection limit.
 const TOO_MANY_CONNECTIONS: &str = "[53300]";
 
-/// The message of PostgreSQL names roles and databases, which are no secrets.
+/// The message of PostgreSQL contains names of roles and databases, which are not secret.
 fn from_sqlx(place: &PgConnectOptions, error: &sqlx::Error) -> SetupError {
     let at = name(place);
     match error {
@@ -112,7 +113,7 @@ fn of_io(at: &str, error: &std::io::Error) -> SetupError {
             format!("no way to {at}: {error}"),
             "look at host and port in database.url, and at firewalls and network policies",
         ),
-        // The standard library has no kind for names that cannot be resolved.
+        // The standard library has no error kind for names that cannot be resolved.
         _ if error.to_string().contains("lookup address") => unreachable(
             format!("no such host: {at}: {error}"),
             "mend the host in database.url, or the name service here",
@@ -125,7 +126,7 @@ fn unreachable(cause: String, cure: &'static str) -> SetupError {
     SetupError::Unreachable { cause, cure }
 }
 
-/// Host and port, or the socket.
+/// Returns host and port, or the socket.
 fn name(place: &PgConnectOptions) -> String {
     match place.get_socket() {
         Some(socket) => socket.display().to_string(),

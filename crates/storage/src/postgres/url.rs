@@ -7,7 +7,7 @@ use sea_orm::sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 use crate::options::{DatabaseOptions, SetupError};
 
-/// What the driver takes behind the `?` of a URL.
+/// Parameters of a URL that the driver knows.
 const PARAMETERS: [&str; 18] = [
     "application_name",
     "dbname",
@@ -29,12 +29,13 @@ const PARAMETERS: [&str; 18] = [
     "user",
 ];
 
-/// Is this a PostgreSQL URL?
+/// Reports whether this is a PostgreSQL URL.
 pub(crate) fn accepts(url: &str) -> bool {
     url.starts_with("postgres:") || url.starts_with("postgresql:")
 }
 
-/// Refuses what the driver would refuse with the URL, and so the password, in its message; and plain text to another machine.
+/// Refuses URLs for which the driver's error message would contain the URL, and so the password. Refuses unencrypted
+/// connections to another machine.
 pub(crate) fn check_url(options: &DatabaseOptions) -> Result<(), SetupError> {
     let url = options.url.as_str();
     let Ok(parsed) = PgConnectOptions::from_str(url) else {
@@ -55,13 +56,14 @@ pub(crate) fn check_url(options: &DatabaseOptions) -> Result<(), SetupError> {
 pub(crate) fn warn_of_ignored_parameters(url: &str) {
     let ignored = ignored_parameters(url);
     if ignored > 0 {
-        // Not even their names: what follows a `?` may be the rest of a password.
+        // Not even their names: the text after a `?` may be the rest of a password.
         let known = PARAMETERS.join(", ");
         tracing::warn!(ignored, known, "the database URL has parameters that are ignored");
     }
 }
 
-/// How many parameters the driver will ignore. It says so too, with their values: the log does not take that.
+/// Returns the number of parameters that the driver ignores. The driver's own warning contains their values, so the log
+/// does not accept it.
 fn ignored_parameters(url: &str) -> usize {
     parameter_names(url).filter(|name| !PARAMETERS.contains(name) && !name.starts_with("options[")).count()
 }
@@ -71,8 +73,8 @@ fn parameter_names(url: &str) -> impl Iterator<Item = &str> {
     parameters.filter_map(|one| one.split('=').next()).filter(|name| !name.is_empty())
 }
 
-/// How connections are encrypted. Where the URL says nothing, those to another machine fully: left to itself, the driver
-/// takes plain text from a server, or from an impostor that says that it cannot encrypt.
+/// Returns how connections are encrypted. If the URL does not say it, connections to another machine require a verified
+/// certificate: the default of the driver accepts plain text from any server that claims to have no encryption.
 pub(crate) fn ssl_mode(url: &str, parsed: &PgConnectOptions) -> PgSslMode {
     let is_explicit = parameter_names(url).any(|name| ["sslmode", "ssl-mode"].contains(&name));
     if is_explicit || is_local(parsed) { parsed.get_ssl_mode() } else { PgSslMode::VerifyFull }
@@ -90,7 +92,7 @@ pub(crate) fn warn_of_unverified_server(url: &str) {
     }
 }
 
-/// Is it on this machine? A name counts as another one, whatever it resolves to.
+/// Reports whether the server is on this machine. A host name counts as another machine, whatever it resolves to.
 fn is_local(parsed: &PgConnectOptions) -> bool {
     let host = parsed.get_host().trim_start_matches('[').trim_end_matches(']');
     let loopback = host.parse::<IpAddr>().map(|address| address.to_canonical().is_loopback());

@@ -30,7 +30,7 @@ async fn postgres_with(changes: &str) -> Database {
 
 #[tokio::test]
 async fn what_the_migrations_make_is_accepted() {
-    // With what ANALYZE leaves in a file.
+    // With the tables that ANALYZE creates.
     for changes in ["", "ANALYZE"] {
         let (_folder, database) = sqlite_with(changes).await;
         assert_eq!(database.schema_faults().await.expect("read"), Vec::<String>::new());
@@ -39,8 +39,8 @@ async fn what_the_migrations_make_is_accepted() {
     assert_eq!(database.schema_faults().await.expect("read"), Vec::<String>::new());
 }
 
-/// The description in `schema/postgres.txt` is what this release's migrations make. When a step was added, write what the
-/// failure of this test shows into it.
+/// The description in `schema/postgres.txt` is what this release's migrations create. After a new migration, write what
+/// the failure of this test shows into it.
 #[tokio::test]
 async fn the_description_of_postgresql_is_of_this_release() {
     let database = postgres_with("").await;
@@ -136,7 +136,7 @@ async fn what_a_newer_release_adds_is_accepted() {
         let (_folder, database) = sqlite_with(&format!("{additions}{step};{harmful}")).await;
         assert_eq!(database.schema_faults().await.expect("read").len(), 1, "{harmful}");
     }
-    // An operator's index and a release's columns.
+    // An index of an operator and columns of a newer release.
     let database = postgres_with(additions).await;
     assert_eq!(database.schema_faults().await.expect("read"), Vec::<String>::new());
 }

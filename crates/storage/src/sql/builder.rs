@@ -1,4 +1,4 @@
-//! Statements that are written out: one text for both databases.
+//! Hand-written statements with one text for both databases.
 
 use std::fmt::Write;
 
@@ -8,7 +8,7 @@ use access_tokens_domain::store::StoreResult;
 
 use crate::error::store_error;
 
-/// A statement in the making.
+/// A statement: its text and its values.
 pub(crate) struct Sql {
     text: String,
     values: Vec<Value>,
@@ -19,12 +19,12 @@ impl Sql {
         Self { text: text.into(), values: Vec::new() }
     }
 
-    /// A statement that is never written anew, and wants its values in their order.
+    /// Creates a statement with a constant text and its values in their order.
     pub(crate) fn fixed(text: &str, values: Vec<Value>) -> Self {
         Self { text: text.to_owned(), values }
     }
 
-    /// As text, for [`Self::fixed`].
+    /// Returns the text, for [`Self::fixed`].
     pub(crate) fn into_text(self) -> String {
         self.text
     }
@@ -34,13 +34,13 @@ impl Sql {
         (self.text, self.values)
     }
 
-    /// Appends text as it is. Never anything that came from a caller.
+    /// Appends text unchanged. It must never come from a caller.
     pub(crate) fn push(&mut self, text: &str) -> &mut Self {
         self.text.push_str(text);
         self
     }
 
-    /// Appends a value. Both databases understand `$1`.
+    /// Appends a value as a parameter. Both databases understand `$1`.
     pub(crate) fn bind(&mut self, value: impl Into<Value>) -> &mut Self {
         self.values.push(value.into());
         let _ = write!(self.text, "${}", self.values.len());
@@ -48,7 +48,7 @@ impl Sql {
     }
 
     /// Appends `LIMIT n` as text: with a bound limit SQLite prepares a statement at each run, and PostgreSQL, which
-    /// plans once, would reckon with a tenth of the table.
+    /// plans once, would plan for a tenth of the table.
     pub(crate) fn limit(&mut self, limit: u32) -> &mut Self {
         let _ = write!(self.text, " LIMIT {limit}");
         self
@@ -58,7 +58,7 @@ impl Sql {
         Statement::from_sql_and_values(backend, self.text, self.values)
     }
 
-    /// Runs a statement that reads.
+    /// Runs a statement that reads. Returns no rows if a value cannot be stored.
     pub(crate) async fn find<C: ConnectionTrait>(self, connection: &C) -> StoreResult<Vec<QueryResult>> {
         let text = |value: &Value| match value {
             Value::String(Some(text)) => cannot_exist(text),
@@ -74,12 +74,13 @@ impl Sql {
     }
 }
 
-/// PostgreSQL has no text with a NUL in it, and fails when asked for one. There is nothing to be found.
+/// Reports whether a text cannot be stored. PostgreSQL has no text with a NUL character, and fails on one in a
+/// condition, which no row can match.
 pub(crate) fn cannot_exist(text: &str) -> bool {
     text.contains('\0')
 }
 
-/// An identifier of SQL.
+/// Quotes an SQL identifier.
 pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }

@@ -1,4 +1,4 @@
-//! Where single statements run: each commits by itself.
+//! Executor of single statements, each of which commits by itself.
 
 use std::sync::Arc;
 
@@ -8,12 +8,12 @@ use sea_orm_migration::async_trait;
 
 use crate::postgres::query_batcher::QueryBatcher;
 
-/// The way of single statements, for sea-orm and for [`Sql`](crate::sql::Sql).
+/// Runs single statements, for sea-orm and for [`Sql`](crate::sql::Sql).
 #[derive(Clone)]
 pub(crate) enum Executor {
     /// SQLite, or a replica of PostgreSQL.
     Pool(DatabaseConnection),
-    /// PostgreSQL.
+    /// The primary of PostgreSQL.
     Postgres(Arc<QueryBatcher>),
 }
 

@@ -1,5 +1,5 @@
-//! Rows read by position. The columns of an answer are written and read in one order, which is kept in one place; to look
-//! each one up by its name takes several times as long.
+//! Rows read by position. The columns of a result are written and read in one order, which is defined in one place;
+//! access by name takes several times as long.
 
 use access_tokens_domain::store::StoreResult;
 use rusqlite::types::{FromSql, ValueRef};
@@ -12,7 +12,7 @@ use crate::entities::{access_token, accounts_receivable, contact_information, re
 use crate::error::Failure;
 use crate::sqlite::writer::Rows;
 
-/// A row, of whichever library.
+/// A row of one of the libraries.
 #[derive(Clone, Copy)]
 enum Source<'a> {
     Postgres(&'a PgRow),
@@ -21,47 +21,48 @@ enum Source<'a> {
     Written(&'a [rusqlite::types::Value]),
 }
 
-/// What a cell may hold. Its type is that of the column, which only the migrations decide: it is not asked for each cell.
+/// Type of a column value. It is not checked for each value, because only the migrations determine the types of
+/// columns.
 pub(crate) trait ColumnValue: for<'r> Decode<'r, Postgres> + for<'r> Decode<'r, Sqlite> + FromSql {}
 
 impl<T: for<'r> Decode<'r, Postgres> + for<'r> Decode<'r, Sqlite> + FromSql> ColumnValue for T {}
 
-/// The cells of a row, one after the other.
+/// Reads the columns of a row one after the other.
 pub(crate) struct RowReader<'a> {
     row: Option<Source<'a>>,
     next: usize,
 }
 
 impl<'a> RowReader<'a> {
-    /// From the first one.
+    /// Starts at the first column of a sea-orm row.
     pub(crate) fn new(row: &'a QueryResult) -> Self {
         let postgres = row.try_as_pg_row().map(Source::Postgres);
         Self { row: postgres.or_else(|| row.try_as_sqlite_row().map(Source::Sqlite)), next: 0 }
     }
 
-    /// Those of a row from PostgreSQL.
+    /// Starts at the first column of a PostgreSQL row.
     pub(crate) fn from_postgres(row: &'a PgRow) -> Self {
         Self { row: Some(Source::Postgres(row)), next: 0 }
     }
 
-    /// Those of a row that was looked up in SQLite.
+    /// Starts at the first column of a row of the SQLite read pool.
     pub(crate) fn from_rusqlite(row: &'a rusqlite::Row<'a>) -> Self {
         Self { row: Some(Source::Lookup(row)), next: 0 }
     }
 
-    /// Those of a row that was written to SQLite.
+    /// Starts at the first column of a row that a SQLite write has returned.
     pub(crate) fn from_sqlite_write(row: &'a [rusqlite::types::Value]) -> Self {
         Self { row: Some(Source::Written(row)), next: 0 }
     }
 
-    /// The next one.
+    /// Reads the next column.
     pub(crate) fn read<T: ColumnValue>(&mut self) -> StoreResult<T> {
         let value = self.peek()?;
         self.next += 1;
         Ok(value)
     }
 
-    /// What a join has found, if it has.
+    /// Reads the columns of a joined table. `None`: the join has found no row.
     pub(crate) fn read_joined<R: TableRow>(&mut self, organisation_key: i32) -> StoreResult<Option<R>> {
         match self.peek::<Option<String>>()? {
             Some(_) => R::read(self, organisation_key).map(Some),
@@ -72,12 +73,12 @@ impl<'a> RowReader<'a> {
         }
     }
 
-    /// Leaves out what is known already.
+    /// Skips the columns of a table that need not be read.
     pub(crate) fn skip<R: TableRow>(&mut self) {
         self.next += R::COLUMNS.len();
     }
 
-    /// The next one, which stays the next one.
+    /// Reads the next column without moving on.
     pub(crate) fn peek<T: ColumnValue>(&self) -> StoreResult<T> {
         let value = match self.row {
             Some(Source::Postgres(row)) => row.try_get_unchecked(self.next).map_err(|error| Failure::from_sqlx(&error)),
@@ -93,14 +94,14 @@ impl<'a> RowReader<'a> {
     }
 }
 
-/// What a statement that writes has answered.
+/// Rows that a write has returned.
 pub(crate) enum WriteResult {
     Postgres(Vec<QueryResult>),
     Sqlite(Rows),
 }
 
 impl WriteResult {
-    /// How many rows it has.
+    /// Returns the number of rows.
     pub(crate) fn rows(&self) -> usize {
         match self {
             Self::Postgres(rows) => rows.len(),
@@ -108,7 +109,7 @@ impl WriteResult {
         }
     }
 
-    /// Its first row: none is written by more than one.
+    /// Returns the first row. No row is written by several statements.
     pub(crate) fn first(&self) -> Option<RowReader<'_>> {
         match self {
             Self::Postgres(rows) => rows.first().map(RowReader::new),
@@ -117,19 +118,19 @@ impl WriteResult {
     }
 }
 
-/// A table's row, whose organisation is known. The first of its columns is never null.
+/// A row of a table in a known organisation. Its first column is never NULL.
 pub(crate) trait TableRow: Sized {
-    /// Its columns, in the order in which they are read.
+    /// Names of the columns, in the order in which they are read.
     const COLUMNS: &'static [&'static str];
 
-    /// Reads it.
+    /// Reads the columns.
     fn read(row_reader: &mut RowReader<'_>, organisation_key: i32) -> StoreResult<Self>;
 
-    /// The key of its organisation, and its columns.
+    /// Returns the key of the organisation and the columns.
     fn into_values(self) -> Vec<Value>;
 }
 
-/// The columns of a table under an alias.
+/// Returns the columns of a table with an alias.
 pub(crate) fn columns<R: TableRow>(alias: &str) -> String {
     R::COLUMNS.iter().map(|column| format!("{alias}.{column}")).collect::<Vec<_>>().join(", ")
 }

@@ -1,6 +1,6 @@
-//! The names of the tables.
+//! Names of the tables.
 
-/// The tables that the steps make. Spans and metrics name these only: another word after a keyword of a statement is an alias.
+/// Tables that the migrations create.
 pub(crate) const TABLES: [&str; 20] = [
     "access_token",
     "accounts_receivable",

@@ -1,7 +1,7 @@
-//! Copies of a SQLite file: one that is made while somebody serves it, and one that is put in its place.
+//! Copies of a SQLite file: a backup while it is served, and a restore into its place.
 //!
-//! A copy appears whole and durable, or not at all; nothing is ever overwritten. What is copied is one state of the
-//! database, later than everything that was acknowledged before.
+//! A copy appears complete and durable, or not at all; no file is overwritten. A copy contains one state of the
+//! database, later than everything that was acknowledged before the start.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
@@ -21,69 +21,69 @@ use crate::sqlite::generation;
 use crate::sqlite::url;
 use crate::sqlite::{self, BUSY_TIMEOUT, Claim, beside};
 
-/// How often is told how far it is.
+/// Time between two reports of progress.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
-/// Bytes that are read at a time.
+/// Number of bytes that are read at a time.
 const CHUNK_BYTES: usize = 1024 * 1024;
-/// The files that SQLite has beside a database.
+/// Suffixes of the files that SQLite keeps beside a database.
 const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
-/// What this service has beside it.
+/// Suffix of the file that this service keeps beside a database.
 const GENERATION: &str = "-generation";
 
-/// Why there is no copy.
+/// Reason why a copy failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CopyError {
-    /// Only SQLite files are copied here.
+    /// The database is not a SQLite file.
     #[error("the database is not a SQLite file")]
     NotSqlite,
-    /// The name is taken.
+    /// The name of the target exists.
     #[error("{} exists; it was left as it is", .0.display())]
     Exists(PathBuf),
     /// A process serves the file, or works on it.
     #[error("{} is in use: stop the server or command that holds it first", .0.display())]
     InUse(PathBuf),
-    /// A copy that was made by copying the file of a database in use, without what was in its log.
+    /// The source was made by copying the file of a database in use, without the content of its log.
     #[error("{} has a log beside it ({}): it is no finished copy; `access-tokens backup` makes one", .0.display(), .1)]
     Unfinished(PathBuf, &'static str),
-    /// The file cannot be read or written.
+    /// A file cannot be read or written.
     #[error("{path} cannot be {action}: {source}")]
     Io {
         /// The path.
         path: String,
         /// `read`, `written` and the like.
         action: &'static str,
-        /// Why.
+        /// Error of the operating system.
         source: io::Error,
     },
-    /// SQLite refused.
+    /// SQLite refused the copy.
     #[error("SQLite cannot copy the database: {0}")]
     Database(String),
-    /// The caller asked to stop. Nothing was written in the place of the target.
+    /// The caller asked to stop. The target was not created.
     #[error("stopped")]
     Stopped,
-    /// The setting is not good, or the file is served.
+    /// The URL is not valid, or the file is served.
     #[error(transparent)]
     Setup(#[from] SetupError),
 }
 
 type Result<T, E = CopyError> = std::result::Result<T, E>;
 
-/// Is told bytes that are done, and bytes in all as far as is known.
+/// Receives the number of copied bytes, and the total number of bytes as far as it is known.
 pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);
 
-/// A copy that nobody sees yet. Dropped, it leaves nothing behind.
+/// A copy under a temporary name. It is deleted on drop.
 pub struct Draft {
     path: PathBuf,
     target: PathBuf,
 }
 
-/// The place of a database that nobody serves, as long as this lives.
+/// The path of a database that no process can serve until this is dropped.
 pub struct RestoreTarget {
     file: PathBuf,
     _claim: Claim,
 }
 
-/// The file of a SQLite database.
+/// Returns the file of a SQLite database.
 pub fn sqlite_file(options: &DatabaseOptions) -> Result<PathBuf> {
     if !url::accepts(&options.url) {
         return Err(CopyError::NotSqlite);
@@ -91,15 +91,15 @@ pub fn sqlite_file(options: &DatabaseOptions) -> Result<PathBuf> {
     Ok(url::check_url(&options.url)?)
 }
 
-/// Copies a database, which may be in use, into a draft of `target`, and makes it durable.
+/// Copies a database, which may be in use, to a draft of `target`, and makes it durable.
 ///
-/// While it is read SQLite cannot empty its log, so that the log grows by what is written meanwhile.
+/// While SQLite reads the database it cannot empty the log, so that the log grows by all concurrent writes.
 pub async fn backup(options: &DatabaseOptions, target: &Path, progress: Progress<'_>) -> Result<Draft> {
     let file = sqlite_file(options)?;
     if target.symlink_metadata().is_ok() {
         return Err(CopyError::Exists(target.to_owned()));
     }
-    // The last connection that is closed plays the log into the file.
+    // The last connection that closes moves the log into the file.
     generation::check(&file)?;
     let draft = Draft::new(target)?;
     let path = draft.path.to_str().ok_or_else(|| SetupError::Url(format!("{} is not UTF-8", draft.path.display())))?;
@@ -107,7 +107,7 @@ pub async fn backup(options: &DatabaseOptions, target: &Path, progress: Progress
     let mut ticks = tokio::time::interval(PROGRESS_INTERVAL);
     loop {
         tokio::select! {
-            // An error means that the thread is gone.
+            // An error means that the thread has ended.
             done = &mut copy.done => {
                 done.map_err(|_| CopyError::Database("the copy broke off".to_owned()))??;
                 break;
@@ -120,8 +120,8 @@ pub async fn backup(options: &DatabaseOptions, target: &Path, progress: Progress
     Ok(draft)
 }
 
-/// A copy under way, on a thread of its own. Dropped, it is interrupted, and its connection is closed: a connection that
-/// is not closed leaves a log beside the file.
+/// A copy that runs on its own thread. On drop it is interrupted and its connection is closed: a connection that is not
+/// closed leaves a log beside the file.
 struct CopyThread {
     done: oneshot::Receiver<Result<()>>,
     interrupt: InterruptHandle,
@@ -129,10 +129,10 @@ struct CopyThread {
 }
 
 impl CopyThread {
-    /// Answers the size of what is copied, in bytes, too.
+    /// Starts the thread. Also returns the size of the source in bytes.
     fn start(file: &Path, target: String) -> Result<(u64, Self)> {
         let refused = |error: rusqlite::Error| CopyError::Database(Failure::from_rusqlite(&error).to_string());
-        // It may write, since a file in use is read through memory that is shared.
+        // Opened for writing, because a file in use is read through shared memory.
         let mode = OpenFlags::SQLITE_OPEN_READ_WRITE;
         let connection = sqlite::open(file, mode, BUSY_TIMEOUT, 0).map_err(refused)?;
         let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(refused);
@@ -152,12 +152,12 @@ impl CopyThread {
 impl Drop for CopyThread {
     fn drop(&mut self) {
         self.interrupt.interrupt();
-        // Milliseconds: SQLite looks at the interruption all the time.
+        // Takes milliseconds: SQLite checks for an interruption all the time.
         let _ = self.thread.take().map(JoinHandle::join);
     }
 }
 
-/// Refuses a file that is only a part of a database: its log may hold what was acknowledged.
+/// Refuses a file that is only a part of a database: its log may contain acknowledged commits.
 pub fn require_finished(file: &Path) -> Result<()> {
     let log = COMPANIONS.iter().find(|ending| fs::metadata(beside(file, ending)).is_ok_and(|log| log.len() > 0));
     match log {
@@ -177,7 +177,7 @@ impl Draft {
         Ok(Self { path, target: target.to_owned() })
     }
 
-    /// Copies a finished copy as it is. Ends early, with an error, when `stop` says so.
+    /// Copies a finished copy unchanged. Ends early, with an error, when `stop` returns `true`.
     pub fn of(source: &Path, target: &Path, progress: Progress<'_>, stop: &dyn Fn() -> bool) -> Result<Self> {
         let mut from = File::open(source).map_err(|error| failed(source, "read", error))?;
         let total = from.metadata().map_err(|error| failed(source, "read", error))?.len();
@@ -202,7 +202,7 @@ impl Draft {
         Ok(draft)
     }
 
-    /// Where it is, to be looked at.
+    /// Returns the temporary path, for checks of the copy.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -212,7 +212,7 @@ impl Draft {
         synced.map_err(|error| failed(&self.path, "written", error))
     }
 
-    /// Gives it its name, which nobody may have taken meanwhile: a link fails then, and a rename would not.
+    /// Gives the copy its name. It uses a hard link, which fails if the name exists; a rename would overwrite the file.
     pub fn publish(self) -> Result<()> {
         match fs::hard_link(&self.path, &self.target) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(CopyError::Exists(self.target.clone())),
@@ -230,34 +230,34 @@ impl Drop for Draft {
 }
 
 impl RestoreTarget {
-    /// Refuses the place of a file that is served, and lets nobody serve it from now on.
+    /// Claims the path, so that no process can serve it. Refuses the path of a file that is served.
     pub fn claim(options: &DatabaseOptions) -> Result<Self> {
         let file = sqlite_file(options)?;
         let claim = Claim::new(&file)?;
         Ok(Self { file, _claim: claim })
     }
 
-    /// The file that is, or will be, there.
+    /// Returns the path of the file, which need not exist.
     pub fn file(&self) -> &Path {
         &self.file
     }
 
-    /// Is there one?
+    /// Reports whether the file exists.
     pub fn is_taken(&self) -> bool {
         self.file.symlink_metadata().is_ok()
     }
 
-    /// Gives what is there another name, which ends in `.<suffix>`, with everything that belongs to it. Answers that name;
-    /// none where there was nothing.
+    /// Renames the existing file, with all files that belong to it, to a name that ends in `.<suffix>`. Returns that
+    /// name, or `None` if no file existed.
     ///
-    /// A log that is left beside another database would be played into it. So it goes first.
+    /// The log is moved first, because SQLite would apply a log that is left to the next file with this name.
     pub async fn clear(&self, suffix: &str) -> Result<Option<PathBuf>> {
         let aside = beside(&self.file, &format!(".{suffix}"));
         if aside.symlink_metadata().is_ok() {
             return Err(CopyError::Exists(aside));
         }
-        // One that is damaged is often the reason why another one comes in its place: it goes as it is.
-        // One beside which the log of another lies goes as it is, too.
+        // A damaged file is often the reason for a restore: it is moved unchanged. So is a file beside the log of
+        // another file.
         let own_log = generation::check(&self.file).is_ok();
         match self.is_taken() && own_log {
             true if checkpoint_log(&self.file).await == Some(false) => return Err(CopyError::InUse(self.file.clone())),
@@ -280,7 +280,8 @@ impl RestoreTarget {
     }
 }
 
-/// Brings what is in the log of a file into the file itself. False: somebody uses it. None: it cannot be read.
+/// Moves the content of the log into the file. `Some(false)`: another connection uses the file. `None`: the file cannot
+/// be read.
 async fn checkpoint_log(file: &Path) -> Option<bool> {
     let mut connection = open(file).await.ok()?;
     let busy: i64 = ask(&mut connection, "PRAGMA wal_checkpoint(TRUNCATE)").await.ok()?;
@@ -288,7 +289,8 @@ async fn checkpoint_log(file: &Path) -> Option<bool> {
     Some(busy == 0)
 }
 
-/// A connection that changes nothing by itself. It may write, since a file in use is read through memory that is shared.
+/// Opens a connection that changes nothing by itself. It is opened for writing, because a file in use is read through
+/// shared memory.
 async fn open(file: &Path) -> Result<SqliteConnection> {
     let options = SqliteConnectOptions::new().filename(file).create_if_missing(false).busy_timeout(BUSY_TIMEOUT);
     options.disable_statement_logging().connect().await.map_err(refused)
@@ -306,7 +308,7 @@ fn failed(path: &Path, action: &'static str, source: io::Error) -> CopyError {
     CopyError::Io { path: path.display().to_string(), action, source }
 }
 
-/// A name is durable when its directory is.
+/// Makes a name durable by flushing its directory.
 fn sync_directory(path: &Path) -> io::Result<()> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(directory)?.sync_all()

@@ -1,4 +1,4 @@
-//! Connections to SQLite: one that writes, a few that read.
+//! Connections to SQLite: one that writes, and several that read.
 
 use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
@@ -17,21 +17,20 @@ use crate::options::{DatabaseOptions, SetupError, setup_error};
 use crate::sql::observed;
 use crate::sqlite::url::check_url;
 
-/// How long SQLite waits for another process, such as an import, that writes to the same file.
+/// Maximum time that SQLite waits for another process, such as an import, that writes to the same file.
 pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long nobody writes while readers of the write-ahead log are waited for.
+/// Maximum time that writes are held up while a checkpoint waits for readers of the write-ahead log.
 const READERS_TIMEOUT: Duration = Duration::from_millis(250);
-/// The write-ahead log is cut back to this size after a checkpoint.
+/// Size in bytes to which the write-ahead log is truncated after a checkpoint.
 pub(crate) const JOURNAL_SIZE_LIMIT: &str = "67108864";
-/// Pages of the write-ahead log after which a commit writes them back: 8 MiB. A page that was changed again meanwhile is
-/// written back once, so more of them cost less each; twice as many again made the slowest commits twice as slow.
+/// Number of pages in the write-ahead log after which a commit writes them back: 8 MiB. A page that has changed several
+/// times is written back once, so that more pages cost less each; twice as many made the slowest commits twice as slow.
 pub(crate) const CHECKPOINT_PAGES: &str = "2000";
-/// Instructions of SQLite's machine between two looks at whether a statement that reads has to end: well below a
-/// millisecond.
+/// Number of SQLite instructions between two checks whether a read has to end: well below a millisecond.
 const INSTRUCTIONS_PER_LOOK: i32 = 10_000;
 
-/// Creates the file, if it is missing, for its owner only: it holds hashes and personal data. SQLite gives the files
-/// beside it the same permissions.
+/// Creates the file, if it is missing, with access for its owner only: it contains hashes and personal data. SQLite
+/// gives the files beside it the same permissions.
 pub(crate) fn create_private(file: &Path) -> Result<(), SetupError> {
     let mut options = std::fs::OpenOptions::new();
     options.create_new(true).write(true);
@@ -44,22 +43,22 @@ pub(crate) fn create_private(file: &Path) -> Result<(), SetupError> {
     }
 }
 
-/// The right to serve a file: a lock on a file beside it, which is removed with this. A process that is killed leaves the
-/// file, and its lock ends with it.
+/// The right to serve a file: a lock on a file beside it, which is removed on drop. If the process is killed, the file
+/// stays and its lock ends.
 pub(crate) struct Claim {
     path: PathBuf,
     _lock: File,
 }
 
 impl Claim {
-    /// Makes this process the only one that serves the file. Not a lock on the file itself: where the system does both
-    /// kinds of locks in one way, SQLite would wait for it.
+    /// Makes this process the only one that serves the file. The lock is not on the database file itself: on systems
+    /// where both kinds of locks are the same, SQLite would wait for it.
     pub(crate) fn new(file: &Path) -> Result<Self, SetupError> {
         let path = beside(file, "-served");
         loop {
             create_private(&path)?;
             let lock = match File::open(&path) {
-                // The process that served until now has removed it at this moment.
+                // The previous process has removed it at this moment.
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 opened => opened.map_err(|error| file_error("opened", &path, &error))?,
             };
@@ -75,18 +74,18 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        // While the lock is held: another process that has opened the file finds that it is no longer at its path.
+        // Removed while the lock is held: a process that has opened the file finds that it is no longer at its path.
         let _ = std::fs::remove_file(&self.path);
     }
 }
 
-/// Is this open file the one at the path?
+/// Reports whether this open file is the one at the path.
 pub(crate) fn is_at(file: &File, path: &Path) -> bool {
     let open = file.metadata().ok().as_ref().map(identity_of);
     open.is_some() && open == identity(path)
 }
 
-/// Device and number of the file at a path. `None`: there is none.
+/// Returns device and inode of the file at a path. `None`: there is no file.
 pub(crate) fn identity(path: &Path) -> Option<(u64, u64)> {
     std::fs::metadata(path).ok().as_ref().map(identity_of)
 }
@@ -101,19 +100,19 @@ pub(crate) fn file_error(be: &str, path: &Path, error: &std::io::Error) -> Setup
     SetupError::Database(format!("{} cannot be {be}: {error}", path.display()))
 }
 
-/// The name of a file beside that of the database.
+/// Returns the path of a file beside the database, with this suffix.
 pub(crate) fn beside(file: &Path, ending: &str) -> PathBuf {
     let mut path = file.as_os_str().to_owned();
     path.push(ending);
     path.into()
 }
 
-/// The connection that writes.
+/// Opens the connection that writes.
 pub(crate) async fn connect_writer(options: &DatabaseOptions) -> Result<DatabaseConnection, DbErr> {
     connect(options, 1, None).await
 }
 
-/// The connections that read. What they run ends with an error soon after `closing` is set.
+/// Opens the connections that read. Their statements end with an error soon after `closing` is set.
 pub(crate) async fn connect_readers(
     options: &DatabaseOptions,
     closing: &Arc<AtomicBool>,
@@ -121,7 +120,7 @@ pub(crate) async fn connect_readers(
     connect(options, options.sqlite_readers.max(1), Some(Arc::clone(closing))).await
 }
 
-/// Without `closing`, the connection writes.
+/// Opens a pool. Without `closing`, its connection may write.
 async fn connect(
     options: &DatabaseOptions,
     connections: u32,
@@ -136,7 +135,7 @@ async fn connect(
         .acquire_timeout(options.acquire_timeout)
         .idle_timeout(None)
         .max_lifetime(None)
-        // A file does not go away; asking it before each use would be a third of the cost of a read.
+        // A file does not go away; a test before each use would be a third of the cost of a read.
         .test_before_acquire(false)
         .sqlx_logging(false)
         .record_stmt_in_spans(false)
@@ -166,7 +165,8 @@ async fn connect(
     Ok(connection)
 }
 
-/// A statement that reads for seconds, such as a count of all tokens, would keep the log from being emptied at the end.
+/// Interrupts reads when the database is closed. A read of several seconds, such as a count of all tokens, would
+/// prevent the log from being emptied at the end.
 fn interrupted_by(pool: PoolOptions<Sqlite>, closing: &Arc<AtomicBool>) -> PoolOptions<Sqlite> {
     let closing = Arc::clone(closing);
     pool.after_connect(move |connection, _| {
@@ -179,7 +179,8 @@ fn interrupted_by(pool: PoolOptions<Sqlite>, closing: &Arc<AtomicBool>) -> PoolO
     })
 }
 
-/// A connection without the driver, for one thread at a time, that keeps so many statements.
+/// Opens a connection without the driver of sea-orm, for one thread at a time. It caches at most `statements` prepared
+/// statements.
 pub(crate) fn open(
     file: &Path,
     mode: OpenFlags,
@@ -193,7 +194,7 @@ pub(crate) fn open(
     Ok(connection)
 }
 
-/// A connection that reads and leaves no trace.
+/// Opens a connection that only reads and creates no files.
 pub(crate) fn open_unchanged(file: &Path) -> rusqlite::Result<rusqlite::Connection> {
     if ["-wal", "-journal"].iter().any(|ending| beside(file, ending).exists()) {
         return open(file, OpenFlags::SQLITE_OPEN_READ_ONLY, BUSY_TIMEOUT, 0);
@@ -203,12 +204,12 @@ pub(crate) fn open_unchanged(file: &Path) -> rusqlite::Result<rusqlite::Connecti
     open(&uri, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI, BUSY_TIMEOUT, 0)
 }
 
-/// How a file is looked at without leaving a trace.
+/// State of a file that is opened for reading only.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ReadOnlyMode {
-    /// Somebody has it open, or went away without closing it: with all locks, and through its log.
+    /// A process has it open, or has ended without closing it: the file is read with all locks and through its log.
     InUse,
-    /// Nobody has it open. Even whoever only reads would make a log and shared memory beside it, and leave them there.
+    /// No process has it open. Even a reader would create a log and shared memory beside it, and leave them there.
     Unused,
 }
 
@@ -219,8 +220,8 @@ impl ReadOnlyMode {
     }
 }
 
-/// Empties the write-ahead log, and answers whether it is empty: not while somebody reads from it for longer than calls do.
-/// That is for the connection that writes, which nobody else uses meanwhile.
+/// Empties the write-ahead log. Returns whether it is empty: it is not if a reader uses it for longer than calls do.
+/// Runs on the writing connection while no other request uses it.
 pub(crate) async fn truncate_log(connection: &DatabaseConnection) -> Result<bool, DbErr> {
     let wait = |time: Duration| format!("PRAGMA busy_timeout = {}", time.as_millis());
     connection.execute_unprepared(&wait(READERS_TIMEOUT)).await?;
@@ -231,7 +232,7 @@ pub(crate) async fn truncate_log(connection: &DatabaseConnection) -> Result<bool
     Ok(busy == Some(0))
 }
 
-/// Refuses settings under which a power cut takes acknowledged commits with it.
+/// Refuses settings under which a power cut loses acknowledged commits.
 pub(crate) async fn check_safe(connection: &DatabaseConnection) -> Result<(), SetupError> {
     let synchronous: i32 = pragma(connection, "synchronous").await?;
     if synchronous < 2 {
@@ -252,8 +253,9 @@ async fn pragma<T: sea_orm::TryGetable>(connection: &DatabaseConnection, name: &
     row.try_get("", name).map_err(setup_error)
 }
 
-/// An error in opening a SQLite file. A file that is damaged may be so because of a log that belongs to another one.
-/// `log`: was there one before the file was opened? SQLite removes one that it can do nothing with.
+/// Returns the error for a SQLite file that cannot be opened. A damaged file may be the result of a log that belongs to
+/// another file. `log`: whether a log existed before the file was opened, because SQLite removes a log that it cannot
+/// use.
 pub(crate) fn setup_failure(file: &Path, log: bool, failure: &Failure) -> SetupError {
     let said = failure.to_string();
     if !["malformed", "not a database"].iter().any(|sign| said.contains(sign)) {
@@ -269,7 +271,7 @@ pub(crate) fn setup_failure(file: &Path, log: bool, failure: &Failure) -> SetupE
     SetupError::Damaged { file: file.to_owned(), said, log }
 }
 
-/// Is there a log beside a file?
+/// Reports whether a write-ahead log exists beside a file.
 pub(crate) fn has_log(file: &Path) -> bool {
     beside(file, "-wal").exists()
 }

@@ -1,10 +1,10 @@
-//! Whether the log beside a SQLite file belongs to it.
+//! Check whether the write-ahead log beside a SQLite file belongs to it.
 //!
-//! SQLite plays every log that it finds into the file beside it. Where a copy was put in the place of a file whose process
-//! was killed, that destroys the copy, or silently undoes what it holds. So each opening of a file that was closed
-//! completely gives the file a new random number, its generation: it stands in the header of the file (`user_version`), and
-//! in a small file beside it (`-generation`), which is removed when the file is closed completely. A log that is found at a
-//! start belongs to the file if the two agree.
+//! SQLite applies every log that it finds to the file beside it. If a copy was put in the place of a file whose process
+//! was killed, that destroys the copy, or silently undoes its content. Therefore each opening of a completely closed
+//! file gives the file a new random number, its generation. The generation is in the header of the file
+//! (`user_version`) and in a small file beside it (`-generation`), which is removed when the file is closed completely.
+//! A log that exists at a start belongs to the file if the two numbers are equal.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
@@ -16,28 +16,28 @@ use crate::error::Failure;
 use crate::options::SetupError;
 use crate::sqlite::{self, BUSY_TIMEOUT, beside, create_private, file_error, is_at};
 
-/// Ending of the file that holds the generation.
+/// Suffix of the file that holds the generation.
 const SUFFIX: &str = "-generation";
-/// A log that is not longer than its own header holds no change.
+/// Size of the header of a log in bytes. A log that is not longer contains no change.
 const LOG_HEADER_BYTES: u64 = 32;
-/// Bytes of the header of a SQLite file that are read here.
+/// Number of bytes of the header of a SQLite file that are read here.
 const HEADER_BYTES: usize = 64;
-/// Where the header says with which kind of journal the file is written: 1 without a log, 2 with one.
+/// Offset of the journal version in the header: 1 without a write-ahead log, 2 with one.
 const JOURNAL_OFFSET: usize = 18;
-/// Where the header has `user_version`.
+/// Offset of `user_version` in the header.
 const GENERATION_OFFSET: usize = 60;
-/// Maximum length of the file that holds the generation: two numbers of ten digits and their line ends.
+/// Maximum size in bytes of the file that holds the generation: two numbers of ten digits and their line ends.
 const MAX_FILE_BYTES: u64 = 64;
 
-/// What the header of a file says.
+/// Values of the header of a SQLite file.
 struct Header {
     generation: u32,
-    /// Was the file written with a log? A copy that `VACUUM INTO` has made was not, until it is opened.
+    /// Whether the file was written with a write-ahead log. A copy by `VACUUM INTO` was not, until it is opened.
     logged: bool,
 }
 
 impl Header {
-    /// `None`: there is no file, or nothing in it.
+    /// Reads the header. `None`: the file does not exist or is empty.
     fn read(file: &Path) -> io::Result<Option<Self>> {
         let mut bytes = [0; HEADER_BYTES];
         match File::open(file).and_then(|mut file| file.read_exact(&mut bytes)) {
@@ -51,17 +51,17 @@ impl Header {
     }
 }
 
-/// Length of the log beside a file, in bytes; 0 where there is none.
+/// Returns the length of the log beside a file in bytes; 0 if there is none.
 fn log_length(file: &Path) -> u64 {
     fs::metadata(beside(file, "-wal")).map_or(0, |log| log.len())
 }
 
-/// Refuses a file beside which the log of another one lies. Changes nothing.
+/// Refuses a file beside the log of another file. Changes nothing.
 pub(crate) fn check(file: &Path) -> Result<(), SetupError> {
     let path = beside(file, SUFFIX);
     let known = match File::open(&path) {
         Ok(mut known) => {
-            // While another process writes a new generation, nothing can be told.
+            // Waits while another process writes a new generation.
             known.lock_shared().map_err(|error| file_error("locked", &path, &error))?;
             read(&mut known).map_err(|error| file_error("read", &path, &error))?
         }
@@ -71,8 +71,8 @@ pub(crate) fn check(file: &Path) -> Result<(), SetupError> {
     compare(file, &known)
 }
 
-/// `known` are the generations of which the file may be; none where that is not known, as after a crash of a version that
-/// wrote none.
+/// Compares the file with its log. `known` are the generations that the file may have; it is empty if they are not
+/// known, as after a crash of a version that wrote none.
 fn compare(file: &Path, known: &[u32]) -> Result<(), SetupError> {
     if log_length(file) <= LOG_HEADER_BYTES {
         return Ok(());
@@ -90,12 +90,12 @@ fn compare(file: &Path, known: &[u32]) -> Result<(), SetupError> {
     Err(SetupError::ForeignLog { file: file.to_owned(), why })
 }
 
-/// A file that is being opened: its log stays until this is dropped, which is after its connections are there.
+/// A file that is being opened. Its log stays until this is dropped, after the connections are open.
 pub(crate) struct Opening {
     _connection: Option<Connection>,
 }
 
-/// Refuses a file with the log of another one, and gives a file that was closed completely a new generation. The file must
+/// Refuses a file with the log of another file, and gives a completely closed file a new generation. The file must
 /// exist; it may be empty.
 pub(crate) fn begin(file: &Path) -> Result<Opening, SetupError> {
     let path = beside(file, SUFFIX);
@@ -112,13 +112,13 @@ pub(crate) fn begin(file: &Path) -> Result<Opening, SetupError> {
     let current = Header::read(file).map_err(|error| file_error("read", file, &error))?;
     let current = current.map_or(0, |header| header.generation);
     let next = generation(&connection, current).map_err(failed)?;
-    // From here to the checkpoint the file may be of either.
+    // Until the checkpoint the file may have either generation.
     write(&mut known, &[current, next]).map_err(unreadable)?;
     match store(&connection, next) {
         Ok(true) => write(&mut known, &[next]).map_err(unreadable)?,
         Ok(false) => {}
         Err(error) => {
-            // What cannot be written stays as it was.
+            // A file that cannot be written stays unchanged.
             drop(connection);
             let _ = fs::remove_file(&path);
             return Err(failed(error));
@@ -127,7 +127,7 @@ pub(crate) fn begin(file: &Path) -> Result<Opening, SetupError> {
     Ok(Opening { _connection: Some(connection) })
 }
 
-/// Writes the generation into the header. Answers whether it is in the file itself, and not only in its log.
+/// Writes the generation into the header. Returns whether it is in the file itself, and not only in its log.
 fn store(connection: &Connection, generation: u32) -> rusqlite::Result<bool> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -135,7 +135,7 @@ fn store(connection: &Connection, generation: u32) -> rusqlite::Result<bool> {
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0)).map(|busy| busy == 0)
 }
 
-/// A number that is not the current one, and not 0, which a file has that was never opened here.
+/// Returns a random number that is neither the current one nor 0, which files have that were never opened here.
 fn generation(connection: &Connection, current: u32) -> rusqlite::Result<u32> {
     loop {
         let random: i64 = connection.query_row("SELECT random()", [], |row| row.get(0))?;
@@ -146,17 +146,17 @@ fn generation(connection: &Connection, current: u32) -> rusqlite::Result<u32> {
     }
 }
 
-/// Removes the generation of a file that was closed completely, by this process or by the last one of several.
+/// Removes the generation of a completely closed file, which this process or the last one of several has closed.
 pub(crate) fn end(file: &Path) {
     let path = beside(file, SUFFIX);
     let Ok(known) = File::options().read(true).write(true).open(&path) else { return };
     if known.lock().is_ok() && is_at(&known, &path) && !beside(file, "-wal").exists() {
-        // What cannot be removed says nothing about a file without a log.
+        // A generation that cannot be removed has no effect on a file without a log.
         let _ = fs::remove_file(&path);
     }
 }
 
-/// Has a file tables? What is in its log counts.
+/// Reports whether a file has tables, including those in its log.
 pub fn has_tables(file: &Path) -> Result<bool, SetupError> {
     check(file)?;
     if fs::metadata(file).map_or(0, |file| file.len()) == 0 {
@@ -170,7 +170,7 @@ pub fn has_tables(file: &Path) -> Result<bool, SetupError> {
     Ok(tables > 0)
 }
 
-/// The file of the generation, held against other processes. It is made when it is missing.
+/// Opens the file of the generation and locks it against other processes. Creates it if it is missing.
 fn locked(path: &Path) -> Result<File, SetupError> {
     loop {
         create_private(path)?;
@@ -189,7 +189,7 @@ fn locked(path: &Path) -> Result<File, SetupError> {
 fn read(file: &mut File) -> io::Result<Vec<u32>> {
     let mut text = String::new();
     file.take(MAX_FILE_BYTES).read_to_string(&mut text)?;
-    // A line that a power cut has left unfinished is no number of a file.
+    // A line that a power cut has left unfinished is not a number.
     Ok(text.lines().filter_map(|line| line.parse().ok()).collect())
 }
 
@@ -207,7 +207,7 @@ mod tests {
 
     use super::*;
 
-    /// A file in a directory of its own, with the changes of a process that was killed in its log.
+    /// A file in its own directory, with the changes of a killed process in its log.
     fn killed(folder: &Path, name: &str) -> PathBuf {
         let file = folder.join(name);
         create_private(&file).expect("made");
@@ -248,7 +248,7 @@ mod tests {
         let file = killed(folder.path(), "a.db");
         let copy = folder.path().join("copy.db");
         Connection::open(&copy).expect("a file").execute_batch("CREATE TABLE u (y)").expect("written");
-        // Whatever is known: nothing is, after a crash of an older version.
+        // With and without a known generation, as after a crash of an older version.
         for known in [true, false] {
             if !known {
                 fs::remove_file(beside(&file, SUFFIX)).expect("removed");

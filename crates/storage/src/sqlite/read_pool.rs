@@ -1,7 +1,8 @@
-//! What is looked up in SQLite: at once, on the thread that asks.
+//! Lookups in SQLite, run synchronously on the calling thread.
 //!
-//! The driver gives each of its connections a thread, and to go there and back costs several times what looking up costs:
-//! about twelve pages, nearly always in memory. More is never read here, so nobody else waits for long.
+//! The driver of sea-orm gives each of its connections a thread, and the way there and back costs several times as much
+//! as a lookup: about twelve pages, nearly always in memory. Only lookups run here, so that other tasks never wait for
+//! long.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,18 +18,20 @@ use crate::sql::observer::{Observer, observe_sync};
 use crate::sql::row_reader::RowReader;
 use crate::sqlite;
 
-/// Who reads need not wait for who writes, except while the log of a process that was killed is taken over.
+/// Maximum time that a read waits for a lock. Readers do not wait for writers, except while SQLite recovers the log of
+/// a killed process.
 const READ_BUSY_TIMEOUT: Duration = Duration::from_millis(100);
-/// Those of [`crate::lookup`]: 16 for tokens, 4 for owners.
+/// Number of statements of [`crate::lookup`]: 16 for tokens, 4 for owners.
 const CACHED_STATEMENTS: usize = 20;
-/// So many bytes of the file are read where the system keeps them, instead of being copied: the copies are a fifth of a lookup.
+/// Number of bytes of the file that are mapped into memory instead of being copied. The copies are a fifth of the cost
+/// of a lookup.
 const MAPPED_BYTES: i64 = 256 << 20;
-/// So many lookups without a commit among them, and the file is mapped.
+/// Number of consecutive lookups without a commit after which the file is mapped.
 const READS_BEFORE_MAPPING: u32 = 256;
-/// How often [`ReadPool::close`] looks whether the last lookup, which takes microseconds, has ended.
+/// Time between two checks of [`ReadPool::close`] whether the last lookup has ended, which takes microseconds.
 const CLOSE_POLL: Duration = Duration::from_millis(1);
 
-/// Connections for looking up: as many as there have been threads that did it at once.
+/// Connections for lookups: as many as the maximum number of concurrent lookups so far.
 pub(crate) struct ReadPool {
     file: PathBuf,
     observer: Observer,
@@ -38,12 +41,12 @@ pub(crate) struct ReadPool {
 #[derive(Default)]
 struct PoolState {
     idle: Vec<Reader>,
-    /// Lookups that are under way.
+    /// Number of running lookups.
     active: usize,
     closed: bool,
 }
 
-/// A lookup that is under way. Dropped, it counts no longer.
+/// A running lookup. It is no longer counted after its drop.
 struct ActiveRead<'a>(&'a ReadPool);
 
 impl Drop for ActiveRead<'_> {
@@ -53,12 +56,12 @@ impl Drop for ActiveRead<'_> {
 }
 
 impl ReadPool {
-    /// Of this file. It is opened with the first question.
+    /// Creates the pool of a file, which is opened by the first lookup.
     pub(crate) fn new(file: &Path, observer: Observer) -> Self {
         Self { file: file.to_owned(), observer, readers: Mutex::default() }
     }
 
-    /// What it finds, when this process has made so many commits.
+    /// Runs a lookup. `commits` is the number of commits that this process has made.
     pub(crate) fn find<L: Lookup>(&self, lookup: &L, commits: u64) -> StoreResult<L::Found> {
         // Declared before the connection, so that it is dropped after it.
         let (_active, idle) = self.start()?;
@@ -72,7 +75,7 @@ impl ReadPool {
         Ok(found)
     }
 
-    /// Refuses lookups from now on, and closes the connections. Returns when the last one is closed.
+    /// Refuses lookups and closes the connections. Returns when the last one is closed.
     pub(crate) async fn close(&self) {
         loop {
             let (idle, active) = {
@@ -100,7 +103,7 @@ impl ReadPool {
     fn keep(&self, reader: Reader) {
         let mut readers = self.readers();
         if readers.closed {
-            // Not while the lock is held: to close a connection takes longer.
+            // Closed without the lock, because it takes longer than a lookup.
             drop(readers);
             drop(reader);
         } else {
@@ -113,7 +116,7 @@ impl ReadPool {
     }
 }
 
-/// A connection, with the file mapped or not.
+/// A connection and the state of its mapping.
 struct Reader {
     connection: Connection,
     commits: u64,
@@ -126,8 +129,8 @@ impl Reader {
         Ok(Self { connection, commits: 0, reads_since_commit: 0 })
     }
 
-    /// SQLite takes the mapping down after each commit of somebody else, and to have it made again, page by page, costs more
-    /// than copying. So the file is mapped while nobody writes.
+    /// Maps the file while no commits happen. SQLite removes the mapping after each commit of another connection, and
+    /// mapping the pages again costs more than copying them.
     fn adjust_mapping(&mut self, commits: u64) -> rusqlite::Result<()> {
         if self.commits != commits {
             if self.reads_since_commit >= READS_BEFORE_MAPPING {
@@ -156,7 +159,7 @@ fn run_lookup<T>(
 ) -> StoreResult<T> {
     let failure = |error| Failure::from_rusqlite(&error);
     let mut statement = connection.prepare_cached(query.single_sql()).map_err(failure)?;
-    // By name: SQLite itself would count them as they come.
+    // By name: SQLite numbers parameters in the order of their appearance.
     let mut bind = |name: &str, value: &dyn ToSql| match statement.parameter_index(name)? {
         Some(place) => statement.raw_bind_parameter(place, value),
         None => Ok(()),
@@ -185,7 +188,7 @@ mod tests {
         let options = DatabaseOptions::new(format!("sqlite://{}", file.display()));
         let writer = sqlite::connect_writer(&options).await.expect("connects");
         migration::migrate_sqlite(&writer).await.expect("migrates");
-        // With statistics: only then does SQLite look at values.
+        // With statistics: without them SQLite ignores the values.
         insert_fixtures(&writer).await;
         let connection = Reader::open(&file).expect("opens").connection;
         for query in lookup::all(ORGANISATION) {

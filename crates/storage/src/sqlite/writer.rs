@@ -1,10 +1,11 @@
-//! Whoever writes to SQLite waits in one fair queue, and shares a commit with those who wait too.
+//! Writes to SQLite pass through one fair queue and share commits.
 //!
-//! One task serves requests in the order in which they came: units of several statements, which have turns one after the
-//! other ([`transactions`]), and units of one statement, which is most of them ([`autocommit`]). Each kind has a connection; only one of
-//! them writes at a time. When nobody of a kind waits any more, or the batch is full, it is committed once, and only then
-//! all of them are told. A unit that fails or goes away costs only itself. Whatever leaves the transaction in doubt costs
-//! the whole batch: every unit of it gets the error, and the connection is thrown away.
+//! One task serves requests in the order of their arrival: transactions of several statements, which run one after the
+//! other ([`transaction_queue`]), and single statements, which are most of the writes ([`autocommit`]). Each kind has
+//! its own connection; only one of them writes at a time. When no request of the same kind waits, or the batch is full,
+//! the batch is committed, and only then its requests receive their result. A request that fails or is dropped affects
+//! only itself. An error that leaves the state of the transaction unknown affects the whole batch: all its requests get
+//! the error, and the connection is discarded.
 
 mod autocommit;
 mod batch;
@@ -31,14 +32,14 @@ use crate::error::Failure;
 use crate::options::DatabaseOptions;
 use crate::sqlite::{beside, truncate_log};
 
-/// Maximum age of the last commit, above which a commit is tried to know whether the file can be written.
+/// Maximum age of the last commit. If it is older, a test commit checks whether the file can be written.
 const PROBE_INTERVAL: Duration = Duration::from_secs(60);
-/// "acts" as a number: the mark of this service in the header of its files.
+/// "acts" as a number: the application id of this service in the header of its files.
 const APPLICATION_ID: i32 = 0x6163_7473;
-/// So many units may wait.
+/// Maximum number of requests in the queue.
 const QUEUE_CAPACITY: usize = 1_024;
 
-/// The queue's end that units of work see.
+/// The sending end of the queue.
 pub(crate) struct SqliteWriter {
     requests: mpsc::Sender<Request>,
     queue_timeout: Duration,
@@ -89,7 +90,7 @@ impl SqliteWriter {
         Ok(Self { requests, queue_timeout, counters, running })
     }
 
-    /// Waits for a turn.
+    /// Waits in the queue and begins a transaction.
     pub(crate) async fn begin(&self) -> Result<WriteTransaction, Failure> {
         let (reply, granted) = oneshot::channel();
         let wait = async {
@@ -99,7 +100,8 @@ impl SqliteWriter {
         timeout(self.queue_timeout, wait).await.map_err(|_| queue_timeout_error())?
     }
 
-    /// Runs one statement and makes it durable, together with others. Once it runs, however long, what became of it is told.
+    /// Runs one statement and makes it durable, in a batch with others. Once the statement has started, this waits for
+    /// its result, however long it takes.
     pub(crate) async fn write(&self, statement: Statement) -> Result<Rows, Failure> {
         let (reply, mut answer) = oneshot::channel();
         let taken = Arc::new(AtomicBool::new(false));
@@ -115,50 +117,51 @@ impl SqliteWriter {
         }
     }
 
-    /// Ends the task: requests that came before are served, later ones are refused. Then the log is emptied and the
-    /// connections are closed; the last connection to a file removes its log. Returns when that is done.
+    /// Ends the task: earlier requests are served, later ones are refused. Then the log is emptied and the connections
+    /// are closed; the last connection to a file removes its log. Returns when that is done.
     pub(crate) async fn close(&self) {
-        // An error means that the task is ending already.
+        // An error means that the task is already ending.
         let _ = self.requests.send(Request::Close).await;
         let mut running = self.running.clone();
         while running.changed().await.is_ok() {}
     }
 
-    /// Why nothing can be written just now. `None`: the last commit was good, and is not old; else one is tried.
+    /// Returns the reason why nothing can be written now. `None`: the last commit succeeded and is recent, or a test
+    /// commit has succeeded.
     pub(crate) async fn problem(&self) -> Option<&'static str> {
         let fresh = |last: &Instant| last.elapsed() < PROBE_INTERVAL;
         if self.counters.last_commit().as_ref().is_some_and(fresh) {
             return None;
         }
-        // The same value each time: it is written, and changes nothing.
+        // Writes the same value each time, so that it is a real write without an effect.
         let probe = Statement::from_string(DbBackend::Sqlite, format!("PRAGMA application_id = {APPLICATION_ID}"));
         self.write(probe).await.err().map(|failure| describe(&failure))
     }
 
-    /// Does the task live? It outlives every error, but not a panic, its own or that of its thread.
+    /// Checks that the task runs. It survives every error, but not a panic in it or in its thread.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         if self.requests.is_closed() { Err(stopped_error()) } else { Ok(()) }
     }
 
-    /// Units that wait for their turns, without the one that has it.
+    /// Returns the number of waiting requests, without the running one.
     pub(crate) fn waiting(&self) -> usize {
         self.requests.max_capacity() - self.requests.capacity()
     }
 
-    /// Units that were acknowledged, and the commits it took.
+    /// Returns the number of acknowledged writes, and the number of commits that made them durable.
     pub(crate) fn counts(&self) -> (u64, u64) {
         (self.counters.units.load(Ordering::Relaxed), self.counters.commits.load(Ordering::Relaxed))
     }
 }
 
-/// Whoever serves the queue.
+/// The task that serves the queue.
 struct WriterTask {
     transactions: TransactionQueue,
     autocommit: AutocommitWriter,
     read_only: bool,
     log: PathBuf,
     limits: Limits,
-    /// The log is left alone until it has so many bytes.
+    /// Size of the log in bytes above which it is emptied.
     max_log_bytes: u64,
 }
 
@@ -177,12 +180,12 @@ impl WriterTask {
             }
             self.checkpoint_log().await;
         }
-        // Requests that are sent from now on fail: none of them can be acknowledged and lost.
+        // Later requests fail, so that none of them is acknowledged and lost.
         drop(queue);
         self.finish().await;
     }
 
-    /// Moves what is in the log into the file, and closes both connections.
+    /// Moves the content of the log into the file and closes both connections.
     async fn finish(mut self) {
         self.autocommit.stop().await;
         if self.read_only {
@@ -196,7 +199,7 @@ impl WriterTask {
             Err(failure) => Err(failure),
         };
         match emptied {
-            // The process that holds the file open beside this one empties the log when it ends.
+            // Another process that has the file open empties the log when it ends.
             Ok(false) => tracing::debug!("another connection reads the write-ahead log: it is not emptied here"),
             Ok(true) => {}
             Err(error) => tracing::warn!(%error, "the write-ahead log cannot be emptied: keep it with the file"),
@@ -208,13 +211,13 @@ impl WriterTask {
         }
     }
 
-    /// SQLite begins its log anew only in a moment in which nobody reads from it. Where somebody always does, it would grow
-    /// for ever: then whoever reads from it is waited for, while nobody writes.
+    /// Empties a log that has grown too large. SQLite reuses the log only at a time without readers. With readers at
+    /// all times it would grow without bound: then this waits for them while no write runs.
     ///
-    /// Calls read for milliseconds. Who reads for minutes is a backup, which must not hold up everybody after each commit:
-    /// it is waited for again when the log is twice as long.
+    /// Calls read for milliseconds. A reader of minutes is a backup, which must not delay every commit: the next
+    /// attempt follows when the log is twice as large.
     async fn checkpoint_log(&mut self) {
-        // A question of a microsecond, compared with the milliseconds of the commit before.
+        // Takes about a microsecond, while the commit before took milliseconds.
         let bytes = std::fs::metadata(&self.log).map_or(0, |log| log.len());
         if bytes < self.max_log_bytes {
             return;
@@ -234,7 +237,8 @@ impl WriterTask {
     }
 }
 
-/// What keeps a file from being written, for people. By the text of SQLite, which is all that is left of its code here.
+/// Returns the reason why a file cannot be written, for people. It is found by the message of SQLite, because the error
+/// code is not available here.
 fn describe(failure: &Failure) -> &'static str {
     let said = failure.to_string();
     let reasons = [

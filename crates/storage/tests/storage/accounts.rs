@@ -1,4 +1,4 @@
-//! Organisations, logins, API keys, released sessions.
+//! Organisations, log-ins, API keys, released sessions.
 
 use access_tokens_domain::directory::{Organisation, User};
 use access_tokens_domain::policy::Policy;
@@ -140,12 +140,12 @@ fn session<'a>(test: &TestDatabase, id: &'a str, proof: SessionProof<'a>) -> New
     }
 }
 
-/// A time of whole seconds.
+/// A time in whole seconds.
 fn second(seconds: i64) -> Timestamp {
     Timestamp::from_timestamp(1_700_000_000 + seconds, 0).expect("a time")
 }
 
-/// The ids of all sessions that were released.
+/// Ids of all released sessions.
 async fn released(test: &TestDatabase) -> Vec<String> {
     let page = test.database.released_sessions(&ReleasedAfter::Id(String::new()), at(0), 1_000).await.expect("lists");
     page.sessions.into_iter().map(|session| session.id).collect()
@@ -174,7 +174,7 @@ async fn a_session_opens_only_while_its_proof_counts(test: TestDatabase) {
     assert_eq!(open("S3", SessionProof::ApiKey("1")).await, times);
     assert_eq!(open("S4", SessionProof::ApiKey("2")).await, None);
 
-    // A new password by the import ends the sessions of the user, and later ones begin in the next second.
+    // A new password by the import ends the sessions of the user; later sessions begin in the next second.
     let mut changes = password(Some(&other));
     changes.password_changes = vec![("U1".into(), at(0))];
     import(&test.database, test.organisation, &changes).await;
@@ -184,7 +184,7 @@ async fn a_session_opens_only_while_its_proof_counts(test: TestDatabase) {
     assert_eq!(open("S5", SessionProof::Password(&hash)).await, None);
     assert_eq!(open("S6", SessionProof::Password(&other)).await, Some((second(1), second(7_201))));
 
-    // A session of a key ends when the key expires, and with the key.
+    // A session of a key ends when the key expires or is revoked.
     let ends = second(60);
     test.sql(&format!("UPDATE api_key SET expires_date = {} WHERE id = '1'", ends.timestamp_micros())).await;
     assert_eq!(open("S7", SessionProof::ApiKey("1")).await, Some((second(1), ends)));
@@ -195,7 +195,7 @@ async fn a_session_opens_only_while_its_proof_counts(test: TestDatabase) {
     assert_eq!(open("S8", SessionProof::ApiKey("1")).await, None);
     test.database.delete_sessions(&[(test.organisation, "S6".into())]).await.expect("deletes");
 
-    // A disabled user: also an import leaves no password where the previous release would read it.
+    // A disabled user: an import, too, stores no password where the previous release would read it.
     keyed(&test, "admin", &[]).await;
     import(&test.database, test.organisation, &password(Some(&other))).await;
     test.sql(
@@ -250,7 +250,7 @@ async fn of_two_administrators_who_disable_each_other_one_remains(test: TestData
             assert_ne!(enabled, Change::Unknown);
         }
     }
-    // A technical user counts while it has a key with the permission.
+    // A technical user counts as an administrator while it has a key with the permission.
     let list = |list: &str| Permissions::parse(list).expect("known names");
     keyed(&test, "admin", &[("1", Some("access_tokens.read")), ("2", Some("admin"))]).await;
     assert_eq!(list("admin"), Permissions::from_iter([Permission::Admin]));
@@ -289,7 +289,7 @@ async fn a_withdrawal_leaves_the_last_administrator_a_credential(test: TestDatab
     assert_eq!(withdraw(false, true).await, Withdrawn::LastAdmin(vec!["till of DEMO".into()]));
     assert_eq!((key().await.terms.revoked, key().await.hash), (None, CodeHash::from_stored("k1$hash")));
 
-    // With another administrator the key goes.
+    // With another administrator the key is withdrawn.
     test.sql(
         "INSERT INTO user_credential (organisation_key, user_id, password_hash, permissions) \
          SELECT key, 'U9', 'h', 'admin' FROM organisation WHERE name = 'DEMO'",
@@ -300,7 +300,7 @@ async fn a_withdrawal_leaves_the_last_administrator_a_credential(test: TestDatab
     assert_eq!(withdraw(true, true).await, done(&[], 0));
 }
 
-/// A user U1 with these permissions, and a key of it with its own list.
+/// Creates the user U1 with these permissions and with keys that have their own lists.
 async fn keyed(test: &TestDatabase, user: &str, keys: &[(&str, Option<&str>)]) {
     let list = |list: &str| Permissions::parse(list).expect("known names");
     let changes = ImportChanges {
@@ -329,7 +329,7 @@ fn key(test: &TestDatabase, id: &str, permissions: Option<Permissions>) -> ApiKe
     }
 }
 
-/// What each key may do, by id.
+/// Permissions of each key, by id.
 async fn granted(test: &TestDatabase) -> Vec<(String, String)> {
     let keys = test.database.api_keys(test.organisation, None, 100).await.expect("lists");
     keys.into_iter().map(|key| (key.id, key.permissions.to_string())).collect()
@@ -341,7 +341,7 @@ fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
 
 async fn a_new_key_leaves_the_permissions_of_the_others(test: TestDatabase) {
     let (read, write, admin) = ("access_tokens.read", "access_tokens.read,access_tokens.write", "admin");
-    // The second has a longer list than its user, such as after the permissions of the user were reduced.
+    // The second key has a longer list than its user, as after the permissions of the user were reduced.
     keyed(&test, read, &[("1", None)]).await;
     test.sql(
         "INSERT INTO api_key (id, organisation_key, user_id, secret_hash, created_date, permissions) \
@@ -355,7 +355,7 @@ async fn a_new_key_leaves_the_permissions_of_the_others(test: TestDatabase) {
     }
     let expected = pairs(&[("1", read), ("2", read), ("3", write), ("4", admin), ("5", read)]);
     assert_eq!(granted(&test).await, expected);
-    // In a race each key still gets its own.
+    // In a race each key still gets its own permissions.
     let (one, two) = (test.database.clone(), test.again().await);
     let lookup = key(&test, "6", Some(Permissions::parse("access_tokens.lookup").expect("known")));
     let secrets = key(&test, "7", Some(Permissions::parse("access_tokens.secrets").expect("known")));
@@ -389,7 +389,7 @@ async fn a_rotated_key_ends_when_the_overlap_does(test: TestDatabase) {
         test.database.rotate_api_key(test.organisation, old, (new, &hash), at(now), at(ends)).await.expect("rotates")
     };
     assert_eq!(rotate("1", "2", 0, 100).await, Rotated::Done(at(100)));
-    // The end of the replaced key is that of the overlap, and not one for a successor.
+    // The replaced key ends with the overlap, and is not extended for another successor.
     assert_eq!(rotate("1", "3", 50, 500).await, Rotated::Replaced("2".to_owned()));
     assert_eq!(rotate("2", "3", 50, 500).await, Rotated::Done(at(500)));
     assert_eq!(rotate("1", "4", 100, 500).await, Rotated::Ended);

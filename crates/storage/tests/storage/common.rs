@@ -1,4 +1,4 @@
-//! A fresh database of either kind for each test.
+//! A new database of either kind for each test.
 
 use std::future::Future;
 
@@ -51,12 +51,12 @@ async fn open(options: DatabaseOptions) -> TestDatabase {
 }
 
 impl TestDatabase {
-    /// The same database through connections of its own, as another process would have them.
+    /// Opens the same database through separate connections, as another process would.
     pub(crate) async fn again(&self) -> Database {
         connect(&self.options).await.expect("connects again")
     }
 
-    /// Runs SQL past the store.
+    /// Runs SQL without the store.
     pub(crate) async fn sql(&self, sql: &str) {
         execute(&self.options.url, sql).await;
     }
@@ -89,7 +89,7 @@ pub(crate) fn stamp(seconds: i64) -> Stamp {
     Stamp { date: at(seconds), user: Some("U1".into()), unit: Some("N1".into()), business_unit: Some("B1".into()) }
 }
 
-/// A small token; number and codes follow from the id.
+/// A token with few values; number and codes follow from the id.
 pub(crate) fn token(id: &str) -> AccessToken {
     AccessToken {
         id: id.to_owned(),
@@ -113,7 +113,7 @@ pub(crate) fn token(id: &str) -> AccessToken {
     }
 }
 
-/// A token that has everything.
+/// A token with all values.
 pub(crate) fn full(id: &str) -> AccessToken {
     AccessToken {
         life_cycle_state_date: Some(at(2)),
@@ -139,7 +139,7 @@ pub(crate) fn full(id: &str) -> AccessToken {
     }
 }
 
-/// The token as it is stored.
+/// Reads the stored token.
 pub(crate) async fn find(test: &TestDatabase, id: &str) -> Option<AccessToken> {
     let found = test
         .database
@@ -163,7 +163,7 @@ pub(crate) fn contact(id: &str) -> ContactInformation {
     ContactInformation { id: id.to_owned(), name: Some("Somebody".into()), ..ContactInformation::default() }
 }
 
-/// Inserts tokens in one unit.
+/// Inserts tokens in one transaction.
 pub(crate) async fn insert(store: &impl Store, organisation: OrganisationKey, tokens: &[AccessToken]) {
     let mut unit = store.begin().await.expect("begins");
     for token in tokens {
@@ -172,7 +172,7 @@ pub(crate) async fn insert(store: &impl Store, organisation: OrganisationKey, to
     unit.commit().await.expect("commits");
 }
 
-/// Writes an import in one unit.
+/// Writes an import in one transaction.
 pub(crate) async fn import(store: &impl Store, organisation: OrganisationKey, changes: &ImportChanges) {
     let mut unit = store.begin().await.expect("begins");
     unit.lock_directory(organisation).await.expect("locks");
@@ -194,7 +194,7 @@ fn sorted(keys: impl Iterator<Item = String>) -> Vec<String> {
     keys
 }
 
-/// Runs as many callers at once, each in a task of its own.
+/// Runs callers at the same time, each in its own task.
 pub(crate) async fn race<T, F>(callers: usize, caller: impl Fn(usize) -> F) -> Vec<T>
 where
     T: Send + 'static,

@@ -1,4 +1,4 @@
-//! Many callers at once, and callers that go away.
+//! Many callers at the same time, and callers that go away.
 
 use std::future::Future;
 use std::pin::pin;
@@ -136,7 +136,7 @@ async fn aborted_units_leave_nothing_and_take_nothing(test: TestDatabase) {
         for unit in units {
             match unit.await {
                 Ok(Ok(id)) => acked.push(id),
-                // With so many at once some may wait for a connection in vain.
+                // With this number of concurrent callers, some may not get a connection in time.
                 Ok(Err(StoreError::Unavailable(_))) => {}
                 Ok(Err(error)) => panic!("{error:?}"),
                 Err(error) => assert!(error.is_cancelled()),
@@ -155,8 +155,7 @@ async fn aborted_units_leave_nothing_and_take_nothing(test: TestDatabase) {
     }
 }
 
-/// Drops a `begin` at every stage of its way. Without the rollback on release, later writes would be acknowledged
-/// and lost.
+/// Drops a `begin` at every stage. Without the rollback on release, later writes would be acknowledged and lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_begin_dropped_under_way_takes_nobodys_writes() {
     let test = common::postgres().await;
@@ -173,8 +172,8 @@ async fn a_begin_dropped_under_way_takes_nobodys_writes() {
                 tokio::task::yield_now().await;
             }
         }
-        // One statement, acknowledged, on the connection that was about to begin. The other one would wait for it in
-        // vain if it sat in a forgotten transaction.
+        // One acknowledged statement on the connection that was about to begin. Another process would wait for it
+        // without end if it were in a forgotten transaction.
         let mine = database.take_numbers(test.organisation, Sequence::TokenNumber, 1).await.expect("numbers");
         let others = other.take_numbers(test.organisation, Sequence::TokenNumber, 1).await.expect("numbers");
         assert_eq!((mine, others), (2 * round + 1, 2 * round + 2));
@@ -184,7 +183,7 @@ async fn a_begin_dropped_under_way_takes_nobodys_writes() {
 async fn a_unit_whose_statement_was_dropped_cannot_commit(test: TestDatabase) {
     let mut unit = test.database.begin().await.expect("begins");
     unit.insert_token(test.organisation, &token("T1")).await.expect("inserts");
-    // A statement may be quick enough to be done at once; then another one is dropped.
+    // A statement may finish at once; then another one is dropped.
     for attempt in 0.. {
         let written = token(&format!("T2-{attempt}"));
         let mut statement = pin!(unit.insert_token(test.organisation, &written));

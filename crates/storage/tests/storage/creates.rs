@@ -1,4 +1,4 @@
-//! Many new tokens at once, which on PostgreSQL share statements and commits.
+//! Many new tokens at the same time, which share statements and commits on PostgreSQL.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ impl StatementObserver for Inserts {
 
 async fn what_is_wrong_with_one_is_no_fault_of_the_others(test: TestDatabase) {
     let other = organisation(&test.database, "OTHER").await;
-    // Two callers a code; in the other organisation it is another code.
+    // Two callers for each code; in the other organisation it is another code.
     let of = |caller: usize| {
         let authentication_code = format!("code {}", caller / 2);
         let made = if caller.is_multiple_of(3) { full(&format!("T{caller}")) } else { token(&format!("T{caller}")) };
@@ -66,7 +66,7 @@ async fn what_is_wrong_with_one_is_no_fault_of_the_others(test: TestDatabase) {
             Err(error) => panic!("{caller}: {error:?}"),
         }
     }
-    // Where none of the two was broken, one of them is there.
+    // If neither of the two was corrupted, one of them is stored.
     for pair in (0..CREATES / 2).filter(|pair| pair % 4 > 0) {
         assert!(written.contains(&pair), "{pair}");
     }
@@ -88,7 +88,8 @@ async fn those_who_wait_are_written_with_one_statement() {
     assert!(statements <= CREATES / 2, "{statements} for {CREATES}");
 }
 
-/// Somebody holds a code and has not committed: who wants it waits, and others with it, but they are written.
+/// A transaction holds a code without a commit: the insert that needs this code waits, and others in its batch with it,
+/// but they are written.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn who_waits_for_a_lock_costs_the_others_time_only() {
     let test = postgres().await;
@@ -107,19 +108,19 @@ async fn who_waits_for_a_lock_costs_the_others_time_only() {
     for (caller, result) in created.await.into_iter().enumerate() {
         match result {
             Ok(()) => assert_ne!(caller, 7),
-            // The lock was not to be had in time.
+            // It did not get the lock in time.
             Err(StoreError::Conflict(_)) => assert_eq!(caller, 7),
             Err(error) => panic!("{caller}: {error:?}"),
         }
     }
 }
 
-/// Whoever writes for others goes, and they cannot know what has become of it. They are not written a second time.
+/// The leader of a batch is dropped, and its followers cannot know the result. They are not written a second time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn nobody_is_written_again_when_the_one_who_wrote_is_cut() {
     let test = postgres().await;
     let mut unknown = 0;
-    // Nobody knows who writes for others: it is one of either half.
+    // The leader is unknown: it is in one of the halves.
     for half in 0..2 {
         let name = move |caller: usize| format!("T{half}-{caller}");
         let connection = sea_orm::Database::connect(&test.options.url).await.expect("connects");

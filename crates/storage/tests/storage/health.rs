@@ -1,4 +1,4 @@
-//! Is the database there, and does this process alone serve it?
+//! Health of the database, and the claim of a single serving process.
 
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ async fn a_database_behind_a_link_that_swallows_everything_is_away_until_it_answ
     answer.expect("does not wait behind what is stuck").expect("answers");
     drop(stuck);
 
-    // A server that ends its sessions and takes new ones has not been away.
+    // A server that ends its sessions and accepts new ones has not been down.
     let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'access-tokens%' \
                 AND datname = current_database()";
     execute(&direct, kill).await;

@@ -1,4 +1,4 @@
-//! What imports write, and reference data as others read it.
+//! Writes of imports, and reference data as other processes read it.
 
 use std::sync::Arc;
 
@@ -197,7 +197,7 @@ async fn accounts_are_found_by_name_and_two_of_one_name_are_enough(test: TestDat
     let found = unit.load_import(test.organisation, &keys).await.expect("loads");
     assert_eq!(ids(found.accounts), ["A1", "D1", "D5", "L1"]);
     drop(unit);
-    // Drafts of a check: those that have another name since do not count.
+    // Drafts of a check: those that have another name since then do not count.
     let mut drafts = test.database.drafts().expect("drafts");
     drafts.save(&changes).expect("saved");
     assert_eq!(ids(drafts.load(&keys).expect("loads").accounts), ["A1", "D4", "D5", "L1"]);
@@ -230,7 +230,7 @@ async fn a_large_batch_is_inserted_and_replaced(test: TestDatabase) {
     assert_eq!(load().await, replaced.tokens);
 }
 
-/// Everything of a batch may travel as one text: whatever a value holds must not be taken for a part of that text.
+/// A batch may be sent as one text: no value may be taken for a part of that text.
 async fn every_column_comes_back_as_it_was_and_can_become_null(test: TestDatabase) {
     let odd = ["\"", "\\", "\\u0041", "{a,NULL,\"b\"}", "null", "a\r\nb\tc", "\u{1}\u{7f}\u{2028}\u{1F600}", "$1 ' --"];
     let most = AccessToken {
@@ -294,8 +294,8 @@ async fn a_taken_code_is_named_and_nothing_of_its_batch_is_written(test: TestDat
     }
 }
 
-/// Whatever PostgreSQL has planned when there was little or nothing to find: it must not go through all that the import has written
-/// so far whenever it looks for some of it.
+/// Plans that PostgreSQL made for empty tables must not scan everything that the import has written so far for each
+/// lookup.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_first_import_reads_only_what_it_looks_for() {
     const BATCHES: usize = 20;
@@ -319,11 +319,11 @@ async fn a_first_import_reads_only_what_it_looks_for() {
         unit.save_import(test.organisation, &changes).await.expect("saves");
         unit.commit().await.expect("commits");
         if batch == BATCHES / 4 {
-            // Whatever was planned is planned anew, without any statistics: nobody may make some in the meantime.
+            // All plans are made again, without any statistics. Autovacuum must not collect any meanwhile.
             test.sql("ALTER TABLE access_token SET (autovacuum_enabled = false)").await;
         }
     }
-    // A session tells what it has read when it ends.
+    // A session reports its reads when it ends.
     test.database.close().await;
     let connection = sea_orm::Database::connect(&test.options.url).await.expect("connects past the store");
     let (written, read) = loop {
@@ -405,7 +405,7 @@ async fn permissions_of_a_newer_release_are_left_out(test: TestDatabase) {
 }
 
 async fn owners_are_found_by_what_names_them(test: TestDatabase) {
-    // Longer than an index entry of PostgreSQL can be, and the same for the first hundred characters.
+    // Longer than an index entry of PostgreSQL can be, with the same first hundred characters.
     let long = "\u{1F600}".repeat(900);
     let named = |id: &str, name: &str| access_tokens_domain::directory::AccountsReceivable {
         name: text(name),

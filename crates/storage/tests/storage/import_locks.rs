@@ -1,4 +1,4 @@
-//! Changes of others between the reading and the writing of an import.
+//! Changes of other callers between the reads and the writes of an import.
 
 use std::time::Duration;
 
@@ -19,10 +19,10 @@ on_both!(
     a_row_that_was_not_read_is_never_replaced,
 );
 
-/// Long enough that a change which does not wait would be done.
+/// Long enough for a change that does not wait to finish.
 const MOMENT: Duration = Duration::from_millis(200);
 
-/// What callers change of a token.
+/// Changes of a token by callers.
 fn kinds() -> Vec<(&'static str, TokenChanges)> {
     let text = |text: &str| Some(Some(text.to_owned()));
     vec![
@@ -45,7 +45,8 @@ fn verification(key: &str) -> VerificationCode {
     }
 }
 
-/// Reads a token by each of its keys in turn, and writes it back whole with another user defined field, while `change` runs.
+/// Reads a token by each of its keys in turn, and writes it back whole with another user-defined field, while `change`
+/// runs.
 async fn beside<F>(test: &TestDatabase, round: usize, change: F)
 where
     F: Future<Output = ()> + Send + 'static,
@@ -134,8 +135,8 @@ async fn a_row_that_was_not_read_is_never_replaced(test: TestDatabase) {
     assert_eq!(find(&test, "T1").await, Some(token("T1")));
 }
 
-/// An update holds a row and waits for a code that an import has written; the import then waits for that row. PostgreSQL ends the
-/// circle by making the update fail, which has waited longer. Its caller must not hear of it.
+/// An update holds a row and waits for a code that an import has written; the import then waits for that row.
+/// PostgreSQL ends the deadlock by making the update fail, which has waited longer. Its caller must not see an error.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn no_caller_hears_of_a_deadlock() {
     let test = postgres().await;
@@ -159,7 +160,7 @@ async fn no_caller_hears_of_a_deadlock() {
     assert_eq!(find(&test, "T3").await.map(|token| token.authentication_code).as_deref(), Some("same"));
 }
 
-/// A new token that takes the code of an import under way is refused for it, or created when the import ends without it.
+/// A new token with a code of a running import is refused, or created if the import is rolled back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_new_token_waits_for_the_code_of_an_import() {
     let test = postgres().await;

@@ -1,4 +1,4 @@
-//! What keys protect: counted, and laid under another key.
+//! Data that keys protect: counted, and encrypted again under another key.
 
 use access_tokens_domain::access_token::{AccessToken, OneTimePassword, VerificationCode};
 use access_tokens_domain::directory::User;
@@ -103,7 +103,7 @@ async fn keys_that_are_needed_are_counted(test: TestDatabase) {
     assert_eq!(found, expected);
 }
 
-/// All pages, as positions.
+/// Positions of all pages.
 async fn pages(test: &TestDatabase, current: &str, limit: u32) -> Vec<Vec<(OrganisationKey, String)>> {
     let (mut pages, mut after) = (Vec::new(), None::<Position>);
     loop {

@@ -1,4 +1,4 @@
-//! Attempts and issues: compared and set, and counted.
+//! Attempts and issues: compare-and-set, and counts.
 
 use access_tokens_domain::attempts::{Attempt, Attempts, SecretKind};
 use access_tokens_domain::issues::Issues;
@@ -30,7 +30,7 @@ fn attempts(in_a_row: u32) -> Attempts {
 }
 
 async fn read(test: &TestDatabase, subject: &str, kind: SecretKind) -> Entry<Attempts> {
-    // Elsewhere: what was answered is seen on every replica.
+    // Through other connections: an acknowledged write is visible on every server.
     test.again().await.attempts(test.organisation, subject, kind).await.expect("reads")
 }
 
@@ -90,7 +90,7 @@ async fn issues_come_back_as_they_were(test: TestDatabase) {
 async fn of_32_writers_of_one_revision_one_succeeds(test: TestDatabase) {
     let databases = [test.database.clone(), test.again().await];
     let organisation = test.organisation;
-    // At first there is no row.
+    // At first no row exists.
     for revision in 0..4 {
         let saved = race(32, |i| {
             let database = databases[i % 2].clone();
@@ -118,7 +118,7 @@ async fn refusals_are_counted_and_disturb_nobody(test: TestDatabase) {
     let refuse = async |seconds| {
         test.database.count_refused(organisation, "T1", PassCode, at(seconds)).await.expect("counts");
     };
-    // The first may come before there is a row.
+    // A refused attempt may come before the row exists.
     refuse(500).await;
     refuse(400).await;
     let entry = read(&test, "T1", PassCode).await;
@@ -127,7 +127,7 @@ async fn refusals_are_counted_and_disturb_nobody(test: TestDatabase) {
 
     let saving = tokio::spawn(async move {
         for revision in 0..50 {
-            // What was read is old by now: it must not be written back.
+            // The counters that were read are outdated by now and must not be written back.
             let entry = Entry { state: Attempts { refused: 0, last_refused: None, ..attempts(9) }, revision };
             let saved = database.save_attempts(organisation, "T1", PassCode, &entry).await.expect("saves");
             assert!(saved, "a refusal is no change of revision {revision}");

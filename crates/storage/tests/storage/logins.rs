@@ -134,7 +134,7 @@ async fn unlocking_ends_the_locks_of_one_user_only(test: TestDatabase) {
     assert_eq!(read(&test, &meter_subject("U1")).await.state.day_arrival, None);
     let other = organisation(&test.database, "OTHER").await;
     assert_eq!(unlock(other, "U10", 0).await, Unlocked::Nothing);
-    // A lock that has passed, and a few wrong passwords, are no lock. A day whose wrong passwords are used up is one.
+    // An expired lock and a few wrong passwords are no lock. A used-up daily number of wrong passwords is one.
     assert_eq!(unlock(test.organisation, "U10", 1_000_000).await, Unlocked::Counted);
     let day = Attempts { day_arrival: Some(at(86_400 * 2)), ..attempts(5, 900) };
     assert!(save(&test, &meter_subject("U11"), day, 0).await);

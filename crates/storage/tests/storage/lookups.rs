@@ -1,4 +1,4 @@
-//! Many lookups at once, which on PostgreSQL share connections and statements.
+//! Many lookups at the same time, which share connections and statements on PostgreSQL.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -53,7 +53,7 @@ async fn everybody_gets_the_own_answer(test: TestDatabase) {
 
 on_both!(everybody_gets_the_own_answer);
 
-/// A database on which nobody reads a token until the answer is dropped.
+/// Blocks all reads of tokens until the returned transaction is dropped.
 async fn standing_still(test: &TestDatabase) -> sea_orm::DatabaseTransaction {
     let connection = sea_orm::Database::connect(&test.options.url).await.expect("connects");
     let transaction = connection.begin().await.expect("begins");
@@ -76,7 +76,7 @@ async fn who_waits_is_answered_though_those_who_ask_go() {
     let lock = standing_still(&test).await;
     let asking: Vec<_> = (0..20).map(|_| tokio::spawn(look(&test))).collect();
     tokio::time::sleep(Duration::from_millis(200)).await;
-    // Among them are those who hold the lanes.
+    // Among them are the leaders of batches.
     for caller in &asking[..10] {
         caller.abort();
     }
@@ -97,7 +97,7 @@ async fn who_was_asked_for_together_hears_of_the_failure_and_the_next_one_is_ans
     assert!(failed.into_iter().all(|found| !found), "they waited for the lock, and not for ever");
     lock.rollback().await.expect("unlocked");
     assert!(race(40, |_| look(&test)).await.into_iter().all(|found| found));
-    // Sessions that end at once: nobody is left waiting.
+    // Sessions that end at the same time: no caller keeps waiting.
     let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'access-tokens%' \
                 AND datname = current_database()";
     execute(&test.options.url, kill).await;
@@ -130,7 +130,7 @@ async fn a_queued_read_of_a_client_that_has_left_is_not_made() {
     let (asking, mut asked) = call(&test, true);
     assert!(timeout(MOMENT, &mut asked).await.is_err());
     assert!(!asking.is_queued(), "it has a connection");
-    // Those who take the others.
+    // These lookups become leaders.
     let holders: Vec<_> = (0..8).map(|_| tokio::spawn(look(&test))).collect();
     tokio::time::sleep(MOMENT).await;
     let (reading, mut read) = call(&test, true);

@@ -1,4 +1,4 @@
-//! Reads from replicas that follow for real: on loopback, held back, cut off, left behind.
+//! Reads from replicas of a real cluster: on loopback, delayed, disconnected, left behind.
 
 use std::sync::Arc;
 use std::task::Poll;
@@ -16,7 +16,7 @@ use tokio::task::block_in_place;
 use crate::common::{organisation, stamp, token};
 
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Some questions to the replicas later.
+/// Several polls of the replicas.
 const BEATS: Duration = Duration::from_millis(500);
 
 /// A primary, a standby, and a process that reads from it.
@@ -57,7 +57,7 @@ impl Stage {
         Caller { organisation, user: Some(user.to_owned()), unit: None, permissions }
     }
 
-    /// What a call of this caller is shown of the token, and whether a replica has answered.
+    /// Returns the token as a call of this caller reads it, and whether a replica has answered.
     async fn shown(&self, user: &str, after: Option<&str>) -> (String, bool) {
         let (_, before) = self.replicas.read_counts();
         let consistency = self.replicas.consistency(&self.caller(user), after);
@@ -66,7 +66,7 @@ impl Stage {
         (shown, now > before)
     }
 
-    /// Writes as a call would. Answers what the caller may send along.
+    /// Writes as a call would. Returns the text that the caller may send with later calls.
     async fn write(&self, user: &str, mask: &str) -> String {
         let writing = self.replicas.begin_write(&self.caller(user));
         let changes = TokenChanges { card_masked_number: Some(Some(mask.to_owned())), ..TokenChanges::default() };
@@ -116,7 +116,7 @@ async fn own_writes_are_seen_and_those_of_others_as_soon_as_the_replica_has_them
     let (primary, replica) = stage.replicas.read_counts();
     assert_eq!((primary - before.0, replica - before.1), (4, 1), "reads from the primary and from the replica");
 
-    // A call that was cut may have written.
+    // An aborted call may have written.
     drop(stage.replicas.begin_write(&stage.caller("c")));
     assert_eq!(stage.shown("d", None).await, is("new", false), "nobody knows what was written");
     tokio::time::sleep(BEATS).await;
@@ -156,7 +156,7 @@ async fn a_replica_makes_no_read_fail() {
         let asked_again = Instant::now();
         let (_, used) = stage.shown("b", None).await;
         let took_again = asked_again.elapsed();
-        // First: nobody waits for processes that are frozen.
+        // First, because a frozen process would not end.
         block_in_place(|| stage.standby.kill().and_then(|()| stage.standby.resume())).expect("started");
         assert_eq!(shown.expect("answered"), "");
         assert!(took < Duration::from_secs(3), "{took:?}");
@@ -168,7 +168,7 @@ async fn a_replica_makes_no_read_fail() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_standby_of_another_history_is_not_read_from() {
     let stage = Stage::set(Duration::from_secs(60)).await;
-    // It becomes the primary, and the replica goes on following the one before, which goes on writing.
+    // It becomes the primary. The replica keeps following the old primary, which keeps writing.
     let new = block_in_place(|| {
         let new = stage.primary.standby().expect("a second standby");
         new.wait_for_replay(&stage.primary).expect("replayed");
@@ -203,7 +203,7 @@ async fn a_standby_of_another_history_is_not_read_from() {
     assert!(!follow(&stage.primary, &stranger).await, "it is another database");
 }
 
-/// As a load balancer would: whoever asks next is somewhere else.
+/// A load balancer leads each new connection to another server.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn behind_one_url_only_the_server_that_is_known_is_read_from() {
     let stage = Stage::set(Duration::from_secs(60)).await;
@@ -238,7 +238,7 @@ async fn behind_one_url_only_the_server_that_is_known_is_read_from() {
     let database = connect(&options).await.expect("connects");
     let replicas = database.replicas().expect("replicas");
     let (start, mut old) = (Instant::now(), 0);
-    // Its first connection, on which it asks how far the replica has come, has led to the one that has everything.
+    // The first connection, which polls the position, has led to the server that has everything.
     while replicas.read_counts().1 < 40 && start.elapsed() < PATIENCE {
         let reads = (0..6).map(|_| masked(&database, stage.organisation, ReadConsistency::BoundedStaleness));
         let shown = futures_of(reads).await;
@@ -252,7 +252,7 @@ async fn behind_one_url_only_the_server_that_is_known_is_read_from() {
     );
 }
 
-/// All of them at once, so that each needs a connection of its own.
+/// Runs all at the same time, so that each needs its own connection.
 async fn futures_of<T>(all: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
     let mut waiting: Vec<_> = all.map(|one| (Box::pin(one), None)).collect();
     std::future::poll_fn(|context| {

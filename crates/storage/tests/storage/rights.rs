@@ -1,4 +1,5 @@
-//! What other roles of a PostgreSQL cluster can do to the service: nothing, or it says so before it begins.
+//! Actions of other roles of a PostgreSQL cluster against the service: they have no effect, or the service refuses to
+//! start.
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection};
 
 use crate::common::{organisation, token};
 
-/// The key of the lock of migrations.
+/// Key of the advisory lock of migrations.
 const LOCK: &str = "7017561931753139572";
 
 /// Runs SQL as the superuser, in the database of these options.
@@ -19,7 +20,7 @@ fn superuser(options: &DatabaseOptions, sql: &str) -> String {
     postgres::shared().psql(name, sql).unwrap_or_else(|error| panic!("{error:#}"))
 }
 
-/// A new database with a role of its own, that is a stranger to it.
+/// Creates a database for a role, and another role without rights in it.
 fn with_stranger() -> (DatabaseOptions, String) {
     let options = DatabaseOptions::new(postgres::create_database());
     let stranger = format!("stranger_{}", options.url.rsplit('/').next().expect("a database"));
@@ -27,7 +28,7 @@ fn with_stranger() -> (DatabaseOptions, String) {
     (options, stranger)
 }
 
-/// Makes an object that the stranger owns.
+/// Creates an object that the other role owns.
 fn made_by(options: &DatabaseOptions, stranger: &str, sql: &str) {
     superuser(options, &format!("GRANT CREATE ON SCHEMA public TO {stranger}"));
     superuser(options, &format!("SET ROLE {stranger}; {sql}"));
@@ -51,7 +52,7 @@ async fn a_new_schema_in_which_others_may_create_is_refused_with_the_cure() {
         superuser(&options, cure);
     }
     migrate(&options).await.expect("cured");
-    // An existing installation goes on; doctor and the log name the roles.
+    // An existing installation keeps running; doctor and the log name the roles.
     superuser(&options, "GRANT CREATE ON SCHEMA public TO PUBLIC");
     migrate(&options).await.expect("goes on");
     let database = connect(&options).await.expect("connects");
@@ -127,7 +128,7 @@ async fn tables_of_another_role_are_for_servers_that_do_not_migrate() {
     migrate(&options).await.expect_err("cannot change what another role owns");
     superuser(&options, &format!("ALTER SCHEMA public OWNER TO {stranger}"));
     assert!(database.rights().await.expect("rights").expect("PostgreSQL").foreign.is_empty());
-    // One table of yet another role is a trap.
+    // One table of a third role is a trap.
     superuser(&options, "ALTER SCHEMA public OWNER TO pg_database_owner; ALTER TABLE session OWNER TO access_tokens");
     database.check_rights().await.expect_err("more than one owner");
 }
@@ -179,7 +180,7 @@ async fn tables_in_another_schema_of_the_search_path_are_not_made_a_second_time(
     database.check_rights().await.expect_err("the tables are elsewhere");
 }
 
-/// A session that keeps what it takes.
+/// A session that keeps what it locks.
 async fn session(options: &DatabaseOptions) -> DatabaseConnection {
     let mut connect = ConnectOptions::new(&options.url);
     connect.max_connections(1).min_connections(1);

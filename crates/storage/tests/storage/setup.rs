@@ -103,7 +103,7 @@ async fn a_postgres_that_goes_away_is_unavailable_and_comes_back() {
     let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'access-tokens%' \
                 AND datname = current_database()";
     test.sql(kill).await;
-    // The first to use a dead connection may notice it.
+    // The first user of a dead connection may get an error.
     match test.database.organisation_by_name("DEMO").await {
         Ok(found) => assert!(found.is_some()),
         Err(error) => assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}"),

@@ -1,4 +1,4 @@
-//! Tokens: written, found, listed.
+//! Tokens: writes, lookups, lists.
 
 use std::sync::Arc;
 
@@ -273,7 +273,7 @@ async fn not_associated_is_what_has_no_existing_owner(test: TestDatabase) {
     };
     import(&test.database, test.organisation, &changes).await;
 
-    // Every combination; a row that is missing beside a terminated owner does not exist either.
+    // All combinations. An owner without a row, beside a terminated one, does not exist either.
     let accounts = [None, Some("active"), Some("suspended"), Some("ended"), Some("missing")];
     let participants = [None, Some("member"), Some("old"), Some("ended"), Some("missing")];
     let mut tokens = Vec::new();

@@ -1,4 +1,4 @@
-//! Changes of tokens: what they touch, and what holds them back.
+//! Changes of tokens: what they write, and what prevents them.
 
 use access_tokens_domain::access_token::{
     AccessToken, Guard, OneTimePassword, Stamp, TokenChanges, UserDefinedFields, VerificationCode,
@@ -102,7 +102,7 @@ async fn a_change_without_a_stamp_leaves_log_information(test: TestDatabase) {
     assert_eq!(write(&test, "T1", &Guard::default(), &used, None).await.as_ref(), Some(&expected));
     assert_eq!(find(&test, "T1").await.as_ref(), Some(&expected));
 
-    // Nothing to write: only the guard is asked.
+    // Nothing to write: only the guard is checked.
     let nothing = TokenChanges::default();
     let guard = |state| Guard { life_cycle_state: Some(state), ..Guard::default() };
     let effective = write(&test, "T1", &guard(LifeCycleState::Effective), &nothing, None).await;

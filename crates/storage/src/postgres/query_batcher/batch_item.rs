@@ -1,4 +1,4 @@
-//! What is asked on a lane, alone or together with others of its kind.
+//! Items of a batch and the statement for them.
 
 use std::sync::Arc;
 
@@ -11,18 +11,18 @@ use sea_query_sqlx::SqlxValues;
 use crate::lookup::PreparedQuery;
 use crate::new_token;
 
-/// What somebody wants of the database.
+/// A request for the database.
 pub(super) enum BatchItem {
-    /// A lane to run a statement of its own.
+    /// A slot, to run any statement.
     Statement,
-    /// The row of a question.
+    /// A lookup of one row.
     Lookup { query: PreparedQuery, keys: Vec<String> },
-    /// A new token, by its values, of which the first is its organisation.
+    /// A new token, by its values; the first value is its organisation.
     NewToken { values: Vec<Value> },
 }
 
 impl BatchItem {
-    /// May both be asked for with one statement? Nobody has anything to do with another organisation's.
+    /// Reports whether one statement can run both items. Items of different organisations are never combined.
     pub(super) fn can_share_statement(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Lookup { query, .. }, Self::Lookup { query: other, .. }) => query == other,
@@ -40,13 +40,13 @@ impl BatchItem {
         }
     }
 
-    /// Must it not be asked for twice?
+    /// Reports whether the item must not be run twice.
     pub(super) fn is_write(&self) -> bool {
         matches!(self, Self::NewToken { .. })
     }
 }
 
-/// The statement for these, all of one kind.
+/// Returns the statement for these items, which are all of one kind.
 pub(super) fn sql_of(items: &[&Arc<BatchItem>]) -> &'static str {
     match items.first().map(|item| item.as_ref()) {
         Some(BatchItem::Lookup { query, .. }) if items.len() == 1 => query.single_sql(),
@@ -56,7 +56,7 @@ pub(super) fn sql_of(items: &[&Arc<BatchItem>]) -> &'static str {
     }
 }
 
-/// Asks for them. The rows are in the order of the jobs; of what is written there are none.
+/// Runs the items. Returns the rows in the order of the items; writes return no rows.
 pub(super) async fn run(connection: &mut PgConnection, items: &[&Arc<BatchItem>]) -> sqlx::Result<Vec<Option<PgRow>>> {
     match items.first().map(|item| item.as_ref()) {
         Some(BatchItem::Lookup { query, keys }) if items.len() == 1 => {
@@ -74,7 +74,7 @@ pub(super) async fn run(connection: &mut PgConnection, items: &[&Arc<BatchItem>]
             });
             let statement =
                 sqlx::query_with(new_token::statement(items.len()), SqlxValues(Values(values.cloned().collect())));
-            // In a box: lookups need not have room for it.
+            // Boxed, so that the futures of lookups need no space for it.
             Box::pin(statement.execute(connection)).await?;
             Ok(Vec::new())
         }
@@ -82,7 +82,7 @@ pub(super) async fn run(connection: &mut PgConnection, items: &[&Arc<BatchItem>]
     }
 }
 
-/// Rows of one question, to be put in the order of the jobs.
+/// Runs lookups of one kind and returns their rows in the order of the items.
 async fn run_lookups(
     connection: &mut PgConnection,
     query: PreparedQuery,
@@ -108,7 +108,7 @@ async fn run_lookups(
     Ok(rows)
 }
 
-/// A statement of sea-orm.
+/// Binds the values of a sea-orm statement.
 pub(super) fn bound(statement: Statement) -> Query<'static, Postgres, SqlxValues> {
     let values = statement.values.unwrap_or_else(|| Values(Vec::new()));
     sqlx::query_with(AssertSqlSafe(statement.sql), SqlxValues(values))

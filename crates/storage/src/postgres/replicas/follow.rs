@@ -1,4 +1,4 @@
-//! Watching: where the primary is, how far each replica has come, and whether it is there at all.
+//! Polls the positions of the primary and of each replica, and detects replicas that cannot be reached.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, Weak};
@@ -13,21 +13,22 @@ use super::{ObservedPosition, Replica, Replicas};
 use crate::error::{Failure, store_error};
 use crate::postgres::{Purpose, connect, connect_if};
 
-/// Between two questions: so long a caller reads from the primary after a write, if the replicas have kept up.
+/// Time between two polls. After a write, a caller reads from the primary for about this time if the replicas keep up.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// Between two attempts to reach a replica that is away.
+/// Time between two attempts to reach a replica that does not answer.
 const RECONNECT_INTERVAL: Duration = Duration::from_secs(1);
-/// After so long without an answer a replica is away, and the primary has not said where it is.
+/// Maximum time to wait for a position. After it a replica counts as unreachable, and the position of the primary as
+/// unknown.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Replicas {
-    /// Starts to watch the replicas, until their last reader is dropped.
+    /// Starts to poll, until the last user of the replicas is dropped.
     pub(crate) fn follow(self: &Arc<Self>) {
         self.following.call_once(|| start(self));
     }
 }
 
-/// Watches all of them.
+/// Starts the tasks for the primary and for each replica.
 fn start(replicas: &Arc<Replicas>) {
     tokio::spawn(sample_primary(Arc::downgrade(replicas)));
     for replica in &replicas.all {
@@ -35,7 +36,7 @@ fn start(replicas: &Arc<Replicas>) {
     }
 }
 
-/// Asks the primary where it is, again and again.
+/// Polls the position of the primary.
 async fn sample_primary(replicas: Weak<Replicas>) {
     loop {
         sleep(POLL_INTERVAL).await;
@@ -49,7 +50,7 @@ async fn sample_primary(replicas: Weak<Replicas>) {
 }
 
 impl Replicas {
-    /// Where the primary is; `None` if it does not say so soon.
+    /// Returns the position of the primary. `None` if it does not answer in time.
     pub(super) async fn primary_position(&self) -> Option<LogPosition> {
         let asked = Instant::now();
         let answer = timeout(RESPONSE_TIMEOUT, position::of_primary(&self.primary.executor())).await;
@@ -66,8 +67,8 @@ impl Replicas {
         samples.push_back((asked, position));
     }
 
-    /// Until when whoever is at this position has everything that was acknowledged. `None`: that was too long ago, or it
-    /// has another history than the primary.
+    /// Returns the latest time at which this position contained everything that was acknowledged. `None`: that was too
+    /// long ago, or the position belongs to another timeline than the primary.
     fn covers_until(&self, position: LogPosition) -> Option<Instant> {
         let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
         let (_, primary) = samples.back()?;
@@ -78,7 +79,7 @@ impl Replicas {
     }
 }
 
-/// How it is with a replica, for the log.
+/// Status of a replica, for the log.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ReplicaStatus {
     InUse,
@@ -86,7 +87,7 @@ enum ReplicaStatus {
     Unreachable,
 }
 
-/// Asks one replica how far it has come, again and again.
+/// Polls the position of one replica.
 async fn follow(replicas: Weak<Replicas>, replica: Arc<Replica>) {
     let (mut poll_connection, mut status) = (None, None);
     loop {
@@ -121,7 +122,7 @@ async fn follow(replicas: Weak<Replicas>, replica: Arc<Replica>) {
 }
 
 impl Replica {
-    /// How far it has come.
+    /// Returns the position of the replica.
     async fn read_position(
         &self,
         poll_connection: &mut Option<DatabaseConnection>,
@@ -140,7 +141,7 @@ impl Replica {
         let position = position::of_replica(poll_connection).await?;
         let position = position.ok_or_else(|| Failure::fault("it does not follow anybody"))?;
         if self.state().pool.is_none() {
-            // Behind one URL there may be several servers. This one is known, the others are not.
+            // One URL may lead to several servers. The pool must use the server whose position is known.
             let this = position::this_server(poll_connection).await?;
             let pool = connect_if(&self.options, Purpose::Replica, Some(&this)).await.map_err(store_error)?;
             self.state().pool = Some(pool);

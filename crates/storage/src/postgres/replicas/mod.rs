@@ -1,11 +1,12 @@
-//! Reads from PostgreSQL's replicas: who may be answered by one, and by which.
+//! Reads from replicas of PostgreSQL: which calls may use one, and which replica is used.
 //!
-//! A replica shows what was committed up to some position in the primary's log. It answers a call only if that is known to
-//! be not before the last position that this caller has written to, and if it was the primary's own position not too long
-//! ago. Whatever is in doubt goes to the primary, as does whatever a replica fails at: a replica makes no call fail.
+//! A replica shows the commits up to a position in the log of the primary. It answers a call only if its position is
+//! known to be at or after the last write of this caller, and if the primary had that position at most
+//! [`max_lag`](DatabaseOptions::replica_max_lag) ago. In all other cases, and after any failure of a replica, the
+//! primary answers: a replica makes no call fail.
 //!
-//! Each read says how current its answer must be ([`ReadConsistency`]). What a decision depends on, and above all what a secret is
-//! compared with, is read from the primary.
+//! Each read says how current its answer must be ([`ReadConsistency`]). Data on which a decision depends, and above all
+//! data that a secret is compared with, is read from the primary.
 
 mod follow;
 mod position;
@@ -28,18 +29,18 @@ use crate::postgres::url;
 use crate::sql::executor::Executor;
 use write_positions::WritePositions;
 
-/// How long a read waits for a connection to a replica, how long its statement may take, and how long both may together.
-/// After that the primary is asked, which has to be done with it before the caller's patience ends.
+/// Maximum time that a read waits for a connection to a replica, maximum time of its statement, and maximum time of
+/// both together. After that the primary is used, which must answer within the deadline of the caller.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(500);
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(1);
 const READ_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The replicas of a database, and what its callers must not be shown without.
+/// The replicas of a database, and the write positions of its callers.
 pub struct Replicas {
     primary: Arc<Pools>,
     all: Vec<Arc<Replica>>,
     write_positions: WritePositions,
-    /// When the primary was asked, and where it was then; the oldest first.
+    /// Times at which the primary was polled, and its positions; the oldest first.
     samples: Mutex<VecDeque<(Instant, LogPosition)>>,
     max_lag: Duration,
     next: AtomicUsize,
@@ -54,9 +55,9 @@ struct ReadCounts {
     replica: AtomicU64,
 }
 
-/// One of them.
+/// One replica.
 struct Replica {
-    /// For the log: which one in the order of the setting, from 1.
+    /// Number for the log, in the order of the setting, from 1.
     number: usize,
     options: DatabaseOptions,
     state: Mutex<State>,
@@ -65,21 +66,21 @@ struct Replica {
 #[derive(Default)]
 struct State {
     pool: Option<DatabaseConnection>,
-    /// `None`: not to be used.
+    /// `None`: the replica is not used.
     observed: Option<ObservedPosition>,
 }
 
-/// What is known of it.
+/// Last known position of a replica.
 #[derive(Clone, Copy)]
 struct ObservedPosition {
-    /// It has replayed so much.
+    /// Position up to which it has replayed the log.
     position: LogPosition,
-    /// It has replayed whatever was acknowledged before.
+    /// It has replayed everything that was acknowledged before this time.
     covers_until: Instant,
 }
 
 impl Replicas {
-    /// The replicas of the options, if there are any. None of them need be there. Refuses URLs that are none.
+    /// Opens the replicas of the options, if there are any. They need not be reachable. Refuses invalid URLs.
     pub(crate) fn of(options: &DatabaseOptions, primary: &Arc<Pools>) -> Result<Option<Arc<Self>>, SetupError> {
         if options.replica_urls.is_empty() {
             return Ok(None);
@@ -107,13 +108,13 @@ impl Replicas {
         })))
     }
 
-    /// Returns how current the reads of a caller must be, so that it sees its own writes. `after` is what it has sent along: what
-    /// [`PendingWrite::finish`] has returned before, in any process.
+    /// Returns how current the reads of a caller must be, so that it sees its own writes. `after` is a text that the
+    /// caller has sent: the result of an earlier [`PendingWrite::finish`] in any process.
     pub fn consistency(&self, caller: &Caller, after: Option<&str>) -> ReadConsistency {
         let Some(written) = self.write_positions.required_position(self.write_positions.slot(caller)) else {
             return ReadConsistency::Strong;
         };
-        // A text that is not understood may be the position of a later version.
+        // A text that cannot be parsed may be a position of a later version.
         let Ok(after) = after.map(str::parse::<LogPosition>).transpose() else { return ReadConsistency::Strong };
         let position = written.join(after.unwrap_or_default());
         if position == LogPosition::default() {
@@ -123,7 +124,7 @@ impl Replicas {
         }
     }
 
-    /// Returns a replica that covers this position and is within the bound on staleness. Each is chosen in turn.
+    /// Returns a replica that covers this position and is within the bound on staleness. Replicas take turns.
     fn choose(&self, position: LogPosition) -> Option<&Replica> {
         let now = Instant::now();
         let ready = |replica: &Arc<Replica>| {
@@ -135,19 +136,20 @@ impl Replicas {
         found.map(AsRef::as_ref)
     }
 
-    /// To be called before a call that may write: until it has said where it has, nothing is read from replicas that it
-    /// might have changed.
+    /// Starts a call that may write. Until [`PendingWrite::finish`] has recorded its position, the reads of this caller
+    /// use the primary.
     pub fn begin_write(self: &Arc<Self>, caller: &Caller) -> PendingWrite {
         PendingWrite { slot: self.write_positions.slot(caller), replicas: Arc::clone(self), position_known: false }
     }
 
-    /// How many reads that need not be of this very moment the primary has answered, and how many a replica.
+    /// Returns the number of reads that a replica might have answered and the primary has, and the number that a
+    /// replica has answered.
     pub fn read_counts(&self) -> (u64, u64) {
         (self.reads.primary.load(Ordering::Relaxed), self.reads.replica.load(Ordering::Relaxed))
     }
 
-    /// Runs a read on a replica that is as current as `consistency` demands. `None`: there is none, or it failed; the primary has to
-    /// answer.
+    /// Runs a read on a replica that is as current as `consistency` demands. `None`: there is no such replica, or it
+    /// failed; the primary has to answer.
     pub(crate) async fn read<T, W>(&self, consistency: ReadConsistency, work: impl Fn(Executor) -> W) -> Option<T>
     where
         W: Future<Output = StoreResult<T>>,
@@ -166,7 +168,7 @@ impl Replicas {
         found
     }
 
-    /// Closes their connections and opens no new ones.
+    /// Closes the connections and opens no new ones.
     pub(crate) async fn close(&self) {
         self.closed.store(true, Ordering::Release);
         for replica in &self.all {
@@ -184,7 +186,7 @@ impl std::fmt::Debug for Replicas {
     }
 }
 
-/// How a replica is spoken to.
+/// Returns the options for connections to a replica.
 fn replica_options(options: &DatabaseOptions, url: &str) -> DatabaseOptions {
     DatabaseOptions {
         url: url.to_owned(),
@@ -209,22 +211,22 @@ impl Replica {
         // A single statement may be dropped.
         match timeout(READ_TIMEOUT, work(Executor::Pool(pool))).await {
             Ok(Ok(found)) => Some(found),
-            // What it replays was in the way: next time it may not be.
+            // The read conflicted with the replay. A later read may succeed.
             Ok(Err(StoreError::Conflict(_))) => None,
             Ok(Err(_)) => {
-                // Until it is heard of again.
+                // Until the next poll succeeds.
                 self.state().observed = None;
                 None
             }
             Err(_) => {
-                // Whoever got one of its connections next would wait as long.
+                // The next user of one of its connections would wait as long.
                 self.discard_pool();
                 None
             }
         }
     }
 
-    /// Uses none of its connections again.
+    /// Closes the pool, so that none of its connections is used again.
     fn discard_pool(&self) {
         if let Some(pool) = self.take_pool() {
             tokio::spawn(async move { pool.close().await });
@@ -246,8 +248,9 @@ pub struct PendingWrite {
 }
 
 impl PendingWrite {
-    /// Ends the call, with any outcome. Asks how far the primary's log has come, notes it for the caller, and returns it as a text
-    /// for [`Replicas::consistency`] in any process. `None`: the primary did not say; for a moment no call reads from a replica.
+    /// Ends the call, after success or failure. Queries the log position of the primary, records it for the caller, and
+    /// returns it as a text for [`Replicas::consistency`] in any process. `None`: the primary did not answer in time.
+    /// Then no call reads from a replica until the next poll of the primary.
     pub async fn finish(mut self) -> Option<String> {
         let position = self.replicas.primary_position().await?;
         self.replicas.write_positions.record_write(self.slot, position);
@@ -256,7 +259,7 @@ impl PendingWrite {
     }
 }
 
-/// Also when the call was cut: it may have written all the same.
+/// Covers an aborted call too, which may have written.
 impl Drop for PendingWrite {
     fn drop(&mut self) {
         if !self.position_known {

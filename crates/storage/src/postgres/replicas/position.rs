@@ -1,4 +1,4 @@
-//! A position in the log of a PostgreSQL cluster.
+//! Positions in the log of a PostgreSQL cluster.
 
 use access_tokens_domain::store::{LogPosition, StoreResult};
 use sea_orm::{ConnectionTrait, DatabaseConnection, QueryResult, TryGetable};
@@ -6,31 +6,32 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, QueryResult, TryGetable};
 use crate::error::{Failure, store_error};
 use crate::sql::Sql;
 
-/// Where the log is flushed to. A commit that was acknowledged lies before it, as nothing is acknowledged unflushed.
+/// Position up to which the primary has flushed its log. Every acknowledged commit is before it, because a commit is
+/// acknowledged after the flush.
 const OF_PRIMARY: &str = "SELECT ('x' || pg_catalog.substr(pg_catalog.pg_walfile_name(at), 1, 8))::bit(32)::bigint, (at - '0/0')::bigint \
                           FROM pg_current_wal_flush_lsn() at";
 
-/// What is replayed, and of which history. The receiver knows at once, but tells only roles that may read statistics;
-/// the control file is late after a promotion, and never early.
+/// Position that a replica has replayed, and its timeline. The WAL receiver knows the timeline first, but shows it only
+/// to roles that may read statistics; the control file is late after a promotion, and never early.
 const OF_REPLICA: &str = "SELECT pg_is_in_recovery(), greatest((SELECT received_tli FROM pg_stat_wal_receiver), \
                           (SELECT timeline_id FROM pg_control_checkpoint()), \
                           (SELECT min_recovery_end_timeline FROM pg_control_recovery()))::bigint, \
                           (pg_last_wal_replay_lsn() - '0/0')::bigint";
 
-/// The cluster, which a copy has in common with its original, and the database in it.
+/// Identifier of the cluster, which a replica shares with its primary, and of the database in it.
 const IDENTITY: &str = "SELECT system_identifier, (SELECT oid::bigint FROM pg_database \
                         WHERE datname = current_database()) FROM pg_control_system()";
 
-/// When the server was started, to the microsecond.
+/// Start time of the server, in microseconds.
 const STARTED: &str = "extract(epoch FROM pg_postmaster_start_time())::text";
 
-/// Returns the position of the primary: everything that it has acknowledged so far lies before it. Fails on a standby.
+/// Returns the position of the primary: everything that it has acknowledged so far is before it. Fails on a standby.
 pub(crate) async fn of_primary(connection: &impl ConnectionTrait) -> StoreResult<LogPosition> {
     let row = one(connection, OF_PRIMARY).await?;
     read(cell(&row, 0)?, cell(&row, 1)?)
 }
 
-/// Returns the position of a replica: what it shows is as current or more so. `None`: it follows no primary.
+/// Returns the position of a replica: its data is at least as current. `None`: the server is not a replica.
 pub(crate) async fn of_replica(connection: &DatabaseConnection) -> StoreResult<Option<LogPosition>> {
     let row = one(connection, OF_REPLICA).await?;
     let (recovering, log): (bool, Option<i64>) = (cell(&row, 0)?, cell(&row, 2)?);
@@ -46,7 +47,7 @@ fn read(timeline: i64, offset: i64) -> StoreResult<LogPosition> {
     Ok(LogPosition { timeline, offset })
 }
 
-/// Which database it is, whoever of its servers is asked.
+/// Identity of a database. It is the same on the primary and its replicas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Identity(i64, i64);
 
@@ -57,7 +58,7 @@ impl Identity {
     }
 }
 
-/// A condition that is true of the server that is asked, as long as it runs, and of no other one.
+/// Returns an SQL condition that is true on this server until it restarts, and false on all others.
 pub(crate) async fn this_server(connection: &DatabaseConnection) -> StoreResult<String> {
     let row = one(connection, &format!("SELECT {STARTED}")).await?;
     Ok(format!("{STARTED} = '{}'", cell::<String>(&row, 0)?))

@@ -1,4 +1,4 @@
-//! How far the callers of this process have written.
+//! Positions up to which the callers of this process have written.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -7,18 +7,18 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use access_tokens_domain::session::Caller;
 use access_tokens_domain::store::LogPosition;
 
-/// So many callers are told apart, more or less. Those who share a place wait for each other's writes too.
+/// Number of slots. Callers whose hashes share a slot wait for each other's writes too.
 const SLOTS: usize = 4_096;
 
-/// The last position of each caller, in a room that never grows: 32 KiB.
+/// Last write position of each caller, in a fixed size of 32 KiB.
 pub(crate) struct WritePositions {
     slots: Box<[AtomicU64]>,
     hasher: RandomState,
-    /// Under everybody's.
+    /// Lower bound of all slots.
     floor: AtomicU64,
-    /// The youngest history that anybody has written to.
+    /// Highest timeline of any write.
     timeline: AtomicU32,
-    /// Writes of which nobody knows where they are, and how many of those lie under the floor by now.
+    /// Number of writes at unknown positions, and number of those that the lower bound covers by now.
     unknown_writes: AtomicU64,
     resolved_writes: AtomicU64,
 }
@@ -37,20 +37,20 @@ impl Default for WritePositions {
 }
 
 impl WritePositions {
-    /// Where a caller is remembered: by organisation and user, whatever the session.
+    /// Returns the slot of a caller. It depends on organisation and user, not on the session.
     pub(crate) fn slot(&self, caller: &Caller) -> usize {
         (self.hasher.hash_one((caller.organisation, &caller.user)) % SLOTS as u64) as usize
     }
 
-    /// What a caller in this place has written lies before this position.
+    /// Records that a caller in this slot has written before the position `written`.
     pub(crate) fn record_write(&self, slot: usize, written: LogPosition) {
         self.slots[slot].fetch_max(written.offset, Ordering::AcqRel);
         self.timeline.fetch_max(written.timeline, Ordering::AcqRel);
     }
 
-    /// What a caller in this place must be shown. `None`: nobody knows at the moment.
+    /// Returns the position that reads of a caller in this slot must cover. `None`: it is not known now.
     pub(crate) fn required_position(&self, slot: usize) -> Option<LogPosition> {
-        // First: what is settled meanwhile is under the floor.
+        // Read first: writes that are resolved meanwhile are below the lower bound.
         if self.resolved_writes.load(Ordering::Acquire) < self.unknown_writes.load(Ordering::Acquire) {
             return None;
         }
@@ -58,17 +58,18 @@ impl WritePositions {
         Some(LogPosition { timeline: self.timeline.load(Ordering::Acquire), offset })
     }
 
-    /// Somebody may have written, and where is not known.
+    /// Records a call that may have written at an unknown position.
     pub(crate) fn record_unknown_write(&self) {
         self.unknown_writes.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// How many doubts there were so far, for [`Self::resolve_unknown_writes`].
+    /// Returns the number of unknown writes so far, for [`Self::resolve_unknown_writes`].
     pub(crate) fn unknown_writes(&self) -> u64 {
         self.unknown_writes.load(Ordering::Acquire)
     }
 
-    /// Whatever was in doubt then lies before this position, which was asked for later.
+    /// Records that the first `unknown_writes` unknown writes are before the position `reached`, which was read after
+    /// them.
     pub(crate) fn resolve_unknown_writes(&self, unknown_writes: u64, reached: LogPosition) {
         if self.resolved_writes.load(Ordering::Acquire) < unknown_writes {
             self.floor.fetch_max(reached.offset, Ordering::AcqRel);

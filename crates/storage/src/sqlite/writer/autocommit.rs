@@ -1,7 +1,7 @@
-//! Units of one statement: a thread of their own runs all that wait, and commits once.
+//! Single statements: a dedicated thread runs all that wait, and commits once.
 //!
-//! The driver of turns has a thread too, which every statement has to wake; to wake somebody costs more than a statement.
-//! SQLite undoes a statement that fails by itself, so none needs a savepoint.
+//! The driver of [`super::transaction_queue`] has a thread too, which each statement has to wake; that costs more than
+//! the statement itself. SQLite undoes a failed statement by itself, so that no savepoints are needed.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,24 +16,24 @@ use super::batch::{Counters, Reply, stopped_error};
 use crate::error::Failure;
 use crate::sqlite::{self, BUSY_TIMEOUT, CHECKPOINT_PAGES, JOURNAL_SIZE_LIMIT};
 
-/// What SQLite keeps prepared.
+/// Maximum number of prepared statements in the cache.
 const CACHED_STATEMENTS: usize = 64;
 
-/// The rows that a statement has answered.
+/// Rows that a statement has returned.
 pub(crate) type Rows = Vec<Vec<SqliteValue>>;
 
-/// A statement, and who waits for it.
+/// A statement and the channel for its result.
 pub(super) struct AutocommitWrite {
     pub(super) statement: Statement,
-    /// Set by whoever comes first: the thread that runs it, or the one who waits no longer.
+    /// Claimed by the thread when it runs the statement, or by the caller when it stops waiting.
     pub(super) taken: Arc<AtomicBool>,
     pub(super) reply: Reply<Rows>,
 }
 
-/// A batch, and who is told when everybody of it has been.
+/// A batch and the channel that signals its end.
 type BatchRequest = (Vec<AutocommitWrite>, oneshot::Sender<()>);
 
-/// The thread. It ends when this is dropped.
+/// Handle of the thread, which ends when the handle is dropped.
 pub(super) struct AutocommitWriter {
     batches: mpsc::Sender<BatchRequest>,
     /// Fails when the thread has ended and its connection is closed.
@@ -41,7 +41,7 @@ pub(super) struct AutocommitWriter {
 }
 
 impl AutocommitWriter {
-    /// Starts it. It opens the file with the first batch.
+    /// Starts the thread. It opens the file with the first batch.
     pub(super) fn start(file: &Path, read_only: bool, counters: Arc<Counters>) -> std::io::Result<Self> {
         let (batches, queue) = mpsc::channel::<BatchRequest>();
         let (running, ended) = oneshot::channel();
@@ -64,7 +64,7 @@ impl AutocommitWriter {
         let _: Result<(), _> = self.ended.await;
     }
 
-    /// Runs a batch, in one transaction, and tells each who waits. An error means that there is no thread any more.
+    /// Runs a batch in one transaction and sends each result. An error means that the thread has ended.
     pub(super) async fn batch(&self, batch: Vec<AutocommitWrite>) -> Result<(), Failure> {
         let (done, finished) = oneshot::channel();
         self.batches.send((batch, done)).map_err(|_| stopped_error())?;
@@ -76,7 +76,7 @@ struct WriterThread {
     file: PathBuf,
     read_only: bool,
     counters: Arc<Counters>,
-    /// None after a failure that leaves its transaction in doubt.
+    /// `None` after a failure that leaves the state of its transaction unknown.
     connection: Option<Connection>,
 }
 
@@ -109,7 +109,8 @@ fn open(file: &Path, read_only: bool) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Runs all of them and commits. `written` are those to be told the result. After a failure the connection is in doubt.
+/// Runs all statements and commits. Adds those that share the result of the commit to `written`. After an error the
+/// state of the connection is unknown.
 fn run(
     connection: &Connection,
     batch: Vec<AutocommitWrite>,
@@ -129,7 +130,8 @@ fn run(
             Ok(rows) => written.push((rows, reply)),
             Err(failure) => {
                 let _ = reply.send(Err(failure.clone()));
-                // After these SQLite may have ended the transaction. Else the statement is undone, and nothing else is.
+                // After these errors SQLite may have ended the transaction. After other errors only the statement is
+                // undone.
                 if matches!(failure, Failure::Unavailable(_)) || connection.is_autocommit() {
                     return refuse(batch, failure);
                 }
@@ -139,7 +141,7 @@ fn run(
     step(if written.is_empty() { "ROLLBACK" } else { "COMMIT" })
 }
 
-/// Tells those who have not had their turns.
+/// Sends an error to the statements that have not run.
 fn refuse(batch: impl IntoIterator<Item = AutocommitWrite>, failure: Failure) -> Result<(), Failure> {
     for AutocommitWrite { reply, .. } in batch {
         let _ = reply.send(Err(failure.clone()));
@@ -151,7 +153,8 @@ fn execute(connection: &Connection, statement: &Statement) -> Result<Rows, Failu
     let failed = |error| Failure::from_rusqlite(&error);
     let mut prepared = connection.prepare_cached(&statement.sql).map_err(failed)?;
     for (place, value) in (1..).zip(statement.values.iter().flat_map(|values| &values.0)) {
-        // SQLite counts them as they come, and so does whoever writes the text. To look for a name takes as long as all before it.
+        // SQLite numbers parameters in the order of their appearance, as the text does. A search by name takes as long
+        // as all parameters before it.
         debug_assert_eq!(prepared.parameter_name(place), Some(format!("${place}").as_str()));
         prepared.raw_bind_parameter(place, borrowed_value(value)?).map_err(failed)?;
     }

@@ -1,4 +1,4 @@
-//! What both kinds of units share: the limits of a batch, its counts, and replies.
+//! Shared parts of both kinds of writes: limits of a batch, counters, and replies.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,17 +9,17 @@ use tokio::time::Instant;
 
 use crate::error::Failure;
 
-/// What bounds a batch and a wait.
+/// Limits of a batch and of waits.
 pub(super) struct Limits {
-    /// Maximum number of units that share a commit...
+    /// Maximum number of writes that share a commit.
     pub(super) max_batch_size: usize,
-    /// ...and no unit gets a turn in a batch that is this old.
+    /// Age of a batch above which it accepts no further write.
     pub(super) max_batch_age: Duration,
-    /// How long a unit waits for its turn.
+    /// Maximum time that a request waits in the queue.
     pub(super) queue_timeout: Duration,
-    /// How long a unit may go without a statement. At least that, at most twice as long.
+    /// Minimum time without a statement after which a transaction is rolled back. It takes at most twice this time.
     pub(super) idle_timeout: Duration,
-    /// Size of the write-ahead log above which it is emptied, in bytes.
+    /// Size of the write-ahead log in bytes above which it is emptied.
     pub(super) max_log_bytes: u64,
 }
 
@@ -29,7 +29,7 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, Failure>>;
 pub(super) struct Counters {
     pub(super) units: AtomicU64,
     pub(super) commits: AtomicU64,
-    /// When the last commit was made; none after a batch that could not be written.
+    /// Time of the last commit. `None` after a batch that could not be written.
     last_commit: Mutex<Option<Instant>>,
 }
 
@@ -38,7 +38,7 @@ impl Counters {
         self.last_commit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Records the end of a batch, before its units receive their result.
+    /// Records the end of a batch, before its writes receive their result.
     pub(super) fn record_batch(&self, result: &Result<(), Failure>, units: usize) {
         match result {
             Ok(()) if units == 0 => {}

@@ -1,4 +1,4 @@
-//! The queue of units that wait to write.
+//! The queue of writes.
 
 use tokio::sync::mpsc;
 
@@ -14,10 +14,10 @@ pub(super) enum Request {
     Close,
 }
 
-/// The queue's other end.
+/// The receiving end of the queue.
 pub(super) struct Queue {
     pub(super) received: mpsc::Receiver<Request>,
-    /// What came when something else was wanted.
+    /// Request of another kind than the last one wanted.
     pub(super) next: Option<Request>,
 }
 
@@ -29,7 +29,7 @@ impl Queue {
         }
     }
 
-    /// The next one, if it is a turn, and there already.
+    /// Returns the next request if it is waiting and asks for a transaction.
     pub(super) fn next_transaction(&mut self) -> Option<Reply<WriteTransaction>> {
         match self.poll()? {
             Request::Transaction(reply) => Some(reply),
@@ -40,7 +40,7 @@ impl Queue {
         }
     }
 
-    /// The next one, if it is a single statement, and there already.
+    /// Returns the next request if it is waiting and is a single statement.
     pub(super) fn next_autocommit(&mut self) -> Option<AutocommitWrite> {
         match self.poll()? {
             Request::Autocommit(write) => Some(*write),

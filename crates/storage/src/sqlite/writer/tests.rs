@@ -29,7 +29,7 @@ async fn fixture_of(idle_timeout: Duration, max_log_bytes: u64, queue_timeout: D
     let connection = connect_writer(&options).await.expect("connects");
     let schema = "CREATE TABLE t (id INTEGER PRIMARY KEY); CREATE TABLE r (t INTEGER REFERENCES t (id));";
     connection.execute_unprepared(schema).await.expect("a schema");
-    // A batch ends only when nobody waits, however slow the machine is.
+    // A batch ends only when the queue is empty, however slow the machine is.
     let minute = Duration::from_secs(60);
     let limits = Limits { max_batch_size: 64, max_batch_age: minute, queue_timeout, idle_timeout, max_log_bytes };
     let writer = SqliteWriter::start_with(connection, options.clone(), &file, limits).expect("starts");
@@ -37,7 +37,7 @@ async fn fixture_of(idle_timeout: Duration, max_log_bytes: u64, queue_timeout: D
 }
 
 impl Fixture {
-    /// Waits until so many requests are in the queue.
+    /// Waits until this number of requests is in the queue.
     async fn queued(&self, count: usize) {
         while QUEUE_CAPACITY - self.writer.requests.capacity() < count {
             tokio::task::yield_now().await;
@@ -108,7 +108,7 @@ async fn a_statement_that_runs_is_waited_for_and_one_that_waits_is_withdrawn() {
 async fn a_failed_commit_is_told_to_all_statements_and_the_next_batch_is_sound() {
     let fixture = fixture(Duration::from_secs(60)).await;
     let first = fixture.writer.begin().await.expect("a transaction");
-    // Found out only when the whole transaction commits.
+    // The violation is found only when the whole transaction commits.
     let deferred = ["PRAGMA defer_foreign_keys = ON", "INSERT INTO t VALUES (1)", "INSERT INTO r VALUES (99)"];
     let mut writes = Vec::new();
     for (n, sql) in deferred.into_iter().enumerate() {
@@ -167,7 +167,7 @@ async fn a_failed_commit_is_told_to_everybody_and_the_next_batch_is_sound() {
     let writer = Arc::clone(&fixture.writer);
     let broken = tokio::spawn(async move {
         let transaction = writer.begin().await?;
-        // Found out only when the whole transaction commits.
+        // The violation is found only when the whole transaction commits.
         let deferred = "PRAGMA defer_foreign_keys = ON; INSERT INTO r VALUES (99);";
         transaction.lock().await?.execute_unprepared(deferred).await?;
         transaction.commit().await
@@ -259,7 +259,7 @@ async fn only_full_synchronous_is_accepted() {
     assert!(refused.to_string().contains("synchronous"), "{refused}");
 }
 
-/// Somebody who reads a state for a while before the one before has read his, for ever.
+/// Reads a state for a while, and begins the next read before the previous one ends, without end.
 async fn always_read(options: &DatabaseOptions) {
     let readers = connect_readers(options, &Arc::default()).await.expect("connects");
     let mut before = None;
@@ -307,7 +307,7 @@ async fn whoever_reads_for_minutes_holds_nobody_up_for_seconds() {
         slowest = slowest.max(asked.elapsed());
         id += 1;
     }
-    // When it has its size, twice that, and four times.
+    // At its maximum size, at twice that size, and at four times.
     assert!((1..=5).contains(&slow) && slowest < Duration::from_secs(2), "{slow} waited, {slowest:?} at most");
     backup.rollback().await.expect("ends");
 }

@@ -1,7 +1,7 @@
-//! Units of several statements: each has its turn on the connection that writes, in a savepoint.
+//! Transactions of several statements: each runs in a savepoint on the connection that writes.
 //!
-//! A unit cannot hold the queue up: it is noticed when its [`WriteTransaction`] is dropped, at whatever moment, and the savepoint is
-//! taken away from a unit that rests for too long.
+//! A transaction cannot block the queue: the end of its [`WriteTransaction`] is noticed whenever it is dropped, and a
+//! transaction that is idle for too long loses its savepoint.
 
 use std::sync::Arc;
 
@@ -16,16 +16,17 @@ use crate::error::Failure;
 use crate::options::DatabaseOptions;
 use crate::sqlite::connect_writer;
 
-/// The connection of turns.
+/// The connection of transactions.
 pub(super) struct TransactionQueue {
     pub(super) options: Arc<DatabaseOptions>,
     pub(super) counters: Arc<Counters>,
-    /// None after a failure that leaves its transaction in doubt.
+    /// `None` after a failure that leaves the state of its transaction unknown.
     pub(super) connection: Option<DatabaseConnection>,
 }
 
 impl TransactionQueue {
-    /// Gives turns until somebody else waits, nobody does, or the batch is full; then commits, and tells all of them.
+    /// Runs transactions until the next request is of another kind, the queue is empty, or the batch is full. Then
+    /// commits, and sends the result to all of them.
     pub(super) async fn batch(&mut self, first: Reply<WriteTransaction>, queue: &mut Queue, limits: &Limits) {
         let batch = match self.open().await {
             Ok(batch) => batch,
@@ -46,7 +47,7 @@ impl TransactionQueue {
         }
     }
 
-    /// The connection, a new one if the last one was thrown away.
+    /// Returns the connection. Opens a new one if the last one was discarded.
     pub(super) async fn connection(&mut self) -> Result<&DatabaseConnection, Failure> {
         let connection = match self.connection.take() {
             Some(connection) => connection,
@@ -64,7 +65,7 @@ impl TransactionQueue {
     }
 }
 
-/// `replies` are those to be told the result.
+/// Runs the transactions of a batch and commits it. Adds the channels for the result to `replies`.
 async fn run_transactions(
     mut batch: DatabaseTransaction,
     first: Reply<WriteTransaction>,
@@ -85,7 +86,7 @@ async fn run_transactions(
     Ok(ended?)
 }
 
-/// One unit's turn. An error means that the state of the whole transaction is in doubt.
+/// Runs one transaction. An error means that the state of the whole batch is unknown.
 async fn run_transaction(
     batch: DatabaseTransaction,
     request: Reply<WriteTransaction>,
@@ -105,7 +106,7 @@ async fn run_transaction(
     let state = TransactionState { savepoint: Some(savepoint), batch: Some(batch), statements: 0 };
     let state = Arc::new(Mutex::new(state));
     let (done, mut commit) = oneshot::channel();
-    // If the requester has just gone away, the turn is dropped here, which is an outcome like any other.
+    // If the requester has gone away, the transaction is dropped here and rolled back like any other.
     let _ = request.send(Ok(WriteTransaction { state: Arc::clone(&state), done }));
     let commit = wait_for_commit(&mut commit, &state, limits).await;
 
@@ -115,7 +116,7 @@ async fn run_transaction(
     };
     match commit {
         Some(reply) => {
-            // In doubt from here on: this unit, too, learns what becomes of the batch.
+            // The state is unknown from here on: this transaction, too, receives the result of the batch.
             replies.push(reply);
             savepoint.commit().await?;
         }
@@ -124,7 +125,7 @@ async fn run_transaction(
     Ok(batch)
 }
 
-/// Waits for a unit to commit or to go away. One that runs no statement for too long is treated as gone.
+/// Waits until a transaction commits or is dropped. One that runs no statement for too long counts as dropped.
 async fn wait_for_commit(
     commit: &mut oneshot::Receiver<CommitReply>,
     state: &Mutex<TransactionState>,
@@ -135,7 +136,7 @@ async fn wait_for_commit(
         if let Ok(commit) = timeout(limits.idle_timeout, &mut *commit).await {
             return commit.ok();
         }
-        // A statement that runs holds the lock.
+        // A running statement holds the lock.
         if let Ok(state) = state.try_lock() {
             if state.statements == seen {
                 return None;

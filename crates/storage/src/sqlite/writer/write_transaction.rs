@@ -1,4 +1,4 @@
-//! The time of one unit on the connection that writes.
+//! A transaction on the connection that writes to SQLite.
 
 use std::sync::Arc;
 
@@ -8,16 +8,16 @@ use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard, oneshot};
 use super::batch::{Reply, stopped_error};
 use crate::error::Failure;
 
-/// One unit's time on the connection. Dropped without commit, it leaves nothing behind.
+/// A transaction on the connection. It is rolled back if it is dropped without a commit.
 pub(crate) struct WriteTransaction {
     pub(super) state: Arc<Mutex<TransactionState>>,
     pub(super) done: oneshot::Sender<CommitReply>,
 }
 
-/// Told whether the batch was committed.
+/// Receives the result of the commit of the batch.
 pub(super) type CommitReply = Reply<()>;
 
-/// The transaction while a unit has its turn. The savepoint comes first, so that it is dropped first.
+/// The savepoint of a transaction and the batch around it. The savepoint comes first, so that it is dropped first.
 pub(super) struct TransactionState {
     pub(super) savepoint: Option<DatabaseTransaction>,
     pub(super) batch: Option<DatabaseTransaction>,
@@ -25,14 +25,14 @@ pub(super) struct TransactionState {
 }
 
 impl WriteTransaction {
-    /// The connection, for one statement or a few that belong together.
+    /// Locks the connection, for one statement or for a few that belong together.
     pub(crate) async fn lock(&self) -> Result<MappedMutexGuard<'_, DatabaseTransaction>, Failure> {
         let mut state = self.state.lock().await;
         state.statements += 1;
         MutexGuard::try_map(state, |state| state.savepoint.as_mut()).map_err(|_| idle_timeout_error())
     }
 
-    /// Makes it durable, together with others.
+    /// Makes the transaction durable, in one commit with others.
     pub(crate) async fn commit(self) -> Result<(), Failure> {
         let (reply, result) = oneshot::channel();
         self.done.send(reply).map_err(|_| idle_timeout_error())?;
