@@ -15,6 +15,8 @@ use opentelemetry_sdk::metrics::data::ResourceMetrics;
 use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 
+use super::rpc::CODE_NAMES;
+
 /// Maximum size of the spans of one export, in bytes. It is half of the limit of collectors: the size is estimated, and
 /// the resource is added.
 const MAX_EXPORT_BYTES: usize = 2 << 20;
@@ -69,33 +71,18 @@ impl Signal {
     }
 }
 
-/// Returns the kind of a failure, for the log.
+/// Returns the kind of a failure, for the log. The library writes the code of gRPC into its text, such as
+/// `ResourceExhausted`.
 fn cause(error: &OTelSdkError) -> &'static str {
-    /// Codes of gRPC as the library writes them.
-    const CODES: [&str; 16] = [
-        "Cancelled",
-        "Unknown",
-        "InvalidArgument",
-        "DeadlineExceeded",
-        "NotFound",
-        "AlreadyExists",
-        "PermissionDenied",
-        "ResourceExhausted",
-        "FailedPrecondition",
-        "Aborted",
-        "OutOfRange",
-        "Unimplemented",
-        "Internal",
-        "Unavailable",
-        "DataLoss",
-        "Unauthenticated",
-    ];
+    let is = |code: &str, word: &str| {
+        word.starts_with(|first: char| first.is_ascii_uppercase()) && code.replace('_', "").eq_ignore_ascii_case(word)
+    };
     match error {
         OTelSdkError::AlreadyShutdown => "shut down",
         OTelSdkError::Timeout(_) => "timeout",
         OTelSdkError::InternalFailure(text) => {
             let mut words = text.split(|letter: char| !letter.is_ascii_alphabetic());
-            words.find_map(|word| CODES.into_iter().find(|code| *code == word)).unwrap_or("failure")
+            words.find_map(|word| CODE_NAMES[1..].iter().copied().find(|code| is(code, word))).unwrap_or("failure")
         }
     }
 }
@@ -287,7 +274,7 @@ mod tests {
     #[test]
     fn the_log_gets_a_code_and_no_text() {
         let told = |text: &str| cause(&OTelSdkError::InternalFailure(text.to_owned()));
-        assert_eq!(told("export error: ResourceExhausted (hunter2)"), "ResourceExhausted");
+        assert_eq!(told("export error: ResourceExhausted (hunter2)"), "RESOURCE_EXHAUSTED");
         assert_eq!(told("hunter2"), "failure");
         assert_eq!(cause(&OTelSdkError::Timeout(Duration::ZERO)), "timeout");
     }

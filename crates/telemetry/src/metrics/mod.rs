@@ -216,25 +216,19 @@ impl Metrics {
     }
 
     fn build_info(&self) {
-        let gauge = self
-            .meter
-            .u64_observable_gauge("access_tokens.build_info")
-            .with_description("Always 1, with the version of the program as a label");
-        gauge.with_callback(|seen| seen.observe(1, &[KeyValue::new("version", VERSION)])).build();
+        let described = "Always 1, with the version of the program as a label";
+        self.observe_gauge("access_tokens.build_info", described, |values| {
+            values.observe(1, &[KeyValue::new("version", VERSION)]);
+        });
     }
 
     fn tokens(&self) {
         let counts = Arc::clone(&self.tokens);
-        let gauge = self
-            .meter
-            .u64_observable_gauge("access_tokens.tokens")
-            .with_description("Access tokens of all organisations");
-        let gauge = gauge.with_callback(move |seen| {
+        self.observe_gauge("access_tokens.tokens", "Access tokens of all organisations", move |values| {
             for (state, count) in &*known(&counts) {
-                seen.observe(*count, &[KeyValue::new("state", state.name())]);
+                values.observe(*count, &[KeyValue::new("state", state.name())]);
             }
         });
-        gauge.build();
     }
 
     fn guess_bounds(&self) {
@@ -252,9 +246,10 @@ impl Metrics {
         });
         gauge.build();
         let bounds = Arc::clone(&self.bounds);
-        let gauge = self.meter.u64_observable_gauge("access_tokens.guess_bound_dropped");
-        let gauge = gauge.with_description("Minimum number of bounds that are left out");
-        gauge.with_callback(move |seen| seen.observe(known(&bounds).dropped, &[])).build();
+        let described = "Minimum number of bounds that are left out";
+        self.observe_gauge("access_tokens.guess_bound_dropped", described, move |values| {
+            values.observe(known(&bounds).dropped, &[]);
+        });
     }
 
     /// Makes all series of counters with the value 0. The first event of a counter that appears with it is invisible to

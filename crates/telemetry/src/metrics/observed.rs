@@ -156,7 +156,7 @@ impl Metrics {
         );
     }
 
-    fn observe_gauge(
+    pub(super) fn observe_gauge(
         &self,
         name: &'static str,
         described: &'static str,
