@@ -82,29 +82,24 @@ impl<S: Store + AccountStore> Authenticator<S> {
         secrets: Arc<dyn Secrets>,
         tokens: SessionTokens,
     ) -> Self {
-        let (users, certificates) = (CallerCache::new(), CallerCache::new());
-        let (api_keys, key_uses) = (CallerCache::remembering_unknown(), KeyUses::default());
-        let released = RevocationList::default();
-        let (released_rows, login_rate) = (Mutex::default(), LoginRate::new(LoginLimits::default()));
-        let bindings = Bindings::default();
-        let (rows, hashing, chance) = (Arc::clone(&store), Arc::clone(&secrets), Arc::clone(&random));
-        let logins = Logins::new(rows, hashing, chance, Arc::clone(&clock), Arc::new(NoObserver));
+        let rows = Arc::clone(&store);
+        let (hashing, bytes, time) = (Arc::clone(&secrets), Arc::clone(&random), Arc::clone(&clock));
         Self {
+            logins: Logins::new(rows, hashing, bytes, time, Arc::new(NoObserver)),
             store,
             secrets,
             clock,
             random,
-            logins,
             tokens,
-            released,
-            released_rows,
-            login_rate,
+            released: RevocationList::default(),
+            released_rows: Mutex::default(),
+            login_rate: LoginRate::new(LoginLimits::default()),
             former_servers: FormerServers::default(),
-            users,
-            api_keys,
-            key_uses,
-            certificates,
-            bindings,
+            users: CallerCache::new(),
+            api_keys: CallerCache::remembering_unknown(),
+            key_uses: KeyUses::default(),
+            certificates: CallerCache::new(),
+            bindings: Bindings::default(),
         }
     }
 

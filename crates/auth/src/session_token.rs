@@ -69,47 +69,28 @@ pub enum ClaimForm<'a> {
     Ids,
 }
 
-/// The claims as they are written.
-#[derive(Serialize)]
+/// The claims of a token. Names are not copied when a token is read.
+#[derive(Serialize, Deserialize)]
 struct Claims<'a> {
-    jti: &'a str,
-    usr: &'a str,
-    org: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    oun: Option<&'a str>,
-    exp: i64,
-    iat: i64,
-    /// The id of the API key that opened the session. Servers of version 0.1.0 do not read it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    uid: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    oid: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    nid: Option<&'a str>,
-}
-
-/// The claims as they are read. The names are not copied.
-#[derive(Deserialize)]
-struct ReadClaims<'a> {
-    jti: String,
+    #[serde(borrow)]
+    jti: Cow<'a, str>,
     #[serde(borrow)]
     usr: Cow<'a, str>,
     #[serde(borrow)]
     org: Cow<'a, str>,
-    #[serde(default)]
-    oun: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    oun: Option<Cow<'a, str>>,
     exp: i64,
     iat: i64,
-    #[serde(default)]
-    key: Option<String>,
-    #[serde(default)]
-    uid: Option<String>,
-    #[serde(default)]
-    oid: Option<String>,
-    #[serde(default)]
-    nid: Option<String>,
+    /// The id of the API key that opened the session. Servers of version 0.1.0 do not read it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    uid: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    oid: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    nid: Option<Cow<'a, str>>,
 }
 
 impl SessionTokens {
@@ -134,15 +115,15 @@ impl SessionTokens {
                 ([Some(cut(&names.user)), Some(cut(&names.organisation)), unit.map(cut)], ids)
             }
         };
-        let ([usr, org, oun], [uid, oid, nid]) = (documented, own);
+        let [[usr, org, oun], [uid, oid, nid]] = [documented, own].map(|claims| claims.map(|id| id.map(Cow::Borrowed)));
         let claims = Claims {
-            jti: &session.id,
+            jti: session.id.as_str().into(),
             usr: usr.unwrap_or_default(),
             org: org.unwrap_or_default(),
             oun,
             exp: session.expires_at.timestamp(),
             iat: session.issued_at.timestamp(),
-            key: session.api_key.as_deref(),
+            key: session.api_key.as_deref().map(Cow::Borrowed),
             uid,
             oid,
             nid,
@@ -185,21 +166,21 @@ impl SessionTokens {
 /// Returns the session that the encoded claims of a token describe.
 fn session(claims: &str) -> Option<Session> {
     let claims = URL_SAFE_NO_PAD.decode(claims).ok()?;
-    let claims: ReadClaims<'_> = serde_json::from_slice(&claims).ok()?;
+    let claims: Claims<'_> = serde_json::from_slice(&claims).ok()?;
     // A token has either all of its ids in their own claims, or none.
     let (user, organisation, unit) = match (claims.uid, claims.oid) {
         (Some(user), Some(organisation)) => (user, organisation, claims.nid),
-        (None, None) if claims.nid.is_none() => (claims.usr.into_owned(), claims.org.into_owned(), claims.oun),
+        (None, None) if claims.nid.is_none() => (claims.usr, claims.org, claims.oun),
         _ => return None,
     };
     Some(Session {
-        id: claims.jti,
-        organisation,
-        user,
-        unit,
+        id: claims.jti.into_owned(),
+        organisation: organisation.into_owned(),
+        user: user.into_owned(),
+        unit: unit.map(Cow::into_owned),
         issued_at: time(claims.iat)?,
         expires_at: time(claims.exp)?,
-        api_key: claims.key,
+        api_key: claims.key.map(Cow::into_owned),
     })
 }
 

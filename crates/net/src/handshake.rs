@@ -111,17 +111,8 @@ async fn run_handshake(
         handshake.read_first_bytes(&mut stream).await?;
         Ok::<_, io::Error>(HandshakenClient { stream, address, peer })
     };
-    match timeout(HANDSHAKE_TIMEOUT, complete).await {
-        Ok(Ok(client)) => Some(client),
-        Ok(Err(error)) => {
-            tracing::debug!(%address, %error, "a handshake failed");
-            None
-        }
-        Err(_) => {
-            tracing::debug!(%address, "a handshake took too long");
-            None
-        }
-    }
+    let completed = timeout(HANDSHAKE_TIMEOUT, complete).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+    completed.inspect_err(|error| tracing::debug!(%address, %error, "a handshake failed")).ok()
 }
 
 impl Handshake {

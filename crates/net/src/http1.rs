@@ -60,7 +60,6 @@ pub async fn serve(port: Port, limits: ConnectionLimits, service: HttpService, s
     let router = router.layer(from_fn(move |request, next| with_host(refuse, request, next)));
     let scheme = if port.tls.is_some() { "https" } else { "http" };
     let router = log(router, scheme, Arc::clone(&limits.trusted_proxies));
-    let service = HttpService { router, refuse, log, idle };
     let mut acceptor = Acceptor::new(port, limits, Handshake::Http1);
     let (stopping, stop_requested) = watch::channel(false);
     let mut connections = JoinSet::new();
@@ -72,7 +71,7 @@ pub async fn serve(port: Port, limits: ConnectionLimits, service: HttpService, s
         };
         // Removes ended tasks. A panic was already reported.
         while connections.try_join_next().is_some() {}
-        let service = HttpService { router: service.router.clone(), ..service };
+        let service = HttpService { router: router.clone(), refuse, log, idle };
         connections.spawn(connection(client, permit, service, stop_requested.clone()));
     }
     drop(acceptor);

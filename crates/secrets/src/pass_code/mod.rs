@@ -233,27 +233,13 @@ impl PassCodes {
     }
 
     fn parse(&self, stored: &PassCodeHash, max_memory: u64) -> Result<Stored<'_>, HashRejection> {
-        let text = stored.as_stored();
-        if text.len() > MAX_STORED {
-            return Err(HashRejection::NotPhc);
-        }
-        if text.starts_with("$argon2") {
-            parse_argon2(text, Some(&self.peppers), max_memory).map(|stored| Stored::Argon2(Box::new(stored)))
-        } else {
-            Foreign::parse(text, max_memory).map(Stored::Foreign)
-        }
+        Stored::parse(stored.as_stored(), Some(&self.peppers), max_memory)
     }
 }
 
 /// Assesses a hash for an import without the keys of this service. `max_memory` is in KiB.
 pub fn assess_foreign(text: &str, max_memory: u64) -> Result<HashCost, HashRejection> {
-    if text.len() > MAX_STORED {
-        Err(HashRejection::NotPhc)
-    } else if text.starts_with("$argon2") {
-        parse_argon2(text, None, max_memory.min(MAX_MEMORY)).map(|stored| stored.cost())
-    } else {
-        Foreign::parse(text, max_memory.min(MAX_MEMORY)).map(|stored| stored.cost())
-    }
+    Stored::parse(text, None, max_memory.min(MAX_MEMORY)).map(|stored| stored.cost())
 }
 
 fn parse_argon2<'k>(
@@ -303,7 +289,18 @@ fn parse_argon2<'k>(
     Ok(StoredArgon2 { argon2, salt, expected, pepper, current, normalised })
 }
 
-impl Stored<'_> {
+impl<'k> Stored<'k> {
+    /// Parses a hash. `peppers` are the keys of this service, without which its own hashes are rejected.
+    fn parse(text: &str, peppers: Option<&'k PerKey<HmacSha256>>, max_memory: u64) -> Result<Self, HashRejection> {
+        if text.len() > MAX_STORED {
+            Err(HashRejection::NotPhc)
+        } else if text.starts_with("$argon2") {
+            parse_argon2(text, peppers, max_memory).map(|stored| Self::Argon2(Box::new(stored)))
+        } else {
+            Foreign::parse(text, max_memory).map(Self::Foreign)
+        }
+    }
+
     fn cost(&self) -> HashCost {
         match self {
             Self::Argon2(stored) => stored.cost(),
