@@ -12,13 +12,13 @@ use std::sync::Arc;
 
 use access_tokens_domain::attempts::{Attempts, Lock};
 use access_tokens_domain::login::{
-    LoginAccount, Meter, NETWORK_LOCK, Network, USER_METER, decoy_subject, meter_subject, network_subject,
+    LoginAccount, Meter, NETWORK_LOCK, Network, USER_METER, dummy_subject, meter_subject, network_subject,
 };
 use access_tokens_domain::observer::{AttemptOutcome, Observer};
 use access_tokens_domain::policy::LockPolicy;
 use access_tokens_domain::ports::{Clock, HashWork, Random, Secrets, Verdict};
 use access_tokens_domain::secret::Secret;
-use access_tokens_domain::service::turns::Turns;
+use access_tokens_domain::service::keyed_mutex::KeyedMutex;
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{Entry, LoginStore};
 use access_tokens_domain::time::Timestamp;
@@ -65,7 +65,7 @@ pub(super) struct Logins<S> {
     random: Arc<dyn Random>,
     clock: Arc<dyn Clock>,
     observer: Arc<dyn Observer>,
-    turns: Turns,
+    user_locks: KeyedMutex,
     /// Keyed, so that a client cannot choose a network that has the same hash as another one.
     hasher: RandomState,
 }
@@ -113,7 +113,7 @@ impl<S: LoginStore> Logins<S> {
         clock: Arc<dyn Clock>,
         observer: Arc<dyn Observer>,
     ) -> Self {
-        Self { store, secrets, random, clock, observer, turns: Turns::default(), hasher: RandomState::new() }
+        Self { store, secrets, random, clock, observer, user_locks: KeyedMutex::default(), hasher: RandomState::new() }
     }
 
     /// Sets the observer that counts attempts.
@@ -126,8 +126,8 @@ impl<S: LoginStore> Logins<S> {
         let Attempt { organisation, username, password, network } = attempt;
         // One attempt at a time per user and network. Otherwise five right passwords at the same time would lock the
         // sixth.
-        let turn = self.turns.enter((organisation, username, network.as_str())).await;
-        let _turn = turn.map_err(|_| overloaded())?;
+        let guard = self.user_locks.lock((organisation, username, network.as_str())).await;
+        let _guard = guard.map_err(|_| overloaded())?;
         let account = self.store.login_account(organisation, username, &network).await?;
         let now = self.clock.now();
         let work = match &account {
@@ -372,7 +372,7 @@ impl<S: LoginStore> Logins<S> {
     fn dummy_subjects(&self) -> Result<[String; 2]> {
         let mut byte = [0];
         self.random.fill(&mut byte)?;
-        Ok([decoy_subject(byte[0]), decoy_subject(byte[0].wrapping_add(1))])
+        Ok([dummy_subject(byte[0]), dummy_subject(byte[0].wrapping_add(1))])
     }
 }
 

@@ -91,8 +91,8 @@ impl World {
         });
         let results = decided.collect();
         let changes = batch.into_changes();
-        self.stored.lay_over(Stored::of(&changes));
-        self.reference.lay_over(changes.clone());
+        self.stored.merge(Stored::of(&changes));
+        self.reference.merge(changes.clone());
         (results, changes)
     }
 }
@@ -443,7 +443,7 @@ fn a_one_time_password_does_not_come_in_again() {
     let (_, changes) = world.import_as(Existing::KeepNewer, &record("2020-01-01T00:00:00", "11111111"));
     let mut used = changes.tokens[0].clone();
     assert!(used.one_time_password.take().is_some());
-    world.stored.lay_over(Stored::of(&ImportChanges { tokens: vec![used.clone()], ..ImportChanges::default() }));
+    world.stored.merge(Stored::of(&ImportChanges { tokens: vec![used.clone()], ..ImportChanges::default() }));
     let (results, changes) = world.import_as(Existing::KeepNewer, &record("2020-01-01T00:00:00", "11111111"));
     assert_eq!(outcomes(&results), [Outcome::Unchanged]);
     assert_eq!(changes.tokens, [used]);

@@ -130,7 +130,7 @@ impl Secrets for KeyedSecrets {
         self.keys.get().pass_codes.accepts(stored)
     }
 
-    fn examine(&self, stored: &PassCodeHash) -> std::result::Result<HashCost, String> {
+    fn hash_cost(&self, stored: &PassCodeHash) -> std::result::Result<HashCost, String> {
         self.keys.get().pass_codes.assess(stored, self.max_foreign_memory).map_err(|refusal| refusal.to_string())
     }
 

@@ -7,7 +7,7 @@ use access_tokens_domain::secret::CodeHash;
 use access_tokens_domain::session::{OrganisationKey, Permissions};
 use access_tokens_domain::store::{
     AccountStore, ApiKey, Credential, KeyTerms, NewSession, OrganisationRef, ReleasedAfter, ReleasedPage, Store,
-    StoreResult, UnitOfWork, UserAccount,
+    StoreResult, Transaction as _, UserAccount,
 };
 use access_tokens_domain::text;
 use access_tokens_domain::time::Timestamp;

@@ -6,7 +6,8 @@
 use access_tokens_domain::secret::CodeHash;
 use access_tokens_domain::session::{OrganisationKey, Permission, Permissions};
 use access_tokens_domain::store::{
-    AdministrationStore, ApiKey, Change, Disabled, KeyDetails, Rotated, Store, StoreResult, UnitOfWork, UserDetails,
+    AdministrationStore, ApiKey, Change, Disabled, KeyDetails, Rotated, Store, StoreResult, Transaction as _,
+    UserDetails,
 };
 use access_tokens_domain::time::Timestamp;
 use sea_orm::{FromQueryResult, QueryResult};

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use access_tokens_domain::access_token::VerificationCode;
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{
-    KeySample, KeyStore, KeyUse, Position, Store, StoreError, StoreResult, UnitOfWork, Unused, Withdrawal, Withdrawn,
+    KeySample, KeyStore, KeyUse, Position, Store, StoreError, StoreResult, Transaction as _, Unused, Withdrawal,
+    Withdrawn,
 };
 use access_tokens_domain::time::Timestamp;
 use base64::Engine;

@@ -1,12 +1,12 @@
 //! Log-ins of users: accounts, known networks, and attempts of the kind PASSWORD in the ledger.
 
-use access_tokens_domain::attempts::{Attempts, DECAY};
+use access_tokens_domain::attempts::{Attempts, ROW_LIFETIME};
 use access_tokens_domain::login::{
     KNOWN_NETWORK_LIFETIME, KnownNetwork, LoginAccount, NETWORK_LOCK, Network, subject_prefix, user_of_subject,
 };
 use access_tokens_domain::secret::PassCodeHash;
 use access_tokens_domain::session::OrganisationKey;
-use access_tokens_domain::store::{AccountStore, Entry, LoginStore, Store, StoreResult, UnitOfWork, Unlocked};
+use access_tokens_domain::store::{AccountStore, Entry, LoginStore, Store, StoreResult, Transaction as _, Unlocked};
 use access_tokens_domain::time::Timestamp;
 use sea_orm::{FromQueryResult, QueryResult};
 
@@ -201,7 +201,7 @@ impl LoginStore for Database {
         self.write(sql).await?;
         // An attempt counts until one day after it, and until the end of its lock. The daily limit ends later than the
         // last attempt, so that its end is the date of the row.
-        let decayed = micros(now - DECAY);
+        let decayed = micros(now - ROW_LIFETIME);
         for organisation in self.organisations().await? {
             let mut sql = Sql::new("DELETE FROM credential_attempt WHERE ");
             subjects(&mut sql, organisation.key, "login/");

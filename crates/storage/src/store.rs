@@ -3,14 +3,14 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use access_tokens_domain::access_token::{AccessToken, Guard, Stamp, TokenChanges};
+use access_tokens_domain::access_token::{AccessToken, Precondition, AuditStamp, TokenChanges};
 use access_tokens_domain::identifier::{AccountsReceivableIdentifier, RewardsParticipantIdentifier, TokenKey};
 use access_tokens_domain::life_cycle::LifeCycleState;
 use access_tokens_domain::reference::Reference;
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{
     DraftStore, FoundOwners, FoundPage, FoundToken, Load, Lookup, Owners, ReadConsistency, ReadOptions, Sequence,
-    Store, StoreResult, TokenPage, UnitOfWork,
+    Store, StoreResult, TokenPage, Transaction as _,
 };
 use access_tokens_domain::strength::StoredStrength;
 use access_tokens_domain::text;
@@ -81,7 +81,7 @@ fn with(reference: &Arc<Reference>, (token, owners): (AccessToken, Owners)) -> F
 }
 
 impl Store for Database {
-    type Unit = Transaction;
+    type Transaction = Transaction;
 
     async fn stored_strengths(&self, organisation: OrganisationKey) -> StoreResult<Vec<StoredStrength>> {
         counts::strengths(&self.readers(), organisation).await
@@ -185,11 +185,11 @@ impl Store for Database {
         &self,
         organisation: OrganisationKey,
         id: &str,
-        guard: &Guard,
+        precondition: &Precondition,
         changes: &TokenChanges,
-        updated: Option<&Stamp>,
+        updated: Option<&AuditStamp>,
     ) -> StoreResult<Option<FoundToken>> {
-        let answer = self.write(tokens::update(organisation, id, guard, changes, updated)).await?;
+        let answer = self.write(tokens::update(organisation, id, precondition, changes, updated)).await?;
         let Some(updated) = tokens::updated(&answer, organisation)? else { return Ok(None) };
         let reference = self.reference_since(organisation, updated.version).await?;
         Ok(Some(FoundToken { token: updated.value, owners: Owners::default(), reference }))

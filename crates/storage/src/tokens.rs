@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use access_tokens_domain::access_token::{AccessToken, Guard, Stamp, TokenChanges};
+use access_tokens_domain::access_token::{AccessToken, Precondition, AuditStamp, TokenChanges};
 use access_tokens_domain::identifier::OwnerIdentifier;
 use access_tokens_domain::life_cycle::LifeCycleState;
 use access_tokens_domain::session::OrganisationKey;
@@ -185,45 +185,45 @@ fn in_state(sql: &mut Sql, state: Option<LifeCycleState>) {
     }
 }
 
-/// Returns the statement that writes changes if the guard holds. Condition and write are one statement, so that exactly
+/// Returns the statement that writes changes if the precondition holds. Condition and write are one statement, so that exactly
 /// one of several concurrent callers succeeds. It returns the token; see [`updated`].
 pub(crate) fn update(
     organisation: OrganisationKey,
     id: &str,
-    guard: &Guard,
+    precondition: &Precondition,
     changes: &TokenChanges,
-    updated: Option<&Stamp>,
+    updated: Option<&AuditStamp>,
 ) -> Sql {
     let mut sql = Sql::new("UPDATE access_token SET ");
     let columns = convert::changed_columns(changes, updated);
     if columns.is_empty() {
-        // The statement must still check the guard.
+        // The statement must still check the precondition.
         sql.push("id = id");
     }
     for (i, (column, value)) in columns.into_iter().enumerate() {
         sql.push(if i == 0 { "" } else { ", " }).push(column.as_str()).push(" = ").bind(value);
     }
     sql.push(" WHERE organisation_key = ").bind(organisation.0).push(" AND id = ").bind(id);
-    if let Some(state) = guard.life_cycle_state {
+    if let Some(state) = precondition.life_cycle_state {
         sql.push(" AND life_cycle_state = ").bind(state.name());
     }
-    if let Some(hash) = &guard.verification {
+    if let Some(hash) = &precondition.verification {
         sql.push(" AND verification_hash = ").bind(hash.as_stored());
     }
-    if let Some(hash) = &guard.one_time_password {
+    if let Some(hash) = &precondition.one_time_password {
         sql.push(" AND otp_hash = ").bind(hash.as_stored());
     }
-    if let Some(hash) = &guard.pass_code {
+    if let Some(hash) = &precondition.pass_code {
         sql.push(" AND pass_code_hash = ").bind(hash.as_stored());
     }
-    if guard.without_identifier {
+    if precondition.without_identifier {
         sql.push(" AND identifier IS NULL");
     }
     sql.push(" RETURNING (SELECT directory_version FROM organisation WHERE key = organisation_key), ").push(&COLUMNS);
     sql
 }
 
-/// Reads the token that an update has returned. `None`: the guard did not hold.
+/// Reads the token that an update has returned. `None`: the precondition did not hold.
 pub(crate) fn updated(
     answer: &WriteResult,
     organisation: OrganisationKey,

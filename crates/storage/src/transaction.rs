@@ -7,7 +7,7 @@ use access_tokens_domain::access_token::AccessToken;
 use access_tokens_domain::reference::Reference;
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{
-    ImportChanges, ImportKeys, ImportRows, LoginState, OwnerKey, Sequence, StoreResult, UnitOfWork,
+    ImportChanges, ImportKeys, ImportRows, LoginState, OwnerKey, Sequence, StoreResult,
 };
 use access_tokens_domain::time::Timestamp;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, QueryResult};
@@ -133,7 +133,7 @@ fn directory_lock(organisation: OrganisationKey) -> Sql {
     sql
 }
 
-impl UnitOfWork for Transaction {
+impl access_tokens_domain::store::Transaction for Transaction {
     async fn insert_token(&mut self, organisation: OrganisationKey, token: &AccessToken) -> StoreResult<()> {
         let result = new_token::insert(&*self.begin_statement().await?, organisation, token).await;
         self.end_statement(result)
@@ -201,7 +201,7 @@ impl UnitOfWork for Transaction {
     }
 }
 
-/// See [`UnitOfWork::login_states`].
+/// See [`access_tokens_domain::store::Transaction::login_states`].
 async fn login_states(
     transaction: &mut Transaction,
     organisation: OrganisationKey,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use access_tokens_domain::secret::CodeHash;
 use access_tokens_domain::session::OrganisationKey;
-use access_tokens_domain::store::{Store, StoreResult, UnitOfWork, Unused, Withdrawal, Withdrawn};
+use access_tokens_domain::store::{Store, StoreResult, Transaction as _, Unused, Withdrawal, Withdrawn};
 use access_tokens_domain::time::Timestamp;
 use sea_orm::{DbErr, QueryResult};
 

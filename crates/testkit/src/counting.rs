@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use access_tokens_domain::Result;
-use access_tokens_domain::access_token::{AccessToken, Guard, Stamp, TokenChanges};
+use access_tokens_domain::access_token::{AccessToken, AuditStamp, Precondition, TokenChanges};
 use access_tokens_domain::attempts::{Attempts, SecretKind};
 use access_tokens_domain::identifier::{AccountsReceivableIdentifier, RewardsParticipantIdentifier, TokenKey};
 use access_tokens_domain::issues::Issues;
@@ -51,9 +51,9 @@ impl<S> CountingStore<S> {
 }
 
 impl<S: Store> Store for CountingStore<S> {
-    type Unit = S::Unit;
+    type Transaction = S::Transaction;
 
-    async fn begin(&self) -> StoreResult<S::Unit> {
+    async fn begin(&self) -> StoreResult<S::Transaction> {
         self.call().await.begin().await
     }
 
@@ -109,11 +109,11 @@ impl<S: Store> Store for CountingStore<S> {
         &self,
         organisation: OrganisationKey,
         id: &str,
-        guard: &Guard,
+        precondition: &Precondition,
         changes: &TokenChanges,
-        updated: Option<&Stamp>,
+        updated: Option<&AuditStamp>,
     ) -> StoreResult<Option<FoundToken>> {
-        self.call().await.update_token(organisation, id, guard, changes, updated).await
+        self.call().await.update_token(organisation, id, precondition, changes, updated).await
     }
 
     async fn stored_strengths(&self, organisation: OrganisationKey) -> StoreResult<Vec<StoredStrength>> {
@@ -264,8 +264,8 @@ impl Secrets for CountingSecrets {
         self.inner.accepts(stored)
     }
 
-    fn examine(&self, stored: &PassCodeHash) -> std::result::Result<HashCost, String> {
-        self.inner.examine(stored)
+    fn hash_cost(&self, stored: &PassCodeHash) -> std::result::Result<HashCost, String> {
+        self.inner.hash_cost(stored)
     }
 
     fn code_hash(&self, purpose: Purpose, subject: &str, code: &Secret) -> Result<CodeHash> {

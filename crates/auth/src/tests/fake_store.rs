@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use access_tokens_domain::access_token::{AccessToken, Guard, Stamp, TokenChanges};
+use access_tokens_domain::access_token::{AccessToken, AuditStamp, Precondition, TokenChanges};
 use access_tokens_domain::attempts::{Attempts, SecretKind};
 use access_tokens_domain::directory::{Organisation, Unit};
 use access_tokens_domain::identifier::{AccountsReceivableIdentifier, RewardsParticipantIdentifier, TokenKey};
@@ -19,7 +19,7 @@ use access_tokens_domain::store::{
     AccountStore, ApiKey, Credential, DraftStore, Entry, FoundOwners, FoundPage, FoundToken, ImportChanges, ImportKeys,
     ImportRows, KeyTerms, LedgerStore, Load, LoginState, LoginStore, Lookup, NewSession, OrganisationRef, OwnerKey,
     ReadConsistency, ReadOptions, ReleasedAfter, ReleasedPage, ReleasedSession, Sequence, SessionProof, Store,
-    StoreError, StoreResult, TokenPage, UnitOfWork, Unlocked, UserAccount,
+    StoreError, StoreResult, TokenPage, Transaction, Unlocked, UserAccount,
 };
 use access_tokens_domain::strength::StoredStrength;
 use access_tokens_domain::time::Timestamp;
@@ -339,7 +339,7 @@ impl LedgerStore for FakeStore {
 }
 
 impl Store for FakeStore {
-    type Unit = Never;
+    type Transaction = Never;
 
     async fn stored_strengths(&self, _: OrganisationKey) -> StoreResult<Vec<StoredStrength>> {
         not_here()
@@ -418,9 +418,9 @@ impl Store for FakeStore {
         &self,
         _: OrganisationKey,
         _: &str,
-        _: &Guard,
+        _: &Precondition,
         _: &TokenChanges,
-        _: Option<&Stamp>,
+        _: Option<&AuditStamp>,
     ) -> StoreResult<Option<FoundToken>> {
         not_here()
     }
@@ -441,7 +441,7 @@ impl Store for FakeStore {
 /// Sessions begin no unit of work.
 pub(super) enum Never {}
 
-impl UnitOfWork for Never {
+impl Transaction for Never {
     async fn insert_token(&mut self, _: OrganisationKey, _: &AccessToken) -> StoreResult<()> {
         match *self {}
     }

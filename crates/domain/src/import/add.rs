@@ -33,15 +33,15 @@ impl Batch<'_> {
         let existed_and_id = self.upsert(kind, object, kind.name(), hash, &mut violations);
         self.seen.clear();
         if let Some(id) = kept.filter(|_| is_of_the_stored(&violations)) {
-            self.settle(false);
+            self.end_record(false);
             self.tally.kept_secrets += u64::from(brings_secret);
             self.numbers.reset(mark);
             return Ok((Outcome::Kept, id));
         }
         let result = violations.into_result();
-        self.tally_at_hand.ignored_members += ignored_members as u64;
-        self.tally_at_hand.secrets += u64::from(brings_secret);
-        let touched = self.settle(result.is_ok());
+        self.pending_tally.ignored_members += ignored_members as u64;
+        self.pending_tally.secrets += u64::from(brings_secret);
+        let touched = self.end_record(result.is_ok());
         if result.is_err() {
             self.numbers.reset(mark);
         }

@@ -22,7 +22,7 @@ impl Administrators {
     }
 
     /// Takes over what an earlier batch of a check would have changed.
-    pub fn lay_over(&mut self, drafted: &DraftedAdministrators) {
+    pub fn merge(&mut self, drafted: &DraftedAdministrators) {
         for credential in drafted.0.values() {
             self.set(credential);
         }

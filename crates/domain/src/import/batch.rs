@@ -8,7 +8,7 @@ use super::new_numbers::NewNumbers;
 use super::options::{Existing, Options, Tally};
 use super::overlay::{Overlay, Stored};
 use super::record::Kind;
-use super::tokens::{Changed, Tokens};
+use super::tokens::{ChangedTokens, Tokens};
 use crate::model::directory::{
     AccountsReceivable, BusinessUnit, Classification, ContactInformation, Country, Industry, IndustrySector,
     Organisation, RewardsParticipant, Unit, User,
@@ -37,7 +37,7 @@ pub struct Batch<'a> {
     pub(super) time_zone: TimeZone,
     pub(super) organisation: Organisation,
     organisation_changed: bool,
-    pub(super) organisation_at_hand: Option<Organisation>,
+    pub(super) pending_organisation: Option<Organisation>,
     pub(super) units: Overlay<'a, Unit>,
     pub(super) business_units: Overlay<'a, BusinessUnit>,
     pub(super) users: Overlay<'a, User>,
@@ -50,14 +50,14 @@ pub struct Batch<'a> {
     pub(super) participants: Overlay<'a, RewardsParticipant>,
     pub(super) administrators: Option<Administrators>,
     pub(super) credentials: HashMap<String, Credential>,
-    pub(super) credentials_at_hand: BTreeMap<String, Credential>,
+    pub(super) pending_credentials: BTreeMap<String, Credential>,
     changed_credentials: BTreeMap<String, Credential>,
     password_changes: BTreeSet<String>,
     first_passwords: BTreeSet<String>,
     pub(super) tokens: Tokens,
     pub(super) numbers: NewNumbers,
     pub(super) tally: Tally,
-    pub(super) tally_at_hand: Tally,
+    pub(super) pending_tally: Tally,
     pub(super) seen: HashSet<(Kind, String)>,
 }
 
@@ -83,7 +83,7 @@ impl<'a> Batch<'a> {
             time_zone: TimeZone::UTC,
             organisation: reference.organisation.clone(),
             organisation_changed: false,
-            organisation_at_hand: None,
+            pending_organisation: None,
             units: Overlay::new(&reference.units),
             business_units: Overlay::new(&reference.business_units),
             users: Overlay::new(&reference.users),
@@ -96,14 +96,14 @@ impl<'a> Batch<'a> {
             participants: Overlay::new(&stored.participants),
             administrators: None,
             credentials: stored.credentials.clone(),
-            credentials_at_hand: BTreeMap::new(),
+            pending_credentials: BTreeMap::new(),
             changed_credentials: BTreeMap::new(),
             password_changes: BTreeSet::new(),
             first_passwords: BTreeSet::new(),
             tokens: Tokens::new(&reference.organisation.id, stored.tokens.values().cloned()),
             numbers: NewNumbers::default(),
             tally: Tally::default(),
-            tally_at_hand: Tally::default(),
+            pending_tally: Tally::default(),
             seen: HashSet::new(),
         }
     }
@@ -117,7 +117,7 @@ impl<'a> Batch<'a> {
     /// Says what the import may do. The default is [`Options::default`].
     pub fn options(&mut self, options: impl Into<Options>) {
         self.options = options.into();
-        self.tokens.finding.by_derived_id = self.options.existing != Existing::UpdateOnly;
+        self.tokens.lookup_keys.by_derived_id = self.options.existing != Existing::UpdateOnly;
     }
 
     /// Returns the counts of all records so far that were not refused.
@@ -137,7 +137,7 @@ impl<'a> Batch<'a> {
 
     /// What the batch writes.
     pub fn into_changes(self) -> ImportChanges {
-        let Changed { tokens, renamed: renamed_tokens, vacated: vacated_tokens } = self.tokens.into_changed();
+        let ChangedTokens { tokens, renamed: renamed_tokens, vacated: vacated_tokens } = self.tokens.into_changed();
         ImportChanges {
             organisation: self.organisation_changed.then_some(self.organisation),
             units: self.units.into_changed(),
@@ -166,24 +166,24 @@ impl<'a> Batch<'a> {
     }
 
     /// Keeps or forgets what the record at hand changed. Answers whether it changed anything but secrets.
-    pub(super) fn settle(&mut self, keep: bool) -> bool {
-        let tally = std::mem::take(&mut self.tally_at_hand);
+    pub(super) fn end_record(&mut self, keep: bool) -> bool {
+        let tally = std::mem::take(&mut self.pending_tally);
         if keep {
             self.tally.add(tally);
         }
         let mut touched = false;
-        touched |= self.units.settle(keep);
-        touched |= self.business_units.settle(keep);
-        touched |= self.users.settle(keep);
-        touched |= self.countries.settle(keep);
-        touched |= self.industries.settle(keep);
-        touched |= self.industry_sectors.settle(keep);
-        touched |= self.classifications.settle(keep);
-        touched |= self.contacts.settle(keep);
-        touched |= self.accounts.settle(keep);
-        touched |= self.participants.settle(keep);
-        touched |= self.tokens.settle(keep);
-        for (user, credential) in std::mem::take(&mut self.credentials_at_hand) {
+        touched |= self.units.end_record(keep);
+        touched |= self.business_units.end_record(keep);
+        touched |= self.users.end_record(keep);
+        touched |= self.countries.end_record(keep);
+        touched |= self.industries.end_record(keep);
+        touched |= self.industry_sectors.end_record(keep);
+        touched |= self.classifications.end_record(keep);
+        touched |= self.contacts.end_record(keep);
+        touched |= self.accounts.end_record(keep);
+        touched |= self.participants.end_record(keep);
+        touched |= self.tokens.end_record(keep);
+        for (user, credential) in std::mem::take(&mut self.pending_credentials) {
             // The password does not count: see `Outcome::Unchanged`.
             let public = |one: &Credential| (one.permissions, one.default_unit.clone());
             touched |= self.credentials.get(&user).map(public) != Some(public(&credential));
@@ -205,7 +205,7 @@ impl<'a> Batch<'a> {
                 self.changed_credentials.insert(user, credential);
             }
         }
-        if let Some(organisation) = self.organisation_at_hand.take() {
+        if let Some(organisation) = self.pending_organisation.take() {
             touched = true;
             if keep {
                 self.organisation = organisation;

@@ -45,7 +45,7 @@ impl CredentialPart {
 impl Batch<'_> {
     /// The credential of a user as the batch has left it so far.
     pub(super) fn credential_of(&self, user: &str) -> Option<&Credential> {
-        self.credentials_at_hand.get(user).or_else(|| self.credentials.get(user))
+        self.pending_credentials.get(user).or_else(|| self.credentials.get(user))
     }
 
     /// Lays what a record says about logging in over the credential of a user. A default unit alone creates no credential.
@@ -76,8 +76,8 @@ impl Batch<'_> {
             default_unit: None,
         });
         let carries_secret = part.hash.is_some() || part.password_hash.as_ref().is_some_and(|hash| !hash.is_null());
-        let weak = self.lay_over_credential(&mut credential, part, path, violations);
-        self.tally_at_hand.weak_hashes += u64::from(weak);
+        let weak = self.merge_credential(&mut credential, part, path, violations);
+        self.pending_tally.weak_hashes += u64::from(weak);
         // What carries a secret is checked and written whether or not it is the stored one: nothing tells which it is.
         if existing.as_ref() == Some(&credential) && !carries_secret {
             return;
@@ -88,11 +88,11 @@ impl Batch<'_> {
         }
         self.require_held(credential.permissions, format!("{path}.permissions"), violations);
         self.require_administrator(&credential, path, violations);
-        self.credentials_at_hand.insert(user.to_owned(), credential);
+        self.pending_credentials.insert(user.to_owned(), credential);
     }
 
     /// Answers whether the record brings a hash that is cheap to guess against.
-    fn lay_over_credential(
+    fn merge_credential(
         &self,
         credential: &mut Credential,
         part: CredentialPart,
@@ -106,7 +106,7 @@ impl Batch<'_> {
         // A null secret never clears a secret.
         if let Some(stored) = part.password_hash.filter(|hash| !hash.is_null()) {
             let hash = stored.as_str().map(PassCodeHash::from_stored).ok_or_else(|| "must be a string".to_owned());
-            match hash.and_then(|hash| self.secrets.examine(&hash).map(|cost| (hash, cost))) {
+            match hash.and_then(|hash| self.secrets.hash_cost(&hash).map(|cost| (hash, cost))) {
                 Ok((hash, cost)) => {
                     weak = cost == HashCost::Weak;
                     credential.password = Some(hash);
@@ -143,7 +143,7 @@ impl Batch<'_> {
     pub(super) fn require_administrator(&self, credential: &Credential, path: &str, violations: &mut Violations) {
         let Some(administrators) = &self.administrators else { return };
         let mut changed: BTreeMap<_, _> =
-            self.credentials_at_hand.iter().map(|(user, credential)| (user.clone(), credential)).collect();
+            self.pending_credentials.iter().map(|(user, credential)| (user.clone(), credential)).collect();
         changed.insert(credential.user.clone(), credential);
         if administrators.loses_the_last(&credential.user, &changed) {
             let text = "is missing admin, and the user is the last enabled administrator of the organisation who can log in: \

@@ -65,7 +65,7 @@ impl Drafts {
         };
         let mut stored = Stored::from(rows);
         stored.tokens.retain(|id, _| !self.removed.contains(id));
-        stored.lay_over(Stored::from(drafts));
+        stored.merge(Stored::from(drafts));
         Ok(stored)
     }
 
@@ -134,7 +134,7 @@ impl Memory {
         let members =
             changes.participants.iter().filter_map(|member| Some((member.number.clone()?, member.id.clone())));
         self.participants.extend(members);
-        self.rows.lay_over(Stored::from(ImportRows {
+        self.rows.merge(Stored::from(ImportRows {
             contacts: changes.contacts,
             credentials: changes.credentials,
             accounts: changes.accounts,

@@ -105,7 +105,7 @@ impl Batch<'_> {
     }
 
     fn links(&self, record: &Record) -> Links {
-        let [gives, taken] = [self.tokens.gives_up(&record.object), self.tokens.wants(&record.object)]
+        let [gives, taken] = [self.tokens.released(&record.object), self.tokens.wants(&record.object)]
             .map(|values| values.iter().map(hash).collect());
         Links { gives, taken, ..Links::of(record) }
     }
@@ -123,7 +123,7 @@ impl Batch<'_> {
             for (_, prepared) in &group {
                 let record = prepared.record();
                 if self.kept(&record.object).is_none() {
-                    self.tokens.let_go(&record.object);
+                    self.tokens.release(&record.object);
                 }
             }
             let results: Vec<_> = group.iter().map(|(place, one)| (*place, self.add((*one).clone()))).collect();
@@ -147,7 +147,7 @@ impl Batch<'_> {
         for (index, (_, prepared)) in group.iter().enumerate() {
             let record = prepared.record();
             if self.kept(&record.object).is_none() {
-                givers.extend(self.tokens.gives_up(&record.object).into_iter().map(|value| (value, index)));
+                givers.extend(self.tokens.released(&record.object).into_iter().map(|value| (value, index)));
             }
         }
         let (mut takers, mut impossible) = (vec![Vec::new(); group.len()], Vec::new());

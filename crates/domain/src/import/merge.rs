@@ -40,7 +40,7 @@ pub(super) fn merge<T: Serialize + DeserializeOwned>(
         violations.add(Reason::Internal, path, "cannot be merged");
         return Err(violations);
     };
-    lay_over(&mut target, patch, path, time_zone, &mut violations);
+    merge_members(&mut target, patch, path, time_zone, &mut violations);
     if !violations.is_empty() {
         return Err(violations);
     }
@@ -52,7 +52,7 @@ pub(super) fn merge<T: Serialize + DeserializeOwned>(
     })
 }
 
-fn lay_over(target: &mut Object, patch: Object, path: &str, time_zone: TimeZone, violations: &mut Violations) {
+fn merge_members(target: &mut Object, patch: Object, path: &str, time_zone: TimeZone, violations: &mut Violations) {
     for (key, value) in patch {
         let field = format!("{path}.{key}");
         let Some(old) = target.get_mut(&key) else {
@@ -66,7 +66,7 @@ fn lay_over(target: &mut Object, patch: Object, path: &str, time_zone: TimeZone,
         }
         match (old, value) {
             (Value::Object(inner), Value::Object(patch)) if empty_document(&key).is_some() => {
-                lay_over(inner, patch, &field, time_zone, violations);
+                merge_members(inner, patch, &field, time_zone, violations);
             }
             (old, Value::String(text)) if DATES.contains(&key.as_str()) => {
                 let stored = old.as_str().and_then(time::parse);

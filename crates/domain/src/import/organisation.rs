@@ -25,7 +25,7 @@ impl Batch<'_> {
         if violations.len() > before {
             return None;
         }
-        let current = self.organisation_at_hand.as_ref().unwrap_or(&self.organisation);
+        let current = self.pending_organisation.as_ref().unwrap_or(&self.organisation);
         match merge::merge(current, object, path, self.time_zone) {
             Ok(organisation) => {
                 self.guard_settings(&organisation, path, violations);
@@ -44,7 +44,7 @@ impl Batch<'_> {
                     return None;
                 }
                 let id = organisation.id.clone();
-                self.organisation_at_hand = (organisation != self.organisation).then_some(organisation);
+                self.pending_organisation = (organisation != self.organisation).then_some(organisation);
                 Some((true, id))
             }
             Err(found) => {

@@ -15,21 +15,21 @@ pub(super) struct Overlay<'a, T> {
     stored: &'a HashMap<String, T>,
     by_natural_key: OnceLock<HashMap<String, String>>,
     changed: BTreeMap<String, T>,
-    at_hand: BTreeMap<String, T>,
+    pending: BTreeMap<String, T>,
 }
 
 impl<'a, T: Entity> Overlay<'a, T> {
     pub(super) fn new(stored: &'a HashMap<String, T>) -> Self {
-        let (changed, at_hand) = (BTreeMap::new(), BTreeMap::new());
-        Self { stored, by_natural_key: OnceLock::new(), changed, at_hand }
+        let (changed, pending) = (BTreeMap::new(), BTreeMap::new());
+        Self { stored, by_natural_key: OnceLock::new(), changed, pending }
     }
 
     pub(super) fn get(&self, id: &str) -> Option<&T> {
-        self.at_hand.get(id).or_else(|| self.changed.get(id)).or_else(|| self.stored.get(id))
+        self.pending.get(id).or_else(|| self.changed.get(id)).or_else(|| self.stored.get(id))
     }
 
     pub(super) fn find(&self, natural_key: &str) -> Option<String> {
-        let newer = self.at_hand.values().chain(self.changed.values());
+        let newer = self.pending.values().chain(self.changed.values());
         if let Some(entity) = newer.into_iter().find(|e| e.natural_key() == Some(natural_key)) {
             return Some(entity.id().to_owned());
         }
@@ -51,25 +51,25 @@ impl<'a, T: Entity> Overlay<'a, T> {
 
     /// Returns the ids of the objects that match, as they are now.
     pub(super) fn ids_where(&self, matches: impl Fn(&T) -> bool) -> Vec<String> {
-        let at_hand = self.at_hand.values();
-        let changed = self.changed.values().filter(|one| !self.at_hand.contains_key(one.id()));
-        let is_newer = |id: &str| self.at_hand.contains_key(id) || self.changed.contains_key(id);
+        let pending = self.pending.values();
+        let changed = self.changed.values().filter(|one| !self.pending.contains_key(one.id()));
+        let is_newer = |id: &str| self.pending.contains_key(id) || self.changed.contains_key(id);
         let stored = self.stored.values().filter(|one| matches(one) && !is_newer(one.id()));
-        let newer = at_hand.chain(changed).filter(|one| matches(one));
+        let newer = pending.chain(changed).filter(|one| matches(one));
         newer.chain(stored).map(|one| one.id().to_owned()).collect()
     }
 
-    pub(super) fn stage(&mut self, entity: T) {
-        self.at_hand.insert(entity.id().to_owned(), entity);
+    pub(super) fn set(&mut self, entity: T) {
+        self.pending.insert(entity.id().to_owned(), entity);
     }
 
-    pub(super) fn settle(&mut self, keep: bool) -> bool {
-        let mut at_hand = std::mem::take(&mut self.at_hand);
+    pub(super) fn end_record(&mut self, keep: bool) -> bool {
+        let mut pending = std::mem::take(&mut self.pending);
         // A record may say one thing and then another about an object; what counts is what it leaves.
-        at_hand.retain(|id, entity| self.get(id) != Some(entity));
-        let touched = !at_hand.is_empty();
+        pending.retain(|id, entity| self.get(id) != Some(entity));
+        let touched = !pending.is_empty();
         if keep {
-            self.changed.append(&mut at_hand);
+            self.changed.append(&mut pending);
         }
         touched
     }
@@ -102,7 +102,7 @@ impl From<ImportRows> for Stored {
 }
 
 impl Stored {
-    /// The rows that changes would leave.
+    /// The rows that changes would record_released.
     pub fn of(changes: &ImportChanges) -> Self {
         Self::from(ImportRows {
             contacts: changes.contacts.clone(),
@@ -120,7 +120,7 @@ impl Stored {
     }
 
     /// Takes newer rows over older ones.
-    pub fn lay_over(&mut self, newer: Self) {
+    pub fn merge(&mut self, newer: Self) {
         self.contacts.extend(newer.contacts);
         self.accounts.extend(newer.accounts);
         self.participants.extend(newer.participants);

@@ -52,7 +52,7 @@ impl Batch<'_> {
     /// Sets the permissions of the caller. Without this call the caller has none.
     pub fn limit_to(&mut self, rights: Permissions) {
         self.rights = rights;
-        self.tokens.finding.by_identifier = rights.contains(Permission::AccessTokensLookup);
+        self.tokens.lookup_keys.by_identifier = rights.contains(Permission::AccessTokensLookup);
     }
 
     /// Records a violation when the caller is not an administrator. Returns whether the caller is one.

@@ -4,10 +4,10 @@ use super::identity;
 use super::kept::carries_secret;
 use super::new_numbers::is_unnumbered;
 use super::token_fields::{Fields, seal};
-use super::tokens::{AtHand, Unique};
+use super::tokens::{PendingToken, Unique};
 use super::{Batch, Object, merge};
 use crate::Reason;
-use crate::model::access_token::{AccessToken, Stamp, UserDefinedFields};
+use crate::model::access_token::{AccessToken, AuditStamp, UserDefinedFields};
 use crate::model::error::Violations;
 use crate::model::life_cycle::LifeCycleState;
 use crate::model::secret::PassCodeHash;
@@ -38,14 +38,14 @@ pub(super) fn upsert(
         rename(batch, &mut token, &id, violations);
     }
     let carries_secret = hash.is_some() || carries_secret(&object);
-    let brought = Fields { batch, path, new: !existed, violations, weak_hash: false }.apply(&mut token, object);
+    let applied = Fields { batch, path, new: !existed, violations, weak_hash: false }.apply(&mut token, object);
     if hash.is_some() {
         token.pass_code = hash;
     }
     // A secret that is given counts as new, also when it is the stored one: whether the one-time password is there afterwards, which
     // later records of a batch show, must not tell.
     let ends = carries_secret || found.as_ref().is_some_and(|found| changes_code_or_state(found, &token));
-    if !brought.one_time_password && ends {
+    if !applied.one_time_password && ends {
         token.one_time_password = None;
     }
     if found.as_ref().is_some_and(|found| found.life_cycle_state != token.life_cycle_state) {
@@ -61,12 +61,12 @@ pub(super) fn upsert(
     }
     let policy = batch.policy(token.classification.as_deref());
     let keeps_policy = policy.admits(&token.authentication_code, token.identifier.as_deref());
-    batch.tally_at_hand.outside_policy += u64::from(!keeps_policy);
-    batch.tally_at_hand.weak_hashes += u64::from(brought.weak_hash);
+    batch.pending_tally.outside_policy += u64::from(!keeps_policy);
+    batch.pending_tally.weak_hashes += u64::from(applied.weak_hash);
     let differs = found.as_ref().is_none_or(|found| !is_same_but_secrets(found, &token));
     // Written whether or not the secret is the stored one: the time of a write says nothing about it.
     if carries_secret || found.as_ref() != Some(&token) {
-        batch.tokens.at_hand = Some(AtHand { token, replaces, differs });
+        batch.tokens.pending = Some(PendingToken { token, replaces, differs });
     }
     Some((existed, id))
 }
@@ -112,7 +112,7 @@ fn is_same_but_secrets(before: &AccessToken, after: &AccessToken) -> bool {
 
 fn blank(batch: &Batch<'_>, id: &str) -> AccessToken {
     let unit = batch.by_unit.as_ref().and_then(|unit| batch.units.get(unit));
-    let stamp = Stamp {
+    let stamp = AuditStamp {
         date: batch.now,
         user: batch.by_user.clone(),
         unit: batch.by_unit.clone(),

@@ -23,19 +23,19 @@ pub(super) struct Fields<'f, 'a> {
     /// Whether the token is new.
     pub(super) new: bool,
     pub(super) violations: &'f mut Violations,
-    /// Whether the record has brought a hash that is cheap to guess against.
+    /// Whether the record has applied a hash that is cheap to guess against.
     pub(super) weak_hash: bool,
 }
 
-/// What the members of a record have brought.
-pub(super) struct Brought {
+/// What the members of a record have applied.
+pub(super) struct Applied {
     pub(super) one_time_password: bool,
     pub(super) weak_hash: bool,
 }
 
 impl Fields<'_, '_> {
     /// Reads the members into a token.
-    pub(super) fn apply(mut self, token: &mut AccessToken, mut object: Object) -> Brought {
+    pub(super) fn apply(mut self, token: &mut AccessToken, mut object: Object) -> Applied {
         let expiration_date = object.remove("expiration_date");
         let has_password = object.get("one_time_password").is_some_and(|value| !value.is_null());
         let before = token.updated.date;
@@ -57,13 +57,13 @@ impl Fields<'_, '_> {
         {
             password.expiration_date = date.min(latest);
         }
-        Brought { one_time_password: has_password && comes_in, weak_hash: self.weak_hash }
+        Applied { one_time_password: has_password && comes_in, weak_hash: self.weak_hash }
     }
 
     /// When a one-time password that is issued now for this token expires.
     fn latest_expiration(&self, token: &AccessToken) -> Timestamp {
         let classification = token.classification.as_deref().and_then(|id| self.batch.classifications.get(id));
-        let organisation = self.batch.organisation_at_hand.as_ref().unwrap_or(&self.batch.organisation);
+        let organisation = self.batch.pending_organisation.as_ref().unwrap_or(&self.batch.organisation);
         let policy = classification.and_then(|one| one.policy.as_ref()).unwrap_or(&organisation.definition);
         self.batch.now + TimeDelta::seconds(policy.otp_lifetime_seconds.into())
     }
@@ -194,7 +194,7 @@ impl Fields<'_, '_> {
 
     fn pass_code_hash(&mut self, key: &str, value: Value, token: &mut AccessToken) {
         let Some(hash) = self.string(key, value).map(PassCodeHash::from_stored) else { return };
-        match self.batch.secrets.examine(&hash) {
+        match self.batch.secrets.hash_cost(&hash) {
             Ok(cost) => {
                 self.weak_hash = cost == HashCost::Weak;
                 token.pass_code = Some(hash);

@@ -47,7 +47,7 @@ pub(super) type UniqueValue = (Unique, String);
 pub(super) struct Tokens {
     /// The id of the organisation, which ids are derived from.
     pub(super) organisation: String,
-    pub(super) finding: Finding,
+    pub(super) lookup_keys: LookupKeys,
     all: HashMap<String, Arc<AccessToken>>,
     owners: HashMap<(Unique, String), String>,
     changed: BTreeMap<String, Arc<AccessToken>>,
@@ -57,13 +57,13 @@ pub(super) struct Tokens {
     pub(super) stored: HashSet<String>,
     /// Values that a token had and has no longer, with the id of the first that gave each up: of all tokens only that one can
     /// have the value in the database.
-    left: HashMap<(Unique, String), String>,
-    pub(super) at_hand: Option<AtHand>,
+    released_by: HashMap<(Unique, String), String>,
+    pub(super) pending: Option<PendingToken>,
 }
 
 /// The token of the record at hand.
 #[derive(Clone)]
-pub(super) struct AtHand {
+pub(super) struct PendingToken {
     pub(super) token: AccessToken,
     /// The id under which the same token was stored before.
     pub(super) replaces: Option<String>,
@@ -72,7 +72,7 @@ pub(super) struct AtHand {
 }
 
 /// What a batch writes of its tokens.
-pub(super) struct Changed {
+pub(super) struct ChangedTokens {
     pub(super) tokens: Vec<AccessToken>,
     pub(super) renamed: Vec<(String, String)>,
     pub(super) vacated: Vec<String>,
@@ -82,14 +82,14 @@ impl Tokens {
     pub(super) fn new(organisation: &str, stored: impl Iterator<Item = Arc<AccessToken>>) -> Self {
         let mut tokens = Self {
             organisation: organisation.to_owned(),
-            finding: Finding::default(),
+            lookup_keys: LookupKeys::default(),
             all: HashMap::new(),
             owners: HashMap::new(),
             changed: BTreeMap::new(),
             renamed: BTreeMap::new(),
             stored: HashSet::new(),
-            left: HashMap::new(),
-            at_hand: None,
+            released_by: HashMap::new(),
+            pending: None,
         };
         for token in stored {
             tokens.stored.insert(token.id.clone());
@@ -134,7 +134,7 @@ impl Tokens {
     }
 
     /// The code and the identifier that the token of this record gives up.
-    pub(super) fn gives_up(&self, record: &Object) -> Vec<UniqueValue> {
+    pub(super) fn released(&self, record: &Object) -> Vec<UniqueValue> {
         let Some(token) = self.of_record(record) else { return Vec::new() };
         let gone = [Unique::AuthenticationCode, Unique::Identifier].into_iter().filter_map(|unique| {
             let (field, _) = unique.field_and_reason();
@@ -153,14 +153,14 @@ impl Tokens {
     }
 
     /// Lets other tokens have the code and the identifier that the token of this record gives up.
-    pub(super) fn let_go(&mut self, record: &Object) {
-        for value in self.gives_up(record) {
+    pub(super) fn release(&mut self, record: &Object) {
+        for value in self.released(record) {
             self.owners.remove(&value);
         }
     }
 
-    pub(super) fn settle(&mut self, keep: bool) -> bool {
-        let Some(AtHand { token, replaces, differs }) = self.at_hand.take() else { return false };
+    pub(super) fn end_record(&mut self, keep: bool) -> bool {
+        let Some(PendingToken { token, replaces, differs }) = self.pending.take() else { return false };
         if keep {
             if let Some(old) = replaces {
                 self.take(&old);
@@ -172,7 +172,7 @@ impl Tokens {
                     None => {}
                 }
             }
-            self.leave(&token);
+            self.record_released(&token);
             let token = Arc::new(token);
             self.changed.insert(token.id.clone(), Arc::clone(&token));
             self.put(token);
@@ -181,20 +181,20 @@ impl Tokens {
     }
 
     /// Notes the values of a token that it has no longer.
-    fn leave(&mut self, new: &AccessToken) {
+    fn record_released(&mut self, new: &AccessToken) {
         let Some(old) = self.all.get(&new.id) else { return };
         for unique in Unique::ALL {
             if let Some(value) = unique.of(old).filter(|value| unique.of(new) != Some(value)) {
-                self.left.entry((unique, value.to_owned())).or_insert_with(|| old.id.clone());
+                self.released_by.entry((unique, value.to_owned())).or_insert_with(|| old.id.clone());
             }
         }
     }
 
-    pub(super) fn into_changed(self) -> Changed {
+    pub(super) fn into_changed(self) -> ChangedTokens {
         let mut vacated = Vec::new();
-        if !self.left.is_empty() {
+        if !self.released_by.is_empty() {
             for (token, unique) in self.changed.values().flat_map(|token| Unique::ALL.map(|unique| (token, unique))) {
-                let before = unique.of(token).and_then(|value| self.left.get(&(unique, value.to_owned())));
+                let before = unique.of(token).and_then(|value| self.released_by.get(&(unique, value.to_owned())));
                 vacated.extend(before.filter(|id| **id != token.id && self.changed.contains_key(*id)).cloned());
             }
             vacated.sort_unstable();
@@ -203,7 +203,7 @@ impl Tokens {
         // The only other place that has the changed tokens.
         drop(self.all);
         let tokens = self.changed.into_values().map(Arc::unwrap_or_clone).collect();
-        Changed { tokens, renamed: self.renamed.into_iter().collect(), vacated }
+        ChangedTokens { tokens, renamed: self.renamed.into_iter().collect(), vacated }
     }
 }
 
@@ -217,7 +217,7 @@ pub(super) fn named(record: &Object) -> impl Iterator<Item = UniqueValue> {
 
 /// How records that have neither id nor number find their tokens, besides by the authentication code.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Finding {
+pub(super) struct LookupKeys {
     /// By the id that a record with this code was given, whose code is another one since.
     pub(super) by_derived_id: bool,
     /// By the identifier.
@@ -237,11 +237,11 @@ impl Tokens {
         let code = text("authentication_code");
         let by_code = code.and_then(|code| self.find(Unique::AuthenticationCode, code));
         let by_derived_id = || {
-            let code = code.filter(|_| self.finding.by_derived_id)?;
+            let code = code.filter(|_| self.lookup_keys.by_derived_id)?;
             self.get(&derived_token_id(&self.organisation, code))
         };
         let by_identifier = || {
-            let identifier = text("identifier").filter(|_| self.finding.by_identifier)?;
+            let identifier = text("identifier").filter(|_| self.lookup_keys.by_identifier)?;
             self.find(Unique::Identifier, identifier)
         };
         by_code.or_else(by_derived_id).or_else(by_identifier)

@@ -149,7 +149,7 @@ impl<'a> Batch<'a> {
             violations.add(Reason::RecordAlreadyExists, field, format!("is the one of {} {other}", T::KIND.name()));
             return None;
         }
-        overlay.stage(entity);
+        overlay.set(entity);
         if existing.is_none() && path != T::KIND.name() {
             self.count_created(T::KIND);
         }
@@ -168,7 +168,7 @@ impl<'a> Batch<'a> {
     }
 
     fn count_created(&mut self, kind: Kind) {
-        let tally = &mut self.tally_at_hand;
+        let tally = &mut self.pending_tally;
         match kind {
             Kind::AccountsReceivable => tally.accounts_receivable += 1,
             Kind::RewardsParticipant => tally.rewards_participants += 1,

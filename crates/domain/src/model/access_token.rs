@@ -42,9 +42,9 @@ pub struct AccessToken {
     /// The classification; never changes after creation.
     pub classification: Option<String>,
     /// Who wrote the record first.
-    pub created: Stamp,
+    pub created: AuditStamp,
     /// Who wrote it last.
-    pub updated: Stamp,
+    pub updated: AuditStamp,
 }
 
 impl AccessToken {
@@ -85,7 +85,7 @@ pub struct OneTimePassword {
 
 /// Who wrote and when. Users and units are ids; a caller without them leaves them empty.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Stamp {
+pub struct AuditStamp {
     /// When.
     pub date: Timestamp,
     /// The caller's user.
@@ -96,7 +96,7 @@ pub struct Stamp {
     pub business_unit: Option<String>,
 }
 
-impl Stamp {
+impl AuditStamp {
     /// Returns the stamp of a change that follows another one. Where the date of the other one is ahead of the clock, as imported dates can
     /// be, its date is a microsecond later: an import compares dates to see what was changed since.
     #[must_use]
@@ -113,7 +113,7 @@ impl Stamp {
 /// What must still be true when a change is written. It is part of the write's own condition, so that of
 /// concurrent callers exactly one succeeds.
 #[derive(Debug, Clone, Default)]
-pub struct Guard {
+pub struct Precondition {
     /// The state.
     pub life_cycle_state: Option<LifeCycleState>,
     /// The verification code that was compared is still the one issued last.

@@ -1,6 +1,6 @@
 //! Who calls: organisation, user, unit and what the caller may do.
 
-use crate::model::access_token::Stamp;
+use crate::model::access_token::AuditStamp;
 use crate::model::reference::Reference;
 use crate::model::time::Timestamp;
 use crate::{Error, Reason, Result};
@@ -170,9 +170,9 @@ impl Caller {
     }
 
     /// Who writes, and when: what `log_information` records.
-    pub fn stamp(&self, reference: &Reference, date: Timestamp) -> Stamp {
+    pub fn stamp(&self, reference: &Reference, date: Timestamp) -> AuditStamp {
         let unit = self.unit.as_ref().and_then(|id| reference.units.get(id));
-        Stamp {
+        AuditStamp {
             date,
             user: self.user.clone(),
             unit: self.unit.clone(),

@@ -21,10 +21,10 @@ use crate::model::time::Timestamp;
 use crate::policy::rate::Rate;
 
 /// Without an attempt for this long, and without a lock, the row is forgotten.
-pub const DECAY: Duration = Duration::hours(24);
+pub const ROW_LIFETIME: Duration = Duration::hours(24);
 
 /// How many of the last attempts are remembered.
-pub const REMEMBERED: usize = 5;
+pub const MAX_RECENT_ATTEMPTS: usize = 5;
 
 /// What is remembered about the attempts at one kind of secret of one token.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -94,14 +94,14 @@ impl Attempts {
         }
         let mut next = self.clone();
         let quiet_since = self.recent.first().map(|attempt| attempt.at).max(self.locked_until);
-        if quiet_since.is_some_and(|since| now >= since + DECAY) {
+        if quiet_since.is_some_and(|since| now >= since + ROW_LIFETIME) {
             next.in_a_row = 0;
         }
         next.in_a_row += 1;
         next.day_arrival = day(policy).take(self.day_arrival, now).ok();
         next.locked_until = locks(policy, next.in_a_row).then(|| now + lock_time(policy, next.in_a_row));
         next.recent.insert(0, Attempt { at: now, right: false, user: user.map(str::to_owned) });
-        next.recent.truncate(REMEMBERED);
+        next.recent.truncate(MAX_RECENT_ATTEMPTS);
         Ok(next)
     }
 
@@ -137,7 +137,7 @@ impl Attempts {
     /// Ends the row and its lock, but keeps the count of the day: the owner proved another secret, or a caller without
     /// `access_tokens.secrets` unlocked the token.
     #[must_use]
-    pub fn forgiven(&self) -> Self {
+    pub fn row_ended(&self) -> Self {
         Self { in_a_row: 0, locked_until: None, ..self.clone() }
     }
 
@@ -244,7 +244,7 @@ mod tests {
                 attempts = next;
                 compared += 1;
             }
-            attempts = attempts.forgiven();
+            attempts = attempts.row_ended();
         }
         assert_eq!(compared, policy().attempts_per_day / 2);
         assert_eq!(attempts.lock(&policy(), now).map(|lock| lock.cause), Some(LockCause::AttemptsPerDay));
@@ -257,9 +257,10 @@ mod tests {
         for _ in 0..4 {
             attempts = attempts.admit(&policy(), start(), None).expect("not locked");
         }
-        let later = attempts.admit(&policy(), start() + DECAY, None).expect("not locked");
+        let later = attempts.admit(&policy(), start() + ROW_LIFETIME, None).expect("not locked");
         assert_eq!(later.in_a_row, 1);
-        let sooner = attempts.admit(&policy(), start() + DECAY - Duration::seconds(1), None).expect("not locked");
+        let sooner =
+            attempts.admit(&policy(), start() + ROW_LIFETIME - Duration::seconds(1), None).expect("not locked");
         assert_eq!(sooner.in_a_row, 5);
     }
 
@@ -281,7 +282,7 @@ mod tests {
             let at = start() + Duration::seconds(second);
             attempts = attempts.admit(&policy(), at, Some("U")).expect("not locked").succeeded(&policy(), at);
         }
-        assert_eq!(attempts.recent.len(), REMEMBERED);
+        assert_eq!(attempts.recent.len(), MAX_RECENT_ATTEMPTS);
         assert!(attempts.recent.iter().all(|attempt| attempt.right && attempt.user.as_deref() == Some("U")));
         assert_eq!(attempts.recent[0].at, start() + Duration::seconds(7));
     }

@@ -10,7 +10,7 @@
 //! digits where nothing else is asked for. Elsewhere chosen pass codes are counted as if they were drawn, so that a
 //! policy is refused which is too weak even then.
 //!
-//! Secrets that an import stored below the policy are not in the bound; they are reported beside it ([`Weaker`]).
+//! Secrets that an import stored below the policy are not in the bound; they are reported beside it ([`WeakSecrets`]).
 //!
 //! [`LockPolicy::attempts_per_day`]: crate::model::policy::LockPolicy::attempts_per_day
 
@@ -39,14 +39,14 @@ pub struct GuessBudget {
 /// Stored secrets of one kind for which the bound does not hold, since they are shorter than the policy asks for, or
 /// common where it refuses common ones.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Weaker {
+pub struct WeakSecrets {
     /// How many there are.
     pub count: u64,
     /// The chance of the weakest, per token and day, at most.
     pub chance: f64,
 }
 
-impl Weaker {
+impl WeakSecrets {
     /// Adds secrets, if they are weaker than the policy asks for.
     pub fn add(&mut self, policy: &Policy, kind: SecretKind, strength: Strength, count: u64) {
         if let Some(codes) = strength.codes_below(policy, kind) {
@@ -207,11 +207,11 @@ mod tests {
 
     #[test]
     fn what_is_stored_below_a_policy_is_added_up_with_the_chance_of_the_weakest() {
-        let (policy, mut weaker) = (Policy::default(), Weaker::default());
+        let (policy, mut weaker) = (Policy::default(), WeakSecrets::default());
         for (length, count) in [(4, 7), (3, 2), (2, 1), (9, 5)] {
             weaker.add(&policy, SecretKind::PassCode, Strength { length, common: false }, count);
         }
-        assert_eq!(weaker, Weaker { count: 3, chance: 1.0 });
+        assert_eq!(weaker, WeakSecrets { count: 3, chance: 1.0 });
     }
 
     #[test]

@@ -141,7 +141,7 @@ pub fn user_of_subject(subject: &str) -> Option<String> {
 }
 
 /// A subject on which attempts at unknown users are counted: one of 256, so that invented names make no rows.
-pub fn decoy_subject(random: u8) -> String {
+pub fn dummy_subject(random: u8) -> String {
     format!("decoy/login/{random:02x}")
 }
 
@@ -293,7 +293,7 @@ mod tests {
         subjects.sort();
         subjects.dedup();
         assert_eq!(subjects.len(), 2 * users.len());
-        assert_eq!(user_of_subject(&decoy_subject(7)), None);
+        assert_eq!(user_of_subject(&dummy_subject(7)), None);
     }
 
     #[test]

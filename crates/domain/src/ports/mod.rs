@@ -150,7 +150,7 @@ pub trait Secrets: Send + Sync + 'static {
 
     /// Says what it costs to guess against a hash that an import brings, or what is wrong with the hash, for people and without
     /// repeating it. What may be imported can be less than what [`Self::accepts`] takes.
-    fn examine(&self, stored: &PassCodeHash) -> std::result::Result<HashCost, String> {
+    fn hash_cost(&self, stored: &PassCodeHash) -> std::result::Result<HashCost, String> {
         if self.accepts(stored) { Ok(HashCost::Enough) } else { Err("must be a hash that can be checked".to_owned()) }
     }
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use super::keyed_mutex::KeyedMutex;
 use super::numbers::Numbers;
-use super::turns::Turns;
 use crate::Result;
 use crate::model::access_token::AccessToken;
 use crate::model::reference::Reference;
@@ -25,7 +25,7 @@ pub struct AccessTokens<S> {
     pub(super) observer: Arc<dyn Observer>,
     pub(super) numbers: Numbers,
     pub(super) guess_limit: f64,
-    pub(super) turns: Turns,
+    pub(super) secret_locks: KeyedMutex,
 }
 
 /// What an answer needs. What is not asked for is neither loaded nor decrypted.
@@ -66,7 +66,7 @@ impl<S: Store> AccessTokens<S> {
             observer: Arc::new(NoObserver),
             numbers: Numbers::default(),
             guess_limit: guess_budget::DEFAULT_LIMIT,
-            turns: Turns::default(),
+            secret_locks: KeyedMutex::default(),
         }
     }
 

@@ -1,9 +1,9 @@
 //! Change a pass code: whoever knows the old one, or has a one-time password, sets a new one.
 
 use super::check_pass_code::Presented;
-use super::verifier::{Check, Proven, invalid_credential};
+use super::verifier::{Check, Verified, invalid_credential};
 use super::{AccessTokens, Answer, Want};
-use crate::model::access_token::{Guard, TokenChanges};
+use crate::model::access_token::{Precondition, TokenChanges};
 use crate::model::identifier::Proof;
 use crate::model::life_cycle::LifeCycleState;
 use crate::model::secret::{Secret, SecretKind};
@@ -31,25 +31,26 @@ impl<S: Store> AccessTokens<S> {
         Error::of_check("new_pass_code", crate::model::text::written(request.new_pass_code.expose()))?;
         let (key, state) = (request.presented.identifier.key(), Some(LifeCycleState::Effective));
         let check = Check { key, kind: proof.kind(), secret: proof.secret(), state, load: want.owners };
-        let Proven { found, .. } = match self.examine(caller, check).await? {
-            Ok(proven) => proven,
-            Err(refusal) => return Err(refusal.error(caller, Reason::InvalidCredential)),
+        let Verified { found, .. } = match self.verify_secret(caller, check).await? {
+            Ok(verified) => verified,
+            Err(rejection) => return Err(rejection.error(caller, Reason::InvalidCredential)),
         };
         let token = &found.token;
         let policy = found.reference.policy(token.classification.as_deref());
         Error::of_check("new_pass_code", policy.check_pass_code(request.new_pass_code.expose(), token.names()))?;
 
-        let mut guard = Guard { life_cycle_state: Some(LifeCycleState::Effective), ..Guard::default() };
+        let mut precondition =
+            Precondition { life_cycle_state: Some(LifeCycleState::Effective), ..Precondition::default() };
         match proof {
-            Proof::PassCode(_) => guard.pass_code = token.pass_code.clone(),
+            Proof::PassCode(_) => precondition.pass_code = token.pass_code.clone(),
             Proof::OneTimePassword(_) => {
-                guard.one_time_password = token.one_time_password.as_ref().map(|code| code.hash.clone());
+                precondition.one_time_password = token.one_time_password.as_ref().map(|code| code.hash.clone());
             }
         }
         let id = token.id.clone();
         let hash = self.secrets.hash(HashWork::call(caller.organisation), request.new_pass_code.clone()).await?;
         let changes = TokenChanges { pass_code: Some(Some(hash)), ..TokenChanges::default() };
-        let written = match self.write(caller, found, guard, changes).await {
+        let written = match self.write(caller, found, precondition, changes).await {
             // Somebody else used the password meanwhile: as if it had been used before.
             Err(error) if error.reason() == Reason::Conflict && proof.kind() == SecretKind::OneTimePassword => {
                 return Err(invalid_credential());
@@ -60,7 +61,8 @@ impl<S: Store> AccessTokens<S> {
             // Whoever proved it otherwise has not to wait for a lock of the pass code that is gone.
             let attempts = self.store.attempts(caller.organisation, &id, SecretKind::PassCode).await?;
             if attempts.state.in_a_row > 0 {
-                self.recount(caller.organisation, &id, SecretKind::PassCode, attempts, Attempts::forgiven).await?;
+                self.update_attempts(caller.organisation, &id, SecretKind::PassCode, attempts, Attempts::row_ended)
+                    .await?;
             }
         }
         self.answer(caller, written, want)

@@ -55,7 +55,7 @@ impl<S: Store> AccessTokens<S> {
         caller.require(Permission::AccessTokensRead)?;
         let proof = presented.proof(&[SecretKind::PassCode])?;
         let (key, state) = (presented.identifier.key(), Some(LifeCycleState::Effective));
-        let proven = self.authenticate(caller, key, proof, state, want.owners).await?;
-        self.answer(caller, proven.found, want)
+        let verified = self.authenticate(caller, key, proof, state, want.owners).await?;
+        self.answer(caller, verified.found, want)
     }
 }

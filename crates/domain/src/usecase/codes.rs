@@ -1,8 +1,8 @@
 //! Issuing codes and creating what a policy creates.
 
 use super::AccessTokens;
-use super::turns::contended;
-use super::verifier::TRIES;
+use super::keyed_mutex::contended;
+use super::verifier::LEDGER_WRITE_ATTEMPTS;
 use crate::model::access_token::VerificationCode;
 use crate::model::policy::{CodePolicy, Creation, Policy};
 use crate::model::secret::{Secret, SecretKind};
@@ -48,7 +48,7 @@ impl<S: Store> AccessTokens<S> {
         kind: SecretKind,
         policy: &Policy,
     ) -> Result<Result<(), Timestamp>> {
-        for _ in 0..TRIES {
+        for _ in 0..LEDGER_WRITE_ATTEMPTS {
             let Entry { state, revision } = self.store.issues(organisation, subject, kind).await?;
             let admitted = state.admit(&policy.issue, self.clock.now());
             let (state, answer) = match admitted {
@@ -83,7 +83,7 @@ impl<S: Store> AccessTokens<S> {
     }
 
     /// Prepares for another try of [`Self::generate`], after what it made turned out to be taken.
-    pub(super) async fn generate_again(
+    pub(super) async fn skip_taken_numbers(
         &self,
         organisation: OrganisationKey,
         policy: &CodePolicy,
@@ -91,7 +91,7 @@ impl<S: Store> AccessTokens<S> {
     ) -> Result<()> {
         if policy.creation == Creation::AutoNumber {
             let prefix = policy.auto_number_prefix();
-            self.numbers.draw_again(self.store.as_ref(), organisation, sequence, &prefix).await?;
+            self.numbers.discard_and_realign(self.store.as_ref(), organisation, sequence, &prefix).await?;
         }
         Ok(())
     }

@@ -16,8 +16,8 @@ use crate::model::session::{Caller, OrganisationKey, Permission};
 use crate::ports::HashWork;
 use crate::ports::notification::{Notification, NotificationKind};
 use crate::ports::store::{
-    Account, FoundOwners, FoundToken, OwnerKey, Owners, Participant, Sequence, Store, StoreError, StoreResult, Unique,
-    UnitOfWork,
+    Account, FoundOwners, FoundToken, OwnerKey, Owners, Participant, Sequence, Store, StoreError, StoreResult,
+    Transaction, Unique,
 };
 use crate::{Error, Reason, Result};
 use std::sync::Arc;
@@ -170,16 +170,16 @@ impl<S: Store> AccessTokens<S> {
             match inserted {
                 Ok(()) => return Ok(()),
                 Err(StoreError::Duplicate(Unique::TokenNumber)) => {
-                    self.numbers.draw_again(store, organisation, Sequence::TokenNumber, prefix).await?;
+                    self.numbers.discard_and_realign(store, organisation, Sequence::TokenNumber, prefix).await?;
                 }
                 Err(StoreError::Duplicate(Unique::AuthenticationCode)) if made.authentication_code => {
                     let (rules, sequence) = (&policy.authentication_code, Sequence::AuthenticationCode);
-                    self.generate_again(organisation, rules, sequence).await?;
+                    self.skip_taken_numbers(organisation, rules, sequence).await?;
                     let code = self.generate(organisation, rules, sequence).await?;
                     token.authentication_code = code.unwrap_or_default();
                 }
                 Err(StoreError::Duplicate(Unique::Identifier)) if made.identifier => {
-                    self.generate_again(organisation, &policy.identifier, Sequence::Identifier).await?;
+                    self.skip_taken_numbers(organisation, &policy.identifier, Sequence::Identifier).await?;
                     token.identifier = self.generate(organisation, &policy.identifier, Sequence::Identifier).await?;
                 }
                 Err(error) => return Err(error.into()),
@@ -198,10 +198,10 @@ impl<S: Store> AccessTokens<S> {
     ) -> Result<StoreResult<()>> {
         let mut attempt = 1;
         loop {
-            let mut unit = self.store.begin().await?;
-            check_owner_limit(&mut unit, organisation, token, max).await?;
-            let inserted = match unit.insert_token(organisation, token).await {
-                Ok(()) => unit.commit().await,
+            let mut transaction = self.store.begin().await?;
+            check_owner_limit(&mut transaction, organisation, token, max).await?;
+            let inserted = match transaction.insert_token(organisation, token).await {
+                Ok(()) => transaction.commit().await,
                 failed => failed,
             };
             match inserted {
@@ -290,8 +290,8 @@ fn owners_missing(owners: &Owners) -> bool {
 }
 
 /// `max_per_owner`, counted among the tokens that the same policy governs.
-async fn check_owner_limit<U: UnitOfWork>(
-    unit: &mut U,
+async fn check_owner_limit<T: Transaction>(
+    transaction: &mut T,
     organisation: OrganisationKey,
     token: &AccessToken,
     max: u32,
@@ -299,7 +299,7 @@ async fn check_owner_limit<U: UnitOfWork>(
     let account = token.accounts_receivable.as_deref().map(OwnerKey::AccountsReceivable);
     let participant = token.rewards_participant.as_deref().map(OwnerKey::RewardsParticipant);
     for owner in [account, participant].into_iter().flatten() {
-        let count = unit.count_tokens_exclusively(organisation, owner, token.classification.as_deref()).await?;
+        let count = transaction.count_tokens_exclusively(organisation, owner, token.classification.as_deref()).await?;
         if count >= u64::from(max) {
             let text = format!("the owner already has {count} access token(s), the policy allows {max}");
             return Err(Error::new(Reason::OwnerLimitReached, text).with("max_per_owner", max.to_string()));

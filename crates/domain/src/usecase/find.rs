@@ -28,8 +28,8 @@ impl<S: Store> AccessTokens<S> {
         check_key(identifier)?;
         if let AccessTokenIdentifier::Credential { proof: Some(proof), .. } = identifier {
             // In a box, so that every other lookup needs no room for it.
-            let proven = Box::pin(self.authenticate(caller, identifier.key(), proof, None, load)).await?;
-            return Ok(proven.found);
+            let verified = Box::pin(self.authenticate(caller, identifier.key(), proof, None, load)).await?;
+            return Ok(verified.found);
         }
         let lookup = self.store.find_token(caller.organisation, identifier.key(), load, read).await?;
         lookup.found.ok_or_else(|| not_found(identifier.key()))

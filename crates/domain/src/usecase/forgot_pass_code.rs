@@ -4,7 +4,7 @@ use chrono::Duration;
 use futures::try_join;
 
 use super::AccessTokens;
-use crate::model::access_token::{Guard, OneTimePassword, TokenChanges};
+use crate::model::access_token::{OneTimePassword, Precondition, TokenChanges};
 use crate::model::identifier::ResetIdentifier;
 use crate::model::life_cycle::LifeCycleState;
 use crate::model::secret::SecretKind;
@@ -28,8 +28,8 @@ impl<S: Store> AccessTokens<S> {
         let Lookup { found, reference } = self.find_by_reset_identifier(caller, identifier).await?;
         let token = found.map(|found| found.token);
         let policy = reference.policy(token.as_ref().and_then(|token| token.classification.as_deref()));
-        let decoy = self.decoy()?;
-        let subject = token.as_ref().map_or(&decoy, |token| &token.id);
+        let dummy_subject = self.dummy_subject()?;
+        let subject = token.as_ref().map_or(&dummy_subject, |token| &token.id);
         let issued = self.count_issue(caller.organisation, subject, SecretKind::OneTimePassword, policy).await?;
 
         let one_time_password = code::digits(self.random.as_ref(), policy.otp_length.into())?;
@@ -37,20 +37,21 @@ impl<S: Store> AccessTokens<S> {
         let hash = self.secrets.code_hash(Purpose::OneTimePassword, subject, &one_time_password)?;
         let kept = OneTimePassword { hash, expiration_date };
         let changes = TokenChanges { one_time_password: Some(Some(kept)), ..TokenChanges::default() };
-        let guard = Guard { life_cycle_state: Some(LifeCycleState::Effective), ..Guard::default() };
+        let precondition =
+            Precondition { life_cycle_state: Some(LifeCycleState::Effective), ..Precondition::default() };
         let now = self.clock.now();
         let stamp = caller.stamp(&reference, now);
         let stamp = match &token {
             Some(token) => stamp.after(&token.updated),
             None => stamp,
         };
-        // No token has the id of a decoy: the same write, without an effect.
-        let target = if issued.is_ok() { subject } else { &decoy };
-        // A write that changes no row leaves nothing to commit, and so is faster. The row of a decoy is therefore written at
+        // No token has the id of a dummy subject: the same write, without an effect.
+        let target = if issued.is_ok() { subject } else { &dummy_subject };
+        // A write that changes no row leaves nothing to commit, and so is faster. The row of a dummy subject is therefore written at
         // the same time in each case.
         let (written, ()) = try_join!(
-            self.store.update_token(caller.organisation, target, &guard, &changes, Some(&stamp)),
-            self.store.count_refused(caller.organisation, &decoy, SecretKind::OneTimePassword, now)
+            self.store.update_token(caller.organisation, target, &precondition, &changes, Some(&stamp)),
+            self.store.count_refused(caller.organisation, &dummy_subject, SecretKind::OneTimePassword, now)
         )?;
         if let Some(FoundToken { token, .. }) = written {
             self.notifier.notify(Notification::about(

@@ -8,7 +8,7 @@ use crate::model::directory::Classification;
 use crate::model::reference::Reference;
 use crate::model::secret::SecretKind;
 use crate::model::session::{Caller, Permission};
-use crate::policy::guess_budget::{GuessBudget, Weaker};
+use crate::policy::guess_budget::{GuessBudget, WeakSecrets};
 use crate::policy::strength::StoredStrength;
 use crate::ports::store::Store;
 
@@ -24,7 +24,7 @@ pub struct PolicyBudget {
     /// The bound above which a policy is refused when it comes in.
     pub limit: f64,
     /// What is stored below the policy, by kind of secret. `None`: nothing was looked for.
-    pub weaker: Option<BTreeMap<SecretKind, Weaker>>,
+    pub weaker: Option<BTreeMap<SecretKind, WeakSecrets>>,
 }
 
 impl PolicyBudget {
@@ -42,7 +42,7 @@ impl PolicyBudget {
 
     /// The same as [`Self::all`], with what is stored below each policy.
     pub fn all_with(reference: &Reference, limit: f64, stored: &[StoredStrength]) -> Vec<Self> {
-        let mut by_policy: BTreeMap<Option<&str>, BTreeMap<SecretKind, Weaker>> = BTreeMap::new();
+        let mut by_policy: BTreeMap<Option<&str>, BTreeMap<SecretKind, WeakSecrets>> = BTreeMap::new();
         for StoredStrength { classification, kind, strength, count } in stored {
             let classification = classification.as_deref();
             let own = with_policy(reference, classification).map(|own| own.id.as_str());

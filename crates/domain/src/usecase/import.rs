@@ -25,11 +25,11 @@ use crate::model::session::{Caller, Permission};
 use crate::model::text;
 use crate::model::time::TimeZone;
 use crate::policy::guess_budget;
-use crate::ports::store::{AccountStore, ImportChanges, ImportKeys, Load, ReadOptions, Store, UnitOfWork};
-use crate::ports::{Clock, HashWork, Random, Secrets, Verdict as Verified};
+use crate::ports::store::{AccountStore, ImportChanges, ImportKeys, Load, ReadOptions, Store, Transaction};
+use crate::ports::{Clock, HashWork, Random, Secrets, Verdict as SecretVerdict};
 use crate::{Error, Reason, Result};
 use candidate::Candidate;
-use run::{Checked, Terms};
+use run::{Checked, RunState};
 use waiting::{MAX_RING, WaitingRecord};
 
 /// Secrets that are hashed at a time. The hasher's own bound is the number of cores.
@@ -58,7 +58,7 @@ pub struct Importer<S> {
 }
 
 /// What working candidates through in memory came to.
-struct Worked {
+struct BatchResult {
     verdicts: Vec<Verdict>,
     changes: ImportChanges,
     tally: Tally,
@@ -67,7 +67,7 @@ struct Worked {
 }
 
 /// What a batch is laid over.
-struct Base<'a> {
+struct BatchInput<'a> {
     reference: &'a Reference,
     stored: &'a Stored,
     administrators: Option<Administrators>,
@@ -133,7 +133,7 @@ impl<S: Store + AccountStore> Importer<S> {
                 Verdict::Decided(result) => results.push((position, RecordResult { kind, result })),
                 Verdict::Waiting { error, links } => {
                     if !candidate.prepared.is_ok_and(|prepared| run.waiting.add(position, prepared, links)) {
-                        results.push((position, RecordResult { kind, result: Err(without_room(&error)) }));
+                        results.push((position, RecordResult { kind, result: Err(queue_full(&error)) }));
                     }
                 }
             }
@@ -210,21 +210,21 @@ impl<S: Store + AccountStore> Importer<S> {
     }
 
     async fn decide(&self, caller: &Caller, run: &mut Run, candidates: &[(usize, Candidate)]) -> Result<Vec<Verdict>> {
-        let terms = &mut run.terms;
+        let state = &mut run.state;
         if candidates.is_empty() {
             return Ok(Vec::new());
         }
         if let Some(checked) = &mut run.checked {
-            return self.check(caller, terms, checked, candidates).await;
+            return self.check(caller, state, checked, candidates).await;
         }
-        match self.write_again(caller, terms, candidates).await {
+        match self.write_with_retries(caller, state, candidates).await {
             Err(error) if is_race(&error) => {}
             result => return result,
         }
         // Written one by one, only the record at fault fails.
         let mut verdicts = Vec::with_capacity(candidates.len());
         for one in candidates.chunks(1) {
-            match self.write_again(caller, terms, one).await {
+            match self.write_with_retries(caller, state, one).await {
                 Err(error) if is_race(&error) => verdicts.push(Verdict::Decided(Err(error))),
                 written => verdicts.extend(written?),
             }
@@ -234,31 +234,31 @@ impl<S: Store + AccountStore> Importer<S> {
 
     /// Writes candidates in one transaction. When the change of another caller comes between the reading and the writing, such
     /// as a code that it takes, or PostgreSQL ends a circle of waiting transactions, nothing is written, and everything is read
-    /// and worked through again.
-    async fn write_again(
+    /// and processed again.
+    async fn write_with_retries(
         &self,
         caller: &Caller,
-        terms: &mut Terms,
+        state: &mut RunState,
         candidates: &[(usize, Candidate)],
     ) -> Result<Vec<Verdict>> {
         for _ in 1..WRITE_ATTEMPTS {
-            match self.write(caller, terms, candidates).await {
+            match self.write(caller, state, candidates).await {
                 Err(error) if is_race(&error) => {
                     if error.reason() == Reason::NumberAlreadyExists {
-                        self.give_up_numbers(caller, terms).await?;
+                        self.discard_numbers(caller, state).await?;
                     }
                 }
                 result => return result,
             }
         }
-        self.write(caller, terms, candidates).await
+        self.write(caller, state, candidates).await
     }
 
     /// Says what an import would do, and writes nothing.
     async fn check(
         &self,
         caller: &Caller,
-        terms: &mut Terms,
+        state: &mut RunState,
         checked: &mut Checked,
         candidates: &[(usize, Candidate)],
     ) -> Result<Vec<Verdict>> {
@@ -268,15 +268,15 @@ impl<S: Store + AccountStore> Importer<S> {
         };
         let keys = keys(&reference, candidates);
         let names_permissions = keys.permissions;
-        let mut unit = self.store.begin().await?;
-        let rows = unit.load_import(caller.organisation, &keys).await?;
+        let mut transaction = self.store.begin().await?;
+        let rows = transaction.load_import(caller.organisation, &keys).await?;
         let stored = checked.drafts.over(keys, rows)?;
         let drafted = names_permissions.then_some(&checked.administrators);
-        let administrators = self.administrators(caller, &mut unit, &stored, drafted).await?;
-        drop(unit);
-        let base = Base { reference: &reference, stored: &stored, administrators };
-        let Worked { verdicts, mut changes, tally, .. } = self.work_through(caller, terms, base, candidates);
-        terms.tally.add(tally);
+        let administrators = self.administrators(caller, &mut transaction, &stored, drafted).await?;
+        drop(transaction);
+        let input = BatchInput { reference: &reference, stored: &stored, administrators };
+        let BatchResult { verdicts, mut changes, tally, .. } = self.process_batch(caller, state, input, candidates);
+        state.tally.add(tally);
         checked.administrators.add(&stored, &changes);
         let drafts = ImportChanges {
             credentials: std::mem::take(&mut changes.credentials),
@@ -289,43 +289,43 @@ impl<S: Store + AccountStore> Importer<S> {
             ..ImportChanges::default()
         };
         checked.drafts.write(drafts)?;
-        reference.lay_over(changes);
+        reference.merge(changes);
         checked.reference = Some(reference);
         Ok(verdicts)
     }
 
     /// Writes candidates in one transaction. When new tokens need more numbers than were drawn, nothing is written, numbers are
-    /// drawn, and the candidates are worked through again: where there is one writer, none can be drawn meanwhile.
+    /// drawn, and the candidates are processed again: where there is one writer, none can be drawn meanwhile.
     async fn write(
         &self,
         caller: &Caller,
-        terms: &mut Terms,
+        state: &mut RunState,
         candidates: &[(usize, Candidate)],
     ) -> Result<Vec<Verdict>> {
-        self.draw_expected_numbers(caller, terms, candidates).await?;
+        self.draw_expected_numbers(caller, state, candidates).await?;
         for _ in 0..WRITE_ATTEMPTS {
-            let mut unit = self.store.begin().await?;
-            let reference = unit.lock_directory(caller.organisation).await?;
+            let mut transaction = self.store.begin().await?;
+            let reference = transaction.lock_directory(caller.organisation).await?;
             let keys = keys(&reference, candidates);
-            let stored = Stored::from(unit.load_import(caller.organisation, &keys).await?);
+            let stored = Stored::from(transaction.load_import(caller.organisation, &keys).await?);
             let none = DraftedAdministrators::default();
             let drafted = keys.permissions.then_some(&none);
-            let administrators = self.administrators(caller, &mut unit, &stored, drafted).await?;
-            let base = Base { reference: &reference, stored: &stored, administrators };
-            let worked = self.work_through(caller, terms, base, candidates);
-            terms.expected_numbers = worked.used_numbers + worked.missing_numbers;
-            if worked.missing_numbers > 0 {
-                drop(unit);
-                self.draw_numbers(caller, terms, worked.missing_numbers).await?;
+            let administrators = self.administrators(caller, &mut transaction, &stored, drafted).await?;
+            let input = BatchInput { reference: &reference, stored: &stored, administrators };
+            let result = self.process_batch(caller, state, input, candidates);
+            state.expected_numbers = result.used_numbers + result.missing_numbers;
+            if result.missing_numbers > 0 {
+                drop(transaction);
+                self.draw_numbers(caller, state, result.missing_numbers).await?;
                 continue;
             }
-            if worked.changes != ImportChanges::default() {
-                unit.save_import(caller.organisation, &worked.changes).await?;
+            if result.changes != ImportChanges::default() {
+                transaction.save_import(caller.organisation, &result.changes).await?;
             }
-            unit.commit().await?;
-            terms.numbers.drain(..worked.used_numbers);
-            terms.tally.add(worked.tally);
-            return Ok(worked.verdicts);
+            transaction.commit().await?;
+            state.numbers.drain(..result.used_numbers);
+            state.tally.add(result.tally);
+            return Ok(result.verdicts);
         }
         Err(Error::new(
             Reason::Conflict,
@@ -338,33 +338,33 @@ impl<S: Store + AccountStore> Importer<S> {
     async fn administrators(
         &self,
         caller: &Caller,
-        unit: &mut S::Unit,
+        transaction: &mut S::Transaction,
         stored: &Stored,
         drafted: Option<&DraftedAdministrators>,
     ) -> Result<Option<Administrators>> {
         let (Some(drafted), Some(mut users)) = (drafted, stored.users_with_administrator()) else { return Ok(None) };
         users.extend(drafted.users().cloned());
-        let states = unit.login_states(caller.organisation, &users, self.clock.now()).await?;
+        let states = transaction.login_states(caller.organisation, &users, self.clock.now()).await?;
         let mut administrators = Administrators::new(states);
-        administrators.lay_over(drafted);
+        administrators.merge(drafted);
         Ok(Some(administrators))
     }
 
-    fn work_through(
+    fn process_batch(
         &self,
         caller: &Caller,
-        terms: &Terms,
-        base: Base<'_>,
+        state: &RunState,
+        input: BatchInput<'_>,
         candidates: &[(usize, Candidate)],
-    ) -> Worked {
+    ) -> BatchResult {
         let now = self.clock.now();
-        let Base { reference, stored, administrators } = base;
+        let BatchInput { reference, stored, administrators } = input;
         let mut batch = Batch::new(reference, stored, self.random.as_ref(), self.secrets.as_ref(), now);
         if let Some(administrators) = administrators {
             batch.administrators(administrators);
         }
-        batch.options(terms.options);
-        batch.number_from(terms.numbers.clone());
+        batch.options(state.options);
+        batch.number_from(state.numbers.clone());
         batch.refuse_policies_above(self.guess_limit);
         batch.dates_in(self.time_zone);
         batch.by(caller.user.clone(), caller.unit.clone());
@@ -378,7 +378,7 @@ impl<S: Store + AccountStore> Importer<S> {
             // A batch that is repeated gives the same answer again.
             Err(error) => Verdict::Decided(Err(error.copy())),
         });
-        Worked {
+        BatchResult {
             verdicts: verdicts.collect(),
             tally: batch.tally(),
             used_numbers: batch.used_numbers(),
@@ -410,7 +410,7 @@ impl<S: Store + AccountStore> Importer<S> {
                 let same = match &stored {
                     Some(_) => {
                         self.secrets.verify(HashWork::call(caller.organisation), secret.clone(), stored.clone()).await?
-                            == Verified::Right
+                            == SecretVerdict::Right
                     }
                     None => false,
                 };
@@ -505,7 +505,7 @@ fn take_secret(record: &mut Record) -> Result<Option<Secret>> {
 }
 
 /// Returns the error of a record that wants values of other tokens and cannot wait for their records.
-fn without_room(error: &Error) -> Error {
+fn queue_full(error: &Error) -> Error {
     let mut violations = Violations::default();
     for FieldViolation { reason, field, description } in error.violations() {
         let text = "; too many records of this import wait for others: put the records that give codes up first";

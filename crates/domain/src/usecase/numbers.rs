@@ -11,8 +11,8 @@ use crate::ports::store::{LAST_NUMBER, Sequence, Store};
 use crate::{Error, Reason, Result};
 
 /// Numbers a block, at least and at most. What a process has not used when it ends is a gap.
-const LEAST: u32 = 64;
-const MOST: u32 = 4_096;
+const MIN_BLOCK: u32 = 64;
+const MAX_BLOCK: u32 = 4_096;
 
 /// The blocks that this process holds.
 #[derive(Default)]
@@ -21,16 +21,16 @@ pub(super) struct Numbers(Mutex<HashMap<(OrganisationKey, Sequence), Arc<Blocks>
 /// Those of one sequence.
 #[derive(Default)]
 struct Blocks {
-    held: Mutex<Block>,
-    /// Who takes the next one: of those who run dry together, one.
-    taking: AsyncMutex<()>,
+    current: Mutex<Block>,
+    /// Who takes the next one: of those who run exhausted together, one.
+    refill: AsyncMutex<()>,
 }
 
 #[derive(Default)]
 struct Block {
     rest: Range<i64>,
-    /// How many ran dry since this one was asked for. The next one has so many times the least.
-    dry: u32,
+    /// How many ran exhausted since this one was asked for. The next one has so many times the least.
+    exhausted: u32,
 }
 
 impl Numbers {
@@ -43,25 +43,25 @@ impl Numbers {
         prefix: &str,
     ) -> Result<i64> {
         let blocks = self.blocks(organisation, sequence);
-        if let Some(number) = blocks.held().draw() {
+        if let Some(number) = blocks.current().draw() {
             return Ok(number);
         }
-        let _taking = blocks.taking.lock().await;
+        let _refill = blocks.refill.lock().await;
         // Somebody else may have taken one meanwhile.
         let count = {
-            let mut held = blocks.held();
-            if let Some(number) = held.rest.next() {
+            let mut current = blocks.current();
+            if let Some(number) = current.rest.next() {
                 return Ok(number);
             }
-            std::mem::take(&mut held.dry).saturating_mul(LEAST).clamp(LEAST, MOST)
+            std::mem::take(&mut current.exhausted).saturating_mul(MIN_BLOCK).clamp(MIN_BLOCK, MAX_BLOCK)
         };
         let taken = take(store, organisation, sequence, prefix, count).await?;
-        blocks.held().rest = taken.start + 1..taken.end;
+        blocks.current().rest = taken.start + 1..taken.end;
         Ok(taken.start)
     }
 
     /// Gives the rest of a block up, after one of its numbers turned out to be taken, and begins above what is stored.
-    pub(super) async fn draw_again<S: Store>(
+    pub(super) async fn discard_and_realign<S: Store>(
         &self,
         store: &S,
         organisation: OrganisationKey,
@@ -73,7 +73,7 @@ impl Numbers {
     }
 
     fn discard(&self, organisation: OrganisationKey, sequence: Sequence) {
-        self.blocks(organisation, sequence).held().rest = Range::default();
+        self.blocks(organisation, sequence).current().rest = Range::default();
     }
 
     fn blocks(&self, organisation: OrganisationKey, sequence: Sequence) -> Arc<Blocks> {
@@ -103,8 +103,8 @@ pub(super) async fn take<S: Store>(
 }
 
 impl Blocks {
-    fn held(&self) -> MutexGuard<'_, Block> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    fn current(&self) -> MutexGuard<'_, Block> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -112,7 +112,7 @@ impl Block {
     fn draw(&mut self) -> Option<i64> {
         let number = self.rest.next();
         if number.is_none() {
-            self.dry = self.dry.saturating_add(1);
+            self.exhausted = self.exhausted.saturating_add(1);
         }
         number
     }

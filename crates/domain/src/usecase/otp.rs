@@ -6,7 +6,7 @@ use chrono::Duration;
 
 use super::AccessTokens;
 use crate::Result;
-use crate::model::access_token::{AccessToken, Guard, OneTimePassword, TokenChanges};
+use crate::model::access_token::{AccessToken, OneTimePassword, Precondition, TokenChanges};
 use crate::model::identifier::AccessTokenIdentifier;
 use crate::model::life_cycle::{self, LifeCycleState};
 use crate::model::secret::{Secret, SecretKind};
@@ -46,8 +46,9 @@ impl<S: Store> AccessTokens<S> {
             expiration_date,
         };
         let changes = TokenChanges { one_time_password: Some(Some(kept)), ..TokenChanges::default() };
-        let guard = Guard { life_cycle_state: Some(LifeCycleState::Effective), ..Guard::default() };
-        let token = self.write(caller, found, guard, changes).await?.token;
+        let precondition =
+            Precondition { life_cycle_state: Some(LifeCycleState::Effective), ..Precondition::default() };
+        let token = self.write(caller, found, precondition, changes).await?.token;
         Ok(IssuedOneTimePassword { token, one_time_password, expiration_date })
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::AccessTokens;
 use crate::Result;
-use crate::model::access_token::{AccessToken, Guard, TokenChanges};
+use crate::model::access_token::{AccessToken, Precondition, TokenChanges};
 use crate::model::identifier::ResetIdentifier;
 use crate::model::life_cycle::{self, LifeCycleState};
 use crate::model::policy::{CodePolicy, Creation};
@@ -48,8 +48,9 @@ impl<S: Store> AccessTokens<S> {
         let random_pass_code = rules.random(self.random.as_ref())?;
         let hash = self.secrets.hash(HashWork::call(caller.organisation), random_pass_code.clone()).await?;
         let changes = TokenChanges { pass_code: Some(Some(hash)), ..TokenChanges::default() };
-        let guard = Guard { life_cycle_state: Some(LifeCycleState::Effective), ..Guard::default() };
-        let FoundToken { token, reference, .. } = self.write(caller, found, guard, changes).await?;
+        let precondition =
+            Precondition { life_cycle_state: Some(LifeCycleState::Effective), ..Precondition::default() };
+        let FoundToken { token, reference, .. } = self.write(caller, found, precondition, changes).await?;
         Ok(IssuedPassCode { token, reference, random_pass_code })
     }
 
@@ -67,8 +68,9 @@ impl<S: Store> AccessTokens<S> {
         self.admit_issue(caller.organisation, &found.token.id, SecretKind::VerificationCode, policy).await?;
         let (verification_code, kept) = self.issue_verification_code(&found.token.id, policy)?;
         let changes = TokenChanges { verification: Some(kept), ..TokenChanges::default() };
-        let guard = Guard { life_cycle_state: Some(LifeCycleState::PendingVerification), ..Guard::default() };
-        let FoundToken { token, reference, .. } = self.write(caller, found, guard, changes).await?;
+        let precondition =
+            Precondition { life_cycle_state: Some(LifeCycleState::PendingVerification), ..Precondition::default() };
+        let FoundToken { token, reference, .. } = self.write(caller, found, precondition, changes).await?;
         Ok(IssuedVerificationCode { token, reference, verification_code })
     }
 }

@@ -1,7 +1,7 @@
 //! Switch an access token on or off.
 
 use super::{AccessTokens, Answer, Want};
-use crate::model::access_token::{Guard, TokenChanges};
+use crate::model::access_token::{Precondition, TokenChanges};
 use crate::model::identifier::{AccessTokenIdentifier, TokenKey};
 use crate::model::life_cycle::{self, Transition};
 use crate::model::session::{Caller, Permission};
@@ -39,34 +39,34 @@ impl<S: Store> AccessTokens<S> {
         caller.require(Permission::AccessTokensWrite)?;
         let found = self.find(caller, identifier, want.owners, ReadOptions::STRONG).await?;
         let changes = TokenChanges { life_cycle_state: Some(transition.target()), ..TokenChanges::default() };
-        let guard = Guard { life_cycle_state: Some(transition.source()), ..Guard::default() };
-        let found = self.write(caller, found, guard, changes).await?;
+        let precondition = Precondition { life_cycle_state: Some(transition.source()), ..Precondition::default() };
+        let found = self.write(caller, found, precondition, changes).await?;
         self.answer(caller, found, want)
     }
 
     /// Writes a change of a found token in one conditional statement, which also ends a one-time password where the
-    /// change asks for it. Where the guard no longer holds, another call was faster, and the error says what the token
+    /// change asks for it. Where the precondition no longer holds, another call was faster, and the error says what the token
     /// is now.
     pub(super) async fn write(
         &self,
         caller: &Caller,
         found: FoundToken,
-        guard: Guard,
+        precondition: Precondition,
         changes: TokenChanges,
     ) -> Result<FoundToken> {
-        if let Some(expected) = guard.life_cycle_state {
+        if let Some(expected) = precondition.life_cycle_state {
             life_cycle::require(expected, found.token.life_cycle_state)?;
         }
         let changes = changes.ending_one_time_password();
         let stamp = caller.stamp(&found.reference, self.clock.now()).after(&found.token.updated);
         let id = &found.token.id;
-        let written = self.store.update_token(caller.organisation, id, &guard, &changes, Some(&stamp)).await?;
+        let written = self.store.update_token(caller.organisation, id, &precondition, &changes, Some(&stamp)).await?;
         if let Some(written) = written {
             return Ok(FoundToken { owners: found.owners, ..written });
         }
         let key = TokenKey::Id(id);
         let now = self.store.find_token(caller.organisation, key, Load::NONE, ReadOptions::STRONG).await?.found;
-        if let (Some(expected), Some(now)) = (guard.life_cycle_state, now) {
+        if let (Some(expected), Some(now)) = (precondition.life_cycle_state, now) {
             life_cycle::require(expected, now.token.life_cycle_state)?;
         }
         Err(Error::new(Reason::Conflict, "the access token was changed at the same time; try again"))

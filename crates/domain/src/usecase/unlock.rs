@@ -23,11 +23,11 @@ impl<S: Store> AccessTokens<S> {
         caller.require(Permission::AccessTokensWrite)?;
         let found = self.find(caller, identifier, want.owners, ReadOptions::STRONG).await?;
         let secrets = caller.permissions.contains(Permission::AccessTokensSecrets);
-        let unlock = if secrets { Attempts::unlocked } else { Attempts::forgiven };
+        let unlock = if secrets { Attempts::unlocked } else { Attempts::row_ended };
         let (organisation, id) = (caller.organisation, &found.token.id);
         for (kind, entry) in self.store.all_attempts(organisation, id).await? {
             if kinds.is_empty() || kinds.contains(&kind) {
-                self.recount(organisation, id, kind, entry, unlock).await?;
+                self.update_attempts(organisation, id, kind, entry, unlock).await?;
             }
         }
         self.answer(caller, found, want)

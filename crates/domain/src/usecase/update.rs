@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{AccessTokens, Answer, Want, udf};
-use crate::model::access_token::{AccessToken, Guard, TokenChanges};
+use crate::model::access_token::{AccessToken, Precondition, TokenChanges};
 use crate::model::card;
 use crate::model::error::Violations;
 use crate::model::identifier::{AccessTokenIdentifier, TokenKey};
@@ -83,11 +83,12 @@ impl<S: Store> AccessTokens<S> {
             (None, _) => None,
         };
         // A pass code may go only while no identifier needs it.
-        let guard = Guard { without_identifier: request_clears_pass_code_only, ..Guard::default() };
+        let precondition =
+            Precondition { without_identifier: request_clears_pass_code_only, ..Precondition::default() };
         let found = if makes_code {
-            self.write_new_code(caller, found, policy, guard, changes).await?
+            self.write_new_code(caller, found, policy, precondition, changes).await?
         } else {
-            self.write(caller, found, guard, changes).await?
+            self.write(caller, found, precondition, changes).await?
         };
         self.answer(caller, found, want)
     }
@@ -105,20 +106,20 @@ impl<S: Store> AccessTokens<S> {
         caller: &Caller,
         found: FoundToken,
         policy: &Policy,
-        guard: Guard,
+        precondition: Precondition,
         mut changes: TokenChanges,
     ) -> Result<FoundToken> {
         for _ in 1..CODE_ATTEMPTS {
-            match self.write(caller, found.clone(), guard.clone(), changes.clone()).await {
+            match self.write(caller, found.clone(), precondition.clone(), changes.clone()).await {
                 Err(error) if error.reason() == Reason::AuthenticationCodeAlreadyExists => {
                     let (rules, sequence) = (&policy.authentication_code, Sequence::AuthenticationCode);
-                    self.generate_again(caller.organisation, rules, sequence).await?;
+                    self.skip_taken_numbers(caller.organisation, rules, sequence).await?;
                     changes.authentication_code = Some(self.new_code(caller, policy).await?);
                 }
                 written => return written,
             }
         }
-        self.write(caller, found, guard, changes).await
+        self.write(caller, found, precondition, changes).await
     }
 }
 

@@ -3,17 +3,17 @@
 //! 1. The token, the policy and the attempts so far are read.
 //! 2. The attempt is counted as wrong, in a write of its own that is committed. Or it is counted as refused: because of
 //!    a lock, or because there is nothing to compare with and so nothing to guess.
-//! 3. The secret is compared: with the stored hash, or with nothing after a refusal.
+//! 3. The secret is compared: with the stored hash, or with nothing after a rejection.
 //! 4. What was right is counted as right.
 //!
-//! Whatever is refused takes the same steps; an unknown token is counted on a decoy. So neither the answer nor the work
+//! Whatever is refused takes the same steps; an unknown token is counted on a dummy subject. So neither the answer nor the work
 //! tells them apart.
 
 use std::time::Duration;
 
 use super::AccessTokens;
-use super::turns::contended;
-use crate::model::access_token::{AccessToken, Guard, TokenChanges};
+use super::keyed_mutex::contended;
+use crate::model::access_token::{AccessToken, Precondition, TokenChanges};
 use crate::model::identifier::{Proof, TokenKey};
 use crate::model::life_cycle::LifeCycleState;
 use crate::model::policy::LockPolicy;
@@ -28,7 +28,7 @@ use crate::{Error, Reason, Result};
 
 /// How often a write of the ledger is tried when others write the same entry. Of all that try at once one succeeds each
 /// time, and within a process they take turns: those that still compete came under other names, or to other replicas.
-pub(super) const TRIES: usize = 256;
+pub(super) const LEDGER_WRITE_ATTEMPTS: usize = 256;
 
 /// What is to be checked.
 pub(super) struct Check<'a> {
@@ -45,7 +45,7 @@ pub(super) struct Check<'a> {
 }
 
 /// The secret was right.
-pub(super) struct Proven {
+pub(super) struct Verified {
     /// The token as it was when the secret was compared.
     pub(super) found: FoundToken,
     /// Is the stored hash of an old form?
@@ -53,14 +53,14 @@ pub(super) struct Proven {
 }
 
 /// The secret was not right, or could not be used.
-pub(super) struct Refusal {
+pub(super) struct Rejection {
     cause: Cause,
     /// The token, where there is one.
     pub(super) found: Option<FoundToken>,
     now: Timestamp,
 }
 
-/// The true reason of a refusal. Only callers with `access_tokens.secrets` are told.
+/// The true reason of a rejection. Only callers with `access_tokens.secrets` are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cause {
     Unknown,
@@ -84,7 +84,7 @@ impl Cause {
     }
 }
 
-impl Refusal {
+impl Rejection {
     /// The public answer, the same for every cause. Who may know secrets is told the cause and the time to wait.
     pub(super) fn error(&self, caller: &Caller, reason: Reason) -> Error {
         let error = match reason {
@@ -122,35 +122,35 @@ impl<S: Store> AccessTokens<S> {
         proof: &Proof,
         state: Option<LifeCycleState>,
         load: Load,
-    ) -> Result<Proven> {
+    ) -> Result<Verified> {
         let (kind, secret) = (proof.kind(), proof.secret());
         // Only effective tokens give access (D3).
         let state = if kind == SecretKind::OneTimePassword { Some(LifeCycleState::Effective) } else { state };
-        let proven = match self.examine(caller, Check { key, kind, secret, state, load }).await? {
-            Ok(proven) => proven,
-            Err(refusal) => return Err(refusal.error(caller, Reason::InvalidCredential)),
+        let verified = match self.verify_secret(caller, Check { key, kind, secret, state, load }).await? {
+            Ok(verified) => verified,
+            Err(rejection) => return Err(rejection.error(caller, Reason::InvalidCredential)),
         };
         match kind {
-            SecretKind::OneTimePassword => self.use_up(caller, proven).await,
-            _ if proven.outdated => self.hash_anew(caller, proven, secret).await,
-            _ => Ok(proven),
+            SecretKind::OneTimePassword => self.consume(caller, verified).await,
+            _ if verified.outdated => self.rehash(caller, verified, secret).await,
+            _ => Ok(verified),
         }
     }
 
     /// Counts, compares, and counts what was right. Nothing of the token changes.
-    pub(super) async fn examine(&self, caller: &Caller, check: Check<'_>) -> Result<Result<Proven, Refusal>> {
+    pub(super) async fn verify_secret(&self, caller: &Caller, check: Check<'_>) -> Result<Result<Verified, Rejection>> {
         let Check { key, kind, secret, state, load } = check;
         let organisation = caller.organisation;
         if kind == SecretKind::PassCode {
             self.secrets.check_queue(HashWork::call(caller.organisation))?;
         }
-        let _turn = self.turns.enter((organisation, key, kind)).await?;
+        let _guard = self.secret_locks.lock((organisation, key, kind)).await?;
         let Lookup { found, reference } = self.store.find_token(organisation, key, load, ReadOptions::STRONG).await?;
         let token = found.as_ref().map(|found| &found.token);
         let policy = reference.policy(token.and_then(|token| token.classification.as_deref())).lock;
         let subject = match token {
             Some(token) => token.id.clone(),
-            None => self.decoy()?,
+            None => self.dummy_subject()?,
         };
         let now = self.clock.now();
         let counted = match incomparable(token, kind, state, now) {
@@ -168,7 +168,8 @@ impl<S: Store> AccessTokens<S> {
             Err(error) => {
                 // It was never compared, so it does not count.
                 if let Ok(entry) = counted {
-                    self.recount(organisation, &subject, kind, entry, |all| all.withdrawn(&policy, now)).await?;
+                    self.update_attempts(organisation, &subject, kind, entry, |all| all.withdrawn(&policy, now))
+                        .await?;
                 }
                 return Err(error);
             }
@@ -186,10 +187,10 @@ impl<S: Store> AccessTokens<S> {
         }
         match (found, counted, verdict) {
             (Some(found), Ok(entry), Verdict::Right | Verdict::Outdated) => {
-                self.recount(organisation, &subject, kind, entry, |all| all.succeeded(&policy, now)).await?;
-                Ok(Ok(Proven { found, outdated: verdict == Verdict::Outdated }))
+                self.update_attempts(organisation, &subject, kind, entry, |all| all.succeeded(&policy, now)).await?;
+                Ok(Ok(Verified { found, outdated: verdict == Verdict::Outdated }))
             }
-            (found, counted, _) => Ok(Err(Refusal { cause: counted.err().unwrap_or(Cause::Wrong), found, now })),
+            (found, counted, _) => Ok(Err(Rejection { cause: counted.err().unwrap_or(Cause::Wrong), found, now })),
         }
     }
 
@@ -229,7 +230,7 @@ impl<S: Store> AccessTokens<S> {
         policy: &LockPolicy,
         now: Timestamp,
     ) -> Result<Result<Entry<Attempts>, Lock>> {
-        for _ in 0..TRIES {
+        for _ in 0..LEDGER_WRITE_ATTEMPTS {
             let Entry { state, revision } = self.store.attempts(caller.organisation, subject, kind).await?;
             match state.admit(policy, now, caller.user.as_deref()) {
                 Ok(state) => {
@@ -248,7 +249,7 @@ impl<S: Store> AccessTokens<S> {
     }
 
     /// Changes attempts that were written just now, or whatever others have made of them since.
-    pub(super) async fn recount(
+    pub(super) async fn update_attempts(
         &self,
         organisation: OrganisationKey,
         subject: &str,
@@ -256,7 +257,7 @@ impl<S: Store> AccessTokens<S> {
         mut entry: Entry<Attempts>,
         change: impl Fn(&Attempts) -> Attempts,
     ) -> Result<()> {
-        for _ in 0..TRIES {
+        for _ in 0..LEDGER_WRITE_ATTEMPTS {
             let changed = Entry { state: change(&entry.state), revision: entry.revision };
             if self.store.save_attempts(organisation, subject, kind, &changed).await? {
                 return Ok(());
@@ -267,41 +268,41 @@ impl<S: Store> AccessTokens<S> {
     }
 
     /// Uses a one-time password up: of all who present it, one succeeds.
-    async fn use_up(&self, caller: &Caller, proven: Proven) -> Result<Proven> {
-        let FoundToken { token, owners, .. } = &proven.found;
-        let guard = Guard {
+    async fn consume(&self, caller: &Caller, verified: Verified) -> Result<Verified> {
+        let FoundToken { token, owners, .. } = &verified.found;
+        let precondition = Precondition {
             life_cycle_state: Some(LifeCycleState::Effective),
             one_time_password: token.one_time_password.as_ref().map(|code| code.hash.clone()),
-            ..Guard::default()
+            ..Precondition::default()
         };
         let changes = TokenChanges { one_time_password: Some(None), ..TokenChanges::default() };
         // A use is no change of the resource: its log information stays.
-        match self.store.update_token(caller.organisation, &token.id, &guard, &changes, None).await? {
-            Some(used) => Ok(Proven { found: FoundToken { owners: owners.clone(), ..used }, ..proven }),
+        match self.store.update_token(caller.organisation, &token.id, &precondition, &changes, None).await? {
+            Some(used) => Ok(Verified { found: FoundToken { owners: owners.clone(), ..used }, ..verified }),
             None => {
-                let refusal = Refusal::wrong(proven.found, self.clock.now());
-                Err(refusal.error(caller, Reason::InvalidCredential))
+                let rejection = Rejection::wrong(verified.found, self.clock.now());
+                Err(rejection.error(caller, Reason::InvalidCredential))
             }
         }
     }
 
     /// Keeps a pass code that was right under a hash of today's form. Whoever set another one meanwhile wins.
-    async fn hash_anew(&self, caller: &Caller, proven: Proven, secret: &Secret) -> Result<Proven> {
-        let token = &proven.found.token;
-        let guard = Guard { pass_code: token.pass_code.clone(), ..Guard::default() };
+    async fn rehash(&self, caller: &Caller, verified: Verified, secret: &Secret) -> Result<Verified> {
+        let token = &verified.found.token;
+        let precondition = Precondition { pass_code: token.pass_code.clone(), ..Precondition::default() };
         // The login is right, whether or not there is room for another hash now.
         let Ok(hash) = self.secrets.hash_unchecked(HashWork::call(caller.organisation), secret.clone()).await else {
-            return Ok(proven);
+            return Ok(verified);
         };
         let changes = TokenChanges { pass_code: Some(Some(hash)), ..TokenChanges::default() };
-        match self.store.update_token(caller.organisation, &token.id, &guard, &changes, None).await? {
-            Some(hashed) => Ok(Proven { found: FoundToken { owners: proven.found.owners, ..hashed }, ..proven }),
-            None => Ok(proven),
+        match self.store.update_token(caller.organisation, &token.id, &precondition, &changes, None).await? {
+            Some(hashed) => Ok(Verified { found: FoundToken { owners: verified.found.owners, ..hashed }, ..verified }),
+            None => Ok(verified),
         }
     }
 
     /// The subject on which attempts at unknown tokens are counted: one of 256, drawn each time. No id has such a form.
-    pub(super) fn decoy(&self) -> Result<String> {
+    pub(super) fn dummy_subject(&self) -> Result<String> {
         let mut byte = [0];
         self.random.fill(&mut byte)?;
         Ok(format!("decoy/{:02x}", byte[0]))

@@ -1,9 +1,9 @@
 //! Verify an access token with the code that was sent to its owner.
 
 use super::find::check_key;
-use super::verifier::{Check, Proven, Refusal};
+use super::verifier::{Check, Rejection, Verified};
 use super::{AccessTokens, Answer, Want};
-use crate::model::access_token::{Guard, TokenChanges};
+use crate::model::access_token::{Precondition, TokenChanges};
 use crate::model::identifier::AccessTokenIdentifier;
 use crate::model::life_cycle::{self, Transition};
 use crate::model::secret::{Secret, SecretKind};
@@ -56,9 +56,9 @@ impl<S: Store> AccessTokens<S> {
             state: Some(Transition::Verify.source()),
             load: want.owners,
         };
-        let Proven { found, .. } = match self.examine(caller, check).await? {
-            Ok(proven) => proven,
-            Err(refusal) => return Err(self.refused(caller, &request.identifier, &refusal)),
+        let Verified { found, .. } = match self.verify_secret(caller, check).await? {
+            Ok(verified) => verified,
+            Err(rejection) => return Err(self.refused(caller, &request.identifier, &rejection)),
         };
         let pass_code = match &request.pass_code {
             Some(pass_code) => {
@@ -76,18 +76,22 @@ impl<S: Store> AccessTokens<S> {
         };
         // The code that was compared must still be the one issued last when the state changes.
         let verification = found.token.verification.as_ref().map(|code| code.hash.clone());
-        let guard = Guard { life_cycle_state: Some(Transition::Verify.source()), verification, ..Guard::default() };
-        let found = self.write(caller, found, guard, changes).await?;
+        let precondition = Precondition {
+            life_cycle_state: Some(Transition::Verify.source()),
+            verification,
+            ..Precondition::default()
+        };
+        let found = self.write(caller, found, precondition, changes).await?;
         self.answer(caller, found, want)
     }
 
-    fn refused(&self, caller: &Caller, identifier: &AccessTokenIdentifier, refusal: &Refusal) -> Error {
+    fn refused(&self, caller: &Caller, identifier: &AccessTokenIdentifier, rejection: &Rejection) -> Error {
         if caller.permissions.contains(Permission::AccessTokensSecrets) {
-            let Some(found) = &refusal.found else { return super::find::not_found(identifier.key()) };
+            let Some(found) = &rejection.found else { return super::find::not_found(identifier.key()) };
             if let Err(error) = life_cycle::require(Transition::Verify.source(), found.token.life_cycle_state) {
                 return error;
             }
         }
-        refusal.error(caller, Reason::InvalidVerificationCode)
+        rejection.error(caller, Reason::InvalidVerificationCode)
     }
 }

@@ -13,7 +13,7 @@ impl<S: Store> AccessTokens<S> {
     pub async fn verify_otp(&self, caller: &Caller, presented: &Presented, want: Want) -> Result<Answer> {
         caller.require(Permission::AccessTokensWrite)?;
         let proof = presented.proof(&[SecretKind::OneTimePassword])?;
-        let proven = self.authenticate(caller, presented.identifier.key(), proof, None, want.owners).await?;
-        self.answer(caller, proven.found, want)
+        let verified = self.authenticate(caller, presented.identifier.key(), proof, None, want.owners).await?;
+        self.answer(caller, verified.found, want)
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use access_tokens_domain::attempts::{Attempt, LockCause, SecretKind};
-use access_tokens_domain::guess_budget::{SecretBudget, Weaker};
+use access_tokens_domain::guess_budget::{SecretBudget, WeakSecrets};
 use access_tokens_domain::service::{
     Action, Explanation, Obstacle, ObstacleKind, PolicyBudget, SecretReport, Use as WayOfUse,
 };
@@ -45,7 +45,7 @@ pub(crate) fn guess_budget(found: &PolicyBudget, fields: &FieldTree) -> v1::Gues
     }
 }
 
-fn secret_budget(budget: &SecretBudget, weaker: Option<&BTreeMap<SecretKind, Weaker>>) -> v1::SecretBudget {
+fn secret_budget(budget: &SecretBudget, weaker: Option<&BTreeMap<SecretKind, WeakSecrets>>) -> v1::SecretBudget {
     let weaker = weaker.map(|weaker| weaker.get(&budget.kind).copied().unwrap_or_default());
     v1::SecretBudget {
         secret_kind: secret_kind(budget.kind).into(),

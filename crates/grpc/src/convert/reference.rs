@@ -1,6 +1,6 @@
 //! Reference data: what a snapshot knows of an id. What it does not know is answered as its id alone.
 
-use access_tokens_domain::access_token::Stamp;
+use access_tokens_domain::access_token::AuditStamp;
 use access_tokens_domain::directory;
 use access_tokens_domain::reference::Reference;
 use access_tokens_proto::v1;
@@ -107,15 +107,15 @@ pub(crate) fn classification(classification: &directory::Classification, fields:
 }
 
 pub(super) fn log_information(
-    created: &Stamp,
-    updated: &Stamp,
+    created: &AuditStamp,
+    updated: &AuditStamp,
     reference: &Reference,
     fields: &FieldTree,
 ) -> v1::LogInformation {
-    let by_user = |stamp: &Stamp, fields: &FieldTree| Some(user(stamp.user.as_ref()?, reference, fields));
-    let by_unit = |stamp: &Stamp, fields: &FieldTree| Some(unit(stamp.unit.as_ref()?, reference, fields));
+    let by_user = |stamp: &AuditStamp, fields: &FieldTree| Some(user(stamp.user.as_ref()?, reference, fields));
+    let by_unit = |stamp: &AuditStamp, fields: &FieldTree| Some(unit(stamp.unit.as_ref()?, reference, fields));
     let by_business_unit =
-        |stamp: &Stamp, fields: &FieldTree| Some(business_unit(stamp.business_unit.as_ref()?, reference, fields));
+        |stamp: &AuditStamp, fields: &FieldTree| Some(business_unit(stamp.business_unit.as_ref()?, reference, fields));
     v1::LogInformation {
         created_date: fields.value("created_date", || Some(time::to_wire(created.date))),
         updated_date: fields.value("updated_date", || Some(time::to_wire(updated.date))),

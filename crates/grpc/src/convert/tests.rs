@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use access_tokens_domain::access_token::{AccessToken, Stamp, UserDefinedFields};
+use access_tokens_domain::access_token::{AccessToken, AuditStamp, UserDefinedFields};
 use access_tokens_domain::directory::{
     AccountsReceivable, AccountsReceivableState, BusinessUnit, Classification, CompanyProfile, ContactInformation,
     ContactType, Country, DateOfBirth, Demographics, Image, Organisation, RewardsParticipant, RewardsParticipantState,
@@ -83,7 +83,7 @@ fn contact(contact_type: ContactType) -> ContactInformation {
 }
 
 pub(super) fn answer(legacy_compatibility: bool, contact_type: ContactType) -> Answer {
-    let stamp = Stamp { date: DateTime::UNIX_EPOCH, user: text("1"), unit: text("U"), business_unit: text("B") };
+    let stamp = AuditStamp { date: DateTime::UNIX_EPOCH, user: text("1"), unit: text("U"), business_unit: text("B") };
     let record = AccountsReceivable {
         id: "A".into(),
         number: text("ACR1"),
@@ -119,7 +119,7 @@ pub(super) fn answer(legacy_compatibility: bool, contact_type: ContactType) -> A
         rewards_participant: text("P"),
         classification: text("K"),
         created: stamp.clone(),
-        updated: Stamp { unit: None, business_unit: text("gone"), ..stamp },
+        updated: AuditStamp { unit: None, business_unit: text("gone"), ..stamp },
     };
     Answer {
         token,

@@ -1,7 +1,7 @@
 //! Conversion of access tokens.
 
 use access_tokens_domain::access_token::{
-    AccessToken, OneTimePassword, Stamp, TokenChanges, UserDefinedFields, VerificationCode,
+    AccessToken, OneTimePassword, AuditStamp, TokenChanges, UserDefinedFields, VerificationCode,
 };
 use access_tokens_domain::life_cycle::LifeCycleState;
 use access_tokens_domain::secret::{CodeHash, PassCodeHash, SealedCode};
@@ -59,13 +59,13 @@ pub(crate) fn token(row: Model) -> StoreResult<AccessToken> {
         accounts_receivable: row.accounts_receivable,
         rewards_participant: row.rewards_participant,
         classification: row.classification,
-        created: Stamp {
+        created: AuditStamp {
             date: time(row.created_date, "access_token.created_date")?,
             user: row.created_by_user,
             unit: row.created_by_unit,
             business_unit: row.created_by_business_unit,
         },
-        updated: Stamp {
+        updated: AuditStamp {
             date: time(row.updated_date, "access_token.updated_date")?,
             user: row.updated_by_user,
             unit: row.updated_by_unit,
@@ -140,7 +140,7 @@ pub(crate) fn token_row(organisation: OrganisationKey, token: &AccessToken) -> M
 }
 
 /// Returns the columns that a change sets, with their values. A new state gets the date of the stamp.
-pub(crate) fn changed_columns(changes: &TokenChanges, updated: Option<&Stamp>) -> Vec<(Column, Value)> {
+pub(crate) fn changed_columns(changes: &TokenChanges, updated: Option<&AuditStamp>) -> Vec<(Column, Value)> {
     const STRINGS: [Column; 8] = [
         Column::UdfString1,
         Column::UdfString2,

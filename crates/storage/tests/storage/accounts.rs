@@ -77,7 +77,7 @@ async fn credentials_belong_to_users(test: TestDatabase) {
     let users = vec![User { id: "U3".into(), ..user }];
     let mut unit = access_tokens_domain::store::Store::begin(&test.database).await.expect("begins");
     let changes = ImportChanges { users, ..ImportChanges::default() };
-    let refused = access_tokens_domain::store::UnitOfWork::save_import(&mut unit, test.organisation, &changes).await;
+    let refused = access_tokens_domain::store::Transaction::save_import(&mut unit, test.organisation, &changes).await;
     let Err(StoreError::Duplicate(Unique::Other(index))) = refused else { panic!("{refused:?}") };
     assert_eq!(index, "app_user_username_key");
 }

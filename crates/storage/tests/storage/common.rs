@@ -2,14 +2,18 @@
 
 use std::future::Future;
 
-use access_tokens_domain::access_token::{AccessToken, OneTimePassword, Stamp, UserDefinedFields, VerificationCode};
+use access_tokens_domain::access_token::{
+    AccessToken, AuditStamp, OneTimePassword, UserDefinedFields, VerificationCode,
+};
 use access_tokens_domain::directory::{AccountsReceivable, AccountsReceivableState, ContactInformation, Organisation};
 use access_tokens_domain::identifier::TokenKey;
 use access_tokens_domain::life_cycle::LifeCycleState;
 use access_tokens_domain::policy::Policy;
 use access_tokens_domain::secret::{CodeHash, PassCodeHash, SealedCode};
 use access_tokens_domain::session::OrganisationKey;
-use access_tokens_domain::store::{AccountStore, ImportChanges, ImportKeys, Load, ReadOptions, Store, UnitOfWork};
+use access_tokens_domain::store::{
+    AccountStore, ImportChanges, ImportKeys, Load, ReadOptions, Store, Transaction as _,
+};
 use access_tokens_domain::time::Timestamp;
 use access_tokens_storage::{Database, DatabaseOptions, connect};
 use sea_orm::ConnectionTrait;
@@ -85,8 +89,8 @@ pub(crate) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_timestamp(1_700_000_000 + seconds, 123_456_000).expect("a time")
 }
 
-pub(crate) fn stamp(seconds: i64) -> Stamp {
-    Stamp { date: at(seconds), user: Some("U1".into()), unit: Some("N1".into()), business_unit: Some("B1".into()) }
+pub(crate) fn stamp(seconds: i64) -> AuditStamp {
+    AuditStamp { date: at(seconds), user: Some("U1".into()), unit: Some("N1".into()), business_unit: Some("B1".into()) }
 }
 
 /// A token with few values; number and codes follow from the id.

@@ -5,12 +5,12 @@ use std::pin::pin;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use access_tokens_domain::access_token::{AccessToken, Guard, TokenChanges};
+use access_tokens_domain::access_token::{AccessToken, Precondition, TokenChanges};
 use access_tokens_domain::directory::AccountsReceivableState;
 use access_tokens_domain::identifier::TokenKey;
 use access_tokens_domain::life_cycle::LifeCycleState;
 use access_tokens_domain::store::{
-    ImportChanges, Load, OwnerKey, ReadOptions, Sequence, Store, StoreError, Unique, UnitOfWork,
+    ImportChanges, Load, OwnerKey, ReadOptions, Sequence, Store, StoreError, Transaction as _, Unique,
 };
 use access_tokens_storage::{DatabaseOptions, connect};
 
@@ -44,9 +44,10 @@ async fn of_64_state_changes_one_succeeds(test: TestDatabase) {
     let changed = race(CALLERS, |_| {
         let database = database.clone();
         async move {
-            let guard = Guard { life_cycle_state: Some(LifeCycleState::Effective), ..Guard::default() };
+            let precondition =
+                Precondition { life_cycle_state: Some(LifeCycleState::Effective), ..Precondition::default() };
             let off = TokenChanges { life_cycle_state: Some(LifeCycleState::NotEffective), ..TokenChanges::default() };
-            let changed = database.update_token(organisation, "T1", &guard, &off, Some(&stamp(1))).await;
+            let changed = database.update_token(organisation, "T1", &precondition, &off, Some(&stamp(1))).await;
             changed.expect("updates").is_some()
         }
     });

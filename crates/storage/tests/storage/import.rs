@@ -16,7 +16,7 @@ use access_tokens_domain::secret::PassCodeHash;
 use access_tokens_domain::session::Permissions;
 use access_tokens_domain::store::{
     AccountStore, Credential, ImportChanges, ImportKeys, Load, ReadConsistency, ReadOptions, Sequence, Store,
-    StoreError, TokenPage, Unique, UnitOfWork,
+    StoreError, TokenPage, Transaction as _, Unique,
 };
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 

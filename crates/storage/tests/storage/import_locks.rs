@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use access_tokens_domain::access_token::{AccessToken, Guard, TokenChanges, VerificationCode};
+use access_tokens_domain::access_token::{AccessToken, Precondition, TokenChanges, VerificationCode};
 use access_tokens_domain::life_cycle::LifeCycleState;
 use access_tokens_domain::secret::{CodeHash, PassCodeHash, SealedCode};
 use access_tokens_domain::session::Permissions;
 use access_tokens_domain::store::{
-    Credential, ImportChanges, ImportKeys, KeyStore, Store, StoreError, Unique, UnitOfWork,
+    Credential, ImportChanges, ImportKeys, KeyStore, Store, StoreError, Transaction as _, Unique,
 };
 use access_tokens_storage::Database;
 
@@ -79,7 +79,8 @@ async fn a_change_waits_for_the_import_and_stays(test: TestDatabase) {
         let (database, organisation, change): (Database, _, _) =
             (test.again().await, test.organisation, changes.clone());
         beside(&test, round, async move {
-            let updated = database.update_token(organisation, "T1", &Guard::default(), &change, Some(&stamp(9))).await;
+            let updated =
+                database.update_token(organisation, "T1", &Precondition::default(), &change, Some(&stamp(9))).await;
             updated.expect("updates").expect("is there");
         })
         .await;
@@ -151,7 +152,7 @@ async fn no_caller_hears_of_a_deadlock() {
     let (database, organisation) = (test.again().await, test.organisation);
     let update = tokio::spawn(async move {
         let change = TokenChanges { authentication_code: Some("same".to_owned()), ..TokenChanges::default() };
-        database.update_token(organisation, "T3", &Guard::default(), &change, None).await
+        database.update_token(organisation, "T3", &Precondition::default(), &change, None).await
     });
     tokio::time::sleep(MOMENT).await;
     importing.load_import(test.organisation, &keys("T3")).await.expect("the update yields");

@@ -2,7 +2,7 @@
 
 use access_tokens_domain::attempts::Attempts;
 use access_tokens_domain::directory::User;
-use access_tokens_domain::login::{KnownNetwork, Network, decoy_subject, meter_subject, network_subject};
+use access_tokens_domain::login::{KnownNetwork, Network, dummy_subject, meter_subject, network_subject};
 use access_tokens_domain::secret::PassCodeHash;
 use access_tokens_domain::session::Permissions;
 use access_tokens_domain::store::{Credential, Entry, ImportChanges, LoginStore, Unlocked};
@@ -153,13 +153,13 @@ async fn a_sweep_deletes_what_no_longer_counts(test: TestDatabase) {
     save(&test, &locked, Attempts { locked_until: Some(at(900)), ..attempts(5, 0) }, 0).await;
     save(&test, &refused, attempts(5, 0), 0).await;
     test.database.count_refused_login(test.organisation, &refused, at(900)).await.expect("counts");
-    save(&test, &decoy_subject(1), attempts(5, 0), 0).await;
+    save(&test, &dummy_subject(1), attempts(5, 0), 0).await;
     for (number, seconds) in [(1, 0), (2, 1)] {
         test.database.remember_login(test.organisation, "U1", &network(number), at(seconds)).await.expect("writes");
     }
     test.database.sweep_logins(at(DAY + 1)).await.expect("sweeps");
     let mut revisions = Vec::new();
-    for subject in [&old, &young, &locked, &refused, &decoy_subject(1)] {
+    for subject in [&old, &young, &locked, &refused, &dummy_subject(1)] {
         revisions.push(read(&test, subject).await.revision);
     }
     assert_eq!(revisions, [0, 1, 1, 1, 1]);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use access_tokens_domain::access_token::{AccessToken, Guard, TokenChanges};
+use access_tokens_domain::access_token::{AccessToken, Precondition, TokenChanges};
 use access_tokens_domain::identifier::TokenKey;
 use access_tokens_domain::session::{Caller, OrganisationKey, Permissions};
 use access_tokens_domain::store::{Load, ReadConsistency, ReadOptions, Store};
@@ -70,8 +70,8 @@ impl Stage {
     async fn write(&self, user: &str, mask: &str) -> String {
         let writing = self.replicas.begin_write(&self.caller(user));
         let changes = TokenChanges { card_masked_number: Some(Some(mask.to_owned())), ..TokenChanges::default() };
-        let (guard, by) = (Guard::default(), stamp(1));
-        let updated = self.database.update_token(self.organisation, "T", &guard, &changes, Some(&by));
+        let (precondition, by) = (Precondition::default(), stamp(1));
+        let updated = self.database.update_token(self.organisation, "T", &precondition, &changes, Some(&by));
         updated.await.expect("written").expect("there");
         writing.finish().await.expect("the primary knows where it is")
     }

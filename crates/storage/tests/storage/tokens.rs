@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use access_tokens_domain::access_token::{AccessToken, Guard, TokenChanges};
+use access_tokens_domain::access_token::{AccessToken, Precondition, TokenChanges};
 use access_tokens_domain::directory::{AccountsReceivableState, RewardsParticipant, RewardsParticipantState};
 use access_tokens_domain::identifier::{
     AccountsReceivableIdentifier, OwnerIdentifier, RewardsParticipantIdentifier, TokenKey,
 };
 use access_tokens_domain::life_cycle::LifeCycleState;
 use access_tokens_domain::store::{
-    AccountStore, ImportChanges, Load, ReadConsistency, ReadOptions, Store, StoreError, TokenPage, Unique, UnitOfWork,
+    AccountStore, ImportChanges, Load, ReadConsistency, ReadOptions, Store, StoreError, TokenPage, Transaction as _,
+    Unique,
 };
 
 use crate::common::{TestDatabase, account, contact, find, full, import, insert, organisation, stamp, token};
@@ -173,7 +174,7 @@ async fn organisations_do_not_see_each_other(test: TestDatabase) {
     assert_eq!(mine.updated, stamp(0));
 
     let changes = TokenChanges { card_masked_number: Some(None), ..TokenChanges::default() };
-    let changed = test.database.update_token(other, "T1", &Guard::default(), &changes, Some(&stamp(10))).await;
+    let changed = test.database.update_token(other, "T1", &Precondition::default(), &changes, Some(&stamp(10))).await;
     assert_eq!(changed.expect("updates").expect("is there").token.updated, stamp(10));
     assert_eq!(find(&test, "T1").await.expect("mine"), mine);
 }
@@ -200,7 +201,7 @@ async fn duplicates_are_named_and_write_nothing(test: TestDatabase) {
     insert(&test.database, test.organisation, &[token("T4")]).await;
     let changes = TokenChanges { identifier: Some(Some("me".into())), ..TokenChanges::default() };
     let refused =
-        test.database.update_token(test.organisation, "T4", &Guard::default(), &changes, Some(&stamp(1))).await;
+        test.database.update_token(test.organisation, "T4", &Precondition::default(), &changes, Some(&stamp(1))).await;
     assert!(matches!(refused, Err(StoreError::Duplicate(Unique::Identifier))));
 }
 

@@ -1,7 +1,7 @@
 //! Changes of tokens: what they write, and what prevents them.
 
 use access_tokens_domain::access_token::{
-    AccessToken, Guard, OneTimePassword, Stamp, TokenChanges, UserDefinedFields, VerificationCode,
+    AccessToken, Precondition, OneTimePassword, AuditStamp, TokenChanges, UserDefinedFields, VerificationCode,
 };
 use access_tokens_domain::life_cycle::LifeCycleState;
 use access_tokens_domain::secret::{CodeHash, PassCodeHash, SealedCode};
@@ -16,18 +16,18 @@ on_both!(
     of_32_uses_of_a_one_time_password_one_succeeds,
 );
 
-async fn update(test: &TestDatabase, id: &str, guard: &Guard, changes: &TokenChanges) -> Option<AccessToken> {
-    write(test, id, guard, changes, Some(&stamp(60))).await
+async fn update(test: &TestDatabase, id: &str, precondition: &Precondition, changes: &TokenChanges) -> Option<AccessToken> {
+    write(test, id, precondition, changes, Some(&stamp(60))).await
 }
 
 async fn write(
     test: &TestDatabase,
     id: &str,
-    guard: &Guard,
+    precondition: &Precondition,
     changes: &TokenChanges,
-    updated: Option<&Stamp>,
+    updated: Option<&AuditStamp>,
 ) -> Option<AccessToken> {
-    let found = test.database.update_token(test.organisation, id, guard, changes, updated).await.expect("updates");
+    let found = test.database.update_token(test.organisation, id, precondition, changes, updated).await.expect("updates");
     found.map(|found| found.token)
 }
 
@@ -35,7 +35,7 @@ async fn changes_touch_only_what_they_name(test: TestDatabase) {
     let written = full("T1");
     insert(&test.database, test.organisation, std::slice::from_ref(&written)).await;
     let unchanged = AccessToken { updated: stamp(60), ..written };
-    let changed = update(&test, "T1", &Guard::default(), &TokenChanges::default()).await;
+    let changed = update(&test, "T1", &Precondition::default(), &TokenChanges::default()).await;
     assert_eq!(changed.as_ref(), Some(&unchanged));
 
     let emptied = TokenChanges {
@@ -54,7 +54,7 @@ async fn changes_touch_only_what_they_name(test: TestDatabase) {
         udf: UserDefinedFields::default(),
         ..unchanged
     };
-    assert_eq!(update(&test, "T1", &Guard::default(), &emptied).await.as_ref(), Some(&expected));
+    assert_eq!(update(&test, "T1", &Precondition::default(), &emptied).await.as_ref(), Some(&expected));
 
     let verification =
         VerificationCode { hash: CodeHash::from_stored("k2$hash"), sealed: SealedCode::from_stored("k2$sealed") };
@@ -90,7 +90,7 @@ async fn changes_touch_only_what_they_name(test: TestDatabase) {
         },
         ..expected
     };
-    assert_eq!(update(&test, "T1", &Guard::default(), &filled).await.as_ref(), Some(&expected));
+    assert_eq!(update(&test, "T1", &Precondition::default(), &filled).await.as_ref(), Some(&expected));
     assert_eq!(find(&test, "T1").await, Some(expected));
 }
 
@@ -99,15 +99,15 @@ async fn a_change_without_a_stamp_leaves_log_information(test: TestDatabase) {
     insert(&test.database, test.organisation, std::slice::from_ref(&written)).await;
     let used = TokenChanges { one_time_password: Some(None), ..TokenChanges::default() };
     let expected = AccessToken { one_time_password: None, ..written };
-    assert_eq!(write(&test, "T1", &Guard::default(), &used, None).await.as_ref(), Some(&expected));
+    assert_eq!(write(&test, "T1", &Precondition::default(), &used, None).await.as_ref(), Some(&expected));
     assert_eq!(find(&test, "T1").await.as_ref(), Some(&expected));
 
-    // Nothing to write: only the guard is checked.
+    // Nothing to write: only the precondition is checked.
     let nothing = TokenChanges::default();
-    let guard = |state| Guard { life_cycle_state: Some(state), ..Guard::default() };
-    let effective = write(&test, "T1", &guard(LifeCycleState::Effective), &nothing, None).await;
+    let precondition = |state| Precondition { life_cycle_state: Some(state), ..Precondition::default() };
+    let effective = write(&test, "T1", &precondition(LifeCycleState::Effective), &nothing, None).await;
     assert_eq!(effective.as_ref(), Some(&expected));
-    assert_eq!(write(&test, "T1", &guard(LifeCycleState::NotEffective), &nothing, None).await, None);
+    assert_eq!(write(&test, "T1", &precondition(LifeCycleState::NotEffective), &nothing, None).await, None);
     assert_eq!(find(&test, "T1").await, Some(expected));
 }
 
@@ -115,18 +115,18 @@ async fn a_guard_that_does_not_hold_writes_nothing(test: TestDatabase) {
     let written = full("T1");
     insert(&test.database, test.organisation, std::slice::from_ref(&written)).await;
     let off = TokenChanges { life_cycle_state: Some(LifeCycleState::NotEffective), ..TokenChanges::default() };
-    let state = |state| Guard { life_cycle_state: Some(state), ..Guard::default() };
-    let code = |hash| Guard { verification: Some(CodeHash::from_stored(hash)), ..Guard::default() };
-    let otp = |hash| Guard { one_time_password: Some(CodeHash::from_stored(hash)), ..Guard::default() };
-    let pass_code = |hash| Guard { pass_code: Some(PassCodeHash::from_stored(hash)), ..Guard::default() };
-    let no_identifier = Guard { without_identifier: true, ..Guard::default() };
+    let state = |state| Precondition { life_cycle_state: Some(state), ..Precondition::default() };
+    let code = |hash| Precondition { verification: Some(CodeHash::from_stored(hash)), ..Precondition::default() };
+    let otp = |hash| Precondition { one_time_password: Some(CodeHash::from_stored(hash)), ..Precondition::default() };
+    let pass_code = |hash| Precondition { pass_code: Some(PassCodeHash::from_stored(hash)), ..Precondition::default() };
+    let no_identifier = Precondition { without_identifier: true, ..Precondition::default() };
     assert_eq!(update(&test, "T1", &state(LifeCycleState::PendingVerification), &off).await, None);
-    for guard in [code("k1$other"), otp("k1$other"), pass_code("$argon2id$y"), no_identifier] {
-        assert_eq!(update(&test, "T1", &guard, &off).await, None, "{guard:?}");
+    for precondition in [code("k1$other"), otp("k1$other"), pass_code("$argon2id$y"), no_identifier] {
+        assert_eq!(update(&test, "T1", &precondition, &off).await, None, "{precondition:?}");
     }
-    assert_eq!(update(&test, "T2", &Guard::default(), &off).await, None);
+    assert_eq!(update(&test, "T2", &Precondition::default(), &off).await, None);
     assert_eq!(find(&test, "T1").await, Some(written));
-    let all = Guard {
+    let all = Precondition {
         verification: code("k1$hash").verification,
         one_time_password: otp("k1$otp").one_time_password,
         pass_code: pass_code("$argon2id$x").pass_code,
@@ -135,8 +135,8 @@ async fn a_guard_that_does_not_hold_writes_nothing(test: TestDatabase) {
     assert!(update(&test, "T1", &all, &off).await.is_some());
     assert_eq!(update(&test, "T1", &all, &off).await, None, "the state has moved");
     insert(&test.database, test.organisation, &[token("T3")]).await;
-    for guard in [code("k1$hash"), otp("k1$otp"), pass_code("$argon2id$x")] {
-        assert_eq!(update(&test, "T3", &guard, &off).await, None, "there is none");
+    for precondition in [code("k1$hash"), otp("k1$otp"), pass_code("$argon2id$x")] {
+        assert_eq!(update(&test, "T3", &precondition, &off).await, None, "there is none");
     }
 }
 
@@ -147,10 +147,10 @@ async fn of_32_uses_of_a_one_time_password_one_succeeds(test: TestDatabase) {
     let used = race(32, |i| {
         let database = databases[i % 2].clone();
         async move {
-            let guard = Guard { one_time_password: Some(CodeHash::from_stored("k1$otp")), ..Guard::default() };
+            let precondition = Precondition { one_time_password: Some(CodeHash::from_stored("k1$otp")), ..Precondition::default() };
             let used = TokenChanges { one_time_password: Some(None), ..TokenChanges::default() };
             database
-                .update_token(organisation, "T1", &guard, &used, None)
+                .update_token(organisation, "T1", &precondition, &used, None)
                 .await
                 .expect("updates")
                 .map(|found| found.token)

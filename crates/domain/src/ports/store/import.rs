@@ -146,7 +146,7 @@ pub trait DraftStore: Send + Sync {
 
 impl Reference {
     /// The reference data that an import's changes would leave.
-    pub fn lay_over(&mut self, changes: ImportChanges) {
+    pub fn merge(&mut self, changes: ImportChanges) {
         if let Some(organisation) = changes.organisation {
             self.organisation = organisation;
         }

@@ -26,4 +26,4 @@ pub use ledger::{Entry, LedgerStore, Revision};
 pub use login::{LoginStore, Unlocked};
 pub use read::{CallState, LogPosition, ReadConsistency, ReadOptions};
 pub use sequence::{LAST_NUMBER, Sequence};
-pub use token::{Store, UnitOfWork};
+pub use token::{Store, Transaction};

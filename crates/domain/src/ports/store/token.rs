@@ -10,7 +10,7 @@ use super::import::{DraftStore, ImportChanges, ImportKeys, ImportRows};
 use super::ledger::LedgerStore;
 use super::read::{ReadConsistency, ReadOptions};
 use super::sequence::Sequence;
-use crate::model::access_token::{AccessToken, Guard, Stamp, TokenChanges};
+use crate::model::access_token::{AccessToken, AuditStamp, Precondition, TokenChanges};
 use crate::model::identifier::{AccountsReceivableIdentifier, RewardsParticipantIdentifier, TokenKey};
 use crate::model::life_cycle::LifeCycleState;
 use crate::model::reference::Reference;
@@ -21,11 +21,11 @@ use crate::policy::strength::StoredStrength;
 /// Reads, each of which sees one committed state, and the beginning of writes.
 pub trait Store: LedgerStore {
     /// A transaction.
-    type Unit: UnitOfWork;
+    type Transaction: Transaction;
 
     /// Begins a unit of work. Dropped without commit, it leaves nothing behind. Its holder calls nothing else
     /// that writes, such as [`Self::take_numbers`]: where there is one writer, it would wait for itself.
-    fn begin(&self) -> impl Future<Output = StoreResult<Self::Unit>> + Send;
+    fn begin(&self) -> impl Future<Output = StoreResult<Self::Transaction>> + Send;
 
     /// The organisation's current reference data; never older than what was committed before the call, since decisions depend on it.
     fn reference(&self, organisation: OrganisationKey) -> impl Future<Output = StoreResult<Arc<Reference>>> + Send;
@@ -66,15 +66,15 @@ pub trait Store: LedgerStore {
         participant: Option<&RewardsParticipantIdentifier>,
     ) -> impl Future<Output = StoreResult<FoundOwners>> + Send;
 
-    /// Writes changes where the guard still holds, in one statement, and commits at once. `None`: it did not hold,
+    /// Writes changes where the precondition still holds, in one statement, and commits at once. `None`: it did not hold,
     /// nothing was written. Without a stamp `log_information` stays as it is.
     fn update_token(
         &self,
         organisation: OrganisationKey,
         id: &str,
-        guard: &Guard,
+        precondition: &Precondition,
         changes: &TokenChanges,
-        updated: Option<&Stamp>,
+        updated: Option<&AuditStamp>,
     ) -> impl Future<Output = StoreResult<Option<FoundToken>>> + Send;
 
     /// Writes a new token, in a transaction of its own.
@@ -114,7 +114,7 @@ pub trait Store: LedgerStore {
 }
 
 /// A transaction. Commit consumes it; a drop rolls back.
-pub trait UnitOfWork: Send + 'static {
+pub trait Transaction: Send + 'static {
     /// Writes a new token.
     fn insert_token(
         &mut self,

@@ -2,7 +2,7 @@
 
 use super::Importer;
 use super::candidate::Candidate;
-use super::run::Terms;
+use super::run::RunState;
 use crate::model::session::Caller;
 use crate::ports::store::{AccountStore, Sequence, Store};
 use crate::usecase::numbers;
@@ -14,36 +14,36 @@ impl<S: Store + AccountStore> Importer<S> {
     pub(super) async fn draw_expected_numbers(
         &self,
         caller: &Caller,
-        terms: &mut Terms,
+        state: &mut RunState,
         candidates: &[(usize, Candidate)],
     ) -> Result<()> {
-        if terms.expected_numbers <= terms.numbers.len() {
+        if state.expected_numbers <= state.numbers.len() {
             return Ok(());
         }
         let prepared = candidates.iter().filter_map(|(_, candidate)| candidate.prepared.as_ref().ok());
         let possible = prepared.filter(|prepared| import::needs_number(&prepared.record())).count();
-        let expected = terms.expected_numbers.min(possible);
-        self.draw_numbers(caller, terms, expected.saturating_sub(terms.numbers.len())).await
+        let expected = state.expected_numbers.min(possible);
+        self.draw_numbers(caller, state, expected.saturating_sub(state.numbers.len())).await
     }
 
     /// Draws numbers for new access tokens. What the run does not use is a gap.
-    pub(super) async fn draw_numbers(&self, caller: &Caller, terms: &mut Terms, count: usize) -> Result<()> {
-        let wanted = terms.numbers.len() + count;
-        while terms.numbers.len() < wanted {
-            let count = u32::try_from(wanted - terms.numbers.len()).unwrap_or(u32::MAX);
+    pub(super) async fn draw_numbers(&self, caller: &Caller, state: &mut RunState, count: usize) -> Result<()> {
+        let wanted = state.numbers.len() + count;
+        while state.numbers.len() < wanted {
+            let count = u32::try_from(wanted - state.numbers.len()).unwrap_or(u32::MAX);
             let reference = self.store.reference(caller.organisation).await?;
             let prefix = &reference.organisation.number_prefix;
             let (store, sequence) = (self.store.as_ref(), Sequence::TokenNumber);
-            terms.numbers.extend(numbers::take(store, caller.organisation, sequence, prefix, count).await?);
+            state.numbers.extend(numbers::take(store, caller.organisation, sequence, prefix, count).await?);
         }
         Ok(())
     }
 
     /// Gives up the numbers that were drawn, after one of them may have turned out to be taken. The next ones are above what is
     /// stored.
-    pub(super) async fn give_up_numbers(&self, caller: &Caller, terms: &mut Terms) -> Result<()> {
-        if !terms.numbers.is_empty() {
-            terms.numbers.clear();
+    pub(super) async fn discard_numbers(&self, caller: &Caller, state: &mut RunState) -> Result<()> {
+        if !state.numbers.is_empty() {
+            state.numbers.clear();
             let reference = self.store.reference(caller.organisation).await?;
             let prefix = &reference.organisation.number_prefix;
             self.store.realign_sequence(caller.organisation, Sequence::TokenNumber, prefix).await?;

@@ -12,7 +12,7 @@ use crate::ports::store::Store;
 
 /// One import: what its batches have in common.
 pub struct Run {
-    pub(super) terms: Terms,
+    pub(super) state: RunState,
     pub(super) checked: Option<Checked>,
     /// Number of records that came so far.
     records: usize,
@@ -24,7 +24,7 @@ pub struct Run {
 /// What the batches of a run share: what the import may do, the numbers that were drawn for it and are not used yet, and what it
 /// has counted.
 #[derive(Default)]
-pub(super) struct Terms {
+pub(super) struct RunState {
     pub(super) options: Options,
     pub(super) numbers: Vec<i64>,
     /// Numbers that the batch before has needed: the next one probably needs as many.
@@ -48,8 +48,8 @@ impl Checked {
 impl Run {
     /// An import that writes.
     pub fn new(options: impl Into<Options>) -> Self {
-        let terms = Terms { options: options.into(), ..Terms::default() };
-        Self { terms, checked: None, records: 0, waiting: Waiting::default(), groups: VecDeque::new() }
+        let state = RunState { options: options.into(), ..RunState::default() };
+        Self { state, checked: None, records: 0, waiting: Waiting::default(), groups: VecDeque::new() }
     }
 
     /// An import of few records that says what it would do, and writes nothing. What it would write stays in memory.
@@ -74,7 +74,7 @@ impl Run {
 
     /// Returns what the run has counted so far, besides the outcomes of its records.
     pub fn tally(&self) -> Tally {
-        self.terms.tally
+        self.state.tally
     }
 
     /// Sets the maximum memory of records that wait for the end of the run, in bytes. The default is that of 10,000 records. More

@@ -1,0 +1,118 @@
+//! KeyedMutex: of the calls of one process that present a secret under one name, one at a time is counted and compared.
+//!
+//! Not for safety: that is in the database, across replicas. It is for those who are right: without turns, five calls
+//! with the right pass code at once would be five attempts that nobody knows the end of yet, and the sixth would find
+//! a lock. And a flood at one token waits in its own mutex instead of writing one entry against itself.
+//!
+//! KeyedMutex go by the name that was presented, whether or not there is such a token: locked_keys tells nothing either.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::lock::{Mutex as AsyncMutex, OwnedMutexGuard};
+
+use crate::{Error, Reason, Result};
+
+type SharedMutex = Arc<AsyncMutex<()>>;
+
+/// How many may be in one mutex. Without a bound, a flood at one name would take all places of the process.
+const MAX_HOLDERS: usize = 64;
+
+/// The mutexes that are waited in just now.
+#[derive(Default)]
+pub struct KeyedMutex {
+    mutexes: Arc<Mutex<HashMap<u64, SharedMutex>>>,
+    hasher: RandomState,
+}
+
+/// One guard. It ends when this goes, whatever becomes of the call.
+pub struct KeyedMutexGuard {
+    mutexes: Arc<Mutex<HashMap<u64, SharedMutex>>>,
+    key: u64,
+    guard: Option<OwnedMutexGuard<()>>,
+}
+
+impl KeyedMutex {
+    /// Waits for the guard of a name; OVERLOADED where the mutex is full. Two names that hash alike share a mutex, which
+    /// only costs time.
+    pub async fn lock(&self, name: impl Hash) -> Result<KeyedMutexGuard> {
+        let key = self.hasher.hash_one(name);
+        let mutex = {
+            let mut mutexes = self.mutexes.lock().unwrap_or_else(PoisonError::into_inner);
+            let mutex = mutexes.entry(key).or_default();
+            // Each who waits or has the guard holds the mutex once, and so does the map.
+            if Arc::strong_count(mutex) > MAX_HOLDERS {
+                return Err(contended());
+            }
+            Arc::clone(mutex)
+        };
+        // Made before it waits, so that who stops locked_keys leaves the mutex, too.
+        let mut guard = KeyedMutexGuard { mutexes: Arc::clone(&self.mutexes), key, guard: None };
+        guard.guard = Some(mutex.lock_owned().await);
+        Ok(guard)
+    }
+}
+
+impl Drop for KeyedMutexGuard {
+    fn drop(&mut self) {
+        self.guard = None;
+        let mut mutexes = self.mutexes.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whoever waits, or is about to, holds the mutex as well.
+        if mutexes.get(&self.key).is_some_and(|mutex| Arc::strong_count(mutex) == 1) {
+            mutexes.remove(&self.key);
+        }
+    }
+}
+
+/// The answer to one call too many about one access token.
+pub(super) fn contended() -> Error {
+    Error::new(Reason::Overloaded, "too many calls about one access token at once; try again")
+        .retry_after(Duration::from_secs(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    fn lock<'t>(locks: &'t KeyedMutex, name: &'static str) -> impl Future<Output = KeyedMutexGuard> + 't {
+        locks.lock(name).map(|guard| guard.unwrap_or_else(|error| panic!("{error}")))
+    }
+
+    fn locked_keys(locks: &KeyedMutex) -> usize {
+        locks.mutexes.lock().expect("not poisoned").len()
+    }
+
+    #[test]
+    fn one_at_a_time_and_nothing_is_left_behind() {
+        let locks = KeyedMutex::default();
+        let first = lock(&locks, "a").now_or_never().expect("its guard");
+        let other = lock(&locks, "b").now_or_never().expect("its guard");
+        let mut second = Box::pin(lock(&locks, "a"));
+        assert!(second.as_mut().now_or_never().is_none(), "it is not its guard");
+        let mut gone = Box::pin(lock(&locks, "a"));
+        assert!(gone.as_mut().now_or_never().is_none());
+        drop(gone);
+        drop(first);
+        let second = second.as_mut().now_or_never().expect("its guard");
+        drop((second, other));
+        assert_eq!(locked_keys(&locks), 0);
+    }
+
+    #[test]
+    fn a_line_that_is_full_refuses_and_others_go_on() {
+        let locks = KeyedMutex::default();
+        let first = lock(&locks, "a").now_or_never().expect("its guard");
+        let mut mutex: Vec<_> = (1..MAX_HOLDERS).map(|_| Box::pin(lock(&locks, "a"))).collect();
+        assert!(mutex.iter_mut().all(|waits| waits.as_mut().now_or_never().is_none()));
+        assert!(matches!(locks.lock("a").now_or_never(), Some(Err(_))));
+        assert!(locks.lock("b").now_or_never().is_some());
+        mutex.pop();
+        assert!(locks.lock("a").now_or_never().is_none(), "there is room again");
+        drop((mutex, first));
+        assert_eq!(locked_keys(&locks), 0);
+    }
+}
