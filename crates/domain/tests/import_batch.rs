@@ -30,7 +30,7 @@ impl Secrets for PlainSecrets {
     }
 
     fn code_hash(&self, purpose: Purpose, subject: &str, code: &Secret) -> Result<CodeHash> {
-        Ok(CodeHash::from_stored(format!("{}/{subject}/{}", purpose.label(), code.expose())))
+        Ok(CodeHash::from_stored(format!("{}/{subject}/{}", purpose.name(), code.expose())))
     }
 
     fn code_matches(&self, purpose: Purpose, subject: &str, code: &Secret, stored: Option<&CodeHash>) -> bool {
@@ -42,7 +42,7 @@ impl Secrets for PlainSecrets {
     }
 
     fn open(&self, purpose: Purpose, subject: &str, sealed: &SealedCode) -> Result<Secret> {
-        let prefix = format!("{}/{subject}/", purpose.label());
+        let prefix = format!("{}/{subject}/", purpose.name());
         Ok(Secret::new(sealed.as_stored().strip_prefix(&prefix).expect("bound to this subject")))
     }
 }

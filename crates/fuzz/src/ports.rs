@@ -53,5 +53,5 @@ impl Secrets for PlainSecrets {
 }
 
 fn bound(purpose: Purpose, subject: &str, code: &str) -> String {
-    format!("{}/{subject}/{code}", purpose.label())
+    format!("{}/{subject}/{code}", purpose.name())
 }

@@ -1,7 +1,7 @@
 //! Routes: every HTTP binding that the contract gives to a method.
 
 use access_tokens_proto::descriptor_pool;
-use access_tokens_proto::options::{Permission, methods};
+use access_tokens_proto::options::{Requirement, methods};
 use http::Method;
 use http::uri::PathAndQuery;
 use prost_reflect::MessageDescriptor;
@@ -64,7 +64,7 @@ pub(crate) fn routes(release: Release) -> (Vec<Route>, Plans) {
                 verb: if binding.body { Method::POST } else { Method::GET },
                 grpc_path: PathAndQuery::try_from(&method.grpc_path)
                     .expect("the path of a method is the path of a URI"),
-                needs_session: method.permission != Some(Permission::None),
+                needs_session: method.requirement != Some(Requirement::None),
                 request: message(&method.input),
                 item: item(&answer).full_name().to_owned(),
                 answer: AnswerPlan::new(&answer, &mut plans, release),

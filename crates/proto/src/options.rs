@@ -1,87 +1,43 @@
 //! What the contract says of its methods and fields, as data.
 
-use std::fmt;
-use std::str::FromStr;
 use std::sync::LazyLock;
 
 use prost_reflect::{DynamicMessage, FieldDescriptor, MethodDescriptor, Value};
 
 use crate::descriptor_pool;
 
-/// What a caller needs for a method.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Permission {
+/// The authorisation that a method requires.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Requirement {
     /// No session.
     None,
-    /// Any valid session.
+    /// A valid session, whatever its permissions.
     Session,
-    /// To show, list and explain access tokens and what belongs to them, and to check pass codes.
-    AccessTokensRead,
-    /// To create and change access tokens, and to use their secrets up.
-    AccessTokensWrite,
-    /// To name an access token by its identifier without the pass code.
-    AccessTokensLookup,
-    /// To receive verification codes, pass codes and one-time passwords, and to learn of locks.
-    AccessTokensSecrets,
-    /// To import into the directory.
-    DirectoryWrite,
-    /// To administrate.
-    Admin,
+    /// A valid session with the permission of this name. The contract does not say which names exist: a name that the service does not
+    /// know must be refused.
+    Permission(String),
 }
 
-impl Permission {
-    /// Every permission.
-    pub const ALL: [Self; 8] = [
-        Self::None,
-        Self::Session,
-        Self::AccessTokensRead,
-        Self::AccessTokensWrite,
-        Self::AccessTokensLookup,
-        Self::AccessTokensSecrets,
-        Self::DirectoryWrite,
-        Self::Admin,
-    ];
-
-    /// The name in the contract.
-    pub fn name(self) -> &'static str {
+impl Requirement {
+    /// Returns the value of the option `permission`.
+    pub fn name(&self) -> &str {
         match self {
             Self::None => "none",
             Self::Session => "session",
-            Self::AccessTokensRead => "access_tokens.read",
-            Self::AccessTokensWrite => "access_tokens.write",
-            Self::AccessTokensLookup => "access_tokens.lookup",
-            Self::AccessTokensSecrets => "access_tokens.secrets",
-            Self::DirectoryWrite => "directory.write",
-            Self::Admin => "admin",
+            Self::Permission(name) => name,
         }
     }
 }
 
-impl fmt::Display for Permission {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+impl From<String> for Requirement {
+    fn from(name: String) -> Self {
+        match name.as_str() {
+            "none" => Self::None,
+            "session" => Self::Session,
+            _ => Self::Permission(name),
+        }
     }
 }
-
-impl FromStr for Permission {
-    type Err = UnknownPermission;
-
-    fn from_str(name: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|permission| permission.name() == name).ok_or(UnknownPermission)
-    }
-}
-
-/// A permission that does not exist.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct UnknownPermission;
-
-impl fmt::Display for UnknownPermission {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("unknown permission")
-    }
-}
-
-impl std::error::Error for UnknownPermission {}
 
 /// One HTTP path of a method.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,8 +61,8 @@ pub struct MethodInfo {
     pub output: String,
     /// Whether the request is a stream.
     pub client_streaming: bool,
-    /// What a caller needs. `None` here means that the contract does not say: refuse everybody.
-    pub permission: Option<Permission>,
+    /// The authorisation that the method requires. `None`: the contract does not say, and every call must be refused.
+    pub requirement: Option<Requirement>,
     /// Whether the method changes no record. Every other method may write.
     pub reads: bool,
     /// The HTTP paths, that of the original API first. A streaming method has none.
@@ -181,7 +137,7 @@ fn method_info(method: &MethodDescriptor) -> MethodInfo {
         input: method.input().full_name().to_owned(),
         output: method.output().full_name().to_owned(),
         client_streaming: method.is_client_streaming(),
-        permission: text(&options, "accesstoken.v1.permission").and_then(|name| name.parse().ok()),
+        requirement: text(&options, "accesstoken.v1.permission").map(Requirement::from),
         reads: extension(&options, "accesstoken.v1.reads").is_some_and(|value| value.as_bool() == Some(true)),
         http: extension(&options, "google.api.http").map(|rule| bindings(&rule)).unwrap_or_default(),
         available_from: text(&options, "accesstoken.v1.method_available_from"),

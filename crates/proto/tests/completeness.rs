@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use access_tokens_proto::options::{self, Permission};
+use access_tokens_proto::options::{self, Requirement};
 use access_tokens_proto::{FILE_DESCRIPTOR_SET, commented_pool};
 use prost_reflect::{DescriptorPool, FileDescriptor, Kind, MessageDescriptor};
 
@@ -61,7 +61,7 @@ fn methods_are_those_of_the_specification() {
     let found: BTreeSet<_> = options::methods()
         .iter()
         .map(|method| {
-            let permission = method.permission.map_or("", Permission::name).to_owned();
+            let permission = method.requirement.as_ref().map_or("", Requirement::name).to_owned();
             (method.grpc_path.clone(), permission, method.reads)
         })
         .collect();
@@ -74,7 +74,8 @@ fn methods_are_those_of_the_specification() {
 fn methods_that_read_are_those_with_the_permission_to_read() {
     for method in options::methods() {
         let path = &method.grpc_path;
-        let permitted = method.permission == Some(Permission::AccessTokensRead) && !path.ends_with("/CheckPassCode");
+        let name = method.requirement.as_ref().map(Requirement::name);
+        let permitted = name == Some("access_tokens.read") && !path.ends_with("/CheckPassCode");
         assert_eq!(method.reads, permitted, "{path}: the option `reads` and the permission do not go together");
         let gets = method.http.iter().any(|binding| binding.verb == "GET");
         assert!(method.reads || !gets, "{path}: HTTP clients repeat GET, and the method may write");

@@ -56,7 +56,7 @@ pub(super) struct CodeHashes(ByPurpose<HmacSha256>);
 
 impl CodeHashes {
     pub(super) fn new(ring: &KeyRing) -> Self {
-        Self(ByPurpose::new(|purpose| ring.derive_hmac(&format!("code-hash/{}", purpose.label()))))
+        Self(ByPurpose::new(|purpose| ring.derive_hmac(&format!("code-hash/{}", purpose.name()))))
     }
 
     pub(super) fn hash(&self, random: &dyn Random, purpose: Purpose, subject: &str, code: &Secret) -> Result<CodeHash> {
@@ -112,7 +112,7 @@ fn tag(key: &HmacSha256, purpose: Purpose, subject: &str, salt: &[u8], code: &Se
 
 /// Joins purpose and subject. Neither a label nor a subject, which is an id, contains a zero byte.
 fn context(purpose: Purpose, subject: &str) -> Vec<u8> {
-    [purpose.label().as_bytes(), subject.as_bytes()].join(&0)
+    [purpose.name().as_bytes(), subject.as_bytes()].join(&0)
 }
 
 /// Sealed codes: AES-256-GCM. Stored as `<key id>$<nonce and ciphertext in base64>`.
@@ -121,7 +121,7 @@ pub(super) struct CodeSeals(ByPurpose<Aes256Gcm>);
 impl CodeSeals {
     pub(super) fn new(ring: &KeyRing) -> Self {
         let derive =
-            |purpose: Purpose| ring.derive(&format!("code-seal/{}", purpose.label()), |key| Aes256Gcm::new(key.into()));
+            |purpose: Purpose| ring.derive(&format!("code-seal/{}", purpose.name()), |key| Aes256Gcm::new(key.into()));
         Self(ByPurpose::new(derive))
     }
 
@@ -163,8 +163,6 @@ mod tests {
     use crate::keys::tests::{RING_A, RING_B, ring};
     use access_tokens_host::SystemRandom;
 
-    const ALL: [Purpose; 3] = [Purpose::Verification, Purpose::OneTimePassword, Purpose::ApiKey];
-
     fn both(lines: &[&str]) -> (CodeHashes, CodeSeals) {
         let ring = ring(lines);
         (CodeHashes::new(&ring), CodeSeals::new(&ring))
@@ -182,13 +180,13 @@ mod tests {
     fn a_hash_fits_its_own_code_subject_purpose_and_key_only() {
         let (hashes, _) = both(&[RING_A]);
         let code = Secret::new("004711");
-        for purpose in ALL {
+        for purpose in Purpose::ALL {
             let stored = hash(&hashes, purpose, "T1", &code);
             assert!(stored.as_stored().starts_with("a$"));
             assert!(hashes.matches(purpose, "T1", &code, Some(&stored)));
             assert!(!hashes.matches(purpose, "T2", &code, Some(&stored)));
             assert!(!hashes.matches(purpose, "T1", &Secret::new("04712"), Some(&stored)));
-            for other in ALL.into_iter().filter(|other| *other != purpose) {
+            for other in Purpose::ALL.into_iter().filter(|other| *other != purpose) {
                 assert!(!hashes.matches(other, "T1", &code, Some(&stored)));
             }
             let same_id_other_key = both(&[&RING_B.replace("b ", "a ")]).0;
@@ -240,11 +238,11 @@ mod tests {
     #[test]
     fn a_seal_opens_for_its_own_subject_purpose_and_key_only() {
         let (_, seals) = both(&[RING_A]);
-        for purpose in ALL {
+        for purpose in Purpose::ALL {
             let sealed = seal(&seals, purpose, "T1", "004711");
             assert_eq!(seals.open(purpose, "T1", &sealed).expect("opened").expose(), "004711");
             assert!(seals.open(purpose, "T2", &sealed).is_err());
-            for other in ALL.into_iter().filter(|other| *other != purpose) {
+            for other in Purpose::ALL.into_iter().filter(|other| *other != purpose) {
                 assert!(seals.open(other, "T1", &sealed).is_err());
             }
             assert!(both(&[&RING_B.replace("b ", "a ")]).1.open(purpose, "T1", &sealed).is_err());

@@ -139,7 +139,7 @@ impl Secrets for KeyedSecrets {
     }
 
     fn code_matches(&self, purpose: Purpose, subject: &str, code: &Secret, stored: Option<&CodeHash>) -> bool {
-        trace_comparison(purpose.label(), stored.is_some());
+        trace_comparison(purpose.name(), stored.is_some());
         self.keys.get().hashes.matches(purpose, subject, code, stored)
     }
 

@@ -15,7 +15,7 @@ pub(crate) struct Cause(String);
 /// Error of the database. Unlike [`StoreError`] it is `Clone`, so that several waiters can receive it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Failure {
-    #[error("duplicate {0:?}")]
+    #[error("duplicate {0}")]
     Duplicate(Unique),
     #[error(transparent)]
     Unavailable(Cause),

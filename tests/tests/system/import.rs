@@ -309,7 +309,7 @@ async fn checked_in_file(
     let name = |outcome| format!("{outcome:?}").to_uppercase();
     let results = results.into_iter().map(|(_, one)| match one.result {
         Ok((outcome, id)) => Ok((name(outcome), id)),
-        Err(error) => Err(error.reason().name()),
+        Err(error) => Err(error.reason().name().to_owned()),
     });
     results.collect()
 }

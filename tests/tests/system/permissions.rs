@@ -24,7 +24,7 @@ on_both_databases! {
             let refusal = nobody.refused(method, json!({}), "PERMISSION_DENIED").await;
             assert_eq!(refusal.code(), tonic::Code::PermissionDenied);
             let declared = methods().iter().find(|m| m.grpc_path.ends_with(&format!("/{method}"))).expect("declared");
-            assert_eq!(Some(refusal.metadata("permission")), declared.permission.map(|p| p.name().to_owned()), "{method}");
+            assert_eq!(Some(refusal.metadata("permission")), declared.requirement.as_ref().map(|one| one.name().to_owned()), "{method}");
         }
     }
 

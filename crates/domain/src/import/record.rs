@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::model::named::named;
 use crate::{Error, Reason, Result};
 
 /// A JSON object.
@@ -10,72 +11,33 @@ pub type Object = Map<String, Value>;
 /// The largest record in bytes.
 pub const MAX_RECORD_BYTES: usize = 256 * 1024;
 
-/// What a record is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// Settings of the organisation that is imported into.
-    Organisation,
-    /// A unit.
-    Unit,
-    /// A business unit.
-    BusinessUnit,
-    /// A user, perhaps with a password.
-    User,
-    /// A country.
-    Country,
-    /// An industry.
-    Industry,
-    /// An industry sector.
-    IndustrySector,
-    /// A person or company.
-    ContactInformation,
-    /// An account.
-    AccountsReceivable,
-    /// A member of the loyalty scheme.
-    RewardsParticipant,
-    /// A classification, perhaps with a policy.
-    Classification,
-    /// An access token, perhaps with its secrets.
-    AccessToken,
-}
-
-impl Kind {
-    /// Every kind.
-    pub const ALL: [Self; 12] = [
-        Self::Organisation,
-        Self::Unit,
-        Self::BusinessUnit,
-        Self::User,
-        Self::Country,
-        Self::Industry,
-        Self::IndustrySector,
-        Self::ContactInformation,
-        Self::AccountsReceivable,
-        Self::RewardsParticipant,
-        Self::Classification,
-        Self::AccessToken,
-    ];
-
-    /// The key of a record.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Organisation => "organisation",
-            Self::Unit => "unit",
-            Self::BusinessUnit => "business_unit",
-            Self::User => "user",
-            Self::Country => "country",
-            Self::Industry => "industry",
-            Self::IndustrySector => "industry_sector",
-            Self::ContactInformation => "contact_information",
-            Self::AccountsReceivable => "accounts_receivable",
-            Self::RewardsParticipant => "rewards_participant",
-            Self::Classification => "classification",
-            Self::AccessToken => "access_token",
-        }
-    }
-
-    pub(super) fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
+named! {
+    /// The kind of object that a record is about. The name is the key of a record.
+    Kind {
+        /// Settings of the organisation that is imported into.
+        Organisation = "organisation",
+        /// A unit.
+        Unit = "unit",
+        /// A business unit.
+        BusinessUnit = "business_unit",
+        /// A user, perhaps with a password.
+        User = "user",
+        /// A country.
+        Country = "country",
+        /// An industry.
+        Industry = "industry",
+        /// An industry sector.
+        IndustrySector = "industry_sector",
+        /// A person or company.
+        ContactInformation = "contact_information",
+        /// An account.
+        AccountsReceivable = "accounts_receivable",
+        /// A member of the loyalty scheme.
+        RewardsParticipant = "rewards_participant",
+        /// A classification, perhaps with a policy.
+        Classification = "classification",
+        /// An access token, perhaps with its secrets.
+        AccessToken = "access_token",
     }
 }
 

@@ -3,161 +3,101 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Why a call was refused. The names are those of `accesstoken.v1.ErrorReason`; a test compares the two lists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Reason {
-    /// The session is missing, malformed, expired or released.
-    InvalidToken,
-    /// User name, password, organisation or API key are wrong; which one is not said.
-    InvalidLogin,
-    /// The caller lacks the permission that the method names.
-    PermissionDenied,
-    /// A mandatory field is missing.
-    RequiredFieldMissing,
-    /// A field has a value outside its range or form.
-    InvalidFieldValue,
-    /// A text is longer than its limit.
-    FieldTooLong,
-    /// A field mask or a record names a field that does not exist.
-    UnknownField,
-    /// None, or more than one, of the alternatives of an identifier is given.
-    InvalidIdentifier,
-    /// The page token is not one of ours, or belongs to another query.
-    InvalidPageToken,
-    /// The masked card number shows too many digits.
-    CardNumberNotMasked,
-    /// A code breaks the rules of the policy that applies.
-    PolicyViolation,
-    /// No such access token in this organisation.
-    AccessTokenNotFound,
-    /// No such accounts receivable in this organisation.
-    AccountsReceivableNotFound,
-    /// No such rewards participant in this organisation.
-    RewardsParticipantNotFound,
-    /// No such classification in this organisation.
-    ClassificationNotFound,
-    /// No such unit in this organisation.
-    UnitNotFound,
-    /// A record refers to something that does not exist.
-    ReferenceNotFound,
-    /// A name matches several; the service never guesses.
-    AmbiguousName,
-    /// The life cycle state does not allow the call.
-    WrongLifeCycleState,
-    /// The owner is terminated.
-    OwnerTerminated,
-    /// The rewards participant is not owned by the accounts receivable.
-    OwnerMismatch,
-    /// The policy creates the pass code, so somebody must be there to receive it.
-    OwnerRequired,
-    /// The owner has as many tokens as the policy allows.
-    OwnerLimitReached,
-    /// The policy does not allow a token without identifier and pass code.
-    IdentifierRequired,
-    /// Another token has this authentication code.
-    AuthenticationCodeAlreadyExists,
-    /// Another token has this identifier.
-    IdentifierAlreadyExists,
-    /// Another token has this number.
-    NumberAlreadyExists,
-    /// Another record has this natural key.
-    RecordAlreadyExists,
-    /// The token is unknown, or its secret is wrong or worthless now; which one is not said.
-    InvalidCredential,
-    /// The verification code is not the one that was issued last.
-    InvalidVerificationCode,
-    /// Somebody else changed the same thing at the same time.
-    Conflict,
-    /// The request is larger than the limit.
-    RequestTooLarge,
-    /// One import call carries more records than allowed.
-    TooManyRecords,
-    /// A bounded queue is full.
-    Overloaded,
-    /// The database does not answer.
-    DatabaseUnavailable,
-    /// A fault of the service; the cause is in its log.
-    Internal,
-    /// There is no such method.
-    MethodNotFound,
-    /// The time for the call is over.
-    DeadlineExceeded,
-    /// The token got as many codes as the policy allows for now.
-    TooManyCodes,
-    /// A policy would let an attacker guess a secret too easily.
-    GuessBudgetExceeded,
-    /// The service has nobody who delivers notifications.
-    NotificationsDisabled,
-    /// The user is the last enabled one with the permission `admin`.
-    LastAdmin,
-    /// The user or the API key has opened as many sessions as it may for now.
-    TooManyLogins,
-    /// The message is compressed, or encoded in another way that the service does not read.
-    UnsupportedEncoding,
-    /// The connection is closing: a stream ends with it.
-    ConnectionClosing,
-}
+use crate::model::named::named;
 
-impl Reason {
-    /// Every reason, in the order of the contract.
-    pub const ALL: [Self; 45] = [
-        Self::InvalidToken,
-        Self::InvalidLogin,
-        Self::PermissionDenied,
-        Self::RequiredFieldMissing,
-        Self::InvalidFieldValue,
-        Self::FieldTooLong,
-        Self::UnknownField,
-        Self::InvalidIdentifier,
-        Self::InvalidPageToken,
-        Self::CardNumberNotMasked,
-        Self::PolicyViolation,
-        Self::AccessTokenNotFound,
-        Self::AccountsReceivableNotFound,
-        Self::RewardsParticipantNotFound,
-        Self::ClassificationNotFound,
-        Self::UnitNotFound,
-        Self::ReferenceNotFound,
-        Self::AmbiguousName,
-        Self::WrongLifeCycleState,
-        Self::OwnerTerminated,
-        Self::OwnerMismatch,
-        Self::OwnerRequired,
-        Self::OwnerLimitReached,
-        Self::IdentifierRequired,
-        Self::AuthenticationCodeAlreadyExists,
-        Self::IdentifierAlreadyExists,
-        Self::NumberAlreadyExists,
-        Self::RecordAlreadyExists,
-        Self::InvalidCredential,
-        Self::InvalidVerificationCode,
-        Self::Conflict,
-        Self::RequestTooLarge,
-        Self::TooManyRecords,
-        Self::Overloaded,
-        Self::DatabaseUnavailable,
-        Self::Internal,
-        Self::MethodNotFound,
-        Self::DeadlineExceeded,
-        Self::TooManyCodes,
-        Self::GuessBudgetExceeded,
-        Self::NotificationsDisabled,
-        Self::LastAdmin,
-        Self::TooManyLogins,
-        Self::UnsupportedEncoding,
-        Self::ConnectionClosing,
-    ];
-
-    /// The name in the contract, such as `WRONG_LIFE_CYCLE_STATE`.
-    pub fn name(self) -> String {
-        let mut name = String::new();
-        for (i, c) in format!("{self:?}").chars().enumerate() {
-            if c.is_ascii_uppercase() && i > 0 {
-                name.push('_');
-            }
-            name.push(c.to_ascii_uppercase());
-        }
-        name
+named! {
+    /// The reason of an error. The names are those of `accesstoken.v1.ErrorReason`, in its order; a test compares the two lists.
+    Reason {
+        /// The session is missing, malformed, expired or released.
+        InvalidToken = "INVALID_TOKEN",
+        /// User name, password, organisation or API key are wrong; which one is not said.
+        InvalidLogin = "INVALID_LOGIN",
+        /// The caller lacks the permission that the method names.
+        PermissionDenied = "PERMISSION_DENIED",
+        /// A mandatory field is missing.
+        RequiredFieldMissing = "REQUIRED_FIELD_MISSING",
+        /// A field has a value outside its range or form.
+        InvalidFieldValue = "INVALID_FIELD_VALUE",
+        /// A text is longer than its limit.
+        FieldTooLong = "FIELD_TOO_LONG",
+        /// A field mask or a record names a field that does not exist.
+        UnknownField = "UNKNOWN_FIELD",
+        /// None, or more than one, of the alternatives of an identifier is given.
+        InvalidIdentifier = "INVALID_IDENTIFIER",
+        /// The page token is not one of ours, or belongs to another query.
+        InvalidPageToken = "INVALID_PAGE_TOKEN",
+        /// The masked card number shows too many digits.
+        CardNumberNotMasked = "CARD_NUMBER_NOT_MASKED",
+        /// A code breaks the rules of the policy that applies.
+        PolicyViolation = "POLICY_VIOLATION",
+        /// No such access token in this organisation.
+        AccessTokenNotFound = "ACCESS_TOKEN_NOT_FOUND",
+        /// No such accounts receivable in this organisation.
+        AccountsReceivableNotFound = "ACCOUNTS_RECEIVABLE_NOT_FOUND",
+        /// No such rewards participant in this organisation.
+        RewardsParticipantNotFound = "REWARDS_PARTICIPANT_NOT_FOUND",
+        /// No such classification in this organisation.
+        ClassificationNotFound = "CLASSIFICATION_NOT_FOUND",
+        /// No such unit in this organisation.
+        UnitNotFound = "UNIT_NOT_FOUND",
+        /// A record refers to something that does not exist.
+        ReferenceNotFound = "REFERENCE_NOT_FOUND",
+        /// A name matches several; the service never guesses.
+        AmbiguousName = "AMBIGUOUS_NAME",
+        /// The life cycle state does not allow the call.
+        WrongLifeCycleState = "WRONG_LIFE_CYCLE_STATE",
+        /// The owner is terminated.
+        OwnerTerminated = "OWNER_TERMINATED",
+        /// The rewards participant is not owned by the accounts receivable.
+        OwnerMismatch = "OWNER_MISMATCH",
+        /// The policy creates the pass code, so the token needs an owner who receives it.
+        OwnerRequired = "OWNER_REQUIRED",
+        /// The owner has as many tokens as the policy allows.
+        OwnerLimitReached = "OWNER_LIMIT_REACHED",
+        /// The policy does not allow a token without identifier and pass code.
+        IdentifierRequired = "IDENTIFIER_REQUIRED",
+        /// Another token has this authentication code.
+        AuthenticationCodeAlreadyExists = "AUTHENTICATION_CODE_ALREADY_EXISTS",
+        /// Another token has this identifier.
+        IdentifierAlreadyExists = "IDENTIFIER_ALREADY_EXISTS",
+        /// Another token has this number.
+        NumberAlreadyExists = "NUMBER_ALREADY_EXISTS",
+        /// Another record has this natural key.
+        RecordAlreadyExists = "RECORD_ALREADY_EXISTS",
+        /// The token is unknown, or its secret is wrong or worthless now; which one is not said.
+        InvalidCredential = "INVALID_CREDENTIAL",
+        /// The verification code is not the one that was issued last.
+        InvalidVerificationCode = "INVALID_VERIFICATION_CODE",
+        /// Another caller changed the same thing at the same time.
+        Conflict = "CONFLICT",
+        /// The request is larger than the limit.
+        RequestTooLarge = "REQUEST_TOO_LARGE",
+        /// One import call carries more records than allowed.
+        TooManyRecords = "TOO_MANY_RECORDS",
+        /// A bounded queue is full.
+        Overloaded = "OVERLOADED",
+        /// The database does not answer.
+        DatabaseUnavailable = "DATABASE_UNAVAILABLE",
+        /// A fault of the service; the cause is in its log.
+        Internal = "INTERNAL",
+        /// There is no such method.
+        MethodNotFound = "METHOD_NOT_FOUND",
+        /// The time for the call is over.
+        DeadlineExceeded = "DEADLINE_EXCEEDED",
+        /// The token got as many codes as the policy allows for now.
+        TooManyCodes = "TOO_MANY_CODES",
+        /// A policy would let an attacker guess a secret too easily.
+        GuessBudgetExceeded = "GUESS_BUDGET_EXCEEDED",
+        /// No receiver of notifications is configured.
+        NotificationsDisabled = "NOTIFICATIONS_DISABLED",
+        /// The user is the last enabled one with the permission `admin`.
+        LastAdmin = "LAST_ADMIN",
+        /// The user or the API key has opened as many sessions as it may for now.
+        TooManyLogins = "TOO_MANY_LOGINS",
+        /// The message is compressed, or encoded in another way that the service does not read.
+        UnsupportedEncoding = "UNSUPPORTED_ENCODING",
+        /// The connection is closing: a stream ends with it.
+        ConnectionClosing = "CONNECTION_CLOSING",
     }
 }
 

@@ -5,38 +5,18 @@
 //!                                  EFFECTIVE --set_as_not_effective--> NOT_EFFECTIVE
 //! ```
 
-use serde::{Deserialize, Serialize};
-
+use crate::model::named::named_document;
 use crate::{Error, Reason, Result};
 
-/// The state of an access token. Only EFFECTIVE tokens give access.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum LifeCycleState {
-    /// The token gives access.
-    Effective,
-    /// The token was switched off and can be switched on again.
-    NotEffective,
-    /// The token waits for its verification code.
-    PendingVerification,
-}
-
-impl LifeCycleState {
-    /// Every state.
-    pub const ALL: [Self; 3] = [Self::Effective, Self::NotEffective, Self::PendingVerification];
-
-    /// The documented name, as stored and shown.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Effective => "EFFECTIVE",
-            Self::NotEffective => "NOT_EFFECTIVE",
-            Self::PendingVerification => "PENDING_VERIFICATION",
-        }
-    }
-
-    /// The state of a documented name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.name() == name)
+named_document! {
+    /// The state of an access token. Only EFFECTIVE tokens give access.
+    LifeCycleState {
+        /// The token gives access.
+        Effective = "EFFECTIVE",
+        /// The token was switched off and can be switched on again.
+        NotEffective = "NOT_EFFECTIVE",
+        /// The token waits for its verification code.
+        PendingVerification = "PENDING_VERIFICATION",
     }
 }
 

@@ -9,6 +9,7 @@ pub mod directory;
 pub mod error;
 pub mod identifier;
 pub mod life_cycle;
+pub(crate) mod named;
 pub mod page;
 pub mod policy;
 pub mod reference;

@@ -1,9 +1,11 @@
 //! Secrets as types that cannot be shown by accident. What is in clear has neither `Debug` nor `Display` nor
 //! `Serialize`; hashes and sealed codes show nothing; whatever is compared is compared in constant time.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
+
+use crate::model::named::named_document;
 
 /// A pass code, a password or a one-time code in clear. Its memory is wiped when it goes.
 ///
@@ -90,33 +92,15 @@ opaque! {
     SealedCode
 }
 
-/// The secrets of a token that can be guessed at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum SecretKind {
-    /// The pass code that goes with the identifier.
-    PassCode,
-    /// The code that verifies a token.
-    VerificationCode,
-    /// The code that logs in once.
-    OneTimePassword,
-}
-
-impl SecretKind {
-    /// Every kind.
-    pub const ALL: [Self; 3] = [Self::PassCode, Self::VerificationCode, Self::OneTimePassword];
-
-    /// The name in the contract and in the database.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::PassCode => "PASS_CODE",
-            Self::VerificationCode => "VERIFICATION_CODE",
-            Self::OneTimePassword => "ONE_TIME_PASSWORD",
-        }
-    }
-
-    /// The kind of a name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
+named_document! {
+    /// A kind of secret of a token that can be guessed. The names stand in the contract and in the database.
+    #[derive(PartialOrd, Ord)]
+    SecretKind {
+        /// The pass code that goes with the identifier.
+        PassCode = "PASS_CODE",
+        /// The code that verifies a token.
+        VerificationCode = "VERIFICATION_CODE",
+        /// The code that logs in once.
+        OneTimePassword = "ONE_TIME_PASSWORD",
     }
 }

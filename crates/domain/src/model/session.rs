@@ -1,6 +1,7 @@
 //! Who calls: organisation, user, unit and what the caller may do.
 
 use crate::model::access_token::AuditStamp;
+use crate::model::named::named;
 use crate::model::reference::Reference;
 use crate::model::time::Timestamp;
 use crate::{Error, Reason, Result};
@@ -14,49 +15,22 @@ impl OrganisationKey {
     pub const NONE: Self = Self(i32::MIN);
 }
 
-/// What a user or an API key may do. Deny by default.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Permission {
-    /// Show and list access tokens and classifications.
-    AccessTokensRead,
-    /// Create and change access tokens.
-    AccessTokensWrite,
-    /// Name a token by its identifier without the pass code.
-    AccessTokensLookup,
-    /// Receive verification codes, pass codes and one-time passwords.
-    AccessTokensSecrets,
-    /// Import into the directory.
-    DirectoryWrite,
-    /// Administrate.
-    Admin,
-}
-
-impl Permission {
-    /// Every permission.
-    pub const ALL: [Self; 6] = [
-        Self::AccessTokensRead,
-        Self::AccessTokensWrite,
-        Self::AccessTokensLookup,
-        Self::AccessTokensSecrets,
-        Self::DirectoryWrite,
-        Self::Admin,
-    ];
-
-    /// The name in the contract and on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::AccessTokensRead => "access_tokens.read",
-            Self::AccessTokensWrite => "access_tokens.write",
-            Self::AccessTokensLookup => "access_tokens.lookup",
-            Self::AccessTokensSecrets => "access_tokens.secrets",
-            Self::DirectoryWrite => "directory.write",
-            Self::Admin => "admin",
-        }
-    }
-
-    /// The permission of a name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|p| p.name() == name)
+named! {
+    /// A permission of a user or an API key. What no permission allows is denied. The names stand in the contract, in the database and
+    /// on the command line.
+    Permission {
+        /// Show and list access tokens and classifications.
+        AccessTokensRead = "access_tokens.read",
+        /// Create and change access tokens.
+        AccessTokensWrite = "access_tokens.write",
+        /// Name a token by its identifier without the pass code.
+        AccessTokensLookup = "access_tokens.lookup",
+        /// Receive verification codes, pass codes and one-time passwords.
+        AccessTokensSecrets = "access_tokens.secrets",
+        /// Import into the directory.
+        DirectoryWrite = "directory.write",
+        /// Administrate.
+        Admin = "admin",
     }
 }
 

@@ -9,6 +9,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use crate::Result;
+use crate::model::named::named;
 use crate::model::secret::{CodeHash, PassCodeHash, SealedCode, Secret};
 use crate::model::session::OrganisationKey;
 use crate::model::time::Timestamp;
@@ -28,25 +29,16 @@ pub trait Random: Send + Sync + 'static {
     fn fill(&self, buffer: &mut [u8]) -> Result<()>;
 }
 
-/// What a keyed hash or a sealed code is for. A code of one purpose is worthless for another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Purpose {
-    /// Verifies a token that is PENDING_VERIFICATION.
-    Verification,
-    /// Logs in once.
-    OneTimePassword,
-    /// Identifies a service caller.
-    ApiKey,
-}
-
-impl Purpose {
-    /// The word that enters the key derivation. Never change one: stored hashes depend on it.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Verification => "verification",
-            Self::OneTimePassword => "one-time-password",
-            Self::ApiKey => "api-key",
-        }
+named! {
+    /// The purpose of a keyed hash or a sealed code. A code of one purpose is worthless for another. The names enter the key derivation:
+    /// stored hashes depend on them, so they never change.
+    Purpose {
+        /// Verifies a token that is PENDING_VERIFICATION.
+        Verification = "verification",
+        /// Logs in once.
+        OneTimePassword = "one-time-password",
+        /// Identifies a service caller.
+        ApiKey = "api-key",
     }
 }
 
@@ -70,28 +62,16 @@ pub enum HashCost {
     Weak,
 }
 
-/// The queue that a slow hash waits in. A flood in one queue takes neither places nor room from another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum HashQueue {
-    /// Calls of authenticated callers, and imports.
-    Authenticated,
-    /// Log-ins of users from networks that they have logged in from.
-    KnownLogin,
-    /// All other log-ins.
-    AnonymousLogin,
-}
-
-impl HashQueue {
-    /// Every queue, in the order of their values.
-    pub const ALL: [Self; 3] = [Self::Authenticated, Self::KnownLogin, Self::AnonymousLogin];
-
-    /// The name that operators see.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Authenticated => "authenticated",
-            Self::KnownLogin => "known_login",
-            Self::AnonymousLogin => "anonymous_login",
-        }
+named! {
+    /// The queue in which a slow hash waits. A flood in one queue takes neither worker threads nor room from another. The names are labels of
+    /// metrics.
+    HashQueue {
+        /// Calls of authenticated callers, and imports.
+        Authenticated = "authenticated",
+        /// Log-ins of users from networks that they have logged in from.
+        KnownLogin = "known_login",
+        /// All other log-ins.
+        AnonymousLogin = "anonymous_login",
     }
 }
 

@@ -1,25 +1,17 @@
 //! Telling the owner of a token something: the port through which secrets leave for people instead of callers.
 
 use crate::model::access_token::AccessToken;
+use crate::model::named::named;
 use crate::model::secret::Secret;
 use crate::model::time::Timestamp;
 
-/// What an owner is told.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum NotificationKind {
-    /// The policy created a pass code with the token.
-    PassCodeCreated,
-    /// Somebody asked for a new pass code: with this one-time password it can be set.
-    PassCodeForgotten,
-}
-
-impl NotificationKind {
-    /// The name that receivers see.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::PassCodeCreated => "PASS_CODE_CREATED",
-            Self::PassCodeForgotten => "PASS_CODE_FORGOTTEN",
-        }
+named! {
+    /// The subject of a notification. The names are part of what receivers get.
+    NotificationKind {
+        /// The policy created a pass code with the token.
+        PassCodeCreated = "PASS_CODE_CREATED",
+        /// A new pass code was requested: with this one-time password it can be set.
+        PassCodeForgotten = "PASS_CODE_FORGOTTEN",
     }
 }
 

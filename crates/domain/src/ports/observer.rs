@@ -1,29 +1,17 @@
 //! Telling how it goes, for whoever watches the service: the port through which counts leave, and nothing but counts.
 
+use crate::model::named::named;
 use crate::model::secret::SecretKind;
 
-/// What came of an attempt at a secret.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum AttemptOutcome {
-    /// It was compared, and it was the secret.
-    Right,
-    /// It was compared, and it was another one.
-    Wrong,
-    /// It was not compared: because of a lock, or because there is nothing to compare with.
-    Refused,
-}
-
-impl AttemptOutcome {
-    /// Every outcome.
-    pub const ALL: [Self; 3] = [Self::Right, Self::Wrong, Self::Refused];
-
-    /// The name that operators see.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Right => "right",
-            Self::Wrong => "wrong",
-            Self::Refused => "refused",
-        }
+named! {
+    /// The outcome of an attempt at a secret. The names are labels of metrics.
+    AttemptOutcome {
+        /// It was compared, and it was the secret.
+        Right = "right",
+        /// It was compared, and it was another one.
+        Wrong = "wrong",
+        /// It was not compared: because of a lock, or because there is nothing to compare with.
+        Refused = "refused",
     }
 }
 

@@ -7,7 +7,7 @@ mod comments;
 mod schema;
 
 use access_tokens_proto::descriptor_pool;
-use access_tokens_proto::options::{MethodInfo, Permission, method};
+use access_tokens_proto::options::{MethodInfo, Requirement, method};
 use http::Method;
 use prost_reflect::MethodDescriptor;
 use serde_json::{Map, Value, json};
@@ -115,8 +115,8 @@ impl<'a> Known<'a> {
         if let Some(original) = original {
             operation["x-original-path"] = original.path.as_str().into();
         }
-        if let Some(permission) = self.info.permission {
-            operation["x-permission"] = permission.name().into();
+        if let Some(requirement) = &self.info.requirement {
+            operation["x-permission"] = requirement.name().into();
         }
         if let Some(from) = &self.info.available_from {
             operation["x-available-from"] = from.as_str().into();
@@ -128,7 +128,7 @@ impl<'a> Known<'a> {
     }
 
     fn needs_session(&self) -> bool {
-        self.info.permission != Some(Permission::None)
+        self.info.requirement != Some(Requirement::None)
     }
 
     fn security(&self) -> Value {

@@ -125,7 +125,7 @@ pub(crate) fn result(index: usize, kind: Option<Kind>, result: Result<(Outcome, 
         Err(error) => {
             status::log(&error);
             wire.set_outcome(record_result::Outcome::Failed);
-            wire.set_reason(v1::ErrorReason::from_str_name(&error.reason().name()).unwrap_or_default());
+            wire.set_reason(v1::ErrorReason::from_str_name(error.reason().name()).unwrap_or_default());
             wire.message = status::message(&error);
             wire.field_violations = status::violations(&error)
                 .map(|violation| record_result::FieldViolation {

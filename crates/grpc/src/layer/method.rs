@@ -7,7 +7,7 @@ use std::time::Duration;
 use access_tokens_domain::session::Permission;
 use access_tokens_proto::descriptor_pool;
 use access_tokens_proto::health::health_server::SERVICE_NAME as HEALTH;
-use access_tokens_proto::options::{self, MethodInfo};
+use access_tokens_proto::options::{self, MethodInfo, Requirement};
 use prost::Message;
 use prost_types::FileDescriptorSet;
 
@@ -85,7 +85,7 @@ fn of_contract(method: &MethodInfo) -> Method {
         if method.client_streaming { (STREAMING_LIMIT, MAX_RECORD_BYTES) } else { (UNARY_LIMIT, MAX_REQUEST_BYTES) };
     Method {
         path: method.grpc_path.clone(),
-        access: access(method.permission),
+        access: access(method.requirement.as_ref()),
         reads: method.reads,
         probe: false,
         client_streaming: method.client_streaming,
@@ -95,13 +95,12 @@ fn of_contract(method: &MethodInfo) -> Method {
     }
 }
 
-fn access(permission: Option<options::Permission>) -> Access {
-    match permission {
+fn access(requirement: Option<&Requirement>) -> Access {
+    match requirement {
         None => Access::Nobody,
-        Some(options::Permission::None) => Access::Open,
-        Some(options::Permission::Session) => Access::Session,
-        // One vocabulary, two types: the rules do not know the contract.
-        Some(named) => Permission::from_name(named.name()).map_or(Access::Nobody, Access::Permission),
+        Some(Requirement::None) => Access::Open,
+        Some(Requirement::Session) => Access::Session,
+        Some(Requirement::Permission(name)) => Permission::from_name(name).map_or(Access::Nobody, Access::Permission),
     }
 }
 
@@ -154,9 +153,28 @@ mod tests {
     #[test]
     fn a_method_that_does_not_say_is_for_nobody() {
         assert_eq!(access(None), Access::Nobody);
-        for permission in options::Permission::ALL {
-            assert_ne!(access(Some(permission)), Access::Nobody, "{permission}");
+        for unknown in ["", "admins", "ADMIN", "access_tokens.*", "None"] {
+            assert_eq!(access(Some(&Requirement::from(unknown.to_owned()))), Access::Nobody, "{unknown}");
         }
+    }
+
+    #[test]
+    fn the_contract_names_permissions_of_the_domain_only() {
+        for permission in Permission::ALL {
+            let requirement = Requirement::from(permission.name().to_owned());
+            assert_eq!(access(Some(&requirement)), Access::Permission(permission));
+        }
+        let names = options::methods().iter().filter_map(|method| method.requirement.as_ref());
+        for requirement in names {
+            if let Requirement::Permission(name) = requirement {
+                assert!(Permission::from_name(name).is_some(), "{name} is no permission");
+            }
+        }
+        let source = include_str!("../../../../proto/accesstoken/v1/options.proto");
+        let (_, listed) = source.split_once("any valid session.\n").expect("the comment lists the permissions");
+        let (listed, _) = listed.split_once("optional string permission").expect("the option");
+        let listed: Vec<_> = listed.split('`').skip(1).step_by(2).collect();
+        assert_eq!(listed, Permission::ALL.map(Permission::name));
     }
 
     #[test]

@@ -47,7 +47,7 @@ impl Answer {
         let details = status.get_error_details();
         let info = details.error_info().unwrap_or_else(|| panic!("without details: {status:?}"));
         assert_eq!(info.domain, ERROR_DOMAIN, "{status:?}");
-        let reason = Reason::ALL.into_iter().find(|reason| reason.name() == info.reason).expect("it is documented");
+        let reason = Reason::from_name(&info.reason).expect("it is documented");
         assert_eq!(status.code(), crate::status::code(reason), "{status:?}");
         (status.code(), info.reason.clone())
     }

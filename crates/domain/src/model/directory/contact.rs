@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::named::named;
+use crate::model::named::named_document;
 use crate::model::time::Timestamp;
 
-named! {
+named_document! {
     /// Person or company.
     ContactType {
         /// Has demographics.
@@ -15,7 +15,7 @@ named! {
     }
 }
 
-named! {
+named_document! {
     /// The state of contact information.
     ContactState {
         /// A prospect.
@@ -25,7 +25,7 @@ named! {
     }
 }
 
-named! {
+named_document! {
     /// Gender as documented.
     Gender {
         /// Male.

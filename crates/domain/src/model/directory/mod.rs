@@ -3,7 +3,6 @@
 //! Field names are the documented ones. A field that names another object holds its id.
 
 mod contact;
-mod named;
 mod owner;
 mod reference_data;
 

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::named::named;
+use crate::model::named::named_document;
 
-named! {
+named_document! {
     /// The state of an accounts receivable.
     AccountsReceivableState {
         /// In use.
@@ -16,7 +16,7 @@ named! {
     }
 }
 
-named! {
+named_document! {
     /// The state of a rewards participant.
     RewardsParticipantState {
         /// A member.

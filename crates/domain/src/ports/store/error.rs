@@ -6,7 +6,7 @@ use crate::{Error, Reason};
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// A unique index refused the write.
-    #[error("duplicate {0:?}")]
+    #[error("duplicate {0}")]
     Duplicate(Unique),
     /// The database is away, or did not answer in time. Nothing was written, unless it happened during a commit:
     /// then it is unknown.
@@ -20,18 +20,23 @@ pub enum StoreError {
     Fault(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Which unique index.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The unique index that refused a write.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unique {
-    /// A token's id.
+    /// The id of a token.
+    #[error("token id")]
     TokenId,
-    /// A token's number.
+    /// The number of a token.
+    #[error("token number")]
     TokenNumber,
-    /// A token's authentication code.
+    /// The authentication code of a token.
+    #[error("authentication code")]
     AuthenticationCode,
-    /// A token's identifier.
+    /// The identifier of a token.
+    #[error("identifier")]
     Identifier,
     /// Another index, by its name.
+    #[error("key of the index {0}")]
     Other(String),
 }
 

@@ -32,7 +32,7 @@ pub(super) struct Report {
     unchanged: u64,
     kept: u64,
     failed: u64,
-    groups: BTreeMap<(String, String), Group>,
+    groups: BTreeMap<(&'static str, String), Group>,
     warnings: Vec<String>,
 }
 
@@ -58,7 +58,7 @@ impl Report {
         let field = error.violations().first().map(|violation| violation.field.clone()).unwrap_or_default();
         let mut key = (error.reason().name(), field);
         if self.groups.len() >= MAX_GROUPS && !self.groups.contains_key(&key) {
-            key = ("other reasons".to_owned(), String::new());
+            key = ("other reasons", String::new());
         }
         let group = self.groups.entry(key).or_default();
         group.count += 1;
