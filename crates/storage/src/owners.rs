@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 
 use access_tokens_domain::identifier::{AccountsReceivableIdentifier, RewardsParticipantIdentifier};
 use access_tokens_domain::session::OrganisationKey;
-use access_tokens_domain::store::{Account, Load, Owners, Participant, StoreResult};
+use access_tokens_domain::store::{Account, OwnerJoins, Owners, Participant, StoreResult};
 use sea_orm::ConnectionTrait;
 
 use crate::convert;
@@ -32,26 +32,26 @@ const PARTICIPANTS_ACCOUNT_OWNER: &str =
     " LEFT JOIN contact_information d ON d.organisation_key = b.organisation_key AND d.id = b.account_owner";
 
 /// Returns the columns of the requested owners. They follow the columns of the token.
-pub(crate) fn select(load: Load) -> String {
-    let account = if load.accounts_receivable { [", ", &ACCOUNT] } else { [""; 2] };
-    let participant = if load.rewards_participant { [", ", &PARTICIPANT] } else { [""; 2] };
+pub(crate) fn select(joins: OwnerJoins) -> String {
+    let account = if joins.accounts_receivable { [", ", &ACCOUNT] } else { [""; 2] };
+    let participant = if joins.rewards_participant { [", ", &PARTICIPANT] } else { [""; 2] };
     [account, participant].concat().concat()
 }
 
 /// Appends the joins of the requested owners.
-pub(crate) fn join(sql: &mut Sql, load: Load) {
-    if load.accounts_receivable {
+pub(crate) fn join(sql: &mut Sql, joins: OwnerJoins) {
+    if joins.accounts_receivable {
         sql.push(
             " LEFT JOIN accounts_receivable a ON a.organisation_key = t.organisation_key AND a.id = t.accounts_receivable",
         );
         sql.push(ACCOUNT_OWNER);
     }
-    if load.rewards_participant {
+    if joins.rewards_participant {
         sql.push(
             " LEFT JOIN rewards_participant p ON p.organisation_key = t.organisation_key AND p.id = t.rewards_participant",
         );
         sql.push(PARTICIPANTS_ACCOUNT);
-        if load.accounts_receivable {
+        if joins.accounts_receivable {
             // Nearly always this is the token's own account: it is not read twice.
             sql.push(" AND (t.accounts_receivable IS NULL OR t.accounts_receivable <> p.accounts_receivable)");
         }
@@ -73,9 +73,9 @@ impl Reader {
     }
 
     /// Reads the requested owners of a row.
-    pub(crate) fn owners(&mut self, row_reader: &mut RowReader<'_>, load: Load) -> StoreResult<Owners> {
-        let accounts_receivable = if load.accounts_receivable { self.account(row_reader)? } else { None };
-        let rewards_participant = if load.rewards_participant { self.participant(row_reader)? } else { None };
+    pub(crate) fn owners(&mut self, row_reader: &mut RowReader<'_>, joins: OwnerJoins) -> StoreResult<Owners> {
+        let accounts_receivable = if joins.accounts_receivable { self.account(row_reader)? } else { None };
+        let rewards_participant = if joins.rewards_participant { self.participant(row_reader)? } else { None };
         Ok(Owners { accounts_receivable, rewards_participant })
     }
 
@@ -163,7 +163,7 @@ pub(crate) async fn find_named<C: ConnectionTrait>(
     for row in &rows {
         let mut row_reader = RowReader::new(row);
         version = Some(row_reader.read()?);
-        let owners = reader.owners(&mut row_reader, Load::ALL)?;
+        let owners = reader.owners(&mut row_reader, OwnerJoins::ALL)?;
         accounts.extend(owners.accounts_receivable);
         found = owners.rewards_participant;
     }

@@ -4,7 +4,7 @@
 use access_tokens_domain::identifier::{AccountsReceivableIdentifier, OwnerIdentifier, RewardsParticipantIdentifier};
 use access_tokens_domain::life_cycle::LifeCycleState;
 use access_tokens_domain::session::OrganisationKey;
-use access_tokens_domain::store::{Load, TokenPage};
+use access_tokens_domain::store::{OwnerJoins, TokenPage};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement, Value};
 
 use crate::lookup;
@@ -70,12 +70,12 @@ fn statements(backend: DbBackend) -> Vec<(String, Vec<Value>)> {
         for (after, offset) in [(None, 0), (Some("T1"), 0), (None, 10)] {
             for classification in [None, Some("K")] {
                 let page = TokenPage { owner, classification, after, offset, limit: 11 };
-                statements.push(tokens::page_of(ORGANISATION, page, Load::ALL).into_parts());
+                statements.push(tokens::page_of(ORGANISATION, page, OwnerJoins::ALL).into_parts());
             }
         }
     }
     for state in [None, Some(LifeCycleState::Effective)] {
-        statements.push(tokens::free(ORGANISATION, state, 101, Load::ALL).into_parts());
+        statements.push(tokens::free(ORGANISATION, state, 101, OwnerJoins::ALL).into_parts());
     }
     statements
 }

@@ -9,7 +9,7 @@ use access_tokens_domain::life_cycle::LifeCycleState;
 use access_tokens_domain::reference::Reference;
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{
-    DraftStore, FoundOwners, FoundPage, FoundToken, Load, Lookup, Owners, ReadConsistency, ReadOptions, Sequence,
+    DraftStore, FoundOwners, FoundPage, FoundToken, OwnerJoins, Lookup, Owners, ReadConsistency, ReadOptions, Sequence,
     Store, StoreResult, TokenPage, Transaction as _,
 };
 use access_tokens_domain::strength::StoredStrength;
@@ -61,10 +61,10 @@ impl Database {
         &self,
         organisation: OrganisationKey,
         key: TokenKey<'_>,
-        load: Load,
+        joins: OwnerJoins,
         read: ReadOptions<'_>,
     ) -> StoreResult<Lookup> {
-        let lookup = TokenLookup::new(organisation, key, load);
+        let lookup = TokenLookup::new(organisation, key, joins);
         let found = match self.on_replica(read.consistency, |connection| lookup.find(connection)).await {
             Some(found) => found,
             None => self.look_up(&lookup, read.call).await?,
@@ -109,14 +109,14 @@ impl Store for Database {
         &self,
         organisation: OrganisationKey,
         key: TokenKey<'_>,
-        load: Load,
+        joins: OwnerJoins,
         read: ReadOptions<'_>,
     ) -> StoreResult<Lookup> {
-        let presented = self.find_token_exactly(organisation, key, load, read).await?;
+        let presented = self.find_token_exactly(organisation, key, joins, read).await?;
         let Cow::Owned(normalised) = text::nfc(key.text()) else { return Ok(presented) };
         // Runs in both cases, so that its duration does not reveal whether such a token exists. Boxed to keep the usual
         // future small.
-        let other = Box::pin(self.find_token_exactly(organisation, key.with_text(&normalised), load, read)).await?;
+        let other = Box::pin(self.find_token_exactly(organisation, key.with_text(&normalised), joins, read)).await?;
         Ok(if presented.found.is_some() { presented } else { other })
     }
 
@@ -124,12 +124,12 @@ impl Store for Database {
         &self,
         organisation: OrganisationKey,
         page: TokenPage<'_>,
-        load: Load,
+        joins: OwnerJoins,
         consistency: ReadConsistency,
     ) -> StoreResult<FoundPage> {
         let list = |connection| {
             let page = page.clone();
-            async move { tokens::list(&connection, organisation, page, load).await }
+            async move { tokens::list(&connection, organisation, page, joins).await }
         };
         let found = self.read(consistency, list).await?;
         let reference = self.reference_since(organisation, found.version).await?;
@@ -142,11 +142,11 @@ impl Store for Database {
         organisation: OrganisationKey,
         state: Option<LifeCycleState>,
         limit: u32,
-        load: Load,
+        joins: OwnerJoins,
         consistency: ReadConsistency,
     ) -> StoreResult<Vec<FoundToken>> {
         let list =
-            |connection| async move { tokens::not_associated(&connection, organisation, state, limit, load).await };
+            |connection| async move { tokens::not_associated(&connection, organisation, state, limit, joins).await };
         let page = self.read(consistency, list).await?;
         self.with_reference(organisation, page).await
     }

@@ -7,7 +7,7 @@ use access_tokens_domain::access_token::{AccessToken, Precondition, AuditStamp, 
 use access_tokens_domain::identifier::OwnerIdentifier;
 use access_tokens_domain::life_cycle::LifeCycleState;
 use access_tokens_domain::session::OrganisationKey;
-use access_tokens_domain::store::{Load, OwnerKey, Owners, StoreResult, TokenPage};
+use access_tokens_domain::store::{OwnerJoins, OwnerKey, Owners, StoreResult, TokenPage};
 use sea_orm::{ConnectionTrait, DbBackend, IdenStatic, QueryResult};
 
 use crate::convert;
@@ -29,9 +29,9 @@ pub(crate) async fn list<C: ConnectionTrait>(
     connection: &C,
     organisation: OrganisationKey,
     page: TokenPage<'_>,
-    load: Load,
+    joins: OwnerJoins,
 ) -> StoreResult<Versioned<(Vec<String>, Vec<(AccessToken, Owners)>)>> {
-    let rows = page_of(organisation, page, load).all(connection).await?;
+    let rows = page_of(organisation, page, joins).all(connection).await?;
     let (mut head, mut tokens, mut owners) = (None, Vec::with_capacity(rows.len()), Reader::new(organisation));
     for row in &rows {
         let mut row_reader = RowReader::new(row);
@@ -39,7 +39,7 @@ pub(crate) async fn list<C: ConnectionTrait>(
             (row_reader.read()?, row_reader.read()?, row_reader.read()?);
         head = Some((version, first, last));
         if let Some(token) = row_reader.read_joined::<Model>(organisation.0)? {
-            tokens.push((convert::token(token)?, owners.owners(&mut row_reader, load)?));
+            tokens.push((convert::token(token)?, owners.owners(&mut row_reader, joins)?));
         }
     }
     // They are nearly always in this order, which is the order of the page.
@@ -54,7 +54,7 @@ pub(crate) async fn list<C: ConnectionTrait>(
 const OWNER: &str = "(SELECT min(id) FROM owner)";
 
 /// Returns the statement for a page. It returns one row for each token, and one row if there are none.
-pub(crate) fn page_of(organisation: OrganisationKey, page: TokenPage<'_>, load: Load) -> Sql {
+pub(crate) fn page_of(organisation: OrganisationKey, page: TokenPage<'_>, joins: OwnerJoins) -> Sql {
     let mut sql = Sql::new("WITH owner AS MATERIALIZED (SELECT ");
     match page.owner {
         OwnerIdentifier::AccountsReceivable(identifier) => {
@@ -68,7 +68,7 @@ pub(crate) fn page_of(organisation: OrganisationKey, page: TokenPage<'_>, load: 
         }
     }
     sql.push(") SELECT o.directory_version, (SELECT min(id) FROM owner), (SELECT max(id) FROM owner), ").push(&TOKEN);
-    sql.push(&owners::select(load)).push(" FROM organisation o LEFT JOIN (");
+    sql.push(&owners::select(joins)).push(" FROM organisation o LEFT JOIN (");
     // Maximum number of rows that the page can need from each part of the union.
     let enough = page.limit.saturating_add(page.offset);
     sql.push("SELECT * FROM (SELECT * FROM access_token WHERE organisation_key = $1 AND ");
@@ -95,7 +95,7 @@ pub(crate) fn page_of(organisation: OrganisationKey, page: TokenPage<'_>, load: 
         sql.push(" OFFSET ").bind(i64::from(page.offset));
     }
     sql.push(") t ON t.organisation_key = o.key");
-    owners::join(&mut sql, load);
+    owners::join(&mut sql, joins);
     sql.push(" WHERE o.key = $1");
     sql
 }
@@ -137,15 +137,15 @@ pub(crate) async fn not_associated<C: ConnectionTrait>(
     organisation: OrganisationKey,
     state: Option<LifeCycleState>,
     limit: u32,
-    load: Load,
+    joins: OwnerJoins,
 ) -> StoreResult<Vec<Found>> {
-    read(&free(organisation, state, limit, load).find(connection).await?, organisation, load)
+    read(&free(organisation, state, limit, joins).find(connection).await?, organisation, joins)
 }
 
-pub(crate) fn free(organisation: OrganisationKey, state: Option<LifeCycleState>, limit: u32, load: Load) -> Sql {
+pub(crate) fn free(organisation: OrganisationKey, state: Option<LifeCycleState>, limit: u32, joins: OwnerJoins) -> Sql {
     let mut sql = Sql::new("WITH ");
     ended(&mut sql, organisation, state);
-    sql.push(&select(load));
+    sql.push(&select(joins));
     sql.push(" FROM (SELECT id FROM (SELECT id FROM ended");
     let all = LifeCycleState::ALL;
     for state in all.iter().filter(|each| state.is_none_or(|state| state == **each)) {
@@ -157,7 +157,7 @@ pub(crate) fn free(organisation: OrganisationKey, state: Option<LifeCycleState>,
     sql.push(") found ORDER BY id").limit(limit);
     // CROSS JOIN makes SQLite start with these few rows.
     sql.push(") k CROSS JOIN access_token t");
-    owners::join(&mut sql, load);
+    owners::join(&mut sql, joins);
     sql.push(" WHERE t.organisation_key = $1 AND t.id = k.id ORDER BY k.id");
     sql
 }
@@ -235,9 +235,9 @@ pub(crate) fn updated(
 }
 
 /// Returns the SELECT clause of a page. The first parameter of the statement is the organisation.
-fn select(load: Load) -> String {
+fn select(joins: OwnerJoins) -> String {
     let version = "(SELECT directory_version FROM organisation WHERE key = $1)";
-    format!("SELECT {version}, {}{}", *TOKEN, owners::select(load))
+    format!("SELECT {version}, {}{}", *TOKEN, owners::select(joins))
 }
 
 fn owned_by(sql: &mut Sql, owner: OwnerKey<'_>, classification: Option<&str>) {
@@ -262,13 +262,13 @@ fn after(sql: &mut Sql, column: &str, id: Option<&str>) {
     }
 }
 
-fn read(rows: &[QueryResult], organisation: OrganisationKey, load: Load) -> StoreResult<Vec<Found>> {
+fn read(rows: &[QueryResult], organisation: OrganisationKey, joins: OwnerJoins) -> StoreResult<Vec<Found>> {
     let mut owners = Reader::new(organisation);
     let found = rows.iter().map(|row| {
         let mut row_reader = RowReader::new(row);
         let version = row_reader.read()?;
         let token = convert::token(Model::read(&mut row_reader, organisation.0)?)?;
-        Ok(Versioned { version, value: (token, owners.owners(&mut row_reader, load)?) })
+        Ok(Versioned { version, value: (token, owners.owners(&mut row_reader, joins)?) })
     });
     found.collect()
 }

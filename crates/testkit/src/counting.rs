@@ -16,8 +16,8 @@ use access_tokens_domain::reference::Reference;
 use access_tokens_domain::secret::{CodeHash, PassCodeHash, SealedCode, Secret};
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{
-    DraftStore, Entry, FoundOwners, FoundPage, FoundToken, LedgerStore, Load, Lookup, ReadConsistency, ReadOptions,
-    Sequence, Store, StoreResult, TokenPage,
+    DraftStore, Entry, FoundOwners, FoundPage, FoundToken, LedgerStore, Lookup, OwnerJoins, ReadConsistency,
+    ReadOptions, Sequence, Store, StoreResult, TokenPage,
 };
 use access_tokens_domain::strength::StoredStrength;
 use access_tokens_domain::time::Timestamp;
@@ -65,20 +65,20 @@ impl<S: Store> Store for CountingStore<S> {
         &self,
         organisation: OrganisationKey,
         key: TokenKey<'_>,
-        load: Load,
+        joins: OwnerJoins,
         read: ReadOptions<'_>,
     ) -> StoreResult<Lookup> {
-        self.call().await.find_token(organisation, key, load, read).await
+        self.call().await.find_token(organisation, key, joins, read).await
     }
 
     async fn list_tokens(
         &self,
         organisation: OrganisationKey,
         page: TokenPage<'_>,
-        load: Load,
+        joins: OwnerJoins,
         consistency: ReadConsistency,
     ) -> StoreResult<FoundPage> {
-        self.call().await.list_tokens(organisation, page, load, consistency).await
+        self.call().await.list_tokens(organisation, page, joins, consistency).await
     }
 
     async fn not_associated(
@@ -86,10 +86,10 @@ impl<S: Store> Store for CountingStore<S> {
         organisation: OrganisationKey,
         state: Option<LifeCycleState>,
         limit: u32,
-        load: Load,
+        joins: OwnerJoins,
         consistency: ReadConsistency,
     ) -> StoreResult<Vec<FoundToken>> {
-        self.call().await.not_associated(organisation, state, limit, load, consistency).await
+        self.call().await.not_associated(organisation, state, limit, joins, consistency).await
     }
 
     async fn find_owners(

@@ -143,8 +143,8 @@ on_both_databases! {
         app.import("DEMO", &json!({"access_token": {"id": "T", "number": "AT1", "authentication_code": "7", "identifier": "login", "pass_code_hash": foreign}}).to_string()).await;
         let stored = async || {
             let (key, caller) = (access_tokens_domain::identifier::TokenKey::Id("T"), app.direct_caller("").await);
-            let load = access_tokens_domain::store::Load::NONE;
-            let found = access_tokens_domain::store::Store::find_token(&*app.database, caller.organisation, key, load, access_tokens_domain::store::ReadOptions::STRONG).await;
+            let joins = access_tokens_domain::store::OwnerJoins::NONE;
+            let found = access_tokens_domain::store::Store::find_token(&*app.database, caller.organisation, key, joins, access_tokens_domain::store::ReadOptions::STRONG).await;
             found.expect("a store").found.expect("a token").token.pass_code.expect("a hash").as_stored().to_owned()
         };
         app.refused("ShowAccessToken", json!({"access_token_identifier": named("wrong")}), "INVALID_CREDENTIAL").await;

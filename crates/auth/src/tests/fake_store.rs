@@ -17,9 +17,9 @@ use access_tokens_domain::secret::{CodeHash, PassCodeHash};
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{
     AccountStore, ApiKey, Credential, DraftStore, Entry, FoundOwners, FoundPage, FoundToken, ImportChanges, ImportKeys,
-    ImportRows, KeyTerms, LedgerStore, Load, LoginState, LoginStore, Lookup, NewSession, OrganisationRef, OwnerKey,
-    ReadConsistency, ReadOptions, ReleasedAfter, ReleasedPage, ReleasedSession, Sequence, SessionProof, Store,
-    StoreError, StoreResult, TokenPage, Transaction, Unlocked, UserAccount,
+    ImportRows, KeyTerms, LedgerStore, LoginState, LoginStore, Lookup, NewSession, OrganisationRef, OwnerJoins,
+    OwnerKey, ReadConsistency, ReadOptions, ReleasedAfter, ReleasedPage, ReleasedSession, Sequence, SessionProof,
+    Store, StoreError, StoreResult, TokenPage, Transaction, Unlocked, UserAccount,
 };
 use access_tokens_domain::strength::StoredStrength;
 use access_tokens_domain::time::Timestamp;
@@ -374,7 +374,7 @@ impl Store for FakeStore {
         &self,
         _: OrganisationKey,
         _: TokenKey<'_>,
-        _: Load,
+        _: OwnerJoins,
         _: ReadOptions<'_>,
     ) -> StoreResult<Lookup> {
         not_here()
@@ -384,7 +384,7 @@ impl Store for FakeStore {
         &self,
         _: OrganisationKey,
         _: TokenPage<'_>,
-        _: Load,
+        _: OwnerJoins,
         _: ReadConsistency,
     ) -> StoreResult<FoundPage> {
         not_here()
@@ -395,7 +395,7 @@ impl Store for FakeStore {
         _: OrganisationKey,
         _: Option<LifeCycleState>,
         _: u32,
-        _: Load,
+        _: OwnerJoins,
         _: ReadConsistency,
     ) -> StoreResult<Vec<FoundToken>> {
         not_here()

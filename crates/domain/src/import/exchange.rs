@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::tokens::{self, UniqueValue};
+use super::tokens::{self, UniqueFieldValue};
 use super::{Batch, Kind, Outcome, Prepared, Record};
 use crate::model::error::Error;
 use crate::{Reason, Result};
@@ -49,7 +49,7 @@ impl Links {
     }
 }
 
-fn hash(value: &UniqueValue) -> u64 {
+fn hash(value: &UniqueFieldValue) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
     hasher.finish()

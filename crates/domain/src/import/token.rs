@@ -4,7 +4,7 @@ use super::identity;
 use super::kept::carries_secret;
 use super::new_numbers::is_unnumbered;
 use super::token_fields::{Fields, seal};
-use super::tokens::{PendingToken, Unique};
+use super::tokens::{PendingToken, UniqueField};
 use super::{Batch, Object, merge};
 use crate::Reason;
 use crate::model::access_token::{AccessToken, AuditStamp, UserDefinedFields};
@@ -173,14 +173,14 @@ fn check_unique(
     path: &str,
     violations: &mut Violations,
 ) {
-    for unique in Unique::ALL {
+    for unique in UniqueField::ALL {
         let owner = unique.of(token).and_then(|value| batch.tokens.find(unique, value));
         if let Some(owner) = owner.filter(|owner| owner.id != token.id && Some(owner.id.as_str()) != replaces) {
             let (field, reason) = unique.field_and_reason();
             // A token of the same batch may not get the number that it has so far. The number of a stored one is for callers who could
             // look it up.
             let may_know = batch.rights.contains(Permission::AccessTokensRead)
-                && (unique != Unique::Identifier || batch.rights.contains(Permission::AccessTokensLookup));
+                && (unique != UniqueField::Identifier || batch.rights.contains(Permission::AccessTokensLookup));
             let text = if may_know && batch.tokens.stored.contains(&owner.id) {
                 format!("is already used by access token {}", owner.number)
             } else {

@@ -13,13 +13,13 @@ use crate::model::access_token::AccessToken;
 
 /// A unique member of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Unique {
+pub(super) enum UniqueField {
     Number,
     AuthenticationCode,
     Identifier,
 }
 
-impl Unique {
+impl UniqueField {
     pub(super) const ALL: [Self; 3] = [Self::Number, Self::AuthenticationCode, Self::Identifier];
 
     pub(super) fn of(self, token: &AccessToken) -> Option<&str> {
@@ -40,7 +40,7 @@ impl Unique {
 }
 
 /// A number, code or identifier.
-pub(super) type UniqueValue = (Unique, String);
+pub(super) type UniqueFieldValue = (UniqueField, String);
 
 /// The tokens of a batch, found by each of their unique members.
 #[derive(Clone)]
@@ -49,7 +49,7 @@ pub(super) struct Tokens {
     pub(super) organisation: String,
     pub(super) lookup_keys: LookupKeys,
     all: HashMap<String, Arc<AccessToken>>,
-    owners: HashMap<(Unique, String), String>,
+    owners: HashMap<(UniqueField, String), String>,
     changed: BTreeMap<String, Arc<AccessToken>>,
     /// Ids of stored tokens, and the ids that they have now.
     renamed: BTreeMap<String, String>,
@@ -57,7 +57,7 @@ pub(super) struct Tokens {
     pub(super) stored: HashSet<String>,
     /// Values that a token had and has no longer, with the id of the first that gave each up: of all tokens only that one can
     /// have the value in the database.
-    released_by: HashMap<(Unique, String), String>,
+    released_by: HashMap<(UniqueField, String), String>,
     pub(super) pending: Option<PendingToken>,
 }
 
@@ -102,13 +102,13 @@ impl Tokens {
         self.all.get(id).map(Arc::as_ref)
     }
 
-    pub(super) fn find(&self, unique: Unique, value: &str) -> Option<&AccessToken> {
+    pub(super) fn find(&self, unique: UniqueField, value: &str) -> Option<&AccessToken> {
         self.owners.get(&(unique, value.to_owned())).and_then(|id| self.get(id))
     }
 
     fn put(&mut self, token: Arc<AccessToken>) {
         self.take(&token.id.clone());
-        for unique in Unique::ALL {
+        for unique in UniqueField::ALL {
             if let Some(value) = unique.of(&token) {
                 self.owners.insert((unique, value.to_owned()), token.id.clone());
             }
@@ -118,7 +118,7 @@ impl Tokens {
 
     fn take(&mut self, id: &str) {
         let Some(old) = self.all.remove(id) else { return };
-        for unique in Unique::ALL {
+        for unique in UniqueField::ALL {
             if let Some(value) = unique.of(&old) {
                 // Another token may have the value by now.
                 let key = (unique, value.to_owned());
@@ -130,24 +130,24 @@ impl Tokens {
     }
 
     pub(super) fn has_number(&self, number: &str) -> bool {
-        self.find(Unique::Number, number).is_some()
+        self.find(UniqueField::Number, number).is_some()
     }
 
     /// The code and the identifier that the token of this record gives up.
-    pub(super) fn released(&self, record: &Object) -> Vec<UniqueValue> {
+    pub(super) fn released(&self, record: &Object) -> Vec<UniqueFieldValue> {
         let Some(token) = self.of_record(record) else { return Vec::new() };
-        let gone = [Unique::AuthenticationCode, Unique::Identifier].into_iter().filter_map(|unique| {
+        let gone = [UniqueField::AuthenticationCode, UniqueField::Identifier].into_iter().filter_map(|unique| {
             let (field, _) = unique.field_and_reason();
             let (old, new) = (unique.of(token)?, record.get(field)?);
             // A null code is no change of it, a null identifier is.
-            let changes = new.as_str() != Some(old) && (unique == Unique::Identifier || new.is_string());
+            let changes = new.as_str() != Some(old) && (unique == UniqueField::Identifier || new.is_string());
             changes.then(|| (unique, old.to_owned()))
         });
         gone.collect()
     }
 
     /// The codes of this record that another token has.
-    pub(super) fn wants(&self, record: &Object) -> Vec<UniqueValue> {
+    pub(super) fn wants(&self, record: &Object) -> Vec<UniqueFieldValue> {
         let own = self.of_record(record).map(|token| &token.id);
         named(record).filter(|value| self.owners.get(value).is_some_and(|owner| Some(owner) != own)).collect()
     }
@@ -183,7 +183,7 @@ impl Tokens {
     /// Notes the values of a token that it has no longer.
     fn record_released(&mut self, new: &AccessToken) {
         let Some(old) = self.all.get(&new.id) else { return };
-        for unique in Unique::ALL {
+        for unique in UniqueField::ALL {
             if let Some(value) = unique.of(old).filter(|value| unique.of(new) != Some(value)) {
                 self.released_by.entry((unique, value.to_owned())).or_insert_with(|| old.id.clone());
             }
@@ -193,7 +193,9 @@ impl Tokens {
     pub(super) fn into_changed(self) -> ChangedTokens {
         let mut vacated = Vec::new();
         if !self.released_by.is_empty() {
-            for (token, unique) in self.changed.values().flat_map(|token| Unique::ALL.map(|unique| (token, unique))) {
+            for (token, unique) in
+                self.changed.values().flat_map(|token| UniqueField::ALL.map(|unique| (token, unique)))
+            {
                 let before = unique.of(token).and_then(|value| self.released_by.get(&(unique, value.to_owned())));
                 vacated.extend(before.filter(|id| **id != token.id && self.changed.contains_key(*id)).cloned());
             }
@@ -208,8 +210,8 @@ impl Tokens {
 }
 
 /// The code and the identifier that a record names.
-pub(super) fn named(record: &Object) -> impl Iterator<Item = UniqueValue> {
-    [Unique::AuthenticationCode, Unique::Identifier].into_iter().filter_map(move |unique| {
+pub(super) fn named(record: &Object) -> impl Iterator<Item = UniqueFieldValue> {
+    [UniqueField::AuthenticationCode, UniqueField::Identifier].into_iter().filter_map(move |unique| {
         let (field, _) = unique.field_and_reason();
         Some((unique, record.get(field)?.as_str()?.to_owned()))
     })
@@ -232,17 +234,17 @@ impl Tokens {
         let text = |key: &str| record.get(key).and_then(Value::as_str);
         if !is_unnumbered(record) {
             let by_id = text("id").and_then(|id| self.get(id));
-            return by_id.or_else(|| text("number").and_then(|number| self.find(Unique::Number, number)));
+            return by_id.or_else(|| text("number").and_then(|number| self.find(UniqueField::Number, number)));
         }
         let code = text("authentication_code");
-        let by_code = code.and_then(|code| self.find(Unique::AuthenticationCode, code));
+        let by_code = code.and_then(|code| self.find(UniqueField::AuthenticationCode, code));
         let by_derived_id = || {
             let code = code.filter(|_| self.lookup_keys.by_derived_id)?;
             self.get(&derived_token_id(&self.organisation, code))
         };
         let by_identifier = || {
             let identifier = text("identifier").filter(|_| self.lookup_keys.by_identifier)?;
-            self.find(Unique::Identifier, identifier)
+            self.find(UniqueField::Identifier, identifier)
         };
         by_code.or_else(by_derived_id).or_else(by_identifier)
     }

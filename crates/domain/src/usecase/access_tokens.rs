@@ -12,7 +12,7 @@ use crate::model::session::{Caller, Permission};
 use crate::policy::guess_budget;
 use crate::ports::notification::{NoNotifier, Notifier};
 use crate::ports::observer::{NoObserver, Observer};
-use crate::ports::store::{FoundToken, Load, Owners, Store};
+use crate::ports::store::{FoundToken, OwnerJoins, Owners, Store};
 use crate::ports::{Clock, Purpose, Random, Secrets};
 
 /// The use cases of access tokens.
@@ -32,14 +32,14 @@ pub struct AccessTokens<S> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Want {
     /// The owners.
-    pub owners: Load,
+    pub owners: OwnerJoins,
     /// The verification code, which the caller sees only with `access_tokens.secrets`.
     pub verification_code: bool,
 }
 
 impl Want {
     /// Everything.
-    pub const ALL: Self = Self { owners: Load::ALL, verification_code: true };
+    pub const ALL: Self = Self { owners: OwnerJoins::ALL, verification_code: true };
 }
 
 /// A token with everything that an answer about it shows.

@@ -30,7 +30,7 @@ impl<S: Store> AccessTokens<S> {
         let proof = request.presented.proof(&[SecretKind::PassCode, SecretKind::OneTimePassword])?;
         Error::of_check("new_pass_code", crate::model::text::written(request.new_pass_code.expose()))?;
         let (key, state) = (request.presented.identifier.key(), Some(LifeCycleState::Effective));
-        let check = Check { key, kind: proof.kind(), secret: proof.secret(), state, load: want.owners };
+        let check = Check { key, kind: proof.kind(), secret: proof.secret(), state, joins: want.owners };
         let Verified { found, .. } = match self.verify_secret(caller, check).await? {
             Ok(verified) => verified,
             Err(rejection) => return Err(rejection.error(caller, Reason::InvalidCredential)),

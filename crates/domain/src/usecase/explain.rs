@@ -15,7 +15,7 @@ use crate::model::session::{Caller, Permission};
 use crate::model::time::Timestamp;
 use crate::policy::attempts::{Attempts, Lock, LockCause};
 use crate::policy::strength::Strength;
-use crate::ports::store::{Load, Owners, ReadOptions, Store};
+use crate::ports::store::{OwnerJoins, Owners, ReadOptions, Store};
 
 /// What is known about one token, as its support needs it.
 pub struct Explanation {
@@ -110,13 +110,13 @@ impl<S: Store> AccessTokens<S> {
     /// Explains the token that the caller names.
     pub async fn explain(&self, caller: &Caller, identifier: &AccessTokenIdentifier) -> Result<Explanation> {
         caller.require(Permission::AccessTokensRead)?;
-        let found = self.find(caller, identifier, Load::ALL, ReadOptions::STRONG).await?;
+        let found = self.find(caller, identifier, OwnerJoins::ALL, ReadOptions::STRONG).await?;
         let disclosed = caller.permissions.contains(Permission::AccessTokensSecrets);
         let counted = match disclosed {
             true => self.store.all_attempts(caller.organisation, &found.token.id).await?,
             false => Vec::new(),
         };
-        let want = Want { owners: Load::ALL, verification_code: false };
+        let want = Want { owners: OwnerJoins::ALL, verification_code: false };
         let answer = self.answer(caller, found, want)?;
         let now = self.clock.now();
         let (token, classification) = (&answer.token, answer.token.classification.as_deref());

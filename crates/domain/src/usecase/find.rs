@@ -9,7 +9,7 @@ use crate::model::identifier::{
 };
 use crate::model::session::{Caller, OrganisationKey, Permission};
 use crate::model::text;
-use crate::ports::store::{FoundToken, Load, Lookup, ReadOptions, Store, StoreError, Unique};
+use crate::ports::store::{FoundToken, Lookup, OwnerJoins, ReadOptions, Store, StoreError, Unique};
 use crate::{Error, Reason, Result};
 
 impl<S: Store> AccessTokens<S> {
@@ -19,7 +19,7 @@ impl<S: Store> AccessTokens<S> {
         &self,
         caller: &Caller,
         identifier: &AccessTokenIdentifier,
-        load: Load,
+        joins: OwnerJoins,
         read: ReadOptions<'_>,
     ) -> Result<FoundToken> {
         if let AccessTokenIdentifier::Credential { proof: None, .. } = identifier {
@@ -28,10 +28,10 @@ impl<S: Store> AccessTokens<S> {
         check_key(identifier)?;
         if let AccessTokenIdentifier::Credential { proof: Some(proof), .. } = identifier {
             // In a box, so that every other lookup needs no room for it.
-            let verified = Box::pin(self.authenticate(caller, identifier.key(), proof, None, load)).await?;
+            let verified = Box::pin(self.authenticate(caller, identifier.key(), proof, None, joins)).await?;
             return Ok(verified.found);
         }
-        let lookup = self.store.find_token(caller.organisation, identifier.key(), load, read).await?;
+        let lookup = self.store.find_token(caller.organisation, identifier.key(), joins, read).await?;
         lookup.found.ok_or_else(|| not_found(identifier.key()))
     }
 
@@ -44,7 +44,7 @@ impl<S: Store> AccessTokens<S> {
         own: Option<&str>,
     ) -> Result<String> {
         let Cow::Owned(normalised) = text::nfc(key.text()) else { return Ok(key.text().to_owned()) };
-        let other = self.store.find_token(organisation, key, Load::NONE, ReadOptions::STRONG).await?.found;
+        let other = self.store.find_token(organisation, key, OwnerJoins::NONE, ReadOptions::STRONG).await?.found;
         let unique = match key {
             TokenKey::Identifier(_) => Unique::Identifier,
             _ => Unique::AuthenticationCode,
@@ -70,7 +70,7 @@ impl<S: Store> AccessTokens<S> {
         let (ResetIdentifier::AuthenticationCode(value) | ResetIdentifier::Identifier(value)) = identifier;
         check_text(identifier.field(), value, text::CODE)?;
         let (key, read) = (identifier.key(), ReadOptions::STRONG);
-        Ok(self.store.find_token(caller.organisation, key, Load::NONE, read).await?)
+        Ok(self.store.find_token(caller.organisation, key, OwnerJoins::NONE, read).await?)
     }
 }
 

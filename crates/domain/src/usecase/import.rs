@@ -25,7 +25,7 @@ use crate::model::session::{Caller, Permission};
 use crate::model::text;
 use crate::model::time::TimeZone;
 use crate::policy::guess_budget;
-use crate::ports::store::{AccountStore, ImportChanges, ImportKeys, Load, ReadOptions, Store, Transaction};
+use crate::ports::store::{AccountStore, ImportChanges, ImportKeys, OwnerJoins, ReadOptions, Store, Transaction};
 use crate::ports::{Clock, HashWork, Random, Secrets, Verdict as SecretVerdict};
 use crate::{Error, Reason, Result};
 use candidate::Candidate;
@@ -457,7 +457,8 @@ impl<S: Store + AccountStore> Importer<S> {
             identifier.map(TokenKey::Identifier),
         ];
         for key in keys.into_iter().flatten() {
-            if let Some(found) = self.store.find_token(organisation, key, Load::NONE, ReadOptions::STRONG).await?.found
+            if let Some(found) =
+                self.store.find_token(organisation, key, OwnerJoins::NONE, ReadOptions::STRONG).await?.found
             {
                 return Ok(found.token.pass_code);
             }

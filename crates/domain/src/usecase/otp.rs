@@ -14,7 +14,7 @@ use crate::model::session::{Caller, Permission};
 use crate::model::time::Timestamp;
 use crate::ports::Purpose;
 use crate::ports::code;
-use crate::ports::store::{Load, ReadOptions, Store};
+use crate::ports::store::{OwnerJoins, ReadOptions, Store};
 
 /// A one-time password, shown this once.
 pub struct IssuedOneTimePassword {
@@ -34,7 +34,7 @@ impl<S: Store> AccessTokens<S> {
         identifier: &AccessTokenIdentifier,
     ) -> Result<IssuedOneTimePassword> {
         caller.require(Permission::AccessTokensSecrets)?;
-        let found = self.find(caller, identifier, Load::NONE, ReadOptions::STRONG).await?;
+        let found = self.find(caller, identifier, OwnerJoins::NONE, ReadOptions::STRONG).await?;
         life_cycle::require(LifeCycleState::Effective, found.token.life_cycle_state)?;
         let reference = Arc::clone(&found.reference);
         let policy = reference.policy(found.token.classification.as_deref());

@@ -5,7 +5,7 @@ use crate::model::access_token::{Precondition, TokenChanges};
 use crate::model::identifier::{AccessTokenIdentifier, TokenKey};
 use crate::model::life_cycle::{self, Transition};
 use crate::model::session::{Caller, Permission};
-use crate::ports::store::{FoundToken, Load, ReadOptions, Store};
+use crate::ports::store::{FoundToken, OwnerJoins, ReadOptions, Store};
 use crate::{Error, Reason, Result};
 
 impl<S: Store> AccessTokens<S> {
@@ -65,7 +65,7 @@ impl<S: Store> AccessTokens<S> {
             return Ok(FoundToken { owners: found.owners, ..written });
         }
         let key = TokenKey::Id(id);
-        let now = self.store.find_token(caller.organisation, key, Load::NONE, ReadOptions::STRONG).await?.found;
+        let now = self.store.find_token(caller.organisation, key, OwnerJoins::NONE, ReadOptions::STRONG).await?.found;
         if let (Some(expected), Some(now)) = (precondition.life_cycle_state, now) {
             life_cycle::require(expected, now.token.life_cycle_state)?;
         }

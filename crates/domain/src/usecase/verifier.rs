@@ -22,7 +22,7 @@ use crate::model::session::{Caller, OrganisationKey, Permission};
 use crate::model::time::Timestamp;
 use crate::policy::attempts::{Attempts, Lock};
 use crate::ports::observer::AttemptOutcome;
-use crate::ports::store::{Entry, FoundToken, Load, Lookup, ReadOptions, Store};
+use crate::ports::store::{Entry, FoundToken, Lookup, OwnerJoins, ReadOptions, Store};
 use crate::ports::{HashWork, Purpose, Verdict};
 use crate::{Error, Reason, Result};
 
@@ -41,7 +41,7 @@ pub(super) struct Check<'a> {
     /// The only state in which the secret is worth something; `None`: any.
     pub(super) state: Option<LifeCycleState>,
     /// The owners to read along.
-    pub(super) load: Load,
+    pub(super) joins: OwnerJoins,
 }
 
 /// The secret was right.
@@ -121,12 +121,12 @@ impl<S: Store> AccessTokens<S> {
         key: TokenKey<'_>,
         proof: &Proof,
         state: Option<LifeCycleState>,
-        load: Load,
+        joins: OwnerJoins,
     ) -> Result<Verified> {
         let (kind, secret) = (proof.kind(), proof.secret());
         // Only effective tokens give access (D3).
         let state = if kind == SecretKind::OneTimePassword { Some(LifeCycleState::Effective) } else { state };
-        let verified = match self.verify_secret(caller, Check { key, kind, secret, state, load }).await? {
+        let verified = match self.verify_secret(caller, Check { key, kind, secret, state, joins }).await? {
             Ok(verified) => verified,
             Err(rejection) => return Err(rejection.error(caller, Reason::InvalidCredential)),
         };
@@ -139,13 +139,13 @@ impl<S: Store> AccessTokens<S> {
 
     /// Counts, compares, and counts what was right. Nothing of the token changes.
     pub(super) async fn verify_secret(&self, caller: &Caller, check: Check<'_>) -> Result<Result<Verified, Rejection>> {
-        let Check { key, kind, secret, state, load } = check;
+        let Check { key, kind, secret, state, joins } = check;
         let organisation = caller.organisation;
         if kind == SecretKind::PassCode {
             self.secrets.check_queue(HashWork::call(caller.organisation))?;
         }
         let _guard = self.secret_locks.lock((organisation, key, kind)).await?;
-        let Lookup { found, reference } = self.store.find_token(organisation, key, load, ReadOptions::STRONG).await?;
+        let Lookup { found, reference } = self.store.find_token(organisation, key, joins, ReadOptions::STRONG).await?;
         let token = found.as_ref().map(|found| &found.token);
         let policy = reference.policy(token.and_then(|token| token.classification.as_deref())).lock;
         let subject = match token {

@@ -54,7 +54,7 @@ impl<S: Store> AccessTokens<S> {
             kind: SecretKind::VerificationCode,
             secret: &request.verification_code,
             state: Some(Transition::Verify.source()),
-            load: want.owners,
+            joins: want.owners,
         };
         let Verified { found, .. } = match self.verify_secret(caller, check).await? {
             Ok(verified) => verified,

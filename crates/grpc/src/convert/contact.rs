@@ -7,7 +7,7 @@ use access_tokens_domain::reference::Reference;
 use access_tokens_proto::v1;
 use access_tokens_proto::v1::contact_information::{LifeCycleState, Type};
 
-use super::fields::FieldTree;
+use super::fields::FieldSelection;
 use super::reference::{country, industry, industry_sector};
 use super::time;
 
@@ -15,7 +15,7 @@ use super::time;
 pub(super) fn contact_information(
     contact: &ContactInformation,
     reference: &Reference,
-    fields: &FieldTree,
+    fields: &FieldSelection,
 ) -> v1::ContactInformation {
     let person = contact.demographics.as_ref().filter(|_| contact.contact_type != Some(ContactType::Company));
     let company = contact.company_profile.as_ref().filter(|_| contact.contact_type != Some(ContactType::Person));
@@ -57,8 +57,8 @@ fn gender(gender: Gender) -> v1::demographics::Gender {
 }
 
 /// Date of birth and name day are always there, however little of them is known.
-fn demographics(person: &Demographics, reference: &Reference, fields: &FieldTree) -> v1::Demographics {
-    let by = |id: &Option<String>, fields: &FieldTree| Some(country(id.as_ref()?, reference, fields));
+fn demographics(person: &Demographics, reference: &Reference, fields: &FieldSelection) -> v1::Demographics {
+    let by = |id: &Option<String>, fields: &FieldSelection| Some(country(id.as_ref()?, reference, fields));
     v1::Demographics {
         gender: fields.value("gender", || person.gender.map(|g| gender(g).into())),
         id_number: fields.value("id_number", || person.id_number.clone()),
@@ -81,7 +81,7 @@ fn demographics(person: &Demographics, reference: &Reference, fields: &FieldTree
     }
 }
 
-fn date_of_birth(date: DateOfBirth, fields: &FieldTree) -> v1::DateOfBirth {
+fn date_of_birth(date: DateOfBirth, fields: &FieldSelection) -> v1::DateOfBirth {
     v1::DateOfBirth {
         day: fields.value("day", || date.day),
         month: fields.value("month", || date.month),
@@ -89,11 +89,11 @@ fn date_of_birth(date: DateOfBirth, fields: &FieldTree) -> v1::DateOfBirth {
     }
 }
 
-fn name_day(date: NameDay, fields: &FieldTree) -> v1::NameDay {
+fn name_day(date: NameDay, fields: &FieldSelection) -> v1::NameDay {
     v1::NameDay { day: fields.value("day", || date.day), month: fields.value("month", || date.month) }
 }
 
-fn company_profile(company: &CompanyProfile, reference: &Reference, fields: &FieldTree) -> v1::CompanyProfile {
+fn company_profile(company: &CompanyProfile, reference: &Reference, fields: &FieldSelection) -> v1::CompanyProfile {
     v1::CompanyProfile {
         profile_year: fields.value("profile_year", || company.profile_year),
         annual_turnover: fields.value("annual_turnover", || company.annual_turnover),

@@ -12,11 +12,11 @@ use access_tokens_proto::v1::access_token::SecretKind as WireKind;
 use access_tokens_proto::v1::lock::{self, Cause};
 use access_tokens_proto::v1::obstacle::{Kind, Use};
 
-use super::fields::FieldTree;
+use super::fields::FieldSelection;
 use super::{time, token};
 
 /// The explanation of one token.
-pub(crate) fn explanation(found: Explanation, fields: &FieldTree) -> v1::ExplainAccessTokenResponse {
+pub(crate) fn explanation(found: Explanation, fields: &FieldSelection) -> v1::ExplainAccessTokenResponse {
     let Explanation { answer, now, obstacles, secrets, actions, budget } = found;
     v1::ExplainAccessTokenResponse {
         access_token: fields.nested("access_token", |fields| Some(token::access_token(answer, fields))),
@@ -31,7 +31,7 @@ pub(crate) fn explanation(found: Explanation, fields: &FieldTree) -> v1::Explain
 }
 
 /// The guess budget of one policy.
-pub(crate) fn guess_budget(found: &PolicyBudget, fields: &FieldTree) -> v1::GuessBudget {
+pub(crate) fn guess_budget(found: &PolicyBudget, fields: &FieldSelection) -> v1::GuessBudget {
     let PolicyBudget { classification, name, budget, limit, weaker } = found;
     v1::GuessBudget {
         classification_id: fields.value("classification_id", || classification.clone()),
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn locks_and_obstacles_are_told_in_full() {
-        let found = explanation(explained(true), &FieldTree::All);
+        let found = explanation(explained(true), &FieldSelection::All);
         assert_eq!((found.usable, found.locks_disclosed), (Some(false), Some(true)));
         assert_eq!(found.access_token.expect("there").number, "AT0000000001");
         let [locked, terminated] = found.obstacles.as_slice() else { panic!("{:?}", found.obstacles) };
@@ -245,10 +245,10 @@ mod tests {
 
     #[test]
     fn what_is_not_disclosed_is_not_there() {
-        let found = explanation(explained(false), &FieldTree::All);
+        let found = explanation(explained(false), &FieldSelection::All);
         assert_eq!((found.locks_disclosed, found.secrets.len()), (Some(false), 0));
         let usable = Explanation { obstacles: Vec::new(), ..explained(false) };
-        assert_eq!(explanation(usable, &FieldTree::All).usable, Some(true));
+        assert_eq!(explanation(usable, &FieldSelection::All).usable, Some(true));
     }
 
     /// Every field of the contract is answered: what the masks name is what appears, for each field alone.
@@ -259,14 +259,14 @@ mod tests {
             let message = pool.get_message_by_name(message).expect("the message");
             message.fields().map(|field| field.name().to_owned()).collect::<Vec<_>>()
         };
-        let whole = explanation(explained(true), &FieldTree::All);
+        let whole = explanation(explained(true), &FieldSelection::All);
         for name in names(&v1::ExplainAccessTokenResponse::full_name()) {
             let alone = explanation(explained(true), &fields::<v1::ExplainAccessTokenResponse>(&[&name]));
             let expected = select(whole.clone(), &FieldMask { paths: vec![name.clone()] });
             assert_eq!(alone, expected, "{name}");
             assert!(alone != v1::ExplainAccessTokenResponse::default(), "{name}");
         }
-        let whole = guess_budget(&budget(), &FieldTree::All);
+        let whole = guess_budget(&budget(), &FieldSelection::All);
         for name in names(&v1::GuessBudget::full_name()) {
             let alone = guess_budget(&budget(), &fields::<v1::GuessBudget>(&[&name]));
             assert_eq!(alone, select(whole.clone(), &FieldMask { paths: vec![name.clone()] }), "{name}");
@@ -278,7 +278,7 @@ mod tests {
     fn numbers_beyond_numbers_are_the_largest_one() {
         let letters = CodePolicy { min_length: 256, min_letters: 256, ..CodePolicy::default() };
         let budget = GuessBudget::of(&Policy { pass_code: letters, ..Policy::default() });
-        let found = guess_budget(&PolicyBudget { budget, ..self::budget() }, &FieldTree::All);
+        let found = guess_budget(&PolicyBudget { budget, ..self::budget() }, &FieldSelection::All);
         assert_eq!((found.secrets[0].codes, found.secrets[0].chance_per_day), (f64::MAX, 100.0 / f64::MAX));
         assert_eq!((found.secrets[1].codes, found.secrets[1].guesses_per_day), (1e6, 100));
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use access_tokens_domain::Reason;
 use access_tokens_domain::error::Violations;
 use access_tokens_domain::service::Want;
-use access_tokens_domain::store::Load;
+use access_tokens_domain::store::OwnerJoins;
 use access_tokens_proto::fields::validate_path_of;
 use prost::Name;
 use prost_types::FieldMask;
@@ -18,14 +18,14 @@ const SHOWN_CHARACTERS: usize = 64;
 
 /// The wanted fields of a message: all of them, or these, each with what is wanted below it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum FieldTree {
+pub(crate) enum FieldSelection {
     /// Everything.
     All,
     /// Only these.
-    Only(BTreeMap<String, FieldTree>),
+    Only(BTreeMap<String, FieldSelection>),
 }
 
-impl FieldTree {
+impl FieldSelection {
     /// The fields that a mask names for a message of type `M`. Without paths, or with `*`, all of them. A path that
     /// names no field is a violation that lists those that exist.
     pub(crate) fn of<M: Name>(mask: Option<&FieldMask>, violations: &mut Violations) -> Self {
@@ -78,7 +78,7 @@ impl FieldTree {
 
     /// What an access token's answer has to load for these fields.
     pub(crate) fn want(&self) -> Want {
-        let owners = Load {
+        let owners = OwnerJoins {
             accounts_receivable: self.wants("accounts_receivable"),
             rewards_participant: self.wants("rewards_participant"),
         };
@@ -105,14 +105,14 @@ pub(super) fn spelled(path: &str) -> String {
 }
 
 /// Adds a path. A field that is wanted whole stays whole.
-fn insert(tree: &mut BTreeMap<String, FieldTree>, path: &str) {
+fn insert(tree: &mut BTreeMap<String, FieldSelection>, path: &str) {
     match path.split_once('.') {
         None => {
-            tree.insert(path.to_owned(), FieldTree::All);
+            tree.insert(path.to_owned(), FieldSelection::All);
         }
         Some((field, rest)) => {
-            let below = tree.entry(field.to_owned()).or_insert_with(|| FieldTree::Only(BTreeMap::new()));
-            if let FieldTree::Only(below) = below {
+            let below = tree.entry(field.to_owned()).or_insert_with(|| FieldSelection::Only(BTreeMap::new()));
+            if let FieldSelection::Only(below) = below {
                 insert(below, rest);
             }
         }
@@ -126,14 +126,14 @@ mod tests {
 
     use super::*;
 
-    fn tree_of<M: Name>(paths: &[&str]) -> Result<FieldTree> {
+    fn tree_of<M: Name>(paths: &[&str]) -> Result<FieldSelection> {
         let mask = FieldMask { paths: paths.iter().map(|p| (*p).to_owned()).collect() };
         let mut violations = Violations::default();
-        let tree = FieldTree::of::<M>(Some(&mask), &mut violations);
+        let tree = FieldSelection::of::<M>(Some(&mask), &mut violations);
         violations.into_result().map(|()| tree)
     }
 
-    fn tree(paths: &[&str]) -> Result<FieldTree> {
+    fn tree(paths: &[&str]) -> Result<FieldSelection> {
         tree_of::<AccessToken>(paths)
     }
 
@@ -151,9 +151,9 @@ mod tests {
 
     #[test]
     fn nothing_blank_and_star_mean_everything() {
-        assert_eq!(FieldTree::of::<AccessToken>(None, &mut Violations::default()), FieldTree::All);
+        assert_eq!(FieldSelection::of::<AccessToken>(None, &mut Violations::default()), FieldSelection::All);
         for paths in [&[][..], &[""], &[" ", ""], &["*"], &["number", "*"]] {
-            assert_eq!(tree(paths).expect("known"), FieldTree::All, "{paths:?}");
+            assert_eq!(tree(paths).expect("known"), FieldSelection::All, "{paths:?}");
         }
     }
 
@@ -165,14 +165,14 @@ mod tests {
         assert!(want.owners.accounts_receivable && !want.owners.rewards_participant && !want.verification_code);
         let below = tree.nested("accounts_receivable", |below| Some((below.wants("account_owner"), below.wants("id"))));
         assert_eq!(below, Some((true, false)));
-        assert_eq!(FieldTree::All.want(), Want::ALL);
+        assert_eq!(FieldSelection::All.want(), Want::ALL);
     }
 
     #[test]
     fn a_whole_field_stays_whole_in_any_order() {
         for paths in [["classification", "classification.name"], ["classification.name", "classification"]] {
             let tree = tree(&paths).expect("known");
-            assert_eq!(tree.nested("classification", |below| Some(below.clone())), Some(FieldTree::All));
+            assert_eq!(tree.nested("classification", |below| Some(below.clone())), Some(FieldSelection::All));
         }
     }
 

@@ -6,14 +6,14 @@ use access_tokens_domain::store::{Account, Participant};
 use access_tokens_proto::v1;
 
 use super::contact::contact_information;
-use super::fields::FieldTree;
+use super::fields::FieldSelection;
 
 /// The account of an id; what was not found is its id alone.
 pub(super) fn accounts_receivable(
     id: &str,
     account: Option<&Account>,
     reference: &Reference,
-    fields: &FieldTree,
+    fields: &FieldSelection,
 ) -> v1::AccountsReceivable {
     use v1::accounts_receivable::LifeCycleState;
     let record = account.map(|account| &account.record);
@@ -46,7 +46,7 @@ pub(super) fn rewards_participant(
     id: &str,
     participant: Option<&Participant>,
     reference: &Reference,
-    fields: &FieldTree,
+    fields: &FieldSelection,
 ) -> v1::RewardsParticipant {
     use v1::rewards_participant::LifeCycleState;
     let record = participant.map(|participant| &participant.record);

@@ -5,10 +5,10 @@ use access_tokens_domain::directory;
 use access_tokens_domain::reference::Reference;
 use access_tokens_proto::v1;
 
-use super::fields::FieldTree;
+use super::fields::FieldSelection;
 use super::time;
 
-pub(super) fn user(id: &str, reference: &Reference, fields: &FieldTree) -> v1::User {
+pub(super) fn user(id: &str, reference: &Reference, fields: &FieldSelection) -> v1::User {
     let user = reference.users.get(id);
     let shown = user.filter(|_| reference.organisation.legacy_compatibility);
     v1::User {
@@ -19,7 +19,7 @@ pub(super) fn user(id: &str, reference: &Reference, fields: &FieldTree) -> v1::U
     }
 }
 
-pub(super) fn unit(id: &str, reference: &Reference, fields: &FieldTree) -> v1::Unit {
+pub(super) fn unit(id: &str, reference: &Reference, fields: &FieldSelection) -> v1::Unit {
     let unit = reference.units.get(id);
     let shown = unit.filter(|_| reference.organisation.legacy_compatibility);
     v1::Unit {
@@ -32,7 +32,7 @@ pub(super) fn unit(id: &str, reference: &Reference, fields: &FieldTree) -> v1::U
     }
 }
 
-pub(super) fn business_unit(id: &str, reference: &Reference, fields: &FieldTree) -> v1::BusinessUnit {
+pub(super) fn business_unit(id: &str, reference: &Reference, fields: &FieldSelection) -> v1::BusinessUnit {
     let unit = reference.business_units.get(id);
     v1::BusinessUnit {
         id: fields.value("id", || id.to_owned()),
@@ -45,7 +45,7 @@ pub(super) fn business_unit(id: &str, reference: &Reference, fields: &FieldTree)
     }
 }
 
-pub(super) fn country(id: &str, reference: &Reference, fields: &FieldTree) -> v1::Country {
+pub(super) fn country(id: &str, reference: &Reference, fields: &FieldSelection) -> v1::Country {
     let country = reference.countries.get(id);
     v1::Country {
         id: fields.value("id", || id.to_owned()),
@@ -58,7 +58,7 @@ pub(super) fn country(id: &str, reference: &Reference, fields: &FieldTree) -> v1
     }
 }
 
-fn image(image: &directory::Image, fields: &FieldTree) -> v1::Image {
+fn image(image: &directory::Image, fields: &FieldSelection) -> v1::Image {
     let has_file = image.file_name.is_some() || image.file_content_url.is_some() || image.file_mime_type.is_some();
     v1::Image {
         id: fields.value("id", || image.id.clone().unwrap_or_default()),
@@ -72,7 +72,7 @@ fn image(image: &directory::Image, fields: &FieldTree) -> v1::Image {
     }
 }
 
-pub(super) fn industry(id: &str, reference: &Reference, fields: &FieldTree) -> v1::Industry {
+pub(super) fn industry(id: &str, reference: &Reference, fields: &FieldSelection) -> v1::Industry {
     let industry = reference.industries.get(id);
     v1::Industry {
         id: fields.value("id", || id.to_owned()),
@@ -81,7 +81,7 @@ pub(super) fn industry(id: &str, reference: &Reference, fields: &FieldTree) -> v
     }
 }
 
-pub(super) fn industry_sector(id: &str, reference: &Reference, fields: &FieldTree) -> v1::IndustrySector {
+pub(super) fn industry_sector(id: &str, reference: &Reference, fields: &FieldSelection) -> v1::IndustrySector {
     let sector = reference.industry_sectors.get(id);
     v1::IndustrySector {
         id: fields.value("id", || id.to_owned()),
@@ -90,7 +90,7 @@ pub(super) fn industry_sector(id: &str, reference: &Reference, fields: &FieldTre
     }
 }
 
-pub(super) fn classification_of(id: &str, reference: &Reference, fields: &FieldTree) -> v1::Classification {
+pub(super) fn classification_of(id: &str, reference: &Reference, fields: &FieldSelection) -> v1::Classification {
     match reference.classifications.get(id) {
         Some(known) => classification(known, fields),
         None => v1::Classification { id: fields.value("id", || id.to_owned()), ..v1::Classification::default() },
@@ -98,7 +98,10 @@ pub(super) fn classification_of(id: &str, reference: &Reference, fields: &FieldT
 }
 
 /// A classification without its policy, which answers do not show.
-pub(crate) fn classification(classification: &directory::Classification, fields: &FieldTree) -> v1::Classification {
+pub(crate) fn classification(
+    classification: &directory::Classification,
+    fields: &FieldSelection,
+) -> v1::Classification {
     v1::Classification {
         id: fields.value("id", || classification.id.clone()),
         name: fields.value("name", || classification.name.clone()),
@@ -110,12 +113,13 @@ pub(super) fn log_information(
     created: &AuditStamp,
     updated: &AuditStamp,
     reference: &Reference,
-    fields: &FieldTree,
+    fields: &FieldSelection,
 ) -> v1::LogInformation {
-    let by_user = |stamp: &AuditStamp, fields: &FieldTree| Some(user(stamp.user.as_ref()?, reference, fields));
-    let by_unit = |stamp: &AuditStamp, fields: &FieldTree| Some(unit(stamp.unit.as_ref()?, reference, fields));
-    let by_business_unit =
-        |stamp: &AuditStamp, fields: &FieldTree| Some(business_unit(stamp.business_unit.as_ref()?, reference, fields));
+    let by_user = |stamp: &AuditStamp, fields: &FieldSelection| Some(user(stamp.user.as_ref()?, reference, fields));
+    let by_unit = |stamp: &AuditStamp, fields: &FieldSelection| Some(unit(stamp.unit.as_ref()?, reference, fields));
+    let by_business_unit = |stamp: &AuditStamp, fields: &FieldSelection| {
+        Some(business_unit(stamp.business_unit.as_ref()?, reference, fields))
+    };
     v1::LogInformation {
         created_date: fields.value("created_date", || Some(time::to_wire(created.date))),
         updated_date: fields.value("updated_date", || Some(time::to_wire(updated.date))),

@@ -11,11 +11,11 @@ use access_tokens_proto::v1;
 use prost::Name;
 use prost_types::FieldMask;
 
-use super::fields::FieldTree;
+use super::fields::FieldSelection;
 use super::identifier;
 
 /// A request with the wanted fields of its answer.
-pub(crate) type Read<T> = Result<(T, FieldTree)>;
+pub(crate) type Read<T> = Result<(T, FieldSelection)>;
 
 pub(crate) fn show(request: v1::ShowAccessTokenRequest) -> Read<AccessTokenIdentifier> {
     one::<v1::AccessToken>(request.access_token_identifier, request.fields_set)
@@ -41,7 +41,7 @@ pub(crate) fn explain(request: v1::ExplainAccessTokenRequest) -> Read<AccessToke
 fn one<M: Name>(identifier: Option<v1::AccessTokenIdentifier>, mask: Option<FieldMask>) -> Read<AccessTokenIdentifier> {
     let mut violations = Violations::default();
     let identifier = identifier::access_token(identifier, &mut violations);
-    let fields = FieldTree::of::<M>(mask.as_ref(), &mut violations);
+    let fields = FieldSelection::of::<M>(mask.as_ref(), &mut violations);
     Ok((checked(identifier, violations)?, fields))
 }
 
@@ -49,7 +49,7 @@ pub(crate) fn list(request: v1::ListAccessTokensRequest) -> Read<ListTokens> {
     let mut violations = Violations::default();
     let owner = identifier::owner(request.owner, &mut violations);
     let classification = identifier::classification(request.classification_identifier, &mut violations);
-    let fields = FieldTree::of::<v1::AccessToken>(request.fields_set.as_ref(), &mut violations);
+    let fields = FieldSelection::of::<v1::AccessToken>(request.fields_set.as_ref(), &mut violations);
     let list = ListTokens {
         owner: checked(owner, violations)?,
         classification,
@@ -67,7 +67,7 @@ pub(crate) fn not_associated(request: v1::GetNotAssociatedAccessTokensRequest) -
         violations.add(Reason::RequiredFieldMissing, "number", "is required");
     }
     let life_cycle_state = state(request.life_cycle_state, &mut violations);
-    let fields = FieldTree::of::<v1::AccessToken>(request.fields_set.as_ref(), &mut violations);
+    let fields = FieldSelection::of::<v1::AccessToken>(request.fields_set.as_ref(), &mut violations);
     violations.into_result()?;
     Ok((NotAssociated { number: request.number, life_cycle_state }, fields))
 }
@@ -93,7 +93,7 @@ pub(crate) fn verify(request: v1::VerifyAccessTokenRequest) -> Read<VerifyToken>
     if request.verification_code.is_empty() {
         violations.add(Reason::RequiredFieldMissing, "verification_code", "is required");
     }
-    let fields = FieldTree::of::<v1::AccessToken>(request.fields_set.as_ref(), &mut violations);
+    let fields = FieldSelection::of::<v1::AccessToken>(request.fields_set.as_ref(), &mut violations);
     let verify = VerifyToken {
         identifier: checked(identifier, violations)?,
         verification_code: Secret::new(request.verification_code),
@@ -105,29 +105,29 @@ pub(crate) fn verify(request: v1::VerifyAccessTokenRequest) -> Read<VerifyToken>
 pub(crate) fn reset_pass_code(request: v1::ResetPassCodeRequest) -> Read<ResetIdentifier> {
     let mut violations = Violations::default();
     let identifier = identifier::reset_pass_code(request.access_token, &mut violations);
-    let fields = FieldTree::of::<v1::ResetPassCodeResponse>(request.fields_set.as_ref(), &mut violations);
+    let fields = FieldSelection::of::<v1::ResetPassCodeResponse>(request.fields_set.as_ref(), &mut violations);
     Ok((checked(identifier, violations)?, fields))
 }
 
 pub(crate) fn reset_verification_code(request: v1::ResetVerificationCodeRequest) -> Read<ResetIdentifier> {
     let mut violations = Violations::default();
     let identifier = identifier::reset_verification_code(request.access_token, &mut violations);
-    let fields = FieldTree::of::<v1::ResetVerificationCodeResponse>(request.fields_set.as_ref(), &mut violations);
+    let fields = FieldSelection::of::<v1::ResetVerificationCodeResponse>(request.fields_set.as_ref(), &mut violations);
     Ok((checked(identifier, violations)?, fields))
 }
 
-pub(crate) fn list_classifications(request: v1::ListClassificationsRequest) -> Result<FieldTree> {
+pub(crate) fn list_classifications(request: v1::ListClassificationsRequest) -> Result<FieldSelection> {
     all::<v1::Classification>(request.fields_set)
 }
 
-pub(crate) fn list_guess_budgets(request: v1::ListGuessBudgetsRequest) -> Result<FieldTree> {
+pub(crate) fn list_guess_budgets(request: v1::ListGuessBudgetsRequest) -> Result<FieldSelection> {
     all::<v1::GuessBudget>(request.fields_set)
 }
 
 /// A request for everything that there is of an `M`.
-fn all<M: Name>(mask: Option<FieldMask>) -> Result<FieldTree> {
+fn all<M: Name>(mask: Option<FieldMask>) -> Result<FieldSelection> {
     let mut violations = Violations::default();
-    let fields = FieldTree::of::<M>(mask.as_ref(), &mut violations);
+    let fields = FieldSelection::of::<M>(mask.as_ref(), &mut violations);
     violations.into_result()?;
     Ok(fields)
 }

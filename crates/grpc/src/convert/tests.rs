@@ -20,7 +20,7 @@ use chrono::DateTime;
 use prost::Name;
 use prost_types::FieldMask;
 
-use super::fields::FieldTree;
+use super::fields::FieldSelection;
 use super::token;
 
 fn text(text: &str) -> Option<String> {
@@ -129,14 +129,14 @@ pub(super) fn answer(legacy_compatibility: bool, contact_type: ContactType) -> A
     }
 }
 
-pub(super) fn fields<M: Name>(paths: &[&str]) -> FieldTree {
+pub(super) fn fields<M: Name>(paths: &[&str]) -> FieldSelection {
     let mask = FieldMask { paths: paths.iter().map(|path| (*path).to_owned()).collect() };
-    FieldTree::of::<M>(Some(&mask), &mut Violations::default())
+    FieldSelection::of::<M>(Some(&mask), &mut Violations::default())
 }
 
 #[test]
 fn everything_is_resolved() {
-    let token = token::access_token(answer(true, ContactType::Person), &FieldTree::All);
+    let token = token::access_token(answer(true, ContactType::Person), &FieldSelection::All);
     assert_eq!(
         (token.id.as_str(), token.number.as_str(), token.authentication_code.as_str()),
         ("T", "AT0000000001", "code")
@@ -165,7 +165,7 @@ fn everything_is_resolved() {
 
 #[test]
 fn what_is_not_known_is_its_id_alone() {
-    let token = token::access_token(answer(true, ContactType::Person), &FieldTree::All);
+    let token = token::access_token(answer(true, ContactType::Person), &FieldSelection::All);
     assert_eq!(token.verified_by_user, Some(Box::new(v1::User { id: "gone".into(), ..v1::User::default() })));
     let log = token.log_information.expect("always there");
     assert_eq!(
@@ -174,7 +174,7 @@ fn what_is_not_known_is_its_id_alone() {
     );
     let mut alone = answer(true, ContactType::Person);
     alone.owners = Owners::default();
-    let token = token::access_token(alone, &FieldTree::All);
+    let token = token::access_token(alone, &FieldSelection::All);
     let account = v1::AccountsReceivable { id: "A".into(), ..v1::AccountsReceivable::default() };
     assert_eq!(token.accounts_receivable, Some(Box::new(account)));
     assert_eq!(token.rewards_participant.expect("its id").id, "P");
@@ -183,7 +183,7 @@ fn what_is_not_known_is_its_id_alone() {
 #[test]
 fn a_person_has_demographics_and_a_company_a_profile() {
     let owner = |contact_type| {
-        let token = token::access_token(answer(true, contact_type), &FieldTree::All);
+        let token = token::access_token(answer(true, contact_type), &FieldSelection::All);
         token.accounts_receivable.and_then(|account| account.account_owner).expect("an owner")
     };
     let person = owner(ContactType::Person);
@@ -200,7 +200,7 @@ fn a_person_has_demographics_and_a_company_a_profile() {
 #[test]
 fn without_legacy_compatibility_some_fields_are_null() {
     let log = |legacy| {
-        let token = token::access_token(answer(legacy, ContactType::Person), &FieldTree::All);
+        let token = token::access_token(answer(legacy, ContactType::Person), &FieldSelection::All);
         token.log_information.expect("always there")
     };
     let (with, without) = (log(true), log(false));
@@ -234,7 +234,7 @@ fn exactly_what_is_asked_for_is_there() {
 /// Every field of the contract is answered: what the masks name is what appears, for each field alone.
 #[test]
 fn every_field_can_be_asked_for_alone() {
-    let whole = token::access_token(answer(true, ContactType::Person), &FieldTree::All);
+    let whole = token::access_token(answer(true, ContactType::Person), &FieldSelection::All);
     let pool = access_tokens_proto::descriptor_pool();
     let message = pool.get_message_by_name(&v1::AccessToken::full_name()).expect("the message");
     for field in message.fields() {
@@ -250,7 +250,7 @@ fn secrets_are_answered_once_and_only_when_asked_for() {
         let Answer { token, reference, .. } = answer(true, ContactType::Person);
         IssuedPassCode { token, reference, random_pass_code: Secret::new("000042") }
     };
-    let response = token::issued_pass_code(issued(), &FieldTree::All);
+    let response = token::issued_pass_code(issued(), &FieldSelection::All);
     assert_eq!(response.random_pass_code.as_deref(), Some("000042"));
     assert_eq!((response.id.as_str(), response.identifier.as_deref()), ("T", Some("anna")));
     assert!(response.log_information.is_some());
@@ -261,7 +261,7 @@ fn secrets_are_answered_once_and_only_when_asked_for() {
         one_time_password: Secret::new("000007"),
         expiration_date: DateTime::UNIX_EPOCH,
     };
-    let response = token::issued_one_time_password(otp, &FieldTree::All);
+    let response = token::issued_one_time_password(otp, &FieldSelection::All);
     assert_eq!(response.one_time_password.as_deref(), Some("000007"));
     assert_eq!(response.expiration_date, Some(prost_types::Timestamp::default()));
 }

@@ -8,13 +8,13 @@ use access_tokens_proto::v1;
 
 pub(crate) use super::reference::classification;
 
-use super::fields::FieldTree;
+use super::fields::FieldSelection;
 use super::owner::{accounts_receivable, rewards_participant};
 use super::reference::{classification_of, log_information, user};
 use super::time;
 
 /// A token with everything that it refers to.
-pub(crate) fn access_token(answer: Answer, fields: &FieldTree) -> v1::AccessToken {
+pub(crate) fn access_token(answer: Answer, fields: &FieldSelection) -> v1::AccessToken {
     let Answer { token, owners, reference, verification_code } = answer;
     let [string_1, string_2, string_3, string_4, string_5, string_6, string_7, string_8] = token.udf.strings;
     let [float_1, float_2, float_3, float_4] = token.udf.floats;
@@ -67,7 +67,7 @@ pub(crate) fn access_token(answer: Answer, fields: &FieldTree) -> v1::AccessToke
 }
 
 /// A new pass code, shown this once.
-pub(crate) fn issued_pass_code(issued: IssuedPassCode, fields: &FieldTree) -> v1::ResetPassCodeResponse {
+pub(crate) fn issued_pass_code(issued: IssuedPassCode, fields: &FieldSelection) -> v1::ResetPassCodeResponse {
     let IssuedPassCode { token, reference, random_pass_code } = issued;
     let AccessToken { id, number, life_cycle_state, authentication_code, identifier, created, updated, .. } = token;
     v1::ResetPassCodeResponse {
@@ -85,7 +85,7 @@ pub(crate) fn issued_pass_code(issued: IssuedPassCode, fields: &FieldTree) -> v1
 /// A new verification code.
 pub(crate) fn issued_verification_code(
     issued: IssuedVerificationCode,
-    fields: &FieldTree,
+    fields: &FieldSelection,
 ) -> v1::ResetVerificationCodeResponse {
     let IssuedVerificationCode { token, reference, verification_code } = issued;
     let AccessToken { id, number, life_cycle_state, authentication_code, identifier, created, updated, .. } = token;
@@ -102,7 +102,10 @@ pub(crate) fn issued_verification_code(
 }
 
 /// A one-time password.
-pub(crate) fn issued_one_time_password(issued: IssuedOneTimePassword, fields: &FieldTree) -> v1::GenerateOtpResponse {
+pub(crate) fn issued_one_time_password(
+    issued: IssuedOneTimePassword,
+    fields: &FieldSelection,
+) -> v1::GenerateOtpResponse {
     let IssuedOneTimePassword { token, one_time_password, expiration_date } = issued;
     v1::GenerateOtpResponse {
         id: fields.value("id", || token.id),

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use access_tokens_domain::identifier::{AccountsReceivableIdentifier, RewardsParticipantIdentifier};
 use access_tokens_domain::session::OrganisationKey;
-use access_tokens_domain::store::{Load, Owners, StoreResult};
+use access_tokens_domain::store::{OwnerJoins, Owners, StoreResult};
 
 use super::prepared_query::{Lookup, PreparedQuery, Statements};
 use crate::owners::{Reader, both, matchable};
@@ -70,7 +70,7 @@ impl Lookup for OwnersLookup<'_> {
 
     fn read(&self, mut row_reader: RowReader<'_>) -> StoreResult<Self::Found> {
         let version = row_reader.read()?;
-        let value = Reader::new(self.query.organisation).owners(&mut row_reader, Load::ALL)?;
+        let value = Reader::new(self.query.organisation).owners(&mut row_reader, OwnerJoins::ALL)?;
         Ok(Versioned { version, value })
     }
 }

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use access_tokens_domain::access_token::AccessToken;
 use access_tokens_domain::identifier::TokenKey;
 use access_tokens_domain::session::OrganisationKey;
-use access_tokens_domain::store::{Load, Owners, StoreResult};
+use access_tokens_domain::store::{OwnerJoins, Owners, StoreResult};
 
 use super::prepared_query::{Lookup, PreparedQuery, Statements};
 use crate::convert;
@@ -19,34 +19,34 @@ use crate::tokens::TOKEN;
 /// One entry for each kind of key and each combination of loaded owners.
 static STATEMENTS: LazyLock<[[Statements; 4]; 4]> = LazyLock::new(|| {
     ["id", "number", "authentication_code", "identifier"]
-        .map(|column| LOADS.map(|load| Statements { one: one(column, load), many: many(column, load) }))
+        .map(|column| JOINS.map(|joins| Statements { one: one(column, joins), many: many(column, joins) }))
 });
-const LOADS: [Load; 4] = [
-    Load { accounts_receivable: false, rewards_participant: false },
-    Load { accounts_receivable: true, rewards_participant: false },
-    Load { accounts_receivable: false, rewards_participant: true },
-    Load { accounts_receivable: true, rewards_participant: true },
+const JOINS: [OwnerJoins; 4] = [
+    OwnerJoins { accounts_receivable: false, rewards_participant: false },
+    OwnerJoins { accounts_receivable: true, rewards_participant: false },
+    OwnerJoins { accounts_receivable: false, rewards_participant: true },
+    OwnerJoins { accounts_receivable: true, rewards_participant: true },
 ];
 
 /// Lookup of the version of the reference data and of the token, if it exists.
 pub(crate) struct TokenLookup<'a> {
     query: PreparedQuery,
-    load: Load,
+    joins: OwnerJoins,
     keys: [&'a str; 1],
 }
 
 impl<'a> TokenLookup<'a> {
     /// Creates the lookup for a key.
-    pub(crate) fn new(organisation: OrganisationKey, key: TokenKey<'a>, load: Load) -> Self {
+    pub(crate) fn new(organisation: OrganisationKey, key: TokenKey<'a>, joins: OwnerJoins) -> Self {
         let (column, value) = match key {
             TokenKey::Id(id) => (0, id),
             TokenKey::Number(number) => (1, number),
             TokenKey::AuthenticationCode(code) => (2, code),
             TokenKey::Identifier(identifier) => (3, identifier),
         };
-        let kind = usize::from(load.accounts_receivable) + 2 * usize::from(load.rewards_participant);
+        let kind = usize::from(joins.accounts_receivable) + 2 * usize::from(joins.rewards_participant);
         let query = PreparedQuery { organisation, statements: &STATEMENTS[column][kind] };
-        Self { query, load, keys: [matchable(value)] }
+        Self { query, joins, keys: [matchable(value)] }
     }
 }
 
@@ -66,7 +66,7 @@ impl Lookup for TokenLookup<'_> {
         let value = match row_reader.read_joined::<Model>(organisation.0)? {
             None => None,
             Some(token) => {
-                let owners = Reader::new(organisation).owners(&mut row_reader, self.load)?;
+                let owners = Reader::new(organisation).owners(&mut row_reader, self.joins)?;
                 Some((convert::token(token)?, owners))
             }
         };
@@ -74,20 +74,20 @@ impl Lookup for TokenLookup<'_> {
     }
 }
 
-fn one(column: &str, load: Load) -> String {
-    let mut sql = Sql::new(format!("SELECT o.directory_version, {}{}", *TOKEN, owners::select(load)));
+fn one(column: &str, joins: OwnerJoins) -> String {
+    let mut sql = Sql::new(format!("SELECT o.directory_version, {}{}", *TOKEN, owners::select(joins)));
     sql.push(" FROM organisation o LEFT JOIN access_token t ON t.organisation_key = o.key AND t.");
     sql.push(column).push(" = $2");
-    owners::join(&mut sql, load);
+    owners::join(&mut sql, joins);
     sql.push(" WHERE o.key = $1");
     sql.into_text()
 }
 
-fn many(column: &str, load: Load) -> String {
-    let mut sql = Sql::new(format!("SELECT o.directory_version, {}{}, k.place", *TOKEN, owners::select(load)));
+fn many(column: &str, joins: OwnerJoins) -> String {
+    let mut sql = Sql::new(format!("SELECT o.directory_version, {}{}, k.place", *TOKEN, owners::select(joins)));
     sql.push(" FROM organisation o CROSS JOIN pg_catalog.unnest($2::text[]) WITH ORDINALITY AS k(value, place)");
     sql.push(" LEFT JOIN access_token t ON t.organisation_key = o.key AND t.").push(column).push(" = k.value");
-    owners::join(&mut sql, load);
+    owners::join(&mut sql, joins);
     sql.push(" WHERE o.key = $1");
     sql.into_text()
 }

@@ -12,7 +12,7 @@ use access_tokens_domain::policy::Policy;
 use access_tokens_domain::secret::{CodeHash, PassCodeHash, SealedCode};
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{
-    AccountStore, ImportChanges, ImportKeys, Load, ReadOptions, Store, Transaction as _,
+    AccountStore, ImportChanges, ImportKeys, OwnerJoins, ReadOptions, Store, Transaction as _,
 };
 use access_tokens_domain::time::Timestamp;
 use access_tokens_storage::{Database, DatabaseOptions, connect};
@@ -147,7 +147,7 @@ pub(crate) fn full(id: &str) -> AccessToken {
 pub(crate) async fn find(test: &TestDatabase, id: &str) -> Option<AccessToken> {
     let found = test
         .database
-        .find_token(test.organisation, TokenKey::Id(id), Load::NONE, ReadOptions::STRONG)
+        .find_token(test.organisation, TokenKey::Id(id), OwnerJoins::NONE, ReadOptions::STRONG)
         .await
         .expect("finds");
     found.found.map(|found| found.token)

@@ -10,7 +10,7 @@ use access_tokens_domain::directory::AccountsReceivableState;
 use access_tokens_domain::identifier::TokenKey;
 use access_tokens_domain::life_cycle::LifeCycleState;
 use access_tokens_domain::store::{
-    ImportChanges, Load, OwnerKey, ReadOptions, Sequence, Store, StoreError, Transaction as _, Unique,
+    ImportChanges, OwnerJoins, OwnerKey, ReadOptions, Sequence, Store, StoreError, Transaction as _, Unique,
 };
 use access_tokens_storage::{DatabaseOptions, connect};
 
@@ -31,7 +31,7 @@ const CALLERS: usize = 64;
 async fn exists(test: &TestDatabase, id: &str) -> bool {
     let other = test.again().await;
     other
-        .find_token(test.organisation, TokenKey::Id(id), Load::NONE, ReadOptions::STRONG)
+        .find_token(test.organisation, TokenKey::Id(id), OwnerJoins::NONE, ReadOptions::STRONG)
         .await
         .expect("finds")
         .found
@@ -147,8 +147,10 @@ async fn aborted_units_leave_nothing_and_take_nothing(test: TestDatabase) {
     assert!(acked.len() > CALLERS, "{}", acked.len());
     let other = test.again().await;
     for id in &acked {
-        let found =
-            other.find_token(organisation, TokenKey::Id(id), Load::NONE, ReadOptions::STRONG).await.expect("finds");
+        let found = other
+            .find_token(organisation, TokenKey::Id(id), OwnerJoins::NONE, ReadOptions::STRONG)
+            .await
+            .expect("finds");
         assert!(found.found.is_some(), "{id} was acknowledged");
     }
     if let Some((units, commits)) = test.database.group_commit_counts() {

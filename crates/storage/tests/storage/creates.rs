@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use access_tokens_domain::access_token::AccessToken;
 use access_tokens_domain::identifier::TokenKey;
-use access_tokens_domain::store::{Load, ReadOptions, Store, StoreError, Unique};
+use access_tokens_domain::store::{OwnerJoins, ReadOptions, Store, StoreError, Unique};
 use access_tokens_storage::{FinishedStatement, StatementObserver, connect};
 use sea_orm::{ConnectionTrait, TransactionTrait};
 
@@ -51,7 +51,7 @@ async fn what_is_wrong_with_one_is_no_fault_of_the_others(test: TestDatabase) {
         let id = format!("T{caller}");
         let lookup = test
             .database
-            .find_token(organisation, TokenKey::Id(&id), Load::NONE, ReadOptions::STRONG)
+            .find_token(organisation, TokenKey::Id(&id), OwnerJoins::NONE, ReadOptions::STRONG)
             .await
             .expect("an answer");
         let found = lookup.found.map(|found| found.token);
@@ -140,7 +140,7 @@ async fn nobody_is_written_again_when_the_one_who_wrote_is_cut() {
             let Ok(result) = created.await else { continue };
             let id = name(caller);
             let found =
-                test.database.find_token(test.organisation, TokenKey::Id(&id), Load::NONE, ReadOptions::STRONG).await;
+                test.database.find_token(test.organisation, TokenKey::Id(&id), OwnerJoins::NONE, ReadOptions::STRONG).await;
             match result {
                 Ok(()) => assert!(found.expect("an answer").found.is_some(), "{caller}"),
                 Err(StoreError::Unavailable(_)) => unknown += 1,

@@ -15,7 +15,7 @@ use access_tokens_domain::policy::Policy;
 use access_tokens_domain::secret::PassCodeHash;
 use access_tokens_domain::session::Permissions;
 use access_tokens_domain::store::{
-    AccountStore, Credential, ImportChanges, ImportKeys, Load, ReadConsistency, ReadOptions, Sequence, Store,
+    AccountStore, Credential, ImportChanges, ImportKeys, OwnerJoins, ReadConsistency, ReadOptions, Sequence, Store,
     StoreError, TokenPage, Transaction as _, Unique,
 };
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
@@ -350,8 +350,10 @@ async fn removed_tokens_make_room(test: TestDatabase) {
         ..ImportChanges::default()
     };
     import(&test.database, test.organisation, &changes).await;
-    let found =
-        test.database.find_token(test.organisation, TokenKey::Identifier("me"), Load::NONE, ReadOptions::STRONG).await;
+    let found = test
+        .database
+        .find_token(test.organisation, TokenKey::Identifier("me"), OwnerJoins::NONE, ReadOptions::STRONG)
+        .await;
     assert_eq!(found.expect("finds").found.map(|found| found.token), Some(new));
 }
 
@@ -375,7 +377,7 @@ async fn corrupt_rows_are_faults(test: TestDatabase) {
     let refused = test.database.reference(test.organisation).await.expect_err("corrupt");
     assert!(matches!(refused, StoreError::Fault(_)) && !format!("{refused:?}").contains("secret"), "{refused:?}");
     let refused =
-        test.database.find_token(test.organisation, TokenKey::Id("T1"), Load::NONE, ReadOptions::STRONG).await;
+        test.database.find_token(test.organisation, TokenKey::Id("T1"), OwnerJoins::NONE, ReadOptions::STRONG).await;
     let refused = refused.expect_err("corrupt");
     assert!(matches!(refused, StoreError::Fault(_)) && !format!("{refused:?}").contains("secret"), "{refused:?}");
 }
@@ -440,7 +442,7 @@ async fn owners_are_found_by_what_names_them(test: TestDatabase) {
         let page = TokenPage { owner: &owner, classification: None, after: None, offset: 0, limit: 1 };
         let listed = test
             .database
-            .list_tokens(test.organisation, page, Load::NONE, ReadConsistency::Strong)
+            .list_tokens(test.organisation, page, OwnerJoins::NONE, ReadConsistency::Strong)
             .await
             .expect("lists");
         assert_eq!(listed.owners, ids);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use access_tokens_domain::identifier::TokenKey;
-use access_tokens_domain::store::{CallState, Load, ReadConsistency, ReadOptions, Store};
+use access_tokens_domain::store::{CallState, OwnerJoins, ReadConsistency, ReadOptions, Store};
 use sea_orm::{ConnectionTrait, TransactionTrait};
 use tokio::time::timeout;
 
@@ -27,7 +27,7 @@ async fn everybody_gets_the_own_answer(test: TestDatabase) {
     let found = race(LOOKUPS, |caller| {
         let (database, token) = (test.database.clone(), tokens[caller % 20].clone());
         let organisation = if caller % 3 == 0 { other } else { test.organisation };
-        let load = if caller % 2 == 0 { Load::ALL } else { Load::NONE };
+        let joins = if caller % 2 == 0 { OwnerJoins::ALL } else { OwnerJoins::NONE };
         async move {
             let missing = format!("{}-{caller}", token.id);
             let key = match caller % 5 {
@@ -38,7 +38,7 @@ async fn everybody_gets_the_own_answer(test: TestDatabase) {
                 _ => TokenKey::Id(&missing),
             };
             database
-                .find_token(organisation, key, load, ReadOptions::STRONG)
+                .find_token(organisation, key, joins, ReadOptions::STRONG)
                 .await
                 .expect("an answer")
                 .found
@@ -64,7 +64,7 @@ async fn standing_still(test: &TestDatabase) -> sea_orm::DatabaseTransaction {
 fn look(test: &TestDatabase) -> impl Future<Output = bool> + Send + 'static {
     let (database, organisation) = (test.database.clone(), test.organisation);
     async move {
-        let found = database.find_token(organisation, TokenKey::Id("T1"), Load::NONE, ReadOptions::STRONG).await;
+        let found = database.find_token(organisation, TokenKey::Id("T1"), OwnerJoins::NONE, ReadOptions::STRONG).await;
         found.is_ok_and(|lookup| lookup.found.is_some())
     }
 }
@@ -112,7 +112,7 @@ fn call(test: &TestDatabase, reads: bool) -> (Arc<CallState>, Pin<Box<dyn Future
     let work = async move {
         let (consistency, call) = (ReadConsistency::BoundedStaleness, Some(call.as_ref()));
         let read = if reads { ReadOptions { consistency, call } } else { ReadOptions::STRONG };
-        let found = database.find_token(organisation, TokenKey::Id("T1"), Load::NONE, read).await;
+        let found = database.find_token(organisation, TokenKey::Id("T1"), OwnerJoins::NONE, read).await;
         found.is_ok_and(|lookup| lookup.found.is_some())
     };
     (state, Box::pin(work))

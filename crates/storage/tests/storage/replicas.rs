@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use access_tokens_domain::access_token::{AccessToken, Precondition, TokenChanges};
 use access_tokens_domain::identifier::TokenKey;
 use access_tokens_domain::session::{Caller, OrganisationKey, Permissions};
-use access_tokens_domain::store::{Load, ReadConsistency, ReadOptions, Store};
+use access_tokens_domain::store::{OwnerJoins, ReadConsistency, ReadOptions, Store};
 use access_tokens_storage::{Database, DatabaseOptions, Replicas, connect};
 use access_tokens_testkit::postgres::Cluster;
 use tokio::net::{TcpListener, TcpStream};
@@ -87,7 +87,8 @@ impl Stage {
 
 async fn masked(database: &Database, organisation: OrganisationKey, consistency: ReadConsistency) -> String {
     let read = ReadOptions { consistency, call: None };
-    let found = database.find_token(organisation, TokenKey::Id("T"), Load::ALL, read).await.expect("answered").found;
+    let found =
+        database.find_token(organisation, TokenKey::Id("T"), OwnerJoins::ALL, read).await.expect("answered").found;
     let AccessToken { card_masked_number, .. } = found.expect("there").token;
     card_masked_number.unwrap_or_default()
 }

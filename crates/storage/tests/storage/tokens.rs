@@ -9,8 +9,8 @@ use access_tokens_domain::identifier::{
 };
 use access_tokens_domain::life_cycle::LifeCycleState;
 use access_tokens_domain::store::{
-    AccountStore, ImportChanges, Load, ReadConsistency, ReadOptions, Store, StoreError, TokenPage, Transaction as _,
-    Unique,
+    AccountStore, ImportChanges, OwnerJoins, ReadConsistency, ReadOptions, Store, StoreError, TokenPage,
+    Transaction as _, Unique,
 };
 
 use crate::common::{TestDatabase, account, contact, find, full, import, insert, organisation, stamp, token};
@@ -36,7 +36,7 @@ async fn a_token_comes_back_as_it_was(test: TestDatabase) {
     ] {
         let found = test
             .database
-            .find_token(test.organisation, key, Load::ALL, ReadOptions::STRONG)
+            .find_token(test.organisation, key, OwnerJoins::ALL, ReadOptions::STRONG)
             .await
             .expect("finds")
             .found
@@ -53,7 +53,7 @@ async fn what_cannot_be_stored_is_not_found(test: TestDatabase) {
     for key in [TokenKey::Id(nul), TokenKey::AuthenticationCode(nul), TokenKey::Identifier(nul)] {
         assert!(
             database
-                .find_token(organisation, key, Load::ALL, ReadOptions::STRONG)
+                .find_token(organisation, key, OwnerJoins::ALL, ReadOptions::STRONG)
                 .await
                 .expect("finds")
                 .found
@@ -63,7 +63,7 @@ async fn what_cannot_be_stored_is_not_found(test: TestDatabase) {
     let page = TokenPage { owner: &account_of("A1"), classification: None, after: Some(nul), offset: 0, limit: 1 };
     assert!(
         database
-            .list_tokens(organisation, page, Load::NONE, ReadConsistency::Strong)
+            .list_tokens(organisation, page, OwnerJoins::NONE, ReadConsistency::Strong)
             .await
             .expect("lists")
             .tokens
@@ -76,7 +76,7 @@ async fn what_cannot_be_stored_is_not_found(test: TestDatabase) {
     let page = TokenPage { owner: &owner, classification: Some(nul), after: None, offset: 0, limit: 1 };
     assert!(
         database
-            .list_tokens(organisation, page, Load::NONE, ReadConsistency::Strong)
+            .list_tokens(organisation, page, OwnerJoins::NONE, ReadConsistency::Strong)
             .await
             .expect("lists")
             .owners
@@ -126,41 +126,46 @@ async fn owners_are_loaded_once_and_only_when_asked_for(test: TestDatabase) {
     ];
     insert(&test.database, test.organisation, &tokens).await;
 
-    let find = async |id: &str, load: Load| {
+    let find = async |id: &str, joins: OwnerJoins| {
         test.database
-            .find_token(test.organisation, TokenKey::Id(id), load, ReadOptions::STRONG)
+            .find_token(test.organisation, TokenKey::Id(id), joins, ReadOptions::STRONG)
             .await
             .expect("finds")
             .found
             .expect("is there")
             .owners
     };
-    let shared = find("T1", Load::ALL).await;
+    let shared = find("T1", OwnerJoins::ALL).await;
     let account = shared.accounts_receivable.expect("an account");
     let participant = shared.rewards_participant.expect("a participant");
     assert_eq!(account.account_owner, Some(contact("OWNER-A1")));
     assert!(Arc::ptr_eq(&account, participant.accounts_receivable.as_ref().expect("its account")));
 
-    let apart = find("T2", Load::ALL).await.rewards_participant.expect("a participant");
+    let apart = find("T2", OwnerJoins::ALL).await.rewards_participant.expect("a participant");
     let others = apart.accounts_receivable.as_ref().expect("its account");
     assert_eq!((others.record.id.as_str(), others.account_owner.is_some()), ("A2", true));
 
-    let alone = find("T3", Load::ALL).await;
+    let alone = find("T3", OwnerJoins::ALL).await;
     assert!(alone.accounts_receivable.is_none());
     let participant = alone.rewards_participant.expect("a participant");
     assert_eq!(participant.accounts_receivable.as_ref().expect("its account").record.id, "A1");
 
-    let only = find("T1", Load { accounts_receivable: false, rewards_participant: true }).await;
+    let only = find("T1", OwnerJoins { accounts_receivable: false, rewards_participant: true }).await;
     assert!(only.accounts_receivable.is_none());
     assert!(only.rewards_participant.expect("a participant").accounts_receivable.is_some());
-    let none = find("T1", Load::NONE).await;
+    let none = find("T1", OwnerJoins::NONE).await;
     assert!(none.accounts_receivable.is_none() && none.rewards_participant.is_none());
-    assert!(find("T4", Load::ALL).await.rewards_participant.expect("a participant").accounts_receivable.is_none());
+    assert!(
+        find("T4", OwnerJoins::ALL).await.rewards_participant.expect("a participant").accounts_receivable.is_none()
+    );
 
     let owner = OwnerIdentifier::RewardsParticipant(RewardsParticipantIdentifier::Id("P1".to_owned()));
     let page = TokenPage { owner: &owner, classification: None, after: None, offset: 0, limit: 9 };
-    let found =
-        test.database.list_tokens(test.organisation, page, Load::ALL, ReadConsistency::Strong).await.expect("lists");
+    let found = test
+        .database
+        .list_tokens(test.organisation, page, OwnerJoins::ALL, ReadConsistency::Strong)
+        .await
+        .expect("lists");
     let owners: Vec<_> = found.tokens.iter().filter_map(|found| found.owners.rewards_participant.as_ref()).collect();
     assert_eq!(owners.len(), 2);
     assert!(Arc::ptr_eq(owners[0], owners[1]), "read once");
@@ -228,7 +233,7 @@ async fn pages_come_in_the_order_of_bytes(test: TestDatabase) {
     let list = async |page: TokenPage<'_>| {
         let found = test
             .database
-            .list_tokens(test.organisation, page, Load::ALL, ReadConsistency::Strong)
+            .list_tokens(test.organisation, page, OwnerJoins::ALL, ReadConsistency::Strong)
             .await
             .expect("lists");
         found.tokens.into_iter().map(|found| found.token.id).collect::<Vec<_>>()
@@ -245,7 +250,7 @@ async fn pages_come_in_the_order_of_bytes(test: TestDatabase) {
         let page = TokenPage { owner, ..all.clone() };
         let found = test
             .database
-            .list_tokens(test.organisation, page, Load::ALL, ReadConsistency::Strong)
+            .list_tokens(test.organisation, page, OwnerJoins::ALL, ReadConsistency::Strong)
             .await
             .expect("lists");
         (found.owners, found.tokens.len())
@@ -304,7 +309,7 @@ async fn not_associated_is_what_has_no_existing_owner(test: TestDatabase) {
     let list = async |state, limit| {
         let found = test
             .database
-            .not_associated(test.organisation, state, limit, Load::ALL, ReadConsistency::Strong)
+            .not_associated(test.organisation, state, limit, OwnerJoins::ALL, ReadConsistency::Strong)
             .await
             .expect("lists");
         found.into_iter().map(|found| (found.token.id, found.token.life_cycle_state)).collect::<Vec<_>>()
@@ -318,7 +323,7 @@ async fn not_associated_is_what_has_no_existing_owner(test: TestDatabase) {
     let other = organisation(&test.database, "OTHER").await;
     assert!(
         test.database
-            .not_associated(other, None, 10, Load::ALL, ReadConsistency::Strong)
+            .not_associated(other, None, 10, OwnerJoins::ALL, ReadConsistency::Strong)
             .await
             .expect("lists")
             .is_empty()

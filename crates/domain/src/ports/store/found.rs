@@ -9,14 +9,14 @@ use crate::model::reference::Reference;
 
 /// Which owners an answer needs. What is not asked for is not loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Load {
+pub struct OwnerJoins {
     /// The accounts receivable with its owner.
     pub accounts_receivable: bool,
     /// The rewards participant with its account.
     pub rewards_participant: bool,
 }
 
-impl Load {
+impl OwnerJoins {
     /// Both owners.
     pub const ALL: Self = Self { accounts_receivable: true, rewards_participant: true };
     /// Only the token itself.

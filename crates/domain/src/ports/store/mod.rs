@@ -19,7 +19,9 @@ pub use account::{
 };
 pub use administration::{AdministrationStore, Change, Disabled, KeyDetails, LoginState, Rotated, UserDetails};
 pub use error::{StoreError, StoreResult, Unique};
-pub use found::{Account, FoundOwners, FoundPage, FoundToken, Load, Lookup, OwnerKey, Owners, Participant, TokenPage};
+pub use found::{
+    Account, FoundOwners, FoundPage, FoundToken, Lookup, OwnerJoins, OwnerKey, Owners, Participant, TokenPage,
+};
 pub use import::{DraftStore, ImportChanges, ImportKeys, ImportRows};
 pub use keys::{KeySample, KeyStore, KeyUse, Position, Unused, Withdrawal, Withdrawn};
 pub use ledger::{Entry, LedgerStore, Revision};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::administration::LoginState;
 use super::error::StoreResult;
-use super::found::{FoundOwners, FoundPage, FoundToken, Load, Lookup, OwnerKey, TokenPage};
+use super::found::{FoundOwners, FoundPage, FoundToken, Lookup, OwnerJoins, OwnerKey, TokenPage};
 use super::import::{DraftStore, ImportChanges, ImportKeys, ImportRows};
 use super::ledger::LedgerStore;
 use super::read::{ReadConsistency, ReadOptions};
@@ -35,7 +35,7 @@ pub trait Store: LedgerStore {
         &self,
         organisation: OrganisationKey,
         key: TokenKey<'_>,
-        load: Load,
+        joins: OwnerJoins,
         read: ReadOptions<'_>,
     ) -> impl Future<Output = StoreResult<Lookup>> + Send;
 
@@ -44,7 +44,7 @@ pub trait Store: LedgerStore {
         &self,
         organisation: OrganisationKey,
         page: TokenPage<'_>,
-        load: Load,
+        joins: OwnerJoins,
         consistency: ReadConsistency,
     ) -> impl Future<Output = StoreResult<FoundPage>> + Send;
 
@@ -54,7 +54,7 @@ pub trait Store: LedgerStore {
         organisation: OrganisationKey,
         state: Option<LifeCycleState>,
         limit: u32,
-        load: Load,
+        joins: OwnerJoins,
         consistency: ReadConsistency,
     ) -> impl Future<Output = StoreResult<Vec<FoundToken>>> + Send;
 

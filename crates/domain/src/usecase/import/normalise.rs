@@ -10,7 +10,7 @@ use crate::import::{Kind, Object, Record};
 use crate::model::identifier::TokenKey;
 use crate::model::session::{Caller, OrganisationKey};
 use crate::model::text;
-use crate::ports::store::{AccountStore, Load, ReadOptions, Store};
+use crate::ports::store::{AccountStore, OwnerJoins, ReadOptions, Store};
 
 impl<S: Store + AccountStore> Importer<S> {
     /// Normalises codes, identifiers and user names of a record. One that is stored in the presented form, from before texts were
@@ -48,7 +48,7 @@ impl<S: Store + AccountStore> Importer<S> {
         }
         let is_code = member == "authentication_code";
         let key = if is_code { TokenKey::AuthenticationCode(value) } else { TokenKey::Identifier(value) };
-        let found = self.store.find_token(organisation, key, Load::NONE, ReadOptions::STRONG).await?.found;
+        let found = self.store.find_token(organisation, key, OwnerJoins::NONE, ReadOptions::STRONG).await?.found;
         Ok(found.is_some_and(|found| match is_code {
             true => found.token.authentication_code == value,
             false => found.token.identifier.as_deref() == Some(value),
