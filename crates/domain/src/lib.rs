@@ -16,8 +16,8 @@ pub mod usecase;
 
 pub use model::error::{Error, FieldViolation, Reason, Result};
 pub use model::{
-    access_token, card, certificate_user, directory, error, identifier, life_cycle, page, reference, secret, session,
-    text, time,
+    access_token, card, certificate_user, directory, error, field_selection, identifier, life_cycle, page, reference,
+    secret, session, text, time,
 };
 pub use policy::{attempts, common_secrets, guess_budget, issues, login, password, rate, strength};
 pub use ports::{code, notification, observer, store};

@@ -34,7 +34,7 @@ impl<S: Store + AccountStore> AccessTokenGrpc<S> {
         let (consistency, admitted) = (self.consistency(&request, &caller), Admitted::of(&request));
         let (identifier, fields) = request::show(request.into_inner())?;
         let read = ReadOptions { consistency, call: admitted.as_ref().map(Admitted::state) };
-        let found = self.use_cases().show(&caller, &identifier, fields.want(), read).await?;
+        let found = self.use_cases().show(&caller, &identifier, &fields, read).await?;
         Ok(token::access_token(found, &fields))
     }
 
@@ -42,7 +42,7 @@ impl<S: Store + AccountStore> AccessTokenGrpc<S> {
         let caller = caller(&request)?;
         let consistency = self.consistency(&request, &caller);
         let (list, fields) = request::list(request.into_inner())?;
-        let page = self.use_cases().list(&caller, &list, fields.want(), consistency).await?;
+        let page = self.use_cases().list(&caller, &list, &fields, consistency).await?;
         Ok(v1::ListAccessTokensResponse {
             access_tokens: page.tokens.into_iter().map(|found| token::access_token(found, &fields)).collect(),
             next_page_token: page.next_page_token.unwrap_or_default(),
@@ -56,7 +56,7 @@ impl<S: Store + AccountStore> AccessTokenGrpc<S> {
         let caller = caller(&request)?;
         let consistency = self.consistency(&request, &caller);
         let (filter, fields) = request::not_associated(request.into_inner())?;
-        let found = self.use_cases().not_associated(&caller, filter, fields.want(), consistency).await?;
+        let found = self.use_cases().not_associated(&caller, filter, &fields, consistency).await?;
         Ok(v1::GetNotAssociatedAccessTokensResponse {
             access_tokens: found.into_iter().map(|found| token::access_token(found, &fields)).collect(),
         })
@@ -65,21 +65,21 @@ impl<S: Store + AccountStore> AccessTokenGrpc<S> {
     async fn create(&self, request: Request<v1::CreateAccessTokenRequest>) -> Result<v1::AccessToken> {
         let caller = caller(&request)?;
         let (create, fields) = changes::create(request.into_inner())?;
-        let created = self.use_cases().create(&caller, create, fields.want()).await?;
+        let created = self.use_cases().create(&caller, create, &fields).await?;
         Ok(token::access_token(created, &fields))
     }
 
     async fn update(&self, request: Request<v1::UpdateAccessTokenRequest>) -> Result<v1::AccessToken> {
         let caller = caller(&request)?;
         let ((identifier, update), fields) = changes::update(request.into_inner())?;
-        let updated = self.use_cases().update(&caller, &identifier, update, fields.want()).await?;
+        let updated = self.use_cases().update(&caller, &identifier, update, &fields).await?;
         Ok(token::access_token(updated, &fields))
     }
 
     async fn verify(&self, request: Request<v1::VerifyAccessTokenRequest>) -> Result<v1::AccessToken> {
         let caller = caller(&request)?;
         let (verify, fields) = request::verify(request.into_inner())?;
-        let verified = self.use_cases().verify(&caller, verify, fields.want()).await?;
+        let verified = self.use_cases().verify(&caller, verify, &fields).await?;
         Ok(token::access_token(verified, &fields))
     }
 
@@ -110,14 +110,14 @@ impl<S: Store + AccountStore> AccessTokenGrpc<S> {
     async fn switch_on(&self, request: Request<v1::SetAsEffectiveRequest>) -> Result<v1::AccessToken> {
         let caller = caller(&request)?;
         let (identifier, fields) = request::set_as_effective(request.into_inner())?;
-        let set = self.use_cases().set_as_effective(&caller, &identifier, fields.want()).await?;
+        let set = self.use_cases().set_as_effective(&caller, &identifier, &fields).await?;
         Ok(token::access_token(set, &fields))
     }
 
     async fn switch_off(&self, request: Request<v1::SetAsNotEffectiveRequest>) -> Result<v1::AccessToken> {
         let caller = caller(&request)?;
         let (identifier, fields) = request::set_as_not_effective(request.into_inner())?;
-        let set = self.use_cases().set_as_not_effective(&caller, &identifier, fields.want()).await?;
+        let set = self.use_cases().set_as_not_effective(&caller, &identifier, &fields).await?;
         Ok(token::access_token(set, &fields))
     }
 

@@ -21,21 +21,21 @@ impl<S: Store + AccountStore> AccessTokenGrpc<S> {
     pub(super) async fn check(&self, request: Request<v1::CheckPassCodeRequest>) -> Result<v1::AccessToken> {
         let caller = caller(&request)?;
         let (presented, fields) = credential::check_pass_code(request.into_inner())?;
-        let checked = self.use_cases().check_pass_code(&caller, &presented, fields.want()).await?;
+        let checked = self.use_cases().check_pass_code(&caller, &presented, &fields).await?;
         Ok(token::access_token(checked, &fields))
     }
 
     pub(super) async fn change_pass(&self, request: Request<v1::ChangePassCodeRequest>) -> Result<v1::AccessToken> {
         let caller = caller(&request)?;
         let (change, fields) = credential::change_pass_code(request.into_inner())?;
-        let changed = self.use_cases().change_pass_code(&caller, change, fields.want()).await?;
+        let changed = self.use_cases().change_pass_code(&caller, change, &fields).await?;
         Ok(token::access_token(changed, &fields))
     }
 
     pub(super) async fn use_otp(&self, request: Request<v1::VerifyOtpRequest>) -> Result<v1::AccessToken> {
         let caller = caller(&request)?;
         let (presented, fields) = credential::verify_otp(request.into_inner())?;
-        let used = self.use_cases().verify_otp(&caller, &presented, fields.want()).await?;
+        let used = self.use_cases().verify_otp(&caller, &presented, &fields).await?;
         Ok(token::access_token(used, &fields))
     }
 
@@ -54,7 +54,7 @@ impl<S: Store + AccountStore> AccessTokenGrpc<S> {
     pub(super) async fn unlock(&self, request: Request<v1::UnlockAccessTokenRequest>) -> Result<v1::AccessToken> {
         let caller = caller(&request)?;
         let ((identifier, kinds), fields) = credential::unlock(request.into_inner())?;
-        let unlocked = self.use_cases().unlock(&caller, &identifier, &kinds, fields.want()).await?;
+        let unlocked = self.use_cases().unlock(&caller, &identifier, &kinds, &fields).await?;
         Ok(token::access_token(unlocked, &fields))
     }
 

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use access_tokens_domain::Error;
 use access_tokens_domain::attempts::SecretKind;
+use access_tokens_domain::field_selection::FieldSelection;
 use access_tokens_domain::identifier::{AccessTokenIdentifier, Proof, ResetIdentifier};
 use access_tokens_domain::notification::{Notification, Notifier};
 use access_tokens_domain::secret::Secret;
-use access_tokens_domain::service::{AccessTokens, ChangePassCode, Presented, VerifyToken, Want};
+use access_tokens_domain::service::{AccessTokens, ChangePassCode, Presented, VerifyToken};
 use access_tokens_domain::session::Caller;
 use access_tokens_domain::store::ReadOptions;
 use access_tokens_host::SystemRandom;
@@ -110,28 +111,28 @@ impl Measured {
 
     async fn check(&self, identifier: AccessTokenIdentifier, proof: Proof) -> Result<(), Error> {
         let presented = Presented { identifier, proof: Some(proof) };
-        self.tokens.check_pass_code(&self.caller, &presented, Want::ALL).await.map(drop)
+        self.tokens.check_pass_code(&self.caller, &presented, &FieldSelection::All).await.map(drop)
     }
 
     async fn otp(&self, identifier: AccessTokenIdentifier, code: &str) -> Result<(), Error> {
         let presented = Presented { identifier, proof: Some(Proof::OneTimePassword(Secret::new(code))) };
-        self.tokens.verify_otp(&self.caller, &presented, Want::ALL).await.map(drop)
+        self.tokens.verify_otp(&self.caller, &presented, &FieldSelection::All).await.map(drop)
     }
 
     async fn verify(&self, identifier: AccessTokenIdentifier, code: &str) -> Result<(), Error> {
         let request = VerifyToken { identifier, verification_code: Secret::new(code), pass_code: None };
-        self.tokens.verify(&self.caller, request, Want::ALL).await.map(drop)
+        self.tokens.verify(&self.caller, request, &FieldSelection::All).await.map(drop)
     }
 
     async fn change(&self, identifier: AccessTokenIdentifier, proof: Proof) -> Result<(), Error> {
         let presented = Presented { identifier, proof: Some(proof) };
         let request = ChangePassCode { presented, new_pass_code: Secret::new("new pass code") };
-        self.tokens.change_pass_code(&self.caller, request, Want::ALL).await.map(drop)
+        self.tokens.change_pass_code(&self.caller, request, &FieldSelection::All).await.map(drop)
     }
 
     async fn show(&self, identifier: &str, proof: Proof) -> Result<(), Error> {
         let identifier = AccessTokenIdentifier::Credential { identifier: identifier.to_owned(), proof: Some(proof) };
-        self.tokens.show(&self.caller, &identifier, Want::ALL, ReadOptions::STRONG).await.map(drop)
+        self.tokens.show(&self.caller, &identifier, &FieldSelection::All, ReadOptions::STRONG).await.map(drop)
     }
 
     async fn forgot(&self, identifier: &str) -> Result<(), Error> {

@@ -7,6 +7,7 @@ pub mod certificate_user;
 pub mod credential;
 pub mod directory;
 pub mod error;
+pub mod field_selection;
 pub mod identifier;
 pub mod life_cycle;
 pub(crate) mod named;

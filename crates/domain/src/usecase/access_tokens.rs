@@ -6,13 +6,14 @@ use super::keyed_mutex::KeyedMutex;
 use super::numbers::Numbers;
 use crate::Result;
 use crate::model::access_token::AccessToken;
+use crate::model::field_selection::FieldSelection;
 use crate::model::reference::Reference;
 use crate::model::secret::Secret;
 use crate::model::session::{Caller, Permission};
 use crate::policy::guess_budget;
 use crate::ports::notification::{NoNotifier, Notifier};
 use crate::ports::observer::{NoObserver, Observer};
-use crate::ports::store::{FoundToken, OwnerJoins, Owners, Store};
+use crate::ports::store::{FoundToken, Owners, Store};
 use crate::ports::{Clock, Purpose, Random, Secrets};
 
 /// The use cases of access tokens.
@@ -28,29 +29,15 @@ pub struct AccessTokens<S> {
     pub(super) secret_locks: KeyedMutex,
 }
 
-/// What an answer needs. What is not asked for is neither loaded nor decrypted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Want {
-    /// The owners.
-    pub owners: OwnerJoins,
-    /// The verification code, which the caller sees only with `access_tokens.secrets`.
-    pub verification_code: bool,
-}
-
-impl Want {
-    /// Everything.
-    pub const ALL: Self = Self { owners: OwnerJoins::ALL, verification_code: true };
-}
-
 /// A token with everything that an answer about it shows.
 pub struct Answer {
     /// The token.
     pub token: AccessToken,
-    /// Its owners, as far as wanted.
+    /// Its owners, as far as selected.
     pub owners: Owners,
     /// What the token and its owners refer to.
     pub reference: Arc<Reference>,
-    /// The verification code, if wanted, present and permitted.
+    /// The verification code, if selected, present and permitted.
     pub verification_code: Option<Secret>,
 }
 
@@ -92,9 +79,10 @@ impl<S: Store> AccessTokens<S> {
     }
 
     /// The answer about a token that was read or written just now.
-    pub(super) fn answer(&self, caller: &Caller, found: FoundToken, want: Want) -> Result<Answer> {
+    pub(super) fn answer(&self, caller: &Caller, found: FoundToken, fields: &FieldSelection) -> Result<Answer> {
         let FoundToken { token, owners, reference } = found;
-        let visible = want.verification_code && caller.permissions.contains(Permission::AccessTokensSecrets);
+        let visible =
+            fields.contains("verification_code") && caller.permissions.contains(Permission::AccessTokensSecrets);
         let verification_code = token
             .verification
             .as_ref()

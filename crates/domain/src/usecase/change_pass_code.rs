@@ -2,15 +2,16 @@
 
 use super::check_pass_code::Presented;
 use super::verifier::{Check, Verified, invalid_credential};
-use super::{AccessTokens, Answer, Want};
+use super::{AccessTokens, Answer};
 use crate::model::access_token::{Precondition, TokenChanges};
+use crate::model::field_selection::FieldSelection;
 use crate::model::identifier::Proof;
 use crate::model::life_cycle::LifeCycleState;
 use crate::model::secret::{Secret, SecretKind};
 use crate::model::session::{Caller, Permission};
 use crate::policy::attempts::Attempts;
 use crate::ports::HashWork;
-use crate::ports::store::Store;
+use crate::ports::store::{OwnerJoins, Store};
 use crate::{Error, Reason, Result};
 
 /// What a caller presents, and wants.
@@ -25,12 +26,17 @@ pub struct ChangePassCode {
 impl<S: Store> AccessTokens<S> {
     /// Sets a new pass code of an EFFECTIVE token. The same write ends the one-time password, whether or not the caller
     /// presented it: a new pass code that breaks the policy leaves both as they were.
-    pub async fn change_pass_code(&self, caller: &Caller, request: ChangePassCode, want: Want) -> Result<Answer> {
+    pub async fn change_pass_code(
+        &self,
+        caller: &Caller,
+        request: ChangePassCode,
+        fields: &FieldSelection,
+    ) -> Result<Answer> {
         caller.require(Permission::AccessTokensWrite)?;
         let proof = request.presented.proof(&[SecretKind::PassCode, SecretKind::OneTimePassword])?;
         Error::of_check("new_pass_code", crate::model::text::written(request.new_pass_code.expose()))?;
         let (key, state) = (request.presented.identifier.key(), Some(LifeCycleState::Effective));
-        let check = Check { key, kind: proof.kind(), secret: proof.secret(), state, joins: want.owners };
+        let check = Check { key, kind: proof.kind(), secret: proof.secret(), state, joins: OwnerJoins::from(fields) };
         let Verified { found, .. } = match self.verify_secret(caller, check).await? {
             Ok(verified) => verified,
             Err(rejection) => return Err(rejection.error(caller, Reason::InvalidCredential)),
@@ -65,6 +71,6 @@ impl<S: Store> AccessTokens<S> {
                     .await?;
             }
         }
-        self.answer(caller, written, want)
+        self.answer(caller, written, fields)
     }
 }

@@ -1,13 +1,14 @@
 //! Check the pass code of an access token.
 
 use super::find::{check_key, field_of_proof};
-use super::{AccessTokens, Answer, Want};
+use super::{AccessTokens, Answer};
+use crate::model::field_selection::FieldSelection;
 use crate::model::identifier::{AccessTokenIdentifier, Proof};
 use crate::model::life_cycle::LifeCycleState;
 use crate::model::secret::SecretKind;
 use crate::model::session::{Caller, Permission};
 use crate::model::text;
-use crate::ports::store::Store;
+use crate::ports::store::{OwnerJoins, Store};
 use crate::{Error, Reason, Result};
 
 /// A token, and the secret that is presented for it: within its identifier, or beside it.
@@ -51,11 +52,16 @@ impl Presented {
 
 impl<S: Store> AccessTokens<S> {
     /// Checks the pass code of an EFFECTIVE token. Everything but the right one gets the same answer.
-    pub async fn check_pass_code(&self, caller: &Caller, presented: &Presented, want: Want) -> Result<Answer> {
+    pub async fn check_pass_code(
+        &self,
+        caller: &Caller,
+        presented: &Presented,
+        fields: &FieldSelection,
+    ) -> Result<Answer> {
         caller.require(Permission::AccessTokensRead)?;
         let proof = presented.proof(&[SecretKind::PassCode])?;
         let (key, state) = (presented.identifier.key(), Some(LifeCycleState::Effective));
-        let verified = self.authenticate(caller, key, proof, state, want.owners).await?;
-        self.answer(caller, verified.found, want)
+        let verified = self.authenticate(caller, key, proof, state, OwnerJoins::from(fields)).await?;
+        self.answer(caller, verified.found, fields)
     }
 }

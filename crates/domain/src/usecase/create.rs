@@ -1,11 +1,12 @@
 //! Create an access token.
 
 use super::find::{check_account, check_participant, known_participant, only_account};
-use super::{AccessTokens, Answer, Want, udf};
+use super::{AccessTokens, Answer, udf};
 use crate::model::access_token::{AccessToken, UserDefinedFields};
 use crate::model::card;
 use crate::model::directory::{AccountsReceivableState, RewardsParticipantState};
 use crate::model::error::Violations;
+use crate::model::field_selection::FieldSelection;
 use crate::model::identifier::{
     AccountsReceivableIdentifier, ClassificationIdentifier, RewardsParticipantIdentifier, TokenKey,
 };
@@ -58,7 +59,7 @@ pub struct CreateToken {
 
 impl<S: Store> AccessTokens<S> {
     /// Creates a token: EFFECTIVE, or PENDING_VERIFICATION where the policy asks for verification.
-    pub async fn create(&self, caller: &Caller, mut request: CreateToken, want: Want) -> Result<Answer> {
+    pub async fn create(&self, caller: &Caller, mut request: CreateToken, fields: &FieldSelection) -> Result<Answer> {
         caller.require(Permission::AccessTokensWrite)?;
         let (account, participant) = (request.accounts_receivable.as_ref(), request.rewards_participant.as_ref());
         let found = self.store.find_owners(caller.organisation, account, participant).await?;
@@ -144,10 +145,10 @@ impl<S: Store> AccessTokens<S> {
             self.notifier.notify(Notification::about(kind, organisation, &token, pass_code, None));
         }
         let owners = Owners {
-            accounts_receivable: owners.accounts_receivable.filter(|_| want.owners.accounts_receivable),
-            rewards_participant: owners.rewards_participant.filter(|_| want.owners.rewards_participant),
+            accounts_receivable: owners.accounts_receivable.filter(|_| fields.contains("accounts_receivable")),
+            rewards_participant: owners.rewards_participant.filter(|_| fields.contains("rewards_participant")),
         };
-        self.answer(caller, FoundToken { token, owners, reference }, want)
+        self.answer(caller, FoundToken { token, owners, reference }, fields)
     }
 
     /// Writes the token under the next free number. What was made for it and turns out to be taken is made again.

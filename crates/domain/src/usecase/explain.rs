@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::guess_budgets::PolicyBudget;
-use super::{AccessTokens, Answer, Want};
+use super::{AccessTokens, Answer};
 use crate::Result;
 use crate::model::access_token::AccessToken;
 use crate::model::directory::{AccountsReceivableState, RewardsParticipantState};
+use crate::model::field_selection::FieldSelection;
 use crate::model::identifier::AccessTokenIdentifier;
 use crate::model::life_cycle::LifeCycleState;
 use crate::model::policy::Policy;
@@ -116,8 +117,7 @@ impl<S: Store> AccessTokens<S> {
             true => self.store.all_attempts(caller.organisation, &found.token.id).await?,
             false => Vec::new(),
         };
-        let want = Want { owners: OwnerJoins::ALL, verification_code: false };
-        let answer = self.answer(caller, found, want)?;
+        let answer = self.answer(caller, found, &FieldSelection::NONE)?;
         let now = self.clock.now();
         let (token, classification) = (&answer.token, answer.token.classification.as_deref());
         let policy = answer.reference.policy(classification);

@@ -1,11 +1,12 @@
 //! List the access tokens of an owner.
 
 use super::find::{check_account, check_participant, known_participant, only_account};
-use super::{AccessTokens, Answer, Want};
+use super::{AccessTokens, Answer};
+use crate::model::field_selection::FieldSelection;
 use crate::model::identifier::{ClassificationIdentifier, OwnerIdentifier};
 use crate::model::page;
 use crate::model::session::{Caller, Permission};
-use crate::ports::store::{ReadConsistency, Store, TokenPage};
+use crate::ports::store::{OwnerJoins, ReadConsistency, Store, TokenPage};
 use crate::{Error, Reason, Result};
 
 /// Most results of one call, and the default.
@@ -40,7 +41,7 @@ impl<S: Store> AccessTokens<S> {
         &self,
         caller: &Caller,
         request: &ListTokens,
-        want: Want,
+        fields: &FieldSelection,
         consistency: ReadConsistency,
     ) -> Result<TokenList> {
         caller.require(Permission::AccessTokensRead)?;
@@ -64,7 +65,7 @@ impl<S: Store> AccessTokens<S> {
             // One more than asked for tells whether another page follows.
             limit: limit + 1,
         };
-        let page = self.store.list_tokens(caller.organisation, page, want.owners, consistency).await?;
+        let page = self.store.list_tokens(caller.organisation, page, OwnerJoins::from(fields), consistency).await?;
         let (kind, owner) = match &request.owner {
             OwnerIdentifier::AccountsReceivable(_) => ("accounts_receivable", only_account(page.owners)?),
             OwnerIdentifier::RewardsParticipant(_) => {
@@ -79,7 +80,7 @@ impl<S: Store> AccessTokens<S> {
         let more = found.len() > limit as usize;
         found.truncate(limit as usize);
         let last_id = found.last().map(|last| last.token.id.clone()).filter(|_| more);
-        let tokens = found.into_iter().map(|found| self.answer(caller, found, want));
+        let tokens = found.into_iter().map(|found| self.answer(caller, found, fields));
         Ok(TokenList {
             tokens: tokens.collect::<Result<_>>()?,
             next_page_token: last_id.map(|id| page::encode(&query, &id)),

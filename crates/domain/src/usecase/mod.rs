@@ -29,7 +29,7 @@ mod verifier;
 mod verify;
 mod verify_otp;
 
-pub use access_tokens::{AccessTokens, Answer, Want};
+pub use access_tokens::{AccessTokens, Answer};
 pub use change_pass_code::ChangePassCode;
 pub use check_pass_code::Presented;
 pub use create::CreateToken;

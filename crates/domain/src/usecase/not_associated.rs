@@ -1,10 +1,11 @@
 //! List access tokens that belong to nobody.
 
 use super::list::results;
-use super::{AccessTokens, Answer, Want};
+use super::{AccessTokens, Answer};
+use crate::model::field_selection::FieldSelection;
 use crate::model::life_cycle::LifeCycleState;
 use crate::model::session::{Caller, Permission};
-use crate::ports::store::{ReadConsistency, Store};
+use crate::ports::store::{OwnerJoins, ReadConsistency, Store};
 use crate::{Error, Reason, Result};
 
 /// What to list.
@@ -22,7 +23,7 @@ impl<S: Store> AccessTokens<S> {
         &self,
         caller: &Caller,
         request: NotAssociated,
-        want: Want,
+        fields: &FieldSelection,
         consistency: ReadConsistency,
     ) -> Result<Vec<Answer>> {
         caller.require(Permission::AccessTokensRead)?;
@@ -30,7 +31,8 @@ impl<S: Store> AccessTokens<S> {
             request.number.ok_or_else(|| Error::field(Reason::RequiredFieldMissing, "number", "is required"))?;
         let limit = results("number", number)?;
         let (organisation, state) = (caller.organisation, request.life_cycle_state);
-        let found = self.store.not_associated(organisation, state, limit, want.owners, consistency).await?;
-        found.into_iter().map(|found| self.answer(caller, found, want)).collect()
+        let found =
+            self.store.not_associated(organisation, state, limit, OwnerJoins::from(fields), consistency).await?;
+        found.into_iter().map(|found| self.answer(caller, found, fields)).collect()
     }
 }

@@ -1,10 +1,11 @@
 //! Show one access token, in any state.
 
-use super::{AccessTokens, Answer, Want};
+use super::{AccessTokens, Answer};
 use crate::Result;
+use crate::model::field_selection::FieldSelection;
 use crate::model::identifier::AccessTokenIdentifier;
 use crate::model::session::{Caller, Permission};
-use crate::ports::store::{ReadOptions, Store};
+use crate::ports::store::{OwnerJoins, ReadOptions, Store};
 
 impl<S: Store> AccessTokens<S> {
     /// Shows the token that the caller names. With a pass code or one-time password it is read strongly, whatever `read` says.
@@ -12,11 +13,11 @@ impl<S: Store> AccessTokens<S> {
         &self,
         caller: &Caller,
         identifier: &AccessTokenIdentifier,
-        want: Want,
+        fields: &FieldSelection,
         read: ReadOptions<'_>,
     ) -> Result<Answer> {
         caller.require(Permission::AccessTokensRead)?;
-        let found = self.find(caller, identifier, want.owners, read).await?;
-        self.answer(caller, found, want)
+        let found = self.find(caller, identifier, OwnerJoins::from(fields), read).await?;
+        self.answer(caller, found, fields)
     }
 }

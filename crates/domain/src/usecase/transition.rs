@@ -1,7 +1,8 @@
 //! Switch an access token on or off.
 
-use super::{AccessTokens, Answer, Want};
+use super::{AccessTokens, Answer};
 use crate::model::access_token::{Precondition, TokenChanges};
+use crate::model::field_selection::FieldSelection;
 use crate::model::identifier::{AccessTokenIdentifier, TokenKey};
 use crate::model::life_cycle::{self, Transition};
 use crate::model::session::{Caller, Permission};
@@ -14,9 +15,9 @@ impl<S: Store> AccessTokens<S> {
         &self,
         caller: &Caller,
         identifier: &AccessTokenIdentifier,
-        want: Want,
+        fields: &FieldSelection,
     ) -> Result<Answer> {
-        self.switch(caller, identifier, Transition::SetAsEffective, want).await
+        self.switch(caller, identifier, Transition::SetAsEffective, fields).await
     }
 
     /// Sets an EFFECTIVE token NOT_EFFECTIVE. The owner's state does not matter (D4).
@@ -24,9 +25,9 @@ impl<S: Store> AccessTokens<S> {
         &self,
         caller: &Caller,
         identifier: &AccessTokenIdentifier,
-        want: Want,
+        fields: &FieldSelection,
     ) -> Result<Answer> {
-        self.switch(caller, identifier, Transition::SetAsNotEffective, want).await
+        self.switch(caller, identifier, Transition::SetAsNotEffective, fields).await
     }
 
     async fn switch(
@@ -34,14 +35,14 @@ impl<S: Store> AccessTokens<S> {
         caller: &Caller,
         identifier: &AccessTokenIdentifier,
         transition: Transition,
-        want: Want,
+        fields: &FieldSelection,
     ) -> Result<Answer> {
         caller.require(Permission::AccessTokensWrite)?;
-        let found = self.find(caller, identifier, want.owners, ReadOptions::STRONG).await?;
+        let found = self.find(caller, identifier, OwnerJoins::from(fields), ReadOptions::STRONG).await?;
         let changes = TokenChanges { life_cycle_state: Some(transition.target()), ..TokenChanges::default() };
         let precondition = Precondition { life_cycle_state: Some(transition.source()), ..Precondition::default() };
         let found = self.write(caller, found, precondition, changes).await?;
-        self.answer(caller, found, want)
+        self.answer(caller, found, fields)
     }
 
     /// Writes a change of a found token in one conditional statement, which also ends a one-time password where the

@@ -1,12 +1,13 @@
 //! Unlock an access token.
 
-use super::{AccessTokens, Answer, Want};
+use super::{AccessTokens, Answer};
 use crate::Result;
+use crate::model::field_selection::FieldSelection;
 use crate::model::identifier::AccessTokenIdentifier;
 use crate::model::secret::SecretKind;
 use crate::model::session::{Caller, Permission};
 use crate::policy::attempts::Attempts;
-use crate::ports::store::{ReadOptions, Store};
+use crate::ports::store::{OwnerJoins, ReadOptions, Store};
 
 impl<S: Store> AccessTokens<S> {
     /// Ends the locks of a token at once, of these kinds of secrets or, if none is named, of all.
@@ -18,10 +19,10 @@ impl<S: Store> AccessTokens<S> {
         caller: &Caller,
         identifier: &AccessTokenIdentifier,
         kinds: &[SecretKind],
-        want: Want,
+        fields: &FieldSelection,
     ) -> Result<Answer> {
         caller.require(Permission::AccessTokensWrite)?;
-        let found = self.find(caller, identifier, want.owners, ReadOptions::STRONG).await?;
+        let found = self.find(caller, identifier, OwnerJoins::from(fields), ReadOptions::STRONG).await?;
         let secrets = caller.permissions.contains(Permission::AccessTokensSecrets);
         let unlock = if secrets { Attempts::unlocked } else { Attempts::row_ended };
         let (organisation, id) = (caller.organisation, &found.token.id);
@@ -30,6 +31,6 @@ impl<S: Store> AccessTokens<S> {
                 self.update_attempts(organisation, id, kind, entry, unlock).await?;
             }
         }
-        self.answer(caller, found, want)
+        self.answer(caller, found, fields)
     }
 }

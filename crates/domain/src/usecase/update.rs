@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{AccessTokens, Answer, Want, udf};
+use super::{AccessTokens, Answer, udf};
 use crate::model::access_token::{AccessToken, Precondition, TokenChanges};
 use crate::model::card;
 use crate::model::error::Violations;
+use crate::model::field_selection::FieldSelection;
 use crate::model::identifier::{AccessTokenIdentifier, TokenKey};
 use crate::model::policy::Policy;
 use crate::model::secret::Secret;
@@ -13,7 +14,7 @@ use crate::model::session::{Caller, Permission};
 use crate::model::time::Timestamp;
 use crate::ports::HashWork;
 use crate::ports::code;
-use crate::ports::store::{FoundToken, ReadOptions, Sequence, Store};
+use crate::ports::store::{FoundToken, OwnerJoins, ReadOptions, Sequence, Store};
 use crate::{Error, Reason, Result};
 
 /// What to change: `None` leaves a field untouched, `Some(None)` sets it to null.
@@ -45,10 +46,10 @@ impl<S: Store> AccessTokens<S> {
         caller: &Caller,
         identifier: &AccessTokenIdentifier,
         mut request: UpdateToken,
-        want: Want,
+        fields: &FieldSelection,
     ) -> Result<Answer> {
         caller.require(Permission::AccessTokensWrite)?;
-        let found = self.find(caller, identifier, want.owners, ReadOptions::STRONG).await?;
+        let found = self.find(caller, identifier, OwnerJoins::from(fields), ReadOptions::STRONG).await?;
         let reference = Arc::clone(&found.reference);
         let policy = reference.policy(found.token.classification.as_deref());
         check(&request, policy, &found.token)?;
@@ -90,7 +91,7 @@ impl<S: Store> AccessTokens<S> {
         } else {
             self.write(caller, found, precondition, changes).await?
         };
-        self.answer(caller, found, want)
+        self.answer(caller, found, fields)
     }
 
     /// A code where the caller asks for one; random where the policy itself makes none.

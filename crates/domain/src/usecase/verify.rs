@@ -2,15 +2,16 @@
 
 use super::find::check_key;
 use super::verifier::{Check, Rejection, Verified};
-use super::{AccessTokens, Answer, Want};
+use super::{AccessTokens, Answer};
 use crate::model::access_token::{Precondition, TokenChanges};
+use crate::model::field_selection::FieldSelection;
 use crate::model::identifier::AccessTokenIdentifier;
 use crate::model::life_cycle::{self, Transition};
 use crate::model::secret::{Secret, SecretKind};
 use crate::model::session::{Caller, Permission};
 use crate::model::text;
 use crate::ports::HashWork;
-use crate::ports::store::{ReadOptions, Store};
+use crate::ports::store::{OwnerJoins, ReadOptions, Store};
 use crate::{Error, Reason, Result};
 
 /// What a caller presents.
@@ -29,32 +30,32 @@ impl<S: Store> AccessTokens<S> {
     ///
     /// Who may not know secrets gets one answer to whatever is not right. Who may is told of an unknown token and of a
     /// wrong state as by every other method.
-    pub async fn verify(&self, caller: &Caller, request: VerifyToken, want: Want) -> Result<Answer> {
+    pub async fn verify(&self, caller: &Caller, request: VerifyToken, fields: &FieldSelection) -> Result<Answer> {
         caller.require(Permission::AccessTokensWrite)?;
         Error::of_check("verification_code", text::code(request.verification_code.expose()))?;
         match &request.identifier {
             AccessTokenIdentifier::Credential { proof: None, .. } => caller.require(Permission::AccessTokensLookup)?,
             // The credential is a check of its own, of another secret.
             AccessTokenIdentifier::Credential { proof: Some(_), .. } => {
-                self.find(caller, &request.identifier, want.owners, ReadOptions::STRONG).await?;
+                self.find(caller, &request.identifier, OwnerJoins::from(fields), ReadOptions::STRONG).await?;
             }
             _ => {}
         }
         check_key(&request.identifier)?;
-        match self.verify_once(caller, &request, want).await {
+        match self.verify_once(caller, &request, fields).await {
             // The code was replaced between the comparison and the write, or only its key was: that is another attempt.
-            Err(error) if error.reason() == Reason::Conflict => self.verify_once(caller, &request, want).await,
+            Err(error) if error.reason() == Reason::Conflict => self.verify_once(caller, &request, fields).await,
             done => done,
         }
     }
 
-    async fn verify_once(&self, caller: &Caller, request: &VerifyToken, want: Want) -> Result<Answer> {
+    async fn verify_once(&self, caller: &Caller, request: &VerifyToken, fields: &FieldSelection) -> Result<Answer> {
         let check = Check {
             key: request.identifier.key(),
             kind: SecretKind::VerificationCode,
             secret: &request.verification_code,
             state: Some(Transition::Verify.source()),
-            joins: want.owners,
+            joins: OwnerJoins::from(fields),
         };
         let Verified { found, .. } = match self.verify_secret(caller, check).await? {
             Ok(verified) => verified,
@@ -82,7 +83,7 @@ impl<S: Store> AccessTokens<S> {
             ..Precondition::default()
         };
         let found = self.write(caller, found, precondition, changes).await?;
-        self.answer(caller, found, want)
+        self.answer(caller, found, fields)
     }
 
     fn refused(&self, caller: &Caller, identifier: &AccessTokenIdentifier, rejection: &Rejection) -> Error {

@@ -1,19 +1,21 @@
 //! Check a one-time password, which is used up by it.
 
 use super::check_pass_code::Presented;
-use super::{AccessTokens, Answer, Want};
+use super::{AccessTokens, Answer};
 use crate::Result;
+use crate::model::field_selection::FieldSelection;
 use crate::model::secret::SecretKind;
 use crate::model::session::{Caller, Permission};
-use crate::ports::store::Store;
+use crate::ports::store::{OwnerJoins, Store};
 
 impl<S: Store> AccessTokens<S> {
     /// Checks the one-time password of an EFFECTIVE token and uses it up: of any number of concurrent calls with the
     /// right one exactly one succeeds. Everything else gets the same answer.
-    pub async fn verify_otp(&self, caller: &Caller, presented: &Presented, want: Want) -> Result<Answer> {
+    pub async fn verify_otp(&self, caller: &Caller, presented: &Presented, fields: &FieldSelection) -> Result<Answer> {
         caller.require(Permission::AccessTokensWrite)?;
         let proof = presented.proof(&[SecretKind::OneTimePassword])?;
-        let verified = self.authenticate(caller, presented.identifier.key(), proof, None, want.owners).await?;
-        self.answer(caller, verified.found, want)
+        let verified =
+            self.authenticate(caller, presented.identifier.key(), proof, None, OwnerJoins::from(fields)).await?;
+        self.answer(caller, verified.found, fields)
     }
 }

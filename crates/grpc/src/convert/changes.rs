@@ -7,7 +7,7 @@ use access_tokens_domain::secret::Secret;
 use access_tokens_domain::service::{CreateToken, UpdateToken};
 use access_tokens_proto::v1;
 
-use super::fields::FieldSelection;
+use super::fields::selection;
 use super::mask::UpdateMask;
 use super::request::{Read, checked};
 use super::{identifier, time};
@@ -43,7 +43,7 @@ pub(crate) fn create(request: v1::CreateAccessTokenRequest) -> Read<CreateToken>
         rewards_participant: identifier::rewards_participant(request.rewards_participant_identifier, faults),
         classification: identifier::classification(request.classification_identifier, faults),
     };
-    let fields = FieldSelection::of::<v1::AccessToken>(request.fields_set.as_ref(), faults);
+    let fields = selection::<v1::AccessToken>(request.fields_set.as_ref(), faults);
     violations.into_result()?;
     Ok((create, fields))
 }
@@ -87,7 +87,7 @@ pub(crate) fn update(request: v1::UpdateAccessTokenRequest) -> Read<(AccessToken
             mask.apply("udf_date_4", dates[3], faults),
         ],
     };
-    let fields = FieldSelection::of::<v1::AccessToken>(request.fields_set.as_ref(), faults);
+    let fields = selection::<v1::AccessToken>(request.fields_set.as_ref(), faults);
     Ok(((checked(identifier, violations)?, update), fields))
 }
 

@@ -3,11 +3,11 @@
 use access_tokens_domain::directory::{
     CompanyProfile, ContactInformation, ContactState, ContactType, DateOfBirth, Demographics, Gender, NameDay,
 };
+use access_tokens_domain::field_selection::FieldSelection;
 use access_tokens_domain::reference::Reference;
 use access_tokens_proto::v1;
 use access_tokens_proto::v1::contact_information::{LifeCycleState, Type};
 
-use super::fields::FieldSelection;
 use super::reference::{country, industry, industry_sector};
 use super::time;
 

@@ -8,7 +8,7 @@ use access_tokens_domain::secret::Secret;
 use access_tokens_domain::service::{ChangePassCode, Presented};
 use access_tokens_proto::v1;
 
-use super::fields::{FieldSelection, SHOWN_PATHS};
+use super::fields::{SHOWN_PATHS, selection};
 use super::identifier;
 use super::request::{Read, checked};
 
@@ -19,7 +19,7 @@ pub(crate) fn check_pass_code(request: v1::CheckPassCodeRequest) -> Read<Present
     let mut violations = Violations::default();
     let proof = request.pass_code.map(|code| Proof::PassCode(Secret::new(code)));
     let presented = presented(request.access_token_identifier, proof, &[PASS_CODE], &mut violations);
-    let fields = FieldSelection::of::<v1::AccessToken>(request.fields_set.as_ref(), &mut violations);
+    let fields = selection::<v1::AccessToken>(request.fields_set.as_ref(), &mut violations);
     Ok((checked(presented, violations)?, fields))
 }
 
@@ -27,7 +27,7 @@ pub(crate) fn verify_otp(request: v1::VerifyOtpRequest) -> Read<Presented> {
     let mut violations = Violations::default();
     let proof = request.one_time_password.map(|code| Proof::OneTimePassword(Secret::new(code)));
     let presented = presented(request.access_token_identifier, proof, &[ONE_TIME_PASSWORD], &mut violations);
-    let fields = FieldSelection::of::<v1::AccessToken>(request.fields_set.as_ref(), &mut violations);
+    let fields = selection::<v1::AccessToken>(request.fields_set.as_ref(), &mut violations);
     Ok((checked(presented, violations)?, fields))
 }
 
@@ -43,7 +43,7 @@ pub(crate) fn change_pass_code(request: v1::ChangePassCodeRequest) -> Read<Chang
     if request.new_pass_code.is_empty() {
         violations.add(Reason::RequiredFieldMissing, "new_pass_code", "is required");
     }
-    let fields = FieldSelection::of::<v1::AccessToken>(request.fields_set.as_ref(), &mut violations);
+    let fields = selection::<v1::AccessToken>(request.fields_set.as_ref(), &mut violations);
     let presented = checked(presented, violations)?;
     Ok((ChangePassCode { presented, new_pass_code: Secret::new(request.new_pass_code) }, fields))
 }
@@ -58,7 +58,7 @@ pub(crate) fn unlock(request: v1::UnlockAccessTokenRequest) -> Read<(AccessToken
     let mut violations = Violations::default();
     let identifier = identifier::access_token(request.access_token_identifier, &mut violations);
     let kinds = secret_kinds(&request.secret_kinds, &mut violations);
-    let fields = FieldSelection::of::<v1::AccessToken>(request.fields_set.as_ref(), &mut violations);
+    let fields = selection::<v1::AccessToken>(request.fields_set.as_ref(), &mut violations);
     Ok(((checked(identifier, violations)?, kinds), fields))
 }
 

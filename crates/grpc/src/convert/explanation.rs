@@ -1,5 +1,6 @@
 //! What explains an access token, and how well policies protect secrets.
 
+use access_tokens_domain::field_selection::FieldSelection;
 use std::collections::BTreeMap;
 
 use access_tokens_domain::attempts::{Attempt, LockCause, SecretKind};
@@ -12,7 +13,6 @@ use access_tokens_proto::v1::access_token::SecretKind as WireKind;
 use access_tokens_proto::v1::lock::{self, Cause};
 use access_tokens_proto::v1::obstacle::{Kind, Use};
 
-use super::fields::FieldSelection;
 use super::{time, token};
 
 /// The explanation of one token.

@@ -1,11 +1,8 @@
 //! Field masks of answers: which fields a caller wants.
 
-use std::collections::BTreeMap;
-
 use access_tokens_domain::Reason;
 use access_tokens_domain::error::Violations;
-use access_tokens_domain::service::Want;
-use access_tokens_domain::store::OwnerJoins;
+use access_tokens_domain::field_selection::FieldSelection;
 use access_tokens_proto::fields::validate_path_of;
 use prost::Name;
 use prost_types::FieldMask;
@@ -16,74 +13,28 @@ const FIELD: &str = "fields_set";
 pub(super) const SHOWN_PATHS: usize = 5;
 const SHOWN_CHARACTERS: usize = 64;
 
-/// The wanted fields of a message: all of them, or these, each with what is wanted below it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum FieldSelection {
-    /// Everything.
-    All,
-    /// Only these.
-    Only(BTreeMap<String, FieldSelection>),
-}
-
-impl FieldSelection {
-    /// The fields that a mask names for a message of type `M`. Without paths, or with `*`, all of them. A path that
-    /// names no field is a violation that lists those that exist.
-    pub(crate) fn of<M: Name>(mask: Option<&FieldMask>, violations: &mut Violations) -> Self {
-        let paths = mask.map(|mask| mask.paths.as_slice()).unwrap_or_default();
-        let mut tree = BTreeMap::new();
-        let mut all = false;
-        let mut unknown = 0;
-        for path in paths.iter().map(|path| spelled(path)).filter(|path| !path.is_empty()) {
-            let path = path.as_str();
-            if path == "*" {
-                all = true;
-            } else if let Err(mut found) = validate_path_of::<M>(path) {
-                unknown += 1;
-                if unknown <= SHOWN_PATHS {
-                    found.segment = shown(&found.segment);
-                    violations.add(Reason::UnknownField, FIELD, found.to_string());
-                }
-            } else {
-                insert(&mut tree, path);
+/// Returns the fields that a mask selects of a message of type `M`. Without paths, or with `*`, these are all fields. A path that names
+/// no field is a violation that lists those that exist.
+pub(crate) fn selection<M: Name>(mask: Option<&FieldMask>, violations: &mut Violations) -> FieldSelection {
+    let paths = mask.map(|mask| mask.paths.as_slice()).unwrap_or_default();
+    let mut selection = FieldSelection::NONE;
+    let mut all = false;
+    let mut unknown = 0;
+    for path in paths.iter().map(|path| spelled(path)).filter(|path| !path.is_empty()) {
+        let path = path.as_str();
+        if path == "*" {
+            all = true;
+        } else if let Err(mut found) = validate_path_of::<M>(path) {
+            unknown += 1;
+            if unknown <= SHOWN_PATHS {
+                found.segment = shown(&found.segment);
+                violations.add(Reason::UnknownField, FIELD, found.to_string());
             }
-        }
-        if all || tree.is_empty() { Self::All } else { Self::Only(tree) }
-    }
-
-    /// Is the field wanted, whole or in part?
-    pub(crate) fn wants(&self, field: &str) -> bool {
-        match self {
-            Self::All => true,
-            Self::Only(fields) => fields.contains_key(field),
+        } else {
+            selection.insert(path);
         }
     }
-
-    /// A scalar field, made only if it is wanted.
-    pub(crate) fn value<T: Default>(&self, field: &str, make: impl FnOnce() -> T) -> T {
-        if self.wants(field) { make() } else { T::default() }
-    }
-
-    /// A message, made only if it is wanted, and only with what is wanted of it.
-    pub(crate) fn nested<T>(&self, field: &str, make: impl FnOnce(&Self) -> Option<T>) -> Option<T> {
-        match self {
-            Self::All => make(self),
-            Self::Only(fields) => fields.get(field).and_then(make),
-        }
-    }
-
-    /// The same in a box, where the contract's type has one.
-    pub(crate) fn boxed<T>(&self, field: &str, make: impl FnOnce(&Self) -> Option<T>) -> Option<Box<T>> {
-        self.nested(field, |fields| make(fields).map(Box::new))
-    }
-
-    /// What an access token's answer has to load for these fields.
-    pub(crate) fn want(&self) -> Want {
-        let owners = OwnerJoins {
-            accounts_receivable: self.wants("accounts_receivable"),
-            rewards_participant: self.wants("rewards_participant"),
-        };
-        Want { owners, verification_code: self.wants("verification_code") }
-    }
+    if all || selection == FieldSelection::NONE { FieldSelection::All } else { selection }
 }
 
 /// As much of an unknown name as an error repeats.
@@ -104,24 +55,10 @@ pub(super) fn spelled(path: &str) -> String {
     spelled
 }
 
-/// Adds a path. A field that is wanted whole stays whole.
-fn insert(tree: &mut BTreeMap<String, FieldSelection>, path: &str) {
-    match path.split_once('.') {
-        None => {
-            tree.insert(path.to_owned(), FieldSelection::All);
-        }
-        Some((field, rest)) => {
-            let below = tree.entry(field.to_owned()).or_insert_with(|| FieldSelection::Only(BTreeMap::new()));
-            if let FieldSelection::Only(below) = below {
-                insert(below, rest);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use access_tokens_domain::Result;
+    use access_tokens_domain::store::OwnerJoins;
     use access_tokens_proto::v1::{AccessToken, GenerateOtpResponse};
 
     use super::*;
@@ -129,7 +66,7 @@ mod tests {
     fn tree_of<M: Name>(paths: &[&str]) -> Result<FieldSelection> {
         let mask = FieldMask { paths: paths.iter().map(|p| (*p).to_owned()).collect() };
         let mut violations = Violations::default();
-        let tree = FieldSelection::of::<M>(Some(&mask), &mut violations);
+        let tree = selection::<M>(Some(&mask), &mut violations);
         violations.into_result().map(|()| tree)
     }
 
@@ -151,7 +88,7 @@ mod tests {
 
     #[test]
     fn nothing_blank_and_star_mean_everything() {
-        assert_eq!(FieldSelection::of::<AccessToken>(None, &mut Violations::default()), FieldSelection::All);
+        assert_eq!(selection::<AccessToken>(None, &mut Violations::default()), FieldSelection::All);
         for paths in [&[][..], &[""], &[" ", ""], &["*"], &["number", "*"]] {
             assert_eq!(tree(paths).expect("known"), FieldSelection::All, "{paths:?}");
         }
@@ -160,20 +97,10 @@ mod tests {
     #[test]
     fn only_what_is_named_is_wanted_and_loaded() {
         let tree = tree(&[" number", "accounts_receivable.account_owner.name "]).expect("known");
-        assert!(tree.wants("number") && !tree.wants("id") && !tree.wants("rewards_participant"));
-        let want = tree.want();
-        assert!(want.owners.accounts_receivable && !want.owners.rewards_participant && !want.verification_code);
-        let below = tree.nested("accounts_receivable", |below| Some((below.wants("account_owner"), below.wants("id"))));
-        assert_eq!(below, Some((true, false)));
-        assert_eq!(FieldSelection::All.want(), Want::ALL);
-    }
-
-    #[test]
-    fn a_whole_field_stays_whole_in_any_order() {
-        for paths in [["classification", "classification.name"], ["classification.name", "classification"]] {
-            let tree = tree(&paths).expect("known");
-            assert_eq!(tree.nested("classification", |below| Some(below.clone())), Some(FieldSelection::All));
-        }
+        assert!(tree.contains("number") && !tree.contains("id") && !tree.contains("verification_code"));
+        let joins = OwnerJoins::from(&tree);
+        assert!(joins.accounts_receivable && !joins.rewards_participant);
+        assert_eq!(OwnerJoins::from(&FieldSelection::All), OwnerJoins::ALL);
     }
 
     #[test]

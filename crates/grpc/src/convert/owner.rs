@@ -1,12 +1,12 @@
 //! Owners of tokens: accounts receivable and rewards participants.
 
 use access_tokens_domain::directory::{AccountsReceivableState, RewardsParticipantState};
+use access_tokens_domain::field_selection::FieldSelection;
 use access_tokens_domain::reference::Reference;
 use access_tokens_domain::store::{Account, Participant};
 use access_tokens_proto::v1;
 
 use super::contact::contact_information;
-use super::fields::FieldSelection;
 
 /// The account of an id; what was not found is its id alone.
 pub(super) fn accounts_receivable(

@@ -2,10 +2,10 @@
 
 use access_tokens_domain::access_token::AuditStamp;
 use access_tokens_domain::directory;
+use access_tokens_domain::field_selection::FieldSelection;
 use access_tokens_domain::reference::Reference;
 use access_tokens_proto::v1;
 
-use super::fields::FieldSelection;
 use super::time;
 
 pub(super) fn user(id: &str, reference: &Reference, fields: &FieldSelection) -> v1::User {

@@ -2,6 +2,7 @@
 //! in [`super::credential`].
 
 use access_tokens_domain::error::Violations;
+use access_tokens_domain::field_selection::FieldSelection;
 use access_tokens_domain::identifier::{AccessTokenIdentifier, ResetIdentifier};
 use access_tokens_domain::life_cycle::LifeCycleState;
 use access_tokens_domain::secret::Secret;
@@ -11,7 +12,7 @@ use access_tokens_proto::v1;
 use prost::Name;
 use prost_types::FieldMask;
 
-use super::fields::FieldSelection;
+use super::fields::selection;
 use super::identifier;
 
 /// A request with the wanted fields of its answer.
@@ -41,7 +42,7 @@ pub(crate) fn explain(request: v1::ExplainAccessTokenRequest) -> Read<AccessToke
 fn one<M: Name>(identifier: Option<v1::AccessTokenIdentifier>, mask: Option<FieldMask>) -> Read<AccessTokenIdentifier> {
     let mut violations = Violations::default();
     let identifier = identifier::access_token(identifier, &mut violations);
-    let fields = FieldSelection::of::<M>(mask.as_ref(), &mut violations);
+    let fields = selection::<M>(mask.as_ref(), &mut violations);
     Ok((checked(identifier, violations)?, fields))
 }
 
@@ -49,7 +50,7 @@ pub(crate) fn list(request: v1::ListAccessTokensRequest) -> Read<ListTokens> {
     let mut violations = Violations::default();
     let owner = identifier::owner(request.owner, &mut violations);
     let classification = identifier::classification(request.classification_identifier, &mut violations);
-    let fields = FieldSelection::of::<v1::AccessToken>(request.fields_set.as_ref(), &mut violations);
+    let fields = selection::<v1::AccessToken>(request.fields_set.as_ref(), &mut violations);
     let list = ListTokens {
         owner: checked(owner, violations)?,
         classification,
@@ -67,7 +68,7 @@ pub(crate) fn not_associated(request: v1::GetNotAssociatedAccessTokensRequest) -
         violations.add(Reason::RequiredFieldMissing, "number", "is required");
     }
     let life_cycle_state = state(request.life_cycle_state, &mut violations);
-    let fields = FieldSelection::of::<v1::AccessToken>(request.fields_set.as_ref(), &mut violations);
+    let fields = selection::<v1::AccessToken>(request.fields_set.as_ref(), &mut violations);
     violations.into_result()?;
     Ok((NotAssociated { number: request.number, life_cycle_state }, fields))
 }
@@ -93,7 +94,7 @@ pub(crate) fn verify(request: v1::VerifyAccessTokenRequest) -> Read<VerifyToken>
     if request.verification_code.is_empty() {
         violations.add(Reason::RequiredFieldMissing, "verification_code", "is required");
     }
-    let fields = FieldSelection::of::<v1::AccessToken>(request.fields_set.as_ref(), &mut violations);
+    let fields = selection::<v1::AccessToken>(request.fields_set.as_ref(), &mut violations);
     let verify = VerifyToken {
         identifier: checked(identifier, violations)?,
         verification_code: Secret::new(request.verification_code),
@@ -105,14 +106,14 @@ pub(crate) fn verify(request: v1::VerifyAccessTokenRequest) -> Read<VerifyToken>
 pub(crate) fn reset_pass_code(request: v1::ResetPassCodeRequest) -> Read<ResetIdentifier> {
     let mut violations = Violations::default();
     let identifier = identifier::reset_pass_code(request.access_token, &mut violations);
-    let fields = FieldSelection::of::<v1::ResetPassCodeResponse>(request.fields_set.as_ref(), &mut violations);
+    let fields = selection::<v1::ResetPassCodeResponse>(request.fields_set.as_ref(), &mut violations);
     Ok((checked(identifier, violations)?, fields))
 }
 
 pub(crate) fn reset_verification_code(request: v1::ResetVerificationCodeRequest) -> Read<ResetIdentifier> {
     let mut violations = Violations::default();
     let identifier = identifier::reset_verification_code(request.access_token, &mut violations);
-    let fields = FieldSelection::of::<v1::ResetVerificationCodeResponse>(request.fields_set.as_ref(), &mut violations);
+    let fields = selection::<v1::ResetVerificationCodeResponse>(request.fields_set.as_ref(), &mut violations);
     Ok((checked(identifier, violations)?, fields))
 }
 
@@ -127,7 +128,7 @@ pub(crate) fn list_guess_budgets(request: v1::ListGuessBudgetsRequest) -> Result
 /// A request for everything that there is of an `M`.
 fn all<M: Name>(mask: Option<FieldMask>) -> Result<FieldSelection> {
     let mut violations = Violations::default();
-    let fields = FieldSelection::of::<M>(mask.as_ref(), &mut violations);
+    let fields = selection::<M>(mask.as_ref(), &mut violations);
     violations.into_result()?;
     Ok(fields)
 }

@@ -1,5 +1,6 @@
 //! Answers on the wire: everything resolved, nothing that was not asked for.
 
+use access_tokens_domain::field_selection::FieldSelection;
 use std::sync::Arc;
 
 use access_tokens_domain::access_token::{AccessToken, AuditStamp, UserDefinedFields};
@@ -20,7 +21,7 @@ use chrono::DateTime;
 use prost::Name;
 use prost_types::FieldMask;
 
-use super::fields::FieldSelection;
+use super::fields::selection;
 use super::token;
 
 fn text(text: &str) -> Option<String> {
@@ -131,7 +132,7 @@ pub(super) fn answer(legacy_compatibility: bool, contact_type: ContactType) -> A
 
 pub(super) fn fields<M: Name>(paths: &[&str]) -> FieldSelection {
     let mask = FieldMask { paths: paths.iter().map(|path| (*path).to_owned()).collect() };
-    FieldSelection::of::<M>(Some(&mask), &mut Violations::default())
+    selection::<M>(Some(&mask), &mut Violations::default())
 }
 
 #[test]

@@ -2,13 +2,13 @@
 
 use access_tokens_domain::access_token::AccessToken;
 use access_tokens_domain::card;
+use access_tokens_domain::field_selection::FieldSelection;
 use access_tokens_domain::life_cycle::LifeCycleState;
 use access_tokens_domain::service::{Answer, IssuedOneTimePassword, IssuedPassCode, IssuedVerificationCode};
 use access_tokens_proto::v1;
 
 pub(crate) use super::reference::classification;
 
-use super::fields::FieldSelection;
 use super::owner::{accounts_receivable, rewards_participant};
 use super::reference::{classification_of, log_information, user};
 use super::time;

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
+use access_tokens_domain::field_selection::FieldSelection;
 use access_tokens_domain::identifier::{AccessTokenIdentifier, Proof, ResetIdentifier};
 use access_tokens_domain::notification::{Notification, Notifier};
-use access_tokens_domain::service::{AccessTokens, Presented, Want};
+use access_tokens_domain::service::{AccessTokens, Presented};
 use access_tokens_host::SystemRandom;
 use access_tokens_proto::options::methods;
 use access_tokens_testapp::TestApp;
@@ -273,7 +274,7 @@ on_both_databases! {
             let sent = outbox.0.lock().expect("not poisoned").pop().expect("one was sent");
             let proof = Some(Proof::OneTimePassword(sent.secret));
             let presented = Presented { identifier: AccessTokenIdentifier::Id(names.id.clone()), proof };
-            tokens.verify_otp(&caller, &presented, Want::ALL).await.is_ok()
+            tokens.verify_otp(&caller, &presented, &FieldSelection::All).await.is_ok()
         };
         let forget = async || {
             let identifier = ResetIdentifier::Identifier(names.login.clone());

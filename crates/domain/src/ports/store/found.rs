@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use crate::model::access_token::AccessToken;
 use crate::model::directory::{AccountsReceivable, ContactInformation, RewardsParticipant};
+use crate::model::field_selection::FieldSelection;
 use crate::model::identifier::OwnerIdentifier;
 use crate::model::reference::Reference;
 
-/// Which owners an answer needs. What is not asked for is not loaded.
+/// The owners that a read joins to its tokens. Others are not loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OwnerJoins {
     /// The accounts receivable with its owner.
@@ -17,10 +18,20 @@ pub struct OwnerJoins {
 }
 
 impl OwnerJoins {
-    /// Both owners.
+    /// Joins both owners.
     pub const ALL: Self = Self { accounts_receivable: true, rewards_participant: true };
-    /// Only the token itself.
+    /// Joins no owner.
     pub const NONE: Self = Self { accounts_receivable: false, rewards_participant: false };
+}
+
+impl From<&FieldSelection> for OwnerJoins {
+    /// Returns the joins that an access token with the selected fields needs.
+    fn from(fields: &FieldSelection) -> Self {
+        Self {
+            accounts_receivable: fields.contains("accounts_receivable"),
+            rewards_participant: fields.contains("rewards_participant"),
+        }
+    }
 }
 
 /// A token, the owners that were asked for, and what they refer to, all of one moment.
