@@ -1,4 +1,4 @@
-//! The access token as it is kept, and the changes that can be written to it.
+//! The access token as it is stored, and the changes that can be written to it.
 
 use chrono::TimeDelta;
 
@@ -6,20 +6,21 @@ use crate::model::life_cycle::LifeCycleState;
 use crate::model::secret::{CodeHash, PassCodeHash, SealedCode};
 use crate::model::time::{self, Timestamp};
 
-/// An access token: what a customer presents. References are ids of directory objects of the same organisation.
+/// An access token, which identifies a customer. References are ids of directory objects of the same organisation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AccessToken {
-    /// 32 upper-case hex digits (UUIDv7) when created here; imported ids are kept as they are. Never changes.
+    /// Id: 32 upper-case hex digits (UUIDv7) when the service created the token; an imported id is kept as it is. It never changes, except
+    /// that an import can replace an id that an earlier import derived.
     pub id: String,
     /// Prefix and ten digits, unique in the organisation.
     pub number: String,
     /// The state.
     pub life_cycle_state: LifeCycleState,
-    /// When it came into that state, where that is known.
+    /// Time of the last change of the state, where it is known.
     pub life_cycle_state_date: Option<Timestamp>,
-    /// What is scanned or typed; unique in the organisation.
+    /// Code that a reader scans or a person types; unique in the organisation.
     pub authentication_code: String,
-    /// A login name; unique in the organisation when present.
+    /// Login name; unique in the organisation when present.
     pub identifier: Option<String>,
     /// The hash of the pass code that goes with the identifier.
     pub pass_code: Option<PassCodeHash>,
@@ -27,11 +28,11 @@ pub struct AccessToken {
     pub verification: Option<VerificationCode>,
     /// The one-time password issued last.
     pub one_time_password: Option<OneTimePassword>,
-    /// When the token was verified.
+    /// Time of the verification.
     pub verified_date: Option<Timestamp>,
-    /// The user that verified it.
+    /// User that verified the token.
     pub verified_by_user: Option<String>,
-    /// The masked number of the card, as provided.
+    /// Masked number of the card, as provided.
     pub card_masked_number: Option<String>,
     /// User defined fields.
     pub udf: UserDefinedFields,
@@ -41,20 +42,20 @@ pub struct AccessToken {
     pub rewards_participant: Option<String>,
     /// The classification; never changes after creation.
     pub classification: Option<String>,
-    /// Who wrote the record first.
+    /// Audit stamp of the creation.
     pub created: AuditStamp,
-    /// Who wrote it last.
+    /// Audit stamp of the last change.
     pub updated: AuditStamp,
 }
 
 impl AccessToken {
-    /// Returns the names that a person may know of it, and must not choose as a pass code.
+    /// Returns the names of the token that a person may know, and must not choose as a pass code.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         [self.authentication_code.as_str(), &self.number].into_iter().chain(self.identifier.as_deref())
     }
 }
 
-/// User defined fields, 1 to 8 and 1 to 4, counted from zero here.
+/// User defined fields. Index 0 of each array is the field with the number 1.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct UserDefinedFields {
     /// `udf_string_1` to `udf_string_8`.
@@ -65,40 +66,40 @@ pub struct UserDefinedFields {
     pub dates: [Option<Timestamp>; 4],
 }
 
-/// A verification code, twice: to compare it and to show it.
+/// A verification code in two forms: one to compare it, one to show it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VerificationCode {
-    /// For comparison.
+    /// Keyed hash, for comparison.
     pub hash: CodeHash,
-    /// For callers with the permission to see it.
+    /// Encrypted code, for callers with the permission `access_tokens.secrets`.
     pub sealed: SealedCode,
 }
 
 /// A one-time password.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OneTimePassword {
-    /// For comparison.
+    /// Keyed hash, for comparison.
     pub hash: CodeHash,
-    /// The first moment at which it is worthless.
+    /// Time from which the password is no longer valid.
     pub expiration_date: Timestamp,
 }
 
-/// Who wrote and when. Users and units are ids; a caller without them leaves them empty.
+/// Time and author of a write. User and units are ids; they are `None` where the caller has none.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AuditStamp {
-    /// When.
+    /// Time of the write.
     pub date: Timestamp,
-    /// The caller's user.
+    /// User of the caller.
     pub user: Option<String>,
-    /// The unit the caller is logged in to.
+    /// Unit that the caller is logged in to.
     pub unit: Option<String>,
     /// The business unit of that unit.
     pub business_unit: Option<String>,
 }
 
 impl AuditStamp {
-    /// Returns the stamp of a change that follows another one. Where the date of the other one is ahead of the clock, as imported dates can
-    /// be, its date is a microsecond later: an import compares dates to see what was changed since.
+    /// Returns the stamp of a change that follows another one. Imported dates can be ahead of the clock. The date is
+    /// then one microsecond after the earlier one, because an import compares dates to find out what changed since.
     #[must_use]
     pub fn after(mut self, earlier: &Self) -> Self {
         if earlier.date > self.date {
@@ -110,23 +111,23 @@ impl AuditStamp {
     }
 }
 
-/// What must still be true when a change is written. It is part of the write's own condition, so that of
-/// concurrent callers exactly one succeeds.
+/// Conditions that must still hold when a change is written. They are part of the condition of the write itself, so
+/// that of concurrent callers exactly one succeeds.
 #[derive(Debug, Clone, Default)]
 pub struct Precondition {
-    /// The state.
+    /// The token is in this state.
     pub life_cycle_state: Option<LifeCycleState>,
-    /// The verification code that was compared is still the one issued last.
+    /// The verification code that was compared is still the one that was issued last.
     pub verification: Option<CodeHash>,
-    /// The one-time password that was compared is still the one issued last, and was not used.
+    /// The one-time password that was compared is still the one that was issued last, and is unused.
     pub one_time_password: Option<CodeHash>,
-    /// The pass code that was compared is still the one set last.
+    /// The pass code that was compared is still the one that was set last.
     pub pass_code: Option<PassCodeHash>,
     /// The token has no identifier.
     pub without_identifier: bool,
 }
 
-/// A change of one token: `None` leaves a column alone, `Some(None)` empties it.
+/// A change of one token. `None` leaves a column as it is, `Some(None)` clears it.
 #[derive(Debug, Clone, Default)]
 pub struct TokenChanges {
     /// The new state.
@@ -139,9 +140,9 @@ pub struct TokenChanges {
     pub pass_code: Option<Option<PassCodeHash>>,
     /// A new verification code.
     pub verification: Option<VerificationCode>,
-    /// A new one-time password, or none: it was used.
+    /// A new one-time password. `Some(None)` removes a used one.
     pub one_time_password: Option<Option<OneTimePassword>>,
-    /// When and by whom it was verified.
+    /// Time of the verification, and the user that verified.
     pub verified: Option<(Timestamp, Option<String>)>,
     /// A new masked card number.
     pub card_masked_number: Option<Option<String>>,
@@ -154,8 +155,8 @@ pub struct TokenChanges {
 }
 
 impl TokenChanges {
-    /// Ends the one-time password together with any change of a code, a secret or the state, unless the change sets
-    /// another one. A one-time password proves who presents it for the token as it was when the password was issued.
+    /// Removes the one-time password together with any change of a code, a secret or the state, unless the change sets
+    /// another one. A one-time password is proof for the token as it was when the password was issued.
     #[must_use]
     pub fn ending_one_time_password(mut self) -> Self {
         let ends = self.life_cycle_state.is_some()

@@ -1,10 +1,10 @@
-//! Masked card numbers: shown as provided, refused when they give the card away.
+//! Masked card numbers. They are shown as provided, and refused when they reveal too much of the card.
 
 use crate::Reason;
 use crate::model::text::{self, Check};
 
-/// Refuses what is a whole card number, or too much of one: more than the first eight and the last four digits in
-/// clear, or 13 to 19 digits that pass the Luhn check (PCI DSS 3.4.1).
+/// Refuses a complete card number and a number that reveals too much: more than the first eight and the last four
+/// digits in clear, or 13 to 19 digits that pass the Luhn check (PCI DSS 3.4.1).
 pub fn check(masked: &str) -> Check {
     text::written(masked)?;
     let digits: Vec<u8> = masked.chars().filter_map(|c| c.to_digit(10)).map(|d| d as u8).collect();
@@ -16,13 +16,13 @@ pub fn check(masked: &str) -> Check {
     Ok(())
 }
 
-/// The last four digits, where the masked number ends in them.
+/// Returns the last four digits, when the masked number ends in four digits.
 pub fn last_4_digits(masked: &str) -> Option<String> {
     let tail: Vec<char> = masked.chars().filter(|c| !c.is_whitespace() && *c != '-').rev().take(4).collect();
     (tail.len() == 4 && tail.iter().all(char::is_ascii_digit)).then(|| tail.into_iter().rev().collect())
 }
 
-/// Splits the number at its first and last masking character; separators between digits do not mask.
+/// Returns whether more digits are in clear than may be. Separators between digits do not mask.
 fn shows_too_much(masked: &str, digits: usize) -> bool {
     let masking = |c: char| !c.is_ascii_digit() && !c.is_whitespace() && c != '-';
     match (masked.find(masking), masked.rfind(masking)) {
@@ -35,7 +35,7 @@ fn shows_too_much(masked: &str, digits: usize) -> bool {
     }
 }
 
-/// Whether digits, as numbers from 0 to 9, pass the check of Luhn.
+/// Returns whether the digits, as numbers from 0 to 9, pass the Luhn check.
 pub fn luhn(digits: &[u8]) -> bool {
     let sum: u32 = digits
         .iter()

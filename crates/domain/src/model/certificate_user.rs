@@ -1,6 +1,6 @@
-//! Whom a certificate of a client stands for.
+//! The user that a client certificate identifies.
 
-/// The user that a certificate stands for, by the names that the settings give.
+/// The user that a client certificate identifies, by the names that the settings give.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CertificateUser {
     /// The name of the organisation.
@@ -10,7 +10,7 @@ pub struct CertificateUser {
 }
 
 impl CertificateUser {
-    /// Returns what its caller is kept under. Names have no control characters in them, so no two users share a key.
+    /// Returns the key of the caller in a cache. Names contain no control characters, so no two users share a key.
     pub fn key(&self) -> String {
         format!("{}\n{}", self.organisation, self.username)
     }

@@ -1,17 +1,17 @@
-//! What lets a user log in.
+//! Credentials of users.
 
 use crate::model::secret::PassCodeHash;
 use crate::model::session::Permissions;
 
-/// What lets a user log in.
+/// The password and the rights with which a user logs in.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Credential {
-    /// The user's id.
+    /// Id of the user.
     pub user: String,
-    /// The hash of the password; without one the user cannot log in.
+    /// Hash of the password. A user without one cannot log in with a password.
     pub password: Option<PassCodeHash>,
-    /// What the user may do.
+    /// Permissions of the user.
     pub permissions: Permissions,
-    /// The unit of a login that names none, by id.
+    /// Id of the unit of a login that names no unit.
     pub default_unit: Option<String>,
 }

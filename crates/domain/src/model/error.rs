@@ -1,4 +1,4 @@
-//! The one error type of the domain: a public reason, the fields at fault, and a cause that stays inside.
+//! The error type of the domain: a public reason, the fields at fault, and a cause that only the log gets.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ named! {
     Reason {
         /// The session is missing, malformed, expired or released.
         InvalidToken = "INVALID_TOKEN",
-        /// User name, password, organisation or API key are wrong; which one is not said.
+        /// The user name, the password, the organisation or the API key is wrong. The error does not say which.
         InvalidLogin = "INVALID_LOGIN",
         /// The caller lacks the permission that the method names.
         PermissionDenied = "PERMISSION_DENIED",
@@ -22,9 +22,9 @@ named! {
         FieldTooLong = "FIELD_TOO_LONG",
         /// A field mask or a record names a field that does not exist.
         UnknownField = "UNKNOWN_FIELD",
-        /// None, or more than one, of the alternatives of an identifier is given.
+        /// None of the alternatives of an identifier is given, or more than one.
         InvalidIdentifier = "INVALID_IDENTIFIER",
-        /// The page token is not one of ours, or belongs to another query.
+        /// The page token was not issued by this service, or belongs to another query.
         InvalidPageToken = "INVALID_PAGE_TOKEN",
         /// The masked card number shows too many digits.
         CardNumberNotMasked = "CARD_NUMBER_NOT_MASKED",
@@ -42,7 +42,7 @@ named! {
         UnitNotFound = "UNIT_NOT_FOUND",
         /// A record refers to something that does not exist.
         ReferenceNotFound = "REFERENCE_NOT_FOUND",
-        /// A name matches several; the service never guesses.
+        /// Several objects have the name. The service does not choose between them.
         AmbiguousName = "AMBIGUOUS_NAME",
         /// The life cycle state does not allow the call.
         WrongLifeCycleState = "WRONG_LIFE_CYCLE_STATE",
@@ -64,7 +64,7 @@ named! {
         NumberAlreadyExists = "NUMBER_ALREADY_EXISTS",
         /// Another record has this natural key.
         RecordAlreadyExists = "RECORD_ALREADY_EXISTS",
-        /// The token is unknown, or its secret is wrong or worthless now; which one is not said.
+        /// The token is unknown, or its secret is wrong or no longer valid. The error does not say which.
         InvalidCredential = "INVALID_CREDENTIAL",
         /// The verification code is not the one that was issued last.
         InvalidVerificationCode = "INVALID_VERIFICATION_CODE",
@@ -78,13 +78,13 @@ named! {
         Overloaded = "OVERLOADED",
         /// The database does not answer.
         DatabaseUnavailable = "DATABASE_UNAVAILABLE",
-        /// A fault of the service; the cause is in its log.
+        /// A fault of the service. Its log has the cause.
         Internal = "INTERNAL",
         /// There is no such method.
         MethodNotFound = "METHOD_NOT_FOUND",
         /// The time for the call is over.
         DeadlineExceeded = "DEADLINE_EXCEEDED",
-        /// The token got as many codes as the policy allows for now.
+        /// The token got the maximum number of codes that the policy allows for now.
         TooManyCodes = "TOO_MANY_CODES",
         /// A policy would let an attacker guess a secret too easily.
         GuessBudgetExceeded = "GUESS_BUDGET_EXCEEDED",
@@ -92,27 +92,27 @@ named! {
         NotificationsDisabled = "NOTIFICATIONS_DISABLED",
         /// The user is the last enabled one with the permission `admin`.
         LastAdmin = "LAST_ADMIN",
-        /// The user or the API key has opened as many sessions as it may for now.
+        /// The user or the API key has opened the maximum number of sessions for now.
         TooManyLogins = "TOO_MANY_LOGINS",
         /// The message is compressed, or encoded in another way that the service does not read.
         UnsupportedEncoding = "UNSUPPORTED_ENCODING",
-        /// The connection is closing: a stream ends with it.
+        /// The connection is closing, and a stream ends with it.
         ConnectionClosing = "CONNECTION_CLOSING",
     }
 }
 
-/// One field at fault and what is wrong with it. The description never repeats the value.
+/// One field at fault. The description never repeats the value, which may be a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldViolation {
     /// Path in the request, such as `access_token_identifier.credential.pass_code`.
     pub field: String,
-    /// What is wrong, for people.
+    /// Description for people.
     pub description: String,
-    /// The reason that this field alone would have given.
+    /// Reason that the error would have if only this field were at fault.
     pub reason: Reason,
 }
 
-/// Why a call was refused, in a form that may be shown, and what caused it, which may not.
+/// An error: a public part, which callers may see, and a cause, which only the log may show.
 #[derive(Debug)]
 pub struct Error {
     reason: Reason,
@@ -124,7 +124,7 @@ pub struct Error {
 }
 
 impl Error {
-    /// An error with a public message. The message names fields and states, never values of codes or secrets.
+    /// Returns an error with a public message. The message names fields and states, never values of codes or secrets.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
         Self {
             reason,
@@ -136,7 +136,7 @@ impl Error {
         }
     }
 
-    /// The same error for another answer. The cause, which is only for the log, stays with the first one.
+    /// Returns the same error for another answer, without the cause: the log gets it once.
     pub fn copy(&self) -> Self {
         Self {
             reason: self.reason,
@@ -148,77 +148,77 @@ impl Error {
         }
     }
 
-    /// One field at fault.
+    /// Returns an error about one field.
     pub fn field(reason: Reason, field: impl Into<String>, description: impl Into<String>) -> Self {
         Violations::single(reason, field, description)
     }
 
-    /// What the check of one field found, as an error.
+    /// Returns an error if the check of a field found something.
     pub fn of_check(field: &str, found: Result<(), (Reason, String)>) -> Result<(), Self> {
         let mut violations = Violations::default();
         violations.check(field, found);
         violations.into_result()
     }
 
-    /// A fault of ours. Only the log sees the cause.
+    /// Returns the error of a fault of the service. Only the log shows the cause.
     pub fn internal(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         let mut error = Self::new(Reason::Internal, "internal error");
         error.cause = Some(cause.into());
         error
     }
 
-    /// The session is not valid (any more).
+    /// Returns the error of a session that is not, or no longer, valid.
     pub fn invalid_token() -> Self {
         Self::new(Reason::InvalidToken, "the session token is missing, invalid or expired")
     }
 
-    /// Adds a fact for machines, such as the state that was found.
+    /// Adds a fact for programs, such as the state that was found.
     #[must_use]
     pub fn with(mut self, key: &'static str, value: impl Into<String>) -> Self {
         self.metadata.insert(key, value.into());
         self
     }
 
-    /// Tells the caller when to try again.
+    /// Sets the time after which the caller should try again.
     #[must_use]
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
         self
     }
 
-    /// Keeps the cause for the log.
+    /// Sets the cause, for the log.
     #[must_use]
     pub fn caused_by(mut self, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.cause = Some(cause.into());
         self
     }
 
-    /// Why.
+    /// Returns the reason.
     pub fn reason(&self) -> Reason {
         self.reason
     }
 
-    /// For people; public.
+    /// Returns the public message, for people.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// Every field at fault.
+    /// Returns all fields at fault.
     pub fn violations(&self) -> &[FieldViolation] {
         &self.violations
     }
 
-    /// Facts for machines; public.
+    /// Returns the public facts for programs.
     pub fn metadata(&self) -> &BTreeMap<&'static str, String> {
         &self.metadata
     }
 
-    /// When to try again, where waiting helps.
+    /// Returns the time after which the caller should try again, if that helps.
     pub fn wait(&self) -> Option<Duration> {
         self.retry_after
     }
 
-    /// What happened inside. For the log only.
+    /// Returns the cause, for the log only.
     pub fn cause(&self) -> Option<&(dyn std::error::Error + Send + Sync)> {
         self.cause.as_deref()
     }
@@ -232,17 +232,17 @@ impl std::fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Collects every field at fault, so that a caller mends a request once.
+/// A list of fields at fault. A caller gets all faults of a request at once.
 #[derive(Debug, Default)]
 pub struct Violations(Vec<FieldViolation>);
 
 impl Violations {
-    /// Adds a field.
+    /// Adds a field at fault.
     pub fn add(&mut self, reason: Reason, field: impl Into<String>, description: impl Into<String>) {
         self.0.push(FieldViolation { field: field.into(), description: description.into(), reason });
     }
 
-    /// Adds what a check of one field found.
+    /// Adds the result of the check of one field.
     pub fn check(&mut self, field: &str, found: Result<(), (Reason, String)>) {
         if let Err((reason, description)) = found {
             self.add(reason, field, description);
@@ -254,22 +254,22 @@ impl Violations {
         self.0.extend(other.0);
     }
 
-    /// How many were found.
+    /// Returns the number of violations.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// The reasons that were found, in the order of the fields.
+    /// Returns the reasons, in the order of the fields.
     pub fn reasons(&self) -> impl Iterator<Item = Reason> + '_ {
         self.0.iter().map(|violation| violation.reason)
     }
 
-    /// Nothing found?
+    /// Returns whether there is no violation.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The error, if anything was found. Its reason is that of the first field.
+    /// Returns an error if there are violations. Its reason is that of the first field.
     pub fn into_result(self) -> Result<(), Error> {
         let Some(first) = self.0.first() else { return Ok(()) };
         let list: Vec<String> = self.0.iter().map(|v| format!("{}: {}", v.field, v.description)).collect();

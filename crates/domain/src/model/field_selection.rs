@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-/// The selected fields of a message: all of them, or some, each with the selection below it. What is not selected is neither loaded
-/// nor decrypted nor answered.
+/// The selected fields of a message: all fields, or some, each with the selection below it. Fields that are not
+/// selected are neither loaded, nor decrypted, nor answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FieldSelection {
     /// Every field.
@@ -40,7 +40,7 @@ impl FieldSelection {
         if self.contains(field) { make() } else { T::default() }
     }
 
-    /// Returns a message, made only if it is selected, and only with what is selected of it.
+    /// Returns a message, made only if it is selected. `make` gets the selection below it.
     pub fn nested<T>(&self, field: &str, make: impl FnOnce(&Self) -> Option<T>) -> Option<T> {
         match self {
             Self::All => make(self),
@@ -48,7 +48,7 @@ impl FieldSelection {
         }
     }
 
-    /// Returns a message as [`Self::nested`] does, in a box, where the type of the contract has one.
+    /// Returns a message as [`Self::nested`] does, boxed, where the type of the contract is a box.
     pub fn boxed<T>(&self, field: &str, make: impl FnOnce(&Self) -> Option<T>) -> Option<Box<T>> {
         self.nested(field, |fields| make(fields).map(Box::new))
     }

@@ -1,18 +1,18 @@
-//! Naming one thing: the alternatives by which a caller may point at a token, an owner or a classification.
+//! Identifiers: the alternatives by which a caller names a token, an owner or a classification.
 
 use crate::model::secret::{Secret, SecretKind};
 
-/// How a caller names one access token. Exactly one alternative.
+/// Identifier of an access token.
 #[derive(Clone)]
 pub enum AccessTokenIdentifier {
-    /// What is scanned or typed.
+    /// Code that a reader scans or a person types.
     AuthenticationCode(String),
-    /// A login. With a secret it is a check; without one it needs the permission `access_tokens.lookup`, unless the
-    /// call brings the secret in a field of its own.
+    /// Login name. With a secret, the secret is checked. Without one, the caller needs the permission
+    /// `access_tokens.lookup`, unless the request has the secret in a field of its own.
     Credential {
         /// The login name.
         identifier: String,
-        /// What proves it.
+        /// Secret that proves that the token is the presenter's.
         proof: Option<Proof>,
     },
     /// The id.
@@ -21,12 +21,12 @@ pub enum AccessTokenIdentifier {
     Number(String),
 }
 
-/// What a caller presents to prove that a token is theirs.
+/// A secret that proves that the token is the presenter's.
 #[derive(Clone)]
 pub enum Proof {
     /// The pass code.
     PassCode(Secret),
-    /// A one-time password, which is used up by it.
+    /// A one-time password. The check consumes it.
     OneTimePassword(Secret),
 }
 
@@ -47,27 +47,27 @@ impl Proof {
     }
 }
 
-/// How the two reset methods name a token: without a pass code, since that is what is lost.
+/// Identifier of a token in the two reset methods. It has no pass code, since that is what was lost.
 #[derive(Debug, Clone)]
 pub enum ResetIdentifier {
-    /// What is scanned or typed.
+    /// Code that a reader scans or a person types.
     AuthenticationCode(String),
     /// The login name.
     Identifier(String),
 }
 
-/// How a caller names an accounts receivable.
+/// Identifier of an accounts receivable.
 #[derive(Debug, Clone)]
 pub enum AccountsReceivableIdentifier {
     /// The id.
     Id(String),
     /// The number.
     Number(String),
-    /// The name; an error when several have it.
+    /// The name. An error when several accounts have it.
     Name(String),
 }
 
-/// How a caller names a rewards participant.
+/// Identifier of a rewards participant.
 #[derive(Debug, Clone)]
 pub enum RewardsParticipantIdentifier {
     /// The id.
@@ -76,47 +76,47 @@ pub enum RewardsParticipantIdentifier {
     Number(String),
 }
 
-/// How a caller names whose tokens are to be listed.
+/// Identifier of the owner whose tokens are listed.
 #[derive(Debug, Clone)]
 pub enum OwnerIdentifier {
-    /// An accounts receivable's.
+    /// An accounts receivable.
     AccountsReceivable(AccountsReceivableIdentifier),
-    /// A rewards participant's.
+    /// A rewards participant.
     RewardsParticipant(RewardsParticipantIdentifier),
 }
 
-/// How a caller names a classification.
+/// Identifier of a classification.
 #[derive(Debug, Clone)]
 pub enum ClassificationIdentifier {
     /// The id.
     Id(String),
-    /// The name; an error when several have it.
+    /// The name. An error when several classifications have it.
     Name(String),
-    /// The alternative code; an error when several have it.
+    /// The alternative code. An error when several classifications have it.
     AlternativeCode(String),
 }
 
-/// One unique column of a token, and the value to look for.
+/// A unique column of a token with a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TokenKey<'a> {
-    /// By id.
+    /// The id.
     Id(&'a str),
-    /// By number.
+    /// The number.
     Number(&'a str),
-    /// By authentication code.
+    /// The authentication code.
     AuthenticationCode(&'a str),
-    /// By identifier.
+    /// The identifier.
     Identifier(&'a str),
 }
 
 impl<'a> TokenKey<'a> {
-    /// The value to look for.
+    /// Returns the value.
     pub fn text(self) -> &'a str {
         let (Self::Id(text) | Self::Number(text) | Self::AuthenticationCode(text) | Self::Identifier(text)) = self;
         text
     }
 
-    /// The same column with another value.
+    /// Returns the same column with another value.
     pub fn with_text<'b>(self, text: &'b str) -> TokenKey<'b> {
         match self {
             Self::Id(_) => TokenKey::Id(text),
@@ -128,7 +128,7 @@ impl<'a> TokenKey<'a> {
 }
 
 impl AccessTokenIdentifier {
-    /// The column to look in.
+    /// Returns the column and the value of the identifier.
     pub fn key(&self) -> TokenKey<'_> {
         match self {
             Self::AuthenticationCode(code) => TokenKey::AuthenticationCode(code),
@@ -140,7 +140,7 @@ impl AccessTokenIdentifier {
 }
 
 impl ResetIdentifier {
-    /// The field in which it is given.
+    /// Returns the name of the field that holds the identifier.
     pub fn field(&self) -> &'static str {
         match self {
             Self::AuthenticationCode(_) => "authentication_code",
@@ -148,7 +148,7 @@ impl ResetIdentifier {
         }
     }
 
-    /// The column to look in.
+    /// Returns the column and the value of the identifier.
     pub fn key(&self) -> TokenKey<'_> {
         match self {
             Self::AuthenticationCode(code) => TokenKey::AuthenticationCode(code),

@@ -20,19 +20,19 @@ named_document! {
     }
 }
 
-/// A change of state. Each has exactly one source and one target.
+/// A change of the state. Each has exactly one source and one target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transition {
-    /// The verification code was presented.
+    /// Verification with the verification code.
     Verify,
-    /// Switch on.
+    /// Switches the token on.
     SetAsEffective,
-    /// Switch off.
+    /// Switches the token off.
     SetAsNotEffective,
 }
 
 impl Transition {
-    /// The only state in which the change is allowed.
+    /// Returns the only state in which the change is allowed.
     pub fn source(self) -> LifeCycleState {
         match self {
             Self::Verify => LifeCycleState::PendingVerification,
@@ -41,7 +41,7 @@ impl Transition {
         }
     }
 
-    /// The state afterwards.
+    /// Returns the state after the change.
     pub fn target(self) -> LifeCycleState {
         match self {
             Self::Verify | Self::SetAsEffective => LifeCycleState::Effective,
@@ -50,7 +50,7 @@ impl Transition {
     }
 }
 
-/// Refuses a call that is not for this state.
+/// Refuses a call when the state is not the one that it needs.
 pub fn require(expected: LifeCycleState, found: LifeCycleState) -> Result<()> {
     if expected == found {
         return Ok(());

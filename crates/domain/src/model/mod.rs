@@ -1,5 +1,5 @@
-//! What the service is about: tokens, owners, reference data, policies and sessions, with the rules of each alone. Knows no other
-//! folder of this crate.
+//! The types of the service: tokens, owners, reference data, policies and sessions, with the rules that concern one of
+//! them. Imports no other folder of this crate.
 
 pub mod access_token;
 pub mod card;

@@ -1,20 +1,20 @@
-//! Page tokens: opaque to callers, a position and a fingerprint of the query to us.
+//! Page tokens. They are opaque to callers and hold a position and a fingerprint of the query.
 
 use sha2::{Digest, Sha256};
 
 use crate::{Error, Reason, Result};
 
-/// Bytes of a query's fingerprint.
+/// Length of the fingerprint of a query, in bytes.
 const FINGERPRINT: usize = 8;
 
-/// A page token that continues after `last_id` of the query described by `query`.
+/// Returns the page token that continues after `last_id` in the results of a query.
 pub fn encode(query: &str, last_id: &str) -> String {
     let mut bytes = fingerprint(query).to_vec();
     bytes.extend_from_slice(last_id.as_bytes());
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
-/// The id after which a page token continues, of whatever query it is.
+/// Returns the id after which a page token continues. Does not check the query.
 pub fn position(page_token: &str) -> Result<String> {
     let bytes: Option<Vec<u8>> = page_token
         .as_bytes()
@@ -27,9 +27,9 @@ pub fn position(page_token: &str) -> Result<String> {
     id.filter(|id| crate::model::text::code(id).is_ok()).ok_or_else(bad)
 }
 
-/// Is it a page token of this query?
+/// Refuses a page token that belongs to another query.
 pub fn check(query: &str, page_token: &str) -> Result<()> {
-    // There is one token for a page, not a second one in capitals.
+    // Each page has one token: a token in capitals is refused.
     if encode(query, &position(page_token)?) == page_token { Ok(()) } else { Err(bad()) }
 }
 

@@ -1,4 +1,4 @@
-//! Policies: what a token must have, how its codes look, who creates them.
+//! Policies: the rules for codes of tokens, and who creates the codes.
 //!
 //! An organisation has one definition; a classification may carry its own policy. If a token has a classification
 //! with a policy, only that one applies.
@@ -22,97 +22,97 @@ pub struct Policy {
     /// Rules of the pass code.
     #[serde(deserialize_with = "partial::pass_code")]
     pub pass_code: CodePolicy,
-    /// May a token do without identifier and pass code?
+    /// Whether a token may lack identifier and pass code.
     pub allow_without_identifier_and_pass_code: bool,
-    /// Does a new token wait for a verification code?
+    /// Whether a new token waits for a verification code.
     pub verification_required: bool,
-    /// Digits of a verification code, 6 to 10.
+    /// Number of digits of a verification code, 6 to 10.
     pub verification_code_length: u8,
-    /// Digits of a one-time password, 6 to 8.
+    /// Number of digits of a one-time password, 6 to 8.
     pub otp_length: u8,
-    /// Seconds for which a one-time password lives, 1 to 600.
+    /// Lifetime of a one-time password, 1 to 600 seconds.
     pub otp_lifetime_seconds: u32,
-    /// How many tokens one owner may have under this policy.
+    /// Maximum number of tokens of one owner under this policy.
     pub max_per_owner: Option<u32>,
-    /// How often a secret may be tried.
+    /// Limits on attempts at a secret.
     pub lock: LockPolicy,
-    /// How often a code may be issued.
+    /// Limits on the issuing of codes.
     pub issue: IssuePolicy,
-    /// Whether pass codes that attackers try first are refused. Stored only where it is set, since servers of the
-    /// previous release do not know it.
+    /// Whether pass codes that attackers try first are refused. Stored only when it is set, since servers of the
+    /// previous release do not know the member.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub refuse_common_codes: bool,
 }
 
-/// How often a secret of a token may be tried; see [`crate::policy::attempts`].
+/// Limits on attempts at a secret of a token; see [`crate::policy::attempts`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LockPolicy {
-    /// Wrong attempts in a row that lock, 1 to 100.
+    /// Number of consecutive wrong attempts that lock, 1 to 100.
     pub attempts: u32,
-    /// Seconds of the first lock, 1 to 86,400. Each further lock of the row lasts twice as long.
+    /// Duration of the first lock, 1 to 86,400 seconds. Each further lock in a series lasts twice as long.
     pub seconds: u32,
-    /// Seconds of the longest lock, 1 to 604,800.
+    /// Maximum duration of a lock, 1 to 604,800 seconds.
     pub max_seconds: u32,
-    /// Wrong attempts in a row that lock until somebody unlocks, 1 to 1,000.
+    /// Number of consecutive wrong attempts that lock until an operator unlocks, 1 to 1,000.
     pub hard_limit: u32,
-    /// Wrong attempts in any 24 hours, 1 to 10,000: half of them at once at most.
+    /// Maximum number of wrong attempts in any 24 hours, 1 to 10,000. At most half of them are possible at once.
     pub attempts_per_day: u32,
 }
 
-/// How often codes of one kind may be issued for one token.
+/// Limits on the issuing of codes of one kind for one token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct IssuePolicy {
-    /// Codes at once before there is a cooldown, 1 to 1,000.
+    /// Number of codes before the cooldown applies, 1 to 1,000.
     pub burst: u32,
-    /// Seconds after which one more may be issued, 0 to 86,400.
+    /// Time after which one more code may be issued, 0 to 86,400 seconds.
     pub cooldown_seconds: u32,
-    /// Codes in any 24 hours, 1 to 10,000: half of them at once at most.
+    /// Maximum number of codes in any 24 hours, 1 to 10,000. At most half of them are possible at once.
     pub per_day: u32,
 }
 
-/// The rules of one code. What a policy leaves out has the default of that code: an authentication code is AUTO_ID, a
-/// pass code has at least four characters.
+/// The rules of one code. A member that a policy omits has the default of that code: an authentication code is AUTO_ID,
+/// a pass code has at least four characters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CodePolicy {
-    /// Who creates it when the caller gives none.
+    /// Source of the code when the caller gives none.
     pub creation: Creation,
-    /// How it looks.
+    /// Form of the code.
     pub format: Format,
-    /// Fewest characters, at most 256.
+    /// Minimum number of characters, at most 256.
     pub min_length: u16,
-    /// Fewest letters.
+    /// Minimum number of letters.
     pub min_letters: u16,
-    /// Fewest digits.
+    /// Minimum number of digits.
     pub min_digits: u16,
-    /// Fewest characters that are neither letter nor digit.
+    /// Minimum number of characters that are neither letters nor digits.
     pub min_special: u16,
 }
 
-/// Who creates a code.
+/// The source of a code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Creation {
-    /// The caller.
+    /// Only the caller gives it.
     None,
-    /// The service, from a sequence of the organisation; a pass code is random digits instead.
+    /// The service takes it from a sequence of the organisation. A pass code is random digits instead.
     AutoNumber,
-    /// The service, 32 random hex digits.
+    /// The service draws 32 random hex digits.
     AutoId,
 }
 
-/// How a code looks.
+/// The form of a code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Format {
-    /// Anything.
+    /// Any text.
     FreeText,
     /// Digits only.
     Number,
     /// An e-mail address.
     Email,
-    /// A phone number: optional plus, digits, blanks, dots, dashes and parentheses, 5 to 20 digits.
+    /// A phone number: an optional plus, digits, blanks, dots, dashes and parentheses; 5 to 20 digits.
     Phone,
 }
 
@@ -161,7 +161,7 @@ impl Default for IssuePolicy {
 }
 
 impl Policy {
-    /// Checks the ranges. `path` is where the policy stands, such as `definition`.
+    /// Returns the members outside their ranges. `path` is the path of the policy in the request, such as `definition`.
     pub fn validate(&self, path: &str) -> Violations {
         let mut violations = Violations::default();
         let mut range = |field: &str, value: u64, low: u64, high: u64| {
@@ -196,8 +196,8 @@ impl Policy {
 }
 
 impl Policy {
-    /// Whether an access token with this code and identifier keeps the policy. Its pass code, of which only a hash is stored, is not
-    /// looked at, nor is how many tokens its owner has.
+    /// Returns whether a token with this code and identifier conforms to the policy. Its pass code, of which only a
+    /// hash is stored, and the number of tokens of its owner are not checked.
     pub fn admits(&self, authentication_code: &str, identifier: Option<&str>) -> bool {
         let admits_identifier = match identifier {
             Some(identifier) => self.identifier.check(identifier).is_ok(),
@@ -208,12 +208,13 @@ impl Policy {
 }
 
 impl CodePolicy {
-    /// What stands before the ten digits of a code of [`Creation::AutoNumber`]: zeros, where the policy wants longer codes.
+    /// Returns the prefix of the ten digits of a code of [`Creation::AutoNumber`]: zeros, when the policy asks for
+    /// longer codes.
     pub fn auto_number_prefix(&self) -> String {
         "0".repeat(usize::from(self.min_length).saturating_sub(10))
     }
 
-    /// Checks what a caller gave. The answer names the rule, never the value.
+    /// Checks a code that a caller gave. The error names the rule, never the value.
     pub fn check(&self, text: &str) -> Check {
         let text = &*crate::model::text::nfc(text);
         crate::model::text::written(text)?;
@@ -244,7 +245,7 @@ impl CodePolicy {
     }
 }
 
-/// Reads the rules of a code over the defaults of that very code.
+/// Reads the rules of a code; members that are absent have the defaults of that very code.
 mod partial {
     use serde::{Deserialize, Deserializer};
 

@@ -1,4 +1,4 @@
-//! One organisation's reference data as it was at one version.
+//! The reference data of an organisation at one version.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ use crate::{Error, Reason, Result};
 /// A snapshot of the reference data of one organisation, by id.
 #[derive(Debug, Clone)]
 pub struct Reference {
-    /// Counts the changes of the reference data; a snapshot is current while the stored version equals it.
+    /// Version of the reference data. Each change raises it. A snapshot is current when the stored version equals it.
     pub version: i64,
     /// The organisation itself.
     pub organisation: Organisation,
@@ -33,7 +33,7 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// That of an organisation which has none yet.
+    /// Returns the snapshot of an organisation without reference data.
     pub fn empty(organisation: Organisation) -> Self {
         Self {
             version: 0,
@@ -48,7 +48,7 @@ impl Reference {
         }
     }
 
-    /// The policy that applies to a token: its classification's, else the organisation's definition.
+    /// Returns the policy that applies to a token: that of its classification, else the definition of the organisation.
     pub fn policy(&self, classification: Option<&str>) -> &Policy {
         classification
             .and_then(|id| self.classifications.get(id))
@@ -56,7 +56,7 @@ impl Reference {
             .unwrap_or(&self.organisation.definition)
     }
 
-    /// The classification that a caller names.
+    /// Returns the classification that a caller names.
     pub fn classification(&self, identifier: &ClassificationIdentifier) -> Result<&Classification> {
         let all = self.classifications.values();
         let mut found: Vec<_> = match identifier {

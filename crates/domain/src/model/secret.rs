@@ -1,5 +1,5 @@
-//! Secrets as types that cannot be shown by accident. What is in clear has neither `Debug` nor `Display` nor
-//! `Serialize`; hashes and sealed codes show nothing; whatever is compared is compared in constant time.
+//! Types of secrets that cannot be shown by accident. A secret in clear has neither `Debug` nor `Display` nor
+//! `Serialize`. Hashes and sealed codes print nothing of themselves. Comparisons take constant time.
 
 use serde::{Deserialize, Deserializer};
 use subtle::ConstantTimeEq;
@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::model::named::named_document;
 
-/// A pass code, a password or a one-time code in clear. Its memory is wiped when it goes.
+/// A pass code, a password or a one-time code in clear. Its memory is overwritten when it is dropped.
 ///
 /// ```compile_fail
 /// println!("{:?}", access_tokens_domain::secret::Secret::new("1234"));
@@ -28,12 +28,12 @@ use crate::model::named::named_document;
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// Takes the text over.
+    /// Wraps a text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(Zeroizing::new(text.into()))
     }
 
-    /// The text, for the one place that needs it.
+    /// Returns the text. Call it only where the secret is hashed, encrypted or sent.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -52,12 +52,12 @@ macro_rules! opaque {
         pub struct $name(String);
 
         impl $name {
-            /// Wraps what was stored.
+            /// Wraps a stored text.
             pub fn from_stored(text: impl Into<String>) -> Self {
                 Self(text.into())
             }
 
-            /// What is stored.
+            /// Returns the text to store.
             pub fn as_stored(&self) -> &str {
                 &self.0
             }
@@ -88,7 +88,7 @@ opaque! {
     CodeHash
 }
 opaque! {
-    /// A code encrypted and authenticated, bound to the token and the purpose, with its key id.
+    /// An encrypted and authenticated code, bound to the token and the purpose, with its key id.
     SealedCode
 }
 

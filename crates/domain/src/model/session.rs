@@ -1,4 +1,4 @@
-//! Who calls: organisation, user, unit and what the caller may do.
+//! Callers: organisation, user, unit and permissions.
 
 use crate::model::access_token::AuditStamp;
 use crate::model::named::named;
@@ -6,12 +6,12 @@ use crate::model::reference::Reference;
 use crate::model::time::Timestamp;
 use crate::{Error, Reason, Result};
 
-/// The internal key of an organisation. Everything that is stored is scoped by it.
+/// The internal key of an organisation. Every stored row belongs to one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OrganisationKey(pub i32);
 
 impl OrganisationKey {
-    /// A key that no organisation has: what is looked up under it is not found.
+    /// A key that no organisation has. A lookup with it finds nothing.
     pub const NONE: Self = Self(i32::MIN);
 }
 
@@ -19,13 +19,13 @@ named! {
     /// A permission of a user or an API key. What no permission allows is denied. The names stand in the contract, in the database and
     /// on the command line.
     Permission {
-        /// Show and list access tokens and classifications.
+        /// Show and list access tokens and classifications, explain access tokens, and check pass codes.
         AccessTokensRead = "access_tokens.read",
-        /// Create and change access tokens.
+        /// Create and change access tokens, and consume their secrets.
         AccessTokensWrite = "access_tokens.write",
         /// Name a token by its identifier without the pass code.
         AccessTokensLookup = "access_tokens.lookup",
-        /// Receive verification codes, pass codes and one-time passwords.
+        /// Receive verification codes, pass codes and one-time passwords, and learn of locks.
         AccessTokensSecrets = "access_tokens.secrets",
         /// Import into the directory.
         DirectoryWrite = "directory.write",
@@ -39,7 +39,8 @@ named! {
 pub struct Permissions(u8);
 
 impl Permissions {
-    /// What every user of the original could do: all of `access_tokens.*`. The default of an imported user.
+    /// Returns the permissions of an imported user that names none: all of `access_tokens.*`, as every user of the
+    /// original API had.
     pub fn of_an_imported_user() -> Self {
         [
             Permission::AccessTokensRead,
@@ -51,33 +52,33 @@ impl Permissions {
         .collect()
     }
 
-    /// Every permission.
+    /// Returns all permissions.
     pub fn all() -> Self {
         Permission::ALL.into_iter().collect()
     }
 
-    /// Is it in the set?
+    /// Returns whether the permission is in the set.
     pub fn contains(self, permission: Permission) -> bool {
         self.0 & (1 << permission as u8) != 0
     }
 
-    /// Does the set have every permission of `others`?
+    /// Returns whether the set contains all permissions of `others`.
     pub fn contains_all(self, others: Self) -> bool {
         self.0 & others.0 == others.0
     }
 
-    /// The permissions that are in both sets.
+    /// Returns the permissions that are in both sets.
     #[must_use]
     pub fn intersection(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
 
-    /// The members, in the order of [`Permission::ALL`].
+    /// Returns the members, in the order of [`Permission::ALL`].
     pub fn iter(self) -> impl Iterator<Item = Permission> {
         Permission::ALL.into_iter().filter(move |p| self.contains(*p))
     }
 
-    /// Reports whether the set has no members.
+    /// Returns whether the set is empty.
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }
@@ -88,14 +89,14 @@ impl Permissions {
         Self(self.0 & other.0)
     }
 
-    /// The members that are not in the other set.
+    /// Returns the members that are not in the other set.
     #[must_use]
     pub fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }
 
-    /// Reads a stored list. Unknown names are left out: a newer release may have stored them, and what this release does not
-    /// know, it cannot allow.
+    /// Reads a stored list. Unknown names are left out: a newer release may have stored them, and this release cannot
+    /// allow what it does not know.
     pub fn from_stored(list: &str) -> Self {
         list.split(',').filter_map(|name| Permission::from_name(name.trim())).collect()
     }
@@ -120,16 +121,16 @@ impl FromIterator<Permission> for Permissions {
     }
 }
 
-/// Who calls. Comes from a valid session, and only from there.
+/// The caller of a use case. It comes from a valid session, a client certificate or the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// The organisation of the session. Nothing of another one is ever visible.
+    /// Organisation of the session. Nothing of another organisation is ever visible.
     pub organisation: OrganisationKey,
-    /// The user, if the caller is one (the command line is not).
+    /// User, if the caller is one. The command line is no user.
     pub user: Option<String>,
-    /// The unit the session is logged in to.
+    /// Unit that the session is logged in to.
     pub unit: Option<String>,
-    /// What the caller may do.
+    /// Permissions of the caller.
     pub permissions: Permissions,
 }
 
@@ -143,7 +144,7 @@ impl Caller {
         Err(Error::new(Reason::PermissionDenied, message).with("permission", permission.name()))
     }
 
-    /// Who writes, and when: what `log_information` records.
+    /// Returns the audit stamp of a write by this caller, which `log_information` shows.
     pub fn stamp(&self, reference: &Reference, date: Timestamp) -> AuditStamp {
         let unit = self.unit.as_ref().and_then(|id| reference.units.get(id));
         AuditStamp {
@@ -155,22 +156,22 @@ impl Caller {
     }
 }
 
-/// A session as its signed token states it.
+/// The contents of a signed session token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
-    /// The session's own id.
+    /// Id of the session.
     pub id: String,
-    /// The organisation's public id.
+    /// Public id of the organisation.
     pub organisation: String,
-    /// The user's id.
+    /// Id of the user.
     pub user: String,
-    /// The unit's id.
+    /// Id of the unit.
     pub unit: Option<String>,
-    /// When it began.
+    /// Time at which the session began.
     pub issued_at: Timestamp,
-    /// The first moment at which it is worthless.
+    /// Time from which the session is no longer valid.
     pub expires_at: Timestamp,
-    /// The id of the API key that opened the session. The session has the permissions of the key, and ends with it.
+    /// Id of the API key that opened the session. The session has the permissions of the key and ends with it.
     pub api_key: Option<String>,
 }
 

@@ -1,5 +1,5 @@
-//! Limits of texts, in characters (Unicode scalar values), and the form in which texts are written that identify or prove something
-//! (decision 42).
+//! Limits of texts in characters (Unicode scalar values), and the form in which texts are stored that identify or prove
+//! something (decision 42).
 
 use std::borrow::Cow;
 
@@ -8,17 +8,17 @@ use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 
 use crate::Reason;
 
-/// Codes, identifiers, pass codes and numbers.
+/// Maximum length of codes, identifiers, pass codes and numbers.
 pub const CODE: usize = 256;
-/// Names and other directory texts.
+/// Maximum length of names and other directory texts.
 pub const NAME: usize = 1_000;
-/// User defined strings and descriptions.
+/// Maximum length of user defined strings and descriptions.
 pub const LONG: usize = 4_000;
 
-/// What a check of one field finds wrong.
+/// Result of the check of one field.
 pub type Check = Result<(), (Reason, String)>;
 
-/// A text of at most `limit` characters. NUL is refused: PostgreSQL cannot store it.
+/// Checks that a text has at most `limit` characters. NUL is refused, since PostgreSQL cannot store it.
 pub fn bounded(text: &str, limit: usize) -> Check {
     if text.chars().count() > limit {
         return Err((Reason::FieldTooLong, format!("is longer than {limit} characters")));
@@ -29,16 +29,17 @@ pub fn bounded(text: &str, limit: usize) -> Check {
     Ok(())
 }
 
-/// Returns the text in Unicode's Normalization Form C, in which it is written and looked up. Texts that look the same because their
-/// accents are composed or decomposed have one such form. Borrowed: the text has this form already, as all of ASCII has.
+/// Returns the text in Unicode's Normalization Form C, in which it is stored and looked up. Texts that look the same
+/// because their accents are composed or decomposed have one such form. A text that has the form already, as all of
+/// ASCII has, is borrowed.
 pub fn nfc(text: &str) -> Cow<'_, str> {
     if text.is_ascii() || is_nfc(text) { Cow::Borrowed(text) } else { Cow::Owned(text.nfc().collect()) }
 }
 
-/// A code, identifier, user name or secret that is written: as [`code`], without invisible and directional characters, and without
-/// blanks at its ends. The limit counts characters of [`nfc`].
+/// Checks a code, identifier, user name or secret that is about to be stored: as [`code`], and without invisible and
+/// directional characters, and without blanks at its ends. The limit counts characters of [`nfc`].
 ///
-/// A text that is only looked up or compared may have them: it may have been written before this rule.
+/// A text that is only looked up or compared may have such characters: it may have been stored before this rule.
 pub fn written(text: &str) -> Check {
     code(&nfc(text))?;
     if text.starts_with(char::is_whitespace) || text.ends_with(char::is_whitespace) {
@@ -50,8 +51,8 @@ pub fn written(text: &str) -> Check {
     Ok(())
 }
 
-/// Whether a character has no glyph of its own: formats and directions (Cf), separators of lines and paragraphs, and what Unicode
-/// calls default ignorable, such as fillers and variation selectors.
+/// Returns whether a character has no glyph of its own: formats and directions (Cf), separators of lines and
+/// paragraphs, and what Unicode calls default ignorable, such as fillers and variation selectors.
 fn is_invisible(character: char) -> bool {
     let has_category = matches!(
         character.general_category(),
@@ -74,7 +75,7 @@ fn is_invisible(character: char) -> bool {
             ))
 }
 
-/// A code or identifier: bounded, not empty, without control characters.
+/// Checks a code or identifier: not empty, at most [`CODE`] characters, no control characters.
 pub fn code(text: &str) -> Check {
     if text.is_empty() {
         return Err((Reason::InvalidFieldValue, "must not be empty".to_owned()));
@@ -144,7 +145,7 @@ mod tests {
             assert_eq!(nfc(decomposed), composed);
             assert!(matches!(nfc(composed), Cow::Borrowed(_)));
         }
-        // The limit is that of the text that is written.
+        // The limit applies to the normalised text, which is stored.
         assert_eq!(written(&"e\u{301}".repeat(CODE)), Ok(()));
         assert_eq!(written(&"e\u{301}".repeat(CODE + 1)).expect_err("too long").0, Reason::FieldTooLong);
     }

@@ -1,16 +1,18 @@
-//! How often a secret of a token may be tried: counted before it is compared, locked after too many.
+//! Limits on attempts at a secret of a token: an attempt is counted before the secret is compared, and too many wrong
+//! attempts lock the secret.
 //!
-//! A state machine without a clock of its own. For each token and kind of secret there is one [`Attempts`]; whoever
-//! wants to compare a secret first asks [`Attempts::admit`], stores what it answers, and only then compares. So the
-//! count is right even if the comparison never ends, and any number of replicas share it.
+//! This is a state machine without a clock. Each token and kind of secret has one [`Attempts`]. To compare a secret, a
+//! caller first calls [`Attempts::admit`], then stores the result, and only then compares. So the count is right even
+//! if the comparison never ends, and all replicas share it.
 //!
-//! - Every [`LockPolicy::attempts`] wrong attempts in a row lock the kind: at first for [`LockPolicy::seconds`], then
-//!   for twice as long each time, at most for [`LockPolicy::max_seconds`].
-//! - [`LockPolicy::hard_limit`] in a row lock it until somebody unlocks it.
-//! - In any 24 hours at most [`LockPolicy::attempts_per_day`] are compared that turn out wrong, whatever succeeds
-//!   between them. This is what bounds an attacker who waits for the owner to log in.
-//! - A success ends the row. So does a day without an attempt, unless the kind is locked until it is unlocked.
-//! - A new code changes nothing: the count is the token's, not the code's.
+//! - A *series* is a number of consecutive wrong attempts. Every [`LockPolicy::attempts`] wrong attempts of a series
+//!   lock the kind: first for [`LockPolicy::seconds`], then twice as long each time, at most for
+//!   [`LockPolicy::max_seconds`].
+//! - A series of [`LockPolicy::hard_limit`] attempts locks the kind until an operator unlocks it.
+//! - In any 24 hours at most [`LockPolicy::attempts_per_day`] attempts that turn out wrong are compared, whatever
+//!   succeeds between them. This limits an attacker who waits for the owner to log in.
+//! - A success ends the series. A day without an attempt also ends it, unless the kind is locked until it is unlocked.
+//! - A new code does not change the count, which belongs to the token.
 
 use chrono::Duration;
 use serde::{Deserialize, Serialize};
@@ -20,62 +22,62 @@ pub use crate::model::secret::SecretKind;
 use crate::model::time::Timestamp;
 use crate::policy::rate::Rate;
 
-/// Without an attempt for this long, and without a lock, the row is forgotten.
+/// Time without an attempt and without a lock after which a series ends.
 pub const ROW_LIFETIME: Duration = Duration::hours(24);
 
-/// How many of the last attempts are remembered.
+/// Maximum number of attempts in [`Attempts::recent`].
 pub const MAX_RECENT_ATTEMPTS: usize = 5;
 
-/// What is remembered about the attempts at one kind of secret of one token.
+/// The stored state of the attempts at one kind of secret of one token.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Attempts {
-    /// Wrong attempts in a row, those that are being compared just now included.
+    /// Number of consecutive wrong attempts, including those that are being compared.
     pub in_a_row: u32,
-    /// The end of the lock that the row has led to.
+    /// End of the lock that the series has caused.
     pub locked_until: Option<Timestamp>,
-    /// Meters wrong attempts over days; see [`Rate`].
+    /// State of the limit per day; see [`Rate`].
     pub day_arrival: Option<Timestamp>,
-    /// Attempts that were refused without a comparison, ever.
+    /// Number of attempts that were refused without a comparison, since the token exists.
     pub refused: u32,
-    /// The last of them.
+    /// Time of the last refused attempt.
     pub last_refused: Option<Timestamp>,
     /// The last attempts that were compared, the newest first.
     pub recent: Vec<Attempt>,
 }
 
-/// One attempt.
+/// An attempt that was compared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
-    /// When.
+    /// Time of the attempt.
     pub at: Timestamp,
-    /// Was it right? An attempt counts as wrong until it is known to be right.
+    /// Whether the secret was right. An attempt counts as wrong until it is known to be right.
     pub right: bool,
-    /// The user whose session presented it.
+    /// User whose session presented the secret.
     pub user: Option<String>,
 }
 
-/// Why a secret is not compared at all.
+/// A lock, which refuses attempts without a comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lock {
-    /// What led to it.
+    /// Cause of the lock.
     pub cause: LockCause,
-    /// The first moment at which it is over; `None`: when somebody unlocks it.
+    /// Time from which attempts are admitted again. `None`: an operator must unlock.
     pub until: Option<Timestamp>,
 }
 
-/// What led to a lock.
+/// The cause of a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LockCause {
-    /// Too many wrong attempts in a row.
+    /// Too many consecutive wrong attempts.
     AttemptsInARow,
-    /// Too many wrong attempts in a day.
+    /// Too many wrong attempts in 24 hours.
     AttemptsPerDay,
-    /// So many wrong attempts in a row that only somebody can unlock it.
+    /// The maximum number of consecutive wrong attempts. An operator must unlock.
     HardLimit,
 }
 
 impl Attempts {
-    /// The lock at `now`, if any.
+    /// Returns the lock at `now`, if there is one.
     pub fn lock(&self, policy: &LockPolicy, now: Timestamp) -> Option<Lock> {
         if self.in_a_row >= policy.hard_limit {
             return Some(Lock { cause: LockCause::HardLimit, until: None });
@@ -87,7 +89,7 @@ impl Attempts {
         Some(Lock { cause: LockCause::AttemptsPerDay, until: Some(until) })
     }
 
-    /// Counts one more attempt as wrong, or refuses it. What is answered must be stored before anything is compared.
+    /// Counts one more attempt as wrong, or refuses it. The result must be stored before the secret is compared.
     pub fn admit(&self, policy: &LockPolicy, now: Timestamp, user: Option<&str>) -> Result<Self, Lock> {
         if let Some(lock) = self.lock(policy, now) {
             return Err(lock);
@@ -105,7 +107,7 @@ impl Attempts {
         Ok(next)
     }
 
-    /// The attempt that was counted at `at` was right: the row ends, and the day gets it back.
+    /// Counts the attempt of the time `at` as right: ends the series, and takes the attempt off the count of the day.
     #[must_use]
     pub fn succeeded(&self, policy: &LockPolicy, at: Timestamp) -> Self {
         let mut next = self.clone();
@@ -118,7 +120,7 @@ impl Attempts {
         next
     }
 
-    /// The attempt that was counted at `at` was never compared: it does not count.
+    /// Removes the attempt of the time `at`, which was never compared, from all counts.
     #[must_use]
     pub fn withdrawn(&self, policy: &LockPolicy, at: Timestamp) -> Self {
         let mut next = self.clone();
@@ -134,15 +136,15 @@ impl Attempts {
         next
     }
 
-    /// Ends the row and its lock, but keeps the count of the day: the owner proved another secret, or a caller without
-    /// `access_tokens.secrets` unlocked the token.
+    /// Ends the series and its lock, but keeps the count of the day. Called when the owner proved another secret, or
+    /// when a caller without `access_tokens.secrets` unlocked the token.
     #[must_use]
     pub fn row_ended(&self) -> Self {
         Self { in_a_row: 0, locked_until: None, ..self.clone() }
     }
 
-    /// Ends every lock and the count of the day: a caller with `access_tokens.secrets` unlocked the token. The last
-    /// attempts stay remembered.
+    /// Ends every lock and resets the count of the day. Called when a caller with `access_tokens.secrets` unlocked the
+    /// token. The recent attempts stay.
     #[must_use]
     pub fn unlocked(&self) -> Self {
         Self { in_a_row: 0, locked_until: None, day_arrival: None, ..self.clone() }
@@ -153,12 +155,12 @@ fn day(policy: &LockPolicy) -> Rate {
     Rate::per_day(policy.attempts_per_day)
 }
 
-/// Does the row lead to a lock with this attempt?
+/// Returns whether the last attempt of a series locks.
 fn locks(policy: &LockPolicy, in_a_row: u32) -> bool {
     in_a_row > 0 && in_a_row.is_multiple_of(policy.attempts.max(1))
 }
 
-/// The first lock lasts `seconds`, each further one twice as long as the one before.
+/// Returns the duration of a lock: `seconds` for the first one of a series, twice as long for each further one.
 fn lock_time(policy: &LockPolicy, in_a_row: u32) -> Duration {
     let doublings = (in_a_row / policy.attempts.max(1)).saturating_sub(1).min(31);
     let seconds = u64::from(policy.seconds) << doublings;
@@ -179,7 +181,7 @@ mod tests {
         LockPolicy::default()
     }
 
-    /// Tries until it is locked, and answers how often and until when.
+    /// Attempts until there is a lock. Returns the number of attempts and the lock.
     fn exhaust(attempts: &mut Attempts, policy: &LockPolicy, now: Timestamp) -> (u32, Lock) {
         let mut count = 0;
         loop {

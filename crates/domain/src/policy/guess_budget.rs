@@ -1,16 +1,18 @@
-//! How likely it is that somebody guesses a secret of a token within a day: an upper bound, from the policy alone.
+//! The chance that an attacker guesses a secret of a token within a day: an upper bound, computed from the policy
+//! alone.
 //!
 //! In any 24 hours at most [`LockPolicy::attempts_per_day`] guesses at one kind of secret are compared, over all
-//! replicas, paths and re-issued codes ([`crate::policy::attempts`]). Each hits with at most one in as many codes as there can
-//! be. The sum over the kinds bounds the chance per token and day. Locks of a row only lower it; they are left out,
-//! since the owner's own successes end rows.
+//! replicas, paths and re-issued codes ([`crate::policy::attempts`]). The chance of one guess is at most one divided by
+//! the number of possible codes. The sum over the kinds is the bound per token and day. Locks of a series lower the
+//! chance further. They are not part of the bound, since successes of the owner end a series.
 //!
-//! It holds for codes that the service draws. For pass codes that people choose there is a bound only where the policy
-//! refuses common ones ([`Policy::refuse_common_codes`]): there a free text counts as digits, since most people choose
-//! digits where nothing else is asked for. Elsewhere chosen pass codes are counted as if they were drawn, so that a
-//! policy is refused which is too weak even then.
+//! The bound holds for codes that the service draws. For pass codes that people choose it holds only where the policy
+//! refuses common ones ([`Policy::refuse_common_codes`]). There a free text counts as digits, since most people choose
+//! digits where nothing else is required. Elsewhere chosen pass codes count as if they were drawn, so that a policy
+//! that is too weak even then is refused.
 //!
-//! Secrets that an import stored below the policy are not in the bound; they are reported beside it ([`WeakSecrets`]).
+//! Secrets that an import stored below the policy are not part of the bound. They are reported beside it
+//! ([`WeakSecrets`]).
 //!
 //! [`LockPolicy::attempts_per_day`]: crate::model::policy::LockPolicy::attempts_per_day
 
@@ -20,10 +22,11 @@ use crate::model::policy::{Format, Policy};
 use crate::model::secret::SecretKind;
 use crate::policy::strength::Strength;
 
-/// The chance above which a policy is refused, unless the operator sets another one: one in a thousand.
+/// Default of the chance above which a policy is refused: one in a thousand.
 pub const DEFAULT_LIMIT: f64 = 1e-3;
 
-/// Letters, digits and special characters of a code that people choose, and of one that the service draws.
+/// Number of letters, digits and special characters: those of a code that people choose, and those of a code that the
+/// service draws.
 const CHOSEN: [f64; 3] = [52.0, 10.0, 33.0];
 const DRAWN: [f64; 3] = [24.0, 10.0, 8.0];
 
@@ -32,22 +35,22 @@ const DRAWN: [f64; 3] = [24.0, 10.0, 8.0];
 pub struct GuessBudget {
     /// The bound for each kind of secret.
     pub secrets: [SecretBudget; 3],
-    /// Whether the bound holds for pass codes that people choose, too.
+    /// Whether the bound also holds for pass codes that people choose.
     pub chosen_codes_bounded: bool,
 }
 
-/// Stored secrets of one kind for which the bound does not hold, since they are shorter than the policy asks for, or
-/// common where it refuses common ones.
+/// Stored secrets of one kind for which the bound does not hold: they are shorter than the policy requires, or common
+/// where it refuses common ones.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct WeakSecrets {
-    /// How many there are.
+    /// Number of secrets.
     pub count: u64,
-    /// The chance of the weakest, per token and day, at most.
+    /// Upper bound of the chance of the weakest secret, per token and day.
     pub chance: f64,
 }
 
 impl WeakSecrets {
-    /// Adds secrets, if they are weaker than the policy asks for.
+    /// Adds `count` secrets, if they are weaker than the policy requires.
     pub fn add(&mut self, policy: &Policy, kind: SecretKind, strength: Strength, count: u64) {
         if let Some(codes) = strength.codes_below(policy, kind) {
             let chance = SecretBudget { kind, guesses_per_day: policy.lock.attempts_per_day, codes }.chance();
@@ -59,16 +62,16 @@ impl WeakSecrets {
 /// The bound for one kind of secret.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SecretBudget {
-    /// The kind.
+    /// Kind of secret.
     pub kind: SecretKind,
-    /// Guesses that are compared in 24 hours, at most.
+    /// Maximum number of guesses that are compared in 24 hours.
     pub guesses_per_day: u32,
-    /// How many codes there can be, at least.
+    /// Minimum number of possible codes.
     pub codes: f64,
 }
 
 impl GuessBudget {
-    /// The bound for a policy.
+    /// Returns the bound for a policy.
     pub fn of(policy: &Policy) -> Self {
         let digits = |length: u8| 10f64.powi(length.into());
         let guesses_per_day = policy.lock.attempts_per_day;
@@ -83,12 +86,12 @@ impl GuessBudget {
         }
     }
 
-    /// The chance per token and day, at most.
+    /// Returns the upper bound of the chance per token and day.
     pub fn chance(&self) -> f64 {
         self.secrets.iter().map(SecretBudget::chance).sum::<f64>().min(1.0)
     }
 
-    /// How the chance comes about, for people.
+    /// Returns the calculation of the chance, for people.
     pub fn arithmetic(&self) -> String {
         let part = |one: &SecretBudget| {
             let (guesses, codes) = (one.guesses_per_day, one.codes.log10());
@@ -102,7 +105,7 @@ impl GuessBudget {
         format!("{:.1e} ({}{scope})", self.chance(), parts.join(" + "))
     }
 
-    /// Adds a violation where the chance is above the limit. `path` is where the policy stands.
+    /// Adds a violation when the chance is above the limit. `path` is the path of the policy in the request.
     pub fn check(&self, limit: f64, path: &str, violations: &mut Violations) {
         if self.chance() > limit {
             let text = format!(
@@ -116,14 +119,14 @@ impl GuessBudget {
 }
 
 impl SecretBudget {
-    /// The chance per token and day, at most.
+    /// Returns the upper bound of the chance per token and day.
     pub fn chance(&self) -> f64 {
         (f64::from(self.guesses_per_day) / self.codes).min(1.0)
     }
 }
 
-/// How many pass codes there can be at least: the fewer of those that may be chosen and those that are drawn, by a
-/// reset or at creation.
+/// Returns the minimum number of possible pass codes: the smaller one of those that may be chosen and those that a
+/// reset or a creation draws.
 fn pass_codes(policy: &Policy) -> f64 {
     let rules = &policy.pass_code;
     let (letters, digits, special) = (rules.min_letters, rules.min_digits, rules.min_special);
@@ -138,7 +141,7 @@ fn pass_codes(policy: &Policy) -> f64 {
         Format::FreeText if policy.refuse_common_codes => count(CHOSEN, 10.0, length),
         Format::FreeText => count(CHOSEN, CHOSEN.iter().sum(), length),
         Format::Number => 10f64.powi(length),
-        // `@`, a dot and a letter between them say nothing; five digits are the shortest number.
+        // `@`, a dot and a letter between them are known. The shortest phone number has five digits.
         Format::Email => 36f64.powi(length.max(5) - 3),
         Format::Phone => 10f64.powi(length.max(5)),
     };
@@ -147,7 +150,7 @@ fn pass_codes(policy: &Policy) -> f64 {
 }
 
 impl Policy {
-    /// Checks the ranges, and that an attacker's chance to guess a secret stays within the limit.
+    /// Checks the ranges, and that the chance of an attacker to guess a secret stays within the limit.
     pub fn check(&self, guess_limit: f64, path: &str, violations: &mut Violations) {
         let found = self.validate(path);
         if found.is_empty() {
@@ -190,7 +193,7 @@ mod tests {
         assert!(budget(false, text(4)).arithmetic().contains("no bound without refuse_common_codes"));
         assert!(budget(true, text(8)).chosen_codes_bounded);
         assert!(!budget(true, text(8)).arithmetic().contains("no bound"));
-        // A text counts as digits, except for the letters and special characters that the policy asks for.
+        // A text counts as digits, except for the letters and special characters that the policy requires.
         for (rules, codes) in [
             (text(4), 1e4),
             (text(6), 1e6),

@@ -1,4 +1,5 @@
-//! How often a code may be issued: a cooldown between codes, and a cap a day. Pure, like [`crate::policy::attempts`].
+//! Limits on the issuing of codes: a cooldown between codes, and a maximum per day. This is a state machine without a
+//! clock, as [`crate::policy::attempts`] is.
 
 use chrono::Duration;
 
@@ -6,17 +7,17 @@ use crate::model::policy::IssuePolicy;
 use crate::model::time::Timestamp;
 use crate::policy::rate::Rate;
 
-/// What is remembered about the codes of one kind that one token got.
+/// The stored state of the codes of one kind that were issued for one token.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Issues {
-    /// Meters the cooldown; see [`Rate`].
+    /// State of the cooldown; see [`Rate`].
     pub cooldown_arrival: Option<Timestamp>,
-    /// Meters the day.
+    /// State of the limit per day.
     pub day_arrival: Option<Timestamp>,
 }
 
 impl Issues {
-    /// Counts one more code, or answers when one may be issued.
+    /// Counts one more code. The error is the time from which a code may be issued.
     pub fn admit(&self, policy: &IssuePolicy, now: Timestamp) -> Result<Self, Timestamp> {
         let cooldown = Rate { burst: policy.burst, interval: Duration::seconds(policy.cooldown_seconds.into()) };
         let cooldown = cooldown.take(self.cooldown_arrival, now);

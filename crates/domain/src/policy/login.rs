@@ -1,9 +1,9 @@
-//! Attempts to log in with a user name and a password: where they come from, where they are counted, and when they are
-//! refused without a comparison.
+//! Attempts to log in with a user name and a password: the network of an attempt, the entry that counts it, and the
+//! rules for a refusal without a comparison.
 //!
-//! A lock per user would let a stranger lock out an integration. The lock is therefore per user and [`Network`]. One meter
-//! per user bounds the guesses from all networks that are new to the user; networks that the user has logged in from are
-//! exempt.
+//! A lock per user would let an unknown client lock out an integration. The lock is therefore per user and [`Network`].
+//! One meter per user bounds the guesses from all networks that are new to the user. Networks that the user has logged
+//! in from are exempt.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -18,17 +18,17 @@ use crate::policy::attempts::{Attempts, Lock};
 /// Time after the last log-in from a network for which the network stays known.
 pub const KNOWN_NETWORK_LIFETIME: Duration = Duration::days(30);
 
-/// Time after the first log-in of a user before the daily meter binds, so that each network of an integration has time to
-/// become known.
+/// Time after the first log-in of a user before the daily meter refuses attempts, so that each network of an
+/// integration has time to become known.
 pub const METER_GRACE: Duration = Duration::hours(24);
 
-/// Minimum age of the stored date of a known network before a log-in writes it again: most log-ins write nothing.
+/// Minimum age of the stored date of a known network before a log-in writes it again. Most log-ins write nothing.
 pub const KNOWN_NETWORK_REFRESH: Duration = Duration::hours(24);
 
 /// Maximum number of networks that one CIDR block of `user add --network` covers.
 pub const MAX_NETWORKS_PER_BLOCK: usize = 256;
 
-/// Prefix lengths of a [`Network`], in bits.
+/// Prefix length of a [`Network`], in bits.
 const IPV4_BITS: u8 = 24;
 const IPV6_BITS: u8 = 64;
 
@@ -37,15 +37,16 @@ const IPV6_BITS: u8 = 64;
 pub const NETWORK_LOCK: LockPolicy =
     LockPolicy { attempts: 5, seconds: 900, max_seconds: 86_400, hard_limit: u32::MAX, attempts_per_day: 100 };
 
-/// The meter of one user over all networks that are new to the user: 100 wrong in a day, half of them at once.
+/// The meter of one user over all networks that are new to the user: 100 wrong in a day, at most half of them at once.
 pub const USER_METER: LockPolicy = LockPolicy { attempts: u32::MAX, ..NETWORK_LOCK };
 
-/// The network of a client: the /24 of an IPv4 address, the /64 of an IPv6 address. Clients without an address share one.
+/// The network of a client: the /24 of an IPv4 address, the /64 of an IPv6 address. Clients without an address share
+/// one network.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Network(String);
 
 impl Network {
-    /// The network of an address. An IPv4 address that is mapped to IPv6 counts as IPv4.
+    /// Returns the network of an address. An IPv4 address that is mapped to IPv6 counts as IPv4.
     pub fn of(address: Option<IpAddr>) -> Self {
         Self(match address.map(|address| address.to_canonical()) {
             Some(IpAddr::V4(address)) => {
@@ -60,8 +61,8 @@ impl Network {
         })
     }
 
-    /// The networks that a CIDR block covers, or the single network of an address. A block that is smaller than a network
-    /// means the network around it. The error says what is accepted.
+    /// Returns the networks that a CIDR block covers, or the single network of an address. A block that is smaller than
+    /// a network means the network around it. The error says what is accepted.
     pub fn of_block(block: &str) -> Result<Vec<Self>, String> {
         let (address, bits) = match block.split_once('/') {
             Some((address, bits)) => (address, Some(bits)),
@@ -87,12 +88,12 @@ impl Network {
         Ok((0..count).map(|index| Self::of(Some(nth(address, bits.min(unit), index)))).collect())
     }
 
-    /// A network as it is stored.
+    /// Wraps a stored network.
     pub fn from_stored(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The text that is stored and logged.
+    /// Returns the text that is stored and logged.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -104,7 +105,7 @@ impl fmt::Display for Network {
     }
 }
 
-/// An address in the network number `index` of a block.
+/// Returns an address in the network with the number `index` of a block.
 fn nth(address: IpAddr, bits: u8, index: u32) -> IpAddr {
     match address {
         IpAddr::V4(address) => {
@@ -118,34 +119,34 @@ fn nth(address: IpAddr, bits: u8, index: u32) -> IpAddr {
     }
 }
 
-/// The ledger subject of the attempts at one user from one network: `login/<user>/<network>`. A slash in the id of the
-/// user is escaped, so that no two pairs share a subject.
+/// Returns the ledger subject of the attempts at one user from one network: `login/<user>/<network>`. A slash in the id
+/// of the user is escaped, so that no two pairs share a subject.
 pub fn network_subject(user: &str, network: &Network) -> String {
     format!("{}{network}", subject_prefix(user))
 }
 
-/// The ledger subject of the meter of one user.
+/// Returns the ledger subject of the meter of one user.
 pub fn meter_subject(user: &str) -> String {
     format!("{}*", subject_prefix(user))
 }
 
-/// The text that the subjects of one user, and no other, begin with.
+/// Returns the prefix of all subjects of one user. No subject of another user has it.
 pub fn subject_prefix(user: &str) -> String {
     format!("login/{}/", user.replace('%', "%25").replace('/', "%2F"))
 }
 
-/// The user of a subject; `None` for another subject.
+/// Returns the user of a subject. `None`: it is no subject of a log-in.
 pub fn user_of_subject(subject: &str) -> Option<String> {
     let (user, _) = subject.strip_prefix("login/")?.split_once('/')?;
     Some(user.replace("%2F", "/").replace("%25", "%"))
 }
 
-/// A subject on which attempts at unknown users are counted: one of 256, so that invented names make no rows.
+/// Returns a subject that counts attempts at unknown users. There are 256 of them, so that invented names make no rows.
 pub fn dummy_subject(random: u8) -> String {
     format!("decoy/login/{random:02x}")
 }
 
-/// What is stored about a user who logs in, and about the network that the log-in comes from.
+/// The stored data of a user who logs in, and of the network that the log-in comes from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LoginAccount {
     /// The credential of the user.
@@ -154,30 +155,31 @@ pub struct LoginAccount {
     pub first_login: Option<Timestamp>,
     /// The row of the network, if there is one.
     pub network: Option<KnownNetwork>,
-    /// Has an operator entered a network for this user?
+    /// Whether an operator has entered a network for this user.
     pub has_entered_networks: bool,
 }
 
 /// A network that a user has logged in from, or that an operator has entered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KnownNetwork {
-    /// The last log-in, to the day; `None`: an operator entered the network, and it stays known.
+    /// Date of the last log-in. `None`: an operator entered the network, and it stays known.
     pub last_login: Option<Timestamp>,
 }
 
 impl LoginAccount {
-    /// Is the network known to the user at `now`?
+    /// Returns whether the network is known to the user at `now`.
     pub fn knows_network(&self, now: Timestamp) -> bool {
         self.network.is_some_and(|known| known.last_login.is_none_or(|last| now < last + KNOWN_NETWORK_LIFETIME))
     }
 
-    /// Does the daily meter refuse attempts from new networks at `now`? Before the first log-in it does not, because then no
-    /// network is known, and strangers could lock the user out. A network that an operator has entered ends this grace.
+    /// Returns whether the daily meter refuses attempts from new networks at `now`. Before the first log-in it does
+    /// not: no network is known then, and unknown clients could lock the user out. A network that an operator has
+    /// entered ends this grace.
     pub fn meter_binds(&self, now: Timestamp) -> bool {
         self.has_entered_networks || self.first_login.is_some_and(|first| now >= first + METER_GRACE)
     }
 
-    /// Does a log-in at `now` write the network and the date of the user?
+    /// Returns whether a log-in at `now` writes the network and the date of the user.
     pub fn is_stale(&self, now: Timestamp) -> bool {
         let refreshed =
             self.network.is_some_and(|known| known.last_login.is_none_or(|last| now < last + KNOWN_NETWORK_REFRESH));
@@ -185,10 +187,10 @@ impl LoginAccount {
     }
 }
 
-/// Whether the meter of a user takes part in an attempt.
+/// The role of the meter of a user in an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Meter {
-    /// The network is known to the user: the meter neither counts nor refuses.
+    /// The network is known to the user. The meter neither counts nor refuses.
     Exempt,
     /// The meter counts and does not refuse.
     Counts,
@@ -197,7 +199,7 @@ pub enum Meter {
 }
 
 impl Meter {
-    /// The part of the meter in an attempt at `now`.
+    /// Returns the role of the meter in an attempt at `now`.
     pub fn of(account: &LoginAccount, now: Timestamp) -> Self {
         match (account.knows_network(now), account.meter_binds(now)) {
             (true, _) => Self::Exempt,
@@ -206,14 +208,14 @@ impl Meter {
         }
     }
 
-    /// The lock that the meter sets at `now`.
+    /// Returns the lock of the meter at `now`.
     pub fn lock(self, meter: &Attempts, now: Timestamp) -> Option<Lock> {
         if self == Self::Binds { meter.lock(&USER_METER, now) } else { None }
     }
 
     /// Counts one attempt as wrong, or refuses it. A meter that does not bind stays full when it is full.
     pub fn admit(self, meter: &Attempts, now: Timestamp) -> Result<Attempts, Lock> {
-        // The user stands in the subject; the last attempts are kept in the row of the network.
+        // The subject names the user, and the row of the network holds the recent attempts.
         match meter.admit(&USER_METER, now, None) {
             Ok(counted) => Ok(Attempts { recent: Vec::new(), ..counted }),
             Err(lock) if self == Self::Binds => Err(lock),

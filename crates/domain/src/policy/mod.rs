@@ -1,5 +1,5 @@
-//! Limits on guessing: attempts, locks, rates, issued codes, and how strong a secret is. State machines without clock and store.
-//! Knows the model only.
+//! Limits on guessing: attempts, locks, rates, issued codes, and the strength of secrets. These are state machines
+//! without a clock and a store. Imports only the model.
 
 pub mod attempts;
 pub mod common_secrets;

@@ -1,4 +1,4 @@
-//! What a password must be that is set here. Imported passwords come from elsewhere and may be shorter.
+//! Rules for passwords that are set here. Imported passwords come from another system and may be shorter.
 
 use crate::Reason;
 use crate::model::text::{self, Check};

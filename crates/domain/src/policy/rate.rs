@@ -1,32 +1,34 @@
-//! How often something may happen: a few times at once, then once an interval.
+//! A rate limit: some events at once, then one per interval.
 //!
-//! The generic cell rate algorithm. Its whole memory is one moment, the *theoretical arrival*: when the next event
-//! would be due if events came evenly. In any span of time there are at most `burst + span / interval` events.
+//! This is the generic cell rate algorithm. Its state is one time, the *theoretical arrival*: the time at which the
+//! next event would be due if events came evenly. In any span of time there are at most `burst + span / interval`
+//! events.
 
 use chrono::Duration;
 
 use crate::model::time::Timestamp;
 
-/// How far the clocks of replicas may be apart. Far more than they ever are: a clock that is believed to have gone back begins
-/// a new burst.
+/// Maximum difference between the clocks of replicas. It is far above any real difference, since a clock that seems to
+/// have gone back begins a new burst.
 const MAX_SKEW: Duration = Duration::hours(24);
 
 /// A rate: `burst` events at once, each of which becomes available again after `interval`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
-    /// Events at once, at least 1.
+    /// Number of events at once, at least 1.
     pub burst: u32,
-    /// The time after which one more is allowed; zero means no limit.
+    /// Time after which one more event is allowed. Zero means no limit.
     pub interval: Duration,
 }
 
 impl Rate {
-    /// A rate that allows at most `count` events in any 24 hours: half of them at once, the other half spread evenly.
+    /// Returns a rate that allows at most `count` events in any 24 hours: half of them at once, the other half spread
+    /// evenly.
     pub fn per_day(count: u32) -> Self {
         let burst = count.div_ceil(2).max(1);
         let rest = count.saturating_sub(burst);
         let interval = match i32::try_from(rest) {
-            // One event in more than a day, never two.
+            // One event in more than a day, so that there are never two in a day.
             Ok(0) => Duration::hours(24) + Duration::seconds(1),
             Ok(rest) => Duration::hours(24) / rest + Duration::microseconds(1),
             Err(_) => Duration::zero(),
@@ -34,14 +36,15 @@ impl Rate {
         Self { burst, interval }
     }
 
-    /// Takes one event. The answer is the new theoretical arrival, or the moment at which one will be allowed.
+    /// Takes one event and returns the new theoretical arrival. The error is the time from which an event will be
+    /// allowed.
     pub fn take(self, arrival: Option<Timestamp>, now: Timestamp) -> Result<Timestamp, Timestamp> {
         if self.interval.is_zero() {
             return Ok(now);
         }
         let burst = i32::try_from(self.burst.max(1)).unwrap_or(i32::MAX);
         let latest = now + self.interval * burst + MAX_SKEW;
-        // A moment that cannot be was written before the clock went back: nobody waits for it to catch up.
+        // An arrival that is too far ahead was written before the clock went back. It does not delay events.
         let arrival = arrival.filter(|arrival| *arrival <= latest).map_or(now, |arrival| arrival.max(now));
         let allowed_from = arrival - self.interval * (burst - 1);
         if now < allowed_from { Err(allowed_from) } else { Ok(arrival + self.interval) }

@@ -1,8 +1,9 @@
-//! How easily a secret is guessed: which pass codes people may choose, and what is known of stored secrets.
+//! The strength of secrets: which pass codes people may choose, and what is known of stored secrets.
 //!
-//! An import stores secrets without asking a policy. The length of a pass code is known only while it is in clear, so its hash notes it: ours are Argon2 hashes, whose
-//! parameter `data` is fed into the hash and stated in its text. The note goes with the hash when another one replaces
-//! it. The length of a verification code is that of its sealed form.
+//! An import stores secrets without a check against a policy. The length of a pass code is known only while it is in
+//! clear, so its hash has a note of it: hashes are of Argon2, whose parameter `data` is an input of the hash and stands
+//! in its text. The note is copied when another hash replaces the first one. The length of a verification code is that
+//! of its sealed form.
 
 use crate::Reason;
 use crate::model::policy::Policy;
@@ -10,39 +11,39 @@ use crate::model::secret::{PassCodeHash, SealedCode, Secret, SecretKind};
 use crate::model::text::Check;
 use crate::policy::common_secrets;
 
-/// Characters of a pass code from which on nothing is noted, unless it is common.
+/// Length of a pass code, in characters, from which on its hash has no note, unless the pass code is common.
 const UNNOTED_LENGTH: usize = 10;
-/// What stands before the note in the text of a hash.
+/// Text before the note in a hash.
 const PARAMETER: &str = ",data=";
 /// Length of a note, in characters.
 const NOTE_CHARACTERS: usize = 4;
-/// Bytes that a sealed code has besides the code: a nonce and a tag.
+/// Number of bytes of a sealed code besides the code: a nonce and a tag.
 pub const SEAL_BYTES: usize = 28;
 
-/// What is known of a stored secret.
+/// The known properties of a stored secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Strength {
-    /// Characters, at most 9 of a pass code.
+    /// Length in characters. For a pass code, 9 stands for 9 or more.
     pub length: u8,
-    /// Whether it is a secret that attackers try first.
+    /// Whether attackers try the secret first.
     pub common: bool,
 }
 
 /// Stored secrets of one kind that are equally strong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredStrength {
-    /// The classification of their tokens, by id.
+    /// Id of the classification of their tokens.
     pub classification: Option<String>,
-    /// The kind.
+    /// Kind of secret.
     pub kind: SecretKind,
-    /// How strong each is.
+    /// Strength of each of them.
     pub strength: Strength,
-    /// How many there are.
+    /// Number of secrets.
     pub count: u64,
 }
 
 impl Strength {
-    /// Returns what a hash of this pass code has to note. `None`: nothing.
+    /// Returns the note that a hash of this pass code needs, if any.
     pub fn of(pass_code: &Secret) -> Option<Self> {
         let pass_code = &*crate::model::text::nfc(pass_code.expose());
         let (length, common) = (pass_code.chars().count(), is_easy(pass_code));
@@ -50,7 +51,7 @@ impl Strength {
         (length < UNNOTED_LENGTH || common).then_some(Self { length: noted, common })
     }
 
-    /// Returns the note, in the form in which it stands in the text of a hash: four characters of base64.
+    /// Returns the note as it stands in the text of a hash: four characters of base64.
     pub fn note(self) -> String {
         format!("{}{}", if self.common { "cmn" } else { "len" }, self.length)
     }
@@ -67,25 +68,25 @@ impl Strength {
         Some(Self { length, common })
     }
 
-    /// Returns what a stored hash notes.
+    /// Returns the note of a stored hash.
     pub fn of_hash(hash: &PassCodeHash) -> Option<Self> {
         let (_, rest) = hash.as_stored().split_once(PARAMETER)?;
-        // A mark of another kind may follow.
+        // A parameter of another kind may follow the note.
         Self::from_note(rest.split_once('$')?.0.get(..NOTE_CHARACTERS)?)
     }
 
-    /// Returns the length of a sealed code.
+    /// Returns the strength of a sealed code, which is its length.
     pub fn of_seal(sealed: &SealedCode) -> Option<Self> {
         Some(Self::of_seal_text(sealed.as_stored().split_once('$')?.1.len()))
     }
 
-    /// Returns the length of a sealed code whose text has this many characters after the id of the key.
+    /// Returns the strength of a sealed code whose text has this number of characters after the id of the key.
     pub fn of_seal_text(characters: usize) -> Self {
         let length = (characters * 3 / 4).saturating_sub(SEAL_BYTES);
         Self { length: u8::try_from(length).unwrap_or(u8::MAX), common: false }
     }
 
-    /// Returns how many codes there can be, where a policy asks for more than this secret has; counted as digits.
+    /// Returns the number of possible codes, counted as digits, when this secret is weaker than the policy requires.
     pub fn codes_below(self, policy: &Policy, kind: SecretKind) -> Option<f64> {
         let (least, common) = match kind {
             SecretKind::PassCode => (policy.pass_code.min_length, self.common && policy.refuse_common_codes),
@@ -98,7 +99,7 @@ impl Strength {
 }
 
 impl Policy {
-    /// Checks a pass code that a person chose for a token with these names. The answer names the rule, never the value.
+    /// Checks a pass code that a person chose for a token with these names. The error names the rule, never the value.
     pub fn check_pass_code<'a>(&self, pass_code: &str, names: impl IntoIterator<Item = &'a str>) -> Check {
         let pass_code = &*crate::model::text::nfc(pass_code);
         self.pass_code.check(pass_code)?;
@@ -113,18 +114,19 @@ impl Policy {
     }
 }
 
-/// Reports whether this is the name, or the name without the letters before its digits, such as the prefix of a number?
+/// Returns whether the code is the name, or the name without the characters before its first digit, such as the prefix
+/// of a number.
 fn is_name(chosen: &str, name: &str) -> bool {
     chosen == name || chosen == name.trim_start_matches(|c: char| !c.is_ascii_digit())
 }
 
-/// Reports whether an attacker tries a secret first: it is common, a plain sequence, or repeats itself.
+/// Returns whether an attacker tries the secret first: it is common, a plain sequence, or repeats itself.
 pub fn is_easy(secret: &str) -> bool {
     let characters: Vec<char> = secret.chars().flat_map(char::to_lowercase).collect();
     common_secrets::is_common(secret) || is_plain(&characters)
 }
 
-/// Reports whether the characters are few, go up or down evenly (`1234`, `dcba`, `2468`, `7890`), repeat a part
+/// Returns whether the characters are few, go up or down evenly (`1234`, `dcba`, `2468`, `7890`), repeat a part
 /// (`1212`, `abcabc`), go there and back (`123321`), or do one of these in runs (`112233`).
 fn is_plain(characters: &[char]) -> bool {
     let repeats = |part: &usize| {
@@ -140,7 +142,7 @@ fn is_plain(characters: &[char]) -> bool {
     is_even(characters) || (there_and_back && is_even(there)) || (runs.len() < characters.len() && is_even(&runs))
 }
 
-/// Reports whether each character is as far from the one before it; digits go round from 9 to 0.
+/// Returns whether the distance from each character to the next one is the same. Digits wrap around from 9 to 0.
 fn is_even(characters: &[char]) -> bool {
     let digits = characters.iter().all(char::is_ascii_digit);
     let step = |pair: &[char]| {

@@ -8,9 +8,9 @@ use crate::model::time::Timestamp;
 named_document! {
     /// Person or company.
     ContactType {
-        /// Has demographics.
+        /// A person, who has demographics.
         Person = "PERSON",
-        /// Has a company profile.
+        /// A company, which has a company profile.
         Company = "COMPANY",
     }
 }
@@ -58,13 +58,13 @@ pub struct ContactInformation {
     pub title: Option<String>,
     /// Name of the company.
     pub company_name: Option<String>,
-    /// Of a person; null for a company.
+    /// Facts about a person; null for a company.
     pub demographics: Option<Demographics>,
-    /// Of a company; null for a person.
+    /// Facts about a company; null for a person.
     pub company_profile: Option<CompanyProfile>,
 }
 
-/// Facts about a person. Kept as one document: nothing is ever looked up by them.
+/// Facts about a person. Stored as one document, since nothing is looked up by them.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Demographics {
@@ -72,12 +72,12 @@ pub struct Demographics {
     pub gender: Option<Gender>,
     /// Number of the identity card.
     pub id_number: Option<String>,
-    /// Its expiration.
+    /// Expiration date of the identity card.
     #[serde(with = "crate::model::time::documented")]
     pub id_number_expiration_date: Option<Timestamp>,
     /// Number of the passport.
     pub passport_number: Option<String>,
-    /// Its expiration.
+    /// Expiration date of the passport.
     #[serde(with = "crate::model::time::documented")]
     pub passport_number_expiration_date: Option<Timestamp>,
     /// Social security number.
@@ -120,26 +120,26 @@ pub struct NameDay {
     pub month: Option<i32>,
 }
 
-/// Facts about a company. Kept as one document: nothing is ever looked up by them.
+/// Facts about a company. Stored as one document, since nothing is looked up by them.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CompanyProfile {
-    /// The year that the figures are of.
+    /// Year of the figures.
     pub profile_year: Option<i32>,
     /// Turnover a year, in the organisation's currency.
     pub annual_turnover: Option<f64>,
-    /// When it was founded.
+    /// Date of foundation.
     #[serde(with = "crate::model::time::documented")]
     pub established_date: Option<Timestamp>,
-    /// Employees.
+    /// Number of employees.
     pub number_of_employees: Option<i64>,
     /// Registration number.
     pub registration_number: Option<String>,
     /// VAT registration number.
     pub vat_registration_number: Option<String>,
-    /// Who registered it for VAT.
+    /// Authority that registered the company for VAT.
     pub vat_registered_by: Option<String>,
-    /// When.
+    /// Date of the registration for VAT.
     #[serde(with = "crate::model::time::documented")]
     pub vat_registration_date: Option<Timestamp>,
     /// Tax reference.

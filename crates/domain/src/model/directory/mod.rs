@@ -1,4 +1,5 @@
-//! What tokens refer to. The CRM owns these; this service keeps the read model that it needs to answer.
+//! The directory: objects that tokens refer to. The CRM owns them. This service stores the part that it needs for
+//! answers.
 //!
 //! Field names are the documented ones. A field that names another object holds its id.
 

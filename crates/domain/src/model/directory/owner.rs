@@ -9,9 +9,9 @@ named_document! {
     AccountsReceivableState {
         /// In use.
         Active = "ACTIVE",
-        /// On hold; its tokens are still its own.
+        /// On hold. The account keeps its tokens.
         Suspended = "SUSPENDED",
-        /// Ended: it no longer counts as an owner.
+        /// Closed. The account no longer counts as an owner.
         Terminated = "TERMINATED",
     }
 }
@@ -21,13 +21,13 @@ named_document! {
     RewardsParticipantState {
         /// A member.
         Effective = "EFFECTIVE",
-        /// No longer a member: does not count as an owner.
+        /// No longer a member. The participant no longer counts as an owner.
         Terminated = "TERMINATED",
     }
 }
 
 impl AccountsReceivable {
-    /// An account of which nothing but the id is known.
+    /// Returns an account of which only the id is known.
     pub fn new(id: &str) -> Self {
         let life_cycle_state = AccountsReceivableState::Active;
         Self { id: id.to_owned(), number: None, name: None, life_cycle_state, account_owner: None }
@@ -35,7 +35,7 @@ impl AccountsReceivable {
 }
 
 impl RewardsParticipant {
-    /// A participant of which nothing but the id is known.
+    /// Returns a participant of which only the id is known.
     pub fn new(id: &str) -> Self {
         Self { id: id.to_owned(), number: None, life_cycle_state: None, accounts_receivable: None }
     }
@@ -48,7 +48,7 @@ pub struct AccountsReceivable {
     pub id: String,
     /// Unique in the organisation when present.
     pub number: Option<String>,
-    /// Not unique.
+    /// Name; not unique.
     pub name: Option<String>,
     /// The state.
     pub life_cycle_state: AccountsReceivableState,
@@ -63,7 +63,7 @@ pub struct RewardsParticipant {
     pub id: String,
     /// Unique in the organisation when present.
     pub number: Option<String>,
-    /// The state; records older than R12 have none, which counts as EFFECTIVE.
+    /// State. Records older than R12 have none, which counts as EFFECTIVE.
     pub life_cycle_state: Option<RewardsParticipantState>,
     /// The account of the member.
     pub accounts_receivable: Option<String>,

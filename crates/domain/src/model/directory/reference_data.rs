@@ -1,26 +1,28 @@
-//! Reference data: few, small, read by nearly every answer, kept in memory per organisation.
+//! Reference data: few small objects that nearly every answer reads. They are kept in memory, one snapshot per
+//! organisation.
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::policy::Policy;
 
-/// An organisation: the wall that nothing crosses.
+/// An organisation. No call reaches data of another organisation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Organisation {
     /// Public id.
     pub id: String,
-    /// Unique; what a login names.
+    /// Name, unique in the installation. A login names it.
     pub name: String,
     /// Prefix of the numbers of new tokens.
     pub number_prefix: String,
-    /// When off, a unit's `group_name` and `community_name` and a user's `person_name` and `email` are answered as null.
+    /// Whether answers show a unit's `group_name` and `community_name` and a user's `person_name` and `email`.
+    /// Otherwise they are null.
     pub legacy_compatibility: bool,
     /// The default policy.
     pub definition: Policy,
 }
 
 impl Organisation {
-    /// An organisation with the default settings.
+    /// Returns an organisation with the default settings.
     pub fn new(id: impl Into<String>, name: impl Into<String>) -> Self {
         Self {
             id: id.into(),
@@ -32,7 +34,7 @@ impl Organisation {
     }
 }
 
-/// A unit: where somebody works.
+/// A unit of the organisation, such as a shop, in which users work.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Unit {
@@ -48,7 +50,7 @@ pub struct Unit {
     pub alternative_code: Option<String>,
     /// Description.
     pub description: Option<String>,
-    /// The business unit that took its place from R18, by id.
+    /// Id of the business unit that replaces the unit from R18.
     pub business_unit: Option<String>,
 }
 
@@ -76,7 +78,7 @@ pub struct BusinessUnit {
 pub struct User {
     /// Unique in the organisation.
     pub id: String,
-    /// What a login names; unique in the organisation when present.
+    /// Name with which the user logs in; unique in the organisation when present.
     pub username: Option<String>,
     /// Full name.
     pub person_name: Option<String>,
@@ -112,7 +114,7 @@ pub struct Image {
     pub id: Option<String>,
     /// Name of the file.
     pub file_name: Option<String>,
-    /// Where the content is.
+    /// URL of the content.
     pub file_content_url: Option<String>,
     /// Type of the content.
     pub file_mime_type: Option<String>,

@@ -2,13 +2,14 @@
 //!
 //! A date without an offset is in the configured time zone. Rules for local times that are not exactly one instant:
 //!
-//! - An hour that a clock shows twice, because it is put back, is its first occurrence.
+//! - An hour that a clock shows twice, because it is put back, means its first occurrence.
 //! - An hour that a clock skips, because it is put forward, is refused with [`DateError::Skipped`].
-//! - A date without a time is its midnight, or the first instant of the day where the clock skips midnight.
+//! - A date without a time means its midnight, or the first instant of the day when the clock skips midnight.
 //!
-//! The calendar has the years 1 to 9999, in every zone and in UTC. At its ends a zone has local times whose instant is in the year
-//! 0 or 10000, which neither the databases nor the wire can hold. Their distance from the end, in seconds, is kept as microseconds
-//! of the first or last second, so that the same zone shows what was written. See ADR 32.
+//! The calendar has the years 1 to 9999, in every zone and in UTC. At its ends, local times of a zone can be instants
+//! of the year 0 or 10000, which neither the databases nor the wire can hold. Their distance from the end, in seconds,
+//! is stored as microseconds of the first or last second, so that the same zone shows the text that was read. See ADR
+//! 32.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -21,11 +22,11 @@ use chrono_tz::{GapInfo, OffsetName, Tz};
 
 use super::timestamp::{Timestamp, stored_precision};
 
-/// First and last second of the years 1 to 9999 in UTC, since 1970.
+/// First and last second of the years 1 to 9999 in UTC, counted from 1970.
 pub(crate) const CALENDAR: RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
 
-/// Microseconds of the first and last second of the calendar that count seconds beyond it: more than the largest offset of a zone
-/// in seconds.
+/// Upper bound of the microseconds that count seconds beyond an end of the calendar. It is larger than the largest
+/// offset of a zone in seconds.
 const BEYOND_LIMIT: u32 = 90_000;
 
 /// The reason why a text is not a date.
@@ -55,10 +56,10 @@ impl fmt::Display for DateError {
 
 impl std::error::Error for DateError {}
 
-/// A date as it is written: with an offset, or local.
+/// A date as written: with an offset, or local.
 enum Written {
     Local(NaiveDateTime),
-    /// Without a time.
+    /// A date without a time.
     Day(NaiveDate),
     Offset(NaiveDateTime, FixedOffset),
 }
@@ -72,8 +73,9 @@ pub fn read(text: &str, zone: Tz) -> Result<Timestamp, DateError> {
     instant(written(text, zone).ok_or(DateError::Form)?, zone)
 }
 
-/// Reads a date that is compared with a stored one. Returns the stored date where [`write`] shows it as this text, so that importing
-/// an answer changes nothing: answers have no fraction of a second, and show the second occurrence of an hour as the first.
+/// Reads a date that replaces a stored one. Returns the stored date when [`write`] shows it as this text, so that
+/// importing an answer changes nothing: answers have no fractions of a second, and show the second occurrence of an
+/// hour as the first.
 ///
 /// # Errors
 ///
@@ -88,7 +90,8 @@ pub fn read_over(text: &str, stored: Option<Timestamp>, zone: Tz) -> Result<Time
     instant(date, zone)
 }
 
-/// Writes `2015-05-27T12:03:05`, the local time of the zone without its offset. `None` for an instant outside of the years 1 to 9999.
+/// Writes the local time of the zone without its offset, such as `2015-05-27T12:03:05`. Returns `None` for an instant
+/// outside of the years 1 to 9999.
 pub fn write(out: &mut Vec<u8>, seconds: i64, nanos: u32, zone: Tz) -> Option<()> {
     let local = shown(seconds, nanos / 1_000, zone)?;
     let year = u32::try_from(local.year()).ok()?;
@@ -106,7 +109,7 @@ pub fn write(out: &mut Vec<u8>, seconds: i64, nanos: u32, zone: Tz) -> Option<()
     Some(())
 }
 
-/// The local time, in seconds, at which the clocks of the zone show an instant.
+/// Returns the local time, in seconds, that the clocks of the zone show at an instant.
 fn shown(seconds: i64, micros: u32, zone: Tz) -> Option<NaiveDateTime> {
     let utc = DateTime::from_timestamp(seconds, 0).filter(|_| CALENDAR.contains(&seconds))?.naive_utc();
     if zone == Tz::UTC {
@@ -142,7 +145,8 @@ fn instant(date: Written, zone: Tz) -> Result<Timestamp, DateError> {
     Ok(in_calendar(utc, offset))
 }
 
-/// Midnight, or where the clocks skip it the first instant after. `None` where they skip the whole day.
+/// Returns midnight, or the first instant after it when the clocks skip midnight. Returns `None` when they skip the
+/// whole day.
 fn first_instant(day: NaiveDate, zone: Tz) -> Option<DateTime<Tz>> {
     let midnight = day.and_time(NaiveTime::MIN);
     match zone.from_local_datetime(&midnight) {
@@ -154,10 +158,11 @@ fn first_instant(day: NaiveDate, zone: Tz) -> Option<DateTime<Tz>> {
     }
 }
 
-/// Cuts to what is stored. An instant outside of the years 1 to 9999 becomes the end next to it, with the distance in its
-/// microseconds.
+/// Cuts a date to the stored precision. An instant outside of the years 1 to 9999 becomes the nearest end, with the
+/// distance in its microseconds.
 fn in_calendar(utc: NaiveDateTime, offset: FixedOffset) -> Timestamp {
-    // A leap second is the end of the second before it: neither the databases nor the wire have another place for it.
+    // A leap second becomes the end of the second before it: neither the databases nor the wire have another place for
+    // it.
     let utc = utc.with_nanosecond(utc.nanosecond().min(999_999_999)).unwrap_or(utc);
     let seconds = utc.and_utc().timestamp();
     let (begin, end) = (*CALENDAR.start(), *CALENDAR.end());
@@ -166,7 +171,7 @@ fn in_calendar(utc: NaiveDateTime, offset: FixedOffset) -> Timestamp {
         seconds if seconds > end => seconds - end,
         seconds => {
             let micros = utc.nanosecond() / 1_000;
-            // In another zone than UTC, such a fraction would count seconds beyond the end.
+            // In another zone than UTC, such a fraction would be read as seconds beyond the end.
             if offset.local_minus_utc() == 0 || !(seconds == begin || seconds == end) || micros >= BEYOND_LIMIT {
                 return stored_precision(utc.and_utc());
             }
@@ -186,7 +191,8 @@ fn written(text: &str, zone: Tz) -> Option<Written> {
     (1..=9999).contains(&year).then_some(date)
 }
 
-/// `2015-11-27`, `2015-11-27T16:08:55`, or that with a fraction, with a blank instead of `T`, with an offset.
+/// Reads `2015-11-27`, `2015-11-27T16:08:55`, or the latter with a fraction, with a blank instead of `T`, or with an
+/// offset.
 fn iso(text: &str) -> Option<Written> {
     let (year, _) = text.split_once('-')?;
     if !is_year(year) {
@@ -204,7 +210,8 @@ fn iso(text: &str) -> Option<Written> {
     }
 }
 
-/// `Fri Nov 27 16:08:55 EET 2015`: the form of Java's `Date.toString`, also with an offset in place of the zone's name.
+/// Reads `Fri Nov 27 16:08:55 EET 2015`, the form of Java's `Date.toString`, also with an offset in place of the zone's
+/// name.
 fn java(text: &str, zone: Tz) -> Option<Written> {
     let words: Vec<&str> = text.split_whitespace().collect();
     let [weekday, month, day, clock, zone_name, year] = words.as_slice() else { return None };
@@ -213,7 +220,8 @@ fn java(text: &str, zone: Tz) -> Option<Written> {
     }
     let plain = format!("{weekday} {month} {day} {clock} {year}");
     let local = NaiveDateTime::parse_from_str(&plain, "%a %b %d %H:%M:%S %Y").ok()?;
-    // The configured zone knows its own names best: IST is Irish in Dublin and Indian in Kolkata.
+    // Zone names are ambiguous, so those of the configured zone come first: IST is Irish in Dublin and Indian in
+    // Kolkata.
     let candidates = zone.from_local_datetime(&local);
     let own = [candidates.earliest(), candidates.latest()].into_iter().flatten();
     let own = own.into_iter().find(|time| time.offset().abbreviation() == Some(*zone_name));
@@ -226,7 +234,7 @@ fn is_year(text: &str) -> bool {
     text.len() == 4 && text.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// `Z`, `+02:00`, `+0200` or `+02`, the last three also after `GMT` or `UTC`.
+/// Reads `Z`, `+02:00`, `+0200` or `+02`, the last three also after `GMT` or `UTC`.
 fn offset(text: &str) -> Option<FixedOffset> {
     if matches!(text, "Z" | "z" | "GMT" | "UTC") {
         return FixedOffset::east_opt(0);
@@ -249,7 +257,7 @@ fn offset(text: &str) -> Option<FixedOffset> {
     FixedOffset::east_opt(sign * (number(hours)? * 3_600 + minutes * 60))
 }
 
-/// Offsets of common zone names, in minutes. A name that several zones share stands for the first one of this list.
+/// Returns the offset of a common zone name. A name that several zones share means the first one of this list.
 fn named_offset(name: &str) -> Option<FixedOffset> {
     let minutes = match name {
         "WET" => 0,
@@ -279,8 +287,8 @@ fn named_offset(name: &str) -> Option<FixedOffset> {
 #[path = "text_tests.rs"]
 mod tests;
 
-/// Reads a date of which UTC is the time zone, such as a date that this program wrote. Dates of callers and files are read by [`read`],
-/// in the configured zone.
+/// Reads a date whose time zone is UTC, such as a date that this program wrote. [`read`] reads the dates of callers and
+/// files, in the configured zone.
 pub fn parse(text: &str) -> Option<Timestamp> {
     read(text, Tz::UTC).ok()
 }

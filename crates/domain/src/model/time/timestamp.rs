@@ -1,11 +1,11 @@
-//! A point in time as both databases keep it.
+//! A point in time with the precision of both databases.
 
 use chrono::{DateTime, SubsecRound, Utc};
 
 /// A point in time.
 pub type Timestamp = DateTime<Utc>;
 
-/// Cuts a time to microseconds, so that what is answered now equals what is read later.
+/// Cuts a time to microseconds, so that an answer shows the same time as a later read.
 pub fn stored_precision(time: Timestamp) -> Timestamp {
     time.trunc_subsecs(6)
 }

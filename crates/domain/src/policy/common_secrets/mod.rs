@@ -3,13 +3,13 @@
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
-/// More than 10,000 secrets in lower case, one a line. `NOTICE.md` beside the file names the sources.
+/// More than 10,000 secrets in lower case, one per line. `NOTICE.md` beside the file names the sources.
 const LIST: &str = include_str!("list.txt");
 
 static SECRETS: LazyLock<HashSet<&'static str>> = LazyLock::new(|| LIST.lines().collect());
 
-/// Reports whether a secret is in the list, in upper or lower case, or only repeats a character or an entry of the list:
-/// `000000000000`, `passwordpassword`.
+/// Returns whether a secret is in the list, in upper or lower case, or only repeats a character or an entry of the
+/// list, such as `000000000000` or `passwordpassword`.
 pub fn is_common(secret: &str) -> bool {
     let secret = secret.trim().to_lowercase();
     if SECRETS.contains(secret.as_str()) {
