@@ -2,11 +2,11 @@
 //!
 //! This crate knows no transport, no database and no runtime. Each folder imports from those before it only:
 //!
-//! 1. [`model`]: the types and what holds of each alone.
+//! 1. [`model`]: the types, with the rules that concern one of them.
 //! 2. [`policy`]: limits on guessing.
-//! 3. [`ports`]: what the use cases need from outside, as traits.
-//! 4. [`import`]: records of an import, worked through in memory.
-//! 5. [`usecase`]: one use case a file.
+//! 3. [`ports`]: traits of what the use cases need from outside.
+//! 4. [`import`]: records of an import, processed in memory.
+//! 5. [`usecase`]: one use case per file.
 
 pub mod import;
 pub mod model;

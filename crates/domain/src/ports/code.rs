@@ -1,4 +1,4 @@
-//! Random codes: uniform, from the operating system's generator, leading zeros kept.
+//! Random codes: uniformly distributed, from the port [`Random`], with leading zeros.
 
 use crate::Result;
 use crate::model::policy::{CodePolicy, Creation, Format};
@@ -8,18 +8,18 @@ use crate::ports::Random;
 const DIGITS: &[u8] = b"0123456789";
 const HEX: &[u8] = b"0123456789ABCDEF";
 
-/// Digits, such as a verification code or a one-time password.
+/// Returns random digits, such as a verification code or a one-time password.
 pub fn digits(random: &dyn Random, length: usize) -> Result<Secret> {
     from_alphabet(random, DIGITS, length).map(Secret::new)
 }
 
-/// 32 upper-case hex digits.
+/// Returns 32 random upper-case hex digits.
 pub fn hex_id(random: &dyn Random) -> Result<String> {
     from_alphabet(random, HEX, 32)
 }
 
-/// Characters drawn uniformly from an alphabet of at most 256. Bytes at or above the largest multiple of the
-/// alphabet's size are thrown away, so that no character is likelier than another.
+/// Returns characters drawn uniformly from an alphabet of at most 256. Bytes at or above the largest multiple of the
+/// alphabet's size are discarded, so that no character is likelier than another.
 pub fn from_alphabet(random: &dyn Random, alphabet: &[u8], length: usize) -> Result<String> {
     let limit = 256 - 256 % alphabet.len();
     let mut code = String::with_capacity(length);
@@ -35,8 +35,8 @@ pub fn from_alphabet(random: &dyn Random, alphabet: &[u8], length: usize) -> Res
 }
 
 impl CodePolicy {
-    /// A random code that this policy accepts: an id where the policy says so and an id will do; otherwise six digits, or as
-    /// many and as mixed as the rules ask for.
+    /// Returns a random code that this policy accepts: an id, if the policy creates ids and the id conforms to its
+    /// rules; otherwise six digits, or the letters, digits and special characters that the rules require.
     pub fn random(&self, random: &dyn Random) -> Result<Secret> {
         if self.creation == Creation::AutoId && self.format == Format::FreeText {
             let id = hex_id(random)?;
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
     use crate::{Error, Reason};
 
-    /// Counts through all bytes, so that the distribution is exact.
+    /// Yields all bytes in order, so that the distribution is exact.
     struct EveryByte(AtomicU8);
 
     impl Random for EveryByte {

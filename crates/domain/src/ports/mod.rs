@@ -1,4 +1,5 @@
-//! What the rules need from the world: time, chance, keys, and stores. Knows the model and the policies.
+//! Ports: traits of what the rules need from outside, such as time, random bytes, keys and stores. Imports the model
+//! and the policies.
 
 pub mod code;
 pub mod notification;
@@ -17,15 +18,15 @@ use crate::model::time::Timestamp;
 /// A boxed future, for ports that are objects.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Tells the time. The only way to read it: tests and clock-jump checks replace it.
+/// Returns the time. The rules read it through this trait only, so that tests can replace it.
 pub trait Clock: Send + Sync + 'static {
-    /// Now, to the microsecond.
+    /// Returns the current time, to the microsecond.
     fn now(&self) -> Timestamp;
 }
 
-/// Gives random bytes from a cryptographic source.
+/// Returns random bytes from a cryptographic source.
 pub trait Random: Send + Sync + 'static {
-    /// Fills the buffer, or fails; never gives anything predictable.
+    /// Fills the buffer, or fails. Never returns predictable bytes.
     fn fill(&self, buffer: &mut [u8]) -> Result<()>;
 }
 
@@ -33,32 +34,32 @@ named! {
     /// The purpose of a keyed hash or a sealed code. A code of one purpose is worthless for another. The names enter the key derivation:
     /// stored hashes depend on them, so they never change.
     Purpose {
-        /// Verifies a token that is PENDING_VERIFICATION.
+        /// A code that verifies a token in the state PENDING_VERIFICATION.
         Verification = "verification",
-        /// Logs in once.
+        /// A code that logs in once.
         OneTimePassword = "one-time-password",
-        /// Identifies a service caller.
+        /// The secret part of an API key.
         ApiKey = "api-key",
     }
 }
 
-/// What a comparison found.
+/// The result of a comparison of a secret with a hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is another secret, or there is none.
+    /// The secret is another one, or there is no hash.
     Wrong,
-    /// It is the secret, or a text of which the scheme of the hash reads only a part that is right.
+    /// The secret is right. The scheme of some hashes reads only a part of a text; then that part is right.
     Right,
-    /// It is the secret, and its hash is not of the form in which one would be made today: hash it anew.
+    /// The secret is right, and its hash has an older form than a new hash would have. The caller should hash it again.
     Outdated,
 }
 
-/// What it costs to guess a secret against a stored hash.
+/// The cost of a guess against a stored hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HashCost {
-    /// As much as is asked for today, or more.
+    /// The cost of a hash of today, or more.
     Enough,
-    /// Less. The hash is replaced at the next use of the secret.
+    /// Less than the cost of a hash of today. The hash is replaced at the next use of the secret.
     Weak,
 }
 
@@ -75,27 +76,28 @@ named! {
     }
 }
 
-/// For whom a slow hash is computed.
+/// The work of one slow hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct HashWork {
-    /// The queue.
+    /// Queue in which the hash waits.
     pub queue: HashQueue,
-    /// Whom the caller shares its turns and its room in the queue with: its organisation, or its network.
+    /// Key of the share of the queue: the organisation or the network of the caller. Shares take turns, and each has
+    /// its own room.
     pub share: u64,
 }
 
 impl HashWork {
-    /// A hash for a call, or for an import, of an organisation.
+    /// Returns the work of a call, or of an import, of an organisation.
     pub fn call(organisation: OrganisationKey) -> Self {
         Self { queue: HashQueue::Authenticated, share: share_of(organisation) }
     }
 
-    /// A hash for a log-in of a user from a known network.
+    /// Returns the work of a log-in of a user from a known network.
     pub fn known_login(organisation: OrganisationKey) -> Self {
         Self { queue: HashQueue::KnownLogin, share: share_of(organisation) }
     }
 
-    /// A hash for any other log-in. `network` is a keyed hash of the network of the client.
+    /// Returns the work of any other log-in. `network` is a keyed hash of the network of the client.
     pub fn anonymous_login(network: u64) -> Self {
         Self { queue: HashQueue::AnonymousLogin, share: network }
     }
@@ -105,50 +107,54 @@ fn share_of(organisation: OrganisationKey) -> u64 {
     u64::from(organisation.0.cast_unsigned())
 }
 
-/// Everything that needs a key. Implementations keep keys outside the database and hash off the async threads.
+/// Operations that need a key. Implementations keep keys outside of the database, and hash outside of the threads that
+/// run futures.
 pub trait Secrets: Send + Sync + 'static {
-    /// OVERLOADED when `hash` and `verify` would say so now: asked before work that would be for nothing.
+    /// Returns OVERLOADED when `hash` and `verify` would return it now. Called before work that would be in vain.
     fn check_queue(&self, _work: HashWork) -> Result<()> {
         Ok(())
     }
 
-    /// Hashes a pass code or password (Argon2id over a keyed hash). OVERLOADED when the queue is full.
+    /// Hashes a pass code or password (Argon2id over a keyed hash). Returns OVERLOADED when the queue is full.
     fn hash(&self, work: HashWork, secret: Secret) -> BoxFuture<'_, Result<PassCodeHash>>;
 
-    /// Hashes a pass code that no policy was asked about, and notes its [`Strength`] in the hash.
+    /// Hashes a pass code that no policy has checked, and notes its [`Strength`] in the hash.
     ///
     /// [`Strength`]: crate::policy::strength::Strength
     fn hash_unchecked(&self, work: HashWork, pass_code: Secret) -> BoxFuture<'_, Result<PassCodeHash>> {
         self.hash(work, pass_code)
     }
 
-    /// Does the secret match? Without a stored hash the same work is done and the answer is no.
+    /// Compares a secret with a stored hash. Without a stored hash it does the same work and returns
+    /// [`Verdict::Wrong`].
     fn verify(&self, work: HashWork, secret: Secret, stored: Option<PassCodeHash>) -> BoxFuture<'_, Result<Verdict>>;
 
-    /// Is this a hash that `verify` can check: a PHC string with sane parameters?
+    /// Returns whether `verify` can check this hash: it is a PHC string with parameters within their limits.
     fn accepts(&self, stored: &PassCodeHash) -> bool;
 
-    /// Says what it costs to guess against a hash that an import brings, or what is wrong with the hash, for people and without
-    /// repeating it. What may be imported can be less than what [`Self::accepts`] takes.
+    /// Returns the cost of a guess against a hash that an import brings. The error says for people what is wrong with
+    /// the hash, without repeating it. It can refuse hashes that [`Self::accepts`] accepts.
     fn hash_cost(&self, stored: &PassCodeHash) -> std::result::Result<HashCost, String> {
         if self.accepts(stored) { Ok(HashCost::Enough) } else { Err("must be a hash that can be checked".to_owned()) }
     }
 
-    /// A salted, keyed hash of the code, bound to `subject` (a token's id) and purpose. Two hashes of one code differ.
+    /// Returns a salted, keyed hash of a code, bound to `subject` (the id of a token) and purpose. Two hashes of one
+    /// code differ.
     fn code_hash(&self, purpose: Purpose, subject: &str, code: &Secret) -> Result<CodeHash>;
 
-    /// Compares in constant time. Without a stored hash the same work is done and the answer is no.
+    /// Compares a code with a stored hash in constant time. Without a stored hash it does the same work and returns
+    /// false.
     fn code_matches(&self, purpose: Purpose, subject: &str, code: &Secret, stored: Option<&CodeHash>) -> bool;
 
-    /// Is a stored hash of a code under the key that writes? One that is not should be made anew when its code is presented. With
-    /// one key, each is.
+    /// Returns whether a stored hash of a code is under the key for new hashes. Another hash should be replaced when
+    /// its code is presented. With one key, this is always true.
     fn code_is_current(&self, _purpose: Purpose, _stored: &CodeHash) -> bool {
         true
     }
 
-    /// Encrypts a code that must be readable again, bound to `subject` and purpose.
+    /// Encrypts a code that must be readable later, bound to `subject` and purpose.
     fn seal(&self, purpose: Purpose, subject: &str, code: &Secret) -> Result<SealedCode>;
 
-    /// Decrypts it.
+    /// Decrypts a sealed code.
     fn open(&self, purpose: Purpose, subject: &str, sealed: &SealedCode) -> Result<Secret>;
 }

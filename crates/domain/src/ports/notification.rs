@@ -1,4 +1,4 @@
-//! Telling the owner of a token something: the port through which secrets leave for people instead of callers.
+//! Notifications of owners of tokens. Through this port secrets leave the service for persons other than the caller.
 
 use crate::model::access_token::AccessToken;
 use crate::model::named::named;
@@ -8,17 +8,17 @@ use crate::model::time::Timestamp;
 named! {
     /// The subject of a notification. The names are part of what receivers get.
     NotificationKind {
-        /// The policy created a pass code with the token.
+        /// The policy has created a pass code together with the token.
         PassCodeCreated = "PASS_CODE_CREATED",
-        /// A new pass code was requested: with this one-time password it can be set.
+        /// A new pass code was requested. It can be set with the one-time password of the notification.
         PassCodeForgotten = "PASS_CODE_FORGOTTEN",
     }
 }
 
-/// A message for the owner of a token. How it reaches the owner (mail, text message) is the receiver's business.
+/// A message for the owner of a token. The receiver chooses the way to the owner, such as mail or text message.
 #[derive(Clone)]
 pub struct Notification {
-    /// What it is about.
+    /// Subject of the message.
     pub kind: NotificationKind,
     /// The public id of the token's organisation.
     pub organisation_id: String,
@@ -32,14 +32,14 @@ pub struct Notification {
     pub accounts_receivable: Option<String>,
     /// The member that owns the token.
     pub rewards_participant: Option<String>,
-    /// The secret in clear. It is stored nowhere.
+    /// Secret in clear. It is not stored.
     pub secret: Secret,
-    /// The first moment at which it is worthless, if there is one.
+    /// Time from which the secret is no longer valid, if it expires.
     pub expiration_date: Option<Timestamp>,
 }
 
 impl Notification {
-    /// A notification about a token.
+    /// Returns a notification about a token.
     pub fn about(
         kind: NotificationKind,
         organisation_id: &str,
@@ -61,16 +61,17 @@ impl Notification {
     }
 }
 
-/// Delivers notifications. Best effort: a call neither waits for a delivery nor fails by it.
+/// Delivers notifications on a best-effort basis. A call neither waits for a delivery nor fails by it.
 pub trait Notifier: Send + Sync + 'static {
-    /// Is there somebody who delivers? Without, what only a notification could bring is refused at once.
+    /// Returns whether notifications are delivered. If not, calls whose result only a notification can bring are
+    /// refused.
     fn delivers(&self) -> bool;
 
-    /// Hands a notification over. Returns at once, whether or not it will be delivered.
+    /// Accepts a notification. Returns at once, whether or not the notification will be delivered.
     fn notify(&self, notification: Notification);
 }
 
-/// Nobody delivers.
+/// A notifier for installations without a receiver.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoNotifier;
 

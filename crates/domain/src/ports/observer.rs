@@ -1,4 +1,4 @@
-//! Telling how it goes, for whoever watches the service: the port through which counts leave, and nothing but counts.
+//! Counts of events for monitoring. Nothing but counts leaves through this port.
 
 use crate::model::named::named;
 use crate::model::secret::SecretKind;
@@ -6,36 +6,37 @@ use crate::model::secret::SecretKind;
 named! {
     /// The outcome of an attempt at a secret. The names are labels of metrics.
     AttemptOutcome {
-        /// It was compared, and it was the secret.
+        /// The secret was compared, and was right.
         Right = "right",
-        /// It was compared, and it was another one.
+        /// The secret was compared, and was wrong.
         Wrong = "wrong",
-        /// It was not compared: because of a lock, or because there is nothing to compare with.
+        /// The secret was not compared, because of a lock or because there is nothing to compare it with.
         Refused = "refused",
     }
 }
 
-/// Is told of what happens, once a time, never of whom. Returns at once, whatever it does with it.
+/// Counts events. Each event is reported once and without the identity of the token or caller. Implementations return
+/// at once.
 pub trait Observer: Send + Sync + 'static {
-    /// A secret of this kind was presented. An attempt that was withdrawn because nobody could compare it is none.
+    /// Counts an attempt at a secret of this kind. An attempt that was withdrawn, because the comparison failed, is not
+    /// counted.
     fn attempt(&self, kind: SecretKind, outcome: AttemptOutcome);
 
-    /// A code of this kind was asked for, and admitted or refused as one too many. One for an unknown token counts as
-    /// any other: nothing of an answer, nor of the work for it, may depend on that.
+    /// Counts a code of this kind that was requested, and whether it was admitted or refused by the limit. A request
+    /// for an unknown token counts too: neither the answer nor the work may depend on whether the token exists.
     fn issue(&self, kind: SecretKind, admitted: bool);
 
-    /// A wrong secret of this kind was one too many: from now on others are refused. One for an unknown token counts as any
-    /// other.
+    /// Counts a lock that a wrong secret of this kind has caused. A lock of an unknown token counts too.
     fn locked(&self, _kind: SecretKind) {}
 
-    /// A user name and a password were presented.
+    /// Counts an attempt to log in with a user name and a password.
     fn login(&self, _outcome: AttemptOutcome) {}
 
-    /// A wrong password locked a user on one network, or on all networks that are new to the user.
+    /// Counts a wrong password that locked a user on one network, or on all networks that are new to the user.
     fn login_locked(&self) {}
 }
 
-/// Nobody watches.
+/// An observer that counts nothing.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoObserver;
 

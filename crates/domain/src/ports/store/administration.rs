@@ -1,4 +1,4 @@
-//! API keys and users as an administrator sees and changes them.
+//! API keys and users, as an administrator sees and changes them.
 
 use std::future::Future;
 
@@ -11,36 +11,36 @@ use crate::model::time::Timestamp;
 /// An API key as an administrator sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyDetails {
-    /// The public part of the key.
+    /// Public part of the key.
     pub id: String,
-    /// The id of the technical user.
+    /// Id of the technical user.
     pub user: String,
-    /// The name of the technical user, which is the label of the key.
+    /// Name of the technical user, which is the label of the key.
     pub name: Option<String>,
-    /// What a call with the key may do, before expiry and revocation are looked at.
+    /// Permissions of a call with the key, regardless of expiry and revocation.
     pub permissions: Permissions,
     /// The key's own permissions, its unit and its end.
     pub terms: KeyTerms,
-    /// Is the user of the key disabled? Then the key is refused.
+    /// Whether the user of the key is disabled. The key is refused then.
     pub user_disabled: bool,
-    /// When the key was made.
+    /// Time of the creation of the key.
     pub created: Timestamp,
-    /// The key that replaces this one.
+    /// Id of the key that replaces this one.
     pub rotated_to: Option<String>,
-    /// When the key was used last, to the minute.
+    /// Time of the last use of the key, to the minute.
     pub last_used: Option<Timestamp>,
 }
 
-/// What became of a rotation.
+/// The result of a rotation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rotated {
-    /// The new key is stored. The old one ends at this moment.
+    /// The new key is stored. The old one ends at this time.
     Done(Timestamp),
     /// There is no such key in the organisation.
     Unknown,
     /// The old key is revoked or has expired, so it cannot be replaced.
     Ended,
-    /// The old key was replaced before, by the key of this id. Its own end is that of the overlap.
+    /// The old key was replaced before, by the key with this id. Its end is that of the overlap.
     Replaced(String),
 }
 
@@ -51,39 +51,39 @@ pub struct UserDetails {
     pub id: String,
     /// The user name.
     pub username: Option<String>,
-    /// What the user may do.
+    /// Permissions of the user.
     pub permissions: Permissions,
-    /// The id of the unit of log-ins that name none.
+    /// Id of the unit of log-ins that name none.
     pub default_unit: Option<String>,
-    /// Does the user have a password? A disabled user keeps it.
+    /// Whether the user has a password. A disabled user keeps it.
     pub has_password: bool,
-    /// When the user was disabled.
+    /// Time at which the user was disabled.
     pub disabled: Option<Timestamp>,
 }
 
-/// How a user can log in, and whether it may administrate.
+/// The ways in which a user can log in, and whether the user may administrate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoginState {
     /// The id of the user.
     pub user: String,
-    /// Does the user have the permission `admin`?
+    /// Whether the user has the permission `admin`.
     pub admin: bool,
-    /// Is the user enabled?
+    /// Whether the user is enabled.
     pub enabled: bool,
-    /// Does the user have a password?
+    /// Whether the user has a password.
     pub password: bool,
-    /// Does the user have a valid API key that may administrate if the user may?
+    /// Whether the user has a valid API key that may administrate when the user may.
     pub key: bool,
 }
 
-/// What became of disabling a user.
+/// The result of disabling a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disabled {
     /// The user is disabled now.
     Done,
     /// The user was disabled before.
     Already,
-    /// There is no user of this name that could log in.
+    /// No user with this name could log in.
     Unknown,
     /// The user is the last enabled one with the permission `admin`.
     LastAdmin,
@@ -94,15 +94,16 @@ pub enum Disabled {
 pub enum Change {
     /// The item has changed.
     Done,
-    /// The item was in this state before.
+    /// The item had this state before.
     Already,
     /// There is no such item.
     Unknown,
 }
 
-/// Administration of API keys and users. Each method is one transaction, and waits for imports into the same organisation.
+/// Administration of API keys and users. Each method is one transaction, and waits for imports into the same
+/// organisation.
 pub trait AdministrationStore: Send + Sync + 'static {
-    /// The keys of an organisation in the order of their ids, after the id `after`, at most `limit`.
+    /// Returns at most `limit` API keys of an organisation with an id above `after`, in the order of ids.
     fn api_keys(
         &self,
         organisation: OrganisationKey,
@@ -110,8 +111,7 @@ pub trait AdministrationStore: Send + Sync + 'static {
         limit: u32,
     ) -> impl Future<Output = StoreResult<Vec<KeyDetails>>> + Send;
 
-    /// The users of an organisation that have a credential, in the order of their ids, after the id `after`, at most
-    /// `limit`.
+    /// Returns at most `limit` users of an organisation with a credential and an id above `after`, in the order of ids.
     fn users(
         &self,
         organisation: OrganisationKey,
@@ -119,10 +119,11 @@ pub trait AdministrationStore: Send + Sync + 'static {
         limit: u32,
     ) -> impl Future<Output = StoreResult<Vec<UserDetails>>> + Send;
 
-    /// Disables the user of a name, ends its sessions, and moves its password to where servers of the previous release do not
-    /// read it. A user that is disabled keeps its date.
+    /// Disables the user with a name, ends its sessions, and moves its password to a column that servers of the
+    /// previous release do not read. A user that is disabled already keeps its date.
     ///
-    /// LastAdmin: the user has the permission `admin`, and no other enabled user with it has a password or a valid key with it.
+    /// Returns `LastAdmin` when the user has the permission `admin`, and no other enabled user with it has a password
+    /// or a valid key with it.
     fn disable_user(
         &self,
         organisation: OrganisationKey,
@@ -130,16 +131,15 @@ pub trait AdministrationStore: Send + Sync + 'static {
         now: Timestamp,
     ) -> impl Future<Output = StoreResult<Disabled>> + Send;
 
-    /// Enables the user of a name, with the password that it had.
+    /// Enables the user with a name, with the password that it had.
     fn enable_user(
         &self,
         organisation: OrganisationKey,
         username: &str,
     ) -> impl Future<Output = StoreResult<Change>> + Send;
 
-    /// Revokes a key and replaces its hash by `no_key`, a hash that no key has: servers of the previous release do not read
-    /// the revocation.
-    /// The sessions that the key opened end. A key that is revoked keeps its date.
+    /// Revokes a key and replaces its hash by `no_key`, a hash that no key has, since servers of the previous release
+    /// do not read the revocation. The sessions that the key opened end. A key that is revoked already keeps its date.
     fn revoke_api_key(
         &self,
         organisation: OrganisationKey,

@@ -1,21 +1,21 @@
-//! What can go wrong in a store.
+//! Errors of a store.
 
 use crate::{Error, Reason};
 
-/// What can go wrong in a store.
+/// An error of a store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// A unique index refused the write.
     #[error("duplicate {0}")]
     Duplicate(Unique),
-    /// The database is away, or did not answer in time. Nothing was written, unless it happened during a commit:
-    /// then it is unknown.
+    /// The database cannot be reached, or did not answer in time. Nothing was written, except that after a failed
+    /// commit the result is unknown.
     #[error("the database is not available")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// A deadlock or serialisation failure: the same call may succeed when it is made again.
+    /// A deadlock or a serialisation failure. The same call may succeed when it is repeated.
     #[error("concurrent change")]
     Conflict(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// Anything else.
+    /// Any other failure.
     #[error("storage fault")]
     Fault(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
@@ -65,5 +65,5 @@ impl From<StoreError> for Error {
     }
 }
 
-/// The result of a store's method.
+/// The result of a method of a store.
 pub type StoreResult<T> = Result<T, StoreError>;

@@ -1,4 +1,4 @@
-//! What reads of tokens take and answer: a token with its owners and what they refer to.
+//! Arguments and results of reads of tokens: a token with its owners and the reference data of both.
 
 use std::sync::Arc;
 
@@ -34,52 +34,52 @@ impl From<&FieldSelection> for OwnerJoins {
     }
 }
 
-/// A token, the owners that were asked for, and what they refer to, all of one moment.
+/// A token, its joined owners, and their reference data, all of one point in time.
 #[derive(Debug, Clone)]
 pub struct FoundToken {
     /// The token.
     pub token: AccessToken,
     /// Its owners.
     pub owners: Owners,
-    /// Reference data, as old as the token or younger.
+    /// Reference data of the same version as the token, or a newer one.
     pub reference: Arc<Reference>,
 }
 
-/// What a new token may refer to.
+/// The objects that a new token refers to.
 #[derive(Debug, Clone)]
 pub struct FoundOwners {
-    /// The accounts of an identifier: none, one, or two when a name matches several.
+    /// Accounts with an identifier: none, one, or two when a name matches several.
     pub accounts: Vec<Arc<Account>>,
-    /// The participant of an identifier.
+    /// Participant with an identifier.
     pub participant: Option<Arc<Participant>>,
-    /// Reference data, as old as these or younger.
+    /// Reference data of the same version as the owners, or a newer one.
     pub reference: Arc<Reference>,
 }
 
-/// What listing an owner's tokens came to.
+/// The result of listing the tokens of an owner.
 #[derive(Debug, Clone)]
 pub struct FoundPage {
-    /// The ids of the owners whom the identifier names: none, one, or two when a name matches several.
+    /// Ids of the owners with the identifier: none, one, or two when a name matches several.
     pub owners: Vec<String>,
-    /// The tokens of the only one.
+    /// Tokens of the owner, if there is exactly one.
     pub tokens: Vec<FoundToken>,
 }
 
-/// What looking for one token came to. It takes the same work whether or not there is one.
+/// The result of a lookup of one token. The work is the same whether or not the token exists.
 #[derive(Debug)]
 pub struct Lookup {
     /// The token.
     pub found: Option<FoundToken>,
-    /// Reference data of that moment or younger.
+    /// Reference data of the same version as the token, or a newer one.
     pub reference: Arc<Reference>,
 }
 
-/// The owners of a token, shared where several tokens have the same.
+/// The owners of a token, shared by all tokens of a result that have them.
 #[derive(Debug, Clone, Default)]
 pub struct Owners {
-    /// The account, when there is one and it was asked for.
+    /// The account, when there is one and it was joined.
     pub accounts_receivable: Option<Arc<Account>>,
-    /// The member, when there is one and it was asked for.
+    /// The member, when there is one and it was joined.
     pub rewards_participant: Option<Arc<Participant>>,
 }
 
@@ -101,7 +101,7 @@ pub struct Participant {
     pub accounts_receivable: Option<Arc<Account>>,
 }
 
-/// One owner, by id.
+/// An owner, by id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OwnerKey<'a> {
     /// An accounts receivable.
@@ -110,14 +110,14 @@ pub enum OwnerKey<'a> {
     RewardsParticipant(&'a str),
 }
 
-/// A page of an owner's tokens, in ascending id (byte order).
+/// A page of the tokens of an owner, in ascending id (byte order).
 #[derive(Debug, Clone)]
 pub struct TokenPage<'a> {
-    /// Whose.
+    /// Owner of the tokens.
     pub owner: &'a OwnerIdentifier,
-    /// Only of this classification.
+    /// Only tokens of this classification.
     pub classification: Option<&'a str>,
-    /// Only ids after this one.
+    /// Only ids above this one.
     pub after: Option<&'a str>,
     /// Number of rows to skip.
     pub offset: u32,

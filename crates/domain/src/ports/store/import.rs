@@ -1,4 +1,4 @@
-//! What an import reads and writes.
+//! Data that an import reads and writes.
 
 use super::error::StoreResult;
 use crate::model::access_token::AccessToken;
@@ -10,7 +10,7 @@ use crate::model::directory::{
 use crate::model::reference::Reference;
 use crate::model::time::Timestamp;
 
-/// What a batch of records names.
+/// The keys that a batch of records names.
 #[derive(Debug, Clone, Default)]
 pub struct ImportKeys {
     /// Contact information, by id.
@@ -21,7 +21,7 @@ pub struct ImportKeys {
     pub account_ids: Vec<String>,
     /// Accounts, by number.
     pub account_numbers: Vec<String>,
-    /// Accounts, by name. Of those that share a name, two are enough to know that they do.
+    /// Accounts, by name. The store returns at most two per name, which is enough to know that a name is ambiguous.
     pub account_names: Vec<String>,
     /// Participants, by id.
     pub participant_ids: Vec<String>,
@@ -35,12 +35,12 @@ pub struct ImportKeys {
     pub authentication_codes: Vec<String>,
     /// Tokens, by identifier.
     pub identifiers: Vec<String>,
-    /// Does a record name permissions of a user?
+    /// Whether a record names permissions of a user.
     pub permissions: bool,
 }
 
 impl ImportKeys {
-    /// Drops what cannot be stored under any key, so that it never reaches a database.
+    /// Removes values that no column accepts, so that they never reach a database.
     pub fn keep_storable(&mut self) {
         let lists = [
             &mut self.contacts,
@@ -65,7 +65,7 @@ impl ImportKeys {
     }
 }
 
-/// What is stored of it.
+/// The stored rows with one of the keys.
 #[derive(Debug, Clone, Default)]
 pub struct ImportRows {
     /// Contact information.
@@ -80,10 +80,10 @@ pub struct ImportRows {
     pub tokens: Vec<AccessToken>,
 }
 
-/// What a batch writes: whole rows, inserted or replaced by id.
+/// The writes of a batch: whole rows, inserted or replaced by id.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ImportChanges {
-    /// The settings of the organisation. Its id and its name are not written.
+    /// Settings of the organisation. Its id and its name are not written.
     pub organisation: Option<Organisation>,
     /// Units.
     pub units: Vec<Unit>,
@@ -93,9 +93,9 @@ pub struct ImportChanges {
     pub users: Vec<User>,
     /// Credentials.
     pub credentials: Vec<Credential>,
-    /// The users among them whose password is replaced or removed, by id, and when. Their sessions end.
+    /// Ids of users whose password is replaced or removed, with the time. Their sessions end.
     pub password_changes: Vec<(String, Timestamp)>,
-    /// The users among them who had no password before and have one now, by id, and when. No session ends.
+    /// Ids of users who had no password before and have one now, with the time. No session ends.
     pub first_passwords: Vec<(String, Timestamp)>,
     /// Countries.
     pub countries: Vec<Country>,
@@ -111,18 +111,18 @@ pub struct ImportChanges {
     pub accounts: Vec<AccountsReceivable>,
     /// Participants.
     pub participants: Vec<RewardsParticipant>,
-    /// Old and new ids of the tokens that come again under ids of their own. The rows of the old ids go; attempts and issues of
-    /// codes that are counted for the token come with it, so that a new id brings no more guesses.
+    /// Old and new ids of tokens that get an id of their own. The rows of the old ids are deleted. Attempts and issues
+    /// that are counted for a token move with it, so that a new id does not allow more guesses.
     pub renamed_tokens: Vec<(String, String)>,
-    /// Ids of stored tokens among [`Self::tokens`] that lose a number, code or identifier to another one of them. They give theirs
-    /// up before any token is written.
+    /// Ids of stored tokens among [`Self::tokens`] that lose a number, code or identifier to another one of them. The
+    /// store clears these values before it writes any token.
     pub vacated_tokens: Vec<String>,
     /// Tokens.
     pub tokens: Vec<AccessToken>,
 }
 
 impl ImportChanges {
-    /// Does it touch what is kept in memory as reference data?
+    /// Returns whether the changes affect the cached reference data.
     pub fn touches_reference(&self) -> bool {
         self.organisation.is_some()
             || !(self.units.is_empty()
@@ -135,17 +135,19 @@ impl ImportChanges {
     }
 }
 
-/// Rows that a check would have written so far. Each method works on a file and does not wait for anything else.
+/// The rows that a check would have written so far. Each method works on a file and waits for nothing else.
 pub trait DraftStore: Send + Sync {
-    /// Returns the rows that have one of the keys, each as it was written last. A row that had a key earlier may come too.
+    /// Returns the rows with one of the keys, each as it was written last. The result may include rows that had a key
+    /// earlier.
     fn load(&self, keys: &ImportKeys) -> StoreResult<ImportRows>;
 
-    /// Writes contact information, credentials, accounts, participants and tokens over those of the same ids, and removes tokens.
+    /// Writes contact information, credentials, accounts, participants and tokens over those with the same ids, and
+    /// removes tokens.
     fn save(&mut self, changes: &ImportChanges) -> StoreResult<()>;
 }
 
 impl Reference {
-    /// The reference data that an import's changes would leave.
+    /// Applies the changes of an import to the reference data.
     pub fn merge(&mut self, changes: ImportChanges) {
         if let Some(organisation) = changes.organisation {
             self.organisation = organisation;

@@ -1,4 +1,4 @@
-//! What the keys of the ring protect in the database, for the commands that rotate keys.
+//! The use of the keys of the ring in the database, for the commands that rotate keys.
 
 use std::future::Future;
 
@@ -8,40 +8,41 @@ use crate::model::secret::CodeHash;
 use crate::model::session::OrganisationKey;
 use crate::model::time::Timestamp;
 
-/// Where a token stands in the order in which [`KeyStore::verification_codes`] goes through all of them.
+/// The position of a token in the order of [`KeyStore::verification_codes`].
 pub type Position = (OrganisationKey, String);
 
-/// How many rows need a key.
+/// The number of rows that need a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyUse {
-    /// What it protects there: `pass codes`, `passwords`, `verification codes`, `one-time passwords` or `API keys`.
+    /// Kind of the rows: `pass codes`, `passwords`, `verification codes`, `one-time passwords` or `API keys`.
     pub what: &'static str,
-    /// The id of the key; `None`: none, the rows came with an import and were never used.
+    /// Id of the key. `None`: the rows need no key, since they came with an import and were never used.
     pub key: Option<String>,
-    /// Rows.
+    /// Number of rows.
     pub rows: u64,
 }
 
-/// What needs keys in a part of the tokens, and verification codes of it.
+/// The use of keys in a part of the tokens, and verification codes of these tokens.
 pub type KeySample = (Vec<KeyUse>, Vec<(Position, VerificationCode)>);
 
-/// Secrets under one key that were not used for a while.
+/// Secrets under one key that were not used since a time.
 #[derive(Debug, Clone, Copy)]
 pub struct Unused<'a> {
-    /// The id of the key.
+    /// Id of the key.
     pub key: &'a str,
-    /// They were neither used nor changed since then, as far as is known.
+    /// Time since which the secrets were neither used nor changed, as far as is recorded.
     pub since: Timestamp,
 }
 
-/// The credentials of users that are withdrawn.
+/// The kinds of credentials that are withdrawn.
 #[derive(Debug, Clone, Copy)]
 pub struct Withdrawal<'a> {
-    /// Passwords are withdrawn.
+    /// Whether passwords are withdrawn.
     pub passwords: bool,
-    /// Passwords of users for whom neither a log-in nor a change is recorded are withdrawn too. Older versions recorded neither.
+    /// Whether this includes passwords of users for whom neither a log-in nor a change is recorded. Older versions
+    /// recorded neither.
     pub undated: bool,
-    /// API keys are revoked. Their hashes are replaced by this one, which no key has. `None`: they stay.
+    /// Hash that replaces the hashes of API keys, which are revoked. No key has this hash. `None`: API keys stay.
     pub api_keys: Option<&'a CodeHash>,
 }
 
@@ -57,15 +58,16 @@ pub enum Withdrawn {
         /// Number of API keys.
         api_keys: u64,
     },
-    /// Nothing is withdrawn: an organisation would have no enabled administrator left who can log in or has a valid API key. Names
-    /// the administrators whose credentials would go, as `user of organisation`.
+    /// Nothing is withdrawn, because an organisation would have no enabled administrator left who can log in or has a
+    /// valid API key. Lists the administrators that would lose their credentials, as `user of organisation`.
     LastAdmin(Vec<String>),
 }
 
-/// What the keys protect.
+/// Operations on everything that the keys of the ring protect.
 pub trait KeyStore: Send + Sync + 'static {
-    /// Up to `limit` tokens after a position whose verification code is sealed or hashed with another key than
-    /// `current`, with where each stands. Ascending; reads little however many tokens there are before.
+    /// Returns at most `limit` tokens after a position whose verification code is sealed or hashed with another key
+    /// than `current`, in ascending order, with their positions. The cost does not depend on the number of tokens
+    /// before the position.
     fn verification_codes(
         &self,
         current: &str,
@@ -73,14 +75,16 @@ pub trait KeyStore: Send + Sync + 'static {
         limit: u32,
     ) -> impl Future<Output = StoreResult<Vec<(Position, VerificationCode)>>> + Send;
 
-    /// Replaces verification codes that are still those that were read, in one transaction. Answers how many were.
+    /// Replaces verification codes that are still those that were read, in one transaction. Returns the number of
+    /// replaced codes.
     fn replace_verification_codes(
         &self,
         replacements: &[(Position, VerificationCode, VerificationCode)],
     ) -> impl Future<Output = StoreResult<u64>> + Send;
 
-    /// Withdraws passwords and API keys whose hash is under a key and that were neither used nor changed since, in one transaction.
-    /// The sessions of the API keys end. Nothing is withdrawn where an organisation would lose its last administrator.
+    /// Withdraws passwords and API keys whose hash is under a key and that were neither used nor changed since a time,
+    /// in one transaction. The sessions of the API keys end. Nothing is withdrawn if an organisation would lose its
+    /// last administrator.
     fn withdraw_credentials(
         &self,
         unused: Unused<'_>,
@@ -88,9 +92,10 @@ pub trait KeyStore: Send + Sync + 'static {
         now: Timestamp,
     ) -> impl Future<Output = StoreResult<Withdrawn>> + Send;
 
-    /// Takes the pass codes of tokens away whose hash is under a key, and that were not changed since, with their one-time
-    /// passwords: of at most `limit` tokens after a position, in one transaction. Answers how many, and where the next batch
-    /// begins. `None`: there are no more. A pass code that moved to another key meanwhile stays.
+    /// Removes the pass codes of tokens whose hash is under a key and that were not changed since a time, together with
+    /// their one-time passwords. One call is one transaction and covers at most `limit` tokens after a position.
+    /// Returns the number of tokens and the position of the next batch. `None`: there are no more tokens. A pass code
+    /// that moved to another key in the meantime stays.
     fn withdraw_pass_codes(
         &self,
         unused: Unused<'_>,
@@ -98,13 +103,13 @@ pub trait KeyStore: Send + Sync + 'static {
         limit: u32,
     ) -> impl Future<Output = StoreResult<Option<(u64, Position)>>> + Send;
 
-    /// Which keys are needed at `now`, and for how many rows: an expired one-time password needs none, nor does an API key that
-    /// is revoked or has expired. Reads everything: for a command, not for a call.
+    /// Returns the keys that are needed at `now`, with the number of rows. Expired one-time passwords need no key, and
+    /// neither do API keys that are revoked or expired. Reads all rows, so that only commands may call it.
     fn key_use(&self, now: Timestamp) -> impl Future<Output = StoreResult<Vec<KeyUse>>> + Send;
 
-    /// The same of all users and API keys, and of the first and last `tokens` tokens by organisation and id; and up to `codes`
-    /// verification codes of each of these two groups. For a start, which must not take longer with more tokens. In a small
-    /// table, tokens are in both groups.
+    /// Returns the keys of all users and API keys, and of the first and last `tokens` tokens by organisation and id,
+    /// and at most `codes` verification codes of each of these two groups. Called at a start, whose duration must not
+    /// depend on the number of tokens. In a small table, a token can be in both groups.
     fn sampled_key_use(
         &self,
         now: Timestamp,

@@ -1,4 +1,4 @@
-//! The ledger of attempts and issues: what has to be counted before it is done.
+//! The ledger of attempts and issues. They are counted before the secret is compared or the code is issued.
 
 use std::future::Future;
 
@@ -12,22 +12,23 @@ use crate::policy::issues::Issues;
 /// The version of an entry. An entry that was never written has version 0.
 pub type Revision = i64;
 
-/// An entry as it was read: its state, and the version that a write must find unchanged.
+/// An entry with its state, and with the version that a write must find unchanged.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Entry<T> {
-    /// The state.
+    /// State.
     pub state: T,
-    /// Its version.
+    /// Version.
     pub revision: Revision,
 }
 
-/// Attempts and issues, one entry each for a subject (the id of a token, or a decoy) and a kind of secret.
+/// Attempts and issues. There is one entry each for a subject (the id of a token, or a dummy subject) and a kind of
+/// secret.
 ///
-/// Every write is one statement, committed before it is answered, whatever becomes of the caller. `false`: somebody
-/// else wrote since the entry was read, and nothing was written. Reads see every write that was answered before, on
-/// whichever replica.
+/// Every write is one statement that is committed before the method returns, whatever happens to the caller. A write
+/// returns `false` when another caller wrote since the entry was read; nothing was written then. Reads on all replicas
+/// see every write that has returned before.
 pub trait LedgerStore: Send + Sync + 'static {
-    /// The attempts at one kind of secret.
+    /// Returns the attempts at one kind of secret.
     fn attempts(
         &self,
         organisation: OrganisationKey,
@@ -35,14 +36,14 @@ pub trait LedgerStore: Send + Sync + 'static {
         kind: SecretKind,
     ) -> impl Future<Output = StoreResult<Entry<Attempts>>> + Send;
 
-    /// The attempts at every kind of which there are any.
+    /// Returns the attempts at every kind that has any.
     fn all_attempts(
         &self,
         organisation: OrganisationKey,
         subject: &str,
     ) -> impl Future<Output = StoreResult<Vec<(SecretKind, Entry<Attempts>)>>> + Send;
 
-    /// Writes attempts in place of those that were read.
+    /// Replaces the attempts that were read.
     fn save_attempts(
         &self,
         organisation: OrganisationKey,
@@ -51,7 +52,7 @@ pub trait LedgerStore: Send + Sync + 'static {
         attempts: &Entry<Attempts>,
     ) -> impl Future<Output = StoreResult<bool>> + Send;
 
-    /// Counts an attempt that was refused without a comparison. Its order among others does not matter.
+    /// Counts an attempt that was refused without a comparison. The order of such attempts does not matter.
     fn count_refused(
         &self,
         organisation: OrganisationKey,
@@ -60,7 +61,7 @@ pub trait LedgerStore: Send + Sync + 'static {
         at: Timestamp,
     ) -> impl Future<Output = StoreResult<()>> + Send;
 
-    /// The codes of one kind that were issued.
+    /// Returns the issued codes of one kind.
     fn issues(
         &self,
         organisation: OrganisationKey,
@@ -68,7 +69,7 @@ pub trait LedgerStore: Send + Sync + 'static {
         kind: SecretKind,
     ) -> impl Future<Output = StoreResult<Entry<Issues>>> + Send;
 
-    /// Writes issues in place of those that were read.
+    /// Replaces the issues that were read.
     fn save_issues(
         &self,
         organisation: OrganisationKey,

@@ -1,4 +1,4 @@
-//! Log-ins of users: the account, the networks that it is known from, and the attempts.
+//! Log-ins of users: accounts, known networks, and attempts.
 
 use std::future::Future;
 
@@ -13,18 +13,18 @@ use crate::policy::login::{LoginAccount, Network};
 /// The state of the log-ins of a user before they were unlocked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unlocked {
-    /// At least one network was locked, or the wrong passwords of the day were used up.
+    /// At least one network was locked, or the maximum number of wrong passwords of the day was reached.
     Locked,
-    /// No log-in was locked. Wrong passwords were counted, and no longer are.
+    /// No log-in was locked. Wrong passwords were counted, and the counts are reset.
     Counted,
     /// Nothing was counted, and nothing has changed.
     Nothing,
 }
 
-/// Log-ins of users. Attempts are stored in the ledger under the kind PASSWORD. Each write of them is one statement and is
-/// committed before it is answered; reads see each write that was answered before, on each replica.
+/// Log-ins of users. Attempts are stored in the ledger under the kind PASSWORD. Each write is one statement that is
+/// committed before the method returns. Reads on all replicas see every write that has returned before.
 pub trait LoginStore: Send + Sync + 'static {
-    /// The account of a user name, with what is known of the network.
+    /// Returns the account of a user name, with the row of the network.
     fn login_account(
         &self,
         organisation: OrganisationKey,
@@ -32,14 +32,14 @@ pub trait LoginStore: Send + Sync + 'static {
         network: &Network,
     ) -> impl Future<Output = StoreResult<Option<LoginAccount>>> + Send;
 
-    /// The attempts of a subject of [`crate::policy::login`].
+    /// Returns the attempts of a subject of [`crate::policy::login`].
     fn login_attempts(
         &self,
         organisation: OrganisationKey,
         subject: &str,
     ) -> impl Future<Output = StoreResult<Entry<Attempts>>> + Send;
 
-    /// Writes attempts in place of those that were read. `false`: another writer came first, and nothing was written.
+    /// Replaces attempts that were read. Returns `false` when another caller wrote since; nothing was written then.
     fn save_login_attempts(
         &self,
         organisation: OrganisationKey,
@@ -55,8 +55,8 @@ pub trait LoginStore: Send + Sync + 'static {
         at: Timestamp,
     ) -> impl Future<Output = StoreResult<()>> + Send;
 
-    /// Writes a log-in: the network becomes known to the user, and the first and the last date of the user are set. A user
-    /// has a bounded number of known networks; further ones are not stored.
+    /// Records a log-in: the network becomes known to the user, and the first and the last date of the user are set. A
+    /// user has a limited number of known networks; further ones are not stored.
     fn remember_login(
         &self,
         organisation: OrganisationKey,
@@ -65,7 +65,7 @@ pub trait LoginStore: Send + Sync + 'static {
         at: Timestamp,
     ) -> impl Future<Output = StoreResult<()>> + Send;
 
-    /// Marks networks as known to a user for good.
+    /// Marks networks as known to a user without an expiry.
     fn enter_networks(
         &self,
         organisation: OrganisationKey,
@@ -82,7 +82,7 @@ pub trait LoginStore: Send + Sync + 'static {
         new: &PassCodeHash,
     ) -> impl Future<Output = StoreResult<bool>> + Send;
 
-    /// Ends all locks of the log-ins of a user, and the count of the day.
+    /// Ends all locks of the log-ins of a user, and resets the count of the day.
     fn unlock_logins(
         &self,
         organisation: OrganisationKey,
@@ -90,16 +90,17 @@ pub trait LoginStore: Send + Sync + 'static {
         now: Timestamp,
     ) -> impl Future<Output = StoreResult<Unlocked>> + Send;
 
-    /// The ids of users with a lock at `now`, on any network.
+    /// Returns the ids of users with a lock at `now`, on any network.
     fn locked_users(
         &self,
         organisation: OrganisationKey,
         now: Timestamp,
     ) -> impl Future<Output = StoreResult<Vec<String>>> + Send;
 
-    /// Number of users with a password, and of those among them whose hash begins with none of these texts.
+    /// Returns the number of users with a password, and the number of those among them whose hash has none of these
+    /// prefixes.
     fn count_passwords(&self, current: &[String]) -> impl Future<Output = StoreResult<(u64, u64)>> + Send;
 
-    /// Deletes attempts that no longer count, known networks that have expired, and the oldest attempts above a bound.
+    /// Deletes attempts that no longer count, known networks that have expired, and the oldest attempts above a limit.
     fn sweep_logins(&self, now: Timestamp) -> impl Future<Output = StoreResult<()>> + Send;
 }

@@ -1,4 +1,5 @@
-//! How a store reads for a call: how current the answer is, and whether the call may be dropped before the read has begun.
+//! Reads of a store for a call: how current the result is, and whether the call may be dropped before the read has
+//! begun.
 
 use std::fmt;
 use std::future::{Future, pending, poll_fn};
@@ -7,35 +8,36 @@ use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
-/// How current the state is that a read returns.
+/// The required freshness of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadConsistency {
-    /// The state that is committed when the read begins. Everything that a decision depends on is read with it, and above all what a
-    /// secret is compared with.
+    /// The state that is committed when the read begins. Every read on which a decision depends uses it, above all the
+    /// read of a stored secret.
     Strong,
-    /// A state that contains what was committed before this position and that is as current as [`Self::BoundedStaleness`]. For a
-    /// caller that has written up to the position.
+    /// A state that contains everything that was committed before this position and that is as current as
+    /// [`Self::BoundedStaleness`]. For a caller that has written up to the position.
     AtLeast(LogPosition),
     /// A state that was current at most the store's bound ago (`database.replica_max_lag_ms`). For a caller that has not written.
     BoundedStaleness,
 }
 
-/// How to read for a call.
+/// Options of a read.
 #[derive(Debug, Clone, Copy)]
 pub struct ReadOptions<'a> {
-    /// How current the answer is.
+    /// Required freshness.
     pub consistency: ReadConsistency,
-    /// The call that reads, if it only reads: it may be dropped while the read waits in a queue. `None`: the read is made in any case.
+    /// State of the call, if the call only reads: it may be dropped while the read waits in a queue. `None`: the read
+    /// is made in any case.
     pub call: Option<&'a CallState>,
 }
 
 impl ReadOptions<'static> {
-    /// A read that a decision depends on.
+    /// Options of a read on which a decision depends.
     pub const STRONG: Self = Self { consistency: ReadConsistency::Strong, call: None };
 }
 
-/// A position in the log of a database. What was committed before it is contained in every state that covers it. Positions of
-/// different timelines may cover each other in neither direction.
+/// A position in the log of a database. A state that covers a position contains everything that was committed before
+/// it. Of two positions on different timelines it is possible that neither covers the other.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LogPosition {
     /// The history of the log. Each promotion of a replica begins a new one, with a higher number.
@@ -45,8 +47,8 @@ pub struct LogPosition {
 }
 
 impl LogPosition {
-    /// Returns whether a server at this position has everything that was committed before `other`. A server on an older timeline
-    /// has not, however long its log is: the logs differ.
+    /// Returns whether a server at this position has everything that was committed before `other`. A server on an older
+    /// timeline does not, however long its log is, because the logs differ.
     pub fn covers(self, other: Self) -> bool {
         self.timeline >= other.timeline && self.offset >= other.offset
     }
@@ -58,7 +60,7 @@ impl LogPosition {
     }
 }
 
-/// The text that callers send along as `x-read-after`: 24 hexadecimal digits.
+/// The value of the metadata `x-read-after`: 24 hexadecimal digits.
 impl fmt::Display for LogPosition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:08x}{:016x}", self.timeline, self.offset)
@@ -77,11 +79,11 @@ impl FromStr for LogPosition {
     }
 }
 
-/// What the transport and the store tell each other about one call. The transport knows whether the client has left; the store knows
-/// whether the call waits in a queue to read. When both are true the call is dropped: it has begun nothing, and its place in the
-/// queue is free for another call.
+/// Shared state of the transport and the store about one call. The transport knows whether the client has left. The
+/// store knows whether the call waits in a queue to read. When both are true the call is dropped: it has begun nothing,
+/// and its place in the queue is free for another call.
 ///
-/// Only the task that polls or drops the call accesses it, so that the order of memory accesses does not matter.
+/// Only the task that polls or drops the call accesses it, so the order of memory accesses does not matter.
 #[derive(Debug, Default)]
 pub struct CallState {
     queued: AtomicBool,
@@ -94,8 +96,8 @@ impl CallState {
         self.queued.load(Ordering::Relaxed)
     }
 
-    /// Waits for a turn in a queue. The call may be dropped until then. If its client has left before, this does not poll `turn` and
-    /// never returns.
+    /// Waits for a turn in a queue. The call may be dropped until then. If its client has left before, this does not
+    /// poll `turn` and never returns.
     pub async fn queue<T>(&self, turn: impl Future<Output = T>) -> T {
         let _queued = Queued::new(self);
         if self.abandoned.load(Ordering::Relaxed) {
@@ -104,7 +106,8 @@ impl CallState {
         turn.await
     }
 
-    /// Runs the rest of a call whose client has left. `None`: the call waits in a queue to read, and the rest is dropped.
+    /// Runs the rest of a call whose client has left. Returns `None` when the call waits in a queue to read; the rest
+    /// is dropped then.
     pub async fn run_abandoned<T>(&self, rest: impl Future<Output = T>) -> Option<T> {
         self.abandoned.store(true, Ordering::Relaxed);
         let mut rest = pin!(rest);
@@ -117,7 +120,7 @@ impl CallState {
     }
 }
 
-/// The time that a call waits in a queue.
+/// Marks a call as queued while it exists.
 struct Queued<'a>(&'a CallState);
 
 impl<'a> Queued<'a> {

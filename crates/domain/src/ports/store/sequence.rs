@@ -1,8 +1,8 @@
-//! Sequences: the numbers that an organisation hands out.
+//! Sequences of numbers of an organisation.
 
 use crate::model::named::named;
 
-/// The last number of a sequence: numbers have ten digits.
+/// Last number of a sequence, since numbers have ten digits.
 pub const LAST_NUMBER: i64 = 9_999_999_999;
 
 named! {

@@ -18,19 +18,20 @@ use crate::model::session::OrganisationKey;
 use crate::model::time::Timestamp;
 use crate::policy::strength::StoredStrength;
 
-/// Reads, each of which sees one committed state, and the beginning of writes.
+/// Reads of tokens, each of which sees one committed state, single writes, and the beginning of transactions.
 pub trait Store: LedgerStore {
     /// A transaction.
     type Transaction: Transaction;
 
-    /// Begins a unit of work. Dropped without commit, it leaves nothing behind. Its holder calls nothing else
-    /// that writes, such as [`Self::take_numbers`]: where there is one writer, it would wait for itself.
+    /// Begins a transaction. If it is dropped without a commit, it is rolled back. Its holder must not call other
+    /// methods that write, such as [`Self::take_numbers`]: a store with one writer would wait for itself.
     fn begin(&self) -> impl Future<Output = StoreResult<Self::Transaction>> + Send;
 
-    /// The organisation's current reference data; never older than what was committed before the call, since decisions depend on it.
+    /// Returns the current reference data of the organisation. It is never older than what was committed before the
+    /// call, since decisions depend on it.
     fn reference(&self, organisation: OrganisationKey) -> impl Future<Output = StoreResult<Arc<Reference>>> + Send;
 
-    /// The token of a key: as it is presented, else in its normalised form ([`crate::model::text::nfc`]).
+    /// Returns the token with a key: as it is presented, else in its normalised form ([`crate::model::text::nfc`]).
     fn find_token(
         &self,
         organisation: OrganisationKey,
@@ -39,7 +40,7 @@ pub trait Store: LedgerStore {
         read: ReadOptions<'_>,
     ) -> impl Future<Output = StoreResult<Lookup>> + Send;
 
-    /// A page of an owner's tokens, of one moment with the owner itself.
+    /// Returns a page of the tokens of an owner, of the same point in time as the owner.
     fn list_tokens(
         &self,
         organisation: OrganisationKey,
@@ -48,7 +49,7 @@ pub trait Store: LedgerStore {
         consistency: ReadConsistency,
     ) -> impl Future<Output = StoreResult<FoundPage>> + Send;
 
-    /// Tokens without an existing owner, in ascending id. A terminated owner does not exist.
+    /// Returns tokens without an existing owner, in ascending id. A terminated owner does not count as existing.
     fn not_associated(
         &self,
         organisation: OrganisationKey,
@@ -58,7 +59,8 @@ pub trait Store: LedgerStore {
         consistency: ReadConsistency,
     ) -> impl Future<Output = StoreResult<Vec<FoundToken>>> + Send;
 
-    /// What a new token refers to, all of one moment where the database can say that in one statement.
+    /// Returns the objects that a new token refers to. They are of one point in time, if the database can read them in
+    /// one statement.
     fn find_owners(
         &self,
         organisation: OrganisationKey,
@@ -66,7 +68,7 @@ pub trait Store: LedgerStore {
         participant: Option<&RewardsParticipantIdentifier>,
     ) -> impl Future<Output = StoreResult<FoundOwners>> + Send;
 
-    /// Writes changes where the precondition still holds, in one statement, and commits at once. `None`: it did not hold,
+    /// Writes changes if the precondition still holds, in one statement that is committed. `None`: it did not hold, and
     /// nothing was written. Without a stamp `log_information` stays as it is.
     fn update_token(
         &self,
@@ -84,14 +86,14 @@ pub trait Store: LedgerStore {
         token: &AccessToken,
     ) -> impl Future<Output = StoreResult<()>> + Send;
 
-    /// Returns how strong the pass codes are whose hashes note it, and the verification codes that wait to be used.
-    /// Reads all tokens of the organisation.
+    /// Returns the strengths of pass codes whose hashes have a note, and of unused verification codes. Reads all tokens
+    /// of the organisation.
     fn stored_strengths(
         &self,
         organisation: OrganisationKey,
     ) -> impl Future<Output = StoreResult<Vec<StoredStrength>>> + Send;
 
-    /// Takes `count` numbers of a sequence and answers the first. Committed at once, whatever becomes of the caller.
+    /// Takes `count` numbers of a sequence and returns the first. Committed at once, whatever happens to the caller.
     fn take_numbers(
         &self,
         organisation: OrganisationKey,
@@ -99,12 +101,13 @@ pub trait Store: LedgerStore {
         count: u32,
     ) -> impl Future<Output = StoreResult<i64>> + Send;
 
-    /// An empty store of its own for what a check would write. It is in a temporary file, so that it takes little memory whatever
-    /// is written to it, and gone when it is dropped.
+    /// Returns an empty store for the rows that a check would write. It is a temporary file, so that it needs little
+    /// memory however much is written to it. It is deleted when it is dropped.
     fn drafts(&self) -> StoreResult<Box<dyn DraftStore>>;
 
-    /// Sets a sequence above the highest stored number that is this prefix and ten digits, and back there where it is past
-    /// [`LAST_NUMBER`](super::LAST_NUMBER). Committed at once. For a sequence that has met a number which came in past it.
+    /// Sets a sequence above the highest stored number that has this prefix and ten digits. This also moves a sequence
+    /// back that is above [`LAST_NUMBER`](super::LAST_NUMBER). Committed at once. Called when a number of the sequence
+    /// is in use, or when an import has raised the sequence above its last number.
     fn realign_sequence(
         &self,
         organisation: OrganisationKey,
@@ -113,7 +116,7 @@ pub trait Store: LedgerStore {
     ) -> impl Future<Output = StoreResult<()>> + Send;
 }
 
-/// A transaction. Commit consumes it; a drop rolls back.
+/// A transaction. A commit consumes it, and a drop rolls it back.
 pub trait Transaction: Send + 'static {
     /// Writes a new token.
     fn insert_token(
@@ -122,7 +125,8 @@ pub trait Transaction: Send + 'static {
         token: &AccessToken,
     ) -> impl Future<Output = StoreResult<()>> + Send;
 
-    /// Counts an owner's tokens (of one classification, if given) and keeps others from adding to them until commit.
+    /// Counts the tokens of an owner (of one classification, if given) and prevents others from adding to them until
+    /// the commit.
     fn count_tokens_exclusively(
         &mut self,
         organisation: OrganisationKey,
@@ -130,20 +134,22 @@ pub trait Transaction: Send + 'static {
         classification: Option<&str>,
     ) -> impl Future<Output = StoreResult<u64>> + Send;
 
-    /// Keeps other imports of the organisation out until commit, and answers its reference data.
+    /// Prevents other imports of the organisation until the commit, and returns its reference data.
     fn lock_directory(
         &mut self,
         organisation: OrganisationKey,
     ) -> impl Future<Output = StoreResult<Arc<Reference>>> + Send;
 
-    /// Everything stored that a batch of records may touch. No other caller changes these tokens and credentials until commit.
+    /// Returns all stored rows that a batch of records may change. No other caller changes these tokens and credentials
+    /// until the commit.
     fn load_import(
         &mut self,
         organisation: OrganisationKey,
         keys: &ImportKeys,
     ) -> impl Future<Output = StoreResult<ImportRows>> + Send;
 
-    /// How the users with the permission `admin`, and the users with these ids, can log in at a moment.
+    /// Returns the ways in which the users with the permission `admin`, and the users with these ids, can log in at
+    /// `now`.
     fn login_states(
         &mut self,
         organisation: OrganisationKey,
@@ -151,15 +157,15 @@ pub trait Transaction: Send + 'static {
         now: Timestamp,
     ) -> impl Future<Output = StoreResult<Vec<LoginState>>> + Send;
 
-    /// Writes a batch, raises the version of the reference data if it changed, and raises every sequence above what came in, and
-    /// above what is stored where a prefix or a policy changes. Numbers from 9,900,000,000 raise none. Replaces only tokens and
-    /// credentials that [`Self::load_import`] has answered.
+    /// Writes a batch. Raises the version of the reference data if it changed. Raises every sequence above the imported
+    /// numbers, and above the stored numbers if a prefix or a policy changes; numbers from 9,900,000,000 raise none.
+    /// Replaces only tokens and credentials that [`Self::load_import`] has returned.
     fn save_import(
         &mut self,
         organisation: OrganisationKey,
         changes: &ImportChanges,
     ) -> impl Future<Output = StoreResult<()>> + Send;
 
-    /// Makes it durable. Only then may the caller be told.
+    /// Commits the transaction. Only then may the caller get an answer.
     fn commit(self) -> impl Future<Output = StoreResult<()>> + Send;
 }
