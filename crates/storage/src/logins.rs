@@ -1,6 +1,6 @@
 //! Log-ins of users: accounts, known networks, and attempts of the kind PASSWORD in the ledger.
 
-use access_tokens_domain::attempts::{Attempts, ROW_LIFETIME};
+use access_tokens_domain::attempts::{Attempts, SERIES_LIFETIME};
 use access_tokens_domain::login::{
     KNOWN_NETWORK_LIFETIME, KnownNetwork, LoginAccount, NETWORK_LOCK, Network, subject_prefix, user_of_subject,
 };
@@ -201,7 +201,7 @@ impl LoginStore for Database {
         self.write(sql).await?;
         // An attempt counts until one day after it, and until the end of its lock. The daily limit ends later than the
         // last attempt, so that its end is the date of the row.
-        let decayed = micros(now - ROW_LIFETIME);
+        let decayed = micros(now - SERIES_LIFETIME);
         for organisation in self.organisations().await? {
             let mut sql = Sql::new("DELETE FROM credential_attempt WHERE ");
             subjects(&mut sql, organisation.key, "login/");

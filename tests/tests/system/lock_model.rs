@@ -134,7 +134,7 @@ impl StateMachineTest for Real {
                 assert_eq!(real.attempts.lock(&real.policy, now), before);
             }
             (Event::Unlocked, _) => real.attempts = real.attempts.unlocked(),
-            (Event::Forgiven, _) => real.attempts = real.attempts.row_ended(),
+            (Event::Forgiven, _) => real.attempts = real.attempts.series_ended(),
             _ => {}
         }
         real

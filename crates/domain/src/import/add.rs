@@ -1,7 +1,7 @@
 //! Takes one record into a batch.
 
 use super::batch::Batch;
-use super::kept::is_of_the_stored;
+use super::existing::follow_from_stored_data;
 use super::prepared::Prepared;
 use super::record::{Kind, Object, Record};
 use crate::Result;
@@ -29,10 +29,10 @@ impl Batch<'_> {
         let brings_secret = hash.is_some() || brings_hash(&object);
         let mut violations = Violations::default();
         let mark = self.numbers.mark();
-        let kept = if kind == Kind::AccessToken { self.kept(&object) } else { None };
+        let kept = if kind == Kind::AccessToken { self.protected_token(&object) } else { None };
         let existed_and_id = self.upsert(kind, object, kind.name(), hash, &mut violations);
         self.seen.clear();
-        if let Some(id) = kept.filter(|_| is_of_the_stored(&violations)) {
+        if let Some(id) = kept.filter(|_| follow_from_stored_data(&violations)) {
             self.end_record(false);
             self.tally.kept_secrets += u64::from(brings_secret);
             self.numbers.reset(mark);

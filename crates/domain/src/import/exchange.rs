@@ -34,9 +34,9 @@ pub enum Verdict {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Links {
     /// What the token of the record has and the record changes.
-    pub gives: Vec<u64>,
+    pub released: Vec<u64>,
     /// What the record names.
-    pub wants: Vec<u64>,
+    pub requested: Vec<u64>,
     /// What the record names and another token has, as far as is known.
     pub taken: Vec<u64>,
 }
@@ -44,8 +44,8 @@ pub struct Links {
 impl Links {
     /// The links of a record whose token is not known.
     pub fn of(record: &Record) -> Self {
-        let wants: Vec<_> = tokens::named(&record.object).map(|value| hash(&value)).collect();
-        Self { gives: Vec::new(), taken: wants.clone(), wants }
+        let requested: Vec<_> = tokens::named(&record.object).map(|value| hash(&value)).collect();
+        Self { released: Vec::new(), taken: requested.clone(), requested }
     }
 }
 
@@ -84,7 +84,7 @@ impl Batch<'_> {
         for prepared in records {
             let follows = !keys.is_empty() && RecordKey::of(&prepared.record()).any(|key| keys.contains(&key));
             let result = if follows { Err(conflict()) } else { self.add(prepared.clone()) };
-            if result.as_ref().is_err_and(|error| follows || wants_taken(error)) {
+            if result.as_ref().is_err_and(|error| follows || fails_for_taken_value(error)) {
                 keys.extend(RecordKey::of(&prepared.record()));
                 waiting.push((verdicts.len(), prepared));
             }
@@ -92,7 +92,7 @@ impl Batch<'_> {
         }
         let mut undecided: HashMap<_, _> = waiting.iter().copied().collect();
         for (place, result) in self.exchange(waiting) {
-            if !result.as_ref().is_err_and(wants_taken) {
+            if !result.as_ref().is_err_and(fails_for_taken_value) {
                 undecided.remove(&place);
             }
             verdicts[place] = result;
@@ -105,9 +105,9 @@ impl Batch<'_> {
     }
 
     fn links(&self, record: &Record) -> Links {
-        let [gives, taken] = [self.tokens.released(&record.object), self.tokens.wants(&record.object)]
+        let [released, taken] = [self.tokens.released(&record.object), self.tokens.taken_by_others(&record.object)]
             .map(|values| values.iter().map(hash).collect());
-        Links { gives, taken, ..Links::of(record) }
+        Links { released, taken, ..Links::of(record) }
     }
 
     /// Works the records that wait through once more, while none of them holds the values that it changes. Answers the results of
@@ -122,7 +122,7 @@ impl Batch<'_> {
             let before = self.clone();
             for (_, prepared) in &group {
                 let record = prepared.record();
-                if self.kept(&record.object).is_none() {
+                if self.protected_token(&record.object).is_none() {
                     self.tokens.release(&record.object);
                 }
             }
@@ -143,17 +143,17 @@ impl Batch<'_> {
 
     /// Leaves the records out that want a value which its owner keeps, and those that want a value of the token of such a record.
     fn retain_possible(&self, group: &mut Vec<(usize, &Prepared)>) {
-        let mut givers = HashMap::new();
+        let mut releasers = HashMap::new();
         for (index, (_, prepared)) in group.iter().enumerate() {
             let record = prepared.record();
-            if self.kept(&record.object).is_none() {
-                givers.extend(self.tokens.released(&record.object).into_iter().map(|value| (value, index)));
+            if self.protected_token(&record.object).is_none() {
+                releasers.extend(self.tokens.released(&record.object).into_iter().map(|value| (value, index)));
             }
         }
         let (mut takers, mut impossible) = (vec![Vec::new(); group.len()], Vec::new());
         for (index, one) in group.iter().enumerate() {
-            for value in self.tokens.wants(&one.1.record().object) {
-                match givers.get(&value) {
+            for value in self.tokens.taken_by_others(&one.1.record().object) {
+                match releasers.get(&value) {
                     Some(giver) => takers[*giver].push(index),
                     None => impossible.push(index),
                 }
@@ -172,7 +172,7 @@ impl Batch<'_> {
 
 /// Whether a record fails for a value that another token has, perhaps besides others. In the end it may turn out to be free, and the
 /// record is refused for its own faults only.
-fn wants_taken(error: &Error) -> bool {
+fn fails_for_taken_value(error: &Error) -> bool {
     let taken = |reason| {
         matches!(
             reason,

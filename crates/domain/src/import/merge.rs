@@ -70,7 +70,7 @@ fn merge_members(target: &mut Object, patch: Object, path: &str, time_zone: Time
             }
             (old, Value::String(text)) if DATES.contains(&key.as_str()) => {
                 let stored = old.as_str().and_then(time::parse);
-                match time::read_over(&text, stored, time_zone) {
+                match time::read_or_stored(&text, stored, time_zone) {
                     Ok(date) => *old = Value::String(date.to_rfc3339()),
                     Err(error) => violations.add(Reason::InvalidFieldValue, field, error.to_string()),
                 }

@@ -1,7 +1,7 @@
 //! Access tokens in a batch.
 
+use super::existing::carries_secret;
 use super::identity;
-use super::kept::carries_secret;
 use super::new_numbers::is_unnumbered;
 use super::token_fields::{Fields, seal};
 use super::tokens::{PendingToken, UniqueField};

@@ -226,7 +226,7 @@ impl Fields<'_, '_> {
     fn date(&mut self, key: &str, value: Value, stored: Option<Timestamp>) -> Option<Timestamp> {
         let read = match &value {
             Value::Null => return None,
-            Value::String(text) => time::read_over(text, stored, self.batch.time_zone),
+            Value::String(text) => time::read_or_stored(text, stored, self.batch.time_zone),
             _ => Err(DateError::Form),
         };
         let field = || format!("{}.{key}", self.path);

@@ -147,7 +147,7 @@ impl Tokens {
     }
 
     /// The codes of this record that another token has.
-    pub(super) fn wants(&self, record: &Object) -> Vec<UniqueFieldValue> {
+    pub(super) fn taken_by_others(&self, record: &Object) -> Vec<UniqueFieldValue> {
         let own = self.of_record(record).map(|token| &token.id);
         named(record).filter(|value| self.owners.get(value).is_some_and(|owner| Some(owner) != own)).collect()
     }

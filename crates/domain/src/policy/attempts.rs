@@ -23,7 +23,7 @@ use crate::model::time::Timestamp;
 use crate::policy::rate::Rate;
 
 /// Time without an attempt and without a lock after which a series ends.
-pub const ROW_LIFETIME: Duration = Duration::hours(24);
+pub const SERIES_LIFETIME: Duration = Duration::hours(24);
 
 /// Maximum number of attempts in [`Attempts::recent`].
 pub const MAX_RECENT_ATTEMPTS: usize = 5;
@@ -96,7 +96,7 @@ impl Attempts {
         }
         let mut next = self.clone();
         let quiet_since = self.recent.first().map(|attempt| attempt.at).max(self.locked_until);
-        if quiet_since.is_some_and(|since| now >= since + ROW_LIFETIME) {
+        if quiet_since.is_some_and(|since| now >= since + SERIES_LIFETIME) {
             next.in_a_row = 0;
         }
         next.in_a_row += 1;
@@ -139,7 +139,7 @@ impl Attempts {
     /// Ends the series and its lock, but keeps the count of the day. Called when the owner proved another secret, or
     /// when a caller without `access_tokens.secrets` unlocked the token.
     #[must_use]
-    pub fn row_ended(&self) -> Self {
+    pub fn series_ended(&self) -> Self {
         Self { in_a_row: 0, locked_until: None, ..self.clone() }
     }
 
@@ -246,7 +246,7 @@ mod tests {
                 attempts = next;
                 compared += 1;
             }
-            attempts = attempts.row_ended();
+            attempts = attempts.series_ended();
         }
         assert_eq!(compared, policy().attempts_per_day / 2);
         assert_eq!(attempts.lock(&policy(), now).map(|lock| lock.cause), Some(LockCause::AttemptsPerDay));
@@ -259,10 +259,10 @@ mod tests {
         for _ in 0..4 {
             attempts = attempts.admit(&policy(), start(), None).expect("not locked");
         }
-        let later = attempts.admit(&policy(), start() + ROW_LIFETIME, None).expect("not locked");
+        let later = attempts.admit(&policy(), start() + SERIES_LIFETIME, None).expect("not locked");
         assert_eq!(later.in_a_row, 1);
         let sooner =
-            attempts.admit(&policy(), start() + ROW_LIFETIME - Duration::seconds(1), None).expect("not locked");
+            attempts.admit(&policy(), start() + SERIES_LIFETIME - Duration::seconds(1), None).expect("not locked");
         assert_eq!(sooner.in_a_row, 5);
     }
 

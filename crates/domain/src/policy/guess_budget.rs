@@ -210,11 +210,11 @@ mod tests {
 
     #[test]
     fn what_is_stored_below_a_policy_is_added_up_with_the_chance_of_the_weakest() {
-        let (policy, mut weaker) = (Policy::default(), WeakSecrets::default());
+        let (policy, mut weak_secrets) = (Policy::default(), WeakSecrets::default());
         for (length, count) in [(4, 7), (3, 2), (2, 1), (9, 5)] {
-            weaker.add(&policy, SecretKind::PassCode, Strength { length, common: false }, count);
+            weak_secrets.add(&policy, SecretKind::PassCode, Strength { length, common: false }, count);
         }
-        assert_eq!(weaker, WeakSecrets { count: 3, chance: 1.0 });
+        assert_eq!(weak_secrets, WeakSecrets { count: 3, chance: 1.0 });
     }
 
     #[test]

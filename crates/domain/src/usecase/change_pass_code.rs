@@ -67,7 +67,7 @@ impl<S: Store> AccessTokens<S> {
             // Whoever proved it otherwise has not to wait for a lock of the pass code that is gone.
             let attempts = self.store.attempts(caller.organisation, &id, SecretKind::PassCode).await?;
             if attempts.state.in_a_row > 0 {
-                self.update_attempts(caller.organisation, &id, SecretKind::PassCode, attempts, Attempts::row_ended)
+                self.update_attempts(caller.organisation, &id, SecretKind::PassCode, attempts, Attempts::series_ended)
                     .await?;
             }
         }

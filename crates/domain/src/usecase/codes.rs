@@ -1,7 +1,7 @@
 //! Issuing codes and creating what a policy creates.
 
 use super::AccessTokens;
-use super::keyed_mutex::contended;
+use super::keyed_mutex::too_many_calls;
 use super::verifier::LEDGER_WRITE_ATTEMPTS;
 use crate::model::access_token::VerificationCode;
 use crate::model::policy::{CodePolicy, Creation, Policy};
@@ -61,7 +61,7 @@ impl<S: Store> AccessTokens<S> {
                 return Ok(answer);
             }
         }
-        Err(contended())
+        Err(too_many_calls())
     }
 
     /// What the policy creates in place of a code that the caller did not give; `None` when the policy creates nothing.

@@ -1,6 +1,6 @@
 //! Create an access token.
 
-use super::find::{check_account, check_participant, known_participant, only_account};
+use super::find::{check_account, check_participant, known_participant, single_account};
 use super::{AccessTokens, Answer, udf};
 use crate::model::access_token::{AccessToken, UserDefinedFields};
 use crate::model::card;
@@ -252,11 +252,11 @@ fn owners(request: &CreateToken, found: FoundOwners) -> Result<Owners> {
     let mut owners = Owners::default();
     if let Some(identifier) = &request.accounts_receivable {
         check_account(identifier)?;
-        owners.accounts_receivable = Some(living_account(only_account(found.accounts)?)?);
+        owners.accounts_receivable = Some(usable_account(single_account(found.accounts)?)?);
     }
     if let Some(identifier) = &request.rewards_participant {
         check_participant(identifier)?;
-        owners.rewards_participant = Some(living_participant(known_participant(found.participant)?)?);
+        owners.rewards_participant = Some(usable_participant(known_participant(found.participant)?)?);
     }
     if let (Some(account), Some(participant)) = (&owners.accounts_receivable, &owners.rewards_participant)
         && participant.record.accounts_receivable.as_ref() != Some(&account.record.id)
@@ -268,14 +268,14 @@ fn owners(request: &CreateToken, found: FoundOwners) -> Result<Owners> {
 }
 
 /// D5: a terminated owner is refused.
-fn living_account(account: Arc<Account>) -> Result<Arc<Account>> {
+fn usable_account(account: Arc<Account>) -> Result<Arc<Account>> {
     if account.record.life_cycle_state == AccountsReceivableState::Terminated {
         return Err(terminated("accounts_receivable_identifier", "the accounts receivable is TERMINATED"));
     }
     Ok(account)
 }
 
-fn living_participant(participant: Arc<Participant>) -> Result<Arc<Participant>> {
+fn usable_participant(participant: Arc<Participant>) -> Result<Arc<Participant>> {
     if participant.record.life_cycle_state == Some(RewardsParticipantState::Terminated) {
         return Err(terminated("rewards_participant_identifier", "the rewards participant is TERMINATED"));
     }

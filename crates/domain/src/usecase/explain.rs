@@ -136,9 +136,9 @@ impl<S: Store> AccessTokens<S> {
         let actions = actions(caller, token, locked, self.notifier.delivers(), now);
         let mut budget = PolicyBudget::of(&answer.reference, classification, self.guess_limit);
         if disclosed {
-            let weaker = budget.weaker.insert(BTreeMap::new());
+            let weak_secrets = budget.weak_secrets.insert(BTreeMap::new());
             for (kind, strength) in strengths(token) {
-                weaker.entry(kind).or_default().add(policy, kind, strength, 1);
+                weak_secrets.entry(kind).or_default().add(policy, kind, strength, 1);
             }
         }
         Ok(Explanation { now, obstacles, secrets: disclosed.then_some(secrets), actions, budget, answer })

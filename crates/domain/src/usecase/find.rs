@@ -87,7 +87,7 @@ pub(super) fn check_account(identifier: &AccountsReceivableIdentifier) -> Result
 }
 
 /// The one account that was found.
-pub(super) fn only_account<T>(mut found: Vec<T>) -> Result<T> {
+pub(super) fn single_account<T>(mut found: Vec<T>) -> Result<T> {
     match (found.pop(), found.len()) {
         (Some(account), 0) => Ok(account),
         (Some(_), _) => Err(Error::field(Reason::AmbiguousName, ACCOUNT, "several accounts receivable have this name")),

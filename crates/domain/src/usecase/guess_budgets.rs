@@ -24,7 +24,7 @@ pub struct PolicyBudget {
     /// The bound above which a policy is refused when it comes in.
     pub limit: f64,
     /// What is stored below the policy, by kind of secret. `None`: nothing was looked for.
-    pub weaker: Option<BTreeMap<SecretKind, WeakSecrets>>,
+    pub weak_secrets: Option<BTreeMap<SecretKind, WeakSecrets>>,
 }
 
 impl PolicyBudget {
@@ -36,7 +36,7 @@ impl PolicyBudget {
             name: own.and_then(|classification| classification.name.clone()),
             budget: GuessBudget::of(reference.policy(classification)),
             limit,
-            weaker: None,
+            weak_secrets: None,
         }
     }
 
@@ -46,12 +46,12 @@ impl PolicyBudget {
         for StoredStrength { classification, kind, strength, count } in stored {
             let classification = classification.as_deref();
             let own = with_policy(reference, classification).map(|own| own.id.as_str());
-            let weaker = by_policy.entry(own).or_default().entry(*kind).or_default();
-            weaker.add(reference.policy(classification), *kind, *strength, *count);
+            let weak_secrets = by_policy.entry(own).or_default().entry(*kind).or_default();
+            weak_secrets.add(reference.policy(classification), *kind, *strength, *count);
         }
         let mut all = Self::all(reference, limit);
         for budget in &mut all {
-            budget.weaker = Some(by_policy.remove(&budget.classification.as_deref()).unwrap_or_default());
+            budget.weak_secrets = Some(by_policy.remove(&budget.classification.as_deref()).unwrap_or_default());
         }
         all
     }

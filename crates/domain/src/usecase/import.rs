@@ -30,7 +30,7 @@ use crate::ports::{Clock, HashWork, Random, Secrets, Verdict as SecretVerdict};
 use crate::{Error, Reason, Result};
 use candidate::Candidate;
 use run::{Checked, RunState};
-use waiting::{MAX_RING, WaitingRecord};
+use waiting::{MAX_CYCLE, WaitingRecord};
 
 /// Secrets that are hashed at a time. The hasher's own bound is the number of cores.
 const SECRETS_AT_ONCE: usize = 8;
@@ -187,9 +187,9 @@ impl<S: Store + AccountStore> Importer<S> {
     ) -> Result<Vec<(usize, RecordResult)>> {
         caller.require(Permission::DirectoryWrite)?;
         let group: Vec<_> = group.into_iter().map(WaitingRecord::into_candidate).collect();
-        if group.len() > MAX_RING {
+        if group.len() > MAX_CYCLE {
             let text = format!(
-                "the codes of {} access tokens change hands in one ring, and those of {MAX_RING} can; import fewer of them at a time",
+                "the codes of {} access tokens change hands in one ring, and those of {MAX_CYCLE} can; import fewer of them at a time",
                 group.len()
             );
             let refused = group.into_iter().map(|(position, candidate)| {

@@ -44,7 +44,7 @@ impl KeyedMutex {
             let mutex = mutexes.entry(key).or_default();
             // Each who waits or has the guard holds the mutex once, and so does the map.
             if Arc::strong_count(mutex) > MAX_HOLDERS {
-                return Err(contended());
+                return Err(too_many_calls());
             }
             Arc::clone(mutex)
         };
@@ -67,7 +67,7 @@ impl Drop for KeyedMutexGuard {
 }
 
 /// The answer to one call too many about one access token.
-pub(super) fn contended() -> Error {
+pub(super) fn too_many_calls() -> Error {
     Error::new(Reason::Overloaded, "too many calls about one access token at once; try again")
         .retry_after(Duration::from_secs(1))
 }

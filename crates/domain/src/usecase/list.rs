@@ -1,6 +1,6 @@
 //! List the access tokens of an owner.
 
-use super::find::{check_account, check_participant, known_participant, only_account};
+use super::find::{check_account, check_participant, known_participant, single_account};
 use super::{AccessTokens, Answer};
 use crate::model::field_selection::FieldSelection;
 use crate::model::identifier::{ClassificationIdentifier, OwnerIdentifier};
@@ -67,7 +67,7 @@ impl<S: Store> AccessTokens<S> {
         };
         let page = self.store.list_tokens(caller.organisation, page, OwnerJoins::from(fields), consistency).await?;
         let (kind, owner) = match &request.owner {
-            OwnerIdentifier::AccountsReceivable(_) => ("accounts_receivable", only_account(page.owners)?),
+            OwnerIdentifier::AccountsReceivable(_) => ("accounts_receivable", single_account(page.owners)?),
             OwnerIdentifier::RewardsParticipant(_) => {
                 ("rewards_participant", known_participant(page.owners.into_iter().next())?)
             }

@@ -55,7 +55,7 @@ impl Numbers {
             }
             std::mem::take(&mut current.exhausted).saturating_mul(MIN_BLOCK).clamp(MIN_BLOCK, MAX_BLOCK)
         };
-        let taken = take(store, organisation, sequence, prefix, count).await?;
+        let taken = take_block(store, organisation, sequence, prefix, count).await?;
         blocks.current().rest = taken.start + 1..taken.end;
         Ok(taken.start)
     }
@@ -83,7 +83,7 @@ impl Numbers {
 }
 
 /// Takes at least one and at most `count` numbers of a sequence. An error when they are used up.
-pub(super) async fn take<S: Store>(
+pub(super) async fn take_block<S: Store>(
     store: &S,
     organisation: OrganisationKey,
     sequence: Sequence,

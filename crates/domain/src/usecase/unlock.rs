@@ -24,7 +24,7 @@ impl<S: Store> AccessTokens<S> {
         caller.require(Permission::AccessTokensWrite)?;
         let found = self.find(caller, identifier, OwnerJoins::from(fields), ReadOptions::STRONG).await?;
         let secrets = caller.permissions.contains(Permission::AccessTokensSecrets);
-        let unlock = if secrets { Attempts::unlocked } else { Attempts::row_ended };
+        let unlock = if secrets { Attempts::unlocked } else { Attempts::series_ended };
         let (organisation, id) = (caller.organisation, &found.token.id);
         for (kind, entry) in self.store.all_attempts(organisation, id).await? {
             if kinds.is_empty() || kinds.contains(&kind) {

@@ -12,7 +12,7 @@
 use std::time::Duration;
 
 use super::AccessTokens;
-use super::keyed_mutex::contended;
+use super::keyed_mutex::too_many_calls;
 use crate::model::access_token::{AccessToken, Precondition, TokenChanges};
 use crate::model::identifier::{Proof, TokenKey};
 use crate::model::life_cycle::LifeCycleState;
@@ -153,7 +153,7 @@ impl<S: Store> AccessTokens<S> {
             None => self.dummy_subject()?,
         };
         let now = self.clock.now();
-        let counted = match incomparable(token, kind, state, now) {
+        let counted = match not_comparable(token, kind, state, now) {
             None => self.count(caller, &subject, kind, &policy, now).await?.map_err(Cause::Locked),
             Some(cause) => {
                 // There is nothing to guess, so nothing is lost; but it is written as any other attempt.
@@ -245,7 +245,7 @@ impl<S: Store> AccessTokens<S> {
                 }
             }
         }
-        Err(contended())
+        Err(too_many_calls())
     }
 
     /// Changes attempts that were written just now, or whatever others have made of them since.
@@ -264,7 +264,7 @@ impl<S: Store> AccessTokens<S> {
             }
             entry = self.store.attempts(organisation, subject, kind).await?;
         }
-        Err(contended())
+        Err(too_many_calls())
     }
 
     /// Uses a one-time password up: of all who present it, one succeeds.
@@ -310,7 +310,7 @@ impl<S: Store> AccessTokens<S> {
 }
 
 /// Why there is nothing to compare with.
-fn incomparable(
+fn not_comparable(
     token: Option<&AccessToken>,
     kind: SecretKind,
     state: Option<LifeCycleState>,

@@ -32,29 +32,29 @@ pub(crate) fn explanation(found: Explanation, fields: &FieldSelection) -> v1::Ex
 
 /// The guess budget of one policy.
 pub(crate) fn guess_budget(found: &PolicyBudget, fields: &FieldSelection) -> v1::GuessBudget {
-    let PolicyBudget { classification, name, budget, limit, weaker } = found;
+    let PolicyBudget { classification, name, budget, limit, weak_secrets } = found;
     v1::GuessBudget {
         classification_id: fields.value("classification_id", || classification.clone()),
         classification_name: fields.value("classification_name", || name.clone()),
         chance_per_day: fields.value("chance_per_day", || budget.chance()),
         limit: fields.value("limit", || *limit),
         secrets: fields
-            .value("secrets", || budget.secrets.iter().map(|one| secret_budget(one, weaker.as_ref())).collect()),
+            .value("secrets", || budget.secrets.iter().map(|one| secret_budget(one, weak_secrets.as_ref())).collect()),
         arithmetic: fields.value("arithmetic", || budget.arithmetic()),
         chosen_codes_bounded: fields.value("chosen_codes_bounded", || Some(budget.chosen_codes_bounded)),
     }
 }
 
-fn secret_budget(budget: &SecretBudget, weaker: Option<&BTreeMap<SecretKind, WeakSecrets>>) -> v1::SecretBudget {
-    let weaker = weaker.map(|weaker| weaker.get(&budget.kind).copied().unwrap_or_default());
+fn secret_budget(budget: &SecretBudget, weak_secrets: Option<&BTreeMap<SecretKind, WeakSecrets>>) -> v1::SecretBudget {
+    let weak_secrets = weak_secrets.map(|weak_secrets| weak_secrets.get(&budget.kind).copied().unwrap_or_default());
     v1::SecretBudget {
         secret_kind: secret_kind(budget.kind).into(),
         guesses_per_day: integer(budget.guesses_per_day),
         // More than a number can hold is at least the largest one, which JSON has a form for.
         codes: budget.codes.min(f64::MAX),
         chance_per_day: budget.chance(),
-        weaker_secrets: weaker.map(|weaker| i64::try_from(weaker.count).unwrap_or(i64::MAX)),
-        weaker_chance_per_day: weaker.map(|weaker| weaker.chance),
+        weaker_secrets: weak_secrets.map(|weak_secrets| i64::try_from(weak_secrets.count).unwrap_or(i64::MAX)),
+        weaker_chance_per_day: weak_secrets.map(|weak_secrets| weak_secrets.chance),
     }
 }
 
@@ -160,7 +160,13 @@ mod tests {
 
     fn budget() -> PolicyBudget {
         let (classification, name) = (Some("K".to_owned()), Some("Mobile".to_owned()));
-        PolicyBudget { classification, name, budget: GuessBudget::of(&Policy::default()), limit: 1e-3, weaker: None }
+        PolicyBudget {
+            classification,
+            name,
+            budget: GuessBudget::of(&Policy::default()),
+            limit: 1e-3,
+            weak_secrets: None,
+        }
     }
 
     fn report(kind: SecretKind, lock: Option<Lock>) -> SecretReport {

@@ -6,7 +6,7 @@ mod timestamp;
 
 pub use chrono_tz::Tz as TimeZone;
 pub(crate) use text::CALENDAR;
-pub use text::{DateError, parse, read, read_over, write};
+pub use text::{DateError, parse, read, read_or_stored, write};
 pub use timestamp::{Timestamp, stored_precision};
 
 /// Serialises an optional date as RFC 3339, and reads it in any accepted form. Stored documents use it.

@@ -80,7 +80,7 @@ pub fn read(text: &str, zone: Tz) -> Result<Timestamp, DateError> {
 /// # Errors
 ///
 /// As for [`read`].
-pub fn read_over(text: &str, stored: Option<Timestamp>, zone: Tz) -> Result<Timestamp, DateError> {
+pub fn read_or_stored(text: &str, stored: Option<Timestamp>, zone: Tz) -> Result<Timestamp, DateError> {
     let date = written(text, zone).ok_or(DateError::Form)?;
     if let (Written::Local(local), Some(stored)) = (&date, stored)
         && shown(stored.timestamp(), stored.timestamp_subsec_micros(), zone) == Some(*local)

@@ -34,7 +34,7 @@ impl<S: Store + AccountStore> Importer<S> {
             let reference = self.store.reference(caller.organisation).await?;
             let prefix = &reference.organisation.number_prefix;
             let (store, sequence) = (self.store.as_ref(), Sequence::TokenNumber);
-            state.numbers.extend(numbers::take(store, caller.organisation, sequence, prefix, count).await?);
+            state.numbers.extend(numbers::take_block(store, caller.organisation, sequence, prefix, count).await?);
         }
         Ok(())
     }

@@ -18,7 +18,7 @@ const LAST_ATTEMPT: usize = MAX_BYTES / 10 * 9;
 const GROUP_RECORDS: usize = 500;
 
 /// Maximum number of records that are worked through together. They take 5 KiB each meanwhile.
-pub(super) const MAX_RING: usize = 5_000;
+pub(super) const MAX_CYCLE: usize = 5_000;
 
 /// Memory that a record takes beside its text, in bytes.
 const RECORD_OVERHEAD: usize = 512;
@@ -150,40 +150,40 @@ impl Waiting {
 }
 
 /// Returns the places of records by the values that they give up.
-fn givers(records: &[WaitingRecord]) -> HashMap<u64, usize> {
-    let mut givers = HashMap::new();
+fn releasers(records: &[WaitingRecord]) -> HashMap<u64, usize> {
+    let mut releasers = HashMap::new();
     for (place, record) in records.iter().enumerate() {
-        for value in &record.links.gives {
-            givers.entry(*value).or_insert(place);
+        for value in &record.links.released {
+            releasers.entry(*value).or_insert(place);
         }
     }
-    givers
+    releasers
 }
 
 /// Returns which records each record comes after, and which come after it.
-fn dependencies(records: &[WaitingRecord], givers: &HashMap<u64, usize>) -> (Vec<HashSet<usize>>, Vec<Vec<usize>>) {
-    let needs = records.iter().enumerate().map(|(place, record)| {
-        let values = record.links.wants.iter().filter_map(|value| givers.get(value).copied());
+fn dependencies(records: &[WaitingRecord], releasers: &HashMap<u64, usize>) -> (Vec<HashSet<usize>>, Vec<Vec<usize>>) {
+    let predecessors = records.iter().enumerate().map(|(place, record)| {
+        let values = record.links.requested.iter().filter_map(|value| releasers.get(value).copied());
         values.chain(record.follows.iter().copied()).filter(|other| *other != place).collect()
     });
-    let needs: Vec<HashSet<usize>> = needs.collect();
-    let mut needed_by = vec![Vec::new(); records.len()];
-    for (place, others) in needs.iter().enumerate() {
-        others.iter().for_each(|other| needed_by[*other].push(place));
+    let predecessors: Vec<HashSet<usize>> = predecessors.collect();
+    let mut successors = vec![Vec::new(); records.len()];
+    for (place, others) in predecessors.iter().enumerate() {
+        others.iter().for_each(|other| successors[*other].push(place));
     }
-    (needs, needed_by)
+    (predecessors, successors)
 }
 
 /// Returns which records are complete. See [`Waiting::take_complete`].
 fn complete(records: &[WaitingRecord]) -> Vec<bool> {
-    let givers = givers(records);
-    let (_, needed_by) = dependencies(records, &givers);
+    let releasers = releasers(records);
+    let (_, successors) = dependencies(records, &releasers);
     let mut complete = vec![true; records.len()];
-    let lacks = |record: &WaitingRecord| record.links.taken.iter().any(|value| !givers.contains_key(value));
+    let lacks = |record: &WaitingRecord| record.links.taken.iter().any(|value| !releasers.contains_key(value));
     let mut incomplete: Vec<usize> = (0..records.len()).filter(|place| lacks(&records[*place])).collect();
     while let Some(place) = incomplete.pop() {
         if std::mem::replace(&mut complete[place], false) {
-            incomplete.extend(&needed_by[place]);
+            incomplete.extend(&successors[place]);
         }
     }
     complete
@@ -191,16 +191,16 @@ fn complete(records: &[WaitingRecord]) -> Vec<bool> {
 
 /// The places of records in the order in which they are worked through. Those of one list belong together.
 fn order(records: &[WaitingRecord]) -> Vec<Vec<usize>> {
-    let (needs, needed_by) = dependencies(records, &givers(records));
+    let (predecessors, successors) = dependencies(records, &releasers(records));
     // First the records that need no other, or only such before them.
-    let mut open: Vec<usize> = needs.iter().map(HashSet::len).collect();
+    let mut open: Vec<usize> = predecessors.iter().map(HashSet::len).collect();
     let mut ready: VecDeque<usize> = (0..records.len()).filter(|place| open[*place] == 0).collect();
     let mut done = vec![false; records.len()];
     let mut order = Vec::new();
     while let Some(place) = ready.pop_front() {
         done[place] = true;
         order.push(vec![place]);
-        for next in &needed_by[place] {
+        for next in &successors[place] {
             open[*next] -= 1;
             if open[*next] == 0 {
                 ready.push_back(*next);
@@ -214,7 +214,7 @@ fn order(records: &[WaitingRecord]) -> Vec<Vec<usize>> {
         }
         let (mut together, mut found) = (vec![place], vec![place]);
         while let Some(one) = found.pop() {
-            for other in needs[one].iter().chain(&needed_by[one]) {
+            for other in predecessors[one].iter().chain(&successors[one]) {
                 if !std::mem::replace(&mut done[*other], true) {
                     together.push(*other);
                     found.push(*other);
@@ -232,14 +232,14 @@ mod tests {
     use super::*;
 
     /// A record of the token `id` that has the values `gives` and names the values `wants`.
-    fn add(waiting: &mut Waiting, id: &str, gives: &[u64], wants: &[u64]) {
+    fn add(waiting: &mut Waiting, id: &str, released: &[u64], requested: &[u64]) {
         let position = waiting.records.len();
         let mut records = crate::import::parse(&format!(r#"{{"access_token": {{"id": "{id}"}}}}"#)).expect("a record");
         let prepared = Prepared::new(records.remove(0), None);
         assert!(waiting.add(
             position,
             prepared,
-            Links { gives: gives.to_vec(), wants: wants.to_vec(), taken: wants.to_vec() }
+            Links { released: released.to_vec(), requested: requested.to_vec(), taken: requested.to_vec() }
         ));
     }
 

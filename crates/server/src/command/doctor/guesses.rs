@@ -54,7 +54,7 @@ async fn look(database: &Database, limit: f64, report: &mut Report) -> StoreResu
                 let message = format!("the policy of {of} allows {}, above {limit:.1e}", budget.budget.arithmetic());
                 report.problem(CHECK, message, "import it with longer codes, or a lower lock.attempts_per_day");
             }
-            for (kind, weaker) in budget.weaker.iter().flatten().filter(|(_, weaker)| weaker.count > 0) {
+            for (kind, weaker) in budget.weak_secrets.iter().flatten().filter(|(_, weaker)| weaker.count > 0) {
                 let (kind, count, chance) = (kind.name(), weaker.count, weaker.chance);
                 let message = format!(
                     "{count} secrets of kind {kind} of {of} are stored below the policy; the weakest is guessed within a \

@@ -11,7 +11,7 @@ use crate::model::time;
 
 impl Batch<'_> {
     /// The id of the stored token that a record of an access token may not change.
-    pub(super) fn kept(&self, record: &Object) -> Option<String> {
+    pub(super) fn protected_token(&self, record: &Object) -> Option<String> {
         if self.options.existing != Existing::KeepNewer {
             return None;
         }
@@ -31,7 +31,7 @@ impl Batch<'_> {
 
 /// Whether what is wrong with a record follows from what is stored, and not from the record. It is no fault of a record that
 /// changes nothing: since it was written, others may have taken its codes.
-pub(super) fn is_of_the_stored(violations: &Violations) -> bool {
+pub(super) fn follow_from_stored_data(violations: &Violations) -> bool {
     violations.reasons().all(|reason| {
         matches!(
             reason,
