@@ -25,9 +25,9 @@ use crate::policy::strength::Strength;
 /// Default of the chance above which a policy is refused: one in a thousand.
 pub const DEFAULT_LIMIT: f64 = 1e-3;
 
-/// Number of letters, digits and special characters: those of a code that people choose, and those of a code that the
-/// service draws.
+/// Number of letters, digits and special characters from which people choose.
 const CHOSEN: [f64; 3] = [52.0, 10.0, 33.0];
+/// Number of letters, digits and special characters from which the service draws.
 const DRAWN: [f64; 3] = [24.0, 10.0, 8.0];
 
 /// The bound for one policy.

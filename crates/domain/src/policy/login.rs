@@ -28,8 +28,9 @@ pub const KNOWN_NETWORK_REFRESH: Duration = Duration::hours(24);
 /// Maximum number of networks that one CIDR block of `user add --network` covers.
 pub const MAX_NETWORKS_PER_BLOCK: usize = 256;
 
-/// Prefix length of a [`Network`], in bits.
+/// Prefix length of an IPv4 [`Network`], in bits.
 const IPV4_BITS: u8 = 24;
+/// Prefix length of an IPv6 [`Network`], in bits.
 const IPV6_BITS: u8 = 64;
 
 /// Locks of one user on one network: 5 wrong in a row lock for 15 minutes, doubling to 24 hours; 100 wrong in a day.

@@ -1,4 +1,4 @@
-//! What the use cases of access tokens share: their ports, and the form of an answer.
+//! The ports that the use cases of access tokens share, and their common result.
 
 use std::sync::Arc;
 
@@ -29,20 +29,20 @@ pub struct AccessTokens<S> {
     pub(super) secret_locks: KeyedMutex,
 }
 
-/// A token with everything that an answer about it shows.
+/// A token with everything that an answer shows of it.
 pub struct Answer {
     /// The token.
     pub token: AccessToken,
-    /// Its owners, as far as selected.
+    /// Its owners, if selected.
     pub owners: Owners,
-    /// What the token and its owners refer to.
+    /// Reference data of the token and its owners.
     pub reference: Arc<Reference>,
     /// The verification code, if selected, present and permitted.
     pub verification_code: Option<Secret>,
 }
 
 impl<S: Store> AccessTokens<S> {
-    /// Puts the use cases on their ports.
+    /// Connects the use cases to their ports.
     pub fn new(store: Arc<S>, clock: Arc<dyn Clock>, random: Arc<dyn Random>, secrets: Arc<dyn Secrets>) -> Self {
         Self {
             store,
@@ -57,28 +57,28 @@ impl<S: Store> AccessTokens<S> {
         }
     }
 
-    /// Sets who delivers notifications to owners. Without, nobody does.
+    /// Sets the port that delivers notifications to owners. The default delivers none.
     #[must_use]
     pub fn notifying(mut self, notifier: Arc<dyn Notifier>) -> Self {
         self.notifier = notifier;
         self
     }
 
-    /// Sets who is told how it goes. Without, nobody is.
+    /// Sets the port that counts events. The default counts nothing.
     #[must_use]
     pub fn observed_by(mut self, observer: Arc<dyn Observer>) -> Self {
         self.observer = observer;
         self
     }
 
-    /// Sets the chance of an attacker, per token and day, that a policy must not exceed.
+    /// Sets the maximum chance of an attacker, per token and day, that a policy may allow.
     #[must_use]
     pub fn refusing_policies_above(mut self, guess_limit: f64) -> Self {
         self.guess_limit = guess_limit;
         self
     }
 
-    /// The answer about a token that was read or written just now.
+    /// Returns the answer about a token that was just read or written.
     pub(super) fn answer(&self, caller: &Caller, found: FoundToken, fields: &FieldSelection) -> Result<Answer> {
         let FoundToken { token, owners, reference } = found;
         let visible =

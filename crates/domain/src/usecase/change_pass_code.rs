@@ -1,4 +1,4 @@
-//! Change a pass code: whoever knows the old one, or has a one-time password, sets a new one.
+//! Change a pass code with the old one or with a one-time password.
 
 use super::check_pass_code::Presented;
 use super::verifier::{Check, Verified, invalid_credential};
@@ -14,18 +14,18 @@ use crate::ports::HashWork;
 use crate::ports::store::{OwnerJoins, Store};
 use crate::{Error, Reason, Result};
 
-/// What a caller presents, and wants.
+/// A request to change a pass code.
 #[derive(Clone)]
 pub struct ChangePassCode {
-    /// Which token, and the old pass code or a one-time password.
+    /// The token, with its old pass code or a one-time password.
     pub presented: Presented,
     /// The new pass code.
     pub new_pass_code: Secret,
 }
 
 impl<S: Store> AccessTokens<S> {
-    /// Sets a new pass code of an EFFECTIVE token. The same write ends the one-time password, whether or not the caller
-    /// presented it: a new pass code that breaks the policy leaves both as they were.
+    /// Sets a new pass code of an EFFECTIVE token. The same write removes the one-time password, whether or not the
+    /// caller presented it. A new pass code that breaks the policy leaves both as they were.
     pub async fn change_pass_code(
         &self,
         caller: &Caller,
@@ -57,14 +57,14 @@ impl<S: Store> AccessTokens<S> {
         let hash = self.secrets.hash(HashWork::call(caller.organisation), request.new_pass_code.clone()).await?;
         let changes = TokenChanges { pass_code: Some(Some(hash)), ..TokenChanges::default() };
         let written = match self.write(caller, found, precondition, changes).await {
-            // Somebody else used the password meanwhile: as if it had been used before.
+            // Another call used the password in the meantime. The error is that of a used password.
             Err(error) if error.reason() == Reason::Conflict && proof.kind() == SecretKind::OneTimePassword => {
                 return Err(invalid_credential());
             }
             written => written?,
         };
         if proof.kind() != SecretKind::PassCode {
-            // Whoever proved it otherwise has not to wait for a lock of the pass code that is gone.
+            // The old pass code is gone, so its lock must not delay the owner, who proved another secret.
             let attempts = self.store.attempts(caller.organisation, &id, SecretKind::PassCode).await?;
             if attempts.state.in_a_row > 0 {
                 self.update_attempts(caller.organisation, &id, SecretKind::PassCode, attempts, Attempts::series_ended)

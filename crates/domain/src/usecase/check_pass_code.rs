@@ -11,17 +11,17 @@ use crate::model::text;
 use crate::ports::store::{OwnerJoins, Store};
 use crate::{Error, Reason, Result};
 
-/// A token, and the secret that is presented for it: within its identifier, or beside it.
+/// A token, and the secret that is presented for it, inside of its identifier or in a field of its own.
 #[derive(Clone)]
 pub struct Presented {
-    /// Which token. A credential needs no secret of its own here.
+    /// Identifier of the token. A credential needs no secret of its own here.
     pub identifier: AccessTokenIdentifier,
-    /// The secret beside the identifier.
+    /// Secret in a field of its own.
     pub proof: Option<Proof>,
 }
 
 impl Presented {
-    /// The one secret that was presented, of a kind that is expected.
+    /// Returns the one secret that was presented, if it has one of the expected kinds.
     pub(super) fn proof(&self, expected: &[SecretKind]) -> Result<&Proof> {
         let within = match &self.identifier {
             AccessTokenIdentifier::Credential { proof, .. } => proof.as_ref(),
@@ -51,7 +51,7 @@ impl Presented {
 }
 
 impl<S: Store> AccessTokens<S> {
-    /// Checks the pass code of an EFFECTIVE token. Everything but the right one gets the same answer.
+    /// Checks the pass code of an EFFECTIVE token. Every other case gets the same answer.
     pub async fn check_pass_code(
         &self,
         caller: &Caller,

@@ -7,7 +7,7 @@ use crate::model::session::{Caller, Permission};
 use crate::ports::store::Store;
 
 impl<S: Store> AccessTokens<S> {
-    /// Lists the organisation's classifications by name, then by id.
+    /// Returns the classifications of the organisation, ordered by name, then by id.
     pub async fn list_classifications(&self, caller: &Caller) -> Result<Vec<Classification>> {
         caller.require(Permission::AccessTokensRead)?;
         let reference = self.store.reference(caller.organisation).await?;

@@ -1,4 +1,4 @@
-//! Issuing codes and creating what a policy creates.
+//! Issues codes, and creates the codes that a policy creates.
 
 use super::AccessTokens;
 use super::keyed_mutex::too_many_calls;
@@ -14,7 +14,7 @@ use crate::ports::store::{Entry, Sequence, Store};
 use crate::{Error, Reason, Result};
 
 impl<S: Store> AccessTokens<S> {
-    /// A new verification code, to show once and to keep.
+    /// Returns a new verification code, in clear and as it is stored.
     pub(super) fn issue_verification_code(&self, token: &str, policy: &Policy) -> Result<(Secret, VerificationCode)> {
         let code = code::digits(self.random.as_ref(), policy.verification_code_length.into())?;
         let kept = VerificationCode {
@@ -39,8 +39,8 @@ impl<S: Store> AccessTokens<S> {
         })
     }
 
-    /// Counts a code that is about to be issued. The inner error is the moment from which one may be. Either way the
-    /// work is the same.
+    /// Counts a code that is about to be issued. The inner error is the time from which one may be issued. The work is
+    /// the same in both cases.
     pub(super) async fn count_issue(
         &self,
         organisation: OrganisationKey,
@@ -64,7 +64,7 @@ impl<S: Store> AccessTokens<S> {
         Err(too_many_calls())
     }
 
-    /// What the policy creates in place of a code that the caller did not give; `None` when the policy creates nothing.
+    /// Returns the code that the policy creates when the caller gives none. `None`: the policy creates none.
     pub(super) async fn generate(
         &self,
         organisation: OrganisationKey,
@@ -82,7 +82,7 @@ impl<S: Store> AccessTokens<S> {
         }
     }
 
-    /// Prepares for another try of [`Self::generate`], after what it made turned out to be taken.
+    /// Prepares another call of [`Self::generate`], after its code turned out to be in use.
     pub(super) async fn skip_taken_numbers(
         &self,
         organisation: OrganisationKey,

@@ -23,42 +23,42 @@ use crate::ports::store::{
 use crate::{Error, Reason, Result};
 use std::sync::Arc;
 
-/// Number of times that a number or code is made when the one at hand turns out to be taken.
+/// Maximum number of attempts to create a number or code that is not in use.
 const NUMBER_ATTEMPTS: usize = 8;
 
-/// What the policy makes, because the caller did not give it.
+/// The codes that the policy creates, because the caller did not give them.
 #[derive(Clone, Copy)]
 struct Made {
     authentication_code: bool,
     identifier: bool,
 }
 
-/// Number of times that a token is written beside others of its owner while each try ends in a deadlock.
+/// Maximum number of attempts to write a token under a limit per owner, when each ends in a deadlock.
 const LIMIT_ATTEMPTS: usize = 4;
 
-/// What a caller gives for a new token.
+/// A request for a new token.
 #[derive(Clone, Default)]
 pub struct CreateToken {
-    /// The authentication code; created by the policy when absent.
+    /// Authentication code. `None`: the policy creates it.
     pub authentication_code: Option<String>,
-    /// The identifier.
+    /// Identifier.
     pub identifier: Option<String>,
-    /// The pass code.
+    /// Pass code.
     pub pass_code: Option<Secret>,
-    /// The masked card number.
+    /// Masked card number.
     pub card_masked_number: Option<String>,
     /// User defined fields.
     pub udf: UserDefinedFields,
-    /// The owning account.
+    /// Account that owns the token.
     pub accounts_receivable: Option<AccountsReceivableIdentifier>,
-    /// The owning member.
+    /// Member that owns the token.
     pub rewards_participant: Option<RewardsParticipantIdentifier>,
-    /// The classification.
+    /// Classification.
     pub classification: Option<ClassificationIdentifier>,
 }
 
 impl<S: Store> AccessTokens<S> {
-    /// Creates a token: EFFECTIVE, or PENDING_VERIFICATION where the policy asks for verification.
+    /// Creates a token. It is EFFECTIVE, or PENDING_VERIFICATION if the policy requires verification.
     pub async fn create(&self, caller: &Caller, mut request: CreateToken, fields: &FieldSelection) -> Result<Answer> {
         caller.require(Permission::AccessTokensWrite)?;
         let (account, participant) = (request.accounts_receivable.as_ref(), request.rewards_participant.as_ref());
@@ -140,7 +140,7 @@ impl<S: Store> AccessTokens<S> {
         };
         self.insert(organisation, &reference.organisation.number_prefix, policy, made, &mut token).await?;
         if let Some(pass_code) = created_pass_code {
-            // Nobody else will ever see it.
+            // Only the notification contains the pass code that the policy created.
             let (kind, organisation) = (NotificationKind::PassCodeCreated, &reference.organisation.id);
             self.notifier.notify(Notification::about(kind, organisation, &token, pass_code, None));
         }
@@ -151,7 +151,7 @@ impl<S: Store> AccessTokens<S> {
         self.answer(caller, FoundToken { token, owners, reference }, fields)
     }
 
-    /// Writes the token under the next free number. What was made for it and turns out to be taken is made again.
+    /// Writes the token with the next free number. Created values that turn out to be in use are created again.
     async fn insert(
         &self,
         organisation: OrganisationKey,
@@ -189,8 +189,8 @@ impl<S: Store> AccessTokens<S> {
         Err(Error::new(Reason::Conflict, "no free number was found; try again"))
     }
 
-    /// Counts the owner's tokens and writes one more, in one transaction. PostgreSQL may choose that transaction to end a circle
-    /// of waiting ones, such as an import beside it. Nothing was written then, and it begins again.
+    /// Counts the tokens of the owner and writes one more, in one transaction. PostgreSQL may abort that transaction to
+    /// end a deadlock, for example with an import. Nothing was written then, and the transaction is repeated.
     async fn insert_within_limit(
         &self,
         organisation: OrganisationKey,
@@ -213,7 +213,7 @@ impl<S: Store> AccessTokens<S> {
     }
 }
 
-/// Rules 1 to 3 of a creation, and the limits; every field at fault at once.
+/// Checks rules 1 to 3 of a creation, and the limits. The error names all fields at fault.
 fn check(request: &CreateToken, policy: &Policy) -> Result<()> {
     let mut violations = Violations::default();
     let mut required = |field, what: &str| violations.add(Reason::RequiredFieldMissing, field, what);
@@ -247,7 +247,7 @@ fn check(request: &CreateToken, policy: &Policy) -> Result<()> {
     violations.into_result()
 }
 
-/// Both owners, existing and belonging together.
+/// Returns the owners, if they exist and belong together.
 fn owners(request: &CreateToken, found: FoundOwners) -> Result<Owners> {
     let mut owners = Owners::default();
     if let Some(identifier) = &request.accounts_receivable {
@@ -267,7 +267,7 @@ fn owners(request: &CreateToken, found: FoundOwners) -> Result<Owners> {
     Ok(owners)
 }
 
-/// D5: a terminated owner is refused.
+/// Refuses a terminated owner (decision D5).
 fn usable_account(account: Arc<Account>) -> Result<Arc<Account>> {
     if account.record.life_cycle_state == AccountsReceivableState::Terminated {
         return Err(terminated("accounts_receivable_identifier", "the accounts receivable is TERMINATED"));
@@ -290,7 +290,7 @@ fn owners_missing(owners: &Owners) -> bool {
     owners.accounts_receivable.is_none() && owners.rewards_participant.is_none()
 }
 
-/// `max_per_owner`, counted among the tokens that the same policy governs.
+/// Enforces `max_per_owner`, which counts the tokens that the same policy governs.
 async fn check_owner_limit<T: Transaction>(
     transaction: &mut T,
     organisation: OrganisationKey,
@@ -309,7 +309,7 @@ async fn check_owner_limit<T: Transaction>(
     Ok(())
 }
 
-/// A UUIDv7 as 32 upper-case hex digits: ids ascend with creation.
+/// Returns a UUIDv7 as 32 upper-case hex digits. Such ids ascend with the time of creation.
 fn uuid_v7(now: crate::model::time::Timestamp, random: &dyn crate::ports::Random) -> Result<String> {
     let mut bytes = [0u8; 10];
     random.fill(&mut bytes)?;

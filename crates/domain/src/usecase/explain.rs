@@ -1,4 +1,5 @@
-//! Explain an access token: can it be used now, and if not, exactly why, since when, until when, and what mends it.
+//! Explain an access token: whether it can be used now, and if not, why, since when, until when, and which method
+//! helps.
 
 use std::collections::BTreeMap;
 
@@ -18,26 +19,26 @@ use crate::policy::attempts::{Attempts, Lock, LockCause};
 use crate::policy::strength::Strength;
 use crate::ports::store::{OwnerJoins, Owners, ReadOptions, Store};
 
-/// What is known about one token, as its support needs it.
+/// The state of a token, as customer support needs it.
 pub struct Explanation {
     /// The token.
     pub answer: Answer,
-    /// The moment that this is about.
+    /// Time of the explanation.
     pub now: Timestamp,
-    /// Everything that stands in the way. Empty: nothing does.
+    /// Obstacles to a use of the token. Empty: there are none.
     pub obstacles: Vec<Obstacle>,
-    /// Attempts and locks; `None` for callers without `access_tokens.secrets`, who do not learn of locks.
+    /// Attempts and locks. `None` for callers without `access_tokens.secrets`, who do not learn of locks.
     pub secrets: Option<Vec<SecretReport>>,
-    /// What this caller may do with the token now.
+    /// Methods that this caller may call with the token now.
     pub actions: Vec<Action>,
-    /// The policy that applies, and what it lets an attacker do.
+    /// The policy that applies, with the chance that it leaves to an attacker.
     pub budget: PolicyBudget,
 }
 
 /// A way in which a token is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Use {
-    /// Scanned or typed at a till.
+    /// The code is scanned or typed at a till.
     AuthenticationCode,
     /// A login with identifier and pass code.
     PassCode,
@@ -47,24 +48,24 @@ pub enum Use {
 
 const EVERY_USE: [Use; 3] = [Use::AuthenticationCode, Use::PassCode, Use::OneTimePassword];
 
-/// Something that stands in the way.
+/// An obstacle to a use of the token.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Obstacle {
-    /// What it is.
+    /// Kind.
     pub kind: ObstacleKind,
-    /// The uses that it stops.
+    /// Uses that it prevents.
     pub affects: Vec<Use>,
-    /// Since when, where that is known.
+    /// Time since when it exists, where it is known.
     pub since: Option<Timestamp>,
-    /// Until when, where it ends by itself.
+    /// Time at which it ends by itself, if it does.
     pub until: Option<Timestamp>,
-    /// The method that mends it; `None`: nothing here does.
+    /// Method that removes it. `None`: no method of this service does.
     pub mended_by: Option<&'static str>,
-    /// In words.
+    /// Description for people.
     pub description: String,
 }
 
-/// What stands in the way.
+/// The kind of an obstacle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ObstacleKind {
     /// The token was set as not effective.
@@ -75,35 +76,35 @@ pub enum ObstacleKind {
     AccountsReceivableTerminated,
     /// The member that owns it is terminated.
     RewardsParticipantTerminated,
-    /// The policy wants an identifier, and there is none.
+    /// The policy requires an identifier, and there is none.
     IdentifierMissing,
-    /// There is an identifier without a pass code.
+    /// There is an identifier, but no pass code.
     PassCodeMissing,
     /// Too many wrong attempts at one kind of secret.
     Locked(SecretKind, LockCause),
 }
 
-/// A method that the caller may call with the token as it is.
+/// A method that the caller may call with the token in its current state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Action {
-    /// The method.
+    /// Name of the method.
     pub method: &'static str,
-    /// The permission that it needs, and that the caller has.
+    /// Permission that it needs and that the caller has.
     pub permission: Permission,
 }
 
-/// One kind of secret.
+/// The state of one kind of secret.
 #[derive(Debug, Clone)]
 pub struct SecretReport {
-    /// The kind.
+    /// Kind.
     pub kind: SecretKind,
-    /// Is there one to be presented?
+    /// Whether there is a secret that can be presented.
     pub set: bool,
-    /// The first moment at which it is worthless, where it has one.
+    /// Time from which the secret is no longer valid, if it expires.
     pub expiration_date: Option<Timestamp>,
-    /// The lock, if any.
+    /// Lock, if there is one.
     pub lock: Option<Lock>,
-    /// What was counted.
+    /// Counted attempts.
     pub attempts: Attempts,
 }
 
@@ -145,7 +146,7 @@ impl<S: Store> AccessTokens<S> {
     }
 }
 
-/// What is known of the strength of the secrets that a token has.
+/// Returns the known strengths of the stored secrets of a token.
 fn strengths(token: &AccessToken) -> impl Iterator<Item = (SecretKind, Strength)> {
     let pass_code = token.pass_code.as_ref().and_then(Strength::of_hash).map(|noted| (SecretKind::PassCode, noted));
     let pending = token.verification.as_ref().filter(|_| token.life_cycle_state == LifeCycleState::PendingVerification);
@@ -240,7 +241,7 @@ fn obstacle_of_lock(token: &AccessToken, secret: &SecretReport) -> Option<Obstac
     let (affects, what) = match secret.kind {
         SecretKind::PassCode => (vec![Use::PassCode], "pass code"),
         SecretKind::OneTimePassword => (vec![Use::OneTimePassword], "one-time password"),
-        // Once it is verified, nobody needs the code any more.
+        // A verified token does not need the code any more.
         SecretKind::VerificationCode if token.life_cycle_state == LifeCycleState::PendingVerification => {
             (EVERY_USE.to_vec(), "verification code")
         }
@@ -262,7 +263,7 @@ fn obstacle_of_lock(token: &AccessToken, secret: &SecretReport) -> Option<Obstac
     })
 }
 
-/// What may be done with the token as it is, by somebody with these permissions.
+/// Returns the methods that the caller may call with the token in its current state.
 fn actions(caller: &Caller, token: &AccessToken, locked: bool, notifies: bool, now: Timestamp) -> Vec<Action> {
     use LifeCycleState::{Effective, NotEffective, PendingVerification};
     use Permission::{AccessTokensRead, AccessTokensSecrets, AccessTokensWrite};

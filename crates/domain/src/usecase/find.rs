@@ -1,4 +1,4 @@
-//! Finding the one token that a caller names.
+//! Finds the token that a caller names.
 
 use std::borrow::Cow;
 
@@ -13,8 +13,8 @@ use crate::ports::store::{FoundToken, Lookup, OwnerJoins, ReadOptions, Store, St
 use crate::{Error, Reason, Result};
 
 impl<S: Store> AccessTokens<S> {
-    /// Returns the token of an identifier. A credential with a secret is a check: it goes through the verifier, which reads
-    /// strongly whatever `read` says.
+    /// Returns the token with an identifier. A credential with a secret is checked by the verifier, which reads with
+    /// [`ReadOptions::STRONG`] whatever `read` is.
     pub(super) async fn find(
         &self,
         caller: &Caller,
@@ -27,7 +27,7 @@ impl<S: Store> AccessTokens<S> {
         }
         check_key(identifier)?;
         if let AccessTokenIdentifier::Credential { proof: Some(proof), .. } = identifier {
-            // In a box, so that every other lookup needs no room for it.
+            // Boxed to keep the future of other lookups small.
             let verified = Box::pin(self.authenticate(caller, identifier.key(), proof, None, joins)).await?;
             return Ok(verified.found);
         }
@@ -35,8 +35,8 @@ impl<S: Store> AccessTokens<S> {
         lookup.found.ok_or_else(|| not_found(identifier.key()))
     }
 
-    /// Returns a code or identifier in the form in which it is written. Refused where another token than `own` has it in the presented
-    /// form, from before texts were normalised: two would look the same.
+    /// Returns a code or identifier in its normalised form, in which it is stored. Refuses it when another token than
+    /// `own` has it in the presented form, from before texts were normalised: two tokens would look the same.
     pub(super) async fn normalised(
         &self,
         organisation: OrganisationKey,
@@ -55,13 +55,14 @@ impl<S: Store> AccessTokens<S> {
         }
     }
 
-    /// The token of a reset call, which is found by identifier without its pass code.
+    /// Returns the token of a reset method, which finds it by identifier without a pass code.
     pub(super) async fn find_for_reset(&self, caller: &Caller, identifier: &ResetIdentifier) -> Result<FoundToken> {
         let lookup = self.find_by_reset_identifier(caller, identifier).await?;
         lookup.found.ok_or_else(|| token_not_found(identifier.field()))
     }
 
-    /// The same, where nobody is to learn whether there is one.
+    /// Returns the token of a reset method, if there is one. For a method that must not reveal whether the token
+    /// exists.
     pub(super) async fn find_by_reset_identifier(
         &self,
         caller: &Caller,
@@ -77,7 +78,7 @@ impl<S: Store> AccessTokens<S> {
 const ACCOUNT: &str = "accounts_receivable_identifier";
 const PARTICIPANT: &str = "rewards_participant_identifier";
 
-/// The limits of what a caller names an account by.
+/// Checks the limits of the identifier of an account.
 pub(super) fn check_account(identifier: &AccountsReceivableIdentifier) -> Result<()> {
     match identifier {
         AccountsReceivableIdentifier::Id(id) => check_text(&format!("{ACCOUNT}.id"), id, text::CODE),
@@ -86,7 +87,7 @@ pub(super) fn check_account(identifier: &AccountsReceivableIdentifier) -> Result
     }
 }
 
-/// The one account that was found.
+/// Returns the only account with an identifier.
 pub(super) fn single_account<T>(mut found: Vec<T>) -> Result<T> {
     match (found.pop(), found.len()) {
         (Some(account), 0) => Ok(account),
@@ -95,7 +96,7 @@ pub(super) fn single_account<T>(mut found: Vec<T>) -> Result<T> {
     }
 }
 
-/// The limits of what a caller names a participant by.
+/// Checks the limits of the identifier of a participant.
 pub(super) fn check_participant(identifier: &RewardsParticipantIdentifier) -> Result<()> {
     match identifier {
         RewardsParticipantIdentifier::Id(id) => check_text(&format!("{PARTICIPANT}.id"), id, text::CODE),
@@ -105,12 +106,12 @@ pub(super) fn check_participant(identifier: &RewardsParticipantIdentifier) -> Re
     }
 }
 
-/// The participant, if there is one.
+/// Returns the participant, or an error if there is none.
 pub(super) fn known_participant<T>(found: Option<T>) -> Result<T> {
     found.ok_or_else(|| Error::field(Reason::RewardsParticipantNotFound, PARTICIPANT, "no such rewards participant"))
 }
 
-/// The limits of what a caller names a token by. A value outside of them cannot exist, and must not reach a database.
+/// Checks the limits of the identifier of a token. A value outside of them cannot exist, and must not reach a database.
 pub(super) fn check_key(identifier: &AccessTokenIdentifier) -> Result<()> {
     let value = match identifier {
         AccessTokenIdentifier::AuthenticationCode(value)
@@ -127,7 +128,7 @@ pub(super) fn check_key(identifier: &AccessTokenIdentifier) -> Result<()> {
     violations.into_result()
 }
 
-/// The error of a token that a caller named and that does not exist.
+/// Returns the error of a token that a caller named and that does not exist.
 pub(super) fn not_found(key: TokenKey<'_>) -> Error {
     token_not_found(&field_of(key))
 }
@@ -136,7 +137,7 @@ fn check_text(field: &str, value: &str, limit: usize) -> Result<()> {
     Error::of_check(field, text::bounded(value, limit))
 }
 
-/// The field in which a proof is presented.
+/// Returns the name of the field of a proof.
 pub(super) fn field_of_proof(proof: &Proof) -> &'static str {
     match proof {
         Proof::PassCode(_) => "pass_code",
@@ -154,7 +155,7 @@ fn field_of(key: TokenKey<'_>) -> String {
     format!("access_token_identifier.{alternative}")
 }
 
-/// The error of a token that does not exist. It names the alternative that was used, not its value.
+/// Returns the error of a token that does not exist. It names the alternative that was used, not its value.
 fn token_not_found(field: &str) -> Error {
     Error::field(Reason::AccessTokenNotFound, field, "no such access token")
 }

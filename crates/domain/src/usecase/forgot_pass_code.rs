@@ -1,4 +1,4 @@
-//! Forgot the pass code: a one-time password, with which a new one can be set, goes to the owner.
+//! Send a one-time password to the owner of a token whose pass code was forgotten. It allows to set a new one.
 
 use chrono::Duration;
 use futures::try_join;
@@ -16,9 +16,9 @@ use crate::ports::store::{FoundToken, Lookup, Store};
 use crate::{Error, Reason, Result};
 
 impl<S: Store> AccessTokens<S> {
-    /// Sends a one-time password to the owner of an EFFECTIVE token. The answer is the same, after the same work, when
-    /// there is no such token, when it is in another state, and when it got too many codes already: then nothing is
-    /// sent.
+    /// Sends a one-time password to the owner of an EFFECTIVE token. The answer and the work are the same when there is
+    /// no such token, when it is in another state, and when it already got the maximum number of codes. Nothing is sent
+    /// then.
     pub async fn forgot_pass_code(&self, caller: &Caller, identifier: &ResetIdentifier) -> Result<()> {
         caller.require(Permission::AccessTokensWrite)?;
         if !self.notifier.delivers() {
@@ -45,10 +45,10 @@ impl<S: Store> AccessTokens<S> {
             Some(token) => stamp.after(&token.updated),
             None => stamp,
         };
-        // No token has the id of a dummy subject: the same write, without an effect.
+        // No token has the id of a dummy subject, so the same write has no effect.
         let target = if issued.is_ok() { subject } else { &dummy_subject };
-        // A write that changes no row leaves nothing to commit, and so is faster. The row of a dummy subject is therefore written at
-        // the same time in each case.
+        // A write that changes no row has nothing to commit, and so is faster. For this reason the row of a dummy
+        // subject is written at the same time in each case.
         let (written, ()) = try_join!(
             self.store.update_token(caller.organisation, target, &precondition, &changes, Some(&stamp)),
             self.store.count_refused(caller.organisation, &dummy_subject, SecretKind::OneTimePassword, now)

@@ -1,4 +1,4 @@
-//! List how likely it is that somebody guesses a secret, under each policy of the organisation.
+//! List the chance of an attacker to guess a secret under each policy of the organisation.
 
 use std::collections::BTreeMap;
 
@@ -12,23 +12,23 @@ use crate::policy::guess_budget::{GuessBudget, WeakSecrets};
 use crate::policy::strength::StoredStrength;
 use crate::ports::store::Store;
 
-/// A policy, and what it lets an attacker do.
+/// A policy, with the chance that it leaves to an attacker.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PolicyBudget {
-    /// The classification whose policy it is, by id; `None`: the organisation's definition.
+    /// Id of the classification that has the policy. `None`: the policy is the definition of the organisation.
     pub classification: Option<String>,
-    /// The name of that classification.
+    /// Name of that classification.
     pub name: Option<String>,
-    /// The bound.
+    /// Bound of the chance.
     pub budget: GuessBudget,
-    /// The bound above which a policy is refused when it comes in.
+    /// Bound above which a new policy is refused.
     pub limit: f64,
-    /// What is stored below the policy, by kind of secret. `None`: nothing was looked for.
+    /// Stored secrets that are weaker than the policy requires, by kind. `None`: they were not counted.
     pub weak_secrets: Option<BTreeMap<SecretKind, WeakSecrets>>,
 }
 
 impl PolicyBudget {
-    /// That of the policy that applies to tokens of a classification, or of none.
+    /// Returns the budget of the policy that applies to tokens of a classification, or of none.
     pub(super) fn of(reference: &Reference, classification: Option<&str>, limit: f64) -> Self {
         let own = with_policy(reference, classification);
         Self {
@@ -40,7 +40,7 @@ impl PolicyBudget {
         }
     }
 
-    /// The same as [`Self::all`], with what is stored below each policy.
+    /// Returns all policies as [`Self::all`] does, with the stored secrets that are weaker than each.
     pub fn all_with(reference: &Reference, limit: f64, stored: &[StoredStrength]) -> Vec<Self> {
         let mut by_policy: BTreeMap<Option<&str>, BTreeMap<SecretKind, WeakSecrets>> = BTreeMap::new();
         for StoredStrength { classification, kind, strength, count } in stored {
@@ -56,7 +56,7 @@ impl PolicyBudget {
         all
     }
 
-    /// The definition's and that of every classification with a policy of its own, by name.
+    /// Returns the definition and the policies of classifications that have their own, ordered by name.
     pub fn all(reference: &Reference, limit: f64) -> Vec<Self> {
         let own = reference.classifications.values().filter(|classification| classification.policy.is_some());
         let mut own: Vec<_> = own.map(|classification| Self::of(reference, Some(&classification.id), limit)).collect();
@@ -66,14 +66,14 @@ impl PolicyBudget {
     }
 }
 
-/// Returns the classification itself if it has a policy of its own, which then applies in place of the definition.
+/// Returns the classification if it has a policy of its own, which applies in place of the definition.
 fn with_policy<'r>(reference: &'r Reference, classification: Option<&str>) -> Option<&'r Classification> {
     classification.and_then(|id| reference.classifications.get(id)).filter(|found| found.policy.is_some())
 }
 
 impl<S: Store> AccessTokens<S> {
-    /// Every policy of the organisation with its bound: the definition first. Callers with `access_tokens.secrets` learn
-    /// what is stored below each.
+    /// Returns every policy of the organisation with its bound, the definition first. Callers with
+    /// `access_tokens.secrets` also get the number of stored secrets that are weaker than each policy.
     pub async fn list_guess_budgets(&self, caller: &Caller) -> Result<Vec<PolicyBudget>> {
         caller.require(Permission::AccessTokensRead)?;
         let reference = self.store.reference(caller.organisation).await?;

@@ -1,4 +1,4 @@
-//! Import records: one code path for files and for the directory RPC.
+//! Import records. Files and the directory RPC use the same code.
 
 mod candidate;
 mod normalise;
@@ -32,18 +32,18 @@ use candidate::Candidate;
 use run::{Checked, RunState};
 use waiting::{MAX_CYCLE, WaitingRecord};
 
-/// Secrets that are hashed at a time. The hasher's own bound is the number of cores.
+/// Number of secrets that are hashed concurrently. The hasher itself limits this to the number of cores.
 const SECRETS_AT_ONCE: usize = 8;
 
-/// Number of times that a batch, or a record alone, is written while changes of others come in between.
+/// Maximum number of attempts to write a batch, or a single record, while other callers change the same data.
 const WRITE_ATTEMPTS: usize = 4;
 
-/// What became of one record.
+/// The result of one record.
 #[derive(Debug)]
 pub struct RecordResult {
-    /// What it is about.
+    /// Kind of the record.
     pub kind: Kind,
-    /// What became of it, with the id of its object.
+    /// Outcome, with the id of the object, or error.
     pub result: Result<(Outcome, String)>,
 }
 
@@ -57,7 +57,7 @@ pub struct Importer<S> {
     time_zone: TimeZone,
 }
 
-/// What working candidates through in memory came to.
+/// The result of processing candidates in memory.
 struct BatchResult {
     verdicts: Vec<Verdict>,
     changes: ImportChanges,
@@ -66,7 +66,7 @@ struct BatchResult {
     missing_numbers: usize,
 }
 
-/// What a batch is laid over.
+/// The stored data that a batch changes.
 struct BatchInput<'a> {
     reference: &'a Reference,
     stored: &'a Stored,
@@ -74,12 +74,12 @@ struct BatchInput<'a> {
 }
 
 impl<S: Store + AccountStore> Importer<S> {
-    /// Puts the import on its ports.
+    /// Connects the import to its ports.
     pub fn new(store: Arc<S>, clock: Arc<dyn Clock>, random: Arc<dyn Random>, secrets: Arc<dyn Secrets>) -> Self {
         Self { store, clock, random, secrets, guess_limit: guess_budget::DEFAULT_LIMIT, time_zone: TimeZone::UTC }
     }
 
-    /// Sets the chance of an attacker, per token and day, above which a policy is refused.
+    /// Sets the maximum chance of an attacker, per token and day, that a policy may allow.
     #[must_use]
     pub fn refusing_policies_above(mut self, guess_limit: f64) -> Self {
         self.guess_limit = guess_limit;
@@ -93,7 +93,7 @@ impl<S: Store + AccountStore> Importer<S> {
         self
     }
 
-    /// Imports records that are an import of their own, a few hundred at most. See [`Self::batch`].
+    /// Imports records as an import of their own, at most a few hundred. See [`Self::batch`].
     pub async fn import(
         &self,
         caller: &Caller,
@@ -107,11 +107,11 @@ impl<S: Store + AccountStore> Importer<S> {
         Ok(results.into_iter().map(|(_, result)| result).collect())
     }
 
-    /// Imports the next batch of a run, a few hundred records at most. A bad record is reported and leaves nothing behind; the
-    /// rest is written in one transaction. An error of the whole batch means that nothing of it was written.
+    /// Imports the next batch of a run, at most a few hundred records. A record with an error changes nothing; the
+    /// others are written in one transaction. An error of the whole batch means that nothing of it was written.
     ///
-    /// Answers results with the positions of their records in the run. A record that wants a value of another token waits for
-    /// [`Self::finish`].
+    /// Returns results with the positions of their records in the run. A record that needs a value of another token
+    /// waits for [`Self::finish`] and has no result yet.
     pub async fn batch(
         &self,
         caller: &Caller,
@@ -152,7 +152,7 @@ impl<S: Store + AccountStore> Importer<S> {
         Ok(results)
     }
 
-    /// Imports what waits: all other records of the run have been seen.
+    /// Imports the waiting records, after all records of the run were passed to [`Self::batch`].
     pub async fn finish(&self, caller: &Caller, run: &mut Run) -> Result<Vec<(usize, RecordResult)>> {
         let mut results = Vec::new();
         while let Some(more) = self.finish_next(caller, run).await? {
@@ -161,9 +161,9 @@ impl<S: Store + AccountStore> Importer<S> {
         Ok(results)
     }
 
-    /// Imports one group of complete waiting records, in one transaction, when at least half of the room for waiting records is used.
-    /// Returns `None` while there is room, and when no waiting record is complete. A long import calls it after each batch, until it
-    /// returns `None`.
+    /// Imports one group of complete waiting records, in one transaction, when at least half of the space for waiting
+    /// records is in use. Returns `None` when there is space, and when no waiting record is complete. A long import
+    /// calls it after each batch, until it returns `None`.
     pub async fn make_room(&self, caller: &Caller, run: &mut Run) -> Result<Option<Vec<(usize, RecordResult)>>> {
         match run.next_complete_group() {
             Some(group) => self.import_group(caller, run, group).await.map(Some),
@@ -171,7 +171,7 @@ impl<S: Store + AccountStore> Importer<S> {
         }
     }
 
-    /// Imports some of what waits, in one transaction. Answers nothing when no record waits any more.
+    /// Imports one group of waiting records, in one transaction. Returns `None` when no record waits any more.
     pub async fn finish_next(&self, caller: &Caller, run: &mut Run) -> Result<Option<Vec<(usize, RecordResult)>>> {
         match run.next_group() {
             Some(group) => self.import_group(caller, run, group).await.map(Some),
@@ -221,7 +221,7 @@ impl<S: Store + AccountStore> Importer<S> {
             Err(error) if is_race(&error) => {}
             result => return result,
         }
-        // Written one by one, only the record at fault fails.
+        // Each record is written alone, so that only the record at fault fails.
         let mut verdicts = Vec::with_capacity(candidates.len());
         for one in candidates.chunks(1) {
             match self.write_with_retries(caller, state, one).await {
@@ -232,9 +232,9 @@ impl<S: Store + AccountStore> Importer<S> {
         Ok(verdicts)
     }
 
-    /// Writes candidates in one transaction. When the change of another caller comes between the reading and the writing, such
-    /// as a code that it takes, or PostgreSQL ends a circle of waiting transactions, nothing is written, and everything is read
-    /// and processed again.
+    /// Writes candidates in one transaction. Another caller may change data between the read and the write, for example
+    /// take a code, and PostgreSQL may abort the transaction to end a deadlock. Nothing was written then, and
+    /// everything is read and processed again.
     async fn write_with_retries(
         &self,
         caller: &Caller,
@@ -254,7 +254,7 @@ impl<S: Store + AccountStore> Importer<S> {
         self.write(caller, state, candidates).await
     }
 
-    /// Says what an import would do, and writes nothing.
+    /// Returns the results that an import would have, and writes nothing.
     async fn check(
         &self,
         caller: &Caller,
@@ -294,8 +294,9 @@ impl<S: Store + AccountStore> Importer<S> {
         Ok(verdicts)
     }
 
-    /// Writes candidates in one transaction. When new tokens need more numbers than were drawn, nothing is written, numbers are
-    /// drawn, and the candidates are processed again: where there is one writer, none can be drawn meanwhile.
+    /// Writes candidates in one transaction. If new tokens need more numbers than were drawn, nothing is written,
+    /// numbers are drawn, and the candidates are processed again: a store with one writer cannot draw numbers within
+    /// the transaction.
     async fn write(
         &self,
         caller: &Caller,
@@ -333,8 +334,8 @@ impl<S: Store + AccountStore> Importer<S> {
         ))
     }
 
-    /// The administrators of the organisation, where a record could take the permission from one. `drafted` is given where a record
-    /// names permissions.
+    /// Returns the administrators of the organisation, if a record could remove the permission from one. `drafted` is
+    /// given if a record names permissions.
     async fn administrators(
         &self,
         caller: &Caller,
@@ -375,7 +376,7 @@ impl<S: Store + AccountStore> Importer<S> {
             Ok(_) => {
                 verdicts.next().unwrap_or_else(|| Verdict::Decided(Err(Error::internal("a record without a verdict"))))
             }
-            // A batch that is repeated gives the same answer again.
+            // The error is copied, since a batch that is repeated returns it again.
             Err(error) => Verdict::Decided(Err(error.copy())),
         });
         BatchResult {
@@ -387,7 +388,7 @@ impl<S: Store + AccountStore> Importer<S> {
         }
     }
 
-    /// Takes the plain secrets out of the records and hashes them, before any transaction begins.
+    /// Takes the secrets in clear out of the records and hashes them, before any transaction begins.
     async fn prepare(&self, caller: &Caller, only_checks: bool, records: Vec<Record>) -> Result<Vec<Candidate>> {
         let candidates = stream::iter(records).map(|record| self.prepare_one(caller, only_checks, record));
         let candidates: Vec<Result<Candidate>> = candidates.buffered(SECRETS_AT_ONCE).collect().await;
@@ -402,10 +403,11 @@ impl<S: Store + AccountStore> Importer<S> {
         };
         self.normalise(caller, &mut record).await?;
         let hash = match secret {
-            // What a check answers does not depend on the secret, and the hash goes nowhere.
+            // The result of a check does not depend on the secret, and the hash is not stored.
             Some(_) if only_checks => Some(PassCodeHash::from_stored(String::new())),
             Some(secret) => {
-                // The same secret again keeps its stored hash. Another one takes the same work: the time says nothing about it.
+                // An unchanged secret keeps its stored hash. A changed one takes the same work, so that the time
+                // reveals nothing.
                 let stored = self.stored_hash(caller, &record).await?;
                 let same = match &stored {
                     Some(_) => {
@@ -467,7 +469,7 @@ impl<S: Store + AccountStore> Importer<S> {
     }
 }
 
-/// The keys under which the objects of a batch may be stored.
+/// Returns the keys under which the objects of a batch may be stored.
 fn keys(reference: &Reference, candidates: &[(usize, Candidate)]) -> ImportKeys {
     let prepared = candidates.iter().filter_map(|(_, candidate)| candidate.prepared.as_ref().ok());
     let mut keys = import::keys(reference, prepared.map(Prepared::record));
@@ -475,7 +477,7 @@ fn keys(reference: &Reference, candidates: &[(usize, Candidate)]) -> ImportKeys 
     keys
 }
 
-/// The plain pass code or password of a record, which leaves the record.
+/// Takes the pass code or password in clear out of a record.
 fn take_secret(record: &mut Record) -> Result<Option<Secret>> {
     let names: &[&str] = match record.kind {
         Kind::AccessToken => &["pass_code", "random_pass_code"],
@@ -505,7 +507,7 @@ fn take_secret(record: &mut Record) -> Result<Option<Secret>> {
     Ok(secret)
 }
 
-/// Returns the error of a record that wants values of other tokens and cannot wait for their records.
+/// Returns the error of a record that needs values of other tokens and cannot wait for their records.
 fn queue_full(error: &Error) -> Error {
     let mut violations = Violations::default();
     for FieldViolation { reason, field, description } in error.violations() {
@@ -515,7 +517,7 @@ fn queue_full(error: &Error) -> Error {
     violations.into_result().err().unwrap_or_else(|| error.copy())
 }
 
-/// Whether the batch was refused because another caller wrote at the same time.
+/// Returns whether the batch was refused because another caller wrote at the same time.
 fn is_race(error: &Error) -> bool {
     use Reason::{
         AuthenticationCodeAlreadyExists, Conflict, IdentifierAlreadyExists, NumberAlreadyExists, RecordAlreadyExists,

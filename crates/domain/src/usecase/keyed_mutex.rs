@@ -1,10 +1,12 @@
-//! KeyedMutex: of the calls of one process that present a secret under one name, one at a time is counted and compared.
+//! Mutual exclusion by name: of the calls of one process that present a secret for one name, one at a time is counted
+//! and compared.
 //!
-//! Not for safety: that is in the database, across replicas. It is for those who are right: without turns, five calls
-//! with the right pass code at once would be five attempts that nobody knows the end of yet, and the sixth would find
-//! a lock. And a flood at one token waits in its own mutex instead of writing one entry against itself.
+//! Correctness does not depend on it: the database counts attempts for all replicas. It helps callers with the right
+//! secret. Without it, five concurrent calls with the right pass code would be five attempts without a result, and the
+//! sixth call would find a lock. It also makes a flood at one token wait, instead of writing the same entry again and
+//! again.
 //!
-//! KeyedMutex go by the name that was presented, whether or not there is such a token: locked_keys tells nothing either.
+//! The key is the presented name, whether or not a token has it, so that waiting reveals nothing.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
@@ -17,17 +19,18 @@ use crate::{Error, Reason, Result};
 
 type SharedMutex = Arc<AsyncMutex<()>>;
 
-/// How many may be in one mutex. Without a bound, a flood at one name would take all places of the process.
+/// Maximum number of calls that hold or wait for one mutex. Without it, a flood at one name would fill all concurrent
+/// requests of the process.
 const MAX_HOLDERS: usize = 64;
 
-/// The mutexes that are waited in just now.
+/// Mutexes by the hash of a name. Only names in use have one.
 #[derive(Default)]
 pub struct KeyedMutex {
     mutexes: Arc<Mutex<HashMap<u64, SharedMutex>>>,
     hasher: RandomState,
 }
 
-/// One guard. It ends when this goes, whatever becomes of the call.
+/// The lock of one name. It is released when the guard is dropped.
 pub struct KeyedMutexGuard {
     mutexes: Arc<Mutex<HashMap<u64, SharedMutex>>>,
     key: u64,
@@ -35,20 +38,20 @@ pub struct KeyedMutexGuard {
 }
 
 impl KeyedMutex {
-    /// Waits for the guard of a name; OVERLOADED where the mutex is full. Two names that hash alike share a mutex, which
-    /// only costs time.
+    /// Waits for the lock of a name. Returns OVERLOADED when there are too many waiters. Two names with the same hash
+    /// share a lock, which only costs time.
     pub async fn lock(&self, name: impl Hash) -> Result<KeyedMutexGuard> {
         let key = self.hasher.hash_one(name);
         let mutex = {
             let mut mutexes = self.mutexes.lock().unwrap_or_else(PoisonError::into_inner);
             let mutex = mutexes.entry(key).or_default();
-            // Each who waits or has the guard holds the mutex once, and so does the map.
+            // Each holder and each waiter has one reference, and so does the map.
             if Arc::strong_count(mutex) > MAX_HOLDERS {
                 return Err(too_many_calls());
             }
             Arc::clone(mutex)
         };
-        // Made before it waits, so that who stops locked_keys leaves the mutex, too.
+        // Created before the wait, so that a waiter that is dropped also removes its entry.
         let mut guard = KeyedMutexGuard { mutexes: Arc::clone(&self.mutexes), key, guard: None };
         guard.guard = Some(mutex.lock_owned().await);
         Ok(guard)
@@ -59,14 +62,14 @@ impl Drop for KeyedMutexGuard {
     fn drop(&mut self) {
         self.guard = None;
         let mut mutexes = self.mutexes.lock().unwrap_or_else(PoisonError::into_inner);
-        // Whoever waits, or is about to, holds the mutex as well.
+        // A waiter also has a reference, from the moment at which it looked the mutex up.
         if mutexes.get(&self.key).is_some_and(|mutex| Arc::strong_count(mutex) == 1) {
             mutexes.remove(&self.key);
         }
     }
 }
 
-/// The answer to one call too many about one access token.
+/// Returns the error of a call beyond the limit for one access token.
 pub(super) fn too_many_calls() -> Error {
     Error::new(Reason::Overloaded, "too many calls about one access token at once; try again")
         .retry_after(Duration::from_secs(1))

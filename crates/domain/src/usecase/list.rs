@@ -9,21 +9,21 @@ use crate::model::session::{Caller, Permission};
 use crate::ports::store::{OwnerJoins, ReadConsistency, Store, TokenPage};
 use crate::{Error, Reason, Result};
 
-/// Most results of one call, and the default.
+/// Maximum number of tokens of one page, and the default.
 pub const MAX_RESULTS: u32 = 1_000;
 
-/// What to list.
+/// A request for a page of tokens.
 #[derive(Debug, Clone)]
 pub struct ListTokens {
-    /// Whose tokens.
+    /// Owner of the tokens.
     pub owner: OwnerIdentifier,
-    /// Only of this classification.
+    /// Only tokens of this classification.
     pub classification: Option<ClassificationIdentifier>,
-    /// Results a page, 1 to 1,000.
+    /// Maximum number of tokens of the page, 1 to 1,000.
     pub number_of_results: Option<i32>,
-    /// Number of tokens to skip; not together with a page token.
+    /// Number of tokens to skip. Cannot be combined with a page token.
     pub offset: Option<i32>,
-    /// Continue after an earlier page.
+    /// Page token of the page before.
     pub page_token: Option<String>,
 }
 
@@ -31,12 +31,12 @@ pub struct ListTokens {
 pub struct TokenList {
     /// The tokens.
     pub tokens: Vec<Answer>,
-    /// Continues after this page; absent on the last one.
+    /// Page token of the next page. `None` on the last page.
     pub next_page_token: Option<String>,
 }
 
 impl<S: Store> AccessTokens<S> {
-    /// Lists an owner's tokens. An unknown owner is an error, an owner without tokens an empty list.
+    /// Returns a page of an owner's tokens. An unknown owner is an error, an owner without tokens has an empty list.
     pub async fn list(
         &self,
         caller: &Caller,
@@ -62,7 +62,7 @@ impl<S: Store> AccessTokens<S> {
             classification: classification.as_deref(),
             after: after.as_deref(),
             offset,
-            // One more than asked for tells whether another page follows.
+            // One row more than requested shows whether another page follows.
             limit: limit + 1,
         };
         let page = self.store.list_tokens(caller.organisation, page, OwnerJoins::from(fields), consistency).await?;
@@ -88,7 +88,7 @@ impl<S: Store> AccessTokens<S> {
     }
 }
 
-/// A number of results within its range.
+/// Returns a number of results, if it is within its range.
 pub(super) fn results(field: &str, number: i32) -> Result<u32> {
     u32::try_from(number)
         .ok()

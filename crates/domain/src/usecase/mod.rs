@@ -1,5 +1,5 @@
-//! Use cases, one a file. Each takes the caller first, checks permission before existence, and begins and commits its
-//! own unit of work.
+//! Use cases, one per file. Each takes the caller first, checks permission before existence, and begins and commits its
+//! own transaction.
 
 mod access_tokens;
 pub mod administration;

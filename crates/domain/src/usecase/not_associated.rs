@@ -1,4 +1,4 @@
-//! List access tokens that belong to nobody.
+//! List access tokens without an owner.
 
 use super::list::results;
 use super::{AccessTokens, Answer};
@@ -8,17 +8,17 @@ use crate::model::session::{Caller, Permission};
 use crate::ports::store::{OwnerJoins, ReadConsistency, Store};
 use crate::{Error, Reason, Result};
 
-/// What to list.
+/// A request for tokens without an owner.
 #[derive(Debug, Clone, Copy)]
 pub struct NotAssociated {
-    /// How many, 1 to 1,000; mandatory.
+    /// Maximum number of tokens, 1 to 1,000; mandatory.
     pub number: Option<i32>,
-    /// Only in this state.
+    /// Only tokens in this state.
     pub life_cycle_state: Option<LifeCycleState>,
 }
 
 impl<S: Store> AccessTokens<S> {
-    /// Lists tokens without an existing owner, in ascending id. A terminated owner does not exist (D2).
+    /// Returns tokens without an existing owner, in ascending id. A terminated owner does not count as existing (D2).
     pub async fn not_associated(
         &self,
         caller: &Caller,

@@ -1,4 +1,4 @@
-//! Numbers, handed out from blocks so that creates do not queue on one row.
+//! Numbers of sequences. A process takes them in blocks, so that concurrent creations do not queue on one row.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -10,31 +10,33 @@ use crate::model::session::OrganisationKey;
 use crate::ports::store::{LAST_NUMBER, Sequence, Store};
 use crate::{Error, Reason, Result};
 
-/// Numbers a block, at least and at most. What a process has not used when it ends is a gap.
+/// Minimum size of a block. Numbers that a process has not used when it ends are gaps.
 const MIN_BLOCK: u32 = 64;
+/// Maximum size of a block.
 const MAX_BLOCK: u32 = 4_096;
 
-/// The blocks that this process holds.
+/// The current block of each sequence in this process.
 #[derive(Default)]
 pub(super) struct Numbers(Mutex<HashMap<(OrganisationKey, Sequence), Arc<Blocks>>>);
 
-/// Those of one sequence.
+/// The current block of one sequence.
 #[derive(Default)]
 struct Blocks {
     current: Mutex<Block>,
-    /// Who takes the next one: of those who run exhausted together, one.
+    /// Held while the next block is taken, so that concurrent callers take only one.
     refill: AsyncMutex<()>,
 }
 
 #[derive(Default)]
 struct Block {
     rest: Range<i64>,
-    /// How many ran exhausted since this one was asked for. The next one has so many times the least.
+    /// Number of calls that found the block empty. The next block has this number times [`MIN_BLOCK`] numbers.
     exhausted: u32,
 }
 
 impl Numbers {
-    /// The next number of a sequence; `prefix` is what stands before its ten digits. An error when they are used up.
+    /// Returns the next number of a sequence, or an error when all are used. `prefix` is the text before its ten
+    /// digits.
     pub(super) async fn next<S: Store>(
         &self,
         store: &S,
@@ -47,7 +49,7 @@ impl Numbers {
             return Ok(number);
         }
         let _refill = blocks.refill.lock().await;
-        // Somebody else may have taken one meanwhile.
+        // Another call may have taken a block in the meantime.
         let count = {
             let mut current = blocks.current();
             if let Some(number) = current.rest.next() {
@@ -60,7 +62,8 @@ impl Numbers {
         Ok(taken.start)
     }
 
-    /// Gives the rest of a block up, after one of its numbers turned out to be taken, and begins above what is stored.
+    /// Discards the rest of a block, after one of its numbers turned out to be in use, and moves the sequence above the
+    /// stored numbers.
     pub(super) async fn discard_and_realign<S: Store>(
         &self,
         store: &S,
@@ -82,7 +85,7 @@ impl Numbers {
     }
 }
 
-/// Takes at least one and at most `count` numbers of a sequence. An error when they are used up.
+/// Takes at least one and at most `count` numbers of a sequence. Returns an error when all are used.
 pub(super) async fn take_block<S: Store>(
     store: &S,
     organisation: OrganisationKey,
@@ -92,7 +95,7 @@ pub(super) async fn take_block<S: Store>(
 ) -> Result<Range<i64>> {
     let mut first = store.take_numbers(organisation, sequence, count).await?;
     if first > LAST_NUMBER {
-        // A number with eleven digits came in once, before such numbers were ignored.
+        // The sequence was raised by a number with eleven digits, before the import ignored such numbers.
         store.realign_sequence(organisation, sequence, prefix).await?;
         first = store.take_numbers(organisation, sequence, count).await?;
     }

@@ -16,18 +16,18 @@ use crate::ports::Purpose;
 use crate::ports::code;
 use crate::ports::store::{OwnerJoins, ReadOptions, Store};
 
-/// A one-time password, shown this once.
+/// A new one-time password, which is shown only once.
 pub struct IssuedOneTimePassword {
     /// The token.
     pub token: AccessToken,
     /// The code in clear.
     pub one_time_password: Secret,
-    /// The first moment at which it is worthless.
+    /// Time from which the password is no longer valid.
     pub expiration_date: Timestamp,
 }
 
 impl<S: Store> AccessTokens<S> {
-    /// Issues a one-time password for an EFFECTIVE token (D3). A new one replaces the old.
+    /// Issues a one-time password for an EFFECTIVE token (D3). It replaces an earlier one.
     pub async fn generate_otp(
         &self,
         caller: &Caller,

@@ -1,35 +1,35 @@
-//! Verification codes under the key that writes now, after a new one came to the front of the ring.
+//! Move verification codes to the current key, after a new key was added to the ring.
 //!
-//! They are the only secrets that need it: a code that must be readable again can be sealed anew without its owner,
-//! while a hash can only be made anew from what its owner presents.
+//! Only verification codes need this. A sealed code can be read and sealed again without its owner, while a hash can
+//! only be made from the secret that the owner presents.
 
 use crate::Result;
 use crate::model::access_token::VerificationCode;
 use crate::ports::store::{KeyStore, Position};
 use crate::ports::{Purpose, Secrets};
 
-/// How many tokens are read, and written in one transaction.
+/// Number of tokens that are read, and written in one transaction.
 pub const BATCH: u32 = 500;
 
-/// What one batch did.
+/// The result of one batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
-    /// Codes that are under the current key now.
+    /// Number of codes that were moved to the current key.
     pub moved: u64,
-    /// Codes that somebody else changed, or used and replaced, between the reading and the writing. They are as new as
-    /// can be.
+    /// Number of codes that other callers replaced between the read and the write. They already have the current key.
     pub changed: u64,
-    /// Codes that cannot be opened: their key is not in the ring, or they were damaged. They stay as they are.
+    /// Number of codes that cannot be opened: their key is not in the ring, or they were damaged. They stay as they
+    /// are.
     pub unreadable: u64,
-    /// Where the next batch begins.
+    /// Position after which the next batch begins.
     pub last: Position,
 }
 
-/// Seals and hashes anew the verification codes of a batch of tokens, after a position, that are not under `current`,
-/// which is the key that `secrets` writes with. `None`: there are no more.
+/// Seals and hashes the verification codes of a batch of tokens again, after a position, if they are not under
+/// `current`, the key with which `secrets` writes. `None`: there are no more.
 ///
-/// It can be stopped and begun again anywhere, and run while everybody else works: a code that was changed meanwhile is
-/// not touched.
+/// A run can be stopped and started again at any time, while other callers work. A code that was changed in the
+/// meantime is not touched.
 pub async fn batch<S: KeyStore>(
     store: &S,
     secrets: &dyn Secrets,
@@ -71,7 +71,7 @@ mod tests {
     use crate::ports::store::{KeySample, KeyUse, StoreResult, Unused, Withdrawal, Withdrawn};
     use crate::ports::{BoxFuture, HashWork, Verdict};
 
-    /// Seals in clear, as `<key>$<subject>$<code>`, and opens what is under `new` and `old`.
+    /// Seals in clear, as `<key>$<subject>$<code>`, and opens codes under `new` and `old`.
     struct Plain;
 
     impl Secrets for Plain {
@@ -111,7 +111,7 @@ mod tests {
     #[derive(Default)]
     struct Codes {
         codes: Mutex<BTreeMap<(i32, String), VerificationCode>>,
-        /// Changed by somebody else as soon as they were read.
+        /// Positions whose codes change as soon as they were read.
         busy: Vec<Position>,
     }
 
@@ -181,7 +181,7 @@ mod tests {
         }
     }
 
-    /// What orders positions.
+    /// Returns the sort key of a position.
     fn key(at: &Position) -> (i32, String) {
         (at.0.0, at.1.clone())
     }

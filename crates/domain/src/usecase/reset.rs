@@ -14,28 +14,28 @@ use crate::model::session::{Caller, Permission};
 use crate::ports::HashWork;
 use crate::ports::store::{FoundToken, Store};
 
-/// A new pass code, shown this once.
+/// A new pass code, which is shown only once.
 pub struct IssuedPassCode {
     /// The token.
     pub token: AccessToken,
-    /// What it refers to.
+    /// Reference data of the token.
     pub reference: Arc<Reference>,
     /// The pass code in clear.
     pub random_pass_code: Secret,
 }
 
-/// A new verification code.
+/// A new verification code, which is shown to the caller.
 pub struct IssuedVerificationCode {
     /// The token.
     pub token: AccessToken,
-    /// What it refers to.
+    /// Reference data of the token.
     pub reference: Arc<Reference>,
     /// The code in clear.
     pub verification_code: Secret,
 }
 
 impl<S: Store> AccessTokens<S> {
-    /// Gives an EFFECTIVE token a random pass code: six digits, or what the policy's format asks.
+    /// Gives an EFFECTIVE token a random pass code: six digits, or a code in the format of the policy.
     pub async fn reset_pass_code(&self, caller: &Caller, identifier: &ResetIdentifier) -> Result<IssuedPassCode> {
         caller.require(Permission::AccessTokensSecrets)?;
         let found = self.find_for_reset(caller, identifier).await?;
@@ -43,7 +43,7 @@ impl<S: Store> AccessTokens<S> {
         let reference = Arc::clone(&found.reference);
         let policy = reference.policy(found.token.classification.as_deref());
         self.admit_issue(caller.organisation, &found.token.id, SecretKind::PassCode, policy).await?;
-        // AUTO_ID speaks about creation; a reset code is typed by a person.
+        // AUTO_ID concerns creation only. A person types a reset code.
         let rules = CodePolicy { creation: Creation::None, ..policy.pass_code.clone() };
         let random_pass_code = rules.random(self.random.as_ref())?;
         let hash = self.secrets.hash(HashWork::call(caller.organisation), random_pass_code.clone()).await?;
@@ -54,7 +54,7 @@ impl<S: Store> AccessTokens<S> {
         Ok(IssuedPassCode { token, reference, random_pass_code })
     }
 
-    /// Gives a PENDING_VERIFICATION token a new verification code; the old one is dead, the state stays.
+    /// Gives a PENDING_VERIFICATION token a new verification code, which replaces the old one. The state stays.
     pub async fn reset_verification_code(
         &self,
         caller: &Caller,

@@ -8,7 +8,8 @@ use crate::model::session::{Caller, Permission};
 use crate::ports::store::{OwnerJoins, ReadOptions, Store};
 
 impl<S: Store> AccessTokens<S> {
-    /// Shows the token that the caller names. With a pass code or one-time password it is read strongly, whatever `read` says.
+    /// Returns the token that the caller names. With a pass code or one-time password it is read with
+    /// [`ReadOptions::STRONG`], whatever `read` is.
     pub async fn show(
         &self,
         caller: &Caller,

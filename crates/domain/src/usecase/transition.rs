@@ -20,7 +20,7 @@ impl<S: Store> AccessTokens<S> {
         self.switch(caller, identifier, Transition::SetAsEffective, fields).await
     }
 
-    /// Sets an EFFECTIVE token NOT_EFFECTIVE. The owner's state does not matter (D4).
+    /// Sets an EFFECTIVE token NOT_EFFECTIVE, whatever the state of its owner is (D4).
     pub async fn set_as_not_effective(
         &self,
         caller: &Caller,
@@ -45,9 +45,9 @@ impl<S: Store> AccessTokens<S> {
         self.answer(caller, found, fields)
     }
 
-    /// Writes a change of a found token in one conditional statement, which also ends a one-time password where the
-    /// change asks for it. Where the precondition no longer holds, another call was faster, and the error says what the token
-    /// is now.
+    /// Writes a change of a found token in one conditional statement. The statement also removes a one-time password,
+    /// if the change requires it. If the precondition no longer holds, another call was faster, and the error describes
+    /// the current state of the token.
     pub(super) async fn write(
         &self,
         caller: &Caller,

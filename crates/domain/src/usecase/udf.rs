@@ -1,10 +1,10 @@
-//! The limits of user defined fields, of a new token and of a change alike.
+//! The limits of user defined fields, for new tokens and for changes.
 
 use crate::Reason;
 use crate::model::error::Violations;
 use crate::model::text;
 
-/// Checks what is given; what is absent or null has no limits.
+/// Checks the values that are given. A value that is absent or null has no limits.
 pub(super) fn check<'a>(
     strings: impl IntoIterator<Item = Option<&'a str>>,
     floats: impl IntoIterator<Item = Option<f64>>,

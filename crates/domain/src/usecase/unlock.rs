@@ -10,10 +10,10 @@ use crate::policy::attempts::Attempts;
 use crate::ports::store::{OwnerJoins, ReadOptions, Store};
 
 impl<S: Store> AccessTokens<S> {
-    /// Ends the locks of a token at once, of these kinds of secrets or, if none is named, of all.
+    /// Ends the locks of a token at once: those of the given kinds of secrets, or all if none is given.
     ///
-    /// The attempts of the day stay counted, so that a caller cannot guess more often by unlocking. Callers with
-    /// `access_tokens.secrets` can read or replace the secrets anyway: for them a new day begins.
+    /// The attempts of the day stay counted, so that unlocking does not allow more guesses. For callers with
+    /// `access_tokens.secrets`, who can read or replace the secrets anyway, the count of the day begins again.
     pub async fn unlock(
         &self,
         caller: &Caller,

@@ -1,4 +1,4 @@
-//! Update an access token: its codes, its card and its user defined fields, nothing else.
+//! Update the codes, the card and the user defined fields of an access token.
 
 use std::sync::Arc;
 
@@ -17,12 +17,12 @@ use crate::ports::code;
 use crate::ports::store::{FoundToken, OwnerJoins, ReadOptions, Sequence, Store};
 use crate::{Error, Reason, Result};
 
-/// What to change: `None` leaves a field untouched, `Some(None)` sets it to null.
+/// A request for changes. `None` leaves a field as it is, `Some(None)` sets it to null.
 #[derive(Clone, Default)]
 pub struct UpdateToken {
-    /// A new authentication code; null generates one.
+    /// A new authentication code. Null creates one.
     pub authentication_code: Option<Option<String>>,
-    /// A new identifier, which requires a pass code in the same call (D6); null clears the pass code too.
+    /// A new identifier, which requires a pass code in the same call (D6). Null clears the pass code too.
     pub identifier: Option<Option<String>>,
     /// A new pass code.
     pub pass_code: Option<Option<Secret>>,
@@ -36,7 +36,7 @@ pub struct UpdateToken {
     pub udf_dates: [Option<Option<Timestamp>>; 4],
 }
 
-/// Number of times that a code is made when the one at hand turns out to be taken.
+/// Maximum number of attempts to create a code that is not in use.
 const CODE_ATTEMPTS: usize = 8;
 
 impl<S: Store> AccessTokens<S> {
@@ -83,7 +83,7 @@ impl<S: Store> AccessTokens<S> {
             (Some(None), _) | (None, Some(None)) => Some(None),
             (None, _) => None,
         };
-        // A pass code may go only while no identifier needs it.
+        // A pass code may be cleared only while no identifier needs it.
         let precondition =
             Precondition { without_identifier: request_clears_pass_code_only, ..Precondition::default() };
         let found = if makes_code {
@@ -94,14 +94,14 @@ impl<S: Store> AccessTokens<S> {
         self.answer(caller, found, fields)
     }
 
-    /// A code where the caller asks for one; random where the policy itself makes none.
+    /// Returns a new code for a caller that requests one. It is random if the policy creates none.
     async fn new_code(&self, caller: &Caller, policy: &Policy) -> Result<String> {
         let (rules, sequence) = (&policy.authentication_code, Sequence::AuthenticationCode);
         let generated = self.generate(caller.organisation, rules, sequence).await?;
         generated.map_or_else(|| code::hex_id(self.random.as_ref()), Ok)
     }
 
-    /// Writes changes with a code that was made. One that turns out to be taken is made again.
+    /// Writes changes with a created code. A code that turns out to be in use is created again.
     async fn write_new_code(
         &self,
         caller: &Caller,
@@ -124,7 +124,7 @@ impl<S: Store> AccessTokens<S> {
     }
 }
 
-/// The rules of an update; every field at fault at once.
+/// Checks the rules of an update. The error names all fields at fault.
 fn check(request: &UpdateToken, policy: &Policy, token: &AccessToken) -> Result<()> {
     let mut violations = Violations::default();
     if let Some(Some(code)) = &request.authentication_code {
@@ -153,7 +153,7 @@ fn check(request: &UpdateToken, policy: &Policy, token: &AccessToken) -> Result<
     check_what_remains(request, policy, token)
 }
 
-/// What the token would be afterwards must be allowed: rule 2 of a creation still holds.
+/// Checks rule 2 of a creation for the token as it would be after the update.
 fn check_what_remains(request: &UpdateToken, policy: &Policy, token: &AccessToken) -> Result<()> {
     let clears_identifier = matches!(request.identifier, Some(None));
     let clears_pass_code = matches!(request.pass_code, Some(None));

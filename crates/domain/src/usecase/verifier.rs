@@ -1,13 +1,13 @@
-//! The one verifier: every path that takes a secret of a token comes through here.
+//! The verifier. Every method that takes a secret of a token uses it:
 //!
-//! 1. The token, the policy and the attempts so far are read.
-//! 2. The attempt is counted as wrong, in a write of its own that is committed. Or it is counted as refused: because of
-//!    a lock, or because there is nothing to compare with and so nothing to guess.
-//! 3. The secret is compared: with the stored hash, or with nothing after a rejection.
-//! 4. What was right is counted as right.
+//! 1. It reads the token, the policy and the attempts so far.
+//! 2. It counts the attempt as wrong, in a write of its own that is committed. If there is a lock, or nothing to
+//!    compare with and so nothing to guess, it counts the attempt as refused instead.
+//! 3. It compares the secret with the stored hash, or does the same work without a hash if the attempt was refused.
+//! 4. It counts a right secret as right.
 //!
-//! Whatever is refused takes the same steps; an unknown token is counted on a dummy subject. So neither the answer nor the work
-//! tells them apart.
+//! Refused attempts take the same steps, and attempts at an unknown token are counted on a dummy subject. So neither
+//! the answer nor the work reveals the cause.
 
 use std::time::Duration;
 
@@ -26,33 +26,34 @@ use crate::ports::store::{Entry, FoundToken, Lookup, OwnerJoins, ReadOptions, St
 use crate::ports::{HashWork, Purpose, Verdict};
 use crate::{Error, Reason, Result};
 
-/// How often a write of the ledger is tried when others write the same entry. Of all that try at once one succeeds each
-/// time, and within a process they take turns: those that still compete came under other names, or to other replicas.
+/// Maximum number of attempts to write an entry of the ledger while others write it too. Of concurrent writers one
+/// succeeds each time. Within a process calls about one name wait for each other ([`super::keyed_mutex`]), so the other
+/// writers use another name or another replica.
 pub(super) const LEDGER_WRITE_ATTEMPTS: usize = 256;
 
-/// What is to be checked.
+/// A secret to be checked.
 pub(super) struct Check<'a> {
-    /// Which token.
+    /// Token.
     pub(super) key: TokenKey<'a>,
-    /// Which of its secrets.
+    /// Kind of the secret.
     pub(super) kind: SecretKind,
-    /// What was presented.
+    /// Presented secret.
     pub(super) secret: &'a Secret,
-    /// The only state in which the secret is worth something; `None`: any.
+    /// The only state in which the secret is accepted. `None`: any state.
     pub(super) state: Option<LifeCycleState>,
-    /// The owners to read along.
+    /// Owners to load with the token.
     pub(super) joins: OwnerJoins,
 }
 
-/// The secret was right.
+/// The result of a right secret.
 pub(super) struct Verified {
     /// The token as it was when the secret was compared.
     pub(super) found: FoundToken,
-    /// Is the stored hash of an old form?
+    /// Whether the stored hash has an older form than a new hash would have.
     pub(super) outdated: bool,
 }
 
-/// The secret was not right, or could not be used.
+/// The result of a secret that is wrong or cannot be used.
 pub(super) struct Rejection {
     cause: Cause,
     /// The token, where there is one.
@@ -60,7 +61,7 @@ pub(super) struct Rejection {
     now: Timestamp,
 }
 
-/// The true reason of a rejection. Only callers with `access_tokens.secrets` are told.
+/// The true cause of a rejection. Only callers with `access_tokens.secrets` learn it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cause {
     Unknown,
@@ -85,7 +86,8 @@ impl Cause {
 }
 
 impl Rejection {
-    /// The public answer, the same for every cause. Who may know secrets is told the cause and the time to wait.
+    /// Returns the public error, which is the same for every cause. Callers with `access_tokens.secrets` also get the
+    /// cause and the time to wait.
     pub(super) fn error(&self, caller: &Caller, reason: Reason) -> Error {
         let error = match reason {
             Reason::InvalidVerificationCode => {
@@ -113,8 +115,7 @@ impl Rejection {
 }
 
 impl<S: Store> AccessTokens<S> {
-    /// Checks a pass code or a one-time password, which is used up by it. The public answer to whatever is not right
-    /// is INVALID_CREDENTIAL.
+    /// Checks a pass code or a one-time password, and consumes the latter. Every rejection is INVALID_CREDENTIAL.
     pub(super) async fn authenticate(
         &self,
         caller: &Caller,
@@ -137,7 +138,7 @@ impl<S: Store> AccessTokens<S> {
         }
     }
 
-    /// Counts, compares, and counts what was right. Nothing of the token changes.
+    /// Counts the attempt, compares the secret, and counts a right one as right. Does not change the token.
     pub(super) async fn verify_secret(&self, caller: &Caller, check: Check<'_>) -> Result<Result<Verified, Rejection>> {
         let Check { key, kind, secret, state, joins } = check;
         let organisation = caller.organisation;
@@ -156,7 +157,7 @@ impl<S: Store> AccessTokens<S> {
         let counted = match not_comparable(token, kind, state, now) {
             None => self.count(caller, &subject, kind, &policy, now).await?.map_err(Cause::Locked),
             Some(cause) => {
-                // There is nothing to guess, so nothing is lost; but it is written as any other attempt.
+                // There is nothing to guess, so the attempt needs no count. The work is that of any other attempt.
                 self.store.attempts(organisation, &subject, kind).await?;
                 self.store.count_refused(organisation, &subject, kind, now).await?;
                 Err(cause)
@@ -166,7 +167,7 @@ impl<S: Store> AccessTokens<S> {
         let verdict = match self.compare(caller, kind, &subject, secret, comparable).await {
             Ok(verdict) => verdict,
             Err(error) => {
-                // It was never compared, so it does not count.
+                // The secret was never compared, so the attempt does not count.
                 if let Ok(entry) = counted {
                     self.update_attempts(organisation, &subject, kind, entry, |all| all.withdrawn(&policy, now))
                         .await?;
@@ -194,7 +195,7 @@ impl<S: Store> AccessTokens<S> {
         }
     }
 
-    /// Compares with the stored hash, or does the same work for nothing.
+    /// Compares a secret with the stored hash. Without a hash, it does the same work and returns [`Verdict::Wrong`].
     async fn compare(
         &self,
         caller: &Caller,
@@ -221,7 +222,7 @@ impl<S: Store> AccessTokens<S> {
         Ok(if matches { Verdict::Right } else { Verdict::Wrong })
     }
 
-    /// Counts an attempt before it is compared. The inner error is the lock that refuses it.
+    /// Counts an attempt before the comparison. The inner error is the lock that refuses it.
     async fn count(
         &self,
         caller: &Caller,
@@ -248,7 +249,7 @@ impl<S: Store> AccessTokens<S> {
         Err(too_many_calls())
     }
 
-    /// Changes attempts that were written just now, or whatever others have made of them since.
+    /// Changes attempts that were just written. If other callers wrote since, the change applies to their result.
     pub(super) async fn update_attempts(
         &self,
         organisation: OrganisationKey,
@@ -267,7 +268,7 @@ impl<S: Store> AccessTokens<S> {
         Err(too_many_calls())
     }
 
-    /// Uses a one-time password up: of all who present it, one succeeds.
+    /// Consumes a one-time password. Of concurrent calls with it, one succeeds.
     async fn consume(&self, caller: &Caller, verified: Verified) -> Result<Verified> {
         let FoundToken { token, owners, .. } = &verified.found;
         let precondition = Precondition {
@@ -276,7 +277,7 @@ impl<S: Store> AccessTokens<S> {
             ..Precondition::default()
         };
         let changes = TokenChanges { one_time_password: Some(None), ..TokenChanges::default() };
-        // A use is no change of the resource: its log information stays.
+        // A use is no change of the token, so its log information stays.
         match self.store.update_token(caller.organisation, &token.id, &precondition, &changes, None).await? {
             Some(used) => Ok(Verified { found: FoundToken { owners: owners.clone(), ..used }, ..verified }),
             None => {
@@ -286,11 +287,12 @@ impl<S: Store> AccessTokens<S> {
         }
     }
 
-    /// Keeps a pass code that was right under a hash of today's form. Whoever set another one meanwhile wins.
+    /// Replaces the hash of a right pass code by one of the current form, unless the pass code was changed in the
+    /// meantime.
     async fn rehash(&self, caller: &Caller, verified: Verified, secret: &Secret) -> Result<Verified> {
         let token = &verified.found.token;
         let precondition = Precondition { pass_code: token.pass_code.clone(), ..Precondition::default() };
-        // The login is right, whether or not there is room for another hash now.
+        // The check has succeeded, whether or not the queue has room for another hash.
         let Ok(hash) = self.secrets.hash_unchecked(HashWork::call(caller.organisation), secret.clone()).await else {
             return Ok(verified);
         };
@@ -301,7 +303,8 @@ impl<S: Store> AccessTokens<S> {
         }
     }
 
-    /// The subject on which attempts at unknown tokens are counted: one of 256, drawn each time. No id has such a form.
+    /// Returns the subject that counts attempts at unknown tokens: one of 256, drawn each time. No token id has this
+    /// form.
     pub(super) fn dummy_subject(&self) -> Result<String> {
         let mut byte = [0];
         self.random.fill(&mut byte)?;
@@ -309,7 +312,7 @@ impl<S: Store> AccessTokens<S> {
     }
 }
 
-/// Why there is nothing to compare with.
+/// Returns the cause why there is no hash to compare with, if so.
 fn not_comparable(
     token: Option<&AccessToken>,
     kind: SecretKind,
@@ -331,7 +334,7 @@ fn not_comparable(
     (!set).then_some(Cause::NotSet)
 }
 
-/// The public answer to a credential that is not right.
+/// Returns the public error of a rejected credential.
 pub(super) fn invalid_credential() -> Error {
     Error::new(Reason::InvalidCredential, "the access token is unknown, or what was presented for it is not valid")
 }

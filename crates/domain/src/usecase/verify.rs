@@ -14,28 +14,28 @@ use crate::ports::HashWork;
 use crate::ports::store::{OwnerJoins, ReadOptions, Store};
 use crate::{Error, Reason, Result};
 
-/// What a caller presents.
+/// A request to verify a token.
 #[derive(Clone)]
 pub struct VerifyToken {
-    /// Which token.
+    /// Identifier of the token.
     pub identifier: AccessTokenIdentifier,
-    /// The code.
+    /// Verification code.
     pub verification_code: Secret,
-    /// A pass code to set in the same step.
+    /// Pass code to set in the same write.
     pub pass_code: Option<Secret>,
 }
 
 impl<S: Store> AccessTokens<S> {
     /// Verifies a PENDING_VERIFICATION token, which becomes EFFECTIVE.
     ///
-    /// Who may not know secrets gets one answer to whatever is not right. Who may is told of an unknown token and of a
-    /// wrong state as by every other method.
+    /// Callers without `access_tokens.secrets` get one error for every rejection. Others get the errors for an unknown
+    /// token and a wrong state that every other method returns.
     pub async fn verify(&self, caller: &Caller, request: VerifyToken, fields: &FieldSelection) -> Result<Answer> {
         caller.require(Permission::AccessTokensWrite)?;
         Error::of_check("verification_code", text::code(request.verification_code.expose()))?;
         match &request.identifier {
             AccessTokenIdentifier::Credential { proof: None, .. } => caller.require(Permission::AccessTokensLookup)?,
-            // The credential is a check of its own, of another secret.
+            // The credential contains another secret, which is checked first.
             AccessTokenIdentifier::Credential { proof: Some(_), .. } => {
                 self.find(caller, &request.identifier, OwnerJoins::from(fields), ReadOptions::STRONG).await?;
             }
@@ -43,7 +43,7 @@ impl<S: Store> AccessTokens<S> {
         }
         check_key(&request.identifier)?;
         match self.verify_once(caller, &request, fields).await {
-            // The code was replaced between the comparison and the write, or only its key was: that is another attempt.
+            // The code, or only its key, was replaced between the comparison and the write. This is another attempt.
             Err(error) if error.reason() == Reason::Conflict => self.verify_once(caller, &request, fields).await,
             done => done,
         }
@@ -75,7 +75,7 @@ impl<S: Store> AccessTokens<S> {
             pass_code,
             ..TokenChanges::default()
         };
-        // The code that was compared must still be the one issued last when the state changes.
+        // When the state changes, the compared code must still be the one that was issued last.
         let verification = found.token.verification.as_ref().map(|code| code.hash.clone());
         let precondition = Precondition {
             life_cycle_state: Some(Transition::Verify.source()),

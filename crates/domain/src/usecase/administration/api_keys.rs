@@ -12,31 +12,31 @@ use crate::ports::code;
 use crate::ports::store::{AccountStore, AdministrationStore, ApiKey, Change, KeyDetails, KeyTerms, Rotated, Store};
 use crate::{Error, Reason, Result};
 
-/// The longest time for which both keys of a rotation are accepted: seven days.
+/// Maximum time for which both keys of a rotation are accepted: seven days.
 pub const MAX_OVERLAP: TimeDelta = TimeDelta::days(7);
 
-/// A key to be stored. Its id and hash come from the generator of keys.
+/// A key to be stored. The key generator makes its id and its hash.
 #[derive(Debug, Clone)]
 pub struct NewKey {
-    /// The public part of the key.
+    /// Public part of the key.
     pub id: String,
-    /// The keyed hash of the secret part.
+    /// Keyed hash of the secret part.
     pub hash: CodeHash,
-    /// The id of the technical user that the key stands for.
+    /// Id of the technical user of the key.
     pub user: String,
-    /// What the key may do.
+    /// Permissions of the key.
     pub permissions: Permissions,
-    /// The id of the unit that the key works for. `None`: the default unit of the user.
+    /// Id of the unit that the key works for. `None`: the default unit of the user.
     pub unit: Option<String>,
-    /// The first moment at which the key is refused.
+    /// Time from which the key is refused.
     pub expires: Option<Timestamp>,
 }
 
 impl<S: Store + AccountStore + AdministrationStore> Administration<S> {
     /// Stores a key. The permissions of other keys of the same user stay as they are.
     ///
-    /// Refused: an expiry that has passed (INVALID_FIELD_VALUE), a unit that does not exist (UNIT_NOT_FOUND), permissions
-    /// that the caller does not hold (PERMISSION_DENIED).
+    /// Errors: INVALID_FIELD_VALUE for an expiry that has passed, UNIT_NOT_FOUND, and PERMISSION_DENIED for permissions
+    /// that the caller does not hold.
     pub async fn add_api_key(&self, caller: &Caller, key: NewKey) -> Result<()> {
         may_grant(caller, key.permissions)?;
         let now = self.clock.now();
@@ -65,15 +65,15 @@ impl<S: Store + AccountStore + AdministrationStore> Administration<S> {
         violations.into_result()
     }
 
-    /// A page of the keys of the caller's organisation, in the order of their ids, after the id `after`. A page with less
-    /// than 200 keys is the last one.
+    /// Returns a page of the keys of the caller's organisation with an id above `after`, in the order of ids. A page
+    /// with fewer than 200 keys is the last one.
     pub async fn list_api_keys(&self, caller: &Caller, after: Option<&str>) -> Result<Vec<KeyDetails>> {
         caller.require(Permission::Admin)?;
         Ok(self.store.api_keys(caller.organisation, after, PAGE).await?)
     }
 
-    /// Revokes a key. It ends within a second on every server, and with it the sessions that it opened. Returns whether
-    /// the key was not revoked before: to revoke a key twice is no error.
+    /// Revokes a key. It ends within a second on every server, together with the sessions that it opened. Returns
+    /// whether the key was valid before: it is no error to revoke a key twice.
     pub async fn revoke_api_key(&self, caller: &Caller, id: &str) -> Result<bool> {
         caller.require(Permission::Admin)?;
         let no_key = self.unusable_hash(id)?;
@@ -84,8 +84,8 @@ impl<S: Store + AccountStore + AdministrationStore> Administration<S> {
         }
     }
 
-    /// Replaces a key by a new one with the same user, permissions, unit and expiry. The old key ends after `overlap`, or
-    /// when it expires; the answer says when.
+    /// Replaces a key by a new one with the same user, permissions, unit and expiry. The old key ends after `overlap`,
+    /// or when it expires. Returns its end.
     pub async fn rotate_api_key(
         &self,
         caller: &Caller,
@@ -98,7 +98,7 @@ impl<S: Store + AccountStore + AdministrationStore> Administration<S> {
             let text = format!("must be between 0 and {}", MAX_OVERLAP.num_seconds());
             return Err(Error::field(Reason::InvalidFieldValue, "overlap_seconds", text));
         }
-        // The answer is a key of the same user: as when a key is added.
+        // The new key acts as the same user, so the caller needs the same rights as for a new key.
         let key = self.store.api_key(old).await?.filter(|key| key.organisation == caller.organisation);
         let key = key.ok_or_else(unknown_key)?;
         if let Some(account) = self.store.account(caller.organisation, &key.user).await? {
@@ -121,7 +121,7 @@ impl<S: Store + AccountStore + AdministrationStore> Administration<S> {
         }
     }
 
-    /// Returns a hash of the form of all others that no key has: its secret is random and is dropped.
+    /// Returns a hash in the form of all others that no key has: its secret is random and is dropped.
     pub fn unusable_hash(&self, id: &str) -> Result<CodeHash> {
         let secret = Secret::new(format!("{}{}", self.random_id()?, self.random_id()?));
         self.secrets.code_hash(Purpose::ApiKey, id, &secret)

@@ -1,4 +1,4 @@
-//! What the use cases of administration share: their ports, and what a caller can grant.
+//! The ports that the use cases of administration share, and the permissions that a caller can grant.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use crate::model::session::{Caller, Permission, Permissions};
 use crate::ports::{Clock, Random, Secrets};
 use crate::{Error, Reason, Result};
 
-/// Items of one page of a list.
+/// Number of items of one page of a list.
 pub(super) const PAGE: u32 = 200;
 
 /// The use cases of administration.
@@ -24,7 +24,7 @@ impl<S> Administration<S> {
     }
 }
 
-/// Refuses a caller that grants, or takes over, more than it holds.
+/// Refuses a caller that grants, or takes over, permissions that it does not hold.
 pub(super) fn may_grant(caller: &Caller, permissions: Permissions) -> Result<()> {
     caller.require(Permission::Admin)?;
     if caller.permissions.contains_all(permissions) {

@@ -6,17 +6,17 @@ use crate::ports::store::{AccountStore, AdministrationStore, Change, Disabled, S
 use crate::{Error, Reason, Result};
 
 impl<S: Store + AccountStore + AdministrationStore> Administration<S> {
-    /// A page of the users of the caller's organisation that have a credential, in the order of their ids, after the id
-    /// `after`. A page with less than 200 users is the last one.
+    /// Returns a page of the users of the caller's organisation with a credential and an id above `after`, in the order
+    /// of ids. A page with fewer than 200 users is the last one.
     pub async fn list_users(&self, caller: &Caller, after: Option<&str>) -> Result<Vec<UserDetails>> {
         caller.require(Permission::Admin)?;
         Ok(self.store.users(caller.organisation, after, PAGE).await?)
     }
 
-    /// Disables a user. The user cannot log in, and its sessions, its API keys and certificates that stand for it are refused
-    /// within a second on every server. Returns whether the user was enabled before: to disable a user twice is no error.
+    /// Disables a user. The user cannot log in, and its sessions, its API keys and its certificates are refused within
+    /// a second on every server. Returns whether the user was enabled before: it is no error to disable a user twice.
     ///
-    /// LAST_ADMIN: no other user of the organisation could administrate.
+    /// Returns LAST_ADMIN when no other user of the organisation could administrate.
     pub async fn disable_user(&self, caller: &Caller, username: &str) -> Result<bool> {
         self.may_change(caller, username).await?;
         match self.store.disable_user(caller.organisation, username, self.clock.now()).await? {
@@ -30,8 +30,8 @@ impl<S: Store + AccountStore + AdministrationStore> Administration<S> {
         }
     }
 
-    /// Enables a user, with the password that it had. Sessions that ended stay ended. Returns whether the user was disabled
-    /// before: to enable a user twice is no error.
+    /// Enables a user, with the password that it had. Sessions that ended stay ended. Returns whether the user was
+    /// disabled before: it is no error to enable a user twice.
     pub async fn enable_user(&self, caller: &Caller, username: &str) -> Result<bool> {
         self.may_change(caller, username).await?;
         match self.store.enable_user(caller.organisation, username).await? {
@@ -41,7 +41,7 @@ impl<S: Store + AccountStore + AdministrationStore> Administration<S> {
         }
     }
 
-    /// Only a caller that holds all permissions of a user may disable or enable it.
+    /// Refuses a caller that does not hold all permissions of the user.
     async fn may_change(&self, caller: &Caller, username: &str) -> Result<()> {
         caller.require(Permission::Admin)?;
         let credential = self.store.credential_by_username(caller.organisation, username).await?;

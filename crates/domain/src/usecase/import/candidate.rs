@@ -3,7 +3,7 @@
 use crate::Result;
 use crate::import::{Kind, Prepared};
 
-/// A record ready to be worked through, or the reason why it is not.
+/// A record that is ready for import, or the error of its preparation.
 pub(super) struct Candidate {
     pub(super) kind: Kind,
     pub(super) prepared: Result<Prepared>,

@@ -1,4 +1,4 @@
-//! Codes, identifiers and user names of records in the form in which they are written.
+//! The normalised form of codes, identifiers and user names in records.
 
 use std::borrow::Cow;
 
@@ -13,8 +13,9 @@ use crate::model::text;
 use crate::ports::store::{AccountStore, OwnerJoins, ReadOptions, Store};
 
 impl<S: Store + AccountStore> Importer<S> {
-    /// Normalises codes, identifiers and user names of a record. One that is stored in the presented form, from before texts were
-    /// normalised, stays: the record is about that object, and importing a file again changes nothing.
+    /// Normalises codes, identifiers and user names of a record. A value that is stored in the presented form, from
+    /// before texts were normalised, stays: the record is about that object, and importing a file again changes
+    /// nothing.
     pub(super) async fn normalise(&self, caller: &Caller, record: &mut Record) -> Result<()> {
         let organisation = caller.organisation;
         if record.kind == Kind::AccessToken {
@@ -41,7 +42,7 @@ impl<S: Store + AccountStore> Importer<S> {
         Ok(())
     }
 
-    /// Whether a token has the code or identifier in exactly this form.
+    /// Returns whether a token has the code or identifier in exactly this form.
     async fn is_token_of(&self, organisation: OrganisationKey, member: &str, value: &str) -> Result<bool> {
         if organisation == OrganisationKey::NONE || text::code(value).is_err() {
             return Ok(false);
@@ -56,7 +57,7 @@ impl<S: Store + AccountStore> Importer<S> {
     }
 }
 
-/// Whether a user name at any depth is not normalised.
+/// Returns whether a user name at any depth is not normalised.
 fn has_unusual_username(object: &Object) -> bool {
     object.iter().any(|(key, value)| match value {
         Value::String(name) => key == "username" && matches!(text::nfc(name), Cow::Owned(_)),

@@ -1,4 +1,5 @@
-//! Numbers of new access tokens whose records bring none, drawn from the organisation's sequence before they are needed.
+//! Numbers of new access tokens whose records have none. They are drawn from the organisation's sequence before the
+//! transaction begins.
 
 use super::Importer;
 use super::candidate::Candidate;
@@ -9,8 +10,8 @@ use crate::usecase::numbers;
 use crate::{Result, import};
 
 impl<S: Store + AccountStore> Importer<S> {
-    /// Draws the numbers that candidates probably need: as many as the batch before, and none where that needed none. Importing
-    /// the same file again therefore draws no number.
+    /// Draws the numbers that candidates probably need: as many as the batch before needed. Importing the same file
+    /// again therefore draws no number.
     pub(super) async fn draw_expected_numbers(
         &self,
         caller: &Caller,
@@ -26,7 +27,7 @@ impl<S: Store + AccountStore> Importer<S> {
         self.draw_numbers(caller, state, expected.saturating_sub(state.numbers.len())).await
     }
 
-    /// Draws numbers for new access tokens. What the run does not use is a gap.
+    /// Draws numbers for new access tokens. Numbers that the run does not use are gaps.
     pub(super) async fn draw_numbers(&self, caller: &Caller, state: &mut RunState, count: usize) -> Result<()> {
         let wanted = state.numbers.len() + count;
         while state.numbers.len() < wanted {
@@ -39,8 +40,8 @@ impl<S: Store + AccountStore> Importer<S> {
         Ok(())
     }
 
-    /// Gives up the numbers that were drawn, after one of them may have turned out to be taken. The next ones are above what is
-    /// stored.
+    /// Discards the drawn numbers, after one of them may have turned out to be in use. The next ones are above the
+    /// stored numbers.
     pub(super) async fn discard_numbers(&self, caller: &Caller, state: &mut RunState) -> Result<()> {
         if !state.numbers.is_empty() {
             state.numbers.clear();

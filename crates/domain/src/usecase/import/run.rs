@@ -1,4 +1,4 @@
-//! One import: what its batches have in common.
+//! One import, which consists of batches.
 
 use std::collections::VecDeque;
 
@@ -10,29 +10,28 @@ use crate::model::directory::Organisation;
 use crate::model::reference::Reference;
 use crate::ports::store::Store;
 
-/// One import: what its batches have in common.
+/// One import: the state that its batches share.
 pub struct Run {
     pub(super) state: RunState,
     pub(super) checked: Option<Checked>,
-    /// Number of records that came so far.
+    /// Number of records that were passed so far.
     records: usize,
     pub(super) waiting: Waiting,
-    /// Groups of records that waited, to be worked through next.
+    /// Groups of records that waited and are imported next.
     groups: VecDeque<Vec<WaitingRecord>>,
 }
 
-/// What the batches of a run share: what the import may do, the numbers that were drawn for it and are not used yet, and what it
-/// has counted.
+/// The state that each batch of a run reads and changes: options, drawn numbers that are not used yet, and counts.
 #[derive(Default)]
 pub(super) struct RunState {
     pub(super) options: Options,
     pub(super) numbers: Vec<i64>,
-    /// Numbers that the batch before has needed: the next one probably needs as many.
+    /// Number of numbers that the batch before needed. The next batch probably needs as many.
     pub(super) expected_numbers: usize,
     pub(super) tally: Tally,
 }
 
-/// What a check would have written so far.
+/// The changes that a check would have written so far.
 pub(super) struct Checked {
     pub(super) reference: Option<Reference>,
     pub(super) drafts: Drafts,
@@ -46,20 +45,20 @@ impl Checked {
 }
 
 impl Run {
-    /// An import that writes.
+    /// Returns an import that writes.
     pub fn new(options: impl Into<Options>) -> Self {
         let state = RunState { options: options.into(), ..RunState::default() };
         Self { state, checked: None, records: 0, waiting: Waiting::default(), groups: VecDeque::new() }
     }
 
-    /// An import of few records that says what it would do, and writes nothing. What it would write stays in memory.
+    /// Returns an import of few records that reports what it would do, and writes nothing. Its changes stay in memory.
     pub fn check(options: impl Into<Options>) -> Self {
         let checked = Checked::new(None, Drafts::default());
         Self { checked: Some(checked), ..Self::new(options) }
     }
 
-    /// The same for any number of records: what it would write goes to a file. The organisation is given when it does not exist
-    /// yet: the caller has [`OrganisationKey::NONE`] then.
+    /// Returns a check of any number of records. Its changes are stored in a file. `new` is the organisation, if it
+    /// does not exist yet; the caller then has [`OrganisationKey::NONE`].
     ///
     /// [`OrganisationKey::NONE`]: crate::model::session::OrganisationKey::NONE
     pub fn long_check(store: &impl Store, options: impl Into<Options>, new: Option<Organisation>) -> Result<Self> {
@@ -67,18 +66,18 @@ impl Run {
         Ok(Self { checked: Some(checked), ..Self::new(options) })
     }
 
-    /// Whether the import writes nothing.
+    /// Returns whether the import writes nothing.
     pub fn only_checks(&self) -> bool {
         self.checked.is_some()
     }
 
-    /// Returns what the run has counted so far, besides the outcomes of its records.
+    /// Returns the counts of the run so far, besides the outcomes of its records.
     pub fn tally(&self) -> Tally {
         self.state.tally
     }
 
-    /// Sets the maximum memory of records that wait for the end of the run, in bytes. The default is that of 10,000 records. More
-    /// records are refused with the reason that they have.
+    /// Sets the maximum memory of records that wait for the end of the run, in bytes. The default is that of 10,000
+    /// records. Records beyond it are refused with the error that they have.
     pub fn limit_waiting(&mut self, bytes: usize) {
         self.waiting.limit(bytes);
     }
@@ -88,14 +87,14 @@ impl Run {
         self.waiting.memory()
     }
 
-    /// Gives the next records their positions in the run.
+    /// Assigns positions in the run to the next records.
     pub(super) fn number(&mut self, candidates: Vec<Candidate>) -> impl Iterator<Item = (usize, Candidate)> + use<> {
         let first = self.records;
         self.records += candidates.len();
         (first..).zip(candidates)
     }
 
-    /// Takes the next group of complete records, when at least half of the room for waiting records is used.
+    /// Returns the next group of complete records, when at least half of the space for waiting records is in use.
     pub(super) fn next_complete_group(&mut self) -> Option<Vec<WaitingRecord>> {
         if self.groups.is_empty() {
             self.groups = self.waiting.take_complete();
@@ -103,7 +102,7 @@ impl Run {
         self.groups.pop_front()
     }
 
-    /// Takes the next group of records that waited.
+    /// Returns the next group of waiting records.
     pub(super) fn next_group(&mut self) -> Option<Vec<WaitingRecord>> {
         if self.groups.is_empty() {
             self.groups = std::mem::take(&mut self.waiting).into_groups();

@@ -1,47 +1,50 @@
-//! Records that wait for the end of an import, because they want a value of another token that a later batch may change.
+//! Records that wait for the end of an import, because they need a value of another token that a later record may
+//! release.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::candidate::Candidate;
 use crate::import::{Links, Prepared, Record, RecordKey};
 
-/// Maximum number of records that wait, and of their bytes as JSON.
+/// Maximum number of waiting records.
 const MAX_RECORDS: usize = 10_000;
+/// Maximum size of the waiting records as JSON, in bytes.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
 
-/// The sizes from which on complete records are looked for, for the first and the last time. Between the last one and [`MAX_BYTES`] there
-/// is room for a batch.
+/// Sizes at which complete records are searched for the first and the last time. Between the last one and [`MAX_BYTES`]
+/// there is space for a batch.
 const FIRST_ATTEMPT: usize = MAX_BYTES / 2;
 const LAST_ATTEMPT: usize = MAX_BYTES / 10 * 9;
 
-/// Number of records from which on a group takes no more. Only records that have to be worked through together make a larger one.
+/// Number of records above which no record is added to a group. Only records that must be imported together make a
+/// larger one.
 const GROUP_RECORDS: usize = 500;
 
-/// Maximum number of records that are worked through together. They take 5 KiB each meanwhile.
+/// Maximum number of records of one group. They take 5 KiB of memory each while they are imported.
 pub(super) const MAX_CYCLE: usize = 5_000;
 
-/// Memory that a record takes beside its text, in bytes.
+/// Memory of a record besides its text, in bytes.
 const RECORD_OVERHEAD: usize = 512;
 
-/// Records that wait, in their order.
+/// Waiting records, in their order.
 pub(super) struct Waiting {
     records: Vec<WaitingRecord>,
-    /// Bytes of the records as JSON.
+    /// Size of the records as JSON, in bytes.
     bytes: usize,
-    /// Maximum memory of all, in bytes.
+    /// Maximum memory of all records, in bytes.
     limit: usize,
-    /// The last record that waits, by the keys of its token.
+    /// Place of the last waiting record of a token, by the keys of the token.
     last: HashMap<RecordKey, usize>,
-    /// The [`Self::size`] from which on complete records are taken before the end of the import.
+    /// Value of [`Self::size`] from which on complete records are taken before the end of the import.
     full: usize,
 }
 
-/// A record that waits.
+/// A waiting record.
 pub(super) struct WaitingRecord {
     position: usize,
     prepared: Prepared,
     links: Links,
-    /// The records of the same token before it.
+    /// Places of earlier records of the same token.
     follows: Vec<usize>,
 }
 
@@ -58,22 +61,22 @@ impl Default for Waiting {
 }
 
 impl Waiting {
-    /// Sets the maximum memory of records that wait, in bytes. Those that wait already stay.
+    /// Sets the maximum memory of waiting records, in bytes. Records that already wait stay.
     pub(super) fn limit(&mut self, bytes: usize) {
         self.limit = bytes;
     }
 
-    /// Returns the memory of all, in bytes.
+    /// Returns the memory of all records, in bytes.
     pub(super) fn memory(&self) -> usize {
         self.bytes + self.records.len() * RECORD_OVERHEAD
     }
 
-    /// Whether a record of the same token waits: a later one must not overtake it.
+    /// Returns whether a record of the same token waits. A later record must not overtake it.
     pub(super) fn precedes(&self, record: &Record) -> bool {
         !self.last.is_empty() && RecordKey::of(record).any(|key| self.last.contains_key(&key))
     }
 
-    /// Adds a record. Returns false, and does not add it, when there are too many.
+    /// Adds a record. Returns false, without adding it, when there is no space.
     pub(super) fn add(&mut self, position: usize, prepared: Prepared, links: Links) -> bool {
         let (prepared, length) = prepared.packed();
         let memory = self.memory().saturating_add(length + RECORD_OVERHEAD);
@@ -93,14 +96,14 @@ impl Waiting {
         self.records.push(record);
     }
 
-    /// Returns which part of [`MAX_BYTES`] or of [`MAX_RECORDS`] is used, whichever is more, in parts of [`MAX_BYTES`].
+    /// Returns the used part of [`MAX_BYTES`] or of [`MAX_RECORDS`], whichever is larger, as a part of [`MAX_BYTES`].
     fn size(&self) -> usize {
         self.bytes.max(self.records.len() * MAX_BYTES.div_ceil(MAX_RECORDS))
     }
 
-    /// Takes complete records out, in groups as [`Self::into_groups`] makes them, when at least half of the room is used. A record is
-    /// complete when the records that give up what it wants wait too, and are complete themselves. Otherwise the record
-    /// that gives the value up may still come.
+    /// Removes complete records, in groups as [`Self::into_groups`] makes them, when at least half of the space is in
+    /// use. A record is complete when the records that release the values it needs wait too, and are complete
+    /// themselves. Otherwise such a record may still come.
     pub(super) fn take_complete(&mut self) -> VecDeque<Vec<WaitingRecord>> {
         if self.size() < self.full {
             return VecDeque::new();
@@ -114,7 +117,8 @@ impl Waiting {
             record.prepared = prepared;
             self.push(record, length);
         }
-        // Each attempt looks at all records, so the next one comes when there are twice as many, or a last time before there is no room.
+        // Each attempt looks at all records. The next one follows when there are twice as many, or a last time before
+        // there is no space.
         self.full = match self.size() {
             size if 2 * size <= LAST_ATTEMPT => FIRST_ATTEMPT.max(2 * size),
             size if size < LAST_ATTEMPT => LAST_ATTEMPT,
@@ -123,8 +127,8 @@ impl Waiting {
         groups
     }
 
-    /// Cuts the records into groups to be worked through one after the other. A record comes after those that give up what it wants, so
-    /// that it finds the value free. Records that wait for each other in a ring come together.
+    /// Divides the records into groups, which are imported one after the other. A record comes after those that release
+    /// the values it needs, so that it finds them free. Records that wait for each other in a cycle are in one group.
     pub(super) fn into_groups(self) -> VecDeque<Vec<WaitingRecord>> {
         self.groups(|_| true).0
     }
@@ -149,7 +153,7 @@ impl Waiting {
     }
 }
 
-/// Returns the places of records by the values that they give up.
+/// Returns the places of records by the values that they release.
 fn releasers(records: &[WaitingRecord]) -> HashMap<u64, usize> {
     let mut releasers = HashMap::new();
     for (place, record) in records.iter().enumerate() {
@@ -160,7 +164,7 @@ fn releasers(records: &[WaitingRecord]) -> HashMap<u64, usize> {
     releasers
 }
 
-/// Returns which records each record comes after, and which come after it.
+/// Returns for each record the places that it comes after, and the places that come after it.
 fn dependencies(records: &[WaitingRecord], releasers: &HashMap<u64, usize>) -> (Vec<HashSet<usize>>, Vec<Vec<usize>>) {
     let predecessors = records.iter().enumerate().map(|(place, record)| {
         let values = record.links.requested.iter().filter_map(|value| releasers.get(value).copied());
@@ -174,7 +178,7 @@ fn dependencies(records: &[WaitingRecord], releasers: &HashMap<u64, usize>) -> (
     (predecessors, successors)
 }
 
-/// Returns which records are complete. See [`Waiting::take_complete`].
+/// Returns for each record whether it is complete. See [`Waiting::take_complete`].
 fn complete(records: &[WaitingRecord]) -> Vec<bool> {
     let releasers = releasers(records);
     let (_, successors) = dependencies(records, &releasers);
@@ -189,10 +193,10 @@ fn complete(records: &[WaitingRecord]) -> Vec<bool> {
     complete
 }
 
-/// The places of records in the order in which they are worked through. Those of one list belong together.
+/// Returns the places of records in the order of import. The places of one list are imported together.
 fn order(records: &[WaitingRecord]) -> Vec<Vec<usize>> {
     let (predecessors, successors) = dependencies(records, &releasers(records));
-    // First the records that need no other, or only such before them.
+    // First come the records that depend on no other, or only on earlier ones.
     let mut open: Vec<usize> = predecessors.iter().map(HashSet::len).collect();
     let mut ready: VecDeque<usize> = (0..records.len()).filter(|place| open[*place] == 0).collect();
     let mut done = vec![false; records.len()];
@@ -207,7 +211,7 @@ fn order(records: &[WaitingRecord]) -> Vec<Vec<usize>> {
             }
         }
     }
-    // What is left are rings, with the records that hang on them.
+    // The rest are cycles, with the records that depend on them.
     for place in 0..records.len() {
         if std::mem::replace(&mut done[place], true) {
             continue;
@@ -231,7 +235,7 @@ fn order(records: &[WaitingRecord]) -> Vec<Vec<usize>> {
 mod tests {
     use super::*;
 
-    /// A record of the token `id` that has the values `gives` and names the values `wants`.
+    /// Adds a record of the token `id` that releases some values and requests others.
     fn add(waiting: &mut Waiting, id: &str, released: &[u64], requested: &[u64]) {
         let position = waiting.records.len();
         let mut records = crate::import::parse(&format!(r#"{{"access_token": {{"id": "{id}"}}}}"#)).expect("a record");
@@ -268,7 +272,7 @@ mod tests {
         for n in 0..300 {
             add(&mut waiting, &format!("b{n}"), &[1_000 + n], &[n]);
         }
-        // A ring that is larger than a group.
+        // A cycle that is larger than a group.
         for n in 0..700 {
             add(&mut waiting, &format!("c{n}"), &[2_000 + n], &[2_000 + (n + 1) % 700]);
         }
@@ -293,7 +297,7 @@ mod tests {
             if n == 4_900 {
                 assert!(waiting.take_complete().is_empty(), "there is room");
             }
-            // Rings of 100, and a chain whose end has not come.
+            // Cycles of 100, and a chain whose last record is missing.
             let next = if n % 10 == 0 { n + 10 } else { n / 100 * 100 + (n + 1) % 100 };
             let next = if n % 10 == 9 { n / 100 * 100 + (n + 2) % 100 } else { next };
             add(&mut waiting, &n.to_string(), &[n], &[next]);
@@ -314,7 +318,8 @@ mod tests {
         for n in 0..4_998 {
             add(&mut waiting, &n.to_string(), &[n], &[(n + 1) % 4_998]);
         }
-        // A token whose first record lacks what it wants: its second one, and what wants a value of that, stay.
+        // The first record of a token lacks a value. Its second record, and a record that requests a value of that,
+        // stay.
         add(&mut waiting, "x", &[10_001], &[99_999]);
         add(&mut waiting, "x", &[10_002], &[0]);
         add(&mut waiting, "y", &[10_003], &[10_002]);
