@@ -1,4 +1,4 @@
-//! Records worked through in memory, without a database.
+//! Records that are processed in memory, without a database.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -492,11 +492,11 @@ fn a_refused_record_takes_no_others_with_it_and_has_its_own_reason() {
     let lines = [
         card("A", "b", ""),
         card("B", "a", ""),
-        // Wants what stays with D, and lets nobody have its own.
+        // Requests a value that D keeps, and releases none.
         card("C", "d", ""),
         card("E", "c", ""),
         card("F", "f", r#", "life_cycle_state": "GONE""#),
-        // A later record of a token that waits comes after the first.
+        // A later record of a waiting token comes after the first.
         card("A", "b", r#", "udf_string_1": "last""#),
     ];
     let (results, changes) = world.import(&lines.join("\n"));

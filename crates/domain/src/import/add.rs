@@ -1,4 +1,4 @@
-//! Takes one record into a batch.
+//! Adds one record to a batch.
 
 use super::batch::Batch;
 use super::existing::follow_from_stored_data;
@@ -7,22 +7,23 @@ use super::record::{Kind, Object, Record};
 use crate::Result;
 use crate::model::error::Violations;
 
-/// What became of a record that is all right.
+/// The outcome of a record without errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// Its object is new.
+    /// The object is new.
     Created,
-    /// Its object, or one embedded in it, changed.
+    /// The object, or one that is embedded in it, changed.
     Updated,
-    /// Everything was as the record says. A secret that the record carries is written and does not count, whether or not it is
-    /// the one that is stored: the outcome of a record says nothing about a secret (ADR 24).
+    /// The stored data equals the record. A secret that the record carries is written, but does not count as a change,
+    /// whether or not it is the stored one: the outcome of a record reveals nothing about a secret (ADR 24).
     Unchanged,
-    /// An access token was changed here after the record's date, or the record has no date: nothing of the record was written.
+    /// Nothing of the record was written, because the access token was changed here after the date of the record, or
+    /// because the record has no date.
     Kept,
 }
 
 impl Batch<'_> {
-    /// Takes a record in, with everything embedded in it, or leaves everything as it was.
+    /// Applies a record, with everything that is embedded in it. A record with an error changes nothing.
     pub fn add(&mut self, prepared: Prepared) -> Result<(Outcome, String)> {
         let (Record { kind, object, incomplete, ignored_members }, hash) = prepared.into_parts();
         self.incomplete = incomplete;
@@ -56,7 +57,7 @@ impl Batch<'_> {
     }
 }
 
-/// Whether a record carries the hash of a pass code or of a password.
+/// Returns whether a record carries the hash of a pass code or of a password.
 fn brings_hash(object: &Object) -> bool {
     ["pass_code_hash", "password_hash"].into_iter().any(|name| object.get(name).is_some_and(|value| !value.is_null()))
 }

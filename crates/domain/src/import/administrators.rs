@@ -1,4 +1,4 @@
-//! The administrators of an organisation: an import leaves at least one of them.
+//! Administrators of an organisation. An import must leave at least one of them.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -6,7 +6,7 @@ use super::overlay::Stored;
 use crate::model::session::Permission;
 use crate::ports::store::{Credential, ImportChanges, LoginState};
 
-/// The users of an organisation who can log in and administrate, as a batch leaves them.
+/// The users who can log in and administrate the organisation after the batch so far.
 #[derive(Debug, Clone, Default)]
 pub struct Administrators {
     states: HashMap<String, LoginState>,
@@ -14,21 +14,21 @@ pub struct Administrators {
 }
 
 impl Administrators {
-    /// The administrators that are stored, given the administrators and the users of a batch.
+    /// Returns the stored administrators, given the states of administrators and of the users of a batch.
     pub fn new(states: Vec<LoginState>) -> Self {
         let administrates = |state: &&LoginState| state.admin && state.enabled && (state.password || state.key);
         let present = states.iter().filter(administrates).map(|state| state.user.clone()).collect();
         Self { states: states.into_iter().map(|state| (state.user.clone(), state)).collect(), present }
     }
 
-    /// Takes over what an earlier batch of a check would have changed.
+    /// Applies the changes that earlier batches of a check would have made.
     pub fn merge(&mut self, drafted: &DraftedAdministrators) {
         for credential in drafted.0.values() {
             self.set(credential);
         }
     }
 
-    /// Whether a user can log in with this credential and administrate.
+    /// Returns whether a user can log in with this credential and administrate.
     fn administrates(&self, credential: &Credential) -> bool {
         let can_log_in = match self.states.get(&credential.user) {
             Some(state) => state.enabled && (credential.password.is_some() || state.key),
@@ -37,7 +37,7 @@ impl Administrators {
         can_log_in && credential.permissions.contains(Permission::Admin)
     }
 
-    /// Takes over a credential as it is from now on.
+    /// Applies a changed credential.
     pub(super) fn set(&mut self, credential: &Credential) {
         if self.administrates(credential) {
             self.present.insert(credential.user.clone());
@@ -46,7 +46,7 @@ impl Administrators {
         }
     }
 
-    /// Whether no administrator is left with these credentials, and this user is one without them.
+    /// Returns whether the changed credentials leave no administrator, while this user was one before.
     pub(super) fn loses_the_last(&self, user: &str, changed: &BTreeMap<String, &Credential>) -> bool {
         self.present.contains(user)
             && self.present.iter().all(|user| changed.contains_key(user))
@@ -54,12 +54,12 @@ impl Administrators {
     }
 }
 
-/// Credentials with which users became administrators in earlier batches of a check, or were administrators before.
+/// Credentials of users who became administrators, or were administrators, in earlier batches of a check.
 #[derive(Debug, Default)]
 pub struct DraftedAdministrators(HashMap<String, Credential>);
 
 impl DraftedAdministrators {
-    /// Notes what a batch would change.
+    /// Records the changes that a batch would make.
     pub fn add(&mut self, before: &Stored, changes: &ImportChanges) {
         let admin = |credential: &Credential| credential.permissions.contains(Permission::Admin);
         for credential in &changes.credentials {
@@ -70,7 +70,7 @@ impl DraftedAdministrators {
         }
     }
 
-    /// Ids of the users.
+    /// Returns the ids of the users.
     pub fn users(&self) -> impl Iterator<Item = &String> {
         self.0.keys()
     }
@@ -95,7 +95,7 @@ mod tests {
         }
     }
 
-    /// Whether the first of these credentials takes the last administrator away.
+    /// Returns whether the first of these credentials removes the last administrator.
     fn none_with(administrators: &Administrators, changed: &[Credential]) -> bool {
         let user = &changed[0].user;
         let changed = changed.iter().map(|credential| (credential.user.clone(), credential)).collect();
@@ -113,9 +113,9 @@ mod tests {
         let mut administrators = Administrators::new(states.clone());
         let demoted = credential("password", true, "access_tokens.read");
         assert!(none_with(&administrators, std::slice::from_ref(&demoted)));
-        // Others may lose what they cannot use.
+        // Users who cannot log in may lose their permission.
         assert!(!none_with(&administrators, &[credential("disabled", true, ""), credential("nothing", false, "")]));
-        // A new administrator in the same record, unless it cannot log in.
+        // A record may name a new administrator at the same time, but that administrator must be able to log in.
         assert!(!none_with(&administrators, &[demoted.clone(), credential("user", true, "admin")]));
         assert!(!none_with(&administrators, &[demoted.clone(), credential("new", true, "admin")]));
         assert!(none_with(&administrators, &[demoted.clone(), credential("new", false, "admin")]));

@@ -1,8 +1,8 @@
 //! Saved answers of the original API, as records.
 //!
-//! Answers of every method have the same envelope. Only those about access tokens are taken: each object has an authentication
-//! code and a state among its members, null or not. Whatever else an answer is about has no state that means the same. Of answers
-//! about owners, the access tokens nested in them are taken.
+//! Answers of all methods have the same envelope. Only answers about access tokens are accepted: each of their objects
+//! has an authentication code and a state among its members, null or not. No other object has a state of the same
+//! meaning. Answers about owners are accepted for the access tokens that are nested in them.
 
 use serde_json::Value;
 
@@ -11,10 +11,10 @@ use super::record::{Object, Record};
 use super::token_answer::{Answers, token_record};
 use crate::{Error, Reason, Result};
 
-/// Longest code and message of another system that an error repeats, in characters.
+/// Maximum length of a code or message of another system that an error quotes, in characters.
 const MAX_QUOTE: usize = 200;
 
-/// The records of a whole answer.
+/// Returns the records of an answer.
 pub(super) fn records(mut answer: Object, answers: Answers) -> Result<Vec<Record>> {
     let (status, data) = (answer.remove("status"), answer.remove("data"));
     if let Some(unknown) = answer.keys().next() {
@@ -34,7 +34,7 @@ pub(super) fn records(mut answer: Object, answers: Answers) -> Result<Vec<Record
     Ok(records)
 }
 
-/// An answer that refuses has no records, whatever is in its data.
+/// Refuses an answer whose status is an error, whatever its data is.
 fn check_status(status: Option<&Value>) -> Result<()> {
     let text = |name: &str| status.and_then(|status| status.get(name)).and_then(Value::as_str);
     match status {
@@ -53,7 +53,7 @@ fn quote(text: &str) -> String {
     text.chars().filter(|character| !character.is_control()).take(MAX_QUOTE).collect()
 }
 
-/// The access tokens of one object of an answer: itself, or those that are nested in an owner.
+/// Returns the access tokens of one object of an answer: the object itself, or those that are nested in an owner.
 fn records_of(item: Value, answers: Answers) -> Result<Vec<Record>> {
     let Value::Object(object) = item else {
         return Err(Error::field(Reason::InvalidFieldValue, "data", "must be an object or an array of objects"));
@@ -121,7 +121,7 @@ mod tests {
             r#"{"data": {"authentication_code": "7", "life_cycle_state": "EFFECTIVE", "random_pass_code": "1234"}}"#;
         let record = parse(whole).expect("taken").remove(0);
         assert!(!record.incomplete && !record.object.contains_key("random_pass_code"));
-        // A state that is null is none: a new token of it is not effective.
+        // A state of null counts as no state: a new token with it is not effective.
         assert!(parse(&whole.replace(r#""EFFECTIVE""#, "null")).expect("taken")[0].incomplete);
     }
 }

@@ -1,5 +1,6 @@
-//! A batch of records, worked through in memory: what is stored, what the batch has changed so far, and what the record
-//! at hand changes. A record that fails leaves nothing behind; what remains is written in one transaction.
+//! A batch of records, processed in memory: the stored data, the changes of the batch so far, and the pending changes
+//! of the current record. A record with an error changes nothing. The changes of the others are written in one
+//! transaction.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -21,11 +22,11 @@ use crate::policy::guess_budget;
 use crate::ports::store::{Credential, ImportChanges};
 use crate::ports::{Random, Secrets};
 
-/// A batch at work.
+/// A batch of records while it is processed.
 #[derive(Clone)]
 pub struct Batch<'a> {
     pub(super) options: Options,
-    /// Whether the record at hand lacks members of an access token.
+    /// Whether the current record lacks members of an access token.
     pub(super) incomplete: bool,
     pub(super) random: &'a dyn Random,
     pub(super) secrets: &'a dyn Secrets,
@@ -62,7 +63,7 @@ pub struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    /// A batch over what is stored.
+    /// Returns an empty batch over stored data.
     pub fn new(
         reference: &'a Reference,
         stored: &'a Stored,
@@ -108,24 +109,24 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Says who imports, for the log information of tokens that bring none.
+    /// Sets the author of the import, for the log information of tokens that have none.
     pub fn by(&mut self, user: Option<String>, unit: Option<String>) {
         self.by_user = user;
         self.by_unit = unit;
     }
 
-    /// Says what the import may do. The default is [`Options::default`].
+    /// Sets the options of the import. The default is [`Options::default`].
     pub fn options(&mut self, options: impl Into<Options>) {
         self.options = options.into();
         self.tokens.lookup_keys.by_derived_id = self.options.existing != Existing::UpdateOnly;
     }
 
-    /// Returns the counts of all records so far that were not refused.
+    /// Returns the counts of all records so far, without the refused ones.
     pub fn tally(&self) -> Tally {
         self.tally
     }
 
-    /// Sets the chance of an attacker above which a policy is refused.
+    /// Sets the maximum chance of an attacker that a policy may allow.
     pub fn refuse_policies_above(&mut self, guess_limit: f64) {
         self.guess_limit = guess_limit;
     }
@@ -135,7 +136,7 @@ impl<'a> Batch<'a> {
         self.time_zone = time_zone;
     }
 
-    /// What the batch writes.
+    /// Returns the changes that the batch writes.
     pub fn into_changes(self) -> ImportChanges {
         let ChangedTokens { tokens, renamed: renamed_tokens, vacated: vacated_tokens } = self.tokens.into_changed();
         ImportChanges {
@@ -159,13 +160,14 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// The policy that applies to a token: its classification's, else the organisation's definition.
+    /// Returns the policy that applies to a token: that of its classification, else the definition of the organisation.
     pub(super) fn policy(&self, classification: Option<&str>) -> &Policy {
         let classification = classification.and_then(|id| self.classifications.get(id));
         classification.and_then(|one| one.policy.as_ref()).unwrap_or(&self.organisation.definition)
     }
 
-    /// Keeps or forgets what the record at hand changed. Answers whether it changed anything but secrets.
+    /// Ends the current record: commits its pending changes, or rolls them back. Returns whether it changed anything
+    /// but secrets.
     pub(super) fn end_record(&mut self, keep: bool) -> bool {
         let tally = std::mem::take(&mut self.pending_tally);
         if keep {
@@ -184,7 +186,7 @@ impl<'a> Batch<'a> {
         touched |= self.participants.end_record(keep);
         touched |= self.tokens.end_record(keep);
         for (user, credential) in std::mem::take(&mut self.pending_credentials) {
-            // The password does not count: see `Outcome::Unchanged`.
+            // The password is not compared: see `Outcome::Unchanged`.
             let public = |one: &Credential| (one.permissions, one.default_unit.clone());
             touched |= self.credentials.get(&user).map(public) != Some(public(&credential));
             if keep {
@@ -217,7 +219,7 @@ impl<'a> Batch<'a> {
 }
 
 impl Batch<'_> {
-    /// Sets the administrators. Without this call no stored user whose permissions a record names is one.
+    /// Sets the administrators. Without this call the last administrator is not protected.
     pub fn administrators(&mut self, administrators: Administrators) {
         self.administrators = Some(administrators);
     }

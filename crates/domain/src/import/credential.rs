@@ -1,4 +1,4 @@
-//! What a user record says about logging in.
+//! The members of a user record that concern logging in.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::model::session::Permissions;
 use crate::ports::HashCost;
 use crate::ports::store::Credential;
 
-/// What a user record says about logging in.
+/// The members of a user record that concern logging in.
 #[derive(Default, PartialEq)]
 pub(super) struct CredentialPart {
     hash: Option<PassCodeHash>,
@@ -31,7 +31,7 @@ impl CredentialPart {
         }
     }
 
-    /// The members that only an administrator may name.
+    /// Returns the given members that only an administrator may name.
     fn guarded(&self) -> Vec<&'static str> {
         let members = [
             ("password", self.hash.is_some()),
@@ -43,12 +43,13 @@ impl CredentialPart {
 }
 
 impl Batch<'_> {
-    /// The credential of a user as the batch has left it so far.
+    /// Returns the credential of a user after the batch so far.
     pub(super) fn credential_of(&self, user: &str) -> Option<&Credential> {
         self.pending_credentials.get(user).or_else(|| self.credentials.get(user))
     }
 
-    /// Lays what a record says about logging in over the credential of a user. A default unit alone creates no credential.
+    /// Merges the members that concern logging in into the credential of a user. A default unit alone creates no
+    /// credential.
     pub(super) fn upsert_credential(
         &mut self,
         user: &str,
@@ -78,11 +79,12 @@ impl Batch<'_> {
         let carries_secret = part.hash.is_some() || part.password_hash.as_ref().is_some_and(|hash| !hash.is_null());
         let weak = self.merge_credential(&mut credential, part, path, violations);
         self.pending_tally.weak_hashes += u64::from(weak);
-        // What carries a secret is checked and written whether or not it is the stored one: nothing tells which it is.
+        // A record with a secret is checked and written whether or not the secret is the stored one, so that the result
+        // does not reveal which it is.
         if existing.as_ref() == Some(&credential) && !carries_secret {
             return;
         }
-        // A caller without control learns nothing of the permissions of the user.
+        // A caller that may not change the user must not learn its permissions.
         if guarded.is_empty() && !self.require_control(existing.as_ref(), format!("{path}.default_unit"), violations) {
             return;
         }
@@ -91,7 +93,7 @@ impl Batch<'_> {
         self.pending_credentials.insert(user.to_owned(), credential);
     }
 
-    /// Answers whether the record brings a hash that is cheap to guess against.
+    /// Merges members into a credential. Returns whether the record brings a hash that is cheap to guess against.
     fn merge_credential(
         &self,
         credential: &mut Credential,
@@ -139,7 +141,7 @@ impl Batch<'_> {
 }
 
 impl Batch<'_> {
-    /// Records a violation when no user could administrate the organisation after the record at hand.
+    /// Adds a violation when no user could administrate the organisation after the current record.
     pub(super) fn require_administrator(&self, credential: &Credential, path: &str, violations: &mut Violations) {
         let Some(administrators) = &self.administrators else { return };
         let mut changed: BTreeMap<_, _> =

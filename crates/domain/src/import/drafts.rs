@@ -1,4 +1,5 @@
-//! What the batches of a check would have written so far: later batches see it as if it were stored.
+//! Drafts: the changes that the batches of a check would have written so far. Later batches read them as if they were
+//! stored.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -7,11 +8,11 @@ use super::Stored;
 use crate::Result;
 use crate::ports::store::{DraftStore, ImportChanges, ImportKeys, ImportRows};
 
-/// What a check would have written so far.
+/// The changes that a check would have written so far.
 #[derive(Default)]
 pub struct Drafts {
     place: Place,
-    /// Ids of stored tokens that would have gone, because they came again under ids of their own.
+    /// Ids of stored tokens that would have been deleted, because they got an id of their own.
     removed: HashSet<String>,
 }
 
@@ -28,13 +29,13 @@ impl Default for Place {
     }
 }
 
-/// Rows by id, and the ids by what else they are found by.
+/// Rows by id, and indexes of the ids by other keys.
 #[derive(Default)]
 struct Memory {
     rows: Stored,
     tokens: HashMap<(Key, String), String>,
     accounts: HashMap<String, String>,
-    /// Ids of the accounts that have or had a name.
+    /// Ids of the accounts that have, or had, a name.
     named_accounts: HashMap<String, HashSet<String>>,
     participants: HashMap<String, String>,
 }
@@ -47,14 +48,14 @@ enum Key {
 }
 
 impl Drafts {
-    /// Drafts in a store of their own.
+    /// Returns drafts that are kept in a store of their own.
     pub fn in_file(store: Box<dyn DraftStore>) -> Self {
         Self { place: Place::File(store), removed: HashSet::new() }
     }
 
-    /// Lays the drafts that belong to these keys, or to the stored rows, over the stored rows.
+    /// Returns the stored rows, with the drafts of these keys and of the stored rows merged into them.
     pub fn over(&self, mut keys: ImportKeys, rows: ImportRows) -> Result<Stored> {
-        // A draft may have given a stored token other keys than those by which it was found.
+        // A draft may have given a stored row other keys than those by which the row was found.
         keys.token_ids.extend(rows.tokens.iter().map(|token| token.id.clone()));
         keys.account_ids.extend(rows.accounts.iter().map(|account| account.id.clone()));
         keys.participant_ids.extend(rows.participants.iter().map(|participant| participant.id.clone()));
@@ -69,7 +70,7 @@ impl Drafts {
         Ok(stored)
     }
 
-    /// Writes what a batch would have written, but for reference data.
+    /// Adds the changes of a batch, except for reference data.
     pub fn write(&mut self, changes: ImportChanges) -> Result<()> {
         self.removed.extend(changes.renamed_tokens.iter().map(|(old, _)| old.clone()));
         match &mut self.place {
@@ -114,7 +115,8 @@ impl Memory {
         for (id, _) in &changes.renamed_tokens {
             self.rows.tokens.remove(id);
         }
-        // A key may lead to a token that has it no longer. The batch looks at the rows, so that does no harm.
+        // An index may lead to a token that no longer has the key. This does no harm, since the batch reads the keys of
+        // the rows.
         for token in &changes.tokens {
             let mut index = |key: Key, value: &str| self.tokens.insert((key, value.to_owned()), token.id.clone());
             index(Key::Number, &token.number);

@@ -1,4 +1,4 @@
-//! What the directory's kinds have in common: an id, perhaps a second key, and members.
+//! Common operations of all kinds of directory objects: an id, a natural key, and members.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,26 +13,27 @@ use crate::model::error::Violations;
 
 /// A kind of directory object.
 pub(super) trait Entity: Serialize + DeserializeOwned + Clone + PartialEq {
-    /// Its kind.
+    /// Kind of the object.
     const KIND: Kind;
-    /// The member by which a record without id finds its object; none: such a record is refused.
+    /// Member by which a record without an id finds its object. `None`: such a record is refused.
     const NATURAL_KEY: Option<&'static str>;
-    /// May only one object have a value of the natural key?
+    /// Whether only one object may have a value of the natural key.
     const UNIQUE: bool;
 
-    /// An object of which nothing but the id is known.
+    /// Returns an object of which only the id is known.
     fn new(id: &str) -> Self;
 
-    /// The id.
+    /// Returns the id.
     fn id(&self) -> &str;
 
-    /// The value of the natural key.
+    /// Returns the value of the natural key.
     fn natural_key(&self) -> Option<&str>;
 
-    /// Rules beyond types and lengths. `guess_limit` is what a policy may allow an attacker.
+    /// Checks rules beyond types and lengths. `guess_limit` is the maximum chance of an attacker that a policy may
+    /// allow.
     fn check(&self, _guess_limit: f64, _path: &str, _violations: &mut Violations) {}
 
-    /// The member that differs from `before` and that only an administrator may change.
+    /// Returns the member that differs from `before` and that only an administrator may change.
     fn guarded_change(&self, _before: &Self) -> Option<&'static str> {
         None
     }

@@ -1,8 +1,9 @@
-//! Codes that change hands within one import.
+//! Exchange of codes between tokens within one import.
 //!
-//! A record may give a token a code that another token still has, because the record of the other one comes later. Records are
-//! worked through in their order. Those that want a value of another token wait. In the end all that wait let go of the values
-//! that they change, and are worked through once more: chains and swaps work out, and a value that its owner keeps is refused.
+//! A record may give a token a code that another token still has, because the record of the other token comes later.
+//! Records are processed in their order. Those that request a value of another token wait. At the end, all waiting
+//! tokens release the values that their records change, and the records are processed again. So chains and exchanges
+//! succeed, and a record that requests a value which its owner keeps is refused.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -12,37 +13,37 @@ use super::{Batch, Kind, Outcome, Prepared, Record};
 use crate::model::error::Error;
 use crate::{Reason, Result};
 
-/// Rounds in which records that fail drop out of a group that exchanges codes. Those that are left then fail too.
+/// Maximum number of rounds in which failed records leave a group. Records that are left after that fail too.
 const MAX_ROUNDS: usize = 16;
 
-/// What became of a record of a batch.
+/// The result of a record of a batch.
 #[derive(Debug)]
 pub enum Verdict {
-    /// It is decided.
+    /// The record has a result.
     Decided(Result<(Outcome, String)>),
-    /// It wants a number, code or identifier of another token, which a later record may change.
+    /// The record requests a number, code or identifier of another token, which a later record may release.
     Waiting {
-        /// What the record gets if no other record changes the value.
+        /// Error of the record if no other record releases the value.
         error: Error,
-        /// What connects the record with others that wait.
+        /// Values that connect the record with other waiting records.
         links: Links,
     },
 }
 
-/// Hashes of codes and identifiers. A token gives a value up to the token that wants it. Two values with the same hash do no harm: their
-/// records are worked through together then.
+/// Hashes of the codes and identifiers of a record. Two values with the same hash do no harm: their records are only
+/// imported together.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Links {
-    /// What the token of the record has and the record changes.
+    /// Values that the token has and the record changes.
     pub released: Vec<u64>,
-    /// What the record names.
+    /// Values that the record names.
     pub requested: Vec<u64>,
-    /// What the record names and another token has, as far as is known.
+    /// Values that the record names and another token has, as far as is known.
     pub taken: Vec<u64>,
 }
 
 impl Links {
-    /// The links of a record whose token is not known.
+    /// Returns the links of a record whose token is not known.
     pub fn of(record: &Record) -> Self {
         let requested: Vec<_> = tokens::named(&record.object).map(|value| hash(&value)).collect();
         Self { released: Vec::new(), taken: requested.clone(), requested }
@@ -55,17 +56,17 @@ fn hash(value: &UniqueFieldValue) -> u64 {
     hasher.finish()
 }
 
-/// By what a record names its token: a later record of the same token must not overtake one that waits.
+/// A key by which a record names its token. A later record of the same token must not overtake one that waits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum RecordKey {
-    /// Its id.
+    /// The id.
     Id(String),
-    /// Its number.
+    /// The number.
     Number(String),
 }
 
 impl RecordKey {
-    /// The keys of a record of an access token.
+    /// Returns the keys of a record of an access token.
     pub fn of(record: &Record) -> impl Iterator<Item = Self> {
         let text = |name: &str| match record.kind {
             Kind::AccessToken => record.object.get(name).and_then(|value| value.as_str()).map(str::to_owned),
@@ -76,7 +77,7 @@ impl RecordKey {
 }
 
 impl Batch<'_> {
-    /// Takes records in, in their order. A record that wants a value of another token may get it from a record that comes later.
+    /// Applies records in their order. A record that requests a value of another token may get it from a later record.
     pub fn add_all<'r>(&mut self, records: impl IntoIterator<Item = &'r Prepared>) -> Vec<Verdict> {
         let (mut verdicts, mut waiting, mut keys) = (Vec::new(), Vec::new(), HashSet::new());
         let records: Vec<_> = records.into_iter().collect();
@@ -110,8 +111,8 @@ impl Batch<'_> {
         Links { released, taken, ..Links::of(record) }
     }
 
-    /// Works the records that wait through once more, while none of them holds the values that it changes. Answers the results of
-    /// those that have one.
+    /// Processes the waiting records again, after their tokens have released the values that the records change.
+    /// Returns the results of the records that have one.
     fn exchange(&mut self, mut group: Vec<(usize, &Prepared)>) -> HashMap<usize, Result<(Outcome, String)>> {
         let mut decided = HashMap::new();
         self.retain_possible(&mut group);
@@ -131,7 +132,7 @@ impl Batch<'_> {
                 decided.extend(results);
                 break;
             }
-            // A token whose record fails keeps its values, so the others are worked through without it.
+            // The token of a failed record keeps its values, so the others are processed without it.
             *self = before;
             let failed: HashSet<_> =
                 results.iter().filter(|(_, result)| result.is_err()).map(|(place, _)| *place).collect();
@@ -141,7 +142,8 @@ impl Batch<'_> {
         decided
     }
 
-    /// Leaves the records out that want a value which its owner keeps, and those that want a value of the token of such a record.
+    /// Removes the records that request a value which its owner keeps, and recursively those that request a value of a
+    /// token of such a record.
     fn retain_possible(&self, group: &mut Vec<(usize, &Prepared)>) {
         let mut releasers = HashMap::new();
         for (index, (_, prepared)) in group.iter().enumerate() {
@@ -170,8 +172,8 @@ impl Batch<'_> {
     }
 }
 
-/// Whether a record fails for a value that another token has, perhaps besides others. In the end it may turn out to be free, and the
-/// record is refused for its own faults only.
+/// Returns whether a record fails for a value of another token, alone or with other errors. If the value becomes free
+/// at the end, the record is refused for the other errors only.
 fn fails_for_taken_value(error: &Error) -> bool {
     let taken = |reason| {
         matches!(

@@ -1,4 +1,4 @@
-//! Access tokens that are stored already: which records may change them.
+//! Rules for records of access tokens that are already stored.
 
 use serde_json::Value;
 
@@ -10,7 +10,7 @@ use crate::model::error::Violations;
 use crate::model::time;
 
 impl Batch<'_> {
-    /// The id of the stored token that a record of an access token may not change.
+    /// Returns the id of the stored token, if the record must not change it.
     pub(super) fn protected_token(&self, record: &Object) -> Option<String> {
         if self.options.existing != Existing::KeepNewer {
             return None;
@@ -19,7 +19,7 @@ impl Batch<'_> {
         let date = record.get("log_information").and_then(|log| log.get("updated_date"));
         let keeps = match date.filter(|date| !date.is_null()) {
             None => true,
-            // A date that cannot be read is at fault, and says so.
+            // A date that cannot be read is reported as an error later.
             Some(date) => {
                 let read = date.as_str().and_then(|text| time::read(text, self.time_zone).ok());
                 read.is_some_and(|date| found.updated.date > date)
@@ -29,8 +29,8 @@ impl Batch<'_> {
     }
 }
 
-/// Whether what is wrong with a record follows from what is stored, and not from the record. It is no fault of a record that
-/// changes nothing: since it was written, others may have taken its codes.
+/// Returns whether all violations of a record follow from stored data and not from the record. They are no errors of a
+/// record that changes nothing: its codes may have been taken by other tokens since it was written.
 pub(super) fn follow_from_stored_data(violations: &Violations) -> bool {
     violations.reasons().all(|reason| {
         matches!(
@@ -45,7 +45,7 @@ pub(super) fn follow_from_stored_data(violations: &Violations) -> bool {
     })
 }
 
-/// Whether a record carries a secret of a token. What becomes of such a record never depends on the secret.
+/// Returns whether a record carries a secret of a token. The outcome of such a record never depends on the secret.
 pub(super) fn carries_secret(record: &Object) -> bool {
     ["verification_code", "one_time_password", "pass_code_hash"]
         .into_iter()

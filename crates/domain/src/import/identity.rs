@@ -1,4 +1,4 @@
-//! Which access token a record is about.
+//! Finds the id of the access token of a record.
 
 use serde_json::Value;
 
@@ -11,7 +11,7 @@ use crate::model::access_token::AccessToken;
 use crate::model::error::Violations;
 use crate::model::session::Permission;
 
-/// The id of the token of a record: that of the token that was found, else that of the new token.
+/// Returns the id of the token of a record: that of the found token, else that of the new token.
 pub(super) fn id_of(
     batch: &Batch<'_>,
     object: &Object,
@@ -35,8 +35,8 @@ pub(super) fn id_of(
         }
         (Some(id), Some(found)) => {
             let needed = Permission::AccessTokensSecrets;
-            // What is counted for a token moves with it. A guess that is compared at that moment may be counted for the old id, which
-            // is why the right to begin a new count is needed.
+            // The counts of attempts move with the token. A guess that is compared at the same moment may be counted
+            // for the old id, so the caller needs the permission that also allows to reset the counts.
             if found.id != id && !batch.rights.contains(needed) {
                 let text = format!("needs the permission {} to give the access token another id", needed.name());
                 violations.add(Reason::PermissionDenied, format!("{path}.id"), text);

@@ -1,4 +1,4 @@
-//! Which stored objects a batch of records may touch.
+//! Finds the stored objects that a batch of records may change.
 
 use std::borrow::Borrow;
 use std::collections::HashSet;
@@ -11,7 +11,7 @@ use super::{Kind, Record, naming, reference};
 use crate::model::reference::Reference;
 use crate::ports::store::ImportKeys;
 
-/// The keys under which the objects of a batch may be stored.
+/// Returns the keys under which the objects of a batch may be stored.
 pub fn keys(reference: &Reference, records: impl IntoIterator<Item: Borrow<Record>>) -> ImportKeys {
     let mut keys = ImportKeys::default();
     let mut usernames = HashSet::new();
@@ -51,7 +51,7 @@ pub fn keys(reference: &Reference, records: impl IntoIterator<Item: Borrow<Recor
             }
         });
     }
-    // A record may name its user by user name alone.
+    // A record may name its user by the user name alone.
     let named =
         reference.users.values().filter(|user| user.username.as_ref().is_some_and(|name| usernames.contains(name)));
     keys.credentials.extend(named.filter(|_| !usernames.is_empty()).map(|user| user.id.clone()));

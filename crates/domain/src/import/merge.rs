@@ -1,4 +1,4 @@
-//! Laying a record's members over what is stored.
+//! Merges the members of a record into a stored object.
 
 use serde::de::{self, Deserialize, DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::Serialize;
@@ -11,7 +11,7 @@ use crate::model::error::Violations;
 use crate::model::text;
 use crate::model::time::{self, TimeZone};
 
-/// Members that are laid over member by member, and how they look empty. Every other object replaces what was there.
+/// Returns the empty value of a member that is merged member by member. Every other object replaces the stored one.
 pub(super) fn empty_document(key: &str) -> Option<Value> {
     match key {
         "demographics" => serde_json::to_value(Demographics::default()).ok(),
@@ -22,11 +22,11 @@ pub(super) fn empty_document(key: &str) -> Option<Value> {
     }
 }
 
-/// Members that are dates. Documents keep them in RFC 3339.
+/// Members that are dates. Stored documents have them in RFC 3339.
 const DATES: [&str; 4] =
     ["id_number_expiration_date", "passport_number_expiration_date", "established_date", "vat_registration_date"];
 
-/// The entity with the record's members laid over it, or every field at fault.
+/// Returns the entity with the members of a record merged into it. The error names every field at fault.
 ///
 /// Dates without an offset are in the time zone.
 pub(super) fn merge<T: Serialize + DeserializeOwned>(
@@ -75,7 +75,7 @@ fn merge_members(target: &mut Object, patch: Object, path: &str, time_zone: Time
                     Err(error) => violations.add(Reason::InvalidFieldValue, field, error.to_string()),
                 }
             }
-            // What stays may have been written before a rule.
+            // An unchanged value is not checked: it may have been stored before a rule.
             (old, new) if *old == new => {}
             (old, new) => {
                 check_texts(&field, &new, violations);
@@ -85,7 +85,7 @@ fn merge_members(target: &mut Object, patch: Object, path: &str, time_zone: Time
     }
 }
 
-/// The limits of every text below a value.
+/// Checks the limits of every text in a value.
 pub(super) fn check_texts(field: &str, value: &Value, violations: &mut Violations) {
     match value {
         Value::String(string) => {
@@ -106,13 +106,13 @@ pub(super) fn check_texts(field: &str, value: &Value, violations: &mut Violation
     }
 }
 
-/// Removes members that are null, at every depth of a document.
+/// Removes members that are null, at every depth.
 pub(super) fn drop_nulls(object: &mut Object) {
     object.retain(|_, value| !value.is_null());
     object.values_mut().filter_map(Value::as_object_mut).for_each(drop_nulls);
 }
 
-/// serde's message without the value that it quotes.
+/// Returns the message of serde without the value that it quotes.
 fn without_value(message: &str) -> String {
     match message.split_once(", expected ") {
         Some((start, expected)) if !start.starts_with("unknown field") => format!("expected {expected}"),
@@ -120,7 +120,7 @@ fn without_value(message: &str) -> String {
     }
 }
 
-/// A JSON value in which no object has the same key twice, where the usual parser would keep the last.
+/// A JSON value in which no object has the same key twice. The usual parser would keep the last value.
 pub(super) struct Strict(pub(super) Value);
 
 impl<'de> Deserialize<'de> for Strict {

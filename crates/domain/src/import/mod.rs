@@ -1,8 +1,8 @@
-//! Import: records of the directory and of access tokens, as files or calls bring them.
+//! Import of records of the directory and of access tokens, from files and from calls.
 //!
-//! A record is a JSON object with one key, its kind, and a value with the documented field names. A member that is
-//! left out stays as it is; `null` clears it. `{"id": …}` refers to an object; an object with more than its id is
-//! itself upserted. A whole answer of the original API (`status` and `data`) counts as access tokens.
+//! A record is a JSON object with one key, its kind, and a value with the documented field names. An absent member
+//! stays as it is; `null` clears it. `{"id": …}` refers to an object; an object with more members than its id is itself
+//! upserted. A whole answer of the original API (`status` and `data`) counts as records of access tokens.
 
 mod add;
 mod administrators;

@@ -1,5 +1,5 @@
-//! References by something else than an id or a key: an account by its name, a classification by its alternative code. Neither is
-//! unique, so a reference that several objects match is refused and never guessed.
+//! References without an id or a number: an account by its name, a classification by its alternative code. Neither is
+//! unique, so a reference that matches several objects is refused.
 
 use serde_json::Value;
 
@@ -10,8 +10,8 @@ use super::{Batch, Kind, Object};
 use crate::Reason;
 use crate::model::error::Violations;
 
-/// Returns the name of an account in an object that has neither the member `id` nor the member `number`. Saved answers have both, if
-/// only with null: an account of theirs is never looked up by its name.
+/// Returns the name of an account in an object that has neither the member `id` nor the member `number`. Saved answers
+/// have both, at least as null, so that their accounts are never looked up by name.
 pub(super) fn name_alone(account: &Object) -> Option<&str> {
     alone(account, "name", ["id", "number"])
 }
@@ -21,15 +21,15 @@ fn alone<'o>(object: &'o Object, member: &str, keys: [&str; 2]) -> Option<&'o st
     object.get(member).and_then(Value::as_str).filter(|text| !has_key && !text.is_empty())
 }
 
-/// Returns the id of an account that is created because a record refers to it by this name. No number has a control character, so it
-/// is never the id that is derived from a number.
+/// Returns the id of an account that is created because a record refers to it by this name. The derivation contains a
+/// control character, which no number does, so the id never equals one that is derived from a number.
 pub(super) fn named_account_id(organisation: &str, name: &str) -> String {
     derived_id(organisation, Kind::AccountsReceivable, &format!("\u{1}{name}"))
 }
 
 impl Batch<'_> {
-    /// Puts the id into an object that refers by a name or an alternative code alone. An account that no account has the name of gets an
-    /// id of its own, under which it is created. Returns `None` after a violation.
+    /// Adds the id to an object that refers by a name or an alternative code alone. If no account has the name, the id
+    /// is that under which the account is created. Returns `None` after a violation.
     pub(super) fn find_by_name(
         &self,
         kind: Kind,
@@ -44,7 +44,7 @@ impl Batch<'_> {
                 let derived = named_account_id(&self.organisation.id, name);
                 match found {
                     Found::None if self.accounts.get(&derived).is_some() => {
-                        // It was created by this name and has another one since, which an old file must not change back.
+                        // The account was created by this name and renamed since. An old file must not rename it back.
                         object.remove("name");
                         Found::One(derived)
                     }
@@ -77,7 +77,7 @@ impl Batch<'_> {
     }
 }
 
-/// What a name matches.
+/// The matches of a name.
 enum Found {
     None,
     One(String),

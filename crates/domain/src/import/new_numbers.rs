@@ -1,16 +1,16 @@
-//! Numbers of new access tokens whose records bring none.
+//! Numbers of new access tokens whose records have none.
 
 use std::collections::HashSet;
 
 use super::record::{Kind, Object, Record};
 
-/// Numbers that were drawn from the organisation's sequence, in the order in which a batch uses them.
+/// Drawn numbers of the organisation's sequence, in the order in which a batch uses them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct NewNumbers {
     pub(super) drawn: Vec<i64>,
     pub(super) used: usize,
     pub(super) missing: usize,
-    /// Numbers that records of the batch name themselves.
+    /// Numbers that records of the batch name.
     pub(super) named: HashSet<String>,
 }
 
@@ -21,13 +21,15 @@ pub(super) struct Mark {
     missing: usize,
 }
 
-/// Reports whether a record that creates an access token needs a number: it has an authentication code, but neither id nor number.
+/// Returns whether a record that creates an access token needs a number: it has an authentication code, but neither id
+/// nor number.
 pub(crate) fn needs_number(record: &Record) -> bool {
     let has = |name: &str| record.object.get(name).is_some_and(|value| !value.is_null());
     record.kind == Kind::AccessToken && !has("id") && !has("number") && has("authentication_code")
 }
 
-/// Reports whether a record of an access token has neither id nor number. Its authentication code names it then, else its identifier.
+/// Returns whether a record of an access token has neither id nor number. Then its authentication code names it, else
+/// its identifier.
 pub fn is_unnumbered(object: &Object) -> bool {
     ["id", "number"].into_iter().all(|name| object.get(name).is_none_or(serde_json::Value::is_null))
 }
@@ -37,7 +39,7 @@ impl NewNumbers {
         Mark { used: self.used, missing: self.missing }
     }
 
-    /// Takes back what was used since the mark.
+    /// Frees the numbers that were used since the mark.
     pub(super) fn reset(&mut self, mark: Mark) {
         (self.used, self.missing) = (mark.used, mark.missing);
     }

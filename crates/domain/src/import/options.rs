@@ -1,20 +1,20 @@
-//! What an import may do, and what it counts besides the outcomes of its records.
+//! Options of an import, and its counts besides the outcomes of records.
 
-/// What an import may do.
+/// Options of an import.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Options {
-    /// What becomes of access tokens that are stored already, and whether anything is created.
+    /// Handling of access tokens that are already stored, and whether the import creates objects.
     pub existing: Existing,
-    /// Accounts receivable and rewards participants that a record refers to and that do not exist.
+    /// Handling of accounts receivable and rewards participants that a record refers to and that do not exist.
     pub owners: Unknown,
-    /// Classifications that a record refers to and that do not exist.
+    /// Handling of classifications that a record refers to and that do not exist.
     pub classifications: Unknown,
 }
 
-/// What becomes of an object that a record refers to and that does not exist.
+/// The handling of an object that a record refers to and that does not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Unknown {
-    /// It is created from what the record says of it.
+    /// The object is created from the members in the record.
     #[default]
     Create,
     /// The record is refused.
@@ -27,25 +27,27 @@ impl From<Existing> for Options {
     }
 }
 
-/// Counts of what an import did besides the outcomes of its records.
+/// Counts of an import besides the outcomes of its records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tally {
-    /// Accounts receivable that were created because a record of another kind refers to them.
+    /// Number of accounts receivable that were created because a record of another kind refers to them.
     pub accounts_receivable: u64,
-    /// Rewards participants that were created because a record of another kind refers to them.
+    /// Number of rewards participants that were created because a record of another kind refers to them.
     pub rewards_participants: u64,
-    /// Classifications that were created because a record of another kind refers to them.
+    /// Number of classifications that were created because a record of another kind refers to them.
     pub classifications: u64,
-    /// Access tokens whose authentication code or identifier breaks a rule of their policy. They are imported as they are.
+    /// Number of access tokens whose authentication code or identifier breaks a rule of their policy. They are imported
+    /// as they are.
     pub outside_policy: u64,
-    /// Hashes of pass codes and passwords that are cheaper to guess against than those that are made here. Each is replaced at the
-    /// next use of its secret.
+    /// Number of hashes of pass codes and passwords that are cheaper to guess against than those that this service
+    /// makes. Each is replaced at the next use of its secret.
     pub weak_hashes: u64,
-    /// Records whose pass code or password, or a hash of one, was written.
+    /// Number of records whose pass code or password, or a hash of one, was written.
     pub secrets: u64,
-    /// Records of access tokens that were kept, and whose pass code or hash was not written for this reason.
+    /// Number of records with the outcome [`Kept`](super::Outcome::Kept) whose pass code or hash was therefore not
+    /// written.
     pub kept_secrets: u64,
-    /// Members of saved answers about owners that are not kept here.
+    /// Number of members of saved answers about owners that this service does not store.
     pub ignored_members: u64,
 }
 
@@ -63,15 +65,16 @@ impl Tally {
     }
 }
 
-/// What an import does with access tokens that are stored already.
+/// The handling of access tokens that are already stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Existing {
-    /// A token that was changed after the `updated_date` of the record stays as it is, and so does every token of which the
-    /// record has no such date.
+    /// A token that was changed after the `updated_date` of the record stays as it is. So does every token whose record
+    /// has no such date.
     #[default]
     KeepNewer,
-    /// The record is written, whatever was changed since.
+    /// The record is written, whatever changed since.
     Overwrite,
-    /// As [`Self::Overwrite`], and nothing is created: neither what a record is about nor what it refers to.
+    /// The record is written as with [`Self::Overwrite`], but nothing is created, neither the object of a record nor an
+    /// object that it refers to.
     UpdateOnly,
 }

@@ -6,8 +6,9 @@ use crate::model::directory::Organisation;
 use crate::model::error::Violations;
 
 impl Batch<'_> {
-    /// Lays a record over the settings of the organisation that is imported into. A record may repeat its id and its name, and
-    /// changes neither. The answer to a record that names another organisation does not tell whether that one exists.
+    /// Merges a record into the settings of the organisation. A record may repeat the id and the name of the
+    /// organisation, but changes neither. The error for a record that names another organisation does not reveal
+    /// whether that one exists.
     pub(super) fn upsert_organisation(
         &mut self,
         mut object: Object,
@@ -54,8 +55,8 @@ impl Batch<'_> {
         }
     }
 
-    /// Policies decide how secrets are guessed, prefixes which numbers follow, and legacy compatibility what answers show: only an
-    /// administrator changes them.
+    /// Requires an administrator for the settings that decide how hard secrets are to guess (policies), which numbers
+    /// follow (prefixes), and what answers show (legacy compatibility).
     fn guard_settings(&self, after: &Organisation, path: &str, violations: &mut Violations) {
         let before = &self.organisation;
         for (name, changed) in [

@@ -1,4 +1,4 @@
-//! Stored objects, and what a batch changes over them.
+//! Stored objects with the changes of a batch.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
@@ -9,7 +9,8 @@ use crate::model::directory::{AccountsReceivable, ContactInformation, RewardsPar
 use crate::model::session::Permission;
 use crate::ports::store::{Credential, ImportChanges, ImportRows};
 
-/// Stored objects of one kind, and those that were changed over them.
+/// Stored objects of one kind with the changes of a batch: those of earlier records, and the pending ones of the
+/// current record.
 #[derive(Clone)]
 pub(super) struct Overlay<'a, T> {
     stored: &'a HashMap<String, T>,
@@ -37,7 +38,7 @@ impl<'a, T: Entity> Overlay<'a, T> {
             let mut index = HashMap::new();
             for entity in self.stored.values() {
                 let Some(key) = entity.natural_key() else { continue };
-                // Where a key is not unique, the smallest id answers, whatever the order of the rows.
+                // If a key is not unique, the object with the smallest id is found, whatever the order of the rows.
                 let id = index.entry(key.to_owned()).or_insert_with(|| entity.id().to_owned());
                 if entity.id() < id.as_str() {
                     *id = entity.id().to_owned();
@@ -45,11 +46,11 @@ impl<'a, T: Entity> Overlay<'a, T> {
             }
             index
         });
-        // The batch may have given the object another key since.
+        // The batch may have changed the key of the object.
         index.get(natural_key).filter(|id| self.get(id).and_then(T::natural_key) == Some(natural_key)).cloned()
     }
 
-    /// Returns the ids of the objects that match, as they are now.
+    /// Returns the ids of the objects that match after the batch so far.
     pub(super) fn ids_where(&self, matches: impl Fn(&T) -> bool) -> Vec<String> {
         let pending = self.pending.values();
         let changed = self.changed.values().filter(|one| !self.pending.contains_key(one.id()));
@@ -65,7 +66,7 @@ impl<'a, T: Entity> Overlay<'a, T> {
 
     pub(super) fn end_record(&mut self, keep: bool) -> bool {
         let mut pending = std::mem::take(&mut self.pending);
-        // A record may say one thing and then another about an object; what counts is what it leaves.
+        // A record may change an object and change it back. Only the result counts.
         pending.retain(|id, entity| self.get(id) != Some(entity));
         let touched = !pending.is_empty();
         if keep {
@@ -79,7 +80,7 @@ impl<'a, T: Entity> Overlay<'a, T> {
     }
 }
 
-/// Rows of the database by id, which a batch stands on.
+/// Stored rows by id.
 #[derive(Default)]
 pub struct Stored {
     pub(super) contacts: HashMap<String, ContactInformation>,
@@ -102,7 +103,7 @@ impl From<ImportRows> for Stored {
 }
 
 impl Stored {
-    /// The rows that changes would record_released.
+    /// Returns the rows that the changes would leave.
     pub fn of(changes: &ImportChanges) -> Self {
         Self::from(ImportRows {
             contacts: changes.contacts.clone(),
@@ -113,13 +114,13 @@ impl Stored {
         })
     }
 
-    /// Ids of the users with credentials, if one of them is an administrator.
+    /// Returns the ids of the users with credentials, if one of them is an administrator.
     pub fn users_with_administrator(&self) -> Option<Vec<String>> {
         let admin = |credential: &Credential| credential.permissions.contains(Permission::Admin);
         self.credentials.values().any(admin).then(|| self.credentials.keys().cloned().collect())
     }
 
-    /// Takes newer rows over older ones.
+    /// Replaces rows by newer ones.
     pub fn merge(&mut self, newer: Self) {
         self.contacts.extend(newer.contacts);
         self.accounts.extend(newer.accounts);

@@ -1,4 +1,5 @@
-//! Saved answers about owners: the access tokens that are nested in them are imported, with the owner around them.
+//! Saved answers about owners. The access tokens that are nested in them are imported, with the owner as their
+//! reference.
 
 use serde_json::Value;
 
@@ -12,17 +13,18 @@ use crate::model::directory::{
 };
 use crate::{Error, Reason, Result};
 
-/// Members that hold one access token, or a list of them.
+/// Members that hold an access token, or a list of them.
 const NESTED: [&str; 3] = ["access_token", "access_tokens", "access_tokens_set"];
-/// Maximum number of bytes that the copies of one owner take, one for each of its access tokens.
+/// Maximum size of the copies of one owner, one for each of its access tokens, in bytes.
 const MAX_COPIES_BYTES: usize = 64 * 1_024 * 1_024;
 
-/// Reports whether an object of an answer is an owner with access tokens, or with none, and no access token itself.
+/// Returns whether an object of an answer is an owner, with or without access tokens, and not an access token itself.
 pub(super) fn is_owner(object: &Object) -> bool {
     !object.contains_key("authentication_code") && NESTED.into_iter().any(|name| object.contains_key(name))
 }
 
-/// The access tokens of an owner. Members of the owner that this service does not keep are dropped and counted.
+/// Returns the access tokens of an owner. Members of the owner that this service does not store are removed and
+/// counted.
 pub(super) fn records(mut owner: Object, answers: Answers) -> Result<Vec<Record>> {
     let mut tokens = Vec::new();
     for name in NESTED {
@@ -70,7 +72,7 @@ fn refused(member: &str, what: &str) -> Error {
     Error::field(Reason::InvalidFieldValue, format!("data.{member}"), what)
 }
 
-/// What kind of owner an object is, by members and states that only one of the two has.
+/// Returns the kind of an owner, by members and states that only one of the two kinds has.
 fn kind(owner: &Object) -> Option<Kind> {
     let has = |name: &str| owner.contains_key(name);
     let state = owner.get("life_cycle_state").and_then(Value::as_str);
@@ -84,7 +86,7 @@ fn kind(owner: &Object) -> Option<Kind> {
     }
 }
 
-/// Removes the members of an object, and of those embedded in it, that its kind does not have. Returns how many there were.
+/// Removes the members of an object, and of those embedded in it, that its kind does not have. Returns their number.
 fn prune(kind: Kind, object: &mut Object) -> usize {
     let Some(known) = known(kind) else { return 0 };
     let mut removed = retain(object, &known);
@@ -109,7 +111,7 @@ fn retain(object: &mut Object, known: &Object) -> usize {
     before - object.len()
 }
 
-/// An object of a kind that owners embed, with every member that it can have.
+/// Returns an object of a kind that owners embed, with every member that it can have.
 fn known(kind: Kind) -> Option<Object> {
     fn members<T: Entity>() -> Option<Object> {
         serde_json::to_value(T::new("")).ok()?.as_object().cloned()

@@ -8,15 +8,15 @@ use super::record::{Kind, Record};
 use super::token_answer::Answers;
 use crate::{Error, Reason, Result};
 
-/// The records of one JSON text: one, or those of a whole answer about access tokens.
+/// Returns the records of a JSON text: one record, or those of a whole answer about access tokens.
 pub fn parse(text: &str) -> Result<Vec<Record>> {
     parse_with(text, Answers::Complete)
 }
 
-/// The same, with a choice of answers.
+/// Returns records as [`parse`] does, with a choice of accepted answers.
 pub fn parse_with(text: &str, answers: Answers) -> Result<Vec<Record>> {
     let value: Strict = serde_json::from_str(text).map_err(|error| {
-        // serde_json's own words may quote the value, which may be a secret.
+        // The message of serde_json may quote the value, which may be a secret.
         let what = if error.is_eof() { "ends too early" } else { "is not valid JSON" };
         let what = if error.to_string().starts_with("duplicate key") { "has a duplicate key" } else { what };
         Error::field(Reason::InvalidFieldValue, "", format!("{what} (column {})", error.column()))
@@ -24,7 +24,7 @@ pub fn parse_with(text: &str, answers: Answers) -> Result<Vec<Record>> {
     records(value.0, answers)
 }
 
-/// The records of one JSON value: one, or those of a whole answer about access tokens.
+/// Returns the records of a JSON value: one record, or those of a whole answer about access tokens.
 pub fn from_value(value: Value) -> Result<Vec<Record>> {
     records(value, Answers::Complete)
 }

@@ -1,4 +1,4 @@
-//! A record that is ready to be worked through.
+//! A record that is ready for import.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,26 +6,26 @@ use std::fmt;
 use super::{Kind, Object, Record};
 use crate::model::secret::PassCodeHash;
 
-/// A record whose secret, if it had one, is hashed already.
+/// A record whose secret, if it had one, is hashed.
 #[derive(Debug, Clone)]
 pub struct Prepared {
     form: Form,
-    /// The hash of its pass code or password, or the stored one where the secret matches it.
+    /// Hash of its pass code or password. It is the stored hash if the secret matches that one.
     pub hash: Option<PassCodeHash>,
 }
 
 #[derive(Clone)]
 enum Form {
     Plain(Record),
-    /// As JSON, which takes a sixth of the memory.
+    /// As JSON, which needs a sixth of the memory.
     Packed {
-        /// The record without its object.
+        /// Record without its object.
         record: Record,
         text: String,
     },
 }
 
-/// A record may hold secrets: only its kind is shown.
+/// A record may contain secrets, so only its kind is shown.
 impl fmt::Debug for Form {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -35,19 +35,19 @@ impl fmt::Debug for Form {
 }
 
 impl Prepared {
-    /// A record without its secret, and the hash of the secret.
+    /// Returns a record without its secret, with the hash of the secret.
     pub fn new(record: Record, hash: Option<PassCodeHash>) -> Self {
         Self { form: Form::Plain(record), hash }
     }
 
-    /// What the record is about.
+    /// Returns the kind of the record.
     pub fn kind(&self) -> Kind {
         match &self.form {
             Form::Plain(record) | Form::Packed { record, .. } => record.kind,
         }
     }
 
-    /// The record.
+    /// Returns the record.
     pub fn record(&self) -> Cow<'_, Record> {
         match &self.form {
             Form::Plain(record) => Cow::Borrowed(record),
@@ -55,7 +55,7 @@ impl Prepared {
         }
     }
 
-    /// The record and the hash.
+    /// Returns the record and the hash.
     pub(super) fn into_parts(self) -> (Record, Option<PassCodeHash>) {
         let record = match self.form {
             Form::Plain(record) => record,
@@ -64,8 +64,8 @@ impl Prepared {
         (record, self.hash)
     }
 
-    /// Packs the record, for a long time. A record that its text does not give back exactly stays as it is, such as one with some
-    /// fractions. Returns the length of the text too.
+    /// Packs a record that waits for a long time, and returns it with the length of its text. A record that cannot be
+    /// restored exactly from its text, such as one with some fractions, stays unpacked.
     pub fn packed(self) -> (Self, usize) {
         let (mut record, hash) = self.into_parts();
         let text = serde_json::to_string(&record.object).unwrap_or_default();
@@ -81,7 +81,7 @@ impl Prepared {
     }
 }
 
-/// The text was read when it was written.
+/// The text is valid, since it was read once when it was written.
 fn unpack(record: Record, text: &str) -> Record {
     Record { object: serde_json::from_str(text).unwrap_or_default(), ..record }
 }

@@ -1,4 +1,4 @@
-//! One record of an import: what it is about, and what it says.
+//! Records of an import.
 
 use serde_json::{Map, Value};
 
@@ -8,13 +8,13 @@ use crate::{Error, Reason, Result};
 /// A JSON object.
 pub type Object = Map<String, Value>;
 
-/// The largest record in bytes.
+/// Maximum size of a record, in bytes.
 pub const MAX_RECORD_BYTES: usize = 256 * 1024;
 
 named! {
     /// The kind of object that a record is about. The name is the key of a record.
     Kind {
-        /// Settings of the organisation that is imported into.
+        /// Settings of the organisation of the import.
         Organisation = "organisation",
         /// A unit.
         Unit = "unit",
@@ -41,21 +41,22 @@ named! {
     }
 }
 
-/// One record: what it is about, and what it says.
+/// One record: an object of some kind.
 #[derive(Clone, PartialEq)]
 pub struct Record {
-    /// What it is about.
+    /// Kind of the object.
     pub kind: Kind,
-    /// The documented fields.
+    /// Documented fields.
     pub object: Object,
-    /// Whether it comes from an answer that lacks members of an access token: a new token without a state is NOT_EFFECTIVE then.
+    /// Whether the record comes from an answer that lacks members of an access token. A new token without a state is
+    /// then NOT_EFFECTIVE.
     pub incomplete: bool,
-    /// Members of the answer that it comes from which this service does not keep.
+    /// Number of members of the original answer that this service does not store.
     pub ignored_members: usize,
 }
 
 impl Record {
-    /// A record. Before R13 the key of a token's member was `reward_participant`.
+    /// Returns a record. Before R13 the member `rewards_participant` of a token was named `reward_participant`.
     pub(super) fn new(kind: Kind, mut object: Object) -> Result<Self> {
         if kind == Kind::AccessToken
             && let Some(participant) = object.remove("reward_participant")
@@ -68,7 +69,7 @@ impl Record {
     }
 }
 
-/// A record may hold secrets: only its kind is shown.
+/// A record may contain secrets, so only its kind is shown.
 impl std::fmt::Debug for Record {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Record({})", self.kind.name())

@@ -1,13 +1,13 @@
-//! Where records refer to other objects.
+//! References from records to other objects.
 
 use serde_json::Value;
 
 use super::{Kind, Object};
 
-/// A member that holds a reference: its path, and the kind it refers to.
+/// A member that holds a reference: its path, and the kind of the object.
 pub(super) type Member = (&'static [&'static str], Kind);
 
-/// The references of a kind, in the order in which embedded objects are upserted.
+/// Returns the references of a kind, in the order in which embedded objects are upserted.
 pub(super) fn members(kind: Kind) -> &'static [Member] {
     match kind {
         Kind::Unit => &[(&["business_unit"], Kind::BusinessUnit)],
@@ -45,14 +45,14 @@ pub(super) fn members(kind: Kind) -> &'static [Member] {
     }
 }
 
-/// The member at a path, when it is there and not null.
+/// Returns the member at a path, if it is there and not null.
 pub(super) fn at<'a>(object: &'a mut Object, path: &[&str]) -> Option<&'a mut Value> {
     let (first, rest) = path.split_first()?;
     let value = object.get_mut(*first)?;
     if rest.is_empty() { Some(value).filter(|v| !v.is_null()) } else { at(value.as_object_mut()?, rest) }
 }
 
-/// Visits every object of a record with its kind, the embedded ones included.
+/// Calls `found` for every object of a record, including embedded ones.
 pub(super) fn visit(kind: Kind, object: &Object, found: &mut impl FnMut(Kind, &Object)) {
     found(kind, object);
     for (path, kind) in members(kind) {

@@ -1,4 +1,4 @@
-//! Which changes of an import need the permission `admin`, so that an import gives no right that its caller does not hold.
+//! Permissions of an import: an import gives no right that its caller does not hold.
 
 use serde_json::Value;
 
@@ -9,13 +9,13 @@ use crate::model::session::{Caller, Permission, Permissions};
 use crate::ports::store::Credential;
 use crate::{Error, Reason, Result};
 
-/// Members of a user that only an administrator may name, whatever their value: a password and its hash are secrets, so the
-/// outcome for other callers must not depend on them.
+/// Members of a user that only an administrator may name, whatever their value. A password and its hash are secrets, so
+/// the outcome for other callers must not depend on them.
 pub(super) const GUARDED: [&str; 3] = ["password", "password_hash", "permissions"];
 
-/// Refuses a user record of a caller who may not give users passwords and permissions, and a record that names an access token by
-/// its identifier alone of a caller who may not do so in other calls. Must come before anything is looked up and before the secret
-/// of the record is hashed.
+/// Refuses a user record with passwords or permissions of a caller without the permission for them, and a record that
+/// names an access token by its identifier alone of a caller without `access_tokens.lookup`. Called before anything is
+/// looked up, and before the secret of the record is hashed.
 pub(crate) fn check_record(caller: &Caller, record: &Record) -> Result<()> {
     let lookup = Permission::AccessTokensLookup;
     if names_by_identifier(record) && !caller.permissions.contains(lookup) {
@@ -35,7 +35,7 @@ pub(crate) fn check_record(caller: &Caller, record: &Record) -> Result<()> {
     }
 }
 
-/// Whether nothing but the identifier names the access token of a record.
+/// Returns whether only the identifier names the access token of a record.
 fn names_by_identifier(record: &Record) -> bool {
     let names = |name: &str| record.object.get(name).is_some_and(Value::is_string);
     record.kind == Kind::AccessToken
@@ -55,7 +55,7 @@ impl Batch<'_> {
         self.tokens.lookup_keys.by_identifier = rights.contains(Permission::AccessTokensLookup);
     }
 
-    /// Records a violation when the caller is not an administrator. Returns whether the caller is one.
+    /// Adds a violation when the caller is not an administrator. Returns whether the caller is one.
     pub(super) fn require_admin(&self, field: String, violations: &mut Violations) -> bool {
         let admin = self.rights.contains(Permission::Admin);
         if !admin {
@@ -64,8 +64,8 @@ impl Batch<'_> {
         admin
     }
 
-    /// Records a violation when the caller may not change what lets this user log in. The caller must be an administrator
-    /// and hold every permission that the user has: the caller could set the password and log in as the user.
+    /// Adds a violation when the caller may not change the credential of this user. The caller must be an administrator
+    /// and hold every permission that the user has, because it could set the password and log in as the user.
     pub(super) fn require_control(
         &self,
         before: Option<&Credential>,
@@ -83,7 +83,7 @@ impl Batch<'_> {
         beyond.is_empty()
     }
 
-    /// Records a violation when the caller gives permissions that it does not hold.
+    /// Adds a violation when the caller gives permissions that it does not hold.
     pub(super) fn require_held(&self, given: Permissions, field: String, violations: &mut Violations) {
         let beyond = given.without(self.rights);
         if !beyond.is_empty() {
@@ -92,8 +92,8 @@ impl Batch<'_> {
         }
     }
 
-    /// Checks the name and the email address of a user record. Those of an administrator are changed by administrators only; a captured
-    /// answer that embeds the user may have older ones, which are ignored then.
+    /// Checks the name and the email address of a user record. Only administrators change those of an administrator. A
+    /// saved answer that embeds the user may contain older ones, which are ignored.
     pub(super) fn guard_person(&self, object: &mut Object, embedded: bool, path: &str, violations: &mut Violations) {
         if self.rights.contains(Permission::Admin) {
             return;
@@ -117,8 +117,8 @@ impl Batch<'_> {
         }
     }
 
-    /// Checks the user name of a user record, whose id is known. A user who can log in is known by that name: it is changed by
-    /// an administrator only, and never by an embedded user. Captured answers embed users under the names of their time.
+    /// Checks the user name of a user record whose id is known. The name of a user who can log in is changed by an
+    /// administrator only, and never by an embedded user, since saved answers embed users with the names of their time.
     pub(super) fn guard_username(&self, object: &mut Object, embedded: bool, path: &str, violations: &mut Violations) {
         let Some(id) = object.get("id").and_then(Value::as_str) else { return };
         let Some(credential) = self.credential_of(id) else { return };

@@ -15,7 +15,7 @@ use crate::model::session::Permission;
 use crate::ports::Purpose;
 use crate::ports::code;
 
-/// Upserts one token. References are ids already.
+/// Upserts one token. Its references are already ids.
 pub(super) fn upsert(
     batch: &mut Batch<'_>,
     object: Object,
@@ -42,8 +42,8 @@ pub(super) fn upsert(
     if hash.is_some() {
         token.pass_code = hash;
     }
-    // A secret that is given counts as new, also when it is the stored one: whether the one-time password is there afterwards, which
-    // later records of a batch show, must not tell.
+    // A given secret counts as new even if it equals the stored one. Otherwise later records of the batch, which show
+    // whether there is a one-time password, would reveal that it is equal.
     let ends = carries_secret || found.as_ref().is_some_and(|found| changes_code_or_state(found, &token));
     if !applied.one_time_password && ends {
         token.one_time_password = None;
@@ -64,14 +64,15 @@ pub(super) fn upsert(
     batch.pending_tally.outside_policy += u64::from(!keeps_policy);
     batch.pending_tally.weak_hashes += u64::from(applied.weak_hash);
     let differs = found.as_ref().is_none_or(|found| !is_same_but_secrets(found, &token));
-    // Written whether or not the secret is the stored one: the time of a write says nothing about it.
+    // Written whether or not the secret is the stored one, so that the time of the write reveals nothing.
     if carries_secret || found.as_ref() != Some(&token) {
         batch.tokens.pending = Some(PendingToken { token, replaces, differs });
     }
     Some((existed, id))
 }
 
-/// The limits of the texts of a record. A code that is stored like this may have been written before a rule, and stays.
+/// Checks the limits of the texts of a record. A code that is stored in this form is not checked: it may have been
+/// stored before a rule.
 fn check_texts(found: Option<&AccessToken>, object: &Object, path: &str, violations: &mut Violations) {
     let stored = |key: &str| {
         let found = found?;
@@ -90,7 +91,7 @@ fn check_texts(found: Option<&AccessToken>, object: &Object, path: &str, violati
     }
 }
 
-/// Is this a change that ends a one-time password? See [`TokenChanges::ending_one_time_password`].
+/// Returns whether the change removes a one-time password. See [`TokenChanges::ending_one_time_password`].
 ///
 /// [`TokenChanges::ending_one_time_password`]: crate::model::access_token::TokenChanges::ending_one_time_password
 fn changes_code_or_state(old: &AccessToken, new: &AccessToken) -> bool {
@@ -101,7 +102,7 @@ fn changes_code_or_state(old: &AccessToken, new: &AccessToken) -> bool {
         || old.verification.is_some() != new.verification.is_some()
 }
 
-/// Whether two tokens differ in nothing but secrets.
+/// Returns whether two tokens differ in secrets only.
 fn is_same_but_secrets(before: &AccessToken, after: &AccessToken) -> bool {
     let mut before = before.clone();
     before.pass_code.clone_from(&after.pass_code);
@@ -121,7 +122,7 @@ fn blank(batch: &Batch<'_>, id: &str) -> AccessToken {
     AccessToken {
         id: id.to_owned(),
         number: String::new(),
-        // An answer that was cut down may be about a blocked token.
+        // An incomplete answer may be about a blocked token.
         life_cycle_state: if batch.incomplete { LifeCycleState::NotEffective } else { LifeCycleState::Effective },
         life_cycle_state_date: None,
         authentication_code: String::new(),
@@ -141,8 +142,8 @@ fn blank(batch: &Batch<'_>, id: &str) -> AccessToken {
     }
 }
 
-/// Gives a token that came without an id the id under which it comes now. Codes are bound to the id: the verification
-/// code is bound anew, a one-time password is dropped.
+/// Gives a token with a derived id the id of its record. Codes are bound to the id: the verification code is bound to
+/// the new one, a one-time password is removed.
 fn rename(batch: &Batch<'_>, token: &mut AccessToken, id: &str, violations: &mut Violations) {
     let opened = token.verification.take().map(|v| batch.secrets.open(Purpose::Verification, &token.id, &v.sealed));
     token.id = id.to_owned();
@@ -153,7 +154,7 @@ fn rename(batch: &Batch<'_>, token: &mut AccessToken, id: &str, violations: &mut
     }
 }
 
-/// What a token must have and the record did not bring.
+/// Creates or requires the members that every token has and the record lacks.
 fn complete(batch: &Batch<'_>, token: &mut AccessToken, path: &str, violations: &mut Violations) {
     if token.number.is_empty() {
         violations.add(Reason::RequiredFieldMissing, format!("{path}.number"), "is required");
@@ -177,8 +178,8 @@ fn check_unique(
         let owner = unique.of(token).and_then(|value| batch.tokens.find(unique, value));
         if let Some(owner) = owner.filter(|owner| owner.id != token.id && Some(owner.id.as_str()) != replaces) {
             let (field, reason) = unique.field_and_reason();
-            // A token of the same batch may not get the number that it has so far. The number of a stored one is for callers who could
-            // look it up.
+            // A token of the same batch may not keep its current number. The error names a stored token only for
+            // callers who could look it up.
             let may_know = batch.rights.contains(Permission::AccessTokensRead)
                 && (unique != UniqueField::Identifier || batch.rights.contains(Permission::AccessTokensLookup));
             let text = if may_know && batch.tokens.stored.contains(&owner.id) {

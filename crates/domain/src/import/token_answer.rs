@@ -5,19 +5,19 @@ use serde_json::Value;
 use super::record::{Kind, Object, Record};
 use crate::{Error, Reason, Result};
 
-/// Which answers are taken as access tokens.
+/// The answers that are accepted as records of access tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Answers {
-    /// Those whose objects all have an authentication code and a state.
+    /// Answers whose objects all have an authentication code and a state.
     #[default]
     Complete,
-    /// Also those that lack one, unless they look like answers about something else. A new token without a state is
-    /// NOT_EFFECTIVE.
+    /// Also answers that lack one of them, unless they look like answers about something else. A new token without a
+    /// state is NOT_EFFECTIVE.
     Incomplete,
 }
 
-/// Takes an object of an answer as a record. A new token of an object without a state is not effective: the answer may be about a
-/// blocked one.
+/// Returns an object of an answer as a record. A new token without a state is not effective, since the answer may be
+/// about a blocked one.
 pub(super) fn token_record(mut object: Object, answers: Answers) -> Result<Record> {
     let missing = ["authentication_code", "life_cycle_state"].into_iter().find(|name| !object.contains_key(*name));
     if let Some(missing) = missing {
@@ -34,14 +34,14 @@ pub(super) fn token_record(mut object: Object, answers: Answers) -> Result<Recor
             return Err(Error::field(Reason::InvalidFieldValue, "data", what));
         }
     }
-    // What reset_pass_code answers once was for the customer, who has changed it since.
+    // The pass code in an answer of reset_pass_code was meant for the customer, who may have changed it since.
     object.remove("random_pass_code");
     let stateless = object.get("life_cycle_state").is_none_or(Value::is_null);
     let record = Record::new(Kind::AccessToken, object)?;
     Ok(Record { incomplete: missing.is_some() || stateless, ..record })
 }
 
-/// What an answer without the members of an access token is about, if it can be told.
+/// Returns the probable subject of an answer without the members of an access token.
 fn resembles(object: &Object) -> Option<&'static str> {
     let has = |name: &str| object.contains_key(name);
     let state = object.get("life_cycle_state").and_then(Value::as_str);

@@ -1,4 +1,4 @@
-//! The members of an access token's record.
+//! The members of a record of an access token.
 
 use chrono::TimeDelta;
 use serde_json::Value;
@@ -13,28 +13,28 @@ use crate::model::secret::{PassCodeHash, Secret};
 use crate::model::time::{self, DateError, Timestamp};
 use crate::ports::{HashCost, Purpose};
 
-/// Digits of the shortest one-time password that a policy can ask for. Its hash does not tell its length later.
+/// Minimum number of digits of a one-time password that a policy can require. The hash does not reveal the number.
 const SHORTEST_OTP: usize = 6;
 
-/// Reads the members of a record into a token.
+/// Applies the members of a record to a token.
 pub(super) struct Fields<'f, 'a> {
     pub(super) batch: &'f Batch<'a>,
     pub(super) path: &'f str,
     /// Whether the token is new.
     pub(super) new: bool,
     pub(super) violations: &'f mut Violations,
-    /// Whether the record has applied a hash that is cheap to guess against.
+    /// Whether the record contains a hash that is cheap to guess against.
     pub(super) weak_hash: bool,
 }
 
-/// What the members of a record have applied.
+/// The result of applying the members of a record.
 pub(super) struct Applied {
     pub(super) one_time_password: bool,
     pub(super) weak_hash: bool,
 }
 
 impl Fields<'_, '_> {
-    /// Reads the members into a token.
+    /// Applies the members to a token.
     pub(super) fn apply(mut self, token: &mut AccessToken, mut object: Object) -> Applied {
         let expiration_date = object.remove("expiration_date");
         let has_password = object.get("one_time_password").is_some_and(|value| !value.is_null());
@@ -43,15 +43,17 @@ impl Fields<'_, '_> {
         for (key, value) in object {
             self.member(token, &key, value);
         }
-        // The token may have used its one-time password since. So one comes in only with a record that is younger than the token.
+        // The token may have consumed its one-time password since. So only a record that is newer than the token may
+        // set one.
         let comes_in = self.new || self.batch.options.existing != Existing::KeepNewer || token.updated.date > before;
         if let Some(value) = password.filter(|_| comes_in) {
             self.one_time_password("one_time_password", value, token);
         }
-        // Read in any case: whether a wrong date is reported must not depend on what is stored.
+        // Read in any case: whether a wrong date is reported must not depend on stored data.
         let stored = token.one_time_password.as_ref().map(|password| password.expiration_date);
         let date = expiration_date.and_then(|date| self.date("expiration_date", date, stored));
-        // One that is issued here lives no longer either. A later date may be that of a clock which is ahead, so it is no fault.
+        // The lifetime is that of a password that is issued here. A later date is no error, since the clock of the
+        // other system may be ahead.
         let latest = self.latest_expiration(token);
         if let (Some(password), Some(date)) = (&mut token.one_time_password, date.filter(|_| has_password && comes_in))
         {
@@ -60,7 +62,7 @@ impl Fields<'_, '_> {
         Applied { one_time_password: has_password && comes_in, weak_hash: self.weak_hash }
     }
 
-    /// When a one-time password that is issued now for this token expires.
+    /// Returns the expiration date of a one-time password that would be issued now for this token.
     fn latest_expiration(&self, token: &AccessToken) -> Timestamp {
         let classification = token.classification.as_deref().and_then(|id| self.batch.classifications.get(id));
         let organisation = self.batch.pending_organisation.as_ref().unwrap_or(&self.batch.organisation);
@@ -79,7 +81,7 @@ impl Fields<'_, '_> {
             "card_last_4_digits" => self.last_4_digits(key, value, token),
             "verification_code" => self.verification_code(key, value, token),
             "pass_code_hash" => self.pass_code_hash(key, value, token),
-            // A plain pass code was hashed before. A null secret never clears a secret.
+            // A pass code in clear was hashed before. A secret of null never clears a secret.
             "pass_code" | "random_pass_code" => {}
             "verified_date" => token.verified_date = self.date(key, value, token.verified_date),
             "verified_by_user" => token.verified_by_user = self.string(key, value),
@@ -148,7 +150,7 @@ impl Fields<'_, '_> {
         }
     }
 
-    /// Records older than R16.2 have only the last four digits: they are kept as a masked number.
+    /// Stores the last four digits, which is all that records older than R16.2 have, as a masked number.
     fn last_4_digits(&mut self, key: &str, value: Value, token: &mut AccessToken) {
         let digits =
             |v: &Value| v.as_str().filter(|d| d.len() == 4 && d.bytes().all(|b| b.is_ascii_digit())).map(str::to_owned);
@@ -159,7 +161,8 @@ impl Fields<'_, '_> {
         }
     }
 
-    /// Sealed and hashed in any case, so that the work says nothing about the stored code. The stored one stays if it is the same.
+    /// Seals and hashes the code in any case, so that the time reveals nothing about the stored code. An equal code
+    /// keeps its stored form.
     fn verification_code(&mut self, key: &str, value: Value, token: &mut AccessToken) {
         let Some(code) = self.string(key, value).map(Secret::new) else { return };
         let secrets = self.batch.secrets;
@@ -183,7 +186,7 @@ impl Fields<'_, '_> {
         let stored = token.one_time_password.as_ref().map(|stored| &stored.hash);
         let same = secrets.code_matches(Purpose::OneTimePassword, &token.id, &code, stored);
         match secrets.code_hash(Purpose::OneTimePassword, &token.id, &code) {
-            // Without an expiration date it is worthless from the start.
+            // Without an expiration date the password is expired from the start.
             Ok(hash) if !same => {
                 token.one_time_password = Some(OneTimePassword { hash, expiration_date: self.batch.now });
             }
@@ -222,7 +225,7 @@ impl Fields<'_, '_> {
         }
     }
 
-    /// Reads a date in the configured zone. Returns the stored one where an answer shows it like this.
+    /// Reads a date in the configured zone. Returns the stored date if an answer shows it as this text.
     fn date(&mut self, key: &str, value: Value, stored: Option<Timestamp>) -> Option<Timestamp> {
         let read = match &value {
             Value::Null => return None,

@@ -39,39 +39,39 @@ impl UniqueField {
     }
 }
 
-/// A number, code or identifier.
+/// A unique member with its value.
 pub(super) type UniqueFieldValue = (UniqueField, String);
 
-/// The tokens of a batch, found by each of their unique members.
+/// The tokens of a batch, indexed by each of their unique members.
 #[derive(Clone)]
 pub(super) struct Tokens {
-    /// The id of the organisation, which ids are derived from.
+    /// Id of the organisation, from which ids are derived.
     pub(super) organisation: String,
     pub(super) lookup_keys: LookupKeys,
     all: HashMap<String, Arc<AccessToken>>,
     owners: HashMap<(UniqueField, String), String>,
     changed: BTreeMap<String, Arc<AccessToken>>,
-    /// Ids of stored tokens, and the ids that they have now.
+    /// New ids of stored tokens, by their old ids.
     renamed: BTreeMap<String, String>,
     /// Ids of the tokens that were stored before the batch.
     pub(super) stored: HashSet<String>,
-    /// Values that a token had and has no longer, with the id of the first that gave each up: of all tokens only that one can
-    /// have the value in the database.
+    /// Ids of the first tokens that released a value in this batch, by the value. Only this token can have the value in
+    /// the database.
     released_by: HashMap<(UniqueField, String), String>,
     pub(super) pending: Option<PendingToken>,
 }
 
-/// The token of the record at hand.
+/// The token of the current record.
 #[derive(Clone)]
 pub(super) struct PendingToken {
     pub(super) token: AccessToken,
-    /// The id under which the same token was stored before.
+    /// Id under which the same token was stored before, if it was another.
     pub(super) replaces: Option<String>,
-    /// Whether something other than a secret differs from what was there.
+    /// Whether anything but secrets differs from the stored token.
     pub(super) differs: bool,
 }
 
-/// What a batch writes of its tokens.
+/// The writes of a batch to its tokens.
 pub(super) struct ChangedTokens {
     pub(super) tokens: Vec<AccessToken>,
     pub(super) renamed: Vec<(String, String)>,
@@ -120,7 +120,7 @@ impl Tokens {
         let Some(old) = self.all.remove(id) else { return };
         for unique in UniqueField::ALL {
             if let Some(value) = unique.of(&old) {
-                // Another token may have the value by now.
+                // Another token may already have the value.
                 let key = (unique, value.to_owned());
                 if self.owners.get(&key).is_some_and(|owner| owner == id) {
                     self.owners.remove(&key);
@@ -133,26 +133,26 @@ impl Tokens {
         self.find(UniqueField::Number, number).is_some()
     }
 
-    /// The code and the identifier that the token of this record gives up.
+    /// Returns the code and the identifier that this record changes for its token.
     pub(super) fn released(&self, record: &Object) -> Vec<UniqueFieldValue> {
         let Some(token) = self.of_record(record) else { return Vec::new() };
         let gone = [UniqueField::AuthenticationCode, UniqueField::Identifier].into_iter().filter_map(|unique| {
             let (field, _) = unique.field_and_reason();
             let (old, new) = (unique.of(token)?, record.get(field)?);
-            // A null code is no change of it, a null identifier is.
+            // A code of null is no change, an identifier of null is one.
             let changes = new.as_str() != Some(old) && (unique == UniqueField::Identifier || new.is_string());
             changes.then(|| (unique, old.to_owned()))
         });
         gone.collect()
     }
 
-    /// The codes of this record that another token has.
+    /// Returns the codes of this record that another token has.
     pub(super) fn taken_by_others(&self, record: &Object) -> Vec<UniqueFieldValue> {
         let own = self.of_record(record).map(|token| &token.id);
         named(record).filter(|value| self.owners.get(value).is_some_and(|owner| Some(owner) != own)).collect()
     }
 
-    /// Lets other tokens have the code and the identifier that the token of this record gives up.
+    /// Removes the index entries of the values that this record changes, so that other tokens may have them.
     pub(super) fn release(&mut self, record: &Object) {
         for value in self.released(record) {
             self.owners.remove(&value);
@@ -180,7 +180,7 @@ impl Tokens {
         differs
     }
 
-    /// Notes the values of a token that it has no longer.
+    /// Records the values that a token no longer has.
     fn record_released(&mut self, new: &AccessToken) {
         let Some(old) = self.all.get(&new.id) else { return };
         for unique in UniqueField::ALL {
@@ -202,14 +202,14 @@ impl Tokens {
             vacated.sort_unstable();
             vacated.dedup();
         }
-        // The only other place that has the changed tokens.
+        // The index holds the only other references to the changed tokens.
         drop(self.all);
         let tokens = self.changed.into_values().map(Arc::unwrap_or_clone).collect();
         ChangedTokens { tokens, renamed: self.renamed.into_iter().collect(), vacated }
     }
 }
 
-/// The code and the identifier that a record names.
+/// Returns the code and the identifier that a record names.
 pub(super) fn named(record: &Object) -> impl Iterator<Item = UniqueFieldValue> {
     [UniqueField::AuthenticationCode, UniqueField::Identifier].into_iter().filter_map(move |unique| {
         let (field, _) = unique.field_and_reason();
@@ -217,19 +217,20 @@ pub(super) fn named(record: &Object) -> impl Iterator<Item = UniqueFieldValue> {
     })
 }
 
-/// How records that have neither id nor number find their tokens, besides by the authentication code.
+/// The keys by which a record with neither id nor number finds its token, besides the authentication code.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct LookupKeys {
-    /// By the id that a record with this code was given, whose code is another one since.
+    /// The id that was derived for a record with this code. The code of the token may be another one since.
     pub(super) by_derived_id: bool,
-    /// By the identifier.
+    /// The identifier.
     pub(super) by_identifier: bool,
 }
 
 impl Tokens {
-    /// The token that a record names by its id, else by its number. A record without both names it by its authentication code, else
-    /// by its identifier. A token that such a record has created is found by the code of that record for ever: when it has another
-    /// code since, an old file neither creates a second token nor brings a replaced card back.
+    /// Returns the token of a record: by its id, else by its number. A record without both names it by its
+    /// authentication code, else by its identifier. A token that such a record created is found by the code of that
+    /// record even after its code was changed. So an old file neither creates a second token nor brings back the code
+    /// of a replaced card.
     pub(super) fn of_record(&self, record: &Object) -> Option<&AccessToken> {
         let text = |key: &str| record.get(key).and_then(Value::as_str);
         if !is_unnumbered(record) {

@@ -1,4 +1,4 @@
-//! From the object of a record to the object that is stored: what it refers to, which one it is, and what it changes.
+//! Applies an object of a record: resolves its references, finds the stored object, and merges the members.
 
 use serde_json::Value;
 
@@ -14,7 +14,7 @@ use crate::model::session::Permission;
 use crate::ports::code;
 
 impl<'a> Batch<'a> {
-    /// Upserts one object. Answers whether it existed, and its id; `None` after a violation.
+    /// Upserts one object. Returns whether it existed, and its id. `None` after a violation.
     pub(super) fn upsert(
         &mut self,
         kind: Kind,
@@ -47,7 +47,7 @@ impl<'a> Batch<'a> {
             Kind::Classification => self.merge_into(|b| &mut b.classifications, object, path, violations),
             Kind::ContactInformation => self.merge_into(|b| &mut b.contacts, object, path, violations),
             Kind::AccountsReceivable => {
-                // An account always has a state.
+                // An account always has a state, so null does not clear it.
                 object.retain(|key, value| key != "life_cycle_state" || !value.is_null());
                 self.merge_into(|b| &mut b.accounts, object, path, violations)
             }
@@ -55,7 +55,7 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Puts ids in place of referred and embedded objects; embedded ones are upserted first.
+    /// Replaces referred and embedded objects by their ids. Embedded ones are upserted first.
     fn resolve(&mut self, kind: Kind, object: &mut Object, path: &str, violations: &mut Violations) -> Option<()> {
         let mut failed = false;
         for (member, target) in reference::members(kind) {
@@ -115,7 +115,7 @@ impl<'a> Batch<'a> {
     ) -> Option<(bool, String)> {
         let id =
             self.id_of(|batch, key| overlay(batch).find(key), T::KIND, T::NATURAL_KEY, &object, path, violations)?;
-        // An object that a record shows twice keeps what it had the first time where the second shows null.
+        // When a record contains an object twice, null in the second copy does not clear a member of the first.
         if !self.seen.insert((T::KIND, id.clone())) {
             merge::drop_nulls(&mut object);
         }
@@ -156,7 +156,7 @@ impl<'a> Batch<'a> {
         Some((existing.is_some(), id))
     }
 
-    /// Whether the import may create an object of this kind that a record is about, or refers to at this path.
+    /// Returns whether the import may create an object of this kind at this path of a record.
     fn may_create(&self, kind: Kind, path: &str) -> bool {
         let unknown = match kind {
             _ if path == kind.name() => Unknown::Create,
@@ -177,8 +177,8 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// The id of a record: its own, else that of the object with its natural key, else one derived from that key, so
-    /// that the same record finds its object again.
+    /// Returns the id of the object of a record: its own, else that of the object with its natural key, else one that
+    /// is derived from this key, so that the same record finds its object again.
     fn id_of(
         &mut self,
         find: impl FnOnce(&mut Self, &str) -> Option<String>,
@@ -218,7 +218,7 @@ impl<'a> Batch<'a> {
         if kind != Kind::User || self.users.get(&derived).is_none() {
             return Some(derived);
         }
-        // A user of another name has the id, because it was renamed: a new user must not come by what that user may do.
+        // The derived id belongs to a user that was renamed. The new user must not get the permissions of that user.
         match code::hex_id(self.random) {
             Ok(id) => Some(id),
             Err(_) => {
@@ -229,7 +229,7 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// The documented flag is an object in an object; it is kept flat.
+/// Flattens the documented flag, which is an object within an object.
 fn flatten_flag(object: &mut Object) {
     let Some(Value::Object(flag)) = object.get_mut("country_flag") else { return };
     if let Some(Value::Object(file)) = flag.remove("file") {
