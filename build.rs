@@ -1,8 +1,8 @@
 //! Compiles the contract in `proto/` for `crates/proto`, without a `protoc` on the machine.
 //!
-//! Five files come out, in `OUT_DIR`: the Rust code (`accesstoken.v1.rs`, and `grpc.health.v1.rs` for health), the descriptors
-//! with comments and custom options (`descriptors.bin`), those without comments (`uncommented.bin`), and a `Debug` that hides
-//! secrets for every message that has any (`debug.rs`).
+//! Writes five files to `OUT_DIR`: the Rust code (`accesstoken.v1.rs`, and `grpc.health.v1.rs` for health), the
+//! descriptors with comments and custom options (`descriptors.bin`), the descriptors without comments
+//! (`uncommented.bin`), and a `Debug` that hides secrets for every message that has any (`debug.rs`).
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -12,12 +12,12 @@ use protox::prost_reflect::{DescriptorPool, FieldDescriptor, MessageDescriptor, 
 
 const PACKAGE: &str = "accesstoken.v1";
 
-/// Folders whose files are compiled, with what they import: the contract, health, and what the details of an error consist of. A
-/// client that knows nothing but reflection needs all of them.
+/// Folders whose files are compiled together with their imports: the contract, health, and the details of errors.
+/// Clients that use only reflection need all of them.
 const FOLDERS: [&str; 3] = ["accesstoken", "google/rpc", "grpc"];
 
-/// Messages that are kept apart from the one that holds them. An answer is handed on several times before it is encoded:
-/// all in one it would have five kilobytes to be moved each time.
+/// Fields whose messages are boxed. A response is moved several times before it is encoded, and without the boxes it
+/// would have five kilobytes.
 const BOXED: [&str; 8] = [
     "AccessToken.verified_by_user",
     "AccessToken.accounts_receivable",
@@ -55,7 +55,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for field in BOXED {
         config.boxed(format!(".{PACKAGE}.{field}"));
     }
-    // `skip_debug` takes it from what is nested in a message, too.
+    // `skip_debug` also applies to enums that are nested in a message.
     for nested in secrets.messages.iter().flat_map(MessageDescriptor::child_enums) {
         config.enum_attribute(format!(".{}", nested.full_name()), "#[derive(Debug)]");
     }
@@ -80,7 +80,7 @@ fn visit(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Box<dyn Error>> 
     Ok(())
 }
 
-/// What holds a field that is marked `debug_redact`. Its derived `Debug` would show the secret.
+/// The types with a field that is marked `debug_redact`. A derived `Debug` would show the secret.
 struct Secrets {
     messages: Vec<MessageDescriptor>,
     oneofs: Vec<OneofDescriptor>,
@@ -95,14 +95,14 @@ impl Secrets {
         Self { messages, oneofs }
     }
 
-    /// Paths for prost: these get no derived `Debug`.
+    /// Returns the paths, in the form of prost, of the types that get no derived `Debug`.
     fn paths(&self) -> Vec<String> {
         let messages = self.messages.iter().map(|message| message.full_name());
         let oneofs = self.oneofs.iter().map(|oneof| oneof.full_name());
         messages.chain(oneofs).map(|name| format!(".{name}")).collect()
     }
 
-    /// Their own `Debug`.
+    /// Returns the code of their `Debug` implementations.
     fn debug(&self) -> String {
         let messages = self.messages.iter().map(debug_of_message);
         messages.chain(self.oneofs.iter().map(debug_of_oneof)).collect()
@@ -144,12 +144,12 @@ fn is_secret(field: &FieldDescriptor) -> bool {
     field.options().get_field_by_name("debug_redact").is_some_and(|value| *value == Value::Bool(true))
 }
 
-/// An `optional` field is a oneof of its own in the descriptors, which prost does not show.
+/// Returns whether the oneof is that of an `optional` field, which only the descriptors have.
 fn is_optional(oneof: &OneofDescriptor) -> bool {
     oneof.fields().all(|field| field.field_descriptor_proto().proto3_optional())
 }
 
-/// The path of a message in the generated module: that of `AccessTokenIdentifier.Credential` is
+/// Returns the path of a message in the generated module: that of `AccessTokenIdentifier.Credential` is
 /// `access_token_identifier::Credential`.
 fn rust_path(message: &MessageDescriptor) -> String {
     match message.parent_message() {

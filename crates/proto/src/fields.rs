@@ -1,4 +1,4 @@
-//! Field masks: which paths exist, and what a message is with only those.
+//! Field masks: checks of their paths, and their application to messages.
 
 use std::fmt;
 
@@ -11,9 +11,9 @@ use crate::{descriptor_of, descriptor_pool, from_dynamic, to_dynamic};
 /// A path of a field mask that names no field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownPath {
-    /// The part of the path that is unknown.
+    /// Unknown part of the path.
     pub segment: String,
-    /// The names that are known in its place, in the order of the contract.
+    /// Names that are known in its place, in the order of the contract.
     pub known: Vec<String>,
 }
 
@@ -30,14 +30,15 @@ impl fmt::Display for UnknownPath {
 
 impl std::error::Error for UnknownPath {}
 
-/// Does the dotted path name a field of the message, such as `accounts_receivable.number` of `accesstoken.v1.AccessToken`?
+/// Checks that a dotted path names a field of the message, such as `accounts_receivable.number` of
+/// `accesstoken.v1.AccessToken`.
 ///
-/// A date is a leaf, and so is a list.
+/// Dates and lists are leaves: no path continues below them.
 pub fn validate_path(message_full_name: &str, path: &str) -> Result<(), UnknownPath> {
     validate(descriptor_pool().get_message_by_name(message_full_name), path)
 }
 
-/// [`validate_path`] for a message of the contract.
+/// Checks a path as [`validate_path`] does, for a message type of the contract.
 pub fn validate_path_of<M: Name>(path: &str) -> Result<(), UnknownPath> {
     validate(Some(descriptor_of::<M>()), path)
 }
@@ -56,12 +57,12 @@ fn validate(message: Option<MessageDescriptor>, path: &str) -> Result<(), Unknow
     Ok(())
 }
 
-/// The names of the fields of a message, in the order of the contract.
+/// Returns the names of the fields of a message, in the order of the contract.
 pub(crate) fn known_names(message: &MessageDescriptor) -> Vec<String> {
     message.fields().map(|field| field.name().to_owned()).collect()
 }
 
-/// The message below a field, if paths may go on there.
+/// Returns the message of a field, if paths may continue below it.
 fn nested(field: &FieldDescriptor) -> Option<MessageDescriptor> {
     match field.kind() {
         Kind::Message(message) if !field.is_list() && message.package_name() != "google.protobuf" => Some(message),
@@ -69,9 +70,9 @@ fn nested(field: &FieldDescriptor) -> Option<MessageDescriptor> {
     }
 }
 
-/// The message with only the fields that the mask names; all of them when it names none.
+/// Returns the message with only the fields that the mask names, or the whole message if it names none.
 ///
-/// Paths that do not exist select nothing: check them with [`validate_path`] first.
+/// Paths that do not exist select nothing. Check them with [`validate_path`] first.
 pub fn select<M: Message + Name + Default>(message: M, mask: &FieldMask) -> M {
     if mask.paths.is_empty() {
         return message;

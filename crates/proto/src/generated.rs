@@ -1,4 +1,4 @@
-//! The generated code, kept apart because it does not keep our lints.
+//! The generated code. It is in modules of its own, since it does not conform to our lints.
 
 /// Messages, clients and servers of package `accesstoken.v1`.
 ///
@@ -17,7 +17,7 @@ pub mod health {
     include!(concat!(env!("OUT_DIR"), "/grpc.health.v1.rs"));
 }
 
-/// What `Debug` shows of a secret: whether there is one.
+/// Returns the text that `Debug` shows in place of a secret. It reveals only whether there is one.
 fn hidden<T: Default + PartialEq>(secret: &T) -> &'static str {
     if *secret == T::default() { "" } else { "<hidden>" }
 }

@@ -4,8 +4,8 @@
 //! fields that are set are written, and 64-bit integers are numbers. A date is RFC 3339 in UTC; a field mask is one string of
 //! comma-separated lowerCamelCase paths.
 //!
-//! Reading accepts both forms of a name, takes null for "not set", collects every fault, and never repeats a value: it may
-//! be a secret.
+//! Reading accepts both forms of a name and takes null for "not set". It collects all errors, and no error repeats a
+//! value, which may be a secret.
 
 use prost::{Message, Name};
 use prost_reflect::{DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage, Value};
@@ -30,37 +30,37 @@ pub struct Fault {
     pub reason: ErrorReason,
 }
 
-/// A message as JSON.
+/// Returns a message as JSON.
 pub fn to_value<M: Message + Name>(message: &M) -> Json {
     dynamic_to_value(&to_dynamic(message))
 }
 
-/// A message of a type that is known at run time, as JSON.
+/// Returns a message as JSON, of a type that is known at run time.
 pub fn dynamic_to_value(message: &DynamicMessage) -> Json {
     write_message(message)
 }
 
-/// A message from JSON, or every fault of it.
+/// Reads a message from JSON. The error lists every violation.
 pub fn from_value<M: Message + Name + Default>(json: &Json) -> Result<M, Vec<Fault>> {
     dynamic_from_value(&descriptor_of::<M>(), json).map(|dynamic| from_dynamic(&dynamic))
 }
 
-/// A message of a type that is known at run time, from JSON; or every fault of it.
+/// Reads a message from JSON as [`from_value`] does, of a type that is known at run time.
 pub fn dynamic_from_value(descriptor: &MessageDescriptor, json: &Json) -> Result<DynamicMessage, Vec<Fault>> {
     let mut faults = Vec::new();
     let dynamic = read_message(descriptor, json, "", &mut faults);
     dynamic.filter(|_| faults.is_empty()).ok_or(faults)
 }
 
-/// The canonical form of a field mask: `udf_date_1` and `a_b.c_d` are `udfDate1,aB.cD`.
+/// Returns the canonical form of a field mask: that of `udf_date_1` and `a_b.c_d` is `udfDate1,aB.cD`.
 pub fn field_mask_to_string(mask: &FieldMask) -> String {
     mask.paths.iter().map(|path| lower_camel_case(path)).collect::<Vec<_>>().join(",")
 }
 
-/// A field mask from its canonical form. Field names as in the contract are accepted too, and blanks around paths.
+/// Reads a field mask in its canonical form. Field names as in the contract are accepted too, and blanks around paths.
 ///
-/// The canonical form cannot tell `a_1` from `a1`. No field of the contract has a digit after a letter (a test sees to it),
-/// so a digit always begins a word here.
+/// The canonical forms of `a_1` and `a1` are equal. No field of the contract has a digit after a letter (a test checks
+/// it), so a digit always begins a word here.
 pub fn field_mask_from_str(text: &str) -> FieldMask {
     let paths = text.split(',').map(str::trim).filter(|path| !path.is_empty());
     FieldMask { paths: paths.map(snake_case).collect() }
@@ -115,7 +115,7 @@ fn write(kind: &Kind, value: &Value) -> Json {
         Value::EnumNumber(number) => write_enum(kind, *number),
         Value::Message(message) => write_message(message),
         Value::List(values) => Json::Array(values.iter().map(|value| write(kind, value)).collect()),
-        // No field of the contract has such a type; a test sees to it.
+        // No field of the contract has such a type. A test checks it.
         Value::U32(_) | Value::U64(_) | Value::F32(_) | Value::Bytes(_) | Value::Map(_) => Json::Null,
     }
 }
@@ -184,7 +184,7 @@ fn read_members(
     message
 }
 
-/// The field of the same oneof, or the same field under its other name, that was read before.
+/// Returns the name of a field of the same oneof, or of the same field under its other name, that was already read.
 fn set_already(message: &DynamicMessage, field: &FieldDescriptor) -> Option<String> {
     let same: Vec<_> = field.containing_oneof().map_or_else(|| vec![field.clone()], |oneof| oneof.fields().collect());
     same.iter().find(|other| message.has_field(other)).map(|other| other.name().to_owned())
@@ -209,7 +209,7 @@ fn read(kind: &Kind, json: &Json, path: &str, faults: &mut Vec<Fault>) -> Option
         Kind::Double => read_float(json).map(Value::F64).ok_or("must be a number"),
         Kind::Int32 => integer(json).map(Value::I32).ok_or("must be an integer of 32 bits"),
         Kind::Int64 => integer(json).map(Value::I64).ok_or("must be an integer of 64 bits"),
-        // No field of the contract has another type; a test sees to it.
+        // No field of the contract has another type. A test checks it.
         _ => Err("cannot be given as JSON"),
     };
     value.map_or_else(|description| invalid(path, description, faults), Some)
@@ -225,7 +225,7 @@ fn read_enum(descriptor: &EnumDescriptor, json: &Json, path: &str, faults: &mut 
     invalid(path, &format!("must be one of {}", names.join(", ")), faults)
 }
 
-/// Integers come as numbers, also as `3.0`, or in a string.
+/// Reads an integer. It may be a number, also in the form `3.0`, or a string.
 fn integer<T: TryFrom<i64>>(json: &Json) -> Option<T> {
     let whole = |number: f64| (number.fract() == 0.0 && number.abs() < 9e15).then_some(number as i64);
     let number = match json {
@@ -239,13 +239,15 @@ fn integer<T: TryFrom<i64>>(json: &Json) -> Option<T> {
 fn read_float(json: &Json) -> Option<f64> {
     match json {
         Json::Number(number) => number.as_f64(),
-        // "NaN" and "Infinity" are the canonical forms; whether a number must be finite is the service's rule.
+        // "NaN" and "Infinity" are the canonical forms. The service decides whether a number must be finite.
         Json::String(text) => text.parse().ok(),
         _ => None,
     }
 }
 
-/// RFC 3339, which has a `T` and a zone, within the years 1 to 9999.
+/// Reads a date in RFC 3339, which has a `T` and an offset, within the years 1 to 9999. This is the canonical form of
+/// the contract. The domain reads the other forms of dates, in which the HTTP API and imports have them; this crate
+/// knows no other crate.
 fn read_timestamp(text: &str) -> Option<Timestamp> {
     let bytes = text.as_bytes();
     let zone = bytes.last().is_some_and(|last| last.eq_ignore_ascii_case(&b'Z'))

@@ -1,10 +1,11 @@
-//! The contract: the messages, clients and servers of `proto/`, and what a program can read from it. It knows no other crate.
+//! The contract: messages, clients and servers of `proto/`, and its options as data. This crate imports no other crate
+//! of the workspace.
 //!
 //! - [`v1`] is generated from package `accesstoken.v1`.
 //! - [`health`] is generated from package `grpc.health.v1`.
-//! - [`options`] reads what the contract says of methods and fields: permissions, HTTP paths, releases.
+//! - [`options`] reads the options of methods and fields: permissions, HTTP paths, releases.
 //! - [`fields`] checks and applies field masks.
-//! - [`json`] maps messages to JSON and back.
+//! - [`json`] writes messages as JSON and reads them.
 
 use std::sync::LazyLock;
 
@@ -20,8 +21,8 @@ mod unchanged;
 pub use generated::{health, v1};
 pub use unchanged::Unchanged;
 
-/// The compiled contract with comments and custom options, health, and the details of errors (`google.rpc`): what reflection
-/// serves.
+/// The descriptors that reflection serves: the contract with comments and custom options, health, and the details of
+/// errors (`google.rpc`).
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 /// The `domain` of every `google.rpc.ErrorInfo` of this service.
@@ -29,13 +30,14 @@ pub const ERROR_DOMAIN: &str = "access-tokens";
 
 const UNCOMMENTED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/uncommented.bin"));
 
-/// The descriptors of the contract, decoded once.
+/// Returns the descriptors of the contract, which are decoded once.
 pub fn descriptor_pool() -> &'static DescriptorPool {
     static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| decode(UNCOMMENTED));
     &POOL
 }
 
-/// The same with comments, which take three times as much memory: for whoever reads them and lets them go.
+/// Decodes the descriptors with comments. They need three times as much memory, so the caller should drop them after
+/// use.
 pub fn commented_pool() -> DescriptorPool {
     decode(FILE_DESCRIPTOR_SET)
 }

@@ -1,4 +1,4 @@
-//! What the contract says of its methods and fields, as data.
+//! The options of the contract as data: authorisation, HTTP paths and releases of methods, and properties of fields.
 
 use std::sync::LazyLock;
 
@@ -46,18 +46,18 @@ pub struct HttpBinding {
     pub verb: &'static str,
     /// The path, for example `/v1/access_tokens/show`.
     pub path: String,
-    /// Whether the request travels as JSON in the body; otherwise in the query.
+    /// Whether the request is JSON in the body. Otherwise it is in the query.
     pub body: bool,
 }
 
-/// What the contract says of a method.
+/// A method of the contract.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MethodInfo {
-    /// The path of the call, for example `/accesstoken.v1.AccessTokenService/ShowAccessToken`.
+    /// Path of the call, for example `/accesstoken.v1.AccessTokenService/ShowAccessToken`.
     pub grpc_path: String,
-    /// The full name of the request message.
+    /// Full name of the request message.
     pub input: String,
-    /// The full name of the answer message.
+    /// Full name of the response message.
     pub output: String,
     /// Whether the request is a stream.
     pub client_streaming: bool,
@@ -65,26 +65,26 @@ pub struct MethodInfo {
     pub requirement: Option<Requirement>,
     /// Whether the method changes no record. Every other method may write.
     pub reads: bool,
-    /// The HTTP paths, that of the original API first. A streaming method has none.
+    /// HTTP paths, that of the original API first. A streaming method has none.
     pub http: Vec<HttpBinding>,
-    /// The first release of the original API that has the method.
+    /// First release of the original API that has the method.
     pub available_from: Option<String>,
-    /// The first release of the original API that advises against it.
+    /// First release of the original API that deprecates the method.
     pub deprecated_from: Option<String>,
 }
 
-/// What the contract says of a field.
+/// The options of a field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldInfo {
-    /// The first release of the original API that has the field.
+    /// First release of the original API that has the field.
     pub available_from: Option<String>,
-    /// The first release of the original API that advises against it.
+    /// First release of the original API that deprecates the field.
     pub deprecated_from: Option<String>,
     /// Whether the value must never be shown.
     pub secret: bool,
 }
 
-/// Every method of the contract.
+/// Returns every method of the contract. This is the only list of methods; all others follow from it.
 pub fn methods() -> &'static [MethodInfo] {
     static METHODS: LazyLock<Vec<MethodInfo>> = LazyLock::new(|| {
         let services = descriptor_pool().services().filter(|service| service.package_name() == "accesstoken.v1");
@@ -93,18 +93,18 @@ pub fn methods() -> &'static [MethodInfo] {
     &METHODS
 }
 
-/// The method of a path such as `/accesstoken.v1.AccessTokenService/ShowAccessToken`.
+/// Returns the method with a path such as `/accesstoken.v1.AccessTokenService/ShowAccessToken`.
 pub fn method(grpc_path: &str) -> Option<&'static MethodInfo> {
     methods().iter().find(|method| method.grpc_path == grpc_path)
 }
 
-/// What the contract says of a field, such as `udf_date_1` of `accesstoken.v1.AccessToken`.
+/// Returns the options of a field, such as `udf_date_1` of `accesstoken.v1.AccessToken`.
 pub fn field(message_full_name: &str, field: &str) -> Option<FieldInfo> {
     let field = descriptor_pool().get_message_by_name(message_full_name)?.get_field_by_name(field)?;
     Some(field_info(&field))
 }
 
-/// What the contract says of a field, for those who walk the descriptors.
+/// Returns the options of a field, given its descriptor.
 pub fn field_info(field: &FieldDescriptor) -> FieldInfo {
     let options = field.options();
     FieldInfo {
@@ -114,17 +114,18 @@ pub fn field_info(field: &FieldDescriptor) -> FieldInfo {
     }
 }
 
-/// Does the contract say that a field must be given?
+/// Returns whether the field is marked as REQUIRED.
 pub fn is_required(field: &FieldDescriptor) -> bool {
     behaviours(field).contains(&2)
 }
 
-/// Does it say that a field may be left out? Alternatives of a oneof say so only where none of them may be given.
+/// Returns whether the field is marked as OPTIONAL. The alternatives of a oneof are marked only if none of them need be
+/// given.
 pub fn is_optional(field: &FieldDescriptor) -> bool {
     behaviours(field).contains(&1)
 }
 
-/// The numbers of `google.api.field_behavior`: 1 is OPTIONAL, 2 is REQUIRED, 3 is OUTPUT_ONLY.
+/// Returns the numbers of `google.api.field_behavior`: 1 is OPTIONAL, 2 is REQUIRED, 3 is OUTPUT_ONLY.
 fn behaviours(field: &FieldDescriptor) -> Vec<i32> {
     let Some(values) = extension(&field.options(), "google.api.field_behavior") else { return Vec::new() };
     values.as_list().into_iter().flatten().filter_map(Value::as_enum_number).collect()
@@ -145,7 +146,7 @@ fn method_info(method: &MethodDescriptor) -> MethodInfo {
     }
 }
 
-/// The binding of a `google.api.HttpRule` and its additional ones.
+/// Returns the binding of a `google.api.HttpRule`, followed by its additional ones.
 fn bindings(rule: &Value) -> Vec<HttpBinding> {
     let Some(rule) = rule.as_message() else { return Vec::new() };
     let own = ["get", "post"].into_iter().find(|verb| rule.has_field_by_name(verb)).and_then(|verb| {

@@ -1,10 +1,10 @@
-//! Messages that nobody looks into: a codec that passes on their bytes.
+//! A codec that passes the bytes of messages on without decoding them.
 
 use prost::bytes::{Buf, BufMut, Bytes};
 use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
-/// Messages as they stand on the wire.
+/// Encoded messages.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Unchanged;
 

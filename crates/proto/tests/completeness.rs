@@ -1,4 +1,4 @@
-//! The contract says everything it has to say about each of its elements.
+//! Tests that the contract is complete: every element has its comment and its options.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -26,7 +26,7 @@ fn comment(file: &FileDescriptor, path: &[i32]) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The services and methods of the contract; one that is missing or added here changes what clients can rely on.
+/// Compares the methods with the specification. Clients rely on every method of this list.
 #[test]
 fn methods_are_those_of_the_specification() {
     const READS: bool = true;
@@ -68,8 +68,8 @@ fn methods_are_those_of_the_specification() {
     assert_eq!(found, expected);
 }
 
-/// A method reads if its permission is one to read, and only then. `CheckPassCode` is the exception: it has that permission, and
-/// counts attempts, on which later calls decide.
+/// A method has the option `reads` if its permission is `access_tokens.read`, and only then. `CheckPassCode` is the
+/// exception: it has that permission, and counts attempts, on which later calls depend.
 #[test]
 fn methods_that_read_are_those_with_the_permission_to_read() {
     for method in options::methods() {
@@ -129,7 +129,7 @@ fn every_element_has_a_comment() {
     assert!(silent.is_empty(), "without a comment: {silent:?}");
 }
 
-/// The word before a field's description and its `google.api.field_behavior` say the same.
+/// The first word of a field's comment agrees with its `google.api.field_behavior`.
 #[test]
 fn field_comments_state_the_behaviour() {
     let behaviour = contract().get_extension_by_name("google.api.field_behavior").expect("is vendored");
@@ -152,8 +152,7 @@ fn field_comments_state_the_behaviour() {
     }
 }
 
-/// A choice without which a request is complete marks its alternatives as OPTIONAL; all others mark none of them. The
-/// gateway goes by it.
+/// A oneof that may be left out marks its alternatives as OPTIONAL. All others mark none. The gateway depends on it.
 #[test]
 fn choices_say_whether_one_must_be_made() {
     let mut optional = Vec::new();
@@ -175,7 +174,7 @@ fn choices_say_whether_one_must_be_made() {
     assert_eq!(optional, ["accesstoken.v1.ChangePassCodeRequest.proof"]);
 }
 
-/// Clients decide by these names and numbers: the list only grows at its end.
+/// Clients depend on these names and numbers, so the list only grows at its end.
 #[test]
 fn error_reasons_are_documented_and_in_order() {
     let reasons = contract().get_enum_by_name("accesstoken.v1.ErrorReason").expect("exists");
@@ -193,7 +192,7 @@ fn error_reasons_are_documented_and_in_order() {
         "UNIMPLEMENTED",
         "DEADLINE_EXCEEDED",
     ];
-    // Numbers are left out where the reasons of a later release have theirs already.
+    // Gaps in the numbers belong to reasons of a later release.
     let mut before = -1;
     for reason in reasons.values() {
         assert!(reason.number() > before, "{}", reason.name());
@@ -230,7 +229,7 @@ fn reasons_named_in_comments_exist() {
     }
 }
 
-/// What `json` and `field_mask_from_str` rely on.
+/// The assumptions of `json` and `field_mask_from_str`.
 #[test]
 fn types_and_names_are_those_the_json_mapping_knows() {
     for field in messages().flat_map(|message| message.fields().collect::<Vec<_>>()) {

@@ -6,7 +6,7 @@ use access_tokens_proto::{descriptor_pool, options};
 
 type Notes = BTreeMap<String, (Option<String>, Option<String>)>;
 
-/// Message, field, available from, deprecated from. What is not here has no note.
+/// Message, field, first release, deprecating release. A field that is not listed has no note.
 const FIELDS: &[(&str, &str, &str, &str)] = &[
     ("AccessToken", "card_masked_number", "R16.2.0", ""),
     ("AccessToken", "card_last_4_digits", "R15.0.0", "R16.2.0"),
@@ -45,7 +45,7 @@ const FIELDS: &[(&str, &str, &str, &str)] = &[
 /// Messages with user defined fields, all of them from R10.1.0.
 const USER_DEFINED: &[&str] = &["AccessToken", "CreateAccessTokenRequest", "UpdateAccessTokenRequest"];
 
-/// Method, available from, deprecated from.
+/// Method, first release, deprecating release.
 const METHODS: &[(&str, &str, &str)] = &[
     ("ShowAccessToken", "R5.0.0", ""),
     ("ListAccessTokens", "R8.0.0", ""),
@@ -89,7 +89,7 @@ fn fields_carry_the_documented_releases() {
     }
     let mut found: Notes = BTreeMap::new();
     let messages = descriptor_pool().all_messages().filter(|message| message.package_name() == "accesstoken.v1");
-    // A record of an import mirrors the message it stands for; the next test compares the two.
+    // A record of an import corresponds to a message of answers. The next test compares the two.
     for message in messages.filter(|message| !message.name().ends_with("Record")) {
         for field in message.fields() {
             let info = options::field_info(&field);
