@@ -48,7 +48,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out.join("descriptors.bin"), compiler.encode_file_descriptor_set())?;
     fs::write(out.join("uncommented.bin"), compiled(false)?.encode_file_descriptor_set())?;
 
-    let secrets = Secrets::of(&compiler.descriptor_pool());
+    let secrets = RedactedTypes::of(&compiler.descriptor_pool());
     let mut config = prost_build::Config::new();
     config.enable_type_names();
     config.skip_debug(secrets.paths());
@@ -81,12 +81,12 @@ fn visit(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Box<dyn Error>> 
 }
 
 /// The types with a field that is marked `debug_redact`. A derived `Debug` would show the secret.
-struct Secrets {
+struct RedactedTypes {
     messages: Vec<MessageDescriptor>,
     oneofs: Vec<OneofDescriptor>,
 }
 
-impl Secrets {
+impl RedactedTypes {
     fn of(pool: &DescriptorPool) -> Self {
         let mut messages: Vec<_> = pool.all_messages().filter(|message| message.package_name() == PACKAGE).collect();
         let oneofs = messages.iter().flat_map(MessageDescriptor::oneofs).filter(|oneof| !is_optional(oneof));

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::task::{Context, Poll};
 
-use access_tokens_proto::Unchanged;
+use access_tokens_proto::BytesCodec;
 use anyhow::Result;
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -39,7 +39,7 @@ impl tower::Service<Request<Body>> for Empty {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let answer = self.clone();
-        Box::pin(async move { Ok(Grpc::new(Unchanged).unary(answer, request).await) })
+        Box::pin(async move { Ok(Grpc::new(BytesCodec).unary(answer, request).await) })
     }
 }
 

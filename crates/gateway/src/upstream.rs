@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use access_tokens_proto::Unchanged;
+use access_tokens_proto::BytesCodec;
 use bytes::Bytes;
 use h2::Reason;
 use http::uri::PathAndQuery;
@@ -110,7 +110,7 @@ impl Prepared {
         request.set_timeout(self.timeout);
         let answered = async {
             client.ready().await?;
-            client.unary(request, self.path.clone(), Unchanged).await
+            client.unary(request, self.path.clone(), BytesCodec).await
         };
         let answered = answered.await;
         let failure = answered.as_ref().err().and_then(failure);

@@ -12,14 +12,14 @@ use std::sync::LazyLock;
 use prost::{Message, Name};
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
 
+mod bytes_codec;
 pub mod fields;
 mod generated;
 pub mod json;
 pub mod options;
-mod unchanged;
 
+pub use bytes_codec::BytesCodec;
 pub use generated::{health, v1};
-pub use unchanged::Unchanged;
 
 /// The descriptors that reflection serves: the contract with comments and custom options, health, and the details of
 /// errors (`google.rpc`).

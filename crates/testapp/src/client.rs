@@ -9,7 +9,7 @@ use access_tokens_proto::v1::access_token_service_client::AccessTokenServiceClie
 use access_tokens_proto::v1::directory_service_client::DirectoryServiceClient;
 use access_tokens_proto::v1::import_directory_request::Existing;
 use access_tokens_proto::v1::{CreateAccessTokenRequest, ImportDirectoryRequest, ImportDirectoryResponse};
-use access_tokens_proto::{Unchanged, descriptor_pool, json, options};
+use access_tokens_proto::{BytesCodec, descriptor_pool, json, options};
 use http::uri::PathAndQuery;
 use prost::Message;
 use prost_reflect::DynamicMessage;
@@ -147,7 +147,7 @@ impl Client {
         let ready = client.ready().await;
         ready.map_err(|error| Refusal::new(Status::unknown(format!("Service was not ready: {error}"))))?;
         let path = PathAndQuery::from_static(&method.grpc_path);
-        let answer = client.unary(self.request(message.into()), path, Unchanged).await.map_err(Refusal::new)?;
+        let answer = client.unary(self.request(message.into()), path, BytesCodec).await.map_err(Refusal::new)?;
         let answer = DynamicMessage::decode(descriptor(&method.output), answer.into_inner()).expect("an answer");
         Ok(json::dynamic_to_value(&answer))
     }

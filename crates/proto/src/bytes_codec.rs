@@ -6,9 +6,9 @@ use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
 /// Encoded messages.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Unchanged;
+pub struct BytesCodec;
 
-impl Codec for Unchanged {
+impl Codec for BytesCodec {
     type Encode = Bytes;
     type Decode = Bytes;
     type Encoder = Self;
@@ -23,7 +23,7 @@ impl Codec for Unchanged {
     }
 }
 
-impl Encoder for Unchanged {
+impl Encoder for BytesCodec {
     type Item = Bytes;
     type Error = Status;
 
@@ -33,7 +33,7 @@ impl Encoder for Unchanged {
     }
 }
 
-impl Decoder for Unchanged {
+impl Decoder for BytesCodec {
     type Item = Bytes;
     type Error = Status;
 
