@@ -14,21 +14,10 @@ use serde_json::{Map, Value as Json};
 
 use crate::fields::known_names;
 use crate::v1::ErrorReason;
-use crate::{descriptor_of, from_dynamic, to_dynamic, transcode};
+use crate::{FieldViolation, descriptor_of, from_dynamic, to_dynamic, transcode};
 
 const TIMESTAMP: &str = "google.protobuf.Timestamp";
 const FIELD_MASK: &str = "google.protobuf.FieldMask";
-
-/// One fault of a JSON value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// The dotted path of the field; empty for the whole value.
-    pub field: String,
-    /// What is wrong, for people. It never repeats a value.
-    pub description: String,
-    /// UNKNOWN_FIELD, INVALID_FIELD_VALUE or, for several alternatives of a oneof, INVALID_IDENTIFIER.
-    pub reason: ErrorReason,
-}
 
 /// Returns a message as JSON.
 pub fn to_value<M: Message + Name>(message: &M) -> Json {
@@ -41,15 +30,15 @@ pub fn dynamic_to_value(message: &DynamicMessage) -> Json {
 }
 
 /// Reads a message from JSON. The error lists every violation.
-pub fn from_value<M: Message + Name + Default>(json: &Json) -> Result<M, Vec<Fault>> {
+pub fn from_value<M: Message + Name + Default>(json: &Json) -> Result<M, Vec<FieldViolation>> {
     dynamic_from_value(&descriptor_of::<M>(), json).map(|dynamic| from_dynamic(&dynamic))
 }
 
 /// Reads a message from JSON as [`from_value`] does, of a type that is known at run time.
-pub fn dynamic_from_value(descriptor: &MessageDescriptor, json: &Json) -> Result<DynamicMessage, Vec<Fault>> {
-    let mut faults = Vec::new();
-    let dynamic = read_message(descriptor, json, "", &mut faults);
-    dynamic.filter(|_| faults.is_empty()).ok_or(faults)
+pub fn dynamic_from_value(descriptor: &MessageDescriptor, json: &Json) -> Result<DynamicMessage, Vec<FieldViolation>> {
+    let mut violations = Vec::new();
+    let dynamic = read_message(descriptor, json, "", &mut violations);
+    dynamic.filter(|_| violations.is_empty()).ok_or(violations)
 }
 
 /// Returns the canonical form of a field mask: that of `udf_date_1` and `a_b.c_d` is `udfDate1,aB.cD`.
@@ -139,18 +128,18 @@ fn read_message(
     descriptor: &MessageDescriptor,
     json: &Json,
     path: &str,
-    faults: &mut Vec<Fault>,
+    violations: &mut Vec<FieldViolation>,
 ) -> Option<DynamicMessage> {
     match (descriptor.full_name(), json) {
         (TIMESTAMP, Json::String(text)) => match read_timestamp(text) {
             Some(timestamp) => Some(transcode(descriptor.clone(), &timestamp)),
-            None => invalid(path, "must be a date and time as in RFC 3339, such as 2017-09-14T12:18:01Z", faults),
+            None => invalid(path, "must be a date and time as in RFC 3339, such as 2017-09-14T12:18:01Z", violations),
         },
         (FIELD_MASK, Json::String(text)) => Some(transcode(descriptor.clone(), &field_mask_from_str(text))),
-        (TIMESTAMP, _) => invalid(path, "must be a date and time in a string", faults),
-        (FIELD_MASK, _) => invalid(path, "must be a string of comma-separated paths", faults),
-        (_, Json::Object(members)) => Some(read_members(descriptor, members, path, faults)),
-        _ => invalid(path, "must be an object", faults),
+        (TIMESTAMP, _) => invalid(path, "must be a date and time in a string", violations),
+        (FIELD_MASK, _) => invalid(path, "must be a string of comma-separated paths", violations),
+        (_, Json::Object(members)) => Some(read_members(descriptor, members, path, violations)),
+        _ => invalid(path, "must be an object", violations),
     }
 }
 
@@ -158,7 +147,7 @@ fn read_members(
     descriptor: &MessageDescriptor,
     members: &Map<String, Json>,
     path: &str,
-    faults: &mut Vec<Fault>,
+    violations: &mut Vec<FieldViolation>,
 ) -> DynamicMessage {
     let mut message = DynamicMessage::new(descriptor.clone());
     for (key, json) in members {
@@ -166,7 +155,7 @@ fn read_members(
         let field = descriptor.get_field_by_name(key).or_else(|| descriptor.get_field_by_json_name(key));
         let Some(field) = field else {
             let description = format!("unknown field; known: {}", known_names(descriptor).join(", "));
-            faults.push(Fault { field: path, description, reason: ErrorReason::UnknownField });
+            violations.push(FieldViolation::new(ErrorReason::UnknownField, path, description));
             continue;
         };
         if json.is_null() {
@@ -174,10 +163,10 @@ fn read_members(
         }
         if let Some(other) = set_already(&message, &field) {
             let description = format!("excludes `{other}`: only one of them may be given");
-            faults.push(Fault { field: path, description, reason: ErrorReason::InvalidIdentifier });
+            violations.push(FieldViolation::new(ErrorReason::InvalidIdentifier, path, description));
             continue;
         }
-        if let Some(value) = read_field(&field, json, &path, faults) {
+        if let Some(value) = read_field(&field, json, &path, violations) {
             message.set_field(&field, value);
         }
     }
@@ -190,20 +179,20 @@ fn set_already(message: &DynamicMessage, field: &FieldDescriptor) -> Option<Stri
     same.iter().find(|other| message.has_field(other)).map(|other| other.name().to_owned())
 }
 
-fn read_field(field: &FieldDescriptor, json: &Json, path: &str, faults: &mut Vec<Fault>) -> Option<Value> {
+fn read_field(field: &FieldDescriptor, json: &Json, path: &str, violations: &mut Vec<FieldViolation>) -> Option<Value> {
     if !field.is_list() {
-        return read(&field.kind(), json, path, faults);
+        return read(&field.kind(), json, path, violations);
     }
-    let Some(items) = json.as_array() else { return invalid(path, "must be an array", faults) };
+    let Some(items) = json.as_array() else { return invalid(path, "must be an array", violations) };
     let items = items.iter().enumerate();
-    let values = items.filter_map(|(index, json)| read(&field.kind(), json, &format!("{path}[{index}]"), faults));
+    let values = items.filter_map(|(index, json)| read(&field.kind(), json, &format!("{path}[{index}]"), violations));
     Some(Value::List(values.collect()))
 }
 
-fn read(kind: &Kind, json: &Json, path: &str, faults: &mut Vec<Fault>) -> Option<Value> {
+fn read(kind: &Kind, json: &Json, path: &str, violations: &mut Vec<FieldViolation>) -> Option<Value> {
     let value = match kind {
-        Kind::Message(descriptor) => return read_message(descriptor, json, path, faults).map(Value::Message),
-        Kind::Enum(descriptor) => return read_enum(descriptor, json, path, faults),
+        Kind::Message(descriptor) => return read_message(descriptor, json, path, violations).map(Value::Message),
+        Kind::Enum(descriptor) => return read_enum(descriptor, json, path, violations),
         Kind::String => json.as_str().map(|text| Value::String(text.to_owned())).ok_or("must be a string"),
         Kind::Bool => json.as_bool().map(Value::Bool).ok_or("must be true or false"),
         Kind::Double => read_float(json).map(Value::F64).ok_or("must be a number"),
@@ -212,17 +201,22 @@ fn read(kind: &Kind, json: &Json, path: &str, faults: &mut Vec<Fault>) -> Option
         // No field of the contract has another type. A test checks it.
         _ => Err("cannot be given as JSON"),
     };
-    value.map_or_else(|description| invalid(path, description, faults), Some)
+    value.map_or_else(|description| invalid(path, description, violations), Some)
 }
 
-fn read_enum(descriptor: &EnumDescriptor, json: &Json, path: &str, faults: &mut Vec<Fault>) -> Option<Value> {
+fn read_enum(
+    descriptor: &EnumDescriptor,
+    json: &Json,
+    path: &str,
+    violations: &mut Vec<FieldViolation>,
+) -> Option<Value> {
     let by_name = json.as_str().and_then(|name| descriptor.get_value_by_name(name));
     let by_number = || json.as_i64().and_then(|number| descriptor.get_value(i32::try_from(number).ok()?));
     if let Some(value) = by_name.or_else(by_number) {
         return Some(Value::EnumNumber(value.number()));
     }
     let names: Vec<_> = descriptor.values().filter(|value| value.number() != 0).map(|v| v.name().to_owned()).collect();
-    invalid(path, &format!("must be one of {}", names.join(", ")), faults)
+    invalid(path, &format!("must be one of {}", names.join(", ")), violations)
 }
 
 /// Reads an integer. It may be a number, also in the form `3.0`, or a string.
@@ -259,8 +253,7 @@ fn read_timestamp(text: &str) -> Option<Timestamp> {
     (-62_135_596_800..=253_402_300_799).contains(&timestamp.seconds).then_some(timestamp)
 }
 
-fn invalid<T>(path: &str, description: &str, faults: &mut Vec<Fault>) -> Option<T> {
-    let description = description.to_owned();
-    faults.push(Fault { field: path.to_owned(), description, reason: ErrorReason::InvalidFieldValue });
+fn invalid<T>(path: &str, description: &str, violations: &mut Vec<FieldViolation>) -> Option<T> {
+    violations.push(FieldViolation::invalid(path, description));
     None
 }

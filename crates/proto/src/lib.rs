@@ -13,12 +13,14 @@ use prost::{Message, Name};
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
 
 mod bytes_codec;
+mod field_violation;
 pub mod fields;
 mod generated;
 pub mod json;
 pub mod options;
 
 pub use bytes_codec::BytesCodec;
+pub use field_violation::FieldViolation;
 pub use generated::{health, v1};
 
 /// The descriptors that reflection serves: the contract with comments and custom options, health, and the details of
