@@ -1,10 +1,8 @@
 //! Organisations, logins, API keys and released sessions.
 
-use std::future::Future;
-
 use chrono::TimeDelta;
 
-use super::error::StoreResult;
+use super::error::StoreFuture;
 use super::login::LoginStore;
 use crate::model::credential::Credential;
 use crate::model::directory::Organisation;
@@ -136,47 +134,32 @@ pub struct OrganisationRef {
 /// Organisations, logins, API keys and released sessions.
 pub trait AccountStore: LoginStore {
     /// Returns the organisation with a name.
-    fn organisation_by_name(&self, name: &str) -> impl Future<Output = StoreResult<Option<OrganisationRef>>> + Send;
+    fn organisation_by_name(&self, name: &str) -> impl StoreFuture<Option<OrganisationRef>>;
 
     /// Returns the organisation with a public id.
-    fn organisation_by_id(&self, id: &str) -> impl Future<Output = StoreResult<Option<OrganisationRef>>> + Send;
+    fn organisation_by_id(&self, id: &str) -> impl StoreFuture<Option<OrganisationRef>>;
 
     /// Returns all organisations, in the order of their creation.
-    fn organisations(&self) -> impl Future<Output = StoreResult<Vec<OrganisationRef>>> + Send;
+    fn organisations(&self) -> impl StoreFuture<Vec<OrganisationRef>>;
 
     /// Creates an organisation unless its name exists, and returns the organisation with the name.
-    fn ensure_organisation(
-        &self,
-        organisation: &Organisation,
-    ) -> impl Future<Output = StoreResult<OrganisationRef>> + Send;
+    fn ensure_organisation(&self, organisation: &Organisation) -> impl StoreFuture<OrganisationRef>;
 
     /// Renames an organisation. A name that is in use is a duplicate.
-    fn rename_organisation(
-        &self,
-        organisation: OrganisationKey,
-        name: &str,
-    ) -> impl Future<Output = StoreResult<()>> + Send;
+    fn rename_organisation(&self, organisation: OrganisationKey, name: &str) -> impl StoreFuture<()>;
 
     /// Returns the credential of the user with a user name.
     fn credential_by_username(
         &self,
         organisation: OrganisationKey,
         username: &str,
-    ) -> impl Future<Output = StoreResult<Option<Credential>>> + Send;
+    ) -> impl StoreFuture<Option<Credential>>;
 
     /// Returns the credential of the user with an id.
-    fn credential(
-        &self,
-        organisation: OrganisationKey,
-        user: &str,
-    ) -> impl Future<Output = StoreResult<Option<Credential>>> + Send;
+    fn credential(&self, organisation: OrganisationKey, user: &str) -> impl StoreFuture<Option<Credential>>;
 
     /// Returns the enabled user with an id. `None`: there is no such user, it cannot log in, or it is disabled.
-    fn account(
-        &self,
-        organisation: OrganisationKey,
-        user: &str,
-    ) -> impl Future<Output = StoreResult<Option<UserAccount>>> + Send;
+    fn account(&self, organisation: OrganisationKey, user: &str) -> impl StoreFuture<Option<UserAccount>>;
 
     /// Returns the enabled user together with one of its API keys, in one statement. `None` also when the user has no
     /// such key.
@@ -185,60 +168,42 @@ pub trait AccountStore: LoginStore {
         organisation: OrganisationKey,
         user: &str,
         key: &str,
-    ) -> impl Future<Output = StoreResult<Option<(UserAccount, KeyTerms)>>> + Send;
+    ) -> impl StoreFuture<Option<(UserAccount, KeyTerms)>>;
 
     /// Returns the API key with a public part.
-    fn api_key(&self, id: &str) -> impl Future<Output = StoreResult<Option<ApiKey>>> + Send;
+    fn api_key(&self, id: &str) -> impl StoreFuture<Option<ApiKey>>;
 
     /// Stores a new API key. When the key's own list has permissions that its user lacks, the user gets them. The
     /// permissions of the user's other keys stay as they are.
-    fn add_api_key(&self, key: &ApiKey, created: Timestamp) -> impl Future<Output = StoreResult<()>> + Send;
+    fn add_api_key(&self, key: &ApiKey, created: Timestamp) -> impl StoreFuture<()>;
 
     /// Replaces the hash of a key that is not revoked, if it is still `old`. Returns whether it was.
-    fn replace_api_key_hash(
-        &self,
-        id: &str,
-        old: &CodeHash,
-        new: &CodeHash,
-    ) -> impl Future<Output = StoreResult<bool>> + Send;
+    fn replace_api_key_hash(&self, id: &str, old: &CodeHash, new: &CodeHash) -> impl StoreFuture<bool>;
 
     /// Records the use of a key, unless a use within the last minute is recorded. `address` is that of the client.
-    fn record_key_use(
-        &self,
-        id: &str,
-        used: Timestamp,
-        address: Option<&str>,
-    ) -> impl Future<Output = StoreResult<()>> + Send;
+    fn record_key_use(&self, id: &str, used: Timestamp, address: Option<&str>) -> impl StoreFuture<()>;
 
     /// Stores a session in one statement, if the user is enabled and the proof is still valid at that time. Returns
     /// when it was issued, which is not before the user's sessions may begin, and when it expires: after its lifetime,
     /// or together with its key. `None`: nothing was stored.
-    fn open_session(
-        &self,
-        session: &NewSession<'_>,
-    ) -> impl Future<Output = StoreResult<Option<(Timestamp, Timestamp)>>> + Send;
+    fn open_session(&self, session: &NewSession<'_>) -> impl StoreFuture<Option<(Timestamp, Timestamp)>>;
 
     /// Ends a session. It is no error to end it twice.
-    fn release_session(&self, session: &str, expires: Timestamp) -> impl Future<Output = StoreResult<()>> + Send;
+    fn release_session(&self, session: &str, expires: Timestamp) -> impl StoreFuture<()>;
 
     /// Deletes the rows of released sessions from the table of open sessions.
-    fn delete_sessions(&self, sessions: &[(OrganisationKey, String)]) -> impl Future<Output = StoreResult<()>> + Send;
+    fn delete_sessions(&self, sessions: &[(OrganisationKey, String)]) -> impl StoreFuture<()>;
 
     /// Returns a page of the sessions that were released and have not expired at `now`.
-    fn released_sessions(
-        &self,
-        after: &ReleasedAfter,
-        now: Timestamp,
-        limit: u32,
-    ) -> impl Future<Output = StoreResult<ReleasedPage>> + Send;
+    fn released_sessions(&self, after: &ReleasedAfter, now: Timestamp, limit: u32) -> impl StoreFuture<ReleasedPage>;
 
     /// Deletes at most `limit` released sessions and `limit` open sessions that have expired. Returns whether there may
     /// be more.
-    fn forget_sessions(&self, now: Timestamp, limit: u32) -> impl Future<Output = StoreResult<bool>> + Send;
+    fn forget_sessions(&self, now: Timestamp, limit: u32) -> impl StoreFuture<bool>;
 
     /// Returns whether servers of version 0.2.0 or earlier are connected to the database. They read an id where session
     /// tokens of later versions have a name.
-    fn has_former_servers(&self) -> impl Future<Output = StoreResult<bool>> + Send {
+    fn has_former_servers(&self) -> impl StoreFuture<bool> {
         std::future::ready(Ok(false))
     }
 }

@@ -1,9 +1,7 @@
 //! API keys and users, as an administrator sees and changes them.
 
-use std::future::Future;
-
 use super::account::KeyTerms;
-use super::error::StoreResult;
+use super::error::StoreFuture;
 use crate::model::secret::CodeHash;
 use crate::model::session::{OrganisationKey, Permissions};
 use crate::model::time::Timestamp;
@@ -109,7 +107,7 @@ pub trait AdministrationStore: Send + Sync + 'static {
         organisation: OrganisationKey,
         after: Option<&str>,
         limit: u32,
-    ) -> impl Future<Output = StoreResult<Vec<KeyDetails>>> + Send;
+    ) -> impl StoreFuture<Vec<KeyDetails>>;
 
     /// Returns at most `limit` users of an organisation with a credential and an id above `after`, in the order of ids.
     fn users(
@@ -117,26 +115,18 @@ pub trait AdministrationStore: Send + Sync + 'static {
         organisation: OrganisationKey,
         after: Option<&str>,
         limit: u32,
-    ) -> impl Future<Output = StoreResult<Vec<UserDetails>>> + Send;
+    ) -> impl StoreFuture<Vec<UserDetails>>;
 
     /// Disables the user with a name, ends its sessions, and moves its password to a column that servers of the
     /// previous release do not read. A user that is disabled already keeps its date.
     ///
     /// Returns `LastAdmin` when the user has the permission `admin`, and no other enabled user with it has a password
     /// or a valid key with it.
-    fn disable_user(
-        &self,
-        organisation: OrganisationKey,
-        username: &str,
-        now: Timestamp,
-    ) -> impl Future<Output = StoreResult<Disabled>> + Send;
+    fn disable_user(&self, organisation: OrganisationKey, username: &str, now: Timestamp)
+    -> impl StoreFuture<Disabled>;
 
     /// Enables the user with a name, with the password that it had.
-    fn enable_user(
-        &self,
-        organisation: OrganisationKey,
-        username: &str,
-    ) -> impl Future<Output = StoreResult<Change>> + Send;
+    fn enable_user(&self, organisation: OrganisationKey, username: &str) -> impl StoreFuture<Change>;
 
     /// Revokes a key and replaces its hash by `no_key`, a hash that no key has, since servers of the previous release
     /// do not read the revocation. The sessions that the key opened end. A key that is revoked already keeps its date.
@@ -146,7 +136,7 @@ pub trait AdministrationStore: Send + Sync + 'static {
         id: &str,
         no_key: &CodeHash,
         now: Timestamp,
-    ) -> impl Future<Output = StoreResult<Change>> + Send;
+    ) -> impl StoreFuture<Change>;
 
     /// Stores `new` with the user, the permissions, the unit and the expiry of the key `old`, which ends at `ends`, or
     /// earlier if it expires earlier.
@@ -157,5 +147,5 @@ pub trait AdministrationStore: Send + Sync + 'static {
         new: (&str, &CodeHash),
         now: Timestamp,
         ends: Timestamp,
-    ) -> impl Future<Output = StoreResult<Rotated>> + Send;
+    ) -> impl StoreFuture<Rotated>;
 }

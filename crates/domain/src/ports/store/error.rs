@@ -1,5 +1,7 @@
 //! Errors of a store.
 
+use std::future::Future;
+
 use crate::{Error, Reason};
 
 /// An error of a store.
@@ -67,3 +69,8 @@ impl From<StoreError> for Error {
 
 /// The result of a method of a store.
 pub type StoreResult<T> = Result<T, StoreError>;
+
+/// The future of a method of a store.
+pub trait StoreFuture<T>: Future<Output = StoreResult<T>> + Send {}
+
+impl<T, F: Future<Output = StoreResult<T>> + Send> StoreFuture<T> for F {}

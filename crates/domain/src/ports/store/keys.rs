@@ -1,8 +1,6 @@
 //! The use of the keys of the ring in the database, for the commands that rotate keys.
 
-use std::future::Future;
-
-use super::error::StoreResult;
+use super::error::StoreFuture;
 use crate::model::access_token::VerificationCode;
 use crate::model::secret::CodeHash;
 use crate::model::session::OrganisationKey;
@@ -73,14 +71,14 @@ pub trait KeyStore: Send + Sync + 'static {
         current: &str,
         after: Option<&Position>,
         limit: u32,
-    ) -> impl Future<Output = StoreResult<Vec<(Position, VerificationCode)>>> + Send;
+    ) -> impl StoreFuture<Vec<(Position, VerificationCode)>>;
 
     /// Replaces verification codes that are still those that were read, in one transaction. Returns the number of
     /// replaced codes.
     fn replace_verification_codes(
         &self,
         replacements: &[(Position, VerificationCode, VerificationCode)],
-    ) -> impl Future<Output = StoreResult<u64>> + Send;
+    ) -> impl StoreFuture<u64>;
 
     /// Withdraws passwords and API keys whose hash is under a key and that were neither used nor changed since a time,
     /// in one transaction. The sessions of the API keys end. Nothing is withdrawn if an organisation would lose its
@@ -90,7 +88,7 @@ pub trait KeyStore: Send + Sync + 'static {
         unused: Unused<'_>,
         withdrawal: Withdrawal<'_>,
         now: Timestamp,
-    ) -> impl Future<Output = StoreResult<Withdrawn>> + Send;
+    ) -> impl StoreFuture<Withdrawn>;
 
     /// Removes the pass codes of tokens whose hash is under a key and that were not changed since a time, together with
     /// their one-time passwords. One call is one transaction and covers at most `limit` tokens after a position.
@@ -101,19 +99,14 @@ pub trait KeyStore: Send + Sync + 'static {
         unused: Unused<'_>,
         after: Option<&Position>,
         limit: u32,
-    ) -> impl Future<Output = StoreResult<Option<(u64, Position)>>> + Send;
+    ) -> impl StoreFuture<Option<(u64, Position)>>;
 
     /// Returns the keys that are needed at `now`, with the number of rows. Expired one-time passwords need no key, and
     /// neither do API keys that are revoked or expired. Reads all rows, so that only commands may call it.
-    fn key_use(&self, now: Timestamp) -> impl Future<Output = StoreResult<Vec<KeyUse>>> + Send;
+    fn key_use(&self, now: Timestamp) -> impl StoreFuture<Vec<KeyUse>>;
 
     /// Returns the keys of all users and API keys, and of the first and last `tokens` tokens by organisation and id,
     /// and at most `codes` verification codes of each of these two groups. Called at a start, whose duration must not
     /// depend on the number of tokens. In a small table, a token can be in both groups.
-    fn sampled_key_use(
-        &self,
-        now: Timestamp,
-        tokens: u32,
-        codes: u32,
-    ) -> impl Future<Output = StoreResult<KeySample>> + Send;
+    fn sampled_key_use(&self, now: Timestamp, tokens: u32, codes: u32) -> impl StoreFuture<KeySample>;
 }

@@ -1,8 +1,6 @@
 //! The ledger of attempts and issues. They are counted before the secret is compared or the code is issued.
 
-use std::future::Future;
-
-use super::error::StoreResult;
+use super::error::StoreFuture;
 use crate::model::secret::SecretKind;
 use crate::model::session::OrganisationKey;
 use crate::model::time::Timestamp;
@@ -34,14 +32,14 @@ pub trait LedgerStore: Send + Sync + 'static {
         organisation: OrganisationKey,
         subject: &str,
         kind: SecretKind,
-    ) -> impl Future<Output = StoreResult<Entry<Attempts>>> + Send;
+    ) -> impl StoreFuture<Entry<Attempts>>;
 
     /// Returns the attempts at every kind that has any.
     fn all_attempts(
         &self,
         organisation: OrganisationKey,
         subject: &str,
-    ) -> impl Future<Output = StoreResult<Vec<(SecretKind, Entry<Attempts>)>>> + Send;
+    ) -> impl StoreFuture<Vec<(SecretKind, Entry<Attempts>)>>;
 
     /// Replaces the attempts that were read.
     fn save_attempts(
@@ -50,7 +48,7 @@ pub trait LedgerStore: Send + Sync + 'static {
         subject: &str,
         kind: SecretKind,
         attempts: &Entry<Attempts>,
-    ) -> impl Future<Output = StoreResult<bool>> + Send;
+    ) -> impl StoreFuture<bool>;
 
     /// Counts an attempt that was refused without a comparison. The order of such attempts does not matter.
     fn count_refused(
@@ -59,15 +57,11 @@ pub trait LedgerStore: Send + Sync + 'static {
         subject: &str,
         kind: SecretKind,
         at: Timestamp,
-    ) -> impl Future<Output = StoreResult<()>> + Send;
+    ) -> impl StoreFuture<()>;
 
     /// Returns the issued codes of one kind.
-    fn issues(
-        &self,
-        organisation: OrganisationKey,
-        subject: &str,
-        kind: SecretKind,
-    ) -> impl Future<Output = StoreResult<Entry<Issues>>> + Send;
+    fn issues(&self, organisation: OrganisationKey, subject: &str, kind: SecretKind)
+    -> impl StoreFuture<Entry<Issues>>;
 
     /// Replaces the issues that were read.
     fn save_issues(
@@ -76,5 +70,5 @@ pub trait LedgerStore: Send + Sync + 'static {
         subject: &str,
         kind: SecretKind,
         issues: &Entry<Issues>,
-    ) -> impl Future<Output = StoreResult<bool>> + Send;
+    ) -> impl StoreFuture<bool>;
 }

@@ -1,8 +1,6 @@
 //! Log-ins of users: accounts, known networks, and attempts.
 
-use std::future::Future;
-
-use super::error::StoreResult;
+use super::error::StoreFuture;
 use super::ledger::Entry;
 use crate::model::secret::PassCodeHash;
 use crate::model::session::OrganisationKey;
@@ -30,14 +28,10 @@ pub trait LoginStore: Send + Sync + 'static {
         organisation: OrganisationKey,
         username: &str,
         network: &Network,
-    ) -> impl Future<Output = StoreResult<Option<LoginAccount>>> + Send;
+    ) -> impl StoreFuture<Option<LoginAccount>>;
 
     /// Returns the attempts of a subject of [`crate::policy::login`].
-    fn login_attempts(
-        &self,
-        organisation: OrganisationKey,
-        subject: &str,
-    ) -> impl Future<Output = StoreResult<Entry<Attempts>>> + Send;
+    fn login_attempts(&self, organisation: OrganisationKey, subject: &str) -> impl StoreFuture<Entry<Attempts>>;
 
     /// Replaces attempts that were read. Returns `false` when another caller wrote since; nothing was written then.
     fn save_login_attempts(
@@ -45,15 +39,10 @@ pub trait LoginStore: Send + Sync + 'static {
         organisation: OrganisationKey,
         subject: &str,
         attempts: &Entry<Attempts>,
-    ) -> impl Future<Output = StoreResult<bool>> + Send;
+    ) -> impl StoreFuture<bool>;
 
     /// Counts an attempt that was refused without a comparison.
-    fn count_refused_login(
-        &self,
-        organisation: OrganisationKey,
-        subject: &str,
-        at: Timestamp,
-    ) -> impl Future<Output = StoreResult<()>> + Send;
+    fn count_refused_login(&self, organisation: OrganisationKey, subject: &str, at: Timestamp) -> impl StoreFuture<()>;
 
     /// Records a log-in: the network becomes known to the user, and the first and the last date of the user are set. A
     /// user has a limited number of known networks; further ones are not stored.
@@ -63,15 +52,10 @@ pub trait LoginStore: Send + Sync + 'static {
         user: &str,
         network: &Network,
         at: Timestamp,
-    ) -> impl Future<Output = StoreResult<()>> + Send;
+    ) -> impl StoreFuture<()>;
 
     /// Marks networks as known to a user without an expiry.
-    fn enter_networks(
-        &self,
-        organisation: OrganisationKey,
-        user: &str,
-        networks: &[Network],
-    ) -> impl Future<Output = StoreResult<()>> + Send;
+    fn enter_networks(&self, organisation: OrganisationKey, user: &str, networks: &[Network]) -> impl StoreFuture<()>;
 
     /// Replaces the password hash if it is still `old`.
     fn replace_password(
@@ -80,27 +64,18 @@ pub trait LoginStore: Send + Sync + 'static {
         user: &str,
         old: &PassCodeHash,
         new: &PassCodeHash,
-    ) -> impl Future<Output = StoreResult<bool>> + Send;
+    ) -> impl StoreFuture<bool>;
 
     /// Ends all locks of the log-ins of a user, and resets the count of the day.
-    fn unlock_logins(
-        &self,
-        organisation: OrganisationKey,
-        user: &str,
-        now: Timestamp,
-    ) -> impl Future<Output = StoreResult<Unlocked>> + Send;
+    fn unlock_logins(&self, organisation: OrganisationKey, user: &str, now: Timestamp) -> impl StoreFuture<Unlocked>;
 
     /// Returns the ids of users with a lock at `now`, on any network.
-    fn locked_users(
-        &self,
-        organisation: OrganisationKey,
-        now: Timestamp,
-    ) -> impl Future<Output = StoreResult<Vec<String>>> + Send;
+    fn locked_users(&self, organisation: OrganisationKey, now: Timestamp) -> impl StoreFuture<Vec<String>>;
 
     /// Returns the number of users with a password, and the number of those among them whose hash has none of these
     /// prefixes.
-    fn count_passwords(&self, current: &[String]) -> impl Future<Output = StoreResult<(u64, u64)>> + Send;
+    fn count_passwords(&self, current: &[String]) -> impl StoreFuture<(u64, u64)>;
 
     /// Deletes attempts that no longer count, known networks that have expired, and the oldest attempts above a limit.
-    fn sweep_logins(&self, now: Timestamp) -> impl Future<Output = StoreResult<()>> + Send;
+    fn sweep_logins(&self, now: Timestamp) -> impl StoreFuture<()>;
 }

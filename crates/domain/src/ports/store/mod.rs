@@ -18,7 +18,7 @@ pub use account::{
     SessionProof, UserAccount,
 };
 pub use administration::{AdministrationStore, Change, Disabled, KeyDetails, LoginState, Rotated, UserDetails};
-pub use error::{StoreError, StoreResult, Unique};
+pub use error::{StoreError, StoreFuture, StoreResult, Unique};
 pub use found::{
     Account, FoundOwners, FoundPage, FoundToken, Lookup, OwnerJoins, OwnerKey, Owners, Participant, TokenPage,
 };

@@ -1,10 +1,9 @@
 //! The store of access tokens: reads, single writes and transactions.
 
-use std::future::Future;
 use std::sync::Arc;
 
 use super::administration::LoginState;
-use super::error::StoreResult;
+use super::error::{StoreFuture, StoreResult};
 use super::found::{FoundOwners, FoundPage, FoundToken, Lookup, OwnerJoins, OwnerKey, TokenPage};
 use super::import::{DraftStore, ImportChanges, ImportKeys, ImportRows};
 use super::ledger::LedgerStore;
@@ -25,11 +24,11 @@ pub trait Store: LedgerStore {
 
     /// Begins a transaction. If it is dropped without a commit, it is rolled back. Its holder must not call other
     /// methods that write, such as [`Self::take_numbers`]: a store with one writer would wait for itself.
-    fn begin(&self) -> impl Future<Output = StoreResult<Self::Transaction>> + Send;
+    fn begin(&self) -> impl StoreFuture<Self::Transaction>;
 
     /// Returns the current reference data of the organisation. It is never older than what was committed before the
     /// call, since decisions depend on it.
-    fn reference(&self, organisation: OrganisationKey) -> impl Future<Output = StoreResult<Arc<Reference>>> + Send;
+    fn reference(&self, organisation: OrganisationKey) -> impl StoreFuture<Arc<Reference>>;
 
     /// Returns the token with a key: as it is presented, else in its normalised form ([`crate::model::text::nfc`]).
     fn find_token(
@@ -38,7 +37,7 @@ pub trait Store: LedgerStore {
         key: TokenKey<'_>,
         joins: OwnerJoins,
         read: ReadOptions<'_>,
-    ) -> impl Future<Output = StoreResult<Lookup>> + Send;
+    ) -> impl StoreFuture<Lookup>;
 
     /// Returns a page of the tokens of an owner, of the same point in time as the owner.
     fn list_tokens(
@@ -47,7 +46,7 @@ pub trait Store: LedgerStore {
         page: TokenPage<'_>,
         joins: OwnerJoins,
         consistency: ReadConsistency,
-    ) -> impl Future<Output = StoreResult<FoundPage>> + Send;
+    ) -> impl StoreFuture<FoundPage>;
 
     /// Returns tokens without an existing owner, in ascending id. A terminated owner does not count as existing.
     fn not_associated(
@@ -57,7 +56,7 @@ pub trait Store: LedgerStore {
         limit: u32,
         joins: OwnerJoins,
         consistency: ReadConsistency,
-    ) -> impl Future<Output = StoreResult<Vec<FoundToken>>> + Send;
+    ) -> impl StoreFuture<Vec<FoundToken>>;
 
     /// Returns the objects that a new token refers to. They are of one point in time, if the database can read them in
     /// one statement.
@@ -66,7 +65,7 @@ pub trait Store: LedgerStore {
         organisation: OrganisationKey,
         account: Option<&AccountsReceivableIdentifier>,
         participant: Option<&RewardsParticipantIdentifier>,
-    ) -> impl Future<Output = StoreResult<FoundOwners>> + Send;
+    ) -> impl StoreFuture<FoundOwners>;
 
     /// Writes changes if the precondition still holds, in one statement that is committed. `None`: it did not hold, and
     /// nothing was written. Without a stamp `log_information` stays as it is.
@@ -77,29 +76,17 @@ pub trait Store: LedgerStore {
         precondition: &Precondition,
         changes: &TokenChanges,
         updated: Option<&AuditStamp>,
-    ) -> impl Future<Output = StoreResult<Option<FoundToken>>> + Send;
+    ) -> impl StoreFuture<Option<FoundToken>>;
 
     /// Writes a new token, in a transaction of its own.
-    fn insert_token(
-        &self,
-        organisation: OrganisationKey,
-        token: &AccessToken,
-    ) -> impl Future<Output = StoreResult<()>> + Send;
+    fn insert_token(&self, organisation: OrganisationKey, token: &AccessToken) -> impl StoreFuture<()>;
 
     /// Returns the strengths of pass codes whose hashes have a note, and of unused verification codes. Reads all tokens
     /// of the organisation.
-    fn stored_strengths(
-        &self,
-        organisation: OrganisationKey,
-    ) -> impl Future<Output = StoreResult<Vec<StoredStrength>>> + Send;
+    fn stored_strengths(&self, organisation: OrganisationKey) -> impl StoreFuture<Vec<StoredStrength>>;
 
     /// Takes `count` numbers of a sequence and returns the first. Committed at once, whatever happens to the caller.
-    fn take_numbers(
-        &self,
-        organisation: OrganisationKey,
-        sequence: Sequence,
-        count: u32,
-    ) -> impl Future<Output = StoreResult<i64>> + Send;
+    fn take_numbers(&self, organisation: OrganisationKey, sequence: Sequence, count: u32) -> impl StoreFuture<i64>;
 
     /// Returns an empty store for the rows that a check would write. It is a temporary file, so that it needs little
     /// memory however much is written to it. It is deleted when it is dropped.
@@ -108,22 +95,14 @@ pub trait Store: LedgerStore {
     /// Sets a sequence above the highest stored number that has this prefix and ten digits. This also moves a sequence
     /// back that is above [`LAST_NUMBER`](super::LAST_NUMBER). Committed at once. Called when a number of the sequence
     /// is in use, or when an import has raised the sequence above its last number.
-    fn realign_sequence(
-        &self,
-        organisation: OrganisationKey,
-        sequence: Sequence,
-        prefix: &str,
-    ) -> impl Future<Output = StoreResult<()>> + Send;
+    fn realign_sequence(&self, organisation: OrganisationKey, sequence: Sequence, prefix: &str)
+    -> impl StoreFuture<()>;
 }
 
 /// A transaction. A commit consumes it, and a drop rolls it back.
 pub trait Transaction: Send + 'static {
     /// Writes a new token.
-    fn insert_token(
-        &mut self,
-        organisation: OrganisationKey,
-        token: &AccessToken,
-    ) -> impl Future<Output = StoreResult<()>> + Send;
+    fn insert_token(&mut self, organisation: OrganisationKey, token: &AccessToken) -> impl StoreFuture<()>;
 
     /// Counts the tokens of an owner (of one classification, if given) and prevents others from adding to them until
     /// the commit.
@@ -132,21 +111,14 @@ pub trait Transaction: Send + 'static {
         organisation: OrganisationKey,
         owner: OwnerKey<'_>,
         classification: Option<&str>,
-    ) -> impl Future<Output = StoreResult<u64>> + Send;
+    ) -> impl StoreFuture<u64>;
 
     /// Prevents other imports of the organisation until the commit, and returns its reference data.
-    fn lock_directory(
-        &mut self,
-        organisation: OrganisationKey,
-    ) -> impl Future<Output = StoreResult<Arc<Reference>>> + Send;
+    fn lock_directory(&mut self, organisation: OrganisationKey) -> impl StoreFuture<Arc<Reference>>;
 
     /// Returns all stored rows that a batch of records may change. No other caller changes these tokens and credentials
     /// until the commit.
-    fn load_import(
-        &mut self,
-        organisation: OrganisationKey,
-        keys: &ImportKeys,
-    ) -> impl Future<Output = StoreResult<ImportRows>> + Send;
+    fn load_import(&mut self, organisation: OrganisationKey, keys: &ImportKeys) -> impl StoreFuture<ImportRows>;
 
     /// Returns the ways in which the users with the permission `admin`, and the users with these ids, can log in at
     /// `now`.
@@ -155,17 +127,13 @@ pub trait Transaction: Send + 'static {
         organisation: OrganisationKey,
         users: &[String],
         now: Timestamp,
-    ) -> impl Future<Output = StoreResult<Vec<LoginState>>> + Send;
+    ) -> impl StoreFuture<Vec<LoginState>>;
 
     /// Writes a batch. Raises the version of the reference data if it changed. Raises every sequence above the imported
     /// numbers, and above the stored numbers if a prefix or a policy changes; numbers from 9,900,000,000 raise none.
     /// Replaces only tokens and credentials that [`Self::load_import`] has returned.
-    fn save_import(
-        &mut self,
-        organisation: OrganisationKey,
-        changes: &ImportChanges,
-    ) -> impl Future<Output = StoreResult<()>> + Send;
+    fn save_import(&mut self, organisation: OrganisationKey, changes: &ImportChanges) -> impl StoreFuture<()>;
 
     /// Commits the transaction. Only then may the caller get an answer.
-    fn commit(self) -> impl Future<Output = StoreResult<()>> + Send;
+    fn commit(self) -> impl StoreFuture<()>;
 }
