@@ -203,8 +203,8 @@ fn obstacles_of_owners(owners: &Owners) -> impl Iterator<Item = Obstacle> {
         until: None,
         mended_by: None,
         description: format!(
-            "The {what} that owns the access token is TERMINATED. That is decided where owners are kept: import it \
-             again when it is not, or give the customer an access token of a living owner."
+            "The {what} that owns the access token is TERMINATED. Another system decides this: import the {what} again \
+             when it is no longer terminated, or give the customer an access token of another owner."
         ),
     };
     let account = account.map(|_| terminated(ObstacleKind::AccountsReceivableTerminated, "accounts receivable"));
@@ -215,13 +215,13 @@ fn obstacles_of_owners(owners: &Owners) -> impl Iterator<Item = Obstacle> {
 fn obstacles_of_policy(token: &AccessToken, policy: &Policy) -> Option<Obstacle> {
     let (kind, mended_by, description) = match (&token.identifier, &token.pass_code) {
         (None, _) if !policy.allow_without_identifier_and_pass_code => {
-            let text = "The policy wants an identifier and a pass code, and the access token has no identifier. \
+            let text = "The policy requires an identifier and a pass code, and the access token has no identifier. \
                         UpdateAccessToken sets both.";
             (ObstacleKind::IdentifierMissing, "UpdateAccessToken", text)
         }
         (Some(_), None) => {
-            let text = "The access token has an identifier but no pass code, so nobody can log in with it. \
-                        ResetPassCode makes one.";
+            let text = "The access token has an identifier but no pass code, so a login with it is not possible. \
+                        ResetPassCode creates one.";
             (ObstacleKind::PassCodeMissing, "ResetPassCode", text)
         }
         _ => return None,
@@ -249,9 +249,9 @@ fn obstacle_of_lock(token: &AccessToken, secret: &SecretReport) -> Option<Obstac
     };
     let count = secret.attempts.in_a_row;
     let why = match lock.cause {
-        LockCause::AttemptsInARow => format!("after {count} wrong attempts in a row, for a while"),
-        LockCause::AttemptsPerDay => "after too many wrong attempts in a day, for a while".to_owned(),
-        LockCause::HardLimit => format!("after {count} wrong attempts in a row, until somebody unlocks it"),
+        LockCause::AttemptsInARow => format!("after {count} wrong attempts in a row, for a limited time"),
+        LockCause::AttemptsPerDay => "after too many wrong attempts in a day, for a limited time".to_owned(),
+        LockCause::HardLimit => format!("after {count} wrong attempts in a row, until it is unlocked"),
     };
     Some(Obstacle {
         kind: ObstacleKind::Locked(secret.kind, lock.cause),

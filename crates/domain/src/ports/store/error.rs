@@ -60,7 +60,7 @@ impl From<StoreError> for Error {
                 .retry_after(std::time::Duration::from_secs(1))
                 .caused_by(error),
             StoreError::Conflict(_) => {
-                Error::new(Reason::Conflict, "somebody else changed the same thing; try again").caused_by(error)
+                Error::new(Reason::Conflict, "another caller changed the same record; try again").caused_by(error)
             }
             StoreError::Fault(_) => Error::internal(error),
         }
