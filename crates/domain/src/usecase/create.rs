@@ -17,8 +17,7 @@ use crate::model::session::{Caller, OrganisationKey, Permission};
 use crate::ports::HashWork;
 use crate::ports::notification::{Notification, NotificationKind};
 use crate::ports::store::{
-    Account, FoundOwners, FoundToken, OwnerKey, Owners, Participant, Sequence, Store, StoreError, StoreResult,
-    Transaction, Unique,
+    FoundOwners, FoundToken, OwnerKey, Owners, Sequence, Store, StoreError, StoreResult, Transaction, Unique,
 };
 use crate::{Error, Reason, Result};
 use std::sync::Arc;
@@ -71,7 +70,9 @@ impl<S: Store> AccessTokens<S> {
         let policy = reference.policy(classification.as_deref());
         check(&request, policy)?;
         let owners = owners(&request, found)?;
-        if policy.pass_code.creation != Creation::None && request.pass_code.is_none() && owners_missing(&owners) {
+        let has_owner = owners.accounts_receivable.is_some() || owners.rewards_participant.is_some();
+        let creates_pass_code = policy.pass_code.creation != Creation::None && request.pass_code.is_none();
+        if creates_pass_code && !has_owner {
             let text = "the policy creates the pass code, which has to reach an owner";
             return Err(Error::new(Reason::OwnerRequired, text));
         }
@@ -103,10 +104,7 @@ impl<S: Store> AccessTokens<S> {
             let names = authentication_code.as_deref().into_iter().chain(identifier.as_deref());
             Error::of_check("pass_code", policy.check_pass_code(pass_code.expose(), names))?;
         }
-        let created_pass_code = match &request.pass_code {
-            None if policy.pass_code.creation != Creation::None => Some(policy.pass_code.random(self.random.as_ref())?),
-            _ => None,
-        };
+        let created_pass_code = creates_pass_code.then(|| policy.pass_code.random(self.random.as_ref())).transpose()?;
         let pass_code = match request.pass_code.as_ref().or(created_pass_code.as_ref()) {
             Some(secret) => Some(self.secrets.hash(HashWork::call(caller.organisation), secret.clone()).await?),
             None => None,
@@ -252,11 +250,19 @@ fn owners(request: &CreateToken, found: FoundOwners) -> Result<Owners> {
     let mut owners = Owners::default();
     if let Some(identifier) = &request.accounts_receivable {
         check_account(identifier)?;
-        owners.accounts_receivable = Some(usable_account(single_account(found.accounts)?)?);
+        let account = single_account(found.accounts)?;
+        if account.record.life_cycle_state == AccountsReceivableState::Terminated {
+            return Err(terminated("accounts_receivable_identifier", "the accounts receivable is TERMINATED"));
+        }
+        owners.accounts_receivable = Some(account);
     }
     if let Some(identifier) = &request.rewards_participant {
         check_participant(identifier)?;
-        owners.rewards_participant = Some(usable_participant(known_participant(found.participant)?)?);
+        let participant = known_participant(found.participant)?;
+        if participant.record.life_cycle_state == Some(RewardsParticipantState::Terminated) {
+            return Err(terminated("rewards_participant_identifier", "the rewards participant is TERMINATED"));
+        }
+        owners.rewards_participant = Some(participant);
     }
     if let (Some(account), Some(participant)) = (&owners.accounts_receivable, &owners.rewards_participant)
         && participant.record.accounts_receivable.as_ref() != Some(&account.record.id)
@@ -267,27 +273,9 @@ fn owners(request: &CreateToken, found: FoundOwners) -> Result<Owners> {
     Ok(owners)
 }
 
-/// Refuses a terminated owner (decision D5).
-fn usable_account(account: Arc<Account>) -> Result<Arc<Account>> {
-    if account.record.life_cycle_state == AccountsReceivableState::Terminated {
-        return Err(terminated("accounts_receivable_identifier", "the accounts receivable is TERMINATED"));
-    }
-    Ok(account)
-}
-
-fn usable_participant(participant: Arc<Participant>) -> Result<Arc<Participant>> {
-    if participant.record.life_cycle_state == Some(RewardsParticipantState::Terminated) {
-        return Err(terminated("rewards_participant_identifier", "the rewards participant is TERMINATED"));
-    }
-    Ok(participant)
-}
-
+/// Returns the error of a terminated owner (decision D5).
 fn terminated(field: &str, text: &str) -> Error {
     Error::field(Reason::OwnerTerminated, field, text)
-}
-
-fn owners_missing(owners: &Owners) -> bool {
-    owners.accounts_receivable.is_none() && owners.rewards_participant.is_none()
 }
 
 /// Enforces `max_per_owner`, which counts the tokens that the same policy governs.

@@ -108,6 +108,17 @@ pub struct SecretReport {
     pub attempts: Attempts,
 }
 
+impl Obstacle {
+    fn new(
+        kind: ObstacleKind,
+        affects: Vec<Use>,
+        mended_by: Option<&'static str>,
+        description: impl Into<String>,
+    ) -> Self {
+        Self { kind, affects, since: None, until: None, mended_by, description: description.into() }
+    }
+}
+
 impl<S: Store> AccessTokens<S> {
     /// Explains the token that the caller names.
     pub async fn explain(&self, caller: &Caller, identifier: &AccessTokenIdentifier) -> Result<Explanation> {
@@ -181,14 +192,8 @@ fn obstacles_of_state(token: &AccessToken) -> Option<Obstacle> {
             (ObstacleKind::PendingVerification, "VerifyAccessToken", text)
         }
     };
-    Some(Obstacle {
-        kind,
-        affects: EVERY_USE.to_vec(),
-        since: token.life_cycle_state_date,
-        until: None,
-        mended_by: Some(mended_by),
-        description: description.to_owned(),
-    })
+    let obstacle = Obstacle::new(kind, EVERY_USE.to_vec(), Some(mended_by), description);
+    Some(Obstacle { since: token.life_cycle_state_date, ..obstacle })
 }
 
 fn obstacles_of_owners(owners: &Owners) -> impl Iterator<Item = Obstacle> {
@@ -196,16 +201,12 @@ fn obstacles_of_owners(owners: &Owners) -> impl Iterator<Item = Obstacle> {
     let account = account.filter(|a| a.record.life_cycle_state == AccountsReceivableState::Terminated);
     let member = owners.rewards_participant.as_ref();
     let member = member.filter(|p| p.record.life_cycle_state == Some(RewardsParticipantState::Terminated));
-    let terminated = |kind, what: &str| Obstacle {
-        kind,
-        affects: EVERY_USE.to_vec(),
-        since: None,
-        until: None,
-        mended_by: None,
-        description: format!(
+    let terminated = |kind, what: &str| {
+        let description = format!(
             "The {what} that owns the access token is TERMINATED. Another system decides this: import the {what} again \
              when it is no longer terminated, or give the customer an access token of another owner."
-        ),
+        );
+        Obstacle::new(kind, EVERY_USE.to_vec(), None, description)
     };
     let account = account.map(|_| terminated(ObstacleKind::AccountsReceivableTerminated, "accounts receivable"));
     let member = member.map(|_| terminated(ObstacleKind::RewardsParticipantTerminated, "rewards participant"));
@@ -226,14 +227,7 @@ fn obstacles_of_policy(token: &AccessToken, policy: &Policy) -> Option<Obstacle>
         }
         _ => return None,
     };
-    Some(Obstacle {
-        kind,
-        affects: vec![Use::PassCode],
-        since: None,
-        until: None,
-        mended_by: Some(mended_by),
-        description: description.to_owned(),
-    })
+    Some(Obstacle::new(kind, vec![Use::PassCode], Some(mended_by), description))
 }
 
 fn obstacle_of_lock(token: &AccessToken, secret: &SecretReport) -> Option<Obstacle> {
@@ -253,14 +247,10 @@ fn obstacle_of_lock(token: &AccessToken, secret: &SecretReport) -> Option<Obstac
         LockCause::AttemptsPerDay => "after too many wrong attempts in a day, for a limited time".to_owned(),
         LockCause::HardLimit => format!("after {count} wrong attempts in a row, until it is unlocked"),
     };
-    Some(Obstacle {
-        kind: ObstacleKind::Locked(secret.kind, lock.cause),
-        affects,
-        since: secret.attempts.recent.first().map(|attempt| attempt.at),
-        until: lock.until,
-        mended_by: Some("UnlockAccessToken"),
-        description: format!("The {what} is locked {why}. UnlockAccessToken ends it early."),
-    })
+    let (kind, since) = (ObstacleKind::Locked(secret.kind, lock.cause), secret.attempts.recent.first());
+    let description = format!("The {what} is locked {why}. UnlockAccessToken ends it early.");
+    let obstacle = Obstacle::new(kind, affects, Some("UnlockAccessToken"), description);
+    Some(Obstacle { since: since.map(|attempt| attempt.at), until: lock.until, ..obstacle })
 }
 
 /// Returns the methods that the caller may call with the token in its current state.
