@@ -3,6 +3,7 @@
 mod candidate;
 mod normalise;
 mod numbers;
+mod prepare;
 mod run;
 mod waiting;
 
@@ -10,30 +11,21 @@ use std::sync::Arc;
 
 pub use run::Run;
 
-use futures::stream::{self, StreamExt};
-use serde_json::Value;
-
 use crate::import::{
     self, Administrators, Batch, DraftedAdministrators, Kind, Links, Options, Outcome, Prepared, Record, Stored, Tally,
     Verdict,
 };
 use crate::model::error::{FieldViolation, Violations};
-use crate::model::identifier::TokenKey;
 use crate::model::reference::Reference;
-use crate::model::secret::{PassCodeHash, Secret};
 use crate::model::session::{Caller, Permission};
-use crate::model::text;
 use crate::model::time::TimeZone;
 use crate::policy::guess_budget;
-use crate::ports::store::{AccountStore, ImportChanges, ImportKeys, OwnerJoins, ReadOptions, Store, Transaction};
-use crate::ports::{Clock, HashWork, Random, Secrets, Verdict as SecretVerdict};
+use crate::ports::store::{AccountStore, ImportChanges, ImportKeys, Store, Transaction};
+use crate::ports::{Clock, Random, Secrets};
 use crate::{Error, Reason, Result};
 use candidate::Candidate;
 use run::{Checked, RunState};
 use waiting::{MAX_CYCLE, WaitingRecord};
-
-/// Number of secrets that are hashed concurrently. The hasher itself limits this to the number of cores.
-const SECRETS_AT_ONCE: usize = 8;
 
 /// Maximum number of attempts to write a batch, or a single record, while other callers change the same data.
 const WRITE_ATTEMPTS: usize = 4;
@@ -387,86 +379,6 @@ impl<S: Store + AccountStore> Importer<S> {
             changes: batch.into_changes(),
         }
     }
-
-    /// Takes the secrets in clear out of the records and hashes them, before any transaction begins.
-    async fn prepare(&self, caller: &Caller, only_checks: bool, records: Vec<Record>) -> Result<Vec<Candidate>> {
-        let candidates = stream::iter(records).map(|record| self.prepare_one(caller, only_checks, record));
-        let candidates: Vec<Result<Candidate>> = candidates.buffered(SECRETS_AT_ONCE).collect().await;
-        candidates.into_iter().collect()
-    }
-
-    async fn prepare_one(&self, caller: &Caller, only_checks: bool, mut record: Record) -> Result<Candidate> {
-        let kind = record.kind;
-        let secret = match import::check_record(caller, &record).and_then(|()| take_secret(&mut record)) {
-            Ok(secret) => secret,
-            Err(error) => return Ok(Candidate { kind, prepared: Err(error) }),
-        };
-        self.normalise(caller, &mut record).await?;
-        let hash = match secret {
-            // The result of a check does not depend on the secret, and the hash is not stored.
-            Some(_) if only_checks => Some(PassCodeHash::from_stored(String::new())),
-            Some(secret) => {
-                // An unchanged secret keeps its stored hash. A changed one takes the same work, so that the time
-                // reveals nothing.
-                let stored = self.stored_hash(caller, &record).await?;
-                let same = match &stored {
-                    Some(_) => {
-                        self.secrets.verify(HashWork::call(caller.organisation), secret.clone(), stored.clone()).await?
-                            == SecretVerdict::Right
-                    }
-                    None => false,
-                };
-                let work = HashWork::call(caller.organisation);
-                let hash = match kind {
-                    Kind::AccessToken => self.secrets.hash_unchecked(work, secret).await?,
-                    _ => self.secrets.hash(work, secret).await?,
-                };
-                if same { stored } else { Some(hash) }
-            }
-            None => None,
-        };
-        Ok(Candidate { kind, prepared: Ok(Prepared::new(record, hash)) })
-    }
-
-    async fn stored_hash(&self, caller: &Caller, record: &Record) -> Result<Option<PassCodeHash>> {
-        let organisation = caller.organisation;
-        let member = |name: &str| record.object.get(name).and_then(Value::as_str).filter(|v| text::code(v).is_ok());
-        if record.kind == Kind::User {
-            let credential = match (member("id"), member("username")) {
-                (Some(id), _) => self.store.credential(organisation, id).await?,
-                (None, Some(username)) => self.store.credential_by_username(organisation, username).await?,
-                (None, None) => None,
-            };
-            return Ok(credential.and_then(|credential| credential.password));
-        }
-        let (id, number) = (member("id"), member("number"));
-        let unnumbered = import::is_unnumbered(&record.object);
-        let code = member("authentication_code").filter(|_| unnumbered);
-        let derived = match code {
-            Some(code) => {
-                let reference = self.store.reference(organisation).await?;
-                Some(import::derived_token_id(&reference.organisation.id, code))
-            }
-            None => None,
-        };
-        let may_look_up = caller.permissions.contains(Permission::AccessTokensLookup);
-        let identifier = member("identifier").filter(|_| unnumbered && may_look_up);
-        let keys = [
-            id.map(TokenKey::Id),
-            number.map(TokenKey::Number),
-            code.map(TokenKey::AuthenticationCode),
-            derived.as_deref().map(TokenKey::Id),
-            identifier.map(TokenKey::Identifier),
-        ];
-        for key in keys.into_iter().flatten() {
-            if let Some(found) =
-                self.store.find_token(organisation, key, OwnerJoins::NONE, ReadOptions::STRONG).await?.found
-            {
-                return Ok(found.token.pass_code);
-            }
-        }
-        Ok(None)
-    }
 }
 
 /// Returns the keys under which the objects of a batch may be stored.
@@ -475,36 +387,6 @@ fn keys(reference: &Reference, candidates: &[(usize, Candidate)]) -> ImportKeys 
     let mut keys = import::keys(reference, prepared.map(Prepared::record));
     keys.keep_storable();
     keys
-}
-
-/// Takes the pass code or password in clear out of a record.
-fn take_secret(record: &mut Record) -> Result<Option<Secret>> {
-    let names: &[&str] = match record.kind {
-        Kind::AccessToken => &["pass_code", "random_pass_code"],
-        Kind::User => &["password"],
-        _ => &[],
-    };
-    let mut secret = None;
-    for name in names {
-        let field = || format!("{}.{name}", record.kind.name());
-        match record.object.get(*name) {
-            None => {}
-            // A null secret never clears a secret.
-            Some(Value::Null) => {
-                record.object.remove(*name);
-            }
-            Some(Value::String(_)) => {
-                if let Some(Value::String(plain)) = record.object.remove(*name) {
-                    if let Err((reason, what)) = text::written(&plain) {
-                        return Err(Error::field(reason, field(), what));
-                    }
-                    secret = Some(Secret::new(plain));
-                }
-            }
-            Some(_) => return Err(Error::field(Reason::InvalidFieldValue, field(), "must be a string")),
-        }
-    }
-    Ok(secret)
 }
 
 /// Returns the error of a record that needs values of other tokens and cannot wait for their records.
