@@ -282,7 +282,7 @@ on_both_databases! {
             let key = app.direct_caller("").await.organisation;
             let credential = app.database.credential(key, &format!("U{set}")).await.expect("a store");
             if rights.contains(Permission::Admin) {
-                let expected = rights.within(Permissions::of_an_imported_user());
+                let expected = rights.intersection(Permissions::of_an_imported_user());
                 assert_eq!(credential.expect("a credential").permissions, expected, "{rights}");
             } else {
                 assert!(results[0].is_err() && credential.is_none(), "{rights}");

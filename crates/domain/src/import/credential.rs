@@ -73,7 +73,7 @@ impl Batch<'_> {
         let mut credential = existing.clone().unwrap_or_else(|| Credential {
             user: user.to_owned(),
             password: None,
-            permissions: Permissions::of_an_imported_user().within(self.rights),
+            permissions: Permissions::of_an_imported_user().intersection(self.rights),
             default_unit: None,
         });
         let carries_secret = part.hash.is_some() || part.password_hash.as_ref().is_some_and(|hash| !hash.is_null());

@@ -83,12 +83,6 @@ impl Permissions {
         self.0 == 0
     }
 
-    /// The members that are in the other set too.
-    #[must_use]
-    pub fn within(self, other: Self) -> Self {
-        Self(self.0 & other.0)
-    }
-
     /// Returns the members that are not in the other set.
     #[must_use]
     pub fn without(self, other: Self) -> Self {
@@ -205,7 +199,7 @@ mod tests {
         let set = |list| Permissions::parse(list).expect("known");
         let (a, b) = (set("access_tokens.read,admin"), set("admin,directory.write"));
         assert_eq!(
-            (a.within(b), a.without(b), b.without(a)),
+            (a.intersection(b), a.without(b), b.without(a)),
             (set("admin"), set("access_tokens.read"), set("directory.write"))
         );
         assert!(a.without(a).is_empty() && !a.is_empty());
