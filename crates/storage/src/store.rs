@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use access_tokens_domain::access_token::{AccessToken, Precondition, AuditStamp, TokenChanges};
+use access_tokens_domain::access_token::{AccessToken, AuditStamp, Precondition, TokenChanges};
 use access_tokens_domain::identifier::{AccountsReceivableIdentifier, RewardsParticipantIdentifier, TokenKey};
 use access_tokens_domain::life_cycle::LifeCycleState;
 use access_tokens_domain::reference::Reference;
 use access_tokens_domain::session::OrganisationKey;
 use access_tokens_domain::store::{
-    DraftStore, FoundOwners, FoundPage, FoundToken, OwnerJoins, Lookup, Owners, ReadConsistency, ReadOptions, Sequence,
+    DraftStore, FoundOwners, FoundPage, FoundToken, Lookup, OwnerJoins, Owners, ReadConsistency, ReadOptions, Sequence,
     Store, StoreResult, TokenPage, Transaction as _,
 };
 use access_tokens_domain::strength::StoredStrength;

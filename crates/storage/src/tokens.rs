@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use access_tokens_domain::access_token::{AccessToken, Precondition, AuditStamp, TokenChanges};
+use access_tokens_domain::access_token::{AccessToken, AuditStamp, Precondition, TokenChanges};
 use access_tokens_domain::identifier::OwnerIdentifier;
 use access_tokens_domain::life_cycle::LifeCycleState;
 use access_tokens_domain::session::OrganisationKey;

@@ -6,9 +6,7 @@ use std::sync::Arc;
 use access_tokens_domain::access_token::AccessToken;
 use access_tokens_domain::reference::Reference;
 use access_tokens_domain::session::OrganisationKey;
-use access_tokens_domain::store::{
-    ImportChanges, ImportKeys, ImportRows, LoginState, OwnerKey, Sequence, StoreResult,
-};
+use access_tokens_domain::store::{ImportChanges, ImportKeys, ImportRows, LoginState, OwnerKey, Sequence, StoreResult};
 use access_tokens_domain::time::Timestamp;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, QueryResult};
 use tokio::sync::MappedMutexGuard;

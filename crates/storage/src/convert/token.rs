@@ -1,7 +1,7 @@
 //! Conversion of access tokens.
 
 use access_tokens_domain::access_token::{
-    AccessToken, OneTimePassword, AuditStamp, TokenChanges, UserDefinedFields, VerificationCode,
+    AccessToken, AuditStamp, OneTimePassword, TokenChanges, UserDefinedFields, VerificationCode,
 };
 use access_tokens_domain::life_cycle::LifeCycleState;
 use access_tokens_domain::secret::{CodeHash, PassCodeHash, SealedCode};

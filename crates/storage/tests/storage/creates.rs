@@ -139,8 +139,10 @@ async fn nobody_is_written_again_when_the_one_who_wrote_is_cut() {
         for (caller, created) in creating.into_iter().enumerate() {
             let Ok(result) = created.await else { continue };
             let id = name(caller);
-            let found =
-                test.database.find_token(test.organisation, TokenKey::Id(&id), OwnerJoins::NONE, ReadOptions::STRONG).await;
+            let found = test
+                .database
+                .find_token(test.organisation, TokenKey::Id(&id), OwnerJoins::NONE, ReadOptions::STRONG)
+                .await;
             match result {
                 Ok(()) => assert!(found.expect("an answer").found.is_some(), "{caller}"),
                 Err(StoreError::Unavailable(_)) => unknown += 1,

@@ -1,7 +1,7 @@
 //! Changes of tokens: what they write, and what prevents them.
 
 use access_tokens_domain::access_token::{
-    AccessToken, Precondition, OneTimePassword, AuditStamp, TokenChanges, UserDefinedFields, VerificationCode,
+    AccessToken, AuditStamp, OneTimePassword, Precondition, TokenChanges, UserDefinedFields, VerificationCode,
 };
 use access_tokens_domain::life_cycle::LifeCycleState;
 use access_tokens_domain::secret::{CodeHash, PassCodeHash, SealedCode};
@@ -16,7 +16,12 @@ on_both!(
     of_32_uses_of_a_one_time_password_one_succeeds,
 );
 
-async fn update(test: &TestDatabase, id: &str, precondition: &Precondition, changes: &TokenChanges) -> Option<AccessToken> {
+async fn update(
+    test: &TestDatabase,
+    id: &str,
+    precondition: &Precondition,
+    changes: &TokenChanges,
+) -> Option<AccessToken> {
     write(test, id, precondition, changes, Some(&stamp(60))).await
 }
 
@@ -27,7 +32,8 @@ async fn write(
     changes: &TokenChanges,
     updated: Option<&AuditStamp>,
 ) -> Option<AccessToken> {
-    let found = test.database.update_token(test.organisation, id, precondition, changes, updated).await.expect("updates");
+    let found =
+        test.database.update_token(test.organisation, id, precondition, changes, updated).await.expect("updates");
     found.map(|found| found.token)
 }
 
@@ -147,7 +153,8 @@ async fn of_32_uses_of_a_one_time_password_one_succeeds(test: TestDatabase) {
     let used = race(32, |i| {
         let database = databases[i % 2].clone();
         async move {
-            let precondition = Precondition { one_time_password: Some(CodeHash::from_stored("k1$otp")), ..Precondition::default() };
+            let precondition =
+                Precondition { one_time_password: Some(CodeHash::from_stored("k1$otp")), ..Precondition::default() };
             let used = TokenChanges { one_time_password: Some(None), ..TokenChanges::default() };
             database
                 .update_token(organisation, "T1", &precondition, &used, None)
