@@ -9,8 +9,8 @@ use anyhow::{Context, Result, ensure};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 
-use crate::chance::Chance;
-use crate::cpu::Who;
+use crate::cpu::CpuOwner;
+use crate::rng::Rng;
 use crate::seed::{self, Sql};
 
 /// A run of pgbench.
@@ -89,11 +89,11 @@ pub(crate) fn sqlite_join(sql: &Sql, file: &Path, tokens: u64, time: Duration) -
     let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     let mut statement =
         connection.prepare(&format!("{join} WHERE t.organisation_key = ?1 AND t.authentication_code = ?2"))?;
-    let mut chance = Chance::new(3);
-    let this = Who::Process(std::process::id());
+    let mut rng = Rng::new(3);
+    let this = CpuOwner::Process(std::process::id());
     let (started, before, mut calls, mut bytes) = (Instant::now(), this.cpu()?, 0_u32, 0);
     while started.elapsed() < time {
-        let code = (seed::FIRST_CODE + 1 + chance.below(tokens)).to_string();
+        let code = (seed::FIRST_CODE + 1 + rng.below(tokens)).to_string();
         let mut rows = statement.query((1, code))?;
         while let Some(row) = rows.next()? {
             for column in 0..row.as_ref().column_count() {
@@ -128,13 +128,13 @@ pub(crate) fn sqlite_inserts(sql: &Sql, file: &Path, tokens: u64, time: Duration
     let connection = Connection::open(file)?;
     connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")?;
     let mut statement = connection.prepare(&text)?;
-    let this = Who::Process(std::process::id());
-    let mut chance = Chance::new(5);
+    let this = CpuOwner::Process(std::process::id());
+    let mut rng = Rng::new(5);
     let (started, before, mut calls) = (Instant::now(), this.cpu()?, 0_u32);
     while started.elapsed() < time {
         // Ascending, as the service makes them.
         let since = std::time::UNIX_EPOCH.elapsed()?.as_nanos().to_be_bytes();
-        let owner = i64::try_from(1 + chance.below(seed::owners(tokens)))?;
+        let owner = i64::try_from(1 + rng.below(seed::owners(tokens)))?;
         ensure!(statement.execute((since, owner))? == 1, "nothing was copied");
         calls += 1;
     }
@@ -147,7 +147,7 @@ pub(crate) fn argon2id(time: Duration) -> Result<Duration> {
     let params = Params::new(19_456, 2, 1, Some(32)).map_err(|error| anyhow::anyhow!("{error}"))?;
     let mut memory = vec![Block::default(); params.block_count()];
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-    let this = Who::Process(std::process::id());
+    let this = CpuOwner::Process(std::process::id());
     let (started, before, mut hashes, mut hash) = (Instant::now(), this.cpu()?, 0_u32, [0; 32]);
     while started.elapsed() < time {
         let made = argon2.hash_password_into_with_memory(

@@ -5,39 +5,39 @@ use std::time::Duration;
 use anyhow::{Result, bail, ensure};
 use tokio::task::block_in_place;
 
-use crate::contest::{Contestant, Field, Loop, Results, Sample, Subject, any_show, median};
+use crate::contestants::{Contestant, Contestants, Loop, Results, Sample, Subject, any_show, median};
 use crate::cpu;
-use crate::how::How;
+use crate::environment::{Environment, Kind};
 use crate::import;
+use crate::options::Options;
 use crate::report::{self, Size};
 use crate::scenario::Scenario;
-use crate::stage::{Kind, Stage};
-use crate::targets::{self, Amounts, EIGHT, MANY};
+use crate::targets::{self, Amounts, EIGHT_CALLERS, MANY_CALLERS};
 
 /// Starts of the service, of which the median counts.
-const STARTS: usize = 5;
+const START_COUNT: usize = 5;
 /// How long a process may settle before its memory is looked at.
-const SETTLE: Duration = Duration::from_secs(2);
+const SETTLE_TIME: Duration = Duration::from_secs(2);
 
 /// The service beside everybody else.
-pub(crate) async fn compare(how: &How) -> Result<()> {
+pub(crate) async fn compare(how: &Options) -> Result<()> {
     let (mut postgres, mut sqlite) = (Results::default(), Results::default());
 
-    let mut field = field(how, Kind::Postgres, how.tokens).await?;
-    let mut amounts = amounts(&mut field).await?;
+    let mut contestants = contestants(how, Kind::Postgres, how.tokens).await?;
+    let mut amounts = amounts(&mut contestants).await?;
     let mut subjects = targets::on_postgres(how.peer.is_some());
-    let others = Scenario::PLAIN.into_iter().map(|scenario| (scenario, EIGHT, Contestant::Service));
+    let others = Scenario::PLAIN.into_iter().map(|scenario| (scenario, EIGHT_CALLERS, Contestant::Service));
     subjects.extend(others.filter(|subject| !targets::on_postgres(true).contains(subject)));
-    postgres.collect(&mut field, &subjects, how.rounds, how.time()).await?;
-    drop(field);
+    postgres.collect(&mut contestants, &subjects, how.rounds, how.time()).await?;
+    drop(contestants);
     amounts.imported = Some(imported(how, Kind::Postgres).await?);
 
-    let mut field = self::field(how, Kind::Sqlite, how.tokens).await?;
+    let mut contestants = self::contestants(how, Kind::Sqlite, how.tokens).await?;
     let mut subjects = targets::ON_SQLITE.to_vec();
-    let others = Scenario::PLAIN.into_iter().map(|scenario| (scenario, EIGHT, Contestant::Service));
+    let others = Scenario::PLAIN.into_iter().map(|scenario| (scenario, EIGHT_CALLERS, Contestant::Service));
     subjects.extend(others.filter(|subject| !targets::ON_SQLITE.contains(subject)));
-    sqlite.collect(&mut field, &subjects, how.rounds, how.time()).await?;
-    drop(field);
+    sqlite.collect(&mut contestants, &subjects, how.rounds, how.time()).await?;
+    drop(contestants);
 
     let targets = targets::all(&postgres, &sqlite, &amounts);
     report::compared(how, &targets, &postgres, &sqlite)?;
@@ -52,37 +52,43 @@ pub(crate) async fn compare(how: &How) -> Result<()> {
 }
 
 /// One scenario, alone.
-pub(crate) async fn one(how: &How, scenario: Scenario, kind: Kind, at_once: usize, rate: Option<u32>) -> Result<()> {
-    let mut field = field(how, kind, how.tokens).await?;
+pub(crate) async fn one(
+    how: &Options,
+    scenario: Scenario,
+    kind: Kind,
+    at_once: usize,
+    rate: Option<u32>,
+) -> Result<()> {
+    let mut contestants = contestants(how, kind, how.tokens).await?;
     let subject = (scenario, rate.map_or(Loop::Closed(at_once), Loop::Open), Contestant::Service);
     let mut results = Results::default();
-    results.collect(&mut field, &[subject], how.rounds, how.time()).await?;
+    results.collect(&mut contestants, &[subject], how.rounds, how.time()).await?;
     print!("{}", report::runs("", &results));
     Ok(())
 }
 
 /// An import, alone.
-pub(crate) async fn import(how: &How, kind: Kind) -> Result<()> {
+pub(crate) async fn import(how: &Options, kind: Kind) -> Result<()> {
     println!("{:.0} cards a second", imported(how, kind).await?);
     Ok(())
 }
 
 /// On a database of its own: it makes the table larger.
-async fn imported(how: &How, kind: Kind) -> Result<f64> {
-    let stage = Stage::set(&how.binary, kind, how.tokens, &[]).await?;
-    block_in_place(|| import::rate(&stage))
+async fn imported(how: &Options, kind: Kind) -> Result<f64> {
+    let environment = Environment::set_up(&how.binary, kind, how.tokens, &[]).await?;
+    block_in_place(|| import::rate(&environment))
 }
 
 /// The same call on tables of growing size.
-pub(crate) async fn sizes(how: &How, sizes: &[u64]) -> Result<()> {
+pub(crate) async fn sizes(how: &Options, sizes: &[u64]) -> Result<()> {
     let subjects: [Subject; 2] =
-        [(Scenario::Show, EIGHT, Contestant::Service), (Scenario::Show, EIGHT, Contestant::Sql)];
+        [(Scenario::Show, EIGHT_CALLERS, Contestant::Service), (Scenario::Show, EIGHT_CALLERS, Contestant::Sql)];
     let mut found = Vec::new();
     for tokens in sizes {
         let mut of_kind = Vec::new();
         for kind in [Kind::Postgres, Kind::Sqlite] {
-            let (mut field, mut results) = (field(how, kind, *tokens).await?, Results::default());
-            results.collect(&mut field, &subjects, how.rounds, how.time()).await?;
+            let (mut contestants, mut results) = (contestants(how, kind, *tokens).await?, Results::default());
+            results.collect(&mut contestants, &subjects, how.rounds, how.time()).await?;
             let cost = |subject, of: fn(&Sample) -> f64| results.median(subject, of).unwrap_or_default();
             of_kind.push((
                 cost(subjects[0], targets::total),
@@ -98,23 +104,23 @@ pub(crate) async fn sizes(how: &How, sizes: &[u64]) -> Result<()> {
 }
 
 /// Everybody, on a database of its own.
-pub(crate) async fn field(how: &How, kind: Kind, tokens: u64) -> Result<Field> {
-    let stage = Stage::set(&how.binary, kind, tokens, &[]).await?;
-    Field::set(stage, how.peer.clone()).await
+pub(crate) async fn contestants(how: &Options, kind: Kind, tokens: u64) -> Result<Contestants> {
+    let environment = Environment::set_up(&how.binary, kind, tokens, &[]).await?;
+    Contestants::start(environment, how.peer.clone()).await
 }
 
-async fn amounts(field: &mut Field) -> Result<Amounts> {
-    let question = any_show(&field.stage);
+async fn amounts(contestants: &mut Contestants) -> Result<Amounts> {
+    let call = any_show(&contestants.environment);
     let mut starts = Vec::new();
-    for _ in 0..STARTS {
-        starts.push(field.stage.start_again(&question).await?.as_secs_f64() * 1e3);
+    for _ in 0..START_COUNT {
+        starts.push(contestants.environment.restart(&call).await?.as_secs_f64() * 1e3);
     }
-    tokio::time::sleep(SETTLE).await;
+    tokio::time::sleep(SETTLE_TIME).await;
     let mib = |kib: u64| kib as f64 / 1024.0;
-    let idle = mib(cpu::memory(field.stage.server.id())?.0);
+    let idle = mib(cpu::memory(contestants.environment.server.id())?.0);
     for scenario in [Scenario::Show, Scenario::Mixed] {
-        field.run((scenario, MANY, Contestant::Service), SETTLE).await?;
+        contestants.run((scenario, MANY_CALLERS, Contestant::Service), SETTLE_TIME).await?;
     }
-    let loaded = mib(cpu::memory(field.stage.server.id())?.1);
+    let loaded = mib(cpu::memory(contestants.environment.server.id())?.1);
     Ok(Amounts { first_call: median(starts), idle: Some(idle), loaded: Some(loaded), imported: None })
 }

@@ -12,15 +12,15 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use tokio::task::block_in_place;
 
-use crate::cpu::Who;
-use crate::load::{self, Line, Question, Tally};
+use crate::cpu::CpuOwner;
+use crate::environment::{Environment, Process, free_address};
+use crate::load::{self, Call, Tally, Transport};
 use crate::scenario::{Scenario, Script};
-use crate::stage::{Process, Stage, free_address};
-use crate::{http1, raw, rpc};
+use crate::{bare_sql, http1, rpc};
 
-const WARM_UP: Duration = Duration::from_millis(300);
+const WARM_UP_TIME: Duration = Duration::from_millis(300);
 /// Callers who keep the service hashing.
-const HASHERS: usize = 8;
+const HASHING_CALLERS: usize = 8;
 const PEER_KEY: &str = "the peer's key";
 
 /// Who works.
@@ -63,34 +63,42 @@ pub(crate) struct Sample {
 }
 
 /// Everybody, on one database.
-pub(crate) struct Field {
-    pub(crate) stage: Stage,
+pub(crate) struct Contestants {
+    pub(crate) environment: Environment,
     empty: Process,
     /// Each with its session.
     peers: BTreeMap<Contestant, (Process, String)>,
     runs: u64,
 }
 
-impl Field {
+impl Contestants {
     /// Starts those who are compared with the service.
-    pub(crate) async fn set(stage: Stage, peer: Option<PathBuf>) -> Result<Self> {
-        let size = answer_size(&stage).await?;
+    pub(crate) async fn set(environment: Environment, peer: Option<PathBuf>) -> Result<Self> {
+        let size = answer_size(&environment).await?;
         let address = free_address()?;
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["serve-empty", "--listen", &address.to_string(), "--size", &size.to_string()]);
-        let mut empty = Process::start(&mut command, address, &stage.directory().join("empty.log"))?;
-        empty.until_it_answers("", &any_show(&stage)).await?;
+        let mut empty = Process::start(&mut command, address, &environment.directory().join("empty.log"))?;
+        empty.wait_until_it_answers("", &any_show(&environment)).await?;
         let mut peers = BTreeMap::new();
-        if let Some(binary) = peer.filter(|_| stage.cluster().is_some()) {
+        if let Some(binary) = peer.filter(|_| environment.cluster().is_some()) {
             for peer in [Contestant::Peer, Contestant::RememberingPeer] {
-                peers.insert(peer, start_peer(&stage, peer, &binary, size).await?);
+                peers.insert(peer, start_peer(&environment, peer, &binary, size).await?);
             }
         }
-        if let Some(cluster) = stage.cluster() {
-            let database = stage.url()?.1;
-            block_in_place(|| raw::write_scripts(&stage.sql, cluster, &database, stage.tokens, stage.directory()))?;
+        if let Some(cluster) = environment.cluster() {
+            let database = environment.url()?.1;
+            block_in_place(|| {
+                bare_sql::write_scripts(
+                    &environment.sql,
+                    cluster,
+                    &database,
+                    environment.tokens,
+                    environment.directory(),
+                )
+            })?;
         }
-        Ok(Self { stage, empty, peers, runs: 0 })
+        Ok(Self { environment, empty, peers, runs: 0 })
     }
 
     /// Runs once.
@@ -98,23 +106,25 @@ impl Field {
         let (scenario, how, contestant) = subject;
         self.runs += 1;
         let (address, server, session) = match contestant {
-            Contestant::Service => (self.stage.server.address, self.stage.service(), self.stage.session.clone()),
-            Contestant::Empty => (self.empty.address, Who::Process(self.empty.id()), String::new()),
+            Contestant::Service => {
+                (self.environment.server.address, self.environment.service(), self.environment.session.clone())
+            }
+            Contestant::Empty => (self.empty.address, CpuOwner::Process(self.empty.id()), String::new()),
             Contestant::Peer | Contestant::RememberingPeer => {
                 let (peer, session) = self.peers.get(&contestant).context("there is no peer")?;
-                (peer.address, Who::Process(peer.id()), session.clone())
+                (peer.address, CpuOwner::Process(peer.id()), session.clone())
             }
             Contestant::Sql => return block_in_place(|| self.sql(scenario, how, time)),
         };
         let sample = if scenario == Scenario::GatewayShow {
-            self.measured(&http1::Caller::new(self.stage.http), subject, server, time).await
+            self.measured(&http1::HttpClient::new(self.environment.http), subject, server, time).await
         } else {
             let connections = match how {
                 Loop::Closed(calls) => (calls / 2).clamp(1, 8),
                 Loop::Open(_) => 8,
             };
-            let line = rpc::Caller::connect(address, connections, &session).await?;
-            self.measured(&line, subject, server, time).await
+            let transport = rpc::GrpcClient::connect(address, connections, &session).await?;
+            self.measured(&transport, subject, server, time).await
         }?;
         if !sample.bad.is_empty() {
             eprintln!("{subject:?}: answers that are not good: {:?}", sample.bad);
@@ -122,16 +132,22 @@ impl Field {
         Ok(sample)
     }
 
-    async fn measured(&self, line: &impl Line, subject: Subject, server: Who, time: Duration) -> Result<Sample> {
-        self.calls(line, subject, WARM_UP, 0).await?;
-        let database = self.stage.database()?;
-        let this = Who::Process(std::process::id());
+    async fn measured(
+        &self,
+        transport: &impl Transport,
+        subject: Subject,
+        server: CpuOwner,
+        time: Duration,
+    ) -> Result<Sample> {
+        self.calls(transport, subject, WARM_UP_TIME, 0).await?;
+        let database = self.environment.database()?;
+        let this = CpuOwner::Process(std::process::id());
         let cpu = || -> Result<[Duration; 3]> {
-            let database = database.map_or(Ok(Duration::ZERO), Who::cpu)?;
+            let database = database.map_or(Ok(Duration::ZERO), CpuOwner::cpu)?;
             Ok([server.cpu()?, database, this.cpu()?])
         };
         let before = cpu()?;
-        let tally = self.calls(line, subject, time, self.runs).await?;
+        let tally = self.calls(transport, subject, time, self.runs).await?;
         let after = cpu()?;
         let calls = (tally.good + tally.bad.values().sum::<u64>()).max(1) as f64;
         let a_call = |at: usize| after[at].saturating_sub(before[at]).as_secs_f64() * 1e6 / calls;
@@ -146,18 +162,18 @@ impl Field {
         })
     }
 
-    async fn calls(&self, line: &impl Line, subject: Subject, time: Duration, run: u64) -> Result<Tally> {
+    async fn calls(&self, transport: &impl Transport, subject: Subject, time: Duration, run: u64) -> Result<Tally> {
         let (scenario, how, _) = subject;
-        let (tokens, session) = (self.stage.tokens, &self.stage.session);
+        let (tokens, session) = (self.environment.tokens, &self.environment.session);
         let script = |scenario, workers| move |worker| Script::new(scenario, tokens, worker, workers, run, session);
         let beside = async {
-            let hashers = if scenario == Scenario::ShowBesideHashing { HASHERS } else { 0 };
-            load::closed(line, hashers, time, script(Scenario::PassCode, HASHERS)).await
+            let hashers = if scenario == Scenario::ShowBesideHashing { HASHING_CALLERS } else { 0 };
+            load::closed(transport, hashers, time, script(Scenario::PassCode, HASHING_CALLERS)).await
         };
         let asked = async {
             match how {
-                Loop::Closed(workers) => load::closed(line, workers, time, script(scenario, workers)).await,
-                Loop::Open(rate) => load::open(line, f64::from(rate), time, script(scenario, 1)).await,
+                Loop::Closed(workers) => load::closed(transport, workers, time, script(scenario, workers)).await,
+                Loop::Open(rate) => load::open(transport, f64::from(rate), time, script(scenario, 1)).await,
             }
         };
         let (beside, mut asked) = tokio::try_join!(beside, asked)?;
@@ -177,22 +193,22 @@ impl Field {
             latency: None,
         };
         if scenario == Scenario::PassCode {
-            sample.server = raw::argon2id(time)?.as_secs_f64() * 1e6;
+            sample.server = bare_sql::argon2id(time)?.as_secs_f64() * 1e6;
             sample.rate = 1e6 / sample.server;
             return Ok(sample);
         }
-        let Some(database) = self.stage.database()? else {
-            let (sql, file) = (&self.stage.sql, self.stage.file());
+        let Some(database) = self.environment.database()? else {
+            let (sql, file) = (&self.environment.sql, self.environment.file());
             let (cpu, rate) = match scenario {
-                Scenario::Create => raw::sqlite_inserts(sql, &file, self.stage.tokens, time)?,
-                _ => raw::sqlite_join(sql, &file, self.stage.tokens, time)?,
+                Scenario::Create => bare_sql::sqlite_inserts(sql, &file, self.environment.tokens, time)?,
+                _ => bare_sql::sqlite_join(sql, &file, self.environment.tokens, time)?,
             };
             return Ok(Sample { rate, database: cpu.as_secs_f64() * 1e6, ..sample });
         };
         let Loop::Closed(connections) = how else { anyhow::bail!("pgbench runs in a closed loop here") };
-        let script = self.stage.directory().join(format!("{}.sql", scenario.name()));
+        let script = self.environment.directory().join(format!("{}.sql", scenario.name()));
         let before = database.cpu()?;
-        let run = raw::pgbench(&self.stage.url()?.0, &script, connections, time)?;
+        let run = bare_sql::pgbench(&self.environment.url()?.0, &script, connections, time)?;
         sample.rate = run.rate;
         sample.database = database.cpu()?.saturating_sub(before).as_secs_f64() * 1e6 / run.calls.max(1) as f64;
         Ok(sample)
@@ -200,28 +216,36 @@ impl Field {
 }
 
 /// A question about one token, the same each time.
-pub(crate) fn any_show(stage: &Stage) -> Question {
-    Script::new(Scenario::Show, stage.tokens, 0, 1, 0, &stage.session).question()
+pub(crate) fn any_show(environment: &Environment) -> Call {
+    Script::new(Scenario::Show, environment.tokens, 0, 1, 0, &environment.session).next_call()
 }
 
-async fn answer_size(stage: &Stage) -> Result<usize> {
-    let (status, answer) = stage.caller(1).await?.ask(any_show(stage)).await?;
+async fn answer_size(environment: &Environment) -> Result<usize> {
+    let (status, answer) = environment.caller(1).await?.unary(any_show(environment)).await?;
     ensure!(status == 0, "show answers {status}");
     Ok(answer.len())
 }
 
-async fn start_peer(stage: &Stage, who: Contestant, binary: &Path, size: usize) -> Result<(Process, String)> {
+async fn start_peer(
+    environment: &Environment,
+    who: Contestant,
+    binary: &Path,
+    size: usize,
+) -> Result<(Process, String)> {
     let address: SocketAddr = free_address()?;
     let reference = if who == Contestant::RememberingPeer { "remembered" } else { "joined" };
     let mut command = Command::new(binary);
-    command.env("PEER_DATABASE", stage.url()?.0).env("PEER_KEY", PEER_KEY).env("PEER_LISTEN", address.to_string());
+    command
+        .env("PEER_DATABASE", environment.url()?.0)
+        .env("PEER_KEY", PEER_KEY)
+        .env("PEER_LISTEN", address.to_string());
     command.env("PEER_REFERENCE", reference);
-    let mut peer = Process::start(&mut command, address, &stage.directory().join(format!("{reference}.log")))?;
+    let mut peer = Process::start(&mut command, address, &environment.directory().join(format!("{reference}.log")))?;
     let session = peer_session()?;
-    let question = any_show(stage);
-    peer.until_it_answers(&session, &question).await?;
+    let call = any_show(environment);
+    peer.wait_until_it_answers(&session, &call).await?;
     // What is cheaper because it answers less is no peer.
-    let (_, answer) = rpc::Caller::connect(address, 1, &session).await?.ask(question).await?;
+    let (_, answer) = rpc::GrpcClient::connect(address, 1, &session).await?.unary(call).await?;
     ensure!(answer.len().abs_diff(size) * 50 < size, "the peer answers {} bytes, not {size}", answer.len());
     Ok((peer, session))
 }
@@ -242,7 +266,7 @@ impl Results {
     /// So many rounds of all subjects, one after the other.
     pub(crate) async fn collect(
         &mut self,
-        field: &mut Field,
+        contestants: &mut Contestants,
         subjects: &[Subject],
         rounds: usize,
         time: Duration,
@@ -250,7 +274,7 @@ impl Results {
         for round in 1..=rounds {
             let started = Instant::now();
             for subject in subjects {
-                let sample = field.run(*subject, time).await.with_context(|| format!("{subject:?}"))?;
+                let sample = contestants.run(*subject, time).await.with_context(|| format!("{subject:?}"))?;
                 self.0.entry(*subject).or_default().push(sample);
             }
             eprintln!("round {round} of {rounds}: {:.0} s", started.elapsed().as_secs_f64());

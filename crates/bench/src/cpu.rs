@@ -10,14 +10,14 @@ const TICK: Duration = Duration::from_millis(10);
 
 /// One process, or a process and all whom it has started.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Who {
+pub(crate) enum CpuOwner {
     /// This one alone.
     Process(u32),
     /// With its children, also those that have ended.
     Family(u32),
 }
 
-impl Who {
+impl CpuOwner {
     /// The CPU time that was used so far, in user and in kernel mode.
     pub(crate) fn cpu(self) -> Result<Duration> {
         let ticks = match self {
@@ -43,11 +43,11 @@ impl Who {
 /// The resident memory of a process in KiB: now, and at most so far.
 pub(crate) fn memory(id: u32) -> Result<(u64, u64)> {
     let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
-    let field = |name: &str| -> Result<u64> {
+    let contestants = |name: &str| -> Result<u64> {
         let line = status.lines().find_map(|line| line.strip_prefix(name)).context("no such line in /proc")?;
         Ok(line.trim_start_matches(':').trim().trim_end_matches(" kB").parse()?)
     };
-    Ok((field("VmRSS")?, field("VmHWM")?))
+    Ok((contestants("VmRSS")?, contestants("VmHWM")?))
 }
 
 /// The process that is first in a lock file of PostgreSQL.
@@ -66,11 +66,11 @@ fn stat(id: u32) -> Result<Stat> {
     let text = std::fs::read_to_string(format!("/proc/{id}/stat"))?;
     // The name stands in parentheses and may hold anything.
     let fields: Vec<_> = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let field = |at: usize| -> Result<u64> { Ok(fields.get(at).context("a short line in /proc")?.parse()?) };
+    let contestants = |at: usize| -> Result<u64> { Ok(fields.get(at).context("a short line in /proc")?.parse()?) };
     Ok(Stat {
-        parent: u32::try_from(field(1)?)?,
-        own: field(11)? + field(12)?,
-        ended_children: field(13)? + field(14)?,
+        parent: u32::try_from(contestants(1)?)?,
+        own: contestants(11)? + contestants(12)?,
+        ended_children: contestants(13)? + contestants(14)?,
     })
 }
 
@@ -88,10 +88,10 @@ mod tests {
     #[test]
     fn what_a_child_has_used_counts_for_its_family_after_its_end() {
         let this = std::process::id();
-        let before = Who::Family(this).cpu().unwrap();
+        let before = CpuOwner::Family(this).cpu().unwrap();
         let busy = Command::new("sh").args(["-c", "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done"]).status();
         assert!(busy.unwrap().success());
-        let used = Who::Family(this).cpu().unwrap() - before;
+        let used = CpuOwner::Family(this).cpu().unwrap() - before;
         assert!(used >= TICK * 5, "{used:?}");
     }
 

@@ -6,19 +6,19 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use access_tokens_testapp::Client;
-use access_tokens_testapp::process::Workplace;
+use access_tokens_testapp::process::Installation;
 use access_tokens_testkit::postgres::{Cluster, ROLE};
 use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 use tokio::task::block_in_place;
 
-use crate::cpu::{self, Who};
-use crate::load::Question;
+use crate::cpu::{self, CpuOwner};
+use crate::load::Call;
 use crate::rpc;
 use crate::seed::{self, Sql};
 
-const PATIENCE: Duration = Duration::from_secs(60);
-const POLL: Duration = Duration::from_millis(1);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+const POLL_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Which database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -51,19 +51,19 @@ impl Process {
     }
 
     /// Waits until it answers this question well. Says how long that took.
-    pub(crate) async fn until_it_answers(&mut self, session: &str, question: &Question) -> Result<Duration> {
+    pub(crate) async fn wait_until_it_answers(&mut self, session: &str, call: &Call) -> Result<Duration> {
         let started = Instant::now();
         loop {
-            if let Ok(caller) = rpc::Caller::connect(self.address, 1, session).await
-                && let Ok((0, _)) = caller.ask(question.clone()).await
+            if let Ok(caller) = rpc::GrpcClient::connect(self.address, 1, session).await
+                && let Ok((0, _)) = caller.unary(call.clone()).await
             {
                 return Ok(started.elapsed());
             }
             if let Some(status) = self.child.try_wait()? {
                 bail!("it ended by itself ({status}): {}", std::fs::read_to_string(&self.log)?);
             }
-            ensure!(started.elapsed() < PATIENCE, "it does not answer: {}", std::fs::read_to_string(&self.log)?);
-            tokio::time::sleep(POLL).await;
+            ensure!(started.elapsed() < START_TIMEOUT, "it does not answer: {}", std::fs::read_to_string(&self.log)?);
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 }
@@ -76,21 +76,21 @@ impl Drop for Process {
 }
 
 /// The service and its database.
-pub(crate) struct Stage {
+pub(crate) struct Environment {
     // The order matters: who uses the database ends before it does.
     pub(crate) server: Process,
     pub(crate) http: SocketAddr,
     pub(crate) session: String,
     pub(crate) tokens: u64,
-    place: Workplace,
+    installation: Installation,
     pub(crate) sql: Sql,
     cluster: Option<Cluster>,
     directory: TempDir,
 }
 
-impl Stage {
+impl Environment {
     /// Makes a database with so many tokens and starts the service on it.
-    pub(crate) async fn set(binary: &Path, kind: Kind, tokens: u64, settings: &[&str]) -> Result<Self> {
+    pub(crate) async fn set_up(binary: &Path, kind: Kind, tokens: u64, settings: &[&str]) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("access-tokens-bench-").tempdir()?;
         let cluster = match kind {
             Kind::Sqlite => None,
@@ -100,38 +100,38 @@ impl Stage {
             None => format!("sqlite://{}", file(directory.path()).display()),
             Some(cluster) => block_in_place(|| cluster.create_database())?,
         };
-        let place = Workplace::new(binary.to_str().context("a path in UTF-8")?, directory.path(), &url)
+        let installation = Installation::new(binary.to_str().context("a path in UTF-8")?, directory.path(), &url)
             .with("ACCESS_TOKENS__LOG__LEVEL", "warn")
             .with("ACCESS_TOKENS__GRPC__CONNECTION_AGE_SECONDS", "604800")
             // The flood of log-ins is bounded by hashing alone.
             .with("ACCESS_TOKENS__SESSIONS__LOGINS_PER_SECOND", "0");
         let started = Instant::now();
-        block_in_place(|| furnish(&place, directory.path(), kind))?;
+        block_in_place(|| seed_data(&installation, directory.path(), kind))?;
         let sql = match kind {
             Kind::Sqlite => Sql::sqlite(&file(directory.path()))?,
             Kind::Postgres => Sql::Postgres { database: url.rsplit('/').next().unwrap_or_default().to_owned() },
         };
         block_in_place(|| seed::tokens(&sql, cluster.as_ref(), tokens))?;
         eprintln!("{kind:?} with {tokens} tokens after {:.1} s", started.elapsed().as_secs_f64());
-        let (server, http) = start(&place, directory.path())?;
+        let (server, http) = start(&installation, directory.path())?;
         let session = log_in(&server).await?;
-        Ok(Self { server, http, session, tokens, place, sql, cluster, directory })
+        Ok(Self { server, http, session, tokens, installation, sql, cluster, directory })
     }
 
     /// A caller over so many connections.
-    pub(crate) async fn caller(&self, connections: usize) -> Result<rpc::Caller> {
-        rpc::Caller::connect(self.server.address, connections, &self.session).await
+    pub(crate) async fn caller(&self, connections: usize) -> Result<rpc::GrpcClient> {
+        rpc::GrpcClient::connect(self.server.address, connections, &self.session).await
     }
 
     /// The server process.
-    pub(crate) fn service(&self) -> Who {
-        Who::Process(self.server.id())
+    pub(crate) fn service(&self) -> CpuOwner {
+        CpuOwner::Process(self.server.id())
     }
 
     /// The processes of the database, where it has some.
-    pub(crate) fn database(&self) -> Result<Option<Who>> {
+    pub(crate) fn database(&self) -> Result<Option<CpuOwner>> {
         let Some(cluster) = &self.cluster else { return Ok(None) };
-        Ok(Some(Who::Family(cpu::postmaster(cluster.folder())?)))
+        Ok(Some(CpuOwner::Family(cpu::postmaster(cluster.folder())?)))
     }
 
     /// The cluster underneath.
@@ -157,15 +157,15 @@ impl Stage {
 
     /// Imports a file.
     pub(crate) fn import(&self, path: &Path) -> Result<()> {
-        import(&self.place, path)
+        import(&self.installation, path)
     }
 
     /// Starts the service again: how long until it has answered a question, and what it then takes in memory.
-    pub(crate) async fn start_again(&mut self, question: &Question) -> Result<Duration> {
+    pub(crate) async fn restart(&mut self, call: &Call) -> Result<Duration> {
         let _ = self.server.child.kill();
         let _ = self.server.child.wait();
-        (self.server, self.http) = start(&self.place, self.directory.path())?;
-        self.server.until_it_answers(&self.session, question).await
+        (self.server, self.http) = start(&self.installation, self.directory.path())?;
+        self.server.wait_until_it_answers(&self.session, call).await
     }
 }
 
@@ -173,31 +173,34 @@ fn file(directory: &Path) -> PathBuf {
     directory.join("access-tokens.db")
 }
 
-fn furnish(place: &Workplace, directory: &Path, kind: Kind) -> Result<()> {
+fn seed_data(installation: &Installation, directory: &Path, kind: Kind) -> Result<()> {
     if kind == Kind::Postgres {
-        run(place, &["keys", "init"])?;
-        run(place, &["migrate"])?;
+        run(installation, &["keys", "init"])?;
+        run(installation, &["migrate"])?;
     }
-    let path = directory.join("furniture.ndjson");
-    std::fs::write(&path, seed::furniture())?;
-    import(place, &path)
+    let path = directory.join("fixtures.ndjson");
+    std::fs::write(&path, seed::fixtures())?;
+    import(installation, &path)
 }
 
-fn import(place: &Workplace, path: &Path) -> Result<()> {
-    run(place, &["import", "--create-organisation", "--organisation", seed::ORGANISATION, &path.display().to_string()])
+fn import(installation: &Installation, path: &Path) -> Result<()> {
+    run(
+        installation,
+        &["import", "--create-organisation", "--organisation", seed::ORGANISATION, &path.display().to_string()],
+    )
 }
 
-fn run(place: &Workplace, arguments: &[&str]) -> Result<()> {
-    let output = place.run(arguments);
+fn run(installation: &Installation, arguments: &[&str]) -> Result<()> {
+    let output = installation.run(arguments);
     ensure!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     Ok(())
 }
 
-fn start(place: &Workplace, directory: &Path) -> Result<(Process, SocketAddr)> {
+fn start(installation: &Installation, directory: &Path) -> Result<(Process, SocketAddr)> {
     let http = free_address()?;
-    let mut command = place.command(&["serve"]);
+    let mut command = installation.command(&["serve"]);
     command.env("ACCESS_TOKENS__HTTP__LISTEN", http.to_string());
-    Ok((Process::start(&mut command, place.address(), &directory.join("serve.log"))?, http))
+    Ok((Process::start(&mut command, installation.address(), &directory.join("serve.log"))?, http))
 }
 
 async fn log_in(server: &Process) -> Result<String> {
@@ -205,9 +208,9 @@ async fn log_in(server: &Process) -> Result<String> {
     loop {
         match client.login(seed::ORGANISATION, seed::USER, seed::PASSWORD, None).await {
             Ok(token) => return Ok(token),
-            Err(refusal) => ensure!(started.elapsed() < PATIENCE, "no session: {}", refusal.text()),
+            Err(refusal) => ensure!(started.elapsed() < START_TIMEOUT, "no session: {}", refusal.text()),
         }
-        tokio::time::sleep(POLL).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 

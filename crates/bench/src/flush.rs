@@ -6,28 +6,31 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
-use crate::compare::field;
-use crate::contest::{Contestant, Results, Subject};
-use crate::how::How;
+use crate::compare::contestants;
+use crate::contestants::{Contestant, Results, Subject};
+use crate::environment::Kind;
+use crate::options::Options;
 use crate::report;
 use crate::scenario::Scenario;
-use crate::stage::Kind;
-use crate::targets::{MANY, Target};
+use crate::targets::{MANY_CALLERS, Target};
 
 /// What a flush takes at least. `slow_flush.c` sees to it, preloaded by `scripts/bench flush`.
-const FLUSH: Duration = Duration::from_millis(1);
+const MIN_FLUSH_TIME: Duration = Duration::from_millis(1);
 
-const SERVICE: Subject = (Scenario::Create, MANY, Contestant::Service);
+const SERVICE: Subject = (Scenario::Create, MANY_CALLERS, Contestant::Service);
 /// 64 connections of pgbench; one loop on SQLite, since only one can write.
-const SQL: Subject = (Scenario::Create, MANY, Contestant::Sql);
+const SQL: Subject = (Scenario::Create, MANY_CALLERS, Contestant::Sql);
 
 /// New tokens by the service, and by the bare SQL with a commit each.
-pub(crate) async fn flush(how: &How) -> Result<()> {
-    ensure!(flush_time()? >= FLUSH, "a flush takes less than {FLUSH:?} here: run it by scripts/bench");
+pub(crate) async fn flush(how: &Options) -> Result<()> {
+    ensure!(
+        flush_time()? >= MIN_FLUSH_TIME,
+        "a flush takes less than {MIN_FLUSH_TIME:?} here: run it by scripts/bench"
+    );
     let mut found = Vec::new();
     for kind in [Kind::Postgres, Kind::Sqlite] {
-        let (mut field, mut results) = (field(how, kind, how.tokens).await?, Results::default());
-        results.collect(&mut field, &[SERVICE, SQL], how.rounds, how.time()).await?;
+        let (mut contestants, mut results) = (contestants(how, kind, how.tokens).await?, Results::default());
+        results.collect(&mut contestants, &[SERVICE, SQL], how.rounds, how.time()).await?;
         ensure!(results.bad(SERVICE) == 0, "{} answers were not good", results.bad(SERVICE));
         found.push(results);
     }

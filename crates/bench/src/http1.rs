@@ -7,11 +7,11 @@ use anyhow::{Context, Result, bail};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::load::{Line, Question, Reply};
+use crate::load::{Call, Reply, Transport};
 
 /// Calls of a gateway.
 #[derive(Clone)]
-pub(crate) struct Caller {
+pub(crate) struct HttpClient {
     address: SocketAddr,
     idle: Arc<Mutex<Vec<Connection>>>,
 }
@@ -21,14 +21,14 @@ struct Connection {
     buffer: Vec<u8>,
 }
 
-impl Caller {
+impl HttpClient {
     /// Connects when it is called.
     pub(crate) fn new(address: SocketAddr) -> Self {
         Self { address, idle: Arc::default() }
     }
 
     /// Posts JSON: the status and the body.
-    async fn post(&self, question: &Question) -> Result<(u16, Vec<u8>)> {
+    async fn post(&self, call: &Call) -> Result<(u16, Vec<u8>)> {
         let kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut connection = match kept {
             Some(connection) => connection,
@@ -40,12 +40,12 @@ impl Caller {
         };
         let mut request = format!(
             "POST {} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
-            question.path,
+            call.path,
             self.address,
-            question.body.len()
+            call.body.len()
         )
         .into_bytes();
-        request.extend_from_slice(&question.body);
+        request.extend_from_slice(&call.body);
         connection.stream.write_all(&request).await?;
         let (status, body) = connection.answer().await?;
         let body = connection.buffer[body].to_vec();
@@ -81,16 +81,16 @@ impl Connection {
 fn read_head(head: &[u8]) -> Result<(u16, usize)> {
     let head = std::str::from_utf8(head)?;
     let status = head.split(' ').nth(1).context("no status")?.parse()?;
-    let length = head.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
+    let length = head.lines().find_map(|transport| {
+        let (name, value) = transport.split_once(':')?;
         name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
     });
     Ok((status, length.context("an answer without a length")?))
 }
 
-impl Line for Caller {
-    async fn call(&self, question: Question) -> Reply {
-        match self.post(&question).await {
+impl Transport for HttpClient {
+    async fn send(&self, call: Call) -> Reply {
+        match self.post(&call).await {
             // As gRPC says that all is well.
             Ok((200, body)) => Reply { status: 0, bytes: body.len() },
             Ok((status, body)) => Reply { status, bytes: body.len() },

@@ -6,21 +6,21 @@ use std::time::Instant;
 
 use anyhow::Result;
 
+use crate::environment::Environment;
 use crate::seed;
-use crate::stage::Stage;
 
-const CARDS: u64 = 200_000;
+const IMPORTED_CARDS: u64 = 200_000;
 
 /// Cards a second, from the start of the command to its end.
-pub(crate) fn rate(stage: &Stage) -> Result<f64> {
-    let path = stage.directory().join("cards.ndjson");
+pub(crate) fn rate(environment: &Environment) -> Result<f64> {
+    let path = environment.directory().join("cards.ndjson");
     let mut file = BufWriter::new(File::create(&path)?);
-    let owners = seed::owners(stage.tokens);
-    for n in 1..=CARDS {
+    let owners = seed::owners(environment.tokens);
+    for n in 1..=IMPORTED_CARDS {
         writeln!(file, "{}", seed::card(n, 1 + n % owners))?;
     }
     file.into_inner()?;
     let started = Instant::now();
-    stage.import(&path)?;
-    Ok(CARDS as f64 / started.elapsed().as_secs_f64())
+    environment.import(&path)?;
+    Ok(IMPORTED_CARDS as f64 / started.elapsed().as_secs_f64())
 }

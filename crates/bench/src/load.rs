@@ -11,14 +11,14 @@ use hdrhistogram::Histogram;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::chance::Chance;
+use crate::rng::Rng;
 
 /// The longest time that is told apart, in nanoseconds.
-const NEVER: u64 = 60_000_000_000;
+const LONGEST_LATENCY: u64 = 60_000_000_000;
 
 /// What is asked.
 #[derive(Debug, Clone)]
-pub(crate) struct Question {
+pub(crate) struct Call {
     /// The path of a method, or of a page.
     pub(crate) path: Cow<'static, str>,
     /// The message.
@@ -40,18 +40,18 @@ impl Reply {
 }
 
 /// A way to somebody who answers.
-pub(crate) trait Line: Clone + Send + Sync + 'static {
+pub(crate) trait Transport: Clone + Send + Sync + 'static {
     /// Asks and waits for the answer.
-    fn call(&self, question: Question) -> impl Future<Output = Reply> + Send;
+    fn send(&self, call: Call) -> impl Future<Output = Reply> + Send;
 }
 
 /// What a worker asks next. Each of them has its own.
 pub(crate) trait Script: Send + 'static {
     /// The next question.
-    fn next(&mut self) -> Question;
+    fn next(&mut self) -> Call;
 
     /// What puts things back as they were, when the time is over.
-    fn last(&mut self) -> Option<Question>;
+    fn last(&mut self) -> Option<Call>;
 }
 
 /// How it went.
@@ -71,7 +71,7 @@ pub(crate) struct Tally {
 
 impl Tally {
     fn new() -> Result<Self> {
-        let latency = Histogram::new_with_bounds(1_000, NEVER, 3).context("a histogram")?;
+        let latency = Histogram::new_with_bounds(1_000, LONGEST_LATENCY, 3).context("a histogram")?;
         Ok(Self { good: 0, bad: BTreeMap::new(), bytes: 0, latency, elapsed: Duration::ZERO })
     }
 
@@ -82,7 +82,7 @@ impl Tally {
             self.latency.saturating_record(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
         } else {
             // It never got what it came for.
-            self.latency.saturating_record(NEVER);
+            self.latency.saturating_record(LONGEST_LATENCY);
             *self.bad.entry(reply.status).or_default() += 1;
         }
     }
@@ -112,7 +112,7 @@ impl Tally {
 
 /// One call after the other on each of so many workers, for so long.
 pub(crate) async fn closed<S: Script>(
-    line: &impl Line,
+    transport: &impl Transport,
     workers: usize,
     time: Duration,
     script: impl Fn(usize) -> S,
@@ -120,17 +120,17 @@ pub(crate) async fn closed<S: Script>(
     let started = Instant::now();
     let mut crew = JoinSet::new();
     for worker in 0..workers {
-        let (line, mut script, mut tally) = (line.clone(), script(worker), Tally::new()?);
+        let (transport, mut script, mut tally) = (transport.clone(), script(worker), Tally::new()?);
         crew.spawn(async move {
             while started.elapsed() < time {
-                let question = script.next();
+                let call = script.next();
                 let asked = Instant::now();
-                let reply = line.call(question).await;
+                let reply = transport.send(call).await;
                 tally.count(reply, asked.elapsed());
             }
             tally.elapsed = started.elapsed();
-            if let Some(question) = script.last() {
-                line.call(question).await;
+            if let Some(call) = script.last() {
+                transport.send(call).await;
             }
             tally
         });
@@ -141,7 +141,7 @@ pub(crate) async fn closed<S: Script>(
 /// So many calls a second, at random moments that nobody's slowness moves: a call that has to wait for its turn is as
 /// late as its caller would find it.
 pub(crate) async fn open<S: Script>(
-    line: &impl Line,
+    transport: &impl Transport,
     rate: f64,
     time: Duration,
     script: impl Fn(usize) -> S,
@@ -153,9 +153,9 @@ pub(crate) async fn open<S: Script>(
     let mut calls = JoinSet::new();
     let tally = Arc::new(std::sync::Mutex::new(Tally::new()?));
     while let Some(intended) = moments.recv().await {
-        let (line, question, tally) = (line.clone(), script.next(), Arc::clone(&tally));
+        let (transport, call, tally) = (transport.clone(), script.next(), Arc::clone(&tally));
         calls.spawn(async move {
-            let reply = line.call(question).await;
+            let reply = transport.send(call).await;
             let took = Instant::now().saturating_duration_since(intended);
             tally.lock().unwrap_or_else(std::sync::PoisonError::into_inner).count(reply, took);
         });
@@ -171,7 +171,7 @@ pub(crate) async fn open<S: Script>(
 /// A thread of its own: the timers of the runtime know milliseconds only.
 #[expect(clippy::disallowed_methods, reason = "a thread that does nothing but wait")]
 fn pace(started: Instant, rate: f64, time: Duration, sender: &mpsc::UnboundedSender<Instant>) {
-    let mut chance = Chance::new(7);
+    let mut rng = Rng::new(7);
     let mut intended = started;
     while intended < started + time {
         let now = Instant::now();
@@ -182,7 +182,7 @@ fn pace(started: Instant, rate: f64, time: Duration, sender: &mpsc::UnboundedSen
             return;
         }
         // Callers who know nothing of each other.
-        intended += Duration::from_secs_f64(-(1.0 - chance.unit()).ln() / rate);
+        intended += Duration::from_secs_f64(-(1.0 - rng.unit()).ln() / rate);
     }
 }
 
@@ -204,25 +204,25 @@ mod tests {
 
     const STALL: Duration = Duration::from_millis(300);
 
-    impl Line for Stalling {
-        async fn call(&self, question: Question) -> Reply {
+    impl Transport for Stalling {
+        async fn send(&self, call: Call) -> Reply {
             let mut stalled = self.0.lock().await;
             if !*stalled {
                 *stalled = true;
                 tokio::time::sleep(STALL).await;
             }
-            Reply { status: u16::from(question.path == "refused"), bytes: 1 }
+            Reply { status: u16::from(call.path == "refused"), bytes: 1 }
         }
     }
 
     struct Same(&'static str);
 
     impl Script for Same {
-        fn next(&mut self) -> Question {
-            Question { path: Cow::Borrowed(self.0), body: Bytes::new() }
+        fn next(&mut self) -> Call {
+            Call { path: Cow::Borrowed(self.0), body: Bytes::new() }
         }
 
-        fn last(&mut self) -> Option<Question> {
+        fn last(&mut self) -> Option<Call> {
             None
         }
     }
@@ -249,6 +249,6 @@ mod tests {
         let tally = closed(&Stalling::default(), 1, STALL / 10, |_| Same("refused")).await.unwrap();
         assert_eq!(tally.good, 0);
         assert!(tally.bad[&1] > 0);
-        assert!(tally.latency.value_at_quantile(0.0) > NEVER / 2);
+        assert!(tally.latency.value_at_quantile(0.0) > LONGEST_LATENCY / 2);
     }
 }

@@ -1,22 +1,22 @@
 //! Measures the service: what a call costs, what it would cost at least, and what it costs elsewhere.
 //! docs/performance.md has the results.
 
-mod chance;
+mod bare_sql;
 mod compare;
-mod contest;
+mod contestants;
 mod cpu;
 mod empty;
+mod environment;
 mod flush;
-mod how;
 mod http1;
 mod import;
 mod load;
-mod raw;
+mod options;
 mod report;
+mod rng;
 mod rpc;
 mod scenario;
 mod seed;
-mod stage;
 mod statements;
 mod svg;
 mod targets;
@@ -27,29 +27,29 @@ use std::net::SocketAddr;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::how::How;
+use crate::environment::Kind;
+use crate::options::Options;
 use crate::scenario::Scenario;
-use crate::stage::Kind;
 
 #[derive(Parser)]
 #[command(about = "Measures the service")]
 struct Cli {
     #[command(subcommand)]
-    command: What,
+    command: Command,
 }
 
 #[derive(Subcommand)]
-enum What {
+enum Command {
     /// The service beside the empty call, its own SQL and a peer, in turn; writes docs/performance.md.
     Compare {
         #[command(flatten)]
-        how: How,
+        how: Options,
     },
     /// One scenario on one database.
     Run {
         scenario: Scenario,
         #[command(flatten)]
-        how: How,
+        how: Options,
         #[arg(long, value_enum, default_value = "postgres")]
         database: Kind,
         /// Calls at once.
@@ -62,26 +62,26 @@ enum What {
     /// show against pgbench on tables of growing size; writes docs/performance.md.
     Sizes {
         #[command(flatten)]
-        how: How,
+        how: Options,
         #[arg(long, value_delimiter = ',', default_value = "1000,10000,100000,1000000,10000000")]
         sizes: Vec<u64>,
     },
     /// create beside the bare SQL on a disk whose flush takes a millisecond; writes docs/performance.md.
     Flush {
         #[command(flatten)]
-        how: How,
+        how: Options,
     },
     /// How fast a campaign's cards are imported.
     Import {
         #[command(flatten)]
-        how: How,
+        how: Options,
         #[arg(long, value_enum, default_value = "postgres")]
         database: Kind,
     },
     /// The statements that PostgreSQL gets for each call.
     Statements {
         #[command(flatten)]
-        how: How,
+        how: Options,
     },
     /// The empty call, until it is killed.
     #[command(hide = true)]
@@ -96,13 +96,13 @@ enum What {
 fn main() -> Result<()> {
     match Cli::parse().command {
         // As many threads as the service would have.
-        What::ServeEmpty { listen, size } => runtime(None)?.block_on(empty::serve(listen, size)),
-        What::Compare { how } => runtime(Some(1))?.block_on(compare::compare(&how)),
-        What::Sizes { how, sizes } => runtime(Some(1))?.block_on(compare::sizes(&how, &sizes)),
-        What::Flush { how } => runtime(Some(1))?.block_on(flush::flush(&how)),
-        What::Import { how, database } => runtime(Some(1))?.block_on(compare::import(&how, database)),
-        What::Statements { how } => runtime(Some(1))?.block_on(statements::count(&how)),
-        What::Run { scenario, how, database, at_once, rate } => {
+        Command::ServeEmpty { listen, size } => runtime(None)?.block_on(empty::serve(listen, size)),
+        Command::Compare { how } => runtime(Some(1))?.block_on(compare::compare(&how)),
+        Command::Sizes { how, sizes } => runtime(Some(1))?.block_on(compare::sizes(&how, &sizes)),
+        Command::Flush { how } => runtime(Some(1))?.block_on(flush::flush(&how)),
+        Command::Import { how, database } => runtime(Some(1))?.block_on(compare::import(&how, database)),
+        Command::Statements { how } => runtime(Some(1))?.block_on(statements::count(&how)),
+        Command::Run { scenario, how, database, at_once, rate } => {
             runtime(Some(1))?.block_on(compare::one(&how, scenario, database, at_once, rate))
         }
     }

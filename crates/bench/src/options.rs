@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 #[derive(Args)]
-pub(crate) struct How {
+pub(crate) struct Options {
     /// The binary of the service, of the profile `dist`.
     #[arg(long, default_value = "target/dist/access-tokens")]
     pub(crate) binary: PathBuf,
@@ -27,7 +27,7 @@ pub(crate) struct How {
     pub(crate) docs: Option<PathBuf>,
 }
 
-impl How {
+impl Options {
     pub(crate) fn time(&self) -> Duration {
         Duration::from_secs(self.seconds)
     }

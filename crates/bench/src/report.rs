@@ -5,11 +5,11 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::contest::{Contestant, Loop, Results};
-use crate::how::How;
+use crate::contestants::{Contestant, Loop, Results};
+use crate::options::Options;
 use crate::scenario::Scenario;
 use crate::svg::{Bars, Curve, Curves};
-use crate::targets::{STEADY, Target};
+use crate::targets::{STEADY_RATE, Target};
 use crate::thousands::thousands;
 
 /// The same call on a table of a size: CPU microseconds of the service with its database and of the bare SQL, and the
@@ -21,7 +21,7 @@ pub(crate) struct Size {
 }
 
 /// Everybody against everybody.
-pub(crate) fn compared(how: &How, targets: &[Target], postgres: &Results, sqlite: &Results) -> Result<()> {
+pub(crate) fn compared(how: &Options, targets: &[Target], postgres: &Results, sqlite: &Results) -> Result<()> {
     let mut text = String::new();
     writeln!(text, "{} tokens, {} rounds of {} s, medians over the rounds.\n", how.tokens, how.rounds, how.seconds)?;
     text.push_str(&aims(targets));
@@ -38,14 +38,14 @@ pub(crate) fn compared(how: &How, targets: &[Target], postgres: &Results, sqlite
 }
 
 /// A disk that takes its time.
-pub(crate) fn flushed(how: &How, targets: &[Target], postgres: &Results, sqlite: &Results) -> Result<()> {
+pub(crate) fn flushed(how: &Options, targets: &[Target], postgres: &Results, sqlite: &Results) -> Result<()> {
     let text = aims(targets) + &runs("PostgreSQL", postgres) + &runs("SQLite", sqlite);
     print!("{text}");
     how.docs.as_ref().map_or(Ok(()), |docs| replace(docs, "flush", &text))
 }
 
 /// Tables of growing size.
-pub(crate) fn sized(how: &How, sizes: &[Size]) -> Result<()> {
+pub(crate) fn sized(how: &Options, sizes: &[Size]) -> Result<()> {
     let mut text = String::from(
         "| Tokens | PostgreSQL: show | of it beyond pgbench's CPU | pgbench | SQLite: show | raw join |\n\
          |---:|---:|---:|---:|---:|---:|\n",
@@ -122,7 +122,7 @@ pub(crate) fn runs(title: &str, results: &Results) -> String {
     );
     for subject in results.subjects() {
         let (scenario, how, who) = *subject;
-        let median = |of: fn(&crate::contest::Sample) -> f64| results.median(*subject, of).unwrap_or_default();
+        let median = |of: fn(&crate::contestants::Sample) -> f64| results.median(*subject, of).unwrap_or_default();
         let amount = |value: f64, unit: &str| if value > 0.0 { format!("{value:.0} {unit}") } else { "–".to_owned() };
         let late =
             |quantile| results.latency(*subject, quantile).map_or("–".to_owned(), |late| format!("{late:.0} µs"));
@@ -162,7 +162,7 @@ fn name(who: Contestant, database: &str) -> &'static str {
 fn throughput(postgres: &Results, sqlite: &Results) -> String {
     let mut bars = Vec::new();
     for scenario in Scenario::PLAIN {
-        let subject = (scenario, crate::targets::EIGHT, Contestant::Service);
+        let subject = (scenario, crate::targets::EIGHT_CALLERS, Contestant::Service);
         let rate = |results: &Results| results.median(subject, |sample| sample.rate).unwrap_or_default();
         bars.push((scenario.name(), vec![rate(postgres), rate(sqlite)]));
     }
@@ -173,7 +173,7 @@ fn latency(postgres: &Results) -> String {
     let of = |name, who| {
         let points = [0.0, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999].iter().filter_map(|quantile| {
             // Towards the right each step is a tenth of what is left.
-            Some((1.0 / (1.0 - quantile), postgres.latency((Scenario::Show, STEADY, who), *quantile)?))
+            Some((1.0 / (1.0 - quantile), postgres.latency((Scenario::Show, STEADY_RATE, who), *quantile)?))
         });
         Curve { name, points: points.collect() }
     };

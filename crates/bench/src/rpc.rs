@@ -11,13 +11,13 @@ use h2::client::SendRequest;
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
 use tokio::net::TcpStream;
 
-use crate::load::{Line, Question, Reply};
+use crate::load::{Call, Reply, Transport};
 
-const WINDOW: u32 = 4 << 20;
+const WINDOW_BYTES: u32 = 4 << 20;
 
 /// Some connections to a server, taken in turn.
 #[derive(Clone)]
-pub(crate) struct Caller(Arc<Connections>);
+pub(crate) struct GrpcClient(Arc<Connections>);
 
 struct Connections {
     senders: Vec<SendRequest<Bytes>>,
@@ -26,7 +26,7 @@ struct Connections {
     authority: String,
 }
 
-impl Caller {
+impl GrpcClient {
     /// Connects, with the credentials of a session. Needs a runtime, which keeps the connections alive.
     pub(crate) async fn connect(address: SocketAddr, connections: usize, session: &str) -> Result<Self> {
         let mut senders = Vec::new();
@@ -34,7 +34,7 @@ impl Caller {
             let stream = TcpStream::connect(address).await.context("nobody listens")?;
             stream.set_nodelay(true)?;
             let mut builder = h2::client::Builder::new();
-            builder.initial_window_size(WINDOW).initial_connection_window_size(WINDOW);
+            builder.initial_window_size(WINDOW_BYTES).initial_connection_window_size(WINDOW_BYTES);
             let (sender, connection) = builder.handshake(stream).await?;
             tokio::spawn(connection);
             senders.push(sender);
@@ -49,25 +49,25 @@ impl Caller {
     }
 
     /// Calls, and answers the message.
-    pub(crate) async fn ask(&self, question: Question) -> Result<(u16, Bytes)> {
+    pub(crate) async fn unary(&self, call: Call) -> Result<(u16, Bytes)> {
         let mut message = BytesMut::new();
-        let status = self.exchange(question, |part| message.extend_from_slice(part)).await?;
+        let status = self.exchange(call, |part| message.extend_from_slice(part)).await?;
         // Five bytes say whether it is compressed and how long it is.
         let _ = message.split_to(message.len().min(5));
         Ok((status, message.freeze()))
     }
 
-    async fn exchange(&self, question: Question, mut part: impl FnMut(&[u8])) -> Result<u16> {
+    async fn exchange(&self, call: Call, mut part: impl FnMut(&[u8])) -> Result<u16> {
         let connections = &*self.0;
         let next = connections.next.fetch_add(1, Ordering::Relaxed) % connections.senders.len();
         let mut sender = connections.senders[next].clone().ready().await?;
         let uri = Uri::builder().scheme("http").authority(connections.authority.as_str());
         let mut request = Request::new(());
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = uri.path_and_query(&*question.path).build()?;
+        *request.uri_mut() = uri.path_and_query(&*call.path).build()?;
         *request.headers_mut() = connections.headers.clone();
         let (answer, mut stream) = sender.send_request(request, false)?;
-        stream.send_data(frame(&question.body), true)?;
+        stream.send_data(frame(&call.body), true)?;
         let answer = answer.await?;
         if let Some(status) = status(answer.headers()) {
             return Ok(status);
@@ -83,10 +83,10 @@ impl Caller {
     }
 }
 
-impl Line for Caller {
-    async fn call(&self, question: Question) -> Reply {
+impl Transport for GrpcClient {
+    async fn send(&self, call: Call) -> Reply {
         let mut bytes = 0;
-        match self.exchange(question, |part| bytes += part.len()).await {
+        match self.exchange(call, |part| bytes += part.len()).await {
             Ok(status) => Reply { status, bytes },
             Err(_) => Reply::BROKEN,
         }

@@ -16,8 +16,8 @@ use prost::Message;
 use prost_types::FieldMask;
 use serde_json::json;
 
-use crate::chance::Chance;
-use crate::load::Question;
+use crate::load::Call;
+use crate::rng::Rng;
 use crate::seed;
 
 /// Which calls.
@@ -88,7 +88,7 @@ impl Scenario {
 /// One caller's questions. A token belongs to one worker of a run, where that changes it.
 pub(crate) struct Script {
     scenario: Scenario,
-    chance: Chance,
+    rng: Rng,
     tokens: u64,
     worker: u64,
     workers: u64,
@@ -100,15 +100,15 @@ pub(crate) struct Script {
 impl Script {
     /// That of a worker among so many, over so many tokens. Runs differ by their seed.
     pub(crate) fn new(scenario: Scenario, tokens: u64, worker: usize, workers: usize, run: u64, session: &str) -> Self {
-        let chance = Chance::new(run << 16 | worker as u64);
+        let rng = Rng::new(run << 16 | worker as u64);
         let (worker, workers) = (worker as u64, workers as u64);
-        Self { scenario, chance, tokens, worker, workers, off: None, session: session.to_owned() }
+        Self { scenario, rng, tokens, worker, workers, off: None, session: session.to_owned() }
     }
 
     /// The next question.
-    pub(crate) fn question(&mut self) -> Question {
+    pub(crate) fn next_call(&mut self) -> Call {
         let scenario = match self.scenario {
-            Scenario::Mixed => match self.chance.below(100) {
+            Scenario::Mixed => match self.rng.below(100) {
                 0..80 => Scenario::Show,
                 80..88 => Scenario::List,
                 88..93 => Scenario::Update,
@@ -132,9 +132,9 @@ impl Script {
             Scenario::Otp => {
                 // None that somebody else has switched off just now.
                 let switched = self.switched();
-                let token = switched + 1 + self.chance.below(self.tokens - switched);
+                let token = switched + 1 + self.rng.below(self.tokens - switched);
                 let access_token_identifier = Some(code(token));
-                ask("GenerateOtp", &GenerateOtpRequest { access_token_identifier, ..Default::default() })
+                encode_request("GenerateOtp", &GenerateOtpRequest { access_token_identifier, ..Default::default() })
             }
             Scenario::PassCode => self.pass_code(),
             Scenario::GatewayShow => self.gateway(),
@@ -148,28 +148,28 @@ impl Script {
     }
 
     fn any(&mut self) -> AccessTokenIdentifier {
-        code(1 + self.chance.below(self.tokens))
+        code(1 + self.rng.below(self.tokens))
     }
 
-    fn show(&mut self, among: u64, fields: &[&str]) -> Question {
+    fn show(&mut self, among: u64, fields: &[&str]) -> Call {
         let request = ShowAccessTokenRequest {
-            access_token_identifier: Some(code(1 + self.chance.below(among))),
+            access_token_identifier: Some(code(1 + self.rng.below(among))),
             fields_set: mask(fields),
         };
-        ask("ShowAccessToken", &request)
+        encode_request("ShowAccessToken", &request)
     }
 
-    fn list(&mut self) -> Question {
+    fn list(&mut self) -> Call {
         let account = Account::Id(seed::account(self.owner()));
         let owner = Owner::AccountsReceivableIdentifier(AccountsReceivableIdentifier { identifier: Some(account) });
-        ask("ListAccessTokens", &ListAccessTokensRequest { owner: Some(owner), ..Default::default() })
+        encode_request("ListAccessTokens", &ListAccessTokensRequest { owner: Some(owner), ..Default::default() })
     }
 
     fn owner(&mut self) -> u64 {
-        1 + self.chance.below(seed::owners(self.tokens))
+        1 + self.rng.below(seed::owners(self.tokens))
     }
 
-    fn create(&mut self) -> Question {
+    fn create(&mut self) -> Call {
         let owner = self.owner();
         let (account, participant) = (seed::account(owner), seed::participant(owner));
         let request = CreateAccessTokenRequest {
@@ -187,31 +187,34 @@ impl Script {
             udf_float_1: Some(1.25),
             ..Default::default()
         };
-        ask("CreateAccessToken", &request)
+        encode_request("CreateAccessToken", &request)
     }
 
-    fn update(&mut self) -> Question {
+    fn update(&mut self) -> Call {
         let request = UpdateAccessTokenRequest {
             access_token_identifier: Some(self.any()),
-            udf_string_2: Some(format!("changed to {}", self.chance.below(1_000_000))),
+            udf_string_2: Some(format!("changed to {}", self.rng.below(1_000_000))),
             ..Default::default()
         };
-        ask("UpdateAccessToken", &request)
+        encode_request("UpdateAccessToken", &request)
     }
 
-    fn transition(&mut self) -> Question {
+    fn transition(&mut self) -> Call {
         if let Some(token) = self.off.take() {
             let access_token_identifier = Some(code(token));
-            return ask("SetAsEffective", &SetAsEffectiveRequest { access_token_identifier, ..Default::default() });
+            return encode_request(
+                "SetAsEffective",
+                &SetAsEffectiveRequest { access_token_identifier, ..Default::default() },
+            );
         }
-        let mine = self.chance.below(self.switched() / self.workers) * self.workers + self.worker + 1;
+        let mine = self.rng.below(self.switched() / self.workers) * self.workers + self.worker + 1;
         self.off = Some(mine);
         let access_token_identifier = Some(code(mine));
-        ask("SetAsNotEffective", &SetAsNotEffectiveRequest { access_token_identifier, ..Default::default() })
+        encode_request("SetAsNotEffective", &SetAsNotEffectiveRequest { access_token_identifier, ..Default::default() })
     }
 
-    fn pass_code(&mut self) -> Question {
-        let identifier = seed::identifier(1 + self.chance.below(self.tokens));
+    fn pass_code(&mut self) -> Call {
+        let identifier = seed::identifier(1 + self.rng.below(self.tokens));
         let credential = Credential { identifier, ..Default::default() };
         let request = CheckPassCodeRequest {
             access_token_identifier: Some(AccessTokenIdentifier {
@@ -220,29 +223,29 @@ impl Script {
             pass_code: Some(seed::PASS_CODE.to_owned()),
             fields_set: mask(&["id"]),
         };
-        ask("CheckPassCode", &request)
+        encode_request("CheckPassCode", &request)
     }
 
-    fn gateway(&mut self) -> Question {
-        let code = seed::FIRST_CODE + 1 + self.chance.below(self.tokens);
-        let question =
+    fn gateway(&mut self) -> Call {
+        let code = seed::FIRST_CODE + 1 + self.rng.below(self.tokens);
+        let request =
             json!({"token": self.session, "access_token_identifier": {"authentication_code": code.to_string()}});
         let path = Cow::Borrowed("/crmapi/rest/v2/access_tokens/show");
-        Question { path, body: question.to_string().into() }
+        Call { path, body: request.to_string().into() }
     }
 }
 
 impl crate::load::Script for Script {
-    fn next(&mut self) -> Question {
-        self.question()
+    fn next(&mut self) -> Call {
+        self.next_call()
     }
 
-    fn last(&mut self) -> Option<Question> {
+    fn last(&mut self) -> Option<Call> {
         self.off.is_some().then(|| self.transition())
     }
 }
 
-fn login() -> Question {
+fn login() -> Call {
     let request = LoginRequest {
         username: seed::USER.to_owned(),
         password: seed::PASSWORD.to_owned(),
@@ -250,7 +253,7 @@ fn login() -> Question {
         unit: None,
     };
     let path = Cow::Borrowed("/accesstoken.v1.AuthenticationService/Login");
-    Question { path, body: request.encode_to_vec().into() }
+    Call { path, body: request.encode_to_vec().into() }
 }
 
 fn code(n: u64) -> AccessTokenIdentifier {
@@ -263,7 +266,7 @@ fn mask(fields: &[&str]) -> Option<FieldMask> {
     (!paths.is_empty()).then_some(FieldMask { paths })
 }
 
-fn ask(method: &'static str, message: &impl Message) -> Question {
+fn encode_request(method: &'static str, message: &impl Message) -> Call {
     let path = Cow::Owned(format!("/accesstoken.v1.AccessTokenService/{method}"));
-    Question { path, body: message.encode_to_vec().into() }
+    Call { path, body: message.encode_to_vec().into() }
 }

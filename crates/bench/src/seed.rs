@@ -42,7 +42,7 @@ pub(crate) fn identifier(n: u64) -> String {
 }
 
 /// The records of which everything else is a copy, as lines for `import`.
-pub(crate) fn furniture() -> String {
+pub(crate) fn fixtures() -> String {
     // Codes at will.
     let definition = json!({
         "verification_code_length": 10, "otp_length": 8, "otp_lifetime_seconds": 600, "pass_code": {"min_length": 8},

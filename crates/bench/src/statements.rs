@@ -3,31 +3,31 @@
 use anyhow::{Context, Result, ensure};
 use tokio::task::block_in_place;
 
-use crate::how::How;
+use crate::environment::{Environment, Kind};
 use crate::load::Script as _;
+use crate::options::Options;
 use crate::scenario::{Scenario, Script};
-use crate::stage::{Kind, Stage};
 
 const CALLS: u64 = 200;
 /// Enough to know a statement by.
 const LETTERS: usize = 110;
 
 /// Makes some calls of each scenario, and prints the statements of each.
-pub(crate) async fn count(how: &How) -> Result<()> {
+pub(crate) async fn count(how: &Options) -> Result<()> {
     let settings = ["shared_preload_libraries=pg_stat_statements", "pg_stat_statements.track_utility=on"];
-    let stage = Stage::set(&how.binary, Kind::Postgres, how.tokens.min(10_000), &settings).await?;
-    let (cluster, database) = (stage.cluster().context("a cluster")?, stage.url()?.1);
+    let environment = Environment::set_up(&how.binary, Kind::Postgres, how.tokens.min(10_000), &settings).await?;
+    let (cluster, database) = (environment.cluster().context("a cluster")?, environment.url()?.1);
     let psql = |sql: &str| block_in_place(|| cluster.psql(&database, sql));
     psql("CREATE EXTENSION pg_stat_statements")?;
-    let caller = stage.caller(1).await?;
+    let caller = environment.caller(1).await?;
     for scenario in
         Scenario::PLAIN.into_iter().filter(|scenario| *scenario != Scenario::Mixed).chain([Scenario::PassCode])
     {
-        let mut script = Script::new(scenario, stage.tokens, 0, 1, 1, &stage.session);
-        caller.ask(script.question()).await?;
+        let mut script = Script::new(scenario, environment.tokens, 0, 1, 1, &environment.session);
+        caller.unary(script.next_call()).await?;
         psql("SELECT pg_stat_statements_reset()")?;
         for _ in 0..CALLS {
-            let (status, _) = caller.ask(script.question()).await?;
+            let (status, _) = caller.unary(script.next_call()).await?;
             ensure!(status == 0, "{} answers {status}", scenario.name());
         }
         // The questions of whether the database answers are not part of a call.
@@ -37,8 +37,8 @@ pub(crate) async fn count(how: &How) -> Result<()> {
              WHERE query NOT LIKE '%pg_stat_statements%' AND query <> 'SELECT $1' ORDER BY calls DESC, query"
         ))?;
         // What it has switched off would be in the way of others.
-        if let Some(question) = script.last() {
-            caller.ask(question).await?;
+        if let Some(call) = script.last() {
+            caller.unary(call).await?;
         }
         println!("{} (statements a call, µs of execution a call, statement)", scenario.name());
         rows.lines().for_each(|row| println!("  {row}"));

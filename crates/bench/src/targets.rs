@@ -1,6 +1,6 @@
 //! What was aimed at, beside what was measured.
 
-use crate::contest::{Contestant, Loop, Results, Sample, Subject};
+use crate::contestants::{Contestant, Loop, Results, Sample, Subject};
 use crate::scenario::Scenario;
 
 /// One line: a ratio or an amount, and its limit.
@@ -23,49 +23,49 @@ impl Target {
 }
 
 /// Eight callers at once: as many as the database has connections.
-pub(crate) const EIGHT: Loop = Loop::Closed(8);
+pub(crate) const EIGHT_CALLERS: Loop = Loop::Closed(8);
 /// More than the database has connections.
-pub(crate) const MANY: Loop = Loop::Closed(64);
+pub(crate) const MANY_CALLERS: Loop = Loop::Closed(64);
 /// As one busy client would.
-pub(crate) const STEADY: Loop = Loop::Open(1_000);
+pub(crate) const STEADY_RATE: Loop = Loop::Open(1_000);
 
 /// What is measured on PostgreSQL, contestants side by side.
 pub(crate) fn on_postgres(peer: bool) -> Vec<Subject> {
     use Contestant::{Empty, Peer, RememberingPeer, Service, Sql};
     use Scenario::{Create, GatewayShow, PassCode, Show, ShowBesideHashing, ShowFields};
     let all = [
-        (Show, EIGHT, Service),
-        (Show, EIGHT, Empty),
-        (Show, EIGHT, Peer),
-        (Show, EIGHT, RememberingPeer),
-        (Show, EIGHT, Sql),
-        (ShowFields, EIGHT, Service),
-        (GatewayShow, EIGHT, Service),
-        (Show, MANY, Service),
-        (Show, MANY, Peer),
-        (Show, MANY, RememberingPeer),
-        (Show, STEADY, Service),
-        (Show, STEADY, Peer),
-        (Show, STEADY, RememberingPeer),
-        (ShowBesideHashing, STEADY, Service),
-        (Create, EIGHT, Service),
-        (Create, EIGHT, Peer),
-        (Create, EIGHT, RememberingPeer),
-        (Create, EIGHT, Sql),
-        (Create, MANY, Service),
-        (PassCode, EIGHT, Service),
-        (PassCode, EIGHT, Sql),
+        (Show, EIGHT_CALLERS, Service),
+        (Show, EIGHT_CALLERS, Empty),
+        (Show, EIGHT_CALLERS, Peer),
+        (Show, EIGHT_CALLERS, RememberingPeer),
+        (Show, EIGHT_CALLERS, Sql),
+        (ShowFields, EIGHT_CALLERS, Service),
+        (GatewayShow, EIGHT_CALLERS, Service),
+        (Show, MANY_CALLERS, Service),
+        (Show, MANY_CALLERS, Peer),
+        (Show, MANY_CALLERS, RememberingPeer),
+        (Show, STEADY_RATE, Service),
+        (Show, STEADY_RATE, Peer),
+        (Show, STEADY_RATE, RememberingPeer),
+        (ShowBesideHashing, STEADY_RATE, Service),
+        (Create, EIGHT_CALLERS, Service),
+        (Create, EIGHT_CALLERS, Peer),
+        (Create, EIGHT_CALLERS, RememberingPeer),
+        (Create, EIGHT_CALLERS, Sql),
+        (Create, MANY_CALLERS, Service),
+        (PassCode, EIGHT_CALLERS, Service),
+        (PassCode, EIGHT_CALLERS, Sql),
     ];
     all.into_iter().filter(|(_, _, who)| peer || ![Peer, RememberingPeer].contains(who)).collect()
 }
 
 /// What is measured on SQLite.
 pub(crate) const ON_SQLITE: [Subject; 5] = [
-    (Scenario::Show, EIGHT, Contestant::Service),
-    (Scenario::Show, EIGHT, Contestant::Empty),
-    (Scenario::Show, EIGHT, Contestant::Sql),
-    (Scenario::ShowFields, EIGHT, Contestant::Service),
-    (Scenario::Create, MANY, Contestant::Service),
+    (Scenario::Show, EIGHT_CALLERS, Contestant::Service),
+    (Scenario::Show, EIGHT_CALLERS, Contestant::Empty),
+    (Scenario::Show, EIGHT_CALLERS, Contestant::Sql),
+    (Scenario::ShowFields, EIGHT_CALLERS, Contestant::Service),
+    (Scenario::Create, MANY_CALLERS, Contestant::Service),
 ];
 
 /// What does not come out of [`Results`].
@@ -89,59 +89,70 @@ pub(crate) fn all(postgres: &Results, sqlite: &Results, amounts: &Amounts) -> Ve
     let rate = |subject| postgres.median(subject, |sample| sample.rate);
     let server = |subject| postgres.median(subject, |sample| sample.server);
     let total = |subject| postgres.median(subject, total);
-    let file = |who| sqlite.median((Show, EIGHT, who), |sample| sample.server + sample.database);
-    let late = |who, quantile| postgres.latency((Show, STEADY, who), quantile);
-    let hashing = postgres.latency((ShowBesideHashing, STEADY, Service), 0.99);
+    let file = |who| sqlite.median((Show, EIGHT_CALLERS, who), |sample| sample.server + sample.database);
+    let late = |who, quantile| postgres.latency((Show, STEADY_RATE, who), quantile);
+    let hashing = postgres.latency((ShowBesideHashing, STEADY_RATE, Service), 0.99);
     let at_least = |what, measured, limit| Target { what, measured, limit: Some(limit), at_least: true, unit: "×" };
     let at_most = |what, measured, limit, unit| Target { what, measured, limit: Some(limit), at_least: false, unit };
     let beside = |what, measured| Target { what, measured, limit: None, at_least: false, unit: "×" };
-    let show = (Show, EIGHT, Service);
-    let create = (Create, EIGHT, Service);
+    let show = (Show, EIGHT_CALLERS, Service);
+    let create = (Create, EIGHT_CALLERS, Service);
     vec![
-        at_least("show: rate to pgbench, 8 at once", ratio(rate(show), rate((Show, EIGHT, Sql))), 0.75),
+        at_least("show: rate to pgbench, 8 at once", ratio(rate(show), rate((Show, EIGHT_CALLERS, Sql))), 0.75),
         at_least(
             "show: rate at 64 at once to pgbench at 8",
-            ratio(rate((Show, MANY, Service)), rate((Show, EIGHT, Sql))),
+            ratio(rate((Show, MANY_CALLERS, Service)), rate((Show, EIGHT_CALLERS, Sql))),
             1.1,
         ),
         at_most(
             "show: CPU of server and database to that of the Go peer",
-            ratio(total(show), total((Show, EIGHT, Peer))),
+            ratio(total(show), total((Show, EIGHT_CALLERS, Peer))),
             0.25,
             "×",
         ),
         beside(
             "the same to that of the peer that remembers",
-            ratio(total(show), total((Show, EIGHT, RememberingPeer))),
+            ratio(total(show), total((Show, EIGHT_CALLERS, RememberingPeer))),
         ),
         at_most(
             "show: CPU of the server to that of the empty call",
-            ratio(server(show), server((Show, EIGHT, Empty))),
+            ratio(server(show), server((Show, EIGHT_CALLERS, Empty))),
             3.0,
             "×",
         ),
         at_most(
             "show-fields: CPU of server and database to show",
-            ratio(total((ShowFields, EIGHT, Service)), total(show)),
+            ratio(total((ShowFields, EIGHT_CALLERS, Service)), total(show)),
             0.5,
             "×",
         ),
-        at_least("create: rate to pgbench's insert, 8 at once", ratio(rate(create), rate((Create, EIGHT, Sql))), 0.6),
-        at_least("create: rate to the Go peer, 8 at once", ratio(rate(create), rate((Create, EIGHT, Peer))), 2.5),
-        beside("the same to the peer that remembers", ratio(rate(create), rate((Create, EIGHT, RememberingPeer)))),
+        at_least(
+            "create: rate to pgbench's insert, 8 at once",
+            ratio(rate(create), rate((Create, EIGHT_CALLERS, Sql))),
+            0.6,
+        ),
+        at_least(
+            "create: rate to the Go peer, 8 at once",
+            ratio(rate(create), rate((Create, EIGHT_CALLERS, Peer))),
+            2.5,
+        ),
+        beside(
+            "the same to the peer that remembers",
+            ratio(rate(create), rate((Create, EIGHT_CALLERS, RememberingPeer))),
+        ),
         at_most("show: p50 to the Go peer at 1,000/s", ratio(late(Service, 0.5), late(Peer, 0.5)), 0.6, "×"),
         beside("the same to the peer that remembers", ratio(late(Service, 0.5), late(RememberingPeer, 0.5))),
         at_most("show: p99 to the Go peer at 1,000/s", ratio(late(Service, 0.99), late(Peer, 0.99)), 0.6, "×"),
         beside("the same to the peer that remembers", ratio(late(Service, 0.99), late(RememberingPeer, 0.99))),
         at_most(
             "gateway-show: CPU of the server to show over gRPC",
-            ratio(server((GatewayShow, EIGHT, Service)), server(show)),
+            ratio(server((GatewayShow, EIGHT_CALLERS, Service)), server(show)),
             1.4,
             "×",
         ),
         at_most(
             "pass-code: CPU of the server to one Argon2id hash",
-            ratio(server((PassCode, EIGHT, Service)), server((PassCode, EIGHT, Sql))),
+            ratio(server((PassCode, EIGHT_CALLERS, Service)), server((PassCode, EIGHT_CALLERS, Sql))),
             1.1,
             "×",
         ),

@@ -11,30 +11,30 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::chance::Chance;
+use crate::environment::Environment;
 use crate::facts::{Change, Password};
-use crate::inspect;
-use crate::ledger::{Findings, Ledger, Place};
+use crate::inspection;
+use crate::ledger::{CallSource, Findings, Ledger};
 use crate::outcome::{Outcome, call};
 use crate::report::Report;
-use crate::stage::Stage;
-use crate::writer::{Manner, Task, Writer};
+use crate::rng::Rng;
+use crate::writer::{Behaviour, Task, Writer};
 
 /// Checks of one owner, whose list is read back each time, before there is a new one. All of it is read in the end.
 const CHECKS_PER_OWNER: usize = 5;
 /// In the words of a client.
 const CONNECTION_ENDED: &str = "h2 protocol error";
 /// One-time passwords that each check presents.
-const PASSWORDS: usize = 16;
+const PASSWORDS_PER_CHECK: usize = 16;
 /// After a fault the service has to work again within this time; how long it took is reported.
-const PATIENCE: Duration = Duration::from_secs(60);
+const RECOVERY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A campaign against one stage.
 pub(crate) struct Campaign {
     /// What was found so far.
     pub(crate) report: Report,
     /// What is left to chance.
-    pub(crate) chance: Chance,
+    pub(crate) rng: Rng,
     ledger: Arc<Ledger>,
     owners: Vec<String>,
     loads: usize,
@@ -43,11 +43,11 @@ pub(crate) struct Campaign {
 
 /// Who works in a load.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Crew {
+pub(crate) struct Workload {
     /// How many.
     pub(crate) writers: usize,
     /// How they behave.
-    pub(crate) manner: Manner,
+    pub(crate) behaviour: Behaviour,
     /// How many calls each of them makes, unless it is stopped before.
     pub(crate) calls: u64,
     /// Where every other of them calls, in place of the service itself.
@@ -56,10 +56,10 @@ pub(crate) struct Crew {
     pub(crate) task: Task,
 }
 
-impl Crew {
+impl Workload {
     /// Twelve who work until they are stopped.
-    pub(crate) const USUAL: Self =
-        Self { writers: 12, manner: Manner::Patient, calls: u64::MAX, front: None, task: Task::All };
+    pub(crate) const DEFAULT: Self =
+        Self { writers: 12, behaviour: Behaviour::Patient, calls: u64::MAX, front: None, task: Task::All };
 }
 
 /// Writers at work.
@@ -87,16 +87,9 @@ impl Load {
 
 impl Campaign {
     /// A campaign that begins.
-    pub(crate) fn new(stage: &Stage, seed: u64) -> Result<Self> {
-        let ledger = Arc::new(Ledger::new(stage.directory())?);
-        Ok(Self {
-            report: Report::default(),
-            chance: Chance::new(seed),
-            ledger,
-            owners: Vec::new(),
-            loads: 0,
-            checks: 0,
-        })
+    pub(crate) fn new(environment: &Environment, seed: u64) -> Result<Self> {
+        let ledger = Arc::new(Ledger::new(environment.directory())?);
+        Ok(Self { report: Report::default(), rng: Rng::new(seed), ledger, owners: Vec::new(), loads: 0, checks: 0 })
     }
 
     fn owner(&self) -> Result<&String> {
@@ -104,11 +97,11 @@ impl Campaign {
     }
 
     /// Lets writers work.
-    pub(crate) async fn load(&mut self, stage: &Stage, crew: Crew) -> Result<Load> {
+    pub(crate) async fn load(&mut self, environment: &Environment, workload: Workload) -> Result<Load> {
         if self.owners.len() <= self.checks / CHECKS_PER_OWNER {
             let owner = format!("owner-{}", self.owners.len());
             let record = json!({"accounts_receivable": {"id": owner, "number": owner}});
-            let made = stage.honest(0).await?.import_directory(&[record]).await;
+            let made = environment.direct_client(0).await?.import_directory(&[record]).await;
             let made = made.map_err(|refusal| anyhow::anyhow!("no owner: {}", refusal.text()))?;
             ensure!(made.failed == 0, "no owner: {made:?}");
             self.owners.push(owner);
@@ -116,28 +109,32 @@ impl Campaign {
         self.loads += 1;
         let (stop, told) = watch::channel(false);
         let mut load = Load { stop, writers: JoinSet::new() };
-        for number in 0..crew.writers {
-            let (name, owner, manner) = (format!("w{number}"), self.owner()?.clone(), crew.manner);
-            let replica = number % stage.replicas();
-            let client = match crew.front {
-                Some(front) if number.is_multiple_of(2) => stage.caller_at(front).await?,
-                _ => stage.caller(replica).await?,
+        for number in 0..workload.writers {
+            let (name, owner, behaviour) = (format!("w{number}"), self.owner()?.clone(), workload.behaviour);
+            let replica = number % environment.replicas();
+            let client = match workload.front {
+                Some(front) if number.is_multiple_of(2) => environment.client_at(front).await?,
+                _ => environment.client(replica).await?,
             };
-            let patient = if manner == Manner::Patient { client.clone() } else { stage.honest(replica).await? };
+            let patient = if behaviour == Behaviour::Patient {
+                client.clone()
+            } else {
+                environment.direct_client(replica).await?
+            };
             let writer = Writer {
-                token: self.ledger.continued(&owner, &name),
+                token: self.ledger.resumable_token(&owner, &name),
                 // Room for all steps of one load.
                 sequence: self.loads as u64 * 1_000_000,
-                chance: self.chance.fork(),
+                rng: self.rng.fork(),
                 ledger: Arc::clone(&self.ledger),
                 name,
                 owner,
                 client,
                 patient,
-                manner,
-                task: crew.task,
+                behaviour,
+                task: workload.task,
             };
-            load.writers.spawn(writer.run(told.clone(), crew.calls));
+            load.writers.spawn(writer.run(told.clone(), workload.calls));
         }
         Ok(load)
     }
@@ -146,7 +143,7 @@ impl Campaign {
     pub(crate) async fn next_acknowledgement(&self) -> Result<Duration> {
         let (since, before) = (Instant::now(), self.ledger.acknowledged());
         while self.ledger.acknowledged() == before {
-            ensure!(since.elapsed() < PATIENCE, "nothing is acknowledged any more");
+            ensure!(since.elapsed() < RECOVERY_TIMEOUT, "nothing is acknowledged any more");
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         Ok(since.elapsed())
@@ -172,12 +169,12 @@ impl Campaign {
 
     /// Reads back what the last cycles have written, and presents one-time passwords. To be called while nobody writes
     /// and what was begun has come to its end.
-    pub(crate) async fn check(&mut self, stage: &Stage) -> Result<()> {
+    pub(crate) async fn check(&mut self, environment: &Environment) -> Result<()> {
         let owner = self.owner()?.clone();
-        let seen = inspect::read_back(stage, &owner).await?;
-        let findings = self.ledger.settle(&owner, seen);
+        let seen = inspection::read_back(environment, &owner).await?;
+        let findings = self.ledger.reconcile(&owner, seen);
         self.note(findings);
-        self.check_passwords(stage, &owner).await?;
+        self.check_passwords(environment, &owner).await?;
         // They expire.
         self.checks += 1;
         if self.checks.is_multiple_of(CHECKS_PER_OWNER) {
@@ -187,16 +184,16 @@ impl Campaign {
     }
 
     /// Reads everything back that was ever written, and asks the database how it is. Answers the report.
-    pub(crate) async fn finish(mut self, stage: &Stage) -> Result<Report> {
+    pub(crate) async fn finish(mut self, environment: &Environment) -> Result<Report> {
         let mut all = Vec::new();
         for owner in self.owners.clone() {
-            let seen = inspect::read_back(stage, &owner).await?;
+            let seen = inspection::read_back(environment, &owner).await?;
             all.extend(seen.iter().cloned());
-            let findings = self.ledger.settle(&owner, seen);
+            let findings = self.ledger.reconcile(&owner, seen);
             self.note(findings);
         }
-        self.report.duplicated.extend(inspect::twice(&all));
-        self.report.broken.extend(inspect::faults(stage).await?);
+        self.report.duplicated.extend(inspection::duplicate_numbers(&all));
+        self.report.broken.extend(inspection::faults(environment).await?);
         let counts = self.ledger.counts();
         (self.report.operations, self.report.acknowledged) = (counts.operations, counts.acknowledged);
         let common = |told: &BTreeMap<String, u64>| {
@@ -209,7 +206,7 @@ impl Campaign {
             self.report.note(format!("refused: {}", common(&counts.refused)));
         }
         if !counts.unknown.is_empty() {
-            let (all, true_ones) = (counts.unknown.values().sum::<u64>(), counts.came_true);
+            let (all, true_ones) = (counts.unknown.values().sum::<u64>(), counts.took_effect);
             self.report.note(format!("{true_ones} of {all} calls without an outcome had taken effect"));
             self.report.note(format!("unknown: {}", common(&counts.unknown)));
         }
@@ -246,15 +243,15 @@ impl Campaign {
     }
 
     /// What was issued works once; what was used works no more.
-    async fn check_passwords(&mut self, stage: &Stage, owner: &str) -> Result<()> {
-        let client: Client = stage.honest(0).await?;
-        for (key, password) in self.ledger.passwords(owner, PASSWORDS) {
+    async fn check_passwords(&mut self, environment: &Environment, owner: &str) -> Result<()> {
+        let client: Client = environment.direct_client(0).await?;
+        for (key, password) in self.ledger.passwords(owner, PASSWORDS_PER_CHECK) {
             let (Password::Issued(text) | Password::Used(text)) = &password else { continue };
             let request = json!({"access_token_identifier": {"authentication_code": key}, "one_time_password": text});
             let outcome = self.call_in_calm(&client, "VerifyOtp", request).await;
             match (&password, &outcome) {
                 (Password::Issued(_), Outcome::Done(_)) => {
-                    let place = Place { key: &key, owner, writer: "check" };
+                    let place = CallSource { key: &key, owner, writer: "check" };
                     self.ledger.record(&place, Change::Use, &outcome)?;
                 }
                 (Password::Used(_), Outcome::Refused(_)) => {}

@@ -12,9 +12,9 @@ use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
 /// How often something is tried again: a copy when the file system itself has written meanwhile, an unmounting.
-const TRIES: usize = 20;
+const MAX_ATTEMPTS: usize = 20;
 /// Between two attempts to unmount.
-const MOMENT: Duration = Duration::from_millis(100);
+const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A disk, mounted. Dropped, it is gone.
 pub(crate) struct Disk {
@@ -94,7 +94,7 @@ impl Disk {
     /// Takes a copy of what has reached the disk. Whoever writes to it is frozen.
     pub(crate) fn copy(&self) -> Result<()> {
         let (image, copy) = (self.image(self.image), self.image(self.image + 1));
-        for _ in 0..TRIES {
+        for _ in 0..MAX_ATTEMPTS {
             let before = self.written()?;
             run("cp", [OsStr::new("--sparse=always"), image.as_os_str(), copy.as_os_str()])?;
             // Otherwise it may be a mixture that no power cut leaves.
@@ -114,7 +114,7 @@ impl Disk {
     }
 
     /// Puts the copy in the place of what is mounted. Nobody uses that any more.
-    pub(crate) fn become_the_copy(&mut self) -> Result<()> {
+    pub(crate) fn mount_copy(&mut self) -> Result<()> {
         self.unmount()?;
         std::fs::remove_file(self.image(self.image))?;
         self.image += 1;
@@ -143,11 +143,11 @@ impl Drop for Disk {
 #[expect(clippy::disallowed_methods, reason = "waits for other processes, in synchronous code")]
 fn release(mounted: &Path) -> Result<()> {
     let mut done = run("umount", [mounted]);
-    for _ in 0..TRIES {
+    for _ in 0..MAX_ATTEMPTS {
         if done.is_ok() {
             break;
         }
-        std::thread::sleep(MOMENT);
+        std::thread::sleep(RETRY_INTERVAL);
         done = run("umount", [mounted]);
     }
     done.map(drop)
@@ -162,7 +162,7 @@ pub(crate) fn run<A: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<I
 }
 
 /// Compiles a library that makes all flushing do nothing, for `LD_PRELOAD`: the red mode of a power cut.
-pub(crate) fn nothing_is_flushed(folder: &Path) -> Result<String> {
+pub(crate) fn build_no_flush_library(folder: &Path) -> Result<String> {
     let (source, library) = (folder.join("nothing.c"), folder.join("nothing.so"));
     let empty = ["fsync", "fdatasync", "syncfs"].map(|name| format!("int {name}(int file) {{ return 0; }}\n"));
     std::fs::write(&source, format!("{}void sync(void) {{}}\n", empty.concat()))?;

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use access_tokens_testapp::Client;
-use access_tokens_testapp::process::{Server, Workplace};
+use access_tokens_testapp::process::{Installation, Server};
 use access_tokens_testkit::postgres::{Cluster, ROLE};
 use access_tokens_testkit::proxy::FaultProxy;
 use anyhow::{Context, Result, bail, ensure};
@@ -18,21 +18,21 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::liar::Liar;
+use crate::lying_proxy::LyingProxy;
 
 pub(crate) const ORGANISATION: &str = "DEMO";
 pub(crate) const USER: &str = "chaos";
 pub(crate) const PASSWORD: &str = "correct horse";
 
 /// Every permission.
-const EVERYTHING: &str =
+const ALL_PERMISSIONS: &str =
     "access_tokens.read,access_tokens.write,access_tokens.lookup,access_tokens.secrets,directory.write,admin";
 
 /// How long the service may take to become ready.
-const PATIENCE: Duration = Duration::from_secs(60);
-const POLL: Duration = Duration::from_millis(5);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// A session lasts two hours.
-const SESSION: Duration = Duration::from_secs(3_600);
+const SESSION_REUSE_TIME: Duration = Duration::from_secs(3_600);
 
 /// Which database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -55,7 +55,7 @@ impl Kind {
 
 /// How a stage is set.
 #[derive(Default)]
-pub(crate) struct Plan {
+pub(crate) struct Setup {
     /// The binary of the service.
     pub(crate) binary: String,
     /// A PostgreSQL cluster; without one it is SQLite.
@@ -68,8 +68,8 @@ pub(crate) struct Plan {
     pub(crate) replicas: usize,
     /// Environment variables of the service.
     pub(crate) variables: Vec<(&'static str, String)>,
-    /// Puts a [`Liar`] between clients and service.
-    pub(crate) liar: bool,
+    /// Puts a [`LyingProxy`] between clients and service.
+    pub(crate) lying_proxy: bool,
     /// Where the service works, in place of a directory of its own.
     pub(crate) directory: Option<PathBuf>,
     /// Where the file of SQLite is, in place of that directory.
@@ -77,67 +77,69 @@ pub(crate) struct Plan {
 }
 
 struct Replica {
-    place: Workplace,
+    installation: Installation,
     server: Option<Server>,
 }
 
 /// The service and its database.
-pub(crate) struct Stage {
+pub(crate) struct Environment {
     replicas: Vec<Replica>,
     cluster: Option<Cluster>,
     proxy: Option<FaultProxy>,
     database: String,
     session: Mutex<Option<(Instant, String)>>,
     key: Option<String>,
-    liar: Option<Liar>,
+    lying_proxy: Option<LyingProxy>,
     files: PathBuf,
     directory: TempDir,
 }
 
-impl Stage {
+impl Environment {
     /// Starts the service and gives it a user, an organisation with generous limits, and a policy with verification.
-    pub(crate) async fn set(plan: Plan) -> Result<Self> {
+    pub(crate) async fn set_up(setup: Setup) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("access-tokens-chaos-").tempdir()?;
-        let work = plan.directory.unwrap_or_else(|| directory.path().to_owned());
-        let files = plan.files.unwrap_or_else(|| work.clone());
-        let mut url = match &plan.cluster {
+        let work = setup.directory.unwrap_or_else(|| directory.path().to_owned());
+        let files = setup.files.unwrap_or_else(|| work.clone());
+        let mut url = match &setup.cluster {
             None => format!("sqlite://{}", files.join("access-tokens.db").display()),
             Some(cluster) => block_in_place(|| cluster.create_database())?,
         };
-        if let (Some(cluster), Some(front)) = (&plan.cluster, plan.front) {
+        if let (Some(cluster), Some(front)) = (&setup.cluster, setup.front) {
             url = url.replace(&format!("127.0.0.1:{}", cluster.port()), &front.to_string());
         }
         let database = url.rsplit('/').next().unwrap_or_default().to_owned();
-        let proxy = match &plan.cluster {
-            Some(cluster) if plan.proxy => Some(FaultProxy::start(([127, 0, 0, 1], cluster.port()).into()).await?),
+        let proxy = match &setup.cluster {
+            Some(cluster) if setup.proxy => Some(FaultProxy::start(([127, 0, 0, 1], cluster.port()).into()).await?),
             _ => None,
         };
         if let Some(proxy) = &proxy {
             url = proxy.through(&url);
         }
-        let mut place = Workplace::new(&plan.binary, &work, &url)
+        let mut installation = Installation::new(&setup.binary, &work, &url)
             .with("ACCESS_TOKENS__LOG__LEVEL", "warn")
             .with("ACCESS_TOKENS__GRPC__CONNECTION_AGE_SECONDS", "604800");
-        for (name, value) in &plan.variables {
-            place = place.with(name, value);
+        for (name, value) in &setup.variables {
+            installation = installation.with(name, value);
         }
-        if plan.cluster.is_some() {
-            let made = block_in_place(|| place.run(&["keys", "init"]));
+        if setup.cluster.is_some() {
+            let made = block_in_place(|| installation.run(&["keys", "init"]));
             ensure!(made.status.success(), "no keys: {}", String::from_utf8_lossy(&made.stderr));
         }
-        let mut replicas = vec![Replica { place: place.clone(), server: None }];
-        replicas.extend((1..plan.replicas).map(|_| Replica { place: place.replica(), server: None }));
-        let liar = if plan.liar { Some(Liar::before(place.address()).await?) } else { None };
-        let (session, cluster) = (Mutex::default(), plan.cluster);
-        let mut stage = Self { replicas, cluster, proxy, database, session, key: None, liar, files, directory };
-        for replica in 0..stage.replicas.len() {
-            stage.start(replica).await?;
+        let mut replicas = vec![Replica { installation: installation.clone(), server: None }];
+        replicas.extend((1..setup.replicas).map(|_| Replica { installation: installation.replica(), server: None }));
+        let lying_proxy =
+            if setup.lying_proxy { Some(LyingProxy::before(installation.address()).await?) } else { None };
+        let (session, cluster) = (Mutex::default(), setup.cluster);
+        let mut environment =
+            Self { replicas, cluster, proxy, database, session, key: None, lying_proxy, files, directory };
+        for replica in 0..environment.replicas.len() {
+            environment.start(replica).await?;
         }
-        stage.furnish().await?;
-        Ok(stage)
+        environment.seed_data().await?;
+        Ok(environment)
     }
 
-    async fn furnish(&self) -> Result<()> {
+    async fn seed_data(&self) -> Result<()> {
         // Codes at will, and long enough that the guess budget allows so many attempts.
         let policy = |verified: bool| {
             json!({
@@ -156,11 +158,11 @@ impl Stage {
             ]}}),
         ];
         let text = records.map(|record| record.to_string()).join("\n");
-        let path = self.directory.path().join("furniture.ndjson");
+        let path = self.directory.path().join("fixtures.ndjson");
         std::fs::write(&path, text)?;
         let arguments =
             ["import", "--create-organisation", "--organisation", ORGANISATION, &path.display().to_string()];
-        let imported = block_in_place(|| self.replicas[0].place.run(&arguments));
+        let imported = block_in_place(|| self.replicas[0].installation.run(&arguments));
         ensure!(imported.status.success(), "import: {}", String::from_utf8_lossy(&imported.stderr));
         Ok(())
     }
@@ -169,19 +171,23 @@ impl Stage {
     pub(crate) async fn start(&mut self, replica: usize) -> Result<Duration> {
         let replica = &mut self.replicas[replica];
         let started = Instant::now();
-        let mut server = block_in_place(|| replica.place.start(&["serve"]));
+        let mut server = block_in_place(|| replica.installation.start(&["serve"]));
         while !serves(&server).await {
-            ensure!(server.is_running(), "the service ended by itself: {}", tail(&replica.place.log()));
-            ensure!(started.elapsed() < PATIENCE, "the service is not ready: {}", tail(&replica.place.log()));
-            tokio::time::sleep(POLL).await;
+            ensure!(server.is_running(), "the service ended by itself: {}", tail(&replica.installation.log()));
+            ensure!(
+                started.elapsed() < START_TIMEOUT,
+                "the service is not ready: {}",
+                tail(&replica.installation.log())
+            );
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
         replica.server = Some(server);
         Ok(started.elapsed())
     }
 
     /// Starts one of the processes and kills it before it can be ready.
-    pub(crate) async fn false_start(&self, replica: usize, after: Duration) {
-        let server = block_in_place(|| self.replicas[replica].place.start(&["serve"]));
+    pub(crate) async fn start_and_kill(&self, replica: usize, after: Duration) {
+        let server = block_in_place(|| self.replicas[replica].installation.start(&["serve"]));
         tokio::time::sleep(after).await;
         block_in_place(|| server.kill());
     }
@@ -222,7 +228,7 @@ impl Stage {
     }
 
     /// From now on another cluster, which has the same data, is the one underneath. Answers the one before.
-    pub(crate) fn promote(&mut self, cluster: Cluster) -> Option<Cluster> {
+    pub(crate) fn replace_cluster(&mut self, cluster: Cluster) -> Option<Cluster> {
         self.cluster.replace(cluster)
     }
 
@@ -248,7 +254,7 @@ impl Stage {
     }
 
     /// Waits until no process that was killed has a session of PostgreSQL any more: what it began comes to its end.
-    pub(crate) async fn until_sessions_end(&self) -> Result<()> {
+    pub(crate) async fn wait_for_sessions_to_end(&self) -> Result<()> {
         if self.cluster.is_none() {
             return Ok(());
         }
@@ -257,7 +263,7 @@ impl Stage {
             if self.psql(&sql)? == "0" {
                 return Ok(());
             }
-            tokio::time::sleep(POLL).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
         bail!("sessions of a process that was killed do not end")
     }
@@ -265,7 +271,7 @@ impl Stage {
     async fn session(&self) -> Result<String> {
         let lock = || self.session.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((since, token)) = &*lock()
-            && since.elapsed() < SESSION
+            && since.elapsed() < SESSION_REUSE_TIME
         {
             return Ok(token.clone());
         }
@@ -277,7 +283,7 @@ impl Stage {
 
     /// From now on callers have an API key, which does not expire.
     pub(crate) fn use_api_key(&mut self) -> Result<()> {
-        self.key = Some(self.api_key("chaos-key", EVERYTHING)?);
+        self.key = Some(self.api_key("chaos-key", ALL_PERMISSIONS)?);
         Ok(())
     }
 
@@ -285,7 +291,7 @@ impl Stage {
     pub(crate) fn api_key(&self, name: &str, permissions: &str) -> Result<String> {
         let arguments =
             ["api-key", "add", "--organisation", ORGANISATION, "--name", name, "--permissions", permissions];
-        let added = block_in_place(|| self.replicas[0].place.run(&arguments));
+        let added = block_in_place(|| self.replicas[0].installation.run(&arguments));
         ensure!(added.status.success(), "no API key: {}", String::from_utf8_lossy(&added.stderr));
         let said = String::from_utf8_lossy(&added.stdout).into_owned();
         said.split_whitespace().next_back().map(str::to_owned).context("no API key is printed")
@@ -296,7 +302,7 @@ impl Stage {
         self.key.as_deref()
     }
 
-    async fn client(&self, address: SocketAddr) -> Result<Client> {
+    async fn client_for(&self, address: SocketAddr) -> Result<Client> {
         let client = Client::connect(address);
         Ok(match &self.key {
             Some(key) => client.with_api_key(key),
@@ -305,32 +311,32 @@ impl Stage {
     }
 
     /// A caller with a connection of its own, whom nobody lies to.
-    pub(crate) async fn honest(&self, replica: usize) -> Result<Client> {
-        let client = self.client(self.replicas[replica].place.address()).await?;
+    pub(crate) async fn direct_client(&self, replica: usize) -> Result<Client> {
+        let client = self.client_for(self.replicas[replica].installation.address()).await?;
         Ok(client.with_deadline(Duration::from_secs(10)))
     }
 
     /// Where callers find one of the processes: it, or whatever stands before it.
-    pub(crate) fn entrance(&self, replica: usize) -> SocketAddr {
-        match &self.liar {
-            Some(liar) => liar.address(),
-            None => self.replicas[replica].place.address(),
+    pub(crate) fn entry_address(&self, replica: usize) -> SocketAddr {
+        match &self.lying_proxy {
+            Some(lying_proxy) => lying_proxy.address(),
+            None => self.replicas[replica].installation.address(),
         }
     }
 
     /// A caller with a connection of its own.
-    pub(crate) async fn caller(&self, replica: usize) -> Result<Client> {
-        self.caller_at(self.entrance(replica)).await
+    pub(crate) async fn client(&self, replica: usize) -> Result<Client> {
+        self.client_at(self.entry_address(replica)).await
     }
 
     /// A caller with a connection of its own to somebody who passes calls on.
-    pub(crate) async fn caller_at(&self, address: SocketAddr) -> Result<Client> {
-        Ok(self.client(address).await?.with_deadline(Duration::from_secs(5)))
+    pub(crate) async fn client_at(&self, address: SocketAddr) -> Result<Client> {
+        Ok(self.client_for(address).await?.with_deadline(Duration::from_secs(5)))
     }
 
     /// What the processes have said of themselves that nobody wants to read.
     pub(crate) fn panics(&self) -> Vec<String> {
-        let logs = self.replicas.iter().map(|replica| replica.place.log());
+        let logs = self.replicas.iter().map(|replica| replica.installation.log());
         logs.flat_map(|log| log.lines().filter(|line| line.contains("panicked")).map(str::to_owned).collect::<Vec<_>>())
             .collect()
     }

@@ -58,7 +58,7 @@ pub(crate) enum Change {
 
 /// What the service shows of a token.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Seen {
+pub(crate) struct ShownToken {
     /// `authentication_code`, by which the ledger knows it.
     pub(crate) key: String,
     /// Unique, and drawn by the service.
@@ -75,7 +75,7 @@ impl Facts {
     }
 
     /// Is this what the service shows?
-    pub(crate) fn explain(&self, seen: &Seen) -> bool {
+    pub(crate) fn explain(&self, seen: &ShownToken) -> bool {
         let code = match (&self.code, &seen.code) {
             (Code::None, shown) => shown.is_none(),
             (Code::Any, shown) => shown.is_some(),
@@ -92,7 +92,7 @@ impl Facts {
     }
 
     /// What is shown settles what the caller was not told.
-    pub(crate) fn settled(mut self, seen: &Seen) -> Self {
+    pub(crate) fn with_shown_code(mut self, seen: &ShownToken) -> Self {
         if let (Code::Any, Some(code)) = (&self.code, &seen.code) {
             self.code = Code::Is(code.clone());
         }
@@ -123,12 +123,12 @@ impl Change {
     }
 
     /// Can nobody see whether it took effect?
-    pub(crate) fn is_secret(&self) -> bool {
+    pub(crate) fn is_invisible(&self) -> bool {
         matches!(self, Self::Issue(_) | Self::Use)
     }
 
     /// For the ledger.
-    pub(crate) fn words(&self) -> String {
+    pub(crate) fn ledger_entry(&self) -> String {
         match self {
             Self::Create(facts) => format!("create {}/{}", facts.state, facts.value),
             Self::Value(value) => format!("update {value}"),
@@ -142,7 +142,7 @@ impl Change {
     }
 }
 
-impl Seen {
+impl ShownToken {
     /// A token as it is listed. `None`: it is none of ours.
     pub(crate) fn from_json(token: &Value) -> Option<Self> {
         let text = |name: &str| token[name].as_str().map(str::to_owned);
@@ -168,10 +168,10 @@ mod tests {
 
     use super::*;
 
-    fn shown(state: &str, value: u64, code: Option<&str>) -> Seen {
+    fn shown(state: &str, value: u64, code: Option<&str>) -> ShownToken {
         let token = json!({"authentication_code": "k", "number": "AT1", "life_cycle_state": state,
             "udf_string_1": value.to_string(), "verification_code": code});
-        Seen::from_json(&token).expect("a token")
+        ShownToken::from_json(&token).expect("a token")
     }
 
     #[test]
@@ -196,7 +196,7 @@ mod tests {
         let created = Facts::new("PENDING_VERIFICATION", 1, Code::Any);
         let seen = shown("PENDING_VERIFICATION", 1, Some("7"));
         assert!(created.explain(&seen) && seen.is_legal());
-        assert_eq!(created.settled(&seen).code, Code::Is("7".to_owned()));
+        assert_eq!(created.with_shown_code(&seen).code, Code::Is("7".to_owned()));
         assert!(!shown("PENDING_VERIFICATION", 1, None).is_legal());
     }
 }

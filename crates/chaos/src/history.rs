@@ -39,11 +39,11 @@ pub(crate) enum Ret {
     /// It was done, or shown, and this is the state now.
     Done(State),
     /// It was refused because of this state.
-    Wrong(State),
+    WrongState(State),
     /// It was refused because of others who call: nothing was done.
     Busy,
     /// Something that no token does.
-    Odd(String),
+    Unexpected(String),
 }
 
 impl State {
@@ -76,7 +76,7 @@ impl SequentialSpec for State {
             Op::Verify => (Self::Pending, Self::Effective),
         };
         if *self != from {
-            return Ret::Wrong(*self);
+            return Ret::WrongState(*self);
         }
         *self = to;
         Ret::Done(to)
@@ -146,9 +146,9 @@ impl History {
         match Outcome::of(&refusal) {
             Outcome::Refused(reason) => Some(match reason.as_str() {
                 "WRONG_LIFE_CYCLE_STATE" => State::from_name(&refusal.metadata("life_cycle_state"))
-                    .map_or_else(|| Ret::Odd(refusal.text()), Ret::Wrong),
+                    .map_or_else(|| Ret::Unexpected(refusal.text()), Ret::WrongState),
                 "CONFLICT" | "OVERLOADED" => Ret::Busy,
-                _ => Ret::Odd(refusal.text()),
+                _ => Ret::Unexpected(refusal.text()),
             }),
             _ => None,
         }
@@ -247,7 +247,7 @@ fn done(op: Op, answer: &Value) -> Ret {
         Op::Show => None,
     };
     let shown = answer["life_cycle_state"].as_str().and_then(State::from_name);
-    shown.or(promised).map_or_else(|| Ret::Odd(answer.to_string()), Ret::Done)
+    shown.or(promised).map_or_else(|| Ret::Unexpected(answer.to_string()), Ret::Done)
 }
 
 #[cfg(test)]
@@ -257,7 +257,7 @@ mod tests {
     use stateright::semantics::{ConsistencyTester, LinearizabilityTester};
 
     use super::*;
-    use crate::chance::Chance;
+    use crate::rng::Rng;
 
     /// Calls in their order. Those of different clients overlap where they stand in one row; `None` stays open.
     fn explained(state: State, rows: &[&[(u64, Op, Option<Ret>)]]) -> bool {
@@ -278,8 +278,8 @@ mod tests {
     #[test]
     fn of_two_who_switch_off_one_succeeds() {
         let both = |second| explained(State::Effective, &[&[(1, Op::Off, OFF), (2, Op::Off, second)]]);
-        assert!(both(Some(Ret::Wrong(State::NotEffective))) && both(Some(Ret::Busy)) && both(None));
-        assert!(!both(OFF) && !both(Some(Ret::Odd(String::new()))));
+        assert!(both(Some(Ret::WrongState(State::NotEffective))) && both(Some(Ret::Busy)) && both(None));
+        assert!(!both(OFF) && !both(Some(Ret::Unexpected(String::new()))));
     }
 
     #[test]
@@ -320,15 +320,15 @@ mod tests {
     }
 
     /// Three clients, some of whose calls stay open. The answers are those of a token that mostly does what it should.
-    fn made_up(chance: &Chance) -> (State, Vec<Event>) {
-        let first = State::ALL[chance.below(3) as usize];
+    fn made_up(rng: &Rng) -> (State, Vec<Event>) {
+        let first = State::ALL[rng.below(3) as usize];
         let (mut state, mut events, mut under_way) = (first, Vec::new(), HashMap::new());
         for _ in 0..16 {
-            let client = chance.below(3);
+            let client = rng.below(3);
             let Some((invoked, op, ret)) = under_way.remove(&client) else {
-                let op = [Op::On, Op::Off, Op::Verify, Op::Show][chance.below(4) as usize];
-                let ret = match chance.below(12) {
-                    0 => Ret::Done(State::ALL[chance.below(3) as usize]),
+                let op = [Op::On, Op::Off, Op::Verify, Op::Show][rng.below(4) as usize];
+                let ret = match rng.below(12) {
+                    0 => Ret::Done(State::ALL[rng.below(3) as usize]),
                     1 => Ret::Busy,
                     _ => state.invoke(&op),
                 };
@@ -337,7 +337,7 @@ mod tests {
                 continue;
             };
             let _: Op = op;
-            if !chance.one_in(6) {
+            if !rng.one_in(6) {
                 events.push(Event::Return { invoked, ret });
             }
         }
@@ -346,10 +346,10 @@ mod tests {
 
     #[test]
     fn stateright_answers_the_same() {
-        let chance = Chance::new(7);
+        let rng = Rng::new(7);
         let mut answers = [0; 2];
         for _ in 0..3_000 {
-            let (state, events) = made_up(&chance);
+            let (state, events) = made_up(&rng);
             let answer = is_linearizable(state, &events);
             assert_eq!(answer, by_stateright(state, &events), "{state:?} {events:?}");
             answers[usize::from(answer)] += 1;

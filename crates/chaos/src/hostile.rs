@@ -20,20 +20,20 @@ use tonic::body::Body;
 use tonic::transport::Channel;
 use tower::ServiceExt;
 
+use crate::environment::Environment;
 use crate::report::Report;
-use crate::stage::Stage;
 
 /// Between two bytes of somebody slow.
-const SLOW: Duration = Duration::from_millis(400);
+const BYTE_INTERVAL: Duration = Duration::from_millis(400);
 /// So many of a hundred honest calls succeed.
-const HONEST: u64 = 99;
+const MIN_SUCCESS_PERCENT: u64 = 99;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// After which an HTTP/2 server waits for streams.
-const NO_SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
-const REQUEST: &[u8] =
+const EMPTY_SETTINGS_FRAME: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+const REQUEST_HEAD: &[u8] =
     b"POST /v1/access_tokens/show HTTP/1.1\r\nhost: somewhere-with-a-long-name\r\nx-slow: ........\r\n";
-const LONG_BODY: &[u8] = b"content-length: 1000\r\n\r\n{";
+const UNFINISHED_BODY: &[u8] = b"content-length: 1000\r\n\r\n{";
 const METHOD: &str = "/accesstoken.v1.AccessTokenService/ShowAccessToken";
 
 /// How somebody is hostile.
@@ -50,28 +50,28 @@ pub(crate) enum Hostility {
 }
 
 impl Hostility {
-    /// Those whom the service gets rid of within [`CLOSED`].
+    /// Those whom the service gets rid of within [`CLOSE_TIMEOUT`].
     pub(crate) const CLOSED: &[Self] = &[Self::Silent, Self::Half, Self::Slow];
     /// All.
     pub(crate) const ALL: &[Self] = &[Self::Silent, Self::Half, Self::Slow, Self::Greeted];
 }
 
 /// Within which time a connection that has not said its first words is closed.
-pub(crate) const CLOSED: Duration = Duration::from_secs(10);
+pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where somebody comes in.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Door {
+pub(crate) struct Target {
     /// Where it is.
     pub(crate) address: SocketAddr,
     /// By gRPC; otherwise by HTTP.
     pub(crate) grpc: bool,
 }
 
-impl Door {
+impl Target {
     /// Both doors of a process.
-    pub(crate) fn of(stage: &Stage, replica: usize) -> Result<[Self; 2]> {
-        let server = stage.server(replica)?;
+    pub(crate) fn of(environment: &Environment, replica: usize) -> Result<[Self; 2]> {
+        let server = environment.server(replica)?;
         Ok([Self { address: server.address(), grpc: true }, Self { address: server.http_address(), grpc: false }])
     }
 
@@ -80,49 +80,49 @@ impl Door {
         Self { address, ..self }
     }
 
-    fn first_words(self) -> &'static [u8] {
-        if self.grpc { PREFACE } else { REQUEST }
+    fn first_bytes(self) -> &'static [u8] {
+        if self.grpc { PREFACE } else { REQUEST_HEAD }
     }
 
-    fn next_words(self) -> &'static [u8] {
-        if self.grpc { NO_SETTINGS } else { LONG_BODY }
+    fn next_bytes(self) -> &'static [u8] {
+        if self.grpc { EMPTY_SETTINGS_FRAME } else { UNFINISHED_BODY }
     }
 }
 
 /// Somebody hostile, connected. Dropped, the connection is closed.
-pub(crate) struct Intruder {
+pub(crate) struct HostileConnection {
     stream: TcpStream,
-    door: Door,
+    target: Target,
     hostility: Hostility,
     since: Instant,
 }
 
-impl Intruder {
+impl HostileConnection {
     /// Connects.
-    pub(crate) async fn enter(door: Door, hostility: Hostility) -> Result<Self> {
-        let stream = TcpStream::connect(door.address).await?;
-        Ok(Self { stream, door, hostility, since: Instant::now() })
+    pub(crate) async fn connect(target: Target, hostility: Hostility) -> Result<Self> {
+        let stream = TcpStream::connect(target.address).await?;
+        Ok(Self { stream, target, hostility, since: Instant::now() })
     }
 
     /// For findings.
     pub(crate) fn name(&self) -> String {
-        format!("{:?} at {}", self.hostility, if self.door.grpc { "gRPC" } else { "HTTP" })
+        format!("{:?} at {}", self.hostility, if self.target.grpc { "gRPC" } else { "HTTP" })
     }
 
     /// Behaves like that until the service closes the connection, for so long at most. Answers after which time since
     /// it was there it was closed.
-    pub(crate) async fn stay(&mut self, patience: Duration) -> Option<Duration> {
-        let Self { stream, door, hostility, since } = self;
+    pub(crate) async fn misbehave(&mut self, patience: Duration) -> Option<Duration> {
+        let Self { stream, target, hostility, since } = self;
         let (mut reads, mut writes) = stream.split();
         let talk = async {
-            let words = door.first_words();
+            let ledger_entry = target.first_bytes();
             let _ = match hostility {
                 Hostility::Silent => Ok(()),
-                Hostility::Half => writes.write_all(&words[..words.len() / 2]).await,
-                Hostility::Greeted => writes.write_all(&[words, door.next_words()].concat()).await,
+                Hostility::Half => writes.write_all(&ledger_entry[..ledger_entry.len() / 2]).await,
+                Hostility::Greeted => writes.write_all(&[ledger_entry, target.next_bytes()].concat()).await,
                 Hostility::Slow => loop {
-                    for byte in words {
-                        tokio::time::sleep(SLOW).await;
+                    for byte in ledger_entry {
+                        tokio::time::sleep(BYTE_INTERVAL).await;
                         // Whether it was closed is seen by reading.
                         let _ = writes.write_all(&[*byte]).await;
                     }
@@ -144,13 +144,15 @@ impl Intruder {
 
 /// So many connections of each kind to each door. Answers after which time each of them was closed; `None`: it was not,
 /// or there was no connection at all.
-pub(crate) async fn attack(doors: &[Door], kinds: &[Hostility], each: usize) -> Vec<(String, Option<Duration>)> {
+pub(crate) async fn attack(targets: &[Target], kinds: &[Hostility], each: usize) -> Vec<(String, Option<Duration>)> {
     let mut connections = JoinSet::new();
     for _ in 0..each {
-        for (door, hostility) in doors.iter().flat_map(|door| kinds.iter().map(|kind| (*door, *kind))) {
+        for (target, hostility) in targets.iter().flat_map(|target| kinds.iter().map(|kind| (*target, *kind))) {
             connections.spawn(async move {
-                match Intruder::enter(door, hostility).await {
-                    Ok(mut intruder) => (intruder.name(), intruder.stay(CLOSED + Duration::from_secs(2)).await),
+                match HostileConnection::connect(target, hostility).await {
+                    Ok(mut connection) => {
+                        (connection.name(), connection.misbehave(CLOSE_TIMEOUT + Duration::from_secs(2)).await)
+                    }
                     Err(error) => (format!("{hostility:?}: {error}"), None),
                 }
             });
@@ -162,11 +164,11 @@ pub(crate) async fn attack(doors: &[Door], kinds: &[Hostility], each: usize) -> 
 }
 
 /// Calls whose requests never end, each on a connection of its own and at work until this is dropped.
-pub(crate) struct Stuck {
+pub(crate) struct UnfinishedCalls {
     _calls: JoinSet<()>,
 }
 
-impl Stuck {
+impl UnfinishedCalls {
     /// So many of them, of somebody who may call. The calls are made anew when they are refused.
     pub(crate) fn calls(address: SocketAddr, client: &Client, count: usize) -> Result<Self> {
         let mut calls = JoinSet::new();
@@ -186,7 +188,7 @@ impl Stuck {
                     let answer = channel.clone().oneshot(request).await;
                     // Refused, or answered before it was at its end.
                     drop(answer);
-                    tokio::time::sleep(SLOW).await;
+                    tokio::time::sleep(BYTE_INTERVAL).await;
                 }
             });
         }
@@ -195,17 +197,17 @@ impl Stuck {
 }
 
 /// Honest callers who come, call once and go.
-pub(crate) struct Newcomers {
+pub(crate) struct NewClients {
     task: JoinHandle<()>,
     counts: Arc<[AtomicU64; 2]>,
 }
 
-impl Newcomers {
+impl NewClients {
     /// They come until they leave.
-    pub(crate) async fn come(stage: &Stage) -> Result<Self> {
+    pub(crate) async fn start(environment: &Environment) -> Result<Self> {
         let counts = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
-        let (count, address) = (Arc::clone(&counts), stage.entrance(0));
-        let session = stage.honest(0).await?.session().to_owned();
+        let (count, address) = (Arc::clone(&counts), environment.entry_address(0));
+        let session = environment.direct_client(0).await?.session().to_owned();
         let task = tokio::spawn(async move {
             loop {
                 let client = Client::connect(address).with_session(&session).with_deadline(Duration::from_secs(2));
@@ -218,21 +220,23 @@ impl Newcomers {
     }
 
     /// Notes how many of them were served.
-    pub(crate) fn leave(self, report: &mut Report) {
+    pub(crate) fn finish(self, report: &mut Report) {
         self.task.abort();
         let [bad, good] = [0, 1].map(|place| self.counts[place].load(Ordering::Relaxed));
-        report.expect(good * 100 >= (good + bad) * HONEST, || format!("{bad} newcomers were refused, {good} were not"));
+        report.expect(good * 100 >= (good + bad) * MIN_SUCCESS_PERCENT, || {
+            format!("{bad} newcomers were refused, {good} were not")
+        });
         report.note(format!("{good} of {} newcomers were served", good + bad));
     }
 }
 
 /// Somebody who never closes a connection: in red mode, in place of the service.
-pub(crate) struct Sponge {
+pub(crate) struct UnresponsiveServer {
     address: SocketAddr,
     task: JoinHandle<()>,
 }
 
-impl Sponge {
+impl UnresponsiveServer {
     /// Listens.
     pub(crate) async fn start() -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.context("a port")?;
@@ -252,7 +256,7 @@ impl Sponge {
     }
 }
 
-impl Drop for Sponge {
+impl Drop for UnresponsiveServer {
     fn drop(&mut self) {
         self.task.abort();
     }

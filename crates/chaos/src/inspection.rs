@@ -7,22 +7,22 @@ use anyhow::{Context, Result, bail};
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DbBackend, Statement};
 use serde_json::json;
 
-use crate::facts::Seen;
-use crate::stage::Stage;
+use crate::environment::Environment;
+use crate::facts::ShownToken;
 
 /// Sessions may idle in a transaction for so long and no longer.
-const IDLE: Duration = Duration::from_secs(1);
+const MAX_IDLE_IN_TRANSACTION: Duration = Duration::from_secs(1);
 /// Most tokens of one page of a list.
-const PAGE: i32 = 1_000;
+const PAGE_SIZE: i32 = 1_000;
 const FIELDS: &str = "number,authentication_code,life_cycle_state,udf_string_1,verification_code";
 
 /// Everything that is listed under an owner, by a caller who is told the truth.
-pub(crate) async fn read_back(stage: &Stage, owner: &str) -> Result<Vec<Seen>> {
-    let client = stage.honest(0).await?;
+pub(crate) async fn read_back(environment: &Environment, owner: &str) -> Result<Vec<ShownToken>> {
+    let client = environment.direct_client(0).await?;
     let (mut seen, mut page) = (Vec::new(), String::new());
     loop {
         let request = json!({
-            "accounts_receivable_identifier": {"id": owner}, "number_of_results": PAGE, "fields_set": FIELDS,
+            "accounts_receivable_identifier": {"id": owner}, "number_of_results": PAGE_SIZE, "fields_set": FIELDS,
             "page_token": page,
         });
         let mut tries = 0;
@@ -39,7 +39,7 @@ pub(crate) async fn read_back(stage: &Stage, owner: &str) -> Result<Vec<Seen>> {
         };
         let tokens = answer["access_tokens"].as_array().cloned().unwrap_or_default();
         for token in &tokens {
-            seen.push(Seen::from_json(token).with_context(|| format!("not a token: {token}"))?);
+            seen.push(ShownToken::from_json(token).with_context(|| format!("not a token: {token}"))?);
         }
         page = answer["next_page_token"].as_str().unwrap_or_default().to_owned();
         if page.is_empty() {
@@ -49,10 +49,10 @@ pub(crate) async fn read_back(stage: &Stage, owner: &str) -> Result<Vec<Seen>> {
 }
 
 /// Faults of the database as a whole. On PostgreSQL it takes a second: nobody may idle in a transaction after that.
-pub(crate) async fn faults(stage: &Stage) -> Result<Vec<String>> {
-    let mut faults = stage.panics();
-    if stage.cluster().is_none() {
-        let path = stage.file();
+pub(crate) async fn faults(environment: &Environment) -> Result<Vec<String>> {
+    let mut faults = environment.panics();
+    if environment.cluster().is_none() {
+        let path = environment.file();
         let mut options = ConnectOptions::new(format!("sqlite://{}?mode=ro", path.display()));
         options.sqlx_logging(false).max_connections(1);
         let database = Database::connect(options).await?;
@@ -66,7 +66,7 @@ pub(crate) async fn faults(stage: &Stage) -> Result<Vec<String>> {
         database.close().await?;
         return Ok(faults);
     }
-    tokio::time::sleep(IDLE).await;
+    tokio::time::sleep(MAX_IDLE_IN_TRANSACTION).await;
     let idle = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%' \
         AND clock_timestamp() - state_change > interval '1 second'";
     let checks = [
@@ -84,7 +84,7 @@ pub(crate) async fn faults(stage: &Stage) -> Result<Vec<String>> {
         ),
     ];
     for (what, sql) in checks {
-        let count = stage.psql(sql)?;
+        let count = environment.psql(sql)?;
         if count != "0" {
             faults.push(format!("{count} {what}"));
         }
@@ -93,7 +93,7 @@ pub(crate) async fn faults(stage: &Stage) -> Result<Vec<String>> {
 }
 
 /// Numbers that more than one token has.
-pub(crate) fn twice(seen: &[Seen]) -> Vec<String> {
+pub(crate) fn duplicate_numbers(seen: &[ShownToken]) -> Vec<String> {
     let mut owners: HashMap<&str, &str> = HashMap::new();
     let mut found = Vec::new();
     for token in seen {

@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result};
 
-use crate::facts::{Change, Facts, Password, Seen};
+use crate::facts::{Change, Facts, Password, ShownToken};
 use crate::outcome::Outcome;
 
 /// Reasons for which a busy service may refuse what a careful caller asks.
@@ -54,21 +54,21 @@ pub(crate) struct Counts {
     /// What was said where the outcome is not known.
     pub(crate) unknown: BTreeMap<String, u64>,
     /// How many calls without an outcome turned out to have taken effect, visibly.
-    pub(crate) came_true: u64,
+    pub(crate) took_effect: u64,
 }
 
 #[derive(Debug, Default)]
-struct Book {
+struct LedgerState {
     tokens: HashMap<String, Token>,
     counts: Counts,
-    surprises: Vec<String>,
+    unexpected_refusals: Vec<String>,
 }
 
 /// The ledger.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     file: Mutex<File>,
-    book: Mutex<Book>,
+    state: Mutex<LedgerState>,
 }
 
 impl Ledger {
@@ -76,33 +76,37 @@ impl Ledger {
     pub(crate) fn new(directory: &Path) -> Result<Self> {
         let path = directory.join("ledger");
         let file = File::create(&path).with_context(|| path.display().to_string())?;
-        Ok(Self { file: Mutex::new(file), book: Mutex::default() })
+        Ok(Self { file: Mutex::new(file), state: Mutex::default() })
     }
 
-    fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, LedgerState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes down what became of a call.
-    pub(crate) fn record(&self, place: &Place<'_>, change: Change, outcome: &Outcome) -> Result<()> {
-        let line = format!("{} {} {}\n", place.key, change.words(), outcome.word());
+    pub(crate) fn record(&self, place: &CallSource<'_>, change: Change, outcome: &Outcome) -> Result<()> {
+        let line = format!("{} {} {}\n", place.key, change.ledger_entry(), outcome.ledger_word());
         self.file.lock().unwrap_or_else(PoisonError::into_inner).write_all(line.as_bytes())?;
-        let mut book = self.book();
-        book.counts.operations += 1;
+        let mut state = self.state();
+        state.counts.operations += 1;
         match outcome {
             Outcome::Refused(reason) => {
-                *book.counts.refused.entry(reason.clone()).or_default() += 1;
+                *state.counts.refused.entry(reason.clone()).or_default() += 1;
                 if !BUSY.contains(&reason.as_str()) {
-                    book.surprises.push(format!("{}: {} was refused: {reason}", place.key, change.words()));
+                    state.unexpected_refusals.push(format!(
+                        "{}: {} was refused: {reason}",
+                        place.key,
+                        change.ledger_entry()
+                    ));
                 }
                 return Ok(());
             }
-            Outcome::Done(_) => book.counts.acknowledged += 1,
+            Outcome::Done(_) => state.counts.acknowledged += 1,
             Outcome::Unknown(text) => {
-                *book.counts.unknown.entry(text.chars().take(80).collect()).or_default() += 1;
+                *state.counts.unknown.entry(text.chars().take(80).collect()).or_default() += 1;
             }
         }
-        let token = book.tokens.entry(place.key.to_owned()).or_insert_with(|| Token {
+        let token = state.tokens.entry(place.key.to_owned()).or_insert_with(|| Token {
             owner: place.owner.to_owned(),
             writer: place.writer.to_owned(),
             facts: None,
@@ -117,23 +121,23 @@ impl Ledger {
 
     /// What is known of a token that does not rest.
     pub(crate) fn facts(&self, key: &str) -> Option<Facts> {
-        let book = self.book();
-        book.tokens.get(key).filter(|token| token.pending.is_none())?.facts.clone()
+        let state = self.state();
+        state.tokens.get(key).filter(|token| token.pending.is_none())?.facts.clone()
     }
 
     /// A token of an owner that a writer may go on with.
-    pub(crate) fn continued(&self, owner: &str, writer: &str) -> Option<String> {
-        let book = self.book();
+    pub(crate) fn resumable_token(&self, owner: &str, writer: &str) -> Option<String> {
+        let state = self.state();
         let free = |token: &Token| {
             token.owner == owner && token.writer == writer && token.pending.is_none() && token.facts.is_some()
         };
-        book.tokens.iter().find(|(_, token)| free(token)).map(|(key, _)| key.clone())
+        state.tokens.iter().find(|(_, token)| free(token)).map(|(key, _)| key.clone())
     }
 
     /// Tokens of an owner that can be shown to have, or no longer to have, a one-time password.
     pub(crate) fn passwords(&self, owner: &str, limit: usize) -> Vec<(String, Password)> {
-        let book = self.book();
-        let tokens = book.tokens.iter().filter(|(_, token)| token.owner == owner && token.pending.is_none());
+        let state = self.state();
+        let tokens = state.tokens.iter().filter(|(_, token)| token.owner == owner && token.pending.is_none());
         let known = tokens.filter_map(|(key, token)| match &token.facts {
             Some(facts) if facts.state == "EFFECTIVE" && facts.password != Password::Unclear => {
                 Some((key.clone(), facts.password.clone()))
@@ -145,7 +149,7 @@ impl Ledger {
 
     /// One-time passwords expire while nobody looks: those of an owner are not checked any more.
     pub(crate) fn forget_passwords(&self, owner: &str) {
-        for token in self.book().tokens.values_mut().filter(|token| token.owner == owner) {
+        for token in self.state().tokens.values_mut().filter(|token| token.owner == owner) {
             if let Some(facts) = &mut token.facts {
                 facts.password = Password::Unclear;
             }
@@ -154,20 +158,20 @@ impl Ledger {
 
     /// How many calls there were.
     pub(crate) fn counts(&self) -> Counts {
-        self.book().counts.clone()
+        self.state().counts.clone()
     }
 
     /// How many calls were acknowledged.
     pub(crate) fn acknowledged(&self) -> u64 {
-        self.book().counts.acknowledged
+        self.state().counts.acknowledged
     }
 
     /// Compares the tokens of an owner with what is shown of them. What is shown settles what was not known: from now
     /// on that has to stay as well.
-    pub(crate) fn settle(&self, owner: &str, shown: Vec<Seen>) -> Findings {
-        let mut book = self.book();
-        let Book { tokens, counts, surprises } = &mut *book;
-        let mut found = Findings { broken: std::mem::take(surprises), ..Findings::default() };
+    pub(crate) fn reconcile(&self, owner: &str, shown: Vec<ShownToken>) -> Findings {
+        let mut state = self.state();
+        let LedgerState { tokens, counts, unexpected_refusals } = &mut *state;
+        let mut found = Findings { broken: std::mem::take(unexpected_refusals), ..Findings::default() };
         let mut keys = BTreeSet::new();
         for seen in shown {
             if !seen.is_legal() {
@@ -178,7 +182,7 @@ impl Ledger {
                 continue;
             }
             match tokens.get_mut(&seen.key).filter(|token| token.owner == owner) {
-                Some(token) => counts.came_true += u64::from(token.settle(&seen, &mut found)),
+                Some(token) => counts.took_effect += u64::from(token.reconcile(&seen, &mut found)),
                 None => found.duplicated.push(format!("{}: nobody has it: {seen:?}", seen.key)),
             }
         }
@@ -195,7 +199,7 @@ impl Ledger {
 
 /// Where a call belongs.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Place<'a> {
+pub(crate) struct CallSource<'a> {
     /// The token.
     pub(crate) key: &'a str,
     /// Under whom it is listed.
@@ -211,27 +215,27 @@ impl Token {
     }
 
     /// Answers whether a call without an outcome has visibly taken effect.
-    fn settle(&mut self, seen: &Seen, found: &mut Findings) -> bool {
+    fn reconcile(&mut self, seen: &ShownToken, found: &mut Findings) -> bool {
         if self.is_given_up() {
             return false;
         }
         let without = self.facts.clone();
         let with = self.pending.as_ref().and_then(|change| change.of(self.facts.as_ref()));
-        let explained = [(without, false), (with, true)]
-            .into_iter()
-            .find_map(|(facts, came_true)| facts.filter(|facts| facts.explain(seen)).map(|facts| (facts, came_true)));
-        let Some((mut facts, came_true)) = explained else {
+        let explained = [(without, false), (with, true)].into_iter().find_map(|(facts, took_effect)| {
+            facts.filter(|facts| facts.explain(seen)).map(|facts| (facts, took_effect))
+        });
+        let Some((mut facts, took_effect)) = explained else {
             let (facts, pending) = (&self.facts, &self.pending);
             found.lost.push(format!("{}: {facts:?} and perhaps {pending:?}, but {seen:?}", seen.key));
             // It is told once: nobody goes on with this token.
             (self.facts, self.pending) = (None, Some(Change::Use));
             return false;
         };
-        if self.pending.take().is_some_and(|change| change.is_secret()) {
+        if self.pending.take().is_some_and(|change| change.is_invisible()) {
             facts.password = Password::Unclear;
         }
-        self.facts = Some(facts.settled(seen));
-        came_true
+        self.facts = Some(facts.with_shown_code(seen));
+        took_effect
     }
 }
 
@@ -242,12 +246,12 @@ mod tests {
     use super::*;
     use crate::facts::Code;
 
-    const PLACE: Place<'static> = Place { key: "k", owner: "o", writer: "w" };
+    const PLACE: CallSource<'static> = CallSource { key: "k", owner: "o", writer: "w" };
 
-    fn shown(value: u64) -> Seen {
+    fn shown(value: u64) -> ShownToken {
         let token = json!({"authentication_code": "k", "number": "AT1", "life_cycle_state": "EFFECTIVE",
             "udf_string_1": value.to_string()});
-        Seen::from_json(&token).expect("a token")
+        ShownToken::from_json(&token).expect("a token")
     }
 
     fn ledger(acknowledged: u64, pending: Option<u64>) -> Ledger {
@@ -267,25 +271,25 @@ mod tests {
 
     #[test]
     fn an_acknowledged_value_must_be_there() {
-        assert!(ledger(3, None).settle("o", vec![shown(3)]).lost.is_empty());
-        assert_eq!(ledger(3, None).settle("o", vec![shown(2)]).lost.len(), 1, "the last one is lost");
-        assert_eq!(ledger(3, None).settle("o", vec![]).lost.len(), 1, "the token is lost");
+        assert!(ledger(3, None).reconcile("o", vec![shown(3)]).lost.is_empty());
+        assert_eq!(ledger(3, None).reconcile("o", vec![shown(2)]).lost.len(), 1, "the last one is lost");
+        assert_eq!(ledger(3, None).reconcile("o", vec![]).lost.len(), 1, "the token is lost");
     }
 
     #[test]
     fn an_unknown_value_may_be_there_until_somebody_has_looked() {
         let ledger = ledger(3, Some(4));
         assert_eq!(ledger.facts("k"), None, "it rests");
-        assert!(ledger.settle("o", vec![shown(3)]).lost.is_empty());
-        assert_eq!(ledger.continued("o", "w"), Some("k".to_owned()));
-        assert_eq!(ledger.settle("o", vec![shown(4)]).lost.len(), 1, "it came after all");
+        assert!(ledger.reconcile("o", vec![shown(3)]).lost.is_empty());
+        assert_eq!(ledger.resumable_token("o", "w"), Some("k".to_owned()));
+        assert_eq!(ledger.reconcile("o", vec![shown(4)]).lost.len(), 1, "it came after all");
     }
 
     #[test]
     fn what_nobody_asked_for_and_what_is_there_twice_is_found() {
         let ledger = ledger(3, None);
-        assert_eq!(ledger.settle("o", vec![shown(3), shown(3)]).duplicated.len(), 1);
-        assert_eq!(ledger.settle("another owner", vec![shown(3)]).duplicated.len(), 1);
+        assert_eq!(ledger.reconcile("o", vec![shown(3), shown(3)]).duplicated.len(), 1);
+        assert_eq!(ledger.reconcile("another owner", vec![shown(3)]).duplicated.len(), 1);
     }
 
     #[test]
@@ -293,6 +297,6 @@ mod tests {
         let ledger = ledger(3, None);
         let refused = Outcome::Refused("WRONG_LIFE_CYCLE_STATE".to_owned());
         ledger.record(&PLACE, Change::State("NOT_EFFECTIVE"), &refused).expect("written");
-        assert_eq!(ledger.settle("o", vec![shown(3)]).broken.len(), 1);
+        assert_eq!(ledger.reconcile("o", vec![shown(3)]).broken.len(), 1);
     }
 }

@@ -23,18 +23,18 @@ use tower::layer::layer_fn;
 use tower::{Service, ServiceExt};
 
 /// What it lies about.
-const LIES: &[&str] = &["UpdateAccessToken", "SetAsEffective", "SetAsNotEffective", "VerifyOtp"];
+const LYING_METHODS: &[&str] = &["UpdateAccessToken", "SetAsEffective", "SetAsNotEffective", "VerifyOtp"];
 /// How long it sits on a write that it has acknowledged.
-const IDLENESS: Duration = Duration::from_millis(150);
+const FORWARD_DELAY: Duration = Duration::from_millis(150);
 
 /// A proxy for gRPC that lies. Dropped, it ends.
 #[derive(Debug)]
-pub(crate) struct Liar {
+pub(crate) struct LyingProxy {
     address: SocketAddr,
     task: JoinHandle<()>,
 }
 
-impl Liar {
+impl LyingProxy {
     /// Stands before a server.
     pub(crate) async fn before(server: SocketAddr) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -45,11 +45,11 @@ impl Liar {
             Some((accepted, listener))
         });
         // The builder wants a service; it never gets a call.
-        let (_, nobody) = health_reporter();
+        let (_, health_service) = health_reporter();
         let task = tokio::spawn(async move {
-            let lying = layer_fn(move |_| Lying { upstream: upstream.clone() });
+            let lying = layer_fn(move |_| LyingService { upstream: upstream.clone() });
             let mut server = Server::builder().layer(lying);
-            let _ = server.add_service(nobody).serve_with_incoming(incoming).await;
+            let _ = server.add_service(health_service).serve_with_incoming(incoming).await;
         });
         Ok(Self { address, task })
     }
@@ -60,18 +60,18 @@ impl Liar {
     }
 }
 
-impl Drop for Liar {
+impl Drop for LyingProxy {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
 #[derive(Debug, Clone)]
-struct Lying {
+struct LyingService {
     upstream: Channel,
 }
 
-impl Service<Request<Body>> for Lying {
+impl Service<Request<Body>> for LyingService {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
@@ -82,7 +82,7 @@ impl Service<Request<Body>> for Lying {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let upstream = self.upstream.clone();
-        let lies = LIES.iter().any(|method| request.uri().path().ends_with(&format!("/{method}")));
+        let lies = LYING_METHODS.iter().any(|method| request.uri().path().ends_with(&format!("/{method}")));
         Box::pin(async move {
             if !lies {
                 return Ok(forward(upstream, request).await);
@@ -91,7 +91,7 @@ impl Service<Request<Body>> for Lying {
             let (head, body) = request.into_parts();
             let body = body.collect().await.map(|whole| whole.to_bytes()).unwrap_or_default();
             tokio::spawn(async move {
-                tokio::time::sleep(IDLENESS).await;
+                tokio::time::sleep(FORWARD_DELAY).await;
                 forward(upstream, Request::from_parts(head, Body::new(Full::new(body)))).await
             });
             Ok(success())

@@ -1,23 +1,24 @@
-//! Chaos: starts the real service, breaks whatever it stands on while calls are made, and compares what it has
-//! acknowledged with what is there afterwards. It is never shipped. `docs/reliability.md` says what each scenario does.
+//! Fault tests of the whole service. Each scenario starts the real service, breaks what it depends on while calls are made,
+//! and compares what the service has acknowledged with what the database holds afterwards. The program is never shipped.
+//! `docs/reliability.md` describes each scenario.
 
 mod campaign;
-mod chance;
 mod disk;
+mod environment;
 mod facts;
+mod history;
 mod hostile;
-mod inspect;
-mod junction;
+mod inspection;
 mod ledger;
-mod liar;
-mod linear;
+mod lying_proxy;
 mod outcome;
-mod program;
 mod report;
+mod report_output;
+mod rng;
 mod run;
+mod runner;
 mod scenario;
-mod stage;
-mod table;
+mod switchable_proxy;
 mod writer;
 
 use std::path::PathBuf;
@@ -27,52 +28,52 @@ use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
+use environment::Kind;
 use run::{Run, Scenario};
-use scenario::{ALL, OPEN};
-use stage::Kind;
+use scenario::{ALL, NOT_IN_CI};
 
-/// How much of everything.
+/// How much of each scenario runs.
 #[derive(Debug, Clone, Copy, PartialEq, ValueEnum)]
 enum Size {
-    /// Some minutes for all of it.
+    /// All scenarios together take some minutes.
     Ci,
-    /// Hours.
+    /// All scenarios together take hours.
     Soak,
 }
 
-/// Breaks what the service stands on, and checks that it kept its promises.
+/// Breaks what the service depends on, and checks that the service keeps its promises.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// A scenario such as t02; or several; `ci` or `soak` for all of them at that size; `red` for all that have a red mode,
-    /// of which each has to fail; `list`.
+    /// Names of scenarios, such as `kill_under_load`, or their old numbers, such as `t02`; or one of: `ci` or `soak` for all
+    /// scenarios at that size; `mutations` (old name: `red`) for all that have a mutation check, each of which must fail; `list`.
     #[arg(required = true, value_name = "SCENARIO")]
     scenarios: Vec<String>,
 
-    /// The binary of the service; `access-tokens` beside this one when not given.
+    /// Binary of the service. Default: `access-tokens` beside this program.
     #[arg(long, value_name = "PATH")]
     binary: Option<PathBuf>,
 
-    /// How much of it.
+    /// How much of each scenario runs.
     #[arg(long, value_enum, default_value = "ci")]
     size: Size,
 
-    /// How often, in place of the size's number.
+    /// Number of cycles, in place of the number of the size.
     #[arg(long, value_name = "N")]
     cycles: Option<usize>,
 
-    /// How many runs at a time: one, when not given; two for `ci` and `red`, three for `soak`.
+    /// Number of concurrent runs. Default: one; two for `ci` and `mutations`, three for `soak`.
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
 
-    /// Only on this database.
+    /// Runs on this database only.
     #[arg(long, value_enum)]
     database: Option<Kind>,
 
-    /// With the guard switched off: the run has to fail.
-    #[arg(long)]
-    red: bool,
+    /// Mutation check: removes the guard that the scenario tests, so that the run must fail.
+    #[arg(long, alias = "red")]
+    mutation: bool,
 
-    /// Where chance begins.
+    /// Seed of all random choices.
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
@@ -87,9 +88,9 @@ fn main() -> ExitCode {
         }
     };
     let done = runtime.block_on(async {
-        // Whoever is interrupted cleans up behind itself: what is dropped ends its processes and unmounts its disks.
+        // After a signal the futures are dropped, which ends their processes and unmounts their disks.
         tokio::select! {
-            done = play(arguments) => done,
+            done = execute(arguments) => done,
             () = interrupted() => Err(anyhow::anyhow!("interrupted")),
         }
     });
@@ -112,71 +113,75 @@ async fn interrupted() {
     }
 }
 
-/// Plays what was asked for. Answers whether all is as it has to be.
-async fn play(arguments: Arguments) -> Result<bool> {
+/// Runs the selected scenarios. Returns whether all of them ended as they must.
+async fn execute(arguments: Arguments) -> Result<bool> {
     if arguments.scenarios == ["list"] {
         for scenario in ALL {
-            let red = if scenario.red.is_empty() { "no red mode" } else { scenario.red };
-            println!("{}  {}\n     red: {red}", scenario.name, scenario.title);
+            let mutation = if scenario.mutation.is_empty() { "none" } else { scenario.mutation };
+            let number = scenario.number.map_or(String::new(), |number| format!(" ({number})"));
+            println!("{}{number}  {}\n     mutation check: {mutation}", scenario.name, scenario.title);
         }
         return Ok(true);
     }
-    let choice = choose(&arguments)?;
+    let selection = select(&arguments)?;
     let binary = binary(arguments.binary.as_ref())?;
     let mut runs = Vec::new();
-    for scenario in choice.scenarios {
+    for scenario in selection.scenarios {
         for (kind, ci, soak) in scenario.sizes {
             if arguments.database.is_some_and(|only| only != *kind) {
                 continue;
             }
-            let usual = match choice.size {
+            let usual = match selection.size {
                 Size::Soak => *soak,
-                // A guard that is off is noticed soon, or not at all.
-                Size::Ci if choice.red => ci.div_ceil(10).max(3).min(*ci),
+                // Without its guard a run fails in the first cycles, or never.
+                Size::Ci if selection.mutated => ci.div_ceil(10).max(3).min(*ci),
                 Size::Ci => *ci,
             };
             let cycles = arguments.cycles.unwrap_or(usual);
-            let (red, seed, binary) = (choice.red, arguments.seed, binary.clone());
-            runs.push(Run { scenario, kind: *kind, cycles, red, seed, binary });
+            let (mutated, seed, binary) = (selection.mutated, arguments.seed, binary.clone());
+            runs.push(Run { scenario, kind: *kind, cycles, mutated, seed, binary });
         }
     }
-    let played = program::play(runs, arguments.jobs.unwrap_or(choice.jobs)).await?;
-    let rows: Vec<_> = played.iter().map(|played| played.row.as_str()).collect();
-    println!("\n{}\n{}", table::head(), rows.join("\n"));
-    Ok(played.iter().all(|played| if choice.all_red { played.report.caught() } else { !played.report.failed() }))
+    let completed = runner::execute_all(runs, arguments.jobs.unwrap_or(selection.jobs)).await?;
+    let rows: Vec<_> = completed.iter().map(|completed| completed.row.as_str()).collect();
+    println!("\n{}\n{}", report_output::head(), rows.join("\n"));
+    Ok(completed.iter().all(|completed| match selection.all_must_fail {
+        true => completed.report.caught(),
+        false => !completed.report.failed(),
+    }))
 }
 
-/// What is played.
-struct Choice {
+/// The scenarios that the command line names, and how they run.
+struct Selection {
     scenarios: Vec<&'static Scenario>,
     size: Size,
-    red: bool,
-    /// Each of them has to fail.
-    all_red: bool,
-    /// How many runs at a time, unless it is said.
+    mutated: bool,
+    /// Each run must fail.
+    all_must_fail: bool,
+    /// Number of concurrent runs, unless the command line says it.
     jobs: usize,
 }
 
-fn choose(arguments: &Arguments) -> Result<Choice> {
-    let red = arguments.red;
-    let all = |size, jobs| Choice { scenarios: ALL.iter().collect(), size, red, all_red: false, jobs };
+fn select(arguments: &Arguments) -> Result<Selection> {
+    let mutated = arguments.mutation;
+    let all = |size, jobs| Selection { scenarios: ALL.iter().collect(), size, mutated, all_must_fail: false, jobs };
     Ok(match arguments.scenarios[0].as_str() {
         "ci" => {
-            let scenarios = ALL.iter().filter(|scenario| !OPEN.contains(&scenario.name)).collect();
-            Choice { scenarios, ..all(Size::Ci, 2) }
+            let scenarios = ALL.iter().filter(|scenario| !NOT_IN_CI.contains(&scenario.name)).collect();
+            Selection { scenarios, ..all(Size::Ci, 2) }
         }
         "soak" => all(Size::Soak, 3),
-        "red" => {
-            let scenarios = ALL.iter().filter(|scenario| !scenario.red.is_empty()).collect();
-            Choice { scenarios, red: true, all_red: true, ..all(arguments.size, 2) }
+        "mutations" | "red" => {
+            let scenarios = ALL.iter().filter(|scenario| !scenario.mutation.is_empty()).collect();
+            Selection { scenarios, mutated: true, all_must_fail: true, ..all(arguments.size, 2) }
         }
         _ => {
             let mut scenarios = Vec::new();
             for name in &arguments.scenarios {
-                let found = ALL.iter().find(|scenario| scenario.name == name);
+                let found = ALL.iter().find(|scenario| scenario.name == name || scenario.number == Some(name));
                 scenarios.push(found.with_context(|| format!("there is no scenario {name}; `list` shows them"))?);
             }
-            Choice { scenarios, ..all(arguments.size, 1) }
+            Selection { scenarios, ..all(arguments.size, 1) }
         }
     })
 }
@@ -190,4 +195,42 @@ fn binary(given: Option<&PathBuf>) -> Result<String> {
         bail!("{} is not there: build it, or name it with --binary", path.display());
     }
     Ok(path.canonicalize()?.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn selected(arguments: &[&str]) -> Result<Selection> {
+        select(&Arguments::try_parse_from([&["chaos"], arguments].concat())?)
+    }
+
+    fn names(selection: &Selection) -> Vec<&'static str> {
+        selection.scenarios.iter().map(|scenario| scenario.name).collect()
+    }
+
+    #[test]
+    fn a_scenario_is_found_by_its_name_and_by_its_old_number() {
+        for arguments in [["kill_under_load", "power_cut"], ["t02", "t03"]] {
+            assert_eq!(names(&selected(&arguments).unwrap()), ["kill_under_load", "power_cut"]);
+        }
+        assert!(selected(&["t04"]).is_err());
+    }
+
+    #[test]
+    fn the_old_names_of_the_mutation_checks_still_work() {
+        assert!(selected(&["t02", "--red"]).unwrap().mutated && selected(&["t02", "--mutation"]).unwrap().mutated);
+        let [old, new] = [selected(&["red"]).unwrap(), selected(&["mutations"]).unwrap()];
+        assert_eq!(names(&old), names(&new));
+        assert!(old.all_must_fail && new.all_must_fail && !new.scenarios.is_empty());
+    }
+
+    #[test]
+    fn no_two_scenarios_share_a_name_or_a_number() {
+        let all: Vec<_> =
+            ALL.iter().flat_map(|scenario| std::iter::once(scenario.name).chain(scenario.number)).collect();
+        assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len());
+    }
 }

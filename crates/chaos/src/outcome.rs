@@ -4,7 +4,7 @@ use access_tokens_testapp::{Client, Refusal};
 use serde_json::Value;
 
 /// Reasons that leave open whether the call took effect.
-const OPEN: &[&str] = &["", "DATABASE_UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL"];
+const UNCERTAIN_REASONS: &[&str] = &["", "DATABASE_UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL"];
 
 /// What became of a call.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,7 +20,7 @@ pub(crate) enum Outcome {
 impl Outcome {
     /// What a refusal means.
     pub(crate) fn of(refusal: &Refusal) -> Self {
-        if OPEN.contains(&refusal.reason.as_str()) {
+        if UNCERTAIN_REASONS.contains(&refusal.reason.as_str()) {
             Self::Unknown(format!("{:?} {}", refusal.code(), refusal.text()))
         } else {
             Self::Refused(refusal.reason.clone())
@@ -28,7 +28,7 @@ impl Outcome {
     }
 
     /// For the ledger.
-    pub(crate) fn word(&self) -> &str {
+    pub(crate) fn ledger_word(&self) -> &str {
         match self {
             Self::Done(_) => "OK",
             Self::Refused(reason) => reason,

@@ -64,7 +64,7 @@ impl Report {
     }
 
     /// Adds what was found elsewhere at the same time. Facts about a part are not kept.
-    pub(crate) fn absorb(&mut self, other: Self) {
+    pub(crate) fn merge(&mut self, other: Self) {
         self.cycles += other.cycles;
         self.operations += other.operations;
         self.acknowledged += other.acknowledged;

@@ -8,12 +8,12 @@ use crate::report::Report;
 use crate::run::Run;
 
 /// Number of findings that are written out; the others are counted.
-const SHOWN: usize = 5;
+const MAX_LISTED_FINDINGS: usize = 5;
 
 impl Report {
     fn findings(&self) -> impl Iterator<Item = &String> {
         let all = [&self.lost, &self.duplicated, &self.broken];
-        self.broken_off.iter().chain(all.into_iter().flat_map(|found| found.iter().take(SHOWN)))
+        self.broken_off.iter().chain(all.into_iter().flat_map(|found| found.iter().take(MAX_LISTED_FINDINGS)))
     }
 
     /// For machines.
@@ -22,7 +22,7 @@ impl Report {
             "scenario": run.scenario.name,
             "database": run.kind.name(),
             "build": run.build(),
-            "red": run.red,
+            "mutation": run.mutated,
             "seed": run.seed,
             "cycles": self.cycles,
             "operations": self.operations,
@@ -43,7 +43,7 @@ impl Report {
     /// For people.
     pub(crate) fn row(&self, run: &Run, took: Duration) -> String {
         let recovery = self.worst_recovery.map_or("-".to_owned(), |time| format!("{} ms", time.as_millis()));
-        let name = if run.red { format!("{} red", run.scenario.name) } else { run.scenario.name.to_owned() };
+        let name = if run.mutated { format!("{} mutation", run.scenario.name) } else { run.scenario.name.to_owned() };
         let verdict = match (self.verdict(), self.broken.len()) {
             ("FAIL", _) if self.broken_off.is_some() => "FAIL (broke off)".to_owned(),
             ("FAIL", broken) if broken > 0 => format!("FAIL ({broken} broken)"),

@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use access_tokens_testkit::random::SeededRandom;
+use access_tokens_testkit::random::Rng;
 
 /// A source of chance. Who runs at the same time has one each.
 #[derive(Debug)]
-pub(crate) struct Chance(SeededRandom);
+pub(crate) struct Rng(Rng);
 
-impl Chance {
+impl Rng {
     /// The same seed gives the same choices.
     pub(crate) fn new(seed: u64) -> Self {
-        Self(SeededRandom::new(seed))
+        Self(Rng::new(seed))
     }
 
     /// Another source, which depends on this one.

@@ -1,4 +1,4 @@
-//! What a scenario is, and one run of it.
+//! A scenario, and one run of it.
 
 use std::path::Path;
 use std::pin::Pin;
@@ -7,63 +7,66 @@ use access_tokens_testkit::postgres::Cluster;
 use anyhow::Result;
 use tokio::task::block_in_place;
 
+use crate::environment::{Kind, Setup};
 use crate::report::Report;
-use crate::stage::{Kind, Plan};
 
-/// A scenario on one database: in the work, its report.
-pub(crate) type Playing<'a> = Pin<Box<dyn Future<Output = Result<Report>> + Send + 'a>>;
+/// A run in progress. Its result is the report.
+pub(crate) type ScenarioFuture<'a> = Pin<Box<dyn Future<Output = Result<Report>> + Send + 'a>>;
 
-/// A scenario.
+/// A fault test.
 pub(crate) struct Scenario {
-    /// By which it is called.
+    /// Name on the command line and in reports.
     pub(crate) name: &'static str,
-    /// What it does.
+    /// Number that the scenario had before it had a name, still accepted on the command line.
+    pub(crate) number: Option<&'static str>,
+    /// One sentence about the fault.
     pub(crate) title: &'static str,
-    /// On which databases, and how often at size ci and at size soak.
+    /// Databases, each with the number of cycles at size `ci` and at size `soak`.
     pub(crate) sizes: &'static [(Kind, usize, usize)],
-    /// What its red mode switches off; empty when there is none.
-    pub(crate) red: &'static str,
-    /// Plays it.
-    pub(crate) play: for<'a> fn(&'a Run) -> Playing<'a>,
+    /// The guard that the mutation check removes; empty if the scenario has no mutation check.
+    pub(crate) mutation: &'static str,
+    /// Runs the scenario.
+    pub(crate) execute: for<'a> fn(&'a Run) -> ScenarioFuture<'a>,
 }
 
-/// The red mode that most scenarios have.
-pub(crate) const LIAR: &str = "a proxy before the service acknowledges writes that it passes on later";
+/// The mutation of most scenarios.
+pub(crate) const LYING_PROXY: &str = "a proxy before the service acknowledges writes that it forwards later";
 
 /// One run of a scenario on one database.
 pub(crate) struct Run {
-    /// Which one.
+    /// The scenario.
     pub(crate) scenario: &'static Scenario,
-    /// Where.
+    /// The database.
     pub(crate) kind: Kind,
-    /// How often.
+    /// Number of cycles.
     pub(crate) cycles: usize,
-    /// With the guard off.
-    pub(crate) red: bool,
-    /// Where chance begins.
+    /// Whether this is the mutation check: the guard is removed, and the run must fail.
+    pub(crate) mutated: bool,
+    /// Seed of all random choices.
     pub(crate) seed: u64,
-    /// The binary of the service.
+    /// Binary of the service.
     pub(crate) binary: String,
 }
 
 impl Run {
-    /// Returns how the binary was built: the name of its folder.
+    /// Returns the build profile of the binary: the name of its directory.
     pub(crate) fn build(&self) -> &str {
-        let folder = Path::new(&self.binary).parent().and_then(Path::file_name);
-        folder.and_then(|name| name.to_str()).unwrap_or("unknown")
+        let directory = Path::new(&self.binary).parent().and_then(Path::file_name);
+        directory.and_then(|name| name.to_str()).unwrap_or("unknown")
     }
 
-    /// Returns whether the binary is one for use, not for development. Numbers are stated for those.
+    /// Returns whether the binary is optimised. Limits of times and memory hold only for optimised builds.
     pub(crate) fn is_optimised(&self) -> bool {
         self.build() != "debug"
     }
 
-    /// The usual stage: one process, a cluster of its own where it is PostgreSQL, and a liar in red mode.
-    pub(crate) fn plan(&self) -> Result<Plan> {
+    /// Returns the usual setup: one process, a PostgreSQL cluster of its own unless the database is SQLite, and a lying proxy in the
+    /// mutation check.
+    pub(crate) fn setup(&self) -> Result<Setup> {
         let cluster = match self.kind {
             Kind::Sqlite => None,
             Kind::Postgres => Some(block_in_place(Cluster::start)?),
         };
-        Ok(Plan { binary: self.binary.clone(), cluster, replicas: 1, liar: self.red, ..Plan::default() })
+        Ok(Setup { binary: self.binary.clone(), cluster, replicas: 1, lying_proxy: self.mutated, ..Setup::default() })
     }
 }

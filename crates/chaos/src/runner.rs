@@ -11,10 +11,10 @@ use tokio::task::JoinSet;
 
 use crate::report::Report;
 use crate::run::Run;
-use crate::scenario::ALONE;
+use crate::scenario::EXCLUSIVE;
 
 /// A run that is over.
-pub(crate) struct Played {
+pub(crate) struct CompletedRun {
     /// What it found.
     pub(crate) report: Report,
     /// Its line of the table.
@@ -22,30 +22,30 @@ pub(crate) struct Played {
 }
 
 /// Plays so many runs at a time and says of each what it has found as soon as it is over. Answers them in their order.
-pub(crate) async fn play(runs: Vec<Run>, jobs: usize) -> Result<Vec<Played>> {
+pub(crate) async fn execute(runs: Vec<Run>, jobs: usize) -> Result<Vec<CompletedRun>> {
     let jobs = u32::try_from(jobs)?.max(1);
     let places = Arc::new(Semaphore::new(jobs as usize));
     let mut playing = JoinSet::new();
     for (number, run) in runs.into_iter().enumerate() {
-        let places_needed = if ALONE.contains(&run.scenario.name) { jobs } else { 1 };
+        let places_needed = if EXCLUSIVE.contains(&run.scenario.name) { jobs } else { 1 };
         let place = Arc::clone(&places).acquire_many_owned(places_needed).await?;
         playing.spawn(async move {
-            let played = play_one(&run).await;
+            let completed = execute_one(&run).await;
             drop(place);
-            (number, played)
+            (number, completed)
         });
     }
-    let mut played = Vec::new();
+    let mut completed = Vec::new();
     while let Some(done) = playing.join_next().await {
-        played.push(done.context("a run broke")?);
+        completed.push(done.context("a run broke")?);
     }
-    played.sort_by_key(|(number, _)| *number);
-    Ok(played.into_iter().map(|(_, played)| played).collect())
+    completed.sort_by_key(|(number, _)| *number);
+    Ok(completed.into_iter().map(|(_, completed)| completed).collect())
 }
 
-async fn play_one(run: &Run) -> Played {
+async fn execute_one(run: &Run) -> CompletedRun {
     let started = Instant::now();
-    let report = match AssertUnwindSafe((run.scenario.play)(run)).catch_unwind().await {
+    let report = match AssertUnwindSafe((run.scenario.execute)(run)).catch_unwind().await {
         Ok(Ok(report)) => report,
         Ok(Err(error)) => Report::broke_off(format!("{error:#}")),
         Err(_) => Report::broke_off("a panic; see above"),
@@ -53,5 +53,5 @@ async fn play_one(run: &Run) -> Played {
     let took = started.elapsed();
     let row = report.row(run, took);
     println!("{}\n{row}", report.json(run, took));
-    Played { report, row }
+    CompletedRun { report, row }
 }

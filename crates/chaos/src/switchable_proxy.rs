@@ -9,13 +9,13 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 /// Forwards connections to one of several servers. Dropped, it ends.
-pub(crate) struct Junction {
+pub(crate) struct SwitchableProxy {
     address: SocketAddr,
     upstream: watch::Sender<SocketAddr>,
     task: JoinHandle<()>,
 }
 
-impl Junction {
+impl SwitchableProxy {
     /// Leads to a server.
     pub(crate) async fn to(port: u16) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
@@ -32,7 +32,7 @@ impl Junction {
     }
 
     /// Leads to another server from now on. Connections to the one before are closed.
-    pub(crate) fn lead_to(&self, port: u16) {
+    pub(crate) fn switch_to(&self, port: u16) {
         self.upstream.send_replace((Ipv4Addr::LOCALHOST, port).into());
     }
 
@@ -42,7 +42,7 @@ impl Junction {
     }
 }
 
-impl Drop for Junction {
+impl Drop for SwitchableProxy {
     fn drop(&mut self) {
         self.task.abort();
     }

@@ -8,17 +8,17 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::chance::Chance;
 use crate::facts::{Change, Code, Facts, Password};
-use crate::ledger::{Ledger, Place};
+use crate::ledger::{CallSource, Ledger};
 use crate::outcome::{Outcome, call};
+use crate::rng::Rng;
 
 /// After a call without an outcome: whoever caused it needs a moment.
-const BREATH: Duration = Duration::from_millis(20);
+const RETRY_DELAY: Duration = Duration::from_millis(20);
 
 /// How a writer behaves.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Manner {
+pub(crate) enum Behaviour {
     /// Waits for answers, for five seconds.
     Patient,
     /// Prepares each step with patience and then gives the call itself hardly any time: from a microsecond to so many.
@@ -49,13 +49,13 @@ pub(crate) struct Writer {
     /// How it calls when it prepares something.
     pub(crate) patient: Client,
     /// How it behaves.
-    pub(crate) manner: Manner,
+    pub(crate) behaviour: Behaviour,
     /// What it does.
     pub(crate) task: Task,
     /// Where it writes down what became of its calls.
     pub(crate) ledger: Arc<Ledger>,
     /// What it leaves to chance.
-    pub(crate) chance: Chance,
+    pub(crate) rng: Rng,
     /// Rises with each value and key; unique for its name.
     pub(crate) sequence: u64,
     /// What it works on.
@@ -70,8 +70,8 @@ impl Writer {
             calls += 1;
             if !self.step().await? {
                 self.token = None;
-                if self.manner == Manner::Patient {
-                    tokio::time::sleep(BREATH).await;
+                if self.behaviour == Behaviour::Patient {
+                    tokio::time::sleep(RETRY_DELAY).await;
                 }
             }
         }
@@ -79,14 +79,14 @@ impl Writer {
     }
 
     fn client(&self) -> Client {
-        match self.manner {
-            Manner::Patient => self.patient.clone(),
-            Manner::Hostile(most) => {
+        match self.behaviour {
+            Behaviour::Patient => self.patient.clone(),
+            Behaviour::Hostile(most) => {
                 // Half of them evenly over the orders of magnitude: the first microseconds are as likely as the last
                 // milliseconds.
-                let halvings = if self.chance.one_in(2) { self.chance.below(13) } else { 0 };
+                let halvings = if self.rng.one_in(2) { self.rng.below(13) } else { 0 };
                 let ceiling = (most >> halvings).max(1);
-                self.client.with_deadline(Duration::from_micros(1 + self.chance.below(ceiling)))
+                self.client.with_deadline(Duration::from_micros(1 + self.rng.below(ceiling)))
             }
         }
     }
@@ -105,7 +105,7 @@ impl Writer {
     async fn step(&mut self) -> Result<bool> {
         let facts = self.token.as_ref().and_then(|key| Some((key.clone(), self.ledger.facts(key)?)));
         let Some((key, facts)) = facts else { return self.new_token().await };
-        match (self.task, self.chance.below(100)) {
+        match (self.task, self.rng.below(100)) {
             (Task::Create, 50..) | (_, 0..6) if self.task != Task::Change => self.new_token().await,
             (Task::Create, _) | (_, 6..9) if self.task != Task::Change => self.import(&key).await,
             (_, dice) => self.change(&key, &facts, dice).await,
@@ -168,7 +168,7 @@ impl Writer {
     }
 
     fn record(&self, key: &str, change: Change, outcome: &Outcome) -> Result<bool> {
-        self.ledger.record(&Place { key, owner: &self.owner, writer: &self.name }, change, outcome)?;
+        self.ledger.record(&CallSource { key, owner: &self.owner, writer: &self.name }, change, outcome)?;
         Ok(!matches!(outcome, Outcome::Unknown(_)))
     }
 
@@ -181,11 +181,11 @@ impl Writer {
             "accounts_receivable_identifier": {"id": self.owner},
             "fields_set": "life_cycle_state,verification_code",
         });
-        let waits = self.chance.one_in(3);
+        let waits = self.rng.one_in(3);
         if waits {
             request = with(request, "classification_identifier", json!({"id": "verified"}));
         }
-        let hostile = self.task == Task::Create || self.chance.one_in(4);
+        let hostile = self.task == Task::Create || self.rng.one_in(4);
         let client = if hostile { self.client() } else { self.patient.clone() };
         let outcome = call(&client, "CreateAccessToken", request).await;
         let (state, code) = match (&outcome, waits) {
@@ -225,7 +225,7 @@ impl Writer {
             known &= self.record(key, Change::Create(Facts::new("EFFECTIVE", *value, Code::None)), &outcome)?;
         }
         self.token =
-            if self.chance.one_in(2) { tokens.first().map(|(key, _)| key.clone()) } else { Some(before.to_owned()) };
+            if self.rng.one_in(2) { tokens.first().map(|(key, _)| key.clone()) } else { Some(before.to_owned()) };
         Ok(known)
     }
 }

@@ -9,7 +9,7 @@ use prost::Message;
 use prost_types::Timestamp;
 use serde_json::{Value, json};
 
-use crate::gateway::Stage;
+use crate::gateway::RecordingGateway;
 
 const ZONES: [TimeZone; 5] = [
     TimeZone::UTC,
@@ -19,31 +19,32 @@ const ZONES: [TimeZone; 5] = [
     TimeZone::Australia__Lord_Howe,
 ];
 
-static STAGES: LazyLock<[Stage; 5]> =
-    LazyLock::new(|| ZONES.map(|time_zone| Stage::new(GatewayConfig { time_zone, ..GatewayConfig::default() })));
+static STAGES: LazyLock<[RecordingGateway; 5]> = LazyLock::new(|| {
+    ZONES.map(|time_zone| RecordingGateway::new(GatewayConfig { time_zone, ..GatewayConfig::default() }))
+});
 
 /// Dates in texts, in several zones: an import and the gateway read the same instant, and an answer that shows it is read as a date
 /// that is shown alike and changes nothing that is stored.
 pub fn dates(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    for (zone, stage) in ZONES.into_iter().zip(&*STAGES) {
+    for (zone, gateway) in ZONES.into_iter().zip(&*STAGES) {
         let imported = time::read(text, zone).ok();
         let parts = imported.map(|date| (date.timestamp(), date.nanosecond() as i32));
-        assert_eq!(posted(stage, text), parts, "import and gateway differ in {zone}");
+        assert_eq!(posted(gateway, text), parts, "import and gateway differ in {zone}");
         let (Some(date), Some(parts)) = (imported, parts) else { continue };
         assert!((1..=9999).contains(&date.year()), "{date}");
         assert!(date.nanosecond() < 1_000_000_000 && date.nanosecond() % 1_000 == 0, "{date:?}");
         // Documents keep dates in RFC 3339.
         assert_eq!(time::parse(&date.to_rfc3339()), Some(date));
-        let shown = answered(stage, parts);
-        let again = posted(stage, &shown).unwrap_or_else(|| panic!("{shown} is shown and not read in {zone}"));
-        assert_eq!(answered(stage, again), shown, "{zone}");
+        let shown = answered(gateway, parts);
+        let again = posted(gateway, &shown).unwrap_or_else(|| panic!("{shown} is shown and not read in {zone}"));
+        assert_eq!(answered(gateway, again), shown, "{zone}");
         assert_eq!(time::read_or_stored(&shown, Some(date), zone), Ok(date), "{zone}");
     }
 }
 
 /// The moment that the gateway makes of a text.
-fn posted(gateway: &Stage, text: &str) -> Option<(i64, i32)> {
+fn posted(gateway: &RecordingGateway, text: &str) -> Option<(i64, i32)> {
     let body = json!({ "udf_date_1": text }).to_string().into_bytes();
     let answer = gateway.call(Method::POST, "/v1/access_tokens/create", body).expect("a path");
     let message = answer.message?;
@@ -54,7 +55,7 @@ fn posted(gateway: &Stage, text: &str) -> Option<(i64, i32)> {
 }
 
 /// The text that the gateway makes of a moment, in seconds and nanoseconds.
-fn answered(gateway: &Stage, (seconds, nanos): (i64, i32)) -> String {
+fn answered(gateway: &RecordingGateway, (seconds, nanos): (i64, i32)) -> String {
     let date = Some(Timestamp { seconds, nanos });
     let token = v1::AccessToken { udf_date_1: date, ..v1::AccessToken::default() };
     let answer = gateway.answering(Method::POST, "/v1/access_tokens/show", b"{}".to_vec(), token.encode_to_vec());

@@ -4,7 +4,7 @@ use prost::{Message, Name};
 use serde_json::Value;
 
 use crate::canary::{self, CANARY};
-use crate::choose::choose;
+use crate::selection::select;
 
 macro_rules! messages {
     ($($name:ident)*) => { [$(round_trip::<v1::$name>),*] };
@@ -21,7 +21,7 @@ const MESSAGES: [fn(&Value); 26] = messages!(
 
 /// JSON by the canonical mapping: what is read as a message is written and read again as the same message.
 pub fn json(data: &[u8]) {
-    let Some((message, text)) = choose(&MESSAGES, data) else { return };
+    let Some((message, text)) = select(&MESSAGES, data) else { return };
     let Ok(mut value) = serde_json::from_slice::<Value>(text) else { return };
     message(&value);
     // And with nothing but wrong values, none of which may be repeated.

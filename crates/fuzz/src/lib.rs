@@ -5,7 +5,6 @@
 //! keeping. `docs/fuzzing.md` says what each asserts.
 
 mod canary;
-mod choose;
 mod dates;
 mod gateway;
 mod import;
@@ -15,6 +14,7 @@ mod messages;
 mod pages;
 mod policies;
 mod ports;
+mod selection;
 mod sessions;
 
 pub use dates::dates;

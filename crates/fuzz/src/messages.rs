@@ -7,7 +7,7 @@ use prost::Message;
 use prost_reflect::{DynamicMessage, FieldDescriptor, MessageDescriptor};
 
 use crate::canary::{self, CANARY};
-use crate::choose::choose;
+use crate::selection::select;
 
 /// Headers that clients accept.
 const MAX_HEADER_BYTES: usize = 8 * 1_024;
@@ -15,7 +15,7 @@ const MAX_HEADER_BYTES: usize = 8 * 1_024;
 /// Requests on the wire, as the rules get them: whatever the encoding, the same request; and an error names fields of the
 /// request, repeats no value, and fits into the headers of an answer.
 pub fn messages(data: &[u8]) {
-    let Some((method, bytes)) = choose(methods(), data) else { return };
+    let Some((method, bytes)) = select(methods(), data) else { return };
     let Some(converted) = convert(&method.grpc_path, bytes) else { return };
     let descriptor = descriptor_pool().get_message_by_name(&method.input).expect("a message of the contract");
     let mut message = DynamicMessage::decode(descriptor.clone(), bytes).expect("decoded before");

@@ -29,9 +29,9 @@ pub use value::Kind;
 use value::Canary;
 
 /// 150 bits; and 75 in each half, which are looked for.
-const LETTERS: usize = 32;
+const RANDOM_LETTERS: usize = 32;
 /// What is shorter than this turns up by chance.
-const SHORTEST: usize = 8;
+const MIN_LENGTH: usize = 8;
 
 /// All values of a run.
 #[derive(Default)]
@@ -71,7 +71,7 @@ impl Canaries {
     /// A value that somebody else made.
     pub fn add(&self, kind: Kind, what: &str, value: impl AsRef<[u8]>) {
         let value = value.as_ref().to_vec();
-        assert!(value.len() >= SHORTEST, "{what} is too short to be told from chance");
+        assert!(value.len() >= MIN_LENGTH, "{what} is too short to be told from chance");
         self.list().push(Canary { kind, what: what.to_owned(), value });
     }
 
@@ -91,7 +91,7 @@ impl Canaries {
     }
 
     fn letters(&self, kind: Kind, what: &str) -> String {
-        let letters = random(b"abcdefghijklmnopqrstuvwxyz", LETTERS);
+        let letters = random(b"abcdefghijklmnopqrstuvwxyz", RANDOM_LETTERS);
         self.add(kind, what, &letters);
         letters
     }

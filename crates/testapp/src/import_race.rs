@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use access_tokens_testkit::random::SeededRandom;
+use access_tokens_testkit::random::Rng;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use crate::client::{Client, Refusal};
 
 /// Records of one import call.
-const BATCH: usize = 500;
+const IMPORT_BATCH: usize = 500;
 /// One in this many operations changes a pass code, which takes a hash.
 const PASS_CODE_SHARE: u64 = 24;
 
@@ -107,14 +107,14 @@ pub async fn run(importer: &Client, caller: &Client, size: Size) -> Result<Findi
     let (stop, stopped) = watch::channel(false);
     let loops = tokio::spawn(import(importer.clone(), Arc::clone(&numbers), stopped));
 
-    let (made, random) = (Arc::new(AtomicU64::new(0)), SeededRandom::new(size.seed));
+    let (made, random) = (Arc::new(AtomicU64::new(0)), Rng::new(size.seed));
     let mut parts: Vec<Vec<Card>> = (0..size.callers).map(|_| Vec::new()).collect();
     for (index, card) in cards.into_iter().enumerate() {
         parts[index % size.callers].push(card);
     }
     let mut callers = JoinSet::new();
     for cards in parts {
-        let random = SeededRandom::new(random.next_u64());
+        let random = Rng::new(random.next_u64());
         let caller =
             Caller { client: caller.clone(), cards, numbers: Arc::clone(&numbers), random, found: Findings::default() };
         callers.spawn(caller.run(Arc::clone(&made), size));
@@ -157,7 +157,7 @@ async fn import(client: Client, numbers: Numbers, stopped: watch::Receiver<bool>
     let (mut imports, mut refused) = (0, Vec::new());
     while !*stopped.borrow() {
         let numbers = numbers.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        for numbers in numbers.chunks(BATCH) {
+        for numbers in numbers.chunks(IMPORT_BATCH) {
             let text = format!("import {imports}");
             let record = |number| json!({"access_token": {"number": number, "udf_string_8": text}});
             match client.import_directory(&numbers.iter().map(record).collect::<Vec<_>>()).await {
@@ -175,7 +175,7 @@ struct Caller {
     client: Client,
     cards: Vec<Card>,
     numbers: Numbers,
-    random: SeededRandom,
+    random: Rng,
     found: Findings,
 }
 

@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 use crate::client::Client;
 
 /// How long a start may take, on a busy machine with an unoptimised build.
-const PATIENCE: Duration = Duration::from_secs(60);
-const POLL: Duration = Duration::from_millis(20);
+const PROCESS_TIMEOUT: Duration = Duration::from_secs(60);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// Ports of servers. Linux takes those of outgoing connections from 32,768 on.
-const PORTS: Range<u16> = 10_000..32_000;
+const SERVER_PORTS: Range<u16> = 10_000..32_000;
 
 /// Where a process works: a directory of its own, a database, ports for gRPC, for HTTP and for operators.
 #[derive(Clone)]
-pub struct Workplace {
+pub struct Installation {
     binary: PathBuf,
     directory: PathBuf,
     database: String,
@@ -35,7 +35,7 @@ pub struct Server {
     ops: SocketAddr,
 }
 
-impl Workplace {
+impl Installation {
     /// A place for the binary in a directory, on a database URL and free ports.
     pub fn new(binary: &str, directory: &Path, database: &str) -> Self {
         let (binary, directory) = (PathBuf::from(binary), directory.to_owned());
@@ -45,9 +45,9 @@ impl Workplace {
 
     /// The same place with one more environment variable.
     pub fn with(&self, name: &str, value: &str) -> Self {
-        let mut place = self.clone();
-        place.variables.push((name.to_owned(), value.to_owned()));
-        place
+        let mut installation = self.clone();
+        installation.variables.push((name.to_owned(), value.to_owned()));
+        installation
     }
 
     /// The same place with other ports: one more replica.
@@ -124,8 +124,8 @@ impl Workplace {
     pub fn wait_until_ready(&self) {
         let started = Instant::now();
         while !self.run(&["healthcheck"]).status.success() {
-            assert!(started.elapsed() < PATIENCE, "the server is not ready: {}", self.log());
-            pause();
+            assert!(started.elapsed() < PROCESS_TIMEOUT, "the server is not ready: {}", self.log());
+            sleep_until_next_poll();
         }
     }
 
@@ -133,8 +133,8 @@ impl Workplace {
     pub fn wait_until_listening(&self) {
         let started = Instant::now();
         while TcpStream::connect(self.http).is_err() {
-            assert!(started.elapsed() < PATIENCE, "nobody listens: {}", self.log());
-            pause();
+            assert!(started.elapsed() < PROCESS_TIMEOUT, "nobody listens: {}", self.log());
+            sleep_until_next_poll();
         }
     }
 }
@@ -179,8 +179,8 @@ impl Server {
             if let Some(status) = self.child.try_wait().expect("a child") {
                 return (status.code(), asked.elapsed());
             }
-            assert!(asked.elapsed() < PATIENCE, "the process does not stop");
-            pause();
+            assert!(asked.elapsed() < PROCESS_TIMEOUT, "the process does not stop");
+            sleep_until_next_poll();
         }
     }
 
@@ -202,18 +202,18 @@ impl Drop for Server {
 /// connections: a port that the system chooses could become that of a connection of another test before the server binds it.
 fn free_addresses() -> [SocketAddr; 3] {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    let count = u32::from(PORTS.end - PORTS.start);
+    let count = u32::from(SERVER_PORTS.end - SERVER_PORTS.start);
     // Processes that run side by side begin at different ports.
     let first = std::process::id().wrapping_mul(97) % count;
     [(); 3].map(|()| {
         let ports = (0..count).map(|_| (first + NEXT.fetch_add(1, Ordering::Relaxed)) % count);
-        let mut ports = ports.filter_map(|offset| u16::try_from(offset).ok()).map(|offset| PORTS.start + offset);
+        let mut ports = ports.filter_map(|offset| u16::try_from(offset).ok()).map(|offset| SERVER_PORTS.start + offset);
         let port = ports.find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok());
         SocketAddr::from((Ipv4Addr::LOCALHOST, port.expect("a free port")))
     })
 }
 
 #[expect(clippy::disallowed_methods, reason = "waits for another process, outside of any runtime's way")]
-fn pause() {
-    std::thread::sleep(POLL);
+fn sleep_until_next_poll() {
+    std::thread::sleep(POLL_INTERVAL);
 }

@@ -7,7 +7,7 @@ use access_tokens_domain::ports::Clock;
 use access_tokens_domain::time::{Timestamp, stored_precision};
 
 /// 2026-01-15T12:00:00Z: where a clock begins that nobody set.
-const BEGINNING: i64 = 1_768_478_400;
+const START_SECONDS: i64 = 1_768_478_400;
 
 /// A clock for tests. It stands still between [`set`](Self::set) and [`advance`](Self::advance), so that a lifetime
 /// can be tested to the microsecond.
@@ -39,7 +39,7 @@ impl ManualClock {
 
 impl Default for ManualClock {
     fn default() -> Self {
-        Self::at(Timestamp::from_timestamp_secs(BEGINNING).unwrap_or_default())
+        Self::at(Timestamp::from_timestamp_secs(START_SECONDS).unwrap_or_default())
     }
 }
 

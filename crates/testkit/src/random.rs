@@ -8,9 +8,9 @@ use access_tokens_domain::ports::Random;
 /// Random bytes that depend on nothing but the seed and the order of the calls (SplitMix64). For tests only: whoever
 /// knows one output knows all others.
 #[derive(Debug)]
-pub struct SeededRandom(AtomicU64);
+pub struct Rng(AtomicU64);
 
-impl SeededRandom {
+impl Rng {
     /// The same seed gives the same bytes.
     pub fn new(seed: u64) -> Self {
         Self(AtomicU64::new(seed))
@@ -26,7 +26,7 @@ impl SeededRandom {
     }
 }
 
-impl Random for SeededRandom {
+impl Random for Rng {
     fn fill(&self, buffer: &mut [u8]) -> Result<()> {
         for chunk in buffer.chunks_mut(8) {
             chunk.copy_from_slice(&self.next_u64().to_le_bytes()[..chunk.len()]);
@@ -41,7 +41,7 @@ mod tests {
 
     fn bytes(seed: u64) -> [u8; 21] {
         let mut buffer = [0; 21];
-        SeededRandom::new(seed).fill(&mut buffer).expect("bytes");
+        Rng::new(seed).fill(&mut buffer).expect("bytes");
         buffer
     }
 
@@ -53,6 +53,6 @@ mod tests {
 
     #[test]
     fn it_is_splitmix64() {
-        assert_eq!(SeededRandom::new(1_234_567).next_u64(), 6_457_827_717_110_365_317, "the published test vector");
+        assert_eq!(Rng::new(1_234_567).next_u64(), 6_457_827_717_110_365_317, "the published test vector");
     }
 }

@@ -9,8 +9,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
-const A_WHILE: Duration = Duration::from_millis(150);
-const AT_ONCE: Duration = Duration::from_secs(5);
+const SILENCE_TIME: Duration = Duration::from_millis(150);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 async fn echo_server() -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("bind");
@@ -38,7 +38,7 @@ async fn connect(proxy: &FaultProxy) -> TcpStream {
 async fn ask(stream: &mut TcpStream, text: &str) -> std::io::Result<String> {
     stream.write_all(text.as_bytes()).await?;
     let mut answer = vec![0; text.len()];
-    timeout(AT_ONCE, stream.read_exact(&mut answer)).await??;
+    timeout(RESPONSE_TIMEOUT, stream.read_exact(&mut answer)).await??;
     Ok(String::from_utf8(answer).expect("an echo"))
 }
 
@@ -65,14 +65,14 @@ async fn without_faults_it_forwards_both_ways_to_the_end() {
 async fn answers_are_delayed_and_questions_are_not() {
     let proxy = proxy().await;
     let mut stream = connect(&proxy).await;
-    proxy.delay_answers(A_WHILE);
+    proxy.delay_answers(SILENCE_TIME);
     let start = Instant::now();
     assert_eq!(ask(&mut stream, "slow").await.expect("echo"), "slow");
-    assert!(start.elapsed() >= A_WHILE);
+    assert!(start.elapsed() >= SILENCE_TIME);
     proxy.delay_answers(Duration::ZERO);
     let start = Instant::now();
     ask(&mut stream, "fast").await.expect("echo");
-    assert!(start.elapsed() < A_WHILE);
+    assert!(start.elapsed() < SILENCE_TIME);
 }
 
 #[tokio::test]
@@ -83,10 +83,10 @@ async fn a_black_hole_holds_everything_until_it_heals() {
     proxy.black_hole(true);
     stream.write_all(b"lost?").await.expect("the proxy still listens");
     let mut answer = [0; 5];
-    timeout(A_WHILE, stream.read_exact(&mut answer)).await.expect_err("nothing arrives");
-    let mut second = timeout(AT_ONCE, connect(&proxy)).await.expect("connections are still accepted");
+    timeout(SILENCE_TIME, stream.read_exact(&mut answer)).await.expect_err("nothing arrives");
+    let mut second = timeout(RESPONSE_TIMEOUT, connect(&proxy)).await.expect("connections are still accepted");
     proxy.heal();
-    timeout(AT_ONCE, stream.read_exact(&mut answer)).await.expect("in time").expect("held back, not lost");
+    timeout(RESPONSE_TIMEOUT, stream.read_exact(&mut answer)).await.expect("in time").expect("held back, not lost");
     assert_eq!(&answer, b"lost?");
     assert_eq!(ask(&mut second, "after").await.expect("echo"), "after");
 }
@@ -99,7 +99,7 @@ async fn an_answer_is_cut_after_so_many_bytes() {
     proxy.cut_after(3);
     stream.write_all(b"answer").await.expect("sent");
     let mut answer = Vec::new();
-    let end = timeout(AT_ONCE, stream.read_to_end(&mut answer)).await.expect("in time");
+    let end = timeout(RESPONSE_TIMEOUT, stream.read_to_end(&mut answer)).await.expect("in time");
     assert_eq!(end.expect_err("no clean end").kind(), ErrorKind::ConnectionReset);
     assert!(b"ans".starts_with(&answer), "a reset may overtake what was sent before it: {answer:?}");
 
@@ -133,7 +133,7 @@ async fn all_connections_are_reset_and_new_ones_are_welcome() {
     }
     proxy.reset_all();
     for stream in &mut streams {
-        let end = timeout(AT_ONCE, stream.read_u8()).await.expect("in time");
+        let end = timeout(RESPONSE_TIMEOUT, stream.read_u8()).await.expect("in time");
         assert_eq!(end.expect_err("reset").kind(), ErrorKind::ConnectionReset);
     }
     assert_eq!(ask(&mut connect(&proxy).await, "again").await.expect("echo"), "again");
@@ -146,7 +146,7 @@ async fn dropped_it_takes_its_connections_along() {
     ask(&mut stream, "before").await.expect("echo");
     let address = proxy.address();
     drop(proxy);
-    timeout(AT_ONCE, stream.read_u8()).await.expect("in time").expect_err("closed");
+    timeout(RESPONSE_TIMEOUT, stream.read_u8()).await.expect("in time").expect_err("closed");
     TcpStream::connect(address).await.expect_err("nobody listens");
 }
 

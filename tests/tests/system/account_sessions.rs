@@ -16,7 +16,7 @@ use serde_json::json;
 use crate::on_both_databases;
 
 /// Within which time every server obeys.
-const OBEYED: Duration = Duration::from_secs(1);
+const MAX_REVOCATION_DELAY: Duration = Duration::from_secs(1);
 
 const USER: &str = "anna";
 const PASSWORD: &str = "battery staple";
@@ -71,16 +71,16 @@ on_both_databases! {
 
         // The same password again is no change.
         user(&app, PASSWORD).await;
-        tokio::time::sleep(OBEYED).await;
+        tokio::time::sleep(MAX_REVOCATION_DELAY).await;
         sees(&first, true, "the same password").await;
         user(&app, "correct horse 2").await;
-        tokio::time::sleep(OBEYED).await;
+        tokio::time::sleep(MAX_REVOCATION_DELAY).await;
         sees(&first, false, "a new password").await;
         let second = open("correct horse 2").await;
         sees(&second, true, "within the second of the change").await;
 
         administration(&app).disable_user(&admin, USER).await.expect("disabled");
-        tokio::time::sleep(OBEYED).await;
+        tokio::time::sleep(MAX_REVOCATION_DELAY).await;
         sees(&second, false, "disabled").await;
         let refused = others[0].login("DEMO", USER, "correct horse 2", None).await.expect_err("disabled");
         assert_eq!(refused.reason, "INVALID_LOGIN");
@@ -93,7 +93,7 @@ on_both_databases! {
         let of_key = app.login_with_api_key(&secret).await.expect("logged in");
         sees(&of_key, true, "of a key").await;
         administration(&app).revoke_api_key(&admin, &id).await.expect("revoked");
-        tokio::time::sleep(OBEYED).await;
+        tokio::time::sleep(MAX_REVOCATION_DELAY).await;
         sees(&of_key, false, "the key is revoked").await;
         for app in &apps {
             assert!(!valid(&app.with_api_key(&secret)).await, "a revoked key");
@@ -119,7 +119,7 @@ on_both_databases! {
         assert_eq!(ends, app.now() + overlap);
         let new = made.key.expose().to_owned();
         let session = app.login_with_api_key(&old).await.expect("logged in");
-        tokio::time::sleep(OBEYED).await;
+        tokio::time::sleep(MAX_REVOCATION_DELAY).await;
         let sees = async |expected: [bool; 3], what: &str| {
             for app in [&app, &other] {
                 let all = [app.with_api_key(&old), app.with_session(&session), app.with_api_key(&new)];
@@ -158,7 +158,7 @@ on_both_databases! {
             administration.enable_user(&admin, "till").await.expect("enabled");
         }
         let new = login().await;
-        tokio::time::sleep(OBEYED).await;
+        tokio::time::sleep(MAX_REVOCATION_DELAY).await;
         for app in [&app, &other] {
             assert!(valid(&app.with_session(&new)).await, "the new session is refused");
             for (round, token) in ended.iter().enumerate() {

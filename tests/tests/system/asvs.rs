@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use access_tokens_proto::options::{self, HttpBinding, MethodInfo};
-use access_tokens_testapp::process::{Server, Workplace};
+use access_tokens_testapp::process::{Installation, Server};
 use access_tokens_testkit::http::{HttpAnswer, HttpClient};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -17,12 +17,12 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 const CREATE: &str = "/v1/access_tokens/create";
 
 /// A server of the demo organisation with a log for machines.
-fn demo() -> (TempDir, Workplace, Server) {
+fn demo() -> (TempDir, Installation, Server) {
     let directory = TempDir::new().expect("a directory");
-    let place = sqlite(&directory).with("ACCESS_TOKENS__LOG__FORMAT", "json");
-    let server = place.start(&["serve", "--demo"]);
-    place.wait_until_ready();
-    (directory, place, server)
+    let installation = sqlite(&directory).with("ACCESS_TOKENS__LOG__FORMAT", "json");
+    let server = installation.start(&["serve", "--demo"]);
+    installation.wait_until_ready();
+    (directory, installation, server)
 }
 
 async fn login(http: &HttpClient, password: &str) -> HttpAnswer {
@@ -180,7 +180,7 @@ async fn a_message_has_one_length() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_line_of_the_log_is_one_object_with_its_time_in_utc() {
-    let (_directory, place, server) = demo();
+    let (_directory, installation, server) = demo();
     let http = HttpClient::new(server.http_address(), "").canonical();
     login(&http, "demo-demo-demo").await.data();
     login(&http, "wrong").await.refused("INVALID_LOGIN");
@@ -192,7 +192,7 @@ async fn a_line_of_the_log_is_one_object_with_its_time_in_utc() {
     server.client().login("DEMO", "demo", "wrong", None).await.expect_err("refused");
     assert_eq!(server.terminate().0, Some(0));
 
-    let log = place.log();
+    let log = installation.log();
     let lines: Vec<Value> = log
         .lines()
         .filter(|line| line.starts_with('{'))

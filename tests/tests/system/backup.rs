@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use access_tokens_testapp::Client;
-use access_tokens_testapp::process::Workplace;
+use access_tokens_testapp::process::Installation;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -19,7 +19,7 @@ const BINARY: &str = env!("CARGO_BIN_EXE_access-tokens-under-test");
 const WRITERS: usize = 8;
 /// Enough that SQLite has moved its log into the file by then: the file alone looks like a sound copy, which lacks only the
 /// youngest.
-const BEFORE: usize = 4_000;
+const TOKENS_BEFORE_BACKUP: usize = 4_000;
 
 /// A writer's tokens, in the order in which it made them: one after the other.
 fn code(writer: usize, number: usize) -> String {
@@ -54,7 +54,7 @@ async fn found(client: &Client, writer: usize, up_to: usize) -> usize {
 }
 
 /// A place in a directory of its own, with the keys of another one.
-fn elsewhere(directory: &TempDir, keys_of: &TempDir) -> Workplace {
+fn elsewhere(directory: &TempDir, keys_of: &TempDir) -> Installation {
     let keys = "access-tokens.keys";
     fs::copy(keys_of.path().join(keys), directory.path().join(keys)).expect("the keys");
     sqlite(directory)
@@ -67,10 +67,10 @@ fn mode(path: &Path) -> u32 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_under_load_has_what_was_acknowledged_before_it_and_is_one_state() {
     let (directory, other) = (TempDir::new().expect("a directory"), TempDir::new().expect("a directory"));
-    let place = sqlite(&directory);
-    add_user(&place);
-    let server = place.start(&["serve"]);
-    place.wait_until_ready();
+    let installation = sqlite(&directory);
+    add_user(&installation);
+    let server = installation.start(&["serve"]);
+    installation.wait_until_ready();
     let client = logged_in(&server).await;
     let stop = Arc::new(AtomicBool::new(false));
     let counts: [_; WRITERS] = std::array::from_fn(|_| Arc::new(AtomicUsize::new(0)));
@@ -80,16 +80,16 @@ async fn a_backup_under_load_has_what_was_acknowledged_before_it_and_is_one_stat
         .map(|(writer, count)| tokio::spawn(write(client.clone(), writer, Arc::clone(count), Arc::clone(&stop))))
         .collect();
     let ledger = || counts.each_ref().map(|count| count.load(Ordering::SeqCst));
-    while ledger().iter().sum::<usize>() < BEFORE {
+    while ledger().iter().sum::<usize>() < TOKENS_BEFORE_BACKUP {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 
     let before = ledger();
-    let taken = tokio::task::block_in_place(|| place.run(&["backup", "copy.db"]));
+    let taken = tokio::task::block_in_place(|| installation.run(&["backup", "copy.db"]));
     let during = ledger();
     assert!(taken.status.success(), "{}", text(&taken));
     assert!(during.iter().sum::<usize>() > before.iter().sum(), "nobody has written meanwhile");
-    let again = tokio::task::block_in_place(|| place.run(&["backup", "copy.db"]));
+    let again = tokio::task::block_in_place(|| installation.run(&["backup", "copy.db"]));
     assert!(again.status.code() == Some(1) && text(&again).contains("it was left as it is"), "{}", text(&again));
     stop.store(true, Ordering::SeqCst);
     for writer in writers {
@@ -115,17 +115,17 @@ async fn a_backup_under_load_has_what_was_acknowledged_before_it_and_is_one_stat
     // It goes on, where the sequences of numbers have not gone back behind what was given out.
     client.ok("CreateAccessToken", json!({"authentication_code": "one more"})).await;
     assert_eq!(second.terminate().0, Some(0), "{}", restored.log());
-    assert_eq!(server.terminate().0, Some(0), "{}", place.log());
+    assert_eq!(server.terminate().0, Some(0), "{}", installation.log());
 }
 
 #[test]
 fn a_database_that_is_served_is_not_replaced_and_none_is_lost() {
     let directory = TempDir::new().expect("a directory");
-    let place = sqlite(&directory);
-    let server = place.start(&["serve", "--demo"]);
-    place.wait_until_ready();
-    assert!(place.run(&["backup", "copy.db"]).status.success());
-    let served = place.run(&["restore", "--replace", "copy.db"]);
+    let installation = sqlite(&directory);
+    let server = installation.start(&["serve", "--demo"]);
+    installation.wait_until_ready();
+    assert!(installation.run(&["backup", "copy.db"]).status.success());
+    let served = installation.run(&["restore", "--replace", "copy.db"]);
     assert!(
         served.status.code() == Some(1)
             && text(&served).contains("a server or another command holds ")
@@ -136,9 +136,9 @@ fn a_database_that_is_served_is_not_replaced_and_none_is_lost() {
     // A crash leaves a log behind, which must not be played into what comes in its place.
     server.kill();
     assert!(directory.path().join("access-tokens.db-wal").exists());
-    let there = place.run(&["restore", "copy.db"]);
+    let there = installation.run(&["restore", "copy.db"]);
     assert!(there.status.code() == Some(1) && text(&there).contains("--replace"), "{}", text(&there));
-    let replaced = place.run(&["restore", "--replace", "copy.db"]);
+    let replaced = installation.run(&["restore", "--replace", "copy.db"]);
     assert!(replaced.status.success(), "{}", text(&replaced));
     let names: Vec<_> = fs::read_dir(directory.path())
         .expect("a directory")
@@ -149,45 +149,45 @@ fn a_database_that_is_served_is_not_replaced_and_none_is_lost() {
     for file in [aside.as_str(), "access-tokens.db"] {
         assert_eq!(mode(&directory.path().join(file)), 0o600);
         // The one of before is whole, with what was in its log.
-        let verified = place.run(&["restore", "--verify", "--accept-unsigned", file]);
+        let verified = installation.run(&["restore", "--verify", "--accept-unsigned", file]);
         assert!(verified.status.success() && text(&verified).contains("access tokens: 20"), "{}", text(&verified));
     }
-    let server = place.start(&["serve"]);
-    place.wait_until_ready();
+    let server = installation.start(&["serve"]);
+    installation.wait_until_ready();
     assert_eq!(server.terminate().0, Some(0));
 }
 
 #[test]
 fn what_cannot_be_served_is_not_restored() {
     let (directory, other) = (TempDir::new().expect("a directory"), TempDir::new().expect("a directory"));
-    let place = sqlite(&directory);
-    let server = place.start(&["serve", "--demo"]);
-    place.wait_until_ready();
-    assert!(place.run(&["backup", "copy.db"]).status.success());
+    let installation = sqlite(&directory);
+    let server = installation.start(&["serve", "--demo"]);
+    installation.wait_until_ready();
+    assert!(installation.run(&["backup", "copy.db"]).status.success());
     let copy = fs::read(directory.path().join("copy.db")).expect("a copy");
     let path = |name: &str| directory.path().join(name).to_str().expect("a path").to_owned();
-    let refuses = |place: &Workplace, arguments: &[&str], expected: &str| {
-        let refused = place.run(&[&["restore"], arguments].concat());
+    let refuses = |installation: &Installation, arguments: &[&str], expected: &str| {
+        let refused = installation.run(&[&["restore"], arguments].concat());
         assert!(
             refused.status.code() == Some(1) && text(&refused).contains(expected),
             "{expected}: {}",
             text(&refused)
         );
     };
-    refuses(&place, &["--verify", "nowhere.db"], "nowhere.db");
+    refuses(&installation, &["--verify", "nowhere.db"], "nowhere.db");
     // The file of a database in use, without its log.
     fs::copy(path("access-tokens.db"), path("torn.db")).expect("copied");
-    refuses(&place, &["--verify", "access-tokens.db"], "it is no finished copy");
-    refuses(&place, &["--verify", "torn.db"], "torn.db");
+    refuses(&installation, &["--verify", "access-tokens.db"], "it is no finished copy");
+    refuses(&installation, &["--verify", "torn.db"], "torn.db");
     let mut damaged = copy.clone();
     let middle = damaged.len() / 2;
     damaged[middle..middle + 8_192].fill(0x5a);
     fs::write(path("damaged.db"), damaged).expect("written");
-    refuses(&place, &["--verify", "damaged.db"], "the copy is damaged");
+    refuses(&installation, &["--verify", "damaged.db"], "the copy is damaged");
     fs::write(path("cut.db"), &copy[..copy.len() / 2]).expect("written");
-    refuses(&place, &["--verify", "cut.db"], "cut.db");
+    refuses(&installation, &["--verify", "cut.db"], "cut.db");
     fs::write(path("empty.db"), "").expect("written");
-    refuses(&place, &["--verify", "empty.db"], "it is no database of access-tokens");
+    refuses(&installation, &["--verify", "empty.db"], "it is no database of access-tokens");
     // Of a version that is not there yet: the name of its last step, which is as long.
     let newer = String::from_utf8_lossy(&copy).matches("m0003_accounts").count();
     assert!(newer > 0, "the steps are stored by name");
@@ -197,10 +197,10 @@ fn what_cannot_be_served_is_not_restored() {
         later[at..at + old.len()].copy_from_slice(new);
     }
     fs::write(path("later.db"), later).expect("written");
-    refuses(&place, &["--verify", "later.db"], "a newer version of access-tokens made it (m9999_accounts)");
+    refuses(&installation, &["--verify", "later.db"], "a newer version of access-tokens made it (m9999_accounts)");
 
     // Without its keys, and with others.
-    let strange = Workplace::new(BINARY, other.path(), "sqlite://access-tokens.db");
+    let strange = Installation::new(BINARY, other.path(), "sqlite://access-tokens.db");
     refuses(&strange, &[&path("copy.db")], "without its keys a database is worth nothing");
     assert!(strange.run(&["keys", "init"]).status.success());
     refuses(&strange, &[&path("copy.db")], "keys are missing: ");
@@ -221,10 +221,10 @@ fn change(file: &Path, sql: &str) {
 #[test]
 fn a_schema_that_is_not_ours_is_refused_by_a_restore_a_start_and_the_doctor() {
     let directory = TempDir::new().expect("a directory");
-    let place = sqlite(&directory);
-    let server = place.start(&["serve", "--demo"]);
-    place.wait_until_ready();
-    assert!(place.run(&["backup", "copy.db"]).status.success());
+    let installation = sqlite(&directory);
+    let server = installation.start(&["serve", "--demo"]);
+    installation.wait_until_ready();
+    assert!(installation.run(&["backup", "copy.db"]).status.success());
     assert_eq!(server.terminate().0, Some(0));
     let path = |name: &str| directory.path().join(name);
     let good = fs::read(path("access-tokens.db")).expect("a file");
@@ -240,13 +240,13 @@ fn a_schema_that_is_not_ours_is_refused_by_a_restore_a_start_and_the_doctor() {
     ] {
         fs::copy(path("copy.db"), path("changed.db")).expect("copied");
         change(&path("changed.db"), sql);
-        let restored = place.run(&["restore", "--replace", "--accept-unsigned", "changed.db"]);
+        let restored = installation.run(&["restore", "--replace", "--accept-unsigned", "changed.db"]);
         assert!(restored.status.code() == Some(1) && text(&restored).contains(expected), "{sql}: {}", text(&restored));
         assert!(fs::read(path("access-tokens.db")).expect("a file") == good, "something was restored");
         change(&path("access-tokens.db"), sql);
         let before = fs::read(path("access-tokens.db")).expect("a file");
         for arguments in [&["serve"][..], &["migrate"], &["import", "/dev/null"], &["doctor"], &["backup", "no.db"]] {
-            let refused = place.run(arguments);
+            let refused = installation.run(arguments);
             let said = text(&refused);
             assert!(refused.status.code() == Some(1) && said.contains(expected), "{arguments:?}: {said}");
         }
@@ -255,22 +255,22 @@ fn a_schema_that_is_not_ours_is_refused_by_a_restore_a_start_and_the_doctor() {
         assert!(before[4_096..] == after[4_096..] && !path("no.db").exists(), "{sql}");
         fs::write(path("access-tokens.db"), &good).expect("written");
     }
-    assert!(place.run(&["migrate"]).status.success());
+    assert!(installation.run(&["migrate"]).status.success());
 }
 
 #[test]
 fn a_copy_that_was_changed_after_it_was_made_is_refused() {
     let directory = TempDir::new().expect("a directory");
-    let place = sqlite(&directory);
-    let server = place.start(&["serve", "--demo"]);
-    place.wait_until_ready();
+    let installation = sqlite(&directory);
+    let server = installation.start(&["serve", "--demo"]);
+    installation.wait_until_ready();
     assert_eq!(server.terminate().0, Some(0));
-    assert!(place.run(&["backup", "copy.db"]).status.success());
+    assert!(installation.run(&["backup", "copy.db"]).status.success());
     assert_eq!(mode(&directory.path().join("copy.db.mac")), 0o600);
-    let verified = place.run(&["restore", "--verify", "copy.db"]);
+    let verified = installation.run(&["restore", "--verify", "copy.db"]);
     assert!(verified.status.success(), "{}", text(&verified));
     let refuses = |expected: &str| {
-        let refused = place.run(&["restore", "--replace", "copy.db"]);
+        let refused = installation.run(&["restore", "--replace", "copy.db"]);
         let said = text(&refused);
         assert!(
             refused.status.code() == Some(1) && said.contains(expected) && said.contains("--accept-unsigned"),
@@ -281,11 +281,11 @@ fn a_copy_that_was_changed_after_it_was_made_is_refused() {
     refuses("was changed after it was made");
     fs::remove_file(directory.path().join("copy.db.mac")).expect("removed");
     refuses("there is no copy.db.mac");
-    let accepted = place.run(&["restore", "--replace", "--accept-unsigned", "copy.db"]);
+    let accepted = installation.run(&["restore", "--replace", "--accept-unsigned", "copy.db"]);
     assert!(accepted.status.success() && text(&accepted).contains("warning: there is no"), "{}", text(&accepted));
     // A program that makes copies need not have the keys.
     fs::rename(directory.path().join("access-tokens.keys"), directory.path().join("elsewhere")).expect("moved");
-    let unsigned = place.run(&["backup", "unsigned.db"]);
+    let unsigned = installation.run(&["backup", "unsigned.db"]);
     assert!(unsigned.status.success() && text(&unsigned).contains("is not signed"), "{}", text(&unsigned));
     assert!(!directory.path().join("unsigned.db.mac").exists());
 }
@@ -293,9 +293,9 @@ fn a_copy_that_was_changed_after_it_was_made_is_refused() {
 #[test]
 fn postgresql_is_left_to_its_own_tools() {
     let directory = TempDir::new().expect("a directory");
-    let place = Workplace::new(BINARY, directory.path(), "postgres://u:hunter2@127.0.0.1:1/d");
+    let installation = Installation::new(BINARY, directory.path(), "postgres://u:hunter2@127.0.0.1:1/d");
     for (arguments, expected) in [(["backup", "x"], "pg_dump"), (["restore", "x"], "pg_restore")] {
-        let told = place.run(&arguments);
+        let told = installation.run(&arguments);
         assert_eq!(told.status.code(), Some(4), "{}", text(&told));
         assert!(text(&told).contains(expected) && !text(&told).contains("hunter2"), "{}", text(&told));
     }

@@ -20,9 +20,9 @@ use crate::fleet::{Door, Fleet, Outcome, count_from};
 const GUESSES: &str = "ACCESS_TOKENS_TEST_GUESSES";
 const DEFAULT_GUESSES: usize = 1_000;
 /// Comparisons that the usual policy allows before its first lock, which lasts longer than this test.
-const BUDGET: usize = 5;
+const GUESS_BUDGET: usize = 5;
 /// How long a guess is made again while nobody answers.
-const PATIENCE: Duration = Duration::from_secs(120);
+const RUN_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// What is guessed at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,7 +117,7 @@ async fn guess(door: &Door, method: &str, request: Value) -> Tally {
         if outcome != Outcome::Unanswered {
             return tally;
         }
-        assert!(started.elapsed() < PATIENCE, "nobody answers any more");
+        assert!(started.elapsed() < RUN_TIMEOUT, "nobody answers any more");
         sleep(Duration::from_millis(100)).await;
     }
 }
@@ -192,19 +192,19 @@ async fn a_thousand_guesses_at_once_have_five_comparisons_whatever_breaks() {
         let tally = storm(&mut fleet, &cluster, (*kind, token), [1, 0, 101][i % 3]).await;
         let now = fleet.comparisons(told) - before;
         println!("{token}: {now} comparisons, {tally:?}");
-        assert!(now <= BUDGET, "{now} comparisons of {name}, {BUDGET} are allowed: {tally:?}");
+        assert!(now <= GUESS_BUDGET, "{now} comparisons of {name}, {GUESS_BUDGET} are allowed: {tally:?}");
         assert!(!tally.contains_key(&Outcome::Right), "a guess was right: {tally:?}");
         compared.entry(told).or_default().push(now);
     }
     for (told, counts) in &compared {
         // What was counted when everything broke may never have been compared, but not all of it.
         let total = counts.iter().sum();
-        assert!((1..=BUDGET * counts.len()).contains(&total), "{total} comparisons of {told}");
+        assert!((1..=GUESS_BUDGET * counts.len()).contains(&total), "{total} comparisons of {told}");
     }
 
     let (operator, doors) = (fleet.operator().await, fleet.doors(1));
     for (kind, token) in &targets {
-        assert_eq!(lock_of(&operator, *kind, token).await, (json!("LOCKED"), json!(BUDGET)), "{token}");
+        assert_eq!(lock_of(&operator, *kind, token).await, (json!("LOCKED"), json!(GUESS_BUDGET)), "{token}");
         for door in &doors {
             for (method, request) in kind.ways(token, kind.right()) {
                 let outcome = door.call(method, request).await;

@@ -5,7 +5,7 @@ use access_tokens_domain::import::Outcome;
 use access_tokens_domain::session::Permissions;
 use access_tokens_domain::time::{self, TimeZone};
 use access_tokens_gateway::GatewayConfig;
-use access_tokens_testapp::process::Workplace;
+use access_tokens_testapp::process::Installation;
 use access_tokens_testapp::{Deployment, TestApp};
 use access_tokens_testkit::http::HttpClient;
 use access_tokens_testkit::postgres::create_database;
@@ -209,9 +209,9 @@ async fn one_setting_counts_for_the_import_command_and_the_server() {
     for (setting, on_postgres) in [(SETTING, false), (OLD_NAME, true)] {
         let directory = TempDir::new().expect("a directory");
         let url = if on_postgres { block_in_place(create_database) } else { "sqlite://access-tokens.db".to_owned() };
-        let place = Workplace::new(BINARY, directory.path(), &url).with(setting, "Europe/Athens");
+        let installation = Installation::new(BINARY, directory.path(), &url).with(setting, "Europe/Athens");
         let run = |arguments: &[&str]| {
-            let output = block_in_place(|| place.run(arguments));
+            let output = block_in_place(|| installation.run(arguments));
             assert!(output.status.success(), "{arguments:?}: {}", text(&output));
             text(&output)
         };
@@ -219,12 +219,12 @@ async fn one_setting_counts_for_the_import_command_and_the_server() {
             run(&["keys", "init"]);
             run(&["migrate"]);
         }
-        block_in_place(|| add_user(&place));
+        block_in_place(|| add_user(&installation));
         let record = json!({"access_token": {"id": "T", "number": "AT1", "authentication_code": "7", "udf_date_1": "2015-05-27T12:03:05"}});
         std::fs::write(directory.path().join("cards.ndjson"), record.to_string()).expect("written");
         run(&["import", "--organisation", "DEMO", "cards.ndjson"]);
-        let server = place.start(&["serve"]);
-        block_in_place(|| place.wait_until_ready());
+        let server = installation.start(&["serve"]);
+        block_in_place(|| installation.wait_until_ready());
         let client = logged_in(&server).await;
         let http = HttpClient::new(server.http_address(), client.session());
         let whole = json!({"access_token_identifier": {"id": "T"}});
@@ -244,9 +244,9 @@ async fn one_setting_counts_for_the_import_command_and_the_server() {
 #[test]
 fn every_command_refuses_zones_that_contradict_or_do_not_exist() {
     let directory = TempDir::new().expect("a directory");
-    let place = Workplace::new(BINARY, directory.path(), "sqlite://access-tokens.db");
-    let two = place.with(SETTING, "Europe/Athens").with(OLD_NAME, "Asia/Kolkata");
-    let wrong = place.with(SETTING, "Athens");
+    let installation = Installation::new(BINARY, directory.path(), "sqlite://access-tokens.db");
+    let two = installation.with(SETTING, "Europe/Athens").with(OLD_NAME, "Asia/Kolkata");
+    let wrong = installation.with(SETTING, "Athens");
     for command in [
         &["serve"][..],
         &["gateway", "--upstream", "http://127.0.0.1:1"],
@@ -273,8 +273,8 @@ fn every_command_refuses_zones_that_contradict_or_do_not_exist() {
     );
 }
 
-fn place_refuses(place: &Workplace, command: &[&str]) -> String {
-    let refused = place.run(command);
+fn place_refuses(installation: &Installation, command: &[&str]) -> String {
+    let refused = installation.run(command);
     assert_eq!(refused.status.code(), Some(1), "{command:?}: {}", text(&refused));
     text(&refused)
 }

@@ -1,6 +1,6 @@
 //! The demo has a published password: other machines reach it only where that is said.
 
-use access_tokens_testapp::process::Workplace;
+use access_tokens_testapp::process::Installation;
 use access_tokens_testkit::postgres;
 use tempfile::TempDir;
 
@@ -11,17 +11,17 @@ const PLAIN: [&str; 4] = ["--set", "grpc.allow_plain_text=true", "--set", "http.
 
 /// `serve` with these arguments, on other addresses than the loopback.
 struct Start<'a> {
-    place: &'a Workplace,
+    installation: &'a Installation,
     listen: [String; 2],
 }
 
 impl<'a> Start<'a> {
-    fn new(place: &'a Workplace, grpc: &str, http: &str) -> Self {
+    fn new(installation: &'a Installation, grpc: &str, http: &str) -> Self {
         let at = |setting: &str, host: &str, port: u16| format!("{setting}={host}:{port}");
-        let port = place.address().port();
+        let port = installation.address().port();
         // No other test has the port of HTTP: it is switched off, or on any free one.
         let http = if http.is_empty() { "http.listen=".to_owned() } else { at("http.listen", http, 0) };
-        Self { place, listen: [at("grpc.listen", grpc, port), http] }
+        Self { installation, listen: [at("grpc.listen", grpc, port), http] }
     }
 
     fn arguments<'b>(&'b self, more: &[&'b str]) -> Vec<&'b str> {
@@ -30,7 +30,7 @@ impl<'a> Start<'a> {
     }
 
     fn refused(&self, more: &[&str], why: &[&str]) {
-        let output = self.place.run(&self.arguments(more));
+        let output = self.installation.run(&self.arguments(more));
         let said = text(&output);
         assert_eq!(output.status.code(), Some(1), "{said}");
         for text in why {
@@ -39,26 +39,26 @@ impl<'a> Start<'a> {
     }
 
     fn served(&self, more: &[&str]) {
-        let server = self.place.start(&self.arguments(more));
-        self.place.wait_until_ready();
-        assert_eq!(server.terminate().0, Some(0), "{}", self.place.log());
+        let server = self.installation.start(&self.arguments(more));
+        self.installation.wait_until_ready();
+        assert_eq!(server.terminate().0, Some(0), "{}", self.installation.log());
     }
 }
 
 fn a_demo_stays_on_this_machine(url: &str) {
     let directory = TempDir::new().expect("a directory");
-    let place = Workplace::new(BINARY, directory.path(), url);
+    let installation = Installation::new(BINARY, directory.path(), url);
     if !url.starts_with("sqlite:") {
-        assert!(place.run(&["keys", "init"]).status.success());
+        assert!(installation.run(&["keys", "init"]).status.success());
     }
-    let local = Start::new(&place, "127.0.0.1", "");
-    let open = Start::new(&place, "0.0.0.0", "");
-    let open_http = Start::new(&place, "127.0.0.1", "0.0.0.0");
+    let local = Start::new(&installation, "127.0.0.1", "");
+    let open = Start::new(&installation, "0.0.0.0", "");
+    let open_http = Start::new(&installation, "127.0.0.1", "0.0.0.0");
 
     open.refused(&["--demo"], &["grpc.listen (0.0.0.0:", "--demo-public"]);
     open_http.refused(&["--demo"], &["http.listen (0.0.0.0:", "--demo-public"]);
-    Start::new(&place, "[::]", "").refused(&["--demo"], &["grpc.listen ([::]:", "--demo-public"]);
-    assert_eq!(place.run(&["serve", "--demo-public"]).status.code(), Some(2), "it says nothing without --demo");
+    Start::new(&installation, "[::]", "").refused(&["--demo"], &["grpc.listen ([::]:", "--demo-public"]);
+    assert_eq!(installation.run(&["serve", "--demo-public"]).status.code(), Some(2), "it says nothing without --demo");
     // A database without the demo is served to everybody.
     open.served(&[]);
 
@@ -70,11 +70,11 @@ fn a_demo_stays_on_this_machine(url: &str) {
     open_http.refused(&[], &published);
 
     // Under another name it is the same demo.
-    assert!(place.run(&["organisation", "rename", "DEMO", "ACME"]).status.success());
+    assert!(installation.run(&["organisation", "rename", "DEMO", "ACME"]).status.success());
     open.refused(&[], &["the published password of the demo", "user password --organisation ACME --username demo"]);
     let password = |password: &str| {
         let arguments = ["user", "password", "--organisation", "ACME", "--username", "demo", "--password-stdin"];
-        let output = place.run_with_input(&arguments, password);
+        let output = installation.run_with_input(&arguments, password);
         assert!(output.status.success(), "{}", text(&output));
     };
     password("another-one-4711");

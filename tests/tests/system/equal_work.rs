@@ -20,7 +20,7 @@ use access_tokens_testkit::counting::{Comparisons, CountingSecrets, CountingStor
 use crate::on_both_databases;
 
 /// Long enough to be seen, were it paid once more or less.
-const DELAY: Duration = Duration::from_millis(5);
+const DATABASE_DELAY: Duration = Duration::from_millis(5);
 
 /// `{state}-{what is wrong}` says what each is for. `right` is every pass code, 000000 every other code.
 const TOKENS: &str = r#"
@@ -63,7 +63,7 @@ struct Trace {
 
 impl Measured {
     async fn new(app: &TestApp, permissions: &str) -> Self {
-        Self::with_delay(app, permissions, DELAY).await
+        Self::with_delay(app, permissions, DATABASE_DELAY).await
     }
 
     async fn with_delay(app: &TestApp, permissions: &str, delay: Duration) -> Self {
@@ -90,7 +90,7 @@ impl Measured {
         };
         let round_trips = self.store.take_calls();
         let waits = u32::try_from(round_trips - at_once).expect("few");
-        assert!(started.elapsed() >= DELAY * waits, "every round trip is waited for");
+        assert!(started.elapsed() >= DATABASE_DELAY * waits, "every round trip is waited for");
         let compared: Comparisons = self.secrets.take();
         Trace { answer, round_trips, comparisons: compared.work(), slow_hashes: compared.hashes }
     }

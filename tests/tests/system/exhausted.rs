@@ -1,6 +1,6 @@
 //! A PostgreSQL that gives few connections, or none.
 
-use access_tokens_testapp::process::Workplace;
+use access_tokens_testapp::process::Installation;
 use access_tokens_testkit::postgres::{Cluster, ROLE};
 use tempfile::TempDir;
 
@@ -10,13 +10,13 @@ use crate::unwritable::wait_until;
 const BY_HAND: [&str; 5] = ["serve", "--set", "database.migrate_at_start=false", "--set", "database.connections=4"];
 
 /// A cluster of its own, and a migrated place with a user in it.
-fn stage(directory: &TempDir) -> (Cluster, Workplace) {
+fn environment(directory: &TempDir) -> (Cluster, Installation) {
     let cluster = Cluster::start().expect("a cluster");
-    let place = Workplace::new(BINARY, directory.path(), &cluster.create_database().expect("a database"));
-    assert!(place.run(&["keys", "init"]).status.success());
-    assert!(place.run(&["migrate"]).status.success());
-    add_user(&place);
-    (cluster, place)
+    let installation = Installation::new(BINARY, directory.path(), &cluster.create_database().expect("a database"));
+    assert!(installation.run(&["keys", "init"]).status.success());
+    assert!(installation.run(&["migrate"]).status.success());
+    add_user(&installation);
+    (cluster, installation)
 }
 
 fn limit(cluster: &Cluster, connections: i32) {
@@ -26,17 +26,17 @@ fn limit(cluster: &Cluster, connections: i32) {
 #[test]
 fn without_a_connection_for_calls_a_server_is_not_ready_and_says_why() {
     let directory = TempDir::new().expect("a directory");
-    let (cluster, place) = stage(&directory);
+    let (cluster, installation) = environment(&directory);
     limit(&cluster, 2);
-    let server = place.start(&BY_HAND);
-    wait_until(&place, (503, "not ready: starting, the database has not answered yet: "));
+    let server = installation.start(&BY_HAND);
+    wait_until(&installation, (503, "not ready: starting, the database has not answered yet: "));
     let started = std::time::Instant::now();
-    while !place.log().contains("too many connections for role") {
-        assert!(started.elapsed() < std::time::Duration::from_secs(20), "{}", place.log());
-        assert!(!place.run(&["healthcheck"]).status.success());
+    while !installation.log().contains("too many connections for role") {
+        assert!(started.elapsed() < std::time::Duration::from_secs(20), "{}", installation.log());
+        assert!(!installation.run(&["healthcheck"]).status.success());
     }
     limit(&cluster, 20);
-    place.wait_until_ready();
+    installation.wait_until_ready();
     // Only the connection that watches is left, and no other can be opened.
     limit(&cluster, 1);
     let kill = format!(
@@ -44,8 +44,8 @@ fn without_a_connection_for_calls_a_server_is_not_ready_and_says_why() {
          AND query <> 'SELECT 1 AS access_tokens_watch'"
     );
     cluster.psql("postgres", &kill).expect("ended");
-    wait_until(&place, (503, "not ready: the database gives no connection to calls: "));
+    wait_until(&installation, (503, "not ready: the database gives no connection to calls: "));
     limit(&cluster, 20);
-    wait_until(&place, (200, "ready"));
-    assert_eq!(server.terminate().0, Some(0), "{}", place.log());
+    wait_until(&installation, (200, "ready"));
+    assert_eq!(server.terminate().0, Some(0), "{}", installation.log());
 }

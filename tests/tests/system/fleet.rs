@@ -2,7 +2,7 @@
 
 use access_tokens_proto::options::methods;
 use access_tokens_testapp::Client;
-use access_tokens_testapp::process::{Server, Workplace};
+use access_tokens_testapp::process::{Installation, Server};
 use access_tokens_testkit::http::HttpClient;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -36,7 +36,7 @@ pub(crate) fn count_from(variable: &str, default: usize) -> usize {
 /// Processes on one database. They are killed before their directory goes.
 pub(crate) struct Fleet {
     servers: Vec<Server>,
-    places: Vec<Workplace>,
+    installations: Vec<Installation>,
     session: String,
     _directory: TempDir,
 }
@@ -45,26 +45,26 @@ impl Fleet {
     /// Starts processes on a new database and imports records into it.
     pub(crate) async fn start(processes: usize, database: &str, records: &str) -> Self {
         let directory = TempDir::new().expect("a directory");
-        let place = Workplace::new(BINARY, directory.path(), database);
+        let installation = Installation::new(BINARY, directory.path(), database);
         if !database.starts_with("sqlite:") {
-            assert!(place.run(&["keys", "init"]).status.success(), "no keys");
+            assert!(installation.run(&["keys", "init"]).status.success(), "no keys");
         }
-        let mut places = vec![place];
-        places.extend((1..processes).map(|_| places[0].replica()).collect::<Vec<_>>());
-        let servers: Vec<_> = places.iter().map(|place| place.start(SERVE)).collect();
-        places.iter().for_each(Workplace::wait_until_ready);
+        let mut installations = vec![installation];
+        installations.extend((1..processes).map(|_| installations[0].replica()).collect::<Vec<_>>());
+        let servers: Vec<_> = installations.iter().map(|installation| installation.start(SERVE)).collect();
+        installations.iter().for_each(Installation::wait_until_ready);
 
         std::fs::write(directory.path().join("records.ndjson"), records).expect("written");
-        let imported = places[0].run(&["import", "--create-organisation", "records.ndjson"]);
+        let imported = installations[0].run(&["import", "--create-organisation", "records.ndjson"]);
         assert!(imported.status.success(), "{}", text(&imported));
-        add_user(&places[0]);
+        add_user(&installations[0]);
         // Whoever guesses has no more permissions than a till.
         let add = ["user", "add", "--organisation", "DEMO", "--username", "till", "--password-stdin"];
         let add = [&add[..], &["--permissions", "access_tokens.read,access_tokens.write"]].concat();
-        let added = places[0].run_with_input(&add, PASSWORD);
+        let added = installations[0].run_with_input(&add, PASSWORD);
         assert!(added.status.success(), "{}", text(&added));
         let session = servers[0].client().login("DEMO", "till", PASSWORD, None).await.expect("logged in");
-        Self { servers, places, session, _directory: directory }
+        Self { servers, installations, session, _directory: directory }
     }
 
     /// Somebody who may do everything, at the first process.
@@ -88,18 +88,21 @@ impl Fleet {
     /// Kills one of them as a crash would, and starts it again.
     pub(crate) fn crash(&mut self, process: usize) {
         self.servers.remove(process).kill();
-        self.servers.insert(process, self.places[process].start(SERVE));
+        self.servers.insert(process, self.installations[process].start(SERVE));
     }
 
     /// Waits until all of them are ready.
     pub(crate) fn wait_until_ready(&self) {
-        self.places.iter().for_each(Workplace::wait_until_ready);
+        self.installations.iter().for_each(Installation::wait_until_ready);
     }
 
     /// How often secrets of a kind were compared with a stored hash, by all processes, dead ones included.
     pub(crate) fn comparisons(&self, kind: &str) -> usize {
         let told = format!("access_tokens::comparison: kind=\"{kind}\"");
-        self.places.iter().map(|place| place.log().lines().filter(|line| line.contains(&told)).count()).sum()
+        self.installations
+            .iter()
+            .map(|installation| installation.log().lines().filter(|line| line.contains(&told)).count())
+            .sum()
     }
 }
 

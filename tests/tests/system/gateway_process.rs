@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use access_tokens_testapp::process::{Server, Workplace};
+use access_tokens_testapp::process::{Installation, Server};
 use access_tokens_testkit::http::{HttpAnswer, HttpClient};
 use serde_json::json;
 use tempfile::TempDir;
@@ -13,7 +13,7 @@ use crate::processes::{sqlite, text};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_access-tokens-under-test");
 /// Longer than three questions in a row without an answer take.
-const NOTICED: Duration = Duration::from_secs(15);
+const UPSTREAM_LOSS_TIMEOUT: Duration = Duration::from_secs(15);
 
 async fn get(server: &Server, path: &str) -> HttpAnswer {
     HttpClient::new(server.ops_address(), "").send("GET", path, &[], "").await
@@ -30,23 +30,23 @@ async fn becomes(gateway: &Server, expected: &str) {
         if is_there {
             return;
         }
-        assert!(started.elapsed() < NOTICED, "{}, and not {expected}", answer.text);
+        assert!(started.elapsed() < UPSTREAM_LOSS_TIMEOUT, "{}, and not {expected}", answer.text);
         sleep(Duration::from_millis(50)).await;
     }
 }
 
-fn healthcheck(place: &Workplace) -> (bool, String) {
-    let output = place.run(&["healthcheck", "--gateway"]);
+fn healthcheck(installation: &Installation) -> (bool, String) {
+    let output = installation.run(&["healthcheck", "--gateway"]);
     (output.status.success(), text(&output))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_is_ready_while_its_service_is_and_says_why_not() {
     let (directory, elsewhere) = (TempDir::new().expect("a directory"), TempDir::new().expect("a directory"));
-    let place = sqlite(&directory);
-    let apart = Workplace::new(BINARY, elsewhere.path(), "postgres://nobody@127.0.0.1:1/nowhere");
+    let installation = sqlite(&directory);
+    let apart = Installation::new(BINARY, elsewhere.path(), "postgres://nobody@127.0.0.1:1/nowhere");
     assert!(!healthcheck(&apart).0, "there is no process yet");
-    let gateway = apart.start(&["gateway", "--upstream", &format!("http://{}", place.address())]);
+    let gateway = apart.start(&["gateway", "--upstream", &format!("http://{}", installation.address())]);
     apart.wait_until_listening();
     becomes(&gateway, "the service does not answer: Connection refused").await;
     assert_eq!(get(&gateway, "/livez").await.status, 200);
@@ -56,7 +56,7 @@ async fn it_is_ready_while_its_service_is_and_says_why_not() {
     assert!(metrics.contains("\naccess_tokens_upstream_ready 0\n"), "{metrics}");
 
     for kill in [true, false] {
-        let server = place.start(&["serve", "--demo"]);
+        let server = installation.start(&["serve", "--demo"]);
         becomes(&gateway, "ready\n").await;
         let (good, said) = healthcheck(&apart);
         assert!(good && said.ends_with("SERVING\n"), "{said}");
@@ -88,10 +88,10 @@ async fn it_is_ready_while_its_service_is_and_says_why_not() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_stops_as_the_service_does() {
     let (directory, elsewhere) = (TempDir::new().expect("a directory"), TempDir::new().expect("a directory"));
-    let place = sqlite(&directory);
-    let server = place.start(&["serve"]);
-    place.wait_until_ready();
-    let apart = Workplace::new(BINARY, elsewhere.path(), "postgres://nobody@127.0.0.1:1/nowhere");
+    let installation = sqlite(&directory);
+    let server = installation.start(&["serve"]);
+    installation.wait_until_ready();
+    let apart = Installation::new(BINARY, elsewhere.path(), "postgres://nobody@127.0.0.1:1/nowhere");
     // It takes a call and never answers it.
     let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let upstream = format!("http://{}", silent.local_addr().expect("an address"));

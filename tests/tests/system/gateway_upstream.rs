@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use access_tokens_testapp::process::{Server, Workplace};
+use access_tokens_testapp::process::{Installation, Server};
 use access_tokens_testkit::http::{HttpClient, KeptConnection};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -19,8 +19,8 @@ const CREATE: &str = "/v1/access_tokens/create";
 
 /// A demo and a gateway before it.
 struct Deployment {
-    place: Workplace,
-    gateway_place: Workplace,
+    installation: Installation,
+    gateway_place: Installation,
     serve: Server,
     gateway: Server,
     _directories: [TempDir; 2],
@@ -29,14 +29,14 @@ struct Deployment {
 impl Deployment {
     fn start(options: &[&str]) -> Self {
         let directories = [TempDir::new().expect("a directory"), TempDir::new().expect("a directory")];
-        let place = sqlite(&directories[0]);
-        let serve = place.start(&[&["serve", "--demo"], options].concat());
-        let gateway_place = Workplace::new(BINARY, directories[1].path(), "sqlite://none.db");
+        let installation = sqlite(&directories[0]);
+        let serve = installation.start(&[&["serve", "--demo"], options].concat());
+        let gateway_place = Installation::new(BINARY, directories[1].path(), "sqlite://none.db");
         let upstream = format!("http://{}", serve.address());
         let gateway = gateway_place.start(&["gateway", "--upstream", &upstream]);
-        place.wait_until_ready();
+        installation.wait_until_ready();
         gateway_place.wait_until_listening();
-        Self { place, gateway_place, serve, gateway, _directories: directories }
+        Self { installation, gateway_place, serve, gateway, _directories: directories }
     }
 
     async fn session(&self) -> String {
@@ -47,9 +47,9 @@ impl Deployment {
     }
 
     fn stop(self) {
-        for (server, place) in [(self.gateway, &self.gateway_place), (self.serve, &self.place)] {
-            assert_eq!(server.terminate().0, Some(0), "{}", place.log());
-            assert!(!place.log().contains("panicked"), "{}", place.log());
+        for (server, installation) in [(self.gateway, &self.gateway_place), (self.serve, &self.installation)] {
+            assert_eq!(server.terminate().0, Some(0), "{}", installation.log());
+            assert!(!installation.log().contains("panicked"), "{}", installation.log());
         }
     }
 }

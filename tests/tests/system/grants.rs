@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use access_tokens_testapp::process::Workplace;
+use access_tokens_testapp::process::Installation;
 use access_tokens_testkit::postgres;
 use tempfile::TempDir;
 
@@ -14,10 +14,10 @@ const MIGRATE: &str = "access-tokens migrate";
 const LOG_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Waits until the log of the place has these words.
-async fn says(place: &Workplace, words: &str) {
+async fn says(installation: &Installation, words: &str) {
     let started = Instant::now();
-    while !place.log().contains(words) {
-        assert!(started.elapsed() < LOG_TIMEOUT, "{words}: {}", place.log());
+    while !installation.log().contains(words) {
+        assert!(started.elapsed() < LOG_TIMEOUT, "{words}: {}", installation.log());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -28,7 +28,7 @@ async fn a_role_without_grants_is_told_so_and_not_to_migrate() {
     for lost in ["ALL TABLES IN SCHEMA public", "TABLE seaql_migrations"] {
         let url = tokio::task::block_in_place(postgres::create_database);
         let directory = TempDir::new().expect("a directory");
-        let owner = Workplace::new(BINARY, directory.path(), &url);
+        let owner = Installation::new(BINARY, directory.path(), &url);
         for command in [&["keys", "init"][..], &["migrate"]] {
             let done = owner.run(command);
             assert!(done.status.success(), "{}", text(&done));
@@ -36,35 +36,35 @@ async fn a_role_without_grants_is_told_so_and_not_to_migrate() {
         let service = cluster.serve_as_other_role(&url).expect("granted");
         let database = url.rsplit('/').next().expect("a database");
         cluster.psql(database, &format!("REVOKE ALL ON {lost} FROM {}", postgres::SERVICE)).expect("revoked");
-        let place = Workplace::new(BINARY, directory.path(), &service)
+        let installation = Installation::new(BINARY, directory.path(), &service)
             .with("ACCESS_TOKENS__DATABASE__MIGRATE_AT_START", "false");
         let cause = format!("the role {} may not read the tables", postgres::SERVICE);
 
-        let refused = place.run(&["organisation", "add", "ACME"]);
+        let refused = installation.run(&["organisation", "add", "ACME"]);
         let said = text(&refused);
         assert_eq!(refused.status.code(), Some(1), "{said}");
         assert!(said.contains(&cause) && !said.contains(MIGRATE), "{said}");
 
-        let said = text(&place.run(&["doctor"]));
+        let said = text(&installation.run(&["doctor"]));
         assert!(said.contains("SELECT on seaql_migrations") && !said.contains(MIGRATE), "{said}");
 
-        let _server = place.start(&["serve"]);
-        says(&place, &cause).await;
-        assert!(!place.log().contains(MIGRATE), "{}", place.log());
-        assert!(!place.run(&["healthcheck"]).status.success(), "it is ready without its tables");
+        let _server = installation.start(&["serve"]);
+        says(&installation, &cause).await;
+        assert!(!installation.log().contains(MIGRATE), "{}", installation.log());
+        assert!(!installation.run(&["healthcheck"]).status.success(), "it is ready without its tables");
 
         // The grants cure it, without a restart.
         cluster.serve_as_other_role(&url).expect("granted");
-        place.wait_until_ready();
+        installation.wait_until_ready();
     }
 }
 
 #[test]
 fn a_schema_that_is_not_current_is_to_be_migrated() {
     let (directory, url) = (TempDir::new().expect("a directory"), postgres::create_database());
-    let place =
-        Workplace::new(BINARY, directory.path(), &url).with("ACCESS_TOKENS__DATABASE__MIGRATE_AT_START", "false");
-    assert!(place.run(&["keys", "init"]).status.success());
-    let said = text(&place.run(&["organisation", "add", "ACME"]));
+    let installation =
+        Installation::new(BINARY, directory.path(), &url).with("ACCESS_TOKENS__DATABASE__MIGRATE_AT_START", "false");
+    assert!(installation.run(&["keys", "init"]).status.success());
+    let said = text(&installation.run(&["organisation", "add", "ACME"]));
     assert!(said.contains(MIGRATE) && !said.contains("may not read"), "{said}");
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use access_tokens_proto::v1::CreateAccessTokenRequest;
-use access_tokens_testapp::process::Workplace;
+use access_tokens_testapp::process::Installation;
 use h2::client::SendRequest;
 use hyper::body::Bytes;
 use prost::Message;
@@ -102,25 +102,27 @@ async fn receiver() -> SocketAddr {
 /// Calls of ForgotPassCode for a token that exists, one that does not, and one that is switched off, one after the other.
 async fn forgotten_pass_codes_take_the_same_time(url: &str) {
     const CALLS: usize = 2_000;
-    const DIFFERENCE: f64 = 0.02;
+    const MAX_DIFFERENCE: f64 = 0.02;
     let directory = TempDir::new().expect("a directory");
-    let place = Workplace::new(BINARY, directory.path(), url)
+    let installation = Installation::new(BINARY, directory.path(), url)
         .with("ACCESS_TOKENS__NOTIFICATIONS__WEBHOOK", &format!("http://{}/", receiver().await))
         .with("ACCESS_TOKENS__NOTIFICATIONS__SECRET", "0123456789abcdef0123456789abcdef");
     if !url.starts_with("sqlite:") {
-        assert!(place.run(&["keys", "init"]).status.success() && place.run(&["migrate"]).status.success());
+        assert!(
+            installation.run(&["keys", "init"]).status.success() && installation.run(&["migrate"]).status.success()
+        );
     }
-    add_user(&place);
+    add_user(&installation);
     let records = [
         json!({"organisation": {"definition": {"issue": {"burst": 1_000, "cooldown_seconds": 0, "per_day": 10_000}}}}),
         json!({"access_token": {"id": "good", "number": "AT1", "authentication_code": "good", "identifier": "good"}}),
         json!({"access_token": {"id": "off", "number": "AT2", "authentication_code": "off", "identifier": "off", "life_cycle_state": "NOT_EFFECTIVE"}}),
     ];
     let lines = records.iter().map(|record| format!("{record}\n")).collect::<String>();
-    let imported = place.run_with_input(&["import", "--organisation", "DEMO", "-"], &lines);
+    let imported = installation.run_with_input(&["import", "--organisation", "DEMO", "-"], &lines);
     assert!(imported.status.success(), "{}", text(&imported));
-    let server = place.start(&["serve"]);
-    place.wait_until_ready();
+    let server = installation.start(&["serve"]);
+    installation.wait_until_ready();
     let client = server.client();
     let session = client.login("DEMO", "ops", "correct horse", None).await.expect("logged in");
     let client = client.with_session(&session);
@@ -139,7 +141,7 @@ async fn forgotten_pass_codes_take_the_same_time(url: &str) {
     });
     println!("medians of {names:?} in seconds: {medians:?}");
     let (least, most) = (medians.into_iter().fold(f64::MAX, f64::min), medians.into_iter().fold(0.0, f64::max));
-    assert!(most <= least * (1.0 + DIFFERENCE), "{medians:?}");
+    assert!(most <= least * (1.0 + MAX_DIFFERENCE), "{medians:?}");
     assert!(server.terminate().1 < Duration::from_secs(10));
 }
 

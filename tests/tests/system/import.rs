@@ -6,7 +6,7 @@ use access_tokens_proto::v1::import_directory_request::Existing;
 use access_tokens_proto::v1::record_result::Outcome;
 use access_tokens_proto::v1::{ErrorReason, RecordResult};
 use access_tokens_testapp::TestApp;
-use access_tokens_testkit::random::SeededRandom;
+use access_tokens_testkit::random::Rng;
 use serde_json::{Value, json};
 
 use crate::on_both_databases;
@@ -243,7 +243,7 @@ on_both_databases! {
     /// Files in which tokens and owners come several times, change hands, and are at fault here and there.
     async fn a_check_has_the_verdicts_of_the_import(app) {
         for seed in 1..=4 {
-            let random = SeededRandom::new(seed);
+            let random = Rng::new(seed);
             let records: Vec<_> = (0..1_300).map(|_| anything(&random)).collect();
             let existing = if seed % 2 == 0 { Existing::Overwrite } else { Existing::KeepNewer };
             let in_memory = app.caller().import_directory_as(&records, existing, true).await.expect("checked");
@@ -264,7 +264,7 @@ on_both_databases! {
 }
 
 /// A record about one of few tokens, owners and codes.
-fn anything(random: &SeededRandom) -> Value {
+fn anything(random: &Rng) -> Value {
     let below = |limit: u64| random.next_u64() % limit;
     let account = json!({"number": format!("ACR{}", below(40)), "name": format!("name {}", below(3))});
     match below(12) {

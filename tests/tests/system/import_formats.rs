@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use access_tokens_testapp::Client;
-use access_tokens_testapp::process::{Server, Workplace};
+use access_tokens_testapp::process::{Installation, Server};
 use access_tokens_testkit::postgres::create_database;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -17,20 +17,20 @@ const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/import");
 /// A directory with a database, and an organisation in it.
 struct Site {
     directory: TempDir,
-    place: Workplace,
+    installation: Installation,
 }
 
 impl Site {
     fn new(on_postgres: bool) -> Self {
         let directory = TempDir::new().expect("a directory");
         let url = if on_postgres { block_in_place(create_database) } else { "sqlite://access-tokens.db".to_owned() };
-        let place = Workplace::new(BINARY, directory.path(), &url);
-        let site = Self { directory, place };
+        let installation = Installation::new(BINARY, directory.path(), &url);
+        let site = Self { directory, installation };
         if on_postgres {
             site.run(&["keys", "init"], 0);
             site.run(&["migrate"], 0);
         }
-        block_in_place(|| add_user(&site.place));
+        block_in_place(|| add_user(&site.installation));
         site
     }
 
@@ -48,14 +48,14 @@ impl Site {
 
     /// Runs a command that must exit with this code, and returns what it says.
     fn run(&self, arguments: &[&str], code: i32) -> String {
-        let output = block_in_place(|| self.place.run(arguments));
+        let output = block_in_place(|| self.installation.run(arguments));
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", text(&output));
         text(&output)
     }
 
     async fn serve(&self) -> (Server, Client) {
-        let server = self.place.start(&["serve"]);
-        block_in_place(|| self.place.wait_until_ready());
+        let server = self.installation.start(&["serve"]);
+        block_in_place(|| self.installation.wait_until_ready());
         let client = logged_in(&server).await;
         (server, client)
     }
@@ -316,7 +316,7 @@ async fn every_form_of_a_file_has_the_same_records() {
 fn a_file_that_does_not_fit_is_refused_before_anything_is_written() {
     let directory = TempDir::new().expect("a directory");
     // No database is needed to find that out.
-    let place = Workplace::new(BINARY, directory.path(), "postgres://nobody@127.0.0.1:1/nothing");
+    let installation = Installation::new(BINARY, directory.path(), "postgres://nobody@127.0.0.1:1/nothing");
     let write = |name: &str, content: &[u8]| fs::write(directory.path().join(name), content).expect("written");
     write("good.csv", b"number,authentication_code\n1,A\n");
     write("sheet.xlsx", b"PK\x03\x04rest");
@@ -351,7 +351,7 @@ fn a_file_that_does_not_fit_is_refused_before_anything_is_written() {
         (&["good.csv", "."], &["is a directory"]),
         (&["good.csv", "columns.csv", "--rejects", "r.csv", "--map", "number=number"], &["no column \"number\""]),
     ] {
-        let output = place.run(&[&["import"][..], arguments].concat());
+        let output = installation.run(&[&["import"][..], arguments].concat());
         let said = text(&output);
         assert_eq!(output.status.code(), Some(1), "{said}");
         assert!(expected.iter().all(|part| said.contains(part)), "{arguments:?}: {said}");
@@ -396,9 +396,9 @@ async fn a_check_that_stops_does_not_say_that_records_are_in() {
 #[test]
 fn inspect_shows_a_file_and_a_mapping_that_works() {
     let directory = TempDir::new().expect("a directory");
-    let place = Workplace::new(BINARY, directory.path(), "postgres://nobody@127.0.0.1:1/nothing");
+    let installation = Installation::new(BINARY, directory.path(), "postgres://nobody@127.0.0.1:1/nothing");
     let shown = |arguments: &[&str]| {
-        let output = place.run(&[&["import", "--inspect"][..], arguments].concat());
+        let output = installation.run(&[&["import", "--inspect"][..], arguments].concat());
         assert!(output.status.success(), "{}", text(&output));
         String::from_utf8(output.stdout).expect("a text")
     };
@@ -416,7 +416,7 @@ fn inspect_shows_a_file_and_a_mapping_that_works() {
     let (_, proposed) = said.split_once("(--mapping):\n\n").expect("a mapping");
     fs::write(directory.path().join("cards.toml"), proposed.replace("# udf_string_1", "udf_float_1")).expect("written");
     assert!(shown(&["--mapping", "cards.toml", "cards.csv"]).contains("UTF-8, delimiter ';', 1 rows"));
-    let sqlite = Workplace::new(BINARY, directory.path(), "sqlite://access-tokens.db");
+    let sqlite = Installation::new(BINARY, directory.path(), "sqlite://access-tokens.db");
     let output = sqlite.run(&["import", "--create-organisation", "--mapping", "cards.toml", "cards.csv"]);
     assert!(output.status.success() && text(&output).contains("1 created"), "{}", text(&output));
 }
@@ -589,8 +589,8 @@ async fn a_hash_over_a_pass_code_is_written_or_reported() {
 #[test]
 fn the_guide_is_executed() {
     let directory = TempDir::new().expect("a directory");
-    let place = Workplace::new(BINARY, directory.path(), "sqlite://access-tokens.db");
-    assert!(place.run(&["organisation", "add", "ACME"]).status.success());
+    let installation = Installation::new(BINARY, directory.path(), "sqlite://access-tokens.db");
+    assert!(installation.run(&["organisation", "add", "ACME"]).status.success());
     let guide = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/import.md")).expect("the guide");
     let (mut commands, mut said) = (0, String::new());
     let mut blocks = guide.split("\n```");
@@ -603,7 +603,7 @@ fn the_guide_is_executed() {
                 let lines = content.lines().filter_map(|line| line.strip_prefix("access-tokens import "));
                 for line in lines {
                     let words: Vec<&str> = std::iter::once("import").chain(line.split_whitespace()).collect();
-                    said = text(&place.run(&words));
+                    said = text(&installation.run(&words));
                     commands += 1;
                 }
             }

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use access_tokens_proto::v1::import_directory_request::Existing;
-use access_tokens_testapp::process::Workplace;
+use access_tokens_testapp::process::Installation;
 use chrono::TimeDelta;
 use serde_json::json;
 use tempfile::TempDir;
@@ -89,16 +89,16 @@ on_both_databases! {
 }
 
 /// A place with a database of PostgreSQL.
-fn postgres(directory: &TempDir) -> (Workplace, String) {
+fn postgres(directory: &TempDir) -> (Installation, String) {
     let url = tokio::task::block_in_place(access_tokens_testkit::postgres::create_database);
-    let place = Workplace::new(BINARY, directory.path(), &url);
-    assert!(place.run(&["keys", "init"]).status.success() && place.run(&["migrate"]).status.success());
-    (place, url)
+    let installation = Installation::new(BINARY, directory.path(), &url);
+    assert!(installation.run(&["keys", "init"]).status.success() && installation.run(&["migrate"]).status.success());
+    (installation, url)
 }
 
 /// Interrupts an import that waits for more records after 1,500, and answers what it has said.
-fn interrupt(place: &Workplace, arguments: &[&str], tag: usize) -> String {
-    let mut command = place.command(arguments);
+fn interrupt(installation: &Installation, arguments: &[&str], tag: usize) -> String {
+    let mut command = installation.command(arguments);
     let command = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut import = command.spawn().expect("the binary runs");
     let mut input = import.stdin.take().expect("a pipe");
@@ -126,46 +126,46 @@ fn interrupt(place: &Workplace, arguments: &[&str], tag: usize) -> String {
     last.join("\n")
 }
 
-fn an_interrupted_import_says_how_far_it_came(place: &Workplace) {
-    let said = interrupt(place, &["import", "-"], 1);
+fn an_interrupted_import_says_how_far_it_came(installation: &Installation) {
+    let said = interrupt(installation, &["import", "-"], 1);
     assert!(!said.contains("DATABASE_UNAVAILABLE") && !said.contains("error:"), "{said}");
     assert!(said.contains("after 1500 records: 1499 are written") && said.contains("1 failed"), "{said}");
     assert!(said.contains("import the same files again"), "{said}");
-    let said = interrupt(place, &["import", "--check", "-"], 2);
+    let said = interrupt(installation, &["import", "--check", "-"], 2);
     assert!(said.contains("interrupted after 1500 records; nothing was written"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_interrupted_import_says_how_far_it_came_on_sqlite() {
     let directory = TempDir::new().expect("a directory");
-    let place = sqlite(&directory);
-    add_organisation(&place);
-    an_interrupted_import_says_how_far_it_came(&place);
+    let installation = sqlite(&directory);
+    add_organisation(&installation);
+    an_interrupted_import_says_how_far_it_came(&installation);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_interrupted_import_says_how_far_it_came_on_postgres() {
     let directory = TempDir::new().expect("a directory");
-    let (place, _) = postgres(&directory);
-    add_organisation(&place);
-    an_interrupted_import_says_how_far_it_came(&place);
+    let (installation, _) = postgres(&directory);
+    add_organisation(&installation);
+    an_interrupted_import_says_how_far_it_came(&installation);
 }
 
 /// Nothing of an organisation that does not exist yet can be looked up.
-fn a_new_organisation_is_checked_with_decomposed_names(place: &Workplace) {
+fn a_new_organisation_is_checked_with_decomposed_names(installation: &Installation) {
     let lines = "{\"user\": {\"id\": \"U1\", \"username\": \"rene\u{301}\"}}\n{\"access_token\": {\"number\": \"AT1\", \"authentication_code\": \"cafe\u{301}\", \"identifier\": \"rene\u{301}\"}}\n";
     let arguments = ["import", "--check", "--create-organisation", "--organisation", "NEW", "-"];
-    let said = text(&place.run_with_input(&arguments, lines));
+    let said = text(&installation.run_with_input(&arguments, lines));
     assert!(said.contains("2 created") && said.contains("0 failed"), "{said}");
 }
 
 /// More records wait for codes of others than there is room for. Rings whose records have all come are imported meanwhile.
-fn many_codes_change_hands(place: &Workplace) {
+fn many_codes_change_hands(installation: &Installation) {
     const CARDS: usize = 12_000;
     let import = |code: &dyn Fn(usize) -> usize| {
         let line = |card: usize| json!({"access_token": {"number": format!("AT{card}"), "authentication_code": format!("code {}", code(card))}});
         let lines: String = (0..CARDS).map(|card| format!("{}\n", line(card))).collect();
-        text(&place.run_with_input(&["import", "--existing", "overwrite", "-"], &lines))
+        text(&installation.run_with_input(&["import", "--existing", "overwrite", "-"], &lines))
     };
     assert!(import(&|card| card).contains("12000 created"));
     let rings = |card: usize| card / 1_000 * 1_000 + (card + 1) % 1_000;
@@ -184,19 +184,19 @@ fn many_codes_change_hands(place: &Workplace) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_codes_change_hands_on_sqlite() {
     let directory = TempDir::new().expect("a directory");
-    let place = sqlite(&directory);
-    add_organisation(&place);
-    a_new_organisation_is_checked_with_decomposed_names(&place);
-    many_codes_change_hands(&place);
+    let installation = sqlite(&directory);
+    add_organisation(&installation);
+    a_new_organisation_is_checked_with_decomposed_names(&installation);
+    many_codes_change_hands(&installation);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_codes_change_hands_on_postgres() {
     let directory = TempDir::new().expect("a directory");
-    let (place, _) = postgres(&directory);
-    add_organisation(&place);
-    a_new_organisation_is_checked_with_decomposed_names(&place);
-    many_codes_change_hands(&place);
+    let (installation, _) = postgres(&directory);
+    add_organisation(&installation);
+    a_new_organisation_is_checked_with_decomposed_names(&installation);
+    many_codes_change_hands(&installation);
 }
 
 /// The driver adds the line of PostgreSQL's source.
@@ -204,7 +204,7 @@ async fn many_codes_change_hands_on_postgres() {
 async fn an_error_of_postgresql_names_no_line_of_its_source() {
     let directory = TempDir::new().expect("a directory");
     let (_, url) = postgres(&directory);
-    let elsewhere = Workplace::new(BINARY, directory.path(), &format!("{url}_missing"));
+    let elsewhere = Installation::new(BINARY, directory.path(), &format!("{url}_missing"));
     for arguments in [&["import", "-"][..], &["user", "list", "--organisation", "DEMO"], &["migrate"]] {
         let said = text(&elsewhere.run(arguments));
         assert!(said.contains("does not exist") && !said.contains("at line"), "{said}");

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use access_tokens_testapp::process::Workplace;
+use access_tokens_testapp::process::Installation;
 use access_tokens_testkit::postgres;
 use serde_json::json;
 use tempfile::TempDir;
@@ -13,27 +13,28 @@ use crate::processes::{BINARY, EVERYTHING, add_user, logged_in, text};
 
 /// Runs a command that must succeed, and answers what it says.
 #[track_caller]
-fn done(place: &Workplace, arguments: &[&str]) -> String {
-    let output = place.run_with_input(arguments, "correct horse battery staple\n");
+fn done(installation: &Installation, arguments: &[&str]) -> String {
+    let output = installation.run_with_input(arguments, "correct horse battery staple\n");
     assert!(output.status.success(), "{arguments:?}: {}", text(&output));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 #[track_caller]
-fn refused(place: &Workplace, arguments: &[&str], words: &str) {
-    let output = place.run(arguments);
+fn refused(installation: &Installation, arguments: &[&str], words: &str) {
+    let output = installation.run(arguments);
     let said = text(&output);
     assert!(output.status.code() == Some(1) && said.contains(words), "{arguments:?}: expected {words}: {said}");
 }
 
-fn api_key(place: &Workplace, name: &str) -> String {
-    let said = done(place, &["api-key", "add", "--organisation", "DEMO", "--name", name, "--permissions", EVERYTHING]);
+fn api_key(installation: &Installation, name: &str) -> String {
+    let said =
+        done(installation, &["api-key", "add", "--organisation", "DEMO", "--name", name, "--permissions", EVERYTHING]);
     said.split_whitespace().last().expect("a key").to_owned()
 }
 
 /// The line of a key in `keys list`.
-fn line(place: &Workplace, id: &str) -> String {
-    let listed = done(place, &["keys", "list"]);
+fn line(installation: &Installation, id: &str) -> String {
+    let listed = done(installation, &["keys", "list"]);
     listed
         .lines()
         .find(|line| line.starts_with(id))
@@ -43,7 +44,7 @@ fn line(place: &Workplace, id: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_is_retired_when_its_secrets_have_moved_or_were_withdrawn_and_its_sessions_have_ended() {
-    for (directory, place) in block_in_place(places_with_a_user) {
+    for (directory, installation) in block_in_place(places_with_a_user) {
         let keys = || std::fs::read_to_string(directory.path().join("access-tokens.keys")).expect("keys");
         let idle = [
             "user",
@@ -56,10 +57,10 @@ async fn a_key_is_retired_when_its_secrets_have_moved_or_were_withdrawn_and_its_
             "--permissions",
             "admin",
         ];
-        done(&place, &idle);
-        let (used, unused) = (api_key(&place, "used"), api_key(&place, "unused"));
-        let server = place.start(&["serve"]);
-        place.wait_until_ready();
+        done(&installation, &idle);
+        let (used, unused) = (api_key(&installation, "used"), api_key(&installation, "unused"));
+        let server = installation.start(&["serve"]);
+        installation.wait_until_ready();
         let caller = logged_in(&server).await;
         for (identifier, pass_code) in [("active@example.com", "first-12345"), ("idle@example.com", "second-12345")] {
             caller.ok("CreateAccessToken", json!({"identifier": identifier, "pass_code": pass_code})).await;
@@ -67,22 +68,22 @@ async fn a_key_is_retired_when_its_secrets_have_moved_or_were_withdrawn_and_its_
         let old = keys().lines().last().and_then(|line| line.split(' ').next()).expect("an id").to_owned();
 
         // A key that was made and does not write yet is not offered for retirement.
-        done(&place, &["keys", "rotate", "--prepare"]);
-        let listed = done(&place, &["keys", "list"]);
+        done(&installation, &["keys", "rotate", "--prepare"]);
+        let listed = done(&installation, &["keys", "list"]);
         assert!(listed.contains("lets it write") && !listed.contains("keys retire"), "{listed}");
         let new = listed.lines().find(|line| line.contains("lets it write")).and_then(|line| line.split(' ').next());
         let new = new.expect("an id").to_owned();
-        done(&place, &["keys", "rotate", "--to", &new]);
-        let writes = |key: &str| line(&place, key).contains("writes");
+        done(&installation, &["keys", "rotate", "--to", &new]);
+        let writes = |key: &str| line(&installation, key).contains("writes");
         assert!(writes(&new) && !writes(&old));
-        let before = line(&place, &old);
+        let before = line(&installation, &old);
         for expected in
             ["passwords: 2 (each moves at the next log-in)", "API keys: 2", "pass codes: 2", "sessions, until"]
         {
             assert!(before.contains(expected), "{expected}: {before}");
         }
-        refused(&place, &["keys", "retire", &old], "is needed, for ");
-        refused(&place, &["keys", "retire", &new], "new codes are made with key");
+        refused(&installation, &["keys", "retire", &old], "is needed, for ");
+        refused(&installation, &["keys", "retire", &new], "new codes are made with key");
 
         // What is used moves. Servers follow the file within seconds.
         tokio::time::sleep(Duration::from_secs(2)).await;
@@ -92,29 +93,29 @@ async fn a_key_is_retired_when_its_secrets_have_moved_or_were_withdrawn_and_its_
         again.ok("CheckPassCode", json!({"access_token_identifier": identifier})).await;
         let started = Instant::now();
         let moved = || {
-            let line = line(&place, &old);
+            let line = line(&installation, &old);
             ["passwords: 1 ", "API keys: 1 ", "pass codes: 1 "].iter().all(|one| line.contains(one))
         };
         while !moved() {
-            assert!(started.elapsed() < Duration::from_secs(20), "{}", line(&place, &old));
+            assert!(started.elapsed() < Duration::from_secs(20), "{}", line(&installation, &old));
         }
         server.client().with_api_key(&used).ok("ListClassifications", json!({})).await;
 
         // What is not used is withdrawn: not while it counts as used, and not of the key that writes.
-        refused(&place, &["keys", "withdraw", &new, "--passwords"], "new codes are made with key");
-        refused(&place, &["keys", "withdraw", &old], "say what is to be withdrawn");
-        let nothing = done(&place, &["keys", "withdraw", &old, "--pass-codes", "--api-keys"]);
+        refused(&installation, &["keys", "withdraw", &new, "--passwords"], "new codes are made with key");
+        refused(&installation, &["keys", "withdraw", &old], "say what is to be withdrawn");
+        let nothing = done(&installation, &["keys", "withdraw", &old, "--pass-codes", "--api-keys"]);
         assert!(nothing.contains("pass codes: 0, API keys: 0; still needed for"), "{nothing}");
         let all = ["keys", "withdraw", old.as_str(), "--passwords", "--pass-codes", "--api-keys", "--unused-days", "0"];
-        let withdrawn = done(&place, &all);
+        let withdrawn = done(&installation, &all);
         let said = ["passwords: 1 (users ", "pass codes: 1", "API keys: 1", "nothing needs it any more"];
         assert!(said.iter().all(|one| withdrawn.contains(one)), "{withdrawn}");
-        assert!(line(&place, &old).contains("reads    sessions, until "), "{}", line(&place, &old));
+        assert!(line(&installation, &old).contains("reads    sessions, until "), "{}", line(&installation, &old));
 
         // Sessions are the last to need it.
-        refused(&place, &["keys", "retire", &old], "sessions that key");
+        refused(&installation, &["keys", "retire", &old], "sessions that key");
         caller.ok("ListClassifications", json!({})).await;
-        done(&place, &["keys", "retire", "--end-sessions", &old]);
+        done(&installation, &["keys", "retire", "--end-sessions", &old]);
         tokio::time::sleep(Duration::from_secs(3)).await;
         caller.refused("ListClassifications", json!({}), "INVALID_TOKEN").await;
         again.ok("ListClassifications", json!({})).await;
@@ -127,37 +128,37 @@ async fn a_key_is_retired_when_its_secrets_have_moved_or_were_withdrawn_and_its_
         // The owners of what was withdrawn get new secrets.
         let login = async || server.client().login("DEMO", "idle", "correct horse battery staple", None).await;
         assert_eq!(login().await.expect_err("withdrawn").reason, "INVALID_LOGIN");
-        done(&place, &["user", "password", "--organisation", "DEMO", "--username", "idle", "--password-stdin"]);
+        done(&installation, &["user", "password", "--organisation", "DEMO", "--username", "idle", "--password-stdin"]);
         login().await.expect("a new password");
         again.ok("ResetPassCode", json!({"identifier": "idle@example.com"})).await;
-        let doctor = text(&place.run(&["doctor"]));
+        let doctor = text(&installation.run(&["doctor"]));
         assert!(!doctor.contains("keys are missing"), "{doctor}");
-        assert_eq!(block_in_place(|| server.terminate()).0, Some(0), "{}", place.log());
-        assert!(place.run(&["doctor"]).status.code() != Some(1));
+        assert_eq!(block_in_place(|| server.terminate()).0, Some(0), "{}", installation.log());
+        assert!(installation.run(&["doctor"]).status.code() != Some(1));
         // A start with the ring that is left.
-        let server = place.start(&["serve"]);
-        place.wait_until_ready();
+        let server = installation.start(&["serve"]);
+        installation.wait_until_ready();
         drop(server);
     }
 }
 
 #[test]
 fn the_same_password_again_ends_nothing_and_a_retired_key_by_force_is_noted() {
-    for (directory, place) in places_with_a_user() {
+    for (directory, installation) in places_with_a_user() {
         let password = ["user", "password", "--organisation", "DEMO", "--username", "ops", "--password-stdin"];
-        let same = place.run_with_input(&password, "correct horse\n");
+        let same = installation.run_with_input(&password, "correct horse\n");
         assert!(same.status.success() && text(&same).contains("has this password already"), "{}", text(&same));
         let file = directory.path().join("access-tokens.keys");
         let old = std::fs::read_to_string(&file).expect("keys");
         let old = old.lines().last().and_then(|line| line.split(' ').next()).expect("an id").to_owned();
-        done(&place, &["keys", "rotate"]);
-        done(&place, &["keys", "retire", "--force", &old]);
+        done(&installation, &["keys", "rotate"]);
+        done(&installation, &["keys", "retire", "--force", &old]);
         let noted = std::fs::read_to_string(&file).expect("keys");
         assert!(noted.contains(&format!("# Lost keys, accepted: {old}")), "the password of ops is lost: {noted}");
-        let server = place.start(&["serve"]);
-        place.wait_until_ready();
+        let server = installation.start(&["serve"]);
+        installation.wait_until_ready();
         drop(server);
-        assert!(text(&place.run(&["doctor"])).contains("they are accepted as lost"));
+        assert!(text(&installation.run(&["doctor"])).contains("they are accepted as lost"));
     }
 }
 
@@ -166,26 +167,30 @@ fn passwords_of_new_users_and_of_the_last_administrator_are_not_withdrawn() {
     for database in [None, Some(postgres::create_database())] {
         let directory = TempDir::new().expect("a directory");
         let url = database.as_deref().unwrap_or("sqlite://access-tokens.db");
-        let place = Workplace::new(BINARY, directory.path(), url);
-        done(&place, &["keys", "init"]);
-        done(&place, &["migrate"]);
-        add_user(&place);
+        let installation = Installation::new(BINARY, directory.path(), url);
+        done(&installation, &["keys", "init"]);
+        done(&installation, &["migrate"]);
+        add_user(&installation);
         let user = |command: &str, rest: &[&str]| {
             let named = ["user", command, "--organisation", "DEMO", "--password-stdin", "--username"];
-            done(&place, &[&named[..], rest].concat());
+            done(&installation, &[&named[..], rest].concat());
         };
         user("add", &["clerk", "--permissions", "access_tokens.read"]);
         let old = std::fs::read_to_string(directory.path().join("access-tokens.keys")).expect("keys");
         let old = old.lines().last().and_then(|line| line.split(' ').next()).expect("an id").to_owned();
-        done(&place, &["keys", "rotate"]);
+        done(&installation, &["keys", "rotate"]);
         let withdraw = ["keys", "withdraw", old.as_str(), "--passwords"];
         let with = |rest: &[&'static str]| [&withdraw[..], rest].concat();
 
-        let new = done(&place, &withdraw);
+        let new = done(&installation, &withdraw);
         assert!(new.contains("passwords: 0;") && new.contains("still needed for passwords: 2"), "{new}");
-        refused(&place, &with(&["--unused-days", "0"]), "LAST_ADMIN");
-        refused(&place, &with(&["--unused-days", "0"]), "the password of ops of DEMO");
-        assert!(line(&place, &old).contains("passwords: 2 "), "nothing is withdrawn: {}", line(&place, &old));
+        refused(&installation, &with(&["--unused-days", "0"]), "LAST_ADMIN");
+        refused(&installation, &with(&["--unused-days", "0"]), "the password of ops of DEMO");
+        assert!(
+            line(&installation, &old).contains("passwords: 2 "),
+            "nothing is withdrawn: {}",
+            line(&installation, &old)
+        );
 
         // As users of older versions are.
         let forget = "UPDATE user_credential SET password_changed_date = NULL";
@@ -196,15 +201,15 @@ fn passwords_of_new_users_and_of_the_last_administrator_are_not_withdrawn() {
                 assert_eq!(file.execute(forget, []).expect("forgotten"), 2);
             }
         }
-        let left_out = done(&place, &withdraw);
+        let left_out = done(&installation, &withdraw);
         assert!(left_out.contains("passwords: 0 (left out: 2 of users"), "{left_out}");
-        refused(&place, &with(&["--undated"]), "the password of ops of DEMO");
+        refused(&installation, &with(&["--undated"]), "the password of ops of DEMO");
         user("password", &["ops"]);
-        let withdrawn = done(&place, &with(&["--undated"]));
+        let withdrawn = done(&installation, &with(&["--undated"]));
         assert!(withdrawn.contains("passwords: 1 (users ") && withdrawn.contains("nothing needs it"), "{withdrawn}");
         // Who gets a password again is new again.
         user("password", &["clerk"]);
-        let kept = done(&place, &withdraw);
+        let kept = done(&installation, &withdraw);
         assert!(kept.contains("passwords: 0; nothing needs it"), "{kept}");
     }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use access_tokens_testapp::process::Workplace;
+use access_tokens_testapp::process::Installation;
 use access_tokens_testkit::postgres;
 use tempfile::TempDir;
 
@@ -15,7 +15,7 @@ const KEYS: &str = "access-tokens.keys";
 
 /// Runs a command that must be refused with these words, and change nothing.
 #[track_caller]
-fn refused(place: &Workplace, directory: &Path, arguments: &[&str], words: &[&str]) {
+fn refused(installation: &Installation, directory: &Path, arguments: &[&str], words: &[&str]) {
     let names = || {
         let mut names: Vec<_> =
             fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").file_name()).collect();
@@ -23,7 +23,7 @@ fn refused(place: &Workplace, directory: &Path, arguments: &[&str], words: &[&st
         names
     };
     let before = names();
-    let output = place.run_with_input(arguments, "correct horse battery staple\n");
+    let output = installation.run_with_input(arguments, "correct horse battery staple\n");
     let said = text(&output);
     assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
     for word in words {
@@ -38,12 +38,12 @@ const ADD: [&str; 9] =
 #[test]
 fn an_empty_database_beside_keys_that_were_used_is_refused() {
     let directory = TempDir::new().expect("a directory");
-    let (place, path) = (sqlite(&directory), directory.path());
+    let (installation, path) = (sqlite(&directory), directory.path());
     // Keys that were only made are good for a new database.
-    assert!(place.run(&["keys", "init"]).status.success());
-    let server = place.start(&["serve", "--demo"]);
-    place.wait_until_ready();
-    assert_eq!(server.terminate().0, Some(0), "{}", place.log());
+    assert!(installation.run(&["keys", "init"]).status.success());
+    let server = installation.start(&["serve", "--demo"]);
+    installation.wait_until_ready();
+    assert_eq!(server.terminate().0, Some(0), "{}", installation.log());
     let words = ["access-tokens.db is empty or missing", "access-tokens.keys", "--new-database"];
     let good = fs::read(path.join(DATABASE)).expect("a file");
     for lost in [None, Some("")] {
@@ -52,59 +52,59 @@ fn an_empty_database_beside_keys_that_were_used_is_refused() {
             Some(text) => fs::write(path.join(DATABASE), text).expect("emptied"),
         }
         for arguments in [&["serve"][..], &["serve", "--demo"], &["migrate"], &["import", "/dev/null"], &ADD] {
-            refused(&place, path, arguments, &words);
+            refused(&installation, path, arguments, &words);
         }
     }
     // Another file than the one that was meant.
-    let elsewhere = Workplace::new(BINARY, path, "sqlite://acess-tokens.db");
+    let elsewhere = Installation::new(BINARY, path, "sqlite://acess-tokens.db");
     refused(&elsewhere, path, &["serve"], &["acess-tokens.db is empty or missing"]);
     let told = elsewhere.run(&["migrate", "--new-database"]);
     assert!(told.status.success(), "{}", text(&told));
     assert!(elsewhere.run(&["keys", "list"]).status.success());
     fs::write(path.join(DATABASE), good).expect("written");
-    assert!(place.run(&["user", "list", "--organisation", "DEMO"]).status.success(), "the right file is back");
+    assert!(installation.run(&["user", "list", "--organisation", "DEMO"]).status.success(), "the right file is back");
 }
 
 #[test]
 fn keys_of_a_database_that_is_there_are_not_made_anew() {
     let directory = TempDir::new().expect("a directory");
-    let (place, path) = (sqlite(&directory), directory.path());
+    let (installation, path) = (sqlite(&directory), directory.path());
     // A database in which nothing needs keys may have new ones.
-    assert!(place.run(&["migrate"]).status.success());
-    add_user(&place);
+    assert!(installation.run(&["migrate"]).status.success());
+    add_user(&installation);
     let keys = fs::read(path.join(KEYS)).expect("keys");
     fs::remove_file(path.join(KEYS)).expect("removed");
     let words = ["access-tokens.keys does not exist", "passwords: 1 (key ", "Bring the file back"];
     for arguments in [&["serve"][..], &["keys", "init"], &["import", "/dev/null"], &ADD] {
-        refused(&place, path, arguments, &words);
+        refused(&installation, path, arguments, &words);
     }
-    let doctor = text(&place.run(&["doctor"]));
+    let doctor = text(&installation.run(&["doctor"]));
     assert!(doctor.contains("passwords: 1 (key ") && !doctor.contains("keys init"), "{doctor}");
     fs::write(path.join(KEYS), keys).expect("written");
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
     fs::set_permissions(path.join(KEYS), mode).expect("chmod");
-    assert!(place.run(&["user", "list", "--organisation", "DEMO"]).status.success());
+    assert!(installation.run(&["user", "list", "--organisation", "DEMO"]).status.success());
 }
 
 #[test]
 fn keys_of_a_postgresql_database_are_not_made_anew() {
     let directory = TempDir::new().expect("a directory");
-    let place = Workplace::new(BINARY, directory.path(), &postgres::create_database());
+    let installation = Installation::new(BINARY, directory.path(), &postgres::create_database());
     let path = directory.path();
-    assert!(place.run(&["keys", "init"]).status.success());
-    assert!(place.run(&["migrate"]).status.success());
+    assert!(installation.run(&["keys", "init"]).status.success());
+    assert!(installation.run(&["migrate"]).status.success());
     fs::remove_file(path.join(KEYS)).expect("removed");
-    assert!(place.run(&["keys", "init"]).status.success(), "nothing needs the lost ones");
-    add_user(&place);
+    assert!(installation.run(&["keys", "init"]).status.success(), "nothing needs the lost ones");
+    add_user(&installation);
     fs::remove_file(path.join(KEYS)).expect("removed");
     let words = ["access-tokens.keys does not exist", "passwords: 1 (key ", "Bring the file back"];
     for arguments in [&["serve"][..], &["keys", "init"], &["import", "/dev/null"], &ADD] {
-        refused(&place, path, arguments, &words);
+        refused(&installation, path, arguments, &words);
     }
-    let doctor = text(&place.run(&["doctor"]));
+    let doctor = text(&installation.run(&["doctor"]));
     assert!(doctor.contains("passwords: 1 (key ") && !doctor.contains("keys init"), "{doctor}");
     // A database that does not answer holds nothing as far as can be told.
-    let away = Workplace::new(BINARY, path, "postgres://nobody@127.0.0.1:1/nowhere");
+    let away = Installation::new(BINARY, path, "postgres://nobody@127.0.0.1:1/nowhere");
     assert!(away.run(&["keys", "init"]).status.success());
 }
 
@@ -120,12 +120,12 @@ fn a_database_of_another_encoding_is_refused() {
         // Where the cluster has another provider of locales; older versions know only one.
         let libc = postgres::shared().psql("postgres", &format!("{create} LOCALE_PROVIDER libc"));
         libc.or_else(|_| postgres::shared().psql("postgres", &create)).expect("the superuser may");
-        let place = Workplace::new(BINARY, directory.path(), &format!("{server}/{other}"));
+        let installation = Installation::new(BINARY, directory.path(), &format!("{server}/{other}"));
         if encoding == "LATIN1" {
-            assert!(place.run(&["keys", "init"]).status.success());
+            assert!(installation.run(&["keys", "init"]).status.success());
         }
         for arguments in [&["migrate"][..], &["serve"], &["import", "/dev/null"], &["doctor"]] {
-            let output = place.run(arguments);
+            let output = installation.run(arguments);
             let said = text(&output);
             assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
             assert!(said.contains(encoding) && said.contains("--encoding=UTF8"), "{arguments:?}: {said}");
@@ -136,15 +136,15 @@ fn a_database_of_another_encoding_is_refused() {
 }
 
 /// A place on each kind of database, with keys, and with a user whose password needs them.
-pub(crate) fn places_with_a_user() -> [(TempDir, Workplace); 2] {
+pub(crate) fn places_with_a_user() -> [(TempDir, Installation); 2] {
     [None, Some(postgres::create_database())].map(|url| {
         let directory = TempDir::new().expect("a directory");
         let url = url.unwrap_or_else(|| "sqlite://access-tokens.db".to_owned());
-        let place = Workplace::new(BINARY, directory.path(), &url);
-        assert!(place.run(&["keys", "init"]).status.success());
-        assert!(place.run(&["migrate"]).status.success());
-        add_user(&place);
-        (directory, place)
+        let installation = Installation::new(BINARY, directory.path(), &url);
+        assert!(installation.run(&["keys", "init"]).status.success());
+        assert!(installation.run(&["migrate"]).status.success());
+        add_user(&installation);
+        (directory, installation)
     })
 }
 
@@ -156,54 +156,54 @@ fn put_keys(directory: &Path, text: &str) {
 }
 
 /// Starts a server, waits until it is ready, and stops it.
-fn serves(place: &Workplace, arguments: &[&str]) {
-    let server = place.start(arguments);
-    place.wait_until_ready();
-    assert_eq!(server.terminate().0, Some(0), "{}", place.log());
+fn serves(installation: &Installation, arguments: &[&str]) {
+    let server = installation.start(arguments);
+    installation.wait_until_ready();
+    assert_eq!(server.terminate().0, Some(0), "{}", installation.log());
 }
 
 const OTHER_RING: &str = "other AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n";
 
 #[test]
 fn a_ring_that_is_not_that_of_the_database_is_not_served() {
-    for (directory, place) in places_with_a_user() {
+    for (directory, installation) in places_with_a_user() {
         let path = directory.path();
         let own = fs::read_to_string(path.join(KEYS)).expect("keys");
-        serves(&place, &["serve"]);
+        serves(&installation, &["serve"]);
         put_keys(path, OTHER_RING);
         let words = ["are not those of the database", "passwords: 1 (key ", "Bring the newest copy"];
         for arguments in
             [&["serve"][..], &["serve", "--demo"], &["import", "/dev/null", "--organisation", "DEMO"], &ADD]
         {
-            refused(&place, path, arguments, &words);
+            refused(&installation, path, arguments, &words);
         }
         // The ring as a setting is compared as well.
-        let ring = place.with("ACCESS_TOKENS__KEYS__RING", OTHER_RING.trim());
+        let ring = installation.with("ACCESS_TOKENS__KEYS__RING", OTHER_RING.trim());
         refused(&ring, path, &["serve"], &["the setting keys.ring", words[0]]);
-        let doctor = text(&place.run(&["doctor"]));
+        let doctor = text(&installation.run(&["doctor"]));
         assert!(
             doctor.contains("passwords: 1 (key ") && doctor.contains("cure: put the keys that the database"),
             "{doctor}"
         );
         // Doing what doctor says.
         put_keys(path, &format!("{OTHER_RING}{own}"));
-        assert!(!text(&place.run(&["doctor"])).contains("keys are missing"));
-        serves(&place, &["serve"]);
+        assert!(!text(&installation.run(&["doctor"])).contains("keys are missing"));
+        serves(&installation, &["serve"]);
     }
 }
 
 #[test]
 fn a_rotated_ring_is_served_and_an_older_copy_of_it_is_not() {
-    for (directory, place) in places_with_a_user() {
+    for (directory, installation) in places_with_a_user() {
         let path = directory.path();
         let old = fs::read_to_string(path.join(KEYS)).expect("keys");
-        let rotated = place.run(&["keys", "rotate"]);
+        let rotated = installation.run(&["keys", "rotate"]);
         assert!(rotated.status.success(), "{}", text(&rotated));
-        serves(&place, &["serve"]);
+        serves(&installation, &["serve"]);
         // While nothing is under the new key, the old copy opens everything.
         let new = fs::read_to_string(path.join(KEYS)).expect("keys");
         put_keys(path, &old);
-        serves(&place, &["serve"]);
+        serves(&installation, &["serve"]);
         put_keys(path, &new);
         let second = [
             "user",
@@ -216,19 +216,19 @@ fn a_rotated_ring_is_served_and_an_older_copy_of_it_is_not() {
             "--permissions",
             "admin",
         ];
-        assert!(place.run_with_input(&second, "correct horse battery staple\n").status.success());
+        assert!(installation.run_with_input(&second, "correct horse battery staple\n").status.success());
         put_keys(path, &old);
-        refused(&place, path, &["serve"], &["are not those of the database", "passwords: 1 (key "]);
+        refused(&installation, path, &["serve"], &["are not those of the database", "passwords: 1 (key "]);
         // A server that runs is told, and goes on.
         put_keys(path, &new);
-        let server = place.start(&["serve"]);
-        place.wait_until_ready();
+        let server = installation.start(&["serve"]);
+        installation.wait_until_ready();
         put_keys(path, &old);
-        let told = || place.log().contains("the keys are not those of the database");
+        let told = || installation.log().contains("the keys are not those of the database");
         let started = std::time::Instant::now();
         while !told() {
-            assert!(started.elapsed() < std::time::Duration::from_secs(20), "{}", place.log());
-            assert!(place.run(&["healthcheck"]).status.success(), "it is ready all the same");
+            assert!(started.elapsed() < std::time::Duration::from_secs(20), "{}", installation.log());
+            assert!(installation.run(&["healthcheck"]).status.success(), "it is ready all the same");
         }
         assert_eq!(server.terminate().0, Some(0));
     }
@@ -236,14 +236,14 @@ fn a_rotated_ring_is_served_and_an_older_copy_of_it_is_not() {
 
 #[test]
 fn keys_that_are_lost_for_ever_are_accepted_once() {
-    for (directory, place) in places_with_a_user() {
+    for (directory, installation) in places_with_a_user() {
         let path = directory.path();
         put_keys(path, OTHER_RING);
-        refused(&place, path, &["serve"], &["--accept-missing-keys"]);
-        serves(&place, &["serve", "--accept-missing-keys"]);
+        refused(&installation, path, &["serve"], &["--accept-missing-keys"]);
+        serves(&installation, &["serve", "--accept-missing-keys"]);
         assert!(fs::read_to_string(path.join(KEYS)).expect("keys").contains("# Lost keys, accepted: "));
-        serves(&place, &["serve"]);
-        let doctor = place.run(&["doctor"]);
+        serves(&installation, &["serve"]);
+        let doctor = installation.run(&["doctor"]);
         assert!(
             text(&doctor).contains("they are accepted as lost") && doctor.status.code() == Some(3),
             "{}",
@@ -251,33 +251,33 @@ fn keys_that_are_lost_for_ever_are_accepted_once() {
         );
         // The cure of doctor: the user gets a new password, under the key that is there.
         let password = ["user", "password", "--organisation", "DEMO", "--username", "ops", "--password-stdin"];
-        let given = place.run_with_input(&password, "another correct horse\n");
+        let given = installation.run_with_input(&password, "another correct horse\n");
         assert!(given.status.success(), "{}", text(&given));
-        assert!(!text(&place.run(&["doctor"])).contains("accepted as lost"));
+        assert!(!text(&installation.run(&["doctor"])).contains("accepted as lost"));
         // Keys that are made anew for a database whose keys are lost.
         fs::remove_file(path.join(KEYS)).expect("removed");
-        refused(&place, path, &["keys", "init"], &["passwords: 1 (key other)"]);
-        assert!(place.run(&["keys", "init", "--accept-missing-keys"]).status.success());
-        serves(&place, &["serve"]);
+        refused(&installation, path, &["keys", "init"], &["passwords: 1 (key other)"]);
+        assert!(installation.run(&["keys", "init", "--accept-missing-keys"]).status.success());
+        serves(&installation, &["serve"]);
     }
 }
 
 #[test]
 fn a_lost_key_file_is_not_replaced_by_what_backup_and_restore_say() {
     let directory = TempDir::new().expect("a directory");
-    let (place, path) = (sqlite(&directory), directory.path());
-    let server = place.start(&["serve", "--demo"]);
-    place.wait_until_ready();
-    assert_eq!(server.terminate().0, Some(0), "{}", place.log());
+    let (installation, path) = (sqlite(&directory), directory.path());
+    let server = installation.start(&["serve", "--demo"]);
+    installation.wait_until_ready();
+    assert_eq!(server.terminate().0, Some(0), "{}", installation.log());
     let keys = fs::read_to_string(path.join(KEYS)).expect("keys");
     fs::remove_file(path.join(KEYS)).expect("removed");
-    let backup = place.run(&["backup", "copy.db"]);
+    let backup = installation.run(&["backup", "copy.db"]);
     let said = text(&backup);
     assert!(backup.status.success() && said.contains("bring the file back") && !said.contains("keys init"), "{said}");
     for arguments in
         [&["restore", "copy.db"][..], &["restore", "--verify", "copy.db"], &["keys", "list"], &["keys", "rotate"]]
     {
-        let output = place.run(arguments);
+        let output = installation.run(arguments);
         let said = text(&output);
         assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
         assert!(
@@ -286,5 +286,5 @@ fn a_lost_key_file_is_not_replaced_by_what_backup_and_restore_say() {
         );
     }
     put_keys(path, &keys);
-    assert!(place.run(&["keys", "list"]).status.success());
+    assert!(installation.run(&["keys", "list"]).status.success());
 }

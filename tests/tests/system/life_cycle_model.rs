@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use crate::on_both_databases;
 use crate::plain_lock::{Moment, PlainLock};
 
-const LIVES: usize = 24;
-const CALLS: usize = 40;
+const TOKEN_COUNT: usize = 24;
+const CALLS_PER_TOKEN: usize = 40;
 
 #[derive(Clone, Copy, Debug)]
 enum Call {
@@ -47,7 +47,7 @@ fn calls() -> impl Strategy<Value = Vec<Call>> {
         1 => Just(Call::Unlock),
         2 => prop_oneof![Just(60u64), Just(299), Just(300), Just(900), Just(100_000)].prop_map(Call::Wait),
     ];
-    prop::collection::vec(call, CALLS)
+    prop::collection::vec(call, CALLS_PER_TOKEN)
 }
 
 /// The token as the rules say it is.
@@ -207,7 +207,7 @@ on_both_databases! {
         app.import("DEMO", r#"{"organisation": {"definition": {"issue": {"burst": 1000, "cooldown_seconds": 0, "per_day": 10000}}}}"#).await;
         let mut runner = TestRunner::deterministic();
         let mut client = app.caller().clone();
-        for life in 0..LIVES {
+        for life in 0..TOKEN_COUNT {
             let token = format!("T{life}");
             let states = ["PENDING_VERIFICATION", "EFFECTIVE", "NOT_EFFECTIVE"];
             let state = states[life % states.len()];

@@ -3,7 +3,7 @@
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use access_tokens_testapp::process::{Server, Workplace};
+use access_tokens_testapp::process::{Installation, Server};
 use access_tokens_testkit::http::{HttpAnswer, HttpClient};
 use access_tokens_testkit::postgres;
 use serde_json::json;
@@ -38,18 +38,20 @@ fn calls(metrics: &str, method: &str, code: i32) -> f64 {
 
 async fn values_are_right(url: &str) {
     let directory = TempDir::new().expect("a directory");
-    let place = Workplace::new(BINARY, directory.path(), url);
+    let installation = Installation::new(BINARY, directory.path(), url);
     if !url.starts_with("sqlite:") {
-        assert!(place.run(&["keys", "init"]).status.success() && place.run(&["migrate"]).status.success());
+        assert!(
+            installation.run(&["keys", "init"]).status.success() && installation.run(&["migrate"]).status.success()
+        );
     }
     let token = json!({"id": ID, "number": "AT1", "authentication_code": CODE, "identifier": IDENTIFIER, "pass_code": PASS_CODE});
     let card = json!({"name": "a \"card\"", "policy": {"lock": {"attempts_per_day": 10}}});
     let records = format!("{}\n{}\n", json!({"access_token": token}), json!({"classification": card}));
-    let imported = place.run_with_input(&["import", "--create-organisation", "-"], &records);
+    let imported = installation.run_with_input(&["import", "--create-organisation", "-"], &records);
     assert!(imported.status.success(), "{}", text(&imported));
-    add_user(&place);
-    let server = place.start(&["serve"]);
-    place.wait_until_ready();
+    add_user(&installation);
+    let server = installation.start(&["serve"]);
+    installation.wait_until_ready();
     let client = logged_in(&server).await;
 
     let check = |pass_code: &str| json!({"access_token_identifier": {"credential": {"identifier": IDENTIFIER, "pass_code": pass_code}}});
@@ -111,10 +113,10 @@ async fn values_are_right(url: &str) {
     }
     // What is imported while it runs is seen by the next reader.
     let policy = json!({"classification": {"name": "new", "policy": {}}}).to_string();
-    assert!(place.run_with_input(&["import", "-"], &policy).status.success());
+    assert!(installation.run_with_input(&["import", "-"], &policy).status.success());
     let metrics = get(&server, "/metrics").await.text;
     value(&metrics, "access_tokens_guess_bound{classification=\"new\",organisation=\"DEMO\"}");
-    assert!(!place.log().contains("/metrics"), "a routine question is no line: {}", place.log());
+    assert!(!installation.log().contains("/metrics"), "a routine question is no line: {}", installation.log());
     assert_eq!(server.terminate().0, Some(0));
 }
 
@@ -132,9 +134,9 @@ async fn values_are_right_on_postgres() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_that_stops_is_alive_but_not_ready() {
     let directory = TempDir::new().expect("a directory");
-    let place = sqlite(&directory);
-    let server = place.start(&["serve"]);
-    place.wait_until_ready();
+    let installation = sqlite(&directory);
+    let server = installation.start(&["serve"]);
+    installation.wait_until_ready();
     let ready = get(&server, "/readyz").await;
     assert_eq!((ready.status, ready.text.as_str()), (200, "ready\n"));
     let built = get(&server, "/buildinfo").await;
@@ -153,7 +155,7 @@ async fn a_process_that_stops_is_alive_but_not_ready() {
     server.signal("TERM");
     let asked = Instant::now();
     while get(&server, "/readyz").await.status == 200 {
-        assert!(asked.elapsed() < Duration::from_secs(2), "{}", place.log());
+        assert!(asked.elapsed() < Duration::from_secs(2), "{}", installation.log());
     }
     let stopping = get(&server, "/readyz").await;
     assert_eq!((stopping.status, stopping.text.as_str()), (503, "not ready: stopping\n"));
@@ -167,11 +169,11 @@ async fn without_a_database_it_is_alive_and_says_what_is_missing() {
     let directory = TempDir::new().expect("a directory");
     // SQLite makes the key file.
     add_user(&sqlite(&directory));
-    let place = Workplace::new(BINARY, directory.path(), "postgres://nobody@127.0.0.1:1/nowhere");
-    let server = place.start(&["serve"]);
+    let installation = Installation::new(BINARY, directory.path(), "postgres://nobody@127.0.0.1:1/nowhere");
+    let server = installation.start(&["serve"]);
     let started = Instant::now();
     while TcpStream::connect(server.ops_address()).is_err() {
-        assert!(started.elapsed() < Duration::from_secs(60), "nobody listens: {}", place.log());
+        assert!(started.elapsed() < Duration::from_secs(60), "nobody listens: {}", installation.log());
     }
     assert_eq!(get(&server, "/livez").await.status, 200);
     let ready = get(&server, "/readyz").await;
@@ -185,9 +187,9 @@ async fn without_a_database_it_is_alive_and_says_what_is_missing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_taken_port_stops_a_service_but_not_a_demo() {
     let directory = TempDir::new().expect("a directory");
-    let place = sqlite(&directory);
-    let server = place.start(&["serve"]);
-    place.wait_until_ready();
+    let installation = sqlite(&directory);
+    let server = installation.start(&["serve"]);
+    installation.wait_until_ready();
     let taken = format!("ops.listen={}", server.ops_address());
     let elsewhere = TempDir::new().expect("a directory");
     let second = sqlite(&elsewhere);

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use access_tokens_server::command::documented;
 use access_tokens_testapp::Client;
-use access_tokens_testapp::process::{Server, Workplace};
+use access_tokens_testapp::process::{Installation, Server};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -51,20 +51,20 @@ fn assert_one_file(directory: &Path, after: &str) {
 }
 
 /// A place elsewhere with a copy of the one file, and of its keys.
-fn copied(from: &Path) -> (TempDir, Workplace) {
+fn copied(from: &Path) -> (TempDir, Installation) {
     let directory = TempDir::new().expect("a directory");
     for file in [DATABASE, KEYS] {
         fs::copy(from.join(file), directory.path().join(file)).expect("copied");
     }
-    let place = sqlite(&directory);
-    (directory, place)
+    let installation = sqlite(&directory);
+    (directory, installation)
 }
 
 /// The codes of these tests that a database file has, read from its bytes.
 fn codes_in(file: &Path) -> HashSet<String> {
     let text = String::from_utf8_lossy(&fs::read(file).expect("a file")).into_owned();
-    let places = text.match_indices(MARK).map(|(at, _)| at);
-    places.filter_map(|at| text.get(at..at + CODE_LENGTH).map(str::to_owned)).collect()
+    let installations = text.match_indices(MARK).map(|(at, _)| at);
+    installations.filter_map(|at| text.get(at..at + CODE_LENGTH).map(str::to_owned)).collect()
 }
 
 /// Creates tokens until the server takes no more, and keeps what was acknowledged.
@@ -80,9 +80,9 @@ async fn write(client: Client, round: u32, writer: usize, acknowledged: Arc<Mute
 }
 
 /// Stops a server at a moment in which it is busy; `connections` are open and say nothing.
-async fn stop_under_load(place: &Workplace, directory: &Path, round: u32, key: &str) -> Vec<String> {
-    let server = place.start(&["serve"]);
-    tokio::task::block_in_place(|| place.wait_until_ready());
+async fn stop_under_load(installation: &Installation, directory: &Path, round: u32, key: &str) -> Vec<String> {
+    let server = installation.start(&["serve"]);
+    tokio::task::block_in_place(|| installation.wait_until_ready());
     let client = server.client().with_api_key(key);
     let acknowledged = Arc::new(Mutex::new(Vec::new()));
     let writers: Vec<_> = (0..WRITERS)
@@ -94,7 +94,7 @@ async fn stop_under_load(place: &Workplace, directory: &Path, round: u32, key: &
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let (code, _) = tokio::task::block_in_place(|| server.terminate());
-    assert_eq!(code, Some(0), "round {round}: {}", place.log());
+    assert_eq!(code, Some(0), "round {round}: {}", installation.log());
     assert_one_file(directory, &format!("stop {round}"));
     drop(connections);
     for writer in writers {
@@ -117,9 +117,9 @@ fn silent(server: &Server, in_a_call: bool) -> Vec<TcpStream> {
     vec![connect(server, PREFACE), http]
 }
 
-fn api_key(place: &Workplace) -> String {
+fn api_key(installation: &Installation) -> String {
     let arguments = ["api-key", "add", "--organisation", "DEMO", "--name", "till", "--permissions"];
-    let added = place.run(&[&arguments[..], &["access_tokens.read,access_tokens.write"]].concat());
+    let added = installation.run(&[&arguments[..], &["access_tokens.read,access_tokens.write"]].concat());
     assert!(added.status.success(), "{}", text(&added));
     String::from_utf8_lossy(&added.stdout).split_whitespace().last().expect("a key").to_owned()
 }
@@ -127,15 +127,15 @@ fn api_key(place: &Workplace) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_under_load_leaves_one_file_with_everything_that_was_acknowledged() {
     let directory = TempDir::new().expect("a directory");
-    let place = sqlite(&directory);
-    let served = place.run(&["migrate"]);
+    let installation = sqlite(&directory);
+    let served = installation.run(&["migrate"]);
     assert!(served.status.success(), "{}", text(&served));
-    add_user(&place);
-    let key = api_key(&place);
+    add_user(&installation);
+    let key = api_key(&installation);
     let rounds = rounds(ROUNDS);
     let mut last = Vec::new();
     for round in 0..rounds {
-        last = stop_under_load(&place, directory.path(), round, &key).await;
+        last = stop_under_load(&installation, directory.path(), round, &key).await;
     }
     println!("{rounds} of {rounds} stops left one file with everything that was acknowledged");
     let (elsewhere, copy) = copied(directory.path());
@@ -158,10 +158,10 @@ fn words(example: &str) -> Vec<String> {
 #[test]
 fn every_command_leaves_one_file_also_when_it_fails() {
     let directory = TempDir::new().expect("a directory");
-    let place = sqlite(&directory);
-    let server = place.start(&["serve", "--demo"]);
-    place.wait_until_ready();
-    assert_eq!(server.terminate().0, Some(0), "{}", place.log());
+    let installation = sqlite(&directory);
+    let server = installation.start(&["serve", "--demo"]);
+    installation.wait_until_ready();
+    assert_eq!(server.terminate().0, Some(0), "{}", installation.log());
     assert_one_file(directory.path(), "serve --demo");
     fs::create_dir(directory.path().join("backups")).expect("a directory");
     let cards = json!({"access_token": {"number": "AT0000100000", "id": "A1", "authentication_code": "imported"}});
@@ -176,7 +176,7 @@ fn every_command_leaves_one_file_also_when_it_fails() {
         for example in command.examples() {
             let words = words(&example);
             let words: Vec<_> = words.iter().map(String::as_str).collect();
-            let done = place.run_with_input(&words, "correct horse battery staple\n");
+            let done = installation.run_with_input(&words, "correct horse battery staple\n");
             println!("{example}: {:?}", done.status.code());
             assert_one_file(directory.path(), &example);
         }
@@ -210,7 +210,7 @@ fn every_command_leaves_one_file_also_when_it_fails() {
         (&["serve", "--set", "grpc.listen=192.0.2.1:1"], 1),
         (&["serve", "--nonsense"], 2),
     ] {
-        let done = place.run_with_input(failing, "correct horse battery staple\n");
+        let done = installation.run_with_input(failing, "correct horse battery staple\n");
         assert_eq!(done.status.code(), Some(code), "{failing:?}: {}", text(&done));
         assert_one_file(directory.path(), &format!("{failing:?}"));
     }
@@ -223,8 +223,8 @@ fn every_command_leaves_one_file_also_when_it_fails() {
 }
 
 /// Starts a command with an open pipe as its standard input.
-fn begin(place: &Workplace, arguments: &[&str]) -> Child {
-    let mut command = place.command(arguments);
+fn begin(installation: &Installation, arguments: &[&str]) -> Child {
+    let mut command = installation.command(arguments);
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary runs")
 }
 
@@ -236,10 +236,10 @@ fn signal(child: &Child, name: &str) {
 #[test]
 fn an_interrupted_import_leaves_one_file_with_what_it_had_written() {
     let directory = TempDir::new().expect("a directory");
-    let place = sqlite(&directory);
-    add_organisation(&place);
+    let installation = sqlite(&directory);
+    add_organisation(&installation);
     for (round, name) in ["INT", "TERM"].into_iter().enumerate() {
-        let mut import = begin(&place, &["import", "-"]);
+        let mut import = begin(&installation, &["import", "-"]);
         let mut input = import.stdin.take().expect("a pipe");
         let line = |number: usize| {
             let code = format!("{MARK}{round:04}-0-{number:05}");
@@ -269,16 +269,16 @@ fn an_interrupted_import_leaves_one_file_with_what_it_had_written() {
 #[test]
 fn a_signal_at_any_moment_leaves_one_file() {
     let directory = TempDir::new().expect("a directory");
-    let place = sqlite(&directory);
-    let server = place.start(&["serve", "--demo"]);
-    place.wait_until_ready();
+    let installation = sqlite(&directory);
+    let server = installation.start(&["serve", "--demo"]);
+    installation.wait_until_ready();
     assert_eq!(server.terminate().0, Some(0));
     let add =
         ["user", "add", "--organisation", "DEMO", "--username", "u", "--password-stdin", "--permissions", "admin"];
     let stopped = AtomicBool::new(false);
     for round in 0..rounds(ROUNDS) {
         let arguments = [&add[..], &["migrate"], &["backup", "copy.db"], &["keys", "list"]][round as usize % 4];
-        let mut child = begin(&place, arguments);
+        let mut child = begin(&installation, arguments);
         let _ = child.stdin.take().expect("a pipe").write_all(b"correct horse battery staple\n");
         let until = Instant::now() + Duration::from_millis(u64::from(round) * 13 % 400);
         while Instant::now() < until && child.try_wait().expect("a child").is_none() {
@@ -300,9 +300,9 @@ fn a_signal_at_any_moment_leaves_one_file() {
 }
 
 /// A server that was killed with changes in its log.
-async fn killed(place: &Workplace, code: &str) {
-    let server = place.start(&["serve"]);
-    tokio::task::block_in_place(|| place.wait_until_ready());
+async fn killed(installation: &Installation, code: &str) {
+    let server = installation.start(&["serve"]);
+    tokio::task::block_in_place(|| installation.wait_until_ready());
     logged_in(&server).await.ok("CreateAccessToken", json!({"authentication_code": code})).await;
     server.kill();
 }
@@ -310,19 +310,19 @@ async fn killed(place: &Workplace, code: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_copy_over_the_log_of_a_killed_server_is_refused_and_cured() {
     let directory = TempDir::new().expect("a directory");
-    let place = sqlite(&directory);
+    let installation = sqlite(&directory);
     let path = |name: &str| directory.path().join(name);
-    let server = place.start(&["serve", "--demo"]);
-    tokio::task::block_in_place(|| place.wait_until_ready());
-    add_user(&place);
-    assert!(place.run(&["backup", "backup.db"]).status.success());
+    let server = installation.start(&["serve", "--demo"]);
+    tokio::task::block_in_place(|| installation.wait_until_ready());
+    add_user(&installation);
+    assert!(installation.run(&["backup", "backup.db"]).status.success());
     assert_eq!(server.terminate().0, Some(0));
     // A copy of the file at rest is a backup, too.
     fs::copy(path(DATABASE), path("at-rest.db")).expect("copied");
     for (copy, why) in
         [("backup.db", "made without a log"), ("at-rest.db", "is not the one that the log was written for")]
     {
-        killed(&place, copy).await;
+        killed(&installation, copy).await;
         fs::copy(path(copy), path(DATABASE)).expect("copied");
         let before = contents(directory.path());
         for arguments in [
@@ -333,7 +333,7 @@ async fn a_copy_over_the_log_of_a_killed_server_is_refused_and_cured() {
             &["import", "/dev/null"],
             &["backup", "x.db"],
         ] {
-            let refused = place.run(arguments);
+            let refused = installation.run(arguments);
             let said = text(&refused);
             assert_eq!(refused.status.code(), Some(1), "{arguments:?}: {said}");
             assert!(said.contains("access-tokens.db-wal") && said.contains(why), "{arguments:?}: {said}");
@@ -343,22 +343,22 @@ async fn a_copy_over_the_log_of_a_killed_server_is_refused_and_cured() {
         for ending in ["-wal", "-shm"] {
             let _ = fs::remove_file(path(&format!("{DATABASE}{ending}")));
         }
-        let doctor = place.run(&["doctor", "--deep"]);
+        let doctor = installation.run(&["doctor", "--deep"]);
         assert!(matches!(doctor.status.code(), Some(0 | 3)), "{}", text(&doctor));
-        let server = place.start(&["serve"]);
-        tokio::task::block_in_place(|| place.wait_until_ready());
+        let server = installation.start(&["serve"]);
+        tokio::task::block_in_place(|| installation.wait_until_ready());
         assert_eq!(server.terminate().0, Some(0));
         assert_one_file(directory.path(), "a start of the copy");
     }
     // A file that is gone, or empty, is no reason to throw away what is in its log.
-    killed(&place, "last").await;
+    killed(&installation, "last").await;
     let good = fs::read(path(DATABASE)).expect("a file");
     fs::remove_file(path(DATABASE)).expect("removed");
-    let refused = place.run(&["serve"]);
+    let refused = installation.run(&["serve"]);
     assert!(text(&refused).contains("empty or missing") && !path(DATABASE).exists(), "{}", text(&refused));
     fs::write(path(DATABASE), good).expect("written");
-    let server = place.start(&["serve"]);
-    tokio::task::block_in_place(|| place.wait_until_ready());
+    let server = installation.start(&["serve"]);
+    tokio::task::block_in_place(|| installation.wait_until_ready());
     let request = json!({"access_token_identifier": {"authentication_code": "last"}});
     logged_in(&server).await.ok("ShowAccessToken", request).await;
     assert_eq!(server.terminate().0, Some(0), "after a crash it starts as ever");
@@ -367,15 +367,15 @@ async fn a_copy_over_the_log_of_a_killed_server_is_refused_and_cured() {
 #[test]
 fn a_damaged_file_names_the_log_beside_it() {
     let directory = TempDir::new().expect("a directory");
-    let place = sqlite(&directory);
-    assert!(place.run(&["migrate"]).status.success());
+    let installation = sqlite(&directory);
+    assert!(installation.run(&["migrate"]).status.success());
     let file = directory.path().join(DATABASE);
     let mut bytes = fs::read(&file).expect("a file");
     // Behind the header: the pages of the schema.
     bytes[100..12_000].fill(0x5a);
     fs::write(&file, bytes).expect("written");
     fs::write(directory.path().join(format!("{DATABASE}-wal")), "").expect("written");
-    let refused = place.run(&["migrate"]);
+    let refused = installation.run(&["migrate"]);
     let said = text(&refused);
     assert!(refused.status.code() == Some(1) && said.contains("is damaged"), "{said}");
     assert!(said.contains("access-tokens.db-wal was beside it") && said.contains("restore --replace"), "{said}");

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use access_tokens_testapp::process::Workplace;
+use access_tokens_testapp::process::Installation;
 use access_tokens_testkit::postgres::{self, PgBouncer, Pooling};
 use serde_json::json;
 use tempfile::TempDir;
@@ -13,24 +13,24 @@ use crate::processes::{add_user, logged_in, text};
 const BINARY: &str = env!("CARGO_BIN_EXE_access-tokens-under-test");
 
 /// The database of a place behind a pooler, with so many connections.
-fn behind(pooling: Pooling, connections: usize, directory: &TempDir) -> (PgBouncer, Workplace) {
+fn behind(pooling: Pooling, connections: usize, directory: &TempDir) -> (PgBouncer, Installation) {
     let url = postgres::create_database();
     let bouncer =
         PgBouncer::start(postgres::shared(), pooling, connections).unwrap_or_else(|error| panic!("{error:#}"));
-    let place = Workplace::new(BINARY, directory.path(), &bouncer.through(&url));
-    assert!(place.run(&["keys", "init"]).status.success(), "no keys");
-    (bouncer, place)
+    let installation = Installation::new(BINARY, directory.path(), &bouncer.through(&url));
+    assert!(installation.run(&["keys", "init"]).status.success(), "no keys");
+    (bouncer, installation)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_servers_work_behind_a_pooler_of_sessions() {
     let directory = TempDir::new().expect("a directory");
     // For each server its own, one that watches, and one that migrates; some for the command beside them.
-    let (mut bouncer, place) = block_in_place(|| behind(Pooling::Session, 2 * 10 + 4, &directory));
-    let places = [place.clone(), place.replica()];
-    let servers = places.each_ref().map(|place| place.start(&["serve"]));
-    places.iter().for_each(Workplace::wait_until_ready);
-    add_user(&place);
+    let (mut bouncer, installation) = block_in_place(|| behind(Pooling::Session, 2 * 10 + 4, &directory));
+    let installations = [installation.clone(), installation.replica()];
+    let servers = installations.each_ref().map(|installation| installation.start(&["serve"]));
+    installations.iter().for_each(Installation::wait_until_ready);
+    add_user(&installation);
     let mut calls = Vec::new();
     for server in &servers {
         let client = logged_in(server).await;
@@ -54,7 +54,7 @@ async fn two_servers_work_behind_a_pooler_of_sessions() {
     let mut tries = 0;
     while client.try_call("CreateAccessToken", json!({})).await.is_err() {
         tries += 1;
-        assert!(tries < 100, "{}", place.log());
+        assert!(tries < 100, "{}", installation.log());
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
     for server in servers {
@@ -65,9 +65,9 @@ async fn two_servers_work_behind_a_pooler_of_sessions() {
 #[test]
 fn a_pooler_of_transactions_is_refused() {
     let directory = TempDir::new().expect("a directory");
-    let (_bouncer, place) = behind(Pooling::Transaction, 20, &directory);
+    let (_bouncer, installation) = behind(Pooling::Transaction, 20, &directory);
     for command in ["migrate", "serve"] {
-        let refused = place.run(&[command]);
+        let refused = installation.run(&[command]);
         assert_eq!(refused.status.code(), Some(1), "{}", text(&refused));
         assert!(text(&refused).contains("pool_mode = session"), "{}", text(&refused));
     }

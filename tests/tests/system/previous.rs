@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use access_tokens_testapp::Client;
-use access_tokens_testapp::process::{Server, Workplace};
+use access_tokens_testapp::process::{Installation, Server};
 use access_tokens_testkit::postgres;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -36,16 +36,16 @@ fn previous() -> Option<String> {
 }
 
 /// Runs a command of a place, which must succeed.
-fn done(place: &Workplace, arguments: &[&str], input: &str) -> String {
-    let output = place.run_with_input(arguments, input);
+fn done(installation: &Installation, arguments: &[&str], input: &str) -> String {
+    let output = installation.run_with_input(arguments, input);
     assert!(output.status.success(), "{arguments:?}: {}", text(&output));
     String::from_utf8(output.stdout).expect("a text").trim().to_owned()
 }
 
 /// A new API key: the last word of the command.
-fn add_api_key(place: &Workplace, name: &str) -> String {
+fn add_api_key(installation: &Installation, name: &str) -> String {
     let arguments = ["api-key", "add", "--organisation", "DEMO", "--name", name, "--permissions", "access_tokens.read"];
-    done(place, &arguments, "").split_whitespace().last().expect("a key").to_owned()
+    done(installation, &arguments, "").split_whitespace().last().expect("a key").to_owned()
 }
 
 /// Waits until a call on a server is refused: what another process revoked counts within a second or so.
@@ -93,7 +93,7 @@ async fn the_last_release_goes_on_beside_this_version() {
     let Some(binary) = block_in_place(previous) else { return };
     let (url, cluster) = block_in_place(|| (postgres::create_database(), postgres::shared()));
     let name = url.rsplit('/').next().expect("a name").to_owned();
-    let old = Workplace::new(&binary, directory.path(), &url);
+    let old = Installation::new(&binary, directory.path(), &url);
     let permissions = "access_tokens.read,access_tokens.write,access_tokens.secrets,access_tokens.lookup";
     let add = |user| {
         ["user", "add", "--organisation", "DEMO", "--username", user, "--permissions", permissions, "--password-stdin"]
@@ -112,7 +112,7 @@ async fn the_last_release_goes_on_beside_this_version() {
     let made_before = by_old.ok("CreateAccessToken", json!({"identifier": "before", "pass_code": "pass-1234"})).await;
 
     // The first server of this version changes the schema; the old one goes on.
-    let new = Workplace::new(BINARY, directory.path(), &url);
+    let new = Installation::new(BINARY, directory.path(), &url);
     let new_server = new.start(&["serve"]);
     block_in_place(|| new.wait_until_ready());
     let steps = "SELECT count(*) FROM seaql_migrations WHERE version = 'm0003_accounts'";
@@ -155,8 +155,8 @@ async fn the_last_release_goes_on_beside_this_version() {
     is_refused("a disabled user", || async { on_old.login("DEMO", "leaver", PASSWORD, None).await.is_ok() }).await;
     let on_old = logged_in(&old_server, "ops").await;
     on_old.ok("ListClassifications", json!({})).await;
-    for (server, place) in [(old_server, &old), (new_server, &new)] {
-        assert_eq!(block_in_place(|| server.terminate()).0, Some(0), "{}", place.log());
+    for (server, installation) in [(old_server, &old), (new_server, &new)] {
+        assert_eq!(block_in_place(|| server.terminate()).0, Some(0), "{}", installation.log());
     }
 }
 

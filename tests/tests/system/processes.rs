@@ -7,7 +7,7 @@ use std::process::Output;
 use std::time::Duration;
 
 use access_tokens_testapp::Client;
-use access_tokens_testapp::process::{Server, Workplace};
+use access_tokens_testapp::process::{Installation, Server};
 use access_tokens_testkit::http::HttpClient;
 use access_tokens_testkit::postgres;
 use serde_json::json;
@@ -25,8 +25,8 @@ pub(crate) fn text(output: &Output) -> String {
 }
 
 /// A place with a SQLite file of its own.
-pub(crate) fn sqlite(directory: &TempDir) -> Workplace {
-    Workplace::new(BINARY, directory.path(), "sqlite://access-tokens.db")
+pub(crate) fn sqlite(directory: &TempDir) -> Installation {
+    Installation::new(BINARY, directory.path(), "sqlite://access-tokens.db")
 }
 
 /// A connection to the gRPC port that has said this much; the server has accepted it, and answered it if it has greeted.
@@ -70,17 +70,17 @@ pub(crate) const EVERYTHING: &str =
     "access_tokens.read,access_tokens.write,access_tokens.lookup,access_tokens.secrets,directory.write,admin";
 
 /// Adds the organisation of these tests, where a test has not done so.
-pub(crate) fn add_organisation(place: &Workplace) {
-    let added = place.run(&["organisation", "add", "DEMO"]);
+pub(crate) fn add_organisation(installation: &Installation) {
+    let added = installation.run(&["organisation", "add", "DEMO"]);
     assert!(added.status.success() || text(&added).contains("already"), "{}", text(&added));
 }
 
 /// Adds the user of these tests, and its organisation.
-pub(crate) fn add_user(place: &Workplace) {
-    add_organisation(place);
+pub(crate) fn add_user(installation: &Installation) {
+    add_organisation(installation);
     let arguments =
         ["user", "add", "--organisation", "DEMO", "--username", "ops", "--password-stdin", "--permissions", EVERYTHING];
-    let added = place.run_with_input(&arguments, PASSWORD);
+    let added = installation.run_with_input(&arguments, PASSWORD);
     assert!(added.status.success(), "{}", text(&added));
 }
 
@@ -94,17 +94,17 @@ pub(crate) async fn logged_in(server: &Server) -> Client {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_demo_serves_what_it_prints() {
     let directory = TempDir::new().expect("a directory");
-    let place = sqlite(&directory);
+    let installation = sqlite(&directory);
     for round in 0..2 {
-        let server = place.start(&["serve", "--demo"]);
-        place.wait_until_ready();
+        let server = installation.start(&["serve", "--demo"]);
+        installation.wait_until_ready();
         let client = server.client();
         let token = client.login("DEMO", "demo", "demo-demo-demo", None).await.expect("the printed login works");
         let request = json!({"access_token_identifier": {"authentication_code": "99021047380"}});
         let shown = client.with_session(&token).ok("ShowAccessToken", request).await;
         assert_eq!(shown["number"], "AT0000000671");
         let (code, took) = server.terminate();
-        assert_eq!(code, Some(0), "round {round}: {}", place.log());
+        assert_eq!(code, Some(0), "round {round}: {}", installation.log());
         assert!(took < Duration::from_secs(10), "{took:?}");
     }
     let keys = std::fs::metadata(directory.path().join("access-tokens.keys")).expect("a key file");
@@ -115,17 +115,17 @@ async fn the_demo_serves_what_it_prints() {
 async fn three_servers_on_one_postgres_start_at_once() {
     let directory = TempDir::new().expect("a directory");
     let url = tokio::task::block_in_place(postgres::create_database);
-    let place = Workplace::new(BINARY, directory.path(), &url);
-    let refused = place.run(&["serve"]);
+    let installation = Installation::new(BINARY, directory.path(), &url);
+    let refused = installation.run(&["serve"]);
     assert!(!refused.status.success() && text(&refused).contains("access-tokens.keys"), "{}", text(&refused));
-    let made = place.run(&["keys", "init"]);
+    let made = installation.run(&["keys", "init"]);
     assert!(made.status.success(), "{}", text(&made));
-    assert_eq!(place.run(&["keys", "init"]).status.code(), Some(1), "a key file is never overwritten");
+    assert_eq!(installation.run(&["keys", "init"]).status.code(), Some(1), "a key file is never overwritten");
 
-    let places = [place.clone(), place.replica(), place.replica()];
-    let servers = places.each_ref().map(|place| place.start(&["serve"]));
-    places.iter().for_each(Workplace::wait_until_ready);
-    add_user(&place);
+    let installations = [installation.clone(), installation.replica(), installation.replica()];
+    let servers = installations.each_ref().map(|installation| installation.start(&["serve"]));
+    installations.iter().for_each(Installation::wait_until_ready);
+    add_user(&installation);
     let mut calls = Vec::new();
     for server in &servers {
         let client = logged_in(server).await;
@@ -156,9 +156,9 @@ async fn three_servers_on_one_postgres_start_at_once() {
 #[test]
 fn nobody_who_is_connected_keeps_it_from_stopping() {
     let directory = TempDir::new().expect("a directory");
-    let place = sqlite(&directory);
-    let server = place.start(&["serve"]);
-    place.wait_until_ready();
+    let installation = sqlite(&directory);
+    let server = installation.start(&["serve"]);
+    installation.wait_until_ready();
     let _silent = connect(&server, b"");
     let _half = connect(&server, &PREFACE[..10]);
     let _stuck = connect(&server, PREFACE);
@@ -169,17 +169,17 @@ fn nobody_who_is_connected_keeps_it_from_stopping() {
         b"POST /v1/access_tokens/show HTTP/1.1\r\nhost: h\r\ncontent-length: 9\r\n\r\n{",
     );
     let (code, took) = server.terminate();
-    assert_eq!(code, Some(0), "{}", place.log());
+    assert_eq!(code, Some(0), "{}", installation.log());
     assert!(took < Duration::from_secs(10), "{took:?}");
-    assert_eq!(place.run(&["healthcheck"]).status.code(), Some(1));
+    assert_eq!(installation.run(&["healthcheck"]).status.code(), Some(1));
 }
 
 #[test]
 fn a_second_signal_insists() {
     let directory = TempDir::new().expect("a directory");
-    let place = sqlite(&directory);
-    let server = place.start(&["serve"]);
-    place.wait_until_ready();
+    let installation = sqlite(&directory);
+    let server = installation.start(&["serve"]);
+    installation.wait_until_ready();
     let _stuck = connect(&server, PREFACE);
     server.signal("INT");
     // Refused connections show that the first signal was taken.
@@ -194,18 +194,18 @@ fn a_second_signal_insists() {
 #[test]
 fn silence_keeps_no_process_for_a_second() {
     let directory = TempDir::new().expect("a directory");
-    let place = sqlite(&directory);
-    let server = place.start(&["serve"]);
-    let gateway = place.replica();
+    let installation = sqlite(&directory);
+    let server = installation.start(&["serve"]);
+    let gateway = installation.replica();
     let separate = gateway.start(&["gateway", "--upstream", &format!("http://{}", server.address())]);
-    place.wait_until_ready();
+    installation.wait_until_ready();
     gateway.wait_until_listening();
-    for (server, place, serves_grpc) in [(separate, &gateway, false), (server, &place, true)] {
+    for (server, installation, serves_grpc) in [(separate, &gateway, false), (server, &installation, true)] {
         let _silent = connect_http(server.http_address(), b"");
         let _half = connect_http(server.http_address(), b"GET /openapi.j");
         let _silent_grpc = serves_grpc.then(|| [connect(&server, b""), connect(&server, &PREFACE[..10])]);
         let (code, took) = server.terminate();
-        assert_eq!(code, Some(0), "{}", place.log());
+        assert_eq!(code, Some(0), "{}", installation.log());
         assert!(took < Duration::from_secs(2), "{took:?}");
     }
 }
@@ -213,11 +213,11 @@ fn silence_keeps_no_process_for_a_second() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_gateway_serves_within_the_process_and_apart() {
     let directory = TempDir::new().expect("a directory");
-    let place = sqlite(&directory);
-    let upstream = format!("http://{}", place.address());
+    let installation = sqlite(&directory);
+    let upstream = format!("http://{}", installation.address());
     // It needs nothing of its own: no database, no keys, no service that is there already.
     let elsewhere = TempDir::new().expect("a directory");
-    let gateway = Workplace::new(BINARY, elsewhere.path(), "postgres://nobody@127.0.0.1:1/nowhere");
+    let gateway = Installation::new(BINARY, elsewhere.path(), "postgres://nobody@127.0.0.1:1/nowhere");
     let separate = gateway.start(&["gateway", "--upstream", &upstream]);
     gateway.wait_until_listening();
     let http = HttpClient::new(separate.http_address(), "x");
@@ -231,8 +231,8 @@ async fn the_gateway_serves_within_the_process_and_apart() {
     );
 
     for round in 0..2 {
-        let server = place.start(&["serve", "--demo"]);
-        place.wait_until_ready();
+        let server = installation.start(&["serve", "--demo"]);
+        installation.wait_until_ready();
         let session = show_by_http(server.http_address()).await;
         show_by_http(separate.http_address()).await;
         for address in [server.http_address(), separate.http_address()] {
@@ -251,8 +251,8 @@ async fn the_gateway_serves_within_the_process_and_apart() {
         } else {
             assert_eq!(server.terminate().0, Some(0))
         }
-        for place in [&place, &gateway] {
-            let log = place.log();
+        for installation in [&installation, &gateway] {
+            let log = installation.log();
             let line = log.lines().find(|line| line.contains("mine-7")).expect("a line");
             assert!(line.contains("404") && line.contains("GET"), "{line}");
             assert!(
@@ -271,35 +271,35 @@ async fn without_a_database_http_says_so() {
     let directory = TempDir::new().expect("a directory");
     // SQLite makes the key file.
     add_user(&sqlite(&directory));
-    let place = Workplace::new(BINARY, directory.path(), "postgres://nobody@127.0.0.1:1/nowhere");
-    let server = place.start(&["serve"]);
-    place.wait_until_listening();
+    let installation = Installation::new(BINARY, directory.path(), "postgres://nobody@127.0.0.1:1/nowhere");
+    let server = installation.start(&["serve"]);
+    installation.wait_until_listening();
     let http = HttpClient::new(server.http_address(), "x");
     let refused = http.canonical().post("access_tokens/show", json!({})).await;
     refused.refused("DATABASE_UNAVAILABLE");
     assert_eq!((refused.status, refused.header("retry-after")), (503, "1"));
     assert_eq!(http.send("GET", "/openapi.json", &[], "").await.status, 200, "what needs no database is there");
     let (code, took) = server.terminate();
-    assert_eq!(code, Some(0), "{}", place.log());
+    assert_eq!(code, Some(0), "{}", installation.log());
     assert!(took < Duration::from_secs(10), "{took:?}");
 }
 
 #[test]
 fn http_can_be_switched_off() {
     let directory = TempDir::new().expect("a directory");
-    let place = sqlite(&directory);
-    let server = place.start(&["serve", "--set", "http.listen="]);
-    place.wait_until_ready();
+    let installation = sqlite(&directory);
+    let server = installation.start(&["serve", "--set", "http.listen="]);
+    installation.wait_until_ready();
     assert!(TcpStream::connect(server.http_address()).is_err());
     assert_eq!(server.terminate().0, Some(0));
-    let nothing = place.run(&["gateway", "--upstream", "http://127.0.0.1:1", "--set", "http.listen="]);
+    let nothing = installation.run(&["gateway", "--upstream", "http://127.0.0.1:1", "--set", "http.listen="]);
     assert!(nothing.status.code() == Some(1) && text(&nothing).contains("http.listen is empty"), "{}", text(&nothing));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reflection_and_documentation_can_be_switched_off() {
     let directory = TempDir::new().expect("a directory");
-    let place = sqlite(&directory);
+    let installation = sqlite(&directory);
     // An empty message: what matters is whether the method is there.
     let reflected = async |address: SocketAddr| {
         use tonic::Code;
@@ -312,8 +312,8 @@ async fn reflection_and_documentation_can_be_switched_off() {
         client.streaming(messages, path, codec).await.map_or_else(|status| status.code(), |_| Code::Ok)
     };
     for (switches, on) in [(&[][..], true), (&["--set", "grpc.reflection=false", "--set", "http.docs=false"], false)] {
-        let server = place.start(&[&["serve"], switches].concat());
-        place.wait_until_ready();
+        let server = installation.start(&[&["serve"], switches].concat());
+        installation.wait_until_ready();
         let code = reflected(server.address()).await;
         assert_eq!(code, if on { tonic::Code::Ok } else { tonic::Code::Unimplemented });
         let http = HttpClient::new(server.http_address(), "");
@@ -330,10 +330,10 @@ async fn reflection_and_documentation_can_be_switched_off() {
 #[test]
 fn a_port_that_is_taken_is_named() {
     let directory = TempDir::new().expect("a directory");
-    let place = sqlite(&directory);
-    let server = place.start(&["serve"]);
-    place.wait_until_ready();
-    let second = place.run(&["serve"]);
+    let installation = sqlite(&directory);
+    let server = installation.start(&["serve"]);
+    installation.wait_until_ready();
+    let second = installation.run(&["serve"]);
     assert_eq!(second.status.code(), Some(1));
     let named = format!("error: cannot listen on {} (grpc.listen)", server.address());
     assert!(text(&second).contains(&named), "{}", text(&second));
@@ -341,7 +341,7 @@ fn a_port_that_is_taken_is_named() {
     let named = format!("error: cannot listen on {} (http.listen)", server.http_address());
     for arguments in [&["serve", "--set", &http][..], &["gateway", "--upstream", "http://127.0.0.1:1", "--set", &http]]
     {
-        let second = place.replica().run(arguments);
+        let second = installation.replica().run(arguments);
         assert_eq!(second.status.code(), Some(1));
         assert!(text(&second).contains(&named), "{}", text(&second));
     }
@@ -350,12 +350,12 @@ fn a_port_that_is_taken_is_named() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_acknowledged_survives_a_kill() {
     let directory = TempDir::new().expect("a directory");
-    let place = sqlite(&directory);
+    let installation = sqlite(&directory);
     let mut acknowledged = Vec::new();
     for _ in 0..3 {
-        let server = place.start(&["serve"]);
-        place.wait_until_ready();
-        add_user(&place);
+        let server = installation.start(&["serve"]);
+        installation.wait_until_ready();
+        add_user(&installation);
         let client = logged_in(&server).await;
         let writers: Vec<_> = (0..4)
             .map(|_| {
@@ -376,8 +376,8 @@ async fn what_was_acknowledged_survives_a_kill() {
         }
     }
     assert!(acknowledged.len() > 10, "the kills came before anything was written");
-    let server = place.start(&["serve"]);
-    place.wait_until_ready();
+    let server = installation.start(&["serve"]);
+    installation.wait_until_ready();
     let client = logged_in(&server).await;
     for id in &acknowledged {
         client.ok("ShowAccessToken", json!({"access_token_identifier": {"id": id}, "fields_set": "id"})).await;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use access_tokens_proto::v1::access_token_identifier::Identifier;
 use access_tokens_proto::v1::access_token_service_client::AccessTokenServiceClient;
 use access_tokens_proto::v1::{AccessTokenIdentifier, CreateAccessTokenRequest, ShowAccessTokenRequest};
-use access_tokens_testapp::process::{Server, Workplace};
+use access_tokens_testapp::process::{Installation, Server};
 use access_tokens_testkit::postgres::{self, Cluster};
 use serde_json::json;
 use tempfile::TempDir;
@@ -19,7 +19,7 @@ use crate::processes::{add_user, logged_in};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_access-tokens-under-test");
 /// A server that is asked to stop has so long for its calls.
-const DRAIN: Duration = Duration::from_secs(10);
+const DRAIN_TIME: Duration = Duration::from_secs(10);
 const CALLERS: usize = 8;
 /// What the next release adds: the first half of each change, see decision 10.
 const NEXT_RELEASE: &str = "SET lock_timeout = '2s'; \
@@ -87,7 +87,7 @@ impl Seen {
         let asked = Instant::now();
         let answer = loop {
             match call().await {
-                Err(status) if was_not_taken(&status) && asked.elapsed() < DRAIN => self.repeated += 1,
+                Err(status) if was_not_taken(&status) && asked.elapsed() < DRAIN_TIME => self.repeated += 1,
                 answer => break answer,
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -118,16 +118,17 @@ fn was_not_taken(status: &Status) -> bool {
 async fn servers_are_replaced_one_by_one_and_no_call_fails() {
     let directory = TempDir::new().expect("a directory");
     let (url, cluster): (String, &Cluster) = block_in_place(|| (postgres::create_database(), postgres::shared()));
-    let place = Workplace::new(BINARY, directory.path(), &url);
-    assert!(place.run(&["keys", "init"]).status.success(), "no keys");
-    let places = [place.clone(), place.replica(), place.replica()];
-    let mut servers: Vec<Option<Server>> = places.iter().map(|place| Some(place.start(&["serve"]))).collect();
-    places.iter().for_each(Workplace::wait_until_ready);
-    add_user(&place);
+    let installation = Installation::new(BINARY, directory.path(), &url);
+    assert!(installation.run(&["keys", "init"]).status.success(), "no keys");
+    let installations = [installation.clone(), installation.replica(), installation.replica()];
+    let mut servers: Vec<Option<Server>> =
+        installations.iter().map(|installation| Some(installation.start(&["serve"]))).collect();
+    installations.iter().for_each(Installation::wait_until_ready);
+    add_user(&installation);
     let operator = logged_in(servers[0].as_ref().expect("running")).await;
 
-    let endpoints = places.each_ref().map(|place| {
-        let endpoint = Endpoint::from_shared(format!("http://{}", place.address())).expect("a URI");
+    let endpoints = installations.each_ref().map(|installation| {
+        let endpoint = Endpoint::from_shared(format!("http://{}", installation.address())).expect("a URI");
         endpoint.connect_timeout(Duration::from_secs(1))
     });
     let service = AccessTokenServiceClient::new(Channel::balance_list(endpoints.into_iter()));
@@ -136,7 +137,7 @@ async fn servers_are_replaced_one_by_one_and_no_call_fails() {
     let work: Vec<_> = (0..CALLERS).map(|_| tokio::spawn(caller.clone().work(stopped.clone()))).collect();
 
     let database = url.rsplit('/').next().expect("a name").to_owned();
-    for (number, place) in places.iter().enumerate() {
+    for (number, installation) in installations.iter().enumerate() {
         tokio::time::sleep(Duration::from_millis(500)).await;
         if number == 1 {
             // The first of the next release has come, and has changed the schema. The others go on, and start again.
@@ -144,10 +145,10 @@ async fn servers_are_replaced_one_by_one_and_no_call_fails() {
         }
         let server = servers[number].take().expect("running");
         let (code, took) = block_in_place(|| server.terminate());
-        assert_eq!(code, Some(0), "{}", place.log());
-        assert!(took < DRAIN, "{took:?}");
-        servers[number] = Some(place.start(&["serve"]));
-        block_in_place(|| place.wait_until_ready());
+        assert_eq!(code, Some(0), "{}", installation.log());
+        assert!(took < DRAIN_TIME, "{took:?}");
+        servers[number] = Some(installation.start(&["serve"]));
+        block_in_place(|| installation.wait_until_ready());
     }
     tokio::time::sleep(Duration::from_millis(500)).await;
     stop.send_replace(true);
@@ -161,7 +162,7 @@ async fn servers_are_replaced_one_by_one_and_no_call_fails() {
         all.slowest = all.slowest.max(seen.slowest);
     }
     assert!(all.failed.is_empty(), "{} calls failed, such as {:?}", all.failed.len(), all.failed.first());
-    assert!(all.slowest < DRAIN, "{:?}", all.slowest);
+    assert!(all.slowest < DRAIN_TIME, "{:?}", all.slowest);
     assert!(all.created.len() > 100 && all.shown == all.created.len(), "{} of {}", all.shown, all.created.len());
     assert!(all.repeated > 0, "the servers that went were never called");
     let created = all.created.iter().collect::<std::collections::HashSet<_>>();

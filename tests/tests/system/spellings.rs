@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use access_tokens_domain::text::nfc;
 use access_tokens_testkit::postgres;
-use access_tokens_testkit::random::SeededRandom;
+use access_tokens_testkit::random::Rng;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -16,13 +16,13 @@ use crate::fleet::{Door, Fleet, Outcome, count_from};
 const SPELLINGS: &str = "ACCESS_TOKENS_TEST_SPELLINGS";
 const DEFAULT_SPELLINGS: usize = 2_000;
 /// Calls at once.
-const AT_ONCE: usize = 200;
+const SPELLINGS_PER_BATCH: usize = 200;
 /// Kinds of calls.
-const KINDS: usize = 6;
+const KIND_COUNT: usize = 6;
 /// Comparisons that the usual policy allows before its first lock.
-const BUDGET: usize = 5;
+const GUESS_BUDGET: usize = 5;
 /// Spellings of the code of a token whose policy lets all of them be compared.
-const COMPARED: usize = 90;
+const COMPARED_SPELLINGS: usize = 90;
 
 const LOGIN: &str = "rené.fisk7";
 const NUMBER: &str = "AT0000000007";
@@ -45,14 +45,14 @@ const DIGITS: [u32; 6] = [0xFF10, 0x1D7CE, 0x1D7D8, 0x0660, 0x06F0, 0x0966];
 
 /// Other spellings of texts, each of them once.
 struct Respell {
-    random: SeededRandom,
+    random: Rng,
     seen: HashSet<String>,
 }
 
 impl Respell {
     fn new() -> Self {
         let right = [LOGIN, NUMBER, SCANNED, ID, CODE, WIDE].map(|text| nfc(text).into_owned());
-        Self { random: SeededRandom::new(7), seen: right.into() }
+        Self { random: Rng::new(7), seen: right.into() }
     }
 
     fn below(&self, limit: usize) -> usize {
@@ -110,11 +110,11 @@ impl Respell {
 
     /// A call that names the token, presents its code, and spells at least one of them otherwise.
     fn call(&mut self, n: usize) -> (&'static str, Value) {
-        let (field, name) = [("id", ID), ("number", NUMBER), ("authentication_code", SCANNED)][n / KINDS % 3];
+        let (field, name) = [("id", ID), ("number", NUMBER), ("authentication_code", SCANNED)][n / KIND_COUNT % 3];
         let within = |login: String, code: String| json!({"access_token_identifier": {"credential": {"identifier": login, "one_time_password": code}}});
         let beside =
             |name: String, code: String| json!({"access_token_identifier": {field: name}, "one_time_password": code});
-        match n % KINDS {
+        match n % KIND_COUNT {
             0 => ("ShowAccessToken", within(self.next(LOGIN), CODE.to_owned())),
             1 => ("ShowAccessToken", within(LOGIN.to_owned(), self.next(CODE))),
             2 => ("VerifyOtp", within(self.next(LOGIN), self.next(CODE))),
@@ -146,7 +146,7 @@ async fn call_all(doors: &[Door], calls: Vec<(&'static str, Value)>, at_once: us
         for (n, (method, request)) in calls.iter().cloned().enumerate() {
             let n = round * at_once + n;
             // One further after each round of the kinds of calls, so that each kind goes by each way.
-            let door = doors[(n + n / KINDS) % doors.len()].clone();
+            let door = doors[(n + n / KIND_COUNT) % doors.len()].clone();
             answers.spawn(async move { (door.call(method, request.clone()).await, request) });
         }
         for (outcome, request) in answers.join_all().await {
@@ -164,10 +164,10 @@ async fn no_spelling_helps(processes: usize, database: &str, spellings: usize) {
     let operator = fleet.operator().await;
     let mut respell = Respell::new();
 
-    let tally = call_all(&doors, (0..spellings).map(|n| respell.call(n)).collect(), AT_ONCE).await;
+    let tally = call_all(&doors, (0..spellings).map(|n| respell.call(n)).collect(), SPELLINGS_PER_BATCH).await;
     let compared = fleet.comparisons("one-time-password");
     println!("{processes} process(es), {spellings} spellings: {compared} comparisons, {tally:?}");
-    assert!((1..=BUDGET).contains(&compared), "{compared} comparisons, {BUDGET} are allowed");
+    assert!((1..=GUESS_BUDGET).contains(&compared), "{compared} comparisons, {GUESS_BUDGET} are allowed");
     let right = json!({"access_token_identifier": {"credential": {"identifier": LOGIN, "one_time_password": CODE}}});
     let locked = doors[0].call("ShowAccessToken", right.clone()).await;
     assert!(matches!(locked, Outcome::Refused(_)), "it is locked: {locked:?}");
@@ -178,12 +178,16 @@ async fn no_spelling_helps(processes: usize, database: &str, spellings: usize) {
     // that none is refused for want of room.
     let before = fleet.comparisons("one-time-password");
     let wide = |login: &str, code: &str| json!({"access_token_identifier": {"credential": {"identifier": login, "one_time_password": code}}});
-    let names = (0..COMPARED).map(|_| ("VerifyOtp", wide(&respell.next(WIDE), CODE))).collect();
-    call_all(&doors, names, AT_ONCE / 10).await;
+    let names = (0..COMPARED_SPELLINGS).map(|_| ("VerifyOtp", wide(&respell.next(WIDE), CODE))).collect();
+    call_all(&doors, names, SPELLINGS_PER_BATCH / 10).await;
     assert_eq!(fleet.comparisons("one-time-password"), before, "no other name is one of this token");
-    let codes = (0..COMPARED).map(|_| ("VerifyOtp", wide(WIDE, &respell.next(CODE)))).collect();
-    let tally = call_all(&doors, codes, AT_ONCE / 10).await;
-    assert_eq!(fleet.comparisons("one-time-password") - before, COMPARED, "all of them are compared: {tally:?}");
+    let codes = (0..COMPARED_SPELLINGS).map(|_| ("VerifyOtp", wide(WIDE, &respell.next(CODE)))).collect();
+    let tally = call_all(&doors, codes, SPELLINGS_PER_BATCH / 10).await;
+    assert_eq!(
+        fleet.comparisons("one-time-password") - before,
+        COMPARED_SPELLINGS,
+        "all of them are compared: {tally:?}"
+    );
     assert_eq!(doors[0].call("VerifyOtp", wide(WIDE, CODE)).await, Outcome::Right);
     println!("in {:.1} s", started.elapsed().as_secs_f64());
 }

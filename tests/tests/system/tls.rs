@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use access_tokens_testapp::Client;
-use access_tokens_testapp::process::Workplace;
+use access_tokens_testapp::process::Installation;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -31,10 +31,10 @@ const PASSWORD: &str = "correct horse";
 const LOOPBACK: &[&str] = &["127.0.0.1"];
 
 /// A place whose servers encrypt all ports with `server.pem`.
-fn encrypted(directory: &TempDir, pair: &Pair) -> Workplace {
+fn encrypted(directory: &TempDir, pair: &Pair) -> Installation {
     pair.put(directory.path(), "server");
-    ["GRPC", "HTTP", "OPS"].iter().fold(sqlite(directory), |place, port| {
-        place
+    ["GRPC", "HTTP", "OPS"].iter().fold(sqlite(directory), |installation, port| {
+        installation
             .with(&format!("ACCESS_TOKENS__{port}__TLS__CERTIFICATE"), "server.pem")
             .with(&format!("ACCESS_TOKENS__{port}__TLS__KEY"), "server.key")
     })
@@ -106,10 +106,10 @@ async fn exchange_path(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_knows_the_authority_calls_over_tls_and_nobody_else() {
     let (directory, authority) = (TempDir::new().expect("a directory"), Authority::new());
-    let place = encrypted(&directory, &authority.server(LOOPBACK));
-    let server = place.start(&["serve"]);
-    place.wait_until_ready();
-    add_user(&place);
+    let installation = encrypted(&directory, &authority.server(LOOPBACK));
+    let server = installation.start(&["serve"]);
+    installation.wait_until_ready();
+    add_user(&installation);
 
     let caller = logged_in(&client(server.address(), trust(&authority.pem(), None)).await).await;
     caller.ok("CreateAccessToken", json!({"fields_set": "id"})).await;
@@ -129,7 +129,7 @@ async fn who_knows_the_authority_calls_over_tls_and_nobody_else() {
 async fn a_certificate_that_no_client_could_take_is_refused_at_the_start_and_not_taken_live() {
     let (directory, authority) = (TempDir::new().expect("a directory"), Authority::new());
     let good = authority.server(LOOPBACK);
-    let place = encrypted(&directory, &good);
+    let installation = encrypted(&directory, &good);
     let early = authority.sign(|params| params.not_before = rcgen::date_time_ymd(2190, 1, 1));
     let key_of_another = Pair { key: authority.server(LOOPBACK).key, ..good.clone() };
     let chain = format!("{}{}", good.certificate, Authority::new().pem());
@@ -144,20 +144,20 @@ async fn a_certificate_that_no_client_could_take_is_refused_at_the_start_and_not
     ];
     for (pair, expected) in &bad {
         pair.put(directory.path(), "server");
-        let refused = place.run(&["serve"]);
+        let refused = installation.run(&["serve"]);
         let said = text(&refused);
         assert!(refused.status.code() == Some(1) && said.contains("grpc.tls") && said.contains(expected), "{said}");
     }
     good.put(directory.path(), "server");
-    let server = place.start(&["serve"]);
-    place.wait_until_ready();
-    let read_again = || place.log().matches("the certificate was read again").count();
+    let server = installation.start(&["serve"]);
+    installation.wait_until_ready();
+    let read_again = || installation.log().matches("the certificate was read again").count();
     for (pair, expected) in &bad {
         pair.put(directory.path(), "server");
         let started = Instant::now();
         // Three listeners have this certificate.
-        while place.log().matches(expected).count() < 3 {
-            assert!(started.elapsed() < Duration::from_secs(10), "{expected}: {}", place.log());
+        while installation.log().matches(expected).count() < 3 {
+            assert!(started.elapsed() < Duration::from_secs(10), "{expected}: {}", installation.log());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         connect(server.address(), trust(&authority.pem(), None)).await.expect("the old certificate is shown");
@@ -165,7 +165,7 @@ async fn a_certificate_that_no_client_could_take_is_refused_at_the_start_and_not
         let before = read_again();
         good.put(directory.path(), "server");
         while read_again() < before + 3 {
-            assert!(started.elapsed() < Duration::from_secs(20), "{}", place.log());
+            assert!(started.elapsed() < Duration::from_secs(20), "{}", installation.log());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -180,9 +180,9 @@ async fn a_certificate_that_no_client_could_take_is_refused_at_the_start_and_not
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_ports_speak_their_protocol_over_tls_1_2_and_1_3_and_over_nothing_older() {
     let (directory, authority) = (TempDir::new().expect("a directory"), Authority::new());
-    let place = encrypted(&directory, &authority.server(LOOPBACK));
-    let server = place.start(&["serve"]);
-    place.wait_until_ready();
+    let installation = encrypted(&directory, &authority.server(LOOPBACK));
+    let server = installation.start(&["serve"]);
+    installation.wait_until_ready();
     let (grpc, http, authority) = (server.address(), server.http_address(), authority.pem());
     for versions in [&[&TLS12][..], &[&TLS13]] {
         let answer = exchange(http, &authority, versions, b"http/1.1").await.expect("answered");
@@ -226,10 +226,10 @@ fn old_hello() -> Vec<u8> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_handshake_that_stalls_is_cut_and_keeps_nobody_waiting() {
     let (directory, authority) = (TempDir::new().expect("a directory"), Authority::new());
-    let place = encrypted(&directory, &authority.server(LOOPBACK));
-    let server = place.start(&["serve"]);
-    place.wait_until_ready();
-    add_user(&place);
+    let installation = encrypted(&directory, &authority.server(LOOPBACK));
+    let server = installation.start(&["serve"]);
+    installation.wait_until_ready();
+    add_user(&installation);
     let started = Instant::now();
     let stalled: Vec<_> = [server.address(), server.http_address()]
         .iter()
@@ -263,24 +263,24 @@ async fn a_handshake_that_stalls_is_cut_and_keeps_nobody_waiting() {
 #[test]
 fn plain_text_is_not_spoken_to_other_machines_unless_it_is_allowed() {
     let directory = TempDir::new().expect("a directory");
-    let place = sqlite(&directory);
-    let open = |name: &str| format!("{name}.listen=0.0.0.0:{}", place.replica().address().port());
+    let installation = sqlite(&directory);
+    let open = |name: &str| format!("{name}.listen=0.0.0.0:{}", installation.replica().address().port());
     for name in ["grpc", "http"] {
-        let refused = place.run(&["serve", "--set", &open(name)]);
+        let refused = installation.run(&["serve", "--set", &open(name)]);
         assert_eq!(refused.status.code(), Some(1));
         let said = text(&refused);
         assert!(said.contains(&format!("set {name}.tls.certificate and {name}.tls.key")), "{said}");
         assert!(said.contains(&format!("{name}.allow_plain_text = true")), "{said}");
     }
-    let refused = place.run(&["gateway", "--upstream", "http://127.0.0.1:1", "--set", &open("http")]);
+    let refused = installation.run(&["gateway", "--upstream", "http://127.0.0.1:1", "--set", &open("http")]);
     assert!(text(&refused).contains("http.tls.certificate"), "{}", text(&refused));
-    let refused = place.run(&["gateway", "--upstream", "http://192.0.2.1:1"]);
+    let refused = installation.run(&["gateway", "--upstream", "http://192.0.2.1:1"]);
     assert!(text(&refused).contains("gateway.upstream.allow_plain_text"), "{}", text(&refused));
     let refused =
-        place.with("ACCESS_TOKENS__DATABASE__URL", "postgres://u@192.0.2.1/d?sslmode=prefer").run(&["migrate"]);
+        installation.with("ACCESS_TOKENS__DATABASE__URL", "postgres://u@192.0.2.1/d?sslmode=prefer").run(&["migrate"]);
     assert!(text(&refused).contains("database.allow_plain_text"), "{}", text(&refused));
 
-    let allowed = place.with("ACCESS_TOKENS__GRPC__ALLOW_PLAIN_TEXT", "true");
+    let allowed = installation.with("ACCESS_TOKENS__GRPC__ALLOW_PLAIN_TEXT", "true");
     let server = allowed.start(&["serve", "--set", &format!("grpc.listen=0.0.0.0:{}", allowed.address().port())]);
     allowed.wait_until_ready();
     assert!(allowed.log().contains("grpc.listen speaks plain text to other machines"), "{}", allowed.log());

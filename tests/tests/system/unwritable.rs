@@ -7,7 +7,7 @@ use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use access_tokens_testapp::Client;
-use access_tokens_testapp::process::Workplace;
+use access_tokens_testapp::process::Installation;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -17,8 +17,8 @@ use crate::processes::{add_user, sqlite};
 const READINESS_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What `/readyz` answers: status and text.
-pub(crate) fn readiness(place: &Workplace) -> Option<(u16, String)> {
-    let mut stream = TcpStream::connect(place.ops_address()).ok()?;
+pub(crate) fn readiness(installation: &Installation) -> Option<(u16, String)> {
+    let mut stream = TcpStream::connect(installation.ops_address()).ok()?;
     stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
@@ -27,10 +27,10 @@ pub(crate) fn readiness(place: &Workplace) -> Option<(u16, String)> {
 }
 
 #[track_caller]
-pub(crate) fn wait_until(place: &Workplace, expected: (u16, &str)) {
+pub(crate) fn wait_until(installation: &Installation, expected: (u16, &str)) {
     let started = Instant::now();
     loop {
-        let found = readiness(place);
+        let found = readiness(installation);
         if found.as_ref().is_some_and(|(status, text)| *status == expected.0 && text.contains(expected.1)) {
             return;
         }
@@ -40,8 +40,8 @@ pub(crate) fn wait_until(place: &Workplace, expected: (u16, &str)) {
 }
 
 /// A server that is told of a file size beyond its limit by an error, as a full disk tells it, and not by a signal.
-fn start(place: &Workplace) -> Child {
-    let serve = place.command(&["serve"]);
+fn start(installation: &Installation) -> Child {
+    let serve = installation.command(&["serve"]);
     let mut shell = Command::new("sh");
     shell.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(serve.get_program()).args(serve.get_args());
     shell.envs(serve.get_envs().filter_map(|(name, value)| Some((name, value?))));
@@ -60,8 +60,8 @@ fn stop(mut child: Child) {
     assert_eq!(child.wait().expect("it ends").code(), Some(0));
 }
 
-async fn client(place: &Workplace) -> Client {
-    let client = Client::connect(place.address());
+async fn client(installation: &Installation) -> Client {
+    let client = Client::connect(installation.address());
     let token = client.login("DEMO", "ops", "correct horse", None).await.expect("logged in");
     client.with_session(&token)
 }
@@ -69,25 +69,25 @@ async fn client(place: &Workplace) -> Client {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_is_not_ready_and_recovers() {
     let directory = TempDir::new().expect("a directory");
-    let place = sqlite(&directory);
-    tokio::task::block_in_place(|| add_user(&place));
-    let server = start(&place);
+    let installation = sqlite(&directory);
+    tokio::task::block_in_place(|| add_user(&installation));
+    let server = start(&installation);
     // A start beside other tests takes longer than readiness may.
-    tokio::task::block_in_place(|| place.wait_until_ready());
-    let client = client(&place).await;
+    tokio::task::block_in_place(|| installation.wait_until_ready());
+    let client = client(&installation).await;
     client.ok("CreateAccessToken", json!({"authentication_code": "before"})).await;
     for round in 0..2 {
         limit(&server, "1");
         let code = format!("during-{round}");
         client.refused("CreateAccessToken", json!({"authentication_code": code}), "DATABASE_UNAVAILABLE").await;
         tokio::task::block_in_place(|| {
-            wait_until(&place, (503, "not ready: the database cannot be written: "));
-            assert_eq!(place.run(&["healthcheck"]).status.code(), Some(1), "gRPC says the same");
+            wait_until(&installation, (503, "not ready: the database cannot be written: "));
+            assert_eq!(installation.run(&["healthcheck"]).status.code(), Some(1), "gRPC says the same");
         });
         let request = json!({"access_token_identifier": {"authentication_code": "before"}});
         client.ok("ShowAccessToken", request).await;
         limit(&server, "unlimited");
-        tokio::task::block_in_place(|| wait_until(&place, (200, "ready")));
+        tokio::task::block_in_place(|| wait_until(&installation, (200, "ready")));
         client.ok("CreateAccessToken", json!({"authentication_code": code})).await;
     }
     tokio::task::block_in_place(|| stop(server));
@@ -96,26 +96,26 @@ async fn a_full_disk_is_not_ready_and_recovers() {
 #[test]
 fn a_file_that_was_removed_or_replaced_is_not_ready() {
     let directory = TempDir::new().expect("a directory");
-    let place = sqlite(&directory);
-    add_user(&place);
-    let server = place.start(&["serve"]);
-    place.wait_until_ready();
+    let installation = sqlite(&directory);
+    add_user(&installation);
+    let server = installation.start(&["serve"]);
+    installation.wait_until_ready();
     let (file, aside) = (directory.path().join("access-tokens.db"), directory.path().join("aside.db"));
     fs::rename(&file, &aside).expect("moved");
-    wait_until(&place, (503, "its file was removed or replaced"));
+    wait_until(&installation, (503, "its file was removed or replaced"));
     fs::copy(&aside, &file).expect("copied");
-    wait_until(&place, (503, "its file was removed or replaced"));
+    wait_until(&installation, (503, "its file was removed or replaced"));
     fs::rename(&aside, &file).expect("moved back");
-    wait_until(&place, (200, "ready"));
+    wait_until(&installation, (200, "ready"));
     assert_eq!(server.terminate().0, Some(0));
 }
 
 #[test]
 fn a_directory_in_place_of_the_file_is_refused_with_its_name() {
     let directory = TempDir::new().expect("a directory");
-    let place = sqlite(&directory);
+    let installation = sqlite(&directory);
     fs::create_dir(directory.path().join("access-tokens.db")).expect("a directory");
-    let refused = place.run(&["serve"]);
+    let refused = installation.run(&["serve"]);
     let said = crate::processes::text(&refused);
     assert!(refused.status.code() == Some(1) && said.contains("access-tokens.db"), "{said}");
 }

@@ -6,36 +6,37 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use serde_json::json;
 
-use crate::campaign::{Campaign, Crew};
+use crate::campaign::{Campaign, Workload};
+use crate::environment::{Environment, Kind, Setup};
 use crate::report::Report;
-use crate::run::{LIAR, Playing, Run, Scenario};
-use crate::stage::{Kind, Plan, Stage};
+use crate::run::{LYING_PROXY, Run, Scenario, ScenarioFuture};
 use crate::writer::Task;
 
 pub(super) const SCENARIO: Scenario = Scenario {
-    name: "t29",
+    name: "clock_jumps",
+    number: Some("t29"),
     title: "the clock of the service jumps, by seconds and by hours, forwards and backwards",
     sizes: &[(Kind::Sqlite, 8, 100), (Kind::Postgres, 8, 100)],
-    red: LIAR,
-    play: |run| -> Playing<'_> { Box::pin(play(run)) },
+    mutation: LYING_PROXY,
+    execute: |run| -> ScenarioFuture<'_> { Box::pin(execute(run)) },
 };
 
 /// From the true time, in seconds: each is a jump from the one before. Never back by more than half a day, after which
 /// the daily limit of codes may well refuse.
-const OFFSETS: &[&str] = &["+10", "+0", "-10", "+3600", "-3600", "+0", "+36000", "+0"];
+const CLOCK_OFFSETS: &[&str] = &["+10", "+0", "-10", "+3600", "-3600", "+0", "+36000", "+0"];
 /// Within which time calls are acknowledged after a jump.
-const RECOVERY: Duration = Duration::from_secs(2);
-const QUIET: Duration = Duration::from_millis(500);
+const MAX_RECOVERY_TIME: Duration = Duration::from_secs(2);
+const SETTLE_TIME: Duration = Duration::from_millis(500);
 
-async fn play(run: &Run) -> Result<Report> {
+async fn execute(run: &Run) -> Result<Report> {
     let Some(library) = library() else {
         return Ok(Report::skipped("it needs libfaketime: apt-get install libfaketime"));
     };
     let folder = tempfile::tempdir()?;
     let clock = folder.path().join("clock");
     set(&clock, "+0")?;
-    let mut plan = run.plan()?;
-    plan.variables = vec![
+    let mut setup = run.setup()?;
+    setup.variables = vec![
         ("LD_PRELOAD", library.display().to_string()),
         ("FAKETIME_TIMESTAMP_FILE", clock.display().to_string()),
         ("FAKETIME_NO_CACHE", "1".to_owned()),
@@ -43,38 +44,40 @@ async fn play(run: &Run) -> Result<Report> {
         ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
         ("DONT_FAKE_MONOTONIC", "1".to_owned()),
     ];
-    let mut stage = Stage::set(Plan { ..plan }).await?;
+    let mut environment = Environment::set_up(Setup { ..setup }).await?;
     // Sessions expire with the clock.
-    stage.use_api_key()?;
-    let mut campaign = Campaign::new(&stage, run.seed)?;
-    let client = stage.honest(0).await?;
+    environment.use_api_key()?;
+    let mut campaign = Campaign::new(&environment, run.seed)?;
+    let client = environment.direct_client(0).await?;
     let made = client.try_call("CreateAccessToken", json!({"authentication_code": "metered"})).await;
     made.map_err(|refusal| anyhow::anyhow!("no token: {}", refusal.text()))?;
     for cycle in 0..run.cycles {
-        let load = campaign.load(&stage, Crew { task: Task::NoCodes, ..Crew::USUAL }).await?;
-        tokio::time::sleep(campaign.chance.millis(50, 200)).await;
-        set(&clock, OFFSETS[cycle % OFFSETS.len()])?;
+        let load = campaign.load(&environment, Workload { task: Task::NoCodes, ..Workload::DEFAULT }).await?;
+        tokio::time::sleep(campaign.rng.millis(50, 200)).await;
+        set(&clock, CLOCK_OFFSETS[cycle % CLOCK_OFFSETS.len()])?;
         campaign.report.faults += 1;
         let jumped = Instant::now();
         campaign.next_acknowledgement().await?;
         let recovery = jumped.elapsed();
         campaign.report.recovered(recovery);
-        campaign.report.expect(recovery <= RECOVERY, || format!("after a jump calls worked again in {recovery:?}"));
-        tokio::time::sleep(campaign.chance.millis(200, 500)).await;
+        campaign
+            .report
+            .expect(recovery <= MAX_RECOVERY_TIME, || format!("after a jump calls worked again in {recovery:?}"));
+        tokio::time::sleep(campaign.rng.millis(200, 500)).await;
         // Its policy has no cooldown.
         let request = json!({"access_token_identifier": {"authentication_code": "metered"}});
         if let Err(refusal) = client.try_call("GenerateOtp", request).await {
-            let offset = OFFSETS[cycle % OFFSETS.len()];
+            let offset = CLOCK_OFFSETS[cycle % CLOCK_OFFSETS.len()];
             campaign.report.broken.push(format!("no code after a jump to {offset} s: {}", refusal.text()));
         }
         let unknown = campaign.unknown();
         campaign.report.expect(unknown == 0, || format!("{unknown} calls failed because of a clock"));
         load.stop().await?;
-        tokio::time::sleep(QUIET).await;
-        campaign.check(&stage).await?;
+        tokio::time::sleep(SETTLE_TIME).await;
+        campaign.check(&environment).await?;
         campaign.report.cycles += 1;
     }
-    campaign.finish(&stage).await
+    campaign.finish(&environment).await
 }
 
 /// Replaces the file at once: a process that reads half of it would get a third time.

@@ -9,31 +9,32 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::campaign::{Campaign, Crew};
-use crate::inspect;
+use crate::campaign::{Campaign, Workload};
+use crate::environment::{Environment, Kind, Setup};
+use crate::inspection;
 use crate::report::Report;
-use crate::run::{Playing, Run, Scenario};
-use crate::stage::{Kind, Plan, Stage};
+use crate::run::{Run, Scenario, ScenarioFuture};
 
 pub(super) const SCENARIO: Scenario = Scenario {
-    name: "t15",
+    name: "database_unreachable",
+    number: Some("t15"),
     title: "PostgreSQL behind a link that swallows everything, and then one that takes seconds",
     sizes: &[(Kind::Postgres, 1, 20)],
-    red: "the service may wait half a minute for a connection, and a minute for a statement",
-    play: |run| -> Playing<'_> { Box::pin(play(run)) },
+    mutation: "the service may wait half a minute for a connection, and a minute for a statement",
+    execute: |run| -> ScenarioFuture<'_> { Box::pin(execute(run)) },
 };
 
 /// How long the database is away.
-const AWAY: Duration = Duration::from_secs(6);
+const OUTAGE_TIME: Duration = Duration::from_secs(6);
 /// How long its answers take when it is slow.
-const SLOW: Duration = Duration::from_secs(5);
+const DATABASE_LATENCY: Duration = Duration::from_secs(5);
 /// Within which time there is an answer, whatever it is.
-const ANSWER: Duration = Duration::from_secs(2);
+const MAX_ANSWER_TIME: Duration = Duration::from_secs(2);
 /// Within which time all is well again.
-const RECOVERY: Duration = Duration::from_secs(2);
+const MAX_RECOVERY_TIME: Duration = Duration::from_secs(2);
 /// Callers of each kind of call.
-const PROBES: usize = 3;
-const QUIET: Duration = Duration::from_millis(1_500);
+const CALLERS_PER_METHOD: usize = 3;
+const SETTLE_TIME: Duration = Duration::from_millis(1_500);
 
 /// One answer.
 #[derive(Debug, Clone)]
@@ -45,39 +46,39 @@ struct Answer {
     refusal: Option<(String, bool)>,
 }
 
-async fn play(run: &Run) -> Result<Report> {
-    let plan = run.plan()?;
-    let mut variables = plan.variables.clone();
-    if run.red {
+async fn execute(run: &Run) -> Result<Report> {
+    let setup = run.setup()?;
+    let mut variables = setup.variables.clone();
+    if run.mutated {
         variables.push(("ACCESS_TOKENS__DATABASE__ACQUIRE_TIMEOUT_MS", "30000".to_owned()));
         variables.push(("ACCESS_TOKENS__DATABASE__STATEMENT_TIMEOUT_MS", "60000".to_owned()));
     }
-    let stage = Stage::set(Plan { proxy: true, liar: false, variables, ..plan }).await?;
-    let mut campaign = Campaign::new(&stage, run.seed)?;
-    let network = stage.proxy()?;
+    let environment = Environment::set_up(Setup { proxy: true, lying_proxy: false, variables, ..setup }).await?;
+    let mut campaign = Campaign::new(&environment, run.seed)?;
+    let network = environment.proxy()?;
     for cycle in 0..run.cycles * 2 {
         // Each time another one: of one token only so many passwords are issued a day.
         let token = json!({"authentication_code": format!("probe {cycle}")});
-        let made = stage.honest(0).await?.try_call("CreateAccessToken", token.clone()).await;
+        let made = environment.direct_client(0).await?.try_call("CreateAccessToken", token.clone()).await;
         made.map_err(|refusal| anyhow::anyhow!("no token: {}", refusal.text()))?;
-        let load = campaign.load(&stage, Crew { writers: 4, ..Crew::USUAL }).await?;
+        let load = campaign.load(&environment, Workload { writers: 4, ..Workload::DEFAULT }).await?;
         let stop = Arc::new(AtomicBool::new(false));
         let mut probes = JoinSet::new();
-        for number in 0..PROBES * METHODS.len() {
+        for number in 0..CALLERS_PER_METHOD * METHODS.len() {
             let method = METHODS[number % METHODS.len()];
-            probes.spawn(probe(stage.caller(0).await?, method, token.clone(), Arc::clone(&stop)));
+            probes.spawn(probe(environment.client(0).await?, method, token.clone(), Arc::clone(&stop)));
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
         let broken = Instant::now();
         if cycle.is_multiple_of(2) {
             network.black_hole(true);
         } else {
-            network.delay_answers(SLOW);
+            network.delay_answers(DATABASE_LATENCY);
         }
-        tokio::time::sleep(AWAY).await;
+        tokio::time::sleep(OUTAGE_TIME).await;
         network.heal();
         let healed = Instant::now();
-        tokio::time::sleep(RECOVERY + Duration::from_secs(1)).await;
+        tokio::time::sleep(MAX_RECOVERY_TIME + Duration::from_secs(1)).await;
         stop.store(true, Ordering::Relaxed);
         load.stop().await?;
         let kind = if cycle.is_multiple_of(2) { "swallowed" } else { "slow" };
@@ -85,13 +86,13 @@ async fn play(run: &Run) -> Result<Report> {
             judge(&answers, broken, healed, kind, &mut campaign.report)?;
         }
         campaign.report.faults += 1;
-        tokio::time::sleep(QUIET).await;
-        campaign.report.broken.extend(inspect::faults(&stage).await?);
-        campaign.check(&stage).await?;
+        tokio::time::sleep(SETTLE_TIME).await;
+        campaign.report.broken.extend(inspection::faults(&environment).await?);
+        campaign.check(&environment).await?;
         campaign.report.cycles = cycle.div_ceil(2);
     }
     campaign.report.cycles = run.cycles;
-    campaign.finish(&stage).await
+    campaign.finish(&environment).await
 }
 
 /// A call that reads, one that writes with a statement, one with a transaction.
@@ -126,7 +127,9 @@ fn judge(answers: &[Answer], broken: Instant, healed: Instant, kind: &str, repor
     let method = answers.first().context("nothing was asked")?.method;
     let during = |answer: &&Answer| answer.asked + answer.took > broken && answer.asked < healed;
     let slowest = answers.iter().filter(during).map(|answer| answer.took).max().unwrap_or_default();
-    report.expect(slowest <= ANSWER, || format!("{kind}: {method} was answered after {} ms", slowest.as_millis()));
+    report.expect(slowest <= MAX_ANSWER_TIME, || {
+        format!("{kind}: {method} was answered after {} ms", slowest.as_millis())
+    });
     for answer in answers.iter().filter(during) {
         if let Some((reason, retry)) = &answer.refusal {
             let right = reason == "DATABASE_UNAVAILABLE" && *retry;
@@ -141,7 +144,7 @@ fn judge(answers: &[Answer], broken: Instant, healed: Instant, kind: &str, repor
             let recovery = well.max((answer.asked + answer.took) - healed);
             report.recovered(recovery);
             let text = || format!("{kind}: {method} worked again after {} ms", recovery.as_millis());
-            report.expect(recovery <= RECOVERY, text);
+            report.expect(recovery <= MAX_RECOVERY_TIME, text);
         }
         None => report.broken.push(format!("{kind}: {method} did not work again")),
     }

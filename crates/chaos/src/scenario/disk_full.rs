@@ -10,66 +10,67 @@ use anyhow::{Context, Result};
 use serde_json::json;
 use tokio::task::block_in_place;
 
-use crate::campaign::{Campaign, Crew};
+use crate::campaign::{Campaign, Workload};
 use crate::disk::{self, Disk};
+use crate::environment::{Environment, Kind, Setup};
 use crate::report::Report;
-use crate::run::{LIAR, Playing, Run, Scenario};
-use crate::stage::{Kind, Plan, Stage};
+use crate::run::{LYING_PROXY, Run, Scenario, ScenarioFuture};
 
 pub(super) const SCENARIO: Scenario = Scenario {
-    name: "t25",
+    name: "disk_full",
+    number: Some("t25"),
     title: "the disk under the database is full, and then it is not",
     sizes: &[(Kind::Sqlite, 2, 20), (Kind::Postgres, 1, 20)],
-    red: LIAR,
-    play: |run| -> Playing<'_> { Box::pin(play(run)) },
+    mutation: LYING_PROXY,
+    execute: |run| -> ScenarioFuture<'_> { Box::pin(execute(run)) },
 };
 
 /// How long the disk stays full once writes fail.
-const FULL: Duration = Duration::from_secs(2);
+const FULL_TIME: Duration = Duration::from_secs(2);
 /// How long it may take until writes fail.
-const PATIENCE: Duration = Duration::from_secs(20);
+const FAILURE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Within which time writes work again.
-const RECOVERY: Duration = Duration::from_secs(5);
-const QUIET: Duration = Duration::from_millis(1_500);
+const MAX_RECOVERY_TIME: Duration = Duration::from_secs(5);
+const SETTLE_TIME: Duration = Duration::from_millis(1_500);
 
-async fn play(run: &Run) -> Result<Report> {
+async fn execute(run: &Run) -> Result<Report> {
     if let Some(missing) = disk::missing() {
         return Ok(Report::skipped(missing));
     }
     let disk = block_in_place(|| Disk::new(if run.kind == Kind::Sqlite { 64 } else { 256 }))?;
     let folder = disk.path().join("there");
     std::fs::create_dir(&folder)?;
-    let mut plan = Plan { binary: run.binary.clone(), replicas: 1, liar: run.red, ..Plan::default() };
+    let mut setup = Setup { binary: run.binary.clone(), replicas: 1, lying_proxy: run.mutated, ..Setup::default() };
     match run.kind {
         Kind::Postgres => {
             let settings = ["max_wal_size=64MB", "min_wal_size=32MB"];
-            plan.cluster = Some(block_in_place(|| Cluster::start_in(&folder, &settings, &[]))?);
+            setup.cluster = Some(block_in_place(|| Cluster::start_in(&folder, &settings, &[]))?);
         }
         // The log and the keys are elsewhere.
-        Kind::Sqlite => plan.files = Some(folder),
+        Kind::Sqlite => setup.files = Some(folder),
     }
-    let mut stage = Stage::set(plan).await?;
-    let report = fill(run, &mut stage, &disk.path().join("ballast")).await;
-    drop(stage);
+    let mut environment = Environment::set_up(setup).await?;
+    let report = fill(run, &mut environment, &disk.path().join("ballast")).await;
+    drop(environment);
     report
 }
 
-async fn fill(run: &Run, stage: &mut Stage, ballast: &Path) -> Result<Report> {
-    let mut campaign = Campaign::new(stage, run.seed)?;
-    let known = stage.honest(0).await?;
+async fn fill(run: &Run, environment: &mut Environment, ballast: &Path) -> Result<Report> {
+    let mut campaign = Campaign::new(environment, run.seed)?;
+    let known = environment.direct_client(0).await?;
     let made = known.try_call("CreateAccessToken", json!({"authentication_code": "known"})).await;
     made.map_err(|refusal| anyhow::anyhow!("no token: {}", refusal.text()))?;
     for _ in 0..run.cycles {
-        let load = campaign.load(stage, Crew::USUAL).await?;
+        let load = campaign.load(environment, Workload::DEFAULT).await?;
         tokio::time::sleep(Duration::from_millis(300)).await;
         block_in_place(|| occupy(ballast))?;
         let (before, since) = (campaign.unknown(), Instant::now());
-        while campaign.unknown() == before && since.elapsed() < PATIENCE {
+        while campaign.unknown() == before && since.elapsed() < FAILURE_TIMEOUT {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let full = campaign.unknown() > before;
         campaign.report.expect(full, || "the disk is full, and nobody noticed".to_owned());
-        tokio::time::sleep(FULL).await;
+        tokio::time::sleep(FULL_TIME).await;
         let shown =
             known.try_call("ShowAccessToken", json!({"access_token_identifier": {"authentication_code": "known"}}));
         let reads = shown.await.is_ok();
@@ -77,8 +78,8 @@ async fn fill(run: &Run, stage: &mut Stage, ballast: &Path) -> Result<Report> {
         std::fs::remove_file(ballast)?;
         campaign.report.faults += 1;
         let freed = Instant::now();
-        if let Some(cluster) = stage.cluster()
-            && stage.psql("SELECT 1").is_err()
+        if let Some(cluster) = environment.cluster()
+            && environment.psql("SELECT 1").is_err()
         {
             // It has given up; its operator starts it again.
             campaign.report.note("PostgreSQL had ended".to_owned());
@@ -88,17 +89,17 @@ async fn fill(run: &Run, stage: &mut Stage, ballast: &Path) -> Result<Report> {
         campaign.next_acknowledgement().await?;
         let recovery = freed.elapsed();
         campaign.report.recovered(recovery);
-        campaign.report.expect(recovery <= RECOVERY, || format!("writes worked again after {recovery:?}"));
+        campaign.report.expect(recovery <= MAX_RECOVERY_TIME, || format!("writes worked again after {recovery:?}"));
         load.stop().await?;
-        tokio::time::sleep(QUIET).await;
+        tokio::time::sleep(SETTLE_TIME).await;
         // What is only in memory goes with the process.
-        stage.kill(0);
-        stage.until_sessions_end().await?;
-        stage.start(0).await?;
-        campaign.check(stage).await?;
+        environment.kill(0);
+        environment.wait_for_sessions_to_end().await?;
+        environment.start(0).await?;
+        campaign.check(environment).await?;
         campaign.report.cycles += 1;
     }
-    campaign.finish(stage).await
+    campaign.finish(environment).await
 }
 
 /// Takes all the room that is left.

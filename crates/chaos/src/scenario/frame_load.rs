@@ -11,20 +11,20 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 /// How long a caller waits for an answer.
-pub(super) const DEADLINE: Duration = Duration::from_secs(1);
+pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long of that it waits until its connection has room for the call. Who waits to the end sends what nobody can answer
 /// in time, whoever is asked.
-const PATIENCE: Duration = Duration::from_millis(200);
-const TICK: Duration = Duration::from_millis(10);
+const SEND_TIMEOUT: Duration = Duration::from_millis(200);
+const TICK_INTERVAL: Duration = Duration::from_millis(10);
 /// Answers that come in this time after the last call still count.
-const GRACE: Duration = Duration::from_millis(1_200);
-const RECONNECT: Duration = Duration::from_millis(50);
+const ANSWER_GRACE_TIME: Duration = Duration::from_millis(1_200);
+const RECONNECT_DELAY: Duration = Duration::from_millis(50);
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const HEAD: usize = 9;
-const WINDOW: i64 = 65_535;
+const FRAME_HEADER_LENGTH: usize = 9;
+const INITIAL_WINDOW: i64 = 65_535;
 /// Streams that are opened before the server has said how many may be: most clients of gRPC wait for that.
-const STREAMS: usize = 0;
+const INITIAL_MAX_STREAMS: usize = 0;
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -41,7 +41,7 @@ const MAX_CONCURRENT_STREAMS: u16 = 3;
 
 /// The call that is made again and again.
 #[derive(Clone)]
-pub(super) struct Volley {
+pub(super) struct FrameLoad {
     address: SocketAddr,
     first: Vec<u8>,
     next: Vec<u8>,
@@ -50,7 +50,7 @@ pub(super) struct Volley {
 
 /// When a connection makes calls.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Pace {
+pub(super) enum Arrival {
     /// So many callers, each of whom waits for an answer before the next call.
     Closed(usize),
     /// So many a second, whatever is answered.
@@ -59,7 +59,7 @@ pub(super) enum Pace {
 
 /// What became of calls.
 #[derive(Debug, Default)]
-pub(super) struct Score {
+pub(super) struct Tally {
     /// Calls that were due.
     pub(super) offered: u64,
     /// How long each took that succeeded within the deadline.
@@ -76,7 +76,7 @@ pub(super) struct Score {
     pub(super) cut: u64,
 }
 
-impl Volley {
+impl FrameLoad {
     /// Of a method of AccessTokenService.
     pub(super) fn new(address: SocketAddr, session: &str, method: &str, message: &[u8]) -> Self {
         let fields = [
@@ -84,7 +84,7 @@ impl Volley {
             (":path", format!("/accesstoken.v1.AccessTokenService/{method}")),
             ("content-type", "application/grpc".to_owned()),
             ("te", "trailers".to_owned()),
-            ("grpc-timeout", format!("{}m", (DEADLINE - PATIENCE).as_millis())),
+            ("grpc-timeout", format!("{}m", (CALL_TIMEOUT - SEND_TIMEOUT).as_millis())),
             ("authorization", format!("Bearer {session}")),
         ];
         // POST and http are in the static table. The first call puts the others into the dynamic one, the last on top.
@@ -102,25 +102,25 @@ impl Volley {
     }
 
     /// Calls for so long, over so many connections.
-    pub(super) async fn fire(&self, connections: usize, pace: Pace, time: Duration) -> Score {
+    pub(super) async fn run_load(&self, connections: usize, arrival: Arrival, time: Duration) -> Tally {
         let mut lines = JoinSet::new();
         for number in 0..connections {
-            let volley = self.clone();
+            let load = self.clone();
             lines.spawn(async move {
                 // Not all of them in the same moment.
-                tokio::time::sleep(TICK * number as u32 / connections as u32).await;
-                Line::new(volley, pace).run(Instant::now() + time).await
+                tokio::time::sleep(TICK_INTERVAL * number as u32 / connections as u32).await;
+                Connection::new(load, arrival).run(Instant::now() + time).await
             });
         }
-        let mut all = Score::default();
-        for score in lines.join_all().await {
-            all.offered += score.offered;
-            all.good.extend(score.good);
-            all.refused.extend(score.refused);
-            all.expired += score.expired;
-            all.unsent += score.unsent;
-            all.reset += score.reset;
-            all.cut += score.cut;
+        let mut all = Tally::default();
+        for tally in lines.join_all().await {
+            all.offered += tally.offered;
+            all.good.extend(tally.good);
+            all.refused.extend(tally.refused);
+            all.expired += tally.expired;
+            all.unsent += tally.unsent;
+            all.reset += tally.reset;
+            all.cut += tally.cut;
         }
         all
     }
@@ -158,11 +158,11 @@ struct Call {
 }
 
 /// A connection.
-struct Line {
-    volley: Volley,
-    pace: Pace,
+struct Connection {
+    load: FrameLoad,
+    arrival: Arrival,
     began: Instant,
-    score: Score,
+    tally: Tally,
     /// When calls were due that could not be sent yet.
     waiting: VecDeque<Instant>,
     /// From the oldest on that is not over.
@@ -176,50 +176,50 @@ struct Line {
     output: Vec<u8>,
 }
 
-impl Line {
-    fn new(volley: Volley, pace: Pace) -> Self {
-        let (score, waiting, calls) = (Score::default(), VecDeque::new(), VecDeque::new());
+impl Connection {
+    fn new(load: FrameLoad, arrival: Arrival) -> Self {
+        let (tally, waiting, calls) = (Tally::default(), VecDeque::new(), VecDeque::new());
         let (input, output) = (Vec::new(), Vec::new());
         let began = Instant::now();
         Self {
-            volley,
-            pace,
+            load,
+            arrival,
             began,
-            score,
+            tally,
             waiting,
             calls,
             first: 1,
             open: 0,
-            streams: STREAMS,
+            streams: INITIAL_MAX_STREAMS,
             window: 0,
             input,
             output,
         }
     }
 
-    async fn run(mut self, end: Instant) -> Score {
-        while Instant::now() < end + GRACE {
+    async fn run(mut self, end: Instant) -> Tally {
+        while Instant::now() < end + ANSWER_GRACE_TIME {
             if self.connected(end).await.is_err() {
-                self.score.cut += 1;
-                tokio::time::sleep(RECONNECT).await;
+                self.tally.cut += 1;
+                tokio::time::sleep(RECONNECT_DELAY).await;
             }
         }
-        self.score.unsent += self.waiting.len() as u64;
-        self.score
+        self.tally.unsent += self.waiting.len() as u64;
+        self.tally
     }
 
     async fn connected(&mut self, end: Instant) -> io::Result<()> {
-        let stream = TcpStream::connect(self.volley.address).await?;
+        let stream = TcpStream::connect(self.load.address).await?;
         stream.set_nodelay(true)?;
-        self.score.expired += self.open as u64;
-        (self.first, self.open, self.streams, self.window) = (1, 0, STREAMS, WINDOW);
+        self.tally.expired += self.open as u64;
+        (self.first, self.open, self.streams, self.window) = (1, 0, INITIAL_MAX_STREAMS, INITIAL_WINDOW);
         self.calls.clear();
         self.input.clear();
         self.output.clear();
         self.output.extend(PREFACE);
         frame(&mut self.output, SETTINGS, 0, 0, &[]);
-        frame(&mut self.output, WINDOW_UPDATE, 0, 0, &(i32::MAX - WINDOW as i32).to_be_bytes());
-        let mut ticks = tokio::time::interval(TICK);
+        frame(&mut self.output, WINDOW_UPDATE, 0, 0, &(i32::MAX - INITIAL_WINDOW as i32).to_be_bytes());
+        let mut ticks = tokio::time::interval(TICK_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             tokio::select! {
@@ -232,7 +232,7 @@ impl Line {
             if now < end {
                 self.arrive();
                 self.send();
-            } else if self.open == 0 || now > end + GRACE {
+            } else if self.open == 0 || now > end + ANSWER_GRACE_TIME {
                 return Ok(());
             }
             self.write(&stream)?;
@@ -250,18 +250,20 @@ impl Line {
             }
         }
         let (input, mut rest) = (std::mem::take(&mut self.input), 0);
-        while let Some(head) = input.get(rest..rest + HEAD) {
+        while let Some(head) = input.get(rest..rest + FRAME_HEADER_LENGTH) {
             let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
-            let Some(payload) = input.get(rest + HEAD..rest + HEAD + length) else { break };
+            let Some(payload) = input.get(rest + FRAME_HEADER_LENGTH..rest + FRAME_HEADER_LENGTH + length) else {
+                break;
+            };
             let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
-            self.hear(head[3], head[4], stream, payload)?;
-            rest += HEAD + length;
+            self.handle_frame(head[3], head[4], stream, payload)?;
+            rest += FRAME_HEADER_LENGTH + length;
         }
         self.input.extend(&input[rest..]);
         Ok(())
     }
 
-    fn hear(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> io::Result<()> {
+    fn handle_frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> io::Result<()> {
         match kind {
             DATA => {
                 if let Some(call) = self.call(stream) {
@@ -270,10 +272,10 @@ impl Line {
             }
             HEADERS if flags & END_STREAM != 0 => {
                 if let Some((took, data)) = self.over(stream) {
-                    if data { self.score.good.push(took) } else { self.score.refused.push(took) }
+                    if data { self.tally.good.push(took) } else { self.tally.refused.push(took) }
                 }
             }
-            RST_STREAM => self.score.reset += u64::from(self.over(stream).is_some()),
+            RST_STREAM => self.tally.reset += u64::from(self.over(stream).is_some()),
             SETTINGS if flags & ACK == 0 => {
                 for setting in payload.as_chunks::<6>().0 {
                     let [a, b, c, d, e, f] = *setting;
@@ -313,45 +315,45 @@ impl Line {
     }
 
     fn expire(&mut self, now: Instant) {
-        while self.waiting.front().is_some_and(|due| now > *due + PATIENCE) {
+        while self.waiting.front().is_some_and(|due| now > *due + SEND_TIMEOUT) {
             self.waiting.pop_front();
-            self.score.unsent += 1;
+            self.tally.unsent += 1;
         }
-        while self.calls.front().is_some_and(|call| now > call.due + DEADLINE) {
+        while self.calls.front().is_some_and(|call| now > call.due + CALL_TIMEOUT) {
             let stream = self.first;
             self.over(stream);
-            self.score.expired += 1;
+            self.tally.expired += 1;
             frame(&mut self.output, RST_STREAM, 0, stream, &CANCEL.to_be_bytes());
         }
     }
 
     fn arrive(&mut self) {
-        match self.pace {
-            Pace::Closed(callers) => {
+        match self.arrival {
+            Arrival::Closed(callers) => {
                 while self.open + self.waiting.len() < callers {
                     self.waiting.push_back(Instant::now());
-                    self.score.offered += 1;
+                    self.tally.offered += 1;
                 }
             }
-            Pace::Open(rate) => {
+            Arrival::Open(rate) => {
                 let due = (self.began.elapsed().as_secs_f64() * rate) as u64;
-                while self.score.offered < due {
-                    let due = Duration::from_secs_f64(self.score.offered as f64 / rate);
+                while self.tally.offered < due {
+                    let due = Duration::from_secs_f64(self.tally.offered as f64 / rate);
                     self.waiting.push_back(self.began + due);
-                    self.score.offered += 1;
+                    self.tally.offered += 1;
                 }
             }
         }
     }
 
     fn send(&mut self) {
-        while self.open < self.streams && self.window >= self.volley.message.len() as i64 {
+        while self.open < self.streams && self.window >= self.load.message.len() as i64 {
             let Some(due) = self.waiting.pop_front() else { break };
             let stream = self.first + 2 * self.calls.len() as u32;
-            let block = if stream == 1 { &self.volley.first } else { &self.volley.next };
+            let block = if stream == 1 { &self.load.first } else { &self.load.next };
             frame(&mut self.output, HEADERS, END_HEADERS, stream, block);
-            frame(&mut self.output, DATA, END_STREAM, stream, &self.volley.message);
-            self.window -= self.volley.message.len() as i64;
+            frame(&mut self.output, DATA, END_STREAM, stream, &self.load.message);
+            self.window -= self.load.message.len() as i64;
             self.calls.push_back(Call { due, data: false, over: false });
             self.open += 1;
         }

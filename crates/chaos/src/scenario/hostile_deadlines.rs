@@ -5,74 +5,82 @@ use std::time::Duration;
 use access_tokens_testkit::proxy::FaultProxy;
 use anyhow::Result;
 
-use crate::campaign::{Campaign, Crew};
-use crate::inspect;
+use crate::campaign::{Campaign, Workload};
+use crate::environment::{Environment, Kind, Setup};
+use crate::inspection;
 use crate::report::Report;
-use crate::run::{LIAR, Playing, Run, Scenario};
-use crate::stage::{Kind, Plan, Stage};
-use crate::writer::{Manner, Task};
+use crate::run::{LYING_PROXY, Run, Scenario, ScenarioFuture};
+use crate::writer::{Behaviour, Task};
 
 pub(super) const SCENARIO: Scenario = Scenario {
-    name: "t01",
+    name: "hostile_deadlines",
+    number: Some("t01"),
     title: "deadlines from a microsecond to six milliseconds, and connections that are cut",
     sizes: &[(Kind::Sqlite, 2_000, 100_000), (Kind::Postgres, 2_000, 100_000)],
-    red: LIAR,
-    play: |run| -> Playing<'_> { Box::pin(play(run)) },
+    mutation: LYING_PROXY,
+    execute: |run| -> ScenarioFuture<'_> { Box::pin(execute(run)) },
 };
 
 /// The longest deadline, in microseconds.
-const DEADLINE: u64 = 6_000;
+const MAX_DEADLINE_MICROS: u64 = 6_000;
 /// The same where each answer of the database takes a millisecond or two: creating a token takes some ten of them.
-const DEADLINE_WITH_LATENCY: u64 = 25_000;
+const MAX_DEADLINE_MICROS_WITH_LATENCY: u64 = 25_000;
 /// How long an answer of PostgreSQL takes, so that deadlines come between any two steps.
-const LATENCY: Duration = Duration::from_millis(1);
+const DATABASE_LATENCY: Duration = Duration::from_millis(1);
 /// Calls of one round. After each one somebody looks.
-const ROUND: usize = 500;
+const CALLS_PER_ROUND: usize = 500;
 /// Work that nobody waits for any more may still wait for a connection.
-const QUIET: Duration = Duration::from_millis(1_500);
+const SETTLE_TIME: Duration = Duration::from_millis(1_500);
 /// Calls of each patient caller after a round: what a cancelled call has left behind would swallow them.
-const HONEST: u64 = 10;
+const CALLS_PER_PATIENT_WRITER: u64 = 10;
 
-async fn play(run: &Run) -> Result<Report> {
-    let plan = run.plan()?;
-    let mut stage = Stage::set(Plan { proxy: true, ..plan }).await?;
-    let mut campaign = Campaign::new(&stage, run.seed)?;
+async fn execute(run: &Run) -> Result<Report> {
+    let setup = run.setup()?;
+    let mut environment = Environment::set_up(Setup { proxy: true, ..setup }).await?;
+    let mut campaign = Campaign::new(&environment, run.seed)?;
     let mut left = run.cycles;
     while left > 0 {
-        let round = left.min(ROUND);
+        let round = left.min(CALLS_PER_ROUND);
         left -= round;
         if run.kind == Kind::Postgres {
-            stage.proxy()?.delay_answers(LATENCY);
+            environment.proxy()?.delay_answers(DATABASE_LATENCY);
         }
-        let calls = round.div_ceil(2 * Crew::USUAL.writers) as u64;
-        let all = Crew { calls, manner: Manner::Hostile(DEADLINE), ..Crew::USUAL };
-        attack(&mut campaign, &stage, all).await?;
+        let calls = round.div_ceil(2 * Workload::DEFAULT.writers) as u64;
+        let all = Workload { calls, behaviour: Behaviour::Hostile(MAX_DEADLINE_MICROS), ..Workload::DEFAULT };
+        attack(&mut campaign, &environment, all).await?;
         // What the last transactions leave behind, nobody mends.
-        let deadline = if run.kind == Kind::Postgres { DEADLINE_WITH_LATENCY } else { DEADLINE };
-        attack(&mut campaign, &stage, Crew { manner: Manner::Hostile(deadline), task: Task::Create, ..all }).await?;
+        let deadline = if run.kind == Kind::Postgres { MAX_DEADLINE_MICROS_WITH_LATENCY } else { MAX_DEADLINE_MICROS };
+        attack(
+            &mut campaign,
+            &environment,
+            Workload { behaviour: Behaviour::Hostile(deadline), task: Task::Create, ..all },
+        )
+        .await?;
         if run.kind == Kind::Postgres {
-            stage.proxy()?.heal();
+            environment.proxy()?.heal();
         }
-        let honest = campaign.load(&stage, Crew { calls: HONEST, task: Task::Change, ..Crew::USUAL }).await?;
+        let honest = campaign
+            .load(&environment, Workload { calls: CALLS_PER_PATIENT_WRITER, task: Task::Change, ..Workload::DEFAULT })
+            .await?;
         honest.end().await?;
-        tokio::time::sleep(QUIET).await;
-        campaign.report.broken.extend(inspect::faults(&stage).await?);
+        tokio::time::sleep(SETTLE_TIME).await;
+        campaign.report.broken.extend(inspection::faults(&environment).await?);
         // What is only in an open transaction goes with the process.
-        stage.kill(0);
-        stage.until_sessions_end().await?;
-        campaign.report.recovered(stage.start(0).await?);
-        campaign.check(&stage).await?;
+        environment.kill(0);
+        environment.wait_for_sessions_to_end().await?;
+        campaign.report.recovered(environment.start(0).await?);
+        campaign.check(&environment).await?;
     }
-    campaign.finish(&stage).await
+    campaign.finish(&environment).await
 }
 
 /// Hostile callers, every other one through a network that cuts its connections.
-async fn attack(campaign: &mut Campaign, stage: &Stage, crew: Crew) -> Result<()> {
-    let front = FaultProxy::start(stage.entrance(0)).await?;
-    let hostile = campaign.load(stage, Crew { front: Some(front.address()), ..crew }).await?;
+async fn attack(campaign: &mut Campaign, environment: &Environment, workload: Workload) -> Result<()> {
+    let front = FaultProxy::start(environment.entry_address(0)).await?;
+    let hostile = campaign.load(environment, Workload { front: Some(front.address()), ..workload }).await?;
     let cuts = async {
         loop {
-            tokio::time::sleep(campaign.chance.millis(5, 50)).await;
+            tokio::time::sleep(campaign.rng.millis(5, 50)).await;
             front.reset_all();
             campaign.report.faults += 1;
         }

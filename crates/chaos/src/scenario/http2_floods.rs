@@ -12,23 +12,24 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet, block_in_place};
 
-use super::machine::{MIB, Process, is_quiet};
-use super::steady::{Steady, percentile};
+use super::machine::{MIB, Process, is_idle};
+use super::steady_caller::{SteadyCaller, percentile};
+use crate::environment::{Environment, Kind, Setup};
 use crate::report::Report;
-use crate::run::{Playing, Run, Scenario};
-use crate::stage::{Kind, Plan, Stage};
+use crate::run::{Run, Scenario, ScenarioFuture};
 
 pub(super) const SCENARIO: Scenario = Scenario {
-    name: "t20",
+    name: "http2_floods",
+    number: Some("t20"),
     title: "floods of HTTP/2: resets, pings, settings, endless heads and bodies, answers that nobody takes",
     sizes: &[(Kind::Sqlite, 10_000, 100_000)],
-    red: "the floods go to somebody who keeps all that comes and closes nothing, the honest calls through a slow link",
-    play: |run| -> Playing<'_> { Box::pin(play(run)) },
+    mutation: "the floods go to somebody who keeps all that comes and closes nothing, the honest calls through a slow link",
+    execute: |run| -> ScenarioFuture<'_> { Box::pin(execute(run)) },
 };
 
 /// What the service does when it has enough of a flood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Enough {
+enum Defence {
     /// Closes the connection.
     Closes,
     /// Closes the connection with ENHANCE_YOUR_CALM.
@@ -42,87 +43,87 @@ enum Enough {
 }
 
 /// The floods.
-const FLOODS: &[(&str, Enough)] = &[
-    ("rapid-reset", Enough::Closes),
-    ("made-you-reset", Enough::Closes),
-    ("data-after-end", Enough::Closes),
-    ("continuation", Enough::Closes),
-    ("header-list", Enough::Closes),
-    ("many-streams", Enough::Refuses),
-    ("empty-data", Enough::Bears),
-    ("ping", Enough::Calms),
-    ("settings", Enough::Calms),
-    ("priority", Enough::Calms),
-    ("window-update", Enough::Calms),
-    ("unknown", Enough::Calms),
-    ("closed-window", Enough::Overloads),
+const FLOODS: &[(&str, Defence)] = &[
+    ("rapid-reset", Defence::Closes),
+    ("made-you-reset", Defence::Closes),
+    ("data-after-end", Defence::Closes),
+    ("continuation", Defence::Closes),
+    ("header-list", Defence::Closes),
+    ("many-streams", Defence::Refuses),
+    ("empty-data", Defence::Bears),
+    ("ping", Defence::Calms),
+    ("settings", Defence::Calms),
+    ("priority", Defence::Calms),
+    ("window-update", Defence::Calms),
+    ("unknown", Defence::Calms),
+    ("closed-window", Defence::Overloads),
 ];
 /// The same calls as those of a closed window, whose answers are taken.
-const TAKEN: &str = "open-window";
+const READING_FLOOD: &str = "open-window";
 
 /// What the service may need in addition. Answers that nobody takes may need so much more than the same that are taken.
-const GROWTH: u64 = 64 * MIB;
+const MAX_GROWTH: u64 = 64 * MIB;
 /// What a flood tells when the server has said so.
 const ENHANCE_YOUR_CALM: &str = "GOAWAY 11";
 /// Between two honest calls.
-const PACE: Duration = Duration::from_millis(20);
+const CALL_INTERVAL: Duration = Duration::from_millis(20);
 /// In which time 99 of 100 honest calls are answered by a service as it is shipped, on a quiet machine; and, during each
 /// flood, by any.
-const P99: Duration = Duration::from_millis(100);
-const CEILING: Duration = Duration::from_secs(1);
+const MAX_P99: Duration = Duration::from_millis(100);
+const MAX_P99_ANY_BUILD: Duration = Duration::from_secs(1);
 /// Beyond the ceiling: a link in red mode.
-const SLOW: Duration = Duration::from_millis(1_200);
+const MUTATION_LATENCY: Duration = Duration::from_millis(1_200);
 /// Tokens that are listed, the length of a text that each has, and in how many records at a time they are imported.
-const LISTED: usize = 1_000;
-const TEXT: usize = 4_000;
-const BATCH: usize = 250;
+const LISTED_TOKENS: usize = 1_000;
+const TEXT_LENGTH: usize = 4_000;
+const IMPORT_BATCH: usize = 250;
 /// After which somebody who keeps everything stops to read.
-const KEPT: usize = 256 << 20;
+const MAX_BUFFERED_BYTES: usize = 256 << 20;
 /// One flood may take so long.
-const PATIENCE: Duration = Duration::from_secs(60);
+const FLOOD_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What came of a flood, as it tells.
 #[derive(Debug)]
-struct Story(Value);
+struct FloodReport(Value);
 
-async fn play(run: &Run) -> Result<Report> {
+async fn execute(run: &Run) -> Result<Report> {
     let Some(python) = std::env::var_os("CHAOS_PYTHON") else {
         return Ok(Report::skipped(
             "it needs a Python with floods/requirements.txt in CHAOS_PYTHON; scripts/chaos has one",
         ));
     };
-    let quiet = is_quiet().await?;
-    let stage = Stage::set(Plan { liar: false, ..run.plan()? }).await?;
-    Steady::furnish(&stage).await?;
-    furnish(&stage).await?;
-    let honest = stage.honest(0).await?;
+    let quiet = is_idle().await?;
+    let environment = Environment::set_up(Setup { lying_proxy: false, ..run.setup()? }).await?;
+    SteadyCaller::seed(&environment).await?;
+    seed_data(&environment).await?;
+    let honest = environment.direct_client(0).await?;
     let session = honest.session().to_owned();
-    let (mut target, mut process, mut entrance) =
-        (stage.server(0)?.address(), Process::of(stage.server(0)?)?, stage.entrance(0));
-    let (link, hoarder) = (FaultProxy::start(entrance).await?, Hoarder::start().await?);
-    if run.red {
-        link.delay_answers(SLOW);
-        (target, process, entrance) = (hoarder.address, Process::this(), link.address());
+    let (mut target, mut process, mut entry) =
+        (environment.server(0)?.address(), Process::of(environment.server(0)?)?, environment.entry_address(0));
+    let (link, reader) = (FaultProxy::start(entry).await?, UnresponsiveReader::start().await?);
+    if run.mutated {
+        link.delay_answers(MUTATION_LATENCY);
+        (target, process, entry) = (reader.address, Process::this(), link.address());
     }
-    let before = process.forget_peak()?;
-    block_in_place(|| flood(Path::new(&python), TAKEN, target, run.cycles, &session))?;
+    let before = process.reset_peak()?;
+    block_in_place(|| flood(Path::new(&python), READING_FLOOD, target, run.cycles, &session))?;
     let taken = process.peak()?.saturating_sub(before);
     let (mut report, mut all) = (Report::default(), Vec::new());
-    for (name, enough) in FLOODS {
-        let steady = Steady::begin(stage.caller_at(entrance).await?, PACE);
-        let before = process.forget_peak()?;
-        let story = block_in_place(|| flood(Path::new(&python), name, target, run.cycles, &session))?;
+    for (name, defence) in FLOODS {
+        let steady = SteadyCaller::begin(environment.client_at(entry).await?, CALL_INTERVAL);
+        let before = process.reset_peak()?;
+        let flood_report = block_in_place(|| flood(Path::new(&python), name, target, run.cycles, &session))?;
         let growth = process.peak()?.saturating_sub(before);
         let seen = steady.end().await?;
-        let bound = if *enough == Enough::Overloads { taken + GROWTH } else { GROWTH };
+        let bound = if *defence == Defence::Overloads { taken + MAX_GROWTH } else { MAX_GROWTH };
         report.expect(growth < bound, || format!("{name}: memory grew by {} MiB", growth / MIB));
-        report.expect(story.ends_with(*enough), || format!("{name}: {story:?}, and nobody minded"));
+        report.expect(flood_report.ends_with(*defence), || format!("{name}: {flood_report:?}, and nobody minded"));
         let (count, p99) = (seen.times.len(), seen.p99());
         seen.judge(name, &mut report);
-        report.expect(p99 <= CEILING, || format!("{name}: 99 % of honest calls took {} ms", p99.as_millis()));
+        report.expect(p99 <= MAX_P99_ANY_BUILD, || format!("{name}: 99 % of honest calls took {} ms", p99.as_millis()));
         report.note(format!(
             "{name}: {}; +{} MiB; {count} honest calls, 99 % within {} ms",
-            story.0,
+            flood_report.0,
             growth / MIB,
             p99.as_millis()
         ));
@@ -133,35 +134,35 @@ async fn play(run: &Run) -> Result<Report> {
     }
     let (p50, p99) = (percentile(&all, 50), percentile(&all, 99));
     if run.is_optimised() && quiet {
-        report.expect(p99 <= P99, || format!("99 % of all honest calls took {} ms", p99.as_millis()));
+        report.expect(p99 <= MAX_P99, || format!("99 % of all honest calls took {} ms", p99.as_millis()));
     }
-    report.note(format!("{TAKEN}: +{} MiB", taken / MIB));
+    report.note(format!("{READING_FLOOD}: +{} MiB", taken / MIB));
     report.note(format!("honest calls: half within {} µs, 99 % within {} µs", p50.as_micros(), p99.as_micros()));
-    report.broken.extend(stage.panics());
+    report.broken.extend(environment.panics());
     report.cycles = run.cycles;
     Ok(report)
 }
 
-impl Story {
+impl FloodReport {
     fn count(&self, key: &str) -> u64 {
         self.0[key].as_u64().unwrap_or_default()
     }
 
-    fn ends_with(&self, enough: Enough) -> bool {
-        match enough {
-            Enough::Closes => self.count("closed") > 0,
-            Enough::Calms => self.count("closed") > 0 && self.count(ENHANCE_YOUR_CALM) > 0,
-            Enough::Refuses => self.count("closed") + self.count("refused") > 0,
-            Enough::Overloads => self.count("overloaded") > 0,
-            Enough::Bears => true,
+    fn ends_with(&self, defence: Defence) -> bool {
+        match defence {
+            Defence::Closes => self.count("closed") > 0,
+            Defence::Calms => self.count("closed") > 0 && self.count(ENHANCE_YOUR_CALM) > 0,
+            Defence::Refuses => self.count("closed") + self.count("refused") > 0,
+            Defence::Overloads => self.count("overloaded") > 0,
+            Defence::Bears => true,
         }
     }
 }
 
 /// An owner with many tokens.
-async fn furnish(stage: &Stage) -> Result<()> {
+async fn seed_data(environment: &Environment) -> Result<()> {
     let owner = json!({"accounts_receivable": {"id": "flood", "number": "flood"}});
-    let text = "x".repeat(TEXT);
+    let text = "x".repeat(TEXT_LENGTH);
     let token = |number| {
         json!({"access_token": {
             "id": format!("flood-{number}"), "number": format!("F{number}"), "life_cycle_state": "EFFECTIVE",
@@ -169,20 +170,20 @@ async fn furnish(stage: &Stage) -> Result<()> {
             "udf_string_1": text,
         }})
     };
-    let records: Vec<_> = std::iter::once(owner).chain((0..LISTED).map(token)).collect();
-    let client = stage.honest(0).await?;
-    for batch in records.chunks(BATCH) {
+    let records: Vec<_> = std::iter::once(owner).chain((0..LISTED_TOKENS).map(token)).collect();
+    let client = environment.direct_client(0).await?;
+    for batch in records.chunks(IMPORT_BATCH) {
         let made = client.import_directory(batch).await.map_err(|refusal| anyhow::anyhow!("{}", refusal.text()))?;
         ensure!(made.failed == 0, "no tokens to list: {made:?}");
     }
     Ok(())
 }
 
-fn flood(python: &Path, name: &str, target: SocketAddr, count: usize, session: &str) -> Result<Story> {
+fn flood(python: &Path, name: &str, target: SocketAddr, count: usize, session: &str) -> Result<FloodReport> {
     use std::io::Write;
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("floods/flood.py");
     let mut child = std::process::Command::new("timeout")
-        .arg(PATIENCE.as_secs().to_string())
+        .arg(FLOOD_TIMEOUT.as_secs().to_string())
         // Leaves nothing behind beside the script.
         .args([python.as_os_str(), "-B".as_ref(), script.as_os_str(), name.as_ref()])
         .args([target.ip().to_string(), target.port().to_string(), count.to_string()])
@@ -193,16 +194,16 @@ fn flood(python: &Path, name: &str, target: SocketAddr, count: usize, session: &
     child.stdin.take().context("a pipe")?.write_all(session.as_bytes())?;
     let output = child.wait_with_output()?;
     ensure!(output.status.success(), "the flood {name} broke: {}", output.status);
-    Ok(Story(serde_json::from_slice(&output.stdout).context("a flood tells what came of it")?))
+    Ok(FloodReport(serde_json::from_slice(&output.stdout).context("a flood tells what came of it")?))
 }
 
 /// Somebody who keeps all that comes, answers nothing and closes nothing.
-struct Hoarder {
+struct UnresponsiveReader {
     address: SocketAddr,
     task: JoinHandle<()>,
 }
 
-impl Hoarder {
+impl UnresponsiveReader {
     async fn start() -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.context("a port")?;
         let address = listener.local_addr()?;
@@ -211,7 +212,7 @@ impl Hoarder {
             while let Ok((mut stream, _)) = listener.accept().await {
                 guests.spawn(async move {
                     let mut kept = Vec::new();
-                    while kept.len() < KEPT && matches!(stream.read_buf(&mut kept).await, Ok(1..)) {}
+                    while kept.len() < MAX_BUFFERED_BYTES && matches!(stream.read_buf(&mut kept).await, Ok(1..)) {}
                     std::future::pending::<()>().await
                 });
             }
@@ -220,7 +221,7 @@ impl Hoarder {
     }
 }
 
-impl Drop for Hoarder {
+impl Drop for UnresponsiveReader {
     fn drop(&mut self) {
         self.task.abort();
     }

@@ -6,16 +6,17 @@ use access_tokens_testapp::import_race::{self, Size};
 use access_tokens_testkit::proxy::FaultProxy;
 use anyhow::Result;
 
+use crate::environment::{Environment, Kind, Setup};
 use crate::report::Report;
-use crate::run::{Playing, Run, Scenario};
-use crate::stage::{Kind, Plan, Stage};
+use crate::run::{Run, Scenario, ScenarioFuture};
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "import_beside_changes",
+    number: None,
     title: "an import loop over 150 cards beside changes of every kind: no acknowledged change is undone",
     sizes: &[(Kind::Postgres, 5, 60)],
-    red: "the row locks of the import are removed on their way to PostgreSQL",
-    play: |run| -> Playing<'_> { Box::pin(play(run)) },
+    mutation: "the row locks of the import are removed on their way to PostgreSQL",
+    execute: |run| -> ScenarioFuture<'_> { Box::pin(execute(run)) },
 };
 
 /// Cards that are imported over and over.
@@ -26,17 +27,17 @@ const CALLERS: usize = 12;
 const GUARD: &str = " FOR UPDATE";
 
 /// A cycle is a second.
-async fn play(run: &Run) -> Result<Report> {
-    let mut plan = Plan { liar: false, replicas: 2, ..run.plan()? };
+async fn execute(run: &Run) -> Result<Report> {
+    let mut setup = Setup { lying_proxy: false, replicas: 2, ..run.setup()? };
     let mut proxy = None;
-    if let (true, Some(cluster)) = (run.red, &plan.cluster) {
+    if let (true, Some(cluster)) = (run.mutated, &setup.cluster) {
         let before = FaultProxy::start(([127, 0, 0, 1], cluster.port()).into()).await?;
         before.blank(GUARD);
-        plan.front = Some(before.address());
+        setup.front = Some(before.address());
         proxy = Some(before);
     }
-    let stage = Stage::set(plan).await?;
-    let (importer, caller) = (stage.honest(0).await?, stage.honest(1).await?);
+    let environment = Environment::set_up(setup).await?;
+    let (importer, caller) = (environment.direct_client(0).await?, environment.direct_client(1).await?);
     let until = Instant::now() + Duration::from_secs(run.cycles as u64);
     let size = Size { cards: CARDS, callers: CALLERS, changes: u64::MAX, until, seed: run.seed };
     let found = import_race::run(&importer, &caller, size).await;
@@ -49,7 +50,7 @@ async fn play(run: &Run) -> Result<Report> {
     report.lost = found.undone;
     report.duplicated = found.used_twice;
     report.broken.extend(found.refused);
-    report.broken.extend(stage.panics());
-    drop((stage, proxy));
+    report.broken.extend(environment.panics());
+    drop((environment, proxy));
     Ok(report)
 }

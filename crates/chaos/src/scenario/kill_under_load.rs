@@ -4,49 +4,50 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::campaign::{Campaign, Crew};
+use crate::campaign::{Campaign, Workload};
+use crate::environment::{Environment, Kind};
 use crate::report::Report;
-use crate::run::{LIAR, Playing, Run, Scenario};
-use crate::stage::{Kind, Stage};
+use crate::run::{LYING_PROXY, Run, Scenario, ScenarioFuture};
 
 pub(super) const SCENARIO: Scenario = Scenario {
-    name: "t02",
+    name: "kill_under_load",
+    number: Some("t02"),
     title: "kill -9 under load; a second later at most there is a service again",
     sizes: &[(Kind::Sqlite, 100, 1_000), (Kind::Postgres, 100, 1_000)],
-    red: LIAR,
-    play: |run| -> Playing<'_> { Box::pin(play(run)) },
+    mutation: LYING_PROXY,
+    execute: |run| -> ScenarioFuture<'_> { Box::pin(execute(run)) },
 };
 
 /// Within which time a process is ready, whatever the one before has left behind. A build without optimisations on a busy
 /// machine may take longer.
-const READY: Duration = Duration::from_secs(1);
+const MAX_START_TIME: Duration = Duration::from_secs(1);
 
-async fn play(run: &Run) -> Result<Report> {
-    let mut stage = Stage::set(run.plan()?).await?;
-    let mut campaign = Campaign::new(&stage, run.seed)?;
+async fn execute(run: &Run) -> Result<Report> {
+    let mut environment = Environment::set_up(run.setup()?).await?;
+    let mut campaign = Campaign::new(&environment, run.seed)?;
     let mut slowest = Duration::ZERO;
     for _ in 0..run.cycles {
-        let load = campaign.load(&stage, Crew::USUAL).await?;
-        tokio::time::sleep(campaign.chance.millis(100, 400)).await;
-        stage.kill(0);
+        let load = campaign.load(&environment, Workload::DEFAULT).await?;
+        tokio::time::sleep(campaign.rng.millis(100, 400)).await;
+        environment.kill(0);
         load.stop().await?;
-        if campaign.chance.one_in(5) {
-            stage.false_start(0, campaign.chance.millis(0, 60)).await;
+        if campaign.rng.one_in(5) {
+            environment.start_and_kill(0, campaign.rng.millis(0, 60)).await;
             campaign.report.faults += 1;
         }
-        stage.until_sessions_end().await?;
+        environment.wait_for_sessions_to_end().await?;
         campaign.report.faults += 1;
-        let ready = stage.start(0).await?;
+        let ready = environment.start(0).await?;
         campaign.report.recovered(ready);
         slowest = slowest.max(ready);
-        campaign.check(&stage).await?;
+        campaign.check(&environment).await?;
         campaign.report.cycles += 1;
     }
     let text = format!("a process was ready after {} ms at most", slowest.as_millis());
     if run.is_optimised() {
-        campaign.report.expect(slowest <= READY, || text);
+        campaign.report.expect(slowest <= MAX_START_TIME, || text);
     } else {
         campaign.report.note(text);
     }
-    campaign.finish(&stage).await
+    campaign.finish(&environment).await
 }

@@ -12,18 +12,19 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tonic::Code;
 
-use super::machine::{MIB, Process, is_quiet};
-use super::steady::{Experience, Refused, Steady, percentile};
+use super::machine::{MIB, Process, is_idle};
+use super::steady_caller::{Observations, Refused, SteadyCaller, percentile};
+use crate::environment::{Environment, Kind, Setup};
 use crate::report::Report;
-use crate::run::{Playing, Run, Scenario};
-use crate::stage::{Kind, Plan, Stage};
+use crate::run::{Run, Scenario, ScenarioFuture};
 
 pub(super) const SCENARIO: Scenario = Scenario {
-    name: "t23",
+    name: "login_flood",
+    number: Some("t23"),
     title: "a thousand logins a second: unknown users, wrong and right passwords",
     sizes: &[(Kind::Sqlite, 8, 300), (Kind::Postgres, 8, 300)],
-    red: "logins and honest calls go through a slow link",
-    play: |run| -> Playing<'_> { Box::pin(play(run)) },
+    mutation: "logins and honest calls go through a slow link",
+    execute: |run| -> ScenarioFuture<'_> { Box::pin(execute(run)) },
 };
 
 const ORGANISATION: &str = "DEMO";
@@ -33,82 +34,82 @@ const GUESSED: &str = "guessed";
 const PASSWORD: &str = "battery staple";
 
 /// Between two logins, and between two honest calls.
-const FLOOD: Duration = Duration::from_millis(1);
+const LOGIN_INTERVAL: Duration = Duration::from_millis(1);
 /// An unoptimised service has a third of the strength.
-const UNOPTIMISED_FLOOD: Duration = Duration::from_millis(3);
-const PACE: Duration = Duration::from_millis(10);
+const LOGIN_INTERVAL_UNOPTIMISED: Duration = Duration::from_millis(3);
+const CALL_INTERVAL: Duration = Duration::from_millis(10);
 /// Connections over which logins come.
 const CONNECTIONS: usize = 16;
 /// Memory of a hash that is being made, and what else may be needed.
-const PER_HASH: u64 = 20 * MIB;
-const BESIDE: u64 = 16 * MIB;
+const MEMORY_PER_HASH: u64 = 20 * MIB;
+const OTHER_MEMORY: u64 = 16 * MIB;
 /// Logins that are decided in a second, for each core that may be used for them; or this part of those that are when
 /// nobody else calls, on a machine that cannot do so many.
-const CHECKED: f64 = 60.0;
-const PART: f64 = 0.7;
+const MIN_LOGINS_PER_SECOND: f64 = 60.0;
+const MIN_SHARE_OF_CAPACITY: f64 = 0.7;
 /// How long it is looked at how many that are.
-const CALM: Duration = Duration::from_secs(2);
+const CAPACITY_SAMPLING_TIME: Duration = Duration::from_secs(2);
 /// In which time 99 of 100 are refused, or shown a token, by a service as it is shipped on a quiet machine; and
 /// by any.
-const REFUSED: Duration = Duration::from_millis(100);
-const SHOWN: Duration = Duration::from_millis(50);
-const CEILING: Duration = Duration::from_secs(1);
+const MAX_REFUSAL_P99: Duration = Duration::from_millis(100);
+const MAX_SHOW_P99: Duration = Duration::from_millis(50);
+const MAX_P99_ANY_BUILD: Duration = Duration::from_secs(1);
 /// After which honest calls alone need nothing more.
-const SETTLED: Duration = Duration::from_secs(1);
+const SETTLE_TIME: Duration = Duration::from_secs(1);
 /// Beyond the ceiling: a link in red mode.
-const SLOW: Duration = Duration::from_millis(1_200);
+const MUTATION_LATENCY: Duration = Duration::from_millis(1_200);
 
 /// Who tries to log in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Guest {
-    Unknown,
-    Wrong,
-    Right,
+enum Attempt {
+    UnknownUser,
+    WrongPassword,
+    RightPassword,
 }
 
 /// How a login ended: `None` when it succeeded.
 struct Login {
-    guest: Guest,
+    attempt: Attempt,
     took: Duration,
     refusal: Option<Refused>,
 }
 
-async fn play(run: &Run) -> Result<Report> {
+async fn execute(run: &Run) -> Result<Report> {
     let release = run.is_optimised();
-    let strict = release && is_quiet().await?;
-    let stage = Stage::set(Plan { liar: false, ..run.plan()? }).await?;
-    Steady::furnish(&stage).await?;
+    let strict = release && is_idle().await?;
+    let environment = Environment::set_up(Setup { lying_proxy: false, ..run.setup()? }).await?;
+    SteadyCaller::seed(&environment).await?;
     let users = [USER, GUESSED]
         .map(|user| json!({"user": {"id": user, "username": user, "password": PASSWORD, "permissions": []}}));
-    let made = stage.honest(0).await?.import_directory(&users).await;
+    let made = environment.direct_client(0).await?.import_directory(&users).await;
     ensure!(made.as_ref().is_ok_and(|made| made.failed == 0), "no user: {made:?}");
-    let link = FaultProxy::start(stage.entrance(0)).await?;
-    let mut entrance = stage.entrance(0);
-    if run.red {
-        link.delay_answers(SLOW);
-        entrance = link.address();
+    let link = FaultProxy::start(environment.entry_address(0)).await?;
+    let mut entry = environment.entry_address(0);
+    if run.mutated {
+        link.delay_answers(MUTATION_LATENCY);
+        entry = link.address();
     }
-    let process = Process::of(stage.server(0)?)?;
-    let calm = calm(stage.entrance(0)).await;
-    let steady = Steady::begin(stage.caller_at(entrance).await?, PACE);
-    tokio::time::sleep(SETTLED).await;
-    let before = process.forget_peak()?;
-    let every = if release { FLOOD } else { UNOPTIMISED_FLOOD };
+    let process = Process::of(environment.server(0)?)?;
+    let capacity = capacity(environment.entry_address(0)).await;
+    let steady = SteadyCaller::begin(environment.client_at(entry).await?, CALL_INTERVAL);
+    tokio::time::sleep(SETTLE_TIME).await;
+    let before = process.reset_peak()?;
+    let every = if release { LOGIN_INTERVAL } else { LOGIN_INTERVAL_UNOPTIMISED };
     let (began, time) = (Instant::now(), Duration::from_secs(run.cycles as u64));
-    let logins = flood(entrance, every, time).await;
+    let logins = flood(entry, every, time).await;
     let took = began.elapsed();
     let seen = steady.end().await?;
     let growth = process.peak()?.saturating_sub(before);
 
     let mut report = Report::default();
-    let limit = permits() as u64 * PER_HASH + BESIDE;
+    let limit = permits() as u64 * MEMORY_PER_HASH + OTHER_MEMORY;
     report.expect(growth <= limit, || format!("the service grew by {} of {} MiB", growth / MIB, limit / MIB));
     report.note(format!("of {} MiB the service grew by {} MiB", before / MIB, growth / MIB));
-    let wanted = CHECKED.min(calm * PART);
-    report.note(format!("{calm:.0} logins a second are decided for each core when nobody else calls"));
+    let wanted = MIN_LOGINS_PER_SECOND.min(capacity * MIN_SHARE_OF_CAPACITY);
+    report.note(format!("{capacity:.0} logins a second are decided for each core when nobody else calls"));
     judge_logins(&logins, took, strict.then_some(wanted), &mut report);
     judge_calls(&seen, strict, &mut report);
-    report.broken.extend(stage.panics());
+    report.broken.extend(environment.panics());
     report.cycles = run.cycles;
     report.faults = logins.len() as u64;
     report.operations = (seen.times.len() + seen.refused.len()) as u64;
@@ -121,8 +122,8 @@ fn permits() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from).saturating_sub(1).max(1)
 }
 
-async fn flood(entrance: SocketAddr, every: Duration, time: Duration) -> Vec<Login> {
-    let clients: Vec<_> = (0..CONNECTIONS).map(|_| Client::connect(entrance)).collect();
+async fn flood(entry: SocketAddr, every: Duration, time: Duration) -> Vec<Login> {
+    let clients: Vec<_> = (0..CONNECTIONS).map(|_| Client::connect(entry)).collect();
     let (mut logins, mut done) = (JoinSet::new(), Vec::new());
     let mut ticks = tokio::time::interval(every);
     // What was missed comes later: a thousand a second it is.
@@ -130,8 +131,9 @@ async fn flood(entrance: SocketAddr, every: Duration, time: Duration) -> Vec<Log
     let (began, mut number) = (Instant::now(), 0_usize);
     while began.elapsed() < time {
         ticks.tick().await;
-        let guest = [Guest::Unknown, Guest::Wrong, Guest::Unknown, Guest::Right][number % 4];
-        logins.spawn(login(clients[number % CONNECTIONS].clone(), guest, number));
+        let attempt =
+            [Attempt::UnknownUser, Attempt::WrongPassword, Attempt::UnknownUser, Attempt::RightPassword][number % 4];
+        logins.spawn(login(clients[number % CONNECTIONS].clone(), attempt, number));
         number += 1;
         while let Some(login) = logins.try_join_next() {
             done.extend(login.ok());
@@ -142,14 +144,14 @@ async fn flood(entrance: SocketAddr, every: Duration, time: Duration) -> Vec<Log
 }
 
 /// How many logins a second are decided for each core, when no more come than that.
-async fn calm(entrance: SocketAddr) -> f64 {
+async fn capacity(entry: SocketAddr) -> f64 {
     let (began, mut callers) = (Instant::now(), JoinSet::new());
     // One is always there when another one is done.
     for number in 0..=permits() {
         callers.spawn(async move {
-            let (client, mut count) = (Client::connect(entrance), 0_u32);
-            while began.elapsed() < CALM {
-                login(client.clone(), Guest::Unknown, number).await;
+            let (client, mut count) = (Client::connect(entry), 0_u32);
+            while began.elapsed() < CAPACITY_SAMPLING_TIME {
+                login(client.clone(), Attempt::UnknownUser, number).await;
                 count += 1;
             }
             count
@@ -159,37 +161,37 @@ async fn calm(entrance: SocketAddr) -> f64 {
     f64::from(count) / began.elapsed().as_secs_f64() / permits() as f64
 }
 
-async fn login(client: Client, guest: Guest, number: usize) -> Login {
+async fn login(client: Client, attempt: Attempt, number: usize) -> Login {
     let asked = Instant::now();
-    let user = match guest {
-        Guest::Unknown => format!("unknown-{number}"),
-        Guest::Wrong => GUESSED.to_owned(),
-        Guest::Right => USER.to_owned(),
+    let user = match attempt {
+        Attempt::UnknownUser => format!("unknown-{number}"),
+        Attempt::WrongPassword => GUESSED.to_owned(),
+        Attempt::RightPassword => USER.to_owned(),
     };
-    let password = if guest == Guest::Wrong { "wrong" } else { PASSWORD };
+    let password = if attempt == Attempt::WrongPassword { "wrong" } else { PASSWORD };
     let answer = client.login(ORGANISATION, &user, password, None).await;
     let took = asked.elapsed();
-    Login { guest, took, refusal: answer.err().map(|refusal| Refused::from(&refusal)) }
+    Login { attempt, took, refusal: answer.err().map(|refusal| Refused::from(&refusal)) }
 }
 
 fn judge_logins(logins: &[Login], took: Duration, wanted: Option<f64>, report: &mut Report) {
     let (mut told, mut overloaded) = ([BTreeSet::new(), BTreeSet::new()], [Vec::new(), Vec::new()]);
     let mut decided = 0_usize;
     for login in logins {
-        let known = usize::from(login.guest != Guest::Unknown);
+        let known = usize::from(login.attempt != Attempt::UnknownUser);
         match &login.refusal {
             None => {
                 decided += 1;
-                report.expect(login.guest == Guest::Right, || format!("{:?} is let in", login.guest));
+                report.expect(login.attempt == Attempt::RightPassword, || format!("{:?} is let in", login.attempt));
             }
             Some(Refused { code: Code::Unauthenticated, text, .. }) => {
                 decided += 1;
-                report.expect(login.guest != Guest::Right, || format!("a right password is wrong: {text}"));
+                report.expect(login.attempt != Attempt::RightPassword, || format!("a right password is wrong: {text}"));
                 told[known].insert(text.clone());
             }
             Some(Refused { code, text, retry }) => {
                 let right = *code == Code::ResourceExhausted && *retry;
-                report.expect(right, || format!("{:?}: {code:?} {text}, RetryInfo: {retry}", login.guest));
+                report.expect(right, || format!("{:?}: {code:?} {text}, RetryInfo: {retry}", login.attempt));
                 told[known].insert(text.clone());
                 overloaded[known].push(login.took);
             }
@@ -200,7 +202,7 @@ fn judge_logins(logins: &[Login], took: Duration, wanted: Option<f64>, report: &
     let refused: usize = overloaded.iter().map(Vec::len).sum();
     report.expect(refused > 0, || "nobody was refused: that was no flood".to_owned());
     let [unknown, known] = overloaded.map(|times| percentile(&times, 99));
-    let limit = if wanted.is_some() { REFUSED } else { CEILING };
+    let limit = if wanted.is_some() { MAX_REFUSAL_P99 } else { MAX_P99_ANY_BUILD };
     for p99 in [unknown, known] {
         report.expect(p99 <= limit, || format!("99 % of those who were refused waited {} ms", p99.as_millis()));
     }
@@ -217,10 +219,10 @@ fn judge_logins(logins: &[Login], took: Duration, wanted: Option<f64>, report: &
     ));
 }
 
-fn judge_calls(seen: &Experience, strict: bool, report: &mut Report) {
+fn judge_calls(seen: &Observations, strict: bool, report: &mut Report) {
     let (p50, p99) = (percentile(&seen.times, 50), seen.p99());
     seen.judge("logins", report);
-    let limit = if strict { SHOWN } else { CEILING };
+    let limit = if strict { MAX_SHOW_P99 } else { MAX_P99_ANY_BUILD };
     report.expect(p99 <= limit, || format!("99 % of honest calls took {} ms", p99.as_millis()));
     report.note(format!(
         "{} honest calls: half within {} µs, 99 % within {} µs",

@@ -10,18 +10,19 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 use tonic::transport::Endpoint;
 
-use super::steady::percentile;
+use super::steady_caller::percentile;
+use crate::environment::{Environment, Kind, ORGANISATION, PASSWORD, Setup, USER};
 use crate::report::Report;
-use crate::run::{Playing, Run, Scenario};
-use crate::stage::{Kind, ORGANISATION, PASSWORD, Plan, Stage, USER};
+use crate::run::{Run, Scenario, ScenarioFuture};
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "login_flood_networks",
+    number: None,
     title: "strangers on eight networks guess the password of a user, 128 at a time",
     // Seconds of the flood.
     sizes: &[(Kind::Sqlite, 5, 60), (Kind::Postgres, 5, 60)],
-    red: "the strangers are on the network of the user, as if the lock were one per user",
-    play: |run| -> Playing<'_> { Box::pin(play(run)) },
+    mutation: "the strangers are on the network of the user, as if the lock were one per user",
+    execute: |run| -> ScenarioFuture<'_> { Box::pin(execute(run)) },
 };
 
 /// Networks of strangers, and concurrent log-ins from each of them.
@@ -30,9 +31,9 @@ const LOGINS_PER_NETWORK: usize = 16;
 /// Time between two honest log-ins, and between two honest checks of a pass code.
 const LOGIN_INTERVAL: Duration = Duration::from_millis(250);
 const CHECK_INTERVAL: Duration = Duration::from_millis(100);
-const DEADLINE: Duration = Duration::from_secs(5);
+const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Part of the honest calls that must succeed, and the time within which 99 of 100 checks are answered.
-const SUCCESS: f64 = 0.99;
+const MIN_SUCCESS_SHARE: f64 = 0.99;
 const CHECK_P99: Duration = Duration::from_secs(1);
 const PASS_CODE: &str = "correct code";
 
@@ -43,18 +44,18 @@ struct Outcome {
     refused: Vec<String>,
 }
 
-async fn play(run: &Run) -> Result<Report> {
+async fn execute(run: &Run) -> Result<Report> {
     // A red run needs its five guesses to lock and some log-ins after.
     let length = Duration::from_secs(run.cycles.max(3) as u64);
-    let stage = Stage::set(Plan { liar: false, ..run.plan()? }).await?;
-    let server = stage.server(0)?.address();
-    let honest = stage.honest(0).await?;
+    let environment = Environment::set_up(Setup { lying_proxy: false, ..run.setup()? }).await?;
+    let server = environment.server(0)?.address();
+    let honest = environment.direct_client(0).await?;
     let token = json!({"authentication_code": "flooded", "pass_code": PASS_CODE});
     honest.try_call("CreateAccessToken", token).await.map_err(|refusal| anyhow!("no token: {}", refusal.text()))?;
 
     let mut strangers = JoinSet::new();
     for network in 0..NETWORKS {
-        let address = if run.red { [127, 0, 0, 2 + network] } else { [127, 1, network, 1] };
+        let address = if run.mutated { [127, 0, 0, 2 + network] } else { [127, 1, network, 1] };
         let client = from(server, address.into())?;
         for _ in 0..LOGINS_PER_NETWORK {
             strangers.spawn(guess(client.clone()));
@@ -83,14 +84,14 @@ async fn play(run: &Run) -> Result<Report> {
     let p99 = percentile(&checks.times, 99);
     report.expect(p99 < CHECK_P99, || format!("99 % of the checks took {} ms", p99.as_millis()));
     report.note(format!("checks: 99 % within {} ms", p99.as_millis()));
-    report.broken.extend(stage.panics());
+    report.broken.extend(environment.panics());
     Ok(report)
 }
 
 /// A client with an address of its own.
 fn from(server: SocketAddr, address: Ipv4Addr) -> Result<Client> {
     let endpoint = Endpoint::from_shared(format!("http://{server}"))?.local_address(Some(IpAddr::V4(address)));
-    Ok(Client::over(endpoint.connect_lazy()).with_deadline(DEADLINE))
+    Ok(Client::over(endpoint.connect_lazy()).with_deadline(CALL_TIMEOUT))
 }
 
 /// Guesses until the task is aborted.
@@ -134,7 +135,7 @@ fn judge(what: &str, outcome: &Outcome, report: &mut Report) {
     let (right, all) = (outcome.times.len(), outcome.times.len() + outcome.refused.len());
     report.operations += all as u64;
     report.acknowledged += right as u64;
-    report.expect(right as f64 >= SUCCESS * all as f64, || {
+    report.expect(right as f64 >= MIN_SUCCESS_SHARE * all as f64, || {
         format!("{right} of {all} {what} succeeded: {}", outcome.refused.first().map_or("", String::as_str))
     });
     report.note(format!("{what}: {right} of {all}"));

@@ -11,8 +11,8 @@ use anyhow::{Context, Result};
 pub(super) const MIB: u64 = 1 << 20;
 
 /// So many of a hundred ticks are idle on a machine that is quiet, looked at for so long.
-const QUIET: u64 = 80;
-const LOOKED: Duration = Duration::from_millis(500);
+const MIN_IDLE_PERCENT: u64 = 80;
+const SAMPLING_TIME: Duration = Duration::from_millis(500);
 
 /// A process that runs.
 #[derive(Debug, Clone)]
@@ -43,13 +43,13 @@ impl Process {
         self.status("VmRSS:")
     }
 
-    /// The most bytes of memory that it ever had, or had since [`Self::forget_peak`].
+    /// The most bytes of memory that it ever had, or had since [`Self::reset_peak`].
     pub(super) fn peak(&self) -> Result<u64> {
         self.status("VmHWM:")
     }
 
     /// From now on the peak is that of the time from now on. Answers what it has now.
-    pub(super) fn forget_peak(&self) -> Result<u64> {
+    pub(super) fn reset_peak(&self) -> Result<u64> {
         std::fs::write(self.folder.join("clear_refs"), "5").context("the peak of its memory cannot be reset")?;
         self.memory()
     }
@@ -68,12 +68,12 @@ impl Process {
 }
 
 /// Is there hardly anything else to do on this machine now? Whoever promises milliseconds needs it.
-pub(super) async fn is_quiet() -> Result<bool> {
+pub(super) async fn is_idle() -> Result<bool> {
     let before = ticks()?;
-    tokio::time::sleep(LOOKED).await;
+    tokio::time::sleep(SAMPLING_TIME).await;
     let after = ticks()?;
     let (idle, all) = (after.0 - before.0, after.1 - before.1);
-    Ok(idle * 100 >= all * QUIET)
+    Ok(idle * 100 >= all * MIN_IDLE_PERCENT)
 }
 
 /// How many ticks the cores had nothing to do, and how many there were.
@@ -86,7 +86,7 @@ fn ticks() -> Result<(u64, u64)> {
 }
 
 /// A binary that starts another one after it has given up something, such as `ulimit -n 128`, or through `taskset`.
-pub(super) fn restrained(folder: &Path, binary: &str, before: &str, through: &str) -> Result<String> {
+pub(super) fn restricted_binary(folder: &Path, binary: &str, before: &str, through: &str) -> Result<String> {
     let path = folder.join("restrained");
     std::fs::write(&path, format!("#!/bin/sh\n{before}\nexec {through} '{binary}' \"$@\"\n"))?;
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755))?;

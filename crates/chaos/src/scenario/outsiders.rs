@@ -15,38 +15,42 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
 use super::machine::{MIB, Process};
-use super::steady::percentile;
+use super::steady_caller::percentile;
+use crate::environment::{Environment, Setup};
 use crate::report::Report;
 use crate::run::Run;
-use crate::stage::{Plan, Stage};
 
 /// The address of honest callers.
-pub(super) const HONEST: [u8; 4] = [127, 0, 2, 1];
+pub(super) const HONEST_ADDRESS: [u8; 4] = [127, 0, 2, 1];
 /// Least share of honest calls that succeed, in percent.
-const SUCCEED: usize = 99;
+const MIN_SUCCESS_PERCENT: usize = 99;
 /// Within this time 99 of 100 shows are answered by a release, and by a build that is not optimised.
-const SHOWN: [Duration; 2] = [Duration::from_millis(250), Duration::from_millis(1_000)];
+const SHOW_P99: [Duration; 2] = [Duration::from_millis(250), Duration::from_millis(1_000)];
 /// The same for checks of pass codes, which hash.
-const CHECKED: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
+const CHECK_P99: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
 /// Within this time every probe is answered.
-const PROBED: Duration = Duration::from_secs(1);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Maximum memory of the service.
-const MEMORY: u64 = 384 * MIB;
+const MAX_MEMORY: u64 = 384 * MIB;
 /// Time that an honest caller waits for an answer.
-const DEADLINE: Duration = Duration::from_secs(5);
+const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
 const CODE: &str = "watched";
 const PASS_CODE: &str = "kettle-orbit-lantern";
 
 /// A stage whose service has a guard switched off in red mode. None: this build has no switch.
-pub(super) async fn stage(run: &Run, guard: &str, mut variables: Vec<(&'static str, String)>) -> Result<Option<Stage>> {
-    if run.red {
+pub(super) async fn environment(
+    run: &Run,
+    guard: &str,
+    mut variables: Vec<(&'static str, String)>,
+) -> Result<Option<Environment>> {
+    if run.mutated {
         if run.is_optimised() {
             return Ok(None);
         }
         variables.push(("ACCESS_TOKENS_WITHOUT_GUARD", guard.to_owned()));
     }
-    Stage::set(Plan { liar: false, variables, ..run.plan()? }).await.map(Some)
+    Environment::set_up(Setup { lying_proxy: false, variables, ..run.setup()? }).await.map(Some)
 }
 
 /// A TCP connection from an address of this machine.
@@ -88,7 +92,7 @@ const KINDS: [(Kind, Duration); 5] = [
 
 /// Honest callers.
 #[derive(Clone)]
-pub(super) struct Honest {
+pub(super) struct HonestCallers {
     grpc: SocketAddr,
     http: SocketAddr,
     ops: SocketAddr,
@@ -96,24 +100,31 @@ pub(super) struct Honest {
     key: String,
 }
 
-impl Honest {
+impl HonestCallers {
     /// Makes what they call for.
-    pub(super) async fn furnish(stage: &mut Stage) -> Result<Self> {
-        let session = stage.honest(0).await?.session().to_owned();
-        stage.use_api_key()?;
+    pub(super) async fn seed_data(environment: &mut Environment) -> Result<Self> {
+        let session = environment.direct_client(0).await?.session().to_owned();
+        environment.use_api_key()?;
         let token = json!({"authentication_code": CODE, "identifier": CODE, "pass_code": PASS_CODE});
-        let made = stage.honest(0).await?.try_call("CreateAccessToken", token).await;
+        let made = environment.direct_client(0).await?.try_call("CreateAccessToken", token).await;
         made.map_err(|refusal| anyhow::anyhow!("no token: {}", refusal.text()))?;
-        let server = stage.server(0)?;
-        let client = Client::over(channel(HONEST, server.address())?).with_session(&session).with_deadline(DEADLINE);
-        let key = stage.key().context("there is an API key")?.to_owned();
+        let server = environment.server(0)?;
+        let client =
+            Client::over(channel(HONEST_ADDRESS, server.address())?).with_session(&session).with_deadline(CALL_TIMEOUT);
+        let key = environment.key().context("there is an API key")?.to_owned();
         Ok(Self { grpc: server.address(), http: server.http_address(), ops: server.ops_address(), client, key })
     }
 
     /// Calls for some time, and finds fault with what was refused or slow.
-    pub(super) async fn call(self, time: Duration, stage: &Stage, run: &Run, report: &mut Report) -> Result<()> {
-        let process = Process::of(stage.server(0)?)?;
-        process.forget_peak()?;
+    pub(super) async fn call(
+        self,
+        time: Duration,
+        environment: &Environment,
+        run: &Run,
+        report: &mut Report,
+    ) -> Result<()> {
+        let process = Process::of(environment.server(0)?)?;
+        process.reset_peak()?;
         let mut kinds = JoinSet::new();
         for (kind, every) in KINDS {
             let honest = self.clone();
@@ -125,9 +136,9 @@ impl Honest {
             report.acknowledged += calls.iter().filter(|call| call.is_ok()).count() as u64;
         }
         let peak = process.peak()?;
-        report.expect(peak <= MEMORY, || format!("the service had {} MiB", peak / MIB));
+        report.expect(peak <= MAX_MEMORY, || format!("the service had {} MiB", peak / MIB));
         report.note(format!("the service had {} MiB at most", peak / MIB));
-        report.broken.extend(stage.panics());
+        report.broken.extend(environment.panics());
         Ok(())
     }
 
@@ -140,10 +151,10 @@ impl Honest {
             let honest = self.clone();
             calls.spawn(async move {
                 let asked = Instant::now();
-                match timeout(DEADLINE, honest.once(kind)).await {
+                match timeout(CALL_TIMEOUT, honest.once(kind)).await {
                     Ok(Ok(())) => Ok(asked.elapsed()),
                     Ok(Err(error)) => Err(format!("{error:#}")),
-                    Err(_) => Err(format!("no answer within {DEADLINE:?}")),
+                    Err(_) => Err(format!("no answer within {CALL_TIMEOUT:?}")),
                 }
             });
             while let Some(call) = calls.try_join_next() {
@@ -165,18 +176,20 @@ impl Honest {
                 self.client.try_call("CheckPassCode", request).await.map(drop).map_err(refused)
             }
             Kind::Login => {
-                let client = Client::over(channel(HONEST, self.grpc)?).with_deadline(DEADLINE);
+                let client = Client::over(channel(HONEST_ADDRESS, self.grpc)?).with_deadline(CALL_TIMEOUT);
                 client.login_with_api_key(&self.key).await.map(drop).map_err(refused)
             }
             Kind::Http => {
                 let body =
                     json!({"token": self.client.session(), "access_token_identifier": {"authentication_code": CODE}});
-                post(connect(HONEST, self.http).await?, "/v1/access_tokens/show", &body).await
+                post(connect(HONEST_ADDRESS, self.http).await?, "/v1/access_tokens/show", &body).await
             }
             Kind::Probe => {
-                let mut health = HealthClient::new(channel(HONEST, self.grpc)?);
-                timeout(PROBED, health.check(HealthCheckRequest::default())).await.context("no health in time")??;
-                timeout(PROBED, get(connect(HONEST, self.ops).await?, "/readyz"))
+                let mut health = HealthClient::new(channel(HONEST_ADDRESS, self.grpc)?);
+                timeout(PROBE_TIMEOUT, health.check(HealthCheckRequest::default()))
+                    .await
+                    .context("no health in time")??;
+                timeout(PROBE_TIMEOUT, get(connect(HONEST_ADDRESS, self.ops).await?, "/readyz"))
                     .await
                     .context("no readiness in time")?
             }
@@ -187,16 +200,16 @@ impl Honest {
 fn judge(kind: Kind, calls: &[Result<Duration, String>], run: &Run, report: &mut Report) {
     let times: Vec<_> = calls.iter().filter_map(|call| call.as_ref().ok().copied()).collect();
     let first = calls.iter().find_map(|call| call.as_ref().err());
-    report.expect(times.len() * 100 >= calls.len() * SUCCEED, || {
+    report.expect(times.len() * 100 >= calls.len() * MIN_SUCCESS_PERCENT, || {
         format!("{kind:?}: only {} of {} honest calls succeeded: {first:?}", times.len(), calls.len())
     });
     let p99 = percentile(&times, 99);
     let build = usize::from(!run.is_optimised());
     let limit = match kind {
-        Kind::Show => SHOWN[build],
+        Kind::Show => SHOW_P99[build],
         // A new connection each time: one packet that is sent again costs a second.
-        Kind::Check | Kind::Login | Kind::Http => CHECKED[build],
-        Kind::Probe => PROBED,
+        Kind::Check | Kind::Login | Kind::Http => CHECK_P99[build],
+        Kind::Probe => PROBE_TIMEOUT,
     };
     report.expect(p99 <= limit, || format!("{kind:?}: 99 % of honest calls took {} ms", p99.as_millis()));
     report.note(format!("{kind:?}: {} of {} succeeded, 99 % within {} ms", times.len(), calls.len(), p99.as_millis()));

@@ -8,102 +8,110 @@ use anyhow::{Context, Result, ensure};
 use tokio::task::block_in_place;
 use tonic::Code;
 
-use super::machine::{MIB, Process, restrained};
-use super::steady::{Refused, Steady, percentile};
-use super::volley::{DEADLINE, Pace, Score, Volley};
+use super::frame_load::{Arrival, CALL_TIMEOUT, FrameLoad, Tally};
+use super::machine::{MIB, Process, restricted_binary};
+use super::steady_caller::{Refused, SteadyCaller, percentile};
+use crate::environment::{Environment, Kind, Setup};
 use crate::report::Report;
-use crate::run::{Playing, Run, Scenario};
-use crate::stage::{Kind, Plan, Stage};
+use crate::run::{Run, Scenario, ScenarioFuture};
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "overload",
+    number: None,
     title: "ten times as many calls as the service, with its database on a core of its own, can answer",
     sizes: &[(Kind::Sqlite, 4, 60), (Kind::Postgres, 4, 60)],
-    red: "the service takes a hundred thousand calls at once",
-    play: |run| -> Playing<'_> { Box::pin(play(run)) },
+    mutation: "the service takes a hundred thousand calls at once",
+    execute: |run| -> ScenarioFuture<'_> { Box::pin(execute(run)) },
 };
 
 /// The core of the service and of its database.
-const CORE: &str = "0";
+const SERVICE_CORE: &str = "0";
 /// How the most that it can do is found: over so many connections, with so many callers on each.
-const FEW: usize = 8;
-const CALLERS: usize = 8;
+const CAPACITY_CONNECTIONS: usize = 8;
+const CALLERS_PER_CONNECTION: usize = 8;
 /// Over how many connections too much comes. All that they may have open is more than is answered in a second.
-const CONNECTIONS: usize = 160;
+const OVERLOAD_CONNECTIONS: usize = 160;
 /// How many times the most that it can do, one after the other. The promise is about the last.
-const TIMES: [f64; 3] = [2.0, 4.0, 10.0];
+const LOAD_FACTORS: [f64; 3] = [2.0, 4.0, 10.0];
 /// The part of the most that has to be left.
-const GOODPUT: f64 = 0.9;
-const WARM_UP: Duration = Duration::from_secs(1);
-const MEASURED: Duration = Duration::from_secs(3);
+const MIN_GOODPUT: f64 = 0.9;
+const WARM_UP_TIME: Duration = Duration::from_secs(1);
+const MEASURING_TIME: Duration = Duration::from_secs(3);
 /// What the service may need in addition.
-const GROWTH: u64 = 64 * MIB;
+const MAX_GROWTH: u64 = 64 * MIB;
 /// Between two calls of somebody who looks at refusals.
-const PACE: Duration = Duration::from_millis(25);
+const PROBE_INTERVAL: Duration = Duration::from_millis(25);
 
-async fn play(run: &Run) -> Result<Report> {
+async fn execute(run: &Run) -> Result<Report> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     if cores < 2 {
         return Ok(Report::skipped("it needs two cores: one for the service with its database, one for its callers"));
     }
     let folder = tempfile::tempdir()?;
-    let mut plan = Plan { liar: false, ..run.plan()? };
-    plan.binary = restrained(folder.path(), &run.binary, "", &format!("taskset -c {CORE}"))?;
-    if run.red {
-        plan.variables.push(("ACCESS_TOKENS__GRPC__CALLS_AT_ONCE", "100000".to_owned()));
+    let mut setup = Setup { lying_proxy: false, ..run.setup()? };
+    setup.binary = restricted_binary(folder.path(), &run.binary, "", &format!("taskset -c {SERVICE_CORE}"))?;
+    if run.mutated {
+        setup.variables.push(("ACCESS_TOKENS__GRPC__CALLS_AT_ONCE", "100000".to_owned()));
     }
-    if let Some(cluster) = &plan.cluster {
+    if let Some(cluster) = &setup.cluster {
         // Else the callers take from the database what the service would need of it.
-        block_in_place(|| cluster.pin(CORE)).context("PostgreSQL cannot be pinned")?;
+        block_in_place(|| cluster.pin(SERVICE_CORE)).context("PostgreSQL cannot be pinned")?;
     }
-    let stage = Stage::set(plan).await?;
-    Steady::furnish(&stage).await?;
+    let environment = Environment::set_up(setup).await?;
+    SteadyCaller::seed(&environment).await?;
     let callers = Cores::only(&format!("1-{}", cores - 1), cores)?;
-    let report = measure(run, &stage).await;
+    let report = measure(run, &environment).await;
     drop(callers);
     report
 }
 
-async fn measure(run: &Run, stage: &Stage) -> Result<Report> {
-    let client = stage.honest(0).await?;
-    let volley = Volley::new(stage.server(0)?.address(), client.session(), "ShowAccessToken", &Steady::message());
-    volley.fire(FEW, Pace::Closed(CALLERS), WARM_UP).await;
-    let best = volley.fire(FEW, Pace::Closed(CALLERS), MEASURED).await;
-    let peak = best.good.len() as f64 / MEASURED.as_secs_f64();
+async fn measure(run: &Run, environment: &Environment) -> Result<Report> {
+    let client = environment.direct_client(0).await?;
+    let load =
+        FrameLoad::new(environment.server(0)?.address(), client.session(), "ShowAccessToken", &SteadyCaller::message());
+    load.run_load(CAPACITY_CONNECTIONS, Arrival::Closed(CALLERS_PER_CONNECTION), WARM_UP_TIME).await;
+    let best = load.run_load(CAPACITY_CONNECTIONS, Arrival::Closed(CALLERS_PER_CONNECTION), MEASURING_TIME).await;
+    let peak = best.good.len() as f64 / MEASURING_TIME.as_secs_f64();
     ensure!(peak > 0.0, "nothing was answered: {}", text(&best));
 
     let mut report = Report::default();
     report.note(format!("at most {peak:.0} calls a second; {}", text(&best)));
-    for times in TIMES {
-        let goodput = too_much(run, stage, &volley, peak * times, &mut report).await?;
+    for times in LOAD_FACTORS {
+        let goodput = too_much(run, environment, &load, peak * times, &mut report).await?;
         let part = goodput / peak;
         report.note(format!("{times} times as many: {goodput:.0} a second succeeded, {:.0} %", part * 100.0));
-        if times == TIMES[TIMES.len() - 1] {
-            report.expect(part >= GOODPUT, || format!("{goodput:.0} calls a second succeeded; {peak:.0} can"));
+        if times == LOAD_FACTORS[LOAD_FACTORS.len() - 1] {
+            report.expect(part >= MIN_GOODPUT, || format!("{goodput:.0} calls a second succeeded; {peak:.0} can"));
         }
     }
-    report.broken.extend(stage.panics());
+    report.broken.extend(environment.panics());
     report.cycles = run.cycles;
     Ok(report)
 }
 
 /// So many calls a second. Answers how many of them succeeded in a second.
-async fn too_much(run: &Run, stage: &Stage, volley: &Volley, rate: f64, report: &mut Report) -> Result<f64> {
-    let process = Process::of(stage.server(0)?)?;
-    let before = process.forget_peak()?;
+async fn too_much(
+    run: &Run,
+    environment: &Environment,
+    load: &FrameLoad,
+    rate: f64,
+    report: &mut Report,
+) -> Result<f64> {
+    let process = Process::of(environment.server(0)?)?;
+    let before = process.reset_peak()?;
     let time = Duration::from_secs(run.cycles as u64);
-    let looker = Steady::begin(stage.honest(0).await?.with_deadline(DEADLINE), PACE);
-    let score = volley.fire(CONNECTIONS, Pace::Open(rate / CONNECTIONS as f64), time).await;
+    let looker = SteadyCaller::begin(environment.direct_client(0).await?.with_deadline(CALL_TIMEOUT), PROBE_INTERVAL);
+    let tally = load.run_load(OVERLOAD_CONNECTIONS, Arrival::Open(rate / OVERLOAD_CONNECTIONS as f64), time).await;
     let seen = looker.end().await?;
     let growth = process.peak()?.saturating_sub(before);
 
-    let offered = score.offered as f64 / time.as_secs_f64();
-    report.note(text(&score));
+    let offered = tally.offered as f64 / time.as_secs_f64();
+    report.note(text(&tally));
     report.note(format!("of {} MiB the service grew by {} MiB", before / MIB, growth / MIB));
-    report.expect(offered >= rate * GOODPUT, || format!("only {offered:.0} calls a second were made of {rate:.0}"));
-    report.expect(growth <= GROWTH, || format!("the service grew by {} MiB", growth / MIB));
-    report.expect(score.reset + score.cut == 0, || {
-        format!("{} streams and {} connections were cut", score.reset, score.cut)
+    report.expect(offered >= rate * MIN_GOODPUT, || format!("only {offered:.0} calls a second were made of {rate:.0}"));
+    report.expect(growth <= MAX_GROWTH, || format!("the service grew by {} MiB", growth / MIB));
+    report.expect(tally.reset + tally.cut == 0, || {
+        format!("{} streams and {} connections were cut", tally.reset, tally.cut)
     });
     let wrong = |refusal: &&Refused| {
         let own = matches!(refusal.code, Code::DeadlineExceeded | Code::Cancelled);
@@ -116,14 +124,14 @@ async fn too_much(run: &Run, stage: &Stage, volley: &Volley, rate: f64, report: 
         seen.times.len(),
         seen.refused.len()
     ));
-    report.operations += score.offered;
-    report.acknowledged += score.good.len() as u64;
-    report.faults += score.offered - score.good.len() as u64;
-    Ok(score.good.len() as f64 / time.as_secs_f64())
+    report.operations += tally.offered;
+    report.acknowledged += tally.good.len() as u64;
+    report.faults += tally.offered - tally.good.len() as u64;
+    Ok(tally.good.len() as f64 / time.as_secs_f64())
 }
 
-fn text(score: &Score) -> String {
-    let Score { offered, good, refused, expired, unsent, reset, cut } = score;
+fn text(tally: &Tally) -> String {
+    let Tally { offered, good, refused, expired, unsent, reset, cut } = tally;
     format!(
         "{offered} calls: {} good (half within {} ms, 99 % within {} ms), {} refused (half within {} ms), {expired} late, \
          {unsent} never sent, {reset} reset; {cut} connections cut",

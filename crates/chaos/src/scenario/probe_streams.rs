@@ -9,52 +9,53 @@ use tokio::task::JoinSet;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
-use super::strangers::{self, Honest, channel, connect};
+use super::outsiders::{self, HonestCallers, channel, connect};
+use crate::environment::Kind;
 use crate::report::Report;
-use crate::run::{Playing, Run, Scenario};
-use crate::stage::Kind;
+use crate::run::{Run, Scenario, ScenarioFuture};
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "probe_streams",
+    number: None,
     title: "strangers watch health over more connections than there may be, and keep connections of operators",
     sizes: &[(Kind::Sqlite, 5, 60), (Kind::Postgres, 5, 60)],
-    red: "connections of strangers do not give way to others",
-    play: |run| -> Playing<'_> { Box::pin(play(run)) },
+    mutation: "connections of strangers do not give way to others",
+    execute: |run| -> ScenarioFuture<'_> { Box::pin(execute(run)) },
 };
 
 /// Connections that the service may have. As few as that, because each takes files here and in the service.
-const ROOM: usize = 300;
+const MAX_CONNECTIONS: usize = 300;
 /// Number of addresses from which strangers connect.
-const WATCHES: usize = 360;
+const WATCH_CONNECTIONS: usize = 360;
 const ADDRESSES: usize = 12;
 /// Idle connections to the port for operators.
-const IDLE: usize = 90;
+const IDLE_CONNECTIONS: usize = 90;
 /// Between the strangers and the honest callers.
-const SETTLED: Duration = Duration::from_secs(2);
+const SETTLE_TIME: Duration = Duration::from_secs(2);
 
-async fn play(run: &Run) -> Result<Report> {
+async fn execute(run: &Run) -> Result<Report> {
     let variables = vec![
-        ("ACCESS_TOKENS__GRPC__CONNECTIONS", ROOM.to_string()),
-        ("ACCESS_TOKENS__HTTP__CONNECTIONS", ROOM.to_string()),
+        ("ACCESS_TOKENS__GRPC__CONNECTIONS", MAX_CONNECTIONS.to_string()),
+        ("ACCESS_TOKENS__HTTP__CONNECTIONS", MAX_CONNECTIONS.to_string()),
     ];
-    let Some(mut stage) = strangers::stage(run, "connections", variables).await? else {
+    let Some(mut environment) = outsiders::environment(run, "connections", variables).await? else {
         return Ok(Report::skipped("a release has no guard that can be off"));
     };
-    let honest = Honest::furnish(&mut stage).await?;
-    let server = stage.server(0)?;
+    let honest = HonestCallers::seed(&mut environment).await?;
+    let server = environment.server(0)?;
     let (grpc, http, ops) = (server.address(), server.http_address(), server.ops_address());
     let mut strangers = JoinSet::new();
-    for number in 0..WATCHES {
+    for number in 0..WATCH_CONNECTIONS {
         let from = [127, 0, 4, (number % ADDRESSES) as u8 + 1];
         strangers.spawn(watch(from, grpc));
         strangers.spawn(keep(from, http, "/openapi.json"));
     }
-    for number in 0..IDLE {
+    for number in 0..IDLE_CONNECTIONS {
         strangers.spawn(keep([127, 0, 4, (number % ADDRESSES) as u8 + 1], ops, "/livez"));
     }
-    tokio::time::sleep(SETTLED).await;
+    tokio::time::sleep(SETTLE_TIME).await;
     let mut report = Report { cycles: run.cycles, faults: strangers.len() as u64, ..Report::default() };
-    honest.call(Duration::from_secs(run.cycles as u64), &stage, run, &mut report).await?;
+    honest.call(Duration::from_secs(run.cycles as u64), &environment, run, &mut report).await?;
     drop(strangers);
     Ok(report)
 }

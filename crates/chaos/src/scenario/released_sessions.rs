@@ -10,63 +10,64 @@ use anyhow::Result;
 use tokio::task::JoinSet;
 
 use super::machine::{MIB, Process};
-use super::steady::{Steady, percentile};
+use super::steady_caller::{SteadyCaller, percentile};
+use crate::environment::{Environment, Kind, Setup};
 use crate::report::Report;
-use crate::run::{Playing, Run, Scenario};
-use crate::stage::{Kind, Plan, Stage};
+use crate::run::{Run, Scenario, ScenarioFuture};
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "released_sessions",
+    number: None,
     title: "an API key without any permission opens and releases sessions in a loop, beside a long list of released ones",
     sizes: &[(Kind::Sqlite, 5, 60), (Kind::Postgres, 5, 60)],
-    red: "the limit on log-ins of one key",
-    play: |run| -> Playing<'_> { Box::pin(play(run)) },
+    mutation: "the limit on log-ins of one key",
+    execute: |run| -> ScenarioFuture<'_> { Box::pin(execute(run)) },
 };
 
 /// The limits of the service, as they are shipped.
-const BURST: u64 = 500;
-const PER_SECOND: u64 = 50;
+const LOGIN_BURST: u64 = 500;
+const LOGINS_PER_SECOND: u64 = 50;
 /// Loops of log-in and release at a time.
 const LOOPS: usize = 16;
 /// Between two honest calls.
-const PACE: Duration = Duration::from_millis(10);
+const CALL_INTERVAL: Duration = Duration::from_millis(10);
 /// Honest calls of a hundred that succeed.
-const HONEST: usize = 99;
+const MIN_SUCCESS_PERCENT: usize = 99;
 /// Sessions that were released before, at size soak and at size ci. On PostgreSQL, where they can be made quickly.
-const RELEASED: u64 = 1_000_000;
-const FEW_RELEASED: u64 = 100_000;
+const RELEASED_SESSIONS_SOAK: u64 = 1_000_000;
+const RELEASED_SESSIONS_CI: u64 = 100_000;
 /// Memory that they may take, and what the load may need beside.
-const MEMORY: u64 = 64 * MIB;
-const BESIDE: u64 = 32 * MIB;
+const LIST_MEMORY: u64 = 64 * MIB;
+const LOAD_MEMORY: u64 = 32 * MIB;
 /// The time that 99 of 100 honest calls keep.
-const SHOWN: Duration = Duration::from_millis(250);
-const SETTLED: Duration = Duration::from_secs(2);
+const MAX_P99: Duration = Duration::from_millis(250);
+const SETTLE_TIME: Duration = Duration::from_secs(2);
 /// Time for which calls are measured without the list, and as long with it, at size soak. Releases of the last 5 minutes are read again
 /// every 30 seconds, so such a reading falls into it.
-const QUIET: Duration = Duration::from_secs(40);
+const MEASURING_TIME: Duration = Duration::from_secs(40);
 /// The time that no call may exceed because of the list.
-const LONGEST: Duration = Duration::from_millis(50);
+const SLOW_CALL: Duration = Duration::from_millis(50);
 
-async fn play(run: &Run) -> Result<Report> {
-    let mut plan = Plan { liar: false, ..run.plan()? };
-    if run.red {
-        plan.variables.push(("ACCESS_TOKENS__SESSIONS__LOGINS_PER_SECOND", "0".to_owned()));
+async fn execute(run: &Run) -> Result<Report> {
+    let mut setup = Setup { lying_proxy: false, ..run.setup()? };
+    if run.mutated {
+        setup.variables.push(("ACCESS_TOKENS__SESSIONS__LOGINS_PER_SECOND", "0".to_owned()));
     }
-    let mut stage = Stage::set(plan).await?;
-    Steady::furnish(&stage).await?;
-    let key = stage.api_key("looping", "access_tokens.lookup")?;
+    let mut environment = Environment::set_up(setup).await?;
+    SteadyCaller::seed(&environment).await?;
+    let key = environment.api_key("looping", "access_tokens.lookup")?;
     let mut report = Report::default();
-    let before = Process::of(stage.server(0)?)?.memory()?;
+    let before = Process::of(environment.server(0)?)?.memory()?;
     let many = run.cycles >= 60;
     if run.kind == Kind::Postgres {
-        let without = if many { slow(&stage).await? } else { (0, Duration::ZERO) };
-        release(&stage, if many { RELEASED } else { FEW_RELEASED })?;
-        stage.terminate(0)?;
-        let ready = stage.start(0).await?;
+        let without = if many { slow(&environment).await? } else { (0, Duration::ZERO) };
+        release(&environment, if many { RELEASED_SESSIONS_SOAK } else { RELEASED_SESSIONS_CI })?;
+        environment.terminate(0)?;
+        let ready = environment.start(0).await?;
         report.note(format!("ready after {} ms with them", ready.as_millis()));
         if many {
-            let with = slow(&stage).await?;
-            let limit = LONGEST.as_millis();
+            let with = slow(&environment).await?;
+            let limit = SLOW_CALL.as_millis();
             report.note(format!(
                 "calls of more than {limit} ms, and the slowest: {without:?} without them, {with:?} with them"
             ));
@@ -74,30 +75,30 @@ async fn play(run: &Run) -> Result<Report> {
                 .expect(with.0 <= without.0, || format!("{} calls took more than {limit} ms because of them", with.0));
         }
     }
-    let process = Process::of(stage.server(0)?)?;
-    let steady = Steady::begin(stage.caller(0).await?, PACE);
-    tokio::time::sleep(SETTLED).await;
+    let process = Process::of(environment.server(0)?)?;
+    let steady = SteadyCaller::begin(environment.client(0).await?, CALL_INTERVAL);
+    tokio::time::sleep(SETTLE_TIME).await;
     let (began, time) = (Instant::now(), Duration::from_secs(run.cycles as u64));
     let seen = [AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0)];
-    let seen = loops(stage.entrance(0), &key, time, Arc::new(seen)).await;
+    let seen = loops(environment.entry_address(0), &key, time, Arc::new(seen)).await;
     let took = began.elapsed();
     let honest = steady.end().await?;
 
     let [opened, refused, failed] = [0, 1, 2].map(|place: usize| seen[place].load(Ordering::Relaxed));
-    let allowed = BURST + PER_SECOND * (took.as_secs() + 1);
+    let allowed = LOGIN_BURST + LOGINS_PER_SECOND * (took.as_secs() + 1);
     report.expect(opened <= allowed, || format!("one key opened {opened} sessions, not {allowed} at most"));
-    report.expect(opened >= BURST.min(allowed / 2), || format!("one key opened only {opened} sessions"));
+    report.expect(opened >= LOGIN_BURST.min(allowed / 2), || format!("one key opened only {opened} sessions"));
     report.expect(refused > 0, || "no log-in was refused: that was no flood".to_owned());
     report.expect(failed == 0, || format!("{failed} log-ins or releases failed otherwise"));
     let growth = process.memory()?.saturating_sub(before);
-    let limit = MEMORY + BESIDE;
+    let limit = LIST_MEMORY + LOAD_MEMORY;
     report.expect(growth <= limit, || format!("the service grew by {} of {} MiB", growth / MIB, limit / MIB));
     let all = honest.times.len() + honest.refused.len();
-    report.expect(honest.times.len() * 100 >= all * HONEST, || {
+    report.expect(honest.times.len() * 100 >= all * MIN_SUCCESS_PERCENT, || {
         format!("{} of {all} honest calls failed: {:?}", honest.refused.len(), honest.refused.first())
     });
     let p99 = honest.p99();
-    report.expect(p99 <= SHOWN, || format!("99 % of honest calls took {} ms", p99.as_millis()));
+    report.expect(p99 <= MAX_P99, || format!("99 % of honest calls took {} ms", p99.as_millis()));
     report.note(format!(
         "{opened} sessions opened and {refused} log-ins refused in {} s; the service grew by {} MiB; {all} honest calls, half \
          within {} µs, 99 % within {} µs",
@@ -106,7 +107,7 @@ async fn play(run: &Run) -> Result<Report> {
         percentile(&honest.times, 50).as_micros(),
         p99.as_micros()
     ));
-    report.broken.extend(stage.panics());
+    report.broken.extend(environment.panics());
     report.cycles = run.cycles;
     report.faults = opened + refused;
     report.operations = all as u64;
@@ -114,19 +115,19 @@ async fn play(run: &Run) -> Result<Report> {
     Ok(report)
 }
 
-/// Returns how many honest calls took longer than [`LONGEST`] in a quiet time, and how long the slowest one took.
-async fn slow(stage: &Stage) -> Result<(usize, Duration)> {
-    let steady = Steady::begin(stage.caller(0).await?, PACE);
-    tokio::time::sleep(QUIET).await;
+/// Returns how many honest calls took longer than [`SLOW_CALL`] in a quiet time, and how long the slowest one took.
+async fn slow(environment: &Environment) -> Result<(usize, Duration)> {
+    let steady = SteadyCaller::begin(environment.client(0).await?, CALL_INTERVAL);
+    tokio::time::sleep(MEASURING_TIME).await;
     let honest = steady.end().await?;
     anyhow::ensure!(honest.refused.is_empty(), "a call was refused in a quiet time: {:?}", honest.refused.first());
-    let slow = honest.times.iter().filter(|time| **time > LONGEST).count();
+    let slow = honest.times.iter().filter(|time| **time > SLOW_CALL).count();
     Ok((slow, honest.times.iter().max().copied().unwrap_or_default()))
 }
 
 /// Sessions that were released just now, as the service writes them.
-fn release(stage: &Stage, count: u64) -> Result<()> {
-    stage.psql(&format!(
+fn release(environment: &Environment, count: u64) -> Result<()> {
+    environment.psql(&format!(
         "INSERT INTO released_session (id, released_at, expires_at) SELECT upper(md5(n::text)), \
          CAST(extract(epoch FROM now()) * 1000000 AS bigint) - n * 100, \
          CAST(extract(epoch FROM now()) * 1000000 AS bigint) + 7200000000 - n * 6000 FROM generate_series(1::bigint, {count}) n"
@@ -136,11 +137,10 @@ fn release(stage: &Stage, count: u64) -> Result<()> {
 
 /// Opens and releases sessions until the time is over. Counts those that were opened, log-ins that were refused because
 /// there were too many, and everything else that was refused.
-async fn loops(entrance: SocketAddr, key: &str, time: Duration, seen: Arc<[AtomicU64; 3]>) -> Arc<[AtomicU64; 3]> {
+async fn loops(entry: SocketAddr, key: &str, time: Duration, seen: Arc<[AtomicU64; 3]>) -> Arc<[AtomicU64; 3]> {
     let (mut all, over) = (JoinSet::new(), Arc::new(AtomicBool::new(false)));
     for _ in 0..LOOPS {
-        let (client, key, seen, over) =
-            (Client::connect(entrance), key.to_owned(), Arc::clone(&seen), Arc::clone(&over));
+        let (client, key, seen, over) = (Client::connect(entry), key.to_owned(), Arc::clone(&seen), Arc::clone(&over));
         all.spawn(async move {
             while !over.load(Ordering::Relaxed) {
                 let place = match client.login_with_api_key(&key).await {

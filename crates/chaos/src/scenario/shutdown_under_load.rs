@@ -5,44 +5,45 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use tokio::task::JoinSet;
 
-use crate::campaign::{Campaign, Crew};
-use crate::hostile::{self, Door, Hostility, Stuck};
+use crate::campaign::{Campaign, Workload};
+use crate::environment::{Environment, Kind};
+use crate::hostile::{self, Hostility, Target, UnfinishedCalls};
 use crate::report::Report;
-use crate::run::{Playing, Run, Scenario};
-use crate::stage::{Kind, Stage};
+use crate::run::{Run, Scenario, ScenarioFuture};
 
 pub(super) const SCENARIO: Scenario = Scenario {
-    name: "t14",
+    name: "shutdown_under_load",
+    number: Some("t14"),
     title: "SIGTERM under load, with silent, half and slow connections around and calls that never come to their end",
     sizes: &[(Kind::Sqlite, 5, 1_000)],
-    red: "a proxy before the service acknowledges writes that it passes on later, and the service is deaf for a while",
-    play: |run| -> Playing<'_> { Box::pin(play(run)) },
+    mutation: "a proxy before the service acknowledges writes that it passes on later, and the service is deaf for a while",
+    execute: |run| -> ScenarioFuture<'_> { Box::pin(execute(run)) },
 };
 
 /// A shutdown mostly waits for others: so many processes, each with a file of its own, do so side by side.
-const SIDE_BY_SIDE: usize = 20;
+const MAX_CONCURRENT_PROCESSES: usize = 20;
 /// Within which time the process ends.
-const STOPPED: Duration = Duration::from_secs(10);
+const MAX_SHUTDOWN_TIME: Duration = Duration::from_secs(10);
 /// Hostile connections of each kind, to each door, and calls that never end.
-const AROUND: usize = 2;
+const HOSTILE_CONNECTIONS_PER_KIND: usize = 2;
 /// How long there is a load after the process was asked to stop.
-const AFTER: Duration = Duration::from_millis(300);
+const LOAD_TIME_AFTER_SIGNAL: Duration = Duration::from_millis(300);
 /// How long the process does not hear the signal in red mode.
-const DEAF: Duration = Duration::from_secs(11);
+const MUTATION_SIGNAL_DELAY: Duration = Duration::from_secs(11);
 
-async fn play(run: &Run) -> Result<Report> {
+async fn execute(run: &Run) -> Result<Report> {
     let (mut report, mut processes) = (Report::default(), JoinSet::new());
-    let count = SIDE_BY_SIDE.min(run.cycles);
+    let count = MAX_CONCURRENT_PROCESSES.min(run.cycles);
     for number in 0..count {
-        let stage = Stage::set(run.plan()?).await?;
-        let campaign = Campaign::new(&stage, run.seed + number as u64)?;
+        let environment = Environment::set_up(run.setup()?).await?;
+        let campaign = Campaign::new(&environment, run.seed + number as u64)?;
         let cycles = (run.cycles - number).div_ceil(count);
-        processes.spawn(stop_and_start(stage, campaign, cycles, run.red));
+        processes.spawn(stop_and_start(environment, campaign, cycles, run.mutated));
     }
     let mut slowest = Duration::ZERO;
     while let Some(done) = processes.join_next().await {
         let (found, took) = done.context("a process broke")??;
-        report.absorb(found);
+        report.merge(found);
         slowest = slowest.max(took);
     }
     report.note(format!("the process ended {} ms after SIGTERM at most", slowest.as_millis()));
@@ -51,40 +52,45 @@ async fn play(run: &Run) -> Result<Report> {
 
 /// One process, again and again. Answers what was found, and how long the longest shutdown took.
 async fn stop_and_start(
-    mut stage: Stage,
+    mut environment: Environment,
     mut campaign: Campaign,
     cycles: usize,
-    red: bool,
+    mutated: bool,
 ) -> Result<(Report, Duration)> {
     let mut slowest = Duration::ZERO;
     for _ in 0..cycles {
-        let load = campaign.load(&stage, Crew { writers: 4, ..Crew::USUAL }).await?;
-        let doors = Door::of(&stage, 0)?;
-        let around = tokio::spawn(async move { hostile::attack(&doors, Hostility::ALL, AROUND).await });
-        let stuck = Stuck::calls(doors[0].address, &stage.honest(0).await?, AROUND)?;
-        tokio::time::sleep(campaign.chance.millis(200, 1_000)).await;
+        let load = campaign.load(&environment, Workload { writers: 4, ..Workload::DEFAULT }).await?;
+        let targets = Target::of(&environment, 0)?;
+        let around =
+            tokio::spawn(async move { hostile::attack(&targets, Hostility::ALL, HOSTILE_CONNECTIONS_PER_KIND).await });
+        let unfinished_calls = UnfinishedCalls::calls(
+            targets[0].address,
+            &environment.direct_client(0).await?,
+            HOSTILE_CONNECTIONS_PER_KIND,
+        )?;
+        tokio::time::sleep(campaign.rng.millis(200, 1_000)).await;
         let load = tokio::spawn(async move {
-            tokio::time::sleep(AFTER).await;
+            tokio::time::sleep(LOAD_TIME_AFTER_SIGNAL).await;
             load.stop().await
         });
         let asked = Instant::now();
-        if red {
-            stage.signal(0, "STOP");
-            tokio::time::sleep(DEAF).await;
-            stage.signal(0, "CONT");
+        if mutated {
+            environment.signal(0, "STOP");
+            tokio::time::sleep(MUTATION_SIGNAL_DELAY).await;
+            environment.signal(0, "CONT");
         }
-        let (code, _) = stage.terminate(0)?;
+        let (code, _) = environment.terminate(0)?;
         let took = asked.elapsed();
-        let kept = code == Some(0) && took <= STOPPED;
+        let kept = code == Some(0) && took <= MAX_SHUTDOWN_TIME;
         campaign.report.expect(kept, || format!("SIGTERM: exit code {code:?} after {took:?}"));
         slowest = slowest.max(took);
         load.await??;
         around.abort();
-        drop(stuck);
+        drop(unfinished_calls);
         campaign.report.faults += 1;
-        campaign.report.recovered(stage.start(0).await?);
-        campaign.check(&stage).await?;
+        campaign.report.recovered(environment.start(0).await?);
+        campaign.check(&environment).await?;
         campaign.report.cycles += 1;
     }
-    Ok((campaign.finish(&stage).await?, slowest))
+    Ok((campaign.finish(&environment).await?, slowest))
 }

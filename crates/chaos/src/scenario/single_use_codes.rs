@@ -9,31 +9,32 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::chance::Chance;
-use crate::inspect;
+use crate::environment::{Environment, Kind, Setup};
+use crate::inspection;
 use crate::outcome::{Outcome, call};
 use crate::report::Report;
-use crate::run::{LIAR, Playing, Run, Scenario};
-use crate::stage::{Kind, Plan, Stage};
+use crate::rng::Rng;
+use crate::run::{LYING_PROXY, Run, Scenario, ScenarioFuture};
 
 pub(super) const SCENARIO: Scenario = Scenario {
-    name: "t08",
+    name: "single_use_codes",
+    number: Some("t08"),
     title: "one-time passwords and verification codes that twenty callers present at once, while servers are killed",
     sizes: &[(Kind::Sqlite, 200, 20_000), (Kind::Postgres, 200, 20_000)],
-    red: LIAR,
-    play: |run| -> Playing<'_> { Box::pin(play(run)) },
+    mutation: LYING_PROXY,
+    execute: |run| -> ScenarioFuture<'_> { Box::pin(execute(run)) },
 };
 
 /// Who present each code at once.
-const CALLERS: usize = 20;
+const CALLERS_PER_CODE: usize = 20;
 /// Codes that are presented at the same time.
-const AT_ONCE: usize = 6;
+const CONCURRENT_CODES: usize = 6;
 /// Records of one import.
-const BATCH: usize = 500;
+const IMPORT_BATCH: usize = 500;
 /// After a call that nobody answered.
-const BREATH: Duration = Duration::from_millis(30);
+const RETRY_DELAY: Duration = Duration::from_millis(30);
 /// Longer than anybody waits for an answer.
-const PATIENCE: Duration = Duration::from_secs(60);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What became of one code.
 #[derive(Debug, Default)]
@@ -45,19 +46,19 @@ struct Race {
     refused: u64,
 }
 
-async fn play(run: &Run) -> Result<Report> {
+async fn execute(run: &Run) -> Result<Report> {
     let replicas = if run.kind == Kind::Postgres { 3 } else { 1 };
-    let plan = run.plan()?;
-    let mut stage = Stage::set(Plan { replicas, ..plan }).await?;
-    let (mut report, chance) = (Report::default(), Chance::new(run.seed));
-    prepare(&stage, run.cycles).await?;
-    let mut doors = Vec::new();
+    let setup = run.setup()?;
+    let mut environment = Environment::set_up(Setup { replicas, ..setup }).await?;
+    let (mut report, rng) = (Report::default(), Rng::new(run.seed));
+    prepare(&environment, run.cycles).await?;
+    let mut clients = Vec::new();
     for number in 0..replicas * 4 {
-        doors.push(stage.caller(number % replicas).await?);
+        clients.push(environment.client(number % replicas).await?);
     }
-    let (doors, next, mut races) = (Arc::new(doors), Arc::new(AtomicUsize::new(0)), JoinSet::new());
-    for _ in 0..AT_ONCE {
-        let (doors, next, codes) = (Arc::clone(&doors), Arc::clone(&next), run.cycles);
+    let (clients, next, mut races) = (Arc::new(clients), Arc::new(AtomicUsize::new(0)), JoinSet::new());
+    for _ in 0..CONCURRENT_CODES {
+        let (clients, next, codes) = (Arc::clone(&clients), Arc::clone(&next), run.cycles);
         races.spawn(async move {
             let mut done = Vec::new();
             loop {
@@ -65,27 +66,27 @@ async fn play(run: &Run) -> Result<Report> {
                 if code >= codes {
                     return done;
                 }
-                done.push(race(&doors, code).await);
+                done.push(race(&clients, code).await);
             }
         });
     }
     let mut done = Vec::new();
     while !races.is_empty() {
-        tokio::time::sleep(chance.millis(100, 500)).await;
-        let victim = chance.below(replicas as u64) as usize;
-        stage.kill(victim);
-        tokio::time::sleep(chance.millis(0, 100)).await;
-        report.recovered(stage.start(victim).await?);
+        tokio::time::sleep(rng.millis(100, 500)).await;
+        let victim = rng.below(replicas as u64) as usize;
+        environment.kill(victim);
+        tokio::time::sleep(rng.millis(0, 100)).await;
+        report.recovered(environment.start(victim).await?);
         report.faults += 1;
         while let Some(some) = races.try_join_next() {
             done.extend(some.context("a race broke")?);
         }
     }
-    let client = stage.honest(0).await?;
+    let client = environment.direct_client(0).await?;
     for mut race in done {
         judge(&client, &mut race, &mut report).await?;
     }
-    report.broken.extend(inspect::faults(&stage).await?);
+    report.broken.extend(inspection::faults(&environment).await?);
     Ok(report)
 }
 
@@ -103,8 +104,8 @@ fn digits(code: usize) -> String {
 }
 
 /// Tokens that have the codes.
-async fn prepare(stage: &Stage, codes: usize) -> Result<()> {
-    let client = stage.honest(0).await?;
+async fn prepare(environment: &Environment, codes: usize) -> Result<()> {
+    let client = environment.direct_client(0).await?;
     let record = |code: usize| {
         let key = format!("c{code}");
         let mut token = json!({"id": key, "number": key, "authentication_code": key});
@@ -119,7 +120,7 @@ async fn prepare(stage: &Stage, codes: usize) -> Result<()> {
         json!({"access_token": token})
     };
     let records: Vec<Value> = (0..codes).map(record).collect();
-    for batch in records.chunks(BATCH) {
+    for batch in records.chunks(IMPORT_BATCH) {
         let imported = client.import_directory(batch).await;
         let imported = imported.map_err(|refusal| anyhow::anyhow!("no codes: {}", refusal.text()))?;
         ensure!(imported.failed == 0, "no codes: {imported:?}");
@@ -143,21 +144,21 @@ fn presented(code: usize, caller: usize) -> (&'static str, Value) {
 }
 
 /// All callers of one code at once. Each of them insists on an answer.
-async fn race(doors: &[Client], code: usize) -> Race {
+async fn race(clients: &[Client], code: usize) -> Race {
     let mut callers = JoinSet::new();
-    for caller in 0..CALLERS {
-        let door = doors[(code + caller) % doors.len()].clone();
+    for caller in 0..CALLERS_PER_CODE {
+        let client = clients[(code + caller) % clients.len()].clone();
         callers.spawn(async move {
             let (since, mut race) = (Instant::now(), Race::default());
             loop {
                 let (method, request) = presented(code, caller);
                 race.calls += 1;
-                match call(&door, method, request).await {
+                match call(&client, method, request).await {
                     Outcome::Done(_) => race.successes += 1,
                     Outcome::Refused(_) => race.refused += 1,
-                    Outcome::Unknown(_) if since.elapsed() < PATIENCE => {
+                    Outcome::Unknown(_) if since.elapsed() < ANSWER_TIMEOUT => {
                         race.unanswered += 1;
-                        tokio::time::sleep(BREATH).await;
+                        tokio::time::sleep(RETRY_DELAY).await;
                         continue;
                     }
                     Outcome::Unknown(_) => race.unanswered += 1,

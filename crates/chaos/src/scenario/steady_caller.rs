@@ -10,22 +10,22 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::MissedTickBehavior;
 use tonic::Code;
 
+use crate::environment::Environment;
 use crate::report::Report;
-use crate::stage::Stage;
 
 const TOKEN: &str = "steady";
 /// The tag of `access_token_identifier`, and of `authentication_code` in it.
-const FIRST: u8 = 0x0a;
+const FIRST_FIELD_TAG: u8 = 0x0a;
 
 /// Calls ShowAccessToken, and does not wait for one answer before the next call.
-pub(super) struct Steady {
+pub(super) struct SteadyCaller {
     stop: oneshot::Sender<()>,
-    task: JoinHandle<Result<Experience>>,
+    task: JoinHandle<Result<Observations>>,
 }
 
 /// What an honest caller has seen.
 #[derive(Debug, Default)]
-pub(super) struct Experience {
+pub(super) struct Observations {
     /// How long each call took that succeeded.
     pub(super) times: Vec<Duration>,
     /// What the others were told.
@@ -49,10 +49,14 @@ impl From<&Refusal> for Refused {
     }
 }
 
-impl Steady {
+impl SteadyCaller {
     /// Makes the token that is shown.
-    pub(super) async fn furnish(stage: &Stage) -> Result<()> {
-        let made = stage.honest(0).await?.try_call("CreateAccessToken", json!({"authentication_code": TOKEN})).await;
+    pub(super) async fn seed_data(environment: &Environment) -> Result<()> {
+        let made = environment
+            .direct_client(0)
+            .await?
+            .try_call("CreateAccessToken", json!({"authentication_code": TOKEN}))
+            .await;
         made.map_err(|refusal| anyhow::anyhow!("no token: {}", refusal.text()))?;
         Ok(())
     }
@@ -64,15 +68,15 @@ impl Steady {
 
     /// The same as a message of protocol buffers.
     pub(super) fn message() -> Vec<u8> {
-        let code = [&[FIRST, TOKEN.len() as u8], TOKEN.as_bytes()].concat();
-        [&[FIRST, code.len() as u8], code.as_slice()].concat()
+        let code = [&[FIRST_FIELD_TAG, TOKEN.len() as u8], TOKEN.as_bytes()].concat();
+        [&[FIRST_FIELD_TAG, code.len() as u8], code.as_slice()].concat()
     }
 
     /// Begins to call.
     pub(super) fn begin(client: Client, every: Duration) -> Self {
         let (stop, mut stopped) = oneshot::channel();
         let task = tokio::spawn(async move {
-            let (mut seen, mut calls) = (Experience::default(), JoinSet::new());
+            let (mut seen, mut calls) = (Observations::default(), JoinSet::new());
             let mut ticks = tokio::time::interval(every);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
             loop {
@@ -93,7 +97,7 @@ impl Steady {
     }
 
     /// Waits for the last answers.
-    pub(super) async fn end(self) -> Result<Experience> {
+    pub(super) async fn end(self) -> Result<Observations> {
         // It only ends by this.
         let _ = self.stop.send(());
         self.task.await?
@@ -102,13 +106,13 @@ impl Steady {
 
 async fn show(client: Client) -> Result<Duration, Refused> {
     let asked = Instant::now();
-    match client.try_call("ShowAccessToken", Steady::request()).await {
+    match client.try_call("ShowAccessToken", SteadyCaller::request()).await {
         Ok(_) => Ok(asked.elapsed()),
         Err(refusal) => Err(Refused::from(&refusal)),
     }
 }
 
-impl Experience {
+impl Observations {
     fn add(&mut self, done: Result<Duration, Refused>) {
         match done {
             Ok(took) => self.times.push(took),

@@ -14,29 +14,30 @@ use tonic::body::Body;
 use tonic::transport::Channel;
 use tower::ServiceExt;
 
-use super::strangers::{self, Honest, channel, connect};
+use super::outsiders::{self, HonestCallers, channel, connect};
+use crate::environment::Kind;
 use crate::report::Report;
-use crate::run::{Playing, Run, Scenario};
-use crate::stage::Kind;
+use crate::run::{Run, Scenario, ScenarioFuture};
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "unfinished_bodies",
+    number: None,
     title: "strangers open calls over gRPC and HTTP whose messages never end",
     sizes: &[(Kind::Sqlite, 5, 60), (Kind::Postgres, 5, 60)],
-    red: "a call gets its permit before its message is complete",
-    play: |run| -> Playing<'_> { Box::pin(play(run)) },
+    mutation: "a call gets its permit before its message is complete",
+    execute: |run| -> ScenarioFuture<'_> { Box::pin(execute(run)) },
 };
 
 /// Addresses of strangers, connections of each, and calls on each of those.
 const ADDRESSES: u8 = 6;
-const CONNECTIONS: usize = 2;
-const CALLS: usize = 128;
+const CONNECTIONS_PER_ADDRESS: usize = 2;
+const CALLS_PER_CONNECTION: usize = 128;
 /// HTTP connections of each address.
-const POSTS: usize = 100;
+const POSTS_PER_ADDRESS: usize = 100;
 /// Between the strangers and the honest callers.
-const SETTLED: Duration = Duration::from_secs(2);
+const SETTLE_TIME: Duration = Duration::from_secs(2);
 /// Between two bytes of a trickle.
-const TRICKLE: Duration = Duration::from_secs(1);
+const TRICKLE_INTERVAL: Duration = Duration::from_secs(1);
 
 const METHODS: [&str; 3] = [
     "/accesstoken.v1.AuthenticationService/Login",
@@ -46,28 +47,28 @@ const METHODS: [&str; 3] = [
 /// Beginnings of messages: nothing, a length without its message, and one that is shorter than its length.
 const BEGINNINGS: [&[u8]; 3] = [b"", b"\0\0\0\0\x40", b"\0\0\0\x10\0\x0a\x03abc"];
 
-async fn play(run: &Run) -> Result<Report> {
-    let Some(mut stage) = strangers::stage(run, "admission", Vec::new()).await? else {
+async fn execute(run: &Run) -> Result<Report> {
+    let Some(mut environment) = outsiders::environment(run, "admission", Vec::new()).await? else {
         return Ok(Report::skipped("a release has no guard that can be off"));
     };
-    let honest = Honest::furnish(&mut stage).await?;
-    let (grpc, http) = (stage.server(0)?.address(), stage.server(0)?.http_address());
+    let honest = HonestCallers::seed(&mut environment).await?;
+    let (grpc, http) = (environment.server(0)?.address(), environment.server(0)?.http_address());
     let mut strangers = JoinSet::new();
     for address in 1..=ADDRESSES {
         let from = [127, 0, 3, address];
-        for _ in 0..CONNECTIONS {
+        for _ in 0..CONNECTIONS_PER_ADDRESS {
             let channel = channel(from, grpc)?;
-            for call in 0..CALLS {
+            for call in 0..CALLS_PER_CONNECTION {
                 strangers.spawn(unfinished(channel.clone(), grpc, call));
             }
         }
-        for post in 0..POSTS {
+        for post in 0..POSTS_PER_ADDRESS {
             strangers.spawn(unfinished_post(from, http, post));
         }
     }
-    tokio::time::sleep(SETTLED).await;
+    tokio::time::sleep(SETTLE_TIME).await;
     let mut report = Report { cycles: run.cycles, faults: strangers.len() as u64, ..Report::default() };
-    honest.call(Duration::from_secs(run.cycles as u64), &stage, run, &mut report).await?;
+    honest.call(Duration::from_secs(run.cycles as u64), &environment, run, &mut report).await?;
     drop(strangers);
     Ok(report)
 }
@@ -81,7 +82,7 @@ async fn unfinished(channel: Channel, to: SocketAddr, number: usize) {
             if number % 2 == 0 {
                 std::future::pending::<()>().await;
             }
-            tokio::time::sleep(TRICKLE).await;
+            tokio::time::sleep(TRICKLE_INTERVAL).await;
             Some((Ok(Bytes::from_static(b"\x0a")), number))
         });
         let frames = beginning.chain(trickle).map(|bytes| bytes.map(http_body::Frame::data));

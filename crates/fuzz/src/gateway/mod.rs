@@ -1,6 +1,6 @@
 //! The gateway's requests, by its router, over a service that only remembers what it was called with.
 
-mod stage;
+mod recording;
 
 use std::sync::LazyLock;
 
@@ -14,10 +14,10 @@ use prost_reflect::DynamicMessage;
 use prost_reflect::prost::Message;
 use serde_json::Value;
 
-pub(crate) use stage::{Answer, Stage};
+pub(crate) use recording::{Answer, RecordingGateway};
 
 use crate::canary::{self, CANARY};
-use crate::choose::choose;
+use crate::selection::select;
 
 /// Twenty faults at most, each with a path of 32 names of 64 characters and the names that are known, listed twice.
 const MAX_ANSWER_BYTES: usize = 256 * 1_024;
@@ -25,23 +25,23 @@ const MAX_ANSWER_BYTES: usize = 256 * 1_024;
 /// A method as it is called, and by which binding.
 type Call = (&'static MethodInfo, &'static HttpBinding);
 
-static STAGE: LazyLock<Stage> = LazyLock::new(|| Stage::new(GatewayConfig::default()));
+static GATEWAY: LazyLock<RecordingGateway> = LazyLock::new(|| RecordingGateway::new(GatewayConfig::default()));
 
 /// Bodies that are sent to the gateway.
 pub fn gateway_body(data: &[u8]) {
     static CALLS: LazyLock<Vec<Call>> = LazyLock::new(|| calls(true));
-    let Some(((method, binding), body)) = choose(&CALLS, data) else { return };
+    let Some(((method, binding), body)) = select(&CALLS, data) else { return };
     check(method, binding, &binding.path, body);
     let Ok(mut value) = serde_json::from_slice::<Value>(body) else { return };
     canary::in_json(&mut value, &|key| key != "fields_set");
-    let answer = STAGE.call(Method::POST, &binding.path, value.to_string().into_bytes()).expect("a path");
-    silent(&answer);
+    let answer = GATEWAY.call(Method::POST, &binding.path, value.to_string().into_bytes()).expect("a path");
+    assert_no_canary(&answer);
 }
 
 /// Parameters that are sent to the gateway in the query.
 pub fn gateway_query(data: &[u8]) {
     static CALLS: LazyLock<Vec<Call>> = LazyLock::new(|| calls(false));
-    let Some(((method, binding), query)) = choose(&CALLS, data) else { return };
+    let Some(((method, binding), query)) = select(&CALLS, data) else { return };
     let Ok(query) = std::str::from_utf8(query) else { return };
     check(method, binding, &format!("{}?{query}", binding.path), &[]);
     // Everything that no URI can hold, in the way that clients write it.
@@ -56,8 +56,8 @@ pub fn gateway_query(data: &[u8]) {
         _ => String::new(),
     });
     let target = format!("{}?{}", binding.path, hidden.collect::<Vec<_>>().join("&"));
-    if let Some(answer) = STAGE.call(Method::GET, &target, Vec::new()) {
-        silent(&answer);
+    if let Some(answer) = GATEWAY.call(Method::GET, &target, Vec::new()) {
+        assert_no_canary(&answer);
     }
 }
 
@@ -69,8 +69,8 @@ fn calls(body: bool) -> Vec<Call> {
 /// Either the service is called with a message of the method, or the caller is told what is wrong; and the same each time.
 fn check(method: &MethodInfo, binding: &HttpBinding, target: &str, body: &[u8]) {
     let verb = if binding.body { Method::POST } else { Method::GET };
-    let Some(answer) = STAGE.call(verb.clone(), target, body.to_vec()) else { return };
-    assert_eq!(STAGE.call(verb, target, body.to_vec()).as_ref(), Some(&answer), "the second time");
+    let Some(answer) = GATEWAY.call(verb.clone(), target, body.to_vec()) else { return };
+    assert_eq!(GATEWAY.call(verb, target, body.to_vec()).as_ref(), Some(&answer), "the second time");
     assert!(answer.body.len() <= MAX_ANSWER_BYTES, "{} bytes", answer.body.len());
     let envelope: Value = serde_json::from_slice(&answer.body).expect("an answer is JSON");
     match &answer.message {
@@ -93,7 +93,7 @@ fn check(method: &MethodInfo, binding: &HttpBinding, target: &str, body: &[u8]) 
 }
 
 /// An answer to a request that is full of canaries has none.
-fn silent(answer: &Answer) {
+fn assert_no_canary(answer: &Answer) {
     let text = String::from_utf8_lossy(&answer.body);
     assert!(!text.contains(CANARY), "{text}");
 }

@@ -22,32 +22,32 @@ pub(crate) struct Answer {
 }
 
 /// The gateway, with a service that answers what it is told to and remembers what it is called with.
-pub(crate) struct Stage {
+pub(crate) struct RecordingGateway {
     router: Router,
-    play: Arc<Mutex<Play>>,
+    recording: Arc<Mutex<Recording>>,
     runtime: Runtime,
     /// One call at a time: tests run side by side.
-    turn: Mutex<()>,
+    call_lock: Mutex<()>,
 }
 
 #[derive(Default)]
-struct Play {
+struct Recording {
     called_with: Option<Bytes>,
     answer: Vec<u8>,
 }
 
-impl Stage {
+impl RecordingGateway {
     pub(crate) fn new(config: GatewayConfig) -> Self {
-        let play = Arc::<Mutex<Play>>::default();
+        let recording = Arc::<Mutex<Recording>>::default();
         let service = {
-            let play = Arc::clone(&play);
+            let recording = Arc::clone(&recording);
             tower::service_fn(move |request: Request<tonic::body::Body>| {
-                let play = Arc::clone(&play);
-                async move { Ok::<_, Infallible>(grpc(&play, request).await) }
+                let recording = Arc::clone(&recording);
+                async move { Ok::<_, Infallible>(grpc(&recording, request).await) }
             })
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
-        Self { router: router(service, config), play, runtime, turn: Mutex::default() }
+        Self { router: router(service, config), recording, runtime, call_lock: Mutex::default() }
     }
 
     /// Calls; `None`: no client could send this as the target of a request.
@@ -58,28 +58,28 @@ impl Stage {
     /// Calls a service that answers with these bytes of a message.
     pub(crate) fn answering(&self, verb: Method, target: &str, body: Vec<u8>, answer: Vec<u8>) -> Option<Answer> {
         let request = Request::builder().method(verb).uri(target).body(Body::from(body)).ok()?;
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        *self.play.lock().unwrap_or_else(PoisonError::into_inner) = Play { called_with: None, answer };
+        let _call_lock = self.call_lock.lock().unwrap_or_else(PoisonError::into_inner);
+        *self.recording.lock().unwrap_or_else(PoisonError::into_inner) = Recording { called_with: None, answer };
         let (head, body) = self.runtime.block_on(async {
             let response = self.router.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
             let (head, body) = response.into_parts();
             (head, body.collect().await.expect("a body in memory").to_bytes())
         });
         let reason = head.headers.get("x-error-reason").and_then(|reason| reason.to_str().ok()).map(str::to_owned);
-        let message = self.play.lock().unwrap_or_else(PoisonError::into_inner).called_with.take();
+        let message = self.recording.lock().unwrap_or_else(PoisonError::into_inner).called_with.take();
         Some(Answer { status: head.status, reason, body, message })
     }
 }
 
-async fn grpc(play: &Mutex<Play>, request: Request<tonic::body::Body>) -> Response<Body> {
+async fn grpc(recording: &Mutex<Recording>, request: Request<tonic::body::Body>) -> Response<Body> {
     let frame = request.into_body().collect().await.expect("a body in memory").to_bytes();
-    let mut play = play.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut recording = recording.lock().unwrap_or_else(PoisonError::into_inner);
     // A byte says that it is not compressed, and four how long it is.
-    play.called_with = Some(frame.slice(5..));
+    recording.called_with = Some(frame.slice(5..));
     let mut frame = BytesMut::new();
     frame.put_u8(0);
-    frame.put_u32(u32::try_from(play.answer.len()).expect("a small answer"));
-    frame.put(play.answer.as_slice());
+    frame.put_u32(u32::try_from(recording.answer.len()).expect("a small answer"));
+    frame.put(recording.answer.as_slice());
     let trailers =
         HeaderMap::from_iter([(http::HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"))]);
     let body = Full::new(frame.freeze()).with_trailers(std::future::ready(Some(Ok(trailers))));

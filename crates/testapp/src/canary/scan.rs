@@ -9,8 +9,8 @@ use super::spelling::spellings;
 use super::value::{Canary, Kind};
 
 /// Bytes of the surroundings that a report shows.
-const BEFORE: usize = 100;
-const AFTER: usize = 60;
+const CONTEXT_BYTES_BEFORE: usize = 100;
+const CONTEXT_BYTES_AFTER: usize = 60;
 
 /// A search for canaries in one place after the other.
 ///
@@ -130,7 +130,7 @@ impl Scan {
 }
 
 fn excerpt(bytes: &[u8], start: usize, end: usize) -> String {
-    let around = &bytes[start.saturating_sub(BEFORE)..(end + AFTER).min(bytes.len())];
+    let around = &bytes[start.saturating_sub(CONTEXT_BYTES_BEFORE)..(end + CONTEXT_BYTES_AFTER).min(bytes.len())];
     String::from_utf8_lossy(around).escape_debug().to_string()
 }
 

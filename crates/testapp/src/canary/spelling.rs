@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
 /// A value this long is found by either of its halves: a text that was cut off is a leak as well.
-const HALVED: usize = 24;
+const MIN_LENGTH_TO_SPLIT: usize = 24;
 
 /// Everything to look for, and what it is called. Letters in either case.
 pub(super) fn spellings(value: &[u8]) -> BTreeMap<Vec<u8>, &'static str> {
@@ -14,7 +14,7 @@ pub(super) fn spellings(value: &[u8]) -> BTreeMap<Vec<u8>, &'static str> {
 }
 
 fn parts(value: &[u8]) -> Vec<&[u8]> {
-    if value.len() < HALVED {
+    if value.len() < MIN_LENGTH_TO_SPLIT {
         return vec![value];
     }
     let (head, tail) = value.split_at(value.len() / 2);

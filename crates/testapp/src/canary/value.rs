@@ -1,7 +1,7 @@
 //! One value, and who may know it.
 
 /// Digits that are too few to be unique in files of some megabytes.
-const SHORT_NUMBER: usize = 12;
+const SHORT_NUMBER_LENGTH: usize = 12;
 
 /// Who may know a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +22,6 @@ pub(super) struct Canary {
 impl Canary {
     /// A code of a few digits. Unlike all others, it may be part of something longer by chance.
     pub(super) fn is_short_number(&self) -> bool {
-        self.value.len() < SHORT_NUMBER && self.value.iter().all(u8::is_ascii_digit)
+        self.value.len() < SHORT_NUMBER_LENGTH && self.value.iter().all(u8::is_ascii_digit)
     }
 }

@@ -23,7 +23,7 @@ pub const ROLE: &str = "access_tokens";
 pub const SERVICE: &str = "access_tokens_service";
 
 /// How long a start may take, with recovery after a crash.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Enough for many tests at once.
 const SETTINGS: &[&str] = &["max_connections=300", "fsync=on", "synchronous_commit=on", "full_page_writes=on"];
@@ -266,7 +266,7 @@ impl Server {
     #[expect(clippy::disallowed_methods, reason = "waits for another process, in synchronous code")]
     fn wait_until_ready(&mut self, lock_file: &Path) -> Result<()> {
         let start = Instant::now();
-        while start.elapsed() < PATIENCE {
+        while start.elapsed() < COMMAND_TIMEOUT {
             if let Some(status) = self.0.try_wait()? {
                 bail!("postgres did not start ({status})");
             }
@@ -277,7 +277,7 @@ impl Server {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
-        bail!("postgres was not ready after {} s", PATIENCE.as_secs())
+        bail!("postgres was not ready after {} s", COMMAND_TIMEOUT.as_secs())
     }
 
     /// The parent comes first: its next children are like it.

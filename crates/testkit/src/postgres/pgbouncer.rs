@@ -19,7 +19,7 @@ const MISSING: &str = "these tests start a pgbouncer of their own. Install it wi
 const GUARDED: &str = r#""$@" </dev/null & pid=$!; cat >/dev/null; kill -s KILL "$pid""#;
 
 /// How long a start may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// For how long a client keeps a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,7 +94,7 @@ fn launch(tools: &Tools, folder: &TempDir, port: u16) -> Result<Child> {
     let child = command.spawn().context("cannot run pgbouncer")?;
     let start = Instant::now();
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        if start.elapsed() > PATIENCE {
+        if start.elapsed() > COMMAND_TIMEOUT {
             bail!("pgbouncer does not listen: {}", std::fs::read_to_string(folder.path().join("log"))?);
         }
         std::thread::sleep(Duration::from_millis(5));

@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
-use super::cluster::{Cluster, PATIENCE, data};
+use super::cluster::{COMMAND_TIMEOUT, Cluster, data};
 use super::tools::{self, Tools};
 use super::watchdog::Watchdog;
 
-const POLL: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 impl Cluster {
     /// Makes and starts a standby: a copy by `pg_basebackup` that streams. Commits do not wait for it.
@@ -73,8 +73,8 @@ impl Cluster {
     fn wait_until(&self, sql: &str) -> Result<()> {
         let start = Instant::now();
         while self.psql("postgres", sql)? != "t" {
-            ensure!(start.elapsed() < PATIENCE, "{sql}: not in time");
-            std::thread::sleep(POLL);
+            ensure!(start.elapsed() < COMMAND_TIMEOUT, "{sql}: not in time");
+            std::thread::sleep(POLL_INTERVAL);
         }
         Ok(())
     }

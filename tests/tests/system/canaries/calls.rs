@@ -3,23 +3,23 @@
 use access_tokens_testapp::canary::Kind;
 use serde_json::{Value, json};
 
-use super::stage::Way;
+use super::environment::RecordedClient;
 
 /// Notifications of one round.
 pub(super) const NOTIFICATIONS: usize = 2;
 
 /// One round over one way. `directory` is who and what was imported before.
-pub(super) async fn round(way: &Way<'_>, account: &str) {
-    let token = Token::new(way);
-    let created = way.ok("CreateAccessToken", token.request(way, account)).await;
+pub(super) async fn round(recorded: &RecordedClient<'_>, account: &str) {
+    let token = Token::new(recorded);
+    let created = recorded.ok("CreateAccessToken", token.request(recorded, account)).await;
     let id = created["id"].clone();
-    create_wrongly(way, &token, account).await;
-    look(way, &token, &id, account).await;
-    let pass_code = pass_codes(way, &token, &id).await;
-    one_time_passwords(way, &token, &id, &pass_code).await;
-    change(way, &token, &id).await;
-    verify(way).await;
-    notify(way, account).await;
+    create_wrongly(recorded, &token, account).await;
+    look(recorded, &token, &id, account).await;
+    let pass_code = pass_codes(recorded, &token, &id).await;
+    one_time_passwords(recorded, &token, &id, &pass_code).await;
+    change(recorded, &token, &id).await;
+    verify(recorded).await;
+    notify(recorded, account).await;
 }
 
 /// A token with everything that identifies somebody.
@@ -30,8 +30,8 @@ struct Token {
 }
 
 impl Token {
-    fn new(way: &Way<'_>) -> Self {
-        let canaries = &way.stage.canaries;
+    fn new(recorded: &RecordedClient<'_>) -> Self {
+        let canaries = &recorded.environment.canaries;
         Self {
             code: canaries.personal("authentication code"),
             identifier: canaries.email("identifier"),
@@ -39,10 +39,10 @@ impl Token {
         }
     }
 
-    fn request(&self, way: &Way<'_>, account: &str) -> Value {
+    fn request(&self, recorded: &RecordedClient<'_>, account: &str) -> Value {
         json!({
             "authentication_code": self.code, "identifier": self.identifier, "pass_code": self.pass_code,
-            "card_masked_number": way.stage.canaries.card("card number"), "udf_string_1": way.stage.canaries.personal("user defined field"),
+            "card_masked_number": recorded.environment.canaries.card("card number"), "udf_string_1": recorded.environment.canaries.personal("user defined field"),
             "accounts_receivable_identifier": {"name": account},
         })
     }
@@ -55,11 +55,11 @@ fn with(request: &Value, field: &str, value: impl Into<Value>) -> Value {
     request
 }
 
-async fn create_wrongly(way: &Way<'_>, taken: &Token, account: &str) {
-    let canaries = &way.stage.canaries;
-    let fresh = || Token::new(way).request(way, account);
+async fn create_wrongly(recorded: &RecordedClient<'_>, taken: &Token, account: &str) {
+    let canaries = &recorded.environment.canaries;
+    let fresh = || Token::new(recorded).request(recorded, account);
     let create = async |field: &str, value: String, reason: &str| {
-        way.refused("CreateAccessToken", with(&fresh(), field, value), reason).await;
+        recorded.refused("CreateAccessToken", with(&fresh(), field, value), reason).await;
     };
     create("authentication_code", taken.code.clone(), "AUTHENTICATION_CODE_ALREADY_EXISTS").await;
     create("identifier", taken.identifier.clone(), "IDENTIFIER_ALREADY_EXISTS").await;
@@ -75,96 +75,96 @@ async fn create_wrongly(way: &Way<'_>, taken: &Token, account: &str) {
         .await;
     let owner = json!({"name": canaries.personal("unknown account")});
     let request = with(&fresh(), "accounts_receivable_identifier", owner);
-    way.refused("CreateAccessToken", request, "ACCOUNTS_RECEIVABLE_NOT_FOUND").await;
+    recorded.refused("CreateAccessToken", request, "ACCOUNTS_RECEIVABLE_NOT_FOUND").await;
     let without = json!({"identifier": canaries.email("identifier without a pass code")});
-    way.refused("CreateAccessToken", without, "REQUIRED_FIELD_MISSING").await;
+    recorded.refused("CreateAccessToken", without, "REQUIRED_FIELD_MISSING").await;
 }
 
-async fn look(way: &Way<'_>, token: &Token, id: &Value, account: &str) {
-    let canaries = &way.stage.canaries;
+async fn look(recorded: &RecordedClient<'_>, token: &Token, id: &Value, account: &str) {
+    let canaries = &recorded.environment.canaries;
     let show = |identifier: Value| json!({ "access_token_identifier": identifier });
     for identifier in [
         json!({"id": id}),
         json!({"authentication_code": token.code}),
-        way.login(&token.identifier, "pass_code", &token.pass_code),
+        recorded.login(&token.identifier, "pass_code", &token.pass_code),
     ] {
-        way.ok("ShowAccessToken", show(identifier)).await;
+        recorded.ok("ShowAccessToken", show(identifier)).await;
     }
     for identifier in [
-        way.login(&token.identifier, "pass_code", &canaries.secret("wrong pass code")),
-        way.login(&canaries.email("unknown identifier"), "pass_code", &canaries.secret("wrong pass code")),
-        way.login(&token.identifier, "one_time_password", &canaries.secret("wrong one-time password")),
+        recorded.login(&token.identifier, "pass_code", &canaries.secret("wrong pass code")),
+        recorded.login(&canaries.email("unknown identifier"), "pass_code", &canaries.secret("wrong pass code")),
+        recorded.login(&token.identifier, "one_time_password", &canaries.secret("wrong one-time password")),
     ] {
-        way.refused("ShowAccessToken", show(identifier), "INVALID_CREDENTIAL").await;
+        recorded.refused("ShowAccessToken", show(identifier), "INVALID_CREDENTIAL").await;
     }
     let unknown = show(json!({"authentication_code": canaries.personal("unknown code")}));
-    way.refused("ShowAccessToken", unknown.clone(), "ACCESS_TOKEN_NOT_FOUND").await;
-    way.refused("SetAsNotEffective", unknown.clone(), "ACCESS_TOKEN_NOT_FOUND").await;
-    way.refused("ExplainAccessToken", unknown, "ACCESS_TOKEN_NOT_FOUND").await;
-    way.ok("ExplainAccessToken", show(json!({"id": id}))).await;
+    recorded.refused("ShowAccessToken", unknown.clone(), "ACCESS_TOKEN_NOT_FOUND").await;
+    recorded.refused("SetAsNotEffective", unknown.clone(), "ACCESS_TOKEN_NOT_FOUND").await;
+    recorded.refused("ExplainAccessToken", unknown, "ACCESS_TOKEN_NOT_FOUND").await;
+    recorded.ok("ExplainAccessToken", show(json!({"id": id}))).await;
     // Who may see secrets is shown verification codes, unless it asks for other fields.
     let fields = "number,authentication_code,accounts_receivable";
     let list =
         json!({"accounts_receivable_identifier": {"name": account}, "number_of_results": 9, "fields_set": fields});
-    way.ok("ListAccessTokens", list).await;
+    recorded.ok("ListAccessTokens", list).await;
     let nobody = json!({"accounts_receivable_identifier": {"name": canaries.personal("unknown account")}});
-    way.refused("ListAccessTokens", nobody, "ACCOUNTS_RECEIVABLE_NOT_FOUND").await;
+    recorded.refused("ListAccessTokens", nobody, "ACCOUNTS_RECEIVABLE_NOT_FOUND").await;
     let nowhere = json!({
         "accounts_receivable_identifier": {"name": account}, "page_token": canaries.personal("page token of nobody"),
     });
-    way.refused("ListAccessTokens", nowhere, "INVALID_PAGE_TOKEN").await;
-    way.ok("ListClassifications", json!({})).await;
-    way.ok("ListGuessBudgets", json!({})).await;
+    recorded.refused("ListAccessTokens", nowhere, "INVALID_PAGE_TOKEN").await;
+    recorded.ok("ListClassifications", json!({})).await;
+    recorded.ok("ListGuessBudgets", json!({})).await;
 }
 
 /// Answers the pass code that is right in the end.
-async fn pass_codes(way: &Way<'_>, token: &Token, id: &Value) -> String {
-    let canaries = &way.stage.canaries;
+async fn pass_codes(recorded: &RecordedClient<'_>, token: &Token, id: &Value) -> String {
+    let canaries = &recorded.environment.canaries;
     let named = json!({"id": id});
     let check =
         |pass_code: &str| json!({"access_token_identifier": named, "pass_code": pass_code, "fields_set": "number"});
-    way.ok("CheckPassCode", check(&token.pass_code)).await;
-    way.refused("CheckPassCode", check(&canaries.secret("wrong pass code")), "INVALID_CREDENTIAL").await;
-    way.refused("CheckPassCode", check(&canaries.secret("too long pass code").repeat(9)), "FIELD_TOO_LONG").await;
+    recorded.ok("CheckPassCode", check(&token.pass_code)).await;
+    recorded.refused("CheckPassCode", check(&canaries.secret("wrong pass code")), "INVALID_CREDENTIAL").await;
+    recorded.refused("CheckPassCode", check(&canaries.secret("too long pass code").repeat(9)), "FIELD_TOO_LONG").await;
     let change = |old: &str, new: &str| json!({"access_token_identifier": named, "pass_code": old, "new_pass_code": new, "fields_set": "number"});
     let new = canaries.secret("new pass code");
-    way.refused("ChangePassCode", change(&canaries.secret("wrong pass code"), &new), "INVALID_CREDENTIAL").await;
+    recorded.refused("ChangePassCode", change(&canaries.secret("wrong pass code"), &new), "INVALID_CREDENTIAL").await;
     let weak = canaries.number(Kind::Secret, "pass code without letters", 40);
-    way.refused("ChangePassCode", change(&token.pass_code, &weak), "POLICY_VIOLATION").await;
-    way.ok("ChangePassCode", change(&token.pass_code, &new)).await;
-    way.refused("CheckPassCode", check(&token.pass_code), "INVALID_CREDENTIAL").await;
+    recorded.refused("ChangePassCode", change(&token.pass_code, &weak), "POLICY_VIOLATION").await;
+    recorded.ok("ChangePassCode", change(&token.pass_code, &new)).await;
+    recorded.refused("CheckPassCode", check(&token.pass_code), "INVALID_CREDENTIAL").await;
     let reset = json!({"identifier": token.identifier});
-    let reset = way.issued("ResetPassCode", reset, "random_pass_code").await;
-    way.ok("CheckPassCode", check(&reset)).await;
+    let reset = recorded.issued("ResetPassCode", reset, "random_pass_code").await;
+    recorded.ok("CheckPassCode", check(&reset)).await;
     let unknown = json!({"identifier": canaries.email("unknown identifier")});
-    way.refused("ResetPassCode", unknown, "ACCESS_TOKEN_NOT_FOUND").await;
+    recorded.refused("ResetPassCode", unknown, "ACCESS_TOKEN_NOT_FOUND").await;
     reset
 }
 
-async fn one_time_passwords(way: &Way<'_>, token: &Token, id: &Value, pass_code: &str) {
-    let canaries = &way.stage.canaries;
+async fn one_time_passwords(recorded: &RecordedClient<'_>, token: &Token, id: &Value, pass_code: &str) {
+    let canaries = &recorded.environment.canaries;
     let named = json!({"id": id});
     let issue =
-        async || way.issued("GenerateOtp", json!({"access_token_identifier": named}), "one_time_password").await;
+        async || recorded.issued("GenerateOtp", json!({"access_token_identifier": named}), "one_time_password").await;
     let verify =
         |code: &str| json!({"access_token_identifier": named, "one_time_password": code, "fields_set": "number"});
     let code = issue().await;
-    way.refused("VerifyOtp", verify(&canaries.secret("wrong one-time password")), "INVALID_CREDENTIAL").await;
-    way.ok("VerifyOtp", verify(&code)).await;
-    way.refused("VerifyOtp", verify(&code), "INVALID_CREDENTIAL").await;
-    let credential = way.login(&token.identifier, "one_time_password", &issue().await);
-    way.ok("ShowAccessToken", json!({"access_token_identifier": credential, "fields_set": "number"})).await;
+    recorded.refused("VerifyOtp", verify(&canaries.secret("wrong one-time password")), "INVALID_CREDENTIAL").await;
+    recorded.ok("VerifyOtp", verify(&code)).await;
+    recorded.refused("VerifyOtp", verify(&code), "INVALID_CREDENTIAL").await;
+    let credential = recorded.login(&token.identifier, "one_time_password", &issue().await);
+    recorded.ok("ShowAccessToken", json!({"access_token_identifier": credential, "fields_set": "number"})).await;
     let new = json!({
         "access_token_identifier": named, "one_time_password": issue().await, "new_pass_code": canaries.secret("new pass code"),
         "fields_set": "number",
     });
-    way.ok("ChangePassCode", new).await;
+    recorded.ok("ChangePassCode", new).await;
     let old = json!({"access_token_identifier": named, "pass_code": pass_code});
-    way.refused("CheckPassCode", old, "INVALID_CREDENTIAL").await;
+    recorded.refused("CheckPassCode", old, "INVALID_CREDENTIAL").await;
 }
 
-async fn change(way: &Way<'_>, token: &Token, id: &Value) {
-    let canaries = &way.stage.canaries;
+async fn change(recorded: &RecordedClient<'_>, token: &Token, id: &Value) {
+    let canaries = &recorded.environment.canaries;
     let named = json!({"access_token_identifier": {"id": id}});
     let change = json!({
         "access_token_identifier": {"authentication_code": token.code},
@@ -172,56 +172,58 @@ async fn change(way: &Way<'_>, token: &Token, id: &Value) {
         "pass_code": canaries.secret("new pass code"), "card_masked_number": canaries.card("card number"),
         "udf_string_2": canaries.personal("user defined field"),
     });
-    way.ok("UpdateAccessToken", change).await;
-    let other = Token::new(way);
-    way.ok("CreateAccessToken", json!({"authentication_code": other.code, "fields_set": "number"})).await;
+    recorded.ok("UpdateAccessToken", change).await;
+    let other = Token::new(recorded);
+    recorded.ok("CreateAccessToken", json!({"authentication_code": other.code, "fields_set": "number"})).await;
     let taken = with(&named, "authentication_code", other.code);
-    way.refused("UpdateAccessToken", taken, "AUTHENTICATION_CODE_ALREADY_EXISTS").await;
+    recorded.refused("UpdateAccessToken", taken, "AUTHENTICATION_CODE_ALREADY_EXISTS").await;
     for (field, value, reason) in [
         ("pass_code", canaries.secret("too long pass code").repeat(9), "FIELD_TOO_LONG"),
         ("pass_code", canaries.number(Kind::Secret, "pass code without letters", 40), "POLICY_VIOLATION"),
         ("identifier", canaries.personal("too long value").repeat(9), "FIELD_TOO_LONG"),
         ("card_masked_number", canaries.number(Kind::Personal, "whole card number", 16), "CARD_NUMBER_NOT_MASKED"),
     ] {
-        way.refused("UpdateAccessToken", with(&named, field, value), reason).await;
+        recorded.refused("UpdateAccessToken", with(&named, field, value), reason).await;
     }
-    way.ok("SetAsNotEffective", named.clone()).await;
+    recorded.ok("SetAsNotEffective", named.clone()).await;
     let late = with(&named, "pass_code", canaries.secret("pass code of a token that is off"));
-    way.refused("CheckPassCode", late, "INVALID_CREDENTIAL").await;
-    way.ok("UnlockAccessToken", named).await;
+    recorded.refused("CheckPassCode", late, "INVALID_CREDENTIAL").await;
+    recorded.ok("UnlockAccessToken", named).await;
 }
 
-async fn verify(way: &Way<'_>) {
-    let canaries = &way.stage.canaries;
-    let token = Token::new(way);
+async fn verify(recorded: &RecordedClient<'_>) {
+    let canaries = &recorded.environment.canaries;
+    let token = Token::new(recorded);
     let create = json!({
         "authentication_code": token.code, "identifier": token.identifier, "pass_code": token.pass_code,
         "classification_identifier": {"id": "PENDING"},
     });
-    let first = way.issued("CreateAccessToken", create, "verification_code").await;
+    let first = recorded.issued("CreateAccessToken", create, "verification_code").await;
     let named = json!({"authentication_code": token.code});
     let verify = |code: &str, pass_code: &str| json!({"access_token_identifier": named, "verification_code": code, "pass_code": pass_code, "fields_set": "number"});
     let wrong =
         [canaries.secret("wrong verification code"), canaries.number(Kind::Secret, "wrong verification code", 10)];
     for code in wrong {
         let pass_code = canaries.secret("pass code of a verification");
-        way.refused("VerifyAccessToken", verify(&code, &pass_code), "INVALID_VERIFICATION_CODE").await;
+        recorded.refused("VerifyAccessToken", verify(&code, &pass_code), "INVALID_VERIFICATION_CODE").await;
     }
-    let second = way.issued("ResetVerificationCode", named.clone(), "verification_code").await;
+    let second = recorded.issued("ResetVerificationCode", named.clone(), "verification_code").await;
     let pass_code = canaries.secret("pass code of a verification");
-    way.refused("VerifyAccessToken", verify(&first, &pass_code), "INVALID_VERIFICATION_CODE").await;
-    way.ok("VerifyAccessToken", verify(&second, &pass_code)).await;
-    way.refused("ResetVerificationCode", named, "WRONG_LIFE_CYCLE_STATE").await;
+    recorded.refused("VerifyAccessToken", verify(&first, &pass_code), "INVALID_VERIFICATION_CODE").await;
+    recorded.ok("VerifyAccessToken", verify(&second, &pass_code)).await;
+    recorded.refused("ResetVerificationCode", named, "WRONG_LIFE_CYCLE_STATE").await;
 }
 
 /// Secrets that only the owner gets: a pass code that the policy creates, and a one-time password for a forgotten one.
-async fn notify(way: &Way<'_>, account: &str) {
-    let identifier = way.stage.canaries.email("identifier");
+async fn notify(recorded: &RecordedClient<'_>, account: &str) {
+    let identifier = recorded.environment.canaries.email("identifier");
     let create = json!({
         "identifier": identifier, "classification_identifier": {"id": "CREATED"},
         "accounts_receivable_identifier": {"name": account},
     });
-    way.ok("CreateAccessToken", create).await;
-    way.ok("ForgotPassCode", json!({"identifier": identifier})).await;
-    way.ok("ForgotPassCode", json!({"identifier": way.stage.canaries.email("unknown identifier")})).await;
+    recorded.ok("CreateAccessToken", create).await;
+    recorded.ok("ForgotPassCode", json!({"identifier": identifier})).await;
+    recorded
+        .ok("ForgotPassCode", json!({"identifier": recorded.environment.canaries.email("unknown identifier")}))
+        .await;
 }

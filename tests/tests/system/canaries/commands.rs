@@ -4,10 +4,10 @@ use std::path::Path;
 use std::process::Output;
 
 use access_tokens_testapp::canary::Kind;
-use access_tokens_testapp::process::Workplace;
+use access_tokens_testapp::process::Installation;
 use serde_json::{Value, json};
 
-use super::stage::{Stage, policy};
+use super::environment::{Environment, policy};
 use crate::processes::{EVERYTHING, add_organisation, text};
 
 /// Users that may log in.
@@ -21,64 +21,67 @@ pub(super) struct Users {
 }
 
 /// Says that a command succeeded. Who ran it may see personal values in its answer.
-fn done(stage: &Stage, output: &Output) {
+fn done(environment: &Environment, output: &Output) {
     assert!(output.status.success(), "{}", text(output));
-    stage.answered(&String::from_utf8_lossy(&output.stdout));
-    stage.refused(&String::from_utf8_lossy(&output.stderr));
+    environment.answered(&String::from_utf8_lossy(&output.stdout));
+    environment.refused(&String::from_utf8_lossy(&output.stderr));
 }
 
-fn failed(stage: &Stage, output: &Output) {
+fn failed(environment: &Environment, output: &Output) {
     assert!(!output.status.success(), "{}", text(output));
-    stage.refused(&text(output));
+    environment.refused(&text(output));
 }
 
 /// Adds users and a key.
-pub(super) fn users(stage: &Stage, place: &Workplace) -> Users {
-    let canaries = &stage.canaries;
-    add_organisation(place);
+pub(super) fn users(environment: &Environment, installation: &Installation) -> Users {
+    let canaries = &environment.canaries;
+    add_organisation(installation);
     let add = |username: &str, password: &str, more: &[&str]| {
         let more =
             if more.contains(&"--permissions") { more.to_vec() } else { [more, &["--permissions", "admin"]].concat() };
         let arguments = ["user", "add", "--organisation", "DEMO", "--username", username, "--password-stdin"];
-        place.run_with_input(&[&arguments, more.as_slice()].concat(), password)
+        installation.run_with_input(&[&arguments, more.as_slice()].concat(), password)
     };
     let user = |permissions: &str| {
         let (name, password) = (canaries.personal("user name"), canaries.secret("password"));
-        done(stage, &add(&name, &canaries.secret("password of before"), &[]));
-        done(stage, &add(&name, &password, &["--permissions", permissions]));
+        done(environment, &add(&name, &canaries.secret("password of before"), &[]));
+        done(environment, &add(&name, &password, &["--permissions", permissions]));
         (name, password)
     };
     let operator =
         user("access_tokens.read,access_tokens.write,access_tokens.lookup,access_tokens.secrets,directory.write,admin");
     let till = user("access_tokens.read,access_tokens.write");
     let new = || canaries.personal("user that is refused");
-    failed(stage, &add(&new(), &canaries.secret("password of nobody"), &["--unit", "nowhere"]));
-    failed(stage, &add(&new(), &canaries.secret("too long password").repeat(200), &[]));
-    failed(stage, &add(&new().repeat(9), &canaries.secret("password of nobody"), &[]));
-    failed(stage, &add(&new(), &canaries.secret("password of nobody"), &["--permissions", "nonsense"]));
-    failed(stage, &add(&new(), "", &[]));
-    failed(stage, &place.run(&["user", "add", &format!("--password={}", canaries.secret("password in an argument"))]));
+    failed(environment, &add(&new(), &canaries.secret("password of nobody"), &["--unit", "nowhere"]));
+    failed(environment, &add(&new(), &canaries.secret("too long password").repeat(200), &[]));
+    failed(environment, &add(&new().repeat(9), &canaries.secret("password of nobody"), &[]));
+    failed(environment, &add(&new(), &canaries.secret("password of nobody"), &["--permissions", "nonsense"]));
+    failed(environment, &add(&new(), "", &[]));
+    failed(
+        environment,
+        &installation.run(&["user", "add", &format!("--password={}", canaries.secret("password in an argument"))]),
+    );
 
-    failed(stage, &add(&new(), "too short", &[]));
+    failed(environment, &add(&new(), "too short", &[]));
     let permissions = ["--permissions", EVERYTHING];
     let key = |name: &str| {
-        place.run(&[&["api-key", "add", "--organisation", "DEMO", "--name", name], &permissions[..]].concat())
+        installation.run(&[&["api-key", "add", "--organisation", "DEMO", "--name", name], &permissions[..]].concat())
     };
     let made = key("till");
     assert!(made.status.success(), "{}", text(&made));
     let said = String::from_utf8_lossy(&made.stdout).into_owned();
     let api_key = said.split_whitespace().last().expect("a key").to_owned();
-    stage.api_key(&api_key);
-    stage.refused(&String::from_utf8_lossy(&made.stderr));
-    failed(stage, &key(&operator.0));
+    environment.api_key(&api_key);
+    environment.refused(&String::from_utf8_lossy(&made.stderr));
+    failed(environment, &key(&operator.0));
     Users { operator, till, api_key }
 }
 
 /// Imports an organisation with an account, and bad records among good ones. Answers the name of the account.
-pub(super) fn import(stage: &Stage, place: &Workplace, folder: &Path) -> String {
-    let canaries = &stage.canaries;
+pub(super) fn import(environment: &Environment, installation: &Installation, folder: &Path) -> String {
+    let canaries = &environment.canaries;
     let account = canaries.personal("name of an account");
-    let lines: Vec<_> = good(stage, &account).iter().chain(&bad(stage)).map(Value::to_string).collect();
+    let lines: Vec<_> = good(environment, &account).iter().chain(&bad(environment)).map(Value::to_string).collect();
     let secret = || canaries.secret("secret on a broken line");
     let broken = [
         format!(r#"{{"access_token": {{"id": "B", "pass_code": "{}"#, secret()),
@@ -87,18 +90,24 @@ pub(super) fn import(stage: &Stage, place: &Workplace, folder: &Path) -> String 
         format!("{}\u{7}", secret()),
     ];
     std::fs::write(folder.join("records.ndjson"), [lines, broken.to_vec()].concat().join("\n")).expect("written");
-    add_organisation(place);
+    add_organisation(installation);
     for arguments in [&["import", "--check", "records.ndjson"][..], &["import", "records.ndjson"]] {
-        failed(stage, &place.run(arguments));
+        failed(environment, &installation.run(arguments));
     }
-    failed(stage, &place.run_with_input(&["import", "-"], &format!(r#"{{"data": [{{"pass_code": "{}""#, secret())));
-    done(stage, &place.run_with_input(&["import", "-"], &json!({"unit": {"id": "U", "name": "Unit"}}).to_string()));
+    failed(
+        environment,
+        &installation.run_with_input(&["import", "-"], &format!(r#"{{"data": [{{"pass_code": "{}""#, secret())),
+    );
+    done(
+        environment,
+        &installation.run_with_input(&["import", "-"], &json!({"unit": {"id": "U", "name": "Unit"}}).to_string()),
+    );
     account
 }
 
 /// Records that go in.
-pub(super) fn good(stage: &Stage, account: &str) -> Vec<Value> {
-    let canaries = &stage.canaries;
+pub(super) fn good(environment: &Environment, account: &str) -> Vec<Value> {
+    let canaries = &environment.canaries;
     let personal = |what: &str| canaries.personal(what);
     let rules = |more: Value| {
         let mut policy = policy();
@@ -138,8 +147,8 @@ pub(super) fn good(stage: &Stage, account: &str) -> Vec<Value> {
 }
 
 /// Records that are refused, each for another reason.
-pub(super) fn bad(stage: &Stage) -> Vec<Value> {
-    let canaries = &stage.canaries;
+pub(super) fn bad(environment: &Environment) -> Vec<Value> {
+    let canaries = &environment.canaries;
     let secret = || canaries.secret("secret in a bad record");
     let personal = || canaries.personal("value in a bad record");
     let token = |more: Value| {
@@ -183,13 +192,13 @@ pub(super) fn bad(stage: &Stage) -> Vec<Value> {
 }
 
 /// Settings with secrets in them, most of them wrong.
-pub(super) fn configure(stage: &Stage, place: &Workplace, folder: &Path) {
-    let canaries = &stage.canaries;
+pub(super) fn configure(environment: &Environment, installation: &Installation, folder: &Path) {
+    let canaries = &environment.canaries;
     let secret = || canaries.secret("secret in the settings");
     let file = |text: &str| std::fs::write(folder.join("settings.toml"), text).expect("written");
     let check = ["check-config", "--config", "settings.toml"];
     file(&format!("[notifications]\nwebhook = \"http://127.0.0.1:9/{}\"\nsecret = \"{}\"\n", secret(), secret()));
-    done(stage, &place.run(&check));
+    done(environment, &installation.run(&check));
     for (toml, kind) in [
         (format!("[keys]\nring = \"{}\n", secret()), "open text"),
         (format!("[keys]\nring = {}\n", secret()), "no text"),
@@ -200,10 +209,10 @@ pub(super) fn configure(stage: &Stage, place: &Workplace, folder: &Path) {
         (format!("[notifications]\nwebhook = \"https://127.0.0.1/{}\"\n", secret()), "https"),
     ] {
         file(&toml);
-        let output = place.run(&check);
+        let output = installation.run(&check);
         // A number is a text as well.
         assert!(!output.status.success() || kind == "number", "{kind}: {}", text(&output));
-        stage.refused(&text(&output));
+        environment.refused(&text(&output));
     }
     let url = |scheme: &str| format!("{scheme}://u:{}@[::1:/d?password={}", secret(), secret());
     for (name, value) in [
@@ -217,21 +226,21 @@ pub(super) fn configure(stage: &Stage, place: &Workplace, folder: &Path) {
         ("ACCESS_TOKENS__NOTIFICATIONS__WEBHOOK", format!("http://u:{}@127.0.0.1", secret())),
         ("ACCESS_TOKENS__NOTIFICATIONS__SECERT", secret()),
     ] {
-        failed(stage, &place.with(name, &value).run(&["keys", "list"]));
-        stage.refused(&text(&place.with(name, &value).run(&["check-config"])));
+        failed(environment, &installation.with(name, &value).run(&["keys", "list"]));
+        environment.refused(&text(&installation.with(name, &value).run(&["check-config"])));
     }
     std::fs::write(folder.join("garbage.db"), secret().repeat(100)).expect("written");
     failed(
-        stage,
-        &place.with("ACCESS_TOKENS__DATABASE__URL", "sqlite://garbage.db").run(&["import", "records.ndjson"]),
+        environment,
+        &installation.with("ACCESS_TOKENS__DATABASE__URL", "sqlite://garbage.db").run(&["import", "records.ndjson"]),
     );
     std::fs::remove_file(folder.join("garbage.db")).expect("removed");
 }
 
 /// A new key while servers run.
-pub(super) fn keys(stage: &Stage, place: &Workplace, folder: &Path) {
+pub(super) fn keys(environment: &Environment, installation: &Installation, folder: &Path) {
     for arguments in [&["keys", "list"][..], &["keys", "rotate"], &["keys", "re-encrypt"], &["keys", "list"]] {
-        done(stage, &place.run(arguments));
+        done(environment, &installation.run(arguments));
     }
-    stage.key_file(&std::fs::read_to_string(folder.join("access-tokens.keys")).expect("a key file"));
+    environment.key_file(&std::fs::read_to_string(folder.join("access-tokens.keys")).expect("a key file"));
 }

@@ -18,13 +18,13 @@ pub(super) fn policy() -> Value {
 
 /// One run: what was made up for it, and what was answered.
 #[derive(Default)]
-pub(super) struct Stage {
+pub(super) struct Environment {
     pub(super) canaries: Canaries,
     answers: Mutex<String>,
     refusals: Mutex<String>,
 }
 
-impl Stage {
+impl Environment {
     /// An answer, in which only those may stand who asked for it: personal values, but no secret.
     pub(super) fn answered(&self, text: &str) {
         note(&self.answers, text);
@@ -97,8 +97,8 @@ fn note(record: &Mutex<String>, text: &str) {
 }
 
 /// A caller who is logged in, over gRPC or HTTP.
-pub(super) struct Way<'a> {
-    pub(super) stage: &'a Stage,
+pub(super) struct RecordedClient<'a> {
+    pub(super) environment: &'a Environment,
     pub(super) caller: Caller,
 }
 
@@ -108,7 +108,7 @@ pub(super) enum Caller {
     Http(HttpClient),
 }
 
-impl Way<'_> {
+impl RecordedClient<'_> {
     /// A token by its login, with the secret of this name. Over HTTP both stand where the other names of a token do.
     pub(super) fn login(&self, identifier: &str, secret: &str, value: &str) -> Value {
         let credential = json!({"identifier": identifier, secret: value});
@@ -121,7 +121,7 @@ impl Way<'_> {
     /// A call that succeeds, and whose answer has no secret.
     pub(super) async fn ok(&self, method: &str, request: Value) -> Value {
         let answer = self.call(method, request).await.unwrap_or_else(|refusal| panic!("{method}: {}", refusal.text));
-        self.stage.answered(&answer.to_string());
+        self.environment.answered(&answer.to_string());
         answer
     }
 
@@ -131,8 +131,8 @@ impl Way<'_> {
             self.call(method, request).await.unwrap_or_else(|refusal| panic!("{method}: {}", refusal.text));
         let secret = answer[field].take();
         let secret = secret.as_str().unwrap_or_else(|| panic!("{method} gives no {field}"));
-        self.stage.canaries.add(Kind::Secret, field, secret);
-        self.stage.answered(&answer.to_string());
+        self.environment.canaries.add(Kind::Secret, field, secret);
+        self.environment.answered(&answer.to_string());
         secret.to_owned()
     }
 
@@ -147,7 +147,7 @@ impl Way<'_> {
     /// A call, whatever comes of it.
     pub(super) async fn call(&self, method: &str, request: Value) -> Result<Value, Refused> {
         let refused = |reason: &str, text: String| {
-            self.stage.refused(&text);
+            self.environment.refused(&text);
             Err(Refused { reason: reason.to_owned(), text })
         };
         match &self.caller {

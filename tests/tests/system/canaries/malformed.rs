@@ -15,14 +15,14 @@ use tokio::net::TcpStream;
 use tonic::transport::Channel;
 use tonic_prost::ProstCodec;
 
-use super::stage::Stage;
+use super::environment::Environment;
 
 /// How long an answer to half a request is waited for.
-const PATIENCE: Duration = Duration::from_secs(2);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Bytes on a path of the gRPC server that are not the message which belongs there.
-pub(super) async fn messages(stage: &Stage, server: &Server, session: &str) {
-    let canaries = &stage.canaries;
+pub(super) async fn messages(environment: &Environment, server: &Server, session: &str) {
+    let canaries = &environment.canaries;
     let endpoint = Channel::from_shared(format!("http://{}", server.address())).expect("a URI");
     let channel = endpoint.connect().await.expect("connected");
     for method in [
@@ -35,7 +35,7 @@ pub(super) async fn messages(stage: &Stage, server: &Server, session: &str) {
         let mut bytes = canaries.secret("message that is none").into_bytes();
         bytes.push(0xff);
         let session = format!("Bearer {session}");
-        call::<Vec<u8>>(stage, &channel, method, &session, bytes).await;
+        call::<Vec<u8>>(environment, &channel, method, &session, bytes).await;
     }
     let update = v1::UpdateAccessTokenRequest {
         identifier: Some(canaries.secret("field of another message")),
@@ -43,14 +43,14 @@ pub(super) async fn messages(stage: &Stage, server: &Server, session: &str) {
         ..Default::default()
     };
     let path = "AccessTokenService/CreateAccessToken";
-    call(stage, &channel, path, &format!("Bearer {session}"), update).await;
+    call(environment, &channel, path, &format!("Bearer {session}"), update).await;
     for authorization in ["Bearer", "Basic", "Digest"] {
         let authorization = format!("{authorization} {}", canaries.secret("session of nobody"));
         let create = v1::CreateAccessTokenRequest {
             pass_code: Some(canaries.secret("pass code without a session")),
             ..Default::default()
         };
-        call(stage, &channel, path, &authorization, create).await;
+        call(environment, &channel, path, &authorization, create).await;
     }
     for (username, password) in [
         (canaries.personal("unknown user"), canaries.secret("wrong password")),
@@ -59,10 +59,10 @@ pub(super) async fn messages(stage: &Stage, server: &Server, session: &str) {
         (canaries.personal("user without a password"), String::new()),
     ] {
         let login = v1::LoginRequest { username, password, organisation: "DEMO".to_owned(), unit: None };
-        call(stage, &channel, "AuthenticationService/Login", "", login).await;
+        call(environment, &channel, "AuthenticationService/Login", "", login).await;
     }
     let key = v1::LoginWithApiKeyRequest { api_key: Some(key_of_nobody(canaries)) };
-    call(stage, &channel, "AuthenticationService/LoginWithApiKey", "", key).await;
+    call(environment, &channel, "AuthenticationService/LoginWithApiKey", "", key).await;
 }
 
 /// An API key of the right form.
@@ -71,7 +71,7 @@ fn key_of_nobody(canaries: &Canaries) -> String {
 }
 
 async fn call<M: prost::Message + Default + 'static>(
-    stage: &Stage,
+    environment: &Environment,
     channel: &Channel,
     method: &str,
     authorization: &str,
@@ -85,12 +85,12 @@ async fn call<M: prost::Message + Default + 'static>(
     }
     let path = format!("/accesstoken.v1.{method}").parse().expect("a path");
     let answer = client.unary(request, path, ProstCodec::<M, Vec<u8>>::default()).await;
-    stage.refused(&format!("{:?}", answer.expect_err(method)));
+    environment.refused(&format!("{:?}", answer.expect_err(method)));
 }
 
 /// Requests over HTTP that are JSON, but not what the method takes.
-pub(super) async fn bodies(stage: &Stage, http: &HttpClient) {
-    let canaries = &stage.canaries;
+pub(super) async fn bodies(environment: &Environment, http: &HttpClient) {
+    let canaries = &environment.canaries;
     let secret = || canaries.secret("secret in the wrong place");
     let personal = || canaries.personal("value in the wrong place");
     for (method, body) in [
@@ -118,17 +118,17 @@ pub(super) async fn bodies(stage: &Stage, http: &HttpClient) {
         ),
         ("authentication/web_api_key/token", json!({"api_key": key_of_nobody(canaries), "token": ""})),
     ] {
-        stage.refused_over_http(&http.post(method, body).await);
+        environment.refused_over_http(&http.post(method, body).await);
     }
     let stranger = http.with_session(&canaries.secret("session of nobody"));
-    stage.refused_over_http(&stranger.post("access_tokens/create", json!({"pass_code": secret()})).await);
+    environment.refused_over_http(&stranger.post("access_tokens/create", json!({"pass_code": secret()})).await);
     let query = format!("accounts_receivable_identifier={}&number=%ff&page_token={}", personal(), personal());
-    stage.refused_over_http(&stranger.get("access_tokens/list", &query).await);
+    environment.refused_over_http(&stranger.get("access_tokens/list", &query).await);
 }
 
 /// Requests over HTTP that are not even JSON, or not even HTTP.
-pub(super) async fn texts(stage: &Stage, http: &HttpClient, server: &Server) {
-    let canaries = &stage.canaries;
+pub(super) async fn texts(environment: &Environment, http: &HttpClient, server: &Server) {
+    let canaries = &environment.canaries;
     let secret = || canaries.secret("secret in the wrong place");
     let personal = || canaries.personal("value in the wrong place");
     let create = http.target("access_tokens/create");
@@ -142,7 +142,7 @@ pub(super) async fn texts(stage: &Stage, http: &HttpClient, server: &Server) {
         format!(r#"{{"udf_string_1": "{}", "pass_code": "{}"}}"#, personal().repeat(3_000), secret()),
     ] {
         for kind in ["application/json", "application/x-www-form-urlencoded", "text/plain"] {
-            stage.refused_over_http(&http.send("POST", &create, &[("content-type", kind)], &body).await);
+            environment.refused_over_http(&http.send("POST", &create, &[("content-type", kind)], &body).await);
         }
     }
     for (name, value) in [
@@ -152,7 +152,7 @@ pub(super) async fn texts(stage: &Stage, http: &HttpClient, server: &Server) {
         ("x-api-key", key_of_nobody(canaries)),
         ("cookie", format!("session={}", secret())),
     ] {
-        stage.refused_over_http(&http.send("POST", &create, &[(name, &value)], r#"{"fields_set": "id"}"#).await);
+        environment.refused_over_http(&http.send("POST", &create, &[(name, &value)], r#"{"fields_set": "id"}"#).await);
     }
     for (verb, target) in [
         ("GET", format!("/crmapi/rest/v2/access_tokens/{}", personal())),
@@ -163,7 +163,7 @@ pub(super) async fn texts(stage: &Stage, http: &HttpClient, server: &Server) {
         ("GET", format!("/v1/access_tokens/list?token={}%zz%ff", secret())),
         ("PUT", format!("{create}?token={}", secret())),
     ] {
-        stage.refused_over_http(&http.send(verb, &target, &[], "").await);
+        environment.refused_over_http(&http.send(verb, &target, &[], "").await);
     }
     for request in [
         format!("POST {create}?token={} HTTP/9.9\r\n\r\n", secret()),
@@ -175,13 +175,13 @@ pub(super) async fn texts(stage: &Stage, http: &HttpClient, server: &Server) {
         // The rest of it never comes.
         format!("POST {create} HTTP/1.1\r\nhost: h\r\ncontent-length: 999\r\n\r\n{{\"pass_code\": \"{}", secret()),
     ] {
-        stage.refused(&bytes(server.http_address(), request.as_bytes()).await);
+        environment.refused(&bytes(server.http_address(), request.as_bytes()).await);
     }
 }
 
 /// Requests to the gRPC port from which the HTTP library makes no request at all: a blank in the path or the host.
-pub(super) async fn frames(stage: &Stage, server: &Server) {
-    let secret = || stage.canaries.secret("secret in a path");
+pub(super) async fn frames(environment: &Environment, server: &Server) {
+    let secret = || environment.canaries.secret("secret in a path");
     for (path, host) in [(format!("/a b?token={}", secret()), "h"), ("/".to_owned(), &*format!("a b{}", secret()))] {
         // :method POST and :scheme http are in the static table, the names :path and :authority as well.
         let literal =
@@ -193,7 +193,7 @@ pub(super) async fn frames(stage: &Stage, server: &Server) {
         let request = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &settings[..], &headers, &block].concat();
         let answer = bytes(server.address(), &request).await;
         assert!(!answer.is_empty());
-        stage.refused(&answer);
+        environment.refused(&answer);
     }
 }
 
@@ -204,12 +204,12 @@ async fn bytes(address: SocketAddr, request: &[u8]) -> String {
     // The server may close the connection before it has read everything. If not, it is told that nothing more comes.
     let _ = stream.write_all(request).await;
     let _ = stream.shutdown().await;
-    let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
+    let _ = tokio::time::timeout(ANSWER_TIMEOUT, stream.read_to_end(&mut answer)).await;
     String::from_utf8_lossy(&answer).into_owned()
 }
 
 /// Records that an import over gRPC takes or refuses, with the results of each.
-pub(super) async fn records(stage: &Stage, server: &Server, session: &str, records: Vec<Value>) {
+pub(super) async fn records(environment: &Environment, server: &Server, session: &str, records: Vec<Value>) {
     use access_tokens_proto::v1::directory_service_client::DirectoryServiceClient;
     let endpoint = Channel::from_shared(format!("http://{}", server.address())).expect("a URI");
     let mut client = DirectoryServiceClient::new(endpoint.connect().await.expect("connected"));
@@ -221,5 +221,5 @@ pub(super) async fn records(stage: &Stage, server: &Server, session: &str, recor
     let results = client.import_directory(request).await.expect("imported").into_inner();
     assert!(results.failed > 0 && results.created + results.updated > 0, "{results:?}");
     // What it says of good records are ids; of bad ones, what is wrong.
-    stage.refused(&format!("{results:?}"));
+    environment.refused(&format!("{results:?}"));
 }

@@ -4,37 +4,37 @@ use std::time::Duration;
 
 use access_tokens_domain::store::Store;
 use access_tokens_storage::{DatabaseOptions, connect};
-use access_tokens_testapp::process::Workplace;
+use access_tokens_testapp::process::Installation;
 use access_tokens_testkit::postgres::Cluster;
 use access_tokens_testkit::proxy::FaultProxy;
 use serde_json::{Value, json};
 
-use super::stage::{Caller, Refused, Stage, Way};
+use super::environment::{Caller, Environment, RecordedClient, Refused};
 use crate::processes::text;
 
 /// Longer than anybody waits here.
-const LONG: Duration = Duration::from_secs(60);
-const SHORT: Duration = Duration::from_millis(800);
+const OUTAGE_TIMEOUT: Duration = Duration::from_secs(60);
+const CALL_TIMEOUT: Duration = Duration::from_millis(800);
 
 /// Somebody else writes to the file and does not end.
-pub(super) async fn lock_file(ways: &[Way<'_>; 3], url: &str) {
-    let options = DatabaseOptions { idle_transaction_timeout: LONG, ..DatabaseOptions::new(url) };
+pub(super) async fn lock_file(recorded_clients: &[RecordedClient<'_>; 3], url: &str) {
+    let options = DatabaseOptions { idle_transaction_timeout: OUTAGE_TIMEOUT, ..DatabaseOptions::new(url) };
     let database = connect(&options).await.expect("the file");
     let unit = database.begin().await.expect("the lock");
-    write(&ways[0], Some(SHORT)).await;
+    write(&recorded_clients[0], Some(CALL_TIMEOUT)).await;
     // The server waits for the lock for some seconds.
-    let [grpc, within, apart] = ways;
+    let [grpc, within, apart] = recorded_clients;
     tokio::join!(write(grpc, None), write(within, None), write(apart, None));
     drop(unit);
 }
 
 /// A connection breaks while it is set up. What is logged then is logged within the call that has the whole URL.
-pub(super) fn break_in(stage: &Stage, proxy: &FaultProxy, place: &Workplace) {
+pub(super) fn break_in(environment: &Environment, proxy: &FaultProxy, installation: &Installation) {
     // After how many bytes of answers the set-up begins is up to PostgreSQL; it takes some eighty.
     let broken = (200..2_000).step_by(20).any(|bytes| {
         proxy.cut_after(bytes);
-        let said = text(&place.run(&["keys", "list"]));
-        stage.refused(&said);
+        let said = text(&installation.run(&["keys", "list"]));
+        environment.refused(&said);
         said.contains("after_connect")
     });
     proxy.heal();
@@ -42,45 +42,50 @@ pub(super) fn break_in(stage: &Stage, proxy: &FaultProxy, place: &Workplace) {
 }
 
 /// The network is silent, then it breaks, then the server crashes and comes back.
-pub(super) async fn crash(ways: &[Way<'_>; 3], cluster: &Cluster, proxy: &FaultProxy, place: &Workplace) {
+pub(super) async fn crash(
+    recorded_clients: &[RecordedClient<'_>; 3],
+    cluster: &Cluster,
+    proxy: &FaultProxy,
+    installation: &Installation,
+) {
     proxy.black_hole(true);
-    write(&ways[0], Some(SHORT)).await;
+    write(&recorded_clients[0], Some(CALL_TIMEOUT)).await;
     proxy.reset_all();
     proxy.heal();
     for bytes in [0, 10, 100, 1_000] {
         proxy.cut_after(bytes);
-        for way in ways {
-            drop(attempt(way, None).await);
+        for recorded in recorded_clients {
+            drop(attempt(recorded, None).await);
         }
         proxy.heal();
     }
     cluster.stop_immediate().expect("stopped");
-    for way in ways {
-        write(way, None).await;
+    for recorded in recorded_clients {
+        write(recorded, None).await;
     }
     cluster.resume().expect("started");
-    place.wait_until_ready();
+    installation.wait_until_ready();
 }
 
 /// Callers who wait for less time than the work takes, each for a little longer.
-pub(super) async fn impatience(way: &Way<'_>) {
+pub(super) async fn impatience(recorded: &RecordedClient<'_>) {
     for milliseconds in [1, 3, 10, 30, 100] {
         // Whether it is in time is up to the machine.
-        drop(attempt(way, Some(Duration::from_millis(milliseconds))).await);
+        drop(attempt(recorded, Some(Duration::from_millis(milliseconds))).await);
     }
 }
 
 /// Something new that cannot be written.
-async fn write(way: &Way<'_>, deadline: Option<Duration>) {
+async fn write(recorded: &RecordedClient<'_>, deadline: Option<Duration>) {
     // A caller's own clock may give up a moment before the answer is there: then there is no reason.
     let reasons: &[&str] = if deadline.is_some() { &["DEADLINE_EXCEEDED", ""] } else { &["DATABASE_UNAVAILABLE"] };
-    let refusal = attempt(way, deadline).await.expect_err("refused");
+    let refusal = attempt(recorded, deadline).await.expect_err("refused");
     assert!(reasons.contains(&refusal.reason.as_str()), "{}", refusal.text);
 }
 
-async fn attempt(way: &Way<'_>, deadline: Option<Duration>) -> Result<Value, Refused> {
-    let canaries = &way.stage.canaries;
-    let caller = match (&way.caller, deadline) {
+async fn attempt(recorded: &RecordedClient<'_>, deadline: Option<Duration>) -> Result<Value, Refused> {
+    let canaries = &recorded.environment.canaries;
+    let caller = match (&recorded.caller, deadline) {
         (Caller::Grpc(client), Some(deadline)) => Caller::Grpc(client.with_deadline(deadline)),
         (caller, _) => caller.clone(),
     };
@@ -89,5 +94,5 @@ async fn attempt(way: &Way<'_>, deadline: Option<Duration>) -> Result<Value, Ref
         "identifier": canaries.email("identifier that comes to nothing"),
         "pass_code": canaries.secret("pass code that comes to nothing"), "fields_set": "number",
     });
-    Way { stage: way.stage, caller }.call("CreateAccessToken", request).await
+    RecordedClient { environment: recorded.environment, caller }.call("CreateAccessToken", request).await
 }

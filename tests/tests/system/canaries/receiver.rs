@@ -10,35 +10,39 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::stage::Stage;
+use super::environment::Environment;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(20);
 const NOTIFIED: &str = "notified secret";
 
 /// Starts one. It ends with the runtime.
-pub(super) async fn start(stage: &Arc<Stage>) -> SocketAddr {
+pub(super) async fn start(environment: &Arc<Environment>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
-    let stage = Arc::clone(stage);
+    let environment = Arc::clone(environment);
     tokio::spawn(async move {
         let mut seen = HashSet::new();
         while let Ok((stream, _)) = listener.accept().await {
-            receive(stream, &stage, &mut seen).await;
+            receive(stream, &environment, &mut seen).await;
         }
     });
     address
 }
 
 /// Waits until so many notifications were received.
-pub(super) async fn wait_for(stage: &Stage, count: usize) {
+pub(super) async fn wait_for(environment: &Environment, count: usize) {
     let started = Instant::now();
-    while stage.canaries.count_of(NOTIFIED) < count {
-        assert!(started.elapsed() < PATIENCE, "of {count} notifications came {}", stage.canaries.count_of(NOTIFIED));
+    while environment.canaries.count_of(NOTIFIED) < count {
+        assert!(
+            started.elapsed() < DELIVERY_TIMEOUT,
+            "of {count} notifications came {}",
+            environment.canaries.count_of(NOTIFIED)
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
-async fn receive(mut stream: TcpStream, stage: &Stage, seen: &mut HashSet<String>) {
+async fn receive(mut stream: TcpStream, environment: &Environment, seen: &mut HashSet<String>) {
     let mut text = String::new();
     let mut buffer = [0; 4_096];
     let (head, body) = loop {
@@ -54,7 +58,7 @@ async fn receive(mut stream: TcpStream, stage: &Stage, seen: &mut HashSet<String
     let id = head.lines().find(|line| line.starts_with("x-access-tokens-delivery: ")).expect("an id").to_owned();
     let again = !seen.insert(id);
     if again {
-        stage.canaries.add(Kind::Secret, NOTIFIED, body["secret"].as_str().expect("a secret"));
+        environment.canaries.add(Kind::Secret, NOTIFIED, body["secret"].as_str().expect("a secret"));
     }
     let status = if again { "204 No Content" } else { "503 Service Unavailable" };
     let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");

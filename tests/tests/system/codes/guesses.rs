@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use crate::fleet::{Door, Outcome};
 use crate::on_both_databases;
 
-const PER_DAY: usize = 12;
+const ATTEMPTS_PER_DAY: usize = 12;
 const POLICY: &str = r#"{"organisation": {"definition": {"lock": {"attempts": 3, "seconds": 60, "attempts_per_day": 12}, "issue": {"burst": 1000, "cooldown_seconds": 0, "per_day": 10000}}}}"#;
 const SEQUENCES: usize = 4;
-const STEPS: usize = 60;
+const STEPS_PER_SEQUENCE: usize = 60;
 
 /// The secrets that are guessed at, and the token of each.
 const KINDS: [(&str, &str); 3] = [("P", "PASS_CODE"), ("O", "ONE_TIME_PASSWORD"), ("V", "VERIFICATION_CODE")];
@@ -46,7 +46,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => Just(Step::NewSecret),
         1 => prop_oneof![Just(60u64), Just(3_600), Just(20_000)].prop_map(Step::Wait),
     ];
-    prop::collection::vec(step, STEPS)
+    prop::collection::vec(step, STEPS_PER_SEQUENCE)
 }
 
 fn by_id(id: &str, more: Value) -> Value {
@@ -142,11 +142,11 @@ on_both_databases! {
                     (attacker, operator) = (app.client("DEMO", ATTACKER).await, app.logged_in_again().await);
                 }
             }
-            assert!(compared.len() >= PER_DAY / 2, "{kind}: {} were compared", compared.len());
+            assert!(compared.len() >= ATTEMPTS_PER_DAY / 2, "{kind}: {} were compared", compared.len());
             for first in &compared {
                 let day = compared.iter().filter(|at| *at >= first && **at < *first + chrono::Duration::hours(24));
                 let day = day.count();
-                assert!(day <= PER_DAY, "{kind}: {day} guesses in a day");
+                assert!(day <= ATTEMPTS_PER_DAY, "{kind}: {day} guesses in a day");
             }
         }
     }
@@ -168,7 +168,7 @@ on_both_databases! {
                     assert_eq!(door.call("UnlockAccessToken", by_id(&id, json!({}))).await, Outcome::Right);
                 }
                 let compared = guesses - refused(&app, &id, kind).await;
-                assert_eq!(compared, PER_DAY as u64 / 2, "{kind}: half of a day's guesses at once");
+                assert_eq!(compared, ATTEMPTS_PER_DAY as u64 / 2, "{kind}: half of a day's guesses at once");
                 app.ok("UnlockAccessToken", by_id(&id, json!({}))).await;
                 let before = refused(&app, &id, kind).await;
                 guess(door, &id, kind).await;
@@ -186,7 +186,7 @@ on_both_databases! {
         let id = app.ok("ShowAccessToken", named).await["id"].as_str().expect("an id").to_owned();
         let record = [json!({"access_token": {"id": "OWN", "number": "V1"}})];
         let door = Door::Grpc(app.client("DEMO", ATTACKER).await);
-        for _ in 0..PER_DAY {
+        for _ in 0..ATTEMPTS_PER_DAY {
             guess(&door, &id, "PASS_CODE").await;
         }
         let before = refused(&app, &id, "PASS_CODE").await;

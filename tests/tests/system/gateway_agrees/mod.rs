@@ -15,7 +15,7 @@ use crate::compare::differences;
 use crate::on_both_databases;
 use requests::{Asked, Generator};
 
-const REQUESTS: usize = 600;
+const REQUEST_COUNT: usize = 600;
 
 /// What both databases begin with. The user with a fixed id is the caller who may only read.
 const RECORDS: &str = r#"
@@ -145,7 +145,7 @@ async fn agree(by_grpc: TestApp, deployment: Deployment, seed: u64) {
     let generator = Generator::new(seed);
     let mut outcomes = BTreeMap::<String, usize>::new();
     let mut answered = BTreeSet::new();
-    for _ in 0..REQUESTS {
+    for _ in 0..REQUEST_COUNT {
         let asked = generator.request();
         let caller = match generator.below(40) {
             0 => &nobody,
@@ -164,7 +164,7 @@ async fn agree(by_grpc: TestApp, deployment: Deployment, seed: u64) {
     }
     // It is no agreement if everything fails in one way.
     let ok = outcomes.get("OK").copied().unwrap_or_default();
-    assert!(ok > REQUESTS / 4 && ok < REQUESTS * 9 / 10 && outcomes.len() > 12, "{outcomes:#?}");
+    assert!(ok > REQUEST_COUNT / 4 && ok < REQUEST_COUNT * 9 / 10 && outcomes.len() > 12, "{outcomes:#?}");
     assert!(answered.len() > 15, "{answered:#?}");
 }
 

@@ -1,7 +1,7 @@
 //! Requests by chance, each in both forms: as a client of the original API writes it, and as the contract has it.
 
 use access_tokens_domain::time;
-use access_tokens_testkit::random::SeededRandom;
+use access_tokens_testkit::random::Rng;
 use serde_json::{Map, Value, json};
 
 /// One request.
@@ -50,11 +50,11 @@ const EXPLAINED: [&str; 4] = [
 ];
 
 /// Makes requests; the same seed makes the same ones.
-pub(super) struct Generator(SeededRandom);
+pub(super) struct Generator(Rng);
 
 impl Generator {
     pub(super) fn new(seed: u64) -> Self {
-        Self(SeededRandom::new(seed))
+        Self(Rng::new(seed))
     }
 
     /// A number below a limit.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const EXPORT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The running collector. It is killed when it is dropped.
 pub(super) struct Collector {
@@ -54,7 +54,7 @@ impl Collector {
         let collector = Self { child, address, folder };
         let started = Instant::now();
         while TcpStream::connect(address).is_err() {
-            assert!(started.elapsed() < PATIENCE, "the collector does not listen: {}", collector.said());
+            assert!(started.elapsed() < EXPORT_TIMEOUT, "the collector does not listen: {}", collector.said());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         collector
@@ -80,7 +80,7 @@ impl Collector {
     pub(super) async fn wait_for(&self, text: &str) {
         let started = Instant::now();
         while !self.said().contains(text) {
-            assert!(started.elapsed() < PATIENCE, "{text} was not sent: {}", self.said());
+            assert!(started.elapsed() < EXPORT_TIMEOUT, "{text} was not sent: {}", self.said());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }

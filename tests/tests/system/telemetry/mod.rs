@@ -5,7 +5,7 @@ mod collector;
 use std::time::{Duration, Instant};
 
 use access_tokens_testapp::canary::{Canaries, Kind};
-use access_tokens_testapp::process::Workplace;
+use access_tokens_testapp::process::Installation;
 use access_tokens_testkit::http::HttpClient;
 use access_tokens_testkit::postgres;
 use access_tokens_testkit::proxy::FaultProxy;
@@ -21,8 +21,8 @@ const CALLER: &str = "b7ad6b7169203331";
 const SERVICE: &str = "accesstoken.v1.AccessTokenService";
 
 /// The same place, whose processes export to this address, and soon.
-fn exporting(place: &Workplace, collector: &str) -> Workplace {
-    place
+fn exporting(installation: &Installation, collector: &str) -> Installation {
+    installation
         .with("ACCESS_TOKENS__TELEMETRY__ENDPOINT", &format!("http://{collector}"))
         .with("OTEL_BSP_SCHEDULE_DELAY", "100")
         .with("OTEL_METRIC_EXPORT_INTERVAL", "300")
@@ -48,18 +48,20 @@ async fn a_trace_shows_every_hop(url: &str) {
     let (directory, canaries, collector) =
         (TempDir::new().expect("a directory"), Canaries::default(), Collector::start().await);
     let address = collector.address().to_string();
-    let place = exporting(&Workplace::new(BINARY, directory.path(), url), &address)
+    let installation = exporting(&Installation::new(BINARY, directory.path(), url), &address)
         .with("ACCESS_TOKENS__LOG__FORMAT", "json")
         .with("ACCESS_TOKENS__TELEMETRY__ATTRIBUTES", "deployment.environment.name=test")
         .with("ACCESS_TOKENS__TELEMETRY__HEADERS", &format!("x-key={}", canaries.secret("key of the collector")));
     if !url.starts_with("sqlite:") {
-        assert!(place.run(&["keys", "init"]).status.success() && place.run(&["migrate"]).status.success());
+        assert!(
+            installation.run(&["keys", "init"]).status.success() && installation.run(&["migrate"]).status.success()
+        );
     }
-    add_user(&place);
-    let apart = place.replica();
-    let server = place.start(&["serve"]);
+    add_user(&installation);
+    let apart = installation.replica();
+    let server = installation.start(&["serve"]);
     let gateway = apart.start(&["gateway", "--upstream", &format!("http://{}", server.address())]);
-    place.wait_until_ready();
+    installation.wait_until_ready();
     apart.wait_until_listening();
     let (http, session) = operator(&HttpClient::new(gateway.http_address(), "")).await;
     canaries.add(Kind::Secret, "session token", session.rsplit_once('.').expect("a signature").1);
@@ -120,7 +122,7 @@ async fn a_trace_shows_every_hop(url: &str) {
     let other = spans.iter().find(|span| span.name == "HTTP").expect("a call of nothing");
     assert_eq!((&*other.attributes["http.request.method"], other.attributes.get("url.path")), ("_OTHER", None));
     assert!(spans.iter().all(|span| !span.name.contains("Health") && !span.trace.is_empty()), "{spans:#?}");
-    for log in [place.log(), apart.log()] {
+    for log in [installation.log(), apart.log()] {
         let lines = log.lines().filter(|line| line.contains(TRACE) && line.contains("\"answered\""));
         assert_eq!(lines.count(), 1, "one line a call, with its trace: {log}");
     }
@@ -131,9 +133,10 @@ async fn a_trace_shows_every_hop(url: &str) {
     }
     assert!(said.contains("deployment.environment.name: Str(test)"), "{said}");
     let mut scan = canaries.scan();
-    for (place, text) in [("what was exported", &said), ("the log", &place.log()), ("the gateway's log", &apart.log())]
+    for (installation, text) in
+        [("what was exported", &said), ("the log", &installation.log()), ("the gateway's log", &apart.log())]
     {
-        scan.nothing_in(place, text.as_bytes());
+        scan.nothing_in(installation, text.as_bytes());
     }
     assert_eq!(scan.leaks(), [""; 0]);
 }
@@ -167,10 +170,11 @@ async fn a_collector_that_swallows_everything_slows_no_call_and_no_end() {
     let (directory, collector) = (TempDir::new().expect("a directory"), Collector::start().await);
     let proxy = FaultProxy::start(collector.address()).await.expect("a proxy");
     // So few may wait that the queue is full at once.
-    let place = exporting(&sqlite(&directory), &proxy.address().to_string()).with("OTEL_BSP_MAX_QUEUE_SIZE", "64");
-    add_user(&place);
-    let server = place.start(&["serve"]);
-    place.wait_until_ready();
+    let installation =
+        exporting(&sqlite(&directory), &proxy.address().to_string()).with("OTEL_BSP_MAX_QUEUE_SIZE", "64");
+    add_user(&installation);
+    let server = installation.start(&["serve"]);
+    installation.wait_until_ready();
     let (http, _) = operator(&HttpClient::new(server.http_address(), "")).await;
     let taken = median(&http).await;
     collector.wait_for("AccessTokens.show_access_token").await;
@@ -178,18 +182,18 @@ async fn a_collector_that_swallows_everything_slows_no_call_and_no_end() {
     let swallowed = median(&http).await;
     assert!(swallowed < taken * 2 + Duration::from_millis(5), "{taken:?} became {swallowed:?}");
     let (code, took) = server.terminate();
-    assert_eq!(code, Some(0), "{}", place.log());
-    assert!(took < Duration::from_secs(5), "{took:?}: {}", place.log());
-    assert!(place.log().contains("does not take the last spans"), "{}", place.log());
+    assert_eq!(code, Some(0), "{}", installation.log());
+    assert!(took < Duration::from_secs(5), "{took:?}: {}", installation.log());
+    assert!(installation.log().contains("does not take the last spans"), "{}", installation.log());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_collector_keeps_no_process() {
     let (directory, mut collector) = (TempDir::new().expect("a directory"), Collector::start().await);
-    let place = exporting(&sqlite(&directory), &collector.address().to_string());
-    add_user(&place);
-    let server = place.start(&["serve"]);
-    place.wait_until_ready();
+    let installation = exporting(&sqlite(&directory), &collector.address().to_string());
+    add_user(&installation);
+    let server = installation.start(&["serve"]);
+    installation.wait_until_ready();
     let (http, _) = operator(&HttpClient::new(server.http_address(), "")).await;
     collector.wait_for("Sessions.login").await;
     collector.kill();
@@ -197,11 +201,11 @@ async fn a_dead_collector_keeps_no_process() {
     // Nor one that cannot even start.
     let asked = Instant::now();
     let taken = format!("grpc.listen={}", server.address());
-    assert_eq!(place.replica().run(&["serve", "--set", &taken]).status.code(), Some(1));
+    assert_eq!(installation.replica().run(&["serve", "--set", &taken]).status.code(), Some(1));
     assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
     let (code, took) = server.terminate();
-    assert_eq!(code, Some(0), "{}", place.log());
-    assert!(took < Duration::from_secs(5), "{took:?}: {}", place.log());
+    assert_eq!(code, Some(0), "{}", installation.log());
+    assert!(took < Duration::from_secs(5), "{took:?}: {}", installation.log());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -209,10 +213,10 @@ async fn without_a_collector_nothing_is_sent_and_the_log_still_names_the_trace()
     let (directory, collector) = (TempDir::new().expect("a directory"), Collector::start().await);
     let proxy = FaultProxy::start(collector.address()).await.expect("a proxy");
     let silent = exporting(&sqlite(&directory), &proxy.address().to_string()).with("OTEL_SDK_DISABLED", "true");
-    for place in [sqlite(&directory).with("OTEL_METRIC_EXPORT_INTERVAL", "100"), silent] {
-        add_user(&place);
-        let server = place.start(&["serve"]);
-        place.wait_until_ready();
+    for installation in [sqlite(&directory).with("OTEL_METRIC_EXPORT_INTERVAL", "100"), silent] {
+        add_user(&installation);
+        let server = installation.start(&["serve"]);
+        installation.wait_until_ready();
         let traceparent = format!("00-{TRACE}-{CALLER}-01");
         let http = HttpClient::new(server.http_address(), "");
         http.send("GET", "/openapi.json", &[("traceparent", &traceparent)], "").await;
@@ -220,8 +224,8 @@ async fn without_a_collector_nothing_is_sent_and_the_log_still_names_the_trace()
         http.send("POST", &target, &[("traceparent", &traceparent)], "{}").await;
         assert_eq!(server.terminate().0, Some(0));
         // Twice of HTTP, once of gRPC: it passes through the gateway.
-        let lines = place.log().lines().filter(|line| line.contains(TRACE)).count();
-        assert_eq!(lines, 3, "{}", place.log());
+        let lines = installation.log().lines().filter(|line| line.contains(TRACE)).count();
+        assert_eq!(lines, 3, "{}", installation.log());
     }
     assert_eq!(proxy.connections(), 0);
     assert_eq!(collector.spans().len(), 0);

@@ -10,7 +10,7 @@ const IDENTITIES: &str = r#"[
 ]"#;
 
 /// A place whose servers ask for certificates of an authority of clients.
-fn mutual(directory: &TempDir, pair: &Pair, clients: &str) -> Workplace {
+fn mutual(directory: &TempDir, pair: &Pair, clients: &str) -> Installation {
     put(directory.path(), "clients.pem", clients);
     encrypted(directory, pair)
         .with("ACCESS_TOKENS__GRPC__TLS__CLIENT_CA", "clients.pem")
@@ -18,20 +18,20 @@ fn mutual(directory: &TempDir, pair: &Pair, clients: &str) -> Workplace {
 }
 
 /// A user that may only read, or something else that is said.
-fn add_till(place: &Workplace, permissions: &str) {
+fn add_till(installation: &Installation, permissions: &str) {
     let add = ["user", "add", "--organisation", "DEMO", "--username", "till", "--password-stdin", "--permissions"];
-    let added = place.run_with_input(&[&add[..], &[permissions]].concat(), "staple battery");
+    let added = installation.run_with_input(&[&add[..], &[permissions]].concat(), "staple battery");
     assert!(added.status.success(), "{}", text(&added));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_certificate_stands_for_its_user_where_no_session_is_sent() {
     let (directory, [servers, clients]) = (TempDir::new().expect("a directory"), [(); 2].map(|()| Authority::new()));
-    let place = mutual(&directory, &servers.server(LOOPBACK), &clients.pem());
-    let server = place.start(&["serve"]);
-    place.wait_until_ready();
-    add_user(&place);
-    add_till(&place, "access_tokens.read");
+    let installation = mutual(&directory, &servers.server(LOOPBACK), &clients.pem());
+    let server = installation.start(&["serve"]);
+    installation.wait_until_ready();
+    add_user(&installation);
+    add_till(&installation, "access_tokens.read");
     let over = async |shown: Option<&Pair>| client(server.address(), trust(&servers.pem(), shown)).await;
 
     let till = over(Some(&clients.client(TILL, "back office"))).await;
@@ -60,7 +60,7 @@ async fn a_certificate_stands_for_its_user_where_no_session_is_sent() {
     }
 
     // What a user may do is looked up, and kept for less than a second.
-    add_till(&place, "access_tokens.lookup");
+    add_till(&installation, "access_tokens.lookup");
     tokio::time::sleep(Duration::from_secs(1)).await;
     till.refused("ListClassifications", json!({}), "PERMISSION_DENIED").await;
 }
@@ -68,15 +68,15 @@ async fn a_certificate_stands_for_its_user_where_no_session_is_sent() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_a_certificate_is_required_nobody_gets_in_without() {
     let (directory, authority) = (TempDir::new().expect("a directory"), Authority::new());
-    let place = mutual(&directory, &authority.server(LOOPBACK), &authority.pem())
+    let installation = mutual(&directory, &authority.server(LOOPBACK), &authority.pem())
         .with("ACCESS_TOKENS__GRPC__TLS__CLIENT_AUTH", "required")
         .with("ACCESS_TOKENS__HTTP__TLS__CLIENT_CA", "clients.pem")
         .with("ACCESS_TOKENS__HTTP__TLS__CLIENT_AUTH", "required");
-    let server = place.start(&["serve"]);
+    let server = installation.start(&["serve"]);
     // The probe shows the certificate of the server, which is of the same authority.
-    place.wait_until_ready();
-    add_user(&place);
-    add_till(&place, "access_tokens.read");
+    installation.wait_until_ready();
+    add_user(&installation);
+    add_till(&installation, "access_tokens.read");
     assert!(!gets_in(server.address(), trust(&authority.pem(), None)).await, "without a certificate");
     let answer = exchange(server.http_address(), &authority.pem(), &[&TLS13], b"http/1.1").await;
     assert!(answer.unwrap_or_default().is_empty(), "over HTTP neither");
@@ -91,19 +91,19 @@ async fn where_a_certificate_is_required_nobody_gets_in_without() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_certificate_keeps_its_user_when_another_gets_the_name() {
     let (directory, [servers, clients]) = (TempDir::new().expect("a directory"), [(); 2].map(|()| Authority::new()));
-    let place = mutual(&directory, &servers.server(LOOPBACK), &clients.pem());
-    add_user(&place);
-    add_till(&place, "access_tokens.read");
-    let server = place.start(&["serve"]);
-    place.wait_until_ready();
+    let installation = mutual(&directory, &servers.server(LOOPBACK), &clients.pem());
+    add_user(&installation);
+    add_till(&installation, "access_tokens.read");
+    let server = installation.start(&["serve"]);
+    installation.wait_until_ready();
     let over = async |uri: &str| client(server.address(), trust(&servers.pem(), Some(&clients.client(uri, "-")))).await;
     let import = |records: &str| {
-        let imported = place.run_with_input(&["import", "-"], records);
+        let imported = installation.run_with_input(&["import", "-"], records);
         assert!(imported.status.success(), "{}", text(&imported));
     };
     // No call has come with the certificate yet.
     import(r#"{"user": {"id": "STRONG", "username": "strong", "permissions": ["access_tokens.write"]}}"#);
-    let id = user_id(&place, "till");
+    let id = user_id(&installation, "till");
     import(&format!(r#"{{"user": {{"id": "{id}", "username": "old till"}}}}"#));
     import(r#"{"user": {"id": "STRONG", "username": "till"}}"#);
     let till = over(TILL).await;
@@ -126,8 +126,8 @@ async fn a_certificate_keeps_its_user_when_another_gets_the_name() {
 }
 
 /// The id of a user of DEMO.
-fn user_id(place: &Workplace, name: &str) -> String {
-    let output = place.run_with_input(
+fn user_id(installation: &Installation, name: &str) -> String {
+    let output = installation.run_with_input(
         &[
             "user",
             "add",

@@ -2,14 +2,14 @@
 
 /// SplitMix64.
 #[derive(Debug, Clone)]
-pub(crate) struct Chance(u64);
+pub(crate) struct Rng(u64);
 
-impl Chance {
+impl Rng {
     /// The same seed gives the same numbers.
     pub(crate) fn new(seed: u64) -> Self {
         // Seeds are small numbers in a row; their sequences must not be.
-        let mut chance = Self(seed);
-        Self(chance.next())
+        let mut rng = Self(seed);
+        Self(rng.next())
     }
 
     fn next(&mut self) -> u64 {
