@@ -5,6 +5,7 @@
 
 mod crates;
 mod graph;
+mod language;
 mod modules;
 #[cfg(test)]
 mod modules_tests;
