@@ -12,13 +12,12 @@ mod http1;
 mod import;
 mod load;
 mod options;
+mod plots;
 mod report;
-mod rng;
 mod rpc;
 mod scenario;
 mod seed;
 mod statements;
-mod svg;
 mod targets;
 mod thousands;
 

@@ -7,8 +7,8 @@ use anyhow::{Context, Result};
 
 use crate::contestants::{Contestant, Loop, Results};
 use crate::options::Options;
+use crate::plots::{Bars, Curve, Curves};
 use crate::scenario::Scenario;
-use crate::svg::{Bars, Curve, Curves};
 use crate::targets::{STEADY_RATE, Target};
 use crate::thousands::thousands;
 
@@ -32,8 +32,8 @@ pub(crate) fn compared(how: &Options, targets: &[Target], postgres: &Results, sq
     replace(docs, "compare", &text)?;
     let plots = docs.join("performance");
     std::fs::create_dir_all(&plots)?;
-    std::fs::write(plots.join("throughput.svg"), throughput(postgres, sqlite))?;
-    std::fs::write(plots.join("latency.svg"), latency(postgres))?;
+    std::fs::write(plots.join("throughput.svg"), throughput(postgres, sqlite)?)?;
+    std::fs::write(plots.join("latency.svg"), latency(postgres)?)?;
     Ok(())
 }
 
@@ -91,10 +91,9 @@ pub(crate) fn sized(how: &Options, sizes: &[Size]) -> Result<()> {
         curve("SQLite: show", |size| size.sqlite.0),
         curve("SQLite: the same SQL alone", |size| size.sqlite.1),
     ];
-    let plot =
-        Curves { title: "CPU of a call by table size", x: "tokens", y: "µs", log_x: true, log_y: false, curves };
+    let plot = Curves { title: "CPU of a call by table size", x: "tokens", y: "µs", log_y: false, curves };
     std::fs::create_dir_all(docs.join("performance"))?;
-    Ok(std::fs::write(docs.join("performance/sizes.svg"), plot.draw())?)
+    Ok(std::fs::write(docs.join("performance/sizes.svg"), plot.draw()?)?)
 }
 
 fn aims(targets: &[Target]) -> String {
@@ -159,17 +158,17 @@ fn name(who: Contestant, database: &str) -> &'static str {
     }
 }
 
-fn throughput(postgres: &Results, sqlite: &Results) -> String {
-    let mut bars = Vec::new();
+fn throughput(postgres: &Results, sqlite: &Results) -> Result<String> {
+    let mut groups = Vec::new();
     for scenario in Scenario::PLAIN {
         let subject = (scenario, crate::targets::EIGHT_CALLERS, Contestant::Service);
         let rate = |results: &Results| results.median(subject, |sample| sample.rate).unwrap_or_default();
-        bars.push((scenario.name(), vec![rate(postgres), rate(sqlite)]));
+        groups.push((scenario.name(), vec![rate(postgres), rate(sqlite)]));
     }
-    Bars { title: "Calls a second, 8 at once, on 2 shared cores", names: &["PostgreSQL", "SQLite"], bars }.draw()
+    Bars { title: "Calls a second, 8 at once, on 2 shared cores", names: &["PostgreSQL", "SQLite"], groups }.draw()
 }
 
-fn latency(postgres: &Results) -> String {
+fn latency(postgres: &Results) -> Result<String> {
     let of = |name, who| {
         let points = [0.0, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999].iter().filter_map(|quantile| {
             // Towards the right each step is a tenth of what is left.
@@ -186,7 +185,6 @@ fn latency(postgres: &Results) -> String {
         title: "show at 1,000 calls a second: latency of one call in so many",
         x: "one in",
         y: "µs",
-        log_x: true,
         log_y: true,
         curves: curves.into_iter().filter(|curve| !curve.points.is_empty()).collect(),
     }
