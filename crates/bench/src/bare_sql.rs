@@ -10,8 +10,8 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::cpu::CpuOwner;
-use crate::rng::Rng;
 use crate::seed::{self, Sql};
+use access_tokens_testkit::random::Rng;
 
 /// A run of pgbench.
 pub(crate) struct Pgbench {
@@ -89,7 +89,7 @@ pub(crate) fn sqlite_join(sql: &Sql, file: &Path, tokens: u64, time: Duration) -
     let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     let mut statement =
         connection.prepare(&format!("{join} WHERE t.organisation_key = ?1 AND t.authentication_code = ?2"))?;
-    let mut rng = Rng::new(3);
+    let rng = Rng::new(3);
     let this = CpuOwner::Process(std::process::id());
     let (started, before, mut calls, mut bytes) = (Instant::now(), this.cpu()?, 0_u32, 0);
     while started.elapsed() < time {
@@ -129,7 +129,7 @@ pub(crate) fn sqlite_inserts(sql: &Sql, file: &Path, tokens: u64, time: Duration
     connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")?;
     let mut statement = connection.prepare(&text)?;
     let this = CpuOwner::Process(std::process::id());
-    let mut rng = Rng::new(5);
+    let rng = Rng::new(5);
     let (started, before, mut calls) = (Instant::now(), this.cpu()?, 0_u32);
     while started.elapsed() < time {
         // Ascending, as the service makes them.

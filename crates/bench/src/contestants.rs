@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use access_tokens_testapp::process::free_address;
 use anyhow::{Context, Result, ensure};
 use hdrhistogram::Histogram;
 use hmac::{Hmac, KeyInit, Mac};
@@ -13,7 +14,7 @@ use sha2::Sha256;
 use tokio::task::block_in_place;
 
 use crate::cpu::CpuOwner;
-use crate::environment::{Environment, Process, free_address};
+use crate::environment::{Environment, Process};
 use crate::load::{self, Call, Tally, Transport};
 use crate::scenario::{Scenario, Script};
 use crate::{bare_sql, http1, rpc};
@@ -75,7 +76,7 @@ impl Contestants {
     /// Starts those who are compared with the service.
     pub(crate) async fn set(environment: Environment, peer: Option<PathBuf>) -> Result<Self> {
         let size = answer_size(&environment).await?;
-        let address = free_address()?;
+        let address = free_address();
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["serve-empty", "--listen", &address.to_string(), "--size", &size.to_string()]);
         let mut empty = Process::start(&mut command, address, &environment.directory().join("empty.log"))?;
@@ -117,7 +118,7 @@ impl Contestants {
             Contestant::Sql => return block_in_place(|| self.sql(scenario, how, time)),
         };
         let sample = if scenario == Scenario::GatewayShow {
-            self.measured(&http1::HttpClient::new(self.environment.http), subject, server, time).await
+            self.measured(&http1::HttpClient::new(self.environment.http()), subject, server, time).await
         } else {
             let connections = match how {
                 Loop::Closed(calls) => (calls / 2).clamp(1, 8),
@@ -200,8 +201,8 @@ impl Contestants {
         let Some(database) = self.environment.database()? else {
             let (sql, file) = (&self.environment.sql, self.environment.file());
             let (cpu, rate) = match scenario {
-                Scenario::Create => bare_sql::sqlite_inserts(sql, &file, self.environment.tokens, time)?,
-                _ => bare_sql::sqlite_join(sql, &file, self.environment.tokens, time)?,
+                Scenario::Create => bare_sql::sqlite_inserts(sql, file, self.environment.tokens, time)?,
+                _ => bare_sql::sqlite_join(sql, file, self.environment.tokens, time)?,
             };
             return Ok(Sample { rate, database: cpu.as_secs_f64() * 1e6, ..sample });
         };
@@ -232,7 +233,7 @@ async fn start_peer(
     binary: &Path,
     size: usize,
 ) -> Result<(Process, String)> {
-    let address: SocketAddr = free_address()?;
+    let address: SocketAddr = free_address();
     let reference = if who == Contestant::RememberingPeer { "remembered" } else { "joined" };
     let mut command = Command::new(binary);
     command

@@ -43,11 +43,11 @@ impl CpuOwner {
 /// The resident memory of a process in KiB: now, and at most so far.
 pub(crate) fn memory(id: u32) -> Result<(u64, u64)> {
     let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
-    let contestants = |name: &str| -> Result<u64> {
+    let kib = |name: &str| -> Result<u64> {
         let line = status.lines().find_map(|line| line.strip_prefix(name)).context("no such line in /proc")?;
         Ok(line.trim_start_matches(':').trim().trim_end_matches(" kB").parse()?)
     };
-    Ok((contestants("VmRSS")?, contestants("VmHWM")?))
+    Ok((kib("VmRSS")?, contestants("VmHWM")?))
 }
 
 /// The process that is first in a lock file of PostgreSQL.
@@ -66,11 +66,11 @@ fn stat(id: u32) -> Result<Stat> {
     let text = std::fs::read_to_string(format!("/proc/{id}/stat"))?;
     // The name stands in parentheses and may hold anything.
     let fields: Vec<_> = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let contestants = |at: usize| -> Result<u64> { Ok(fields.get(at).context("a short line in /proc")?.parse()?) };
+    let kib = |at: usize| -> Result<u64> { Ok(fields.get(at).context("a short line in /proc")?.parse()?) };
     Ok(Stat {
-        parent: u32::try_from(contestants(1)?)?,
-        own: contestants(11)? + contestants(12)?,
-        ended_children: contestants(13)? + contestants(14)?,
+        parent: u32::try_from(kib(1)?)?,
+        own: kib(11)? + contestants(12)?,
+        ended_children: kib(13)? + contestants(14)?,
     })
 }
 

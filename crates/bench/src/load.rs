@@ -11,7 +11,7 @@ use hdrhistogram::Histogram;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::rng::Rng;
+use access_tokens_testkit::random::Rng;
 
 /// The longest time that is told apart, in nanoseconds.
 const LONGEST_LATENCY: u64 = 60_000_000_000;
@@ -171,7 +171,7 @@ pub(crate) async fn open<S: Script>(
 /// A thread of its own: the timers of the runtime know milliseconds only.
 #[expect(clippy::disallowed_methods, reason = "a thread that does nothing but wait")]
 fn pace(started: Instant, rate: f64, time: Duration, sender: &mpsc::UnboundedSender<Instant>) {
-    let mut rng = Rng::new(7);
+    let rng = Rng::new(7);
     let mut intended = started;
     while intended < started + time {
         let now = Instant::now();

@@ -17,8 +17,8 @@ use prost_types::FieldMask;
 use serde_json::json;
 
 use crate::load::Call;
-use crate::rng::Rng;
 use crate::seed;
+use access_tokens_testkit::random::Rng;
 
 /// Which calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]

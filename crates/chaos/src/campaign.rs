@@ -17,8 +17,8 @@ use crate::inspection;
 use crate::ledger::{CallSource, Findings, Ledger};
 use crate::outcome::{Outcome, call};
 use crate::report::Report;
-use crate::rng::Rng;
 use crate::writer::{Behaviour, Task, Writer};
+use access_tokens_testkit::random::Rng;
 
 /// Checks of one owner, whose list is read back each time, before there is a new one. All of it is read in the end.
 const CHECKS_PER_OWNER: usize = 5;

@@ -1,7 +1,7 @@
 //! Where a scenario plays: the real service, as processes, on a database of its own.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,12 +11,13 @@ use access_tokens_testkit::postgres::{Cluster, ROLE};
 use access_tokens_testkit::proxy::FaultProxy;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
-use tempfile::TempDir;
 use tokio::task::block_in_place;
 use tonic::transport::Endpoint;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
+
+pub(crate) use access_tokens_testapp::environment::{Kind, Options};
 
 use crate::lying_proxy::LyingProxy;
 
@@ -34,46 +35,17 @@ const POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// A session lasts two hours.
 const SESSION_REUSE_TIME: Duration = Duration::from_secs(3_600);
 
-/// Which database.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Kind {
-    /// SQLite: one process.
-    Sqlite,
-    /// PostgreSQL.
-    Postgres,
-}
-
-impl Kind {
-    /// For the table.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Sqlite => "SQLite",
-            Self::Postgres => "PostgreSQL",
-        }
-    }
-}
-
-/// How a stage is set.
+/// Options of an environment.
 #[derive(Default)]
 pub(crate) struct Setup {
-    /// The binary of the service.
-    pub(crate) binary: String,
-    /// A PostgreSQL cluster; without one it is SQLite.
-    pub(crate) cluster: Option<Cluster>,
-    /// Puts a proxy between the service and PostgreSQL.
-    pub(crate) proxy: bool,
-    /// Where the service finds PostgreSQL, in place of the cluster itself.
-    pub(crate) front: Option<SocketAddr>,
-    /// Processes of the service; at least one.
-    pub(crate) replicas: usize,
-    /// Environment variables of the service.
-    pub(crate) variables: Vec<(&'static str, String)>,
-    /// Puts a [`LyingProxy`] between clients and service.
+    /// Binary, database and directories.
+    pub(crate) base: Options,
+    /// Puts a fault proxy between the service and PostgreSQL.
+    pub(crate) fault_proxy: bool,
+    /// Number of processes of the service besides the first one.
+    pub(crate) more_replicas: usize,
+    /// Puts a [`LyingProxy`] between the clients and the service.
     pub(crate) lying_proxy: bool,
-    /// Where the service works, in place of a directory of its own.
-    pub(crate) directory: Option<PathBuf>,
-    /// Where the file of SQLite is, in place of that directory.
-    pub(crate) files: Option<PathBuf>,
 }
 
 struct Replica {
@@ -81,90 +53,43 @@ struct Replica {
     server: Option<Server>,
 }
 
-/// The service and its database.
+/// Running processes of the service, with their database.
 pub(crate) struct Environment {
+    // Fields are dropped in this order: processes end before their database.
     replicas: Vec<Replica>,
-    cluster: Option<Cluster>,
     proxy: Option<FaultProxy>,
-    database: String,
+    lying_proxy: Option<LyingProxy>,
     session: Mutex<Option<(Instant, String)>>,
     key: Option<String>,
-    lying_proxy: Option<LyingProxy>,
-    files: PathBuf,
-    directory: TempDir,
+    base: access_tokens_testapp::environment::Environment,
 }
 
 impl Environment {
     /// Starts the service and gives it a user, an organisation with generous limits, and a policy with verification.
     pub(crate) async fn set_up(setup: Setup) -> Result<Self> {
-        let directory = tempfile::Builder::new().prefix("access-tokens-chaos-").tempdir()?;
-        let work = setup.directory.unwrap_or_else(|| directory.path().to_owned());
-        let files = setup.files.unwrap_or_else(|| work.clone());
-        let mut url = match &setup.cluster {
-            None => format!("sqlite://{}", files.join("access-tokens.db").display()),
-            Some(cluster) => block_in_place(|| cluster.create_database())?,
-        };
-        if let (Some(cluster), Some(front)) = (&setup.cluster, setup.front) {
-            url = url.replace(&format!("127.0.0.1:{}", cluster.port()), &front.to_string());
-        }
-        let database = url.rsplit('/').next().unwrap_or_default().to_owned();
-        let proxy = match &setup.cluster {
-            Some(cluster) if setup.proxy => Some(FaultProxy::start(([127, 0, 0, 1], cluster.port()).into()).await?),
+        let mut options = setup.base;
+        let proxy = match &options.cluster {
+            Some(cluster) if setup.fault_proxy => {
+                Some(FaultProxy::start(([127, 0, 0, 1], cluster.port()).into()).await?)
+            }
             _ => None,
         };
         if let Some(proxy) = &proxy {
-            url = proxy.through(&url);
+            options.database_address = Some(proxy.address());
         }
-        let mut installation = Installation::new(&setup.binary, &work, &url)
-            .with("ACCESS_TOKENS__LOG__LEVEL", "warn")
-            .with("ACCESS_TOKENS__GRPC__CONNECTION_AGE_SECONDS", "604800");
-        for (name, value) in &setup.variables {
-            installation = installation.with(name, value);
-        }
-        if setup.cluster.is_some() {
-            let made = block_in_place(|| installation.run(&["keys", "init"]));
-            ensure!(made.status.success(), "no keys: {}", String::from_utf8_lossy(&made.stderr));
-        }
+        let base = block_in_place(|| access_tokens_testapp::environment::Environment::prepare(options))?;
+        let installation = base.installation();
         let mut replicas = vec![Replica { installation: installation.clone(), server: None }];
-        replicas.extend((1..setup.replicas).map(|_| Replica { installation: installation.replica(), server: None }));
+        replicas
+            .extend((0..setup.more_replicas).map(|_| Replica { installation: installation.replica(), server: None }));
         let lying_proxy =
             if setup.lying_proxy { Some(LyingProxy::before(installation.address()).await?) } else { None };
-        let (session, cluster) = (Mutex::default(), setup.cluster);
-        let mut environment =
-            Self { replicas, cluster, proxy, database, session, key: None, lying_proxy, files, directory };
+        let mut environment = Self { replicas, proxy, lying_proxy, session: Mutex::default(), key: None, base };
         for replica in 0..environment.replicas.len() {
             environment.start(replica).await?;
         }
-        environment.seed_data().await?;
+        block_in_place(|| environment.base.import_fixtures(ORGANISATION, &fixtures()))?;
         Ok(environment)
-    }
-
-    async fn seed_data(&self) -> Result<()> {
-        // Codes at will, and long enough that the guess budget allows so many attempts.
-        let policy = |verified: bool| {
-            json!({
-                "verification_required": verified, "verification_code_length": 10, "otp_length": 8,
-                "otp_lifetime_seconds": 600, "pass_code": {"min_length": 8},
-                "issue": {"burst": 1000, "cooldown_seconds": 0, "per_day": 10000},
-                "lock": {"attempts": 100, "hard_limit": 1000, "attempts_per_day": 200},
-            })
-        };
-        let records = [
-            json!({"organisation": {"definition": policy(false)}}),
-            json!({"classification": {"id": "verified", "name": "verified", "policy": policy(true)}}),
-            json!({"user": {"id": USER, "username": USER, "password": PASSWORD, "permissions": [
-                "access_tokens.read", "access_tokens.write", "access_tokens.lookup", "access_tokens.secrets",
-                "directory.write", "admin",
-            ]}}),
-        ];
-        let text = records.map(|record| record.to_string()).join("\n");
-        let path = self.directory.path().join("fixtures.ndjson");
-        std::fs::write(&path, text)?;
-        let arguments =
-            ["import", "--create-organisation", "--organisation", ORGANISATION, &path.display().to_string()];
-        let imported = block_in_place(|| self.replicas[0].installation.run(&arguments));
-        ensure!(imported.status.success(), "import: {}", String::from_utf8_lossy(&imported.stderr));
-        Ok(())
     }
 
     /// Starts one of the processes. Answers after which time it was ready.
@@ -224,12 +149,12 @@ impl Environment {
 
     /// The cluster underneath.
     pub(crate) fn cluster(&self) -> Option<&Cluster> {
-        self.cluster.as_ref()
+        self.base.cluster()
     }
 
     /// From now on another cluster, which has the same data, is the one underneath. Answers the one before.
     pub(crate) fn replace_cluster(&mut self, cluster: Cluster) -> Option<Cluster> {
-        self.cluster.replace(cluster)
+        self.base.replace_cluster(cluster)
     }
 
     /// The network between the service and PostgreSQL.
@@ -239,23 +164,22 @@ impl Environment {
 
     /// Where the ledger may be: no fault touches it.
     pub(crate) fn directory(&self) -> &Path {
-        self.directory.path()
+        self.base.directory()
     }
 
     /// The file of SQLite.
-    pub(crate) fn file(&self) -> PathBuf {
-        self.files.join("access-tokens.db")
+    pub(crate) fn file(&self) -> &Path {
+        self.base.file()
     }
 
     /// Runs SQL in the database of the service, as its superuser.
     pub(crate) fn psql(&self, sql: &str) -> Result<String> {
-        let cluster = self.cluster.as_ref().context("it is SQLite")?;
-        block_in_place(|| cluster.psql(&self.database, sql))
+        block_in_place(|| self.base.psql(sql))
     }
 
     /// Waits until no process that was killed has a session of PostgreSQL any more: what it began comes to its end.
     pub(crate) async fn wait_for_sessions_to_end(&self) -> Result<()> {
-        if self.cluster.is_none() {
+        if self.cluster().is_none() {
             return Ok(());
         }
         let sql = format!("SELECT count(*) FROM pg_stat_activity WHERE usename = '{ROLE}'");
@@ -291,9 +215,7 @@ impl Environment {
     pub(crate) fn api_key(&self, name: &str, permissions: &str) -> Result<String> {
         let arguments =
             ["api-key", "add", "--organisation", ORGANISATION, "--name", name, "--permissions", permissions];
-        let added = block_in_place(|| self.replicas[0].installation.run(&arguments));
-        ensure!(added.status.success(), "no API key: {}", String::from_utf8_lossy(&added.stderr));
-        let said = String::from_utf8_lossy(&added.stdout).into_owned();
+        let said = block_in_place(|| self.base.run(&arguments))?;
         said.split_whitespace().next_back().map(str::to_owned).context("no API key is printed")
     }
 
@@ -340,6 +262,26 @@ impl Environment {
         logs.flat_map(|log| log.lines().filter(|line| line.contains("panicked")).map(str::to_owned).collect::<Vec<_>>())
             .collect()
     }
+}
+
+/// The records of the organisation, as lines for `import`.
+fn fixtures() -> String {
+    // Codes without limits in practice, and long enough that the guess budget allows this number of attempts.
+    let policy = |verified: bool| {
+        json!({
+            "verification_required": verified, "verification_code_length": 10, "otp_length": 8,
+            "otp_lifetime_seconds": 600, "pass_code": {"min_length": 8},
+            "issue": {"burst": 1000, "cooldown_seconds": 0, "per_day": 10000},
+            "lock": {"attempts": 100, "hard_limit": 1000, "attempts_per_day": 200},
+        })
+    };
+    let records = [
+        json!({"organisation": {"definition": policy(false)}}),
+        json!({"classification": {"id": "verified", "name": "verified", "policy": policy(true)}}),
+        json!({"user": {"id": USER, "username": USER, "password": PASSWORD,
+            "permissions": ALL_PERMISSIONS.split(',').collect::<Vec<_>>()}}),
+    ];
+    records.map(|record| record.to_string()).join("\n")
 }
 
 async fn serves(server: &Server) -> bool {

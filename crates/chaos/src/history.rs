@@ -257,7 +257,7 @@ mod tests {
     use stateright::semantics::{ConsistencyTester, LinearizabilityTester};
 
     use super::*;
-    use crate::rng::Rng;
+    use access_tokens_testkit::random::Rng;
 
     /// Calls in their order. Those of different clients overlap where they stand in one row; `None` stays open.
     fn explained(state: State, rows: &[&[(u64, Op, Option<Ret>)]]) -> bool {

@@ -14,7 +14,6 @@ mod lying_proxy;
 mod outcome;
 mod report;
 mod report_output;
-mod rng;
 mod run;
 mod runner;
 mod scenario;

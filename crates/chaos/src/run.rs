@@ -7,7 +7,7 @@ use access_tokens_testkit::postgres::Cluster;
 use anyhow::Result;
 use tokio::task::block_in_place;
 
-use crate::environment::{Kind, Setup};
+use crate::environment::{Kind, Options, Setup};
 use crate::report::Report;
 
 /// A run in progress. Its result is the report.
@@ -67,6 +67,11 @@ impl Run {
             Kind::Sqlite => None,
             Kind::Postgres => Some(block_in_place(Cluster::start)?),
         };
-        Ok(Setup { binary: self.binary.clone(), cluster, replicas: 1, lying_proxy: self.mutated, ..Setup::default() })
+        Ok(Setup { base: self.options(cluster), lying_proxy: self.mutated, ..Setup::default() })
+    }
+
+    /// Returns the options of an environment with this binary, on a PostgreSQL cluster or else on SQLite.
+    pub(crate) fn options(&self, cluster: Option<Cluster>) -> Options {
+        Options { binary: self.binary.clone(), cluster, ..Options::default() }
     }
 }

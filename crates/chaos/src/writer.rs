@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use crate::facts::{Change, Code, Facts, Password};
 use crate::ledger::{CallSource, Ledger};
 use crate::outcome::{Outcome, call};
-use crate::rng::Rng;
+use access_tokens_testkit::random::Rng;
 
 /// After a call without an outcome: whoever caused it needs a moment.
 const RETRY_DELAY: Duration = Duration::from_millis(20);

@@ -114,7 +114,7 @@ pub async fn run(importer: &Client, caller: &Client, size: Size) -> Result<Findi
     }
     let mut callers = JoinSet::new();
     for cards in parts {
-        let random = Rng::new(random.next_u64());
+        let random = random.fork();
         let caller =
             Caller { client: caller.clone(), cards, numbers: Arc::clone(&numbers), random, found: Findings::default() };
         callers.spawn(caller.run(Arc::clone(&made), size));
@@ -201,7 +201,7 @@ impl Caller {
 
     async fn change(&mut self, card: &mut Card, turn: usize) {
         let next = format!("{} {turn}", card.number);
-        match self.random.next_u64() % PASS_CODE_SHARE {
+        match self.random.below(PASS_CODE_SHARE) {
             0 => {
                 let next = format!("pass code {next}");
                 let mut request = card.with("pass_code", json!(card.pass_code));
@@ -266,7 +266,7 @@ impl Caller {
         let Some(made) = self.call("CreateAccessToken", request).await else { return };
         let Some(number) = made["number"].as_str() else { return };
         self.numbers.lock().unwrap_or_else(PoisonError::into_inner).push(number.to_owned());
-        tokio::time::sleep(std::time::Duration::from_millis(self.random.next_u64() % 40)).await;
+        tokio::time::sleep(std::time::Duration::from_millis(self.random.below(40))).await;
         let identifier = json!({"number": number});
         let request =
             json!({"access_token_identifier": identifier, "verification_code": made["verification_code"].clone()});

@@ -6,6 +6,7 @@
 mod app;
 pub mod canary;
 mod client;
+pub mod environment;
 mod gateway;
 pub mod import_race;
 pub mod process;

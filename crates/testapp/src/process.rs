@@ -61,6 +61,11 @@ impl Installation {
         self.address
     }
 
+    /// Returns the address on which its server will serve HTTP.
+    pub fn http_address(&self) -> SocketAddr {
+        self.http
+    }
+
     /// The port on which its server will serve operators.
     pub fn ops_address(&self) -> SocketAddr {
         self.ops
@@ -196,6 +201,12 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Returns a free address of this machine, for another program.
+pub fn free_address() -> SocketAddr {
+    let [address, ..] = free_addresses();
+    address
 }
 
 /// Returns three free addresses of this machine. Each port is handed out once by a process, and lies below those of outgoing

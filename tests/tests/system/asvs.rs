@@ -1,18 +1,16 @@
 //! Requirements of OWASP ASVS that no other test proves: docs/asvs.md cites these.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use access_tokens_proto::options::{self, HttpBinding, MethodInfo};
 use access_tokens_testapp::process::{Installation, Server};
-use access_tokens_testkit::http::{HttpAnswer, HttpClient};
+use access_tokens_testkit::http::{HttpAnswer, HttpClient, exchange_bytes};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::processes::sqlite;
 
-/// Longest wait for the next bytes of an answer.
+/// Maximum time of an answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 const CREATE: &str = "/v1/access_tokens/create";
 
@@ -119,17 +117,6 @@ async fn only_reads_are_called_by_get() {
     assert_eq!(stock(&http).await, before, "a refused verb created an access token");
 }
 
-/// Sends bytes over one connection, and returns all answers until the server closes it.
-fn exchange(address: SocketAddr, request: &str) -> String {
-    let mut stream = TcpStream::connect(address).expect("connected");
-    stream.set_read_timeout(Some(ANSWER_TIMEOUT)).expect("a time limit");
-    stream.write_all(request.as_bytes()).expect("sent");
-    let mut answers = Vec::new();
-    // A connection that is reset has been closed, too.
-    let _ = stream.read_to_end(&mut answers);
-    String::from_utf8(answers).expect("text")
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_has_one_length() {
     let (_directory, _place, server) = demo();
@@ -154,13 +141,14 @@ async fn a_message_has_one_length() {
         format!("transfer-encoding : chunked\r\n\r\n0\r\n\r\n{hidden}"),
     ];
     for request in ambiguous {
-        let answers = tokio::task::block_in_place(|| exchange(server.http_address(), &format!("{head}{request}")));
+        let answers =
+            exchange_bytes(server.http_address(), format!("{head}{request}").as_bytes(), false, ANSWER_TIMEOUT).await;
         assert!(answers.starts_with("HTTP/1.1 400"), "{request}\n{answers}");
         assert_eq!(answers.matches("HTTP/1.1 ").count(), 1, "{request}\n{answers}");
     }
     for size in ["0x0", "-0", "0 0", ""] {
         let request = format!("{head}transfer-encoding: chunked\r\n\r\n{size}\r\n\r\n{hidden}");
-        let answers = tokio::task::block_in_place(|| exchange(server.http_address(), &request));
+        let answers = exchange_bytes(server.http_address(), request.as_bytes(), false, ANSWER_TIMEOUT).await;
         assert!(!answers.contains("200 OK") && answers.matches("HTTP/1.1 ").count() <= 1, "{size}: {answers}");
     }
     assert_eq!(stock(&http).await, before, "a hidden request was executed");
@@ -168,12 +156,12 @@ async fn a_message_has_one_length() {
     // Of both headers the encoding counts, and what comes behind the message is not read.
     let chunked =
         format!("{head}content-length: {all}\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n{hidden}");
-    let answers = tokio::task::block_in_place(|| exchange(server.http_address(), &chunked));
+    let answers = exchange_bytes(server.http_address(), chunked.as_bytes(), false, ANSWER_TIMEOUT).await;
     assert_eq!(answers.matches("HTTP/1.1 ").count(), 1, "{answers}");
     assert_eq!(stock(&http).await, before, "a hidden request was executed");
 
     // The hidden request by itself is a good one.
-    let answers = tokio::task::block_in_place(|| exchange(server.http_address(), &hidden));
+    let answers = exchange_bytes(server.http_address(), hidden.as_bytes(), false, ANSWER_TIMEOUT).await;
     assert!(answers.starts_with("HTTP/1.1 200"), "{answers}");
     assert_eq!(stock(&http).await, before + 1);
 }
@@ -188,7 +176,13 @@ async fn a_line_of_the_log_is_one_object_with_its_time_in_utc() {
     let forged = "x\\r\\n{\\\"level\\\":\\\"ERROR\\\",\\\"message\\\":\\\"forged\\\"}\\u001b[31m";
     let request = format!(r#"{{"username":"{forged}","password":"{forged}","organisation":"{forged}"}}"#);
     assert_ne!(http.post_text("authentication/token", &request).await.status, 200);
-    http.send("POST", "/v1/x%0d%0a%7b%22message%22:%22forged%22%7d", &[("x-request-id", "forged\u{1b}[31m")], "").await;
+    let head = "POST /v1/x%0d%0a%7b%22message%22:%22forged%22%7d HTTP/1.1\r\nhost: h\r\nconnection: close\r\n";
+    let request = format!("{head}x-request-id: forged\u{1b}[31m\r\ncontent-length: 0\r\n\r\n");
+    assert!(
+        exchange_bytes(server.http_address(), request.as_bytes(), false, ANSWER_TIMEOUT)
+            .await
+            .starts_with("HTTP/1.1 4")
+    );
     server.client().login("DEMO", "demo", "wrong", None).await.expect_err("refused");
     assert_eq!(server.terminate().0, Some(0));
 

@@ -265,7 +265,7 @@ on_both_databases! {
 
 /// A record about one of few tokens, owners and codes.
 fn anything(random: &Rng) -> Value {
-    let below = |limit: u64| random.next_u64() % limit;
+    let below = |limit: u64| random.below(limit);
     let account = json!({"number": format!("ACR{}", below(40)), "name": format!("name {}", below(3))});
     match below(12) {
         0 => return json!({"accounts_receivable": account}),

@@ -63,8 +63,8 @@ fn copied(from: &Path) -> (TempDir, Installation) {
 /// The codes of these tests that a database file has, read from its bytes.
 fn codes_in(file: &Path) -> HashSet<String> {
     let text = String::from_utf8_lossy(&fs::read(file).expect("a file")).into_owned();
-    let installations = text.match_indices(MARK).map(|(at, _)| at);
-    installations.filter_map(|at| text.get(at..at + CODE_LENGTH).map(str::to_owned)).collect()
+    let positions = text.match_indices(MARK).map(|(at, _)| at);
+    positions.filter_map(|at| text.get(at..at + CODE_LENGTH).map(str::to_owned)).collect()
 }
 
 /// Creates tokens until the server takes no more, and keeps what was acknowledged.

@@ -56,7 +56,7 @@ impl Respell {
     }
 
     fn below(&self, limit: usize) -> usize {
-        usize::try_from(self.random.next_u64() % limit as u64).expect("small")
+        usize::try_from(self.random.below(limit as u64)).expect("small")
     }
 
     /// Another spelling that was not there before.

@@ -28,7 +28,7 @@ const SETTLE_TIME: Duration = Duration::from_millis(1_500);
 
 async fn execute(run: &Run) -> Result<Report> {
     let setup = run.setup()?;
-    let environment = Environment::set_up(Setup { proxy: true, ..setup }).await?;
+    let environment = Environment::set_up(Setup { fault_proxy: true, ..setup }).await?;
     let mut campaign = Campaign::new(&environment, run.seed)?;
     let network = environment.proxy()?;
     let mut left = run.cycles;

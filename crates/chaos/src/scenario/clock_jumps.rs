@@ -36,7 +36,7 @@ async fn execute(run: &Run) -> Result<Report> {
     let clock = folder.path().join("clock");
     set(&clock, "+0")?;
     let mut setup = run.setup()?;
-    setup.variables = vec![
+    setup.base.variables = vec![
         ("LD_PRELOAD", library.display().to_string()),
         ("FAKETIME_TIMESTAMP_FILE", clock.display().to_string()),
         ("FAKETIME_NO_CACHE", "1".to_owned()),
@@ -44,7 +44,7 @@ async fn execute(run: &Run) -> Result<Report> {
         ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
         ("DONT_FAKE_MONOTONIC", "1".to_owned()),
     ];
-    let mut environment = Environment::set_up(Setup { ..setup }).await?;
+    let mut environment = Environment::set_up(setup).await?;
     // Sessions expire with the clock.
     environment.use_api_key()?;
     let mut campaign = Campaign::new(&environment, run.seed)?;

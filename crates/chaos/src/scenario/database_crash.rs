@@ -28,7 +28,7 @@ async fn execute(run: &Run) -> Result<Report> {
     // In red mode nothing flushes what sessions do not.
     let settings: &[&str] = if run.mutated { &["wal_writer_delay=10s", "wal_writer_flush_after=10MB"] } else { &[] };
     let cluster = block_in_place(|| Cluster::start_with(settings))?;
-    let setup = Setup { binary: run.binary.clone(), cluster: Some(cluster), replicas: 1, ..Setup::default() };
+    let setup = Setup { base: run.options(Some(cluster)), ..Setup::default() };
     let environment = Environment::set_up(setup).await?;
     if run.mutated {
         // The sessions that begin from now on have it: those that are there are ended below.

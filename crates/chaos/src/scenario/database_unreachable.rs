@@ -47,13 +47,12 @@ struct Answer {
 }
 
 async fn execute(run: &Run) -> Result<Report> {
-    let setup = run.setup()?;
-    let mut variables = setup.variables.clone();
+    let mut setup = run.setup()?;
     if run.mutated {
-        variables.push(("ACCESS_TOKENS__DATABASE__ACQUIRE_TIMEOUT_MS", "30000".to_owned()));
-        variables.push(("ACCESS_TOKENS__DATABASE__STATEMENT_TIMEOUT_MS", "60000".to_owned()));
+        setup.base.variables.push(("ACCESS_TOKENS__DATABASE__ACQUIRE_TIMEOUT_MS", "30000".to_owned()));
+        setup.base.variables.push(("ACCESS_TOKENS__DATABASE__STATEMENT_TIMEOUT_MS", "60000".to_owned()));
     }
-    let environment = Environment::set_up(Setup { proxy: true, lying_proxy: false, variables, ..setup }).await?;
+    let environment = Environment::set_up(Setup { fault_proxy: true, lying_proxy: false, ..setup }).await?;
     let mut campaign = Campaign::new(&environment, run.seed)?;
     let network = environment.proxy()?;
     for cycle in 0..run.cycles * 2 {

@@ -40,14 +40,14 @@ async fn execute(run: &Run) -> Result<Report> {
     let disk = block_in_place(|| Disk::new(if run.kind == Kind::Sqlite { 64 } else { 256 }))?;
     let folder = disk.path().join("there");
     std::fs::create_dir(&folder)?;
-    let mut setup = Setup { binary: run.binary.clone(), replicas: 1, lying_proxy: run.mutated, ..Setup::default() };
+    let mut setup = Setup { base: run.options(None), lying_proxy: run.mutated, ..Setup::default() };
     match run.kind {
         Kind::Postgres => {
             let settings = ["max_wal_size=64MB", "min_wal_size=32MB"];
-            setup.cluster = Some(block_in_place(|| Cluster::start_in(&folder, &settings, &[]))?);
+            setup.base.cluster = Some(block_in_place(|| Cluster::start_in(&folder, &settings, &[]))?);
         }
         // The log and the keys are elsewhere.
-        Kind::Sqlite => setup.files = Some(folder),
+        Kind::Sqlite => setup.base.files = Some(folder),
     }
     let mut environment = Environment::set_up(setup).await?;
     let report = fill(run, &mut environment, &disk.path().join("ballast")).await;

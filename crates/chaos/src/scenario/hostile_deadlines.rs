@@ -36,7 +36,7 @@ const CALLS_PER_PATIENT_WRITER: u64 = 10;
 
 async fn execute(run: &Run) -> Result<Report> {
     let setup = run.setup()?;
-    let mut environment = Environment::set_up(Setup { proxy: true, ..setup }).await?;
+    let mut environment = Environment::set_up(Setup { fault_proxy: true, ..setup }).await?;
     let mut campaign = Campaign::new(&environment, run.seed)?;
     let mut left = run.cycles;
     while left > 0 {

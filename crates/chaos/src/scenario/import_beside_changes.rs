@@ -28,12 +28,12 @@ const GUARD: &str = " FOR UPDATE";
 
 /// A cycle is a second.
 async fn execute(run: &Run) -> Result<Report> {
-    let mut setup = Setup { lying_proxy: false, replicas: 2, ..run.setup()? };
+    let mut setup = Setup { lying_proxy: false, more_replicas: 1, ..run.setup()? };
     let mut proxy = None;
-    if let (true, Some(cluster)) = (run.mutated, &setup.cluster) {
+    if let (true, Some(cluster)) = (run.mutated, &setup.base.cluster) {
         let before = FaultProxy::start(([127, 0, 0, 1], cluster.port()).into()).await?;
         before.blank(GUARD);
-        setup.front = Some(before.address());
+        setup.base.database_address = Some(before.address());
         proxy = Some(before);
     }
     let environment = Environment::set_up(setup).await?;

@@ -13,8 +13,8 @@ use crate::environment::{Environment, Kind, Setup};
 use crate::history::{History, Op, State};
 use crate::inspection;
 use crate::report::Report;
-use crate::rng::Rng;
 use crate::run::{LYING_PROXY, Run, Scenario, ScenarioFuture};
+use access_tokens_testkit::random::Rng;
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "linearizability",
@@ -37,7 +37,7 @@ async fn execute(run: &Run) -> Result<Report> {
     // Of two processes one goes on while the other one is killed.
     let replicas = if run.kind == Kind::Postgres { 2 } else { 1 };
     let setup = run.setup()?;
-    let mut environment = Environment::set_up(Setup { replicas, ..setup }).await?;
+    let mut environment = Environment::set_up(Setup { more_replicas: replicas - 1, ..setup }).await?;
     let (mut report, rng) = (Report::default(), Rng::new(run.seed));
     let mut slowest = Duration::ZERO;
     while report.cycles < run.cycles {

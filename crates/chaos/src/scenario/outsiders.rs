@@ -4,9 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use access_tokens_testapp::Client;
+use access_tokens_testkit::http::{self, Connection};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -182,14 +182,14 @@ impl HonestCallers {
             Kind::Http => {
                 let body =
                     json!({"token": self.client.session(), "access_token_identifier": {"authentication_code": CODE}});
-                post(connect(HONEST_ADDRESS, self.http).await?, "/v1/access_tokens/show", &body).await
+                over_http(self.http, "POST", "/v1/access_tokens/show", body.to_string()).await
             }
             Kind::Probe => {
                 let mut health = HealthClient::new(channel(HONEST_ADDRESS, self.grpc)?);
                 timeout(PROBE_TIMEOUT, health.check(HealthCheckRequest::default()))
                     .await
                     .context("no health in time")??;
-                timeout(PROBE_TIMEOUT, get(connect(HONEST_ADDRESS, self.ops).await?, "/readyz"))
+                timeout(PROBE_TIMEOUT, over_http(self.ops, "GET", "/readyz", String::new()))
                     .await
                     .context("no readiness in time")?
             }
@@ -215,23 +215,10 @@ fn judge(kind: Kind, calls: &[Result<Duration, String>], run: &Run, report: &mut
     report.note(format!("{kind:?}: {} of {} succeeded, 99 % within {} ms", times.len(), calls.len(), p99.as_millis()));
 }
 
-/// Posts JSON over HTTP. An answer other than 200 is an error.
-async fn post(stream: TcpStream, path: &str, body: &Value) -> Result<()> {
-    let body = body.to_string();
-    let head =
-        format!("POST {path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
-    exchange(stream, &(head + &body)).await
-}
-
-async fn get(stream: TcpStream, path: &str) -> Result<()> {
-    exchange(stream, &format!("GET {path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n")).await
-}
-
-async fn exchange(mut stream: TcpStream, request: &str) -> Result<()> {
-    stream.write_all(request.as_bytes()).await?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await?;
-    let answer = String::from_utf8_lossy(&answer);
-    anyhow::ensure!(answer.starts_with("HTTP/1.1 200"), "{}", answer.lines().next().unwrap_or("no answer"));
+/// Sends a request over HTTP from the address of honest callers. An answer other than 200 is an error.
+async fn over_http(to: SocketAddr, verb: &str, path: &str, body: String) -> Result<()> {
+    let request = http::request(verb, path, &[("connection", "close")], http::whole(body))?;
+    let answer = Connection::over(connect(HONEST_ADDRESS, to).await?).await?.send(request).await?;
+    anyhow::ensure!(answer.status == 200, "{} {}", answer.status, answer.text);
     Ok(())
 }

@@ -49,11 +49,11 @@ async fn execute(run: &Run) -> Result<Report> {
     }
     let folder = tempfile::tempdir()?;
     let mut setup = Setup { lying_proxy: false, ..run.setup()? };
-    setup.binary = restricted_binary(folder.path(), &run.binary, "", &format!("taskset -c {SERVICE_CORE}"))?;
+    setup.base.binary = restricted_binary(folder.path(), &run.binary, "", &format!("taskset -c {SERVICE_CORE}"))?;
     if run.mutated {
-        setup.variables.push(("ACCESS_TOKENS__GRPC__CALLS_AT_ONCE", "100000".to_owned()));
+        setup.base.variables.push(("ACCESS_TOKENS__GRPC__CALLS_AT_ONCE", "100000".to_owned()));
     }
-    if let Some(cluster) = &setup.cluster {
+    if let Some(cluster) = &setup.base.cluster {
         // Else the callers take from the database what the service would need of it.
         block_in_place(|| cluster.pin(SERVICE_CORE)).context("PostgreSQL cannot be pinned")?;
     }

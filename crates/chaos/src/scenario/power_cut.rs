@@ -32,12 +32,12 @@ async fn execute(run: &Run) -> Result<Report> {
     let folder = disk.path().join("there");
     std::fs::create_dir(&folder)?;
     block_in_place(|| disk.flush())?;
-    let mut setup = Setup { binary: run.binary.clone(), replicas: 1, ..Setup::default() };
+    let mut setup = Setup { base: run.options(None), ..Setup::default() };
     match run.kind {
-        Kind::Postgres => setup.cluster = Some(block_in_place(|| Cluster::start_in(&folder, &[], &preload))?),
+        Kind::Postgres => setup.base.cluster = Some(block_in_place(|| Cluster::start_in(&folder, &[], &preload))?),
         Kind::Sqlite => {
-            setup.directory = Some(folder);
-            setup.variables = preload.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+            setup.base.directory = Some(folder);
+            setup.base.variables = preload.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
         }
     }
     let mut environment = Environment::set_up(setup).await?;

@@ -51,7 +51,7 @@ const SLOW_CALL: Duration = Duration::from_millis(50);
 async fn execute(run: &Run) -> Result<Report> {
     let mut setup = Setup { lying_proxy: false, ..run.setup()? };
     if run.mutated {
-        setup.variables.push(("ACCESS_TOKENS__SESSIONS__LOGINS_PER_SECOND", "0".to_owned()));
+        setup.base.variables.push(("ACCESS_TOKENS__SESSIONS__LOGINS_PER_SECOND", "0".to_owned()));
     }
     let mut environment = Environment::set_up(setup).await?;
     SteadyCaller::seed(&environment).await?;

@@ -13,8 +13,8 @@ use crate::environment::{Environment, Kind, Setup};
 use crate::inspection;
 use crate::outcome::{Outcome, call};
 use crate::report::Report;
-use crate::rng::Rng;
 use crate::run::{LYING_PROXY, Run, Scenario, ScenarioFuture};
+use access_tokens_testkit::random::Rng;
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "single_use_codes",
@@ -49,7 +49,7 @@ struct Race {
 async fn execute(run: &Run) -> Result<Report> {
     let replicas = if run.kind == Kind::Postgres { 3 } else { 1 };
     let setup = run.setup()?;
-    let mut environment = Environment::set_up(Setup { replicas, ..setup }).await?;
+    let mut environment = Environment::set_up(Setup { more_replicas: replicas - 1, ..setup }).await?;
     let (mut report, rng) = (Report::default(), Rng::new(run.seed));
     prepare(&environment, run.cycles).await?;
     let mut clients = Vec::new();

@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use super::machine::{MIB, Process, restricted_binary};
 use super::steady_caller::SteadyCaller;
 use crate::campaign::{Campaign, Workload};
-use crate::environment::{Environment, Kind, Setup};
+use crate::environment::{Environment, Kind, Options, Setup};
 use crate::hostile::{CLOSE_TIMEOUT, Hostility, NewClients, Target, UnresponsiveServer, attack, open_files};
 use crate::report::Report;
 use crate::run::{Run, Scenario, ScenarioFuture};
@@ -109,7 +109,8 @@ async fn crowd(run: &Run, environment: &Environment, process: &Process, campaign
 async fn short_of_files(run: &Run, mut report: Report) -> Result<Report> {
     let folder = tempfile::tempdir()?;
     let binary = restricted_binary(folder.path(), &run.binary, &format!("ulimit -n {FILE_LIMIT}"), "")?;
-    let environment = Environment::set_up(Setup { binary, replicas: 1, ..Setup::default() }).await?;
+    let environment =
+        Environment::set_up(Setup { base: Options { binary, ..Options::default() }, ..Setup::default() }).await?;
     SteadyCaller::seed(&environment).await?;
     let process = Process::of(environment.server(0)?)?;
     let targets = Target::of(&environment, 0)?;

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use tokio::task::block_in_place;
 
 use crate::campaign::{Campaign, Workload};
-use crate::environment::{Environment, Kind, Setup};
+use crate::environment::{Environment, Kind, Options, Setup};
 use crate::inspection;
 use crate::report::Report;
 use crate::run::{Run, Scenario, ScenarioFuture};
@@ -35,9 +35,8 @@ const SETTLE_TIME: Duration = Duration::from_millis(1_500);
 async fn execute(run: &Run) -> Result<Report> {
     let primary = block_in_place(Cluster::start)?;
     let proxy = SwitchableProxy::to(primary.port()).await?;
-    let (binary, front) = (run.binary.clone(), Some(proxy.address()));
-    let mut environment =
-        Environment::set_up(Setup { binary, cluster: Some(primary), front, replicas: 1, ..Setup::default() }).await?;
+    let base = Options { database_address: Some(proxy.address()), ..run.options(Some(primary)) };
+    let mut environment = Environment::set_up(Setup { base, ..Setup::default() }).await?;
     let mut campaign = Campaign::new(&environment, run.seed)?;
     for _ in 0..run.cycles {
         let load = campaign.load(&environment, Workload::DEFAULT).await?;

@@ -1,17 +1,14 @@
 //! Requests that no client should send, with canaries wherever there is room for them.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use access_tokens_proto::v1;
 use access_tokens_testapp::canary::Canaries;
 use access_tokens_testapp::process::Server;
-use access_tokens_testkit::http::HttpClient;
+use access_tokens_testkit::http::{HttpClient, exchange_bytes};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tonic::transport::Channel;
 use tonic_prost::ProstCodec;
 
@@ -175,7 +172,7 @@ pub(super) async fn texts(environment: &Environment, http: &HttpClient, server: 
         // The rest of it never comes.
         format!("POST {create} HTTP/1.1\r\nhost: h\r\ncontent-length: 999\r\n\r\n{{\"pass_code\": \"{}", secret()),
     ] {
-        environment.refused(&bytes(server.http_address(), request.as_bytes()).await);
+        environment.refused(&exchange_bytes(server.http_address(), request.as_bytes(), true, ANSWER_TIMEOUT).await);
     }
 }
 
@@ -191,21 +188,10 @@ pub(super) async fn frames(environment: &Environment, server: &Server) {
         let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
         let headers = [0, 0, length, 1, 5, 0, 0, 0, 1];
         let request = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &settings[..], &headers, &block].concat();
-        let answer = bytes(server.address(), &request).await;
+        let answer = exchange_bytes(server.address(), &request, true, ANSWER_TIMEOUT).await;
         assert!(!answer.is_empty());
         environment.refused(&answer);
     }
-}
-
-/// What comes back for these bytes.
-async fn bytes(address: SocketAddr, request: &[u8]) -> String {
-    let mut stream = TcpStream::connect(address).await.expect("connected");
-    let mut answer = Vec::new();
-    // The server may close the connection before it has read everything. If not, it is told that nothing more comes.
-    let _ = stream.write_all(request).await;
-    let _ = stream.shutdown().await;
-    let _ = tokio::time::timeout(ANSWER_TIMEOUT, stream.read_to_end(&mut answer)).await;
-    String::from_utf8_lossy(&answer).into_owned()
 }
 
 /// Records that an import over gRPC takes or refuses, with the results of each.

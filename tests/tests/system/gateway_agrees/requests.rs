@@ -59,11 +59,11 @@ impl Generator {
 
     /// A number below a limit.
     pub(super) fn below(&self, limit: u64) -> u64 {
-        self.0.next_u64() % limit
+        self.0.below(limit)
     }
 
     fn one_in(&self, chances: u64) -> bool {
-        self.below(chances) == 0
+        self.0.one_in(chances)
     }
 
     fn pick<T: Clone>(&self, values: &[T]) -> T {
