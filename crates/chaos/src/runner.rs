@@ -22,7 +22,7 @@ pub(crate) struct CompletedRun {
 }
 
 /// Plays so many runs at a time and says of each what it has found as soon as it is over. Answers them in their order.
-pub(crate) async fn execute(runs: Vec<Run>, jobs: usize) -> Result<Vec<CompletedRun>> {
+pub(crate) async fn execute_all(runs: Vec<Run>, jobs: usize) -> Result<Vec<CompletedRun>> {
     let jobs = u32::try_from(jobs)?.max(1);
     let places = Arc::new(Semaphore::new(jobs as usize));
     let mut playing = JoinSet::new();
