@@ -31,7 +31,7 @@ impl GrpcClient {
     pub(crate) async fn connect(address: SocketAddr, connections: usize, session: &str) -> Result<Self> {
         let mut senders = Vec::new();
         for _ in 0..connections {
-            let stream = TcpStream::connect(address).await.context("nobody listens")?;
+            let stream = TcpStream::connect(address).await.context("no server listens")?;
             stream.set_nodelay(true)?;
             let mut builder = h2::client::Builder::new();
             builder.initial_window_size(WINDOW_BYTES).initial_connection_window_size(WINDOW_BYTES);

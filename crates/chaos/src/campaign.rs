@@ -1,4 +1,4 @@
-//! Load, faults and checks in turns, with one ledger over all of them.
+//! Load, faults and checks in turn, with one ledger for the whole run.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -20,20 +20,21 @@ use crate::report::Report;
 use crate::writer::{Behaviour, Task, Writer};
 use access_tokens_testkit::random::Rng;
 
-/// Checks of one owner, whose list is read back each time, before there is a new one. All of it is read in the end.
+/// Number of checks of one owner before a new owner begins. Each check reads the list of the owner; the end of a run reads all
+/// lists.
 const CHECKS_PER_OWNER: usize = 5;
-/// In the words of a client.
+/// The error text of tonic's client when a connection ends while it is used.
 const CONNECTION_ENDED: &str = "h2 protocol error";
-/// One-time passwords that each check presents.
+/// Number of one-time passwords that each check presents.
 const PASSWORDS_PER_CHECK: usize = 16;
-/// After a fault the service has to work again within this time; how long it took is reported.
+/// Maximum time until the service works again after a fault. The report states the measured time.
 const RECOVERY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A campaign against one stage.
+/// The load, faults and checks of one run against one environment.
 pub(crate) struct Campaign {
-    /// What was found so far.
+    /// The findings so far.
     pub(crate) report: Report,
-    /// What is left to chance.
+    /// The source of random choices.
     pub(crate) rng: Rng,
     ledger: Arc<Ledger>,
     owners: Vec<String>,
@@ -41,41 +42,41 @@ pub(crate) struct Campaign {
     checks: usize,
 }
 
-/// Who works in a load.
+/// The writers of a load.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Workload {
-    /// How many.
+    /// Number of writers.
     pub(crate) writers: usize,
-    /// How they behave.
+    /// Behaviour of the writers.
     pub(crate) behaviour: Behaviour,
-    /// How many calls each of them makes, unless it is stopped before.
+    /// Maximum number of calls of each writer.
     pub(crate) calls: u64,
-    /// Where every other of them calls, in place of the service itself.
+    /// Address that every second writer calls in place of the service.
     pub(crate) front: Option<SocketAddr>,
-    /// What they do.
+    /// The calls that the writers make.
     pub(crate) task: Task,
 }
 
 impl Workload {
-    /// Twelve who work until they are stopped.
+    /// Twelve patient writers that run until they are stopped.
     pub(crate) const DEFAULT: Self =
         Self { writers: 12, behaviour: Behaviour::Patient, calls: u64::MAX, front: None, task: Task::All };
 }
 
-/// Writers at work.
+/// Writers that are running.
 pub(crate) struct Load {
     stop: watch::Sender<bool>,
     writers: JoinSet<Result<u64>>,
 }
 
 impl Load {
-    /// Asks the writers to stop, waits for them, and answers how many calls they made.
+    /// Stops the writers, waits for them, and returns the number of their calls.
     pub(crate) async fn stop(self) -> Result<u64> {
         self.stop.send_replace(true);
         self.end().await
     }
 
-    /// Waits until the writers have made the calls that they were asked for.
+    /// Waits until the writers have made their maximum number of calls, and returns the number of their calls.
     pub(crate) async fn end(mut self) -> Result<u64> {
         let mut calls = 0;
         while let Some(done) = self.writers.join_next().await {
@@ -86,7 +87,7 @@ impl Load {
 }
 
 impl Campaign {
-    /// A campaign that begins.
+    /// Returns a campaign without a load.
     pub(crate) fn new(environment: &Environment, seed: u64) -> Result<Self> {
         let ledger = Arc::new(Ledger::new(environment.directory())?);
         Ok(Self { report: Report::default(), rng: Rng::new(seed), ledger, owners: Vec::new(), loads: 0, checks: 0 })
@@ -96,7 +97,7 @@ impl Campaign {
         self.owners.last().context("there was no load yet")
     }
 
-    /// Lets writers work.
+    /// Starts writers.
     pub(crate) async fn load(&mut self, environment: &Environment, workload: Workload) -> Result<Load> {
         if self.owners.len() <= self.checks / CHECKS_PER_OWNER {
             let owner = format!("owner-{}", self.owners.len());
@@ -123,7 +124,7 @@ impl Campaign {
             };
             let writer = Writer {
                 token: self.ledger.resumable_token(&owner, &name),
-                // Room for all steps of one load.
+                // Leaves room for all steps of one load.
                 sequence: self.loads as u64 * 1_000_000,
                 rng: self.rng.fork(),
                 ledger: Arc::clone(&self.ledger),
@@ -139,7 +140,7 @@ impl Campaign {
         Ok(load)
     }
 
-    /// Waits for the next acknowledgement. Answers how long it took.
+    /// Waits for the next acknowledgement and returns the time that it took.
     pub(crate) async fn next_acknowledgement(&self) -> Result<Duration> {
         let (since, before) = (Instant::now(), self.ledger.acknowledged());
         while self.ledger.acknowledged() == before {
@@ -149,33 +150,33 @@ impl Campaign {
         Ok(since.elapsed())
     }
 
-    /// How many calls there were so far, and how many of them were acknowledged.
+    /// Returns the number of calls so far, and the number of those that were acknowledged.
     pub(crate) fn calls(&self) -> (u64, u64) {
         let counts = self.ledger.counts();
         (counts.operations, counts.acknowledged)
     }
 
-    /// How many calls had no known outcome so far.
+    /// Returns the number of calls so far whose outcome is unknown.
     pub(crate) fn unknown(&self) -> u64 {
         self.ledger.counts().unknown.values().sum()
     }
 
-    /// Calls without an outcome have failed with nothing else than these codes.
+    /// Reports a finding if a call without an outcome failed with another code than these.
     pub(crate) fn expect_codes(&mut self, codes: &[&str]) {
         let counts = self.ledger.counts();
         let others = counts.unknown.iter().filter(|(text, _)| !codes.iter().any(|code| text.starts_with(code)));
         self.report.broken.extend(others.map(|(text, count)| format!("{count} calls failed with {text}")));
     }
 
-    /// Reads back what the last cycles have written, and presents one-time passwords. To be called while nobody writes
-    /// and what was begun has come to its end.
+    /// Reads back what the last cycles wrote, and presents one-time passwords. No writer may run, and all calls that were begun
+    /// must have ended.
     pub(crate) async fn check(&mut self, environment: &Environment) -> Result<()> {
         let owner = self.owner()?.clone();
         let seen = inspection::read_back(environment, &owner).await?;
         let findings = self.ledger.reconcile(&owner, seen);
         self.note(findings);
         self.check_passwords(environment, &owner).await?;
-        // They expire.
+        // One-time passwords expire, so an owner is checked for a limited time only.
         self.checks += 1;
         if self.checks.is_multiple_of(CHECKS_PER_OWNER) {
             self.ledger.forget_passwords(&owner);
@@ -183,7 +184,7 @@ impl Campaign {
         Ok(())
     }
 
-    /// Reads everything back that was ever written, and asks the database how it is. Answers the report.
+    /// Reads back everything that was written, checks the database as a whole, and returns the report.
     pub(crate) async fn finish(mut self, environment: &Environment) -> Result<Report> {
         let mut all = Vec::new();
         for owner in self.owners.clone() {
@@ -210,7 +211,7 @@ impl Campaign {
             self.report.note(format!("{true_ones} of {all} calls without an outcome had taken effect"));
             self.report.note(format!("unknown: {}", common(&counts.unknown)));
         }
-        // The library's client calls it so when a connection ends in the moment in which it is used.
+        // The client of the library reports this if a connection ends while it is being used.
         let ended = counts.unknown.iter().filter(|(text, _)| text.contains(CONNECTION_ENDED));
         let ended = ended.map(|(_, count)| count).sum::<u64>();
         if ended > 0 {
@@ -228,27 +229,28 @@ impl Campaign {
         self.report.broken.extend(findings.broken);
     }
 
-    /// Calls while nothing is broken. Where the service still comes to itself, it says so before it has done anything.
-    async fn call_in_calm(&mut self, client: &Client, method: &str, request: serde_json::Value) -> Outcome {
+    /// Makes a call while there is no fault. A service that is still recovering refuses the call before it has an effect; then the
+    /// call is repeated.
+    async fn call_without_fault(&mut self, client: &Client, method: &str, request: serde_json::Value) -> Outcome {
         for _ in 0..20 {
             match call(client, method, request.clone()).await {
                 Outcome::Unknown(why) if why.contains("try again") => {
-                    self.report.note(format!("calls in calm were refused at first: {why}"));
+                    self.report.note(format!("calls without a fault were refused at first: {why}"));
                     tokio::time::sleep(Duration::from_millis(200)).await;
                 }
                 outcome => return outcome,
             }
         }
-        Outcome::Unknown("the service does not come to itself".to_owned())
+        Outcome::Unknown("the service does not recover".to_owned())
     }
 
-    /// What was issued works once; what was used works no more.
+    /// Checks that an issued one-time password works once, and that a used one is refused.
     async fn check_passwords(&mut self, environment: &Environment, owner: &str) -> Result<()> {
         let client: Client = environment.direct_client(0).await?;
         for (key, password) in self.ledger.passwords(owner, PASSWORDS_PER_CHECK) {
             let (Password::Issued(text) | Password::Used(text)) = &password else { continue };
             let request = json!({"access_token_identifier": {"authentication_code": key}, "one_time_password": text});
-            let outcome = self.call_in_calm(&client, "VerifyOtp", request).await;
+            let outcome = self.call_without_fault(&client, "VerifyOtp", request).await;
             match (&password, &outcome) {
                 (Password::Issued(_), Outcome::Done(_)) => {
                     let place = CallSource { key: &key, owner, writer: "check" };

@@ -1,7 +1,8 @@
 //! A disk whose power can be cut: an ext4 file system in an image, on a loop device.
 //!
-//! What programs have written but not flushed is in the memory of the file system, not in the image. So a copy of the
-//! image, taken while all who write are frozen, is what a power cut leaves of a disk that keeps what it has got.
+//! Data that programs have written but not flushed is in the memory of the file system and not in the image. A copy of the image,
+//! taken while all writing processes are frozen, is therefore the state after a power cut of a disk that keeps what it has
+//! received.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -11,21 +12,21 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
-/// How often something is tried again: a copy when the file system itself has written meanwhile, an unmounting.
+/// Maximum number of attempts: of a copy, if the file system itself has written meanwhile, and of unmounting.
 const MAX_ATTEMPTS: usize = 20;
-/// Between two attempts to unmount.
+/// Time between two attempts to unmount.
 const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
-/// A disk, mounted. Dropped, it is gone.
+/// A mounted disk. It is unmounted and deleted when it is dropped.
 pub(crate) struct Disk {
     device: String,
-    /// Which image is mounted.
+    /// Number of the mounted image.
     image: usize,
     mounted: bool,
     folder: TempDir,
 }
 
-/// Why there can be no disks here; `None` when there can.
+/// Returns the reason for which this machine cannot have such disks, or `None`.
 pub(crate) fn missing() -> Option<String> {
     let Ok(user) = run("id", ["-u"]) else { return Some("`id` does not run".to_owned()) };
     if user != "0" {
@@ -40,10 +41,10 @@ pub(crate) fn missing() -> Option<String> {
 }
 
 impl Disk {
-    /// A new disk of so many megabytes.
+    /// Creates and mounts a disk of this size.
     pub(crate) fn new(megabytes: usize) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("access-tokens-disk-").tempdir()?;
-        // PostgreSQL runs as somebody else, who has to get through.
+        // PostgreSQL runs as another user, who must be able to enter the directory.
         std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711))?;
         std::fs::create_dir(folder.path().join("mounted"))?;
         let mut disk = Self { device: String::new(), image: 0, mounted: false, folder };
@@ -54,7 +55,7 @@ impl Disk {
         Ok(disk)
     }
 
-    /// Where it is mounted.
+    /// Returns the mount point.
     pub(crate) fn path(&self) -> PathBuf {
         self.folder.path().join("mounted")
     }
@@ -66,7 +67,7 @@ impl Disk {
     fn mount(&mut self) -> Result<()> {
         let image = self.image(self.image);
         self.device = run("losetup", [OsStr::new("--find"), OsStr::new("--show"), image.as_os_str()])?;
-        // The file system flushes nothing by itself within five minutes: what nobody asked it to flush is lost.
+        // The file system flushes nothing by itself within five minutes, so that data without an explicit flush is lost.
         let mounted = self.path();
         let options = [OsStr::new("-o"), OsStr::new("commit=300"), OsStr::new(&self.device), mounted.as_os_str()];
         run("mount", options)?;
@@ -85,19 +86,19 @@ impl Disk {
         Ok(())
     }
 
-    /// Flushes everything: the past that no power cut is about.
+    /// Flushes everything, so that the next power cut affects later writes only.
     pub(crate) fn flush(&self) -> Result<()> {
         run("sync", [OsStr::new("--file-system"), self.path().as_os_str()])?;
         Ok(())
     }
 
-    /// Takes a copy of what has reached the disk. Whoever writes to it is frozen.
+    /// Copies what has reached the disk. All writing processes must be frozen.
     pub(crate) fn copy(&self) -> Result<()> {
         let (image, copy) = (self.image(self.image), self.image(self.image + 1));
         for _ in 0..MAX_ATTEMPTS {
             let before = self.written()?;
             run("cp", [OsStr::new("--sparse=always"), image.as_os_str(), copy.as_os_str()])?;
-            // Otherwise it may be a mixture that no power cut leaves.
+            // If the device has written meanwhile, the copy may be a mixture that no power cut leaves.
             if before.under_way == 0 && self.written()? == before {
                 return Ok(());
             }
@@ -113,7 +114,7 @@ impl Disk {
         Ok(Written { requests: numbers[4], sectors: numbers[6], under_way: numbers[8] })
     }
 
-    /// Puts the copy in the place of what is mounted. Nobody uses that any more.
+    /// Mounts the copy in place of the current image. No process may use the disk.
     pub(crate) fn mount_copy(&mut self) -> Result<()> {
         self.unmount()?;
         std::fs::remove_file(self.image(self.image))?;
@@ -122,7 +123,7 @@ impl Disk {
     }
 }
 
-/// What a device has written.
+/// Statistics of a block device.
 #[derive(Debug, PartialEq)]
 struct Written {
     requests: u64,
@@ -139,7 +140,7 @@ impl Drop for Disk {
     }
 }
 
-/// Unmounts. Processes that were killed take a moment until they have let go of their files.
+/// Unmounts. The kernel closes the files of killed processes a little later, so unmounting is repeated.
 #[expect(clippy::disallowed_methods, reason = "waits for other processes, in synchronous code")]
 fn release(mounted: &Path) -> Result<()> {
     let mut done = run("umount", [mounted]);
@@ -153,7 +154,7 @@ fn release(mounted: &Path) -> Result<()> {
     done.map(drop)
 }
 
-/// Runs a program; answers what it says.
+/// Runs a program and returns its output.
 pub(crate) fn run<A: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = A>) -> Result<String> {
     let output = Command::new(program).args(arguments).output().with_context(|| format!("cannot run {program}"))?;
     let complaint = String::from_utf8_lossy(&output.stderr).trim().to_owned();
@@ -161,7 +162,7 @@ pub(crate) fn run<A: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<I
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// Compiles a library that makes all flushing do nothing, for `LD_PRELOAD`: the red mode of a power cut.
+/// Compiles a library for `LD_PRELOAD` that makes all flushes do nothing: the mutation of a power cut.
 pub(crate) fn build_no_flush_library(folder: &Path) -> Result<String> {
     let (source, library) = (folder.join("nothing.c"), folder.join("nothing.so"));
     let empty = ["fsync", "fdatasync", "syncfs"].map(|name| format!("int {name}(int file) {{ return 0; }}\n"));

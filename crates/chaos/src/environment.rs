@@ -1,4 +1,4 @@
-//! Where a scenario plays: the real service, as processes, on a database of its own.
+//! The environment of a scenario: processes of the real service on a database of their own.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -25,14 +25,14 @@ pub(crate) const ORGANISATION: &str = "DEMO";
 pub(crate) const USER: &str = "chaos";
 pub(crate) const PASSWORD: &str = "correct horse";
 
-/// Every permission.
+/// All permissions.
 const ALL_PERMISSIONS: &str =
     "access_tokens.read,access_tokens.write,access_tokens.lookup,access_tokens.secrets,directory.write,admin";
 
-/// How long the service may take to become ready.
+/// Maximum time until a process is ready.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
-/// A session lasts two hours.
+/// Time for which a session is used. Sessions expire after two hours.
 const SESSION_REUSE_TIME: Duration = Duration::from_secs(3_600);
 
 /// Options of an environment.
@@ -92,7 +92,7 @@ impl Environment {
         Ok(environment)
     }
 
-    /// Starts one of the processes. Answers after which time it was ready.
+    /// Starts a process and returns the time until it was ready.
     pub(crate) async fn start(&mut self, replica: usize) -> Result<Duration> {
         let replica = &mut self.replicas[replica];
         let started = Instant::now();
@@ -110,64 +110,64 @@ impl Environment {
         Ok(started.elapsed())
     }
 
-    /// Starts one of the processes and kills it before it can be ready.
+    /// Starts a process and kills it after this time, before it is ready.
     pub(crate) async fn start_and_kill(&self, replica: usize, after: Duration) {
         let server = block_in_place(|| self.replicas[replica].installation.start(&["serve"]));
         tokio::time::sleep(after).await;
         block_in_place(|| server.kill());
     }
 
-    /// Kills one of the processes as `kill -9` does.
+    /// Kills a process as `kill -9` does.
     pub(crate) fn kill(&mut self, replica: usize) {
         if let Some(server) = self.replicas[replica].server.take() {
             block_in_place(|| server.kill());
         }
     }
 
-    /// Asks one of the processes to stop. Answers its exit code and the time it took.
+    /// Sends SIGTERM to a process and returns its exit code and the time until it ended.
     pub(crate) fn terminate(&mut self, replica: usize) -> Result<(Option<i32>, Duration)> {
         let server = self.replicas[replica].server.take().context("it does not run")?;
         Ok(block_in_place(|| server.terminate()))
     }
 
-    /// Sends a signal to one of the processes.
+    /// Sends a signal to a process.
     pub(crate) fn signal(&self, replica: usize, name: &str) {
         if let Some(server) = &self.replicas[replica].server {
             block_in_place(|| server.signal(name));
         }
     }
 
-    /// How many processes there are.
+    /// Returns the number of processes.
     pub(crate) fn replicas(&self) -> usize {
         self.replicas.len()
     }
 
-    /// One of the processes, that runs.
+    /// Returns a running process.
     pub(crate) fn server(&self, replica: usize) -> Result<&Server> {
         self.replicas[replica].server.as_ref().context("it does not run")
     }
 
-    /// The cluster underneath.
+    /// Returns the PostgreSQL cluster.
     pub(crate) fn cluster(&self) -> Option<&Cluster> {
         self.base.cluster()
     }
 
-    /// From now on another cluster, which has the same data, is the one underneath. Answers the one before.
+    /// Replaces the cluster by another one with the same data, and returns the former one.
     pub(crate) fn replace_cluster(&mut self, cluster: Cluster) -> Option<Cluster> {
         self.base.replace_cluster(cluster)
     }
 
-    /// The network between the service and PostgreSQL.
+    /// Returns the proxy between the service and PostgreSQL.
     pub(crate) fn proxy(&self) -> Result<&FaultProxy> {
         self.proxy.as_ref().context("no proxy was asked for")
     }
 
-    /// Where the ledger may be: no fault touches it.
+    /// Returns a directory that no fault affects, for the ledger.
     pub(crate) fn directory(&self) -> &Path {
         self.base.directory()
     }
 
-    /// The file of SQLite.
+    /// Returns the path of the SQLite file.
     pub(crate) fn file(&self) -> &Path {
         self.base.file()
     }
@@ -177,7 +177,7 @@ impl Environment {
         block_in_place(|| self.base.psql(sql))
     }
 
-    /// Waits until no process that was killed has a session of PostgreSQL any more: what it began comes to its end.
+    /// Waits until PostgreSQL has ended the sessions of killed processes, so that their statements have ended too.
     pub(crate) async fn wait_for_sessions_to_end(&self) -> Result<()> {
         if self.cluster().is_none() {
             return Ok(());
@@ -205,13 +205,13 @@ impl Environment {
         Ok(token)
     }
 
-    /// From now on callers have an API key, which does not expire.
+    /// Gives all later clients an API key, which does not expire.
     pub(crate) fn use_api_key(&mut self) -> Result<()> {
         self.key = Some(self.api_key("chaos-key", ALL_PERMISSIONS)?);
         Ok(())
     }
 
-    /// A new API key of this name with these permissions.
+    /// Creates an API key with this name and these permissions.
     pub(crate) fn api_key(&self, name: &str, permissions: &str) -> Result<String> {
         let arguments =
             ["api-key", "add", "--organisation", ORGANISATION, "--name", name, "--permissions", permissions];
@@ -219,7 +219,7 @@ impl Environment {
         said.split_whitespace().next_back().map(str::to_owned).context("no API key is printed")
     }
 
-    /// The API key of callers, once they have one.
+    /// Returns the API key of the clients, if they have one.
     pub(crate) fn key(&self) -> Option<&str> {
         self.key.as_deref()
     }
@@ -232,13 +232,13 @@ impl Environment {
         })
     }
 
-    /// A caller with a connection of its own, whom nobody lies to.
+    /// Returns a client with its own connection to the process itself, not through the lying proxy.
     pub(crate) async fn direct_client(&self, replica: usize) -> Result<Client> {
         let client = self.client_for(self.replicas[replica].installation.address()).await?;
         Ok(client.with_deadline(Duration::from_secs(10)))
     }
 
-    /// Where callers find one of the processes: it, or whatever stands before it.
+    /// Returns the address that clients call for a process: its own one, or that of the lying proxy.
     pub(crate) fn entry_address(&self, replica: usize) -> SocketAddr {
         match &self.lying_proxy {
             Some(lying_proxy) => lying_proxy.address(),
@@ -246,17 +246,17 @@ impl Environment {
         }
     }
 
-    /// A caller with a connection of its own.
+    /// Returns a client with its own connection.
     pub(crate) async fn client(&self, replica: usize) -> Result<Client> {
         self.client_at(self.entry_address(replica)).await
     }
 
-    /// A caller with a connection of its own to somebody who passes calls on.
+    /// Returns a client with its own connection to an address that forwards to the service.
     pub(crate) async fn client_at(&self, address: SocketAddr) -> Result<Client> {
         Ok(self.client_for(address).await?.with_deadline(Duration::from_secs(5)))
     }
 
-    /// What the processes have said of themselves that nobody wants to read.
+    /// Returns the lines of the logs that report a panic.
     pub(crate) fn panics(&self) -> Vec<String> {
         let logs = self.replicas.iter().map(|replica| replica.installation.log());
         logs.flat_map(|log| log.lines().filter(|line| line.contains("panicked")).map(str::to_owned).collect::<Vec<_>>())

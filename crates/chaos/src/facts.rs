@@ -1,35 +1,35 @@
-//! What is known of a token, what a change makes of it, and what the service shows.
+//! The known state of a token, the effect of a change on it, and the state that the service shows.
 
 use serde_json::Value;
 
-/// What the caller knows of a verification code that stands at a token.
+/// The verification code of a token, as far as the client knows it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Code {
-    /// There is none.
+    /// The token has no code.
     None,
-    /// This one.
+    /// The token has this code.
     Is(String),
-    /// Some code: nobody told the caller which.
+    /// The token has a code that the client does not know.
     Any,
 }
 
-/// What the caller knows of the one-time password.
+/// The one-time password of a token, as far as the client knows it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Password {
-    /// Nothing that could be checked.
+    /// Unknown, so it cannot be checked.
     Unclear,
-    /// This one was issued last, and nobody has used it.
+    /// This one was issued last and has not been used.
     Issued(String),
-    /// This one was used, or ended with a change of state: it is refused.
+    /// This one was used, or ended with a change of state. The service must refuse it.
     Used(String),
 }
 
-/// What has been acknowledged of a token.
+/// The acknowledged state of a token.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Facts {
-    /// The state, by its name.
+    /// Name of the life cycle state.
     pub(crate) state: &'static str,
-    /// The number of the last update: what stands in `udf_string_1`.
+    /// Number of the last update, which is the value of `udf_string_1`.
     pub(crate) value: u64,
     /// The verification code.
     pub(crate) code: Code,
@@ -37,31 +37,31 @@ pub(crate) struct Facts {
     pub(crate) password: Password,
 }
 
-/// What a call asks for.
+/// The change that a call requests.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Change {
-    /// A new token.
+    /// Creates a token.
     Create(Facts),
-    /// Another value.
+    /// Sets `udf_string_1`.
     Value(u64),
-    /// Another state.
+    /// Sets the life cycle state.
     State(&'static str),
-    /// A new verification code.
+    /// Issues a verification code.
     Code(Code),
-    /// Verification: the token becomes effective. Its code is still shown.
+    /// Verifies the token, which becomes effective. Its code is still shown.
     Verify,
-    /// A new one-time password; `None` as long as nobody has said which.
+    /// Issues a one-time password; `None` if the client did not receive it.
     Issue(Option<String>),
-    /// The one-time password is used up.
+    /// Uses the one-time password.
     Use,
 }
 
-/// What the service shows of a token.
+/// A token as the service shows it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ShownToken {
-    /// `authentication_code`, by which the ledger knows it.
+    /// `authentication_code`, the key of the token in the ledger.
     pub(crate) key: String,
-    /// Unique, and drawn by the service.
+    /// Number of the token, which the service draws and which is unique.
     pub(crate) number: String,
     state: String,
     value: Option<u64>,
@@ -69,12 +69,12 @@ pub(crate) struct ShownToken {
 }
 
 impl Facts {
-    /// A new token in a state.
+    /// Returns the state of a new token.
     pub(crate) fn new(state: &'static str, value: u64, code: Code) -> Self {
         Self { state, value, code, password: Password::Unclear }
     }
 
-    /// Is this what the service shows?
+    /// Returns whether the service shows this state.
     pub(crate) fn explain(&self, seen: &ShownToken) -> bool {
         let code = match (&self.code, &seen.code) {
             (Code::None, shown) => shown.is_none(),
@@ -84,14 +84,14 @@ impl Facts {
         code && self.state == seen.state && Some(self.value) == seen.value
     }
 
-    /// A one-time password that was issued is refused from now on.
+    /// Marks an issued one-time password as used.
     fn end_password(&mut self) {
         if let Password::Issued(password) = &self.password {
             self.password = Password::Used(password.clone());
         }
     }
 
-    /// What is shown settles what the caller was not told.
+    /// Returns the same state with the code that the service shows, if the client did not know it.
     pub(crate) fn with_shown_code(mut self, seen: &ShownToken) -> Self {
         if let (Code::Any, Some(code)) = (&self.code, &seen.code) {
             self.code = Code::Is(code.clone());
@@ -101,7 +101,7 @@ impl Facts {
 }
 
 impl Change {
-    /// What a token is after the change. `None` before: there was no token.
+    /// Returns the state after the change. `before` is `None` if there was no token.
     pub(crate) fn of(&self, before: Option<&Facts>) -> Option<Facts> {
         if let Self::Create(facts) = self {
             return Some(facts.clone());
@@ -122,12 +122,12 @@ impl Change {
         Some(facts)
     }
 
-    /// Can nobody see whether it took effect?
+    /// Returns whether the service never shows that the change took effect.
     pub(crate) fn is_invisible(&self) -> bool {
         matches!(self, Self::Issue(_) | Self::Use)
     }
 
-    /// For the ledger.
+    /// Returns the entry of the ledger.
     pub(crate) fn ledger_entry(&self) -> String {
         match self {
             Self::Create(facts) => format!("create {}/{}", facts.state, facts.value),
@@ -143,7 +143,7 @@ impl Change {
 }
 
 impl ShownToken {
-    /// A token as it is listed. `None`: it is none of ours.
+    /// Reads a token from a list. `None`: no scenario created it.
     pub(crate) fn from_json(token: &Value) -> Option<Self> {
         let text = |name: &str| token[name].as_str().map(str::to_owned);
         Some(Self {
@@ -155,7 +155,7 @@ impl ShownToken {
         })
     }
 
-    /// Is the state one that there is?
+    /// Returns whether the life cycle state exists and agrees with the code.
     pub(crate) fn is_legal(&self) -> bool {
         ["EFFECTIVE", "NOT_EFFECTIVE", "PENDING_VERIFICATION"].contains(&self.state.as_str())
             && (self.state != "PENDING_VERIFICATION" || self.code.is_some())

@@ -1,4 +1,4 @@
-//! The state machine of a token as a sequential specification, and histories to compare with it.
+//! The state machine of a token as a sequential specification, and histories of calls to compare with it.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
@@ -9,18 +9,18 @@ use stateright::semantics::SequentialSpec;
 
 use crate::outcome::Outcome;
 
-/// The states of a token.
+/// Life cycle states of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum State {
-    /// It waits for its verification code.
+    /// Waits for its verification code.
     Pending,
-    /// It is on.
+    /// Effective.
     Effective,
-    /// It is off.
+    /// Not effective.
     NotEffective,
 }
 
-/// What is called.
+/// A call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Op {
     /// SetAsEffective.
@@ -33,24 +33,24 @@ pub(crate) enum Op {
     Show,
 }
 
-/// What comes back.
+/// The result of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Ret {
-    /// It was done, or shown, and this is the state now.
+    /// The call succeeded, and this is the state afterwards.
     Done(State),
-    /// It was refused because of this state.
+    /// The call was refused because of this state.
     WrongState(State),
-    /// It was refused because of others who call: nothing was done.
+    /// The call was refused because of other concurrent calls, without an effect.
     Busy,
-    /// Something that no token does.
+    /// A result that no token gives.
     Unexpected(String),
 }
 
 impl State {
-    /// All of them.
+    /// All states.
     pub(crate) const ALL: [Self; 3] = [Self::Pending, Self::Effective, Self::NotEffective];
 
-    /// The documented name.
+    /// Returns the name in the contract.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Pending => "PENDING_VERIFICATION",
@@ -87,7 +87,7 @@ impl SequentialSpec for State {
     }
 }
 
-/// What several clients saw of one token.
+/// The calls of several clients for one token.
 pub(crate) struct History {
     events: Mutex<Vec<Event>>,
     key: String,
@@ -95,7 +95,7 @@ pub(crate) struct History {
     state: State,
 }
 
-/// A call begins, or its outcome is known. One without an outcome stays open for ever.
+/// The begin of a call, or its result. A call whose outcome is unknown has no result.
 #[derive(Debug, Clone)]
 enum Event {
     Invoke { client: u64, op: Op },
@@ -103,12 +103,12 @@ enum Event {
 }
 
 impl History {
-    /// Of a new token.
+    /// Returns the history of a new token.
     pub(crate) fn new(key: String, code: String, state: State) -> Self {
         Self { events: Mutex::default(), key, code, state }
     }
 
-    /// Makes one call. Answers whether its outcome is known.
+    /// Makes one call. Returns whether its outcome is known.
     pub(crate) async fn step(&self, number: u64, client: &Client, op: Op) -> bool {
         let invoked = self.note(Event::Invoke { client: number, op });
         match self.call(client, op).await {
@@ -120,7 +120,7 @@ impl History {
         }
     }
 
-    /// Answers which event it is.
+    /// Returns the index of the event.
     fn note(&self, event: Event) -> usize {
         let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         events.push(event);
@@ -154,13 +154,13 @@ impl History {
         }
     }
 
-    /// Is there an order of all calls that explains every answer?
+    /// Returns whether one order of all calls explains every result.
     pub(crate) fn is_linearizable(&self) -> bool {
         let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         is_linearizable(self.state, &events)
     }
 
-    /// For the report.
+    /// Returns a description for the report.
     pub(crate) fn text(&self) -> String {
         let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         let line = |event: &Event| match event {
@@ -173,7 +173,7 @@ impl History {
         format!("{} was {:?}; {}", self.key, self.state, events.iter().map(line).collect::<Vec<_>>().join("; "))
     }
 
-    /// How many calls it has, and how many of them did what they were to do.
+    /// Returns the number of calls, and the number of those that succeeded.
     pub(crate) fn calls(&self) -> (u64, u64) {
         let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         let made = events.iter().filter(|event| matches!(event, Event::Invoke { .. })).count();
@@ -185,15 +185,15 @@ impl History {
 /// A call of a history.
 struct Call {
     op: Op,
-    /// `None`: its outcome is not known.
+    /// The result; `None` if the outcome is unknown.
     ret: Option<Ret>,
     invoked: usize,
     returned: usize,
 }
 
-/// What the tester of stateright answers, too (a test compares them), but it has no memory: one history with five calls
-/// without an outcome kept it busy for a minute. Here no two orders of the same calls that lead to the same state are
-/// both followed.
+/// Gives the same results as the tester of stateright (a test compares them), but remembers visited states. Without that, one
+/// history with five calls without an outcome kept the tester busy for a minute. Of two orders of the same calls that lead to the
+/// same state, this search follows only one.
 fn is_linearizable(state: State, events: &[Event]) -> bool {
     let calls = calls(events);
     assert!(calls.len() <= 128, "a history of {} calls", calls.len());
@@ -204,7 +204,7 @@ fn is_linearizable(state: State, events: &[Event]) -> bool {
         if done & must == must {
             return true;
         }
-        // Whatever was answered before a call began comes before it.
+        // A call that ended before another one began comes before it in every order.
         let left = |place: &usize| done & (1 << place) == 0;
         let end = (0..calls.len()).filter(left).map(|place| calls[place].returned).min().unwrap_or(usize::MAX);
         for place in (0..calls.len()).filter(left).filter(|place| calls[*place].invoked < end) {
@@ -239,7 +239,7 @@ fn calls(events: &[Event]) -> Vec<Call> {
     events.iter().enumerate().filter_map(call).collect()
 }
 
-/// An answer that shows no state, as of somebody who makes it up, is taken at its word.
+/// An answer without a state, which the lying proxy gives, counts as the state that the method promises.
 fn done(op: Op, answer: &Value) -> Ret {
     let promised = match op {
         Op::Off => Some(State::NotEffective),
@@ -259,7 +259,7 @@ mod tests {
     use super::*;
     use access_tokens_testkit::random::Rng;
 
-    /// Calls in their order. Those of different clients overlap where they stand in one row; `None` stays open.
+    /// Calls in their order. The calls of one row are concurrent; `None` stays without a result.
     fn explained(state: State, rows: &[&[(u64, Op, Option<Ret>)]]) -> bool {
         let mut events = Vec::new();
         for row in rows {
@@ -299,7 +299,7 @@ mod tests {
         assert!(show(ON) && !show(OFF));
     }
 
-    /// Calls without an outcome are threads of their own.
+    /// The tester needs a thread of its own for each call without an outcome.
     fn by_stateright(state: State, events: &[Event]) -> bool {
         let calls = calls(events);
         let returns = |place: usize| calls.iter().any(|call| call.invoked == place && call.ret.is_some());
@@ -319,7 +319,7 @@ mod tests {
         tester.is_consistent()
     }
 
-    /// Three clients, some of whose calls stay open. The answers are those of a token that mostly does what it should.
+    /// Three clients, some of whose calls stay without a result. Most results are those of a correct token.
     fn made_up(rng: &Rng) -> (State, Vec<Event>) {
         let first = State::ALL[rng.below(3) as usize];
         let (mut state, mut events, mut under_way) = (first, Vec::new(), HashMap::new());

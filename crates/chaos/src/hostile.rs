@@ -1,5 +1,5 @@
-//! Callers who mean no good: connections that say nothing, half of something, too little or too slowly, and calls that
-//! never come to their end. Beside them honest newcomers, and somebody who never closes a connection.
+//! Hostile clients: connections that send nothing, half of the first bytes, too little or too slowly, and calls that never end.
+//! Also new honest clients, and a server that never closes a connection.
 
 use std::future::pending;
 use std::net::SocketAddr;
@@ -23,59 +23,59 @@ use tower::ServiceExt;
 use crate::environment::Environment;
 use crate::report::Report;
 
-/// Between two bytes of somebody slow.
+/// Time between two bytes of a slow connection.
 const BYTE_INTERVAL: Duration = Duration::from_millis(400);
-/// So many of a hundred honest calls succeed.
+/// Minimum share of honest calls that succeed, in percent.
 const MIN_SUCCESS_PERCENT: u64 = 99;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// After which an HTTP/2 server waits for streams.
+/// An HTTP/2 server waits for streams after this frame.
 const EMPTY_SETTINGS_FRAME: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
 const REQUEST_HEAD: &[u8] =
     b"POST /v1/access_tokens/show HTTP/1.1\r\nhost: somewhere-with-a-long-name\r\nx-slow: ........\r\n";
 const UNFINISHED_BODY: &[u8] = b"content-length: 1000\r\n\r\n{";
 const METHOD: &str = "/accesstoken.v1.AccessTokenService/ShowAccessToken";
 
-/// How somebody is hostile.
+/// Behaviour of a hostile connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Hostility {
-    /// Says nothing.
+    /// Sends nothing.
     Silent,
-    /// Says half of the first words.
+    /// Sends half of the first bytes.
     Half,
-    /// Says the first words, a byte at a time, again and again.
+    /// Sends the first bytes one at a time, again and again.
     Slow,
-    /// Says all of the first words and then nothing. By HTTP that is the head of a request whose body never ends.
-    Greeted,
+    /// Sends the first bytes and then nothing. Over HTTP these are the head of a request whose body never ends.
+    FirstBytesOnly,
 }
 
 impl Hostility {
-    /// Those whom the service gets rid of within [`CLOSE_TIMEOUT`].
+    /// Behaviours for which the service closes the connection within [`CLOSE_TIMEOUT`].
     pub(crate) const CLOSED: &[Self] = &[Self::Silent, Self::Half, Self::Slow];
-    /// All.
-    pub(crate) const ALL: &[Self] = &[Self::Silent, Self::Half, Self::Slow, Self::Greeted];
+    /// All behaviours.
+    pub(crate) const ALL: &[Self] = &[Self::Silent, Self::Half, Self::Slow, Self::FirstBytesOnly];
 }
 
-/// Within which time a connection that has not said its first words is closed.
+/// Maximum time until the service closes a connection without complete first bytes.
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Where somebody comes in.
+/// A listener of the service.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Target {
-    /// Where it is.
+    /// Its address.
     pub(crate) address: SocketAddr,
-    /// By gRPC; otherwise by HTTP.
+    /// Whether it serves gRPC; otherwise it serves HTTP.
     pub(crate) grpc: bool,
 }
 
 impl Target {
-    /// Both doors of a process.
+    /// Returns both listeners of a process.
     pub(crate) fn of(environment: &Environment, replica: usize) -> Result<[Self; 2]> {
         let server = environment.server(replica)?;
         Ok([Self { address: server.address(), grpc: true }, Self { address: server.http_address(), grpc: false }])
     }
 
-    /// The same door of somebody else.
+    /// Returns a listener of the same protocol at another address.
     pub(crate) fn at(self, address: SocketAddr) -> Self {
         Self { address, ..self }
     }
@@ -89,7 +89,7 @@ impl Target {
     }
 }
 
-/// Somebody hostile, connected. Dropped, the connection is closed.
+/// A hostile connection. It is closed when it is dropped.
 pub(crate) struct HostileConnection {
     stream: TcpStream,
     target: Target,
@@ -104,14 +104,14 @@ impl HostileConnection {
         Ok(Self { stream, target, hostility, since: Instant::now() })
     }
 
-    /// For findings.
+    /// Returns a name for findings.
     pub(crate) fn name(&self) -> String {
         format!("{:?} at {}", self.hostility, if self.target.grpc { "gRPC" } else { "HTTP" })
     }
 
-    /// Behaves like that until the service closes the connection, for so long at most. Answers after which time since
-    /// it was there it was closed.
-    pub(crate) async fn misbehave(&mut self, patience: Duration) -> Option<Duration> {
+    /// Behaves in this way until the service closes the connection, for at most `limit`. Returns the time from the connection until
+    /// the service closed it.
+    pub(crate) async fn misbehave(&mut self, limit: Duration) -> Option<Duration> {
         let Self { stream, target, hostility, since } = self;
         let (mut reads, mut writes) = stream.split();
         let talk = async {
@@ -119,11 +119,11 @@ impl HostileConnection {
             let _ = match hostility {
                 Hostility::Silent => Ok(()),
                 Hostility::Half => writes.write_all(&ledger_entry[..ledger_entry.len() / 2]).await,
-                Hostility::Greeted => writes.write_all(&[ledger_entry, target.next_bytes()].concat()).await,
+                Hostility::FirstBytesOnly => writes.write_all(&[ledger_entry, target.next_bytes()].concat()).await,
                 Hostility::Slow => loop {
                     for byte in ledger_entry {
                         tokio::time::sleep(BYTE_INTERVAL).await;
-                        // Whether it was closed is seen by reading.
+                        // Reading detects that the connection was closed.
                         let _ = writes.write_all(&[*byte]).await;
                     }
                 },
@@ -137,13 +137,13 @@ impl HostileConnection {
         tokio::select! {
             () = closed => Some(since.elapsed()),
             () = talk => None,
-            () = tokio::time::sleep(patience) => None,
+            () = tokio::time::sleep(limit) => None,
         }
     }
 }
 
-/// So many connections of each kind to each door. Answers after which time each of them was closed; `None`: it was not,
-/// or there was no connection at all.
+/// Opens `each` connections of each kind to each target. Returns for each the time until it was closed; `None`: it was not closed,
+/// or could not be opened.
 pub(crate) async fn attack(targets: &[Target], kinds: &[Hostility], each: usize) -> Vec<(String, Option<Duration>)> {
     let mut connections = JoinSet::new();
     for _ in 0..each {
@@ -157,19 +157,19 @@ pub(crate) async fn attack(targets: &[Target], kinds: &[Hostility], each: usize)
                 }
             });
         }
-        // A queue of the system that overflows would be somebody else's fault.
+        // A pause, so that the accept queue of the system does not overflow.
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     connections.join_all().await
 }
 
-/// Calls whose requests never end, each on a connection of its own and at work until this is dropped.
+/// Calls whose requests never end, each on its own connection. They end when this is dropped.
 pub(crate) struct UnfinishedCalls {
     _calls: JoinSet<()>,
 }
 
 impl UnfinishedCalls {
-    /// So many of them, of somebody who may call. The calls are made anew when they are refused.
+    /// Starts `count` calls of an authenticated client. A refused call is repeated.
     pub(crate) fn calls(address: SocketAddr, client: &Client, count: usize) -> Result<Self> {
         let mut calls = JoinSet::new();
         for _ in 0..count {
@@ -177,7 +177,7 @@ impl UnfinishedCalls {
             let bearer = format!("Bearer {}", client.session());
             calls.spawn(async move {
                 loop {
-                    // A message of a hundred bytes is announced; one comes.
+                    // The message announces a hundred bytes and contains one.
                     let piece = Full::new(Bytes::from_static(&[0, 0, 0, 0, 100, 10]));
                     let body = piece.with_trailers(pending());
                     let request = Request::post(format!("http://{address}{METHOD}"))
@@ -186,7 +186,7 @@ impl UnfinishedCalls {
                         .header("authorization", &bearer);
                     let Ok(request) = request.body(Body::new(body)) else { return };
                     let answer = channel.clone().oneshot(request).await;
-                    // Refused, or answered before it was at its end.
+                    // The call was refused, or answered before its request ended.
                     drop(answer);
                     tokio::time::sleep(BYTE_INTERVAL).await;
                 }
@@ -196,14 +196,14 @@ impl UnfinishedCalls {
     }
 }
 
-/// Honest callers who come, call once and go.
+/// Honest clients that connect, call once and leave.
 pub(crate) struct NewClients {
     task: JoinHandle<()>,
     counts: Arc<[AtomicU64; 2]>,
 }
 
 impl NewClients {
-    /// They come until they leave.
+    /// Starts clients, one after the other, until [`finish`](Self::finish).
     pub(crate) async fn start(environment: &Environment) -> Result<Self> {
         let counts = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
         let (count, address) = (Arc::clone(&counts), environment.entry_address(0));
@@ -219,7 +219,7 @@ impl NewClients {
         Ok(Self { task, counts })
     }
 
-    /// Notes how many of them were served.
+    /// Reports the number of clients that were served.
     pub(crate) fn finish(self, report: &mut Report) {
         self.task.abort();
         let [bad, good] = [0, 1].map(|place| self.counts[place].load(Ordering::Relaxed));
@@ -230,14 +230,14 @@ impl NewClients {
     }
 }
 
-/// Somebody who never closes a connection: in red mode, in place of the service.
+/// A server that never closes a connection. The mutation check uses it in place of the service.
 pub(crate) struct UnresponsiveServer {
     address: SocketAddr,
     task: JoinHandle<()>,
 }
 
 impl UnresponsiveServer {
-    /// Listens.
+    /// Starts to listen.
     pub(crate) async fn start() -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.context("a port")?;
         let address = listener.local_addr()?;
@@ -250,7 +250,7 @@ impl UnresponsiveServer {
         Ok(Self { address, task })
     }
 
-    /// Where.
+    /// Returns its address.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
@@ -262,7 +262,7 @@ impl Drop for UnresponsiveServer {
     }
 }
 
-/// How many files a process may have open. Each connection takes one, here and in the service.
+/// Returns the maximum number of open files of this process. Each connection takes one here and one in the service.
 pub(crate) fn open_files() -> usize {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let line = limits.lines().find(|line| line.starts_with("Max open files"));

@@ -1,4 +1,4 @@
-//! What only the database itself can tell.
+//! Inspection of the database after a fault.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,13 +10,13 @@ use serde_json::json;
 use crate::environment::Environment;
 use crate::facts::ShownToken;
 
-/// Sessions may idle in a transaction for so long and no longer.
+/// Maximum time for which a session may be idle in a transaction.
 const MAX_IDLE_IN_TRANSACTION: Duration = Duration::from_secs(1);
-/// Most tokens of one page of a list.
+/// Maximum number of tokens of a page of a list.
 const PAGE_SIZE: i32 = 1_000;
 const FIELDS: &str = "number,authentication_code,life_cycle_state,udf_string_1,verification_code";
 
-/// Everything that is listed under an owner, by a caller who is told the truth.
+/// Returns all tokens that are listed under an owner, read past the lying proxy.
 pub(crate) async fn read_back(environment: &Environment, owner: &str) -> Result<Vec<ShownToken>> {
     let client = environment.direct_client(0).await?;
     let (mut seen, mut page) = (Vec::new(), String::new());
@@ -30,9 +30,9 @@ pub(crate) async fn read_back(environment: &Environment, owner: &str) -> Result<
             tries += 1;
             match client.try_call("ListAccessTokens", request.clone()).await {
                 Ok(answer) => break answer,
-                // The owner was acknowledged, too: all that it had is lost with it.
+                // The owner was acknowledged too, so all of its tokens are lost.
                 Err(refusal) if refusal.reason == "ACCOUNTS_RECEIVABLE_NOT_FOUND" => return Ok(seen),
-                // The service itself may recover a little later than its database.
+                // The service may recover a little later than its database.
                 Err(refusal) if tries > 50 => bail!("{owner} is not listed: {}", refusal.text()),
                 Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
             }
@@ -48,7 +48,8 @@ pub(crate) async fn read_back(environment: &Environment, owner: &str) -> Result<
     }
 }
 
-/// Faults of the database as a whole. On PostgreSQL it takes a second: nobody may idle in a transaction after that.
+/// Returns faults of the database as a whole. On PostgreSQL this takes a second, because a session that is idle in a transaction
+/// for longer is a fault.
 pub(crate) async fn faults(environment: &Environment) -> Result<Vec<String>> {
     let mut faults = environment.panics();
     if environment.cluster().is_none() {
@@ -92,7 +93,7 @@ pub(crate) async fn faults(environment: &Environment) -> Result<Vec<String>> {
     Ok(faults)
 }
 
-/// Numbers that more than one token has.
+/// Returns the numbers that more than one token has.
 pub(crate) fn duplicate_numbers(seen: &[ShownToken]) -> Vec<String> {
     let mut owners: HashMap<&str, &str> = HashMap::new();
     let mut found = Vec::new();

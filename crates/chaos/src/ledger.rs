@@ -1,8 +1,8 @@
-//! The ledger of acknowledgements: what the service has promised, and nothing that it has not.
+//! The ledger: what the service has acknowledged.
 //!
-//! Each call stands in it, with its outcome, before its caller takes the next step. It is kept in memory and in a file
-//! that no fault touches. A token whose last call has no known outcome rests until somebody has looked: the effect of
-//! that call may come at any time, and what it overtakes would be no evidence.
+//! Each call is recorded with its outcome before its client makes the next call. The ledger is kept in memory and in a file that no
+//! fault affects. A token whose last call has no known outcome is not changed until the next check: the effect of that call may
+//! still come, so that later changes would prove nothing.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
@@ -15,45 +15,45 @@ use anyhow::{Context, Result};
 use crate::facts::{Change, Facts, Password, ShownToken};
 use crate::outcome::Outcome;
 
-/// Reasons for which a busy service may refuse what a careful caller asks.
+/// Reasons for which a busy service may refuse a valid call.
 const BUSY: &[&str] = &["OVERLOADED", "CONFLICT"];
 
-/// What is known of a token.
+/// The known facts about a token.
 #[derive(Debug, Clone)]
 struct Token {
-    /// Under whom it is listed.
+    /// Owner under which it is listed.
     owner: String,
-    /// Whose calls change it.
+    /// Writer that changes it.
     writer: String,
-    /// What was acknowledged. `None`: not even its creation.
+    /// The acknowledged state; `None`: not even the creation was acknowledged.
     facts: Option<Facts>,
     /// A call that may have taken effect.
     pending: Option<Change>,
 }
 
-/// What was found when somebody looked.
+/// The findings of a check.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
-    /// Acknowledged and not there.
+    /// Effects that were acknowledged and are missing.
     pub(crate) lost: Vec<String>,
-    /// There, and nobody asked for it, or twice.
+    /// Effects that exist twice, or that no client requested.
     pub(crate) duplicated: Vec<String>,
-    /// Other promises.
+    /// Other broken promises.
     pub(crate) broken: Vec<String>,
 }
 
-/// How many calls there were.
+/// Numbers of calls.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Counts {
-    /// All of them.
+    /// All calls.
     pub(crate) operations: u64,
-    /// Acknowledged ones.
+    /// Acknowledged calls.
     pub(crate) acknowledged: u64,
-    /// Refusals, by reason.
+    /// Refused calls, by reason.
     pub(crate) refused: BTreeMap<String, u64>,
-    /// What was said where the outcome is not known.
+    /// Calls without a known outcome, by the text of the error.
     pub(crate) unknown: BTreeMap<String, u64>,
-    /// How many calls without an outcome turned out to have taken effect, visibly.
+    /// Calls without a known outcome that had visibly taken effect.
     pub(crate) took_effect: u64,
 }
 
@@ -64,7 +64,7 @@ struct LedgerState {
     unexpected_refusals: Vec<String>,
 }
 
-/// The ledger.
+/// The ledger of a campaign.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     file: Mutex<File>,
@@ -72,7 +72,7 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// An empty one, with its file in a directory.
+    /// Returns an empty ledger, with its file in a directory.
     pub(crate) fn new(directory: &Path) -> Result<Self> {
         let path = directory.join("ledger");
         let file = File::create(&path).with_context(|| path.display().to_string())?;
@@ -83,7 +83,7 @@ impl Ledger {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes down what became of a call.
+    /// Records the outcome of a call.
     pub(crate) fn record(&self, place: &CallSource<'_>, change: Change, outcome: &Outcome) -> Result<()> {
         let line = format!("{} {} {}\n", place.key, change.ledger_entry(), outcome.ledger_word());
         self.file.lock().unwrap_or_else(PoisonError::into_inner).write_all(line.as_bytes())?;
@@ -119,13 +119,13 @@ impl Ledger {
         Ok(())
     }
 
-    /// What is known of a token that does not rest.
+    /// Returns the known state of a token, unless its last call has no known outcome.
     pub(crate) fn facts(&self, key: &str) -> Option<Facts> {
         let state = self.state();
         state.tokens.get(key).filter(|token| token.pending.is_none())?.facts.clone()
     }
 
-    /// A token of an owner that a writer may go on with.
+    /// Returns a token of an owner that a writer may change.
     pub(crate) fn resumable_token(&self, owner: &str, writer: &str) -> Option<String> {
         let state = self.state();
         let free = |token: &Token| {
@@ -134,7 +134,7 @@ impl Ledger {
         state.tokens.iter().find(|(_, token)| free(token)).map(|(key, _)| key.clone())
     }
 
-    /// Tokens of an owner that can be shown to have, or no longer to have, a one-time password.
+    /// Returns tokens of an owner with a one-time password that must be valid, or must not be valid any more.
     pub(crate) fn passwords(&self, owner: &str, limit: usize) -> Vec<(String, Password)> {
         let state = self.state();
         let tokens = state.tokens.iter().filter(|(_, token)| token.owner == owner && token.pending.is_none());
@@ -147,7 +147,7 @@ impl Ledger {
         known.take(limit).collect()
     }
 
-    /// One-time passwords expire while nobody looks: those of an owner are not checked any more.
+    /// Stops the checks of one-time passwords of an owner, because they expire.
     pub(crate) fn forget_passwords(&self, owner: &str) {
         for token in self.state().tokens.values_mut().filter(|token| token.owner == owner) {
             if let Some(facts) = &mut token.facts {
@@ -156,18 +156,18 @@ impl Ledger {
         }
     }
 
-    /// How many calls there were.
+    /// Returns the numbers of calls.
     pub(crate) fn counts(&self) -> Counts {
         self.state().counts.clone()
     }
 
-    /// How many calls were acknowledged.
+    /// Returns the number of acknowledged calls.
     pub(crate) fn acknowledged(&self) -> u64 {
         self.state().counts.acknowledged
     }
 
-    /// Compares the tokens of an owner with what is shown of them. What is shown settles what was not known: from now
-    /// on that has to stay as well.
+    /// Compares the tokens of an owner with those that the service shows. The shown state of a token with an unknown outcome
+    /// becomes its known state, which must stay.
     pub(crate) fn reconcile(&self, owner: &str, shown: Vec<ShownToken>) -> Findings {
         let mut state = self.state();
         let LedgerState { tokens, counts, unexpected_refusals } = &mut *state;
@@ -183,7 +183,7 @@ impl Ledger {
             }
             match tokens.get_mut(&seen.key).filter(|token| token.owner == owner) {
                 Some(token) => counts.took_effect += u64::from(token.reconcile(&seen, &mut found)),
-                None => found.duplicated.push(format!("{}: nobody has it: {seen:?}", seen.key)),
+                None => found.duplicated.push(format!("{}: no client created it: {seen:?}", seen.key)),
             }
         }
         tokens.retain(|key, token| {
@@ -197,24 +197,24 @@ impl Ledger {
     }
 }
 
-/// Where a call belongs.
+/// The token, owner and writer of a call.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CallSource<'a> {
-    /// The token.
+    /// Key of the token.
     pub(crate) key: &'a str,
-    /// Under whom it is listed.
+    /// Owner under which it is listed.
     pub(crate) owner: &'a str,
-    /// Who calls.
+    /// Writer that calls.
     pub(crate) writer: &'a str,
 }
 
 impl Token {
-    /// It was not as it had to be.
+    /// Returns whether a finding about the token was reported, after which it is not checked any more.
     fn is_given_up(&self) -> bool {
         self.facts.is_none() && self.pending == Some(Change::Use)
     }
 
-    /// Answers whether a call without an outcome has visibly taken effect.
+    /// Compares the token with what is shown. Returns whether a call without an outcome has visibly taken effect.
     fn reconcile(&mut self, seen: &ShownToken, found: &mut Findings) -> bool {
         if self.is_given_up() {
             return false;
@@ -227,7 +227,7 @@ impl Token {
         let Some((mut facts, took_effect)) = explained else {
             let (facts, pending) = (&self.facts, &self.pending);
             found.lost.push(format!("{}: {facts:?} and perhaps {pending:?}, but {seen:?}", seen.key));
-            // It is told once: nobody goes on with this token.
+            // A finding is reported once: no writer continues with this token.
             (self.facts, self.pending) = (None, Some(Change::Use));
             return false;
         };

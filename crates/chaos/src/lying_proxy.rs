@@ -1,5 +1,5 @@
-//! A red guard: a proxy that acknowledges writes before the service has seen them. A scenario that does not notice it
-//! proves nothing.
+//! The mutation of most scenarios: a proxy that acknowledges writes before the service has seen them. A scenario that does not
+//! detect it proves nothing.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -22,12 +22,12 @@ use tonic_health::server::health_reporter;
 use tower::layer::layer_fn;
 use tower::{Service, ServiceExt};
 
-/// What it lies about.
+/// Methods that the proxy acknowledges at once.
 const LYING_METHODS: &[&str] = &["UpdateAccessToken", "SetAsEffective", "SetAsNotEffective", "VerifyOtp"];
-/// How long it sits on a write that it has acknowledged.
+/// Time between the acknowledgement of a write and its forwarding.
 const FORWARD_DELAY: Duration = Duration::from_millis(150);
 
-/// A proxy for gRPC that lies. Dropped, it ends.
+/// A gRPC proxy that lies. It ends when it is dropped.
 #[derive(Debug)]
 pub(crate) struct LyingProxy {
     address: SocketAddr,
@@ -35,7 +35,7 @@ pub(crate) struct LyingProxy {
 }
 
 impl LyingProxy {
-    /// Stands before a server.
+    /// Starts a proxy before a server.
     pub(crate) async fn before(server: SocketAddr) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
@@ -44,7 +44,7 @@ impl LyingProxy {
             let accepted: std::io::Result<TcpStream> = listener.accept().await.map(|(stream, _)| stream);
             Some((accepted, listener))
         });
-        // The builder wants a service; it never gets a call.
+        // The builder needs a service; the layer answers every call before it.
         let (_, health_service) = health_reporter();
         let task = tokio::spawn(async move {
             let lying = layer_fn(move |_| LyingService { upstream: upstream.clone() });
@@ -54,7 +54,7 @@ impl LyingProxy {
         Ok(Self { address, task })
     }
 
-    /// Where it listens.
+    /// Returns the address of the proxy.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
@@ -87,7 +87,7 @@ impl Service<Request<Body>> for LyingService {
             if !lies {
                 return Ok(forward(upstream, request).await);
             }
-            // Without its body a request cannot be passed on later.
+            // The whole body is read first, because the request is forwarded after the answer.
             let (head, body) = request.into_parts();
             let body = body.collect().await.map(|whole| whole.to_bytes()).unwrap_or_default();
             tokio::spawn(async move {
@@ -106,7 +106,7 @@ async fn forward(upstream: Channel, request: Request<Body>) -> Response<Body> {
     }
 }
 
-/// An empty message, and that all is well.
+/// Returns an empty message with the status OK.
 fn success() -> Response<Body> {
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", HeaderValue::from_static("0"));

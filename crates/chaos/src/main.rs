@@ -31,7 +31,7 @@ use environment::Kind;
 use run::{Run, Scenario};
 use scenario::{ALL, NOT_IN_CI};
 
-/// How much of each scenario runs.
+/// Amount of work of each scenario.
 #[derive(Debug, Clone, Copy, PartialEq, ValueEnum)]
 enum Size {
     /// All scenarios together take some minutes.
@@ -52,7 +52,7 @@ struct Arguments {
     #[arg(long, value_name = "PATH")]
     binary: Option<PathBuf>,
 
-    /// How much of each scenario runs.
+    /// Amount of work of each scenario.
     #[arg(long, value_enum, default_value = "ci")]
     size: Size,
 

@@ -1,24 +1,24 @@
-//! What became of a call, as far as its caller can know.
+//! The outcome of a call, as far as the client can know it.
 
 use access_tokens_testapp::{Client, Refusal};
 use serde_json::Value;
 
-/// Reasons that leave open whether the call took effect.
+/// Reasons that do not tell whether the call took effect.
 const UNCERTAIN_REASONS: &[&str] = &["", "DATABASE_UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL"];
 
-/// What became of a call.
+/// The outcome of a call.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Outcome {
-    /// It was acknowledged, with this answer.
+    /// Acknowledged, with this answer.
     Done(Value),
-    /// It was refused for this reason: it has no effect.
+    /// Refused for this reason, without an effect.
     Refused(String),
-    /// It may have taken effect, or may still do so.
+    /// Unknown: the call may have taken effect, or may still do so.
     Unknown(String),
 }
 
 impl Outcome {
-    /// What a refusal means.
+    /// Returns the outcome that a refusal means.
     pub(crate) fn of(refusal: &Refusal) -> Self {
         if UNCERTAIN_REASONS.contains(&refusal.reason.as_str()) {
             Self::Unknown(format!("{:?} {}", refusal.code(), refusal.text()))
@@ -27,7 +27,7 @@ impl Outcome {
         }
     }
 
-    /// For the ledger.
+    /// Returns the word for the ledger.
     pub(crate) fn ledger_word(&self) -> &str {
         match self {
             Self::Done(_) => "OK",

@@ -1,61 +1,62 @@
-//! What a scenario has found.
+//! The findings of a scenario.
 
 use std::time::Duration;
 
-/// What a scenario has found.
+/// The findings of a scenario.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
-    /// How often it went round; what that is depends on the scenario.
+    /// Number of cycles; the scenario defines what a cycle is.
     pub(crate) cycles: usize,
-    /// Calls whose effects were checked.
+    /// Number of calls whose effects were checked.
     pub(crate) operations: u64,
-    /// How many of them were acknowledged.
+    /// Number of those that were acknowledged.
     pub(crate) acknowledged: u64,
-    /// What was broken, in pieces.
+    /// Number of injected faults.
     pub(crate) faults: u64,
-    /// Acknowledged, and not there.
+    /// Effects that were acknowledged and are missing.
     pub(crate) lost: Vec<String>,
-    /// There twice, or without anybody having asked for it.
+    /// Effects that exist twice, or that no client requested.
     pub(crate) duplicated: Vec<String>,
-    /// Other promises that were broken.
+    /// Other broken promises.
     pub(crate) broken: Vec<String>,
-    /// The longest time from the end of a fault until the service worked again.
+    /// Longest time from the end of a fault until the service worked again.
     pub(crate) worst_recovery: Option<Duration>,
-    /// Facts that are no verdict.
+    /// Observations that do not change the verdict.
     pub(crate) notes: Vec<String>,
-    /// Why it did not run.
+    /// Reason for which the scenario cannot run on this machine.
     pub(crate) skipped: Option<String>,
-    /// Why it did not come to its end. That is a failure, and proves nothing.
+    /// Reason for which the scenario did not complete. This is a failure, and no proof that a fault was detected.
     pub(crate) broken_off: Option<String>,
 }
 
 impl Report {
-    /// A scenario that cannot run here.
+    /// Returns the report of a scenario that cannot run on this machine.
     pub(crate) fn skipped(why: impl Into<String>) -> Self {
         Self { skipped: Some(why.into()), ..Self::default() }
     }
 
-    /// A scenario that did not come to its end.
+    /// Returns the report of a scenario that did not complete.
     pub(crate) fn broke_off(why: impl Into<String>) -> Self {
         Self { broken_off: Some(why.into()), ..Self::default() }
     }
 
-    /// Has a red run shown what it has to show? One that cannot run here has nothing to show.
+    /// Returns whether a mutation check detected the missing guard. A scenario that cannot run on this machine counts as one that
+    /// did.
     pub(crate) fn caught(&self) -> bool {
         self.verdict() != "PASS" && self.broken_off.is_none()
     }
 
-    /// Has it found something?
+    /// Returns whether the verdict is FAIL.
     pub(crate) fn failed(&self) -> bool {
         self.verdict() == "FAIL"
     }
 
-    /// The service works again, so long after a fault ended.
+    /// Records the time from the end of a fault until the service worked again.
     pub(crate) fn recovered(&mut self, after: Duration) {
         self.worst_recovery = self.worst_recovery.max(Some(after));
     }
 
-    /// Notes a fact, once.
+    /// Adds an observation, once.
     pub(crate) fn note(&mut self, fact: impl Into<String>) {
         let fact = fact.into();
         if !self.notes.contains(&fact) {
@@ -63,7 +64,7 @@ impl Report {
         }
     }
 
-    /// Adds what was found elsewhere at the same time. Facts about a part are not kept.
+    /// Adds the findings of a concurrent part. Observations of a part are dropped.
     pub(crate) fn merge(&mut self, other: Self) {
         self.cycles += other.cycles;
         self.operations += other.operations;
@@ -75,14 +76,14 @@ impl Report {
         self.worst_recovery = self.worst_recovery.max(other.worst_recovery);
     }
 
-    /// Notes a promise that was broken, if it was.
+    /// Records a broken promise unless `kept` is true.
     pub(crate) fn expect(&mut self, kept: bool, what: impl FnOnce() -> String) {
         if !kept {
             self.broken.push(what());
         }
     }
 
-    /// PASS, FAIL or SKIPPED.
+    /// Returns PASS, FAIL or SKIPPED.
     pub(crate) fn verdict(&self) -> &'static str {
         let intact = [&self.lost, &self.duplicated, &self.broken].iter().all(|found| found.is_empty());
         match (&self.skipped, intact && self.broken_off.is_none()) {

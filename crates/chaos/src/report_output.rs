@@ -1,4 +1,4 @@
-//! A report as a line of JSON, and as a line of the table.
+//! A report as a line of JSON, and as a row of the table.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::report::Report;
 use crate::run::Run;
 
-/// Number of findings that are written out; the others are counted.
+/// Maximum number of findings of a kind in the output. All of them are counted.
 const MAX_LISTED_FINDINGS: usize = 5;
 
 impl Report {
@@ -16,7 +16,7 @@ impl Report {
         self.broken_off.iter().chain(all.into_iter().flat_map(|found| found.iter().take(MAX_LISTED_FINDINGS)))
     }
 
-    /// For machines.
+    /// Returns the report as JSON.
     pub(crate) fn json(&self, run: &Run, took: Duration) -> String {
         json!({
             "scenario": run.scenario.name,
@@ -40,7 +40,7 @@ impl Report {
         .to_string()
     }
 
-    /// For people.
+    /// Returns the report as a row of the table.
     pub(crate) fn row(&self, run: &Run, took: Duration) -> String {
         let recovery = self.worst_recovery.map_or("-".to_owned(), |time| format!("{} ms", time.as_millis()));
         let name = if run.mutated { format!("{} mutation", run.scenario.name) } else { run.scenario.name.to_owned() };
@@ -64,7 +64,7 @@ impl Report {
     }
 }
 
-/// The head of the table.
+/// Returns the head of the table.
 pub(crate) fn head() -> String {
     let names = [
         "scenario",

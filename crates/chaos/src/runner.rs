@@ -1,4 +1,4 @@
-//! Plays several runs, some of them at the same time.
+//! Executes runs, several of them concurrently.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -13,15 +13,15 @@ use crate::report::Report;
 use crate::run::Run;
 use crate::scenario::EXCLUSIVE;
 
-/// A run that is over.
+/// A run that has ended.
 pub(crate) struct CompletedRun {
-    /// What it found.
+    /// Its findings.
     pub(crate) report: Report,
-    /// Its line of the table.
+    /// Its row of the table.
     pub(crate) row: String,
 }
 
-/// Plays so many runs at a time and says of each what it has found as soon as it is over. Answers them in their order.
+/// Executes at most `jobs` runs concurrently and prints the findings of each when it ends. Returns them in the order of `runs`.
 pub(crate) async fn execute_all(runs: Vec<Run>, jobs: usize) -> Result<Vec<CompletedRun>> {
     let jobs = u32::try_from(jobs)?.max(1);
     let places = Arc::new(Semaphore::new(jobs as usize));

@@ -1,4 +1,4 @@
-//! The address under which the service finds PostgreSQL, whichever cluster is the primary.
+//! A proxy before PostgreSQL with one address for the service, whichever cluster is the primary.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-/// Forwards connections to one of several servers. Dropped, it ends.
+/// Forwards connections to one of several servers. It ends when it is dropped.
 pub(crate) struct SwitchableProxy {
     address: SocketAddr,
     upstream: watch::Sender<SocketAddr>,
@@ -16,7 +16,7 @@ pub(crate) struct SwitchableProxy {
 }
 
 impl SwitchableProxy {
-    /// Leads to a server.
+    /// Starts a proxy before a port of this machine.
     pub(crate) async fn to(port: u16) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
@@ -31,12 +31,12 @@ impl SwitchableProxy {
         Ok(Self { address, upstream, task })
     }
 
-    /// Leads to another server from now on. Connections to the one before are closed.
+    /// Forwards new connections to another port, and closes the existing ones.
     pub(crate) fn switch_to(&self, port: u16) {
         self.upstream.send_replace((Ipv4Addr::LOCALHOST, port).into());
     }
 
-    /// Where it listens.
+    /// Returns the address of the proxy.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }

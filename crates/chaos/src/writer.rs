@@ -1,4 +1,4 @@
-//! The load: writers who each change tokens of their own, one call after the other, and write down what became of it.
+//! Writers: each changes tokens of its own, one call after the other, and records the outcome of each call.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,57 +13,57 @@ use crate::ledger::{CallSource, Ledger};
 use crate::outcome::{Outcome, call};
 use access_tokens_testkit::random::Rng;
 
-/// After a call without an outcome: whoever caused it needs a moment.
+/// Time after a call without an outcome, for the service to recover.
 const RETRY_DELAY: Duration = Duration::from_millis(20);
 
-/// How a writer behaves.
+/// Behaviour of a writer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Behaviour {
-    /// Waits for answers, for five seconds.
+    /// Waits up to five seconds for each answer.
     Patient,
-    /// Prepares each step with patience and then gives the call itself hardly any time: from a microsecond to so many.
+    /// Prepares each step patiently, and then gives the call itself a deadline between one and this number of microseconds.
     Hostile(u64),
 }
 
-/// What a writer does.
+/// The calls that a writer makes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Task {
-    /// Everything.
+    /// All calls.
     All,
-    /// Everything but to ask for codes: those expire, and are metered, by the clock.
+    /// All except those that issue codes, which expire and are limited by the clock.
     NoCodes,
     /// Creates and imports tokens: each call is a transaction.
     Create,
-    /// Changes a token that is there: each call is a statement that commits by itself.
+    /// Changes an existing token: each call is a statement that commits by itself.
     Change,
 }
 
-/// One writer.
+/// A writer.
 pub(crate) struct Writer {
-    /// Unique in a campaign.
+    /// Name, unique in a campaign.
     pub(crate) name: String,
-    /// Under whom its tokens are listed.
+    /// Owner of its tokens.
     pub(crate) owner: String,
-    /// How it calls.
+    /// Client for calls.
     pub(crate) client: Client,
-    /// How it calls when it prepares something.
+    /// Client for preparations.
     pub(crate) patient: Client,
-    /// How it behaves.
+    /// Its behaviour.
     pub(crate) behaviour: Behaviour,
-    /// What it does.
+    /// Its calls.
     pub(crate) task: Task,
-    /// Where it writes down what became of its calls.
+    /// Ledger of the outcomes.
     pub(crate) ledger: Arc<Ledger>,
-    /// What it leaves to chance.
+    /// Source of random choices.
     pub(crate) rng: Rng,
-    /// Rises with each value and key; unique for its name.
+    /// Number of the last value or key. Rises, and is never used twice under one name.
     pub(crate) sequence: u64,
-    /// What it works on.
+    /// Key of the token that it currently changes.
     pub(crate) token: Option<String>,
 }
 
 impl Writer {
-    /// Writes until it is told to stop, or until so many calls were made. Answers how many there were.
+    /// Writes until it is stopped or has made `limit` calls. Returns the number of calls.
     pub(crate) async fn run(mut self, stop: watch::Receiver<bool>, limit: u64) -> Result<u64> {
         let mut calls = 0;
         while calls < limit && !*stop.borrow() {
@@ -82,8 +82,8 @@ impl Writer {
         match self.behaviour {
             Behaviour::Patient => self.patient.clone(),
             Behaviour::Hostile(most) => {
-                // Half of them evenly over the orders of magnitude: the first microseconds are as likely as the last
-                // milliseconds.
+                // Half of the deadlines are spread evenly over the orders of magnitude: the first microseconds are as likely as the
+                // last milliseconds.
                 let halvings = if self.rng.one_in(2) { self.rng.below(13) } else { 0 };
                 let ceiling = (most >> halvings).max(1);
                 self.client.with_deadline(Duration::from_micros(1 + self.rng.below(ceiling)))
@@ -101,7 +101,7 @@ impl Writer {
         format!("{}-{number}", self.name)
     }
 
-    /// One call. Answers whether its outcome is known.
+    /// Makes one call. Returns whether its outcome is known.
     async fn step(&mut self) -> Result<bool> {
         let facts = self.token.as_ref().and_then(|key| Some((key.clone(), self.ledger.facts(key)?)));
         let Some((key, facts)) = facts else { return self.new_token().await };
@@ -112,7 +112,7 @@ impl Writer {
         }
     }
 
-    /// Something that the state of the token allows.
+    /// Makes a change that the state of the token allows.
     async fn change(&mut self, key: &str, facts: &Facts, dice: u64) -> Result<bool> {
         let token = json!({"authentication_code": key});
         let named = json!({"access_token_identifier": token, "fields_set": "id"});
@@ -151,7 +151,7 @@ impl Writer {
         }
     }
 
-    /// A call about a token, and what it asks for.
+    /// Calls a method for a token, and records the requested change with its outcome.
     async fn call(
         &self,
         key: &str,
@@ -172,7 +172,7 @@ impl Writer {
         Ok(!matches!(outcome, Outcome::Unknown(_)))
     }
 
-    /// A new token to work on. Where calls hardly ever succeed it is made with patience.
+    /// Creates a token. Where hostile calls hardly ever succeed, the patient client creates most tokens.
     async fn new_token(&mut self) -> Result<bool> {
         let (key, value) = (self.key(), self.next());
         let mut request = json!({
@@ -200,7 +200,7 @@ impl Writer {
         Ok(known)
     }
 
-    /// A batch of two new tokens. The first one is worked on.
+    /// Imports two new tokens in one call. The writer then changes the first one, or continues with the former token.
     async fn import(&mut self, before: &str) -> Result<bool> {
         let mut records = Vec::new();
         let mut tokens = Vec::new();

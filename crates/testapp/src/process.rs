@@ -138,7 +138,7 @@ impl Installation {
     pub fn wait_until_listening(&self) {
         let started = Instant::now();
         while TcpStream::connect(self.http).is_err() {
-            assert!(started.elapsed() < PROCESS_TIMEOUT, "nobody listens: {}", self.log());
+            assert!(started.elapsed() < PROCESS_TIMEOUT, "no server listens: {}", self.log());
             sleep_until_next_poll();
         }
     }

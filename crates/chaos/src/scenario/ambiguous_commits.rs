@@ -1,4 +1,4 @@
-//! Ambiguous commits: nobody hears what became of them.
+//! Commits with an unknown outcome: the connection breaks before the answer to COMMIT arrives.
 
 use std::time::{Duration, Instant};
 
@@ -19,11 +19,11 @@ pub(super) const SCENARIO: Scenario = Scenario {
     execute: |run| -> ScenarioFuture<'_> { Box::pin(execute(run)) },
 };
 
-/// Cycles between two checks.
+/// Number of cycles between two checks.
 const CYCLES_PER_CHECK: usize = 10;
-/// How long to wait for the question at which the connection is cut.
+/// Maximum time until the statement comes at which the connection is cut.
 const CUT_TIMEOUT: Duration = Duration::from_secs(2);
-/// Work that was begun before the load stopped may wait for a connection so long.
+/// Time after a load for calls that still wait for a connection.
 const SETTLE_TIME: Duration = Duration::from_millis(1_500);
 
 async fn execute(run: &Run) -> Result<Report> {
@@ -40,7 +40,7 @@ async fn execute(run: &Run) -> Result<Report> {
             tokio::time::sleep(campaign.rng.millis(5, 60)).await;
             let cut = Instant::now();
             match campaign.rng.below(4) {
-                // Statements that commit by themselves: any answer may be the one that is lost.
+                // Statements that commit by themselves: any of their answers may be lost.
                 0 => {
                     network.cut_after(campaign.rng.below(200) as usize);
                     tokio::time::sleep(campaign.rng.millis(1, 20)).await;

@@ -1,4 +1,4 @@
-//! Clocks that jump.
+//! Jumps of the clock.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -21,10 +21,10 @@ pub(super) const SCENARIO: Scenario = Scenario {
     execute: |run| -> ScenarioFuture<'_> { Box::pin(execute(run)) },
 };
 
-/// From the true time, in seconds: each is a jump from the one before. Never back by more than half a day, after which
-/// the daily limit of codes may well refuse.
+/// Differences from the true time in seconds, one after the other. No jump goes back by more than half a day, because the daily
+/// limit of codes may refuse after such a jump.
 const CLOCK_OFFSETS: &[&str] = &["+10", "+0", "-10", "+3600", "-3600", "+0", "+36000", "+0"];
-/// Within which time calls are acknowledged after a jump.
+/// Maximum time after a jump until calls are acknowledged.
 const MAX_RECOVERY_TIME: Duration = Duration::from_secs(2);
 const SETTLE_TIME: Duration = Duration::from_millis(500);
 
@@ -40,7 +40,7 @@ async fn execute(run: &Run) -> Result<Report> {
         ("LD_PRELOAD", library.display().to_string()),
         ("FAKETIME_TIMESTAMP_FILE", clock.display().to_string()),
         ("FAKETIME_NO_CACHE", "1".to_owned()),
-        // A clock that is set does not touch the one that only runs.
+        // A jump of the system time does not affect the monotonic clock.
         ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
         ("DONT_FAKE_MONOTONIC", "1".to_owned()),
     ];
@@ -64,7 +64,7 @@ async fn execute(run: &Run) -> Result<Report> {
             .report
             .expect(recovery <= MAX_RECOVERY_TIME, || format!("after a jump calls worked again in {recovery:?}"));
         tokio::time::sleep(campaign.rng.millis(200, 500)).await;
-        // Its policy has no cooldown.
+        // The policy of this token has no cooldown.
         let request = json!({"access_token_identifier": {"authentication_code": "metered"}});
         if let Err(refusal) = client.try_call("GenerateOtp", request).await {
             let offset = CLOCK_OFFSETS[cycle % CLOCK_OFFSETS.len()];
@@ -80,7 +80,7 @@ async fn execute(run: &Run) -> Result<Report> {
     campaign.finish(&environment).await
 }
 
-/// Replaces the file at once: a process that reads half of it would get a third time.
+/// Replaces the file in one step: a process that reads half of it would see a third time.
 fn set(clock: &Path, offset: &str) -> Result<()> {
     let new = clock.with_extension("new");
     std::fs::write(&new, format!("{offset}\n"))?;
@@ -88,7 +88,7 @@ fn set(clock: &Path, offset: &str) -> Result<()> {
     Ok(())
 }
 
-/// Where Debian, and others, put it.
+/// Returns the path of libfaketime, in the directories of Debian and other distributions.
 fn library() -> Option<PathBuf> {
     let folders =
         ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib", "/usr/lib64", "/usr/local/lib"];

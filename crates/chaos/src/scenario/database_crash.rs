@@ -1,4 +1,4 @@
-//! PostgreSQL crashes, and sessions of it are ended.
+//! PostgreSQL crashes after some of its sessions were terminated.
 
 use std::time::{Duration, Instant};
 
@@ -21,17 +21,17 @@ pub(super) const SCENARIO: Scenario = Scenario {
     execute: |run| -> ScenarioFuture<'_> { Box::pin(execute(run)) },
 };
 
-/// Work that was begun before the load stopped may wait for a connection so long.
+/// Time after a load for calls that still wait for a connection.
 const SETTLE_TIME: Duration = Duration::from_millis(1_500);
 
 async fn execute(run: &Run) -> Result<Report> {
-    // In red mode nothing flushes what sessions do not.
+    // In the mutation check nothing else flushes what the sessions do not flush.
     let settings: &[&str] = if run.mutated { &["wal_writer_delay=10s", "wal_writer_flush_after=10MB"] } else { &[] };
     let cluster = block_in_place(|| Cluster::start_with(settings))?;
     let setup = Setup { base: run.options(Some(cluster)), ..Setup::default() };
     let environment = Environment::set_up(setup).await?;
     if run.mutated {
-        // The sessions that begin from now on have it: those that are there are ended below.
+        // New sessions have the setting. The existing ones are terminated below.
         environment.psql(&format!("ALTER ROLE {ROLE} SET synchronous_commit = off"))?;
     }
     let mut campaign = Campaign::new(&environment, run.seed)?;

@@ -1,4 +1,4 @@
-//! A database that is slow, or behind a link that swallows everything.
+//! A database behind a link that drops everything, and a slow database.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,25 +24,25 @@ pub(super) const SCENARIO: Scenario = Scenario {
     execute: |run| -> ScenarioFuture<'_> { Box::pin(execute(run)) },
 };
 
-/// How long the database is away.
+/// Time for which the database is unreachable or slow.
 const OUTAGE_TIME: Duration = Duration::from_secs(6);
-/// How long its answers take when it is slow.
+/// Latency of the slow database.
 const DATABASE_LATENCY: Duration = Duration::from_secs(5);
-/// Within which time there is an answer, whatever it is.
+/// Maximum time of every answer during the outage.
 const MAX_ANSWER_TIME: Duration = Duration::from_secs(2);
-/// Within which time all is well again.
+/// Maximum time after the outage until all calls succeed.
 const MAX_RECOVERY_TIME: Duration = Duration::from_secs(2);
-/// Callers of each kind of call.
+/// Number of clients that call each method.
 const CALLERS_PER_METHOD: usize = 3;
 const SETTLE_TIME: Duration = Duration::from_millis(1_500);
 
-/// One answer.
+/// An answer.
 #[derive(Debug, Clone)]
 struct Answer {
     method: &'static str,
     asked: Instant,
     took: Duration,
-    /// `None`: it succeeded.
+    /// The reason and whether RetryInfo is present; `None` if the call succeeded.
     refusal: Option<(String, bool)>,
 }
 
@@ -56,7 +56,7 @@ async fn execute(run: &Run) -> Result<Report> {
     let mut campaign = Campaign::new(&environment, run.seed)?;
     let network = environment.proxy()?;
     for cycle in 0..run.cycles * 2 {
-        // Each time another one: of one token only so many passwords are issued a day.
+        // Each outage has a token of its own, because the number of passwords a token may be issued per day is limited.
         let token = json!({"authentication_code": format!("probe {cycle}")});
         let made = environment.direct_client(0).await?.try_call("CreateAccessToken", token.clone()).await;
         made.map_err(|refusal| anyhow::anyhow!("no token: {}", refusal.text()))?;
@@ -94,7 +94,7 @@ async fn execute(run: &Run) -> Result<Report> {
     campaign.finish(&environment).await
 }
 
-/// A call that reads, one that writes with a statement, one with a transaction.
+/// A call that reads, a call that writes with one statement, and a call that needs a transaction.
 const METHODS: &[&str] = &["ShowAccessToken", "UpdateAccessToken", "GenerateOtp"];
 
 fn request(method: &str, token: &Value, count: u64) -> Value {
@@ -106,7 +106,7 @@ fn request(method: &str, token: &Value, count: u64) -> Value {
     }
 }
 
-/// Calls and calls.
+/// Calls one method repeatedly until it is stopped.
 async fn probe(client: Client, method: &'static str, token: Value, stop: Arc<AtomicBool>) -> Vec<Answer> {
     let client = client.with_deadline(Duration::from_secs(20));
     let (mut answers, mut count) = (Vec::new(), 0);
@@ -121,7 +121,7 @@ async fn probe(client: Client, method: &'static str, token: Value, stop: Arc<Ato
     answers
 }
 
-/// What one caller saw of one outage.
+/// Checks the answers that one client received during and after an outage.
 fn judge(answers: &[Answer], broken: Instant, healed: Instant, kind: &str, report: &mut Report) -> Result<()> {
     let method = answers.first().context("nothing was asked")?.method;
     let during = |answer: &&Answer| answer.asked + answer.took > broken && answer.asked < healed;

@@ -25,11 +25,11 @@ pub(super) const SCENARIO: Scenario = Scenario {
     execute: |run| -> ScenarioFuture<'_> { Box::pin(execute(run)) },
 };
 
-/// How long the disk stays full once writes fail.
+/// Time for which the disk stays full after writes fail.
 const FULL_TIME: Duration = Duration::from_secs(2);
-/// How long it may take until writes fail.
+/// Maximum time until writes fail.
 const FAILURE_TIMEOUT: Duration = Duration::from_secs(20);
-/// Within which time writes work again.
+/// Maximum time until writes succeed again.
 const MAX_RECOVERY_TIME: Duration = Duration::from_secs(5);
 const SETTLE_TIME: Duration = Duration::from_millis(1_500);
 
@@ -46,7 +46,7 @@ async fn execute(run: &Run) -> Result<Report> {
             let settings = ["max_wal_size=64MB", "min_wal_size=32MB"];
             setup.base.cluster = Some(block_in_place(|| Cluster::start_in(&folder, &settings, &[]))?);
         }
-        // The log and the keys are elsewhere.
+        // The log and the keys are on another disk.
         Kind::Sqlite => setup.base.files = Some(folder),
     }
     let mut environment = Environment::set_up(setup).await?;
@@ -69,7 +69,7 @@ async fn fill(run: &Run, environment: &mut Environment, ballast: &Path) -> Resul
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let full = campaign.unknown() > before;
-        campaign.report.expect(full, || "the disk is full, and nobody noticed".to_owned());
+        campaign.report.expect(full, || "the disk is full, and no write failed".to_owned());
         tokio::time::sleep(FULL_TIME).await;
         let shown =
             known.try_call("ShowAccessToken", json!({"access_token_identifier": {"authentication_code": "known"}}));
@@ -81,7 +81,7 @@ async fn fill(run: &Run, environment: &mut Environment, ballast: &Path) -> Resul
         if let Some(cluster) = environment.cluster()
             && environment.psql("SELECT 1").is_err()
         {
-            // It has given up; its operator starts it again.
+            // PostgreSQL has ended; its operator starts it again.
             campaign.report.note("PostgreSQL had ended".to_owned());
             block_in_place(|| cluster.stop_immediate())?;
             block_in_place(|| cluster.resume())?;
@@ -92,7 +92,7 @@ async fn fill(run: &Run, environment: &mut Environment, ballast: &Path) -> Resul
         campaign.report.expect(recovery <= MAX_RECOVERY_TIME, || format!("writes worked again after {recovery:?}"));
         load.stop().await?;
         tokio::time::sleep(SETTLE_TIME).await;
-        // What is only in memory goes with the process.
+        // A restart proves that the state is on the disk and not only in memory.
         environment.kill(0);
         environment.wait_for_sessions_to_end().await?;
         environment.start(0).await?;
@@ -102,14 +102,14 @@ async fn fill(run: &Run, environment: &mut Environment, ballast: &Path) -> Resul
     campaign.finish(environment).await
 }
 
-/// Takes all the room that is left.
+/// Fills the disk.
 fn occupy(ballast: &Path) -> Result<()> {
     let mut file = File::create(ballast).context("no ballast")?;
     for size in [1 << 20, 1 << 12] {
         let block = vec![7; size];
         while file.write_all(&block).is_ok() {}
     }
-    // So that others cannot have what was promised to this file and not written yet.
+    // Reserves the blocks that were promised to this file and not written yet.
     let _ = file.sync_all();
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! Calls of one method that cost their caller nearly nothing: frames of HTTP/2 that are made beforehand, and answers that
-//! are told apart by their frames alone. Whoever wants to send ten times what a service can do needs it.
+//! A load generator that costs next to nothing per call: it sends HTTP/2 frames that were encoded once, and classifies answers by
+//! their frames alone. Sending ten times the capacity of the service needs it.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
@@ -10,20 +10,20 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-/// How long a caller waits for an answer.
+/// Maximum time that a call waits for its answer.
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long of that it waits until its connection has room for the call. Who waits to the end sends what nobody can answer
-/// in time, whoever is asked.
+/// Maximum time that a call waits until its connection has room for it. A call that waits longer could not be answered in time by
+/// any server.
 const SEND_TIMEOUT: Duration = Duration::from_millis(200);
 const TICK_INTERVAL: Duration = Duration::from_millis(10);
-/// Answers that come in this time after the last call still count.
+/// Answers that arrive within this time after the last call still count.
 const ANSWER_GRACE_TIME: Duration = Duration::from_millis(1_200);
 const RECONNECT_DELAY: Duration = Duration::from_millis(50);
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const FRAME_HEADER_LENGTH: usize = 9;
 const INITIAL_WINDOW: i64 = 65_535;
-/// Streams that are opened before the server has said how many may be: most clients of gRPC wait for that.
+/// Number of streams before the server has sent its limit: most gRPC clients wait for it.
 const INITIAL_MAX_STREAMS: usize = 0;
 
 const DATA: u8 = 0;
@@ -39,7 +39,7 @@ const ACK: u8 = 1;
 const CANCEL: u32 = 8;
 const MAX_CONCURRENT_STREAMS: u16 = 3;
 
-/// The call that is made again and again.
+/// The call that is repeated, encoded.
 #[derive(Clone)]
 pub(super) struct FrameLoad {
     address: SocketAddr,
@@ -48,36 +48,36 @@ pub(super) struct FrameLoad {
     message: Vec<u8>,
 }
 
-/// When a connection makes calls.
+/// The times at which a connection makes calls.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Arrival {
-    /// So many callers, each of whom waits for an answer before the next call.
+    /// This number of callers, each of which waits for an answer before its next call (closed loop).
     Closed(usize),
-    /// So many a second, whatever is answered.
+    /// This number of calls per second, independent of the answers (open loop).
     Open(f64),
 }
 
-/// What became of calls.
+/// The outcomes of calls.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
-    /// Calls that were due.
+    /// Number of calls that were due.
     pub(super) offered: u64,
-    /// How long each took that succeeded within the deadline.
+    /// Time of each call that succeeded before the deadline.
     pub(super) good: Vec<Duration>,
-    /// How long it took to refuse each of the others that were answered.
+    /// Time of each call that was refused.
     pub(super) refused: Vec<Duration>,
-    /// Sent, and not answered within the deadline.
+    /// Number of calls that were sent and not answered before the deadline.
     pub(super) expired: u64,
-    /// Not sent in time: the server allows only so many calls on a connection.
+    /// Number of calls that were not sent in time, because the server limits the calls of a connection.
     pub(super) unsent: u64,
-    /// Streams that the server has reset.
+    /// Number of streams that the server reset.
     pub(super) reset: u64,
-    /// Connections that the server has closed.
+    /// Number of connections that the server closed.
     pub(super) cut: u64,
 }
 
 impl FrameLoad {
-    /// Of a method of AccessTokenService.
+    /// Encodes a call of a method of AccessTokenService.
     pub(super) fn new(address: SocketAddr, session: &str, method: &str, message: &[u8]) -> Self {
         let fields = [
             (":authority", "volley".to_owned()),
@@ -87,7 +87,8 @@ impl FrameLoad {
             ("grpc-timeout", format!("{}m", (CALL_TIMEOUT - SEND_TIMEOUT).as_millis())),
             ("authorization", format!("Bearer {session}")),
         ];
-        // POST and http are in the static table. The first call puts the others into the dynamic one, the last on top.
+        // POST and http are in the static table of HPACK. The first call adds the other fields to the dynamic table, the last one
+        // on top.
         let (mut first, mut next) = (vec![0x83, 0x86], vec![0x83, 0x86]);
         for (place, (name, value)) in fields.iter().enumerate() {
             first.push(0x40);
@@ -101,13 +102,13 @@ impl FrameLoad {
         Self { address, first, next, message: framed }
     }
 
-    /// Calls for so long, over so many connections.
+    /// Makes calls over this number of connections for this time.
     pub(super) async fn run_load(&self, connections: usize, arrival: Arrival, time: Duration) -> Tally {
         let mut lines = JoinSet::new();
         for number in 0..connections {
             let load = self.clone();
             lines.spawn(async move {
-                // Not all of them in the same moment.
+                // Spreads the connections over one tick.
                 tokio::time::sleep(TICK_INTERVAL * number as u32 / connections as u32).await;
                 Connection::new(load, arrival).run(Instant::now() + time).await
             });
@@ -126,7 +127,7 @@ impl FrameLoad {
     }
 }
 
-/// A string of HPACK as it is.
+/// Appends an HPACK string without Huffman coding.
 fn literal(block: &mut Vec<u8>, text: &str) {
     let mut rest = text.len();
     if rest < 127 {
@@ -150,7 +151,7 @@ fn frame(output: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload: &[u8])
     output.extend(payload);
 }
 
-/// A call under way.
+/// A call in progress.
 struct Call {
     due: Instant,
     data: bool,
@@ -163,11 +164,11 @@ struct Connection {
     arrival: Arrival,
     began: Instant,
     tally: Tally,
-    /// When calls were due that could not be sent yet.
+    /// Times at which calls were due that are not sent yet.
     waiting: VecDeque<Instant>,
-    /// From the oldest on that is not over.
+    /// Calls in the order of their streams, from the oldest unfinished one on.
     calls: VecDeque<Call>,
-    /// The stream of that one.
+    /// Stream of the first of them.
     first: u32,
     open: usize,
     streams: usize,
@@ -301,7 +302,7 @@ impl Connection {
         self.calls.get_mut(place as usize).filter(|call| !call.over)
     }
 
-    /// How long it took, and whether there was an answer.
+    /// Ends a call. Returns the time that it took, and whether its answer had a message.
     fn over(&mut self, stream: u32) -> Option<(Duration, bool)> {
         let call = self.call(stream)?;
         call.over = true;

@@ -21,17 +21,17 @@ pub(super) const SCENARIO: Scenario = Scenario {
     execute: |run| -> ScenarioFuture<'_> { Box::pin(execute(run)) },
 };
 
-/// The longest deadline, in microseconds.
+/// Longest deadline in microseconds.
 const MAX_DEADLINE_MICROS: u64 = 6_000;
-/// The same where each answer of the database takes a millisecond or two: creating a token takes some ten of them.
+/// The same where each answer of the database takes one to two milliseconds. Creating a token takes about ten answers.
 const MAX_DEADLINE_MICROS_WITH_LATENCY: u64 = 25_000;
-/// How long an answer of PostgreSQL takes, so that deadlines come between any two steps.
+/// Latency of PostgreSQL, so that deadlines expire between any two steps.
 const DATABASE_LATENCY: Duration = Duration::from_millis(1);
-/// Calls of one round. After each one somebody looks.
+/// Number of calls of a round. A check follows each round.
 const CALLS_PER_ROUND: usize = 500;
-/// Work that nobody waits for any more may still wait for a connection.
+/// Time after a load for abandoned calls that still wait for a connection.
 const SETTLE_TIME: Duration = Duration::from_millis(1_500);
-/// Calls of each patient caller after a round: what a cancelled call has left behind would swallow them.
+/// Number of calls of each patient writer after a round. A transaction that a cancelled call left open would swallow them.
 const CALLS_PER_PATIENT_WRITER: u64 = 10;
 
 async fn execute(run: &Run) -> Result<Report> {
@@ -48,7 +48,7 @@ async fn execute(run: &Run) -> Result<Report> {
         let calls = round.div_ceil(2 * Workload::DEFAULT.writers) as u64;
         let all = Workload { calls, behaviour: Behaviour::Hostile(MAX_DEADLINE_MICROS), ..Workload::DEFAULT };
         attack(&mut campaign, &environment, all).await?;
-        // What the last transactions leave behind, nobody mends.
+        // No later call repairs what the last transactions leave behind.
         let deadline = if run.kind == Kind::Postgres { MAX_DEADLINE_MICROS_WITH_LATENCY } else { MAX_DEADLINE_MICROS };
         attack(
             &mut campaign,
@@ -65,7 +65,7 @@ async fn execute(run: &Run) -> Result<Report> {
         honest.end().await?;
         tokio::time::sleep(SETTLE_TIME).await;
         campaign.report.broken.extend(inspection::faults(&environment).await?);
-        // What is only in an open transaction goes with the process.
+        // A restart loses what exists only in an open transaction.
         environment.kill(0);
         environment.wait_for_sessions_to_end().await?;
         campaign.report.recovered(environment.start(0).await?);
@@ -74,7 +74,7 @@ async fn execute(run: &Run) -> Result<Report> {
     campaign.finish(&environment).await
 }
 
-/// Hostile callers, every other one through a network that cuts its connections.
+/// Starts hostile writers; every second one calls through a proxy that resets its connections.
 async fn attack(campaign: &mut Campaign, environment: &Environment, workload: Workload) -> Result<()> {
     let front = FaultProxy::start(environment.entry_address(0)).await?;
     let hostile = campaign.load(environment, Workload { front: Some(front.address()), ..workload }).await?;

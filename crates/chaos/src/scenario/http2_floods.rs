@@ -1,4 +1,4 @@
-//! Floods of HTTP/2: frames that are cheap to send and meant to be dear to receive.
+//! Floods of HTTP/2 frames that are cheap to send and expensive to process.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -21,13 +21,13 @@ use crate::run::{Run, Scenario, ScenarioFuture};
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "http2_floods",
     number: Some("t20"),
-    title: "floods of HTTP/2: resets, pings, settings, endless heads and bodies, answers that nobody takes",
+    title: "floods of HTTP/2: resets, pings, settings, endless heads and bodies, answers that are never read",
     sizes: &[(Kind::Sqlite, 10_000, 100_000)],
-    mutation: "the floods go to somebody who keeps all that comes and closes nothing, the honest calls through a slow link",
+    mutation: "the floods go to a server that closes nothing, the honest calls through a slow link",
     execute: |run| -> ScenarioFuture<'_> { Box::pin(execute(run)) },
 };
 
-/// What the service does when it has enough of a flood.
+/// The defence of the service against a flood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Defence {
     /// Closes the connection.
@@ -36,13 +36,13 @@ enum Defence {
     Calms,
     /// Refuses streams, or closes the connection.
     Refuses,
-    /// Has no room for more answers that nobody takes, and says so.
+    /// Refuses calls, because answers that the client does not read fill its buffer.
     Overloads,
-    /// Bears it, as long as nobody else notices.
+    /// Tolerates the flood, if honest calls are not affected.
     Bears,
 }
 
-/// The floods.
+/// The floods and the expected defence against each.
 const FLOODS: &[(&str, Defence)] = &[
     ("rapid-reset", Defence::Closes),
     ("made-you-reset", Defence::Closes),
@@ -58,31 +58,30 @@ const FLOODS: &[(&str, Defence)] = &[
     ("unknown", Defence::Calms),
     ("closed-window", Defence::Overloads),
 ];
-/// The same calls as those of a closed window, whose answers are taken.
+/// The same calls as those of `closed-window`, from a client that reads the answers.
 const READING_FLOOD: &str = "open-window";
 
-/// What the service may need in addition. Answers that nobody takes may need so much more than the same that are taken.
+/// Maximum growth of the memory of the service. Unread answers may take this much more than the same answers when they are read.
 const MAX_GROWTH: u64 = 64 * MIB;
-/// What a flood tells when the server has said so.
+/// The key under which a flood reports ENHANCE_YOUR_CALM.
 const ENHANCE_YOUR_CALM: &str = "GOAWAY 11";
-/// Between two honest calls.
+/// Time between two honest calls.
 const CALL_INTERVAL: Duration = Duration::from_millis(20);
-/// In which time 99 of 100 honest calls are answered by a service as it is shipped, on a quiet machine; and, during each
-/// flood, by any.
+/// Maximum time of 99 of 100 honest calls: of an optimised service on an idle machine, and of any build during each flood.
 const MAX_P99: Duration = Duration::from_millis(100);
 const MAX_P99_ANY_BUILD: Duration = Duration::from_secs(1);
-/// Beyond the ceiling: a link in red mode.
+/// Latency of the link in the mutation check, above the maximum.
 const MUTATION_LATENCY: Duration = Duration::from_millis(1_200);
-/// Tokens that are listed, the length of a text that each has, and in how many records at a time they are imported.
+/// Number of listed tokens, length of a text that each has, and number of records per import.
 const LISTED_TOKENS: usize = 1_000;
 const TEXT_LENGTH: usize = 4_000;
 const IMPORT_BATCH: usize = 250;
-/// After which somebody who keeps everything stops to read.
+/// Number of bytes after which the unresponsive reader stops to read.
 const MAX_BUFFERED_BYTES: usize = 256 << 20;
-/// One flood may take so long.
+/// Maximum time of a flood.
 const FLOOD_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What came of a flood, as it tells.
+/// The counts that a flood reports.
 #[derive(Debug)]
 struct FloodReport(Value);
 
@@ -117,7 +116,7 @@ async fn execute(run: &Run) -> Result<Report> {
         let seen = steady.end().await?;
         let bound = if *defence == Defence::Overloads { taken + MAX_GROWTH } else { MAX_GROWTH };
         report.expect(growth < bound, || format!("{name}: memory grew by {} MiB", growth / MIB));
-        report.expect(flood_report.ends_with(*defence), || format!("{name}: {flood_report:?}, and nobody minded"));
+        report.expect(flood_report.ends_with(*defence), || format!("{name}: {flood_report:?}, without a defence"));
         let (count, p99) = (seen.times.len(), seen.p99());
         seen.judge(name, &mut report);
         report.expect(p99 <= MAX_P99_ANY_BUILD, || format!("{name}: 99 % of honest calls took {} ms", p99.as_millis()));
@@ -159,7 +158,7 @@ impl FloodReport {
     }
 }
 
-/// An owner with many tokens.
+/// Creates an owner with many tokens.
 async fn seed_data(environment: &Environment) -> Result<()> {
     let owner = json!({"accounts_receivable": {"id": "flood", "number": "flood"}});
     let text = "x".repeat(TEXT_LENGTH);
@@ -184,7 +183,7 @@ fn flood(python: &Path, name: &str, target: SocketAddr, count: usize, session: &
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("floods/flood.py");
     let mut child = std::process::Command::new("timeout")
         .arg(FLOOD_TIMEOUT.as_secs().to_string())
-        // Leaves nothing behind beside the script.
+        // Python writes no compiled file beside the script.
         .args([python.as_os_str(), "-B".as_ref(), script.as_os_str(), name.as_ref()])
         .args([target.ip().to_string(), target.port().to_string(), count.to_string()])
         .stdin(Stdio::piped())
@@ -197,7 +196,7 @@ fn flood(python: &Path, name: &str, target: SocketAddr, count: usize, session: &
     Ok(FloodReport(serde_json::from_slice(&output.stdout).context("a flood tells what came of it")?))
 }
 
-/// Somebody who keeps all that comes, answers nothing and closes nothing.
+/// A server that reads everything, answers nothing and closes nothing.
 struct UnresponsiveReader {
     address: SocketAddr,
     task: JoinHandle<()>,

@@ -1,4 +1,4 @@
-//! An import loop beside changes of every kind, on two processes where it is PostgreSQL.
+//! An import loop beside changes of every kind, on PostgreSQL with two processes.
 
 use std::time::{Duration, Instant};
 
@@ -19,14 +19,14 @@ pub(super) const SCENARIO: Scenario = Scenario {
     execute: |run| -> ScenarioFuture<'_> { Box::pin(execute(run)) },
 };
 
-/// Cards that are imported over and over.
+/// Number of cards that are imported again and again.
 const CARDS: usize = 150;
-/// Callers beside the import.
+/// Number of concurrent clients beside the import.
 const CALLERS: usize = 12;
-/// What takes the locks, in SQL.
+/// The SQL that takes the row locks.
 const GUARD: &str = " FOR UPDATE";
 
-/// A cycle is a second.
+/// Runs the scenario. A cycle is a second.
 async fn execute(run: &Run) -> Result<Report> {
     let mut setup = Setup { lying_proxy: false, more_replicas: 1, ..run.setup()? };
     let mut proxy = None;

@@ -18,8 +18,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
     execute: |run| -> ScenarioFuture<'_> { Box::pin(execute(run)) },
 };
 
-/// Within which time a process is ready, whatever the one before has left behind. A build without optimisations on a busy
-/// machine may take longer.
+/// Maximum time until a process is ready, whatever state the former one left behind. Holds for optimised builds only.
 const MAX_START_TIME: Duration = Duration::from_secs(1);
 
 async fn execute(run: &Run) -> Result<Report> {

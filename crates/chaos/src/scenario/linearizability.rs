@@ -25,16 +25,16 @@ pub(super) const SCENARIO: Scenario = Scenario {
     execute: |run| -> ScenarioFuture<'_> { Box::pin(execute(run)) },
 };
 
-/// Histories at a time.
+/// Number of concurrent histories.
 const HISTORIES_PER_ROUND: usize = 10;
-/// Clients of one token, and how many calls each of them makes. With the last look there are 30.
+/// Number of clients of a token, and of calls of each client. With the last show a history has at least 26 calls, and 128 at most.
 const CLIENTS_PER_TOKEN: u64 = 5;
 const CALLS_PER_CLIENT: usize = 5;
-/// Longer than anybody waits for the service to come back.
+/// Maximum time until the service answers again.
 const RECOVERY_TIMEOUT: Duration = Duration::from_secs(60);
 
 async fn execute(run: &Run) -> Result<Report> {
-    // Of two processes one goes on while the other one is killed.
+    // While one of two processes is killed, the other one serves.
     let replicas = if run.kind == Kind::Postgres { 2 } else { 1 };
     let setup = run.setup()?;
     let mut environment = Environment::set_up(Setup { more_replicas: replicas - 1, ..setup }).await?;
@@ -61,7 +61,7 @@ async fn execute(run: &Run) -> Result<Report> {
         for history in histories {
             let (last, since) = (environment.direct_client(0).await?, Instant::now());
             while !history.step(CLIENTS_PER_TOKEN, &last, Op::Show).await {
-                ensure!(since.elapsed() < RECOVERY_TIMEOUT, "nobody shows {}", history.text());
+                ensure!(since.elapsed() < RECOVERY_TIMEOUT, "no answer to show: {}", history.text());
             }
             let (made, done) = history.calls();
             report.operations += made;
@@ -77,7 +77,7 @@ async fn execute(run: &Run) -> Result<Report> {
     Ok(report)
 }
 
-/// New tokens, in all states.
+/// Creates tokens in all states.
 async fn begin(environment: &Environment, rng: &Rng, first: usize, count: usize) -> Result<Vec<Arc<History>>> {
     let (mut records, mut histories) = (Vec::new(), Vec::new());
     for number in first..first + count {
@@ -95,7 +95,7 @@ async fn begin(environment: &Environment, rng: &Rng, first: usize, count: usize)
         if imported.is_ok() {
             break;
         }
-        // It still comes to itself after the last round. The same records are the same tokens.
+        // The service may still recover from the last round. Importing the same records again changes nothing.
         tokio::time::sleep(Duration::from_millis(200)).await;
         imported = client.import_directory(&records).await;
     }
@@ -113,13 +113,13 @@ async fn observe(history: Arc<History>, (number, client): (u64, Client), rng: Rn
             _ => Op::Show,
         };
         if !history.step(number, &client, op).await {
-            // Each call without an outcome makes the search longer and proves nothing.
+            // Further calls without an outcome would make the search longer and prove nothing.
             let _ = ready.wait_for(|ready| *ready).await;
         }
     }
 }
 
-/// Kills a process, or PostgreSQL. Answers how long it took until there was a service again.
+/// Kills a process, or PostgreSQL. Returns the time until there was a service again.
 async fn fault(environment: &mut Environment, rng: &Rng) -> Result<Duration> {
     if let Some(cluster) = environment.cluster()
         && rng.one_in(3)

@@ -1,4 +1,4 @@
-//! A flood of logins: each of them wants a hash, which is dear on purpose.
+//! A flood of log-ins, each of which needs an expensive hash.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -29,37 +29,36 @@ pub(super) const SCENARIO: Scenario = Scenario {
 
 const ORGANISATION: &str = "DEMO";
 const USER: &str = "flooded";
-/// Wrong passwords lock a user on the network that they come from, so they are for a user of their own.
+/// Wrong passwords lock a user on the network of the caller, so they are sent for a user of their own.
 const GUESSED: &str = "guessed";
 const PASSWORD: &str = "battery staple";
 
-/// Between two logins, and between two honest calls.
+/// Time between two log-ins.
 const LOGIN_INTERVAL: Duration = Duration::from_millis(1);
-/// An unoptimised service has a third of the strength.
+/// The same for an unoptimised service, which has a third of the capacity.
 const LOGIN_INTERVAL_UNOPTIMISED: Duration = Duration::from_millis(3);
 const CALL_INTERVAL: Duration = Duration::from_millis(10);
-/// Connections over which logins come.
+/// Number of connections for log-ins.
 const CONNECTIONS: usize = 16;
-/// Memory of a hash that is being made, and what else may be needed.
+/// Maximum memory of a hash in progress, and of everything else.
 const MEMORY_PER_HASH: u64 = 20 * MIB;
 const OTHER_MEMORY: u64 = 16 * MIB;
-/// Logins that are decided in a second, for each core that may be used for them; or this part of those that are when
-/// nobody else calls, on a machine that cannot do so many.
+/// Minimum number of log-ins that are decided per second and available core; on a slower machine this share of the measured
+/// capacity.
 const MIN_LOGINS_PER_SECOND: f64 = 60.0;
 const MIN_SHARE_OF_CAPACITY: f64 = 0.7;
-/// How long it is looked at how many that are.
+/// Time for which the capacity is measured.
 const CAPACITY_SAMPLING_TIME: Duration = Duration::from_secs(2);
-/// In which time 99 of 100 are refused, or shown a token, by a service as it is shipped on a quiet machine; and
-/// by any.
+/// Maximum time of 99 of 100 refusals and shows: of an optimised service on an idle machine, and of any build.
 const MAX_REFUSAL_P99: Duration = Duration::from_millis(100);
 const MAX_SHOW_P99: Duration = Duration::from_millis(50);
 const MAX_P99_ANY_BUILD: Duration = Duration::from_secs(1);
-/// After which honest calls alone need nothing more.
+/// Time until honest calls alone need no more memory.
 const SETTLE_TIME: Duration = Duration::from_secs(1);
-/// Beyond the ceiling: a link in red mode.
+/// Latency of the link in the mutation check, above the maximum.
 const MUTATION_LATENCY: Duration = Duration::from_millis(1_200);
 
-/// Who tries to log in.
+/// A kind of log-in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Attempt {
     UnknownUser,
@@ -67,7 +66,7 @@ enum Attempt {
     RightPassword,
 }
 
-/// How a login ended: `None` when it succeeded.
+/// The result of a log-in; no refusal if it succeeded.
 struct Login {
     attempt: Attempt,
     took: Duration,
@@ -106,7 +105,7 @@ async fn execute(run: &Run) -> Result<Report> {
     report.expect(growth <= limit, || format!("the service grew by {} of {} MiB", growth / MIB, limit / MIB));
     report.note(format!("of {} MiB the service grew by {} MiB", before / MIB, growth / MIB));
     let wanted = MIN_LOGINS_PER_SECOND.min(capacity * MIN_SHARE_OF_CAPACITY);
-    report.note(format!("{capacity:.0} logins a second are decided for each core when nobody else calls"));
+    report.note(format!("{capacity:.0} logins a second are decided for each core without other load"));
     judge_logins(&logins, took, strict.then_some(wanted), &mut report);
     judge_calls(&seen, strict, &mut report);
     report.broken.extend(environment.panics());
@@ -117,7 +116,7 @@ async fn execute(run: &Run) -> Result<Report> {
     Ok(report)
 }
 
-/// Logins that the service decides at a time: one core is for everything else.
+/// Returns the number of log-ins that the service decides concurrently: one core is left for everything else.
 fn permits() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from).saturating_sub(1).max(1)
 }
@@ -126,7 +125,7 @@ async fn flood(entry: SocketAddr, every: Duration, time: Duration) -> Vec<Login>
     let clients: Vec<_> = (0..CONNECTIONS).map(|_| Client::connect(entry)).collect();
     let (mut logins, mut done) = (JoinSet::new(), Vec::new());
     let mut ticks = tokio::time::interval(every);
-    // What was missed comes later: a thousand a second it is.
+    // Missed ticks are made up for, so that the rate is kept.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let (began, mut number) = (Instant::now(), 0_usize);
     while began.elapsed() < time {
@@ -143,10 +142,10 @@ async fn flood(entry: SocketAddr, every: Duration, time: Duration) -> Vec<Login>
     done
 }
 
-/// How many logins a second are decided for each core, when no more come than that.
+/// Returns the number of log-ins per second and available core that the service decides without overload.
 async fn capacity(entry: SocketAddr) -> f64 {
     let (began, mut callers) = (Instant::now(), JoinSet::new());
-    // One is always there when another one is done.
+    // One log-in waits whenever another one ends.
     for number in 0..=permits() {
         callers.spawn(async move {
             let (client, mut count) = (Client::connect(entry), 0_u32);
@@ -200,7 +199,7 @@ fn judge_logins(logins: &[Login], took: Duration, wanted: Option<f64>, report: &
     report.expect(told[0] == told[1], || format!("unknown users are told {:?}, others {:?}", told[0], told[1]));
     let rate = decided as f64 / took.as_secs_f64() / permits() as f64;
     let refused: usize = overloaded.iter().map(Vec::len).sum();
-    report.expect(refused > 0, || "nobody was refused: that was no flood".to_owned());
+    report.expect(refused > 0, || "no log-in was refused: that was no flood".to_owned());
     let [unknown, known] = overloaded.map(|times| percentile(&times, 99));
     let limit = if wanted.is_some() { MAX_REFUSAL_P99 } else { MAX_P99_ANY_BUILD };
     for p99 in [unknown, known] {

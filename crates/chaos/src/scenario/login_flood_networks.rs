@@ -1,4 +1,4 @@
-//! Strangers on several networks guess the password of a known user.
+//! Clients on several networks guess the password of a known user.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -18,21 +18,21 @@ use crate::run::{Run, Scenario, ScenarioFuture};
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "login_flood_networks",
     number: None,
-    title: "strangers on eight networks guess the password of a user, 128 at a time",
+    title: "clients on eight networks guess the password of a user, 128 at a time",
     // Seconds of the flood.
     sizes: &[(Kind::Sqlite, 5, 60), (Kind::Postgres, 5, 60)],
-    mutation: "the strangers are on the network of the user, as if the lock were one per user",
+    mutation: "the hostile clients are on the network of the user, as if the lock were one per user",
     execute: |run| -> ScenarioFuture<'_> { Box::pin(execute(run)) },
 };
 
-/// Networks of strangers, and concurrent log-ins from each of them.
+/// Number of hostile networks, and of concurrent log-ins from each.
 const NETWORKS: u8 = 8;
 const LOGINS_PER_NETWORK: usize = 16;
 /// Time between two honest log-ins, and between two honest checks of a pass code.
 const LOGIN_INTERVAL: Duration = Duration::from_millis(250);
 const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
-/// Part of the honest calls that must succeed, and the time within which 99 of 100 checks are answered.
+/// Minimum share of honest calls that succeed, and maximum time of 99 of 100 checks.
 const MIN_SUCCESS_SHARE: f64 = 0.99;
 const CHECK_P99: Duration = Duration::from_secs(1);
 const PASS_CODE: &str = "correct code";
@@ -45,7 +45,7 @@ struct Outcome {
 }
 
 async fn execute(run: &Run) -> Result<Report> {
-    // A red run needs its five guesses to lock and some log-ins after.
+    // The mutation check needs five guesses until the lock, and some log-ins afterwards.
     let length = Duration::from_secs(run.cycles.max(3) as u64);
     let environment = Environment::set_up(Setup { lying_proxy: false, ..run.setup()? }).await?;
     let server = environment.server(0)?.address();
@@ -53,12 +53,12 @@ async fn execute(run: &Run) -> Result<Report> {
     let token = json!({"authentication_code": "flooded", "pass_code": PASS_CODE});
     honest.try_call("CreateAccessToken", token).await.map_err(|refusal| anyhow!("no token: {}", refusal.text()))?;
 
-    let mut strangers = JoinSet::new();
+    let mut hostile = JoinSet::new();
     for network in 0..NETWORKS {
         let address = if run.mutated { [127, 0, 0, 2 + network] } else { [127, 1, network, 1] };
         let client = from(server, address.into())?;
         for _ in 0..LOGINS_PER_NETWORK {
-            strangers.spawn(guess(client.clone()));
+            hostile.spawn(guess(client.clone()));
         }
     }
     tokio::time::sleep(Duration::from_millis(500)).await;
@@ -76,7 +76,7 @@ async fn execute(run: &Run) -> Result<Report> {
             async move { honest.try_call("CheckPassCode", request).await.map(drop) }
         })
     );
-    strangers.abort_all();
+    hostile.abort_all();
 
     let mut report = Report { cycles: run.cycles, faults: u64::from(NETWORKS), ..Report::default() };
     judge("log-ins from the known network", &logins, &mut report);
@@ -88,7 +88,7 @@ async fn execute(run: &Run) -> Result<Report> {
     Ok(report)
 }
 
-/// A client with an address of its own.
+/// Returns a client with this address.
 fn from(server: SocketAddr, address: Ipv4Addr) -> Result<Client> {
     let endpoint = Endpoint::from_shared(format!("http://{server}"))?.local_address(Some(IpAddr::V4(address)));
     Ok(Client::over(endpoint.connect_lazy()).with_deadline(CALL_TIMEOUT))
@@ -104,7 +104,7 @@ async fn guess(client: Client) {
     }
 }
 
-/// Calls at a steady rate, and does not wait for one answer before the next call.
+/// Makes calls at a constant rate, without waiting for the answers.
 async fn repeat<F: Future<Output = Result<(), Refusal>> + Send + 'static>(
     length: Duration,
     pace: Duration,

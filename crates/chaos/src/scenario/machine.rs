@@ -1,4 +1,4 @@
-//! What a process of the service takes of the machine, and how to give it less.
+//! Memory and files of a process, load of the machine, and restricted processes.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -7,21 +7,21 @@ use std::time::Duration;
 use access_tokens_testapp::process::Server;
 use anyhow::{Context, Result};
 
-/// For people, and for bounds.
+/// Number of bytes in a mebibyte.
 pub(super) const MIB: u64 = 1 << 20;
 
-/// So many of a hundred ticks are idle on a machine that is quiet, looked at for so long.
+/// Minimum share of idle time on an idle machine in percent, and the time for which it is measured.
 const MIN_IDLE_PERCENT: u64 = 80;
 const SAMPLING_TIME: Duration = Duration::from_millis(500);
 
-/// A process that runs.
+/// A running process.
 #[derive(Debug, Clone)]
 pub(super) struct Process {
     folder: PathBuf,
 }
 
 impl Process {
-    /// The process of a server: the one that was told to listen there.
+    /// Returns the process of a server, found by its address among its environment variables.
     pub(super) fn of(server: &Server) -> Result<Self> {
         let told = format!("ACCESS_TOKENS__GRPC__LISTEN={}", server.address());
         let folders = std::fs::read_dir("/proc")?.flatten().map(|entry| entry.path());
@@ -33,28 +33,28 @@ impl Process {
         Ok(Self { folder })
     }
 
-    /// This one.
+    /// Returns this process.
     pub(super) fn this() -> Self {
         Self { folder: "/proc/self".into() }
     }
 
-    /// Bytes of memory that it has now.
+    /// Returns the resident memory in bytes.
     pub(super) fn memory(&self) -> Result<u64> {
         self.status("VmRSS:")
     }
 
-    /// The most bytes of memory that it ever had, or had since [`Self::reset_peak`].
+    /// Returns the highest resident memory in bytes, since the start or since [`Self::reset_peak`].
     pub(super) fn peak(&self) -> Result<u64> {
         self.status("VmHWM:")
     }
 
-    /// From now on the peak is that of the time from now on. Answers what it has now.
+    /// Resets the peak. Returns the resident memory in bytes.
     pub(super) fn reset_peak(&self) -> Result<u64> {
         std::fs::write(self.folder.join("clear_refs"), "5").context("the peak of its memory cannot be reset")?;
         self.memory()
     }
 
-    /// How many files it has open.
+    /// Returns the number of open files.
     pub(super) fn files(&self) -> usize {
         std::fs::read_dir(self.folder.join("fd")).map_or(0, Iterator::count)
     }
@@ -67,7 +67,7 @@ impl Process {
     }
 }
 
-/// Is there hardly anything else to do on this machine now? Whoever promises milliseconds needs it.
+/// Returns whether the machine has hardly any other load. Limits in milliseconds hold only then.
 pub(super) async fn is_idle() -> Result<bool> {
     let before = ticks()?;
     tokio::time::sleep(SAMPLING_TIME).await;
@@ -76,16 +76,16 @@ pub(super) async fn is_idle() -> Result<bool> {
     Ok(idle * 100 >= all * MIN_IDLE_PERCENT)
 }
 
-/// How many ticks the cores had nothing to do, and how many there were.
+/// Returns the idle ticks of all cores, and all ticks.
 fn ticks() -> Result<(u64, u64)> {
     let text = std::fs::read_to_string("/proc/stat")?;
     let line = text.lines().next().context("an empty /proc/stat")?;
     let counts: Vec<u64> = line.split_whitespace().skip(1).map_while(|count| count.parse().ok()).collect();
-    // The fourth is idle, the fifth waits for a disk.
+    // The fourth number counts idle ticks, the fifth those that wait for a disk.
     Ok((counts.iter().skip(3).take(2).sum(), counts.iter().sum()))
 }
 
-/// A binary that starts another one after it has given up something, such as `ulimit -n 128`, or through `taskset`.
+/// Writes a script that starts a binary after a command such as `ulimit -n 128`, or through a program such as `taskset`.
 pub(super) fn restricted_binary(folder: &Path, binary: &str, before: &str, through: &str) -> Result<String> {
     let path = folder.join("restrained");
     std::fs::write(&path, format!("#!/bin/sh\n{before}\nexec {through} '{binary}' \"$@\"\n"))?;

@@ -1,4 +1,5 @@
-//! What the scenarios about strangers share: clients at other addresses of this machine, and honest callers that are watched.
+//! Parts of the scenarios about unauthenticated clients: clients at other addresses of this machine, and honest clients that are
+//! measured.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -20,25 +21,25 @@ use crate::environment::{Environment, Setup};
 use crate::report::Report;
 use crate::run::Run;
 
-/// The address of honest callers.
+/// Address of honest clients.
 pub(super) const HONEST_ADDRESS: [u8; 4] = [127, 0, 2, 1];
-/// Least share of honest calls that succeed, in percent.
+/// Minimum share of honest calls that succeed, in percent.
 const MIN_SUCCESS_PERCENT: usize = 99;
-/// Within this time 99 of 100 shows are answered by a release, and by a build that is not optimised.
+/// Maximum time of 99 of 100 shows: of an optimised build, and of another one.
 const SHOW_P99: [Duration; 2] = [Duration::from_millis(250), Duration::from_millis(1_000)];
-/// The same for checks of pass codes, which hash.
+/// The same for checks of pass codes, which need a hash.
 const CHECK_P99: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
-/// Within this time every probe is answered.
+/// Maximum time of a probe.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Maximum memory of the service.
 const MAX_MEMORY: u64 = 384 * MIB;
-/// Time that an honest caller waits for an answer.
+/// Maximum time that an honest client waits for an answer.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
 const CODE: &str = "watched";
 const PASS_CODE: &str = "kettle-orbit-lantern";
 
-/// A stage whose service has a guard switched off in red mode. None: this build has no switch.
+/// Returns an environment whose service lacks a guard in the mutation check. `None`: an optimised build always has its guards.
 pub(super) async fn environment(
     run: &Run,
     guard: &str,
@@ -53,35 +54,35 @@ pub(super) async fn environment(
     Environment::set_up(Setup { lying_proxy: false, variables, ..run.setup()? }).await.map(Some)
 }
 
-/// A TCP connection from an address of this machine.
+/// Opens a TCP connection from an address of this machine.
 pub(super) async fn connect(from: [u8; 4], to: SocketAddr) -> Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     socket.bind((from, 0).into())?;
     Ok(socket.connect(to).await?)
 }
 
-/// A gRPC channel from an address of this machine.
+/// Returns a gRPC channel from an address of this machine.
 pub(super) fn channel(from: [u8; 4], to: SocketAddr) -> Result<Channel> {
     let endpoint = Endpoint::from_shared(format!("http://{to}"))?;
     Ok(endpoint.local_address(Some(IpAddr::from(from))).connect_lazy())
 }
 
-/// What honest callers do, each for itself.
+/// The kinds of honest calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// Shows an access token, over a connection that stays.
+    /// Shows an access token, over a kept connection.
     Show,
-    /// Shows it over HTTP, over a connection of its own each time.
+    /// Shows it over HTTP, over a new connection each time.
     Http,
     /// Checks a pass code.
     Check,
-    /// Logs in with an API key, over a connection of its own each time.
+    /// Logs in with an API key, over a new connection each time.
     Login,
-    /// Asks for health over gRPC, and for readiness on the port for operators.
+    /// Checks health over gRPC, and readiness on the port for operators.
     Probe,
 }
 
-/// Each kind, and the time between two of its calls.
+/// Each kind of call, and the time between two calls.
 const KINDS: [(Kind, Duration); 5] = [
     (Kind::Show, Duration::from_millis(10)),
     (Kind::Http, Duration::from_millis(50)),
@@ -90,7 +91,7 @@ const KINDS: [(Kind, Duration); 5] = [
     (Kind::Probe, Duration::from_millis(100)),
 ];
 
-/// Honest callers.
+/// Honest clients.
 #[derive(Clone)]
 pub(super) struct HonestCallers {
     grpc: SocketAddr,
@@ -101,7 +102,7 @@ pub(super) struct HonestCallers {
 }
 
 impl HonestCallers {
-    /// Makes what they call for.
+    /// Creates the token and the API key that they use.
     pub(super) async fn seed_data(environment: &mut Environment) -> Result<Self> {
         let session = environment.direct_client(0).await?.session().to_owned();
         environment.use_api_key()?;
@@ -115,7 +116,7 @@ impl HonestCallers {
         Ok(Self { grpc: server.address(), http: server.http_address(), ops: server.ops_address(), client, key })
     }
 
-    /// Calls for some time, and finds fault with what was refused or slow.
+    /// Makes calls for this time, and reports those that were refused or slow.
     pub(super) async fn call(
         self,
         time: Duration,
@@ -142,7 +143,7 @@ impl HonestCallers {
         Ok(())
     }
 
-    /// Makes calls of one kind at a rate. Each has its time, or what it was told.
+    /// Makes calls of one kind at a rate. Returns the time or the error of each.
     async fn repeat(self, kind: Kind, every: Duration, time: Duration) -> Vec<Result<Duration, String>> {
         let (began, mut calls, mut done) = (Instant::now(), JoinSet::new(), Vec::new());
         let mut ticks = tokio::time::interval(every);
@@ -207,7 +208,7 @@ fn judge(kind: Kind, calls: &[Result<Duration, String>], run: &Run, report: &mut
     let build = usize::from(!run.is_optimised());
     let limit = match kind {
         Kind::Show => SHOW_P99[build],
-        // A new connection each time: one packet that is sent again costs a second.
+        // These calls open a new connection each time, and the retransmission of one packet costs a second.
         Kind::Check | Kind::Login | Kind::Http => CHECK_P99[build],
         Kind::Probe => PROBE_TIMEOUT,
     };
@@ -215,7 +216,7 @@ fn judge(kind: Kind, calls: &[Result<Duration, String>], run: &Run, report: &mut
     report.note(format!("{kind:?}: {} of {} succeeded, 99 % within {} ms", times.len(), calls.len(), p99.as_millis()));
 }
 
-/// Sends a request over HTTP from the address of honest callers. An answer other than 200 is an error.
+/// Sends a request over HTTP from the address of honest clients. A status other than 200 is an error.
 async fn over_http(to: SocketAddr, verb: &str, path: &str, body: String) -> Result<()> {
     let request = http::request(verb, path, &[("connection", "close")], http::whole(body))?;
     let answer = Connection::over(connect(HONEST_ADDRESS, to).await?).await?.send(request).await?;

@@ -1,5 +1,5 @@
-//! Ten times as many calls as the service can answer. It has a core of its own, together with its database, whose time
-//! is a part of what a call costs; all other cores are its callers'.
+//! Ten times as many calls as the service can answer. The service has one core, together with its database, whose time is a part of
+//! the cost of a call. All other cores belong to the clients.
 
 use std::process::Command;
 use std::time::Duration;
@@ -26,20 +26,20 @@ pub(super) const SCENARIO: Scenario = Scenario {
 
 /// The core of the service and of its database.
 const SERVICE_CORE: &str = "0";
-/// How the most that it can do is found: over so many connections, with so many callers on each.
+/// Number of connections, and of callers per connection, with which the capacity is measured.
 const CAPACITY_CONNECTIONS: usize = 8;
 const CALLERS_PER_CONNECTION: usize = 8;
-/// Over how many connections too much comes. All that they may have open is more than is answered in a second.
+/// Number of connections of the overload. They may have more open calls than are answered in a second.
 const OVERLOAD_CONNECTIONS: usize = 160;
-/// How many times the most that it can do, one after the other. The promise is about the last.
+/// Multiples of the capacity that are offered, one after the other. The promise is about the last one.
 const LOAD_FACTORS: [f64; 3] = [2.0, 4.0, 10.0];
-/// The part of the most that has to be left.
+/// Minimum share of the capacity that must be left.
 const MIN_GOODPUT: f64 = 0.9;
 const WARM_UP_TIME: Duration = Duration::from_secs(1);
 const MEASURING_TIME: Duration = Duration::from_secs(3);
-/// What the service may need in addition.
+/// Maximum growth of the memory of the service.
 const MAX_GROWTH: u64 = 64 * MIB;
-/// Between two calls of somebody who looks at refusals.
+/// Time between two calls of a usual client, whose refusals are checked.
 const PROBE_INTERVAL: Duration = Duration::from_millis(25);
 
 async fn execute(run: &Run) -> Result<Report> {
@@ -54,7 +54,7 @@ async fn execute(run: &Run) -> Result<Report> {
         setup.base.variables.push(("ACCESS_TOKENS__GRPC__CALLS_AT_ONCE", "100000".to_owned()));
     }
     if let Some(cluster) = &setup.base.cluster {
-        // Else the callers take from the database what the service would need of it.
+        // Otherwise the database would have the time of the clients' cores too.
         block_in_place(|| cluster.pin(SERVICE_CORE)).context("PostgreSQL cannot be pinned")?;
     }
     let environment = Environment::set_up(setup).await?;
@@ -89,7 +89,7 @@ async fn measure(run: &Run, environment: &Environment) -> Result<Report> {
     Ok(report)
 }
 
-/// So many calls a second. Answers how many of them succeeded in a second.
+/// Offers this number of calls per second. Returns the number that succeeded per second.
 async fn too_much(
     run: &Run,
     environment: &Environment,
@@ -143,7 +143,7 @@ fn text(tally: &Tally) -> String {
     )
 }
 
-/// This process on some cores, until this is dropped.
+/// Restricts this process to some cores, until it is dropped.
 struct Cores {
     all: String,
 }

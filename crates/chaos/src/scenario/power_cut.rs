@@ -27,7 +27,7 @@ async fn execute(run: &Run) -> Result<Report> {
     std::fs::set_permissions(tools.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711))?;
     let preload = if run.mutated { Some(disk::build_no_flush_library(tools.path())?) } else { None };
     let preload: Vec<_> = preload.iter().map(|library| ("LD_PRELOAD", library.as_str())).collect();
-    // The stage goes before the disk on which it stands.
+    // The environment is dropped before the disk that it uses.
     let mut disk = block_in_place(|| Disk::new(if run.kind == Kind::Sqlite { 128 } else { 512 }))?;
     let folder = disk.path().join("there");
     std::fs::create_dir(&folder)?;
@@ -41,7 +41,7 @@ async fn execute(run: &Run) -> Result<Report> {
         }
     }
     let mut environment = Environment::set_up(setup).await?;
-    // A cluster is made without flushing. What the service makes on SQLite, its keys included, it flushes itself.
+    // A cluster is created without flushing. On SQLite the service itself flushes everything that it creates, its keys included.
     if run.mutated || run.kind == Kind::Postgres {
         block_in_place(|| disk.flush())?;
     }
@@ -55,7 +55,7 @@ async fn cut(run: &Run, environment: &mut Environment, disk: &mut Disk) -> Resul
     for _ in 0..run.cycles {
         let load = campaign.load(environment, Workload::DEFAULT).await?;
         tokio::time::sleep(campaign.rng.millis(200, 800)).await;
-        // Nobody is told anything any more; then nothing moves.
+        // First no client receives an acknowledgement any more, then all writes stop.
         environment.signal(0, "STOP");
         if let Some(cluster) = environment.cluster() {
             block_in_place(|| cluster.freeze())?;

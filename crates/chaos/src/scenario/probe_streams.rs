@@ -1,4 +1,4 @@
-//! Connections that watch health and do nothing else, more than the service may have; and idle ones to the port for operators.
+//! More connections that only watch health than the service allows, and idle connections to the port for operators.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -17,20 +17,20 @@ use crate::run::{Run, Scenario, ScenarioFuture};
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "probe_streams",
     number: None,
-    title: "strangers watch health over more connections than there may be, and keep connections of operators",
+    title: "unauthenticated clients watch health over more connections than there may be, and keep connections of operators",
     sizes: &[(Kind::Sqlite, 5, 60), (Kind::Postgres, 5, 60)],
-    mutation: "connections of strangers do not give way to others",
+    mutation: "no connection is closed for a new one",
     execute: |run| -> ScenarioFuture<'_> { Box::pin(execute(run)) },
 };
 
-/// Connections that the service may have. As few as that, because each takes files here and in the service.
+/// Maximum number of connections of the service. It is low, because each takes a file here and one in the service.
 const MAX_CONNECTIONS: usize = 300;
-/// Number of addresses from which strangers connect.
+/// Number of connections that watch health, and of the addresses from which they come.
 const WATCH_CONNECTIONS: usize = 360;
 const ADDRESSES: usize = 12;
-/// Idle connections to the port for operators.
+/// Number of idle connections to the port for operators.
 const IDLE_CONNECTIONS: usize = 90;
-/// Between the strangers and the honest callers.
+/// Time between the hostile connections and the honest calls.
 const SETTLE_TIME: Duration = Duration::from_secs(2);
 
 async fn execute(run: &Run) -> Result<Report> {
@@ -44,23 +44,23 @@ async fn execute(run: &Run) -> Result<Report> {
     let honest = HonestCallers::seed(&mut environment).await?;
     let server = environment.server(0)?;
     let (grpc, http, ops) = (server.address(), server.http_address(), server.ops_address());
-    let mut strangers = JoinSet::new();
+    let mut hostile = JoinSet::new();
     for number in 0..WATCH_CONNECTIONS {
         let from = [127, 0, 4, (number % ADDRESSES) as u8 + 1];
-        strangers.spawn(watch(from, grpc));
-        strangers.spawn(keep(from, http, "/openapi.json"));
+        hostile.spawn(watch(from, grpc));
+        hostile.spawn(keep(from, http, "/openapi.json"));
     }
     for number in 0..IDLE_CONNECTIONS {
-        strangers.spawn(keep([127, 0, 4, (number % ADDRESSES) as u8 + 1], ops, "/livez"));
+        hostile.spawn(keep([127, 0, 4, (number % ADDRESSES) as u8 + 1], ops, "/livez"));
     }
     tokio::time::sleep(SETTLE_TIME).await;
-    let mut report = Report { cycles: run.cycles, faults: strangers.len() as u64, ..Report::default() };
+    let mut report = Report { cycles: run.cycles, faults: hostile.len() as u64, ..Report::default() };
     honest.call(Duration::from_secs(run.cycles as u64), &environment, run, &mut report).await?;
-    drop(strangers);
+    drop(hostile);
     Ok(report)
 }
 
-/// Watches health, again whenever that ends.
+/// Watches health, again after each end of the stream.
 async fn watch(from: [u8; 4], to: SocketAddr) {
     loop {
         let Ok(channel) = channel(from, to) else { return };
@@ -72,7 +72,7 @@ async fn watch(from: [u8; 4], to: SocketAddr) {
     }
 }
 
-/// Asks once over HTTP and keeps the connection, again whenever that ends.
+/// Sends one request over HTTP and keeps the connection, again after each end of it.
 async fn keep(from: [u8; 4], to: SocketAddr, path: &str) {
     loop {
         if let Ok(mut stream) = connect(from, to).await

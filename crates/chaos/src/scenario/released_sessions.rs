@@ -24,28 +24,29 @@ pub(super) const SCENARIO: Scenario = Scenario {
     execute: |run| -> ScenarioFuture<'_> { Box::pin(execute(run)) },
 };
 
-/// The limits of the service, as they are shipped.
+/// The default limits of the service for log-ins of one key.
 const LOGIN_BURST: u64 = 500;
 const LOGINS_PER_SECOND: u64 = 50;
-/// Loops of log-in and release at a time.
+/// Number of concurrent loops of log-in and release.
 const LOOPS: usize = 16;
-/// Between two honest calls.
+/// Time between two honest calls.
 const CALL_INTERVAL: Duration = Duration::from_millis(10);
-/// Honest calls of a hundred that succeed.
+/// Minimum share of honest calls that succeed, in percent.
 const MIN_SUCCESS_PERCENT: usize = 99;
-/// Sessions that were released before, at size soak and at size ci. On PostgreSQL, where they can be made quickly.
+/// Number of sessions that were released before, at size `soak` and at size `ci`. On PostgreSQL only, where they are created
+/// quickly.
 const RELEASED_SESSIONS_SOAK: u64 = 1_000_000;
 const RELEASED_SESSIONS_CI: u64 = 100_000;
-/// Memory that they may take, and what the load may need beside.
+/// Maximum memory for the list, and for the load.
 const LIST_MEMORY: u64 = 64 * MIB;
 const LOAD_MEMORY: u64 = 32 * MIB;
-/// The time that 99 of 100 honest calls keep.
+/// Maximum time of 99 of 100 honest calls.
 const MAX_P99: Duration = Duration::from_millis(250);
 const SETTLE_TIME: Duration = Duration::from_secs(2);
-/// Time for which calls are measured without the list, and as long with it, at size soak. Releases of the last 5 minutes are read again
-/// every 30 seconds, so such a reading falls into it.
+/// Time for which calls are measured without the list, and again with it, at size `soak`. Releases of the last 5 minutes are read
+/// again every 30 seconds, so the time contains such a read.
 const MEASURING_TIME: Duration = Duration::from_secs(40);
-/// The time that no call may exceed because of the list.
+/// Time above which a call counts as slow.
 const SLOW_CALL: Duration = Duration::from_millis(50);
 
 async fn execute(run: &Run) -> Result<Report> {
@@ -115,7 +116,7 @@ async fn execute(run: &Run) -> Result<Report> {
     Ok(report)
 }
 
-/// Returns how many honest calls took longer than [`SLOW_CALL`] in a quiet time, and how long the slowest one took.
+/// Returns the number of calls that took longer than [`SLOW_CALL`] while there is no other load, and the time of the slowest one.
 async fn slow(environment: &Environment) -> Result<(usize, Duration)> {
     let steady = SteadyCaller::begin(environment.client(0).await?, CALL_INTERVAL);
     tokio::time::sleep(MEASURING_TIME).await;
@@ -125,7 +126,7 @@ async fn slow(environment: &Environment) -> Result<(usize, Duration)> {
     Ok((slow, honest.times.iter().max().copied().unwrap_or_default()))
 }
 
-/// Sessions that were released just now, as the service writes them.
+/// Inserts sessions that were released just now, as the service writes them.
 fn release(environment: &Environment, count: u64) -> Result<()> {
     environment.psql(&format!(
         "INSERT INTO released_session (id, released_at, expires_at) SELECT upper(md5(n::text)), \
@@ -135,8 +136,8 @@ fn release(environment: &Environment, count: u64) -> Result<()> {
     Ok(())
 }
 
-/// Opens and releases sessions until the time is over. Counts those that were opened, log-ins that were refused because
-/// there were too many, and everything else that was refused.
+/// Opens and releases sessions for this time. Counts opened sessions, log-ins that were refused because of the limit, and other
+/// refusals.
 async fn loops(entry: SocketAddr, key: &str, time: Duration, seen: Arc<[AtomicU64; 3]>) -> Arc<[AtomicU64; 3]> {
     let (mut all, over) = (JoinSet::new(), Arc::new(AtomicBool::new(false)));
     for _ in 0..LOOPS {

@@ -1,4 +1,4 @@
-//! A shutdown in the middle of everything.
+//! A shutdown under load and hostile connections.
 
 use std::time::{Duration, Instant};
 
@@ -20,15 +20,15 @@ pub(super) const SCENARIO: Scenario = Scenario {
     execute: |run| -> ScenarioFuture<'_> { Box::pin(execute(run)) },
 };
 
-/// A shutdown mostly waits for others: so many processes, each with a file of its own, do so side by side.
+/// Maximum number of concurrent processes, each with its own file: a shutdown mostly waits.
 const MAX_CONCURRENT_PROCESSES: usize = 20;
-/// Within which time the process ends.
+/// Maximum time until the process ends.
 const MAX_SHUTDOWN_TIME: Duration = Duration::from_secs(10);
-/// Hostile connections of each kind, to each door, and calls that never end.
+/// Number of hostile connections of each kind to each listener, and of calls that never end.
 const HOSTILE_CONNECTIONS_PER_KIND: usize = 2;
-/// How long there is a load after the process was asked to stop.
+/// Time for which the load continues after SIGTERM.
 const LOAD_TIME_AFTER_SIGNAL: Duration = Duration::from_millis(300);
-/// How long the process does not hear the signal in red mode.
+/// Time for which the mutation check stops the process, so that it receives the signal late.
 const MUTATION_SIGNAL_DELAY: Duration = Duration::from_secs(11);
 
 async fn execute(run: &Run) -> Result<Report> {
@@ -50,7 +50,7 @@ async fn execute(run: &Run) -> Result<Report> {
     Ok(report)
 }
 
-/// One process, again and again. Answers what was found, and how long the longest shutdown took.
+/// Stops and starts one process repeatedly. Returns the findings, and the time of the longest shutdown.
 async fn stop_and_start(
     mut environment: Environment,
     mut campaign: Campaign,

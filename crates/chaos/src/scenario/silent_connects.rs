@@ -1,4 +1,4 @@
-//! Two thousand connections a second that say nothing, beside honest clients with a slow link.
+//! Two thousand silent connections per second, beside honest clients with a slow link.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -21,17 +21,17 @@ pub(super) const SCENARIO: Scenario = Scenario {
     execute: |run| -> ScenarioFuture<'_> { Box::pin(execute(run)) },
 };
 
-/// Number of addresses from which silent connections come, in batches each second.
+/// Silent connections per second, number of connections that are opened at once, and number of addresses from which they come.
 const CONNECTIONS_PER_SECOND: u64 = 2_000;
 const BATCH: u64 = 40;
 const ADDRESSES: u64 = 3;
-/// How long one is kept here, unless the service closes it before.
+/// Time after which a silent connection is closed here, unless the service closes it first.
 const CONNECTION_LIFETIME: Duration = Duration::from_secs(2);
 /// Time from the connection of a slow client to its first bytes.
 const FIRST_BYTE_DELAY: Duration = Duration::from_millis(500);
-/// Between two slow clients.
+/// Time between two slow clients.
 const SLOW_CLIENT_INTERVAL: Duration = Duration::from_millis(50);
-/// Least share of slow clients that are served, in percent.
+/// Minimum share of slow clients that are served, in percent.
 const MIN_SERVED_PERCENT: usize = 99;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
@@ -59,7 +59,7 @@ async fn execute(run: &Run) -> Result<Report> {
     Ok(report)
 }
 
-/// Connects and says nothing.
+/// Opens silent connections.
 async fn flood(to: SocketAddr) {
     let mut silent = JoinSet::new();
     let mut ticks = tokio::time::interval(Duration::from_millis(1_000 * BATCH / CONNECTIONS_PER_SECOND));
@@ -76,7 +76,7 @@ async fn flood(to: SocketAddr) {
     }
 }
 
-/// Clients whose first bytes take their time. Each says whether the service answered it.
+/// Starts slow clients for this time. Returns for each whether the service answered.
 async fn slow_clients(to: SocketAddr, time: Duration) -> Vec<bool> {
     let (began, mut clients) = (Instant::now(), JoinSet::new());
     while began.elapsed() < time {
@@ -90,7 +90,7 @@ async fn slow_client(to: SocketAddr) -> Result<bool> {
     let mut stream = connect(HONEST_ADDRESS, to).await?;
     tokio::time::sleep(FIRST_BYTE_DELAY).await;
     stream.write_all(PREFACE).await?;
-    // The server's own settings: it has taken the connection.
+    // The server sends its settings after it has accepted the connection.
     let answer = tokio::time::timeout(Duration::from_secs(5), stream.read(&mut [0; 9])).await?;
     Ok(answer? > 0)
 }

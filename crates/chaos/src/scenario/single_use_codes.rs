@@ -1,4 +1,4 @@
-//! Codes that work once, while servers are killed.
+//! Codes that may be used once, while servers are killed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,18 +25,18 @@ pub(super) const SCENARIO: Scenario = Scenario {
     execute: |run| -> ScenarioFuture<'_> { Box::pin(execute(run)) },
 };
 
-/// Who present each code at once.
+/// Number of callers that present a code concurrently.
 const CALLERS_PER_CODE: usize = 20;
-/// Codes that are presented at the same time.
+/// Number of codes that are presented concurrently.
 const CONCURRENT_CODES: usize = 6;
-/// Records of one import.
+/// Number of records per import.
 const IMPORT_BATCH: usize = 500;
-/// After a call that nobody answered.
+/// Time after a call without an answer.
 const RETRY_DELAY: Duration = Duration::from_millis(30);
-/// Longer than anybody waits for an answer.
+/// Maximum time for which a caller repeats a call without an answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What became of one code.
+/// The outcomes of the calls with one code.
 #[derive(Debug, Default)]
 struct Race {
     code: usize,
@@ -90,7 +90,7 @@ async fn execute(run: &Run) -> Result<Report> {
     Ok(report)
 }
 
-/// Every fourth is a verification code, the others are one-time passwords.
+/// Returns whether the code is a verification code. Every fourth is one; the others are one-time passwords.
 fn verifies(code: usize) -> bool {
     code % 4 == 3
 }
@@ -103,7 +103,7 @@ fn digits(code: usize) -> String {
     }
 }
 
-/// Tokens that have the codes.
+/// Creates tokens with the codes.
 async fn prepare(environment: &Environment, codes: usize) -> Result<()> {
     let client = environment.direct_client(0).await?;
     let record = |code: usize| {
@@ -143,7 +143,7 @@ fn presented(code: usize, caller: usize) -> (&'static str, Value) {
     }
 }
 
-/// All callers of one code at once. Each of them insists on an answer.
+/// Presents one code by all callers concurrently. Each caller repeats its call until it is answered.
 async fn race(clients: &[Client], code: usize) -> Race {
     let mut callers = JoinSet::new();
     for caller in 0..CALLERS_PER_CODE {
@@ -177,7 +177,7 @@ async fn race(clients: &[Client], code: usize) -> Race {
     all
 }
 
-/// Once and only once; and not again now that all is quiet.
+/// Reports a code that was used more than once or never, and presents it again after the last kill.
 async fn judge(client: &Client, race: &mut Race, report: &mut Report) -> Result<()> {
     report.cycles += 1;
     for later in 0..2 {
@@ -186,7 +186,7 @@ async fn judge(client: &Client, race: &mut Race, report: &mut Report) -> Result<
         match call(client, method, request).await {
             Outcome::Done(_) => race.successes += 1,
             Outcome::Refused(_) => {}
-            Outcome::Unknown(text) => anyhow::bail!("nobody answers: {text}"),
+            Outcome::Unknown(text) => anyhow::bail!("no answer: {text}"),
         }
     }
     report.operations += race.calls;
@@ -195,7 +195,7 @@ async fn judge(client: &Client, race: &mut Race, report: &mut Report) -> Result<
         report.duplicated.push(format!("a code was used more than once: {race:?}"));
     }
     if race.successes == 0 && race.unanswered == 0 {
-        report.lost.push(format!("nobody could use a code: {race:?}"));
+        report.lost.push(format!("no caller could use a code: {race:?}"));
     }
     Ok(())
 }

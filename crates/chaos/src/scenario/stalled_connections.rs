@@ -1,4 +1,4 @@
-//! Ten thousand connections that say nothing, half of something, or it too slowly; and fewer files than connections.
+//! Ten thousand silent, half and slow connections; and fewer files than connections.
 
 use std::time::{Duration, Instant};
 
@@ -18,24 +18,24 @@ pub(super) const SCENARIO: Scenario = Scenario {
     number: Some("t22"),
     title: "ten thousand silent, half and slow connections at once, and a service that has too few files for them",
     sizes: &[(Kind::Sqlite, 10_000, 100_000)],
-    mutation: "the hostile connections go to somebody who never closes them, and stay when files are short",
+    mutation: "the hostile connections go to a server that never closes them, and stay when files are short",
     execute: |run| -> ScenarioFuture<'_> { Box::pin(execute(run)) },
 };
 
-/// Most connections at a time.
+/// Maximum number of concurrent connections.
 const CONNECTIONS_PER_WAVE: usize = 10_000;
-/// Files that are left for everything else, here and in the service.
+/// Number of files that are left for everything else, here and in the service.
 const SPARE_FILES: usize = 300;
-/// What the service may need in addition.
+/// Maximum growth of the memory of the service.
 const MAX_GROWTH: u64 = 100 * MIB;
-/// What it may need before anybody calls, as it is shipped.
+/// Maximum memory of an optimised service before the first call.
 const MAX_IDLE_MEMORY: u64 = 30 * MIB;
-/// So many of a hundred honest calls succeed.
+/// Minimum share of honest calls that succeed, in percent.
 const MIN_SUCCESS_PERCENT: u64 = 99;
-/// Files of a service that has few, and connections that come then.
+/// File limit of a service, and number of connections to it.
 const FILE_LIMIT: usize = 128;
 const CONNECTIONS_WITH_FILE_LIMIT: usize = 300;
-/// Within which time a call succeeds when they have gone.
+/// Maximum time until a call succeeds after the connections were closed.
 const MAX_RECOVERY_TIME: Duration = Duration::from_secs(1);
 const SETTLE_TIME: Duration = Duration::from_secs(1);
 
@@ -52,9 +52,9 @@ async fn execute(run: &Run) -> Result<Report> {
 
 fn idle(run: &Run, process: &Process, report: &mut Report) -> Result<()> {
     let memory = process.memory()?;
-    report.note(format!("before anybody calls the service has {} MiB", memory / MIB));
+    report.note(format!("before the first call the service has {} MiB", memory / MIB));
     if run.is_optimised() {
-        report.expect(memory <= MAX_IDLE_MEMORY, || format!("{} MiB before anybody calls", memory / MIB));
+        report.expect(memory <= MAX_IDLE_MEMORY, || format!("{} MiB before the first call", memory / MIB));
     }
     Ok(())
 }
@@ -105,7 +105,7 @@ async fn crowd(run: &Run, environment: &Environment, process: &Process, campaign
     Ok(())
 }
 
-/// A service that may have few files open, and more connections than that.
+/// Opens more connections to a service than it may have files.
 async fn short_of_files(run: &Run, mut report: Report) -> Result<Report> {
     let folder = tempfile::tempdir()?;
     let binary = restricted_binary(folder.path(), &run.binary, &format!("ulimit -n {FILE_LIMIT}"), "")?;
@@ -132,7 +132,7 @@ async fn short_of_files(run: &Run, mut report: Report) -> Result<Report> {
     if !run.mutated {
         guests.clear();
     }
-    // A connection of its own, which has to be let in first.
+    // This client opens a new connection, which the service must accept first.
     let client = environment.direct_client(0).await?.with_deadline(MAX_RECOVERY_TIME);
     let gone = Instant::now();
     let answer = client.try_call("ShowAccessToken", SteadyCaller::request()).await;

@@ -22,14 +22,14 @@ pub(super) const SCENARIO: Scenario = Scenario {
     execute: |run| -> ScenarioFuture<'_> { Box::pin(execute(run)) },
 };
 
-/// Within which time after the new primary accepts writes the service works.
+/// Maximum time until the service works after the new primary accepts writes.
 const MAX_RECOVERY_TIME: Duration = Duration::from_secs(2);
-/// How long it is watched after that, and how many of a hundred calls succeed then.
+/// Time for which calls are observed after that, and minimum share of them that succeeds, in percent.
 const OBSERVATION_TIME: Duration = Duration::from_millis(1_500);
 const MIN_SUCCESS_PERCENT: u64 = 99;
-/// What calls may fail with.
+/// Codes with which calls may fail.
 const EXPECTED_CODES: &[&str] = &["Unavailable", "Aborted"];
-/// Work that was begun before the load stopped may wait for a connection so long.
+/// Time after a load for calls that still wait for a connection.
 const SETTLE_TIME: Duration = Duration::from_millis(1_500);
 
 async fn execute(run: &Run) -> Result<Report> {
@@ -48,7 +48,7 @@ async fn execute(run: &Run) -> Result<Report> {
             block_in_place(|| primary.wait_for_standbys_at_commits())?;
         }
         tokio::time::sleep(campaign.rng.millis(300, 1_000)).await;
-        // Nobody waits for processes that are frozen.
+        // A frozen process does not answer a stop.
         if run.mutated || campaign.rng.one_in(2) {
             block_in_place(|| primary.kill())?;
         } else {

@@ -1,4 +1,4 @@
-//! An honest caller at a steady rate, whoever else calls.
+//! An honest client that calls at a constant rate beside other load.
 
 use std::time::{Duration, Instant};
 
@@ -14,32 +14,32 @@ use crate::environment::Environment;
 use crate::report::Report;
 
 const TOKEN: &str = "steady";
-/// The tag of `access_token_identifier`, and of `authentication_code` in it.
+/// Tag of `access_token_identifier`, and of `authentication_code` in it.
 const FIRST_FIELD_TAG: u8 = 0x0a;
 
-/// Calls ShowAccessToken, and does not wait for one answer before the next call.
+/// Calls ShowAccessToken at a constant rate, without waiting for the answers.
 pub(super) struct SteadyCaller {
     stop: oneshot::Sender<()>,
     task: JoinHandle<Result<Observations>>,
 }
 
-/// What an honest caller has seen.
+/// The answers that an honest client received.
 #[derive(Debug, Default)]
 pub(super) struct Observations {
-    /// How long each call took that succeeded.
+    /// Time of each call that succeeded.
     pub(super) times: Vec<Duration>,
-    /// What the others were told.
+    /// The other calls.
     pub(super) refused: Vec<Refused>,
 }
 
-/// How a call was refused.
+/// A refusal.
 #[derive(Debug)]
 pub(super) struct Refused {
     /// The gRPC code.
     pub(super) code: Code,
-    /// What is said for people.
+    /// The message.
     pub(super) text: String,
-    /// Is it said when to try again?
+    /// Whether it says when to try again.
     pub(super) retry: bool,
 }
 
@@ -50,7 +50,7 @@ impl From<&Refusal> for Refused {
 }
 
 impl SteadyCaller {
-    /// Makes the token that is shown.
+    /// Creates the token that is shown.
     pub(super) async fn seed_data(environment: &Environment) -> Result<()> {
         let made = environment
             .direct_client(0)
@@ -61,18 +61,18 @@ impl SteadyCaller {
         Ok(())
     }
 
-    /// What is asked.
+    /// Returns the request.
     pub(super) fn request() -> Value {
         json!({"access_token_identifier": {"authentication_code": TOKEN}})
     }
 
-    /// The same as a message of protocol buffers.
+    /// Returns the request, encoded as protocol buffers.
     pub(super) fn message() -> Vec<u8> {
         let code = [&[FIRST_FIELD_TAG, TOKEN.len() as u8], TOKEN.as_bytes()].concat();
         [&[FIRST_FIELD_TAG, code.len() as u8], code.as_slice()].concat()
     }
 
-    /// Begins to call.
+    /// Starts to call.
     pub(super) fn begin(client: Client, every: Duration) -> Self {
         let (stop, mut stopped) = oneshot::channel();
         let task = tokio::spawn(async move {
@@ -96,9 +96,9 @@ impl SteadyCaller {
         Self { stop, task }
     }
 
-    /// Waits for the last answers.
+    /// Stops, and waits for the last answers.
     pub(super) async fn end(self) -> Result<Observations> {
-        // It only ends by this.
+        // The task has no other end.
         let _ = self.stop.send(());
         self.task.await?
     }
@@ -120,20 +120,20 @@ impl Observations {
         }
     }
 
-    /// Finds fault with each honest call that was refused.
+    /// Reports honest calls that were refused.
     pub(super) fn judge(&self, during: &str, report: &mut Report) {
         let (refused, all) = (self.refused.len(), self.refused.len() + self.times.len());
         let first = self.refused.first();
         report.expect(first.is_none(), || format!("{during}: {refused} of {all} honest calls were refused: {first:?}"));
     }
 
-    /// Which time 99 of 100 calls kept that succeeded.
+    /// Returns the time that 99 of 100 successful calls did not exceed.
     pub(super) fn p99(&self) -> Duration {
         percentile(&self.times, 99)
     }
 }
 
-/// So many of a hundred times are not longer. A minute when there is none.
+/// Returns the time that `part` of a hundred calls did not exceed, or a minute if there were no calls.
 pub(super) fn percentile(times: &[Duration], part: usize) -> Duration {
     let mut times = times.to_vec();
     times.sort_unstable();

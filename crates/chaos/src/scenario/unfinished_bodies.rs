@@ -22,21 +22,21 @@ use crate::run::{Run, Scenario, ScenarioFuture};
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "unfinished_bodies",
     number: None,
-    title: "strangers open calls over gRPC and HTTP whose messages never end",
+    title: "unauthenticated clients open calls over gRPC and HTTP whose messages never end",
     sizes: &[(Kind::Sqlite, 5, 60), (Kind::Postgres, 5, 60)],
     mutation: "a call gets its permit before its message is complete",
     execute: |run| -> ScenarioFuture<'_> { Box::pin(execute(run)) },
 };
 
-/// Addresses of strangers, connections of each, and calls on each of those.
+/// Number of hostile addresses, of connections of each, and of calls on each connection.
 const ADDRESSES: u8 = 6;
 const CONNECTIONS_PER_ADDRESS: usize = 2;
 const CALLS_PER_CONNECTION: usize = 128;
-/// HTTP connections of each address.
+/// Number of HTTP connections of each address.
 const POSTS_PER_ADDRESS: usize = 100;
-/// Between the strangers and the honest callers.
+/// Time between the hostile calls and the honest ones.
 const SETTLE_TIME: Duration = Duration::from_secs(2);
-/// Between two bytes of a trickle.
+/// Time between two bytes of a slow message.
 const TRICKLE_INTERVAL: Duration = Duration::from_secs(1);
 
 const METHODS: [&str; 3] = [
@@ -44,7 +44,7 @@ const METHODS: [&str; 3] = [
     "/accesstoken.v1.AuthenticationService/LoginWithApiKey",
     "/grpc.health.v1.Health/Watch",
 ];
-/// Beginnings of messages: nothing, a length without its message, and one that is shorter than its length.
+/// Beginnings of messages: nothing, a length without a message, and a message that is shorter than its length.
 const BEGINNINGS: [&[u8]; 3] = [b"", b"\0\0\0\0\x40", b"\0\0\0\x10\0\x0a\x03abc"];
 
 async fn execute(run: &Run) -> Result<Report> {
@@ -53,27 +53,27 @@ async fn execute(run: &Run) -> Result<Report> {
     };
     let honest = HonestCallers::seed(&mut environment).await?;
     let (grpc, http) = (environment.server(0)?.address(), environment.server(0)?.http_address());
-    let mut strangers = JoinSet::new();
+    let mut hostile = JoinSet::new();
     for address in 1..=ADDRESSES {
         let from = [127, 0, 3, address];
         for _ in 0..CONNECTIONS_PER_ADDRESS {
             let channel = channel(from, grpc)?;
             for call in 0..CALLS_PER_CONNECTION {
-                strangers.spawn(unfinished(channel.clone(), grpc, call));
+                hostile.spawn(unfinished(channel.clone(), grpc, call));
             }
         }
         for post in 0..POSTS_PER_ADDRESS {
-            strangers.spawn(unfinished_post(from, http, post));
+            hostile.spawn(unfinished_post(from, http, post));
         }
     }
     tokio::time::sleep(SETTLE_TIME).await;
-    let mut report = Report { cycles: run.cycles, faults: strangers.len() as u64, ..Report::default() };
+    let mut report = Report { cycles: run.cycles, faults: hostile.len() as u64, ..Report::default() };
     honest.call(Duration::from_secs(run.cycles as u64), &environment, run, &mut report).await?;
-    drop(strangers);
+    drop(hostile);
     Ok(report)
 }
 
-/// Makes a call again and again whose message does not end. Some send a byte a second.
+/// Makes a call again and again whose message does not end. Every second one sends a byte per second.
 async fn unfinished(channel: Channel, to: SocketAddr, number: usize) {
     loop {
         let beginning =
@@ -95,7 +95,7 @@ async fn unfinished(channel: Channel, to: SocketAddr, number: usize) {
     }
 }
 
-/// Announces a body over HTTP and does not send it, or not to its end.
+/// Announces a body over HTTP and does not send it, or not completely.
 async fn unfinished_post(from: [u8; 4], to: SocketAddr, number: usize) {
     let path = ["/v1/authentication/token", "/v1/access_tokens/show"][number % 2];
     let kind =

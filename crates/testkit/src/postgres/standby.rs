@@ -42,7 +42,7 @@ impl Cluster {
     pub fn freeze_replication(&self) -> Result<()> {
         let senders = self.psql("postgres", "SELECT pid FROM pg_stat_replication")?;
         let senders: Vec<u32> = senders.lines().map(str::parse).collect::<Result<_, _>>()?;
-        ensure!(!senders.is_empty(), "nobody follows");
+        ensure!(!senders.is_empty(), "no standby follows");
         tools::signal("STOP", &senders)
     }
 
@@ -109,7 +109,7 @@ mod tests {
         primary.kill().expect("killed");
         standby.promote().expect("promoted");
         let count = standby.psql("postgres", "SELECT count(*) FROM kept").expect("count");
-        standby.psql("postgres", "INSERT INTO kept VALUES (2)").expect("nobody has to follow it");
+        standby.psql("postgres", "INSERT INTO kept VALUES (2)").expect("no standby is required");
         count
     }
 
