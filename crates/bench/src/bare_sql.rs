@@ -1,4 +1,4 @@
-//! What the work costs without a service: PostgreSQL by its own pgbench, SQLite by its own library, Argon2id alone.
+//! The cost of the work without a service: PostgreSQL by pgbench, SQLite by its library, and Argon2id alone.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,15 +13,15 @@ use crate::cpu::CpuOwner;
 use crate::seed::{self, Sql};
 use access_tokens_testkit::random::Rng;
 
-/// A run of pgbench.
+/// The result of a run of pgbench.
 pub(crate) struct Pgbench {
-    /// Transactions a second.
+    /// Transactions per second.
     pub(crate) rate: f64,
-    /// How many there were.
+    /// Number of transactions.
     pub(crate) calls: u64,
 }
 
-/// The scripts, written to a folder: the full answer, and a new token.
+/// Writes the scripts of pgbench to a directory: the full answer, and a new token.
 pub(crate) fn write_scripts(sql: &Sql, cluster: &Cluster, database: &str, tokens: u64, folder: &Path) -> Result<()> {
     let join = seed::full_join(sql, Some(cluster))?;
     let show = format!(
@@ -41,7 +41,7 @@ pub(crate) fn write_scripts(sql: &Sql, cluster: &Cluster, database: &str, tokens
     let row = format!("SELECT {} FROM access_token WHERE id = '{}'", quoted.join(", "), seed::TEMPLATE);
     let template = cluster.psql(database, &row)?;
     let values = columns.iter().zip(template.split('|')).map(|(column, value)| match column.as_str() {
-        // Ascending, as the service makes them.
+        // Ascending, as the service creates them.
         "id" => "upper(lpad(to_hex((extract(epoch FROM clock_timestamp()) * 1000)::bigint), 12, '0') || \
                  substr(md5(random()::text), 1, 20))"
             .to_owned(),
@@ -52,7 +52,7 @@ pub(crate) fn write_scripts(sql: &Sql, cluster: &Cluster, database: &str, tokens
         "rewards_participant" => sql.id('D', ":owner::bigint"),
         _ => value.to_owned(),
     });
-    // As the service is asked to: where an owner's token goes in an index, nobody else's does.
+    // A random owner, as in the calls of the service: the inserts spread over the index.
     let create = format!(
         "\\set owner random(1, {})\nINSERT INTO access_token ({}) VALUES ({});\n",
         seed::owners(tokens),
@@ -63,14 +63,14 @@ pub(crate) fn write_scripts(sql: &Sql, cluster: &Cluster, database: &str, tokens
     Ok(())
 }
 
-/// Runs a script on so many connections.
+/// Runs a script over this number of connections.
 pub(crate) fn pgbench(url: &str, script: &PathBuf, connections: usize, time: Duration) -> Result<Pgbench> {
     let (connections, seconds) = (connections.to_string(), time.as_secs().max(1).to_string());
     let output = Command::new("pgbench")
         .args(["-n", "-M", "prepared", "-c", &connections, "-j", "1", "-T", &seconds, "-f"])
         .arg(script)
         .arg(url)
-        // The same planning as the service asks for.
+        // The service requests the same planning.
         .env("PGOPTIONS", "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off")
         .output()
         .context("cannot run pgbench")?;
@@ -83,7 +83,7 @@ pub(crate) fn pgbench(url: &str, script: &PathBuf, connections: usize, time: Dur
     Ok(Pgbench { rate, calls: calls.split('/').next().unwrap_or(calls).trim().parse()? })
 }
 
-/// The CPU time of one full answer from SQLite, read column by column.
+/// Returns the CPU time of one full answer from SQLite, read column by column, and the rate.
 pub(crate) fn sqlite_join(sql: &Sql, file: &Path, tokens: u64, time: Duration) -> Result<(Duration, f64)> {
     let join = seed::full_join(sql, None)?;
     let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
@@ -108,7 +108,7 @@ pub(crate) fn sqlite_join(sql: &Sql, file: &Path, tokens: u64, time: Duration) -
     Ok(((this.cpu()? - before) / calls.max(1), f64::from(calls) / started.elapsed().as_secs_f64()))
 }
 
-/// The CPU time of one new token in SQLite, each with a commit of its own.
+/// Returns the CPU time of one new token in SQLite, each with its own commit, and the rate.
 pub(crate) fn sqlite_inserts(sql: &Sql, file: &Path, tokens: u64, time: Duration) -> Result<(Duration, f64)> {
     let columns = sql.columns(None, "access_token")?;
     let values = columns.iter().map(|column| match column.as_str() {
@@ -132,7 +132,7 @@ pub(crate) fn sqlite_inserts(sql: &Sql, file: &Path, tokens: u64, time: Duration
     let rng = Rng::new(5);
     let (started, before, mut calls) = (Instant::now(), this.cpu()?, 0_u32);
     while started.elapsed() < time {
-        // Ascending, as the service makes them.
+        // Ascending, as the service creates them.
         let since = std::time::UNIX_EPOCH.elapsed()?.as_nanos().to_be_bytes();
         let owner = i64::try_from(1 + rng.below(seed::owners(tokens)))?;
         ensure!(statement.execute((since, owner))? == 1, "nothing was copied");
@@ -141,7 +141,7 @@ pub(crate) fn sqlite_inserts(sql: &Sql, file: &Path, tokens: u64, time: Duration
     Ok(((this.cpu()? - before) / calls.max(1), f64::from(calls) / started.elapsed().as_secs_f64()))
 }
 
-/// The CPU time of one hash with the service's parameters, in memory that is kept.
+/// Returns the CPU time of one hash with the parameters of the service, in memory that is reused.
 pub(crate) fn argon2id(time: Duration) -> Result<Duration> {
     use argon2::{Algorithm, Argon2, Block, Params, Version};
     let params = Params::new(19_456, 2, 1, Some(32)).map_err(|error| anyhow::anyhow!("{error}"))?;

@@ -1,4 +1,4 @@
-//! The commands: everybody against everybody, one scenario alone, and tables of growing size.
+//! The commands: all contestants in turn, one scenario alone, and tables of growing size.
 
 use std::time::Duration;
 
@@ -14,36 +14,36 @@ use crate::report::{self, Size};
 use crate::scenario::Scenario;
 use crate::targets::{self, Amounts, EIGHT_CALLERS, MANY_CALLERS};
 
-/// Starts of the service, of which the median counts.
+/// Number of starts of the service, of which the median is reported.
 const START_COUNT: usize = 5;
-/// How long a process may settle before its memory is looked at.
+/// Time before the memory of a process is read.
 const SETTLE_TIME: Duration = Duration::from_secs(2);
 
-/// The service beside everybody else.
-pub(crate) async fn compare(how: &Options) -> Result<()> {
+/// Compares the service with all other contestants.
+pub(crate) async fn compare(options: &Options) -> Result<()> {
     let (mut postgres, mut sqlite) = (Results::default(), Results::default());
 
-    let mut contestants = contestants(how, Kind::Postgres, how.tokens).await?;
+    let mut contestants = contestants(options, Kind::Postgres, options.tokens).await?;
     let mut amounts = amounts(&mut contestants).await?;
-    let mut subjects = targets::on_postgres(how.peer.is_some());
+    let mut subjects = targets::on_postgres(options.peer.is_some());
     let others = Scenario::PLAIN.into_iter().map(|scenario| (scenario, EIGHT_CALLERS, Contestant::Service));
     subjects.extend(others.filter(|subject| !targets::on_postgres(true).contains(subject)));
-    postgres.collect(&mut contestants, &subjects, how.rounds, how.time()).await?;
+    postgres.collect(&mut contestants, &subjects, options.rounds, options.time()).await?;
     drop(contestants);
-    amounts.imported = Some(imported(how, Kind::Postgres).await?);
+    amounts.imported = Some(imported(options, Kind::Postgres).await?);
 
-    let mut contestants = self::contestants(how, Kind::Sqlite, how.tokens).await?;
+    let mut contestants = self::contestants(options, Kind::Sqlite, options.tokens).await?;
     let mut subjects = targets::ON_SQLITE.to_vec();
     let others = Scenario::PLAIN.into_iter().map(|scenario| (scenario, EIGHT_CALLERS, Contestant::Service));
     subjects.extend(others.filter(|subject| !targets::ON_SQLITE.contains(subject)));
-    sqlite.collect(&mut contestants, &subjects, how.rounds, how.time()).await?;
+    sqlite.collect(&mut contestants, &subjects, options.rounds, options.time()).await?;
     drop(contestants);
 
     let targets = targets::all(&postgres, &sqlite, &amounts);
-    report::compared(how, &targets, &postgres, &sqlite)?;
-    // A refusal is cheap. In an open loop it counts as the latest of all answers, and may be.
+    report::compared(options, &targets, &postgres, &sqlite)?;
+    // A refusal is cheap and would improve the numbers. In an open loop it counts as the slowest answer, so there it is allowed.
     let refused = |results: &Results| {
-        let closed = results.subjects().filter(|(_, how, _)| matches!(how, Loop::Closed(_)));
+        let closed = results.subjects().filter(|(_, mode, _)| matches!(mode, Loop::Closed(_)));
         closed.map(|subject| results.bad(*subject)).sum::<u64>()
     };
     let refused = [refused(&postgres), refused(&sqlite)];
@@ -51,44 +51,44 @@ pub(crate) async fn compare(how: &Options) -> Result<()> {
     Ok(())
 }
 
-/// One scenario, alone.
+/// Runs one scenario.
 pub(crate) async fn one(
-    how: &Options,
+    options: &Options,
     scenario: Scenario,
     kind: Kind,
     at_once: usize,
     rate: Option<u32>,
 ) -> Result<()> {
-    let mut contestants = contestants(how, kind, how.tokens).await?;
+    let mut contestants = contestants(options, kind, options.tokens).await?;
     let subject = (scenario, rate.map_or(Loop::Closed(at_once), Loop::Open), Contestant::Service);
     let mut results = Results::default();
-    results.collect(&mut contestants, &[subject], how.rounds, how.time()).await?;
+    results.collect(&mut contestants, &[subject], options.rounds, options.time()).await?;
     print!("{}", report::runs("", &results));
     Ok(())
 }
 
-/// An import, alone.
-pub(crate) async fn import(how: &Options, kind: Kind) -> Result<()> {
-    println!("{:.0} cards a second", imported(how, kind).await?);
+/// Measures an import.
+pub(crate) async fn import(options: &Options, kind: Kind) -> Result<()> {
+    println!("{:.0} cards a second", imported(options, kind).await?);
     Ok(())
 }
 
-/// On a database of its own: it makes the table larger.
-async fn imported(how: &Options, kind: Kind) -> Result<f64> {
-    let environment = Environment::set_up(&how.binary, kind, how.tokens, &[]).await?;
+/// Imports into a database of its own, because the import makes the table larger.
+async fn imported(options: &Options, kind: Kind) -> Result<f64> {
+    let environment = Environment::set_up(&options.binary, kind, options.tokens, &[]).await?;
     block_in_place(|| import::rate(&environment))
 }
 
-/// The same call on tables of growing size.
-pub(crate) async fn sizes(how: &Options, sizes: &[u64]) -> Result<()> {
+/// Makes the same call on tables of growing size.
+pub(crate) async fn sizes(options: &Options, sizes: &[u64]) -> Result<()> {
     let subjects: [Subject; 2] =
         [(Scenario::Show, EIGHT_CALLERS, Contestant::Service), (Scenario::Show, EIGHT_CALLERS, Contestant::Sql)];
     let mut found = Vec::new();
     for tokens in sizes {
         let mut of_kind = Vec::new();
         for kind in [Kind::Postgres, Kind::Sqlite] {
-            let (mut contestants, mut results) = (contestants(how, kind, *tokens).await?, Results::default());
-            results.collect(&mut contestants, &subjects, how.rounds, how.time()).await?;
+            let (mut contestants, mut results) = (contestants(options, kind, *tokens).await?, Results::default());
+            results.collect(&mut contestants, &subjects, options.rounds, options.time()).await?;
             let cost = |subject, of: fn(&Sample) -> f64| results.median(subject, of).unwrap_or_default();
             of_kind.push((
                 cost(subjects[0], targets::total),
@@ -100,13 +100,13 @@ pub(crate) async fn sizes(how: &Options, sizes: &[u64]) -> Result<()> {
         let [postgres, sqlite] = of_kind[..] else { bail!("two databases") };
         found.push(Size { tokens: *tokens, postgres, sqlite });
     }
-    report::sized(how, &found)
+    report::sized(options, &found)
 }
 
-/// Everybody, on a database of its own.
-pub(crate) async fn contestants(how: &Options, kind: Kind, tokens: u64) -> Result<Contestants> {
-    let environment = Environment::set_up(&how.binary, kind, tokens, &[]).await?;
-    Contestants::start(environment, how.peer.clone()).await
+/// Starts all contestants on a new database.
+pub(crate) async fn contestants(options: &Options, kind: Kind, tokens: u64) -> Result<Contestants> {
+    let environment = Environment::set_up(&options.binary, kind, tokens, &[]).await?;
+    Contestants::start(environment, options.peer.clone()).await
 }
 
 async fn amounts(contestants: &mut Contestants) -> Result<Amounts> {

@@ -1,4 +1,4 @@
-//! Runs of a few seconds, of different contestants in turn, so that whatever else the machine does hits all of them.
+//! Runs of a few seconds, of different contestants in turn, so that other load of the machine affects all of them.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -20,38 +20,38 @@ use crate::scenario::{Scenario, Script};
 use crate::{bare_sql, http1, rpc};
 
 const WARM_UP_TIME: Duration = Duration::from_millis(300);
-/// Callers who keep the service hashing.
+/// Number of callers that keep the service hashing.
 const HASHING_CALLERS: usize = 8;
 const PEER_KEY: &str = "the peer's key";
 
-/// Who works.
+/// A contestant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Contestant {
     /// The service.
     Service,
-    /// A server that answers the same bytes whatever it is asked.
+    /// A server that answers every call with the same bytes.
     Empty,
     /// The same two methods in Go.
     Peer,
-    /// The same with reference data that was read once and is never looked at again.
+    /// The same, with reference data that is read once and never again.
     RememberingPeer,
     /// The same SQL by pgbench, or by the library of SQLite.
     Sql,
 }
 
-/// How calls are made.
+/// The mode in which calls are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Loop {
-    /// So many at once.
+    /// This number of concurrent calls.
     Closed(usize),
-    /// So many a second.
+    /// This number of calls per second.
     Open(u32),
 }
 
-/// What a run is about.
+/// The scenario, mode and contestant of a run.
 pub(crate) type Subject = (Scenario, Loop, Contestant);
 
-/// What a run has shown. CPU times are microseconds a call.
+/// The measurements of a run. CPU times are in microseconds per call.
 #[derive(Debug, Clone)]
 pub(crate) struct Sample {
     pub(crate) rate: f64,
@@ -63,18 +63,18 @@ pub(crate) struct Sample {
     pub(crate) latency: Option<Histogram<u64>>,
 }
 
-/// Everybody, on one database.
+/// All contestants, on one database.
 pub(crate) struct Contestants {
     pub(crate) environment: Environment,
     empty: Process,
-    /// Each with its session.
+    /// Peers, each with its session.
     peers: BTreeMap<Contestant, (Process, String)>,
     runs: u64,
 }
 
 impl Contestants {
-    /// Starts those who are compared with the service.
-    pub(crate) async fn set(environment: Environment, peer: Option<PathBuf>) -> Result<Self> {
+    /// Starts the contestants that are compared with the service.
+    pub(crate) async fn start(environment: Environment, peer: Option<PathBuf>) -> Result<Self> {
         let size = answer_size(&environment).await?;
         let address = free_address();
         let mut command = Command::new(std::env::current_exe()?);
@@ -102,9 +102,9 @@ impl Contestants {
         Ok(Self { environment, empty, peers, runs: 0 })
     }
 
-    /// Runs once.
+    /// Makes one run.
     pub(crate) async fn run(&mut self, subject: Subject, time: Duration) -> Result<Sample> {
-        let (scenario, how, contestant) = subject;
+        let (scenario, mode, contestant) = subject;
         self.runs += 1;
         let (address, server, session) = match contestant {
             Contestant::Service => {
@@ -115,12 +115,12 @@ impl Contestants {
                 let (peer, session) = self.peers.get(&contestant).context("there is no peer")?;
                 (peer.address, CpuOwner::Process(peer.id()), session.clone())
             }
-            Contestant::Sql => return block_in_place(|| self.sql(scenario, how, time)),
+            Contestant::Sql => return block_in_place(|| self.sql(scenario, mode, time)),
         };
         let sample = if scenario == Scenario::GatewayShow {
             self.measured(&http1::HttpClient::new(self.environment.http()), subject, server, time).await
         } else {
-            let connections = match how {
+            let connections = match mode {
                 Loop::Closed(calls) => (calls / 2).clamp(1, 8),
                 Loop::Open(_) => 8,
             };
@@ -164,7 +164,7 @@ impl Contestants {
     }
 
     async fn calls(&self, transport: &impl Transport, subject: Subject, time: Duration, run: u64) -> Result<Tally> {
-        let (scenario, how, _) = subject;
+        let (scenario, mode, _) = subject;
         let (tokens, session) = (self.environment.tokens, &self.environment.session);
         let script = |scenario, workers| move |worker| Script::new(scenario, tokens, worker, workers, run, session);
         let beside = async {
@@ -172,18 +172,18 @@ impl Contestants {
             load::closed(transport, hashers, time, script(Scenario::PassCode, HASHING_CALLERS)).await
         };
         let asked = async {
-            match how {
+            match mode {
                 Loop::Closed(workers) => load::closed(transport, workers, time, script(scenario, workers)).await,
                 Loop::Open(rate) => load::open(transport, f64::from(rate), time, script(scenario, 1)).await,
             }
         };
         let (beside, mut asked) = tokio::try_join!(beside, asked)?;
-        // A refusal is cheap, beside it too.
+        // Refusals of the calls beside it count as well, because a refusal is cheap.
         asked.add_bad(&beside);
         Ok(asked)
     }
 
-    fn sql(&self, scenario: Scenario, how: Loop, time: Duration) -> Result<Sample> {
+    fn sql(&self, scenario: Scenario, mode: Loop, time: Duration) -> Result<Sample> {
         let mut sample = Sample {
             rate: 0.0,
             server: 0.0,
@@ -206,7 +206,7 @@ impl Contestants {
             };
             return Ok(Sample { rate, database: cpu.as_secs_f64() * 1e6, ..sample });
         };
-        let Loop::Closed(connections) = how else { anyhow::bail!("pgbench runs in a closed loop here") };
+        let Loop::Closed(connections) = mode else { anyhow::bail!("pgbench runs in a closed loop here") };
         let script = self.environment.directory().join(format!("{}.sql", scenario.name()));
         let before = database.cpu()?;
         let run = bare_sql::pgbench(&self.environment.url()?.0, &script, connections, time)?;
@@ -216,7 +216,7 @@ impl Contestants {
     }
 }
 
-/// A question about one token, the same each time.
+/// Returns a call for one token, the same each time.
 pub(crate) fn any_show(environment: &Environment) -> Call {
     Script::new(Scenario::Show, environment.tokens, 0, 1, 0, &environment.session).next_call()
 }
@@ -245,7 +245,7 @@ async fn start_peer(
     let session = peer_session()?;
     let call = any_show(environment);
     peer.wait_until_it_answers(&session, &call).await?;
-    // What is cheaper because it answers less is no peer.
+    // A peer that answers less would be cheaper for that reason alone.
     let (_, answer) = rpc::GrpcClient::connect(address, 1, &session).await?.unary(call).await?;
     ensure!(answer.len().abs_diff(size) * 50 < size, "the peer answers {} bytes, not {size}", answer.len());
     Ok((peer, session))
@@ -259,12 +259,12 @@ fn peer_session() -> Result<String> {
     Ok(format!("{payload}.{tag}"))
 }
 
-/// All samples of a subject.
+/// The samples of each subject.
 #[derive(Default)]
 pub(crate) struct Results(BTreeMap<Subject, Vec<Sample>>);
 
 impl Results {
-    /// So many rounds of all subjects, one after the other.
+    /// Makes this number of rounds, each with a run of every subject.
     pub(crate) async fn collect(
         &mut self,
         contestants: &mut Contestants,
@@ -283,30 +283,30 @@ impl Results {
         Ok(())
     }
 
-    /// All subjects.
+    /// Returns all subjects.
     pub(crate) fn subjects(&self) -> impl Iterator<Item = &Subject> {
         self.0.keys()
     }
 
-    /// The median of something over the rounds.
+    /// Returns the median over the rounds.
     pub(crate) fn median(&self, subject: Subject, of: impl Fn(&Sample) -> f64) -> Option<f64> {
         median(self.0.get(&subject)?.iter().map(of).collect())
     }
 
-    /// A percentile of the latency in microseconds: the median over the rounds.
+    /// Returns a quantile of the latency in microseconds: the median over the rounds.
     pub(crate) fn latency(&self, subject: Subject, quantile: f64) -> Option<f64> {
         let samples = self.0.get(&subject)?;
         let of = |latency: &Histogram<u64>| latency.value_at_quantile(quantile) as f64 / 1e3;
         median(samples.iter().filter_map(|sample| sample.latency.as_ref().map(of)).collect())
     }
 
-    /// How many answers were not good.
+    /// Returns the number of answers that were not good.
     pub(crate) fn bad(&self, subject: Subject) -> u64 {
         self.0.get(&subject).into_iter().flatten().flat_map(|sample| sample.bad.values()).sum()
     }
 }
 
-/// The middle one.
+/// Returns the middle value.
 pub(crate) fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied()

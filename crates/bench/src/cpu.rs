@@ -1,24 +1,24 @@
-//! What processes have used, from /proc.
+//! CPU time and memory of processes, from /proc.
 
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-/// The kernel counts in these units, whatever its own clock is.
+/// Unit of the CPU times in /proc, whatever the clock of the kernel is.
 const TICK: Duration = Duration::from_millis(10);
 
-/// One process, or a process and all whom it has started.
+/// A process, or a process and its children.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum CpuOwner {
-    /// This one alone.
+    /// The process alone.
     Process(u32),
-    /// With its children, also those that have ended.
+    /// The process with its children, also those that have ended.
     Family(u32),
 }
 
 impl CpuOwner {
-    /// The CPU time that was used so far, in user and in kernel mode.
+    /// Returns the CPU time so far, in user and in kernel mode.
     pub(crate) fn cpu(self) -> Result<Duration> {
         let ticks = match self {
             Self::Process(id) => stat(id)?.own,
@@ -27,7 +27,7 @@ impl CpuOwner {
                 loop {
                     let children = children(id)?.into_iter().filter_map(|id| stat(id).ok());
                     let children: u64 = children.map(|stat| stat.own).sum();
-                    // A child that ended meanwhile was seen with neither of them, or with both.
+                    // If a child ended meanwhile, its time was counted twice or not at all: the times are read again.
                     let ended_children = parent.ended_children;
                     parent = stat(id)?;
                     if parent.ended_children == ended_children {
@@ -40,7 +40,7 @@ impl CpuOwner {
     }
 }
 
-/// The resident memory of a process in KiB: now, and at most so far.
+/// Returns the resident memory of a process in KiB: the current one and the highest one.
 pub(crate) fn memory(id: u32) -> Result<(u64, u64)> {
     let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
     let kib = |name: &str| -> Result<u64> {
@@ -50,7 +50,7 @@ pub(crate) fn memory(id: u32) -> Result<(u64, u64)> {
     Ok((kib("VmRSS")?, contestants("VmHWM")?))
 }
 
-/// The process that is first in a lock file of PostgreSQL.
+/// Returns the process id in the lock file of PostgreSQL.
 pub(crate) fn postmaster(folder: &Path) -> Result<u32> {
     let lock = std::fs::read_to_string(folder.join("data/postmaster.pid"))?;
     Ok(lock.lines().next().context("an empty lock file")?.trim().parse()?)
@@ -64,7 +64,7 @@ struct Stat {
 
 fn stat(id: u32) -> Result<Stat> {
     let text = std::fs::read_to_string(format!("/proc/{id}/stat"))?;
-    // The name stands in parentheses and may hold anything.
+    // The name is in parentheses and may contain anything.
     let fields: Vec<_> = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
     let kib = |at: usize| -> Result<u64> { Ok(fields.get(at).context("a short line in /proc")?.parse()?) };
     Ok(Stat {

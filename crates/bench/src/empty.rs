@@ -1,5 +1,5 @@
-//! The empty call: a server on the same libraries which answers the same bytes whatever it is asked. Nothing that the
-//! service does can be cheaper.
+//! The empty call: a server on the same libraries that answers every call with the same bytes. It is the lower bound of the cost of
+//! the service.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use tonic::server::{Grpc, NamedService, UnaryService};
 use tonic::transport::Server;
 use tonic::{Response, Status};
 
-/// Serves until it is killed.
+/// Serves until the process is killed.
 pub(crate) async fn serve(address: SocketAddr, size: usize) -> Result<()> {
     let empty = Empty(Bytes::from(vec![b'x'; size]));
     Ok(Server::builder().add_service(empty).serve(address).await?)

@@ -1,4 +1,4 @@
-//! The service as a process on a database with many tokens, and whoever is compared with it.
+//! The service as a process on a database with many tokens, and the processes that are compared with it.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ use crate::seed::{self, Sql};
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 const POLL_INTERVAL: Duration = Duration::from_millis(1);
 
-/// A server on a port. It is killed when it is dropped.
+/// A server with an address. It is killed when it is dropped.
 pub(crate) struct Process {
     child: Child,
     log: PathBuf,
@@ -28,7 +28,7 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts a command which will listen at an address.
+    /// Starts a command that will listen at an address.
     pub(crate) fn start(command: &mut Command, address: SocketAddr, log: &Path) -> Result<Self> {
         let output = std::fs::File::options().create(true).append(true).open(log)?;
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
@@ -36,12 +36,12 @@ impl Process {
         Ok(Self { child, log: log.to_owned(), address })
     }
 
-    /// Its id.
+    /// Returns the process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Waits until it answers this question well. Says how long that took.
+    /// Waits until the call succeeds, and returns the time since the start of the wait.
     pub(crate) async fn wait_until_it_answers(&mut self, session: &str, call: &Call) -> Result<Duration> {
         let started = Instant::now();
         loop {
@@ -106,39 +106,39 @@ impl Environment {
         self.base.installation().http_address()
     }
 
-    /// A caller over so many connections.
+    /// Returns a gRPC client with this number of connections.
     pub(crate) async fn caller(&self, connections: usize) -> Result<rpc::GrpcClient> {
         rpc::GrpcClient::connect(self.server.address, connections, &self.session).await
     }
 
-    /// The server process.
+    /// Returns the process of the service.
     pub(crate) fn service(&self) -> CpuOwner {
         CpuOwner::Process(self.server.id())
     }
 
-    /// The processes of the database, where it has some.
+    /// Returns the processes of PostgreSQL, if the database is PostgreSQL.
     pub(crate) fn database(&self) -> Result<Option<CpuOwner>> {
         let Some(cluster) = self.cluster() else { return Ok(None) };
         Ok(Some(CpuOwner::Family(cpu::postmaster(cluster.folder())?)))
     }
 
-    /// The cluster underneath.
+    /// Returns the PostgreSQL cluster.
     pub(crate) fn cluster(&self) -> Option<&Cluster> {
         self.base.cluster()
     }
 
-    /// The URL of the database, for whoever is compared, and its name.
+    /// Returns the URL of the PostgreSQL database for other programs, and its name.
     pub(crate) fn url(&self) -> Result<(String, String)> {
         let (Some(cluster), Sql::Postgres { database }) = (self.cluster(), &self.sql) else { bail!("it is SQLite") };
         Ok((format!("postgres://{ROLE}@127.0.0.1:{}/{database}?sslmode=disable", cluster.port()), database.clone()))
     }
 
-    /// The file of SQLite.
+    /// Returns the path of the SQLite file.
     pub(crate) fn file(&self) -> &Path {
         self.base.file()
     }
 
-    /// A place for files.
+    /// Returns a temporary directory.
     pub(crate) fn directory(&self) -> &Path {
         self.base.directory()
     }
@@ -148,7 +148,7 @@ impl Environment {
         self.base.import(seed::ORGANISATION, path)
     }
 
-    /// Starts the service again: how long until it has answered a question, and what it then takes in memory.
+    /// Restarts the service, and returns the time until the call succeeded.
     pub(crate) async fn restart(&mut self, call: &Call) -> Result<Duration> {
         let _ = self.server.child.kill();
         let _ = self.server.child.wait();

@@ -1,4 +1,4 @@
-//! A disk that takes its time: what sharing commits is worth.
+//! The value of group commit: creation of tokens on a disk with slow flushes.
 
 use std::fs::File;
 use std::io::Write;
@@ -14,23 +14,23 @@ use crate::report;
 use crate::scenario::Scenario;
 use crate::targets::{MANY_CALLERS, Target};
 
-/// What a flush takes at least. `slow_flush.c` sees to it, preloaded by `scripts/bench flush`.
+/// Minimum time of a flush. `slow_flush.c`, preloaded by `scripts/bench flush`, makes flushes take it.
 const MIN_FLUSH_TIME: Duration = Duration::from_millis(1);
 
 const SERVICE: Subject = (Scenario::Create, MANY_CALLERS, Contestant::Service);
-/// 64 connections of pgbench; one loop on SQLite, since only one can write.
+/// 64 connections of pgbench, and one loop on SQLite, because only one connection can write.
 const SQL: Subject = (Scenario::Create, MANY_CALLERS, Contestant::Sql);
 
-/// New tokens by the service, and by the bare SQL with a commit each.
-pub(crate) async fn flush(how: &Options) -> Result<()> {
+/// Creates tokens by the service, and by the bare SQL with one commit each.
+pub(crate) async fn flush(options: &Options) -> Result<()> {
     ensure!(
         flush_time()? >= MIN_FLUSH_TIME,
         "a flush takes less than {MIN_FLUSH_TIME:?} here: run it by scripts/bench"
     );
     let mut found = Vec::new();
     for kind in [Kind::Postgres, Kind::Sqlite] {
-        let (mut contestants, mut results) = (contestants(how, kind, how.tokens).await?, Results::default());
-        results.collect(&mut contestants, &[SERVICE, SQL], how.rounds, how.time()).await?;
+        let (mut contestants, mut results) = (contestants(options, kind, options.tokens).await?, Results::default());
+        results.collect(&mut contestants, &[SERVICE, SQL], options.rounds, options.time()).await?;
         ensure!(results.bad(SERVICE) == 0, "{} answers were not good", results.bad(SERVICE));
         found.push(results);
     }
@@ -43,7 +43,7 @@ pub(crate) async fn flush(how: &Options) -> Result<()> {
         target("PostgreSQL, create: rate to pgbench's insert, both 64 at once", &found[0], 0.8),
         target("SQLite, create: rate to one commit for each, 64 at once", &found[1], 8.0),
     ];
-    report::flushed(how, &targets, &found[0], &found[1])
+    report::flushed(options, &targets, &found[0], &found[1])
 }
 
 fn flush_time() -> Result<Duration> {

@@ -1,4 +1,4 @@
-//! How fast a campaign's cards come in by the command `import`.
+//! The rate at which the command `import` imports the cards of a campaign.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -11,7 +11,7 @@ use crate::seed;
 
 const IMPORTED_CARDS: u64 = 200_000;
 
-/// Cards a second, from the start of the command to its end.
+/// Returns the number of cards per second, from the start of the command to its end.
 pub(crate) fn rate(environment: &Environment) -> Result<f64> {
     let path = environment.directory().join("cards.ndjson");
     let mut file = BufWriter::new(File::create(&path)?);

@@ -1,4 +1,4 @@
-//! Making calls: as many at once as said (closed loop), or as many a second as said (open loop).
+//! Load generators: a constant number of concurrent calls (closed loop), or a constant rate of calls (open loop).
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,59 +13,59 @@ use tokio::task::JoinSet;
 
 use access_tokens_testkit::random::Rng;
 
-/// The longest time that is told apart, in nanoseconds.
+/// Longest latency that is recorded, in nanoseconds.
 const LONGEST_LATENCY: u64 = 60_000_000_000;
 
-/// What is asked.
+/// A call.
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
-    /// The path of a method, or of a page.
+    /// Path of a method, or of a page.
     pub(crate) path: Cow<'static, str>,
     /// The message.
     pub(crate) body: Bytes,
 }
 
-/// What came of it.
+/// The result of a call.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reply {
-    /// That of gRPC, of which 0 says that all is well; or that of HTTP.
+    /// Status of gRPC, of which 0 is success, or of HTTP.
     pub(crate) status: u16,
-    /// The length of the answer.
+    /// Length of the answer in bytes.
     pub(crate) bytes: usize,
 }
 
 impl Reply {
-    /// No answer at all.
+    /// No answer.
     pub(crate) const BROKEN: Self = Self { status: u16::MAX, bytes: 0 };
 }
 
-/// A way to somebody who answers.
+/// A client.
 pub(crate) trait Transport: Clone + Send + Sync + 'static {
-    /// Asks and waits for the answer.
+    /// Makes a call and waits for the answer.
     fn send(&self, call: Call) -> impl Future<Output = Reply> + Send;
 }
 
-/// What a worker asks next. Each of them has its own.
+/// The calls of one worker.
 pub(crate) trait Script: Send + 'static {
-    /// The next question.
+    /// Returns the next call.
     fn next(&mut self) -> Call;
 
-    /// What puts things back as they were, when the time is over.
+    /// Returns the call that restores the former state after the last call.
     fn last(&mut self) -> Option<Call>;
 }
 
-/// How it went.
+/// Counts and latencies of calls.
 #[derive(Debug, Clone)]
 pub(crate) struct Tally {
-    /// Answers that say that all is well.
+    /// Number of good answers.
     pub(crate) good: u64,
-    /// The others, by their status.
+    /// Numbers of other answers, by their status.
     pub(crate) bad: BTreeMap<u16, u64>,
     /// Bytes of good answers.
     pub(crate) bytes: u64,
-    /// Nanoseconds; a minute for what was not good.
+    /// Latencies in nanoseconds; a minute for an answer that was not good.
     pub(crate) latency: Histogram<u64>,
-    /// From the first question to the last answer.
+    /// Time from the first call to the last answer.
     pub(crate) elapsed: Duration,
 }
 
@@ -81,13 +81,13 @@ impl Tally {
             self.bytes += reply.bytes as u64;
             self.latency.saturating_record(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
         } else {
-            // It never got what it came for.
+            // A call that failed counts as slower than any other one.
             self.latency.saturating_record(LONGEST_LATENCY);
             *self.bad.entry(reply.status).or_default() += 1;
         }
     }
 
-    /// Adds what somebody else has counted at the same time.
+    /// Adds the counts of a concurrent worker.
     pub(crate) fn add(&mut self, other: &Self) -> Result<()> {
         self.good += other.good;
         self.bytes += other.bytes;
@@ -97,20 +97,20 @@ impl Tally {
         Ok(())
     }
 
-    /// Adds nothing but what was not good.
+    /// Adds only the answers that were not good.
     pub(crate) fn add_bad(&mut self, other: &Self) {
         for (status, count) in &other.bad {
             *self.bad.entry(*status).or_default() += count;
         }
     }
 
-    /// Good answers a second.
+    /// Returns the number of good answers per second.
     pub(crate) fn rate(&self) -> f64 {
         self.good as f64 / self.elapsed.as_secs_f64().max(f64::EPSILON)
     }
 }
 
-/// One call after the other on each of so many workers, for so long.
+/// Runs `workers` workers for this time, each of which makes one call after the other.
 pub(crate) async fn closed<S: Script>(
     transport: &impl Transport,
     workers: usize,
@@ -138,8 +138,8 @@ pub(crate) async fn closed<S: Script>(
     sum(crew).await
 }
 
-/// So many calls a second, at random moments that nobody's slowness moves: a call that has to wait for its turn is as
-/// late as its caller would find it.
+/// Makes `rate` calls per second at random times that do not depend on the answers. The latency of a call begins when the call is
+/// due, so that waiting for earlier calls counts.
 pub(crate) async fn open<S: Script>(
     transport: &impl Transport,
     rate: f64,
@@ -168,7 +168,7 @@ pub(crate) async fn open<S: Script>(
     Ok(tally)
 }
 
-/// A thread of its own: the timers of the runtime know milliseconds only.
+/// Runs on a thread, because the timers of the runtime have a resolution of a millisecond.
 #[expect(clippy::disallowed_methods, reason = "a thread that does nothing but wait")]
 fn pace(started: Instant, rate: f64, time: Duration, sender: &mpsc::UnboundedSender<Instant>) {
     let rng = Rng::new(7);
@@ -181,7 +181,7 @@ fn pace(started: Instant, rate: f64, time: Duration, sender: &mpsc::UnboundedSen
         if sender.send(intended).is_err() {
             return;
         }
-        // Callers who know nothing of each other.
+        // Independent callers: the times between their calls are distributed exponentially.
         intended += Duration::from_secs_f64(-(1.0 - rng.unit()).ln() / rate);
     }
 }
@@ -198,7 +198,7 @@ async fn sum(mut crew: JoinSet<Tally>) -> Result<Tally> {
 mod tests {
     use super::*;
 
-    /// Answers one after the other, and the first one late.
+    /// Answers one call after the other, the first one late.
     #[derive(Clone, Default)]
     struct Stalling(Arc<tokio::sync::Mutex<bool>>);
 

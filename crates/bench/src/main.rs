@@ -1,5 +1,5 @@
-//! Measures the service: what a call costs, what it would cost at least, and what it costs elsewhere.
-//! docs/performance.md has the results.
+//! Measures the cost of a call of the service, its lower bound, and the cost of the same call elsewhere. docs/performance.md has
+//! the results.
 
 mod bare_sql;
 mod compare;
@@ -39,50 +39,50 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// The service beside the empty call, its own SQL and a peer, in turn; writes docs/performance.md.
+    /// Compares the service with the empty call, its own SQL and a peer, in turn; writes docs/performance.md.
     Compare {
         #[command(flatten)]
-        how: Options,
+        options: Options,
     },
-    /// One scenario on one database.
+    /// Runs one scenario on one database.
     Run {
         scenario: Scenario,
         #[command(flatten)]
-        how: Options,
+        options: Options,
         #[arg(long, value_enum, default_value = "postgres")]
         database: Kind,
-        /// Calls at once.
+        /// Number of concurrent calls.
         #[arg(long, default_value_t = 8)]
         at_once: usize,
-        /// Calls a second, whatever becomes of them, in place of calls at once.
+        /// Calls per second, whatever their results, in place of a number of concurrent calls.
         #[arg(long)]
         rate: Option<u32>,
     },
-    /// show against pgbench on tables of growing size; writes docs/performance.md.
+    /// Compares show with pgbench on tables of growing size; writes docs/performance.md.
     Sizes {
         #[command(flatten)]
-        how: Options,
+        options: Options,
         #[arg(long, value_delimiter = ',', default_value = "1000,10000,100000,1000000,10000000")]
         sizes: Vec<u64>,
     },
-    /// create beside the bare SQL on a disk whose flush takes a millisecond; writes docs/performance.md.
+    /// Compares create with the bare SQL on a disk whose flush takes a millisecond; writes docs/performance.md.
     Flush {
         #[command(flatten)]
-        how: Options,
+        options: Options,
     },
-    /// How fast a campaign's cards are imported.
+    /// Measures the rate at which the cards of a campaign are imported.
     Import {
         #[command(flatten)]
-        how: Options,
+        options: Options,
         #[arg(long, value_enum, default_value = "postgres")]
         database: Kind,
     },
-    /// The statements that PostgreSQL gets for each call.
+    /// Prints the statements that PostgreSQL receives for each call.
     Statements {
         #[command(flatten)]
-        how: Options,
+        options: Options,
     },
-    /// The empty call, until it is killed.
+    /// Serves the empty call, until it is killed.
     #[command(hide = true)]
     ServeEmpty {
         #[arg(long)]
@@ -94,20 +94,20 @@ enum Command {
 
 fn main() -> Result<()> {
     match Cli::parse().command {
-        // As many threads as the service would have.
+        // The same number of threads as the service.
         Command::ServeEmpty { listen, size } => runtime(None)?.block_on(empty::serve(listen, size)),
-        Command::Compare { how } => runtime(Some(1))?.block_on(compare::compare(&how)),
-        Command::Sizes { how, sizes } => runtime(Some(1))?.block_on(compare::sizes(&how, &sizes)),
-        Command::Flush { how } => runtime(Some(1))?.block_on(flush::flush(&how)),
-        Command::Import { how, database } => runtime(Some(1))?.block_on(compare::import(&how, database)),
-        Command::Statements { how } => runtime(Some(1))?.block_on(statements::count(&how)),
-        Command::Run { scenario, how, database, at_once, rate } => {
-            runtime(Some(1))?.block_on(compare::one(&how, scenario, database, at_once, rate))
+        Command::Compare { options } => runtime(Some(1))?.block_on(compare::compare(&options)),
+        Command::Sizes { options, sizes } => runtime(Some(1))?.block_on(compare::sizes(&options, &sizes)),
+        Command::Flush { options } => runtime(Some(1))?.block_on(flush::flush(&options)),
+        Command::Import { options, database } => runtime(Some(1))?.block_on(compare::import(&options, database)),
+        Command::Statements { options } => runtime(Some(1))?.block_on(statements::count(&options)),
+        Command::Run { scenario, options, database, at_once, rate } => {
+            runtime(Some(1))?.block_on(compare::one(&options, scenario, database, at_once, rate))
         }
     }
 }
 
-/// The generator is one thread: the machine belongs to those who are measured.
+/// The generator has one thread, so that the machine is left to the contestants.
 fn runtime(threads: Option<usize>) -> Result<tokio::runtime::Runtime> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     if let Some(threads) = threads {

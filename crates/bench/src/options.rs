@@ -1,4 +1,4 @@
-//! The options that all measurements share.
+//! The options of all measurements.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,22 +7,22 @@ use clap::Args;
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// The binary of the service, of the profile `dist`.
+    /// Binary of the service, of the profile `dist`.
     #[arg(long, default_value = "target/dist/access-tokens")]
     pub(crate) binary: PathBuf,
-    /// The peer, built.
+    /// Binary of the peer.
     #[arg(long)]
     pub(crate) peer: Option<PathBuf>,
-    /// How many tokens there are.
+    /// Number of tokens.
     #[arg(long, default_value_t = 100_000)]
     pub(crate) tokens: u64,
-    /// How long a run takes.
+    /// Duration of a run in seconds.
     #[arg(long, default_value_t = 3)]
     pub(crate) seconds: u64,
-    /// How often each run is made.
+    /// Number of rounds.
     #[arg(long, default_value_t = 5)]
     pub(crate) rounds: usize,
-    /// The folder with performance.md; nothing is written without it.
+    /// Directory of performance.md; without it nothing is written.
     #[arg(long)]
     pub(crate) docs: Option<PathBuf>,
 }

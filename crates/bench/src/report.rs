@@ -12,7 +12,7 @@ use crate::scenario::Scenario;
 use crate::targets::{STEADY_RATE, Target};
 use crate::thousands::thousands;
 
-/// The same call on a table of a size: CPU microseconds of the service with its database and of the bare SQL, and the
+/// The same call on a table of this size: CPU time of the service with its database and of the bare SQL in microseconds, and the
 /// rates of both.
 pub(crate) struct Size {
     pub(crate) tokens: u64,
@@ -20,15 +20,19 @@ pub(crate) struct Size {
     pub(crate) sqlite: (f64, f64, f64, f64),
 }
 
-/// Everybody against everybody.
-pub(crate) fn compared(how: &Options, targets: &[Target], postgres: &Results, sqlite: &Results) -> Result<()> {
+/// Reports the comparison of all contestants.
+pub(crate) fn compared(options: &Options, targets: &[Target], postgres: &Results, sqlite: &Results) -> Result<()> {
     let mut text = String::new();
-    writeln!(text, "{} tokens, {} rounds of {} s, medians over the rounds.\n", how.tokens, how.rounds, how.seconds)?;
+    writeln!(
+        text,
+        "{} tokens, {} rounds of {} s, medians over the rounds.\n",
+        options.tokens, options.rounds, options.seconds
+    )?;
     text.push_str(&aims(targets));
     text.push_str(&runs("PostgreSQL", postgres));
     text.push_str(&runs("SQLite", sqlite));
     print!("{text}");
-    let Some(docs) = &how.docs else { return Ok(()) };
+    let Some(docs) = &options.docs else { return Ok(()) };
     replace(docs, "compare", &text)?;
     let plots = docs.join("performance");
     std::fs::create_dir_all(&plots)?;
@@ -37,15 +41,15 @@ pub(crate) fn compared(how: &Options, targets: &[Target], postgres: &Results, sq
     Ok(())
 }
 
-/// A disk that takes its time.
-pub(crate) fn flushed(how: &Options, targets: &[Target], postgres: &Results, sqlite: &Results) -> Result<()> {
+/// Reports the measurements on a disk with slow flushes.
+pub(crate) fn flushed(options: &Options, targets: &[Target], postgres: &Results, sqlite: &Results) -> Result<()> {
     let text = aims(targets) + &runs("PostgreSQL", postgres) + &runs("SQLite", sqlite);
     print!("{text}");
-    how.docs.as_ref().map_or(Ok(()), |docs| replace(docs, "flush", &text))
+    options.docs.as_ref().map_or(Ok(()), |docs| replace(docs, "flush", &text))
 }
 
-/// Tables of growing size.
-pub(crate) fn sized(how: &Options, sizes: &[Size]) -> Result<()> {
+/// Reports the measurements on tables of growing size.
+pub(crate) fn sized(options: &Options, sizes: &[Size]) -> Result<()> {
     let mut text = String::from(
         "| Tokens | PostgreSQL: show | of it beyond pgbench's CPU | pgbench | SQLite: show | raw join |\n\
          |---:|---:|---:|---:|---:|---:|\n",
@@ -67,7 +71,7 @@ pub(crate) fn sized(how: &Options, sizes: &[Size]) -> Result<()> {
     }
     if let [first, .., last] = sizes {
         let growth = |of: fn(&Size) -> f64| of(last) / of(first);
-        // How much more the one slows down than the other.
+        // The growth of the time per call, of the service and of the bare SQL.
         let (service, bare) = (growth(|size| 1.0 / size.postgres.2), growth(|size| 1.0 / size.postgres.3));
         writeln!(
             text,
@@ -79,7 +83,7 @@ pub(crate) fn sized(how: &Options, sizes: &[Size]) -> Result<()> {
         )?;
     }
     print!("{text}");
-    let Some(docs) = &how.docs else { return Ok(()) };
+    let Some(docs) = &options.docs else { return Ok(()) };
     replace(docs, "sizes", &text)?;
     let curve = |name: &'static str, of: fn(&Size) -> f64| Curve {
         name,
@@ -113,19 +117,19 @@ fn aims(targets: &[Target]) -> String {
     text
 }
 
-/// All runs of a database.
+/// Returns a table of all runs on a database.
 pub(crate) fn runs(title: &str, results: &Results) -> String {
     let mut text = format!(
         "\n| {title} | Load | Who | Calls/s | Server CPU | Database CPU | Generator CPU | Answer | p50 | p99 | Not good |\n\
          |---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|\n"
     );
     for subject in results.subjects() {
-        let (scenario, how, who) = *subject;
+        let (scenario, mode, who) = *subject;
         let median = |of: fn(&crate::contestants::Sample) -> f64| results.median(*subject, of).unwrap_or_default();
         let amount = |value: f64, unit: &str| if value > 0.0 { format!("{value:.0} {unit}") } else { "–".to_owned() };
         let late =
             |quantile| results.latency(*subject, quantile).map_or("–".to_owned(), |late| format!("{late:.0} µs"));
-        let load = match how {
+        let load = match mode {
             Loop::Closed(calls) => format!("{calls} at once"),
             Loop::Open(rate) => format!("{}/s", thousands(rate.into())),
         };
@@ -171,7 +175,7 @@ fn throughput(postgres: &Results, sqlite: &Results) -> Result<String> {
 fn latency(postgres: &Results) -> Result<String> {
     let of = |name, who| {
         let points = [0.0, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999].iter().filter_map(|quantile| {
-            // Towards the right each step is a tenth of what is left.
+            // On this axis each step to the right is a tenth of the remaining calls.
             Some((1.0 / (1.0 - quantile), postgres.latency((Scenario::Show, STEADY_RATE, who), *quantile)?))
         });
         Curve { name, points: points.collect() }

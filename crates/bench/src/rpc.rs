@@ -1,5 +1,4 @@
-//! A gRPC caller that costs next to nothing: HTTP/2 frames, bytes in and bytes out. A message is encoded once and an
-//! answer is only counted.
+//! A gRPC client that costs next to nothing: it sends HTTP/2 frames. A message is encoded once, and an answer is only counted.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,7 +14,7 @@ use crate::load::{Call, Reply, Transport};
 
 const WINDOW_BYTES: u32 = 4 << 20;
 
-/// Some connections to a server, taken in turn.
+/// Connections to a server, used in turn.
 #[derive(Clone)]
 pub(crate) struct GrpcClient(Arc<Connections>);
 
@@ -27,7 +26,7 @@ struct Connections {
 }
 
 impl GrpcClient {
-    /// Connects, with the credentials of a session. Needs a runtime, which keeps the connections alive.
+    /// Connects, with the credentials of a session. Needs a runtime, which drives the connections.
     pub(crate) async fn connect(address: SocketAddr, connections: usize, session: &str) -> Result<Self> {
         let mut senders = Vec::new();
         for _ in 0..connections {
@@ -48,11 +47,11 @@ impl GrpcClient {
         Ok(Self(Arc::new(Connections { senders, next: AtomicUsize::new(0), headers, authority: address.to_string() })))
     }
 
-    /// Calls, and answers the message.
+    /// Makes a call, and returns its status and its message.
     pub(crate) async fn unary(&self, call: Call) -> Result<(u16, Bytes)> {
         let mut message = BytesMut::new();
         let status = self.exchange(call, |part| message.extend_from_slice(part)).await?;
-        // Five bytes say whether it is compressed and how long it is.
+        // Five bytes before the message state whether it is compressed, and its length.
         let _ = message.split_to(message.len().min(5));
         Ok((status, message.freeze()))
     }
@@ -93,7 +92,7 @@ impl Transport for GrpcClient {
     }
 }
 
-/// A message as it goes over the wire: not compressed, and its length.
+/// Returns the frame of a message: not compressed, its length, and its bytes.
 fn frame(message: &Bytes) -> Bytes {
     let mut frame = BytesMut::with_capacity(message.len() + 5);
     frame.put_u8(0);

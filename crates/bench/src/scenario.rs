@@ -1,4 +1,4 @@
-//! What callers ask: one method, or a mixture.
+//! The calls of a run: one method, or a mixture.
 
 use std::borrow::Cow;
 
@@ -20,12 +20,12 @@ use crate::load::Call;
 use crate::seed;
 use access_tokens_testkit::random::Rng;
 
-/// Which calls.
+/// A scenario.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub(crate) enum Scenario {
     /// The full answer about any token.
     Show,
-    /// The same about a hundred of them.
+    /// The full answer about one of a hundred tokens.
     ShowHot,
     /// Fields of the token itself.
     ShowFields,
@@ -33,26 +33,26 @@ pub(crate) enum Scenario {
     List,
     /// A new token of an owner.
     Create,
-    /// A text is changed.
+    /// A change of a text.
     Update,
-    /// Off and on again.
+    /// A token is set as not effective, and as effective again.
     Transition,
     /// A one-time password is issued.
     Otp,
     /// A pass code is checked.
     PassCode,
-    /// 80 show, 8 list, 5 update, 4 create, 2 off or on, 1 one-time password.
+    /// 80 show, 8 list, 5 update, 4 create, 2 transition, 1 one-time password.
     Mixed,
     /// The full answer as JSON over HTTP/1.1.
     GatewayShow,
-    /// Nothing but logins.
+    /// Log-ins only.
     LoginFlood,
-    /// The full answer, while as many pass codes are checked as the service can.
+    /// The full answer, while the service checks as many pass codes as it can.
     ShowBesideHashing,
 }
 
 impl Scenario {
-    /// All that call over gRPC and use no password.
+    /// Scenarios that call over gRPC and need no hash.
     pub(crate) const PLAIN: [Self; 9] = [
         Self::Show,
         Self::ShowHot,
@@ -65,7 +65,7 @@ impl Scenario {
         Self::Mixed,
     ];
 
-    /// For tables.
+    /// Returns the name for tables.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Show => "show",
@@ -85,27 +85,27 @@ impl Scenario {
     }
 }
 
-/// One caller's questions. A token belongs to one worker of a run, where that changes it.
+/// The calls of one worker. A token that is changed belongs to one worker of a run.
 pub(crate) struct Script {
     scenario: Scenario,
     rng: Rng,
     tokens: u64,
     worker: u64,
     workers: u64,
-    /// What is off and has to be on again.
+    /// A token that is not effective and must be set as effective again.
     off: Option<u64>,
     session: String,
 }
 
 impl Script {
-    /// That of a worker among so many, over so many tokens. Runs differ by their seed.
+    /// Returns the script of one of `workers` workers, over this number of tokens. Runs differ by their seed.
     pub(crate) fn new(scenario: Scenario, tokens: u64, worker: usize, workers: usize, run: u64, session: &str) -> Self {
         let rng = Rng::new(run << 16 | worker as u64);
         let (worker, workers) = (worker as u64, workers as u64);
         Self { scenario, rng, tokens, worker, workers, off: None, session: session.to_owned() }
     }
 
-    /// The next question.
+    /// Returns the next call.
     pub(crate) fn next_call(&mut self) -> Call {
         let scenario = match self.scenario {
             Scenario::Mixed => match self.rng.below(100) {
@@ -130,7 +130,7 @@ impl Script {
             Scenario::Update => self.update(),
             Scenario::Transition => self.transition(),
             Scenario::Otp => {
-                // None that somebody else has switched off just now.
+                // Only tokens that no worker sets as not effective.
                 let switched = self.switched();
                 let token = switched + 1 + self.rng.below(self.tokens - switched);
                 let access_token_identifier = Some(code(token));
@@ -142,7 +142,7 @@ impl Script {
         }
     }
 
-    /// So many tokens, from the first on, are switched off and on.
+    /// Returns the number of tokens, from the first one on, that are set as effective and not effective.
     fn switched(&self) -> u64 {
         self.tokens / 2
     }

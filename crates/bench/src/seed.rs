@@ -1,5 +1,5 @@
-//! Data: any number of tokens with their owners, the same ones each time. Everything is a copy of one imported token, so
-//! that each of them has a full answer of about the size of those in the contract's examples.
+//! The data: any number of tokens with their owners, the same each time. All of them are copies of one imported token, so that the
+//! full answer of each has about the size of the examples of the contract.
 
 use std::path::Path;
 
@@ -13,37 +13,37 @@ pub(crate) const USER: &str = "bench";
 pub(crate) const PASSWORD: &str = "correct horse";
 pub(crate) const PASS_CODE: &str = "horse battery";
 pub(crate) const CLASSIFICATION: &str = "38D24477165849BCBD1D8717FB32456C";
-/// The id of what is copied, in each table.
+/// Id of the record that is copied, in each table.
 pub(crate) const TEMPLATE: &str = "F0000000000000000000000000000000";
-/// How many tokens an owner has.
+/// Number of tokens of an owner.
 const TOKENS_PER_OWNER: u64 = 2;
 
-/// How many owners so many tokens have.
+/// Returns the number of owners of this number of tokens.
 pub(crate) fn owners(tokens: u64) -> u64 {
     tokens.div_ceil(TOKENS_PER_OWNER)
 }
 
-/// The authentication code of a token: a number, since those are what pgbench can draw.
+/// Number from which the authentication codes of tokens count. They are numbers, because pgbench can draw only numbers.
 pub(crate) const FIRST_CODE: u64 = 10_000_000_000;
 
-/// The id of the nth account.
+/// Returns the id of the nth account.
 pub(crate) fn account(n: u64) -> String {
     format!("A0{n:030X}")
 }
 
-/// The id of the nth participant.
+/// Returns the id of the nth participant.
 pub(crate) fn participant(n: u64) -> String {
     format!("D0{n:030X}")
 }
 
-/// What identifies the nth token together with the pass code.
+/// Returns the identifier that names the nth token together with the pass code.
 pub(crate) fn identifier(n: u64) -> String {
     format!("user{n}@example.com")
 }
 
-/// The records of which everything else is a copy, as lines for `import`.
+/// Returns the records that are copied, as lines for `import`.
 pub(crate) fn fixtures() -> String {
-    // Codes at will.
+    // Codes without limits in practice.
     let definition = json!({
         "verification_code_length": 10, "otp_length": 8, "otp_lifetime_seconds": 600, "pass_code": {"min_length": 8},
         "issue": {"burst": 1000, "cooldown_seconds": 0, "per_day": 10000},
@@ -98,7 +98,7 @@ fn token(unit: &str, business_unit: &str) -> Value {
     json!({"access_token": token})
 }
 
-/// The nth card of a campaign, for an owner, as a record for `import`.
+/// Returns the nth card of a campaign, for an owner, as a record for `import`.
 pub(crate) fn card(n: u64, owner: u64) -> Value {
     let mut token = json!({
         "number": format!("CT{n:010}"), "life_cycle_state": "EFFECTIVE", "authentication_code": format!("CC{n:030}"),
@@ -117,14 +117,14 @@ fn texts(token: &mut Value, each: u8) {
     }
 }
 
-/// A database, reached past the service.
+/// A database, accessed without the service.
 pub(crate) enum Sql {
     Postgres { database: String },
     Sqlite(Connection),
 }
 
 impl Sql {
-    /// The file of SQLite.
+    /// Opens a SQLite file.
     pub(crate) fn sqlite(file: &Path) -> Result<Self> {
         Ok(Self::Sqlite(Connection::open(file)?))
     }
@@ -140,7 +140,7 @@ impl Sql {
         Ok(())
     }
 
-    /// The names of a table's columns.
+    /// Returns the names of the columns of a table.
     pub(crate) fn columns(&self, cluster: Option<&Cluster>, table: &str) -> Result<Vec<String>> {
         match self {
             Self::Sqlite(connection) => {
@@ -161,7 +161,7 @@ impl Sql {
         matches!(self, Self::Sqlite(_))
     }
 
-    /// The expression of an id: a letter, a zero, and a number.
+    /// Returns an SQL expression of an id: a letter, a zero, and a number.
     pub(crate) fn id(&self, letter: char, n: &str) -> String {
         if self.is_sqlite() {
             format!("printf('{letter}0%030X', {n})")
@@ -171,7 +171,7 @@ impl Sql {
     }
 }
 
-/// Fills a database that holds the furniture with so many tokens.
+/// Fills a database that holds the fixtures with this number of tokens.
 pub(crate) fn tokens(sql: &Sql, cluster: Option<&Cluster>, tokens: u64) -> Result<()> {
     let owners = owners(tokens);
     let owner = format!("(n + {}) / {TOKENS_PER_OWNER}", TOKENS_PER_OWNER - 1);
@@ -224,12 +224,12 @@ pub(crate) fn tokens(sql: &Sql, cluster: Option<&Cluster>, tokens: u64) -> Resul
     copy("access_token", tokens, &token)?;
     match sql {
         Sql::Sqlite(_) => sql.run(cluster, "ANALYZE; PRAGMA wal_checkpoint(TRUNCATE);"),
-        // One statement a call: it runs in no transaction.
+        // One statement per call, because VACUUM runs in no transaction.
         Sql::Postgres { .. } => sql.run(cluster, "VACUUM ANALYZE").and_then(|()| sql.run(cluster, "CHECKPOINT")),
     }
 }
 
-/// The columns of a token and its owners, and the joins: what a full answer takes, in one statement.
+/// Returns a query of a full answer in one statement: the columns of a token and its owners, and the joins.
 pub(crate) fn full_join(sql: &Sql, cluster: Option<&Cluster>) -> Result<String> {
     let tables = [
         ("t", "access_token"),

@@ -1,4 +1,4 @@
-//! What PostgreSQL is asked for each call, by its own count.
+//! The statements of each call, as PostgreSQL counts them.
 
 use anyhow::{Context, Result, ensure};
 use tokio::task::block_in_place;
@@ -9,13 +9,14 @@ use crate::options::Options;
 use crate::scenario::{Scenario, Script};
 
 const CALLS: u64 = 200;
-/// Enough to know a statement by.
-const LETTERS: usize = 110;
+/// Length of a statement in the output.
+const STATEMENT_LENGTH: usize = 110;
 
 /// Makes some calls of each scenario, and prints the statements of each.
-pub(crate) async fn count(how: &Options) -> Result<()> {
+pub(crate) async fn count(options: &Options) -> Result<()> {
     let settings = ["shared_preload_libraries=pg_stat_statements", "pg_stat_statements.track_utility=on"];
-    let environment = Environment::set_up(&how.binary, Kind::Postgres, how.tokens.min(10_000), &settings).await?;
+    let environment =
+        Environment::set_up(&options.binary, Kind::Postgres, options.tokens.min(10_000), &settings).await?;
     let (cluster, database) = (environment.cluster().context("a cluster")?, environment.url()?.1);
     let psql = |sql: &str| block_in_place(|| cluster.psql(&database, sql));
     psql("CREATE EXTENSION pg_stat_statements")?;
@@ -30,13 +31,13 @@ pub(crate) async fn count(how: &Options) -> Result<()> {
             let (status, _) = caller.unary(script.next_call()).await?;
             ensure!(status == 0, "{} answers {status}", scenario.name());
         }
-        // The questions of whether the database answers are not part of a call.
+        // The statements of health checks are not part of a call.
         let rows = psql(&format!(
             "SELECT round(calls / {CALLS}.0, 2), round((total_exec_time * 1000 / {CALLS})::numeric, 1), \
-             regexp_replace(left(query, {LETTERS}), '\\s+', ' ', 'g') FROM pg_stat_statements \
+             regexp_replace(left(query, {STATEMENT_LENGTH}), '\\s+', ' ', 'g') FROM pg_stat_statements \
              WHERE query NOT LIKE '%pg_stat_statements%' AND query <> 'SELECT $1' ORDER BY calls DESC, query"
         ))?;
-        // What it has switched off would be in the way of others.
+        // Restores the token that was set as not effective, for the next scenario.
         if let Some(call) = script.last() {
             caller.unary(call).await?;
         }

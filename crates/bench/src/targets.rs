@@ -1,35 +1,35 @@
-//! What was aimed at, beside what was measured.
+//! The targets and the measured values.
 
 use crate::contestants::{Contestant, Loop, Results, Sample, Subject};
 use crate::scenario::Scenario;
 
-/// One line: a ratio or an amount, and its limit.
+/// A target: a ratio or an amount, and its limit.
 pub(crate) struct Target {
     pub(crate) what: &'static str,
     pub(crate) measured: Option<f64>,
-    /// Nothing was aimed at where there is none.
+    /// The limit; `None`: the value is only reported.
     pub(crate) limit: Option<f64>,
-    /// Is more better?
+    /// Whether the limit is a minimum.
     pub(crate) at_least: bool,
     pub(crate) unit: &'static str,
 }
 
 impl Target {
-    /// Was it reached? Nobody knows, where nothing was measured.
+    /// Returns whether the target was reached; `None` without a measurement or a limit.
     pub(crate) fn reached(&self) -> Option<bool> {
         let (measured, limit) = self.measured.zip(self.limit)?;
         Some(if self.at_least { measured >= limit } else { measured <= limit })
     }
 }
 
-/// Eight callers at once: as many as the database has connections.
+/// Eight concurrent callers: the number of connections of the database.
 pub(crate) const EIGHT_CALLERS: Loop = Loop::Closed(8);
-/// More than the database has connections.
+/// More concurrent callers than connections of the database.
 pub(crate) const MANY_CALLERS: Loop = Loop::Closed(64);
-/// As one busy client would.
+/// The rate of one busy client.
 pub(crate) const STEADY_RATE: Loop = Loop::Open(1_000);
 
-/// What is measured on PostgreSQL, contestants side by side.
+/// Returns the subjects on PostgreSQL, contestants side by side.
 pub(crate) fn on_postgres(peer: bool) -> Vec<Subject> {
     use Contestant::{Empty, Peer, RememberingPeer, Service, Sql};
     use Scenario::{Create, GatewayShow, PassCode, Show, ShowBesideHashing, ShowFields};
@@ -59,7 +59,7 @@ pub(crate) fn on_postgres(peer: bool) -> Vec<Subject> {
     all.into_iter().filter(|(_, _, who)| peer || ![Peer, RememberingPeer].contains(who)).collect()
 }
 
-/// What is measured on SQLite.
+/// The subjects on SQLite.
 pub(crate) const ON_SQLITE: [Subject; 5] = [
     (Scenario::Show, EIGHT_CALLERS, Contestant::Service),
     (Scenario::Show, EIGHT_CALLERS, Contestant::Empty),
@@ -68,20 +68,20 @@ pub(crate) const ON_SQLITE: [Subject; 5] = [
     (Scenario::Create, MANY_CALLERS, Contestant::Service),
 ];
 
-/// What does not come out of [`Results`].
+/// Measurements that are not in [`Results`].
 #[derive(Default)]
 pub(crate) struct Amounts {
     /// Milliseconds from the start of the process to the first answer.
     pub(crate) first_call: Option<f64>,
-    /// MiB.
+    /// Resident memory of the idle service, in MiB.
     pub(crate) idle: Option<f64>,
-    /// MiB.
+    /// Highest resident memory under load, in MiB.
     pub(crate) loaded: Option<f64>,
-    /// Cards a second.
+    /// Imported cards per second.
     pub(crate) imported: Option<f64>,
 }
 
-/// All targets.
+/// Returns all targets.
 pub(crate) fn all(postgres: &Results, sqlite: &Results, amounts: &Amounts) -> Vec<Target> {
     use Contestant::{Empty, Peer, RememberingPeer, Service, Sql};
     use Scenario::{Create, GatewayShow, PassCode, Show, ShowBesideHashing, ShowFields};
@@ -170,7 +170,7 @@ pub(crate) fn all(postgres: &Results, sqlite: &Results, amounts: &Amounts) -> Ve
     ]
 }
 
-/// The CPU of all who work for a call.
+/// Returns the CPU time of the server and its database.
 pub(crate) fn total(sample: &Sample) -> f64 {
     sample.server + sample.database
 }

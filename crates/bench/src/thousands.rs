@@ -1,6 +1,6 @@
-//! Numbers for people.
+//! Numbers for readers.
 
-/// With commas.
+/// Returns a number with commas.
 pub(crate) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
