@@ -1,12 +1,12 @@
-//! A value that is put in place of others: an answer that repeats it would have repeated a secret.
+//! A value that replaces others: an answer that repeats it would have repeated a secret.
 
 use prost_reflect::{DynamicMessage, ReflectMessage, Value};
 use serde_json::Value as Json;
 
-/// No answer contains it by itself.
+/// The value. No answer contains it otherwise.
 pub(crate) const CANARY: &str = "hushed7value";
 
-/// Puts the canary in place of every text and number below the members that `hide` names by their keys.
+/// Replaces every text and number below the members whose keys `hide` accepts by the canary.
 pub(crate) fn in_json(value: &mut Json, hide: &impl Fn(&str) -> bool) {
     match value {
         Json::Object(members) => {
@@ -23,7 +23,7 @@ pub(crate) fn in_json(value: &mut Json, hide: &impl Fn(&str) -> bool) {
     }
 }
 
-/// Puts the canary in place of every text of a message. Masks stay: an error may repeat the names of fields.
+/// Replaces every text of a message by the canary. Masks stay, because an error may repeat the names of fields.
 pub(crate) fn in_message(message: &mut DynamicMessage) {
     if message.descriptor().package_name() == "google.protobuf" {
         return;

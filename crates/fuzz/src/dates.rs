@@ -23,8 +23,8 @@ static STAGES: LazyLock<[RecordingGateway; 5]> = LazyLock::new(|| {
     ZONES.map(|time_zone| RecordingGateway::new(GatewayConfig { time_zone, ..GatewayConfig::default() }))
 });
 
-/// Dates in texts, in several zones: an import and the gateway read the same instant, and an answer that shows it is read as a date
-/// that is shown alike and changes nothing that is stored.
+/// Dates in texts, in several zones. Asserts that an import and the gateway read the same instant, and that the text of an answer
+/// is read as a date with the same text, so that writing it back changes nothing.
 pub fn dates(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     for (zone, gateway) in ZONES.into_iter().zip(&*STAGES) {
@@ -43,7 +43,7 @@ pub fn dates(data: &[u8]) {
     }
 }
 
-/// The moment that the gateway makes of a text.
+/// Returns the instant that the gateway reads from a text.
 fn posted(gateway: &RecordingGateway, text: &str) -> Option<(i64, i32)> {
     let body = json!({ "udf_date_1": text }).to_string().into_bytes();
     let answer = gateway.call(Method::POST, "/v1/access_tokens/create", body).expect("a path");
@@ -54,7 +54,7 @@ fn posted(gateway: &RecordingGateway, text: &str) -> Option<(i64, i32)> {
     Some((date.seconds, date.nanos))
 }
 
-/// The text that the gateway makes of a moment, in seconds and nanoseconds.
+/// Returns the text that the gateway writes for an instant, in seconds and nanoseconds.
 fn answered(gateway: &RecordingGateway, (seconds, nanos): (i64, i32)) -> String {
     let date = Some(Timestamp { seconds, nanos });
     let token = v1::AccessToken { udf_date_1: date, ..v1::AccessToken::default() };

@@ -10,12 +10,12 @@ use serde_json::Value;
 use crate::canary::{self, CANARY};
 use crate::ports::{Counting, PlainSecrets};
 
-/// Members that hold secrets, or what is as good as one.
+/// Members that hold secrets, or values that are as good as a secret.
 const SECRET: [&str; 6] =
     ["authentication_code", "pass_code", "password", "password_hash", "verification_code", "one_time_password"];
 
-/// Files to import: taken apart line by line or document by document, and each record worked through in memory. A record
-/// that is in is unchanged when it comes again, a file means the same whenever it is read, and no error repeats a secret.
+/// Files to import, split into lines or documents, with each record applied in memory. Asserts that a record that comes again
+/// changes nothing, that a file is always read in the same way, and that no error repeats a secret.
 pub fn import(data: &[u8]) {
     let found = pieces(data).expect("memory can be read");
     assert_eq!(pieces(data).expect("memory can be read"), found);
@@ -37,7 +37,7 @@ pub fn import(data: &[u8]) {
     work_through(&hidden.collect::<Vec<_>>(), size, CANARY);
 }
 
-/// Pieces come in the order of their lines; a file of good lines is its lines.
+/// Asserts that pieces come in the order of their lines, and that a file of good lines consists of its lines.
 fn in_order(data: &[u8], found: &[(usize, Result<String, String>)]) {
     let lines = data.split(|byte| *byte == b'\n').count();
     assert!(found.is_sorted_by_key(|(line, _)| *line) && found.iter().all(|(line, _)| (1..=lines).contains(line)));
@@ -50,7 +50,7 @@ fn in_order(data: &[u8], found: &[(usize, Result<String, String>)]) {
     }
 }
 
-/// Adds every record, and those that are accepted once more.
+/// Imports every record, and those that are accepted once more.
 fn work_through(records: &[Record], size: usize, secret: &str) -> ImportChanges {
     let reference = Reference::empty(Organisation::new("ORG", "DEMO"));
     let (stored, random) = (Stored::default(), Counting::default());
@@ -77,12 +77,12 @@ fn work_through(records: &[Record], size: usize, secret: &str) -> ImportChanges 
     batch.into_changes()
 }
 
-/// A message names fields, some of them by the keys of the record, with what is known in their place.
+/// Asserts a maximum length: a message names fields, some of them by the keys of the record, with the known names.
 fn short(error: &Error, size: usize) {
     assert!(error.message().len() <= 2_000 * (1 + error.violations().len()) + 2 * size, "{error}");
 }
 
-/// The same text with nothing but canaries for secrets.
+/// Returns the same text with canaries in place of secrets.
 fn hide_secrets(text: &str) -> Option<String> {
     let members: Object = serde_json::from_str(text).ok()?;
     let mut value = Value::Object(members);

@@ -19,12 +19,12 @@ const MESSAGES: [fn(&Value); 26] = messages!(
     ListAccessTokensResponse ExplainAccessTokenResponse
 );
 
-/// JSON by the canonical mapping: what is read as a message is written and read again as the same message.
+/// JSON by the canonical mapping. Asserts that a message that was read is written and read again as the same message.
 pub fn json(data: &[u8]) {
     let Some((message, text)) = select(&MESSAGES, data) else { return };
     let Ok(mut value) = serde_json::from_slice::<Value>(text) else { return };
     message(&value);
-    // And with nothing but wrong values, none of which may be repeated.
+    // The same with wrong values only, none of which may be repeated.
     canary::in_json(&mut value, &|_| true);
     message(&value);
 }
@@ -36,7 +36,7 @@ fn round_trip<M: Message + Name + Default + PartialEq>(value: &Value) {
             let again: M = from_value(&written).unwrap_or_else(|faults| panic!("{written} is refused: {faults:?}"));
             if masks_survive(value) {
                 assert_eq!(to_value(&again), written);
-                // Bytes, because a number that is none is not equal to itself.
+                // Bytes are compared, because NaN is not equal to itself.
                 assert_eq!(again.encode_to_vec(), message.encode_to_vec(), "{written}");
             }
             assert!(M::decode(message.encode_to_vec().as_slice()).is_ok());
@@ -51,7 +51,8 @@ fn round_trip<M: Message + Name + Default + PartialEq>(value: &Value) {
     }
 }
 
-/// A mask may hold paths that no field has, such as `_a`, and only those of fields survive camel case.
+/// Returns whether all paths of masks are names of fields. A mask may hold other paths, such as `_a`, which do not survive camel
+/// case.
 fn masks_survive(message: &Value) -> bool {
     let names = ["fields_set", "fieldsSet", "update_mask", "updateMask", "null_fields", "nullFields"];
     names.iter().filter_map(|field| message.get(field)?.as_str()).all(|mask| {

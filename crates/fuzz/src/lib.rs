@@ -1,8 +1,8 @@
-//! What outsiders send, taken in as the service takes it in: one function for each kind of input. Each asserts more than
-//! that nothing panics, and takes any bytes.
+//! Fuzz targets: one function for each kind of input that clients send. Each reads any bytes as the service reads them, and asserts
+//! more than that nothing panics.
 //!
-//! libFuzzer calls them (`tests/fuzz`, by `scripts/fuzz`), and so does a test, with everything that a fuzzer has found worth
-//! keeping. `docs/fuzzing.md` says what each asserts.
+//! libFuzzer calls the targets (`tests/fuzz`, by `scripts/fuzz`), and so does a test with all inputs of the corpus.
+//! `docs/fuzzing.md` describes the assertions.
 
 mod canary;
 mod dates;
@@ -27,10 +27,10 @@ pub use pages::pages;
 pub use policies::policies;
 pub use sessions::sessions;
 
-/// A function that takes any bytes, and panics where something does not hold.
+/// A function that accepts any bytes, and panics if an assertion fails.
 pub type Target = fn(&[u8]);
 
-/// Every target by its name.
+/// All targets, by name.
 pub const TARGETS: [(&str, Target); 10] = [
     ("dates", dates),
     ("gateway_body", gateway_body),

@@ -7,8 +7,8 @@ use prost_types::{FieldMask, Timestamp};
 
 const SHOW_ACCESS_TOKEN: &str = "/accesstoken.v1.AccessTokenService/ShowAccessToken";
 
-/// Field masks: names of fields survive camel case, a request with nothing but them is accepted and one with others is not,
-/// and choosing twice is choosing once.
+/// Field masks. Asserts that names of fields survive camel case, that a request with only such names is accepted and one with
+/// others is not, and that selecting twice gives the same as selecting once.
 pub fn masks(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let mask = field_mask_from_str(text);
@@ -42,7 +42,7 @@ fn accepted(mask: &FieldMask, all_known: bool) {
         assert!(error.violations().iter().all(|fault| fault.field == "fields_set"), "{error}");
         assert!(error.message().len() < 8_000, "{}", error.message().len());
     }
-    // What is not known as it stands may be once it is spelled as in the contract, or blank, or a star.
+    // An unknown path may become known in the spelling of the contract, or be blank, or a star.
     assert!(converted.is_ok() || !all_known, "{mask:?} is refused");
 }
 

@@ -9,11 +9,11 @@ use prost_reflect::{DynamicMessage, FieldDescriptor, MessageDescriptor};
 use crate::canary::{self, CANARY};
 use crate::selection::select;
 
-/// Headers that clients accept.
+/// Size of headers that clients accept.
 const MAX_HEADER_BYTES: usize = 8 * 1_024;
 
-/// Requests on the wire, as the rules get them: whatever the encoding, the same request; and an error names fields of the
-/// request, repeats no value, and fits into the headers of an answer.
+/// Requests on the wire. Asserts that the encoding does not change the request, and that an error names fields of the request,
+/// repeats no value, and fits into the headers of an answer.
 pub fn messages(data: &[u8]) {
     let Some((method, bytes)) = select(methods(), data) else { return };
     let Some(converted) = convert(&method.grpc_path, bytes) else { return };
@@ -43,7 +43,7 @@ fn refused(error: &Error, request: &MessageDescriptor) {
     assert!(size <= MAX_HEADER_BYTES, "{size} bytes of headers");
 }
 
-/// Does the path name a field of the message, or a oneof of it?
+/// Returns whether the path names a field or a oneof of the message.
 fn names_a_field(message: &MessageDescriptor, path: &str) -> bool {
     let (name, below) = path.split_once('.').map_or((path, None), |(name, below)| (name, Some(below)));
     let name = name.split('[').next().unwrap_or_default();

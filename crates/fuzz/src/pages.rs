@@ -2,7 +2,7 @@ use access_tokens_domain::{Reason, page, text};
 
 const QUERY: &str = "7/accounts_receivable/A1/None";
 
-/// Page tokens: one that is accepted is the one that was given out, and no other text means the same.
+/// Page tokens. Asserts that an accepted token is one that was issued, and that no other text has the same meaning.
 pub fn pages(data: &[u8]) {
     let Ok(token) = std::str::from_utf8(data) else { return };
     match page::check(QUERY, token).and_then(|()| page::position(token)) {

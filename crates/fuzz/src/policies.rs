@@ -5,7 +5,8 @@ use access_tokens_domain::policy::{CodePolicy, Format, Policy};
 use crate::canary::CANARY;
 use crate::ports::Counting;
 
-/// Policies as an import brings them: read, written, read again; the bound on guesses is a chance, and holds what it says.
+/// Policies of an import. Asserts that they are written and read again unchanged, and that the bound on guesses is a probability
+/// and holds.
 pub fn policies(data: &[u8]) {
     let Ok(policy) = serde_json::from_slice::<Policy>(data) else { return };
     let written = serde_json::to_string(&policy).expect("a policy can be written");
@@ -32,7 +33,7 @@ pub fn policies(data: &[u8]) {
     codes(&policy.pass_code);
 }
 
-/// What the service draws is what it would accept; what it refuses, it does not repeat.
+/// Asserts that the service accepts the codes that it draws, and does not repeat those that it refuses.
 fn codes(rules: &CodePolicy) {
     let drawn = rules.random(&Counting::default()).expect("drawn");
     let digits_do = rules.min_letters == 0 && rules.min_special == 0;

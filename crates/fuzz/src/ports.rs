@@ -1,4 +1,4 @@
-//! Keys and chance that are the same whenever an input comes again.
+//! Keys and random bytes that are the same for each run of an input.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -6,7 +6,7 @@ use access_tokens_domain::Result;
 use access_tokens_domain::ports::{BoxFuture, HashWork, Purpose, Random, Secrets, Verdict};
 use access_tokens_domain::secret::{CodeHash, PassCodeHash, SealedCode, Secret};
 
-/// Bytes in ascending order.
+/// Random bytes in ascending order.
 #[derive(Default)]
 pub(crate) struct Counting(AtomicU8);
 

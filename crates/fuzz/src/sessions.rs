@@ -5,10 +5,10 @@ use access_tokens_domain::session::Session;
 use access_tokens_secrets::KeyRing;
 use chrono::DateTime;
 
-/// Of tests only.
+/// A key for tests.
 const RING: &str = "a AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
-/// Session tokens: what is read is exactly what was signed, for every session; and nothing but that is read.
+/// Session tokens. Asserts that every signed session is read exactly as it was signed, and that nothing else is read.
 pub fn sessions(data: &[u8]) {
     static TOKENS: LazyLock<SessionTokens> =
         LazyLock::new(|| SessionTokens::new(&KeyRing::parse(RING).expect("a good ring")));
@@ -24,11 +24,11 @@ pub fn sessions(data: &[u8]) {
     let Some(time) = DateTime::from_timestamp(seconds, 0) else { return };
     let unit = Some(unit).filter(|unit| !unit.is_empty());
     let session = Session { id, organisation, user, unit, issued_at: time, expires_at: time, api_key: None };
-    // The text is the names as well.
+    // The text serves as the names as well.
     let names = ClaimNames { user: text.to_owned(), organisation: text.to_owned(), unit: session.unit.clone() };
     let form = if seconds % 2 == 0 { ClaimForm::Ids } else { ClaimForm::Names(&names) };
     let token = TOKENS.sign(&session, form).expect("signed");
-    // Longer ones are not even decoded.
+    // Longer tokens are not even decoded.
     if token.expose().len() <= 8 * 1_024 {
         assert_eq!(TOKENS.read(token.expose()).as_deref(), Some(&session));
     }

@@ -1,4 +1,4 @@
-//! What fuzzers have found worth keeping, once more, without a fuzzer.
+//! Runs every target on the inputs of its corpus, without a fuzzer.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,4 +1,4 @@
-//! The application under test: the production stack over a real socket, with the clock in the test's hand.
+//! The application under test: the production stack over a real socket, with a clock that the test sets.
 
 use std::net::SocketAddr;
 use std::ops::Deref;
@@ -29,22 +29,22 @@ use tokio_stream::wrappers::TcpListenerStream;
 
 use crate::client::{Client, Refusal};
 
-/// The user that [`TestApp`] calls as: all permissions, a unit, a business unit.
+/// The user that [`TestApp`] calls as, with all permissions, a unit and a business unit.
 const TESTER: &str = r#"
 {"user": {"id": "tester", "username": "tester", "person_name": "Test user", "email": "tester@example.com", "permissions": ["access_tokens.read", "access_tokens.write", "access_tokens.lookup", "access_tokens.secrets", "directory.write", "admin"], "default_unit": {"id": "test-unit", "name": "Test unit", "business_unit": {"id": "test-bu", "name": "Test business unit"}}, "password": "correct horse"}}
 "#;
 
-/// What is served: over the socket, and by gateways in the same process.
+/// The services, for the socket and for gateways in the same process.
 pub(crate) struct Services {
     pub(crate) app: Arc<App<Database>>,
     pub(crate) health: Health,
 }
 
-/// A running server and a caller who may do everything. Dereferences to that caller.
+/// A running server and a client with all permissions. Dereferences to that client.
 pub struct TestApp {
     /// The time that the server sees.
     pub clock: Arc<ManualClock>,
-    /// The database underneath.
+    /// The database of the server.
     pub database: Arc<Database>,
     url: String,
     keys: String,
@@ -64,24 +64,24 @@ impl Deref for TestApp {
 }
 
 impl TestApp {
-    /// On a new SQLite file.
+    /// Starts the application on a new SQLite file.
     pub async fn sqlite() -> Self {
         let files = Arc::new(TempDir::new().expect("a temporary directory"));
         let url = format!("sqlite://{}", files.path().join("test.db").display());
         Self::prepared(url, Some(files)).await
     }
 
-    /// On a new PostgreSQL database, as a role that owns nothing in it.
+    /// Starts the application on a new PostgreSQL database, as a role that owns nothing in it.
     pub async fn postgres() -> Self {
         Self::prepared(migrated_by_another_role().await, None).await
     }
 
-    /// On a new database of the same kind.
+    /// Starts another application on a new database of the same kind.
     pub async fn another(&self) -> Self {
         if self.url.starts_with("sqlite:") { Self::sqlite().await } else { Self::postgres().await }
     }
 
-    /// On a new PostgreSQL database, behind a network that fails on command.
+    /// Starts the application on a new PostgreSQL database behind a fault proxy.
     pub async fn postgres_through_proxy() -> (Self, FaultProxy) {
         let url = tokio::task::block_in_place(postgres::create_database);
         let upstream = SocketAddr::from(([127, 0, 0, 1], postgres::shared().port()));
@@ -89,22 +89,22 @@ impl TestApp {
         (Self::prepared(proxy.through(&url), None).await, proxy)
     }
 
-    /// The address at which the server listens.
+    /// Returns the address of the server.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The URL of the database.
+    /// Returns the URL of the database.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Another server process on the same database.
+    /// Starts another server on the same database.
     pub async fn second_replica(&self) -> Self {
         self.replica_at(&self.url).await
     }
 
-    /// Another server process that finds the same database at another URL.
+    /// Starts another server that reaches the same database under another URL.
     pub async fn replica_at(&self, url: &str) -> Self {
         let files = self._files.clone();
         let mut replica = Self::start(url.to_owned(), self.keys.clone(), self.clock.clone(), files).await;
@@ -150,30 +150,30 @@ impl TestApp {
         Self { clock, database, url, keys, secrets, client, address, services, _files: files }
     }
 
-    /// The caller of this application with a new session: for tests in which hours pass.
+    /// Returns the client with a new session, for tests in which hours pass.
     pub async fn logged_in_again(&self) -> Client {
         let token = self.login("DEMO", "tester", "correct horse", None).await.expect("the tester logs in");
         self.client.with_session(&token)
     }
 
-    /// The keys of the server, for what a test hashes or compares itself.
+    /// Returns the keys of the server, for values that a test hashes or compares itself.
     pub fn secrets(&self) -> Arc<dyn Secrets> {
         Arc::clone(&self.secrets)
     }
 
-    /// A caller of DEMO with these permissions, for use cases that a test calls without a server.
+    /// Returns a caller of DEMO with these permissions, for use cases that a test calls without a server.
     pub async fn direct_caller(&self, permissions: &str) -> Caller {
         let organisation = self.database.organisation_by_name("DEMO").await.expect("a store").expect("DEMO");
         let permissions = Permissions::parse(permissions).expect("permissions");
         Caller { organisation: organisation.key, user: None, unit: None, permissions }
     }
 
-    /// What the server believes the time is.
+    /// Returns the time that the server sees.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
-    /// Sessions of PostgreSQL that idle in a transaction, of this database.
+    /// Returns the number of PostgreSQL sessions of this database that are idle in a transaction.
     pub fn sessions_idle_in_transaction(&self) -> u64 {
         let database = self.url.rsplit('/').next().unwrap_or_default();
         let sql = format!(
@@ -183,7 +183,7 @@ impl TestApp {
         count.trim().parse().expect("a count")
     }
 
-    /// A new user of an organisation with just these permissions, logged in.
+    /// Creates a user of an organisation with exactly these permissions, and logs in.
     pub async fn client(&self, organisation: &str, permissions: &str) -> Client {
         let user = format!("user with {permissions:?}");
         let names: Vec<_> = permissions.split(',').filter(|name| !name.is_empty()).collect();
@@ -193,7 +193,7 @@ impl TestApp {
         self.client.with_session(&token)
     }
 
-    /// A new API key of DEMO.
+    /// Creates an API key of DEMO.
     pub async fn add_api_key(&self, label: &str, permissions: &str) -> String {
         let names: Vec<_> = permissions.split(',').collect();
         let record = json!({"user": {"username": label, "permissions": names}}).to_string();
@@ -207,7 +207,7 @@ impl TestApp {
         made.key.expose().to_owned()
     }
 
-    /// Imports lines, all of which must go in. Answers how many were created, updated and unchanged.
+    /// Imports lines, none of which may be refused. Returns the numbers of created, updated and unchanged records.
     pub async fn import(&self, organisation: &str, lines: &str) -> (usize, usize, usize) {
         let results = self.import_results(organisation, lines).await;
         let count = |outcome: Outcome| {
@@ -220,12 +220,12 @@ impl TestApp {
         (count(Outcome::Created), count(Outcome::Updated), count(Outcome::Unchanged))
     }
 
-    /// Imports lines as the command does, and answers what became of each record.
+    /// Imports lines as the command does, and returns the result of each record.
     pub async fn import_results(&self, organisation: &str, lines: &str) -> Vec<Result<(Outcome, String), Refusal>> {
         self.import_with(Permissions::all(), organisation, lines).await
     }
 
-    /// The import, without a server before it.
+    /// Returns the import without a server.
     pub fn importer(&self) -> Importer<Database> {
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
         Importer::new(self.database.clone(), self.clock.clone(), random, self.secrets.clone())
@@ -265,7 +265,7 @@ impl TestApp {
     }
 }
 
-/// A PostgreSQL database that one role has migrated, for another one that only serves.
+/// Returns the URL of a PostgreSQL database that one role has migrated, for another role that only serves.
 async fn migrated_by_another_role() -> String {
     let url = tokio::task::block_in_place(postgres::create_database);
     let database = connect(&DatabaseOptions::new(&url)).await.expect("a database");

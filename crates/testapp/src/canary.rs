@@ -1,8 +1,7 @@
-//! Canaries: values that exist nowhere else, and a search for them in whatever a program leaves behind.
+//! Canaries: unique values, and a search for them in everything that a program leaves behind.
 //!
-//! A value is either given to the program ([`Canaries::secret`], [`Canaries::personal`]) or comes from it
-//! ([`Canaries::add`]). A [`Scan`] then looks for all of them in files, logs and answers, in every spelling in which a
-//! program may have written them down.
+//! A value is either given to the program ([`Canaries::secret`], [`Canaries::personal`]) or comes from it ([`Canaries::add`]). A
+//! [`Scan`] searches all of them in files, logs and answers, in every spelling in which a program may write them.
 //!
 //! ```
 //! use access_tokens_testapp::canary::Canaries;
@@ -28,39 +27,39 @@ pub use value::Kind;
 
 use value::Canary;
 
-/// 150 bits; and 75 in each half, which are looked for.
+/// Number of letters of a canary: 150 bits, and 75 bits in each half, because halves are searched as well.
 const RANDOM_LETTERS: usize = 32;
-/// What is shorter than this turns up by chance.
+/// Minimum length in bytes. Shorter values occur by chance.
 const MIN_LENGTH: usize = 8;
 
-/// All values of a run.
+/// All canaries of a run.
 #[derive(Default)]
 pub struct Canaries(Mutex<Vec<Canary>>);
 
 impl Canaries {
-    /// A new secret, in letters.
+    /// Returns a new secret, in letters.
     pub fn secret(&self, what: &str) -> String {
         self.letters(Kind::Secret, what)
     }
 
-    /// A new name, code or the like, in letters.
+    /// Returns a new personal value, in letters, such as a name.
     pub fn personal(&self, what: &str) -> String {
         self.letters(Kind::Personal, what)
     }
 
-    /// A new e-mail address.
+    /// Returns a new e-mail address.
     pub fn email(&self, what: &str) -> String {
         format!("{}@example.com", self.personal(what))
     }
 
-    /// A new number of so many digits.
+    /// Returns a new number with this number of digits.
     pub fn number(&self, kind: Kind, what: &str, digits: usize) -> String {
         let number = random(b"0123456789", digits);
         self.add(kind, what, &number);
         number
     }
 
-    /// A new card number, with the digits that may be shown.
+    /// Returns a new card number, with the digits that may be shown.
     pub fn card(&self, what: &str) -> String {
         let digits = random(b"0123456789", 12);
         let masked = format!("{}******{}", &digits[..8], &digits[8..]);
@@ -68,24 +67,24 @@ impl Canaries {
         masked
     }
 
-    /// A value that somebody else made.
+    /// Adds a value that the program made.
     pub fn add(&self, kind: Kind, what: &str, value: impl AsRef<[u8]>) {
         let value = value.as_ref().to_vec();
         assert!(value.len() >= MIN_LENGTH, "{what} is too short to be told from chance");
         self.list().push(Canary { kind, what: what.to_owned(), value });
     }
 
-    /// How many there are.
+    /// Returns the number of canaries.
     pub fn count(&self) -> usize {
         self.list().len()
     }
 
-    /// How many there are of this name.
+    /// Returns the number of canaries with this name.
     pub fn count_of(&self, what: &str) -> usize {
         self.list().iter().filter(|canary| canary.what == what).count()
     }
 
-    /// A search for those that are there by now.
+    /// Returns a search for the canaries that exist now.
     pub fn scan(&self) -> Scan {
         Scan::new(self.list().clone())
     }

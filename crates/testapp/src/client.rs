@@ -1,4 +1,4 @@
-//! A caller: requests and answers as JSON in the contract's names, refusals taken apart.
+//! A gRPC client: requests and answers as JSON with the names of the contract, and refusals with their details.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -19,7 +19,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 
-/// Who calls, and where.
+/// A gRPC client with its credentials.
 #[derive(Clone)]
 pub struct Client {
     channel: Channel,
@@ -28,10 +28,10 @@ pub struct Client {
     deadline: Option<Duration>,
 }
 
-/// Why a call was refused.
+/// A refusal of a call.
 #[derive(Debug)]
 pub struct Refusal {
-    /// The reason in ErrorInfo; empty where there is none.
+    /// The reason in ErrorInfo, or an empty text.
     pub reason: String,
     status: Status,
     violations: Vec<(String, String)>,
@@ -50,32 +50,32 @@ impl Refusal {
         }
     }
 
-    /// The refusal that a caller over gRPC would see.
+    /// Returns the refusal that a gRPC client would receive for a domain error.
     pub fn from_domain(error: &access_tokens_domain::Error) -> Self {
         Self::new(from_error(error))
     }
 
-    /// The gRPC code.
+    /// Returns the gRPC code.
     pub fn code(&self) -> Code {
         self.status.code()
     }
 
-    /// How long the server asks to wait before the call is made again.
+    /// Returns the time after which the server asks to repeat the call.
     pub fn retry_after(&self) -> Option<Duration> {
         self.status.get_details_retry_info().and_then(|info| info.retry_delay)
     }
 
-    /// The fields at fault, in order.
+    /// Returns the fields at fault, in order.
     pub fn fields(&self) -> Vec<&str> {
         self.violations.iter().map(|(field, _)| field.as_str()).collect()
     }
 
-    /// A fact for machines; empty when it is absent.
+    /// Returns a value of the metadata of ErrorInfo, or an empty text.
     pub fn metadata(&self, key: &str) -> String {
         self.metadata.get(key).cloned().unwrap_or_default()
     }
 
-    /// Everything that is said for people.
+    /// Returns all texts of the refusal.
     pub fn text(&self) -> String {
         let fields: Vec<_> = self.violations.iter().map(|(field, text)| format!("{field}: {text}")).collect();
         format!("{} {} [{}]", self.reason, self.status.message(), fields.join("; "))
@@ -83,37 +83,37 @@ impl Refusal {
 }
 
 impl Client {
-    /// A caller without a session, over a channel.
+    /// Returns a client without a session, over a channel.
     pub fn over(channel: Channel) -> Self {
         Self { channel, header: "authorization", value: String::new(), deadline: None }
     }
 
-    /// A caller without a session, of a server at an address.
+    /// Returns a client without a session, of a server at an address.
     pub fn connect(address: SocketAddr) -> Self {
         Self::over(Channel::from_shared(format!("http://{address}")).expect("a URI").connect_lazy())
     }
 
-    /// This caller itself, where a [`super::TestApp`] stands for it.
+    /// Returns this client. A [`super::TestApp`] dereferences to it.
     pub fn caller(&self) -> &Self {
         self
     }
 
-    /// The same caller with another session.
+    /// Returns the same client with another session.
     pub fn with_session(&self, token: &str) -> Self {
         Self { header: "authorization", value: format!("Bearer {token}"), ..self.clone() }
     }
 
-    /// The same caller with an API key in place of a session.
+    /// Returns the same client with an API key in place of a session.
     pub fn with_api_key(&self, key: &str) -> Self {
         Self { header: "x-api-key", value: key.to_owned(), ..self.clone() }
     }
 
-    /// The same caller, who waits only so long.
+    /// Returns the same client with a deadline.
     pub fn with_deadline(&self, deadline: Duration) -> Self {
         Self { deadline: Some(deadline), ..self.clone() }
     }
 
-    /// The session token of this caller.
+    /// Returns the session token of this client.
     pub fn session(&self) -> &str {
         self.value.strip_prefix("Bearer ").unwrap_or_default()
     }
@@ -136,7 +136,7 @@ impl Client {
         self.unary("AccessTokenService", method, &request).await
     }
 
-    /// Calls a unary method of the contract, which says what its messages are: no list of methods is kept here.
+    /// Calls a unary method. The descriptors of the contract determine its messages, so there is no list of methods here.
     async fn unary(&self, service: &str, method: &str, request: &Value) -> Result<Value, Refusal> {
         let path = format!("/accesstoken.v1.{service}/{method}");
         let method = options::method(&path).unwrap_or_else(|| panic!("there is no method {path}"));
@@ -173,12 +173,12 @@ impl Client {
         }
     }
 
-    /// Creates a token with a number that JSON cannot say.
+    /// Creates a token with a number that JSON cannot express.
     pub async fn create_with_float(&self, number: f64) -> Result<(), Refusal> {
         self.create(CreateAccessTokenRequest { udf_float_2: Some(number), ..Default::default() }).await
     }
 
-    /// Creates a token with a date that JSON cannot say.
+    /// Creates a token with a date that JSON cannot express.
     pub async fn create_with_date(&self, seconds: i64, nanos: i32) -> Result<(), Refusal> {
         let date = prost_types::Timestamp { seconds, nanos };
         self.create(CreateAccessTokenRequest { udf_date_3: Some(date), ..Default::default() }).await
@@ -189,12 +189,12 @@ impl Client {
         service.create_access_token(self.request(request)).await.map(|_| ()).map_err(Refusal::new)
     }
 
-    /// Imports records over the directory RPC, whatever was changed since.
+    /// Imports records over the directory RPC, and overwrites existing ones.
     pub async fn import_directory(&self, records: &[Value]) -> Result<ImportDirectoryResponse, Refusal> {
         self.import_directory_as(records, Existing::Overwrite, false).await
     }
 
-    /// Imports records over the directory RPC, or checks them.
+    /// Imports records over the directory RPC, or only checks them.
     pub async fn import_directory_as(
         &self,
         records: &[Value],
@@ -212,7 +212,7 @@ impl Client {
         answer.map(tonic::Response::into_inner).map_err(Refusal::new)
     }
 
-    /// Logs in and answers the session token.
+    /// Logs in and returns the session token.
     pub async fn login(
         &self,
         organisation: &str,
@@ -225,18 +225,18 @@ impl Client {
         Ok(token_of(&answer))
     }
 
-    /// Opens a session with an API key.
+    /// Opens a session with an API key and returns its token.
     pub async fn login_with_api_key(&self, key: &str) -> Result<String, Refusal> {
         let caller = self.with_api_key(key);
         Ok(token_of(&caller.unary("AuthenticationService", "LoginWithApiKey", &json!({})).await?))
     }
 
-    /// Ends this caller's session.
+    /// Ends the session of this client.
     pub async fn release(&self) {
         self.try_release().await.expect("released");
     }
 
-    /// The same, or the refusal.
+    /// Ends the session of this client, or returns the refusal.
     pub async fn try_release(&self) -> Result<(), Refusal> {
         self.unary("AuthenticationService", "ReleaseToken", &json!({})).await.map(drop)
     }

@@ -11,22 +11,22 @@ use tonic::transport::Channel;
 
 use crate::app::TestApp;
 
-/// Where a gateway runs.
+/// The place of a gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deployment {
-    /// In the server's process, with nothing in between.
+    /// In the process of the server, without a connection.
     InProcess,
-    /// Elsewhere, with a connection to the server.
+    /// In another process, with a connection to the server.
     Separate,
 }
 
 impl TestApp {
-    /// A gateway in the server's process with its defaults, and the caller of this application.
+    /// Starts a gateway in the process of the server with default settings, and returns an HTTP client of it.
     pub async fn http(&self) -> HttpClient {
         self.gateway(Deployment::InProcess, GatewayConfig::default()).await
     }
 
-    /// A gateway, and the caller of this application.
+    /// Starts a gateway, and returns an HTTP client of it.
     pub async fn gateway(&self, deployment: Deployment, config: GatewayConfig) -> HttpClient {
         let router = match deployment {
             Deployment::InProcess => {

@@ -15,38 +15,38 @@ use tokio::task::JoinSet;
 
 use crate::client::{Client, Refusal};
 
-/// Records of one import call.
+/// Number of records per import.
 const IMPORT_BATCH: usize = 500;
-/// One in this many operations changes a pass code, which takes a hash.
+/// One in this number of operations changes a pass code, which needs a hash.
 const PASS_CODE_SHARE: u64 = 24;
 
-/// How much is done.
+/// Size and seed of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Size {
-    /// Cards that are imported over and over.
+    /// Number of cards that are imported again and again.
     pub cards: usize,
-    /// Callers beside the import.
+    /// Number of concurrent callers beside the import.
     pub callers: usize,
-    /// Acknowledged changes to make.
+    /// Number of acknowledged changes to make.
     pub changes: u64,
-    /// When to stop earlier.
+    /// Time at which the run ends at the latest.
     pub until: Instant,
-    /// Where chance begins.
+    /// Seed of all random choices.
     pub seed: u64,
 }
 
-/// What was found.
+/// The findings of a run.
 #[derive(Debug, Default)]
 pub struct Findings {
-    /// Acknowledged changes.
+    /// Number of acknowledged changes.
     pub changes: u64,
-    /// Imports that ran meanwhile.
+    /// Number of imports.
     pub imports: u64,
     /// Acknowledged changes that were undone.
     pub undone: Vec<String>,
     /// Codes of single use that worked twice.
     pub used_twice: Vec<String>,
-    /// Calls and records that were refused, though nothing was wrong with them.
+    /// Calls and records that were refused without a reason.
     pub refused: Vec<String>,
 }
 
@@ -59,7 +59,7 @@ impl Findings {
     }
 }
 
-/// A card, as the acknowledged calls leave it.
+/// A card in the state of the acknowledged calls.
 struct Card {
     number: String,
     code: String,
@@ -152,7 +152,7 @@ async fn prepare(importer: &Client, cards: &[Card]) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Imports all numbers again and again. Answers how often, and what was refused.
+/// Imports all numbers again and again. Returns the number of imports, and the records that were refused.
 async fn import(client: Client, numbers: Numbers, stopped: watch::Receiver<bool>) -> (u64, Vec<String>) {
     let (mut imports, mut refused) = (0, Vec::new());
     while !*stopped.borrow() {
@@ -207,7 +207,7 @@ impl Caller {
                 let mut request = card.with("pass_code", json!(card.pass_code));
                 request["new_pass_code"] = json!(next);
                 if card.identifier.is_empty() {
-                    // It was created without a pass code.
+                    // The card was created without a pass code.
                 } else if self.on(card).await && self.call("ChangePassCode", request).await.is_some() {
                     card.pass_code = next;
                     self.check_pass_code(card).await;
@@ -229,7 +229,7 @@ impl Caller {
         }
     }
 
-    /// Turns a card on that is off.
+    /// Sets a card as effective, if it is not.
     async fn on(&mut self, card: &mut Card) -> bool {
         if !card.effective {
             self.toggle(card).await;
@@ -244,7 +244,7 @@ impl Caller {
         }
     }
 
-    /// Asks for a one-time password, uses it, and presents it once more.
+    /// Issues a one-time password, uses it, and presents it once more.
     async fn use_once(&mut self, card: &mut Card) {
         if !self.on(card).await {
             return;
@@ -260,7 +260,7 @@ impl Caller {
         }
     }
 
-    /// Creates a card that is to be verified, has it imported like the others, and verifies it.
+    /// Creates a card that waits for verification, adds it to the import, and verifies it.
     async fn verify(&mut self) {
         let request = json!({"classification_identifier": {"id": "race verified"}});
         let Some(made) = self.call("CreateAccessToken", request).await else { return };
@@ -280,7 +280,7 @@ impl Caller {
         }
     }
 
-    /// Makes a call that changes something. A refusal is a finding: no other caller uses this card.
+    /// Makes a call that changes a card. A refusal is a finding, because no other caller changes this card.
     async fn call(&mut self, method: &str, request: Value) -> Option<Value> {
         match self.client.try_call(method, request).await {
             Ok(answer) => {
@@ -294,7 +294,7 @@ impl Caller {
         }
     }
 
-    /// Compares the card with what was acknowledged. What differs becomes the new state, so that it counts once.
+    /// Compares the card with the acknowledged state. A difference becomes the new state, so that it counts once.
     async fn check(&mut self, card: &Card) {
         let shown = match self.client.try_call("ShowAccessToken", card.identified()).await {
             Ok(shown) => shown,
@@ -307,7 +307,7 @@ impl Caller {
             ("udf_string_1", json!(card.text)),
         ];
         for (member, value) in expected {
-            // What is not set may be left out.
+            // The service may leave out a member that is not set.
             if shown.get(member).unwrap_or(&Value::Null) != &value {
                 self.found.undone.push(format!("{}: {member} is {}, not {value}", card.number, shown[member]));
             }

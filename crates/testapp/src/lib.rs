@@ -1,7 +1,7 @@
-//! The service under test: in the process of the test over a real socket, or as a program of its own; with a client for
-//! it, and what is checked of it as a whole.
+//! The service under test, in the process of the test over a real socket, or as a program; with a client, and checks of the service
+//! as a whole.
 //!
-//! It puts the crates of the service together as the server does. What tests of a single crate need is in `testkit`.
+//! It assembles the crates of the service as the server does. Support for tests of a single crate is in `testkit`.
 
 mod app;
 pub mod canary;

@@ -1,4 +1,4 @@
-//! The service as a process of its own: started from its binary, called over its port, stopped by signals.
+//! The service as a process: started from its binary, called over its ports, stopped by signals.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::ops::Range;
@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 
 use crate::client::Client;
 
-/// How long a start may take, on a busy machine with an unoptimised build.
+/// Maximum time of a start or a stop, on a busy machine with an unoptimised build.
 const PROCESS_TIMEOUT: Duration = Duration::from_secs(60);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
-/// Ports of servers. Linux takes those of outgoing connections from 32,768 on.
+/// Ports of servers. Linux uses ports from 32,768 on for outgoing connections.
 const SERVER_PORTS: Range<u16> = 10_000..32_000;
 
-/// Where a process works: a directory of its own, a database, ports for gRPC, for HTTP and for operators.
+/// An installation: a binary with a working directory, a database, and addresses for gRPC, HTTP and operators.
 #[derive(Clone)]
 pub struct Installation {
     binary: PathBuf,
@@ -36,27 +36,27 @@ pub struct Server {
 }
 
 impl Installation {
-    /// A place for the binary in a directory, on a database URL and free ports.
+    /// Returns an installation of a binary in a directory, with a database URL and free ports.
     pub fn new(binary: &str, directory: &Path, database: &str) -> Self {
         let (binary, directory) = (PathBuf::from(binary), directory.to_owned());
         let [address, http, ops] = free_addresses();
         Self { binary, directory, database: database.to_owned(), variables: Vec::new(), address, http, ops }
     }
 
-    /// The same place with one more environment variable.
+    /// Returns the same installation with one more environment variable.
     pub fn with(&self, name: &str, value: &str) -> Self {
         let mut installation = self.clone();
         installation.variables.push((name.to_owned(), value.to_owned()));
         installation
     }
 
-    /// The same place with other ports: one more replica.
+    /// Returns the same installation with other ports: one more replica.
     pub fn replica(&self) -> Self {
         let [address, http, ops] = free_addresses();
         Self { address, http, ops, ..self.clone() }
     }
 
-    /// The port on which its server will serve gRPC.
+    /// Returns the address on which its server will serve gRPC.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -66,12 +66,12 @@ impl Installation {
         self.http
     }
 
-    /// The port on which its server will serve operators.
+    /// Returns the address on which its server will serve operators.
     pub fn ops_address(&self) -> SocketAddr {
         self.ops
     }
 
-    /// The binary with these arguments.
+    /// Returns the command of the binary with these arguments.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
         command
@@ -81,7 +81,7 @@ impl Installation {
             .env("ACCESS_TOKENS__GRPC__LISTEN", self.address.to_string())
             .env("ACCESS_TOKENS__HTTP__LISTEN", self.http.to_string())
             .env("ACCESS_TOKENS__OPS__LISTEN", self.ops.to_string())
-            // It would beat the level that a test asks for.
+            // RUST_LOG would override the level that a test sets.
             .env_remove("RUST_LOG")
             .envs(self.variables.iter().cloned())
             .stdin(Stdio::null());
@@ -93,7 +93,7 @@ impl Installation {
         self.command(arguments).output().expect("the binary runs")
     }
 
-    /// Runs a command with a text on its standard input.
+    /// Runs a command with this standard input.
     pub fn run_with_input(&self, arguments: &[&str], input: &str) -> Output {
         use std::io::Write;
         let mut command = self.command(arguments);
@@ -110,7 +110,7 @@ impl Installation {
         child.wait_with_output().expect("the binary ends")
     }
 
-    /// Starts a server; its output goes to a file in the directory.
+    /// Starts a server. Its output goes to a file in the directory.
     pub fn start(&self, arguments: &[&str]) -> Server {
         let log = self.directory.join(format!("{}.log", self.address.port()));
         let log = std::fs::File::options().create(true).append(true).open(log).expect("a log file");
@@ -120,12 +120,12 @@ impl Installation {
         Server { child, address: self.address, http: self.http, ops: self.ops }
     }
 
-    /// What its servers have said.
+    /// Returns the output of its servers.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.directory.join(format!("{}.log", self.address.port()))).unwrap_or_default()
     }
 
-    /// Waits until `healthcheck` says that the server is ready.
+    /// Waits until `healthcheck` succeeds.
     pub fn wait_until_ready(&self) {
         let started = Instant::now();
         while !self.run(&["healthcheck"]).status.success() {
@@ -134,7 +134,7 @@ impl Installation {
         }
     }
 
-    /// Waits until somebody listens on the HTTP port: enough for a gateway, whose service may be away.
+    /// Waits until the HTTP port accepts connections. That is enough for a gateway, whose service may be unreachable.
     pub fn wait_until_listening(&self) {
         let started = Instant::now();
         while TcpStream::connect(self.http).is_err() {
@@ -145,38 +145,38 @@ impl Installation {
 }
 
 impl Server {
-    /// A caller without a session. Call it from within a runtime.
+    /// Returns a client without a session. Needs a runtime.
     pub fn client(&self) -> Client {
         Client::connect(self.address)
     }
 
-    /// The port on which it serves gRPC.
+    /// Returns the address on which it serves gRPC.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The port on which it serves HTTP.
+    /// Returns the address on which it serves HTTP.
     pub fn http_address(&self) -> SocketAddr {
         self.http
     }
 
-    /// The port on which it serves operators.
+    /// Returns the address on which it serves operators.
     pub fn ops_address(&self) -> SocketAddr {
         self.ops
     }
 
-    /// Has it not ended by itself?
+    /// Returns whether the process is running.
     pub fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Sends it a signal, such as `TERM`.
+    /// Sends a signal, such as `TERM`.
     pub fn signal(&self, name: &str) {
         let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().expect("kill");
         assert!(sent.success(), "the process is gone already");
     }
 
-    /// Asks it to stop, and answers its exit code and how long it took.
+    /// Sends SIGTERM, and returns the exit code and the time until the process ended.
     pub fn terminate(mut self) -> (Option<i32>, Duration) {
         let asked = Instant::now();
         self.signal("TERM");
@@ -189,7 +189,7 @@ impl Server {
         }
     }
 
-    /// Kills it as a crash would.
+    /// Kills the process, as a crash would.
     pub fn kill(mut self) {
         self.child.kill().expect("killed");
         self.child.wait().expect("a child");
@@ -209,12 +209,12 @@ pub fn free_address() -> SocketAddr {
     address
 }
 
-/// Returns three free addresses of this machine. Each port is handed out once by a process, and lies below those of outgoing
-/// connections: a port that the system chooses could become that of a connection of another test before the server binds it.
+/// Returns three free addresses of this machine. A process hands out each port once, and below the ports of outgoing connections: a
+/// port that the system chooses could be taken by a connection of another test before the server binds it.
 fn free_addresses() -> [SocketAddr; 3] {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let count = u32::from(SERVER_PORTS.end - SERVER_PORTS.start);
-    // Processes that run side by side begin at different ports.
+    // Concurrent processes begin at different ports.
     let first = std::process::id().wrapping_mul(97) % count;
     [(); 3].map(|()| {
         let ports = (0..count).map(|_| (first + NEXT.fetch_add(1, Ordering::Relaxed)) % count);

@@ -1,4 +1,4 @@
-//! A clock that moves only when it is told to.
+//! A clock that tests set.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -6,26 +6,26 @@ use std::time::Duration;
 use access_tokens_domain::ports::Clock;
 use access_tokens_domain::time::{Timestamp, stored_precision};
 
-/// 2026-01-15T12:00:00Z: where a clock begins that nobody set.
+/// 2026-01-15T12:00:00Z: the time that the clock shows at first.
 const START_SECONDS: i64 = 1_768_478_400;
 
-/// A clock for tests. It stands still between [`set`](Self::set) and [`advance`](Self::advance), so that a lifetime
-/// can be tested to the microsecond.
+/// A clock for tests. Its time changes only by [`set`](Self::set) and [`advance`](Self::advance), so that a lifetime can be tested
+/// to the microsecond.
 #[derive(Debug)]
 pub struct ManualClock(Mutex<Timestamp>);
 
 impl ManualClock {
-    /// A clock that shows this time.
+    /// Returns a clock that shows this time.
     pub fn at(time: Timestamp) -> Self {
         Self(Mutex::new(stored_precision(time)))
     }
 
-    /// Jumps to a time, forwards or backwards.
+    /// Sets the time, forwards or backwards.
     pub fn set(&self, time: Timestamp) {
         self.change(|now| *now = time);
     }
 
-    /// Moves forwards.
+    /// Advances the time.
     pub fn advance(&self, by: Duration) {
         self.change(|now| *now += by);
     }

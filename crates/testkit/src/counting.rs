@@ -1,5 +1,5 @@
-//! Ports that count: round trips to the store, and comparisons of secrets. What cannot be told apart takes equally
-//! many of both.
+//! Ports that count round trips to the store and comparisons of secrets. Two cases that a caller must not be able to distinguish
+//! need equal numbers of both.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,7 +22,7 @@ use access_tokens_domain::store::{
 use access_tokens_domain::strength::StoredStrength;
 use access_tokens_domain::time::Timestamp;
 
-/// A store that counts its calls, each of which is one round trip, and makes each take longer.
+/// A store that counts its calls, each of which is one round trip, and delays each of them.
 pub struct CountingStore<S> {
     inner: Arc<S>,
     calls: AtomicU64,
@@ -30,12 +30,12 @@ pub struct CountingStore<S> {
 }
 
 impl<S> CountingStore<S> {
-    /// Around a store.
+    /// Wraps a store.
     pub fn new(inner: Arc<S>, delay: Duration) -> Self {
         Self { inner, calls: AtomicU64::new(0), delay }
     }
 
-    /// Calls since the last time somebody asked.
+    /// Returns the number of calls since the last call of this function.
     pub fn take_calls(&self) -> u64 {
         self.calls.swap(0, Ordering::SeqCst)
     }
@@ -196,19 +196,19 @@ impl<S: Store> LedgerStore for CountingStore<S> {
     }
 }
 
-/// How many secrets were compared.
+/// Numbers of comparisons and hashes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Comparisons {
-    /// With a stored hash: these could have let somebody in.
+    /// Comparisons with a stored hash: these could have authenticated the caller.
     pub real: u64,
-    /// With nothing.
+    /// Comparisons with a dummy hash.
     pub idle: u64,
     /// New slow hashes.
     pub hashes: u64,
 }
 
 impl Comparisons {
-    /// The work of all comparisons.
+    /// Returns the number of slow operations.
     pub fn work(self) -> u64 {
         self.real + self.idle
     }
@@ -223,12 +223,12 @@ pub struct CountingSecrets {
 }
 
 impl CountingSecrets {
-    /// Around other secrets.
+    /// Wraps other secrets.
     pub fn new(inner: Arc<dyn Secrets>) -> Self {
         Self { inner, real: AtomicU64::new(0), idle: AtomicU64::new(0), hashes: AtomicU64::new(0) }
     }
 
-    /// Comparisons since the last time somebody asked.
+    /// Returns the numbers since the last call of this function.
     pub fn take(&self) -> Comparisons {
         let take = |counter: &AtomicU64| counter.swap(0, Ordering::SeqCst);
         Comparisons { real: take(&self.real), idle: take(&self.idle), hashes: take(&self.hashes) }

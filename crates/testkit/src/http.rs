@@ -238,32 +238,32 @@ pub async fn exchange_bytes(address: SocketAddr, request: &[u8], complete: bool,
 }
 
 impl HttpAnswer {
-    /// A header; empty when it is absent.
+    /// Returns a header, or an empty text if it is absent.
     pub fn header(&self, name: &str) -> &str {
         self.headers.iter().find(|(found, _)| found == name).map_or("", |(_, value)| value)
     }
 
-    /// The body as JSON.
+    /// Returns the body as JSON.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("{} is not JSON: {}", self.status, self.text))
     }
 
-    /// `status.code` of the envelope.
+    /// Returns `status.code` of the envelope.
     pub fn code(&self) -> String {
         self.json()["status"]["code"].as_str().expect("a code").to_owned()
     }
 
-    /// `status.description` of the envelope: the fields at fault.
+    /// Returns `status.description` of the envelope: the fields at fault.
     pub fn description(&self) -> String {
         self.json()["status"]["description"].as_str().expect("a description").to_owned()
     }
 
-    /// The reason of a refusal; empty when it is none.
+    /// Returns the reason of a refusal, or an empty text if the call succeeded.
     pub fn reason(&self) -> &str {
         self.header("x-error-reason")
     }
 
-    /// The data of a call that must have succeeded.
+    /// Returns the data of a call that must have succeeded.
     pub fn data(&self) -> Value {
         let mut envelope = self.json();
         let status = json!({"code": "OK", "description": "", "message": ""});
@@ -271,7 +271,7 @@ impl HttpAnswer {
         envelope["data"].take()
     }
 
-    /// A call that must have been refused for this reason. Answers the fields at fault.
+    /// Checks that the call was refused for this reason, and returns the fields at fault.
     pub fn refused(&self, reason: &str) -> String {
         assert_eq!(self.reason(), reason, "{}", self.text);
         assert!(self.json().get("data").is_none(), "{}", self.text);

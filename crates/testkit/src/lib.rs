@@ -1,7 +1,7 @@
-//! What tests need and production does not: PostgreSQL clusters, a fault proxy, a clock, seeded random numbers, known keys and an HTTP
-//! client. It does not know the server.
+//! Support for tests of any crate: PostgreSQL clusters, a fault proxy, a clock, seeded random numbers, known keys and an HTTP
+//! client. It does not depend on the server.
 //!
-//! Nothing here is skipped when something is missing: a test without its PostgreSQL fails and says how to get one.
+//! No test is skipped because something is missing: a test without PostgreSQL fails and says how to get it.
 
 pub mod clock;
 pub mod counting;

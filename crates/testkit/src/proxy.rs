@@ -1,6 +1,6 @@
-//! A TCP proxy that fails on command: it stands between a client and its server, and makes the network bad.
+//! A TCP proxy between a client and its server that injects faults of the network.
 //!
-//! Faults can be switched at any time and act on open connections too. Without faults it is a plain forwarder.
+//! Faults can be changed at any time and affect open connections too. Without faults it only forwards.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-/// A running proxy. Dropped, it closes what is open and stops listening.
+/// A running proxy. When it is dropped, it closes its connections and stops listening.
 #[derive(Debug)]
 pub struct FaultProxy {
     address: SocketAddr,
@@ -31,13 +31,13 @@ struct Faults {
     /// Bytes of answers that may still pass.
     budget: Option<usize>,
     ambush: Option<Ambush>,
-    /// Replaced by blanks in questions.
+    /// Text that is replaced by blanks in requests.
     blanked: Option<&'static str>,
-    /// Rises when everything that is open shall be reset.
+    /// Increases when all open connections must be reset.
     resets: u64,
 }
 
-/// Waits for one question.
+/// Waits for one request.
 #[derive(Debug, Clone, Copy)]
 struct Ambush {
     word: &'static str,
@@ -55,56 +55,56 @@ impl FaultProxy {
         Ok(Self { address, upstream, faults, connections, listener })
     }
 
-    /// Where it listens.
+    /// Returns the address of the proxy.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// A URL of the upstream, turned into one that goes through the proxy.
+    /// Returns the URL with the address of the proxy in place of the upstream.
     pub fn through(&self, url: &str) -> String {
         url.replace(&self.upstream.to_string(), &self.address.to_string())
     }
 
-    /// How many connections were accepted so far.
+    /// Returns the number of connections that were accepted so far.
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
 
-    /// Holds each piece of an answer for so long before it goes on. Zero switches it off for the pieces to come.
+    /// Delays each piece of an answer by this time. Zero ends the delay of later pieces.
     pub fn delay_answers(&self, delay: Duration) {
         self.faults.send_modify(|faults| faults.delay = delay);
     }
 
-    /// Lets nothing through in either direction while all connections stay open, as a broken link does. Switched off,
-    /// what was held arrives.
+    /// Holds everything in both directions, as a broken link does, while all connections stay open. When it is
+    /// switched off, the held bytes are forwarded.
     pub fn black_hole(&self, on: bool) {
         self.faults.send_modify(|faults| faults.black_hole = on);
     }
 
-    /// Lets so many more bytes of answers through, over all connections together. The connection that exceeds them is
-    /// reset, as is each one that is answered later. `cut_after(0)` loses the next answer, of a commit for instance.
+    /// Lets this number of further bytes of answers through, over all connections together. The connection that exceeds them is
+    /// reset, and so is each one with a later answer. `cut_after(0)` loses the next answer, for example that of a commit.
     pub fn cut_after(&self, bytes: usize) {
         self.faults.send_modify(|faults| faults.budget = Some(bytes));
     }
 
-    /// Resets the connection on which the next question with this word comes, such as `COMMIT`, in place of its answer.
-    /// Who asks cannot know whether the question was `forwarded`.
+    /// Resets the connection on which the next request with this word comes, such as `COMMIT`, in place of the answer. The client
+    /// cannot know whether the request was `forwarded`.
     pub fn cut_at_question(&self, word: &'static str, forwarded: bool) {
         self.faults.send_modify(|faults| faults.ambush = Some(Ambush { word, forwarded }));
     }
 
     /// Replaces a part of statements by blanks, such as ` FOR UPDATE`, before they reach the server. A statement is sent once for
-    /// each connection, so this comes before the client connects.
+    /// each connection, so this must be set before the client connects.
     pub fn blank(&self, part: &'static str) {
         self.faults.send_modify(|faults| faults.blanked = Some(part));
     }
 
-    /// Is that question still to come?
+    /// Returns whether that request has not come yet.
     pub fn waits_for_question(&self) -> bool {
         self.faults.borrow().ambush.is_some()
     }
 
-    /// Resets all connections. New ones are welcome.
+    /// Resets all connections. New ones are accepted.
     pub fn reset_all(&self) {
         self.faults.send_modify(|faults| faults.resets += 1);
     }
@@ -127,7 +127,7 @@ async fn accept(
     faults: watch::Sender<Faults>,
     connections: Arc<AtomicUsize>,
 ) {
-    // Aborting this task drops the set, and with it all connections.
+    // The end of this task drops the set, and with it all connections.
     let mut open = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
         connections.fetch_add(1, Ordering::SeqCst);
@@ -136,7 +136,7 @@ async fn accept(
     }
 }
 
-/// Forwards until both sides have finished. Where one fails or a fault says so, both get a reset.
+/// Forwards until both sides have finished. If one side fails or a fault requires it, both sides are reset.
 async fn forward(mut client: TcpStream, upstream: SocketAddr, faults: watch::Sender<Faults>) -> io::Result<()> {
     let mut resets = faults.subscribe();
     let before = resets.borrow_and_update().resets;
@@ -195,7 +195,7 @@ async fn pump(
     }
 }
 
-/// Replaces each occurrence of a part by blanks. The length stays, which messages of PostgreSQL state.
+/// Replaces each occurrence of a part by blanks. The length stays the same, because messages of PostgreSQL state it.
 fn blank(question: &mut [u8], part: &[u8]) {
     let mut at = 0;
     while let Some(found) = question[at..].windows(part.len()).position(|window| window == part) {
@@ -204,7 +204,7 @@ fn blank(question: &mut [u8], part: &[u8]) {
     }
 }
 
-/// Takes bytes from the budget; answers how many may pass.
+/// Takes bytes from the budget. Returns the number that may pass.
 fn spend(faults: &watch::Sender<Faults>, length: usize) -> usize {
     let mut passes = length;
     faults.send_if_modified(|faults| {
@@ -217,7 +217,7 @@ fn spend(faults: &watch::Sender<Faults>, length: usize) -> usize {
     passes
 }
 
-/// The ambush, if this is the question that it waits for. It waits no more.
+/// Takes the waiting cut, if this is the request that it waits for.
 fn spring(faults: &watch::Sender<Faults>, question: &[u8]) -> Option<Ambush> {
     let mut sprung = None;
     faults.send_if_modified(|faults| {

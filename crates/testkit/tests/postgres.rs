@@ -1,4 +1,4 @@
-//! The throwaway PostgreSQL.
+//! Tests of the temporary PostgreSQL.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use access_tokens_testkit::postgres::{self, Cluster};
 
-/// The last part of a database's URL.
+/// Returns the last part of the URL of a database.
 fn name(url: &str) -> &str {
     url.rsplit('/').next().expect("a name")
 }
@@ -99,7 +99,7 @@ fn nothing_outlives_a_test_process_that_is_killed() {
     }
 }
 
-/// Not a test: what the test above starts and kills.
+/// Not a test: the test above starts this and kills it.
 #[test]
 #[ignore = "waits to be killed"]
 fn holds_a_cluster_until_it_is_killed() {

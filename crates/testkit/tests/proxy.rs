@@ -1,4 +1,4 @@
-//! The fault proxy before a server that echoes.
+//! Tests of the fault proxy before a server that echoes.
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};

@@ -8,14 +8,14 @@ use serde_json::Value;
 
 use crate::graph::Edges;
 
-/// What all package names begin with.
+/// Prefix of all package names.
 const PREFIX: &str = "access-tokens-";
 
 /// A crate of the workspace, named without the prefix.
 pub(crate) struct Member {
     pub(crate) name: String,
     pub(crate) folder: PathBuf,
-    /// The crates of the workspace that it names, with the table of Cargo.toml in which it does.
+    /// The crates of the workspace that it depends on, with the table of Cargo.toml.
     pub(crate) dependencies: Vec<(String, String)>,
 }
 

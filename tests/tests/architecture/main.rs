@@ -19,7 +19,7 @@ use crates::Member;
 use graph::{Edges, circles, describe};
 use modules::Modules;
 
-/// Which crate may depend on which crates of the workspace, in any table of its Cargo.toml.
+/// The crates of the workspace that each crate may depend on, in any table of its Cargo.toml.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("proto", &[]),
     ("domain", &[]),

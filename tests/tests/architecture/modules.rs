@@ -28,7 +28,7 @@ struct Module {
     uses: Vec<Use>,
 }
 
-/// What a name stands for in a module.
+/// The meaning of a name in a module.
 #[derive(Clone)]
 enum Name {
     /// An item and the module that defines it.
@@ -45,7 +45,7 @@ enum Space {
     Value,
 }
 
-/// What a path leads to.
+/// The target of a path.
 enum Found {
     /// An item and the module that defines it.
     Item(usize, Space),

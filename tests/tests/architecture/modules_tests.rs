@@ -1,4 +1,4 @@
-//! What counts as a use, on small crates made for it.
+//! Tests of the uses between files, on small crates.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -75,7 +75,7 @@ pub(crate) fn is_punct(tokens: &[TokenTree], at: usize, character: char) -> bool
     matches!(tokens.get(at), Some(TokenTree::Punct(punct)) if punct.as_char() == character)
 }
 
-/// What ends the code behind an attribute.
+/// The end of the code behind an attribute.
 #[derive(Clone, Copy, PartialEq)]
 enum End {
     /// A `;`, as of `use` and `let`.

@@ -1,4 +1,4 @@
-//! The gateway's requests, by its router, over a service that only remembers what it was called with.
+//! The requests of the gateway, sent to its router before a service that records its calls.
 
 mod recording;
 
@@ -19,10 +19,10 @@ pub(crate) use recording::{Answer, RecordingGateway};
 use crate::canary::{self, CANARY};
 use crate::selection::select;
 
-/// Twenty faults at most, each with a path of 32 names of 64 characters and the names that are known, listed twice.
+/// Maximum size of an answer: twenty faults, each with a path of 32 names of 64 characters and the known names, listed twice.
 const MAX_ANSWER_BYTES: usize = 256 * 1_024;
 
-/// A method as it is called, and by which binding.
+/// A method, and the binding by which it is called.
 type Call = (&'static MethodInfo, &'static HttpBinding);
 
 static GATEWAY: LazyLock<RecordingGateway> = LazyLock::new(|| RecordingGateway::new(GatewayConfig::default()));
@@ -44,7 +44,7 @@ pub fn gateway_query(data: &[u8]) {
     let Some(((method, binding), query)) = select(&CALLS, data) else { return };
     let Ok(query) = std::str::from_utf8(query) else { return };
     check(method, binding, &format!("{}?{query}", binding.path), &[]);
-    // Everything that no URI can hold, in the way that clients write it.
+    // Characters that a URI cannot contain, encoded as clients encode them.
     let pairs = query.split('&').map(|pair| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let encoded = |text| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
@@ -66,7 +66,8 @@ fn calls(body: bool) -> Vec<Call> {
     bindings.filter(|(_, binding)| binding.body == body).collect()
 }
 
-/// Either the service is called with a message of the method, or the caller is told what is wrong; and the same each time.
+/// Asserts that the service is called with a message of the method, or that the client receives a refusal; and the same for a
+/// second call.
 fn check(method: &MethodInfo, binding: &HttpBinding, target: &str, body: &[u8]) {
     let verb = if binding.body { Method::POST } else { Method::GET };
     let Some(answer) = GATEWAY.call(verb.clone(), target, body.to_vec()) else { return };
@@ -92,7 +93,7 @@ fn check(method: &MethodInfo, binding: &HttpBinding, target: &str, body: &[u8]) 
     }
 }
 
-/// An answer to a request that is full of canaries has none.
+/// Asserts that the answer to a request full of canaries contains none.
 fn assert_no_canary(answer: &Answer) {
     let text = String::from_utf8_lossy(&answer.body);
     assert!(!text.contains(CANARY), "{text}");

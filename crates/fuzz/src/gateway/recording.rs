@@ -1,4 +1,4 @@
-//! A gateway without a service behind it.
+//! A gateway before a service that records its calls.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, Full};
 use tokio::runtime::Runtime;
 use tower::ServiceExt;
 
-/// What a client gets, and what the service behind the gateway was called with.
+/// The answer of a gateway, and the message with which the service was called.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -21,12 +21,12 @@ pub(crate) struct Answer {
     pub(crate) message: Option<Bytes>,
 }
 
-/// The gateway, with a service that answers what it is told to and remembers what it is called with.
+/// The gateway, with a service that gives a fixed answer and records the message of each call.
 pub(crate) struct RecordingGateway {
     router: Router,
     recording: Arc<Mutex<Recording>>,
     runtime: Runtime,
-    /// One call at a time: tests run side by side.
+    /// Held during a call, because tests run concurrently.
     call_lock: Mutex<()>,
 }
 
@@ -50,12 +50,12 @@ impl RecordingGateway {
         Self { router: router(service, config), recording, runtime, call_lock: Mutex::default() }
     }
 
-    /// Calls; `None`: no client could send this as the target of a request.
+    /// Makes a call. `None`: the target of the request is no URI.
     pub(crate) fn call(&self, verb: Method, target: &str, body: Vec<u8>) -> Option<Answer> {
         self.answering(verb, target, body, Vec::new())
     }
 
-    /// Calls a service that answers with these bytes of a message.
+    /// Makes a call; the service answers with these bytes of a message.
     pub(crate) fn answering(&self, verb: Method, target: &str, body: Vec<u8>, answer: Vec<u8>) -> Option<Answer> {
         let request = Request::builder().method(verb).uri(target).body(Body::from(body)).ok()?;
         let _call_lock = self.call_lock.lock().unwrap_or_else(PoisonError::into_inner);
@@ -74,7 +74,7 @@ impl RecordingGateway {
 async fn grpc(recording: &Mutex<Recording>, request: Request<tonic::body::Body>) -> Response<Body> {
     let frame = request.into_body().collect().await.expect("a body in memory").to_bytes();
     let mut recording = recording.lock().unwrap_or_else(PoisonError::into_inner);
-    // A byte says that it is not compressed, and four how long it is.
+    // One byte states the compression, and four state the length.
     recording.called_with = Some(frame.slice(5..));
     let mut frame = BytesMut::new();
     frame.put_u8(0);

@@ -1,4 +1,4 @@
-//! The search, and its verdict.
+//! The search for canaries.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,21 +8,21 @@ use aho_corasick::AhoCorasick;
 use super::spelling::spellings;
 use super::value::{Canary, Kind};
 
-/// Bytes of the surroundings that a report shows.
+/// Number of bytes around a finding that a report shows.
 const CONTEXT_BYTES_BEFORE: usize = 100;
 const CONTEXT_BYTES_AFTER: usize = 60;
 
 /// A search for canaries in one place after the other.
 ///
-/// All but short numbers are long enough not to occur by chance, so wherever they are seen they were written. Codes of
-/// 8 or 10 digits do occur by chance, within longer runs of digits or hex digits: in ids, and in files that hold one value
-/// directly after another. There a single one is put down to chance, and two different ones in one search are not.
+/// All values except short numbers are long enough not to occur by chance, so a finding proves that they were written. Codes of 8
+/// or 10 digits do occur by chance, within longer runs of digits or hexadecimal digits: in ids, and in files that hold one value
+/// directly after another. There a single finding counts as chance, and two different ones in one search do not.
 pub struct Scan {
     canaries: Vec<Canary>,
-    /// The canary of each pattern, and how it is spelled there.
+    /// The canary of each pattern, and the name of its spelling.
     patterns: Vec<(usize, &'static str)>,
     automaton: AhoCorasick,
-    /// One a canary and place.
+    /// One per canary and place.
     sightings: BTreeMap<(usize, String), Sighting>,
     bytes: u64,
 }
@@ -31,7 +31,7 @@ pub struct Scan {
 struct Sighting {
     spelling: &'static str,
     allowed: bool,
-    /// A short number within a longer run.
+    /// Whether it is a short number within a longer run.
     doubtful: bool,
     excerpt: String,
 }
@@ -49,20 +49,20 @@ impl Scan {
         Self { canaries, patterns, automaton, sightings: BTreeMap::new(), bytes: 0 }
     }
 
-    /// Looks through a place in which there may be neither secrets nor personal values.
+    /// Searches a place that may contain neither secrets nor personal values.
     pub fn nothing_in(&mut self, place: &str, bytes: &[u8]) {
         self.search(place, bytes, false);
     }
 
-    /// Looks through a place in which there may be personal values but no secrets.
+    /// Searches a place that may contain personal values but no secrets.
     pub fn no_secret_in(&mut self, place: &str, bytes: &[u8]) {
         self.search(place, bytes, true);
     }
 
-    /// The same for all files of a folder and below, except those of these names.
+    /// Searches all files of a directory and below for secrets, except files with these names.
     ///
     /// # Panics
-    /// When the folder cannot be read: what was not searched is not clean.
+    /// The directory cannot be read.
     pub fn no_secret_below(&mut self, folder: &Path, except: &[&str]) {
         for entry in std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
             let path = entry.expect("an entry").path();
@@ -71,7 +71,7 @@ impl Scan {
             } else if !except.iter().any(|name| path.ends_with(name)) {
                 match std::fs::read(&path) {
                     Ok(bytes) => self.no_secret_in(&path.display().to_string(), &bytes),
-                    // A file that a running server has just removed.
+                    // A running server may have removed the file.
                     Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                     Err(error) => panic!("{}: {error}", path.display()),
                 }
@@ -79,12 +79,13 @@ impl Scan {
         }
     }
 
-    /// Was a canary of this name seen in a place whose name contains this? Shows that a search reads what it should.
+    /// Returns whether a canary with this name was found in a place whose name contains `place`. Proves that a search reads the
+    /// right files.
     pub fn saw(&self, what: &str, place: &str) -> bool {
         self.sightings.keys().any(|(index, seen)| self.canaries[*index].what == what && seen.contains(place))
     }
 
-    /// What was seen where it must not be, one line each.
+    /// Returns the findings that are not allowed, one line each.
     pub fn leaks(&self) -> Vec<String> {
         let forbidden: Vec<_> = self.sightings.iter().filter(|(_, sighting)| !sighting.allowed).collect();
         let mut doubtful: Vec<_> = forbidden.iter().filter(|(_, s)| s.doubtful).map(|((index, _), _)| index).collect();
@@ -99,7 +100,7 @@ impl Scan {
             .collect()
     }
 
-    /// Bytes that were searched.
+    /// Returns the number of bytes that were searched.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -120,7 +121,7 @@ impl Scan {
                 excerpt: excerpt(bytes, found.start(), found.end()),
             };
             let key = (index, place.to_owned());
-            // What is certain stays, and what is not allowed.
+            // A certain finding, or one that is not allowed, replaces a doubtful one.
             let known = self.sightings.get(&key);
             if known.is_none_or(|known| known.doubtful && !sighting.doubtful) {
                 self.sightings.insert(key, sighting);
@@ -142,7 +143,7 @@ mod tests {
     use super::*;
     use crate::canary::Canaries;
 
-    /// One secret and one personal value, each in this text, and what is said of it.
+    /// Searches one secret and one personal value in this text, and returns the findings.
     fn leaks_of(text: impl Fn(&str, &str) -> String) -> Vec<String> {
         let canaries = Canaries::default();
         let (secret, personal) = (canaries.secret("secret"), canaries.personal("personal"));

@@ -1,14 +1,14 @@
-//! The ways in which a program may have written a value down.
+//! The spellings in which a program may write a value.
 
 use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
-/// A value this long is found by either of its halves: a text that was cut off is a leak as well.
+/// A value of at least this length is also found by either half, because a truncated text is a leak as well.
 const MIN_LENGTH_TO_SPLIT: usize = 24;
 
-/// Everything to look for, and what it is called. Letters in either case.
+/// Returns all spellings, each with its name. Letters match in either case.
 pub(super) fn spellings(value: &[u8]) -> BTreeMap<Vec<u8>, &'static str> {
     parts(value).into_iter().flat_map(spellings_of).collect()
 }
@@ -30,14 +30,14 @@ fn spellings_of(value: &[u8]) -> BTreeMap<Vec<u8>, &'static str> {
     }
     let hex: String = value.iter().map(|byte| format!("{byte:02x}")).collect();
     found.insert(hex.into_bytes(), "hex");
-    // How Rust shows bytes: [99, 97].
+    // The debug format of bytes in Rust: `[99, 97]`.
     let list: Vec<_> = value.iter().map(u8::to_string).collect();
     found.insert(list.join(", ").into_bytes(), "list of bytes");
     found.insert(value.to_vec(), "clear");
     found
 }
 
-/// Base64 of something that has the value after so many other bytes: the characters that depend on the value alone.
+/// Returns the Base64 of a text that has the value after this number of other bytes: only the characters that depend on the value.
 fn base64_after(before: usize, value: &[u8], encode: impl Fn(&[u8]) -> String) -> Vec<u8> {
     let mut bytes = vec![0; before];
     bytes.extend_from_slice(value);

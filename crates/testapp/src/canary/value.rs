@@ -1,14 +1,14 @@
-//! One value, and who may know it.
+//! A value, and the places that may contain it.
 
-/// Digits that are too few to be unique in files of some megabytes.
+/// Numbers with fewer digits are not unique in files of some megabytes.
 const SHORT_NUMBER_LENGTH: usize = 12;
 
-/// Who may know a value.
+/// The places that may contain a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Only who was told: it is written down nowhere.
+    /// The client that received it: it is written nowhere.
     Secret,
-    /// The database and the caller that reads it: no log, no trace, no metric, no error.
+    /// The database and answers to its reader: no log, trace, metric or error.
     Personal,
 }
 
@@ -20,7 +20,7 @@ pub(super) struct Canary {
 }
 
 impl Canary {
-    /// A code of a few digits. Unlike all others, it may be part of something longer by chance.
+    /// Returns whether the value is a code of a few digits, which may be a part of something longer by chance.
     pub(super) fn is_short_number(&self) -> bool {
         self.value.len() < SHORT_NUMBER_LENGTH && self.value.iter().all(u8::is_ascii_digit)
     }

@@ -16,40 +16,40 @@ use anyhow::{Context, Result, bail, ensure};
 use super::tools::{self, Tools};
 use super::watchdog::Watchdog;
 
-/// The role that owns the databases; not a superuser.
+/// The role that owns the databases. It is not a superuser.
 pub const ROLE: &str = "access_tokens";
 
-/// A role that serves and owns nothing: see [`Cluster::serve_as_other_role`].
+/// A role that uses the databases and owns nothing: see [`Cluster::serve_as_other_role`].
 pub const SERVICE: &str = "access_tokens_service";
 
-/// How long a start may take, with recovery after a crash.
+/// Maximum time of a start, including recovery after a crash.
 pub(super) const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Enough for many tests at once.
+/// Settings of a cluster for many concurrent tests.
 const SETTINGS: &[&str] = &["max_connections=300", "fsync=on", "synchronous_commit=on", "full_page_writes=on"];
 
-/// The URL of a new, empty database in the cluster that the tests of this process share.
+/// Returns the URL of a new, empty database in the cluster that the tests of this process share.
 ///
 /// # Panics
-/// When there is no PostgreSQL; the message says how to get one.
+/// PostgreSQL is not installed; the message says how to get it.
 pub fn create_database() -> String {
     shared().create_database().unwrap_or_else(|error| panic!("{error:#}"))
 }
 
-/// The cluster that the tests of this process share. Tests that stop it take one of their own: [`Cluster::start`].
+/// Returns the cluster that the tests of this process share. A test that stops its cluster uses [`Cluster::start`].
 ///
 /// # Panics
-/// When there is no PostgreSQL; the message says how to get one.
+/// PostgreSQL is not installed; the message says how to get it.
 pub fn shared() -> &'static Cluster {
     static SHARED: OnceLock<Result<Cluster, String>> = OnceLock::new();
     let cluster = SHARED.get_or_init(|| Cluster::start().map_err(|error| format!("{error:#}")));
     cluster.as_ref().unwrap_or_else(|message| panic!("{message}"))
 }
 
-/// A PostgreSQL cluster. It and its data go when it is dropped.
+/// A PostgreSQL cluster. Its server is stopped and its data are deleted when it is dropped.
 #[derive(Debug)]
 pub struct Cluster {
-    // The order matters: the server ends before the watchdog removes its data.
+    // Fields are dropped in this order: the server ends before the watchdog removes its data.
     server: Mutex<Option<Server>>,
     pub(super) port: u16,
     pub(super) tools: Tools,
@@ -60,25 +60,25 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Makes and starts a cluster.
+    /// Creates and starts a cluster.
     pub fn start() -> Result<Self> {
         Self::start_with(&[])
     }
 
-    /// Makes and starts a cluster with settings (`name=value`) that win over the usual ones, such as `fsync=off`.
+    /// Creates and starts a cluster with settings (`name=value`) that override the usual ones, such as `fsync=off`.
     pub fn start_with(settings: &[&str]) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("access-tokens-postgres-").tempdir()?;
         Self::start_in(&folder.keep(), settings, &[])
     }
 
-    /// Makes and starts a cluster that encrypts a connection on request, with a certificate and its key in PEM.
+    /// Creates and starts a cluster that encrypts a connection on request, with a certificate and its key in PEM.
     pub fn start_encrypted(certificate: &str, key: &str) -> Result<Self> {
         let (folder, tools) = (tempfile::Builder::new().prefix("access-tokens-postgres-").tempdir()?, Tools::find()?);
         let mut settings = vec!["ssl=on".to_owned()];
         for (setting, text) in [("ssl_cert_file", certificate), ("ssl_key_file", key)] {
             let path = folder.path().join(setting);
             std::fs::write(&path, text)?;
-            // It takes no key that others could read.
+            // PostgreSQL refuses a key that other users can read.
             std::fs::set_permissions(&path, Permissions::from_mode(0o600))?;
             tools.give(&path)?;
             settings.push(format!("{setting}={}", path.display()));
@@ -87,8 +87,8 @@ impl Cluster {
         Self::start_in(&folder.keep(), &settings, &[])
     }
 
-    /// The same in an empty folder, of a small disk for instance, and with environment variables for the server. The
-    /// folder goes with the cluster.
+    /// Creates and starts a cluster in an empty directory, for example on a small disk, with environment variables for the server.
+    /// The directory is deleted with the cluster.
     pub fn start_in(folder: &Path, settings: &[&str], variables: &[(&str, &str)]) -> Result<Self> {
         let tools = Tools::find()?;
         tools.give(folder)?;
@@ -101,7 +101,7 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// A cluster whose data are there.
+    /// Starts a cluster on existing data.
     pub(super) fn launched(
         tools: Tools,
         settings: Vec<String>,
@@ -114,17 +114,17 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// The URL of a new, empty database that belongs to [`ROLE`].
+    /// Returns the URL of a new, empty database that belongs to [`ROLE`].
     pub fn create_database(&self) -> Result<String> {
         let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed) + 1);
-        // From template0, which takes no connections: an open one would make the command fail.
+        // The template is template0, which takes no connections: an open connection would make the command fail.
         self.psql("postgres", &format!("CREATE DATABASE {name} OWNER {ROLE} TEMPLATE template0"))?;
         self.psql("postgres", &format!("REVOKE ALL ON DATABASE {name} FROM PUBLIC"))?;
         Ok(format!("postgres://{ROLE}@127.0.0.1:{}/{name}", self.port))
     }
 
-    /// Gives [`SERVICE`] the rights of a role that serves, in a migrated database of [`ROLE`], and returns its URL: the statements
-    /// of docs/operations.md.
+    /// Gives [`SERVICE`] the rights of a role that serves, in a migrated database of [`ROLE`], by the statements of
+    /// docs/operations.md. Returns the URL with that role.
     pub fn serve_as_other_role(&self, url: &str) -> Result<String> {
         let database = url.rsplit('/').next().context("a URL without a database")?;
         let grants = format!(
@@ -136,45 +136,45 @@ impl Cluster {
         Ok(url.replace(&format!("//{ROLE}@"), &format!("//{SERVICE}@")))
     }
 
-    /// The port on 127.0.0.1; the same after a restart.
+    /// Returns the port on 127.0.0.1. It stays the same after a restart.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Where its files are: the folder `data`, and the server's own `log`.
+    /// Returns the directory of the cluster, with `data` and the `log` of the server.
     pub fn folder(&self) -> &Path {
         self.watchdog.folder()
     }
 
-    /// Runs SQL as the superuser; answers the rows, a line each, columns parted by `|`.
+    /// Runs SQL as the superuser. Returns the rows, one per line, with columns separated by `|`.
     pub fn psql(&self, database: &str, sql: &str) -> Result<String> {
         let mut psql = self.tools.command("psql");
         psql.args(["-XqAt", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-U", "postgres"]);
         tools::run(psql.args(["-p", &self.port.to_string(), "-d", database, "-c", sql]))
     }
 
-    /// Stops as an operator does, cutting all connections, and starts again.
+    /// Stops as an operator does, which closes all connections, and starts again.
     pub fn restart(&self) -> Result<()> {
         self.end(&mut self.server(), "INT")?;
         self.resume()
     }
 
-    /// Stops as a crash does: nothing is flushed, the next start recovers from the log.
+    /// Stops as in a crash: nothing is flushed, and the next start recovers from the log.
     pub fn stop_immediate(&self) -> Result<()> {
         self.end(&mut self.server(), "QUIT")
     }
 
-    /// Stops the time for all its processes. They can only be killed then.
+    /// Freezes all processes. They can only be killed afterwards.
     pub fn freeze(&self) -> Result<()> {
         self.server().as_ref().map_or(Ok(()), |server| server.signal_all("STOP"))
     }
 
-    /// From now on all its processes, those that are still to come included, run on these cores only: `0`, or `1-3`.
+    /// Restricts all processes, including those that start later, to these cores: `0`, or `1-3`.
     pub fn pin(&self, cores: &str) -> Result<()> {
         self.server().as_ref().map_or(Ok(()), |server| server.pin(cores))
     }
 
-    /// Kills all its processes, as a power cut does.
+    /// Kills all processes, as a power cut does.
     pub fn kill(&self) -> Result<()> {
         let Some(mut server) = self.server().take() else { return Ok(()) };
         server.signal_all("KILL")?;
@@ -199,7 +199,7 @@ impl Cluster {
         server.take().map_or(Ok(()), |mut server| server.end(signal))
     }
 
-    /// Another process may take a port between the look and the server's bind: then another port is tried.
+    /// Another process may take a port before the server binds it; then another port is tried.
     fn start_on_a_free_port(&mut self) -> Result<()> {
         let mut failure = None;
         for _ in 0..10 {
@@ -248,8 +248,7 @@ fn initialise(tools: &Tools, data: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A port without a listener, below the range from which outgoing connections get theirs: a stopped cluster finds it
-/// free again.
+/// Returns a port without a listener, below the ports of outgoing connections, so that a stopped cluster finds it free again.
 pub(super) fn free_port() -> Result<u16> {
     let somewhere = RandomState::new().build_hasher().finish();
     let ports = (0..1_000).map(|step| 15_000 + ((somewhere.wrapping_add(step * 7)) % 17_000) as u16);
@@ -257,12 +256,12 @@ pub(super) fn free_port() -> Result<u16> {
     ports.into_iter().find(free).context("no free port on 127.0.0.1")
 }
 
-/// A running postmaster. Dropped, it stops at once.
+/// A running postmaster. It stops at once when it is dropped.
 #[derive(Debug)]
 struct Server(Child);
 
 impl Server {
-    /// The last line of the lock file says when connections are welcome.
+    /// The last line of the lock file says when connections are accepted.
     #[expect(clippy::disallowed_methods, reason = "waits for another process, in synchronous code")]
     fn wait_until_ready(&mut self, lock_file: &Path) -> Result<()> {
         let start = Instant::now();
@@ -280,11 +279,11 @@ impl Server {
         bail!("postgres was not ready after {} s", COMMAND_TIMEOUT.as_secs())
     }
 
-    /// The parent comes first: its next children are like it.
+    /// The parent comes first: its later children inherit its setting.
     fn pin(&self, cores: &str) -> Result<()> {
         let parent = self.0.id();
         tools::pin(cores, parent)?;
-        // Children end by themselves too.
+        // Children may have ended meanwhile.
         for child in tools::children(parent)? {
             let _ = tools::pin(cores, child);
         }
@@ -298,13 +297,13 @@ impl Server {
         Ok(())
     }
 
-    /// The parent comes first, so that it makes no more children.
+    /// The parent comes first, so that it starts no more children.
     fn signal_all(&self, signal: &str) -> Result<()> {
         let parent = self.0.id();
         let children = tools::children(parent)?;
         tools::signal(signal, &[parent])?;
         let new = tools::children(parent)?;
-        // Children end by themselves too.
+        // Children may have ended meanwhile.
         for child in children.into_iter().chain(new) {
             let _ = tools::signal(signal, &[child]);
         }

@@ -1,4 +1,4 @@
-//! A pgbouncer in front of a cluster.
+//! A pgbouncer before a cluster.
 
 use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
@@ -15,18 +15,18 @@ use super::tools::Tools;
 const MISSING: &str = "these tests start a pgbouncer of their own. Install it with `apt-get install pgbouncer`, or run \
     `scripts/test`, which does so.";
 
-/// It ends when nobody holds its standard input any more: with the test process, however that ends.
+/// Ends the program when its standard input is closed: with the test process, however that process ends.
 const GUARDED: &str = r#""$@" </dev/null & pid=$!; cat >/dev/null; kill -s KILL "$pid""#;
 
-/// How long a start may take.
+/// Maximum time of a start.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// For how long a client keeps a connection.
+/// The time for which a client keeps a server connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pooling {
-    /// As long as it is connected.
+    /// Until it disconnects.
     Session,
-    /// For a transaction.
+    /// For one transaction.
     Transaction,
 }
 
@@ -41,12 +41,12 @@ pub struct PgBouncer {
 }
 
 impl PgBouncer {
-    /// Starts one with at most so many connections to each database of the cluster.
+    /// Starts a pgbouncer with at most this number of connections to each database of the cluster.
     pub fn start(cluster: &Cluster, pooling: Pooling, connections: usize) -> Result<Self> {
         let (tools, folder, port) = (Tools::find()?, TempDir::with_prefix("access-tokens-pgbouncer-")?, free_port()?);
         let mode = if pooling == Pooling::Session { "session" } else { "transaction" };
         let users = folder.path().join("users");
-        // What the driver sends with each start, and a pooler cannot know.
+        // Settings that the driver sends with each start, and that a pooler does not know.
         let settings = format!(
             "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
              unix_socket_dir =\nauth_type = trust\nauth_file = {}\npool_mode = {mode}\nmax_client_conn = 500\n\
@@ -61,12 +61,12 @@ impl PgBouncer {
         Ok(Self { child, port, cluster: cluster.port(), tools, folder })
     }
 
-    /// A URL of the cluster, turned into one that goes through here.
+    /// Returns the URL of the cluster with the address of the pgbouncer.
     pub fn through(&self, url: &str) -> String {
         url.replace(&format!("127.0.0.1:{}", self.cluster), &format!("127.0.0.1:{}", self.port))
     }
 
-    /// Ends with all connections, and starts again on the same port.
+    /// Stops, which closes all connections, and starts again on the same port.
     pub fn restart(&mut self) -> Result<()> {
         self.end();
         self.child = launch(&self.tools, &self.folder, self.port)?;
@@ -102,7 +102,7 @@ fn launch(tools: &Tools, folder: &TempDir, port: u16) -> Result<Child> {
     Ok(child)
 }
 
-/// Debian has it where the PATH of ordinary users does not lead.
+/// Debian installs it in a directory that is not in the PATH of ordinary users.
 fn program() -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);

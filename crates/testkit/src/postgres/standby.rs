@@ -1,4 +1,4 @@
-//! A second cluster that follows the first one, and takes its place.
+//! A standby: a second cluster that replicates the first one and can replace it.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use super::watchdog::Watchdog;
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 impl Cluster {
-    /// Makes and starts a standby: a copy by `pg_basebackup` that streams. Commits do not wait for it.
+    /// Creates and starts a standby: a copy by `pg_basebackup` with streaming replication. Commits do not wait for it.
     pub fn standby(&self) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("access-tokens-postgres-").tempdir()?.keep();
         let tools = Tools::find()?;
@@ -26,19 +26,18 @@ impl Cluster {
         Ok(standby)
     }
 
-    /// From now on a commit is acknowledged when a standby has flushed it too. Waits until that holds for everything
-    /// that was acknowledged before.
+    /// Makes commits wait until a standby has flushed them. Returns when this holds for everything that was acknowledged before.
     pub fn wait_for_standbys_at_commits(&self) -> Result<()> {
         self.psql("postgres", "ALTER SYSTEM SET synchronous_standby_names = '*'")?;
         self.psql("postgres", "SELECT pg_reload_conf()")?;
         self.wait_for_standby("sync_state = 'sync'")?;
-        // It is the checkpointer that makes the sessions wait: it has read the settings when it has answered.
+        // The checkpointer makes the sessions wait. It has read the settings when CHECKPOINT returns.
         self.psql("postgres", "CHECKPOINT")?;
         self.psql("postgres", "SELECT pg_logical_emit_message(true, 'standby', 'has all until here')")?;
         Ok(())
     }
 
-    /// Stops the time for those who send to standbys, which hear nothing any more. They can only be killed then.
+    /// Freezes the processes that send to standbys, which receive nothing any more. They can only be killed afterwards.
     pub fn freeze_replication(&self) -> Result<()> {
         let senders = self.psql("postgres", "SELECT pid FROM pg_stat_replication")?;
         let senders: Vec<u32> = senders.lines().map(str::parse).collect::<Result<_, _>>()?;
@@ -46,25 +45,25 @@ impl Cluster {
         tools::signal("STOP", &senders)
     }
 
-    /// A standby goes on receiving, and shows what it has replayed so far, until [`Self::resume_replay`].
+    /// Pauses replay: the standby receives, and shows what it has replayed so far, until [`Self::resume_replay`].
     pub fn pause_replay(&self) -> Result<()> {
         self.psql("postgres", "SELECT pg_wal_replay_pause()")?;
         self.wait_until("SELECT pg_get_wal_replay_pause_state() = 'paused'")
     }
 
-    /// It catches up, and goes on.
+    /// Resumes replay.
     pub fn resume_replay(&self) -> Result<()> {
         self.psql("postgres", "SELECT pg_wal_replay_resume()")?;
         Ok(())
     }
 
-    /// Waits until a standby shows all that `primary` has committed so far.
+    /// Waits until the standby shows everything that `primary` has committed so far.
     pub fn wait_for_replay(&self, primary: &Self) -> Result<()> {
         let position = primary.psql("postgres", "SELECT pg_current_wal_flush_lsn()")?;
         self.wait_until(&format!("SELECT pg_last_wal_replay_lsn() >= '{position}'"))
     }
 
-    /// The URL of the same database here.
+    /// Returns the URL of the same database in this cluster.
     pub fn instead(&self, of: &Self, url: &str) -> String {
         url.replace(&format!("127.0.0.1:{}", of.port), &format!("127.0.0.1:{}", self.port))
     }
@@ -79,7 +78,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Makes a standby the primary. It accepts writes when this returns.
+    /// Promotes the standby to a primary. It accepts writes when this returns.
     pub fn promote(&self) -> Result<()> {
         let mut promote = self.tools.command("pg_ctl");
         tools::run(promote.args(["promote", "--wait", "-D"]).arg(data(&self.watchdog)))?;

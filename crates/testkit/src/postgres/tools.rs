@@ -1,4 +1,4 @@
-//! Finding PostgreSQL's programs, and running them as somebody who is not root.
+//! Finds the programs of PostgreSQL, and runs them as a user other than root.
 
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-/// Where Debian and Ubuntu put the server's programs, a folder a major version.
+/// Directory of the server programs in Debian and Ubuntu, with a directory for each major version.
 const DEBIAN: &str = "/usr/lib/postgresql";
 
 const MISSING: &str = "these tests start a PostgreSQL of their own, but `initdb` is neither in PATH nor in \
@@ -17,7 +17,7 @@ const MISSING: &str = "these tests start a PostgreSQL of their own, but `initdb`
 #[derive(Debug)]
 pub(super) struct Tools {
     bin: PathBuf,
-    /// Whom to run as: PostgreSQL refuses to work for root.
+    /// The user that runs the programs: PostgreSQL refuses to run as root.
     account: Option<Account>,
 }
 
@@ -28,7 +28,7 @@ struct Account {
 }
 
 impl Tools {
-    /// Looks for `initdb`, and for `postgres` and `psql` beside it.
+    /// Searches `initdb`, and `postgres` and `psql` beside it.
     pub(super) fn find() -> Result<Self> {
         Self::find_in(candidates())
     }
@@ -42,12 +42,12 @@ impl Tools {
         Ok(Self { bin: bin.context(MISSING)?, account: account()? })
     }
 
-    /// One of the programs, ready to run: as the right user, untouched by the caller's own PostgreSQL settings.
+    /// Returns a command that runs one of the programs as the right user, without the PostgreSQL settings of the caller.
     pub(super) fn command(&self, program: &str) -> Command {
         self.as_account(self.bin.join(program))
     }
 
-    /// A shell script that runs as the same user.
+    /// Returns a command that runs a shell script as the same user.
     pub(super) fn script(&self, script: &str) -> Command {
         let mut command = self.as_account("sh");
         command.args(["-c", script, "sh"]);
@@ -66,7 +66,7 @@ impl Tools {
         command
     }
 
-    /// Gives a folder to the user that the server runs as.
+    /// Gives a directory to the user of the server.
     pub(super) fn give(&self, folder: &Path) -> Result<()> {
         if let Some(account) = self.account {
             std::os::unix::fs::chown(folder, Some(account.user), Some(account.group))?;
@@ -75,7 +75,7 @@ impl Tools {
     }
 }
 
-/// Runs to the end and answers the standard output, or fails with what the program complained about.
+/// Runs to the end and returns the standard output, or fails with the error output.
 pub(super) fn run(command: &mut Command) -> Result<String> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output = command.output().with_context(|| format!("cannot run {program}"))?;
@@ -92,25 +92,25 @@ pub(super) fn signal(name: &str, processes: &[u32]) -> Result<()> {
     Ok(())
 }
 
-/// Lets a process run on some cores only.
+/// Restricts a process to some cores.
 pub(super) fn pin(cores: &str, process: u32) -> Result<()> {
     run(Command::new("taskset").args(["-acp", cores, &process.to_string()]))?;
     Ok(())
 }
 
-/// The processes that a process has started and that live.
+/// Returns the living children of a process.
 pub(super) fn children(parent: u32) -> Result<Vec<u32>> {
     let processes = std::fs::read_dir("/proc").context("processes are looked up in /proc")?;
     let ids = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let is_child = |id: &u32| {
         let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-        // The name stands in parentheses and may hold anything; then come the state and the parent.
+        // The name is in parentheses and may contain anything; the state and the parent follow.
         stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1)) == Some(parent.to_string().as_str())
     };
     Ok(ids.filter(is_child).collect())
 }
 
-/// The folders of PATH, then Debian's, the newest version first.
+/// Returns the directories of PATH, then those of Debian, the newest version first.
 fn candidates() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut debian: Vec<(u32, PathBuf)> = std::fs::read_dir(DEBIAN)
@@ -123,7 +123,7 @@ fn candidates() -> Vec<PathBuf> {
     std::env::split_paths(&path).chain(debian.into_iter().rev().map(|(_, folder)| folder)).collect()
 }
 
-/// Nobody else when we are an ordinary user already; else `postgres`, or `nobody`.
+/// Returns no account if this process is not root; otherwise `postgres` or `nobody`.
 fn account() -> Result<Option<Account>> {
     let id = |arguments: &[&str]| -> Result<u32> { Ok(run(Command::new("id").args(arguments))?.parse()?) };
     if id(&["-u"])? != 0 {

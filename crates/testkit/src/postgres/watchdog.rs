@@ -1,4 +1,4 @@
-//! Ends a cluster with the process that started it, however that process ends.
+//! Stops a cluster when the process that started it has ended, in whatever way.
 
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -8,8 +8,8 @@ use anyhow::{Context, Result};
 
 use super::tools::Tools;
 
-/// Reads a pipe that only this process holds open: at its end, the kernel closes it and the script goes on.
-/// In a group of its own, so that an interrupt from the keyboard does not end it first.
+/// Reads a pipe that only this process holds open: when the process ends, the kernel closes the pipe and the script continues. It
+/// has a process group of its own, so that an interrupt from the keyboard does not end it first.
 const SCRIPT: &str = r#"
     cat >/dev/null
     lock="$1/data/postmaster.pid"
@@ -21,7 +21,7 @@ const SCRIPT: &str = r#"
     rm -rf "$1"
 "#;
 
-/// A process that outlives this one just long enough to stop the server and to remove its folder.
+/// A process that ends after this one, when it has stopped the server and removed its directory.
 #[derive(Debug)]
 pub(super) struct Watchdog {
     process: Child,
@@ -29,7 +29,7 @@ pub(super) struct Watchdog {
 }
 
 impl Watchdog {
-    /// Watches over the server in a folder, which it removes in the end.
+    /// Starts a watchdog of the server in a directory, which it removes at the end.
     pub(super) fn over(tools: &Tools, folder: PathBuf) -> Result<Self> {
         let mut command = tools.script(SCRIPT);
         command.arg(&folder).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
@@ -37,7 +37,7 @@ impl Watchdog {
         Ok(Self { process, folder })
     }
 
-    /// The folder that it watches.
+    /// Returns the directory that it watches.
     pub(super) fn folder(&self) -> &Path {
         &self.folder
     }
