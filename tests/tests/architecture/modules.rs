@@ -159,8 +159,8 @@ impl Modules {
         self.walk_or_here(at, rest, depth)
     }
 
-    /// What the segments lead to from within a module; an item of that module where the name is not found: a macro or
-    /// an included file makes it.
+    /// Returns the target of the segments from within a module. If the name is not found, a macro or an included file defines it, and
+    /// the target is an item of that module.
     fn walk_or_here(&self, module: usize, segments: &[String], depth: usize) -> Vec<Found> {
         let found = self.walk(module, segments, depth);
         if found.is_empty() { vec![Found::Item(module, Space::Type)] } else { found }

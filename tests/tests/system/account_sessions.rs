@@ -15,7 +15,7 @@ use serde_json::json;
 
 use crate::on_both_databases;
 
-/// Within which time every server obeys.
+/// Maximum time until every server enforces a revocation.
 const MAX_REVOCATION_DELAY: Duration = Duration::from_secs(1);
 
 const USER: &str = "anna";
@@ -39,7 +39,7 @@ fn administration(app: &TestApp) -> Administration<Database> {
     Administration::new(Arc::clone(&app.database), app.clock.clone(), Arc::new(SystemRandom), app.secrets())
 }
 
-/// A key of the user `till`, with this permission.
+/// Adds a key of the user `till` with this permission.
 async fn key(app: &TestApp) -> (String, String) {
     app.import(
         "DEMO",
@@ -69,7 +69,7 @@ on_both_databases! {
         let first = open(PASSWORD).await;
         sees(&first, true, "new").await;
 
-        // The same password again is no change.
+        // Setting the same password again changes nothing.
         user(&app, PASSWORD).await;
         tokio::time::sleep(MAX_REVOCATION_DELAY).await;
         sees(&first, true, "the same password").await;
@@ -100,7 +100,7 @@ on_both_databases! {
             assert_eq!(app.login_with_api_key(&secret).await.expect_err("revoked").reason, "INVALID_LOGIN");
         }
         sees(&third, true, "nothing else").await;
-        // What servers of the previous release read: the session is released, and no key has the hash.
+        // Servers of the previous release read this: the session is released, and no key has the hash.
         let stored = app.database.api_key(&id).await.expect("finds").expect("is kept");
         let made = access_tokens_domain::secret::Secret::new(&secret[21..]);
         let matches = app.secrets().code_matches(access_tokens_domain::ports::Purpose::ApiKey, &id, &made, Some(&stored.hash));
@@ -138,7 +138,7 @@ on_both_databases! {
     }
 
     async fn a_thousand_rounds_of_disabling_and_logging_in_within_one_second(app) {
-        // Passwords take milliseconds each, so that a key opens the sessions.
+        // A key opens the sessions, because a password takes milliseconds each time.
         let admin = app.direct_caller("admin,access_tokens.read").await;
         let (_, secret) = key(&app).await;
         let administration = administration(&app);
@@ -151,7 +151,7 @@ on_both_databases! {
             }
         };
         let mut ended = Vec::new();
-        // The clock of the service stands still: all of it is one second.
+        // The clock of the service stands still, so all of this happens in one second.
         for _ in 0..1_000 {
             ended.push(login().await);
             administration.disable_user(&admin, "till").await.expect("disabled");

@@ -1,4 +1,4 @@
-//! API keys on the command line, as servers obey them.
+//! API keys: commands, and their effect on servers.
 
 use std::time::{Duration, Instant};
 
@@ -8,10 +8,10 @@ use tempfile::TempDir;
 
 use crate::processes::{add_organisation, sqlite, text};
 
-/// Within which time every server obeys.
+/// Maximum time until every server enforces a revocation.
 const MAX_REVOCATION_DELAY: Duration = Duration::from_secs(1);
 
-/// Runs `api-key` with these arguments and answers what it says.
+/// Runs `api-key` with these arguments and returns its output.
 fn api_key(installation: &Installation, arguments: &str) -> String {
     let words: Vec<_> = ["api-key"].into_iter().chain(arguments.split(' ')).collect();
     let output = installation.run(&words);

@@ -1,4 +1,4 @@
-//! Requirements of OWASP ASVS that no other test proves: docs/asvs.md cites these.
+//! Requirements of OWASP ASVS that no other test proves. docs/asvs.md cites these tests.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::processes::sqlite;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 const CREATE: &str = "/v1/access_tokens/create";
 
-/// A server of the demo organisation with a log for machines.
+/// Starts a server of the demo organisation with a log in JSON.
 fn demo() -> (TempDir, Installation, Server) {
     let directory = TempDir::new().expect("a directory");
     let installation = sqlite(&directory).with("ACCESS_TOKENS__LOG__FORMAT", "json");
@@ -28,14 +28,14 @@ async fn login(http: &HttpClient, password: &str) -> HttpAnswer {
     http.post_text("authentication/token", &request.to_string()).await
 }
 
-/// A caller of the demo on the paths with canonical status, and its session.
+/// Returns a client of the demo on the paths with canonical status, and its session.
 async fn caller(server: &Server) -> (HttpClient, String) {
     let http = HttpClient::new(server.http_address(), "").canonical();
     let session = login(&http, "demo-demo-demo").await.data()["token"].as_str().expect("a token").to_owned();
     (http.with_session(&session), session)
 }
 
-/// Number of access tokens that the demo has without an owner.
+/// Returns the number of access tokens of the demo without an owner.
 async fn stock(http: &HttpClient) -> usize {
     let answer = http.get("access_tokens/get_not_associated", "number=1000&fields_set=id").await;
     answer.data().as_array().expect("a list").len()
@@ -83,7 +83,7 @@ async fn every_answer_over_http_has_its_headers() {
     plain("two hosts", &two_hosts);
 }
 
-/// What every answer with a body has, and what none has: cookies, and headers that let other origins read it.
+/// Checks the headers of every answer with a body, and that no answer sets cookies or lets other origins read it.
 fn plain(what: &str, answer: &HttpAnswer) {
     assert_eq!(answer.header("x-content-type-options"), "nosniff", "{what}");
     for absent in ["set-cookie", "access-control-allow-origin", "access-control-allow-credentials", "server"] {
@@ -122,7 +122,7 @@ async fn a_message_has_one_length() {
     let (_directory, _place, server) = demo();
     let (http, session) = caller(&server).await;
     let before = stock(&http).await;
-    // The request that a proxy which reads the other length takes for a part of the body.
+    // A proxy that reads the other length takes this request for a part of the body.
     let body = json!({"token": session}).to_string();
     let hidden = format!(
         "POST {CREATE} HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
@@ -153,14 +153,14 @@ async fn a_message_has_one_length() {
     }
     assert_eq!(stock(&http).await, before, "a hidden request was executed");
 
-    // Of both headers the encoding counts, and what comes behind the message is not read.
+    // If both headers are present, the encoding counts, and bytes behind the message are not read.
     let chunked =
         format!("{head}content-length: {all}\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n{hidden}");
     let answers = exchange_bytes(server.http_address(), chunked.as_bytes(), false, ANSWER_TIMEOUT).await;
     assert_eq!(answers.matches("HTTP/1.1 ").count(), 1, "{answers}");
     assert_eq!(stock(&http).await, before, "a hidden request was executed");
 
-    // The hidden request by itself is a good one.
+    // The hidden request is valid by itself.
     let answers = exchange_bytes(server.http_address(), hidden.as_bytes(), false, ANSWER_TIMEOUT).await;
     assert!(answers.starts_with("HTTP/1.1 200"), "{answers}");
     assert_eq!(stock(&http).await, before + 1);
@@ -172,7 +172,7 @@ async fn a_line_of_the_log_is_one_object_with_its_time_in_utc() {
     let http = HttpClient::new(server.http_address(), "").canonical();
     login(&http, "demo-demo-demo").await.data();
     login(&http, "wrong").await.refused("INVALID_LOGIN");
-    // Line ends and the colours of a terminal in all that a stranger can choose.
+    // Line ends and terminal colours in all values that a client chooses.
     let forged = "x\\r\\n{\\\"level\\\":\\\"ERROR\\\",\\\"message\\\":\\\"forged\\\"}\\u001b[31m";
     let request = format!(r#"{{"username":"{forged}","password":"{forged}","organisation":"{forged}"}}"#);
     assert_ne!(http.post_text("authentication/token", &request).await.status, 200);

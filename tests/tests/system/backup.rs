@@ -1,5 +1,5 @@
-//! `backup` and `restore`: what was acknowledged before a backup began is in it, whatever is written meanwhile; and what is
-//! restored is served.
+//! `backup` and `restore`: a backup contains everything that was acknowledged before it began, whatever is written meanwhile, and a
+//! restored database is served.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -17,16 +17,16 @@ use crate::processes::{add_user, logged_in, sqlite, text};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_access-tokens-under-test");
 const WRITERS: usize = 8;
-/// Enough that SQLite has moved its log into the file by then: the file alone looks like a sound copy, which lacks only the
-/// youngest.
+/// Number of tokens after which SQLite has moved its log into the file: the file alone looks like a complete copy, which lacks only
+/// the latest tokens.
 const TOKENS_BEFORE_BACKUP: usize = 4_000;
 
-/// A writer's tokens, in the order in which it made them: one after the other.
+/// The codes of a writer, in the order of creation.
 fn code(writer: usize, number: usize) -> String {
     format!("w{writer}-{number}")
 }
 
-/// Creates tokens until it is told to stop. `acknowledged` says how many were.
+/// Creates tokens until it is stopped. `acknowledged` counts them.
 async fn write(client: Client, writer: usize, acknowledged: Arc<AtomicUsize>, stop: Arc<AtomicBool>) {
     let mut number = 0;
     while !stop.load(Ordering::SeqCst) {
@@ -37,7 +37,7 @@ async fn write(client: Client, writer: usize, acknowledged: Arc<AtomicUsize>, st
     }
 }
 
-/// How many tokens of a writer are there: the first ones, and none after one that is missing.
+/// Returns the number of tokens of a writer that exist. They must be the first ones, without a gap.
 async fn found(client: &Client, writer: usize, up_to: usize) -> usize {
     let mut present = Vec::with_capacity(up_to);
     for number in 0..up_to {
@@ -53,7 +53,7 @@ async fn found(client: &Client, writer: usize, up_to: usize) -> usize {
     count
 }
 
-/// A place in a directory of its own, with the keys of another one.
+/// Returns an installation in another directory, with the keys of an existing one.
 fn elsewhere(directory: &TempDir, keys_of: &TempDir) -> Installation {
     let keys = "access-tokens.keys";
     fs::copy(keys_of.path().join(keys), directory.path().join(keys)).expect("the keys");
@@ -112,7 +112,7 @@ async fn a_backup_under_load_has_what_was_acknowledged_before_it_and_is_one_stat
         let (low, high) = (before[writer], during[writer] + 1);
         assert!((low..=high).contains(&found), "writer {writer}: {low} before, {high} at most, {found} restored");
     }
-    // It goes on, where the sequences of numbers have not gone back behind what was given out.
+    // The restored server creates tokens, and does not give out numbers again that were given out before.
     client.ok("CreateAccessToken", json!({"authentication_code": "one more"})).await;
     assert_eq!(second.terminate().0, Some(0), "{}", restored.log());
     assert_eq!(server.terminate().0, Some(0), "{}", installation.log());
@@ -133,7 +133,7 @@ fn a_database_that_is_served_is_not_replaced_and_none_is_lost() {
         "{}",
         text(&served)
     );
-    // A crash leaves a log behind, which must not be played into what comes in its place.
+    // A crash leaves a log behind, which must not be applied to the restored database.
     server.kill();
     assert!(directory.path().join("access-tokens.db-wal").exists());
     let there = installation.run(&["restore", "copy.db"]);
@@ -148,7 +148,7 @@ fn a_database_that_is_served_is_not_replaced_and_none_is_lost() {
     assert!(!names.iter().any(|name| name == "access-tokens.db-wal"), "{names:?}");
     for file in [aside.as_str(), "access-tokens.db"] {
         assert_eq!(mode(&directory.path().join(file)), 0o600);
-        // The one of before is whole, with what was in its log.
+        // The replaced database is complete, including its log.
         let verified = installation.run(&["restore", "--verify", "--accept-unsigned", file]);
         assert!(verified.status.success() && text(&verified).contains("access tokens: 20"), "{}", text(&verified));
     }
@@ -188,7 +188,7 @@ fn what_cannot_be_served_is_not_restored() {
     refuses(&installation, &["--verify", "cut.db"], "cut.db");
     fs::write(path("empty.db"), "").expect("written");
     refuses(&installation, &["--verify", "empty.db"], "it is no database of access-tokens");
-    // Of a version that is not there yet: the name of its last step, which is as long.
+    // A copy of a later version: the name of its last migration is replaced by one of the same length.
     let newer = String::from_utf8_lossy(&copy).matches("m0003_accounts").count();
     assert!(newer > 0, "the steps are stored by name");
     let mut later = copy.clone();
@@ -199,7 +199,7 @@ fn what_cannot_be_served_is_not_restored() {
     fs::write(path("later.db"), later).expect("written");
     refuses(&installation, &["--verify", "later.db"], "a newer version of access-tokens made it (m9999_accounts)");
 
-    // Without its keys, and with others.
+    // Without its keys, and with other keys.
     let strange = Installation::new(BINARY, other.path(), "sqlite://access-tokens.db");
     refuses(&strange, &[&path("copy.db")], "without its keys a database is worth nothing");
     assert!(strange.run(&["keys", "init"]).status.success());
@@ -250,7 +250,7 @@ fn a_schema_that_is_not_ours_is_refused_by_a_restore_a_start_and_the_doctor() {
             let said = text(&refused);
             assert!(refused.status.code() == Some(1) && said.contains(expected), "{arguments:?}: {said}");
         }
-        // But for the generation in its header.
+        // Except for the generation in its header.
         let after = fs::read(path("access-tokens.db")).expect("a file");
         assert!(before[4_096..] == after[4_096..] && !path("no.db").exists(), "{sql}");
         fs::write(path("access-tokens.db"), &good).expect("written");
@@ -283,7 +283,7 @@ fn a_copy_that_was_changed_after_it_was_made_is_refused() {
     refuses("there is no copy.db.mac");
     let accepted = installation.run(&["restore", "--replace", "--accept-unsigned", "copy.db"]);
     assert!(accepted.status.success() && text(&accepted).contains("warning: there is no"), "{}", text(&accepted));
-    // A program that makes copies need not have the keys.
+    // A program that makes copies does not need the keys.
     fs::rename(directory.path().join("access-tokens.keys"), directory.path().join("elsewhere")).expect("moved");
     let unsigned = installation.run(&["backup", "unsigned.db"]);
     assert!(unsigned.status.success() && text(&unsigned).contains("is not signed"), "{}", text(&unsigned));

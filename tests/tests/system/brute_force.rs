@@ -1,7 +1,7 @@
-//! Whoever guesses has five comparisons for each kind of secret of a token, by whatever way, and whatever breaks.
+//! A client that guesses has five comparisons for each kind of secret of a token, by every method and despite every fault.
 //!
-//! A thousand guesses at once at each secret, over every way that takes one. In their midst a process is killed and
-//! started again, and PostgreSQL crashes and recovers. What counts is what the processes tell of their comparisons.
+//! The test makes a thousand concurrent guesses at each secret, by every method that takes it. Meanwhile a process is killed and
+//! started again, and PostgreSQL crashes and recovers. The metrics of the processes count the comparisons.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,15 +16,15 @@ use tokio::time::sleep;
 
 use crate::fleet::{Door, Fleet, Outcome, count_from};
 
-/// Guesses at each secret. Those that nobody answers are made again, so there are rather more.
+/// Number of guesses at each secret. Guesses without an answer are repeated.
 const GUESSES: &str = "ACCESS_TOKENS_TEST_GUESSES";
 const DEFAULT_GUESSES: usize = 1_000;
-/// Comparisons that the usual policy allows before its first lock, which lasts longer than this test.
+/// Number of comparisons that the default policy allows before its first lock, which lasts longer than this test.
 const GUESS_BUDGET: usize = 5;
-/// How long a guess is made again while nobody answers.
+/// Maximum time for which a guess without an answer is repeated.
 const RUN_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// What is guessed at.
+/// A kind of secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     PassCode,
@@ -33,7 +33,7 @@ enum Kind {
 }
 
 impl Kind {
-    /// The name in the contract, and the one under which comparisons are told.
+    /// Returns the name in the contract, and the name in the metric of comparisons.
     fn names(self) -> (&'static str, &'static str) {
         match self {
             Self::PassCode => ("PASS_CODE", "pass-code"),
@@ -42,7 +42,7 @@ impl Kind {
         }
     }
 
-    /// No guess is this one.
+    /// Returns the secret. No guess is equal to it.
     fn right(self) -> &'static str {
         if self == Self::PassCode { "the right one" } else { "777777" }
     }
@@ -51,7 +51,7 @@ impl Kind {
         if self == Self::PassCode { format!("guess {n}") } else { format!("{:06}", n % 700_000) }
     }
 
-    /// Every way to present such a secret.
+    /// Returns every call that presents such a secret.
     fn ways(self, token: &str, secret: &str) -> Vec<(&'static str, Value)> {
         let (id, number, scanned) =
             (json!({"id": token}), json!({"number": token}), json!({"authentication_code": token}));
@@ -108,7 +108,7 @@ impl Kind {
 
 type Tally = BTreeMap<Outcome, usize>;
 
-/// Guesses until somebody answers.
+/// Repeats a guess until it is answered.
 async fn guess(door: &Door, method: &str, request: Value) -> Tally {
     let (started, mut tally) = (Instant::now(), Tally::new());
     loop {
@@ -122,7 +122,7 @@ async fn guess(door: &Door, method: &str, request: Value) -> Tally {
     }
 }
 
-/// All guesses at one secret at once. After `quiet` of them were answered, everything breaks and comes back.
+/// Makes all guesses at one secret concurrently. After `quiet` answers a process is killed and PostgreSQL crashes.
 async fn storm(fleet: &mut Fleet, cluster: &Cluster, (kind, token): (Kind, &str), quiet: usize) -> Tally {
     let (doors, gateways) = (fleet.doors(4), fleet.gateways());
     let (answered, total) = (Arc::new(AtomicUsize::new(0)), count_from(GUESSES, DEFAULT_GUESSES));
@@ -151,7 +151,7 @@ async fn storm(fleet: &mut Fleet, cluster: &Cluster, (kind, token): (Kind, &str)
         fleet.wait_until_ready();
     });
     let mut tallies = guesses.join_all().await;
-    // Where the hashes had no room, too few may have been counted. These come one after the other.
+    // If the hasher had no room, too few attempts may have been counted. These come one after the other.
     for (n, door) in doors.iter().chain(&gateways).enumerate() {
         let ways = kind.ways(token, &kind.guess(total + n));
         let (method, request) = ways[n % ways.len()].clone();
@@ -163,7 +163,7 @@ async fn storm(fleet: &mut Fleet, cluster: &Cluster, (kind, token): (Kind, &str)
     })
 }
 
-/// What an operator sees of the lock: its state, and how many attempts were counted.
+/// Returns the lock as an operator sees it: its state, and the number of counted attempts.
 async fn lock_of(operator: &Client, kind: Kind, token: &str) -> (Value, Value) {
     let explained = operator.ok("ExplainAccessToken", json!({"access_token_identifier": {"id": token}})).await;
     let secrets = explained["secrets"].as_array().expect("secrets");
@@ -174,10 +174,10 @@ async fn lock_of(operator: &Client, kind: Kind, token: &str) -> (Value, Value) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_guesses_at_once_have_five_comparisons_whatever_breaks() {
     let started = Instant::now();
-    // Of its own: others would not like what happens to it.
+    // A cluster of its own, because it crashes.
     let cluster = block_in_place(|| Cluster::start().expect("a cluster"));
     let database = block_in_place(|| cluster.create_database().expect("a database"));
-    // One pass code only: each guess at it costs a slow hash, right or wrong, locked or not.
+    // Only one pass code: each guess at it costs a slow hash, whether right, wrong or locked.
     let kinds =
         [Kind::PassCode, Kind::OneTimePassword, Kind::VerificationCode, Kind::OneTimePassword, Kind::VerificationCode];
     let targets: Vec<_> = kinds.iter().enumerate().map(|(n, kind)| (*kind, format!("{kind:?}-{n}"))).collect();
@@ -188,7 +188,7 @@ async fn a_thousand_guesses_at_once_have_five_comparisons_whatever_breaks() {
     for (i, (kind, token)) in targets.iter().enumerate() {
         let (name, told) = kind.names();
         let before = fleet.comparisons(told);
-        // After the first answer, at once, in full flight.
+        // The fault comes after the first answer, at once, or in the middle.
         let tally = storm(&mut fleet, &cluster, (*kind, token), [1, 0, 101][i % 3]).await;
         let now = fleet.comparisons(told) - before;
         println!("{token}: {now} comparisons, {tally:?}");
@@ -197,7 +197,7 @@ async fn a_thousand_guesses_at_once_have_five_comparisons_whatever_breaks() {
         compared.entry(told).or_default().push(now);
     }
     for (told, counts) in &compared {
-        // What was counted when everything broke may never have been compared, but not all of it.
+        // An attempt that was counted during the fault may never have been compared, but not all of them.
         let total = counts.iter().sum();
         assert!((1..=GUESS_BUDGET * counts.len()).contains(&total), "{total} comparisons of {told}");
     }
@@ -211,7 +211,7 @@ async fn a_thousand_guesses_at_once_have_five_comparisons_whatever_breaks() {
                 assert!(matches!(outcome, Outcome::Refused(_)), "{token}, while it is locked: {method} {outcome:?}");
             }
         }
-        // It was there all the time, and could have been guessed.
+        // The right secret was there all the time, and could have been guessed.
         let unlock = json!({"access_token_identifier": {"id": token}, "secret_kinds": [kind.names().0]});
         operator.ok("UnlockAccessToken", unlock).await;
         let (method, request) = kind.ways(token, kind.right()).swap_remove(1);

@@ -1,11 +1,11 @@
-//! A caller's deadline never costs an acknowledged write (a cancelled `BEGIN` leaves an open transaction in the pool).
+//! The deadline of a call never costs an acknowledged write (a cancelled `BEGIN` leaves an open transaction in the pool).
 
 use std::time::Duration;
 
 use access_tokens_testapp::TestApp;
 use serde_json::json;
 
-/// Answers of the database are delayed, calls are cut off while their transaction begins, and then others write.
+/// Delays the answers of the database, cancels calls while their transaction begins, and writes afterwards.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_cut_off_in_the_middle_of_begin_lose_no_later_write() {
     let (app, proxy) = TestApp::postgres_through_proxy().await;
@@ -14,8 +14,8 @@ async fn calls_cut_off_in_the_middle_of_begin_lose_no_later_write() {
         let token = app.login("DEMO", "tester", "correct horse", None).await.expect("logged in");
         sessions.push(app.with_session(&token));
     }
-    // A creation takes a handful of round trips, and few enough calls run at a time that none waits for a connection:
-    // the deadlines sweep over every one of its steps, backwards: what the last of them leaves behind, nobody mends.
+    // A creation takes a few round trips, and few enough calls run concurrently that none waits for a connection, so the deadlines
+    // expire at every one of its steps. They become shorter, because no later call repairs what the last of them leaves behind.
     proxy.delay_answers(Duration::from_millis(40));
     let mut deadline_exceeded = 0;
     for step in (0..40).rev() {
@@ -30,11 +30,11 @@ async fn calls_cut_off_in_the_middle_of_begin_lose_no_later_write() {
     assert!(deadline_exceeded > 0, "no call was cut off: the test proves nothing");
     proxy.heal();
 
-    // Work that was begun is finished; nothing may be left open a second later.
+    // The calls that were begun have ended. No transaction may be open a second later.
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(app.sessions_idle_in_transaction(), 0, "a cancelled call left a transaction open in the pool");
 
-    // Writes of both kinds, one statement alone and a unit of work, are there for everybody once they are acknowledged.
+    // Writes of both kinds, a single statement and a transaction, are visible to every session once they are acknowledged.
     for session in &sessions {
         session.release().await;
     }

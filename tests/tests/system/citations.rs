@@ -1,11 +1,11 @@
-//! SECURITY.md and docs/asvs.md name tests and files: each of them exists, and no requirement is left out. So do messages of the log
-//! that docs/operations.md lists.
+//! The tests and files that SECURITY.md and docs/asvs.md cite exist, and no requirement is left out. The same holds for messages of
+//! the log in docs/operations.md.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// Sections of OWASP ASVS 5.0.0 with the number of requirements of levels 1 and 2. In each section they are numbered from 1;
-/// those of level 3 come after them.
+/// Sections of OWASP ASVS 5.0.0 with the number of requirements of levels 1 and 2. In each section they are numbered from 1, and
+/// those of level 3 follow.
 const SECTIONS: &[(&str, u32)] = &[
     ("1.1", 2),
     ("1.2", 9),
@@ -83,7 +83,7 @@ const SECTIONS: &[(&str, u32)] = &[
     ("17.2", 4),
     ("17.3", 2),
 ];
-/// Requirements of levels 1 and 2, as the standard counts them.
+/// Number of requirements of levels 1 and 2 in the standard.
 const REQUIREMENT_COUNT: u32 = 253;
 
 fn root() -> PathBuf {
@@ -94,7 +94,7 @@ fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The links of a document: their texts and targets.
+/// Returns the links of a document, with their texts and targets.
 fn links(text: &str) -> Vec<(&str, &str)> {
     let ends = text.match_indices("](").map(|(at, _)| at);
     ends.filter_map(|at| {
@@ -105,7 +105,7 @@ fn links(text: &str) -> Vec<(&str, &str)> {
     .collect()
 }
 
-/// The names of the tests of a file, and of the scenario that it is.
+/// Returns the names of the tests of a file, and of the scenario in it.
 fn tests(source: &str) -> BTreeSet<&str> {
     let (mut names, mut is_test, mut both) = (BTreeSet::new(), false, None);
     for line in source.lines() {
@@ -131,7 +131,7 @@ fn tests(source: &str) -> BTreeSet<&str> {
     names
 }
 
-/// The anchors of a document, as they are made from its headings.
+/// Returns the anchors that are generated from the headings of a document.
 fn anchors(text: &str) -> BTreeSet<String> {
     let headings = text.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim());
     let kept = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
@@ -208,7 +208,7 @@ fn every_requirement_of_asvs_has_a_state_with_its_proof_or_reason() {
     }
 }
 
-/// The text of all Rust files below a directory.
+/// Returns the text of all Rust files below a directory.
 fn sources(directory: &Path) -> String {
     let entries = std::fs::read_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
     let paths = entries.map(|entry| entry.expect("an entry").path());

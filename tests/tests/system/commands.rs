@@ -1,4 +1,4 @@
-//! The commands besides serving: import, users, API keys, configuration.
+//! The commands other than `serve`: import, users, API keys, configuration.
 
 use access_tokens_domain::store::AccountStore;
 use access_tokens_storage::{DatabaseOptions, connect};
@@ -55,7 +55,7 @@ async fn an_import_complains_in_order_and_counts() {
     let complaints: Vec<&str> = complaints.lines().collect();
     assert!(complaints[0].starts_with("lines.ndjson:1: INVALID_FIELD_VALUE unit.name: "), "{complaints:?}");
     assert!(complaints[1].starts_with("lines.ndjson:2: INVALID_FIELD_VALUE is not valid JSON"), "{complaints:?}");
-    // Nothing is imported twice, and answers about something else are none.
+    // No record is imported twice, and answers that are no tokens are refused.
     let (again, _) = said(&installation, &["import", "lines.ndjson", "answer.json"], 1);
     assert_eq!(again, "0 created, 0 updated, 1 unchanged, 1 kept, 2 failed\n");
     let (again, _) = said(&installation, &["import", "--existing=overwrite", "answer.json"], 0);
@@ -136,7 +136,7 @@ async fn an_api_key_is_printed_once_as_the_last_word() {
     till.refused("CreateAccessToken", json!({}), "PERMISSION_DENIED").await;
     for entry in std::fs::read_dir(directory.path()).expect("a directory") {
         let content = std::fs::read(entry.expect("an entry").path()).expect("a file");
-        // After the prefix and the id. It may have such a letter itself.
+        // The secret follows the prefix and the id, and may contain the separator itself.
         let secret = key.splitn(3, '_').last().expect("a secret").as_bytes();
         assert_eq!(secret.len(), 43);
         assert!(!content.windows(secret.len()).any(|window| window == secret), "the key is stored in clear");
@@ -154,7 +154,7 @@ fn mistakes_in_the_configuration_are_named() {
     let shown =
         installation.command(&["check-config"]).env("ACCESS_TOKENS__DATABASE__URL", secret).output().expect("runs");
     assert!(!text(&shown).contains("hunter2"), "{}", text(&shown));
-    // On PostgreSQL nobody makes keys: each replica would have its own.
+    // On PostgreSQL no process creates keys by itself, because each replica would have its own.
     for arguments in [&["serve"][..], &["import", "/dev/null"]] {
         let refused =
             installation.command(arguments).env("ACCESS_TOKENS__DATABASE__URL", secret).output().expect("runs");
@@ -169,7 +169,7 @@ fn mistakes_in_the_configuration_are_named() {
     assert!(!refused.status.success() && !text(&refused).contains("not a key ring"), "{}", text(&refused));
 }
 
-/// Runs a command that must fail, and returns what it says.
+/// Runs a command that must fail, and returns its output.
 fn refusal(installation: &Installation, arguments: &[&str], input: &str) -> String {
     let output = installation.run_with_input(arguments, input);
     assert_eq!(output.status.code(), Some(1), "{arguments:?}: {}", text(&output));
@@ -224,7 +224,7 @@ async fn organisations_come_from_their_commands_only(installation: &Installation
     assert!(imported.status.success(), "{}", text(&imported));
     assert_eq!(organisations_of(url).await, ["ACME", "DEMO"]);
 
-    // A record renames nothing, whatever the rights.
+    // A record renames nothing, whatever the permissions.
     for record in [r#"{"organisation": {"name": "Free"}}"#, r#"{"organisation": {"id": "X", "name": "DEMO"}}"#] {
         let said = refusal(installation, &["import", "-"], record);
         assert!(said.contains("INVALID_FIELD_VALUE organisation."), "{said}");
@@ -239,7 +239,7 @@ async fn organisations_come_from_their_commands_only(installation: &Installation
     let renamed = installation.run(&["organisation", "rename", "ACME", "ACME Cyprus"]);
     assert!(renamed.status.success(), "{}", text(&renamed));
     assert_eq!(organisations_of(url).await, ["ACME Cyprus", "DEMO"]);
-    // Sessions go on; log-ins use the new name.
+    // Sessions stay valid; log-ins use the new name.
     server.client().with_session(&session).ok("ListGuessBudgets", json!({})).await;
     server.client().login("ACME", "anna", "correct horse", None).await.expect_err("the name of before");
     server.client().login("ACME Cyprus", "anna", "correct horse", None).await.expect("logged in");

@@ -1,11 +1,11 @@
-//! Comparing an answer with a documented one, field by field.
+//! Comparison of an answer with a documented one, field by field.
 
 use serde_json::Value;
 
-/// What differs between a documented answer and ours, as paths with both values.
+/// Returns the differences between a documented answer and ours, as paths with both values.
 ///
-/// A documented `null` is an unset field of ours. `reward_participant` is the name of `rewards_participant` before R13.
-/// Dates are compared as moments. `except` lists the paths (prefixes) that a test leaves out, and nothing else is.
+/// A documented `null` is an unset field of ours. `reward_participant` is the name of `rewards_participant` before R13. Dates are
+/// compared as instants. `except` lists the paths (prefixes) that are left out.
 pub(crate) fn differences(documented: &Value, ours: &Value, except: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
     compare("", documented, ours, except, &mut found);

@@ -1,4 +1,4 @@
-//! Creating access tokens: the rules of policies, owners and uniqueness.
+//! Creation of access tokens: the rules of policies, owners and uniqueness.
 
 use access_tokens_testapp::TestApp;
 use serde_json::{Value, json};
@@ -90,7 +90,7 @@ on_both_databases! {
         let good = json!({"authentication_code": "1234", "identifier": "a@example.com", "pass_code": "long-12"});
         let created = app.ok("CreateAccessToken", with(of("strict"), good)).await;
         assert_eq!(created["classification"]["name"], "strict");
-        // The definition knows none of these rules.
+        // The definition has none of these rules.
         app.ok("CreateAccessToken", json!({"authentication_code": "12x"})).await;
     }
 
@@ -151,10 +151,10 @@ on_both_databases! {
         let request = json!({"identifier": "login", "pass_code": "1234"});
         let refusal = app.refused("CreateAccessToken", request, "IDENTIFIER_ALREADY_EXISTS").await;
         assert_eq!(refusal.fields(), ["identifier"]);
-        // Codes are compared as they are: case counts, and so do blanks between words.
+        // Codes are compared as they are: case and blanks between words matter.
         app.ok("CreateAccessToken", json!({"authentication_code": "One"})).await;
         app.ok("CreateAccessToken", json!({"authentication_code": "o ne"})).await;
-        // Two that look the same cannot be both: blanks at the ends and invisible characters are refused, accents have one form.
+        // No two codes may look the same: blanks at the ends and invisible characters are refused, and accents have one form.
         for unseen in ["one ", "\u{a0}one", "o\u{200b}ne", "one\u{202e}", "\u{feff}one"] {
             let refusal = app.refused("CreateAccessToken", json!({"authentication_code": unseen}), "INVALID_FIELD_VALUE").await;
             assert_eq!(refusal.fields(), ["authentication_code"], "{unseen:?}");

@@ -1,4 +1,4 @@
-//! Pass codes and one-time passwords from the outside: checked, changed, used up, forgotten.
+//! Pass codes and one-time passwords as clients use them: check, change, use, reset.
 
 use std::time::Duration;
 

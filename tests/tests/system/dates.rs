@@ -31,7 +31,7 @@ const ZONES: [TimeZone; 8] = [
     TimeZone::America__St_Johns,
 ];
 
-/// Local dates: how each is written, and how an answer shows it in every zone.
+/// Local dates: each as it is written, and as an answer shows it in every zone.
 const LOCAL: [(&str, &str); 10] = [
     ("2015-05-27T12:03:05", "2015-05-27T12:03:05"),
     ("2015-12-31T23:59:59", "2015-12-31T23:59:59"),
@@ -57,7 +57,7 @@ const INSTANT: [&str; 8] = [
     "Fri Nov 27 14:08:55 GMT 2015",
 ];
 
-/// Texts that no zone reads.
+/// Texts that are a date in no zone.
 const REFUSED: [&str; 8] = [
     "15-11-27T16:08:55",
     "0000-12-31T23:59:59",
@@ -94,7 +94,7 @@ async fn imported(app: &TestApp, zone: TimeZone, id: &str, members: Value) -> Re
     result.map(|(outcome, _)| outcome).map_err(|refusal| refusal.text())
 }
 
-/// The date of a token as the service tells it, in UTC with its fraction.
+/// Returns the date of a token as the service stores it, in UTC with its fraction.
 async fn kept(app: &TestApp, id: &str) -> String {
     let request = json!({"access_token_identifier": {"id": id}, "fields_set": "udf_date_1"});
     app.ok("ShowAccessToken", request).await["udf_date_1"].as_str().expect("a date").to_owned()
@@ -105,7 +105,7 @@ async fn shown(http: &HttpClient, id: &str) -> Value {
     http.post(SHOW, request).await.data()["udf_date_1"].clone()
 }
 
-/// Imports an answer of the gateway as it is, and says what became of it.
+/// Imports an answer of the gateway unchanged, and returns the outcome.
 async fn import_again(app: &TestApp, zone: TimeZone, http: &HttpClient, id: &str) -> Outcome {
     let answer = http.post(SHOW, json!({"access_token_identifier": {"id": id}})).await.json();
     let results = app.import_in(zone, Permissions::all(), "DEMO", &answer.to_string()).await;
@@ -196,14 +196,14 @@ on_both_databases! {
     }
 }
 
-/// How an answer shows an instant in a zone.
+/// Returns the text with which an answer shows an instant in a zone.
 fn shown_in(zone: TimeZone, text: &str) -> String {
     let (time, mut out) = (time::parse(text).expect("a date"), Vec::new());
     time::write(&mut out, time.timestamp(), 0, zone).expect("in the calendar");
     String::from_utf8(out).expect("a text")
 }
 
-/// The command that imports, and the server with its gateway, on both databases and under both names of the setting.
+/// The import command and the server with its gateway, on both databases and under both names of the setting.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_setting_counts_for_the_import_command_and_the_server() {
     for (setting, on_postgres) in [(SETTING, false), (OLD_NAME, true)] {

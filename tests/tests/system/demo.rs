@@ -1,4 +1,4 @@
-//! The demo has a published password: other machines reach it only where that is said.
+//! The demo has a published password: other machines can reach it only if a setting allows it.
 
 use access_tokens_testapp::process::Installation;
 use access_tokens_testkit::postgres;
@@ -9,7 +9,7 @@ use crate::processes::text;
 const BINARY: &str = env!("CARGO_BIN_EXE_access-tokens-under-test");
 const PLAIN: [&str; 4] = ["--set", "grpc.allow_plain_text=true", "--set", "http.allow_plain_text=true"];
 
-/// `serve` with these arguments, on other addresses than the loopback.
+/// `serve` with these arguments, on addresses other than loopback.
 struct Start<'a> {
     installation: &'a Installation,
     listen: [String; 2],
@@ -19,7 +19,7 @@ impl<'a> Start<'a> {
     fn new(installation: &'a Installation, grpc: &str, http: &str) -> Self {
         let at = |setting: &str, host: &str, port: u16| format!("{setting}={host}:{port}");
         let port = installation.address().port();
-        // No other test has the port of HTTP: it is switched off, or on any free one.
+        // No test uses the default port of HTTP: HTTP is off, or on any free port.
         let http = if http.is_empty() { "http.listen=".to_owned() } else { at("http.listen", http, 0) };
         Self { installation, listen: [at("grpc.listen", grpc, port), http] }
     }
@@ -59,7 +59,7 @@ fn a_demo_stays_on_this_machine(url: &str) {
     open_http.refused(&["--demo"], &["http.listen (0.0.0.0:", "--demo-public"]);
     Start::new(&installation, "[::]", "").refused(&["--demo"], &["grpc.listen ([::]:", "--demo-public"]);
     assert_eq!(installation.run(&["serve", "--demo-public"]).status.code(), Some(2), "it says nothing without --demo");
-    // A database without the demo is served to everybody.
+    // A database without the demo is served to all addresses.
     open.served(&[]);
 
     local.served(&["--demo"]);
@@ -69,7 +69,7 @@ fn a_demo_stays_on_this_machine(url: &str) {
     open.refused(&[], &published);
     open_http.refused(&[], &published);
 
-    // Under another name it is the same demo.
+    // The demo stays the demo under another name.
     assert!(installation.run(&["organisation", "rename", "DEMO", "ACME"]).status.success());
     open.refused(&[], &["the published password of the demo", "user password --organisation ACME --username demo"]);
     let password = |password: &str| {

@@ -1,4 +1,4 @@
-//! `doctor`: every ill that it knows is brought about, found, and cured by what it says; and it leaves no trace.
+//! `doctor`: each problem that it knows is produced, found, and cured by the cure that it prints. It changes nothing.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
@@ -17,13 +17,13 @@ use crate::tls::authority::Authority;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_access-tokens-under-test");
 
-/// What is found besides what is right, as `level check: message`; and the exit code.
+/// Returns the findings other than `ok`, as `level check: message`, and the exit code.
 fn examined(output: &Output) -> (Vec<String>, Option<i32>) {
     let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("no JSON: {}", text(output)));
     let word = |finding: &Value, key: &str| finding[key].as_str().unwrap_or_default().to_owned();
     let findings = report["findings"].as_array().expect("findings").iter();
     let found: Vec<_> = findings
-        // How fast this machine is just now is not what these tests are about.
+        // The current speed of the machine is not a subject of these tests.
         .filter(|finding| finding["level"] != "ok" && finding["check"] != "hashing")
         .map(|finding| {
             assert!(!word(finding, "cure").is_empty(), "{finding} says no cure");
@@ -33,13 +33,13 @@ fn examined(output: &Output) -> (Vec<String>, Option<i32>) {
     (found, output.status.code())
 }
 
-/// Examines a place that must have exactly one ill, which is of this kind.
+/// Examines an installation that must have exactly one problem, which is of this kind.
 #[track_caller]
 fn suffers(installation: &Installation, arguments: &[&str], expected: &str) {
     let (found, code) = examined(&installation.run(&[&["doctor", "--json"], arguments].concat()));
     assert!(found.len() == 1 && found[0].contains(expected), "expected {expected}: {found:#?}");
     let problem = found[0].starts_with("problem");
-    // Nothing else is a problem. A machine that is slow just now may warn, which is no more than a warning.
+    // There is no other problem. A machine that is slow may give a warning.
     assert_eq!(code, Some(if problem { 1 } else { 3 }), "{found:#?}");
 }
 
@@ -49,7 +49,7 @@ fn is_well(installation: &Installation, arguments: &[&str]) {
     assert!(found.is_empty() && matches!(code, Some(0 | 3)), "{code:?} {found:#?}");
 }
 
-/// Every file of a directory, with what is in it. What is in shared memory is nobody's data, and no file's.
+/// Returns every file of a directory with its content. Shared memory of SQLite is left out.
 fn contents(directory: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry"));
     let named = entries.map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path()));
@@ -66,7 +66,7 @@ fn chmod(path: &Path, mode: u32) {
     fs::set_permissions(path, Permissions::from_mode(mode)).expect("chmod");
 }
 
-/// A place that was served once, and is at rest.
+/// Returns an installation that was served once, and is stopped.
 fn served(directory: &TempDir) -> Installation {
     let installation = sqlite(directory);
     let server = installation.start(&["serve", "--demo"]);
@@ -133,11 +133,11 @@ fn keys_that_are_not_those_of_the_database_are_found() {
     let good = fs::read_to_string(&keys).expect("keys");
     fs::remove_file(&keys).expect("removed");
     suffers(&installation, &[], "problem keys: the key file access-tokens.keys does not exist");
-    // Another key, of another id: what needs the first one is named.
+    // Another key with another id: the finding names the data that need the first one.
     assert!(installation.run(&["keys", "init", "--accept-missing-keys"]).status.success());
     suffers(&installation, &[], "keys are missing: ");
     let other = fs::read_to_string(&keys).expect("keys");
-    // Another key of the same id: only a code that cannot be opened tells.
+    // Another key with the same id: only a code that cannot be opened reveals it.
     let last = |ring: &str| ring.lines().last().expect("a key").to_owned();
     let (id, _) = last(&good).split_once(' ').map(|(id, key)| (id.to_owned(), key.to_owned())).expect("an id");
     let (_, key) = last(&other).split_once(' ').map(|(id, key)| (id.to_owned(), key.to_owned())).expect("a key");
@@ -189,7 +189,7 @@ fn settings_that_let_others_in_are_found() {
         &["--set", "policy.max_guess_chance=0.5"],
         "warning configuration: policy.max_guess_chance is 0.5",
     );
-    // Stricter than the policies that are stored: each of them is told.
+    // Stricter than the stored policies: each of them is reported.
     let (found, code) = examined(&installation.run(&["doctor", "--json", "--set", "policy.max_guess_chance=0.000001"]));
     assert!(
         !found.is_empty() && found.iter().all(|one| one.starts_with("problem guesses: the policy of DEMO")),
@@ -207,12 +207,12 @@ fn a_damaged_file_and_a_clock_that_was_put_back_are_found() {
     let later = fs::metadata(&file).and_then(|file| file.modified()).expect("a time") + Duration::from_secs(7_200);
     fs::File::options().write(true).open(&file).and_then(|file| file.set_modified(later)).expect("a time");
     suffers(&installation, &[], "problem clock: the database was written to ");
-    // Of a file that has no log, in which what is damaged would still be there as it was.
+    // A copy has no log, in which damaged pages would still be complete.
     assert!(installation.run(&["backup", "copy.db"]).status.success());
     assert!(installation.run(&["restore", "--replace", "copy.db"]).status.success());
     is_well(&installation, &["--deep"]);
     let mut bytes = fs::read(&file).expect("a file");
-    // An index, somewhere behind the first pages.
+    // An index, behind the first pages.
     let middle = bytes.len() / 2;
     bytes[middle..middle + 8_192].fill(0x5a);
     fs::write(&file, bytes).expect("written");
@@ -243,7 +243,7 @@ fn what_is_unsafe_in_postgresql_is_found() {
         let changed = postgres::shared().psql("postgres", &format!("ALTER DATABASE {name} SET {setting}"));
         changed.expect("the superuser may");
     };
-    // What it is by default, which the documentation of database.url asks to change.
+    // The default, which the documentation of database.url recommends to change.
     let (found, code) = examined(&installation.run(&["doctor", "--json"]));
     assert!(
         found.iter().any(|one| one.contains("log_error_verbosity = default: with anything else, codes")),

@@ -1,4 +1,4 @@
-//! Conditions that `doctor` finds, each with one cure that is followed to the letter and helps.
+//! Problems that `doctor` finds, each with one cure that is followed exactly and works.
 
 use std::fs;
 use std::net::TcpListener;
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::processes::{BINARY, add_user, sqlite, text};
 use crate::tls::authority::Authority;
 
-/// The problems that doctor finds, as (message, cure).
+/// Returns the problems that doctor finds, as (message, cure).
 #[track_caller]
 fn problems(installation: &Installation, arguments: &[&str]) -> Vec<(String, String)> {
     let output = installation.run(&[&["doctor", "--json"], arguments].concat());
@@ -27,7 +27,7 @@ fn problems(installation: &Installation, arguments: &[&str]) -> Vec<(String, Str
     found
 }
 
-/// The cure of the one problem that there is. It must not be in the message, too.
+/// Returns the cure of the only problem. The message must not contain it.
 #[track_caller]
 fn cure(installation: &Installation, arguments: &[&str], expected: &str) -> String {
     let found = problems(installation, arguments);
@@ -53,7 +53,7 @@ fn run(directory: &Path, command: &str) {
     assert!(done.success(), "{command}");
 }
 
-/// A place that was served once, and is at rest.
+/// Returns an installation that was served once, and is stopped.
 fn served(directory: &TempDir) -> Installation {
     let installation = sqlite(directory);
     let server = installation.start(&["serve", "--demo"]);
@@ -99,7 +99,7 @@ fn a_lost_key_file_has_one_cure_that_depends_on_the_database() {
         cure(&installation, &[], "does not exist, and the database needs it"),
         "bring the file back from its copy (keys.file)"
     );
-    // A directory in its place, as a container makes it for a mount that does not exist.
+    // A directory in place of the file, as a container creates it for a mount that does not exist.
     fs::create_dir(&keys).expect("a directory");
     assert_eq!(
         cure(&installation, &[], "is a directory"),
@@ -114,7 +114,7 @@ fn a_lost_key_file_has_one_cure_that_depends_on_the_database() {
     fs::copy(directory.path().join("copy"), &keys).expect("copied");
     is_well(&installation, &[]);
 
-    // A database in which nothing needs keys.
+    // A database without data that need keys.
     let url = postgres::create_database();
     let empty = TempDir::new().expect("a directory");
     let installation = Installation::new(BINARY, empty.path(), &url);
@@ -161,7 +161,7 @@ fn damage_is_cured_by_the_last_backup() {
             assert!(cure.contains("access-tokens restore --replace"), "{from}..{to}: {message}: {cure}");
         }
         assert!(found.iter().any(|(_, cure)| cure.contains("access-tokens restore")), "{from}..{to}: {found:#?}");
-        // Two restores within a second would give the same name to what they replace.
+        // Two restores within a second would give the same name to the databases that they replace.
         run(directory.path(), "rm -f access-tokens.db.replaced-*");
         let restored = installation.run(&["restore", "--replace", "copy.db"]);
         assert!(restored.status.success(), "{}", text(&restored));
@@ -218,14 +218,14 @@ fn a_webhook_and_a_collector_that_cannot_be_reached_are_found() {
             "{message}: {cure}"
         );
     }
-    // Starting the program that is missing cures it.
+    // Starting the missing program is the cure.
     let listener = TcpListener::bind(closed).expect("the port");
     is_well(&installation, &["--set", &webhook, "--set", secret, "--set", &collector]);
     drop(listener);
     let allowed = "webhooks.allowed_networks=192.0.2.0/24";
     let nowhere = ["--set", "notifications.webhook=http://no.such.host.invalid/", "--set", secret, "--set", allowed];
     assert!(cure(&installation, &nowhere, "cannot be reached").contains("mend the host in notifications.webhook"));
-    // A collector that encrypts with a certificate of an authority that is not known.
+    // A collector that encrypts with a certificate of an unknown authority.
     let collector = format!("telemetry.endpoint=https://{closed}");
     assert!(cure(&installation, &["--set", &collector], "cannot be reached").contains("telemetry.collector.ca"));
 }
@@ -252,7 +252,7 @@ fn a_directory_that_is_missing_or_read_only_is_found() {
     is_well(&installation, &[]);
 }
 
-/// Runs doctor as the user of the service that owns the directory, whom modes bind, unlike the superuser.
+/// Runs doctor as the user that owns the directory: file modes do not restrict the superuser.
 fn examined_by_the_owner(installation: &Installation, directory: &Path) -> Vec<(String, String)> {
     let command = installation.command(&["doctor", "--json"]);
     let mut other = Command::new("setpriv");
@@ -354,7 +354,7 @@ fn a_server_with_too_few_connections_is_found() {
     assert!(installation.run(&["keys", "init"]).status.success() && installation.run(&["migrate"]).status.success());
     let server = installation.start(&["serve"]);
     installation.wait_until_ready();
-    // 17 connections are left by the superuser, and a replica takes 10 at most: one fits, and no second one.
+    // The superuser leaves 17 connections, and a replica takes 10 at most: there is room for one replica, and not for two.
     let warned = text(&installation.run(&["doctor"]));
     assert!(warned.contains("1 replicas fit, and 1 run now") && warned.contains("no room for one more"), "{warned}");
     is_well(&installation, &["--set", "database.connections=4"]);

@@ -1,4 +1,4 @@
-//! The twelve documented examples: import the state before, make the documented call, get the documented answer.
+//! The twelve documented examples: import the state before, make the documented call, compare the answer.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use crate::compare::differences;
 use crate::examples::{EXAMPLES, documented, example, except, import_before};
 use crate::on_both_databases;
 
-/// The request of an example, without its session.
+/// Returns the request of an example, without its session.
 fn request(name: &str) -> Value {
     let mut request = example(&format!("{name}.request"));
     request.as_object_mut().expect("an object").remove("token");
@@ -22,7 +22,7 @@ on_both_databases! {
     async fn whole_answers_import_as_they_are(app) {
         for (name, _) in EXAMPLES {
             let text = example(&format!("{name}.response")).to_string();
-            // Not whole answers about access tokens: they lack the state, and some of them the code.
+            // These are no complete answers about access tokens: they lack the state, and some of them the code.
             if ["10-generate_otp", "11-set_as_effective"].contains(&name) {
                 assert!(access_tokens_domain::import::parse(&text).is_err(), "{name}");
                 continue;

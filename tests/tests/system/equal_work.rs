@@ -1,4 +1,4 @@
-//! What is refused cannot be told apart: the same answer, after the same round trips and the same comparisons.
+//! Refusals cannot be distinguished: they have the same answer, after the same number of round trips and comparisons.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,10 +19,10 @@ use access_tokens_testkit::counting::{Comparisons, CountingSecrets, CountingStor
 
 use crate::on_both_databases;
 
-/// Long enough to be seen, were it paid once more or less.
+/// Delay of each round trip, long enough that one more or less is measured.
 const DATABASE_DELAY: Duration = Duration::from_millis(5);
 
-/// `{state}-{what is wrong}` says what each is for. `right` is every pass code, 000000 every other code.
+/// Each token is named `{state}-{fault}`. Every pass code is `right`, and every other code is 000000.
 const TOKENS: &str = r#"
 {"access_token": {"id": "good", "number": "AT1", "authentication_code": "good", "identifier": "good", "pass_code": "right", "one_time_password": "000000", "expiration_date": "2100-01-01T00:00:00"}}
 {"access_token": {"id": "locked", "number": "AT2", "authentication_code": "locked", "identifier": "locked", "pass_code": "right", "one_time_password": "000000", "expiration_date": "2100-01-01T00:00:00"}}
@@ -33,7 +33,7 @@ const TOKENS: &str = r#"
 {"access_token": {"id": "expired", "number": "AT7", "authentication_code": "expired", "one_time_password": "000000", "expiration_date": "2020-01-01T00:00:00"}}
 "#;
 
-/// Somebody delivers; nobody looks.
+/// A receiver of notifications that are not checked.
 struct Receiver;
 
 impl Notifier for Receiver {
@@ -52,7 +52,7 @@ struct Measured {
     caller: Caller,
 }
 
-/// What a caller can see or measure of one call.
+/// The results of a call that a client can see or measure.
 #[derive(Debug, PartialEq)]
 struct Trace {
     answer: String,
@@ -74,12 +74,12 @@ impl Measured {
         Self { store, secrets, tokens: tokens.notifying(Arc::new(Receiver)), caller }
     }
 
-    /// Runs one call and measures it.
+    /// Makes one call and measures it.
     async fn trace<T>(&self, call: impl Future<Output = Result<T, Error>>) -> Trace {
         self.trace_joined(0, call).await
     }
 
-    /// Runs one call that makes `at_once` of its round trips while it waits for another one, and measures it.
+    /// Makes one call that makes `at_once` of its round trips while it waits for another one, and measures it.
     async fn trace_joined<T>(&self, at_once: u64, call: impl Future<Output = Result<T, Error>>) -> Trace {
         self.store.take_calls();
         self.secrets.take();
@@ -250,7 +250,7 @@ on_both_databases! {
     }
 
     async fn forgot_pass_code_takes_the_same_time_for_unknown_tokens(app) {
-        // Codes at will.
+        // Codes without limits in practice.
         let unlimited =
             r#"{"organisation": {"definition": {"issue": {"burst": 1000, "cooldown_seconds": 0, "per_day": 10000}}}}"#;
         app.import("DEMO", unlimited).await;
@@ -273,7 +273,7 @@ on_both_databases! {
             times[times.len() / 2].as_secs_f64() * 1e6
         });
         println!("medians in microseconds: {names:?} {medians:?}");
-        // Other tests run beside this one, on the same cores.
+        // Other tests run concurrently on the same cores.
         let (least, most) = (medians.into_iter().fold(f64::MAX, f64::min), medians.into_iter().fold(0.0, f64::max));
         assert!(most < 1.5 * least, "{medians:?}");
     }

@@ -1,4 +1,4 @@
-//! Bad input of every kind: a clear error that names the fields, and nothing written.
+//! Invalid input of every kind: an error that names the fields, and no write.
 
 use serde_json::json;
 

@@ -1,18 +1,18 @@
-//! The documented examples: the state before each, and what is left out when an answer is compared with it.
+//! The documented examples: the state before each, and the paths that are left out of a comparison.
 //!
-//! Left out are generated ids, numbers, codes and dates, the caller, and the places where an example contradicts itself. A
-//! test of the gateway sees to it that nothing is left out without need.
+//! Left out are generated ids, numbers, codes and dates, the caller, and places where an example contradicts itself. A test of the
+//! gateway checks that no path is left out without need.
 
 use access_tokens_testapp::TestApp;
 use serde_json::{Value, json};
 
-/// Examples 1 and 6 show one owner twice, the second time with more: what either says is kept.
+/// Examples 1 and 6 show one owner twice, the second time with more fields: the fields of both are kept.
 const OWNER_SHOWN_TWICE: [&str; 2] = [
     "rewards_participant.accounts_receivable.account_owner.name",
     "rewards_participant.accounts_receivable.account_owner.demographics.country_of_residence",
 ];
 
-/// The caller is ours, and so is the moment.
+/// The caller and the time are those of the test.
 const CALLER: [&str; 4] = [
     "log_information.updated_by_user",
     "log_information.updated_by_unit",
@@ -43,20 +43,20 @@ pub(crate) const EXAMPLES: [(&str, &[&[&str]]); 12] = [
     ("12-set_as_not_effective", &[&CALLER, &CREATOR_SHOWN_TWICE]),
 ];
 
-/// The paths that are left out of the comparison with an example.
+/// Returns the paths that are left out of the comparison with an example.
 pub(crate) fn except(name: &str) -> Vec<&'static str> {
     let example = EXAMPLES.iter().find(|(known, _)| *known == name);
     example.unwrap_or_else(|| panic!("there is no example {name}")).1.concat()
 }
 
-/// A file of the examples.
+/// Returns a file of the examples.
 pub(crate) fn example(name: &str) -> Value {
     let path = format!("{}/data/examples/{name}.json", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(&path).expect("the example is in the repository");
     serde_json::from_str(&text).expect("the example is JSON")
 }
 
-/// The documented data of an answer.
+/// Returns the documented data of an answer.
 pub(crate) fn documented(name: &str) -> Value {
     example(&format!("{name}.response"))["data"].clone()
 }
@@ -84,7 +84,7 @@ pub(crate) async fn import_before(app: &TestApp, name: &str) {
             import_answer(app, name).await;
         }
         "10-generate_otp" => import_with(app, name, json!({"authentication_code": "117"})).await,
-        // Its own answer shows neither the state nor the code.
+        // The answer of this example shows neither the state nor the code.
         "11-set_as_effective" => import_answer(app, "12-set_as_not_effective").await,
         "12-set_as_not_effective" => import_with(app, name, json!({"life_cycle_state": "EFFECTIVE"})).await,
         _ => import_answer(app, name).await,

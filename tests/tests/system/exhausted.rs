@@ -9,7 +9,7 @@ use crate::unwritable::wait_until;
 
 const BY_HAND: [&str; 5] = ["serve", "--set", "database.migrate_at_start=false", "--set", "database.connections=4"];
 
-/// A cluster of its own, and a migrated place with a user in it.
+/// Starts a cluster, and returns a migrated installation with a user.
 fn environment(directory: &TempDir) -> (Cluster, Installation) {
     let cluster = Cluster::start().expect("a cluster");
     let installation = Installation::new(BINARY, directory.path(), &cluster.create_database().expect("a database"));
@@ -37,7 +37,7 @@ fn without_a_connection_for_calls_a_server_is_not_ready_and_says_why() {
     }
     limit(&cluster, 20);
     installation.wait_until_ready();
-    // Only the connection that watches is left, and no other can be opened.
+    // Only the connection of the health check is left, and no other can be opened.
     limit(&cluster, 1);
     let kill = format!(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{ROLE}' \

@@ -1,4 +1,4 @@
-//! Several server processes on one database, the ways into them, and what they tell of their comparisons.
+//! Several server processes on one database, their clients, and their counts of comparisons.
 
 use access_tokens_proto::options::methods;
 use access_tokens_testapp::Client;
@@ -12,8 +12,8 @@ use crate::processes::{add_user, logged_in, text};
 const BINARY: &str = env!("CARGO_BIN_EXE_access-tokens-under-test");
 const PASSWORD: &str = "staple battery";
 
-/// They tell of each comparison. They wait for a connection where a busy machine would make them refuse, since what is
-/// refused is not compared and proves nothing; and no connection ends within a test.
+/// The servers log each comparison. They wait longer for a connection than by default, because a refused attempt is not compared
+/// and proves nothing; and no connection reaches its maximum age during a test.
 const SERVE: &[&str] = &[
     "serve",
     "--set",
@@ -28,12 +28,12 @@ const SERVE: &[&str] = &[
     "grpc.connection_age_seconds=604800",
 ];
 
-/// How many of something, unless the environment says otherwise.
+/// Returns a number from an environment variable, or the default.
 pub(crate) fn count_from(variable: &str, default: usize) -> usize {
     std::env::var(variable).map_or(default, |text| text.parse().expect("a number"))
 }
 
-/// Processes on one database. They are killed before their directory goes.
+/// Processes on one database. They are killed before their directory is deleted.
 pub(crate) struct Fleet {
     servers: Vec<Server>,
     installations: Vec<Installation>,
@@ -58,7 +58,7 @@ impl Fleet {
         let imported = installations[0].run(&["import", "--create-organisation", "records.ndjson"]);
         assert!(imported.status.success(), "{}", text(&imported));
         add_user(&installations[0]);
-        // Whoever guesses has no more permissions than a till.
+        // The guessing client has the permissions of a till.
         let add = ["user", "add", "--organisation", "DEMO", "--username", "till", "--password-stdin"];
         let add = [&add[..], &["--permissions", "access_tokens.read,access_tokens.write"]].concat();
         let added = installations[0].run_with_input(&add, PASSWORD);
@@ -67,36 +67,37 @@ impl Fleet {
         Self { servers, installations, session, _directory: directory }
     }
 
-    /// Somebody who may do everything, at the first process.
+    /// Returns a client of the first process with all permissions.
     pub(crate) async fn operator(&self) -> Client {
         logged_in(&self.servers[0]).await
     }
 
-    /// Ways in by gRPC: connections of a till, each to another process than the one before.
+    /// Returns gRPC clients with the permissions of a till, each of another process than the one before.
     pub(crate) fn doors(&self, connections: usize) -> Vec<Door> {
         let servers = self.servers.iter().cycle().take(connections * self.servers.len());
         servers.map(|server| Door::Grpc(server.client().with_session(&self.session))).collect()
     }
 
-    /// Ways in by HTTP: on each process the paths of the original API, and the canonical ones.
+    /// Returns HTTP clients: for each process one on the paths of the original API, and one on the canonical paths.
     pub(crate) fn gateways(&self) -> Vec<Door> {
         let of = |server: &Server| HttpClient::new(server.http_address(), &self.session);
         let legacy = self.servers.iter().map(|server| Door::Http(of(server)));
         legacy.chain(self.servers.iter().map(|server| Door::Http(of(server).canonical()))).collect()
     }
 
-    /// Kills one of them as a crash would, and starts it again.
+    /// Kills a process as a crash would, and starts it again.
     pub(crate) fn crash(&mut self, process: usize) {
         self.servers.remove(process).kill();
         self.servers.insert(process, self.installations[process].start(SERVE));
     }
 
-    /// Waits until all of them are ready.
+    /// Waits until all processes are ready.
     pub(crate) fn wait_until_ready(&self) {
         self.installations.iter().for_each(Installation::wait_until_ready);
     }
 
-    /// How often secrets of a kind were compared with a stored hash, by all processes, dead ones included.
+    /// Returns the number of comparisons of a kind of secret with a stored hash, over all processes, including those that were
+    /// killed.
     pub(crate) fn comparisons(&self, kind: &str) -> usize {
         let told = format!("access_tokens::comparison: kind=\"{kind}\"");
         self.installations
@@ -106,26 +107,26 @@ impl Fleet {
     }
 }
 
-/// One way to call a process.
+/// A client of a process.
 #[derive(Clone)]
 pub(crate) enum Door {
     Grpc(Client),
     Http(HttpClient),
 }
 
-/// What came of a call.
+/// The outcome of a call.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Outcome {
     /// It succeeded.
     Right,
-    /// It was refused, for this reason.
+    /// It was refused for this reason.
     Refused(String),
-    /// Nobody answered, or nobody who has a database. Nothing is known of the call.
+    /// There was no answer, or none from a process with a database. The effect of the call is unknown.
     Unanswered,
 }
 
 impl Door {
-    /// Calls a method, with a request as it is by gRPC.
+    /// Calls a method, with a request in the form of the contract.
     pub(crate) async fn call(&self, method: &str, request: Value) -> Outcome {
         let reason = match self {
             Self::Grpc(client) => match client.try_call(method, request).await {
@@ -146,7 +147,7 @@ impl Door {
     }
 }
 
-/// The path of a method behind the gateway, as the contract states it.
+/// Returns the path of a method in the gateway, from the contract.
 fn path(method: &str) -> &'static str {
     let method = methods().iter().find(|each| each.grpc_path.ends_with(&format!("/{method}"))).expect("a method");
     let original = method.http.first().expect("a path");
@@ -154,7 +155,8 @@ fn path(method: &str) -> &'static str {
     original.path.trim_start_matches("/crmapi/rest/v2/")
 }
 
-/// A request as it is by HTTP: the members of a credential stand in its place, and null says what `update_mask` says.
+/// Returns a request in the form of the HTTP API: the members of a credential are members of the identifier, and null stands for
+/// `update_mask`.
 fn spread(mut request: Value) -> Value {
     if let Some(mask) = request.as_object_mut().and_then(|members| members.remove("update_mask")) {
         for path in mask.as_str().expect("a mask").split(',') {

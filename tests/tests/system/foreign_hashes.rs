@@ -15,7 +15,7 @@ fn export(name: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("data/hashes").join(name).display().to_string()
 }
 
-/// The records that the command makes of an export, and its exit code.
+/// Returns the records that the command makes of an export, and its exit code.
 fn converted(format: &str, name: &str) -> (Vec<Value>, Option<i32>) {
     let directory = TempDir::new().expect("a directory");
     let output = sqlite(&directory).run(&["convert-hashes", "--from", format, &export(name)]);
@@ -116,7 +116,7 @@ async fn the_commands_count_keep_secrets_and_obey_the_limit() {
         "--unsupported",
         "others.csv",
     ];
-    // An empty file is taken, and gets the mode of a new one.
+    // An empty file is accepted, and gets the mode of a new one.
     std::fs::write(directory.path().join("users.ndjson"), "").expect("written");
     let output = place.run(&[&from[..], &[&export("django.json")]].concat());
     let said = text(&output);
@@ -135,7 +135,7 @@ async fn the_commands_count_keep_secrets_and_obey_the_limit() {
     let users = std::fs::read_to_string(directory.path().join("users.ndjson")).expect("a file");
     assert!(users.lines().all(|line| line.starts_with("{\"user\":{") && line.contains("\"username\":")), "{users}");
 
-    // With more memory, the others come in, into users that exist. What an earlier run has written stays.
+    // With more memory the other records are imported, into existing users. Records of an earlier run stay.
     let again = place.run(&[&from[..], &[&export("django.json")]].concat());
     assert_eq!(again.status.code(), Some(1), "{}", text(&again));
     assert!(text(&again).contains("users.ndjson: exists; give --output a new file"), "{}", text(&again));
@@ -174,7 +174,7 @@ async fn the_commands_count_keep_secrets_and_obey_the_limit() {
         "{}",
         text(&imported)
     );
-    // A server with the default limit checks what was imported.
+    // A server with the default limit checks the imported hashes.
     let place = place.with("ACCESS_TOKENS__HASHING__MAX_FOREIGN_MEMORY", "64 MiB");
     let server = place.start(&["serve"]);
     place.wait_until_ready();
@@ -188,7 +188,7 @@ async fn the_commands_count_keep_secrets_and_obey_the_limit() {
     assert_eq!(unknown.status.code(), Some(1), "{}", text(&unknown));
 }
 
-/// Neither the export nor another file with content is overwritten, by whatever name it is given.
+/// Neither the export nor another file with content is overwritten, whatever the spelling of its name.
 #[test]
 fn the_commands_files_replace_nothing() {
     let directory = TempDir::new().expect("a directory");
@@ -214,7 +214,7 @@ fn the_commands_files_replace_nothing() {
     assert!(!path("missing").exists());
 }
 
-/// A file of another format has no hash where one is looked for, and so is told from one of which everything was written.
+/// A file of another format has no hash in the expected place, so it can be distinguished from one whose records were all written.
 #[test]
 fn a_file_of_another_format_is_told() {
     let directory = TempDir::new().expect("a directory");
@@ -232,7 +232,7 @@ fn a_file_of_another_format_is_told() {
     let others = directory.path().join("others.csv");
     assert!(std::fs::read_to_string(&others).expect("a file").contains("sha256,no hash\n"));
     std::fs::remove_file(&others).expect("removed");
-    // Nothing is in the file of records, so that it is taken again.
+    // The file of records is empty, so the command accepts it again.
     let (code, said) = convert("keycloak", &files);
     assert_eq!(code, Some(1), "{said}");
     assert!(!said.contains("another format"), "{said}");
@@ -241,7 +241,8 @@ fn a_file_of_another_format_is_told() {
     assert!(text(&empty).contains("0 not supported, 2 without a hash"), "{}", text(&empty));
 }
 
-/// Exports in other forms and encodings have the same records, and what cannot be converted is told by line and cause.
+/// Exports in other forms and encodings give the same records, and the command reports records that cannot be converted by line and
+/// cause.
 #[test]
 fn exports_are_read_in_every_form_and_refused_with_what_to_do() {
     let directory = TempDir::new().expect("a directory");

@@ -1,4 +1,4 @@
-//! Answers over HTTP: exactly the fields that were asked for, in the configured release and time zone.
+//! Answers over HTTP: exactly the requested fields, in the configured release and time zone.
 
 use access_tokens_gateway::GatewayConfig;
 use access_tokens_testapp::{Deployment, TestApp};

@@ -1,7 +1,7 @@
-//! The twelve documented examples through HTTP: the documented request, and the documented envelope.
+//! The twelve documented examples over HTTP: the documented request, and the documented envelope.
 //!
-//! Each is asked of a gateway that presents the release that the example is from, where the answer has exactly the
-//! documented keys; and of one that presents the last release, where every key that is added came later.
+//! Each request goes to a gateway that presents the release of the example, whose answer has exactly the documented keys; and to
+//! one that presents the last release, where every additional key was added by a later release.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::examples::{EXAMPLES, example, except, import_before};
 use crate::on_both_databases;
 
-/// The release that each example is from, and how it is asked for. The list is asked for in two ways.
+/// The release of each example, and its call. The list has two forms of calls.
 const CALLS: [(&str, &str, &str); 13] = [
     ("01-show", "R8.0.0", "show"),
     ("02-list", "R10.0.0", "list?accounts_receivable_identifier=number=ACR001018"),
@@ -29,14 +29,14 @@ const CALLS: [(&str, &str, &str); 13] = [
     ("12-set_as_not_effective", "R13.0.0", "set_as_not_effective"),
 ];
 
-/// Keys that an example leaves out although its release has them: others show them, with null too.
+/// Keys that an example leaves out although its release has them: other examples show them, also with null.
 const LEFT_OUT: [(&str, &str); 3] = [
     ("04-create", "accounts_receivable.account_owner.demographics.country_of_residence"),
     ("08-reset_pass_code", "log_information.created_by_user.email"),
     ("09-reset_verification_code", "log_information.created_by_user.email"),
 ];
 
-/// Keys that came after the release of some example, and when they came, as the reference tells.
+/// Keys that were added after the release of some example, with the release that added them, from the reference.
 const CAME_LATER: [(&str, &str); 29] = [
     ("verification_code", "R9.0.0"),
     ("verified_date", "R9.0.0"),
@@ -69,7 +69,7 @@ const CAME_LATER: [(&str, &str); 29] = [
     ("updated_by_business_unit", "R18.0.0"),
 ];
 
-/// An example, and what became of its call.
+/// An example, and the result of its call.
 struct Answered {
     name: &'static str,
     release: Release,
@@ -118,14 +118,14 @@ impl Answered {
     }
 }
 
-/// What a comparison finds.
+/// The result of a comparison.
 #[derive(Debug, Default, PartialEq)]
 struct Found {
     different: Vec<String>,
     added: BTreeSet<String>,
 }
 
-/// Compares key by key and value by value, nulls and texts as they are. `except` lists the paths that are left out.
+/// Compares key by key and value by value, with nulls and texts as they are. `except` lists the paths that are left out.
 fn compare(path: &str, documented: &Value, ours: &Value, except: &[&str], found: &mut Found) {
     if except.iter().any(|prefix| path == *prefix || path.starts_with(&format!("{prefix}."))) {
         return;
@@ -163,7 +163,7 @@ fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
-/// The keys that came after a release.
+/// Returns the keys that were added after a release.
 fn later(than: Release) -> impl Iterator<Item = &'static str> {
     CAME_LATER
         .iter()
@@ -171,12 +171,12 @@ fn later(than: Release) -> impl Iterator<Item = &'static str> {
         .map(|(key, _)| *key)
 }
 
-/// Does a path end with a key, or with several?
+/// Returns whether a path ends with these keys.
 fn ends_with(path: &str, keys: &str) -> bool {
     path.strip_suffix(keys).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
-/// Every path that is left out must be needed by some example.
+/// Checks that every path that is left out is needed by some example.
 fn review(answers: &[Answered]) {
     let paths: BTreeSet<&str> = EXAMPLES.iter().flat_map(|(name, _)| except(name)).collect();
     for path in paths {

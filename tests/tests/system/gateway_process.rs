@@ -1,4 +1,4 @@
-//! The gateway as a process of its own, as operators and probes see it.
+//! The stand-alone gateway, as operators and probes see it.
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use crate::processes::{sqlite, text};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_access-tokens-under-test");
-/// Longer than three questions in a row without an answer take.
+/// Maximum time until three health checks in a row have failed.
 const UPSTREAM_LOSS_TIMEOUT: Duration = Duration::from_secs(15);
 
 async fn get(server: &Server, path: &str) -> HttpAnswer {
@@ -92,7 +92,7 @@ async fn it_stops_as_the_service_does() {
     let server = installation.start(&["serve"]);
     installation.wait_until_ready();
     let apart = Installation::new(BINARY, elsewhere.path(), "postgres://nobody@127.0.0.1:1/nowhere");
-    // It takes a call and never answers it.
+    // This server accepts a call and never answers it.
     let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let upstream = format!("http://{}", silent.local_addr().expect("an address"));
     let gateway = apart.start(&["gateway", "--upstream", &upstream]);

@@ -1,4 +1,4 @@
-//! Requests over HTTP in every form that clients of the original API send, and in those that none should.
+//! Requests over HTTP in every form that clients of the original API send, and in invalid forms.
 
 use access_tokens_testkit::http::HttpAnswer;
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ fn named(name: Value) -> Value {
     json!({"access_token_identifier": name, "fields_set": "number"})
 }
 
-/// It was refused for this reason, and the description names this field.
+/// Checks that the call was refused for this reason, and that the description names this field.
 fn at_fault(answer: &HttpAnswer, reason: &str, field: &str) {
     let description = answer.refused(reason);
     assert!(description.split("; ").any(|fault| fault.starts_with(&format!("{field}: "))), "{field}: {}", answer.text);
@@ -46,7 +46,7 @@ on_both_databases! {
         for name in [json!("180581"), json!(180581), json!([1]), json!(true)] {
             at_fault(&http.post(SHOW, named(name)).await, "INVALID_FIELD_VALUE", "access_token_identifier");
         }
-        // PHP writes an empty object like an empty array.
+        // PHP writes an empty object as an empty array.
         at_fault(&http.post(SHOW, named(json!([]))).await, "INVALID_IDENTIFIER", "access_token_identifier");
         at_fault(&http.canonical().post(SHOW, named(json!([]))).await, "INVALID_FIELD_VALUE", "access_token_identifier");
         let wrong = json!({"identifier": "login", "pass_code": "wrong"});
@@ -219,7 +219,7 @@ on_both_databases! {
         http.canonical().post(CREATE, empty).await.refused("INVALID_FIELD_VALUE");
         let by_code = json!({"authentication_code": "700", "identifier": "", "pass_code": ""});
         http.post(SHOW, named(by_code)).await.data();
-        // A caller who may look identifiers up must not get there by a customer that types no pass code.
+        // A client that may look up identifiers must not use that permission by accident when its customer types no pass code.
         for field in ["pass_code", "one_time_password"] {
             let answer = http.post(SHOW, named(json!({"identifier": "login", field: ""}))).await;
             assert_eq!(answer.code(), "COM.CRM.EXCEPTION.ACCESSTOKENS.INVALIDCREDENTIALEXCEPTION", "{field}: {}", answer.text);

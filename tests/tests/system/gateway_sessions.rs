@@ -1,4 +1,4 @@
-//! Sessions over HTTP, as clients of the original API hold, lose and renew them; and who sees what with one.
+//! Sessions over HTTP, as clients of the original API keep, lose and renew them; and the data that each session can see.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ async fn both(app: &TestApp) -> [HttpClient; 2] {
     ]
 }
 
-/// The session is not valid, in the words that clients look for, on both mounts.
+/// Checks that the session is refused with the words that clients expect, on both mounts.
 async fn refused_as_invalid(http: &HttpClient) {
     let answer = http.post("access_tokens/show", seven()).await;
     assert_eq!((answer.status, answer.code().as_str()), (200, RENEW));
@@ -72,7 +72,7 @@ on_both_databases! {
             json!({"username": "tester", "password": "correct horse", "organisation": "NOWHERE"}),
         ] {
             let answer = log_in(&http, request).await;
-            // A client that took it for an expired session would log in again for ever.
+            // A client that took this for an expired session would log in again without end.
             assert_ne!(answer.code(), RENEW);
             assert_eq!(answer.status, 200);
             answer.refused("INVALID_LOGIN");
@@ -93,12 +93,12 @@ on_both_databases! {
                 let answer = http.send("POST", &login, &headers, "").await;
                 let session = http.with_session(answer.data()["token"].as_str().expect("a token"));
                 assert_eq!(session.post("access_tokens/show", seven()).await.data()["number"], "AT1");
-                // The key itself is good for a call, too.
+                // The key itself authenticates a call, too.
                 let answer = http.send("POST", &show, &headers, &seven().to_string()).await;
                 assert_eq!(answer.data()["number"], "AT1");
                 session.post("access_tokens/create", json!({})).await.refused("PERMISSION_DENIED");
             }
-            // A user name with a password is no API key, and neither is what cannot be read.
+            // A user name with a password is no API key, and neither is an unreadable header.
             for (wrong, reason) in [
                 (base64("atk_nonsense"), "INVALID_LOGIN"),
                 (base64(&format!("{key}:password")), "REQUIRED_FIELD_MISSING"),

@@ -1,5 +1,6 @@
-//! The gateway as a process of its own: what strangers send does not break the connection that all callers share, and what that
-//! connection loses by age is sent again. And answers that come before a body, on a connection that is kept.
+//! The stand-alone gateway: requests of unauthenticated clients do not break the connection that all clients share, and calls that
+//! are lost when that connection reaches its maximum age are sent again. Also answers that come before the body, on a kept
+//! connection.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use crate::processes::{BINARY, sqlite};
 const SHOW: &str = "/v1/access_tokens/show";
 const CREATE: &str = "/v1/access_tokens/create";
 
-/// A demo and a gateway before it.
+/// A server with the demo, and a gateway before it.
 struct Deployment {
     installation: Installation,
     gateway_place: Installation,
@@ -54,13 +55,12 @@ impl Deployment {
     }
 }
 
-/// How many calls a test makes: a few in CI, as many as `GATEWAY_CALLS` says by hand.
+/// Returns the number of calls of a test: a few in CI, or `GATEWAY_CALLS`.
 fn calls(usual: usize) -> usize {
     std::env::var("GATEWAY_CALLS").ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
 
-/// Callers that call until this many calls have been made and this time has passed. Returns what went wrong, and how many calls
-/// there were.
+/// Runs clients until this number of calls has been made and this time has passed. Returns the failures, and the number of calls.
 async fn honest(
     address: SocketAddr,
     session: &str,
@@ -111,7 +111,7 @@ async fn attack(address: SocketAddr) {
             ("traceparent", &long, 431),
             ("tracestate", &long, 431),
             ("x-read-after", &long, 431),
-            // An id that is not sane is replaced, headers that do not pass are not looked at: the session is missing.
+            // An invalid id is replaced, and headers that are not forwarded are not checked: the session is missing.
             ("x-request-id", &long, 401),
         ];
         for (name, value, expected) in cases {

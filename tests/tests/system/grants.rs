@@ -1,4 +1,4 @@
-//! A service role of PostgreSQL that lacks grants: the cause is named, and no cure that does not cure it.
+//! A PostgreSQL role of the service without some grants: the cause is named, and each cure works.
 
 use std::time::{Duration, Instant};
 
@@ -10,10 +10,10 @@ use crate::processes::text;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_access-tokens-under-test");
 const MIGRATE: &str = "access-tokens migrate";
-/// Longest wait for a line of the log.
+/// Maximum time until a line of the log is written.
 const LOG_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Waits until the log of the place has these words.
+/// Waits until the log of the installation contains these words.
 async fn says(installation: &Installation, words: &str) {
     let started = Instant::now();
     while !installation.log().contains(words) {
@@ -53,7 +53,7 @@ async fn a_role_without_grants_is_told_so_and_not_to_migrate() {
         assert!(!installation.log().contains(MIGRATE), "{}", installation.log());
         assert!(!installation.run(&["healthcheck"]).status.success(), "it is ready without its tables");
 
-        // The grants cure it, without a restart.
+        // The grants are the cure, without a restart.
         cluster.serve_as_other_role(&url).expect("granted");
         installation.wait_until_ready();
     }

@@ -1,4 +1,4 @@
-//! The gRPC port as foreign clients meet it: requests that are no calls, and answers that take the same time.
+//! The gRPC port and clients that are not ours: requests that are no calls, and answers that take the same time.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -41,7 +41,7 @@ async fn send(
     let mut bytes = vec![0];
     bytes.extend(u32::try_from(message.encoded_len()).expect("short").to_be_bytes());
     bytes.extend(message.encode_to_vec());
-    // The answer may be there before the message is.
+    // The answer may arrive before the message is sent.
     let _ = body.send_data(bytes.into(), true);
     let response = response.await.expect("an answer");
     let status = response.status().as_u16();
@@ -82,7 +82,7 @@ on_both_databases! {
     }
 }
 
-/// Takes notifications, and says that all is well.
+/// Starts a receiver that accepts all notifications.
 async fn receiver() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -99,7 +99,7 @@ async fn receiver() -> SocketAddr {
     address
 }
 
-/// Calls of ForgotPassCode for a token that exists, one that does not, and one that is switched off, one after the other.
+/// Calls ForgotPassCode for a token that exists, one that does not, and one that is not effective, in turn.
 async fn forgotten_pass_codes_take_the_same_time(url: &str) {
     const CALLS: usize = 2_000;
     const MAX_DIFFERENCE: f64 = 0.02;

@@ -16,7 +16,7 @@ use crate::processes::{sqlite, text};
 const COMPOSED: &str = "Ren\u{e9} 7";
 const DECOMPOSED: &str = "Rene\u{301} 7";
 
-/// What is refused, at the start, in the middle and at the end of a text.
+/// Returns forbidden characters at the start, in the middle and at the end of a text.
 fn forbidden() -> Vec<String> {
     let mut texts = Vec::new();
     // Zero width, directional, separators, fillers, soft hyphen, variation selector, byte order mark.
@@ -46,7 +46,7 @@ fn show(key: &str, value: &str) -> Value {
     json!({"access_token_identifier": {key: value}, "fields_set": "id,number,authentication_code,identifier,udf_string_1"})
 }
 
-/// Runs SQL past the service, as an older version would have left rows.
+/// Runs SQL in the database, to create rows as an older version would have left them.
 fn sql(app: &TestApp, statement: &str) {
     match app.url().strip_prefix("sqlite://") {
         Some(file) => {
@@ -91,7 +91,7 @@ on_both_databases! {
                 assert_eq!(result.reason().as_str_name(), "INVALID_FIELD_VALUE", "{value:?}: {result:?}");
             }
         }
-        // Free text stays free: an emoji of several characters, and a directional mark.
+        // Free text may contain an emoji of several characters and a directional mark.
         let free = "\u{1f468}\u{200d}\u{1f469}\u{200e} ";
         let made = app.ok("CreateAccessToken", json!({"authentication_code": "FREE", "udf_string_1": free, "fields_set": "udf_string_1"})).await;
         assert_eq!(made["udf_string_1"], free);
@@ -115,7 +115,7 @@ on_both_databases! {
                 app.refused("CreateAccessToken", create("authentication_code", value), "AUTHENTICATION_CODE_ALREADY_EXISTS").await;
                 app.refused("CreateAccessToken", create("identifier", value), "IDENTIFIER_ALREADY_EXISTS").await;
             }
-            // Wrong guesses in both forms are one count: after five, the right pass code is locked too.
+            // Wrong guesses in both forms count together: after five, the right pass code is locked too.
             for guess in 0..5 {
                 let value = if guess % 2 == 0 { &written } else { &presented };
                 let check = json!({"access_token_identifier": {"credential": {"identifier": value, "pass_code": "0000"}}});
@@ -139,7 +139,7 @@ on_both_databases! {
             }
             app.caller().login("DEMO", username, "cafe au lait", None).await.expect_err("another password");
         }
-        // A second user of the same name is refused, in whatever form.
+        // A second user with the same name is refused, in every form.
         let other = json!({"user": {"id": "U8", "username": "zo\u{308}e"}});
         let answer = app.caller().import_directory(&[other]).await.expect("answers");
         assert_eq!(answer.failed, 1, "{:?}", answer.results);
@@ -169,16 +169,16 @@ on_both_databases! {
             assert_eq!((&shown["id"], &shown["authentication_code"]), (&json!(id), &json!(code)));
             let update = json!({"access_token_identifier": {"authentication_code": code}, "udf_string_1": "x", "fields_set": all});
             assert_eq!(app.ok("UpdateAccessToken", update).await["authentication_code"], code);
-            // An export of it goes in again and changes nothing.
+            // An export of the token is imported again and changes nothing.
             let record = json!({"access_token": app.ok("ShowAccessToken", show("id", id)).await});
             let answer = app.caller().import_directory(&[record]).await.expect("answers");
             assert_eq!((answer.unchanged, answer.failed), (1, 0), "{:?}", answer.results);
             assert_eq!(app.ok("ShowAccessToken", show("id", id)).await["authentication_code"], code);
-            // A second one that looks the same is refused.
+            // A second token that looks the same is refused.
             let again = app.try_call("CreateAccessToken", create("authentication_code", code)).await.expect_err("refused");
             assert!(["AUTHENTICATION_CODE_ALREADY_EXISTS", "INVALID_FIELD_VALUE"].contains(&again.reason.as_str()), "{}", again.reason);
         }
-        // The cure: a new code for the token that the id names.
+        // The cure: a new code for the token with this id.
         for (number, id) in ids.iter().enumerate() {
             app.ok("UpdateAccessToken", json!({"access_token_identifier": {"id": id}, "authentication_code": format!("NEW{number}"), "fields_set": "id"})).await;
         }

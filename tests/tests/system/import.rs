@@ -1,4 +1,4 @@
-//! Importing over the directory RPC, into real databases.
+//! Imports over the directory RPC, into real databases.
 
 use access_tokens_domain::import;
 use access_tokens_domain::service::import::Run;
@@ -117,13 +117,13 @@ on_both_databases! {
         };
         let (results, created) = tokio::join!(app.import_results("DEMO", &text), creations);
         let refused: Vec<_> = results.iter().filter_map(|r| r.as_ref().err()).collect();
-        // A creation may have taken a number first; that record, and only that, is refused for it.
+        // A concurrent creation may have taken a number first; only that record is refused, for that reason.
         assert!(refused.iter().all(|refusal| refusal.reason == "NUMBER_ALREADY_EXISTS"), "{refused:?}");
         for token in created {
             app.ok("ShowAccessToken", json!({"access_token_identifier": {"number": token["number"]}})).await;
         }
     }
-    /// Importing an old file again undoes nothing, and the own answer of the service changes nothing.
+    /// Importing an old file again undoes nothing, and importing an answer of the service changes nothing.
     async fn older_records_and_own_answers_change_nothing(app) {
         let old = json!({"access_token": {"id": "T", "number": "AT1", "authentication_code": "7", "identifier": "me", "pass_code": "first", "life_cycle_state": "PENDING_VERIFICATION", "verification_code": "123456", "log_information": {"updated_date": "2015-01-02T00:00:00Z"}}});
         app.import("DEMO", &old.to_string()).await;
@@ -150,7 +150,7 @@ on_both_databases! {
         assert_eq!(app.ok("ShowAccessToken", named).await["authentication_code"], "7");
     }
 
-    /// Whatever secret a record carries, nothing that an import answers tells whether it is the stored one.
+    /// The answer of an import never tells whether the secret of a record is the stored one.
     async fn outcomes_do_not_tell_secrets(app) {
         let token = json!({"id": "T", "number": "AT1", "authentication_code": "7", "identifier": "me", "pass_code": "right", "life_cycle_state": "PENDING_VERIFICATION", "verification_code": "123456", "one_time_password": "111111", "expiration_date": "2100-01-01T00:00:00Z"});
         let user = json!({"user": {"id": "U", "username": "u", "password": "right horse", "permissions": []}});
@@ -176,12 +176,12 @@ on_both_databases! {
         }
     }
 
-    /// Swaps and chains, within a batch and across batches, by a check and by an import.
+    /// Swaps and chains of codes, within a batch and across batches, by a check and by an import.
     async fn codes_change_hands_within_one_call(app) {
         let card = |id: usize, code: &str| json!({"access_token": {"id": format!("T{id:04}"), "number": format!("AT{id}"), "authentication_code": code, "identifier": format!("login {code}")}});
         let before: Vec<_> = (0..1_200).map(|id| card(id, &format!("code {id}"))).collect();
         assert_eq!(app.caller().import_directory(&before).await.expect("imported").created, 1_200);
-        // The first three exchange their codes with the last three; between them each takes that of the next one.
+        // The first three exchange their codes with the last three; each token between them takes the code of the next one.
         let code = |id: usize| match id {
             0..3 => id + 1_197,
             1_197..1_200 => id - 1_197,
@@ -203,7 +203,7 @@ on_both_databases! {
         }
     }
 
-    /// Whatever came in, what is made here is free at the first try, and has ten digits.
+    /// After any import, a number that the service draws is free at the first attempt, and has ten digits.
     async fn sequences_begin_above_what_came_in(app) {
         let number = |creation: &str| json!({"creation": creation, "format": "NUMBER"});
         let policy = json!({"organisation": {"number_prefix": "AT", "definition": {"authentication_code": number("AUTO_NUMBER"), "identifier": number("AUTO_NUMBER")}}});
@@ -227,7 +227,7 @@ on_both_databases! {
                 let number = numbers(&app.ok("CreateAccessToken", create.clone()).await);
                 assert!(number.as_str() > "CARD0000000300" && number.len() == 14, "{number}");
             }
-            // What a caller gives is met later.
+            // The service skips numbers that clients gave.
             for code in 310..400 {
                 let given = json!({"authentication_code": format!("{code:010}"), "pass_code": "1234", "fields_set": "number"});
                 app.ok("CreateAccessToken", given).await;
@@ -240,7 +240,7 @@ on_both_databases! {
         }
     }
 
-    /// Files in which tokens and owners come several times, change hands, and are at fault here and there.
+    /// Files in which tokens and owners occur several times, exchange codes, and contain faults.
     async fn a_check_has_the_verdicts_of_the_import(app) {
         for seed in 1..=4 {
             let random = Rng::new(seed);
@@ -263,7 +263,7 @@ on_both_databases! {
     }
 }
 
-/// A record about one of few tokens, owners and codes.
+/// Returns a random record about one of few tokens, owners and codes.
 fn anything(random: &Rng) -> Value {
     let below = |limit: u64| random.below(limit);
     let account = json!({"number": format!("ACR{}", below(40)), "name": format!("name {}", below(3))});
@@ -286,7 +286,7 @@ fn anything(random: &Rng) -> Value {
     json!({ "access_token": token })
 }
 
-/// Checks records as the command does, and answers the outcome and the id of each, or the reason.
+/// Checks records as the command does, and returns the outcome and the id of each, or the reason.
 async fn checked_in_file(
     app: &TestApp,
     records: &[Value],

@@ -1,4 +1,4 @@
-//! Files of every form through the command: CSV with mappings, encodings, gzip, arrays, and the file of refused records.
+//! Files of every form in the import command: CSV with mappings, encodings, gzip, arrays, and the file of refused records.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::processes::{BINARY, add_user, logged_in, text};
 
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/import");
 
-/// A directory with a database, and an organisation in it.
+/// A directory with a database that contains an organisation.
 struct Site {
     directory: TempDir,
     installation: Installation,
@@ -46,7 +46,7 @@ impl Site {
         fs::read_to_string(self.path().join(name)).expect("a file")
     }
 
-    /// Runs a command that must exit with this code, and returns what it says.
+    /// Runs a command that must exit with this code, and returns its output.
     fn run(&self, arguments: &[&str], code: i32) -> String {
         let output = block_in_place(|| self.installation.run(arguments));
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", text(&output));
@@ -69,7 +69,7 @@ async fn shown(client: &Client, code: &str) -> Value {
     client.ok("ShowAccessToken", json!({"access_token_identifier": {"authentication_code": code}})).await
 }
 
-/// The files of other programs with their mappings: how many rows are good and bad, and a card of each.
+/// The files of other programs with their mappings: the numbers of valid and invalid rows, and a card of each.
 const EXPORTS: [(&str, usize, usize); 7] = [
     ("spreadsheet", 2, 3),
     ("barcodes", 3, 0),
@@ -179,7 +179,7 @@ async fn check_cards(name: &str, client: &Client, imported: &str) {
     }
 }
 
-/// The refused rows of a file with a title can be read by the same mapping, which skips the title.
+/// The refused rows of a file with a title line are read by the same mapping, which skips the title.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refused_rows_below_a_title_are_mended_by_the_same_mapping() {
     let site = Site::new(false);
@@ -200,13 +200,13 @@ async fn refused_rows_below_a_title_are_mended_by_the_same_mapping() {
     site.write("mended.csv", mended.join("\r\n").replace("4,00E+15", "4000000000000"));
     let said = import("mended.csv", "third.csv", 0);
     assert!(said.contains("1 created, 0 updated, 0 unchanged, 0 failed"), "{said}");
-    // Without skip_lines the error says where the header is.
+    // Without skip_lines the error names the line of the header.
     let said = site.run(&["import", "--map", "authentication_code=Karten-Nr.", &till], 1);
     assert!(said.contains("line 4 has the columns: set skip_lines = 2"), "{said}");
 }
 
-/// 30,000 rows, of which several thousand are wrong for a few reasons: the summary is short, and the refused rows can be mended and
-/// imported, without touching a good one.
+/// 30,000 rows, of which several thousand are invalid for a few reasons: the summary is short, and the refused rows can be
+/// corrected and imported without a change of a valid one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_refused_rows_are_summed_up_mended_and_imported() {
     for on_postgres in [false, true] {
@@ -242,11 +242,11 @@ async fn many_refused_rows_are_summed_up_mended_and_imported() {
         let third = refused.lines().nth(1).unwrap_or_default();
         assert!(third.starts_with("K00003;4,2E+12;aktiv;1.000,5;\"Jürgen; 3\";"), "{third}");
         assert!(third.contains("cards.csv:5: INVALID_FIELD_VALUE"), "{third}");
-        // Read again as they are, all are refused for the same reasons, and the reasons do not pile up.
+        // When the same rows are read again, all are refused for the same reasons, and the reasons are not added again.
         let again = site.run(&import("refused.csv", "again.csv"), 1);
         assert!(again.contains("0 created, 0 updated, 0 unchanged, 9000 failed"), "{again}");
         assert_eq!(site.read("again.csv").lines().next(), refused.lines().next());
-        // What holds refused rows is not overwritten.
+        // A file that holds refused rows is not overwritten.
         assert!(site.run(&import("cards.csv", "refused.csv"), 1).contains("refused.csv: exists"));
 
         let mut mended = String::new();
@@ -271,7 +271,7 @@ async fn many_refused_rows_are_summed_up_mended_and_imported() {
     }
 }
 
-/// The text in windows-1252, of which these tests use only what ISO 8859-1 has too.
+/// Returns the text in windows-1252. These tests use only characters that ISO 8859-1 has too.
 fn encoding(text: &str) -> (Vec<u8>,) {
     (text.chars().map(|c| u8::try_from(u32::from(c)).expect("a character of ISO 8859-1")).collect(),)
 }
@@ -315,7 +315,7 @@ async fn every_form_of_a_file_has_the_same_records() {
 #[test]
 fn a_file_that_does_not_fit_is_refused_before_anything_is_written() {
     let directory = TempDir::new().expect("a directory");
-    // No database is needed to find that out.
+    // This is found without a database.
     let installation = Installation::new(BINARY, directory.path(), "postgres://nobody@127.0.0.1:1/nothing");
     let write = |name: &str, content: &[u8]| fs::write(directory.path().join(name), content).expect("written");
     write("good.csv", b"number,authentication_code\n1,A\n");
@@ -359,7 +359,7 @@ fn a_file_that_does_not_fit_is_refused_before_anything_is_written() {
     assert!(!directory.path().join("access-tokens.keys").exists());
 }
 
-/// Good rows are never part of a cell without a word, neither of the file nor of the refused rows.
+/// No valid row is silently taken for a part of a cell, neither in the file nor in the refused rows.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_whose_quotes_do_not_pair_are_refused_until_they_are_mended() {
     let site = Site::new(false);
@@ -410,7 +410,7 @@ fn inspect_shows_a_file_and_a_mapping_that_works() {
         "encoding = \"windows-1252\"",
     ];
     assert!(expected.iter().all(|part| said.contains(part)), "{said}");
-    // What it proposes can be used as it is.
+    // The proposed mapping can be used unchanged.
     fs::write(directory.path().join("cards.csv"), "Number;Authentication Code;Punkte\n1;A;7\n").expect("written");
     let said = shown(&["cards.csv"]);
     let (_, proposed) = said.split_once("(--mapping):\n\n").expect("a mapping");
@@ -456,7 +456,7 @@ async fn refused_json_records_are_collected_and_imported() {
         site.write("mended.ndjson", mended.join("\n"));
         let said = site.run(&["import", "--rejects", "none.ndjson", "mended.ndjson"], 0);
         assert!(said.contains("3 created, 0 updated, 0 unchanged, 0 failed"), "{said}");
-        // The good lines were not touched.
+        // The valid lines were not changed.
         let said = site.run(&["import", "a.ndjson"], 1);
         assert!(said.contains("0 created, 0 updated, 0 unchanged, 3 kept, 3 failed"), "{said}");
         assert!(!site.path().join("none.ndjson").exists());
@@ -503,7 +503,7 @@ async fn what_is_outside_of_a_policy_is_counted_and_imported() {
     }
 }
 
-/// The owner of a row may be named by the name alone, also from several columns.
+/// A row may name its owner by the name alone, also from several columns.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn owners_of_rows_are_named_by_their_names() {
     for on_postgres in [false, true] {
@@ -530,7 +530,7 @@ async fn owners_of_rows_are_named_by_their_names() {
         }
         let said = site.run(&["import", "--mapping", "cards.toml", "--existing=overwrite", "cards.csv"], 0);
         assert!(said.contains("0 created, 0 updated, 5 unchanged") && !said.contains("refer to them"), "{said}");
-        // Where the number is mapped too, a row without one is refused: its owner is not guessed by the name.
+        // If the mapping has the number too, a row without one is refused: its owner is not looked up by the name.
         site.write("cards.toml", format!("{mapping}accounts_receivable.number = \"Nr\"\n"));
         let said = site.run(&["import", "--mapping", "cards.toml", "--existing=overwrite", "cards.csv"], 1);
         assert!(said.contains("1 updated, 1 unchanged, 3 failed"), "{said}");
@@ -585,7 +585,7 @@ async fn a_hash_over_a_pass_code_is_written_or_reported() {
     }
 }
 
-/// The files and commands of the guide: each command is run, and says what stands below it.
+/// The files and commands of the guide: each command runs, and prints the documented output.
 #[test]
 fn the_guide_is_executed() {
     let directory = TempDir::new().expect("a directory");
@@ -619,7 +619,7 @@ fn the_guide_is_executed() {
     assert!(commands >= 6, "{commands}");
 }
 
-/// The name of the file whose content follows: in the last line of a text, as in "File `cards.csv`:".
+/// Returns the name of the file whose content follows, from the last line of a text such as "File `cards.csv`:".
 fn file_of(text: &str) -> Option<String> {
     let line = text.trim_end().lines().last()?;
     Some(line.strip_prefix("File `")?.strip_suffix("`:")?.to_owned())

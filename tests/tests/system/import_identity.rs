@@ -1,4 +1,4 @@
-//! Records of access tokens that have neither id nor number: found by code or identifier, numbered here, and never twice in a file.
+//! Records of access tokens without id and number: found by code or identifier, numbered by the service, and created once per file.
 
 use access_tokens_domain::import::{self, Existing as Stored, Outcome as Became};
 use access_tokens_domain::service::import::Run;
@@ -15,7 +15,7 @@ fn card(code: &str) -> Value {
     json!({"access_token": {"authentication_code": code}})
 }
 
-/// Outcomes, and reasons in the place of those that failed.
+/// Returns the outcomes, with the reasons of failed records.
 fn verdicts(answer: &ImportDirectoryResponse) -> Vec<&'static str> {
     let verdict = |one: &access_tokens_proto::v1::RecordResult| match one.outcome() {
         Outcome::Failed => one.reason().as_str_name(),
@@ -52,7 +52,7 @@ on_both_databases! {
         assert_eq!(shown["number"], format!("AT{:010}", first + 1_203), "importing again has drawn numbers");
     }
 
-    /// Numbers that records name, and numbers that others take meanwhile, are not given a second time.
+    /// Numbers that records name, and numbers that other calls take meanwhile, are not used twice.
     async fn numbers_that_are_taken_are_drawn_again(app) {
         app.import("DEMO", &card("first").to_string()).await;
         let first = app.ok("ShowAccessToken", show("authentication_code", "first")).await;
@@ -67,7 +67,7 @@ on_both_databases! {
         importer.batch(&caller, &mut run, records(0, 50)).await.expect("imported");
         let last = app.ok("ShowAccessToken", show("authentication_code", "code 49")).await;
         let last = last["number"].as_str().expect("a number")[2..].parse::<u64>().expect("digits");
-        // The run has numbers left over from now on: all of these are known.
+        // From here on the run has numbers left over, because all of these records are known.
         importer.batch(&caller, &mut run, records(0, 50)).await.expect("imported");
         let taken: Vec<_> = (last + 1..last + 60).map(named).collect();
         assert_eq!(app.caller().import_directory(&taken).await.expect("imported").failed, 0);
@@ -84,7 +84,7 @@ on_both_databases! {
             let answer = app.caller().import_directory_as(&records, Existing::UpdateOnly, check).await.expect("imported");
             assert_eq!(verdicts(&answer), ["UNCHANGED", "ACCESS_TOKEN_NOT_FOUND"]);
             assert_eq!(answer.results[1].field_violations[0].field, "identifier");
-            // Without a date, a record changes only what it may overwrite.
+            // Without a date, a record changes only fields that it may overwrite.
             let answer = app.caller().import_directory_as(&records, Existing::KeepNewer, check).await.expect("imported");
             assert_eq!(verdicts(&answer), ["KEPT", "ACCESS_TOKEN_NOT_FOUND"]);
         }
@@ -93,7 +93,7 @@ on_both_databases! {
         app.refused("CheckPassCode", named("before"), "INVALID_CREDENTIAL").await;
         let shown = app.ok("ShowAccessToken", show("number", "AT1")).await;
         assert_eq!((&shown["udf_string_1"], &shown["authentication_code"]), (&json!("kept"), &json!("7")));
-        // A new code for a known identifier is a new code of its token, by a record that may overwrite.
+        // A new code for a known identifier is a new code of its token, in a record that may overwrite.
         let replaced = json!({"access_token": {"authentication_code": "8", "identifier": "m@example.org"}});
         let answer = app.caller().import_directory_as(std::slice::from_ref(&replaced), Existing::Unspecified, false).await.expect("imported");
         assert_eq!(verdicts(&answer), ["KEPT"]);
@@ -148,7 +148,7 @@ on_both_databases! {
         assert_eq!(owner["accounts_receivable"]["number"], "ACR1");
     }
 
-    /// An old file neither brings a replaced card back nor makes a second token of it.
+    /// An old file neither restores a replaced code nor creates a second token with it.
     async fn a_replaced_code_stays_replaced(app) {
         app.import("DEMO", &card("lost").to_string()).await;
         let id = app.ok("ShowAccessToken", show("authentication_code", "lost")).await["id"].clone();
@@ -160,14 +160,15 @@ on_both_databases! {
             }
         }
         app.refused("ShowAccessToken", show("authentication_code", "lost"), "ACCESS_TOKEN_NOT_FOUND").await;
-        // Another token may have the code by now.
+        // Another token may have the code by then.
         let other = app.ok("CreateAccessToken", json!({"authentication_code": "lost", "fields_set": "id"})).await;
         let change = json!({"access_token": {"authentication_code": "lost", "udf_string_1": "x"}});
         let answer = app.caller().import_directory(&[change]).await.expect("imported");
         assert_eq!(answer.results[0].id, other["id"], "{answer:?}");
     }
 
-    /// To name a token by its identifier alone takes what it takes in other calls, and the answer is the same for all identifiers.
+    /// Naming a token by its identifier alone needs the same permission as in other calls, and the answer is the same for all
+    /// identifiers.
     async fn identifiers_are_looked_up_only_with_permission(app) {
         app.import("DEMO", r#"{"access_token": {"number": "AT1", "authentication_code": "7", "identifier": "m@example.org", "pass_code": "before"}}"#).await;
         let importer = app.client("DEMO", "directory.write,access_tokens.read").await;
@@ -184,7 +185,7 @@ on_both_databases! {
             }
         }
         assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
-        // Nor does a new code make an identifier a name.
+        // A new code does not make the identifier a sufficient name either.
         let record = json!({"access_token": {"authentication_code": "8", "identifier": "m@example.org"}});
         let answer = importer.import_directory_as(&[record], Existing::Overwrite, false).await.expect("an answer");
         assert_eq!(verdicts(&answer), ["IDENTIFIER_ALREADY_EXISTS"]);
@@ -226,7 +227,8 @@ on_both_databases! {
         assert_eq!(verdicts(&answer)[..4], ["UNCHANGED"; 4]);
     }
 
-    /// An owner that is named by its name alone is the one account of this name, else a new one. Several of one name are no guess.
+    /// An owner that is named by its name alone is the only account with this name, or a new one. Several accounts with one name
+    /// are refused.
     async fn owners_are_named_by_their_names(app) {
         let accounts = [
             json!({"accounts_receivable": {"id": "A1", "number": "ACR1", "name": "Ana Ríos"}}),
@@ -254,7 +256,7 @@ on_both_databases! {
         let (created, ambiguous) = ("CREATED", "AMBIGUOUS_NAME");
         let missing = "REFERENCE_NOT_FOUND";
         let expected = [created, ambiguous, created, created, created, created, created, ambiguous, missing, created];
-        // A check finds what it would have written, in the same verdicts; accounts that are stored, and those of the same records.
+        // A check gives the same verdicts as the import, for stored accounts and for accounts of the same records.
         let all: Vec<_> = accounts.iter().chain(&cards).cloned().collect();
         let checked = app.caller().import_directory_as(&all, Existing::Overwrite, true).await.expect("checked");
         assert_eq!(verdicts(&checked)[6..], expected);
@@ -282,7 +284,7 @@ on_both_databases! {
         assert_eq!(app.ok("ShowAccessToken", owner("7")).await["classification"]["name"], "Gold");
         let listed = app.ok("ListAccessTokens", json!({"accounts_receivable_identifier": {"name": "New One"}})).await;
         assert_eq!(listed["access_tokens"].as_array().map(Vec::len), Some(2), "{listed}");
-        // An old file does not give a renamed account its old name back, and finds it.
+        // An old file finds a renamed account and does not restore its old name.
         let renamed = json!({"accounts_receivable": {"id": new["id"], "name": "Renamed"}});
         let answer = app.caller().import_directory(&[renamed, owned("3", "New One"), owned("11", "New One")]).await.expect("imported");
         assert_eq!(verdicts(&answer), ["UPDATED", "UNCHANGED", "CREATED"], "{answer:?}");

@@ -1,5 +1,5 @@
-//! An import beside calls of every kind leaves what some serial order of both would leave: no acknowledged change is undone, no
-//! code works twice, and no call is refused because of the import.
+//! An import beside calls of every kind has the result of a serial order of both: no acknowledged change is undone, no code works
+//! twice, and no call is refused because of the import.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use access_tokens_testkit::proxy::FaultProxy;
 
 use crate::on_both_databases;
 
-/// Acknowledged changes of a run. The full number is made by hand: 10,000 on PostgreSQL.
+/// Number of acknowledged changes of a run. The full number, 10,000 on PostgreSQL, is run by hand.
 const CHANGES: &str = "ACCESS_TOKENS_TEST_RACE_CHANGES";
 const DEFAULT_CHANGES: u64 = 400;
 
@@ -33,7 +33,7 @@ on_both_databases! {
     }
 }
 
-/// The same with the locks of the import removed on their way to PostgreSQL: the race finds it.
+/// The same with the locks of the import removed on their way to PostgreSQL: the race is found.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_locks_changes_are_undone() {
     let app = TestApp::postgres().await;

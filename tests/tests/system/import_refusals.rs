@@ -1,4 +1,4 @@
-//! What an import says about records that it refuses, and about itself when it is interrupted.
+//! The output of an import about records that it refuses, and about itself when it is interrupted.
 
 use std::io::{Read, Write};
 use std::process::Stdio;
@@ -14,12 +14,12 @@ use crate::on_both_databases;
 use crate::processes::{BINARY, add_organisation, sqlite, text};
 
 on_both_databases! {
-    /// Also where the records of the ring are in different batches.
+    /// Also if the records of the ring are in different batches.
     async fn a_bad_record_among_codes_that_change_hands_has_its_own_reason_only(app) {
         let card = |id: usize, code: &str| json!({"access_token": {"id": format!("T{id:03}"), "number": format!("AT{id}"), "authentication_code": code}});
         let before: Vec<_> = (0..700).map(|id| card(id, &format!("code {id}"))).collect();
         app.caller().import_directory(&before).await.expect("imported");
-        // A ring in one batch, and one of the first and the last.
+        // A ring in one batch, and one of the first and the last record.
         for ring in [[0, 1, 2], [3, 600, 699]] {
             for (field, value) in [("udf_string_1", "x".repeat(5_000)), ("card_masked_number", "4111111111111111".to_owned()), ("udf_string_2", "\u{0}".to_owned())] {
                 let mut records: Vec<_> = (0..700).map(|id| card(id, &format!("code {id}"))).collect();
@@ -31,7 +31,7 @@ on_both_databases! {
                     let answer = app.caller().import_directory_as(&records, Existing::Overwrite, check).await.expect("imported");
                     let fields = |id: usize| answer.results[id].field_violations.iter().map(|one| one.field.as_str()).collect::<Vec<_>>();
                     assert_eq!(fields(ring[0]), [field], "check {check}");
-                    // The others want what it keeps.
+                    // The other records need the code that this one keeps.
                     for other in &ring[1..] {
                         assert_eq!(fields(*other), ["authentication_code"]);
                     }
@@ -39,13 +39,13 @@ on_both_databases! {
                 }
             }
         }
-        // A code that its owner keeps is a fault beside the other one.
+        // A code that its owner keeps is reported beside the other fault.
         let taken = json!({"access_token": {"id": "T000", "authentication_code": "code 9", "card_masked_number": "4111111111111111"}});
         let answer = app.caller().import_directory(&[taken]).await.expect("imported");
         assert_eq!(answer.results[0].field_violations.len(), 2, "{:?}", answer.results);
     }
 
-    /// An export from a clock that is ahead, or from a time zone that was not configured.
+    /// An export from a clock that is fast, or from a time zone that was not configured.
     async fn a_record_from_the_future_undoes_no_change_when_it_is_imported_again(app) {
         for (number, date) in [("AT1", "2050-01-01T00:00:00Z"), ("AT2", "9999-12-31T23:59:59Z")] {
             let record = json!({"access_token": {"number": number, "authentication_code": number, "life_cycle_state": "EFFECTIVE", "pass_code": "518273", "log_information": {"updated_date": date}}});
@@ -88,7 +88,7 @@ on_both_databases! {
     }
 }
 
-/// A place with a database of PostgreSQL.
+/// Returns an installation with a PostgreSQL database.
 fn postgres(directory: &TempDir) -> (Installation, String) {
     let url = tokio::task::block_in_place(access_tokens_testkit::postgres::create_database);
     let installation = Installation::new(BINARY, directory.path(), &url);
@@ -96,7 +96,7 @@ fn postgres(directory: &TempDir) -> (Installation, String) {
     (installation, url)
 }
 
-/// Interrupts an import that waits for more records after 1,500, and answers what it has said.
+/// Interrupts an import that waits for more records after 1,500, and returns its output.
 fn interrupt(installation: &Installation, arguments: &[&str], tag: usize) -> String {
     let mut command = installation.command(arguments);
     let command = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -105,7 +105,7 @@ fn interrupt(installation: &Installation, arguments: &[&str], tag: usize) -> Str
     let line = |number: usize| json!({"access_token": {"number": format!("AT{tag}{number:09}"), "authentication_code": format!("{tag}/{number}")}});
     let lines: String = (0..1_499).map(|number| format!("{}\n", line(number))).collect();
     input.write_all(lines.as_bytes()).expect("written");
-    // The last line of the third batch is told when it is written, and then the import reads again.
+    // The last line of the third batch is reported when the batch is written; then the import reads again.
     input.write_all(b"nonsense\n{}\n").expect("written");
     let mut said = import.stderr.take().expect("a pipe");
     let mut seen = Vec::new();
@@ -151,7 +151,7 @@ async fn an_interrupted_import_says_how_far_it_came_on_postgres() {
     an_interrupted_import_says_how_far_it_came(&installation);
 }
 
-/// Nothing of an organisation that does not exist yet can be looked up.
+/// Records of an organisation that does not exist yet cannot be looked up.
 fn a_new_organisation_is_checked_with_decomposed_names(installation: &Installation) {
     let lines = "{\"user\": {\"id\": \"U1\", \"username\": \"rene\u{301}\"}}\n{\"access_token\": {\"number\": \"AT1\", \"authentication_code\": \"cafe\u{301}\", \"identifier\": \"rene\u{301}\"}}\n";
     let arguments = ["import", "--check", "--create-organisation", "--organisation", "NEW", "-"];
@@ -159,7 +159,7 @@ fn a_new_organisation_is_checked_with_decomposed_names(installation: &Installati
     assert!(said.contains("2 created") && said.contains("0 failed"), "{said}");
 }
 
-/// More records wait for codes of others than there is room for. Rings whose records have all come are imported meanwhile.
+/// More records wait for codes of other tokens than fit. Rings that are complete are imported meanwhile.
 fn many_codes_change_hands(installation: &Installation) {
     const CARDS: usize = 12_000;
     let import = |code: &dyn Fn(usize) -> usize| {
@@ -173,7 +173,7 @@ fn many_codes_change_hands(installation: &Installation) {
     assert!(said.contains("0 created, 12000 updated, 0 unchanged, 0 failed"), "{said}");
     let said = import(&rings);
     assert!(said.contains("0 created, 0 updated, 12000 unchanged, 0 failed"), "{said}");
-    // Each card wants the code of the next one, and so of the last one, which comes too late for most of them.
+    // Each card needs the code of the next one, and so of the last one, which comes too late for most of them.
     let said = import(&|card| rings(card) + 1);
     assert!(
         said.contains("AUTHENTICATION_CODE_ALREADY_EXISTS") && said.contains("too many records of this import wait"),
@@ -199,7 +199,7 @@ async fn many_codes_change_hands_on_postgres() {
     many_codes_change_hands(&installation);
 }
 
-/// The driver adds the line of PostgreSQL's source.
+/// The driver adds the line in the source of PostgreSQL.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_error_of_postgresql_names_no_line_of_its_source() {
     let directory = TempDir::new().expect("a directory");

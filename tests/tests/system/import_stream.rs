@@ -1,4 +1,4 @@
-//! An import as a client sends it that puts each record into a DATA frame of its own and waits for nothing.
+//! An import of a client that puts each record into a DATA frame of its own and does not wait.
 
 use std::future::poll_fn;
 
@@ -16,14 +16,14 @@ use tokio::net::TcpStream;
 use crate::on_both_databases;
 
 on_both_databases! {
-    /// The service does not read while it writes a batch. It must not take the frames that wait meanwhile for an attack.
+    /// The service does not read while it writes a batch. It must not treat the frames that wait meanwhile as an attack.
     async fn small_records_in_frames_of_their_own_go_in(app) {
         let connection = connect(&app).await;
         let records: Vec<_> = (0..10_000).map(|n| token(&format!("{n:07}"))).collect();
         assert_eq!(import(&app, &connection, &records).await.created, 10_000);
     }
 
-    /// The smallest records that there are, and several imports on one connection.
+    /// The smallest possible records, and several imports on one connection.
     async fn imports_beside_each_other_on_one_connection_go_in(app) {
         let connection = connect(&app).await;
         let records: Vec<_> = (0..10_000).map(|n| country(n % 10)).collect();
@@ -55,12 +55,12 @@ async fn connect(app: &TestApp) -> SendRequest<Bytes> {
     let stream = TcpStream::connect(app.address()).await.expect("a connection");
     stream.set_nodelay(true).expect("an option");
     let (client, connection) = h2::client::handshake(stream).await.expect("HTTP/2");
-    // An error of the connection is one of its calls too.
+    // An error of the connection is an error of one of its calls too.
     tokio::spawn(connection);
     client
 }
 
-/// Sends each record as soon as the windows of the server let it.
+/// Sends each record as soon as the windows of the server allow it.
 async fn import(
     app: &TestApp,
     connection: &SendRequest<Bytes>,

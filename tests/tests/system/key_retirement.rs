@@ -1,4 +1,4 @@
-//! The end of a key: what needs it moves, is withdrawn or expires, and then it goes.
+//! The end of a key: data that need it are moved, withdrawn or expire, and then the key is retired.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use tokio::task::block_in_place;
 use crate::key_ring::places_with_a_user;
 use crate::processes::{BINARY, EVERYTHING, add_user, logged_in, text};
 
-/// Runs a command that must succeed, and answers what it says.
+/// Runs a command that must succeed, and returns its output.
 #[track_caller]
 fn done(installation: &Installation, arguments: &[&str]) -> String {
     let output = installation.run_with_input(arguments, "correct horse battery staple\n");
@@ -32,7 +32,7 @@ fn api_key(installation: &Installation, name: &str) -> String {
     said.split_whitespace().last().expect("a key").to_owned()
 }
 
-/// The line of a key in `keys list`.
+/// Returns the line of a key in `keys list`.
 fn line(installation: &Installation, id: &str) -> String {
     let listed = done(installation, &["keys", "list"]);
     listed
@@ -67,7 +67,7 @@ async fn a_key_is_retired_when_its_secrets_have_moved_or_were_withdrawn_and_its_
         }
         let old = keys().lines().last().and_then(|line| line.split(' ').next()).expect("an id").to_owned();
 
-        // A key that was made and does not write yet is not offered for retirement.
+        // A key that does not write yet is not offered for retirement.
         done(&installation, &["keys", "rotate", "--prepare"]);
         let listed = done(&installation, &["keys", "list"]);
         assert!(listed.contains("lets it write") && !listed.contains("keys retire"), "{listed}");
@@ -85,7 +85,7 @@ async fn a_key_is_retired_when_its_secrets_have_moved_or_were_withdrawn_and_its_
         refused(&installation, &["keys", "retire", &old], "is needed, for ");
         refused(&installation, &["keys", "retire", &new], "new codes are made with key");
 
-        // What is used moves. Servers follow the file within seconds.
+        // Data that are used move to the new key. Servers follow the file within seconds.
         tokio::time::sleep(Duration::from_secs(2)).await;
         let again = logged_in(&server).await;
         server.client().with_api_key(&used).ok("ListClassifications", json!({})).await;
@@ -101,7 +101,7 @@ async fn a_key_is_retired_when_its_secrets_have_moved_or_were_withdrawn_and_its_
         }
         server.client().with_api_key(&used).ok("ListClassifications", json!({})).await;
 
-        // What is not used is withdrawn: not while it counts as used, and not of the key that writes.
+        // Unused data are withdrawn, but not while they count as used, and not those of the writing key.
         refused(&installation, &["keys", "withdraw", &new, "--passwords"], "new codes are made with key");
         refused(&installation, &["keys", "withdraw", &old], "say what is to be withdrawn");
         let nothing = done(&installation, &["keys", "withdraw", &old, "--pass-codes", "--api-keys"]);
@@ -112,7 +112,7 @@ async fn a_key_is_retired_when_its_secrets_have_moved_or_were_withdrawn_and_its_
         assert!(said.iter().all(|one| withdrawn.contains(one)), "{withdrawn}");
         assert!(line(&installation, &old).contains("reads    sessions, until "), "{}", line(&installation, &old));
 
-        // Sessions are the last to need it.
+        // Sessions need the key for the longest time.
         refused(&installation, &["keys", "retire", &old], "sessions that key");
         caller.ok("ListClassifications", json!({})).await;
         done(&installation, &["keys", "retire", "--end-sessions", &old]);
@@ -125,7 +125,7 @@ async fn a_key_is_retired_when_its_secrets_have_moved_or_were_withdrawn_and_its_
         let dead = server.client().with_api_key(&unused).try_call("ListClassifications", json!({})).await;
         assert_eq!(dead.expect_err("revoked").reason, "INVALID_TOKEN");
 
-        // The owners of what was withdrawn get new secrets.
+        // The owners of withdrawn secrets get new ones.
         let login = async || server.client().login("DEMO", "idle", "correct horse battery staple", None).await;
         assert_eq!(login().await.expect_err("withdrawn").reason, "INVALID_LOGIN");
         done(&installation, &["user", "password", "--organisation", "DEMO", "--username", "idle", "--password-stdin"]);
@@ -135,7 +135,7 @@ async fn a_key_is_retired_when_its_secrets_have_moved_or_were_withdrawn_and_its_
         assert!(!doctor.contains("keys are missing"), "{doctor}");
         assert_eq!(block_in_place(|| server.terminate()).0, Some(0), "{}", installation.log());
         assert!(installation.run(&["doctor"]).status.code() != Some(1));
-        // A start with the ring that is left.
+        // A start with the remaining ring.
         let server = installation.start(&["serve"]);
         installation.wait_until_ready();
         drop(server);
@@ -192,7 +192,7 @@ fn passwords_of_new_users_and_of_the_last_administrator_are_not_withdrawn() {
             line(&installation, &old)
         );
 
-        // As users of older versions are.
+        // The state of users of older versions.
         let forget = "UPDATE user_credential SET password_changed_date = NULL";
         match database.as_deref().and_then(|url| url.rsplit('/').next()) {
             Some(name) => drop(postgres::shared().psql(name, forget).expect("the superuser may")),
@@ -207,7 +207,7 @@ fn passwords_of_new_users_and_of_the_last_administrator_are_not_withdrawn() {
         user("password", &["ops"]);
         let withdrawn = done(&installation, &with(&["--undated"]));
         assert!(withdrawn.contains("passwords: 1 (users ") && withdrawn.contains("nothing needs it"), "{withdrawn}");
-        // Who gets a password again is new again.
+        // A user that gets a password counts as new again.
         user("password", &["clerk"]);
         let kept = done(&installation, &withdraw);
         assert!(kept.contains("passwords: 0; nothing needs it"), "{kept}");

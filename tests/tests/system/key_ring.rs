@@ -39,7 +39,7 @@ const ADD: [&str; 9] =
 fn an_empty_database_beside_keys_that_were_used_is_refused() {
     let directory = TempDir::new().expect("a directory");
     let (installation, path) = (sqlite(&directory), directory.path());
-    // Keys that were only made are good for a new database.
+    // Unused keys are valid for a new database.
     assert!(installation.run(&["keys", "init"]).status.success());
     let server = installation.start(&["serve", "--demo"]);
     installation.wait_until_ready();
@@ -55,7 +55,7 @@ fn an_empty_database_beside_keys_that_were_used_is_refused() {
             refused(&installation, path, arguments, &words);
         }
     }
-    // Another file than the one that was meant.
+    // Another file than the intended one.
     let elsewhere = Installation::new(BINARY, path, "sqlite://acess-tokens.db");
     refused(&elsewhere, path, &["serve"], &["acess-tokens.db is empty or missing"]);
     let told = elsewhere.run(&["migrate", "--new-database"]);
@@ -69,7 +69,7 @@ fn an_empty_database_beside_keys_that_were_used_is_refused() {
 fn keys_of_a_database_that_is_there_are_not_made_anew() {
     let directory = TempDir::new().expect("a directory");
     let (installation, path) = (sqlite(&directory), directory.path());
-    // A database in which nothing needs keys may have new ones.
+    // A database without data that need keys may get new ones.
     assert!(installation.run(&["migrate"]).status.success());
     add_user(&installation);
     let keys = fs::read(path.join(KEYS)).expect("keys");
@@ -103,7 +103,7 @@ fn keys_of_a_postgresql_database_are_not_made_anew() {
     }
     let doctor = text(&installation.run(&["doctor"]));
     assert!(doctor.contains("passwords: 1 (key ") && !doctor.contains("keys init"), "{doctor}");
-    // A database that does not answer holds nothing as far as can be told.
+    // A database that does not answer counts as one without data.
     let away = Installation::new(BINARY, path, "postgres://nobody@127.0.0.1:1/nowhere");
     assert!(away.run(&["keys", "init"]).status.success());
 }
@@ -117,7 +117,7 @@ fn a_database_of_another_encoding_is_refused() {
         let other = format!("{name}_{}", encoding.to_lowercase());
         let create =
             format!("CREATE DATABASE {other} ENCODING '{encoding}' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'");
-        // Where the cluster has another provider of locales; older versions know only one.
+        // A cluster with another provider of locales; older versions of PostgreSQL know only one.
         let libc = postgres::shared().psql("postgres", &format!("{create} LOCALE_PROVIDER libc"));
         libc.or_else(|_| postgres::shared().psql("postgres", &create)).expect("the superuser may");
         let installation = Installation::new(BINARY, directory.path(), &format!("{server}/{other}"));
@@ -135,7 +135,7 @@ fn a_database_of_another_encoding_is_refused() {
     }
 }
 
-/// A place on each kind of database, with keys, and with a user whose password needs them.
+/// Returns an installation on each kind of database, with keys, and with a user whose password needs them.
 pub(crate) fn places_with_a_user() -> [(TempDir, Installation); 2] {
     [None, Some(postgres::create_database())].map(|url| {
         let directory = TempDir::new().expect("a directory");
@@ -177,7 +177,7 @@ fn a_ring_that_is_not_that_of_the_database_is_not_served() {
         {
             refused(&installation, path, arguments, &words);
         }
-        // The ring as a setting is compared as well.
+        // A ring in a setting is compared as well.
         let ring = installation.with("ACCESS_TOKENS__KEYS__RING", OTHER_RING.trim());
         refused(&ring, path, &["serve"], &["the setting keys.ring", words[0]]);
         let doctor = text(&installation.run(&["doctor"]));
@@ -185,7 +185,7 @@ fn a_ring_that_is_not_that_of_the_database_is_not_served() {
             doctor.contains("passwords: 1 (key ") && doctor.contains("cure: put the keys that the database"),
             "{doctor}"
         );
-        // Doing what doctor says.
+        // The cure of doctor.
         put_keys(path, &format!("{OTHER_RING}{own}"));
         assert!(!text(&installation.run(&["doctor"])).contains("keys are missing"));
         serves(&installation, &["serve"]);
@@ -200,7 +200,7 @@ fn a_rotated_ring_is_served_and_an_older_copy_of_it_is_not() {
         let rotated = installation.run(&["keys", "rotate"]);
         assert!(rotated.status.success(), "{}", text(&rotated));
         serves(&installation, &["serve"]);
-        // While nothing is under the new key, the old copy opens everything.
+        // While no data need the new key, the old copy opens everything.
         let new = fs::read_to_string(path.join(KEYS)).expect("keys");
         put_keys(path, &old);
         serves(&installation, &["serve"]);
@@ -219,7 +219,7 @@ fn a_rotated_ring_is_served_and_an_older_copy_of_it_is_not() {
         assert!(installation.run_with_input(&second, "correct horse battery staple\n").status.success());
         put_keys(path, &old);
         refused(&installation, path, &["serve"], &["are not those of the database", "passwords: 1 (key "]);
-        // A server that runs is told, and goes on.
+        // A running server reports the error and continues.
         put_keys(path, &new);
         let server = installation.start(&["serve"]);
         installation.wait_until_ready();
@@ -249,12 +249,12 @@ fn keys_that_are_lost_for_ever_are_accepted_once() {
             "{}",
             text(&doctor)
         );
-        // The cure of doctor: the user gets a new password, under the key that is there.
+        // The cure of doctor: the user gets a new password, under the existing key.
         let password = ["user", "password", "--organisation", "DEMO", "--username", "ops", "--password-stdin"];
         let given = installation.run_with_input(&password, "another correct horse\n");
         assert!(given.status.success(), "{}", text(&given));
         assert!(!text(&installation.run(&["doctor"])).contains("accepted as lost"));
-        // Keys that are made anew for a database whose keys are lost.
+        // New keys for a database whose keys are lost.
         fs::remove_file(path.join(KEYS)).expect("removed");
         refused(&installation, path, &["keys", "init"], &["passwords: 1 (key other)"]);
         assert!(installation.run(&["keys", "init", "--accept-missing-keys"]).status.success());

@@ -1,4 +1,4 @@
-//! No import takes the last administrator of an organisation away.
+//! No import removes the last administrator of an organisation.
 
 use access_tokens_proto::v1::import_directory_request::Existing;
 use access_tokens_testapp::{Refusal, TestApp};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::on_both_databases;
 
-/// A new organisation with one administrator, `anna`, and a user, `bob`.
+/// Creates an organisation with one administrator, `anna`, and a user, `bob`.
 async fn organisation(app: &TestApp, name: &str) {
     let records = [user("anna", &["admin", "directory.write"]), user("bob", &["access_tokens.read"])];
     app.import(name, &lines(&records)).await;
@@ -42,9 +42,9 @@ on_both_databases! {
         }
         let nameless = json!({"user": {"id": "anna", "username": null}});
         assert_eq!(one(&app, "ACME", nameless).await, Some(("INVALID_FIELD_VALUE".to_owned(), "user.username".to_owned())));
-        // The rest of what she has may change.
+        // Her other permissions may change.
         assert_eq!(one(&app, "ACME", json!({"user": {"id": "anna", "permissions": ["admin"]}})).await, None);
-        // An administrator without a password does not count, nor does one that is disabled.
+        // An administrator without a password does not count, nor does a disabled one.
         app.import("ACME", &json!({"user": {"id": "carol", "username": "carol", "permissions": ["admin"]}}).to_string()).await;
         assert_eq!(one(&app, "ACME", json!({"user": {"id": "anna", "permissions": []}})).await, last_admin("user.permissions"));
         assert_eq!(one(&app, "ACME", json!({"user": {"id": "carol", "permissions": []}})).await, None);
@@ -59,13 +59,13 @@ on_both_databases! {
         let reasons: Vec<_> = refused.iter().map(|one| one.as_ref().err().map(|refusal| refusal.reason.as_str())).collect();
         assert_eq!(reasons, [Some("LAST_ADMIN"), None, None]);
         assert_eq!(one(&app, "ACME", user("bob", &[])).await, last_admin("user.permissions"));
-        // Two at once in a record.
+        // Two administrators in one record.
         app.import("ACME", &user("anna", &["admin"]).to_string()).await;
         let both = json!({"access_token": {"number": "1", "verified_by_user": {"id": "anna", "permissions": []}, "log_information": {"created_by_user": {"id": "bob", "permissions": []}}}});
         assert_eq!(one(&app, "ACME", both).await.map(|(reason, _)| reason).as_deref(), Some("LAST_ADMIN"));
     }
 
-    /// Over gRPC, by an administrator, and a check says the same.
+    /// Over gRPC, by an administrator; a check gives the same result.
     async fn an_administrator_keeps_the_permission_that_it_would_take_from_itself(app) {
         let me = json!({"user": {"id": "tester", "permissions": ["access_tokens.read"]}});
         for check in [true, false] {
@@ -73,7 +73,7 @@ on_both_databases! {
             let result = &answer.results[0];
             assert_eq!((result.reason().as_str_name(), result.field_violations[0].field.as_str()), ("LAST_ADMIN", "permissions"));
         }
-        // A check notes what it would have given and taken.
+        // A check remembers the permissions that it would have given and removed.
         let other = user("other", &["admin"]);
         let records = [other.clone(), me.clone(), json!({"user": {"id": "other", "permissions": ["access_tokens.read"]}})];
         for check in [true, false] {
@@ -83,7 +83,7 @@ on_both_databases! {
         }
     }
 
-    /// Two callers take the permission from two administrators at the same moment.
+    /// Two callers remove the permission from two administrators concurrently.
     async fn of_two_administrators_that_are_stripped_at_once_one_remains(app) {
         organisation(&app, "ACME").await;
         let other = app.second_replica().await;

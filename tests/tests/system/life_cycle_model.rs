@@ -1,4 +1,4 @@
-//! The life of one token, called over gRPC in random sequences, against a plain model of its rules.
+//! The life cycle of one token, called over gRPC in random sequences, against a plain model of its rules.
 
 use std::time::Duration;
 
@@ -50,7 +50,7 @@ fn calls() -> impl Strategy<Value = Vec<Call>> {
     prop::collection::vec(call, CALLS_PER_TOKEN)
 }
 
-/// The token as the rules say it is.
+/// The token according to the rules.
 struct Model {
     now: Moment,
     state: &'static str,
@@ -62,7 +62,7 @@ struct Model {
     otp_lock: PlainLock,
 }
 
-/// What one call has to lead to: the state, or the reason of the refusal.
+/// The expected result of a call: success, or the reason of the refusal.
 type Expected = Result<(), &'static str>;
 
 impl Model {
@@ -85,7 +85,7 @@ impl Model {
     }
 
     fn present_pass_code(&mut self, right: bool) -> Expected {
-        // What is worth nothing is not compared, and so not counted.
+        // A one-time password of a token that is not effective is not compared, and so not counted.
         let accepted = self.state == "EFFECTIVE" && Self::attempt(&mut self.pass_code_lock, self.now, right);
         if accepted { Ok(()) } else { Err("INVALID_CREDENTIAL") }
     }
@@ -101,7 +101,7 @@ impl Model {
     }
 }
 
-/// A code that is not the right one.
+/// Returns a code that is not the right one.
 fn other(right: &str) -> &'static str {
     if right == "111111" { "222222" } else { "111111" }
 }
@@ -203,7 +203,7 @@ async fn call(app: &Client, token: &str, model: &mut Model, call: Call, count: u
 
 on_both_databases! {
     async fn the_life_of_a_token_follows_its_rules(app) {
-        // Issuing is metered by other tests.
+        // Other tests cover the limits of issuing.
         app.import("DEMO", r#"{"organisation": {"definition": {"issue": {"burst": 1000, "cooldown_seconds": 0, "per_day": 10000}}}}"#).await;
         let mut runner = TestRunner::deterministic();
         let mut client = app.caller().clone();

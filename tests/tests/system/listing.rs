@@ -1,4 +1,4 @@
-//! Lists: owners, order, pages, and tokens that belong to nobody.
+//! Lists: owners, order, pages, and tokens without an owner.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! The state machine of locks against the plain telling of its rules, over random lives.
+//! The state machine of locks against a plain implementation of its rules, over random sequences.
 
 use access_tokens_domain::attempts::Attempts;
 use access_tokens_domain::policy::LockPolicy;
@@ -8,18 +8,18 @@ use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state
 
 use crate::plain_lock::{DAY, Moment, PlainLock};
 
-/// What can happen to one kind of secret.
+/// An event of one kind of secret.
 #[derive(Clone, Debug)]
 enum Event {
     Wrong,
     Right,
-    /// Counted, but never compared: the queue of the hasher was full.
+    /// An attempt was counted and not compared, because the queue of the hasher was full.
     Withdrawn,
-    /// A caller with `access_tokens.secrets` unlocks.
+    /// A client with `access_tokens.secrets` unlocks.
     Unlocked,
-    /// The owner proves another secret, or a caller without `access_tokens.secrets` unlocks.
+    /// The owner proves another secret, or a client without `access_tokens.secrets` unlocks.
     Forgiven,
-    /// So many seconds pass.
+    /// This number of seconds passes.
     Wait(u32),
     /// Time passes until just before, or just at, the end of the lock.
     WaitForTheLock {
@@ -30,7 +30,7 @@ enum Event {
 #[derive(Clone, Debug)]
 struct Model {
     lock: PlainLock,
-    /// When wrong secrets were compared, since a caller with `access_tokens.secrets` unlocked last.
+    /// Times of wrong comparisons since a client with `access_tokens.secrets` unlocked last.
     wrong: Vec<Moment>,
     now: Moment,
     policy: LockPolicy,
@@ -104,7 +104,7 @@ impl Model {
     }
 }
 
-/// The system and its own time.
+/// The system under test and its time.
 struct Real {
     attempts: Attempts,
     policy: LockPolicy,

@@ -1,4 +1,4 @@
-//! Locks after wrong attempts, as callers see them: how long, for whom, over which ways, and how they end.
+//! Locks after wrong attempts, as clients see them: their duration, their scope, the calls that they affect, and their end.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ async fn guess(client: &Client, times: usize) {
     }
 }
 
-/// Is the right pass code accepted?
+/// Returns whether the right pass code is accepted.
 async fn open(client: &Client) -> bool {
     client.try_call("ShowAccessToken", check("secret")).await.is_ok()
 }
@@ -170,7 +170,7 @@ on_both_databases! {
         let mut right = 0;
         for round in 0..20 {
             for spelling in spellings {
-                // Twice a round the right pass code is among the guesses.
+                // The right pass code is among the guesses of each round twice.
                 let pass_code = if round % 10 == 9 { "secret" } else { "wrong" };
                 let request = json!({"access_token_identifier": {"credential": {"identifier": spelling, "pass_code": pass_code}}});
                 right += usize::from(app.try_call("ShowAccessToken", request).await.is_ok());

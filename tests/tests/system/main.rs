@@ -1,4 +1,4 @@
-//! The whole system: real servers over real sockets, on SQLite and on PostgreSQL.
+//! Tests of the whole system: real servers over real sockets, on SQLite and on PostgreSQL.
 
 mod account_sessions;
 mod api_keys;

@@ -1,4 +1,4 @@
-//! The port for operators: what is counted is counted right, and probes are told the truth.
+//! The port for operators: metrics and probes are correct.
 
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -18,19 +18,19 @@ const IDENTIFIER: &str = "somebody-7c1e55@example.com";
 const CODE: &str = "4015937726004";
 const PASS_CODE: &str = "correct-7c1e55";
 
-/// Asks for a page of the port.
+/// Reads a page of the port.
 async fn get(server: &Server, path: &str) -> HttpAnswer {
     HttpClient::new(server.ops_address(), "").send("GET", path, &[], "").await
 }
 
-/// The value of a series, by its name with its labels in their order.
+/// Returns the value of a series, by its name with its labels in their order.
 fn value(metrics: &str, series: &str) -> f64 {
     let line = metrics.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
     let line = line.unwrap_or_else(|| panic!("{series} is not in:\n{metrics}"));
     line.parse().expect("a number")
 }
 
-/// How many calls of a method were answered with a gRPC code.
+/// Returns the number of calls of a method that were answered with a gRPC code.
 fn calls(metrics: &str, method: &str, code: i32) -> f64 {
     let labels = format!("rpc_grpc_status_code=\"{code}\",rpc_method=\"accesstoken.v1.{method}\"");
     value(metrics, &format!("rpc_server_duration_seconds_count{{{labels}}}"))
@@ -111,7 +111,7 @@ async fn values_are_right(url: &str) {
     for value in [ID, IDENTIFIER, CODE, PASS_CODE, "7c1e55", client.session()] {
         assert!(!metrics.contains(value), "{value} is in:\n{metrics}");
     }
-    // What is imported while it runs is seen by the next reader.
+    // The next scrape includes data that were imported meanwhile.
     let policy = json!({"classification": {"name": "new", "policy": {}}}).to_string();
     assert!(installation.run_with_input(&["import", "-"], &policy).status.success());
     let metrics = get(&server, "/metrics").await.text;
@@ -150,7 +150,7 @@ async fn a_process_that_stops_is_alive_but_not_ready() {
     let posted = HttpClient::new(server.ops_address(), "").send("POST", "/metrics", &[], "").await;
     assert_eq!(posted.status, 405);
 
-    // A connection that never ends keeps it busy for seconds.
+    // A connection that never ends delays the shutdown by seconds.
     let _stuck = connect(&server, PREFACE);
     server.signal("TERM");
     let asked = Instant::now();
@@ -167,7 +167,7 @@ async fn a_process_that_stops_is_alive_but_not_ready() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_database_it_is_alive_and_says_what_is_missing() {
     let directory = TempDir::new().expect("a directory");
-    // SQLite makes the key file.
+    // SQLite creates the key file.
     add_user(&sqlite(&directory));
     let installation = Installation::new(BINARY, directory.path(), "postgres://nobody@127.0.0.1:1/nowhere");
     let server = installation.start(&["serve"]);

@@ -1,5 +1,5 @@
-//! Whatever was done to a SQLite database, and however the process ended that did it, short of a kill: one file is left, and
-//! a copy of it with its keys serves everything that was acknowledged.
+//! After any use of a SQLite database, and however its process ended, except by SIGKILL, exactly one file is left, and a copy of it
+//! with its keys serves everything that was acknowledged.
 
 use std::collections::HashSet;
 use std::fs;
@@ -22,19 +22,19 @@ use crate::processes::{PREFACE, add_organisation, add_user, connect, logged_in, 
 
 const DATABASE: &str = "access-tokens.db";
 const KEYS: &str = "access-tokens.keys";
-/// Rounds of the stop under load here; `scripts/soak` asks for more.
+/// Number of rounds of the stop under load; `scripts/soak` sets a higher one.
 const ROUNDS: u32 = 20;
 const WRITERS: usize = 4;
-/// Every code of these tests begins so, and has this length.
+/// Prefix of every code of these tests; all codes have the same length.
 const MARK: &str = "acknowledged-";
 const CODE_LENGTH: usize = MARK.len() + 12;
 
-/// The number of rounds that the environment asks for, or the one for every day.
+/// Returns the number of rounds from the environment, or the default.
 pub(crate) fn rounds(default: u32) -> u32 {
     std::env::var("ACCESS_TOKENS_TEST_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(default)
 }
 
-/// What lies beside the database: nothing should.
+/// Returns the files beside the database, of which there should be none.
 fn companions(directory: &Path) -> Vec<String> {
     let names = fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").file_name());
     let names = names.map(|name| name.to_string_lossy().into_owned());
@@ -50,7 +50,7 @@ fn assert_one_file(directory: &Path, after: &str) {
     assert!(directory.join(DATABASE).exists(), "after {after}: no database");
 }
 
-/// A place elsewhere with a copy of the one file, and of its keys.
+/// Returns an installation in another directory with a copy of the one file and of its keys.
 fn copied(from: &Path) -> (TempDir, Installation) {
     let directory = TempDir::new().expect("a directory");
     for file in [DATABASE, KEYS] {
@@ -60,14 +60,14 @@ fn copied(from: &Path) -> (TempDir, Installation) {
     (directory, installation)
 }
 
-/// The codes of these tests that a database file has, read from its bytes.
+/// Returns the codes of these tests in a database file, read from its bytes.
 fn codes_in(file: &Path) -> HashSet<String> {
     let text = String::from_utf8_lossy(&fs::read(file).expect("a file")).into_owned();
     let positions = text.match_indices(MARK).map(|(at, _)| at);
     positions.filter_map(|at| text.get(at..at + CODE_LENGTH).map(str::to_owned)).collect()
 }
 
-/// Creates tokens until the server takes no more, and keeps what was acknowledged.
+/// Creates tokens until the server stops, and collects the acknowledged ones.
 async fn write(client: Client, round: u32, writer: usize, acknowledged: Arc<Mutex<Vec<String>>>) {
     for number in 0.. {
         let code = format!("{MARK}{round:04}-{writer:01}-{number:05}");
@@ -79,7 +79,7 @@ async fn write(client: Client, round: u32, writer: usize, acknowledged: Arc<Mute
     }
 }
 
-/// Stops a server at a moment in which it is busy; `connections` are open and say nothing.
+/// Stops a server while it is busy. `connections` are open and silent.
 async fn stop_under_load(installation: &Installation, directory: &Path, round: u32, key: &str) -> Vec<String> {
     let server = installation.start(&["serve"]);
     tokio::task::block_in_place(|| installation.wait_until_ready());
@@ -107,7 +107,7 @@ async fn stop_under_load(installation: &Installation, directory: &Path, round: u
     acknowledged
 }
 
-/// Open connections: one that has said nothing, one in the middle of a call.
+/// Opens connections: one that has sent nothing, and one in the middle of a call.
 fn silent(server: &Server, in_a_call: bool) -> Vec<TcpStream> {
     if !in_a_call {
         return vec![connect(server, PREFACE)];
@@ -149,7 +149,7 @@ async fn a_stop_under_load_leaves_one_file_with_everything_that_was_acknowledged
     assert_one_file(elsewhere.path(), "a stop of the copy");
 }
 
-/// The words of an example, with its files in the directory of the test.
+/// Returns the words of an example command, with its files in the directory of the test.
 fn words(example: &str) -> Vec<String> {
     let words = example.split_whitespace().skip(1);
     words.map(|word| if word.starts_with('/') { format!(".{word}") } else { word.replace("=/", "=./") }).collect()
@@ -168,7 +168,7 @@ fn every_command_leaves_one_file_also_when_it_fails() {
     fs::write(directory.path().join("cards.ndjson"), format!("{cards}\nnonsense\n")).expect("written");
     fs::write(directory.path().join("directory.ndjson"), "{\"unit\": {\"id\": \"7\", \"name\": \"New\"}}\n")
         .expect("written");
-    // From the list of the command line itself: a command that is new is here.
+    // The list comes from the command line itself, so that a new command is tested too.
     for command in documented() {
         if ["serve", "gateway"].iter().any(|name| command.called.ends_with(name)) {
             continue;
@@ -214,7 +214,7 @@ fn every_command_leaves_one_file_also_when_it_fails() {
         assert_eq!(done.status.code(), Some(code), "{failing:?}: {}", text(&done));
         assert_one_file(directory.path(), &format!("{failing:?}"));
     }
-    // What they did is in the copy of the one file.
+    // The effects of the commands are in the copy of the one file.
     let (_elsewhere, copy) = copied(directory.path());
     let doctor = copy.run(&["doctor", "--deep"]);
     assert!(matches!(doctor.status.code(), Some(0 | 3)), "{}", text(&doctor));
@@ -246,7 +246,7 @@ fn an_interrupted_import_leaves_one_file_with_what_it_had_written() {
             json!({"access_token": {"number": format!("AT{round}{number:09}"), "authentication_code": code,
                 "id": format!("{round}{number:031}"), "life_cycle_state": "EFFECTIVE"}})
         };
-        // More than a batch, and then nothing: it waits for more, in the middle of a read.
+        // More than a batch, and no end of the input: the command waits for more, in the middle of a read.
         let lines: String = (0..1_200).map(|number| format!("{}\n", line(number))).collect();
         input.write_all(lines.as_bytes()).expect("written");
         let log = directory.path().join(format!("{DATABASE}-wal"));
@@ -299,7 +299,7 @@ fn a_signal_at_any_moment_leaves_one_file() {
     assert!(stopped.load(Ordering::Relaxed), "no signal came in time");
 }
 
-/// A server that was killed with changes in its log.
+/// Starts a server, creates a token, and kills the server with the token in its log.
 async fn killed(installation: &Installation, code: &str) {
     let server = installation.start(&["serve"]);
     tokio::task::block_in_place(|| installation.wait_until_ready());
@@ -317,7 +317,7 @@ async fn a_copy_over_the_log_of_a_killed_server_is_refused_and_cured() {
     add_user(&installation);
     assert!(installation.run(&["backup", "backup.db"]).status.success());
     assert_eq!(server.terminate().0, Some(0));
-    // A copy of the file at rest is a backup, too.
+    // A copy of the file of a stopped server is a backup, too.
     fs::copy(path(DATABASE), path("at-rest.db")).expect("copied");
     for (copy, why) in
         [("backup.db", "made without a log"), ("at-rest.db", "is not the one that the log was written for")]
@@ -339,7 +339,7 @@ async fn a_copy_over_the_log_of_a_killed_server_is_refused_and_cured() {
             assert!(said.contains("access-tokens.db-wal") && said.contains(why), "{arguments:?}: {said}");
         }
         assert!(before == contents(directory.path()), "something was changed: {:?}", companions(directory.path()));
-        // As the error says.
+        // The cure in the error message.
         for ending in ["-wal", "-shm"] {
             let _ = fs::remove_file(path(&format!("{DATABASE}{ending}")));
         }
@@ -350,7 +350,7 @@ async fn a_copy_over_the_log_of_a_killed_server_is_refused_and_cured() {
         assert_eq!(server.terminate().0, Some(0));
         assert_one_file(directory.path(), "a start of the copy");
     }
-    // A file that is gone, or empty, is no reason to throw away what is in its log.
+    // If the file is missing or empty, its log must not be deleted.
     killed(&installation, "last").await;
     let good = fs::read(path(DATABASE)).expect("a file");
     fs::remove_file(path(DATABASE)).expect("removed");
@@ -381,7 +381,7 @@ fn a_damaged_file_names_the_log_beside_it() {
     assert!(said.contains("access-tokens.db-wal was beside it") && said.contains("restore --replace"), "{said}");
 }
 
-/// Every file of a directory besides the logs of servers, by its name.
+/// Returns every file of a directory except the logs of servers, by name.
 fn contents(directory: &Path) -> Vec<(String, Vec<u8>)> {
     let entries = fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").path());
     let mut files: Vec<_> = entries

@@ -8,7 +8,7 @@ use crate::on_both_databases;
 
 const TOKEN: &str = r#"{"access_token": {"id": "T", "number": "AT1", "authentication_code": "7", "identifier": "login", "life_cycle_state": "PENDING_VERIFICATION", "verification_code": "123456"}}"#;
 
-/// Every method of AccessTokenService, as the contract has them.
+/// Returns every method of AccessTokenService, from the contract.
 fn all_methods() -> impl Iterator<Item = &'static str> {
     let names = methods().iter().filter_map(|m| m.grpc_path.strip_prefix("/accesstoken.v1.AccessTokenService/"));
     let names: Vec<_> = names.collect();
@@ -20,7 +20,7 @@ on_both_databases! {
     async fn every_method_refuses_a_caller_without_its_permission(app) {
         let nobody = app.client("DEMO", "").await;
         for method in all_methods() {
-            // The request names nothing that exists: permission is checked before existence, and before the request.
+            // The request names no existing token: the permission is checked before existence, and before the request.
             let refusal = nobody.refused(method, json!({}), "PERMISSION_DENIED").await;
             assert_eq!(refusal.code(), tonic::Code::PermissionDenied);
             let declared = methods().iter().find(|m| m.grpc_path.ends_with(&format!("/{method}"))).expect("declared");

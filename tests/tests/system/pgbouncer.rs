@@ -12,7 +12,7 @@ use crate::processes::{add_user, logged_in, text};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_access-tokens-under-test");
 
-/// The database of a place behind a pooler, with so many connections.
+/// Returns an installation on a database behind a pooler with this number of connections.
 fn behind(pooling: Pooling, connections: usize, directory: &TempDir) -> (PgBouncer, Installation) {
     let url = postgres::create_database();
     let bouncer =
@@ -25,7 +25,7 @@ fn behind(pooling: Pooling, connections: usize, directory: &TempDir) -> (PgBounc
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_servers_work_behind_a_pooler_of_sessions() {
     let directory = TempDir::new().expect("a directory");
-    // For each server its own, one that watches, and one that migrates; some for the command beside them.
+    // Each server needs its own, one for the health check, and one for the migration; some are for the command beside them.
     let (mut bouncer, installation) = block_in_place(|| behind(Pooling::Session, 2 * 10 + 4, &directory));
     let installations = [installation.clone(), installation.replica()];
     let servers = installations.each_ref().map(|installation| installation.start(&["serve"]));
@@ -48,7 +48,7 @@ async fn two_servers_work_behind_a_pooler_of_sessions() {
     for call in calls {
         assert!(numbers.insert(call.await.expect("created")), "a number twice");
     }
-    // It is gone for a moment, as when it is updated.
+    // The pooler is briefly unavailable, as during an update.
     let client = logged_in(&servers[0]).await;
     block_in_place(|| bouncer.restart()).expect("restarted");
     let mut tries = 0;

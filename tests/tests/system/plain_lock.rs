@@ -1,8 +1,8 @@
-//! The rules of attempts and locks once more, told plainly and slowly, for tests that compare.
+//! A plain and slow second implementation of the rules of attempts and locks, for tests that compare.
 
 use access_tokens_domain::policy::LockPolicy;
 
-/// Microseconds.
+/// A time in microseconds.
 pub(crate) type Moment = i64;
 
 const SECOND: Moment = 1_000_000;
@@ -11,25 +11,25 @@ pub(crate) const DAY: Moment = 24 * 3_600 * SECOND;
 /// One kind of secret of one token.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PlainLock {
-    /// When the attempts of the row were made.
+    /// Times of the attempts of the current row.
     row: Vec<Moment>,
-    /// When the lock of the row ends.
+    /// End of the lock of the row.
     locked_until: Moment,
-    /// The last attempt that was compared, right or wrong.
+    /// Time of the last comparison, right or wrong.
     last: Option<Moment>,
-    /// A bucket that leaks: what the wrong attempts of the last day have filled it with, and when that was reckoned.
+    /// A leaky bucket: its level after the wrong attempts of the last day, and the time of that level.
     filled: Moment,
     reckoned: Moment,
 }
 
 impl PlainLock {
-    /// May a secret be compared at this moment?
+    /// Returns whether a secret may be compared at this time.
     pub(crate) fn is_open(&self, policy: &LockPolicy, now: Moment) -> bool {
         let hard = self.row.len() >= policy.hard_limit as usize;
         !hard && now >= self.locked_until && self.level(now) <= (at_once(policy) - 1) * one(policy)
     }
 
-    /// A secret is compared at this moment. Answers whether it was allowed.
+    /// Compares a secret at this time. Returns whether that was allowed.
     pub(crate) fn attempt(&mut self, policy: &LockPolicy, now: Moment, right: bool) -> bool {
         if !self.is_open(policy, now) {
             return false;
@@ -58,18 +58,18 @@ impl PlainLock {
         true
     }
 
-    /// A caller with `access_tokens.secrets` unlocks it.
+    /// A client with `access_tokens.secrets` unlocks it.
     pub(crate) fn unlock(&mut self) {
         *self = Self { last: self.last, ..Self::default() };
     }
 
-    /// The owner proved another secret, or a caller without `access_tokens.secrets` unlocks it.
+    /// The owner proved another secret, or a client without `access_tokens.secrets` unlocks it.
     pub(crate) fn forgive(&mut self) {
         self.row.clear();
         self.locked_until = 0;
     }
 
-    /// When the lock of the row ends, if it ever began.
+    /// Returns the end of the lock of the row, if there was one.
     pub(crate) fn locked_until(&self) -> Option<Moment> {
         (self.locked_until > 0).then_some(self.locked_until)
     }
@@ -79,12 +79,12 @@ impl PlainLock {
     }
 }
 
-/// Wrong attempts that are allowed at once: half of a day's, rounded up.
+/// Returns the number of wrong attempts that are allowed at once, half of those of a day, rounded up, as a level.
 fn at_once(policy: &LockPolicy) -> Moment {
     Moment::from(policy.attempts_per_day.div_ceil(2))
 }
 
-/// What one wrong attempt fills the bucket with: so much time has to pass for another one.
+/// Returns the level of one wrong attempt: the time after which another one is allowed.
 fn one(policy: &LockPolicy) -> Moment {
     match Moment::from(policy.attempts_per_day) - at_once(policy) {
         0 => DAY + SECOND,

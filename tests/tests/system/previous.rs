@@ -1,5 +1,5 @@
-//! The last release and this version side by side on one PostgreSQL, as during a roll-out: calls on both work, the old server survives
-//! the new schema, and what this version revokes or disables is refused by the old server too.
+//! The last release and this version beside each other on one PostgreSQL, as during an upgrade: calls on both work, the old server
+//! works on the new schema, and the old server also refuses sessions and keys that this version revokes.
 
 use std::process::Command;
 use std::time::Duration;
@@ -21,7 +21,7 @@ const PASSWORD: &str = "a long password";
 /// Exit status of the script in a clone that is too shallow to have the last release.
 const NOT_IN_THIS_CLONE: i32 = 3;
 
-/// The server of the last release: the one that the environment names, else built now. `None` in a clone without its commit.
+/// Returns the server of the last release, from the environment or built now. `None` in a clone without its commit.
 fn previous() -> Option<String> {
     if let Ok(path) = std::env::var("ACCESS_TOKENS_PREVIOUS") {
         return Some(path);
@@ -35,20 +35,20 @@ fn previous() -> Option<String> {
     Some(String::from_utf8(built.stdout).expect("a path").trim().to_owned())
 }
 
-/// Runs a command of a place, which must succeed.
+/// Runs a command of an installation, which must succeed.
 fn done(installation: &Installation, arguments: &[&str], input: &str) -> String {
     let output = installation.run_with_input(arguments, input);
     assert!(output.status.success(), "{arguments:?}: {}", text(&output));
     String::from_utf8(output.stdout).expect("a text").trim().to_owned()
 }
 
-/// A new API key: the last word of the command.
+/// Adds an API key and returns it: the last word of the output.
 fn add_api_key(installation: &Installation, name: &str) -> String {
     let arguments = ["api-key", "add", "--organisation", "DEMO", "--name", name, "--permissions", "access_tokens.read"];
     done(installation, &arguments, "").split_whitespace().last().expect("a key").to_owned()
 }
 
-/// Waits until a call on a server is refused: what another process revoked counts within a second or so.
+/// Waits until a call on a server is refused: a revocation by another process takes effect within about a second.
 async fn is_refused<F: Future<Output = bool>>(what: &str, accepted: impl Fn() -> F) {
     for _ in 0..60 {
         if !accepted().await {
@@ -59,7 +59,7 @@ async fn is_refused<F: Future<Output = bool>>(what: &str, accepted: impl Fn() ->
     panic!("{what} is still accepted after three seconds");
 }
 
-/// A life of one access token, of which every second call goes to the other server.
+/// Makes the calls of the life cycle of one token, every second one on the other server.
 async fn calls_alternate(servers: [&Client; 2]) {
     for turn in 0..4 {
         let (one, other) = (servers[turn % 2], servers[(turn + 1) % 2]);
@@ -111,7 +111,7 @@ async fn the_last_release_goes_on_beside_this_version() {
     let by_old = logged_in(&old_server, "ops").await;
     let made_before = by_old.ok("CreateAccessToken", json!({"identifier": "before", "pass_code": "pass-1234"})).await;
 
-    // The first server of this version changes the schema; the old one goes on.
+    // The first server of this version changes the schema; the old server continues to work.
     let new = Installation::new(BINARY, directory.path(), &url);
     let new_server = new.start(&["serve"]);
     block_in_place(|| new.wait_until_ready());
@@ -122,7 +122,7 @@ async fn the_last_release_goes_on_beside_this_version() {
     assert_eq!(by_new.ok("ShowAccessToken", named).await["number"], made_before["number"]);
     calls_alternate([&by_old, &by_new]).await;
 
-    // A session of either server counts on both.
+    // A session of either server is valid on both.
     let crossed =
         [old_server.client().with_session(by_new.session()), new_server.client().with_session(by_old.session())];
     for client in crossed {
@@ -136,7 +136,7 @@ async fn the_last_release_goes_on_beside_this_version() {
     block_in_place(|| old.wait_until_ready());
     assert!(block_in_place(|| old.run(&["doctor"])).status.code() != Some(1), "the old version finds no problem");
 
-    // What this version ends is over on the old server.
+    // Sessions that this version ends are refused by the old server.
     let new_key = block_in_place(|| add_api_key(&new, "terminal"));
     for key in [&old_key, &new_key] {
         let on_old = old_server.client();

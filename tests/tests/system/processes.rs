@@ -1,4 +1,4 @@
-//! The service as processes: started, fed, asked to stop, killed.
+//! The service as processes: start, load, stop, kill.
 
 use std::collections::HashSet;
 use std::io::{Read, Write};
@@ -19,41 +19,41 @@ pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_access-tokens-under-test");
 const PASSWORD: &str = "correct horse";
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Everything that a command has said.
+/// Returns the whole output of a command.
 pub(crate) fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// A place with a SQLite file of its own.
+/// Returns an installation with a SQLite file of its own.
 pub(crate) fn sqlite(directory: &TempDir) -> Installation {
     Installation::new(BINARY, directory.path(), "sqlite://access-tokens.db")
 }
 
-/// A connection to the gRPC port that has said this much; the server has accepted it, and answered it if it has greeted.
+/// Opens a connection to the gRPC port and sends these bytes. The server has accepted it, and answered it if they are a preface.
 pub(crate) fn connect(server: &Server, words: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(server.address()).expect("connected");
     stream.write_all(words).expect("sent");
     if words.starts_with(PREFACE) {
         stream.read_exact(&mut [0; 9]).expect("answered");
     } else {
-        // Connections are accepted in their order: when a later one is answered, so was this one.
+        // Connections are accepted in their order: when a later one is answered, this one was accepted.
         connect(server, PREFACE);
     }
     stream
 }
 
-/// A connection to the HTTP port that has said this much; the server has accepted it.
+/// Opens a connection to the HTTP port and sends these bytes. The server has accepted it.
 fn connect_http(address: SocketAddr, words: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(address).expect("connected");
     stream.write_all(words).expect("sent");
-    // Connections are accepted in their order: when a later one is answered, so was this one.
+    // Connections are accepted in their order: when a later one is answered, this one was accepted.
     let mut later = TcpStream::connect(address).expect("connected");
     later.write_all(b"GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").expect("sent");
     later.read_to_end(&mut Vec::new()).expect("answered");
     stream
 }
 
-/// Logs in by HTTP as the user of the demo, and shows the token that everybody knows.
+/// Logs in by HTTP as the user of the demo, and shows the token of the documented example.
 async fn show_by_http(address: SocketAddr) -> String {
     let http = HttpClient::new(address, "");
     let login = json!({"username": "demo", "password": "demo-demo-demo", "organisation": "DEMO"});
@@ -65,11 +65,11 @@ async fn show_by_http(address: SocketAddr) -> String {
     session.as_str().expect("a token").to_owned()
 }
 
-/// Every permission, as `--permissions` takes it.
+/// All permissions, as `--permissions` takes them.
 pub(crate) const EVERYTHING: &str =
     "access_tokens.read,access_tokens.write,access_tokens.lookup,access_tokens.secrets,directory.write,admin";
 
-/// Adds the organisation of these tests, where a test has not done so.
+/// Adds the organisation of these tests.
 pub(crate) fn add_organisation(installation: &Installation) {
     let added = installation.run(&["organisation", "add", "DEMO"]);
     assert!(added.status.success() || text(&added).contains("already"), "{}", text(&added));
@@ -84,7 +84,7 @@ pub(crate) fn add_user(installation: &Installation) {
     assert!(added.status.success(), "{}", text(&added));
 }
 
-/// That user, logged in.
+/// Returns a client with a session of that user.
 pub(crate) async fn logged_in(server: &Server) -> Client {
     let client = server.client();
     let token = client.login("DEMO", "ops", PASSWORD, None).await.expect("logged in");
@@ -141,7 +141,7 @@ async fn three_servers_on_one_postgres_start_at_once() {
         let created = call.await.expect("created");
         assert!(numbers.insert(created["number"].to_string()), "{} twice", created["number"]);
     }
-    // A session that one replica releases is dead on the others within a second.
+    // A session that one replica releases is refused by the others within a second.
     let session = logged_in(&servers[0]).await.session().to_owned();
     let elsewhere = servers[1].client().with_session(&session);
     elsewhere.ok("ListClassifications", json!({})).await;
@@ -182,7 +182,7 @@ fn a_second_signal_insists() {
     installation.wait_until_ready();
     let _stuck = connect(&server, PREFACE);
     server.signal("INT");
-    // Refused connections show that the first signal was taken.
+    // Refused connections show that the first signal was received.
     while TcpStream::connect(server.address()).is_ok() {
         std::thread::yield_now();
     }
@@ -215,7 +215,7 @@ async fn the_gateway_serves_within_the_process_and_apart() {
     let directory = TempDir::new().expect("a directory");
     let installation = sqlite(&directory);
     let upstream = format!("http://{}", installation.address());
-    // It needs nothing of its own: no database, no keys, no service that is there already.
+    // It needs nothing of its own: no database, no keys, and no running service.
     let elsewhere = TempDir::new().expect("a directory");
     let gateway = Installation::new(BINARY, elsewhere.path(), "postgres://nobody@127.0.0.1:1/nowhere");
     let separate = gateway.start(&["gateway", "--upstream", &upstream]);
@@ -245,7 +245,7 @@ async fn the_gateway_serves_within_the_process_and_apart() {
             let nowhere = http.send("GET", &format!("/nowhere/card-of-somebody?token={session}"), &headers, "").await;
             assert_eq!((nowhere.status, nowhere.header("x-request-id")), (404, "mine-7"));
         }
-        // With a crash first: it finds the next one by itself.
+        // First with a crash: the installation finds the next server by itself.
         if round == 0 {
             server.kill()
         } else {
@@ -269,7 +269,7 @@ async fn the_gateway_serves_within_the_process_and_apart() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_database_http_says_so() {
     let directory = TempDir::new().expect("a directory");
-    // SQLite makes the key file.
+    // SQLite creates the key file.
     add_user(&sqlite(&directory));
     let installation = Installation::new(BINARY, directory.path(), "postgres://nobody@127.0.0.1:1/nowhere");
     let server = installation.start(&["serve"]);
@@ -300,7 +300,7 @@ fn http_can_be_switched_off() {
 async fn reflection_and_documentation_can_be_switched_off() {
     let directory = TempDir::new().expect("a directory");
     let installation = sqlite(&directory);
-    // An empty message: what matters is whether the method is there.
+    // An empty message, because only the existence of the method matters.
     let reflected = async |address: SocketAddr| {
         use tonic::Code;
         let channel = Channel::from_shared(format!("http://{address}")).expect("a URI").connect_lazy();

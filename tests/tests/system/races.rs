@@ -9,7 +9,7 @@ use crate::on_both_databases;
 
 const CALLERS: usize = 64;
 
-/// Makes the same call from many callers at once; answers the winners and the reasons of the others.
+/// Makes the same call from many callers concurrently. Returns the winners, and the reasons of the others.
 async fn race(app: &TestApp, method: &'static str, request: impl Fn(usize) -> Value) -> (Vec<Value>, Vec<Refusal>) {
     let calls = (0..CALLERS).map(|i| {
         let (client, request): (Client, Value) = (app.caller().clone(), request(i));
@@ -66,7 +66,8 @@ on_both_databases! {
         }
     }
 
-    /// Of those who run dry together one takes the next block: else each round would leave thousands of numbers unused.
+    /// Of the callers that run out of numbers together, one takes the next block: otherwise each round would leave thousands of
+    /// numbers unused.
     async fn concurrent_creations_leave_no_gaps(app) {
         let mut numbers = Vec::new();
         for _ in 0..4 {
@@ -88,7 +89,7 @@ on_both_databases! {
 
     async fn of_concurrent_resets_the_last_code_alone_verifies(app) {
         app.import("DEMO", &token("PENDING_VERIFICATION")).await;
-        // So many codes and attempts as there are callers; longer codes make up for it.
+        // As many codes and attempts as there are callers, with longer codes in return.
         app.import("DEMO", r#"{"organisation": {"definition": {"verification_code_length": 10, "otp_length": 8, "pass_code": {"min_length": 8}, "issue": {"burst": 100, "per_day": 200}, "lock": {"attempts": 100, "hard_limit": 1000, "attempts_per_day": 1000}}}}"#).await;
         let (won, lost) = race(&app, "ResetVerificationCode", |_| json!({"authentication_code": "7"})).await;
         assert!(lost.is_empty(), "{}", lost[0].text());

@@ -1,4 +1,4 @@
-//! Reads from replicas, as callers see them: over gRPC and HTTP, through one process and several.
+//! Reads from replicas, as clients see them: over gRPC and HTTP, through one process and several.
 
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ const PASSWORD: &str = "staple battery";
 const SHOW: &str = "access_tokens/show";
 const USED: &str = "the replica is read from";
 const REPLICATION_TIMEOUT: Duration = Duration::from_secs(20);
-/// Some questions to the replicas later.
+/// Time of several health checks of the replicas.
 const HEARTBEAT_TIME: Duration = Duration::from_millis(500);
 
 /// A primary with a standby, and processes that read from both.
@@ -33,7 +33,8 @@ struct Environment {
 }
 
 impl Environment {
-    /// So many processes, to which a replica may be so late. They find the primary where `front` says, if it does.
+    /// Starts this number of processes, which accept replicas up to this lag. They reach the primary through `front`, if there is
+    /// one.
     async fn set_up(processes: usize, max_lag: &str, front: Option<&Front>) -> Self {
         let (primary, standby, url) = block_in_place(|| {
             let primary = Cluster::start().expect("a primary");
@@ -45,7 +46,7 @@ impl Environment {
             front.lead_to(primary.port());
         }
         let directory = TempDir::new().expect("a directory");
-        // All servers are listed: whichever is a replica for the moment is one.
+        // All servers are listed: each of them may currently be a replica.
         let replicas = format!("{}, {}", url, standby.instead(&primary, &url));
         let through =
             front.map_or(url.clone(), |front| url.replace(&primary.port().to_string(), &front.port.to_string()));
@@ -82,20 +83,20 @@ impl Environment {
         environment
     }
 
-    /// Who writes, at a process: by HTTP, as old clients do.
+    /// Returns a client that writes over HTTP, as old clients do.
     async fn writer(&self, process: usize) -> HttpClient {
         let session = logged_in(&self.servers[process]).await.session().to_owned();
         HttpClient::new(self.servers[process].http_address(), &session)
     }
 
-    /// Somebody else, at a process.
+    /// Returns another client.
     async fn reader(&self, process: usize) -> Client {
         let client = self.servers[process].client();
         let session = client.login("DEMO", "till", PASSWORD, None).await.expect("logged in");
         client.with_session(&session)
     }
 
-    /// Writes, and answers what the writer may send along from then on.
+    /// Writes, and returns the value of `x-read-after` for the reads of the writer.
     async fn write(&self, writer: &HttpClient, value: &str) -> String {
         let mut update = self.token.clone();
         update["udf_string_1"] = json!(value);
@@ -108,7 +109,7 @@ impl Environment {
         reader.ok("ShowAccessToken", self.token.clone()).await["udf_string_1"].take()
     }
 
-    /// The same by HTTP, where something is sent along.
+    /// Shows the token over HTTP, with `x-read-after` if there is one.
     async fn shown_by_http(&self, reader: &HttpClient, session: &str, after: &str) -> Value {
         let bearer = format!("Bearer {session}");
         let mut headers = vec![("content-type", "application/json"), ("authorization", bearer.as_str())];
@@ -145,7 +146,7 @@ async fn a_caller_sees_its_own_writes_and_sends_along_what_other_processes_need_
         "new",
         "at another process, with what it was told"
     );
-    // What is promised ends here: both are answered by the replica.
+    // The guarantee ends here: the replica answers both.
     assert_eq!(environment.shown_by_http(&elsewhere, &session, "").await, "old", "at another process, without");
     assert_eq!(
         (environment.shown(&other).await, environment.shown(&far).await),
@@ -154,7 +155,7 @@ async fn a_caller_sees_its_own_writes_and_sends_along_what_other_processes_need_
     );
     assert_eq!(environment.shown_by_http(&elsewhere, &session, "forged").await, "new", "nothing is lost by nonsense");
 
-    // Lists come from the same places.
+    // Lists come from the same servers.
     let free = json!({"number": 10, "fields_set": "udf_string_1"});
     let listed = other.ok("GetNotAssociatedAccessTokens", free.clone()).await;
     assert_eq!(listed["access_tokens"][0]["udf_string_1"], "old");

@@ -1,4 +1,4 @@
-//! Resetting codes and issuing one-time passwords.
+//! Resets of codes, and one-time passwords.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! No import gives a right that its caller does not hold: every set of permissions against every kind of record.
+//! No import gives a permission that its caller does not have: every set of permissions against every kind of record.
 
 use access_tokens_domain::directory::{Organisation, User};
 use access_tokens_domain::session::{Permission, Permissions};
@@ -13,23 +13,23 @@ const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0c2FsdA$aGFzaG
 const OTHER_HASH: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0c2FsdA$b3RoZXJvdGhlcm90aGVyb3RoZXJvdGhlcm90aGVyb3Q";
 
-/// What takes all six permissions, because the user `strong` has them.
+/// Permissions for a change of the user `strong`, which has all six.
 const ALL: &str =
     "access_tokens.read,access_tokens.write,access_tokens.lookup,access_tokens.secrets,directory.write,admin";
-/// What takes an administrator who holds what the user `weak` may do.
+/// Permissions for a change of the user `weak`: those of an administrator with its permissions.
 const WEAK: &str = "admin,access_tokens.read";
 
-/// How a record comes in. An embedded user has only some of its members over gRPC.
+/// The interface by which a record is imported. Over gRPC an embedded user has only some of its members.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Way {
     Grpc,
     Importer,
 }
 
-/// A record, the permissions that it takes besides `directory.write` (none: it is always refused), and its way in.
+/// A record, the permissions that it needs besides `directory.write` (`None`: it is always refused), and its interface.
 type Attack = (Value, Option<&'static str>, Way);
 
-/// The objects that attacks are about, as they are before each of them. `n` names what one attack alone is about.
+/// Returns the objects that attacks change, in their initial state. `n` distinguishes the objects of each attack.
 fn baseline(n: &str) -> String {
     let all: Vec<&str> = ALL.split(',').collect();
     [
@@ -45,7 +45,7 @@ fn baseline(n: &str) -> String {
     .join("\n")
 }
 
-/// Users of records: the object, what it takes as a record of its own, and what it takes embedded in a token.
+/// Returns users of records: the object, the permissions that it needs as a record, and those that it needs embedded in a token.
 fn users(n: &str) -> Vec<(Value, &'static str, Option<&'static str>)> {
     let (plain, fresh) = (format!("P{n}"), format!("N{n}"));
     let unit = json!({"id": format!("D{n}"), "name": "New unit"});
@@ -85,7 +85,7 @@ fn users(n: &str) -> Vec<(Value, &'static str, Option<&'static str>)> {
     ]
 }
 
-/// A token with a new account and a user at one of the places where tokens have users.
+/// Returns a token with a new account and a user in one of the places where tokens have users.
 fn token(n: &str, place: usize, user: &Value) -> Value {
     let mut token = json!({
         "id": format!("T{n}"), "number": format!("X{n}"), "authentication_code": format!("code {n}"),
@@ -106,7 +106,7 @@ fn attacks(n: &str) -> Vec<Attack> {
         let guarded = ["password_hash", "permissions", "default_unit"].iter().any(|name| user.get(*name).is_some());
         let way = if guarded { Way::Importer } else { Way::Grpc };
         found.push((token(n, at % 3, &user), embedded, way));
-        // Over gRPC an empty list is none at all.
+        // Over gRPC an empty list is the same as no list.
         let way = if user["permissions"] == json!([]) { Way::Importer } else { Way::Grpc };
         found.push((json!({ "user": user }), Some(alone), way));
     }
@@ -160,7 +160,7 @@ fn attacks(n: &str) -> Vec<Attack> {
     found
 }
 
-/// What a right depends on, and whether anything else of the directory changed.
+/// Everything that determines a permission, and whether anything else of the directory changed.
 #[derive(Debug, Clone, PartialEq)]
 struct State {
     version: i64,
@@ -185,7 +185,7 @@ async fn state(app: &TestApp, n: &str) -> State {
     State { version: reference.version, organisation: reference.organisation.clone(), policies, users, token }
 }
 
-/// The laws, for a caller with these permissions.
+/// Checks the rules, for a caller with these permissions.
 fn check(before: &State, after: &State, rights: Permissions, what: &str) {
     let admin = rights.contains(Permission::Admin);
     let held = |credential: &Option<Credential>| credential.as_ref().map(|one| one.permissions).unwrap_or_default();
@@ -223,7 +223,7 @@ fn sets() -> impl Iterator<Item = Permissions> {
     })
 }
 
-/// Imports one record as a caller of these permissions; whether it went in.
+/// Imports one record as a caller with these permissions. Returns whether it was accepted.
 async fn goes_in(app: &TestApp, key: &str, rights: Permissions, record: &Value, way: Way) -> bool {
     match way {
         Way::Importer => app.import_with(rights, "DEMO", &record.to_string()).await[0].is_ok(),
@@ -248,7 +248,7 @@ on_both_databases! {
                 let (record, needs, way) = attacks(&n).swap_remove(at);
                 let what = format!("{record} by {rights}");
                 if !importer {
-                    // The call is refused before any record is read: one of them stands for all.
+                    // The call is refused before any record is read, so one record is enough.
                     if at == 0 {
                         let refusal = app.with_api_key(&key).import_directory(&[record]).await.expect_err("refused");
                         assert_eq!(refusal.reason, "PERMISSION_DENIED", "{what}");

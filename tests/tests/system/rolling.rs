@@ -1,4 +1,4 @@
-//! An upgrade that nobody notices: servers are replaced one by one, while the schema of the next release comes.
+//! An upgrade without a failed call: servers are replaced one by one, while the schema of the next release is installed.
 
 use std::error::Error;
 use std::time::{Duration, Instant};
@@ -18,16 +18,16 @@ use tonic::{ConnectError, Request, Status};
 use crate::processes::{add_user, logged_in};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_access-tokens-under-test");
-/// A server that is asked to stop has so long for its calls.
+/// Maximum time that a stopping server gives its calls.
 const DRAIN_TIME: Duration = Duration::from_secs(10);
 const CALLERS: usize = 8;
-/// What the next release adds: the first half of each change, see decision 10.
+/// The schema changes of the next release: the first half of each change, see decision 10.
 const NEXT_RELEASE: &str = "SET lock_timeout = '2s'; \
     ALTER TABLE access_token ADD COLUMN of_the_next_release TEXT; \
     CREATE TABLE next_release (id INTEGER PRIMARY KEY); \
     INSERT INTO seaql_migrations (version, applied_at) VALUES ('m9999_next_release', 0)";
 
-/// What a load has seen.
+/// The results of a load.
 #[derive(Debug, Default)]
 struct Seen {
     created: Vec<String>,
@@ -37,8 +37,8 @@ struct Seen {
     repeated: usize,
 }
 
-/// A caller behind a balancer over all servers, who repeats what a gRPC client repeats by itself: calls that were not
-/// sent, or that no server has begun to work on.
+/// A client of all servers with client-side load balancing, which repeats the calls that a gRPC client repeats by itself: those
+/// that were not sent, or that no server has begun to process.
 #[derive(Clone)]
 struct Caller {
     service: AccessTokenServiceClient<Channel>,
@@ -65,7 +65,7 @@ impl Caller {
         Ok(shown.into_inner().id)
     }
 
-    /// Creates tokens and looks at them.
+    /// Creates tokens and shows them.
     async fn work(self, stop: watch::Receiver<bool>) -> Seen {
         let mut seen = Seen::default();
         while !*stop.borrow() {
@@ -97,7 +97,7 @@ impl Seen {
     }
 }
 
-/// Has no server begun to work on the call? Only then a client may send it again without being asked.
+/// Returns whether no server has begun to process the call. Only then a client may repeat it by itself.
 fn was_not_taken(status: &Status) -> bool {
     let mut cause = status.source();
     while let Some(error) = cause {
@@ -140,7 +140,7 @@ async fn servers_are_replaced_one_by_one_and_no_call_fails() {
     for (number, installation) in installations.iter().enumerate() {
         tokio::time::sleep(Duration::from_millis(500)).await;
         if number == 1 {
-            // The first of the next release has come, and has changed the schema. The others go on, and start again.
+            // The first server of the next release has started and changed the schema. The others continue to work, and restart.
             block_in_place(|| cluster.psql(&database, NEXT_RELEASE)).expect("migrated");
         }
         let server = servers[number].take().expect("running");
@@ -168,7 +168,7 @@ async fn servers_are_replaced_one_by_one_and_no_call_fails() {
     let created = all.created.iter().collect::<std::collections::HashSet<_>>();
     let stored = block_in_place(|| cluster.psql(&database, "SELECT count(*) FROM access_token")).expect("counted");
     assert_eq!(stored, created.len().to_string(), "each call took effect once");
-    // The last server is as good as any.
+    // Any server can answer, so the last one does.
     let last = servers.pop().flatten().expect("running");
     last.client().with_session(operator.session()).ok("ListClassifications", json!({})).await;
 }

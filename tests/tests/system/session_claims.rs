@@ -1,4 +1,4 @@
-//! What a session token says, and what follows from it: names are for its reader, ids decide.
+//! The claims of a session token, and their effect: names are informative, and ids decide.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ on_both_databases! {
         use access_tokens_domain::store::AccountStore;
         let mine = app.ok("CreateAccessToken", json!({"authentication_code": "mine", "fields_set": "id"})).await;
         let named = json!({"access_token_identifier": {"authentication_code": "mine"}});
-        // Another organisation takes the name, and a user of the same name is in it; the first user gets another name.
+        // Another organisation takes the name and has a user with the same name; the first user gets another name.
         let demo = app.database.organisation_by_name("DEMO").await.expect("a store").expect("DEMO");
         app.database.rename_organisation(demo.key, "RENAMED").await.expect("renamed");
         let newcomer = Organisation::new("ANOTHER ID".to_owned(), "DEMO");
@@ -54,7 +54,7 @@ on_both_databases! {
     }
 }
 
-/// A connection that calls itself what those of version 0.2.0 do, for two seconds. Of another role than the server's.
+/// A connection with the application name of version 0.2.0, for two seconds, of another role than that of the server.
 const FORMER: &str = "SET application_name = 'access-tokens'; SELECT pg_sleep(2)";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

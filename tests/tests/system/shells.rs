@@ -1,4 +1,4 @@
-//! What shells, `man` and pipes are given: whatever else is wrong.
+//! Output for shells, `man` and pipes, which does not depend on the state of the installation.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -15,7 +15,7 @@ fn completions_and_manual_need_no_configuration() {
     assert!(script.status.success(), "{}", text(&script));
     let file = directory.path().join("completions.bash");
     fs::write(&file, &script.stdout).expect("written");
-    // What bash itself offers after a few letters.
+    // The completions that bash offers after a few letters.
     let asked = r#"source "$1"; COMP_WORDS=(access-tokens re); COMP_CWORD=1
         $(complete -p access-tokens | sed 's/.* -F \([^ ]*\).*/\1/') access-tokens re access-tokens
         printf '%s\n' "${COMPREPLY[@]}""#;
@@ -41,7 +41,7 @@ fn whoever_has_heard_enough_may_go() {
     {
         let mut command = place.command(arguments);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("runs");
-        // Like `head -0`: it is gone before anything was said, or after what a pipe holds.
+        // Like `head -0`: the reader is gone before the first byte, or after as much as a pipe holds.
         drop(child.stdout.take());
         let ended = child.wait_with_output().expect("ends");
         assert!(ended.status.code() != Some(101), "{arguments:?}: {}", text(&ended));

@@ -1,7 +1,7 @@
-//! Codes that work once: whoever presents one, wherever and however many at a time, exactly one of them succeeds.
+//! Codes that work once: if any number of callers present one concurrently at several processes, exactly one of them succeeds.
 //!
-//! Attempts are counted before they are compared, so under the usual policy most of those who present one code at once
-//! are not compared at all. The classification `wide` lets all of them be compared: there the race is for the use.
+//! Attempts are counted before they are compared, so under the default policy most of the concurrent attempts are not compared. The
+//! classification `wide` allows all of them to be compared, so that the callers race for the use of the code.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -15,18 +15,18 @@ use tokio::task::JoinSet;
 
 use crate::fleet::{Door, Fleet, Outcome, count_from};
 
-/// Who present each code at once.
+/// Number of callers that present each code concurrently.
 const CALLERS: usize = 20;
-/// Codes that are presented at the same time. With all their callers this stays below the calls that a process takes.
+/// Number of codes that are presented concurrently. With all their callers this is below the call limit of a process.
 const CODES_AT_ONCE: usize = 24;
-/// Uses to make on three processes with PostgreSQL. The default takes a quarter of a minute with an unoptimised build on
-/// two cores, and below forty seconds when they are busy. A hundred thousand and a million are made by hand.
+/// Number of uses on three processes with PostgreSQL. The default takes 15 s with an unoptimised build on two idle cores, and less
+/// than 40 s on busy ones. A hundred thousand and a million are run by hand.
 const USES: &str = "ACCESS_TOKENS_TEST_USES";
 const DEFAULT_USES: usize = 8_000;
 
 const WIDE: &str = r#"{"classification": {"id": "wide", "name": "wide", "policy": {"lock": {"attempts": 100, "hard_limit": 1000, "attempts_per_day": 200}, "otp_length": 8, "verification_code_length": 8}}}"#;
 
-/// Which codes there are: those of one policy come one after the other.
+/// A set of codes: those of one policy are consecutive.
 #[derive(Clone)]
 struct Codes {
     policy: &'static str,
@@ -34,13 +34,13 @@ struct Codes {
 }
 
 impl Codes {
-    /// So many uses under the policy that compares all callers, and a fifth of that under the usual one.
+    /// Returns this number of uses under the policy that compares all callers, and a fifth of that under the default one.
     fn of(uses: usize) -> [Self; 2] {
         let (wide, usual) = (uses.div_ceil(CALLERS), uses.div_ceil(CALLERS * 5));
         [Self { policy: "wide", numbers: 0..wide }, Self { policy: "usual", numbers: wide..wide + usual }]
     }
 
-    /// The tokens that have them.
+    /// Returns the records of the tokens with the codes.
     fn records(&self) -> impl Iterator<Item = String> + '_ {
         self.numbers.clone().map(|n| {
             let mut token = json!({"id": format!("T{n}"), "number": format!("AT{n}"), "authentication_code": format!("code {n}"), "identifier": format!("login {n}")});
@@ -59,7 +59,7 @@ impl Codes {
     }
 }
 
-/// Every fourth is a verification code, the others are one-time passwords.
+/// Returns whether a code is a verification code. Every fourth is one; the others are one-time passwords.
 fn verifies(n: usize) -> bool {
     n % 4 == 3
 }
@@ -68,7 +68,7 @@ fn code(n: usize) -> String {
     format!("{:08}", (n * 7_654_321 + 12_345) % 100_000_000)
 }
 
-/// The call by which one of its callers presents a code.
+/// Returns the call by which a caller presents a code.
 fn presented(n: usize, caller: usize) -> (&'static str, Value) {
     let (id, number, scanned, login) = (format!("T{n}"), format!("AT{n}"), format!("code {n}"), format!("login {n}"));
     let within = json!({"credential": {"identifier": login, "one_time_password": code(n)}});
@@ -84,7 +84,7 @@ fn presented(n: usize, caller: usize) -> (&'static str, Value) {
         0 => ("VerifyOtp", json!({"access_token_identifier": {"id": id}, "one_time_password": code(n)})),
         1 => ("ShowAccessToken", json!({"access_token_identifier": within})),
         2 => ("VerifyOtp", json!({"access_token_identifier": within})),
-        // A slow hash is made for each of these whose password was right, so only few codes have one.
+        // Each of these needs a slow hash if its password was right, so only few codes have one.
         _ if n.is_multiple_of(10) && caller == 19 => (
             "ChangePassCode",
             json!({"access_token_identifier": {"number": number}, "one_time_password": code(n), "new_pass_code": "a new one"}),
@@ -93,11 +93,11 @@ fn presented(n: usize, caller: usize) -> (&'static str, Value) {
     }
 }
 
-/// What came of it.
+/// The results of a race.
 #[derive(Default)]
 struct Tally {
     uses: usize,
-    /// Codes that did not succeed exactly once, and how often they did.
+    /// Codes that did not succeed exactly once, with the number of their successes.
     not_once: Vec<(usize, usize)>,
     others: BTreeMap<Outcome, usize>,
 }
@@ -112,7 +112,7 @@ impl Tally {
     }
 }
 
-/// All callers of one code at once, each at another process than the one before.
+/// Presents one code by all callers concurrently, each at another process than the one before.
 async fn present(doors: &[Door], n: usize) -> Tally {
     let mut calls = JoinSet::new();
     for caller in 0..CALLERS {
@@ -133,7 +133,7 @@ async fn present(doors: &[Door], n: usize) -> Tally {
     tally
 }
 
-/// Presents all codes, many at a time.
+/// Presents all codes, many concurrently.
 async fn race(doors: &[Door], codes: &Codes) -> Tally {
     let (next, mut workers) = (Arc::new(AtomicUsize::new(codes.numbers.start)), JoinSet::new());
     for _ in 0..CODES_AT_ONCE {
@@ -179,7 +179,7 @@ async fn every_code_succeeds_once(processes: usize, database: &str, uses: usize)
             &wrong[..wrong.len().min(10)],
             tally.others
         );
-        // Nobody was refused for want of room or by a fault: what lost, lost against the one who won.
+        // No call was refused because of a limit or a fault: every losing call lost against the winner.
         let lost = ["INVALID_CREDENTIAL", "INVALID_VERIFICATION_CODE", "WRONG_LIFE_CYCLE_STATE", "CONFLICT"];
         for outcome in tally.others.keys() {
             assert!(
@@ -188,7 +188,7 @@ async fn every_code_succeeds_once(processes: usize, database: &str, uses: usize)
                 tally.others
             );
         }
-        // Nor does it succeed later.
+        // The code does not succeed later either.
         for n in codes.numbers.take(100) {
             let (method, request) = presented(n, n);
             let outcome = doors[n % doors.len()].call(method, request).await;

@@ -1,5 +1,5 @@
-//! Other spellings of a name or of a code: case, blanks, full width, look-alikes. None is taken for the right one, and none brings a
-//! comparison more. Composed and decomposed forms of one text are one spelling.
+//! Other spellings of names and codes: case, blanks, full width, look-alikes. None is accepted as the right one, and none allows an
+//! additional comparison. Composed and decomposed forms of one text are one spelling.
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::Instant;
@@ -12,16 +12,16 @@ use tokio::task::JoinSet;
 
 use crate::fleet::{Door, Fleet, Outcome, count_from};
 
-/// How many spellings are tried on three processes with PostgreSQL.
+/// Number of spellings that are tried on three processes with PostgreSQL.
 const SPELLINGS: &str = "ACCESS_TOKENS_TEST_SPELLINGS";
 const DEFAULT_SPELLINGS: usize = 2_000;
-/// Calls at once.
+/// Number of concurrent calls.
 const SPELLINGS_PER_BATCH: usize = 200;
-/// Kinds of calls.
+/// Number of kinds of calls.
 const KIND_COUNT: usize = 6;
-/// Comparisons that the usual policy allows before its first lock.
+/// Number of comparisons that the default policy allows before its first lock.
 const GUESS_BUDGET: usize = 5;
-/// Spellings of the code of a token whose policy lets all of them be compared.
+/// Number of spellings of the code of a token whose policy allows all of them to be compared.
 const COMPARED_SPELLINGS: usize = 90;
 
 const LOGIN: &str = "rené.fisk7";
@@ -29,21 +29,21 @@ const NUMBER: &str = "AT0000000007";
 const SCANNED: &str = "card k7 ﬁ";
 const ID: &str = "Token7";
 const CODE: &str = "40718293";
-/// The token of which all attempts are compared.
+/// The token for which all attempts are compared.
 const WIDE: &str = "fiské wide 7";
 
-/// What looks like nothing.
+/// Characters that look like blanks.
 const BLANKS: [char; 10] =
     [' ', '\u{a0}', '\u{2003}', '\u{3000}', '\u{200b}', '\u{200d}', '\u{2060}', '\u{feff}', '\u{ad}', '\u{180e}'];
 
-/// What is the same, or looks so, to whoever normalises or folds.
+/// Texts that are equal, or look equal, after normalisation or case folding.
 const ALIKE: [(&str, &str); 8] =
     [("é", "e\u{301}"), ("fi", "ﬁ"), ("ﬁ", "fi"), ("s", "ſ"), ("k", "\u{212a}"), ("i", "ı"), ("i", "İ"), ("0", "O")];
 
-/// The first digit of other digits, and of those that are the same after normalisation.
+/// The first digit of other sets of digits, some of which become ASCII digits by normalisation.
 const DIGITS: [u32; 6] = [0xFF10, 0x1D7CE, 0x1D7D8, 0x0660, 0x06F0, 0x0966];
 
-/// Other spellings of texts, each of them once.
+/// Generates other spellings of texts, each of them once.
 struct Respell {
     random: Rng,
     seen: HashSet<String>,
@@ -59,7 +59,7 @@ impl Respell {
         usize::try_from(self.random.below(limit as u64)).expect("small")
     }
 
-    /// Another spelling that was not there before.
+    /// Returns a spelling that was not used before.
     fn next(&mut self, text: &str) -> String {
         loop {
             let mut spelled = text.to_owned();
@@ -72,7 +72,7 @@ impl Respell {
         }
     }
 
-    /// One change.
+    /// Returns the text with one change.
     fn once(&self, text: &str) -> String {
         let chars: Vec<char> = text.chars().collect();
         let at = self.below(chars.len());
@@ -99,7 +99,7 @@ impl Respell {
                 let (right, alike) = ALIKE[self.below(ALIKE.len())];
                 text.replacen(right, alike, 1)
             }
-            // The same number, for whoever takes a code for one.
+            // The same number, if a code is taken for a number.
             _ if text.chars().all(|c| c.is_ascii_digit()) => {
                 [format!("0{text}"), format!("+{text}"), format!("{text}.0"), format!("{text}e0")][self.below(4)]
                     .clone()
@@ -108,7 +108,7 @@ impl Respell {
         }
     }
 
-    /// A call that names the token, presents its code, and spells at least one of them otherwise.
+    /// Returns a call that names the token, presents its code, and spells at least one of them otherwise.
     fn call(&mut self, n: usize) -> (&'static str, Value) {
         let (field, name) = [("id", ID), ("number", NUMBER), ("authentication_code", SCANNED)][n / KIND_COUNT % 3];
         let within = |login: String, code: String| json!({"access_token_identifier": {"credential": {"identifier": login, "one_time_password": code}}});
@@ -125,7 +125,7 @@ impl Respell {
     }
 }
 
-/// The token, and one more of which all attempts are compared.
+/// Returns the token, and one for which all attempts are compared.
 fn records() -> String {
     let policy = json!({"lock": {"attempts": 100, "hard_limit": 1000, "attempts_per_day": 200}, "otp_length": 8, "verification_code_length": 8});
     let expires = "2100-01-01T00:00:00";
@@ -138,14 +138,14 @@ fn records() -> String {
     .join("\n")
 }
 
-/// Makes calls, so many at once, by all ways in turn. None may succeed, and each must be answered.
+/// Makes calls with this concurrency, by all clients in turn. None may succeed, and each must be answered.
 async fn call_all(doors: &[Door], calls: Vec<(&'static str, Value)>, at_once: usize) -> BTreeMap<Outcome, usize> {
     let mut tally = BTreeMap::new();
     for (round, calls) in calls.chunks(at_once).enumerate() {
         let mut answers = JoinSet::new();
         for (n, (method, request)) in calls.iter().cloned().enumerate() {
             let n = round * at_once + n;
-            // One further after each round of the kinds of calls, so that each kind goes by each way.
+            // Moves on by one client after each round of the kinds of calls, so that each kind is called by each client.
             let door = doors[(n + n / KIND_COUNT) % doors.len()].clone();
             answers.spawn(async move { (door.call(method, request.clone()).await, request) });
         }
@@ -174,8 +174,8 @@ async fn no_spelling_helps(processes: usize, database: &str, spellings: usize) {
     operator.ok("UnlockAccessToken", json!({"access_token_identifier": {"id": ID}})).await;
     assert_eq!(doors[0].call("ShowAccessToken", right).await, Outcome::Right, "it was the right code all the time");
 
-    // Where there is no lock between, the lookup and the comparison themselves have to tell them apart. Few at once, so
-    // that none is refused for want of room.
+    // Without a lock, the lookup and the comparison themselves must distinguish the spellings. Few calls are concurrent, so that
+    // none is refused because of a limit.
     let before = fleet.comparisons("one-time-password");
     let wide = |login: &str, code: &str| json!({"access_token_identifier": {"credential": {"identifier": login, "one_time_password": code}}});
     let names = (0..COMPARED_SPELLINGS).map(|_| ("VerifyOtp", wide(&respell.next(WIDE), CODE))).collect();

@@ -1,4 +1,4 @@
-//! Encrypted connections, over real sockets: who gets in, and who does not.
+//! Encrypted connections over real sockets: accepted and refused clients.
 
 pub(crate) mod authority;
 mod gateway;
@@ -30,7 +30,7 @@ use authority::{Authority, Pair, put};
 const PASSWORD: &str = "correct horse";
 const LOOPBACK: &[&str] = &["127.0.0.1"];
 
-/// A place whose servers encrypt all ports with `server.pem`.
+/// Returns an installation whose servers encrypt all ports with `server.pem`.
 fn encrypted(directory: &TempDir, pair: &Pair) -> Installation {
     pair.put(directory.path(), "server");
     ["GRPC", "HTTP", "OPS"].iter().fold(sqlite(directory), |installation, port| {
@@ -40,7 +40,7 @@ fn encrypted(directory: &TempDir, pair: &Pair) -> Installation {
     })
 }
 
-/// What a client believes and shows.
+/// Returns the TLS settings of a client: the trusted authority, and its certificate.
 fn trust(authority: &str, shown: Option<&Pair>) -> ClientTlsConfig {
     let config = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authority));
     match shown {
@@ -49,7 +49,7 @@ fn trust(authority: &str, shown: Option<&Pair>) -> ClientTlsConfig {
     }
 }
 
-/// Connects as clients do; else answers all causes.
+/// Connects as clients do, or returns all causes of the error.
 async fn connect(address: SocketAddr, config: ClientTlsConfig) -> Result<Channel, String> {
     let endpoint = Endpoint::from_shared(format!("https://{address}")).expect("a URL");
     let endpoint = endpoint.tls_config(config).expect("a configuration");
@@ -63,14 +63,13 @@ async fn client(address: SocketAddr, config: ClientTlsConfig) -> Client {
     Client::over(connect(address, config).await.expect("connected"))
 }
 
-/// The caller with a session of the user of [`add_user`].
+/// Returns the client with a session of the user of [`add_user`].
 async fn logged_in(client: &Client) -> Client {
     let session = client.login("DEMO", "ops", PASSWORD, None).await.expect("logged in");
     client.with_session(&session)
 }
 
-/// What the server of a port answers to a request of HTTP/1, over TLS of these versions and with these protocols; else
-/// what went wrong.
+/// Returns the answer of a port to a request of HTTP/1, over TLS of these versions and with these protocols, or the error.
 async fn exchange(
     address: SocketAddr,
     authority: &str,
@@ -161,7 +160,7 @@ async fn a_certificate_that_no_client_could_take_is_refused_at_the_start_and_not
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         connect(server.address(), trust(&authority.pem(), None)).await.expect("the old certificate is shown");
-        // A good one in between, so that each trouble is news.
+        // A valid certificate in between, so that each fault is reported as a new one.
         let before = read_again();
         good.put(directory.path(), "server");
         while read_again() < before + 3 {
@@ -191,7 +190,7 @@ async fn all_ports_speak_their_protocol_over_tls_1_2_and_1_3_and_over_nothing_ol
         let answer = exchange(server.ops_address(), &authority, versions, b"http/1.1").await.expect("answered");
         assert!(!answer.contains("strict-transport-security"), "{answer}");
         assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
-        // It is HTTP/2, which a client of HTTP/1 notices by an answer that it does not understand.
+        // The server speaks HTTP/2, so a client of HTTP/1 receives an answer that it does not understand.
         let answer = exchange(grpc, &authority, versions, b"h2").await;
         assert!(!answer.unwrap_or_default().contains("HTTP/1.1"));
     }
@@ -202,7 +201,7 @@ async fn all_ports_speak_their_protocol_over_tls_1_2_and_1_3_and_over_nothing_ol
         let mut stream = TcpStream::connect(address).expect("connected");
         stream.write_all(&words).expect("sent");
         let mut answer = Vec::new();
-        // It may be reset, too: there is nothing more to say.
+        // The connection may also be reset.
         let _ = stream.read_to_end(&mut answer);
         assert_eq!(answer.first(), Some(&0x15), "an alert: {answer:?}");
         if words[0] == 0x16 {
@@ -214,11 +213,11 @@ async fn all_ports_speak_their_protocol_over_tls_1_2_and_1_3_and_over_nothing_ol
     }
 }
 
-/// The first words of a client of TLS 1.1.
+/// Returns the first bytes of a client of TLS 1.1.
 fn old_hello() -> Vec<u8> {
     let mut hello = vec![0x16, 3, 1, 0, 49, 1, 0, 0, 45, 3, 2];
     hello.extend([7; 32]);
-    // No session to take up, three suites of that time, no compression.
+    // No session to resume, three cipher suites of that time, no compression.
     hello.extend([0, 0, 6, 0xc0, 0x13, 0, 0x2f, 0, 0x35, 1, 0]);
     hello
 }

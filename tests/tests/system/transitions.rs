@@ -1,4 +1,4 @@
-//! Switching on and off, and verifying.
+//! Transitions between effective and not effective, and verification.
 
 use serde_json::{Value, json};
 

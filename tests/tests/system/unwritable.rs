@@ -1,4 +1,5 @@
-//! A SQLite file that cannot be written: the server says that it is not ready, and why, and is ready again by itself.
+//! A SQLite file that cannot be written: the server reports that it is not ready, and why, and becomes ready again without a
+//! restart.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -13,10 +14,10 @@ use tempfile::TempDir;
 
 use crate::processes::{add_user, sqlite};
 
-/// Maximum time in which readiness follows, on a busy machine.
+/// Maximum time until readiness changes, on a busy machine.
 const READINESS_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What `/readyz` answers: status and text.
+/// Returns the status and the text of `/readyz`.
 pub(crate) fn readiness(installation: &Installation) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(installation.ops_address()).ok()?;
     stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").ok()?;
@@ -39,7 +40,7 @@ pub(crate) fn wait_until(installation: &Installation, expected: (u16, &str)) {
     }
 }
 
-/// A server that is told of a file size beyond its limit by an error, as a full disk tells it, and not by a signal.
+/// Starts a server that ignores SIGXFSZ: a file beyond the size limit gives an error, as on a full disk.
 fn start(installation: &Installation) -> Child {
     let serve = installation.command(&["serve"]);
     let mut shell = Command::new("sh");
@@ -48,7 +49,7 @@ fn start(installation: &Installation) -> Child {
     shell.current_dir(serve.get_current_dir().expect("a directory")).spawn().expect("a shell")
 }
 
-/// Bounds the size of every file that a process writes.
+/// Limits the size of every file that a process writes.
 fn limit(child: &Child, bytes: &str) {
     let arguments = [format!("--pid={}", child.id()), format!("--fsize={bytes}:unlimited")];
     assert!(Command::new("prlimit").args(arguments).status().expect("prlimit").success());

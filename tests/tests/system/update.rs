@@ -1,4 +1,4 @@
-//! Updating access tokens: null, absence, and what may not be changed.
+//! Updates of access tokens: null, absence, and immutable fields.
 
 use serde_json::{Value, json};
 
@@ -69,7 +69,7 @@ on_both_databases! {
         let updated = app.ok("UpdateAccessToken", update(json!({"update_mask": "identifier"}))).await;
         assert_eq!(updated.get("identifier"), None);
         app.refused("ShowAccessToken", credential("secret"), "INVALID_CREDENTIAL").await;
-        // A pass code left behind would open the door for whoever gets the identifier next.
+        // A pass code that stays would be valid for the next owner of the identifier.
         let refusal = app.refused("UpdateAccessToken", update(json!({"identifier": "login"})), "REQUIRED_FIELD_MISSING").await;
         assert_eq!(refusal.fields(), ["pass_code"]);
     }

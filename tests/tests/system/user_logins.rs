@@ -23,7 +23,7 @@ use crate::processes::{sqlite, text};
 
 const ANNA: &str = r#"{"user": {"id": "anna", "username": "anna", "password": "correct horse", "permissions": []}}"#;
 
-/// One process that logs users in, with comparisons that are counted.
+/// One process that logs users in and counts comparisons.
 struct Replica {
     sessions: Authenticator<Database>,
     secrets: Arc<CountingSecrets>,
@@ -51,7 +51,7 @@ impl Replica {
         }
     }
 
-    /// Comparisons with a stored hash since the last question.
+    /// Returns the number of comparisons with a stored hash since the last call.
     fn compared(&self) -> u64 {
         self.secrets.take().real
     }
@@ -94,7 +94,7 @@ on_both_databases! {
     }
 
     async fn a_weak_imported_hash_is_replaced_at_the_first_log_in(app) {
-        // Of `secret`, PBKDF2 with 1,000 rounds.
+        // Hash of `secret`, PBKDF2 with 1,000 rounds.
         let weak = "$pbkdf2-sha256$i=1000,l=32$c29tZXNhbHRzb21lc2FsdA$01iFt8dG8h9zRVyl+QZRZPdMIYH3LMEZL7wWXRnZLBY";
         let user = serde_json::json!({
             "user": {"id": "old", "username": "old", "password_hash": weak, "permissions": []}

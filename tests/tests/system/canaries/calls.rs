@@ -1,14 +1,14 @@
-//! What callers do, right and wrong: every method with every kind of value that nobody else may see.
+//! Calls of clients, valid and invalid: every method with every kind of confidential value.
 
 use access_tokens_testapp::canary::Kind;
 use serde_json::{Value, json};
 
 use super::environment::RecordedClient;
 
-/// Notifications of one round.
+/// Number of notifications of one round.
 pub(super) const NOTIFICATIONS: usize = 2;
 
-/// One round over one way. `directory` is who and what was imported before.
+/// Makes all calls with one client. `account` was imported before.
 pub(super) async fn round(recorded: &RecordedClient<'_>, account: &str) {
     let token = Token::new(recorded);
     let created = recorded.ok("CreateAccessToken", token.request(recorded, account)).await;
@@ -22,7 +22,7 @@ pub(super) async fn round(recorded: &RecordedClient<'_>, account: &str) {
     notify(recorded, account).await;
 }
 
-/// A token with everything that identifies somebody.
+/// A token with all fields that identify a person.
 struct Token {
     code: String,
     identifier: String,
@@ -48,7 +48,7 @@ impl Token {
     }
 }
 
-/// The same with one field more or another one.
+/// Returns the request with one field added or replaced.
 fn with(request: &Value, field: &str, value: impl Into<Value>) -> Value {
     let mut request = request.clone();
     request[field] = value.into();
@@ -102,7 +102,7 @@ async fn look(recorded: &RecordedClient<'_>, token: &Token, id: &Value, account:
     recorded.refused("SetAsNotEffective", unknown.clone(), "ACCESS_TOKEN_NOT_FOUND").await;
     recorded.refused("ExplainAccessToken", unknown, "ACCESS_TOKEN_NOT_FOUND").await;
     recorded.ok("ExplainAccessToken", show(json!({"id": id}))).await;
-    // Who may see secrets is shown verification codes, unless it asks for other fields.
+    // A client with access to secrets is shown verification codes, unless it selects other fields.
     let fields = "number,authentication_code,accounts_receivable";
     let list =
         json!({"accounts_receivable_identifier": {"name": account}, "number_of_results": 9, "fields_set": fields});
@@ -117,7 +117,7 @@ async fn look(recorded: &RecordedClient<'_>, token: &Token, id: &Value, account:
     recorded.ok("ListGuessBudgets", json!({})).await;
 }
 
-/// Answers the pass code that is right in the end.
+/// Makes calls with pass codes, and returns the one that is valid at the end.
 async fn pass_codes(recorded: &RecordedClient<'_>, token: &Token, id: &Value) -> String {
     let canaries = &recorded.environment.canaries;
     let named = json!({"id": id});
@@ -214,7 +214,7 @@ async fn verify(recorded: &RecordedClient<'_>) {
     recorded.refused("ResetVerificationCode", named, "WRONG_LIFE_CYCLE_STATE").await;
 }
 
-/// Secrets that only the owner gets: a pass code that the policy creates, and a one-time password for a forgotten one.
+/// Secrets that only the owner receives: a pass code that the policy creates, and a one-time password after a forgotten pass code.
 async fn notify(recorded: &RecordedClient<'_>, account: &str) {
     let identifier = recorded.environment.canaries.email("identifier");
     let create = json!({

@@ -1,4 +1,4 @@
-//! What operators do at a command line, right and wrong, with everything logged that can be.
+//! Commands of operators, valid and invalid, with everything logged.
 
 use std::path::Path;
 use std::process::Output;
@@ -12,15 +12,15 @@ use crate::processes::{EVERYTHING, add_organisation, text};
 
 /// Users that may log in.
 pub(super) struct Users {
-    /// Name and password of who may do everything.
+    /// Name and password of a user with all permissions.
     pub(super) operator: (String, String),
-    /// The same of who may see no secrets.
+    /// Name and password of a user without access to secrets.
     pub(super) till: (String, String),
-    /// The key of a service.
+    /// The API key of a service.
     pub(super) api_key: String,
 }
 
-/// Says that a command succeeded. Who ran it may see personal values in its answer.
+/// Checks that a command succeeded. Its output may contain personal values, which its operator may see.
 fn done(environment: &Environment, output: &Output) {
     assert!(output.status.success(), "{}", text(output));
     environment.answered(&String::from_utf8_lossy(&output.stdout));
@@ -77,7 +77,7 @@ pub(super) fn users(environment: &Environment, installation: &Installation) -> U
     Users { operator, till, api_key }
 }
 
-/// Imports an organisation with an account, and bad records among good ones. Answers the name of the account.
+/// Imports an organisation with an account, and invalid records among valid ones. Returns the name of the account.
 pub(super) fn import(environment: &Environment, installation: &Installation, folder: &Path) -> String {
     let canaries = &environment.canaries;
     let account = canaries.personal("name of an account");
@@ -105,7 +105,7 @@ pub(super) fn import(environment: &Environment, installation: &Installation, fol
     account
 }
 
-/// Records that go in.
+/// Returns valid records.
 pub(super) fn good(environment: &Environment, account: &str) -> Vec<Value> {
     let canaries = &environment.canaries;
     let personal = |what: &str| canaries.personal(what);
@@ -146,7 +146,7 @@ pub(super) fn good(environment: &Environment, account: &str) -> Vec<Value> {
     ]
 }
 
-/// Records that are refused, each for another reason.
+/// Returns records that are refused, each for another reason.
 pub(super) fn bad(environment: &Environment) -> Vec<Value> {
     let canaries = &environment.canaries;
     let secret = || canaries.secret("secret in a bad record");
@@ -191,7 +191,7 @@ pub(super) fn bad(environment: &Environment) -> Vec<Value> {
     ]
 }
 
-/// Settings with secrets in them, most of them wrong.
+/// Runs commands with settings that contain secrets, most of them invalid.
 pub(super) fn configure(environment: &Environment, installation: &Installation, folder: &Path) {
     let canaries = &environment.canaries;
     let secret = || canaries.secret("secret in the settings");
@@ -210,7 +210,7 @@ pub(super) fn configure(environment: &Environment, installation: &Installation, 
     ] {
         file(&toml);
         let output = installation.run(&check);
-        // A number is a text as well.
+        // A number is valid as a text.
         assert!(!output.status.success() || kind == "number", "{kind}: {}", text(&output));
         environment.refused(&text(&output));
     }
@@ -237,7 +237,7 @@ pub(super) fn configure(environment: &Environment, installation: &Installation, 
     std::fs::remove_file(folder.join("garbage.db")).expect("removed");
 }
 
-/// A new key while servers run.
+/// Adds a key while servers run.
 pub(super) fn keys(environment: &Environment, installation: &Installation, folder: &Path) {
     for arguments in [&["keys", "list"][..], &["keys", "rotate"], &["keys", "re-encrypt"], &["keys", "list"]] {
         done(environment, &installation.run(arguments));

@@ -1,4 +1,4 @@
-//! Who calls, over which way, and a record of everything that came back.
+//! The clients of a run, and a record of everything that they receive.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -8,7 +8,7 @@ use access_tokens_testapp::canary::{Canaries, Kind};
 use access_tokens_testkit::http::{HttpAnswer, HttpClient};
 use serde_json::{Value, json};
 
-/// Rules under which no code is so short that it is anywhere by chance, and callers who guess are not locked out.
+/// A policy with codes that are long enough not to occur by chance, and without locks after the guesses of these tests.
 pub(super) fn policy() -> Value {
     json!({
         "pass_code": {"min_length": 30, "min_letters": 12}, "verification_code_length": 10, "otp_length": 8,
@@ -16,7 +16,7 @@ pub(super) fn policy() -> Value {
     })
 }
 
-/// One run: what was made up for it, and what was answered.
+/// The canaries of a run, and the answers and refusals.
 #[derive(Default)]
 pub(super) struct Environment {
     pub(super) canaries: Canaries,
@@ -25,39 +25,39 @@ pub(super) struct Environment {
 }
 
 impl Environment {
-    /// An answer, in which only those may stand who asked for it: personal values, but no secret.
+    /// Records an answer, which may contain personal values, but no secret.
     pub(super) fn answered(&self, text: &str) {
         note(&self.answers, text);
     }
 
-    /// A refusal, in which nothing may stand.
+    /// Records a refusal, which may contain neither.
     pub(super) fn refused(&self, text: &str) {
         note(&self.refusals, text);
     }
 
-    /// All answers so far.
+    /// Returns all answers so far.
     pub(super) fn answers(&self) -> String {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// All refusals so far.
+    /// Returns all refusals so far.
     pub(super) fn refusals(&self) -> String {
         self.refusals.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// A session token. What precedes its signature is neither secret nor unique.
+    /// Adds the signature of a session token. The rest of the token is neither secret nor unique.
     pub(super) fn session(&self, token: &str) {
         let (_, signature) = token.rsplit_once('.').expect("a signature");
         self.canaries.add(Kind::Secret, "session token", signature);
     }
 
-    /// The secret part of an API key; its id is none.
+    /// Adds the secret part of an API key. Its id is no secret.
     pub(super) fn api_key(&self, key: &str) {
         let secret = key.get("atk_".len() + 16 + "_".len()..).expect("an API key");
         self.canaries.add(Kind::Secret, "API key", secret);
     }
 
-    /// The keys of a key file, as they stand there and as they are used.
+    /// Adds the keys of a key file, as text and as bytes.
     pub(super) fn key_file(&self, text: &str) {
         use base64::Engine;
         let keys = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once(' '));
@@ -68,14 +68,14 @@ impl Environment {
         }
     }
 
-    /// A user logs in over gRPC.
+    /// Logs a user in over gRPC.
     pub(super) async fn login(&self, client: &Client, username: &str, password: &str) -> Client {
         let token = client.login("DEMO", username, password, None).await.expect("logged in");
         self.session(&token);
         client.with_session(&token)
     }
 
-    /// A user logs in over HTTP.
+    /// Logs a user in over HTTP.
     pub(super) async fn login_over_http(&self, http: &HttpClient, username: &str, password: &str) -> HttpClient {
         let login = json!({"username": username, "password": password, "organisation": "DEMO"});
         let token = http.post_text("authentication/token", &login.to_string()).await.data()["token"].take();
@@ -84,7 +84,7 @@ impl Environment {
         http.with_session(token)
     }
 
-    /// An answer over HTTP to something that is refused, or to nobody knows what.
+    /// Records an answer over HTTP to a request that is refused, or may be.
     pub(super) fn refused_over_http(&self, answer: &HttpAnswer) {
         self.refused(&format!("{answer:?}"));
     }
@@ -96,7 +96,7 @@ fn note(record: &Mutex<String>, text: &str) {
     record.push('\n');
 }
 
-/// A caller who is logged in, over gRPC or HTTP.
+/// A client with a session, over gRPC or HTTP, whose answers are recorded.
 pub(super) struct RecordedClient<'a> {
     pub(super) environment: &'a Environment,
     pub(super) caller: Caller,
@@ -109,7 +109,8 @@ pub(super) enum Caller {
 }
 
 impl RecordedClient<'_> {
-    /// A token by its login, with the secret of this name. Over HTTP both stand where the other names of a token do.
+    /// Returns the identifier of a token by its credential, with a secret of this name. Over HTTP both are members of the
+    /// identifier itself.
     pub(super) fn login(&self, identifier: &str, secret: &str, value: &str) -> Value {
         let credential = json!({"identifier": identifier, secret: value});
         match self.caller {
@@ -118,14 +119,14 @@ impl RecordedClient<'_> {
         }
     }
 
-    /// A call that succeeds, and whose answer has no secret.
+    /// Makes a call that must succeed, and whose answer contains no secret.
     pub(super) async fn ok(&self, method: &str, request: Value) -> Value {
         let answer = self.call(method, request).await.unwrap_or_else(|refusal| panic!("{method}: {}", refusal.text));
         self.environment.answered(&answer.to_string());
         answer
     }
 
-    /// A call whose answer has a secret, this once: in this field and nowhere else.
+    /// Makes a call whose answer contains a secret in this field, and nowhere else.
     pub(super) async fn issued(&self, method: &str, request: Value, field: &str) -> String {
         let mut answer =
             self.call(method, request).await.unwrap_or_else(|refusal| panic!("{method}: {}", refusal.text));
@@ -136,7 +137,7 @@ impl RecordedClient<'_> {
         secret.to_owned()
     }
 
-    /// A call that is refused for this reason.
+    /// Makes a call that must be refused for this reason.
     pub(super) async fn refused(&self, method: &str, request: Value, reason: &str) {
         match self.call(method, request).await {
             Ok(answer) => panic!("{method} was not refused: {answer}"),
@@ -144,7 +145,7 @@ impl RecordedClient<'_> {
         }
     }
 
-    /// A call, whatever comes of it.
+    /// Makes a call with any result.
     pub(super) async fn call(&self, method: &str, request: Value) -> Result<Value, Refused> {
         let refused = |reason: &str, text: String| {
             self.environment.refused(&text);
@@ -167,14 +168,14 @@ impl RecordedClient<'_> {
     }
 }
 
-/// A refusal with everything that came with it.
+/// A refusal with all its details.
 #[derive(Debug)]
 pub(super) struct Refused {
     pub(super) reason: String,
     pub(super) text: String,
 }
 
-/// Calls a method of the contract by the path that the original API has for it.
+/// Calls a method of the contract by its path in the original API.
 async fn over_http(http: &HttpClient, method: &str, request: Value) -> HttpAnswer {
     let known = methods().iter().find(|one| one.grpc_path.ends_with(&format!("/{method}"))).expect("a method");
     let binding = known.http.first().expect("a path");

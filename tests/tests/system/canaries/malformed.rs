@@ -1,4 +1,4 @@
-//! Requests that no client should send, with canaries wherever there is room for them.
+//! Malformed requests, with canaries in every place.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use tonic_prost::ProstCodec;
 
 use super::environment::Environment;
 
-/// How long an answer to half a request is waited for.
+/// Maximum time of an answer to half a request.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Bytes on a path of the gRPC server that are not the message which belongs there.
+/// Sends bytes to methods of the gRPC server that are not their messages.
 pub(super) async fn messages(environment: &Environment, server: &Server, session: &str) {
     let canaries = &environment.canaries;
     let endpoint = Channel::from_shared(format!("http://{}", server.address())).expect("a URI");
@@ -28,7 +28,7 @@ pub(super) async fn messages(environment: &Environment, server: &Server, session
         "AuthenticationService/Login",
         "AccessTokenService/NoSuchMethod",
     ] {
-        // As a message, bytes are a field 1 with these bytes; texts must be UTF-8.
+        // A message that contains these bytes as field 1, which must be UTF-8 as a text.
         let mut bytes = canaries.secret("message that is none").into_bytes();
         bytes.push(0xff);
         let session = format!("Bearer {session}");
@@ -62,7 +62,7 @@ pub(super) async fn messages(environment: &Environment, server: &Server, session
     call(environment, &channel, "AuthenticationService/LoginWithApiKey", "", key).await;
 }
 
-/// An API key of the right form.
+/// Returns an API key of the right form that does not exist.
 fn key_of_nobody(canaries: &Canaries) -> String {
     format!("atk_0123456789abcdef_{}{}", canaries.secret("API key of nobody"), "A".repeat(11))
 }
@@ -85,7 +85,7 @@ async fn call<M: prost::Message + Default + 'static>(
     environment.refused(&format!("{:?}", answer.expect_err(method)));
 }
 
-/// Requests over HTTP that are JSON, but not what the method takes.
+/// Sends bodies that are JSON, but no requests of the method.
 pub(super) async fn bodies(environment: &Environment, http: &HttpClient) {
     let canaries = &environment.canaries;
     let secret = || canaries.secret("secret in the wrong place");
@@ -123,7 +123,7 @@ pub(super) async fn bodies(environment: &Environment, http: &HttpClient) {
     environment.refused_over_http(&stranger.get("access_tokens/list", &query).await);
 }
 
-/// Requests over HTTP that are not even JSON, or not even HTTP.
+/// Sends bodies that are not even JSON, and requests that are not even HTTP.
 pub(super) async fn texts(environment: &Environment, http: &HttpClient, server: &Server) {
     let canaries = &environment.canaries;
     let secret = || canaries.secret("secret in the wrong place");
@@ -169,18 +169,18 @@ pub(super) async fn texts(environment: &Environment, http: &HttpClient, server: 
         format!("POST {create} HTTP/1.1\r\nhost: h\r\ncontent-length: {}\r\n\r\n", secret()),
         format!("POST {create} HTTP/1.1\r\nhost: h\r\n{}\r\n\r\n", secret()),
         format!("{} {create} HTTP/1.1\r\nhost: h\r\n\r\n", secret()),
-        // The rest of it never comes.
+        // The rest of this request never comes.
         format!("POST {create} HTTP/1.1\r\nhost: h\r\ncontent-length: 999\r\n\r\n{{\"pass_code\": \"{}", secret()),
     ] {
         environment.refused(&exchange_bytes(server.http_address(), request.as_bytes(), true, ANSWER_TIMEOUT).await);
     }
 }
 
-/// Requests to the gRPC port from which the HTTP library makes no request at all: a blank in the path or the host.
+/// Sends requests to the gRPC port that the HTTP library refuses by itself: with a blank in the path or the host.
 pub(super) async fn frames(environment: &Environment, server: &Server) {
     let secret = || environment.canaries.secret("secret in a path");
     for (path, host) in [(format!("/a b?token={}", secret()), "h"), ("/".to_owned(), &*format!("a b{}", secret()))] {
-        // :method POST and :scheme http are in the static table, the names :path and :authority as well.
+        // The fields :method POST and :scheme http are in the static table, and so are the names :path and :authority.
         let literal =
             |name: u8, text: &str| [&[name, u8::try_from(text.len()).expect("short")], text.as_bytes()].concat();
         let block = [&[0x83, 0x86], &literal(4, &path)[..], &literal(1, host)].concat();
@@ -194,7 +194,7 @@ pub(super) async fn frames(environment: &Environment, server: &Server) {
     }
 }
 
-/// Records that an import over gRPC takes or refuses, with the results of each.
+/// Imports records over gRPC, valid and invalid ones, and records their results.
 pub(super) async fn records(environment: &Environment, server: &Server, session: &str, records: Vec<Value>) {
     use access_tokens_proto::v1::directory_service_client::DirectoryServiceClient;
     let endpoint = Channel::from_shared(format!("http://{}", server.address())).expect("a URI");
@@ -206,6 +206,6 @@ pub(super) async fn records(environment: &Environment, server: &Server, session:
     request.metadata_mut().insert("authorization", format!("Bearer {session}").parse().expect("metadata"));
     let results = client.import_directory(request).await.expect("imported").into_inner();
     assert!(results.failed > 0 && results.created + results.updated > 0, "{results:?}");
-    // What it says of good records are ids; of bad ones, what is wrong.
+    // The results contain ids of valid records, and faults of invalid ones.
     environment.refused(&format!("{results:?}"));
 }

@@ -1,7 +1,7 @@
-//! Every secret and every personal value of a run is a canary: unique, and searched for afterwards in everything that the
-//! service left behind. Secrets may be nowhere; personal values only in the database and in answers.
+//! Every secret and every personal value of a run is a canary: unique, and searched afterwards in everything that the service
+//! leaves behind. Secrets may be nowhere, and personal values only in the database and in answers.
 //!
-//! Everything is logged that can be: operators set `RUST_LOG=trace` when something is wrong, and forget it.
+//! Everything is logged that can be logged, because operators set `RUST_LOG=trace` when there is a problem, and forget it.
 
 mod calls;
 mod commands;
@@ -28,13 +28,13 @@ const BINARY: &str = env!("CARGO_BIN_EXE_access-tokens-under-test");
 const KEYS: &str = "access-tokens.keys";
 const INPUTS: &[&str] = &["records.ndjson", "settings.toml"];
 
-/// What a database is asked to do while somebody writes.
+/// The outage of a database while clients write.
 enum Outage<'a> {
     File(String),
     Server(&'a Cluster, &'a FaultProxy),
 }
 
-/// Plays everything on one database, and answers what there is to search.
+/// Makes all calls and runs all commands on one database, and returns the places to search.
 async fn run_everything(
     environment: &Arc<Environment>,
     folder: &Path,
@@ -104,7 +104,7 @@ async fn run_everything(
     RunningServices { installations: vec![installation, apart], servers: vec![server, gateway] }
 }
 
-/// Callers who may see no secrets, and a service with a key.
+/// Makes calls of a client without access to secrets, and of a service with an API key.
 async fn limited(environment: &Environment, server: &Server, users: &commands::Users) {
     let (name, password) = &users.till;
     let till =
@@ -120,14 +120,14 @@ async fn limited(environment: &Environment, server: &Server, users: &commands::U
     service.ok("ListClassifications", json!({})).await;
 }
 
-/// What runs, and where it logs.
+/// The running servers, and the installations with their logs.
 struct RunningServices {
     installations: Vec<Installation>,
     servers: Vec<Server>,
 }
 
 impl RunningServices {
-    /// Ends everything, as an operator does.
+    /// Stops all servers, as an operator does.
     fn terminate(self) -> Vec<Installation> {
         for server in self.servers {
             assert_eq!(server.terminate().0, Some(0));
@@ -136,7 +136,7 @@ impl RunningServices {
     }
 }
 
-/// Looks through what was said. A new way out of the service is one line here.
+/// Searches logs and answers. Each further output of the service must be added here.
 fn search(scan: &mut Scan, environment: &Environment, installations: &[Installation]) {
     for installation in installations {
         let log = installation.log();
@@ -147,7 +147,7 @@ fn search(scan: &mut Scan, environment: &Environment, installations: &[Installat
     scan.no_secret_in("answers", environment.answers().as_bytes());
 }
 
-/// No secret anywhere, and the search has read what it should have.
+/// Checks that no canary was found where it must not be, and that the search has read the right files.
 fn judge(scan: &Scan, environment: &Environment, started: Instant) {
     let leaks = scan.leaks();
     println!("{} canaries, {} bytes, {:?}", environment.canaries.count(), scan.bytes(), started.elapsed());
@@ -166,7 +166,7 @@ async fn nothing_gets_out_of_sqlite() {
     let running =
         run_everything(&environment, folder.path(), "sqlite://access-tokens.db", "json", Outage::File(file)).await;
     let mut scan = environment.canaries.scan();
-    // While it runs there is a write-ahead log, and afterwards there is none.
+    // While the server runs there is a write-ahead log, and afterwards there is none.
     let except = [INPUTS, &[KEYS]].concat();
     assert!(folder.path().join("access-tokens.db-wal").exists());
     scan.no_secret_below(folder.path(), &except);
@@ -180,13 +180,13 @@ async fn nothing_gets_out_of_sqlite() {
 async fn nothing_gets_out_of_postgres() {
     let started = Instant::now();
     let (environment, folder) = (Arc::new(Environment::default()), TempDir::new().expect("a folder"));
-    // A server of its own, with everything logged that it can log, and nobody else's data.
+    // A server of its own, which logs everything that it can log, and has no other data.
     let settings = ["log_min_duration_statement=0", "log_connections=on", "log_error_verbosity=verbose"];
     let cluster = tokio::task::block_in_place(|| Cluster::start_with(&settings)).expect("a cluster");
     let url = cluster.create_database().expect("a database");
     let upstream = std::net::SocketAddr::from(([127, 0, 0, 1], cluster.port()));
     let proxy = FaultProxy::start(upstream).await.expect("a proxy");
-    // Everybody is trusted there, with whatever password.
+    // This server accepts every password.
     let user = format!("access_tokens:{}@", environment.canaries.secret("password of the database"));
     let url = proxy.through(&url).replace("access_tokens@", &user);
     let running = run_everything(&environment, folder.path(), &url, "pretty", Outage::Server(&cluster, &proxy)).await;
@@ -205,7 +205,7 @@ async fn postgres_logs_no_codes_when_it_is_told_so() {
     let cluster = postgres::shared();
     let url = tokio::task::block_in_place(postgres::create_database);
     let database = url.rsplit('/').next().expect("a name");
-    // The two settings that the default configuration recommends, and the one that makes them worth it.
+    // The two settings that the default configuration recommends, and the one that makes them necessary.
     for setting in ["log_error_verbosity = terse", "log_parameter_max_length = 0", "log_min_duration_statement = 0"] {
         cluster.psql("postgres", &format!("ALTER DATABASE {database} SET {setting}")).expect("set");
     }

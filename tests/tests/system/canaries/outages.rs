@@ -1,4 +1,4 @@
-//! A database that goes away in the middle of things.
+//! Outages of the database during calls.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use serde_json::{Value, json};
 use super::environment::{Caller, Environment, RecordedClient, Refused};
 use crate::processes::text;
 
-/// Longer than anybody waits here.
+/// Maximum time of a call during an outage.
 const OUTAGE_TIMEOUT: Duration = Duration::from_secs(60);
 const CALL_TIMEOUT: Duration = Duration::from_millis(800);
 
-/// Somebody else writes to the file and does not end.
+/// Another connection locks the file of SQLite and keeps the lock.
 pub(super) async fn lock_file(recorded_clients: &[RecordedClient<'_>; 3], url: &str) {
     let options = DatabaseOptions { idle_transaction_timeout: OUTAGE_TIMEOUT, ..DatabaseOptions::new(url) };
     let database = connect(&options).await.expect("the file");
@@ -28,9 +28,9 @@ pub(super) async fn lock_file(recorded_clients: &[RecordedClient<'_>; 3], url: &
     drop(unit);
 }
 
-/// A connection breaks while it is set up. What is logged then is logged within the call that has the whole URL.
+/// Breaks a connection during its set-up. What the driver logs then is logged within a call that has the whole URL.
 pub(super) fn break_in(environment: &Environment, proxy: &FaultProxy, installation: &Installation) {
-    // After how many bytes of answers the set-up begins is up to PostgreSQL; it takes some eighty.
+    // The number of bytes of answers before the set-up depends on PostgreSQL; it is about eighty.
     let broken = (200..2_000).step_by(20).any(|bytes| {
         proxy.cut_after(bytes);
         let said = text(&installation.run(&["keys", "list"]));
@@ -41,7 +41,7 @@ pub(super) fn break_in(environment: &Environment, proxy: &FaultProxy, installati
     assert!(broken, "it broke before or after");
 }
 
-/// The network is silent, then it breaks, then the server crashes and comes back.
+/// The network is silent, then it breaks, then the server crashes and recovers.
 pub(super) async fn crash(
     recorded_clients: &[RecordedClient<'_>; 3],
     cluster: &Cluster,
@@ -67,17 +67,17 @@ pub(super) async fn crash(
     installation.wait_until_ready();
 }
 
-/// Callers who wait for less time than the work takes, each for a little longer.
+/// Makes calls with deadlines that are too short for the work, each a little longer than the one before.
 pub(super) async fn impatience(recorded: &RecordedClient<'_>) {
     for milliseconds in [1, 3, 10, 30, 100] {
-        // Whether it is in time is up to the machine.
+        // The speed of the machine decides whether the call is in time.
         drop(attempt(recorded, Some(Duration::from_millis(milliseconds))).await);
     }
 }
 
-/// Something new that cannot be written.
+/// Writes a new token, which must fail.
 async fn write(recorded: &RecordedClient<'_>, deadline: Option<Duration>) {
-    // A caller's own clock may give up a moment before the answer is there: then there is no reason.
+    // The clock of the client may expire just before the answer arrives; then there is no reason.
     let reasons: &[&str] = if deadline.is_some() { &["DEADLINE_EXCEEDED", ""] } else { &["DATABASE_UNAVAILABLE"] };
     let refusal = attempt(recorded, deadline).await.expect_err("refused");
     assert!(reasons.contains(&refusal.reason.as_str()), "{}", refusal.text);

@@ -1,4 +1,4 @@
-//! Who receives notifications: it is in trouble at first, and remembers their secrets when they come again.
+//! A receiver of notifications that fails at first, and records their secrets when they are sent again.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use super::environment::Environment;
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(20);
 const NOTIFIED: &str = "notified secret";
 
-/// Starts one. It ends with the runtime.
+/// Starts a receiver. It ends with the runtime.
 pub(super) async fn start(environment: &Arc<Environment>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
@@ -29,7 +29,7 @@ pub(super) async fn start(environment: &Arc<Environment>) -> SocketAddr {
     address
 }
 
-/// Waits until so many notifications were received.
+/// Waits until this number of notifications was received.
 pub(super) async fn wait_for(environment: &Environment, count: usize) {
     let started = Instant::now();
     while environment.canaries.count_of(NOTIFIED) < count {
@@ -49,7 +49,7 @@ async fn receive(mut stream: TcpStream, environment: &Environment, seen: &mut Ha
         let length = stream.read(&mut buffer).await.expect("a request");
         assert!(length > 0, "half a notification");
         text.push_str(std::str::from_utf8(&buffer[..length]).expect("text"));
-        // The body is one object, so it is whole as soon as it can be read.
+        // The body is one object, so it is complete as soon as it can be parsed.
         let parts = text.split_once("\r\n\r\n");
         if let Some((head, Ok(body))) = parts.map(|(head, body)| (head, serde_json::from_str::<Value>(body))) {
             break (head.to_owned(), body);

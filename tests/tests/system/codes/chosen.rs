@@ -1,4 +1,4 @@
-//! Pass codes that people choose, and secrets that an import stored below the policy.
+//! Pass codes that owners choose, and secrets that an import stored below the policy.
 
 use access_tokens_testapp::TestApp;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use crate::on_both_databases;
 
 const STRICT: &str = r#"{"classification": {"id": "strict", "name": "strict", "policy": {"refuse_common_codes": true, "pass_code": {"min_length": 6}}}}"#;
 
-/// Refused under `strict`, and accepted under the definition.
+/// Pass codes that `strict` refuses and the definition accepts.
 const EASY: [&str; 12] = [
     "123456",
     "000000",
@@ -35,7 +35,7 @@ fn record(id: &str, classification: &str) -> Value {
     json!({"access_token": record})
 }
 
-/// The calls by which a person chooses a pass code, and the field in which it stands.
+/// Returns the calls by which an owner chooses a pass code, and the field that contains it.
 fn calls(id: &str, pass_code: &str) -> Vec<(&'static str, Value, &'static str)> {
     let by_id = json!({"id": id});
     vec![
@@ -53,7 +53,7 @@ fn calls(id: &str, pass_code: &str) -> Vec<(&'static str, Value, &'static str)> 
     ]
 }
 
-/// What the budgets say of a policy: whether chosen codes are bounded, and what is stored below it by kind.
+/// Returns the guess budget of a policy: whether chosen codes are bounded, and the number of secrets below the policy by kind.
 async fn budget(app: &TestApp, name: &str) -> (Value, Vec<(String, String, f64)>) {
     let listed = app.ok("ListGuessBudgets", json!({})).await;
     let budgets = listed["guess_budgets"].as_array().expect("budgets").clone();

@@ -1,4 +1,4 @@
-//! How a presented secret is compared: numbers without their leading zeros, secrets longer than a scheme reads.
+//! Comparison of a presented secret: numbers without their leading zeros, and secrets longer than a scheme reads.
 
 use serde_json::{Value, json};
 
@@ -72,7 +72,7 @@ on_both_databases! {
             assert_eq!(pass_code, refused("INVALID_CREDENTIAL"), "a pass code is a text");
             assert_eq!(door.call("VerifyOtp", by_id(&id, "one_time_password", json!("12345"))).await, Outcome::Right);
         }
-        // Other types stay what they were: errors that name the field.
+        // Other types are refused with errors that name the field.
         for odd in [json!(12345.5), json!(true), json!(["012345"])] {
             let refusal = app.http().await.post("access_tokens/verify_otp", by_id("T0", "one_time_password", odd)).await;
             assert_eq!(refusal.reason(), "INVALID_FIELD_VALUE");
@@ -96,7 +96,7 @@ on_both_databases! {
         for text in [&other, &x72, &x80, &other, &x80] {
             app.login("DEMO", "imported", text, None).await.expect("the scheme reads no more");
         }
-        // A new pass code is read to its end.
+        // A new pass code is read completely.
         let change = json!({"access_token_identifier": {"id": "T"}, "pass_code": x80, "new_pass_code": x80});
         app.ok("ChangePassCode", change).await;
         app.refused("CheckPassCode", by_id("T", "pass_code", json!(other)), "INVALID_CREDENTIAL").await;

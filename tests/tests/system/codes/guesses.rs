@@ -1,4 +1,4 @@
-//! A caller without `access_tokens.secrets` has the guesses of a day that the policy says, whatever else it may do.
+//! A client without `access_tokens.secrets` has the number of guesses per day of the policy, whatever other calls it makes.
 
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ const POLICY: &str = r#"{"organisation": {"definition": {"lock": {"attempts": 3,
 const SEQUENCES: usize = 4;
 const STEPS_PER_SEQUENCE: usize = 60;
 
-/// The secrets that are guessed at, and the token of each.
+/// The kinds of secrets that are guessed, each with its token.
 const KINDS: [(&str, &str); 3] = [("P", "PASS_CODE"), ("O", "ONE_TIME_PASSWORD"), ("V", "VERIFICATION_CODE")];
 
-/// What a caller with `access_tokens.write` may do between its guesses.
+/// A call that a client with `access_tokens.write` may make between its guesses.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Unlock,
@@ -64,7 +64,7 @@ async fn guess(door: &Door, id: &str, kind: &str) {
     assert_eq!(door.call(method, request).await, Outcome::Refused(reason.to_owned()));
 }
 
-/// How many attempts were refused without a comparison.
+/// Returns the number of attempts that were refused without a comparison.
 async fn refused(operator: &Client, id: &str, kind: &str) -> u64 {
     let explained = operator.ok("ExplainAccessToken", by_id(id, json!({}))).await;
     let secrets = explained["secrets"].as_array().expect("secrets");
@@ -177,7 +177,7 @@ on_both_databases! {
         }
     }
 
-    /// A token that came without an id gets one of its own: what is counted comes with it.
+    /// A token that was imported without an id receives one: its counts stay.
     async fn a_new_id_brings_no_more_guesses(app) {
         app.import("DEMO", POLICY).await;
         let token = json!({"number": "V1", "authentication_code": "V1", "identifier": "v1", "pass_code": "secret"});

@@ -1,5 +1,5 @@
-//! Secrets of access tokens by kind of fault: what ends them, how often they may be guessed, which may be chosen, how
-//! they are compared.
+//! Secrets of access tokens by kind of fault: the changes that end them, the number of guesses, the choice of codes, and the
+//! comparison.
 
 mod chosen;
 mod comparison;

@@ -17,10 +17,10 @@ use crate::on_both_databases;
 
 /// The one-time password that an import gives to every token of these tests.
 const PASSWORD: &str = "012345";
-/// bcrypt of `secret`, of cost 4: hashed anew at the first use.
+/// bcrypt of `secret` with cost 4, which is rehashed at its first use.
 const BCRYPT: &str = "$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW";
 
-/// The names of one token of a case.
+/// The names of the token of a case.
 struct Names {
     id: String,
     code: String,
@@ -52,14 +52,14 @@ impl Names {
     }
 }
 
-/// What a call does to the one-time password.
+/// The effect of a call on the one-time password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Then {
     Ends,
     Stays,
 }
 
-/// A call, and what it does. `refused` is the reason where it does not succeed.
+/// A call and its effect. `refused` is the reason if it does not succeed.
 struct Case {
     method: &'static str,
     state: &'static str,
@@ -76,7 +76,7 @@ const ON: &str = "EFFECTIVE";
 const OFF: &str = "NOT_EFFECTIVE";
 const PENDING: &str = "PENDING_VERIFICATION";
 
-/// Every method that takes a body and can be called with one token, with every change that it can make.
+/// Every method that has a body and names one token, with every change that it can make.
 const CASES: &[Case] = &[
     case("ResetPassCode", ON, |t| json!({"identifier": t.login}), Then::Ends),
     case("ChangePassCode", ON, |t| t.by_id(json!({"pass_code": "secret", "new_pass_code": "another"})), Then::Ends),
@@ -153,10 +153,10 @@ const fn refused(method: &'static str, request: fn(&Names) -> Value, reason: &'s
 const LISTS: [&str; 4] =
     ["ListAccessTokens", "GetNotAssociatedAccessTokens", "ListClassifications", "ListGuessBudgets"];
 
-/// A record that changes a token, by name, and what becomes of the one-time password.
+/// A record that changes a token, with its name and its effect on the one-time password.
 type RecordCase = (&'static str, fn(&Names) -> Value, Then);
 
-/// What a change does that a record brings. Its date is later than that of the stored token.
+/// The effects of records. Their date is later than that of the stored token.
 const RECORDS: &[RecordCase] = &[
     ("state", |_| json!({"life_cycle_state": OFF}), Then::Ends),
     ("pass code", |_| json!({"pass_code": "another"}), Then::Ends),
@@ -166,7 +166,7 @@ const RECORDS: &[RecordCase] = &[
     ("identifier", |t| json!({"identifier": format!("new {}", t.login)}), Then::Ends),
     ("fields", |_| json!({"udf_string_1": "x", "card_masked_number": "************4242"}), Then::Stays),
     ("the same", |t| json!({"authentication_code": t.code, "life_cycle_state": ON}), Then::Stays),
-    // Whether a secret is the stored one must not show.
+    // The effect must not reveal whether a secret is the stored one.
     ("the same pass code", |_| json!({"pass_code": "secret"}), Then::Ends),
     (
         "its own",
@@ -175,17 +175,17 @@ const RECORDS: &[RecordCase] = &[
     ),
 ];
 
-/// Whether the token has a one-time password that can be presented, and what becomes of presenting it.
+/// Checks the effect of a case, by presenting the one-time password.
 async fn end_of(app: &TestApp, door: &Door, names: &Names, then: Then, case: &str) {
     let explained = app.ok("ExplainAccessToken", names.by_id(json!({}))).await;
     let secrets = explained["secrets"].as_array().expect("secrets");
     let report = secrets.iter().find(|secret| secret["secret_kind"] == "ONE_TIME_PASSWORD").expect("the kind");
-    // A new one has taken its place after GenerateOtp.
+    // After GenerateOtp a new one has replaced it.
     if case != "GenerateOtp" {
         let set = report.get("set").and_then(Value::as_bool).unwrap_or_default();
         assert_eq!(set, then == Then::Stays, "after {case}");
     }
-    // Presented when it could give access, if it were still there.
+    // The token is effective again, so that the one-time password would be accepted if it were still valid.
     let on = json!({"access_token": {"id": names.id, "life_cycle_state": ON, "log_information": {"updated_date": "2099-01-01T00:00:00"}}});
     if then == Then::Ends {
         app.import("DEMO", &on.to_string()).await;

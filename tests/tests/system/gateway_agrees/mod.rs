@@ -1,5 +1,5 @@
-//! The gateway and the service agree: the same requests, over HTTP and over gRPC, to two databases that begin alike, have
-//! the same results, field by field, or are refused for the same reason in the same words.
+//! The gateway and the service agree: the same requests, over HTTP and over gRPC, to two databases with the same initial data, have
+//! the same results field by field, or are refused for the same reason in the same words.
 
 mod requests;
 
@@ -17,7 +17,7 @@ use requests::{Asked, Generator};
 
 const REQUEST_COUNT: usize = 600;
 
-/// What both databases begin with. The user with a fixed id is the caller who may only read.
+/// The initial data of both databases. The user with a fixed id is the client that may only read.
 const RECORDS: &str = r#"
 {"user": {"id": "reader", "username": "user with \"access_tokens.read\""}}
 {"accounts_receivable": {"id": "A1", "number": "ACR1", "name": "Account", "life_cycle_state": "ACTIVE", "account_owner": {"id": "O1", "type": "PERSON", "last_name": "Owner", "demographics": {"date_of_birth": {"year": 1980}}}}}
@@ -35,15 +35,15 @@ const RECORDS: &str = r#"
 {"access_token": {"id": "T5", "number": "AT5", "authentication_code": "200", "identifier": "owner", "pass_code": "pass-5", "one_time_password": "012345", "expiration_date": "2030-01-01T00:00:00"}}
 "#;
 
-/// One caller, on both sides.
+/// One client, on both sides.
 struct Caller {
     grpc: Client,
     http: HttpClient,
 }
 
-/// The callers of the test: one who may do everything, one who may only read, one whose session is not valid.
+/// Returns the clients of the test: one with all permissions, one that may only read, one whose session is not valid.
 async fn callers(by_grpc: &TestApp, by_http: &TestApp, deployment: Deployment) -> [Caller; 3] {
-    // The paths of the original API take empty texts for absent values.
+    // The paths of the original API treat empty texts as absent values.
     let http = by_http.gateway(deployment, GatewayConfig::default()).await.canonical();
     let caller = |grpc: Client, session: &str| Caller { grpc, http: http.with_session(session) };
     let reader = by_grpc.client("DEMO", "access_tokens.read").await;
@@ -62,7 +62,7 @@ async fn over_http(http: &HttpClient, asked: &Asked) -> HttpAnswer {
     }
 }
 
-/// What chance makes differ between two databases, with the lengths that it has when it was made and not given.
+/// Fields whose random values differ between two databases, with the lengths of generated values.
 const MADE: [(&str, &[usize]); 7] = [
     ("id", &[32]),
     ("authentication_code", &[32]),
@@ -73,7 +73,7 @@ const MADE: [(&str, &[usize]); 7] = [
     ("access_token.authentication_code", &[32]),
 ];
 
-/// The paths that are left out of a comparison: both have something there that chance has made.
+/// Returns the paths that are left out of a comparison, because both sides have random values there.
 fn except(data: &Value, ours: &Value) -> Vec<&'static str> {
     let length = |value: &Value, path: &str| path.split('.').fold(value, |at, key| &at[key]).as_str().map(str::len);
     let made = MADE.iter().filter(|(path, lengths)| {
@@ -83,7 +83,7 @@ fn except(data: &Value, ours: &Value) -> Vec<&'static str> {
     made.map(|(path, _)| *path).collect()
 }
 
-/// Without what the JSON of the contract leaves out and the gateway writes: empty lists.
+/// Returns the value without empty lists, which the JSON of the contract leaves out and the gateway writes.
 fn without_empty_lists(value: &Value) -> Value {
     match value {
         Value::Object(members) => {
@@ -95,12 +95,12 @@ fn without_empty_lists(value: &Value) -> Value {
     }
 }
 
-/// The data of an answer over gRPC, as a list of access tokens or as one.
+/// Returns the data of an answer over gRPC, as a list of access tokens or as one.
 fn items(answer: &Value) -> Vec<Value> {
     answer.as_array().cloned().unwrap_or_else(|| vec![answer.clone()])
 }
 
-/// Asks both, and tells what became of it: `OK` or a reason.
+/// Calls both sides, and returns `OK` or the reason.
 async fn ask(caller: &Caller, asked: &Asked) -> String {
     let grpc = caller.grpc.try_call(asked.method, asked.message.clone()).await;
     let http = over_http(&caller.http, asked).await;
@@ -125,7 +125,7 @@ async fn ask(caller: &Caller, asked: &Asked) -> String {
             let envelope = http.json();
             let text = |key: &str| envelope["status"][key].as_str().unwrap_or_default().to_owned();
             if asked.is_nameless() {
-                // The gateway sees it before the service is called at all, and has other names for the alternatives.
+                // The gateway detects this before it calls the service, and has other names for the alternatives.
                 assert_eq!(http.reason(), "INVALID_IDENTIFIER", "{}", context());
                 return refusal.reason;
             }
@@ -157,12 +157,12 @@ async fn agree(by_grpc: TestApp, deployment: Deployment, seed: u64) {
             answered.insert(asked.method);
         }
         *outcomes.entry(outcome).or_default() += 1;
-        // Ids ascend with the time, so lists have one order on both; and the original API has no smaller unit.
+        // Ids ascend with time, so that lists have one order on both sides; and the original API has no unit below a second.
         for app in [&by_grpc, &by_http] {
             app.clock.advance(Duration::from_secs(1));
         }
     }
-    // It is no agreement if everything fails in one way.
+    // Equal results prove nothing if almost all calls fail.
     let ok = outcomes.get("OK").copied().unwrap_or_default();
     assert!(ok > REQUEST_COUNT / 4 && ok < REQUEST_COUNT * 9 / 10 && outcomes.len() > 12, "{outcomes:#?}");
     assert!(answered.len() > 15, "{answered:#?}");

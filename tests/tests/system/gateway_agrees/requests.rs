@@ -1,4 +1,4 @@
-//! Requests by chance, each in both forms: as a client of the original API writes it, and as the contract has it.
+//! Random requests in two forms: as a client of the original API writes them, and as in the contract.
 
 use access_tokens_domain::time;
 use access_tokens_testkit::random::Rng;
@@ -6,27 +6,27 @@ use serde_json::{Map, Value, json};
 
 /// One request.
 pub(super) struct Asked {
-    /// The method of the service.
+    /// Method of the service.
     pub(super) method: &'static str,
-    /// Its path over HTTP.
+    /// Path over HTTP.
     pub(super) path: &'static str,
-    /// The query, where it is called by GET.
+    /// Query, if the method is called by GET.
     pub(super) query: Option<String>,
-    /// What is sent by POST.
+    /// Body of the POST.
     pub(super) body: Value,
-    /// The same for the service.
+    /// Message for the service.
     pub(super) message: Value,
-    /// The field of the answer that is a list.
+    /// Field of the answer that is a list.
     pub(super) list: Option<&'static str>,
 }
 
 impl Asked {
-    /// Is there an identifier without any alternative?
+    /// Returns whether an identifier has no alternative.
     pub(super) fn is_nameless(&self) -> bool {
         self.message["access_token_identifier"] == json!({})
     }
 
-    /// Does the answer consist of more than access tokens?
+    /// Returns whether the answer contains more than access tokens.
     pub(super) fn explains(&self) -> bool {
         ["ExplainAccessToken", "ListGuessBudgets"].contains(&self.method)
     }
@@ -49,7 +49,7 @@ const EXPLAINED: [&str; 4] = [
     "obstacles.kind,access_token",
 ];
 
-/// Makes requests; the same seed makes the same ones.
+/// Generates requests; equal seeds give equal requests.
 pub(super) struct Generator(Rng);
 
 impl Generator {
@@ -57,7 +57,7 @@ impl Generator {
         Self(Rng::new(seed))
     }
 
-    /// A number below a limit.
+    /// Returns a number below a limit.
     pub(super) fn below(&self, limit: u64) -> u64 {
         self.0.below(limit)
     }
@@ -130,7 +130,7 @@ impl Generator {
         Asked { method, path, query, body: Value::Object(members), message, list }
     }
 
-    /// A code that somebody has, may have, or cannot have.
+    /// Returns a code that a token has, may have, or cannot have.
     fn code(&self) -> Value {
         match self.below(24) {
             0 => json!("x".repeat(257)),
@@ -268,7 +268,7 @@ impl Generator {
         }
     }
 
-    /// A secret beside the name of the access token: often of the one that nothing else is done to, and then often right.
+    /// Adds a secret to the identifier: often of the token that no other request changes, and then often the right one.
     fn prove(&self, method: &str, members: &mut Map<String, Value>) {
         let (key, secrets) = match (method, self.below(3)) {
             ("VerifyOtp", _) | ("ChangePassCode", 0) => ("one_time_password", ["012345", "012345", "543210"]),
@@ -293,7 +293,7 @@ impl Generator {
         }
     }
 
-    /// Fields that carry whatever their owner likes, within limits.
+    /// Adds user defined fields with valid values.
     fn fields(&self, members: &mut Map<String, Value>) {
         let more = [
             ("udf_string_1", [json!("text"), json!(""), json!("z".repeat(4_001)), json!("Ωμέγα \u{1F600}")]),
@@ -317,7 +317,7 @@ impl Generator {
     }
 }
 
-/// `param=value` and `param=field=value`.
+/// Returns `param=value` and `param=field=value`.
 fn query(members: &Map<String, Value>) -> String {
     let text = |value: &Value| match value {
         Value::String(text) => text.replace(' ', "%20"),
@@ -333,7 +333,7 @@ fn query(members: &Map<String, Value>) -> String {
     pairs.collect::<Vec<_>>().join("&")
 }
 
-/// The message for a request of the original API.
+/// Returns the message for a request of the original API.
 fn message(method: &str, members: &Map<String, Value>) -> Value {
     let mut message = Map::new();
     for (key, value) in members {
@@ -358,7 +358,7 @@ fn message(method: &str, members: &Map<String, Value>) -> Value {
     Value::Object(message)
 }
 
-/// Where a text belongs, a number is its digits.
+/// Returns the digits of a number as a text.
 fn text(value: &Value) -> Value {
     if value.is_number() { json!(value.to_string()) } else { value.clone() }
 }

@@ -1,4 +1,4 @@
-//! A collector as operators run one: a process that takes OTLP and writes down, in full, what it was sent.
+//! A collector as operators run one: a process that receives OTLP and writes everything that it receives to its output.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -11,14 +11,14 @@ use tempfile::TempDir;
 
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The running collector. It is killed when it is dropped.
+/// A running collector. It is killed when it is dropped.
 pub(super) struct Collector {
     child: Child,
     address: SocketAddr,
     folder: TempDir,
 }
 
-/// A span, as the collector has got it.
+/// A span, as the collector received it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Span {
     pub(super) service: String,
@@ -64,19 +64,19 @@ impl Collector {
         self.address
     }
 
-    /// As the plug being pulled.
+    /// Kills the collector.
     pub(super) fn kill(&mut self) {
         self.child.kill().expect("killed");
         self.child.wait().expect("a child");
     }
 
-    /// Everything that it was sent, as it writes it.
+    /// Returns its whole output.
     pub(super) fn said(&self) -> String {
         let bytes = std::fs::read(self.folder.path().join("said")).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Waits until it was sent something with this in it.
+    /// Waits until it has received something that contains this text.
     pub(super) async fn wait_for(&self, text: &str) {
         let started = Instant::now();
         while !self.said().contains(text) {

@@ -1,4 +1,4 @@
-//! Spans and metrics, sent to a real collector and read back there; and what becomes of calls when it is away.
+//! Spans and metrics, sent to a real collector and read back there; and calls while the collector is unavailable.
 
 mod collector;
 
@@ -20,7 +20,7 @@ const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const CALLER: &str = "b7ad6b7169203331";
 const SERVICE: &str = "accesstoken.v1.AccessTokenService";
 
-/// The same place, whose processes export to this address, and soon.
+/// Returns the same installation, whose processes export to this address at short intervals.
 fn exporting(installation: &Installation, collector: &str) -> Installation {
     installation
         .with("ACCESS_TOKENS__TELEMETRY__ENDPOINT", &format!("http://{collector}"))
@@ -28,7 +28,7 @@ fn exporting(installation: &Installation, collector: &str) -> Installation {
         .with("OTEL_METRIC_EXPORT_INTERVAL", "300")
 }
 
-/// The operator of these tests, logged in over HTTP.
+/// Returns the operator of these tests, logged in over HTTP.
 async fn operator(http: &HttpClient) -> (HttpClient, String) {
     let login = json!({"username": "ops", "password": "correct horse", "organisation": "DEMO"});
     let token = http.post_text("authentication/token", &login.to_string()).await.data()["token"].take();
@@ -36,7 +36,7 @@ async fn operator(http: &HttpClient) -> (HttpClient, String) {
     (http.with_session(&token), token)
 }
 
-/// The only child of a span that is this.
+/// Returns the only child of a span with this name.
 fn child<'a>(spans: &'a [Span], parent: &str, name: &str) -> &'a Span {
     let found: Vec<_> = spans.iter().filter(|span| span.parent == parent && span.name == name).collect();
     assert!(found.len() == 1, "{} times {name} below {parent} in {spans:#?}", found.len());
@@ -74,7 +74,7 @@ async fn a_trace_shows_every_hop(url: &str) {
     let headers = [("content-type", "application/json"), ("traceparent", &*traceparent)];
     let target = http.target("access_tokens/create");
     http.send("POST", &target, &headers, &create.to_string()).await.data();
-    // What fails says more than what succeeds.
+    // A failed call has more attributes than a successful one.
     let again = json!({"authentication_code": create["authentication_code"]});
     http.post("access_tokens/create", again).await.refused("AUTHENTICATION_CODE_ALREADY_EXISTS");
     let wrong = json!({"access_token_identifier": {
@@ -87,7 +87,7 @@ async fn a_trace_shows_every_hop(url: &str) {
     http.post("access_tokens/show", json!({ misspelt: "x" })).await;
     collector.wait_for("Name: rpc.server.duration").await;
     collector.wait_for("Name: access_tokens.tokens").await;
-    // What is still to be sent is sent at the end.
+    // Pending spans are exported at shutdown.
     assert_eq!((gateway.terminate().0, server.terminate().0), (Some(0), Some(0)));
 
     let spans = collector.spans();
@@ -152,7 +152,7 @@ async fn a_trace_shows_every_hop_on_postgres() {
     a_trace_shows_every_hop(&url).await;
 }
 
-/// The median of so many calls, after so many that nobody looks at.
+/// Returns the median time of calls, after calls that are not measured.
 async fn median(http: &HttpClient) -> Duration {
     let request = json!({"access_token_identifier": {"authentication_code": "nobody"}});
     let mut times = Vec::new();
@@ -169,7 +169,7 @@ async fn median(http: &HttpClient) -> Duration {
 async fn a_collector_that_swallows_everything_slows_no_call_and_no_end() {
     let (directory, collector) = (TempDir::new().expect("a directory"), Collector::start().await);
     let proxy = FaultProxy::start(collector.address()).await.expect("a proxy");
-    // So few may wait that the queue is full at once.
+    // The queue is so short that it is full at once.
     let installation =
         exporting(&sqlite(&directory), &proxy.address().to_string()).with("OTEL_BSP_MAX_QUEUE_SIZE", "64");
     add_user(&installation);
@@ -198,7 +198,7 @@ async fn a_dead_collector_keeps_no_process() {
     collector.wait_for("Sessions.login").await;
     collector.kill();
     median(&http).await;
-    // Nor one that cannot even start.
+    // The same with an exporter that cannot even start.
     let asked = Instant::now();
     let taken = format!("grpc.listen={}", server.address());
     assert_eq!(installation.replica().run(&["serve", "--set", &taken]).status.code(), Some(1));
@@ -223,7 +223,7 @@ async fn without_a_collector_nothing_is_sent_and_the_log_still_names_the_trace()
         let target = http.target("access_tokens/show");
         http.send("POST", &target, &[("traceparent", &traceparent)], "{}").await;
         assert_eq!(server.terminate().0, Some(0));
-        // Twice of HTTP, once of gRPC: it passes through the gateway.
+        // Twice over HTTP, once over gRPC: it passes through the gateway.
         let lines = installation.log().lines().filter(|line| line.contains(TRACE)).count();
         assert_eq!(lines, 3, "{}", installation.log());
     }

@@ -1,4 +1,4 @@
-//! Authorities that exist for one test, and what they sign.
+//! Certificate authorities for one test, and the certificates that they sign.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,10 +8,10 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, SanType,
 };
 
-/// How many there are.
+/// Number of authorities so far.
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
-/// Who signs certificates.
+/// A certificate authority.
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 /// A certificate and its key, in PEM.
@@ -25,7 +25,7 @@ impl Authority {
     pub(crate) fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        // By which it is found: two of the same name would be taken for each other.
+        // The name must be unique, because clients find an authority by its name.
         let name = format!("Authority {}", COUNT.fetch_add(1, Ordering::Relaxed));
         params.distinguished_name.push(DnType::CommonName, name);
         let key = KeyPair::generate().expect("a key");
@@ -36,7 +36,7 @@ impl Authority {
         self.0.pem()
     }
 
-    /// A certificate for whatever is said.
+    /// Signs a certificate with these parameters.
     pub(crate) fn sign(&self, describe: impl FnOnce(&mut CertificateParams)) -> Pair {
         let mut params = CertificateParams::default();
         describe(&mut params);
@@ -45,7 +45,7 @@ impl Authority {
         Pair { certificate: certificate.pem(), key: key.serialize_pem() }
     }
 
-    /// For a server with these names, which may be addresses. It may show it as a client, too.
+    /// Signs a certificate for a server with these names, which may be addresses. It is valid for a client, too.
     pub(crate) fn server(&self, names: &[&str]) -> Pair {
         self.sign(|params| {
             let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
@@ -54,7 +54,7 @@ impl Authority {
         })
     }
 
-    /// The same, expired long ago.
+    /// Signs a certificate for a server that expired long ago.
     pub(crate) fn expired_server(&self, names: &[&str]) -> Pair {
         self.sign(|params| {
             let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
@@ -63,7 +63,7 @@ impl Authority {
         })
     }
 
-    /// For a client with this URI and this common name.
+    /// Signs a certificate for a client with this URI and this common name.
     pub(crate) fn client(&self, uri: &str, common: &str) -> Pair {
         self.sign(|params| {
             params.subject_alt_names = vec![SanType::URI(uri.try_into().expect("a URI"))];
@@ -73,7 +73,7 @@ impl Authority {
     }
 }
 
-/// Puts a text in place as a whole: whoever reads meanwhile reads what was there before.
+/// Writes a file in one step: a concurrent reader sees the former content.
 pub(crate) fn put(directory: &Path, name: &str, text: &str) -> PathBuf {
     let (beside, path) = (directory.join(format!("{name}.new")), directory.join(name));
     fs::write(&beside, text).expect("written");
@@ -82,7 +82,7 @@ pub(crate) fn put(directory: &Path, name: &str, text: &str) -> PathBuf {
 }
 
 impl Pair {
-    /// Puts both in place, as `<name>.pem` and `<name>.key`.
+    /// Writes the certificate and the key as `<name>.pem` and `<name>.key`.
     pub(crate) fn put(&self, directory: &Path, name: &str) {
         put(directory, &format!("{name}.key"), &self.key);
         put(directory, &format!("{name}.pem"), &self.certificate);

@@ -12,7 +12,7 @@ async fn the_gateway_reaches_a_service_whose_authority_it_knows() {
     put(directory.path(), "authority.pem", &authority.pem());
     put(directory.path(), "other.pem", &Authority::new().pem());
     authority.client(GATEWAY, "gateway").put(directory.path(), "gateway");
-    // It knows the gateway by its certificate, as somebody who may do everything.
+    // The service identifies the gateway by its certificate, as a client with all permissions.
     let identity = format!(r#"[{{ subject = "{GATEWAY}", organisation = "DEMO", user = "ops" }}]"#);
     let place = encrypted(&directory, &authority.server(LOOPBACK))
         .with("ACCESS_TOKENS__GRPC__TLS__CLIENT_CA", "authority.pem")
@@ -40,7 +40,7 @@ async fn the_gateway_reaches_a_service_whose_authority_it_knows() {
     let session = answer.data()["token"].as_str().expect("a token").to_owned();
     let http = HttpClient::new(running.http_address(), &session);
     http.post("access_tokens/create", json!({})).await.data();
-    // Whoever comes without a session does not become the gateway.
+    // A call without a session does not have the permissions of the gateway.
     for target in ["access_tokens/show", "access_tokens/create"] {
         let target = http.target(target);
         http.send("POST", &target, &[], "{}").await.refused("INVALID_TOKEN");

@@ -1,4 +1,4 @@
-//! Clients that show a certificate.
+//! Clients with a certificate.
 
 use super::*;
 
@@ -9,7 +9,7 @@ const IDENTITIES: &str = r#"[
     { subject = "spiffe://example.com/gone", organisation = "DEMO", user = "gone" },
 ]"#;
 
-/// A place whose servers ask for certificates of an authority of clients.
+/// Returns an installation whose servers request certificates of an authority of clients.
 fn mutual(directory: &TempDir, pair: &Pair, clients: &str) -> Installation {
     put(directory.path(), "clients.pem", clients);
     encrypted(directory, pair)
@@ -17,7 +17,7 @@ fn mutual(directory: &TempDir, pair: &Pair, clients: &str) -> Installation {
         .with("ACCESS_TOKENS__GRPC__TLS__IDENTITIES", &IDENTITIES.replace('\n', ""))
 }
 
-/// A user that may only read, or something else that is said.
+/// Adds a user with these permissions.
 fn add_till(installation: &Installation, permissions: &str) {
     let add = ["user", "add", "--organisation", "DEMO", "--username", "till", "--password-stdin", "--permissions"];
     let added = installation.run_with_input(&[&add[..], &[permissions]].concat(), "staple battery");
@@ -41,7 +41,7 @@ async fn a_certificate_stands_for_its_user_where_no_session_is_sent() {
     let office = over(Some(&clients.client("spiffe://example.com/office", "back office"))).await;
     office.ok("CreateAccessToken", create.clone()).await;
 
-    // A session counts before the certificate, a wrong one too.
+    // A session has precedence over the certificate, also an invalid one.
     logged_in(&till).await.ok("CreateAccessToken", create.clone()).await;
     till.with_session("expired").refused("ListClassifications", json!({}), "INVALID_TOKEN").await;
     till.with_api_key("wrong").refused("ListClassifications", json!({}), "INVALID_TOKEN").await;
@@ -59,7 +59,7 @@ async fn a_certificate_stands_for_its_user_where_no_session_is_sent() {
         assert!(!gets_in(server.address(), trust(&servers.pem(), Some(&forged))).await, "of another authority");
     }
 
-    // What a user may do is looked up, and kept for less than a second.
+    // The permissions of a user are looked up, and cached for less than a second.
     add_till(&installation, "access_tokens.lookup");
     tokio::time::sleep(Duration::from_secs(1)).await;
     till.refused("ListClassifications", json!({}), "PERMISSION_DENIED").await;
@@ -73,7 +73,7 @@ async fn where_a_certificate_is_required_nobody_gets_in_without() {
         .with("ACCESS_TOKENS__HTTP__TLS__CLIENT_CA", "clients.pem")
         .with("ACCESS_TOKENS__HTTP__TLS__CLIENT_AUTH", "required");
     let server = installation.start(&["serve"]);
-    // The probe shows the certificate of the server, which is of the same authority.
+    // The probe presents the certificate of the server, which is of the same authority.
     installation.wait_until_ready();
     add_user(&installation);
     add_till(&installation, "access_tokens.read");
@@ -110,7 +110,7 @@ async fn a_certificate_keeps_its_user_when_another_gets_the_name() {
     till.ok("ListClassifications", json!({})).await;
     till.refused("CreateAccessToken", json!({}), "PERMISSION_DENIED").await;
 
-    // A user that comes later is bound when it can log in or call, and not before.
+    // A user that is added later is bound when it can log in or call, and not before.
     let gone = over("spiffe://example.com/gone").await;
     gone.refused("ListClassifications", json!({}), "INVALID_TOKEN").await;
     import(r#"{"user": {"id": "PLANTED", "username": "gone"}}"#);
@@ -125,7 +125,7 @@ async fn a_certificate_keeps_its_user_when_another_gets_the_name() {
     gone.refused("CreateAccessToken", json!({}), "PERMISSION_DENIED").await;
 }
 
-/// The id of a user of DEMO.
+/// Returns the id of a user of DEMO.
 fn user_id(installation: &Installation, name: &str) -> String {
     let output = installation.run_with_input(
         &[
@@ -146,9 +146,9 @@ fn user_id(installation: &Installation, name: &str) -> String {
     rest.split(',').next().unwrap_or_default().to_owned()
 }
 
-/// Is a call answered that needs no session?
+/// Returns whether a call that needs no session is answered.
 async fn gets_in(address: SocketAddr, config: ClientTlsConfig) -> bool {
-    // A client of TLS 1.3 may take the handshake for done before the server has seen its certificate.
+    // A client of TLS 1.3 may consider the handshake complete before the server has checked its certificate.
     let Ok(channel) = connect(address, config).await else { return false };
     match Client::over(channel).login("DEMO", "ops", "wrong", None).await {
         Ok(_) => panic!("the password is wrong"),

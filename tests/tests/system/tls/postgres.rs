@@ -35,7 +35,7 @@ async fn a_database_must_prove_who_it_is() {
         let refused = open(&DatabaseOptions::new(&url)).await.err().expect(what).to_string();
         assert!(refused.contains(what), "{url}: {refused}");
     }
-    // It may be somebody else with the right name and no certificate at all.
+    // A server with the right name and without a certificate must not be trusted.
     let plain = tokio::task::block_in_place(postgres::create_database).replace("127.0.0.1", "localhost");
     let refused = open(&DatabaseOptions::new(format!("{plain}?sslmode=verify-full&sslrootcert={good}"))).await;
     assert!(refused.err().expect("no TLS").to_string().contains("does not support TLS"));

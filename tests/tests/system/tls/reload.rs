@@ -1,10 +1,10 @@
-//! Certificates that are exchanged while calls are made.
+//! Certificates that are replaced while calls are made.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
 
-/// Makes calls until it is told to stop, each over a connection of its own unless it keeps one; answers how many.
+/// Makes calls until it is stopped, over a new connection each or over a kept one. Returns their number.
 async fn call_on(
     address: SocketAddr,
     authority: String,
@@ -27,7 +27,7 @@ async fn call_on(
     Ok(calls)
 }
 
-/// Is the certificate that is shown of this authority?
+/// Returns whether the presented certificate is of this authority.
 async fn is_shown(address: SocketAddr, authority: &Authority) -> bool {
     connect(address, trust(&authority.pem(), None)).await.is_ok()
 }
@@ -48,7 +48,7 @@ async fn a_new_certificate_counts_within_seconds_and_no_call_fails() {
     place.wait_until_ready();
     add_user(&place);
     let address = server.address();
-    // Clients know both authorities, as they must where one takes the place of the other.
+    // Clients trust both authorities, as they must during a replacement.
     let both = format!("{}{}", old.pem(), new.pem());
     let caller = logged_in(&client(address, trust(&both, None)).await).await;
 
@@ -58,7 +58,7 @@ async fn a_new_certificate_counts_within_seconds_and_no_call_fails() {
         .into();
     for authority in [&new, &old, &new] {
         let pair = authority.server(LOOPBACK);
-        // The key first: for a moment it does not fit, as when an operator copies the one and then the other.
+        // The key first: it does not match for a short time, as when an operator copies one file after the other.
         put(directory.path(), "server.key", &pair.key);
         tokio::time::sleep(Duration::from_millis(1_200)).await;
         put(directory.path(), "server.pem", &pair.certificate);
@@ -80,7 +80,7 @@ async fn a_bad_certificate_changes_nothing_and_is_complained_about_once() {
     let server = place.start(&["serve", "--set", "http.listen=", "--set", "ops.listen="]);
     place.wait_until_ready();
     let complaints = || place.log().matches("cannot be used: it stays as it was").count();
-    // Each trouble is said once: two files without a certificate are one.
+    // Each fault is reported once: two files without a certificate are one fault.
     for (bad, said) in [("", 1), ("nonsense", 1), (authority.pem().as_str(), 2)] {
         put(directory.path(), "server.pem", bad);
         until("nothing is said", async || complaints() == said).await;
