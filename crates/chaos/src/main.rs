@@ -17,7 +17,6 @@ mod report_output;
 mod run;
 mod runner;
 mod scenario;
-mod switchable_proxy;
 mod writer;
 
 use std::path::PathBuf;

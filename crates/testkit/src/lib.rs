@@ -10,3 +10,4 @@ pub mod keys;
 pub mod postgres;
 pub mod proxy;
 pub mod random;
+pub mod switchable_proxy;

@@ -6,9 +6,9 @@ use access_tokens_testapp::Client;
 use access_tokens_testapp::process::{Installation, Server};
 use access_tokens_testkit::http::HttpClient;
 use access_tokens_testkit::postgres::Cluster;
+use access_tokens_testkit::switchable_proxy::SwitchableProxy;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::block_in_place;
 
@@ -33,23 +33,23 @@ struct Environment {
 }
 
 impl Environment {
-    /// Starts this number of processes, which accept replicas up to this lag. They reach the primary through `front`, if there is
+    /// Starts this number of processes, which accept replicas up to this lag. They reach the primary through `proxy`, if there is
     /// one.
-    async fn set_up(processes: usize, max_lag: &str, front: Option<&Front>) -> Self {
+    async fn set_up(processes: usize, max_lag: &str, proxy: Option<&SwitchableProxy>) -> Self {
         let (primary, standby, url) = block_in_place(|| {
             let primary = Cluster::start().expect("a primary");
             let url = primary.create_database().expect("a database");
             let standby = primary.standby().expect("a standby");
             (primary, standby, url)
         });
-        if let Some(front) = front {
-            front.lead_to(primary.port());
+        if let Some(proxy) = proxy {
+            proxy.switch_to(primary.port());
         }
         let directory = TempDir::new().expect("a directory");
         // All servers are listed: each of them may currently be a replica.
         let replicas = format!("{}, {}", url, standby.instead(&primary, &url));
-        let through =
-            front.map_or(url.clone(), |front| url.replace(&primary.port().to_string(), &front.port.to_string()));
+        let through = proxy
+            .map_or(url.clone(), |proxy| url.replace(&primary.port().to_string(), &proxy.address().port().to_string()));
         let installation = Installation::new(BINARY, directory.path(), &through)
             .with("ACCESS_TOKENS__DATABASE__REPLICA_URLS", &replicas)
             .with("ACCESS_TOKENS__DATABASE__REPLICA_MAX_LAG_MS", max_lag);
@@ -229,15 +229,16 @@ async fn a_replica_that_goes_under_load_fails_no_call() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_promotion_ends_nothing() {
-    let front = Front::open().await;
-    let environment = Environment::set_up(1, "1000", Some(&front)).await;
+    // Its first upstream is replaced before the first connection.
+    let proxy = SwitchableProxy::to(0).await.expect("a free port");
+    let environment = Environment::set_up(1, "1000", Some(&proxy)).await;
     let (writer, reader) = (environment.writer(0).await, environment.reader(0).await);
     block_in_place(|| environment.primary.wait_for_standbys_at_commits()).expect("synchronous");
     environment.write(&writer, "kept").await;
     block_in_place(|| environment.primary.kill().and_then(|()| environment.standby.promote())).expect("promoted");
     block_in_place(|| environment.standby.psql("postgres", "ALTER SYSTEM RESET synchronous_standby_names"))
         .expect("alone");
-    front.lead_to(environment.standby.port());
+    proxy.switch_to(environment.standby.port());
     let start = Instant::now();
     while reader.try_call("ShowAccessToken", environment.token.clone()).await.is_err() {
         assert!(start.elapsed() < REPLICATION_TIMEOUT, "it does not come back");
@@ -247,38 +248,5 @@ async fn a_promotion_ends_nothing() {
     for value in ["one", "two", "three"] {
         environment.write(&writer, value).await;
         assert_eq!(environment.shown(&reader).await, value, "the new primary is nobody's replica");
-    }
-}
-
-/// The address under which the primary is found.
-struct Front {
-    port: u16,
-    upstream: watch::Sender<u16>,
-}
-
-impl Front {
-    async fn open() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let port = listener.local_addr().expect("an address").port();
-        let (upstream, told) = watch::channel(0);
-        tokio::spawn(async move {
-            while let Ok((mut client, _)) = listener.accept().await {
-                let mut told = told.clone();
-                tokio::spawn(async move {
-                    let port = *told.borrow_and_update();
-                    let Ok(mut server) = TcpStream::connect(("127.0.0.1", port)).await else { return };
-                    tokio::select! {
-                        _ = tokio::io::copy_bidirectional(&mut client, &mut server) => {}
-                        _ = told.changed() => {}
-                    }
-                });
-            }
-        });
-        Self { port, upstream }
-    }
-
-    /// Leads elsewhere from now on.
-    fn lead_to(&self, port: u16) {
-        self.upstream.send_replace(port);
     }
 }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use access_tokens_testkit::postgres::Cluster;
+use access_tokens_testkit::switchable_proxy::SwitchableProxy;
 use anyhow::{Context, Result};
 use tokio::task::block_in_place;
 
@@ -11,7 +12,6 @@ use crate::environment::{Environment, Kind, Options, Setup};
 use crate::inspection;
 use crate::report::Report;
 use crate::run::{Run, Scenario, ScenarioFuture};
-use crate::switchable_proxy::SwitchableProxy;
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "standby_promotion",

@@ -9,7 +9,8 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 /// Forwards connections to one of several servers. It ends when it is dropped.
-pub(crate) struct SwitchableProxy {
+#[derive(Debug)]
+pub struct SwitchableProxy {
     address: SocketAddr,
     upstream: watch::Sender<SocketAddr>,
     task: JoinHandle<()>,
@@ -17,14 +18,17 @@ pub(crate) struct SwitchableProxy {
 
 impl SwitchableProxy {
     /// Starts a proxy before a port of this machine.
-    pub(crate) async fn to(port: u16) -> Result<Self> {
+    ///
+    /// # Errors
+    /// There is no free port.
+    pub async fn to(port: u16) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let (upstream, told) = watch::channel((Ipv4Addr::LOCALHOST, port).into());
+        let (upstream, upstream_changes) = watch::channel((Ipv4Addr::LOCALHOST, port).into());
         let task = tokio::spawn(async move {
             let mut open = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
-                open.spawn(forward(client, told.clone()));
+                open.spawn(forward(client, upstream_changes.clone()));
                 while open.try_join_next().is_some() {}
             }
         });
@@ -32,12 +36,12 @@ impl SwitchableProxy {
     }
 
     /// Forwards new connections to another port, and closes the existing ones.
-    pub(crate) fn switch_to(&self, port: u16) {
+    pub fn switch_to(&self, port: u16) {
         self.upstream.send_replace((Ipv4Addr::LOCALHOST, port).into());
     }
 
     /// Returns the address of the proxy.
-    pub(crate) fn address(&self) -> SocketAddr {
+    pub fn address(&self) -> SocketAddr {
         self.address
     }
 }
