@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# To be sourced.
+# Sourced by other scripts.
 
-# Installs Debian packages, or says which ones are needed.
+# Installs Debian packages, or prints the needed ones.
 install() {
     local needed="$1" run=()
     shift
@@ -18,7 +18,7 @@ install() {
     "${run[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@"
 }
 
-# Rust comes from elsewhere; the bundled SQLite and the allocator are C, and the latter is built by make.
+# rustup installs Rust. The bundled SQLite and the allocator are C, and make builds the latter.
 install_toolchain() {
     if ! command -v cargo >/dev/null; then
         echo "Rust is needed and missing: https://rustup.rs" >&2

@@ -16,7 +16,7 @@ from project import DEPLOY, REPOSITORY, RUNBOOK
 
 RULES, RESOURCE = DEPLOY / "monitoring/alerts.yaml", DEPLOY / "monitoring/prometheus-rule.yaml"
 HEAD = """\
-# alerts.yaml, as the operator of Prometheus takes it. Written by tests/deploy/alerts.py --write.
+# alerts.yaml in the form of the Prometheus operator. Written by tests/deploy/alerts.py --write.
 apiVersion: monitoring.coreos.com/v1
 kind: PrometheusRule
 metadata:

@@ -18,9 +18,9 @@ from wire import Gone, Wire
 
 BATCH = 100
 MAX_WINDOW = (1 << 31) - 1
-# How long a server may take to close a connection that it will have no more of.
+# Maximum time until a server closes a connection that it refuses.
 PATIENCE = 1.0
-# How long one flood goes on, if the server bears it.
+# Duration of a flood that the server tolerates.
 SHORTEST, LONGEST = 1.5, 20.0
 
 
@@ -129,7 +129,7 @@ def lists(wire, first=b""):
     for n in range(1, 8 * 2, 2):
         for one in wires:
             one.send(one.call(n, block) + DataFrame(n, message, flags=["END_STREAM"]).serialize())
-            # Not so fast that the service has no time for anybody else.
+            # Slow enough to leave the service time for other clients.
             one.await_answer()
         yield b""
 

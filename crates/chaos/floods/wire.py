@@ -124,7 +124,7 @@ class Wire:
         elif isinstance(frame, GoAwayFrame):
             self.story[f"GOAWAY {frame.error_code}"] += 1
         elif isinstance(frame, PingFrame) and "ACK" not in frame.flags:
-            # Whoever does not answer is closed for that and nothing else.
+            # A connection that does not answer is closed for that reason only.
             self.answer(PingFrame(0, opaque_data=frame.opaque_data, flags=["ACK"]).serialize())
 
     def answer(self, octets):
