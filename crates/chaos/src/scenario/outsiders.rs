@@ -43,15 +43,17 @@ const PASS_CODE: &str = "kettle-orbit-lantern";
 pub(super) async fn environment(
     run: &Run,
     guard: &str,
-    mut variables: Vec<(&'static str, String)>,
+    variables: Vec<(&'static str, String)>,
 ) -> Result<Option<Environment>> {
+    let mut setup = Setup { lying_proxy: false, ..run.setup()? };
+    setup.base.variables = variables;
     if run.mutated {
         if run.is_optimised() {
             return Ok(None);
         }
-        variables.push(("ACCESS_TOKENS_WITHOUT_GUARD", guard.to_owned()));
+        setup.base.variables.push(("ACCESS_TOKENS_WITHOUT_GUARD", guard.to_owned()));
     }
-    Environment::set_up(Setup { lying_proxy: false, variables, ..run.setup()? }).await.map(Some)
+    Environment::set_up(setup).await.map(Some)
 }
 
 /// Opens a TCP connection from an address of this machine.
@@ -103,7 +105,7 @@ pub(super) struct HonestCallers {
 
 impl HonestCallers {
     /// Creates the token and the API key that they use.
-    pub(super) async fn seed_data(environment: &mut Environment) -> Result<Self> {
+    pub(super) async fn seed(environment: &mut Environment) -> Result<Self> {
         let session = environment.direct_client(0).await?.session().to_owned();
         environment.use_api_key()?;
         let token = json!({"authentication_code": CODE, "identifier": CODE, "pass_code": PASS_CODE});

@@ -51,7 +51,7 @@ impl From<&Refusal> for Refused {
 
 impl SteadyCaller {
     /// Creates the token that is shown.
-    pub(super) async fn seed_data(environment: &Environment) -> Result<()> {
+    pub(super) async fn seed(environment: &Environment) -> Result<()> {
         let made = environment
             .direct_client(0)
             .await?
