@@ -47,7 +47,7 @@ pub(crate) fn memory(id: u32) -> Result<(u64, u64)> {
         let line = status.lines().find_map(|line| line.strip_prefix(name)).context("no such line in /proc")?;
         Ok(line.trim_start_matches(':').trim().trim_end_matches(" kB").parse()?)
     };
-    Ok((kib("VmRSS")?, contestants("VmHWM")?))
+    Ok((kib("VmRSS")?, kib("VmHWM")?))
 }
 
 /// Returns the process id in the lock file of PostgreSQL.
@@ -66,11 +66,11 @@ fn stat(id: u32) -> Result<Stat> {
     let text = std::fs::read_to_string(format!("/proc/{id}/stat"))?;
     // The name is in parentheses and may contain anything.
     let fields: Vec<_> = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let kib = |at: usize| -> Result<u64> { Ok(fields.get(at).context("a short line in /proc")?.parse()?) };
+    let field = |at: usize| -> Result<u64> { Ok(fields.get(at).context("a short line in /proc")?.parse()?) };
     Ok(Stat {
-        parent: u32::try_from(kib(1)?)?,
-        own: kib(11)? + contestants(12)?,
-        ended_children: kib(13)? + contestants(14)?,
+        parent: u32::try_from(field(1)?)?,
+        own: field(11)? + field(12)?,
+        ended_children: field(13)? + field(14)?,
     })
 }
 

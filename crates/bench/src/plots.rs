@@ -12,8 +12,9 @@ const SIZE: (u32, u32) = (760, 400);
 const COLOURS: [RGBColor; 4] =
     [RGBColor(0, 114, 178), RGBColor(230, 159, 0), RGBColor(0, 158, 115), RGBColor(204, 121, 167)];
 const FONT: &str = "sans-serif";
-/// Width of a group of bars; the rest separates it from the next one.
-const GROUP_WIDTH: f64 = 0.8;
+/// Width of a group of bars with its margins, and of one margin, in units of the horizontal axis.
+const GROUP: i32 = 100;
+const MARGIN: i32 = 10;
 
 /// Groups of bars, one bar of each group for each name.
 pub(crate) struct Bars<'a> {
@@ -42,8 +43,8 @@ impl Bars<'_> {
     /// Draws the bars.
     pub(crate) fn draw(&self) -> Result<String> {
         let highest = self.groups.iter().flat_map(|(_, values)| values).copied().fold(1.0, f64::max);
-        let middles = (0..self.groups.len()).map(|group| group as f64 + 0.5).collect();
-        let x = (0.0..self.groups.len() as f64).with_key_points(middles);
+        let (groups, names) = (i32::try_from(self.groups.len())?, i32::try_from(self.names.len())?);
+        let x = (0..groups * GROUP).with_key_points((0..groups).map(|group| group * GROUP + GROUP / 2).collect());
         let mut svg = String::new();
         {
             let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
@@ -54,18 +55,21 @@ impl Bars<'_> {
                 .x_label_area_size(30)
                 .y_label_area_size(70)
                 .build_cartesian_2d(x, 0.0..highest * 1.2)?;
-            let group = |x: &f64| self.groups.get(*x as usize).map_or(String::new(), |(name, _)| (*name).to_owned());
+            let group = |x: &i32| {
+                let group = usize::try_from(x / GROUP).ok().and_then(|group| self.groups.get(group));
+                group.map_or(String::new(), |(name, _)| (*name).to_owned())
+            };
             let mut mesh = chart.configure_mesh();
             mesh.disable_x_mesh().x_label_formatter(&group).y_label_formatter(&number).draw()?;
-            let width = GROUP_WIDTH / self.names.len().max(1) as f64;
-            for (place, name) in self.names.iter().enumerate() {
+            let width = (GROUP - 2 * MARGIN) / names.max(1);
+            for (place, name) in (0..).zip(self.names) {
                 let colour = COLOURS[place % COLOURS.len()];
-                let bar = |(group, (_, values)): (usize, &(&str, Vec<f64>))| {
-                    let left = group as f64 + (1.0 - GROUP_WIDTH) / 2.0 + width * place as f64;
+                let bar = |(left, (_, values)): (i32, &(&str, Vec<f64>))| {
                     let value = values.get(place).copied().unwrap_or_default();
                     Rectangle::new([(left, 0.0), (left + width, value)], colour.filled())
                 };
-                let series = chart.draw_series(self.groups.iter().enumerate().map(bar))?;
+                let left = (MARGIN + width * i32::try_from(place)?..).step_by(GROUP as usize);
+                let series = chart.draw_series(left.zip(&self.groups).map(bar))?;
                 series
                     .label(*name)
                     .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 12, y + 5)], colour.filled()));

@@ -7,7 +7,7 @@ use anyhow::Result;
 use serde_json::json;
 
 use crate::campaign::{Campaign, Workload};
-use crate::environment::{Environment, Kind, Setup};
+use crate::environment::{Environment, Kind};
 use crate::report::Report;
 use crate::run::{LYING_PROXY, Run, Scenario, ScenarioFuture};
 use crate::writer::Task;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use access_tokens_testapp::Client;
 use access_tokens_testkit::http::{self, Connection};
 use anyhow::{Context, Result};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;

@@ -56,7 +56,7 @@ async fn execute(run: &Run) -> Result<Report> {
         }
         campaign.report.faults += 1;
         tokio::time::sleep(campaign.rng.millis(0, 500)).await;
-        block_in_place(|| standby.replace_cluster())?;
+        block_in_place(|| standby.promote())?;
         let (accepts, port) = (Instant::now(), standby.port());
         let dead = environment.replace_cluster(standby);
         proxy.switch_to(port);
