@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-    async fn an_open_loop_charges_a_stall_to_all_who_had_to_wait() {
+    async fn an_open_loop_charges_a_stall_to_all_waiting_calls() {
         let tally = open(&Stalling::default(), 1_000.0, STALL, |_| Same("")).await.unwrap();
         let median = Duration::from_nanos(tally.latency.value_at_quantile(0.5));
         assert!(

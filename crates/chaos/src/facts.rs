@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_code_that_nobody_told_is_any_until_it_is_seen() {
+    fn an_unknown_code_matches_any_code_until_one_is_shown() {
         let created = Facts::new("PENDING_VERIFICATION", 1, Code::Any);
         let seen = shown("PENDING_VERIFICATION", 1, Some("7"));
         assert!(created.explain(&seen) && seen.is_legal());

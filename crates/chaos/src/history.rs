@@ -276,7 +276,7 @@ mod tests {
     const OFF: Option<Ret> = Some(Ret::Done(State::NotEffective));
 
     #[test]
-    fn of_two_who_switch_off_one_succeeds() {
+    fn of_two_concurrent_transitions_one_succeeds() {
         let both = |second| explained(State::Effective, &[&[(1, Op::Off, OFF), (2, Op::Off, second)]]);
         assert!(both(Some(Ret::WrongState(State::NotEffective))) && both(Some(Ret::Busy)) && both(None));
         assert!(!both(OFF) && !both(Some(Ret::Unexpected(String::new()))));
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_done_is_seen_by_whoever_looks_later() {
+    fn an_effect_is_seen_by_every_later_call() {
         let show = |ret| explained(State::NotEffective, &[&[(1, Op::On, ON)], &[(2, Op::Show, ret)]]);
         assert!(show(ON) && !show(OFF));
     }

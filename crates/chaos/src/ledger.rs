@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_value_may_be_there_until_somebody_has_looked() {
+    fn an_unknown_value_is_allowed_until_the_next_check() {
         let ledger = ledger(3, Some(4));
         assert_eq!(ledger.facts("k"), None, "it rests");
         assert!(ledger.reconcile("o", vec![shown(3)]).lost.is_empty());
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_asked_for_and_what_is_there_twice_is_found() {
+    fn unrequested_and_duplicate_tokens_are_found() {
         let ledger = ledger(3, None);
         assert_eq!(ledger.reconcile("o", vec![shown(3), shown(3)]).duplicated.len(), 1);
         assert_eq!(ledger.reconcile("another owner", vec![shown(3)]).duplicated.len(), 1);

@@ -112,7 +112,7 @@ on_both_databases! {
         app.logged_in_again().await.ok("GenerateOtp", request).await;
     }
 
-    async fn nobody_delivers_so_nobody_forgets(app) {
+    async fn without_delivery_a_forgotten_pass_code_is_refused(app) {
         app.import("DEMO", TOKENS).await;
         for identifier in ["login", "nobody"] {
             app.refused("ForgotPassCode", json!({"identifier": identifier}), "NOTIFICATIONS_DISABLED").await;

@@ -234,7 +234,7 @@ on_both_databases! {
         all_equal("verify", &verify);
     }
 
-    async fn whoever_forgot_a_pass_code_learns_nothing(app) {
+    async fn forgetting_a_pass_code_reveals_nothing(app) {
         app.import("DEMO", TOKENS).await;
         let here = Measured::new(&app, GUESSER).await;
         let mut traces = vec![
@@ -278,7 +278,7 @@ on_both_databases! {
         assert!(most < 1.5 * least, "{medians:?}");
     }
 
-    async fn the_true_reason_is_for_callers_who_may_know_secrets(app) {
+    async fn the_true_reason_is_for_callers_with_access_to_secrets(app) {
         app.import("DEMO", TOKENS).await;
         let guesser = Measured::new(&app, GUESSER).await;
         let knowing = Measured::new(&app, &format!("{GUESSER},access_tokens.secrets")).await;

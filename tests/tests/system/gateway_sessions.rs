@@ -146,7 +146,7 @@ on_both_databases! {
         }
     }
 
-    async fn a_secret_is_null_for_those_who_may_not_see_it(app) {
+    async fn a_secret_is_null_for_callers_without_permission(app) {
         app.import("DEMO", r#"{"access_token": {"id": "T", "number": "AT1", "authentication_code": "7", "life_cycle_state": "PENDING_VERIFICATION", "verification_code": "0123456"}}"#).await;
         let http = app.http().await;
         let request = json!({"access_token_identifier": {"id": "T"}, "fields_set": "verification_code"});

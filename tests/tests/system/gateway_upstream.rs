@@ -140,7 +140,7 @@ fn base64(text: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn large_headers_of_strangers_cost_nobody_else_a_call() {
+async fn large_headers_of_one_client_cost_no_other_client_a_call() {
     let deployment = block_in_place(|| Deployment::start(&[]));
     let session = deployment.session().await;
     // The same answers without a channel in between.

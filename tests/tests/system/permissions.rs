@@ -106,7 +106,7 @@ on_both_databases! {
         assert_eq!(created["log_information"]["created_by_unit"]["name"], "Nine");
     }
 
-    async fn who_may_import_may_not_make_itself_somebody_else(app) {
+    async fn an_importer_cannot_become_another_user(app) {
         let writer = Permissions::from_iter([Permission::DirectoryWrite]);
         let lines = r#"
 {"user": {"id": "mallory", "username": "mallory"}}

@@ -154,7 +154,7 @@ async fn three_servers_on_one_postgres_start_at_once() {
 }
 
 #[test]
-fn nobody_who_is_connected_keeps_it_from_stopping() {
+fn open_connections_do_not_prevent_a_stop() {
     let directory = TempDir::new().expect("a directory");
     let installation = sqlite(&directory);
     let server = installation.start(&["serve"]);

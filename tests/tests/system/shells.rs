@@ -33,7 +33,7 @@ fn completions_and_manual_need_no_configuration() {
 }
 
 #[test]
-fn whoever_has_heard_enough_may_go() {
+fn a_reader_may_close_the_pipe_early() {
     let directory = TempDir::new().expect("a directory");
     let place = sqlite(&directory);
     for arguments in

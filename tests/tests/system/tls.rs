@@ -103,7 +103,7 @@ async fn exchange_path(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_knows_the_authority_calls_over_tls_and_nobody_else() {
+async fn clients_that_trust_the_authority_call_over_tls_and_no_others() {
     let (directory, authority) = (TempDir::new().expect("a directory"), Authority::new());
     let installation = encrypted(&directory, &authority.server(LOOPBACK));
     let server = installation.start(&["serve"]);
@@ -223,7 +223,7 @@ fn old_hello() -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_handshake_that_stalls_is_cut_and_keeps_nobody_waiting() {
+async fn a_stalled_handshake_is_closed_and_delays_no_other_client() {
     let (directory, authority) = (TempDir::new().expect("a directory"), Authority::new());
     let installation = encrypted(&directory, &authority.server(LOOPBACK));
     let server = installation.start(&["serve"]);

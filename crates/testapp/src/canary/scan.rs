@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_planted_is_not_found() {
+    fn values_that_were_not_planted_are_not_found() {
         assert_eq!(leaks_of(|_, _| "pass_code=hunter2".to_owned()).len(), 0);
         assert_eq!(leaks_of(|secret, personal| format!("{} {}", &secret[..15], &personal[17..])).len(), 0);
         assert_eq!(leaks_of(|secret, _| secret.chars().rev().collect()).len(), 0);

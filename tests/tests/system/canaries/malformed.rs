@@ -58,12 +58,12 @@ pub(super) async fn messages(environment: &Environment, server: &Server, session
         let login = v1::LoginRequest { username, password, organisation: "DEMO".to_owned(), unit: None };
         call(environment, &channel, "AuthenticationService/Login", "", login).await;
     }
-    let key = v1::LoginWithApiKeyRequest { api_key: Some(key_of_nobody(canaries)) };
+    let key = v1::LoginWithApiKeyRequest { api_key: Some(unknown_api_key(canaries)) };
     call(environment, &channel, "AuthenticationService/LoginWithApiKey", "", key).await;
 }
 
 /// Returns an API key of the right form that does not exist.
-fn key_of_nobody(canaries: &Canaries) -> String {
+fn unknown_api_key(canaries: &Canaries) -> String {
     format!("atk_0123456789abcdef_{}{}", canaries.secret("API key of nobody"), "A".repeat(11))
 }
 
@@ -113,7 +113,7 @@ pub(super) async fn bodies(environment: &Environment, http: &HttpClient) {
             "authentication/token",
             json!({"username": "ops", "password": secret(), "organisation": "DEMO", "unit": personal()}),
         ),
-        ("authentication/web_api_key/token", json!({"api_key": key_of_nobody(canaries), "token": ""})),
+        ("authentication/web_api_key/token", json!({"api_key": unknown_api_key(canaries), "token": ""})),
     ] {
         environment.refused_over_http(&http.post(method, body).await);
     }
@@ -146,7 +146,7 @@ pub(super) async fn texts(environment: &Environment, http: &HttpClient, server: 
         ("authorization", format!("Bearer {}", secret())),
         ("authorization", format!("Basic {}", STANDARD.encode(secret()))),
         ("authorization", format!("Basic {}", STANDARD.encode(format!("{}:{}", personal(), secret())))),
-        ("x-api-key", key_of_nobody(canaries)),
+        ("x-api-key", unknown_api_key(canaries)),
         ("cookie", format!("session={}", secret())),
     ] {
         environment.refused_over_http(&http.send("POST", &create, &[(name, &value)], r#"{"fields_set": "id"}"#).await);

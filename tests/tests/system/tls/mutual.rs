@@ -66,7 +66,7 @@ async fn a_certificate_stands_for_its_user_where_no_session_is_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn where_a_certificate_is_required_nobody_gets_in_without() {
+async fn a_required_certificate_is_enforced() {
     let (directory, authority) = (TempDir::new().expect("a directory"), Authority::new());
     let installation = mutual(&directory, &authority.server(LOOPBACK), &authority.pem())
         .with("ACCESS_TOKENS__GRPC__TLS__CLIENT_AUTH", "required")
