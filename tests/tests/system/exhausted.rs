@@ -10,7 +10,7 @@ use crate::unwritable::wait_until;
 const BY_HAND: [&str; 5] = ["serve", "--set", "database.migrate_at_start=false", "--set", "database.connections=4"];
 
 /// Starts a cluster, and returns a migrated installation with a user.
-fn environment(directory: &TempDir) -> (Cluster, Installation) {
+fn migrated_cluster(directory: &TempDir) -> (Cluster, Installation) {
     let cluster = Cluster::start().expect("a cluster");
     let installation = Installation::new(BINARY, directory.path(), &cluster.create_database().expect("a database"));
     assert!(installation.run(&["keys", "init"]).status.success());
@@ -26,7 +26,7 @@ fn limit(cluster: &Cluster, connections: i32) {
 #[test]
 fn without_a_connection_for_calls_a_server_is_not_ready_and_says_why() {
     let directory = TempDir::new().expect("a directory");
-    let (cluster, installation) = environment(&directory);
+    let (cluster, installation) = migrated_cluster(&directory);
     limit(&cluster, 2);
     let server = installation.start(&BY_HAND);
     wait_until(&installation, (503, "not ready: starting, the database has not answered yet: "));

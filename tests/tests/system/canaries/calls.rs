@@ -3,7 +3,7 @@
 use access_tokens_testapp::canary::Kind;
 use serde_json::{Value, json};
 
-use super::environment::RecordedClient;
+use super::recorder::RecordedClient;
 
 /// Number of notifications of one round.
 pub(super) const NOTIFICATIONS: usize = 2;
@@ -31,7 +31,7 @@ struct Token {
 
 impl Token {
     fn new(recorded: &RecordedClient<'_>) -> Self {
-        let canaries = &recorded.environment.canaries;
+        let canaries = &recorded.recorder.canaries;
         Self {
             code: canaries.personal("authentication code"),
             identifier: canaries.email("identifier"),
@@ -42,7 +42,7 @@ impl Token {
     fn request(&self, recorded: &RecordedClient<'_>, account: &str) -> Value {
         json!({
             "authentication_code": self.code, "identifier": self.identifier, "pass_code": self.pass_code,
-            "card_masked_number": recorded.environment.canaries.card("card number"), "udf_string_1": recorded.environment.canaries.personal("user defined field"),
+            "card_masked_number": recorded.recorder.canaries.card("card number"), "udf_string_1": recorded.recorder.canaries.personal("user defined field"),
             "accounts_receivable_identifier": {"name": account},
         })
     }
@@ -56,7 +56,7 @@ fn with(request: &Value, field: &str, value: impl Into<Value>) -> Value {
 }
 
 async fn create_wrongly(recorded: &RecordedClient<'_>, taken: &Token, account: &str) {
-    let canaries = &recorded.environment.canaries;
+    let canaries = &recorded.recorder.canaries;
     let fresh = || Token::new(recorded).request(recorded, account);
     let create = async |field: &str, value: String, reason: &str| {
         recorded.refused("CreateAccessToken", with(&fresh(), field, value), reason).await;
@@ -81,7 +81,7 @@ async fn create_wrongly(recorded: &RecordedClient<'_>, taken: &Token, account: &
 }
 
 async fn look(recorded: &RecordedClient<'_>, token: &Token, id: &Value, account: &str) {
-    let canaries = &recorded.environment.canaries;
+    let canaries = &recorded.recorder.canaries;
     let show = |identifier: Value| json!({ "access_token_identifier": identifier });
     for identifier in [
         json!({"id": id}),
@@ -119,7 +119,7 @@ async fn look(recorded: &RecordedClient<'_>, token: &Token, id: &Value, account:
 
 /// Makes calls with pass codes, and returns the one that is valid at the end.
 async fn pass_codes(recorded: &RecordedClient<'_>, token: &Token, id: &Value) -> String {
-    let canaries = &recorded.environment.canaries;
+    let canaries = &recorded.recorder.canaries;
     let named = json!({"id": id});
     let check =
         |pass_code: &str| json!({"access_token_identifier": named, "pass_code": pass_code, "fields_set": "number"});
@@ -142,7 +142,7 @@ async fn pass_codes(recorded: &RecordedClient<'_>, token: &Token, id: &Value) ->
 }
 
 async fn one_time_passwords(recorded: &RecordedClient<'_>, token: &Token, id: &Value, pass_code: &str) {
-    let canaries = &recorded.environment.canaries;
+    let canaries = &recorded.recorder.canaries;
     let named = json!({"id": id});
     let issue =
         async || recorded.issued("GenerateOtp", json!({"access_token_identifier": named}), "one_time_password").await;
@@ -164,7 +164,7 @@ async fn one_time_passwords(recorded: &RecordedClient<'_>, token: &Token, id: &V
 }
 
 async fn change(recorded: &RecordedClient<'_>, token: &Token, id: &Value) {
-    let canaries = &recorded.environment.canaries;
+    let canaries = &recorded.recorder.canaries;
     let named = json!({"access_token_identifier": {"id": id}});
     let change = json!({
         "access_token_identifier": {"authentication_code": token.code},
@@ -192,7 +192,7 @@ async fn change(recorded: &RecordedClient<'_>, token: &Token, id: &Value) {
 }
 
 async fn verify(recorded: &RecordedClient<'_>) {
-    let canaries = &recorded.environment.canaries;
+    let canaries = &recorded.recorder.canaries;
     let token = Token::new(recorded);
     let create = json!({
         "authentication_code": token.code, "identifier": token.identifier, "pass_code": token.pass_code,
@@ -216,14 +216,12 @@ async fn verify(recorded: &RecordedClient<'_>) {
 
 /// Secrets that only the owner receives: a pass code that the policy creates, and a one-time password after a forgotten pass code.
 async fn notify(recorded: &RecordedClient<'_>, account: &str) {
-    let identifier = recorded.environment.canaries.email("identifier");
+    let identifier = recorded.recorder.canaries.email("identifier");
     let create = json!({
         "identifier": identifier, "classification_identifier": {"id": "CREATED"},
         "accounts_receivable_identifier": {"name": account},
     });
     recorded.ok("CreateAccessToken", create).await;
     recorded.ok("ForgotPassCode", json!({"identifier": identifier})).await;
-    recorded
-        .ok("ForgotPassCode", json!({"identifier": recorded.environment.canaries.email("unknown identifier")}))
-        .await;
+    recorded.ok("ForgotPassCode", json!({"identifier": recorded.recorder.canaries.email("unknown identifier")})).await;
 }

@@ -7,7 +7,7 @@ use access_tokens_testapp::canary::Kind;
 use access_tokens_testapp::process::Installation;
 use serde_json::{Value, json};
 
-use super::environment::{Environment, policy};
+use super::recorder::{Recorder, policy};
 use crate::processes::{EVERYTHING, add_organisation, text};
 
 /// Users that may log in.
@@ -21,20 +21,20 @@ pub(super) struct Users {
 }
 
 /// Checks that a command succeeded. Its output may contain personal values, which its operator may see.
-fn done(environment: &Environment, output: &Output) {
+fn done(recorder: &Recorder, output: &Output) {
     assert!(output.status.success(), "{}", text(output));
-    environment.answered(&String::from_utf8_lossy(&output.stdout));
-    environment.refused(&String::from_utf8_lossy(&output.stderr));
+    recorder.answered(&String::from_utf8_lossy(&output.stdout));
+    recorder.refused(&String::from_utf8_lossy(&output.stderr));
 }
 
-fn failed(environment: &Environment, output: &Output) {
+fn failed(recorder: &Recorder, output: &Output) {
     assert!(!output.status.success(), "{}", text(output));
-    environment.refused(&text(output));
+    recorder.refused(&text(output));
 }
 
 /// Adds users and a key.
-pub(super) fn users(environment: &Environment, installation: &Installation) -> Users {
-    let canaries = &environment.canaries;
+pub(super) fn users(recorder: &Recorder, installation: &Installation) -> Users {
+    let canaries = &recorder.canaries;
     add_organisation(installation);
     let add = |username: &str, password: &str, more: &[&str]| {
         let more =
@@ -44,25 +44,25 @@ pub(super) fn users(environment: &Environment, installation: &Installation) -> U
     };
     let user = |permissions: &str| {
         let (name, password) = (canaries.personal("user name"), canaries.secret("password"));
-        done(environment, &add(&name, &canaries.secret("password of before"), &[]));
-        done(environment, &add(&name, &password, &["--permissions", permissions]));
+        done(recorder, &add(&name, &canaries.secret("password of before"), &[]));
+        done(recorder, &add(&name, &password, &["--permissions", permissions]));
         (name, password)
     };
     let operator =
         user("access_tokens.read,access_tokens.write,access_tokens.lookup,access_tokens.secrets,directory.write,admin");
     let till = user("access_tokens.read,access_tokens.write");
     let new = || canaries.personal("user that is refused");
-    failed(environment, &add(&new(), &canaries.secret("password of nobody"), &["--unit", "nowhere"]));
-    failed(environment, &add(&new(), &canaries.secret("too long password").repeat(200), &[]));
-    failed(environment, &add(&new().repeat(9), &canaries.secret("password of nobody"), &[]));
-    failed(environment, &add(&new(), &canaries.secret("password of nobody"), &["--permissions", "nonsense"]));
-    failed(environment, &add(&new(), "", &[]));
+    failed(recorder, &add(&new(), &canaries.secret("password of nobody"), &["--unit", "nowhere"]));
+    failed(recorder, &add(&new(), &canaries.secret("too long password").repeat(200), &[]));
+    failed(recorder, &add(&new().repeat(9), &canaries.secret("password of nobody"), &[]));
+    failed(recorder, &add(&new(), &canaries.secret("password of nobody"), &["--permissions", "nonsense"]));
+    failed(recorder, &add(&new(), "", &[]));
     failed(
-        environment,
+        recorder,
         &installation.run(&["user", "add", &format!("--password={}", canaries.secret("password in an argument"))]),
     );
 
-    failed(environment, &add(&new(), "too short", &[]));
+    failed(recorder, &add(&new(), "too short", &[]));
     let permissions = ["--permissions", EVERYTHING];
     let key = |name: &str| {
         installation.run(&[&["api-key", "add", "--organisation", "DEMO", "--name", name], &permissions[..]].concat())
@@ -71,17 +71,17 @@ pub(super) fn users(environment: &Environment, installation: &Installation) -> U
     assert!(made.status.success(), "{}", text(&made));
     let said = String::from_utf8_lossy(&made.stdout).into_owned();
     let api_key = said.split_whitespace().last().expect("a key").to_owned();
-    environment.api_key(&api_key);
-    environment.refused(&String::from_utf8_lossy(&made.stderr));
-    failed(environment, &key(&operator.0));
+    recorder.api_key(&api_key);
+    recorder.refused(&String::from_utf8_lossy(&made.stderr));
+    failed(recorder, &key(&operator.0));
     Users { operator, till, api_key }
 }
 
 /// Imports an organisation with an account, and invalid records among valid ones. Returns the name of the account.
-pub(super) fn import(environment: &Environment, installation: &Installation, folder: &Path) -> String {
-    let canaries = &environment.canaries;
+pub(super) fn import(recorder: &Recorder, installation: &Installation, folder: &Path) -> String {
+    let canaries = &recorder.canaries;
     let account = canaries.personal("name of an account");
-    let lines: Vec<_> = good(environment, &account).iter().chain(&bad(environment)).map(Value::to_string).collect();
+    let lines: Vec<_> = good(recorder, &account).iter().chain(&bad(recorder)).map(Value::to_string).collect();
     let secret = || canaries.secret("secret on a broken line");
     let broken = [
         format!(r#"{{"access_token": {{"id": "B", "pass_code": "{}"#, secret()),
@@ -92,22 +92,22 @@ pub(super) fn import(environment: &Environment, installation: &Installation, fol
     std::fs::write(folder.join("records.ndjson"), [lines, broken.to_vec()].concat().join("\n")).expect("written");
     add_organisation(installation);
     for arguments in [&["import", "--check", "records.ndjson"][..], &["import", "records.ndjson"]] {
-        failed(environment, &installation.run(arguments));
+        failed(recorder, &installation.run(arguments));
     }
     failed(
-        environment,
+        recorder,
         &installation.run_with_input(&["import", "-"], &format!(r#"{{"data": [{{"pass_code": "{}""#, secret())),
     );
     done(
-        environment,
+        recorder,
         &installation.run_with_input(&["import", "-"], &json!({"unit": {"id": "U", "name": "Unit"}}).to_string()),
     );
     account
 }
 
 /// Returns valid records.
-pub(super) fn good(environment: &Environment, account: &str) -> Vec<Value> {
-    let canaries = &environment.canaries;
+pub(super) fn good(recorder: &Recorder, account: &str) -> Vec<Value> {
+    let canaries = &recorder.canaries;
     let personal = |what: &str| canaries.personal(what);
     let rules = |more: Value| {
         let mut policy = policy();
@@ -147,8 +147,8 @@ pub(super) fn good(environment: &Environment, account: &str) -> Vec<Value> {
 }
 
 /// Returns records that are refused, each for another reason.
-pub(super) fn bad(environment: &Environment) -> Vec<Value> {
-    let canaries = &environment.canaries;
+pub(super) fn bad(recorder: &Recorder) -> Vec<Value> {
+    let canaries = &recorder.canaries;
     let secret = || canaries.secret("secret in a bad record");
     let personal = || canaries.personal("value in a bad record");
     let token = |more: Value| {
@@ -192,13 +192,13 @@ pub(super) fn bad(environment: &Environment) -> Vec<Value> {
 }
 
 /// Runs commands with settings that contain secrets, most of them invalid.
-pub(super) fn configure(environment: &Environment, installation: &Installation, folder: &Path) {
-    let canaries = &environment.canaries;
+pub(super) fn configure(recorder: &Recorder, installation: &Installation, folder: &Path) {
+    let canaries = &recorder.canaries;
     let secret = || canaries.secret("secret in the settings");
     let file = |text: &str| std::fs::write(folder.join("settings.toml"), text).expect("written");
     let check = ["check-config", "--config", "settings.toml"];
     file(&format!("[notifications]\nwebhook = \"http://127.0.0.1:9/{}\"\nsecret = \"{}\"\n", secret(), secret()));
-    done(environment, &installation.run(&check));
+    done(recorder, &installation.run(&check));
     for (toml, kind) in [
         (format!("[keys]\nring = \"{}\n", secret()), "open text"),
         (format!("[keys]\nring = {}\n", secret()), "no text"),
@@ -212,7 +212,7 @@ pub(super) fn configure(environment: &Environment, installation: &Installation, 
         let output = installation.run(&check);
         // A number is valid as a text.
         assert!(!output.status.success() || kind == "number", "{kind}: {}", text(&output));
-        environment.refused(&text(&output));
+        recorder.refused(&text(&output));
     }
     let url = |scheme: &str| format!("{scheme}://u:{}@[::1:/d?password={}", secret(), secret());
     for (name, value) in [
@@ -226,21 +226,21 @@ pub(super) fn configure(environment: &Environment, installation: &Installation, 
         ("ACCESS_TOKENS__NOTIFICATIONS__WEBHOOK", format!("http://u:{}@127.0.0.1", secret())),
         ("ACCESS_TOKENS__NOTIFICATIONS__SECERT", secret()),
     ] {
-        failed(environment, &installation.with(name, &value).run(&["keys", "list"]));
-        environment.refused(&text(&installation.with(name, &value).run(&["check-config"])));
+        failed(recorder, &installation.with(name, &value).run(&["keys", "list"]));
+        recorder.refused(&text(&installation.with(name, &value).run(&["check-config"])));
     }
     std::fs::write(folder.join("garbage.db"), secret().repeat(100)).expect("written");
     failed(
-        environment,
+        recorder,
         &installation.with("ACCESS_TOKENS__DATABASE__URL", "sqlite://garbage.db").run(&["import", "records.ndjson"]),
     );
     std::fs::remove_file(folder.join("garbage.db")).expect("removed");
 }
 
 /// Adds a key while servers run.
-pub(super) fn keys(environment: &Environment, installation: &Installation, folder: &Path) {
+pub(super) fn keys(recorder: &Recorder, installation: &Installation, folder: &Path) {
     for arguments in [&["keys", "list"][..], &["keys", "rotate"], &["keys", "re-encrypt"], &["keys", "list"]] {
-        done(environment, &installation.run(arguments));
+        done(recorder, &installation.run(arguments));
     }
-    environment.key_file(&std::fs::read_to_string(folder.join("access-tokens.keys")).expect("a key file"));
+    recorder.key_file(&std::fs::read_to_string(folder.join("access-tokens.keys")).expect("a key file"));
 }

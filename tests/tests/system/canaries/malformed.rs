@@ -12,14 +12,14 @@ use serde_json::{Value, json};
 use tonic::transport::Channel;
 use tonic_prost::ProstCodec;
 
-use super::environment::Environment;
+use super::recorder::Recorder;
 
 /// Maximum time of an answer to half a request.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Sends bytes to methods of the gRPC server that are not their messages.
-pub(super) async fn messages(environment: &Environment, server: &Server, session: &str) {
-    let canaries = &environment.canaries;
+pub(super) async fn messages(recorder: &Recorder, server: &Server, session: &str) {
+    let canaries = &recorder.canaries;
     let endpoint = Channel::from_shared(format!("http://{}", server.address())).expect("a URI");
     let channel = endpoint.connect().await.expect("connected");
     for method in [
@@ -32,7 +32,7 @@ pub(super) async fn messages(environment: &Environment, server: &Server, session
         let mut bytes = canaries.secret("message that is none").into_bytes();
         bytes.push(0xff);
         let session = format!("Bearer {session}");
-        call::<Vec<u8>>(environment, &channel, method, &session, bytes).await;
+        call::<Vec<u8>>(recorder, &channel, method, &session, bytes).await;
     }
     let update = v1::UpdateAccessTokenRequest {
         identifier: Some(canaries.secret("field of another message")),
@@ -40,14 +40,14 @@ pub(super) async fn messages(environment: &Environment, server: &Server, session
         ..Default::default()
     };
     let path = "AccessTokenService/CreateAccessToken";
-    call(environment, &channel, path, &format!("Bearer {session}"), update).await;
+    call(recorder, &channel, path, &format!("Bearer {session}"), update).await;
     for authorization in ["Bearer", "Basic", "Digest"] {
         let authorization = format!("{authorization} {}", canaries.secret("session of nobody"));
         let create = v1::CreateAccessTokenRequest {
             pass_code: Some(canaries.secret("pass code without a session")),
             ..Default::default()
         };
-        call(environment, &channel, path, &authorization, create).await;
+        call(recorder, &channel, path, &authorization, create).await;
     }
     for (username, password) in [
         (canaries.personal("unknown user"), canaries.secret("wrong password")),
@@ -56,10 +56,10 @@ pub(super) async fn messages(environment: &Environment, server: &Server, session
         (canaries.personal("user without a password"), String::new()),
     ] {
         let login = v1::LoginRequest { username, password, organisation: "DEMO".to_owned(), unit: None };
-        call(environment, &channel, "AuthenticationService/Login", "", login).await;
+        call(recorder, &channel, "AuthenticationService/Login", "", login).await;
     }
     let key = v1::LoginWithApiKeyRequest { api_key: Some(unknown_api_key(canaries)) };
-    call(environment, &channel, "AuthenticationService/LoginWithApiKey", "", key).await;
+    call(recorder, &channel, "AuthenticationService/LoginWithApiKey", "", key).await;
 }
 
 /// Returns an API key of the right form that does not exist.
@@ -68,7 +68,7 @@ fn unknown_api_key(canaries: &Canaries) -> String {
 }
 
 async fn call<M: prost::Message + Default + 'static>(
-    environment: &Environment,
+    recorder: &Recorder,
     channel: &Channel,
     method: &str,
     authorization: &str,
@@ -82,12 +82,12 @@ async fn call<M: prost::Message + Default + 'static>(
     }
     let path = format!("/accesstoken.v1.{method}").parse().expect("a path");
     let answer = client.unary(request, path, ProstCodec::<M, Vec<u8>>::default()).await;
-    environment.refused(&format!("{:?}", answer.expect_err(method)));
+    recorder.refused(&format!("{:?}", answer.expect_err(method)));
 }
 
 /// Sends bodies that are JSON, but no requests of the method.
-pub(super) async fn bodies(environment: &Environment, http: &HttpClient) {
-    let canaries = &environment.canaries;
+pub(super) async fn bodies(recorder: &Recorder, http: &HttpClient) {
+    let canaries = &recorder.canaries;
     let secret = || canaries.secret("secret in the wrong place");
     let personal = || canaries.personal("value in the wrong place");
     for (method, body) in [
@@ -115,17 +115,17 @@ pub(super) async fn bodies(environment: &Environment, http: &HttpClient) {
         ),
         ("authentication/web_api_key/token", json!({"api_key": unknown_api_key(canaries), "token": ""})),
     ] {
-        environment.refused_over_http(&http.post(method, body).await);
+        recorder.refused_over_http(&http.post(method, body).await);
     }
     let stranger = http.with_session(&canaries.secret("session of nobody"));
-    environment.refused_over_http(&stranger.post("access_tokens/create", json!({"pass_code": secret()})).await);
+    recorder.refused_over_http(&stranger.post("access_tokens/create", json!({"pass_code": secret()})).await);
     let query = format!("accounts_receivable_identifier={}&number=%ff&page_token={}", personal(), personal());
-    environment.refused_over_http(&stranger.get("access_tokens/list", &query).await);
+    recorder.refused_over_http(&stranger.get("access_tokens/list", &query).await);
 }
 
 /// Sends bodies that are not even JSON, and requests that are not even HTTP.
-pub(super) async fn texts(environment: &Environment, http: &HttpClient, server: &Server) {
-    let canaries = &environment.canaries;
+pub(super) async fn texts(recorder: &Recorder, http: &HttpClient, server: &Server) {
+    let canaries = &recorder.canaries;
     let secret = || canaries.secret("secret in the wrong place");
     let personal = || canaries.personal("value in the wrong place");
     let create = http.target("access_tokens/create");
@@ -139,7 +139,7 @@ pub(super) async fn texts(environment: &Environment, http: &HttpClient, server: 
         format!(r#"{{"udf_string_1": "{}", "pass_code": "{}"}}"#, personal().repeat(3_000), secret()),
     ] {
         for kind in ["application/json", "application/x-www-form-urlencoded", "text/plain"] {
-            environment.refused_over_http(&http.send("POST", &create, &[("content-type", kind)], &body).await);
+            recorder.refused_over_http(&http.send("POST", &create, &[("content-type", kind)], &body).await);
         }
     }
     for (name, value) in [
@@ -149,7 +149,7 @@ pub(super) async fn texts(environment: &Environment, http: &HttpClient, server: 
         ("x-api-key", unknown_api_key(canaries)),
         ("cookie", format!("session={}", secret())),
     ] {
-        environment.refused_over_http(&http.send("POST", &create, &[(name, &value)], r#"{"fields_set": "id"}"#).await);
+        recorder.refused_over_http(&http.send("POST", &create, &[(name, &value)], r#"{"fields_set": "id"}"#).await);
     }
     for (verb, target) in [
         ("GET", format!("/crmapi/rest/v2/access_tokens/{}", personal())),
@@ -160,7 +160,7 @@ pub(super) async fn texts(environment: &Environment, http: &HttpClient, server: 
         ("GET", format!("/v1/access_tokens/list?token={}%zz%ff", secret())),
         ("PUT", format!("{create}?token={}", secret())),
     ] {
-        environment.refused_over_http(&http.send(verb, &target, &[], "").await);
+        recorder.refused_over_http(&http.send(verb, &target, &[], "").await);
     }
     for request in [
         format!("POST {create}?token={} HTTP/9.9\r\n\r\n", secret()),
@@ -172,13 +172,13 @@ pub(super) async fn texts(environment: &Environment, http: &HttpClient, server: 
         // The rest of this request never comes.
         format!("POST {create} HTTP/1.1\r\nhost: h\r\ncontent-length: 999\r\n\r\n{{\"pass_code\": \"{}", secret()),
     ] {
-        environment.refused(&exchange_bytes(server.http_address(), request.as_bytes(), true, ANSWER_TIMEOUT).await);
+        recorder.refused(&exchange_bytes(server.http_address(), request.as_bytes(), true, ANSWER_TIMEOUT).await);
     }
 }
 
 /// Sends requests to the gRPC port that the HTTP library refuses by itself: with a blank in the path or the host.
-pub(super) async fn frames(environment: &Environment, server: &Server) {
-    let secret = || environment.canaries.secret("secret in a path");
+pub(super) async fn frames(recorder: &Recorder, server: &Server) {
+    let secret = || recorder.canaries.secret("secret in a path");
     for (path, host) in [(format!("/a b?token={}", secret()), "h"), ("/".to_owned(), &*format!("a b{}", secret()))] {
         // The fields :method POST and :scheme http are in the static table, and so are the names :path and :authority.
         let literal =
@@ -190,12 +190,12 @@ pub(super) async fn frames(environment: &Environment, server: &Server) {
         let request = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &settings[..], &headers, &block].concat();
         let answer = exchange_bytes(server.address(), &request, true, ANSWER_TIMEOUT).await;
         assert!(!answer.is_empty());
-        environment.refused(&answer);
+        recorder.refused(&answer);
     }
 }
 
 /// Imports records over gRPC, valid and invalid ones, and records their results.
-pub(super) async fn records(environment: &Environment, server: &Server, session: &str, records: Vec<Value>) {
+pub(super) async fn records(recorder: &Recorder, server: &Server, session: &str, records: Vec<Value>) {
     use access_tokens_proto::v1::directory_service_client::DirectoryServiceClient;
     let endpoint = Channel::from_shared(format!("http://{}", server.address())).expect("a URI");
     let mut client = DirectoryServiceClient::new(endpoint.connect().await.expect("connected"));
@@ -207,5 +207,5 @@ pub(super) async fn records(environment: &Environment, server: &Server, session:
     let results = client.import_directory(request).await.expect("imported").into_inner();
     assert!(results.failed > 0 && results.created + results.updated > 0, "{results:?}");
     // The results contain ids of valid records, and faults of invalid ones.
-    environment.refused(&format!("{results:?}"));
+    recorder.refused(&format!("{results:?}"));
 }

@@ -9,7 +9,7 @@ use access_tokens_testkit::postgres::Cluster;
 use access_tokens_testkit::proxy::FaultProxy;
 use serde_json::{Value, json};
 
-use super::environment::{Caller, Environment, RecordedClient, Refused};
+use super::recorder::{Caller, RecordedClient, Recorder, Refused};
 use crate::processes::text;
 
 /// Maximum time of a call during an outage.
@@ -29,12 +29,12 @@ pub(super) async fn lock_file(recorded_clients: &[RecordedClient<'_>; 3], url: &
 }
 
 /// Breaks a connection during its set-up. What the driver logs then is logged within a call that has the whole URL.
-pub(super) fn break_in(environment: &Environment, proxy: &FaultProxy, installation: &Installation) {
+pub(super) fn break_in(recorder: &Recorder, proxy: &FaultProxy, installation: &Installation) {
     // The number of bytes of answers before the set-up depends on PostgreSQL; it is about eighty.
     let broken = (200..2_000).step_by(20).any(|bytes| {
         proxy.cut_after(bytes);
         let said = text(&installation.run(&["keys", "list"]));
-        environment.refused(&said);
+        recorder.refused(&said);
         said.contains("after_connect")
     });
     proxy.heal();
@@ -84,7 +84,7 @@ async fn write(recorded: &RecordedClient<'_>, deadline: Option<Duration>) {
 }
 
 async fn attempt(recorded: &RecordedClient<'_>, deadline: Option<Duration>) -> Result<Value, Refused> {
-    let canaries = &recorded.environment.canaries;
+    let canaries = &recorded.recorder.canaries;
     let caller = match (&recorded.caller, deadline) {
         (Caller::Grpc(client), Some(deadline)) => Caller::Grpc(client.with_deadline(deadline)),
         (caller, _) => caller.clone(),
@@ -94,5 +94,5 @@ async fn attempt(recorded: &RecordedClient<'_>, deadline: Option<Duration>) -> R
         "identifier": canaries.email("identifier that comes to nothing"),
         "pass_code": canaries.secret("pass code that comes to nothing"), "fields_set": "number",
     });
-    RecordedClient { environment: recorded.environment, caller }.call("CreateAccessToken", request).await
+    RecordedClient { recorder: recorded.recorder, caller }.call("CreateAccessToken", request).await
 }

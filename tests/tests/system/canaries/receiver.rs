@@ -10,39 +10,39 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::environment::Environment;
+use super::recorder::Recorder;
 
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(20);
 const NOTIFIED: &str = "notified secret";
 
 /// Starts a receiver. It ends with the runtime.
-pub(super) async fn start(environment: &Arc<Environment>) -> SocketAddr {
+pub(super) async fn start(recorder: &Arc<Recorder>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
-    let environment = Arc::clone(environment);
+    let recorder = Arc::clone(recorder);
     tokio::spawn(async move {
         let mut seen = HashSet::new();
         while let Ok((stream, _)) = listener.accept().await {
-            receive(stream, &environment, &mut seen).await;
+            receive(stream, &recorder, &mut seen).await;
         }
     });
     address
 }
 
 /// Waits until this number of notifications was received.
-pub(super) async fn wait_for(environment: &Environment, count: usize) {
+pub(super) async fn wait_for(recorder: &Recorder, count: usize) {
     let started = Instant::now();
-    while environment.canaries.count_of(NOTIFIED) < count {
+    while recorder.canaries.count_of(NOTIFIED) < count {
         assert!(
             started.elapsed() < DELIVERY_TIMEOUT,
             "of {count} notifications came {}",
-            environment.canaries.count_of(NOTIFIED)
+            recorder.canaries.count_of(NOTIFIED)
         );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
-async fn receive(mut stream: TcpStream, environment: &Environment, seen: &mut HashSet<String>) {
+async fn receive(mut stream: TcpStream, recorder: &Recorder, seen: &mut HashSet<String>) {
     let mut text = String::new();
     let mut buffer = [0; 4_096];
     let (head, body) = loop {
@@ -58,7 +58,7 @@ async fn receive(mut stream: TcpStream, environment: &Environment, seen: &mut Ha
     let id = head.lines().find(|line| line.starts_with("x-access-tokens-delivery: ")).expect("an id").to_owned();
     let again = !seen.insert(id);
     if again {
-        environment.canaries.add(Kind::Secret, NOTIFIED, body["secret"].as_str().expect("a secret"));
+        recorder.canaries.add(Kind::Secret, NOTIFIED, body["secret"].as_str().expect("a secret"));
     }
     let status = if again { "204 No Content" } else { "503 Service Unavailable" };
     let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");

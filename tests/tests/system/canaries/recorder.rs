@@ -18,13 +18,13 @@ pub(super) fn policy() -> Value {
 
 /// The canaries of a run, and the answers and refusals.
 #[derive(Default)]
-pub(super) struct Environment {
+pub(super) struct Recorder {
     pub(super) canaries: Canaries,
     answers: Mutex<String>,
     refusals: Mutex<String>,
 }
 
-impl Environment {
+impl Recorder {
     /// Records an answer, which may contain personal values, but no secret.
     pub(super) fn answered(&self, text: &str) {
         note(&self.answers, text);
@@ -98,7 +98,7 @@ fn note(record: &Mutex<String>, text: &str) {
 
 /// A client with a session, over gRPC or HTTP, whose answers are recorded.
 pub(super) struct RecordedClient<'a> {
-    pub(super) environment: &'a Environment,
+    pub(super) recorder: &'a Recorder,
     pub(super) caller: Caller,
 }
 
@@ -122,7 +122,7 @@ impl RecordedClient<'_> {
     /// Makes a call that must succeed, and whose answer contains no secret.
     pub(super) async fn ok(&self, method: &str, request: Value) -> Value {
         let answer = self.call(method, request).await.unwrap_or_else(|refusal| panic!("{method}: {}", refusal.text));
-        self.environment.answered(&answer.to_string());
+        self.recorder.answered(&answer.to_string());
         answer
     }
 
@@ -132,8 +132,8 @@ impl RecordedClient<'_> {
             self.call(method, request).await.unwrap_or_else(|refusal| panic!("{method}: {}", refusal.text));
         let secret = answer[field].take();
         let secret = secret.as_str().unwrap_or_else(|| panic!("{method} gives no {field}"));
-        self.environment.canaries.add(Kind::Secret, field, secret);
-        self.environment.answered(&answer.to_string());
+        self.recorder.canaries.add(Kind::Secret, field, secret);
+        self.recorder.answered(&answer.to_string());
         secret.to_owned()
     }
 
@@ -148,7 +148,7 @@ impl RecordedClient<'_> {
     /// Makes a call with any result.
     pub(super) async fn call(&self, method: &str, request: Value) -> Result<Value, Refused> {
         let refused = |reason: &str, text: String| {
-            self.environment.refused(&text);
+            self.recorder.refused(&text);
             Err(Refused { reason: reason.to_owned(), text })
         };
         match &self.caller {
