@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use access_tokens_gateway::Network;
 use futures::channel::mpsc;
 use futures::stream::{self, Stream as Connections};
 use futures::{StreamExt, future};
@@ -43,39 +42,30 @@ const MAX_LARGE_LISTS: usize = 128;
 
 /// Limits on the connections of the gRPC port.
 #[derive(Clone)]
-pub struct Bounds {
-    /// Maximum number of connections.
-    pub max_connections: usize,
-    /// Maximum number of anonymous connections from one address: connections over which no authenticated call has come.
-    pub anonymous_per_address: usize,
+pub struct Http2Limits {
+    /// Limits on their number.
+    pub connections: ConnectionLimits,
     /// Age of a connection at which calls that could last without limit end.
     pub age: Duration,
     /// Maximum time without a call.
     pub idle: Duration,
     /// Signal to stop. After it, connections without a call are closed within a second.
     pub stop: StopSignal,
-    /// Proxies whose forwarded addresses are believed.
-    pub trusted_proxies: Arc<[Network]>,
 }
 
 /// Returns the HTTP/2 connections of a port, without end. Calls over them must pass the layer `Occupy` of the crate
 /// `grpc`.
-pub fn connections(port: Port, bounds: Bounds) -> impl Connections<Item = io::Result<Connection>> {
-    let limits = ConnectionLimits {
-        max_connections: bounds.max_connections,
-        anonymous_per_address: bounds.anonymous_per_address,
-        trusted_proxies: Arc::clone(&bounds.trusted_proxies),
-    };
+pub fn connections(port: Port, limits: Http2Limits) -> impl Connections<Item = io::Result<Connection>> {
     let shared = Shared {
         dropped: Arc::clone(&port.dropped),
         high_limit: Arc::new(Semaphore::new(MAX_HIGH_LIMIT_CONNECTIONS)),
         large_list_permits: Arc::new(Semaphore::new(MAX_LARGE_LISTS)),
     };
-    let incoming = Acceptor::new(port, limits, Handshake::Http2);
-    stream::unfold((incoming, bounds, shared), |(mut incoming, bounds, shared)| async {
+    let incoming = Acceptor::new(port, limits.connections.clone(), Handshake::Http2);
+    stream::unfold((incoming, limits, shared), |(mut incoming, limits, shared)| async {
         let (client, permit) = incoming.next().await;
-        let connection = Connection::new(client, permit, &bounds, &shared);
-        Some((Ok(connection), (incoming, bounds, shared)))
+        let connection = Connection::new(client, permit, &limits, &shared);
+        Some((Ok(connection), (incoming, limits, shared)))
     })
 }
 
@@ -129,11 +119,11 @@ pub struct Connection {
 }
 
 impl Connection {
-    fn new(client: HandshakenClient, mut permit: ConnectionPermit, bounds: &Bounds, shared: &Shared) -> Self {
+    fn new(client: HandshakenClient, mut permit: ConnectionPermit, limits: &Http2Limits, shared: &Shared) -> Self {
         let HandshakenClient { stream, peer, address } = client;
-        let tracker = Arc::new(ConnectionTracker::of_connection(bounds.age, permit.take_anonymous()));
-        let idle = IdleTimeout::new(Arc::clone(&tracker), bounds.idle, bounds.stop.clone());
-        let remote = RemoteAddress::new(address.ip(), &bounds.trusted_proxies);
+        let tracker = Arc::new(ConnectionTracker::of_connection(limits.age, permit.take_anonymous()));
+        let idle = IdleTimeout::new(Arc::clone(&tracker), limits.idle, limits.stop.clone());
+        let remote = RemoteAddress::new(address.ip(), &limits.connections.trusted_proxies);
         let origin = ConnectionInfo { peer, tracker, remote };
         Self {
             stream,

@@ -26,7 +26,8 @@ use tower::ServiceExt;
 use tower::layer::layer_fn;
 
 use access_tokens_gateway::Network;
-use access_tokens_net::connections::{Bounds, Connection, GOAWAY, connections};
+use access_tokens_net::accept::ConnectionLimits;
+use access_tokens_net::connections::{Connection, GOAWAY, Http2Limits, connections};
 use access_tokens_net::handshake::{HANDSHAKE_TIMEOUT, PREFACE};
 use access_tokens_net::port::Port;
 use access_tokens_net::signals::StopSignal;
@@ -54,15 +55,17 @@ async fn listen_to(
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
     static NEVER: LazyLock<watch::Sender<bool>> = LazyLock::new(|| watch::Sender::new(false));
-    let bounds = Bounds {
-        max_connections: 10,
-        anonymous_per_address: 10,
+    let limits = Http2Limits {
+        connections: ConnectionLimits {
+            max_connections: 10,
+            anonymous_per_address: 10,
+            trusted_proxies: trusted_proxies.into(),
+        },
         age,
         idle,
         stop: StopSignal::by(NEVER.subscribe()),
-        trusted_proxies: trusted_proxies.into(),
     };
-    (Box::pin(connections(Port::plain(listener), bounds)), address)
+    (Box::pin(connections(Port::plain(listener), limits)), address)
 }
 
 async fn connected(address: SocketAddr, words: &[u8]) -> TcpStream {

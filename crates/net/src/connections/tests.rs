@@ -17,15 +17,17 @@ async fn listen() -> (impl Connections<Item = io::Result<Connection>> + Send + U
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
     static NEVER: LazyLock<watch::Sender<bool>> = LazyLock::new(|| watch::Sender::new(false));
-    let bounds = Bounds {
-        max_connections: 10,
-        anonymous_per_address: 10,
+    let limits = Http2Limits {
+        connections: ConnectionLimits {
+            max_connections: 10,
+            anonymous_per_address: 10,
+            trusted_proxies: Arc::default(),
+        },
         age: HANDSHAKE_TIMEOUT * 1_000,
         idle: HANDSHAKE_TIMEOUT,
         stop: StopSignal::by(NEVER.subscribe()),
-        trusted_proxies: Arc::default(),
     };
-    (Box::pin(connections(Port::plain(listener), bounds)), address)
+    (Box::pin(connections(Port::plain(listener), limits)), address)
 }
 
 #[tokio::test]

@@ -15,7 +15,8 @@ use access_tokens_grpc::server::{CallRouter, in_process, routers};
 use access_tokens_grpc::{App, Limits};
 use access_tokens_grpc::{Health, Readiness};
 use access_tokens_host::{SystemClock, SystemRandom};
-use access_tokens_net::connections::{Bounds, Connection, connections, split_by_stream_limit};
+use access_tokens_net::accept::ConnectionLimits;
+use access_tokens_net::connections::{Connection, Http2Limits, connections, split_by_stream_limit};
 use access_tokens_net::port::{Port, PortNames};
 use access_tokens_net::signals::StopSignal;
 use access_tokens_secrets::{KeyProvider, KeyRing, KeyedSecrets};
@@ -108,7 +109,7 @@ pub async fn serve(
         anonymous_calls_per_address: settings.grpc.anonymous_calls_per_address,
         connection_age: settings.grpc.connection_age(),
     };
-    let incoming = connections(port, bounds(&settings.grpc, &stop));
+    let incoming = connections(port, http2_limits(&settings.grpc, &stop));
     front.open(in_process(Arc::clone(&app), &health, limits));
     let mut server =
         tokio::spawn(answer(routers(app, &health, limits, settings.grpc.reflection), incoming, stop.clone()));
@@ -187,8 +188,8 @@ async fn database(
     front.start();
     let (done, ended) = tokio::sync::oneshot::channel::<()>();
     let waiting = {
-        let (port, bounds) = (port.clone(), bounds(&settings.grpc, stop));
-        tokio::spawn(starting::serve(port, bounds, async { drop(ended.await) }))
+        let (port, limits) = (port.clone(), http2_limits(&settings.grpc, stop));
+        tokio::spawn(starting::serve(port, limits, async { drop(ended.await) }))
     };
     let connected = tokio::select! {
         connected = connecting => connected.map(Some),
@@ -254,15 +255,13 @@ async fn connect_patiently(settings: &Settings, health: &Health) -> anyhow::Resu
 }
 
 /// What connections of the gRPC port are allowed.
-pub(super) fn bounds(settings: &GrpcSettings, stop: &StopSignal) -> Bounds {
-    Bounds {
+pub(super) fn http2_limits(settings: &GrpcSettings, stop: &StopSignal) -> Http2Limits {
+    let connections = ConnectionLimits {
         max_connections: settings.connections,
         anonymous_per_address: settings.anonymous_connections_per_address,
-        age: settings.connection_age(),
-        idle: settings.idle(),
-        stop: stop.clone(),
         trusted_proxies: settings.trusted_proxies.as_slice().into(),
-    }
+    };
+    Http2Limits { connections, age: settings.connection_age(), idle: settings.idle(), stop: stop.clone() }
 }
 
 /// The services on their ports.

@@ -10,7 +10,7 @@ use access_tokens_domain::{Error, Reason};
 use access_tokens_grpc::layer::OccupyLayer;
 use access_tokens_grpc::layer::protocol::Violation;
 use access_tokens_grpc::{Health, status};
-use access_tokens_net::connections::{Bounds, connections};
+use access_tokens_net::connections::{Http2Limits, connections};
 use access_tokens_net::port::Port;
 use http::{Request, Response};
 use tonic::body::Body;
@@ -22,12 +22,12 @@ use tower::{Service, ServiceExt};
 const HEALTH: &str = "/grpc.health.v1.Health/";
 
 /// Serves health, and refuses everything else with DATABASE_UNAVAILABLE, until `stop`.
-pub(super) async fn serve(port: Port, bounds: Bounds, stop: impl Future<Output = ()>) {
+pub(super) async fn serve(port: Port, limits: Http2Limits, stop: impl Future<Output = ()>) {
     let server = Server::builder()
         .layer(OccupyLayer)
         .layer(layer_fn(|inner| OnlyHealth { inner }))
         .add_service(Health::new().service())
-        .serve_with_incoming_shutdown(connections(port, bounds), stop);
+        .serve_with_incoming_shutdown(connections(port, limits), stop);
     if let Err(error) = server.await {
         tracing::warn!(%error, "connections were cut while starting");
     }
@@ -84,7 +84,7 @@ mod tests {
 
     use super::*;
     use crate::config::Loaded;
-    use crate::process::serve::bounds;
+    use crate::process::serve::http2_limits;
     use access_tokens_net::signals::StopSignal;
 
     #[tokio::test]
@@ -93,8 +93,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let asked = watch::Sender::new(false);
-        let bounds = bounds(&settings.grpc, &StopSignal::by(asked.subscribe()));
-        tokio::spawn(serve(Port::plain(listener), bounds, pending()));
+        let limits = http2_limits(&settings.grpc, &StopSignal::by(asked.subscribe()));
+        tokio::spawn(serve(Port::plain(listener), limits, pending()));
 
         let mut client = HealthClient::new(Endpoint::from_shared(url).expect("a URL").connect_lazy());
         let (no, yes) = (ServingStatus::NotServing, ServingStatus::Serving);

@@ -48,7 +48,7 @@ async fn those_who_come_while_many_are_there_may_have_fewer_calls_at_a_time() {
     let address = listener.local_addr().expect("an address");
     let asked = watch::Sender::new(false);
     let stop = StopSignal::by(asked.subscribe());
-    let incoming = connections(Port::plain(listener), bounds(&settings.grpc, &stop));
+    let incoming = connections(Port::plain(listener), http2_limits(&settings.grpc, &stop));
     let server = tokio::spawn(answer(routers(app, &health, Limits::default(), true), incoming, stop));
 
     let mut open = Vec::new();
