@@ -533,7 +533,7 @@ async fn a_certificate_stands_for_the_user_that_is_named() {
     world.store.users.lock().expect("lock").remove("bob");
     tokio::time::advance(Duration::from_secs(1)).await;
     for gone in [bob, user("OTHER", "anna"), user("DEMO", "nobody")] {
-        let error = world.sessions.authenticate_certificate(&gone).await.expect_err("nobody");
+        let error = world.sessions.authenticate_certificate(&gone).await.expect_err("no user");
         assert_eq!(error.reason(), Reason::InvalidToken);
     }
 }

@@ -140,7 +140,7 @@ impl Acceptor {
         loop {
             self.make_room();
             if let Ok(permit) = timeout(EVICTION_TIMEOUT, Arc::clone(&self.permits).acquire_owned()).await {
-                return permit.expect("nobody closes the semaphore");
+                return permit.expect("the semaphore is never closed");
             }
         }
     }

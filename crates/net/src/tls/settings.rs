@@ -82,13 +82,13 @@ impl TlsSettings {
         let mut found = pair(section, self.certificate.is_some(), self.key.is_some());
         let mut add = |name: &str, what: &str| found.push((format!("{section}.{name}"), what.to_owned()));
         if self.client_ca.is_some() && self.certificate.is_none() {
-            add("client_ca", &format!("needs {section}.certificate: clients show theirs within TLS only"));
+            add("client_ca", &format!("needs {section}.certificate: clients present theirs only within TLS"));
         }
         if self.client_auth == ClientAuth::Required && self.client_ca.is_none() {
             add("client_auth", &format!("needs {section}.client_ca: without it clients are not asked"));
         }
         if !self.identities.is_empty() && self.client_ca.is_none() {
-            add("identities", &format!("needs {section}.client_ca: without it nobody shows a certificate"));
+            add("identities", &format!("needs {section}.client_ca: without it no client presents a certificate"));
         }
         let empty = |one: &IdentitySettings| {
             let subject = one.subject.strip_prefix("CN=").unwrap_or(&one.subject);

@@ -189,7 +189,7 @@ fn a_hash_states_the_strength_and_is_bound_to_it() {
         let stored = codes.hash(&secret, strength, *b"0123456789abcdef", &mut Memory::default()).expect("hashed");
         assert_eq!(Strength::of_hash(&stored), strength, "{}", stored.as_stored());
         assert!(codes.accepts(&stored));
-        assert_eq!(verdict(&codes, code, stored.as_stored()), Verdict::Right, "it is not hashed anew for ever");
+        assert_eq!(verdict(&codes, code, stored.as_stored()), Verdict::Right, "it is not hashed again at each use");
         let other = stored.as_stored().replace("data=len", "data=cmn");
         if other != stored.as_stored() {
             assert_eq!(verdict(&codes, code, &other), Verdict::Wrong);

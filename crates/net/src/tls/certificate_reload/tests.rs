@@ -113,7 +113,7 @@ async fn a_new_pair_is_used_and_a_bad_one_is_reported_once() {
     assert!(matches!(reloader.look(), Some(WatchEvent::Loaded(()))));
     assert_eq!(shown(&tls).await, third.der);
     drop(tls);
-    assert!(reloader.look().is_none(), "nobody listens any more");
+    assert!(reloader.look().is_none(), "no listener uses it any more");
 }
 
 #[tokio::test]
