@@ -10,6 +10,7 @@
 //!
 //! The log has its own spans, which are not exported, with the same trace id.
 
+mod grpc_code;
 pub mod http;
 mod level;
 mod log;

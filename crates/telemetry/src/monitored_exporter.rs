@@ -15,7 +15,7 @@ use opentelemetry_sdk::metrics::data::ResourceMetrics;
 use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 
-use super::rpc::CODE_NAMES;
+use super::grpc_code::CODE_NAMES;
 
 /// Maximum size of the spans of one export, in bytes. It is half of the limit of collectors: the size is estimated, and
 /// the resource is added.

@@ -10,6 +10,7 @@ use tower::Service;
 use tracing::{Instrument, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
+use super::grpc_code::code_name;
 use super::{SPANS, trace_context};
 
 /// Returns the span of a call that this process answers. `method` is a path of the contract or `unknown`. The span is
@@ -28,9 +29,9 @@ pub fn record_answer(span: &Span, code: Code, fault: bool) {
     if span.is_disabled() {
         return;
     }
-    span.set_attribute("rpc.response.status_code", name(code));
+    span.set_attribute("rpc.response.status_code", code_name(code));
     if fault {
-        span.set_attribute("error.type", name(code));
+        span.set_attribute("error.type", code_name(code));
         span.set_status(SpanStatus::error(""));
     }
 }
@@ -101,29 +102,4 @@ fn describe(span: &Span, method: &'static str) {
 /// Returns the code of an answer. An answer with data carries its code behind the data, where a unary call has only OK.
 pub fn code<B>(response: &Response<B>) -> Code {
     response.headers().get(Status::GRPC_STATUS).map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()))
-}
-
-/// Names of the codes as the contract of gRPC writes them, by number.
-pub(super) const CODE_NAMES: [&str; 17] = [
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-];
-
-fn name(code: Code) -> &'static str {
-    CODE_NAMES[code as usize]
 }
