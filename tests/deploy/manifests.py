@@ -151,7 +151,7 @@ class Manifests:
         self.require(rolling["maxUnavailable"] == 0, "a roll-out takes a replica before there is another one")
         at_most = scaler["spec"]["maxReplicas"] + rolling["maxSurge"]
         settings = pods.settings(self, deployment)
-        needed = at_most * (int(settings["database.connections"]) + BESIDES) + RESERVE
+        needed = at_most * (int(settings["database.max_connections"]) + BESIDES) + RESERVE
         there = int(cluster["postgresql"]["parameters"]["max_connections"])
         self.require(needed <= there, f"{at_most} replicas want {needed} connections of {there}")
         synchronous = cluster["postgresql"].get("synchronous", {})

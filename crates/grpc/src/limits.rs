@@ -6,11 +6,11 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Most calls at a time, of all connections together. Further ones wait for a moment, and are refused with OVERLOADED then.
-    pub calls_at_once: usize,
+    pub max_concurrent_requests: usize,
     /// Most calls without a checked credential at a time. They have permits of their own.
-    pub anonymous_calls_at_once: usize,
+    pub max_anonymous_requests: usize,
     /// Most of those from one client address.
-    pub anonymous_calls_per_address: usize,
+    pub max_anonymous_requests_per_address: usize,
     /// A connection is closed, gracefully, when it is so old: clients spread over new replicas.
     pub connection_age: Duration,
 }
@@ -18,9 +18,9 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            calls_at_once: 512,
-            anonymous_calls_at_once: 128,
-            anonymous_calls_per_address: 16,
+            max_concurrent_requests: 512,
+            max_anonymous_requests: 128,
+            max_anonymous_requests_per_address: 16,
             connection_age: Duration::from_secs(30 * 60),
         }
     }

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use crate::processes::{BINARY, add_user};
 use crate::unwritable::wait_until;
 
-const BY_HAND: [&str; 5] = ["serve", "--set", "database.migrate_at_start=false", "--set", "database.connections=4"];
+const BY_HAND: [&str; 5] = ["serve", "--set", "database.migrate_at_start=false", "--set", "database.max_connections=4"];
 
 /// Starts a cluster, and returns a migrated installation with a user.
 fn migrated_cluster(directory: &TempDir) -> (Cluster, Installation) {

@@ -25,7 +25,7 @@ const SERVE: &[&str] = &[
     "--set",
     "database.statement_timeout_ms=30000",
     "--set",
-    "grpc.connection_age_seconds=604800",
+    "grpc.max_connection_age_seconds=604800",
 ];
 
 /// Returns a number from an environment variable, or the default.

@@ -169,7 +169,7 @@ async fn large_headers_of_one_client_cost_no_other_client_a_call() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_end_by_age_cost_no_call() {
-    let deployment = block_in_place(|| Deployment::start(&["--set", "grpc.connection_age_seconds=1"]));
+    let deployment = block_in_place(|| Deployment::start(&["--set", "grpc.max_connection_age_seconds=1"]));
     let session = deployment.session().await;
     let address = deployment.gateway.http_address();
     let (failed, made) = honest(address, &session, 32, calls(500), Duration::from_secs(5)).await;

@@ -105,8 +105,8 @@ impl Admit {
             PoolLimits { permits, per_party, waiting, waiting_per_party: waiting, waiting_bytes }
         };
         let pool = |permits, per_party, waiting_bytes| PermitPool::new(bounds(permits, per_party, waiting_bytes));
-        let (all, anonymous) = (limits.calls_at_once, limits.anonymous_calls_at_once);
-        let per_address = limits.anonymous_calls_per_address;
+        let (all, anonymous) = (limits.max_concurrent_requests, limits.max_anonymous_requests);
+        let per_address = limits.max_anonymous_requests_per_address;
         let streams = (all / CALLS_PER_STREAM).max(1);
         let shared = Shared {
             sessions,

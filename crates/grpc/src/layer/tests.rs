@@ -76,7 +76,7 @@ impl Authenticate for Gate {
 
 /// Permits for this number of calls.
 fn at_once(calls: usize) -> Limits {
-    Limits { calls_at_once: calls, anonymous_calls_at_once: calls, ..Limits::default() }
+    Limits { max_concurrent_requests: calls, max_anonymous_requests: calls, ..Limits::default() }
 }
 
 fn layers() -> CallLayers {

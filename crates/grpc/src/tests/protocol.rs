@@ -254,7 +254,7 @@ async fn every_error_says_why() {
 #[tokio::test]
 async fn a_deadline_that_passes_anywhere_says_why() {
     let world = World::new().await;
-    let limits = Limits { anonymous_calls_at_once: 1, anonymous_calls_per_address: 1, ..Limits::default() };
+    let limits = Limits { max_anonymous_requests: 1, max_anonymous_requests_per_address: 1, ..Limits::default() };
     let client = Client::connect(&world, limits).await;
     let login = || {
         framed(&v1::LoginRequest {

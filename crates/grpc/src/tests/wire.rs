@@ -188,7 +188,7 @@ async fn calls_that_nobody_waits_for_leave_nothing_behind() {
 async fn a_full_service_says_so() {
     let world = World::new().await;
     let client = AuthenticationServiceClient::new(
-        channel(&world, Limits { anonymous_calls_at_once: 1, ..Limits::default() }).await,
+        channel(&world, Limits { max_anonymous_requests: 1, ..Limits::default() }).await,
     );
     // More than can be hashed while somebody waits.
     let calls = (0..400).map(|_| {

@@ -15,6 +15,9 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(loaded: &Loaded, arguments: &Arguments) -> anyhow::Result<()> {
+    for warning in loaded.warnings() {
+        eprintln!("warning: {}: {}", warning.message, warning.cure);
+    }
     Ok(say(&if arguments.markdown { reference() } else { loaded.describe() })?)
 }
 

@@ -114,6 +114,12 @@ async fn execute(command: Command, loaded: Loaded) -> anyhow::Result<ExitCode> {
         settings.log.level = "warn".to_owned();
     }
     telemetry::start(&settings.log, &settings.telemetry, exporting(&command))?;
+    // `check-config` and `doctor` show these warnings themselves.
+    if !matches!(command, Command::CheckConfig(_) | Command::Doctor(_)) {
+        for warning in loaded.warnings() {
+            tracing::warn!("{}: {}", warning.message, warning.cure);
+        }
+    }
     match command {
         Command::Serve(arguments) => serve::run(settings, arguments).await?,
         Command::Gateway(arguments) => {

@@ -112,27 +112,32 @@ impl Settings {
         let (database, grpc, sessions) = (&self.database, &self.grpc, &self.sessions);
         problems.range("sessions.logins_per_second", sessions.logins_per_second.into(), 0, 100_000);
         problems.range("sessions.login_burst", sessions.login_burst.into(), 1, 1_000_000);
-        problems.range("database.connections", database.connections.into(), 2, 100);
+        problems.range("database.max_connections", database.max_connections.into(), 2, 100);
         problems.range("database.sqlite_readers", database.sqlite_readers.into(), 1, 100);
         problems.range("database.acquire_timeout_ms", database.acquire_timeout_ms, 1, 60_000);
         problems.range("database.statement_timeout_ms", database.statement_timeout_ms, 1, 600_000);
         problems.range("database.replica_max_lag_ms", database.replica_max_lag_ms, 200, 60_000);
         problems.range("database.lock_timeout_ms", database.lock_timeout_ms, 1, 600_000);
-        problems.range("grpc.calls_at_once", grpc.calls_at_once as u64, 1, 100_000);
-        problems.range("grpc.anonymous_calls_at_once", grpc.anonymous_calls_at_once as u64, 1, 100_000);
-        problems.range("grpc.anonymous_calls_per_address", grpc.anonymous_calls_per_address as u64, 1, 100_000);
-        problems.range("grpc.connections", grpc.connections as u64, 1, 1_000_000);
-        problems.range("grpc.connection_age_seconds", grpc.connection_age_seconds, 1, 604_800);
+        problems.range("grpc.max_concurrent_requests", grpc.max_concurrent_requests as u64, 1, 100_000);
+        problems.range("grpc.max_anonymous_requests", grpc.max_anonymous_requests as u64, 1, 100_000);
+        problems.range(
+            "grpc.max_anonymous_requests_per_address",
+            grpc.max_anonymous_requests_per_address as u64,
+            1,
+            100_000,
+        );
+        problems.range("grpc.max_connections", grpc.max_connections as u64, 1, 1_000_000);
+        problems.range("grpc.max_connection_age_seconds", grpc.max_connection_age_seconds, 1, 604_800);
         problems.range("grpc.idle_seconds", grpc.idle_seconds, 1, 604_800);
-        let strangers = grpc.anonymous_connections_per_address as u64;
-        problems.range("grpc.anonymous_connections_per_address", strangers, 1, 1_000_000);
-        problems.range("http.connections", self.http.connections as u64, 1, 1_000_000);
-        let strangers = self.http.anonymous_connections_per_address as u64;
-        problems.range("http.anonymous_connections_per_address", strangers, 1, 1_000_000);
+        let strangers = grpc.max_anonymous_connections_per_address as u64;
+        problems.range("grpc.max_anonymous_connections_per_address", strangers, 1, 1_000_000);
+        problems.range("http.max_connections", self.http.max_connections as u64, 1, 1_000_000);
+        let strangers = self.http.max_anonymous_connections_per_address as u64;
+        problems.range("http.max_anonymous_connections_per_address", strangers, 1, 1_000_000);
         problems.range("process.workers", self.process.workers as u64, 0, 1_024);
         problems.range("gateway.timeout_ms", self.gateway.timeout_ms, 1, 600_000);
         problems.range("notifications.timeout_seconds", self.notifications.timeout_seconds, 1, 60);
-        problems.range("notifications.queue", self.notifications.queue as u64, 1, 100_000);
+        problems.range("notifications.queue_size", self.notifications.queue_size as u64, 1, 100_000);
     }
 
     fn files(&self, problems: &mut Problems) {

@@ -117,7 +117,7 @@ mod tests {
             assert!(!shown(key, &number).contains("4711"), "{key}");
         }
         assert_eq!(
-            (shown(RING, &Value::from("")).as_str(), shown("http.connections", &number).as_str()),
+            (shown(RING, &Value::from("")).as_str(), shown("http.max_connections", &number).as_str()),
             ("\"\"", "4711471147")
         );
     }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use access_tokens_host::files::{self, Access};
 use config::{Config, File, FileFormat, Map, Source, Value, ValueKind};
 
+use super::aliases::{ALIASES, Alias, Warning};
 use super::hashing::MEMORY;
 use super::variables::{PREFIX, variable};
 use super::{DEFAULTS, Settings, strays};
@@ -18,9 +19,6 @@ pub const ENVIRONMENT_FILE: &str = "ACCESS_TOKENS_CONFIG";
 /// Variables of OpenTelemetry that mean one of ours. What is ours counts before them.
 const STANDARD: [(&str, &str); 2] =
     [("OTEL_EXPORTER_OTLP_ENDPOINT", "telemetry.endpoint"), ("OTEL_SERVICE_NAME", "telemetry.service_name")];
-
-/// Old names of settings, each with the name that it has now.
-const ALIASES: [(&str, &str); 1] = [("gateway.time_zone", "time_zone")];
 
 /// What follows the key in a variable whose value is the name of a file that holds the setting.
 const IN_FILE: &str = "_file";
@@ -71,6 +69,7 @@ pub struct Loaded {
     /// As types.
     pub settings: Settings,
     pub(super) values: BTreeMap<String, (Value, Origin)>,
+    warnings: Vec<Warning>,
 }
 
 impl fmt::Debug for Loaded {
@@ -132,6 +131,11 @@ impl Loaded {
         if problems.is_empty() { Ok(self) } else { Err(ConfigError(problems)) }
     }
 
+    /// Returns a warning for each setting that is given under its old name.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+
     /// Returns whether a setting has its default because nothing sets it.
     pub(crate) fn is_default(&self, key: &str) -> bool {
         matches!(self.values.get(key), Some((_, Origin::Default)))
@@ -143,21 +147,19 @@ struct Layers {
     /// Values that were given under an old name.
     aliases: BTreeMap<&'static str, (Value, Origin)>,
     problems: Vec<String>,
+    warnings: Vec<Warning>,
 }
 
 impl Layers {
     fn new() -> Self {
         let defaults = File::from_str(DEFAULTS, FileFormat::Toml).collect().expect("the defaults are TOML");
         let values = flatten(defaults).into_iter().map(|(key, value)| (key, (value, Origin::Default))).collect();
-        Self { values, aliases: BTreeMap::new(), problems: Vec::new() }
+        Self { values, aliases: BTreeMap::new(), problems: Vec::new(), warnings: Vec::new() }
     }
 
     fn lay(&mut self, key: &str, value: Value, origin: Origin) {
-        if let Some((alias, _)) = ALIASES.into_iter().find(|(alias, _)| *alias == key) {
-            self.aliases.insert(alias, (value, origin));
-            return;
-        }
-        match self.values.get_mut(key) {
+        let alias = ALIASES.iter().find(|alias| alias.old == key);
+        match self.values.get_mut(alias.map_or(key, |alias| alias.new)) {
             Some(known) => {
                 // Variables and flags are texts. What is a number by default is one here too, if it can be.
                 let number = match (&known.0.kind, &value.kind) {
@@ -165,7 +167,11 @@ impl Layers {
                     (ValueKind::Float(_), ValueKind::String(text)) => text.parse::<f64>().ok().map(Value::from),
                     _ => None,
                 };
-                *known = (number.unwrap_or(value), origin);
+                let value = number.unwrap_or(value);
+                match alias {
+                    Some(alias) => drop(self.aliases.insert(alias.old, (value, origin))),
+                    None => *known = (value, origin),
+                }
             }
             None => {
                 let section = key.split('.').next().unwrap_or_default();
@@ -253,23 +259,32 @@ impl Layers {
     }
 
     fn is_known(&self, key: &str) -> bool {
-        self.values.contains_key(key) || ALIASES.iter().any(|(alias, _)| *alias == key)
+        self.values.contains_key(key) || ALIASES.iter().any(|alias| alias.old == key)
     }
 
-    /// Puts values that were given under an old name where they belong. A value under both names must be the same.
+    /// Moves values that are given under an old name to the new one. A value under both names is a problem.
     fn resolve_aliases(&mut self) {
-        for (alias, key) in ALIASES {
-            let (Some((value, origin)), Some(own)) = (self.aliases.remove(alias), self.values.get_mut(key)) else {
+        for Alias { old, new, accepts_equal } in &ALIASES {
+            let (Some((value, origin)), Some(own)) = (self.aliases.remove(old), self.values.get_mut(*new)) else {
                 continue;
             };
+            self.warnings.push(Warning {
+                message: format!("{old} ({origin}) is an old name of a setting: a later release refuses it"),
+                cure: match &origin {
+                    Origin::Environment(_) => format!("set {new} ({}) instead", variable(new)),
+                    _ => format!("set {new} instead"),
+                },
+            });
             if own.1 == Origin::Default {
                 *own = (value, origin);
+            } else if !accepts_equal {
+                let both = format!("{new} ({}) and its old name {old} ({origin}) are both set: remove {old}", own.1);
+                self.problems.push(both);
             } else if own.0.kind != value.kind {
-                let problem = format!(
-                    "{key} ({}) and its old name {alias} ({origin}) have different values: set one of them",
+                self.problems.push(format!(
+                    "{new} ({}) and its old name {old} ({origin}) have different values: set one of them",
                     own.1
-                );
-                self.problems.push(problem);
+                ));
             }
         }
     }
@@ -281,7 +296,7 @@ impl Layers {
             self.problems.push(format!("{key} ({}) {what}", self.origin(&key)));
         }
         if self.problems.is_empty() {
-            return Ok(Loaded { settings, values: self.values });
+            return Ok(Loaded { settings, values: self.values, warnings: self.warnings });
         }
         Err(ConfigError(self.problems))
     }

@@ -2,6 +2,7 @@
 //!
 //! `default.toml` is both the defaults and their documentation. What it does not name does not exist.
 
+mod aliases;
 mod checks;
 mod defaults;
 mod describe;
@@ -18,6 +19,7 @@ mod tests;
 mod variables;
 mod weakness;
 
+pub use aliases::Warning;
 pub use defaults::DEFAULTS;
 pub use hashing::{HashingSettings, Memory};
 pub use layers::{ConfigError, ENVIRONMENT_FILE, Loaded, Origin};

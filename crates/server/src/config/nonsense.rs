@@ -202,7 +202,7 @@ fn what_is_accepted_all_the_same_has_a_reason() {
 
 #[test]
 fn all_problems_are_told_at_once() {
-    let flags = ["grpc.listen=x", "log.level=loud", "gateway.release=R99", "database.connections=1", "nonsense=1"];
+    let flags = ["grpc.listen=x", "log.level=loud", "gateway.release=R99", "database.max_connections=1", "nonsense=1"];
     let flags: Vec<_> = flags.iter().map(|flag| (*flag).to_owned()).collect();
     let error = Loaded::load(None, [], &flags).expect_err("five problems");
     let named = |name: &str| error.problems().iter().filter(|one| one.starts_with(name)).count();
@@ -210,7 +210,7 @@ fn all_problems_are_told_at_once() {
         "grpc.listen (--set)",
         "log.level (--set)",
         "gateway.release (--set)",
-        "database.connections (--set)",
+        "database.max_connections (--set)",
         "nonsense (--set)",
     ] {
         assert_eq!(named(name), 1, "{name}: {error}");

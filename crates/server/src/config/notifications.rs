@@ -35,7 +35,7 @@ pub struct NotificationSettings {
     /// Seconds for one try.
     pub timeout_seconds: u64,
     /// Notifications that may wait.
-    pub queue: usize,
+    pub queue_size: usize,
 }
 
 impl NotificationSettings {
@@ -193,7 +193,7 @@ mod tests {
     }
 
     fn problems(webhook: &str, secret: &str, allowed: &str) -> Vec<(&'static str, String)> {
-        let settings = json!({"webhook": webhook, "secret": secret, "timeout_seconds": 1, "queue": 1});
+        let settings = json!({"webhook": webhook, "secret": secret, "timeout_seconds": 1, "queue_size": 1});
         let settings: NotificationSettings = serde_json::from_value(settings).expect("settings");
         settings.problems(&serde_json::from_value(json!({"allowed_networks": allowed})).expect("settings"))
     }

@@ -66,7 +66,7 @@ pub struct DatabaseSettings {
     /// Does `serve` bring a PostgreSQL schema up to date?
     pub migrate_at_start: bool,
     /// PostgreSQL connections.
-    pub connections: u32,
+    pub max_connections: u32,
     /// SQLite connections that read.
     pub sqlite_readers: u32,
     /// Milliseconds to wait for a connection.
@@ -93,17 +93,17 @@ pub struct GrpcSettings {
     /// What connections are encrypted with.
     pub tls: TlsSettings,
     /// Calls at once.
-    pub calls_at_once: usize,
+    pub max_concurrent_requests: usize,
     /// Calls without a checked credential at once.
-    pub anonymous_calls_at_once: usize,
+    pub max_anonymous_requests: usize,
     /// Those from one client address.
-    pub anonymous_calls_per_address: usize,
+    pub max_anonymous_requests_per_address: usize,
     /// Connections at once.
-    pub connections: usize,
+    pub max_connections: usize,
     /// Connections from one address without an authenticated call.
-    pub anonymous_connections_per_address: usize,
+    pub max_anonymous_connections_per_address: usize,
     /// Seconds after which a connection is closed.
-    pub connection_age_seconds: u64,
+    pub max_connection_age_seconds: u64,
     /// Seconds without a call after which a connection is closed.
     pub idle_seconds: u64,
     /// Peers whose forwarded addresses count.
@@ -125,9 +125,9 @@ pub struct HttpSettings {
     /// What connections are encrypted with.
     pub tls: TlsSettings,
     /// Connections at once.
-    pub connections: usize,
+    pub max_connections: usize,
     /// Connections from one address without an authenticated call.
-    pub anonymous_connections_per_address: usize,
+    pub max_anonymous_connections_per_address: usize,
     /// Whether the page at `/docs` and its `/openapi.json` are served.
     pub docs: bool,
 }
@@ -232,7 +232,7 @@ impl DatabaseSettings {
     /// The same for the storage.
     pub fn options(&self) -> DatabaseOptions {
         DatabaseOptions {
-            postgres_connections: self.connections,
+            postgres_connections: self.max_connections,
             sqlite_readers: self.sqlite_readers,
             acquire_timeout: Duration::from_millis(self.acquire_timeout_ms),
             statement_timeout: Duration::from_millis(self.statement_timeout_ms),
@@ -249,7 +249,7 @@ impl DatabaseSettings {
 impl GrpcSettings {
     /// How long a connection may live.
     pub fn connection_age(&self) -> Duration {
-        Duration::from_secs(self.connection_age_seconds)
+        Duration::from_secs(self.max_connection_age_seconds)
     }
 
     /// How long a connection may do without a call.

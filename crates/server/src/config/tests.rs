@@ -55,16 +55,21 @@ fn every_default_is_documented() {
 
 #[test]
 fn later_layers_beat_earlier_ones() {
-    let file = "[grpc]\nlisten = \"1.1.1.1:1\"\ncalls_at_once = 1\nconnections = 1\n[log]\nformat = \"json\"";
-    let environment = [("ACCESS_TOKENS__GRPC__CALLS_AT_ONCE", "2"), ("ACCESS_TOKENS__GRPC__CONNECTIONS", "2")];
-    let loaded = load(Some(file), &environment, &["grpc.connections=3"]).expect("valid");
+    let file =
+        "[grpc]\nlisten = \"1.1.1.1:1\"\nmax_concurrent_requests = 1\nmax_connections = 1\n[log]\nformat = \"json\"";
+    let environment =
+        [("ACCESS_TOKENS__GRPC__MAX_CONCURRENT_REQUESTS", "2"), ("ACCESS_TOKENS__GRPC__MAX_CONNECTIONS", "2")];
+    let loaded = load(Some(file), &environment, &["grpc.max_connections=3"]).expect("valid");
     let grpc = &loaded.settings.grpc;
-    assert_eq!((grpc.listen.to_string().as_str(), grpc.calls_at_once, grpc.connections), ("1.1.1.1:1", 2, 3));
+    assert_eq!(
+        (grpc.listen.to_string().as_str(), grpc.max_concurrent_requests, grpc.max_connections),
+        ("1.1.1.1:1", 2, 3)
+    );
     assert_eq!(loaded.settings.log.format, LogFormat::Json);
     let shown = loaded.describe();
-    assert!(shown.contains("calls_at_once = 2  # ACCESS_TOKENS__GRPC__CALLS_AT_ONCE"), "{shown}");
-    assert!(shown.contains("connection_age_seconds = 1800  # default"), "{shown}");
-    assert!(shown.contains("connections = 3  # --set"), "{shown}");
+    assert!(shown.contains("max_concurrent_requests = 2  # ACCESS_TOKENS__GRPC__MAX_CONCURRENT_REQUESTS"), "{shown}");
+    assert!(shown.contains("max_connection_age_seconds = 1800  # default"), "{shown}");
+    assert!(shown.contains("max_connections = 3  # --set"), "{shown}");
 }
 
 #[test]
@@ -115,7 +120,7 @@ fn unknown_keys_are_named_all_at_once_with_where_they_come_from() {
     for expected in [
         "grpcc.listen (",
         "log.level.x (",
-        "grpc.lisen (ACCESS_TOKENS__GRPC__LISEN) is not a setting; known are grpc.allow_plain_text, grpc.anonymous_calls_at_once,",
+        "grpc.lisen (ACCESS_TOKENS__GRPC__LISEN) is not a setting; known are grpc.allow_plain_text, grpc.max_anonymous_requests,",
         "grpc (ACCESS_TOKENS__GRPC)",
         "nonsense (--set)",
         "--set takes key=value",
@@ -151,14 +156,14 @@ fn two_listeners_with_one_port_are_both_named() {
 fn wrong_values_are_named_and_not_repeated() {
     for (key, value, what) in [
         ("grpc.listen", "localhost-hunter2", "an address and a port"),
-        ("grpc.calls_at_once", "hunter2", "a whole number"),
-        ("grpc.calls_at_once", "-1", "a whole number"),
-        ("grpc.calls_at_once", "0", "between 1 and"),
-        ("database.connections", "1", "between 2 and 100"),
+        ("grpc.max_concurrent_requests", "hunter2", "a whole number"),
+        ("grpc.max_concurrent_requests", "-1", "a whole number"),
+        ("grpc.max_concurrent_requests", "0", "between 1 and"),
+        ("database.max_connections", "1", "between 2 and 100"),
         ("database.url", "mysql://root:hunter2@host/x", "must begin with sqlite:// or postgres://"),
         ("http.listen", "hunter2", "an address and a port"),
         ("grpc.idle_seconds", "0", "between 1 and"),
-        ("http.connections", "0", "between 1 and"),
+        ("http.max_connections", "0", "between 1 and"),
         ("ops.listen", "hunter2", "an address and a port"),
         ("gateway.release", "hunter2", "a release"),
         ("time_zone", "hunter2", "a time zone"),
@@ -179,7 +184,7 @@ fn wrong_values_are_named_and_not_repeated() {
         ("notifications.secret", "whsec_hunter2", "base64 after whsec_"),
         ("webhooks.allowed_networks", "10.0.0.0/8,hunter2", "networks"),
         ("notifications.timeout_seconds", "0", "between 1 and"),
-        ("notifications.queue", "0", "between 1 and"),
+        ("notifications.queue_size", "0", "between 1 and"),
         ("telemetry.endpoint", "http://hunter2 ", "a URL, such as http://127.0.0.1:4317"),
         ("telemetry.endpoint", "http://u:hunter2@collector", "a URL of http or https with a host and nothing else"),
         ("telemetry.headers", "hunter2", "name=value"),

@@ -32,6 +32,6 @@ pub fn start(
         tracing::warn!(%webhook, "secrets of owners leave this machine over plain http: something must encrypt them");
     }
     let courier = Courier::new(webhook, settings, webhooks, clock, random);
-    let (notifier, deliveries) = WebhookNotifier::start(courier, settings.queue);
+    let (notifier, deliveries) = WebhookNotifier::start(courier, settings.queue_size);
     (Arc::new(notifier), deliveries)
 }

@@ -108,10 +108,10 @@ pub(super) async fn bind(address: SocketAddr, settings: &Settings) -> anyhow::Re
 }
 
 /// The connections that the port of the gateway has.
-pub(super) fn connection_limits(settings: &Settings) -> ConnectionLimits {
-    ConnectionLimits {
-        max_connections: settings.http.connections,
-        anonymous_per_address: settings.http.anonymous_connections_per_address,
+pub(super) fn room(settings: &Settings) -> Room {
+    Room {
+        connections: settings.http.max_connections,
+        strangers_per_address: settings.http.max_anonymous_connections_per_address,
         trusted_proxies: settings.gateway.trusted_proxies.as_slice().into(),
     }
 }

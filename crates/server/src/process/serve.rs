@@ -104,9 +104,9 @@ pub async fn serve(
     };
 
     let limits = Limits {
-        calls_at_once: settings.grpc.calls_at_once,
-        anonymous_calls_at_once: settings.grpc.anonymous_calls_at_once,
-        anonymous_calls_per_address: settings.grpc.anonymous_calls_per_address,
+        max_concurrent_requests: settings.grpc.max_concurrent_requests,
+        max_anonymous_requests: settings.grpc.max_anonymous_requests,
+        max_anonymous_requests_per_address: settings.grpc.max_anonymous_requests_per_address,
         connection_age: settings.grpc.connection_age(),
     };
     let incoming = connections(port, http2_limits(&settings.grpc, &stop));
@@ -255,10 +255,13 @@ async fn connect_patiently(settings: &Settings, health: &Health) -> anyhow::Resu
 }
 
 /// What connections of the gRPC port are allowed.
-pub(super) fn http2_limits(settings: &GrpcSettings, stop: &StopSignal) -> Http2Limits {
-    let connections = ConnectionLimits {
-        max_connections: settings.connections,
-        anonymous_per_address: settings.anonymous_connections_per_address,
+pub(super) fn bounds(settings: &GrpcSettings, stop: &StopSignal) -> Bounds {
+    Bounds {
+        at_once: settings.max_connections,
+        strangers_per_address: settings.max_anonymous_connections_per_address,
+        age: settings.connection_age(),
+        idle: settings.idle(),
+        stop: stop.clone(),
         trusted_proxies: settings.trusted_proxies.as_slice().into(),
     };
     Http2Limits { connections, age: settings.connection_age(), idle: settings.idle(), stop: stop.clone() }

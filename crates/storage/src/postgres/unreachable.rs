@@ -84,7 +84,7 @@ fn from_sqlx(place: &PgConnectOptions, error: &sqlx::Error) -> SetupError {
                 }
                 "42501" => "GRANT CONNECT ON DATABASE name TO role, as the owner of the database",
                 "53300" => {
-                    "end other sessions, lower database.connections of the replicas, or raise max_connections of the server"
+                    "end other sessions, lower database.max_connections of the replicas, or raise max_connections of the server"
                 }
                 "57P01" | "57P02" | "57P03" => "wait until PostgreSQL has started; its log says what it does",
                 _ => "look at the log of PostgreSQL",

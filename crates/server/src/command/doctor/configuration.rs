@@ -19,6 +19,9 @@ pub(super) fn check(loaded: &Loaded, report: &mut Report) {
         _ => (set + 1, all + 1),
     });
     report.well(CHECK, format!("{all} settings, of which {set} are not the default"));
+    for warning in loaded.warnings() {
+        report.warning(CHECK, warning.message.as_str(), warning.cure.as_str());
+    }
     secrets(loaded, report);
     listeners(settings, report);
     let chance = settings.policy.max_guess_chance;

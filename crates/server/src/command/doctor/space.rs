@@ -72,7 +72,7 @@ pub(super) async fn check_connections(database: &Database, settings: &Settings, 
             return report.problem(CHECK, format!("they cannot be counted: {error}"), cure);
         }
     };
-    let connections = settings.database.connections;
+    let connections = settings.database.max_connections;
     let (running, fit) = (room.processes.max(1), room.processes_that_fit(connections));
     let message = format!(
         "PostgreSQL gives this role {} connections, others use {}; a replica takes up to {}: {fit} replicas fit, and {} run now",
@@ -81,7 +81,7 @@ pub(super) async fn check_connections(database: &Database, settings: &Settings, 
         ConnectionCapacity::per_process(connections),
         room.processes
     );
-    let cure = "raise max_connections of the server (or the limit of the role or the database), lower database.connections, or \
+    let cure = "raise max_connections of the server (or the limit of the role or the database), lower database.max_connections, or \
                 run fewer replicas";
     if fit < running {
         report.problem(CHECK, format!("{message}: calls fail when all of them are busy"), cure);

@@ -77,7 +77,7 @@ async fn receive(State(seen): State<Arc<Mutex<Seen>>>, headers: HeaderMap, body:
 }
 
 fn settings(webhook: &str, queue: usize) -> NotificationSettings {
-    let settings = json!({"webhook": webhook, "secret": SHARED, "timeout_seconds": 1, "queue": queue});
+    let settings = json!({"webhook": webhook, "secret": SHARED, "timeout_seconds": 1, "queue_size": queue});
     serde_json::from_value(settings).expect("settings")
 }
 
