@@ -41,7 +41,7 @@ pub(crate) async fn open<E: From<SetupError>>(
     let opening = if options.is_sqlite() { Some(OPENING.lock().await) } else { None };
     if std::mem::take(&mut state().interruptible) {
         let signals = signals().map_err(|error| SetupError::Database(format!("signals cannot be handled: {error}")))?;
-        tokio::spawn(watch(signals));
+        tokio::spawn(close_on_first_signal(signals));
     }
     let database = Arc::new(access_tokens_storage::connect(options).await?);
     // PostgreSQL rolls back what a connection leaves, and there is nothing to wait for.
@@ -54,7 +54,7 @@ pub(crate) async fn open<E: From<SetupError>>(
 }
 
 /// Says that this role may not read which steps of the schema were applied, and the cure. `None`: it may.
-pub(crate) async fn unreadable(database: &Database) -> Option<String> {
+pub(crate) async fn missing_read_rights(database: &Database) -> Option<String> {
     let rights = database.rights().await.ok().flatten().filter(Rights::hide_the_schema)?;
     let grants = "\"PostgreSQL roles\" in docs/operations.md has the grants";
     Some(format!("the role {} may not read the tables of the service: {grants}", rights.role))
@@ -104,10 +104,10 @@ pub(crate) async fn interrupted() -> u8 {
     let Ok((mut interrupt, mut terminate)) = signals() else { return std::future::pending().await };
     let (sender, receiver) = oneshot::channel();
     tokio::spawn(async move {
-        let code = first(&mut interrupt, &mut terminate).await;
+        let code = first_signal(&mut interrupt, &mut terminate).await;
         STOPPING.store(true, Ordering::Relaxed);
         let _ = sender.send(code);
-        let code = first(&mut interrupt, &mut terminate).await;
+        let code = first_signal(&mut interrupt, &mut terminate).await;
         std::process::exit(code.into());
     });
     match receiver.await {
@@ -129,8 +129,8 @@ pub(crate) fn stopped_with(code: u8) {
 
 /// Ends the process at the first signal: the database finishes the transaction that runs and refuses later ones. Does not wait for
 /// the command, which may be blocked in reading its standard input. A second signal ends the process at once.
-async fn watch((mut interrupt, mut terminate): (Signal, Signal)) {
-    let code = first(&mut interrupt, &mut terminate).await;
+async fn close_on_first_signal((mut interrupt, mut terminate): (Signal, Signal)) {
+    let code = first_signal(&mut interrupt, &mut terminate).await;
     state().interruption = Some(code);
     eprintln!("interrupted: what was acknowledged stays, what is under way is finished or undone as a whole");
     tokio::select! {
@@ -138,7 +138,7 @@ async fn watch((mut interrupt, mut terminate): (Signal, Signal)) {
             close_all().await;
             tokio::time::sleep(END_TIMEOUT).await;
         } => {}
-        _ = first(&mut interrupt, &mut terminate) => {}
+        _ = first_signal(&mut interrupt, &mut terminate) => {}
     }
     if let Some(report) = take_report() {
         eprintln!("{report}");
@@ -151,7 +151,7 @@ fn signals() -> std::io::Result<(Signal, Signal)> {
 }
 
 /// Answers the exit code that shells give to a process which the signal has ended.
-async fn first(interrupt: &mut Signal, terminate: &mut Signal) -> u8 {
+async fn first_signal(interrupt: &mut Signal, terminate: &mut Signal) -> u8 {
     tokio::select! {
         _ = interrupt.recv() => 130,
         _ = terminate.recv() => 143,

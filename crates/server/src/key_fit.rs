@@ -11,17 +11,17 @@ use access_tokens_secrets::{KeyRing, KeyedSecrets};
 use access_tokens_storage::Database;
 
 /// Number of verification codes that are read at a time.
-const BATCH: u32 = 500;
+const BATCH_SIZE: u32 = 500;
 
 /// Number of tokens at each end of the table that a start reads.
-const SAMPLE: u32 = 5_000;
+const SAMPLE_SIZE: u32 = 5_000;
 /// Maximum number of verification codes that a start opens at each end: a wrong key shows at the first.
-const OPENED: u32 = 100;
+const MAX_OPENED_CODES: u32 = 100;
 
 /// Whether a ring opens what a database holds. A key is known by its id. That it is the same key shows in verification codes:
 /// of everything that is stored, only they can be opened without the secret itself.
 #[derive(Debug)]
-pub(crate) struct Fit {
+pub(crate) struct KeyRingFit {
     /// What needs keys that are not in the ring, in words.
     missing: Option<String>,
     /// What needs keys that are not in the ring and are accepted as lost, in words.
@@ -31,7 +31,7 @@ pub(crate) struct Fit {
     unreadable: u64,
 }
 
-impl Fit {
+impl KeyRingFit {
     /// Compares the ring with `uses`, and opens verification codes whose key is there: all of them, or at most `most`.
     pub(crate) async fn of(
         database: &Database,
@@ -44,7 +44,7 @@ impl Fit {
         let (mut after, mut read) = (None, 0);
         while most.is_none_or(|most| read < most) {
             // No key has an empty id, so these are all codes.
-            let codes = database.verification_codes("", after.as_ref(), BATCH).await?;
+            let codes = database.verification_codes("", after.as_ref(), BATCH_SIZE).await?;
             let Some((last, _)) = codes.last() else { break };
             after = Some(last.clone());
             read += codes.len() as u64;
@@ -60,7 +60,7 @@ impl Fit {
         if !schema.pending.is_empty() {
             return Ok(None);
         }
-        let (uses, codes) = database.sampled_key_use(SystemClock.now(), SAMPLE, OPENED).await?;
+        let (uses, codes) = database.sampled_key_use(SystemClock.now(), SAMPLE_SIZE, MAX_OPENED_CODES).await?;
         let mut fit = Self::by_id(ring, &uses);
         fit.open(ring, &KeyedSecrets::new(ring, Arc::new(SystemRandom)), &codes);
         Ok(Some(fit))
@@ -88,7 +88,7 @@ impl Fit {
         let mut missing_ids: Vec<_> = missing.iter().map(|(_, key)| (*key).to_owned()).collect();
         missing_ids.sort_unstable();
         missing_ids.dedup();
-        Self { missing: in_words(&missing), lost: in_words(&lost), missing_ids, opened: 0, unreadable: 0 }
+        Self { missing: describe(&missing), lost: describe(&lost), missing_ids, opened: 0, unreadable: 0 }
     }
 
     /// Is everything that was tried opened, and no key missing but those that are accepted as lost?
@@ -113,7 +113,7 @@ impl Fit {
     }
 }
 
-impl fmt::Display for Fit {
+impl fmt::Display for KeyRingFit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.missing, self.opened, self.unreadable) {
             (Some(missing), ..) => write!(f, "keys are missing: {missing} cannot be checked without them"),
@@ -133,12 +133,12 @@ impl fmt::Display for Fit {
 }
 
 /// What a database holds that keys protect, with the ids of the keys. `None`: nothing.
-pub(crate) fn in_words_by_key(uses: &[KeyUse]) -> Option<String> {
+pub(crate) fn describe_by_key(uses: &[KeyUse]) -> Option<String> {
     let needed: Vec<_> = uses.iter().filter_map(|one| Some((one, one.key.as_deref()?))).collect();
-    in_words(&needed)
+    describe(&needed)
 }
 
-fn in_words(needed: &[(&KeyUse, &str)]) -> Option<String> {
+fn describe(needed: &[(&KeyUse, &str)]) -> Option<String> {
     let words: Vec<_> = needed.iter().map(|(one, key)| format!("{}: {} (key {key})", one.what, one.rows)).collect();
     Some(words.join(", ")).filter(|words| !words.is_empty())
 }
@@ -160,22 +160,24 @@ mod tests {
             needed("API keys", Some("x"), 2),
             needed("pass codes", Some("y"), 3),
         ];
-        let fit = Fit::by_id(&ring(&[RING_A, RING_B]), &uses);
+        let fit = KeyRingFit::by_id(&ring(&[RING_A, RING_B]), &uses);
         assert!(fit.is_foreign() && !fit.is_good());
         assert_eq!(fit.missing_ids(), ["x", "y"]);
         assert!(fit.to_string().contains("API keys: 2 (key x), pass codes: 3 (key y)"), "{fit}");
-        let fit =
-            Fit::by_id(&ring(&["# Lost keys, accepted: x, z", RING_A, "# Lost keys, accepted: y", RING_B]), &uses);
+        let fit = KeyRingFit::by_id(
+            &ring(&["# Lost keys, accepted: x, z", RING_A, "# Lost keys, accepted: y", RING_B]),
+            &uses,
+        );
         assert!(fit.is_good() && !fit.is_foreign());
         assert_eq!(fit.lost(), Some("API keys: 2 (key x), pass codes: 3 (key y)"));
-        let fit = Fit::by_id(&ring(&[RING_A]), &uses[..2]);
+        let fit = KeyRingFit::by_id(&ring(&[RING_A]), &uses[..2]);
         assert!(fit.is_foreign() && fit.to_string().contains("passwords: 1 (key b)"), "{fit}");
-        assert_eq!(in_words_by_key(&uses[1..2]), None, "an imported hash needs no key");
+        assert_eq!(describe_by_key(&uses[1..2]), None, "an imported hash needs no key");
     }
 
     #[test]
     fn codes_that_cannot_be_opened_tell_another_ring_unless_others_can() {
-        let fit = |opened, unreadable| Fit { opened, unreadable, ..Fit::by_id(&ring(&[RING_A]), &[]) };
+        let fit = |opened, unreadable| KeyRingFit { opened, unreadable, ..KeyRingFit::by_id(&ring(&[RING_A]), &[]) };
         assert!(fit(0, 1).is_foreign() && !fit(0, 1).is_good());
         assert!(!fit(1, 1).is_foreign() && !fit(1, 1).is_good());
         assert!(!fit(0, 0).is_foreign() && fit(3, 0).is_good());

@@ -10,7 +10,7 @@ use clap::Args;
 use super::copy::{check, other_tools};
 use super::keys::key_ring;
 use super::progress::Progress;
-use super::signature::{self, Signed};
+use super::signature::{self, SignatureFile};
 use crate::config::Settings;
 use crate::databases;
 
@@ -42,19 +42,19 @@ pub(super) async fn run(settings: &Settings, arguments: Arguments) -> anyhow::Re
     let target = &arguments.target;
     let ring = key_ring(settings);
     let progress = Progress::new("copying");
-    let (options, tell) = (settings.database.options(), |done, total| progress.tell(done, total));
+    let (options, tell) = (settings.database.options(), |done, total| progress.update(done, total));
     let copying = async {
         let draft = backup::backup(&options, target, &tell).await?;
-        progress.now("reading the copy");
+        progress.set_message("reading the copy");
         let copy = check(draft.path()).await.context("the copy was thrown away")?;
         let counts = copy.counts.clone();
         copy.close().await;
         let signed = match &ring {
-            Ok(ring) => Some(Signed::write(draft.path(), target, ring)?),
+            Ok(ring) => Some(SignatureFile::write(draft.path(), target, ring)?),
             Err(_) => None,
         };
         draft.publish()?;
-        signed.into_iter().for_each(Signed::keep);
+        signed.into_iter().for_each(SignatureFile::keep);
         anyhow::Ok(counts)
     };
     let counts = tokio::select! {

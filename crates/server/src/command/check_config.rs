@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::output::say;
-use crate::config::{ConfigError, Loaded, meaning, reference};
+use super::output::print;
+use crate::config::{ConfigError, LoadedSettings, meaning, reference};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -14,11 +14,11 @@ pub(super) struct Arguments {
     markdown: bool,
 }
 
-pub(super) fn run(loaded: &Loaded, arguments: &Arguments) -> anyhow::Result<()> {
+pub(super) fn run(loaded: &LoadedSettings, arguments: &Arguments) -> anyhow::Result<()> {
     for warning in loaded.warnings() {
         eprintln!("warning: {}: {}", warning.message, warning.cure);
     }
-    Ok(say(&if arguments.markdown { reference() } else { loaded.describe() })?)
+    Ok(print(&if arguments.markdown { reference() } else { loaded.describe() })?)
 }
 
 /// Shows every problem on a line of its own, each with what its setting means.

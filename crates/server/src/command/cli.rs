@@ -153,7 +153,7 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
-    use crate::command::documented;
+    use crate::command::all_commands;
 
     #[test]
     fn the_command_line_is_consistent_and_documented() {
@@ -217,11 +217,11 @@ mod tests {
 
     #[test]
     fn every_command_has_examples_that_are_understood() {
-        let commands = documented();
+        let commands = all_commands();
         assert!(commands.len() > 15, "{}", commands.len());
         for command in commands {
             let lines = command.examples();
-            assert!(!lines.is_empty(), "{} has no example: {}", command.called, command.help);
+            assert!(!lines.is_empty(), "{} has no example: {}", command.invocation, command.help);
             for line in lines {
                 Cli::try_parse_from(line.split_whitespace()).unwrap_or_else(|error| panic!("{line}: {error}"));
             }

@@ -3,7 +3,7 @@
 use clap::Args;
 use clap_complete::{Shell, generate};
 
-use super::output::say;
+use super::output::print;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -16,5 +16,5 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments, mut cli: clap::Command) -> anyhow::Result<()> {
     let mut script = Vec::new();
     generate(arguments.shell, &mut cli, "access-tokens", &mut script);
-    Ok(say(&String::from_utf8(script)?)?)
+    Ok(print(&String::from_utf8(script)?)?)
 }

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use super::organisation_name;
 use crate::config::{Memory, Settings};
 use crate::databases;
-use crate::key_fit::{Fit, in_words_by_key};
+use crate::key_fit::{KeyRingFit, describe_by_key};
 
 /// The ports, for commands that write to the database.
 pub(super) struct Context {
@@ -30,11 +30,11 @@ pub(super) struct Context {
 }
 
 /// What to do where a key file is missing, and what needs its keys is not known.
-pub(super) const BRING_KEYS_BACK: &str = "bring the file back from its copy (keys.file)";
+pub(super) const RESTORE_KEY_FILE: &str = "bring the file back from its copy (keys.file)";
 
 /// Whether a database holds what keys protect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Needs {
+pub(super) enum KeyNeed {
     /// It was read, and holds nothing of the kind.
     Nothing,
     /// It does not answer.
@@ -55,13 +55,13 @@ pub(super) async fn keys(settings: &Settings) -> anyhow::Result<KeyRing> {
     if !settings.database.is_sqlite() {
         let file = file.display();
         match needs {
-            Needs::Nothing => bail!(
+            KeyNeed::Nothing => bail!(
                 "the key file {file} does not exist, and nothing in the database needs keys: make them with `access-tokens \
                  keys init`, the same for all replicas, and keep a copy in a safe place"
             ),
-            Needs::Unknown => bail!(
+            KeyNeed::Unknown => bail!(
                 "the key file {file} does not exist, and the database does not answer, so that what needs its keys is not \
-                 known: {BRING_KEYS_BACK}. Only for a new installation: `access-tokens keys init`"
+                 known: {RESTORE_KEY_FILE}. Only for a new installation: `access-tokens keys init`"
             ),
         }
     }
@@ -74,38 +74,38 @@ pub(super) async fn keys(settings: &Settings) -> anyhow::Result<KeyRing> {
 
 /// Refuses to do without the keys of a database: everything that is in it, protected by a key, would be lost. A database
 /// that is not there, or does not answer, holds nothing as far as can be told.
-pub(super) async fn refuse_new_keys(settings: &Settings) -> anyhow::Result<Needs> {
+pub(super) async fn refuse_new_keys(settings: &Settings) -> anyhow::Result<KeyNeed> {
     let file = settings.keys.file.display();
-    let database = match look(settings).await {
+    let database = match open_to_inspect(settings).await {
         Ok(Some(database)) => database,
-        Ok(None) => return Ok(Needs::Nothing),
+        Ok(None) => return Ok(KeyNeed::Nothing),
         Err(error) if settings.database.is_sqlite() => {
             return Err(error.context(format!("{file} does not exist, and what needs its keys cannot be read")));
         }
-        Err(_) => return Ok(Needs::Unknown),
+        Err(_) => return Ok(KeyNeed::Unknown),
     };
     let needed = needed_keys(&database).await;
     database.close().await;
-    match in_words_by_key(&needed?) {
+    match describe_by_key(&needed?) {
         Some(needed) => bail!(
             "{file} does not exist, and the database holds what other keys protect: {needed}. Bring the file back from its \
              copy (keys.file). Only where it is lost for ever: `access-tokens keys init --accept-missing-keys`"
         ),
-        None => Ok(Needs::Nothing),
+        None => Ok(KeyNeed::Nothing),
     }
 }
 
 /// What a database holds that keys protect.
 pub(super) async fn needed_keys(database: &Database) -> anyhow::Result<Vec<KeyUse>> {
-    if database.schema().await.map_err(domain)?.applied == 0 {
+    if database.schema().await.map_err(store_to_anyhow)?.applied == 0 {
         return Ok(Vec::new());
     }
-    database.key_use(SystemClock.now()).await.map_err(domain)
+    database.key_use(SystemClock.now()).await.map_err(store_to_anyhow)
 }
 
 /// The ids of the keys that the database of an installation needs. Empty where there is no database, or none that answers.
 pub(super) async fn needed_key_ids(settings: &Settings) -> Vec<String> {
-    let Ok(Some(database)) = look(settings).await else { return Vec::new() };
+    let Ok(Some(database)) = open_to_inspect(settings).await else { return Vec::new() };
     let uses = needed_keys(&database).await.unwrap_or_default();
     database.close().await;
     let mut ids: Vec<_> = uses.into_iter().filter_map(|one| one.key).collect();
@@ -115,13 +115,13 @@ pub(super) async fn needed_key_ids(settings: &Settings) -> Vec<String> {
 }
 
 /// Refuses a ring that is not the one of the database: with it, secrets that are right would be refused, and new ones would be
-/// written that the right ring cannot read. Looks at users, API keys and a part of the tokens ([`Fit::sampled`]).
+/// written that the right ring cannot read. Looks at users, API keys and a part of the tokens ([`KeyRingFit::sampled`]).
 pub(super) async fn refuse_foreign_keys(
     settings: &Settings,
     database: &Database,
     ring: &KeyRing,
 ) -> anyhow::Result<()> {
-    let Some(fit) = Fit::sampled(database, ring).await.map_err(domain)? else { return Ok(()) };
+    let Some(fit) = KeyRingFit::sampled(database, ring).await.map_err(store_to_anyhow)? else { return Ok(()) };
     if !fit.is_foreign() {
         return Ok(());
     }
@@ -165,7 +165,7 @@ pub(super) fn note_lost_keys(settings: &Settings, ids: &[String]) {
 }
 
 /// The database, to look at it with few connections. `None`: there is none yet.
-async fn look(settings: &Settings) -> anyhow::Result<Option<Database>> {
+async fn open_to_inspect(settings: &Settings) -> anyhow::Result<Option<Database>> {
     if let Some(file) = settings.database.sqlite_file()
         && std::fs::metadata(file).map_or(0, |file| file.len()) == 0
     {
@@ -234,7 +234,7 @@ pub(super) async fn database(settings: &Settings) -> anyhow::Result<Arc<Database
 pub(super) async fn require_current(database: &Database) -> anyhow::Result<()> {
     if !database.pending_migrations().await?.is_empty() {
         let outdated = "the schema of the database is not current: run `access-tokens migrate`";
-        bail!(databases::unreadable(database).await.unwrap_or_else(|| outdated.to_owned()));
+        bail!(databases::missing_read_rights(database).await.unwrap_or_else(|| outdated.to_owned()));
     }
     Ok(())
 }
@@ -255,7 +255,7 @@ impl Context {
         Ok(Self { importer, ..context })
     }
 
-    pub(super) fn on(database: Arc<Database>, ring: &KeyRing) -> Self {
+    pub(super) fn with_database(database: Arc<Database>, ring: &KeyRing) -> Self {
         Self::with_limit(database, ring, None)
     }
 
@@ -275,10 +275,10 @@ impl Context {
 
     /// The organisation of a name. The error about an unknown name lists similar ones.
     pub(super) async fn organisation(&self, name: &str) -> anyhow::Result<OrganisationRef> {
-        if let Some(found) = self.database.organisation_by_name(name).await.map_err(domain)? {
+        if let Some(found) = self.database.organisation_by_name(name).await.map_err(store_to_anyhow)? {
             return Ok(found);
         }
-        let known = self.database.organisations().await.map_err(domain)?;
+        let known = self.database.organisations().await.map_err(store_to_anyhow)?;
         let known = known.iter().map(|organisation| organisation.name.as_str());
         Err(anyhow!("{}", organisation_name::unknown(name, known)))
     }
@@ -286,26 +286,26 @@ impl Context {
     /// The organisation of a name, which is created when there is none, and whether it was.
     pub(super) async fn create_organisation(&self, name: &str) -> anyhow::Result<(OrganisationRef, bool)> {
         let fresh = self.new_organisation(name)?;
-        let organisation = self.database.ensure_organisation(&fresh).await.map_err(domain)?;
+        let organisation = self.database.ensure_organisation(&fresh).await.map_err(store_to_anyhow)?;
         let created = organisation.id == fresh.id;
         Ok((organisation, created))
     }
 
     /// The organisation of a name for a check of an import that would create it: nothing is written.
-    pub(super) async fn imagined_organisation(
+    pub(super) async fn organisation_for_check(
         &self,
         name: &str,
         options: Options,
     ) -> anyhow::Result<(OrganisationRef, Run)> {
         let fresh = self.new_organisation(name)?;
-        let (organisation, new) = match self.database.organisation_by_name(name).await.map_err(domain)? {
+        let (organisation, new) = match self.database.organisation_by_name(name).await.map_err(store_to_anyhow)? {
             Some(organisation) => (organisation, None),
             None => {
                 let (id, name) = (fresh.id.clone(), fresh.name.clone());
                 (OrganisationRef { key: OrganisationKey::NONE, id, name }, Some(fresh))
             }
         };
-        let run = Run::long_check(self.database.as_ref(), options, new).map_err(explained)?;
+        let run = Run::long_check(self.database.as_ref(), options, new).map_err(to_anyhow)?;
         Ok((organisation, run))
     }
 
@@ -336,26 +336,26 @@ impl Context {
             }
             user["password"] = Value::from(password);
         }
-        let records = from_value(json!({"user": user})).map_err(explained)?;
+        let records = from_value(json!({"user": user})).map_err(to_anyhow)?;
         let results =
-            self.importer.import(&command_line(organisation), Existing::Overwrite, records).await.map_err(explained)?;
+            self.importer.import(&operator(organisation), Existing::Overwrite, records).await.map_err(to_anyhow)?;
         let result = results.into_iter().next().context("the import answered nothing")?;
-        result.result.map_err(explained)
+        result.result.map_err(to_anyhow)
     }
 
     /// Writes a batch of records.
     pub(super) async fn import(&self, organisation: &OrganisationRef, records: Vec<Record>) -> anyhow::Result<()> {
         for one in
-            self.importer.import(&command_line(organisation), Existing::Overwrite, records).await.map_err(explained)?
+            self.importer.import(&operator(organisation), Existing::Overwrite, records).await.map_err(to_anyhow)?
         {
-            one.result.map_err(explained)?;
+            one.result.map_err(to_anyhow)?;
         }
         Ok(())
     }
 }
 
 /// The caller of a command: whoever may use the keys and the database may do everything, and is no user.
-pub(super) fn command_line(organisation: &OrganisationRef) -> Caller {
+pub(super) fn operator(organisation: &OrganisationRef) -> Caller {
     Caller { organisation: organisation.key, user: None, unit: None, permissions: Permissions::all() }
 }
 
@@ -374,24 +374,24 @@ pub(super) fn with_causes(error: &access_tokens_domain::Error) -> String {
 }
 
 /// Does a driver say that a file of SQLite is damaged?
-pub(super) fn says_damaged(text: &str) -> bool {
+pub(super) fn is_damage_message(text: &str) -> bool {
     ["disk image is malformed", "malformed database schema", "not a database"].iter().any(|sign| text.contains(sign))
 }
 
 /// The cure of a damaged database.
-pub(super) const RESTORE: &str =
+pub(super) const RESTORE_DATABASE: &str =
     "stop the service, keep a copy of all files of the database, and `access-tokens restore --replace` the last backup";
 
 /// A refusal, with its causes, and with the cure of a damaged database.
-pub(super) fn explained(error: access_tokens_domain::Error) -> anyhow::Error {
+pub(super) fn to_anyhow(error: access_tokens_domain::Error) -> anyhow::Error {
     let text = with_causes(&error);
-    if error.reason() == access_tokens_domain::Reason::Internal && says_damaged(&text) {
-        anyhow!("{text}; the database is damaged: {RESTORE}")
+    if error.reason() == access_tokens_domain::Reason::Internal && is_damage_message(&text) {
+        anyhow!("{text}; the database is damaged: {RESTORE_DATABASE}")
     } else {
         anyhow!("{text}")
     }
 }
 
-pub(super) fn domain(error: access_tokens_domain::store::StoreError) -> anyhow::Error {
-    explained(error.into())
+pub(super) fn store_to_anyhow(error: access_tokens_domain::store::StoreError) -> anyhow::Error {
+    to_anyhow(error.into())
 }

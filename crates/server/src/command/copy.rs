@@ -11,15 +11,15 @@ use access_tokens_secrets::KeyRing;
 use access_tokens_storage::{Database, DatabaseOptions, connect_read_only};
 use anyhow::{Context as _, bail, ensure};
 
-use super::context::explained;
-use super::output::say;
-use crate::key_fit::Fit;
+use super::context::to_anyhow;
+use super::output::print;
+use crate::key_fit::KeyRingFit;
 
 /// The exit code where the database is one that has tools of its own.
-const OTHER_TOOLS: u8 = 4;
+const EXIT_OTHER_TOOLS: u8 = 4;
 
 /// A copy that was looked at, and is whole.
-pub(super) struct Checked {
+pub(super) struct CheckedCopy {
     database: Database,
     /// What is in it, in words.
     pub(super) counts: String,
@@ -28,8 +28,8 @@ pub(super) struct Checked {
 }
 
 /// Reads all of a copy, and refuses one that is damaged or not of this service. Changes nothing.
-pub(super) async fn check(file: &Path) -> anyhow::Result<Checked> {
-    let database = connect_read_only(&DatabaseOptions::read_only_file(file)?).await?;
+pub(super) async fn check(file: &Path) -> anyhow::Result<CheckedCopy> {
+    let database = connect_read_only(&DatabaseOptions::to_look_at(file)?).await?;
     let faults = database.faults().await.map_err(stored).context("the copy is damaged")?;
     ensure!(faults.is_empty(), "the copy is damaged: {}", faults.join("; "));
     let schema = database.schema().await.map_err(stored)?;
@@ -42,14 +42,14 @@ pub(super) async fn check(file: &Path) -> anyhow::Result<Checked> {
     ensure!(faults.is_empty(), "its schema is not what access-tokens makes: {}", faults.join("; "));
     let counts = database.counts().await.map_err(stored)?;
     let counts: Vec<_> = counts.iter().map(|(what, rows)| format!("{what}: {rows}")).collect();
-    Ok(Checked { database, counts: counts.join(", "), pending: schema.pending })
+    Ok(CheckedCopy { database, counts: counts.join(", "), pending: schema.pending })
 }
 
-impl Checked {
+impl CheckedCopy {
     /// Whether a ring opens all that is in it.
-    pub(super) async fn fit(&self, ring: &KeyRing) -> anyhow::Result<Fit> {
+    pub(super) async fn fit(&self, ring: &KeyRing) -> anyhow::Result<KeyRingFit> {
         let uses = self.database.key_use(SystemClock.now()).await.map_err(stored)?;
-        Fit::of(&self.database, ring, &uses, None).await.map_err(stored)
+        KeyRingFit::of(&self.database, ring, &uses, None).await.map_err(stored)
     }
 
     /// Lets the file go.
@@ -59,11 +59,11 @@ impl Checked {
 }
 
 fn stored(error: access_tokens_domain::store::StoreError) -> anyhow::Error {
-    explained(Error::from(error))
+    to_anyhow(Error::from(error))
 }
 
 /// Says what to do instead, with the tools of PostgreSQL.
 pub(super) fn other_tools(recipe: &str) -> anyhow::Result<ExitCode> {
-    say(recipe)?;
-    Ok(ExitCode::from(OTHER_TOOLS))
+    print(recipe)?;
+    Ok(ExitCode::from(EXIT_OTHER_TOOLS))
 }

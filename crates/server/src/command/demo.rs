@@ -11,7 +11,7 @@ use access_tokens_domain::store::{AccountStore, OrganisationRef};
 use anyhow::{Context as _, bail};
 use serde_json::json;
 
-use super::context::{Context, domain, explained};
+use super::context::{Context, store_to_anyhow, to_anyhow};
 use crate::config::Settings;
 
 /// Made from the documented examples of the API.
@@ -24,7 +24,7 @@ const UNIT: &str = "1";
 const USER: &str = "demo";
 const PASSWORD: &str = "demo-demo-demo";
 /// The password of releases before the minimum length.
-const FORMER_PASSWORD: &str = "demo";
+const OLD_PASSWORD: &str = "demo";
 
 /// Loads the organisation and its user, unless that was done before: what was changed since stays.
 pub(super) async fn load(context: &Context) -> anyhow::Result<()> {
@@ -35,7 +35,7 @@ pub(super) async fn load(context: &Context) -> anyhow::Result<()> {
     }
     let lines = RECORDS.lines().filter(|line| !line.trim().is_empty());
     let records: Result<Vec<_>, _> = lines.map(import::parse).collect();
-    let records = records.map_err(explained)?.into_iter().flatten().collect();
+    let records = records.map_err(to_anyhow)?.into_iter().flatten().collect();
     context.import(&organisation, records).await.context("the demo organisation")?;
     context
         .save_user(&organisation, USER, Permissions::all(), Some(UNIT), Some(PASSWORD))
@@ -46,19 +46,19 @@ pub(super) async fn load(context: &Context) -> anyhow::Result<()> {
 
 /// The organisation, which is created when there is none.
 async fn organisation(context: &Context) -> anyhow::Result<OrganisationRef> {
-    let known = context.database.organisations().await.map_err(domain)?;
+    let known = context.database.organisations().await.map_err(store_to_anyhow)?;
     if !known.iter().any(|one| one.name == ORGANISATION || one.id == ORGANISATION_ID) {
         let fresh = Organisation::new(ORGANISATION_ID, ORGANISATION);
-        return context.database.ensure_organisation(&fresh).await.map_err(domain);
+        return context.database.ensure_organisation(&fresh).await.map_err(store_to_anyhow);
     }
     // The demo of before may have another name now: then this is another one.
     Ok(context.create_organisation(ORGANISATION).await?.0)
 }
 
 /// Refuses a database whose demo user has a published password, for a server that other machines reach at `open`.
-pub(super) async fn refuse(context: &Context, open: &str) -> anyhow::Result<()> {
+pub(super) async fn refuse_published_password(context: &Context, open: &str) -> anyhow::Result<()> {
     let pending = !context.database.pending_migrations().await?.is_empty();
-    match open_demo(context).await {
+    match find_published_password(context).await {
         Ok(Some(name)) => bail!(
             "the user \"{USER}\" of the organisation {name} has the published password of the demo, and {open} is open to other \
              machines: give it another one with `access-tokens user password --organisation {name} --username {USER} \
@@ -71,11 +71,11 @@ pub(super) async fn refuse(context: &Context, open: &str) -> anyhow::Result<()> 
 }
 
 /// The name of a demo organisation whose user has a published password.
-async fn open_demo(context: &Context) -> anyhow::Result<Option<String>> {
-    let organisations = context.database.organisations().await.map_err(domain)?;
+async fn find_published_password(context: &Context) -> anyhow::Result<Option<String>> {
+    let organisations = context.database.organisations().await.map_err(store_to_anyhow)?;
     for one in organisations.into_iter().filter(|one| one.name == ORGANISATION || one.id == ORGANISATION_ID) {
         let Some(credential) = context.database.credential_by_username(one.key, USER).await? else { continue };
-        for published in [PASSWORD, FORMER_PASSWORD] {
+        for published in [PASSWORD, OLD_PASSWORD] {
             let (work, password) = (HashWork::call(one.key), Secret::new(published));
             let stored = credential.password.clone();
             if stored.is_some() && context.secrets.verify(work, password, stored).await? != Verdict::Wrong {
@@ -92,12 +92,12 @@ async fn renew_password(
     organisation: &OrganisationRef,
     stored: Option<PassCodeHash>,
 ) -> anyhow::Result<()> {
-    let (work, former) = (HashWork::call(organisation.key), Secret::new(FORMER_PASSWORD));
+    let (work, former) = (HashWork::call(organisation.key), Secret::new(OLD_PASSWORD));
     if stored.is_none() || context.secrets.verify(work, former, stored).await? == Verdict::Wrong {
         return Ok(());
     }
     let record = json!({"user": {"username": USER, "password": PASSWORD}});
-    context.import(organisation, import::from_value(record).map_err(explained)?).await.context("the demo user")
+    context.import(organisation, import::from_value(record).map_err(to_anyhow)?).await.context("the demo user")
 }
 
 /// What to do with it.

@@ -37,10 +37,10 @@ pub(super) struct Arguments {
 pub(super) async fn run(settings: Settings, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let (address, state) = if arguments.gateway {
         let address = settings.ops.listen.context("ops.listen is empty: the gateway cannot be asked without it")?;
-        let address = reachable(address);
+        let address = local_address(address);
         (address, timeout(TIMEOUT, gateway_state(address, &settings.ops)).await.unwrap_or(Ok("no answer"))?)
     } else {
-        let address = reachable(settings.grpc.listen);
+        let address = local_address(settings.grpc.listen);
         (address, service_state(channel(address, &settings.grpc)?).await)
     };
     println!("{address} {state}");
@@ -48,8 +48,8 @@ pub(super) async fn run(settings: Settings, arguments: &Arguments) -> anyhow::Re
 }
 
 /// Does a server of this service answer on its port of gRPC, be it ready or not?
-pub(super) async fn lives(settings: &Settings) -> bool {
-    let Ok(channel) = channel(reachable(settings.grpc.listen), &settings.grpc) else { return false };
+pub(super) async fn is_alive(settings: &Settings) -> bool {
+    let Ok(channel) = channel(local_address(settings.grpc.listen), &settings.grpc) else { return false };
     let answer = HealthClient::new(channel).check(HealthCheckRequest { service: ALIVE.to_owned() }).await;
     answer.is_ok_and(|answer| answer.get_ref().status == ServingStatus::Serving as i32)
 }
@@ -81,18 +81,18 @@ async fn gateway_state(address: SocketAddr, ops: &OpsSettings) -> anyhow::Result
 
 /// The way to a server on this machine, which connects with the first call.
 fn channel(address: SocketAddr, settings: &GrpcSettings) -> anyhow::Result<Channel> {
-    let hurried = |endpoint: Endpoint| endpoint.connect_timeout(TIMEOUT).timeout(TIMEOUT);
+    let with_timeouts = |endpoint: Endpoint| endpoint.connect_timeout(TIMEOUT).timeout(TIMEOUT);
     let tls = &settings.tls;
     if tls.certificate.is_none() {
-        return Ok(hurried(Endpoint::from_shared(format!("http://{address}"))?).connect_lazy());
+        return Ok(with_timeouts(Endpoint::from_shared(format!("http://{address}"))?).connect_lazy());
     }
     let url: Uri = format!("https://{address}").parse()?;
     let shown = local::own_certificate(tls);
-    UpstreamConnector::new(&url, Trust::AnyCertificate, &shown, "grpc.tls")?.channel(&url, hurried)
+    Link::new(&url, Trust::Anybody, &shown, "grpc.tls")?.channel(&url, with_timeouts)
 }
 
 /// Where a server that listens on `address` is reached from the same machine.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
+fn local_address(mut address: SocketAddr) -> SocketAddr {
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
         IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
@@ -113,7 +113,7 @@ mod tests {
             ("127.0.0.1:1", "127.0.0.1:1"),
             ("10.0.0.1:1", "10.0.0.1:1"),
         ] {
-            assert_eq!(reachable(listen.parse().expect("an address")).to_string(), asked);
+            assert_eq!(local_address(listen.parse().expect("an address")).to_string(), asked);
         }
     }
 }

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::Args;
 use clap_mangen::{Man, generate_to};
 
-use super::output::say;
+use super::output::print;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -26,7 +26,7 @@ pub(super) fn run(arguments: &Arguments, cli: clap::Command) -> anyhow::Result<(
         None => {
             let mut page = Vec::new();
             Man::new(cli).render(&mut page)?;
-            Ok(say(&String::from_utf8(page)?)?)
+            Ok(print(&String::from_utf8(page)?)?)
         }
     }
 }

@@ -4,6 +4,7 @@ mod api_key;
 mod backup;
 mod check_config;
 mod cli;
+mod command_help;
 mod completions;
 mod context;
 mod convert_hashes;
@@ -16,7 +17,6 @@ mod gateway;
 mod healthcheck;
 mod import;
 mod keys;
-mod list;
 mod man;
 mod migrate;
 mod new_file;
@@ -40,16 +40,16 @@ use tokio::runtime::{Builder, Runtime};
 
 pub use self::cli::Cli;
 use self::cli::{Command, Global};
-use crate::config::Loaded;
+use crate::config::LoadedSettings;
 use crate::databases;
 
 #[doc(hidden)]
-pub use import::pieces as import_pieces;
+pub use command_help::{CommandHelp, all_commands};
 #[doc(hidden)]
-pub use list::{Documented, documented};
+pub use import::pieces as import_pieces;
 
 /// What is left on blocking threads when all is said and done gets so long to finish.
-const LAST_WORDS: Duration = Duration::from_millis(500);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Does what the command line says.
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
@@ -63,14 +63,14 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     }
     let Global { config, set } = cli.global;
     let gateway = matches!(cli.command, Command::Gateway(_));
-    let loaded = Loaded::load(config.as_deref(), std::env::vars_os(), &set)
+    let loaded = LoadedSettings::load(config.as_deref(), std::env::vars_os(), &set)
         .and_then(|loaded| loaded.with_distinct_ports(gateway));
     let loaded = match (loaded, &cli.command) {
         (Err(error), Command::Doctor(arguments)) => return doctor::refused(&error, arguments),
         (Err(error), Command::CheckConfig(_)) => return Ok(check_config::refused(&error)),
         (loaded, _) => loaded?,
     };
-    let runtime = if serves(&cli.command) {
+    let runtime = if is_server(&cli.command) {
         runtime(loaded.settings.process.workers())?
     } else {
         // A signal is answered while the command itself is blocked, such as in reading its standard input.
@@ -97,7 +97,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         let _ = tokio::task::spawn_blocking(telemetry::finish).await;
         result
     });
-    runtime.shutdown_timeout(LAST_WORDS);
+    runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
     result
 }
 
@@ -107,13 +107,13 @@ fn runtime(workers: usize) -> std::io::Result<Runtime> {
     builder.worker_threads(workers).enable_all().build()
 }
 
-async fn execute(command: Command, loaded: Loaded) -> anyhow::Result<ExitCode> {
+async fn execute(command: Command, loaded: LoadedSettings) -> anyhow::Result<ExitCode> {
     let mut settings = loaded.settings.clone();
-    if !serves(&command) {
+    if !is_server(&command) {
         // Other commands answer on standard output; the log is for what goes wrong.
         settings.log.level = "warn".to_owned();
     }
-    telemetry::start(&settings.log, &settings.telemetry, exporting(&command))?;
+    telemetry::start(&settings.log, &settings.telemetry, telemetry_name(&command))?;
     // `check-config` and `doctor` show these warnings themselves.
     if !matches!(command, Command::CheckConfig(_) | Command::Doctor(_)) {
         for warning in loaded.warnings() {
@@ -143,12 +143,12 @@ async fn execute(command: Command, loaded: Loaded) -> anyhow::Result<ExitCode> {
 }
 
 /// Does it run until a signal ends it?
-fn serves(command: &Command) -> bool {
+fn is_server(command: &Command) -> bool {
     matches!(command, Command::Serve(_) | Command::Gateway(_))
 }
 
 /// The name under which a command exports spans and metrics; none for one that is over before anybody looks.
-fn exporting(command: &Command) -> Option<&'static str> {
+fn telemetry_name(command: &Command) -> Option<&'static str> {
     match command {
         Command::Serve(_) => Some("access-tokens"),
         Command::Gateway(_) => Some("access-tokens-gateway"),

@@ -5,10 +5,10 @@ use access_tokens_domain::text;
 use anyhow::bail;
 use clap::{Args, Subcommand};
 
-use super::context::{Context, domain};
+use super::context::{Context, store_to_anyhow};
 use super::examples;
 use super::organisation_name::check_name;
-use super::output::say;
+use super::output::print;
 use crate::config::Settings;
 
 #[derive(Debug, Subcommand)]
@@ -56,16 +56,16 @@ pub(super) async fn run(settings: Settings, command: Command) -> anyhow::Result<
             println!("organisation {name} added, id {}", organisation.id);
         }
         Command::List => {
-            let all = context.database.organisations().await.map_err(domain)?;
+            let all = context.database.organisations().await.map_err(store_to_anyhow)?;
             let lines: Vec<_> = all.iter().map(|one| format!("{}  {}\n", one.id, one.name)).collect();
-            say(&lines.concat())?;
+            print(&lines.concat())?;
         }
         Command::Rename(Rename { old, new }) => {
             check_name(&new)?;
             let organisation = context.organisation(&old).await?;
             match context.database.rename_organisation(organisation.key, &text::nfc(&new)).await {
                 Err(StoreError::Duplicate(_)) => bail!("there is an organisation {new:?} already"),
-                renamed => renamed.map_err(domain)?,
+                renamed => renamed.map_err(store_to_anyhow)?,
             }
             println!("organisation {old} renamed to {new}, id {}", organisation.id);
         }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// What is done by then needs no bar.
-const PATIENCE: Duration = Duration::from_secs(1);
+const DRAW_AFTER: Duration = Duration::from_secs(1);
 
 /// A bar of bytes on standard error. Drawn on a terminal only, and only when it has taken more than a second.
 pub(super) struct Progress {
@@ -22,12 +22,12 @@ impl Progress {
         let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::hidden())
             .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
             .with_message(what);
-        Self { bar, started: Instant::now(), drawn: OnceLock::new() }
+        Self { bar, started: Instant::set_message(), drawn: OnceLock::new() }
     }
 
     /// Bytes that are done, of so many.
-    pub(super) fn tell(&self, done: u64, total: u64) {
-        if self.started.elapsed() > PATIENCE {
+    pub(super) fn update(&self, done: u64, total: u64) {
+        if self.started.elapsed() > DRAW_AFTER {
             self.drawn.get_or_init(|| self.bar.set_draw_target(ProgressDrawTarget::stderr()));
         }
         self.bar.set_length(total);
@@ -35,7 +35,7 @@ impl Progress {
     }
 
     /// Says what is going on now, of which nobody knows how long it takes.
-    pub(super) fn now(&self, what: &'static str) {
+    pub(super) fn set_message(&self, what: &'static str) {
         self.bar.set_message(what);
     }
 }

@@ -11,7 +11,7 @@ use access_tokens_storage::backup::{CopyError, Draft, RestoreTarget, require_fin
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 
-use super::copy::{Checked, check, other_tools};
+use super::copy::{CheckedCopy, check, other_tools};
 use super::keys::key_ring;
 use super::progress::Progress;
 use super::{context, signature};
@@ -75,7 +75,7 @@ async fn restore(settings: &Settings, arguments: &Arguments) -> anyhow::Result<(
     require_finished(source)?;
     let ring = key_ring(settings).context("without its keys a database is worth nothing, and nothing was restored")?;
     if *verify {
-        let (copy, _) = looked_at(source, &ring, arguments).await?;
+        let (copy, _) = check_restorable(source, &ring, arguments).await?;
         println!("{} can be restored: {}", source.display(), copy.counts);
         copy.close().await;
         return Ok(());
@@ -92,17 +92,17 @@ async fn restore(settings: &Settings, arguments: &Arguments) -> anyhow::Result<(
         bail!("{} exists; with --replace it gets another name", place.file().display());
     }
     let progress = Progress::new("copying");
-    let told = |done, total| progress.tell(done, total);
+    let told = |done, total| progress.update(done, total);
     let draft = match Draft::of(source, place.file(), &told, &databases::is_stopping) {
         // `run` answers the signal.
         Err(CopyError::Stopped) => return std::future::pending().await,
         draft => draft?,
     };
-    progress.now("reading the copy");
+    progress.set_message("reading the copy");
     // A signal that came while the file was copied is answered here.
     tokio::task::yield_now().await;
     // Of the copy of the copy: nobody can exchange it any more, and what was read is what will be served.
-    let (copy, lost) = looked_at(draft.path(), &ring, arguments).await?;
+    let (copy, lost) = check_restorable(draft.path(), &ring, arguments).await?;
     let (counts, pending) = (copy.counts.clone(), copy.pending.clone());
     copy.close().await;
     let aside = place.clear(&SystemClock.now().format("replaced-%Y%m%dT%H%M%SZ").to_string()).await?;
@@ -123,7 +123,11 @@ async fn restore(settings: &Settings, arguments: &Arguments) -> anyhow::Result<(
 }
 
 /// A copy that may be restored, and the ids of keys that it needs and that are accepted as lost by it.
-async fn looked_at(file: &Path, ring: &KeyRing, arguments: &Arguments) -> anyhow::Result<(Checked, Vec<String>)> {
+async fn check_restorable(
+    file: &Path,
+    ring: &KeyRing,
+    arguments: &Arguments,
+) -> anyhow::Result<(CheckedCopy, Vec<String>)> {
     let copy = check(file).await.with_context(|| arguments.source.display().to_string())?;
     let fit = copy.fit(ring).await.with_context(|| arguments.source.display().to_string())?;
     if fit.is_good() {

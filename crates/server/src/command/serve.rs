@@ -54,10 +54,10 @@ pub(super) async fn run(mut settings: Settings, arguments: Arguments) -> anyhow:
             if open.is_some() {
                 tracing::warn!("anybody who reaches this server can log in as the demo user");
             }
-            demo::load(&Context::on(database, &ring)).await?;
+            demo::load(&Context::with_database(database, &ring)).await?;
             print!("{}", demo::instructions(&settings));
         } else if let Some(open) = &open {
-            demo::refuse(&Context::on(database, &ring), open).await?;
+            demo::refuse_published_password(&Context::with_database(database, &ring), open).await?;
         }
         Ok(())
     })
@@ -88,7 +88,7 @@ pub(super) async fn without_taken_ops(settings: &mut Settings) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Loaded;
+    use crate::config::LoadedSettings;
 
     #[test]
     fn listeners_beyond_the_loopback_are_open() {
@@ -102,7 +102,7 @@ mod tests {
             ("10.0.0.1:1", "192.168.0.1:2", Some("grpc.listen (10.0.0.1:1) and http.listen (192.168.0.1:2)")),
         ] {
             let set = [format!("grpc.listen={grpc}"), format!("http.listen={http}")];
-            let settings = Loaded::load(None, [], &set).expect("settings").settings;
+            let settings = LoadedSettings::load(None, [], &set).expect("settings").settings;
             assert_eq!(open_listeners(&settings).as_deref(), expected, "{grpc} {http}");
         }
     }

@@ -13,13 +13,13 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::Mac;
 
 /// What the key is derived for. It never changes: older copies need it.
-const LABEL: &str = "backup";
+const KEY_LABEL: &str = "backup";
 /// The first word of the file: its form.
-const FORM: &str = "access-tokens-backup-1";
+const FORMAT: &str = "access-tokens-backup-1";
 /// Bytes that are read at a time.
-const CHUNK: usize = 1024 * 1024;
+const CHUNK_BYTES: usize = 1024 * 1024;
 /// Maximum length of the file: form, key id and code are below 100 bytes.
-const MAX_LENGTH: u64 = 256;
+const MAX_FILE_BYTES: u64 = 256;
 
 /// The file with the code of a copy.
 pub(super) fn path(copy: &Path) -> PathBuf {
@@ -29,24 +29,24 @@ pub(super) fn path(copy: &Path) -> PathBuf {
 }
 
 /// A code that was written for a copy that has no name yet. Dropped before it is kept, it is removed.
-pub(super) struct Signed {
+pub(super) struct SignatureFile {
     path: PathBuf,
     kept: bool,
 }
 
-impl Signed {
+impl SignatureFile {
     /// Writes the code of what is in `content` beside `copy`, with the key that writes.
     pub(super) fn write(content: &Path, copy: &Path, ring: &KeyRing) -> anyhow::Result<Self> {
-        let keys = ring.derive_hmac(LABEL);
+        let keys = ring.derive_hmac(KEY_LABEL);
         let (id, mac) = keys.current();
-        let code = hashed(content, mac.clone())?.finalize().into_bytes();
+        let code = hash_file(content, mac.clone())?.finalize().into_bytes();
         let path = path(copy);
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = options.open(&path).with_context(|| path.display().to_string())?;
         let signed = Self { path, kept: false };
-        let text = format!("{FORM} {id} {}\n", STANDARD.encode(code));
+        let text = format!("{FORMAT} {id} {}\n", STANDARD.encode(code));
         let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
         written.with_context(|| signed.path.display().to_string())?;
         Ok(signed)
@@ -58,7 +58,7 @@ impl Signed {
     }
 }
 
-impl Drop for Signed {
+impl Drop for SignatureFile {
     fn drop(&mut self) {
         if !self.kept {
             let _ = fs::remove_file(&self.path);
@@ -75,23 +75,23 @@ pub(super) fn check(content: &Path, copy: &Path, ring: &KeyRing) -> anyhow::Resu
         bail!("{} is no regular file", path.display());
     }
     let Ok(file) = File::open(&path) else { bail!("there is no {}, which proves who made the copy", path.display()) };
-    file.take(MAX_LENGTH).read_to_string(&mut text).with_context(|| path.display().to_string())?;
+    file.take(MAX_FILE_BYTES).read_to_string(&mut text).with_context(|| path.display().to_string())?;
     let words: Vec<_> = text.split_whitespace().collect();
-    let [FORM, id, code] = words[..] else { bail!("{} is not what `access-tokens backup` writes", path.display()) };
+    let [FORMAT, id, code] = words[..] else { bail!("{} is not what `access-tokens backup` writes", path.display()) };
     let code = STANDARD.decode(code).with_context(|| path.display().to_string())?;
-    let keys = ring.derive_hmac(LABEL);
+    let keys = ring.derive_hmac(KEY_LABEL);
     let Some(mac) = keys.get(id) else {
         bail!("{} was written with key {id}, which is not in the ring", path.display())
     };
-    if hashed(content, mac.clone())?.verify_slice(&code).is_err() {
+    if hash_file(content, mac.clone())?.verify_slice(&code).is_err() {
         bail!("the copy was changed after it was made: it does not fit {}", path.display());
     }
     Ok(())
 }
 
-fn hashed(content: &Path, mut mac: HmacSha256) -> anyhow::Result<HmacSha256> {
+fn hash_file(content: &Path, mut mac: HmacSha256) -> anyhow::Result<HmacSha256> {
     let mut file = File::open(content).with_context(|| content.display().to_string())?;
-    let mut chunk = vec![0; CHUNK];
+    let mut chunk = vec![0; CHUNK_BYTES];
     loop {
         match file.read(&mut chunk).with_context(|| content.display().to_string())? {
             0 => return Ok(mac),
@@ -109,21 +109,21 @@ mod tests {
     fn a_copy_that_was_changed_or_is_of_other_keys_is_refused() {
         let folder = tempfile::tempdir().expect("a folder");
         let (copy, ring_a) = (folder.path().join("copy.db"), ring(&[RING_A]));
-        fs::write(&copy, vec![7; CHUNK + 3]).expect("written");
+        fs::write(&copy, vec![7; CHUNK_BYTES + 3]).expect("written");
         let said = |ring: &KeyRing| check(&copy, &copy, ring).map_err(|error| format!("{error:#}"));
         assert!(said(&ring_a).expect_err("unsigned").contains("copy.db.mac"));
-        drop(Signed::write(&copy, &copy, &ring_a).expect("signed"));
+        drop(SignatureFile::write(&copy, &copy, &ring_a).expect("signed"));
         assert!(!path(&copy).exists(), "not kept");
-        Signed::write(&copy, &copy, &ring_a).expect("signed").keep();
-        assert!(Signed::write(&copy, &copy, &ring_a).is_err(), "nothing is overwritten");
+        SignatureFile::write(&copy, &copy, &ring_a).expect("signed").keep();
+        assert!(SignatureFile::write(&copy, &copy, &ring_a).is_err(), "nothing is overwritten");
         said(&ring_a).expect("as it was made");
         said(&ring(&[RING_B, RING_A])).expect("after a rotation");
         assert!(said(&ring(&[RING_B])).expect_err("foreign").contains("key a, which is not in the ring"));
         // Another key under the same id.
         let other = format!("a {}", RING_B.split_once(' ').expect("a key").1);
         assert!(said(&ring(&[&other])).expect_err("foreign").contains("was changed"));
-        let mut bytes = vec![7; CHUNK + 3];
-        for at in [0, CHUNK, CHUNK + 2] {
+        let mut bytes = vec![7; CHUNK_BYTES + 3];
+        for at in [0, CHUNK_BYTES, CHUNK_BYTES + 2] {
             bytes[at] ^= 1;
             fs::write(&copy, &bytes).expect("written");
             assert!(said(&ring_a).expect_err("changed").contains("was changed"), "{at}");

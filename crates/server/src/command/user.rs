@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use zeroize::Zeroizing;
 
-use super::context::{Context, explained};
+use super::context::{Context, to_anyhow};
 use super::permissions::permissions;
 use super::{examples, users};
 use crate::config::Settings;
@@ -132,7 +132,7 @@ async fn add(settings: Settings, add: Add) -> anyhow::Result<()> {
         .save_user(&organisation, &add.username, permissions, add.unit.as_deref(), Some(password.as_str()))
         .await?;
     let networks: Vec<_> = add.networks.into_iter().flat_map(|block| block.0).collect();
-    context.database.enter_networks(organisation.key, &id, &networks).await.map_err(|error| explained(error.into()))?;
+    context.database.enter_networks(organisation.key, &id, &networks).await.map_err(|error| to_anyhow(error.into()))?;
     let done = match outcome {
         Outcome::Created => "added",
         // The password is set in any case.
@@ -145,7 +145,7 @@ async fn add(settings: Settings, add: Add) -> anyhow::Result<()> {
 async fn enter_networks(settings: Settings, arguments: NetworkOf) -> anyhow::Result<()> {
     let NetworkOf { organisation: name, username, networks } = arguments;
     let context = Context::open(&settings).await?;
-    let domain = |error: StoreError| explained(error.into());
+    let domain = |error: StoreError| to_anyhow(error.into());
     let organisation = context.organisation(&name).await?;
     let found = context.database.credential_by_username(organisation.key, &username).await.map_err(domain)?;
     let user = found.with_context(|| format!("there is no user {username:?} in {name}"))?.user;
@@ -158,7 +158,7 @@ async fn enter_networks(settings: Settings, arguments: NetworkOf) -> anyhow::Res
 async fn unlock(settings: Settings, unlock: Unlock) -> anyhow::Result<()> {
     let Unlock { organisation: name, username } = unlock;
     let context = Context::open(&settings).await?;
-    let domain = |error: StoreError| explained(error.into());
+    let domain = |error: StoreError| to_anyhow(error.into());
     let organisation = context.organisation(&name).await?;
     let found = context.database.credential_by_username(organisation.key, &username).await.map_err(domain)?;
     let user = found.with_context(|| format!("there is no user {username:?} in {name}"))?.user;

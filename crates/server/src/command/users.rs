@@ -10,8 +10,8 @@ use anyhow::bail;
 use clap::Args;
 use serde_json::json;
 
-use super::context::{Context, command_line, explained};
-use super::output::say;
+use super::context::{Context, operator, to_anyhow};
+use super::output::print;
 
 /// A user by organisation and name.
 #[derive(Debug, Args)]
@@ -49,7 +49,7 @@ pub(super) async fn password(context: &Context, arguments: &Password, password: 
     let known = context.database.credential_by_username(organisation.key, username).await?;
     let Some(credential) = known else { bail!("there is no user of this name that could log in") };
     let user = json!({"user": {"id": credential.user, "username": username, "password": password}});
-    context.import(&organisation, from_value(user).map_err(explained)?).await?;
+    context.import(&organisation, from_value(user).map_err(to_anyhow)?).await?;
     let now = context.database.credential_by_username(organisation.key, username).await?;
     if now.is_some_and(|now| now.password == credential.password) {
         println!(
@@ -64,8 +64,8 @@ pub(super) async fn password(context: &Context, arguments: &Password, password: 
 
 pub(super) async fn disable(context: &Context, user: &Named) -> anyhow::Result<()> {
     let organisation = context.organisation(&user.organisation).await?;
-    let caller = command_line(&organisation);
-    let done = administration(context).disable_user(&caller, &user.username).await.map_err(explained)?;
+    let caller = operator(&organisation);
+    let done = administration(context).disable_user(&caller, &user.username).await.map_err(to_anyhow)?;
     let what =
         if done { "is disabled; the sessions of the user have ended" } else { "was disabled before, nothing changed" };
     println!("user {} of {} {what}", user.username, organisation.name);
@@ -74,8 +74,8 @@ pub(super) async fn disable(context: &Context, user: &Named) -> anyhow::Result<(
 
 pub(super) async fn enable(context: &Context, user: &Named) -> anyhow::Result<()> {
     let organisation = context.organisation(&user.organisation).await?;
-    let caller = command_line(&organisation);
-    let done = administration(context).enable_user(&caller, &user.username).await.map_err(explained)?;
+    let caller = operator(&organisation);
+    let done = administration(context).enable_user(&caller, &user.username).await.map_err(to_anyhow)?;
     let what = if done { "is enabled" } else { "was not disabled, nothing changed" };
     println!("user {} of {} {what}", user.username, organisation.name);
     Ok(())
@@ -83,17 +83,17 @@ pub(super) async fn enable(context: &Context, user: &Named) -> anyhow::Result<()
 
 pub(super) async fn list(context: &Context, list: &List) -> anyhow::Result<()> {
     let organisation = context.organisation(&list.organisation).await?;
-    let (administration, caller) = (administration(context), command_line(&organisation));
+    let (administration, caller) = (administration(context), operator(&organisation));
     let mut after: Option<String> = None;
     loop {
-        let page = administration.list_users(&caller, after.as_deref()).await.map_err(explained)?;
+        let page = administration.list_users(&caller, after.as_deref()).await.map_err(to_anyhow)?;
         let Some(last) = page.last() else { return Ok(()) };
         after = Some(last.id.clone());
         let mut text = String::new();
         for user in &page {
             let _ = writeln!(text, "{}", line(user));
         }
-        say(&text)?;
+        print(&text)?;
     }
 }
 

@@ -41,21 +41,21 @@ mod tests {
     use std::ffi::OsString;
 
     use super::*;
-    use crate::config::variables::variable;
-    use crate::config::{ConfigError, Loaded, Origin};
+    use crate::config::environment::variable;
+    use crate::config::{ConfigError, LoadedSettings, Origin};
 
     /// Renamed settings: every alias but that of the time zone, whose rule is different.
     fn renamed_settings() -> impl Iterator<Item = &'static Alias> {
         ALIASES.iter().filter(|alias| !alias.accepts_equal)
     }
 
-    fn load(file: &str, environment: &[(&str, &str)], flags: &[&str]) -> Result<Loaded, ConfigError> {
+    fn load(file: &str, environment: &[(&str, &str)], flags: &[&str]) -> Result<LoadedSettings, ConfigError> {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("access-tokens.toml");
         std::fs::write(&path, file).expect("written");
         let environment = environment.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
         let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        Loaded::load(Some(&path), environment, &flags)
+        LoadedSettings::load(Some(&path), environment, &flags)
     }
 
     /// A file that sets one key to 11.
@@ -65,7 +65,7 @@ mod tests {
     }
 
     /// Returns the value of a setting, where it comes from, and the warnings.
-    fn shown(loaded: &Loaded, key: &str) -> (String, Origin, Vec<Warning>) {
+    fn shown(loaded: &LoadedSettings, key: &str) -> (String, Origin, Vec<Warning>) {
         let (value, origin) = &loaded.values[key];
         (value.to_string(), origin.clone(), loaded.warnings().to_vec())
     }

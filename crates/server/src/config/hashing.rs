@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, de};
 const RANGE_MIB: std::ops::RangeInclusive<u64> = 64..=256;
 
 /// The same, for people.
-pub(super) const MEMORY: &str = "between 64 MiB and 256 MiB, such as 128 MiB";
+pub(super) const MEMORY_RANGE: &str = "between 64 MiB and 256 MiB, such as 128 MiB";
 
 /// Limits on hashes that other systems made.
 #[derive(Debug, Clone, Deserialize)]
@@ -38,7 +38,7 @@ impl FromStr for Memory {
         let number = text.trim().strip_suffix("MiB").unwrap_or(text).trim();
         match number.parse() {
             Ok(mib) if RANGE_MIB.contains(&mib) => Ok(Self { mib }),
-            _ => Err(format!("must be {MEMORY}")),
+            _ => Err(format!("must be {MEMORY_RANGE}")),
         }
     }
 }
@@ -62,6 +62,6 @@ mod tests {
             assert!(text.parse::<Memory>().is_err(), "{text}");
         }
         let (low, high) = (RANGE_MIB.start(), RANGE_MIB.end());
-        assert!(MEMORY.starts_with(&format!("between {low} MiB and {high} MiB")), "{MEMORY}");
+        assert!(MEMORY_RANGE.starts_with(&format!("between {low} MiB and {high} MiB")), "{MEMORY_RANGE}");
     }
 }

@@ -3,26 +3,26 @@
 //! `default.toml` is both the defaults and their documentation. What it does not name does not exist.
 
 mod aliases;
-mod checks;
 mod defaults;
-mod describe;
+mod display;
+mod environment;
 mod hashing;
-mod layers;
 #[cfg(test)]
-mod nonsense;
+mod invalid_values;
+mod loading;
 mod notifications;
 mod reference;
+mod secret_strength;
 mod settings;
-mod strays;
 #[cfg(test)]
 mod tests;
-mod variables;
-mod weakness;
+mod unknown_variables;
+mod validation;
 
 pub use aliases::Warning;
 pub use defaults::DEFAULTS;
 pub use hashing::{HashingSettings, Memory};
-pub use layers::{ConfigError, ENVIRONMENT_FILE, Loaded, Origin};
+pub use loading::{ConfigError, ENVIRONMENT_FILE, LoadedSettings, Origin};
 pub use notifications::{NotificationSettings, Webhook, WebhookSettings};
 pub use reference::{meaning, reference};
 pub use settings::{

@@ -16,7 +16,7 @@ use http::uri::Scheme;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::weakness::weakness;
+use super::secret_strength::secret_weakness;
 
 /// Minimum length of the key that notifications are signed with, in bytes.
 const MIN_KEY_BYTES: usize = 32;
@@ -71,7 +71,7 @@ impl NotificationSettings {
         match self.signing_key() {
             Err(what) => add("notifications.secret", what),
             Ok(key) => {
-                if let Some(what) = key.and_then(|key| weakness(self.secret.expose(), &key)) {
+                if let Some(what) = key.and_then(|key| secret_weakness(self.secret.expose(), &key)) {
                     add("notifications.secret", &what);
                 }
             }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{DEFAULTS, variables};
+use super::{DEFAULTS, environment};
 
 /// Every setting with its default, its variable and what it means, in Markdown: one table a section.
 ///
@@ -23,7 +23,7 @@ pub fn reference() -> String {
                 let _ = writeln!(text, "| Setting | Default | Meaning |\n|---|---|---|");
             }
             let key = if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") };
-            let variable = variables::variable(&key);
+            let variable = environment::variable(&key);
             let _ = writeln!(text, "| `{name}`<br>`{variable}` | `{default}` | {} |", meaning.replace('|', "\\|"));
         } else {
             // What stands before an empty line is about the file as a whole.
@@ -66,7 +66,7 @@ fn paragraph(lines: &mut Vec<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Loaded;
+    use crate::config::LoadedSettings;
 
     /// Where the reference stands in the documentation.
     const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operations.md");
@@ -74,9 +74,9 @@ mod tests {
 
     #[test]
     fn every_setting_is_there_with_its_meaning() {
-        let (text, loaded) = (reference(), Loaded::load(None, [], &[]).expect("the defaults"));
+        let (text, loaded) = (reference(), LoadedSettings::load(None, [], &[]).expect("the defaults"));
         for (key, _) in loaded.origins() {
-            let variable = variables::variable(key);
+            let variable = environment::variable(key);
             let row = text.lines().find(|line| line.contains(&format!("`{variable}`")));
             let row = row.unwrap_or_else(|| panic!("{key} is not there"));
             let meaning = row.trim_end_matches(" |").rsplit(" | ").next().unwrap_or_default();
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn the_meaning_of_each_setting_is_found_by_its_name() {
-        for (key, _) in Loaded::load(None, [], &[]).expect("the defaults").origins() {
+        for (key, _) in LoadedSettings::load(None, [], &[]).expect("the defaults").origins() {
             assert!(meaning(key).is_some_and(|meaning| meaning.len() > 5), "{key}");
         }
         assert_eq!(meaning("grpc.tls.key").as_deref(), Some("Its key."));

@@ -11,7 +11,7 @@ use access_tokens_telemetry::settings::LogFormat;
 
 use super::*;
 
-fn load(file: Option<&str>, environment: &[(&str, &str)], flags: &[&str]) -> Result<Loaded, String> {
+fn load(file: Option<&str>, environment: &[(&str, &str)], flags: &[&str]) -> Result<LoadedSettings, String> {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("access-tokens.toml");
     if let Some(text) = file {
@@ -19,7 +19,7 @@ fn load(file: Option<&str>, environment: &[(&str, &str)], flags: &[&str]) -> Res
     }
     let environment = environment.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
     let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
-    Loaded::load(file.map(|_| path.as_path()), environment, &flags).map_err(|error| error.to_string())
+    LoadedSettings::load(file.map(|_| path.as_path()), environment, &flags).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn later_layers_beat_earlier_ones() {
 #[test]
 fn a_chance_is_a_number_from_everywhere() {
     let file = |text: &str| load(Some(&format!("[policy]\nmax_guess_chance = {text}")), &[], &[]);
-    let chance = |loaded: Result<Loaded, String>| loaded.expect("valid").settings.policy.max_guess_chance;
+    let chance = |loaded: Result<LoadedSettings, String>| loaded.expect("valid").settings.policy.max_guess_chance;
     assert_eq!(chance(file("0.5")), 0.5);
     assert_eq!(chance(file("1")), 1.0);
     assert!(file("true").is_err());
@@ -360,7 +360,7 @@ fn replicas_are_a_list_of_hidden_urls_however_they_are_written() {
 
 #[test]
 fn the_time_zone_has_an_old_name_that_means_the_same() {
-    let zone = |loaded: Result<Loaded, String>| loaded.expect("valid").settings.time_zone.name();
+    let zone = |loaded: Result<LoadedSettings, String>| loaded.expect("valid").settings.time_zone.name();
     let (new, old) = ("ACCESS_TOKENS__TIME_ZONE", "ACCESS_TOKENS__GATEWAY__TIME_ZONE");
     assert_eq!(zone(load(None, &[], &[])), "UTC");
     assert_eq!(zone(load(None, &[(new, "Europe/Athens")], &[])), "Europe/Athens");

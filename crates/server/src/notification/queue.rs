@@ -10,10 +10,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use super::courier::Courier;
+use super::webhook_client::WebhookClient;
 
 /// Deliveries at a time, those that pause before another try among them.
-const AT_ONCE: usize = 8;
+const MAX_CONCURRENT_DELIVERIES: usize = 8;
 /// How often the log says what was dropped, if anything was.
 const REPORT_PERIOD: Duration = Duration::from_secs(10);
 
@@ -33,13 +33,13 @@ struct Running {
 
 impl WebhookNotifier {
     /// Starts the task. So many notifications wait at most, besides those that are being delivered.
-    pub(super) fn start(courier: Courier, waiting: usize) -> (Self, Deliveries) {
+    pub(super) fn start(client: WebhookClient, waiting: usize) -> (Self, Deliveries) {
         let (queue, receiver) = mpsc::channel(waiting);
         let (stop, stopped) = oneshot::channel();
         let dropped = Arc::new(AtomicU64::new(0));
         let worker = Worker {
             queue: receiver,
-            courier: Arc::new(courier),
+            client: Arc::new(client),
             under_way: JoinSet::new(),
             dropped: Arc::clone(&dropped),
         };
@@ -63,7 +63,7 @@ impl Notifier for WebhookNotifier {
 
 impl Deliveries {
     /// Nobody delivers.
-    pub(super) fn none() -> Self {
+    pub(super) fn disabled() -> Self {
         Self(None)
     }
 
@@ -79,7 +79,7 @@ impl Deliveries {
 
 struct Worker {
     queue: mpsc::Receiver<Notification>,
-    courier: Arc<Courier>,
+    client: Arc<WebhookClient>,
     under_way: JoinSet<()>,
     dropped: Arc<AtomicU64>,
 }
@@ -91,9 +91,9 @@ impl Worker {
         let mut deadline = None;
         while deadline.is_none() || !self.is_idle() {
             tokio::select! {
-                Some(notification) = self.queue.recv(), if self.under_way.len() < AT_ONCE => {
-                    let courier = Arc::clone(&self.courier);
-                    self.under_way.spawn(async move { courier.deliver(&notification).await });
+                Some(notification) = self.queue.recv(), if self.under_way.len() < MAX_CONCURRENT_DELIVERIES => {
+                    let client = Arc::clone(&self.client);
+                    self.under_way.spawn(async move { client.deliver(&notification).await });
                 }
                 Some(ended) = self.under_way.join_next() => {
                     if ended.is_err() {
@@ -102,7 +102,7 @@ impl Worker {
                 }
                 // Without a word, nobody waits.
                 bound = &mut stop, if deadline.is_none() => deadline = Some(Instant::now() + bound.unwrap_or_default()),
-                () = until(deadline) => {
+                () = wait_until(deadline) => {
                     let given_up = self.queue.len() + self.under_way.len();
                     tracing::warn!(given_up, "stopping: notifications are given up");
                     break;
@@ -126,7 +126,7 @@ impl Worker {
     }
 }
 
-async fn until(deadline: Option<Instant>) {
+async fn wait_until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => sleep_until(deadline).await,
         None => pending().await,

@@ -29,7 +29,7 @@ fn of_both(settings: &Settings) -> Vec<CertificateFile> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Loaded;
+    use crate::config::LoadedSettings;
 
     #[test]
     fn each_process_watches_what_it_uses() {
@@ -46,7 +46,7 @@ mod tests {
             "gateway.upstream.key=k",
             "telemetry.collector.ca=cc",
         ];
-        let settings = Loaded::load(None, [], &set.map(str::to_owned)).expect("settings").settings;
+        let settings = LoadedSettings::load(None, [], &set.map(str::to_owned)).expect("settings").settings;
         let named = |files: Vec<CertificateFile>| {
             let name = |file: &CertificateFile| {
                 let (place, role, path) = file.describe();
@@ -61,7 +61,7 @@ mod tests {
         let gateway =
             [entry("http", "server", "h"), entry("upstream", "client", "u"), entry("upstream", "authority", "uc")];
         assert_eq!(named(of_gateway(&settings)), [&gateway[..], &both].concat());
-        let bare = Loaded::load(None, [], &[]).expect("the defaults").settings;
+        let bare = LoadedSettings::load(None, [], &[]).expect("the defaults").settings;
         assert!(of_service(&bare).is_empty() && of_gateway(&bare).is_empty());
     }
 }

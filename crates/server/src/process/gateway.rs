@@ -19,15 +19,15 @@ use tokio::time::timeout;
 use tonic::transport::{Channel, Endpoint};
 use tower::ServiceExt;
 
-use super::drain::DRAIN;
-use super::front::{bind, connection_limits, with_strict_transport};
+use super::http_server::{bind, room, with_strict_transport};
 use super::ops::Ops;
-use super::upstream::{self, Measured, UpstreamHealth};
+use super::timeouts::DRAIN_TIMEOUT;
+use super::upstream::{self, MeasuredClient, UpstreamHealth};
 use super::{certificates, http_log};
 use crate::config::Settings;
 
 /// A service that cannot be reached within this time is away.
-const CONNECT_TIME: Duration = Duration::from_secs(3);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// A silent connection is asked for a sign of life after the first, and given up after the second.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -50,13 +50,13 @@ pub async fn gateway(settings: &Settings, upstream: Uri) -> anyhow::Result<()> {
         tokio::spawn(async move { upstream::watch(channel, &health).await })
     };
 
-    let logged = channel.map_err(logged(Arc::new(LogThrottle::default())));
-    let service = rpc::Client::new(Measured::new(logged, &metrics), method::name);
+    let logged = channel.map_err(log_failures(Arc::new(Throttle::default())));
+    let service = rpc::Client::new(MeasuredClient::new(logged, &metrics), method::name);
     let router = with_strict_transport(router(service, settings.gateway_config()), settings);
     let mut told = stop.clone();
-    let service =
-        http1::HttpService { router, refuse: Malformed::answer, log: http_log::around, idle: http1::IDLE_TIME };
-    let served = http1::serve(port, connection_limits(settings), service, async move { told.asked().await });
+    let site =
+        http1::Site { router, refuse: Malformed::answer, log: http_log::with_request_log, idle: http1::IDLE_TIME };
+    let served = http1::serve(port, room(settings), site, async move { told.asked().await });
     let mut server = tokio::spawn(served);
     let (seen, mut over) = (stop.clone(), false);
     tokio::select! {
@@ -72,7 +72,7 @@ pub async fn gateway(settings: &Settings, upstream: Uri) -> anyhow::Result<()> {
     // Until it is gone it could still say something else.
     let _ = probes.await;
     health.stopping();
-    if !over && timeout(DRAIN, &mut server).await.is_err() {
+    if !over && timeout(DRAIN_TIMEOUT, &mut server).await.is_err() {
         tracing::warn!("calls that are still under way are cut");
         server.abort();
     }
@@ -93,21 +93,21 @@ async fn start_ops(settings: &Settings, metrics: &Arc<Metrics>, health: &Arc<Ups
 /// The way to the service: encrypted, or within this machine.
 fn channel(upstream: Uri, settings: &UpstreamSettings) -> anyhow::Result<Channel> {
     if upstream.scheme() == Some(&Scheme::HTTPS) {
-        return UpstreamConnector::new(&upstream, Trust::Authorities, settings, "gateway.upstream")?
-            .channel(&upstream, patient);
+        return Link::new(&upstream, Trust::Authorities, settings, "gateway.upstream")?
+            .channel(&upstream, with_timeouts);
     }
     ensure!(
         is_local(&upstream) || settings.allow_plain_text,
         "{upstream} is on another machine, and calls with their sessions would go there in plain text: write https; or set \
          gateway.upstream.allow_plain_text = true, where something else encrypts"
     );
-    Ok(patient(Endpoint::from(upstream)).connect_lazy())
+    Ok(with_timeouts(Endpoint::from(upstream)).connect_lazy())
 }
 
 /// Logs once a minute why calls do not reach the service: to their callers, each cause is DATABASE_UNAVAILABLE.
 ///
 /// A connection that ends as the service wants it to is no trouble. Its calls are sent again.
-fn logged(throttle: Arc<LogThrottle>) -> impl Fn(tonic::transport::Error) -> tonic::transport::Error + Clone {
+fn log_failures(throttle: Arc<Throttle>) -> impl Fn(tonic::transport::Error) -> tonic::transport::Error + Clone {
     move |error| {
         let causes = || std::iter::successors(Some(&error as &dyn std::error::Error), |cause| cause.source());
         if causes().any(is_usual_end) {
@@ -131,9 +131,9 @@ fn is_usual_end(cause: &(dyn std::error::Error + 'static)) -> bool {
     h2 || cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled)
 }
 
-fn patient(endpoint: Endpoint) -> Endpoint {
+fn with_timeouts(endpoint: Endpoint) -> Endpoint {
     endpoint
-        .connect_timeout(CONNECT_TIME)
+        .connect_timeout(CONNECT_TIMEOUT)
         .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
         .keep_alive_timeout(KEEPALIVE_TIMEOUT)
         .keep_alive_while_idle(true)

@@ -23,7 +23,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const ERROR_REASON: HeaderName = HeaderName::from_static("x-error-reason");
 
 /// The router with a line and an id for each call that comes by this scheme. These proxies say for whom they call.
-pub(super) fn around(router: Router, scheme: &'static str, trusted_proxies: Arc<[Network]>) -> Router {
+pub(super) fn with_request_log(router: Router, scheme: &'static str, trusted_proxies: Arc<[Network]>) -> Router {
     router.layer(from_fn(move |request: Request, next| {
         let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
         let client = peer.map(|peer| ClientAddress::resolve(peer, request.headers(), &trusted_proxies));
@@ -46,7 +46,7 @@ async fn log(
         Some(path) if ROUTINE.contains(&path.as_str()) => Span::none(),
         _ => telemetry::http::server(&request, method, scheme, trusted),
     };
-    let mut line = Line {
+    let mut line = RequestLine {
         started: Instant::now(),
         method,
         // A path that is not ours is whatever a caller sends: it is not repeated.
@@ -88,7 +88,7 @@ fn method(method: &Method) -> &'static str {
 }
 
 /// Writes itself when it goes: also when the caller has gone before the answer.
-struct Line {
+struct RequestLine {
     started: Instant,
     method: &'static str,
     path: Option<MatchedPath>,
@@ -101,7 +101,7 @@ struct Line {
     answer: Option<(u16, String)>,
 }
 
-impl Drop for Line {
+impl Drop for RequestLine {
     fn drop(&mut self) {
         let ms = elapsed_ms(self.started);
         let (method, request_id) = (self.method, self.request_id.as_str());

@@ -32,37 +32,37 @@ use super::ops_paths::{BUILDINFO, LIVEZ, METRICS, READYZ};
 use crate::config::OpsSettings;
 
 /// How often access tokens are counted at most...
-const COUNT_EVERY: Duration = Duration::from_secs(60);
+const TOKEN_COUNT_INTERVAL: Duration = Duration::from_secs(60);
 /// ...and how many times longer than that took the rest after it is: with ten million of them on SQLite, it takes seconds.
-const COUNT_REST: u32 = 100;
+const TOKEN_COUNT_REST_FACTOR: u32 = 100;
 
 /// A few scrapers and probes. Where all are taken, a new one displaces the oldest of the address that has most, so that probes are
 /// answered whatever others do.
-const CONNECTIONS: usize = 64;
-const CONNECTIONS_PER_ADDRESS: usize = 32;
+const MAX_CONNECTIONS: usize = 64;
+const MAX_CONNECTIONS_PER_ADDRESS: usize = 32;
 /// How long a connection may be idle between two requests.
 const IDLE_TIME: Duration = Duration::from_secs(5);
 /// How long a scrape waits for what the database has to say.
-const PATIENCE: Duration = Duration::from_secs(2);
+const DATABASE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The port, or none when that is switched off. It goes with this.
 pub(super) struct Ops {
-    shown: Arc<Shown>,
+    state: Arc<OpsState>,
     server: Option<JoinHandle<()>>,
-    dropped: Option<Arc<DropCounters>>,
-    looking: OnceLock<JoinHandle<()>>,
+    dropped: Option<Arc<Dropped>>,
+    collector: OnceLock<JoinHandle<()>>,
 }
 
 /// Answers whether the process is ready, or why it is not.
 type Readiness = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
 
 /// What there is to show.
-struct Shown {
+struct OpsState {
     metrics: Arc<Metrics>,
     readiness: Readiness,
     database: OnceLock<Weak<Database>>,
     /// Held while the database is asked: when the tokens may be counted again.
-    asking: Arc<Mutex<Option<Instant>>>,
+    next_count: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Ops {
@@ -72,21 +72,21 @@ impl Ops {
         metrics: &Arc<Metrics>,
         readiness: impl Fn() -> Result<(), String> + Send + Sync + 'static,
     ) -> anyhow::Result<Self> {
-        let shown = Arc::new(Shown {
+        let state = Arc::new(OpsState {
             metrics: Arc::clone(metrics),
             readiness: Box::new(readiness),
             database: OnceLock::new(),
-            asking: Arc::default(),
+            next_count: Arc::default(),
         });
         let mut dropped = None;
         let server = match settings.listen {
             Some(address) => {
                 let port = Port::bind(&PortNames::OPS, address, &settings.tls, settings.allow_plain_text).await?;
                 dropped = Some(Arc::clone(&port.dropped));
-                let service = http1::HttpService {
-                    router: router(Arc::clone(&shown)),
+                let site = http1::Site {
+                    router: router(Arc::clone(&state)),
                     refuse: malformed,
-                    log: http_log::around,
+                    log: http_log::with_request_log,
                     idle: IDLE_TIME,
                 };
                 let served = http1::serve(port, connection_limits(), service, pending());
@@ -94,7 +94,7 @@ impl Ops {
             }
             None => None,
         };
-        Ok(Self { shown, server, dropped, looking: OnceLock::new() })
+        Ok(Self { state, server, dropped, collector: OnceLock::new() })
     }
 
     /// What the port has closed. None where there is no port.
@@ -105,25 +105,25 @@ impl Ops {
     /// Shows from now on what this database knows.
     pub(super) fn open(&self, database: &Arc<Database>) {
         // It is opened once.
-        let _ = self.shown.database.set(Arc::downgrade(database));
+        let _ = self.state.database.set(Arc::downgrade(database));
         if telemetry::is_exporting() {
-            let _ = self.looking.set(tokio::spawn(look(Arc::clone(&self.shown))));
+            let _ = self.collector.set(tokio::spawn(collect(Arc::clone(&self.state))));
         }
     }
 }
 
 impl Drop for Ops {
     fn drop(&mut self) {
-        for task in self.server.iter().chain(self.looking.get()) {
+        for task in self.server.iter().chain(self.collector.get()) {
             task.abort();
         }
     }
 }
 
-fn connection_limits() -> ConnectionLimits {
-    ConnectionLimits {
-        max_connections: CONNECTIONS,
-        anonymous_per_address: CONNECTIONS_PER_ADDRESS,
+fn room() -> Room {
+    Room {
+        connections: MAX_CONNECTIONS,
+        strangers_per_address: MAX_CONNECTIONS_PER_ADDRESS,
         trusted_proxies: Arc::default(),
     }
 }
@@ -133,26 +133,26 @@ fn malformed(malformed: Malformed) -> Response {
     (malformed.status(), format!("{}\n", malformed.description())).into_response()
 }
 
-fn router(shown: Arc<Shown>) -> Router {
+fn router(state: Arc<OpsState>) -> Router {
     Router::new()
         // As long as this is answered, the process need not be killed. What it depends on is the business of readiness.
         .route(LIVEZ, get(async || "alive\n"))
         .route(READYZ, get(ready))
         .route(METRICS, get(metrics))
         .route(BUILDINFO, get(build_info))
-        .with_state(shown)
+        .with_state(state)
 }
 
-async fn ready(State(shown): State<Arc<Shown>>) -> impl IntoResponse {
-    match (shown.readiness)() {
+async fn ready(State(state): State<Arc<OpsState>>) -> impl IntoResponse {
+    match (state.readiness)() {
         Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
         Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
     }
 }
 
-async fn metrics(State(shown): State<Arc<Shown>>) -> impl IntoResponse {
-    ask_database(&shown).await;
-    ([(CONTENT_TYPE, TEXT_TYPE)], shown.metrics.text())
+async fn metrics(State(state): State<Arc<OpsState>>) -> impl IntoResponse {
+    update_database_metrics(&state).await;
+    ([(CONTENT_TYPE, TEXT_TYPE)], state.metrics.text())
 }
 
 async fn build_info() -> impl IntoResponse {
@@ -163,28 +163,28 @@ async fn build_info() -> impl IntoResponse {
 }
 
 /// A collector is sent what is known, and does not ask.
-async fn look(shown: Arc<Shown>) {
+async fn collect(state: Arc<OpsState>) {
     loop {
-        ask_database(&shown).await;
-        sleep(COUNT_EVERY).await;
+        update_database_metrics(&state).await;
+        sleep(TOKEN_COUNT_INTERVAL).await;
     }
 }
 
 /// Finds out what only the database knows. When it does not answer, nothing is shown of that.
-async fn ask_database(shown: &Shown) {
-    let Some(database) = shown.database.get().and_then(Weak::upgrade) else { return };
+async fn update_database_metrics(state: &OpsState) {
+    let Some(database) = state.database.get().and_then(Weak::upgrade) else { return };
     // One at a time. Whoever comes meanwhile is shown what was known before.
-    let Ok(mut next_count) = Arc::clone(&shown.asking).try_lock_owned() else { return };
-    let metrics = Arc::clone(&shown.metrics);
+    let Ok(mut next_count) = Arc::clone(&state.next_count).try_lock_owned() else { return };
+    let metrics = Arc::clone(&state.metrics);
     // In a task of its own: whoever gives up must not drop a future that holds a connection.
-    let asking = tokio::spawn(async move {
+    let next_count = tokio::spawn(async move {
         let bounds = GuessBounds::of(database.as_ref()).await;
         metrics.set_guess_bounds(bounds.unwrap_or_default());
         let begun = Instant::now();
         if next_count.is_none_or(|next| next <= begun) {
             metrics.set_tokens(database.tokens_by_state().await.unwrap_or_default());
-            *next_count = Some(Instant::now() + COUNT_EVERY.max(begun.elapsed() * COUNT_REST));
+            *next_count = Some(Instant::now() + TOKEN_COUNT_INTERVAL.max(begun.elapsed() * TOKEN_COUNT_REST_FACTOR));
         }
     });
-    let _ = timeout(PATIENCE, asking).await;
+    let _ = timeout(DATABASE_TIMEOUT, next_count).await;
 }

@@ -11,11 +11,11 @@ use access_tokens_storage::Database;
 use tokio::time::{Instant, timeout};
 
 use crate::databases;
-use crate::key_fit::Fit;
+use crate::key_fit::KeyRingFit;
 
-const PERIOD: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// How long the schema is asked for.
-const LIMIT: Duration = Duration::from_secs(5);
+const SCHEMA_TIMEOUT: Duration = Duration::from_secs(5);
 /// So many times in a row the database must not answer before clients are sent elsewhere: a single late answer under
 /// load must not make the load of the other replicas higher.
 const MISSES_UNTIL_NOT_READY: u32 = 3;
@@ -25,28 +25,28 @@ const COMPARISON_INTERVAL: Duration = Duration::from_secs(600);
 
 /// The comparison of the key ring with what the database holds. A start compares before it serves; here it is made again when
 /// the ring changes, and from time to time: another replica may write with a key that has not come here.
-struct Comparison<'a> {
-    keys: &'a KeyProvider,
+struct KeyComparison<'a> {
+    keys: &'a LiveKeys,
     compared: Option<(Arc<KeyRing>, Instant)>,
     /// What was said last.
-    said: Option<String>,
+    published: Option<String>,
 }
 
-impl Comparison<'_> {
+impl KeyComparison<'_> {
     /// Compares, if it is time, and says in the log what does not fit. `false`: the ring of this process has never fitted. `None`:
     /// that is not known yet.
-    async fn allows(&mut self, database: &Database) -> Option<bool> {
+    async fn check(&mut self, database: &Database) -> Option<bool> {
         let ring = self.keys.ring();
         let young = |at: &Instant| at.elapsed() < COMPARISON_INTERVAL;
         if self.compared.as_ref().is_some_and(|(of, at)| Arc::ptr_eq(of, &ring) && young(at)) {
             return Some(true);
         }
-        let foreign = match Fit::sampled(database, &ring).await {
+        let foreign = match KeyRingFit::sampled(database, &ring).await {
             Ok(Some(fit)) => Some(fit.to_string()).filter(|_| fit.is_foreign() && !ring.accepts_missing()),
             // The database is away, which is said elsewhere, or was migrated just now. The next look compares.
             Ok(None) | Err(_) => return self.compared.is_some().then_some(true),
         };
-        if foreign != self.said {
+        if foreign != self.published {
             match &foreign {
                 Some(fit) => tracing::error!(
                     %fit,
@@ -54,7 +54,7 @@ impl Comparison<'_> {
                 ),
                 None => tracing::info!("the keys are those of the database"),
             }
-            self.said.clone_from(&foreign);
+            self.published.clone_from(&foreign);
         }
         if foreign.is_some() && self.compared.is_none() {
             return Some(false);
@@ -65,50 +65,46 @@ impl Comparison<'_> {
 }
 
 /// Keeps health true, until the task that runs it ends.
-pub(super) async fn watch(
-    database: &Database,
-    sessions: &Authenticator<Database>,
-    keys: &KeyProvider,
-    health: &Health,
-) {
-    let mut ticks = tokio::time::interval(PERIOD);
+pub(super) async fn watch(database: &Database, sessions: &Authenticator<Database>, keys: &LiveKeys, health: &Health) {
+    let mut ticks = tokio::time::interval(CHECK_INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let comparison = Comparison { keys, compared: None, said: None };
-    let mut watch = Watch { database, sessions, comparison, health, current: false, misses: 0, said: None };
+    let comparison = KeyComparison { keys, compared: None, published: None };
+    let mut watch =
+        ReadinessMonitor { database, sessions, comparison, health, current: false, misses: 0, published: None };
     loop {
         ticks.tick().await;
-        if let Some((readiness, cause)) = watch.look().await {
-            watch.tell(readiness, cause);
+        if let Some((readiness, cause)) = watch.check_now().await {
+            watch.publish(readiness, cause);
         }
     }
 }
 
-struct Watch<'a> {
+struct ReadinessMonitor<'a> {
     database: &'a Database,
     sessions: &'a Authenticator<Database>,
-    comparison: Comparison<'a>,
+    comparison: KeyComparison<'a>,
     health: &'a Health,
     /// Was the schema found to be current? It stays so.
     current: bool,
     /// Number of looks in a row that found it not ready.
     misses: u32,
-    said: Option<Readiness>,
+    published: Option<Readiness>,
 }
 
-impl Watch<'_> {
+impl ReadinessMonitor<'_> {
     /// The readiness of this moment, and its cause for people. `None`: not known yet.
-    async fn look(&mut self) -> Option<(Readiness, Option<String>)> {
+    async fn check_now(&mut self) -> Option<(Readiness, Option<String>)> {
         let answer = if self.current {
             self.database.ping().await.map(|()| true)
         } else {
             // A question that is swallowed is asked again.
-            let pending = timeout(LIMIT, self.database.pending_migrations()).await.ok()?;
+            let pending = timeout(SCHEMA_TIMEOUT, self.database.pending_migrations()).await.ok()?;
             pending.map(|pending| pending.is_empty())
         };
         match answer {
             Err(error) => return Some((Readiness::Away, Some(error.to_string()))),
             Ok(false) => {
-                let cause = timeout(LIMIT, databases::unreadable(self.database)).await.ok()?;
+                let cause = timeout(SCHEMA_TIMEOUT, databases::missing_read_rights(self.database)).await.ok()?;
                 let readiness = if cause.is_some() { Readiness::Unreadable } else { Readiness::Unmigrated };
                 return Some((readiness, cause));
             }
@@ -118,7 +114,7 @@ impl Watch<'_> {
         if !self.sessions.has_read_releases() {
             return self.no_connection().await;
         }
-        match self.comparison.allows(self.database).await {
+        match self.comparison.check(self.database).await {
             Some(true) => {}
             Some(false) => return Some((Readiness::ForeignKeys, None)),
             None => return self.no_connection().await,
@@ -135,23 +131,23 @@ impl Watch<'_> {
     }
 
     /// Says it in the log and to clients, if it is news and certain: one late answer or commit is no trouble yet.
-    fn tell(&mut self, readiness: Readiness, cause: Option<String>) {
+    fn publish(&mut self, readiness: Readiness, cause: Option<String>) {
         let ready = readiness == Readiness::Ready;
         self.misses = if ready { 0 } else { self.misses + 1 };
         let certain = match readiness {
             Readiness::Ready => true,
             // Until it has answered, the process is starting.
-            Readiness::Away => self.said.is_some() && self.misses >= MISSES_UNTIL_NOT_READY,
-            _ => self.said != Some(Readiness::Ready) || self.misses >= MISSES_UNTIL_NOT_READY,
+            Readiness::Away => self.published.is_some() && self.misses >= MISSES_UNTIL_NOT_READY,
+            _ => self.published != Some(Readiness::Ready) || self.misses >= MISSES_UNTIL_NOT_READY,
         };
-        if !certain || self.said == Some(readiness) {
+        if !certain || self.published == Some(readiness) {
             return;
         }
         match readiness.check() {
             Ok(()) => tracing::info!("ready"),
             Err(why) => tracing::warn!(why = why.trim_start_matches("not ready: "), cause, "not ready"),
         }
-        self.said = Some(readiness);
+        self.published = Some(readiness);
         self.health.set(readiness);
         if let Some(cause) = cause.filter(|_| readiness != Readiness::Away) {
             self.health.explain(cause);

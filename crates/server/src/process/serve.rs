@@ -27,24 +27,24 @@ use futures::Stream;
 use tokio::time::{Instant, sleep, timeout};
 use {access_tokens_secrets as crypto, access_tokens_telemetry as telemetry};
 
-use super::drain::DRAIN;
-use super::front::Front;
+use super::http_server::HttpServer;
 use super::ops::Ops;
+use super::timeouts::DRAIN_TIMEOUT;
 use super::{certificates, ready, starting};
 use crate::config::{GrpcSettings, Settings};
 use crate::{databases, notification};
 
 /// A database that answers within this time is there before anybody notices that it was not.
-const GRACE: Duration = Duration::from_secs(1);
+const STARTUP_GRACE: Duration = Duration::from_secs(1);
 /// How often a database that is away is tried.
-const RETRY: Duration = Duration::from_secs(1);
+const CONNECT_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// Maximum time that closing the database may take: units of work that are under way, and moving the log of a SQLite file
 /// into the file.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(1_400);
 /// How long notifications that nobody has got yet may take then, and when they end at the latest after the signal: a
 /// moment before the process does.
-const NOTIFY: Duration = Duration::from_secs(2);
-const NOTIFY_UNTIL: Duration = Duration::from_millis(9_500);
+const NOTIFICATION_TIMEOUT: Duration = Duration::from_secs(2);
+const NOTIFICATION_DEADLINE: Duration = Duration::from_millis(9_500);
 
 /// Serves until SIGTERM or SIGINT. `prepare` runs once, when there is a database and before there are calls.
 ///
@@ -68,17 +68,19 @@ pub async fn serve(
         let GrpcSettings { listen, tls, allow_plain_text, .. } = &settings.grpc;
         Port::bind(&PortNames::GRPC, *listen, tls, *allow_plain_text).await?
     };
-    let mut front = Front::bind(settings, &stop).await?;
+    let mut http_server = HttpServer::bind(settings, &stop).await?;
     let (health, metrics) = (Health::new(), Arc::new(Metrics::exported()));
     metrics.set_guess_limit(max_guess_chance);
     metrics.watch_certificates(certificates::of_service(settings));
     let known = health.clone();
     let ops = Ops::start(&settings.ops, &metrics, move || known.check()).await?;
-    let dropped = [Some(Arc::clone(&port.dropped)), front.dropped(), ops.dropped()];
+    let dropped = [Some(Arc::clone(&port.dropped)), http_server.dropped(), ops.dropped()];
     metrics.watch_certificate_reloads();
     metrics.watch_dropped(dropped.into_iter().flatten().collect());
 
-    let Some(database) = database(settings, &port, &mut front, &mut stop, &health).await? else { return Ok(()) };
+    let Some(database) = wait_for_database(settings, &port, &mut http_server, &mut stop, &health).await? else {
+        return Ok(());
+    };
     prepare(Arc::clone(&database)).await?;
     ops.open(&database);
 
@@ -109,10 +111,10 @@ pub async fn serve(
         max_anonymous_requests_per_address: settings.grpc.max_anonymous_requests_per_address,
         connection_age: settings.grpc.connection_age(),
     };
-    let incoming = connections(port, http2_limits(&settings.grpc, &stop));
-    front.open(in_process(Arc::clone(&app), &health, limits));
+    let incoming = connections(port, connection_bounds(&settings.grpc, &stop));
+    http_server.open(in_process(Arc::clone(&app), &health, limits));
     let mut server =
-        tokio::spawn(answer(routers(app, &health, limits, settings.grpc.reflection), incoming, stop.clone()));
+        tokio::spawn(serve_calls(routers(app, &health, limits, settings.grpc.reflection), incoming, stop.clone()));
 
     let (seen, mut over) = (stop.clone(), false);
     tokio::select! {
@@ -123,7 +125,7 @@ pub async fn serve(
             anyhow::ensure!(seen.was_asked(), "the server stopped by itself");
             over = true;
         }
-        ended = front.ended() => {
+        ended = http_server.ended() => {
             ended.context("the gateway broke")?;
             anyhow::ensure!(seen.was_asked(), "the gateway stopped by itself");
         }
@@ -138,12 +140,12 @@ pub async fn serve(
             let _ = (&mut server).await;
         }
     };
-    let drained = timeout(DRAIN, async { tokio::join!(rest, front.drained()) }).await;
+    let drained = timeout(DRAIN_TIMEOUT, async { tokio::join!(rest, http_server.drained()) }).await;
     if drained.is_err() {
         // A call that never ends, or a client that says nothing any more, must not hold the process.
         tracing::warn!("calls that are still under way are cut");
         server.abort();
-        front.abort();
+        http_server.abort();
     }
     releases.abort();
     sweeps.abort();
@@ -154,14 +156,14 @@ pub async fn serve(
         tracing::warn!("units of work that are still under way are rolled back");
     }
     // The last unit of work may have been the last to notify.
-    deliveries.drain(NOTIFY.min(NOTIFY_UNTIL.saturating_sub(asked.elapsed()))).await;
+    deliveries.drain(NOTIFICATION_TIMEOUT.min(NOTIFICATION_DEADLINE.saturating_sub(asked.elapsed()))).await;
     tracing::info!("stopped");
     Ok(())
 }
 
 /// Answers calls until asked to stop, and to the last of those that are under way then.
-async fn answer(
-    [high_limit_router, low_limit_router]: [CallRouter; 2],
+async fn serve_calls(
+    [for_wide, for_narrow]: [CallRouter; 2],
     incoming: impl Stream<Item = io::Result<Connection>>,
     mut stop: StopSignal,
 ) -> Result<(), tonic::transport::Error> {
@@ -174,22 +176,22 @@ async fn answer(
 }
 
 /// The database, as soon as it answers; meanwhile somebody answers the probes. `None`: asked to stop before.
-async fn database(
+async fn wait_for_database(
     settings: &Settings,
     port: &Port,
-    front: &mut Front<'_>,
-    stop: &mut StopSignal,
+    http_server: &mut HttpServer<'_>,
+    stop: &mut Stop,
     health: &Health,
 ) -> anyhow::Result<Option<Arc<Database>>> {
-    let mut connecting = Box::pin(connect_patiently(settings, health));
-    if let Ok(connected) = timeout(GRACE, &mut connecting).await {
+    let mut connecting = Box::pin(connect_with_retries(settings, health));
+    if let Ok(connected) = timeout(STARTUP_GRACE, &mut connecting).await {
         return connected.map(Some);
     }
-    front.start();
+    http_server.start();
     let (done, ended) = tokio::sync::oneshot::channel::<()>();
     let waiting = {
-        let (port, limits) = (port.clone(), http2_limits(&settings.grpc, stop));
-        tokio::spawn(starting::serve(port, limits, async { drop(ended.await) }))
+        let (port, bounds) = (port.clone(), connection_bounds(&settings.grpc, stop));
+        tokio::spawn(starting::serve(port, bounds, async { drop(ended.await) }))
     };
     let connected = tokio::select! {
         connected = connecting => connected.map(Some),
@@ -198,43 +200,43 @@ async fn database(
     drop(done);
     // Its connections are told to go and come again; one that does not listen is cut with the task.
     let abort = waiting.abort_handle();
-    if timeout(GRACE, waiting).await.is_err() {
+    if timeout(STARTUP_GRACE, waiting).await.is_err() {
         abort.abort();
     }
     connected
 }
 
 /// How far a start has come.
-enum Start {
+enum StartError {
     Unopened(SetupError),
     Refused(SetupError),
     Unmigrated(SetupError),
 }
 
-impl From<SetupError> for Start {
+impl From<SetupError> for StartError {
     fn from(error: SetupError) -> Self {
         Self::Unopened(error)
     }
 }
 
-async fn connect_patiently(settings: &Settings, health: &Health) -> anyhow::Result<Arc<Database>> {
-    let options = DatabaseOptions { observer: telemetry::statement_observer(), ..settings.database.options() };
+async fn connect_with_retries(settings: &Settings, health: &Health) -> anyhow::Result<Arc<Database>> {
+    let options = DatabaseOptions { watcher: telemetry::watcher(), ..settings.database.options() };
     let mut complained = None;
     loop {
         let prepared = async |database: &Database| {
-            database.claim().map_err(Start::Refused)?;
+            database.claim().map_err(StartError::Refused)?;
             if database.is_sqlite() || settings.database.migrate_at_start {
-                database.migrate().await.map_err(Start::Unmigrated)?;
+                database.migrate().await.map_err(StartError::Unmigrated)?;
             } else {
-                database.check_rights().await.map_err(Start::Refused)?;
-                database.check_schema().await.map_err(Start::Refused)?;
+                database.check_rights().await.map_err(StartError::Refused)?;
+                database.check_schema().await.map_err(StartError::Refused)?;
             }
             Ok(())
         };
         match databases::open(&options, prepared).await {
             Ok(database) => return Ok(database),
             // A file that cannot be opened will not mend itself; a server that is away comes back.
-            Err(Start::Unopened(error @ (SetupError::Database(_) | SetupError::Unreachable { .. })))
+            Err(StartError::Unopened(error @ (SetupError::Database(_) | SetupError::Unreachable { .. })))
                 if !settings.database.is_sqlite() =>
             {
                 let error = error.parts().0;
@@ -244,10 +246,10 @@ async fn connect_patiently(settings: &Settings, health: &Health) -> anyhow::Resu
                     health.explain(error.as_str());
                 }
                 complained = Some(error);
-                sleep(RETRY).await;
+                sleep(CONNECT_RETRY_INTERVAL).await;
             }
-            Err(Start::Unopened(error) | Start::Refused(error)) => return Err(error.into()),
-            Err(Start::Unmigrated(error)) => {
+            Err(StartError::Unopened(error) | StartError::Refused(error)) => return Err(error.into()),
+            Err(StartError::Unmigrated(error)) => {
                 return Err(error).context("the schema of the database cannot be brought up to date");
             }
         }
@@ -255,7 +257,7 @@ async fn connect_patiently(settings: &Settings, health: &Health) -> anyhow::Resu
 }
 
 /// What connections of the gRPC port are allowed.
-pub(super) fn bounds(settings: &GrpcSettings, stop: &StopSignal) -> Bounds {
+pub(super) fn connection_bounds(settings: &GrpcSettings, stop: &Stop) -> Bounds {
     Bounds {
         at_once: settings.max_connections,
         strangers_per_address: settings.max_anonymous_connections_per_address,

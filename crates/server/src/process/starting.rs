@@ -19,13 +19,13 @@ use tower::layer::layer_fn;
 use tower::{Service, ServiceExt};
 
 /// What a probe asks.
-const HEALTH: &str = "/grpc.health.v1.Health/";
+const HEALTH_PREFIX: &str = "/grpc.health.v1.Health/";
 
 /// Serves health, and refuses everything else with DATABASE_UNAVAILABLE, until `stop`.
 pub(super) async fn serve(port: Port, limits: Http2Limits, stop: impl Future<Output = ()>) {
     let server = Server::builder()
         .layer(OccupyLayer)
-        .layer(layer_fn(|inner| OnlyHealth { inner }))
+        .layer(layer_fn(|inner| HealthOnly { inner }))
         .add_service(Health::new().service())
         .serve_with_incoming_shutdown(connections(port, limits), stop);
     if let Err(error) = server.await {
@@ -40,11 +40,11 @@ pub(super) fn refusal() -> Response<Body> {
 }
 
 #[derive(Clone)]
-struct OnlyHealth<S> {
+struct HealthOnly<S> {
     inner: S,
 }
 
-impl<S> Service<Request<Body>> for OnlyHealth<S>
+impl<S> Service<Request<Body>> for HealthOnly<S>
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static,
 {
@@ -62,7 +62,7 @@ where
             if let Some(violation) = Violation::of(&request) {
                 return Ok(violation.answer());
             }
-            if request.uri().path().starts_with(HEALTH) {
+            if request.uri().path().starts_with(HEALTH_PREFIX) {
                 return inner.oneshot(request).await;
             }
             Ok(refusal())
@@ -83,18 +83,18 @@ mod tests {
     use tonic::transport::Endpoint;
 
     use super::*;
-    use crate::config::Loaded;
-    use crate::process::serve::http2_limits;
-    use access_tokens_net::signals::StopSignal;
+    use crate::config::LoadedSettings;
+    use crate::process::serve::connection_bounds;
+    use access_tokens_net::signals::Stop;
 
     #[tokio::test]
     async fn without_a_database_it_is_alive_and_not_ready() {
-        let settings = Loaded::load(None, [], &[]).expect("the defaults").settings;
+        let settings = LoadedSettings::load(None, [], &[]).expect("the defaults").settings;
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let asked = watch::Sender::new(false);
-        let limits = http2_limits(&settings.grpc, &StopSignal::by(asked.subscribe()));
-        tokio::spawn(serve(Port::plain(listener), limits, pending()));
+        let bounds = connection_bounds(&settings.grpc, &Stop::by(asked.subscribe()));
+        tokio::spawn(serve(Port::plain(listener), bounds, pending()));
 
         let mut client = HealthClient::new(Endpoint::from_shared(url).expect("a URL").connect_lazy());
         let (no, yes) = (ServingStatus::NotServing, ServingStatus::Serving);

@@ -85,7 +85,7 @@ pub(super) async fn watch(channel: Channel, health: &UpstreamHealth) {
     let mut misses = 0;
     loop {
         ticks.tick().await;
-        let state = ask(&mut client).await;
+        let state = probe(&mut client).await;
         misses = if matches!(state, State::Away(_)) { misses + 1 } else { 0 };
         if health.is_ready() && misses > 0 && misses < MAX_MISSES {
             continue;
@@ -101,7 +101,7 @@ pub(super) async fn watch(channel: Channel, health: &UpstreamHealth) {
     }
 }
 
-async fn ask(client: &mut HealthClient<Channel>) -> State {
+async fn probe(client: &mut HealthClient<Channel>) -> State {
     let request = HealthCheckRequest { service: String::new() };
     match timeout(PROBE_TIMEOUT, client.check(request)).await {
         Ok(Ok(answer)) if answer.get_ref().status == ServingStatus::Serving as i32 => State::Ready,
@@ -125,18 +125,18 @@ fn cause(status: &Status) -> String {
 
 /// A service whose calls are counted and timed.
 #[derive(Clone)]
-pub(super) struct Measured<S> {
+pub(super) struct MeasuredClient<S> {
     inner: S,
     metrics: Arc<Metrics>,
 }
 
-impl<S> Measured<S> {
+impl<S> MeasuredClient<S> {
     pub(super) fn new(inner: S, metrics: &Arc<Metrics>) -> Self {
         Self { inner, metrics: Arc::clone(metrics) }
     }
 }
 
-impl<S, Q, A> Service<Request<Q>> for Measured<S>
+impl<S, Q, A> Service<Request<Q>> for MeasuredClient<S>
 where
     S: Service<Request<Q>, Response = Response<A>, Future: Send + 'static>,
 {
@@ -181,7 +181,7 @@ mod tests {
         (reporter, tokio::spawn(async move { drop(server.await) }))
     }
 
-    async fn becomes(health: &UpstreamHealth, expected: &str) {
+    async fn wait_until(health: &UpstreamHealth, expected: &str) {
         let since = Instant::now();
         loop {
             let found = health.readiness().map_or_else(|why| why, |()| "ready".to_owned());
@@ -203,14 +203,14 @@ mod tests {
         assert_eq!(health.readiness(), Err("not ready: starting, the service has not answered yet".to_owned()));
         let watched = Arc::clone(&health);
         let watcher = tokio::spawn(async move { watch(channel, &watched).await });
-        becomes(&health, "the service does not answer: Connection refused").await;
+        wait_until(&health, "the service does not answer: Connection refused").await;
 
         let (reporter, server) = service(TcpListener::bind(address).await.expect("the port")).await;
-        becomes(&health, "ready").await;
+        wait_until(&health, "ready").await;
         reporter.set_service_status("", ServingStatus::NotServing).await;
-        becomes(&health, "not ready: the service says that it is not ready").await;
+        wait_until(&health, "not ready: the service says that it is not ready").await;
         reporter.set_service_status("", ServingStatus::Serving).await;
-        becomes(&health, "ready").await;
+        wait_until(&health, "ready").await;
         server.abort();
         watcher.abort();
         health.stopping();
@@ -225,7 +225,7 @@ mod tests {
         let health = Arc::new(UpstreamHealth::new());
         let watched = Arc::clone(&health);
         let watcher = tokio::spawn(async move { watch(channel, &watched).await });
-        becomes(&health, "not ready: the service does not answer: no answer within 2 seconds").await;
+        wait_until(&health, "not ready: the service does not answer: no answer within 2 seconds").await;
         watcher.abort();
     }
 
@@ -244,11 +244,11 @@ mod tests {
         let show = "/accesstoken.v1.AccessTokenService/ShowAccessToken";
         for (path, code) in [(show, None), (show, Some("5")), (show, Some("5")), ("/a/stranger's", Some("12"))] {
             let request = Request::builder().uri(path).body(()).expect("a request");
-            Measured::new(answer(code), &metrics).oneshot(request).await.expect("answered");
+            MeasuredClient::new(answer(code), &metrics).oneshot(request).await.expect("answered");
         }
         let failing = service_fn(|_: Request<()>| async { Err::<Response<()>, _>("away") });
         let request = Request::builder().uri(show).body(()).expect("a request");
-        Measured::new(failing, &metrics).oneshot(request).await.expect_err("away");
+        MeasuredClient::new(failing, &metrics).oneshot(request).await.expect_err("away");
         let text = metrics.text();
         let method = show.trim_start_matches('/');
         for (method, code, count) in [(method, 0, 1), (method, 5, 2), (method, 14, 1), ("unknown", 12, 1)] {

@@ -10,7 +10,7 @@ use clap::Args;
 
 use super::administration::administration;
 use super::date::{date, shown};
-use crate::command::context::{Context, command_line, explained};
+use crate::command::context::{Context, operator, to_anyhow};
 use crate::command::permissions::permissions;
 
 #[derive(Debug, Args)]
@@ -39,10 +39,10 @@ pub(in crate::command) struct Add {
 
 pub(super) async fn run(context: &Context, add: Add) -> anyhow::Result<()> {
     let organisation = context.organisation(&add.organisation).await?;
-    let caller = command_line(&organisation);
+    let caller = operator(&organisation);
     let administration = administration(context);
     // Before a user is made for it.
-    administration.check_terms(&caller, add.unit.as_deref(), add.expires).await.map_err(explained)?;
+    administration.check_terms(&caller, add.unit.as_deref(), add.expires).await.map_err(to_anyhow)?;
     let permissions = add.permissions;
     let known = context.database.credential_by_username(organisation.key, &add.name).await?;
     let user = match known {
@@ -58,7 +58,7 @@ pub(super) async fn run(context: &Context, add: Add) -> anyhow::Result<()> {
     let made = NewApiKey::generate(context.random.as_ref(), context.secrets.as_ref())?;
     let (unit, expires) = (add.unit, add.expires);
     let key = NewKey { id: made.id, hash: made.hash, user, permissions, unit, expires };
-    administration.add_api_key(&caller, key).await.map_err(explained)?;
+    administration.add_api_key(&caller, key).await.map_err(to_anyhow)?;
     let until = expires.map(|expires| format!(", until {}", shown(expires))).unwrap_or_default();
     println!("API key of {} in {}, may: {permissions}{until}; it is shown only now:", add.name, organisation.name);
     println!("{}", made.key.expose());

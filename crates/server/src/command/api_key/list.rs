@@ -8,8 +8,8 @@ use clap::Args;
 
 use super::administration::administration;
 use super::date::shown;
-use crate::command::context::{Context, command_line, explained};
-use crate::command::output::say;
+use crate::command::context::{Context, operator, to_anyhow};
+use crate::command::output::print;
 
 #[derive(Debug, Args)]
 pub(in crate::command) struct List {
@@ -20,18 +20,18 @@ pub(in crate::command) struct List {
 
 pub(super) async fn run(context: &Context, list: &List) -> anyhow::Result<()> {
     let organisation = context.organisation(&list.organisation).await?;
-    let (administration, caller) = (administration(context), command_line(&organisation));
+    let (administration, caller) = (administration(context), operator(&organisation));
     let now = context.clock.now();
     let mut after: Option<String> = None;
     loop {
-        let page = administration.list_api_keys(&caller, after.as_deref()).await.map_err(explained)?;
+        let page = administration.list_api_keys(&caller, after.as_deref()).await.map_err(to_anyhow)?;
         let Some(last) = page.last() else { return Ok(()) };
         after = Some(last.id.clone());
         let mut text = String::new();
         for key in &page {
             let _ = writeln!(text, "{}", line(key, now));
         }
-        say(&text)?;
+        print(&text)?;
     }
 }
 

@@ -11,7 +11,7 @@ use clap::{Args, Subcommand};
 
 use self::administration::administration;
 use self::date::shown;
-use super::context::{Context, command_line, explained};
+use super::context::{Context, operator, to_anyhow};
 use super::examples;
 use crate::config::Settings;
 
@@ -73,9 +73,9 @@ pub(super) async fn run(settings: Settings, command: Command) -> anyhow::Result<
         Command::Revoke(revoke) => {
             let organisation = context.organisation(&revoke.organisation).await?;
             let done = administration(&context)
-                .revoke_api_key(&command_line(&organisation), &revoke.id)
+                .revoke_api_key(&operator(&organisation), &revoke.id)
                 .await
-                .map_err(explained)?;
+                .map_err(to_anyhow)?;
             let what = if done { "is revoked" } else { "was revoked before, nothing changed" };
             println!("API key {} of {} {what}", revoke.id, organisation.name);
             Ok(())
@@ -85,9 +85,9 @@ pub(super) async fn run(settings: Settings, command: Command) -> anyhow::Result<
             let made = NewApiKey::generate(context.random.as_ref(), context.secrets.as_ref())?;
             let overlap = TimeDelta::seconds(rotate.overlap.into());
             let ends = administration(&context)
-                .rotate_api_key(&command_line(&organisation), &rotate.id, (&made.id, &made.hash), overlap)
+                .rotate_api_key(&operator(&organisation), &rotate.id, (&made.id, &made.hash), overlap)
                 .await
-                .map_err(explained)?;
+                .map_err(to_anyhow)?;
             println!(
                 "API key {} of {} ends at {}; the new key is {} and is shown only now:",
                 rotate.id,

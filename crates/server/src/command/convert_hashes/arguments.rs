@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use encoding_rs::Encoding;
 
 use super::format::Format;
-use super::wanted::Join;
+use super::selection::Join;
 use crate::command::files;
 
 #[derive(Debug, Args)]

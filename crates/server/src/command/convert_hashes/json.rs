@@ -8,9 +8,9 @@ use std::rc::Rc;
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
-use super::found::{Each, Found};
+use super::entry::{Entry, EntrySink};
 use super::row::Row;
-use super::wanted::Wanted;
+use super::selection::Selection;
 
 /// Members whose lists have the records.
 const CONTAINERS: [&str; 8] = ["users", "identities", "data", "items", "records", "rows", "accounts", "customers"];
@@ -20,18 +20,18 @@ const MAX_RECORD_BYTES: u64 = 64 * 1_024 * 1_024;
 const MAX_LINE_BYTES: u64 = 1_024 * 1_024;
 
 /// Reads the records of a file that begins with `{` or `[`.
-pub(super) fn read(reader: &mut dyn BufRead, wanted: &Wanted, each: &mut Each<'_>) -> anyhow::Result<()> {
+pub(super) fn read(reader: &mut dyn BufRead, selection: &Selection, each: &mut EntrySink<'_>) -> anyhow::Result<()> {
     let mut line = Vec::new();
     Read::take(&mut *reader, MAX_LINE_BYTES).read_until(b'\n', &mut line)?;
     if !is_whole(&line) {
-        return documents(line.as_slice().chain(reader), wanted, each);
+        return documents(line.as_slice().chain(reader), selection, each);
     }
     let mut number = 1;
     while !line.is_empty() {
         if is_whole(&line) {
-            document(line.as_slice(), wanted, each)?;
+            document(line.as_slice(), selection, each)?;
         } else if line.iter().any(|byte| !byte.is_ascii_whitespace()) {
-            each(Found::Broken { line: number, why: "is not valid JSON" })?;
+            each(Entry::Unreadable { line: number, why: "is not valid JSON" })?;
         }
         line.clear();
         number += 1;
@@ -45,7 +45,7 @@ fn is_whole(line: &[u8]) -> bool {
 }
 
 /// Reads documents that span lines, one after the other.
-fn documents(reader: impl BufRead, wanted: &Wanted, each: &mut Each<'_>) -> anyhow::Result<()> {
+fn documents(reader: impl BufRead, selection: &Selection, each: &mut EntrySink<'_>) -> anyhow::Result<()> {
     let mut reader = reader;
     loop {
         let rest = reader.fill_buf()?;
@@ -55,24 +55,24 @@ fn documents(reader: impl BufRead, wanted: &Wanted, each: &mut Each<'_>) -> anyh
         match (is_end, is_blank) {
             (true, _) => return Ok(()),
             (false, true) => {}
-            (false, false) => document(&mut reader, wanted, each)?,
+            (false, false) => document(&mut reader, selection, each)?,
         }
     }
 }
 
 /// Reads one document.
-fn document(reader: impl Read, wanted: &Wanted, each: &mut Each<'_>) -> anyhow::Result<()> {
+fn document(reader: impl Read, selection: &Selection, each: &mut EntrySink<'_>) -> anyhow::Result<()> {
     let left = Rc::new(Cell::new(MAX_RECORD_BYTES));
     let mut stopped = None;
     let mut take = |row| {
         left.set(MAX_RECORD_BYTES);
-        each(Found::Row(row)).map_err(|error| {
+        each(Entry::Row(row)).map_err(|error| {
             stopped = Some(error);
             "stopped"
         })
     };
     let bounded = Bounded { reader, left: Rc::clone(&left) };
-    let read = Records { wanted, take: &mut take }.deserialize(&mut serde_json::Deserializer::from_reader(bounded));
+    let read = Records { selection, take: &mut take }.deserialize(&mut serde_json::Deserializer::from_reader(bounded));
     match (stopped, read) {
         (Some(error), _) => Err(error),
         (None, Ok(())) => Ok(()),
@@ -100,7 +100,7 @@ impl<R: Read> Read for Bounded<R> {
 
 /// Visits the records of a value. Members that are not wanted are skipped without being kept.
 struct Records<'a> {
-    wanted: &'a Wanted,
+    selection: &'a Selection,
     take: &'a mut dyn FnMut(Row) -> Result<(), &'static str>,
 }
 
@@ -120,7 +120,7 @@ impl<'de> Visitor<'de> for Records<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        while items.next_element_seed(Records { wanted: self.wanted, take: &mut *self.take })?.is_some() {}
+        while items.next_element_seed(Records { selection: self.selection, take: &mut *self.take })?.is_some() {}
         Ok(())
     }
 
@@ -129,8 +129,8 @@ impl<'de> Visitor<'de> for Records<'_> {
         while let Some(name) = members.next_key::<String>()? {
             if CONTAINERS.contains(&name.as_str()) {
                 has_records = true;
-                members.next_value_seed(Records { wanted: self.wanted, take: &mut *self.take })?;
-            } else if self.wanted.contains(&name) {
+                members.next_value_seed(Records { selection: self.selection, take: &mut *self.take })?;
+            } else if self.selection.contains(&name) {
                 row.insert(name, members.next_value::<Value>()?);
             } else {
                 members.next_value::<IgnoredAny>()?;

@@ -6,10 +6,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use super::found::{Each, Found};
+use super::entry::{Entry, EntrySink};
 use super::row::Row;
+use super::selection::Selection;
 use super::table::{NOT_UTF8, TOO_LONG};
-use super::wanted::Wanted;
 use crate::command::files::{Line, MAX_ROW_BYTES, TextLines, Unreadable};
 
 /// What a value that is in another file becomes: a scheme that is not supported.
@@ -26,8 +26,8 @@ pub(super) fn begins(text: &[u8]) -> bool {
 pub(super) fn read(
     input: impl BufRead,
     skipped_lines: usize,
-    wanted: &Wanted,
-    each: &mut Each<'_>,
+    selection: &Selection,
+    each: &mut EntrySink<'_>,
 ) -> anyhow::Result<()> {
     let mut lines = TextLines::new(input, skipped_lines);
     let mut entry = Entry::default();
@@ -50,7 +50,7 @@ pub(super) fn read(
             entry.continue_line(continued, number);
             continue;
         }
-        entry.end_line(wanted, number);
+        entry.end_line(selection, number);
         match text {
             Some(text) if !text.trim().is_empty() => entry.begin_line(text, number),
             ended => {
@@ -96,7 +96,7 @@ impl Entry {
     }
 
     /// Takes the attribute of the line at hand.
-    fn end_line(&mut self, wanted: &Wanted, number: usize) {
+    fn end_line(&mut self, selection: &Selection, number: usize) {
         let line = std::mem::take(&mut self.line);
         if line.starts_with('#') || self.broken.is_some() {
             return;
@@ -104,7 +104,7 @@ impl Entry {
         let Some((name, value)) = line.split_once(':') else { return };
         // Options follow the name, such as `userPassword;x-hashed`.
         let name = name.split(';').next().unwrap_or_default().trim();
-        if !wanted.contains(name) {
+        if !selection.contains(name) {
             return;
         }
         let value = match (value.strip_prefix(':'), value.strip_prefix('<')) {
@@ -116,7 +116,7 @@ impl Entry {
                     return;
                 }
             },
-            (None, Some(_)) if wanted.is_hash(name) => IN_OTHER_FILE.to_owned(),
+            (None, Some(_)) if selection.is_hash(name) => IN_OTHER_FILE.to_owned(),
             _ => value.trim().to_owned(),
         };
         let key = self.attributes.keys().find(|key| key.eq_ignore_ascii_case(name)).cloned();
@@ -127,11 +127,11 @@ impl Entry {
         }
     }
 
-    fn end(self, each: &mut Each<'_>) -> anyhow::Result<()> {
+    fn end(self, each: &mut EntrySink<'_>) -> anyhow::Result<()> {
         match self.broken {
-            Some((line, why)) => each(Found::Broken { line, why }),
+            Some((line, why)) => each(Entry::Unreadable { line, why }),
             None if self.attributes.is_empty() => Ok(()),
-            None => each(Found::Row(self.attributes)),
+            None => each(Entry::Row(self.attributes)),
         }
     }
 }

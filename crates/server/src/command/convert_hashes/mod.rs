@@ -5,8 +5,8 @@
 
 mod arguments;
 mod conversion;
+mod entry;
 mod format;
-mod found;
 mod frameworks;
 mod input;
 mod json;
@@ -16,10 +16,10 @@ mod output;
 mod phc;
 mod products;
 mod row;
+mod selection;
 mod table;
 #[cfg(test)]
 mod tests;
-mod wanted;
 
 use std::process::ExitCode;
 
@@ -27,10 +27,10 @@ use anyhow::Context as _;
 use indicatif::ProgressBar;
 
 pub(super) use self::arguments::Arguments;
+use self::entry::Entry;
 use self::format::Format;
-use self::found::Found;
 use self::output::Output;
-use self::wanted::Wanted;
+use self::selection::Selection;
 use super::files;
 use crate::config::Settings;
 
@@ -44,19 +44,19 @@ pub(super) fn run(settings: &Settings, arguments: &Arguments) -> anyhow::Result<
         !is_keycloak || arguments.hash.is_none(),
         "--hash: exports of Keycloak have hashes in members of one name"
     );
-    let (name, _) = files::look(&arguments.file)?;
+    let (name, _) = files::name_and_size(&arguments.file)?;
     let text =
         files::open(&arguments.file, &ProgressBar::hidden(), arguments.encoding).with_context(|| name.clone())?;
     let limit = settings.hashing.max_foreign_memory.kib();
     let mut output = Output::create(arguments, join.clone(), limit)?;
-    let wanted = Wanted::new(arguments.from, join, arguments.hash.clone());
-    let read = input::read(text, arguments.from, &wanted, &mut |found| match found {
-        Found::Row(row) => output.take(wanted.value(&row), wanted.hashes(&row)),
-        Found::Comment => {
+    let selection = Selection::new(arguments.from, join, arguments.hash.clone());
+    let read = input::read(text, arguments.from, &selection, &mut |found| match found {
+        Entry::Row(row) => output.take(selection.value(&row), selection.hashes(&row)),
+        Entry::Comment => {
             output.count_comment();
             Ok(())
         }
-        Found::Broken { line, why } => {
+        Entry::Unreadable { line, why } => {
             output.count_broken(&name, line, why);
             Ok(())
         }

@@ -13,11 +13,11 @@ use serde_json::json;
 
 use super::arguments::{Arguments, Kind};
 use super::conversion::{Candidate, Conversion, UNKNOWN};
-use super::wanted::Join;
+use super::selection::Join;
 use crate::command::new_file;
 
 /// Maximum number of lines about what cannot be read.
-const MAX_COMPLAINTS: u64 = 20;
+const MAX_MESSAGES: u64 = 20;
 
 /// What came of the records of a file.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -109,7 +109,7 @@ impl Output {
     /// Counts something that cannot be read, and says where it is and why.
     pub(super) fn count_broken(&mut self, file: &str, line: usize, why: &str) {
         self.counts.broken += 1;
-        if self.counts.broken <= MAX_COMPLAINTS {
+        if self.counts.broken <= MAX_MESSAGES {
             eprintln!("{file}:{line}: {why}");
         }
     }
@@ -162,13 +162,13 @@ pub(super) struct Rejected {
 
 /// Of the hashes of a record, the strongest that an import takes, else the first. `limit` is the maximum memory in KiB.
 pub(super) fn strongest(candidates: Vec<Candidate>, limit: u64) -> Option<Result<Accepted, Rejected>> {
-    let judged = candidates.into_iter().map(|candidate| judge(candidate, limit));
+    let judged = candidates.into_iter().map(|candidate| examine(candidate, limit));
     // Of equal ones, the last that comes counts.
     judged.rev().max_by_key(|judged| judged.as_ref().map_or((false, 0), Accepted::strength))
 }
 
 /// Says whether an import takes a hash. `limit` is the maximum memory in KiB.
-fn judge(candidate: Candidate, limit: u64) -> Result<Accepted, Rejected> {
+fn examine(candidate: Candidate, limit: u64) -> Result<Accepted, Rejected> {
     let unsupported = |why: &str| Rejected { why: why.to_owned(), is_over_limit: false };
     let hash = match candidate.conversion {
         Conversion::Hash(hash) => hash,

@@ -4,9 +4,9 @@ use std::io::BufRead;
 
 use serde_json::Value;
 
-use super::found::{Each, Found};
+use super::entry::{Entry, EntrySink};
 use super::row::is_nothing;
-use super::wanted::{HASH, VALUE, Wanted};
+use super::selection::{HASH, Selection, VALUE};
 use crate::command::files::{Line, Reader, Start, TooLarge, Unreadable, WrongQuote, columns_of};
 
 /// What separates a value from its hash on a line, also where the value has blanks or colons.
@@ -25,13 +25,13 @@ pub(super) const NOT_UTF8: &str = "is not UTF-8: say --encoding, for example win
 pub(super) fn read(
     mut input: impl BufRead,
     skipped_lines: usize,
-    wanted: &Wanted,
-    each: &mut Each<'_>,
+    selection: &Selection,
+    each: &mut EntrySink<'_>,
 ) -> anyhow::Result<()> {
     let start = Start::read(&mut input, skipped_lines, None, 0)?;
     let columns = columns_of(start.first_line(), start.delimiter);
-    if columns.iter().any(|column| wanted.is_hash(column)) {
-        return rows(start.rows(input), &columns, wanted, each);
+    if columns.iter().any(|column| selection.is_hash(column)) {
+        return rows(start.rows(input), &columns, selection, each);
     }
     let has_hash = columns.iter().any(|cell| looks_like_hash(cell));
     anyhow::ensure!(
@@ -44,8 +44,8 @@ pub(super) fn read(
         match text {
             Ok(text) if text.trim().is_empty() => {}
             Ok(text) => each(pair(text.trim(), number, delimiter))?,
-            Err(Unreadable::TooLong) => each(Found::Broken { line: number, why: TOO_LONG })?,
-            Err(Unreadable::NotUtf8) => each(Found::Broken { line: number, why: NOT_UTF8 })?,
+            Err(Unreadable::TooLong) => each(Entry::Unreadable { line: number, why: TOO_LONG })?,
+            Err(Unreadable::NotUtf8) => each(Entry::Unreadable { line: number, why: NOT_UTF8 })?,
         }
     }
     Ok(())
@@ -55,8 +55,8 @@ pub(super) fn read(
 fn rows<R: BufRead>(
     mut rows: Reader<R>,
     columns: &[String],
-    wanted: &Wanted,
-    each: &mut Each<'_>,
+    selection: &Selection,
+    each: &mut EntrySink<'_>,
 ) -> anyhow::Result<()> {
     rows.next()?;
     while let Some(row) = rows.next()? {
@@ -69,14 +69,14 @@ fn rows<R: BufRead>(
                 Some(cells) if cells.iter().all(String::is_empty) => continue,
                 Some(cells) => {
                     let named = columns.iter().zip(cells);
-                    let wanted = named.filter(|(name, cell)| wanted.contains(name) && !cell.is_empty());
-                    each(Found::Row(wanted.map(|(name, cell)| (name.clone(), Value::String(cell))).collect()))?;
+                    let selection = named.filter(|(name, cell)| selection.contains(name) && !cell.is_empty());
+                    each(Entry::Row(selection.map(|(name, cell)| (name.clone(), Value::String(cell))).collect()))?;
                     continue;
                 }
                 None => NOT_UTF8,
             },
         };
-        each(Found::Broken { line: row.line, why })?;
+        each(Entry::Unreadable { line: row.line, why })?;
     }
     Ok(())
 }
@@ -87,10 +87,10 @@ fn looks_like_hash(cell: &str) -> bool {
 }
 
 /// A value and its hash.
-fn pair(line: &str, number: usize, delimiter: u8) -> Found {
-    let broken = Found::Broken { line: number, why: "has no value with a hash after it" };
+fn pair(line: &str, number: usize, delimiter: u8) -> Entry {
+    let broken = Entry::Unreadable { line: number, why: "has no value with a hash after it" };
     if line.starts_with('#') {
-        return Found::Comment;
+        return Entry::Comment;
     }
     let pair = match line.starts_with('"') {
         true => match columns_of(line.as_bytes(), delimiter).as_slice() {
@@ -101,7 +101,7 @@ fn pair(line: &str, number: usize, delimiter: u8) -> Found {
     };
     let Some((value, hash)) = pair else { return broken };
     let members = [(VALUE, value), (HASH, hash)];
-    Found::Row(members.into_iter().map(|(name, text)| (name.to_owned(), Value::String(text))).collect())
+    Entry::Row(members.into_iter().map(|(name, text)| (name.to_owned(), Value::String(text))).collect())
 }
 
 /// The value of a line and its hash. The hash begins with the first `$` or `{` after a separator, else after the first separator. In

@@ -11,11 +11,11 @@ use access_tokens_secrets::{KeyedSecrets, assess_foreign};
 use access_tokens_testkit::keys::{RING_A, ring};
 
 use super::conversion::Conversion;
+use super::entry::{Entry, EntrySink};
 use super::format::Format;
-use super::found::{Each, Found};
 use super::input;
 use super::output::strongest;
-use super::wanted::{Join, Wanted};
+use super::selection::{Join, Selection};
 use crate::command::files;
 
 const PASSWORD: &str = "pässword 0042";
@@ -35,21 +35,21 @@ fn converted(format: Format, join: Option<&str>, text: &str) -> Vec<(Option<Stri
 }
 
 fn converted_bytes(format: Format, join: Option<&str>, bytes: Vec<u8>) -> Vec<(Option<String>, Option<Conversion>)> {
-    let wanted = wanted(format, join);
+    let selection = selection(format, join);
     let mut found = Vec::new();
-    read(bytes, &wanted, format, &mut |one| {
+    read(bytes, &selection, format, &mut |one| {
         match one {
-            Found::Row(row) => {
-                let candidates = wanted.hashes(&row);
+            Entry::Row(row) => {
+                let candidates = selection.hashes(&row);
                 let first = candidates.first().map(|candidate| candidate.conversion.clone());
                 let hash = match strongest(candidates, LIMIT) {
                     Some(Ok(accepted)) => Some(Conversion::Hash(accepted.hash)),
                     _ => first,
                 };
-                found.push((wanted.value(&row), hash));
+                found.push((selection.value(&row), hash));
             }
-            Found::Comment => {}
-            Found::Broken { .. } => found.push((None, None)),
+            Entry::Comment => {}
+            Entry::Unreadable { .. } => found.push((None, None)),
         }
         Ok(())
     })
@@ -57,12 +57,12 @@ fn converted_bytes(format: Format, join: Option<&str>, bytes: Vec<u8>) -> Vec<(O
     found
 }
 
-fn wanted(format: Format, join: Option<&str>) -> Wanted {
-    Wanted::new(format, Join { field: "identifier".to_owned(), member: join.map(str::to_owned) }, None)
+fn selection(format: Format, join: Option<&str>) -> Selection {
+    Selection::new(format, Join { field: "identifier".to_owned(), member: join.map(str::to_owned) }, None)
 }
 
-fn read(bytes: Vec<u8>, wanted: &Wanted, format: Format, each: &mut Each<'_>) -> anyhow::Result<()> {
-    input::read(files::text(Cursor::new(bytes), None)?, format, wanted, each)
+fn read(bytes: Vec<u8>, selection: &Selection, format: Format, each: &mut EntrySink<'_>) -> anyhow::Result<()> {
+    input::read(files::text(Cursor::new(bytes), None)?, format, selection, each)
 }
 
 /// Checks that hashes match the password and no other, and returns what is not supported, by what it belongs to.
@@ -252,16 +252,16 @@ async fn lines_of_unix_and_of_web_servers() {
 /// A table without hashes is an error that names the option and repeats no cell.
 #[test]
 fn a_table_without_hashes_is_refused() {
-    let wanted = wanted(Format::Phc, None);
+    let selection = selection(Format::Phc, None);
     let bytes = |text: &str| text.as_bytes().to_vec();
-    let refused = read(bytes(export!("cognito.csv")), &wanted, Format::Phc, &mut |_| Ok(())).expect_err("refused");
+    let refused = read(bytes(export!("cognito.csv")), &selection, Format::Phc, &mut |_| Ok(())).expect_err("refused");
     assert!(refused.to_string().contains("--hash COLUMN") && !refused.to_string().contains("email"), "{refused}");
     let join = Join { field: "identifier".to_owned(), member: None };
-    let named = Wanted::new(Format::Phc, join, Some("Kennwort".to_owned()));
+    let named = Selection::new(Format::Phc, join, Some("Kennwort".to_owned()));
     let mut hashes = Vec::new();
     let table = "login;password;Kennwort\na;hunter2;$2y$05$x\n";
     let read = read(bytes(table), &named, Format::Phc, &mut |found| {
-        if let Found::Row(row) = found {
+        if let Entry::Row(row) = found {
             hashes.extend(named.hashes(&row).into_iter().map(|one| one.conversion));
         }
         Ok(())
@@ -395,10 +395,10 @@ fn files_in_other_forms_are_read_as_far_as_they_can_be() {
 
 #[test]
 fn broken_documents_end_with_an_error_that_repeats_nothing() {
-    let wanted = wanted(Format::Ndjson, None);
+    let selection = selection(Format::Ndjson, None);
     for text in ["[\n{\"hash\": \"hunter2\"", "[\n{\"hash\": hunter2}]", "[\n{}, hunter2\n]"] {
         let bytes = text.as_bytes().to_vec();
-        let error = read(bytes, &wanted, Format::Ndjson, &mut |_| Ok(())).expect_err(text).to_string();
+        let error = read(bytes, &selection, Format::Ndjson, &mut |_| Ok(())).expect_err(text).to_string();
         assert!(!error.contains("hunter2"), "{error}");
     }
 }
@@ -409,10 +409,10 @@ fn no_text_panics() {
     use proptest::prelude::*;
     let formats = [Format::Keycloak, Format::Django, Format::Ldap, Format::Magento, Format::Aspnet, Format::Werkzeug];
     proptest!(|(text in "[ -~\n\t\"{}\\[\\]:,$é]{0,120}", which in 0..formats.len())| {
-        let wanted = wanted(formats[which], None);
-        let _ = read(text.into_bytes(), &wanted, formats[which], &mut |found| {
-            if let Found::Row(row) = found {
-                let _ = (wanted.value(&row), wanted.hashes(&row));
+        let selection = selection(formats[which], None);
+        let _ = read(text.into_bytes(), &selection, formats[which], &mut |found| {
+            if let Entry::Row(row) = found {
+                let _ = (selection.value(&row), selection.hashes(&row));
             }
             Ok(())
         });

@@ -14,9 +14,9 @@ use crate::config::Settings;
 const CHECK: &str = "certificates";
 
 /// From then on somebody should do something, unless the certificate lives shortly anyway.
-const SOON: TimeDelta = TimeDelta::days(14);
+const RENEWAL_WARNING: TimeDelta = TimeDelta::days(14);
 /// A certificate that lives shortly is renewed in its last third, at the latest.
-const LAST_PART: i32 = 3;
+const RENEWAL_FRACTION: i32 = 3;
 
 pub(super) fn check(settings: &Settings, report: &mut Report) {
     let Settings { grpc, http, ops, gateway, telemetry, .. } = settings;
@@ -28,7 +28,7 @@ pub(super) fn check(settings: &Settings, report: &mut Report) {
         let mut valid = true;
         for (name, file) in [("certificate", &tls.certificate), ("client_ca", &tls.client_ca)] {
             if let Some(file) = file {
-                valid &= lives(&format!("{section}.{name}"), file, now, report);
+                valid &= check_validity(&format!("{section}.{name}"), file, now, report);
             }
         }
         // What is out of date, or cannot be read, was said.
@@ -41,14 +41,14 @@ pub(super) fn check(settings: &Settings, report: &mut Report) {
     for (section, way) in [("gateway.upstream", &gateway.upstream), ("telemetry.collector", &telemetry.collector)] {
         for (name, file) in [("ca", &way.ca), ("certificate", &way.certificate)] {
             if let Some(file) = file {
-                lives(&format!("{section}.{name}"), file, now, report);
+                check_validity(&format!("{section}.{name}"), file, now, report);
             }
         }
     }
 }
 
 /// Reports how long the certificates of a file are good: the one that ends first counts. `false`: not now.
-fn lives(setting: &str, file: &Path, now: Timestamp, report: &mut Report) -> bool {
+fn check_validity(setting: &str, file: &Path, now: Timestamp, report: &mut Report) -> bool {
     const RENEW: &str = "renew it; the service reads the file again within a second, without a restart";
     let named = format!("{setting} ({})", file.display());
     let validities = match tls::validities(file) {
@@ -70,10 +70,10 @@ fn lives(setting: &str, file: &Path, now: Timestamp, report: &mut Report) -> boo
     } else if from > now {
         let message = format!("{named} is not good yet: it will be from {}", from.format("%Y-%m-%d %H:%M UTC"));
         report.problem(CHECK, message, "wait, or look at the clock of this machine");
-    } else if left < SOON && left < (until - from) / LAST_PART {
+    } else if left < RENEWAL_WARNING && left < (until - from) / RENEWAL_FRACTION {
         report.warning(CHECK, format!("{named} expires in {} day(s), on {date}", left.num_days()), RENEW);
     } else {
-        report.well(CHECK, format!("{named} is good until {date}"));
+        report.ok(CHECK, format!("{named} is good until {date}"));
     }
     from <= now && now < until
 }
@@ -94,7 +94,7 @@ mod tests {
         let file = directory.path().join("c.pem");
         std::fs::write(&file, params.self_signed(&key).expect("a certificate").pem()).expect("written");
         let mut report = Report::default();
-        let _ = lives("grpc.tls.certificate", &file, on.parse().expect("a time"), &mut report);
+        let _ = check_validity("grpc.tls.certificate", &file, on.parse().expect("a time"), &mut report);
         format!("{report:?}")
     }
 

@@ -10,16 +10,16 @@ use access_tokens_storage::Database;
 use access_tokens_storage::backup::sqlite_file;
 use chrono::TimeDelta;
 
-use super::database::failed;
+use super::database::report_unreadable;
 use super::report::Report;
 use crate::config::Settings;
 
 const CHECK: &str = "clock";
 
 /// Codes live for so much longer or shorter, at most, than they should.
-const NOTICEABLE: TimeDelta = TimeDelta::seconds(1);
+const WARNING_DIFFERENCE: TimeDelta = TimeDelta::seconds(1);
 /// A good part of the life of a one-time password.
-const BAD: TimeDelta = TimeDelta::seconds(10);
+const MAX_DIFFERENCE: TimeDelta = TimeDelta::seconds(10);
 
 pub(super) async fn check(database: &Database, settings: &Settings, report: &mut Report) {
     let before = SystemClock.now();
@@ -27,11 +27,11 @@ pub(super) async fn check(database: &Database, settings: &Settings, report: &mut
         Ok(Some(there)) => {
             // It was read at some time between the question and the answer.
             let after = SystemClock.now();
-            compare(difference(before, there, after), report);
+            report_difference(difference(before, there, after), report);
         }
-        Ok(None) => put_back(settings, report),
+        Ok(None) => check_last_write(settings, report),
         Err(error) => {
-            failed(CHECK, "the database does not tell the time", error, report);
+            report_unreadable(CHECK, "the database does not tell the time", error, report);
         }
     }
 }
@@ -47,28 +47,28 @@ fn difference(before: Timestamp, there: Timestamp, after: Timestamp) -> TimeDelt
     }
 }
 
-fn compare(difference: TimeDelta, report: &mut Report) {
+fn report_difference(difference: TimeDelta, report: &mut Report) {
     const CURE: &str = "let both machines follow the same time servers (chrony, systemd-timesyncd)";
     let seconds = difference.num_milliseconds() as f64 / 1_000.0;
     let message = format!("this machine and that of the database are {seconds:.1} s apart");
-    if difference > BAD {
+    if difference > MAX_DIFFERENCE {
         report.problem(CHECK, format!("{message}: codes and sessions end too early, or too late"), CURE);
-    } else if difference > NOTICEABLE {
+    } else if difference > WARNING_DIFFERENCE {
         report.warning(CHECK, message, CURE);
     } else {
-        report.well(CHECK, "this machine and that of the database agree");
+        report.ok(CHECK, "this machine and that of the database agree");
     }
 }
 
 /// A file has no clock. But it was not written to in the future.
-fn put_back(settings: &Settings, report: &mut Report) {
+fn check_last_write(settings: &Settings, report: &mut Report) {
     let Ok(file) = sqlite_file(&settings.database.options()) else { return };
     let mut log = file.as_os_str().to_owned();
     log.push("-wal");
     let written = [file, PathBuf::from(log)].iter().filter_map(|path| path.metadata().ok()?.modified().ok()).max();
     let Some(written) = written.map(<Timestamp as From<SystemTime>>::from) else { return };
     let ahead = written - SystemClock.now();
-    if ahead > BAD {
+    if ahead > MAX_DIFFERENCE {
         let message = format!("the database was written to {} s from now: the clock was put back", ahead.num_seconds());
         report.problem(
             CHECK,
@@ -76,7 +76,7 @@ fn put_back(settings: &Settings, report: &mut Report) {
             "set the clock; until then codes and sessions of before live for so much longer",
         );
     } else {
-        report.well(CHECK, "nothing was written later than now");
+        report.ok(CHECK, "nothing was written later than now");
     }
 }
 
@@ -96,7 +96,7 @@ mod tests {
     fn a_second_is_noticed_and_ten_are_bad() {
         for (seconds, expected) in [(0, "agree"), (1, "agree"), (2, "Warning"), (11, "Problem")] {
             let mut report = Report::default();
-            compare(TimeDelta::seconds(seconds), &mut report);
+            report_difference(TimeDelta::seconds(seconds), &mut report);
             assert!(format!("{report:?}").contains(expected), "{seconds}: {report:?}");
         }
     }

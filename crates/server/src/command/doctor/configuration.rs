@@ -8,17 +8,17 @@ use access_tokens_net::tls::TlsSettings;
 
 use super::files;
 use super::report::Report;
-use crate::config::{Loaded, Origin, Settings};
+use crate::config::{LoadedSettings, Origin, Settings};
 
 const CHECK: &str = "configuration";
 
-pub(super) fn check(loaded: &Loaded, report: &mut Report) {
+pub(super) fn check(loaded: &LoadedSettings, report: &mut Report) {
     let settings = &loaded.settings;
     let (set, all) = loaded.origins().fold((0, 0), |(set, all), (_, origin)| match origin {
         Origin::Default => (set, all + 1),
         _ => (set + 1, all + 1),
     });
-    report.well(CHECK, format!("{all} settings, of which {set} are not the default"));
+    report.ok(CHECK, format!("{all} settings, of which {set} are not the default"));
     for warning in loaded.warnings() {
         report.warning(CHECK, warning.message.as_str(), warning.cure.as_str());
     }
@@ -45,7 +45,7 @@ pub(super) fn check(loaded: &Loaded, report: &mut Report) {
 }
 
 /// A file with secrets is for its owner. One that holds none may be read by anybody.
-fn secrets(loaded: &Loaded, report: &mut Report) {
+fn secrets(loaded: &LoadedSettings, report: &mut Report) {
     let mut found: Vec<(&Path, &str)> = Vec::new();
     for (key, origin) in loaded.origins() {
         if let Origin::File(path) = origin

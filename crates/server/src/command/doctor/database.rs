@@ -4,7 +4,7 @@ use access_tokens_domain::store::StoreError;
 use access_tokens_storage::{Database, Setting, Verdict};
 
 use super::report::Report;
-use crate::command::context::{RESTORE, says_damaged, with_causes};
+use crate::command::context::{RESTORE_DATABASE, is_damage_message, with_causes};
 use crate::config::Settings;
 
 const CHECK: &str = "database";
@@ -13,14 +13,14 @@ const SCHEMA: &str = "schema";
 /// Answers whether what is in it can be read: not before its schema is current.
 pub(super) async fn check(database: &Database, settings: &Settings, deep: bool, report: &mut Report) -> bool {
     match database.settings().await {
-        Ok(found) => found.iter().for_each(|setting| judge(setting, database.is_sqlite(), report)),
-        Err(error) => failed(CHECK, "it does not tell its settings", error, report),
+        Ok(found) => found.iter().for_each(|setting| report_setting(setting, database.is_sqlite(), report)),
+        Err(error) => report_unreadable(CHECK, "it does not tell its settings", error, report),
     }
     if deep && database.is_sqlite() {
         match database.faults().await {
-            Ok(faults) if faults.is_empty() => report.well(CHECK, "all of it was read, and fits together"),
-            Ok(faults) => report.problem(CHECK, format!("it is damaged: {}", faults.join("; ")), RESTORE),
-            Err(error) => report.problem(CHECK, format!("it is damaged: {}", told(error)), RESTORE),
+            Ok(faults) if faults.is_empty() => report.ok(CHECK, "all of it was read, and fits together"),
+            Ok(faults) => report.problem(CHECK, format!("it is damaged: {}", faults.join("; ")), RESTORE_DATABASE),
+            Err(error) => report.problem(CHECK, format!("it is damaged: {}", error_text(error)), RESTORE_DATABASE),
         }
     }
     if !schema(database, settings, report).await {
@@ -29,29 +29,29 @@ pub(super) async fn check(database: &Database, settings: &Settings, deep: bool, 
     match database.counts().await {
         Ok(counts) => {
             let counts: Vec<_> = counts.iter().map(|(what, rows)| format!("{what}: {rows}")).collect();
-            report.well(CHECK, counts.join(", "));
+            report.ok(CHECK, counts.join(", "));
         }
-        Err(error) => failed(CHECK, "it cannot be read", error, report),
+        Err(error) => report_unreadable(CHECK, "it cannot be read", error, report),
     }
     true
 }
 
 /// Reports that something of the database cannot be read.
-pub(super) fn failed(check: &'static str, what: &str, error: StoreError, report: &mut Report) {
-    let error = told(error);
+pub(super) fn report_unreadable(check: &'static str, what: &str, error: StoreError, report: &mut Report) {
+    let error = error_text(error);
     let cure = cure_of(&error, report.deep);
     report.problem(check, format!("{what}: {error}"), cure);
 }
 
 /// What went wrong, with its causes. Only operators run commands, so that the text of the driver may be shown.
-pub(super) fn told(error: StoreError) -> String {
+pub(super) fn error_text(error: StoreError) -> String {
     with_causes(&error.into())
 }
 
 /// The cure where something of the database cannot be read. `deep`: is all of a SQLite file read anyway?
 pub(super) fn cure_of(error: &str, deep: bool) -> &'static str {
-    if says_damaged(error) {
-        RESTORE
+    if is_damage_message(error) {
+        RESTORE_DATABASE
     } else if error.contains("permission denied") {
         "grant the role its rights: \"PostgreSQL roles\" in docs/operations.md has the statements"
     } else if error.starts_with("DATABASE_UNAVAILABLE") {
@@ -65,7 +65,7 @@ pub(super) fn cure_of(error: &str, deep: bool) -> &'static str {
 }
 
 /// The cure of a schema that was changed by others.
-const fn foreign(sqlite: bool) -> &'static str {
+const fn schema_cure(sqlite: bool) -> &'static str {
     if sqlite {
         "undo what is not of this service, such as by DROP TRIGGER, or `access-tokens restore --replace` a backup; then find out how it got \
          there"
@@ -75,7 +75,7 @@ const fn foreign(sqlite: bool) -> &'static str {
     }
 }
 
-fn judge(setting: &Setting, sqlite: bool, report: &mut Report) {
+fn report_setting(setting: &Setting, sqlite: bool, report: &mut Report) {
     let Setting { name, value, needed, verdict, about } = setting;
     let is = format!("{name} = {value}");
     let cure = if sqlite {
@@ -106,7 +106,7 @@ fn judge(setting: &Setting, sqlite: bool, report: &mut Report) {
         }
     };
     match verdict {
-        Verdict::Safe => report.well(CHECK, is),
+        Verdict::Safe => report.ok(CHECK, is),
         Verdict::Risky => report.warning(CHECK, format!("{is}: {about}"), cure),
         Verdict::Unsafe => report.problem(CHECK, format!("{is}: {about}"), cure),
     }
@@ -117,7 +117,7 @@ async fn schema(database: &Database, settings: &Settings, report: &mut Report) -
     let schema = match database.schema().await {
         Ok(schema) => schema,
         Err(error) => {
-            failed(SCHEMA, "it cannot be read", error, report);
+            report_unreadable(SCHEMA, "it cannot be read", error, report);
             return false;
         }
     };
@@ -130,9 +130,9 @@ async fn schema(database: &Database, settings: &Settings, report: &mut Report) -
         Ok(faults) => report.problem(
             SCHEMA,
             format!("it is not what this service makes: {}", faults.join("; ")),
-            foreign(database.is_sqlite()),
+            schema_cure(database.is_sqlite()),
         ),
-        Err(error) => failed(SCHEMA, "it cannot be compared", error, report),
+        Err(error) => report_unreadable(SCHEMA, "it cannot be compared", error, report),
     }
     let pending = schema.pending.join(", ");
     let hidden = database.rights().await.is_ok_and(|rights| rights.is_some_and(|rights| rights.hide_the_schema()));
@@ -144,7 +144,7 @@ async fn schema(database: &Database, settings: &Settings, report: &mut Report) -
             "\"PostgreSQL roles\" in docs/operations.md has the grants",
         );
     } else if schema.pending.is_empty() {
-        report.well(SCHEMA, format!("current: {} step(s)", schema.applied));
+        report.ok(SCHEMA, format!("current: {} step(s)", schema.applied));
     } else if database.is_sqlite() || settings.database.migrate_at_start {
         report.warning(SCHEMA, format!("still to be applied: {pending}"), "the next start of `serve` applies it");
     } else {
@@ -164,7 +164,7 @@ mod tests {
     fn cure(name: &'static str) -> String {
         let setting = Setting { name, value: "off".to_owned(), needed: "on", verdict: Verdict::Unsafe, about: "lost" };
         let mut report = Report::default();
-        judge(&setting, false, &mut report);
+        report_setting(&setting, false, &mut report);
         format!("{report:?}")
     }
 
@@ -181,9 +181,9 @@ mod tests {
     #[test]
     fn the_cause_of_a_fault_is_told_and_has_one_cure() {
         let error = StoreError::Fault(Box::new(std::io::Error::other("database disk image is malformed")));
-        let told = told(error);
+        let told = error_text(error);
         assert!(told.contains("database disk image is malformed"), "{told}");
-        assert_eq!(cure_of(&told, true), RESTORE);
+        assert_eq!(cure_of(&told, true), RESTORE_DATABASE);
         assert!(!cure_of("INTERNAL internal error", true).contains("doctor --deep"));
     }
 }

@@ -13,7 +13,7 @@ use crate::config::Settings;
 const CHECK: &str = "files";
 
 /// Whoever is in the group, and everybody else.
-const NOT_OWNER: u32 = 0o077;
+const GROUP_AND_OTHERS: u32 = 0o077;
 /// Everybody else.
 const OTHERS: u32 = 0o007;
 /// Others may exchange files in such a directory; unless it is sticky.
@@ -21,7 +21,7 @@ const OTHERS_WRITE: u32 = 0o002;
 const STICKY: u32 = 0o1000;
 
 /// The files of SQLite, by what their names have behind that of the database.
-const COMPANIONS: [&str; 4] = ["", "-wal", "-shm", "-journal"];
+const SQLITE_SUFFIXES: [&str; 4] = ["", "-wal", "-shm", "-journal"];
 
 pub(super) fn check(settings: &Settings, report: &mut Report) {
     let (mut looked, mut bad) = (0, 0);
@@ -36,23 +36,23 @@ pub(super) fn check(settings: &Settings, report: &mut Report) {
         }
     };
     if let Ok(file) = sqlite_file(&settings.database.options()) {
-        for ending in COMPANIONS {
+        for ending in SQLITE_SUFFIXES {
             let mut path = file.as_os_str().to_owned();
             path.push(ending);
-            look(Path::new(&path), NOT_OWNER, "the database", "600", report);
+            look(Path::new(&path), GROUP_AND_OTHERS, "the database", "600", report);
         }
-        exchangeable(&file, report);
+        check_directory(&file, report);
     }
     // The key ring itself is checked where it is read.
     if settings.keys.ring.expose().is_empty() {
-        exchangeable(&settings.keys.file, report);
+        check_directory(&settings.keys.file, report);
     }
     // The group may: that is how certificates are handed out to several services, and by Kubernetes.
     for key in tls_keys(settings) {
         look(&key, OTHERS, "the private key", "640", report);
     }
     if bad == 0 {
-        report.well(CHECK, format!("nobody else can read what is secret: {looked} file(s)"));
+        report.ok(CHECK, format!("nobody else can read what is secret: {looked} file(s)"));
     }
 }
 
@@ -61,7 +61,7 @@ pub(super) fn others_may_read(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|metadata| mode_open_to_others(&metadata).is_some())
 }
 
-fn exchangeable(file: &Path, report: &mut Report) {
+fn check_directory(file: &Path, report: &mut Report) {
     let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let Ok(metadata) = std::fs::metadata(directory) else { return };
     let mode = permissions(&metadata);

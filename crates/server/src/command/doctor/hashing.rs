@@ -15,14 +15,14 @@ use super::report::Report;
 const CHECK: &str = "hashing";
 
 /// The middle one of so many counts.
-const ROUNDS: usize = 5;
+const MEASUREMENTS: usize = 5;
 /// Then nobody waits for it in vain: 64 may be in the line, and callers have a few seconds.
-const SLOW: Duration = Duration::from_millis(100);
-const TOO_SLOW: Duration = Duration::from_secs(1);
+const SLOW_HASH_TIME: Duration = Duration::from_millis(100);
+const MAX_HASH_TIME: Duration = Duration::from_secs(1);
 
 pub(super) async fn check(report: &mut Report) {
     match measure().await {
-        Ok((took, cost)) => judge(took, &cost, report),
+        Ok((took, cost)) => report_time(took, &cost, report),
         Err(error) => {
             report.problem(CHECK, format!("nothing can be hashed: {error}"), "look at the memory that is left")
         }
@@ -34,15 +34,15 @@ async fn measure() -> Result<(Duration, String)> {
     let ring = KeyRing::generate(&SystemRandom)?;
     let ring = KeyRing::parse(&ring).map_err(access_tokens_domain::Error::internal)?;
     let secrets = KeyedSecrets::new(&ring, Arc::new(SystemRandom));
-    let (mut times, mut cost) = (Vec::with_capacity(ROUNDS), String::new());
-    for _ in 0..ROUNDS {
+    let (mut times, mut cost) = (Vec::with_capacity(MEASUREMENTS), String::new());
+    for _ in 0..MEASUREMENTS {
         let started = Instant::now();
         let hash = secrets.hash(HashWork::call(OrganisationKey::NONE), Secret::new("measured and forgotten")).await?;
         times.push(started.elapsed());
         cost = cost_of(hash.as_stored());
     }
     times.sort_unstable();
-    Ok((times[ROUNDS / 2], cost))
+    Ok((times[MEASUREMENTS / 2], cost))
 }
 
 /// `m=19456,t=2,p=1` of `$argon2id$v=19$m=19456,t=2,p=1,keyid=...$...`: without what comes from a key.
@@ -52,19 +52,19 @@ fn cost_of(hash: &str) -> String {
     cost.join(",")
 }
 
-fn judge(took: Duration, cost: &str, report: &mut Report) {
+fn report_time(took: Duration, cost: &str, report: &mut Report) {
     let milliseconds = took.as_secs_f64() * 1_000.0;
     let message = format!(
         "Argon2id with {cost}: {milliseconds:.1} ms a pass code, {:.0} a second a core",
         1_000.0 / milliseconds
     );
     let cure = "give the service faster or less busy cores; look whether it is limited (cgroup, container)";
-    if took > TOO_SLOW {
+    if took > MAX_HASH_TIME {
         report.problem(CHECK, format!("{message}: logins wait for longer than callers do"), cure);
-    } else if took > SLOW {
+    } else if took > SLOW_HASH_TIME {
         report.warning(CHECK, format!("{message}: it is made for about 15 ms"), cure);
     } else {
-        report.well(CHECK, message);
+        report.ok(CHECK, message);
     }
 }
 
@@ -83,7 +83,7 @@ mod tests {
     fn slow_machines_are_told_apart() {
         for (took, expected) in [(15, "Ok"), (101, "Warning"), (1_001, "Problem")] {
             let mut report = Report::default();
-            judge(Duration::from_millis(took), "m=1", &mut report);
+            report_time(Duration::from_millis(took), "m=1", &mut report);
             assert!(format!("{report:?}").contains(expected), "{report:?}");
         }
     }

@@ -8,22 +8,22 @@ use access_tokens_host::SystemClock;
 use access_tokens_secrets::{KeyRing, KeyRingError};
 use access_tokens_storage::Database;
 
-use super::database::failed;
+use super::database::report_unreadable;
 use super::report::Report;
-use crate::command::context::{BRING_KEYS_BACK, needed_keys};
+use crate::command::context::{RESTORE_KEY_FILE, needed_keys};
 use crate::config::Settings;
-use crate::key_fit::{Fit, in_words_by_key};
+use crate::key_fit::{KeyRingFit, describe_by_key};
 
 const CHECK: &str = "keys";
 
 /// Number of verification codes that are opened: wrong keys show at the first.
-const TRIED: u64 = 1_000;
+const MAX_OPENED_CODES: u64 = 1_000;
 
-const PUT_BACK: &str = "put the keys that the database was written with back into the ring, behind those that are there, from \
+const ADD_KEYS_AGAIN: &str = "put the keys that the database was written with back into the ring, behind those that are there, from \
                         the newest copy of its key file";
 
 /// What there is of keys.
-pub(super) enum Ring {
+pub(super) enum RingState {
     Good(KeyRing),
     /// There is no key file: what that means depends on what the database holds.
     Missing(String),
@@ -32,22 +32,22 @@ pub(super) enum Ring {
 }
 
 /// Reads the ring.
-pub(super) fn ring(settings: &Settings, report: &mut Report) -> Ring {
+pub(super) fn read_ring(settings: &Settings, report: &mut Report) -> RingState {
     let (file, text) = (&settings.keys.file, settings.keys.ring.expose());
     let from_file = text.is_empty();
     let fresh = settings.database.sqlite_file().is_some_and(|file| !file.exists());
     if from_file && fresh && !file.exists() {
-        report.well(CHECK, "there are none yet: `access-tokens serve` makes them");
-        return Ring::None;
+        report.ok(CHECK, "there are none yet: `access-tokens serve` makes them");
+        return RingState::None;
     }
     let read = if from_file { KeyRing::read(file) } else { KeyRing::parse(text) };
     let (message, cure) = match read {
         Ok(ring) => {
             let ids: Vec<_> = ring.ids().collect();
-            report.well(CHECK, format!("{} key(s): {}; the first one writes", ids.len(), ids.join(", ")));
-            return Ring::Good(ring);
+            report.ok(CHECK, format!("{} key(s): {}; the first one writes", ids.len(), ids.join(", ")));
+            return RingState::Good(ring);
         }
-        Err(error @ KeyRingError::Missing { .. }) => return Ring::Missing(error.to_string()),
+        Err(error @ KeyRingError::Missing { .. }) => return RingState::Missing(error.to_string()),
         Err(KeyRingError::Permissions { path, mode }) => {
             (format!("the key file {path} has mode {mode:04o}: others can read it"), format!("chmod 600 {path}"))
         }
@@ -61,34 +61,34 @@ pub(super) fn ring(settings: &Settings, report: &mut Report) -> Ring {
                     )
                 }
                 Some(ErrorKind::IsADirectory | ErrorKind::InvalidInput) => {
-                    format!("move {} away, and {BRING_KEYS_BACK}", file.display())
+                    format!("move {} away, and {RESTORE_KEY_FILE}", file.display())
                 }
-                _ => BRING_KEYS_BACK.to_owned(),
+                _ => RESTORE_KEY_FILE.to_owned(),
             };
             (error.to_string(), cure)
         }
-        Err(error) if from_file => (format!("{}: {error}", file.display()), BRING_KEYS_BACK.to_owned()),
+        Err(error) if from_file => (format!("{}: {error}", file.display()), RESTORE_KEY_FILE.to_owned()),
         Err(error) => (format!("keys.ring: {error}"), "set keys.ring to the ring again, from its copy".to_owned()),
     };
     report.problem(CHECK, message, cure);
-    Ring::None
+    RingState::None
 }
 
 /// Reports a key file that is missing, with what the database needs of it as far as that can be read.
-pub(super) async fn missing(database: Option<&Database>, message: String, report: &mut Report) {
+pub(super) async fn check_missing(database: Option<&Database>, message: String, report: &mut Report) {
     let needed = match database {
         Some(database) => needed_keys(database).await,
-        None => return report.problem(CHECK, message, BRING_KEYS_BACK),
+        None => return report.problem(CHECK, message, RESTORE_KEY_FILE),
     };
-    match needed.map(|uses| in_words_by_key(&uses)) {
+    match needed.map(|uses| describe_by_key(&uses)) {
         Ok(Some(needed)) => {
-            report.problem(CHECK, format!("{message}, and the database needs it: {needed}"), BRING_KEYS_BACK)
+            report.problem(CHECK, format!("{message}, and the database needs it: {needed}"), RESTORE_KEY_FILE)
         }
         Ok(None) => {
             report.problem(CHECK, format!("{message}; nothing in the database needs it"), "access-tokens keys init")
         }
         Err(error) => {
-            report.problem(CHECK, format!("{message}; what needs it cannot be read: {error:#}"), BRING_KEYS_BACK)
+            report.problem(CHECK, format!("{message}; what needs it cannot be read: {error:#}"), RESTORE_KEY_FILE)
         }
     }
 }
@@ -96,19 +96,19 @@ pub(super) async fn missing(database: Option<&Database>, message: String, report
 /// Whether it opens what is stored.
 pub(super) async fn check(database: &Database, ring: &KeyRing, report: &mut Report) {
     let fit = match database.key_use(SystemClock.now()).await {
-        Ok(uses) => Fit::of(database, ring, &uses, Some(TRIED)).await,
+        Ok(uses) => KeyRingFit::of(database, ring, &uses, Some(MAX_OPENED_CODES)).await,
         Err(error) => Err(error),
     };
     let fit = match fit {
         Ok(fit) => fit,
         Err(error) => {
-            return failed(CHECK, "what needs them cannot be read", error, report);
+            return report_unreadable(CHECK, "what needs them cannot be read", error, report);
         }
     };
     if fit.is_good() {
-        report.well(CHECK, fit.to_string());
+        report.ok(CHECK, fit.to_string());
     } else if fit.is_foreign() {
-        report.problem(CHECK, fit.to_string(), PUT_BACK);
+        report.problem(CHECK, fit.to_string(), ADD_KEYS_AGAIN);
     } else {
         let cure = "ResetVerificationCode makes new codes for the tokens; other codes under these keys are good, so that they \
                     were damaged: look at what else is said of the database";

@@ -24,7 +24,7 @@ pub(super) async fn check(settings: &Settings, report: &mut Report) {
             Ok(_) => free.push(address.to_string()),
             Err(error) if error.kind() == ErrorKind::AddrInUse => {
                 // Where this service answers on the port of gRPC, the others are its own.
-                served = served || (*name == "grpc.listen" && healthcheck::lives(settings).await);
+                served = served || (*name == "grpc.listen" && healthcheck::is_alive(settings).await);
                 if !served {
                     let message = format!("another program listens on {address} ({name})");
                     report.problem(CHECK, message, format!("stop it, or set {name} to another port"));
@@ -37,9 +37,9 @@ pub(super) async fn check(settings: &Settings, report: &mut Report) {
         }
     }
     if served {
-        report.well(CHECK, "the service listens on them now");
+        report.ok(CHECK, "the service listens on them now");
     } else if free.len() == all.len() {
-        report.well(CHECK, format!("free: {}", free.join(", ")));
+        report.ok(CHECK, format!("free: {}", free.join(", ")));
     }
 }
 

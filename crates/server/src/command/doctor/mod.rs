@@ -5,16 +5,16 @@ mod clock;
 mod configuration;
 mod database;
 mod files;
-mod guesses;
 mod hashing;
 mod keys;
 mod listeners;
+mod names;
 mod passwords;
 mod peers;
+mod policies;
 mod report;
 mod rights;
 mod space;
-mod texts;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -22,9 +22,9 @@ use std::process::ExitCode;
 use access_tokens_storage::{Database, DatabaseOptions, SetupError, connect_read_only};
 use clap::Args;
 
-use self::keys::Ring;
+use self::keys::RingState;
 use self::report::Report;
-use crate::config::{ConfigError, Loaded, Settings};
+use crate::config::{ConfigError, LoadedSettings, Settings};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -39,7 +39,7 @@ pub(super) struct Arguments {
     deep: bool,
 }
 
-pub(super) async fn run(loaded: &Loaded, arguments: &Arguments) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(loaded: &LoadedSettings, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let (settings, mut report) = (&loaded.settings, Report::new(arguments.deep));
     configuration::check(loaded, &mut report);
     files::check(settings, &mut report);
@@ -47,25 +47,25 @@ pub(super) async fn run(loaded: &Loaded, arguments: &Arguments) -> anyhow::Resul
     listeners::check(settings, &mut report).await;
     peers::check(settings, &mut report).await;
     space::check_file(settings, &mut report);
-    let ring = keys::ring(settings, &mut report);
-    if let Some(database) = opened(settings, &mut report).await {
+    let ring = keys::read_ring(settings, &mut report);
+    if let Some(database) = open_database(settings, &mut report).await {
         rights::check(&database, &mut report).await;
         space::check_connections(&database, settings, &mut report).await;
         let readable = database::check(&database, settings, arguments.deep, &mut report).await;
         clock::check(&database, settings, &mut report).await;
         if readable {
-            guesses::check(&database, settings.policy.max_guess_chance, &mut report).await;
+            policies::check(&database, settings.policy.max_guess_chance, &mut report).await;
             passwords::check(&database, &mut report).await;
-            texts::check(&database, arguments.deep, &mut report).await;
+            names::check(&database, arguments.deep, &mut report).await;
         }
         match ring {
-            Ring::Good(ring) if readable => keys::check(&database, &ring, &mut report).await,
-            Ring::Missing(message) => keys::missing(Some(&database), message, &mut report).await,
-            Ring::Good(_) | Ring::None => {}
+            RingState::Good(ring) if readable => keys::check(&database, &ring, &mut report).await,
+            RingState::Missing(message) => keys::check_missing(Some(&database), message, &mut report).await,
+            RingState::Good(_) | RingState::None => {}
         }
         database.close().await;
-    } else if let Ring::Missing(message) = ring {
-        keys::missing(None, message, &mut report).await;
+    } else if let RingState::Missing(message) = ring {
+        keys::check_missing(None, message, &mut report).await;
     }
     hashing::check(&mut report).await;
     report.print(arguments.json)
@@ -82,7 +82,7 @@ pub(super) fn refused(error: &ConfigError, arguments: &Arguments) -> anyhow::Res
 }
 
 /// Few connections, none of which can write.
-async fn opened(settings: &Settings, report: &mut Report) -> Option<Database> {
+async fn open_database(settings: &Settings, report: &mut Report) -> Option<Database> {
     const CHECK: &str = "database";
     let options = DatabaseOptions { postgres_connections: 2, sqlite_readers: 1, ..settings.database.options() };
     match super::context::is_empty_beside_used_keys(settings) {
@@ -101,25 +101,25 @@ async fn opened(settings: &Settings, report: &mut Report) -> Option<Database> {
             return None;
         }
         Err(error) => {
-            unopened(&error, settings, report);
+            report_unopened(&error, settings, report);
             return None;
         }
     }
     if settings.database.sqlite_file().is_some_and(|file| !file.exists()) {
-        report.well(CHECK, "there is none yet: `access-tokens serve` makes it");
+        report.ok(CHECK, "there is none yet: `access-tokens serve` makes it");
         return None;
     }
     match connect_read_only(&options).await {
         Ok(database) => Some(database),
         Err(error) => {
-            unopened(&error, settings, report);
+            report_unopened(&error, settings, report);
             None
         }
     }
 }
 
 /// Reports a database that cannot be opened, with the one cure of its cause.
-fn unopened(error: &SetupError, settings: &Settings, report: &mut Report) {
+fn report_unopened(error: &SetupError, settings: &Settings, report: &mut Report) {
     let (message, cure) = error.parts();
     let cure = cure.unwrap_or_else(|| {
         let cure = if settings.database.is_sqlite() {

@@ -4,7 +4,7 @@ use access_tokens_domain::store::LoginStore;
 use access_tokens_secrets::current_form;
 use access_tokens_storage::Database;
 
-use super::database::failed;
+use super::database::report_unreadable;
 use super::report::Report;
 
 const CHECK: &str = "passwords";
@@ -12,7 +12,7 @@ const CHECK: &str = "passwords";
 pub(super) async fn check(database: &Database, report: &mut Report) {
     match database.count_passwords(&[current_form()]).await {
         Ok((all, 0)) => {
-            report.well(CHECK, format!("{all} user(s) with a password, all under hashes of the current form"))
+            report.ok(CHECK, format!("{all} user(s) with a password, all under hashes of the current form"))
         }
         Ok((all, others)) => {
             let message =
@@ -21,6 +21,6 @@ pub(super) async fn check(database: &Database, report: &mut Report) {
                         (`access-tokens user add`) or none";
             report.warning(CHECK, message, cure);
         }
-        Err(error) => failed(CHECK, "passwords cannot be counted", error, report),
+        Err(error) => report_unreadable(CHECK, "passwords cannot be counted", error, report),
     }
 }

@@ -18,8 +18,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) async fn check(settings: &Settings, report: &mut Report) {
     if let Some(webhook) = &settings.notifications.webhook {
-        let reached = reach(webhook.uri()).await.map_err(|error| (error, "notifications.webhook"));
-        tell("webhook", &webhook.to_string(), reached, report);
+        let reached = connect(webhook.uri()).await.map_err(|error| (error, "notifications.webhook"));
+        report_peer("webhook", &webhook.to_string(), reached, report);
     }
     let telemetry = &settings.telemetry;
     if let Some(endpoint) = &telemetry.endpoint {
@@ -32,15 +32,15 @@ pub(super) async fn check(settings: &Settings, report: &mut Report) {
                             else encrypts";
                 return report.problem("collector", message, cure);
             }
-            let reached = reach(endpoint).await.map_err(|error| (error, "telemetry.endpoint"));
-            return tell("collector", &shown, reached, report);
+            let reached = connect(endpoint).await.map_err(|error| (error, "telemetry.endpoint"));
+            return report_peer("collector", &shown, reached, report);
         }
         let reached = match UpstreamConnector::new(endpoint, Trust::Authorities, way, "telemetry.collector") {
             Ok(link) => link.probe().await,
             Err(error) => Err(format!("{error:#}")),
         };
         match reached {
-            Ok(()) => report.well("collector", format!("{shown} can be reached")),
+            Ok(()) => report.ok("collector", format!("{shown} can be reached")),
             Err(error) => {
                 let cure = "start it, or mend telemetry.endpoint; its certificate has to bear its host, and an authority of \
                             telemetry.collector.ca, or a public one, has to have signed it";
@@ -50,9 +50,9 @@ pub(super) async fn check(settings: &Settings, report: &mut Report) {
     }
 }
 
-fn tell(check: &'static str, shown: &str, reached: Result<(), (Failure, &str)>, report: &mut Report) {
+fn report_peer(check: &'static str, shown: &str, reached: Result<(), (Failure, &str)>, report: &mut Report) {
     match reached {
-        Ok(()) => report.well(check, format!("{shown} can be reached")),
+        Ok(()) => report.ok(check, format!("{shown} can be reached")),
         Err((Failure { message, cure }, setting)) => {
             report.problem(check, format!("{shown} cannot be reached: {message}"), cure.replace("SETTING", setting));
         }
@@ -65,7 +65,7 @@ struct Failure {
 }
 
 /// Opens a connection to the host of a URL, and closes it.
-async fn reach(url: &Uri) -> Result<(), Failure> {
+async fn connect(url: &Uri) -> Result<(), Failure> {
     let host = url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
     let port = url.port_u16().unwrap_or(80);
     match timeout(CONNECT_TIMEOUT, TcpStream::connect((host, port))).await {

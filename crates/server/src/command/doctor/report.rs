@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
-use crate::command::output::say;
+use crate::command::output::print;
 
 /// The exit code where there are warnings, and no problems.
-const WARNINGS: u8 = 3;
+const EXIT_WARNINGS: u8 = 3;
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -42,7 +42,7 @@ pub(super) struct Report {
 
 /// The same for scripts.
 #[derive(Serialize)]
-struct Answer<'a> {
+struct JsonReport<'a> {
     status: &'static str,
     version: &'static str,
     findings: &'a [Finding],
@@ -55,7 +55,7 @@ impl Report {
     }
 
     /// It is as it should be.
-    pub(super) fn well(&mut self, check: &'static str, message: impl Into<String>) {
+    pub(super) fn ok(&mut self, check: &'static str, message: impl Into<String>) {
         self.findings.push(Finding { check, level: Level::Ok, message: message.into(), cure: None });
     }
 
@@ -73,14 +73,14 @@ impl Report {
     pub(super) fn print(&self, json: bool) -> anyhow::Result<ExitCode> {
         if json {
             let (status, version) = (self.status(), env!("CARGO_PKG_VERSION"));
-            let answer = Answer { status, version, findings: &self.findings };
-            say(&format!("{}\n", serde_json::to_string_pretty(&answer)?))?;
+            let answer = JsonReport { status, version, findings: &self.findings };
+            print(&format!("{}\n", serde_json::to_string_pretty(&answer)?))?;
         } else {
-            say(&self.text())?;
+            print(&self.text())?;
         }
         Ok(match self.worst() {
             Level::Ok => ExitCode::SUCCESS,
-            Level::Warning => ExitCode::from(WARNINGS),
+            Level::Warning => ExitCode::from(EXIT_WARNINGS),
             Level::Problem => ExitCode::FAILURE,
         })
     }
@@ -144,7 +144,7 @@ mod tests {
 
     fn report(level: Level) -> Report {
         let mut report = Report::default();
-        report.well("keys", "one key");
+        report.ok("keys", "one key");
         if level >= Level::Warning {
             report.warning("clock", "is late", "set it");
         }

@@ -2,7 +2,7 @@
 
 use access_tokens_storage::{Database, cure};
 
-use super::database::told;
+use super::database::error_text;
 use super::report::Report;
 
 const CHECK: &str = "roles";
@@ -15,7 +15,7 @@ pub(super) async fn check(database: &Database, report: &mut Report) {
         Ok(Some(rights)) => rights,
         Ok(None) => return,
         Err(error) => {
-            report.problem(CHECK, format!("the catalogue cannot be read: {}", told(error)), MANUAL);
+            report.problem(CHECK, format!("the catalogue cannot be read: {}", error_text(error)), MANUAL);
             return;
         }
     };
@@ -51,6 +51,6 @@ pub(super) async fn check(database: &Database, report: &mut Report) {
     }
     let seen = rights.foreign.is_empty() && rights.creators.is_empty() && rights.connectors.is_empty();
     if seen && rights.missing.is_empty() {
-        report.well(CHECK, format!("no other role can act in the schema {schema} or connect to the database"));
+        report.ok(CHECK, format!("no other role can act in the schema {schema} or connect to the database"));
     }
 }

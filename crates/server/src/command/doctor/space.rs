@@ -6,14 +6,14 @@ use access_tokens_storage::{ConnectionCapacity, Database};
 use rustix::fs::{Access, access, statvfs};
 use rustix::io::Errno;
 
-use super::database::{cure_of, told};
+use super::database::{cure_of, error_text};
 use super::report::Report;
 use crate::config::Settings;
 
 const CHECK: &str = "space";
 
 /// Room that the log beside a SQLite file takes at most, in bytes. With less, writes fail soon.
-const LOG_BYTES: u64 = 64 * 1_024 * 1_024;
+const MIN_FREE_BYTES: u64 = 64 * 1_024 * 1_024;
 
 /// A SQLite file, its directory, and the disk that they are on.
 pub(super) fn check_file(settings: &Settings, report: &mut Report) {
@@ -51,12 +51,12 @@ pub(super) fn check_file(settings: &Settings, report: &mut Report) {
     let size = file.metadata().map_or(0, |file| file.len());
     let message = format!("{} free where the database of {} is", mebibytes(free), mebibytes(size));
     let cure = "make room on that disk, or move the database to a larger one while the service is stopped";
-    if free < LOG_BYTES {
+    if free < MIN_FREE_BYTES {
         report.problem(CHECK, format!("{message}: too little for its log, so that writes fail"), cure);
-    } else if free < size.saturating_add(LOG_BYTES) {
+    } else if free < size.saturating_add(MIN_FREE_BYTES) {
         report.warning(CHECK, format!("{message}: too little for a backup beside it"), cure);
     } else if writable {
-        report.well(CHECK, message);
+        report.ok(CHECK, message);
     }
 }
 
@@ -67,7 +67,7 @@ pub(super) async fn check_connections(database: &Database, settings: &Settings, 
         Ok(Some(room)) => room,
         Ok(None) => return,
         Err(error) => {
-            let error = told(error);
+            let error = error_text(error);
             let cure = cure_of(&error, report.deep);
             return report.problem(CHECK, format!("they cannot be counted: {error}"), cure);
         }
@@ -88,7 +88,7 @@ pub(super) async fn check_connections(database: &Database, settings: &Settings, 
     } else if fit == running {
         report.warning(CHECK, format!("{message}: there is no room for one more during a roll-out"), cure);
     } else {
-        report.well(CHECK, message);
+        report.ok(CHECK, message);
     }
 }
 

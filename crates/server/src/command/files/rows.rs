@@ -156,7 +156,7 @@ impl<R: BufRead> Reader<R> {
 /// Follows the quotes of one row beside the parser, which takes wrong ones as they come.
 struct Quotes {
     delimiter: u8,
-    at: At,
+    at: QuoteState,
     /// The line on which the last quoted cell begins.
     opened: usize,
     wrong: Option<WrongQuote>,
@@ -164,7 +164,7 @@ struct Quotes {
 
 /// Where in a row a byte stands.
 #[derive(Clone, Copy)]
-enum At {
+enum QuoteState {
     /// At the begin of a cell.
     Begin,
     /// In a cell without quotes, in which a quote is text.
@@ -177,30 +177,30 @@ enum At {
 
 impl Quotes {
     fn new(delimiter: u8) -> Self {
-        Self { delimiter, at: At::Begin, opened: 0, wrong: None }
+        Self { delimiter, at: QuoteState::Begin, opened: 0, wrong: None }
     }
 
     fn pass(&mut self, byte: u8, line: usize) {
         let ends_cell = byte == self.delimiter || matches!(byte, b'\n' | b'\r');
         self.at = match (self.at, byte) {
-            (At::Begin, b'"') => {
+            (QuoteState::Begin, b'"') => {
                 self.opened = line;
-                At::Quoted
+                QuoteState::Quoted
             }
-            (At::Quoted, b'"') => At::Quote,
-            (At::Quoted, _) | (At::Quote, b'"') => At::Quoted,
-            (At::Begin | At::Plain | At::Quote, _) if ends_cell => At::Begin,
-            (At::Begin | At::Plain, _) => At::Plain,
-            (At::Quote, _) => {
+            (QuoteState::Quoted, b'"') => QuoteState::Quote,
+            (QuoteState::Quoted, _) | (QuoteState::Quote, b'"') => QuoteState::Quoted,
+            (QuoteState::Begin | QuoteState::Plain | QuoteState::Quote, _) if ends_cell => QuoteState::Begin,
+            (QuoteState::Begin | QuoteState::Plain, _) => QuoteState::Plain,
+            (QuoteState::Quote, _) => {
                 self.wrong.get_or_insert(WrongQuote::TextAfter { line, opened: self.opened });
-                At::Plain
+                QuoteState::Plain
             }
         };
     }
 
     /// What is wrong with the quotes of the row, at its end.
     fn finish(self) -> Option<WrongQuote> {
-        let not_closed = matches!(self.at, At::Quoted).then_some(WrongQuote::NotClosed { opened: self.opened });
+        let not_closed = matches!(self.at, QuoteState::Quoted).then_some(WrongQuote::NotClosed { opened: self.opened });
         self.wrong.or(not_closed)
     }
 }

@@ -11,12 +11,12 @@ use flate2::bufread::MultiGzDecoder;
 use indicatif::ProgressBar;
 
 /// Bytes by which gzip, a byte order mark or another kind of file is recognised.
-const MAX_MARK_BYTES: usize = 8;
+const MAX_SIGNATURE_BYTES: usize = 8;
 /// Size of the buffer between the bytes and the text.
 const BUFFER_BYTES: usize = 64 * 1_024;
 
 /// What kinds of files begin with, and what to do about each.
-const REFUSED: [(&[u8], &str); 6] = [
+const UNSUPPORTED_KINDS: [(&[u8], &str); 6] = [
     (b"PK\x03\x04", "is an .xlsx file or another archive: save it as CSV UTF-8"),
     (b"\xd0\xcf\x11\xe0", "is an .xls file: save it as CSV UTF-8"),
     (b"\x28\xb5\x2f\xfd", "is compressed with zstd: only gzip is read"),
@@ -64,7 +64,7 @@ impl Text {
 }
 
 /// The name of a file for messages, and its size in bytes: 0 for one that is not a regular file, such as a pipe.
-pub(in crate::command) fn look(path: &Path) -> anyhow::Result<(String, u64)> {
+pub(in crate::command) fn name_and_size(path: &Path) -> anyhow::Result<(String, u64)> {
     let name = path.display().to_string();
     if path == Path::new("-") {
         return Ok((name, 0));
@@ -105,7 +105,7 @@ pub(in crate::command) fn text(
 
 fn decoded(bytes: impl BufRead + Send + 'static, encoding: Option<&'static Encoding>) -> anyhow::Result<Text> {
     let (mark, mut bytes) = peek(bytes)?;
-    if let Some((_, what)) = REFUSED.iter().find(|(signature, _)| mark.starts_with(signature)) {
+    if let Some((_, what)) = UNSUPPORTED_KINDS.iter().find(|(signature, _)| mark.starts_with(signature)) {
         bail!("{what}");
     }
     let (encoding, mark_bytes) = match Encoding::for_bom(&mark) {
@@ -129,10 +129,10 @@ fn decoded(bytes: impl BufRead + Send + 'static, encoding: Option<&'static Encod
 /// A reader that begins with bytes that were looked at.
 pub(in crate::command) type Peeked<R> = io::Chain<Cursor<Vec<u8>>, R>;
 
-/// The first [`MAX_MARK_BYTES`], and a reader that begins with them.
+/// The first [`MAX_SIGNATURE_BYTES`], and a reader that begins with them.
 pub(in crate::command) fn peek<R: BufRead>(mut bytes: R) -> io::Result<(Vec<u8>, Peeked<R>)> {
     let mut mark = Vec::new();
-    bytes.by_ref().take(MAX_MARK_BYTES as u64).read_to_end(&mut mark)?;
+    bytes.by_ref().take(MAX_SIGNATURE_BYTES as u64).read_to_end(&mut mark)?;
     Ok((mark.clone(), Cursor::new(mark).chain(bytes)))
 }
 

@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use indicatif::ProgressBar;
 
 use super::super::files;
-use super::super::output::say;
+use super::super::output::print;
 use super::csv::{Head, Mapping, Table, suggested_field};
 
 /// Number of values that are shown of a column, and of characters of each.
@@ -16,8 +16,8 @@ const SHOWN_CHARACTERS: usize = 40;
 
 pub(super) fn run(files: &[PathBuf], mapping: &Mapping) -> anyhow::Result<ExitCode> {
     for path in files {
-        let (name, _) = files::look(path)?;
-        say(&inspect(path, &name, mapping).with_context(|| name.clone())?)?;
+        let (name, _) = files::name_and_size(path)?;
+        print(&inspect(path, &name, mapping).with_context(|| name.clone())?)?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -30,7 +30,7 @@ use self::items::Items;
 use self::rejects::Rejects;
 use self::run::Run;
 use self::source::Source;
-use super::context::{Context, command_line, explained};
+use super::context::{Context, operator, to_anyhow};
 use super::files;
 use crate::config::Settings;
 use crate::databases;
@@ -188,24 +188,24 @@ pub(super) async fn run(settings: Settings, arguments: Arguments) -> anyhow::Res
     let context = Context::open(&settings).await?;
     let (name, options) = (&arguments.organisation, arguments.options());
     let (organisation, import) = match (arguments.create_organisation, arguments.check) {
-        (true, true) => context.imagined_organisation(name, options).await?,
+        (true, true) => context.organisation_for_check(name, options).await?,
         (true, false) => (context.create_organisation(name).await?.0, service::Run::new(options)),
         (false, true) => {
             let organisation = context.organisation(name).await?;
             let check = service::Run::long_check(context.database.as_ref(), options, None);
-            (organisation, check.map_err(explained)?)
+            (organisation, check.map_err(to_anyhow)?)
         }
         (false, false) => (context.organisation(name).await?, service::Run::new(options)),
     };
     let progress = progress(total);
     let done = interruption::report(arguments.check, &progress);
-    let mut run = Run::new(&context, command_line(&organisation), import, &progress)
+    let mut run = Run::new(&context, operator(&organisation), import, &progress)
         .counting_in(done)
         .with_rejects(rejects)
         .refusing_card_numbers(reading.refuse_card_numbers);
     let (mut empty, mut stopped) = (Vec::new(), None);
     for path in &arguments.files {
-        let (name, _) = files::look(path)?;
+        let (name, _) = files::name_and_size(path)?;
         let name: Arc<str> = name.into();
         let (found, read) = run_file(&mut run, path, &name, &mapping, answers, &progress).await?;
         if let Err(error) = read {
@@ -251,7 +251,7 @@ fn check_files(
 ) -> anyhow::Result<u64> {
     let mut total = 0;
     for path in files {
-        let (name, size) = files::look(path)?;
+        let (name, size) = files::name_and_size(path)?;
         total += size;
         // What is no regular file, such as a pipe, can be read only once.
         if size == 0 {

@@ -12,10 +12,10 @@ use super::codes::Codes;
 use super::csv::may_be_card_number;
 
 /// Maximum number of codes and identifiers whose lines are remembered, some 32 bytes each.
-const MAX_REMEMBERED: usize = 1_000_000;
+const MAX_PLACES: usize = 1_000_000;
 
 /// The members that no two access tokens share, apart from the number.
-const UNIQUE: [&str; 2] = ["authentication_code", "identifier"];
+const UNIQUE_MEMBERS: [&str; 2] = ["authentication_code", "identifier"];
 
 /// What is known of one record.
 #[derive(Debug, Clone, Copy, Default)]
@@ -25,7 +25,7 @@ pub(super) struct Note {
     /// Whether one of its codes may be the number of a payment card.
     pub(super) may_be_card_number: bool,
     /// Its code and its identifier, as hashes with a key of this process.
-    unique: [Option<u64>; UNIQUE.len()],
+    unique: [Option<u64>; UNIQUE_MEMBERS.len()],
 }
 
 /// What is known of all records.
@@ -56,19 +56,19 @@ impl Notes {
     }
 
     /// Looks at a record of the file at hand.
-    pub(super) fn look(&mut self, record: &Record, line: usize) -> Note {
+    pub(super) fn examine(&mut self, record: &Record, line: usize) -> Note {
         if record.kind != Kind::AccessToken {
             return Note::default();
         }
         let text = |name: &str| record.object.get(name).and_then(Value::as_str);
-        if let Some(code) = text(UNIQUE[0]) {
+        if let Some(code) = text(UNIQUE_MEMBERS[0]) {
             self.codes.add(code);
         }
-        let values = UNIQUE.map(text);
+        let values = UNIQUE_MEMBERS.map(text);
         let unique = [0, 1].map(|place| values[place].map(|value| self.hasher.hash_one((place, value))));
         if let (Ok(file), Ok(line)) = (u32::try_from(self.files.len().saturating_sub(1)), u32::try_from(line)) {
             for key in unique.into_iter().flatten() {
-                if self.lines.len() < MAX_REMEMBERED {
+                if self.lines.len() < MAX_PLACES {
                     self.lines.entry(key).or_insert((file, line));
                 }
             }
@@ -105,15 +105,16 @@ mod tests {
     fn the_other_record_of_a_code_is_found() {
         let mut notes = Notes::new();
         notes.begin(&"a.csv".into());
-        let first = notes.look(&record(r#""authentication_code": "7", "identifier": "x""#), 2);
+        let first = notes.examine(&record(r#""authentication_code": "7", "identifier": "x""#), 2);
         assert_eq!(notes.other(&first, "a.csv", 2), None);
         notes.begin(&"b.csv".into());
-        let again = notes.look(&record(r#""identifier": "x""#), 9);
+        let again = notes.examine(&record(r#""identifier": "x""#), 9);
         assert_eq!(notes.other(&again, "b.csv", 9).as_deref(), Some("a.csv:2"));
-        let crossed = notes.look(&record(r#""identifier": "7""#), 10);
+        let crossed = notes.examine(&record(r#""identifier": "7""#), 10);
         assert_eq!(notes.other(&crossed, "b.csv", 10), None, "a code is no identifier");
         assert!(first.assumes_state && !first.may_be_card_number);
-        let stated = notes.look(&record(r#""life_cycle_state": "EFFECTIVE", "identifier": "4111 1111 1111 1111""#), 11);
+        let stated =
+            notes.examine(&record(r#""life_cycle_state": "EFFECTIVE", "identifier": "4111 1111 1111 1111""#), 11);
         assert!(!stated.assumes_state && stated.may_be_card_number);
     }
 }

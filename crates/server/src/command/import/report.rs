@@ -66,8 +66,10 @@ impl Report {
             group.first = format!("{message}, first at {}:{}", spot.file, spot.line);
         }
         match group.count {
-            MAX_MESSAGES => Some(format!("{}\n{}", complaint(spot, message), "(more of this kind are counted only)")),
-            ..MAX_MESSAGES => Some(complaint(spot, message)),
+            MAX_MESSAGES => {
+                Some(format!("{}\n{}", message_line(spot, message), "(more of this kind are counted only)"))
+            }
+            ..MAX_MESSAGES => Some(message_line(spot, message)),
             _ => None,
         }
     }
@@ -123,7 +125,7 @@ impl Report {
 }
 
 /// `FILE:LINE: REASON field: description`, all fields at fault on one line.
-fn complaint(spot: Spot<'_>, message: &str) -> String {
+fn message_line(spot: Spot<'_>, message: &str) -> String {
     let number = spot.number.map(|number| format!(" record {number}:")).unwrap_or_default();
     format!("{}:{}:{number} {message}", spot.file, spot.line)
 }
@@ -149,10 +151,10 @@ mod tests {
     fn a_complaint_is_one_line_with_place_reason_and_field() {
         let error = Error::field(Reason::FieldTooLong, "unit.name", "is longer than 1000 characters");
         let expected = "a.ndjson:7: FIELD_TOO_LONG unit.name: is longer than 1000 characters";
-        assert_eq!(complaint(spot(7), &message(&error)), expected);
+        assert_eq!(message_line(spot(7), &message(&error)), expected);
         let error = Error::field(Reason::InvalidFieldValue, "", "is not valid JSON (column 3)");
         let expected = "a.ndjson:7: record 2: INVALID_FIELD_VALUE is not valid JSON (column 3)";
-        assert_eq!(complaint(Spot { number: Some(2), ..spot(7) }, &message(&error)), expected);
+        assert_eq!(message_line(Spot { number: Some(2), ..spot(7) }, &message(&error)), expected);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use access_tokens_grpc::first_places::{FirstPlaces, Scope};
 use anyhow::Context as _;
 use indicatif::ProgressBar;
 
-use super::super::context::{Context, explained};
+use super::super::context::{Context, to_anyhow};
 use super::batch::{BATCH_BYTES, BATCH_RECORDS};
 use super::csv::listed;
 use super::interruption::Done;
@@ -122,7 +122,7 @@ impl<'a> Run<'a> {
     /// Takes the next record. Writes what has come together when it is enough.
     pub(super) async fn take(&mut self, file: &Arc<str>, item: Item) -> anyhow::Result<()> {
         let Item { line, number, bytes, mut record, raw, .. } = item;
-        let mut note = record.as_ref().map(|record| self.notes.look(record, line)).unwrap_or_default();
+        let mut note = record.as_ref().map(|record| self.notes.examine(record, line)).unwrap_or_default();
         self.card_numbers += u64::from(note.may_be_card_number);
         if note.may_be_card_number && self.refuses_card_numbers {
             let text = "may be the number of a payment card, which --refuse-card-numbers refuses";
@@ -169,7 +169,7 @@ impl<'a> Run<'a> {
         let mut results = HashMap::new();
         if !records.is_empty() {
             let imported = self.context.importer.batch(&self.caller, &mut self.import, records).await;
-            results.extend(imported.map_err(explained).context(stopped)?);
+            results.extend(imported.map_err(to_anyhow).context(stopped)?);
         }
         for (place, bad) in places {
             if let Some(error) = bad {
@@ -184,7 +184,7 @@ impl<'a> Run<'a> {
             }
         }
         while let Some(results) =
-            self.context.importer.make_room(&self.caller, &mut self.import).await.map_err(explained)?
+            self.context.importer.make_room(&self.caller, &mut self.import).await.map_err(to_anyhow)?
         {
             self.count_waiting(results)?;
         }
@@ -214,7 +214,7 @@ impl<'a> Run<'a> {
     pub(super) async fn finish(mut self) -> anyhow::Result<Report> {
         self.flush().await?;
         let importer = &self.context.importer;
-        while let Some(results) = importer.finish_next(&self.caller, &mut self.import).await.map_err(explained)? {
+        while let Some(results) = importer.finish_next(&self.caller, &mut self.import).await.map_err(to_anyhow)? {
             self.count_waiting(results)?;
             anyhow::ensure!(databases::interruption().is_none(), "interrupted");
         }

@@ -1,10 +1,10 @@
 //! `keys`: the key ring, and moving from one key to the next while servers run.
 
-mod need;
 mod reencrypt;
 mod ring;
 mod sessions;
 mod source;
+mod usage;
 mod withdraw;
 
 use clap::{Args, Subcommand};
@@ -103,7 +103,7 @@ pub(super) async fn run(settings: &Settings, command: &Command) -> anyhow::Resul
             context::note_lost_keys(settings, &lost);
             Ok(())
         }
-        Command::List => need::list(settings).await,
+        Command::List => usage::list(settings).await,
         Command::Rotate(Rotate { to: Some(id), .. }) => ring::rotate_to(key_file(settings)?, id).await,
         Command::Rotate(Rotate { prepare, .. }) => ring::rotate(key_file(settings)?, *prepare).await,
         Command::ReEncrypt => reencrypt::run(settings).await,

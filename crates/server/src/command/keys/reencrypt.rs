@@ -6,13 +6,13 @@ use access_tokens_domain::{Error, Reason};
 use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::super::context::{self, Context, explained};
+use super::super::context::{self, Context, to_anyhow};
 use super::source::{key_file, key_ring};
-use super::{need, ring};
+use super::{ring, usage};
 use crate::config::Settings;
 
 /// How often a batch is tried that somebody else was in the way of.
-const ATTEMPTS: u32 = 5;
+const MAX_ATTEMPTS: u32 = 5;
 
 /// What all batches did together.
 #[derive(Debug, Default, Clone, Copy)]
@@ -26,12 +26,12 @@ pub(super) async fn run(settings: &Settings) -> anyhow::Result<()> {
     let keys = key_ring(settings)?;
     if let Ok(file) = key_file(settings) {
         // Servers must be able to read what is written here.
-        ring::settled(file).await?;
+        ring::wait_until_settled(file).await?;
     }
     let current = keys.ids().next().context("the key ring is empty")?;
-    let context = Context::on(context::database(settings).await?, &keys);
+    let context = Context::with_database(context::database(settings).await?, &keys);
     let bar = progress(to_move(&key_use(&context).await?, current));
-    let counts = all(&context, current, &bar).await;
+    let counts = reencrypt_all(&context, current, &bar).await;
     bar.finish_and_clear();
     let counts = counts.context("stopped; what was moved is moved, and running it again is safe")?;
     println!("{}", summary(counts, current, &key_use(&context).await?));
@@ -45,18 +45,18 @@ pub(super) async fn run(settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn all(context: &Context, current: &str, bar: &ProgressBar) -> anyhow::Result<Counts> {
+async fn reencrypt_all(context: &Context, current: &str, bar: &ProgressBar) -> anyhow::Result<Counts> {
     let (mut counts, mut after, mut attempts) = (Counts::default(), None, 0);
     loop {
         let batch = reencrypt::batch(context.database.as_ref(), context.secrets.as_ref(), current, after.as_ref());
         let progress = match batch.await {
             Ok(Some(progress)) => progress,
             Ok(None) => return Ok(counts),
-            Err(error) if error.reason() == Reason::Conflict && attempts < ATTEMPTS => {
+            Err(error) if error.reason() == Reason::Conflict && attempts < MAX_ATTEMPTS => {
                 attempts += 1;
                 continue;
             }
-            Err(error) => return Err(explained(error)),
+            Err(error) => return Err(to_anyhow(error)),
         };
         counts.moved += progress.moved;
         counts.changed += progress.changed;
@@ -67,7 +67,7 @@ async fn all(context: &Context, current: &str, bar: &ProgressBar) -> anyhow::Res
 }
 
 async fn key_use(context: &Context) -> anyhow::Result<Vec<KeyUse>> {
-    context.database.key_use(context.clock.now()).await.map_err(|error| explained(Error::from(error)))
+    context.database.key_use(context.clock.now()).await.map_err(|error| to_anyhow(Error::from(error)))
 }
 
 fn to_move(uses: &[KeyUse], current: &str) -> u64 {
@@ -83,7 +83,7 @@ fn progress(codes: u64) -> ProgressBar {
 
 fn summary(counts: Counts, current: &str, uses: &[KeyUse]) -> String {
     let Counts { moved, changed, .. } = counts;
-    let left = match need::of_others(uses, current) {
+    let left = match usage::of_others(uses, current) {
         Some(need) => format!("other keys are still needed for {need}"),
         None => "nothing needs other keys".to_owned(),
     };

@@ -8,8 +8,8 @@ use access_tokens_secrets::{KEY_PROPAGATION_TIME, KeyRing};
 use anyhow::{Context as _, bail};
 use chrono::{DateTime, Utc};
 
-use super::need;
 use super::sessions::sessions_until;
+use super::usage;
 use crate::config::Settings;
 
 pub(super) fn init(file: &Path) -> anyhow::Result<()> {
@@ -39,7 +39,7 @@ pub(super) async fn rotate(file: &Path, prepare: bool) -> anyhow::Result<()> {
 }
 
 pub(super) async fn rotate_to(file: &Path, id: &str) -> anyhow::Result<()> {
-    settled(file).await?;
+    wait_until_settled(file).await?;
     if KeyRing::promote_key(file, id, &SystemRandom)? {
         done(id);
     } else {
@@ -59,7 +59,7 @@ pub(super) async fn retire(settings: &Settings, file: &Path, id: &str, end_sessi
     // Before the database is asked: the id may be none, or that of the key that writes.
     let ring = KeyRing::read(file)?;
     ring.require_retirable(id)?;
-    if let Some(need) = need::of(settings, id).await? {
+    if let Some(need) = usage::of(settings, id).await? {
         bail!(
             "key {id} is needed, for {need}; `access-tokens keys withdraw {id}` ends what is not used any more; with --force the \
              key goes, and so do they"
@@ -89,7 +89,7 @@ fn remove(file: &Path, id: &str) -> anyhow::Result<()> {
 }
 
 /// Waits until every server that follows the file has seen it as it is.
-pub(super) async fn settled(file: &Path) -> anyhow::Result<()> {
+pub(super) async fn wait_until_settled(file: &Path) -> anyhow::Result<()> {
     let modified = std::fs::metadata(file).and_then(|metadata| metadata.modified());
     let modified = DateTime::<Utc>::from(modified.with_context(|| file.display().to_string())?);
     let age = SystemClock.now().signed_duration_since(modified).to_std().unwrap_or_default();

@@ -23,7 +23,7 @@ pub(super) fn key_file(settings: &Settings) -> anyhow::Result<&Path> {
 pub(in crate::command) fn key_ring(settings: &Settings) -> anyhow::Result<KeyRing> {
     match settings.keys.ring.expose() {
         "" => KeyRing::read(&settings.keys.file).map_err(|error| match error {
-            KeyRingError::Missing { .. } => anyhow!("{error}: {}", context::BRING_KEYS_BACK),
+            KeyRingError::Missing { .. } => anyhow!("{error}: {}", context::RESTORE_KEY_FILE),
             error => error.into(),
         }),
         ring => KeyRing::parse(ring).context("keys.ring"),

@@ -12,13 +12,13 @@ use anyhow::bail;
 use chrono::TimeDelta;
 use clap::Args;
 
-use super::super::context::{Context, domain, explained};
-use super::need;
+use super::super::context::{Context, store_to_anyhow, to_anyhow};
 use super::source::key_ring;
+use super::usage;
 use crate::config::Settings;
 
 /// Number of tokens whose pass codes are withdrawn in one transaction.
-const BATCH: u32 = 500;
+const BATCH_SIZE: u32 = 500;
 
 #[derive(Debug, Args)]
 pub(in crate::command) struct Withdraw {
@@ -62,8 +62,8 @@ pub(super) async fn run(settings: &Settings, withdraw: &Withdraw) -> anyhow::Res
         let place = usize::from(*passwords);
         done.insert(place, format!("pass codes: {}", withdraw_pass_codes(&context, unused).await?));
     }
-    let uses = context.database.key_use(context.clock.now()).await.map_err(domain)?;
-    let left = match need::of_key(&uses, id) {
+    let uses = context.database.key_use(context.clock.now()).await.map_err(store_to_anyhow)?;
+    let left = match usage::of_key(&uses, id) {
         Some(left) => format!("still needed for {left}"),
         None => "nothing needs it any more".to_owned(),
     };
@@ -85,13 +85,13 @@ async fn withdraw_credentials(
     }
     let (database, clock) = (context.database.clone(), context.clock.clone());
     let administration = Administration::new(database, clock, context.random.clone(), context.secrets.clone());
-    let no_key = api_keys.then(|| administration.unusable_hash("withdrawn")).transpose().map_err(explained)?;
+    let no_key = api_keys.then(|| administration.unusable_hash("withdrawn")).transpose().map_err(to_anyhow)?;
     let withdrawal = Withdrawal { passwords, undated, api_keys: no_key.as_ref() };
     let (users, left_out, keys) = match context
         .database
         .withdraw_credentials(unused, withdrawal, now)
         .await
-        .map_err(domain)?
+        .map_err(store_to_anyhow)?
     {
         Withdrawn::Done { users, undated, api_keys } => (users, undated, api_keys),
         Withdrawn::LastAdmin(users) => bail!(
@@ -129,7 +129,7 @@ async fn withdraw_credentials(
 async fn withdraw_pass_codes(context: &Context, unused: Unused<'_>) -> anyhow::Result<u64> {
     let (mut all, mut after) = (0, None);
     while let Some((withdrawn, last)) =
-        context.database.withdraw_pass_codes(unused, after.as_ref(), BATCH).await.map_err(domain)?
+        context.database.withdraw_pass_codes(unused, after.as_ref(), BATCH_SIZE).await.map_err(store_to_anyhow)?
     {
         all += withdrawn;
         after = Some(last);

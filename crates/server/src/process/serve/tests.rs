@@ -15,7 +15,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
 use super::*;
-use crate::config::Loaded;
+use crate::config::LoadedSettings;
 
 const SETTINGS: u8 = 4;
 const MAX_CONCURRENT_STREAMS: [u8; 2] = [0, 3];
@@ -40,16 +40,16 @@ async fn those_who_come_while_many_are_there_may_have_fewer_calls_at_a_time() {
     let folder = tempfile::tempdir().expect("a folder");
     let url = format!("sqlite://{}", folder.path().join("test.db").display());
     let database = Arc::new(access_tokens_storage::connect(&DatabaseOptions::new(url)).await.expect("a database"));
-    let (keys, notifier) = (Arc::new(KeyProvider::new(ring(&[RING_A]))), Arc::new(NoNotifier));
-    let settings = Loaded::load(None, [], &[]).expect("the defaults").settings;
+    let (keys, notifier) = (Arc::new(LiveKeys::new(ring(&[RING_A]))), Arc::new(NoNotifier));
+    let settings = LoadedSettings::load(None, [], &[]).expect("the defaults").settings;
     let app = Arc::new(assemble(&database, &keys, notifier, &settings, Arc::default()));
     let health = Health::new();
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
     let asked = watch::Sender::new(false);
-    let stop = StopSignal::by(asked.subscribe());
-    let incoming = connections(Port::plain(listener), http2_limits(&settings.grpc, &stop));
-    let server = tokio::spawn(answer(routers(app, &health, Limits::default(), true), incoming, stop));
+    let stop = Stop::by(asked.subscribe());
+    let incoming = connections(Port::plain(listener), connection_bounds(&settings.grpc, &stop));
+    let server = tokio::spawn(serve_calls(routers(app, &health, Limits::default(), true), incoming, stop));
 
     let mut open = Vec::new();
     for _ in 0..MAX_HIGH_LIMIT_CONNECTIONS {

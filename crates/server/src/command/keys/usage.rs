@@ -42,12 +42,12 @@ pub(super) async fn of(settings: &Settings, id: &str) -> anyhow::Result<Option<S
 
 /// The same of what was read.
 pub(super) fn of_key(uses: &[KeyUse], id: &str) -> Option<String> {
-    in_words(uses.iter().filter(|one| one.key.as_deref() == Some(id)), true)
+    describe(uses.iter().filter(|one| one.key.as_deref() == Some(id)), true)
 }
 
 /// What needs other keys than `current`, in words. `None`: nothing does.
 pub(super) fn of_others(uses: &[KeyUse], current: &str) -> Option<String> {
-    in_words(uses.iter().filter(|one| one.key.as_deref().is_some_and(|key| key != current)), true)
+    describe(uses.iter().filter(|one| one.key.as_deref().is_some_and(|key| key != current)), true)
 }
 
 /// Everything that needs keys. Where there is no database yet, nothing does, and none is made to find that out. Refuses keys that a
@@ -58,7 +58,7 @@ async fn all(settings: &Settings) -> anyhow::Result<Vec<KeyUse>> {
         return Ok(Vec::new());
     }
     let database = context::database(settings).await?;
-    database.key_use(SystemClock.now()).await.map_err(|error| context::explained(error.into()))
+    database.key_use(SystemClock.now()).await.map_err(|error| context::to_anyhow(error.into()))
 }
 
 /// One line a key: those of the ring in its order, then those that are needed and not in it.
@@ -66,7 +66,7 @@ fn table(keys: &[Key<'_>], uses: &[KeyUse]) -> String {
     let ids: Vec<_> = keys.iter().map(|key| key.id).collect();
     let mut lines = Vec::new();
     for (index, Key { id, is_prepared, sessions_until }) in keys.iter().enumerate() {
-        let need = in_words(uses.iter().filter(|one| one.key.as_deref() == Some(id)), index > 0);
+        let need = describe(uses.iter().filter(|one| one.key.as_deref() == Some(id)), index > 0);
         let sessions = sessions_until.map(|until| format!("sessions, until {}", until.format("%Y-%m-%d %H:%M:%S UTC")));
         lines.push(match (index, need, sessions) {
             (0, need, _) => (*id, "writes", need.unwrap_or_else(|| "nothing needs it yet".to_owned())),
@@ -90,10 +90,10 @@ fn table(keys: &[Key<'_>], uses: &[KeyUse]) -> String {
     missing.sort_unstable();
     missing.dedup();
     for id in missing {
-        let need = in_words(uses.iter().filter(|one| one.key.as_deref() == Some(id)), false).unwrap_or_default();
+        let need = describe(uses.iter().filter(|one| one.key.as_deref() == Some(id)), false).unwrap_or_default();
         lines.push((id, "MISSING", format!("{need}: worth nothing until this key is in the ring again")));
     }
-    if let Some(need) = in_words(uses.iter().filter(|one| one.key.is_none()), false) {
+    if let Some(need) = describe(uses.iter().filter(|one| one.key.is_none()), false) {
         lines.push(("-", "no key", format!("{need}: imported hashes, which no key protects")));
     }
     let width = lines.iter().map(|(id, _, _)| id.chars().count()).max().unwrap_or_default();
@@ -104,7 +104,7 @@ fn table(keys: &[Key<'_>], uses: &[KeyUse]) -> String {
     })
 }
 
-fn in_words<'a>(uses: impl Iterator<Item = &'a KeyUse>, how: bool) -> Option<String> {
+fn describe<'a>(uses: impl Iterator<Item = &'a KeyUse>, how: bool) -> Option<String> {
     let words = uses.map(|KeyUse { what, rows, .. }| match how.then(|| moves(what)).flatten() {
         Some(moves) => format!("{what}: {rows} ({moves})"),
         None => format!("{what}: {rows}"),

@@ -30,12 +30,12 @@ const SIGNATURE: HeaderName = HeaderName::from_static("x-access-tokens-signature
 const DELIVERY: HeaderName = HeaderName::from_static("x-access-tokens-delivery");
 
 /// Between the first and the second try, and between the second and the third.
-const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(1)];
+const RETRY_DELAYS: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(1)];
 /// A connection that was silent for so long is not used again: receivers close theirs after a while.
-const IDLE_TIME: Duration = Duration::from_secs(20);
+const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Everything that a delivery needs.
-pub(super) struct Courier {
+pub(super) struct WebhookClient {
     webhook: Uri,
     /// Whether the URL leads where plain http may go, as far as it names an address.
     allowed: bool,
@@ -56,15 +56,15 @@ enum Outcome {
     Failed(StatusCode),
     NoConnection,
     NotAllowed,
-    Broken,
-    Late,
+    ConnectionLost,
+    TimedOut,
     Expired,
     NoRandom,
 }
 
 impl Outcome {
-    fn may_pass(self) -> bool {
-        matches!(self, Self::Failed(_) | Self::NoConnection | Self::Broken | Self::Late)
+    fn is_transient(self) -> bool {
+        matches!(self, Self::Failed(_) | Self::NoConnection | Self::ConnectionLost | Self::TimedOut)
     }
 }
 
@@ -76,15 +76,15 @@ impl fmt::Display for Outcome {
             Self::Failed(status) => write!(f, "answered with status {}", status.as_u16()),
             Self::NoConnection => f.write_str("no connection"),
             Self::NotAllowed => f.write_str("its address is neither of this machine nor in webhooks.allowed_networks"),
-            Self::Broken => f.write_str("the connection broke"),
-            Self::Late => f.write_str("no answer in time"),
+            Self::ConnectionLost => f.write_str("the connection broke"),
+            Self::TimedOut => f.write_str("no answer in time"),
             Self::Expired => f.write_str("expired"),
             Self::NoRandom => f.write_str("no random bytes for its id"),
         }
     }
 }
 
-impl Courier {
+impl WebhookClient {
     pub(super) fn new(
         webhook: &Webhook,
         settings: &NotificationSettings,
@@ -96,7 +96,7 @@ impl Courier {
         connector.set_nodelay(true);
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_TIME)
+            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
             .build(connector);
         Self {
             webhook: webhook.uri().clone(),
@@ -112,22 +112,24 @@ impl Courier {
     /// Delivers it or gives up, and says so in the log.
     pub(super) async fn deliver(&self, notification: &Notification) {
         let kind = notification.kind.name();
-        let Ok(delivery) = code::hex_id(self.random.as_ref()) else { return lost(kind, "", 0, Outcome::NoRandom) };
+        let Ok(delivery) = code::hex_id(self.random.as_ref()) else {
+            return log_undelivered(kind, "", 0, Outcome::NoRandom);
+        };
         let body = message::body(notification);
         let mut tries = 0;
         let outcome = loop {
             let Some(time) = self.time_left(notification) else { break Outcome::Expired };
-            let pause = PAUSES.get(tries);
+            let pause = RETRY_DELAYS.get(tries);
             tries += 1;
             let answered = timeout(time, self.post(&delivery, body.clone())).await;
-            match (answered.unwrap_or(Outcome::Late), pause) {
-                (outcome, Some(pause)) if outcome.may_pass() => sleep(*pause).await,
+            match (answered.unwrap_or(Outcome::TimedOut), pause) {
+                (outcome, Some(pause)) if outcome.is_transient() => sleep(*pause).await,
                 (outcome, _) => break outcome,
             }
         };
         match outcome {
             Outcome::Delivered => tracing::info!(kind, delivery, tries, "notification delivered"),
-            outcome => lost(kind, &delivery, tries, outcome),
+            outcome => log_undelivered(kind, &delivery, tries, outcome),
         }
     }
 
@@ -170,7 +172,7 @@ impl Courier {
             Ok(status) => Outcome::Refused(status),
             Err(error) if is_not_allowed(&error) => Outcome::NotAllowed,
             Err(error) if error.is_connect() => Outcome::NoConnection,
-            Err(_) => Outcome::Broken,
+            Err(_) => Outcome::ConnectionLost,
         }
     }
 }
@@ -187,6 +189,6 @@ fn is_not_allowed(error: &(dyn Error + 'static)) -> bool {
     false
 }
 
-fn lost(kind: &str, delivery: &str, tries: usize, outcome: Outcome) {
+fn log_undelivered(kind: &str, delivery: &str, tries: usize, outcome: Outcome) {
     tracing::warn!(kind, delivery, tries, %outcome, "notification not delivered");
 }

@@ -3,22 +3,22 @@
 use std::net::IpAddr;
 
 /// What every variable of the project begins with. Settings have a second underscore.
-const PROJECT: &str = "ACCESS_TOKENS_";
+const PROJECT_PREFIX: &str = "ACCESS_TOKENS_";
 
 /// Variables that are no settings and that the project reads: the name of the file, and those of its tests.
-const OTHERS: [&str; 4] =
+const KNOWN_VARIABLES: [&str; 4] =
     ["ACCESS_TOKENS_CONFIG", "ACCESS_TOKENS_WITHOUT_GUARD", "ACCESS_TOKENS_PREVIOUS", "ACCESS_TOKENS_WRITE_SCHEMA"];
-const TESTS: &str = "ACCESS_TOKENS_TEST_";
+const TEST_PREFIX: &str = "ACCESS_TOKENS_TEST_";
 
 /// Returns whether a variable looks like a setting that the service would ignore: it has the prefix of the project in any case of
 /// letters, is not of the form of settings, and neither the project nor Kubernetes sets it.
-pub(super) fn is_stray(name: &str, value: &str) -> bool {
+pub(super) fn looks_like_setting(name: &str, value: &str) -> bool {
     let upper = name.to_ascii_uppercase();
-    let setting = name.starts_with(super::variables::PREFIX);
-    upper.starts_with(PROJECT)
+    let setting = name.starts_with(super::environment::PREFIX);
+    upper.starts_with(PROJECT_PREFIX)
         && !setting
-        && !OTHERS.contains(&name)
-        && !name.starts_with(TESTS)
+        && !KNOWN_VARIABLES.contains(&name)
+        && !name.starts_with(TEST_PREFIX)
         && !is_of_kubernetes(name, value)
 }
 
@@ -43,12 +43,12 @@ fn is_of_kubernetes(name: &str, value: &str) -> bool {
 }
 
 /// Returns the key among `keys` that has the same letters and digits as a name, such as `grpc.listen` for `GRPC_LISTEN`.
-pub(super) fn similar<'a>(name: &str, keys: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(super) fn similar_key<'a>(name: &str, keys: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let letters = |text: &str| {
         text.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect::<String>()
     };
     let upper = name.to_ascii_uppercase();
-    let name = letters(upper.strip_prefix(PROJECT).unwrap_or(&upper));
+    let name = letters(upper.strip_prefix(PROJECT_PREFIX).unwrap_or(&upper));
     keys.into_iter().find(|key| letters(key) == name || format!("{}file", letters(key)) == name)
 }
 
@@ -78,7 +78,7 @@ mod tests {
             ("ACCESS_TOKEN", "another program"),
             ("HOME", "/root"),
         ] {
-            assert!(!is_stray(name, value), "{name}");
+            assert!(!looks_like_setting(name, value), "{name}");
         }
         for (name, value) in [
             ("ACCESS_TOKENS_GRPC__LISTEN", "x"),
@@ -94,7 +94,7 @@ mod tests {
             ("ACCESS_TOKENS_CONFIGS", "x"),
             ("ACCESS_TOKENS_", "x"),
         ] {
-            assert!(is_stray(name, value), "{name}");
+            assert!(looks_like_setting(name, value), "{name}");
         }
     }
 }

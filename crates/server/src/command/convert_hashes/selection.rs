@@ -17,14 +17,14 @@ pub(super) struct Join {
 }
 
 /// Members of an export that are read, by their names or the first parts of their paths. All others are skipped.
-pub(super) struct Wanted {
+pub(super) struct Selection {
     format: Format,
     join: Join,
     /// The member or column of the hash, when it was said.
     hash: Option<String>,
 }
 
-impl Wanted {
+impl Selection {
     pub(super) fn new(format: Format, join: Join, hash: Option<String>) -> Self {
         Self { format, join, hash }
     }

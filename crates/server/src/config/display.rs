@@ -5,21 +5,21 @@ use std::fmt::Write as _;
 
 use config::{Value, ValueKind};
 
-use super::{Loaded, Origin, Webhook};
+use super::{LoadedSettings, Origin, Webhook};
 
 /// Shown as `***`; of the first two only what may be a secret.
-const URL: &str = "database.url";
-const REPLICAS: &str = "database.replica_urls";
+const DATABASE_URL: &str = "database.url";
+const REPLICA_URLS: &str = "database.replica_urls";
 const WEBHOOK: &str = "notifications.webhook";
-const RING: &str = "keys.ring";
+const KEY_RING: &str = "keys.ring";
 const SECRET: &str = "notifications.secret";
 const HEADERS: &str = "telemetry.headers";
 
 /// Parameters of a database URL that hold no secret.
-const SHOWN_PARAMETERS: [&str; 9] =
+const PUBLIC_PARAMETERS: [&str; 9] =
     ["sslmode", "ssl-mode", "sslrootcert", "application_name", "host", "port", "dbname", "user", "mode"];
 
-impl Loaded {
+impl LoadedSettings {
     /// Every setting with where it comes from.
     pub fn origins(&self) -> impl Iterator<Item = (&str, &Origin)> {
         self.values.iter().map(|(key, (_, origin))| (key.as_str(), origin))
@@ -27,7 +27,7 @@ impl Loaded {
 
     /// Does a setting hold what [`Self::describe`] does not show?
     pub fn is_masked(&self, key: &str) -> bool {
-        self.values.get(key).is_some_and(|(value, _)| shown(key, value).contains("***"))
+        self.values.get(key).is_some_and(|(value, _)| display_value(key, value).contains("***"))
     }
 
     /// Every setting with its value and origin, as TOML. Secrets are masked.
@@ -42,21 +42,21 @@ impl Loaded {
                 let _ = writeln!(text, "{gap}[{of}]");
                 section = of;
             }
-            let _ = writeln!(text, "{name} = {}  # {origin}", shown(key, value));
+            let _ = writeln!(text, "{name} = {}  # {origin}", display_value(key, value));
         }
         text
     }
 }
 
-fn shown(key: &str, value: &Value) -> String {
+fn display_value(key: &str, value: &Value) -> String {
     let quoted = |text: &str| format!("\"{}\"", text.escape_debug());
     // By name, whatever the type: in a file, a secret of digits is a number.
     match (key, value.kind.to_string().as_str()) {
-        (RING | SECRET | HEADERS | WEBHOOK, "") => return "\"\"".to_owned(),
-        (RING | SECRET | HEADERS, _) => return "\"***\"".to_owned(),
+        (KEY_RING | SECRET | HEADERS | WEBHOOK, "") => return "\"\"".to_owned(),
+        (KEY_RING | SECRET | HEADERS, _) => return "\"***\"".to_owned(),
         (WEBHOOK, url) => return quoted(&url.parse::<Webhook>().map_or("***".to_owned(), |url| url.to_string())),
-        (URL, url) => return quoted(&masked(url)),
-        (REPLICAS, _) => return masked_list(value),
+        (DATABASE_URL, url) => return quoted(&mask_url(url)),
+        (REPLICA_URLS, _) => return mask_urls(value),
         _ => {}
     }
     match &value.kind {
@@ -64,11 +64,11 @@ fn shown(key: &str, value: &Value) -> String {
         ValueKind::U64(number) => number.to_string(),
         ValueKind::Float(number) => number.to_string(),
         ValueKind::Array(list) => {
-            format!("[{}]", list.iter().map(|one| shown("", one)).collect::<Vec<_>>().join(", "))
+            format!("[{}]", list.iter().map(|one| display_value("", one)).collect::<Vec<_>>().join(", "))
         }
         ValueKind::Table(table) => {
             let sorted = table.iter().collect::<BTreeMap<_, _>>();
-            let members = sorted.into_iter().map(|(name, value)| format!("{name} = {}", shown("", value)));
+            let members = sorted.into_iter().map(|(name, value)| format!("{name} = {}", display_value("", value)));
             format!("{{ {} }}", members.collect::<Vec<_>>().join(", "))
         }
         kind => quoted(&kind.to_string()),
@@ -76,20 +76,20 @@ fn shown(key: &str, value: &Value) -> String {
 }
 
 /// The same for a list of them, however it is written.
-fn masked_list(value: &Value) -> String {
+fn mask_urls(value: &Value) -> String {
     let texts = match &value.kind {
         ValueKind::Array(list) => list.iter().map(|one| one.kind.to_string()).collect::<Vec<_>>(),
         kind => {
             kind.to_string().split(',').filter(|text| !text.is_empty()).map(|text| text.trim().to_owned()).collect()
         }
     };
-    let masked = texts.iter().map(|url| format!("\"{}\"", masked(url).escape_debug()));
+    let masked = texts.iter().map(|url| format!("\"{}\"", mask_url(url).escape_debug()));
     format!("[{}]", masked.collect::<Vec<_>>().join(", "))
 }
 
 /// A database URL without what may be a password: all from the user's name to the last `@`, and what parameters say whose
 /// names are not known.
-fn masked(url: &str) -> String {
+fn mask_url(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return "***".to_owned() };
     let (user, host) = match rest.rsplit_once('@') {
         Some((user, host)) => {
@@ -99,7 +99,7 @@ fn masked(url: &str) -> String {
     };
     let (place, query) = host.split_once('?').map_or((host, None), |(place, query)| (place, Some(query)));
     let parameter = |one: &str| match one.split_once('=') {
-        Some((name, _)) if !SHOWN_PARAMETERS.contains(&name) => format!("{name}=***"),
+        Some((name, _)) if !PUBLIC_PARAMETERS.contains(&name) => format!("{name}=***"),
         _ => one.to_owned(),
     };
     let query = query.map(|query| format!("?{}", query.split('&').map(parameter).collect::<Vec<_>>().join("&")));
@@ -113,11 +113,14 @@ mod tests {
     #[test]
     fn secrets_are_masked_by_name_whatever_their_type() {
         let number = Value::from(4_711_471_147_i64);
-        for key in [RING, SECRET, HEADERS, WEBHOOK, URL, REPLICAS] {
-            assert!(!shown(key, &number).contains("4711"), "{key}");
+        for key in [KEY_RING, SECRET, HEADERS, WEBHOOK, DATABASE_URL, REPLICA_URLS] {
+            assert!(!display_value(key, &number).contains("4711"), "{key}");
         }
         assert_eq!(
-            (shown(RING, &Value::from("")).as_str(), shown("http.max_connections", &number).as_str()),
+            (
+                display_value(KEY_RING, &Value::from("")).as_str(),
+                display_value("http.max_connections", &number).as_str()
+            ),
             ("\"\"", "4711471147")
         );
     }
@@ -136,10 +139,10 @@ mod tests {
             "postgres://h/d?user=u&pwd=hunter2",
             "postgres://:hunter2@h/d",
         ] {
-            let shown = masked(url);
+            let shown = mask_url(url);
             assert!(!shown.contains("hun") && !shown.contains("ter2"), "{url}: {shown}");
         }
-        assert_eq!(masked("postgres://u:hunter2@h/d?sslmode=require"), "postgres://u:***@h/d?sslmode=require");
-        assert_eq!(masked("sqlite://access-tokens.db"), "sqlite://access-tokens.db");
+        assert_eq!(mask_url("postgres://u:hunter2@h/d?sslmode=require"), "postgres://u:***@h/d?sslmode=require");
+        assert_eq!(mask_url("sqlite://access-tokens.db"), "sqlite://access-tokens.db");
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use access_tokens_storage::Database;
 
-use super::database::failed;
+use super::database::report_unreadable;
 use super::report::Report;
 
 const CHECK: &str = "names";
@@ -15,14 +15,14 @@ const TIME_LIMIT: Duration = Duration::from_secs(5);
 pub(super) async fn check(database: &Database, deep: bool, report: &mut Report) {
     let counts = match database.count_old_texts((!deep).then_some(TIME_LIMIT)).await {
         Ok(counts) => counts,
-        Err(error) => return failed(CHECK, "names cannot be counted", error, report),
+        Err(error) => return report_unreadable(CHECK, "names cannot be counted", error, report),
     };
     let part = match counts.complete {
         true => String::new(),
         false => format!(", of the {} access tokens that were read in {} s", counts.read, TIME_LIMIT.as_secs()),
     };
     if counts.organisations + counts.users + counts.access_tokens == 0 {
-        return report.well(
+        return report.ok(
             CHECK,
             format!("no old code or name with invisible characters, outer blanks or another form than NFC{part}"),
         );

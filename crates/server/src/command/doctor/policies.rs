@@ -4,30 +4,30 @@ use access_tokens_domain::service::PolicyBudget;
 use access_tokens_domain::store::{AccountStore, Store, StoreResult};
 use access_tokens_storage::Database;
 
-use super::database::failed;
+use super::database::report_unreadable;
 use super::report::Report;
 
 const CHECK: &str = "guesses";
 
 pub(super) async fn check(database: &Database, limit: f64, report: &mut Report) {
-    match look(database, limit, report).await {
-        Ok(Bounds { policies, worst, unbounded }) => {
+    match check_policies(database, limit, report).await {
+        Ok(Summary { policies, worst, unbounded }) => {
             let message = format!(
                 "{policies} policies; the likeliest chance that a secret of a token is guessed within a day is {worst:.1e}, \
                  and {limit:.1e} is allowed; {unbounded} of them do not refuse common pass codes, so there the chance holds \
                  only for codes that the service draws"
             );
-            report.well(CHECK, message);
+            report.ok(CHECK, message);
         }
         Err(error) => {
-            failed(CHECK, "policies cannot be read", error, report);
+            report_unreadable(CHECK, "policies cannot be read", error, report);
         }
     }
 }
 
 /// What the policies say.
 #[derive(Default)]
-struct Bounds {
+struct Summary {
     policies: usize,
     /// The worst chance.
     worst: f64,
@@ -36,8 +36,8 @@ struct Bounds {
 }
 
 /// Looks at every policy. Those over the limit, and what is stored below one, are told one by one.
-async fn look(database: &Database, limit: f64, report: &mut Report) -> StoreResult<Bounds> {
-    let mut bounds = Bounds::default();
+async fn check_policies(database: &Database, limit: f64, report: &mut Report) -> StoreResult<Summary> {
+    let mut bounds = Summary::default();
     for organisation in database.organisations().await? {
         let reference = database.reference(organisation.key).await?;
         let stored = database.stored_strengths(organisation.key).await?;

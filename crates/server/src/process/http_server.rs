@@ -32,7 +32,7 @@ const STRICT_TRANSPORT: &str = "max-age=31536000";
 type Services = Arc<SetOnce<Calls<Routes>>>;
 
 /// An HTTP port with the gateway, or none when that is switched off.
-pub(super) struct Front<'a> {
+pub(super) struct HttpServer<'a> {
     settings: &'a Settings,
     stop: StopSignal,
     services: Services,
@@ -40,7 +40,7 @@ pub(super) struct Front<'a> {
     server: Option<JoinHandle<()>>,
 }
 
-impl<'a> Front<'a> {
+impl<'a> HttpServer<'a> {
     /// Binds the port. Nobody is answered yet.
     pub(super) async fn bind(settings: &'a Settings, stop: &StopSignal) -> anyhow::Result<Self> {
         let port = match settings.http.listen {
@@ -64,10 +64,10 @@ impl<'a> Front<'a> {
         let router = access_tokens_gateway::router(service, self.settings.gateway_config());
         let router = with_strict_transport(router, self.settings);
         let mut stop = self.stop.clone();
-        let limits = connection_limits(self.settings);
-        let service =
-            http1::HttpService { router, refuse: Malformed::answer, log: http_log::around, idle: http1::IDLE_TIME };
-        let served = http1::serve(port, limits, service, async move { stop.asked().await });
+        let room = room(self.settings);
+        let site =
+            http1::Site { router, refuse: Malformed::answer, log: http_log::with_request_log, idle: http1::IDLE_TIME };
+        let served = http1::serve(port, room, site, async move { stop.asked().await });
         self.server = Some(tokio::spawn(served));
     }
 

@@ -3,4 +3,4 @@
 use std::time::Duration;
 
 /// How long calls that are under way may take after the signal to stop.
-pub(super) const DRAIN: Duration = Duration::from_secs(8);
+pub(super) const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);

@@ -16,7 +16,7 @@ const PAIRS: [&str; 5] = ["loud", "=x", "x=%ff", "a=b,loud", ",x"];
 const TEXT: [&str; 5] = ["a\nb", " a", "a ", "a\u{7f}", "\u{1}"];
 
 /// Values of one setting that mean nothing.
-fn nonsense(key: &str) -> Vec<&'static str> {
+fn invalid_values(key: &str) -> Vec<&'static str> {
     let special: &[&'static str] = match key {
         "time_zone" => &["Atlantis", "UTC+25", "Europe/", "0", "+02:00:99"],
         "database.url" => &[
@@ -130,25 +130,29 @@ const MAY_BE_EMPTY: &[&str] = &[
 ];
 
 fn all() -> Vec<String> {
-    let loaded = Loaded::load(None, [], &[]).expect("the defaults");
+    let loaded = LoadedSettings::load(None, [], &[]).expect("the defaults");
     loaded.origins().map(|(key, _)| key.to_owned()).collect()
 }
 
-fn with_variable(key: &str, value: &str) -> Result<Loaded, ConfigError> {
+fn with_variable(key: &str, value: &str) -> Result<LoadedSettings, ConfigError> {
     // SQLite has no replicas, whatever their URLs are.
     let postgres = (key == "database.replica_urls").then_some(("database.url", "postgres://h/d"));
     let given = [(key, value)].into_iter().chain(postgres);
-    Loaded::load(None, given.map(|(key, value)| (variables::variable(key).into(), OsString::from(value))), &[])
+    LoadedSettings::load(
+        None,
+        given.map(|(key, value)| (environment::variable(key).into(), OsString::from(value))),
+        &[],
+    )
 }
 
 #[test]
 fn every_setting_refuses_values_that_mean_nothing() {
     for key in all() {
-        let values = nonsense(&key);
+        let values = invalid_values(&key);
         assert!(values.len() >= 5, "{key}");
         for value in values {
             let Err(error) = with_variable(&key, value) else { panic!("{key} = {value:?} is accepted") };
-            let named = format!("{key} ({})", variables::variable(&key));
+            let named = format!("{key} ({})", environment::variable(&key));
             assert!(error.problems().iter().any(|one| one.starts_with(&named)), "{key} = {value:?}: {error}");
             let secret = ["keys.ring", "notifications.secret", "telemetry.headers"].contains(&key.as_str());
             assert!(!secret || value.len() < 5 || !error.to_string().contains(value), "{error}");
@@ -162,11 +166,11 @@ fn every_setting_refuses_values_of_other_types() {
     let path = directory.path().join("access-tokens.toml");
     for key in all() {
         let (section, name) = key.rsplit_once('.').unwrap_or(("", &key));
-        let text = nonsense(&key) != NUMBER && nonsense(&key) != FRACTION && nonsense(&key) != SWITCH;
+        let text = invalid_values(&key) != NUMBER && invalid_values(&key) != FRACTION && invalid_values(&key) != SWITCH;
         for literal in ["true", "7", "1.5", "\"loud nonsense\"", "[7]", "{ a = 1 }", "1979-05-27"] {
             let own = match literal {
-                "true" => nonsense(&key) == SWITCH,
-                "7" => nonsense(&key) == NUMBER,
+                "true" => invalid_values(&key) == SWITCH,
+                "7" => invalid_values(&key) == NUMBER,
                 // A date is a text to the library. Texts that mean nothing were tried above.
                 "\"loud nonsense\"" | "1979-05-27" => text,
                 _ => false,
@@ -176,7 +180,9 @@ fn every_setting_refuses_values_of_other_types() {
             }
             let header = if section.is_empty() { String::new() } else { format!("[{section}]\n") };
             std::fs::write(&path, format!("{header}{name} = {literal}\n")).expect("written");
-            let Err(error) = Loaded::load(Some(&path), [], &[]) else { panic!("{key} = {literal} is accepted") };
+            let Err(error) = LoadedSettings::load(Some(&path), [], &[]) else {
+                panic!("{key} = {literal} is accepted")
+            };
             assert!(error.to_string().contains(&key), "{key} = {literal}: {error}");
         }
     }
@@ -185,7 +191,7 @@ fn every_setting_refuses_values_of_other_types() {
 #[test]
 fn an_empty_value_is_refused_where_it_means_nothing() {
     for key in all() {
-        let empty = Loaded::load(None, [], &[format!("{key}=")]);
+        let empty = LoadedSettings::load(None, [], &[format!("{key}=")]);
         assert_eq!(empty.is_ok(), MAY_BE_EMPTY.contains(&key.as_str()), "{key}: {:?}", empty.err());
     }
 }
@@ -204,7 +210,7 @@ fn what_is_accepted_all_the_same_has_a_reason() {
 fn all_problems_are_told_at_once() {
     let flags = ["grpc.listen=x", "log.level=loud", "gateway.release=R99", "database.max_connections=1", "nonsense=1"];
     let flags: Vec<_> = flags.iter().map(|flag| (*flag).to_owned()).collect();
-    let error = Loaded::load(None, [], &flags).expect_err("five problems");
+    let error = LoadedSettings::load(None, [], &flags).expect_err("five problems");
     let named = |name: &str| error.problems().iter().filter(|one| one.starts_with(name)).count();
     for name in [
         "grpc.listen (--set)",
@@ -227,8 +233,8 @@ fn a_file_with_a_value_is_bounded_and_private() {
     let path = directory.path().join("value");
     let text = path.to_str().expect("text");
     for key in all() {
-        let variable = format!("{}_FILE", variables::variable(&key));
-        let load = |file: &str| Loaded::load(None, [(OsString::from(&variable), OsString::from(file))], &[]);
+        let variable = format!("{}_FILE", environment::variable(&key));
+        let load = |file: &str| LoadedSettings::load(None, [(OsString::from(&variable), OsString::from(file))], &[]);
         std::fs::write(&path, "hunter2 hunter2").expect("written");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).expect("chmod");
         // The setting `keys.file` and its own file have different names.

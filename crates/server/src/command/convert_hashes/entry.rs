@@ -4,14 +4,14 @@ use super::row::Row;
 
 /// What a file has next.
 #[derive(Debug)]
-pub(super) enum Found {
+pub(super) enum Entry {
     /// A record.
     Row(Row),
     /// A line that is a comment.
     Comment,
     /// Something that cannot be read, and why. The text repeats nothing of it.
-    Broken { line: usize, why: &'static str },
+    Unreadable { line: usize, why: &'static str },
 }
 
 /// Takes what was found.
-pub(super) type Each<'a> = dyn FnMut(Found) -> anyhow::Result<()> + 'a;
+pub(super) type EntrySink<'a> = dyn FnMut(Entry) -> anyhow::Result<()> + 'a;

@@ -9,19 +9,19 @@ use access_tokens_host::files::{self, Access};
 use config::{Config, File, FileFormat, Map, Source, Value, ValueKind};
 
 use super::aliases::{ALIASES, Alias, Warning};
-use super::hashing::MEMORY;
-use super::variables::{PREFIX, variable};
-use super::{DEFAULTS, Settings, strays};
+use super::environment::{PREFIX, variable};
+use super::hashing::MEMORY_RANGE;
+use super::{DEFAULTS, Settings, unknown_variables};
 
 /// The environment variable that names the file. One underscore: it is no setting.
 pub const ENVIRONMENT_FILE: &str = "ACCESS_TOKENS_CONFIG";
 
 /// Variables of OpenTelemetry that mean one of ours. What is ours counts before them.
-const STANDARD: [(&str, &str); 2] =
+const OTEL_VARIABLES: [(&str, &str); 2] =
     [("OTEL_EXPORTER_OTLP_ENDPOINT", "telemetry.endpoint"), ("OTEL_SERVICE_NAME", "telemetry.service_name")];
 
 /// What follows the key in a variable whose value is the name of a file that holds the setting.
-const IN_FILE: &str = "_file";
+const FILE_SUFFIX: &str = "_file";
 
 /// Where a setting comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,27 +65,27 @@ impl ConfigError {
 }
 
 /// The settings that apply.
-pub struct Loaded {
+pub struct LoadedSettings {
     /// As types.
     pub settings: Settings,
     pub(super) values: BTreeMap<String, (Value, Origin)>,
     warnings: Vec<Warning>,
 }
 
-impl fmt::Debug for Loaded {
+impl fmt::Debug for LoadedSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.settings, f)
     }
 }
 
-impl Loaded {
+impl LoadedSettings {
     /// Lays the layers over each other. `environment` is that of the process; `flags` are `key=value`.
     pub fn load(
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
         flags: &[String],
     ) -> Result<Self, ConfigError> {
-        let mut layers = Layers::new();
+        let mut layers = SettingsBuilder::new();
         let (mut variables, mut named) = (Vec::new(), None);
         for (name, value) in environment {
             if name == ENVIRONMENT_FILE && !value.is_empty() {
@@ -94,22 +94,22 @@ impl Loaded {
             variables.push((name, value));
         }
         if let Some(path) = file.map(Path::to_owned).or(named) {
-            layers.lay_file(&path)?;
+            layers.add_file(&path)?;
         }
         for (name, value) in &variables {
-            layers.lay_standard(name, value);
+            layers.add_otel_variable(name, value);
         }
         for (name, value) in &variables {
-            layers.lay_variable(name, value);
+            layers.add_variable(name, value);
         }
         for flag in flags {
-            layers.lay_flag(flag);
+            layers.add_flag(flag);
         }
-        layers.finish()
+        layers.build()
     }
 }
 
-impl Loaded {
+impl LoadedSettings {
     /// Refuses two listeners with one port, naming both settings. The `gateway` has no gRPC listener, and does without `ops.listen` where
     /// nothing sets it and it is taken.
     pub fn with_distinct_ports(self, gateway: bool) -> Result<Self, ConfigError> {
@@ -142,7 +142,7 @@ impl Loaded {
     }
 }
 
-struct Layers {
+struct SettingsBuilder {
     values: BTreeMap<String, (Value, Origin)>,
     /// Values that were given under an old name.
     aliases: BTreeMap<&'static str, (Value, Origin)>,
@@ -150,14 +150,14 @@ struct Layers {
     warnings: Vec<Warning>,
 }
 
-impl Layers {
+impl SettingsBuilder {
     fn new() -> Self {
         let defaults = File::from_str(DEFAULTS, FileFormat::Toml).collect().expect("the defaults are TOML");
         let values = flatten(defaults).into_iter().map(|(key, value)| (key, (value, Origin::Default))).collect();
         Self { values, aliases: BTreeMap::new(), problems: Vec::new(), warnings: Vec::new() }
     }
 
-    fn lay(&mut self, key: &str, value: Value, origin: Origin) {
+    fn set(&mut self, key: &str, value: Value, origin: Origin) {
         let alias = ALIASES.iter().find(|alias| alias.old == key);
         match self.values.get_mut(alias.map_or(key, |alias| alias.new)) {
             Some(known) => {
@@ -175,7 +175,7 @@ impl Layers {
             }
             None => {
                 let section = key.split('.').next().unwrap_or_default();
-                if let Some(similar) = strays::similar(key, self.values.keys().map(String::as_str)) {
+                if let Some(similar) = unknown_variables::similar_key(key, self.values.keys().map(String::as_str)) {
                     self.problems.push(format!("{key} ({origin}) is not a setting; did you mean {similar}?"));
                     return;
                 }
@@ -189,7 +189,7 @@ impl Layers {
         }
     }
 
-    fn lay_file(&mut self, path: &Path) -> Result<(), ConfigError> {
+    fn add_file(&mut self, path: &Path) -> Result<(), ConfigError> {
         let text = files::read(path, Access::Any)
             .map_err(|error| ConfigError::one(format!("the configuration file {}: {error}", path.display())))?;
         let table = File::from_str(&text, FileFormat::Toml).collect().map_err(|error| {
@@ -199,23 +199,23 @@ impl Layers {
             ConfigError::one(format!("the configuration file {} is not TOML: {place}", path.display()))
         })?;
         for (key, value) in flatten(table) {
-            self.lay(&key, value, Origin::File(path.to_owned()));
+            self.set(&key, value, Origin::File(path.to_owned()));
         }
         Ok(())
     }
 
-    fn lay_standard(&mut self, name: &OsStr, value: &OsStr) {
-        let known = STANDARD.into_iter().find(|(standard, _)| name == *standard);
+    fn add_otel_variable(&mut self, name: &OsStr, value: &OsStr) {
+        let known = OTEL_VARIABLES.into_iter().find(|(standard, _)| name == *standard);
         if let (Some((name, key)), Some(value)) = (known, value.to_str().filter(|value| !value.is_empty())) {
-            self.lay(key, Value::from(value), Origin::Environment(name.to_owned()));
+            self.set(key, Value::from(value), Origin::Environment(name.to_owned()));
         }
     }
 
-    fn lay_variable(&mut self, name: &OsStr, value: &OsStr) {
+    fn add_variable(&mut self, name: &OsStr, value: &OsStr) {
         // A name that is not UTF-8 is no setting, but may be meant as one.
         let name = &*name.to_string_lossy();
-        if !value.is_empty() && strays::is_stray(name, &value.to_string_lossy()) {
-            let cure = match strays::similar(name, self.values.keys().map(String::as_str)) {
+        if !value.is_empty() && unknown_variables::looks_like_setting(name, &value.to_string_lossy()) {
+            let cure = match unknown_variables::similar_key(name, self.values.keys().map(String::as_str)) {
                 Some(key) => format!("; {key} is {}", variable(key)),
                 None => format!("; settings begin with {PREFIX}, and `access-tokens check-config` lists them"),
             };
@@ -231,29 +231,29 @@ impl Layers {
             return;
         }
         let key = key.to_lowercase().replace("__", ".");
-        match key.strip_suffix(IN_FILE) {
+        match key.strip_suffix(FILE_SUFFIX) {
             Some(setting) if self.is_known(setting) => match files::read(Path::new(value), Access::OwnerOnly) {
                 // The line ends where an editor says so, not the secret.
-                Ok(text) => self.lay_text(setting, text.trim_end_matches(['\r', '\n']), name),
+                Ok(text) => self.set_from_variable(setting, text.trim_end_matches(['\r', '\n']), name),
                 Err(error) => self.problems.push(format!("{setting}: the file that {name} names: {error}")),
             },
-            _ => self.lay_text(&key, value, name),
+            _ => self.set_from_variable(&key, value, name),
         }
     }
 
     /// What one variable says, in itself or in a file. Two that say something of one setting have no order.
-    fn lay_text(&mut self, key: &str, text: &str, variable: &str) {
+    fn set_from_variable(&mut self, key: &str, text: &str, variable: &str) {
         if let Some((_, Origin::Environment(other))) = self.aliases.get(key).or_else(|| self.values.get(key))
             && other.starts_with(PREFIX)
         {
             self.problems.push(format!("{key} is set by both {other} and {variable}"));
         }
-        self.lay(key, Value::from(text), Origin::Environment(variable.to_owned()));
+        self.set(key, Value::from(text), Origin::Environment(variable.to_owned()));
     }
 
-    fn lay_flag(&mut self, flag: &str) {
+    fn add_flag(&mut self, flag: &str) {
         match flag.split_once('=') {
-            Some((key, value)) => self.lay(key.trim(), Value::from(value), Origin::Flag),
+            Some((key, value)) => self.set(key.trim(), Value::from(value), Origin::Flag),
             None => self.problems.push("--set takes key=value, such as grpc.listen=0.0.0.0:50051".to_owned()),
         }
     }
@@ -289,14 +289,14 @@ impl Layers {
         }
     }
 
-    fn finish(mut self) -> Result<Loaded, ConfigError> {
+    fn build(mut self) -> Result<LoadedSettings, ConfigError> {
         self.resolve_aliases();
-        let settings = self.typed();
+        let settings = self.deserialize_each();
         for (key, what) in settings.problems() {
             self.problems.push(format!("{key} ({}) {what}", self.origin(&key)));
         }
         if self.problems.is_empty() {
-            return Ok(Loaded { settings, values: self.values, warnings: self.warnings });
+            return Ok(LoadedSettings { settings, values: self.values, warnings: self.warnings });
         }
         Err(ConfigError(self.problems))
     }
@@ -307,16 +307,16 @@ impl Layers {
 
     /// The settings as types. One that cannot be read becomes a problem and has its default, so that the others are looked at
     /// too: one at a time, so that the message can name it instead of repeating its value.
-    fn typed(&mut self) -> Settings {
+    fn deserialize_each(&mut self) -> Settings {
         let mut good = Self::new().values;
-        let mut settings = whole(&good).expect("the defaults are valid");
+        let mut settings = deserialize(&good).expect("the defaults are valid");
         let set = self.values.iter().filter(|(_, (_, origin))| *origin != Origin::Default);
         for (key, (value, origin)) in set {
             let Some(default) = good.insert(key.clone(), (value.clone(), origin.clone())) else { continue };
-            match whole(&good) {
-                Ok(read) if is_of_kind(&default.0, value) => settings = read,
+            match deserialize(&good) {
+                Ok(read) if has_type_of(&default.0, value) => settings = read,
                 _ => {
-                    self.problems.push(format!("{key} ({origin}) must be {}", expected(key, &default.0)));
+                    self.problems.push(format!("{key} ({origin}) must be {}", expected_value(key, &default.0)));
                     good.insert(key.clone(), default);
                 }
             }
@@ -325,7 +325,7 @@ impl Layers {
     }
 }
 
-fn whole(values: &BTreeMap<String, (Value, Origin)>) -> Result<Settings, config::ConfigError> {
+fn deserialize(values: &BTreeMap<String, (Value, Origin)>) -> Result<Settings, config::ConfigError> {
     let mut builder = Config::builder();
     for (key, (value, _)) in values {
         builder = builder.set_override(key, value.clone())?;
@@ -334,23 +334,23 @@ fn whole(values: &BTreeMap<String, (Value, Origin)>) -> Result<Settings, config:
 }
 
 /// Is a value of the kind of its default? The library takes `yes` for 1, 3.7 for 4 and 7 for true.
-fn is_of_kind(default: &Value, value: &Value) -> bool {
+fn has_type_of(default: &Value, value: &Value) -> bool {
     use ValueKind::{Array, Boolean, Float, I64, I128, String, U64, U128};
     match (&default.kind, &value.kind) {
         (I64(_), I64(_) | U64(_) | I128(_) | U128(_)) | (Float(_), Float(_) | I64(_) | U64(_)) => true,
         (Boolean(_), Boolean(_)) | (String(_), String(_)) | (Array(_), Array(_) | String(_)) => true,
         // Variables and flags are texts.
-        (Boolean(_), String(text)) => SWITCHES.contains(&text.to_ascii_lowercase().as_str()),
+        (Boolean(_), String(text)) => BOOLEAN_TEXTS.contains(&text.to_ascii_lowercase().as_str()),
         _ => false,
     }
 }
 
 /// What a variable may say where a file has true or false.
-const SWITCHES: [&str; 8] = ["true", "false", "on", "off", "yes", "no", "1", "0"];
+const BOOLEAN_TEXTS: [&str; 8] = ["true", "false", "on", "off", "yes", "no", "1", "0"];
 
-fn expected(key: &str, default: &Value) -> &'static str {
+fn expected_value(key: &str, default: &Value) -> &'static str {
     match (key, &default.kind) {
-        ("hashing.max_foreign_memory", _) => MEMORY,
+        ("hashing.max_foreign_memory", _) => MEMORY_RANGE,
         ("log.format", _) => "pretty or json",
         ("grpc.listen", _) => "an address and a port, such as 0.0.0.0:50051 or [::]:50051",
         ("http.listen", _) => "an address and a port, such as 0.0.0.0:8080, or empty",

@@ -7,7 +7,7 @@ const MIN_DISTINCT_BYTES: usize = 8;
 
 /// Returns what is wrong with a secret that an operator supplies, given the bytes of its key: the text must have no outer blanks, and
 /// the key at least [`MIN_DISTINCT_BYTES`] different bytes. For every setting that holds such a secret.
-pub(super) fn weakness(text: &str, key: &[u8]) -> Option<String> {
+pub(super) fn secret_weakness(text: &str, key: &[u8]) -> Option<String> {
     if text.trim() != text {
         return Some("must have no blanks around it".to_owned());
     }
