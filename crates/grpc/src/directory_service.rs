@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use access_tokens_domain::import::Record;
-use access_tokens_domain::service::import::{self, RecordResult};
+use access_tokens_domain::service::import::Run;
 use access_tokens_domain::session::Caller;
 use access_tokens_domain::store::{AccountStore, Store};
 use access_tokens_domain::{Error, Reason, Result};
@@ -23,13 +23,10 @@ use super::import_budget::{Held, ImportBudget};
 use super::layer::method::MAX_RECORD_BYTES;
 use super::rpcs::{Rpc, read};
 use super::status;
-use crate::first_places::{FirstPlaces, Scope};
+use crate::import_session::{ImportSession, ItemResult, Scope};
 
 /// Most records of one call.
 const MAX_RECORDS: usize = 10_000;
-/// A batch is written when it has so many records, or so many bytes.
-const BATCH_RECORDS: usize = 500;
-const BATCH_BYTES: usize = 4 * 1024 * 1024;
 
 /// A client that sends nothing for this long keeps no records in memory: what there is of a batch is written.
 const STALLED_AFTER: Duration = Duration::from_secs(5);
@@ -55,19 +52,19 @@ impl<S: Store + AccountStore> DirectoryService for DirectoryGrpc<S> {
     ) -> Result<Response<v1::ImportDirectoryResponse>, Status> {
         let caller = caller(&request).map_err(|error| status::from_error(&error))?;
         let mut stream = request.into_inner();
-        let mut run = Run::new(self, caller);
+        let mut call = ImportCall::new(self, caller);
         loop {
             let message = match timeout(STALLED_AFTER, stream.message()).await {
                 Ok(message) => message.map_err(refused)?,
                 Err(_) => {
-                    run.flush().await.map_err(|error| status::from_error(&error))?;
+                    call.flush().await.map_err(|error| status::from_error(&error))?;
                     stream.message().await.map_err(refused)?
                 }
             };
             let Some(message) = message else { break };
-            run.take(&message).await.map_err(|error| status::from_error(&error))?;
+            call.take(&message).await.map_err(|error| status::from_error(&error))?;
         }
-        let response = run.finish().await.map_err(|error| status::from_error(&error))?;
+        let response = call.finish().await.map_err(|error| status::from_error(&error))?;
         Ok(Response::new(response))
     }
 }
@@ -86,49 +83,28 @@ fn refused(status: Status) -> Status {
     }
 }
 
-/// One call.
-struct Run<'a, S: Store> {
+/// One call of the RPC.
+struct ImportCall<'a, S: Store> {
     app: &'a App<S>,
     caller: Caller,
-    /// The import, from the first record on, which says what kind of import it is.
-    import: Option<import::Run>,
-    /// Positions of the records of the import.
-    positions: Vec<usize>,
-    /// Records that came so far.
+    /// The import with the positions of its records in the stream. The first record starts it, because it says what kind of import it is.
+    session: Option<ImportSession<usize>>,
+    /// Number of received records.
     count: usize,
-    /// Records that wait for their batch, with their positions.
-    batch: Vec<(usize, Record)>,
+    /// Memory of the records that wait for their batch.
     held: Held<'a>,
-    /// What the records take that wait for the end of the import.
+    /// Memory of the records that wait for the end of the import.
     waiting: Held<'a>,
-    /// Codes and identifiers that came, with the positions of their records.
-    first_places: FirstPlaces,
     results: Vec<v1::RecordResult>,
 }
 
-impl<'a, S: Store + AccountStore> Run<'a, S> {
+impl<'a, S: Store + AccountStore> ImportCall<'a, S> {
     fn new(service: &'a DirectoryGrpc<S>, caller: Caller) -> Self {
         let [held, waiting] = [&service.batches, &service.waiting].map(|budget| budget.account(caller.organisation));
-        Self {
-            app: &service.app,
-            caller,
-            import: None,
-            positions: Vec::new(),
-            count: 0,
-            batch: Vec::new(),
-            held,
-            waiting,
-            first_places: FirstPlaces::new(Scope::Unnumbered),
-            results: Vec::new(),
-        }
+        Self { app: &service.app, caller, session: None, count: 0, held, waiting, results: Vec::new() }
     }
 
     async fn take(&mut self, request: &v1::ImportDirectoryRequest) -> Result<()> {
-        if self.import.is_none() {
-            let options = record::options(request);
-            let import = if request.check { import::Run::check(options) } else { import::Run::new(options) };
-            self.import = Some(import);
-        }
         if self.count == MAX_RECORDS {
             // Those before stay written.
             self.finish_import().await?;
@@ -137,50 +113,46 @@ impl<'a, S: Store + AccountStore> Run<'a, S> {
         }
         let index = self.count;
         self.count += 1;
-        match record::record(request).and_then(|record| self.not_repeated(index, record)) {
-            Ok(record) => self.batch.push((index, record)),
-            Err(error) => self.tell(record::result(index, record::kind(request), Err(error))),
+        let session = self.session.get_or_insert_with(|| {
+            let options = record::options(request);
+            let run = if request.check { Run::check(options) } else { Run::new(options) };
+            ImportSession::new(run, Scope::Unnumbered)
+        });
+        match record::record(request).and_then(|record| not_repeated(session, index, record)) {
+            Ok(record) => session.add(index, Ok(record)),
+            Err(error) => self.push(record::result(index, record::kind(request), Err(error))),
         }
         let has_room = self.held.add(request.encoded_len());
-        if !has_room || self.batch.len() >= BATCH_RECORDS || self.held.bytes() >= BATCH_BYTES {
+        let bytes = self.held.bytes();
+        if !has_room || self.session.as_ref().is_some_and(|session| session.is_full(bytes)) {
             self.flush().await?;
         }
         Ok(())
     }
 
-    /// Refuses a record that has the code or the identifier of an earlier one of the call, unless it has an id or a number.
-    fn not_repeated(&mut self, index: usize, record: Record) -> Result<Record> {
-        let in_words = |first| format!("the record at position {first}");
-        let checked = self.first_places.check(&record, index as u64, in_words).map_err(Error::internal)?;
-        checked.map(|()| record)
-    }
-
     async fn flush(&mut self) -> Result<()> {
-        let (positions, records): (Vec<usize>, Vec<Record>) = std::mem::take(&mut self.batch).into_iter().unzip();
-        let (false, Some(import)) = (records.is_empty(), &mut self.import) else {
+        let Some(session) = self.session.as_mut().filter(|session| session.batch_start().is_some()) else {
             self.held.release();
             return Ok(());
         };
-        self.positions.extend(positions);
-        let name = if import.only_checks() { "Importer.check" } else { "Importer.import" };
-        import.limit_waiting(self.waiting.room());
-        let results = rpc::use_case(name, self.app.importer.batch(&self.caller, import, records)).await?;
+        let name = if session.only_checks() { "Importer.check" } else { "Importer.import" };
+        session.limit_waiting(self.waiting.room());
+        let results = rpc::use_case(name, session.write_batch(&self.app.importer, &self.caller)).await?;
         self.held.release();
         self.waiting.release();
-        self.waiting.add(import.waiting_memory());
-        self.tell_all(results);
+        self.waiting.add(session.waiting_memory());
+        self.push_all(results);
         Ok(())
     }
 
-    fn tell_all(&mut self, results: Vec<(usize, RecordResult)>) {
-        for (place, one) in results {
-            let index = self.positions.get(place).copied().unwrap_or(place);
-            self.tell(record::result(index, Some(one.kind), one.result));
+    fn push_all(&mut self, results: Vec<ItemResult<usize>>) {
+        for ItemResult { place, kind, result } in results {
+            self.push(record::result(place, kind, result));
         }
     }
 
-    /// What has come of a record. What is only checked does not count.
-    fn tell(&mut self, result: v1::RecordResult) {
+    /// Adds the result of a record to the response, and counts it unless it is only checked.
+    fn push(&mut self, result: v1::RecordResult) {
         let outcome = match result.outcome() {
             Outcome::Created => "created",
             Outcome::Updated => "updated",
@@ -188,18 +160,19 @@ impl<'a, S: Store + AccountStore> Run<'a, S> {
             Outcome::Kept => "kept",
             Outcome::Failed | Outcome::Unspecified => "failed",
         };
-        if self.import.as_ref().is_some_and(|import| !import.only_checks()) {
+        if self.session.as_ref().is_some_and(|session| !session.only_checks()) {
             self.app.metrics.imported(outcome, 1);
         }
         self.results.push(result);
     }
 
-    /// Imports what has not been imported yet, and the records that wait for others.
+    /// Imports the last batch, and the records that wait for others.
     async fn finish_import(&mut self) -> Result<()> {
         self.flush().await?;
-        if let Some(import) = &mut self.import {
-            let results = rpc::use_case("Importer.finish", self.app.importer.finish(&self.caller, import)).await?;
-            self.tell_all(results);
+        if let Some(session) = &mut self.session {
+            let finished = session.finish(&self.app.importer, &self.caller);
+            let results = rpc::use_case("Importer.finish", finished).await?;
+            self.push_all(results);
         }
         Ok(())
     }
@@ -211,7 +184,7 @@ impl<'a, S: Store + AccountStore> Run<'a, S> {
             let found = self.results.iter().filter(|result| result.outcome() == outcome).count();
             i64::try_from(found).unwrap_or(i64::MAX)
         };
-        let tally = self.import.as_ref().map(import::Run::tally).unwrap_or_default();
+        let tally = self.session.as_ref().map(ImportSession::tally).unwrap_or_default();
         let number = |count| i64::try_from(count).unwrap_or(i64::MAX);
         Ok(v1::ImportDirectoryResponse {
             created_owners: number(tally.accounts_receivable + tally.rewards_participants),
@@ -224,4 +197,11 @@ impl<'a, S: Store + AccountStore> Run<'a, S> {
             results: self.results,
         })
     }
+}
+
+/// Refuses a record that has the code or the identifier of an earlier one of the call, unless it has an id or a number.
+fn not_repeated(session: &mut ImportSession<usize>, index: usize, record: Record) -> Result<Record> {
+    let describe = |first| format!("the record at position {first}");
+    let checked = session.check_repetition(&record, index as u64, describe).map_err(Error::internal)?;
+    checked.map(|()| record)
 }

@@ -12,11 +12,12 @@ mod caller;
 mod convert;
 mod credentials;
 mod directory_service;
-pub mod first_places;
+mod first_places;
 #[doc(hidden)]
 pub mod fuzzing;
 mod health;
 mod import_budget;
+pub mod import_session;
 pub mod layer;
 mod limits;
 mod read_after;

@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use access_tokens_grpc::import_session::BATCH_RECORDS;
 use indicatif::ProgressBar;
 
-use super::batch::BATCH_RECORDS;
 use crate::databases;
 
 /// Counts of the batches that are done.

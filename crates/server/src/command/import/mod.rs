@@ -1,7 +1,6 @@
 //! `import`: files into the directory.
 
 mod array;
-mod batch;
 mod codes;
 mod csv;
 mod inspect;
@@ -28,7 +27,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use self::csv::Mapping;
 use self::items::Items;
 use self::rejects::Rejects;
-use self::run::Run;
+use self::run::FileImport;
 use self::source::Source;
 use super::context::{Context, operator, to_anyhow};
 use super::files;
@@ -199,7 +198,7 @@ pub(super) async fn run(settings: Settings, arguments: Arguments) -> anyhow::Res
     };
     let progress = progress(total);
     let done = interruption::report(arguments.check, &progress);
-    let mut run = Run::new(&context, operator(&organisation), import, &progress)
+    let mut run = FileImport::new(&context, operator(&organisation), import, &progress)
         .counting_in(done)
         .with_rejects(rejects)
         .refusing_card_numbers(reading.refuse_card_numbers);
@@ -278,7 +277,7 @@ struct Found {
 
 /// Imports the records of a file. Returns what it has, and whether it could be read to its end.
 async fn run_file(
-    run: &mut Run<'_>,
+    run: &mut FileImport<'_>,
     path: &Path,
     name: &Arc<str>,
     mapping: &Mapping,

@@ -1,19 +1,17 @@
 //! Records of files in batches, and what becomes of them.
 
-use std::collections::HashMap;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use access_tokens_domain::import::{Kind, Outcome, Record, Tally};
-use access_tokens_domain::service::import::{self as service, RecordResult};
+use access_tokens_domain::service::import::Run;
 use access_tokens_domain::session::Caller;
 use access_tokens_domain::{Error, Reason};
-use access_tokens_grpc::first_places::{FirstPlaces, Scope};
+use access_tokens_grpc::import_session::{ImportSession, ItemResult, Scope};
 use anyhow::Context as _;
 use indicatif::ProgressBar;
 
 use super::super::context::{Context, to_anyhow};
-use super::batch::{BATCH_BYTES, BATCH_RECORDS};
 use super::csv::listed;
 use super::interruption::Done;
 use super::items::{Item, Items, Raw};
@@ -39,22 +37,15 @@ impl Place {
 }
 
 /// An import of files.
-pub(super) struct Run<'a> {
+pub(super) struct FileImport<'a> {
     context: &'a Context,
     caller: Caller,
-    import: service::Run,
+    session: ImportSession<Place>,
     refuses_card_numbers: bool,
     rejects: Option<Rejects>,
-    /// In the order of the files: records to write, and what is known to be bad.
-    batch: Vec<(Place, Result<Record, Error>)>,
+    /// Size of the records that wait for their batch, in bytes.
     batch_bytes: usize,
-    /// Number of records that were given to the import.
-    imported: usize,
-    /// Places of records without a result, by position: these records wait for a code of another one.
-    waiting: HashMap<usize, Place>,
     notes: Notes,
-    /// Codes and identifiers of the file at hand, with the places of their records.
-    first_places: FirstPlaces,
     assumed_states: u64,
     card_numbers: u64,
     report: Report,
@@ -63,20 +54,16 @@ pub(super) struct Run<'a> {
     done: Arc<Mutex<Done>>,
 }
 
-impl<'a> Run<'a> {
-    pub(super) fn new(context: &'a Context, caller: Caller, import: service::Run, progress: &'a ProgressBar) -> Self {
+impl<'a> FileImport<'a> {
+    pub(super) fn new(context: &'a Context, caller: Caller, run: Run, progress: &'a ProgressBar) -> Self {
         Self {
             context,
             caller,
-            import,
+            session: ImportSession::new(run, Scope::Unnumbered),
             refuses_card_numbers: false,
             rejects: None,
-            batch: Vec::new(),
             batch_bytes: 0,
-            imported: 0,
-            waiting: HashMap::new(),
             notes: Notes::new(),
-            first_places: FirstPlaces::new(Scope::Unnumbered),
             assumed_states: 0,
             card_numbers: 0,
             report: Report::default(),
@@ -105,7 +92,7 @@ impl<'a> Run<'a> {
         if let Some(rejects) = &mut self.rejects {
             rejects.accept(items.head())?;
         }
-        self.first_places = FirstPlaces::new(if items.head().is_some() { Scope::All } else { Scope::Unnumbered });
+        self.session.begin_file(if items.head().is_some() { Scope::All } else { Scope::Unnumbered });
         let warnings = self.notes.begin(file);
         self.warn(warnings);
         if !items.unmapped().is_empty() {
@@ -133,10 +120,9 @@ impl<'a> Run<'a> {
             note = Note::default();
             record = Err(error);
         }
-        self.batch.push((Place { file: Arc::clone(file), line, number, note, raw }, record));
+        self.session.add(Place { file: Arc::clone(file), line, number, note, raw }, record);
         self.batch_bytes += bytes;
-        let full = self.batch.len() >= BATCH_RECORDS || self.batch_bytes >= BATCH_BYTES;
-        if full { self.flush().await } else { Ok(()) }
+        if self.session.is_full(self.batch_bytes) { self.flush().await } else { Ok(()) }
     }
 
     /// Says what is wrong with a record that has the code or the identifier of an earlier one of its file. In JSON, records with an id
@@ -152,55 +138,39 @@ impl<'a> Run<'a> {
             (line, 0) => format!("line {line}"),
             (line, number) => format!("line {line}, record {number}"),
         };
-        let checked = self.first_places.check(record, joined(line, number.unwrap_or(0)), in_words);
+        let checked = self.session.check_repetition(record, joined(line, number.unwrap_or(0)), in_words);
         Ok(checked.context("a temporary file for the codes of the import")?.err())
     }
 
-    /// Writes what has come together. An error here is no record's fault, such as a database that went away.
+    /// Writes the batch. An error here is the fault of no record, such as an unavailable database.
     async fn flush(&mut self) -> anyhow::Result<()> {
         self.batch_bytes = 0;
-        let (mut places, mut records) = (Vec::new(), Vec::new());
-        for (place, record) in std::mem::take(&mut self.batch) {
-            let bad = record.map(|record| records.push(record)).err();
-            places.push((place, bad));
-        }
-        let Some((first, _)) = places.first() else { return Ok(()) };
-        let stopped = format!("{}:{}: {}", first.file, first.line, stopped(self.import.only_checks()));
-        let mut results = HashMap::new();
-        if !records.is_empty() {
-            let imported = self.context.importer.batch(&self.caller, &mut self.import, records).await;
-            results.extend(imported.map_err(to_anyhow).context(stopped)?);
-        }
-        for (place, bad) in places {
-            if let Some(error) = bad {
-                self.fail(&place, &error)?;
-                continue;
-            }
-            let position = self.imported;
-            self.imported += 1;
-            match results.remove(&position) {
-                Some(result) => self.count(&place, result)?,
-                None => _ = self.waiting.insert(position, place),
-            }
-        }
-        while let Some(results) =
-            self.context.importer.make_room(&self.caller, &mut self.import).await.map_err(to_anyhow)?
-        {
-            self.count_waiting(results)?;
+        let Some(first) = self.session.batch_start() else { return Ok(()) };
+        let stopped = format!("{}:{}: {}", first.file, first.line, stopped(self.session.only_checks()));
+        let (importer, caller) = (&self.context.importer, &self.caller);
+        let results = self.session.write_batch(importer, caller).await.map_err(to_anyhow).context(stopped)?;
+        self.count_all(results)?;
+        let importer = &self.context.importer;
+        while let Some(results) = self.session.make_room(importer, &self.caller).await.map_err(to_anyhow)? {
+            self.count_all(results)?;
         }
         if let Some(rejects) = &mut self.rejects {
             rejects.flush().context("--rejects")?;
         }
-        self.batch_is_done();
         self.progress.set_message(format!("{} records, {} bad", self.report.records(), self.report.failed()));
         Ok(())
     }
 
-    /// Counts records that waited for codes of other records.
-    fn count_waiting(&mut self, results: Vec<(usize, RecordResult)>) -> anyhow::Result<()> {
-        for (position, result) in results {
-            let place = self.waiting.remove(&position).context("the import answered too much")?;
-            self.count(&place, result)?;
+    fn count_all(&mut self, results: Vec<ItemResult<Place>>) -> anyhow::Result<()> {
+        for ItemResult { place, kind, result } in results {
+            match result {
+                Ok((outcome, _)) => {
+                    let is_new = outcome == Outcome::Created && kind == Some(Kind::AccessToken);
+                    self.assumed_states += u64::from(is_new && place.note.assumes_state);
+                    self.report.count(outcome);
+                }
+                Err(error) => self.fail(&place, &error)?,
+            }
         }
         self.batch_is_done();
         Ok(())
@@ -214,11 +184,11 @@ impl<'a> Run<'a> {
     pub(super) async fn finish(mut self) -> anyhow::Result<Report> {
         self.flush().await?;
         let importer = &self.context.importer;
-        while let Some(results) = importer.finish_next(&self.caller, &mut self.import).await.map_err(to_anyhow)? {
-            self.count_waiting(results)?;
+        while let Some(results) = self.session.finish_next(importer, &self.caller).await.map_err(to_anyhow)? {
+            self.count_all(results)?;
             anyhow::ensure!(databases::interruption().is_none(), "interrupted");
         }
-        anyhow::ensure!(self.waiting.is_empty(), "the import answered too little");
+        anyhow::ensure!(!self.session.has_waiting_records(), "the import has a record without a result");
         let warnings = self.notes.end();
         self.warn(warnings);
         if self.assumed_states > 0 {
@@ -230,23 +200,11 @@ impl<'a> Run<'a> {
             let help = if self.refuses_card_numbers { "" } else { " (--refuse-card-numbers refuses them)" };
             self.report.warn(format!("{} codes may be payment card numbers{help}", self.card_numbers));
         }
-        summary(self.import.tally()).into_iter().for_each(|line| self.report.warn(line));
+        summary(self.session.tally()).into_iter().for_each(|line| self.report.warn(line));
         if let Some((count, name)) = self.rejects.take().map(Rejects::finish).transpose()?.flatten() {
             self.report.warn(format!("{count} refused records are in {name}: mend and import it"));
         }
         Ok(self.report)
-    }
-
-    fn count(&mut self, place: &Place, result: RecordResult) -> anyhow::Result<()> {
-        match result.result {
-            Ok((outcome, _)) => {
-                let is_new = outcome == Outcome::Created && result.kind == Kind::AccessToken;
-                self.assumed_states += u64::from(is_new && place.note.assumes_state);
-                self.report.count(outcome);
-                Ok(())
-            }
-            Err(error) => self.fail(place, &error),
-        }
     }
 
     fn fail(&mut self, place: &Place, error: &Error) -> anyhow::Result<()> {
