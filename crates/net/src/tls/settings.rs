@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use access_tokens_domain::certificate_user::CertificateUser;
 use access_tokens_host::value::unless_empty;
-use config::{Config, File, FileFormat};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
@@ -135,7 +134,9 @@ fn identities<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<IdentitySettings
         List::Text(text) if text.trim().is_empty() => return Ok(Vec::new()),
         List::Text(text) => text,
     };
-    let source = File::from_str(&format!("list = {text}"), FileFormat::Toml);
-    let config = Config::builder().add_source(source).build().map_err(D::Error::custom)?;
-    config.get("list").map_err(D::Error::custom)
+    #[derive(Deserialize)]
+    struct Setting {
+        list: Vec<IdentitySettings>,
+    }
+    toml::from_str(&format!("list = {text}")).map(|setting: Setting| setting.list).map_err(D::Error::custom)
 }

@@ -1,9 +1,8 @@
 //! The settings for people to read: values, where they come from, and no secrets.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use config::{Value, ValueKind};
+use toml::Value;
 
 use super::{LoadedSettings, Origin, Webhook};
 
@@ -51,7 +50,7 @@ impl LoadedSettings {
 fn display_value(key: &str, value: &Value) -> String {
     let quoted = |text: &str| format!("\"{}\"", text.escape_debug());
     // By name, whatever the type: in a file, a secret of digits is a number.
-    match (key, value.kind.to_string().as_str()) {
+    match (key, plain(value).as_str()) {
         (KEY_RING | SECRET | HEADERS | WEBHOOK, "") => return "\"\"".to_owned(),
         (KEY_RING | SECRET | HEADERS, _) => return "\"***\"".to_owned(),
         (WEBHOOK, url) => return quoted(&url.parse::<Webhook>().map_or("***".to_owned(), |url| url.to_string())),
@@ -59,29 +58,30 @@ fn display_value(key: &str, value: &Value) -> String {
         (REPLICA_URLS, _) => return mask_urls(value),
         _ => {}
     }
-    match &value.kind {
-        ValueKind::I64(number) => number.to_string(),
-        ValueKind::U64(number) => number.to_string(),
-        ValueKind::Float(number) => number.to_string(),
-        ValueKind::Array(list) => {
+    match value {
+        Value::Integer(number) => number.to_string(),
+        Value::Float(number) => number.to_string(),
+        Value::Array(list) => {
             format!("[{}]", list.iter().map(|one| display_value("", one)).collect::<Vec<_>>().join(", "))
         }
-        ValueKind::Table(table) => {
-            let sorted = table.iter().collect::<BTreeMap<_, _>>();
-            let members = sorted.into_iter().map(|(name, value)| format!("{name} = {}", display_value("", value)));
+        Value::Table(table) => {
+            let members = table.iter().map(|(name, value)| format!("{name} = {}", display_value("", value)));
             format!("{{ {} }}", members.collect::<Vec<_>>().join(", "))
         }
-        kind => quoted(&kind.to_string()),
+        value => quoted(&plain(value)),
     }
+}
+
+/// Returns a value as a text, without the quotes of TOML.
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// The same for a list of them, however it is written.
 fn mask_urls(value: &Value) -> String {
-    let texts = match &value.kind {
-        ValueKind::Array(list) => list.iter().map(|one| one.kind.to_string()).collect::<Vec<_>>(),
-        kind => {
-            kind.to_string().split(',').filter(|text| !text.is_empty()).map(|text| text.trim().to_owned()).collect()
-        }
+    let texts: Vec<String> = match value {
+        Value::Array(list) => list.iter().map(plain).collect(),
+        value => plain(value).split(',').filter(|text| !text.is_empty()).map(|text| text.trim().to_owned()).collect(),
     };
     let masked = texts.iter().map(|url| format!("\"{}\"", mask_url(url).escape_debug()));
     format!("[{}]", masked.collect::<Vec<_>>().join(", "))

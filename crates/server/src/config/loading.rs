@@ -6,7 +6,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use access_tokens_host::files::{self, Access};
-use config::{Config, File, FileFormat, Map, Source, Value, ValueKind};
+use serde::Deserialize;
+use toml::{Table, Value};
 
 use super::aliases::{ALIASES, Alias, Warning};
 use super::environment::{PREFIX, variable};
@@ -152,8 +153,7 @@ struct SettingsBuilder {
 
 impl SettingsBuilder {
     fn new() -> Self {
-        let defaults = File::from_str(DEFAULTS, FileFormat::Toml).collect().expect("the defaults are TOML");
-        let values = flatten(defaults).into_iter().map(|(key, value)| (key, (value, Origin::Default))).collect();
+        let values = defaults().into_iter().map(|(key, value)| (key, (value, Origin::Default))).collect();
         Self { values, aliases: BTreeMap::new(), problems: Vec::new(), warnings: Vec::new() }
     }
 
@@ -162,9 +162,9 @@ impl SettingsBuilder {
         match self.values.get_mut(alias.map_or(key, |alias| alias.new)) {
             Some(known) => {
                 // Variables and flags are texts. What is a number by default is one here too, if it can be.
-                let number = match (&known.0.kind, &value.kind) {
-                    (ValueKind::I64(_), ValueKind::String(text)) => text.parse::<i64>().ok().map(Value::from),
-                    (ValueKind::Float(_), ValueKind::String(text)) => text.parse::<f64>().ok().map(Value::from),
+                let number = match (&known.0, &value) {
+                    (Value::Integer(_), Value::String(text)) => text.parse().ok().map(Value::Integer),
+                    (Value::Float(_), Value::String(text)) => text.parse().ok().map(Value::Float),
                     _ => None,
                 };
                 let value = number.unwrap_or(value);
@@ -192,7 +192,7 @@ impl SettingsBuilder {
     fn add_file(&mut self, path: &Path) -> Result<(), ConfigError> {
         let text = files::read(path, Access::Any)
             .map_err(|error| ConfigError::one(format!("the configuration file {}: {error}", path.display())))?;
-        let table = File::from_str(&text, FileFormat::Toml).collect().map_err(|error| {
+        let table = toml::from_str(&text).map_err(|error: toml::de::Error| {
             // The first line says where; those after it show the text, which may be a password.
             let error = error.to_string();
             let place = error.lines().next().unwrap_or_default();
@@ -280,7 +280,7 @@ impl SettingsBuilder {
             } else if !accepts_equal {
                 let both = format!("{new} ({}) and its old name {old} ({origin}) are both set: remove {old}", own.1);
                 self.problems.push(both);
-            } else if own.0.kind != value.kind {
+            } else if own.0 != value {
                 self.problems.push(format!(
                     "{new} ({}) and its old name {old} ({origin}) have different values: set one of them",
                     own.1
@@ -305,18 +305,21 @@ impl SettingsBuilder {
         self.values.get(key).map_or(&Origin::Default, |(_, origin)| origin)
     }
 
-    /// The settings as types. One that cannot be read becomes a problem and has its default, so that the others are looked at
-    /// too: one at a time, so that the message can name it instead of repeating its value.
+    /// Returns the settings as types. Each value is read by itself, so that a message can name its key instead of repeating the value.
+    /// A value that cannot be read is a problem, and its setting keeps the default, so that the other settings are checked too.
     fn deserialize_each(&mut self) -> Settings {
-        let mut good = Self::new().values;
+        let mut good = defaults();
         let mut settings = deserialize(&good).expect("the defaults are valid");
-        let set = self.values.iter().filter(|(_, (_, origin))| *origin != Origin::Default);
-        for (key, (value, origin)) in set {
-            let Some(default) = good.insert(key.clone(), (value.clone(), origin.clone())) else { continue };
-            match deserialize(&good) {
-                Ok(read) if has_type_of(&default.0, value) => settings = read,
-                _ => {
-                    self.problems.push(format!("{key} ({origin}) must be {}", expected_value(key, &default.0)));
+        for (key, (value, origin)) in &self.values {
+            let Some(default) = good.get(key).filter(|_| *origin != Origin::Default).cloned() else { continue };
+            let read = typed(&default, value).and_then(|value| {
+                good.insert(key.clone(), value);
+                deserialize(&good).ok()
+            });
+            match read {
+                Some(read) => settings = read,
+                None => {
+                    self.problems.push(format!("{key} ({origin}) must be {}", expected_value(key, &default)));
                     good.insert(key.clone(), default);
                 }
             }
@@ -325,31 +328,46 @@ impl SettingsBuilder {
     }
 }
 
-fn deserialize(values: &BTreeMap<String, (Value, Origin)>) -> Result<Settings, config::ConfigError> {
-    let mut builder = Config::builder();
-    for (key, (value, _)) in values {
-        builder = builder.set_override(key, value.clone())?;
-    }
-    builder.build()?.try_deserialize::<Settings>()
+fn defaults() -> BTreeMap<String, Value> {
+    flatten(toml::from_str(DEFAULTS).expect("the defaults are TOML"))
 }
 
-/// Is a value of the kind of its default? The library takes `yes` for 1, 3.7 for 4 and 7 for true.
-fn has_type_of(default: &Value, value: &Value) -> bool {
-    use ValueKind::{Array, Boolean, Float, I64, I128, String, U64, U128};
-    match (&default.kind, &value.kind) {
-        (I64(_), I64(_) | U64(_) | I128(_) | U128(_)) | (Float(_), Float(_) | I64(_) | U64(_)) => true,
-        (Boolean(_), Boolean(_)) | (String(_), String(_)) | (Array(_), Array(_) | String(_)) => true,
+/// Reads settings whose keys have their sections before a dot.
+fn deserialize(values: &BTreeMap<String, Value>) -> Result<Settings, toml::de::Error> {
+    let mut root = Table::new();
+    for (key, value) in values {
+        let mut table = &mut root;
+        let mut sections: Vec<_> = key.split('.').collect();
+        let name = sections.pop().unwrap_or_default();
+        for section in sections {
+            let inner = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
+            table = inner.as_table_mut().expect("no setting has the name of a section");
+        }
+        table.insert(name.to_owned(), value.clone());
+    }
+    Settings::deserialize(root)
+}
+
+/// Returns a value in the type of its default. None where it has another type.
+fn typed(default: &Value, value: &Value) -> Option<Value> {
+    match (default, value) {
+        (Value::Float(_), Value::Integer(_)) | (Value::Array(_), Value::String(_)) => {}
         // Variables and flags are texts.
-        (Boolean(_), String(text)) => BOOLEAN_TEXTS.contains(&text.to_ascii_lowercase().as_str()),
-        _ => false,
+        (Value::Boolean(_), Value::String(text)) => {
+            return match text.to_ascii_lowercase().as_str() {
+                "true" | "on" | "yes" | "1" => Some(Value::Boolean(true)),
+                "false" | "off" | "no" | "0" => Some(Value::Boolean(false)),
+                _ => None,
+            };
+        }
+        (default, value) if default.same_type(value) => {}
+        _ => return None,
     }
+    Some(value.clone())
 }
-
-/// What a variable may say where a file has true or false.
-const BOOLEAN_TEXTS: [&str; 8] = ["true", "false", "on", "off", "yes", "no", "1", "0"];
 
 fn expected_value(key: &str, default: &Value) -> &'static str {
-    match (key, &default.kind) {
+    match (key, default) {
         ("hashing.max_foreign_memory", _) => MEMORY_RANGE,
         ("log.format", _) => "pretty or json",
         ("grpc.listen", _) => "an address and a port, such as 0.0.0.0:50051 or [::]:50051",
@@ -365,23 +383,23 @@ fn expected_value(key: &str, default: &Value) -> &'static str {
         }
         ("telemetry.endpoint", _) => "a URL, such as http://127.0.0.1:4317, or empty",
         ("notifications.webhook", _) => "a URL, such as http://127.0.0.1:9000/notifications, or empty",
-        (_, ValueKind::I64(_) | ValueKind::U64(_)) => "a whole number, not negative",
-        (_, ValueKind::Float(_)) => "a number",
-        (_, ValueKind::Boolean(_)) => "true or false",
+        (_, Value::Integer(_)) => "a whole number, not negative",
+        (_, Value::Float(_)) => "a number",
+        (_, Value::Boolean(_)) => "true or false",
         _ => "a text",
     }
 }
 
-fn flatten(table: Map<String, Value>) -> BTreeMap<String, Value> {
+/// Returns the values of a table by their keys, with the sections before a dot. A date is a text to settings.
+fn flatten(table: Table) -> BTreeMap<String, Value> {
     let mut flat = BTreeMap::new();
     for (key, value) in table {
-        match value.kind {
-            ValueKind::Table(inner) => {
+        match value {
+            Value::Table(inner) => {
                 flat.extend(flatten(inner).into_iter().map(|(name, value)| (format!("{key}.{name}"), value)));
             }
-            _ => {
-                flat.insert(key, value);
-            }
+            Value::Datetime(date) => _ = flat.insert(key, Value::String(date.to_string())),
+            value => _ = flat.insert(key, value),
         }
     }
     flat
