@@ -4,63 +4,67 @@ use std::fmt::Write as _;
 
 use super::{DEFAULTS, environment};
 
-/// Every setting with its default, its variable and what it means, in Markdown: one table a section.
-///
-/// Made of the defaults and the comments in them, so that it says neither more nor less than they do.
-pub fn reference() -> String {
-    let (mut text, mut comment, mut section) = (String::new(), Vec::new(), String::new());
+/// A line of the defaults that says something, with the comment above it in one paragraph.
+struct Entry<'a> {
+    /// The section of the line.
+    section: &'a str,
+    /// The setting and its default. None for the beginning of the section.
+    setting: Option<(&'a str, &'a str)>,
+    comment: String,
+}
+
+impl Entry<'_> {
+    fn key(&self) -> Option<String> {
+        let (name, _) = self.setting?;
+        Some(if self.section.is_empty() { name.to_owned() } else { format!("{}.{name}", self.section) })
+    }
+}
+
+/// Returns the sections and settings of the defaults, in their order.
+fn entries() -> Vec<Entry<'static>> {
+    let (mut entries, mut comment, mut section) = (Vec::new(), Vec::new(), "");
     for line in DEFAULTS.lines() {
         if let Some(words) = line.strip_prefix('#') {
             comment.push(words.trim());
-        } else if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-            section = name.to_owned();
-            let about = paragraph(&mut comment);
-            let about = if about.is_empty() { about } else { format!("{about}\n\n") };
-            let _ = writeln!(text, "### `{section}`\n\n{about}| Setting | Default | Meaning |\n|---|---|---|");
-        } else if let Some((name, default)) = line.split_once(" = ") {
-            let meaning = paragraph(&mut comment);
-            if text.is_empty() {
-                let _ = writeln!(text, "| Setting | Default | Meaning |\n|---|---|---|");
+            continue;
+        }
+        // A comment before an empty line is about the file as a whole.
+        let comment = std::mem::take(&mut comment).join(" ");
+        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            section = name;
+            entries.push(Entry { section, setting: None, comment });
+        } else if let Some(setting) = line.split_once(" = ") {
+            entries.push(Entry { section, setting: Some(setting), comment });
+        }
+    }
+    entries
+}
+
+/// Returns every setting with its default, its variable and its meaning, in Markdown: one table for each section.
+///
+/// It is made of the defaults and their comments, so that it says neither more nor less than they do.
+pub fn reference() -> String {
+    const HEAD: &str = "| Setting | Default | Meaning |\n|---|---|---|";
+    let mut text = format!("{HEAD}\n");
+    for entry in entries() {
+        let Entry { section, setting, comment } = &entry;
+        match (setting, entry.key()) {
+            (Some((name, default)), Some(key)) => {
+                let (variable, meaning) = (environment::variable(&key), comment.replace('|', "\\|"));
+                let _ = writeln!(text, "| `{name}`<br>`{variable}` | `{default}` | {meaning} |");
             }
-            let key = if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") };
-            let variable = environment::variable(&key);
-            let _ = writeln!(text, "| `{name}`<br>`{variable}` | `{default}` | {} |", meaning.replace('|', "\\|"));
-        } else {
-            // What stands before an empty line is about the file as a whole.
-            comment.clear();
-            if !text.is_empty() && !text.ends_with("\n\n") {
-                text.push('\n');
+            _ => {
+                let about = if comment.is_empty() { String::new() } else { format!("{comment}\n\n") };
+                let _ = writeln!(text, "\n### `{section}`\n\n{about}{HEAD}");
             }
         }
     }
     text
 }
 
-/// What a setting means, in one paragraph. `None`: there is no such setting.
+/// Returns what a setting means, in one paragraph. None where there is no such setting.
 pub fn meaning(key: &str) -> Option<String> {
-    let (mut comment, mut section) = (Vec::new(), "");
-    for line in DEFAULTS.lines() {
-        if let Some(words) = line.strip_prefix('#') {
-            comment.push(words.trim());
-        } else if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-            section = name;
-            comment.clear();
-        } else if let Some((name, _)) = line.split_once(" = ") {
-            let meaning = paragraph(&mut comment);
-            let known =
-                if section.is_empty() { key == name } else { key.strip_prefix(section) == Some(&format!(".{name}")) };
-            if known {
-                return Some(meaning);
-            }
-        } else {
-            comment.clear();
-        }
-    }
-    None
-}
-
-fn paragraph(lines: &mut Vec<&str>) -> String {
-    std::mem::take(lines).join(" ")
+    entries().into_iter().find(|entry| entry.key().as_deref() == Some(key)).map(|entry| entry.comment)
 }
 
 #[cfg(test)]
@@ -91,7 +95,7 @@ mod tests {
         for (key, _) in LoadedSettings::load(None, [], &[]).expect("the defaults").origins() {
             assert!(meaning(key).is_some_and(|meaning| meaning.len() > 5), "{key}");
         }
-        assert_eq!(meaning("grpc.tls.key").as_deref(), Some("Its key."));
+        assert_eq!(meaning("grpc.tls.key").as_deref(), Some("The key of the certificate."));
         for unknown in ["", "grpc", "grpc.", "listen", "grpc.listenx", "tls.key"] {
             assert_eq!(meaning(unknown), None, "{unknown}");
         }
