@@ -4,6 +4,7 @@
 pub mod command;
 pub mod config;
 mod databases;
+mod health_probe;
 mod key_fit;
 pub mod notification;
 pub mod process;

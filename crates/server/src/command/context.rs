@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use access_tokens_domain::administration::Administration;
 use access_tokens_domain::directory::Organisation;
 use access_tokens_domain::import::{Existing, Options, Outcome, Record, from_value};
 use access_tokens_domain::ports::{Clock, Random, Secrets};
@@ -273,6 +274,12 @@ impl Context {
         Self { database, clock, random, secrets, importer }
     }
 
+    /// Returns the use cases of users and API keys.
+    pub(super) fn administration(&self) -> Administration<Database> {
+        let (database, clock) = (Arc::clone(&self.database), Arc::clone(&self.clock));
+        Administration::new(database, clock, Arc::clone(&self.random), Arc::clone(&self.secrets))
+    }
+
     /// The organisation of a name. The error about an unknown name lists similar ones.
     pub(super) async fn organisation(&self, name: &str) -> anyhow::Result<OrganisationRef> {
         if let Some(found) = self.database.organisation_by_name(name).await.map_err(store_to_anyhow)? {
@@ -281,6 +288,14 @@ impl Context {
         let known = self.database.organisations().await.map_err(store_to_anyhow)?;
         let known = known.iter().map(|organisation| organisation.name.as_str());
         Err(anyhow!("{}", organisation_name::unknown(name, known)))
+    }
+
+    /// Returns the organisation of a name, and the id of a user of it.
+    pub(super) async fn user(&self, organisation: &str, username: &str) -> anyhow::Result<(OrganisationRef, String)> {
+        let found = self.organisation(organisation).await?;
+        let user = self.database.credential_by_username(found.key, username).await.map_err(store_to_anyhow)?;
+        let user = user.with_context(|| format!("there is no user {username:?} in {organisation}"))?.user;
+        Ok((found, user))
     }
 
     /// The organisation of a name, which is created when there is none, and whether it was.

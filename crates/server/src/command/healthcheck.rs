@@ -16,11 +16,9 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::time::timeout;
 use tonic::transport::{Channel, Endpoint};
-use tonic_health::ServingStatus;
-use tonic_health::pb::HealthCheckRequest;
-use tonic_health::pb::health_client::HealthClient;
 
 use crate::config::{GrpcSettings, OpsSettings, Settings};
+use crate::health_probe::is_serving;
 
 /// Maximum time for an answer. Probes give up after a second or more.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -50,15 +48,13 @@ pub(super) async fn run(settings: Settings, arguments: &Arguments) -> anyhow::Re
 /// Does a server of this service answer on its port of gRPC, be it ready or not?
 pub(super) async fn is_alive(settings: &Settings) -> bool {
     let Ok(channel) = channel(local_address(settings.grpc.listen), &settings.grpc) else { return false };
-    let answer = HealthClient::new(channel).check(HealthCheckRequest { service: ALIVE.to_owned() }).await;
-    answer.is_ok_and(|answer| answer.get_ref().status == ServingStatus::Serving as i32)
+    is_serving(channel, ALIVE).await.unwrap_or(false)
 }
 
 async fn service_state(channel: Channel) -> &'static str {
-    let request = HealthCheckRequest { service: String::new() };
-    match HealthClient::new(channel).check(request).await {
-        Ok(answer) if answer.get_ref().status == ServingStatus::Serving as i32 => "SERVING",
-        Ok(_) => "NOT_SERVING",
+    match is_serving(channel, "").await {
+        Ok(true) => "SERVING",
+        Ok(false) => "NOT_SERVING",
         Err(_) => "no answer",
     }
 }

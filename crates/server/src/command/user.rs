@@ -5,12 +5,12 @@ use std::io::BufRead;
 use access_tokens_domain::import::Outcome;
 use access_tokens_domain::login::Network;
 use access_tokens_domain::session::Permissions;
-use access_tokens_domain::store::{AccountStore, LoginStore, StoreError, Unlocked};
+use access_tokens_domain::store::{LoginStore, Unlocked};
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use zeroize::Zeroizing;
 
-use super::context::{Context, to_anyhow};
+use super::context::{Context, store_to_anyhow};
 use super::permissions::permissions;
 use super::{examples, users};
 use crate::config::Settings;
@@ -26,7 +26,7 @@ pub(super) enum Command {
     Network(NetworkOf),
     /// End the locks of a user's log-ins: wrong passwords lock a user on the network that they come from.
     #[command(after_help = examples::USER_UNLOCK)]
-    Unlock(Unlock),
+    Unlock(users::Named),
     /// Give a user a new password. The sessions of the user end within a second on every server.
     #[command(after_help = examples::USER_PASSWORD)]
     Password(users::Password),
@@ -76,28 +76,12 @@ pub(super) struct Add {
 
 #[derive(Debug, Args)]
 pub(super) struct NetworkOf {
-    /// Name of the organisation.
-    #[arg(long, value_name = "NAME")]
-    organisation: String,
-
-    /// Name of the user.
-    #[arg(long, value_name = "NAME")]
-    username: String,
+    #[command(flatten)]
+    user: users::Named,
 
     /// Network, such as 192.0.2.0/24 or 2001:db8::/64; may be given several times. It is kept until the user is deleted.
     #[arg(long = "network", value_name = "CIDR", value_parser = networks, required = true)]
     networks: Vec<Block>,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Unlock {
-    /// Name of the organisation.
-    #[arg(long, value_name = "NAME")]
-    organisation: String,
-
-    /// Name of the user.
-    #[arg(long, value_name = "NAME")]
-    username: String,
 }
 
 /// The networks of one CIDR block.
@@ -132,7 +116,7 @@ async fn add(settings: Settings, add: Add) -> anyhow::Result<()> {
         .save_user(&organisation, &add.username, permissions, add.unit.as_deref(), Some(password.as_str()))
         .await?;
     let networks: Vec<_> = add.networks.into_iter().flat_map(|block| block.0).collect();
-    context.database.enter_networks(organisation.key, &id, &networks).await.map_err(|error| to_anyhow(error.into()))?;
+    context.database.enter_networks(organisation.key, &id, &networks).await.map_err(store_to_anyhow)?;
     let done = match outcome {
         Outcome::Created => "added",
         // The password is set in any case.
@@ -143,27 +127,20 @@ async fn add(settings: Settings, add: Add) -> anyhow::Result<()> {
 }
 
 async fn enter_networks(settings: Settings, arguments: NetworkOf) -> anyhow::Result<()> {
-    let NetworkOf { organisation: name, username, networks } = arguments;
+    let NetworkOf { user: users::Named { organisation: name, username }, networks } = arguments;
     let context = Context::open(&settings).await?;
-    let domain = |error: StoreError| to_anyhow(error.into());
-    let organisation = context.organisation(&name).await?;
-    let found = context.database.credential_by_username(organisation.key, &username).await.map_err(domain)?;
-    let user = found.with_context(|| format!("there is no user {username:?} in {name}"))?.user;
+    let (organisation, user) = context.user(&name, &username).await?;
     let networks: Vec<_> = networks.into_iter().flat_map(|block| block.0).collect();
-    context.database.enter_networks(organisation.key, &user, &networks).await.map_err(domain)?;
+    context.database.enter_networks(organisation.key, &user, &networks).await.map_err(store_to_anyhow)?;
     println!("user {username} of {name} logs in from {} network(s) more, id {user}", networks.len());
     Ok(())
 }
 
-async fn unlock(settings: Settings, unlock: Unlock) -> anyhow::Result<()> {
-    let Unlock { organisation: name, username } = unlock;
+async fn unlock(settings: Settings, users::Named { organisation: name, username }: users::Named) -> anyhow::Result<()> {
     let context = Context::open(&settings).await?;
-    let domain = |error: StoreError| to_anyhow(error.into());
-    let organisation = context.organisation(&name).await?;
-    let found = context.database.credential_by_username(organisation.key, &username).await.map_err(domain)?;
-    let user = found.with_context(|| format!("there is no user {username:?} in {name}"))?.user;
-    let now = context.clock.now();
-    let done = match context.database.unlock_logins(organisation.key, &user, now).await.map_err(domain)? {
+    let (organisation, user) = context.user(&name, &username).await?;
+    let unlocked = context.database.unlock_logins(organisation.key, &user, context.clock.now()).await;
+    let done = match unlocked.map_err(store_to_anyhow)? {
         Unlocked::Locked => "unlocked",
         Unlocked::Counted => "was not locked; the attempts that were counted no longer count",
         Unlocked::Nothing => "was not locked, nothing changed",

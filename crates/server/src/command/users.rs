@@ -2,10 +2,8 @@
 
 use std::fmt::Write as _;
 
-use access_tokens_domain::administration::Administration;
 use access_tokens_domain::import::from_value;
 use access_tokens_domain::store::{AccountStore, UserDetails};
-use access_tokens_storage::Database;
 use anyhow::bail;
 use clap::Args;
 use serde_json::json;
@@ -18,11 +16,11 @@ use super::output::print;
 pub(super) struct Named {
     /// Name of the organisation.
     #[arg(long, value_name = "NAME")]
-    organisation: String,
+    pub(super) organisation: String,
 
     /// What the user logs in with.
     #[arg(long, value_name = "NAME")]
-    username: String,
+    pub(super) username: String,
 }
 
 #[derive(Debug, Args)]
@@ -65,7 +63,7 @@ pub(super) async fn password(context: &Context, arguments: &Password, password: 
 pub(super) async fn disable(context: &Context, user: &Named) -> anyhow::Result<()> {
     let organisation = context.organisation(&user.organisation).await?;
     let caller = operator(&organisation);
-    let done = administration(context).disable_user(&caller, &user.username).await.map_err(to_anyhow)?;
+    let done = context.administration().disable_user(&caller, &user.username).await.map_err(to_anyhow)?;
     let what =
         if done { "is disabled; the sessions of the user have ended" } else { "was disabled before, nothing changed" };
     println!("user {} of {} {what}", user.username, organisation.name);
@@ -75,7 +73,7 @@ pub(super) async fn disable(context: &Context, user: &Named) -> anyhow::Result<(
 pub(super) async fn enable(context: &Context, user: &Named) -> anyhow::Result<()> {
     let organisation = context.organisation(&user.organisation).await?;
     let caller = operator(&organisation);
-    let done = administration(context).enable_user(&caller, &user.username).await.map_err(to_anyhow)?;
+    let done = context.administration().enable_user(&caller, &user.username).await.map_err(to_anyhow)?;
     let what = if done { "is enabled" } else { "was not disabled, nothing changed" };
     println!("user {} of {} {what}", user.username, organisation.name);
     Ok(())
@@ -83,7 +81,7 @@ pub(super) async fn enable(context: &Context, user: &Named) -> anyhow::Result<()
 
 pub(super) async fn list(context: &Context, list: &List) -> anyhow::Result<()> {
     let organisation = context.organisation(&list.organisation).await?;
-    let (administration, caller) = (administration(context), operator(&organisation));
+    let (administration, caller) = (context.administration(), operator(&organisation));
     let mut after: Option<String> = None;
     loop {
         let page = administration.list_users(&caller, after.as_deref()).await.map_err(to_anyhow)?;
@@ -110,9 +108,4 @@ fn line(user: &UserDetails) -> String {
     };
     let unit = user.default_unit.as_ref().map(|unit| format!("  unit {unit}")).unwrap_or_default();
     format!("{}  {}  {state}  may: {permissions}{unit}", user.id, user.username.as_deref().unwrap_or("-"))
-}
-
-fn administration(context: &Context) -> Administration<Database> {
-    let (database, clock) = (context.database.clone(), context.clock.clone());
-    Administration::new(database, clock, context.random.clone(), context.secrets.clone())
 }

@@ -13,10 +13,9 @@ use http::{Request, Response};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
-use tonic_health::ServingStatus;
-use tonic_health::pb::HealthCheckRequest;
-use tonic_health::pb::health_client::HealthClient;
 use tower::Service;
+
+use crate::health_probe::is_serving;
 
 /// Time between two questions.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
@@ -79,13 +78,12 @@ impl UpstreamHealth {
 
 /// Keeps the readiness true, until the task that runs this ends.
 pub(super) async fn watch(channel: Channel, health: &UpstreamHealth) {
-    let mut client = HealthClient::new(channel);
     let mut ticks = interval(PROBE_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut misses = 0;
     loop {
         ticks.tick().await;
-        let state = probe(&mut client).await;
+        let state = probe(channel.clone()).await;
         misses = if matches!(state, State::Away(_)) { misses + 1 } else { 0 };
         if health.is_ready() && misses > 0 && misses < MAX_MISSES {
             continue;
@@ -101,11 +99,10 @@ pub(super) async fn watch(channel: Channel, health: &UpstreamHealth) {
     }
 }
 
-async fn probe(client: &mut HealthClient<Channel>) -> State {
-    let request = HealthCheckRequest { service: String::new() };
-    match timeout(PROBE_TIMEOUT, client.check(request)).await {
-        Ok(Ok(answer)) if answer.get_ref().status == ServingStatus::Serving as i32 => State::Ready,
-        Ok(Ok(_)) => State::NotReady,
+async fn probe(channel: Channel) -> State {
+    match timeout(PROBE_TIMEOUT, is_serving(channel, "")).await {
+        Ok(Ok(true)) => State::Ready,
+        Ok(Ok(false)) => State::NotReady,
         Ok(Err(status)) => State::Away(cause(&status)),
         Err(_) => State::Away(format!("no answer within {} seconds", PROBE_TIMEOUT.as_secs())),
     }
@@ -169,6 +166,7 @@ mod tests {
     use tokio::time::sleep;
     use tokio_stream::wrappers::TcpListenerStream;
     use tonic::transport::{Endpoint, Server};
+    use tonic_health::ServingStatus;
     use tonic_health::server::{HealthReporter, health_reporter};
     use tower::{ServiceExt, service_fn};
 

@@ -8,7 +8,6 @@ use access_tokens_domain::time::Timestamp;
 use anyhow::bail;
 use clap::Args;
 
-use super::administration::administration;
 use super::date::{date, shown};
 use crate::command::context::{Context, operator, to_anyhow};
 use crate::command::permissions::permissions;
@@ -40,7 +39,7 @@ pub(in crate::command) struct Add {
 pub(super) async fn run(context: &Context, add: Add) -> anyhow::Result<()> {
     let organisation = context.organisation(&add.organisation).await?;
     let caller = operator(&organisation);
-    let administration = administration(context);
+    let administration = context.administration();
     // Before a user is made for it.
     administration.check_terms(&caller, add.unit.as_deref(), add.expires).await.map_err(to_anyhow)?;
     let permissions = add.permissions;

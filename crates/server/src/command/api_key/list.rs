@@ -6,7 +6,6 @@ use access_tokens_domain::store::KeyDetails;
 use access_tokens_domain::time::Timestamp;
 use clap::Args;
 
-use super::administration::administration;
 use super::date::shown;
 use crate::command::context::{Context, operator, to_anyhow};
 use crate::command::output::print;
@@ -20,7 +19,7 @@ pub(in crate::command) struct List {
 
 pub(super) async fn run(context: &Context, list: &List) -> anyhow::Result<()> {
     let organisation = context.organisation(&list.organisation).await?;
-    let (administration, caller) = (administration(context), operator(&organisation));
+    let (administration, caller) = (context.administration(), operator(&organisation));
     let now = context.clock.now();
     let mut after: Option<String> = None;
     loop {

@@ -1,7 +1,6 @@
 //! `api-key`: the keys with which services call.
 
 mod add;
-mod administration;
 mod date;
 mod list;
 
@@ -9,7 +8,6 @@ use access_tokens_auth::NewApiKey;
 use chrono::TimeDelta;
 use clap::{Args, Subcommand};
 
-use self::administration::administration;
 use self::date::shown;
 use super::context::{Context, operator, to_anyhow};
 use super::examples;
@@ -72,7 +70,8 @@ pub(super) async fn run(settings: Settings, command: Command) -> anyhow::Result<
         Command::List(list) => list::run(&context, &list).await,
         Command::Revoke(revoke) => {
             let organisation = context.organisation(&revoke.organisation).await?;
-            let done = administration(&context)
+            let done = context
+                .administration()
                 .revoke_api_key(&operator(&organisation), &revoke.id)
                 .await
                 .map_err(to_anyhow)?;
@@ -84,7 +83,8 @@ pub(super) async fn run(settings: Settings, command: Command) -> anyhow::Result<
             let organisation = context.organisation(&rotate.organisation).await?;
             let made = NewApiKey::generate(context.random.as_ref(), context.secrets.as_ref())?;
             let overlap = TimeDelta::seconds(rotate.overlap.into());
-            let ends = administration(&context)
+            let ends = context
+                .administration()
                 .rotate_api_key(&operator(&organisation), &rotate.id, (&made.id, &made.hash), overlap)
                 .await
                 .map_err(to_anyhow)?;

@@ -5,39 +5,30 @@ use std::sync::{Arc, Mutex, PoisonError};
 use access_tokens_grpc::import_session::BATCH_RECORDS;
 use indicatif::ProgressBar;
 
+use super::report::Counts;
 use crate::databases;
 
-/// Counts of the batches that are done.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Done {
-    pub(super) records: u64,
-    pub(super) created: u64,
-    pub(super) updated: u64,
-    pub(super) failed: u64,
-}
-
-impl Done {
-    fn interrupted(self, check: bool) -> String {
-        let Self { records, created, updated, failed } = self;
-        if check {
-            return format!("the check was interrupted after {records} records; nothing was written");
-        }
-        let written = created + updated;
-        format!(
-            "the import was interrupted after {records} records: {written} are written ({created} created, {updated} updated), \
-             {failed} failed. The batch after them, at most {BATCH_RECORDS} records, is written as a whole or not at all. \
-             To continue, import the same files again: records that are in change nothing"
-        )
+/// Returns what an import says that ends after these records.
+fn interrupted(counts: Counts, check: bool) -> String {
+    let (records, Counts { created, updated, failed, .. }) = (counts.records(), counts);
+    if check {
+        return format!("the check was interrupted after {records} records; nothing was written");
     }
+    let written = created + updated;
+    format!(
+        "the import was interrupted after {records} records: {written} are written ({created} created, {updated} updated), \
+         {failed} failed. The batch after them, at most {BATCH_RECORDS} records, is written as a whole or not at all. \
+         To continue, import the same files again: records that are in change nothing"
+    )
 }
 
 /// Sets what the process says when a signal ends it. The caller keeps the counts up to date.
-pub(super) fn report(check: bool, progress: &ProgressBar) -> Arc<Mutex<Done>> {
-    let done = Arc::<Mutex<Done>>::default();
+pub(super) fn report(check: bool, progress: &ProgressBar) -> Arc<Mutex<Counts>> {
+    let done = Arc::<Mutex<Counts>>::default();
     let (counts, progress) = (Arc::clone(&done), progress.clone());
     databases::set_report(move || {
         progress.finish_and_clear();
-        counts.lock().unwrap_or_else(PoisonError::into_inner).interrupted(check)
+        interrupted(*counts.lock().unwrap_or_else(PoisonError::into_inner), check)
     });
     done
 }

@@ -225,7 +225,7 @@ pub(super) async fn run(settings: Settings, arguments: Arguments) -> anyhow::Res
             tracing::warn!(%error, "the planner of the database was not told of what was imported");
         }
     }
-    println!("{}", report.counts(arguments.check));
+    println!("{}", report.count_line(arguments.check));
     eprint!("{}", report.details());
     // A file whose texts were refused has said why.
     for (name, _) in empty.iter().filter(|(_, refused)| *refused == 0) {
@@ -234,7 +234,7 @@ pub(super) async fn run(settings: Settings, arguments: Arguments) -> anyhow::Res
     if let Some(error) = stopped {
         return Err(error);
     }
-    Ok(match (empty.is_empty(), report.failed()) {
+    Ok(match (empty.is_empty(), report.counts.failed) {
         (false, _) => ExitCode::from(NO_RECORD),
         (true, 0) => ExitCode::SUCCESS,
         (true, _) => ExitCode::FAILURE,

@@ -6,8 +6,6 @@ use std::fmt::Write as _;
 use access_tokens_domain::Error;
 use access_tokens_domain::import::Outcome;
 
-use super::interruption::Done;
-
 /// Maximum number of messages about records that are refused for the same reason and field. More are counted.
 const MAX_MESSAGES: u64 = 20;
 /// Maximum number of reasons and fields that are told apart. More are counted together.
@@ -24,15 +22,28 @@ pub(super) struct Spot<'a> {
     pub(super) number: Option<usize>,
 }
 
+/// Numbers of records by what became of them.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub(super) created: u64,
+    pub(super) updated: u64,
+    pub(super) unchanged: u64,
+    pub(super) kept: u64,
+    pub(super) failed: u64,
+}
+
+impl Counts {
+    /// Returns the number of all records.
+    pub(super) fn records(self) -> u64 {
+        self.created + self.updated + self.unchanged + self.kept + self.failed
+    }
+}
+
 /// What became of the records of an import.
 #[derive(Debug, Default)]
 pub(super) struct Report {
-    created: u64,
-    updated: u64,
-    unchanged: u64,
-    kept: u64,
-    failed: u64,
-    groups: BTreeMap<(&'static str, String), Group>,
+    pub(super) counts: Counts,
+    groups: BTreeMap<(String, String), Group>,
     warnings: Vec<String>,
 }
 
@@ -45,16 +56,16 @@ struct Group {
 impl Report {
     pub(super) fn count(&mut self, outcome: Outcome) {
         match outcome {
-            Outcome::Created => self.created += 1,
-            Outcome::Updated => self.updated += 1,
-            Outcome::Unchanged => self.unchanged += 1,
-            Outcome::Kept => self.kept += 1,
+            Outcome::Created => self.counts.created += 1,
+            Outcome::Updated => self.counts.updated += 1,
+            Outcome::Unchanged => self.counts.unchanged += 1,
+            Outcome::Kept => self.counts.kept += 1,
         }
     }
 
     /// Counts a refused record. Returns the message to show, if it is not one of too many of its kind.
     pub(super) fn fail(&mut self, spot: Spot<'_>, error: &Error, message: &str) -> Option<String> {
-        self.failed += 1;
+        self.counts.failed += 1;
         let field = error.violations().first().map(|violation| violation.field.clone()).unwrap_or_default();
         let mut key = (error.reason().name(), field);
         if self.groups.len() >= MAX_GROUPS && !self.groups.contains_key(&key) {
@@ -79,28 +90,16 @@ impl Report {
         self.warnings.push(warning);
     }
 
-    pub(super) fn failed(&self) -> u64 {
-        self.failed
-    }
-
+    /// Returns whether the import has changed the database.
     pub(super) fn has_changes(&self) -> bool {
-        self.created + self.updated > 0
+        self.counts.created + self.counts.updated > 0
     }
 
-    pub(super) fn records(&self) -> u64 {
-        self.created + self.updated + self.unchanged + self.kept + self.failed
-    }
-
-    /// The counts, for an interruption.
-    pub(super) fn done(&self) -> Done {
-        Done { records: self.records(), created: self.created, updated: self.updated, failed: self.failed }
-    }
-
-    /// The counts, on one line.
-    pub(super) fn counts(&self, check: bool) -> String {
-        let Self { created, updated, unchanged, kept, failed, .. } = self;
+    /// Returns the counts on one line.
+    pub(super) fn count_line(&self, check: bool) -> String {
+        let Counts { created, updated, unchanged, kept, failed } = self.counts;
         let checked = if check { "checked, nothing written: " } else { "" };
-        let kept = if *kept > 0 { format!("{kept} kept, ") } else { String::new() };
+        let kept = if kept > 0 { format!("{kept} kept, ") } else { String::new() };
         format!("{checked}{created} created, {updated} updated, {unchanged} unchanged, {kept}{failed} failed")
     }
 
@@ -108,7 +107,7 @@ impl Report {
     pub(super) fn details(&self) -> String {
         let mut text = String::new();
         let is_cut = self.groups.values().any(|group| group.count > MAX_MESSAGES);
-        if is_cut || self.failed >= SUMMARY_FROM {
+        if is_cut || self.counts.failed >= SUMMARY_FROM {
             let mut groups: Vec<_> = self.groups.iter().collect();
             groups.sort_by_key(|(_, group)| std::cmp::Reverse(group.count));
             text.push_str("refused by reason:\n");
@@ -175,7 +174,7 @@ mod tests {
             report.fail(spot(line), &error, &message(&error));
         }
         assert!(report.details().lines().count() <= MAX_GROUPS + 2);
-        assert_eq!((report.failed(), report.records()), (40_000, 40_000));
+        assert_eq!((report.counts.failed, report.counts.records()), (40_000, 40_000));
     }
 
     #[test]

@@ -13,11 +13,10 @@ use indicatif::ProgressBar;
 
 use super::super::context::{Context, to_anyhow};
 use super::csv::listed;
-use super::interruption::Done;
 use super::items::{Item, Items, Raw};
 use super::notes::{Note, Notes};
 use super::rejects::Rejects;
-use super::report::{Report, Spot, message};
+use super::report::{Counts, Report, Spot, message};
 use crate::databases;
 
 /// Where a record stands, and what is known of it beside its content.
@@ -51,7 +50,7 @@ pub(super) struct FileImport<'a> {
     report: Report,
     progress: &'a ProgressBar,
     /// The counts of the batches that are done, for an interruption.
-    done: Arc<Mutex<Done>>,
+    done: Arc<Mutex<Counts>>,
 }
 
 impl<'a> FileImport<'a> {
@@ -73,7 +72,7 @@ impl<'a> FileImport<'a> {
     }
 
     /// Keeps the counts of the batches that are done up to date.
-    pub(super) fn counting_in(self, done: Arc<Mutex<Done>>) -> Self {
+    pub(super) fn counting_in(self, done: Arc<Mutex<Counts>>) -> Self {
         Self { done, ..self }
     }
 
@@ -157,7 +156,11 @@ impl<'a> FileImport<'a> {
         if let Some(rejects) = &mut self.rejects {
             rejects.flush().context("--rejects")?;
         }
-        self.progress.set_message(format!("{} records, {} bad", self.report.records(), self.report.failed()));
+        self.progress.set_message(format!(
+            "{} records, {} bad",
+            self.report.counts.records(),
+            self.report.counts.failed
+        ));
         Ok(())
     }
 
@@ -177,7 +180,7 @@ impl<'a> FileImport<'a> {
     }
 
     fn batch_is_done(&self) {
-        *self.done.lock().unwrap_or_else(PoisonError::into_inner) = self.report.done();
+        *self.done.lock().unwrap_or_else(PoisonError::into_inner) = self.report.counts;
     }
 
     /// Writes the rest, and what waits for codes of other records. Returns what is to be said.

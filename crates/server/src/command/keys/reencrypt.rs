@@ -1,12 +1,12 @@
 //! `keys re-encrypt`: verification codes to the key that new codes are made with.
 
+use access_tokens_domain::Reason;
 use access_tokens_domain::service::reencrypt;
 use access_tokens_domain::store::{KeyStore, KeyUse};
-use access_tokens_domain::{Error, Reason};
 use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::super::context::{self, Context, to_anyhow};
+use super::super::context::{self, Context, store_to_anyhow, to_anyhow};
 use super::source::{key_file, key_ring};
 use super::{ring, usage};
 use crate::config::Settings;
@@ -67,7 +67,7 @@ async fn reencrypt_all(context: &Context, current: &str, bar: &ProgressBar) -> a
 }
 
 async fn key_use(context: &Context) -> anyhow::Result<Vec<KeyUse>> {
-    context.database.key_use(context.clock.now()).await.map_err(|error| to_anyhow(Error::from(error)))
+    context.database.key_use(context.clock.now()).await.map_err(store_to_anyhow)
 }
 
 fn to_move(uses: &[KeyUse], current: &str) -> u64 {

@@ -58,7 +58,7 @@ async fn all(settings: &Settings) -> anyhow::Result<Vec<KeyUse>> {
         return Ok(Vec::new());
     }
     let database = context::database(settings).await?;
-    database.key_use(SystemClock.now()).await.map_err(|error| context::to_anyhow(error.into()))
+    database.key_use(SystemClock.now()).await.map_err(context::store_to_anyhow)
 }
 
 /// One line a key: those of the ring in its order, then those that are needed and not in it.

@@ -5,7 +5,6 @@
 
 use std::fmt::Write as _;
 
-use access_tokens_domain::administration::Administration;
 use access_tokens_domain::store::{KeyStore, Unused, Withdrawal, Withdrawn};
 use access_tokens_domain::time::Timestamp;
 use anyhow::bail;
@@ -83,9 +82,8 @@ async fn withdraw_credentials(
     if !(passwords || api_keys) {
         return Ok(Vec::new());
     }
-    let (database, clock) = (context.database.clone(), context.clock.clone());
-    let administration = Administration::new(database, clock, context.random.clone(), context.secrets.clone());
-    let no_key = api_keys.then(|| administration.unusable_hash("withdrawn")).transpose().map_err(to_anyhow)?;
+    let no_key =
+        api_keys.then(|| context.administration().unusable_hash("withdrawn")).transpose().map_err(to_anyhow)?;
     let withdrawal = Withdrawal { passwords, undated, api_keys: no_key.as_ref() };
     let (users, left_out, keys) = match context
         .database
